@@ -1,0 +1,1 @@
+"""The engine that turns photographs into 3D hands."""

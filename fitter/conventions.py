@@ -1,0 +1,93 @@
+"""Axes, units, joint orders: the one page every other module refers to.
+
+Frames and units
+    Lengths are metres. Camera axes are OpenCV's: x right, y down, z forward (away from the camera).
+    Image positions are pixels, and the centre of the top-left pixel is (0.5, 0.5), so an image of
+    width W spans x in [0, W]. `K` is the 3x3 intrinsics matrix in pixels of the image it stands
+    beside. Angles are radians; rotations are axis-angle vectors at every module's boundary.
+
+Model to camera
+    A hand model rotates about its root joint j0 (the wrist), as MANO does:
+    ``x_cam = R (x_model - j0) + j0 + transl``, in other words ``x_cam = R x_model + t`` with
+    ``t = transl + j0 - R j0``. `transl` is stored, because that is what MANO layers take.
+
+Hands
+    21 keypoints, wrist first, then thumb, index, middle, ring, little, each from palm to tip
+    (the order of OpenPose, FreiHAND, DexYCB and MediaPipe). 16 joints in MANO's order inside the
+    models: wrist, index x3, middle x3, little x3, ring x3, thumb x3.
+    A left hand is the mirror image (x negated) of a right one.
+"""
+
+import numpy as np
+
+FINGERS = ("thumb", "index", "middle", "ring", "little")
+MODEL_FINGERS = ("index", "middle", "little", "ring", "thumb")
+"""The order in which MANO lists the fingers."""
+
+KEYPOINT_NAMES = (
+    "wrist",
+    "thumb_cmc",
+    "thumb_mcp",
+    "thumb_ip",
+    "thumb_tip",
+    *(
+        f"{finger}_{joint}"
+        for finger in ("index", "middle", "ring", "little")
+        for joint in ("mcp", "pip", "dip", "tip")
+    ),
+)
+"""Names of the 21 keypoints in canonical order."""
+
+JOINT_NAMES = (
+    "wrist",
+    *(
+        f"{finger}_{joint}"
+        for finger in ("index", "middle", "little", "ring")
+        for joint in ("mcp", "pip", "dip")
+    ),
+    "thumb_cmc",
+    "thumb_mcp",
+    "thumb_ip",
+)
+"""Names of the 16 model joints in MANO's order."""
+
+PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
+"""Parent of each of the 16 joints in MANO's kinematic tree; the root's is -1."""
+
+MODEL_TO_KEYPOINTS = (0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20)
+"""Canonical keypoint k is entry MODEL_TO_KEYPOINTS[k] of [16 joints, then the tips of thumb,
+index, middle, ring, little]."""
+
+BONES = tuple(
+    (0 if joint == 0 else 4 * finger + joint, 4 * finger + joint + 1)
+    for finger in range(5)
+    for joint in range(4)
+)
+"""The 20 bones of the 21 keypoints as (palm side, tip side) pairs."""
+
+FINGERTIP_VERTICES = {
+    "smplx": (744, 320, 443, 554, 671),
+    "freihand": (744, 320, 443, 555, 672),
+    "ho3d": (744, 333, 444, 555, 672),
+    "manopth_right": (745, 317, 444, 556, 673),
+    "manopth_left": (745, 317, 445, 556, 673),
+}
+"""Vertices that public code takes for MANO's fingertips: thumb, index, middle, ring, little."""
+
+KEYPOINT_ORDERS: dict[str, tuple[int, ...]] = {
+    "canonical": tuple(range(21)),
+    "mano_tips": MODEL_TO_KEYPOINTS,
+    "rhd": (0, *(4 * finger + offset for finger in range(5) for offset in (4, 3, 2, 1))),
+    "interhand": (20, *(4 * finger + offset for finger in range(5) for offset in (3, 2, 1, 0))),
+}
+"""``canonical = foreign[..., KEYPOINT_ORDERS[name], :]`` for one hand of each order in the wild."""
+
+MIRROR_AXIS_ANGLE = (1.0, -1.0, -1.0)
+"""Mirroring x turns the axis-angle vector w into w * MIRROR_AXIS_ANGLE."""
+
+
+def mirror_keypoints(keypoints: np.ndarray, width: float) -> np.ndarray:
+    """Mirror image positions (..., 2) in pixels about the vertical centre line of the image."""
+    mirrored = np.array(keypoints, copy=True)
+    mirrored[..., 0] = width - mirrored[..., 0]
+    return mirrored

@@ -1,0 +1,139 @@
+"""The typed records that travel through the pipeline: what each field means, its shape and unit.
+
+Records of one picture or one hand hold NumPy arrays; batches hold torch tensors, batch first.
+Every position follows `fitter.conventions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fitter.conventions import MIRROR_AXIS_ANGLE
+
+Side = Literal["left", "right"]
+IntrinsicsSource = Literal["given", "exif", "default"]
+
+
+class InputError(Exception):
+    """A user's mistake or a bad input; the message is one clear sentence to print as it is."""
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One decoded photograph.
+
+    Attributes:
+        name: path relative to the input folder, with forward slashes.
+        path: where it was read from.
+        pixels: (H, W, 3) uint8 RGB, upright (EXIF orientation applied).
+        intrinsics: (3, 3) float64 K in pixels of `pixels`.
+        intrinsics_source: where K came from.
+    """
+
+    name: str
+    path: Path
+    pixels: np.ndarray
+    intrinsics: np.ndarray
+    intrinsics_source: IntrinsicsSource
+
+
+@dataclass(frozen=True)
+class HandObservation:
+    """One detected hand.
+
+    Attributes:
+        keypoints: (21, 2) float64, pixels of the full image.
+        confidence: (21,) float64 in [0, 1].
+        side: the hand's true side.
+        side_score: probability of `side`, in [0.5, 1].
+        score: how sure the detector is that this is a hand, in [0, 1].
+        relative_depth: (21,) float64 or None; weak depth relative to the wrist, in the unit of
+            `keypoints` (pixels), positive away from the camera.
+        relative_xyz: (21, 3) float64 or None; weak 3D keypoints, metres, camera axes, arbitrary
+            origin.
+    """
+
+    keypoints: np.ndarray
+    confidence: np.ndarray
+    side: Side
+    side_score: float
+    score: float
+    relative_depth: np.ndarray | None = None
+    relative_xyz: np.ndarray | None = None
+
+    @property
+    def box(self) -> np.ndarray:
+        """(4,) float64: x0, y0, x1, y1 around the keypoints, pixels of the full image."""
+        return np.concatenate([self.keypoints.min(axis=0), self.keypoints.max(axis=0)])
+
+
+class TensorBatch:
+    """Methods shared by records whose fields are all tensors with the batch first."""
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """Apply a function to every field."""
+        return replace(self, **{f.name: function(getattr(self, f.name)) for f in fields(self)})
+
+    def __getitem__(self, index: Tensor | slice) -> Self:
+        return self.map(lambda tensor: tensor[index])
+
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:
+        """`Tensor.to` on every field; a dtype leaves integer and boolean fields as they are."""
+        dtypes = [a for a in args if isinstance(a, torch.dtype)]
+        others = [a for a in args if not isinstance(a, torch.dtype)]
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(*others, *(dtypes if tensor.is_floating_point() else []))
+
+        return self.map(move)
+
+
+@dataclass(frozen=True)
+class HandParams(TensorBatch):
+    """Parameters of B right hands (a left hand is mirrored before and after the fit).
+
+    Attributes:
+        global_orient: (B, 3) axis-angle of the wrist.
+        hand_pose: (B, 15, 3) axis-angle of the other joints in MANO's order, relative to the
+            model's rest (flat) pose: zero means the template.
+        betas: (B, S) shape coefficients, unit variance.
+        transl: (B, 3) metres, see `fitter.conventions` (the hand turns about its root joint).
+    """
+
+    global_orient: Tensor
+    hand_pose: Tensor
+    betas: Tensor
+    transl: Tensor
+
+    def mirrored(self) -> HandParams:
+        """The parameters of the mirrored hand for the mirrored model."""
+        axis_angle = self.global_orient.new_tensor(MIRROR_AXIS_ANGLE)
+        position = self.transl.new_tensor([-1.0, 1.0, 1.0])
+        return HandParams(
+            self.global_orient * axis_angle,
+            self.hand_pose * axis_angle,
+            self.betas,
+            self.transl * position,
+        )
+
+
+@dataclass(frozen=True)
+class HandMesh(TensorBatch):
+    """A hand model's output for B hands; same frame as its parameters put it in.
+
+    Attributes:
+        vertices: (B, V, 3) metres.
+        joints: (B, 16, 3) metres, MANO's order.
+        keypoints: (B, 21, 3) metres, canonical order.
+    """
+
+    vertices: Tensor
+    joints: Tensor
+    keypoints: Tensor
