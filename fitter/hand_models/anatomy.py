@@ -1,0 +1,215 @@
+"""Anatomical axes, angles and limits of the 15 finger joints of a hand model.
+
+Angles
+    A joint's rotation vector (axis-angle, relative to the rest pose, in the model's rest frame) is
+    written in three orthonormal axes of that joint: flexion, abduction, twist. The angles here are
+    the COMPONENTS of the rotation vector along these axes, not Euler angles, so the map between
+    the two is linear and the limits are a box in rotation-vector space. With one angle at a time
+    the two readings agree; at 90 degrees of flexion with 20 of abduction they differ by several
+    degrees of twist, which is why the twist limits of the knuckles are not zero.
+
+Signs, for either hand
+    flexion    positive curls the finger toward the palm.
+    abduction  positive leads away from the middle finger (index toward the thumb, ring and little
+               away from it; the middle finger itself toward the index), and for the thumb out of
+               its plane of flexion: away from the palm (palmar abduction).
+    twist      about the bone; positive is supination: the finger's pad turns toward the thumb's
+               side. Opposing the thumb pronates it, so its twist is then negative.
+    The triple (flexion, abduction, twist) of a right hand is right-handed for index, middle and
+    thumb and left-handed for ring and little, whose abduction is the other way round. Axes are
+    axial vectors: mirroring x maps an axis a to a * (1, -1, -1), which keeps angles as they are.
+
+Limits, in degrees from the rest pose (a flat hand, thumb in the palm's plane)
+    ==================  ===========  ==========  ========  ==================================
+    joint               flexion      abduction   twist     published range
+    ==================  ===========  ==========  ========  ==================================
+    index MCP           -30 to 95    -20 to 20   +-15      AAOS: 45 extension, 90 flexion,
+    middle MCP          -30 to 95    -15 to 15   +-15      20 abduction; Lin: 0 to 90 active,
+    ring MCP            -30 to 95    -18 to 18   +-15      abduction +-15. The little finger
+    little MCP          -30 to 95    -20 to 30   +-15      spreads furthest.
+    PIP                 -5 to 110    +-5         +-5       AAOS: 0 to 100; Lin: 0 to 110
+    DIP                 -15 to 90    +-5         +-5       AAOS: 0 to 90, slight hyperextension
+    thumb CMC           -25 to 40    -30 to 45   -30 to 15 Cooney: 53 flexion-extension, 42
+                                                           abduction-adduction, 17 axial, in all;
+                                                           AAOS: 70 abduction
+    thumb MCP           -10 to 60    +-12        +-12      AAOS: 0 to 50; e-hand.com: -10 to 55
+    thumb IP            -20 to 85    +-5         +-5       AAOS: 20 extension, 80 flexion
+    ==================  ===========  ==========  ========  ==================================
+    The carpometacarpal range is wider than Cooney's means because the models let this one joint
+    stand for the trapezium, the whole thenar and the differences between people.
+
+    AAOS: American Academy of Orthopaedic Surgeons, "Joint Motion: Method of Measuring and
+    Recording", 1965, as tabulated by Norkin and White, "Measurement of Joint Motion".
+    Lin: Lin, Wu, Huang, "Modeling the constraints of human hand motion", HUMO 2000.
+    Cooney: Cooney, Lucca, Chao, Linscheid, "The kinesiology of the thumb trapeziometacarpal
+    joint", J Bone Joint Surg Am 63, 1981.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fitter.conventions import FINGERS, MIRROR_AXIS_ANGLE, MODEL_FINGERS
+from fitter.records import Side
+
+FLEXION, ABDUCTION, TWIST = 0, 1, 2
+"""Position of each anatomical angle in the last dimension of angles and rows of axes."""
+
+THUMB_PRONATION = np.deg2rad(60.0)
+"""Angle in radians by which the thumb's plane of flexion is turned about the thumb's bones from
+the plane at right angles to the palm toward the palm. The plane in which the thumb flexes is
+inclined 45 to 60 degrees to the palm in opposition (Taylor and Schwarz, "The anatomy and mechanics
+of the human hand", Artificial Limbs 1955) and the trapezium is pronated by 80 degrees against the
+third metacarpal (Cooney 1981), of which a flat hand, supinated at this joint, shows less."""
+
+_LOCAL_SHARE = 0.5
+"""How much of a finger's transverse direction comes from its neighbours (the arch of the knuckles)
+instead of from the line through the outer knuckles."""
+
+_FINGER_MCP_ABDUCTION = {
+    "index": (-20.0, 20.0),
+    "middle": (-15.0, 15.0),
+    "ring": (-18.0, 18.0),
+    "little": (-20.0, 30.0),
+}
+_PIP = ((-5.0, 110.0), (-5.0, 5.0), (-5.0, 5.0))
+_DIP = ((-15.0, 90.0), (-5.0, 5.0), (-5.0, 5.0))
+_THUMB = (
+    ((-25.0, 40.0), (-30.0, 45.0), (-30.0, 15.0)),
+    ((-10.0, 60.0), (-12.0, 12.0), (-12.0, 12.0)),
+    ((-20.0, 85.0), (-5.0, 5.0), (-5.0, 5.0)),
+)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What a model's joints may do.
+
+    Attributes:
+        axes: (15, 3, 3) float64; rows are the unit axes of flexion, abduction and twist of every
+            joint but the root, in MANO's order, in the model's rest frame. Orthonormal.
+        lower: (15, 3) float64 radians, smallest anatomical angles.
+        upper: (15, 3) float64 radians, largest anatomical angles.
+    """
+
+    axes: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+def finger_joints(finger: str) -> slice:
+    """Rows of one finger's three joints among the 15 of MANO's order, from palm to tip."""
+    start = 3 * MODEL_FINGERS.index(finger)
+    return slice(start, start + 3)
+
+
+def joint_limits() -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper limits (15, 3) float64 in radians of the anatomical angles.
+
+    The table in this module's docstring; the same for every model whose rest pose is a flat hand.
+    """
+    degrees = np.empty((15, 3, 2))
+    for finger in MODEL_FINGERS:
+        if finger == "thumb":
+            degrees[finger_joints(finger)] = _THUMB
+        else:
+            mcp = ((-30.0, 95.0), _FINGER_MCP_ABDUCTION[finger], (-15.0, 15.0))
+            degrees[finger_joints(finger)] = (mcp, _PIP, _DIP)
+    radians = np.deg2rad(degrees)
+    return radians[..., 0], radians[..., 1]
+
+
+def joint_axes(rest_joints: np.ndarray, tips: np.ndarray, side: Side = "right") -> np.ndarray:
+    """Anatomical axes of the 15 finger joints, from the rest pose of a flattish hand.
+
+    Twist is the direction of the bone that the joint moves. A finger bends in one sagittal plane:
+    its flexion axis at the knuckle is at right angles to the proximal phalanx and to the palm's
+    normal at that knuckle, and the two hinges after it are parallel to it as far as their bones
+    allow. The palm's normal at a knuckle is spanned by the line from the wrist and the
+    transverse direction, which follows the arch of the knuckles. The thumb bends in a plane that
+    is turned about its metacarpal by `THUMB_PRONATION`.
+
+    Args:
+        rest_joints: (16, 3) joints of the rest pose in MANO's order.
+        tips: (5, 3) fingertips in the order of `FINGERS` (thumb first).
+        side: which hand these joints belong to.
+
+    Returns:
+        (15, 3, 3) float64, see `Anatomy.axes`.
+    """
+    rest_joints, tips = np.asarray(rest_joints, float), np.asarray(tips, float)
+    if rest_joints.shape != (16, 3) or tips.shape != (5, 3):
+        raise ValueError(
+            f"expected rest_joints (16, 3) and tips (5, 3), got {rest_joints.shape}, {tips.shape}"
+        )
+    if side == "left":
+        mirror = np.array([-1.0, 1.0, 1.0])
+        right = joint_axes(rest_joints * mirror, tips * mirror)
+        return right * np.array(MIRROR_AXIS_ANGLE)
+    axes = np.empty((15, 3, 3))
+    normals = _palm_normals(rest_joints)
+    for finger in MODEL_FINGERS:
+        rows = finger_joints(finger)
+        chain = np.vstack([rest_joints[1:][rows], tips[FINGERS.index(finger)]])
+        bones = _unit(np.diff(chain, axis=0))
+        if finger == "thumb":
+            pad = _thumb_pad_direction(bones[0], rest_joints, normals)
+        else:
+            pad = normals[finger]
+        hinge = np.cross(bones[0], pad)
+        hinge = _unit(hinge - np.sum(hinge * bones, axis=1, keepdims=True) * bones)
+        outward = -1.0 if finger in ("ring", "little") else 1.0
+        axes[rows, FLEXION] = hinge
+        axes[rows, ABDUCTION] = outward * np.cross(bones, hinge)
+        axes[rows, TWIST] = bones
+    return axes
+
+
+def anatomical_angles(hand_pose: Tensor, axes: Tensor | np.ndarray) -> Tensor:
+    """Components of rotation vectors (..., 15, 3) along the axes (15, 3, 3), radians.
+
+    Returns:
+        (..., 15, 3): flexion, abduction, twist, with the dtype and device of `hand_pose`.
+    """
+    axes = torch.as_tensor(axes, dtype=hand_pose.dtype, device=hand_pose.device)
+    return torch.einsum("...jc,jac->...ja", hand_pose, axes)
+
+
+def hand_pose_from_angles(angles: Tensor, axes: Tensor | np.ndarray) -> Tensor:
+    """Rotation vectors (..., 15, 3) of anatomical angles (..., 15, 3); see `anatomical_angles`."""
+    axes = torch.as_tensor(axes, dtype=angles.dtype, device=angles.device)
+    return torch.einsum("...ja,jac->...jc", angles, axes)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    if not np.all(lengths > 0):
+        raise ValueError("joints that coincide or lie on one line define no anatomical axes")
+    return vectors / lengths
+
+
+def _palm_normals(rest_joints: np.ndarray) -> dict[str, np.ndarray]:
+    """Unit normals of a right palm at the knuckles of the four fingers, pointing out of it."""
+    fingers = ("index", "middle", "ring", "little")
+    knuckles = np.array([rest_joints[1 + finger_joints(finger).start] for finger in fingers])
+    across = _unit(knuckles[0] - knuckles[3])
+    before, after = [0, 0, 1, 2], [1, 2, 3, 3]
+    neighbours = _unit(knuckles[before] - knuckles[after])
+    transverse = (1 - _LOCAL_SHARE) * across + _LOCAL_SHARE * neighbours
+    normals = _unit(np.cross(transverse, knuckles - rest_joints[0]))
+    return dict(zip(fingers, normals, strict=True))
+
+
+def _thumb_pad_direction(
+    bone: np.ndarray, rest_joints: np.ndarray, normals: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Direction toward which a right thumb bends, at right angles to its metacarpal `bone`."""
+    palm = _unit(sum(normals.values()))
+    facing = _unit(palm - (palm @ bone) * bone)
+    # Toward the fingers: the other direction at right angles to the metacarpal.
+    inward = np.cross(facing, bone)
+    return np.cos(THUMB_PRONATION) * facing + np.sin(THUMB_PRONATION) * inward
