@@ -1,0 +1,250 @@
+"""What a result store keeps: every variable's name, dimensions, type, unit and meaning, once.
+
+`ImageRow` and `HandRow` are that table. A field's name is the variable's name, and its metadata
+say everything the store needs to lay it out; a field left at None is stored as the fill value
+(NaN, empty text, False, or the flag with code 0), which is also what an empty slot holds.
+"""
+
+# The defaults below are dataclass fields, made by a function that only adds their metadata:
+# ruff: noqa: RUF009
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import numpy as np
+
+from fitter.conventions import JOINT_NAMES, KEYPOINT_NAMES
+from fitter.records import IntrinsicsSource, Side
+
+CAMERA = "camera: x right, y down, z forward, origin at the optical centre"
+IMAGE = "full image: x right, y down, centre of the top-left pixel at (0.5, 0.5)"
+MODEL = "model: axis-angle relative to the flat rest pose of a right hand, parent joint's frame"
+
+SIDES = ("none", "left", "right")
+IMAGE_STATUS = ("pending", "ok", "no_hand", "failed")
+INTRINSICS_SOURCES = ("none", "given", "exif", "default")
+FIT_STATUS = ("none", "converged", "max_iterations", "diverged", "failed")
+"""Texts of the flag variables; a text's position is its stored code, and code 0 means empty."""
+
+ImageStatus = Literal["ok", "no_hand", "failed"]
+FitStatus = Literal["converged", "max_iterations", "diverged", "failed"]
+
+DIMENSION_LABELS: dict[str, tuple[str, ...]] = {
+    "keypoint": KEYPOINT_NAMES,
+    "joint": JOINT_NAMES,
+    "pose_joint": JOINT_NAMES[1:],
+    "xy": ("x", "y"),
+    "xyz": ("x", "y", "z"),
+    "corner": ("x0", "y0", "x1", "y1"),
+}
+"""Dimensions whose entries have names; the store writes them as coordinates."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One stored variable.
+
+    Attributes:
+        name: its name in the store.
+        outer: ("image",) or ("image", "hand").
+        dims: the dimensions of one row's value, after `outer`.
+        dtype: a NumPy type name, or "string" for text of any length.
+        long_name: what it is, in one line.
+        units: unit ("m", "pixel", "radian", "1" for a pure number); empty for text and flags.
+        frame: the coordinate frame, where the variable has one.
+        flags: for flag variables, the text of each code, starting at code 0.
+    """
+
+    name: str
+    outer: tuple[str, ...]
+    dims: tuple[str, ...]
+    dtype: str
+    long_name: str
+    units: str
+    frame: str
+    flags: tuple[str, ...]
+
+    @property
+    def fill(self) -> float | int | bool | str:
+        """What an empty slot holds."""
+        if self.dtype.startswith("float"):
+            return float("nan")
+        return {"string": "", "bool": False}.get(self.dtype, 0)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes in the manner of the CF conventions."""
+        found: dict[str, Any] = {"long_name": self.long_name}
+        if self.units:
+            found["units"] = self.units
+        if self.frame:
+            found["frame"] = self.frame
+        if self.flags:
+            found["flag_values"] = list(range(len(self.flags)))
+            found["flag_meanings"] = " ".join(self.flags)
+        return found
+
+    def encode(self, value: Any, sizes: Mapping[str, int]) -> Any:
+        """Check one row's value and turn it into what is stored.
+
+        Raises:
+            ValueError: the shape or the flag is none the variable knows.
+        """
+        if self.flags:
+            if value not in self.flags[1:]:
+                raise ValueError(f"{self.name} must be one of {self.flags[1:]}, got {value!r}")
+            return self.flags.index(value)
+        expected = tuple(sizes[dim] for dim in self.dims)
+        if np.shape(value) != expected:
+            raise ValueError(f"{self.name} must have shape {expected}, got {np.shape(value)}")
+        return value
+
+
+def _variable(
+    long_name: str,
+    dims: str = "",
+    dtype: str = "float32",
+    units: str = "",
+    frame: str = "",
+    flags: tuple[str, ...] = (),
+) -> Any:
+    """Declare a dataclass field that is also a stored variable; `dims` are split at spaces."""
+    description = {
+        "dims": tuple(dims.split()),
+        "dtype": "uint8" if flags else dtype,
+        "long_name": long_name,
+        "units": units,
+        "frame": frame,
+        "flags": flags,
+    }
+    return field(default=None, metadata=description)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandRow:
+    """Everything stored about one hand; see each field's text for its meaning and unit.
+
+    A detected hand whose fit failed keeps what the detector said, with `valid` False,
+    `fit_status` and `fit_error`. `vertices` reach the disk only in a store that keeps them.
+    """
+
+    valid: bool = _variable("the slot holds a hand whose fit can be used", dtype="bool")
+    side: Side | None = _variable("side of the hand", flags=SIDES)
+    side_score: float | None = _variable("probability of side, in [0.5, 1]", units="1")
+    detection_score: float | None = _variable(
+        "how sure the detector is that this is a hand, in [0, 1]", units="1"
+    )
+    box: np.ndarray | None = _variable(
+        "box around the detected keypoints", "corner", units="pixel", frame=IMAGE
+    )
+    keypoints_2d_detected: np.ndarray | None = _variable(
+        "keypoints as detected", "keypoint xy", units="pixel", frame=IMAGE
+    )
+    keypoint_confidence: np.ndarray | None = _variable(
+        "confidence of the detected keypoints, in [0, 1]", "keypoint", units="1"
+    )
+    detector_relative_depth: np.ndarray | None = _variable(
+        "weak depth from the detector, relative to the wrist, positive away from the camera",
+        "keypoint",
+        units="pixel",
+    )
+    detector_relative_xyz: np.ndarray | None = _variable(
+        "weak 3D keypoints from the detector, camera axes, arbitrary origin",
+        "keypoint xyz",
+        units="m",
+    )
+    global_orient: np.ndarray | None = _variable(
+        "axis-angle of the wrist, model to camera", "xyz", units="radian", frame=CAMERA
+    )
+    hand_pose: np.ndarray | None = _variable(
+        "axis-angle of the joints after the wrist", "pose_joint xyz", units="radian", frame=MODEL
+    )
+    betas: np.ndarray | None = _variable(
+        "shape coefficients, each of unit variance", "shape_component", units="1"
+    )
+    transl: np.ndarray | None = _variable(
+        "translation; the hand turns about its root joint first", "xyz", units="m", frame=CAMERA
+    )
+    joints_3d: np.ndarray | None = _variable(
+        "joints of the fitted model", "joint xyz", units="m", frame=CAMERA
+    )
+    keypoints_3d: np.ndarray | None = _variable(
+        "keypoints of the fitted hand", "keypoint xyz", units="m", frame=CAMERA
+    )
+    keypoints_2d: np.ndarray | None = _variable(
+        "projection of keypoints_3d", "keypoint xy", units="pixel", frame=IMAGE
+    )
+    vertices: np.ndarray | None = _variable(
+        "vertices of the fitted mesh", "vertex xyz", units="m", frame=CAMERA
+    )
+    fit_status: FitStatus | None = _variable("how the fit ended", flags=FIT_STATUS)
+    fit_error: str | None = _variable("why the fit failed; empty otherwise", dtype="string")
+    iterations: int | None = _variable("solver iterations spent", dtype="int32", units="1")
+    final_cost: float | None = _variable("value of the objective at the end", units="1")
+    residual_px: float | None = _variable(
+        "root mean square distance of keypoints_2d from keypoints_2d_detected", units="pixel"
+    )
+    score: float | None = _variable("how far to trust the fit, in [0, 1]", units="1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRow:
+    """Everything stored about one image, and its hands in the order of their slots.
+
+    The image's name is not here: the list of images is fixed when the store is made.
+    """
+
+    image_status: ImageStatus = _variable("what became of the image", flags=IMAGE_STATUS)
+    image_error: str | None = _variable("why the image failed; empty otherwise", dtype="string")
+    image_width: int | None = _variable("width, upright", dtype="int32", units="pixel")
+    image_height: int | None = _variable("height, upright", dtype="int32", units="pixel")
+    intrinsics: np.ndarray | None = _variable(
+        "camera matrix K of the full image", "row column", "float64", "pixel", IMAGE
+    )
+    intrinsics_source: IntrinsicsSource | None = _variable(
+        "where the camera matrix came from", flags=INTRINSICS_SOURCES
+    )
+    hands: tuple[HandRow, ...] = ()
+
+
+def _declared(row_type: type, outer: tuple[str, ...]) -> tuple[Variable, ...]:
+    return tuple(Variable(f.name, outer, **f.metadata) for f in fields(row_type) if f.metadata)
+
+
+IMAGE_VARIABLES = _declared(ImageRow, ("image",))
+HAND_VARIABLES = _declared(HandRow, ("image", "hand"))
+VARIABLES = (*IMAGE_VARIABLES, *HAND_VARIABLES)
+
+
+def assemble(variable: Variable, rows: Sequence[ImageRow], sizes: Mapping[str, int]) -> np.ndarray:
+    """One variable's array for consecutive images.
+
+    Args:
+        variable: one of `VARIABLES`.
+        rows: B rows, each with at most `sizes["hand"]` hands.
+        sizes: the length of every dimension but `image`.
+
+    Returns:
+        (B, *variable's other dimensions) of the variable's type; text is an object array.
+
+    Raises:
+        ValueError: a row holds more hands than slots, or a value of the wrong shape or flag.
+    """
+    dims = (*variable.outer[1:], *variable.dims)
+    dtype = object if variable.dtype == "string" else variable.dtype
+    array = np.full((len(rows), *(sizes[dim] for dim in dims)), variable.fill, dtype)
+    for i, row in enumerate(rows):
+        if len(row.hands) > sizes["hand"]:
+            raise ValueError(f"row {i} holds {len(row.hands)} hands, the store {sizes['hand']}")
+        if variable.outer == ("image",):
+            slots = [((i,), row)]
+        else:
+            slots = [((i, h), hand) for h, hand in enumerate(row.hands)]
+        for slot, record in slots:
+            value = getattr(record, variable.name)
+            if value is not None:
+                array[slot] = variable.encode(value, sizes)
+    return array

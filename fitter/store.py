@@ -1,0 +1,426 @@
+"""The result store: one Zarr v3 folder that `xarray.open_zarr` reads, written block by block.
+
+Every variable has the dimensions `image` or `image` x `hand`, with a fixed number of hand slots
+per image, so each row's place is known before anything is computed. The image list and the
+resolved configuration are fixed when the store is made.
+
+A block is `block_size` consecutive images and exactly one chunk of every variable, because two
+writers of one chunk lose each other's rows without an error. One writer writes a block whole. It
+writes the block's chunk of `image_status` last, in one atomic step and only after the other
+chunks are on the disk: that chunk is the commit marker. A block without it reads as "pending"
+and is computed again, whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from fitter.records import InputError
+from fitter.rows import DIMENSION_LABELS, VARIABLES, ImageRow, Variable, assemble
+
+FORMAT = "fit-hands results"
+FORMAT_VERSION = 1
+MARKER = "image_status"
+"""The variable whose chunks mark committed blocks: one uncompressed byte per image."""
+
+_FIXED_SIZES = {"row": 3, "column": 3} | {
+    dim: len(names) for dim, names in DIMENSION_LABELS.items()
+}
+
+
+@dataclass(frozen=True)
+class StoreSpec:
+    """What is fixed when a store is made, and must be the same when it is resumed.
+
+    Attributes:
+        images: the images' names, in order, each once (paths relative to the input folder).
+        max_hands: hand slots per image.
+        block_size: images per block, the unit of commit.
+        num_betas: shape coefficients of the hand model.
+        num_vertices: vertices of the hand model, or None to leave the vertices out.
+        config: the resolved configuration, JSON-able.
+        model: the hand model, JSON-able: its name, sha256 and which sides its parameters mean.
+        versions: package name to version, of everything that shapes the numbers.
+    """
+
+    images: Sequence[str]
+    max_hands: int
+    block_size: int
+    num_betas: int
+    num_vertices: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of every dimension of the store."""
+        sizes = _FIXED_SIZES | {
+            "image": len(self.images),
+            "hand": self.max_hands,
+            "shape_component": self.num_betas,
+        }
+        return sizes if self.num_vertices is None else sizes | {"vertex": self.num_vertices}
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the store; nested values as JSON text, which every format can carry."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "block_size": self.block_size,
+            "model": _to_json(self.model),
+            "configuration": _to_json(self.config),
+            "versions": _to_json(self.versions),
+        }
+
+
+@dataclass(frozen=True)
+class Block:
+    """Images `start` to `stop` (exclusive), the block at place `index`."""
+
+    index: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class ResultStore:
+    """A result store on disk; make one with `create`, `resume` or `open`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the store in `path`, which `_require_store` has accepted."""
+        self.path = path
+        self._group = zarr.open_group(path, mode="r+", use_consolidated=False)
+        self._arrays = {v: self._group[v.name] for v in VARIABLES if v.name in self._group}
+        self.block_size: int = self._group.attrs["block_size"]
+        self.sizes: dict[str, int] = {}
+        for array in self._arrays.values():
+            self.sizes |= dict(zip(array.metadata.dimension_names, array.shape, strict=True))
+
+    @classmethod
+    def create(cls, path: Path, spec: StoreSpec, overwrite: bool = False) -> ResultStore:
+        """Make a new, empty store; it appears at `path` complete or not at all.
+
+        Args:
+            path: the folder to make; its parent must exist.
+            spec: what the store is for.
+            overwrite: replace a result store that is already there.
+
+        Raises:
+            InputError: `path` is taken (by anything but a result store, even with `overwrite`),
+                cannot be written, or `spec` names no image or one image twice.
+        """
+        path = Path(path)
+        _check_images(spec.images)
+        _check_target(path, overwrite)
+        # Both stand beside the target, so that they are moved within one file system.
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        replaced = path.with_name(f".{path.name}.replaced")
+        with _sentences(f"cannot write results to {path}"):
+            for leftover in (unfinished, replaced):
+                if leftover.exists():
+                    shutil.rmtree(leftover)
+            _write_layout(unfinished, spec)
+            if is_result_store(path):
+                path.replace(replaced)
+            unfinished.replace(path)
+            shutil.rmtree(replaced, ignore_errors=True)
+        return cls(path)
+
+    @classmethod
+    def resume(cls, path: Path, spec: StoreSpec) -> ResultStore:
+        """Continue the store at `path`, or make it where there is none yet.
+
+        What an interrupted run left of blocks it never committed is removed, so nobody may be
+        writing to the store meanwhile.
+
+        Raises:
+            InputError: the store holds other images, or was started with another
+                configuration, model, layout or software; the first difference is named.
+        """
+        path = Path(path)
+        if not path.exists():
+            return cls.create(path, spec)
+        store = cls.open(path)
+        store._require_same(spec)
+        with _sentences(f"cannot continue the results in {path}"):
+            store._discard_uncommitted()
+        return store
+
+    @classmethod
+    def open(cls, path: Path) -> ResultStore:
+        """Open a store to read it, finished or not.
+
+        Raises:
+            InputError: `path` holds no result store, or one of another format version.
+        """
+        path = Path(path)
+        _require_store(path)
+        return cls(path)
+
+    def blocks(self) -> list[Block]:
+        """Every block, in order."""
+        size, total = self.block_size, self.sizes["image"]
+        return [
+            Block(index, start, min(start + size, total))
+            for index, start in enumerate(range(0, total, size))
+        ]
+
+    def pending_blocks(self) -> list[Block]:
+        """The blocks without a commit marker, in order."""
+        committed = self._committed()
+        return [block for block in self.blocks() if block.index not in committed]
+
+    def image_names(self) -> list[str]:
+        """The names of all images, in order."""
+        return list(self._group["image_name"][:])
+
+    def write_block(self, block: Block, rows: Sequence[ImageRow]) -> None:
+        """Write one block whole, then mark it committed.
+
+        Args:
+            block: one of `blocks()`.
+            rows: one row per image of the block, in order.
+
+        Raises:
+            ValueError: the number of rows, or the content of one, does not fit the store.
+            InputError: the disk refuses (full, read-only).
+        """
+        if len(rows) != len(block):
+            raise ValueError(f"block {block.index} has {len(block)} images, got {len(rows)} rows")
+        if any(row.image_status is None for row in rows):
+            raise ValueError("every row needs an image_status")
+        contents = {v: assemble(v, rows, self.sizes) for v in self._arrays}
+        marker = next(v for v in contents if v.name == MARKER)
+        with _sentences(f"cannot write results to {self.path}"):
+            for variable, array in contents.items():
+                if variable is not marker:
+                    self._arrays[variable][block.start : block.stop] = array
+                    _flush(self._chunk_path(variable, block.index))
+            self._commit(marker, block, contents[marker])
+
+    def dataset(self) -> xr.Dataset:
+        """The store as a lazily read dataset; `decode_flags` turns its flags into text."""
+        return xr.open_zarr(self.path, consolidated=True, chunks=None)
+
+    def _commit(self, marker: Variable, block: Block, status: np.ndarray) -> None:
+        """Put the marker's chunk in place: one byte per image, padded to a whole chunk."""
+        target = self._chunk_path(marker, block.index)
+        target.parent.mkdir(exist_ok=True)
+        chunk = np.zeros(self.block_size, np.uint8)
+        chunk[: len(status)] = status
+        partial = target.with_name(f"{block.index}.partial")
+        with partial.open("wb") as file:
+            file.write(chunk.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+        _flush(target.parent)
+
+    def _chunk_path(self, variable: Variable, index: int) -> Path:
+        array = self._arrays[variable]
+        key = array.metadata.encode_chunk_key((index, *(0,) * (array.ndim - 1)))
+        return self.path / variable.name / key
+
+    def _committed(self) -> set[int]:
+        folder = self.path / MARKER / "c"
+        if not folder.is_dir():
+            return set()
+        return {int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()}
+
+    def _discard_uncommitted(self) -> None:
+        """Remove chunks and temporary files of blocks that were never committed."""
+        committed = self._committed()
+        for variable in self._arrays:
+            folder = self.path / variable.name / "c"
+            for entry in folder.iterdir() if folder.is_dir() else ():
+                if entry.name.isdigit() and int(entry.name) in committed:
+                    continue
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
+
+    def _require_same(self, spec: StoreSpec) -> None:
+        stored = {key: _from_json(value) for key, value in self._group.attrs.items()}
+        asked = {key: _from_json(value) for key, value in spec.attributes.items()}
+        stored["sizes"], asked["sizes"] = self.sizes, spec.sizes
+        names = self.image_names()
+        stored["images"] = {str(i): name for i, name in enumerate(names)}
+        asked["images"] = {str(i): name for i, name in enumerate(spec.images)}
+        for key in ("images", "configuration", "model", "versions", "block_size", "sizes"):
+            difference = _first_difference(stored[key], asked[key], key)
+            if difference:
+                raise InputError(
+                    f"{self.path} cannot be resumed: {difference}; "
+                    "use --overwrite to replace it, or another --out"
+                )
+
+
+def is_result_store(path: Path) -> bool:
+    """Whether `path` is a folder that holds one of our result stores."""
+    try:
+        metadata = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+        return metadata["attributes"]["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def decode_flags(variable: xr.DataArray) -> xr.DataArray:
+    """The texts of a flag variable (`side`, `image_status`, ...) in place of its codes."""
+    texts = np.array(variable.attrs["flag_meanings"].split(), dtype=object)
+    return variable.copy(data=texts[variable.values])
+
+
+def _write_layout(path: Path, spec: StoreSpec) -> None:
+    """Write the metadata, the names of images and labels, and no row."""
+    sizes = spec.sizes
+    labels = {dim: names for dim, names in DIMENSION_LABELS.items() if dim in sizes}
+    group = zarr.create_group(
+        path, zarr_format=3, attributes=spec.attributes | {"coordinates": "image_name"}
+    )
+    for dim, names in labels.items():
+        coordinate = group.create_array(
+            dim, shape=(len(names),), dtype=str, dimension_names=[dim], fill_value=""
+        )
+        coordinate[:] = np.array(names, dtype=object)
+    names = group.create_array(
+        "image_name",
+        shape=(len(spec.images),),
+        chunks=(spec.block_size,),
+        dtype=str,
+        dimension_names=["image"],
+        fill_value="",
+        attributes={"long_name": "path relative to the input folder"},
+    )
+    names[:] = np.array(spec.images, dtype=object)
+    for variable in VARIABLES:
+        dims = (*variable.outer, *variable.dims)
+        if not set(dims) <= set(sizes):
+            continue  # the vertices of a store that leaves them out
+        shape = tuple(sizes[dim] for dim in dims)
+        group.create_array(
+            variable.name,
+            shape=shape,
+            chunks=(spec.block_size, *shape[1:]),
+            dtype=str if variable.dtype == "string" else variable.dtype,
+            dimension_names=dims,
+            fill_value=variable.fill,
+            attributes=variable.attributes,
+            compressors=None if variable.name == MARKER else "auto",
+        )
+    with warnings.catch_warnings():
+        # Zarr v3's text does not describe consolidated metadata yet. The variables' own metadata
+        # stay readable without it; with it, readers open the store in one read.
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        zarr.consolidate_metadata(path)
+    _sort_consolidated(path / "zarr.json", [*labels, "image_name", *(v.name for v in VARIABLES)])
+
+
+def _sort_consolidated(file: Path, order: Sequence[str]) -> None:
+    """List the variables in the table's order: Zarr lists them as the file system happens to."""
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    members = metadata["consolidated_metadata"]["metadata"]
+    metadata["consolidated_metadata"]["metadata"] = {
+        name: members[name] for name in order if name in members
+    }
+    file.write_text(json.dumps(metadata, indent=2), encoding="utf-8")
+
+
+def _check_images(images: Sequence[str]) -> None:
+    if not images:
+        raise InputError("there is no image to make results for")
+    seen: set[str] = set()
+    for name in images:
+        if name in seen:
+            raise InputError(f"image {name!r} is listed twice; every image needs its own name")
+        seen.add(name)
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if path.name in ("", ".."):
+        raise InputError(f"cannot write results to {path}: give them a folder of their own")
+    if not path.parent.is_dir():
+        raise InputError(f"cannot write results to {path}: there is no folder {path.parent}")
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not is_result_store(path):
+        raise InputError(f"{path} exists and is no result store, so it is left alone")
+    if not overwrite:
+        raise InputError(
+            f"{path} already holds results: use --resume to continue it "
+            "or --overwrite to replace it"
+        )
+
+
+def _require_store(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"there is no result store {path}")
+    if not is_result_store(path):
+        raise InputError(f"{path} is no result store (expected a Zarr folder made by fit-hands)")
+    attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+    version = attributes.get("format_version")
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"{path} has format version {version}, this program reads {FORMAT_VERSION}"
+        )
+
+
+def _first_difference(stored: Any, asked: Any, name: str) -> str | None:
+    """Where two JSON-like values first differ, as a clause, or None where they do not."""
+    if isinstance(stored, Mapping) and isinstance(asked, Mapping):
+        if name == "images" and len(stored) != len(asked):
+            return f"it was started for {len(stored)} images, now there are {len(asked)}"
+        for key in sorted({*stored, *asked}):
+            difference = _first_difference(
+                stored.get(key, "absent"), asked.get(key, "absent"), f"{name}.{key}"
+            )
+            if difference:
+                return difference
+        return None
+    if stored == asked:
+        return None
+    return f"{name} was {stored!r} when it was started and is {asked!r} now"
+
+
+def _to_json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _from_json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+
+
+def _flush(path: Path) -> None:
+    """Force a file or folder onto the disk; a chunk of nothing but fill values has no file."""
+    if not path.exists():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _sentences(what: str) -> Iterator[None]:
+    """Turn what the operating system refuses into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{what}: {error.strerror or error}") from error
