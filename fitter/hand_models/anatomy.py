@@ -29,7 +29,7 @@ Limits, in degrees from the rest pose (a flat hand, thumb in the palm's plane)
     little MCP          -30 to 95    -20 to 30   +-15      spreads furthest.
     PIP                 -5 to 110    +-5         +-5       AAOS: 0 to 100; Lin: 0 to 110
     DIP                 -15 to 90    +-5         +-5       AAOS: 0 to 90, slight hyperextension
-    thumb CMC           -25 to 40    -30 to 45   -30 to 15 Cooney: 53 flexion-extension, 42
+    thumb CMC           -25 to 50    -30 to 45   -30 to 15 Cooney: 53 flexion-extension, 42
                                                            abduction-adduction, 17 axial, in all;
                                                            AAOS: 70 abduction
     thumb MCP           -10 to 60    +-12        +-12      AAOS: 0 to 50; e-hand.com: -10 to 55
@@ -48,6 +48,7 @@ Limits, in degrees from the rest pose (a flat hand, thumb in the palm's plane)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -55,6 +56,9 @@ from torch import Tensor
 
 from fitter.conventions import FINGERS, MIRROR_AXIS_ANGLE, MODEL_FINGERS
 from fitter.records import Side
+
+if TYPE_CHECKING:
+    from fitter.hand_models.skinning import HandModelData
 
 FLEXION, ABDUCTION, TWIST = 0, 1, 2
 """Position of each anatomical angle in the last dimension of angles and rows of axes."""
@@ -79,7 +83,7 @@ _FINGER_MCP_ABDUCTION = {
 _PIP = ((-5.0, 110.0), (-5.0, 5.0), (-5.0, 5.0))
 _DIP = ((-15.0, 90.0), (-5.0, 5.0), (-5.0, 5.0))
 _THUMB = (
-    ((-25.0, 40.0), (-30.0, 45.0), (-30.0, 15.0)),
+    ((-25.0, 50.0), (-30.0, 45.0), (-30.0, 15.0)),
     ((-10.0, 60.0), (-12.0, 12.0), (-12.0, 12.0)),
     ((-20.0, 85.0), (-5.0, 5.0), (-5.0, 5.0)),
 )
@@ -167,6 +171,14 @@ def joint_axes(rest_joints: np.ndarray, tips: np.ndarray, side: Side = "right") 
         axes[rows, ABDUCTION] = outward * np.cross(bones, hinge)
         axes[rows, TWIST] = bones
     return axes
+
+
+def anatomy_of(data: HandModelData) -> Anatomy:
+    """Axes and limits of a model of either side, from its mean rest shape."""
+    rest_joints = data.joint_regressor @ data.v_template
+    tips = data.v_template[list(data.tip_vertices)]
+    lower, upper = joint_limits()
+    return Anatomy(joint_axes(rest_joints, tips, data.side), lower, upper)
 
 
 def anatomical_angles(hand_pose: Tensor, axes: Tensor | np.ndarray) -> Tensor:
