@@ -216,7 +216,8 @@ class ResultStore:
 
     def dataset(self) -> xr.Dataset:
         """The store as a lazily read dataset; `decode_flags` turns its flags into text."""
-        return xr.open_zarr(self.path, consolidated=True, chunks=None)
+        dataset = xr.open_zarr(self.path, consolidated=True, chunks=None)
+        return dataset[[variable.name for variable in self._arrays]]
 
     def _commit(self, marker: Variable, block: Block, status: np.ndarray) -> None:
         """Put the marker's chunk in place: one byte per image, padded to a whole chunk."""

@@ -1,0 +1,234 @@
+"""The configuration: every option of a run, typed, frozen, with its unit.
+
+A configuration comes from a YAML file, or from the defaults below where there is none, and from
+single overrides on top (``fit.max_iterations=10``). A key that is not known is an error, never
+ignored. `Config.resolved` is what a run stores beside its results.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fitter.records import InputError
+
+
+class _Yaml(yaml.SafeLoader):
+    """Safe YAML that reads 1e-3 as a number: YAML 1.1, which PyYAML follows, takes it for text."""
+
+
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "string_type": "text",
+}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DetectorConfig(_Section):
+    """Finding the hands and their 21 keypoints."""
+
+    max_hands: int = Field(2, ge=1, le=16, description="hands kept per image, the store's slots")
+    min_score: float = Field(
+        0.5, ge=0, le=1, description="detections below this confidence are dropped"
+    )
+    second_look: bool = Field(
+        True, description="detect again in an enlarged crop around every hand found"
+    )
+
+
+class CameraConfig(_Section):
+    """What is assumed of a camera that nothing is known about."""
+
+    default_fov_degrees: float = Field(
+        60.0,
+        gt=1,
+        lt=179,
+        description="field of view along the image's longer side, degrees, where neither the "
+        "user nor the file tells",
+    )
+
+
+class ModelConfig(_Section):
+    """The hand model that is fitted."""
+
+    name: str = Field("open_hand", min_length=1, description="which hand model")
+    path: str | None = Field(
+        None, description="file or folder of a model that does not ship with the project"
+    )
+
+
+class FitConfig(_Section):
+    """The objective and the budget of the keypoint fit.
+
+    A crop unit is the side of the square crop around the hand. Each `scale` is the distance
+    at which that term's robust loss turns from quadratic to linear.
+    """
+
+    max_iterations: int = Field(30, ge=1, description="linearisations per hand at the most")
+    num_starts: int = Field(4, ge=1, description="starting points tried per hand")
+    start_iterations: int = Field(
+        3, ge=0, description="iterations from every start before the best one goes on"
+    )
+    keypoint_weight: float = Field(1.0, ge=0, description="weight of the 2D keypoints")
+    keypoint_scale: float = Field(
+        0.02, gt=0, description="robust scale of the 2D keypoints, crop units"
+    )
+    bone_direction_weight: float = Field(
+        0.1, ge=0, description="weight of the detector's weak 3D bone directions"
+    )
+    bone_direction_scale: float = Field(
+        0.3, gt=0, description="robust scale of the bone directions, length of a unit vector"
+    )
+    relative_depth_weight: float = Field(
+        0.1, ge=0, description="weight of the detector's weak relative depth"
+    )
+    relative_depth_scale: float = Field(
+        0.05, gt=0, description="robust scale of the relative depth, crop units"
+    )
+    relative_depth_gain: float = Field(
+        1.3, gt=0, description="true depth per unit of the detector's relative depth"
+    )
+    limit_weight: float = Field(1.0, ge=0, description="weight of the anatomical joint limits")
+    pose_prior_weight: float = Field(0.1, ge=0, description="weight of the prior of the pose")
+    shape_prior_weight: float = Field(0.1, ge=0, description="weight of the prior of the shape")
+
+
+class RunConfig(_Section):
+    """How the work is cut up and where it runs."""
+
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        "auto", description="where the fit runs; auto takes a GPU where there is one"
+    )
+    batch_size: int = Field(64, ge=1, description="hands fitted at once")
+    block_size: int = Field(
+        256, ge=1, description="images per block: computed, written and repeated as one"
+    )
+    seed: int = Field(0, ge=0, description="seed of whatever is drawn at random")
+
+
+class OutputConfig(_Section):
+    """What the result store keeps."""
+
+    save_vertices: bool = Field(False, description="store every hand's mesh, 12 bytes a vertex")
+
+
+class Config(_Section):
+    """Everything a run can be told."""
+
+    detector: DetectorConfig = Field(default_factory=DetectorConfig)
+    camera: CameraConfig = Field(default_factory=CameraConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    fit: FitConfig = Field(default_factory=FitConfig)
+    run: RunConfig = Field(default_factory=RunConfig)
+    output: OutputConfig = Field(default_factory=OutputConfig)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every option with its value, as nested JSON-able dictionaries."""
+        return self.model_dump(mode="json")
+
+
+def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration.
+
+    Args:
+        path: YAML file; options it leaves out keep their defaults. None for all defaults.
+        overrides: ``section.option=value`` each, applied in order; the value is a YAML scalar.
+
+    Raises:
+        InputError: the file cannot be read, a key is unknown or a value has the wrong type.
+    """
+    values: dict[str, Any] = {}
+    origin: dict[tuple[str, ...], str] = {}
+    if path is not None:
+        values = _read_yaml(Path(path))
+    for text in overrides:
+        keys, value = _parse_override(text)
+        origin[keys] = f"--set {text}"
+        section = values.setdefault(keys[0], {})
+        if not isinstance(section, dict):
+            raise InputError(f"{path}: {keys[0]} must be a section of options, found {section!r}")
+        section[keys[1]] = value
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_sentence(error, origin, str(path))) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), _Yaml)
+    except OSError as error:
+        raise InputError(f"cannot read configuration {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"configuration {path} is not UTF-8 text") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise InputError(f"configuration {path} is not valid YAML{where}: {problem}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(
+            f"configuration {path} must hold sections such as 'fit:', found {_kind(values)}"
+        )
+    # A section whose options are all commented out reads as None, and means its defaults.
+    return {key: {} if value is None else value for key, value in values.items()}
+
+
+def _parse_override(text: str) -> tuple[tuple[str, str], Any]:
+    name, equals, value = text.partition("=")
+    keys = tuple(name.strip().split("."))
+    if not equals or len(keys) != 2 or not all(keys):
+        raise InputError(f"--set {text}: expected section.option=value, such as fit.num_starts=2")
+    try:
+        return (keys[0], keys[1]), yaml.load(value, _Yaml)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
+
+
+def _sentence(error: ValidationError, origin: dict[tuple[str, ...], str], path: str) -> str:
+    """One sentence about the first thing that is wrong."""
+    first = error.errors(include_url=False)[0]
+    keys = tuple(str(key) for key in first["loc"])
+    name, found = ".".join(keys), first["input"]
+    source = next((text for known, text in origin.items() if known[: len(keys)] == keys), path)
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        known = _options(keys[:-1])
+        close = difflib.get_close_matches(keys[-1], known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+        return f"{source}: unknown option {name!r}; {hint}"
+    if first["type"] == "model_type":
+        return f"{source}: {name} must be a section of options, found {_kind(found)}"
+    expected = _EXPECTED.get(first["type"], first["msg"].removeprefix("Input should be "))
+    return f"{source}: {name} must be {expected}, found {found!r}"
+
+
+def _options(keys: tuple[str, ...]) -> list[str]:
+    """Names of the options of the section at `keys`."""
+    section: type[BaseModel] = Config
+    for key in keys:
+        section = section.model_fields[key].annotation
+    return list(section.model_fields)
+
+
+def _kind(value: Any) -> str:
+    names = {str: "text", list: "a list", dict: "a section", bool: "a yes/no value"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else "nothing")
