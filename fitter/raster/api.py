@@ -26,6 +26,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fitter.camera import NEAR
+
 Backend = Literal["cpu", "reference"]
 
 MAX_POSITION = 1e9
@@ -40,7 +42,7 @@ class RasterSettings:
         near: metres; faces with a vertex nearer than this are dropped.
     """
 
-    near: float = 0.01
+    near: float = NEAR
 
     def __post_init__(self) -> None:
         if not self.near > 0:
