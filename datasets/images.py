@@ -1,0 +1,316 @@
+"""Folders of pictures: which pictures there are, and their pixels as upright 8-bit RGB.
+
+Everything a folder of photographs can contain is turned into one kind of array here, or refused
+with one sentence: `read_image` never returns a picture that is only partly decoded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from fitter.records import InputError
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""File name endings that count as pictures, compared in lower case. The content decides the
+format: a WebP picture whose name says .jpg is read as WebP."""
+
+BACKGROUND = (128, 128, 128)
+"""What shows through transparent pixels: mid grey, because cut-out hands on white or black get a
+halo that a detector and a silhouette take for an edge, and mid grey is halfway between the two."""
+
+_DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow raises on damaged files, format by format."""
+
+
+@dataclass(frozen=True)
+class ImageEntry:
+    """One picture of a listing.
+
+    Attributes:
+        name: path relative to the listed folder, with forward slashes.
+        path: where to read it from.
+    """
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class ReadLimits:
+    """Sizes of pictures that are read; others are refused.
+
+    Attributes:
+        min_side: shorter side in pixels below which no hand can be seen.
+        max_pixels: width times height. A picture of n pixels needs about 8 n bytes while it is
+            decoded. Pillow itself refuses more than 178,956,970 pixels whatever this says.
+    """
+
+    min_side: int = 16
+    max_pixels: int = 150_000_000
+
+
+DEFAULT_LIMITS = ReadLimits()
+
+
+@dataclass(frozen=True)
+class CameraExif:
+    """What a picture's EXIF block says about its camera; None where it says nothing usable.
+
+    Attributes:
+        focal_mm: focal length in millimetres.
+        focal_35mm: focal length in millimetres of the 35 mm film camera with the same view.
+        plane_pixels_per_mm: (x, y) pixels per millimetre on the sensor, at `pixel_size`.
+        pixel_size: (width, height) the camera wrote, before `orientation` is applied.
+        swaps_axes: whether the orientation turns the picture by a quarter.
+    """
+
+    focal_mm: float | None = None
+    focal_35mm: float | None = None
+    plane_pixels_per_mm: tuple[float, float] | None = None
+    pixel_size: tuple[int, int] | None = None
+    swaps_axes: bool = False
+
+
+def list_images(source: Path, recursive: bool = True) -> list[ImageEntry]:
+    """List the pictures of a folder, or the one picture that `source` is.
+
+    Args:
+        source: a folder or a picture.
+        recursive: also list the pictures of folders inside the folder (links to folders are not
+            followed).
+
+    Returns:
+        Entries sorted by `name`, code point by code point, so that the order depends on nothing
+        but the names. Files and folders whose name starts with a dot are left out.
+
+    Raises:
+        InputError: `source` does not exist or cannot be listed, holds no picture, or a picture's
+            name is not valid UTF-8.
+    """
+    source = Path(source)
+    if source.is_dir():
+        paths = [p for p in _walk(source, recursive) if p.suffix.lower() in IMAGE_SUFFIXES]
+        if not paths:
+            raise InputError(
+                f"{source}: expected a folder with pictures ({', '.join(IMAGE_SUFFIXES)}), "
+                "found none in it."
+            )
+        root = source
+    elif source.exists():
+        if source.suffix.lower() not in IMAGE_SUFFIXES:
+            raise InputError(
+                f"{source}: expected a folder or a picture ({', '.join(IMAGE_SUFFIXES)}), "
+                f"found a file that ends in {source.suffix!r}."
+            )
+        paths, root = [source], source.parent
+    else:
+        raise InputError(f"{source}: expected a folder or a picture, found nothing there.")
+    entries = [ImageEntry(path.relative_to(root).as_posix(), path) for path in paths]
+    for entry in entries:
+        if not _is_unicode(entry.name):
+            raise InputError(
+                f"{entry.name!a}: expected a file name in UTF-8, found bytes that are not; "
+                "rename the file."
+            )
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def read_image(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
+    """Read one picture.
+
+    The EXIF orientation is applied; 16-bit values are scaled to 8 bits; grey, palette and CMYK
+    pictures become RGB; transparent pixels show `BACKGROUND`; of an animation or a multi-page file
+    the first picture is taken; colour profiles are ignored.
+
+    Args:
+        path: the picture file.
+        limits: sizes to accept.
+
+    Returns:
+        (H, W, 3) uint8 RGB, C-contiguous and writable.
+
+    Raises:
+        InputError: the file is missing, empty, unreadable, no picture, damaged or cut short, or
+            its size is outside `limits`.
+    """
+    return read_image_and_exif(path, limits)[0]
+
+
+def read_image_and_exif(
+    path: Path, limits: ReadLimits = DEFAULT_LIMITS
+) -> tuple[np.ndarray, CameraExif]:
+    """Read one picture as `read_image` does, and what it says about its camera.
+
+    Args:
+        path: the picture file.
+        limits: sizes to accept.
+
+    Returns:
+        (H, W, 3) uint8 RGB, and the camera's EXIF entries.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    path = Path(path)
+    _check_readable(path)
+    with warnings.catch_warnings():
+        # Pillow warns at 89 million pixels; `limits` is the rule here and is enforced below.
+        # It also warns about every oddity of a damaged EXIF block, which the reader survives.
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(path) as image:
+                _check_size(path, image.size, limits)
+                exif = _camera_exif(image)
+                pixels = _decode(path, image)
+        except Image.DecompressionBombError as error:
+            raise InputError(
+                f"{path}: expected at most {limits.max_pixels:,} pixels, found a larger picture."
+            ) from error
+        except Image.UnidentifiedImageError as error:
+            raise InputError(
+                f"{path}: expected a picture, found a file in no known picture format."
+            ) from error
+        except _DECODING_ERRORS as error:
+            raise InputError(
+                f"{path}: expected a whole picture, found a damaged or cut-off file ({error})."
+            ) from error
+    return pixels, exif
+
+
+def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"{error.filename}: expected a folder that can be listed, found: {error.strerror}."
+        ) from error
+
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+        for name in files:
+            if not name.startswith("."):
+                yield Path(parent, name)
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_readable(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: expected a picture, found a folder.")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected a picture, found no such file.") from error
+    except PermissionError as error:
+        raise InputError(
+            f"{path}: expected a picture that may be read, found no permission to read it."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: expected a picture, found: {error.strerror}.") from error
+    if empty:
+        raise InputError(f"{path}: expected a picture, found an empty file.")
+
+
+def _check_size(path: Path, size: tuple[int, int], limits: ReadLimits) -> None:
+    width, height = size
+    if min(width, height) < limits.min_side:
+        raise InputError(
+            f"{path}: expected a picture of at least {limits.min_side} pixels a side, "
+            f"found {width} x {height}."
+        )
+    if width * height > limits.max_pixels:
+        raise InputError(
+            f"{path}: expected at most {limits.max_pixels:,} pixels, "
+            f"found {width} x {height} = {width * height:,}."
+        )
+
+
+def _decode(path: Path, image: Image.Image) -> np.ndarray:
+    image.load()
+    # Whole pixels with a damaged EXIF block are a good picture that states no orientation.
+    with contextlib.suppress(*_DECODING_ERRORS):
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _grey_from_16_bits(path, np.asarray(image))
+    if image.mode == "F":
+        raise InputError(
+            f"{path}: expected 8 or 16 bits a channel, found a floating-point picture."
+        )
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        # The premultiplied modes convert to their straight twins only.
+        straight = {"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode)
+        foreground = image.convert(straight).convert("RGBA")
+        background = Image.new("RGBA", image.size, (*BACKGROUND, 255))
+        image = Image.alpha_composite(background, foreground)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    return np.array(image)
+
+
+def _grey_from_16_bits(path: Path, values: np.ndarray) -> np.ndarray:
+    if values.min() < 0 or values.max() > 65535:
+        raise InputError(
+            f"{path}: expected grey values from 0 to 65535, found {values.min()} to {values.max()}."
+        )
+    grey = ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _camera_exif(image: Image.Image) -> CameraExif:
+    try:
+        exif = image.getexif()
+        tags = exif.get_ifd(ExifTags.IFD.Exif)
+        orientation = exif.get(ExifTags.Base.Orientation)
+    except _DECODING_ERRORS:
+        return CameraExif()
+    width = _positive(tags.get(ExifTags.Base.ExifImageWidth))
+    height = _positive(tags.get(ExifTags.Base.ExifImageHeight))
+    return CameraExif(
+        focal_mm=_positive(tags.get(ExifTags.Base.FocalLength)),
+        focal_35mm=_positive(tags.get(ExifTags.Base.FocalLengthIn35mmFilm)),
+        plane_pixels_per_mm=_plane_resolution(tags),
+        pixel_size=(round(width), round(height)) if width and height else None,
+        swaps_axes=orientation in (5, 6, 7, 8),
+    )
+
+
+def _plane_resolution(tags: dict[int, object]) -> tuple[float, float] | None:
+    x = _positive(tags.get(ExifTags.Base.FocalPlaneXResolution))
+    y = _positive(tags.get(ExifTags.Base.FocalPlaneYResolution)) or x
+    # EXIF 2.3: 2 is inch (the default) and 3 centimetre; 4 and 5 are TIFF/EP's mm and micrometre.
+    millimetres = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+    unit = millimetres.get(tags.get(ExifTags.Base.FocalPlaneResolutionUnit, 2))
+    return (x / unit, y / unit) if x and y and unit else None
+
+
+def _positive(value: object) -> float | None:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return number if np.isfinite(number) and number > 0 else None

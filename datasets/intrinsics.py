@@ -1,0 +1,296 @@
+"""The intrinsics matrix K of every picture: from the user, else from EXIF, else a usual lens.
+
+Pixel convention: K is taken as given, in the convention of `fitter.conventions` (centre of the
+top-left pixel at (0.5, 0.5)). Tools that put pixel centres at whole numbers, OpenCV's calibration
+among them, give cx and cy smaller by 0.5; add it when such a K is handed in and half a pixel
+matters. Public data sets do not say which convention their K follows, and for their crops the
+difference (half a pixel, below 1 mm at arm's length) is smaller than the differences between joint
+definitions, so it cannot be decided from annotated joints and is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.images import (
+    DEFAULT_LIMITS,
+    CameraExif,
+    ImageEntry,
+    ReadLimits,
+    read_image_and_exif,
+)
+from fitter.records import ImageRecord, InputError, IntrinsicsSource
+
+DEFAULT_FIELD_OF_VIEW = math.radians(60.0)
+"""Field of view along the picture's longer side, radians, of a camera nothing is known about.
+Main cameras of phones (24 to 28 mm equivalent on a 4:3 sensor) see 63 to 72 degrees, their
+stabilised video and webcams 55 to 70, a 50 mm lens 40, and whatever was cropped less than it had:
+60 degrees lies between."""
+
+FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
+"""Diagonal of a 35 mm film frame. Equivalent focal lengths compare diagonals (CIPA DCG-001), which
+is what cameras with sensors that are not 3:2 write."""
+
+ASPECT_TOLERANCE = 0.01
+"""Relative difference between a picture's aspect and the one in its EXIF block above which the
+picture was cropped after it was taken, so that its EXIF block no longer describes it."""
+
+MIN_FOCAL_RATIO = 0.1
+"""Smallest believable focal length as a share of the longer side (a field of view of 157 degrees);
+less means a K in other units, such as shares of the width."""
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """Gives K for each picture of a listing.
+
+    Build it with `Intrinsics.from_option`.
+
+    Attributes:
+        origin: what to name in messages: the option's text or its file.
+        everywhere: (3, 3) float64 K of all pictures, or None.
+        by_name: K entry of a picture by its name, not yet checked, or None.
+        by_index: K entries in the order of the sorted names, not yet checked, or None.
+        default_field_of_view: radians along the longer side, used without K and EXIF.
+        use_exif: whether EXIF may be consulted.
+    """
+
+    origin: str = "default"
+    everywhere: np.ndarray | None = None
+    by_name: Mapping[str, object] | None = None
+    by_index: Sequence[object] | None = None
+    default_field_of_view: float = DEFAULT_FIELD_OF_VIEW
+    use_exif: bool = True
+
+    @staticmethod
+    def from_option(
+        option: str | None,
+        image_count: int,
+        default_field_of_view: float = DEFAULT_FIELD_OF_VIEW,
+        use_exif: bool = True,
+    ) -> Intrinsics:
+        """Interpret the option ``--intrinsics``.
+
+        Args:
+            option: None; or "fx,fy,cx,cy" in pixels, for all pictures; or the path of a JSON file
+                that holds either {picture name: 3x3} or, as FreiHAND's ``*_K.json``, a list of 3x3
+                in the order of the sorted picture names.
+            image_count: number of pictures listed; a list must have as many entries.
+            default_field_of_view: radians along the longer side.
+            use_exif: whether EXIF may be consulted when there is no option.
+
+        Raises:
+            InputError: the option is neither, its file cannot be read as one of the two layouts,
+                or a list's length differs from the number of pictures.
+        """
+        if not 0 < default_field_of_view < math.pi:
+            raise InputError(
+                "default field of view: expected an angle between 0 and 180 degrees, "
+                f"found {math.degrees(default_field_of_view):g}."
+            )
+        rest = {"default_field_of_view": default_field_of_view, "use_exif": use_exif}
+        if option is None:
+            return Intrinsics(**rest)
+        if not Path(option).exists() and (numbers := _four_numbers(option)) is not None:
+            fx, fy, cx, cy = numbers
+            matrix = [[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]
+            everywhere = check_intrinsics(matrix, f"intrinsics {option!r}")
+            return Intrinsics(origin=f"intrinsics {option!r}", everywhere=everywhere, **rest)
+        content = _load_json(Path(option))
+        if isinstance(content, dict):
+            return Intrinsics(origin=option, by_name=content, **rest)
+        if not isinstance(content, list):
+            raise InputError(
+                f"{option}: expected a JSON object (picture name: 3x3) or a list of 3x3 matrices, "
+                f"found {type(content).__name__}."
+            )
+        if len(content) != image_count:
+            raise InputError(
+                f"{option}: expected one 3x3 matrix for each of the {image_count} pictures, "
+                f"found {len(content)}."
+            )
+        return Intrinsics(origin=option, by_index=content, **rest)
+
+    def intrinsics_for(
+        self, entry: ImageEntry, index: int, size: tuple[int, int], exif: CameraExif
+    ) -> tuple[np.ndarray, IntrinsicsSource]:
+        """K of one picture.
+
+        Args:
+            entry: the picture.
+            index: its place in the sorted listing.
+            size: (width, height) of the upright picture, pixels.
+            exif: what the picture says about its camera.
+
+        Returns:
+            K, (3, 3) float64 in pixels of the upright picture, and where it came from.
+
+        Raises:
+            InputError: the file has no entry for the picture, or the entry is no such matrix.
+        """
+        given = self._given(entry, index)
+        if given is not None:
+            smallest = min(given[0, 0], given[1, 1])
+            if smallest < MIN_FOCAL_RATIO * max(size):
+                raise InputError(
+                    f"{self.origin}: expected a focal length in pixels for {entry.name} "
+                    f"({size[0]} x {size[1]}), found {smallest:g}."
+                )
+            return given, "given"
+        focal = focal_from_exif(exif, size) if self.use_exif else None
+        if focal is not None:
+            return centred_intrinsics(focal, size), "exif"
+        focal_length = 0.5 * max(size) / math.tan(0.5 * self.default_field_of_view)
+        return centred_intrinsics((focal_length, focal_length), size), "default"
+
+    def _given(self, entry: ImageEntry, index: int) -> np.ndarray | None:
+        if self.everywhere is not None:
+            return self.everywhere.copy()
+        if self.by_index is not None:
+            return check_intrinsics(
+                self.by_index[index], f"{self.origin}, entry {index} ({entry.name})"
+            )
+        if self.by_name is not None:
+            if entry.name not in self.by_name:
+                raise InputError(
+                    f"{self.origin}: expected an entry for {entry.name!r}, found none among its "
+                    f"{len(self.by_name)} names."
+                )
+            return check_intrinsics(
+                self.by_name[entry.name], f"{self.origin}, entry {entry.name!r}"
+            )
+        return None
+
+
+def read_record(
+    entry: ImageEntry, index: int, intrinsics: Intrinsics, limits: ReadLimits = DEFAULT_LIMITS
+) -> ImageRecord:
+    """Read one picture with its K.
+
+    Args:
+        entry: the picture.
+        index: its place in the sorted listing.
+        intrinsics: where K comes from.
+        limits: sizes of pictures to accept.
+
+    Raises:
+        InputError: the picture cannot be read, or its K is missing or wrong.
+    """
+    pixels, exif = read_image_and_exif(entry.path, limits)
+    size = (pixels.shape[1], pixels.shape[0])
+    matrix, source = intrinsics.intrinsics_for(entry, index, size, exif)
+    return ImageRecord(entry.name, entry.path, pixels, matrix, source)
+
+
+def check_intrinsics(value: object, where: str) -> np.ndarray:
+    """Turn a value from outside into K.
+
+    Args:
+        value: what should be a 3x3 matrix.
+        where: what to name in messages.
+
+    Returns:
+        (3, 3) float64.
+
+    Raises:
+        InputError: the value has another shape, is not finite, has a focal length that is not
+            positive, or entries where a camera matrix has zeros and the one.
+    """
+    try:
+        matrix = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        matrix = None
+    if matrix is None or matrix.shape != (3, 3):
+        found = "something else" if matrix is None else f"the shape {list(matrix.shape)}"
+        raise InputError(f"{where}: expected a 3x3 matrix of numbers, found {found}.")
+    if not np.isfinite(matrix).all():
+        raise InputError(f"{where}: expected finite numbers in K, found nan or infinity.")
+    if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
+        raise InputError(
+            f"{where}: expected positive focal lengths, "
+            f"found fx = {matrix[0, 0]:g}, fy = {matrix[1, 1]:g}."
+        )
+    if matrix[1, 0] != 0 or not np.array_equal(matrix[2], [0, 0, 1]):
+        raise InputError(
+            f"{where}: expected K as [[fx, s, cx], [0, fy, cy], [0, 0, 1]], "
+            f"found {matrix.tolist()}."
+        )
+    return matrix
+
+
+def centred_intrinsics(focal: tuple[float, float], size: tuple[int, int]) -> np.ndarray:
+    """K with its principal point in the middle of the picture.
+
+    Args:
+        focal: (fx, fy) in pixels.
+        size: (width, height) in pixels.
+
+    Returns:
+        (3, 3) float64.
+    """
+    width, height = size
+    return np.array([[focal[0], 0.0, width / 2], [0.0, focal[1], height / 2], [0.0, 0.0, 1.0]])
+
+
+def focal_from_exif(exif: CameraExif, size: tuple[int, int]) -> tuple[float, float] | None:
+    """Focal lengths from EXIF, in pixels of the upright picture as it is now.
+
+    The sensor's own resolution is preferred to the 35 mm equivalent, which cameras round to whole
+    millimetres. A picture resized after it was taken is recognised by `CameraExif.pixel_size`; one
+    that was cropped (another aspect) has no known focal length.
+
+    Args:
+        exif: what the picture says about its camera.
+        size: (width, height) of the upright picture.
+
+    Returns:
+        (fx, fy), or None when EXIF does not determine them.
+    """
+    upright = exif.pixel_size
+    if upright is not None and exif.swaps_axes:
+        upright = (upright[1], upright[0])
+    if upright is not None and (
+        abs(upright[0] * size[1] / (upright[1] * size[0]) - 1) > ASPECT_TOLERANCE
+    ):
+        return None
+    if exif.focal_mm is not None and exif.plane_pixels_per_mm is not None:
+        resize = size[0] / upright[0] if upright is not None else 1.0
+        x, y = (exif.focal_mm * density * resize for density in exif.plane_pixels_per_mm)
+        focal = (y, x) if exif.swaps_axes else (x, y)
+    elif exif.focal_35mm is not None:
+        focal = (exif.focal_35mm * math.hypot(*size) / FILM_DIAGONAL_MM,) * 2
+    else:
+        return None
+    return focal if min(focal) >= MIN_FOCAL_RATIO * max(size) else None
+
+
+def _four_numbers(text: str) -> tuple[float, ...] | None:
+    """The four numbers of "fx,fy,cx,cy"; None when the text is not made of numbers at all."""
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        return None
+    if len(numbers) != 4:
+        raise InputError(
+            f"intrinsics {text!r}: expected four numbers fx,fy,cx,cy, found {len(numbers)}."
+        )
+    return numbers
+
+
+def _load_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: expected fx,fy,cx,cy or a JSON file with intrinsics, found neither."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: expected a JSON file, found: {error.strerror}.") from error
+    except ValueError as error:
+        raise InputError(f"{path}: expected JSON with intrinsics, found: {error}.") from error

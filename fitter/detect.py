@@ -1,0 +1,481 @@
+"""Finding hands: 21 keypoints, side and weak depth of every hand in a picture.
+
+`MediaPipeDetector` runs the palm detector and the hand landmark network inside the package
+`mediapipe`. What it adds to them:
+
+Position
+    MediaPipe's normalised landmarks times the image size put pixel centres at whole numbers:
+    turning a picture by 180 degrees moves its landmarks by one pixel in x and y against
+    ``size - position`` (measured 0.93 over real hands; 0 would be the other convention), and
+    enlarging it twofold moves them as half a pixel predicts. So half a pixel is added.
+Side
+    MediaPipe names the side as seen in a mirror; it is swapped.
+Second look
+    Each hand is looked at again in a mirrored square window around it, enlarged where the hand is
+    small. Both looks are averaged, and how far they disagree is each keypoint's confidence:
+    MediaPipe itself gives none for single landmarks.
+Search
+    Where the first look finds nothing, or only small hands, windows of the picture are searched.
+Duplicates
+    One hand found twice, under either side, is reported once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
+
+import cv2
+import numpy as np
+import torch
+
+from fitter.camera import SquareCrop, crop_pixels
+from fitter.records import HandObservation, ImageRecord, InputError, Side
+
+LARGEST_LOOK = 1280
+"""Longer side in pixels of the picture at the first look; larger pictures are shrunk for it."""
+
+WINDOW_MARGIN = 2.0
+"""Side of the second look's window over the hand's size; the palm detector needs surroundings."""
+
+WINDOW_PIXELS = 384
+"""Side of the second look's window in its own pixels: the hand then fills about the 224 pixels that
+the landmark network sees."""
+
+FULL_DETAIL = 160.0
+"""Size in pixels of a hand from which on more pixels add no detail to the landmark network."""
+
+SMALL_HAND = 0.2
+"""Share of the picture's longer side below which the palm detector, which sees the picture at 192
+pixels, starts to miss hands."""
+
+DISAGREEMENT_SCALE = 0.05
+"""Distance of two looks at a keypoint, as a share of hand size, that halves its confidence."""
+
+SAME_HAND = 0.3
+"""Mean distance of corresponding keypoints over hand size up to which two looks see one hand."""
+
+DUPLICATE_ORDERED = 0.2
+"""Mean distance of corresponding keypoints over hand size below which two finds are one hand."""
+
+DUPLICATE_UNORDERED = 0.06
+"""The same for the nearest keypoints whatever their names: one hand found as a left and as a right
+one has its keypoints on the same pixels in another order. 21 points strewn over the same area by
+chance lie 0.11 from their nearest."""
+
+UNCONFIRMED = 0.5
+"""Factor on score and confidence of a hand that the second look does not find."""
+
+PALM_KEYPOINTS = (0, 5, 9, 13, 17, 1, 2)
+"""Canonical keypoints that the palm detector's seven points stand for."""
+
+_MIRROR_X = np.array([-1.0, 1.0, 1.0])
+
+_GRAPH = "mediapipe/modules/hand_landmark/hand_landmark_tracking_cpu.binarypb"
+
+_LOG_NOISE = re.compile(
+    rb"^([IW]\d{4} |INFO: Created TensorFlow Lite|WARNING: All log messages before absl::)"
+)
+"""Lines of MediaPipe's C++ log that are information or warnings, not errors."""
+
+
+class Detector(Protocol):
+    """Finds hands in pictures."""
+
+    def detect(self, image: ImageRecord) -> list[HandObservation]:
+        """Hands of one picture, best score first; an empty list when there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A square of the picture as an image of its own; `mirrored` flips that image."""
+
+    crop: SquareCrop
+    mirrored: bool = False
+
+    @staticmethod
+    def at(centre: np.ndarray, size: float, output_size: int, mirrored: bool = False) -> _Window:
+        crop = SquareCrop(
+            torch.as_tensor(centre, dtype=torch.float64)[None],
+            torch.tensor([size], dtype=torch.float64),
+            output_size,
+        )
+        return _Window(crop, mirrored)
+
+    def pixels(self, picture: np.ndarray) -> np.ndarray:
+        window = crop_pixels(picture, self.crop)[0]
+        return window[:, ::-1] if self.mirrored else window
+
+    def to_picture(self, hand: HandObservation) -> HandObservation:
+        """A hand found in the window, in the picture's pixels and axes."""
+        scale = float(self.crop.scale[0])
+        keypoints, xyz, side = hand.keypoints, hand.relative_xyz, hand.side
+        if self.mirrored:
+            keypoints = keypoints * [-1.0, 1.0] + [self.crop.output_size, 0.0]
+            xyz, side = xyz * _MIRROR_X, _other(side)
+        return replace(
+            hand,
+            keypoints=keypoints / scale + self.crop.origin[0].numpy(),
+            relative_depth=hand.relative_depth / scale,
+            relative_xyz=xyz,
+            side=side,
+        )
+
+
+class MediaPipeDetector:
+    """MediaPipe's hand networks (`mediapipe` 0.10), with the additions this module names.
+
+    Usable any number of times, from one thread at a time; close it, or use it in a ``with`` block,
+    to free its networks. While it is built and while it detects, what its C++ libraries write to
+    the process's standard error is held back, and information and warnings in it are dropped.
+    """
+
+    def __init__(
+        self,
+        max_hands: int = 2,
+        min_score: float = 0.5,
+        second_look: bool = True,
+        search: bool = True,
+    ) -> None:
+        """Load the networks.
+
+        Args:
+            max_hands: most hands to report in a picture.
+            min_score: in [0, 1]; least palm score, and least score of the landmark network that
+                its window holds a hand.
+            second_look: look at every hand again, in a mirrored window. Costs as much as the first
+                look for each hand. Without it every keypoint's confidence is the hand's score.
+            search: search windows where the first look finds nothing or only small hands.
+
+        Raises:
+            InputError: a number is out of range, or `mediapipe` cannot be imported.
+        """
+        if max_hands < 1:
+            raise InputError(f"max_hands: expected at least 1, found {max_hands}.")
+        if not 0.0 <= min_score <= 1.0:
+            raise InputError(f"min_score: expected a number from 0 to 1, found {min_score}.")
+        self.max_hands = max_hands
+        self.second_look = second_look
+        self.search = search
+        # A few more than asked for, so that duplicates do not take the places of hands.
+        self._graph: Any = _build_graph(max_hands + 2, min_score)
+
+    def detect(self, image: ImageRecord) -> list[HandObservation]:
+        """Find hands in one picture.
+
+        Args:
+            image: the picture; its K is not used.
+
+        Returns:
+            At most `max_hands` hands, best score first. `score` is the palm detector's, halved
+            where the second look did not find the hand again.
+
+        Raises:
+            RuntimeError: the detector is closed.
+        """
+        if self._graph is None:
+            raise RuntimeError("detect was called on a closed detector")
+        picture = image.pixels
+        hands = self._first_look(picture)
+        if self.search and self._should_search(hands, picture):
+            hands = drop_duplicates(hands + self._search(picture))
+        hands = hands[: self.max_hands + 2]
+        if self.second_look:
+            hands = [self._look_again(picture, hand) for hand in hands]
+        return drop_duplicates(hands)[: self.max_hands]
+
+    def close(self) -> None:
+        """Free the networks; a second call does nothing."""
+        if self._graph is not None:
+            self._graph.close()
+            self._graph = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _first_look(self, picture: np.ndarray) -> list[HandObservation]:
+        height, width = picture.shape[:2]
+        shrink = min(1.0, LARGEST_LOOK / max(height, width))
+        if shrink == 1.0:
+            return drop_duplicates(self._look(picture))
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        scale = np.array([width / size[0], height / size[1]])
+        return drop_duplicates(
+            [
+                replace(
+                    hand,
+                    keypoints=hand.keypoints * scale,
+                    relative_depth=hand.relative_depth * scale[0],
+                )
+                for hand in self._look(small)
+            ]
+        )
+
+    def _should_search(self, hands: list[HandObservation], picture: np.ndarray) -> bool:
+        if not hands:
+            return True
+        smallest = min(hand_size(hand) for hand in hands)
+        return len(hands) < self.max_hands and smallest < SMALL_HAND * max(picture.shape[:2])
+
+    def _search(self, picture: np.ndarray) -> list[HandObservation]:
+        """Look at windows, coarse ones first, until one round of them shows hands."""
+        for windows in search_windows(picture.shape[1], picture.shape[0]):
+            found = [
+                window.to_picture(hand)
+                for window in windows
+                for hand in self._look(window.pixels(picture))
+            ]
+            # A window that cuts a hand shows a wrong one: what leaves its window is left to the
+            # neighbouring window, which overlaps by half.
+            if found := drop_duplicates(found):
+                return found
+        return []
+
+    def _look_again(self, picture: np.ndarray, hand: HandObservation) -> HandObservation:
+        centre = 0.5 * (hand.box[:2] + hand.box[2:])
+        size = max(WINDOW_MARGIN * hand_size(hand), 16.0)
+        for mirrored in (True, False):
+            window = _Window.at(centre, size, WINDOW_PIXELS, mirrored)
+            again = [window.to_picture(other) for other in self._look(window.pixels(picture))]
+            again = [other for other in again if ordered_distance(hand, other) < SAME_HAND]
+            if again:
+                best = min(again, key=lambda other: ordered_distance(hand, other))
+                return _merge(hand, best, WINDOW_PIXELS / size)
+        return replace(
+            hand, score=hand.score * UNCONFIRMED, confidence=hand.confidence * UNCONFIRMED
+        )
+
+    def _look(self, pixels: np.ndarray) -> list[HandObservation]:
+        """Run the networks once on an image; every hand they report, in its pixels."""
+        with _quiet():
+            output = self._graph.process({"image": np.ascontiguousarray(pixels)})
+        if not output.multi_hand_landmarks:
+            return []
+        height, width = pixels.shape[:2]
+        palms = np.array(
+            [
+                [(p.x * width, p.y * height) for p in palm.location_data.relative_keypoints]
+                for palm in output.palm_detections
+            ]
+        )
+        palm_scores = np.array([palm.score[0] for palm in output.palm_detections])
+        return [
+            _observation(*found, (width, height), (palms, palm_scores))
+            for found in zip(
+                output.multi_hand_landmarks,
+                output.multi_hand_world_landmarks,
+                output.multi_handedness,
+                strict=True,
+            )
+        ]
+
+
+def hand_size(hand: HandObservation) -> float:
+    """Longer side in pixels of the box around a hand's keypoints."""
+    return float(max(hand.box[2:] - hand.box[:2]))
+
+
+def ordered_distance(a: HandObservation, b: HandObservation) -> float:
+    """Mean distance of corresponding keypoints as a share of the larger hand's size."""
+    distance = np.linalg.norm(a.keypoints - b.keypoints, axis=1).mean()
+    return float(distance / max(hand_size(a), hand_size(b), 1e-9))
+
+
+def unordered_distance(a: HandObservation, b: HandObservation) -> float:
+    """Mean distance of each keypoint to the other hand's nearest, both ways, over the larger size.
+
+    It is the symmetric chamfer distance of the two sets.
+    """
+    distance = np.linalg.norm(a.keypoints[:, None] - b.keypoints[None], axis=2)
+    nearest = 0.5 * (distance.min(axis=0).mean() + distance.min(axis=1).mean())
+    return float(nearest / max(hand_size(a), hand_size(b), 1e-9))
+
+
+def drop_duplicates(hands: list[HandObservation]) -> list[HandObservation]:
+    """Hands best score first, without those that lie on the keypoints of a better one.
+
+    Boxes and sides are not asked: two hands may share a box, and one hand may be found under both
+    sides. Two true hands that overlap have keypoints in different places, and stay.
+
+    Args:
+        hands: in any order.
+
+    Returns:
+        The kept hands; equal scores keep their order.
+    """
+    kept: list[HandObservation] = []
+    for hand in sorted(hands, key=lambda hand: -hand.score):
+        if not any(
+            ordered_distance(hand, other) < DUPLICATE_ORDERED
+            or unordered_distance(hand, other) < DUPLICATE_UNORDERED
+            for other in kept
+        ):
+            kept.append(hand)
+    return kept
+
+
+def search_windows(width: int, height: int) -> Iterator[list[_Window]]:
+    """Rounds of windows to search in a picture of this size.
+
+    First the picture with a border as wide as half of it, for a hand that fills it; then squares as
+    high as its shorter side and squares half as high, both overlapping by half, for hands that are
+    small in it.
+    """
+    longer, shorter = max(width, height), min(width, height)
+    middle = np.array([width / 2, height / 2])
+    yield [_Window.at(middle, 2.0 * longer, min(2 * longer, LARGEST_LOOK))]
+    for size in (shorter, shorter / 2):
+        output_size = int(np.clip(size, 256, 768))
+        yield [
+            _Window.at(np.array([x, y]), size, output_size)
+            for y in _centres(height, size)
+            for x in _centres(width, size)
+        ]
+
+
+def _centres(length: float, size: float) -> np.ndarray:
+    """Centres of intervals of `size` that cover [0, length] and overlap by at least half."""
+    count = int(np.ceil(2.0 * (length - size) / size - 1e-9)) + 1
+    return np.linspace(size / 2, length - size / 2, count) if count > 1 else np.array([length / 2])
+
+
+def _other(side: Side) -> Side:
+    return "left" if side == "right" else "right"
+
+
+def _observation(
+    landmarks: Any,
+    world: Any,
+    handedness: Any,
+    size: tuple[int, int],
+    palms: tuple[np.ndarray, np.ndarray],
+) -> HandObservation:
+    """One hand of MediaPipe's output for an image of `size` (width, height)."""
+    positions = np.array([(p.x, p.y, p.z) for p in landmarks.landmark], dtype=np.float64)
+    keypoints = positions[:, :2] * size + 0.5
+    # Landmark depth has the unit of x: shares of the image's width.
+    depth = (positions[:, 2] - positions[0, 2]) * size[0]
+    label = handedness.classification[0]
+    side: Side = "right" if label.label == "Left" else "left"
+    palm_points, palm_scores = palms
+    offsets = np.linalg.norm(palm_points - keypoints[list(PALM_KEYPOINTS)], axis=2).mean(axis=1)
+    score = float(np.clip(palm_scores[offsets.argmin()], 0.0, 1.0))
+    return HandObservation(
+        keypoints=keypoints,
+        confidence=np.full(21, score),
+        side=side,
+        side_score=float(np.clip(label.score, 0.5, 1.0)),
+        score=score,
+        relative_depth=depth,
+        relative_xyz=np.array([(p.x, p.y, p.z) for p in world.landmark], dtype=np.float64),
+    )
+
+
+def _merge(first: HandObservation, second: HandObservation, second_scale: float) -> HandObservation:
+    """Average two looks at one hand, each weighted by the detail it had.
+
+    The confidence of keypoint k is ``1 / (1 + (d_k / (DISAGREEMENT_SCALE s))^2)`` with d_k the
+    distance of the two looks at it and s the hand's size.
+
+    Args:
+        first: the look at the whole picture.
+        second: the look at the window.
+        second_scale: pixels of the window per pixel of the picture.
+    """
+    size = hand_size(first)
+    details = np.minimum(1.0, np.array([1.0, second_scale]) * size / FULL_DETAIL)
+    share = float(details[0] / details.sum())
+
+    def mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return share * a + (1.0 - share) * b
+
+    gap = np.linalg.norm(first.keypoints - second.keypoints, axis=1)
+    right = [
+        hand.side_score if hand.side == "right" else 1.0 - hand.side_score
+        for hand in (first, second)
+    ]
+    right_mean = share * right[0] + (1.0 - share) * right[1]
+    return HandObservation(
+        keypoints=mean(first.keypoints, second.keypoints),
+        confidence=1.0 / (1.0 + (gap / (DISAGREEMENT_SCALE * size)) ** 2),
+        side="right" if right_mean >= 0.5 else "left",
+        side_score=max(right_mean, 1.0 - right_mean),
+        score=max(first.score, second.score),
+        relative_depth=mean(first.relative_depth, second.relative_depth),
+        relative_xyz=mean(
+            first.relative_xyz - first.relative_xyz[0],
+            second.relative_xyz - second.relative_xyz[0],
+        ),
+    )
+
+
+def _build_graph(hand_count: int, min_score: float) -> Any:
+    """MediaPipe's hand graph for unrelated pictures, with the palm scores its `Hands` hides."""
+    with _quiet():
+        try:
+            # Its generated message classes register themselves on import; `hands` imports those
+            # that the graph needs.
+            from mediapipe.python.solution_base import SolutionBase
+            from mediapipe.python.solutions import hands  # noqa: F401
+        except ImportError as error:
+            raise InputError(
+                f"expected the package mediapipe for finding hands, found: {error}."
+            ) from error
+        return SolutionBase(
+            binary_graph_path=_GRAPH,
+            side_inputs={
+                "model_complexity": 1,
+                "num_hands": hand_count,
+                "use_prev_landmarks": False,
+            },
+            calculator_params={
+                "palmdetectioncpu__TensorsToDetectionsCalculator.min_score_thresh": min_score,
+                "handlandmarkcpu__ThresholdingCalculator.threshold": min_score,
+            },
+            outputs=[
+                "multi_hand_landmarks",
+                "multi_hand_world_landmarks",
+                "multi_handedness",
+                "palm_detections",
+            ],
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back standard error of the process and drop `_LOG_NOISE` from it.
+
+    MediaPipe's libraries write to file descriptor 2 and offer Python no switch. Everything else
+    that was written meanwhile is passed on, in order.
+    """
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # no standard error at all: nothing to keep quiet
+        yield
+        return
+    with tempfile.TemporaryFile() as held, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="SymbolDatabase.GetPrototype")
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            held.seek(0)
+            for line in held:
+                if not _LOG_NOISE.match(line):
+                    os.write(2, line)
