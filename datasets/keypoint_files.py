@@ -1,0 +1,207 @@
+"""2D keypoints from files instead of a detector.
+
+`KeypointFiles` reads three layouts, told apart by what is found:
+
+A folder: OpenPose's output
+    One ``<image stem>_keypoints.json`` for each picture, with the picture's folder before it when
+    it lies in one. Each entry of ``people`` may hold ``hand_left_keypoints_2d`` and
+    ``hand_right_keypoints_2d``, 63 numbers (u, v, confidence) x 21; all zeros mean no hand.
+A JSON list: FreiHAND's layout
+    One 21x2 (u, v) or 21x3 (u, v, confidence) for each picture, in the order of the sorted names;
+    right hands. FreiHAND's own ``*_xyz.json`` are 21x3 metres, not these: they are recognised
+    because every one of their numbers is below 10 in size, which 21 pixel positions never are,
+    and refused.
+A JSON object: our own layout
+    ``{picture name: [{"side": "left", "keypoints": 21x2 or 21x3, "relative_depth": 21}, ...]}``,
+    the depth optional, in pixels relative to the wrist, positive away from the camera. A picture
+    that is not named has no hands.
+
+All positions are pixels of the upright picture in canonical keypoint order. A missing confidence
+counts as 1. What is wrong with one picture's entry is said when that picture is asked for and
+leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from datasets.images import ImageEntry
+from fitter.records import HandObservation, InputError, Side
+
+LARGEST_METRES = 10.0
+"""Coordinates that all lie below this are metres, not pixels."""
+
+
+@dataclass(frozen=True)
+class KeypointFiles:
+    """Keypoints of the pictures of a listing.
+
+    Build it with `KeypointFiles.open`.
+
+    Attributes:
+        path: the folder or file.
+        by_name: entries by picture name, not yet checked, or None.
+        by_index: entries in the order of the sorted names, not yet checked, or None; with neither,
+            `path` is a folder of OpenPose files.
+    """
+
+    path: Path
+    by_name: Mapping[str, object] | None = None
+    by_index: Sequence[object] | None = None
+
+    @staticmethod
+    def open(path: Path, image_count: int) -> KeypointFiles:
+        """Find out the layout.
+
+        Args:
+            path: folder or JSON file.
+            image_count: number of pictures listed; a list must have as many entries.
+
+        Raises:
+            InputError: there is nothing at `path`, it is no JSON, in no known layout, a list of
+                another length, or a list of 3D positions.
+        """
+        path = Path(path)
+        if path.is_dir():
+            if next(path.rglob("*_keypoints.json"), None) is None:
+                raise InputError(
+                    f"{path}: expected OpenPose files named <image>_keypoints.json, found none."
+                )
+            return KeypointFiles(path)
+        content = _load_json(path)
+        if isinstance(content, dict):
+            if "people" in content:
+                raise InputError(
+                    f"{path}: expected the folder with OpenPose's files, found one file of them."
+                )
+            return KeypointFiles(path, by_name=content)
+        if not isinstance(content, list):
+            raise InputError(
+                f"{path}: expected a JSON list or object with keypoints, "
+                f"found {type(content).__name__}."
+            )
+        if len(content) != image_count:
+            raise InputError(
+                f"{path}: expected one entry for each of the {image_count} pictures, "
+                f"found {len(content)}."
+            )
+        return KeypointFiles(path, by_index=content)
+
+    def hands_for(self, entry: ImageEntry, index: int) -> list[HandObservation]:
+        """Hands of one picture, in the file's order; an empty list when it has none.
+
+        Args:
+            entry: the picture.
+            index: its place in the sorted listing.
+
+        Raises:
+            InputError: the picture's entry or file is missing or malformed.
+        """
+        if self.by_index is not None:
+            where = f"{self.path}, entry {index} ({entry.name})"
+            return [_observation(self.by_index[index], "right", where)]
+        if self.by_name is not None:
+            return self._named(entry)
+        return self._openpose(entry)
+
+    def _named(self, entry: ImageEntry) -> list[HandObservation]:
+        hands = self.by_name.get(entry.name, [])
+        if not isinstance(hands, list):
+            raise InputError(
+                f"{self.path}, entry {entry.name!r}: expected a list of hands, "
+                f"found {type(hands).__name__}."
+            )
+        observations = []
+        for number, hand in enumerate(hands):
+            where = f"{self.path}, entry {entry.name!r}, hand {number}"
+            if not isinstance(hand, dict) or "keypoints" not in hand:
+                raise InputError(f'{where}: expected an object with "side" and "keypoints".')
+            if hand.get("side") not in ("left", "right"):
+                raise InputError(
+                    f'{where}: expected "side" to be "left" or "right", found {hand.get("side")!r}.'
+                )
+            depth = hand.get("relative_depth")
+            if depth is not None:
+                depth = _numbers(depth, [(21,)], f"{where}, relative_depth")
+            observations.append(_observation(hand["keypoints"], hand["side"], where, depth))
+        return observations
+
+    def _openpose(self, entry: ImageEntry) -> list[HandObservation]:
+        name = PurePosixPath(entry.name)
+        path = self.path / name.parent / f"{name.stem}_keypoints.json"
+        content = _load_json(path)
+        people = content.get("people") if isinstance(content, dict) else None
+        if not isinstance(people, list):
+            raise InputError(f'{path}: expected OpenPose\'s JSON with a list "people".')
+        observations = []
+        for number, person in enumerate(people):
+            for side in ("left", "right"):
+                key = f"hand_{side}_keypoints_2d"
+                where = f"{path}, person {number}, {key}"
+                if not isinstance(person, dict):
+                    raise InputError(f"{path}: expected an object as person {number}.")
+                # OpenPose run without its hand detector leaves the lists out or empty.
+                if not person.get(key):
+                    continue
+                flat = _numbers(person[key], [(63,)], where)
+                if np.any(flat != 0):
+                    observations.append(_observation(flat.reshape(21, 3), side, where))
+        return observations
+
+
+def _observation(
+    keypoints: object, side: Side, where: str, relative_depth: np.ndarray | None = None
+) -> HandObservation:
+    """Check one hand's keypoints, 21x2 (u, v) or 21x3 (u, v, confidence)."""
+    array = _numbers(keypoints, [(21, 2), (21, 3)], where)
+    if np.abs(array).max() < LARGEST_METRES:
+        raise InputError(
+            f"{where}: expected positions in pixels (u, v, confidence), found numbers all below "
+            f"{LARGEST_METRES:g} in size, which look like metres (x, y, z) or shares of the width."
+        )
+    confidence = array[:, 2] if array.shape[1] == 3 else np.ones(21)
+    if confidence.min() < 0.0 or confidence.max() > 1.0:
+        raise InputError(
+            f"{where}: expected confidences from 0 to 1 in the third column, "
+            f"found {confidence.min():g} to {confidence.max():g}."
+        )
+    return HandObservation(
+        keypoints=array[:, :2].copy(),
+        confidence=confidence.copy(),
+        side=side,
+        side_score=1.0,
+        score=float(confidence.mean()),
+        relative_depth=relative_depth,
+    )
+
+
+def _numbers(value: object, shapes: list[tuple[int, ...]], where: str) -> np.ndarray:
+    expected = " or ".join("x".join(map(str, shape)) for shape in shapes)
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{where}: expected {expected} numbers, found something else ({error})."
+        ) from error
+    if array.shape not in shapes:
+        found = "x".join(map(str, array.shape)) or "a single number"
+        raise InputError(f"{where}: expected {expected} numbers, found {found}.")
+    if not np.isfinite(array).all():
+        raise InputError(f"{where}: expected finite numbers, found nan or infinity.")
+    return array
+
+
+def _load_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected a JSON file with keypoints, found nothing.") from error
+    except OSError as error:
+        raise InputError(f"{path}: expected a JSON file, found: {error.strerror}.") from error
+    except ValueError as error:
+        raise InputError(f"{path}: expected JSON with keypoints, found: {error}.") from error
