@@ -171,7 +171,7 @@ def skin(
     translations = joints - (rotations @ rest_joints[..., None])[..., 0]
     transforms = torch.cat([rotations, translations[..., None]], -1).flatten(2)
     blended = (weights @ transforms).unflatten(2, (3, 4))
-    return (blended[..., :3] * points[:, :, None, :]).sum(-1) + blended[..., 3]
+    return (blended[..., :3] @ points[..., None])[..., 0] + blended[..., 3]
 
 
 def pose_keypoints(model: KeypointModel, params: HandParams) -> tuple[Tensor, Tensor]:
@@ -318,7 +318,7 @@ def _displacement(basis: Tensor, coefficients: Tensor) -> Tensor:
         raise InputError(
             f"The hand model has {available} shape components, but {given} coefficients were given."
         )
-    matrix = basis[..., :given].reshape(-1, given)
+    matrix = basis[..., :given].flatten(0, 1)
     return (coefficients @ matrix.T).unflatten(1, (-1, 3))
 
 

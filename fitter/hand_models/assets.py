@@ -1,0 +1,257 @@
+"""Reads model files from outside. Nothing else in the project opens them.
+
+A pickle is a program, and a downloaded one is untrusted. `read_pickle` runs it with an unpickler
+whose only globals are stand-ins defined here for the array types that hand model files hold: NumPy
+arrays, SciPy's sparse columns and chumpy's wrappers. The stand-ins record what the file says; only
+when it has been read to its end are plain arrays built from the records. NumPy's own classes are
+not admitted, since a forged dtype can make them read memory as objects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from fitter.records import InputError
+
+_SIGNATURES = ((b"<", "a web page"), (b"PK\x03\x04", "a zip archive"))
+
+
+def read_bytes(path: Path, expected: str) -> tuple[bytes, str]:
+    """The bytes of a file and their SHA-256 in hexadecimal.
+
+    Args:
+        path: the file.
+        expected: what it should be, for the error message, such as "a MANO model (.pkl)".
+
+    Raises:
+        InputError: the file is missing, not a file, or cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: expected {expected}, found no such file.") from None
+    except OSError as error:
+        raise InputError(f"{path}: expected {expected}, found {error.strerror}.") from error
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def read_pickle(path: Path, expected: str) -> tuple[dict[str, Any], str]:
+    """Read a dictionary of arrays from an untrusted pickle (protocols 0 to 5).
+
+    Args:
+        path: the file.
+        expected: what it should be, for the error message.
+
+    Returns:
+        The dictionary, in which every NumPy, SciPy sparse or chumpy array is a dense NumPy array,
+        and the file's SHA-256.
+
+    Raises:
+        InputError: the file cannot be read, is no pickle, is incomplete, names a global that is
+            not an array type (nothing of it is run), or holds no dictionary.
+    """
+    content, digest = read_bytes(path, expected)
+    for signature, found in _SIGNATURES:
+        if content.lstrip().startswith(signature):
+            raise InputError(f"{path}: expected {expected}, found {found} saved under this name.")
+    stream = io.BytesIO(content)
+    try:
+        value = _plain(_ArrayUnpickler(stream).load())
+    except _RefusedError as error:
+        raise InputError(f"{path}: expected {expected}, found {error}.") from None
+    except Exception as error:
+        # A malformed pickle can raise nearly any exception, as the pickle module documents.
+        found = f"a file that cannot be read as a pickle ({error})"
+        if stream.tell() == len(content) and not content.endswith(pickle.STOP):
+            found = f"a file that ends too early, after {len(content)} bytes"
+        raise InputError(f"{path}: expected {expected}, found {found}.") from error
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise InputError(
+            f"{path}: expected {expected}, a dictionary of named arrays, "
+            f"found a pickled {type(value).__name__}."
+        )
+    return value, digest
+
+
+class _RefusedError(Exception):
+    """The pickle asks for something that is not an array; the message says what was found."""
+
+
+class _Marker:
+    """Stands for a class that a pickle may name but not call."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __setstate__(self, state: object) -> None:
+        raise _RefusedError(f"a state for the class {self.name}")
+
+
+class _Dtype:
+    """A record of a boolean, integer or floating-point dtype."""
+
+    def __init__(self, code: object, *_flags: object) -> None:
+        self.dtype = np.dtype(code) if isinstance(code, str) else None
+        if self.dtype is None or self.dtype.kind not in "biuf":
+            raise _RefusedError(f"an array of {code!r} elements")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        # (version, byte order, subarray, names, fields, ...): numbers have no more than the order.
+        order, *structure = state[1:5]
+        if any(part is not None for part in structure):
+            raise _RefusedError("an array of structured elements")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array:
+    """A record of one NumPy array."""
+
+    array: np.ndarray | None = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _version, shape, dtype, is_fortran, raw = state
+        self.fill(raw, dtype, shape, "F" if is_fortran else "C")
+
+    def fill(self, raw: object, dtype: object, shape: object, order: str) -> _Array:
+        if not isinstance(dtype, _Dtype):
+            raise _RefusedError("an array without a dtype")
+        # Python 2 stored bytes as text, which the latin1 encoding maps back one to one.
+        content = raw.encode("latin1") if isinstance(raw, str) else bytes(memoryview(raw))
+        self.array = np.frombuffer(content, dtype.dtype).reshape(shape, order=order)
+        return self
+
+
+class _Wrapper:
+    """A record of an object that wraps arrays: its attributes by name."""
+
+    _parts: dict[str, Any] | None = None
+
+    def __setstate__(self, state: object) -> None:
+        self._parts = state if isinstance(state, dict) else None
+
+    def part(self, name: str) -> Any:
+        """One attribute of the wrapped object, as a plain value."""
+        if self._parts is None or name not in self._parts:
+            raise _RefusedError(f"a wrapped array without its {name}")
+        return _plain(self._parts[name])
+
+    def plain(self) -> np.ndarray:
+        """The dense array that the wrapped object stands for."""
+        raise NotImplementedError
+
+
+class _Ch(_Wrapper):
+    """chumpy.ch.Ch: a differentiable array; `x` is its value."""
+
+    def plain(self) -> np.ndarray:
+        return np.asarray(self.part("x"))
+
+
+class _Select(_Wrapper):
+    """chumpy.reordering.Select: elements `idxs` of the flattened array `a`, reshaped."""
+
+    def plain(self) -> np.ndarray:
+        return np.ravel(self.part("a"))[self.part("idxs")].reshape(self.part("preferred_shape"))
+
+
+class _SparseColumns(_Wrapper):
+    """scipy.sparse's csc_matrix."""
+
+    def plain(self) -> np.ndarray:
+        content = tuple(self.part(name) for name in ("data", "indices", "indptr"))
+        matrix = scipy.sparse.csc_matrix(content, shape=self.part("_shape"))
+        # Without the full check an index out of range would be written outside the dense array.
+        matrix.check_format(full_check=True)
+        return matrix.toarray()
+
+
+class _ArrayUnpickler(pickle._Unpickler):
+    """An unpickler that knows the globals of array files and refuses every other.
+
+    It is the standard library's in Python, not in C: there a forged memo index of nine digits takes
+    gigabytes of memory, here it is one key of a dictionary.
+    """
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        super().__init__(stream, encoding="latin1")
+        # Made anew for each file: a pickle may set attributes of what it is given.
+        self._globals = _admitted_globals()
+
+    def find_class(self, module: str, name: str) -> object:
+        try:
+            return self._globals[module, name]
+        except KeyError:
+            raise _RefusedError(f"the command {module}.{name}, which was not run") from None
+
+
+def _admitted_globals() -> dict[tuple[str, str], object]:
+    """What a pickle may name -> its stand-in."""
+    ndarray, base = _Marker("numpy.ndarray"), _Marker("object")
+
+    def new_array(subtype: object, _shape: object, _dtype: object) -> _Array:
+        if subtype is not ndarray:
+            raise _RefusedError("an array of a class that is not numpy.ndarray")
+        return _Array()
+
+    def array_from_buffer(raw: object, dtype: object, shape: object, order: object) -> _Array:
+        return _Array().fill(raw, dtype, shape, str(order))
+
+    def new_wrapper(kind: object, parent: object, state: object) -> _Wrapper:
+        if kind not in wrappers or parent is not base or state is not None:
+            raise _RefusedError("an object that is not an array")
+        return kind()
+
+    def encode(text: object, encoding: object = "latin1") -> bytes:
+        if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+            raise _RefusedError(f"text in the encoding {encoding!r}")
+        return text.encode("latin1")
+
+    # Subclasses made here, so that what a pickle does to a class ends with the file.
+    ch, select, columns = (type(c.__name__, (c,), {}) for c in (_Ch, _Select, _SparseColumns))
+    dtype = type("_Dtype", (_Dtype,), {})
+    wrappers = (ch, select, columns)
+    admitted: dict[tuple[str, str], object] = {
+        ("chumpy.ch", "Ch"): ch,
+        ("chumpy.reordering", "Select"): select,
+        ("scipy.sparse.csc", "csc_matrix"): columns,
+        ("scipy.sparse._csc", "csc_matrix"): columns,
+        ("numpy", "ndarray"): ndarray,
+        ("numpy", "dtype"): dtype,
+        ("_codecs", "encode"): encode,
+    }
+    stand_ins: dict[str, Callable[..., object]] = {
+        "multiarray._reconstruct": new_array,
+        "numeric._frombuffer": array_from_buffer,
+    }
+    for package in ("numpy.core", "numpy._core"):
+        for path, stand_in in stand_ins.items():
+            module, name = path.split(".")
+            admitted[f"{package}.{module}", name] = stand_in
+    for builtin, copy in (("__builtin__", "copy_reg"), ("builtins", "copyreg")):
+        admitted[builtin, "set"] = set
+        admitted[builtin, "object"] = base
+        admitted[copy, "_reconstructor"] = new_wrapper
+    return admitted
+
+
+def _plain(value: Any) -> Any:
+    """Replace records by the arrays they describe, in dictionaries, lists and tuples too."""
+    if isinstance(value, _Array):
+        if value.array is None:
+            raise _RefusedError("an array without content")
+        return value.array
+    if isinstance(value, _Wrapper):
+        return value.plain()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(item) for item in value)
+    return value

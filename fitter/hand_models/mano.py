@@ -1,0 +1,196 @@
+"""MANO (Romero et al. 2017, "Embodied Hands"): reads the model file that a user has downloaded.
+
+The file is `MANO_RIGHT.pkl` or `MANO_LEFT.pkl` of MANO v1.2, as published, with chumpy's wrappers,
+or re-saved with plain arrays. chumpy is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fitter.conventions import FINGERTIP_VERTICES, PARENTS
+from fitter.hand_models.assets import read_pickle
+from fitter.hand_models.skinning import HandModelData
+from fitter.records import InputError, Side
+
+_EXPECTED = "a MANO model (MANO_RIGHT.pkl or MANO_LEFT.pkl)"
+_N_VERTICES = 778
+_SHAPES: dict[str, tuple[int | str, ...]] = {
+    "v_template": ("V", 3),
+    "f": ("F", 3),
+    "shapedirs": ("V", 3, "S"),
+    "posedirs": ("V", 3, 135),
+    "weights": ("V", 16),
+    "J_regressor": (16, "V"),
+    "kintree_table": (2, 16),
+    "hands_mean": (45,),
+    "hands_components": (45, 45),
+}
+_INTEGERS = ("f", "kintree_table")
+
+
+@dataclass(frozen=True)
+class ManoOptions:
+    """How to read a MANO file.
+
+    Attributes:
+        side: which hand the file holds; None: as its name says ("left" or "right" in any case),
+            and where the name says neither or both, as its content shows (see `side_of`).
+        fingertips: a name of `fitter.conventions.FINGERTIP_VERTICES`; or five vertices, thumb to
+            little, for another mesh stored in MANO's layout, which then may have any size.
+        fix_left_shapedirs: undo the known fault of the published left hand, whose shape
+            displacements carry the right hand's sign along x. Data sets annotated before the fault
+            was known, such as DexYCB, need False. No effect on a right hand.
+    """
+
+    side: Side | None = None
+    fingertips: str | tuple[int, int, int, int, int] = "smplx"
+    fix_left_shapedirs: bool = True
+
+
+def load_mano(path: Path, options: ManoOptions = ManoOptions()) -> HandModelData:
+    """Read a MANO model.
+
+    Raises:
+        InputError: the file is missing, not a pickle, unsafe, incomplete, or holds arrays that are
+            not a MANO model; or its side or the fingertips' name is unknown.
+    """
+    content, digest = read_pickle(path, _EXPECTED)
+    arrays = _checked(path, content, any_size=not isinstance(options.fingertips, str))
+    shapedirs = arrays["shapedirs"]
+    side = options.side or _side_of_name(path) or side_of(arrays)
+    if side is None:
+        raise InputError(
+            f"{path}: expected a file name that says left or right, or a mean pose that shows it, "
+            "found neither; name the side."
+        )
+    if side == "left" and options.fix_left_shapedirs:
+        shapedirs = shapedirs * np.array([-1.0, 1.0, 1.0])[:, None]
+    return HandModelData(
+        name="mano",
+        side=side,
+        v_template=arrays["v_template"],
+        faces=arrays["f"].astype(np.int64),
+        shapedirs=shapedirs,
+        posedirs=arrays["posedirs"],
+        skin_weights=arrays["weights"],
+        joint_regressor=arrays["J_regressor"],
+        tip_vertices=_fingertips(path, options, len(arrays["v_template"])),
+        hands_mean=arrays["hands_mean"],
+        hands_components=arrays["hands_components"],
+        uv=None,
+        uv_faces=None,
+        sha256=digest,
+    )
+
+
+def side_of(arrays: Mapping[str, np.ndarray]) -> Side | None:
+    """Tell a left from a right hand by its mean pose.
+
+    Fingers only bend toward the palm, so the mean pose tells on which side of the knuckles the palm
+    is. Seen with the palm in front and the fingers up, a right hand's index finger is to the right
+    of its little finger.
+
+    Args:
+        arrays: a MANO file's v_template, J_regressor and hands_mean.
+
+    Returns:
+        The side, or None where the mean pose does not bend the fingers.
+    """
+    joints = arrays["J_regressor"] @ arrays["v_template"]
+    index, middle, little = joints[1], joints[4], joints[7]
+    forward, across = middle - joints[0], index - little
+    bends = arrays["hands_mean"].reshape(15, 3)
+    # Turning about w moves what points forward along w x forward; the fingers without the thumb.
+    palmward = np.cross(bends[:12].sum(axis=0), forward)
+    handedness = float(np.linalg.det(np.stack([across, forward, palmward])))
+    scale = np.linalg.norm(across) * np.linalg.norm(forward) ** 2
+    if abs(handedness) <= 1e-3 * scale:
+        return None
+    return "right" if handedness > 0 else "left"
+
+
+def _side_of_name(path: Path) -> Side | None:
+    stem = path.stem.lower()
+    sides: list[Side] = [side for side in ("left", "right") if side in stem]
+    return sides[0] if len(sides) == 1 else None
+
+
+def _fingertips(path: Path, options: ManoOptions, n_vertices: int) -> tuple[int, ...]:
+    if not isinstance(options.fingertips, str):
+        tips = tuple(options.fingertips)
+        if len(tips) != 5 or not all(0 <= tip < n_vertices for tip in tips):
+            raise InputError(
+                f"{path}: expected five fingertip vertices below {n_vertices}, found {tips}."
+            )
+        return tips
+    if options.fingertips not in FINGERTIP_VERTICES:
+        raise InputError(
+            f"{path}: expected a fingertip convention out of {', '.join(FINGERTIP_VERTICES)}, "
+            f"found {options.fingertips!r}."
+        )
+    return FINGERTIP_VERTICES[options.fingertips]
+
+
+def _checked(path: Path, content: Mapping[str, Any], any_size: bool) -> dict[str, np.ndarray]:
+    """The arrays of a MANO file: present, finite, consistent; floating-point ones as float64."""
+    missing = [key for key in _SHAPES if key not in content]
+    if missing:
+        raise InputError(
+            f"{path}: expected {_EXPECTED}, found a dictionary without {', '.join(missing)}."
+        )
+    sizes: dict[str, int] = {} if any_size else {"V": _N_VERTICES}
+    arrays = {}
+    for key, pattern in _SHAPES.items():
+        array = np.asarray(content[key])
+        if array.dtype.kind not in "biuf":
+            raise InputError(
+                f"{path}: expected an array of numbers as {key}, found something else."
+            )
+        expected = _fill_pattern(pattern, array.shape, sizes)
+        if array.shape != expected:
+            raise InputError(
+                f"{path}: expected {key} of shape {expected} in {_EXPECTED}, found {array.shape}."
+            )
+        if key not in _INTEGERS:
+            array = array.astype(np.float64)
+            broken = np.count_nonzero(~np.isfinite(array))
+            if broken:
+                raise InputError(
+                    f"{path}: expected finite numbers in {key}, found {broken} that are not."
+                )
+        arrays[key] = array
+    _check_indices(path, arrays)
+    return arrays
+
+
+def _fill_pattern(
+    pattern: tuple[int | str, ...], shape: tuple[int, ...], sizes: dict[str, int]
+) -> tuple[int | str, ...]:
+    """Replace the letters of a shape by sizes; a letter met first takes the size found."""
+    if len(pattern) == len(shape):
+        for letter, size in zip(pattern, shape, strict=True):
+            if isinstance(letter, str):
+                sizes.setdefault(letter, size)
+    return tuple(sizes.get(size, size) if isinstance(size, str) else size for size in pattern)
+
+
+def _check_indices(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Faces must index vertices, and the skeleton must be MANO's."""
+    n_vertices = len(arrays["v_template"])
+    faces = arrays["f"]
+    if faces.size == 0 or faces.min() < 0 or faces.max() >= n_vertices:
+        raise InputError(
+            f"{path}: expected faces f that index {n_vertices} vertices, found other indices."
+        )
+    # The root's parent is stored as a huge unsigned number, which stands for -1.
+    parents = (-1, *(int(parent) for parent in arrays["kintree_table"][0, 1:]))
+    if parents != PARENTS:
+        raise InputError(
+            f"{path}: expected MANO's skeleton with parents {PARENTS}, found {parents}."
+        )

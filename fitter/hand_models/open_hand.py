@@ -1,0 +1,60 @@
+"""The open hand: the model that ships with the project, built from CC0 data by `scripts/`."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from safetensors.numpy import load
+
+from fitter.hand_models.assets import read_bytes
+from fitter.hand_models.skinning import HandModelData
+from fitter.records import InputError
+
+_EXPECTED = "the open hand model (.safetensors)"
+
+
+def load_open_hand() -> HandModelData:
+    """The right open hand shipped inside the package."""
+    shipped = resources.files("fitter.hand_models") / "assets" / "open_hand.safetensors"
+    with resources.as_file(shipped) as path:
+        return read_open_hand(path)
+
+
+def read_open_hand(path: Path) -> HandModelData:
+    """Read a right open hand from a file in the shipped one's layout.
+
+    Raises:
+        InputError: the file is missing, is no safetensors file, or lacks an array.
+    """
+    content, digest = read_bytes(path, _EXPECTED)
+    try:
+        arrays = load(content)
+    except safetensors.SafetensorError as error:
+        raise InputError(
+            f"{path}: expected {_EXPECTED}, found a file that cannot be read as one ({error})."
+        ) from error
+
+    def get(key: str, dtype: type) -> np.ndarray:
+        if key not in arrays:
+            raise InputError(f"{path}: expected {_EXPECTED}, found no array {key} in it.")
+        return arrays[key].astype(dtype)
+
+    return HandModelData(
+        name="open_hand",
+        side="right",
+        v_template=get("v_template", np.float64),
+        faces=get("faces", np.int64),
+        shapedirs=get("shapedirs", np.float64),
+        posedirs=None,
+        skin_weights=get("skin_weights", np.float64),
+        joint_regressor=get("joint_regressor", np.float64),
+        tip_vertices=tuple(get("tip_vertices", np.int64).tolist()),
+        hands_mean=get("hands_mean", np.float64),
+        hands_components=get("hands_components", np.float64),
+        uv=get("uv", np.float64),
+        uv_faces=get("uv_faces", np.int64),
+        sha256=digest,
+    )
