@@ -329,9 +329,18 @@ class TestBrokenFiles:
         path = write(tmp_path / "MANO_RIGHT.pkl", {**arrays, "f": arrays["f"] + 1})
         self.refuses(path, "faces f that index 778 vertices")
 
-    def test_text_in_place_of_an_array(self, arrays, tmp_path):
-        path = write(tmp_path / "MANO_RIGHT.pkl", {**arrays, "weights": "heavy"})
-        self.refuses(path, "weights")
+    @pytest.mark.parametrize(
+        ("key", "value", "found"),
+        [
+            ("weights", "heavy", "numbers as weights, found str"),
+            ("weights", [[1.0], [2.0, 3.0]], "numbers as weights, found list"),
+            ("weights", np.ones((778, 16), bool), "numbers as weights, found bool"),
+            ("f", np.zeros((1538, 3)), "integers as f, found float64"),
+        ],
+    )
+    def test_another_type(self, arrays, tmp_path, key, value, found):
+        path = write(tmp_path / "MANO_RIGHT.pkl", {**arrays, key: value})
+        self.refuses(path, f"an array of {found}")
 
     def test_another_skeleton(self, arrays, tmp_path):
         table = arrays["kintree_table"].copy()

@@ -1,6 +1,7 @@
 """The skinning core: published formula, symmetries, derivatives, and the keypoint-only form."""
 
 import dataclasses
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from fitter.conventions import KEYPOINT_NAMES, MODEL_TO_KEYPOINTS, PARENTS
 from fitter.hand_models import load_hand_model
+from fitter.hand_models.mano import ManoOptions, load_mano, side_of
 from fitter.hand_models.open_hand import load_open_hand, read_open_hand
 from fitter.hand_models.skinning import HandModel, HandModelData, forward_kinematics, pose_keypoints
 from fitter.records import HandParams, InputError
@@ -299,6 +301,28 @@ class TestOpenHand:
         corners = data.v_template[data.faces]
         assert np.linalg.det(corners).sum() > 0  # faces look outside
         assert len(data.sha256) == 64
+
+    def test_mean_pose_shows_the_side(self):
+        # Tells the sides of a real hand, by the rule for MANO files whose name does not.
+        for data in (load_open_hand(), load_open_hand().mirrored()):
+            arrays = {
+                "v_template": data.v_template,
+                "J_regressor": data.joint_regressor,
+                "hands_mean": data.hands_mean,
+            }
+            assert side_of(arrays) == data.side
+
+    def test_same_model_in_manos_layout(self):
+        shipped = load_open_hand()
+        folder = resources.files("fitter.hand_models") / "assets"
+        with resources.as_file(folder / "open_hand_mano.pkl") as path:
+            data = load_mano(path, ManoOptions(fingertips=shipped.tip_vertices))
+        params = random_params(8)
+        ours = HandModel(shipped, torch.float64)(params)
+        theirs = HandModel(data, torch.float64)(params)
+        assert data.side == "right"  # its name says nothing: its mean pose does
+        for field in ("vertices", "joints", "keypoints"):
+            close(getattr(theirs, field), getattr(ours, field), atol=1e-6)
 
     def test_loads_as_either_hand(self):
         right, left = load_hand_model(), load_hand_model(side="left")

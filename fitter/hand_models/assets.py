@@ -69,7 +69,8 @@ def read_pickle(path: Path, expected: str) -> tuple[dict[str, Any], str]:
         raise InputError(f"{path}: expected {expected}, found {error}.") from None
     except Exception as error:
         # A malformed pickle can raise nearly any exception, as the pickle module documents.
-        found = f"a file that cannot be read as a pickle ({error})"
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        found = f"a file that cannot be read as a pickle ({reason})"
         if stream.tell() == len(content) and not content.endswith(pickle.STOP):
             found = f"a file that ends too early, after {len(content)} bytes"
         raise InputError(f"{path}: expected {expected}, found {found}.") from error

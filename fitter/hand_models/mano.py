@@ -147,11 +147,12 @@ def _checked(path: Path, content: Mapping[str, Any], any_size: bool) -> dict[str
     sizes: dict[str, int] = {} if any_size else {"V": _N_VERTICES}
     arrays = {}
     for key, pattern in _SHAPES.items():
-        array = np.asarray(content[key])
-        if array.dtype.kind not in "biuf":
-            raise InputError(
-                f"{path}: expected an array of numbers as {key}, found something else."
-            )
+        array = content[key]
+        kinds = "iu" if key in _INTEGERS else "iuf"
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
+            found = getattr(array, "dtype", type(array).__name__)
+            numbers = "integers" if key in _INTEGERS else "numbers"
+            raise InputError(f"{path}: expected an array of {numbers} as {key}, found {found}.")
         expected = _fill_pattern(pattern, array.shape, sizes)
         if array.shape != expected:
             raise InputError(
