@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ class StoreSpec:
         num_betas: shape coefficients of the hand model.
         num_vertices: vertices of the hand model, or None to leave the vertices out.
         config: the resolved configuration, JSON-able.
-        model: the hand model, JSON-able: its name, sha256 and which sides its parameters mean.
+        model: the hand model, JSON-able: its name, its sha256, and how its parameters mean a
+            left hand.
         versions: package name to version, of everything that shapes the numbers.
     """
 
@@ -128,18 +130,14 @@ class ResultStore:
         path = Path(path)
         _check_images(spec.images)
         _check_target(path, overwrite)
-        # Both stand beside the target, so that they are moved within one file system.
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        replaced = path.with_name(f".{path.name}.replaced")
+        unfinished, replaced = _neighbours(path)
         with _sentences(f"cannot write results to {path}"):
-            for leftover in (unfinished, replaced):
-                if leftover.exists():
-                    shutil.rmtree(leftover)
+            _remove_neighbours(path)
             _write_layout(unfinished, spec)
             if is_result_store(path):
                 path.replace(replaced)
             unfinished.replace(path)
-            shutil.rmtree(replaced, ignore_errors=True)
+            _remove_neighbours(path)
         return cls(path)
 
     @classmethod
@@ -159,6 +157,7 @@ class ResultStore:
         store = cls.open(path)
         store._require_same(spec)
         with _sentences(f"cannot continue the results in {path}"):
+            _remove_neighbours(path)
             store._discard_uncommitted()
         return store
 
@@ -282,6 +281,17 @@ def is_result_store(path: Path) -> bool:
         return False
 
 
+def package_versions() -> dict[str, str]:
+    """Versions of this project and of what shapes its numbers, for `StoreSpec.versions`."""
+    found = {}
+    for name in ("fit-hands", "mediapipe", "numpy", "scipy", "torch", "zarr"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # the project itself, run from its source folder
+            found[name] = "not installed"
+    return found
+
+
 def decode_flags(variable: xr.DataArray) -> xr.DataArray:
     """The texts of a flag variable (`side`, `image_status`, ...) in place of its codes."""
     texts = np.array(variable.attrs["flag_meanings"].split(), dtype=object)
@@ -343,6 +353,20 @@ def _sort_consolidated(file: Path, order: Sequence[str]) -> None:
     file.write_text(json.dumps(metadata, indent=2), encoding="utf-8")
 
 
+def _neighbours(path: Path) -> tuple[Path, Path]:
+    """Where a new store is made, and where the one it replaces waits for removal.
+
+    Both stand beside the target, so that they are moved within one file system.
+    """
+    return path.with_name(f".{path.name}.unfinished"), path.with_name(f".{path.name}.replaced")
+
+
+def _remove_neighbours(path: Path) -> None:
+    for folder in _neighbours(path):
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
 def _check_images(images: Sequence[str]) -> None:
     if not images:
         raise InputError("there is no image to make results for")
@@ -375,11 +399,9 @@ def _require_store(path: Path) -> None:
     if not is_result_store(path):
         raise InputError(f"{path} is no result store (expected a Zarr folder made by fit-hands)")
     attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-    version = attributes.get("format_version")
-    if version != FORMAT_VERSION:
-        raise InputError(
-            f"{path} has format version {version}, this program reads {FORMAT_VERSION}"
-        )
+    found = attributes.get("format_version")
+    if found != FORMAT_VERSION:
+        raise InputError(f"{path} has format version {found}, this program reads {FORMAT_VERSION}")
 
 
 def _first_difference(stored: Any, asked: Any, name: str) -> str | None:

@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 
 from fitter.records import InputError
 from fitter.rows import HAND_VARIABLES, VARIABLES, HandRow, ImageRow, assemble
-from fitter.store import Block, ResultStore, StoreSpec, decode_flags, is_result_store
+from fitter.store import (
+    Block,
+    ResultStore,
+    StoreSpec,
+    decode_flags,
+    is_result_store,
+    package_versions,
+)
 
 SPEC = StoreSpec(
     images=[f"day {i // 4}/händ_{i}.jpg" for i in range(11)],
@@ -158,6 +165,17 @@ def test_every_number_says_its_unit_and_every_variable_its_meaning(undisturbed):
     assert json.loads(data.attrs["versions"]) == {"torch": "2.13.0"}
 
 
+def test_a_block_larger_than_the_whole_list_of_images(tmp_path):
+    path = tmp_path / "r.zarr"
+    fill(ResultStore.create(path, replace(SPEC, block_size=64)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = xr.open_zarr(path).load()
+    expected = [fake_row(i).image_status for i in range(11)]
+    assert list(decode_flags(data.image_status).values) == expected
+    assert ResultStore.open(path).pending_blocks() == []
+
+
 def test_vertices_are_left_out_unless_asked_for(tmp_path):
     store = ResultStore.create(tmp_path / "r.zarr", replace(SPEC, num_vertices=None))
     fill(store)
@@ -173,7 +191,7 @@ def test_an_unfinished_store_reads_as_pending(tmp_path):
     assert list(status) == ["pending"] * 8 + ["failed", "no_hand", "ok"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(order=st.permutations(range(3)), again=st.integers(0, 2))
 def test_order_and_repetition_of_blocks_leave_no_trace(undisturbed, tmp_path_factory, order, again):
     path = tmp_path_factory.mktemp("order") / "results.zarr"
@@ -246,6 +264,18 @@ def test_create_keeps_its_hands_off_what_is_there(tmp_path):
     assert contents(path) == before
     store = ResultStore.create(path, replace(SPEC, max_hands=1), overwrite=True)
     assert len(store.pending_blocks()) == 3 and store.sizes["hand"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["results.zarr"]
+
+
+def test_leftovers_of_a_killed_replacement_are_swept_up(tmp_path):
+    path = tmp_path / "results.zarr"
+    ResultStore.create(path, SPEC)
+    for name in (".results.zarr.unfinished", ".results.zarr.replaced"):
+        shutil.copytree(path, tmp_path / name)
+    ResultStore.resume(path, SPEC)
+    assert [p.name for p in tmp_path.iterdir()] == ["results.zarr"]
+    shutil.copytree(path, tmp_path / ".results.zarr.unfinished")
+    ResultStore.create(path, SPEC, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["results.zarr"]
 
 
@@ -357,6 +387,12 @@ def test_a_row_that_does_not_fit_is_refused_before_anything_is_written(tmp_path,
     with pytest.raises(ValueError, match="block 2 has 3 images, got 1 rows"):
         store.write_block(store.blocks()[2], [fake_row(0)])
     assert contents(store.path) == before
+
+
+def test_versions_name_what_shapes_the_numbers():
+    versions = package_versions()
+    assert versions["numpy"] == np.__version__
+    assert {"fit-hands", "torch", "mediapipe", "zarr"} <= set(versions)
 
 
 def test_an_empty_row_is_all_fill_values():

@@ -1,0 +1,124 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from fitter.config import Config, FitConfig, load_config
+from fitter.records import InputError
+
+DEFAULT_FILE = Path(__file__).parent.parent / "configs" / "default.yaml"
+
+
+def sections():
+    for name, field in Config.model_fields.items():
+        yield name, field.annotation
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_default_file_holds_every_option_at_its_default():
+    assert load_config(DEFAULT_FILE) == Config()
+    assert yaml.safe_load(DEFAULT_FILE.read_text()) == Config().resolved()
+
+
+def test_every_option_is_described():
+    for name, section in sections():
+        for option, field in section.model_fields.items():
+            assert field.description, f"{name}.{option}"
+
+
+def test_file_then_overrides(tmp_path):
+    path = written(tmp_path, "fit:\n  num_starts: 2\n  max_iterations: 7\nrun:\n")
+    config = load_config(path, ["fit.max_iterations=9", "run.seed=1", "run.seed=5"])
+    assert (config.fit.num_starts, config.fit.max_iterations, config.run.seed) == (2, 9, 5)
+    assert config.detector == Config().detector
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "option", "value"),
+    [
+        ("fit.keypoint_weight=2", "fit", "keypoint_weight", 2.0),
+        ("fit.keypoint_weight=1e-3", "fit", "keypoint_weight", 0.001),
+        ("fit.keypoint_weight = 2.5E+1", "fit", "keypoint_weight", 25.0),
+        ("output.save_vertices=true", "output", "save_vertices", True),
+        ("model.path=/a=b/MANO_RIGHT.pkl", "model", "path", "/a=b/MANO_RIGHT.pkl"),
+        ("model.path=null", "model", "path", None),
+    ],
+)
+def test_override_values_are_yaml_scalars(override, section, option, value):
+    found = getattr(getattr(load_config(overrides=[override]), section), option)
+    assert found == value and type(found) is type(value)
+
+
+def test_resolved_survives_json_and_reloads(tmp_path):
+    config = load_config(overrides=["fit.num_starts=3", "run.device=cpu"])
+    text = json.dumps(config.resolved())
+    assert load_config(written(tmp_path, text)) == config
+
+
+def test_a_configuration_cannot_change():
+    with pytest.raises(ValidationError):
+        Config().fit.num_starts = 9
+    with pytest.raises(ValidationError):
+        FitConfig(num_start=9)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("fit: {max_iteration: 3}", "unknown option 'fit.max_iteration'; did you mean 'max_it"),
+        ("fitt: {}", "unknown option 'fitt'; did you mean 'fit'"),
+        ("output: {colour: 1}", "unknown option 'output.colour'; expected one of save_vertices"),
+        ("fit: {max_iterations: 1.5}", "fit.max_iterations must be a whole number, found 1.5"),
+        ("fit: {max_iterations: true}", "fit.max_iterations must be a whole number, found True"),
+        ("fit: {keypoint_weight: .nan}", "fit.keypoint_weight must be a finite number, found nan"),
+        ("fit: {keypoint_weight: heavy}", "must be a number, found 'heavy'"),
+        ("detector: {min_score: 3}", "must be less than or equal to 1, found 3"),
+        ("detector: {second_look: 1}", "must be true or false, found 1"),
+        ("run: {device: gpu}", "run.device must be 'cpu', 'cuda' or 'auto', found 'gpu'"),
+        ("model: {name: 3}", "model.name must be text, found 3"),
+        ("fit: 3", "fit must be a section of options, found a number"),
+        ("3: {}", "unknown option '3'"),
+        ("- fit", "must hold sections such as 'fit:', found a list"),
+        ("a: [", "is not valid YAML at line 1"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_sentence_that_names_it(tmp_path, text, sentence):
+    path = written(tmp_path, text)
+    with pytest.raises(InputError) as caught:
+        load_config(path)
+    message = str(caught.value)
+    assert sentence in message and str(path) in message and "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("fit", "expected section.option=value"),
+        ("fit=3", "expected section.option=value"),
+        ("a.b.c=3", "expected section.option=value"),
+        ("fit.=3", "expected section.option=value"),
+        ("fit.num_start=3", "did you mean 'num_starts'?"),
+        ("fot.num_starts=3", "did you mean 'fit'?"),
+        ("fit.num_starts=none", "must be a whole number, found 'none'"),
+        ("run.device=[", "is not a YAML value"),
+    ],
+)
+def test_a_mistake_in_an_override_names_the_override(override, sentence):
+    with pytest.raises(InputError) as caught:
+        load_config(overrides=[override])
+    assert sentence in str(caught.value) and f"--set {override}" in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read configuration .*none\.yaml: No such file"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00fit")
+    with pytest.raises(InputError, match=r"binary\.yaml"):
+        load_config(tmp_path / "binary.yaml")
