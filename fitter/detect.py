@@ -22,21 +22,16 @@ Duplicates
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import sys
-import tempfile
-import warnings
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import cv2
 import numpy as np
 import torch
 
 from fitter.camera import SquareCrop, crop_pixels
+from fitter.mediapipe_hands import HandGraph
 from fitter.records import HandObservation, ImageRecord, InputError, Side
 
 LARGEST_LOOK = 1280
@@ -74,21 +69,15 @@ turns measure 0.10 and all but one in a hundred more than 0.07."""
 UNCONFIRMED = 0.5
 """Factor on score and confidence of a hand that the second look does not find."""
 
+DOUBT = 2.0
+"""How much farther from all others a hand that the second look did not find has to lie to be taken
+for another hand."""
+
 OUTSIDE = 0.1
 """Factor on the confidence of keypoints outside the picture: the networks place them by habit, and
 two looks agree about them without either having seen them."""
 
-PALM_KEYPOINTS = (0, 5, 9, 13, 17, 1, 2)
-"""Canonical keypoints that the palm detector's seven points stand for."""
-
 _MIRROR_X = np.array([-1.0, 1.0, 1.0])
-
-_GRAPH = "mediapipe/modules/hand_landmark/hand_landmark_tracking_cpu.binarypb"
-
-_LOG_NOISE = re.compile(
-    rb"^([IW]\d{4} |INFO: Created TensorFlow Lite|WARNING: All log messages before absl::)"
-)
-"""Lines of MediaPipe's C++ log that are information or warnings, not errors."""
 
 
 class Detector(Protocol):
@@ -148,8 +137,7 @@ class MediaPipeDetector:
     """MediaPipe's hand networks (`mediapipe` 0.10), with the additions this module names.
 
     Usable any number of times, from one thread at a time; close it, or use it in a ``with`` block,
-    to free its networks. While it is built and while it detects, what its C++ libraries write to
-    the process's standard error is held back, and information and warnings in it are dropped.
+    to free its networks. For standard error see `HandGraph`.
     """
 
     def __init__(
@@ -180,7 +168,7 @@ class MediaPipeDetector:
         self.second_look = second_look
         self.search = search
         # A few more than asked for, so that duplicates do not take the places of hands.
-        self._graph: Any = _build_graph(max_hands + 2, min_score)
+        self._graph = HandGraph(max_hands + 2, min_score)
 
     def detect(self, image: ImageRecord) -> list[HandObservation]:
         """Find hands in one picture.
@@ -195,23 +183,22 @@ class MediaPipeDetector:
         Raises:
             RuntimeError: the detector is closed.
         """
-        if self._graph is None:
-            raise RuntimeError("detect was called on a closed detector")
         picture = image.pixels
         hands = self._first_look(picture)
         if self.search and self._should_search(hands, picture):
             hands = self._search(picture, hands)
         hands = hands[: self.max_hands + 2]
         if self.second_look:
-            hands = [self._look_again(picture, hand) for hand in hands]
-        hands = drop_duplicates(hands)[: self.max_hands]
+            looks = [self._look_again(picture, hand) for hand in hands]
+            confirmed = drop_duplicates([look for look, is_confirmed in looks if is_confirmed])
+            doubtful = [look for look, is_confirmed in looks if not is_confirmed]
+            hands = drop_duplicates(doubtful, confirmed, DOUBT)
+        hands = hands[: self.max_hands]
         return [_distrust_outside(hand, picture.shape[1], picture.shape[0]) for hand in hands]
 
     def close(self) -> None:
         """Free the networks; a second call does nothing."""
-        if self._graph is not None:
-            self._graph.close()
-            self._graph = None
+        self._graph.close()
 
     def __enter__(self) -> Self:
         return self
@@ -223,7 +210,7 @@ class MediaPipeDetector:
         height, width = picture.shape[:2]
         shrink = min(1.0, LARGEST_LOOK / max(height, width))
         if shrink == 1.0:
-            return drop_duplicates(self._look(picture))
+            return drop_duplicates(self._graph.look(picture))
         size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
         small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         scale = np.array([width / size[0], height / size[1]])
@@ -234,7 +221,7 @@ class MediaPipeDetector:
                     keypoints=hand.keypoints * scale,
                     relative_depth=hand.relative_depth * scale[0],
                 )
-                for hand in self._look(small)
+                for hand in self._graph.look(small)
             ]
         )
 
@@ -251,7 +238,9 @@ class MediaPipeDetector:
         # The first round looks for a hand that fills the picture: pointless beside small ones.
         for windows in rounds[1:] if hands else rounds:
             for window in windows:
-                found = [window.to_picture(hand) for hand in self._look(window.pixels(picture))]
+                found = [
+                    window.to_picture(hand) for hand in self._graph.look(window.pixels(picture))
+                ]
                 # A window that cuts a hand shows a wrong one; its neighbour overlaps by half.
                 hands = hands + [hand for hand in found if not window.cuts(hand, picture)]
             hands = drop_duplicates(hands)
@@ -259,43 +248,21 @@ class MediaPipeDetector:
                 break
         return hands
 
-    def _look_again(self, picture: np.ndarray, hand: HandObservation) -> HandObservation:
+    def _look_again(
+        self, picture: np.ndarray, hand: HandObservation
+    ) -> tuple[HandObservation, bool]:
+        """The hand after a second look, and whether that look found it."""
         centre = 0.5 * (hand.box[:2] + hand.box[2:])
         size = max(WINDOW_MARGIN * hand_size(hand), 16.0)
         for mirrored in (True, False):
             window = _Window.at(centre, size, WINDOW_PIXELS, mirrored)
-            again = [window.to_picture(other) for other in self._look(window.pixels(picture))]
+            again = [window.to_picture(other) for other in self._graph.look(window.pixels(picture))]
             again = [other for other in again if ordered_distance(hand, other) < SAME_HAND]
             if again:
                 best = min(again, key=lambda other: ordered_distance(hand, other))
-                return _merge(hand, best, WINDOW_PIXELS / size)
-        return replace(
-            hand, score=hand.score * UNCONFIRMED, confidence=hand.confidence * UNCONFIRMED
-        )
-
-    def _look(self, pixels: np.ndarray) -> list[HandObservation]:
-        """Run the networks once on an image; every hand they report, in its pixels."""
-        with _quiet():
-            output = self._graph.process({"image": np.ascontiguousarray(pixels)})
-        if not output.multi_hand_landmarks:
-            return []
-        height, width = pixels.shape[:2]
-        palms = np.array(
-            [
-                [(p.x * width, p.y * height) for p in palm.location_data.relative_keypoints]
-                for palm in output.palm_detections
-            ]
-        )
-        palm_scores = np.array([palm.score[0] for palm in output.palm_detections])
-        return [
-            _observation(*found, (width, height), (palms, palm_scores))
-            for found in zip(
-                output.multi_hand_landmarks,
-                output.multi_hand_world_landmarks,
-                output.multi_handedness,
-                strict=True,
-            )
-        ]
+                return _merge(hand, best, WINDOW_PIXELS / size), True
+        doubted = hand.confidence * UNCONFIRMED
+        return replace(hand, score=hand.score * UNCONFIRMED, confidence=doubted), False
 
 
 def hand_size(hand: HandObservation) -> float:
@@ -319,7 +286,11 @@ def unordered_distance(a: HandObservation, b: HandObservation) -> float:
     return float(nearest / max(hand_size(a), hand_size(b), 1e-9))
 
 
-def drop_duplicates(hands: list[HandObservation]) -> list[HandObservation]:
+def drop_duplicates(
+    hands: Sequence[HandObservation],
+    kept: Sequence[HandObservation] = (),
+    strictness: float = 1.0,
+) -> list[HandObservation]:
     """Hands best score first, without those that lie on the keypoints of a better one.
 
     Boxes and sides are not asked: two hands may share a box, and one hand may be found under both
@@ -327,19 +298,21 @@ def drop_duplicates(hands: list[HandObservation]) -> list[HandObservation]:
 
     Args:
         hands: in any order.
+        kept: hands that stay whatever the others are.
+        strictness: factor on `DUPLICATE_ORDERED` and `DUPLICATE_UNORDERED`.
 
     Returns:
-        The kept hands; equal scores keep their order.
+        All kept hands; equal scores keep their order.
     """
-    kept: list[HandObservation] = []
+    result = list(kept)
     for hand in sorted(hands, key=lambda hand: -hand.score):
         if not any(
-            ordered_distance(hand, other) < DUPLICATE_ORDERED
-            or unordered_distance(hand, other) < DUPLICATE_UNORDERED
-            for other in kept
+            ordered_distance(hand, other) < strictness * DUPLICATE_ORDERED
+            or unordered_distance(hand, other) < strictness * DUPLICATE_UNORDERED
+            for other in result
         ):
-            kept.append(hand)
-    return kept
+            result.append(hand)
+    return sorted(result, key=lambda hand: -hand.score)
 
 
 def search_windows(width: int, height: int) -> list[list[_Window]]:
@@ -372,34 +345,6 @@ def _centres(length: float, size: float) -> np.ndarray:
 
 def _other(side: Side) -> Side:
     return "left" if side == "right" else "right"
-
-
-def _observation(
-    landmarks: Any,
-    world: Any,
-    handedness: Any,
-    size: tuple[int, int],
-    palms: tuple[np.ndarray, np.ndarray],
-) -> HandObservation:
-    """One hand of MediaPipe's output for an image of `size` (width, height)."""
-    positions = np.array([(p.x, p.y, p.z) for p in landmarks.landmark], dtype=np.float64)
-    keypoints = positions[:, :2] * size + 0.5
-    # Landmark depth has the unit of x: shares of the image's width.
-    depth = (positions[:, 2] - positions[0, 2]) * size[0]
-    label = handedness.classification[0]
-    side: Side = "right" if label.label == "Left" else "left"
-    palm_points, palm_scores = palms
-    offsets = np.linalg.norm(palm_points - keypoints[list(PALM_KEYPOINTS)], axis=2).mean(axis=1)
-    score = float(np.clip(palm_scores[offsets.argmin()], 0.0, 1.0))
-    return HandObservation(
-        keypoints=keypoints,
-        confidence=np.full(21, score),
-        side=side,
-        side_score=float(np.clip(label.score, 0.5, 1.0)),
-        score=score,
-        relative_depth=depth,
-        relative_xyz=np.array([(p.x, p.y, p.z) for p in world.landmark], dtype=np.float64),
-    )
 
 
 def _merge(first: HandObservation, second: HandObservation, second_scale: float) -> HandObservation:
@@ -443,66 +388,3 @@ def _merge(first: HandObservation, second: HandObservation, second_scale: float)
 def _distrust_outside(hand: HandObservation, width: int, height: int) -> HandObservation:
     inside = ((hand.keypoints >= 0) & (hand.keypoints <= [width, height])).all(axis=1)
     return replace(hand, confidence=np.where(inside, 1.0, OUTSIDE) * hand.confidence)
-
-
-def _build_graph(hand_count: int, min_score: float) -> Any:
-    """MediaPipe's hand graph for unrelated pictures, with the palm scores its `Hands` hides."""
-    with _quiet():
-        try:
-            # Its generated message classes register themselves on import; `hands` imports those
-            # that the graph needs.
-            from mediapipe.python.solution_base import SolutionBase
-            from mediapipe.python.solutions import hands  # noqa: F401
-        except ImportError as error:
-            raise InputError(
-                f"expected the package mediapipe for finding hands, found: {error}."
-            ) from error
-        graph = SolutionBase(
-            binary_graph_path=_GRAPH,
-            side_inputs={
-                "model_complexity": 1,
-                "num_hands": hand_count,
-                "use_prev_landmarks": False,
-            },
-            calculator_params={
-                "palmdetectioncpu__TensorsToDetectionsCalculator.min_score_thresh": min_score,
-                "handlandmarkcpu__ThresholdingCalculator.threshold": min_score,
-            },
-            outputs=[
-                "multi_hand_landmarks",
-                "multi_hand_world_landmarks",
-                "multi_handedness",
-                "palm_detections",
-            ],
-        )
-        # Its threads write to the log while the networks load, which the first picture waits for.
-        graph.process({"image": np.zeros((64, 64, 3), dtype=np.uint8)})
-        return graph
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back standard error of the process and drop `_LOG_NOISE` from it.
-
-    MediaPipe's libraries write to file descriptor 2 and offer Python no switch. Everything else
-    that was written meanwhile is passed on, in order.
-    """
-    with contextlib.suppress(ValueError, OSError, AttributeError):
-        sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:  # no standard error at all: nothing to keep quiet
-        yield
-        return
-    with tempfile.TemporaryFile() as held, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="SymbolDatabase.GetPrototype")
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            held.seek(0)
-            for line in held:
-                if not _LOG_NOISE.match(line):
-                    os.write(2, line)

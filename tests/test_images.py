@@ -1,0 +1,397 @@
+"""Folders of pictures and their intrinsics: each kind of file read, or refused in a sentence."""
+
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from datasets.images import (
+    BACKGROUND,
+    CameraExif,
+    ImageEntry,
+    ReadLimits,
+    list_images,
+    read_image,
+    read_image_and_exif,
+)
+from datasets.intrinsics import Intrinsics, focal_from_exif, read_record
+from fitter.records import InputError
+
+
+@pytest.fixture
+def gradient():
+    """A 64 x 48 picture whose every pixel differs, smooth enough for JPEG."""
+    x, y = np.meshgrid(np.arange(64), np.arange(48))
+    return np.stack([x * 4, y * 5, 255 - 2 * (x + y)], axis=-1).astype(np.uint8)
+
+
+def refusal(path, *words, **options):
+    with pytest.raises(InputError) as caught:
+        read_image(path, **options)
+    message = str(caught.value)
+    assert path.name in message
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+    return message
+
+
+def test_list_is_sorted_relative_and_without_hidden_files(tmp_path):
+    names = ["b.PNG", "a b.jpg", "inner/c.WebP", "inner/ünï.tiff", "Z.jpeg"]
+    for name in [*names, ".hidden.jpg", ".git/d.jpg", "notes.txt", "inner/._c.jpg"]:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    entries = list_images(tmp_path)
+    assert [entry.name for entry in entries] == sorted(names)
+    assert all(entry.path == tmp_path / entry.name for entry in entries)
+    flat = [entry.name for entry in list_images(tmp_path, recursive=False)]
+    assert flat == ["Z.jpeg", "a b.jpg", "b.PNG"]
+
+
+def test_list_of_a_single_picture(tmp_path):
+    path = tmp_path / "one.jpg"
+    path.touch()
+    assert list_images(path) == [ImageEntry("one.jpg", path)]
+
+
+@pytest.mark.parametrize("name", ["", "missing", "notes.txt"])
+def test_list_refuses_what_holds_no_picture(tmp_path, name):
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(InputError, match="expected a folder"):
+        list_images(tmp_path / name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file system of bytes")
+def test_list_refuses_a_name_that_is_no_text(tmp_path):
+    (tmp_path / os.fsdecode(b"hand\xff.jpg")).touch()
+    with pytest.raises(InputError, match="UTF-8"):
+        list_images(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp"])
+def test_lossless_formats_read_back(tmp_path, gradient, suffix):
+    path = tmp_path / f"hand of Ömer.{suffix}"
+    Image.fromarray(gradient).save(path, **({"lossless": True} if suffix == "webp" else {}))
+    np.testing.assert_array_equal(read_image(path), gradient)
+
+
+def test_the_content_decides_the_format(tmp_path, gradient):
+    path = tmp_path / "really_webp.jpg"
+    Image.fromarray(gradient).save(path, format="WEBP", lossless=True)
+    pixels = read_image(path)
+    np.testing.assert_array_equal(pixels, gradient)
+    assert pixels.flags.writeable
+    assert pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, gradient, orientation):
+    """Stored pixels are the upright ones put through the inverse of what the tag asks for."""
+    stored = {
+        1: gradient,
+        2: gradient[:, ::-1],
+        3: gradient[::-1, ::-1],
+        4: gradient[::-1],
+        5: gradient.transpose(1, 0, 2),
+        6: np.rot90(gradient, 1),
+        7: gradient.transpose(1, 0, 2)[::-1, ::-1],
+        8: np.rot90(gradient, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / "turned.png"
+    Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif)
+    np.testing.assert_array_equal(read_image(path), gradient)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_grey_is_scaled_not_clipped(tmp_path, suffix):
+    values = np.linspace(0, 65535, 40 * 30).astype(np.uint16).reshape(30, 40)
+    path = tmp_path / f"deep.{suffix}"
+    assert cv2.imwrite(str(path), values)
+    expected = np.repeat(np.round(values / 257.0)[..., None], 3, axis=2)
+    assert np.abs(read_image(path) - expected).max() <= 1
+
+
+def test_16_bit_rgb_is_scaled_not_clipped(tmp_path):
+    values = np.linspace(0, 65535, 40 * 30 * 3).astype(np.uint16).reshape(30, 40, 3)
+    path = tmp_path / "deep.png"
+    assert cv2.imwrite(str(path), values[..., ::-1])
+    assert np.abs(read_image(path) - values / 257.0).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "CMYK", "YCbCr"])
+def test_other_modes_look_like_their_rgb_twin(tmp_path, gradient, mode):
+    image = Image.fromarray(gradient).convert(mode)
+    path = tmp_path / ("ink.tif" if mode in ("CMYK", "YCbCr") else "few.png")
+    image.save(path)
+    expected = np.asarray(image.convert("RGB")).astype(int)
+    assert np.abs(read_image(path).astype(int) - expected).max() <= 2
+
+
+def test_adobe_cmyk_jpeg_is_not_inverted(tmp_path):
+    image = Image.new("RGB", (64, 48), (220, 60, 30))
+    path = tmp_path / "ink.jpg"
+    image.convert("CMYK").save(path, quality=95)
+    assert b"Adobe" in path.read_bytes()
+    assert np.abs(read_image(path).astype(int) - [220, 60, 30]).max() <= 6
+
+
+@pytest.mark.parametrize("kind", ["rgba", "palette", "rgb_key"])
+def test_transparent_pixels_show_the_background(tmp_path, kind):
+    path = tmp_path / "cut_out.png"
+    if kind == "rgba":
+        pixels = np.full((20, 20, 4), (200, 10, 10, 255), dtype=np.uint8)
+        pixels[:10, :, 3] = 0
+        Image.fromarray(pixels).save(path)
+    else:
+        image = Image.new("RGB", (20, 20), (200, 10, 10))
+        image.paste((0, 255, 0), (0, 0, 20, 10))
+        if kind == "palette":
+            image = image.convert("P", palette=Image.Palette.ADAPTIVE, colors=2)
+            image.save(path, transparency=image.getpixel((0, 0)))
+        else:
+            image.save(path, transparency=(0, 255, 0))
+    pixels = read_image(path)
+    assert (pixels[:10] == BACKGROUND).all()
+    assert (pixels[10:] == (200, 10, 10)).all()
+
+
+def test_half_transparency_mixes(tmp_path):
+    path = tmp_path / "veil.png"
+    Image.new("RGBA", (20, 20), (228, 28, 128, 128)).save(path)
+    assert np.abs(read_image(path).astype(int) - [178, 78, 128]).max() <= 1
+
+
+def test_refuses_an_empty_file(tmp_path):
+    path = tmp_path / "empty.jpg"
+    path.touch()
+    refusal(path, "empty")
+
+
+def test_refuses_text_named_like_a_picture(tmp_path):
+    path = tmp_path / "text.jpg"
+    path.write_text("this is no picture")
+    refusal(path, "no known picture format")
+
+
+def test_refuses_a_missing_file_and_a_folder(tmp_path):
+    refusal(tmp_path / "missing.jpg", "no such file")
+    (tmp_path / "folder.jpg").mkdir()
+    refusal(tmp_path / "folder.jpg", "a folder")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tif"])
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_refuses_a_cut_off_file(tmp_path, suffix, share):
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(noise).save(data, format={"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix))
+    path = tmp_path / f"cut.{suffix}"
+    path.write_bytes(data.getvalue()[: int(share * len(data.getvalue()))])
+    refusal(path)
+
+
+def test_refuses_a_picture_too_small_to_hold_a_hand(tmp_path):
+    path = tmp_path / "dot.png"
+    Image.new("RGB", (1, 1)).save(path)
+    refusal(path, "16", "1 x 1")
+
+
+def test_refuses_more_pixels_than_the_limit(tmp_path):
+    path = tmp_path / "large.png"
+    Image.new("1", (300, 200)).save(path)
+    refusal(path, "50,000", "60,000", limits=ReadLimits(max_pixels=50_000))
+
+
+def test_a_decompression_bomb_is_refused_in_the_same_words(tmp_path):
+    path = tmp_path / "bomb.png"
+    Image.new("1", (20_000, 10_000)).save(path)
+    refusal(path, "150,000,000")
+
+
+def test_a_108_megapixel_picture_is_read_without_a_warning(tmp_path):
+    path = tmp_path / "phone.jpg"
+    Image.new("L", (12_000, 9_000), 77).save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pixels = read_image(path)
+    assert pixels.shape == (9_000, 12_000, 3)
+    assert pixels[4_000, 5_000].tolist() == [77, 77, 77]
+
+
+def test_refuses_a_file_without_permission(tmp_path, gradient):
+    path = tmp_path / "secret.png"
+    Image.fromarray(gradient).save(path)
+    path.chmod(0)
+    if os.geteuid() != 0:
+        refusal(path, "permission")
+        return
+    # Nothing is forbidden to root, so another user tries.
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from datasets.images import read_image\n"
+        "from fitter.records import InputError\n"
+        "os.setuid(65534)\n"
+        "try:\n"
+        "    read_image(Path(sys.argv[1]))\n"
+        "except InputError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert "no permission" in done.stdout, done.stderr
+
+
+def save_with_exif(path, size, **tags):
+    exif = Image.Exif()
+    orientation = tags.pop("Orientation", None)
+    if orientation:
+        exif[ExifTags.Base.Orientation] = orientation
+    exif.get_ifd(ExifTags.IFD.Exif).update({ExifTags.Base[k]: v for k, v in tags.items()})
+    Image.new("RGB", size).save(path, exif=exif)
+    return ImageEntry(path.name, path)
+
+
+def test_focal_length_from_its_35_mm_equivalent(tmp_path):
+    """A 36 x 24 mm frame at 36 mm: the focal length is the picture's width."""
+    entry = save_with_exif(tmp_path / "a.jpg", (300, 200), FocalLengthIn35mmFilm=36)
+    record = read_record(entry, 0, Intrinsics())
+    assert record.intrinsics_source == "exif"
+    expected = [[300, 0, 150], [0, 300, 100], [0, 0, 1]]
+    np.testing.assert_allclose(record.intrinsics, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit, density", [(2, 2540.0), (3, 1000.0)])
+def test_focal_length_from_the_sensor_of_a_resized_turned_picture(tmp_path, unit, density):
+    """4 mm at 100 pixels a mm is 400 pixels at 1200 x 800, so 100 at 300 x 200."""
+    entry = save_with_exif(
+        tmp_path / "a.jpg",
+        (300, 200),
+        Orientation=6,
+        FocalLength=4.0,
+        FocalPlaneXResolution=density,
+        FocalPlaneYResolution=density,
+        FocalPlaneResolutionUnit=unit,
+        ExifImageWidth=1200,
+        ExifImageHeight=800,
+    )
+    record = read_record(entry, 0, Intrinsics())
+    assert record.pixels.shape == (300, 200, 3)
+    expected = [[100, 0, 100], [0, 100, 150], [0, 0, 1]]
+    np.testing.assert_allclose(record.intrinsics, expected, rtol=1e-6)
+
+
+def test_a_cropped_picture_has_no_known_focal_length():
+    exif = CameraExif(focal_35mm=26.0, pixel_size=(4000, 3000))
+    assert focal_from_exif(exif, (1000, 1000)) is None
+    assert focal_from_exif(exif, (1000, 750)) is not None
+
+
+def test_default_field_of_view_spans_the_longer_side(tmp_path):
+    Image.new("RGB", (40, 60)).save(tmp_path / "a.png")
+    record = read_record(ImageEntry("a.png", tmp_path / "a.png"), 0, Intrinsics())
+    assert record.intrinsics_source == "default"
+    assert record.intrinsics[:2, 2].tolist() == [20, 30]
+    focal = record.intrinsics[1, 1]
+    assert math.degrees(2 * math.atan(30 / focal)) == pytest.approx(60)
+
+
+def test_damaged_exif_does_not_lose_the_picture(tmp_path, gradient):
+    path = tmp_path / "a.png"
+    Image.fromarray(gradient).save(path, exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f garbage")
+    pixels, exif = read_image_and_exif(path)
+    np.testing.assert_array_equal(pixels, gradient)
+    assert exif == CameraExif()
+
+
+MATRIX = [[500.0, 0.0, 32.0], [0.0, 510.0, 24.0], [0.0, 0.0, 1.0]]
+ENTRY = ImageEntry("a.png", Path("a.png"))
+
+
+def given(option, count=1, index=0):
+    return Intrinsics.from_option(option, count).intrinsics_for(
+        ENTRY, index, (64, 48), CameraExif()
+    )
+
+
+def write_json(tmp_path, content):
+    path = tmp_path / "K.json"
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def test_intrinsics_from_all_three_forms(tmp_path):
+    for option in (
+        "500,510,32,24",
+        write_json(tmp_path, {"a.png": MATRIX}),
+        write_json(tmp_path, [MATRIX]),
+    ):
+        matrix, source = given(option)
+        assert source == "given"
+        assert matrix.dtype == np.float64
+        np.testing.assert_array_equal(matrix, MATRIX)
+
+
+def changed(row, column, value):
+    matrix = [list(line) for line in MATRIX]
+    matrix[row][column] = value
+    return matrix
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ([changed(0, 0, -500)], "positive focal"),
+        ([changed(1, 2, math.nan)], "finite"),
+        ([changed(2, 0, 1)], "[0, 0, 1]"),
+        ([changed(0, 0, 0.8)], "in pixels"),
+        ([[1, 2, 3]], "3x3"),
+        ([[[1], [2, 3], []]], "3x3"),
+        (["abc"], "3x3"),
+        ([MATRIX, MATRIX], "found 2"),
+        ([], "found 0"),
+        ({"b.png": MATRIX}, "'a.png'"),
+        ("abc", "found str"),
+    ],
+)
+def test_bad_intrinsics_are_refused(tmp_path, content, words):
+    path = write_json(tmp_path, content)
+    with pytest.raises(InputError) as caught:
+        given(path)
+    assert words in str(caught.value)
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "option", ["500,510,32", "-500,510,32,24", "nan,510,32,24", "no_file.json"]
+)
+def test_bad_intrinsics_options_are_refused(option):
+    with pytest.raises(InputError) as caught:
+        given(option)
+    assert option in str(caught.value)
+
+
+@pytest.mark.skipif("HAND_REAL_DATA" not in os.environ, reason="needs the real pictures")
+def test_real_photographs_are_read():
+    photos = Path(os.environ["HAND_REAL_DATA"]) / "photos"
+    shapes = {entry.name: read_image(entry.path).shape for entry in list_images(photos)}
+    assert shapes["wilor_test3.jpg"] == (600, 600, 3)  # a WebP picture by content
+    assert len(shapes) == 6
