@@ -7,15 +7,24 @@ Left hands are mirrored on the way in and mirrored back on the way out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import roma
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from fitter.conventions import BONES
+from fitter.camera import (
+    SquareCrop,
+    back_project,
+    crop_intrinsics,
+    mirror_intrinsics,
+    mirror_points,
+    to_crop,
+)
 from fitter.config import FitConfig
+from fitter.conventions import BONES
 from fitter.energies.keypoints import (
     KeypointTargets,
     bone_directions,
@@ -152,41 +161,28 @@ def fit_keypoints(model: FitModel, observed: ObservationBatch, config: FitConfig
     result = levenberg_marquardt(
         problem, best, LevenbergMarquardt(max_iterations=config.max_iterations)
     )
-    mirrored, left = result.params.mirrored(), observed.is_left
-    params = HandParams(
-        global_orient=torch.where(
-            left[:, None], mirrored.global_orient, result.params.global_orient
-        ),
-        hand_pose=torch.where(left[:, None, None], mirrored.hand_pose, result.params.hand_pose),
-        betas=result.params.betas,
-        transl=torch.where(left[:, None], mirrored.transl, result.params.transl),
-    )
-    return SolverResult(params, result.cost, result.iterations, result.status)
+    return replace(result, params=result.params.mirrored_where(observed.is_left))
 
 
 def normalise(observed: ObservationBatch) -> KeypointTargets:
     """Mirror left hands and express everything in crop units; see `KeypointTargets`."""
-    sign = torch.where(observed.is_left, -1.0, 1.0).to(observed.keypoints)
-    keypoints = observed.keypoints * torch.stack([sign, torch.ones_like(sign)], -1)[:, None]
-    low, high = keypoints.amin(1), keypoints.amax(1)
-    centre = (low + high) / 2
-    size = _BOX_MARGIN * (high - low).amax(-1).clamp_min(1.0)
+    left = observed.is_left[:, None, None]
+    # Mirrored about x = 0: where the picture's centre line lies does not matter to the crop.
+    keypoints = torch.where(left, mirror_points(observed.keypoints, 0.0), observed.keypoints)
+    intrinsics = torch.where(left, mirror_intrinsics(observed.intrinsics, 0.0), observed.intrinsics)
+    flip = observed.relative_xyz.new_tensor([-1.0, 1.0, 1.0])
+    xyz = torch.where(left, observed.relative_xyz * flip, observed.relative_xyz)
 
-    intrinsics = observed.intrinsics.clone()
-    intrinsics[:, 0, 1:] = intrinsics[:, 0, 1:] * sign[:, None]
-    intrinsics[:, :2, 2] = intrinsics[:, :2, 2] - centre
-    intrinsics[:, :2] = intrinsics[:, :2] / size[:, None, None]
-    intrinsics[:, :2, 2] = intrinsics[:, :2, 2] + 0.5
-
-    middle = torch.full_like(centre, 0.5)
-    view = torch.nn.functional.normalize(_rays(intrinsics, middle[:, None])[:, 0], dim=-1)
-    xyz = observed.relative_xyz * torch.stack([sign, *[torch.ones_like(sign)] * 2], -1)[:, None]
+    crop = SquareCrop.around(keypoints, _BOX_MARGIN, output_size=1)
+    intrinsics = crop_intrinsics(intrinsics, crop)
+    middle = crop.centre.new_full((len(crop.centre), 1, 2), 0.5)
+    view = normalize(_rays(intrinsics, middle)[:, 0], dim=-1)
     near, far = torch.tensor(BONES, device=xyz.device).T
-    bones = torch.nn.functional.normalize(xyz[:, far] - xyz[:, near], dim=-1)
-    bones = bones @ _rotation_to(view).transpose(1, 2)
-    depth = observed.relative_depth / size[:, None]
+    # The detector's axes are those of a camera that looks straight at the hand.
+    bones = normalize(xyz[:, far] - xyz[:, near], dim=-1) @ _rotation_to(view).transpose(1, 2)
+    depth = observed.relative_depth * crop.scale[:, None]
     return KeypointTargets(
-        keypoints=(keypoints - centre[:, None]) / size[:, None, None] + 0.5,
+        keypoints=to_crop(keypoints, crop),
         confidence=observed.confidence,
         intrinsics=intrinsics,
         view=view,
@@ -219,7 +215,7 @@ def propose_starts(model: FitModel, targets: KeypointTargets, config: FitConfig)
     lifted = _lift(targets, signed.unflatten(0, (2 * count, batch)))
     template = rest.repeat(2, 1, 1)[:, None].expand(-1, batch, -1, -1)
 
-    rotation, translation, scale = roma.rigid_points_registration(
+    rotation, translation, _ = roma.rigid_points_registration(
         lifted.flatten(0, 1), template.flatten(0, 1), compute_scaling=True
     )
     # `lifted` lies at distance one: aligning it to the model in metres gives the true distance,
@@ -268,11 +264,8 @@ def _rest_root(model: KeypointModel) -> Tensor:
 
 
 def _rays(intrinsics: Tensor, positions: Tensor) -> Tensor:
-    """Points (..., N, 3) at depth one that project to positions (..., N, 2)."""
-    ones = torch.ones_like(positions[..., :1])
-    return torch.linalg.solve(
-        intrinsics, torch.cat([positions, ones], -1).transpose(-1, -2)
-    ).transpose(-1, -2)
+    """Points (B, N, 3) at depth one that project to positions (B, N, 2)."""
+    return back_project(positions, torch.ones_like(positions[..., 0]), intrinsics)
 
 
 def _lift(targets: KeypointTargets, depth: Tensor) -> Tensor:

@@ -123,6 +123,13 @@ class HandParams(TensorBatch):
             self.transl * position,
         )
 
+    def mirrored_where(self, mask: Tensor) -> HandParams:
+        """`mirrored` for the hands whose entry in `mask` (B,) bool is set, the others as they are."""
+        pairs = zip(vars(self).values(), vars(self.mirrored()).values(), strict=True)
+        return HandParams(
+            *(torch.where(mask.view(-1, *[1] * (a.ndim - 1)), b, a) for a, b in pairs)
+        )
+
 
 @dataclass(frozen=True)
 class HandMesh(TensorBatch):

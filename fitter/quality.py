@@ -1,0 +1,29 @@
+"""How far to trust a fit, in one number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fitter.records import HandObservation
+
+RESIDUAL_SCALE = 0.05
+"""Distance of fitted and detected keypoints, as a share of the hand's size, that halves the trust."""
+
+
+def trust(hand: HandObservation, error: np.ndarray) -> float:
+    """The detection's score, the confidence of its keypoints and how well the model explains them.
+
+    ``score * mean confidence * 1 / (1 + (rms error / (RESIDUAL_SCALE size))^2)``: a product,
+    because a hand is as doubtful as its most doubtful part.
+
+    Args:
+        hand: what was detected.
+        error: (21,) distances of fitted and detected keypoints, pixels.
+
+    Returns:
+        In [0, 1].
+    """
+    x0, y0, x1, y1 = hand.box
+    size = max(x1 - x0, y1 - y0, 1.0)
+    relative = np.sqrt(np.mean(np.square(error))) / (RESIDUAL_SCALE * size)
+    return float(hand.score * hand.confidence.mean() / (1 + relative**2))
