@@ -34,8 +34,10 @@ from fitter.hand_models.anatomy import (
 )
 
 FINGERS = ("index", "middle", "ring", "little")
-_SPREAD = np.array([12.0, 1.0, 8.0, 15.0])
-"""Abduction in degrees of the four fingers at a spread of one."""
+_SPREAD_OUT = np.array([7.0, 1.0, 5.0, 9.0])
+_SPREAD_IN = np.array([13.0, 1.0, 9.0, 18.0])
+"""Abduction in degrees of the four fingers at a spread of one and, taken away, of minus one: a flat
+hand model rests with its fingers spread, so they close further than they open."""
 _FULL_MCP, _FULL_PIP = 80.0, 100.0
 """Flexion in degrees of a finger curled into a fist."""
 
@@ -47,7 +49,7 @@ class _Latents:
     Attributes:
         mcp: (n, 4) flexion of the knuckles.
         pip: (n, 4) flexion of the middle joints.
-        spread: (n,) spread of the fingers, 0 as at rest, about -1 pressed together, 1 wide.
+        spread: (n,) spread of the fingers, 0 as the model rests, about -1 together, 1 wide.
         thumb: (n, 5) palmar and ulnar swing of the metacarpal (away from the palm; in the palm's
             plane toward the fingers), its pronation, flexion of the MCP, flexion of the IP.
         fan: (n, 4) abduction on top of what the spread gives.
@@ -62,36 +64,40 @@ class _Latents:
 
 Rng = np.random.Generator
 _THUMB_MODES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    # palmar, ulnar, pronation, MCP, IP: mean and standard deviation, degrees
+    # palmar, ulnar, pronation, MCP, IP: mean and standard deviation, degrees. Palmar and ulnar
+    # count from the rest pose, in which the thumb is half abducted.
     "extended": ((0, -5, 0, 3, -4), (9, 8, 4, 7, 9)),
     "rest": ((14, 9, 6, 12, 16), (8, 7, 5, 7, 9)),
-    "adducted": ((0, 26, 2, 8, 6), (6, 6, 4, 8, 10)),
-    "lateral": ((4, 24, 4, 22, 28), (6, 6, 4, 10, 14)),
+    "flat": ((-20, 4, -2, 2, -4), (6, 7, 4, 6, 8)),
+    "adducted": ((-14, 17, 0, 6, 4), (6, 5, 4, 8, 10)),
+    "lateral": ((-3, -8, 13, 28, 48), (7, 7, 5, 10, 12)),
     "opposed": ((36, 12, 18, 14, 16), (7, 8, 5, 8, 12)),
+    "over": ((32, 6, 20, 24, 50), (6, 7, 5, 8, 12)),
     "crossing": ((28, 30, 20, 38, 38), (7, 6, 5, 10, 16)),
-    "hitchhike": ((-4, -16, -4, -2, -12), (7, 7, 4, 6, 8)),
+    "hitchhike": ((-12, -14, -4, -2, -12), (7, 7, 4, 6, 8)),
 }
 
 _PINCH = {
-    # The pinching finger's MCP and PIP, then the thumb, where the pads of a typical hand meet.
-    "index": ((42, 48), (34, 14, 15, 14, 26)),
-    "middle": ((50, 52), (36, 20, 18, 20, 28)),
-    "ring": ((58, 56), (38, 27, 21, 28, 32)),
-    "little": ((62, 58), (40, 33, 24, 36, 36)),
+    # The pinching finger's MCP and PIP, then the thumb, solved so that the pads of
+    # the MakeHuman hand touch and face each other.
+    "index": ((47, 32), (30, 16, 23, -3, 6)),
+    "middle": ((49, 52), (34, 17, 18, 12, 18)),
+    "ring": ((58, 91), (32, 26, 24, 44, 54)),
+    "little": ((73, 77), (38, 39, 19, 49, 32)),
 }
 
 _SIGNS = (
     # Curl of index, middle, ring, little (0 straight, 1 fist), extra fan in degrees, thumb.
-    ((0, 1, 1, 1), (0, 0, 0, 0), "crossing"),  # one
-    ((0, 0, 1, 1), (8, -8, 0, 0), "crossing"),  # two, victory
-    ((0, 0, 1, 1), (-5, 3, 0, 0), "crossing"),  # two fingers together
+    ((0, 1, 1, 1), (0, 0, 0, 0), "over"),  # one
+    ((0, 0, 1, 1), (8, -8, 0, 0), "over"),  # two, victory
+    ((0, 0, 1, 1), (-5, 3, 0, 0), "over"),  # two fingers together
     ((0, 0, 0, 1), (8, 0, 8, 0), "crossing"),  # three, W
     ((0, 0, 0, 0), (5, 0, 5, 8), "crossing"),  # four
     ((0, 0, 0, 0), (9, 0, 7, 14), "extended"),  # five
     ((0, 0, 1, 1), (8, -6, 0, 0), "extended"),  # three with the thumb
-    ((1, 1, 1, 0), (0, 0, 0, 4), "crossing"),  # little finger
+    ((1, 1, 1, 0), (0, 0, 0, 4), "over"),  # little finger
     ((1, 1, 1, 0), (0, 0, 0, 6), "hitchhike"),  # call me
-    ((0, 1, 1, 0), (4, 0, 0, 6), "crossing"),  # horns
+    ((0, 1, 1, 0), (4, 0, 0, 6), "over"),  # horns
     ((0, 1, 1, 0), (4, 0, 0, 6), "extended"),  # I love you
     ((0, 1, 1, 1), (2, 0, 0, 0), "extended"),  # L
     ((1, 1, 1, 1), (0, 0, 0, 0), "hitchhike"),  # thumb up
@@ -136,12 +142,14 @@ def _assemble(rng: Rng, latents: _Latents) -> np.ndarray:
     ratio = 2 / 3 + rng.normal(0, 0.1, (n, 1)) + rng.normal(0, 0.05, (n, 4))
     dip = ratio * np.maximum(pip, 0) + rng.normal(0, 4.0, (n, 4))
     freedom = np.clip(1 - 0.85 * mcp / 90, 0.15, 1)
-    spread = latents.spread[:, None] * _SPREAD + latents.fan + rng.normal(0, 2.0, (n, 4))
+    spread = latents.spread[:, None]
+    fan = np.maximum(spread, 0) * _SPREAD_OUT + np.minimum(spread, 0) * _SPREAD_IN
+    fan = fan + latents.fan + rng.normal(0, 2.0, (n, 4))
     degrees = np.zeros((n, 15, 3))
     for i, finger in enumerate(FINGERS):
         rows = finger_joints(finger)
         degrees[:, rows, FLEXION] = np.stack([mcp[:, i], pip[:, i], dip[:, i]], axis=1)
-        degrees[:, rows.start, ABDUCTION] = (spread * freedom)[:, i]
+        degrees[:, rows.start, ABDUCTION] = (fan * freedom)[:, i]
         degrees[:, rows.start, TWIST] = rng.normal(0, 3.0, n)
         degrees[:, rows.start + 1 : rows.stop, ABDUCTION:] = rng.normal(0, 1.0, (n, 2, 2))
     degrees[:, finger_joints("thumb")] = _thumb_degrees(rng, latents.thumb)
@@ -180,8 +188,10 @@ def _curled(rng: Rng, curl: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _open(rng: Rng, n: int) -> _Latents:
     mcp = rng.normal(4, 9, (n, 1)) + rng.normal(0, 4, (n, 4))
     pip = np.abs(rng.normal(0, 13, (n, 1))) + rng.normal(2, 4, (n, 4))
-    thumb = _thumb(rng, n, {"extended": 4, "rest": 3, "adducted": 2, "opposed": 1, "crossing": 0.5})
-    return _Latents(mcp, pip, rng.uniform(-0.9, 1.1, n), thumb)
+    thumb = _thumb(
+        rng, n, {"extended": 4, "rest": 3, "flat": 2, "adducted": 2, "opposed": 1, "crossing": 0.5}
+    )
+    return _Latents(mcp, pip, rng.uniform(-1.1, 1.0, n), thumb)
 
 
 def _gesture(rng: Rng, n: int) -> _Latents:
@@ -199,33 +209,30 @@ def _gesture(rng: Rng, n: int) -> _Latents:
         [curl[:, 1], curl[:, [0, 2]].mean(1), curl[:, [1, 3]].mean(1), curl[:, 2]]
     )
     mcp, pip = _curled(rng, curl + pull.T)
-    thumb = _thumb(
-        rng,
-        n,
-        {"extended": 2, "rest": 2, "adducted": 2, "lateral": 1, "opposed": 2, "crossing": 2},
-    )
-    return _Latents(mcp, pip, rng.normal(0, 0.6, n), thumb)
+    weights = {"extended": 2, "rest": 2, "flat": 1, "adducted": 2, "lateral": 1, "opposed": 2}
+    thumb = _thumb(rng, n, weights | {"over": 2, "crossing": 1})
+    return _Latents(mcp, pip, rng.normal(-0.3, 0.55, n), thumb)
 
 
 def _fist(rng: Rng, n: int) -> _Latents:
     mcp, pip = _curled(rng, rng.uniform(0.82, 1.05, (n, 1)) + rng.normal(0, 0.04, (n, 4)))
-    thumb = _thumb(rng, n, {"crossing": 5, "lateral": 3, "hitchhike": 1, "opposed": 0.5})
-    return _Latents(mcp, pip, rng.normal(-0.3, 0.3, n), thumb)
+    thumb = _thumb(rng, n, {"over": 5, "lateral": 3, "hitchhike": 1, "crossing": 1})
+    return _Latents(mcp, pip, rng.normal(-0.6, 0.3, n), thumb)
 
 
 def _cylinder(rng: Rng, n: int) -> _Latents:
     """Around a handle or a bottle: one curl, growing or shrinking from index to little."""
     gradient = rng.normal(0.04, 0.06, (n, 1)) * np.arange(-1.5, 2)
     mcp, pip = _curled(rng, rng.uniform(0.25, 0.9, (n, 1)) + gradient)
-    thumb = _thumb(rng, n, {"opposed": 5, "lateral": 1, "adducted": 1, "crossing": 1})
-    return _Latents(mcp, pip, rng.normal(-0.2, 0.4, n), thumb)
+    thumb = _thumb(rng, n, {"opposed": 5, "over": 1, "lateral": 1, "adducted": 1})
+    return _Latents(mcp, pip, rng.normal(-0.6, 0.4, n), thumb)
 
 
 def _sphere(rng: Rng, n: int) -> _Latents:
     """Around a ball or a jar's lid: half curled and spread."""
     curl = rng.uniform(0.15, 0.65, (n, 1)) + rng.normal(0, 0.05, (n, 4))
     mcp, pip = _curled(rng, curl)
-    return _Latents(0.8 * mcp, pip, rng.uniform(0.3, 1.3, n), _thumb(rng, n, {"opposed": 1}))
+    return _Latents(0.8 * mcp, pip, rng.uniform(0.0, 1.1, n), _thumb(rng, n, {"opposed": 1}))
 
 
 def _hook(rng: Rng, n: int) -> _Latents:
@@ -233,7 +240,7 @@ def _hook(rng: Rng, n: int) -> _Latents:
     mcp = rng.normal(2, 12, (n, 1)) + rng.normal(0, 4, (n, 4))
     pip = rng.uniform(45, 105, (n, 1)) + rng.normal(0, 7, (n, 4))
     thumb = _thumb(rng, n, {"rest": 2, "extended": 1, "adducted": 2, "opposed": 1})
-    return _Latents(mcp, pip, rng.normal(0.1, 0.5, n), thumb)
+    return _Latents(mcp, pip, rng.normal(-0.3, 0.5, n), thumb)
 
 
 def _platform(rng: Rng, n: int) -> _Latents:
@@ -241,7 +248,7 @@ def _platform(rng: Rng, n: int) -> _Latents:
     mcp = rng.uniform(30, 85, (n, 1)) + rng.normal(0, 5, (n, 4))
     pip = np.abs(rng.normal(0, 16, (n, 1))) + rng.normal(2, 4, (n, 4))
     thumb = _thumb(rng, n, {"opposed": 3, "adducted": 1, "rest": 1})
-    return _Latents(mcp, pip, rng.normal(-0.2, 0.5, n), thumb)
+    return _Latents(mcp, pip, rng.normal(-0.6, 0.45, n), thumb)
 
 
 def _pinch(rng: Rng, n: int) -> _Latents:
@@ -259,11 +266,10 @@ def _pinch(rng: Rng, n: int) -> _Latents:
     mcp, pip = _curled(rng, np.maximum(base[:, None] + gradient, 0) + rng.normal(0, 0.03, (n, 4)))
     rows = np.arange(n)
     mcp[rows, chosen], pip[rows, chosen] = pinching.T
-    thumb = thumbs[chosen] * np.array([1, 1, 1, 0.5, 0.5]) + thumbs[chosen] * width * np.array(
-        [0, 0, 0, 0.5, 0.5]
-    )
-    thumb = thumb + rng.normal(0, [4, 4, 3, 6, 7], (n, 5))
-    return _Latents(mcp, pip, rng.normal(0.1, 0.4, n), thumb)
+    # Width opens the thumb's own joints, half as much as the finger's, and not its base.
+    opening = 1 + (width - 1) * np.array([0, 0, 0, 0.5, 0.5])
+    thumb = thumbs[chosen] * opening + rng.normal(0, [4, 4, 3, 6, 7], (n, 5))
+    return _Latents(mcp, pip, rng.normal(-0.2, 0.4, n), thumb)
 
 
 def _tripod(rng: Rng, n: int) -> _Latents:
@@ -272,7 +278,7 @@ def _tripod(rng: Rng, n: int) -> _Latents:
     rest = lead.mean(1, keepdims=True) + rng.uniform(0, 0.4, (n, 1)) + rng.normal(0, 0.04, (n, 2))
     mcp, pip = _curled(rng, np.concatenate([lead, rest], axis=1))
     thumb = _thumb(rng, n, {"opposed": 3, "lateral": 2})
-    return _Latents(mcp, pip, rng.normal(-0.3, 0.3, n), thumb)
+    return _Latents(mcp, pip, rng.normal(-0.6, 0.3, n), thumb)
 
 
 def _point(rng: Rng, n: int) -> _Latents:
@@ -281,8 +287,8 @@ def _point(rng: Rng, n: int) -> _Latents:
     mcp, pip = _curled(rng, curl)
     # The pointing finger often lowers its knuckle while it stays straight.
     mcp[:, 0] += np.abs(rng.normal(0, 14, n))
-    thumb = _thumb(rng, n, {"crossing": 3, "lateral": 2, "extended": 2, "adducted": 1, "rest": 1})
-    return _Latents(mcp, pip, rng.normal(-0.1, 0.4, n), thumb)
+    thumb = _thumb(rng, n, {"over": 4, "lateral": 2, "extended": 2, "adducted": 1, "rest": 1})
+    return _Latents(mcp, pip, rng.normal(-0.5, 0.4, n), thumb)
 
 
 def _sign(rng: Rng, n: int) -> _Latents:
@@ -297,7 +303,7 @@ def _sign(rng: Rng, n: int) -> _Latents:
     deviations = np.array([deviation for _, deviation in _THUMB_MODES.values()], float)
     fan = fan * rng.uniform(0.6, 1.3, (n, 1))
     return _Latents(
-        mcp, pip, rng.normal(0, 0.25, n), rng.normal(means[modes], deviations[modes]), fan
+        mcp, pip, rng.normal(-0.3, 0.25, n), rng.normal(means[modes], deviations[modes]), fan
     )
 
 
@@ -306,10 +312,11 @@ def _relaxed(rng: Rng, n: int) -> _Latents:
     curl = rng.uniform(0.1, 0.45, (n, 1)) + rng.uniform(0.0, 0.07, (n, 1)) * np.arange(4)
     mcp, pip = _curled(rng, curl + rng.normal(0, 0.03, (n, 4)))
     thumb = _thumb(rng, n, {"rest": 5, "opposed": 1, "adducted": 1})
-    return _Latents(mcp, pip, rng.normal(-0.1, 0.35, n), thumb)
+    return _Latents(mcp, pip, rng.normal(-0.5, 0.35, n), thumb)
 
 
 _UNIFORM_SHARE = 0.02
+"""Share of poses whose angles are independent and uniform within the limits."""
 _MODES: dict[str, tuple[float, Callable[[Rng, int], _Latents]]] = {
     "open": (0.14, _open),
     "gesture": (0.20, _gesture),

@@ -1,6 +1,6 @@
 """Build `fitter/hand_models/assets/pose_prior.safetensors` from sampled poses.
 
-    python scripts/build_pose_prior.py [--output FILE]
+    python scripts/build_pose_prior.py [--output FILE]      (with the project installed)
 
 Draws poses of `datasets.pose_sampler`, takes their PCA, and fits a Gaussian mixture by
 expectation-maximisation (Bishop, "Pattern Recognition and Machine Learning", section 9.2.2) started
@@ -11,6 +11,7 @@ the mean log density of held-out poses beside that of one Gaussian, which the mi
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,12 +139,14 @@ def _squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 def write(prior: PosePrior, options: BuildOptions, path: Path) -> None:
     """Save a prior as float32 with its provenance."""
-    metadata = {
+    provenance = {
         "source": "poses drawn by datasets/pose_sampler.py, no recorded data",
         "built_by": "scripts/build_pose_prior.py",
         "angles": "fitter/hand_models/anatomy.py, (15, 3) flattened, radians",
-        **{name: str(value) for name, value in vars(options).items()},
+        **vars(options),
     }
+    # One entry only: the order in which safetensors writes several is random.
+    metadata = {"provenance": json.dumps(provenance)}
     arrays = {name: array.astype(np.float32) for name, array in vars(prior).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(arrays, path, metadata=metadata)

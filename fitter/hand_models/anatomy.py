@@ -19,14 +19,14 @@ Signs, for either hand
     thumb and left-handed for ring and little, whose abduction is the other way round. Axes are
     axial vectors: mirroring x maps an axis a to a * (1, -1, -1), which keeps angles as they are.
 
-Limits, in degrees from the rest pose (a flat hand, thumb in the palm's plane)
+Limits, in degrees from the rest pose: a flat hand, fingers spread, thumb half abducted
     ==================  ===========  ==========  ========  ==================================
     joint               flexion      abduction   twist     published range
     ==================  ===========  ==========  ========  ==================================
-    index MCP           -30 to 95    -20 to 20   +-15      AAOS: 45 extension, 90 flexion,
-    middle MCP          -30 to 95    -15 to 15   +-15      20 abduction; Lin: 0 to 90 active,
-    ring MCP            -30 to 95    -18 to 18   +-15      abduction +-15. The little finger
-    little MCP          -30 to 95    -20 to 30   +-15      spreads furthest.
+    index MCP           -30 to 95    -20 to 15   +-15      AAOS: 45 extension, 90 flexion,
+    middle MCP          -30 to 95    -12 to 12   +-15      20 abduction; Lin: 0 to 90 active,
+    ring MCP            -30 to 95    -20 to 12   +-15      abduction +-15, in all 30; the little
+    little MCP          -30 to 95    -30 to 15   +-15      finger spreads furthest
     PIP                 -5 to 110    +-5         +-5       AAOS: 0 to 100; Lin: 0 to 110
     DIP                 -15 to 90    +-5         +-5       AAOS: 0 to 90, slight hyperextension
     thumb CMC           -25 to 50    -30 to 45   -30 to 15 Cooney: 53 flexion-extension, 42
@@ -35,6 +35,7 @@ Limits, in degrees from the rest pose (a flat hand, thumb in the palm's plane)
     thumb MCP           -10 to 60    +-12        +-12      AAOS: 0 to 50; e-hand.com: -10 to 55
     thumb IP            -20 to 85    +-5         +-5       AAOS: 20 extension, 80 flexion
     ==================  ===========  ==========  ========  ==================================
+    Abduction reaches further inwards than outwards because the models rest with spread fingers.
     The carpometacarpal range is wider than Cooney's means because the models let this one joint
     stand for the trapezium, the whole thenar and the differences between people.
 
@@ -75,10 +76,10 @@ _LOCAL_SHARE = 0.5
 instead of from the line through the outer knuckles."""
 
 _FINGER_MCP_ABDUCTION = {
-    "index": (-20.0, 20.0),
-    "middle": (-15.0, 15.0),
-    "ring": (-18.0, 18.0),
-    "little": (-20.0, 30.0),
+    "index": (-20.0, 15.0),
+    "middle": (-12.0, 12.0),
+    "ring": (-20.0, 12.0),
+    "little": (-30.0, 15.0),
 }
 _PIP = ((-5.0, 110.0), (-5.0, 5.0), (-5.0, 5.0))
 _DIP = ((-15.0, 90.0), (-5.0, 5.0), (-5.0, 5.0))
