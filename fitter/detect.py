@@ -12,8 +12,9 @@ Side
     MediaPipe names the side as seen in a mirror; it is swapped.
 Second look
     Each hand is looked at again in a mirrored square window around it, enlarged where the hand is
-    small. Both looks are averaged, and how far they disagree is each keypoint's confidence:
-    MediaPipe itself gives none for single landmarks.
+    small; a third look replaces the first where the two disagree widely. Two looks are averaged,
+    and how far they disagree is each keypoint's confidence: MediaPipe itself gives none for single
+    landmarks.
 Search
     Where the first look finds nothing, or only small hands, windows of the picture are searched.
 Duplicates
@@ -252,17 +253,36 @@ class MediaPipeDetector:
         self, picture: np.ndarray, hand: HandObservation
     ) -> tuple[HandObservation, bool]:
         """The hand after a second look, and whether that look found it."""
+        second = self._look_around(picture, hand, True) or self._look_around(picture, hand, False)
+        if second is None:
+            doubted = hand.confidence * UNCONFIRMED
+            return replace(hand, score=hand.score * UNCONFIRMED, confidence=doubted), False
+        merged = _merge(hand, second, (1.0, _window_scale(hand)))
+        if merged.confidence.mean() < 0.5:
+            # The first look may have been a poor one, at a small hand: ask two looks at windows.
+            third = self._look_around(picture, second, False)
+            if third is not None:
+                scales = (_window_scale(hand), _window_scale(second))
+                merged = max(
+                    merged, _merge(second, third, scales), key=lambda h: h.confidence.mean()
+                )
+        return merged, True
+
+    def _look_around(
+        self, picture: np.ndarray, hand: HandObservation, mirrored: bool
+    ) -> HandObservation | None:
+        """The same hand found in a window around it, if it is found there."""
         centre = 0.5 * (hand.box[:2] + hand.box[2:])
-        size = max(WINDOW_MARGIN * hand_size(hand), 16.0)
-        for mirrored in (True, False):
-            window = _Window.at(centre, size, WINDOW_PIXELS, mirrored)
-            again = [window.to_picture(other) for other in self._graph.look(window.pixels(picture))]
-            again = [other for other in again if ordered_distance(hand, other) < SAME_HAND]
-            if again:
-                best = min(again, key=lambda other: ordered_distance(hand, other))
-                return _merge(hand, best, WINDOW_PIXELS / size), True
-        doubted = hand.confidence * UNCONFIRMED
-        return replace(hand, score=hand.score * UNCONFIRMED, confidence=doubted), False
+        size = WINDOW_PIXELS / _window_scale(hand)
+        window = _Window.at(centre, size, WINDOW_PIXELS, mirrored)
+        found = [window.to_picture(other) for other in self._graph.look(window.pixels(picture))]
+        found = [other for other in found if ordered_distance(hand, other) < SAME_HAND]
+        return min(found, key=lambda other: ordered_distance(hand, other), default=None)
+
+
+def _window_scale(hand: HandObservation) -> float:
+    """Pixels of the window around a hand per pixel of the picture."""
+    return WINDOW_PIXELS / max(WINDOW_MARGIN * hand_size(hand), 16.0)
 
 
 def hand_size(hand: HandObservation) -> float:
@@ -347,19 +367,21 @@ def _other(side: Side) -> Side:
     return "left" if side == "right" else "right"
 
 
-def _merge(first: HandObservation, second: HandObservation, second_scale: float) -> HandObservation:
+def _merge(
+    first: HandObservation, second: HandObservation, scales: tuple[float, float]
+) -> HandObservation:
     """Average two looks at one hand, each weighted by the detail it had.
 
     The confidence of keypoint k is ``1 / (1 + (d_k / (DISAGREEMENT_SCALE s))^2)`` with d_k the
     distance of the two looks at it and s the hand's size.
 
     Args:
-        first: the look at the whole picture.
-        second: the look at the window.
-        second_scale: pixels of the window per pixel of the picture.
+        first: one look.
+        second: another look.
+        scales: for each look, pixels of what it looked at per pixel of the picture.
     """
     size = hand_size(first)
-    details = np.minimum(1.0, np.array([1.0, second_scale]) * size / FULL_DETAIL)
+    details = np.minimum(1.0, np.array(scales) * size / FULL_DETAIL)
     share = float(details[0] / details.sum())
 
     def mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:

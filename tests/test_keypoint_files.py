@@ -1,0 +1,151 @@
+"""Keypoints from files: three layouts, and what is wrong with them said picture by picture."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.images import ImageEntry
+from datasets.keypoint_files import KeypointFiles
+from fitter.records import InputError
+
+ENTRIES = [ImageEntry(name, Path(name)) for name in ("a.jpg", "b.jpg", "inner/c.png")]
+
+
+@pytest.fixture
+def keypoints():
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.uniform(10, 200, (21, 2)), rng.uniform(0, 1, (21, 1))], axis=1)
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_openpose_folder(tmp_path, keypoints):
+    flat = keypoints.ravel().tolist()
+    people = [
+        {"hand_left_keypoints_2d": flat, "hand_right_keypoints_2d": [0] * 63},
+        {"hand_left_keypoints_2d": [], "hand_right_keypoints_2d": flat},
+    ]
+    write(tmp_path / "a_keypoints.json", {"people": people})
+    write(tmp_path / "b_keypoints.json", {"people": []})
+    write(tmp_path / "inner/c_keypoints.json", {"people": people[:1]})
+    files = KeypointFiles.open(tmp_path, 3)
+    hands = files.hands_for(ENTRIES[0], 0)
+    assert [hand.side for hand in hands] == ["left", "right"]
+    for hand in hands:
+        np.testing.assert_array_equal(hand.keypoints, keypoints[:, :2])
+        np.testing.assert_array_equal(hand.confidence, keypoints[:, 2])
+    assert files.hands_for(ENTRIES[1], 1) == []
+    assert len(files.hands_for(ENTRIES[2], 2)) == 1
+
+
+def test_freihand_list_with_and_without_confidence(tmp_path, keypoints):
+    content = [keypoints.tolist(), keypoints[:, :2].tolist()]
+    files = KeypointFiles.open(write(tmp_path / "uv.json", content), 2)
+    first, second = (files.hands_for(ENTRIES[i], i)[0] for i in range(2))
+    assert first.side == second.side == "right"
+    np.testing.assert_array_equal(first.keypoints, keypoints[:, :2])
+    np.testing.assert_array_equal(first.confidence, keypoints[:, 2])
+    np.testing.assert_array_equal(second.keypoints, keypoints[:, :2])
+    assert (second.confidence == 1).all()
+
+
+def test_metres_are_refused(tmp_path, keypoints):
+    path = write(tmp_path / "evaluation_xyz.json", [(keypoints / 300).tolist()])
+    with pytest.raises(InputError, match=r"evaluation_xyz\.json.*pixels.*metres"):
+        KeypointFiles.open(path, 1).hands_for(ENTRIES[0], 0)
+
+
+def test_own_mapping(tmp_path, keypoints):
+    depth = list(range(21))
+    content = {
+        "inner/c.png": [
+            {"side": "left", "keypoints": keypoints.tolist(), "relative_depth": depth},
+            {"side": "right", "keypoints": keypoints[:, :2].tolist()},
+        ]
+    }
+    files = KeypointFiles.open(write(tmp_path / "own.json", content), 3)
+    left, right = files.hands_for(ENTRIES[2], 2)
+    assert (left.side, right.side) == ("left", "right")
+    np.testing.assert_array_equal(left.relative_depth, depth)
+    assert right.relative_depth is None
+    assert files.hands_for(ENTRIES[0], 0) == []
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("{broken", "expected JSON"),
+        ("3", "found int"),
+        ([[]], "found 1"),
+        ({"people": []}, "folder"),
+    ],
+)
+def test_a_bad_file_is_refused_at_once(tmp_path, content, words):
+    path = write(tmp_path / "bad.json", content)
+    with pytest.raises(InputError) as caught:
+        KeypointFiles.open(path, 3)
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_nothing_there_is_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "missing.json"):
+        with pytest.raises(InputError, match="found no"):
+            KeypointFiles.open(path, 3)
+
+
+GOOD = np.full((21, 2), 50.0).tolist()
+
+
+@pytest.mark.parametrize(
+    "bad, words",
+    [
+        ([{"side": "left", "keypoints": GOOD[:20]}], "found 20x2"),
+        ([{"side": "up", "keypoints": GOOD}], "'up'"),
+        ([{"side": "left"}], '"keypoints"'),
+        ([{"side": "left", "keypoints": "abc"}], "21x2 or 21x3"),
+        ([{"side": "left", "keypoints": [[float("nan"), 1], *GOOD[1:]]}], "finite"),
+        ([{"side": "left", "keypoints": [[50, 50, 50]] * 21}], "confidences"),
+        ([{"side": "left", "keypoints": GOOD, "relative_depth": [1, 2]}], "relative_depth"),
+        ({"side": "left"}, "found dict"),
+        ([7], '"side"'),
+    ],
+)
+def test_one_bad_entry_does_not_stop_the_others(tmp_path, bad, words):
+    content = {"a.jpg": bad, "b.jpg": [{"side": "left", "keypoints": GOOD}]}
+    files = KeypointFiles.open(write(tmp_path / "own.json", content), 2)
+    with pytest.raises(InputError) as caught:
+        files.hands_for(ENTRIES[0], 0)
+    assert words in str(caught.value)
+    assert "own.json" in str(caught.value)
+    assert "'a.jpg'" in str(caught.value)
+    assert len(files.hands_for(ENTRIES[1], 1)) == 1
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ({"people": [{"hand_left_keypoints_2d": [1, 2, 3]}]}, "expected 63 numbers, found 3"),
+        ({"people": [5]}, "person 0"),
+        ({"people": 5}, '"people"'),
+        ([], '"people"'),
+        ("{", "expected JSON"),
+    ],
+)
+def test_one_bad_openpose_file_does_not_stop_the_others(tmp_path, content, words):
+    write(tmp_path / "a_keypoints.json", content)
+    write(tmp_path / "b_keypoints.json", {"people": []})
+    files = KeypointFiles.open(tmp_path, 3)
+    with pytest.raises(InputError) as caught:
+        files.hands_for(ENTRIES[0], 0)
+    assert words in str(caught.value)
+    assert "a_keypoints.json" in str(caught.value)
+    assert files.hands_for(ENTRIES[1], 1) == []
+    with pytest.raises(InputError, match=r"c_keypoints\.json"):
+        files.hands_for(ENTRIES[2], 2)
