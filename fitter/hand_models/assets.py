@@ -183,7 +183,7 @@ class _ArrayUnpickler(pickle._Unpickler):
 
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream, encoding="latin1")
-        # Made anew for each file: a pickle may set attributes of what it is given.
+        # Made anew for each file: a pickle may set attributes of the functions it is given.
         self._globals = _admitted_globals()
 
     def find_class(self, module: str, name: str) -> object:
@@ -206,7 +206,7 @@ def _admitted_globals() -> dict[tuple[str, str], object]:
         return _Array().fill(raw, dtype, shape, str(order))
 
     def new_wrapper(kind: object, parent: object, state: object) -> _Wrapper:
-        if kind not in wrappers or parent is not base or state is not None:
+        if kind not in (_Ch, _Select, _SparseColumns) or parent is not base or state is not None:
             raise _RefusedError("an object that is not an array")
         return kind()
 
@@ -215,17 +215,13 @@ def _admitted_globals() -> dict[tuple[str, str], object]:
             raise _RefusedError(f"text in the encoding {encoding!r}")
         return text.encode("latin1")
 
-    # Subclasses made here, so that what a pickle does to a class ends with the file.
-    ch, select, columns = (type(c.__name__, (c,), {}) for c in (_Ch, _Select, _SparseColumns))
-    dtype = type("_Dtype", (_Dtype,), {})
-    wrappers = (ch, select, columns)
     admitted: dict[tuple[str, str], object] = {
-        ("chumpy.ch", "Ch"): ch,
-        ("chumpy.reordering", "Select"): select,
-        ("scipy.sparse.csc", "csc_matrix"): columns,
-        ("scipy.sparse._csc", "csc_matrix"): columns,
+        ("chumpy.ch", "Ch"): _Ch,
+        ("chumpy.reordering", "Select"): _Select,
+        ("scipy.sparse.csc", "csc_matrix"): _SparseColumns,
+        ("scipy.sparse._csc", "csc_matrix"): _SparseColumns,
         ("numpy", "ndarray"): ndarray,
-        ("numpy", "dtype"): dtype,
+        ("numpy", "dtype"): _Dtype,
         ("_codecs", "encode"): encode,
     }
     stand_ins: dict[str, Callable[..., object]] = {
