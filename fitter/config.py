@@ -20,7 +20,21 @@ from fitter.records import InputError
 
 
 class _Yaml(yaml.SafeLoader):
-    """Safe YAML that reads 1e-3 as a number: YAML 1.1, which PyYAML follows, takes it for text."""
+    """Safe YAML without two of PyYAML's traps.
+
+    It reads 1e-3 as a number, which YAML 1.1 takes for text, and refuses a key that is given
+    twice, of which PyYAML silently keeps the last.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key.value!r} is given twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _Yaml.add_implicit_resolver(

@@ -6,6 +6,8 @@ one with the best detection score among the valid ones is scored, whatever side 
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from rich.console import Console
 from rich.table import Table
 
 from datasets.freihand import FreiHandSplit, load_freihand
@@ -160,8 +163,8 @@ def evaluate_freihand(
         InputError: store or data set cannot be read, they share no picture, the store holds two
             pictures of one file name, or a range leaves the data set.
     """
-    if missing_as_mm is not None and not missing_as_mm >= 0:
-        raise InputError(f"--missing-as must be at least 0 mm, found {missing_as_mm:g}")
+    if missing_as_mm is not None and not 0 <= missing_as_mm < np.inf:
+        raise InputError(f"--missing-as must be at least 0 mm and finite, found {missing_as_mm:g}")
     truth = load_freihand(dataset_dir)
     count = len(truth.names)
     for wanted in ranges:
@@ -179,6 +182,33 @@ def evaluate_freihand(
         for name, pictures in [("all", range(count)), *((_name(r), r) for r in ranges)]
     )
     return Evaluation(Path(store_path), Path(dataset_dir), missing_as_mm, whole, tuple(parts))
+
+
+def evaluate_command(options: argparse.Namespace) -> None:
+    """What `eval-hands` does: print the table, and write the JSON where one is asked for.
+
+    Args:
+        options: `store`, `dataset` as (kind, folder), `json`, `missing_as`, `range` (one text, a
+            list of them, or None) and `quiet`, as parsed from the command line.
+
+    Raises:
+        InputError: see `evaluate_freihand`; the kind is unknown or the JSON cannot be written.
+    """
+    kind, folder = options.dataset
+    if kind != "freihand":
+        raise InputError(f"--dataset {kind}: expected freihand, the only kind known")
+    asked = [options.range] if isinstance(options.range, str) else options.range or []
+    found = evaluate_freihand(
+        options.store, Path(folder), [parse_range(text) for text in asked], options.missing_as
+    )
+    if options.json is not None:
+        text = json.dumps(found.to_json(), indent=2, allow_nan=False)
+        try:
+            options.json.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {options.json}: {error.strerror}") from error
+    if not options.quiet:
+        Console().print(found.table())
 
 
 def parse_range(text: str) -> range:

@@ -26,11 +26,11 @@ MODEL = "model: axis-angle relative to the flat rest pose of a right hand, paren
 SIDES = ("none", "left", "right")
 IMAGE_STATUS = ("pending", "ok", "no_hand", "failed")
 INTRINSICS_SOURCES = ("none", "given", "exif", "default")
-FIT_STATUS = ("none", "converged", "max_iterations", "stalled", "diverged", "failed")
+FIT_STATUS = ("none", "converged", "max_iterations", "diverged", "failed")
 """Texts of the flag variables; a text's position is its stored code, and code 0 means empty."""
 
 ImageStatus = Literal["ok", "no_hand", "failed"]
-FitStatus = Literal["converged", "max_iterations", "stalled", "diverged", "failed"]
+FitStatus = Literal["converged", "max_iterations", "diverged", "failed"]
 
 DIMENSION_LABELS: dict[str, tuple[str, ...]] = {
     "keypoint": KEYPOINT_NAMES,

@@ -86,6 +86,8 @@ def test_a_configuration_cannot_change():
         ("fit: 3", "fit must be a section of options, found a number"),
         ("3: {}", "unknown option '3'"),
         ("- fit", "must hold sections such as 'fit:', found a list"),
+        ("fit: {seed: 1}\nrun:\nfit: {}", "not valid YAML at line 3: 'fit' is given twice"),
+        ("fit:\n  num_starts: 1\n  num_starts: 2", "line 3: 'num_starts' is given twice"),
         ("a: [", "is not valid YAML at line 1"),
     ],
 )

@@ -1,3 +1,4 @@
+import argparse
 import json
 import os
 from pathlib import Path
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from datasets.freihand import load_freihand
 from fitter import metrics
-from fitter.evaluate import evaluate_freihand, parse_range
+from fitter.evaluate import evaluate_command, evaluate_freihand, parse_range
 from fitter.records import InputError
 from fitter.rows import HandRow, ImageRow
 from fitter.store import ResultStore, StoreSpec
@@ -187,6 +188,31 @@ def test_json_and_table_show_the_same_figures(tmp_path, dataset, truth, estimate
     text = console.export_text()
     assert "7 / 8" in text and f"{document['pa_mpjpe_mm']:.2f}" in text
     assert "not in store" in text and "best detection score" in text
+
+
+def options(store: Path, folder: Path, **more) -> argparse.Namespace:
+    given = {"dataset": ["freihand", str(folder)], "json": None, "missing_as": None}
+    return argparse.Namespace(store=store, **given | {"range": None, "quiet": False} | more)
+
+
+def test_the_command_prints_and_writes_its_figures(tmp_path, dataset, truth, estimate, capsys):
+    rows = {name: ok(hand(joints)) for name, joints in zip(names(), estimate, strict=True)}
+    store, file = write_store(tmp_path / "r.zarr", rows), tmp_path / "figures.json"
+    evaluate_command(options(store, dataset, json=file, range=["0:3", "3:8"]))
+    document = json.loads(file.read_text())
+    assert list(document["parts"]) == ["0:3", "3:8"]
+    assert f"{document['mpjpe_mm']:.2f}" in capsys.readouterr().out
+    evaluate_command(options(store, dataset, json=file, range="0:3", quiet=True))
+    assert list(json.loads(file.read_text())["parts"]) == ["0:3"]
+    assert not capsys.readouterr().out
+    with pytest.raises(InputError, match="--dataset ho3d: expected freihand"):
+        evaluate_command(options(store, dataset, dataset=["ho3d", "x"]))
+    with pytest.raises(InputError, match=r"cannot write .*: No such file"):
+        evaluate_command(options(store, dataset, json=tmp_path / "no" / "f.json"))
+    with pytest.raises(InputError, match="--missing-as must be at least 0"):
+        evaluate_command(options(store, dataset, missing_as=-1.0))
+    with pytest.raises(InputError, match="--missing-as must be at least 0"):
+        evaluate_command(options(store, dataset, missing_as=float("inf")))
 
 
 def test_stores_that_cannot_be_matched_are_refused(tmp_path, dataset, truth):

@@ -17,14 +17,8 @@ from hypothesis import strategies as st
 
 from fitter.records import InputError
 from fitter.rows import HAND_VARIABLES, VARIABLES, HandRow, ImageRow, assemble
-from fitter.store import (
-    Block,
-    ResultStore,
-    StoreSpec,
-    decode_flags,
-    is_result_store,
-    package_versions,
-)
+from fitter.store import Block, ResultStore, decode_flags
+from fitter.store_layout import StoreSpec, is_result_store
 
 SPEC = StoreSpec(
     images=[f"day {i // 4}/händ_{i}.jpg" for i in range(11)],
@@ -387,12 +381,6 @@ def test_a_row_that_does_not_fit_is_refused_before_anything_is_written(tmp_path,
     with pytest.raises(ValueError, match="block 2 has 3 images, got 1 rows"):
         store.write_block(store.blocks()[2], [fake_row(0)])
     assert contents(store.path) == before
-
-
-def test_versions_name_what_shapes_the_numbers():
-    versions = package_versions()
-    assert versions["numpy"] == np.__version__
-    assert {"fit-hands", "torch", "mediapipe", "zarr"} <= set(versions)
 
 
 def test_an_empty_row_is_all_fill_values():
