@@ -70,20 +70,20 @@ _THUMB_MODES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "rest": ((14, 9, 6, 12, 16), (8, 7, 5, 7, 9)),
     "flat": ((-20, 4, -2, 2, -4), (6, 7, 4, 6, 8)),
     "adducted": ((-14, 17, 0, 6, 4), (6, 5, 4, 8, 10)),
-    "lateral": ((-3, -8, 13, 28, 48), (7, 7, 5, 10, 12)),
+    "lateral": ((4, 3, 9, 18, 26), (7, 7, 5, 10, 14)),
     "opposed": ((36, 12, 18, 14, 16), (7, 8, 5, 8, 12)),
-    "over": ((32, 6, 20, 24, 50), (6, 7, 5, 8, 12)),
+    "over": ((32, 13, 21, 17, 34), (6, 7, 5, 8, 12)),
     "crossing": ((28, 30, 20, 38, 38), (7, 6, 5, 10, 16)),
     "hitchhike": ((-12, -14, -4, -2, -12), (7, 7, 4, 6, 8)),
 }
 
 _PINCH = {
     # The pinching finger's MCP and PIP, then the thumb, solved so that the pads of
-    # the MakeHuman hand touch and face each other.
-    "index": ((47, 32), (30, 16, 23, -3, 6)),
-    "middle": ((49, 52), (34, 17, 18, 12, 18)),
-    "ring": ((58, 91), (32, 26, 24, 44, 54)),
-    "little": ((73, 77), (38, 39, 19, 49, 32)),
+    # the open hand touch and face each other.
+    "index": ((67, 35), (32, 7, 22, 1, 11)),
+    "middle": ((61, 52), (35, 20, 14, 2, 11)),
+    "ring": ((60, 96), (29, 20, 24, 38, 55)),
+    "little": ((72, 88), (33, 29, 19, 46, 39)),
 }
 
 _SIGNS = (

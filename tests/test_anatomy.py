@@ -11,11 +11,12 @@ import roma
 import torch
 from scipy.stats import multivariate_normal
 
+from datasets.pose_sampler import sample_hand_angles
 from fitter.conventions import FINGERS, MIRROR_AXIS_ANGLE, MODEL_FINGERS
-from fitter.hand_models import anatomy
+from fitter.hand_models import anatomy, load_hand_model
 from fitter.hand_models.pose_prior import load_pose_prior, mixture_log_density, pose_pca
 from fitter.hand_models.skinning import HandModelData, forward_kinematics
-from fitter.records import InputError
+from fitter.records import HandParams, InputError
 
 PALM = np.array([0.0, 0.0, 1.0])
 RADIAL = np.array([1.0, 0.0, 0.0])
@@ -208,6 +209,78 @@ def test_anatomy_of_a_model_and_of_its_mirror(model_data):
     assert np.array_equal(left.lower, right.lower) and np.array_equal(left.upper, right.upper)
 
 
+@pytest.fixture(scope="module")
+def open_hand():
+    return load_hand_model("open_hand", dtype=torch.float64)
+
+
+def keypoints_of(model, angles):
+    """(N, 21, 3) keypoints of N poses (N, 15, 3) in a frame with the palm at +z, thumb at +x."""
+    pose = anatomy.hand_pose_from_angles(
+        torch.as_tensor(angles), anatomy.anatomy_of(model.data).axes
+    )
+    zeros = torch.zeros(len(angles), 3, dtype=torch.float64)
+    points = model(HandParams(zeros, pose, zeros[:, :1], zeros)).keypoints.numpy()
+    rest = model.joint_template.numpy()
+    up = rest[4] - rest[0]
+    across = rest[1] - rest[7]
+    across = across - (across @ up) / (up @ up) * up
+    frame = np.stack([across, up, np.cross(across, up)])
+    return (points - rest[0]) @ (frame / np.linalg.norm(frame, axis=1, keepdims=True)).T
+
+
+def test_every_joint_of_the_open_hand_bends_toward_the_palm(open_hand):
+    """The right hand's palm is on the side (toward the thumb) x (toward the fingers)."""
+    angles = np.zeros((16, 15, 3))
+    angles[1 + np.arange(15), np.arange(15), anatomy.FLEXION] = np.deg2rad(15)
+    points = keypoints_of(open_hand, angles)
+    for finger in FINGERS:
+        tip = points[:, 4 + 4 * FINGERS.index(finger)]
+        for row in range(15)[anatomy.finger_joints(finger)]:
+            moved = tip[1 + row] - tip[0]
+            assert moved @ PALM > 1e-3
+            if finger == "thumb":
+                assert moved @ RADIAL < -1e-3
+
+
+def test_abduction_spreads_the_open_hand(open_hand):
+    angles = np.zeros((2, 15, 3))
+    for finger in FINGERS:
+        if finger != "middle":
+            angles[1, anatomy.finger_joints(finger).start, anatomy.ABDUCTION] = np.deg2rad(12)
+    tips = keypoints_of(open_hand, angles)[:, 4::4]
+    from_middle = np.linalg.norm(tips[:, [1, 3, 4]] - tips[:, 2:3], axis=2)
+    assert np.all(from_middle[1] > from_middle[0] + 0.01)
+    assert (tips[1, 0] - tips[0, 0]) @ PALM > 0.01
+
+
+def test_left_open_hand_mirrors_the_right(open_hand):
+    left = open_hand.mirrored()
+    angles = torch.as_tensor(sample_hand_angles(np.random.default_rng(2), 20))
+    zeros = torch.zeros(20, 3, dtype=torch.float64)
+    meshes = [
+        model(
+            HandParams(
+                zeros,
+                anatomy.hand_pose_from_angles(angles, anatomy.anatomy_of(model.data).axes),
+                zeros[:, :1],
+                zeros,
+            )
+        ).vertices
+        for model in (open_hand, left)
+    ]
+    mirror = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
+    assert torch.allclose(meshes[1], meshes[0] * mirror, atol=1e-9)
+
+
+def test_sampled_thumbs_meet_fingers(open_hand):
+    """Pinches are real contacts: in a fair share of poses the thumb's tip is at another tip."""
+    tips = keypoints_of(open_hand, sample_hand_angles(np.random.default_rng(5), 2000))[:, 4::4]
+    nearest = np.linalg.norm(tips[:, 1:] - tips[:, :1], axis=2).min(axis=1)
+    assert np.mean(nearest < 0.02) > 0.1
+    assert np.mean(nearest > 0.06) > 0.2
+
+
 def test_prior_is_a_pca(model_data):
     prior = load_pose_prior()
     assert np.allclose(prior.components @ prior.components.T, np.eye(45), atol=1e-5)
@@ -221,6 +294,16 @@ def test_prior_is_a_pca(model_data):
     poses = torch.as_tensor(coefficients @ components + mean).unflatten(1, (15, 3))
     angles = anatomy.anatomical_angles(poses, axes).flatten(1).numpy()
     assert np.allclose(angles, coefficients @ prior.components + prior.mean)
+
+
+def test_prior_is_the_sampler_of_today():
+    """Fails when the sampler changed and the asset was not rebuilt."""
+    prior = load_pose_prior()
+    angles = sample_hand_angles(np.random.default_rng(9), 20_000).reshape(-1, 45)
+    deviation = angles.std(axis=0)
+    assert np.all(np.abs(angles.mean(axis=0) - prior.mean) < 5 * deviation / np.sqrt(len(angles)))
+    std = np.sqrt(np.sum((prior.components * prior.std[:, None]) ** 2, axis=0))
+    assert np.allclose(std, deviation, rtol=0.05)
 
 
 def test_mixture_is_normalised_and_well_conditioned():
