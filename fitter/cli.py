@@ -114,7 +114,11 @@ def eval_hands(arguments: Sequence[str] | None = None) -> None:
         "--missing-as", type=float, metavar="MM", help="charge a hand not found with this error"
     )
     parser.add_argument(
-        "--range", metavar="A:B", help="only images A to B - 1 of the data set (default: all)"
+        "--range",
+        action="append",
+        default=[],
+        metavar="A:B",
+        help="report images A to B - 1 of the data set apart as well; repeatable",
     )
     _add_verbosity(parser)
     _run(parser, arguments, _eval_hands)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from datasets.keypoint_files import KeypointFile
+from datasets.keypoint_files import KeypointFiles
 from torch import Tensor
 
 from datasets.images import ImageEntry, read_image, read_image_and_exif
@@ -55,7 +55,7 @@ class Sources:
 
     entries: Sequence[ImageEntry]
     intrinsics: Intrinsics
-    keypoints: KeypointFile | None = None
+    keypoints: KeypointFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def look_at(sources: Sources, index: int, detector: Detector | None, max_hands: 
         size = (pixels.shape[1], pixels.shape[0])
         matrix, source = sources.intrinsics.intrinsics_for(entry, index, size, exif)
         if sources.keypoints is not None:
-            hands = sources.keypoints.hands(entry, index)
+            hands = sources.keypoints.hands_for(entry, index)
         else:
             image = ImageRecord(entry.name, entry.path, pixels, matrix, source)
             hands = detector.detect(image)

@@ -24,7 +24,7 @@ from rich.progress import (
 
 from datasets.images import list_images
 from datasets.intrinsics import Intrinsics
-from datasets.keypoint_files import KeypointFile
+from datasets.keypoint_files import KeypointFiles
 from fitter.config import Config
 from fitter.detect import Detector, MediaPipeDetector
 from fitter.pipeline import Engine, Sources, draw_results, look_at
@@ -110,7 +110,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         Intrinsics.from_option(
             request.intrinsics, len(entries), math.radians(config.camera.default_fov_degrees)
         ),
-        None if request.keypoints is None else KeypointFile.open(request.keypoints, entries),
+        None if request.keypoints is None else KeypointFiles.open(request.keypoints, len(entries)),
     )
     engine = Engine(config)
     store = _open_store(request, config, sources, engine)
