@@ -53,6 +53,10 @@ SMALL_HAND = 0.2
 missed: the palm detector sees the picture at 192 pixels, and loses open hands from a share of 0.1
 down, others earlier."""
 
+MOST_WINDOWS = 100
+"""Rounds of the search with more windows than this are left out: in a picture that is a strip, its
+shorter side says nothing about the size of hands, and the windows would be without number."""
+
 DISAGREEMENT_SCALE = 0.05
 """Distance of two looks at a keypoint, as a share of hand size, that halves its confidence."""
 
@@ -346,14 +350,12 @@ def search_windows(width: int, height: int) -> list[list[_Window]]:
     middle = np.array([width / 2, height / 2])
     rounds = [[_Window.at(middle, 2.0 * longer, min(2 * longer, LARGEST_LOOK))]]
     for size in (shorter, shorter / 2):
-        output_size = int(np.clip(size, 256, 768))
-        rounds.append(
-            [
-                _Window.at(np.array([x, y]), size, output_size)
-                for y in _centres(height, size)
-                for x in _centres(width, size)
-            ]
-        )
+        columns, rows = _centres(width, size), _centres(height, size)
+        if len(columns) * len(rows) <= MOST_WINDOWS:
+            pixels = int(np.clip(size, 256, 768))
+            rounds.append(
+                [_Window.at(np.array([x, y]), size, pixels) for y in rows for x in columns]
+            )
     return rounds
 
 
