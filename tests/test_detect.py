@@ -116,6 +116,13 @@ class DrawnHands:
         )
 
 
+def assert_placed(hand, keypoints):
+    """Single discs are read to half a pixel; their mean would show a tenth of a pixel's shift."""
+    error = hand.keypoints - keypoints
+    assert np.abs(error).max() < 0.5
+    assert np.abs(error.mean(axis=0)).max() < 0.1
+
+
 @pytest.fixture
 def drawn(monkeypatch):
     monkeypatch.setattr(detect_module, "HandGraph", DrawnHands)
@@ -150,7 +157,7 @@ def test_both_looks_agree_in_the_pictures_frame(drawn, side):
     (hand,) = MediaPipeDetector().detect(record(picture))
     assert drawn.looks == 2
     assert hand.side == side
-    assert np.abs(hand.keypoints - keypoints).max() < 0.35
+    assert_placed(hand, keypoints)
     assert hand.confidence.min() > 0.95
     np.testing.assert_allclose(hand.relative_xyz, expected_xyz(keypoints), atol=5e-4)
     depth = 0.5 * (keypoints[:, 1] - keypoints[0, 1])
@@ -195,7 +202,7 @@ def test_a_hand_too_small_at_first_is_found_by_the_search(drawn, place):
     draw(picture, keypoints)
     assert MediaPipeDetector(search=False).detect(record(picture)) == []
     (hand,) = MediaPipeDetector().detect(record(picture))
-    assert np.abs(hand.keypoints - keypoints).max() < 0.35
+    assert_placed(hand, keypoints)
 
 
 def test_a_second_hand_is_searched_beside_a_small_one(drawn):
@@ -209,7 +216,7 @@ def test_a_second_hand_is_searched_beside_a_small_one(drawn):
     hands = MediaPipeDetector(max_hands=2).detect(record(picture))
     assert sorted(hand.side for hand in hands) == ["left", "right"]
     left = next(hand for hand in hands if hand.side == "left")
-    assert np.abs(left.keypoints - smaller).max() < 0.35
+    assert_placed(left, smaller)
 
 
 def test_a_huge_picture_gives_positions_in_its_own_pixels(drawn):
