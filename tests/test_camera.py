@@ -177,9 +177,9 @@ def test_a_window_equal_to_whole_pixels_copies_them():
 def test_a_shrunk_window_averages_its_pixels():
     """Stripes one pixel wide would alias to black or white if pixels were only picked."""
     image = np.zeros((64, 64), dtype=np.uint8)
-    image[:, ::2] = 200
-    crop = SquareCrop(torch.tensor([[32.0, 32.0]]), torch.tensor([48.0]), 12)
-    assert np.abs(crop_pixels(image, crop)[0].astype(int) - 100).max() <= 1
+    image[:, ::3] = 210
+    crop = SquareCrop(torch.tensor([[32.0, 32.0]]), torch.tensor([48.0]), 16)
+    assert np.abs(crop_pixels(image, crop)[0].astype(int) - 70).max() <= 1
 
 
 def test_outside_the_picture_is_fill():

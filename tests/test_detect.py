@@ -22,6 +22,7 @@ from datasets.intrinsics import Intrinsics, read_record
 from fitter.conventions import KEYPOINT_NAMES
 from fitter.detect import (
     MediaPipeDetector,
+    _Window,
     drop_duplicates,
     hand_size,
     search_windows,
@@ -248,7 +249,9 @@ def test_keypoints_outside_the_picture_are_distrusted(drawn, monkeypatch):
 
 
 def observed(keypoints, score, side="right"):
-    return HandObservation(keypoints, np.ones(21), side, 0.9, score)
+    return HandObservation(
+        keypoints, np.ones(21), side, 0.9, score, np.zeros(21), np.zeros((21, 3))
+    )
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -295,6 +298,36 @@ def test_rounds_of_windows_cover_the_picture(size):
             y0, y1 = max(round(y), 0), max(round(y + side), 0)
             covered[y0:y1, max(round(x), 0) : max(round(x + side), 0)] = True
         assert covered.all()
+
+
+@pytest.mark.parametrize(
+    "place, is_cut",
+    [((300, 250), False), ((205, 250), True), ((300, 420), True), ((300, 100), True)],
+)
+def test_a_hand_that_leaves_its_window_is_cut(drawn, place, is_cut):
+    window = _Window.at(np.array([300.0, 250.0]), 200.0, 256)
+    points = shape(90)
+    points = points - 0.5 * (points.min(axis=0) + points.max(axis=0)) + place
+    assert window.cuts(observed(points, 0.9), canvas(600, 500)) == is_cut
+    # At the picture's own border nothing is cut off that could be seen elsewhere.
+    whole = _Window.at(np.array([300.0, 250.0]), 600.0, 256)
+    assert not whole.cuts(observed(points - [400.0, 0.0], 0.9), canvas(600, 500))
+
+
+def test_the_search_leaves_out_hands_that_a_window_cuts(drawn, monkeypatch):
+    """A stand-in that reports every window's hand across the window's right edge."""
+    across = shape(90)
+    across = across - across.min(axis=0)
+
+    def look(self, pixels):
+        size = pixels.shape[1]
+        return [observed(across + np.array([size - 40.0, 20.0]), 0.9)] if size == 256 else []
+
+    monkeypatch.setattr(drawn, "look", look)
+    hands = MediaPipeDetector(max_hands=20, second_look=False).detect(record(canvas(512, 256)))
+    # Windows of both rounds end at the picture's right border or inside it: only there they stay.
+    assert hands
+    assert all(hand.box[2] > 512 for hand in hands)
 
 
 @pytest.mark.parametrize("options", [{"max_hands": 0}, {"min_score": 1.5}, {"min_score": -0.1}])

@@ -281,21 +281,24 @@ def test_focal_length_from_its_35_mm_equivalent(tmp_path):
 
 @pytest.mark.parametrize("unit, density", [(2, 2540.0), (3, 1000.0)])
 def test_focal_length_from_the_sensor_of_a_resized_turned_picture(tmp_path, unit, density):
-    """4 mm at 100 pixels a mm is 400 pixels at 1200 x 800, so 100 at 300 x 200."""
+    """4 mm at 100 pixels a mm is 400 pixels at 1200 x 800, so 100 at 300 x 200.
+
+    The sensor is a tenth denser along y, which is x in the upright picture.
+    """
     entry = save_with_exif(
         tmp_path / "a.jpg",
         (300, 200),
         Orientation=6,
         FocalLength=4.0,
         FocalPlaneXResolution=density,
-        FocalPlaneYResolution=density,
+        FocalPlaneYResolution=1.1 * density,
         FocalPlaneResolutionUnit=unit,
         ExifImageWidth=1200,
         ExifImageHeight=800,
     )
     record = read_record(entry, 0, Intrinsics())
     assert record.pixels.shape == (300, 200, 3)
-    expected = [[100, 0, 100], [0, 100, 150], [0, 0, 1]]
+    expected = [[110, 0, 100], [0, 100, 150], [0, 0, 1]]
     np.testing.assert_allclose(record.intrinsics, expected, rtol=1e-6)
 
 
