@@ -28,6 +28,7 @@ def random_model(generator: torch.Generator, with_posedirs: bool) -> KeypointMod
         tip_shapedirs=normal(5, 3, SHAPES, scale=0.01),
         tip_weights=weights / weights.sum(-1, keepdim=True),
         tip_posedirs=normal(5, 3, 135, scale=0.01) if with_posedirs else None,
+        keypoint_offsets=normal(21, 3, scale=0.02),
     )
 
 

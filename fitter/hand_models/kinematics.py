@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from fitter.conventions import MODEL_TO_KEYPOINTS, PARENTS
-from fitter.hand_models.skinning import KeypointModel
+from fitter.hand_models.skinning import KEYPOINT_BONES, KeypointModel
 from fitter.records import HandParams
 
 GLOBAL = slice(0, 3)
@@ -108,10 +108,11 @@ def keypoints_with_jacobian(model: KeypointModel, params: HandParams) -> Keypoin
     joints = chain.positions
     tips, tips_by_bone = _skin_tips(model, chain)
 
-    points = torch.cat([joints, tips], 1)
+    offsets = (chain.rotations[:, KEYPOINT_BONES] @ model.keypoint_offsets[..., None])[..., 0]
+    points = torch.cat([joints, tips], 1) + offsets
     d_global = -skew(points - joints[:, :1])
     d_transl = torch.eye(3, dtype=points.dtype, device=points.device).expand(*points.shape, 3)
-    d_pose = _pose_derivative(model, chain, points, tips_by_bone)
+    d_pose = _pose_derivative(model, chain, offsets, tips_by_bone)
     d_betas = _betas_derivative(model, chain)
 
     order = torch.tensor(MODEL_TO_KEYPOINTS, device=points.device)
@@ -200,20 +201,23 @@ def _descendants(device: torch.device, dtype: torch.dtype) -> Tensor:
 
 
 def _pose_derivative(
-    model: KeypointModel, chain: _Chain, points: Tensor, tips_by_bone: Tensor
+    model: KeypointModel, chain: _Chain, offsets: Tensor, tips_by_bone: Tensor
 ) -> Tensor:
     """(B, 21, 3, 45) in the order [16 joints, 5 tips].
 
     The part of point x that hangs on joint j, of weight s, turns about p_j: the increment of the
     world rotation with axis a moves it by ``a x (y - s p_j)``, y the weighted position.
     """
-    below = _descendants(points.device, points.dtype)
+    below = _descendants(offsets.device, offsets.dtype)
     joints = chain.positions
     y_joints = below.T[None, :, :, None] * joints[:, :, None]
     y_tips = torch.einsum("jk,bvkc->bvjc", below, tips_by_bone)
     s_tips = model.tip_weights @ below.T
     share = torch.cat([below.T, s_tips], 0)
-    lever = torch.cat([y_joints, y_tips], 1) - share[None, :, :, None] * joints[:, None, 1:]
+    y_offsets = below.T[KEYPOINT_BONES, :, None] * offsets[:, :, None]
+    lever = (
+        torch.cat([y_joints, y_tips], 1) + y_offsets - share[None, :, :, None] * joints[:, None, 1:]
+    )
     derivative = -(skew(lever) @ chain.turn[:, None])
     derivative = derivative.transpose(2, 3)
     if model.tip_posedirs is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -16,11 +18,24 @@ from fitter.records import InputError
 _EXPECTED = "the open hand model (.safetensors)"
 
 
-def load_open_hand() -> HandModelData:
-    """The right open hand shipped inside the package."""
-    shipped = resources.files("fitter.hand_models") / "assets" / "open_hand.safetensors"
-    with resources.as_file(shipped) as path:
-        return read_open_hand(path)
+KEYPOINTS_FILE = "open_hand_keypoints.json"
+"""Written by `scripts/measure_keypoints.py`, which says how."""
+
+
+def load_open_hand(keypoint_offsets: bool = True) -> HandModelData:
+    """The right open hand shipped inside the package.
+
+    Args:
+        keypoint_offsets: take the keypoints where detectors and people mark them; without it they
+            are the joints and fingertip vertices themselves.
+    """
+    assets = resources.files("fitter.hand_models") / "assets"
+    with resources.as_file(assets / "open_hand.safetensors") as path:
+        data = read_open_hand(path)
+    if not keypoint_offsets:
+        return data
+    measured = json.loads((assets / KEYPOINTS_FILE).read_text(encoding="utf-8"))
+    return replace(data, keypoint_offsets=np.array(measured["offsets"], np.float64))
 
 
 def read_open_hand(path: Path) -> HandModelData:

@@ -23,6 +23,9 @@ from torch import Tensor
 from fitter.conventions import MIRROR_AXIS_ANGLE, MODEL_TO_KEYPOINTS
 from fitter.records import HandMesh, HandParams, InputError, Side
 
+KEYPOINT_BONES = (*range(16), 15, 3, 6, 12, 9)
+"""The bone that moves each of [16 joints, tips of thumb, index, middle, ring, little]."""
+
 _MIRROR_POSITION = np.array([-1.0, 1.0, 1.0])
 
 
@@ -48,6 +51,9 @@ class HandModelData:
         uv: (T, 2) texture coordinates, or None.
         uv_faces: (F, 3) indices into `uv`, or None.
         sha256: hexadecimal digest of the file the model was read from.
+        keypoint_offsets: (21, 3) in the rest frame, order [16 joints, 5 tips]: where the keypoints
+            lie that people and detectors mark, relative to the joints and tip vertices, fixed to
+            the bones `KEYPOINT_BONES`; None where they coincide, as by MANO's definition.
     """
 
     name: str
@@ -64,6 +70,7 @@ class HandModelData:
     uv: np.ndarray | None
     uv_faces: np.ndarray | None
     sha256: str
+    keypoint_offsets: np.ndarray | None = None
 
     def mirrored(self) -> HandModelData:
         """The model of the other hand: x negated, winding flipped, pose spaces mirrored."""
@@ -86,6 +93,9 @@ class HandModelData:
             uv_faces=None
             if self.uv_faces is None
             else np.ascontiguousarray(self.uv_faces[:, ::-1]),
+            keypoint_offsets=None
+            if self.keypoint_offsets is None
+            else self.keypoint_offsets * _MIRROR_POSITION,
         )
 
 
@@ -100,6 +110,7 @@ class KeypointModel:
         tip_shapedirs: (5, 3, S) as `joint_shapedirs`.
         tip_weights: (5, 16) skin weights of the fingertips.
         tip_posedirs: (5, 3, 135) pose blend shapes of the fingertips, or None.
+        keypoint_offsets: (21, 3) as in `HandModelData`, zeros where that has None.
     """
 
     joint_template: Tensor
@@ -108,6 +119,7 @@ class KeypointModel:
     tip_shapedirs: Tensor
     tip_weights: Tensor
     tip_posedirs: Tensor | None
+    keypoint_offsets: Tensor
 
     def to(self, *args: torch.device | torch.dtype | str) -> Self:
         """`Tensor.to` on every tensor."""
@@ -191,7 +203,7 @@ def pose_keypoints(model: KeypointModel, params: HandParams) -> tuple[Tensor, Te
     )
     transl = params.transl[:, None]
     joints = chain.joints + transl
-    return joints, _keypoints(joints, tips + transl)
+    return joints, _keypoints(joints, tips + transl, chain, model.keypoint_offsets)
 
 
 class HandModel(torch.nn.Module):
@@ -208,6 +220,7 @@ class HandModel(torch.nn.Module):
         joint_template: (16, 3) rest joints of the mean shape, metres.
         joint_shapedirs: (16, 3, S).
         tip_vertices: (5,) int64, thumb to little.
+        keypoint_offsets: (21, 3) metres, see `HandModelData`; zeros where that has None.
     """
 
     faces: Tensor
@@ -220,11 +233,12 @@ class HandModel(torch.nn.Module):
     joint_template: Tensor
     joint_shapedirs: Tensor
     tip_vertices: Tensor
+    keypoint_offsets: Tensor
 
     def __init__(self, data: HandModelData, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.data = data
-        regressor = data.joint_regressor
+        regressor, offsets = data.joint_regressor, data.keypoint_offsets
         floating = {
             "v_template": data.v_template,
             "shapedirs": data.shapedirs,
@@ -235,6 +249,7 @@ class HandModel(torch.nn.Module):
             # Joints are linear in the shape, so the regressor is applied here, once (SMPL eq. 10).
             "joint_template": regressor @ data.v_template,
             "joint_shapedirs": np.einsum("jv,vcs->jcs", regressor, data.shapedirs),
+            "keypoint_offsets": np.zeros((21, 3)) if offsets is None else offsets,
         }
         for name, array in floating.items():
             value = None if array is None else torch.as_tensor(array, dtype=dtype).contiguous()
@@ -267,7 +282,7 @@ class HandModel(torch.nn.Module):
         transl = params.transl[:, None]
         vertices, joints = vertices + transl, chain.joints + transl
         tips = vertices.index_select(1, self.tip_vertices)
-        return HandMesh(vertices, joints, _keypoints(joints, tips))
+        return HandMesh(vertices, joints, _keypoints(joints, tips, chain, self.keypoint_offsets))
 
     def rest_joints(self, betas: Tensor) -> Tensor:
         """(B, 16, 3) joints of the rest pose in metres, for shapes (B, S) (SMPL eq. 10)."""
@@ -300,6 +315,7 @@ class HandModel(torch.nn.Module):
             tip_shapedirs=self.shapedirs[tips],
             tip_weights=self.skin_weights[tips],
             tip_posedirs=None if self.posedirs is None else self.posedirs[tips],
+            keypoint_offsets=self.keypoint_offsets.clone(),
         )
 
     def mirrored(self) -> HandModel:
@@ -339,7 +355,8 @@ def _pose_points(shaped: Tensor, posedirs: Tensor | None, weights: Tensor, chain
     return skin(shaped, weights, chain.global_rotations, chain.rest_joints, chain.joints)
 
 
-def _keypoints(joints: Tensor, tips: Tensor) -> Tensor:
+def _keypoints(joints: Tensor, tips: Tensor, chain: _Chain, offsets: Tensor) -> Tensor:
     """(B, 21, 3) keypoints in canonical order of (B, 16, 3) joints and (B, 5, 3) fingertips."""
-    points = torch.cat([joints, tips], 1).unbind(1)
+    turned = chain.global_rotations[:, KEYPOINT_BONES] @ offsets[..., None]
+    points = (torch.cat([joints, tips], 1) + turned[..., 0]).unbind(1)
     return torch.stack([points[index] for index in MODEL_TO_KEYPOINTS], 1)
