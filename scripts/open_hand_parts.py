@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.optimize
+import scipy.sparse
 
 from fitter.conventions import MODEL_FINGERS, PARENTS
 
@@ -34,8 +35,15 @@ knuckle's distance from the hand's long axis. Only the direction in which a knuc
 hangs on it."""
 KNUCKLE_DEPTH = 0.45
 """Depth of a finger's base joint below the back of the hand, as a part of the hand's thickness."""
+PROPORTION_DEVIATIONS = {"palm": (0.03, 0.04, 0.04), "digit": 0.03, "segment": 0.015}
+"""Standard deviations of proportions at equal size: the palm's length, thickness and breadth, a
+digit's length, a segment's length beyond its digit's. Men's hands are 193.8 (9.8) mm long and 90.4
+(4.2) mm broad (C. Gordon et al., "1988 anthropometric survey of U.S. Army personnel", 1989), the
+two correlate by about a half, so at equal length the breadth deviates by about 4 %; the others are
+set to match."""
 KNUCKLE_BLEND = 0.010
-THUMB_BLEND = 0.012
+SMOOTHINGS = 2
+THUMB_BLEND = 0.020
 """Half widths in metres over which the skin passes from the wrist to a finger at its base."""
 
 
@@ -81,9 +89,10 @@ def unit(vector: np.ndarray) -> np.ndarray:
 def place_joints(hand: RawHand) -> np.ndarray:
     """The 16 joints (16, 3) of the hand.
 
-    MakeHuman's wrist, PIP and DIP (thumb: IP) joints stay. The joints toward the palm are set back
-    along their ray until the segments measure what `SEGMENT_LENGTHS` says at this hand's size; the
-    size is the ratio of the lengths from PIP to tip, summed over four fingers.
+    MakeHuman's wrist stays, its PIP and DIP (thumb: IP) joints move to the middle of the finger's
+    cross-section. The joints toward the palm are set back along their ray until the segments
+    measure what `SEGMENT_LENGTHS` says at this hand's size; the size is the ratio of the lengths
+    from PIP to tip, summed over four fingers.
     """
     cube = {
         f: [hand.cubes[f"finger-{n}-{k}"] for k in (1, 2, 3, 4)] for f, n in MAKEHUMAN_DIGIT.items()
@@ -100,14 +109,18 @@ def place_joints(hand: RawHand) -> np.ndarray:
     joints[0] = wrist
     for finger, first in FIRST_JOINT.items():
         lengths = size * np.array(SEGMENT_LENGTHS[finger])
-        base, second, third, _ = cube[finger]
+        base, second, third, tip = cube[finger]
+        digit = [hand.bone_weights[f"finger{MAKEHUMAN_DIGIT[finger]}-{k}"] for k in (1, 2, 3)]
+        skin = hand.vertices[sum(digit) > 0.5]
+        third = _to_middle(skin, third, unit(tip - second))
         if finger == "thumb":
             second = _back_along(third, [second, base, wrist], lengths[1])
             base = _back_along(second, [base, wrist], lengths[0])
         else:
+            second = _to_middle(skin, second, unit(third - base))
             offset = base - wrist
             forward, beside = METACARPAL_BASE
-            carpal = wrist + [-forward, offset[1], beside * offset[2]]
+            carpal = wrist + np.array([-forward, offset[1], beside * offset[2]])
             base = _to_depth(hand, _back_along(second, [base, carpal], lengths[0]))
         joints[first : first + 3] = base, second, third
     return joints
@@ -121,6 +134,21 @@ def _back_along(start: np.ndarray, path: list[np.ndarray], length: float) -> np.
             return start + (point - start) * length / step
         start, length = point, length - step
     raise RuntimeError("the ray of a finger is shorter than its bone")
+
+
+def _to_middle(skin: np.ndarray, point: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """Move a point within a finger to the middle of the cross-section at right angles to `along`.
+
+    `skin` (S, 3) is the finger's own. The middle is that of the extents along two axes, so that
+    dense skin weighs no more than sparse.
+    """
+    offset = skin - point
+    ring = offset[(np.abs(offset @ along) < 0.003) & (np.linalg.norm(offset, axis=1) < 0.016)]
+    across = unit(np.cross(along, [0.0, 1.0, 0.0]))
+    for axis in (across, np.cross(along, across)):
+        reach = ring @ axis
+        point = point + axis * (reach.max() + reach.min()) / 2
+    return point
 
 
 def _to_depth(hand: RawHand, point: np.ndarray) -> np.ndarray:
@@ -162,7 +190,19 @@ def skin_weights(hand: RawHand, joints: np.ndarray) -> np.ndarray:
     room = np.clip(1 - weights[:, thumb].sum(1), 0, 1)
     mass = weights[:, others].sum(1)
     weights[:, others] *= np.minimum(1, room / np.maximum(mass, 1e-9))[:, None]
-    return prune(weights)
+    weights[:, 0] = np.clip(1 - weights[:, 1:].sum(1), 0, None)
+    return prune(smooth(weights, hand.faces, SMOOTHINGS))
+
+
+def smooth(weights: np.ndarray, faces: np.ndarray, times: int) -> np.ndarray:
+    """Average weights (V, J) with the mean of the neighbours, half and half, several times."""
+    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    ones = np.ones(len(pairs))
+    adjacency = scipy.sparse.csr_matrix((ones, pairs.T), shape=(len(weights),) * 2)
+    degree = np.asarray(adjacency.sum(1))
+    for _ in range(times):
+        weights = 0.5 * weights + 0.5 * (adjacency @ weights) / degree
+    return weights
 
 
 def prune(weights: np.ndarray) -> np.ndarray:
@@ -178,15 +218,15 @@ def _thumb_ray(hand: RawHand, base: np.ndarray, knuckle: np.ndarray, raw: np.nda
     """Part of the skin that goes with the thumb: MakeHuman's, and the ball of the thumb."""
     along = np.clip((hand.vertices - base) @ (knuckle - base) / np.sum((knuckle - base) ** 2), 0, 1)
     distance = np.linalg.norm(hand.vertices - base - along[:, None] * (knuckle - base), axis=1)
-    return np.maximum(raw, smoothstep(0.024 - distance, 0.010))
+    return np.maximum(raw, smoothstep(0.024 - distance, 0.014))
 
 
 def joint_regressor(vertices: np.ndarray, joints: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Convex combinations (16, V) of skin vertices around each joint that give the joints (16, 3).
 
     Non-negative least squares among the vertices of a slab about the joint, pulled toward equal
-    shares. `ends` (16, 3) is the joint or the fingertip that follows each joint: it gives the slab's
-    direction.
+    shares. `ends` (16, 3) is the joint or the fingertip that follows each joint: it gives the
+    slab's direction.
     """
     regressor = np.zeros((16, len(vertices)))
     for joint, (position, end) in enumerate(zip(joints, ends, strict=True)):
@@ -206,7 +246,8 @@ def joint_regressor(vertices: np.ndarray, joints: np.ndarray, ends: np.ndarray) 
             share, _ = scipy.optimize.nnls(system, goal)
             share[share < 1e-5] = 0
             share /= share.sum()
-            if np.linalg.norm(share @ offset[near]) < 2e-5:
+            # Three or four corners would do, but would follow three or four vertices' whims.
+            if np.linalg.norm(share @ offset[near]) < 2e-5 and (share > 2e-3).sum() >= 8:
                 break
         else:
             raise RuntimeError(f"joint {joint} is not within the skin around it")
@@ -234,14 +275,14 @@ def minimal_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def segment_directions(joints: np.ndarray, tips: np.ndarray) -> np.ndarray:
-    """Directions (..., 15, 3) of the segments beyond joints 1 to 15; `tips` (..., 5, 3) in the order
-    of `MODEL_FINGERS`."""
+    """Directions (..., 15, 3) of the segments beyond joints 1 to 15; `tips` (..., 5, 3) is in the
+    order of `MODEL_FINGERS`."""
     ends = segment_ends(joints, tips)
     return unit(ends - joints)[..., 1:, :]
 
 
 def segment_ends(joints: np.ndarray, tips: np.ndarray) -> np.ndarray:
-    """The joint or tip (..., 16, 3) that follows each joint; after the wrist, the middle knuckle."""
+    """The joint or tip (..., 16, 3) after each joint; after the wrist, the middle knuckle."""
     ends = np.empty_like(joints)
     ends[..., 0, :] = joints[..., FIRST_JOINT["middle"], :]
     for row, first in enumerate(FIRST_JOINT.values()):
@@ -260,27 +301,53 @@ def flat_directions(joints: np.ndarray, tips: np.ndarray) -> np.ndarray:
     return directions
 
 
+def sample_proportions(goal: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Random changes of proportion (count, 16, 3, 3) of the segments, as linear maps of the flat
+    hand: the palm's length, thickness and breadth, each digit's length and, less, each segment's.
+
+    MakeHuman's morphs scale all fingers alike and hardly touch the palm. `goal` (15, 3) holds the
+    segments' directions; the deviations are those of `PROPORTION_DEVIATIONS`.
+    """
+    deviation = PROPORTION_DEVIATIONS
+    palm = 1 + rng.normal(0.0, [deviation["palm"]], (count, 3))
+    digits = rng.normal(0.0, deviation["digit"], (count, 5)).repeat(3, axis=1)
+    stretch = digits + rng.normal(0.0, deviation["segment"], (count, 15))
+    maps = np.tile(np.eye(3), (count, 16, 1, 1))
+    maps[:, 0] = palm[:, :, None] * np.eye(3)
+    maps[:, 1:] += stretch[:, :, None, None] * goal[:, :, None] * goal[:, None, :]
+    return maps
+
+
 def repose(
     vertices: np.ndarray,
     joints: np.ndarray,
-    tips: np.ndarray,
+    ends: np.ndarray,
     weights: np.ndarray,
     goal: np.ndarray,
+    proportions: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Turn every segment of (N, V, 3) hands to the directions `goal` (15, 3) by linear blend skinning.
+    """Turn the segments of (N, V, 3) hands to the directions `goal` (15, 3), by linear blending.
+
+    Args:
+        vertices: (N, V, 3) in the palm frame.
+        joints: (N, 16, 3).
+        ends: (N, 5, 3) points toward which the last segments go, in the order of `MODEL_FINGERS`.
+        weights: (V, 16).
+        goal: (15, 3) unit directions of the segments beyond joints 1 to 15.
+        proportions: (N, 16, 3, 3) linear maps of the segments after the turn.
 
     Returns:
         The vertices (N, V, 3) and joints (N, 16, 3), wrists at the origin.
     """
-    rotations = np.tile(np.eye(3), (len(vertices), 16, 1, 1))
-    rotations[:, 1:] = minimal_rotation(
-        segment_directions(joints, tips), np.broadcast_to(goal, (len(vertices), 15, 3))
-    )
+    maps = np.tile(np.eye(3), (len(vertices), 16, 1, 1))
+    directions = segment_directions(joints, ends)
+    maps[:, 1:] = minimal_rotation(directions, np.broadcast_to(goal, directions.shape))
+    maps = proportions @ maps
     placed = np.zeros_like(joints)
     for joint, parent in enumerate(PARENTS[1:], 1):
         bone = joints[:, joint] - joints[:, parent]
-        placed[:, joint] = placed[:, parent] + np.einsum("nij,nj->ni", rotations[:, parent], bone)
-    shift = placed - np.einsum("njab,njb->nja", rotations, joints)
-    blended = np.einsum("vj,njab->nvab", weights, rotations)
+        placed[:, joint] = placed[:, parent] + np.einsum("nij,nj->ni", maps[:, parent], bone)
+    shift = placed - np.einsum("njab,njb->nja", maps, joints)
+    blended = np.einsum("vj,njab->nvab", weights, maps)
     moved = np.einsum("nvab,nvb->nva", blended, vertices)
     return moved + np.einsum("vj,nja->nva", weights, shift), placed

@@ -23,8 +23,8 @@ MUSCLES = ("minmuscle", "averagemuscle", "maxmuscle")
 WEIGHTS = ("minweight", "averageweight", "maxweight")
 HAND_MORPHS = {
     "hands/r-hand-fingers-diameter": 0.3,
-    "hands/r-hand-fingers-length": 0.12,
-    "hands/r-hand-scale": 0.1,
+    "hands/r-hand-fingers-length": 0.08,
+    "hands/r-hand-scale": 0.05,
     "hands/measure-wrist-circ": 0.4,
 }
 """Signed hand morphs, one file for each sign, and the standard deviation of their sliders. The
@@ -154,8 +154,8 @@ def sample_people(count: int, rng: np.random.Generator) -> list[dict[str, float]
     MakeHuman's sliders run from 0 to 1. Gender is one or the other with some mixture, age is
     uniform from young to old; height, muscle, weight and proportions are normal about the middle
     and the hand morphs about 0. The deviations are chosen so that the length of the hand deviates
-    by about 6 %, as it does among adults. Piecewise linear weights are those of MakeHuman's
-    `macro.json`.
+    by 7 %, a little more than it does among adults. Piecewise linear weights are those of
+    MakeHuman's `macro.json`.
     """
     people = []
     for _ in range(count):
