@@ -28,7 +28,6 @@ TILE = (300, 340)
 SUPERSAMPLING = 3
 METRES_PER_TILE = 0.235
 SKIN = (0.86, 0.66, 0.54)
-NAIL = (0.93, 0.74, 0.68)
 LIGHT = DirectionalLight(
     direction=torch.tensor([-0.5, -0.7, -1.0]),
     diffuse=torch.tensor([0.75]),
