@@ -175,9 +175,10 @@ def _finger_creases(
         bone = frame.axes[joint, 2]
         along = (points.rest - frame.joints[joint + 1]) @ bone + wobble
         own = _ramp(own, 0.5, 0.9)
-        depth = 0.3 if (MODEL_FINGERS[finger], level) == ("thumb", 1) else 0.75
-        depth = depth * (0.8 + 0.4 * noise(points.rest, 0.004))
-        lines += depth * own * front * _bump(along, 0.0007)
+        # The thumb's metacarpophalangeal joint hardly folds the skin.
+        share = 0.35 if (MODEL_FINGERS[finger], level) == ("thumb", 1) else 1.0
+        own = share * own * (0.8 + 0.4 * noise(points.rest, 0.004))
+        lines += 0.75 * own * front * _bump(along, 0.0007)
         if level == 1 and MODEL_FINGERS[finger] != "thumb":
             lines += 0.5 * own * front * _bump(along + 0.0028, 0.0006)
             base = (points.rest - frame.joints[joint]) @ bone + wobble
