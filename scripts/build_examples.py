@@ -34,6 +34,8 @@ from fitter.shading import vertex_normals
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 GROUND_TRUTH = "ground_truth.json"
+INTRINSICS = "intrinsics.json"
+"""Picture name -> K, as `fit-hands --intrinsics` reads it."""
 WIDTH, HEIGHT, FOCAL = 640, 480, 620.0
 SUPERSAMPLING = 2
 JPEG_QUALITY = 92
@@ -65,6 +67,8 @@ def main() -> None:
         records += [ground_truth(recipe, hand) for hand in hands]
     truth = {"model": "open_hand", "model_sha256": model.data.sha256, "hands": records}
     (arguments.output / GROUND_TRUTH).write_text(_json(truth))
+    cameras = {f"{recipe.name}.jpg": intrinsics().tolist() for recipe in RECIPES}
+    (arguments.output / INTRINSICS).write_text(_json(cameras))
 
 
 def _json(truth: dict) -> str:

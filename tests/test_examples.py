@@ -50,6 +50,12 @@ def test_pictures_show_the_model_that_is_shipped(models):
     assert models["right"].data.sha256 == TRUTH["model_sha256"]
 
 
+def test_the_intrinsics_file_says_what_the_ground_truth_says():
+    cameras = json.loads((FOLDER / "intrinsics.json").read_text())
+    assert sorted(cameras) == PICTURES
+    assert all(cameras[hand["image"]] == hand["K"] for hand in HANDS)
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_can_be_read_and_holds_its_hands(name):
     width, height = Image.open(FOLDER / name).size
