@@ -1,11 +1,13 @@
 """The open hand: geometry, joints, weights, shape space, the two files, and that it rebuilds."""
 
+import hashlib
 import importlib.util
 import json
 import os
 import pickle
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ import trimesh
 
 from fitter.conventions import FINGERS, JOINT_NAMES, MODEL_TO_KEYPOINTS, PARENTS
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles, joint_limits
-from fitter.hand_models.open_hand import load_open_hand
+from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand
 from fitter.hand_models.skinning import HandModel
 from fitter.records import HandParams
 
@@ -314,3 +316,13 @@ def test_rebuild_gives_the_same_bytes(tmp_path):
     )
     for name in ("open_hand.safetensors", "open_hand_mano.pkl", "OPEN_HAND_LICENSE.md"):
         assert (tmp_path / name).read_bytes() == (ASSETS / name).read_bytes(), name
+
+
+def test_keypoints_were_measured_on_this_hand() -> None:
+    """`scripts/measure_keypoints.py` must run again when the hand's shape changes."""
+    data = load_open_hand()
+    content = resources.files("fitter.hand_models") / "assets" / KEYPOINTS_FILE
+    measured = json.loads(content.read_text(encoding="utf-8"))
+    digest = hashlib.sha256(np.ascontiguousarray(data.v_template).tobytes()).hexdigest()
+    assert measured["v_template_sha256"] == digest
+    assert np.linalg.norm(data.keypoint_offsets, axis=-1).max() < 0.03

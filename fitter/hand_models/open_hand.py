@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from importlib import resources
@@ -25,6 +26,8 @@ KEYPOINTS_FILE = "open_hand_keypoints.json"
 def load_open_hand(keypoint_offsets: bool = True) -> HandModelData:
     """The right open hand shipped inside the package.
 
+    Its `sha256` covers both files of the model.
+
     Args:
         keypoint_offsets: take the keypoints where detectors and people mark them; without it they
             are the joints and fingertip vertices themselves.
@@ -34,8 +37,12 @@ def load_open_hand(keypoint_offsets: bool = True) -> HandModelData:
         data = read_open_hand(path)
     if not keypoint_offsets:
         return data
-    measured = json.loads((assets / KEYPOINTS_FILE).read_text(encoding="utf-8"))
-    return replace(data, keypoint_offsets=np.array(measured["offsets"], np.float64))
+    content = (assets / KEYPOINTS_FILE).read_bytes()
+    return replace(
+        data,
+        keypoint_offsets=np.array(json.loads(content)["offsets"], np.float64),
+        sha256=hashlib.sha256(data.sha256.encode() + content).hexdigest(),
+    )
 
 
 def read_open_hand(path: Path) -> HandModelData:
