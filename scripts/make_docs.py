@@ -1,0 +1,256 @@
+"""Write the tables of `docs/` from the code: `python scripts/make_docs.py`.
+
+A page marks where a table goes with ``<!-- begin NAME -->`` and ``<!-- end NAME -->``; what stands
+between the two is replaced. `tests/test_docs.py` fails when a page and the code disagree.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic.fields import FieldInfo
+from safetensors import safe_open
+
+from fitter.config import Config
+from fitter.conventions import (
+    FINGERS,
+    FINGERTIP_VERTICES,
+    JOINT_NAMES,
+    KEYPOINT_NAMES,
+    KEYPOINT_ORDERS,
+    MODEL_TO_KEYPOINTS,
+    PARENTS,
+)
+from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand
+from fitter.rows import CAMERA, DIMENSION_LABELS, IMAGE, MODEL, VARIABLES, Variable
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+ASSETS = ROOT / "fitter" / "hand_models" / "assets"
+
+_FRAMES = {CAMERA: "camera", IMAGE: "image", MODEL: "model", "": ""}
+"""What the variables' frames are called in the table; results.md says what each is."""
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def variables() -> str:
+    """Every variable of a result store."""
+    return table(
+        ("variable", "dimensions", "type", "unit", "frame", "meaning", "empty"),
+        (
+            (
+                f"`{v.name}`",
+                " ".join((*v.outer, *v.dims)),
+                "text" if v.dtype == "string" else v.dtype,
+                v.units,
+                _FRAMES[v.frame],
+                v.long_name,
+                _empty(v),
+            )
+            for v in VARIABLES
+        ),
+    )
+
+
+def _empty(variable: Variable) -> str:
+    if variable.flags:
+        return f"{variable.fill} ({variable.flags[0]})"
+    if variable.dtype == "string":
+        return "empty text"
+    return str(variable.fill).replace("nan", "NaN").replace("False", "false")
+
+
+def flags() -> str:
+    """The codes of the flag variables."""
+    return table(
+        ("variable", "codes"),
+        (
+            (f"`{v.name}`", ", ".join(f"{code} {text}" for code, text in enumerate(v.flags)))
+            for v in VARIABLES
+            if v.flags
+        ),
+    )
+
+
+def dimensions() -> str:
+    """The dimensions of a store that have labels."""
+    return table(
+        ("dimension", "length", "labels"),
+        (
+            (f"`{name}`", len(labels), ", ".join(labels))
+            for name, labels in DIMENSION_LABELS.items()
+        ),
+    )
+
+
+def options() -> str:
+    """Every option of the configuration."""
+    rows = []
+    for section, field in Config.model_fields.items():
+        for name, option in field.annotation.model_fields.items():
+            default = json.dumps(option.default)
+            rows.append(
+                (f"`{section}.{name}`", f"`{default}`", _accepted(option), option.description)
+            )
+    return table(("option", "default", "values", "meaning"), rows)
+
+
+def _accepted(option: FieldInfo) -> str:
+    kinds = {int: "whole number", float: "number", bool: "true, false", str: "text"}
+    kind = kinds.get(option.annotation)
+    if kind is None:
+        choices = getattr(option.annotation, "__args__", ())
+        names = {type(None): "null", str: "text"}
+        kind = ", ".join(names.get(choice, str(choice)) for choice in choices)
+    signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    bounds = [
+        f"{text} {getattr(rule, sign):g}"
+        for sign, text in signs.items()
+        for rule in option.metadata
+        if getattr(rule, sign, None) is not None
+    ]
+    return ", ".join([kind, *bounds])
+
+
+def keypoints() -> str:
+    """The 21 keypoints, and where each comes from in a model."""
+    rows = []
+    for number, (name, entry) in enumerate(zip(KEYPOINT_NAMES, MODEL_TO_KEYPOINTS, strict=True)):
+        source = f"joint {entry}" if entry < 16 else f"tip of the {FINGERS[entry - 16]}"
+        rows.append((number, f"`{name}`", source))
+    return table(("keypoint", "name", "in the model"), rows)
+
+
+def joints() -> str:
+    """The 16 joints of the models."""
+    rows = (
+        (number, f"`{name}`", parent, MODEL_TO_KEYPOINTS.index(number))
+        for number, (name, parent) in enumerate(zip(JOINT_NAMES, PARENTS, strict=True))
+    )
+    return table(("joint", "name", "parent", "keypoint"), rows)
+
+
+def orders() -> str:
+    """`KEYPOINT_ORDERS`."""
+    return table(
+        ("name", "canonical keypoint k is the foreign keypoint"),
+        ((f"`{name}`", " ".join(map(str, order))) for name, order in KEYPOINT_ORDERS.items()),
+    )
+
+
+def fingertips() -> str:
+    """`FINGERTIP_VERTICES`."""
+    return table(
+        ("name", *FINGERS),
+        ((f"`{name}`", *tips) for name, tips in FINGERTIP_VERTICES.items()),
+    )
+
+
+def open_hand() -> str:
+    """What the open hand's file holds."""
+    data = load_open_hand()
+    tips = ", ".join(map(str, data.tip_vertices))
+    rows = [
+        ("vertices", len(data.v_template)),
+        ("faces", len(data.faces)),
+        ("texture coordinates", len(data.uv)),
+        ("joints", data.skin_weights.shape[1]),
+        ("shape components", data.shapedirs.shape[-1]),
+        ("pose components", len(data.hands_components)),
+        ("most joints that move one vertex", int((data.skin_weights > 0).sum(1).max())),
+        ("fingertip vertices, thumb to little", tips),
+        ("sha256 in the results, of the file and the offsets", f"`{data.sha256}`"),
+    ]
+    return table(("", ""), rows)
+
+
+def bone_lengths() -> str:
+    """Bones of the open hand's mean shape, and its keypoint offsets."""
+    data = load_open_hand()
+    joint_positions = data.joint_regressor @ data.v_template
+    points = np.concatenate([joint_positions, data.v_template[list(data.tip_vertices)]])
+    points = 1000 * points[list(MODEL_TO_KEYPOINTS)]
+    rows = []
+    for number, finger in enumerate(FINGERS):
+        chain = points[[0, *range(4 * number + 1, 4 * number + 5)]]
+        lengths = np.linalg.norm(np.diff(chain, axis=0), axis=1)
+        rows.append((finger, *(f"{length:.1f}" for length in lengths)))
+    return table(("mm", "wrist to base", "1st segment", "2nd segment", "to the tip"), rows)
+
+
+def keypoint_offsets() -> str:
+    """How far the open hand's keypoints lie off its joints and fingertip vertices."""
+    offsets = np.array(json.loads((ASSETS / KEYPOINTS_FILE).read_text("utf-8"))["offsets"])
+    return table(
+        ("keypoint", "toward the wrist (x), mm", "out of the back (y), mm", "to the thumb (z), mm"),
+        (
+            (f"`{name}`", *(f"{value:.1f}" for value in np.round(1000 * offsets[entry], 1) + 0.0))
+            for name, entry in zip(KEYPOINT_NAMES, MODEL_TO_KEYPOINTS, strict=True)
+        ),
+    )
+
+
+def shape_variance() -> str:
+    """Share of the shape components in the variance, from the file's metadata."""
+    with safe_open(ASSETS / "open_hand.safetensors", "np") as file:
+        shares = json.loads(file.metadata()["provenance"])["variance_explained"]
+    total = np.cumsum(shares)
+    return table(
+        ("component", "share of the variance", "together"),
+        (
+            (k + 1, f"{100 * share:.1f} %", f"{100 * total[k]:.1f} %")
+            for k, share in enumerate(shares)
+        ),
+    )
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "variables": variables,
+    "flags": flags,
+    "dimensions": dimensions,
+    "options": options,
+    "keypoints": keypoints,
+    "joints": joints,
+    "orders": orders,
+    "fingertips": fingertips,
+    "open-hand": open_hand,
+    "bone-lengths": bone_lengths,
+    "keypoint-offsets": keypoint_offsets,
+    "shape-variance": shape_variance,
+}
+"""Name in the markers -> what writes the text between them."""
+
+MARKED = re.compile(r"(<!-- begin (?P<name>[\w-]+) -->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
+
+
+def filled(text: str) -> str:
+    """A page with every marked table made anew.
+
+    Raises:
+        KeyError: the page asks for a table that nobody makes.
+    """
+    return MARKED.sub(lambda m: f"{m[1]}{BLOCKS[m['name']]()}\n{m[3]}", text)
+
+
+def main() -> None:
+    """Rewrite all pages."""
+    for page in sorted(DOCS.glob("*.md")):
+        before = page.read_text(encoding="utf-8")
+        after = filled(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+            print(f"changed {page.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
