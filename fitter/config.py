@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +31,10 @@ class _Yaml(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    problem="a name cannot be a list or a section", problem_mark=key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     problem=f"{key.value!r} is given twice", problem_mark=key.start_mark
@@ -48,7 +54,11 @@ _EXPECTED = {
     "float_type": "a number",
     "int_type": "a whole number",
     "string_type": "text",
+    "string_too_short": "text that is not empty",
 }
+
+_shortened = reprlib.Repr()
+_shortened.maxstring = _shortened.maxother = 80
 
 
 class _Section(BaseModel):
@@ -84,7 +94,9 @@ class ModelConfig(_Section):
 
     name: str = Field("open_hand", min_length=1, description="which hand model")
     path: str | None = Field(
-        None, description="file or folder of a model that does not ship with the project"
+        None,
+        min_length=1,
+        description="file or folder of a model that does not ship with the project",
     )
 
 
@@ -102,25 +114,25 @@ class FitConfig(_Section):
     )
     keypoint_weight: float = Field(1.0, ge=0, description="weight of the 2D keypoints")
     keypoint_scale: float = Field(
-        0.02, gt=0, description="robust scale of the 2D keypoints, crop units"
+        0.05, gt=0, description="robust scale of the 2D keypoints, crop units"
     )
     bone_direction_weight: float = Field(
-        0.1, ge=0, description="weight of the detector's weak 3D bone directions"
+        0.045, ge=0, description="weight of the detector's weak 3D bone directions"
     )
     bone_direction_scale: float = Field(
-        0.3, gt=0, description="robust scale of the bone directions, length of a unit vector"
+        0.08, gt=0, description="robust scale of the bone directions, length of a unit vector"
     )
     relative_depth_weight: float = Field(
-        0.1, ge=0, description="weight of the detector's weak relative depth"
+        0.06, ge=0, description="weight of the detector's weak relative depth"
     )
     relative_depth_scale: float = Field(
-        0.05, gt=0, description="robust scale of the relative depth, crop units"
+        0.15, gt=0, description="robust scale of the relative depth, crop units"
     )
     relative_depth_gain: float = Field(
-        1.3, gt=0, description="true depth per unit of the detector's relative depth"
+        1.25, gt=0, description="true depth per unit of the detector's relative depth"
     )
-    limit_weight: float = Field(1.0, ge=0, description="weight of the anatomical joint limits")
-    pose_prior_weight: float = Field(0.1, ge=0, description="weight of the prior of the pose")
+    limit_weight: float = Field(1.5, ge=0, description="weight of the anatomical joint limits")
+    pose_prior_weight: float = Field(0.13, ge=0, description="weight of the prior of the pose")
     shape_prior_weight: float = Field(0.1, ge=0, description="weight of the prior of the shape")
 
 
@@ -158,12 +170,30 @@ class Config(_Section):
         return self.model_dump(mode="json")
 
 
-def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
+@dataclass(frozen=True)
+class Flag:
+    """A command-line flag that stands for an option of the configuration.
+
+    Attributes:
+        typed: the flag and its value as the user typed them, for messages.
+        value: the option's value.
+    """
+
+    typed: str
+    value: Any
+
+
+def load_config(
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+    flags: Mapping[str, Flag] | None = None,
+) -> Config:
     """Read a configuration.
 
     Args:
         path: YAML file; options it leaves out keep their defaults. None for all defaults.
         overrides: ``section.option=value`` each, applied in order; the value is a YAML scalar.
+        flags: ``section.option`` -> what a flag says of it, applied before the overrides.
 
     Raises:
         InputError: the file cannot be read, a key is unknown or a value has the wrong type.
@@ -172,12 +202,16 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
     origin: dict[tuple[str, ...], str] = {}
     if path is not None:
         values = _read_yaml(Path(path))
+    given = [(*name.split("."), flag.value, flag.typed) for name, flag in (flags or {}).items()]
     for text in overrides:
         keys, value = _parse_override(text)
-        origin[keys] = f"--set {text}"
+        given.append((*keys, value, f"--set {text}"))
+    for *keys, value, typed in given:
+        origin[tuple(keys)] = typed
         section = values.setdefault(keys[0], {})
         if not isinstance(section, dict):
-            raise InputError(f"{path}: {keys[0]} must be a section of options, found {section!r}")
+            found = _shown(section)
+            raise InputError(f"{path}: {keys[0]} must be a section of options, found {found}")
         section[keys[1]] = value
     try:
         return Config.model_validate(values)
@@ -190,6 +224,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.load(path.read_text(encoding="utf-8"), _Yaml)
     except OSError as error:
         raise InputError(f"cannot read configuration {path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise InputError(f"configuration {path} is nested too deeply to be read") from error
     except UnicodeDecodeError as error:
         raise InputError(f"configuration {path} is not UTF-8 text") from error
     except yaml.YAMLError as error:
@@ -214,7 +250,7 @@ def _parse_override(text: str) -> tuple[tuple[str, str], Any]:
         raise InputError(f"--set {text}: expected section.option=value, such as fit.num_starts=2")
     try:
         return (keys[0], keys[1]), yaml.load(value, _Yaml)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
 
 
@@ -232,7 +268,7 @@ def _sentence(error: ValidationError, origin: dict[tuple[str, ...], str], path: 
     if first["type"] == "model_type":
         return f"{source}: {name} must be a section of options, found {_kind(found)}"
     expected = _EXPECTED.get(first["type"], first["msg"].removeprefix("Input should be "))
-    return f"{source}: {name} must be {expected}, found {found!r}"
+    return f"{source}: {name} must be {expected}, found {_shown(found)}"
 
 
 def _options(keys: tuple[str, ...]) -> list[str]:
@@ -241,6 +277,10 @@ def _options(keys: tuple[str, ...]) -> list[str]:
     for key in keys:
         section = section.model_fields[key].annotation
     return list(section.model_fields)
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else _shortened.repr(value)
 
 
 def _kind(value: Any) -> str:
