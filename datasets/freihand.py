@@ -89,7 +89,7 @@ def _read(path: Path, shape: tuple[int, int]) -> np.ndarray:
         raise InputError(f"FreiHAND's {path} is missing") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} must hold {expected}, and does not") from error
     if array.ndim != 3 or array.shape[1:] != shape or len(array) == 0:
         raise InputError(f"{path} must hold {expected}, found shape {array.shape}")

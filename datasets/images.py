@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import struct
 import warnings
 import zlib
@@ -222,6 +223,9 @@ def _check_readable(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path}: expected a picture, found a folder.")
     try:
+        # Opening a pipe would wait for its other end for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path}: expected a picture, found no regular file.")
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError as error:

@@ -117,6 +117,19 @@ class Intrinsics:
             )
         return Intrinsics(origin=option, by_index=content, **rest)
 
+    def require_any_of(self, entries: Sequence[ImageEntry]) -> None:
+        """Refuse a file that names pictures, but none of these: it belongs to others.
+
+        Raises:
+            InputError: the file names none of the pictures.
+        """
+        if self.by_name is not None and not any(entry.name in self.by_name for entry in entries):
+            found = f"but {next(iter(self.by_name))!r}" if self.by_name else "and no other"
+            raise InputError(
+                f"{self.origin}: expected names of pictures such as {entries[0].name!r}, found "
+                f"none of them, {found}."
+            )
+
     def intrinsics_for(
         self, entry: ImageEntry, index: int, size: tuple[int, int], exif: CameraExif
     ) -> tuple[np.ndarray, IntrinsicsSource]:
@@ -292,5 +305,5 @@ def _load_json(path: Path) -> object:
         ) from error
     except OSError as error:
         raise InputError(f"{path}: expected a JSON file, found: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected JSON with intrinsics, found: {error}.") from error

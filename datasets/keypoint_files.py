@@ -36,6 +36,9 @@ from fitter.records import HandObservation, InputError, Side
 LARGEST_METRES = 10.0
 """Coordinates that all lie below this are metres, not pixels."""
 
+LARGEST_PIXELS = 1e6
+"""Coordinates beyond this are a mistake, not a keypoint outside its picture."""
+
 
 @dataclass(frozen=True)
 class KeypointFiles:
@@ -91,6 +94,18 @@ class KeypointFiles:
                 f"found {len(content)}."
             )
         return KeypointFiles(path, by_index=content)
+
+    def require_any_of(self, entries: Sequence[ImageEntry]) -> None:
+        """Refuse a file that names pictures, but none of these: it belongs to others.
+
+        Raises:
+            InputError: the file names none of the pictures.
+        """
+        if self.by_name and not any(entry.name in self.by_name for entry in entries):
+            raise InputError(
+                f"{self.path}: expected names of pictures such as {entries[0].name!r}, found "
+                f"none of them, but {next(iter(self.by_name))!r}."
+            )
 
     def hands_for(self, entry: ImageEntry, index: int) -> list[HandObservation]:
         """Hands of one picture, in the file's order; an empty list when it has none.
@@ -164,6 +179,11 @@ def _observation(
             f"{where}: expected positions in pixels (u, v, confidence), found numbers all below "
             f"{LARGEST_METRES:g} in size, which look like metres (x, y, z) or shares of the width."
         )
+    if np.abs(array).max() > LARGEST_PIXELS:
+        raise InputError(
+            f"{where}: expected positions in pixels, found {np.abs(array).max():g}, "
+            "which no picture reaches."
+        )
     confidence = array[:, 2] if array.shape[1] == 3 else np.ones(21)
     if confidence.min() < 0.0 or confidence.max() > 1.0:
         raise InputError(
@@ -203,5 +223,5 @@ def _load_json(path: Path) -> object:
         raise InputError(f"{path}: expected a JSON file with keypoints, found nothing.") from error
     except OSError as error:
         raise InputError(f"{path}: expected a JSON file, found: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected JSON with keypoints, found: {error}.") from error

@@ -6,18 +6,26 @@ Arguments are parsed before anything heavy is imported, so that `--help` answers
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
-from fitter.records import InputError
+_FLAGS = {
+    "detector.max_hands": "--max-hands",
+    "run.batch_size": "--batch-size",
+    "run.device": "--device",
+    "output.save_vertices": "--save-vertices",
+}
+"""Options of the configuration that have a flag of their own."""
 
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
+EXIT_FAULT = 70
 EXIT_INTERRUPTED = 130
 
 _FIT_DESCRIPTION = """\
@@ -41,7 +49,8 @@ examples:
 exit status:
   0    every picture was processed (with or without hands in it)
   1    finished, but some pictures failed; the summary and the store say why
-  2    wrong usage or bad input; nothing was processed
+  2    wrong usage or bad input, and one line says what; results that were there are kept
+  70   a fault of the program, with a traceback to report
   130  interrupted; what is done is kept, and --resume continues
 """
 
@@ -50,21 +59,70 @@ Compare a result store with annotated 3D keypoints.
 
 Prints MPJPE, root-aligned MPJPE and PA-MPJPE in mm, AUC over 0 to 50 mm, the 2D error in pixels
 and the share of hands found; beside them the same for what the detector alone says.
+Pictures are matched by file name.
 """
+
+_EVAL_EPILOG = """\
+examples:
+  eval-hands results.zarr --dataset freihand FreiHAND_pub_v2_eval/
+  eval-hands results.zarr --dataset freihand FreiHAND/ --range 0:75 --json figures.json
+
+exit status:
+  0    the figures were computed
+  2    wrong usage or bad input, and one line says what
+  70   a fault of the program, with a traceback to report
+  130  interrupted
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line, and knows no abbreviated options."""
+
+    def __init__(self, prog: str, description: str, epilog: str) -> None:
+        super().__init__(
+            prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _text(text: str) -> str:
+    """A value that is not empty, as an unset shell variable would leave it."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a value, found an empty text")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_text(text))
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, found {text!r}") from None
 
 
 def fit_hands(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `fit-hands`."""
-    parser = argparse.ArgumentParser(
-        "fit-hands",
-        description=_FIT_DESCRIPTION,
-        epilog=_FIT_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("images", type=Path, metavar="IMAGES", help="folder of pictures, or one")
-    parser.add_argument("--out", type=Path, required=True, metavar="STORE.zarr", help="results")
+    parser = _Parser("fit-hands", _FIT_DESCRIPTION, _FIT_EPILOG)
+    parser.add_argument("images", type=_path, metavar="IMAGES", help="folder of pictures, or one")
+    parser.add_argument("--out", type=_path, required=True, metavar="STORE.zarr", help="results")
     parser.add_argument(
-        "--overlays", type=Path, metavar="DIR", help="draw every fitted mesh over its photograph"
+        "--overlays", type=_path, metavar="DIR", help="draw every fitted mesh over its photograph"
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="continue an interrupted run")
@@ -73,6 +131,7 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     inputs = parser.add_argument_group("what is known about the pictures")
     inputs.add_argument(
         "--intrinsics",
+        type=_text,
         metavar="K",
         help="fx,fy,cx,cy in pixels for all pictures, or a JSON file: a mapping from file name to "
         "3x3, or a list of 3x3 in the order of the sorted names (FreiHAND's *_K.json); without "
@@ -80,7 +139,7 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     )
     inputs.add_argument(
         "--keypoints",
-        type=Path,
+        type=_path,
         metavar="PATH",
         help="take keypoints from here instead of detecting them: a folder of OpenPose JSON, or a "
         "JSON file (FreiHAND's layout, or a mapping from file name to hands)",
@@ -88,20 +147,27 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
 
     fit = parser.add_argument_group("the fit")
     fit.add_argument(
-        "--model", metavar="NAME|FILE", help="open_hand (default), or a MANO_RIGHT.pkl of yours"
+        "--model",
+        type=_text,
+        metavar="NAME|FILE",
+        help="open_hand (default), or a MANO_RIGHT.pkl of yours",
     )
-    fit.add_argument("--max-hands", type=int, metavar="N", help="hands per picture (default 2)")
-    fit.add_argument("--save-vertices", action="store_true", help="store every mesh as well")
-    fit.add_argument("--batch-size", type=int, metavar="N", help="hands fitted at once")
-    fit.add_argument("--device", metavar="NAME", help="cpu, cuda or auto (default)")
+    fit.add_argument(
+        "--max-hands", type=_whole_number, metavar="N", help="hands per picture (default 2)"
+    )
+    fit.add_argument(
+        "--save-vertices", action="store_true", default=None, help="store every mesh as well"
+    )
+    fit.add_argument("--batch-size", type=_whole_number, metavar="N", help="hands fitted at once")
+    fit.add_argument("--device", type=_text, metavar="NAME", help="cpu, cuda or auto (default)")
     _add_common(parser)
     _run(parser, arguments, _fit_hands)
 
 
 def eval_hands(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `eval-hands`."""
-    parser = argparse.ArgumentParser("eval-hands", description=_EVAL_DESCRIPTION)
-    parser.add_argument("store", type=Path, metavar="STORE.zarr", help="written by fit-hands")
+    parser = _Parser("eval-hands", _EVAL_DESCRIPTION, _EVAL_EPILOG)
+    parser.add_argument("store", type=_path, metavar="STORE.zarr", help="written by fit-hands")
     parser.add_argument(
         "--dataset",
         nargs=2,
@@ -109,9 +175,9 @@ def eval_hands(arguments: Sequence[str] | None = None) -> None:
         metavar=("KIND", "DIR"),
         help="annotations to compare with; KIND is freihand (evaluation layout)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    parser.add_argument("--json", type=_path, metavar="FILE", help="write the figures here as well")
     parser.add_argument(
-        "--missing-as", type=float, metavar="MM", help="charge a hand not found with this error"
+        "--missing-as", type=_number, metavar="MM", help="charge a hand not found with this error"
     )
     parser.add_argument(
         "--range",
@@ -126,7 +192,7 @@ def eval_hands(arguments: Sequence[str] | None = None) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     """The options that every command with a configuration has."""
-    parser.add_argument("--config", type=Path, metavar="YAML", help="configuration file")
+    parser.add_argument("--config", type=_path, metavar="YAML", help="configuration file")
     parser.add_argument(
         "--set",
         action="append",
@@ -149,27 +215,34 @@ def _run(
     command: Callable[[argparse.Namespace], int],
 ) -> None:
     options = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.ERROR,
-        format="%(levelname)s %(name)s: %(message)s",
-    )
-    for library in ("numba", "PIL", "asyncio"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    # Libraries speak up about errors alone; --verbose is about what this program does.
+    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(message)s")
+    for package in ("fitter", "datasets"):
+        logging.getLogger(package).setLevel(logging.INFO if options.verbose else logging.ERROR)
+    status = EXIT_FAULT
     try:
         _require_own_datasets()
         status = command(options)
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        status = EXIT_USAGE
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        kept = "; what is done is kept, and --resume continues" if "out" in options else ""
+        print(f"{parser.prog}: interrupted{kept}", file=sys.stderr)
         status = EXIT_INTERRUPTED
+    except Exception as error:
+        from fitter.messages import one_line
+        from fitter.records import InputError
+
+        if isinstance(error, InputError):
+            print(f"{parser.prog}: {one_line(str(error))}", file=sys.stderr)
+            status = EXIT_USAGE
+        else:
+            traceback.print_exc()
     sys.exit(status)
 
 
 def _require_own_datasets() -> None:
     """Refuse to run with another package's `datasets`, whose name ours shares."""
     import datasets
+    from fitter.records import InputError
 
     if getattr(datasets, "OWNER", None) != "fit-hands":
         raise InputError(
@@ -179,20 +252,19 @@ def _require_own_datasets() -> None:
 
 
 def _fit_hands(options: argparse.Namespace) -> int:
-    from fitter.config import load_config
+    from fitter.config import Flag, load_config
     from fitter.run import RunRequest, run
 
-    flags = {
-        "detector.max_hands": options.max_hands,
-        "run.batch_size": options.batch_size,
-        "run.device": options.device,
-        "output.save_vertices": True if options.save_vertices else None,
-    }
+    flags: dict[str, Flag] = {}
+    for name, flag in _FLAGS.items():
+        value = getattr(options, flag.removeprefix("--").replace("-", "_"))
+        if value is not None:
+            flags[name] = Flag(f"{flag} {value}", value)
     if options.model is not None:
         is_name = options.model == "open_hand"
-        flags["model.name"] = options.model if is_name else "mano"
-        flags["model.path"] = None if is_name else options.model
-    overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
+        typed = f"--model {options.model}"
+        flags["model.name"] = Flag(typed, "open_hand" if is_name else "mano")
+        flags["model.path"] = Flag(typed, None if is_name else options.model)
     request = RunRequest(
         images=options.images,
         out=options.out,
@@ -203,8 +275,8 @@ def _fit_hands(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
         quiet=options.quiet,
     )
-    summary = run(request, load_config(options.config, [*overrides, *options.set]))
-    return EXIT_SOME_FAILED if summary.failed_images else EXIT_OK
+    summary = run(request, load_config(options.config, options.set, flags))
+    return EXIT_SOME_FAILED if summary.failed_images + summary.failed_before else EXIT_OK
 
 
 def _eval_hands(options: argparse.Namespace) -> int:

@@ -31,6 +31,18 @@ RULE = (
 DEPTH_GAIN = 1.3
 """True depth per unit of the detector's image depth, in the model-free reference."""
 
+_SCORED_VARIABLES = (
+    "valid",
+    "detection_score",
+    "image_status",
+    "keypoints_3d",
+    "keypoints_2d",
+    "keypoints_2d_detected",
+    "detector_relative_depth",
+    "detector_relative_xyz",
+)
+"""What every evaluation reads of a store."""
+
 _STATUS_CODE = {name: code for code, name in enumerate(IMAGE_STATUS)}
 
 _MEASURES = {
@@ -165,6 +177,7 @@ def evaluate_freihand(
     """
     if missing_as_mm is not None and not 0 <= missing_as_mm < np.inf:
         raise InputError(f"--missing-as must be at least 0 mm and finite, found {missing_as_mm:g}")
+    store = ResultStore.open(store_path)
     truth = load_freihand(dataset_dir)
     count = len(truth.names)
     for wanted in ranges:
@@ -172,11 +185,10 @@ def evaluate_freihand(
             raise InputError(
                 f"--range {_name(wanted)} leaves the data set {dataset_dir} of {count} pictures"
             )
-    store = ResultStore.open(store_path)
     rows = _match(store, truth)
     if (rows < 0).all():
         raise InputError(f"{store_path} holds none of the pictures of {dataset_dir}")
-    scored = _Scored.of(store.dataset(), rows, truth)
+    scored = _Scored.of(_loaded(store, truth), rows, truth)
     whole, *parts = (
         scored.part(name, pictures, missing_as_mm)
         for name, pictures in [("all", range(count)), *((_name(r), r) for r in ranges)]
@@ -221,6 +233,24 @@ def parse_range(text: str) -> range:
     if not (colon and start.isdecimal() and stop.isdecimal() and int(start) < int(stop)):
         raise InputError(f"--range {text}: expected start:stop with start < stop, such as 0:75")
     return range(int(start), int(stop))
+
+
+def _loaded(store: ResultStore, truth: FreiHandSplit) -> xr.Dataset:
+    """The results, with the variables that are scored read from the disk."""
+    results = store.dataset()
+    needed = list(_SCORED_VARIABLES)
+    if truth.vertices is not None and results.sizes.get("vertex") == truth.vertices.shape[1]:
+        needed.append("vertices")
+    loaded = {}
+    for name in needed:
+        try:
+            loaded[name] = results[name].load()
+        except Exception as error:
+            # What a cut chunk raises is up to the codec and is of many types.
+            raise InputError(
+                f"{store.path}: expected a whole result store, found a damaged {name} ({error})"
+            ) from error
+    return results.assign(loaded)
 
 
 def _name(pictures: range) -> str:

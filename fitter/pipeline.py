@@ -5,6 +5,7 @@ ImageEntry -> `look_at` -> SeenImage -> `Engine.fit` -> ImageRow, a block of ima
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from datasets.keypoint_files import KeypointFiles
 from torch import Tensor
 
 from datasets.images import ImageEntry, read_image, read_image_and_exif
 from datasets.intrinsics import Intrinsics
+from datasets.keypoint_files import KeypointFiles
 from fitter.camera import project
 from fitter.config import Config
 from fitter.detect import Detector
@@ -41,6 +42,10 @@ _FIT_STATUS: dict[Status, FitStatus] = {
     Status.DIVERGED: "diverged",
 }
 """A stalled hand is at a minimum as far as rounding lets it be seen."""
+
+
+_LONGEST_NAME = 255
+"""Bytes that file systems allow in one file name."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +103,13 @@ def look_at(sources: Sources, index: int, detector: Detector | None, max_hands: 
             hands = detector.detect(image)
         return SeenImage(size, matrix, source, tuple(hands[:max_hands]))
     except InputError as error:
-        return SeenImage(error=str(error))
+        # The row stands beside the picture's name: what was typed before it says nothing more, and
+        # would make the rows depend on where the pictures lie.
+        return SeenImage(error=str(error).removeprefix(f"{entry.path}: "))
     except Exception as error:
         # A fault of ours or of a library must not stop the other pictures of a long run.
         log.exception("unexpected error in %s", entry.path)
-        return SeenImage(error=f"{entry.path}: unexpected {type(error).__name__}: {error}")
+        return SeenImage(error=f"unexpected {type(error).__name__}: {error}")
 
 
 class Engine:
@@ -234,9 +241,13 @@ def _image_row(image: SeenImage, hands: Sequence[HandRow]) -> ImageRow:
 
 
 def overlay_name(name: str) -> str:
-    """File name of an image's overlay: its own with folders and ending written out, so that no two
-    images share one."""
-    return name.replace("/", "__") + ".jpg"
+    """Path of an image's overlay in the folder of overlays: the image's own, with .jpg behind it,
+    so that no two images share one. What is too long for a file system is cut and numbered."""
+    folders, slash, last = name.rpartition("/")
+    if len(last.encode()) > _LONGEST_NAME - len(".jpg"):
+        digest = hashlib.sha256(last.encode()).hexdigest()[:16]
+        last = last.encode()[: _LONGEST_NAME - 40].decode(errors="ignore") + "-" + digest
+    return folders + slash + last + ".jpg"
 
 
 def draw_results(folder: Path, entry: ImageEntry, row: ImageRow, engine: Engine) -> None:
@@ -258,7 +269,12 @@ def draw_results(folder: Path, entry: ImageEntry, row: ImageRow, engine: Engine)
         for hand in row.hands
         if hand.valid
     ]
-    write_overlay(folder / overlay_name(entry.name), read_image(entry.path), hands, row.intrinsics)
+    path = folder / overlay_name(entry.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path.parent}: {error.strerror}") from error
+    write_overlay(path, read_image(entry.path), hands, row.intrinsics)
 
 
 def choose_device(name: str) -> torch.device:

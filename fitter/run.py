@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import math
 import platform
 import time
@@ -12,7 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,18 +23,24 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from datasets.images import list_images
+from datasets.images import ImageEntry, list_images
 from datasets.intrinsics import Intrinsics
 from datasets.keypoint_files import KeypointFiles
 from fitter.config import Config
 from fitter.detect import Detector, MediaPipeDetector
+from fitter.messages import count, one_line
 from fitter.pipeline import Engine, Sources, draw_results, look_at
 from fitter.records import InputError
 from fitter.rows import ImageRow
 from fitter.store import Block, ResultStore, StoreSpec
 
+log = logging.getLogger(__name__)
+
 _SHAPING_PACKAGES = ("fit-hands", "mediapipe", "numpy", "opencv-contrib-python", "torch", "zarr")
 """Packages whose versions are recorded with the results, because they shape the numbers."""
+
+_LISTED_FAILURES = 20
+"""Failures that the summary spells out; the store has the reason of every one."""
 
 
 @dataclass(frozen=True)
@@ -69,21 +76,25 @@ class Summary:
         images: processed.
         with_hands: images in which at least one hand was found.
         hands: fitted.
-        failed_hands: found, but the fit diverged.
         failures: (image name, reason) of every failed image.
+        fit_failures: (image name, reason) of every hand whose fit failed.
+        done_before: images that the store held already when this run continued it.
+        failed_before: how many of those failed.
         seconds: wall time of the blocks, the start of the run not included.
     """
 
     images: int = 0
     with_hands: int = 0
     hands: int = 0
-    failed_hands: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    fit_failures: list[tuple[str, str]] = field(default_factory=list)
+    done_before: int = 0
+    failed_before: int = 0
     seconds: float = 0.0
 
     @property
     def failed_images(self) -> int:
-        """Number of images that failed."""
+        """Number of images that failed in this run."""
         return len(self.failures)
 
     def add(self, names: Sequence[str], rows: Sequence[ImageRow]) -> None:
@@ -92,7 +103,9 @@ class Summary:
             self.images += 1
             self.with_hands += bool(row.hands)
             self.hands += sum(hand.valid for hand in row.hands)
-            self.failed_hands += sum(not hand.valid for hand in row.hands)
+            self.fit_failures += [
+                (name, hand.fit_error or "unknown") for hand in row.hands if not hand.valid
+            ]
             if row.image_status == "failed":
                 self.failures.append((name, row.image_error or "unknown"))
 
@@ -105,17 +118,15 @@ def run(request: RunRequest, config: Config) -> Summary:
             committed.
     """
     entries = list_images(request.images)
-    sources = Sources(
-        entries,
-        Intrinsics.from_option(
-            request.intrinsics, len(entries), math.radians(config.camera.default_fov_degrees)
-        ),
-        None if request.keypoints is None else KeypointFiles.open(request.keypoints, len(entries)),
-    )
+    log.info("%s: %s", request.images, count(len(entries), "picture"))
+    sources = _sources(request, config, entries)
+    if request.overlays is not None:
+        _check_overlays(request.overlays, request)
     engine = Engine(config)
-    store = _open_store(request, config, sources, engine)
+    log.info("hand model %s on %s", engine.models["right"].data.name, engine.device)
     if request.overlays is not None:
         _make_folder(request.overlays)
+    store = _open_store(request, config, sources, engine)
 
     console = Console(stderr=True, quiet=request.quiet)
     summary = Summary()
@@ -123,6 +134,8 @@ def run(request: RunRequest, config: Config) -> Summary:
         started = time.perf_counter()
         pending = store.pending_blocks()
         done = len(entries) - sum(len(block) for block in pending)
+        summary.done_before, summary.failed_before = done, store.failed_images()
+        log.info("%s to do, %s done before", count(len(entries) - done, "picture"), done)
         task = progress.add_task("fitting", total=len(entries), completed=done, hands=0, failed=0)
         for block in pending:
             rows = _process(block, sources, engine, detector, lambda: progress.advance(task))
@@ -130,9 +143,21 @@ def run(request: RunRequest, config: Config) -> Summary:
             _draw(request, block, sources, rows, engine)
             summary.add([entry.name for entry in entries[block.start : block.stop]], rows)
             progress.update(task, hands=summary.hands, failed=summary.failed_images)
+            log.info("block %d, pictures %d to %d: written", block.index, block.start, block.stop)
         summary.seconds = time.perf_counter() - started
-    _report(console, request, summary, done)
+    _report(console, request, summary)
     return summary
+
+
+def _sources(request: RunRequest, config: Config, entries: Sequence[ImageEntry]) -> Sources:
+    field_of_view = math.radians(config.camera.default_fov_degrees)
+    intrinsics = Intrinsics.from_option(request.intrinsics, len(entries), field_of_view)
+    intrinsics.require_any_of(entries)
+    if request.keypoints is None:
+        return Sources(entries, intrinsics)
+    keypoints = KeypointFiles.open(request.keypoints, len(entries))
+    keypoints.require_any_of(entries)
+    return Sources(entries, intrinsics, keypoints)
 
 
 def _process(
@@ -170,14 +195,7 @@ def _open_store(
         block_size=config.run.block_size,
         num_betas=model.shapedirs.shape[-1],
         num_vertices=len(model.v_template) if config.output.save_vertices else None,
-        config=config.resolved()
-        | {
-            "inputs": {
-                "images": str(request.images),
-                "intrinsics": request.intrinsics,
-                "keypoints": None if request.keypoints is None else str(request.keypoints),
-            }
-        },
+        config=config.resolved() | {"inputs": _inputs(request, sources.entries)},
         model={
             "name": model.name,
             "sha256": model.sha256,
@@ -189,6 +207,52 @@ def _open_store(
     if request.resume:
         return ResultStore.resume(request.out, spec)
     return ResultStore.create(request.out, spec, overwrite=request.overwrite)
+
+
+def _inputs(request: RunRequest, entries: Sequence[ImageEntry]) -> dict[str, object]:
+    """What the rows come from, without the places it lies in.
+
+    A store and its pictures may be moved, or named by another path, and continued. Other pictures
+    of the same names are told by their bytes in total, other files by their content.
+    """
+    return {
+        "image_bytes": sum(_size(entry.path) for entry in entries),
+        "intrinsics": None if request.intrinsics is None else _content(request.intrinsics),
+        "keypoints": None if request.keypoints is None else _content(str(request.keypoints)),
+    }
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a link to nothing; the picture will say so itself
+        return 0
+
+
+def _content(option: str) -> str:
+    """A file by its SHA-256, a folder by its name, another text as it is."""
+    path = Path(option)
+    if path.is_dir():
+        return path.resolve().name
+    if not path.is_file():
+        return option
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def _check_overlays(folder: Path, request: RunRequest) -> None:
+    images = request.images
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--overlays {folder}: expected a folder, found a file")
+    if images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
+        raise InputError(
+            f"--overlays {folder}: expected a folder outside {images}, found one inside it, where "
+            "the next run would take the overlays for pictures"
+        )
+    if folder.resolve().is_relative_to(request.out.resolve()):
+        raise InputError(
+            f"--overlays {folder}: expected a folder outside the results {request.out}, "
+            "found one inside them"
+        )
 
 
 def _make_folder(folder: Path) -> None:
@@ -215,19 +279,32 @@ def _progress(console: Console) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=console.quiet) as progress:
+    # A log file gets the summary alone: a bar that redraws itself would only fill it.
+    hidden = console.quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden) as progress:
         yield progress
 
 
-def _report(console: Console, request: RunRequest, summary: Summary, done: int) -> None:
-    for name, reason in summary.failures:
-        console.print(f"[red]failed[/red] {escape(name)}: {escape(reason)}", highlight=False)
-    rate = summary.images / summary.seconds if summary.seconds else 0.0
-    earlier = f", {done} were done before" if done else ""
-    console.print(
-        f"{summary.images} images{earlier}: {summary.hands} hands in {summary.with_hands} of them, "
-        f"{summary.failed_images} images failed, {summary.failed_hands} fits failed; "
-        f"{summary.seconds:.1f} s, {rate:.1f} images a second",
-        highlight=False,
-    )
-    console.print(f"results: {escape(str(request.out))}", highlight=False, soft_wrap=True)
+def _report(console: Console, request: RunRequest, summary: Summary) -> None:
+    def say(text: str) -> None:
+        console.print(one_line(text), highlight=False, soft_wrap=True, markup=False)
+
+    failures = [f"failed {name}: {reason}" for name, reason in summary.failures]
+    failures += [f"no fit in {name}: {reason}" for name, reason in summary.fit_failures]
+    for line in failures[:_LISTED_FAILURES]:
+        say(line)
+    if len(failures) > _LISTED_FAILURES:
+        say(f"and {len(failures) - _LISTED_FAILURES} more; the store says why")
+    if summary.done_before:
+        failed = f", {summary.failed_before} of them failed" if summary.failed_before else ""
+        say(f"{count(summary.done_before, 'image')} done before{failed}")
+    if summary.images:
+        say(
+            f"{count(summary.images, 'image')}: {count(summary.hands, 'hand')} in "
+            f"{summary.with_hands} of them, {count(summary.failed_images, 'image')} failed, "
+            f"{count(len(summary.fit_failures), 'fit')} failed; {summary.seconds:.1f} s, "
+            f"{summary.images / summary.seconds:.1f} images a second"
+        )
+    else:
+        say("nothing left to do")
+    say(f"results: {request.out}")

@@ -27,7 +27,7 @@ import xarray as xr
 import zarr
 
 from fitter.records import InputError
-from fitter.rows import VARIABLES, ImageRow, Variable, assemble
+from fitter.rows import IMAGE_STATUS, VARIABLES, ImageRow, Variable, assemble
 from fitter.store_layout import (
     FORMAT_VERSION,
     MARKER,
@@ -59,6 +59,11 @@ class ResultStore:
         self.path = path
         self._group = zarr.open_group(path, mode="r+", use_consolidated=False)
         self._arrays = {v: self._group[v.name] for v in VARIABLES if v.name in self._group}
+        missing = [v.name for v in VARIABLES if v not in self._arrays and "vertex" not in v.dims]
+        missing += [n for n in ("block_size", "configuration") if n not in self._group.attrs]
+        missing += [n for n in ("image_name",) if n not in self._group]
+        if missing:
+            raise InputError(f"{path} is a damaged result store: it has lost {missing[0]}")
         self.block_size: int = self._group.attrs["block_size"]
         self.sizes: dict[str, int] = {}
         for array in self._arrays.values():
@@ -102,7 +107,7 @@ class ResultStore:
                 configuration, model, layout or software; the first difference is named.
         """
         path = Path(path)
-        if not path.exists():
+        if not path.exists() or _is_empty_folder(path):
             return cls.create(path, spec)
         store = cls.open(path)
         store._require_same(spec)
@@ -134,6 +139,11 @@ class ResultStore:
         """The blocks without a commit marker, in order."""
         committed = self._committed()
         return [block for block in self.blocks() if block.index not in committed]
+
+    def failed_images(self) -> int:
+        """How many images of committed blocks failed."""
+        status = self._group[MARKER][:]
+        return int(np.count_nonzero(status == IMAGE_STATUS.index("failed")))
 
     def image_names(self) -> list[str]:
         """The names of all images, in order."""
@@ -257,7 +267,7 @@ def _check_target(path: Path, overwrite: bool) -> None:
         raise InputError(f"cannot write results to {path}: give them a folder of their own")
     if not path.parent.is_dir():
         raise InputError(f"cannot write results to {path}: there is no folder {path.parent}")
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists() or _is_empty_folder(path):
         return
     if not is_result_store(path):
         raise InputError(f"{path} exists and is no result store, so it is left alone")
@@ -266,6 +276,10 @@ def _check_target(path: Path, overwrite: bool) -> None:
             f"{path} already holds results: use --resume to continue it "
             "or --overwrite to replace it"
         )
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _require_store(path: Path) -> None:

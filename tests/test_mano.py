@@ -270,7 +270,7 @@ class TestBrokenFiles:
         self.refuses(tmp_path / "MANO_RIGHT.pkl", "no such file")
 
     def test_folder(self, tmp_path):
-        self.refuses(tmp_path, "directory")
+        self.refuses(tmp_path, "folder")
 
     def test_web_page(self, tmp_path):
         path = tmp_path / "MANO_RIGHT.pkl"

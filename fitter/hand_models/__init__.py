@@ -9,7 +9,7 @@ import torch
 from fitter.hand_models.mano import ManoOptions, load_mano
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.skinning import HandModel
-from fitter.records import Side
+from fitter.records import InputError, Side
 
 __all__ = ["HandModel", "ManoOptions", "load_hand_model"]
 
@@ -33,6 +33,11 @@ def load_hand_model(
     """
     if source == "open_hand":
         data = load_open_hand()
+    elif not Path(source).exists():
+        raise InputError(
+            f"{source}: expected open_hand or the file of a MANO model (MANO_RIGHT.pkl or "
+            "MANO_LEFT.pkl), found no such file."
+        )
     else:
         data = load_mano(Path(source), mano or ManoOptions())
     return HandModel(data if data.side == side else data.mirrored(), dtype)

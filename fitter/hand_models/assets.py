@@ -38,6 +38,8 @@ def read_bytes(path: Path, expected: str) -> tuple[bytes, str]:
         content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: expected {expected}, found no such file.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: expected {expected}, found a folder.") from None
     except OSError as error:
         raise InputError(f"{path}: expected {expected}, found {error.strerror}.") from error
     return content, hashlib.sha256(content).hexdigest()

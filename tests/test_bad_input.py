@@ -1,0 +1,628 @@
+"""Bad input to the real commands: one sentence, the right exit status, and nothing else harmed."""
+
+import ctypes
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import bad_files
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from fitter.cli import eval_hands, fit_hands
+from fitter.pipeline import overlay_name
+from fitter.rows import IMAGE_STATUS
+
+K = [[620.0, 0.0, 320.0], [0.0, 620.0, 240.0], [0.0, 0.0, 1.0]]
+SUFFIXES = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+MANO = "a MANO model (MANO_RIGHT.pkl or MANO_LEFT.pkl)"
+SEE = "; see fit-hands --help"
+FAST = ["--keypoints", "known.json", "--device", "cpu"]
+"""Keypoints from a file, so that no detector need be loaded."""
+
+
+def _without_privileges() -> None:
+    """Take from a root process what lets it read files whatever their permissions say."""
+    if os.geteuid() == 0:
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _command(name: str) -> str:
+    found = shutil.which(name, path=sysconfig.get_path("scripts"))
+    assert found, f"the command {name} is not installed beside this Python"
+    return found
+
+
+def _start(*arguments: object, cwd: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [_command("fit-hands"), *map(str, arguments)],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=_without_privileges,
+    )
+
+
+def _finish(process: subprocess.Popen) -> SimpleNamespace:
+    out, err = process.communicate(timeout=120)
+    return SimpleNamespace(status=process.returncode, out=out, err=err)
+
+
+def without_count(text: str) -> str:
+    """Without the number of bytes after which a decoder gave up."""
+    return re.sub(r"\(\d+ bytes", "(N bytes", text)
+
+
+def statuses(store: Path) -> dict[str, str]:
+    results = xr.open_zarr(store)
+    codes = results.image_status.values
+    return dict(zip(results.image_name.values, (IMAGE_STATUS[code] for code in codes), strict=True))
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("workplace")
+    for name in ("photos", "nothing", "notes", "faults"):
+        (folder / name).mkdir()
+    shutil.copy(bad_files.HAND, folder / "photos" / "a.jpg")
+    (folder / "notes" / "readme.txt").write_text("words\n")
+    (folder / "known.json").write_text(json.dumps({"a.jpg": bad_files.known_hands()}))
+    bad_files.mano_faults(folder)
+    bad_files.freihand(folder / "freihand")
+    return folder
+
+
+@pytest.fixture
+def here(workplace: Path, monkeypatch) -> Path:
+    """The workplace as current folder; a command run in it leaves no results unless it may."""
+    monkeypatch.chdir(workplace)
+    loggers = [logging.getLogger(name) for name in ("fitter", "datasets")]
+    levels = [logger.level for logger in loggers]
+    yield workplace
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    shutil.rmtree(workplace / "o.zarr", ignore_errors=True)
+
+
+@pytest.fixture
+def say(here, capsys):
+    """Runs a command in this process: what it prints, and its exit status."""
+
+    def run(*arguments: object, command=fit_hands) -> SimpleNamespace:
+        with pytest.raises(SystemExit) as left:
+            command([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(status=left.value.code, out=out, err=err)
+
+    return run
+
+
+@pytest.fixture
+def refused(say):
+    """Runs fit-hands, which must refuse in exactly one sentence and leave no results behind."""
+
+    def run(sentence: str, *arguments: object, images: str = "photos", out: str = "o.zarr"):
+        told = say(images, "--out", out, *arguments)
+        assert (told.status, told.out, told.err) == (2, "", f"fit-hands: {sentence}\n")
+        assert not Path("o.zarr").exists()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> SimpleNamespace:
+    folder = tmp_path_factory.mktemp("mixed")
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    bad_files.good_pictures(pictures)
+    bad_files.no_hand(pictures / "noise.png")
+    reasons = bad_files.bad_pictures(pictures)
+    command = ["cat", pictures / "locked.jpg"]
+    told = subprocess.run(command, preexec_fn=_without_privileges, capture_output=True)
+    can_lock = told.returncode != 0
+    told = _finish(_start("pictures", "--out", "o.zarr", "--device", "cpu", cwd=folder))
+    results = xr.open_zarr(folder / "o.zarr").load()
+    if not can_lock:  # a root that keeps its privileges
+        reasons.pop("locked.jpg")
+    return SimpleNamespace(told=told, results=results, reasons=reasons, can_lock=can_lock)
+
+
+class TestPicturesBesideEachOther:
+    """One run over one folder that holds everything."""
+
+    def row(self, finished, name: str) -> xr.Dataset:
+        place = list(finished.results.image_name.values).index(name)
+        return finished.results.isel(image=place)
+
+    def test_some_failed_and_the_store_says_why(self, finished):
+        failed = finished.results.image_status.values == IMAGE_STATUS.index("failed")
+        rows = finished.results.isel(image=failed)
+        errors = map(without_count, rows.image_error.values)
+        found = dict(zip(rows.image_name.values, errors, strict=True))
+        assert found == finished.reasons
+        assert finished.told.status == 1
+
+    def test_standard_error_holds_one_line_for_each_and_a_summary(self, finished):
+        *failures, summary, results = without_count(finished.told.err).splitlines()
+        names = {bad_files.LINE_BREAK: "line\\nbreak \\x1b[31m.jpg"}
+        expected = {
+            f"failed {names.get(name, name)}: {reason}" for name, reason in finished.reasons.items()
+        }
+        assert set(failures) == expected and len(failures) == len(expected)
+        number = len(finished.results.image)
+        hands = 10 if finished.can_lock else 11
+        assert re.fullmatch(
+            rf"{number} images: {hands} hands in {hands} of them, {len(expected)} images failed, "
+            r"0 fits failed; \d+\.\d s, \d+\.\d images a second",
+            summary,
+        )
+        assert results == "results: o.zarr"
+        assert finished.told.out == ""
+
+    def test_no_permission(self, finished):
+        if not finished.can_lock:
+            pytest.skip("this root cannot give up reading what it may not read")
+        reason = "expected a picture that may be read, found no permission to read it."
+        assert self.row(finished, "locked.jpg").image_error == reason
+
+    def test_a_picture_without_hands_is_no_failure(self, finished):
+        row = self.row(finished, "noise.png")
+        assert IMAGE_STATUS[int(row.image_status)] == "no_hand"
+        assert not row.valid.any() and row.image_error == ""
+
+    @pytest.mark.parametrize(
+        ("name", "pixels"),
+        [
+            (bad_files.UNICODE, 1e-3),
+            ("rgb16.png", 1e-3),
+            ("rgba.png", 1e-3),
+            ("cmyk.tif", 1.5),
+            ("cmyk.jpg", 1.5),
+            ("turned.jpg", 1.5),
+            ("grey16.png", 10.0),
+            ("grey.jpg", 10.0),
+        ],
+    )
+    def test_every_form_of_a_picture_gives_the_same_hand(self, finished, name, pixels):
+        original, other = self.row(finished, "original.jpg"), self.row(finished, name)
+        assert (int(other.image_width), int(other.image_height)) == (640, 480)
+        assert other.valid.values.tolist() == [True, False]
+        assert other.side[0] == original.side[0]
+        offset = (other.keypoints_2d_detected - original.keypoints_2d_detected)[0].values
+        assert np.linalg.norm(offset, axis=-1).mean() < pixels
+
+    def test_a_huge_picture(self, finished):
+        original, huge = self.row(finished, "original.jpg"), self.row(finished, "huge.jpg")
+        assert (int(huge.image_width), int(huge.image_height)) == (12000, 9000)
+        assert huge.valid.values.tolist() == [True, False]
+        offset = (huge.keypoints_2d / 18.75 - original.keypoints_2d)[0].values
+        assert np.linalg.norm(offset, axis=-1).mean() < 5
+
+
+def test_the_folder_of_pictures(refused):
+    none = f"expected a folder with pictures ({SUFFIXES}), found none in it."
+    refused(f"nothing: {none}", images="nothing")
+    refused(f"notes: {none}", images="notes")
+    missing = "expected a folder or a picture, found nothing there."
+    refused(f"missing: {missing}", images="missing")
+    text = f"expected a folder or a picture ({SUFFIXES}), found a file that ends in '.txt'."
+    refused(f"notes/readme.txt: {text}", images="notes/readme.txt")
+
+
+class TestStore:
+    def test_where_it_cannot_be(self, refused):
+        start = "cannot write results to"
+        refused(f"{start} no/x.zarr: there is no folder no", out="no/x.zarr")
+        refused(f"{start} .: give them a folder of their own", out=".")
+        left_alone = "exists and is no result store, so it is left alone"
+        refused(f"notes {left_alone}", out="notes")
+        refused(f"notes {left_alone}", "--overwrite", out="notes")
+        refused(f"notes/readme.txt {left_alone}", out="notes/readme.txt")
+        no_store = "is no result store (expected a Zarr folder made by fit-hands)"
+        refused(f"notes {no_store}", "--resume", out="notes")
+        assert Path("notes/readme.txt").read_text() == "words\n"
+
+    def test_one_that_exists(self, here, say, refused):
+        assert say("photos", "--out", "kept.zarr", *FAST, "-q").status == 0
+        before = {p: p.read_bytes() for p in Path("kept.zarr").rglob("*") if p.is_file()}
+        sentence = "already holds results: use --resume to continue it or --overwrite to replace it"
+        refused(f"kept.zarr {sentence}", *FAST, out="kept.zarr")
+        was = "configuration.detector.max_hands was 2 when it was started and is 1 now"
+        instead = "use --overwrite to replace it, or another --out"
+        sentence = f"kept.zarr cannot be resumed: {was}; {instead}"
+        refused(sentence, *FAST, "--resume", "--max-hands", "1", out="kept.zarr")
+        after = {p: p.read_bytes() for p in Path("kept.zarr").rglob("*") if p.is_file()}
+        assert before == after
+
+    def test_a_damaged_one(self, here, say, refused):
+        say("photos", "--out", "torn.zarr", *FAST, "-q", "--overwrite")
+        shutil.rmtree("torn.zarr/keypoints_3d")
+        sentence = "torn.zarr is a damaged result store: it has lost keypoints_3d"
+        refused(sentence, *FAST, "--resume", out="torn.zarr")
+
+    def test_moved_pictures_resume_and_others_of_the_same_name_do_not(self, tmp_path, here, say):
+        copy = tmp_path / "elsewhere"
+        shutil.copytree("photos", copy)
+        say("photos", "--out", tmp_path / "a.zarr", *FAST, "-q")
+        (tmp_path / "a.zarr").rename(tmp_path / "b.zarr")
+        told = say(copy, "--out", tmp_path / "b.zarr", *FAST, "--resume")
+        assert told.status == 0
+        assert told.err.splitlines()[:2] == ["1 image done before", "nothing left to do"]
+        size = (copy / "a.jpg").stat().st_size
+        shutil.copy(bad_files.EXAMPLES / "victory.jpg", copy / "a.jpg")
+        told = say(copy, "--out", tmp_path / "b.zarr", *FAST, "--resume")
+        found = f"was {size} when it was started and is {(copy / 'a.jpg').stat().st_size} now"
+        assert f"cannot be resumed: configuration.inputs.image_bytes {found}; use" in told.err
+        assert told.status == 2
+
+    def test_a_resumed_run_remembers_earlier_failures(self, tmp_path, here, say):
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "empty.jpg").touch()
+        arguments = (tmp_path / "in", "--out", tmp_path / "a.zarr", "--device", "cpu")
+        known = tmp_path / "none.json"
+        known.write_text("{}")
+        first = say(*arguments, "--keypoints", known)
+        again = say(*arguments, "--keypoints", known, "--resume")
+        assert (first.status, again.status) == (1, 1)
+        assert again.err.splitlines()[0] == "1 image done before, 1 of them failed"
+
+
+class TestModelFile:
+    @pytest.mark.parametrize(
+        ("name", "found"),
+        [
+            ("web", "a web page saved under this name"),
+            ("cut", "a file that ends too early, after 100000 bytes"),
+            ("command", "the command posix.system, which was not run"),
+        ],
+    )
+    def test_broken(self, here, refused, name, found):
+        refused(
+            f"{name}_RIGHT.pkl: expected {MANO}, found {found}.", "--model", f"{name}_RIGHT.pkl"
+        )
+        assert not Path("was-run").exists()
+
+    def test_missing(self, refused):
+        either = MANO.replace("a MANO model", "open_hand or the file of a MANO model")
+        refused(f"no.pkl: expected {either}, found no such file.", "--model", "no.pkl")
+        refused(f"mano: expected {either}, found no such file.", "--set", "model.name=mano")
+        refused(f"notes: expected {MANO}, found a folder.", "--model", "notes")
+
+    def test_the_flag_wins_over_the_file(self, tmp_path, here, say):
+        (tmp_path / "c.yaml").write_text("model: {name: mano, path: no.pkl}\n")
+        told = say(
+            "photos", "--out", "o.zarr", "--config", tmp_path / "c.yaml", *FAST,
+            "--model", "open_hand", "-q",
+        )  # fmt: skip
+        assert (told.status, told.err) == (0, "")
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            (
+                b"fit:\n  max_iteration: 3\n",
+                "c.yaml: unknown option 'fit.max_iteration'; did you mean 'max_iterations'?",
+            ),
+            (
+                b"fti: {}\n",
+                "c.yaml: unknown option 'fti'; did you mean 'fit'?",
+            ),
+            (
+                b"fit:\n  max_iterations: many\n",
+                "c.yaml: fit.max_iterations must be a whole number, found 'many'",
+            ),
+            (b"fit: 3\n", "c.yaml: fit must be a section of options, found a number"),
+            (
+                b"fit: [1,\n",
+                "configuration c.yaml is not valid YAML at line 2: expected the node content, "
+                "but found '<stream end>'",
+            ),
+            (
+                b"? [a, b]\n: 3\n",
+                "configuration c.yaml is not valid YAML at line 1: a name cannot be a list or a "
+                "section",
+            ),
+            (b"\xff\xfe\x00", "configuration c.yaml is not UTF-8 text"),
+            (b"- a\n", "configuration c.yaml must hold sections such as 'fit:', found a list"),
+            (b"[" * 20_000, "configuration c.yaml is nested too deeply to be read"),
+        ],
+    )
+    def test_file(self, here, refused, text, sentence):
+        Path("c.yaml").write_bytes(text)
+        refused(sentence, "--config", "c.yaml")
+
+    def test_no_file(self, refused):
+        refused(
+            "cannot read configuration no.yaml: No such file or directory", "--config", "no.yaml"
+        )
+
+    @pytest.mark.parametrize(
+        ("override", "sentence"),
+        [
+            ("fit.max_iteration=3", "unknown option 'fit.max_iteration'; did you mean "
+             "'max_iterations'?"),
+            ("fit.max_iterations=many", "fit.max_iterations must be a whole number, found 'many'"),
+            ("fit.max_iterations=", "fit.max_iterations must be a whole number, found nothing"),
+            ("fit.keypoint_scale=-1", "fit.keypoint_scale must be greater than 0, found -1"),
+            ("max_iterations=3", "expected section.option=value, such as fit.num_starts=2"),
+            ("fit.num_starts=[1", "'[1' is not a YAML value"),
+        ],
+    )  # fmt: skip
+    def test_override(self, refused, override, sentence):
+        refused(f"--set {override}: {sentence}", "--set", override)
+
+    @pytest.mark.parametrize(
+        ("flag", "value", "sentence"),
+        [
+            ("--max-hands", "0", "detector.max_hands must be greater than or equal to 1, found 0"),
+            ("--batch-size", "0", "run.batch_size must be greater than or equal to 1, found 0"),
+            ("--device", "cuda:7", "run.device must be 'cpu', 'cuda' or 'auto', found 'cuda:7'"),
+            ("--device", "banana", "run.device must be 'cpu', 'cuda' or 'auto', found 'banana'"),
+        ],
+    )
+    def test_flag(self, refused, flag, value, sentence):
+        refused(f"{flag} {value}: {sentence}", flag, value)
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+    def test_no_gpu(self, refused):
+        refused(
+            "device 'cuda': expected a CUDA GPU that this PyTorch can use, found none; "
+            "use --device cpu",
+            "--device",
+            "cuda",
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "the following arguments are required: IMAGES, --out"),
+        (["photos", "--out", "o.zarr", "--bananas"], "unrecognized arguments: --bananas"),
+        (["photos", "--out", "o.zarr", "--max", "1"], "unrecognized arguments: --max 1"),
+        (
+            ["photos", "--out", "o.zarr", "--max-hands", "x"],
+            "argument --max-hands: expected a whole number, found 'x'",
+        ),
+        (
+            ["photos", "--out", "o.zarr", "--resume", "--overwrite"],
+            "argument --overwrite: not allowed with argument --resume",
+        ),
+        (
+            ["", "--out", "o.zarr"],
+            "argument IMAGES: expected a value, found an empty text",
+        ),
+    ],
+)
+def test_usage_is_one_line(say, arguments, sentence):
+    told = say(*arguments)
+    assert (told.status, told.out, told.err) == (2, "", f"fit-hands: {sentence}{SEE}\n")
+
+
+class TestIntrinsics:
+    @pytest.mark.parametrize(
+        ("option", "sentence"),
+        [
+            ("banana", "banana: expected fx,fy,cx,cy or a JSON file with intrinsics, found "
+             "neither."),
+            ("1,2,3", "intrinsics '1,2,3': expected four numbers fx,fy,cx,cy, found 3."),
+            ("-600,600,320,240", "intrinsics '-600,600,320,240': expected positive focal lengths, "
+             "found fx = -600, fy = 600."),
+            ("nan,600,320,240", "intrinsics 'nan,600,320,240': expected finite numbers in K, "
+             "found nan or infinity."),
+        ],
+    )  # fmt: skip
+    def test_text(self, refused, option, sentence):
+        refused(sentence, f"--intrinsics={option}")
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            ("[]", "expected one 3x3 matrix for each of the 1 pictures, found 0."),
+            ("3", "expected a JSON object (picture name: 3x3) or a list of 3x3 matrices, "
+             "found int."),
+            ('{"a": ', "expected JSON with intrinsics, found: Expecting value: line 1 column 7 "
+             "(char 6)."),
+            ('{"b.jpg": 3}', "expected names of pictures such as 'a.jpg', found none of them, but "
+             "'b.jpg'."),
+            ("[" * 99_999, "expected JSON with intrinsics, found: maximum recursion depth "
+             "exceeded while decoding a JSON array from a unicode string."),
+        ],
+    )  # fmt: skip
+    def test_file(self, here, refused, content, sentence):
+        Path("k.json").write_text(content)
+        refused(f"k.json: {sentence}", "--intrinsics", "k.json")
+
+
+class TestKeypoints:
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            (None, "expected a JSON file with keypoints, found nothing."),
+            ('{"a"', "expected JSON with keypoints, found: Expecting ':' delimiter: line 1 column "
+             "5 (char 4)."),
+            ("[1, 2]", "expected one entry for each of the 1 pictures, found 2."),
+            ('{"b.jpg": []}', "expected names of pictures such as 'a.jpg', found none of them, but "
+             "'b.jpg'."),
+        ],
+    )  # fmt: skip
+    def test_file(self, here, refused, content, sentence):
+        Path("p.json").unlink(missing_ok=True)
+        if content is not None:
+            Path("p.json").write_text(content)
+        refused(f"p.json: {sentence}", "--keypoints", "p.json")
+
+    def test_an_entry_fails_its_own_picture_alone(self, tmp_path, monkeypatch, say):
+        monkeypatch.chdir(tmp_path)
+        Path("in").mkdir()
+        known, given = {}, {}
+        for letter in "abcdefg":
+            shutil.copy(bad_files.HAND, f"in/{letter}.jpg")
+            known[f"{letter}.jpg"], given[f"{letter}.jpg"] = bad_files.known_hands(), K
+        known["b.jpg"][0]["keypoints"].pop()
+        known["c.jpg"][0]["keypoints"][3] = [1e300, 4.0]
+        known["d.jpg"] = 3
+        del given["e.jpg"]
+        given["f.jpg"] = [[620, 0, 320], [0, -620, 240], [0, 0, 1]]
+        Path("p.json").write_text(json.dumps(known))
+        Path("k.json").write_text(json.dumps(given))
+        told = say(
+            "in", "--out", "o.zarr", "--keypoints", "p.json", "--intrinsics", "k.json",
+            "--device", "cpu",
+        )  # fmt: skip
+        assert told.status == 1
+        assert told.err.splitlines()[:-2] == [
+            "failed b.jpg: p.json, entry 'b.jpg', hand 0: expected 21x2 or 21x3 numbers, "
+            "found 20x2.",
+            "failed c.jpg: p.json, entry 'c.jpg', hand 0: expected positions in pixels, "
+            "found 1e+300, which no picture reaches.",
+            "failed d.jpg: p.json, entry 'd.jpg': expected a list of hands, found int.",
+            "failed e.jpg: k.json: expected an entry for 'e.jpg', found none among its 6 names.",
+            "failed f.jpg: k.json, entry 'f.jpg': expected positive focal lengths, "
+            "found fx = 620, fy = -620.",
+        ]
+        found = statuses(Path("o.zarr"))
+        assert {name for name, status in found.items() if status == "ok"} == {"a.jpg", "g.jpg"}
+
+
+class TestOverlays:
+    def test_where_they_cannot_be(self, refused):
+        place = "notes/readme.txt"
+        sentence = f"--overlays {place}: expected a folder, found a file"
+        refused(sentence, "--overlays", place, *FAST)
+        sentence = "cannot make the folder notes/readme.txt/x: Not a directory"
+        refused(sentence, "--overlays", "notes/readme.txt/x", *FAST)
+        sentence = (
+            "--overlays photos/drawn: expected a folder outside photos, found one inside it, "
+            "where the next run would take the overlays for pictures"
+        )
+        refused(sentence, "--overlays", "photos/drawn", *FAST)
+
+    def test_every_picture_has_its_own_even_with_the_longest_name(self, tmp_path, here, say):
+        longest = "ä" * 125 + ".jpg"
+        names = ["a.jpg", "b/c.jpg", "b__c.jpg", longest, "ö" * 125 + ".jpg"]
+        (tmp_path / "in" / "b").mkdir(parents=True)
+        for name in names:
+            shutil.copy(bad_files.HAND, tmp_path / "in" / name)
+        (tmp_path / "p.json").write_text(json.dumps(dict.fromkeys(names, bad_files.known_hands())))
+        told = say(
+            tmp_path / "in", "--out", "o.zarr", "--overlays", tmp_path / "drawn",
+            "--keypoints", tmp_path / "p.json", "--device", "cpu", "-q",
+        )  # fmt: skip
+        assert (told.status, told.err) == (0, "")
+        drawn = {p.relative_to(tmp_path / "drawn") for p in (tmp_path / "drawn").rglob("*.jpg")}
+        assert drawn == {Path(overlay_name(name)) for name in names} and len(drawn) == len(names)
+
+
+@pytest.fixture(scope="module")
+def store(workplace) -> Path:
+    """Results of the picture in FreiHAND's layout, and the same with a cut file."""
+    (workplace / "list.json").write_text(json.dumps({"00000000.jpg": bad_files.known_hands()}))
+    with pytest.raises(SystemExit):
+        fit_hands(
+            [
+                *(str(workplace / "freihand/evaluation/rgb"), "--out"),
+                *(str(workplace / "e.zarr"), "--device", "cpu", "-q"),
+                *("--keypoints", str(workplace / "list.json")),
+            ]
+        )
+    shutil.copytree(workplace / "e.zarr", workplace / "cut.zarr")
+    chunk = next(p for p in (workplace / "cut.zarr/keypoints_3d/c").rglob("*") if p.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:10])
+    return workplace / "e.zarr"
+
+
+class TestEvaluation:
+    @pytest.mark.parametrize(
+        ("name", "data", "sentence"),
+        [
+            ("no.zarr", "freihand", "there is no result store no.zarr"),
+            ("notes", "freihand", "notes is no result store (expected a Zarr folder made by "
+             "fit-hands)"),
+            ("e.zarr", "notes", "FreiHAND's notes/evaluation_K.json is missing"),
+            ("e.zarr", "no", "there is no data set folder no"),
+            ("cut.zarr", "freihand", "cut.zarr: expected a whole result store, found a damaged "
+             "keypoints_3d (Zstd decompression error: invalid input data)"),
+        ],
+    )  # fmt: skip
+    def test_refusals(self, say, store, name, data, sentence):
+        told = say(name, "--dataset", "freihand", data, command=eval_hands)
+        assert (told.status, told.out, told.err) == (2, "", f"eval-hands: {sentence}\n")
+
+    def test_other_pictures(self, say, store):
+        say("photos", "--out", "o.zarr", *FAST, "-q")
+        told = say("o.zarr", "--dataset", "freihand", "freihand", command=eval_hands)
+        sentence = "eval-hands: o.zarr holds none of the pictures of freihand\n"
+        assert (told.status, told.out, told.err) == (2, "", sentence)
+
+    def test_the_same_arguments_with_good_input_work(self, say, store):
+        told = say("e.zarr", "--dataset", "freihand", "freihand", command=eval_hands)
+        assert (told.status, told.err) == (0, "")
+        assert "1 / 1" in told.out
+
+
+def test_interrupting_keeps_what_is_done_and_resuming_completes(tmp_path):
+    names = [f"{i:02d}.jpg" for i in range(24)]
+    (tmp_path / "many").mkdir()
+    for name in names:
+        shutil.copy(bad_files.HAND, tmp_path / "many" / name)
+    hands = dict.fromkeys(names, bad_files.known_hands())
+    (tmp_path / "known.json").write_text(json.dumps(hands))
+    arguments = ["--out", "o.zarr", "--set", "run.block_size=1", *FAST]
+    process = _start("many", *arguments, cwd=tmp_path)
+    first_block = tmp_path / "o.zarr" / "image_status" / "c" / "1"
+    while not first_block.exists() and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    told = _finish(process)
+    sentence = "fit-hands: interrupted; what is done is kept, and --resume continues\n"
+    assert (told.status, told.out, told.err) == (130, "", sentence)
+    found = list(statuses(tmp_path / "o.zarr").values())
+    assert 2 <= found.count("ok") < len(names)
+    assert found.count("ok") + found.count("pending") == len(names)
+
+    # By another path to the same pictures, and telling what it does.
+    told = _finish(_start("./many/", *arguments, "--resume", "--verbose", cwd=tmp_path))
+    assert told.status == 0
+    lines = told.err.splitlines()
+    assert f"{found.count('ok')} images done before" in lines
+    assert any(line.endswith("hand model open_hand on cpu") for line in lines)
+    assert len(lines) <= found.count("pending") + 8
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", told.err)
+    results = xr.open_zarr(tmp_path / "o.zarr").load()
+    assert results.valid[:, 0].all()
+    # The pictures are all the same, so those before and after the interruption must agree.
+    for variable in ("hand_pose", "transl", "keypoints_3d"):
+        assert np.unique(results[variable][:, 0].values, axis=0).shape[0] == 1
+
+
+def test_quiet_is_silent(workplace):
+    """With the detector, whose library writes to standard error by itself."""
+    told = _finish(_start("photos", "--out", "quiet.zarr", "-q", cwd=workplace))
+    assert (told.status, told.out, told.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("command", [fit_hands, eval_hands])
+def test_help_is_a_manual_page(say, command):
+    told = say("--help", command=command)
+    assert told.status == 0
+    assert told.err == ""
+    for part in ("usage:", "examples:", "exit status:", "--quiet", "130"):
+        assert part in told.out
+    assert max(map(len, told.out.splitlines())) <= 100
