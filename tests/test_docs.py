@@ -138,6 +138,16 @@ def test_commands_have_the_flags_that_pages_use(capsys):
                 assert re.search(rf"{word}\b", helps[command]), f"{word} in {line!r}"
 
 
+def test_sentences_about_bad_input_are_those_that_are_tested():
+    sources = [ROOT / "tests" / name for name in ("test_bad_input.py", "bad_files.py")]
+    nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text("utf-8")))]
+    said = [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    rows = re.findall(r"^\|[^|]+\| ([^|]*`[^|]*) \|$", TEXTS["docs/bad_input.md"], re.MULTILINE)
+    sentences = [sentence for row in rows for sentence in re.findall(r"`([^`]+)`", row)]
+    assert len(sentences) > 30
+    assert [s for s in sentences if not any(s.strip() in text for text in said)] == []
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
     """A folder with the files that the snippets name: results of two hands, and a MANO file."""
