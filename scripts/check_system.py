@@ -26,7 +26,8 @@ def main() -> int:
             missing.append(package)
     if missing:
         print(
-            f"OpenCV needs system libraries that are missing here: apt-get install {' '.join(missing)}"
+            "OpenCV needs system libraries that are missing here: "
+            f"apt-get install {' '.join(missing)}"
         )
         return 1
     return 0

@@ -19,26 +19,36 @@ import hashlib
 import io
 import json
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from build_examples import HEIGHT, WIDTH, PosedHand, intrinsics, render
+from build_examples import PosedHand, intrinsics, render
 from example_geometry import ArmStyle
-from example_recipes import CHECKED, GREEN, LIGHTS, MUSTARD, SHIRT, STRIPED, SWEATER, TONES
-from example_recipes import HandRecipe, PictureRecipe
+from example_recipes import (
+    CHECKED,
+    GREEN,
+    LIGHTS,
+    MUSTARD,
+    SHIRT,
+    STRIPED,
+    SWEATER,
+    TONES,
+    HandRecipe,
+    PictureRecipe,
+)
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from datasets.pose_sampler import sample_hand_angles
 from fitter.conventions import KEYPOINT_NAMES, MODEL_TO_KEYPOINTS
 from fitter.detect import MediaPipeDetector
-from fitter.hand_models import HandModel, load_hand_model
+from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand
-from fitter.hand_models.skinning import KEYPOINT_BONES, HandModelData
-from fitter.records import HandParams, ImageRecord
+from fitter.hand_models.skinning import HandModelData
+from fitter.records import HandObservation, HandParams, ImageRecord
 
 SEED = 20260
 CLOTHS = (CHECKED, GREEN, MUSTARD, SHIRT, STRIPED, SWEATER)
@@ -59,11 +69,17 @@ class Sighting:
         points: (21, 3) joints and tips, camera frame, metres, order [16 joints, 5 tips].
         turns: (21, 3, 3) rotations of their bones, model to camera.
         detected: (21, 2) pixels, the same order.
+        depth: (21,) pixels, the detector's relative depth, the same order.
+        xyz: (21, 3) metres, the detector's weak 3D keypoints, the same order.
+        confidence: (21,), the same order.
     """
 
     points: np.ndarray
     turns: np.ndarray
     detected: np.ndarray
+    depth: np.ndarray
+    xyz: np.ndarray
+    confidence: np.ndarray
 
 
 def bare_hand() -> HandModelData:
@@ -125,29 +141,32 @@ def look(seeds: list[int]) -> list[Sighting | None]:
             pixels = picture_of(model, params, seed)
             image = ImageRecord(f"{seed}", Path(f"{seed}"), pixels, intrinsics(), "given")
             found = detector.detect(image)
-            sightings.append(_sighting(model, params, found[0].keypoints) if found else None)
+            sightings.append(_sighting(model, params, found[0]) if found else None)
     return sightings
 
 
-def _sighting(model: HandModel, params: HandParams, keypoints: np.ndarray) -> Sighting | None:
+def _sighting(model: HandModel, params: HandParams, hand: HandObservation) -> Sighting | None:
     order = np.argsort(MODEL_TO_KEYPOINTS)
     points = model(params).keypoints[0].numpy()[order]
     # A unit offset along each axis shows the rotation of every point's bone.
     turns = []
     for axis in np.eye(3):
-        shifted = HandModel(_with_offsets(model.data, np.tile(axis, (21, 1))), torch.float64)
+        shifted = HandModel(
+            replace(model.data, keypoint_offsets=np.tile(axis, (21, 1))), torch.float64
+        )
         turns.append(shifted(params).keypoints[0].numpy()[order] - points)
     image = points @ intrinsics().T
-    error = np.linalg.norm(image[:, :2] / image[:, 2:] - keypoints[order], axis=-1)
-    if error.mean() > WRONG_HAND * np.ptp(keypoints, axis=0).max():
+    error = np.linalg.norm(image[:, :2] / image[:, 2:] - hand.keypoints[order], axis=-1)
+    if hand.side != "right" or error.mean() > WRONG_HAND * np.ptp(hand.keypoints, axis=0).max():
         return None
-    return Sighting(points, np.stack(turns, -1), keypoints[order])
-
-
-def _with_offsets(data: HandModelData, offsets: np.ndarray) -> HandModelData:
-    from dataclasses import replace
-
-    return replace(data, keypoint_offsets=offsets)
+    return Sighting(
+        points,
+        np.stack(turns, -1),
+        hand.keypoints[order],
+        hand.relative_depth[order],
+        hand.relative_xyz[order],
+        hand.confidence[order],
+    )
 
 
 def solve_offsets(sightings: list[Sighting]) -> tuple[np.ndarray, np.ndarray]:
@@ -179,11 +198,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=600, help="pictures to render")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--sightings", type=Path, help="keep what was seen in this .npz")
     arguments = parser.parse_args()
     chunks = [list(range(i, arguments.count, 20)) for i in range(20)]
     with ProcessPoolExecutor(arguments.workers) as pool:
         looked = [sighting for chunk in pool.map(look, chunks) for sighting in chunk]
     sightings = [sighting for sighting in looked if sighting is not None]
+    if arguments.sightings is not None:
+        columns = [asdict(sighting) for sighting in sightings]
+        stacked = {name: np.stack([column[name] for column in columns]) for name in columns[0]}
+        np.savez_compressed(arguments.sightings, **stacked)
     offsets, distances = solve_offsets(sightings)
     zero = solve_offsets_distance(sightings)
     names = [KEYPOINT_NAMES[MODEL_TO_KEYPOINTS.index(i)] for i in range(21)]
@@ -191,7 +215,10 @@ def main() -> None:
         print(f"{name:12s} {np.round(offset * 1000, 1)} mm   {before:.1f} -> {after:.1f} px")
     halves = [solve_offsets(sightings[i::2])[0] for i in (0, 1)]
     spread = np.linalg.norm(halves[0] - halves[1], axis=-1)
-    print(f"found {len(sightings)} of {arguments.count}; two halves differ by {spread.mean()*1e3:.2f} mm")
+    print(
+        f"found {len(sightings)} of {arguments.count}; "
+        f"two halves differ by {spread.mean() * 1000:.2f} mm"
+    )
     content = {
         "about": "Where MediaPipe's hand landmarks lie on the open hand, relative to its joints "
         "and fingertip vertices, metres in the rest frame, fixed to the bone; measured on renders "
