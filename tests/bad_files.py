@@ -10,7 +10,10 @@ from pathlib import Path
 import cv2
 import mano_files
 import numpy as np
+import xarray as xr
 from PIL import Image
+
+from fitter.rows import IMAGE_STATUS
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 HAND = EXAMPLES / "open_palm.jpg"
@@ -118,3 +121,10 @@ def freihand(folder: Path) -> None:
     (folder / "evaluation" / "rgb" / "00000000.jpg").write_bytes(HAND.read_bytes())
     (folder / "evaluation_K.json").write_text("[[[620, 0, 320], [0, 620, 240], [0, 0, 1]]]")
     (folder / "evaluation_xyz.json").write_text(json.dumps([joints]))
+
+
+def statuses(store: Path) -> dict[str, str]:
+    """Image name -> its status, of a result store."""
+    results = xr.open_zarr(store)
+    codes = results.image_status.values
+    return dict(zip(results.image_name.values, (IMAGE_STATUS[code] for code in codes), strict=True))
