@@ -96,15 +96,24 @@ class ModelConfig(_Section):
     path: str | None = Field(
         None,
         min_length=1,
-        description="file or folder of a model that does not ship with the project",
+        description="file of a model that does not ship with the project",
+    )
+    fingertips: str = Field(
+        "smplx",
+        description="which vertices of MANO are its fingertips: smplx, freihand, ho3d, "
+        "manopth_right or manopth_left",
+    )
+    fix_left_shapedirs: bool = Field(
+        True, description="undo the known sign fault in the shape space of MANO_LEFT.pkl"
     )
 
 
 class FitConfig(_Section):
     """The objective and the budget of the keypoint fit.
 
-    A crop unit is the side of the square crop around the hand. Each `scale` is the distance
-    at which that term's robust loss turns from quadratic to linear.
+    A crop unit is the side of the square crop around the hand. Each `scale` is where that term's
+    robust loss leaves the quadratic: relative depth and bone directions become linear there, the
+    2D keypoints level off (see `fitter.energies.residuals`).
     """
 
     max_iterations: int = Field(30, ge=1, description="linearisations per hand at the most")
@@ -146,7 +155,6 @@ class RunConfig(_Section):
     block_size: int = Field(
         256, ge=1, description="images per block: computed, written and repeated as one"
     )
-    seed: int = Field(0, ge=0, description="seed of whatever is drawn at random")
 
 
 class OutputConfig(_Section):

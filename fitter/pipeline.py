@@ -22,7 +22,7 @@ from fitter.camera import project
 from fitter.config import Config
 from fitter.detect import Detector
 from fitter.energies.priors import PoseSpace
-from fitter.hand_models import HandModel, load_hand_model
+from fitter.hand_models import HandModel, ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
@@ -89,7 +89,7 @@ def look_at(sources: Sources, index: int, detector: Detector | None, max_hands: 
         sources: of the run.
         index: which picture.
         detector: not needed where keypoints are given.
-        max_hands: hands kept at the most, the surest first.
+        max_hands: hands kept at the most: the detector's surest, or the first of the user's file.
     """
     entry = sources.entries[index]
     try:
@@ -127,7 +127,10 @@ class Engine:
         self.config = config
         self.device = choose_device(config.run.device)
         source = config.model.path or config.model.name
-        right = load_hand_model(source, "right", torch.float64).to(self.device)
+        mano = ManoOptions(
+            fingertips=config.model.fingertips, fix_left_shapedirs=config.model.fix_left_shapedirs
+        )
+        right = load_hand_model(source, "right", torch.float64, mano).to(self.device)
         self.models: Mapping[str, HandModel] = {"right": right, "left": right.mirrored()}
         like = torch.zeros((), dtype=torch.float64, device=self.device)
         pose_space = PoseSpace.of(anatomy_of(right.data), load_pose_prior(), like)

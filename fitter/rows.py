@@ -21,16 +21,19 @@ from fitter.records import IntrinsicsSource, Side
 
 CAMERA = "camera: x right, y down, z forward, origin at the optical centre"
 IMAGE = "full image: x right, y down, centre of the top-left pixel at (0.5, 0.5)"
-MODEL = "model: axis-angle relative to the flat rest pose of a right hand, parent joint's frame"
+MODEL = (
+    "model: axis-angle relative to the flat rest pose, parent joint's frame; a left hand's is that "
+    "of the model mirrored in x"
+)
 
 SIDES = ("none", "left", "right")
 IMAGE_STATUS = ("pending", "ok", "no_hand", "failed")
 INTRINSICS_SOURCES = ("none", "given", "exif", "default")
-FIT_STATUS = ("none", "converged", "max_iterations", "diverged", "failed")
+FIT_STATUS = ("none", "converged", "max_iterations", "diverged")
 """Texts of the flag variables; a text's position is its stored code, and code 0 means empty."""
 
 ImageStatus = Literal["ok", "no_hand", "failed"]
-FitStatus = Literal["converged", "max_iterations", "diverged", "failed"]
+FitStatus = Literal["converged", "max_iterations", "diverged"]
 
 DIMENSION_LABELS: dict[str, tuple[str, ...]] = {
     "keypoint": KEYPOINT_NAMES,

@@ -28,6 +28,7 @@ from datasets.intrinsics import Intrinsics
 from datasets.keypoint_files import KeypointFiles
 from fitter.config import Config
 from fitter.detect import Detector, MediaPipeDetector
+from fitter.hand_models.pose_prior import POSE_PRIOR_PATH
 from fitter.messages import count, one_line
 from fitter.pipeline import Engine, Sources, draw_results, look_at
 from fitter.records import InputError
@@ -199,6 +200,7 @@ def _open_store(
         model={
             "name": model.name,
             "sha256": model.sha256,
+            "pose_prior_sha256": hashlib.sha256(POSE_PRIOR_PATH.read_bytes()).hexdigest(),
             "sides": "a left hand's parameters are those of this model mirrored in x",
         },
         versions={name: version(name) for name in _SHAPING_PACKAGES}

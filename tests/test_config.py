@@ -35,8 +35,8 @@ def test_every_option_is_described():
 
 def test_file_then_overrides(tmp_path):
     path = written(tmp_path, "fit:\n  num_starts: 2\n  max_iterations: 7\nrun:\n")
-    config = load_config(path, ["fit.max_iterations=9", "run.seed=1", "run.seed=5"])
-    assert (config.fit.num_starts, config.fit.max_iterations, config.run.seed) == (2, 9, 5)
+    config = load_config(path, ["fit.max_iterations=9", "run.batch_size=1", "run.batch_size=5"])
+    assert (config.fit.num_starts, config.fit.max_iterations, config.run.batch_size) == (2, 9, 5)
     assert config.detector == Config().detector
 
 
