@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import roma
@@ -24,7 +25,6 @@ from fitter.camera import (
     to_crop,
 )
 from fitter.config import FitConfig
-from fitter.conventions import BONES
 from fitter.energies.keypoints import (
     KeypointTargets,
     bone_directions,
@@ -32,10 +32,17 @@ from fitter.energies.keypoints import (
     reprojection,
 )
 from fitter.energies.priors import PoseSpace, anatomical_limits, pose_prior, shape_prior
-from fitter.hand_models.kinematics import keypoints_with_jacobian
+from fitter.energies.residuals import weighted_sum
+from fitter.hand_models.kinematics import BETAS, POSE, KeypointKinematics, in_canonical_order
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import HandObservation, HandParams, TensorBatch
-from fitter.solvers import LevenbergMarquardt, Linearization, SolverResult, levenberg_marquardt
+from fitter.solvers import (
+    LevenbergMarquardt,
+    Linearization,
+    SolverResult,
+    Status,
+    levenberg_marquardt,
+)
 
 _BOX_MARGIN = 1.2
 """Side of the square crop over the longer side of the keypoints' box."""
@@ -100,6 +107,19 @@ class FitModel:
     keypoints: KeypointModel
     pose_space: PoseSpace
 
+    @cached_property
+    def kinematics(self) -> KeypointKinematics:
+        """The model in the form that is fast to differentiate."""
+        return KeypointKinematics.of(self.keypoints)
+
+    @cached_property
+    def rest_keypoints(self) -> Tensor:
+        """(K, 21, 3) keypoints of the mean hand in the typical poses, the wrist unturned."""
+        poses = self.pose_space.means.unflatten(-1, (15, 3))
+        still = poses.new_zeros(len(poses), 3)
+        betas = poses.new_zeros(len(poses), self.keypoints.joint_shapedirs.shape[-1])
+        return pose_keypoints(self.keypoints, HandParams(still, poses, betas, still))[1]
+
 
 @dataclass(frozen=True)
 class KeypointProblem:
@@ -111,32 +131,45 @@ class KeypointProblem:
 
     def linearize(self, params: HandParams) -> Linearization:
         """The weighted sum of all energies: the one place where weights are applied."""
-        config, space = self.config, self.model.pose_space
-        seen = keypoints_with_jacobian(self.model.keypoints, params)
-        terms = [
-            (
-                config.keypoint_weight,
-                reprojection(seen, self.targets, config.keypoint_scale),
-            ),
-            (
-                config.relative_depth_weight,
-                relative_depth(
-                    seen, self.targets, config.relative_depth_scale, config.relative_depth_gain
+        config, space, targets = self.config, self.model.pose_space, self.targets
+        seen = self.model.kinematics(params)
+        depth_scale, depth_gain = config.relative_depth_scale, config.relative_depth_gain
+        data = weighted_sum(
+            [
+                (
+                    config.keypoint_weight,
+                    reprojection(seen.points, targets, config.keypoint_scale),
                 ),
-            ),
-            (
-                config.bone_direction_weight,
-                bone_directions(seen, self.targets, config.bone_direction_scale),
-            ),
-            (config.limit_weight, anatomical_limits(params, space)),
-            (config.pose_prior_weight, pose_prior(params, space)),
-            (config.shape_prior_weight, shape_prior(params)),
-        ]
-        return Linearization(
-            cost=sum(weight * term.value for weight, term in terms),
-            gradient=sum(weight * term.gradient for weight, term in terms),
-            hessian=sum(weight * term.hessian for weight, term in terms),
+                (
+                    config.relative_depth_weight,
+                    relative_depth(seen.points, targets, depth_scale, depth_gain),
+                ),
+                (
+                    config.bone_direction_weight,
+                    bone_directions(seen.points, targets, config.bone_direction_scale),
+                ),
+            ]
         )
+        gradient, hessian = seen.pull_back(data.gradient, data.hessian)
+
+        limits, pose = anatomical_limits(params, space), pose_prior(params, space)
+        shape = shape_prior(params)
+        gradient[:, POSE] += config.limit_weight * limits.gradient
+        gradient[:, POSE] += config.pose_prior_weight * pose.gradient
+        gradient[:, BETAS] += config.shape_prior_weight * shape.gradient
+        by_pose = hessian[:, POSE, POSE]
+        by_pose += config.pose_prior_weight * pose.hessian
+        joints = by_pose.unflatten(2, (15, 3)).unflatten(1, (15, 3)).diagonal(dim1=1, dim2=3)
+        joints += config.limit_weight * limits.hessian.permute(0, 2, 3, 1)
+        by_betas = hessian[:, BETAS, BETAS].diagonal(dim1=1, dim2=2)
+        by_betas += config.shape_prior_weight * shape.hessian
+        cost = (
+            data.value
+            + config.limit_weight * limits.value
+            + config.pose_prior_weight * pose.value
+            + config.shape_prior_weight * shape.value
+        )
+        return Linearization(cost, gradient, hessian)
 
     def select(self, index: Tensor) -> KeypointProblem:
         """The problem of the hands at `index` alone."""
@@ -148,20 +181,29 @@ def fit_keypoints(model: FitModel, observed: ObservationBatch, config: FitConfig
 
     Args:
         model: right-hand model on the observations' device and dtype.
-        observed: B hands; a hand with values that are not finite comes back as diverged.
+        observed: B hands; a hand whose values are not finite, or whose keypoints all coincide,
+            takes no part and comes back as diverged, with NaN for its parameters and cost.
         config: weights, scales, budget and number of starts.
 
     Returns:
         Parameters in the full picture's camera. A left hand's are those of the mirrored model.
     """
-    targets = normalise(observed)
+    usable = _usable(observed).nonzero().flatten()
+    targets = normalise(observed[usable])
+    finite = targets.finite()
+    if not bool(finite.all()):
+        usable, targets = usable[finite], targets[finite]
+    if len(usable) == 0:
+        return _nothing_fitted(model, observed)
     problem = KeypointProblem(model, targets, config)
-    starts = propose_starts(model, targets, config)
-    best = _best_start(problem, starts, config)
+    best = _best_start(problem, propose_starts(model, targets, config), config)
     result = levenberg_marquardt(
         problem, best, LevenbergMarquardt(max_iterations=config.max_iterations)
     )
-    return replace(result, params=result.params.mirrored_where(observed.is_left))
+    result = replace(result, params=result.params.mirrored_where(observed.is_left[usable]))
+    if len(usable) == len(observed.is_left):
+        return result
+    return _nothing_fitted(model, observed).updated(usable, result)
 
 
 def normalise(observed: ObservationBatch) -> KeypointTargets:
@@ -177,90 +219,113 @@ def normalise(observed: ObservationBatch) -> KeypointTargets:
     intrinsics = crop_intrinsics(intrinsics, crop)
     middle = crop.centre.new_full((len(crop.centre), 1, 2), 0.5)
     view = normalize(_rays(intrinsics, middle)[:, 0], dim=-1)
-    near, far = torch.tensor(BONES, device=xyz.device).T
-    # The detector's axes are those of a camera that looks straight at the hand.
-    bones = normalize(xyz[:, far] - xyz[:, near], dim=-1) @ _rotation_to(view).transpose(1, 2)
-    depth = observed.relative_depth * crop.scale[:, None]
-    return KeypointTargets(
+    return KeypointTargets.of(
         keypoints=to_crop(keypoints, crop),
         confidence=observed.confidence,
-        intrinsics=intrinsics,
-        view=view,
-        relative_depth=depth.nan_to_num(),
-        has_depth=depth.isfinite().all(-1).to(depth),
-        bone_directions=bones.nan_to_num(),
-        has_bones=bones.isfinite().flatten(1).all(-1).to(depth),
+        cameras=(intrinsics, view),
+        relative_depth=observed.relative_depth * crop.scale[:, None],
+        # The detector's axes are those of a camera that looks straight at the hand.
+        relative_xyz=xyz @ _rotation_to(view).mT,
     )
 
 
 def propose_starts(model: FitModel, targets: KeypointTargets, config: FitConfig) -> HandParams:
-    """Rigidly place every pose of the prior's mixture on the picture, in both depth readings.
+    """Rigidly place typical poses, the means of the prior's mixture, on the picture.
 
     The keypoints are lifted to 3D with the detector's relative depth (or with that of the rest
     pose under scaled orthography where the detector gives none) and, for the second answer of a
-    palm that is seen edge-on, with its negative. Each typical pose is then aligned to them.
+    palm that is seen edge-on, with its negative. Each typical pose is then aligned to them, and the
+    poses are ranked by what the alignment leaves over.
 
     Returns:
-        (P * B) states, P = 2 K for a mixture of K components; state p * B + b belongs to hand b.
+        (P * B) states, P = `config.num_starts` (at most two for each component); state p * B + b
+        belongs to hand b. Half of them, the odd one included, take the first answer; a single start
+        takes the better one.
     """
-    poses = model.pose_space.means.unflatten(-1, (15, 3))
-    rest = _rest_keypoints(model.keypoints, poses)
+    poses, rest = model.pose_space.means.unflatten(-1, (15, 3)), model.rest_keypoints
+    keypoints = in_canonical_order(targets.keypoints)
+    has_depth = (targets.depth_mass > 0).flatten(1).any(-1, keepdim=True)
     depth = torch.where(
-        targets.has_depth[:, None] > 0,
-        config.relative_depth_gain * targets.relative_depth,
-        _orthographic_depth(rest.mean(0), targets.keypoints),
+        has_depth,
+        config.relative_depth_gain * in_canonical_order(targets.relative_depth),
+        _orthographic_depth(rest.mean(0), keypoints),
     )
-    count, batch = len(poses), len(depth)
-    signed = torch.stack([depth, -depth])[:, None].expand(2, count, -1, -1).flatten(0, 2)
-    lifted = _lift(targets, signed.unflatten(0, (2 * count, batch)))
-    template = rest.repeat(2, 1, 1)[:, None].expand(-1, batch, -1, -1)
+    # Axes (2 answers, K poses, B hands).
+    lifted = _lift(keypoints, targets.intrinsics, torch.stack([depth, -depth]))[:, None]
+    lifted = lifted.expand(-1, len(poses), -1, -1, -1)
+    template = rest[None, :, None].expand_as(lifted)
+    rotation, translation, scale = roma.rigid_points_registration(
+        lifted.flatten(0, 2), template.flatten(0, 2), compute_scaling=True
+    )
+    aligned = scale[:, None, None] * (lifted.flatten(0, 2) @ rotation.mT) + translation[:, None]
+    left_over = (aligned - template.flatten(0, 2)).square().flatten(1).sum(-1)
+    kept = _best_of_both(left_over.view(lifted.shape[:3]), config.num_starts)
 
-    rotation, translation, _ = roma.rigid_points_registration(
-        lifted.flatten(0, 1), template.flatten(0, 1), compute_scaling=True
-    )
     # `lifted` lies at distance one: aligning it to the model in metres gives the true distance,
     # and the inverse of its rotation turns the model.
-    rotation = rotation.transpose(1, 2)
-    root = _rest_root(model.keypoints)
+    rotation, translation = rotation[kept].mT, translation[kept]
+    root = model.keypoints.joint_template[0]
     moved = (rotation @ (root - translation)[..., None])[..., 0]
-    zeros = rotation.new_zeros(2 * count * batch, model.keypoints.joint_shapedirs.shape[-1])
     return HandParams(
         global_orient=roma.rotmat_to_rotvec(rotation),
-        hand_pose=poses.repeat(2, 1, 1)[:, None].expand(-1, batch, -1, -1).flatten(0, 1),
-        betas=zeros,
+        hand_pose=poses[kept // len(depth) % len(poses)],
+        betas=root.new_zeros(len(kept), model.keypoints.joint_shapedirs.shape[-1]),
         transl=moved - root,
     )
 
 
+def _best_of_both(left_over: Tensor, count: int) -> Tensor:
+    """(P * B) flat indices of the best entries of (2, K, B), see `propose_starts`."""
+    poses = left_over.shape[1]
+    flat = torch.arange(left_over.numel(), device=left_over.device).view(left_over.shape)
+    if count == 1:
+        best = left_over.flatten(0, 1).argmin(0, keepdim=True)
+        return flat.flatten(0, 1).gather(0, best).flatten()
+    ranked = flat.gather(1, left_over.argsort(dim=1, stable=True))
+    second = min(count // 2, poses)
+    first = min(count - second, poses)
+    return torch.cat([ranked[0, :first], ranked[1, :second]]).flatten()
+
+
 def _best_start(problem: KeypointProblem, starts: HandParams, config: FitConfig) -> HandParams:
-    """Rank all starts by cost, run a few iterations from the best and keep each hand's best."""
-    batch = problem.targets.keypoints.shape[0]
-    count = starts.transl.shape[0] // batch
+    """Run a few iterations from every start and keep each hand's best."""
+    batch = len(problem.targets.view)
+    count = len(starts.transl) // batch
+    if count == 1:
+        return starts
     hands = torch.arange(batch, device=starts.transl.device)
-    cost = problem.select(hands.repeat(count)).linearize(starts).cost.unflatten(0, (count, batch))
-    cost = cost.nan_to_num(nan=torch.inf)
-    kept = cost.argsort(dim=0, stable=True)[: config.num_starts]
-    chosen = starts[(kept * batch + hands).flatten()]
-    if config.num_starts == 1 or config.start_iterations == 0:
-        return chosen[hands]
-    tried = levenberg_marquardt(
-        problem.select(hands.repeat(len(kept))),
-        chosen,
-        LevenbergMarquardt(max_iterations=config.start_iterations),
-    )
-    winner = tried.cost.nan_to_num(nan=torch.inf).unflatten(0, (len(kept), batch)).argmin(0)
-    return tried.params[winner * batch + hands]
+    problem = problem.select(hands.repeat(count))
+    if config.start_iterations == 0:
+        tried, cost = starts, problem.linearize(starts).cost
+    else:
+        options = LevenbergMarquardt(max_iterations=config.start_iterations)
+        result = levenberg_marquardt(problem, starts, options)
+        tried, cost = result.params, result.cost
+    winner = cost.nan_to_num(nan=torch.inf).view(count, batch).argmin(0)
+    return tried[winner * batch + hands]
 
 
-def _rest_keypoints(model: KeypointModel, poses: Tensor) -> Tensor:
-    """(P, 21, 3) keypoints of the mean hand in poses (P, 15, 3), untouched by camera motion."""
-    zeros = poses.new_zeros(len(poses), 3)
-    betas = poses.new_zeros(len(poses), model.joint_shapedirs.shape[-1])
-    return pose_keypoints(model, HandParams(zeros, poses, betas, zeros))[1]
+def _usable(observed: ObservationBatch) -> Tensor:
+    """(B,) bool: finite where values are needed, NaN at the most where they are not."""
+    needed = (observed.keypoints, observed.confidence, observed.intrinsics)
+    weak = (observed.relative_depth, observed.relative_xyz)
+    return torch.stack(
+        [x.isfinite().flatten(1).all(-1) for x in needed]
+        + [~x.isinf().flatten(1).any(-1) for x in weak]
+    ).all(0)
 
 
-def _rest_root(model: KeypointModel) -> Tensor:
-    return model.joint_template[0]
+def _nothing_fitted(model: FitModel, observed: ObservationBatch) -> SolverResult:
+    """The result for B hands none of which can be fitted."""
+    like = model.keypoints.joint_template
+    batch, shapes = len(observed.is_left), model.keypoints.joint_shapedirs.shape[-1]
+    count = torch.zeros(batch, dtype=torch.int64, device=like.device)
+
+    def unknown(*shape: int) -> Tensor:
+        return like.new_full((batch, *shape), torch.nan)
+
+    params = HandParams(unknown(3), unknown(15, 3), unknown(shapes), unknown(3))
+    return SolverResult(params, unknown(), count, count + int(Status.DIVERGED))
 
 
 def _rays(intrinsics: Tensor, positions: Tensor) -> Tensor:
@@ -268,11 +333,11 @@ def _rays(intrinsics: Tensor, positions: Tensor) -> Tensor:
     return back_project(positions, torch.ones_like(positions[..., 0]), intrinsics)
 
 
-def _lift(targets: KeypointTargets, depth: Tensor) -> Tensor:
-    """Keypoints (P, B, 21, 3) at distance one from the camera, depth (P, B, 21) in crop units."""
-    focal = targets.intrinsics[:, 0, 0, None]
-    rays = _rays(targets.intrinsics, targets.keypoints)
-    return rays * (1 + depth / focal).clamp_min(0.1)[..., None]
+def _lift(keypoints: Tensor, intrinsics: Tensor, depth: Tensor) -> Tensor:
+    """Keypoints (P, B, 21, 3) at distance one from the camera, of positions (B, 21, 2) with depths
+    (P, B, 21) relative to the wrist, both in crop units."""
+    rays = _rays(intrinsics, keypoints)
+    return rays * (1 + depth / intrinsics[:, 0, 0, None]).clamp_min(0.1)[..., None]
 
 
 def _orthographic_depth(template: Tensor, keypoints: Tensor) -> Tensor:

@@ -90,6 +90,20 @@ class SolverResult:
     iterations: Tensor
     status: Tensor
 
+    def updated(self, index: Tensor, part: SolverResult) -> SolverResult:
+        """The result with that of the hands at `index` (n,) put in."""
+
+        def put(whole: Tensor, values: Tensor) -> Tensor:
+            return whole.index_copy(0, index, values)
+
+        params = zip(vars(self.params).values(), vars(part.params).values(), strict=True)
+        return SolverResult(
+            HandParams(*(put(whole, values) for whole, values in params)),
+            put(self.cost, part.cost),
+            put(self.iterations, part.iterations),
+            put(self.status, part.status),
+        )
+
 
 def levenberg_marquardt(
     problem: LeastSquaresProblem, start: HandParams, options: LevenbergMarquardt
@@ -104,51 +118,36 @@ def levenberg_marquardt(
         start: B states, finite or not; a hand whose start has no finite cost is diverged at once.
         options: see `LevenbergMarquardt`.
     """
-    state = _State.begin(problem, start, options)
+    state = _State(problem, start, options)
     for _ in range(options.max_iterations):
         if state.active.numel() == 0:
             break
         state.advance(options)
-    return state.result
+    return state.finish()
+
+
+_MOVING = -1
+"""Stands for the status of a hand that has none yet."""
 
 
 class _State:
     """The hands still moving, and the results of all."""
 
     def __init__(
-        self,
-        problem: LeastSquaresProblem,
-        params: HandParams,
-        current: Linearization,
-        result: SolverResult,
-        damping: Tensor,
+        self, problem: LeastSquaresProblem, start: HandParams, options: LevenbergMarquardt
     ) -> None:
         self.problem = problem
-        self.params = params
-        self.current = current
-        self.result = result
-        self.damping = damping
-        self.growth = torch.full_like(damping, 2.0)
-        self.active = torch.arange(damping.shape[0], device=damping.device)
-
-    @classmethod
-    def begin(
-        cls, problem: LeastSquaresProblem, start: HandParams, options: LevenbergMarquardt
-    ) -> Self:
-        current = problem.linearize(start)
-        count = current.cost.shape[0]
-        status = torch.full((count,), int(Status.MAX_ITERATIONS), device=current.cost.device)
-        result = SolverResult(
-            params=start.map(torch.clone),
-            cost=current.cost.clone(),
-            iterations=torch.zeros_like(status),
-            status=status,
-        )
-        state = cls(problem, start, current, result, torch.full_like(current.cost, options.damping))
-        invalid = ~_finite(current)
-        result.status[invalid] = int(Status.DIVERGED)
-        state._keep(~invalid)
-        return state
+        self.params = start
+        self.current = problem.linearize(start)
+        cost = self.current.cost
+        self.damping = torch.full_like(cost, options.damping)
+        self.growth = torch.full_like(cost, 2.0)
+        self.active = torch.arange(len(cost), device=cost.device)
+        self.steps = 0
+        moving = torch.full(cost.shape, int(Status.MAX_ITERATIONS), device=cost.device)
+        self.result = SolverResult(start, cost, torch.zeros_like(moving), moving)
+        diverged = torch.full_like(moving, int(Status.DIVERGED))
+        self._rest(torch.where(_finite(self.current), _MOVING, diverged))
 
     def advance(self, options: LevenbergMarquardt) -> None:
         """Try one step for every active hand."""
@@ -164,38 +163,41 @@ class _State:
         accepted = solved & _finite(linearized) & (gain > 0)
         ratio = torch.where(accepted, gain / predicted.clamp_min(1e-300), 0.0)
         self._update_damping(accepted, ratio)
-        self._accept(accepted, trial, linearized)
-        self.result.iterations[self.active] += 1
-
-        tolerance = options.relative_tolerance * self.current.cost.abs()
-        flat = solved & (predicted <= tolerance)
-        converged = (accepted & (gain <= tolerance)) | flat
-        stalled = ~converged & (self.damping > options.max_damping)
-        self.result.status[self.active[converged]] = int(Status.CONVERGED)
-        self.result.status[self.active[stalled]] = int(Status.STALLED)
-        self._keep(~(converged | stalled))
-
-    def _update_damping(self, accepted: Tensor, ratio: Tensor) -> None:
-        shrink = (1 - (2 * ratio - 1).pow(3)).clamp(1 / 3, 2.0)
-        self.damping = self.damping * torch.where(accepted, shrink, self.growth)
-        self.growth = torch.where(accepted, torch.full_like(self.growth, 2.0), self.growth * 2)
-
-    def _accept(self, accepted: Tensor, trial: HandParams, linearized: Linearization) -> None:
         self.params = _where(accepted, trial, self.params)
         self.current = Linearization(
             torch.where(accepted, linearized.cost, self.current.cost),
             torch.where(accepted[:, None], linearized.gradient, self.current.gradient),
             torch.where(accepted[:, None, None], linearized.hessian, self.current.hessian),
         )
-        for name in ("global_orient", "hand_pose", "betas", "transl"):
-            getattr(self.result.params, name)[self.active] = getattr(self.params, name)
-        self.result.cost[self.active] = self.current.cost
+        self.steps += 1
 
-    def _keep(self, moving: Tensor) -> None:
-        """Drop the hands that have come to rest."""
-        if bool(moving.all()):
+        tolerance = options.relative_tolerance * self.current.cost.abs()
+        flat = solved & (predicted <= tolerance)
+        converged = (accepted & (gain <= tolerance)) | flat
+        stalled = self.damping > options.max_damping
+        status = torch.where(stalled, int(Status.STALLED), _MOVING)
+        self._rest(torch.where(converged, int(Status.CONVERGED), status))
+
+    def finish(self) -> SolverResult:
+        """The results of all hands; those still moving have used up their iterations."""
+        self._rest(torch.full_like(self.active, int(Status.MAX_ITERATIONS)))
+        return self.result
+
+    def _update_damping(self, accepted: Tensor, ratio: Tensor) -> None:
+        shrink = (1 - (2 * ratio - 1).pow(3)).clamp(1 / 3, 2.0)
+        self.damping = self.damping * torch.where(accepted, shrink, self.growth)
+        self.growth = torch.where(accepted, 2.0, self.growth * 2)
+
+    def _rest(self, status: Tensor) -> None:
+        """Note the results of the hands that come to rest, status not `_MOVING`, and drop them."""
+        resting = status != _MOVING
+        if not bool(resting.any()):
             return
-        index = moving.nonzero().flatten()
+        index, rest = (~resting).nonzero().flatten(), resting.nonzero().flatten()
+        cost, status = self.current.cost[rest], status[rest]
+        steps = torch.full_like(status, self.steps)
+        part = SolverResult(self.params[rest], cost, steps, status)
+        self.result = self.result.updated(self.active[rest], part)
         self.problem = self.problem.select(index)
         self.params = self.params[index]
         self.current = Linearization(
@@ -208,23 +210,26 @@ class _State:
 def _damped_step(current: Linearization, damping: Tensor, max_turn: float) -> tuple[Tensor, Tensor]:
     """Steps (B, D), shortened so that no rotation turns by more than `max_turn`, and (B,) whether
     the damped system could be solved."""
-    diagonal = current.hessian.diagonal(dim1=-2, dim2=-1)
+    damped = current.hessian.clone()
+    diagonal = damped.diagonal(dim1=-2, dim2=-1)
     floor = 1e-9 * diagonal.amax(-1, keepdim=True).clamp_min(1e-12)
-    damped = current.hessian + torch.diag_embed(damping[:, None] * diagonal + floor)
+    diagonal += damping[:, None] * diagonal + floor
     factor, info = torch.linalg.cholesky_ex(damped)
     step = -torch.cholesky_solve(current.gradient[..., None], factor)[..., 0]
     solved = (info == 0) & step.isfinite().all(-1)
     step = torch.where(solved[:, None], step, torch.zeros_like(step))
     turns = torch.cat([step[:, GLOBAL], step[:, POSE]], -1).unflatten(-1, (16, 3))
-    longest = turns.norm(dim=-1).amax(-1)
+    longest = turns.square().sum(-1).amax(-1).sqrt()
     return step * (max_turn / longest.clamp_min(max_turn))[:, None], solved
 
 
 def _finite(linearized: Linearization) -> Tensor:
+    # The diagonal of a Gauss-Newton Hessian is a sum of squares: it bounds the other entries.
+    diagonal = linearized.hessian.diagonal(dim1=-2, dim2=-1)
     return (
         linearized.cost.isfinite()
         & linearized.gradient.isfinite().all(-1)
-        & linearized.hessian.isfinite().all(-1).all(-1)
+        & diagonal.isfinite().all(-1)
     )
 
 

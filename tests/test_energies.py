@@ -1,6 +1,7 @@
 """Each energy of the keypoint fit against its equation in NumPy, and its derivatives."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -18,12 +19,29 @@ from fitter.energies.priors import PoseSpace, anatomical_limits, pose_prior, sha
 from fitter.energies.residuals import Quadratic
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomical_angles, anatomy_of
-from fitter.hand_models.kinematics import keypoints_with_jacobian, retract
+from fitter.hand_models.kinematics import by_finger
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.records import HandParams
 
 BATCH = 4
-Energy = Callable[[HandParams], Quadratic]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Observations in canonical order, from which the targets are made."""
+
+    keypoints: Tensor
+    confidence: Tensor
+    intrinsics: Tensor
+    view: Tensor
+    depth: Tensor
+    xyz: Tensor
+
+    @property
+    def targets(self) -> KeypointTargets:
+        return KeypointTargets.of(
+            self.keypoints, self.confidence, (self.intrinsics, self.view), self.depth, self.xyz
+        )
 
 
 @pytest.fixture(scope="module")
@@ -54,63 +72,67 @@ def params() -> HandParams:
 
 
 @pytest.fixture
-def targets() -> KeypointTargets:
+def seen() -> Seen:
     generator = torch.Generator().manual_seed(5)
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(BATCH, *shape, generator=generator, dtype=torch.float64)
 
     matrix = torch.tensor([[2.0, 0.0, 0.4], [0.0, 2.1, 0.6], [0.0, 0.0, 1.0]], dtype=torch.float64)
-    return KeypointTargets(
+    depth, xyz = uniform(21) - 0.5, uniform(21, 3) - 0.5
+    depth[3, 7] = torch.nan
+    xyz[2, 9, 1] = torch.nan
+    return Seen(
         keypoints=uniform(21, 2),
         confidence=uniform(21),
         intrinsics=matrix.expand(BATCH, 3, 3),
         view=torch.nn.functional.normalize(uniform(3) - 0.5 + matrix.new_tensor([0, 0, 2]), dim=-1),
-        relative_depth=uniform(21) - 0.5,
-        has_depth=torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64),
-        bone_directions=torch.nn.functional.normalize(uniform(20, 3) - 0.5, dim=-1),
-        has_bones=torch.tensor([1.0, 1.0, 0.0, 1.0], dtype=torch.float64),
+        depth=depth,
+        xyz=xyz,
     )
 
 
-def test_reprojection_is_its_equation(model, params, targets) -> None:
-    points = model(params).keypoints.numpy()
-    found = reprojection(
-        keypoints_with_jacobian(model.keypoint_model(), params), targets, scale=0.1
-    ).value
-    image = np.einsum("bij,bkj->bki", targets.intrinsics.numpy(), points)
-    squared = (image[..., :2] / image[..., 2:] - targets.keypoints.numpy()) ** 2
+@pytest.fixture
+def points(model, params) -> Tensor:
+    return by_finger(model(params).keypoints)
+
+
+def test_reprojection_is_its_equation(model, params, points, seen) -> None:
+    found = reprojection(points, seen.targets, scale=0.1).value
+    image = np.einsum("bij,bkj->bki", seen.intrinsics, model(params).keypoints)
+    squared = (image[..., :2] / image[..., 2:] - seen.keypoints.numpy()) ** 2
     squared = squared.sum(-1) / 0.1**2
-    expected = (targets.confidence.numpy() * squared / (1 + squared)).sum(-1)
+    expected = (seen.confidence.numpy() * squared / (1 + squared)).sum(-1)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
-def test_relative_depth_is_its_equation(model, params, targets) -> None:
-    points = model(params).keypoints.numpy()
-    found = relative_depth(
-        keypoints_with_jacobian(model.keypoint_model(), params), targets, scale=0.2, gain=1.3
-    ).value
-    distance = np.einsum("bkc,bc->bk", points, targets.view.numpy())
+def test_relative_depth_is_its_equation(model, params, points, seen) -> None:
+    found = relative_depth(points, seen.targets, scale=0.2, gain=1.3).value
+    distance = np.einsum("bkc,bc->bk", model(params).keypoints, seen.view)
     wrist = distance[:, :1]
-    difference = (distance - wrist) * 2.0 / wrist - 1.3 * targets.relative_depth.numpy()
+    difference = (distance - wrist) * 2.0 / wrist - 1.3 * seen.depth.numpy()
     rho = 2 * (np.sqrt(1 + (difference / 0.2) ** 2) - 1)
-    expected = (targets.confidence.numpy() * rho).sum(-1) * targets.has_depth.numpy()
+    expected = (seen.confidence.numpy() * rho)[:, 1:].sum(-1)
+    expected[3] = 0  # one of its depths is unknown
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
-def test_bone_directions_are_their_equation(model, params, targets) -> None:
-    points = model(params).keypoints.numpy()
-    found = bone_directions(
-        keypoints_with_jacobian(model.keypoint_model(), params), targets, scale=0.3
-    ).value
+def test_bone_directions_are_their_equation(model, params, points, seen) -> None:
+    found = bone_directions(points, seen.targets, scale=0.3).value
     expected = np.zeros(BATCH)
-    confidence = targets.confidence.numpy()
-    for i, (near, far) in enumerate(BONES):
-        bone = points[:, far] - points[:, near]
-        unit = bone / np.linalg.norm(bone, axis=-1, keepdims=True)
-        squared = ((unit - targets.bone_directions[:, i].numpy()) ** 2).sum(-1) / 0.3**2
+    confidence = seen.confidence.numpy()
+
+    def direction(positions: np.ndarray, near: int, far: int) -> np.ndarray:
+        bone = positions[:, far] - positions[:, near]
+        return bone / np.linalg.norm(bone, axis=-1, keepdims=True)
+
+    for near, far in BONES:
+        difference = direction(model(params).keypoints.numpy(), near, far)
+        difference = difference - direction(seen.xyz.numpy(), near, far)
+        squared = (difference**2).sum(-1) / 0.3**2
         expected += confidence[:, near] * confidence[:, far] * 2 * (np.sqrt(1 + squared) - 1)
-    np.testing.assert_allclose(found, expected * targets.has_bones.numpy(), rtol=1e-10)
+    expected[2] = 0  # one of its positions is unknown
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
 def test_limits_are_their_equation(model, params, pose_space) -> None:
@@ -136,51 +158,95 @@ def test_pose_prior_is_the_nearest_component(model, params, pose_space) -> None:
     np.testing.assert_allclose(pose_prior(params, pose_space).value, np.min(energies, 0), rtol=1e-8)
 
 
-@pytest.mark.parametrize(
-    "name", ["reprojection", "relative_depth", "bone_directions", "limits", "pose", "shape"]
-)
-def test_gradients_are_central_differences(name, model, params, targets, pose_space) -> None:
-    reduced = model.keypoint_model()
-    energies: dict[str, Energy] = {
-        "reprojection": lambda p: reprojection(
-            keypoints_with_jacobian(reduced, p), targets, scale=0.1
-        ),
-        "relative_depth": lambda p: relative_depth(
-            keypoints_with_jacobian(reduced, p), targets, scale=0.2, gain=1.3
-        ),
-        "bone_directions": lambda p: bone_directions(
-            keypoints_with_jacobian(reduced, p), targets, scale=0.3
-        ),
-        "limits": lambda p: anatomical_limits(p, pose_space),
-        "pose": lambda p: pose_prior(p, pose_space),
-        "shape": shape_prior,
-    }
-    energy = energies[name]
-    found = energy(params).gradient
-    for column in range(found.shape[1]):
-        step = torch.zeros_like(found)
-        step[:, column] = 1e-6
-        slope = (energy(retract(params, step)).value - energy(retract(params, -step)).value) / 2e-6
-        torch.testing.assert_close(found[:, column], slope, rtol=1e-5, atol=1e-5)
+DATA_ENERGIES: dict[str, Callable[[Tensor, KeypointTargets], Quadratic]] = {
+    "reprojection": lambda points, targets: reprojection(points, targets, 0.1),
+    "relative_depth": lambda points, targets: relative_depth(points, targets, 0.2, 1.3),
+    "bone_directions": lambda points, targets: bone_directions(points, targets, 0.3),
+}
 
 
-def test_hessians_are_positive_semidefinite(model, params, targets, pose_space) -> None:
-    seen = keypoints_with_jacobian(model.keypoint_model(), params)
-    for term in (
-        reprojection(seen, targets, 0.1),
-        relative_depth(seen, targets, 0.2, 1.3),
-        bone_directions(seen, targets, 0.3),
-        anatomical_limits(params, pose_space),
-        pose_prior(params, pose_space),
-        shape_prior(params),
+@pytest.mark.parametrize("name", DATA_ENERGIES)
+def test_data_gradients_are_derivatives_by_the_points(name, points, seen) -> None:
+    energy = DATA_ENERGIES[name]
+    moving = points.clone().requires_grad_()
+    value = energy(moving, seen.targets).value
+    (expected,) = torch.autograd.grad(value.sum(), moving)
+    found = energy(points, seen.targets).gradient
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", DATA_ENERGIES)
+def test_data_hessians_are_exact_where_residuals_vanish(name, model, params, points, seen) -> None:
+    """Gauss-Newton drops the terms that are proportional to residuals, and only those."""
+    energy = DATA_ENERGIES[name]
+    canonical = model(params).keypoints
+    image = canonical @ seen.intrinsics.mT
+    distance = (canonical @ seen.view[..., None])[..., 0]
+    depth = (distance / distance[:, :1] - 1) * 2.0 / 1.3
+    targets = replace(
+        seen, keypoints=image[..., :2] / image[..., 2:], depth=depth, xyz=canonical
+    ).targets
+    exact = torch.stack(
+        [
+            torch.autograd.functional.hessian(
+                lambda flat, i=i: energy(flat.view(1, 5, 5, 3), targets[[i]]).value.sum(),
+                points[i].flatten(),
+            )
+            for i in range(BATCH)
+        ]
+    ).view(BATCH, 5, 15, 5, 15)
+    fingers = torch.arange(5)
+    found = energy(points, targets)
+    assert found.value.abs().max() < 1e-12
+    torch.testing.assert_close(
+        found.hessian.flatten(4).flatten(2, 3),
+        exact[:, fingers, :, fingers].transpose(0, 1),
+        rtol=1e-8,
+        atol=1e-6,
+    )
+    assert exact.norm() > 1
+
+
+def test_prior_derivatives_are_those_of_their_values(params, pose_space) -> None:
+    def moved(name: str, values: Tensor) -> HandParams:
+        return replace(params, **{name: values})
+
+    for energy, name in (
+        (lambda p: anatomical_limits(p, pose_space), "hand_pose"),
+        (lambda p: pose_prior(p, pose_space), "hand_pose"),
+        (shape_prior, "betas"),
     ):
-        torch.testing.assert_close(term.hessian, term.hessian.transpose(1, 2))
-        assert torch.linalg.eigvalsh(term.hessian).min() > -1e-6
+        found = energy(params)
+        start = getattr(params, name)
+        slope = torch.func.grad(lambda x, n=name, e=energy: e(moved(n, x)).value.sum())
+        torch.testing.assert_close(found.gradient, slope(start).flatten(1))
+        if found.hessian.ndim == 2:
+            curvature = torch.diag_embed(found.hessian)
+        elif found.hessian.ndim == 4:
+            curvature = torch.stack([torch.block_diag(*blocks) for blocks in found.hessian])
+        else:
+            curvature = found.hessian
+        # All three are quadratic at almost every pose: their Hessian turns steps into slopes.
+        step = 1e-7 * torch.ones_like(start)
+        change = (slope(start + step) - slope(start - step)).flatten(1) / 2
+        predicted = (curvature @ step.flatten(1)[..., None])[..., 0]
+        torch.testing.assert_close(predicted, change, rtol=1e-6, atol=1e-12)
 
 
-def test_a_hand_behind_the_camera_has_no_finite_energy(model, params, targets) -> None:
-    behind = params.transl.clone()
-    behind[1, 2] = -0.6
-    moved = HandParams(params.global_orient, params.hand_pose, params.betas, behind)
-    value = reprojection(keypoints_with_jacobian(model.keypoint_model(), moved), targets, 0.1).value
+def test_hessians_are_positive_semidefinite(params, points, seen, pose_space) -> None:
+    hessians = [
+        energy(points, seen.targets).hessian.flatten(4).flatten(2, 3)
+        for energy in DATA_ENERGIES.values()
+    ]
+    hessians += [anatomical_limits(params, pose_space).hessian]
+    hessians += [pose_prior(params, pose_space).hessian]
+    for hessian in hessians:
+        torch.testing.assert_close(hessian, hessian.mT)
+        assert torch.linalg.eigvalsh(hessian).min() > -1e-6
+
+
+def test_a_hand_behind_the_camera_has_no_finite_energy(points, seen) -> None:
+    behind = points.clone()
+    behind[1, ..., 2] -= 1.2
+    value = reprojection(behind, seen.targets, 0.1).value
     assert value.isinf().tolist() == [False, True, False, False]

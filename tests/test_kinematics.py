@@ -1,11 +1,16 @@
-"""The analytic keypoint Jacobian against forward-mode differentiation of its readable twin."""
+"""The keypoints' kinematics and their Jacobian against the readable twin and its differences."""
 
+import numpy as np
 import pytest
+import roma
 import torch
 from torch import Tensor
 
 from fitter.hand_models.kinematics import (
-    keypoints_with_jacobian,
+    FINGER_KEYPOINTS,
+    KeypointKinematics,
+    by_finger,
+    in_canonical_order,
     left_jacobian,
     retract,
     skew,
@@ -16,18 +21,32 @@ from fitter.records import HandParams
 SHAPES = 4
 
 
-def random_model(generator: torch.Generator, with_posedirs: bool) -> KeypointModel:
+TIP_JOINTS = (15, 3, 6, 12, 9)
+
+
+def random_model(generator: torch.Generator, tips: str) -> KeypointModel:
+    """A random skeleton whose fingertips follow one bone, their finger's bones, all bones, or all
+    bones and blend shapes."""
+
     def normal(*shape: int, scale: float = 0.05) -> Tensor:
         return scale * torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     weights = torch.rand(5, 16, generator=generator, dtype=torch.float64)
+    allowed = torch.ones_like(weights)
+    if tips in ("one", "finger"):
+        allowed.zero_()
+        for tip, joint in enumerate(TIP_JOINTS):
+            allowed[tip, joint] = 1
+            if tips == "finger":
+                allowed[tip, [0, joint - 1, joint - 2]] = 1
+    weights = weights * allowed
     return KeypointModel(
         joint_template=normal(16, 3),
         joint_shapedirs=normal(16, 3, SHAPES, scale=0.01),
         tip_template=normal(5, 3),
         tip_shapedirs=normal(5, 3, SHAPES, scale=0.01),
         tip_weights=weights / weights.sum(-1, keepdim=True),
-        tip_posedirs=normal(5, 3, 135, scale=0.01) if with_posedirs else None,
+        tip_posedirs=normal(5, 3, 135, scale=0.01) if tips == "blended" else None,
         keypoint_offsets=normal(21, 3, scale=0.02),
     )
 
@@ -40,31 +59,65 @@ def random_params(generator: torch.Generator, batch: int, angle: float) -> HandP
 
 
 @pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-4, 0.02, 0.7, 1.5])
-@pytest.mark.parametrize("with_posedirs", [False, True])
-def test_equals_its_twin_and_forward_mode_derivatives(angle: float, with_posedirs: bool) -> None:
+@pytest.mark.parametrize("tips", ["one", "finger", "all", "blended"])
+def test_equals_its_twin_and_its_central_differences(angle: float, tips: str) -> None:
     generator = torch.Generator().manual_seed(7)
-    model = random_model(generator, with_posedirs)
+    model = random_model(generator, tips)
     params = random_params(generator, 3, angle)
     zero = torch.zeros(3, 51 + SHAPES, dtype=torch.float64)
 
     def moved(step: Tensor) -> Tensor:
-        return pose_keypoints(model, retract(params, step))[1]
+        return by_finger(pose_keypoints(model, retract(params, step))[1])
 
-    fast = keypoints_with_jacobian(model, params)
-    torch.testing.assert_close(fast.keypoints, moved(zero), rtol=0, atol=1e-12)
+    found = KeypointKinematics.of(model)(params)
+    torch.testing.assert_close(found.points, moved(zero), rtol=0, atol=1e-12)
+    # Only a finger's own pose columns are kept where no other finger moves it.
+    width = 6 + SHAPES + (9 if tips in ("one", "finger") else 45)
+    assert found.jacobian.shape == (3, 5, 5, 3, width)
+    full = torch.stack([row_of(found, place) for place in range(75)], 1)
     # Central differences, because automatic differentiation of a composition of rotation vectors
     # passes through its singular representation at zero.
     for column in range(zero.shape[1]):
         step = zero.clone()
         step[:, column] = 1e-5
         slope = (moved(step) - moved(-step)) / 2e-5
-        torch.testing.assert_close(fast.jacobian[..., column], slope, rtol=1e-7, atol=1e-8)
+        torch.testing.assert_close(full[..., column], slope.flatten(1), rtol=1e-7, atol=1e-8)
 
 
-def test_left_jacobian_is_continuous_where_the_series_takes_over() -> None:
-    axis = torch.tensor([0.6, -0.0, 0.8], dtype=torch.float64)
-    below, above = left_jacobian(axis * (1e-2 - 1e-12)), left_jacobian(axis * (1e-2 + 1e-12))
-    torch.testing.assert_close(below, above, rtol=0, atol=1e-11)
+def row_of(found, place: int) -> Tensor:
+    """(B, D) row of the dense Jacobian, by pulling back one coordinate of one finger's point."""
+    unit = torch.zeros_like(found.points)
+    unit.flatten(1)[:, place] = 1
+    return found.pull_back(unit, unit.new_zeros(*unit.shape, 5, 3))[0]
+
+
+@pytest.mark.parametrize("tips", ["finger", "blended"])
+def test_hessians_are_pulled_back_by_the_dense_jacobian(tips: str) -> None:
+    generator = torch.Generator().manual_seed(8)
+    found = KeypointKinematics.of(random_model(generator, tips))(random_params(generator, 2, 0.5))
+    dense = torch.stack([row_of(found, place) for place in range(75)], 1).unflatten(1, (5, 15))
+    root = torch.randn(2, 5, 15, 15, generator=generator, dtype=torch.float64)
+    hessian = root @ root.mT
+    pulled = found.pull_back(
+        torch.zeros_like(found.points), hessian.unflatten(3, (5, 3)).unflatten(2, (5, 3))
+    )[1]
+    torch.testing.assert_close(pulled, (dense.mT @ hessian @ dense).sum(1))
+
+
+def test_finger_layout_and_back() -> None:
+    keypoints = torch.arange(21)[None]
+    assert by_finger(keypoints)[0].tolist() == [list(row) for row in FINGER_KEYPOINTS]
+    assert torch.equal(in_canonical_order(by_finger(keypoints)), keypoints)
+
+
+def test_left_jacobian_is_the_mean_rotation_on_the_way() -> None:
+    """J(w) is the integral of exp(s w^) over s in [0, 1] (Sola et al., section 7.1)."""
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    for angle in (0.0, 1e-160, 1e-9, 1e-5, 1e-3, 0.1, 1.0, 3.0):
+        vector = angle * torch.tensor([0.6, 0.0, -0.8], dtype=torch.float64)
+        on_the_way = roma.rotvec_to_rotmat(torch.as_tensor((nodes + 1) / 2)[:, None] * vector)
+        mean = (torch.as_tensor(weights / 2)[:, None, None] * on_the_way).sum(0)
+        torch.testing.assert_close(left_jacobian(vector), mean, rtol=0, atol=1e-13)
 
 
 def test_skew_is_the_cross_product() -> None:

@@ -1,6 +1,6 @@
 """Energies on the parameters alone: anatomical limits, pose and shape priors.
 
-Each returns one `Quadratic`, not yet weighted.
+Each returns one `Quadratic`, not yet weighted, and says by which parameters its derivatives are.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from fitter.energies.residuals import Quadratic
 from fitter.hand_models.anatomy import Anatomy
-from fitter.hand_models.kinematics import BETAS, POSE
 from fitter.hand_models.pose_prior import PosePrior
 from fitter.records import HandParams
 
@@ -69,46 +68,37 @@ class PoseSpace:
 
 
 def anatomical_limits(params: HandParams, space: PoseSpace) -> Quadratic:
-    """Squared radians by which the anatomical angles leave their limits, summed."""
-    angles = torch.einsum("jac,bjc->bja", space.axes, params.hand_pose)
+    """Squared radians by which the anatomical angles leave their limits, summed.
+
+    The gradient is (B, 45) by `hand_pose`, the Hessian's non-zero blocks are (B, 15, 3, 3).
+    """
+    angles = (space.axes @ params.hand_pose[..., None])[..., 0]
     excess = (angles - space.upper).clamp_min(0) - (space.lower - angles).clamp_min(0)
-    gradient = 2 * torch.einsum("bja,jac->bjc", excess, space.axes).flatten(1)
+    gradient = 2 * (excess[..., None, :] @ space.axes)
     active = (excess != 0).to(angles.dtype)
-    blocks = 2 * torch.einsum("jac,bja,jad->bjcd", space.axes, active, space.axes)
-    hessian = gradient.new_zeros(gradient.shape[0], 15, 3, 15, 3)
-    joint = torch.arange(15, device=gradient.device)
-    hessian[:, joint, :, joint] = blocks.transpose(0, 1)
-    return _embed(excess.square().flatten(1).sum(-1), gradient, hessian.reshape(-1, 45, 45), params)
+    blocks = 2 * (space.axes.mT * active[..., None, :]) @ space.axes
+    return Quadratic(excess.square().flatten(1).sum(-1), gradient.flatten(1), blocks)
 
 
 def pose_prior(params: HandParams, space: PoseSpace) -> Quadratic:
     """Negative log-likelihood (twice, up to a constant) under the nearest component of a mixture.
 
     The maximum over components stands for the sum, as in Olson, Agarwal, "Inference on networks
-    of mixtures for robust robot mapping", 2012, eq. 5.
+    of mixtures for robust robot mapping", 2012, eq. 5. Gradient (B, 45) and Hessian (B, 45, 45) are
+    by `hand_pose`.
     """
-    difference = params.hand_pose.flatten(1)[:, None] - space.means
-    gradient = torch.einsum("kij,bkj->bki", space.precisions, difference)
-    energies = (difference * gradient).sum(-1) + space.offsets
-    value, best = energies.min(-1)
-    rows = torch.arange(best.shape[0], device=best.device)
-    return _embed(value, 2 * gradient[rows, best], 2 * space.precisions[best], params)
+    difference = params.hand_pose.flatten(1) - space.means[:, None]
+    gradient = difference @ space.precisions
+    energies = (difference * gradient).sum(-1) + space.offsets[:, None]
+    value, best = energies.min(0)
+    rows = torch.arange(len(best), device=best.device)
+    return Quadratic(value, 2 * gradient[best, rows], 2 * space.precisions[best])
 
 
 def shape_prior(params: HandParams) -> Quadratic:
-    """Squared length of `betas`, whose components have unit variance."""
+    """Squared length of `betas`, whose components have unit variance.
+
+    The gradient is (B, S) by `betas`, the Hessian's diagonal is (B, S).
+    """
     betas = params.betas
-    gradient = torch.cat([betas.new_zeros(betas.shape[0], BETAS.start), 2 * betas], -1)
-    diagonal = torch.zeros_like(gradient)
-    diagonal[:, BETAS] = 2
-    return Quadratic(betas.square().sum(-1), gradient, torch.diag_embed(diagonal))
-
-
-def _embed(value: Tensor, gradient: Tensor, hessian: Tensor, params: HandParams) -> Quadratic:
-    """Put derivatives by `hand_pose` in their place in the tangent space."""
-    batch, size = params.betas.shape[0], BETAS.start + params.betas.shape[1]
-    full_gradient = gradient.new_zeros(batch, size)
-    full_gradient[:, POSE] = gradient
-    full_hessian = gradient.new_zeros(batch, size, size)
-    full_hessian[:, POSE, POSE] = hessian
-    return Quadratic(value, full_gradient, full_hessian)
+    return Quadratic(betas.square().sum(-1), 2 * betas, torch.full_like(betas, 2))

@@ -1,4 +1,10 @@
-"""What the energies of a least-squares stage hand to the solver, and the robust loss they share."""
+"""What the energies of a least-squares stage hand to the solver, and the robust losses they share.
+
+An energy that is a sum of robust losses ``m rho(|r|^2)`` with a Jacobian J of its residuals r has
+the gradient ``2 m rho' J^T r`` and the Gauss-Newton Hessian ``2 m rho' J^T J`` (Triggs et al.,
+"Bundle adjustment - a modern synthesis", 2000, section 4.3, without the second-order term, so that
+it stays positive semi-definite).
+"""
 
 from __future__ import annotations
 
@@ -9,12 +15,12 @@ from torch import Tensor
 
 
 class Quadratic(NamedTuple):
-    """One energy of B hands with its Gauss-Newton model in the tangent space of the parameters.
+    """One energy of B hands with its Gauss-Newton model in the variables it depends on.
 
     Attributes:
         value: (B,) the energy.
-        gradient: (B, D).
-        hessian: (B, D, D).
+        gradient: (B, ...); each energy says by what.
+        hessian: (B, ..., ...), or only its non-zero blocks where the energy says so.
     """
 
     value: Tensor
@@ -22,19 +28,9 @@ class Quadratic(NamedTuple):
     hessian: Tensor
 
 
-def quadratic_of(residual: Tensor, jacobian: Tensor, weight: Tensor, value: Tensor) -> Quadratic:
-    """The Gauss-Newton model of a robust sum of squares.
-
-    Args:
-        residual: (B, R).
-        jacobian: (B, R, D).
-        weight: (B, R) derivative of the robust loss by the squared residual (times 2 for
-            ``value = residual.square().sum(-1)`` it is 1).
-        value: (B,) the robust energy itself.
-    """
-    weighted = jacobian * weight[..., None]
-    gradient = 2 * (residual[:, None] @ weighted)[:, 0]
-    return Quadratic(value, gradient, 2 * (weighted.transpose(1, 2) @ jacobian))
+def weighted_sum(terms: list[tuple[float, Quadratic]]) -> Quadratic:
+    """Sum of energies of the same variables, each times its weight."""
+    return Quadratic(*(sum(weight * term[i] for weight, term in terms) for i in range(3)))
 
 
 def geman_mcclure(squared: Tensor) -> tuple[Tensor, Tensor]:

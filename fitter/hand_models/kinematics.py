@@ -1,20 +1,32 @@
-"""The 21 keypoints of a posed hand together with their analytic Jacobian.
+"""The 21 keypoints of a posed hand together with their analytic Jacobian, finger by finger.
 
-The Levenberg-Marquardt solver needs d(keypoints)/d(parameters) at every iteration. Forward-mode
-differentiation of `skinning.pose_keypoints` gives the same matrix an order of magnitude more
-slowly; it is the readable twin that the tests compare with this module.
+The Levenberg-Marquardt solver needs d(keypoints)/d(parameters) at every iteration. The readable
+twin of this module is `skinning.pose_keypoints`; the tests hold the two together.
+
+Every keypoint k is a sum over bones b of vectors that are fixed to the bones,
+
+    x_k = root + sum_b R_b t_kb,    t_kb affine in the shape coefficients,
+
+the root bone's R_0 included (the chain of SMPL eqs. 3-4 and linear blend skinning, multiplied out).
+A turn of joint j with axis a moves x_k by ``a x (sum of R_b t_kb over the bones below j)``.
 
 Tangent vector of one hand, D = 51 + S entries:
     0:3    left-multiplicative increment of the global rotation, R <- exp(delta) R
     3:6    increment of `transl`
-    6:51   increments of the 15 axis-angle vectors of `hand_pose`, MANO's order
-    51:    increments of `betas`
+    6:-45  increments of the S `betas`
+    -45:   increments of the 15 axis-angle vectors of `hand_pose`, MANO's order
+
+Finger layout: axes (5, 5) list the five fingers in MANO's order (index, middle, little, ring,
+thumb) and on each the wrist and its four keypoints from palm to tip. A finger's keypoints depend on
+the 6 + S common columns and on the C - 6 - S pose columns of that finger alone, 9 of the 45, unless
+the model's fingertips also follow other fingers (blend shapes, weights); then C = D.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from math import pi
+from typing import NamedTuple, Self
 
 import roma
 import torch
@@ -26,23 +38,254 @@ from fitter.records import HandParams
 
 GLOBAL = slice(0, 3)
 TRANSL = slice(3, 6)
-POSE = slice(6, 51)
-BETAS = slice(51, None)
+BETAS = slice(6, -45)
+POSE = slice(-45, None)
 
-_SERIES_BELOW = 1e-2
-"""Angle in radians below which Taylor series replace quotients that lose all their digits."""
+_BASES = tuple(MODEL_TO_KEYPOINTS.index(3 * finger + 1) for finger in range(5))
+FINGER_KEYPOINTS = tuple((0, *range(base, base + 4)) for base in _BASES)
+"""(5, 5) canonical keypoint at each place of the finger layout; the wrist is on every finger."""
+
+_CANONICAL_PLACES = tuple(
+    [place for row in FINGER_KEYPOINTS for place in row].index(k) for k in range(21)
+)
+_FINGER_BONES = tuple((0, *range(3 * finger + 1, 3 * finger + 4)) for finger in range(5))
+
+
+def by_finger(keypoints: Tensor) -> Tensor:
+    """(B, 21, ...) in canonical order -> (B, 5, 5, ...) in the finger layout."""
+    return keypoints[:, torch.tensor(FINGER_KEYPOINTS, device=keypoints.device)]
+
+
+def in_canonical_order(keypoints: Tensor) -> Tensor:
+    """(B, 5, 5, ...) in the finger layout -> (B, 21, ...) in canonical order."""
+    places = torch.tensor(_CANONICAL_PLACES, device=keypoints.device)
+    return keypoints.flatten(1, 2)[:, places]
 
 
 class KeypointJacobian(NamedTuple):
-    """Keypoints of B hands and how they move.
+    """Keypoints of B hands and how they move, in the finger layout.
 
     Attributes:
-        keypoints: (B, 21, 3) metres, canonical order, the camera's frame.
-        jacobian: (B, 21, 3, D) d(keypoints)/d(tangent vector).
+        points: (B, 5, 5, 3) metres, the camera's frame.
+        jacobian: (B, 5, 5, 3, C) derivatives by the common columns, then by the pose columns.
+        common: 6 + S, the number of common columns.
     """
 
-    keypoints: Tensor
+    points: Tensor
     jacobian: Tensor
+    common: int
+
+    def pull_back(self, gradient: Tensor, hessian: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn derivatives by the points into derivatives by the tangent vector (chain rule).
+
+        Args:
+            gradient: (B, 5, 5, 3) of a cost that is a sum over fingers.
+            hessian: (B, 5, 5, 3, 5, 3) its Gauss-Newton Hessian, a finger at a time.
+
+        Returns:
+            (B, D) gradient and (B, D, D) Gauss-Newton Hessian.
+        """
+        jacobian = self.jacobian.flatten(2, 3)
+        slopes = (gradient.flatten(2)[:, :, None] @ jacobian)[:, :, 0]
+        blocks = jacobian.mT @ (hessian.flatten(4).flatten(2, 3) @ jacobian)
+        n, batch = self.common, len(gradient)
+        if jacobian.shape[-1] == n + 45:
+            return slopes.sum(1), blocks.sum(1)
+
+        full = gradient.new_zeros(batch, n + 45, n + 45)
+        full[:, :n, :n] = blocks[..., :n, :n].sum(1)
+        full[:, n:, :n] = blocks[..., n:, :n].flatten(1, 2)
+        full[:, :n, n:] = full[:, n:, :n].mT
+        pose = full[:, n:, n:].unflatten(2, (5, 9)).unflatten(1, (5, 9))
+        pose.diagonal(dim1=1, dim2=3).copy_(blocks[..., n:, n:].permute(0, 2, 3, 1))
+        return torch.cat([slopes[..., :n].sum(1), slopes[..., n:].flatten(1)], -1), full
+
+
+@dataclass(frozen=True)
+class KeypointKinematics:
+    """A `KeypointModel` multiplied out into vectors fixed to bones.
+
+    N is the number of bones that move a finger's keypoints: 4 (the root and the finger's own), or
+    all 16 where fingertips also follow other fingers.
+
+    Attributes:
+        root: (3,) rest position of the root joint of the mean shape, metres.
+        root_shapedirs: (3, S).
+        template: (5 * N * 3 * 5,) the t_kb of the mean shape, axes (finger, bone, xyz, keypoint).
+        shapedirs: (S, 5 * N * 3 * 5) their change for each unit of a shape coefficient.
+        shape_columns: (5, N * 3, 5 * S) the same numbers, axes (finger, bone and xyz, keypoint
+            and coefficient).
+        below: (N, N) entry (j, b) is 1 where bone b hangs on joint j (itself included).
+        generators: (3, 9) maps a vector to its flattened cross-product matrix.
+        correctives: pose blend shapes of the fingertips, or None.
+    """
+
+    root: Tensor
+    root_shapedirs: Tensor
+    template: Tensor
+    shapedirs: Tensor
+    shape_columns: Tensor
+    below: Tensor
+    generators: Tensor
+    correctives: _Correctives | None
+
+    @classmethod
+    def of(cls, model: KeypointModel) -> Self:
+        """Multiply out a model, on its device and dtype."""
+        vectors = _fixed_vectors(model)[torch.tensor(FINGER_MODEL_POINTS)]
+        below = _below(vectors)
+        own = torch.tensor(_FINGER_BONES, device=vectors.device)
+        fingers = torch.arange(5, device=vectors.device)[:, None]
+        separate = vectors.transpose(1, 2)[fingers, own].transpose(1, 2)
+        foreign = vectors.count_nonzero() != separate.count_nonzero()
+        if not foreign and model.tip_posedirs is None:
+            vectors, below = separate, below[:4, :4]
+        # (finger, keypoint, bone, xyz, 1 + S)
+        by_bone = vectors.permute(4, 0, 2, 3, 1)
+        columns = vectors[..., 1:].permute(0, 2, 3, 1, 4)
+        basis = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
+        return cls(
+            root=model.joint_template[0],
+            root_shapedirs=model.joint_shapedirs[0],
+            template=by_bone[0].flatten(),
+            shapedirs=by_bone[1:].flatten(1),
+            shape_columns=columns.flatten(3).flatten(1, 2).contiguous(),
+            below=below,
+            generators=skew(basis).flatten(1),
+            correctives=None if model.tip_posedirs is None else _Correctives.of(model),
+        )
+
+    def __call__(self, params: HandParams) -> KeypointJacobian:
+        """Pose the keypoints of B hands and differentiate them."""
+        batch, shapes = params.betas.shape
+        vectors = torch.cat([params.global_orient[:, None], params.hand_pose], 1)
+        local, left = self._rotations(vectors)
+        bones, turns = self._chain(local, left)
+        count = bones.shape[2]
+
+        fixed = torch.addmm(self.template, params.betas, self.shapedirs)
+        fixed = fixed.view(batch, 5, count, 3, 5)
+        if self.correctives is not None:
+            moved = self.correctives.displacement(local)
+            fixed[..., 4] += self.correctives.weights[..., None] * moved[:, :, None]
+        levers = (self.below @ (bones @ fixed).flatten(3)).view(batch, 5, count, 3, 5)
+        root = self.root + params.betas @ self.root_shapedirs.T + params.transl
+        points = (levers[:, :, 0] + root[:, None, :, None]).mT.contiguous()
+
+        common = 6 + shapes
+        jacobian = points.new_empty(batch, 5, 5, 3, common + 3 * (count - 1))
+        # Axes (B, finger, joint, xyz, keypoint, component of the increment).
+        turned = torch.linalg.cross(turns[..., None, :], levers[..., None], dim=3)
+        turned = turned.permute(0, 1, 4, 3, 2, 5)
+        jacobian[..., GLOBAL] = turned[..., 0, :]
+        jacobian[..., TRANSL] = torch.eye(3, dtype=points.dtype, device=points.device)
+        jacobian[..., 6:common] = self._betas_derivative(bones)
+        jacobian[..., common:] = turned[..., 1:, :].flatten(4)
+        if self.correctives is not None:
+            jacobian[:, :, 4, :, common:] += self.correctives.derivative(local, left, bones)
+        return KeypointJacobian(points, jacobian, common)
+
+    def _rotations(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """exp(w^) and its left Jacobian (..., 3, 3), which share their quotients."""
+        return _exp_and_left_jacobian(vectors, self.generators)
+
+    def _chain(self, local: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+        """World rotations (B, 5, N, 3, 3) of the bones of each finger and, in the columns of
+        (B, 5, N, 3, 3), the world axes about which increments turn them; the first entry of each
+        is the root, whose increment is a world rotation itself."""
+        batch = local.shape[0]
+        # MANO's tree is five fingers of three joints: three steps, five fingers at once.
+        own = local[:, 1:].unflatten(1, (5, 3)).unbind(2)
+        bones = [local[:, :1].expand(-1, 5, -1, -1)]
+        for rotation in own:
+            bones.append(bones[-1] @ rotation)
+        world = torch.stack(bones, 2)
+        turns = world[:, :, :3] @ left[:, 1:].unflatten(1, (5, 3))
+        identity = torch.eye(3, dtype=local.dtype, device=local.device)
+        if len(self.below) == 4:
+            first = identity.expand(batch, 5, 1, 3, 3)
+            return world, torch.cat([first, turns], 2)
+        first = identity.expand(batch, 1, 3, 3)
+        world = torch.cat([local[:, :1], world[:, :, 1:].flatten(1, 2)], 1)
+        turns = torch.cat([first, turns.flatten(1, 2)], 1)
+        return tuple(x[:, None].expand(-1, 5, -1, -1, -1) for x in (world, turns))
+
+    def _betas_derivative(self, bones: Tensor) -> Tensor:
+        """(B, 5, 5, 3, S)."""
+        batch = bones.shape[0]
+        # Fingers are the batch of the product, so that the constant factor is not repeated.
+        rows = bones.permute(1, 0, 3, 2, 4).reshape(5, batch * 3, -1)
+        moved = (rows @ self.shape_columns).view(5, batch, 3, 5, -1)
+        return moved.permute(1, 0, 3, 2, 4) + self.root_shapedirs
+
+
+@dataclass(frozen=True)
+class _Correctives:
+    """Pose blend shapes of the fingertips, fingers in MANO's order.
+
+    Attributes:
+        posedirs: (5, 3, 135) metres for each element of R_k - I.
+        weights: (5, 16) skin weights.
+    """
+
+    posedirs: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(cls, model: KeypointModel) -> Self:
+        order = torch.tensor([row[4] - 16 for row in FINGER_MODEL_POINTS])
+        return cls(posedirs=model.tip_posedirs[order], weights=model.tip_weights[order])
+
+    def displacement(self, local: Tensor) -> Tensor:
+        """(B, 5, 3) metres in the rest frame, local (B, 16, 3, 3)."""
+        identity = torch.eye(3, dtype=local.dtype, device=local.device)
+        return torch.einsum("vcp,bp->bvc", self.posedirs, (local[:, 1:] - identity).flatten(1))
+
+    def derivative(self, local: Tensor, left: Tensor, bones: Tensor) -> Tensor:
+        """(B, 5, 3, 45): what the change of the blend shapes adds to the pose derivative."""
+        posedirs = self.posedirs.unflatten(-1, (15, 3, 3))
+        # d(local)/d(increment k) = (J_l e_k)^ local, J_l the left Jacobian.
+        d_local = skew(left[:, 1:].mT) @ local[:, 1:, None]
+        d_rest = torch.einsum("vcjrs,bjkrs->bvcjk", posedirs, d_local).flatten(3)
+        return torch.einsum("vj,bvjrc->bvrc", self.weights, bones) @ d_rest
+
+
+FINGER_MODEL_POINTS = tuple(
+    (*bones, 16 + (keypoints[1] - 1) // 4)
+    for bones, keypoints in zip(_FINGER_BONES, FINGER_KEYPOINTS, strict=True)
+)
+"""(5, 5) entry of [16 joints, tips of thumb to little] at each place of the finger layout."""
+
+
+def _fixed_vectors(model: KeypointModel) -> Tensor:
+    """(21, 16, 3, 1 + S) the t_kb for all bones, keypoints in the order [16 joints, 5 tips].
+
+    The last axis holds the mean shape, then the change for each unit of a shape coefficient.
+    """
+    rest = torch.cat([model.joint_template[..., None], model.joint_shapedirs], -1)
+    tips = torch.cat([model.tip_template[..., None], model.tip_shapedirs], -1)
+    joints = rest.new_zeros(16, *rest.shape)
+    for joint, parent in enumerate(PARENTS):
+        if parent >= 0:
+            joints[joint] = joints[parent]
+            joints[joint, parent] += rest[joint] - rest[parent]
+    # Linear blend skinning: sum_b w_b (p_b + R_b (x - rest_b)).
+    weights = model.tip_weights[..., None, None]
+    skinned = (weights[..., None] * joints).sum(1) + weights * (tips[:, None] - rest)
+    points = torch.cat([joints, skinned])
+    points[range(21), KEYPOINT_BONES, :, 0] += model.keypoint_offsets
+    return points
+
+
+def _below(like: Tensor) -> Tensor:
+    """(16, 16): entry (j, b) is 1 where bone b hangs on joint j (itself included)."""
+    table = torch.zeros(16, 16)
+    for bone in range(16):
+        joint = bone
+        while joint >= 0:
+            table[joint, bone] = 1
+            joint = PARENTS[joint]
+    return table.to(like)
 
 
 def left_jacobian(rotation_vector: Tensor) -> Tensor:
@@ -56,21 +299,25 @@ def left_jacobian(rotation_vector: Tensor) -> Tensor:
     Returns:
         (..., 3, 3).
     """
-    squared = rotation_vector.square().sum(-1)
-    small = squared < _SERIES_BELOW**2
-    safe = torch.where(small, torch.ones_like(squared), squared)
-    angle = safe.sqrt()
-    first = torch.where(
-        small, 0.5 - squared / 24 + squared.square() / 720, (1 - angle.cos()) / safe
-    )
-    second = torch.where(
-        small,
-        1 / 6 - squared / 120 + squared.square() / 5040,
-        (angle - angle.sin()) / (safe * angle),
-    )
-    hat = skew(rotation_vector)
+    basis = torch.eye(3, dtype=rotation_vector.dtype, device=rotation_vector.device)
+    return _exp_and_left_jacobian(rotation_vector, skew(basis).flatten(1))[1]
+
+
+def _exp_and_left_jacobian(vectors: Tensor, generators: Tensor) -> tuple[Tensor, Tensor]:
+    """Rodrigues' formula and eq. 145 of `left_jacobian` for vectors (..., 3)."""
+    squared = vectors.square().sum(-1)[..., None, None]
+    angle = squared.sqrt()
+    # sin(t) / t, (1 - cos t) / t^2 and (t - sin t) / t^3. The last loses digits at small angles,
+    # but is then multiplied by t^2: no entry of the sum is off by more than rounding.
+    sine = torch.sinc(angle / pi)
+    cosine = 0.5 * torch.sinc(angle / (2 * pi)).square()
+    third = (1 - sine) / squared.clamp_min(torch.finfo(squared.dtype).tiny)
+    hat = (vectors @ generators).unflatten(-1, (3, 3))
+    hat_squared = vectors[..., :, None] * vectors[..., None, :]
+    hat_squared.diagonal(dim1=-2, dim2=-1).sub_(squared[..., 0])
     identity = torch.eye(3, dtype=hat.dtype, device=hat.device)
-    return identity + first[..., None, None] * hat + second[..., None, None] * (hat @ hat)
+    rotation = identity + sine * hat + cosine * hat_squared
+    return rotation, identity + cosine * hat + third * hat_squared
 
 
 def skew(vector: Tensor) -> Tensor:
@@ -95,159 +342,3 @@ def retract(params: HandParams, step: Tensor) -> HandParams:
         hand_pose=params.hand_pose + step[:, POSE].unflatten(-1, (15, 3)),
         betas=params.betas + step[:, BETAS],
     )
-
-
-def keypoints_with_jacobian(model: KeypointModel, params: HandParams) -> KeypointJacobian:
-    """Pose the 21 keypoints and differentiate them; equals `skinning.pose_keypoints`.
-
-    Args:
-        model: the reduced model, on the parameters' device and dtype.
-        params: of B hands.
-    """
-    chain = _Chain.of(model, params)
-    joints = chain.positions
-    tips, tips_by_bone = _skin_tips(model, chain)
-
-    offsets = (chain.rotations[:, KEYPOINT_BONES] @ model.keypoint_offsets[..., None])[..., 0]
-    points = torch.cat([joints, tips], 1) + offsets
-    d_global = -skew(points - joints[:, :1])
-    d_transl = torch.eye(3, dtype=points.dtype, device=points.device).expand(*points.shape, 3)
-    d_pose = _pose_derivative(model, chain, offsets, tips_by_bone)
-    d_betas = _betas_derivative(model, chain)
-
-    order = torch.tensor(MODEL_TO_KEYPOINTS, device=points.device)
-    jacobian = torch.cat([d_global, d_transl, d_pose, d_betas], -1)
-    return KeypointJacobian(points[:, order], jacobian[:, order])
-
-
-class _Chain(NamedTuple):
-    """The posed kinematic chain of B hands.
-
-    Attributes:
-        local: (B, 15, 3, 3) rotations of the non-root joints relative to their parents.
-        turn: (B, 15, 3, 3) columns: world rotation axes of the axis-angle increments.
-        rotations: (B, 16, 3, 3) world rotations.
-        positions: (B, 16, 3) world positions, metres.
-        rest: (B, 16, 3) rest positions, metres.
-        tips: (B, 5, 3) rest positions of the fingertips, pose correctives included, metres.
-    """
-
-    local: Tensor
-    turn: Tensor
-    rotations: Tensor
-    positions: Tensor
-    rest: Tensor
-    tips: Tensor
-
-    @classmethod
-    def of(cls, model: KeypointModel, params: HandParams) -> _Chain:
-        local = roma.rotvec_to_rotmat(params.hand_pose)
-        left = left_jacobian(params.hand_pose)
-        rest = model.joint_template + torch.einsum(
-            "jcs,bs->bjc", model.joint_shapedirs, params.betas
-        )
-        tips = model.tip_template + torch.einsum("vcs,bs->bvc", model.tip_shapedirs, params.betas)
-        if model.tip_posedirs is not None:
-            identity = torch.eye(3, dtype=local.dtype, device=local.device)
-            tips = tips + torch.einsum(
-                "vcp,bp->bvc", model.tip_posedirs, (local - identity).flatten(1)
-            )
-
-        # MANO's tree is five fingers of three joints: three steps, five fingers at once.
-        local_f, left_f = local.unflatten(1, (5, 3)), left.unflatten(1, (5, 3))
-        rest_f = rest[:, 1:].unflatten(1, (5, 3))
-        rotation = roma.rotvec_to_rotmat(params.global_orient)[:, None].expand(-1, 5, -1, -1)
-        root = rest[:, 0] + params.transl
-        position, rest_parent = root[:, None].expand(-1, 5, -1), rest[:, :1].expand(-1, 5, -1)
-        turns, rotations, positions = [], [], []
-        for level in range(3):
-            offset = rest_f[:, :, level] - rest_parent
-            position = position + (rotation @ offset[..., None])[..., 0]
-            turns.append(rotation @ left_f[:, :, level])
-            rotation = rotation @ local_f[:, :, level]
-            rest_parent = rest_f[:, :, level]
-            rotations.append(rotation)
-            positions.append(position)
-        turn = torch.stack(turns, 2).flatten(1, 2)
-        world = torch.stack(rotations, 2).flatten(1, 2)
-        root_rotation = roma.rotvec_to_rotmat(params.global_orient)[:, None]
-        return cls(
-            local=local,
-            turn=turn,
-            rotations=torch.cat([root_rotation, world], 1),
-            positions=torch.cat([root[:, None], torch.stack(positions, 2).flatten(1, 2)], 1),
-            rest=rest,
-            tips=tips,
-        )
-
-
-def _skin_tips(model: KeypointModel, chain: _Chain) -> tuple[Tensor, Tensor]:
-    """Skinned fingertips (B, 5, 3) and each bone's share of them, w_b x_b (B, 5, 16, 3)."""
-    offsets = chain.tips[:, :, None] - chain.rest[:, None]
-    moved = torch.einsum("bjrc,bvjc->bvjr", chain.rotations, offsets) + chain.positions[:, None]
-    shares = model.tip_weights[None, :, :, None] * moved
-    return shares.sum(2), shares
-
-
-def _descendants(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(15, 16): entry (j, b) is 1 where bone b hangs on non-root joint j + 1 (itself included)."""
-    table = torch.zeros(16, 16, dtype=dtype)
-    for bone in range(16):
-        joint = bone
-        while joint >= 0:
-            table[joint, bone] = 1
-            joint = PARENTS[joint]
-    return table[1:].to(device)
-
-
-def _pose_derivative(
-    model: KeypointModel, chain: _Chain, offsets: Tensor, tips_by_bone: Tensor
-) -> Tensor:
-    """(B, 21, 3, 45) in the order [16 joints, 5 tips].
-
-    The part of point x that hangs on joint j, of weight s, turns about p_j: the increment of the
-    world rotation with axis a moves it by ``a x (y - s p_j)``, y the weighted position.
-    """
-    below = _descendants(offsets.device, offsets.dtype)
-    joints = chain.positions
-    y_joints = below.T[None, :, :, None] * joints[:, :, None]
-    y_tips = torch.einsum("jk,bvkc->bvjc", below, tips_by_bone)
-    s_tips = model.tip_weights @ below.T
-    share = torch.cat([below.T, s_tips], 0)
-    y_offsets = below.T[KEYPOINT_BONES, :, None] * offsets[:, :, None]
-    lever = (
-        torch.cat([y_joints, y_tips], 1) + y_offsets - share[None, :, :, None] * joints[:, None, 1:]
-    )
-    derivative = -(skew(lever) @ chain.turn[:, None])
-    derivative = derivative.transpose(2, 3)
-    if model.tip_posedirs is not None:
-        derivative = torch.cat(
-            [derivative[:, :16], derivative[:, 16:] + _corrective_derivative(model, chain)], 1
-        )
-    return derivative.flatten(3)
-
-
-def _corrective_derivative(model: KeypointModel, chain: _Chain) -> Tensor:
-    """(B, 5, 3, 15, 3): what the pose correctives add to the fingertips' pose derivative."""
-    posedirs = model.tip_posedirs.unflatten(-1, (15, 3, 3))
-    parents = torch.tensor(PARENTS[1:], device=chain.turn.device)
-    # d(local)/d(increment k) = (J_l e_k)^ local, with J_l = (parent rotation)^T turn.
-    left = chain.rotations[:, parents].transpose(-1, -2) @ chain.turn
-    d_local = skew(left.transpose(-1, -2)) @ chain.local[:, :, None]
-    d_rest = torch.einsum("vcjrs,bjkrs->bvcjk", posedirs, d_local)
-    blended = torch.einsum("vj,bjrc->bvrc", model.tip_weights, chain.rotations)
-    return torch.einsum("bvrc,bvcjk->bvrjk", blended, d_rest)
-
-
-def _betas_derivative(model: KeypointModel, chain: _Chain) -> Tensor:
-    """(B, 21, 3, S) in the order [16 joints, 5 tips]."""
-    basis = model.joint_shapedirs
-    batch = chain.rotations.shape[0]
-    parents = torch.tensor(PARENTS[1:], device=basis.device)
-    steps = chain.rotations[:, parents] @ (basis[1:] - basis[parents])
-    fingers = steps.unflatten(1, (5, 3)).cumsum(2).flatten(1, 2) + basis[0]
-    d_joints = torch.cat([basis[:1].expand(batch, -1, -1, -1), fingers], 1)
-    relative = model.tip_shapedirs[:, None] - basis[None]
-    turned = torch.einsum("bjrc,vjcs->bvjrs", chain.rotations, relative)
-    d_tips = torch.einsum("vj,bvjrs->bvrs", model.tip_weights, turned + d_joints[:, None])
-    return torch.cat([d_joints, d_tips], 1)
