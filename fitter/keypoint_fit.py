@@ -306,12 +306,16 @@ def _best_start(problem: KeypointProblem, starts: HandParams, config: FitConfig)
 
 
 def _usable(observed: ObservationBatch) -> Tensor:
-    """(B,) bool: finite where values are needed, NaN at the most where they are not."""
+    """(B,) bool: finite where values are needed, NaN at the most where they are not, and with
+    keypoints and a camera that are not degenerate."""
     needed = (observed.keypoints, observed.confidence, observed.intrinsics)
+    extent = observed.keypoints.amax(1) - observed.keypoints.amin(1)
+    determinant = torch.linalg.det(observed.intrinsics)
     weak = (observed.relative_depth, observed.relative_xyz)
     return torch.stack(
         [x.isfinite().flatten(1).all(-1) for x in needed]
         + [~x.isinf().flatten(1).any(-1) for x in weak]
+        + [extent.amax(-1) > 0, determinant > 0]
     ).all(0)
 
 
