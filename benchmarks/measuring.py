@@ -1,0 +1,84 @@
+"""What the benchmarks share: clocks, threads, tables and the JSON file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Wall time and the processor time of this process, all threads together."""
+
+    wall: float
+    cpu: float
+
+
+@dataclass
+class Stopwatch:
+    """Adds up the time of named parts."""
+
+    parts: dict[str, Seconds] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        before = self.parts.get(name, Seconds(0.0, 0.0))
+        self.parts[name] = Seconds(
+            before.wall + time.perf_counter() - wall, before.cpu + time.process_time() - cpu
+        )
+
+
+def median_seconds(work: Callable[[], object], repeats: int) -> Seconds:
+    """Median of several runs, after one that is not counted.
+
+    CUDA works behind the caller's back: `work` must end in a result on the CPU, or wait itself.
+    """
+    work()
+    runs = []
+    for _ in range(repeats):
+        watch = Stopwatch()
+        with watch.part("run"):
+            work()
+        runs.append(watch.parts["run"])
+    return Seconds(
+        statistics.median(run.wall for run in runs), statistics.median(run.cpu for run in runs)
+    )
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A command line with the options that all benchmarks have."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    options.add_argument(
+        "--threads", type=int, default=1, help="threads of PyTorch's operations (default: 1)"
+    )
+    return options
+
+
+def use_threads(count: int) -> None:
+    torch.set_num_threads(count)
+
+
+def write_json(path: Path | None, figures: Mapping[str, object]) -> None:
+    """Write figures together with what they were measured on; nothing without a path."""
+    if path is None:
+        return
+    machine = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+    text = json.dumps({"machine": machine, **figures}, indent=2, default=asdict)
+    path.write_text(text + "\n")
