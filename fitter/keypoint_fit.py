@@ -154,15 +154,14 @@ class KeypointProblem:
 
         limits, pose = anatomical_limits(params, space), pose_prior(params, space)
         shape = shape_prior(params)
-        gradient[:, POSE] += config.limit_weight * limits.gradient
-        gradient[:, POSE] += config.pose_prior_weight * pose.gradient
-        gradient[:, BETAS] += config.shape_prior_weight * shape.gradient
-        by_pose = hessian[:, POSE, POSE]
-        by_pose += config.pose_prior_weight * pose.hessian
+        gradient[:, POSE].add_(limits.gradient, alpha=config.limit_weight)
+        gradient[:, POSE].add_(pose.gradient, alpha=config.pose_prior_weight)
+        gradient[:, BETAS].add_(shape.gradient, alpha=config.shape_prior_weight)
+        by_pose = hessian[:, POSE, POSE].add_(pose.hessian, alpha=config.pose_prior_weight)
         joints = by_pose.unflatten(2, (15, 3)).unflatten(1, (15, 3)).diagonal(dim1=1, dim2=3)
-        joints += config.limit_weight * limits.hessian.permute(0, 2, 3, 1)
+        joints.add_(limits.hessian.permute(0, 2, 3, 1), alpha=config.limit_weight)
         by_betas = hessian[:, BETAS, BETAS].diagonal(dim1=1, dim2=2)
-        by_betas += config.shape_prior_weight * shape.hessian
+        by_betas.add_(shape.hessian, alpha=config.shape_prior_weight)
         cost = (
             data.value
             + config.limit_weight * limits.value
@@ -188,6 +187,15 @@ def fit_keypoints(model: FitModel, observed: ObservationBatch, config: FitConfig
     Returns:
         Parameters in the full picture's camera. A left hand's are those of the mirrored model.
     """
+    # Built outside: what is made in inference mode can never be differentiated through, and the
+    # model is the caller's.
+    _ = model.kinematics, model.rest_keypoints
+    with torch.inference_mode():
+        result = _fit(model, observed, config)
+    return result.map(torch.clone)
+
+
+def _fit(model: FitModel, observed: ObservationBatch, config: FitConfig) -> SolverResult:
     usable = _usable(observed).nonzero().flatten()
     targets = normalise(observed[usable])
     finite = targets.finite()
@@ -203,7 +211,7 @@ def fit_keypoints(model: FitModel, observed: ObservationBatch, config: FitConfig
     result = replace(result, params=result.params.mirrored_where(observed.is_left[usable]))
     if len(usable) == len(observed.is_left):
         return result
-    return _nothing_fitted(model, observed).updated(usable, result)
+    return _nothing_fitted(model, observed).with_hands(usable, result)
 
 
 def normalise(observed: ObservationBatch) -> KeypointTargets:

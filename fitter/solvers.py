@@ -6,6 +6,7 @@ nothing and never touches its neighbours.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol, Self
@@ -90,8 +91,15 @@ class SolverResult:
     iterations: Tensor
     status: Tensor
 
-    def updated(self, index: Tensor, part: SolverResult) -> SolverResult:
-        """The result with that of the hands at `index` (n,) put in."""
+    def map(self, function: Callable[[Tensor], Tensor]) -> SolverResult:
+        """Apply a function to every tensor."""
+        return SolverResult(
+            self.params.map(function),
+            *(function(tensor) for tensor in (self.cost, self.iterations, self.status)),
+        )
+
+    def with_hands(self, index: Tensor, part: SolverResult) -> SolverResult:
+        """The result with that of the hands at `index` (n,) in the place of theirs."""
 
         def put(whole: Tensor, values: Tensor) -> Tensor:
             return whole.index_copy(0, index, values)
@@ -163,12 +171,15 @@ class _State:
         accepted = solved & _finite(linearized) & (gain > 0)
         ratio = torch.where(accepted, gain / predicted.clamp_min(1e-300), 0.0)
         self._update_damping(accepted, ratio)
-        self.params = _where(accepted, trial, self.params)
-        self.current = Linearization(
-            torch.where(accepted, linearized.cost, self.current.cost),
-            torch.where(accepted[:, None], linearized.gradient, self.current.gradient),
-            torch.where(accepted[:, None, None], linearized.hessian, self.current.hessian),
-        )
+        if bool(accepted.all()):
+            self.params, self.current = trial, linearized
+        else:
+            self.params = _where(accepted, trial, self.params)
+            self.current = Linearization(
+                torch.where(accepted, linearized.cost, self.current.cost),
+                torch.where(accepted[:, None], linearized.gradient, self.current.gradient),
+                torch.where(accepted[:, None, None], linearized.hessian, self.current.hessian),
+            )
         self.steps += 1
 
         tolerance = options.relative_tolerance * self.current.cost.abs()
@@ -197,7 +208,7 @@ class _State:
         cost, status = self.current.cost[rest], status[rest]
         steps = torch.full_like(status, self.steps)
         part = SolverResult(self.params[rest], cost, steps, status)
-        self.result = self.result.updated(self.active[rest], part)
+        self.result = self.result.with_hands(self.active[rest], part)
         self.problem = self.problem.select(index)
         self.params = self.params[index]
         self.current = Linearization(

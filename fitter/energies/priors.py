@@ -92,7 +92,7 @@ def pose_prior(params: HandParams, space: PoseSpace) -> Quadratic:
     energies = (difference * gradient).sum(-1) + space.offsets[:, None]
     value, best = energies.min(0)
     rows = torch.arange(len(best), device=best.device)
-    return Quadratic(value, 2 * gradient[best, rows], 2 * space.precisions[best])
+    return Quadratic(value, 2 * gradient[best, rows], space.precisions[best].mul_(2))
 
 
 def shape_prior(params: HandParams) -> Quadratic:

@@ -30,7 +30,12 @@ class Quadratic(NamedTuple):
 
 def weighted_sum(terms: list[tuple[float, Quadratic]]) -> Quadratic:
     """Sum of energies of the same variables, each times its weight."""
-    return Quadratic(*(sum(weight * term[i] for weight, term in terms) for i in range(3)))
+    weight, first = terms[0]
+    total = Quadratic(*(weight * part for part in first))
+    for weight, term in terms[1:]:
+        for sum_, part in zip(total, term, strict=True):
+            sum_.add_(part, alpha=weight)
+    return total
 
 
 def geman_mcclure(squared: Tensor) -> tuple[Tensor, Tensor]:

@@ -334,7 +334,10 @@ def retract(params: HandParams, step: Tensor) -> HandParams:
         params: of B hands.
         step: (B, D).
     """
-    rotation = roma.rotvec_composition((step[:, GLOBAL], params.global_orient))
+    increment, current = roma.rotvec_to_unitquat(
+        torch.stack([step[:, GLOBAL], params.global_orient])
+    )
+    rotation = roma.unitquat_to_rotvec(roma.quat_product(increment, current))
     return replace(
         params,
         global_orient=rotation,
