@@ -1,6 +1,6 @@
 """Measure where on the open hand the detector puts its 21 keypoints.
 
-    python scripts/measure_keypoints.py [--count 600]
+    python scripts/measure_keypoints.py [--count 400]
 
 The detector marks what people mark: a knuckle is where the skin shows it, not where the bones turn,
 and the base of the thumb lies well in front of the joint that moves it. So the detector is run on
@@ -196,7 +196,7 @@ def solve_offsets(sightings: list[Sighting]) -> tuple[np.ndarray, np.ndarray]:
 def main() -> None:
     """Measure and write the asset."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--count", type=int, default=600, help="pictures to render")
+    parser.add_argument("--count", type=int, default=400, help="pictures to render")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sightings", type=Path, help="keep what was seen in this .npz")
     arguments = parser.parse_args()
