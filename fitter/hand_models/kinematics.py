@@ -49,6 +49,11 @@ _CANONICAL_PLACES = tuple(
     [place for row in FINGER_KEYPOINTS for place in row].index(k) for k in range(21)
 )
 _FINGER_BONES = tuple((0, *range(3 * finger + 1, 3 * finger + 4)) for finger in range(5))
+_FINGER_MODEL_POINTS = tuple(
+    (*bones, 16 + (keypoints[1] - 1) // 4)
+    for bones, keypoints in zip(_FINGER_BONES, FINGER_KEYPOINTS, strict=True)
+)
+"""(5, 5) entry of [16 joints, tips of thumb to little] at each place of the finger layout."""
 
 
 def by_finger(keypoints: Tensor) -> Tensor:
@@ -132,7 +137,7 @@ class KeypointKinematics:
     @classmethod
     def of(cls, model: KeypointModel) -> Self:
         """Multiply out a model, on its device and dtype."""
-        vectors = _fixed_vectors(model)[torch.tensor(FINGER_MODEL_POINTS)]
+        vectors = _fixed_vectors(model)[torch.tensor(_FINGER_MODEL_POINTS)]
         below = _below(vectors)
         own = torch.tensor(_FINGER_BONES, device=vectors.device)
         fingers = torch.arange(5, device=vectors.device)[:, None]
@@ -159,7 +164,7 @@ class KeypointKinematics:
         """Pose the keypoints of B hands and differentiate them."""
         batch, shapes = params.betas.shape
         vectors = torch.cat([params.global_orient[:, None], params.hand_pose], 1)
-        local, left = self._rotations(vectors)
+        local, left = _exp_and_left_jacobian(vectors, self.generators)
         bones, turns = self._chain(local, left)
         count = bones.shape[2]
 
@@ -184,10 +189,6 @@ class KeypointKinematics:
         if self.correctives is not None:
             jacobian[:, :, 4, :, common:] += self.correctives.derivative(local, left, bones)
         return KeypointJacobian(points, jacobian, common)
-
-    def _rotations(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """exp(w^) and its left Jacobian (..., 3, 3), which share their quotients."""
-        return _exp_and_left_jacobian(vectors, self.generators)
 
     def _chain(self, local: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
         """World rotations (B, 5, N, 3, 3) of the bones of each finger and, in the columns of
@@ -233,7 +234,7 @@ class _Correctives:
 
     @classmethod
     def of(cls, model: KeypointModel) -> Self:
-        order = torch.tensor([row[4] - 16 for row in FINGER_MODEL_POINTS])
+        order = torch.tensor([row[4] - 16 for row in _FINGER_MODEL_POINTS])
         return cls(posedirs=model.tip_posedirs[order], weights=model.tip_weights[order])
 
     def displacement(self, local: Tensor) -> Tensor:
@@ -248,13 +249,6 @@ class _Correctives:
         d_local = skew(left[:, 1:].mT) @ local[:, 1:, None]
         d_rest = torch.einsum("vcjrs,bjkrs->bvcjk", posedirs, d_local).flatten(3)
         return torch.einsum("vj,bvjrc->bvrc", self.weights, bones) @ d_rest
-
-
-FINGER_MODEL_POINTS = tuple(
-    (*bones, 16 + (keypoints[1] - 1) // 4)
-    for bones, keypoints in zip(_FINGER_BONES, FINGER_KEYPOINTS, strict=True)
-)
-"""(5, 5) entry of [16 joints, tips of thumb to little] at each place of the finger layout."""
 
 
 def _fixed_vectors(model: KeypointModel) -> Tensor:
@@ -304,7 +298,8 @@ def left_jacobian(rotation_vector: Tensor) -> Tensor:
 
 
 def _exp_and_left_jacobian(vectors: Tensor, generators: Tensor) -> tuple[Tensor, Tensor]:
-    """Rodrigues' formula and eq. 145 of `left_jacobian` for vectors (..., 3)."""
+    """Rodrigues' formula and eq. 145 of `left_jacobian` for vectors (..., 3), in one go because
+    they share their quotients; `generators` as in `KeypointKinematics`."""
     squared = vectors.square().sum(-1)[..., None, None]
     angle = squared.sqrt()
     # sin(t) / t, (1 - cos t) / t^2 and (t - sin t) / t^3. The last loses digits at small angles,
