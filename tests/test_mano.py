@@ -421,11 +421,34 @@ class TestHostileFiles:
         path.write_bytes(program)
         self.refuses(path, "the command numpy.ndarray.tofile")
 
-    def test_forged_sparse_indices(self, arrays, tmp_path):
+    @pytest.mark.parametrize(
+        ("part", "place", "value", "found"),
+        [
+            ("indices", 3, 10**6, "an index out of range"),
+            ("indices", 3, -1, "an index out of range"),
+            # SciPy's own check accepts this one, and then writes outside the array.
+            ("indptr", -1, -(10**6), "columns do not add up"),
+            ("indptr", 5, 10**6, "cannot be read as a pickle"),
+            ("indptr", 0, 1, "columns do not add up"),
+            ("_shape", 1, 10**9, "a sparse array of 16 x 1000000000"),
+            ("_shape", 0, -16, "a sparse array of -16 x 778"),
+        ],
+    )
+    def test_forged_sparse_array(self, arrays, tmp_path, part, place, value, found):
         matrix = scipy.sparse.csc_matrix(arrays["J_regressor"])
-        matrix.indices[3] = 10**6
+        numbers = list(vars(matrix)[part])
+        numbers[place] = value
+        forged = tuple(numbers) if part == "_shape" else np.array(numbers, np.int32)
+        vars(matrix)[part] = forged
         path = write(tmp_path / "MANO_RIGHT.pkl", {**arrays, "J_regressor": matrix})
-        self.refuses(path, "cannot be read as a pickle")
+        self.refuses(path, found)
+
+    def test_sparse_array_with_repeated_entries(self, tmp_path):
+        matrix = scipy.sparse.csc_matrix((4, 3))
+        matrix.data, matrix.indices = np.array([1.0, 2.0, 4.0]), np.array([1, 1, 3], np.int32)
+        matrix.indptr = np.array([0, 2, 2, 3], np.int32)
+        content, _ = read_pickle(write(tmp_path / "sparse.pkl", {"a": matrix}), "a test")
+        np.testing.assert_array_equal(content["a"], matrix.toarray())
 
     def test_forged_memo_index_takes_no_memory(self, arrays, tmp_path):
         program = b"\x80\x02}r" + struct.pack("<I", 2**32 - 1) + b"."
@@ -436,6 +459,26 @@ class TestHostileFiles:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 10**7
+
+    def test_forged_length_takes_no_memory(self, tmp_path):
+        program = b"\x80\x05\x96" + struct.pack("<Q", 2**33) + b"abc."
+        path = tmp_path / "MANO_RIGHT.pkl"
+        path.write_bytes(program)
+        tracemalloc.start()
+        self.refuses(path, "expected a MANO model")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 10**7
+
+    def test_lists_that_hold_one_another_are_walked_once(self, arrays, tmp_path):
+        # 10^40 numbers once every reference is followed.
+        nested = [1.0]
+        for _ in range(40):
+            nested = [nested] * 10
+        path = write(tmp_path / "MANO_RIGHT.pkl", {**arrays, "notes": nested})
+        load_mano(path)
+        path = write(tmp_path / "MANO_RIGHT.pkl", {**arrays, "weights": nested})
+        self.refuses(path, "an array of numbers as weights, found list")
 
     @pytest.mark.parametrize("target", ["numpy dtype", "chumpy.ch Ch", "_codecs encode"])
     def test_a_file_leaves_nothing_behind(self, tmp_path, target):

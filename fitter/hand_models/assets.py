@@ -12,14 +12,18 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import struct
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import scipy.sparse
 
 from fitter.records import InputError
+
+_LARGEST_DENSE = 10**8
+"""Elements of the largest sparse array that is made dense; MANO's has 12,448."""
 
 _SIGNATURES = ((b"<", "a web page"), (b"PK\x03\x04", "a zip archive"))
 
@@ -66,7 +70,7 @@ def read_pickle(path: Path, expected: str) -> tuple[dict[str, Any], str]:
             raise InputError(f"{path}: expected {expected}, found {found} saved under this name.")
     stream = io.BytesIO(content)
     try:
-        value = _plain(_ArrayUnpickler(stream).load())
+        value = _plain(_ArrayUnpickler(stream).load(), {})
     except _RefusedError as error:
         raise InputError(f"{path}: expected {expected}, found {error}.") from None
     except Exception as error:
@@ -144,7 +148,19 @@ class _Wrapper:
         """One attribute of the wrapped object, as a plain value."""
         if self._parts is None or name not in self._parts:
             raise _RefusedError(f"a wrapped array without its {name}")
-        return _plain(self._parts[name])
+        return _plain(self._parts[name], {})
+
+    def array(self, name: str) -> np.ndarray:
+        """One attribute of the wrapped object that must be an array."""
+        value = self.part(name)
+        if not isinstance(value, np.ndarray):
+            raise _RefusedError(f"a wrapped array whose {name} is no array")
+        return value
+
+    @cached_property
+    def value(self) -> np.ndarray:
+        """`plain`, worked out once however often the file refers to this object."""
+        return self.plain()
 
     def plain(self) -> np.ndarray:
         """The dense array that the wrapped object stands for."""
@@ -155,25 +171,40 @@ class _Ch(_Wrapper):
     """chumpy.ch.Ch: a differentiable array; `x` is its value."""
 
     def plain(self) -> np.ndarray:
-        return np.asarray(self.part("x"))
+        return self.array("x")
 
 
 class _Select(_Wrapper):
     """chumpy.reordering.Select: elements `idxs` of the flattened array `a`, reshaped."""
 
     def plain(self) -> np.ndarray:
-        return np.ravel(self.part("a"))[self.part("idxs")].reshape(self.part("preferred_shape"))
+        elements = np.ravel(self.array("a"))[self.array("idxs")]
+        return elements.reshape(self.part("preferred_shape"))
 
 
 class _SparseColumns(_Wrapper):
-    """scipy.sparse's csc_matrix."""
+    """scipy.sparse's csc_matrix.
+
+    NumPy makes it dense, not SciPy, whose compiled loops follow the file's indices unchecked: its
+    own check accepts row pointers that end with a negative number.
+    """
 
     def plain(self) -> np.ndarray:
-        content = tuple(self.part(name) for name in ("data", "indices", "indptr"))
-        matrix = scipy.sparse.csc_matrix(content, shape=self.part("_shape"))
-        # Without the full check an index out of range would be written outside the dense array.
-        matrix.check_format(full_check=True)
-        return matrix.toarray()
+        data, rows, pointers = (self.array(name) for name in ("data", "indices", "indptr"))
+        height, width = (int(size) for size in self.part("_shape"))
+        if not 0 < height * width <= _LARGEST_DENSE or min(height, width) < 0:
+            raise _RefusedError(f"a sparse array of {height} x {width}")
+        count = int(pointers[-1])
+        room = min(len(data), len(rows))
+        if pointers.shape != (width + 1,) or pointers[0] != 0 or not 0 <= count <= room:
+            raise _RefusedError("a sparse array whose columns do not add up")
+        data, rows = data[:count], rows[:count]
+        if rows.size and not 0 <= rows.min() <= rows.max() < height:
+            raise _RefusedError("a sparse array with an index out of range")
+        dense = np.zeros((height, width), data.dtype)
+        # Entries that are given twice are summed, as SciPy does; a negative length is refused.
+        np.add.at(dense, (rows, np.repeat(np.arange(width), np.diff(pointers))), data)
+        return dense
 
 
 class _ArrayUnpickler(pickle._Unpickler):
@@ -187,6 +218,13 @@ class _ArrayUnpickler(pickle._Unpickler):
         super().__init__(stream, encoding="latin1")
         # Made anew for each file: a pickle may set attributes of the functions it is given.
         self._globals = _admitted_globals()
+
+    def load_bytearray8(self) -> None:
+        """Read a byte array without making room first for whatever length the file claims."""
+        (length,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(length)))
+
+    dispatch: ClassVar = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_bytearray8}
 
     def find_class(self, module: str, name: str) -> object:
         try:
@@ -241,16 +279,26 @@ def _admitted_globals() -> dict[tuple[str, str], object]:
     return admitted
 
 
-def _plain(value: Any) -> Any:
-    """Replace records by the arrays they describe, in dictionaries, lists and tuples too."""
+def _plain(value: Any, known: dict[int, Any]) -> Any:
+    """Replace records by the arrays they describe, in dictionaries, lists and tuples too.
+
+    Args:
+        value: what the file holds.
+        known: results by the identity of their value. Lists that hold one another many times over
+            would otherwise be walked as often, which a file of 200 bytes can make billions.
+    """
     if isinstance(value, _Array):
         if value.array is None:
             raise _RefusedError("an array without content")
         return value.array
     if isinstance(value, _Wrapper):
-        return value.plain()
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_plain(item) for item in value)
-    return value
+        return value.value
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if id(value) not in known:
+        if isinstance(value, dict):
+            plain = {key: _plain(item, known) for key, item in value.items()}
+        else:
+            plain = type(value)(_plain(item, known) for item in value)
+        known[id(value)] = plain
+    return known[id(value)]
