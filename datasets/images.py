@@ -25,6 +25,10 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """File name endings that count as pictures, compared in lower case. The content decides the
 format: a WebP picture whose name says .jpg is read as WebP."""
 
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""What Pillow may take a file for. It knows many more and hands some (PostScript) to another
+program: a file from anywhere must not choose which decoder it meets."""
+
 BACKGROUND = (128, 128, 128)
 """What shows through transparent pixels: mid grey, because cut-out hands on white or black get a
 halo that a detector and a silhouette take for an edge, and mid grey is halfway between the two."""
@@ -179,7 +183,7 @@ def read_image_and_exif(
         # It also warns about every oddity of a damaged EXIF block, which the reader survives.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 _check_size(path, image.size, limits)
                 exif = _camera_exif(image)
                 pixels = _decode(path, image)

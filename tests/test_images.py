@@ -185,6 +185,21 @@ def test_refuses_text_named_like_a_picture(tmp_path):
     refusal(path, "no known picture format")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell script")
+def test_no_file_is_handed_to_another_program(tmp_path, monkeypatch):
+    # Pillow would give PostScript to Ghostscript, whatever the file is called.
+    program = tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/called\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n%%EndComments\nshowpage\n"
+    )
+    refusal(path, "no known picture format")
+    assert not (tmp_path / "called").exists()
+
+
 def test_refuses_a_missing_file_and_a_folder(tmp_path):
     refusal(tmp_path / "missing.jpg", "no such file")
     (tmp_path / "folder.jpg").mkdir()
