@@ -28,7 +28,7 @@ from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.keypoint_fit import FitModel, ObservationBatch, fit_keypoints
 from fitter.overlay import OverlayHand, write_overlay
-from fitter.quality import trust
+from fitter.quality import rms_error, trust
 from fitter.records import HandObservation, HandParams, ImageRecord, InputError
 from fitter.rows import FitStatus, HandRow, ImageRow
 from fitter.solvers import Status
@@ -221,10 +221,8 @@ class Engine:
             reason = "the keypoints, K or the fit hold values that are not finite"
             return HandRow(valid=False, fit_error=reason, **detected, **solved)
         error = np.linalg.norm(fit["keypoints_2d"] - hand.keypoints, axis=-1)
-        residual = float(np.sqrt(np.mean(error**2)))
-        row = HandRow(
-            valid=True, residual_px=residual, score=trust(hand, error), **detected, **solved, **fit
-        )
+        residual, score = rms_error(hand, error), trust(hand, error)
+        row = HandRow(valid=True, residual_px=residual, score=score, **detected, **solved, **fit)
         if self.config.output.save_vertices:
             return replace(row, vertices=self.vertices(row))
         return row

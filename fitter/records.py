@@ -69,9 +69,19 @@ class HandObservation:
     relative_xyz: np.ndarray | None = None
 
     @property
+    def seen(self) -> np.ndarray:
+        """(21,) bool: the keypoints of any confidence."""
+        return self.confidence > 0
+
+    @property
     def box(self) -> np.ndarray:
-        """(4,) float64: x0, y0, x1, y1 around the keypoints, pixels of the full image."""
-        return np.concatenate([self.keypoints.min(axis=0), self.keypoints.max(axis=0)])
+        """(4,) float64: x0, y0, x1, y1 around the keypoints, pixels of the full image.
+
+        Keypoints of confidence 0 were not seen and do not count, unless none was: OpenPose, for
+        one, writes (0, 0) for them.
+        """
+        seen = self.keypoints[self.seen] if self.seen.any() else self.keypoints
+        return np.concatenate([seen.min(axis=0), seen.max(axis=0)])
 
 
 class TensorBatch:
@@ -124,7 +134,7 @@ class HandParams(TensorBatch):
         )
 
     def mirrored_where(self, mask: Tensor) -> HandParams:
-        """`mirrored` for the hands whose entry in `mask` (B,) bool is set, the others as they are."""
+        """`mirrored` for the hands whose entry in `mask` (B,) bool is set, the others unchanged."""
         pairs = zip(vars(self).values(), vars(self.mirrored()).values(), strict=True)
         return HandParams(
             *(torch.where(mask.view(-1, *[1] * (a.ndim - 1)), b, a) for a, b in pairs)
