@@ -140,8 +140,9 @@ def run(request: RunRequest, config: Config) -> Summary:
         task = progress.add_task("fitting", total=len(entries), completed=done, hands=0, failed=0)
         for block in pending:
             rows = _process(block, sources, engine, detector, lambda: progress.advance(task))
-            store.write_block(block, rows)
+            # Drawn first: a block that is committed is never looked at again.
             _draw(request, block, sources, rows, engine)
+            store.write_block(block, rows)
             summary.add([entry.name for entry in entries[block.start : block.stop]], rows)
             progress.update(task, hands=summary.hands, failed=summary.failed_images)
             log.info("block %d, pictures %d to %d: written", block.index, block.start, block.stop)

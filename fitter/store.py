@@ -60,7 +60,8 @@ class ResultStore:
         self._group = zarr.open_group(path, mode="r+", use_consolidated=False)
         self._arrays = {v: self._group[v.name] for v in VARIABLES if v.name in self._group}
         missing = [v.name for v in VARIABLES if v not in self._arrays and "vertex" not in v.dims]
-        missing += [n for n in ("block_size", "configuration") if n not in self._group.attrs]
+        attributes = ("block_size", "configuration", "model", "versions")
+        missing += [n for n in attributes if n not in self._group.attrs]
         missing += [n for n in ("image_name",) if n not in self._group]
         if missing:
             raise InputError(f"{path} is a damaged result store: it has lost {missing[0]}")
@@ -85,6 +86,8 @@ class ResultStore:
         path = Path(path)
         _check_images(spec.images)
         _check_target(path, overwrite)
+        # A link stays, and the store is made where it leads.
+        path = path.resolve() if path.is_symlink() else path
         unfinished, replaced = _neighbours(path)
         with _sentences(f"cannot write results to {path}"):
             _remove_neighbours(path)

@@ -371,6 +371,18 @@ class TestOverlays:
         )
         refused(sentence, "--overlays", "photos/drawn", *FAST)
 
+    def test_an_interruption_while_drawing_loses_none(self, tmp_path, here, say, monkeypatch):
+        arguments = ["photos", "--out", "o.zarr", "--overlays", tmp_path / "drawn", *FAST, "-q"]
+
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("fitter.run.draw_results", interrupted)
+            assert say(*arguments).status == 130
+        assert say(*arguments, "--resume").status == 0
+        assert (tmp_path / "drawn" / overlay_name("a.jpg")).exists()
+
     def test_every_picture_has_its_own_even_with_the_longest_name(self, tmp_path, here, say):
         longest = "ä" * 125 + ".jpg"
         names = ["a.jpg", "b/c.jpg", "b__c.jpg", longest, "ö" * 125 + ".jpg"]

@@ -284,6 +284,28 @@ def test_overwrite_never_touches_a_folder_that_is_not_ours(tmp_path, marker, ove
     assert [p.name for p in path.iterdir()] == [marker]
 
 
+def test_a_link_is_followed_and_stays(tmp_path):
+    (tmp_path / "disk" / "real.zarr").mkdir(parents=True)
+    link = tmp_path / "results.zarr"
+    link.symlink_to(tmp_path / "disk" / "real.zarr")
+    fill(ResultStore.create(link, SPEC))
+    assert ResultStore.resume(link, SPEC).pending_blocks() == []
+    assert len(ResultStore.create(link, SPEC, overwrite=True).pending_blocks()) == 3
+    assert link.is_symlink() and is_result_store(tmp_path / "disk" / "real.zarr")
+    assert [p.name for p in (tmp_path / "disk").iterdir()] == ["real.zarr"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["disk", "results.zarr"]
+
+
+@pytest.mark.parametrize("lost", ["block_size", "configuration", "model", "versions"])
+def test_a_store_that_lost_an_attribute_is_refused(undisturbed, tmp_path, lost):
+    path = shutil.copytree(undisturbed, tmp_path / "copy.zarr")
+    metadata = json.loads((path / "zarr.json").read_text())
+    del metadata["attributes"][lost]
+    (path / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(InputError, match=f"a damaged result store: it has lost {lost}"):
+        ResultStore.resume(path, SPEC)
+
+
 def test_a_file_in_the_way_and_a_missing_parent_are_named(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="left alone"):
