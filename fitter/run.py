@@ -191,13 +191,16 @@ def _open_store(
     request: RunRequest, config: Config, sources: Sources, engine: Engine
 ) -> ResultStore:
     model = engine.models["right"].data
+    resolved = config.resolved()
+    # Where it ran, not "auto": blocks of a CPU and of a GPU are not of one run.
+    resolved["run"]["device"] = engine.device.type
     spec = StoreSpec(
         images=[entry.name for entry in sources.entries],
         max_hands=config.detector.max_hands,
         block_size=config.run.block_size,
         num_betas=model.shapedirs.shape[-1],
         num_vertices=len(model.v_template) if config.output.save_vertices else None,
-        config=config.resolved() | {"inputs": _inputs(request, sources.entries)},
+        config=resolved | {"inputs": _inputs(request, sources.entries)},
         model={
             "name": model.name,
             "sha256": model.sha256,

@@ -12,6 +12,7 @@ import torch
 
 from fitter.cli import eval_hands, fit_hands
 from fitter.pipeline import overlay_name
+from fitter.store import ResultStore
 
 K = [[620.0, 0.0, 320.0], [0.0, 620.0, 240.0], [0.0, 0.0, 1.0]]
 SUFFIXES = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
@@ -105,6 +106,14 @@ class TestStore:
         refused(sentence, *FAST, "--resume", "--max-hands", "1", out="kept.zarr")
         after = {p: p.read_bytes() for p in Path("kept.zarr").rglob("*") if p.is_file()}
         assert before == after
+
+    def test_it_names_the_device_that_was_used(self, tmp_path, here, say):
+        arguments = ["photos", "--out", tmp_path / "a.zarr", "--keypoints", "known.json", "-q"]
+        assert say(*arguments).status == 0
+        configuration = json.loads(ResultStore.open(tmp_path / "a.zarr").dataset().configuration)
+        used = "cuda" if torch.cuda.is_available() else "cpu"
+        assert configuration["run"]["device"] == used
+        assert say(*arguments, "--resume", "--device", used).status == 0
 
     def test_a_damaged_one(self, here, say, refused):
         say("photos", "--out", "torn.zarr", *FAST, "-q", "--overwrite")
