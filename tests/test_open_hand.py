@@ -40,7 +40,7 @@ def joints(arrays):
 
 @pytest.fixture(scope="module")
 def model():
-    return HandModel(load_open_hand(), dtype=torch.float64)
+    return HandModel(load_open_hand(keypoint_offsets=False), dtype=torch.float64)
 
 
 def solid(vertices, faces):
