@@ -48,7 +48,7 @@ examples:
 
 exit status:
   0    every picture was processed (with or without hands in it)
-  1    finished, but some pictures failed; the summary and the store say why
+  1    finished, but some pictures or fits failed; the summary and the store say why
   2    wrong usage or bad input, and one line says what; results that were there are kept
   70   a fault of the program, with a traceback to report
   130  interrupted; what is done is kept, and --resume continues
@@ -276,7 +276,8 @@ def _fit_hands(options: argparse.Namespace) -> int:
         quiet=options.quiet,
     )
     summary = run(request, load_config(options.config, options.set, flags))
-    return EXIT_SOME_FAILED if summary.failed_images + summary.failed_before else EXIT_OK
+    failed = summary.failed_images + summary.failed_before + len(summary.fit_failures)
+    return EXIT_SOME_FAILED if failed else EXIT_OK
 
 
 def _eval_hands(options: argparse.Namespace) -> int:

@@ -44,6 +44,9 @@ from fitter.solvers import (
     levenberg_marquardt,
 )
 
+LEAST_EXTENT = 4.0
+"""Longer side in pixels of the keypoints' box below which there is no hand to be seen."""
+
 _BOX_MARGIN = 1.2
 """Side of the square crop over the longer side of the keypoints' box."""
 
@@ -180,8 +183,9 @@ def fit_keypoints(model: FitModel, observed: ObservationBatch, config: FitConfig
 
     Args:
         model: right-hand model on the observations' device and dtype.
-        observed: B hands; a hand whose values are not finite, or whose keypoints all coincide,
-            takes no part and comes back as diverged, with NaN for its parameters and cost.
+        observed: B hands; a hand whose values are not finite, or whose keypoints lie within
+            `LEAST_EXTENT`, takes no part and comes back as diverged, with NaN for its parameters
+            and cost.
         config: weights, scales, budget and number of starts.
 
     Returns:
@@ -223,7 +227,7 @@ def normalise(observed: ObservationBatch) -> KeypointTargets:
     flip = observed.relative_xyz.new_tensor([-1.0, 1.0, 1.0])
     xyz = torch.where(left, observed.relative_xyz * flip, observed.relative_xyz)
 
-    crop = SquareCrop.around(keypoints, _BOX_MARGIN, output_size=1)
+    crop = SquareCrop.around(_seen_only(keypoints, observed.confidence), _BOX_MARGIN, 1)
     intrinsics = crop_intrinsics(intrinsics, crop)
     middle = crop.centre.new_full((len(crop.centre), 1, 2), 0.5)
     view = normalize(_rays(intrinsics, middle)[:, 0], dim=-1)
@@ -253,20 +257,22 @@ def propose_starts(model: FitModel, targets: KeypointTargets, config: FitConfig)
     poses, rest = model.pose_space.means.unflatten(-1, (15, 3)), model.rest_keypoints
     keypoints = in_canonical_order(targets.keypoints)
     has_depth = (targets.depth_mass > 0).flatten(1).any(-1, keepdim=True)
+    seen = _seen(in_canonical_order(targets.keypoint_mass)).to(keypoints)
     depth = torch.where(
         has_depth,
         config.relative_depth_gain * in_canonical_order(targets.relative_depth),
-        _orthographic_depth(rest.mean(0), keypoints),
+        _orthographic_depth(rest.mean(0), keypoints, seen),
     )
     # Axes (2 answers, K poses, B hands).
     lifted = _lift(keypoints, targets.intrinsics, torch.stack([depth, -depth]))[:, None]
     lifted = lifted.expand(-1, len(poses), -1, -1, -1)
     template = rest[None, :, None].expand_as(lifted)
+    weights = seen.expand(*lifted.shape[:3], -1).flatten(0, 2)
     rotation, translation, scale = roma.rigid_points_registration(
-        lifted.flatten(0, 2), template.flatten(0, 2), compute_scaling=True
+        lifted.flatten(0, 2), template.flatten(0, 2), weights=weights, compute_scaling=True
     )
     aligned = scale[:, None, None] * (lifted.flatten(0, 2) @ rotation.mT) + translation[:, None]
-    left_over = (aligned - template.flatten(0, 2)).square().flatten(1).sum(-1)
+    left_over = (weights * (aligned - template.flatten(0, 2)).square().sum(-1)).sum(-1)
     kept = _best_of_both(left_over.view(lifted.shape[:3]), config.num_starts)
 
     # `lifted` lies at distance one: aligning it to the model in metres gives the true distance,
@@ -313,17 +319,31 @@ def _best_start(problem: KeypointProblem, starts: HandParams, config: FitConfig)
     return tried[winner * batch + hands]
 
 
+def _seen(confidence: Tensor) -> Tensor:
+    """(B, 21) bool: keypoints that count; all of a hand of which none was seen."""
+    seen = confidence > 0
+    return seen | ~seen.any(-1, keepdim=True)
+
+
+def _seen_only(keypoints: Tensor, confidence: Tensor) -> Tensor:
+    """(B, 21, 2) keypoints with the unseen ones moved onto a seen one, where they span no box."""
+    seen = _seen(confidence)
+    first = keypoints.gather(1, seen.int().argmax(1)[:, None, None].expand(-1, 1, 2))
+    return torch.where(seen[..., None], keypoints, first)
+
+
 def _usable(observed: ObservationBatch) -> Tensor:
     """(B,) bool: finite where values are needed, NaN at the most where they are not, and with
     keypoints and a camera that are not degenerate."""
     needed = (observed.keypoints, observed.confidence, observed.intrinsics)
-    extent = observed.keypoints.amax(1) - observed.keypoints.amin(1)
+    seen = _seen_only(observed.keypoints, observed.confidence)
+    extent = seen.amax(1) - seen.amin(1)
     determinant = torch.linalg.det(observed.intrinsics)
     weak = (observed.relative_depth, observed.relative_xyz)
     return torch.stack(
         [x.isfinite().flatten(1).all(-1) for x in needed]
         + [~x.isinf().flatten(1).any(-1) for x in weak]
-        + [extent.amax(-1) > 0, determinant > 0]
+        + [extent.amax(-1) >= LEAST_EXTENT, determinant > 0]
     ).all(0)
 
 
@@ -352,18 +372,19 @@ def _lift(keypoints: Tensor, intrinsics: Tensor, depth: Tensor) -> Tensor:
     return rays * (1 + depth / intrinsics[:, 0, 0, None]).clamp_min(0.1)[..., None]
 
 
-def _orthographic_depth(template: Tensor, keypoints: Tensor) -> Tensor:
+def _orthographic_depth(template: Tensor, keypoints: Tensor, weights: Tensor) -> Tensor:
     """Relative depth (B, 21), in the unit of `keypoints` (B, 21, 2), of a rigid template (21, 3)
     under scaled orthography (DeMenthon, Davis, "Model-based object pose in 25 lines of code",
-    1995), up to the sign that orthography leaves open."""
-    centred = template - template.mean(0)
-    target = keypoints - keypoints.mean(1, keepdim=True)
-    affine = (torch.linalg.pinv(centred) @ target).transpose(1, 2)
+    1995), up to the sign that orthography leaves open; `weights` (B, 21) are 0 or 1."""
+    weights = weights[..., None]
+    count = weights.sum(1, keepdim=True)
+    centred = template - (weights * template).sum(1, keepdim=True) / count
+    target = keypoints - (weights * keypoints).sum(1, keepdim=True) / count
+    affine = (torch.linalg.pinv(weights * centred) @ (weights * target)).mT
     u, s, vt = torch.linalg.svd(affine, full_matrices=False)
-    scale = s.mean(-1)
     rows = u @ vt
     third = torch.linalg.cross(rows[:, 0], rows[:, 1])
-    depth = scale[:, None] * (third @ centred.T)
+    depth = s.mean(-1, keepdim=True) * (centred @ third[..., None])[..., 0]
     return depth - depth[:, :1]
 
 

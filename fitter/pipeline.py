@@ -26,7 +26,7 @@ from fitter.hand_models import HandModel, ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.keypoint_fit import FitModel, ObservationBatch, fit_keypoints
+from fitter.keypoint_fit import LEAST_EXTENT, FitModel, ObservationBatch, fit_keypoints
 from fitter.overlay import OverlayHand, write_overlay
 from fitter.quality import rms_error, trust
 from fitter.records import HandObservation, HandParams, ImageRecord, InputError
@@ -37,11 +37,10 @@ log = logging.getLogger(__name__)
 
 _FIT_STATUS: dict[Status, FitStatus] = {
     Status.CONVERGED: "converged",
-    Status.STALLED: "converged",
+    Status.STALLED: "stalled",
     Status.MAX_ITERATIONS: "max_iterations",
     Status.DIVERGED: "diverged",
 }
-"""A stalled hand is at a minimum as far as rounding lets it be seen."""
 
 
 _LONGEST_NAME = 255
@@ -218,14 +217,23 @@ class Engine:
             "detector_relative_xyz": hand.relative_xyz,
         }
         if not valid:
-            reason = "the keypoints, K or the fit hold values that are not finite"
-            return HandRow(valid=False, fit_error=reason, **detected, **solved)
+            return HandRow(valid=False, fit_error=_why_failed(hand), **detected, **solved)
         error = np.linalg.norm(fit["keypoints_2d"] - hand.keypoints, axis=-1)
         residual, score = rms_error(hand, error), trust(hand, error)
         row = HandRow(valid=True, residual_px=residual, score=score, **detected, **solved, **fit)
         if self.config.output.save_vertices:
             return replace(row, vertices=self.vertices(row))
         return row
+
+
+def _why_failed(hand: HandObservation) -> str:
+    x0, y0, x1, y1 = hand.box
+    extent = max(x1 - x0, y1 - y0)
+    if not np.isfinite(hand.keypoints).all() or not np.isfinite(hand.confidence).all():
+        return "expected finite keypoints, found some that are not"
+    if extent < LEAST_EXTENT:
+        return f"expected keypoints that span at least {LEAST_EXTENT:g} pixels, found {extent:.2g}"
+    return "found no hand in front of the camera that explains these keypoints with this K"
 
 
 def _image_row(image: SeenImage, hands: Sequence[HandRow]) -> ImageRow:

@@ -29,11 +29,11 @@ MODEL = (
 SIDES = ("none", "left", "right")
 IMAGE_STATUS = ("pending", "ok", "no_hand", "failed")
 INTRINSICS_SOURCES = ("none", "given", "exif", "default")
-FIT_STATUS = ("none", "converged", "max_iterations", "diverged")
+FIT_STATUS = ("none", "converged", "max_iterations", "diverged", "stalled")
 """Texts of the flag variables; a text's position is its stored code, and code 0 means empty."""
 
 ImageStatus = Literal["ok", "no_hand", "failed"]
-FitStatus = Literal["converged", "max_iterations", "diverged"]
+FitStatus = Literal["converged", "max_iterations", "diverged", "stalled"]
 
 DIMENSION_LABELS: dict[str, tuple[str, ...]] = {
     "keypoint": KEYPOINT_NAMES,

@@ -70,8 +70,8 @@ def test_the_hands_lie_where_they_are(pairs) -> None:
     ).mean(-1)
     assert aligned.mean() < 8 and aligned.max() < 14
     # The detector sees fingers lean toward the camera, which tilts the whole hand.
-    assert relative.mean() < 25
-    assert image.mean() < 8
+    assert relative.mean() < 25 and relative.max() < 40
+    assert image.mean() < 7 and image.max() < 10
     # One picture does not tell a large hand far away from a small one nearby.
     assert distance.max() < 0.08
 

@@ -314,3 +314,35 @@ def test_inputs_are_left_as_they_are(model, hands) -> None:
     fit_keypoints(model, observed, FitConfig())
     for before, after in zip(vars(copy).values(), vars(observed).values(), strict=True):
         assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_keypoints_that_were_not_seen_may_lie_anywhere(model, hands, count) -> None:
+    """OpenPose writes 0, 0, 0 for them."""
+    points = keypoints_of(model, hands)
+    observed = observe(points, weak=False)
+    unseen = [4, 12, 20][:count]
+    keypoints, confidence = observed.keypoints.clone(), observed.confidence.clone()
+    keypoints[:, unseen], confidence[:, unseen] = 0.0, 0.0
+    at_origin = fit_keypoints(
+        model, replace(observed, keypoints=keypoints, confidence=confidence), TRUSTING
+    )
+    anywhere = keypoints.clone()
+    anywhere[:, unseen] = observed.keypoints[:, unseen] + 40.0
+    elsewhere = fit_keypoints(
+        model, replace(observed, keypoints=anywhere, confidence=confidence), TRUSTING
+    )
+    found = [fitted_keypoints(model, r, observed.is_left) for r in (at_origin, elsewhere)]
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-6)
+    seen = [k for k in range(21) if k not in unseen]
+    image = project(found[0], K.expand(len(points), 3, 3))
+    error = (image - observed.keypoints)[:, seen].norm(dim=-1)
+    assert error.mean(-1).median() < 1.0
+
+
+def test_keypoints_closer_than_a_hand_can_be_seen_are_refused(model, hands) -> None:
+    observed = observe(keypoints_of(model, hands))
+    middle = observed.keypoints.mean(1, keepdim=True)
+    shrunk = replace(observed, keypoints=middle + 1e-3 * (observed.keypoints - middle))
+    result = fit_keypoints(model, shrunk, TRUSTING)
+    assert (result.status == Status.DIVERGED).all()

@@ -11,7 +11,6 @@ import tracemalloc
 import numpy as np
 import pytest
 import scipy.sparse
-import smplx
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +22,13 @@ from fitter.hand_models.mano import load_mano
 from fitter.hand_models.skinning import HandModel
 from fitter.records import HandParams, InputError
 from tests import mano_files
+
+try:
+    import smplx
+except ModuleNotFoundError:  # its licence is for research only, so not everyone has it
+    smplx = None
+
+needs_smplx = pytest.mark.skipif(smplx is None, reason="smplx is not installed")
 
 N_POSES = 1000
 TENSORS = ("global_orient", "hand_pose", "betas", "transl")
@@ -59,6 +65,7 @@ def gradients(params, vertices, joints):
     return torch.autograd.grad(loss, leaves(params))
 
 
+@needs_smplx
 class TestParityWithSmplx:
     def test_float32(self, right):
         params = mano_files.random_params(N_POSES, dtype=torch.float32)
