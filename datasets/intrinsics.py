@@ -10,7 +10,6 @@ definitions, so it cannot be decided from annotated joints and is left alone.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.images import (
-    DEFAULT_LIMITS,
-    CameraExif,
-    ImageEntry,
-    ReadLimits,
-    read_image_and_exif,
-)
-from fitter.records import ImageRecord, InputError, IntrinsicsSource
+from datasets.images import CameraExif, ImageEntry
+from datasets.json_files import load_json
+from fitter.records import InputError, IntrinsicsSource
 
 DEFAULT_FIELD_OF_VIEW = math.radians(60.0)
 """Field of view along the picture's longer side, radians, of a camera nothing is known about.
@@ -102,7 +96,11 @@ class Intrinsics:
             matrix = [[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]
             everywhere = check_intrinsics(matrix, f"intrinsics {option!r}")
             return Intrinsics(origin=f"intrinsics {option!r}", everywhere=everywhere, **rest)
-        content = _load_json(Path(option))
+        content = load_json(
+            Path(option),
+            "intrinsics",
+            "expected fx,fy,cx,cy or a JSON file with intrinsics, found neither.",
+        )
         if isinstance(content, dict):
             return Intrinsics(origin=option, by_name=content, **rest)
         if not isinstance(content, list):
@@ -179,26 +177,6 @@ class Intrinsics:
                 self.by_name[entry.name], f"{self.origin}, entry {entry.name!r}"
             )
         return None
-
-
-def read_record(
-    entry: ImageEntry, index: int, intrinsics: Intrinsics, limits: ReadLimits = DEFAULT_LIMITS
-) -> ImageRecord:
-    """Read one picture with its K.
-
-    Args:
-        entry: the picture.
-        index: its place in the sorted listing.
-        intrinsics: where K comes from.
-        limits: sizes of pictures to accept.
-
-    Raises:
-        InputError: the picture cannot be read, or its K is missing or wrong.
-    """
-    pixels, exif = read_image_and_exif(entry.path, limits)
-    size = (pixels.shape[1], pixels.shape[0])
-    matrix, source = intrinsics.intrinsics_for(entry, index, size, exif)
-    return ImageRecord(entry.name, entry.path, pixels, matrix, source)
 
 
 def check_intrinsics(value: object, where: str) -> np.ndarray:
@@ -294,16 +272,3 @@ def _four_numbers(text: str) -> tuple[float, ...] | None:
             f"intrinsics {text!r}: expected four numbers fx,fy,cx,cy, found {len(numbers)}."
         )
     return numbers
-
-
-def _load_json(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: expected fx,fy,cx,cy or a JSON file with intrinsics, found neither."
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path}: expected a JSON file, found: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected JSON with intrinsics, found: {error}.") from error

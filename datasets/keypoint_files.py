@@ -4,7 +4,8 @@
 
 A folder: OpenPose's output
     One ``<image stem>_keypoints.json`` for each picture, with the picture's folder before it when
-    it lies in one. Each entry of ``people`` may hold ``hand_left_keypoints_2d`` and
+    it lies in one; two pictures that differ in nothing but their ending would share a file, and are
+    refused. Each entry of ``people`` may hold ``hand_left_keypoints_2d`` and
     ``hand_right_keypoints_2d``, 63 numbers (u, v, confidence) x 21; all zeros mean no hand.
 A JSON list: FreiHAND's layout
     One 21x2 (u, v) or 21x3 (u, v, confidence) for each picture, in the order of the sorted names;
@@ -23,7 +24,6 @@ leaves the others alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,6 +31,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from datasets.images import ImageEntry
+from datasets.json_files import load_json
 from fitter.records import HandObservation, InputError, Side
 
 LARGEST_METRES = 10.0
@@ -76,7 +77,7 @@ class KeypointFiles:
                     f"{path}: expected OpenPose files named <image>_keypoints.json, found none."
                 )
             return KeypointFiles(path)
-        content = _load_json(path)
+        content = load_json(path, "keypoints")
         if isinstance(content, dict):
             if "people" in content:
                 raise InputError(
@@ -106,6 +107,23 @@ class KeypointFiles:
                 f"{self.path}: expected names of pictures such as {entries[0].name!r}, found "
                 f"none of them, but {next(iter(self.by_name))!r}."
             )
+
+    def require_own_files(self, entries: Sequence[ImageEntry]) -> None:
+        """Refuse pictures that would share one of OpenPose's files, which names no ending.
+
+        Raises:
+            InputError: two pictures lie beside each other and differ in their ending alone.
+        """
+        if self.by_name is not None or self.by_index is not None:
+            return
+        owners: dict[Path, ImageEntry] = {}
+        for entry in entries:
+            other = owners.setdefault(self._openpose_path(entry), entry)
+            if other is not entry:
+                raise InputError(
+                    f"{self.path}: expected a file of OpenPose's for every picture, found that "
+                    f"{other.name!r} and {entry.name!r} share {self._openpose_path(entry).name}."
+                )
 
     def hands_for(self, entry: ImageEntry, index: int) -> list[HandObservation]:
         """Hands of one picture, in the file's order; an empty list when it has none.
@@ -146,10 +164,13 @@ class KeypointFiles:
             observations.append(_observation(hand["keypoints"], hand["side"], where, depth))
         return observations
 
-    def _openpose(self, entry: ImageEntry) -> list[HandObservation]:
+    def _openpose_path(self, entry: ImageEntry) -> Path:
         name = PurePosixPath(entry.name)
-        path = self.path / name.parent / f"{name.stem}_keypoints.json"
-        content = _load_json(path)
+        return self.path / name.parent / f"{name.stem}_keypoints.json"
+
+    def _openpose(self, entry: ImageEntry) -> list[HandObservation]:
+        path = self._openpose_path(entry)
+        content = load_json(path, "keypoints")
         people = content.get("people") if isinstance(content, dict) else None
         if not isinstance(people, list):
             raise InputError(f'{path}: expected OpenPose\'s JSON with a list "people".')
@@ -214,14 +235,3 @@ def _numbers(value: object, shapes: list[tuple[int, ...]], where: str) -> np.nda
     if not np.isfinite(array).all():
         raise InputError(f"{where}: expected finite numbers, found nan or infinity.")
     return array
-
-
-def _load_json(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: expected a JSON file with keypoints, found nothing.") from error
-    except OSError as error:
-        raise InputError(f"{path}: expected a JSON file, found: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected JSON with keypoints, found: {error}.") from error

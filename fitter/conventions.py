@@ -18,8 +18,6 @@ Hands
     A left hand is the mirror image (x negated) of a right one.
 """
 
-import numpy as np
-
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 MODEL_FINGERS = ("index", "middle", "little", "ring", "thumb")
 """The order in which MANO lists the fingers."""
@@ -84,10 +82,3 @@ KEYPOINT_ORDERS: dict[str, tuple[int, ...]] = {
 
 MIRROR_AXIS_ANGLE = (1.0, -1.0, -1.0)
 """Mirroring x turns the axis-angle vector w into w * MIRROR_AXIS_ANGLE."""
-
-
-def mirror_keypoints(keypoints: np.ndarray, width: float) -> np.ndarray:
-    """Mirror image positions (..., 2) in pixels about the vertical centre line of the image."""
-    mirrored = np.array(keypoints, copy=True)
-    mirrored[..., 0] = width - mirrored[..., 0]
-    return mirrored

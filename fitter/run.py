@@ -159,6 +159,7 @@ def _sources(request: RunRequest, config: Config, entries: Sequence[ImageEntry])
         return Sources(entries, intrinsics)
     keypoints = KeypointFiles.open(request.keypoints, len(entries))
     keypoints.require_any_of(entries)
+    keypoints.require_own_files(entries)
     return Sources(entries, intrinsics, keypoints)
 
 

@@ -334,6 +334,17 @@ class TestKeypoints:
             Path("p.json").write_text(content)
         refused(f"p.json: {sentence}", "--keypoints", "p.json")
 
+    def test_pictures_that_share_a_file(self, tmp_path, here, refused):
+        pictures, known = tmp_path / "in", tmp_path / "known"
+        pictures.mkdir()
+        known.mkdir()
+        for name in ("a.jpg", "a.png"):
+            shutil.copy(bad_files.HAND, pictures / name)
+        (known / "a_keypoints.json").write_text('{"people": []}')
+        share = "'a.jpg' and 'a.png' share a_keypoints.json."
+        sentence = f"{known}: expected a file of OpenPose's for every picture, found that {share}"
+        refused(sentence, "--keypoints", known, images=pictures)
+
     def test_an_entry_fails_its_own_picture_alone(self, tmp_path, monkeypatch, say):
         monkeypatch.chdir(tmp_path)
         Path("in").mkdir()

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import fitter.detect as detect_module
-from datasets.images import list_images
-from datasets.intrinsics import Intrinsics, read_record
+from datasets.images import list_images, read_image_and_exif
+from datasets.intrinsics import Intrinsics
 from fitter.conventions import KEYPOINT_NAMES
 from fitter.detect import (
     MediaPipeDetector,
@@ -392,7 +392,11 @@ def real_records(step):
     intrinsics = Intrinsics.from_option(str(root / "evaluation_K.json"), len(entries))
     xyz = np.array(json.loads((root / "evaluation_xyz.json").read_text()))
     for index in range(0, len(entries), step):
-        image = read_record(entries[index], index, intrinsics)
+        entry = entries[index]
+        pixels, exif = read_image_and_exif(entry.path)
+        size = (pixels.shape[1], pixels.shape[0])
+        matrix, source = intrinsics.intrinsics_for(entry, index, size, exif)
+        image = ImageRecord(entry.name, entry.path, pixels, matrix, source)
         projected = xyz[index] @ image.intrinsics.T
         yield image, projected[:, :2] / projected[:, 2:]
 

@@ -44,6 +44,21 @@ def test_openpose_folder(tmp_path, keypoints):
     assert len(files.hands_for(ENTRIES[2], 2)) == 1
 
 
+def test_pictures_that_share_an_openpose_file_are_refused(tmp_path):
+    write(tmp_path / "a_keypoints.json", {"people": []})
+    files = KeypointFiles.open(tmp_path, 2)
+    names = ["a.jpg", "b/a.jpg", "ab.jpg", "b/a.png"]
+    entries = [ImageEntry(name, Path(name)) for name in names]
+    files.require_own_files(entries[:3])
+    with pytest.raises(InputError) as caught:
+        files.require_own_files(entries)
+    assert str(caught.value) == (
+        f"{tmp_path}: expected a file of OpenPose's for every picture, found that 'b/a.jpg' and "
+        "'b/a.png' share a_keypoints.json."
+    )
+    KeypointFiles.open(write(tmp_path / "own.json", {}), 4).require_own_files(entries)
+
+
 def test_freihand_list_with_and_without_confidence(tmp_path, keypoints):
     content = [keypoints.tolist(), keypoints[:, :2].tolist()]
     files = KeypointFiles.open(write(tmp_path / "uv.json", content), 2)
