@@ -98,10 +98,11 @@ class ModelConfig(_Section):
         min_length=1,
         description="file of a model that does not ship with the project",
     )
-    fingertips: str = Field(
+    fingertips: str | list[int] = Field(
         "smplx",
         description="which vertices of MANO are its fingertips: smplx, freihand, ho3d, "
-        "manopth_right or manopth_left",
+        "manopth_right, manopth_left, or five vertices, thumb to little, of another mesh in "
+        "MANO's layout",
     )
     fix_left_shapedirs: bool = Field(
         True, description="undo the known sign fault in the shape space of MANO_LEFT.pkl"
@@ -265,7 +266,8 @@ def _parse_override(text: str) -> tuple[tuple[str, str], Any]:
 def _sentence(error: ValidationError, origin: dict[tuple[str, ...], str], path: str) -> str:
     """One sentence about the first thing that is wrong."""
     first = error.errors(include_url=False)[0]
-    keys = tuple(str(key) for key in first["loc"])
+    # Sections hold options and nothing deeper; what follows is the part of a value.
+    keys = tuple(str(key) for key in first["loc"][:2])
     name, found = ".".join(keys), first["input"]
     source = next((text for known, text in origin.items() if known[: len(keys)] == keys), path)
     if first["type"] in ("extra_forbidden", "invalid_key"):

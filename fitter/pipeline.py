@@ -126,8 +126,10 @@ class Engine:
         self.config = config
         self.device = choose_device(config.run.device)
         source = config.model.path or config.model.name
+        tips = config.model.fingertips
         mano = ManoOptions(
-            fingertips=config.model.fingertips, fix_left_shapedirs=config.model.fix_left_shapedirs
+            fingertips=tips if isinstance(tips, str) else tuple(tips),
+            fix_left_shapedirs=config.model.fix_left_shapedirs,
         )
         right = load_hand_model(source, "right", torch.float64, mano).to(self.device)
         self.models: Mapping[str, HandModel] = {"right": right, "left": right.mirrored()}

@@ -124,3 +124,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00fit")
     with pytest.raises(InputError, match=r"binary\.yaml"):
         load_config(tmp_path / "binary.yaml")
+
+
+def test_an_option_of_two_types_is_named_without_them() -> None:
+    assert load_config(None, ["model.fingertips=[1, 2, 3, 4, 5]"]).model.fingertips == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
+    with pytest.raises(InputError, match=r"^--set model.fingertips=1.5: model.fingertips must be "):
+        load_config(None, ["model.fingertips=1.5"])

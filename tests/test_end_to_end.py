@@ -1,6 +1,7 @@
 """The main job with the real detector, on the example pictures whose geometry is known."""
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import xarray as xr
 
 from fitter.cli import fit_hands
 from fitter.hand_models import load_hand_model
+from fitter.hand_models.open_hand import load_open_hand
 from fitter.metrics import pa_mpjpe
 from fitter.records import HandParams
 from fitter.store import decode_flags
@@ -107,6 +109,24 @@ def test_overlays_change_the_hands_and_little_else(outputs: Path, results) -> No
         assert 0.01 < changed.mean() < 0.5
         x, y = results.isel(image=index, hand=0).keypoints_2d.values[9].astype(int)
         assert changed[y - 8 : y + 8, x - 8 : x + 8].mean() > 0.5
+
+
+def test_a_model_in_manos_layout_is_fitted_as_well(tmp_path: Path, pairs) -> None:
+    """The open hand's own MANO file stands for a MANO_RIGHT.pkl of the user's."""
+    data = load_open_hand()
+    file = resources.files("fitter.hand_models") / "assets" / "open_hand_mano.pkl"
+    with resources.as_file(file) as path, pytest.raises(SystemExit) as status:
+        fit_hands(
+            [str(EXAMPLES), "--out", str(tmp_path / "m.zarr"), "--quiet", "--model", str(path)]
+            + ["--set", f"model.fingertips={list(data.tip_vertices)}", "--device", "cpu"]
+            + ["--intrinsics", str(EXAMPLES / "intrinsics.json")]
+        )
+    assert status.value.code == 0
+    results = xr.open_zarr(tmp_path / "m.zarr").load()
+    assert json.loads(results.attrs["model"])["name"] == "mano"
+    assert int(results.valid.sum()) == len(pairs)
+    # Its keypoints are the joints, which the detector does not mark, so only the place is asked.
+    assert results.residual_px.max() < 40
 
 
 def test_a_finished_run_is_not_repeated(outputs: Path) -> None:
