@@ -131,7 +131,7 @@ def run(request: RunRequest, config: Config) -> Summary:
 
     console = Console(stderr=True, quiet=request.quiet)
     summary = Summary()
-    with _detector(sources, config) as detector, _progress(console) as progress:
+    with store, _detector(sources, config) as detector, _progress(console) as progress:
         started = time.perf_counter()
         pending = store.pending_blocks()
         done = len(entries) - sum(len(block) for block in pending)

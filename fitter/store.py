@@ -5,7 +5,8 @@ per image, so each row's place is known before anything is computed. The image l
 resolved configuration are fixed when the store is made.
 
 A block is `block_size` consecutive images and exactly one chunk of every variable, because two
-writers of one chunk lose each other's rows without an error. One writer writes a block whole. It
+writers of one chunk lose each other's rows without an error. So there is one writer at a time
+(`fitter.store_lock`), from `create` or `resume` to `close`; readers need no lock. The writer
 writes the block's chunk of `image_status` last, in one atomic step and only after the other
 chunks are on the disk: that chunk is the commit marker. A block without it reads as "pending"
 and is computed again, whole.
@@ -17,7 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from fitter.store_layout import (
     is_result_store,
     write_layout,
 )
+from fitter.store_lock import sole_writer
 
 __all__ = ["Block", "ResultStore", "StoreSpec", "decode_flags"]
 
@@ -52,11 +54,16 @@ class Block:
 
 
 class ResultStore:
-    """A result store on disk; make one with `create`, `resume` or `open`."""
+    """A result store on disk; make one with `create`, `resume` or `open`.
+
+    One that was created or resumed keeps other writers out until it is closed, by `close` or as a
+    context manager.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the store in `path`, which `_require_store` has accepted."""
         self.path = path
+        self._lock = ExitStack()
         self._group = zarr.open_group(path, mode="r+", use_consolidated=False)
         self._arrays = {v: self._group[v.name] for v in VARIABLES if v.name in self._group}
         missing = [v.name for v in VARIABLES if v not in self._arrays and "vertex" not in v.dims]
@@ -81,7 +88,8 @@ class ResultStore:
 
         Raises:
             InputError: `path` is taken (by anything but a result store, even with `overwrite`),
-                cannot be written, or `spec` names no image or one image twice.
+                cannot be written, is being written by another run, or `spec` names no image or
+                one image twice.
         """
         path = Path(path)
         _check_images(spec.images)
@@ -89,34 +97,46 @@ class ResultStore:
         # A link stays, and the store is made where it leads.
         path = path.resolve() if path.is_symlink() else path
         unfinished, replaced = _neighbours(path)
-        with _sentences(f"cannot write results to {path}"):
-            _remove_neighbours(path)
-            write_layout(unfinished, spec)
-            if is_result_store(path):
-                path.replace(replaced)
-            unfinished.replace(path)
-            _remove_neighbours(path)
-        return cls(path)
+        with ExitStack() as lock:
+            with _sentences(f"cannot write results to {path}"):
+                lock.enter_context(sole_writer(path))
+                # Another run may have made it since.
+                _check_target(path, overwrite)
+                _remove_neighbours(path)
+                write_layout(unfinished, spec)
+                _flush_all(unfinished)
+                if is_result_store(path):
+                    path.replace(replaced)
+                unfinished.replace(path)
+                _flush(path.parent)
+                _remove_neighbours(path)
+            store = cls(path)
+            store._lock = lock.pop_all()
+        return store
 
     @classmethod
     def resume(cls, path: Path, spec: StoreSpec) -> ResultStore:
         """Continue the store at `path`, or make it where there is none yet.
 
-        What an interrupted run left of blocks it never committed is removed, so nobody may be
-        writing to the store meanwhile.
+        What an interrupted run left of blocks it never committed is removed.
 
         Raises:
-            InputError: the store holds other images, or was started with another
-                configuration, model, layout or software; the first difference is named.
+            InputError: the store is being written by another run, holds other images, or was
+                started with another configuration, model, layout or software; the first
+                difference is named.
         """
         path = Path(path)
         if not path.exists() or _is_empty_folder(path):
             return cls.create(path, spec)
-        store = cls.open(path)
-        store._require_same(spec)
-        with _sentences(f"cannot continue the results in {path}"):
-            _remove_neighbours(path)
-            store._discard_uncommitted()
+        with ExitStack() as lock:
+            with _sentences(f"cannot continue the results in {path}"):
+                lock.enter_context(sole_writer(path))
+            store = cls.open(path)
+            store._require_same(spec)
+            with _sentences(f"cannot continue the results in {path}"):
+                _remove_neighbours(path)
+                store._discard_uncommitted()
+            store._lock = lock.pop_all()
         return store
 
     @classmethod
@@ -129,6 +149,16 @@ class ResultStore:
         path = Path(path)
         _require_store(path)
         return cls(path)
+
+    def close(self) -> None:
+        """Let other writers in; a second call does nothing."""
+        self._lock.close()
+
+    def __enter__(self) -> ResultStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def blocks(self) -> list[Block]:
         """Every block, in order."""
@@ -170,10 +200,11 @@ class ResultStore:
         contents = {v: assemble(v, rows, self.sizes) for v in self._arrays}
         marker = next(v for v in contents if v.name == MARKER)
         with _sentences(f"cannot write results to {self.path}"):
-            for variable, array in contents.items():
-                if variable is not marker:
-                    self._arrays[variable][block.start : block.stop] = array
-                    _flush(self._chunk_path(variable, block.index))
+            rest = [variable for variable in contents if variable is not marker]
+            for variable in rest:
+                self._arrays[variable][block.start : block.stop] = contents[variable]
+            for variable in rest:
+                self._flush_chunk(self._chunk_path(variable, block.index))
             self._commit(marker, block, contents[marker])
 
     def dataset(self) -> xr.Dataset:
@@ -193,7 +224,18 @@ class ResultStore:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(target)
-        _flush(target.parent)
+        self._flush_chunk(target)
+
+    def _flush_chunk(self, path: Path) -> None:
+        """Force a chunk and the folders that lead to it onto the disk.
+
+        A file is found again after a power cut only if its folder's entry for it was written too,
+        and a block's folders are new. A chunk of nothing but fill values has no file.
+        """
+        if path.exists():
+            _flush(path)
+            for folder in path.relative_to(self.path).parents[:-1]:
+                _flush(self.path / folder)
 
     def _chunk_path(self, variable: Variable, index: int) -> Path:
         array = self._arrays[variable]
@@ -208,8 +250,9 @@ class ResultStore:
 
     def _discard_uncommitted(self) -> None:
         """Remove chunks and temporary files of blocks that were never committed."""
-        committed = self._committed()
-        for variable in self._arrays:
+        # The markers last, and asked anew each time: no chunk may go whose block has a marker.
+        for variable in sorted(self._arrays, key=lambda variable: variable.name == MARKER):
+            committed = self._committed()
             folder = self.path / variable.name / "c"
             for entry in folder.iterdir() if folder.is_dir() else ():
                 if entry.name.isdigit() and int(entry.name) in committed:
@@ -318,14 +361,17 @@ def _from_json(value: Any) -> Any:
 
 
 def _flush(path: Path) -> None:
-    """Force a file or folder onto the disk; a chunk of nothing but fill values has no file."""
-    if not path.exists():
-        return
+    """Force a file, or a folder's list of entries, onto the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _flush_all(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        _flush(path)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import torch
 from fitter.cli import eval_hands, fit_hands
 from fitter.pipeline import overlay_name
 from fitter.store import ResultStore
+from fitter.store_lock import sole_writer
 
 K = [[620.0, 0.0, 320.0], [0.0, 620.0, 240.0], [0.0, 0.0, 1.0]]
 SUFFIXES = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
@@ -106,6 +107,11 @@ class TestStore:
         refused(sentence, *FAST, "--resume", "--max-hands", "1", out="kept.zarr")
         after = {p: p.read_bytes() for p in Path("kept.zarr").rglob("*") if p.is_file()}
         assert before == after
+
+    def test_one_that_another_run_writes(self, here, refused):
+        with sole_writer(Path("o.zarr")):
+            for how in ([], ["--resume"], ["--overwrite"]):
+                refused("o.zarr is being written by another fit-hands run", *FAST, *how)
 
     def test_it_names_the_device_that_was_used(self, tmp_path, here, say):
         arguments = ["photos", "--out", tmp_path / "a.zarr", "--keypoints", "known.json", "-q"]

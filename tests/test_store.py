@@ -237,6 +237,7 @@ def test_resume_sweeps_up_half_written_blocks(undisturbed, tmp_path):
     path = tmp_path / "results.zarr"
     store = ResultStore.create(path, SPEC)
     fill(store, store.blocks()[:1])
+    store.close()
     chunks = path / "keypoints_3d" / "c"
     (chunks / "1" / "0" / "0").mkdir(parents=True)
     (chunks / "1" / "0" / "0" / "0").write_bytes(b"torn")
@@ -249,6 +250,97 @@ def test_resume_sweeps_up_half_written_blocks(undisturbed, tmp_path):
     assert contents(path) == contents(undisturbed)
 
 
+WRITER = """
+import sys
+from pathlib import Path
+from fitter.store import ResultStore
+from tests.test_store import SPEC, fill
+
+store = ResultStore.create(Path(sys.argv[1]), SPEC)
+fill(store, store.blocks()[:1])
+print("half", flush=True)
+sys.stdin.readline()
+fill(store)
+"""
+
+
+@pytest.fixture
+def writer(tmp_path) -> subprocess.Popen:
+    """Another process in the middle of writing `results.zarr`; a line makes it go on."""
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, tmp_path / "results.zarr"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "half\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_writer_is_kept_out_until_the_first_ends(undisturbed, tmp_path, writer):
+    path = tmp_path / "results.zarr"
+    # As it is between the chunks of a block and its marker.
+    shutil.copytree(undisturbed / "betas" / "c" / "1", path / "betas" / "c" / "1")
+    before = contents(path)
+    (tmp_path / "link.zarr").symlink_to(path)
+    sentence = r"\.zarr is being written by another fit-hands run$"
+    for again in (path, tmp_path / "link.zarr"):
+        with pytest.raises(InputError, match=sentence):
+            ResultStore.resume(again, SPEC)
+        with pytest.raises(InputError, match=sentence):
+            ResultStore.create(again, SPEC, overwrite=True)
+    assert contents(path) == before
+    assert len(ResultStore.open(path).pending_blocks()) == 2
+    writer.communicate("go on\n", timeout=60)
+    assert writer.returncode == 0
+    assert contents(path) == contents(undisturbed)
+    assert ResultStore.resume(path, SPEC).pending_blocks() == []
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.zarr", "results.zarr"]
+
+
+def test_a_killed_writer_locks_nobody_out(undisturbed, tmp_path, writer):
+    writer.kill()
+    writer.wait(timeout=60)
+    with ResultStore.resume(tmp_path / "results.zarr", SPEC) as store:
+        fill(store)
+    assert contents(store.path) == contents(undisturbed)
+    assert [p.name for p in tmp_path.iterdir()] == ["results.zarr"]
+
+
+def test_a_refused_writer_leaves_no_lock(undisturbed, tmp_path):
+    path = shutil.copytree(undisturbed, tmp_path / "results.zarr")
+    with pytest.raises(InputError, match="cannot be resumed"):
+        ResultStore.resume(path, replace(SPEC, block_size=5))
+    assert [p.name for p in tmp_path.iterdir()] == ["results.zarr"]
+
+
+def test_a_block_is_on_the_disk_with_its_folders_before_its_marker(tmp_path, monkeypatch):
+    synced, fsync, replace_ = set(), os.fsync, Path.replace
+
+    def sync(handle):
+        synced.add(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    def commit(source, target):
+        if "image_status" in str(source):
+            written = [d for v in VARIABLES if (d := store.path / v.name / "c").is_dir()]
+            paths = [p for d in written for p in (d.parent, d, *d.rglob("*"))]
+            missing = [p for p in paths if p.stat().st_ino not in synced]
+            # The folders that lead to the marker follow it.
+            marker = store.path / "image_status"
+            assert len(written) > 10 and missing == [marker, marker / "c"]
+        return replace_(source, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    store = ResultStore.create(tmp_path / "results.zarr", SPEC)
+    synced -= {p.stat().st_ino for p in store.path.iterdir()}
+    monkeypatch.setattr(Path, "replace", commit)
+    fill(store, store.blocks()[:1])
+    for path in ("image_status", "image_status/c", "image_status/c/0", "betas"):
+        assert (store.path / path).stat().st_ino in synced
+
+
 def test_create_keeps_its_hands_off_what_is_there(tmp_path):
     path = tmp_path / "results.zarr"
     fill(ResultStore.create(path, SPEC))
@@ -258,6 +350,7 @@ def test_create_keeps_its_hands_off_what_is_there(tmp_path):
     assert contents(path) == before
     store = ResultStore.create(path, replace(SPEC, max_hands=1), overwrite=True)
     assert len(store.pending_blocks()) == 3 and store.sizes["hand"] == 1
+    store.close()
     assert [p.name for p in tmp_path.iterdir()] == ["results.zarr"]
 
 
