@@ -125,7 +125,11 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
         "--overlays", type=_path, metavar="DIR", help="draw every fitted mesh over its photograph"
     )
     existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    existing.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue an interrupted run; pictures that failed in it are not tried again",
+    )
     existing.add_argument("--overwrite", action="store_true", help="replace existing results")
 
     inputs = parser.add_argument_group("what is known about the pictures")

@@ -5,8 +5,10 @@ ImageEntry -> `look_at` -> SeenImage -> `Engine.fit` -> ImageRow, a block of ima
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -264,6 +266,8 @@ def overlay_name(name: str) -> str:
 def draw_results(folder: Path, entry: ImageEntry, row: ImageRow, engine: Engine) -> None:
     """Write the overlay of one fitted picture into `folder`; nothing for a failed picture.
 
+    The overlay appears whole or not at all, so that one that is there need not be drawn again.
+
     Raises:
         InputError: the picture or the folder is gone, or cannot be written.
     """
@@ -285,7 +289,15 @@ def draw_results(folder: Path, entry: ImageEntry, row: ImageRow, engine: Engine)
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {path.parent}: {error.strerror}") from error
-    write_overlay(path, read_image(entry.path), hands, row.intrinsics)
+    unfinished = path.with_name(f".unfinished-{os.getpid()}.jpg")
+    try:
+        write_overlay(unfinished, read_image(entry.path), hands, row.intrinsics)
+        unfinished.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write the overlay {path}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def choose_device(name: str) -> torch.device:

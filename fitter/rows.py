@@ -251,3 +251,39 @@ def assemble(variable: Variable, rows: Sequence[ImageRow], sizes: Mapping[str, i
             if value is not None:
                 array[slot] = variable.encode(value, sizes)
     return array
+
+
+def disassemble(arrays: Mapping[Variable, np.ndarray]) -> list[ImageRow]:
+    """The rows of consecutive images, from what `assemble` made of them.
+
+    Args:
+        arrays: (B, ...) array of every variable but those a store may leave out.
+
+    Returns:
+        B rows. What was stored as a fill value is None again; a slot is a hand where it has a side.
+    """
+
+    def values(variables: Sequence[Variable], place: tuple[int, ...]) -> dict[str, Any]:
+        return {v.name: _decoded(v, arrays[v][place]) for v in variables if v in arrays}
+
+    side = next(variable for variable in HAND_VARIABLES if variable.name == "side")
+    return [
+        ImageRow(
+            **values(IMAGE_VARIABLES, (i,)),
+            hands=tuple(
+                HandRow(**values(HAND_VARIABLES, (i, h))) for h in np.flatnonzero(arrays[side][i])
+            ),
+        )
+        for i in range(len(arrays[side]))
+    ]
+
+
+def _decoded(variable: Variable, value: Any) -> Any:
+    """One row's value; None where `Variable.encode` was never asked."""
+    if variable.flags:
+        return variable.flags[value] if value else None
+    if variable.dtype == "string":
+        return str(value) or None
+    if variable.dtype.startswith("float") and np.isnan(value).all():
+        return None
+    return value if variable.dims else value.item()

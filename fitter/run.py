@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 import platform
@@ -30,7 +31,7 @@ from fitter.config import Config
 from fitter.detect import Detector, MediaPipeDetector
 from fitter.hand_models.pose_prior import POSE_PRIOR_PATH
 from fitter.messages import count, one_line
-from fitter.pipeline import Engine, Sources, draw_results, look_at
+from fitter.pipeline import Engine, Sources, draw_results, look_at, overlay_name
 from fitter.records import InputError
 from fitter.rows import ImageRow
 from fitter.store import Block, ResultStore, StoreSpec
@@ -79,6 +80,7 @@ class Summary:
         hands: fitted.
         failures: (image name, reason) of every failed image.
         fit_failures: (image name, reason) of every hand whose fit failed.
+        undrawn: (image name, reason) of every overlay that could not be drawn.
         done_before: images that the store held already when this run continued it.
         failed_before: how many of those failed.
         seconds: wall time of the blocks, the start of the run not included.
@@ -89,6 +91,7 @@ class Summary:
     hands: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     fit_failures: list[tuple[str, str]] = field(default_factory=list)
+    undrawn: list[tuple[str, str]] = field(default_factory=list)
     done_before: int = 0
     failed_before: int = 0
     seconds: float = 0.0
@@ -137,11 +140,12 @@ def run(request: RunRequest, config: Config) -> Summary:
         done = len(entries) - sum(len(block) for block in pending)
         summary.done_before, summary.failed_before = done, store.failed_images()
         log.info("%s to do, %s done before", count(len(entries) - done, "picture"), done)
+        summary.undrawn += _draw_missing(request, store, sources, engine)
         task = progress.add_task("fitting", total=len(entries), completed=done, hands=0, failed=0)
         for block in pending:
             rows = _process(block, sources, engine, detector, lambda: progress.advance(task))
-            # Drawn first: a block that is committed is never looked at again.
-            _draw(request, block, sources, rows, engine)
+            # Drawn first: an interrupted block is drawn again, a committed one from what it stored.
+            summary.undrawn += _draw(request, block, sources, rows, engine)
             store.write_block(block, rows)
             summary.add([entry.name for entry in entries[block.start : block.stop]], rows)
             progress.update(task, hands=summary.hands, failed=summary.failed_images)
@@ -181,11 +185,40 @@ def _process(
 
 def _draw(
     request: RunRequest, block: Block, sources: Sources, rows: Sequence[ImageRow], engine: Engine
-) -> None:
+) -> list[tuple[str, str]]:
+    """Draw a block's overlays; (image name, reason) of those that cannot be drawn."""
+    undrawn: list[tuple[str, str]] = []
     if request.overlays is None:
-        return
+        return undrawn
     for entry, row in zip(sources.entries[block.start : block.stop], rows, strict=True):
-        draw_results(request.overlays, entry, row, engine)
+        try:
+            draw_results(request.overlays, entry, row, engine)
+        except InputError as error:
+            log.warning("no overlay of %s: %s", entry.name, error)
+            undrawn.append((entry.name, str(error)))
+    return undrawn
+
+
+def _draw_missing(
+    request: RunRequest, store: ResultStore, sources: Sources, engine: Engine
+) -> list[tuple[str, str]]:
+    """Draw what the committed blocks hold and the folder of overlays does not, as `_draw` does."""
+    undrawn: list[tuple[str, str]] = []
+    if request.overlays is None:
+        return undrawn
+    pending = {block.index for block in store.pending_blocks()}
+    for block in store.blocks():
+        names = [entry.name for entry in sources.entries[block.start : block.stop]]
+        drawn = [(request.overlays / overlay_name(name)).exists() for name in names]
+        if block.index in pending or all(drawn):
+            continue
+        rows = [
+            # A picture that failed has no overlay, and one that has its overlay needs no other.
+            ImageRow(image_status="failed") if there else row
+            for row, there in zip(store.read_block(block), drawn, strict=True)
+        ]
+        undrawn += _draw(request, block, sources, rows, engine)
+    return undrawn
 
 
 def _open_store(
@@ -237,10 +270,12 @@ def _size(path: Path) -> int:
 
 
 def _content(option: str) -> str:
-    """A file by its SHA-256, a folder by its name, another text as it is."""
+    """A file by its SHA-256, a folder by that of its JSON files' names and sizes, another text as
+    it is."""
     path = Path(option)
     if path.is_dir():
-        return path.resolve().name
+        files = ((p.relative_to(path).as_posix(), _size(p)) for p in path.rglob("*.json"))
+        return f"sha256:{hashlib.sha256(json.dumps(sorted(files)).encode()).hexdigest()}"
     if not path.is_file():
         return option
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
@@ -302,6 +337,10 @@ def _report(console: Console, request: RunRequest, summary: Summary) -> None:
         say(line)
     if len(failures) > _LISTED_FAILURES:
         say(f"and {len(failures) - _LISTED_FAILURES} more; the store says why")
+    for name, reason in summary.undrawn[:_LISTED_FAILURES]:
+        say(f"no overlay of {name}: {reason}")
+    if len(summary.undrawn) > _LISTED_FAILURES:
+        say(f"and {count(len(summary.undrawn) - _LISTED_FAILURES, 'overlay')} more not drawn")
     if summary.done_before:
         failed = f", {summary.failed_before} of them failed" if summary.failed_before else ""
         say(f"{count(summary.done_before, 'image')} done before{failed}")

@@ -28,7 +28,7 @@ import xarray as xr
 import zarr
 
 from fitter.records import InputError
-from fitter.rows import IMAGE_STATUS, VARIABLES, ImageRow, Variable, assemble
+from fitter.rows import IMAGE_STATUS, VARIABLES, ImageRow, Variable, assemble, disassemble
 from fitter.store_layout import (
     FORMAT_VERSION,
     MARKER,
@@ -206,6 +206,17 @@ class ResultStore:
             for variable in rest:
                 self._flush_chunk(self._chunk_path(variable, block.index))
             self._commit(marker, block, contents[marker])
+
+    def read_block(self, block: Block) -> list[ImageRow]:
+        """The rows of a committed block, without vertices; numbers as they were rounded to be
+        stored."""
+        return disassemble(
+            {
+                variable: array[block.start : block.stop]
+                for variable, array in self._arrays.items()
+                if "vertex" not in variable.dims
+            }
+        )
 
     def dataset(self) -> xr.Dataset:
         """The store as a lazily read dataset; `decode_flags` turns its flags into text."""

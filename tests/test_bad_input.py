@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fitter.cli import eval_hands, fit_hands
-from fitter.pipeline import overlay_name
+from fitter.pipeline import Engine, overlay_name
 from fitter.store import ResultStore
 from fitter.store_lock import sole_writer
 
@@ -141,6 +141,23 @@ class TestStore:
         found = f"was {size} when it was started and is {(copy / 'a.jpg').stat().st_size} now"
         assert f"cannot be resumed: configuration.inputs.image_bytes {found}; use" in told.err
         assert told.status == 2
+
+    def test_a_moved_keypoint_folder_resumes_and_another_does_not(self, tmp_path, here, say):
+        known = tmp_path / "known"
+        (known / "b").mkdir(parents=True)
+        (known / "a_keypoints.json").write_text('{"people": []}')
+        arguments = ["photos", "--out", tmp_path / "a.zarr", "--device", "cpu", "-q"]
+        assert say(*arguments, "--keypoints", known).status == 0
+        moved = known.rename(tmp_path / "moved")
+        (moved / "readme.txt").write_text("words")
+        assert say(*arguments, "--keypoints", moved, "--resume").status == 0
+        for name in ("a_keypoints.json", "b/a_keypoints.json"):
+            other = shutil.copytree(moved, tmp_path / "other" / "known", dirs_exist_ok=True)
+            (other / name).write_text('{"people": [] }')
+            told = say(*arguments, "--keypoints", other, "--resume")
+            assert "cannot be resumed: configuration.inputs.keypoints was 'sha256:" in told.err
+            assert told.status == 2
+            shutil.rmtree(other)
 
     def test_a_resumed_run_remembers_earlier_failures(self, tmp_path, here, say):
         (tmp_path / "in").mkdir()
@@ -408,6 +425,59 @@ class TestOverlays:
             assert say(*arguments).status == 130
         assert say(*arguments, "--resume").status == 0
         assert (tmp_path / "drawn" / overlay_name("a.jpg")).exists()
+
+    def test_one_that_cannot_be_drawn_stops_nothing(self, tmp_path, here, say, monkeypatch):
+        pictures, drawn, known = tmp_path / "in", tmp_path / "drawn", tmp_path / "p.json"
+        pictures.mkdir()
+        names = ["a.jpg", "b.jpg", "c.jpg"]
+        for name in names:
+            shutil.copy(bad_files.HAND, pictures / name)
+        known.write_text(json.dumps(dict.fromkeys(names, bad_files.known_hands())))
+        (drawn / overlay_name("a.jpg")).mkdir(parents=True)
+        fit = Engine.fit
+
+        def fit_and_lose_a_picture(engine, seen):
+            rows = fit(engine, seen)
+            (pictures / "b.jpg").unlink()
+            return rows
+
+        monkeypatch.setattr(Engine, "fit", fit_and_lose_a_picture)
+        arguments = ["--overlays", drawn, "--keypoints", known, "--device", "cpu"]
+        told = say(pictures, "--out", "o.zarr", *arguments)
+        assert told.status == 0
+        assert told.err.splitlines()[:2] == [
+            f"no overlay of a.jpg: cannot write the overlay {drawn / overlay_name('a.jpg')}: "
+            "Is a directory",
+            f"no overlay of b.jpg: {pictures / 'b.jpg'}: expected a picture, found no such file.",
+        ]
+        assert told.err.splitlines()[2].startswith(
+            "3 images: 3 hands in 3 of them, 0 images failed"
+        )
+        assert sorted(p.name for p in drawn.iterdir()) == ["a.jpg.jpg", "c.jpg.jpg"]
+        assert set(bad_files.statuses(Path("o.zarr")).values()) == {"ok"}
+
+    def test_resuming_draws_those_that_are_missing(self, tmp_path, here, say):
+        (tmp_path / "in").mkdir()
+        names = ["a.jpg", "b.jpg", "c.jpg"]
+        for name in names:
+            shutil.copy(bad_files.HAND, tmp_path / "in" / name)
+        (tmp_path / "in" / "d.jpg").touch()
+        known = tmp_path / "p.json"
+        known.write_text(json.dumps(dict.fromkeys(names, bad_files.known_hands())))
+        rest = ["--keypoints", known, "--device", "cpu", "-q", "--set", "run.block_size=2"]
+
+        def drawn_by(out, folder, *more):
+            arguments = [tmp_path / "in", "--out", tmp_path / out, *rest, *more]
+            assert say(*arguments, "--overlays", tmp_path / folder).status == 1
+            return {p.name: p.read_bytes() for p in (tmp_path / folder).iterdir()}
+
+        undisturbed = drawn_by("a.zarr", "whole")
+        assert sorted(undisturbed) == [overlay_name(name) for name in names]
+        assert drawn_by("a.zarr", "later", "--resume") == undisturbed
+        (tmp_path / "later" / "b.jpg.jpg").unlink()
+        (tmp_path / "later" / "c.jpg.jpg").write_bytes(b"kept")
+        again = drawn_by("a.zarr", "later", "--resume")
+        assert again == undisturbed | {"c.jpg.jpg": b"kept"}
 
     def test_every_picture_has_its_own_even_with_the_longest_name(self, tmp_path, here, say):
         longest = "ä" * 125 + ".jpg"

@@ -132,6 +132,21 @@ def test_every_row_comes_back_in_its_place(undisturbed):
                     np.testing.assert_array_equal(stored[name], np.float32(value))
 
 
+def test_a_block_can_be_read_back_as_rows(undisturbed):
+    store = ResultStore.open(undisturbed)
+    rows = [row for block in store.blocks() for row in store.read_block(block)]
+    arrays = {v: assemble(v, rows, store.sizes) for v in VARIABLES if "vertex" not in v.dims}
+    expected = [fake_row(i) for i in range(11)]
+    for variable, array in arrays.items():
+        np.testing.assert_array_equal(array, assemble(variable, expected, store.sizes))
+    assert [len(row.hands) for row in rows] == [len(row.hands) for row in expected]
+    failed, hand = rows[3], rows[0].hands[0]
+    assert (failed.image_error, failed.intrinsics, failed.intrinsics_source) == (
+        "cannot read é 3", None, None,
+    )  # fmt: skip
+    assert (hand.side, hand.transl, hand.fit_error, hand.vertices) == ("right", None, None, None)
+
+
 @pytest.mark.parametrize("consolidated", [None, True, False])
 def test_opens_in_xarray_without_a_warning(undisturbed, consolidated):
     with warnings.catch_warnings():
