@@ -7,12 +7,15 @@ when a graph is built, never before.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +38,7 @@ class HandGraph:
 
     Usable any number of times, from one thread at a time. While it is built and while it looks,
     what is written to the process's standard error is held back, and MediaPipe's information and
-    warnings in it are dropped.
+    warnings in it are dropped; if it aborts the process, all that was held back is printed.
     """
 
     def __init__(self, hand_count: int, min_score: float) -> None:
@@ -49,7 +52,13 @@ class HandGraph:
         Raises:
             InputError: `mediapipe` cannot be imported.
         """
-        self._graph: Any = _build_graph(hand_count, min_score)
+        self._stderr = HeldStderr()
+        try:
+            with self._stderr.quiet():
+                self._graph: Any = _build_graph(hand_count, min_score)
+        except BaseException:
+            self._stderr.close()
+            raise
 
     def look(self, pixels: np.ndarray) -> list[HandObservation]:
         """Run the networks once.
@@ -67,7 +76,7 @@ class HandGraph:
         """
         if self._graph is None:
             raise RuntimeError("a closed detector was asked for hands")
-        with _quiet():
+        with self._stderr.quiet():
             output = self._graph.process({"image": np.ascontiguousarray(pixels)})
         if not output.multi_hand_landmarks:
             return []
@@ -94,6 +103,7 @@ class HandGraph:
         if self._graph is not None:
             self._graph.close()
             self._graph = None
+            self._stderr.close()
 
 
 def _observation(
@@ -126,62 +136,104 @@ def _observation(
 
 def _build_graph(hand_count: int, min_score: float) -> Any:
     """MediaPipe's hand graph for unrelated pictures, with the palm scores its `Hands` hides."""
-    with _quiet():
-        try:
-            # Its generated message classes register themselves on import; `hands` imports those
-            # that the graph needs.
-            from mediapipe.python.solution_base import SolutionBase
-            from mediapipe.python.solutions import hands  # noqa: F401
-        except ImportError as error:
-            raise InputError(
-                f"expected the package mediapipe for finding hands, found: {error}."
-            ) from error
-        graph = SolutionBase(
-            binary_graph_path=_GRAPH,
-            side_inputs={
-                "model_complexity": 1,
-                "num_hands": hand_count,
-                "use_prev_landmarks": False,
-            },
-            calculator_params={
-                "palmdetectioncpu__TensorsToDetectionsCalculator.min_score_thresh": min_score,
-                "handlandmarkcpu__ThresholdingCalculator.threshold": min_score,
-            },
-            outputs=[
-                "multi_hand_landmarks",
-                "multi_hand_world_landmarks",
-                "multi_handedness",
-                "palm_detections",
-            ],
-        )
-        # Its threads write to the log while the networks load, which the first picture waits for.
-        graph.process({"image": np.zeros((64, 64, 3), dtype=np.uint8)})
-        return graph
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back standard error of the process and drop `_LOG_NOISE` from it.
-
-    MediaPipe's libraries write to file descriptor 2 and offer Python no switch. Everything else
-    that was written meanwhile is passed on, in order.
-    """
-    with contextlib.suppress(ValueError, OSError, AttributeError):
-        sys.stderr.flush()
     try:
-        saved = os.dup(2)
-    except OSError:  # no standard error at all: nothing to keep quiet
-        yield
-        return
-    with tempfile.TemporaryFile() as held, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="SymbolDatabase.GetPrototype")
-        os.dup2(held.fileno(), 2)
+        # Its generated message classes register themselves on import; `hands` imports those
+        # that the graph needs.
+        from mediapipe.python.solution_base import SolutionBase
+        from mediapipe.python.solutions import hands  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"expected the package mediapipe for finding hands, found: {error}."
+        ) from error
+    graph = SolutionBase(
+        binary_graph_path=_GRAPH,
+        side_inputs={
+            "model_complexity": 1,
+            "num_hands": hand_count,
+            "use_prev_landmarks": False,
+        },
+        calculator_params={
+            "palmdetectioncpu__TensorsToDetectionsCalculator.min_score_thresh": min_score,
+            "handlandmarkcpu__ThresholdingCalculator.threshold": min_score,
+        },
+        outputs=[
+            "multi_hand_landmarks",
+            "multi_hand_world_landmarks",
+            "multi_handedness",
+            "palm_detections",
+        ],
+    )
+    # Its threads write to the log while the networks load, which the first picture waits for.
+    graph.process({"image": np.zeros((64, 64, 3), dtype=np.uint8)})
+    return graph
+
+
+class HeldStderr:
+    """Holds the process's standard error back while MediaPipe's libraries write to it.
+
+    They write to file descriptor 2 and offer Python no switch. What they write meanwhile goes to a
+    file, which takes any amount without anybody reading. Should they abort the process, nobody is
+    left in it to pass their last words on, so a small process waits beside for that: it prints what
+    is still held when this one has ended.
+    """
+
+    def __init__(self) -> None:
+        """Start holding nothing; where there is no standard error, nothing is ever held."""
+        self._file: int | None = None
+        self._witness: subprocess.Popen[bytes] | None = None
         try:
-            yield
+            os.fstat(2)
+        except OSError:
+            return
+        self._file, path = tempfile.mkstemp(prefix="fit-hands-")
+        reader = os.open(path, os.O_RDONLY)
+        Path(path).unlink()
+        # Written by appending, so that emptying it is all it takes to begin again.
+        fcntl.fcntl(self._file, fcntl.F_SETFL, os.O_APPEND)
+        try:
+            # Its standard input ends when this process does. Its standard output is in truth the
+            # file, opened apart for its own position; a session of its own keeps Ctrl-C away.
+            self._witness = subprocess.Popen(
+                ["/bin/sh", "-c", "read -r _; cat <&1 >&2"],
+                stdin=subprocess.PIPE,
+                stdout=reader,
+                start_new_session=True,
+            )
         finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            held.seek(0)
-            for line in held:
+            os.close(reader)
+
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Hold standard error back, drop `_LOG_NOISE` from it and pass the rest on, in order."""
+        with contextlib.suppress(ValueError, OSError, AttributeError):
+            sys.stderr.flush()
+        if self._file is None:
+            yield
+            return
+        saved = os.dup(2)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="SymbolDatabase.GetPrototype")
+            os.dup2(self._file, 2)
+            try:
+                yield
+            finally:
+                os.dup2(saved, 2)
+                os.close(saved)
+                self._pass_on()
+
+    def close(self) -> None:
+        """End the process that waits; a second call does nothing."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        if self._witness is not None:
+            self._witness.communicate()
+            self._witness = None
+
+    def _pass_on(self) -> None:
+        length = os.fstat(self._file).st_size
+        if length:
+            for line in os.pread(self._file, length, 0).splitlines(keepends=True):
                 if not _LOG_NOISE.match(line):
                     os.write(2, line)
+            os.ftruncate(self._file, 0)
