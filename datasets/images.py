@@ -12,6 +12,7 @@ import stat
 import struct
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,19 @@ def list_images(source: Path, recursive: bool = True) -> list[ImageEntry]:
                 "rename the file."
             )
     return sorted(entries, key=lambda entry: entry.name)
+
+
+def other_endings(source: Path, recursive: bool = True) -> dict[str, int]:
+    """How many files `list_images` leaves out of a folder for their ending, by ending.
+
+    An ending in lower case with its dot, or "no ending"; files whose name starts with a dot are not
+    counted. A `source` that is no folder leaves nothing out.
+    """
+    source = Path(source)
+    if not source.is_dir():
+        return {}
+    endings = (path.suffix.lower() for path in _walk(source, recursive))
+    return dict(Counter(e or "no ending" for e in endings if e not in IMAGE_SUFFIXES))
 
 
 def read_image(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:

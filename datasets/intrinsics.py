@@ -73,8 +73,8 @@ class Intrinsics:
 
         Args:
             option: None; or "fx,fy,cx,cy" in pixels, for all pictures; or the path of a JSON file
-                that holds either {picture name: 3x3} or, as FreiHAND's ``*_K.json``, a list of 3x3
-                in the order of the sorted picture names.
+                that holds {picture name: 3x3}, or a single 3x3 for all pictures, or, as FreiHAND's
+                ``*_K.json``, a list of 3x3 in the order of the sorted picture names.
             image_count: number of pictures listed; a list must have as many entries.
             default_field_of_view: radians along the longer side.
             use_exif: whether EXIF may be consulted when there is no option.
@@ -99,7 +99,8 @@ class Intrinsics:
         content = load_json(
             Path(option),
             "intrinsics",
-            "expected fx,fy,cx,cy or a JSON file with intrinsics, found neither.",
+            "expected fx,fy,cx,cy or a JSON file with intrinsics, found neither numbers nor such a "
+            "file.",
         )
         if isinstance(content, dict):
             return Intrinsics(origin=option, by_name=content, **rest)
@@ -108,6 +109,8 @@ class Intrinsics:
                 f"{option}: expected a JSON object (picture name: 3x3) or a list of 3x3 matrices, "
                 f"found {type(content).__name__}."
             )
+        if _is_matrix(content):
+            return Intrinsics(origin=option, everywhere=check_intrinsics(content, option), **rest)
         if len(content) != image_count:
             raise InputError(
                 f"{option}: expected one 3x3 matrix for each of the {image_count} pictures, "
@@ -177,6 +180,14 @@ class Intrinsics:
                 self.by_name[entry.name], f"{self.origin}, entry {entry.name!r}"
             )
         return None
+
+
+def _is_matrix(content: list) -> bool:
+    """Whether a JSON list is one matrix, three rows of three numbers, and not a list of them."""
+    rows = [row for row in content if isinstance(row, list) and len(row) == 3]
+    return len(content) == len(rows) == 3 and all(
+        isinstance(number, int | float) for row in rows for number in row
+    )
 
 
 def check_intrinsics(value: object, where: str) -> np.ndarray:

@@ -89,6 +89,10 @@ class CameraConfig(_Section):
     )
 
 
+FingertipConvention = Literal["smplx", "freihand", "ho3d", "manopth_right", "manopth_left"]
+"""The names in `fitter.conventions.FINGERTIP_VERTICES`."""
+
+
 class ModelConfig(_Section):
     """The hand model that is fitted."""
 
@@ -98,7 +102,7 @@ class ModelConfig(_Section):
         min_length=1,
         description="file of a model that does not ship with the project",
     )
-    fingertips: str | list[int] = Field(
+    fingertips: FingertipConvention | list[int] = Field(
         "smplx",
         description="which vertices of MANO are its fingertips: smplx, freihand, ho3d, "
         "manopth_right, manopth_left, or five vertices, thumb to little, of another mesh in "

@@ -182,7 +182,8 @@ class MediaPipeDetector:
             image: the picture; its K is not used.
 
         Returns:
-            At most `max_hands` hands, best score first. `score` is the palm detector's, halved
+            At most `max_hands` hands, those of the greatest score times mean confidence, in that
+            order. `score` is the palm detector's, halved
             where the second look did not find the hand again.
 
         Raises:
@@ -198,7 +199,7 @@ class MediaPipeDetector:
             confirmed = drop_duplicates([look for look, is_confirmed in looks if is_confirmed])
             doubtful = [look for look, is_confirmed in looks if not is_confirmed]
             hands = drop_duplicates(doubtful, confirmed, DOUBT)
-        hands = hands[: self.max_hands]
+        hands = sorted(hands, key=_sureness, reverse=True)[: self.max_hands]
         return [_distrust_outside(hand, picture.shape[1], picture.shape[0]) for hand in hands]
 
     def close(self) -> None:
@@ -282,6 +283,11 @@ class MediaPipeDetector:
         found = [window.to_picture(other) for other in self._graph.look(window.pixels(picture))]
         found = [other for other in found if ordered_distance(hand, other) < SAME_HAND]
         return min(found, key=lambda other: ordered_distance(hand, other), default=None)
+
+
+def _sureness(hand: HandObservation) -> float:
+    """What decides which hands are kept: a hand is as sure as its keypoints are."""
+    return hand.score * float(hand.confidence.mean())
 
 
 def _window_scale(hand: HandObservation) -> float:

@@ -241,6 +241,9 @@ def _draw_skeleton(picture: np.ndarray, keypoints: np.ndarray, unit: float) -> N
     # OpenCV puts the centre of the top-left pixel at 0.
     safe = np.clip(np.where(usable[:, None], keypoints, 0.0) - 0.5, -limit, limit)
     points = np.round(safe * 2**shift).astype(int).tolist()
+    # Lines of a small hand stay thin enough to leave its mesh to be seen.
+    extent = np.ptp(keypoints[usable], axis=0).max() if usable.any() else 0.0
+    unit = min(unit, extent / 160)
     width = max(1, round(1.4 * unit))
     for palm_side, tip_side in BONES:
         if usable[palm_side] and usable[tip_side]:
@@ -248,7 +251,7 @@ def _draw_skeleton(picture: np.ndarray, keypoints: np.ndarray, unit: float) -> N
             cv2.line(
                 picture, points[palm_side], points[tip_side], colour, width, cv2.LINE_AA, shift
             )
-    radius = round(max(1.8, 2.6 * unit) * 2**shift)
+    radius = round(max(1.0, 2.6 * unit) * 2**shift)
     for index in np.flatnonzero(usable):
         colour = (255, 255, 255) if index == 0 else FINGER_COLOURS[(index - 1) // 4]
         cv2.circle(picture, points[index], radius, colour, cv2.FILLED, cv2.LINE_AA, shift)

@@ -8,7 +8,7 @@ import logging
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from datasets.images import ImageEntry, list_images
+from datasets.images import ImageEntry, list_images, other_endings
 from datasets.intrinsics import Intrinsics
 from datasets.keypoint_files import KeypointFiles
 from fitter.config import Config
@@ -83,6 +83,8 @@ class Summary:
         undrawn: (image name, reason) of every overlay that could not be drawn.
         done_before: images that the store held already when this run continued it.
         failed_before: how many of those failed.
+        off_centre: images whose given K has its principal point outside them.
+        skipped: ending -> number of files in the images' folder that are no pictures to us.
         seconds: wall time of the blocks, the start of the run not included.
     """
 
@@ -94,6 +96,8 @@ class Summary:
     undrawn: list[tuple[str, str]] = field(default_factory=list)
     done_before: int = 0
     failed_before: int = 0
+    off_centre: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -105,6 +109,7 @@ class Summary:
         """Count one block."""
         for name, row in zip(names, rows, strict=True):
             self.images += 1
+            self.off_centre += _is_off_centre(row)
             self.with_hands += bool(row.hands)
             self.hands += sum(hand.valid for hand in row.hands)
             self.fit_failures += [
@@ -112,6 +117,13 @@ class Summary:
             ]
             if row.image_status == "failed":
                 self.failures.append((name, row.image_error or "unknown"))
+
+
+def _is_off_centre(row: ImageRow) -> bool:
+    if row.intrinsics_source != "given":
+        return False
+    x, y = row.intrinsics[:2, 2]
+    return not (0 <= x <= row.image_width and 0 <= y <= row.image_height)
 
 
 def run(request: RunRequest, config: Config) -> Summary:
@@ -122,6 +134,7 @@ def run(request: RunRequest, config: Config) -> Summary:
             committed.
     """
     entries = list_images(request.images)
+    others = other_endings(request.images)
     log.info("%s: %s", request.images, count(len(entries), "picture"))
     sources = _sources(request, config, entries)
     if request.overlays is not None:
@@ -133,7 +146,7 @@ def run(request: RunRequest, config: Config) -> Summary:
     store = _open_store(request, config, sources, engine)
 
     console = Console(stderr=True, quiet=request.quiet)
-    summary = Summary()
+    summary = Summary(skipped=others)
     with store, _detector(sources, config) as detector, _progress(console) as progress:
         started = time.perf_counter()
         pending = store.pending_blocks()
@@ -290,6 +303,11 @@ def _check_overlays(folder: Path, request: RunRequest) -> None:
             f"--overlays {folder}: expected a folder outside {images}, found one inside it, where "
             "the next run would take the overlays for pictures"
         )
+    if folder.resolve() == images.resolve().parent:
+        raise InputError(
+            f"--overlays {folder}: expected another folder than that of {images}, found the same, "
+            "where overlays would lie among pictures"
+        )
     if folder.resolve().is_relative_to(request.out.resolve()):
         raise InputError(
             f"--overlays {folder}: expected a folder outside the results {request.out}, "
@@ -353,4 +371,12 @@ def _report(console: Console, request: RunRequest, summary: Summary) -> None:
         )
     else:
         say("nothing left to do")
+    if summary.skipped:
+        kinds = ", ".join(sorted(summary.skipped))
+        say(f"{count(sum(summary.skipped.values()), 'file')} of other kinds left out ({kinds})")
+    if summary.off_centre:
+        say(
+            f"the given principal point lies outside {count(summary.off_centre, 'image')}: right "
+            "for a crop, wrong where K belongs to another resolution"
+        )
     say(f"results: {request.out}")

@@ -309,7 +309,7 @@ class TestIntrinsics:
         ("option", "sentence"),
         [
             ("banana", "banana: expected fx,fy,cx,cy or a JSON file with intrinsics, found "
-             "neither."),
+             "neither numbers nor such a file."),
             ("1,2,3", "intrinsics '1,2,3': expected four numbers fx,fy,cx,cy, found 3."),
             ("-600,600,320,240", "intrinsics '-600,600,320,240': expected positive focal lengths, "
              "found fx = -600, fy = 600."),
@@ -413,6 +413,12 @@ class TestOverlays:
             "where the next run would take the overlays for pictures"
         )
         refused(sentence, "--overlays", "photos/drawn", *FAST)
+        one = "photos/a.jpg"
+        sentence = (
+            f"--overlays photos: expected another folder than that of {one}, found the same, "
+            "where overlays would lie among pictures"
+        )
+        refused(sentence, "--overlays", "photos", *FAST, images=one)
 
     def test_an_interruption_while_drawing_loses_none(self, tmp_path, here, say, monkeypatch):
         arguments = ["photos", "--out", "o.zarr", "--overlays", tmp_path / "drawn", *FAST, "-q"]

@@ -20,6 +20,7 @@ from datasets.images import (
     ImageEntry,
     ReadLimits,
     list_images,
+    other_endings,
     read_image,
     read_image_and_exif,
 )
@@ -423,3 +424,22 @@ def test_real_photographs_are_read():
     shapes = {entry.name: read_image(entry.path).shape for entry in list_images(photos)}
     assert shapes["wilor_test3.jpg"] == (600, 600, 3)  # a WebP picture by content
     assert len(shapes) == 6
+
+
+def test_one_matrix_in_a_file_is_that_of_all_pictures(tmp_path):
+    path = tmp_path / "k.json"
+    path.write_text("[[500, 0, 320], [0, 500, 240], [0, 0, 1]]")
+    intrinsics = Intrinsics.from_option(str(path), 7)
+    for index in (0, 6):
+        entry = ImageEntry(f"{index}.jpg", tmp_path / f"{index}.jpg")
+        matrix, source = intrinsics.intrinsics_for(entry, index, (640, 480), CameraExif())
+        assert source == "given" and matrix[0].tolist() == [500, 0, 320]
+
+
+def test_files_of_other_kinds_are_counted(tmp_path):
+    for name in ("a.jpg", "b.HEIC", "c.heic", "notes", ".hidden.gif", "sub/d.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert other_endings(tmp_path) == {".heic": 2, "no ending": 1, ".txt": 1}
+    assert other_endings(tmp_path, recursive=False) == {".heic": 2, "no ending": 1}
+    assert other_endings(tmp_path / "a.jpg") == {}
