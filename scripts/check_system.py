@@ -4,6 +4,7 @@ OpenCV, which MediaPipe needs, links against system libraries that pip cannot in
 """
 
 import ctypes
+import importlib.util
 import sys
 
 SUPPORTED = ((3, 11), (3, 12))
@@ -17,6 +18,9 @@ def main() -> int:
         found = ".".join(map(str, sys.version_info[:2]))
         print(f"fit-hands needs Python 3.11 or 3.12, and {sys.executable} is {found}: "
               "run make with PYTHON=python3.11")  # fmt: skip
+        return 1
+    if importlib.util.find_spec("ensurepip") is None:
+        print(f"{sys.executable} cannot make virtual environments: apt-get install python3-venv")
         return 1
     missing = []
     for library, package in LIBRARIES.items():
