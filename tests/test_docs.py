@@ -165,7 +165,7 @@ def workplace(tmp_path_factory) -> Path:
     names = {"--out": "results.zarr", "--keypoints": "keypoints.json"}
     options = [word for flag, name in names.items() for word in (flag, str(folder / name))]
     with pytest.raises(SystemExit) as ended:
-        fit_hands([str(folder / "photos"), *options, "--quiet"])
+        fit_hands([str(folder / "photos"), *options, "--save-vertices", "--quiet"])
     assert ended.value.code == 0
     mano_files.write_plain(folder / "MANO_RIGHT.pkl", mano_files.fabricate())
     return folder
