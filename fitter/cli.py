@@ -137,9 +137,10 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
         "--intrinsics",
         type=_text,
         metavar="K",
-        help="fx,fy,cx,cy in pixels for all pictures, or a JSON file: a mapping from file name to "
-        "3x3, or a list of 3x3 in the order of the sorted names (FreiHAND's *_K.json); without "
-        "it EXIF is asked, then a default field of view is taken (camera.default_fov_degrees)",
+        help="fx,fy,cx,cy in pixels for all pictures, or a JSON file: one 3x3, a mapping from file "
+        "name to 3x3, or a list of 3x3 in the order of the sorted names (FreiHAND's *_K.json); "
+        "without it EXIF is asked, then a default field of view is taken "
+        "(camera.default_fov_degrees)",
     )
     inputs.add_argument(
         "--keypoints",

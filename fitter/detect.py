@@ -89,7 +89,7 @@ class Detector(Protocol):
     """Finds hands in pictures."""
 
     def detect(self, image: ImageRecord) -> list[HandObservation]:
-        """Hands of one picture, best score first; an empty list when there is none."""
+        """Hands of one picture, the surest first; an empty list when there is none."""
         ...
 
 
