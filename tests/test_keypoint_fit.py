@@ -346,3 +346,17 @@ def test_keypoints_closer_than_a_hand_can_be_seen_are_refused(model, hands) -> N
     shrunk = replace(observed, keypoints=middle + 1e-3 * (observed.keypoints - middle))
     result = fit_keypoints(model, shrunk, TRUSTING)
     assert (result.status == Status.DIVERGED).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_gives_what_the_cpu_gives(model, hands) -> None:
+    observed = noisy(model, hands)
+    expected = fit_keypoints(model, observed, TRUSTING)
+    open_hand = load_hand_model("open_hand", dtype=torch.float64).to("cuda")
+    like = torch.zeros((), dtype=torch.float64, device="cuda")
+    space = PoseSpace.of(anatomy_of(open_hand.data), load_pose_prior(), like)
+    on_gpu = FitModel(open_hand.keypoint_model(), space)
+    found = fit_keypoints(on_gpu, observed.to("cuda"), TRUSTING).map(Tensor.cpu)
+    assert found.status.tolist() == expected.status.tolist()
+    points = [fitted_keypoints(model, result, observed.is_left) for result in (found, expected)]
+    torch.testing.assert_close(*points, rtol=0, atol=1e-5)
