@@ -1,0 +1,65 @@
+"""A small store's layout and rows drawn from the image's number, so that stores can be compared."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fitter.rows import HandRow, ImageRow
+from fitter.store import Block, ResultStore
+from fitter.store_layout import StoreSpec
+
+SPEC = StoreSpec(
+    images=[f"day {i // 4}/händ_{i}.jpg" for i in range(11)],
+    max_hands=2,
+    block_size=4,
+    num_betas=10,
+    num_vertices=6,
+    config={"fit": {"max_iterations": 30, "num_starts": 4}, "run": {"seed": 0}},
+    model={"name": "open_hand", "sha256": "ab", "sides": "right"},
+    versions={"torch": "2.13.0"},
+)
+
+
+def fake_hand(seed: int, side="right") -> HandRow:
+    rng = np.random.default_rng(seed)
+    return HandRow(
+        valid=True,
+        side=side,
+        detection_score=rng.random(),
+        box=rng.random(4),
+        keypoints_2d_detected=rng.random((21, 2)),
+        hand_pose=rng.random((15, 3)),
+        betas=rng.random(10),
+        keypoints_3d=rng.random((21, 3)),
+        vertices=rng.random((6, 3)),
+        fit_status="converged",
+        iterations=seed,
+    )
+
+
+def fake_row(i: int) -> ImageRow:
+    if i % 5 == 3:
+        return ImageRow(image_status="failed", image_error=f"cannot read é {i}")
+    if i % 5 == 4:
+        return ImageRow(image_status="no_hand", image_width=640, image_height=480)
+    hands = (fake_hand(i), fake_hand(i + 100, "left"))[: 1 + i % 2]
+    return ImageRow(image_status="ok", intrinsics=np.eye(3), intrinsics_source="exif", hands=hands)
+
+
+def fill(store: ResultStore, blocks: list[Block] | None = None) -> None:
+    for block in store.pending_blocks() if blocks is None else blocks:
+        store.write_block(block, [fake_row(i) for i in range(block.start, block.stop)])
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "results.zarr"
+    fill(ResultStore.create(path, SPEC))
+    return path

@@ -1,0 +1,129 @@
+"""Bad flags and configurations: one sentence and the exit status of a user's mistake."""
+
+from pathlib import Path
+
+import bad_commands
+import pytest
+import torch
+
+from fitter.cli import eval_hands, fit_hands
+
+workplace = bad_commands.workplace
+here = bad_commands.here
+say = bad_commands.say
+refused = bad_commands.refused
+
+SEE = "; see fit-hands --help"
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            (
+                b"fit:\n  max_iteration: 3\n",
+                "c.yaml: unknown option 'fit.max_iteration'; did you mean 'max_iterations'?",
+            ),
+            (
+                b"fti: {}\n",
+                "c.yaml: unknown option 'fti'; did you mean 'fit'?",
+            ),
+            (
+                b"fit:\n  max_iterations: many\n",
+                "c.yaml: fit.max_iterations must be a whole number, found 'many'",
+            ),
+            (b"fit: 3\n", "c.yaml: fit must be a section of options, found a number"),
+            (
+                b"fit: [1,\n",
+                "configuration c.yaml is not valid YAML at line 2: expected the node content, "
+                "but found '<stream end>'",
+            ),
+            (
+                b"? [a, b]\n: 3\n",
+                "configuration c.yaml is not valid YAML at line 1: a name cannot be a list or a "
+                "section",
+            ),
+            (b"\xff\xfe\x00", "configuration c.yaml is not UTF-8 text"),
+            (b"- a\n", "configuration c.yaml must hold sections such as 'fit:', found a list"),
+            (b"[" * 20_000, "configuration c.yaml is nested too deeply to be read"),
+        ],
+    )
+    def test_file(self, here, refused, text, sentence):
+        Path("c.yaml").write_bytes(text)
+        refused(sentence, "--config", "c.yaml")
+
+    def test_no_file(self, refused):
+        refused(
+            "cannot read configuration no.yaml: No such file or directory", "--config", "no.yaml"
+        )
+
+    @pytest.mark.parametrize(
+        ("override", "sentence"),
+        [
+            ("fit.max_iteration=3", "unknown option 'fit.max_iteration'; did you mean "
+             "'max_iterations'?"),
+            ("fit.max_iterations=many", "fit.max_iterations must be a whole number, found 'many'"),
+            ("fit.max_iterations=", "fit.max_iterations must be a whole number, found nothing"),
+            ("fit.keypoint_scale=-1", "fit.keypoint_scale must be greater than 0, found -1"),
+            ("max_iterations=3", "expected section.option=value, such as fit.num_starts=2"),
+            ("fit.num_starts=[1", "'[1' is not a YAML value"),
+        ],
+    )  # fmt: skip
+    def test_override(self, refused, override, sentence):
+        refused(f"--set {override}: {sentence}", "--set", override)
+
+    @pytest.mark.parametrize(
+        ("flag", "value", "sentence"),
+        [
+            ("--max-hands", "0", "detector.max_hands must be greater than or equal to 1, found 0"),
+            ("--batch-size", "0", "run.batch_size must be greater than or equal to 1, found 0"),
+            ("--device", "cuda:7", "run.device must be 'cpu', 'cuda' or 'auto', found 'cuda:7'"),
+            ("--device", "banana", "run.device must be 'cpu', 'cuda' or 'auto', found 'banana'"),
+        ],
+    )
+    def test_flag(self, refused, flag, value, sentence):
+        refused(f"{flag} {value}: {sentence}", flag, value)
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+    def test_no_gpu(self, refused):
+        refused(
+            "device 'cuda': expected a CUDA GPU that this PyTorch can use, found none; "
+            "use --device cpu",
+            "--device",
+            "cuda",
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "the following arguments are required: IMAGES, --out"),
+        (["photos", "--out", "o.zarr", "--bananas"], "unrecognized arguments: --bananas"),
+        (["photos", "--out", "o.zarr", "--max", "1"], "unrecognized arguments: --max 1"),
+        (
+            ["photos", "--out", "o.zarr", "--max-hands", "x"],
+            "argument --max-hands: expected a whole number, found 'x'",
+        ),
+        (
+            ["photos", "--out", "o.zarr", "--resume", "--overwrite"],
+            "argument --overwrite: not allowed with argument --resume",
+        ),
+        (
+            ["", "--out", "o.zarr"],
+            "argument IMAGES: expected a value, found an empty text",
+        ),
+    ],
+)
+def test_usage_is_one_line(say, arguments, sentence):
+    told = say(*arguments)
+    assert (told.status, told.out, told.err) == (2, "", f"fit-hands: {sentence}{SEE}\n")
+
+
+@pytest.mark.parametrize("command", [fit_hands, eval_hands])
+def test_help_is_a_manual_page(say, command):
+    told = say("--help", command=command)
+    assert told.status == 0
+    assert told.err == ""
+    for part in ("usage:", "examples:", "exit status:", "--quiet", "130"):
+        assert part in told.out
+    assert max(map(len, told.out.splitlines())) <= 100

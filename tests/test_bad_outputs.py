@@ -1,0 +1,207 @@
+"""Stores and overlays that cannot be made, kept or resumed: one sentence, and nothing lost."""
+
+import json
+import shutil
+from pathlib import Path
+
+import bad_commands
+import bad_files
+import torch
+from bad_commands import FAST
+
+from fitter.pipeline import Engine, overlay_name
+from fitter.store import ResultStore
+from fitter.store_lock import sole_writer
+
+workplace = bad_commands.workplace
+here = bad_commands.here
+say = bad_commands.say
+refused = bad_commands.refused
+
+
+class TestStore:
+    def test_where_it_cannot_be(self, refused):
+        start = "cannot write results to"
+        refused(f"{start} no/x.zarr: there is no folder no", out="no/x.zarr")
+        refused(f"{start} .: give them a folder of their own", out=".")
+        left_alone = "exists and is no result store, so it is left alone"
+        refused(f"notes {left_alone}", out="notes")
+        refused(f"notes {left_alone}", "--overwrite", out="notes")
+        refused(f"notes/readme.txt {left_alone}", out="notes/readme.txt")
+        no_store = "is no result store (expected a Zarr folder made by fit-hands)"
+        refused(f"notes {no_store}", "--resume", out="notes")
+        assert Path("notes/readme.txt").read_text() == "words\n"
+
+    def test_one_that_exists(self, here, say, refused):
+        assert say("photos", "--out", "kept.zarr", *FAST, "-q").status == 0
+        before = {p: p.read_bytes() for p in Path("kept.zarr").rglob("*") if p.is_file()}
+        sentence = "already holds results: use --resume to continue it or --overwrite to replace it"
+        refused(f"kept.zarr {sentence}", *FAST, out="kept.zarr")
+        was = "configuration.detector.max_hands was 2 when it was started and is 1 now"
+        instead = "use --overwrite to replace it, or another --out"
+        sentence = f"kept.zarr cannot be resumed: {was}; {instead}"
+        refused(sentence, *FAST, "--resume", "--max-hands", "1", out="kept.zarr")
+        after = {p: p.read_bytes() for p in Path("kept.zarr").rglob("*") if p.is_file()}
+        assert before == after
+
+    def test_one_that_another_run_writes(self, here, refused):
+        with sole_writer(Path("o.zarr")):
+            for how in ([], ["--resume"], ["--overwrite"]):
+                refused("o.zarr is being written by another fit-hands run", *FAST, *how)
+
+    def test_it_names_the_device_that_was_used(self, tmp_path, here, say):
+        arguments = ["photos", "--out", tmp_path / "a.zarr", "--keypoints", "known.json", "-q"]
+        assert say(*arguments).status == 0
+        configuration = json.loads(ResultStore.open(tmp_path / "a.zarr").dataset().configuration)
+        used = "cuda" if torch.cuda.is_available() else "cpu"
+        assert configuration["run"]["device"] == used
+        assert say(*arguments, "--resume", "--device", used).status == 0
+
+    def test_a_damaged_one(self, here, say, refused):
+        say("photos", "--out", "torn.zarr", *FAST, "-q", "--overwrite")
+        shutil.rmtree("torn.zarr/keypoints_3d")
+        sentence = "torn.zarr is a damaged result store: it has lost keypoints_3d"
+        refused(sentence, *FAST, "--resume", out="torn.zarr")
+
+    def test_moved_pictures_resume_and_others_of_the_same_name_do_not(self, tmp_path, here, say):
+        copy = tmp_path / "elsewhere"
+        shutil.copytree("photos", copy)
+        say("photos", "--out", tmp_path / "a.zarr", *FAST, "-q")
+        (tmp_path / "a.zarr").rename(tmp_path / "b.zarr")
+        told = say(copy, "--out", tmp_path / "b.zarr", *FAST, "--resume")
+        assert told.status == 0
+        assert told.err.splitlines()[:2] == ["1 image done before", "nothing left to do"]
+        size = (copy / "a.jpg").stat().st_size
+        shutil.copy(bad_files.EXAMPLES / "victory.jpg", copy / "a.jpg")
+        told = say(copy, "--out", tmp_path / "b.zarr", *FAST, "--resume")
+        found = f"was {size} when it was started and is {(copy / 'a.jpg').stat().st_size} now"
+        assert f"cannot be resumed: configuration.inputs.image_bytes {found}; use" in told.err
+        assert told.status == 2
+
+    def test_a_moved_keypoint_folder_resumes_and_another_does_not(self, tmp_path, here, say):
+        known = tmp_path / "known"
+        (known / "b").mkdir(parents=True)
+        (known / "a_keypoints.json").write_text('{"people": []}')
+        arguments = ["photos", "--out", tmp_path / "a.zarr", "--device", "cpu", "-q"]
+        assert say(*arguments, "--keypoints", known).status == 0
+        moved = known.rename(tmp_path / "moved")
+        (moved / "readme.txt").write_text("words")
+        assert say(*arguments, "--keypoints", moved, "--resume").status == 0
+        for name in ("a_keypoints.json", "b/a_keypoints.json"):
+            other = shutil.copytree(moved, tmp_path / "other" / "known", dirs_exist_ok=True)
+            (other / name).write_text('{"people": [] }')
+            told = say(*arguments, "--keypoints", other, "--resume")
+            assert "cannot be resumed: configuration.inputs.keypoints was 'sha256:" in told.err
+            assert told.status == 2
+            shutil.rmtree(other)
+
+    def test_a_resumed_run_remembers_earlier_failures(self, tmp_path, here, say):
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "empty.jpg").touch()
+        arguments = (tmp_path / "in", "--out", tmp_path / "a.zarr", "--device", "cpu")
+        known = tmp_path / "none.json"
+        known.write_text("{}")
+        first = say(*arguments, "--keypoints", known)
+        again = say(*arguments, "--keypoints", known, "--resume")
+        assert (first.status, again.status) == (1, 1)
+        assert again.err.splitlines()[0] == "1 image done before, 1 of them failed"
+
+
+class TestOverlays:
+    def test_where_they_cannot_be(self, refused):
+        place = "notes/readme.txt"
+        sentence = f"--overlays {place}: expected a folder, found a file"
+        refused(sentence, "--overlays", place, *FAST)
+        sentence = "cannot make the folder notes/readme.txt/x: Not a directory"
+        refused(sentence, "--overlays", "notes/readme.txt/x", *FAST)
+        sentence = (
+            "--overlays photos/drawn: expected a folder outside photos, found one inside it, "
+            "where the next run would take the overlays for pictures"
+        )
+        refused(sentence, "--overlays", "photos/drawn", *FAST)
+        one = "photos/a.jpg"
+        sentence = (
+            f"--overlays photos: expected another folder than that of {one}, found the same, "
+            "where overlays would lie among pictures"
+        )
+        refused(sentence, "--overlays", "photos", *FAST, images=one)
+
+    def test_an_interruption_while_drawing_loses_none(self, tmp_path, here, say, monkeypatch):
+        arguments = ["photos", "--out", "o.zarr", "--overlays", tmp_path / "drawn", *FAST, "-q"]
+
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("fitter.run.draw_results", interrupted)
+            assert say(*arguments).status == 130
+        assert say(*arguments, "--resume").status == 0
+        assert (tmp_path / "drawn" / overlay_name("a.jpg")).exists()
+
+    def test_one_that_cannot_be_drawn_stops_nothing(self, tmp_path, here, say, monkeypatch):
+        pictures, drawn, known = tmp_path / "in", tmp_path / "drawn", tmp_path / "p.json"
+        pictures.mkdir()
+        names = ["a.jpg", "b.jpg", "c.jpg"]
+        for name in names:
+            shutil.copy(bad_files.HAND, pictures / name)
+        known.write_text(json.dumps(dict.fromkeys(names, bad_files.known_hands())))
+        (drawn / overlay_name("a.jpg")).mkdir(parents=True)
+        fit = Engine.fit
+
+        def fit_and_lose_a_picture(engine, seen):
+            rows = fit(engine, seen)
+            (pictures / "b.jpg").unlink()
+            return rows
+
+        monkeypatch.setattr(Engine, "fit", fit_and_lose_a_picture)
+        arguments = ["--overlays", drawn, "--keypoints", known, "--device", "cpu"]
+        told = say(pictures, "--out", "o.zarr", *arguments)
+        assert told.status == 0
+        assert told.err.splitlines()[:2] == [
+            f"no overlay of a.jpg: cannot write the overlay {drawn / overlay_name('a.jpg')}: "
+            "Is a directory",
+            f"no overlay of b.jpg: {pictures / 'b.jpg'}: expected a picture, found no such file.",
+        ]
+        assert told.err.splitlines()[2].startswith(
+            "3 images: 3 hands in 3 of them, 0 images failed"
+        )
+        assert sorted(p.name for p in drawn.iterdir()) == ["a.jpg.jpg", "c.jpg.jpg"]
+        assert set(bad_files.statuses(Path("o.zarr")).values()) == {"ok"}
+
+    def test_resuming_draws_those_that_are_missing(self, tmp_path, here, say):
+        (tmp_path / "in").mkdir()
+        names = ["a.jpg", "b.jpg", "c.jpg"]
+        for name in names:
+            shutil.copy(bad_files.HAND, tmp_path / "in" / name)
+        (tmp_path / "in" / "d.jpg").touch()
+        known = tmp_path / "p.json"
+        known.write_text(json.dumps(dict.fromkeys(names, bad_files.known_hands())))
+        rest = ["--keypoints", known, "--device", "cpu", "-q", "--set", "run.block_size=2"]
+
+        def drawn_by(out, folder, *more):
+            arguments = [tmp_path / "in", "--out", tmp_path / out, *rest, *more]
+            assert say(*arguments, "--overlays", tmp_path / folder).status == 1
+            return {p.name: p.read_bytes() for p in (tmp_path / folder).iterdir()}
+
+        undisturbed = drawn_by("a.zarr", "whole")
+        assert sorted(undisturbed) == [overlay_name(name) for name in names]
+        assert drawn_by("a.zarr", "later", "--resume") == undisturbed
+        (tmp_path / "later" / "b.jpg.jpg").unlink()
+        (tmp_path / "later" / "c.jpg.jpg").write_bytes(b"kept")
+        again = drawn_by("a.zarr", "later", "--resume")
+        assert again == undisturbed | {"c.jpg.jpg": b"kept"}
+
+    def test_every_picture_has_its_own_even_with_the_longest_name(self, tmp_path, here, say):
+        longest = "ä" * 125 + ".jpg"
+        names = ["a.jpg", "b/c.jpg", "b__c.jpg", longest, "ö" * 125 + ".jpg"]
+        (tmp_path / "in" / "b").mkdir(parents=True)
+        for name in names:
+            shutil.copy(bad_files.HAND, tmp_path / "in" / name)
+        (tmp_path / "p.json").write_text(json.dumps(dict.fromkeys(names, bad_files.known_hands())))
+        told = say(
+            tmp_path / "in", "--out", "o.zarr", "--overlays", tmp_path / "drawn",
+            "--keypoints", tmp_path / "p.json", "--device", "cpu", "-q",
+        )  # fmt: skip
+        assert (told.status, told.err) == (0, "")
+        drawn = {p.relative_to(tmp_path / "drawn") for p in (tmp_path / "drawn").rglob("*.jpg")}
+        assert drawn == {Path(overlay_name(name)) for name in names} and len(drawn) == len(names)
