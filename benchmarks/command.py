@@ -24,21 +24,21 @@ from rich.table import Table
 
 from datasets.images import list_images, read_image_and_exif
 from datasets.intrinsics import Intrinsics
-from fitter.config import Config, load_config
+from fitter.config import load_config
 from fitter.detect import MediaPipeDetector
-from fitter.pipeline import Engine, SeenImage, Sources
+from fitter.pipeline import Engine, SeenImage, Sources, look_at
 from fitter.records import ImageRecord
-from fitter.store import ResultStore, StoreSpec
+from fitter.run import RunRequest, open_store
+from fitter.store import ResultStore
 
 PARTS = ("read", "detect", "fit", "store")
 ALONE = "MediaPipe alone"
 
 
-def measure(sources: Sources, config: Config, store: ResultStore, alone: Any) -> Stopwatch:
+def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) -> Stopwatch:
     """Process all pictures as `fitter.run` does, each part on the clock."""
     watch = Stopwatch()
-    engine = Engine(config)
-    options = config.detector
+    options = engine.config.detector
     with MediaPipeDetector(options.max_hands, options.min_score, options.second_look) as detector:
         warm_up(sources, detector, engine, alone)
         for block in store.pending_blocks():
@@ -65,29 +65,8 @@ def measure(sources: Sources, config: Config, store: ResultStore, alone: Any) ->
 
 def warm_up(sources: Sources, detector: MediaPipeDetector, engine: Engine, alone: Any) -> None:
     """Let everything load what it loads at first use."""
-    entry = sources.entries[0]
-    pixels, exif = read_image_and_exif(entry.path)
-    size = (pixels.shape[1], pixels.shape[0])
-    matrix, source = sources.intrinsics.intrinsics_for(entry, 0, size, exif)
-    alone.process(pixels)
-    hands = detector.detect(ImageRecord(entry.name, entry.path, pixels, matrix, source))
-    engine.fit([SeenImage(size, matrix, source, tuple(hands))])
-
-
-def open_store(folder: Path, sources: Sources, config: Config) -> ResultStore:
-    engine = Engine(config)
-    data = engine.models["right"].data
-    spec = StoreSpec(
-        images=[entry.name for entry in sources.entries],
-        max_hands=config.detector.max_hands,
-        block_size=config.run.block_size,
-        num_betas=data.shapedirs.shape[-1],
-        num_vertices=len(data.v_template) if config.output.save_vertices else None,
-        config=config.resolved(),
-        model={"name": data.name, "sha256": data.sha256},
-        versions={},
-    )
-    return ResultStore.create(folder / "benchmark.zarr", spec)
+    alone.process(read_image_and_exif(sources.entries[0].path)[0])
+    engine.fit([look_at(sources, 0, detector, engine.config.detector.max_hands)])
 
 
 def hands_in(store: ResultStore) -> int:
@@ -136,8 +115,10 @@ def run(arguments: argparse.Namespace, settings: Sequence[str]) -> dict[str, obj
         static_image_mode=True, max_num_hands=config.detector.max_hands
     )
     with tempfile.TemporaryDirectory() as folder, alone:
-        store = open_store(Path(folder), sources, config)
-        watch = measure(sources, config, store, alone)
+        engine = Engine(config)
+        request = RunRequest(images=arguments.images, out=Path(folder) / "benchmark.zarr")
+        store = open_store(request, config, sources, engine)
+        watch = measure(sources, engine, store, alone)
         hands = hands_in(store)
     ratios = show(watch.parts, len(entries), hands)
     return {

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -330,9 +331,9 @@ def _plane_resolution(tags: dict[int, object]) -> tuple[float, float] | None:
     return (x / unit, y / unit) if x and y and unit else None
 
 
-def _positive(value: object) -> float | None:
+def _positive(value: Any) -> float | None:
     try:
-        number = float(value)  # type: ignore[arg-type]
+        number = float(value)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return number if np.isfinite(number) and number > 0 else None

@@ -143,7 +143,7 @@ def run(request: RunRequest, config: Config) -> Summary:
     log.info("hand model %s on %s", engine.models["right"].data.name, engine.device)
     if request.overlays is not None:
         _make_folder(request.overlays)
-    store = _open_store(request, config, sources, engine)
+    store = open_store(request, config, sources, engine)
 
     console = Console(stderr=True, quiet=request.quiet)
     summary = Summary(skipped=others)
@@ -234,9 +234,14 @@ def _draw_missing(
     return undrawn
 
 
-def _open_store(
+def open_store(
     request: RunRequest, config: Config, sources: Sources, engine: Engine
 ) -> ResultStore:
+    """Make the store of a run, or continue it where the request says so.
+
+    Raises:
+        InputError: see `ResultStore.create` and `ResultStore.resume`.
+    """
     model = engine.models["right"].data
     resolved = config.resolved()
     # Where it ran, not "auto": blocks of a CPU and of a GPU are not of one run.

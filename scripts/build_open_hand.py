@@ -225,7 +225,9 @@ def write(folder: Path, arrays: dict[str, np.ndarray], provenance: dict) -> None
     """Write the three files of the model into `folder`."""
     # One metadata entry: the library writes several in an order of its own, anew each time.
     metadata = {"provenance": json.dumps(provenance, indent=1)}
-    safetensors.numpy.save_file(arrays, folder / "open_hand.safetensors", metadata)
+    # Not `save_file`, which makes files that only their owner may read.
+    content = safetensors.numpy.save(arrays, metadata)
+    (folder / "open_hand.safetensors").write_bytes(content)
     with (folder / "open_hand_mano.pkl").open("wb") as stream:
         pickle.dump(mano_layout(arrays), stream, protocol=2)
     listing = "\n".join(f"| `{n}` | `{d}` |" for n, d in provenance["sha256"].items())

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.linalg
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from datasets.pose_sampler import sample_hand_angles
 from fitter.hand_models.pose_prior import (
@@ -149,7 +149,8 @@ def write(prior: PosePrior, options: BuildOptions, path: Path) -> None:
     metadata = {"provenance": json.dumps(provenance)}
     arrays = {name: array.astype(np.float32) for name, array in vars(prior).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(arrays, path, metadata=metadata)
+    # Not `save_file`, which makes files that only their owner may read.
+    path.write_bytes(save(arrays, metadata=metadata))
 
 
 def held_out_log_densities(prior: PosePrior, options: BuildOptions) -> tuple[float, float]:
