@@ -1,6 +1,6 @@
 """The rasteriser's public face: what goes in, what comes out, and the rules every backend keeps.
 
-The rules
+The visible surface
     Pixel (row, column) is tested at its centre (column + 0.5, row + 0.5).
     A pixel belongs to a face when the three edge functions there have no differing signs, so both
     windings are drawn and the border is inside. An edge function is evaluated as
@@ -11,11 +11,35 @@ The rules
     A face is dropped whole when one of its vertices is nearer than `RasterSettings.near`, is not
     finite, or lies further than `MAX_POSITION` pixels from the origin, or when its area in the
     picture is zero. There is no clipping: a mesh that crosses the near plane loses its crossing
-    faces.
+    faces. Dropped faces take no part in a silhouette either, and their vertices get no gradient
+    from them.
     Barycentrics and depth are perspective-correct: with screen-space weights b and depths z,
     ``1 / depth = sum_i b_i / z_i`` and ``barycentric_i = depth * b_i / z_i`` (Heckbert and
     Moreton, "Interpolation for polygon texture mapping and shading", 1991, rational linear
-    interpolation). All arithmetic is float64 inside, in the same order in every backend.
+    interpolation). All arithmetic is float64 inside, in the same order in every backend on the CPU;
+    a GPU may compute in float32 (see `fitter.raster.gpu`).
+    Barycentrics and depth are differentiable in the vertices of the pixel's face, x, y and z, at a
+    fixed face index.
+
+The silhouette `alpha`, differentiable in the vertices' x and y
+    "soft" (Liu et al., "Soft Rasterizer", ICCV 2019, eqs. 1 and 5): ``1 - prod_j (1 - D_j)`` over
+    ALL faces, ``D_j = sigmoid(s_j d_j^2 / sigma)``, d the distance from the pixel's centre to the
+    face's border in normalised device coordinates, in which the picture's shorter side measures 2,
+    s = 1 inside the face (border included) and -1 outside. A face from outside which D_j is below
+    `RasterSettings.cut` counts as 0 there. Of equally near sides of a face the first of (b, c),
+    (c, a), (a, b) is differentiated. Where the product is below `SATURATED` it counts as 0, with no
+    gradient.
+    "edge": hard coverage with a soft band along the outline, for far less work. Let c be the
+    nearest point to the pixel's centre p on any contour edge that counts there, and
+    ``x = +|p - c|`` in pixels where the pixel shows a face, -|p - c| where it does not. Then with
+    ``t = clamp((x / band + 1) / 2, 0, 1)``, ``alpha = t^2 (3 - 2 t)``; with no such edge nearer
+    than `band` it is 1 or 0. An edge is a contour edge when exactly one of its faces is drawn, or
+    when both are and lie on the same side of it in the picture. At a pixel that shows no face all
+    contour edges count. At one that does, contours in front of other parts of the mesh must not:
+    an edge counts only if the pixel that holds the point c + `LOOK_BEYOND` (c - p) / |c - p|
+    shows no face or lies outside the picture. Of equally near edges the lowest row of
+    `MeshTopology.edges` is taken. The derivative moves c with the edge's two ends; where p = c it
+    is zero.
 """
 
 from __future__ import annotations
@@ -28,10 +52,17 @@ from torch import Tensor
 
 from fitter.camera import NEAR
 
-Backend = Literal["cpu", "reference"]
+Backend = Literal["cpu", "gpu", "reference"]
+Silhouette = Literal["none", "edge", "soft"]
 
 MAX_POSITION = 1e9
 """Pixels; beyond it edge functions would lose the picture's own pixels to rounding."""
+
+SATURATED = 1e-8
+"""Product over faces below which the soft silhouette is 1 for all purposes."""
+
+LOOK_BEYOND = 0.75
+"""Pixels beyond a contour edge at which it is looked whether the picture is empty there."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +71,28 @@ class RasterSettings:
 
     Attributes:
         near: metres; faces with a vertex nearer than this are dropped.
+        silhouette: how `Fragments.alpha` is computed, "none" for not at all.
+        sigma: of the soft silhouette, squared normalised device coordinates.
+        cut: of the soft silhouette, the least share of a face outside it.
+        band: of the edge silhouette, pixels on either side of the outline.
     """
 
     near: float = NEAR
+    silhouette: Silhouette = "none"
+    sigma: float = 1e-4
+    cut: float = 1e-4
+    band: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.near > 0:
             raise ValueError(f"near must be a positive distance in metres, got {self.near}")
+        if self.silhouette not in ("none", "edge", "soft"):
+            raise ValueError(f"silhouette must be none, edge or soft, got {self.silhouette!r}")
+        if not self.sigma > 0 or not 0 < self.cut < 0.5 or not self.band > 0:
+            raise ValueError(
+                f"sigma and band must be positive and cut between 0 and 0.5, got sigma "
+                f"{self.sigma}, band {self.band}, cut {self.cut}"
+            )
 
 
 @dataclass(frozen=True)
@@ -59,11 +105,17 @@ class Fragments:
             each in [0, 1] and together 1; 0 where there is no face. Dtype of the vertices.
         depth: (B, H, W) metres along the camera's z; 0 where there is no face. Dtype of the
             vertices.
+        alpha: (B, H, W) silhouette in [0, 1], or None for settings that ask for none. Dtype of the
+            vertices.
+        contour_edge: (B, H, W) int32, row of `MeshTopology.edges` that gives an edge silhouette its
+            value at the pixel, -1 outside the band; None for other silhouettes.
     """
 
     face_index: Tensor
     barycentrics: Tensor
     depth: Tensor
+    alpha: Tensor | None = None
+    contour_edge: Tensor | None = None
 
     @property
     def mask(self) -> Tensor:
@@ -73,20 +125,25 @@ class Fragments:
 
 def rasterize(
     vertices_screen: Tensor,
-    faces: Tensor,
+    faces: Tensor | MeshTopology,
     image_size: tuple[int, int],
     *,
     settings: RasterSettings | None = None,
-    backend: Backend = "cpu",
+    backend: Backend | None = None,
 ) -> Fragments:
-    """Find the nearest face at every pixel of a batch of pictures (see this module's rules).
+    """Draw a batch of meshes: the nearest face at every pixel and the silhouette (rules above).
+
+    Differentiable in `vertices_screen` through barycentrics, depth and alpha.
 
     Args:
         vertices_screen: (B, V, 3) float32 or float64: x and y in pixels, depth in metres.
-        faces: (F, 3) integer vertex indices, shared by the batch; either winding.
+        faces: (F, 3) integer vertex indices shared by the batch, either winding, or a
+            `MeshTopology`, which keeps the table of edges from call to call and may hold another
+            mesh for each picture.
         image_size: (H, W) in pixels.
         settings: thresholds; None is `RasterSettings()`.
-        backend: "cpu" is the Numba kernel, "reference" its readable and slow twin in PyTorch.
+        backend: "cpu" is the Numba kernel, "gpu" the Triton kernel, "reference" their readable and
+            slow twin in PyTorch, on any device. None takes the kernel of the tensors' device.
 
     Raises:
         ValueError: for a shape, dtype or index that does not fit, naming what was expected.
