@@ -138,7 +138,7 @@ class KeypointKinematics:
     def of(cls, model: KeypointModel) -> Self:
         """Multiply out a model, on its device and dtype."""
         vectors = _fixed_vectors(model)[torch.tensor(_FINGER_MODEL_POINTS)]
-        below = _below(vectors)
+        below = descendants(vectors)
         own = torch.tensor(_FINGER_BONES, device=vectors.device)
         fingers = torch.arange(5, device=vectors.device)[:, None]
         separate = vectors.transpose(1, 2)[fingers, own].transpose(1, 2)
@@ -164,7 +164,7 @@ class KeypointKinematics:
         """Pose the keypoints of B hands and differentiate them."""
         batch, shapes = params.betas.shape
         vectors = torch.cat([params.global_orient[:, None], params.hand_pose], 1)
-        local, left = _exp_and_left_jacobian(vectors, self.generators)
+        local, left = exp_and_left_jacobian(vectors, self.generators)
         bones, turns = self._chain(local, left)
         count = bones.shape[2]
 
@@ -271,7 +271,7 @@ def _fixed_vectors(model: KeypointModel) -> Tensor:
     return points
 
 
-def _below(like: Tensor) -> Tensor:
+def descendants(like: Tensor) -> Tensor:
     """(16, 16): entry (j, b) is 1 where bone b hangs on joint j (itself included)."""
     table = torch.zeros(16, 16)
     for bone in range(16):
@@ -294,10 +294,10 @@ def left_jacobian(rotation_vector: Tensor) -> Tensor:
         (..., 3, 3).
     """
     basis = torch.eye(3, dtype=rotation_vector.dtype, device=rotation_vector.device)
-    return _exp_and_left_jacobian(rotation_vector, skew(basis).flatten(1))[1]
+    return exp_and_left_jacobian(rotation_vector, skew(basis).flatten(1))[1]
 
 
-def _exp_and_left_jacobian(vectors: Tensor, generators: Tensor) -> tuple[Tensor, Tensor]:
+def exp_and_left_jacobian(vectors: Tensor, generators: Tensor) -> tuple[Tensor, Tensor]:
     """Rodrigues' formula and eq. 145 of `left_jacobian` for vectors (..., 3), in one go because
     they share their quotients; `generators` as in `KeypointKinematics`."""
     squared = vectors.square().sum(-1)[..., None, None]
