@@ -5,9 +5,10 @@ The visible surface
     A pixel belongs to a face when the three edge functions there have no differing signs, so both
     windings are drawn and the border is inside. An edge function is evaluated as
     ``(a - p) x (b - p)``, which changes its sign exactly when a and b change places: two faces
-    that share an edge leave no gap along it, whatever the rounding. A pixel that several faces
-    contain goes to the nearest, and of equally near ones to the lowest face index, so no pixel is
-    hit twice.
+    that share an edge leave no gap along it, whatever the rounding. A pixel whose centre lies
+    outside the face's bounding box, or at which all three are zero, is outside. A pixel that
+    several faces contain goes to the nearest, and of equally near ones to the lowest face index, so
+    no pixel is hit twice.
     A face is dropped whole when one of its vertices is nearer than `RasterSettings.near`, is not
     finite, or lies further than `MAX_POSITION` pixels from the origin, or when its area in the
     picture is zero. There is no clipping: a mesh that crosses the near plane loses its crossing
@@ -34,10 +35,12 @@ The silhouette `alpha`, differentiable in the vertices' x and y
     ``x = +|p - c|`` in pixels where the pixel shows a face, -|p - c| where it does not. Then with
     ``t = clamp((x / band + 1) / 2, 0, 1)``, ``alpha = t^2 (3 - 2 t)``; with no such edge nearer
     than `band` it is 1 or 0. An edge is a contour edge when exactly one of its faces is drawn, or
-    when both are and lie on the same side of it in the picture. At a pixel that shows no face all
-    contour edges count. At one that does, contours in front of other parts of the mesh must not:
-    an edge counts only if the pixel that holds the point c + `LOOK_BEYOND` (c - p) / |c - p|
-    shows no face or lies outside the picture. Of equally near edges the lowest row of
+    when both are and lie on the same side of it in the picture; here a face's area has the sign of
+    ``(b - a) x (c - a)`` with a, b, c as they stand in the row of `MeshTopology.edges`. At a pixel
+    that shows no face all contour edges count. At one that does, contours in front of other parts
+    of the mesh must not: an edge counts only if the pixel that holds the point c + `LOOK_BEYOND` u
+    shows no face or lies outside the picture, with ``u = (c - p) / |c - p|``, or, where p = c, with
+    the edge's unit normal away from its first drawn face. Of equally near edges the lowest row of
     `MeshTopology.edges` is taken. The derivative moves c with the edge's two ends; where p = c it
     is zero.
 """
@@ -51,6 +54,7 @@ import torch
 from torch import Tensor
 
 from fitter.camera import NEAR
+from fitter.raster.topology import MeshTopology
 
 Backend = Literal["cpu", "gpu", "reference"]
 Silhouette = Literal["none", "edge", "soft"]
@@ -133,55 +137,66 @@ def rasterize(
 ) -> Fragments:
     """Draw a batch of meshes: the nearest face at every pixel and the silhouette (rules above).
 
-    Differentiable in `vertices_screen` through barycentrics, depth and alpha.
+    Differentiable in `vertices_screen` through barycentrics, depth and alpha, once.
 
     Args:
         vertices_screen: (B, V, 3) float32 or float64: x and y in pixels, depth in metres.
-        faces: (F, 3) integer vertex indices shared by the batch, either winding, or a
-            `MeshTopology`, which keeps the table of edges from call to call and may hold another
-            mesh for each picture.
+        faces: (F, 3) integer vertex indices shared by the batch, or (B, F, 3) for another mesh in
+            each picture, either winding; a row of -1 is no face. A `MeshTopology` of them is
+            checked once and keeps the table of edges from call to call; a tensor is checked, and
+            its edges are found if they are needed, in every call.
         image_size: (H, W) in pixels.
         settings: thresholds; None is `RasterSettings()`.
         backend: "cpu" is the Numba kernel, "gpu" the Triton kernel, "reference" their readable and
-            slow twin in PyTorch, on any device. None takes the kernel of the tensors' device.
+            slow twin in PyTorch, on any device. None takes the kernel of the tensors' device. "gpu"
+            takes tensors on the CPU, too, where Triton's interpreter is switched on.
 
     Raises:
-        ValueError: for a shape, dtype or index that does not fit, naming what was expected.
-        NotImplementedError: for tensors that are not on the CPU.
+        ValueError: for a shape, dtype, device or index that does not fit, naming what was expected.
     """
-    _check(vertices_screen, faces, image_size)
-    settings = settings or RasterSettings()
+    topology = faces if isinstance(faces, MeshTopology) else MeshTopology(faces)
+    _check(vertices_screen, topology, image_size)
+    if backend is None:
+        backend = "cpu" if vertices_screen.device.type == "cpu" else "gpu"
     if backend == "cpu":
+        if vertices_screen.device.type != "cpu":
+            raise ValueError(f"backend 'cpu' takes CPU tensors, got {vertices_screen.device}")
         from fitter.raster.cpu import rasterize_cpu as implementation
+    elif backend == "gpu":
+        from fitter.raster.gpu import rasterize_gpu as implementation
     elif backend == "reference":
         from fitter.raster.reference import rasterize_reference as implementation
     else:
-        raise ValueError(f"backend must be 'cpu' or 'reference', got {backend!r}")
-    return implementation(vertices_screen, faces, image_size, settings)
+        raise ValueError(f"backend must be 'cpu', 'gpu' or 'reference', got {backend!r}")
+    return implementation(vertices_screen, topology, image_size, settings or RasterSettings())
 
 
-def _check(vertices_screen: Tensor, faces: Tensor, image_size: tuple[int, int]) -> None:
+def _check(vertices_screen: Tensor, topology: MeshTopology, image_size: tuple[int, int]) -> None:
     if vertices_screen.ndim != 3 or vertices_screen.shape[-1] != 3:
         raise ValueError(
             f"vertices_screen must be (B, V, 3), got shape {tuple(vertices_screen.shape)}"
         )
     if vertices_screen.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"vertices_screen must be float32 or float64, got {vertices_screen.dtype}")
-    if faces.ndim != 2 or faces.shape[-1] != 3:
-        raise ValueError(f"faces must be (F, 3), got shape {tuple(faces.shape)}")
+    faces = topology.faces
+    if faces.ndim not in (2, 3) or faces.shape[-1] != 3:
+        raise ValueError(f"faces must be (F, 3) or (B, F, 3), got shape {tuple(faces.shape)}")
+    if faces.ndim == 3 and len(faces) != len(vertices_screen):
+        raise ValueError(
+            f"faces of {len(vertices_screen)} meshes expected, got shape {tuple(faces.shape)}"
+        )
     if faces.is_floating_point() or faces.is_complex() or faces.dtype == torch.bool:
         raise ValueError(f"faces must be integers, got {faces.dtype}")
-    if vertices_screen.device.type != "cpu" or faces.device.type != "cpu":
-        raise NotImplementedError(
-            f"vertices_screen and faces must be on the CPU, got {vertices_screen.device} and "
+    if faces.device != vertices_screen.device:
+        raise ValueError(
+            f"vertices_screen and faces must be on one device, got {vertices_screen.device} and "
             f"{faces.device}"
         )
     if len(image_size) != 2 or min(image_size) < 1:
         raise ValueError(f"image_size must be (H, W), both at least 1, got {image_size}")
-    if faces.numel():
-        lowest, highest = int(faces.min()), int(faces.max())
-        if lowest < 0 or highest >= vertices_screen.shape[1]:
-            raise ValueError(
-                f"faces must index the {vertices_screen.shape[1]} vertices, got indices from "
-                f"{lowest} to {highest}"
-            )
+    lowest, highest = topology.index_range
+    if lowest < 0 or highest >= vertices_screen.shape[1]:
+        raise ValueError(
+            f"faces must index the {vertices_screen.shape[1]} vertices, got indices from "
+            f"{lowest} to {highest}"
+        )

@@ -1,73 +1,256 @@
 """The rasteriser in plain PyTorch: the rules of `fitter.raster.api` written to be read.
 
-It visits every pixel for every face, so it is for small meshes, small pictures and tests.
+It visits every pixel for every face, so it is for small meshes, small pictures and tests. What is
+discrete (which face a pixel shows, which contour edge is nearest) is found first, without
+derivatives; what depends on it smoothly is then written in terms of the vertices, and automatic
+differentiation does the rest.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
+from torch.utils.checkpoint import checkpoint
 
-from fitter.raster.api import MAX_POSITION, Fragments, RasterSettings
+from fitter.raster.api import LOOK_BEYOND, MAX_POSITION, SATURATED, Fragments, RasterSettings
+from fitter.raster.topology import MeshTopology
+
+_PAIRS = 2**21
+"""Pixel-face pairs worked on at once: bounds the memory, changes nothing else."""
 
 
 def rasterize_reference(
-    vertices_screen: Tensor, faces: Tensor, image_size: tuple[int, int], settings: RasterSettings
+    vertices_screen: Tensor,
+    topology: MeshTopology,
+    image_size: tuple[int, int],
+    settings: RasterSettings,
 ) -> Fragments:
     """See `fitter.raster.rasterize`, which checks the arguments; same shapes, same rules."""
-    height, width = image_size
-    batch = vertices_screen.shape[0]
-    corners = vertices_screen.detach().double()[:, faces.long()]  # (B, F, 3, 3)
-    keep = _drawable(corners, settings.near)
-    pixel_y, pixel_x = torch.meshgrid(
-        torch.arange(height, dtype=torch.float64) + 0.5,
-        torch.arange(width, dtype=torch.float64) + 0.5,
-        indexing="ij",
-    )
-
-    face_index = torch.full((batch, height, width), -1, dtype=torch.int32)
-    depth = torch.full((batch, height, width), torch.inf, dtype=torch.float64)
-    barycentrics = torch.zeros((batch, height, width, 3), dtype=torch.float64)
-    for face in range(faces.shape[0]):
-        a, b, c = (
-            tuple(corners[:, face, k, axis, None, None] for axis in range(3)) for k in range(3)
-        )
-        edges = (
-            _edge(b, c, pixel_x, pixel_y),
-            _edge(c, a, pixel_x, pixel_y),
-            _edge(a, b, pixel_x, pixel_y),
-        )
-        lowest = torch.minimum(torch.minimum(edges[0], edges[1]), edges[2])
-        highest = torch.maximum(torch.maximum(edges[0], edges[1]), edges[2])
-        total = edges[0] + edges[1] + edges[2]
-        inside = keep[:, face, None, None] & ((lowest >= 0) | (highest <= 0)) & (total != 0)
-
-        weights = (edges[0] / a[2], edges[1] / b[2], edges[2] / c[2])
-        weight_sum = weights[0] + weights[1] + weights[2]
-        face_depth = total / weight_sum
-        # Strictly nearer, in ascending face order: equally near faces leave the lowest index.
-        nearer = inside & (face_depth < depth)
-        face_index = torch.where(nearer, face, face_index)
-        depth = torch.where(nearer, face_depth, depth)
-        face_barycentrics = torch.stack([w / weight_sum for w in weights], dim=-1)
-        barycentrics = torch.where(nearer[..., None], face_barycentrics, barycentrics)
-
     dtype = vertices_screen.dtype
-    depth = torch.where(face_index >= 0, depth, 0.0)
-    return Fragments(face_index.to(torch.int32), barycentrics.to(dtype), depth.to(dtype))
+    vertices = vertices_screen.double()
+    faces = topology.faces.long().expand(len(vertices), -1, 3)
+    corners = _gather(vertices, faces)
+    keep = (faces >= 0).all(dim=-1) & _drawable(corners.detach(), settings.near)
+    # Dropped faces become a harmless triangle: what is not drawn must not differentiate to NaN.
+    corners = torch.where(keep[..., None, None], corners, corners.new_tensor(_HARMLESS))
+    pixels = pixel_centres(image_size, vertices.device)
+
+    face_index = _visible_faces(corners.detach(), keep, pixels)
+    barycentrics, depth = _surface(corners, face_index, pixels)
+    alpha = contour_edge = None
+    if settings.silhouette == "soft":
+        alpha = _soft_alpha(corners, keep, pixels, settings).to(dtype)
+    elif settings.silhouette == "edge":
+        edges = topology.edges.expand(len(vertices), -1, 4)
+        contour_edge = _nearest_contour(vertices.detach(), edges, face_index, pixels, settings)
+        alpha = _edge_alpha(vertices, edges, contour_edge, face_index, pixels, settings).to(dtype)
+    return Fragments(face_index, barycentrics.to(dtype), depth.to(dtype), alpha, contour_edge)
+
+
+_HARMLESS = ((0.0, 0.0, 1.0), (1.0, 0.0, 1.0), (0.0, 1.0, 1.0))
+
+
+def pixel_centres(image_size: tuple[int, int], device: torch.device) -> Tensor:
+    """(H, W, 2) float64: x and y of every pixel's centre."""
+    rows, columns = (torch.arange(n, dtype=torch.float64, device=device) + 0.5 for n in image_size)
+    return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+
+
+def _gather(vertices: Tensor, rows: Tensor) -> Tensor:
+    """(B, N, K, 3): the vertices (B, V, 3) that (B, N, K) names; zeros for -1."""
+    padded = torch.cat([vertices, vertices.new_zeros(len(vertices), 1, 3)], dim=1)
+    picture = torch.arange(len(vertices), device=vertices.device)[:, None, None]
+    return padded[picture, rows]  # row -1 is the last, the zeros
 
 
 def _drawable(corners: Tensor, near: float) -> Tensor:
     """(B, F) bool for corners (B, F, 3, 3): far enough, finite, of a size that can be computed."""
-    a, b, c = corners.unbind(dim=2)
-    area = (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (
-        c[..., 0] - a[..., 0]
-    )
     in_range = (corners[..., :2].abs() <= MAX_POSITION).all(dim=-1)  # False for NaN
     far_enough = (corners[..., 2] >= near) & torch.isfinite(corners[..., 2])
-    return (in_range & far_enough).all(dim=-1) & (area != 0)
+    return (in_range & far_enough).all(dim=-1) & (_area(*corners.unbind(dim=2)) != 0)
 
 
-def _edge(a: tuple[Tensor, ...], b: tuple[Tensor, ...], pixel_x: Tensor, pixel_y: Tensor) -> Tensor:
-    """(B, H, W): twice the signed area of (a, b, pixel); exactly antisymmetric in a and b."""
-    return (a[0] - pixel_x) * (b[1] - pixel_y) - (b[0] - pixel_x) * (a[1] - pixel_y)
+def _area(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Twice the signed area of triangles with corners (..., 2+)."""
+    return (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (
+        c[..., 0] - a[..., 0]
+    )
+
+
+def _edge_functions(corners: Tensor, pixels: Tensor) -> Tensor:
+    """(..., 3) edge functions of corners (..., 3, 3) at pixels (..., 2), opposite a, b and c."""
+    a, b, c = (corners[..., k, :2] - pixels for k in range(3))
+
+    def edge(a: Tensor, b: Tensor) -> Tensor:
+        return a[..., 0] * b[..., 1] - b[..., 0] * a[..., 1]
+
+    return torch.stack([edge(b, c), edge(c, a), edge(a, b)], dim=-1)
+
+
+def _inside(corners: Tensor, edges: Tensor, pixels: Tensor) -> Tensor:
+    """(...) bool from corners (..., 3, 3), their edge functions (..., 3), pixels (..., 2)."""
+    same_sign = (edges >= 0).all(dim=-1) | (edges <= 0).all(dim=-1)
+    low, high = corners[..., :2].amin(dim=-2), corners[..., :2].amax(dim=-2)
+    in_box = ((low <= pixels) & (pixels <= high)).all(dim=-1)
+    return same_sign & in_box & (edges.sum(dim=-1) != 0)
+
+
+def _chunks(corners: Tensor, pixels: Tensor) -> range:
+    per_face = max(1, len(corners) * pixels.shape[0] * pixels.shape[1])
+    return range(0, corners.shape[1], max(1, _PAIRS // per_face))
+
+
+def _visible_faces(corners: Tensor, keep: Tensor, pixels: Tensor) -> Tensor:
+    """(B, H, W) int32: the nearest face, of equally near ones the first, -1 for none."""
+    size = (len(corners), *pixels.shape[:2])
+    nearest = corners.new_full(size, torch.inf)
+    face_index = torch.full(size, -1, dtype=torch.int64, device=corners.device)
+    starts = _chunks(corners, pixels)
+    for start in starts:
+        part = corners[:, start : start + starts.step, None, None]
+        edges = _edge_functions(part, pixels)
+        total = edges[..., 0] + edges[..., 1] + edges[..., 2]
+        w = edges / part[..., 2]
+        depth = total / (w[..., 0] + w[..., 1] + w[..., 2])
+        drawn = keep[:, start : start + starts.step, None, None]
+        depth = torch.where(drawn & _inside(part, edges, pixels), depth, torch.inf)
+        lowest = depth.amin(dim=1)
+        place = torch.arange(start, start + depth.shape[1], device=corners.device)
+        is_lowest = depth == lowest[:, None]
+        first = torch.where(is_lowest, place[:, None, None], corners.shape[1]).amin(dim=1)
+        nearer = lowest < nearest
+        face_index = torch.where(nearer, first, face_index)
+        nearest = torch.where(nearer, lowest, nearest)
+    return face_index.int()
+
+
+def _surface(corners: Tensor, face_index: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Barycentrics (B, H, W, 3) and depth (B, H, W) of the faces that are seen."""
+    seen = face_index >= 0
+    picture, row, column = torch.nonzero(seen, as_tuple=True)
+    visible = corners[picture, face_index[seen].long()]  # (N, 3, 3)
+    edges = _edge_functions(visible, pixels[row, column])
+    weights = edges / visible[..., 2]
+    weight_sum = weights.sum(dim=-1, keepdim=True)
+    barycentrics = corners.new_zeros((*face_index.shape, 3))
+    depth = corners.new_zeros(face_index.shape)
+    barycentrics = barycentrics.index_put((picture, row, column), weights / weight_sum)
+    return barycentrics, depth.index_put(
+        (picture, row, column), edges.sum(dim=-1) / weight_sum[..., 0]
+    )
+
+
+def _closest_on_segment(a: Tensor, b: Tensor, pixels: Tensor) -> Tensor:
+    """(..., 2): the point of the segment from a to b (..., 2) that is nearest to the pixel."""
+    along = b - a
+    length2 = (along * along).sum(dim=-1)
+    share = ((pixels - a) * along).sum(dim=-1) / torch.where(length2 > 0, length2, 1.0)
+    return a + share.clamp(0.0, 1.0)[..., None] * along
+
+
+def _soft_alpha(
+    corners: Tensor, keep: Tensor, pixels: Tensor, settings: RasterSettings
+) -> Tensor:
+    """(B, H, W): 1 - prod_j (1 - D_j), the product as a sum of logarithms."""
+    # A pixel in normalised device coordinates, squared.
+    scale = (2.0 / min(pixels.shape[:2])) ** 2 / settings.sigma
+    lowest = torch.logit(torch.tensor(settings.cut, dtype=torch.float64)).item()
+
+    def log_product(part: Tensor, drawn: Tensor) -> Tensor:
+        part = part[:, :, None, None]
+        inside = _inside(part, _edge_functions(part, pixels), pixels)
+        a, b, c = (part[..., k, :2] for k in range(3))
+        offsets = [pixels - _closest_on_segment(*side, pixels) for side in ((b, c), (c, a), (a, b))]
+        squared = torch.stack([(offset * offset).sum(dim=-1) for offset in offsets])
+        # Indexing by the first minimum: only that side is differentiated.
+        side = torch.where(squared == squared.amin(dim=0), _sides(squared), 3).amin(dim=0)
+        exponent = squared.gather(0, side[None])[0] * torch.where(inside, scale, -scale)
+        counts = drawn[:, :, None, None] & (inside | (exponent >= lowest))
+        # logsigmoid(-x) is log(1 - D). The second where keeps what is cut from being differentiated.
+        terms = logsigmoid(-torch.where(counts, exponent, 0.0))
+        return torch.where(counts, terms, 0.0).sum(dim=1)
+
+    total = corners.new_zeros((len(corners), *pixels.shape[:2]))
+    starts = _chunks(corners, pixels)
+    for start in starts:
+        stop = start + starts.step
+        total = total + checkpoint(
+            log_product, corners[:, start:stop], keep[:, start:stop], use_reentrant=False
+        )
+    product = torch.exp(total)
+    return 1.0 - torch.where(product < SATURATED, 0.0, product)
+
+
+def _sides(like: Tensor) -> Tensor:
+    return torch.arange(3, device=like.device).reshape(3, *[1] * (like.ndim - 1))
+
+
+def _nearest_contour(
+    vertices: Tensor, edges: Tensor, face_index: Tensor, pixels: Tensor, settings: RasterSettings
+) -> Tensor:
+    """(B, H, W) int32: the nearest contour edge that counts, -1 for none within the band."""
+    is_contour, outward = _contours(vertices, edges, settings.near)
+    shows = face_index >= 0
+    picture = torch.arange(len(vertices), device=vertices.device)[:, None, None]
+    nearest = vertices.new_full(face_index.shape, settings.band**2)
+    contour_edge = torch.full_like(face_index, -1)
+    for row in torch.nonzero(is_contour.any(dim=0))[:, 0].tolist():
+        a, b = _gather(vertices, edges[:, row : row + 1, :2])[:, 0, :, None, None, :2].unbind(1)
+        point = _closest_on_segment(a, b, pixels)
+        offset = point - pixels
+        squared = (offset * offset).sum(dim=-1)
+        normal = outward[:, row, None, None].expand_as(offset)
+        unit = torch.where(
+            (squared > 0)[..., None], offset / squared.sqrt()[..., None], normal
+        )
+        beyond = torch.floor(point + LOOK_BEYOND * unit)
+        x, y = beyond.unbind(dim=-1)
+        within = (x >= 0) & (x < pixels.shape[1]) & (y >= 0) & (y < pixels.shape[0])
+        x, y = (torch.where(within, place, 0.0).long() for place in (x, y))
+        empty_beyond = ~(within & shows[picture, y, x])
+        counts = is_contour[:, row, None, None] & (~shows | empty_beyond)
+        nearer = counts & (squared < nearest)
+        contour_edge = torch.where(nearer, row, contour_edge)
+        nearest = torch.where(nearer, squared, nearest)
+    return contour_edge.int()
+
+
+def _contours(vertices: Tensor, edges: Tensor, near: float) -> tuple[Tensor, Tensor]:
+    """Which edges (B, E) are contours, and their unit normals (B, E, 2) away from their faces."""
+    ends = _gather(vertices, edges[..., :2])
+    thirds = _gather(vertices, edges[..., 2:])
+    drawn, side = [], []
+    for k in (0, 1):
+        triangle = torch.cat([ends, thirds[:, :, k : k + 1]], dim=2)
+        exists = (edges[..., [0, 1, 2 + k]] >= 0).all(dim=-1)
+        drawn.append(exists & _drawable(triangle, near))
+        side.append(_area(*triangle.unbind(dim=2)) > 0)
+    is_contour = torch.where(drawn[0] & drawn[1], side[0] == side[1], drawn[0] | drawn[1])
+    along = ends[:, :, 1, :2] - ends[:, :, 0, :2]
+    left = torch.where(drawn[0], side[0], side[1])
+    right = torch.stack([along[..., 1], -along[..., 0]], dim=-1)
+    outward = torch.where(left[..., None], right, -right)
+    return is_contour, outward / outward.norm(dim=-1, keepdim=True)
+
+
+def _edge_alpha(
+    vertices: Tensor,
+    edges: Tensor,
+    contour_edge: Tensor,
+    face_index: Tensor,
+    pixels: Tensor,
+    settings: RasterSettings,
+) -> Tensor:
+    """(B, H, W): the smooth step of the signed distance to the chosen edges."""
+    shows = face_index >= 0
+    picture, row, column = torch.nonzero(contour_edge >= 0, as_tuple=True)
+    chosen = edges[picture, contour_edge[picture, row, column].long()]
+    a, b = (vertices[picture, chosen[:, k], :2] for k in (0, 1))
+    offset = _closest_on_segment(a, b, pixels[row, column]) - pixels[row, column]
+    squared = (offset * offset).sum(dim=-1)
+    # The root has no derivative at 0, where the rule asks for none.
+    distance = torch.where(squared > 0, squared, 1.0).sqrt() * (squared > 0)
+    signed = torch.where(shows[picture, row, column], distance, -distance)
+    t = ((signed / settings.band + 1.0) / 2.0).clamp(0.0, 1.0)
+    return shows.to(vertices.dtype).index_put((picture, row, column), t * t * (3.0 - 2.0 * t))

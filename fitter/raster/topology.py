@@ -22,6 +22,12 @@ class MeshTopology:
     faces: Tensor
 
     @cached_property
+    def index_range(self) -> tuple[int, int]:
+        """Lowest and highest vertex index; (0, -1) without a face. Waits for the device once."""
+        faces = self.faces[(self.faces != -1).any(-1)]
+        return (int(faces.min()), int(faces.max())) if faces.numel() else (0, -1)
+
+    @cached_property
     def edges(self) -> Tensor:
         """(E, 4) or (B, E, 4) int64: an edge's two vertices, lower first, and the third vertices
         of the two faces that meet there.
