@@ -16,7 +16,7 @@ from fitter.conventions import BONES
 from fitter.raster import rasterize
 from fitter.raster.cpu import compile_kernel
 from fitter.records import InputError, Side
-from fitter.shading import DirectionalLight, vertex_normals
+from fitter.shading import AmbientDirectionalLight, vertex_normals
 
 SIDE_COLOURS = {"right": (70, 190, 200), "left": (245, 150, 70)}
 """RGB of a mesh: blue-green for right hands, orange for left ones."""
@@ -24,7 +24,7 @@ SIDE_COLOURS = {"right": (70, 190, 200), "left": (245, 150, 70)}
 FINGER_COLOURS = ((235, 64, 52), (250, 176, 5), (64, 192, 87), (34, 139, 230), (190, 75, 219))
 """RGB of the skeleton's thumb, index, middle, ring and little finger."""
 
-_LIGHT = DirectionalLight(
+_LIGHT = AmbientDirectionalLight(
     direction=torch.tensor([-0.35, -0.6, -1.0]),
     diffuse=torch.tensor([0.75]),
     ambient=torch.tensor([0.3]),

@@ -1,17 +1,29 @@
-"""From fragments to pictures: normals, attributes at pixels, textures and light.
+"""From fragments to pictures: normals, attributes at pixels, textures, light and composition.
 
-Everything here is plain PyTorch and differentiable in vertices, attributes, textures and lights.
+Everything here is batched, batch first, and differentiable in vertices, attributes, textures and
+lights. Colours are linear light unless a name says sRGB; lights live in camera axes (x right,
+y down, z forward), so normals must too.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fitter.raster.api import Fragments
+from fitter.raster.api import Fragments, RasterSettings
+from fitter.raster.attributes import InterpolateOnCpu, interpolate_tensors
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Vectors (..., 3) of length 1; a zero vector stays zero and gets no gradient."""
+    squared = (vectors * vectors).sum(dim=-1, keepdim=True)
+    usable = squared > 0
+    return torch.where(usable, vectors / torch.where(usable, squared, 1).sqrt(), 0)
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
@@ -19,85 +31,159 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
 
     Args:
         vertices: (B, V, 3), any unit.
-        faces: (F, 3) integer; counter-clockwise seen from outside gives outward normals.
+        faces: (F, 3) integer shared by the batch, or (B, F, 3) for one mesh a picture, in which a
+            row of -1 is no face; counter-clockwise seen from outside gives outward normals.
 
     Returns:
-        (B, V, 3), same frame and dtype as the vertices; 0 where no face with an area touches.
+        (B, V, 3), same frame and dtype as the vertices; 0, without a gradient, where no face with
+        an area touches.
     """
     triangles = faces.long()
+    if triangles.ndim == 3:
+        return _normals_of_different_meshes(vertices, triangles)
     a, b, c = (vertices[:, triangles[:, k]] for k in range(3))
     # The cross product's length is twice the area, which makes the sum area-weighted.
     face_normals = torch.linalg.cross(b - a, c - a)
     normals = torch.zeros_like(vertices)
     for k in range(3):
         normals = normals.index_add(1, triangles[:, k], face_normals)
-    return functional.normalize(normals, dim=-1, eps=torch.finfo(vertices.dtype).tiny)
+    return _unit(normals)
+
+
+def _normals_of_different_meshes(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """`vertex_normals` of meshes (B, F, 3): one mesh after the other in one long table."""
+    batch, count = vertices.shape[:2]
+    first = torch.arange(batch, device=triangles.device).view(-1, 1, 1) * count
+    # A row of -1 becomes a face with one corner thrice, which has no area.
+    rows = (triangles.clamp_min(0) + first).reshape(-1, 3)
+    return vertex_normals(vertices.reshape(1, batch * count, 3), rows).view_as(vertices)
 
 
 def interpolate(fragments: Fragments, faces: Tensor, attributes: Tensor) -> Tensor:
     """Attributes of the visible surface at every pixel.
 
+    Differentiable in the attributes and, through the barycentrics, in the vertices.
+
     Args:
         fragments: of a batch of B pictures, drawn with F faces.
-        faces: (F, 3) integer rows of `attributes` at each face's corners, in the order of the
-            drawn faces. A UV map with seams has its own table, so this need not be the table the
-            faces were drawn with.
+        faces: (F, 3), or (B, F, 3) for one table a picture, integer rows of `attributes` at each
+            face's corners, in the order of the drawn faces. A UV map with seams has its own table,
+            so this need not be the table the faces were drawn with.
         attributes: (B, A, C) per picture or (A, C) shared by the batch.
 
     Returns:
-        (B, H, W, C), 0 where there is no face.
+        (B, H, W, C), 0 where there is no face. Dtype of the attributes.
+
+    Raises:
+        ValueError: on the CPU, when a seen face has no row in `faces` or a corner none in
+            `attributes`.
     """
-    if attributes.ndim == 2:
-        attributes = attributes.expand(fragments.face_index.shape[0], *attributes.shape)
-    picture, row, column = torch.nonzero(fragments.mask, as_tuple=True)
-    corners = faces.long()[fragments.face_index[picture, row, column].long()]  # (N, 3)
-    weights = fragments.barycentrics[picture, row, column].to(attributes.dtype)
-    seen = (weights[..., None] * attributes[picture[:, None], corners]).sum(dim=1)
-    result = attributes.new_zeros((*fragments.face_index.shape, attributes.shape[-1]))
-    return result.index_put((picture, row, column), seen)
+    batch = fragments.face_index.shape[0]
+    tables = faces.long().expand(batch, -1, 3)
+    values = attributes.expand(batch, -1, -1)
+    weights = fragments.barycentrics.to(attributes.dtype)
+    on_cpu = fragments.face_index.device.type == "cpu"
+    implementation = InterpolateOnCpu.apply if on_cpu else interpolate_tensors
+    return implementation(fragments.face_index, weights, tables, values)
 
 
 def sample_texture(texture: Tensor, uv: Tensor) -> Tensor:
     """Bilinear look-up in a texture.
 
     Args:
-        texture: (H, W, C), row 0 at the top.
-        uv: (..., 2) in [0, 1]; u to the right, v UP from the texture's lower side (the convention
-            of Wavefront OBJ and OpenGL). Positions outside take the border's colour.
+        texture: (H, W, C) shared, or (B, H, W, C) one for each picture; row 0 at the top.
+        uv: (..., 2) for a shared texture, (B, ..., 2) otherwise, in [0, 1]; u to the right, v UP
+            from the texture's lower side (the convention of Wavefront OBJ and OpenGL). Positions
+            outside take the border's colour.
 
     Returns:
-        (..., C).
+        (..., C) or (B, ..., C).
     """
-    grid = torch.stack([2 * uv[..., 0] - 1, 1 - 2 * uv[..., 1]], dim=-1)
+    textures = texture if texture.ndim == 4 else texture[None]
+    grid = torch.stack([2 * uv[..., 0] - 1, 1 - 2 * uv[..., 1]], dim=-1).to(texture.dtype)
     sampled = functional.grid_sample(
-        texture.permute(2, 0, 1)[None],
-        grid.reshape(1, 1, -1, 2).to(texture.dtype),
+        textures.permute(0, 3, 1, 2),
+        grid.reshape(len(textures), 1, -1, 2),
         mode="bilinear",
         padding_mode="border",
         align_corners=False,
     )
-    return sampled[0, :, 0].T.reshape(*uv.shape[:-1], texture.shape[-1])
+    return sampled[:, :, 0].transpose(1, 2).reshape(*uv.shape[:-1], texture.shape[-1])
+
+
+def texture_colours(fragments: Fragments, uv: Tensor, uv_faces: Tensor, texture: Tensor) -> Tensor:
+    """The texture at every pixel: T = Gamma(I_tex, f, v) of Zhao, section 3.4.
+
+    Args:
+        fragments: of a batch of B pictures.
+        uv: (A, 2) texture coordinates, or (B, A, 2); see `sample_texture`.
+        uv_faces: (F, 3) or (B, F, 3) rows of `uv`, in the order of the drawn faces.
+        texture: (T, T, C) shared, or (B, T, T, C) one for each picture.
+
+    Returns:
+        (B, H, W, C), 0 where there is no face.
+    """
+    colours = sample_texture(texture, interpolate(fragments, uv_faces, uv.to(texture.dtype)))
+    return torch.where(fragments.mask[..., None], colours, 0)
+
+
+def _for_normals(field: Tensor, normals: Tensor) -> Tensor:
+    """A light's field (C,) or (B, C) in the normals' dtype, to be broadcast to (B, ..., C)."""
+    if field.ndim > 1:
+        field = field.reshape(len(field), *(1,) * (normals.ndim - 2), field.shape[-1])
+    return field.to(normals)
 
 
 @dataclass(frozen=True)
-class DirectionalLight:
-    """A light from infinitely far away plus an ambient part (Lambert's cosine law).
+class AmbientDirectionalLight:
+    """One light from infinitely far away plus an ambient part: E = ambient + diffuse max(0, n.d).
+
+    S2HAND, section 3.2: a light is L = (l^a, l_c^a, l^d, l_c^d, n^d), intensity and colour of the
+    ambient part, intensity, colour and direction of the directional one; `of` takes these 11
+    numbers. The paper states no frame and no sign for n^d: here it is TOWARDS the light in camera
+    axes (x right, y down, z forward), so (0, 0, -1) lights from the camera and (0, -1, 0) from
+    above.
 
     Attributes:
-        direction: (3,) towards the light, camera axes (x right, y down, z forward), any length.
-        diffuse: (3,) or (1,) radiance of the light; 1 doubles an ambient of 1 where it faces it.
-        ambient: (3,) or (1,) light that arrives from everywhere.
+        direction: (B, 3) or (3,), towards the light, camera axes, any length. One of length 0
+            gives no directional light (and no gradient to the direction).
+        diffuse: (B, 3), (B, 1), (3,) or (1,) light of a surface that faces the direction.
+        ambient: as `diffuse`, light that arrives from everywhere.
     """
 
     direction: Tensor
     diffuse: Tensor
     ambient: Tensor
 
+    @classmethod
+    def of(cls, vector: Tensor) -> Self:
+        """The light of S2HAND's 11 numbers (B, 11): l^a, l_c^a (3), l^d, l_c^d (3), n^d (3).
+
+        Raises:
+            ValueError: when it is not 11 numbers a picture.
+        """
+        if vector.ndim != 2 or vector.shape[-1] != 11:
+            raise ValueError(f"expected a light of shape (B, 11), got {tuple(vector.shape)}")
+        return cls(
+            direction=vector[:, 8:11],
+            diffuse=vector[:, 4:5] * vector[:, 5:8],
+            ambient=vector[:, 0:1] * vector[:, 1:4],
+        )
+
     def irradiance(self, normals: Tensor) -> Tensor:
-        """Light (..., 3 or 1) that reaches a surface with unit normals (..., 3)."""
-        direction = functional.normalize(self.direction.to(normals), dim=-1)
+        """Light that reaches a surface.
+
+        Args:
+            normals: (B, ..., 3) unit, camera axes; any shape (..., 3) for a light without a batch.
+
+        Returns:
+            (B, ..., 3), or (..., 1) when neither part has a colour. A normal of 0 gets the ambient
+            part.
+        """
+        direction = _for_normals(_unit(self.direction), normals)
         cosine = (normals * direction).sum(dim=-1, keepdim=True).clamp_min(0)
-        return self.ambient.to(normals) + cosine * self.diffuse.to(normals)
+        ambient = _for_normals(self.ambient, normals)
+        return ambient + cosine * _for_normals(self.diffuse, normals)
 
 
 @dataclass(frozen=True)
@@ -106,31 +192,135 @@ class SphericalHarmonicsLight:
 
     The irradiance is equation 13 of Ramamoorthi and Hanrahan, "An efficient representation for
     irradiance environment maps" (SIGGRAPH 2001), divided by pi, so that light of radiance 1 from
-    every side gives 1.
+    every side gives 1. It may be slightly negative away from a strong light; that is the price of
+    degree 2.
 
     Attributes:
-        coefficients: (9, 3) or (9, 1), L00, L1-1, L10, L11, L2-2, L2-1, L20, L21, L22 of the
-            incoming radiance; camera axes, so L1-1, L10, L11 go with y (down), z (forward), x.
+        coefficients: (B, 9, 3), (B, 9, 1), (9, 3) or (9, 1): L00, L1-1, L10, L11, L2-2, L2-1, L20,
+            L21, L22 of the incoming radiance; camera axes, so L1-1, L10, L11 go with y (down), z
+            (forward), x.
     """
 
     coefficients: Tensor
 
+    @classmethod
+    def uniform(cls, radiance: Tensor) -> Self:
+        """The same radiance (B, 3) from every side, whose irradiance is `radiance` everywhere."""
+        rest = radiance.new_zeros((len(radiance), 8, radiance.shape[-1]))
+        # L00 = integral of radiance * Y00 over the sphere, Y00 = 1 / sqrt(4 pi).
+        return cls(torch.cat([math.sqrt(4 * math.pi) * radiance[:, None], rest], dim=1))
+
     def irradiance(self, normals: Tensor) -> Tensor:
-        """Light (..., 3 or 1) that reaches a surface with unit normals (..., 3)."""
-        c1, c2, c3, c4, c5 = 0.429043, 0.511664, 0.743125, 0.886227, 0.247708
+        """Light (B, ..., 3 or 1) that reaches a surface with unit normals (B, ..., 3), camera axes.
+
+        Without a batch in the coefficients the normals may be of any shape (..., 3). A normal of
+        0 gets what the polynomial is there, a light without a direction.
+        """
         x, y, z = normals.unbind(dim=-1)
+        ones = torch.ones_like(x)
+        terms = [ones, y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]
         basis = torch.stack(
-            [
-                torch.full_like(x, c4),
-                2 * c2 * y,
-                2 * c2 * z,
-                2 * c2 * x,
-                2 * c1 * x * y,
-                2 * c1 * y * z,
-                c3 * z**2 - c5,
-                2 * c1 * x * z,
-                c1 * (x**2 - y**2),
-            ],
-            dim=-1,
+            [scale * term for scale, term in zip(_HARMONICS, terms, strict=True)], dim=-1
         )
-        return (basis @ self.coefficients.to(normals)) / torch.pi
+        coefficients = self.coefficients.to(normals)
+        if coefficients.ndim == 2:
+            return basis @ coefficients
+        return torch.einsum("b...k,bkc->b...c", basis, coefficients)
+
+
+def _harmonics() -> tuple[float, ...]:
+    """Share of each real harmonic's polynomial in the irradiance over pi.
+
+    The exact constants behind equation 13's c1..c5: A_l / pi times the harmonic's normalisation,
+    with A_0, A_1, A_2 = pi, 2 pi / 3, pi / 4 (Ramamoorthi and Hanrahan, eq. 8).
+    """
+    y0, y1 = math.sqrt(1 / (4 * math.pi)), math.sqrt(3 / (4 * math.pi))
+    y2, y20, y22 = (math.sqrt(k / math.pi) for k in (15 / 4, 5 / 16, 15 / 16))
+    first, second = 2 / 3, 1 / 4
+    return (
+        *(y0, first * y1, first * y1, first * y1),
+        *(second * y2, second * y2, second * y20, second * y2, second * y22),
+    )
+
+
+_HARMONICS = _harmonics()
+
+
+def band_width(settings: RasterSettings, image_size: tuple[int, int]) -> int:
+    """Whole pixels that a silhouette reaches beyond the visible surface, for `composite`."""
+    if settings.silhouette == "soft":
+        # D = cut where d^2 = sigma log(1 / cut - 1), d in units of half the shorter side.
+        distance = math.sqrt(settings.sigma * math.log(1 / settings.cut - 1))
+        return math.ceil(distance * min(image_size) / 2)
+    return math.ceil(settings.band) if settings.silhouette == "edge" else 0
+
+
+def composite(
+    colour: Tensor, fragments: Fragments, background: Tensor, reach: int | None = None
+) -> Tensor:
+    """The picture: alpha * colour + (1 - alpha) * background.
+
+    Where the silhouette reaches beyond the visible surface, the colour there is continued outward
+    from the nearest pixels that show it, so that a difference of colours moves the contour. One
+    3x3 mean over the pixels that already have a colour continues it by one pixel.
+
+    Args:
+        colour: (B, H, W, 3) of the visible surface; not looked at where there is none.
+        fragments: with a silhouette; without one alpha is 1 where a face is seen, and no gradient
+            reaches the contour.
+        background: (B, H, W, 3), or (B, 3) or (3,) of one colour.
+        reach: pixels by which the colour is continued, as `band_width` says; None continues it as
+            far as alpha is above 0, which makes a GPU wait. Beyond it the background shows.
+
+    Returns:
+        (B, H, W, 3), in the colour space of the arguments.
+    """
+    if background.ndim == 2:
+        background = background[:, None, None]
+    seen = fragments.mask
+    if fragments.alpha is None:
+        return torch.where(seen[..., None], colour, background)
+    colour, known = _continued(colour, seen, fragments.alpha, reach)
+    alpha = (fragments.alpha.to(colour.dtype) * known)[..., None]
+    return alpha * colour + (1 - alpha) * background
+
+
+def _continued(
+    colour: Tensor, seen: Tensor, alpha: Tensor, reach: int | None
+) -> tuple[Tensor, Tensor]:
+    """Colours (B, H, W, C) continued outward, and where there are any (B, H, W)."""
+    colour, known = torch.where(seen[..., None], colour, 0), seen
+    # A picture that shows no face has no colour to continue.
+    wanted = (alpha.detach() > 0) & seen.any(dim=2).any(dim=1)[:, None, None]
+    steps = 0
+    while steps < reach if reach is not None else bool((wanted & ~known).any()):
+        count = _box_sum(known[..., None].to(colour.dtype))
+        mean = _box_sum(colour) / count.clamp_min(1)
+        colour = torch.where(known[..., None], colour, mean)
+        known, steps = count[..., 0] > 0, steps + 1
+    return colour, known
+
+
+def _box_sum(picture: Tensor) -> Tensor:
+    """Sums over 3x3 pixels of (B, H, W, C), nothing beyond the border."""
+    padded = functional.pad(picture, (0, 0, 1, 1, 1, 1))
+    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
+    return rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
+
+
+def srgb_from_linear(linear: Tensor) -> Tensor:
+    """Encode linear light, 1 = white (IEC 61966-2-1); any shape, values below 0 go on linearly.
+
+    The slope is at most 12.92, also at 0. Nothing is clamped from above.
+    """
+    low = 0.0031308
+    # Clamped before the power: its slope at 0 would be infinite, and 0 times that not a number.
+    power = 1.055 * linear.clamp_min(low) ** (1 / 2.4) - 0.055
+    return torch.where(linear <= low, 12.92 * linear, power)
+
+
+def linear_from_srgb(encoded: Tensor) -> Tensor:
+    """Linear light of sRGB values, 1 = white (IEC 61966-2-1); the inverse of `srgb_from_linear`."""
+    low = 0.04045
+    power = ((encoded.clamp_min(low) + 0.055) / 1.055) ** 2.4
+    return torch.where(encoded <= low, encoded / 12.92, power)

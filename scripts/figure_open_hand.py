@@ -21,14 +21,14 @@ from fitter.hand_models.open_hand import load_open_hand, read_open_hand  # noqa:
 from fitter.hand_models.skinning import HandModel  # noqa: E402
 from fitter.raster import rasterize  # noqa: E402
 from fitter.records import HandParams  # noqa: E402
-from fitter.shading import DirectionalLight, interpolate, vertex_normals  # noqa: E402
+from fitter.shading import AmbientDirectionalLight, interpolate, vertex_normals  # noqa: E402
 
 TILE = (300, 340)
 """Width and height of a tile in pixels."""
 SUPERSAMPLING = 3
 METRES_PER_TILE = 0.235
 SKIN = (0.86, 0.66, 0.54)
-LIGHT = DirectionalLight(
+LIGHT = AmbientDirectionalLight(
     direction=torch.tensor([-0.5, -0.7, -1.0]),
     diffuse=torch.tensor([0.75]),
     ambient=torch.tensor([0.3]),

@@ -13,7 +13,7 @@ from fitter.overlay import SIDE_COLOURS, OverlayHand, OverlayStyle, draw_overlay
 from fitter.raster import rasterize
 from fitter.records import InputError
 from fitter.shading import (
-    DirectionalLight,
+    AmbientDirectionalLight,
     SphericalHarmonicsLight,
     interpolate,
     sample_texture,
@@ -85,7 +85,7 @@ def test_texture_corners_and_bilinear_middle():
 
 
 def test_lambert_light():
-    light = DirectionalLight(
+    light = AmbientDirectionalLight(
         torch.tensor([0.0, 0.0, -2.0]), torch.tensor([0.8]), torch.tensor([0.1])
     )
     slant = [math.sin(1.0), 0.0, -math.cos(1.0)]

@@ -71,7 +71,7 @@ class InterpolateOnCpu(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Derivatives with respect to barycentrics and attributes."""
-        face_index, barycentrics, faces, attributes = ctx.saved_tensors
+        _, barycentrics, _, attributes = ctx.saved_tensors
         to_barycentrics = torch.zeros_like(barycentrics, memory_format=torch.contiguous_format)
         to_attributes = torch.zeros_like(attributes, memory_format=torch.contiguous_format)
         arrays = _arrays(*ctx.saved_tensors, gradient, to_barycentrics, to_attributes)
