@@ -102,7 +102,7 @@ def test_packages_keep_to_their_homes():
         "datasets": {"fitter.pipeline", "fitter.run", "fitter.evaluate", "fitter.cli"},
         "mediapipe": {"fitter.mediapipe_hands"},
         "pickle": {"fitter.hand_models.assets"},
-        "numba": {"fitter.raster.cpu"},
+        "numba": {"fitter.raster.compiled"},
         "zarr": {"fitter.store", "fitter.store_layout"},
     }
     found = {package: set() for package in homes}

@@ -248,4 +248,4 @@ def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match="near"):
         RasterSettings(near=0.0)
     with pytest.raises(ValueError, match="backend"):
-        rasterize(torch.zeros(1, 3, 3), torch.zeros(1, 3).long(), (4, 4), backend="gpu")
+        rasterize(torch.zeros(1, 3, 3), torch.zeros(1, 3).long(), (4, 4), backend="metal")

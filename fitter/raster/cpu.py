@@ -1,9 +1,9 @@
-"""The rasteriser as a Numba kernel: a z-buffer over faces, then barycentrics of what is seen.
+"""The rasteriser as Numba kernels, with its autograd rule.
 
-One picture is one task. The kernel releases the interpreter's lock, so a batch runs on as many
+One picture is one task. The kernels release the interpreter's lock, so a batch runs on as many
 threads as PyTorch is told to use (`torch.set_num_threads`), and the result does not depend on
 their number. Numba's own thread pool is left alone because it may not be entered from two Python
-threads at once.
+threads at once. Memory is O(pixels) a picture and nothing is kept per pixel and face.
 """
 
 from __future__ import annotations
@@ -11,137 +11,159 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from fitter.raster.api import MAX_POSITION, Fragments, RasterSettings
+from fitter.raster.api import SATURATED, Fragments, RasterSettings
+from fitter.raster.compiled import compile_kernel
+from fitter.raster.cpu_edge import add_edge_gradient, fill_contours, fill_edge_alpha
+from fitter.raster.cpu_soft import LANES, add_soft_gradient, multiply_faces
+from fitter.raster.cpu_surface import add_surface_gradient, fill_depth, fill_surface
+from fitter.raster.topology import MeshTopology
 
-
-def compile_kernel(function: Callable) -> Callable:
-    """Numba's nopython compiler, keeping the machine code on disk where a place can be written."""
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither beside the source nor in the user's cache can files be written
-        return numba.njit(nogil=True)(function)
-
-
-@compile_kernel
-def _edge(ax: float, ay: float, bx: float, by: float) -> float:
-    """Edge function of a and b given relative to the pixel; exactly antisymmetric in them."""
-    return ax * by - bx * ay
-
-
-@compile_kernel
-def _fill_depth(
-    corners: np.ndarray,
-    faces: np.ndarray,
-    near: float,
-    face_index: np.ndarray,
-    depth: np.ndarray,
-) -> None:
-    """Write the nearest face and its depth; vertices (V, 3), pictures (H, W) preset to -1, inf."""
-    height, width = face_index.shape
-    for face in range(faces.shape[0]):
-        i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-        ax, ay, az = corners[i, 0], corners[i, 1], corners[i, 2]
-        bx, by, bz = corners[j, 0], corners[j, 1], corners[j, 2]
-        cx, cy, cz = corners[k, 0], corners[k, 1], corners[k, 2]
-        # Written so that a NaN fails it.
-        if not (az >= near and bz >= near and cz >= near and max(az, bz, cz) < math.inf):
-            continue
-        if not (
-            abs(ax) <= MAX_POSITION
-            and abs(ay) <= MAX_POSITION
-            and abs(bx) <= MAX_POSITION
-            and abs(by) <= MAX_POSITION
-            and abs(cx) <= MAX_POSITION
-            and abs(cy) <= MAX_POSITION
-        ):
-            continue
-        if (bx - ax) * (cy - ay) - (by - ay) * (cx - ax) == 0.0:
-            continue
-        # Pixel centres from the first at or right of the box's left side to the last inside it.
-        first_x = max(0, math.ceil(min(ax, bx, cx) - 0.5))
-        last_x = min(width - 1, math.floor(max(ax, bx, cx) - 0.5))
-        first_y = max(0, math.ceil(min(ay, by, cy) - 0.5))
-        last_y = min(height - 1, math.floor(max(ay, by, cy) - 0.5))
-        for row in range(first_y, last_y + 1):
-            y = row + 0.5
-            ay_, by_, cy_ = ay - y, by - y, cy - y
-            for column in range(first_x, last_x + 1):
-                x = column + 0.5
-                ax_, bx_, cx_ = ax - x, bx - x, cx - x
-                e0 = _edge(bx_, by_, cx_, cy_)
-                e1 = _edge(cx_, cy_, ax_, ay_)
-                e2 = _edge(ax_, ay_, bx_, by_)
-                if not (
-                    (e0 >= 0.0 and e1 >= 0.0 and e2 >= 0.0)
-                    or (e0 <= 0.0 and e1 <= 0.0 and e2 <= 0.0)
-                ):
-                    continue
-                total = e0 + e1 + e2
-                if total == 0.0:
-                    continue
-                z = total / (e0 / az + e1 / bz + e2 / cz)
-                if z < depth[row, column]:
-                    depth[row, column] = z
-                    face_index[row, column] = face
-
-
-@compile_kernel
-def _fill_barycentrics(
-    corners: np.ndarray, faces: np.ndarray, face_index: np.ndarray, barycentrics: np.ndarray
-) -> None:
-    """Write the perspective-correct weights of the visible faces into (H, W, 3)."""
-    height, width = face_index.shape
-    for row in range(height):
-        y = row + 0.5
-        for column in range(width):
-            face = face_index[row, column]
-            if face < 0:
-                continue
-            x = column + 0.5
-            i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-            ax, ay = corners[i, 0] - x, corners[i, 1] - y
-            bx, by = corners[j, 0] - x, corners[j, 1] - y
-            cx, cy = corners[k, 0] - x, corners[k, 1] - y
-            w0 = _edge(bx, by, cx, cy) / corners[i, 2]
-            w1 = _edge(cx, cy, ax, ay) / corners[j, 2]
-            w2 = _edge(ax, ay, bx, by) / corners[k, 2]
-            weight_sum = w0 + w1 + w2
-            barycentrics[row, column, 0] = w0 / weight_sum
-            barycentrics[row, column, 1] = w1 / weight_sum
-            barycentrics[row, column, 2] = w2 / weight_sum
+__all__ = ["compile_kernel", "rasterize_cpu"]
 
 
 def rasterize_cpu(
-    vertices_screen: Tensor, faces: Tensor, image_size: tuple[int, int], settings: RasterSettings
+    vertices_screen: Tensor,
+    topology: MeshTopology,
+    image_size: tuple[int, int],
+    settings: RasterSettings,
 ) -> Fragments:
     """See `fitter.raster.rasterize`, which checks the arguments; same shapes, same rules."""
-    batch, (height, width) = vertices_screen.shape[0], image_size
-    dtype = vertices_screen.detach().numpy().dtype
-    corners = np.ascontiguousarray(vertices_screen.detach().numpy(), dtype=np.float64)
-    faces_array = np.ascontiguousarray(faces.numpy(), dtype=np.int64)
-    face_index = np.full((batch, height, width), -1, dtype=np.int32)
-    depth = np.empty((batch, height, width), dtype=dtype)
-    barycentrics = np.zeros((batch, height, width, 3), dtype=dtype)
+    return Fragments(*_Rasterize.apply(vertices_screen, topology, image_size, settings))
 
-    def draw(index: int) -> None:
-        exact_depth = np.full((height, width), np.inf)
-        _fill_depth(corners[index], faces_array, settings.near, face_index[index], exact_depth)
-        _fill_barycentrics(corners[index], faces_array, face_index[index], barycentrics[index])
-        depth[index] = np.where(face_index[index] >= 0, exact_depth, 0.0)
 
-    threads = min(batch, torch.get_num_threads())
+class _Rasterize(torch.autograd.Function):
+    """Vertices to the fields of `Fragments`, in their order."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        vertices: Tensor,
+        topology: MeshTopology,
+        image_size: tuple[int, int],
+        settings: RasterSettings,
+    ) -> tuple[Tensor | None, ...]:
+        batch, (height, width) = len(vertices), image_size
+        shape, dtype = (batch, height, width), vertices.detach().numpy().dtype
+        corners = _corners(vertices)
+        faces = _per_picture(topology.faces)
+        edges = _per_picture(topology.edges) if settings.silhouette == "edge" else None
+        face_index = np.full(shape, -1, dtype=np.int32)
+        barycentrics = np.zeros((*shape, 3), dtype=dtype)
+        depth = np.empty(shape, dtype=dtype)
+        alpha = None if settings.silhouette == "none" else np.empty(shape, dtype=dtype)
+        remainder = np.empty(shape, dtype=dtype) if settings.silhouette == "soft" else None
+        contour_edge = None if edges is None else np.full(shape, -1, dtype=np.int32)
+
+        def draw(b: int) -> None:
+            exact_depth = np.full(image_size, np.inf)
+            fill_depth(corners[b], faces(b), settings.near, face_index[b], exact_depth)
+            fill_surface(
+                corners[b], faces(b), face_index[b], exact_depth, barycentrics[b], depth[b]
+            )
+            if remainder is not None:
+                product = np.ones((height, width + LANES))
+                multiply_faces(
+                    corners[b], faces(b), settings.near, *_exponent(image_size, settings),
+                    image_size, product,
+                )  # fmt: skip
+                remaining = 1.0 / product[:, :width]
+                remaining[remaining < SATURATED] = 0.0
+                remainder[b] = remaining
+                alpha[b] = 1.0 - remaining
+            elif contour_edge is not None:
+                nearest = np.full(image_size, settings.band**2)
+                fill_contours(
+                    corners[b], edges(b), settings.near, settings.band, face_index[b],
+                    contour_edge[b], nearest,
+                )  # fmt: skip
+                fill_edge_alpha(face_index[b], contour_edge[b], nearest, settings.band, alpha[b])
+
+        _for_each_picture(draw, batch)
+        outputs = [
+            None if array is None else torch.from_numpy(array)
+            for array in (face_index, barycentrics, depth, alpha, contour_edge)
+        ]
+        ctx.topology, ctx.image_size, ctx.settings = topology, image_size, settings
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*(t for t in (outputs[0], outputs[4]) if t is not None))
+        # What remains of the background, not alpha: 1 - alpha would lose its digits.
+        kept = None if remainder is None else torch.from_numpy(remainder)
+        ctx.save_for_backward(vertices, outputs[0], outputs[4], kept)
+        return tuple(outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        vertices, face_index, contour_edge, remainder = ctx.saved_tensors
+        topology, settings = ctx.topology, ctx.settings
+        height, width = ctx.image_size
+        _, grad_barycentrics, grad_depth, grad_alpha, _ = map(_array, cotangents)
+        corners = _corners(vertices)
+        faces = _per_picture(topology.faces)
+        edges = _per_picture(topology.edges) if settings.silhouette == "edge" else None
+        gradient = np.zeros(corners.shape)
+        shown = face_index.numpy()
+        if grad_barycentrics is None and grad_depth is not None:
+            grad_barycentrics = np.zeros((*shown.shape, 3), dtype=grad_depth.dtype)
+        elif grad_depth is None and grad_barycentrics is not None:
+            grad_depth = np.zeros(shown.shape, dtype=grad_barycentrics.dtype)
+
+        def differentiate(b: int) -> None:
+            if grad_depth is not None:
+                add_surface_gradient(
+                    corners[b], faces(b), shown[b], grad_barycentrics[b], grad_depth[b], gradient[b]
+                )
+            if grad_alpha is None:
+                return
+            if remainder is not None:
+                weight = np.zeros((height, width + LANES))
+                np.multiply(remainder[b].numpy(), grad_alpha[b], out=weight[:, :width])
+                add_soft_gradient(
+                    corners[b], faces(b), settings.near, *_exponent(ctx.image_size, settings),
+                    ctx.image_size, weight, gradient[b],
+                )  # fmt: skip
+            elif contour_edge is not None:
+                add_edge_gradient(
+                    corners[b], edges(b), settings.band, shown[b], contour_edge[b].numpy(),
+                    grad_alpha[b], gradient[b],
+                )  # fmt: skip
+
+        _for_each_picture(differentiate, len(vertices))
+        return torch.from_numpy(gradient).to(vertices.dtype), None, None, None
+
+
+def _corners(vertices: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(vertices.detach().numpy(), dtype=np.float64)
+
+
+def _array(tensor: Tensor | None) -> np.ndarray | None:
+    return None if tensor is None else tensor.detach().contiguous().numpy()
+
+
+def _per_picture(table: Tensor) -> Callable[[int], np.ndarray]:
+    """The rows of a picture's own table, or of the one that all share."""
+    array = np.ascontiguousarray(table.numpy(), dtype=np.int64)
+    return (lambda _: array) if array.ndim == 2 else array.__getitem__
+
+
+def _exponent(image_size: tuple[int, int], settings: RasterSettings) -> tuple[float, float]:
+    """The soft exponent per squared pixel, and that below which a face counts as 0."""
+    scale = (2.0 / min(image_size)) ** 2 / settings.sigma
+    return scale, math.log(settings.cut / (1.0 - settings.cut))
+
+
+def _for_each_picture(work: Callable[[int], None], count: int) -> None:
+    threads = min(count, torch.get_num_threads())
     if threads > 1:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(draw, range(batch)))
+            list(pool.map(work, range(count)))
     else:
-        for index in range(batch):
-            draw(index)
-    return Fragments(
-        torch.from_numpy(face_index), torch.from_numpy(barycentrics), torch.from_numpy(depth)
-    )
+        for index in range(count):
+            work(index)

@@ -145,13 +145,11 @@ def _closest_on_segment(a: Tensor, b: Tensor, pixels: Tensor) -> Tensor:
     """(..., 2): the point of the segment from a to b (..., 2) that is nearest to the pixel."""
     along = b - a
     length2 = (along * along).sum(dim=-1)
-    share = ((pixels - a) * along).sum(dim=-1) / torch.where(length2 > 0, length2, 1.0)
+    share = ((pixels - a) * along).sum(dim=-1) * (1.0 / torch.where(length2 > 0, length2, 1.0))
     return a + share.clamp(0.0, 1.0)[..., None] * along
 
 
-def _soft_alpha(
-    corners: Tensor, keep: Tensor, pixels: Tensor, settings: RasterSettings
-) -> Tensor:
+def _soft_alpha(corners: Tensor, keep: Tensor, pixels: Tensor, settings: RasterSettings) -> Tensor:
     """(B, H, W): 1 - prod_j (1 - D_j), the product as a sum of logarithms."""
     # A pixel in normalised device coordinates, squared.
     scale = (2.0 / min(pixels.shape[:2])) ** 2 / settings.sigma
@@ -167,7 +165,7 @@ def _soft_alpha(
         side = torch.where(squared == squared.amin(dim=0), _sides(squared), 3).amin(dim=0)
         exponent = squared.gather(0, side[None])[0] * torch.where(inside, scale, -scale)
         counts = drawn[:, :, None, None] & (inside | (exponent >= lowest))
-        # logsigmoid(-x) is log(1 - D). The second where keeps what is cut from being differentiated.
+        # logsigmoid(-x) is log(1 - D).
         terms = logsigmoid(-torch.where(counts, exponent, 0.0))
         return torch.where(counts, terms, 0.0).sum(dim=1)
 
@@ -201,9 +199,7 @@ def _nearest_contour(
         offset = point - pixels
         squared = (offset * offset).sum(dim=-1)
         normal = outward[:, row, None, None].expand_as(offset)
-        unit = torch.where(
-            (squared > 0)[..., None], offset / squared.sqrt()[..., None], normal
-        )
+        unit = torch.where((squared > 0)[..., None], offset / squared.sqrt()[..., None], normal)
         beyond = torch.floor(point + LOOK_BEYOND * unit)
         x, y = beyond.unbind(dim=-1)
         within = (x >= 0) & (x < pixels.shape[1]) & (y >= 0) & (y < pixels.shape[0])

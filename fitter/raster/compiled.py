@@ -1,0 +1,73 @@
+"""Numba's home: how kernels are compiled, and what all of them compute alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numba
+import numpy as np
+
+from fitter.raster.api import MAX_POSITION
+
+
+def compile_kernel(function: Callable) -> Callable:
+    """Numba's nopython compiler, keeping the machine code on disk where a place can be written."""
+    return _compile(function, fastmath=False)
+
+
+def compile_sum(function: Callable) -> Callable:
+    """The same for a function that sums up what others compute, in any order of the terms."""
+    return _compile(function, fastmath={"reassoc", "nsz"})
+
+
+def _compile(function: Callable, fastmath: bool | set[str]) -> Callable:
+    try:
+        return numba.njit(cache=True, nogil=True, fastmath=fastmath)(function)
+    except RuntimeError:  # neither beside the source nor in the user's cache can files be written
+        return numba.njit(nogil=True, fastmath=fastmath)(function)
+
+
+@compile_kernel
+def edge_function(ax: float, ay: float, bx: float, by: float) -> float:
+    """Edge function of a and b given relative to the pixel; exactly antisymmetric in them."""
+    return ax * by - bx * ay
+
+
+@compile_kernel
+def area(corners: np.ndarray, i: int, j: int, k: int) -> float:
+    """Twice the signed area in the picture of the vertices i, j, k of `corners` (V, 3)."""
+    ax, ay = corners[i, 0], corners[i, 1]
+    return (corners[j, 0] - ax) * (corners[k, 1] - ay) - (corners[j, 1] - ay) * (corners[k, 0] - ax)
+
+
+@compile_kernel
+def is_usable(corners: np.ndarray, i: int, near: float) -> bool:
+    """A vertex is far enough, finite, and of a size that can be computed with."""
+    # Written so that a NaN fails it.
+    return (
+        corners[i, 2] >= near
+        and corners[i, 2] < math.inf
+        and abs(corners[i, 0]) <= MAX_POSITION
+        and abs(corners[i, 1]) <= MAX_POSITION
+    )
+
+
+@compile_kernel
+def is_drawable(corners: np.ndarray, i: int, j: int, k: int, near: float) -> bool:
+    """A face exists (no index is negative) and is not dropped."""
+    return (
+        i >= 0
+        and j >= 0
+        and k >= 0
+        and is_usable(corners, i, near)
+        and is_usable(corners, j, near)
+        and is_usable(corners, k, near)
+        and area(corners, i, j, k) != 0.0
+    )
+
+
+@compile_kernel
+def pixel_range(low: float, high: float, count: int) -> tuple[int, int]:
+    """First and last of `count` pixels whose centre lies in [low, high]; clamped to the picture."""
+    return max(0, math.ceil(low - 0.5)), min(count - 1, math.floor(high - 0.5))

@@ -1,0 +1,142 @@
+"""Numba kernels of the visible surface: a z-buffer, what is seen at each pixel, and its gradient.
+
+Each works on one picture. `corners` is (V, 3) float64, `faces` (F, 3) int64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fitter.raster.compiled import (
+    compile_kernel,
+    edge_function,
+    is_drawable,
+    pixel_range,
+)
+
+
+@compile_kernel
+def fill_depth(
+    corners: np.ndarray,
+    faces: np.ndarray,
+    near: float,
+    face_index: np.ndarray,
+    depth: np.ndarray,
+) -> None:
+    """Write the nearest face and its depth; pictures (H, W) preset to -1 and inf."""
+    height, width = face_index.shape
+    for face in range(faces.shape[0]):
+        i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
+        if not is_drawable(corners, i, j, k, near):
+            continue
+        ax, ay, az = corners[i, 0], corners[i, 1], corners[i, 2]
+        bx, by, bz = corners[j, 0], corners[j, 1], corners[j, 2]
+        cx, cy, cz = corners[k, 0], corners[k, 1], corners[k, 2]
+        first_x, last_x = pixel_range(min(ax, bx, cx), max(ax, bx, cx), width)
+        first_y, last_y = pixel_range(min(ay, by, cy), max(ay, by, cy), height)
+        for row in range(first_y, last_y + 1):
+            y = row + 0.5
+            ay_, by_, cy_ = ay - y, by - y, cy - y
+            for column in range(first_x, last_x + 1):
+                x = column + 0.5
+                ax_, bx_, cx_ = ax - x, bx - x, cx - x
+                e0 = edge_function(bx_, by_, cx_, cy_)
+                e1 = edge_function(cx_, cy_, ax_, ay_)
+                e2 = edge_function(ax_, ay_, bx_, by_)
+                if not (
+                    (e0 >= 0.0 and e1 >= 0.0 and e2 >= 0.0)
+                    or (e0 <= 0.0 and e1 <= 0.0 and e2 <= 0.0)
+                ):
+                    continue
+                total = e0 + e1 + e2
+                if total == 0.0:
+                    continue
+                z = total / (e0 / az + e1 / bz + e2 / cz)
+                if z < depth[row, column]:
+                    depth[row, column] = z
+                    face_index[row, column] = face
+
+
+@compile_kernel
+def fill_surface(
+    corners: np.ndarray,
+    faces: np.ndarray,
+    face_index: np.ndarray,
+    exact_depth: np.ndarray,
+    barycentrics: np.ndarray,
+    depth: np.ndarray,
+) -> None:
+    """Write perspective-correct weights (H, W, 3), preset to 0, and depth (H, W) where seen."""
+    height, width = face_index.shape
+    for row in range(height):
+        y = row + 0.5
+        for column in range(width):
+            face = face_index[row, column]
+            if face < 0:
+                depth[row, column] = 0.0
+                continue
+            depth[row, column] = exact_depth[row, column]
+            x = column + 0.5
+            i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
+            ax, ay = corners[i, 0] - x, corners[i, 1] - y
+            bx, by = corners[j, 0] - x, corners[j, 1] - y
+            cx, cy = corners[k, 0] - x, corners[k, 1] - y
+            w0 = edge_function(bx, by, cx, cy) / corners[i, 2]
+            w1 = edge_function(cx, cy, ax, ay) / corners[j, 2]
+            w2 = edge_function(ax, ay, bx, by) / corners[k, 2]
+            weight_sum = w0 + w1 + w2
+            barycentrics[row, column, 0] = w0 / weight_sum
+            barycentrics[row, column, 1] = w1 / weight_sum
+            barycentrics[row, column, 2] = w2 / weight_sum
+
+
+@compile_kernel
+def add_surface_gradient(
+    corners: np.ndarray,
+    faces: np.ndarray,
+    face_index: np.ndarray,
+    grad_barycentrics: np.ndarray,
+    grad_depth: np.ndarray,
+    gradient: np.ndarray,
+) -> None:
+    """Add the cotangents of `fill_surface` (H, W, 3), (H, W) to the vertices' (V, 3).
+
+    With edge functions e, depths z, w_i = e_i / z_i, S = sum w and T = sum e, the outputs are
+    barycentric_i = w_i / S and depth = T / S.
+    """
+    height, width = face_index.shape
+    for row in range(height):
+        y = row + 0.5
+        for column in range(width):
+            face = face_index[row, column]
+            if face < 0:
+                continue
+            x = column + 0.5
+            i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
+            ax, ay, az = corners[i, 0] - x, corners[i, 1] - y, corners[i, 2]
+            bx, by, bz = corners[j, 0] - x, corners[j, 1] - y, corners[j, 2]
+            cx, cy, cz = corners[k, 0] - x, corners[k, 1] - y, corners[k, 2]
+            e0 = edge_function(bx, by, cx, cy)
+            e1 = edge_function(cx, cy, ax, ay)
+            e2 = edge_function(ax, ay, bx, by)
+            w0, w1, w2 = e0 / az, e1 / bz, e2 / cz
+            inverse = 1.0 / (w0 + w1 + w2)
+            g0 = float(grad_barycentrics[row, column, 0])
+            g1 = float(grad_barycentrics[row, column, 1])
+            g2 = float(grad_barycentrics[row, column, 2])
+            from_depth = float(grad_depth[row, column])
+            depth = (e0 + e1 + e2) * inverse
+            common = (g0 * w0 + g1 * w1 + g2 * w2) * inverse + from_depth * depth
+            # Cotangents of w_i, then of e_i and z_i.
+            g0, g1, g2 = (g0 - common) * inverse, (g1 - common) * inverse, (g2 - common) * inverse
+            gradient[i, 2] -= g0 * w0 / az
+            gradient[j, 2] -= g1 * w1 / bz
+            gradient[k, 2] -= g2 * w2 / cz
+            from_depth *= inverse
+            h0, h1, h2 = g0 / az + from_depth, g1 / bz + from_depth, g2 / cz + from_depth
+            gradient[i, 0] += h2 * by - h1 * cy
+            gradient[i, 1] += h1 * cx - h2 * bx
+            gradient[j, 0] += h0 * cy - h2 * ay
+            gradient[j, 1] += h2 * ax - h0 * cx
+            gradient[k, 0] += h1 * ay - h0 * by
+            gradient[k, 1] += h0 * bx - h1 * ax
