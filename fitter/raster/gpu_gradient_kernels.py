@@ -1,0 +1,209 @@
+"""Triton kernels of the backward pass: corners of faces, then vertices.
+
+As in `fitter.raster.gpu_kernels`: a grid of one dimension, float64. No two programs write to one
+place and every sum has a fixed order, so gradients are the same from call to call.
+"""
+
+# Arguments of a kernel are pointers and numbers whose types Triton finds at each launch.
+# ruff: noqa: ANN001, ANN201
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from fitter.raster.gpu_kernels import contains, cross, nearest_on_segment
+
+
+@triton.jit
+def face_gradients(
+    corners,
+    boxes,
+    face_index,
+    transmittance,
+    grad_barycentrics,
+    grad_depth,
+    grad_alpha,
+    grad_corners,
+    face_count,
+    width,
+    height,
+    scale: tl.float64,
+    sigma: tl.float64,
+    cut: tl.float64,
+    SURFACE: tl.constexpr,
+    SOFT: tl.constexpr,
+    FACES: tl.constexpr,
+    PIXELS: tl.constexpr,
+):
+    """Gradient (B, F, 9) of the corners: each face sums over the pixels of its own box.
+
+    No two programs write to one place, so the sum is the same each time. SURFACE asks for the part
+    of barycentrics and depth, SOFT for that of the soft silhouette.
+
+    Surface: with edge functions e_i, w_i = e_i / z_i, W = sum w, T = sum e the outputs are
+    w_i / W and T / W. Silhouette: d alpha / d x_j = transmittance * D_j for x_j = s_j d_j^2 /
+    sigma, because 1 - D_j cancels; d d^2 / d end follows from the nearest point's fixed share of
+    the two ends (what the share itself would change is zero there).
+    """
+    blocks = tl.cdiv(face_count, FACES)
+    picture = (tl.program_id(0) // blocks).to(tl.int64)
+    face = (tl.program_id(0) % blocks) * FACES + tl.arange(0, FACES)
+    live = face < face_count
+    box = boxes + (picture * face_count + face) * 4
+    first_x = tl.load(box, mask=live, other=0)
+    columns = tl.maximum(tl.load(box + 1, mask=live, other=-1) - first_x + 1, 0)
+    first_y = tl.load(box + 2, mask=live, other=0)
+    lines = tl.maximum(tl.load(box + 3, mask=live, other=-1) - first_y + 1, 0)
+    pixels = columns * lines
+    columns = tl.maximum(columns, 1)
+    at = corners + (picture * face_count + face) * 9
+    corner_ax = tl.load(at, mask=live, other=0.0)[:, None]
+    corner_ay = tl.load(at + 1, mask=live, other=0.0)[:, None]
+    az = tl.load(at + 2, mask=live, other=1.0)[:, None]
+    corner_bx = tl.load(at + 3, mask=live, other=0.0)[:, None]
+    corner_by = tl.load(at + 4, mask=live, other=0.0)[:, None]
+    bz = tl.load(at + 5, mask=live, other=1.0)[:, None]
+    corner_cx = tl.load(at + 6, mask=live, other=0.0)[:, None]
+    corner_cy = tl.load(at + 7, mask=live, other=0.0)[:, None]
+    cz = tl.load(at + 8, mask=live, other=1.0)[:, None]
+
+    sum_ax = tl.zeros([FACES, PIXELS], dtype=tl.float64)
+    sum_ay = tl.zeros([FACES, PIXELS], dtype=tl.float64)
+    sum_az = tl.zeros([FACES, PIXELS], dtype=tl.float64)
+    sum_bx = tl.zeros([FACES, PIXELS], dtype=tl.float64)
+    sum_by = tl.zeros([FACES, PIXELS], dtype=tl.float64)
+    sum_bz = tl.zeros([FACES, PIXELS], dtype=tl.float64)
+    sum_cx = tl.zeros([FACES, PIXELS], dtype=tl.float64)
+    sum_cy = tl.zeros([FACES, PIXELS], dtype=tl.float64)
+    sum_cz = tl.zeros([FACES, PIXELS], dtype=tl.float64)
+    most = tl.max(pixels, axis=0)
+    for start in range(0, most, PIXELS):
+        number = start + tl.arange(0, PIXELS)
+        there = number[None, :] < pixels[:, None]
+        column = first_x[:, None] + number[None, :] % columns[:, None]
+        line = first_y[:, None] + number[None, :] // columns[:, None]
+        pixel = (picture * height + line) * width + column
+        x = column.to(tl.float64) + 0.5
+        y = line.to(tl.float64) + 0.5
+        ax = corner_ax - x
+        ay = corner_ay - y
+        bx = corner_bx - x
+        by = corner_by - y
+        cx = corner_cx - x
+        cy = corner_cy - y
+        e0 = cross(bx, by, cx, cy)
+        e1 = cross(cx, cy, ax, ay)
+        e2 = cross(ax, ay, bx, by)
+        total = e0 + e1 + e2
+
+        if SURFACE:
+            own = there & (tl.load(face_index + pixel, mask=there, other=-1) == face[:, None])
+            w0 = e0 / az
+            w1 = e1 / bz
+            w2 = e2 / cz
+            weight = tl.where(own, w0 + w1 + w2, 1.0)
+            gradient = grad_barycentrics + pixel * 3
+            g0 = tl.load(gradient, mask=own, other=0.0).to(tl.float64)
+            g1 = tl.load(gradient + 1, mask=own, other=0.0).to(tl.float64)
+            g2 = tl.load(gradient + 2, mask=own, other=0.0).to(tl.float64)
+            g_depth = tl.load(grad_depth + pixel, mask=own, other=0.0).to(tl.float64)
+            common = (g0 * w0 + g1 * w1 + g2 * w2 + g_depth * total) / weight
+            g_total = g_depth / weight
+            g0 = tl.where(own, (g0 - common) / weight, 0.0)
+            g1 = tl.where(own, (g1 - common) / weight, 0.0)
+            g2 = tl.where(own, (g2 - common) / weight, 0.0)
+            sum_az -= g0 * w0 / az
+            sum_bz -= g1 * w1 / bz
+            sum_cz -= g2 * w2 / cz
+            g0 = g0 / az + g_total
+            g1 = g1 / bz + g_total
+            g2 = g2 / cz + g_total
+            sum_ax += g2 * by - g1 * cy
+            sum_ay += g1 * cx - g2 * bx
+            sum_bx += g0 * cy - g2 * ay
+            sum_by += g2 * ax - g0 * cx
+            sum_cx += g1 * ay - g0 * by
+            sum_cy += g0 * bx - g1 * ax
+
+        if SOFT:
+            inside = contains(ax, ay, bx, by, cx, cy, e0, e1, e2)
+            ux, uy, u_share = nearest_on_segment(bx, by, cx, cy)
+            vx, vy, v_share = nearest_on_segment(cx, cy, ax, ay)
+            wx, wy, w_share = nearest_on_segment(ax, ay, bx, by)
+            u_square = ux * ux + uy * uy
+            v_square = vx * vx + vy * vy
+            w_square = wx * wx + wy * wy
+            # Of equally near sides the first of (b, c), (c, a), (a, b).
+            from_u = (u_square <= v_square) & (u_square <= w_square)
+            from_v = (v_square <= w_square) & (from_u == 0)
+            from_w = (from_u | from_v) == 0
+            square = tl.minimum(tl.minimum(u_square, v_square), w_square) * (scale * scale)
+            share_outside = 1.0 / (1.0 + tl.exp(tl.minimum(square / sigma, 80.0)))
+            share = tl.where(inside, 1.0 - share_outside, share_outside)
+            counted = there & (inside | (share_outside >= cut))
+            through = tl.load(transmittance + pixel, mask=counted, other=0.0)
+            g_alpha = tl.load(grad_alpha + pixel, mask=counted, other=0.0).to(tl.float64)
+            pull = g_alpha * through * share * (2.0 * scale * scale / sigma)
+            pull = tl.where(counted, tl.where(inside, pull, -pull), 0.0)
+            pull_u = tl.where(from_u, pull, 0.0)
+            pull_v = tl.where(from_v, pull, 0.0)
+            pull_w = tl.where(from_w, pull, 0.0)
+            sum_ax += pull_v * v_share * vx + pull_w * (1.0 - w_share) * wx
+            sum_ay += pull_v * v_share * vy + pull_w * (1.0 - w_share) * wy
+            sum_bx += pull_w * w_share * wx + pull_u * (1.0 - u_share) * ux
+            sum_by += pull_w * w_share * wy + pull_u * (1.0 - u_share) * uy
+            sum_cx += pull_u * u_share * ux + pull_v * (1.0 - v_share) * vx
+            sum_cy += pull_u * u_share * uy + pull_v * (1.0 - v_share) * vy
+
+    out = grad_corners + (picture * face_count + face) * 9
+    tl.store(out, tl.sum(sum_ax, axis=1), mask=live)
+    tl.store(out + 1, tl.sum(sum_ay, axis=1), mask=live)
+    tl.store(out + 2, tl.sum(sum_az, axis=1), mask=live)
+    tl.store(out + 3, tl.sum(sum_bx, axis=1), mask=live)
+    tl.store(out + 4, tl.sum(sum_by, axis=1), mask=live)
+    tl.store(out + 5, tl.sum(sum_bz, axis=1), mask=live)
+    tl.store(out + 6, tl.sum(sum_cx, axis=1), mask=live)
+    tl.store(out + 7, tl.sum(sum_cy, axis=1), mask=live)
+    tl.store(out + 8, tl.sum(sum_cz, axis=1), mask=live)
+
+
+@triton.jit
+def gather_vertices(
+    grad_items,
+    order,
+    starts,
+    grad_vertices,
+    vertex_count,
+    item_count,
+    order_stride,
+    starts_stride,
+    DIMENSIONS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Add to each vertex (B, V, 3) the gradients of the corners that use it, in a fixed order.
+
+    Of `order`, the items sorted by their vertex, a vertex owns starts[v] to starts[v + 1].
+    """
+    blocks = tl.cdiv(vertex_count, BLOCK)
+    picture = (tl.program_id(0) // blocks).to(tl.int64)
+    vertex = (tl.program_id(0) % blocks) * BLOCK + tl.arange(0, BLOCK)
+    live = vertex < vertex_count
+    first = tl.load(starts + picture * starts_stride + vertex, mask=live, other=0)
+    degree = tl.load(starts + picture * starts_stride + vertex + 1, mask=live, other=0) - first
+    out = grad_vertices + (picture * vertex_count + vertex) * 3
+    x = tl.load(out, mask=live, other=0.0)
+    y = tl.load(out + 1, mask=live, other=0.0)
+    z = tl.load(out + 2, mask=live, other=0.0)
+    most = tl.max(degree, axis=0)
+    for step in range(0, most):
+        used = live & (step < degree)
+        item = tl.load(order + picture * order_stride + first + step, mask=used, other=0)
+        at = grad_items + (picture * item_count + item) * DIMENSIONS
+        x += tl.load(at, mask=used, other=0.0)
+        y += tl.load(at + 1, mask=used, other=0.0)
+        if DIMENSIONS == 3:
+            z += tl.load(at + 2, mask=used, other=0.0)
+    tl.store(out, x, mask=live)
+    tl.store(out + 1, y, mask=live)
+    tl.store(out + 2, z, mask=live)
