@@ -191,6 +191,25 @@ def read_image_and_exif(
     Raises:
         InputError: as `read_image`.
     """
+    with opened(path, limits) as image:
+        exif = _camera_exif(image)  # before turning the picture, which takes the orientation away
+        return _decode(Path(path), image), exif
+
+
+@contextlib.contextmanager
+def opened(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> Iterator[Image.Image]:
+    """Pillow's picture of a file, not yet decoded.
+
+    Whatever shows the file to be damaged, in here or in the block that decodes it, becomes the
+    `InputError` that `read_image` promises.
+
+    Args:
+        path: the picture file.
+        limits: sizes to accept.
+
+    Raises:
+        InputError: as `read_image`.
+    """
     path = Path(path)
     _check_readable(path)
     with warnings.catch_warnings():
@@ -200,8 +219,7 @@ def read_image_and_exif(
         try:
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(path, image.size, limits)
-                exif = _camera_exif(image)
-                pixels = _decode(path, image)
+                yield image
         except Image.DecompressionBombError as error:
             raise InputError(
                 f"{path}: expected at most {limits.max_pixels:,} pixels, found a larger picture."
@@ -214,7 +232,13 @@ def read_image_and_exif(
             raise InputError(
                 f"{path}: expected a whole picture, found a damaged or cut-off file ({error})."
             ) from error
-    return pixels, exif
+
+
+def turn_upright(image: Image.Image) -> None:
+    """Apply a loaded picture's EXIF orientation in place."""
+    # Whole pixels with a damaged EXIF block are a good picture that states no orientation.
+    with contextlib.suppress(*_DECODING_ERRORS):
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
@@ -275,9 +299,7 @@ def _check_size(path: Path, size: tuple[int, int], limits: ReadLimits) -> None:
 
 def _decode(path: Path, image: Image.Image) -> np.ndarray:
     image.load()
-    # Whole pixels with a damaged EXIF block are a good picture that states no orientation.
-    with contextlib.suppress(*_DECODING_ERRORS):
-        ImageOps.exif_transpose(image, in_place=True)
+    turn_upright(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
         return _grey_from_16_bits(path, np.asarray(image))
     if image.mode == "F":

@@ -1,0 +1,190 @@
+"""Masks that the user gives beside the pictures: which pixels show a hand.
+
+`MaskFolder` reads a folder that mirrors the pictures': the mask of ``a/b.jpg`` is ``a/b.png`` in
+it, or the same with another ending of `MASK_SUFFIXES`, of which the first that is there counts. A
+picture without such a file has no mask. A mask holds all the hands of its picture and stands
+upright like the picture as it is seen (its own EXIF orientation, if it has one, is applied); it has
+exactly the picture's size.
+
+What counts as hand
+    grey   above half of the range, and the range is the smallest of 1, 255 and 65,535 that holds
+           the largest value: masks of 0 and 1, 0 and 255 in 8 or 16 bits, and probabilities alike.
+    colour the largest of the three channels, as above: any bright colour on black.
+    labels pictures with a palette: in a grey palette the grey, as above; in a coloured one (as
+           PASCAL VOC's) everything that is not black.
+    cut-out pictures whose transparency varies: the opacity, as above, whatever the colours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from datasets.images import DEFAULT_LIMITS, ImageEntry, ReadLimits, opened, turn_upright
+from fitter.records import InputError
+
+MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
+"""Endings of masks in the order in which they are looked for, lossless ones first; each also in
+capitals."""
+
+_RANGES = (1, 255, 65535)
+
+
+@dataclass(frozen=True)
+class MaskFolder:
+    """The masks of the pictures of a listing.
+
+    Build it with `MaskFolder.open`.
+
+    Attributes:
+        folder: where the masks lie.
+    """
+
+    folder: Path
+
+    @staticmethod
+    def open(folder: Path, entries: Sequence[ImageEntry]) -> MaskFolder:
+        """Make sure that these are the masks of these pictures.
+
+        Args:
+            folder: of the masks.
+            entries: all pictures listed, at least one.
+
+        Raises:
+            InputError: there is no such folder, it has a mask for none of the pictures, it holds
+                the pictures themselves under the masks' names, or one mask would belong to two
+                pictures that differ in their ending alone.
+        """
+        masks = MaskFolder(Path(folder))
+        if not masks.folder.is_dir():
+            found = "a file" if masks.folder.exists() else "nothing there"
+            raise InputError(f"{folder}: expected a folder with masks, found {found}.")
+        owners: dict[str, str] = {}
+        found_any = False
+        for entry in entries:
+            name, path = entry.name, masks.path_of(entry.name)
+            other = owners.setdefault(_stem(name), name)
+            if path and _is_same_file(path, entry.path):
+                raise InputError(
+                    f"{folder}: expected a mask for {name!r}, found the picture itself there."
+                )
+            if path and other != name:
+                raise InputError(
+                    f"{folder}: expected a mask for every picture of its own, found that "
+                    f"{other!r} and {name!r} share {path.name!r}."
+                )
+            found_any = found_any or path is not None
+        if not found_any:
+            first = entries[0].name
+            raise InputError(
+                f"{folder}: expected masks named like the pictures, such as "
+                f"{_stem(first) + MASK_SUFFIXES[0]!r} for {first!r}, found none of them."
+            )
+        return masks
+
+    def path_of(self, name: str) -> Path | None:
+        """The mask's file of the picture `name`, None where there is none."""
+        # A link to nothing is a mask that is missing, which is not the same as no mask.
+        candidates = _candidates(self.folder, _stem(name))
+        return next((path for path in candidates if os.path.lexists(path)), None)
+
+    def mask_for(
+        self, entry: ImageEntry, size: tuple[int, int], limits: ReadLimits = DEFAULT_LIMITS
+    ) -> np.ndarray | None:
+        """The mask of one picture.
+
+        Args:
+            entry: the picture.
+            size: (width, height) of the upright picture in pixels.
+            limits: sizes of masks to accept.
+
+        Returns:
+            (H, W) bool, all the hands of the picture; None for a picture that has no mask.
+
+        Raises:
+            InputError: the mask cannot be read (as `datasets.images.read_image`) or has another
+                size than the picture.
+        """
+        path = self.path_of(entry.name)
+        if path is None:
+            return None
+        mask = read_mask(path, limits)
+        height, width = mask.shape
+        if (width, height) != tuple(size):
+            raise InputError(
+                f"{path}: expected a mask of {size[0]} x {size[1]} pixels as its picture "
+                f"{entry.name!r} has, found {width} x {height}."
+            )
+        return mask
+
+
+def read_mask(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
+    """Read one mask, see the top of this module for what counts as hand.
+
+    Returns:
+        (H, W) bool.
+
+    Raises:
+        InputError: as `datasets.images.read_image`.
+    """
+    with opened(path, limits) as image:
+        image.load()
+        turn_upright(image)
+        if image.mode == "F":
+            raise InputError(
+                f"{path}: expected 8 or 16 bits a channel, found a floating-point picture."
+            )
+        values = _opacity(image) if _is_cut_out(image) else _values(image)
+    span = next((span for span in _RANGES if span >= values.max()), None)
+    if span is None or values.min() < 0:
+        raise InputError(
+            f"{path}: expected grey values from 0 to 65535, found {values.min()} to {values.max()}."
+        )
+    return values > span / 2
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _candidates(folder: Path, stem: str) -> Iterator[Path]:
+    for suffix in MASK_SUFFIXES:
+        yield folder / (stem + suffix)
+        yield folder / (stem + suffix.upper())
+
+
+def _is_same_file(a: Path, b: Path) -> bool:
+    try:
+        return a.samefile(b)
+    except OSError:
+        return False  # one of them is gone or locked, which reading it will say
+
+
+def _is_cut_out(image: Image.Image) -> bool:
+    if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
+        return False
+    opacity = _opacity(image)
+    return bool(opacity.min() != opacity.max())
+
+
+def _opacity(image: Image.Image) -> np.ndarray:
+    # The premultiplied modes convert to their straight twins only.
+    straight = {"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode)
+    return np.asarray(image.convert(straight).convert("RGBA"))[..., 3]
+
+
+def _values(image: Image.Image) -> np.ndarray:
+    """(H, W) brightness in the file's own range."""
+    if image.mode in ("1", "L", "I") or image.mode.startswith("I;16"):
+        return np.asarray(image)
+    colours = np.asarray(image.convert("RGB"))
+    brightest = colours.max(axis=-1)
+    is_grey = (colours == colours[..., :1]).all()
+    if image.mode in ("P", "PA") and not is_grey:
+        return brightest > 0
+    return brightest

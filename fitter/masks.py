@@ -1,0 +1,376 @@
+"""The mask of one hand in its square crop: from a mask that came with the picture, or by GrabCut.
+
+A mask says which pixels show the hand; a weight beside it says where that may be believed:
+
+behind the wrist
+    The forearm has the hand's colour, and a user's mask may end anywhere on it. Pixels behind the
+    line through the wrist at right angles to the direction wrist -> palm weigh nothing.
+another hand
+    Pixels that show skin and are nearer to another hand's skeleton weigh nothing: which of the two
+    hands lies in front is not known. The background about the other hand counts as usual.
+outside the picture
+    Nothing is known there.
+
+A mask that contradicts the keypoints and the mesh fitted to them is `rejected`: its weight is zero
+everywhere, so that it cannot pull a hand off its keypoints.
+
+Lengths are relative to the hand's scale, see `hand_scale`. Every position is in pixels of the crop,
+the centre of the top-left pixel at (0.5, 0.5). A crop that was mirrored for a left hand is a crop
+like any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from fitter.camera import SquareCrop, crop_pixels
+from fitter.conventions import BONES
+from fitter.grabcut import grabcut
+
+MaskSource = Literal["none", "given", "grabcut", "rejected"]
+"""Where a hand's mask came from; "rejected" had one that contradicted its keypoints."""
+
+WRIST, KNUCKLES = 0, (5, 9, 13, 17)
+_PALM = (*((0, knuckle) for knuckle in (5, 9, 13, 17)), (1, 5), (5, 9), (9, 13), (13, 17))
+_SKELETON = tuple(dict.fromkeys(BONES + _PALM))
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """Thresholds, chosen on renders of the open hand. Lengths in units of `hand_scale`.
+
+    Attributes:
+        reach: distance from the fitted mesh beyond which nothing is hand.
+        core_depth, core_width: pixels that are hand for sure lie this deep inside the mesh, and
+            this near to the skeleton.
+        context: width of the surroundings that teach the background's colours.
+        iterations: rounds of mixtures and cut.
+        flesh: distance from the skeleton within which another hand's pixels count as its own.
+        near: distance from the mask at which a keypoint still counts as lying in it.
+        agreement: least `agreement` of a mask that is used.
+        working_size: side in pixels above which GrabCut works on a smaller copy of the crop.
+    """
+
+    reach: float = 0.22
+    core_depth: float = 0.10
+    core_width: float = 0.10
+    context: float = 0.30
+    iterations: int = 2
+    flesh: float = 0.25
+    near: float = 0.06
+    agreement: float = 0.5
+    working_size: int = 128
+
+
+@dataclass(frozen=True)
+class HandView:
+    """What is known of one hand in its crop of S x S pixels.
+
+    Attributes:
+        keypoints: (21, 2) pixels of the crop.
+        confidence: (21,) in [0, 1]; keypoints of confidence 0 were not seen and are not used.
+        silhouette: (S, S) in [0, 1], of the mesh fitted to the keypoints.
+        inside: (S, S) in [0, 1], share of the pixel that lies in the picture, see `inside_picture`.
+        others: (N, 21, 2) keypoints of the other hands in the picture, pixels of this crop, NaN
+            where not seen.
+    """
+
+    keypoints: np.ndarray
+    confidence: np.ndarray
+    silhouette: np.ndarray
+    inside: np.ndarray
+    others: np.ndarray
+
+    def __post_init__(self) -> None:
+        side = len(self.silhouette)
+        expected = {
+            "keypoints": (21, 2),
+            "confidence": (21,),
+            "silhouette": (side, side),
+            "inside": (side, side),
+            "others": (len(self.others), 21, 2),
+        }
+        for name, shape in expected.items():
+            if np.shape(getattr(self, name)) != shape:
+                raise ValueError(f"{name} must be {shape}, got {np.shape(getattr(self, name))}")
+
+    @property
+    def seen(self) -> np.ndarray:
+        """(21, 2) keypoints, NaN where not seen."""
+        return np.where(self.confidence[:, None] > 0, self.keypoints, np.nan)
+
+
+@dataclass(frozen=True)
+class HandMask:
+    """The mask of one hand in its crop.
+
+    Attributes:
+        mask: (S, S) float32 in [0, 1], share of the pixel that shows this hand.
+        weight: (S, S) float32 in [0, 1], how far `mask` is to be believed; zero for a rejected one.
+        source: "given", "grabcut" or "rejected".
+        agreement: in [0, 1], see `agreement`.
+    """
+
+    mask: np.ndarray
+    weight: np.ndarray
+    source: MaskSource
+    agreement: float
+
+
+def resample_mask(mask: np.ndarray, crop: SquareCrop) -> np.ndarray:
+    """A picture's mask in B square crops, averaged over each pixel's area.
+
+    Args:
+        mask: (H, W) bool, of the upright picture.
+        crop: B windows of S x S pixels.
+
+    Returns:
+        (B, S, S) float32 in [0, 1]; 0 outside the picture.
+    """
+    # `crop_pixels` interpolates between samples where the window shrinks by less than two; on a
+    # grid at least as fine as the picture's own nothing is lost, and blocks of it are averaged.
+    finer = int(np.ceil(float(crop.size.max()) / crop.output_size))
+    finer = min(max(finer, 2), 8)
+    fine = crop_pixels(mask.astype(np.float32), replace(crop, output_size=finer * crop.output_size))
+    side = crop.output_size
+    return fine.reshape(-1, side, finer, side, finer).mean(axis=(2, 4), dtype=np.float32)
+
+
+def inside_picture(size: tuple[int, int], crop: SquareCrop) -> np.ndarray:
+    """(B, S, S) float32: the share of each pixel of B crops that lies in a picture of (H, W)."""
+    side = crop.output_size
+    origin = crop.origin.detach().cpu().double().numpy()
+    step = (crop.size.detach().cpu().double().numpy() / side)[:, None]
+    shares = []
+    for axis, length in ((1, size[0]), (0, size[1])):
+        edges = origin[:, axis : axis + 1] + step * np.arange(side + 1)
+        clipped = np.clip(edges, 0, length)
+        shares.append(np.diff(clipped, axis=1) / step)
+    return (shares[0][:, :, None] * shares[1][:, None, :]).astype(np.float32)
+
+
+def given_mask(share: np.ndarray, hand: HandView, settings: MaskSettings | None = None) -> HandMask:
+    """The part of a user's mask that belongs to one hand.
+
+    Args:
+        share: (S, S) in [0, 1], the picture's mask in this hand's crop, see `resample_mask`.
+        hand: of the same crop.
+        settings: thresholds; None is `MaskSettings()`.
+    """
+    settings = settings or MaskSettings()
+    share = np.asarray(share, dtype=np.float32)
+    others = _others_territory(hand)
+    # Where the mask holds no hand at all the pixel is background for this one, too.
+    weight = _trusted(hand) * np.where(others, 1 - share, 1)
+    mask = np.where(others, 0, share)
+    return _judged(mask, weight, "given", hand, settings)
+
+
+def grabcut_mask(
+    pixels: np.ndarray, hand: HandView, settings: MaskSettings | None = None
+) -> HandMask:
+    """Find a hand's pixels from the mesh that was fitted to its keypoints.
+
+    The mesh, shrunk and near the skeleton, is hand for sure; far from it there is none; in between
+    GrabCut decides. What is not connected with the part that is sure is dropped.
+
+    Args:
+        pixels: (S, S, 3) uint8 RGB of the crop.
+        hand: of the same crop.
+        settings: thresholds; None is `MaskSettings()`.
+
+    Returns:
+        A mask of zeros and ones, and values in between along the border where the crop is
+        larger than `MaskSettings.working_size`. It is rejected where there is no mesh in view, or
+        no background about it to compare with.
+    """
+    settings = settings or MaskSettings()
+    side = len(hand.silhouette)
+    if pixels.shape != (side, side, 3) or pixels.dtype != np.uint8:
+        raise ValueError(
+            f"pixels must be ({side}, {side}, 3) uint8, got {pixels.shape} {pixels.dtype}"
+        )
+    work = _resized(hand, min(side, settings.working_size))
+    small = cv2.resize(pixels, work.silhouette.shape, interpolation=cv2.INTER_AREA)
+    found = _cut(small, work, settings).astype(np.float32)
+    if found.shape != (side, side):
+        found = cv2.resize(found, (side, side), interpolation=cv2.INTER_LINEAR)
+    others = _others_territory(hand, settings.flesh)
+    weight = _trusted(hand) * ~others
+    return _judged(np.where(others, 0, found), weight, "grabcut", hand, settings)
+
+
+def agreement(
+    mask: np.ndarray, weight: np.ndarray, hand: HandView, near: float = MaskSettings.near
+) -> float:
+    """How far a mask agrees with a hand's keypoints and mesh, where the mask is to be believed.
+
+    The product of two shares: of the keypoints, weighted by confidence, that lie in the mask or
+    within `near` times the hand's scale of it; and of the area that mask and mesh have in common
+    in the area of both (intersection over union). A mask elsewhere fails in the first, one that is
+    far too large or too small in the second.
+
+    Args:
+        mask, weight: (S, S) in [0, 1].
+        hand: of the same crop.
+        near: in units of `hand_scale`.
+
+    Returns:
+        A number in [0, 1]; 0 where nothing can be compared.
+    """
+    both = float((weight * np.minimum(mask, hand.silhouette)).sum())
+    either = float((weight * np.maximum(mask, hand.silhouette)).sum())
+    if both <= 0:
+        return 0.0
+    side = len(mask)
+    distance = _distance_to(mask > 0.5)
+    cells = np.floor(np.nan_to_num(hand.seen, nan=-1)).astype(int)
+    compared = ((cells >= 0) & (cells < side)).all(axis=1)
+    columns, rows = np.clip(cells, 0, side - 1).T
+    counted = hand.confidence * compared * weight[rows, columns]
+    if counted.sum() <= 0:
+        return 0.0
+    hit = distance[rows, columns] <= near * hand_scale(hand.seen)
+    return float((counted * hit).sum() / counted.sum() * both / either)
+
+
+def hand_scale(keypoints: np.ndarray) -> float:
+    """The longest of the palm's lengths and the finger bones of (21, 2) keypoints, NaN where not
+    seen: about 9 cm in the picture, however the hand is turned; 0 where no bone is seen."""
+    ends = keypoints[np.array(_SKELETON)]
+    lengths = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=-1)
+    return float(np.nan_to_num(lengths).max())
+
+
+def _judged(
+    mask: np.ndarray, weight: np.ndarray, source: MaskSource, hand: HandView, settings: MaskSettings
+) -> HandMask:
+    mask, weight = mask.astype(np.float32), weight.astype(np.float32)
+    agreed = agreement(mask, weight, hand, settings.near)
+    if agreed < settings.agreement:
+        return HandMask(mask, np.zeros_like(weight), "rejected", agreed)
+    return HandMask(mask, weight, source, agreed)
+
+
+def _trusted(hand: HandView) -> np.ndarray:
+    """(S, S) in [0, 1]: in the picture and before the wrist, with a ramp of one pixel."""
+    return hand.inside * np.clip(_before_wrist(hand) + 0.5, 0, 1)
+
+
+def _before_wrist(hand: HandView) -> np.ndarray:
+    """(S, S) pixels of distance from the wrist's line, positive on the palm's side; large
+    everywhere where wrist or knuckles were not seen, or coincide."""
+    side = len(hand.silhouette)
+    seen = hand.seen
+    knuckles = seen[list(KNUCKLES)]
+    weights = np.where(np.isfinite(knuckles[:, 0]), hand.confidence[list(KNUCKLES)], 0)
+    everywhere = np.full((side, side), np.inf)
+    if not np.isfinite(seen[WRIST]).all() or weights.sum() <= 0:
+        return everywhere
+    direction = (weights @ np.nan_to_num(knuckles)) / weights.sum() - seen[WRIST]
+    length = np.linalg.norm(direction)
+    if length == 0:
+        return everywhere
+    centres = np.arange(side) + 0.5
+    x, y = (centres - seen[WRIST][:, None]) * (direction / length)[:, None]
+    return y[:, None] + x[None, :]
+
+
+def _others_territory(hand: HandView, within: float = np.inf) -> np.ndarray:
+    """(S, S) bool: nearer to the skeleton of another hand than to this hand's, lengths in units of
+    each hand's scale, and within that many of them."""
+    side = len(hand.silhouette)
+    nearest = np.full((side, side), np.inf)
+    for other in hand.others:
+        scale = hand_scale(other)
+        if scale > 0:
+            nearest = np.minimum(nearest, _distance_to_skeleton(other, side) / scale)
+    own_scale = hand_scale(hand.seen)
+    if own_scale == 0:
+        return np.zeros((side, side), dtype=bool)
+    own = _distance_to_skeleton(hand.seen, side) / own_scale
+    return (nearest < own) & (nearest < within)
+
+
+def _distance_to_skeleton(keypoints: np.ndarray, side: int) -> np.ndarray:
+    """(S, S) pixels from the nearest bone whose ends are both seen, to about half a pixel."""
+    # Bones outside the crop count, too, as long as they lie within half a crop of it.
+    pad = side // 2
+    canvas = np.zeros((side + 2 * pad, side + 2 * pad), dtype=np.uint8)
+    bits = 4
+    limit = 64 * side  # keeps OpenCV's fixed-point numbers in range
+    points = np.clip(keypoints - 0.5, -limit, limit) + pad
+    for a, b in _SKELETON:
+        if np.isfinite(points[[a, b]]).all():
+            start, end = np.rint(points[[a, b]] * 2**bits).astype(int)
+            cv2.line(canvas, start.tolist(), end.tolist(), 255, 1, cv2.LINE_8, bits)
+    return _distance_to(canvas > 0)[pad : pad + side, pad : pad + side]
+
+
+def _distance_to(mask: np.ndarray) -> np.ndarray:
+    """Pixels from each pixel to the nearest set one; infinite where none is set."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, dtype=np.float32)
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+
+
+def _resized(hand: HandView, side: int) -> HandView:
+    factor = side / len(hand.silhouette)
+    if factor == 1:
+        return hand
+
+    def smaller(image: np.ndarray) -> np.ndarray:
+        image = np.asarray(image, dtype=np.float32)
+        return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+
+    return HandView(
+        keypoints=hand.keypoints * factor,
+        confidence=hand.confidence,
+        silhouette=smaller(hand.silhouette),
+        inside=smaller(hand.inside),
+        others=hand.others * factor,
+    )
+
+
+def _cut(pixels: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarray:
+    """(S, S) bool: the hand by GrabCut; nothing where it cannot be seeded."""
+    scale = hand_scale(hand.seen)
+    nothing = np.zeros(hand.silhouette.shape, dtype=bool)
+    known = (hand.inside > 0.5) & (_before_wrist(hand) > 0)
+    known &= ~_others_territory(hand, settings.flesh)
+    mesh = hand.silhouette > 0.5
+    skeleton = _distance_to_skeleton(hand.seen, len(mesh))
+    core = mesh & known & (skeleton < settings.core_width * scale)
+    core &= _distance_to(~mesh) > settings.core_depth * scale
+    if not core.any():
+        return nothing
+    reached = _distance_to(mesh) < settings.reach * scale
+    seeds = np.full(mesh.shape, cv2.GC_BGD, dtype=np.uint8)
+    # Where nothing may be learned nothing is forced either: a forearm goes where its colour says.
+    seeds[reached | ~known] = cv2.GC_PR_BGD
+    seeds[mesh] = cv2.GC_PR_FGD
+    seeds[core] = cv2.GC_FGD
+    window = _around(reached, settings.context * scale)
+    # L*a*b*: the cut follows differences of colour as the eye sees them.
+    colours = cv2.cvtColor(pixels[window], cv2.COLOR_RGB2LAB)
+    cut = grabcut(colours, seeds[window], known[window], settings.iterations)
+    if cut is None:
+        return nothing
+    found = nothing.copy()
+    found[window] = cut
+    _, parts = cv2.connectedComponents(found.astype(np.uint8))
+    return np.isin(parts, np.unique(parts[core]))
+
+
+def _around(mask: np.ndarray, margin: float) -> tuple[slice, slice]:
+    """The window that holds all set pixels and `margin` pixels about them, cut to the picture."""
+    extra = int(np.ceil(margin))
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return (
+        slice(max(rows[0] - extra, 0), rows[-1] + extra + 1),
+        slice(max(columns[0] - extra, 0), columns[-1] + extra + 1),
+    )
