@@ -1,0 +1,82 @@
+"""Energies between the photograph and the rendered picture.
+
+Each returns one unweighted value a hand, (B,), differentiable in the rendered picture and in the
+silhouette. Pictures are (B, H, W, 3) RGB in [0, 1] (colour range not published by S2HAND, Zhao).
+What the rendered picture shows where there is no hand is up to the caller.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fitter.energies.structural import SsimSettings, ssim
+
+
+def pixel_l2(image: Tensor, rendered: Tensor, silhouette: Tensor, confidence_sum: Tensor) -> Tensor:
+    """S2HAND (Chen et al. 2021) eq. 6: colour distance over the rendered silhouette.
+
+    ``con_sum / |S| sum_{(u, v) in S} ||I_uv - I_re_uv||_2``. A soft silhouette counts each pixel by
+    its value, and |S| is the sum of them (not published: S is a set in print). A silhouette that is
+    not detached lets the mean fall by leaving out pixels that differ. 0 where S is empty.
+
+    Args:
+        image: (B, H, W, 3) photograph.
+        rendered: (B, H, W, 3).
+        silhouette: (B, H, W) in [0, 1], or bool.
+        confidence_sum: (B,) sum of the confidences of the 21 detected keypoints.
+
+    Returns:
+        (B,).
+    """
+    silhouette = silhouette.to(image.dtype)
+    total = (silhouette * _colour_distance(image, rendered)).sum((1, 2))
+    area = silhouette.sum((1, 2))
+    return confidence_sum * total / torch.where(area == 0, 1, area)
+
+
+def ssim_foreground(
+    image: Tensor, rendered: Tensor, silhouette: Tensor, settings: SsimSettings | None = None
+) -> Tensor:
+    """S2HAND eq. 7: ``E_SSIM = 1 - SSIM(I * S, I_re)``.
+
+    The rendered picture is to be black where the silhouette is 0, as the product is (its background
+    is not published).
+
+    Args:
+        image: (B, H, W, 3) photograph.
+        rendered: (B, H, W, 3).
+        silhouette: (B, H, W) in [0, 1], or bool.
+        settings: of SSIM, not published; None is `SsimSettings()`.
+
+    Returns:
+        (B,) in [0, 2].
+    """
+    return 1 - ssim(image * silhouette[..., None], rendered, settings)
+
+
+def rgb_all_pixels(image: Tensor, rendered: Tensor, settings: SsimSettings | None = None) -> Tensor:
+    """Zhao 3.5: ``L_rgb = 1 / (H W) sum_uv ||I_uv - I_re_uv||_2 + (1 - SSIM(I, I_re))``.
+
+    Over all pixels, the background's too, whose rendered colour is not published.
+
+    Args:
+        image: (B, H, W, 3) photograph.
+        rendered: (B, H, W, 3).
+        settings: of SSIM, not published; None is `SsimSettings()`.
+
+    Returns:
+        (B,).
+    """
+    return _colour_distance(image, rendered).mean((1, 2)) + 1 - ssim(image, rendered, settings)
+
+
+def _colour_distance(first: Tensor, second: Tensor) -> Tensor:
+    """(B, H, W) L2 norm of the difference of two colours; its gradient is 0 where they are equal.
+
+    Channel by channel: a reduction over an innermost dimension of 3 takes four times as long.
+    """
+    red, green, blue = (first - second).unbind(-1)
+    squared = red.square() + green.square() + blue.square()
+    equal = squared == 0
+    return torch.where(equal, 0, torch.where(equal, 1, squared).sqrt())

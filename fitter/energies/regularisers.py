@@ -1,0 +1,106 @@
+"""Energies on parameters and colours alone, for first-order solvers.
+
+Each returns one unweighted value a hand, (B,), differentiable by autograd. So are the values of
+`fitter.energies.priors` (anatomical limits, mixture of poses, shape), which need no twin here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fitter.energies.priors import PoseSpace
+from fitter.hand_models.anatomy import anatomical_angles
+
+
+def squared_norm(parameters: Tensor) -> Tensor:
+    """Zhao 3.5: ``||p||_2^2`` of the pose, the shape or the appearance parameters.
+
+    Which pose parameters is not published for a model without Zhao's 30 pose components; the axis-
+    angle vectors of `HandParams.hand_pose` are at hand.
+
+    Args:
+        parameters: (B, ...), zero at the mean hand.
+
+    Returns:
+        (B,).
+    """
+    return parameters.square().flatten(1).sum(-1)
+
+
+def shape_norm(betas: Tensor) -> Tensor:
+    """S2HAND (Chen et al. 2021) 3.4.1: ``E_beta = ||beta - mean beta||``, the mean being 0.
+
+    Not squared, as printed; which norm is not published: L2. No gradient at the mean.
+
+    Args:
+        betas: (B, S).
+
+    Returns:
+        (B,).
+    """
+    squared = squared_norm(betas)
+    none = squared == 0
+    return torch.where(none, 0, torch.where(none, 1, squared).sqrt())
+
+
+def camera_scale(scale: Tensor, expected: Tensor | float) -> Tensor:
+    """S2HAND 3.4.1: E_s, "to ensure the output hand is of appropriate size".
+
+    The form is not published (it stands in an appendix that is not printed). Here
+    ``log(scale / expected)^2``: twice too large costs what twice too small does. Below 1e-6 of
+    the expected scale, and so for scales that are not positive, it stays at that scale's value.
+
+    Args:
+        scale: (B,) any unit, positive.
+        expected: the same unit, (B,) or one for all.
+
+    Returns:
+        (B,).
+    """
+    return (scale / expected).clamp_min(1e-6).log().square()
+
+
+def texture_range(texture: Tensor) -> Tensor:
+    """S2HAND 3.4.1: E_C, "to penalize outlier RGB values".
+
+    The form is not published. Here the mean over all values of the square by which each leaves
+    [0, 1]: the mean, so that no weight depends on how many texels or vertices carry colour.
+
+    Args:
+        texture: (B, ..., 3) RGB of vertices (B, V, 3) or texels (B, H, W, 3).
+
+    Returns:
+        (B,).
+    """
+    outside = (texture - 1).clamp_min(0) - (-texture).clamp_min(0)
+    return outside.square().flatten(1).mean(-1)
+
+
+def joint_limits(
+    hand_pose: Tensor, space: PoseSpace, hinge: Literal["linear", "squared"] = "linear"
+) -> Tensor:
+    """S2HAND 3.4.1: E_J, which penalises angles a_i that leave their feasible range.
+
+    Angles, ranges and penalty are not published (the appendix is not printed). Here the angles are
+    flexion, abduction and twist of `fitter.hand_models.anatomy` with its limits, and the excess, or
+    its square, is summed. Squared it is the value of `fitter.energies.priors.anatomical_limits`.
+
+    Args:
+        hand_pose: (B, 15, 3) axis-angle, see `HandParams.hand_pose`.
+        space: axes and limits of the model.
+        hinge: what of the excess is summed.
+
+    Returns:
+        (B,) radians, or radians squared.
+
+    Raises:
+        ValueError: for another hinge.
+    """
+    if hinge not in ("linear", "squared"):
+        raise ValueError(f"hinge must be 'linear' or 'squared', got {hinge!r}")
+    angles = anatomical_angles(hand_pose, space.axes)
+    excess = (angles - space.upper).clamp_min(0) + (space.lower - angles).clamp_min(0)
+    return (excess if hinge == "linear" else excess.square()).flatten(1).sum(-1)
