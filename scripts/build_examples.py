@@ -150,7 +150,7 @@ def render(model: HandModel, recipe: PictureRecipe, hands: list[PosedHand]) -> b
     linear = to_linear(background) * recipe.background_light
     arms = [build_arm(model, hand.params, hand.recipe.arm, generator) for hand in hands]
     _shade(linear, recipe, hands, arms, generator)
-    developed = _develop(linear * recipe.exposure)
+    developed = develop(linear * recipe.exposure)
     small = cv2.resize(developed, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), 0.55)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
@@ -164,7 +164,7 @@ def render(model: HandModel, recipe: PictureRecipe, hands: list[PosedHand]) -> b
     return buffer.getvalue()
 
 
-def _develop(linear: np.ndarray) -> np.ndarray:
+def develop(linear: np.ndarray) -> np.ndarray:
     """Linear light to sRGB 0-255 with a shoulder that keeps highlights from clipping."""
     knee = 0.75
     over = np.maximum(linear - knee, 0)
@@ -209,7 +209,7 @@ def _shade(
         corners = faces[face_index[pixels]] - offsets[index]
         part = slice(offsets[index], offsets[index + 1])
         light = VertexLight(light.diffuse[part], light.specular[part], light.openness[part])
-        flat[pixels] = _colours(corners, weights[pixels], hand.recipe, arm, light, generator)
+        flat[pixels] = surface_colours(corners, weights[pixels], hand.recipe, arm, light, generator)
 
 
 def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -217,7 +217,7 @@ def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return vertex_normals(torch.from_numpy(vertices)[None], torch.from_numpy(faces))[0].numpy()
 
 
-def _colours(
+def surface_colours(
     corners: np.ndarray,
     weights: np.ndarray,
     hand: HandRecipe,
@@ -225,7 +225,14 @@ def _colours(
     light: VertexLight,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """(N, 3) linear light that N visible points send to the camera."""
+    """(N, 3) linear light that N visible points send to the camera.
+
+    Args:
+        corners: (N, 3) vertices of each point's face, weights: (N, 3) its barycentrics.
+        hand: says skin and cloth.
+        arm: the mesh, light: what reaches its vertices.
+        generator: of the skin's and the cloth's details.
+    """
 
     def at(attribute: np.ndarray) -> np.ndarray:
         return np.einsum("nk,nk...->n...", weights, attribute[corners])

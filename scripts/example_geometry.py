@@ -100,7 +100,11 @@ def rest_frame(joints: np.ndarray, tips: np.ndarray) -> RestFrame:
 
 
 def build_arm(
-    model: HandModel, params: HandParams, style: ArmStyle, generator: np.random.Generator
+    model: HandModel,
+    params: HandParams,
+    style: ArmStyle,
+    generator: np.random.Generator,
+    levels: int = 2,
 ) -> ArmMesh:
     """Pose one right hand and give it a forearm and a sleeve.
 
@@ -109,6 +113,7 @@ def build_arm(
         params: one hand.
         style: of the forearm.
         generator: decides the folds of the sleeve.
+        levels: how often the skin is subdivided, at least 1; the sleeve is once less.
     """
     still = params.map(torch.zeros_like)
     still = HandParams(still.global_orient, still.hand_pose, params.betas, still.transl)
@@ -138,11 +143,11 @@ def build_arm(
             ]
         ),
         np.vstack([faces, skin_faces]),
-        levels=2,
+        levels=levels,
     )
     root_weights = np.tile(root_only, (len(sleeve_rest), 1))
     sleeve, sleeve_faces = subdivide(
-        np.hstack([sleeve_posed, sleeve_rest, root_weights, along]), sleeve_faces, levels=1
+        np.hstack([sleeve_posed, sleeve_rest, root_weights, along]), sleeve_faces, levels=levels - 1
     )
     table, faces = np.vstack([skin, sleeve]), np.vstack([skin_faces, sleeve_faces + len(skin)])
     normals = np.array(trimesh.Trimesh(table[:, 3:6], faces, process=False).vertex_normals)

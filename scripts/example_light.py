@@ -10,10 +10,8 @@ import torch
 
 from fitter.raster import rasterize
 
-DIRECTIONS = 160
-MAP_SIZE = 384
-"""Pixels of a square shadow map, which covers `MAP_WIDTH` metres around the hand."""
 MAP_WIDTH = 0.34
+"""Metres around the hand that a shadow map covers."""
 SHADOW_BIAS = 0.0022
 """Metres by which a point must lie behind the first surface to be in its shadow."""
 FAR = 200.0
@@ -44,6 +42,22 @@ class LightStyle:
 
 
 @dataclass(frozen=True)
+class LightDetail:
+    """How finely light is computed.
+
+    Attributes:
+        directions: number of directions from which light comes.
+        map_size: pixels of a square shadow map, which covers `MAP_WIDTH`.
+    """
+
+    directions: int = 160
+    map_size: int = 384
+
+
+FULL_DETAIL = LightDetail()
+
+
+@dataclass(frozen=True)
 class VertexLight:
     """What reaches every vertex.
 
@@ -58,19 +72,20 @@ class VertexLight:
     openness: np.ndarray
 
 
-def environment(style: LightStyle) -> tuple[np.ndarray, np.ndarray]:
+def environment(style: LightStyle, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Directions (N, 3) spread evenly on the sphere and the light (N, 3) from each of them.
 
-    The N weights times cosines sum to an irradiance; a uniform environment of radiance 1 gives 1.
+    Their number N is `count`. The N weights times cosines sum to an irradiance; a uniform
+    environment of radiance 1 gives 1.
     """
-    index = np.arange(DIRECTIONS) + 0.5
-    z = 1 - 2 * index / DIRECTIONS
+    index = np.arange(count) + 0.5
+    z = 1 - 2 * index / count
     angle = np.pi * (1 + np.sqrt(5)) * index
     ring = np.sqrt(1 - z**2)
     directions = np.stack([ring * np.cos(angle), ring * np.sin(angle), z], axis=-1)
     up = (0.5 - 0.5 * directions[:, 1:2]) ** 1.2
     radiance = up * np.array(style.sky) + (1 - up) * np.array(style.ground)
-    weight = 4 / DIRECTIONS  # integral over the sphere, divided by pi
+    weight = 4 / count  # integral over the sphere, divided by pi
     light = radiance * weight
     behind = (0.75 * np.sign(-style.key[0]), -0.45, 0.75)
     for toward, colour, softness in (
@@ -89,6 +104,7 @@ def light_vertices(
     faces: np.ndarray,
     style: LightStyle,
     focus: np.ndarray,
+    detail: LightDetail = FULL_DETAIL,
 ) -> VertexLight:
     """Light a scene that shadows itself.
 
@@ -96,15 +112,16 @@ def light_vertices(
         vertices: (V, 3) metres, camera frame; normals: (V, 3) unit; faces: (F, 3).
         style: of the light.
         focus: (3,) centre of the region in which shadows are computed.
+        detail: how finely.
     """
-    directions, light = environment(style)
+    directions, light = environment(style, detail.directions)
     to_eye = -vertices / np.linalg.norm(vertices, axis=1, keepdims=True)
     diffuse = np.zeros_like(vertices)
     specular = np.zeros((len(vertices), len(SPECULAR_POWERS), 3))
     openness, possible = np.zeros(len(vertices)), np.zeros(len(vertices))
     for direction, colour in zip(directions, light, strict=True):
         cosine = np.maximum(normals @ direction, 0.0)
-        seen = cosine * _visibility(vertices, faces, direction, focus)
+        seen = cosine * _visibility(vertices - focus, faces, direction, detail.map_size)
         openness += seen
         possible += cosine
         diffuse += seen[:, None] * colour
@@ -121,19 +138,20 @@ def light_vertices(
 
 
 def _visibility(
-    vertices: np.ndarray, faces: np.ndarray, direction: np.ndarray, focus: np.ndarray
+    vertices: np.ndarray, faces: np.ndarray, direction: np.ndarray, size: int
 ) -> np.ndarray:
-    """(V,) in [0, 1]: how much of each vertex is seen from far away in a direction."""
+    """(V,) in [0, 1]: how much of each vertex is seen from far away in a direction.
+
+    The shadow map of `size` pixels is centred on the origin of `vertices`.
+    """
     helper = np.eye(3)[np.argmin(np.abs(direction))]
     across = np.cross(direction, helper)
     across /= np.linalg.norm(across)
     basis = np.stack([across, np.cross(direction, across), -direction])
-    local = (vertices - focus) @ basis.T
-    scale = MAP_SIZE / MAP_WIDTH
-    screen = local * [scale, scale, 1] + [MAP_SIZE / 2, MAP_SIZE / 2, FAR]
-    fragments = rasterize(
-        torch.from_numpy(screen)[None], torch.from_numpy(faces), (MAP_SIZE, MAP_SIZE)
-    )
+    local = vertices @ basis.T
+    scale = size / MAP_WIDTH
+    screen = local * [scale, scale, 1] + [size / 2, size / 2, FAR]
+    fragments = rasterize(torch.from_numpy(screen)[None], torch.from_numpy(faces), (size, size))
     first = np.where(fragments.mask[0].numpy(), fragments.depth[0].numpy(), np.inf)
     position = screen[:, :2] - 0.5
     corner = np.floor(position).astype(int)
@@ -142,8 +160,8 @@ def _visibility(
     for right in (0, 1):
         for down in (0, 1):
             x, y = corner[:, 0] + right, corner[:, 1] + down
-            inside = (x >= 0) & (y >= 0) & (x < MAP_SIZE) & (y < MAP_SIZE)
-            depth = first[np.clip(y, 0, MAP_SIZE - 1), np.clip(x, 0, MAP_SIZE - 1)]
+            inside = (x >= 0) & (y >= 0) & (x < size) & (y < size)
+            depth = first[np.clip(y, 0, size - 1), np.clip(x, 0, size - 1)]
             weight = np.abs(1 - right - share[:, 0]) * np.abs(1 - down - share[:, 1])
             visible += weight * (~inside | (screen[:, 2] < depth + SHADOW_BIAS))
     return visible
