@@ -92,11 +92,13 @@ class SolidNoise:
         return value
 
 
-def _bump(x: np.ndarray, width: float) -> np.ndarray:
+def bump(x: np.ndarray, width: float) -> np.ndarray:
+    """A Gaussian of height 1, down to 1/e at `width`."""
     return np.exp(-((x / width) ** 2))
 
 
-def _ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
+def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """A smooth step from 0 at `low` to 1 at `high`."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
@@ -109,23 +111,23 @@ def paint_skin(
     frame, rest = arm.frame, points.rest
     pads = np.vstack([frame.palmar, frame.pads])
     palmar = ((points.weights @ pads) * points.normals).sum(axis=1)
-    palmness = _ramp(palmar + 0.12 * noise(rest, 0.02, 2), -0.25, 0.45)
-    on_arm = _ramp((rest - frame.joints[0]) @ -frame.forward, -0.005, 0.02)
+    palmness = ramp(palmar + 0.12 * noise(rest, 0.02, 2), -0.25, 0.45)
+    on_arm = ramp((rest - frame.joints[0]) @ -frame.forward, -0.005, 0.02)
     palmness = palmness * (1 - 0.75 * on_arm)
 
     back, palm = to_linear(tone.back), to_linear(tone.palm)
     albedo = back * (1 - palmness)[:, None] + palm * palmness[:, None]
     flush = 0.25 * palmness * (1 - on_arm) * (1 + 0.8 * noise(rest, 0.025, 2))
-    flush += _knuckle_flush(points, frame, palmness)
-    creases = _finger_creases(points, frame, noise, palmar) + _palm_creases(
+    flush += knuckle_flush(points, frame, palmness)
+    creases = finger_creases(points, frame, noise, palmar) + palm_creases(
         points, frame, noise, palmar
     )
-    nail, edge, lunula = _nails(points, arm, noise)
+    nail, edge, lunula = nails(points, arm, noise)
     albedo *= np.array(tone.flush) ** np.clip(flush, 0, 1.5)[:, None]
     mottle = 0.05 * noise(rest, 0.012, 3) + 0.035 * noise(rest, 0.0018, 2)
     albedo *= 1 + mottle[:, None] * np.array([0.8, 1.1, 1.2])
     veins = np.abs(noise(rest + 0.004 * noise(rest, 0.02)[:, None], 0.028))
-    veins = _bump(veins, 0.10) * (1 - palmness) * (points.weights[:, 0] + on_arm).clip(0, 1)
+    veins = bump(veins, 0.10) * (1 - palmness) * (points.weights[:, 0] + on_arm).clip(0, 1)
     albedo *= 1 - veins[:, None] * np.array([0.13, 0.07, 0.05])
     albedo *= 1 - np.clip(creases, 0, 1)[:, None] * np.array([0.30, 0.42, 0.46])
 
@@ -148,25 +150,25 @@ def paint_skin(
     return Paint(np.clip(albedo, 0.004, 0.95), np.clip(gloss, 0, None), relief)
 
 
-def _knuckle_flush(points: Samples, frame: RestFrame, palmness: np.ndarray) -> np.ndarray:
+def knuckle_flush(points: Samples, frame: RestFrame, palmness: np.ndarray) -> np.ndarray:
     """Blood that shows at the back of the joints and at the fingertips."""
     flush = np.zeros(len(points.rest))
     for joint in range(15):
         size = (0.011, 0.0085, 0.006)[joint % 3]
         distance = np.linalg.norm(points.rest - frame.joints[joint + 1], axis=1)
-        flush += (0.55, 0.75, 0.4)[joint % 3] * _bump(distance, 1.5 * size) * (1 - palmness)
+        flush += (0.55, 0.75, 0.4)[joint % 3] * bump(distance, 1.5 * size) * (1 - palmness)
     for tip in frame.tips:
-        flush += 0.7 * _bump(np.linalg.norm(points.rest - tip, axis=1), 0.014)
+        flush += 0.7 * bump(np.linalg.norm(points.rest - tip, axis=1), 0.014)
     return flush
 
 
-def _finger_creases(
+def finger_creases(
     points: Samples, frame: RestFrame, noise: SolidNoise, palmar: np.ndarray
 ) -> np.ndarray:
     """Lines across the palmar side and wrinkles across the back of the finger joints."""
     lines = np.zeros(len(points.rest))
     wobble = 0.0007 * noise(points.rest, 0.006, 2)
-    front, back = _ramp(palmar, -0.15, 0.35), _ramp(-palmar, 0.25, 0.75)
+    front, back = ramp(palmar, -0.15, 0.35), ramp(-palmar, 0.25, 0.75)
     for joint in range(15):
         finger, level = joint // 3, joint % 3
         if level == 0:
@@ -174,23 +176,23 @@ def _finger_creases(
         own = points.weights[:, 1 + 3 * finger : 4 + 3 * finger].sum(axis=1)
         bone = frame.axes[joint, 2]
         along = (points.rest - frame.joints[joint + 1]) @ bone + wobble
-        own = _ramp(own, 0.5, 0.9)
+        own = ramp(own, 0.5, 0.9)
         # The thumb's metacarpophalangeal joint hardly folds the skin.
         share = 0.35 if (MODEL_FINGERS[finger], level) == ("thumb", 1) else 1.0
         own = share * own * (0.8 + 0.4 * noise(points.rest, 0.004))
-        lines += 0.75 * own * front * _bump(along, 0.0007)
+        lines += 0.75 * own * front * bump(along, 0.0007)
         if level == 1 and MODEL_FINGERS[finger] != "thumb":
-            lines += 0.5 * own * front * _bump(along + 0.0028, 0.0006)
+            lines += 0.5 * own * front * bump(along + 0.0028, 0.0006)
             base = (points.rest - frame.joints[joint]) @ bone + wobble
             reach = np.linalg.norm(frame.joints[joint + 1] - frame.joints[joint])
-            lines += 0.7 * own * front * _bump(base - 0.52 * reach, 0.0008)
+            lines += 0.7 * own * front * bump(base - 0.52 * reach, 0.0008)
         for step in np.linspace(-1, 1, 7 if level == 1 else 4):
             at = along - step * (0.0065 if level == 1 else 0.003) + 0.0012 * step**2
-            lines += 0.62 * own * back * _bump(at, 0.00055) * (1 - 0.4 * abs(step))
+            lines += 0.62 * own * back * bump(at, 0.00055) * (1 - 0.4 * abs(step))
     return lines
 
 
-def _palm_creases(
+def palm_creases(
     points: Samples, frame: RestFrame, noise: SolidNoise, palmar: np.ndarray
 ) -> np.ndarray:
     """Heart, head and life line, and two lines across the wrist."""
@@ -208,12 +210,12 @@ def _palm_creases(
     lines = np.zeros(len(u))
     for curve in curves:
         distance = _distance_to_curve(np.stack([u * length, v * width], -1), curve, length, width)
-        lines = np.maximum(lines, _bump(distance, 0.0010))
-    lines *= _ramp(points.weights[:, 0] + points.weights[:, 13], 0.15, 0.5)
-    lines *= (0.6 + 0.25 * noise(points.rest, 0.009, 2)) * _ramp(palmar, 0.1, 0.5)
+        lines = np.maximum(lines, bump(distance, 0.0010))
+    lines *= ramp(points.weights[:, 0] + points.weights[:, 13], 0.15, 0.5)
+    lines *= (0.6 + 0.25 * noise(points.rest, 0.009, 2)) * ramp(palmar, 0.1, 0.5)
     at = offset @ frame.forward + 0.001 * noise(points.rest, 0.015, 2)
-    wrist = _bump(at + 0.006, 0.0009) + 0.7 * _bump(at + 0.0125, 0.0008)
-    return lines + 0.55 * wrist * _ramp(palmar, 0.0, 0.5)
+    wrist = bump(at + 0.006, 0.0009) + 0.7 * bump(at + 0.0125, 0.0008)
+    return lines + 0.55 * wrist * ramp(palmar, 0.0, 0.5)
 
 
 def _distance_to_curve(
@@ -231,7 +233,7 @@ def _distance_to_curve(
     return best
 
 
-def _nails(
+def nails(
     points: Samples, arm: ArmMesh, noise: SolidNoise
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Coverage (N,) of the nails, of their free edges and of their pale half moons."""
@@ -257,13 +259,13 @@ def _nails(
         length = 1.5 * half
         v = (behind - 0.0012 - length / 2) / (length / 2)
         shape = (np.abs(u) ** 2.6 + np.abs(v) ** np.where(v > 0, 2.4, 3.2)) ** (1 / 2.5)
-        own = _ramp(points.weights[:, distal + 1], 0.3, 0.7) * _ramp(
+        own = ramp(points.weights[:, distal + 1], 0.3, 0.7) * ramp(
             -(points.normals @ pad), 0.05, 0.25
         )
-        inside = own * _ramp(-shape, -1.05, -0.95)
+        inside = own * ramp(-shape, -1.05, -0.95)
         nail += inside
-        edge += inside * _ramp(-v, 0.78, 0.88)
-        lunula += inside * _ramp(-np.hypot(u / 0.55, (v - 1.0) / 0.45), -1.0, -0.8)
+        edge += inside * ramp(-v, 0.78, 0.88)
+        lunula += inside * ramp(-np.hypot(u / 0.55, (v - 1.0) / 0.45), -1.0, -0.8)
     return nail.clip(0, 1), 0.75 * edge.clip(0, 1), lunula.clip(0, 1)
 
 
@@ -273,14 +275,14 @@ def paint_cloth(points: Samples, cloth: ClothStyle, generator: np.random.Generat
     distance, angle = points.along.T
     albedo = np.tile(to_linear(cloth.colour), (len(distance), 1))
     if cloth.stripes is not None:
-        band = _ramp(np.cos(distance * 2 * np.pi / 0.022), 0.25, 0.45)
+        band = ramp(np.cos(distance * 2 * np.pi / 0.022), 0.25, 0.45)
         if not cloth.ribbed:
-            band = 0.5 * band + 0.5 * _ramp(np.cos(angle * 12), 0.25, 0.45)
+            band = 0.5 * band + 0.5 * ramp(np.cos(angle * 12), 0.25, 0.45)
         albedo += band[:, None] * (to_linear(cloth.stripes) - albedo)
     weave = np.cos(distance * 2 * np.pi / 0.0022) * np.cos(angle * 110)
     relief = 1 + 0.07 * weave + 0.10 * noise(points.rest, 0.004, 3)
     if cloth.ribbed:
-        hem = 1 - _ramp(distance, 0.045, 0.05)
+        hem = 1 - ramp(distance, 0.045, 0.05)
         relief *= 1 + 0.28 * hem * np.cos(angle * 44)
-    relief *= 1 - 0.35 * _bump(distance - 0.012, 0.0009) * (not cloth.ribbed)
+    relief *= 1 - 0.35 * bump(distance - 0.012, 0.0009) * (not cloth.ribbed)
     return Paint(albedo, np.full((len(distance), 2), (0.12, 0.0)), relief)

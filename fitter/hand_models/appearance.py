@@ -1,0 +1,165 @@
+"""The skin's colour as a linear space: coefficients in, reflectance of texture or vertices out.
+
+The space is one of logits: ``reflectance = sigmoid(mean + coefficients @ components)``. For dark
+skin that is nearly the logarithm, in which melanin and blood are additive; it keeps every
+reflectance between 0 and 1, smoothly and without clamping.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.numpy import load
+from torch import Tensor
+
+from fitter.hand_models.assets import read_bytes
+from fitter.hand_models.skinning import HandModelData
+from fitter.records import InputError
+
+APPEARANCE_FILE = "open_hand_appearance.safetensors"
+"""Written by `scripts/build_appearance.py`."""
+
+TONES = 3
+"""Components of a model without a basis of its own: as many as a colour has."""
+
+_EXPECTED = "the open hand's appearance (.safetensors)"
+
+
+@dataclass(frozen=True)
+class AppearanceModel:
+    """Mean and N components of the skin's diffuse reflectance, as logits of linear RGB.
+
+    A coefficient of 1 is one standard deviation of the population the model was built from;
+    coefficients of 0 are its mean.
+
+    Attributes:
+        texture_mean: (T, T, 3), row 0 at the top, as `fitter.shading.sample_texture` takes it.
+        texture_components: (N, T, T, 3).
+        vertex_mean: (V, 3).
+        vertex_components: (N, V, 3).
+    """
+
+    texture_mean: Tensor
+    texture_components: Tensor
+    vertex_mean: Tensor
+    vertex_components: Tensor
+
+    @property
+    def count(self) -> int:
+        """N, the number of components."""
+        return len(self.vertex_components)
+
+    def texture(self, coefficients: Tensor) -> Tensor:
+        """Reflectance (B, T, T, 3) in linear RGB, between 0 and 1, for coefficients (B, N)."""
+        return _reflectance(self.texture_mean, self.texture_components, coefficients)
+
+    def vertex_colours(self, coefficients: Tensor) -> Tensor:
+        """Reflectance (B, V, 3) in linear RGB, between 0 and 1, for coefficients (B, N)."""
+        return _reflectance(self.vertex_mean, self.vertex_components, coefficients)
+
+    def to(self, target: torch.device | torch.dtype | str) -> Self:
+        """The same model on a device or in a floating-point dtype."""
+        return type(self)(*(getattr(self, field.name).to(target) for field in fields(self)))
+
+
+def _reflectance(mean: Tensor, components: Tensor, coefficients: Tensor) -> Tensor:
+    if coefficients.ndim != 2 or coefficients.shape[1] != len(components):
+        raise ValueError(
+            f"expected appearance coefficients of shape (B, {len(components)}), got "
+            f"{tuple(coefficients.shape)}"
+        )
+    logits = torch.addmm(mean.flatten(), coefficients, components.flatten(1))
+    return torch.sigmoid(logits).view(len(coefficients), *mean.shape)
+
+
+def load_appearance(
+    model_data: HandModelData, dtype: torch.dtype = torch.float32
+) -> AppearanceModel:
+    """The appearance of a hand model of either side, on the CPU.
+
+    The open hand has a basis of its own. A mirrored model keeps its order of vertices and its
+    texture, and flips the winding of `uv_faces`, so both sides have the same appearance. Models
+    without a basis get `uniform_appearance`.
+
+    Raises:
+        InputError: the model calls itself open_hand and has another number of vertices.
+    """
+    count = len(model_data.v_template)
+    if model_data.name != "open_hand":
+        return uniform_appearance(count, dtype)
+    asset = resources.files("fitter.hand_models") / "assets" / APPEARANCE_FILE
+    with resources.as_file(asset) as path:
+        appearance = read_appearance(path, dtype)
+    if len(appearance.vertex_mean) != count:
+        raise InputError(
+            f"{APPEARANCE_FILE}: expected an appearance of {count} vertices, found one of "
+            f"{len(appearance.vertex_mean)}."
+        )
+    return appearance
+
+
+def read_appearance(path: Path, dtype: torch.dtype = torch.float32) -> AppearanceModel:
+    """Read an appearance from a file in the shipped one's layout.
+
+    The file holds the used texels alone; `texel_rows` (T, T) says which of them each texel shows,
+    the nearest one for texels that no face covers, so that no look-up bleeds across a seam.
+
+    Raises:
+        InputError: the file is missing, is no safetensors file, or its arrays do not fit together.
+    """
+    content, _ = read_bytes(path, _EXPECTED)
+    try:
+        arrays = load(content)
+    except safetensors.SafetensorError as error:
+        raise InputError(
+            f"{path}: expected {_EXPECTED}, found a file that cannot be read as one ({error})."
+        ) from error
+    names = ("texel_rows", "texel_mean", "texel_components", "vertex_mean", "vertex_components")
+    for name in names:
+        if name not in arrays:
+            raise InputError(f"{path}: expected {_EXPECTED}, found no array {name} in it.")
+    rows, *rest = (arrays[name] for name in names)
+    texel_mean, texel_components, vertex_mean, vertex_components = (
+        torch.from_numpy(array.astype(np.float64)).to(dtype) for array in rest
+    )
+    if rows.max() >= len(texel_mean):
+        raise InputError(
+            f"{path}: expected {_EXPECTED}, found texel {rows.max()} of {len(texel_mean)} in it."
+        )
+    shown = torch.from_numpy(rows.astype(np.int64))
+    return AppearanceModel(
+        texture_mean=texel_mean[shown],
+        texture_components=texel_components[:, shown],
+        vertex_mean=vertex_mean,
+        vertex_components=vertex_components,
+    )
+
+
+def uniform_appearance(vertex_count: int, dtype: torch.dtype = torch.float32) -> AppearanceModel:
+    """Skin of one colour, for models without a basis: the open hand's mean colour and its tones.
+
+    Mean and components are those of the open hand's mean over its vertices: the principal axes of
+    the mean logit over the population, the first from dark to light. Its texture has one texel,
+    which any texture coordinates hit.
+    """
+    asset = resources.files("fitter.hand_models") / "assets" / APPEARANCE_FILE
+    with resources.as_file(asset) as path:
+        full = read_appearance(path, torch.float64)
+    steps = full.vertex_components.mean(dim=1)  # (N, 3), of a coefficient of 1
+    variances, axes = torch.linalg.eigh(steps.T @ steps)
+    tones = (variances.clamp_min(0).sqrt() * axes).T.flip(0)  # the largest first
+    # The sign of an eigenvector is free: positive is lighter.
+    tones = tones * torch.where(tones.sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
+    mean, tones = full.vertex_mean.mean(dim=0).to(dtype), tones[:TONES].to(dtype)
+    return AppearanceModel(
+        texture_mean=mean.view(1, 1, 3),
+        texture_components=tones.view(TONES, 1, 1, 3),
+        vertex_mean=mean.repeat(vertex_count, 1),
+        vertex_components=tones[:, None].repeat(1, vertex_count, 1),
+    )

@@ -1,0 +1,171 @@
+"""The open hand's UV atlas and the layers of its skin: where creases, nails, veins and palm are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from example_geometry import SKIN, ArmMesh, rest_frame
+from example_skin import (
+    Samples,
+    SolidNoise,
+    bump,
+    finger_creases,
+    knuckle_flush,
+    nails,
+    palm_creases,
+    ramp,
+)
+from scipy.ndimage import distance_transform_edt
+
+from fitter.hand_models.skinning import HandModelData
+from fitter.raster import rasterize
+from fitter.shading import vertex_normals
+
+SUPERSAMPLING = 3
+"""Samples along a texel's side: a crease is narrower than a texel."""
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """The surface points that the texels show, S samples on M texels of a T x T texture.
+
+    Attributes:
+        arm: the hand at rest as the painting functions want it.
+        samples: the S points.
+        texel: (S,) row in 0..M-1 of the texel that holds the sample.
+        texel_rows: (T, T) row of the texel to show, the nearest one where no face lies.
+        corners: (S, 3) vertices of the sample's face; weights: (S, 3) barycentrics in it.
+    """
+
+    arm: ArmMesh
+    samples: Samples
+    texel: np.ndarray
+    texel_rows: np.ndarray
+    corners: np.ndarray
+    weights: np.ndarray
+
+    def averaged(self, values: np.ndarray) -> np.ndarray:
+        """(M,) means over each texel's samples of (S,) values."""
+        count = np.bincount(self.texel)
+        return np.bincount(self.texel, values) / count
+
+
+@dataclass(frozen=True)
+class SkinLayers:
+    """One random drawing of the skin's structure, (M,) per texel, about 0 to 1.
+
+    Attributes:
+        palm: 1 on the palmar side; arm: 1 beyond the wrist.
+        knuckles: backs of the finger joints, where blood and pigment show.
+        blood: blotches of the palm, about -1 to 1; tips: the fingertips.
+        palm_lines: creases of the palm and of the fingers' palmar side.
+        back_lines: wrinkles across the backs of the finger joints.
+        nail, edge, lunula: nails, their free edges and half moons.
+        veins: on the back of the hand.
+        coarse, fine: mottling, about -1 to 1.
+        freckles: small spots of pigment on the back.
+    """
+
+    palm: np.ndarray
+    arm: np.ndarray
+    knuckles: np.ndarray
+    blood: np.ndarray
+    tips: np.ndarray
+    palm_lines: np.ndarray
+    back_lines: np.ndarray
+    nail: np.ndarray
+    edge: np.ndarray
+    lunula: np.ndarray
+    veins: np.ndarray
+    coarse: np.ndarray
+    fine: np.ndarray
+    freckles: np.ndarray
+
+
+def hand_at_rest(data: HandModelData) -> ArmMesh:
+    """A hand model as the mesh that the painting functions know: all skin, no forearm."""
+    rest = data.v_template
+    joints = data.joint_regressor @ rest
+    normals = vertex_normals(torch.from_numpy(rest)[None], torch.from_numpy(data.faces))[0].numpy()
+    return ArmMesh(
+        vertices=rest,
+        faces=data.faces,
+        rest=rest,
+        rest_normals=normals,
+        weights=data.skin_weights,
+        material=np.full(len(rest), SKIN),
+        along=np.zeros((len(rest), 2)),
+        frame=rest_frame(joints, rest[list(data.tip_vertices)]),
+    )
+
+
+def unfold(data: HandModelData, size: int) -> Atlas:
+    """Find the surface points under a texture of `size` x `size` texels.
+
+    Args:
+        data: a model with texture coordinates, right hand.
+        size: texels along a side; row 0 at the top, v up.
+    """
+    fine = size * SUPERSAMPLING
+    screen = np.stack(
+        [data.uv[:, 0] * fine, (1 - data.uv[:, 1]) * fine, np.ones(len(data.uv))], axis=-1
+    )
+    fragments = rasterize(
+        torch.from_numpy(screen)[None], torch.from_numpy(data.uv_faces), (fine, fine)
+    )
+    seen = fragments.mask[0].numpy()
+    face = fragments.face_index[0].numpy()[seen]
+    weights = fragments.barycentrics[0].numpy()[seen].astype(np.float64)
+    row, column = np.nonzero(seen)
+    inside, texel = np.unique(
+        row // SUPERSAMPLING * size + column // SUPERSAMPLING, return_inverse=True
+    )
+    rows = np.full(size * size, -1)
+    rows[inside] = np.arange(len(inside))
+    rows = rows.reshape(size, size)
+    nearest = distance_transform_edt(rows < 0, return_distances=False, return_indices=True)
+
+    arm, corners = hand_at_rest(data), data.faces[face]
+
+    def at(attribute: np.ndarray) -> np.ndarray:
+        return np.einsum("nk,nk...->n...", weights, attribute[corners])
+
+    normals = at(arm.rest_normals)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    samples = Samples(at(arm.rest), normals, at(arm.weights), at(arm.along))
+    return Atlas(arm, samples, texel.ravel(), rows[tuple(nearest)], corners, weights)
+
+
+def draw_layers(atlas: Atlas, generator: np.random.Generator) -> SkinLayers:
+    """Draw the structure of one skin."""
+    points, frame = atlas.samples, atlas.arm.frame
+    rest, noise = points.rest, SolidNoise(generator)
+    pads = np.vstack([frame.palmar, frame.pads])
+    palmar = ((points.weights @ pads) * points.normals).sum(axis=1)
+    arm = ramp((rest - frame.joints[0]) @ -frame.forward, -0.005, 0.02)
+    palm = ramp(palmar + 0.12 * noise(rest, 0.02, 2), -0.25, 0.45) * (1 - 0.75 * arm)
+    of_fingers = finger_creases(points, frame, noise, palmar)
+    front = palmar > 0.05
+    nail, edge, lunula = nails(points, atlas.arm, noise)
+    veins = np.abs(noise(rest + 0.004 * noise(rest, 0.02)[:, None], 0.028))
+    veins = bump(veins, 0.10) * (1 - palm) * (points.weights[:, 0] + arm).clip(0, 1)
+    tips = sum(bump(np.linalg.norm(rest - tip, axis=1), 0.014) for tip in frame.tips)
+    drawn = SkinLayers(
+        palm=palm,
+        arm=arm,
+        knuckles=knuckle_flush(points, frame, palm) - 0.7 * tips,
+        blood=palm * (1 - arm) * noise(rest, 0.025, 2),
+        tips=tips,
+        palm_lines=(of_fingers * front + palm_creases(points, frame, noise, palmar)).clip(0, 1.3),
+        back_lines=(of_fingers * ~front).clip(0, 1.3),
+        nail=nail,
+        edge=edge,
+        lunula=lunula,
+        veins=veins,
+        coarse=noise(rest, 0.012, 3),
+        fine=noise(rest, 0.0018, 2),
+        freckles=ramp(noise(rest, 0.004, 2), 0.45, 0.8) * (1 - palm),
+    )
+    return SkinLayers(*(atlas.averaged(getattr(drawn, field.name)) for field in fields(drawn)))
