@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from energy_checks import Case, check_batch, check_finite, check_gradients, check_nan_stays
+from energy_checks import (
+    Case,
+    check_batch,
+    check_finite,
+    check_gradients,
+    check_nan_stays,
+    check_no_host_synchronisation,
+)
 
 from fitter.conventions import BONES
 from fitter.energies.keypoints_2d import (
@@ -72,6 +79,11 @@ def test_a_batch_is_its_hands_one_by_one(case):
 @EACH
 def test_nan_stays_in_its_hand(case):
     check_nan_stays(case)
+
+
+@EACH
+def test_no_host_synchronisation(case):
+    check_no_host_synchronisation(case)
 
 
 def close(values: torch.Tensor, expected: list[float]) -> None:

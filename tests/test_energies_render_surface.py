@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from energy_checks import Case, check_batch, check_finite, check_gradients, check_nan_stays
+from energy_checks import (
+    Case,
+    check_batch,
+    check_finite,
+    check_gradients,
+    check_nan_stays,
+    check_no_host_synchronisation,
+)
 
 from fitter.energies import priors, regularisers, surface
 from fitter.energies.priors import PoseSpace
@@ -63,13 +70,17 @@ def params_of(hand_pose: torch.Tensor) -> HandParams:
 def cases(space: PoseSpace) -> dict[str, Case]:
     def of(name, *inputs, free=1, **options):
         function = getattr(surface, name)
-        return Case(lambda *tensors: function(*tensors, GRAPH, **options), inputs, free)
+
+        def value(*vertices):
+            return function(*vertices, GRAPH.to(vertices[0].device), **options)
+
+        return Case(value, inputs, free)
 
     def in_space(energy, *, hinge=None):
         options = {} if hinge is None else {"hinge": hinge}
 
         def value(hand_pose):
-            typed = PoseSpace(**{k: v.to(hand_pose.dtype) for k, v in vars(space).items()})
+            typed = PoseSpace(**{k: v.to(hand_pose) for k, v in vars(space).items()})
             result = energy(hand_pose if hinge else params_of(hand_pose), typed, **options)
             return result if hinge else result.value
 
@@ -121,6 +132,11 @@ def test_a_batch_is_its_hands_one_by_one(name, space):
 @EACH
 def test_nan_stays_in_its_hand(name, space):
     check_nan_stays(cases(space)[name])
+
+
+@EACH
+def test_no_host_synchronisation(name, space):
+    check_no_host_synchronisation(cases(space)[name])
 
 
 @EACH

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
+from torch.nn.grad import conv2d_input
 
 
 @dataclass(frozen=True)
@@ -82,20 +84,63 @@ def ssim_map(first: Tensor, second: Tensor, settings: SsimSettings | None = None
     """
     settings = settings or SsimSettings()
     _check(first, second, settings)
-    weights = _gaussian(settings, first)
     # Channels first, because the windows slide over rows that lie side by side in memory.
     x, y = (picture.permute(0, 3, 1, 2).contiguous() for picture in (first, second))
+    return _Ssim.apply(x, y, _gaussian(settings, x), settings)
 
-    mean_x, mean_y = _blur(x, weights, settings.stride), _blur(y, weights, settings.stride)
-    mean_xx = _blur(x.square(), weights, settings.stride)
-    mean_yy = _blur(y.square(), weights, settings.stride)
-    mean_xy = _blur(x * y, weights, settings.stride)
 
-    c1 = (settings.k1 * settings.data_range) ** 2
-    c2 = (settings.k2 * settings.data_range) ** 2
-    product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
-    similar_means = (2 * product + c1) / (squares + c1)
-    return similar_means * (2 * (mean_xy - product) + c2) / (mean_xx + mean_yy - squares + c2)
+class _Ssim(torch.autograd.Function):
+    """The map of `ssim_map` of pictures (B, C, H, W), y with C channels or one.
+
+    The backward pass is written out, because the recorded one reads and writes the pictures twice
+    as often and takes half as long again.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, x: Tensor, y: Tensor, weights: Tensor, settings: SsimSettings
+    ) -> Tensor:
+        mean_x, mean_y, mean_squares, mean_product = (
+            _blur(z, weights, settings.stride) for z in (x, y, x * x + y * y, x * y)
+        )
+        c1 = (settings.k1 * settings.data_range) ** 2
+        c2 = (settings.k2 * settings.data_range) ** 2
+        # Eqs. 15 and 16 in the form E[ab] - E[a] E[b]; of the variances only the sum is needed.
+        product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+        means, covariance = 2 * product + c1, 2 * (mean_product - product) + c2
+        by_means, by_variances = squares + c1, mean_squares - squares + c2
+        ctx.save_for_backward(
+            x, y, weights, mean_x, mean_y, means, covariance, by_means, by_variances
+        )
+        ctx.stride = settings.stride
+        return means * covariance / (by_means * by_variances)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, weights, mean_x, mean_y, means, covariance, by_means, by_variances = ctx.saved_tensors
+
+        def spread(by_window: Tensor) -> Tensor:
+            return _blur_transposed(by_window, x.shape[-2:], weights, ctx.stride)
+
+        # With s = m c / (u v), m and u by the means, c and v by the moments less the means:
+        # ds/dE[x y] = 2 m / (u v), ds/dE[x^2 + y^2] = -s / v, and the same of y as of x
+        # ds/dE[x] = 2 E[y] (c - m) / (u v) - 2 E[x] s (1 / u - 1 / v).
+        scaled = 2 * gradient / (by_means * by_variances)
+        by_product = scaled * means
+        twice_by_squares = -by_product * covariance / by_variances
+        cross = scaled * (covariance - means)
+        own = by_product * covariance / by_means + twice_by_squares
+        spread_product = spread(by_product)
+        gradient_x = gradient_y = None
+        if ctx.needs_input_grad[0]:
+            gradient_x = spread(cross * mean_y - own * mean_x) + spread_product * y
+            gradient_x.addcmul_(spread(twice_by_squares), x)
+        if ctx.needs_input_grad[1]:
+            by_mean = (cross * mean_x - own * mean_y).sum_to_size(mean_y.shape)
+            gradient_y = spread(by_mean) + (spread_product * x).sum_to_size(y.shape)
+            gradient_y.addcmul_(spread(twice_by_squares.sum_to_size(mean_y.shape)), y)
+        return gradient_x, gradient_y, None, None
 
 
 def _gaussian(settings: SsimSettings, like: Tensor) -> Tensor:
@@ -106,18 +151,33 @@ def _gaussian(settings: SsimSettings, like: Tensor) -> Tensor:
 
 
 def _blur(pictures: Tensor, weights: Tensor, stride: int) -> Tensor:
-    """Weighted mean in every window of (B, C, H, W) pictures.
+    """Weighted mean in every window of (B, C, H, W) pictures: (B, C, H', W').
 
     All channels of all pictures become the channels of one depthwise convolution: measured four
     times as fast as a batch of pictures of few channels each, and as banded matrix products.
     """
-    batch, channels, height, width = pictures.shape
-    count = batch * channels
-    flat = pictures.reshape(1, count, height, width)
-    column = weights.view(1, 1, -1, 1).expand(count, 1, -1, 1)
+    flat, column = _as_channels(pictures, weights)
+    count = flat.shape[1]
     flat = functional.conv2d(flat, column, stride=(stride, 1), groups=count)
     flat = functional.conv2d(flat, column.mT, stride=(1, stride), groups=count)
-    return flat.view(batch, channels, *flat.shape[-2:])
+    return flat.view(*pictures.shape[:2], *flat.shape[-2:])
+
+
+def _blur_transposed(means: Tensor, size: tuple[int, int], weights: Tensor, stride: int) -> Tensor:
+    """The transpose of `_blur` as a linear map: (B, C, H', W') to pictures of the given size."""
+    flat, column = _as_channels(means, weights)
+    count = flat.shape[1]
+    rows = (1, count, means.shape[-2], size[1])
+    flat = conv2d_input(rows, column.mT, flat, stride=(1, stride), groups=count)
+    flat = conv2d_input((1, count, *size), column, flat, stride=(stride, 1), groups=count)
+    return flat.view(*means.shape[:2], *size)
+
+
+def _as_channels(pictures: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """(1, B C, H, W) pictures and (B C, 1, window, 1) weights."""
+    count = pictures.shape[0] * pictures.shape[1]
+    column = weights.view(1, 1, -1, 1).expand(count, 1, -1, 1)
+    return pictures.reshape(1, count, *pictures.shape[-2:]), column
 
 
 def _check(first: Tensor, second: Tensor, settings: SsimSettings) -> None:
