@@ -70,7 +70,7 @@ class _Rasterize(torch.autograd.Function):
             if remainder is not None:
                 product = np.ones((height, width + LANES))
                 multiply_faces(
-                    corners[b], faces(b), settings.near, *_exponent(image_size, settings),
+                    corners[b], faces(b), settings.near, _exponent(image_size, settings),
                     image_size, product,
                 )  # fmt: skip
                 remaining = 1.0 / product[:, :width]
@@ -126,7 +126,7 @@ class _Rasterize(torch.autograd.Function):
                 weight = np.zeros((height, width + LANES))
                 np.multiply(remainder[b].numpy(), grad_alpha[b], out=weight[:, :width])
                 add_soft_gradient(
-                    corners[b], faces(b), settings.near, *_exponent(ctx.image_size, settings),
+                    corners[b], faces(b), settings.near, _exponent(ctx.image_size, settings),
                     ctx.image_size, weight, gradient[b],
                 )  # fmt: skip
             elif contour_edge is not None:

@@ -157,13 +157,14 @@ def _soft_alpha(corners: Tensor, keep: Tensor, pixels: Tensor, settings: RasterS
 
     def log_product(part: Tensor, drawn: Tensor) -> Tensor:
         part = part[:, :, None, None]
-        inside = _inside(part, _edge_functions(part, pixels), pixels)
-        a, b, c = (part[..., k, :2] for k in range(3))
-        offsets = [pixels - _closest_on_segment(*side, pixels) for side in ((b, c), (c, a), (a, b))]
-        squared = torch.stack([(offset * offset).sum(dim=-1) for offset in offsets])
-        # Indexing by the first minimum: only that side is differentiated.
-        side = torch.where(squared == squared.amin(dim=0), _sides(squared), 3).amin(dim=0)
-        exponent = squared.gather(0, side[None])[0] * torch.where(inside, scale, -scale)
+        edges = _edge_functions(part, pixels)
+        inside = _inside(part, edges, pixels)
+        squared = _squared_distances(part, edges, pixels)
+        # Indexing by the first minimum: only that side or corner is differentiated.
+        place = torch.arange(6, device=squared.device)
+        first = torch.where(squared == squared.amin(dim=-1, keepdim=True), place, 6).amin(dim=-1)
+        nearest = squared.gather(-1, first[..., None])[..., 0]
+        exponent = nearest * torch.where(inside, scale, -scale)
         counts = drawn[:, :, None, None] & (inside | (exponent >= lowest))
         # logsigmoid(-x) is log(1 - D).
         terms = logsigmoid(-torch.where(counts, exponent, 0.0))
@@ -180,8 +181,22 @@ def _soft_alpha(corners: Tensor, keep: Tensor, pixels: Tensor, settings: RasterS
     return 1.0 - torch.where(product < SATURATED, 0.0, product)
 
 
-def _sides(like: Tensor) -> Tensor:
-    return torch.arange(3, device=like.device).reshape(3, *[1] * (like.ndim - 1))
+def _squared_distances(corners: Tensor, edges: Tensor, pixels: Tensor) -> Tensor:
+    """(..., 6) from a pixel (..., 2) to a face's sides, then to its corners (..., 3, 3).
+
+    The distance to the line through a side is the edge function (..., 3) by the side's length; it
+    is infinite here where the foot of the perpendicular lies outside the side.
+    """
+    a, b, c = (corners[..., k, :2] - pixels for k in range(3))
+    sides = []
+    for k, (start, stop) in enumerate(((1, 2), (2, 0), (0, 1))):
+        along = corners[..., stop, :2] - corners[..., start, :2]
+        length2 = (along * along).sum(dim=-1)
+        foot = -((a, b, c)[start] * along).sum(dim=-1)
+        between = (foot >= 0) & (foot <= length2) & (length2 > 0)
+        perpendicular = edges[..., k] ** 2 * (1.0 / torch.where(length2 > 0, length2, 1.0))
+        sides.append(torch.where(between, perpendicular, torch.inf))
+    return torch.stack([*sides, *((p * p).sum(dim=-1) for p in (a, b, c))], dim=-1)
 
 
 def _nearest_contour(
