@@ -7,6 +7,7 @@ ignored. `Config.resolved` is what a run stores beside its results.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 import reprlib
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from fitter.records import InputError
+from fitter.stage_config import RefineConfig, Section, StageConfig
 
 
 class _Yaml(yaml.SafeLoader):
@@ -61,11 +63,7 @@ _shortened = reprlib.Repr()
 _shortened.maxstring = _shortened.maxother = 80
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class DetectorConfig(_Section):
+class DetectorConfig(Section):
     """Finding the hands and their 21 keypoints."""
 
     max_hands: int = Field(2, ge=1, le=16, description="hands kept per image, the store's slots")
@@ -77,7 +75,7 @@ class DetectorConfig(_Section):
     )
 
 
-class CameraConfig(_Section):
+class CameraConfig(Section):
     """What is assumed of a camera that nothing is known about."""
 
     default_fov_degrees: float = Field(
@@ -93,7 +91,7 @@ FingertipConvention = Literal["smplx", "freihand", "ho3d", "manopth_right", "man
 """The names in `fitter.conventions.FINGERTIP_VERTICES`."""
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The hand model that is fitted."""
 
     name: str = Field("open_hand", min_length=1, description="which hand model")
@@ -113,7 +111,7 @@ class ModelConfig(_Section):
     )
 
 
-class FitConfig(_Section):
+class FitConfig(Section):
     """The objective and the budget of the keypoint fit.
 
     A crop unit is the side of the square crop around the hand. Each `scale` is where that term's
@@ -150,7 +148,7 @@ class FitConfig(_Section):
     shape_prior_weight: float = Field(0.1, ge=0, description="weight of the prior of the shape")
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """How the work is cut up and where it runs."""
 
     device: Literal["cpu", "cuda", "auto"] = Field(
@@ -162,19 +160,20 @@ class RunConfig(_Section):
     )
 
 
-class OutputConfig(_Section):
+class OutputConfig(Section):
     """What the result store keeps."""
 
     save_vertices: bool = Field(False, description="store every hand's mesh, 12 bytes a vertex")
 
 
-class Config(_Section):
+class Config(Section):
     """Everything a run can be told."""
 
     detector: DetectorConfig = Field(default_factory=DetectorConfig)
     camera: CameraConfig = Field(default_factory=CameraConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     fit: FitConfig = Field(default_factory=FitConfig)
+    refine: RefineConfig = Field(default_factory=RefineConfig)
     run: RunConfig = Field(default_factory=RunConfig)
     output: OutputConfig = Field(default_factory=OutputConfig)
 
@@ -219,13 +218,18 @@ def load_config(
     for text in overrides:
         keys, value = _parse_override(text)
         given.append((*keys, value, f"--set {text}"))
+    defaults = Config().resolved()
     for *keys, value, typed in given:
         origin[tuple(keys)] = typed
-        section = values.setdefault(keys[0], {})
-        if not isinstance(section, dict):
-            found = _shown(section)
-            raise InputError(f"{path}: {keys[0]} must be a section of options, found {found}")
-        section[keys[1]] = value
+        section, default = values, defaults
+        for depth, key in enumerate(keys[:-1], 1):
+            default = default.get(key, {}) if isinstance(default, dict) else {}
+            # Stages replace one another whole: changing one option of one keeps the others.
+            section = section.setdefault(key, copy.deepcopy(default) if depth > 1 else {})
+            if not isinstance(section, dict):
+                name, found = ".".join(keys[:depth]), _shown(section)
+                raise InputError(f"{path}: {name} must be a section of options, found {found}")
+        section[keys[-1]] = value
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -256,13 +260,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return {key: {} if value is None else value for key, value in values.items()}
 
 
-def _parse_override(text: str) -> tuple[tuple[str, str], Any]:
+def _parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     name, equals, value = text.partition("=")
     keys = tuple(name.strip().split("."))
-    if not equals or len(keys) != 2 or not all(keys):
+    if not equals or len(keys) < 2 or not all(keys):
         raise InputError(f"--set {text}: expected section.option=value, such as fit.num_starts=2")
     try:
-        return (keys[0], keys[1]), yaml.load(value, _Yaml)
+        return keys, yaml.load(value, _Yaml)
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
 
@@ -270,27 +274,43 @@ def _parse_override(text: str) -> tuple[tuple[str, str], Any]:
 def _sentence(error: ValidationError, origin: dict[tuple[str, ...], str], path: str) -> str:
     """One sentence about the first thing that is wrong."""
     first = error.errors(include_url=False)[0]
-    # Sections hold options and nothing deeper; what follows is the part of a value.
-    keys = tuple(str(key) for key in first["loc"][:2])
+    keys, section = _location(first["loc"])
     name, found = ".".join(keys), first["input"]
     source = next((text for known, text in origin.items() if known[: len(keys)] == keys), path)
     if first["type"] in ("extra_forbidden", "invalid_key"):
-        known = _options(keys[:-1])
+        known = list(section.model_fields)
         close = difflib.get_close_matches(keys[-1], known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
         return f"{source}: unknown option {name!r}; {hint}"
     if first["type"] == "model_type":
         return f"{source}: {name} must be a section of options, found {_kind(found)}"
+    if first["type"] == "value_error":
+        return f"{source}: {name}: expected {first['ctx']['error']}"
+    if first["type"] == "missing":
+        return f"{source}: {name} is missing"
     expected = _EXPECTED.get(first["type"], first["msg"].removeprefix("Input should be "))
     return f"{source}: {name} must be {expected}, found {_shown(found)}"
 
 
-def _options(keys: tuple[str, ...]) -> list[str]:
-    """Names of the options of the section at `keys`."""
+def _location(place: tuple[int | str, ...]) -> tuple[tuple[str, ...], type[BaseModel]]:
+    """Names on the way to the option at fault, and the section it is in.
+
+    What follows the option's own name is a part of its value.
+    """
     section: type[BaseModel] = Config
-    for key in keys:
-        section = section.model_fields[key].annotation
-    return list(section.model_fields)
+    keys: list[str] = []
+    for key in map(str, place):
+        keys.append(key)
+        if keys[-2:-1] == ["stages"]:
+            section = StageConfig
+            continue
+        field = section.model_fields.get(key)
+        inner = field.annotation if field else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            section = inner
+        elif key != "stages":
+            break
+    return tuple(keys), section
 
 
 def _shown(value: Any) -> str:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import numpy as np
 from pydantic.fields import FieldInfo
@@ -28,6 +28,7 @@ from fitter.conventions import (
 )
 from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand
 from fitter.rows import CAMERA, DIMENSION_LABELS, IMAGE, MODEL, VARIABLES, Variable
+from fitter.stage_config import StageConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -98,14 +99,31 @@ def options() -> str:
     rows = []
     for section, field in Config.model_fields.items():
         for name, option in field.annotation.model_fields.items():
-            default = json.dumps(option.default)
-            rows.append(
-                (f"`{section}.{name}`", f"`{default}`", _accepted(option), option.description)
-            )
+            if name != "stages":
+                rows.append(_option(f"{section}.{name}", option))
     return table(("option", "default", "values", "meaning"), rows)
 
 
+def stage_options() -> str:
+    """Every option of one stage."""
+    fields = StageConfig.model_fields.items()
+    return table(
+        ("option", "default", "values", "meaning"),
+        (_option(f"refine.stages.NAME.{name}", option) for name, option in fields),
+    )
+
+
+def _option(name: str, option: FieldInfo) -> tuple[str, ...]:
+    needed = option.is_required()
+    default = "none" if needed else f"`{json.dumps(option.get_default(call_default_factory=True))}`"
+    return f"`{name}`", default, _accepted(option), option.description
+
+
 def _accepted(option: FieldInfo) -> str:
+    collections = {list: "list of", dict: "number for each of"}
+    outer = collections.get(get_origin(option.annotation))
+    if outer:
+        return f"{outer} {', '.join(get_args(get_args(option.annotation)[0]))}"
     kinds = {int: "whole number", float: "number", bool: "true, false", str: "text"}
     kind = kinds.get(option.annotation)
     if kind is None:
@@ -219,6 +237,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "flags": flags,
     "dimensions": dimensions,
     "options": options,
+    "stage-options": stage_options,
     "keypoints": keypoints,
     "joints": joints,
     "orders": orders,

@@ -66,6 +66,10 @@ class PoseSpace:
             offsets=tensor(offsets),
         )
 
+    def to(self, like: Tensor) -> PoseSpace:
+        """The same on another tensor's device and in its dtype."""
+        return PoseSpace(*(value.to(like) for value in vars(self).values()))
+
 
 def anatomical_limits(params: HandParams, space: PoseSpace) -> Quadratic:
     """Squared radians by which the anatomical angles leave their limits, summed.

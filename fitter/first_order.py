@@ -1,0 +1,152 @@
+"""Batched first-order solvers: Adam, and gradient descent with momentum, each hand on its own.
+
+A hand that has converged or diverged stays in the batch, frozen, so that nothing on a GPU ever
+waits for the host; on the CPU the loop ends early when all are frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fitter.solvers import Status
+
+Tensors = dict[str, Tensor]
+"""Increments by field name, batch first."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Options of a first-order solver.
+
+    Attributes:
+        method: "adam" (Kingma and Ba, 2015, algorithm 1), or "sgd", gradient descent with
+            momentum: ``v <- momentum v + gradient``, ``x <- x - rate v``. (Seeber et al. 3.2 print
+            ``x <- rate gradient + momentum x``, which forgets the start; the standard form is
+            meant.)
+        iterations: steps at the most, at least 0.
+        rates: step size of each field, in the field's unit.
+        momentum: of "sgd".
+        decay: of "adam", of the first and second moments.
+        patience: steps without a gain of `relative_tolerance` after which a hand has converged; 0
+            for never.
+        relative_tolerance: share of the cost.
+    """
+
+    method: Literal["adam", "sgd"]
+    iterations: int
+    rates: Mapping[str, float]
+    momentum: float = 0.9
+    decay: tuple[float, float] = (0.9, 0.999)
+    patience: int = 0
+    relative_tolerance: float = 1e-4
+
+
+@dataclass(frozen=True)
+class DescentResult:
+    """The best state met for each of B hands.
+
+    Attributes:
+        increments: of the best state.
+        cost: (B,) objective there; not finite where it never was.
+        iterations: (B,) int64 steps tried.
+        status: (B,) int64 values of `Status`. A hand whose cost or gradient stopped being finite
+            is diverged, and keeps the best state it met before.
+    """
+
+    increments: Tensors
+    cost: Tensor
+    iterations: Tensor
+    status: Tensor
+
+
+def descend(
+    objective: Callable[[Tensors], Tensor], start: Tensors, options: Descent
+) -> DescentResult:
+    """Minimise each hand's objective.
+
+    Args:
+        objective: increments -> (B,) costs, differentiable, each hand's from its own rows alone.
+        start: (B, ...) increments to begin with.
+        options: see `Descent`; `rates` has the names of `start`.
+    """
+    state = _State(start, options)
+    for step in range(options.iterations + 1):
+        leaves = {name: x.detach().requires_grad_() for name, x in state.current.items()}
+        cost = objective(leaves)
+        gradients = torch.autograd.grad(cost.sum(), list(leaves.values()), allow_unused=True)
+        filled = {
+            name: torch.zeros_like(leaf) if gradient is None else gradient
+            for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)
+        }
+        state.judge(cost.detach(), filled, options)
+        if step == options.iterations:
+            break
+        if cost.device.type == "cpu" and not bool(state.active.any()):
+            break
+        state.move(filled, options)
+    return state.result()
+
+
+class _State:
+    def __init__(self, start: Tensors, options: Descent) -> None:
+        first = next(iter(start.values()))
+        batch = len(first)
+        self.current, self.best = dict(start), dict(start)
+        self.velocity = {name: torch.zeros_like(x) for name, x in start.items()}
+        self.square = {name: torch.zeros_like(x) for name, x in start.items()}
+        self.best_cost = first.new_full((batch,), torch.inf)
+        self.active = torch.ones(batch, dtype=torch.bool, device=first.device)
+        self.waited = torch.zeros(batch, dtype=torch.int64, device=first.device)
+        self.steps = torch.zeros_like(self.waited)
+        self.status = torch.full_like(self.waited, int(Status.MAX_ITERATIONS))
+
+    def judge(self, cost: Tensor, gradients: Tensors, options: Descent) -> None:
+        """Note better states; freeze hands that have converged or diverged."""
+        finite = cost.isfinite()
+        for gradient in gradients.values():
+            finite = finite & gradient.flatten(1).isfinite().all(1)
+        better = self.active & finite & (cost < self.best_cost)
+        gained = better & (cost < self.best_cost - options.relative_tolerance * cost.abs())
+        self.best = {n: _where(better, self.current[n], best) for n, best in self.best.items()}
+        self.best_cost = torch.where(better, cost, self.best_cost)
+        self.waited = torch.where(gained, 0, self.waited + 1)
+        diverged = self.active & ~finite
+        self.status = torch.where(diverged, int(Status.DIVERGED), self.status)
+        self.active = self.active & finite
+        if options.patience > 0:
+            converged = self.active & (self.waited >= options.patience)
+            self.status = torch.where(converged, int(Status.CONVERGED), self.status)
+            self.active = self.active & ~converged
+
+    def move(self, gradients: Tensors, options: Descent) -> None:
+        """One step for every active hand."""
+        self.steps = self.steps + self.active
+        first, second = options.decay
+        for name, gradient in gradients.items():
+            if options.method == "sgd":
+                velocity = options.momentum * self.velocity[name] + gradient
+                step = velocity
+            else:
+                velocity = torch.lerp(gradient, self.velocity[name], first)
+                square = torch.lerp(gradient.square(), self.square[name], second)
+                self.square[name] = square
+                count = self.steps.view(-1, *[1] * (gradient.ndim - 1)).clamp_min(1)
+                unbiased = velocity / (1 - first**count)
+                step = unbiased / ((square / (1 - second**count)).sqrt() + 1e-12)
+            self.velocity[name] = velocity
+            moved = self.current[name] - options.rates[name] * step
+            self.current[name] = _where(self.active, moved, self.current[name])
+
+    def result(self) -> DescentResult:
+        never = ~self.best_cost.isfinite()
+        status = torch.where(never, int(Status.DIVERGED), self.status)
+        return DescentResult(self.best, self.best_cost, self.steps, status)
+
+
+def _where(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    return torch.where(condition.view(-1, *[1] * (yes.ndim - 1)), yes, no)

@@ -1,0 +1,194 @@
+"""The weighted sum of energies that a first-order stage minimises: the one place where energies of
+the picture are weighted and added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fitter.energies.keypoints_2d import (
+    bone_orientation,
+    smooth_l1_keypoints,
+    squared_l2_keypoints,
+)
+from fitter.energies.photometric import pixel_l2, rgb_all_pixels, ssim_foreground
+from fitter.energies.priors import PoseSpace, anatomical_limits, pose_prior, shape_prior
+from fitter.energies.regularisers import (
+    camera_scale,
+    shape_norm,
+    squared_norm,
+    texture_range,
+)
+from fitter.energies.residuals import geman_mcclure
+from fitter.energies.silhouette import iou_loss, squared_l2, ssim_silhouette
+from fitter.energies.surface import (
+    edge_length,
+    edge_length_change,
+    laplacian,
+    laplacian_change,
+    normal_change,
+    normal_consistency,
+    vertex_offset,
+)
+from fitter.raster import RasterSettings
+from fitter.scene import Drawing, SceneModel, SceneParams, SceneView, draw
+from fitter.stage_config import EnergyName, StageConfig
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an energy may look at.
+
+    Attributes:
+        model: of the hands.
+        view: what is known of B hands.
+        params: of B hands.
+        start: the parameters that the stage began with.
+        space: anatomy and pose prior in the dtype of `params`.
+        drawing: what `params` draw.
+        stage: the stage's options.
+    """
+
+    model: SceneModel
+    view: SceneView
+    params: SceneParams
+    start: SceneParams
+    space: PoseSpace
+    drawing: Drawing
+    stage: StageConfig
+
+    @property
+    def lengths(self) -> tuple[Tensor, Tensor]:
+        """(B, V, 3) vertices with offsets and without, in the stage's unit of length."""
+        unit = self.stage.length_unit
+        return self.drawing.vertices / unit, self.drawing.bare / unit
+
+    @property
+    def keypoints(self) -> tuple[Tensor, Tensor]:
+        """(B, 21, 2) projected and detected, in sides of the crop."""
+        return self.drawing.keypoints / self.view.size, self.view.keypoints / self.view.size
+
+    @property
+    def alpha(self) -> Tensor:
+        """(B, S, S) the silhouette as drawn."""
+        return self.drawing.fragments.alpha
+
+
+def _keypoints(seen: Seen) -> Tensor:
+    """Confidence times a robust squared distance (Geman and McClure), summed: the keypoint
+    stage's 2D term, with its scale taken over from SmoothL1's."""
+    projected, detected = seen.keypoints
+    squared = (projected - detected).square().sum(-1) / seen.stage.keypoint_beta**2
+    return (seen.view.confidence * geman_mcclure(squared)[0]).sum(-1)
+
+
+def _scale(seen: Seen) -> Tensor:
+    """S2HAND's camera scale is focal length over depth; the start's is what is expected."""
+
+    def scale(params: SceneParams) -> Tensor:
+        return params.log_focal.exp() / params.transl[:, 2].clamp_min(1e-6)
+
+    return camera_scale(scale(seen.params), scale(seen.start))
+
+
+def _photometric_pixel(seen: Seen) -> Tensor:
+    alpha = seen.alpha * seen.view.picture_weight
+    confidence = seen.view.confidence.sum(-1)
+    return pixel_l2(seen.view.image, seen.drawing.foreground, alpha, confidence)
+
+
+def _limits(seen: Seen) -> Tensor:
+    return anatomical_limits(seen.params.hand, seen.space).value
+
+
+def _pose_prior(seen: Seen) -> Tensor:
+    return pose_prior(seen.params.hand, seen.space).value
+
+
+ENERGIES: Mapping[EnergyName, Callable[[Seen], Tensor]] = {
+    "keypoints": _keypoints,
+    "keypoints_smooth_l1": lambda s: smooth_l1_keypoints(
+        *s.keypoints, s.view.confidence, s.stage.keypoint_beta
+    ),
+    "keypoints_l2": lambda s: squared_l2_keypoints(*s.keypoints),
+    "bone_orientation": lambda s: bone_orientation(*s.keypoints, s.view.confidence),
+    "silhouette_l2": lambda s: squared_l2(s.alpha, s.view.mask, s.view.mask_weight),
+    "silhouette_iou": lambda s: iou_loss(s.alpha, s.view.mask, s.view.mask_weight),
+    "silhouette_ssim": lambda s: ssim_silhouette(s.alpha, s.view.mask),
+    "image_silhouette_ssim": lambda s: ssim_silhouette(s.alpha, s.view.image),
+    "photometric_pixel": _photometric_pixel,
+    "photometric_ssim": lambda s: ssim_foreground(s.view.image, s.drawing.picture, s.alpha),
+    "photometric_rgb": lambda s: rgb_all_pixels(s.view.image, s.drawing.picture),
+    "vertex_offset": lambda s: vertex_offset(s.params.offsets / s.stage.length_unit),
+    "laplacian": lambda s: laplacian(s.lengths[0], s.model.graph),
+    "laplacian_change": lambda s: laplacian_change(*s.lengths, s.model.graph),
+    "normal_consistency": lambda s: normal_consistency(s.lengths[0], s.model.graph),
+    "normal_change": lambda s: normal_change(*s.lengths, s.model.graph),
+    "edge_length": lambda s: edge_length(s.lengths[0], s.model.graph),
+    "edge_length_change": lambda s: edge_length_change(*s.lengths, s.model.graph),
+    "pose_prior": _pose_prior,
+    "pose_l2": lambda s: squared_norm(s.params.hand_pose),
+    "limits": _limits,
+    "shape_prior": lambda s: shape_prior(s.params.hand).value,
+    "shape_norm": lambda s: shape_norm(s.params.betas),
+    "appearance_prior": lambda s: squared_norm(s.params.appearance),
+    "texture_range": lambda s: texture_range(s.drawing.colours),
+    "camera_scale": _scale,
+}
+"""Every first-order energy by its name in a configuration."""
+
+_SHADED = {"photometric_pixel", "photometric_ssim", "photometric_rgb", "texture_range"}
+_DRAWN = _SHADED | {
+    "silhouette_l2",
+    "silhouette_iou",
+    "silhouette_ssim",
+    "image_silhouette_ssim",
+}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What one stage minimises over B hands.
+
+    Attributes:
+        model, view, stage, start, space: see `Seen`.
+        raster: how hands are drawn; None where no energy needs a drawing.
+        shaded: whether an energy needs colours.
+    """
+
+    model: SceneModel
+    view: SceneView
+    stage: StageConfig
+    start: SceneParams
+    space: PoseSpace
+    raster: RasterSettings | None
+    shaded: bool
+
+    @classmethod
+    def of(
+        cls, model: SceneModel, view: SceneView, stage: StageConfig, start: SceneParams
+    ) -> Objective:
+        """The objective of a stage that begins at `start`."""
+        names = {name for name, weight in stage.energies.items() if weight != 0}
+        settings = None
+        if names & _DRAWN:
+            settings = RasterSettings(
+                silhouette=stage.silhouette, sigma=stage.sigma, band=stage.band
+            )
+        space = model.fit.pose_space.to(start.transl)
+        return cls(model, view, stage, start, space, settings, bool(names & _SHADED))
+
+    def terms(self, params: SceneParams) -> dict[EnergyName, Tensor]:
+        """(B,) value of each energy of the stage, not weighted."""
+        drawing = draw(self.model, params, self.view, self.raster, self.shaded)
+        seen = Seen(self.model, self.view, params, self.start, self.space, drawing, self.stage)
+        return {name: ENERGIES[name](seen) for name, w in self.stage.energies.items() if w != 0}
+
+    def __call__(self, params: SceneParams) -> Tensor:
+        """(B,) the weighted sum."""
+        weighted = [self.stage.energies[n] * value for n, value in self.terms(params).items()]
+        return torch.stack(weighted).sum(0)

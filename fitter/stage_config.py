@@ -1,0 +1,169 @@
+"""The options of the stages that refine a hand against its picture, typed, frozen, with units."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """Part of a configuration: cannot change, knows its keys, takes no value of another type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Free = Literal[
+    "global_orient",
+    "pose",
+    "shape",
+    "camera",
+    "focal",
+    "offsets",
+    "appearance",
+    "vertex_colours",
+    "lighting",
+]
+"""Groups of parameters that a stage may free."""
+
+EnergyName = Literal[
+    "keypoints",
+    "keypoints_smooth_l1",
+    "keypoints_l2",
+    "bone_orientation",
+    "relative_depth",
+    "bone_directions",
+    "silhouette_l2",
+    "silhouette_iou",
+    "silhouette_ssim",
+    "image_silhouette_ssim",
+    "photometric_pixel",
+    "photometric_ssim",
+    "photometric_rgb",
+    "vertex_offset",
+    "laplacian",
+    "laplacian_change",
+    "normal_consistency",
+    "normal_change",
+    "edge_length",
+    "edge_length_change",
+    "pose_prior",
+    "pose_l2",
+    "limits",
+    "shape_prior",
+    "shape_norm",
+    "appearance_prior",
+    "texture_range",
+    "camera_scale",
+]
+"""The energies; `fitter.objective` says what each is."""
+
+LEAST_SQUARES: frozenset[str] = frozenset(
+    {
+        "keypoints",
+        "relative_depth",
+        "bone_directions",
+        "silhouette_l2",
+        "pose_prior",
+        "limits",
+        "shape_prior",
+    }
+)
+"""The energies that the Levenberg-Marquardt solver can minimise."""
+
+LEAST_SQUARES_FREE: frozenset[str] = frozenset({"global_orient", "pose", "shape", "camera"})
+"""The parameters that it frees, all together."""
+
+
+class StageConfig(Section):
+    """One stage: what moves, what is minimised, by which solver and for how long."""
+
+    solver: Literal["lm", "adam", "sgd"] = Field(
+        description="lm: Levenberg-Marquardt; adam; sgd: gradient descent with momentum"
+    )
+    iterations: int = Field(ge=0, description="steps per hand at the most")
+    free: list[Free] = Field(min_length=1, description="groups of parameters that move")
+    energies: dict[EnergyName, float] = Field(
+        min_length=1, description="weights of the energies that are minimised"
+    )
+    silhouette: Literal["edge", "soft"] = Field(
+        "edge", description="how outlines are drawn, see docs/rasteriser.md"
+    )
+    sigma: float = Field(
+        1e-4, gt=0, description="softness of soft outlines, squared normalised device coordinates"
+    )
+    band: float = Field(1.0, gt=0, description="half width of edge outlines, pixels of the crop")
+    learning_rate: float = Field(1.0, gt=0, description="step size of adam and sgd")
+    rates: dict[Free, float] = Field(
+        default_factory=dict,
+        description="factors of the learning rate by group of parameters, 1 where not given",
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    patience: int = Field(
+        0, ge=0, description="adam and sgd: steps without gain before a hand rests, 0 for never"
+    )
+    tolerance: float = Field(
+        1e-4, ge=0, description="share of the cost that counts as no gain any more"
+    )
+    length_unit: float = Field(
+        1.0, gt=0, description="metres of the unit in which adam and sgd measure lengths"
+    )
+    keypoint_beta: float = Field(
+        0.02, gt=0, description="where SmoothL1 turns linear, sides of the crop"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.solver == "lm":
+            if strange := sorted(set(self.energies) - LEAST_SQUARES):
+                raise ValueError(f"energies that the solver lm knows, found {strange[0]!r}")
+            if set(self.free) != LEAST_SQUARES_FREE:
+                raise ValueError(f"free to list {sorted(LEAST_SQUARES_FREE)} for the solver lm")
+            if self.silhouette != "edge":
+                raise ValueError("silhouette to be 'edge' for the solver lm")
+        if strange := sorted(set(self.rates) - set(self.free)):
+            raise ValueError(f"rates of free parameters alone, found {strange[0]!r}")
+        return self
+
+
+class RefineConfig(Section):
+    """The stages after the keypoints: the hand against the picture itself."""
+
+    resolution: int = Field(
+        128, ge=32, le=512, description="side of the square crop that is compared, pixels"
+    )
+    margin: float = Field(
+        1.4, ge=1, description="side of that crop over the longer side of the keypoints' box"
+    )
+    grabcut: bool = Field(
+        True, description="segment the hand from the picture where no mask is given"
+    )
+    light: Literal["ambient_directional", "spherical_harmonics"] = Field(
+        "spherical_harmonics", description="model of the light"
+    )
+    linear_light: bool = Field(
+        True, description="multiply colours and light as linear quantities, encode as sRGB then"
+    )
+    stages: dict[str, StageConfig] = Field(
+        default_factory=lambda: dict(DEFAULT_STAGES), description="the stages, in order"
+    )
+
+
+DEFAULT_STAGES: dict[str, StageConfig] = {
+    "contour": StageConfig(
+        solver="lm",
+        iterations=15,
+        free=["global_orient", "pose", "shape", "camera"],
+        energies={
+            "keypoints": 1.0,
+            "relative_depth": 0.06,
+            "bone_directions": 0.045,
+            "silhouette_l2": 1000.0,
+            "limits": 1.5,
+            "pose_prior": 0.13,
+            "shape_prior": 0.5,
+        },
+        band=2.0,
+    ),
+}
+"""What `default.yaml` holds."""

@@ -1,0 +1,188 @@
+"""The stages after the keypoints: each hand refined against its picture, stage after stage.
+
+keypoint fit -> `SceneParams` -> stage -> stage -> ... -> `StagesResult`
+A stage frees some parameters, minimises weighted energies with its solver, and hands the best state
+it met to the next. Every hand is its own problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fitter.camera import project
+from fitter.config import FitConfig
+from fitter.energies.contour import contour_l2
+from fitter.energies.keypoints import KeypointTargets
+from fitter.first_order import Descent, descend
+from fitter.keypoint_fit import KeypointProblem
+from fitter.objective import Objective
+from fitter.raster import RasterSettings, rasterize
+from fitter.records import HandParams
+from fitter.scene import FIELDS, LENGTHS, SceneModel, SceneParams, SceneView
+from fitter.solvers import LevenbergMarquardt, Linearization, Status, levenberg_marquardt
+from fitter.stage_config import StageConfig
+
+_LEAST_SQUARES_WEIGHTS = {
+    "keypoints": "keypoint_weight",
+    "relative_depth": "relative_depth_weight",
+    "bone_directions": "bone_direction_weight",
+    "limits": "limit_weight",
+    "pose_prior": "pose_prior_weight",
+    "shape_prior": "shape_prior_weight",
+}
+"""The option of the keypoint stage that each energy of a least-squares stage stands for."""
+
+
+@dataclass(frozen=True)
+class StageTask:
+    """What all stages of a batch of B hands share.
+
+    Attributes:
+        model: of the hands.
+        view: what is seen of them, in the dtype of `model.hand`.
+        targets: the keypoint stage's targets of the same hands, float64.
+        fit: the keypoint stage's options; a stage changes its weights, not its scales.
+    """
+
+    model: SceneModel
+    view: SceneView
+    targets: KeypointTargets
+    fit: FitConfig
+
+
+@dataclass(frozen=True)
+class StagesResult:
+    """The hands after the last stage.
+
+    Attributes:
+        params: the best state of the last stage, in the dtype of the model.
+        cost: (B,) objective of the last stage there, 0 where there was no stage.
+        iterations: (B,) int64 steps of all stages together.
+        status: (B,) int64 values of `Status`, of the last stage; a hand that diverged in any stage
+            is diverged, and keeps the best state it had met.
+    """
+
+    params: SceneParams
+    cost: Tensor
+    iterations: Tensor
+    status: Tensor
+
+
+def run_stages(
+    task: StageTask, hands: HandParams, stages: Mapping[str, StageConfig]
+) -> StagesResult:
+    """Run the stages in their order.
+
+    Args:
+        task: model and observations of B hands.
+        hands: where the keypoint stage left them.
+        stages: by name.
+    """
+    params = task.model.start(hands)
+    like = torch.zeros(len(hands.transl), dtype=torch.int64, device=hands.transl.device)
+    result = StagesResult(params, like.double(), like, like + int(Status.CONVERGED))
+    diverged = torch.zeros_like(like, dtype=torch.bool)
+    for stage in stages.values():
+        run = _least_squares if stage.solver == "lm" else _descent
+        after = run(task, result.params, stage)
+        diverged = diverged | (after.status == int(Status.DIVERGED))
+        result = StagesResult(
+            after.params,
+            after.cost,
+            result.iterations + after.iterations,
+            torch.where(diverged, int(Status.DIVERGED), after.status),
+        )
+    return result
+
+
+@dataclass(frozen=True)
+class _ContourProblem:
+    """Keypoints, priors and outline of B hands for the least-squares solver."""
+
+    task: StageTask
+    stage: StageConfig
+    keypoints: KeypointProblem
+
+    @classmethod
+    def of(cls, task: StageTask, stage: StageConfig) -> _ContourProblem:
+        weights = {
+            option: stage.energies.get(energy, 0.0)
+            for energy, option in _LEAST_SQUARES_WEIGHTS.items()
+        }
+        config = task.fit.model_copy(update=weights)
+        return cls(task, stage, KeypointProblem(task.model.fit, task.targets, config))
+
+    def linearize(self, params: HandParams) -> Linearization:
+        base = self.keypoints.linearize(params)
+        weight = self.stage.energies.get("silhouette_l2", 0.0)
+        if weight == 0:
+            return base
+        model, view, band = self.task.model, self.task.view, self.stage.band
+        surface = model.kinematics(params.to(view.image.dtype))
+        positions = project(surface.vertices, view.intrinsics)
+        screen = torch.cat([positions, surface.vertices[..., 2:]], -1)
+        settings = RasterSettings(silhouette="edge", band=band)
+        size = (view.size, view.size)
+        fragments = rasterize(screen, model.topology, size, settings=settings)
+        drawn = (fragments, model.topology, band)
+        outline = contour_l2(surface, screen, drawn, view.mask_targets)
+        return Linearization(
+            base.cost + weight * outline.value,
+            base.gradient + weight * outline.gradient,
+            base.hessian + weight * outline.hessian,
+        )
+
+    def select(self, index: Tensor) -> _ContourProblem:
+        task = StageTask(
+            self.task.model, self.task.view[index], self.task.targets[index], self.task.fit
+        )
+        return _ContourProblem(task, self.stage, self.keypoints.select(index))
+
+
+def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> StagesResult:
+    if stage.iterations == 0:
+        raise ValueError("the solver lm needs at least one iteration")
+    _ = task.model.kinematics, task.model.topology.edges, task.model.fit.kinematics
+    options = LevenbergMarquardt(
+        max_iterations=stage.iterations, relative_tolerance=stage.tolerance
+    )
+    with torch.inference_mode():
+        problem = _ContourProblem.of(task, stage)
+        result = levenberg_marquardt(problem, params.hand.to(torch.float64), options)
+    result = result.map(torch.clone)
+    dtype = params.transl.dtype
+    moved = params.with_hand(result.params.to(dtype))
+    return StagesResult(moved, result.cost, result.iterations, result.status)
+
+
+def _descent(task: StageTask, params: SceneParams, stage: StageConfig) -> StagesResult:
+    names = [FIELDS[group] for group in stage.free]
+    objective = Objective.of(task.model, task.view, stage, params)
+    unit = {name: stage.length_unit if name in LENGTHS else 1.0 for name in names}
+
+    def moved(increments: Mapping[str, Tensor]) -> SceneParams:
+        steps = {name: unit[name] * step for name, step in increments.items()}
+        if "log_focal" in steps:
+            steps["log_focal"] = steps["log_focal"] * task.view.focal_unknown
+        return params.moved(steps)
+
+    start = {name: torch.zeros_like(getattr(params, name)) for name in names}
+    rates = {
+        FIELDS[group]: stage.learning_rate * stage.rates.get(group, 1.0) for group in stage.free
+    }
+    options = Descent(
+        method=stage.solver,
+        iterations=stage.iterations,
+        rates=rates,
+        momentum=stage.momentum,
+        patience=stage.patience,
+        relative_tolerance=stage.tolerance,
+    )
+    result = descend(lambda increments: objective(moved(increments)), start, options)
+    with torch.no_grad():
+        best = moved(result.increments).map(torch.detach)
+    return StagesResult(best, result.cost.double(), result.iterations, result.status)
