@@ -209,7 +209,7 @@ def palm_creases(
     )
     lines = np.zeros(len(u))
     for curve in curves:
-        distance = _distance_to_curve(np.stack([u * length, v * width], -1), curve, length, width)
+        distance = distance_to_curve(np.stack([u * length, v * width], -1), curve, length, width)
         lines = np.maximum(lines, bump(distance, 0.0010))
     lines *= ramp(points.weights[:, 0] + points.weights[:, 13], 0.15, 0.5)
     lines *= (0.6 + 0.25 * noise(points.rest, 0.009, 2)) * ramp(palmar, 0.1, 0.5)
@@ -218,7 +218,7 @@ def palm_creases(
     return lines + 0.55 * wrist * ramp(palmar, 0.0, 0.5)
 
 
-def _distance_to_curve(
+def distance_to_curve(
     points: np.ndarray, curve: tuple[tuple[float, float], ...], length: float, width: float
 ) -> np.ndarray:
     """(N,) metres from points (N, 2) to a smooth curve through relative positions."""

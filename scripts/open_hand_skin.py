@@ -6,11 +6,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from example_geometry import SKIN, ArmMesh, rest_frame
+from example_geometry import SKIN, ArmMesh, RestFrame, rest_frame
 from example_skin import (
     Samples,
     SolidNoise,
     bump,
+    distance_to_curve,
     finger_creases,
     knuckle_flush,
     nails,
@@ -138,6 +139,34 @@ def unfold(data: HandModelData, size: int) -> Atlas:
     return Atlas(arm, samples, texel.ravel(), rows[tuple(nearest)], corners, weights)
 
 
+VEINS = (
+    ((0.95, 0.33), (0.72, 0.31), (0.46, 0.2), (0.2, 0.24), (-0.12, 0.32)),
+    ((0.97, 0.0), (0.74, -0.03), (0.54, 0.06), (0.46, 0.2)),
+    ((0.95, -0.33), (0.7, -0.33), (0.44, -0.28), (0.18, -0.24), (-0.12, -0.3)),
+    ((0.46, 0.2), (0.52, -0.02), (0.44, -0.28)),
+    ((0.5, 0.78), (0.28, 0.56), (0.06, 0.42), (-0.12, 0.36)),
+)
+"""The larger veins of the back: from between the knuckles over an arch to both sides of the wrist,
+and one from the thumb. Positions along the metacarpals (0 at the wrist joint, 1 at the middle
+knuckle) and across (half a unit either way to the outer knuckles, the thumb's side positive)."""
+
+
+def _veins(points: Samples, frame: RestFrame, noise: SolidNoise) -> np.ndarray:
+    """The large veins, which everyone has about there, and faint small ones anywhere."""
+    rest = points.rest
+    small = bump(np.abs(noise(rest + 0.004 * noise(rest, 0.02)[:, None], 0.028)), 0.08)
+    offset = rest - frame.joints[0]
+    length = (frame.joints[4] - frame.joints[0]) @ frame.forward
+    width = (frame.joints[1] - frame.joints[7]) @ frame.radial
+    middle = 0.5 * (frame.joints[1] + frame.joints[7]) - frame.joints[0]
+    along = offset @ frame.forward + 0.0025 * noise(rest, 0.02, 2)
+    across = (offset - middle) @ frame.radial + 0.0025 * noise(rest + 5, 0.02, 2)
+    plane = np.stack([along, across], axis=-1)
+    distances = [distance_to_curve(plane, curve, length, width) for curve in VEINS]
+    large = bump(np.min(distances, axis=0), 0.0018) * (0.75 + 0.25 * noise(rest + 9, 0.02))
+    return np.maximum(large, 0.4 * small)
+
+
 def draw_layers(atlas: Atlas, generator: np.random.Generator) -> SkinLayers:
     """Draw the structure of one skin."""
     points, frame = atlas.samples, atlas.arm.frame
@@ -149,8 +178,7 @@ def draw_layers(atlas: Atlas, generator: np.random.Generator) -> SkinLayers:
     of_fingers = finger_creases(points, frame, noise, palmar)
     front = palmar > 0.05
     nail, edge, lunula = nails(points, atlas.arm, noise)
-    veins = np.abs(noise(rest + 0.004 * noise(rest, 0.02)[:, None], 0.028))
-    veins = bump(veins, 0.10) * (1 - palm) * (points.weights[:, 0] + arm).clip(0, 1)
+    veins = _veins(points, frame, noise) * (1 - palm) * (points.weights[:, 0] + arm).clip(0, 1)
     tips = sum(bump(np.linalg.norm(rest - tip, axis=1), 0.014) for tip in frame.tips)
     drawn = SkinLayers(
         palm=palm,

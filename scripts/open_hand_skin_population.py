@@ -9,7 +9,7 @@ beyond them. They are a model of people, not a measured sample of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from example_skin import to_linear
@@ -67,6 +67,10 @@ class Person:
     edge: float
     nail_light: float
 
+    def without_speckle(self) -> Person:
+        """The same person without the random patterns that no other person has."""
+        return replace(self, mottling=0.0, grain=0.0, freckles=0.0, blotches=0.0)
+
 
 def draw_person(generator: np.random.Generator) -> Person:
     """A random person, from very light to very dark with about the same share of each."""
@@ -89,9 +93,9 @@ def draw_person(generator: np.random.Generator) -> Person:
         blotches=strength(0.06, 0.5),
         knuckle_pigment=strength(0.05 + 0.06 * melanin, 0.6),
         palm_lines=strength(0.75 + 0.1 * melanin, 0.35),
-        back_lines=strength(0.6, 0.4),
-        veins=strength(0.8, 0.7) * (1 - 0.2 * melanin),
-        mottling=strength(0.05, 0.4),
+        back_lines=strength(1.0, 0.4),
+        veins=strength(0.9, 0.6) * (1 - 0.2 * melanin),
+        mottling=strength(0.035, 0.4),
         grain=strength(0.03, 0.4),
         freckles=float(generator.exponential(0.08)) * (melanin < 1.5),
         nail_pink=float(generator.uniform(0.25, 0.6)),

@@ -5,20 +5,11 @@ import time
 
 import numpy as np
 import pytest
-import torch
 import trimesh
 from PIL import Image
 
 from fitter.overlay import SIDE_COLOURS, OverlayHand, OverlayStyle, draw_overlay, write_overlay
-from fitter.raster import rasterize
 from fitter.records import InputError
-from fitter.shading import (
-    AmbientDirectionalLight,
-    SphericalHarmonicsLight,
-    interpolate,
-    sample_texture,
-    vertex_normals,
-)
 
 PLAIN = OverlayStyle(opacity=1.0, skeleton=False, captions=False)
 
@@ -42,92 +33,6 @@ def is_side(colour: np.ndarray, side: str) -> bool:
     target = np.array(SIDE_COLOURS[side], float)
     cosine = colour @ target / (np.linalg.norm(colour) * np.linalg.norm(target))
     return bool(cosine > 0.995)
-
-
-def test_normals_of_a_sphere_point_outward():
-    sphere = trimesh.creation.icosphere(subdivisions=3, radius=0.1)
-    vertices = torch.from_numpy(np.array(sphere.vertices))[None]
-    normals = vertex_normals(vertices, torch.from_numpy(np.array(sphere.faces)))
-    assert (torch.sum(normals * vertices / 0.1, -1) > 0.999).all()
-
-
-def test_normals_are_area_weighted_and_zero_without_faces():
-    # Vertex 0 touches a face of area 2 facing z and one of area 1/2 facing x.
-    vertices = torch.tensor(
-        [[[0.0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 1, 0], [0, 0, 1], [9, 9, 9]]], dtype=torch.float64
-    )
-    normals = vertex_normals(vertices, torch.tensor([[0, 1, 2], [0, 3, 4]]))
-    expected = torch.tensor([0.5, 0.0, 2.0], dtype=torch.float64)
-    torch.testing.assert_close(normals[0, 0], expected / expected.norm())
-    assert (normals[0, 5] == 0).all()
-
-
-def test_interpolation_of_position_gives_depth_and_follows_its_own_face_table():
-    sphere = trimesh.creation.icosphere(subdivisions=2, radius=0.1)
-    points = sphere.vertices + np.array([0.0, 0.0, 0.5])
-    camera = intrinsics(40, 50)
-    image = points @ camera.T
-    screen = torch.from_numpy(np.concatenate([image[:, :2] / image[:, 2:], points[:, 2:]], 1))[None]
-    faces = torch.from_numpy(np.array(sphere.faces))
-    fragments = rasterize(screen, faces, (40, 50))
-    depth = interpolate(fragments, faces, torch.from_numpy(points))[..., 2]
-    torch.testing.assert_close(depth, fragments.depth)
-    own_table = torch.arange(faces.numel()).reshape(-1, 3)
-    unwelded = torch.from_numpy(points)[faces.reshape(-1)]
-    torch.testing.assert_close(interpolate(fragments, own_table, unwelded)[..., 2], depth)
-
-
-def test_texture_corners_and_bilinear_middle():
-    texture = torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]])  # v points up: row 0 is v = 1
-    uv = torch.tensor([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0], [1.0, 0.0], [0.5, 0.5], [0.25, 0.5]])
-    expected = torch.tensor([1.0, 2.0, 3.0, 4.0, 2.5, 2.0])
-    torch.testing.assert_close(sample_texture(texture, uv)[:, 0], expected)
-
-
-def test_lambert_light():
-    light = AmbientDirectionalLight(
-        torch.tensor([0.0, 0.0, -2.0]), torch.tensor([0.8]), torch.tensor([0.1])
-    )
-    slant = [math.sin(1.0), 0.0, -math.cos(1.0)]
-    normals = torch.tensor([[0.0, 0.0, -1.0], [0.0, 0.0, 1.0], slant])
-    expected = torch.tensor([0.9, 0.1, 0.1 + 0.8 * math.cos(1.0)])
-    torch.testing.assert_close(light.irradiance(normals)[:, 0], expected)
-
-
-def test_spherical_harmonics_irradiance_is_the_cosine_integral():
-    # Integrate a random degree-2 radiance against the clamped cosine numerically.
-    generator = torch.Generator().manual_seed(0)
-    coefficients = torch.randn((9, 3), generator=generator, dtype=torch.float64)
-    n = 400
-    z = (torch.arange(n, dtype=torch.float64) + 0.5) / n * 2 - 1
-    phi = (torch.arange(2 * n, dtype=torch.float64) + 0.5) / n * math.pi
-    z, phi = (t.reshape(-1) for t in torch.meshgrid(z, phi, indexing="ij"))
-    ring = torch.sqrt(1 - z**2)
-    x, y = ring * torch.cos(phi), ring * torch.sin(phi)
-    basis = torch.stack(
-        [
-            torch.full_like(x, math.sqrt(1 / (4 * math.pi))),
-            *(math.sqrt(3 / (4 * math.pi)) * t for t in (y, z, x)),
-            *(math.sqrt(15 / (4 * math.pi)) * t for t in (x * y, y * z)),
-            math.sqrt(5 / (16 * math.pi)) * (3 * z**2 - 1),
-            math.sqrt(15 / (4 * math.pi)) * x * z,
-            math.sqrt(15 / (16 * math.pi)) * (x**2 - y**2),
-        ],
-        dim=-1,
-    )
-    directions = torch.stack([x, y, z], -1)
-    normal = torch.nn.functional.normalize(torch.tensor([[0.3, -0.5, 0.8]]).double(), dim=-1)
-    cosine = (directions @ normal[0]).clamp_min(0)
-    area = 4 * math.pi / len(x)
-    expected = (cosine[:, None] * (basis @ coefficients)).sum(0) * area / math.pi
-    actual = SphericalHarmonicsLight(coefficients).irradiance(normal)[0]
-    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_shading_is_differentiable():
-    vertices = torch.rand((1, 5, 3), dtype=torch.float64, requires_grad=True)
-    faces = torch.tensor([[0, 1, 2], [2, 3, 4], [0, 3, 1]])
-    assert torch.autograd.gradcheck(lambda v: vertex_normals(v, faces), (vertices,))
 
 
 def test_overlay_covers_the_projection_and_leaves_the_rest():
