@@ -158,7 +158,5 @@ def main() -> None:
             save_scene(arguments.out, render_scene(model, seed))
 
 
-__all__ = ["SIZE", "Observation", "Scene", "load_scenes", "observe", "save_scene"]
-
 if __name__ == "__main__":
     main()

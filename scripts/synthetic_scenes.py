@@ -289,7 +289,7 @@ def _masks(model: HandModel, staged: _Staged) -> tuple[np.ndarray, np.ndarray, n
     beyond = (arm.rest - arm.frame.joints[0]) @ arm.frame.forward
     # The part of the arm's mesh that is no part of the hand's: past the loop at which it begins.
     loop = open_wrist(model.data.faces)[1]
-    template = staged_rest(model, staged.params)
+    template = _rest_vertices(model, staged.params)
     end = ((template[loop] - arm.frame.joints[0]) @ arm.frame.forward).min()
     is_arm = (arm.material != SKIN) | (follows_root & (beyond < end))
     faces = arm.faces[is_arm[arm.faces].all(axis=1)]
@@ -300,7 +300,7 @@ def _masks(model: HandModel, staged: _Staged) -> tuple[np.ndarray, np.ndarray, n
     return has_hand & ~covered, has_arm & (covered | ~has_hand), covered
 
 
-def staged_rest(model: HandModel, params: HandParams) -> np.ndarray:
+def _rest_vertices(model: HandModel, params: HandParams) -> np.ndarray:
     """(V, 3) vertices of the rest pose of the given shape."""
     still = params.map(torch.zeros_like)
     return model(replace(still, betas=params.betas)).vertices[0].numpy()
