@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from fit import load_fit_model
 from measuring import Seconds, Stopwatch, parser, use_threads, write_json
-from refine_data import SIZE, load_scenes
+from refine_data import load_scenes
 from refine_figures import FIGURES, Estimate, SceneBatch, evaluate, silhouette
 from rich.console import Console
 from rich.table import Table
+from synthetic_scenes import SIZE
 
 from fitter.camera import SquareCrop, crop_intrinsics, crop_pixels, to_crop
 from fitter.config import Config, load_config

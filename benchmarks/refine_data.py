@@ -24,7 +24,7 @@ from fitter.hand_models import load_hand_model
 from fitter.records import HandObservation, HandParams, InputError
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
-from synthetic_scenes import SIZE, Scene, render_scene
+from synthetic_scenes import Scene, render_scene
 
 KEYPOINT_NOISE = 5.6
 """Standard deviation in pixels of each coordinate of the keypoints, in a picture of 256 pixels."""

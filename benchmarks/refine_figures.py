@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from refine_data import SIZE, Observation, Scene, observe
+from refine_data import Observation, Scene, observe
+from synthetic_scenes import SIZE
 from torch import Tensor
 
 from fitter import metrics

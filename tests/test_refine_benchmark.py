@@ -59,8 +59,8 @@ def test_the_parameters_of_a_scene_give_its_mesh_within_anatomy(model, scene):
 
 def test_the_whole_hand_is_in_the_picture_and_fills_a_good_part_of_it(scene):
     places = projected(scene, scene.vertices)
-    assert places.min() > 4 and places.max() < refine_data.SIZE - 4
-    assert 0.5 < np.ptp(places, axis=0).max() / refine_data.SIZE < 0.95
+    assert places.min() > 4 and places.max() < refine_figures.SIZE - 4
+    assert 0.5 < np.ptp(places, axis=0).max() / refine_figures.SIZE < 0.95
 
 
 def test_masks_share_out_the_picture(model, scene):
@@ -150,7 +150,7 @@ def test_the_truth_is_perfect_and_a_moved_hand_is_off_by_its_way(model, scene):
 
 def test_a_hidden_part_of_the_hand_is_not_counted(model, scene):
     # As if the right half of the hand were behind the arm: the true mesh's silhouette stays right.
-    behind = scene.hand_mask & (np.arange(refine_data.SIZE) > 128)
+    behind = scene.hand_mask & (np.arange(refine_figures.SIZE) > 128)
     hidden = replace(
         scene,
         hand_mask=scene.hand_mask & ~behind,
