@@ -22,6 +22,7 @@ before Triton is first imported, the kernels run on CPU tensors in its interpret
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +89,8 @@ def rasterize_gpu(
 
 
 def _check_device(vertices_screen: Tensor) -> None:
-    if vertices_screen.device.type != "cuda" and not triton.knobs.runtime.interpret:
+    compiled = isinstance(draw_tile, triton.JITFunction)
+    if compiled and vertices_screen.device.type != "cuda":
         raise ValueError(
             f"backend 'gpu' takes CUDA tensors, or CPU tensors where TRITON_INTERPRET=1 was set "
             f"before the start, got {vertices_screen.device}"
@@ -122,9 +124,9 @@ class _Job:
         """Pixels beyond a face's box in which it still counts for the soft silhouette."""
         if not self.soft:
             return 0.0
-        lowest = torch.logit(torch.tensor(1.0 - self.settings.cut, dtype=torch.float64)).item()
+        lowest = math.log(1.0 / self.settings.cut - 1.0)
         # A millionth more than the exact distance, which the kernel tests again.
-        exact = (self.settings.sigma * lowest) ** 0.5 / self.scale
+        exact = math.sqrt(self.settings.sigma * lowest) / self.scale
         return min(exact * (1.0 + 1e-6), MAX_POSITION)
 
 

@@ -26,7 +26,7 @@ def nearest_to(ax, ay, bx, by, x, y):
     dx = bx - ax
     dy = by - ay
     square = dx * dx + dy * dy
-    share = ((x - ax) * dx + (y - ay) * dy) / tl.where(square > 0.0, square, 1.0)
+    share = ((x - ax) * dx + (y - ay) * dy) * (1.0 / tl.where(square > 0.0, square, 1.0))
     share = tl.minimum(tl.maximum(share, 0.0), 1.0)
     return ax + share * dx, ay + share * dy, share
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from fitter.raster.gpu_kernels import contains, cross, nearest_on_segment
+from fitter.raster.gpu_kernels import contains, cross, side_of, to_side
 
 
 @triton.jit
@@ -67,6 +67,10 @@ def face_gradients(
     corner_cx = tl.load(at + 6, mask=live, other=0.0)[:, None]
     corner_cy = tl.load(at + 7, mask=live, other=0.0)[:, None]
     cz = tl.load(at + 8, mask=live, other=1.0)[:, None]
+
+    ux, uy, u_length, u_part = side_of(corner_bx, corner_by, corner_cx, corner_cy)
+    vx, vy, v_length, v_part = side_of(corner_cx, corner_cy, corner_ax, corner_ay)
+    wx, wy, w_length, w_part = side_of(corner_ax, corner_ay, corner_bx, corner_by)
 
     sum_ax = tl.zeros([FACES, PIXELS], dtype=tl.float64)
     sum_ay = tl.zeros([FACES, PIXELS], dtype=tl.float64)
@@ -128,17 +132,15 @@ def face_gradients(
 
         if SOFT:
             inside = contains(ax, ay, bx, by, cx, cy, e0, e1, e2)
-            ux, uy, u_share = nearest_on_segment(bx, by, cx, cy)
-            vx, vy, v_share = nearest_on_segment(cx, cy, ax, ay)
-            wx, wy, w_share = nearest_on_segment(ax, ay, bx, by)
-            u_square = ux * ux + uy * uy
-            v_square = vx * vx + vy * vy
-            w_square = wx * wx + wy * wy
-            # Of equally near sides the first of (b, c), (c, a), (a, b).
-            from_u = (u_square <= v_square) & (u_square <= w_square)
-            from_v = (v_square <= w_square) & (from_u == 0)
-            from_w = (from_u | from_v) == 0
-            square = tl.minimum(tl.minimum(u_square, v_square), w_square) * (scale * scale)
+            to_u, u_foot = to_side(bx, by, ux, uy, u_length, u_part, e0)
+            to_v, v_foot = to_side(cx, cy, vx, vy, v_length, v_part, e1)
+            to_w, w_foot = to_side(ax, ay, wx, wy, w_length, w_part, e2)
+            to_a = ax * ax + ay * ay
+            to_b = bx * bx + by * by
+            to_c = cx * cx + cy * cy
+            nearest = tl.minimum(tl.minimum(to_u, to_v), tl.minimum(to_w, to_a))
+            nearest = tl.minimum(nearest, tl.minimum(to_b, to_c))
+            square = nearest * (scale * scale)
             share_outside = 1.0 / (1.0 + tl.exp(tl.minimum(square / sigma, 80.0)))
             share = tl.where(inside, 1.0 - share_outside, share_outside)
             counted = there & (inside | (share_outside >= cut))
@@ -146,15 +148,36 @@ def face_gradients(
             g_alpha = tl.load(grad_alpha + pixel, mask=counted, other=0.0).to(tl.float64)
             pull = g_alpha * through * share * (2.0 * scale * scale / sigma)
             pull = tl.where(counted, tl.where(inside, pull, -pull), 0.0)
-            pull_u = tl.where(from_u, pull, 0.0)
-            pull_v = tl.where(from_v, pull, 0.0)
-            pull_w = tl.where(from_w, pull, 0.0)
-            sum_ax += pull_v * v_share * vx + pull_w * (1.0 - w_share) * wx
-            sum_ay += pull_v * v_share * vy + pull_w * (1.0 - w_share) * wy
-            sum_bx += pull_w * w_share * wx + pull_u * (1.0 - u_share) * ux
-            sum_by += pull_w * w_share * wy + pull_u * (1.0 - u_share) * uy
-            sum_cx += pull_u * u_share * ux + pull_v * (1.0 - v_share) * vx
-            sum_cy += pull_u * u_share * uy + pull_v * (1.0 - v_share) * vy
+            # The first that is nearest takes it all: sides (b, c), (c, a), (a, b), then corners.
+            pull_u = tl.where(to_u == nearest, pull, 0.0)
+            pull -= pull_u
+            pull_v = tl.where(to_v == nearest, pull, 0.0)
+            pull -= pull_v
+            pull_w = tl.where(to_w == nearest, pull, 0.0)
+            pull -= pull_w
+            pull_a = tl.where(to_a == nearest, pull, 0.0)
+            pull -= pull_a
+            pull_b = tl.where(to_b == nearest, pull, 0.0)
+            pull_c = pull - pull_b
+            # From the pixel to the foot it is e / length^2 times the side's normal.
+            pull_u *= e0 * u_part
+            pull_v *= e1 * v_part
+            pull_w *= e2 * w_part
+            u_share = u_foot * u_part
+            v_share = v_foot * v_part
+            w_share = w_foot * w_part
+            v_to_a = pull_v * v_share
+            w_to_a = pull_w * (1.0 - w_share)
+            w_to_b = pull_w * w_share
+            u_to_b = pull_u * (1.0 - u_share)
+            u_to_c = pull_u * u_share
+            v_to_c = pull_v * (1.0 - v_share)
+            sum_ax += v_to_a * vy + w_to_a * wy + pull_a * ax
+            sum_ay -= v_to_a * vx + w_to_a * wx - pull_a * ay
+            sum_bx += w_to_b * wy + u_to_b * uy + pull_b * bx
+            sum_by -= w_to_b * wx + u_to_b * ux - pull_b * by
+            sum_cx += u_to_c * uy + v_to_c * vy + pull_c * cx
+            sum_cy -= u_to_c * ux + v_to_c * vx - pull_c * cy
 
     out = grad_corners + (picture * face_count + face) * 9
     tl.store(out, tl.sum(sum_ax, axis=1), mask=live)

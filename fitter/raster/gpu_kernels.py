@@ -67,14 +67,25 @@ def signed_area(ax, ay, bx, by, cx, cy):
 
 
 @triton.jit
-def nearest_on_segment(ax, ay, bx, by):
-    """Nearest point to the origin on the segment from a to b, and its share of b in [0, 1]."""
+def side_of(ax, ay, bx, by):
+    """A side as a vector, its squared length and the reciprocal of that; -1, 0 if it underflows."""
     dx = bx - ax
     dy = by - ay
     square = dx * dx + dy * dy
-    share = -(ax * dx + ay * dy) / tl.where(square > 0.0, square, 1.0)
-    share = tl.minimum(tl.maximum(share, 0.0), 1.0)
-    return ax + share * dx, ay + share * dy, share
+    usable = square > 0.0
+    return dx, dy, tl.where(usable, square, -1.0), 1.0 / tl.where(usable, square, 1.0)
+
+
+@triton.jit
+def to_side(ax, ay, dx, dy, square, reciprocal, edge):
+    """Squared distance from the origin to the line through a side, and the foot's place.
+
+    The side starts at a, relative to the pixel; `edge` is its edge function. The place is given as
+    a multiple of the squared length. Where it lies outside the side the distance is infinite.
+    """
+    foot = -(ax * dx + ay * dy)
+    between = (foot >= 0.0) & (foot <= square)
+    return tl.where(between, edge * edge * reciprocal, float("inf")), foot
 
 
 @triton.jit
@@ -238,15 +249,21 @@ def draw_tile(
         live = slot < used
         face = tl.load(row + slot, mask=live, other=0)
         at = corners + (picture * face_count + face) * 9
-        ax = tl.load(at, mask=live, other=0.0)[:, None] - x[None, :]
-        ay = tl.load(at + 1, mask=live, other=0.0)[:, None] - y[None, :]
+        corner_ax = tl.load(at, mask=live, other=0.0)[:, None]
+        corner_ay = tl.load(at + 1, mask=live, other=0.0)[:, None]
         az = tl.load(at + 2, mask=live, other=1.0)[:, None]
-        bx = tl.load(at + 3, mask=live, other=0.0)[:, None] - x[None, :]
-        by = tl.load(at + 4, mask=live, other=0.0)[:, None] - y[None, :]
+        corner_bx = tl.load(at + 3, mask=live, other=0.0)[:, None]
+        corner_by = tl.load(at + 4, mask=live, other=0.0)[:, None]
         bz = tl.load(at + 5, mask=live, other=1.0)[:, None]
-        cx = tl.load(at + 6, mask=live, other=0.0)[:, None] - x[None, :]
-        cy = tl.load(at + 7, mask=live, other=0.0)[:, None] - y[None, :]
+        corner_cx = tl.load(at + 6, mask=live, other=0.0)[:, None]
+        corner_cy = tl.load(at + 7, mask=live, other=0.0)[:, None]
         cz = tl.load(at + 8, mask=live, other=1.0)[:, None]
+        ax = corner_ax - x[None, :]
+        ay = corner_ay - y[None, :]
+        bx = corner_bx - x[None, :]
+        by = corner_by - y[None, :]
+        cx = corner_cx - x[None, :]
+        cy = corner_cy - y[None, :]
         e0 = cross(bx, by, cx, cy)
         e1 = cross(cx, cy, ax, ay)
         e2 = cross(ax, ay, bx, by)
@@ -264,11 +281,17 @@ def draw_tile(
         depth_here = tl.where(nearer, nearest, depth_here)
 
         if SOFT:
-            ux, uy, _ = nearest_on_segment(bx, by, cx, cy)
-            vx, vy, _ = nearest_on_segment(cx, cy, ax, ay)
-            wx, wy, _ = nearest_on_segment(ax, ay, bx, by)
-            square = tl.minimum(ux * ux + uy * uy, vx * vx + vy * vy)
-            square = tl.minimum(square, wx * wx + wy * wy) * (scale * scale)
+            ux, uy, u_length, u_part = side_of(corner_bx, corner_by, corner_cx, corner_cy)
+            vx, vy, v_length, v_part = side_of(corner_cx, corner_cy, corner_ax, corner_ay)
+            wx, wy, w_length, w_part = side_of(corner_ax, corner_ay, corner_bx, corner_by)
+            square, _ = to_side(bx, by, ux, uy, u_length, u_part, e0)
+            other, _ = to_side(cx, cy, vx, vy, v_length, v_part, e1)
+            square = tl.minimum(square, other)
+            other, _ = to_side(ax, ay, wx, wy, w_length, w_part, e2)
+            square = tl.minimum(square, other)
+            square = tl.minimum(square, ax * ax + ay * ay)
+            square = tl.minimum(tl.minimum(square, bx * bx + by * by), cx * cx + cy * cy)
+            square *= scale * scale
             # exp(80) is far beyond SATURATED and far from overflow.
             growth = tl.exp(tl.minimum(square / sigma, 80.0))
             share_outside = 1.0 / (1.0 + growth)
