@@ -1,11 +1,16 @@
-"""GrabCut with mixtures of our own: a picture, seeds and what may be learned from -> a region.
+"""GrabCut with mixtures of our own and a prior of place: pixels and seeds -> a region.
 
 GrabCut (Rother, Kolmogorov, Blake, "GrabCut: interactive foreground extraction using iterated graph
 cuts", SIGGRAPH 2004) alternates between two Gaussian mixtures, of the object's colours and of the
-background's, and a minimum cut. The cut is OpenCV's. The mixtures are fitted here, for two reasons:
-there are pixels that must not teach either mixture their colours, and OpenCV starts its mixtures
-from its global random numbers, which can be set but not put back. Nothing here is random, and no
-global state is read or changed.
+background's, and a minimum cut. Here the cut is OpenCV's and the rest is not:
+
+- There are pixels that must not teach either mixture their colours.
+- What a pixel's colour says is one number, the log-odds log p(colour | object) - log p(colour |
+  background), held between limits; what is known of the place beforehand is added. A background of
+  the object's colour then leaves the decision to the place, where plain GrabCut cuts thin parts off
+  and follows the colour as far as it may.
+- OpenCV starts its mixtures from its global random numbers, which can be set but not put back.
+  Nothing here is random, and no global state is read or changed.
 """
 
 from __future__ import annotations
@@ -18,60 +23,91 @@ import numpy as np
 _COMPONENTS = 5
 """Gaussians in each mixture, as published and as OpenCV's layout wants it."""
 
+_RANGE = 8.0
+"""Log-odds of either sign that the eight bits of a channel span."""
 
-def grabcut(
-    pixels: np.ndarray, seeds: np.ndarray, known: np.ndarray, iterations: int
-) -> np.ndarray | None:
+_MEAN = 64.0
+"""Distance of both Gaussians of `_two_sides` from the middle of a channel."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What is known of a picture of H x W pixels before its colours are looked at.
+
+    Attributes:
+        labels: (H, W) uint8 of cv2.GC_BGD and GC_FGD, which stay as they are, and cv2.GC_PR_BGD and
+            GC_PR_FGD, which are a first guess.
+        place: (H, W) log-odds that a pixel belongs to the object, by where it is.
+        known: (H, W) bool, pixels whose colours may be learned.
+    """
+
+    labels: np.ndarray
+    place: np.ndarray
+    known: np.ndarray
+
+
+@dataclass(frozen=True)
+class CutSettings:
+    """How colour, place and outline are weighed; chosen on renders of the open hand.
+
+    Attributes:
+        iterations: rounds of mixtures and cut.
+        colour_limit: largest log-odds that a colour is worth.
+        evidence: cost of going against log-odds of one; that of an outline is at most 50 for each
+            pair of pixels it parts (OpenCV's).
+    """
+
+    iterations: int = 2
+    colour_limit: float = 4.0
+    evidence: float = 4.0
+
+
+def grabcut(pixels: np.ndarray, seeds: Seeds, settings: CutSettings) -> np.ndarray | None:
     """Separate an object from its background.
 
     Args:
-        pixels: (H, W, 3) uint8, three channels of any colour space.
-        seeds: (H, W) uint8 of cv2.GC_BGD, GC_FGD, GC_PR_BGD and GC_PR_FGD.
-        known: (H, W) bool, pixels whose colours may be learned.
-        iterations: rounds of mixtures and cut.
+        pixels: (H, W, 3) uint8 RGB.
+        seeds: of the same size.
+        settings: weights.
 
     Returns:
         (H, W) bool, the object; None where either side has too few known pixels for a mixture.
     """
-    pixels, labels = np.ascontiguousarray(pixels), seeds.copy()
-    for _ in range(iterations):
-        is_object = _is_object(labels)
-        background, foreground = (
-            _mixture(pixels[part & known]) for part in (~is_object, is_object)
-        )
-        if background is None or foreground is None:
+    # L*a*b*: the cut follows differences of colour as the eye sees them.
+    colours = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2LAB)
+    background, foreground = (_two_sides(side, settings.evidence) for side in (-1, 1))
+    found = _is_object(seeds.labels)
+    for _ in range(settings.iterations):
+        inner, outer = (_mixture(colours[part & seeds.known]) for part in (found, ~found))
+        if inner is None or outer is None:
             return None
-        cv2.grabCut(pixels, labels, None, background, foreground, 1, cv2.GC_EVAL_FREEZE_MODEL)
-    return _is_object(labels)
+        odds = _log_density(colours, inner) - _log_density(colours, outer)
+        odds = np.clip(odds, -settings.colour_limit, settings.colour_limit) + seeds.place
+        first = np.clip(np.rint(128 + odds * (127 / _RANGE)), 0, 255).astype(np.uint8)
+        # The cut sees the odds in the first channel; in the others it sees the picture's edges.
+        channels = np.dstack([first, colours[..., :2]])
+        labels = seeds.labels.copy()
+        cv2.grabCut(channels, labels, None, background, foreground, 1, cv2.GC_EVAL_FREEZE_MODEL)
+        found = _is_object(labels)
+    return found
 
 
 def _is_object(labels: np.ndarray) -> np.ndarray:
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
 
 
-def _mixture(colours: np.ndarray) -> np.ndarray | None:
-    """Gaussians over (N, 3) uint8 colours in OpenCV's layout, (1, 65) float64; None for too few.
+def _two_sides(sign: int, evidence: float) -> np.ndarray:
+    """(1, 65) float64 in OpenCV's layout: a single Gaussian on one side of the first channel.
 
-    Clusters are split in two along their widest direction, the widest first (Orchard and Bouman,
-    "Color quantization of images", IEEE TSP 39, 1991), which is how Rother et al. start theirs.
+    Two Gaussians of variance v with means m - d and m + d differ by 2 d (x - m) / v in their
+    logarithms: v makes that `evidence` times the log-odds. Along the other channels they agree.
     """
-    if len(colours) < 4 * _COMPONENTS:
-        return None
-    clusters = [_Cluster.of(colours.astype(np.float64))]
-    while len(clusters) < _COMPONENTS:
-        widest = max(range(len(clusters)), key=lambda i: clusters[i].spread)
-        halves = clusters[widest].halves()
-        if halves is None:
-            break
-        clusters[widest : widest + 1] = halves
-    layout = np.zeros((1, 13 * _COMPONENTS))
-    shares, means, covariances = np.split(layout[0], [_COMPONENTS, 4 * _COMPONENTS])
-    for i, cluster in enumerate(clusters):
-        shares[i] = len(cluster.colours) / len(colours)
-        means[3 * i : 3 * i + 3] = cluster.mean
-        # Even areas have no spread of their own; that of rounding keeps the Gaussian proper.
-        covariances[9 * i : 9 * i + 9] = (cluster.covariance + np.eye(3)).ravel()
-    return layout
+    variance = 2 * _MEAN * (127 / _RANGE) / evidence
+    model = np.zeros((1, 13 * _COMPONENTS))
+    model[0, 0] = 1
+    model[0, _COMPONENTS : _COMPONENTS + 3] = (128 + sign * _MEAN, 128, 128)
+    model[0, 4 * _COMPONENTS : 4 * _COMPONENTS + 9] = np.diag([variance, 1e6, 1e6]).ravel()
+    return model
 
 
 @dataclass(frozen=True)
@@ -98,3 +134,37 @@ class _Cluster:
         if not beyond.any() or beyond.all():
             return None
         return _Cluster.of(self.colours[~beyond]), _Cluster.of(self.colours[beyond])
+
+
+def _mixture(colours: np.ndarray) -> list[_Cluster] | None:
+    """Gaussians over (N, 3) uint8 colours; None for too few.
+
+    Clusters are split in two along their widest direction, the widest first (Orchard and Bouman,
+    "Color quantization of images", IEEE TSP 39, 1991), which is how Rother et al. start theirs.
+    """
+    if len(colours) < 4 * _COMPONENTS:
+        return None
+    clusters = [_Cluster.of(colours.astype(np.float64))]
+    while len(clusters) < _COMPONENTS:
+        widest = max(range(len(clusters)), key=lambda i: clusters[i].spread)
+        halves = clusters[widest].halves()
+        if halves is None:
+            break
+        clusters[widest : widest + 1] = halves
+    return clusters
+
+
+def _log_density(colours: np.ndarray, mixture: list[_Cluster]) -> np.ndarray:
+    """(H, W) logarithm of the mixture's density, up to a constant, at (H, W, 3) uint8 colours."""
+    total = sum(len(cluster.colours) for cluster in mixture)
+    points = colours.reshape(-1, 3).astype(np.float32)
+    terms = np.empty((len(mixture), len(points)), dtype=np.float32)
+    for term, cluster in zip(terms, mixture, strict=True):
+        # Even areas have no spread of their own; that of rounding keeps the Gaussian proper.
+        whiten = np.linalg.inv(np.linalg.cholesky(cluster.covariance + np.eye(3)))
+        away = points @ whiten.T.astype(np.float32) - (whiten @ cluster.mean).astype(np.float32)
+        share = np.log(len(cluster.colours) / total) + np.log(np.diag(whiten)).sum()
+        term[:] = share - 0.5 * np.einsum("nc,nc->n", away, away)
+    largest = terms.max(axis=0)
+    density = largest + np.log(np.exp(terms - largest).sum(axis=0))
+    return density.reshape(colours.shape[:2])

@@ -21,7 +21,7 @@ like any other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import cv2
@@ -29,7 +29,7 @@ import numpy as np
 
 from fitter.camera import SquareCrop, crop_pixels
 from fitter.conventions import BONES
-from fitter.grabcut import grabcut
+from fitter.grabcut import CutSettings, Seeds, grabcut
 
 MaskSource = Literal["none", "given", "grabcut", "rejected"]
 """Where a hand's mask came from; "rejected" had one that contradicted its keypoints."""
@@ -47,8 +47,11 @@ class MaskSettings:
         reach: distance from the fitted mesh and the skeleton beyond which nothing is hand.
         core_depth, core_width: pixels that are hand for sure lie this deep inside the mesh, and
             this near to the skeleton.
+        bone: half the width of a finger: a bone is this deep inside the hand.
+        doubt: depth inside or outside the mesh or the bones that is worth log-odds of one that a
+            pixel is hand or is not.
         context: width of the surroundings that teach the background's colours.
-        iterations: rounds of mixtures and cut.
+        cut: weights of GrabCut.
         flesh: distance from the skeleton within which another hand's pixels count as its own.
         near: distance from the mask at which a keypoint still counts as lying in it.
         agreement: least `agreement` of a mask that is used.
@@ -58,8 +61,10 @@ class MaskSettings:
     reach: float = 0.22
     core_depth: float = 0.15
     core_width: float = 0.10
+    bone: float = 0.07
+    doubt: float = 0.05
     context: float = 0.30
-    iterations: int = 2
+    cut: CutSettings = field(default_factory=CutSettings)
     flesh: float = 0.25
     near: float = 0.06
     agreement: float = 0.5
@@ -176,7 +181,8 @@ def grabcut_mask(
     """Find a hand's pixels from the mesh that was fitted to its keypoints.
 
     The mesh, shrunk and near the skeleton, is hand for sure; far from it there is none; in between
-    GrabCut decides. What is not connected with the part that is sure is dropped.
+    GrabCut decides by colour, by edges and by how deep inside or how far outside mesh and bones a
+    pixel lies. What is not connected with the part that is sure is dropped.
 
     Args:
         pixels: (S, S, 3) uint8 RGB of the crop.
@@ -294,7 +300,7 @@ def _others_territory(hand: HandView, within: float = np.inf) -> np.ndarray:
         if scale > 0:
             nearest = np.minimum(nearest, _distance_to_skeleton(other, side) / scale)
     own_scale = hand_scale(hand.seen)
-    if own_scale == 0:
+    if own_scale == 0 or np.isinf(nearest).all():
         return np.zeros((side, side), dtype=bool)
     own = _distance_to_skeleton(hand.seen, side) / own_scale
     return (nearest < own) & (nearest < within)
@@ -344,26 +350,28 @@ def _cut(pixels: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarr
     """(S, S) bool: the hand by GrabCut; nothing where it cannot be seeded."""
     scale = hand_scale(hand.seen)
     nothing = np.zeros(hand.silhouette.shape, dtype=bool)
+    if scale == 0 or not (hand.silhouette > 0.5).any():
+        return nothing
     known = (hand.inside > 0.5) & (_before_wrist(hand) > 0)
     known &= ~_others_territory(hand, settings.flesh)
     mesh = hand.silhouette > 0.5
-    skeleton = _distance_to_skeleton(hand.seen, len(mesh))
-    core = mesh & known & (skeleton < settings.core_width * scale)
-    depth = np.where(core, _distance_to(~mesh), 0)
+    skeleton = _distance_to_skeleton(hand.seen, len(mesh)) / scale
+    core = mesh & known & (skeleton < settings.core_width)
+    depth = np.where(mesh, _distance_to(~mesh), -_distance_to(mesh)) / scale
     # A hand seen edge-on is nowhere that deep; its deeper half must do.
-    core &= depth > min(settings.core_depth * scale, 0.5 * depth.max())
+    core &= depth > min(settings.core_depth, 0.5 * depth.max(where=core, initial=0))
     if not core.any():
         return nothing
-    reached = np.minimum(_distance_to(mesh), skeleton) < settings.reach * scale
-    seeds = np.full(mesh.shape, cv2.GC_BGD, dtype=np.uint8)
+    depth = np.maximum(depth, settings.bone - skeleton)
+    reached = depth > -settings.reach
+    labels = np.full(mesh.shape, cv2.GC_BGD, dtype=np.uint8)
     # Where nothing may be learned nothing is forced either: a forearm goes where its colour says.
-    seeds[reached | ~known] = cv2.GC_PR_BGD
-    seeds[mesh] = cv2.GC_PR_FGD
-    seeds[core] = cv2.GC_FGD
+    labels[reached | ~known] = cv2.GC_PR_BGD
+    labels[mesh] = cv2.GC_PR_FGD
+    labels[core] = cv2.GC_FGD
+    place = depth / settings.doubt
     window = _around(reached, settings.context * scale)
-    # L*a*b*: the cut follows differences of colour as the eye sees them.
-    colours = cv2.cvtColor(pixels[window], cv2.COLOR_RGB2LAB)
-    cut = grabcut(colours, seeds[window], known[window], settings.iterations)
+    cut = grabcut(pixels[window], Seeds(labels[window], place[window], known[window]), settings.cut)
     if cut is None:
         return nothing
     found = nothing.copy()
