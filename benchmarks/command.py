@@ -66,7 +66,7 @@ def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) ->
 def warm_up(sources: Sources, detector: MediaPipeDetector, engine: Engine, alone: Any) -> None:
     """Let everything load what it loads at first use."""
     alone.process(read_image_and_exif(sources.entries[0].path)[0])
-    engine.fit([look_at(sources, 0, detector, engine.config.detector.max_hands)])
+    engine.fit([look_at(sources, 0, detector, engine.config)])
 
 
 def hands_in(store: ResultStore) -> int:

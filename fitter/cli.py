@@ -149,6 +149,13 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
         help="take keypoints from here instead of detecting them: a folder of OpenPose JSON, or a "
         "JSON file (FreiHAND's layout, or a mapping from file name to hands)",
     )
+    inputs.add_argument(
+        "--masks",
+        type=_path,
+        metavar="DIR",
+        help="masks of the pictures' hands, DIR/a/b.png for a/b.jpg; without one a hand is "
+        "segmented from the picture (refine.grabcut)",
+    )
 
     fit = parser.add_argument_group("the fit")
     fit.add_argument(
@@ -276,6 +283,7 @@ def _fit_hands(options: argparse.Namespace) -> int:
         overlays=options.overlays,
         intrinsics=options.intrinsics,
         keypoints=options.keypoints,
+        masks=options.masks,
         resume=options.resume,
         overwrite=options.overwrite,
         quiet=options.quiet,

@@ -16,9 +16,10 @@ from fitter.energies.keypoints_2d import (
     squared_l2_keypoints,
 )
 from fitter.energies.photometric import pixel_l2, rgb_all_pixels, ssim_foreground
-from fitter.energies.priors import PoseSpace, anatomical_limits, pose_prior, shape_prior
+from fitter.energies.priors import PoseSpace, pose_prior, shape_prior
 from fitter.energies.regularisers import (
     camera_scale,
+    joint_limits,
     shape_norm,
     squared_norm,
     texture_range,
@@ -102,7 +103,7 @@ def _photometric_pixel(seen: Seen) -> Tensor:
 
 
 def _limits(seen: Seen) -> Tensor:
-    return anatomical_limits(seen.params.hand, seen.space).value
+    return joint_limits(seen.params.hand_pose, seen.space, "squared")
 
 
 def _pose_prior(seen: Seen) -> Tensor:

@@ -20,20 +20,30 @@ from torch import Tensor
 from datasets.images import ImageEntry, read_image, read_image_and_exif
 from datasets.intrinsics import Intrinsics
 from datasets.keypoint_files import KeypointFiles
+from datasets.masks import MaskFolder
 from fitter.camera import project
 from fitter.config import Config
+from fitter.crops import HandCrop, crop_hands
 from fitter.detect import Detector
 from fitter.energies.priors import PoseSpace
 from fitter.hand_models import HandModel, ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.keypoint_fit import LEAST_EXTENT, FitModel, ObservationBatch, fit_keypoints
+from fitter.keypoint_fit import (
+    LEAST_EXTENT,
+    FitModel,
+    ObservationBatch,
+    fit_keypoints,
+    normalise,
+)
 from fitter.overlay import OverlayHand, write_overlay
 from fitter.quality import rms_error, trust
 from fitter.records import HandObservation, HandParams, ImageRecord, InputError
+from fitter.refine import Refined, Refiner, unmirrored
 from fitter.rows import FitStatus, HandRow, ImageRow
-from fitter.solvers import Status
+from fitter.scene import focal_applied
+from fitter.solvers import SolverResult, Status
 
 log = logging.getLogger(__name__)
 
@@ -57,22 +67,25 @@ class Sources:
         entries: the pictures, in the order of the store.
         intrinsics: how to come by each picture's K.
         keypoints: keypoints given by the user in place of the detector's, or None.
+        masks: the pictures' masks given by the user, or None.
     """
 
     entries: Sequence[ImageEntry]
     intrinsics: Intrinsics
     keypoints: KeypointFiles | None = None
+    masks: MaskFolder | None = None
 
 
 @dataclass(frozen=True)
 class SeenImage:
-    """What the first half of the pipeline knows of one picture; its pixels are gone by then.
+    """What the first half of the pipeline knows of one picture; of its pixels it keeps small crops.
 
     Attributes:
         size: (width, height) pixels, upright, or None for an unreadable picture.
         intrinsics: (3, 3) K, or None for an unreadable picture.
         intrinsics_source: where K came from.
         hands: at most `max_hands` observations.
+        crops: of each hand, None for one that cannot be cropped; empty where no stage needs them.
         error: why the picture failed, or an empty text.
     """
 
@@ -80,17 +93,19 @@ class SeenImage:
     intrinsics: np.ndarray | None = None
     intrinsics_source: str | None = None
     hands: Sequence[HandObservation] = field(default_factory=tuple)
+    crops: Sequence[HandCrop | None] = field(default_factory=tuple)
     error: str = ""
 
 
-def look_at(sources: Sources, index: int, detector: Detector | None, max_hands: int) -> SeenImage:
+def look_at(sources: Sources, index: int, detector: Detector | None, config: Config) -> SeenImage:
     """Read one picture and find its hands; whatever goes wrong stays inside this picture.
 
     Args:
         sources: of the run.
         index: which picture.
         detector: not needed where keypoints are given.
-        max_hands: hands kept at the most: the detector's surest, or the first of the user's file.
+        config: of the run. Of more hands than `max_hands` the detector's surest are kept, or the
+            first of the user's file.
     """
     entry = sources.entries[index]
     try:
@@ -102,7 +117,13 @@ def look_at(sources: Sources, index: int, detector: Detector | None, max_hands: 
         else:
             image = ImageRecord(entry.name, entry.path, pixels, matrix, source)
             hands = detector.detect(image)
-        return SeenImage(size, matrix, source, tuple(hands[:max_hands]))
+        kept = tuple(hands[: config.detector.max_hands])
+        crops: Sequence[HandCrop | None] = ()
+        if config.refine.stages:
+            mask = None if sources.masks is None else sources.masks.mask_for(entry, size)
+            crop = (config.refine.resolution, config.refine.margin)
+            crops = crop_hands(pixels, matrix, kept, mask, crop)
+        return SeenImage(size, matrix, source, kept, crops)
     except InputError as error:
         # The row stands beside the picture's name: what was typed before it says nothing more, and
         # would make the rows depend on where the pictures lie.
@@ -111,6 +132,21 @@ def look_at(sources: Sources, index: int, detector: Detector | None, max_hands: 
         # A fault of ours or of a library must not stop the other pictures of a long run.
         log.exception("unexpected error in %s", entry.path)
         return SeenImage(error=f"unexpected {type(error).__name__}: {error}")
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """One hand of a block with what is needed to fit it."""
+
+    hand: HandObservation
+    crop: HandCrop | None
+    intrinsics: np.ndarray
+    intrinsics_source: str
+
+    @classmethod
+    def of(cls, image: SeenImage, index: int) -> _Slot:
+        crop = image.crops[index] if image.crops else None
+        return cls(image.hands[index], crop, image.intrinsics, image.intrinsics_source)
 
 
 class Engine:
@@ -138,20 +174,17 @@ class Engine:
         like = torch.zeros((), dtype=torch.float64, device=self.device)
         pose_space = PoseSpace.of(anatomy_of(right.data), load_pose_prior(), like)
         self.fit_model = FitModel(right.keypoint_model(), pose_space)
+        self.refiner = Refiner(right, self.fit_model, config.refine)
 
     def fit(self, images: Sequence[SeenImage]) -> list[ImageRow]:
         """Fit every hand of the images, `batch_size` hands at a time; one row an image."""
-        slots = [(i, hand) for i, image in enumerate(images) for hand in image.hands]
-        rows: list[list[HandRow]] = [[] for _ in images]
+        slots = [_Slot.of(image, h) for image in images for h in range(len(image.hands))]
         size = self.config.run.batch_size
+        rows: list[HandRow] = []
         for start in range(0, len(slots), size):
-            batch = slots[start : start + size]
-            fitted = self._fit_batch(
-                [hand for _, hand in batch], [images[i].intrinsics for i, _ in batch]
-            )
-            for (i, _), row in zip(batch, fitted, strict=True):
-                rows[i].append(row)
-        return [_image_row(image, hands) for image, hands in zip(images, rows, strict=True)]
+            rows += self._fit_batch(slots[start : start + size])
+        found = iter(rows)
+        return [_image_row(image, [next(found) for _ in image.hands]) for image in images]
 
     def vertices(self, row: HandRow) -> np.ndarray:
         """(V, 3) float32 mesh of a fitted hand in metres, camera frame."""
@@ -161,18 +194,28 @@ class Engine:
                 for value in (row.global_orient, row.hand_pose, row.betas, row.transl)
             )
         )
-        return self.models[row.side](params).vertices[0].float().cpu().numpy()
+        vertices = self.models[row.side](params).vertices[0].float().cpu().numpy()
+        return vertices if row.vertex_offsets is None else vertices + row.vertex_offsets
 
-    def _fit_batch(
-        self, hands: Sequence[HandObservation], intrinsics: Sequence[np.ndarray]
-    ) -> list[HandRow]:
+    def _fit_batch(self, slots: Sequence[_Slot]) -> list[HandRow]:
         like = self.fit_model.keypoints.joint_template
-        observed = ObservationBatch.of(hands, intrinsics, like)
+        hands = [slot.hand for slot in slots]
+        observed = ObservationBatch.of(hands, [slot.intrinsics for slot in slots], like)
         result = fit_keypoints(self.fit_model, observed, self.config.fit)
+        params = result.params
+        refined, index = self._refine(slots, observed, result)
+        if refined is not None:
+            hand = refined.params.hand.to(torch.float64)
+            params = params.map(torch.clone)
+            for name, whole in vars(params).items():
+                whole[index] = getattr(hand, name)
         # Everything stored follows from the parameters as they are stored, in single precision,
         # so that a reader who poses the model gets the stored joints back.
-        params = result.params.to(torch.float32).to(torch.float64)
+        params = params.to(torch.float32).to(torch.float64)
         joints, keypoints = self._pose(params, observed.is_left)
+        focal = torch.zeros(len(slots)).to(like)
+        if refined is not None:
+            focal[index] = refined.params.log_focal.to(like)
         arrays = {
             "global_orient": params.global_orient,
             "hand_pose": params.hand_pose,
@@ -180,12 +223,13 @@ class Engine:
             "transl": params.transl,
             "joints_3d": joints,
             "keypoints_3d": keypoints,
-            "keypoints_2d": project(keypoints, observed.intrinsics),
+            "keypoints_2d": project(keypoints, focal_applied(observed.intrinsics, focal)),
         }
         arrays = {name: tensor.float().cpu().numpy() for name, tensor in arrays.items()}
         status, iterations, cost = (
             tensor.cpu().numpy() for tensor in (result.status, result.iterations, result.cost)
         )
+        stages = self._stage_values(refined, index.tolist())
         rows = []
         for i, hand in enumerate(hands):
             fit = {name: array[i] for name, array in arrays.items()}
@@ -194,7 +238,55 @@ class Engine:
                 "iterations": int(iterations[i]),
                 "final_cost": float(cost[i]),
             }
-            rows.append(self._hand_row(hand, fit, solved))
+            rows.append(self._hand_row(hand, fit, solved, stages.get(i, {})))
+        return rows
+
+    def _refine(
+        self, slots: Sequence[_Slot], observed: ObservationBatch, result: SolverResult
+    ) -> tuple[Refined | None, Tensor]:
+        """The stages after the keypoints, and the (N,) hands of the batch that went through."""
+        cropped = torch.tensor([slot.crop is not None for slot in slots], dtype=torch.bool)
+        fitted = (result.status != int(Status.DIVERGED)).cpu()
+        index = (cropped & fitted).nonzero().flatten().to(observed.is_left.device)
+        if len(index) == 0:
+            return None, index
+        is_left = observed.is_left[index]
+        unknown = [float(slots[i].intrinsics_source == "default") for i in index.tolist()]
+        refined = self.refiner(
+            result.params[index].mirrored_where(is_left),
+            [slots[i].crop for i in index.tolist()],
+            normalise(observed[index]),
+            self.config.fit,
+            torch.tensor(unknown),
+        )
+        return replace(refined, params=unmirrored(refined.params, is_left)), index
+
+    def _stage_values(
+        self, refined: Refined | None, index: Sequence[int]
+    ) -> dict[int, dict[str, object]]:
+        """What the stages add to the rows of the hands at `index`."""
+        if refined is None:
+            return {}
+        freed, params = self.refiner.freed, refined.params
+        arrays = {
+            "vertex_offsets": params.offsets if "offsets" in freed else None,
+            "appearance": params.appearance if "appearance" in freed else None,
+            "lighting": params.lighting if "lighting" in freed else None,
+        }
+        kept = {name: t.float().cpu().numpy() for name, t in arrays.items() if t is not None}
+        focal = params.log_focal.exp().tolist()
+        overlap, status = refined.mask_iou.tolist(), refined.status.tolist()
+        rows: dict[int, dict[str, object]] = {}
+        for k, (i, mask) in enumerate(zip(index, refined.masks, strict=True)):
+            rows[i] = {
+                "focal_scale": focal[k] if "focal" in freed else None,
+                "refine_status": _FIT_STATUS[Status(status[k])],
+                "refine_iterations": int(refined.iterations[k]),
+                "mask_source": None if mask is None else mask.source,
+                "mask_agreement": None if mask is None else mask.agreement,
+                "mask_iou": overlap[k],
+                **{name: array[k] for name, array in kept.items()},
+            }
         return rows
 
     def _pose(self, params: HandParams, is_left: Tensor) -> tuple[Tensor, Tensor]:
@@ -206,7 +298,11 @@ class Engine:
         return joints * axes, keypoints * axes
 
     def _hand_row(
-        self, hand: HandObservation, fit: Mapping[str, np.ndarray], solved: Mapping[str, object]
+        self,
+        hand: HandObservation,
+        fit: Mapping[str, np.ndarray],
+        solved: Mapping[str, object],
+        stages: Mapping[str, object],
     ) -> HandRow:
         finite = all(np.isfinite(array).all() for array in fit.values())
         valid = finite and solved["fit_status"] != "diverged"
@@ -224,7 +320,8 @@ class Engine:
             return HandRow(valid=False, fit_error=_why_failed(hand), **detected, **solved)
         error = np.linalg.norm(fit["keypoints_2d"] - hand.keypoints, axis=-1)
         residual, score = rms_error(hand, error), trust(hand, error)
-        row = HandRow(valid=True, residual_px=residual, score=score, **detected, **solved, **fit)
+        found = {**detected, **solved, **fit, **stages}
+        row = HandRow(valid=True, residual_px=residual, score=score, **found)
         if self.config.output.save_vertices:
             return replace(row, vertices=self.vertices(row))
         return row

@@ -30,10 +30,15 @@ SIDES = ("none", "left", "right")
 IMAGE_STATUS = ("pending", "ok", "no_hand", "failed")
 INTRINSICS_SOURCES = ("none", "given", "exif", "default")
 FIT_STATUS = ("none", "converged", "max_iterations", "diverged", "stalled")
+MASK_SOURCES = ("none", "given", "grabcut", "rejected")
 """Texts of the flag variables; a text's position is its stored code, and code 0 means empty."""
 
+MaskSource = Literal["given", "grabcut", "rejected"]
 ImageStatus = Literal["ok", "no_hand", "failed"]
 FitStatus = Literal["converged", "max_iterations", "diverged", "stalled"]
+
+OPTIONAL_DIMENSIONS = ("vertex", "offset_vertex", "appearance_component", "light_coefficient")
+"""Dimensions that a store may lack; it then lacks the variables that have them."""
 
 DIMENSION_LABELS: dict[str, tuple[str, ...]] = {
     "keypoint": KEYPOINT_NAMES,
@@ -183,10 +188,51 @@ class HandRow:
     vertices: np.ndarray | None = _variable(
         "vertices of the fitted mesh", "vertex xyz", units="m", frame=CAMERA
     )
-    fit_status: FitStatus | None = _variable("how the fit ended", flags=FIT_STATUS)
+    vertex_offsets: np.ndarray | None = _variable(
+        "added to the posed model's vertices", "offset_vertex xyz", units="m", frame=CAMERA
+    )
+    appearance: np.ndarray | None = _variable(
+        "coefficients of the skin's appearance, each of unit variance",
+        "appearance_component",
+        units="1",
+    )
+    lighting: np.ndarray | None = _variable(
+        "light: S2HAND's 11 numbers, or 9 spherical harmonics of red, green and blue, radiance 1 "
+        "from every side being 1; a left hand's is that of the picture mirrored in x",
+        "light_coefficient",
+        units="1",
+    )
+    focal_scale: float | None = _variable(
+        "focal length that the fit found over that of intrinsics", units="1"
+    )
+    fit_status: FitStatus | None = _variable("how the fit to the keypoints ended", flags=FIT_STATUS)
     fit_error: str | None = _variable("why the fit failed; empty otherwise", dtype="string")
-    iterations: int | None = _variable("solver iterations spent", dtype="int32", units="1")
-    final_cost: float | None = _variable("value of the objective at the end", units="1")
+    iterations: int | None = _variable(
+        "solver iterations of the fit to the keypoints", dtype="int32", units="1"
+    )
+    final_cost: float | None = _variable(
+        "value of the fit to the keypoints' objective at its end", units="1"
+    )
+    refine_status: FitStatus | None = _variable(
+        "how the last stage after the keypoints ended; a hand that diverged there keeps the best "
+        "state it had met",
+        flags=FIT_STATUS,
+    )
+    refine_iterations: int | None = _variable(
+        "solver iterations of the stages after the keypoints", dtype="int32", units="1"
+    )
+    mask_source: MaskSource | None = _variable(
+        "where the hand's mask came from; a rejected one contradicted its keypoints and was not "
+        "used",
+        flags=MASK_SOURCES,
+    )
+    mask_agreement: float | None = _variable(
+        "how far the mask agreed with keypoints and mesh before it was used, in [0, 1]", units="1"
+    )
+    mask_iou: float | None = _variable(
+        "intersection over union of the fitted mesh and the mask, where the mask is trusted",
+        units="1",
+    )
     residual_px: float | None = _variable(
         "root mean square distance of keypoints_2d from keypoints_2d_detected", units="pixel"
     )

@@ -27,6 +27,7 @@ from rich.progress import (
 from datasets.images import ImageEntry, list_images, other_endings
 from datasets.intrinsics import Intrinsics
 from datasets.keypoint_files import KeypointFiles
+from datasets.masks import MaskFolder
 from fitter.config import Config
 from fitter.detect import Detector, MediaPipeDetector
 from fitter.hand_models.pose_prior import POSE_PRIOR_PATH
@@ -55,6 +56,7 @@ class RunRequest:
         overlays: folder for overlays, made where it is missing, or None.
         intrinsics: the option ``--intrinsics`` as given, or None.
         keypoints: folder or file of keypoints that replace the detector's, or None.
+        masks: folder of masks of the pictures, or None.
         resume: continue the store.
         overwrite: replace the store.
         quiet: no progress and no summary.
@@ -65,6 +67,7 @@ class RunRequest:
     overlays: Path | None = None
     intrinsics: str | None = None
     keypoints: Path | None = None
+    masks: Path | None = None
     resume: bool = False
     overwrite: bool = False
     quiet: bool = False
@@ -172,12 +175,15 @@ def _sources(request: RunRequest, config: Config, entries: Sequence[ImageEntry])
     field_of_view = math.radians(config.camera.default_fov_degrees)
     intrinsics = Intrinsics.from_option(request.intrinsics, len(entries), field_of_view)
     intrinsics.require_any_of(entries)
+    masks = None if request.masks is None else MaskFolder.open(request.masks, entries)
+    if masks is not None and not config.refine.stages:
+        raise InputError("--masks: expected stages that use masks, found refine.stages empty")
     if request.keypoints is None:
-        return Sources(entries, intrinsics)
+        return Sources(entries, intrinsics, masks=masks)
     keypoints = KeypointFiles.open(request.keypoints, len(entries))
     keypoints.require_any_of(entries)
     keypoints.require_own_files(entries)
-    return Sources(entries, intrinsics, keypoints)
+    return Sources(entries, intrinsics, keypoints, masks)
 
 
 def _process(
@@ -188,10 +194,9 @@ def _process(
     advance: Callable[[], None],
 ) -> list[ImageRow]:
     """Look at every picture of a block, then fit all their hands together."""
-    max_hands = engine.config.detector.max_hands
     seen = []
     for index in range(block.start, block.stop):
-        seen.append(look_at(sources, index, detector, max_hands))
+        seen.append(look_at(sources, index, detector, engine.config))
         advance()
     return engine.fit(seen)
 
@@ -251,7 +256,7 @@ def open_store(
         max_hands=config.detector.max_hands,
         block_size=config.run.block_size,
         num_betas=model.shapedirs.shape[-1],
-        num_vertices=len(model.v_template) if config.output.save_vertices else None,
+        optional_sizes=_optional_sizes(config, engine),
         config=resolved | {"inputs": _inputs(request, sources.entries)},
         model={
             "name": model.name,
@@ -267,6 +272,22 @@ def open_store(
     return ResultStore.create(request.out, spec, overwrite=request.overwrite)
 
 
+def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:
+    """Lengths of the dimensions of what this run's options have it store."""
+    refiner = engine.refiner
+    vertices = len(engine.models["right"].data.v_template)
+    light = 11 if config.refine.light == "ambient_directional" else 27
+    sizes = {
+        "vertex": vertices if config.output.save_vertices else 0,
+        "offset_vertex": vertices if "offsets" in refiner.freed else 0,
+        "appearance_component": (
+            refiner.model.appearance.count if "appearance" in refiner.freed else 0
+        ),
+        "light_coefficient": light if "lighting" in refiner.freed else 0,
+    }
+    return {name: size for name, size in sizes.items() if size}
+
+
 def _inputs(request: RunRequest, entries: Sequence[ImageEntry]) -> dict[str, object]:
     """What the rows come from, without the places it lies in.
 
@@ -277,6 +298,7 @@ def _inputs(request: RunRequest, entries: Sequence[ImageEntry]) -> dict[str, obj
         "image_bytes": sum(_size(entry.path) for entry in entries),
         "intrinsics": None if request.intrinsics is None else _content(request.intrinsics),
         "keypoints": None if request.keypoints is None else _content(str(request.keypoints)),
+        "masks": None if request.masks is None else _content(str(request.masks), "*"),
     }
 
 
@@ -287,12 +309,14 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _content(option: str) -> str:
-    """A file by its SHA-256, a folder by that of its JSON files' names and sizes, another text as
-    it is."""
+def _content(option: str, pattern: str = "*.json") -> str:
+    """A file by its SHA-256, a folder by that of its files' names and sizes, another text as it
+    is."""
     path = Path(option)
     if path.is_dir():
-        files = ((p.relative_to(path).as_posix(), _size(p)) for p in path.rglob("*.json"))
+        files = (
+            (p.relative_to(path).as_posix(), _size(p)) for p in path.rglob(pattern) if p.is_file()
+        )
         return f"sha256:{hashlib.sha256(json.dumps(sorted(files)).encode()).hexdigest()}"
     if not path.is_file():
         return option

@@ -71,6 +71,9 @@ LEAST_SQUARES: frozenset[str] = frozenset(
 )
 """The energies that the Levenberg-Marquardt solver can minimise."""
 
+LEAST_SQUARES_ONLY: frozenset[str] = frozenset({"relative_depth", "bone_directions"})
+"""Of these, the ones that no other solver can."""
+
 LEAST_SQUARES_FREE: frozenset[str] = frozenset({"global_orient", "pose", "shape", "camera"})
 """The parameters that it frees, all together."""
 
@@ -121,6 +124,8 @@ class StageConfig(Section):
                 raise ValueError(f"free to list {sorted(LEAST_SQUARES_FREE)} for the solver lm")
             if self.silhouette != "edge":
                 raise ValueError("silhouette to be 'edge' for the solver lm")
+        elif strange := sorted(set(self.energies) & LEAST_SQUARES_ONLY):
+            raise ValueError(f"energies that the solver {self.solver} knows, found {strange[0]!r}")
         if strange := sorted(set(self.rates) - set(self.free)):
             raise ValueError(f"rates of free parameters alone, found {strange[0]!r}")
         return self

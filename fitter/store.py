@@ -28,7 +28,15 @@ import xarray as xr
 import zarr
 
 from fitter.records import InputError
-from fitter.rows import IMAGE_STATUS, VARIABLES, ImageRow, Variable, assemble, disassemble
+from fitter.rows import (
+    IMAGE_STATUS,
+    OPTIONAL_DIMENSIONS,
+    VARIABLES,
+    ImageRow,
+    Variable,
+    assemble,
+    disassemble,
+)
 from fitter.store_layout import (
     FORMAT_VERSION,
     MARKER,
@@ -66,7 +74,11 @@ class ResultStore:
         self._lock = ExitStack()
         self._group = zarr.open_group(path, mode="r+", use_consolidated=False)
         self._arrays = {v: self._group[v.name] for v in VARIABLES if v.name in self._group}
-        missing = [v.name for v in VARIABLES if v not in self._arrays and "vertex" not in v.dims]
+        missing = [
+            v.name
+            for v in VARIABLES
+            if v not in self._arrays and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
+        ]
         attributes = ("block_size", "configuration", "model", "versions")
         missing += [n for n in attributes if n not in self._group.attrs]
         missing += [n for n in ("image_name",) if n not in self._group]

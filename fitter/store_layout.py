@@ -38,7 +38,7 @@ class StoreSpec:
         max_hands: hand slots per image.
         block_size: images per block, the unit of commit.
         num_betas: shape coefficients of the hand model.
-        num_vertices: vertices of the hand model, or None to leave the vertices out.
+        optional_sizes: lengths of those `OPTIONAL_DIMENSIONS` that the store has.
         config: the resolved configuration, JSON-able.
         model: the hand model, JSON-able: its name, its sha256, and how its parameters mean a
             left hand.
@@ -49,7 +49,7 @@ class StoreSpec:
     max_hands: int
     block_size: int
     num_betas: int
-    num_vertices: int | None = None
+    optional_sizes: Mapping[str, int] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -57,12 +57,13 @@ class StoreSpec:
     @property
     def sizes(self) -> dict[str, int]:
         """Length of every dimension of the store."""
-        sizes = _FIXED_SIZES | {
+        return {
+            **_FIXED_SIZES,
             "image": len(self.images),
             "hand": self.max_hands,
             "shape_component": self.num_betas,
+            **self.optional_sizes,
         }
-        return sizes if self.num_vertices is None else sizes | {"vertex": self.num_vertices}
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def write_layout(path: Path, spec: StoreSpec) -> None:
     for variable in VARIABLES:
         dims = (*variable.outer, *variable.dims)
         if not set(dims) <= set(sizes):
-            continue  # the vertices of a store that leaves them out
+            continue  # the vertices of a store that leaves them out, for one
         shape = tuple(sizes[dim] for dim in dims)
         group.create_array(
             variable.name,

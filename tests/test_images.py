@@ -26,6 +26,7 @@ from datasets.images import (
 )
 from datasets.intrinsics import Intrinsics, focal_from_exif
 from datasets.keypoint_files import KeypointFiles
+from fitter.config import Config
 from fitter.pipeline import Sources, look_at
 from fitter.records import InputError
 
@@ -291,7 +292,7 @@ def save_with_exif(path, size, **tags):
 def seen(entry):
     """What the first half of the pipeline makes of a picture whose hands are known to be none."""
     none = KeypointFiles(Path("none.json"), by_name={})
-    image = look_at(Sources([entry], Intrinsics(), none), 0, None, 2)
+    image = look_at(Sources([entry], Intrinsics(), none), 0, None, Config())
     assert not image.error
     return image
 

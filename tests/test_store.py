@@ -96,7 +96,7 @@ def test_a_block_larger_than_the_whole_list_of_images(tmp_path):
 
 
 def test_vertices_are_left_out_unless_asked_for(tmp_path):
-    store = ResultStore.create(tmp_path / "r.zarr", replace(SPEC, num_vertices=None))
+    store = ResultStore.create(tmp_path / "r.zarr", replace(SPEC, optional_sizes={}))
     fill(store)
     assert "vertices" not in store.dataset()
 

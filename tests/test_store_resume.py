@@ -238,7 +238,7 @@ def test_a_store_that_lost_an_attribute_is_refused(undisturbed, tmp_path, lost):
         ({"model": SPEC.model | {"sha256": "cd"}}, r"model\.sha256 was 'ab'"),
         ({"versions": {"torch": "3"}}, r"versions\.torch was '2\.13\.0'"),
         ({"block_size": 5}, "block_size was 4"),
-        ({"num_vertices": None}, r"sizes\.vertex was 6 .* is 'absent' now"),
+        ({"optional_sizes": {}}, r"sizes\.vertex was 6 .* is 'absent' now"),
     ],
 )
 def test_resume_names_the_first_difference(undisturbed, change, sentence):

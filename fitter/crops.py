@@ -1,0 +1,111 @@
+"""What is kept of a picture for the stages after the keypoints: a small square around every hand.
+
+A left hand's crop is that of the mirrored picture, in which it is a right one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fitter.camera import (
+    SquareCrop,
+    crop_intrinsics,
+    crop_pixels,
+    mirror_intrinsics,
+    mirror_points,
+    to_crop,
+)
+from fitter.masks import inside_picture, resample_mask
+from fitter.records import HandObservation
+
+
+@dataclass(frozen=True)
+class HandCrop:
+    """One hand in its crop of S x S pixels, as a right hand.
+
+    Attributes:
+        pixels: (S, S, 3) uint8 RGB, black outside the picture.
+        inside: (S, S) float32, the share of each pixel that lies in the picture.
+        given: (S, S) float32, the share that a given mask counts as hand, or None without one.
+        intrinsics: (3, 3) float64 K in pixels of the crop.
+        keypoints: (21, 2) float64, pixels of the crop.
+        confidence: (21,) float64 in [0, 1].
+        others: (N, 21, 2) keypoints of the picture's other hands, pixels of the crop, NaN where
+            not seen.
+    """
+
+    pixels: np.ndarray
+    inside: np.ndarray
+    given: np.ndarray | None
+    intrinsics: np.ndarray
+    keypoints: np.ndarray
+    confidence: np.ndarray
+    others: np.ndarray
+
+
+def crop_hands(
+    pixels: np.ndarray,
+    intrinsics: np.ndarray,
+    hands: Sequence[HandObservation],
+    mask: np.ndarray | None,
+    crop: tuple[int, float],
+) -> list[HandCrop | None]:
+    """Crop all hands of a picture.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        intrinsics: (3, 3) K in pixels of the picture.
+        hands: found in it.
+        mask: (H, W) bool, the pixels that show hands, or None where nobody gave one.
+        crop: side in pixels, and side over the longer side of the keypoints' box.
+
+    Returns:
+        A crop for each hand, None for one whose keypoints are not finite.
+    """
+    return [
+        _crop(pixels, intrinsics, i, hands, mask, crop)
+        if np.isfinite(hand.keypoints[hand.seen]).all()
+        else None
+        for i, hand in enumerate(hands)
+    ]
+
+
+def _crop(
+    pixels: np.ndarray,
+    intrinsics: np.ndarray,
+    index: int,
+    hands: Sequence[HandObservation],
+    mask: np.ndarray | None,
+    crop: tuple[int, float],
+) -> HandCrop:
+    side, margin = crop
+    hand, others = hands[index], [*hands[:index], *hands[index + 1 :]]
+    window = SquareCrop.around(torch.from_numpy(hand.box.reshape(1, 2, 2)), margin, side)
+    positions = np.stack(
+        [hand.keypoints]
+        + [np.where(other.seen[:, None], other.keypoints, np.nan) for other in others]
+    )
+    points = to_crop(torch.from_numpy(positions.reshape(1, -1, 2)), window)
+    matrix = crop_intrinsics(torch.from_numpy(intrinsics)[None].double(), window)
+    pictures = [
+        crop_pixels(pixels, window)[0],
+        inside_picture(pixels.shape[:2], window)[0],
+        *([] if mask is None else [resample_mask(mask, window)[0]]),
+    ]
+    if hand.side == "left":
+        points, matrix = mirror_points(points, side), mirror_intrinsics(matrix, side)
+        pictures = [np.ascontiguousarray(picture[:, ::-1]) for picture in pictures]
+    own, *rest = points.view(-1, 21, 2).numpy()
+    return HandCrop(
+        pixels=pictures[0],
+        inside=pictures[1],
+        given=pictures[2] if mask is not None else None,
+        intrinsics=matrix[0].numpy(),
+        keypoints=own,
+        confidence=hand.confidence,
+        others=np.array(rest).reshape(-1, 21, 2),
+    )

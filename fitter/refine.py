@@ -1,0 +1,156 @@
+"""Hands as the keypoints left them, and their crops, through masks and stages to refined hands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fitter.camera import project
+from fitter.config import FitConfig
+from fitter.crops import HandCrop
+from fitter.energies.keypoints import KeypointTargets
+from fitter.hand_models import HandModel
+from fitter.hand_models.appearance import load_appearance
+from fitter.keypoint_fit import FitModel
+from fitter.masks import HandMask, HandView, given_mask, grabcut_mask
+from fitter.raster import rasterize
+from fitter.records import HandParams
+from fitter.scene import SceneModel, SceneParams, SceneView, focal_applied
+from fitter.stage_config import RefineConfig
+from fitter.stages import StageTask, run_stages
+
+
+@dataclass(frozen=True)
+class Refined:
+    """B refined right hands (left ones mirrored).
+
+    Attributes:
+        params: of all that was fitted.
+        iterations: (B,) int64 steps of all stages.
+        status: (B,) int64 values of `fitter.solvers.Status`.
+        masks: of each hand, None for one without.
+        mask_iou: (B,) of the mesh's silhouette and the mask where it is trusted, NaN without one.
+    """
+
+    params: SceneParams
+    iterations: Tensor
+    status: Tensor
+    masks: Sequence[HandMask | None]
+    mask_iou: Tensor
+
+
+class Refiner:
+    """A hand model ready to be refined against pictures, on one device."""
+
+    def __init__(self, hand: HandModel, fit_model: FitModel, config: RefineConfig) -> None:
+        """Prepare the model for drawing.
+
+        Args:
+            hand: the right-hand model.
+            fit_model: the keypoint stage's.
+            config: the stages.
+        """
+        self.config = config
+        drawn = HandModel(hand.data, torch.float32).to(hand.v_template.device)
+        appearance = load_appearance(hand.data).to(drawn.v_template.device)
+        self.model = SceneModel(drawn, fit_model, appearance, config.light, config.linear_light)
+
+    @property
+    def freed(self) -> frozenset[str]:
+        """Groups of parameters that any stage frees."""
+        return frozenset(group for stage in self.config.stages.values() for group in stage.free)
+
+    def __call__(
+        self,
+        hands: HandParams,
+        crops: Sequence[HandCrop],
+        targets: KeypointTargets,
+        fit: FitConfig,
+        focal_unknown: Tensor,
+    ) -> Refined:
+        """Refine B hands.
+
+        Args:
+            hands: right ones, in the camera of their (mirrored) picture.
+            crops: of each hand.
+            targets: the keypoint stage's targets of the same hands.
+            fit: the keypoint stage's options.
+            focal_unknown: (B,) 1 where K was guessed.
+        """
+        intrinsics = self._tensor([crop.intrinsics for crop in crops])
+        silhouettes = self._silhouettes(hands, intrinsics)
+        masks = [self._mask(*pair) for pair in zip(crops, silhouettes, strict=True)]
+        view = self._view(crops, masks, focal_unknown)
+        task = StageTask(self.model, view, targets, fit)
+        result = run_stages(task, hands, self.config.stages)
+        return Refined(
+            params=result.params,
+            iterations=result.iterations,
+            status=result.status,
+            masks=masks,
+            mask_iou=self._mask_iou(result.params, view),
+        )
+
+    def _silhouettes(self, hands: HandParams, intrinsics: Tensor) -> np.ndarray:
+        """(B, S, S) 0 or 1, hands without offsets."""
+        with torch.inference_mode():
+            vertices = self.model.hand(hands.to(intrinsics.dtype)).vertices
+            return self._drawn(vertices, intrinsics).float().cpu().numpy()
+
+    def _drawn(self, vertices: Tensor, intrinsics: Tensor) -> Tensor:
+        screen = torch.cat([project(vertices, intrinsics), vertices[..., 2:]], -1)
+        side = self.config.resolution
+        return rasterize(screen, self.model.topology, (side, side)).mask
+
+    def _mask(self, crop: HandCrop, silhouette: np.ndarray) -> HandMask | None:
+        hand = HandView(crop.keypoints, crop.confidence, silhouette, crop.inside, crop.others)
+        if crop.given is not None:
+            return given_mask(crop.given, hand)
+        return grabcut_mask(crop.pixels, hand) if self.config.grabcut else None
+
+    def _view(
+        self,
+        crops: Sequence[HandCrop],
+        masks: Sequence[HandMask | None],
+        focal_unknown: Tensor,
+    ) -> SceneView:
+        side = self.config.resolution
+        nothing = np.zeros((side, side), np.float32)
+        like = self.model.hand.v_template
+        return SceneView(
+            image=self._tensor([crop.pixels for crop in crops]) / 255,
+            mask=self._tensor([nothing if mask is None else mask.mask for mask in masks]),
+            mask_weight=self._tensor([nothing if mask is None else mask.weight for mask in masks]),
+            picture_weight=self._tensor([crop.inside for crop in crops]),
+            intrinsics=self._tensor([crop.intrinsics for crop in crops]),
+            keypoints=self._tensor([crop.keypoints for crop in crops]),
+            confidence=self._tensor([crop.confidence for crop in crops]),
+            focal_unknown=focal_unknown.to(like),
+        )
+
+    def _mask_iou(self, params: SceneParams, view: SceneView) -> Tensor:
+        with torch.inference_mode():
+            vertices = self.model.hand(params.hand).vertices + params.offsets
+            drawn = self._drawn(vertices, focal_applied(view.intrinsics, params.log_focal))
+            drawn = drawn.to(view.mask)
+            both = (view.mask_weight * drawn * view.mask).flatten(1).sum(1)
+            either = view.mask_weight * (drawn + view.mask - drawn * view.mask)
+            # 0 / 0 is NaN, which is what a hand without a mask is to have.
+            return (both / either.flatten(1).sum(1)).clone()
+
+    def _tensor(self, arrays: list[np.ndarray]) -> Tensor:
+        like = self.model.hand.v_template
+        return torch.as_tensor(np.stack(arrays), dtype=like.dtype, device=like.device)
+
+
+def unmirrored(params: SceneParams, is_left: Tensor) -> SceneParams:
+    """Right hands' parameters turned back into those of the hands that are left, (B,) bool; the
+    appearance is the same, and the light stays that of the mirrored picture."""
+    hand = params.hand.mirrored_where(is_left)
+    flip = params.offsets.new_tensor([-1.0, 1.0, 1.0])
+    offsets = torch.where(is_left[:, None, None], params.offsets * flip, params.offsets)
+    return replace(params.with_hand(hand), offsets=offsets)
