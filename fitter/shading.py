@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from fitter.raster.api import Fragments, RasterSettings
 from fitter.raster.attributes import InterpolateOnCpu, interpolate_tensors
+from fitter.raster.composition import CompositeOnCpu, composite_tensors
 
 
 def _unit(vectors: Tensor) -> Tensor:
@@ -262,50 +263,28 @@ def composite(
 
     Where the silhouette reaches beyond the visible surface, the colour there is continued outward
     from the nearest pixels that show it, so that a difference of colours moves the contour. One
-    3x3 mean over the pixels that already have a colour continues it by one pixel.
+    mean over the 3x3 pixels around, of those that already have a colour, continues it by one pixel
+    within the silhouette.
 
     Args:
         colour: (B, H, W, 3) of the visible surface; not looked at where there is none.
         fragments: with a silhouette; without one alpha is 1 where a face is seen, and no gradient
             reaches the contour.
         background: (B, H, W, 3), or (B, 3) or (3,) of one colour.
-        reach: pixels by which the colour is continued, as `band_width` says; None continues it as
-            far as alpha is above 0, which makes a GPU wait. Beyond it the background shows.
+        reach: pixels by which the colour is continued, as `band_width` says; beyond it the
+            background shows. None continues it as far as alpha is above 0, for which a GPU must
+            wait.
 
     Returns:
         (B, H, W, 3), in the colour space of the arguments.
     """
     if background.ndim == 2:
         background = background[:, None, None]
-    seen = fragments.mask
     if fragments.alpha is None:
-        return torch.where(seen[..., None], colour, background)
-    colour, known = _continued(colour, seen, fragments.alpha, reach)
-    alpha = (fragments.alpha.to(colour.dtype) * known)[..., None]
-    return alpha * colour + (1 - alpha) * background
-
-
-def _continued(
-    colour: Tensor, seen: Tensor, alpha: Tensor, reach: int | None
-) -> tuple[Tensor, Tensor]:
-    """Colours (B, H, W, C) continued outward, and where there are any (B, H, W)."""
-    colour, known = torch.where(seen[..., None], colour, 0), seen
-    # A picture that shows no face has no colour to continue.
-    wanted = (alpha.detach() > 0) & seen.any(dim=2).any(dim=1)[:, None, None]
-    steps = 0
-    while steps < reach if reach is not None else bool((wanted & ~known).any()):
-        count = _box_sum(known[..., None].to(colour.dtype))
-        mean = _box_sum(colour) / count.clamp_min(1)
-        colour = torch.where(known[..., None], colour, mean)
-        known, steps = count[..., 0] > 0, steps + 1
-    return colour, known
-
-
-def _box_sum(picture: Tensor) -> Tensor:
-    """Sums over 3x3 pixels of (B, H, W, C), nothing beyond the border."""
-    padded = functional.pad(picture, (0, 0, 1, 1, 1, 1))
-    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    return rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
+        return torch.where(fragments.mask[..., None], colour, background)
+    implementation = CompositeOnCpu.apply if colour.device.type == "cpu" else composite_tensors
+    alpha, background = fragments.alpha.to(colour.dtype), background.to(colour.dtype)
+    return implementation(colour, fragments.face_index, alpha, background.expand_as(colour), reach)
 
 
 def srgb_from_linear(linear: Tensor) -> Tensor:

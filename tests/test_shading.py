@@ -11,6 +11,7 @@ import trimesh
 from fitter.raster import RasterSettings, rasterize
 from fitter.raster.api import Fragments
 from fitter.raster.attributes import interpolate_tensors
+from fitter.raster.composition import composite_tensors
 from fitter.shading import (
     AmbientDirectionalLight,
     SphericalHarmonicsLight,
@@ -383,6 +384,28 @@ def test_composition_is_differentiable():
 
     inputs = (colour.requires_grad_(), alpha, background.requires_grad_())
     assert torch.autograd.gradcheck(picture, inputs)
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2, None])
+@pytest.mark.parametrize("silhouette", ["edge", "soft"])
+def test_composition_kernel_and_tensor_version_agree(silhouette, reach):
+    settings = RasterSettings(silhouette=silhouette, band=2.5, sigma=4e-3)
+    screen, faces = square(batch=3, size=7.0, corner=4.2)
+    screen[1] += 100  # nothing in view
+    fragments = rasterize(screen, faces, (18, 17), settings=settings)
+    cotangent, found = random(3, 18, 17, 3, seed=3), []
+    for number in range(2):
+        colour, background = random(3, 18, 17, 3, seed=4), random(3, 18, 17, 3, seed=5)
+        inputs = [t.clone().requires_grad_() for t in (colour, fragments.alpha, background)]
+        if number == 0:
+            with_alpha = replace(fragments, alpha=inputs[1])
+            picture = composite(inputs[0], with_alpha, inputs[2], reach)
+        else:
+            colour, alpha, background = inputs
+            picture = composite_tensors(colour, fragments.face_index, alpha, background, reach)
+        found.append((picture, *torch.autograd.grad(picture, inputs, cotangent)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_without_a_silhouette_the_surface_hides_the_background():

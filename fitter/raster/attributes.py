@@ -6,7 +6,7 @@ tenth of its time. Elsewhere the tensor version runs; it never waits for the dev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -57,8 +57,8 @@ class InterpolateOnCpu(torch.autograd.Function):
         """
         ctx.save_for_backward(face_index, barycentrics, faces, attributes)
         result = attributes.new_zeros((*face_index.shape, attributes.shape[-1]))
-        arrays = _arrays(face_index, barycentrics, faces, attributes, result)
-        if not all(_for_each_picture(_forward, arrays)):
+        arrays = picture_arrays(face_index, barycentrics, faces, attributes, result)
+        if not all(for_each_picture(_forward, arrays)):
             raise ValueError(
                 f"expected a row of the face table for every face seen, and indices below "
                 f"{attributes.shape[1]} in it; the table has {faces.shape[1]} rows with indices "
@@ -74,13 +74,12 @@ class InterpolateOnCpu(torch.autograd.Function):
         _, barycentrics, _, attributes = ctx.saved_tensors
         to_barycentrics = torch.zeros_like(barycentrics, memory_format=torch.contiguous_format)
         to_attributes = torch.zeros_like(attributes, memory_format=torch.contiguous_format)
-        arrays = _arrays(*ctx.saved_tensors, gradient, to_barycentrics, to_attributes)
-        for _ in _for_each_picture(_backward, arrays):
-            pass
+        arrays = picture_arrays(*ctx.saved_tensors, gradient, to_barycentrics, to_attributes)
+        for_each_picture(_backward, arrays)
         return None, to_barycentrics, None, to_attributes
 
 
-def _arrays(*tensors: Tensor) -> list[list[np.ndarray]]:
+def picture_arrays(*tensors: Tensor) -> list[list[np.ndarray]]:
     """Contiguous arrays of every picture: the kernels are compiled for them alone."""
     return [
         [np.ascontiguousarray(picture) for picture in tensor.detach().numpy()]
@@ -90,7 +89,7 @@ def _arrays(*tensors: Tensor) -> list[list[np.ndarray]]:
     ]
 
 
-def _for_each_picture(kernel: Callable, arrays: list[list[np.ndarray]]) -> Iterable[Any]:
+def for_each_picture(kernel: Callable, arrays: list[list[np.ndarray]]) -> list[Any]:
     """Results of the kernel for every picture, on as many threads as PyTorch is told to use."""
     threads = min(len(arrays[0]), torch.get_num_threads())
     if threads <= 1:
