@@ -7,7 +7,8 @@ behind the wrist
     line through the wrist at right angles to the direction wrist -> palm weigh nothing.
 another hand
     Pixels that show skin and are nearer to another hand's skeleton weigh nothing: which of the two
-    hands lies in front is not known. The background about the other hand counts as usual.
+    hands lies in front is not known. The background about the other hand counts as usual. Parts of
+    a user's mask that are connected with nothing near the mesh are another hand's, too.
 outside the picture
     Nothing is known there.
 
@@ -21,7 +22,7 @@ like any other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import cv2
@@ -35,7 +36,7 @@ MaskSource = Literal["none", "given", "grabcut", "rejected"]
 """Where a hand's mask came from; "rejected" had one that contradicted its keypoints."""
 
 WRIST, KNUCKLES = 0, (5, 9, 13, 17)
-_PALM = (*((0, knuckle) for knuckle in (5, 9, 13, 17)), (1, 5), (5, 9), (9, 13), (13, 17))
+_PALM = (*((WRIST, knuckle) for knuckle in KNUCKLES), (1, 5), (5, 9), (9, 13), (13, 17))
 _SKELETON = tuple(dict.fromkeys(BONES + _PALM))
 
 
@@ -67,7 +68,7 @@ class MaskSettings:
     cut: CutSettings = field(default_factory=CutSettings)
     flesh: float = 0.25
     near: float = 0.06
-    agreement: float = 0.5
+    agreement: float = 0.6
     working_size: int = 128
 
 
@@ -138,11 +139,14 @@ def resample_mask(mask: np.ndarray, crop: SquareCrop) -> np.ndarray:
     """
     # `crop_pixels` interpolates between samples where the window shrinks by less than two; on a
     # grid at least as fine as the picture's own nothing is lost, and blocks of it are averaged.
-    finer = int(np.ceil(float(crop.size.max()) / crop.output_size))
-    finer = min(max(finer, 2), 8)
-    fine = crop_pixels(mask.astype(np.float32), replace(crop, output_size=finer * crop.output_size))
-    side = crop.output_size
-    return fine.reshape(-1, side, finer, side, finer).mean(axis=(2, 4), dtype=np.float32)
+    side, picture = crop.output_size, mask.astype(np.float32)
+    shares = []
+    for i in range(len(crop.size)):
+        finer = min(max(int(np.ceil(float(crop.size[i]) / side)), 2), 8)
+        window = SquareCrop(crop.centre[i : i + 1], crop.size[i : i + 1], finer * side)
+        fine = crop_pixels(picture, window)[0]
+        shares.append(fine.reshape(side, finer, side, finer).mean(axis=(1, 3), dtype=np.float32))
+    return np.stack(shares)
 
 
 def inside_picture(size: tuple[int, int], crop: SquareCrop) -> np.ndarray:
@@ -168,7 +172,7 @@ def given_mask(share: np.ndarray, hand: HandView, settings: MaskSettings | None 
     """
     settings = settings or MaskSettings()
     share = np.asarray(share, dtype=np.float32)
-    others = _others_territory(hand)
+    others = _others_territory(hand) | _apart(share, hand, settings)
     # Where the mask holds no hand at all the pixel is background for this one, too.
     weight = _trusted(hand) * np.where(others, 1 - share, 1)
     mask = np.where(others, 0, share)
@@ -291,8 +295,8 @@ def _before_wrist(hand: HandView) -> np.ndarray:
 
 
 def _others_territory(hand: HandView, within: float = np.inf) -> np.ndarray:
-    """(S, S) bool: nearer to the skeleton of another hand than to this hand's, lengths in units of
-    each hand's scale, and within that many of them."""
+    """(S, S) bool: no further from the skeleton of another hand than from this hand's, lengths in
+    units of each hand's scale, and within that many of them."""
     side = len(hand.silhouette)
     nearest = np.full((side, side), np.inf)
     for other in hand.others:
@@ -303,7 +307,7 @@ def _others_territory(hand: HandView, within: float = np.inf) -> np.ndarray:
     if own_scale == 0 or np.isinf(nearest).all():
         return np.zeros((side, side), dtype=bool)
     own = _distance_to_skeleton(hand.seen, side) / own_scale
-    return (nearest < own) & (nearest < within)
+    return (nearest <= own) & (nearest < within)
 
 
 def _distance_to_skeleton(keypoints: np.ndarray, side: int) -> np.ndarray:
@@ -378,6 +382,14 @@ def _cut(pixels: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarr
     found[window] = cut
     _, parts = cv2.connectedComponents(found.astype(np.uint8))
     return np.isin(parts, np.unique(parts[core]))
+
+
+def _apart(share: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarray:
+    """(S, S) bool: parts of a user's mask that nowhere come near the mesh, such as a second hand
+    that was not detected."""
+    _, parts = cv2.connectedComponents((share > 0).astype(np.uint8))
+    near = _distance_to(hand.silhouette > 0.5) <= settings.near * hand_scale(hand.seen)
+    return (parts > 0) & ~np.isin(parts, np.unique(parts[near]))
 
 
 def _around(mask: np.ndarray, margin: float) -> tuple[slice, slice]:

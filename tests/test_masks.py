@@ -1,0 +1,402 @@
+"""Masks: files read or refused in a sentence; GrabCut; which part of a mask is believed."""
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from drawn_hands import shape
+from PIL import Image
+
+from datasets.images import ImageEntry, read_image
+from datasets.masks import MaskFolder, read_mask
+from fitter.camera import SquareCrop
+from fitter.conventions import BONES
+from fitter.masks import (
+    HandView,
+    MaskSettings,
+    agreement,
+    given_mask,
+    grabcut_mask,
+    hand_scale,
+    inside_picture,
+    resample_mask,
+)
+from fitter.records import InputError
+
+SIDE = 128
+SKIN = (205, 150, 120)
+NO_OTHERS = np.zeros((0, 21, 2))
+WHOLE = np.ones((SIDE, SIDE), np.float32)
+
+
+def silhouette(keypoints, side=SIDE):
+    """(side, side) float32: a filled palm and fingers about the bones of an open hand."""
+    canvas = np.zeros((side, side), np.uint8)
+    width = round(0.17 * hand_scale(keypoints))
+    points = np.rint(keypoints - 0.5).astype(int)
+    for a, b in BONES:
+        cv2.line(canvas, points[a].tolist(), points[b].tolist(), 255, width)
+    cv2.fillConvexPoly(canvas, cv2.convexHull(points[[0, 1, 5, 9, 13, 17]]), 255)
+    return (canvas > 0).astype(np.float32)
+
+
+def texture(generator, side=SIDE):
+    """A blotchy blue and green background."""
+    blotches = cv2.GaussianBlur(generator.normal(0, 1, (side, side, 3)), (0, 0), 4)
+    return np.clip((60, 110, 130) + 250 * blotches, 0, 255)
+
+
+def picture_of(mask, colour=SKIN, generator=None):
+    """The pixels of `mask` in one colour on a texture, with grain."""
+    generator = generator or np.random.default_rng(0)
+    pixels = texture(generator, len(mask))
+    pixels[mask > 0.5] = colour
+    return np.clip(pixels + generator.normal(0, 4, pixels.shape), 0, 255).astype(np.uint8)
+
+
+def view_of(keypoints, mesh, **changes):
+    known = {
+        "keypoints": keypoints,
+        "confidence": np.full(21, 0.9),
+        "silhouette": mesh,
+        "inside": WHOLE,
+        "others": NO_OTHERS,
+    }
+    return HandView(**{**known, **changes})
+
+
+@pytest.fixture
+def hand():
+    """Keypoints, true mask, and the view of a mesh that lies 4 pixels beside the hand."""
+    keypoints = shape(75, (62, 108))
+    truth = silhouette(keypoints)
+    return keypoints, truth, view_of(keypoints + 2.5, silhouette(keypoints + (3.5, 2.0)))
+
+
+def overlap(a, b, weight):
+    a, b, counted = a > 0.5, b > 0.5, weight > 0.5
+    return (a & b & counted).sum() / ((a | b) & counted).sum()
+
+
+class TestGrabCut:
+    def test_finds_the_outline_that_the_mesh_misses(self, hand):
+        _, truth, view = hand
+        found = grabcut_mask(picture_of(truth), view)
+        before = overlap(view.silhouette, truth, found.weight)
+        assert before < 0.75
+        assert overlap(found.mask, truth, found.weight) > 0.95
+        assert found.source == "grabcut"
+        assert found.mask.dtype == found.weight.dtype == np.float32
+        assert set(np.unique(found.mask)) == {0, 1}
+
+    def test_place_decides_where_the_background_has_the_colour_of_skin(self, hand):
+        keypoints, truth, _ = hand
+        flat = np.full((SIDE, SIDE, 3), SKIN, np.uint8)
+        pixels = np.clip(flat + np.random.default_rng(1).normal(0, 4, flat.shape), 0, 255)
+        found = grabcut_mask(pixels.astype(np.uint8), view_of(keypoints, truth))
+        assert overlap(found.mask, truth, found.weight) > 0.8
+
+    def test_a_forearm_weighs_nothing_and_teaches_no_colour(self, hand):
+        _, truth, view = hand
+        forearm = np.zeros_like(truth)
+        forearm[108:, 48:78] = 1
+        found = grabcut_mask(picture_of(np.maximum(truth, forearm)), view)
+        assert overlap(found.mask, truth, found.weight) > 0.95
+        behind = view.keypoints[0, 1] + 2
+        assert (found.weight[int(behind) :, 50:75] == 0).all()
+        assert found.weight[: int(behind) - 20].min() == 1
+
+    def test_a_larger_crop_gives_the_same_hand(self, hand):
+        _, truth, view = hand
+        double = cv2.resize(truth, (256, 256), interpolation=cv2.INTER_NEAREST)
+        larger = HandView(
+            2 * view.keypoints,
+            view.confidence,
+            cv2.resize(view.silhouette, (256, 256), interpolation=cv2.INTER_NEAREST),
+            np.ones((256, 256), np.float32),
+            NO_OTHERS,
+        )
+        found = grabcut_mask(picture_of(double), larger)
+        assert found.mask.shape == found.weight.shape == (256, 256)
+        assert overlap(found.mask, double, found.weight) > 0.93
+
+    def test_is_reproducible_and_leaves_opencvs_random_numbers_alone(self, hand):
+        _, truth, view = hand
+        pixels = picture_of(truth)
+
+        def draw():
+            return cv2.randu(np.zeros(8), 0, 1)
+
+        cv2.setRNGSeed(5)
+        first, drawn = grabcut_mask(pixels, view), draw()
+        cv2.setRNGSeed(5)
+        assert (draw() == drawn).all()
+        again = grabcut_mask(pixels, view)
+        assert (first.mask == again.mask).all()
+        assert first.agreement == again.agreement
+
+    @pytest.mark.parametrize("mesh", [0.0, 1.0])
+    def test_is_rejected_where_nothing_separates_hand_from_background(self, hand, mesh):
+        keypoints, truth, _ = hand
+        view = view_of(keypoints, np.full((SIDE, SIDE), mesh, np.float32))
+        found = grabcut_mask(picture_of(truth), view)
+        assert (found.source, found.weight.max()) == ("rejected", 0)
+
+    def test_survives_keypoints_that_are_unseen_outside_or_one(self, hand):
+        keypoints, truth, view = hand
+        pixels = picture_of(truth)
+        unseen = view_of(keypoints, truth, confidence=np.zeros(21))
+        assert grabcut_mask(pixels, unseen).source == "rejected"
+        together = view_of(np.full((21, 2), 60.0), truth)
+        assert grabcut_mask(pixels, together).source == "rejected"
+        far = view_of(keypoints + 1e6, truth)
+        assert grabcut_mask(pixels, far).source == "rejected"
+        fingertip = np.where(np.arange(21) == 12, 0, view.confidence)
+        wrong = np.where(np.arange(21)[:, None] == 12, 0.0, view.keypoints)
+        kept = grabcut_mask(pixels, view_of(wrong, view.silhouette, confidence=fingertip))
+        assert overlap(kept.mask, truth, kept.weight) > 0.93
+
+    def test_wrong_shapes_are_named(self, hand):
+        _, truth, view = hand
+        with pytest.raises(ValueError, match=r"pixels must be \(128, 128, 3\) uint8"):
+            grabcut_mask(np.zeros((64, 64, 3), np.uint8), view)
+        with pytest.raises(ValueError, match=r"keypoints must be \(21, 2\), got \(20, 2\)"):
+            view_of(np.zeros((20, 2)), truth)
+
+
+class TestGiven:
+    def test_a_good_mask_is_used_as_it_is(self, hand):
+        _, truth, view = hand
+        used = given_mask(truth, view)
+        assert used.source == "given"
+        assert (used.mask == truth).all()
+
+    @pytest.mark.parametrize("change", [-2, -1, 1, 2])
+    def test_a_mask_drawn_too_small_or_too_large_is_used(self, hand, change):
+        _, truth, view = hand
+        kernel = np.ones((3, 3), np.uint8)
+        turn = cv2.erode if change < 0 else cv2.dilate
+        assert given_mask(turn(truth, kernel, iterations=abs(change)), view).source == "given"
+
+    def test_masks_that_contradict_the_keypoints_are_rejected(self, hand):
+        _, truth, view = hand
+        pixel = np.zeros_like(truth)
+        pixel[70, 60] = 1
+        palm = cv2.circle(np.zeros_like(truth), (58, 90), 12, 1, -1)
+        wrong = {
+            "empty": 0 * truth,
+            "full": WHOLE,
+            "pixel": pixel,
+            "inverted": 1 - truth,
+            "elsewhere": np.roll(truth, 40, axis=1),
+            "upside down": truth[::-1].copy(),
+            "palm": palm,
+        }
+        for name, mask in wrong.items():
+            used = given_mask(mask, view)
+            assert used.source == "rejected", name
+            assert used.weight.max() == 0, name
+            assert 0 <= used.agreement < MaskSettings().agreement, name
+
+    def test_agreement_falls_as_a_mask_moves_away(self, hand):
+        keypoints, truth, _ = hand
+        view = view_of(keypoints, truth)
+        moved = [agreement(np.roll(truth, dx, axis=1), WHOLE, view) for dx in (0, 6, 10, 16)]
+        assert moved[0] == pytest.approx(1)
+        assert all(a > b for a, b in pairwise(moved)), moved
+
+    def test_two_hands_in_one_mask_are_told_apart(self):
+        mine, other = shape(52, (40, 100)), shape(52, (88, 100))
+        own, foreign = silhouette(mine), silhouette(other)
+        both = np.maximum(own, foreign)
+        used = given_mask(both, view_of(mine, own, others=other[None]))
+        assert used.source == "given"
+        mistaken = (used.mask > 0) & (used.weight > 0) & (own == 0)
+        assert mistaken.sum() < 0.03 * own.sum()
+        # Nothing of the other hand counts as background either; true background does.
+        assert used.weight[(foreign > 0) & (own == 0) & (used.mask == 0)].max() == 0
+        assert used.weight[:20].min() == 1
+        swapped = given_mask(both, view_of(other, foreign, others=mine[None]))
+        assert swapped.source == "given"
+        assert not ((used.mask > 0) & (swapped.mask > 0)).any()
+
+    def test_a_second_hand_that_was_not_detected_changes_nothing(self):
+        mine, other = shape(45, (38, 100)), shape(45, (104, 100))
+        own, foreign = silhouette(mine), silhouette(other)
+        used = given_mask(np.maximum(own, foreign), view_of(mine, own))
+        assert used.source == "given"
+        assert (used.mask == own).all()
+        assert used.weight[foreign > 0].max() == 0
+
+    def test_outside_the_picture_nothing_counts(self, hand):
+        keypoints, truth, _ = hand
+        inside = WHOLE.copy()
+        inside[:, 90:] = 0
+        used = given_mask(truth * inside, view_of(keypoints, truth, inside=inside))
+        assert used.source == "given"
+        assert used.weight[:, 90:].max() == 0
+
+
+class TestResampling:
+    CROP = SquareCrop(
+        torch.tensor([[60.0, 40.0], [30.5, 33.0], [500.0, 0.0]]),
+        torch.tensor([64.0, 150.0, 9.0]),
+        32,
+    )
+
+    def test_areas_are_kept(self):
+        picture = np.zeros((80, 120), bool)
+        picture[25:55, 41:83] = True
+        shares = resample_mask(picture, self.CROP)
+        assert shares.shape == (3, 32, 32)
+        for share, size in zip(shares, (64, 150), strict=False):
+            assert share.sum() * (size / 32) ** 2 == pytest.approx(30 * 42, rel=0.02)
+        assert shares[2].max() == 0
+
+    def test_one_crop_gives_what_a_batch_gives(self):
+        picture = np.random.default_rng(0).random((80, 120)) > 0.5
+        one = SquareCrop(self.CROP.centre[:1], self.CROP.size[:1], 32)
+        assert (resample_mask(picture, one)[0] == resample_mask(picture, self.CROP)[0]).all()
+
+    def test_inside_is_the_share_of_each_pixel(self):
+        inside = inside_picture((80, 120), self.CROP)
+        # The second window spans x from -44.5 to 105.5 and y from -42 to 108: all 80 rows.
+        assert inside[0].min() == 1
+        assert inside[1].sum() * (150 / 32) ** 2 == pytest.approx(80 * 105.5, rel=1e-5)
+        assert inside[2].max() == 0
+
+
+def mask_file(path, values, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = values if isinstance(values, Image.Image) else Image.fromarray(values)
+    image.save(path, **options)
+    return path
+
+
+@pytest.fixture
+def truth():
+    mask = np.zeros((32, 48), bool)
+    mask[8:20, 10:30] = True
+    return mask
+
+
+class TestFiles:
+    def test_every_kind_of_mask_reads_the_same(self, tmp_path, truth):
+        grey = truth * np.uint8(255)
+        labels = Image.fromarray(truth * np.uint8(3), "P")
+        labels.putpalette([0, 0, 0, 9, 9, 9, 8, 8, 8, 64, 0, 0])
+        inverted = Image.fromarray((~truth).astype(np.uint8), "P")
+        inverted.putpalette([255, 255, 255, 0, 0, 0])
+        cut_out = np.dstack([np.full((*truth.shape, 3), 40, np.uint8), grey])
+        opaque = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
+        kinds = {
+            "grey.png": grey,
+            "ones.png": truth.astype(np.uint8),
+            "bool.png": Image.fromarray(truth),
+            "sixteen.png": Image.fromarray(truth * np.uint16(65535)),
+            "sixteen_255.png": Image.fromarray(truth * np.uint16(255)),
+            "sixteen_1.tif": Image.fromarray(truth.astype(np.uint16)),
+            "rgb.bmp": np.dstack([grey, grey, grey]),
+            "red.png": np.dstack([grey, 0 * grey, 0 * grey]),
+            "rgba.png": opaque,
+            "cut_out.png": cut_out,
+            "labels.png": labels,
+            "white_first.png": inverted,
+        }
+        for name, values in kinds.items():
+            assert (read_mask(mask_file(tmp_path / name, values)) == truth).all(), name
+        lossy = read_mask(mask_file(tmp_path / "lossy.jpg", grey, quality=95))
+        assert (lossy == truth).all()
+        assert not read_mask(mask_file(tmp_path / "none.png", 0 * grey)).any()
+        assert read_mask(mask_file(tmp_path / "all.png", 0 * grey + 255)).all()
+
+    def test_the_mask_has_the_pictures_path_and_lossless_comes_first(self, tmp_path, truth):
+        mask_file(tmp_path / "a" / "b.PNG", truth)
+        mask_file(tmp_path / "a" / "b.jpg", np.zeros((32, 48), np.uint8))
+        mask_file(tmp_path / "c.d.jpg", truth * np.uint8(255))
+        entries = [
+            ImageEntry(n, tmp_path / "pictures" / n) for n in ("a/b.jpg", "c.d.png", "e.jpg")
+        ]
+        masks = MaskFolder.open(tmp_path, entries)
+        assert (masks.mask_for(entries[0], (48, 32)) == truth).all()
+        assert masks.path_of("c.d.png").name == "c.d.jpg"
+        assert masks.mask_for(entries[2], (48, 32)) is None
+
+    def test_a_turned_mask_stands_upright(self, tmp_path, truth):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        turned = Image.fromarray(truth * np.uint8(255)).transpose(Image.Transpose.ROTATE_90)
+        path = mask_file(tmp_path / "a.png", turned, exif=exif)
+        assert (read_mask(path) == truth).all()
+        assert read_image(path).shape[:2] == truth.shape
+
+
+def sentence(function, *arguments):
+    with pytest.raises(InputError) as caught:
+        function(*arguments)
+    return str(caught.value)
+
+
+class TestRefusals:
+    def test_masks_of_one_picture(self, tmp_path, truth):
+        entry = ImageEntry("p/a.jpg", tmp_path / "pictures" / "a.jpg")
+        folder = tmp_path / "masks"
+        path = mask_file(folder / "p" / "a.png", truth)
+        masks = MaskFolder.open(folder, [entry])
+
+        def said():
+            return sentence(masks.mask_for, entry, (48, 32))
+
+        assert sentence(masks.mask_for, entry, (96, 64)) == (
+            f"{path}: expected a mask of 96 x 64 pixels as its picture 'p/a.jpg' has, "
+            "found 48 x 32."
+        )
+        path.write_bytes(b"")
+        assert said() == f"{path}: expected a picture, found an empty file."
+        path.write_text("no mask")
+        words = "expected a picture, found a file in no known picture format."
+        assert said() == f"{path}: {words}"
+        mask_file(path, np.random.default_rng(0).integers(0, 255, (32, 48), dtype=np.uint8))
+        path.write_bytes(path.read_bytes()[:600])
+        assert said().startswith(
+            f"{path}: expected a whole picture, found a damaged or cut-off file ("
+        )
+        path.unlink()
+        path.symlink_to("nowhere.png")
+        assert said() == f"{path}: expected a picture, found no such file."
+        path.unlink()
+        path = mask_file(path.with_suffix(".tif"), truth.astype(np.float32))
+        words = "expected 8 or 16 bits a channel, found a floating-point picture."
+        assert said() == f"{path}: {words}"
+        mask_file(path, truth.astype(np.int32) * 70000)
+        words = "expected grey values from 0 to 65535, found 0 to 70000."
+        assert said() == f"{path}: {words}"
+
+    def test_the_folder(self, tmp_path, truth):
+        pictures, masks = tmp_path / "pictures", tmp_path / "masks"
+        entries = [ImageEntry(name, pictures / name) for name in ("a.jpg", "b.jpg")]
+        assert sentence(MaskFolder.open, masks, entries) == (
+            f"{masks}: expected a folder with masks, found nothing there."
+        )
+        masks.touch()
+        assert sentence(MaskFolder.open, masks, entries) == (
+            f"{masks}: expected a folder with masks, found a file."
+        )
+        masks.unlink()
+        mask_file(masks / "c.png", truth)
+        assert sentence(MaskFolder.open, masks, entries) == (
+            f"{masks}: expected masks named like the pictures, such as 'a.png' for 'a.jpg', "
+            "found none of them."
+        )
+        mask_file(masks / "b.png", truth)
+        twins = [*entries, ImageEntry("b.png", pictures / "b.png")]
+        assert sentence(MaskFolder.open, masks, twins) == (
+            f"{masks}: expected a mask for every picture of its own, found that 'b.jpg' and "
+            "'b.png' share 'b.png'."
+        )
+        mask_file(pictures / "a.jpg", truth * np.uint8(255))
+        assert sentence(MaskFolder.open, pictures, entries) == (
+            f"{pictures}: expected a mask for 'a.jpg', found the picture itself there."
+        )
