@@ -6,20 +6,12 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from raster_cases import random_triangles
 
-from fitter.raster import Fragments, RasterSettings, rasterize
+from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
 from fitter.raster.api import MAX_POSITION
 
 BACKENDS = ("cpu", "reference")
-
-
-def random_triangles(seed: int, count: int, image_size: tuple[int, int], batch: int = 2):
-    generator = torch.Generator().manual_seed(seed)
-    scale = torch.tensor([image_size[1], image_size[0], 1.0])
-    vertices = torch.rand((batch, 3 * count, 3), generator=generator) * 1.4 - 0.2
-    vertices = vertices * scale + torch.tensor([0.0, 0.0, 0.4])
-    faces = torch.randint(0, 3 * count, (count, 3), generator=generator)
-    return vertices, faces
 
 
 def assert_equal(left: Fragments, right: Fragments) -> None:
@@ -242,6 +234,46 @@ def test_nothing_in_view_and_nothing_at_all():
 def test_wrong_input_is_named(vertices, faces, image_size, message):
     with pytest.raises(ValueError, match=message):
         rasterize(vertices, faces, image_size)
+
+
+def test_wrong_meshes_are_named():
+    vertices, faces = torch.zeros(2, 4, 3), torch.tensor([[0, 1, 2], [-1, -1, -1]])
+    assert not rasterize(vertices, faces, (4, 4)).mask.any()  # a filling row is no mistake
+    for rows, message in [
+        (faces.expand(3, 2, 3), "2 meshes expected, got shape"),
+        (torch.tensor([[0, 1, 2], [3, -1, -1]]), "from -1 to 3"),
+        (faces.to("meta"), "on one device, got cpu and meta"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            rasterize(vertices, rows, (4, 4))
+
+
+def test_a_topology_is_checked_once_and_finds_its_edges_once(monkeypatch):
+    vertices, faces, _ = screen_sphere((16, 16))
+    topology = MeshTopology(faces)
+    settings = RasterSettings(silhouette="edge")
+    first = rasterize(vertices, topology, (16, 16), settings=settings)
+    monkeypatch.setattr(torch.Tensor, "min", None)
+    monkeypatch.setattr("fitter.raster.topology._edges", None)
+    second = rasterize(vertices, topology, (16, 16), settings=settings)
+    assert torch.equal(first.alpha, second.alpha)
+    with pytest.raises(ValueError, match="the 20 vertices"):
+        rasterize(vertices[:, :20], topology, (16, 16), settings=settings)
+
+
+def test_edges_of_a_mesh():
+    # Two triangles that share a side, a third on the same side (a fin), and a filling row.
+    faces = torch.tensor([[0, 1, 2], [2, 1, 3], [-1, -1, -1], [1, 2, 4]])
+    edges = MeshTopology(faces).edges.tolist()
+    assert [1, 2, 0, 3] in edges and [1, 2, 3, 4] in edges and [1, 2, 4, -1] in edges
+    assert sorted(edges) == sorted(
+        [[1, 2, 0, 3], [1, 2, 3, 4], [1, 2, 4, -1]]
+        + [[0, 1, 2, -1], [0, 2, 1, -1], [1, 3, 2, -1], [2, 3, 1, -1], [1, 4, 2, -1], [2, 4, 1, -1]]
+    )
+    closed, sphere, _ = screen_sphere((16, 16))
+    edges = MeshTopology(sphere).edges
+    assert len(edges) == len(sphere) * 3 // 2 and (edges >= 0).all()  # no border
+    assert closed.shape[1] - len(edges) + len(sphere) == 2  # Euler
 
 
 def test_wrong_settings_are_named():

@@ -39,10 +39,10 @@ The silhouette `alpha`, differentiable in the vertices' x and y
     ``(b - a) x (c - a)`` with a, b, c as they stand in the row of `MeshTopology.edges`. At a pixel
     that shows no face all contour edges count. At one that does, contours in front of other parts
     of the mesh must not: an edge counts only if the pixel that holds the point c + `LOOK_BEYOND` u
-    shows no face or lies outside the picture, with ``u = (c - p) / |c - p|``, or, where p = c, with
-    the edge's unit normal away from its first drawn face. Of equally near edges the lowest row of
-    `MeshTopology.edges` is taken. The derivative moves c with the edge's two ends; where p = c it
-    is zero.
+    shows no face or lies outside the picture, with ``u = (c - p) / |c - p|``, or, where that is
+    rounding because |p - c| <= `ON_EDGE`, with the edge's unit normal away from its first drawn
+    face. Of equally near edges the lowest row of `MeshTopology.edges` is taken. The derivative
+    moves c with the edge's two ends; where |p - c| <= `ON_EDGE` it is zero.
 """
 
 from __future__ import annotations
@@ -67,6 +67,10 @@ SATURATED = 1e-8
 
 LOOK_BEYOND = 0.75
 """Pixels beyond a contour edge at which it is looked whether the picture is empty there."""
+
+
+ON_EDGE = 1e-6
+"""Pixels from a contour edge within which a pixel's centre counts as lying on it."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from fitter.raster.api import LOOK_BEYOND
+from fitter.raster.api import LOOK_BEYOND, ON_EDGE
 from fitter.raster.compiled import area, compile_kernel, is_drawable, pixel_range
 
 
@@ -81,9 +81,9 @@ def fill_contours(
                 if not squared < nearest[row, column]:
                     continue
                 if face_index[row, column] >= 0:
-                    if squared > 0.0:
+                    if squared > ON_EDGE * ON_EDGE:
                         length = math.sqrt(squared)
-                    else:  # the outward normal, the faces' side being to the right of (i, j)
+                    else:  # the outward normal: `side` says on which side the faces are
                         dx, dy = side * (by - ay), side * (ax - bx)
                         length = math.sqrt(dx * dx + dy * dy)
                     beyond_x = cx + LOOK_BEYOND * (dx / length)
@@ -138,7 +138,7 @@ def add_edge_gradient(
             cx, cy, share = _closest(corners, i, j, x, y)
             dx, dy = cx - x, cy - y
             squared = dx * dx + dy * dy
-            if squared == 0.0:
+            if squared <= ON_EDGE * ON_EDGE:
                 continue
             distance = math.sqrt(squared)
             if face_index[row, column] < 0:

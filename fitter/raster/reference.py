@@ -13,7 +13,14 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 from torch.utils.checkpoint import checkpoint
 
-from fitter.raster.api import LOOK_BEYOND, MAX_POSITION, SATURATED, Fragments, RasterSettings
+from fitter.raster.api import (
+    LOOK_BEYOND,
+    MAX_POSITION,
+    ON_EDGE,
+    SATURATED,
+    Fragments,
+    RasterSettings,
+)
 from fitter.raster.topology import MeshTopology
 
 _PAIRS = 2**21
@@ -214,7 +221,9 @@ def _nearest_contour(
         offset = point - pixels
         squared = (offset * offset).sum(dim=-1)
         normal = outward[:, row, None, None].expand_as(offset)
-        unit = torch.where((squared > 0)[..., None], offset / squared.sqrt()[..., None], normal)
+        unit = torch.where(
+            (squared > ON_EDGE**2)[..., None], offset / squared.sqrt()[..., None], normal
+        )
         beyond = torch.floor(point + LOOK_BEYOND * unit)
         x, y = beyond.unbind(dim=-1)
         within = (x >= 0) & (x < pixels.shape[1]) & (y >= 0) & (y < pixels.shape[0])
@@ -260,8 +269,9 @@ def _edge_alpha(
     a, b = (vertices[picture, chosen[:, k], :2] for k in (0, 1))
     offset = _closest_on_segment(a, b, pixels[row, column]) - pixels[row, column]
     squared = (offset * offset).sum(dim=-1)
-    # The root has no derivative at 0, where the rule asks for none.
-    distance = torch.where(squared > 0, squared, 1.0).sqrt() * (squared > 0)
+    # On the edge the rule asks for no derivative; the root has none at 0.
+    distance = torch.where(squared > ON_EDGE**2, squared, squared.detach() + 1.0).sqrt()
+    distance = torch.where(squared > ON_EDGE**2, distance, squared.detach().sqrt())
     signed = torch.where(shows[picture, row, column], distance, -distance)
     t = ((signed / settings.band + 1.0) / 2.0).clamp(0.0, 1.0)
     return shows.to(vertices.dtype).index_put((picture, row, column), t * t * (3.0 - 2.0 * t))
