@@ -112,10 +112,11 @@ def vertex_values(atlas: Atlas, data: HandModelData, texels: np.ndarray) -> np.n
     Returns:
         (V, K).
     """
-    count, samples = len(data.v_template), len(atlas.texel)
-    rows = np.repeat(np.arange(samples), 3)
+    count, chosen = len(data.v_template), atlas.on_surface
+    texel, weights, corners = atlas.texel[chosen], atlas.weights[chosen], atlas.corners[chosen]
+    rows = np.repeat(np.arange(len(texel)), 3)
     spread = scipy.sparse.csr_matrix(
-        (atlas.weights.ravel(), (rows, atlas.corners.ravel())), (samples, count)
+        (weights.ravel(), (rows, corners.ravel())), (len(texel), count)
     )
     edges = np.concatenate([data.faces[:, [0, 1]], data.faces[:, [1, 2]], data.faces[:, [2, 0]]])
     graph = scipy.sparse.coo_matrix((np.ones(len(edges)), edges.T), (count, count))
@@ -123,7 +124,7 @@ def vertex_values(atlas: Atlas, data: HandModelData, texels: np.ndarray) -> np.n
     normal = spread.T @ spread
     scale = normal.diagonal().mean()
     solve = scipy.sparse.linalg.factorized((normal + SMOOTHING * scale * laplacian).tocsc())
-    return np.stack([solve(spread.T @ column[atlas.texel]) for column in texels.T], axis=-1)
+    return np.stack([solve(spread.T @ column[texel]) for column in texels.T], axis=-1)
 
 
 def held_out_error(basis: Basis, space: Space, skins: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Draw `docs/images/appearance.png`: the open hand's mean skin and what each component changes."""
+"""Draw `docs/images/appearance.jpg`: mean skin, three random ones, what each component changes."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ LIGHT = AmbientDirectionalLight(
     ambient=torch.tensor([0.40, 0.41, 0.43]),
 )
 COLUMNS = 4
+SEED = 3
 
 
 def draw(texture: torch.Tensor, palm: bool) -> Image.Image:
@@ -63,10 +64,13 @@ def draw(texture: torch.Tensor, palm: bool) -> Image.Image:
 
 def main() -> None:
     """Draw the figure, at the place named on the command line if any."""
-    default = ROOT / "docs" / "images" / "appearance.png"
+    default = ROOT / "docs" / "images" / "appearance.jpg"
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else default
     appearance = load_appearance(load_hand_model().data)
+    generator = torch.Generator().manual_seed(SEED)
     cases = [("mean", torch.zeros(appearance.count))]
+    for number in range(COLUMNS - 1):
+        cases.append((f"random {number + 1}", torch.randn(appearance.count, generator=generator)))
     for component in range(appearance.count):
         for value in (-2, 2):
             coefficients = torch.zeros(appearance.count)
@@ -82,7 +86,7 @@ def main() -> None:
             sheet.paste(draw(texture, palm), (x + side * TILE[0], y))
         pen.text((x + 12, y + 8), label, "black", font)
     target.parent.mkdir(parents=True, exist_ok=True)
-    sheet.quantize(128).save(target, optimize=True)
+    sheet.save(target, quality=88)
 
 
 if __name__ == "__main__":

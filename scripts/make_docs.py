@@ -26,6 +26,7 @@ from fitter.conventions import (
     MODEL_TO_KEYPOINTS,
     PARENTS,
 )
+from fitter.hand_models.appearance import APPEARANCE_FILE
 from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand
 from fitter.rows import CAMERA, DIMENSION_LABELS, IMAGE, MODEL, VARIABLES, Variable
 from fitter.stage_config import StageConfig
@@ -232,6 +233,27 @@ def shape_variance() -> str:
     )
 
 
+def appearance() -> str:
+    """What the components of the open hand's skin hold, and how well they restore other skins."""
+    with safe_open(ASSETS / APPEARANCE_FILE, framework="np") as file:
+        provenance = json.loads(file.metadata()["provenance"])
+    shares = np.array(provenance["variance_explained"])
+    errors = provenance["held_out_error_8_bit_steps"]
+    rows = [
+        (number, f"{share:.2%}", f"{together:.2%}")
+        for number, (share, together) in enumerate(
+            zip(shares, shares.cumsum(), strict=True), start=1
+        )
+    ]
+    restored = ", ".join(f"{error:.2f} in the {space} space" for space, error in errors.items())
+    return (
+        table(("component", "share of the variance", "together"), rows)
+        + "\n\nMean error of 10 components on held-out random skins, in steps of 8-bit sRGB: "
+        + restored
+        + "."
+    )
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "variables": variables,
     "flags": flags,
@@ -246,6 +268,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "bone-lengths": bone_lengths,
     "keypoint-offsets": keypoint_offsets,
     "shape-variance": shape_variance,
+    "appearance": appearance,
 }
 """Name in the markers -> what writes the text between them."""
 

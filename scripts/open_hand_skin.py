@@ -26,6 +26,8 @@ from fitter.shading import vertex_normals
 
 SUPERSAMPLING = 3
 """Samples along a texel's side: a crease is narrower than a texel."""
+FRINGE = 1.5
+"""Texels around the charts that are painted too: bilinear look-ups at a border use them."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Atlas:
         texel: (S,) row in 0..M-1 of the texel that holds the sample.
         texel_rows: (T, T) row of the texel to show, the nearest one where no face lies.
         corners: (S, 3) vertices of the sample's face; weights: (S, 3) barycentrics in it.
+        on_surface: (S,) bool; the other samples lie around the charts, where the nearest face's
+            plane goes on, so that a look-up at a seam finds the same colour on both sides.
     """
 
     arm: ArmMesh
@@ -46,6 +50,7 @@ class Atlas:
     texel_rows: np.ndarray
     corners: np.ndarray
     weights: np.ndarray
+    on_surface: np.ndarray
 
     def averaged(self, values: np.ndarray) -> np.ndarray:
         """(M,) means over each texel's samples of (S,) values."""
@@ -110,23 +115,23 @@ def unfold(data: HandModelData, size: int) -> Atlas:
         size: texels along a side; row 0 at the top, v up.
     """
     fine = size * SUPERSAMPLING
-    screen = np.stack(
-        [data.uv[:, 0] * fine, (1 - data.uv[:, 1]) * fine, np.ones(len(data.uv))], axis=-1
-    )
+    corners_uv = np.stack([data.uv[:, 0] * fine, (1 - data.uv[:, 1]) * fine], axis=-1)
+    screen = np.concatenate([corners_uv, np.ones((len(corners_uv), 1))], axis=-1)
     fragments = rasterize(
         torch.from_numpy(screen)[None], torch.from_numpy(data.uv_faces), (fine, fine)
     )
-    seen = fragments.mask[0].numpy()
-    face = fragments.face_index[0].numpy()[seen]
-    weights = fragments.barycentrics[0].numpy()[seen].astype(np.float64)
-    row, column = np.nonzero(seen)
+    face_index = fragments.face_index[0].numpy()
+    distance, nearest = distance_transform_edt(face_index < 0, return_indices=True)
+    row, column = np.nonzero(distance <= FRINGE * SUPERSAMPLING)
+    face = face_index[tuple(nearest[:, row, column])]
+    weights = _barycentrics(np.stack([column, row], axis=-1) + 0.5, corners_uv[data.uv_faces[face]])
     inside, texel = np.unique(
         row // SUPERSAMPLING * size + column // SUPERSAMPLING, return_inverse=True
     )
     rows = np.full(size * size, -1)
     rows[inside] = np.arange(len(inside))
     rows = rows.reshape(size, size)
-    nearest = distance_transform_edt(rows < 0, return_distances=False, return_indices=True)
+    known = distance_transform_edt(rows < 0, return_distances=False, return_indices=True)
 
     arm, corners = hand_at_rest(data), data.faces[face]
 
@@ -136,7 +141,16 @@ def unfold(data: HandModelData, size: int) -> Atlas:
     normals = at(arm.rest_normals)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     samples = Samples(at(arm.rest), normals, at(arm.weights), at(arm.along))
-    return Atlas(arm, samples, texel.ravel(), rows[tuple(nearest)], corners, weights)
+    on_surface = face_index[row, column] >= 0
+    return Atlas(arm, samples, texel.ravel(), rows[tuple(known)], corners, weights, on_surface)
+
+
+def _barycentrics(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(N, 3) weights of points (N, 2) in triangles (N, 3, 2), negative outside of them."""
+    a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
+    area = np.cross(b - a, c - a)
+    second, third = np.cross(points - a, c - a) / area, np.cross(b - a, points - a) / area
+    return np.stack([1 - second - third, second, third], axis=-1)
 
 
 VEINS = (

@@ -23,7 +23,7 @@ BARE = np.log(to_linear((228, 186, 161)))
 """Log reflectance of the back of a hand with melanin 0."""
 BARE_PALM = np.log(to_linear((235, 190, 170)))
 DARKEST = 3.0
-"""Melanin of the darkest backs; the example pictures' "fair" is 0.1 and their "dark" 2.3."""
+"""Melanin of the darkest backs; the example pictures' "fair" is about 0.1, their "dark" 2.45."""
 PALM_SHARE = 0.43
 """Melanin of the palm as a share of the back's."""
 VEIN = np.array([0.17, 0.075, 0.05])
