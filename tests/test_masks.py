@@ -13,6 +13,7 @@ from datasets.images import ImageEntry, read_image
 from datasets.masks import MaskFolder, read_mask
 from fitter.camera import SquareCrop
 from fitter.conventions import BONES
+from fitter.grabcut import CutSettings, Seeds, grabcut
 from fitter.masks import (
     HandView,
     MaskSettings,
@@ -107,6 +108,32 @@ class TestGrabCut:
         behind = view.keypoints[0, 1] + 2
         assert (found.weight[int(behind) :, 50:75] == 0).all()
         assert found.weight[: int(behind) - 20].min() == 1
+
+    def test_another_hand_is_neither_this_one_nor_background(self):
+        mine, other = shape(58, (44, 104)), shape(58, (92, 104))
+        own, foreign = silhouette(mine), silhouette(other)
+        mesh = silhouette(mine + (3.0, 2.0))
+        pixels = picture_of(np.maximum(own, foreign))
+        found = grabcut_mask(pixels, view_of(mine + (2.0, 1.0), mesh, others=other[None]))
+        assert overlap(found.mask, own, found.weight) > 0.93
+        assert found.weight[(foreign > 0) & (own == 0)].mean() < 0.03
+        assert found.weight[:20].min() == 1
+
+    def test_colours_are_learned_only_where_they_are_known(self):
+        y, x = np.mgrid[:60, :60]
+        disc = (x - 20) ** 2 + (y - 30) ** 2 < 100
+        pixels = picture_of(disc.astype(np.float32))
+        # Everything on the right is guessed wrongly, and said to be unknown.
+        guess = ((x - 24) ** 2 + (y - 30) ** 2 < 100) | (x > 32)
+        labels = np.where(guess, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        place = np.zeros(disc.shape)
+
+        def wrong(known):
+            found = grabcut(pixels, Seeds(labels, place, known), CutSettings())
+            return (found != disc)[x < 32].sum()
+
+        assert wrong(x < 32) < 10
+        assert wrong(x >= 0) > 100
 
     def test_a_larger_crop_gives_the_same_hand(self, hand):
         _, truth, view = hand
