@@ -6,9 +6,10 @@ behind the wrist
     The forearm has the hand's colour, and a user's mask may end anywhere on it. Pixels behind the
     line through the wrist at right angles to the direction wrist -> palm weigh nothing.
 another hand
-    Pixels that show skin and are nearer to another hand's skeleton weigh nothing: which of the two
-    hands lies in front is not known. The background about the other hand counts as usual. Parts of
-    a user's mask that are connected with nothing near the mesh are another hand's, too.
+    Pixels that show skin and are nearer to the bones of another hand or its forearm weigh nothing:
+    which of the two hands lies in front is not known. The background about the other hand counts
+    as usual. Parts of a user's mask that are connected with nothing near the mesh are another
+    hand's, too.
 outside the picture
     Nothing is known there.
 
@@ -302,7 +303,8 @@ def _others_territory(hand: HandView, within: float = np.inf) -> np.ndarray:
     for other in hand.others:
         scale = hand_scale(other)
         if scale > 0:
-            nearest = np.minimum(nearest, _distance_to_skeleton(other, side) / scale)
+            distance = _distance_to_skeleton(other, side, forearm=True)
+            nearest = np.minimum(nearest, distance / scale)
     own_scale = hand_scale(hand.seen)
     if own_scale == 0 or np.isinf(nearest).all():
         return np.zeros((side, side), dtype=bool)
@@ -310,15 +312,18 @@ def _others_territory(hand: HandView, within: float = np.inf) -> np.ndarray:
     return (nearest <= own) & (nearest < within)
 
 
-def _distance_to_skeleton(keypoints: np.ndarray, side: int) -> np.ndarray:
-    """(S, S) pixels from the nearest bone whose ends are both seen, to about half a pixel."""
+def _distance_to_skeleton(keypoints: np.ndarray, side: int, forearm: bool = False) -> np.ndarray:
+    """(S, S) pixels from the nearest bone whose ends are both seen, to about half a pixel; with a
+    forearm, twice as long as the palm and in line with it."""
     # Bones outside the crop count, too, as long as they lie within half a crop of it.
     pad = side // 2
     canvas = np.zeros((side + 2 * pad, side + 2 * pad), dtype=np.uint8)
     bits = 4
     limit = 64 * side  # keeps OpenCV's fixed-point numbers in range
-    points = np.clip(keypoints - 0.5, -limit, limit) + pad
-    for a, b in _SKELETON:
+    elbow = keypoints[WRIST] - 2 * (keypoints[list(KNUCKLES)].mean(axis=0) - keypoints[WRIST])
+    bones = (*_SKELETON, (WRIST, len(keypoints))) if forearm else _SKELETON
+    points = np.clip(np.vstack([keypoints, elbow]) - 0.5, -limit, limit) + pad
+    for a, b in bones:
         if np.isfinite(points[[a, b]]).all():
             start, end = np.rint(points[[a, b]] * 2**bits).astype(int)
             cv2.line(canvas, start.tolist(), end.tolist(), 255, 1, cv2.LINE_8, bits)
