@@ -42,13 +42,15 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     triangles = faces.long()
     if triangles.ndim == 3:
         return _normals_of_different_meshes(vertices, triangles)
-    a, b, c = (vertices[:, triangles[:, k]] for k in range(3))
+    # With the batch innermost a vertex is one long row, which is gathered and added at once.
+    rows = vertices.permute(1, 2, 0).contiguous()
+    a, b, c = (rows.index_select(0, triangles[:, k]) for k in range(3))
     # The cross product's length is twice the area, which makes the sum area-weighted.
-    face_normals = torch.linalg.cross(b - a, c - a)
-    normals = torch.zeros_like(vertices)
+    face_normals = torch.linalg.cross(b - a, c - a, dim=1)
+    normals = torch.zeros_like(rows)
     for k in range(3):
-        normals = normals.index_add(1, triangles[:, k], face_normals)
-    return _unit(normals)
+        normals = normals.index_add(0, triangles[:, k], face_normals)
+    return _unit(normals.permute(2, 0, 1).contiguous())
 
 
 def _normals_of_different_meshes(vertices: Tensor, triangles: Tensor) -> Tensor:

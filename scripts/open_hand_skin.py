@@ -165,9 +165,8 @@ and one from the thumb. Positions along the metacarpals (0 at the wrist joint, 1
 knuckle) and across (half a unit either way to the outer knuckles, the thumb's side positive)."""
 
 
-def _veins(points: Samples, frame: RestFrame, noise: SolidNoise) -> np.ndarray:
-    """The large veins, which everyone has about there, and faint small ones anywhere."""
-    rest = points.rest
+def _veins(rest: np.ndarray, frame: RestFrame, noise: SolidNoise) -> np.ndarray:
+    """At points (N, 3): the large veins, which everyone has there, and faint small ones."""
     small = bump(np.abs(noise(rest + 0.004 * noise(rest, 0.02)[:, None], 0.028)), 0.08)
     offset = rest - frame.joints[0]
     length = (frame.joints[4] - frame.joints[0]) @ frame.forward
@@ -192,7 +191,8 @@ def draw_layers(atlas: Atlas, generator: np.random.Generator) -> SkinLayers:
     of_fingers = finger_creases(points, frame, noise, palmar)
     front = palmar > 0.05
     nail, edge, lunula = nails(points, atlas.arm, noise)
-    veins = _veins(points, frame, noise) * (1 - palm) * (points.weights[:, 0] + arm).clip(0, 1)
+    veins = (1 - palm) * (points.weights[:, 0] + arm).clip(0, 1)
+    veins[veins > 0] *= _veins(rest[veins > 0], frame, noise)
     tips = sum(bump(np.linalg.norm(rest - tip, axis=1), 0.014) for tip in frame.tips)
     drawn = SkinLayers(
         palm=palm,
