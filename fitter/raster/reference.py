@@ -23,7 +23,7 @@ from fitter.raster.api import (
 )
 from fitter.raster.topology import MeshTopology
 
-_PAIRS = 2**21
+_PAIRS = 2**17
 """Pixel-face pairs worked on at once: bounds the memory, changes nothing else."""
 
 
@@ -85,22 +85,31 @@ def _area(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     )
 
 
-def _edge_functions(corners: Tensor, pixels: Tensor) -> Tensor:
-    """(..., 3) edge functions of corners (..., 3, 3) at pixels (..., 2), opposite a, b and c."""
-    a, b, c = (corners[..., k, :2] - pixels for k in range(3))
+def _edge_functions(corners: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Edge functions (...) of corners (..., 3, 3) at pixels (..., 2), opposite a, b and c."""
+    a, b, c = _from_pixel(corners, pixels)
 
-    def edge(a: Tensor, b: Tensor) -> Tensor:
-        return a[..., 0] * b[..., 1] - b[..., 0] * a[..., 1]
+    def edge(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> Tensor:
+        return a[0] * b[1] - b[0] * a[1]
 
-    return torch.stack([edge(b, c), edge(c, a), edge(a, b)], dim=-1)
+    return edge(b, c), edge(c, a), edge(a, b)
 
 
-def _inside(corners: Tensor, edges: Tensor, pixels: Tensor) -> Tensor:
-    """(...) bool from corners (..., 3, 3), their edge functions (..., 3), pixels (..., 2)."""
-    same_sign = (edges >= 0).all(dim=-1) | (edges <= 0).all(dim=-1)
-    low, high = corners[..., :2].amin(dim=-2), corners[..., :2].amax(dim=-2)
-    in_box = ((low <= pixels) & (pixels <= high)).all(dim=-1)
-    return same_sign & in_box & (edges.sum(dim=-1) != 0)
+def _from_pixel(corners: Tensor, pixels: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """x and y (...) of the corners (..., 3, 3) relative to pixels (..., 2)."""
+    x, y = pixels.unbind(dim=-1)
+    return [(corners[..., k, 0] - x, corners[..., k, 1] - y) for k in range(3)]
+
+
+def _inside(corners: Tensor, edges: tuple[Tensor, Tensor, Tensor], pixels: Tensor) -> Tensor:
+    """(...) bool from corners (..., 3, 3), their edge functions, pixels (..., 2)."""
+    lowest = torch.minimum(torch.minimum(edges[0], edges[1]), edges[2])
+    highest = torch.maximum(torch.maximum(edges[0], edges[1]), edges[2])
+    inside = ((lowest >= 0) | (highest <= 0)) & (edges[0] + edges[1] + edges[2] != 0)
+    for axis in (0, 1):
+        place, ends = pixels[..., axis], corners[..., axis]
+        inside = inside & (ends.amin(dim=-1) <= place) & (place <= ends.amax(dim=-1))
+    return inside
 
 
 def _chunks(corners: Tensor, pixels: Tensor) -> range:
@@ -117,9 +126,8 @@ def _visible_faces(corners: Tensor, keep: Tensor, pixels: Tensor) -> Tensor:
     for start in starts:
         part = corners[:, start : start + starts.step, None, None]
         edges = _edge_functions(part, pixels)
-        total = edges[..., 0] + edges[..., 1] + edges[..., 2]
-        w = edges / part[..., 2]
-        depth = total / (w[..., 0] + w[..., 1] + w[..., 2])
+        weights = [edge / part[..., k, 2] for k, edge in enumerate(edges)]
+        depth = (edges[0] + edges[1] + edges[2]) / (weights[0] + weights[1] + weights[2])
         drawn = keep[:, start : start + starts.step, None, None]
         depth = torch.where(drawn & _inside(part, edges, pixels), depth, torch.inf)
         lowest = depth.amin(dim=1)
@@ -137,7 +145,7 @@ def _surface(corners: Tensor, face_index: Tensor, pixels: Tensor) -> tuple[Tenso
     seen = face_index >= 0
     picture, row, column = torch.nonzero(seen, as_tuple=True)
     visible = corners[picture, face_index[seen].long()]  # (N, 3, 3)
-    edges = _edge_functions(visible, pixels[row, column])
+    edges = torch.stack(_edge_functions(visible, pixels[row, column]), dim=-1)
     weights = edges / visible[..., 2]
     weight_sum = weights.sum(dim=-1, keepdim=True)
     barycentrics = corners.new_zeros((*face_index.shape, 3))
@@ -166,11 +174,9 @@ def _soft_alpha(corners: Tensor, keep: Tensor, pixels: Tensor, settings: RasterS
         part = part[:, :, None, None]
         edges = _edge_functions(part, pixels)
         inside = _inside(part, edges, pixels)
-        squared = _squared_distances(part, edges, pixels)
-        # Indexing by the first minimum: only that side or corner is differentiated.
-        place = torch.arange(6, device=squared.device)
-        first = torch.where(squared == squared.amin(dim=-1, keepdim=True), place, 6).amin(dim=-1)
-        nearest = squared.gather(-1, first[..., None])[..., 0]
+        nearest, *others = _squared_distances(part, edges, pixels)
+        for squared in others:  # of equally near ones the first is kept, and differentiated
+            nearest = torch.where(squared < nearest, squared, nearest)
         exponent = nearest * torch.where(inside, scale, -scale)
         counts = drawn[:, :, None, None] & (inside | (exponent >= lowest))
         # logsigmoid(-x) is log(1 - D).
@@ -188,22 +194,25 @@ def _soft_alpha(corners: Tensor, keep: Tensor, pixels: Tensor, settings: RasterS
     return 1.0 - torch.where(product < SATURATED, 0.0, product)
 
 
-def _squared_distances(corners: Tensor, edges: Tensor, pixels: Tensor) -> Tensor:
-    """(..., 6) from a pixel (..., 2) to a face's sides, then to its corners (..., 3, 3).
+def _squared_distances(
+    corners: Tensor, edges: tuple[Tensor, Tensor, Tensor], pixels: Tensor
+) -> list[Tensor]:
+    """Six (...), from a pixel (..., 2) to a face's sides, then to its corners (..., 3, 3).
 
-    The distance to the line through a side is the edge function (..., 3) by the side's length; it
-    is infinite here where the foot of the perpendicular lies outside the side.
+    The distance to the line through a side is the edge function by the side's length; it is
+    infinite here where the foot of the perpendicular lies outside the side.
     """
-    a, b, c = (corners[..., k, :2] - pixels for k in range(3))
+    offsets = _from_pixel(corners, pixels)
     sides = []
-    for k, (start, stop) in enumerate(((1, 2), (2, 0), (0, 1))):
-        along = corners[..., stop, :2] - corners[..., start, :2]
-        length2 = (along * along).sum(dim=-1)
-        foot = -((a, b, c)[start] * along).sum(dim=-1)
+    for edge, start, stop in zip(edges, (1, 2, 0), (2, 0, 1), strict=True):
+        along_x = corners[..., stop, 0] - corners[..., start, 0]
+        along_y = corners[..., stop, 1] - corners[..., start, 1]
+        length2 = along_x**2 + along_y**2
+        foot = -(offsets[start][0] * along_x + offsets[start][1] * along_y)
         between = (foot >= 0) & (foot <= length2) & (length2 > 0)
-        perpendicular = edges[..., k] ** 2 * (1.0 / torch.where(length2 > 0, length2, 1.0))
+        perpendicular = edge * edge * (1.0 / torch.where(length2 > 0, length2, 1.0))
         sides.append(torch.where(between, perpendicular, torch.inf))
-    return torch.stack([*sides, *((p * p).sum(dim=-1) for p in (a, b, c))], dim=-1)
+    return [*sides, *(x * x + y * y for x, y in offsets)]
 
 
 def _nearest_contour(
