@@ -78,11 +78,7 @@ def descend(
     for step in range(options.iterations + 1):
         leaves = {name: x.detach().requires_grad_() for name, x in state.current.items()}
         cost = objective(leaves)
-        gradients = torch.autograd.grad(cost.sum(), list(leaves.values()), allow_unused=True)
-        filled = {
-            name: torch.zeros_like(leaf) if gradient is None else gradient
-            for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)
-        }
+        filled = _gradients(cost, leaves)
         state.judge(cost.detach(), filled, options)
         if step == options.iterations:
             break
@@ -135,9 +131,11 @@ class _State:
                 velocity = torch.lerp(gradient, self.velocity[name], first)
                 square = torch.lerp(gradient.square(), self.square[name], second)
                 self.square[name] = square
-                count = self.steps.view(-1, *[1] * (gradient.ndim - 1)).clamp_min(1)
-                unbiased = velocity / (1 - first**count)
-                step = unbiased / ((square / (1 - second**count)).sqrt() + 1e-12)
+                # In single precision 1 - 0.999 would keep four digits.
+                count = self.steps.view(-1, *[1] * (gradient.ndim - 1)).clamp_min(1).double()
+                unbiased = velocity / (1 - first**count).to(velocity)
+                root = (square / (1 - second**count).to(square)).sqrt()
+                step = unbiased / (root + 1e-12)
             self.velocity[name] = velocity
             moved = self.current[name] - options.rates[name] * step
             self.current[name] = _where(self.active, moved, self.current[name])
@@ -146,6 +144,17 @@ class _State:
         never = ~self.best_cost.isfinite()
         status = torch.where(never, int(Status.DIVERGED), self.status)
         return DescentResult(self.best, self.best_cost, self.steps, status)
+
+
+def _gradients(cost: Tensor, leaves: Tensors) -> Tensors:
+    """Zero for leaves, or all of them, that the cost does not depend on."""
+    found: list[Tensor | None] = [None] * len(leaves)
+    if cost.requires_grad:
+        found = torch.autograd.grad(cost.sum(), list(leaves.values()), allow_unused=True)
+    return {
+        name: torch.zeros_like(leaf) if gradient is None else gradient
+        for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
+    }
 
 
 def _where(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
