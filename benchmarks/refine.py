@@ -21,21 +21,17 @@ import torch
 from fit import load_fit_model
 from measuring import Seconds, Stopwatch, parser, use_threads, write_json
 from refine_data import load_scenes
-from refine_figures import FIGURES, Estimate, SceneBatch, evaluate, silhouette
+from refine_figures import FIGURES, Estimate, SceneBatch, evaluate
 from rich.console import Console
 from rich.table import Table
-from synthetic_scenes import SIZE
 
-from fitter.camera import SquareCrop, crop_intrinsics, crop_pixels, to_crop
 from fitter.config import Config, load_config
+from fitter.crops import crop_hands
 from fitter.hand_models import HandModel, load_hand_model
-from fitter.hand_models.appearance import load_appearance
 from fitter.keypoint_fit import FitModel, fit_keypoints, normalise
-from fitter.masks import HandView, given_mask, inside_picture, resample_mask
 from fitter.records import HandParams, InputError
-from fitter.scene import SceneModel, SceneView
+from fitter.refine import Refiner
 from fitter.stage_config import StageConfig
-from fitter.stages import StageTask, run_stages
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -91,15 +87,16 @@ def without(stages: Mapping[str, StageConfig], energy: str) -> dict[str, StageCo
 
 
 @dataclass(frozen=True)
-class Refiner:
-    """Keypoint fit and stages, as a configuration says, on the open hand."""
+class Fitter:
+    """Keypoint fit and stages, as a configuration says, on the open hand: the command's own path
+    from the crops on."""
 
     config: Config
     hand: HandModel
     fit: FitModel
 
     @classmethod
-    def of(cls, config: Config) -> Refiner:
+    def of(cls, config: Config) -> Fitter:
         fit = load_fit_model("open_hand", torch.device("cpu"))
         return cls(config, load_hand_model("open_hand", dtype=torch.float64), fit)
 
@@ -111,53 +108,17 @@ class Refiner:
         self, batch: SceneBatch, hands: HandParams, stages: Mapping[str, StageConfig]
     ) -> tuple[Estimate, int]:
         """Where the stages put the hands from there, and how many masks were not believed."""
-        refine = self.config.refine
-        small = load_hand_model("open_hand", dtype=torch.float32)
-        model = SceneModel(
-            hand=small,
-            fit=self.fit,
-            appearance=load_appearance(small.data),
-            light=refine.light,
-            linear_light=refine.linear_light,
-        )
-        view, rejected = self.view(batch, hands)
-        task = StageTask(model, view, normalise(batch.observed), self.config.fit)
-        params = run_stages(task, hands, stages).params
-        return Estimate.of(self.hand, params.hand, params.offsets), rejected
-
-    def view(self, batch: SceneBatch, hands: HandParams) -> tuple[SceneView, int]:
-        """What the stages see, in crops around the noisy keypoints, and how many masks were not
-        believed."""
-        observed, refine = batch.observed, self.config.refine
-        crop = SquareCrop.around(observed.keypoints, refine.margin, refine.resolution)
-        keypoints, K = to_crop(observed.keypoints, crop), crop_intrinsics(observed.intrinsics, crop)
-        with torch.no_grad():
-            meshes = self.hand(hands).vertices.numpy()
-        drawn = silhouette(meshes, self.hand.faces, K, refine.resolution)
-        inside = inside_picture((SIZE, SIZE), crop)
-        images, masks = [], []
-        for i, seen in enumerate(batch.observations):
-            own = SquareCrop(crop.centre[i : i + 1], crop.size[i : i + 1], crop.output_size)
-            images.append(crop_pixels(seen.image, own)[0])
-            around = HandView(
-                keypoints=keypoints[i].numpy(),
-                confidence=seen.hand.confidence,
-                silhouette=drawn[i].astype(np.float32),
-                inside=inside[i],
-                others=np.empty((0, 21, 2)),
-            )
-            masks.append(given_mask(resample_mask(seen.mask, own)[0], around))
-        view = SceneView(
-            image=torch.from_numpy(np.stack(images)) / 255.0,
-            mask=torch.from_numpy(np.stack([mask.mask for mask in masks])),
-            mask_weight=torch.from_numpy(np.stack([mask.weight for mask in masks])),
-            picture_weight=torch.from_numpy(inside),
-            intrinsics=K,
-            keypoints=keypoints,
-            confidence=observed.confidence,
-            focal_unknown=torch.zeros(len(images)),
-        )
-        return view.to(torch.float32), sum(mask.source == "rejected" for mask in masks)
+        refine = self.config.refine.model_copy(update={"stages": stages})
+        crop = (refine.resolution, refine.margin)
+        crops = [
+            crop_hands(seen.image, seen.intrinsics, [seen.hand], seen.mask, crop)[0]
+            for seen in batch.observations
+        ]
+        known = torch.zeros(len(crops))
+        targets = normalise(batch.observed)
+        found = Refiner(self.hand, self.fit, refine)(hands, crops, targets, self.config.fit, known)
+        rejected = sum(mask.source == "rejected" for mask in found.masks)
+        return Estimate.of(self.hand, found.params.hand, found.params.offsets), rejected
 
 
 def variants(
@@ -181,17 +142,17 @@ def run_preset(name: str, runs: argparse.Namespace, batch: SceneBatch) -> list[R
     """All rows of one preset."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
     config = load_config(path, runs.set)
-    refiner = Refiner.of(config)
+    fitter = Fitter.of(config)
     size = config.run.batch_size
     parts = [batch[i : i + size] for i in range(0, len(batch.scenes), size)]
-    starts = [refiner.start(part) for part in parts]
+    starts = [fitter.start(part) for part in parts]
     rows = []
     for variant, stages in variants(config, runs.iterations, runs.ablate):
         watch, results, rejected = Stopwatch(), [], 0
         for part, hands in zip(parts, starts, strict=True):
             with watch.part("stages"):
-                estimate, unused = refiner.refined(part, hands, stages)
-            results.append(evaluate(part, estimate, refiner.hand.faces))
+                estimate, unused = fitter.refined(part, hands, stages)
+            results.append(evaluate(part, estimate, fitter.hand.faces))
             rejected += unused
         figures = {key: np.concatenate([result[key] for result in results]) for key in FIGURES}
         fitted = np.isfinite(figures["vertex_mm"])

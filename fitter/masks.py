@@ -52,6 +52,9 @@ class MaskSettings:
         bone: half the width of a finger: a bone is this deep inside the hand.
         doubt: depth inside or outside the mesh or the bones that is worth log-odds of one that a
             pixel is hand or is not.
+        snap_reach: distance by which the border of a given mask may move.
+        snap_gap: half the width of gaps in a given mask that may be closed.
+        snap_doubt: as `doubt`, inside or outside a given mask.
         context: width of the surroundings that teach the background's colours.
         cut: weights of GrabCut.
         flesh: distance from the skeleton within which another hand's pixels count as its own.
@@ -65,6 +68,9 @@ class MaskSettings:
     core_width: float = 0.10
     bone: float = 0.07
     doubt: float = 0.05
+    snap_reach: float = 0.06
+    snap_gap: float = 0.14
+    snap_doubt: float = 0.02
     context: float = 0.30
     cut: CutSettings = field(default_factory=CutSettings)
     flesh: float = 0.25
@@ -163,16 +169,25 @@ def inside_picture(size: tuple[int, int], crop: SquareCrop) -> np.ndarray:
     return (shares[0][:, :, None] * shares[1][:, None, :]).astype(np.float32)
 
 
-def given_mask(share: np.ndarray, hand: HandView, settings: MaskSettings | None = None) -> HandMask:
+def given_mask(
+    share: np.ndarray,
+    hand: HandView,
+    settings: MaskSettings | None = None,
+    pixels: np.ndarray | None = None,
+) -> HandMask:
     """The part of a user's mask that belongs to one hand.
 
     Args:
         share: (S, S) in [0, 1], the picture's mask in this hand's crop, see `resample_mask`.
         hand: of the same crop.
         settings: thresholds; None is `MaskSettings()`.
+        pixels: (S, S, 3) uint8 RGB of the crop, onto whose edges the mask's border is moved, and
+            by whose colours its gaps are closed; None takes the mask as it is.
     """
     settings = settings or MaskSettings()
     share = np.asarray(share, dtype=np.float32)
+    if pixels is not None:
+        share = _snapped(share, pixels, hand, settings)
     others = _others_territory(hand) | _apart(share, hand, settings)
     # Where the mask holds no hand at all the pixel is background for this one, too.
     weight = _trusted(hand) * np.where(others, 1 - share, 1)
@@ -387,6 +402,36 @@ def _cut(pixels: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarr
     found[window] = cut
     _, parts = cv2.connectedComponents(found.astype(np.uint8))
     return np.isin(parts, np.unique(parts[core]))
+
+
+def _snapped(
+    share: np.ndarray, pixels: np.ndarray, hand: HandView, settings: MaskSettings
+) -> np.ndarray:
+    """(S, S) in [0, 1]: the mask with its border on the picture's edges, by GrabCut within
+    `snap_reach` of it and in gaps narrower than twice `snap_gap`; the mask itself where there is
+    nothing to learn from."""
+    scale = hand_scale(hand.seen)
+    mask = share > 0.5
+    if scale == 0 or not mask.any():
+        return share
+    depth = np.where(mask, _distance_to(~mask), -_distance_to(mask)) / scale
+    radius = max(1, round(settings.snap_gap * scale))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    padded = np.pad(mask.astype(np.uint8), radius)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)[radius:-radius, radius:-radius] > 0
+    labels = np.full(mask.shape, cv2.GC_BGD, dtype=np.uint8)
+    labels[closed | (depth > -settings.snap_reach)] = cv2.GC_PR_BGD
+    labels[mask] = cv2.GC_PR_FGD
+    labels[depth > settings.snap_reach] = cv2.GC_FGD
+    place = depth / settings.snap_doubt
+    known = (hand.inside > 0.5) & (_before_wrist(hand) > 0)
+    window = _around(closed, settings.context * scale)
+    cut = grabcut(pixels[window], Seeds(labels[window], place[window], known[window]), settings.cut)
+    if cut is None:
+        return share
+    found = np.zeros_like(share)
+    found[window] = cut
+    return found
 
 
 def _apart(share: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarray:

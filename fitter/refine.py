@@ -109,7 +109,8 @@ class Refiner:
     def _mask(self, crop: HandCrop, silhouette: np.ndarray) -> HandMask | None:
         hand = HandView(crop.keypoints, crop.confidence, silhouette, crop.inside, crop.others)
         if crop.given is not None:
-            return given_mask(crop.given, hand)
+            pixels = crop.pixels if self.config.snap_masks else None
+            return given_mask(crop.given, hand, pixels=pixels)
         return grabcut_mask(crop.pixels, hand) if self.config.grabcut else None
 
     def _view(

@@ -111,6 +111,21 @@ class StageConfig(Section):
     length_unit: float = Field(
         1.0, gt=0, description="metres of the unit in which adam and sgd measure lengths"
     )
+    camera_unit: float | None = Field(
+        None,
+        gt=0,
+        description="metres of the unit in which adam and sgd measure the hand's place, null for "
+        "length_unit",
+    )
+    pixel_unit: float = Field(
+        1.0,
+        gt=0,
+        description="pixels along the side of the square in which silhouette_l2 measures areas: "
+        "1 for a sum over pixels, refine.resolution for their mean; adam and sgd",
+    )
+    normal_reduction: Literal["sum", "mean"] = Field(
+        "sum", description="over the pairs of faces of normal_consistency and normal_change"
+    )
     keypoint_beta: float = Field(
         0.02, gt=0, description="where SmoothL1 turns linear, sides of the crop"
     )
@@ -142,6 +157,9 @@ class RefineConfig(Section):
     )
     grabcut: bool = Field(
         True, description="segment the hand from the picture where no mask is given"
+    )
+    snap_masks: bool = Field(
+        True, description="move the border of a given mask onto the picture's own edges"
     )
     light: Literal["ambient_directional", "spherical_harmonics"] = Field(
         "spherical_harmonics", description="model of the light"
