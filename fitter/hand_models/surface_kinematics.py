@@ -54,7 +54,8 @@ class SurfaceJacobian(NamedTuple):
         # c . (a x l) = a . (l x c)
         torques = torch.linalg.cross(levers, cotangents[:, :, :, None].expand_as(levers)).sum(2)
         by_joint = (torques.transpose(1, 2) @ self.turns).transpose(1, 2)
-        moved = self.by_betas[hand, flat].view(batch, count, points, 3, -1)
+        shapes = self.by_betas.shape[-1]
+        moved = self.by_betas[hand, flat].view(batch, count, points, 3, shapes)
         by_betas = (cotangents[..., None, :] @ moved)[..., 0, :].sum(2)
         by_pose = by_joint[:, :, 1:].flatten(2)
         if self.by_pose is not None:

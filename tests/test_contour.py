@@ -1,0 +1,216 @@
+"""The outline's energy for the least-squares solver against the plain one by autograd."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from mano_files import fabricate, write_plain
+from torch import Tensor
+
+from fitter.camera import project
+from fitter.energies.contour import MaskTargets, contour_l2
+from fitter.energies.residuals import Quadratic
+from fitter.energies.silhouette import squared_l2
+from fitter.hand_models import HandModel, load_hand_model
+from fitter.hand_models.kinematics import BETAS, GLOBAL, POSE, TRANSL, retract
+from fitter.hand_models.surface_kinematics import SurfaceKinematics
+from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
+from fitter.records import HandParams
+
+SIDE, BAND = 40, 2.0
+SETTINGS = RasterSettings(silhouette="edge", band=BAND)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model with a batch of hands in front of the camera, and what is known of their outlines."""
+
+    model: HandModel
+    topology: MeshTopology
+    params: HandParams
+    targets: MaskTargets
+
+    def drawn(self, params: HandParams) -> tuple[Tensor, Fragments]:
+        vertices = self.model(params).vertices
+        positions = project(vertices, self.targets.intrinsics)
+        screen = torch.cat([positions, vertices[..., 2:]], -1)
+        return screen, rasterize(screen, self.topology, (SIDE, SIDE), settings=SETTINGS)
+
+    def energy(self) -> Quadratic:
+        surface = SurfaceKinematics.of(self.model)(self.params)
+        positions = project(surface.vertices, self.targets.intrinsics)
+        screen = torch.cat([positions, surface.vertices[..., 2:]], -1)
+        fragments = rasterize(screen, self.topology, (SIDE, SIDE), settings=SETTINGS)
+        return contour_l2(surface, screen, (fragments, self.topology, BAND), self.targets)
+
+    def still(self) -> Tensor:
+        return torch.zeros(len(self.params.transl), 51 + self.params.betas.shape[1]).double()
+
+    def by_autograd(self) -> tuple[Tensor, Tensor]:
+        """Value (B,) and gradient (B, D) of the same energy."""
+        step = self.still().requires_grad_()
+        fragments = self.drawn(retract(self.params, step))[1]
+        value = squared_l2(fragments.alpha, self.targets.mask, self.targets.weight) / SIDE**2
+        return value.detach(), torch.autograd.grad(value.sum(), step)[0]
+
+    def hand(self, index: int) -> Case:
+        rows = slice(index, index + 1)
+        return replace(self, params=self.params[rows], targets=self.targets[rows])
+
+
+def case_of(model: HandModel, batch: int = 2) -> Case:
+    """Bent hands 0.4 m away that fill most of the picture, with random masks and weights."""
+    generator = torch.Generator().manual_seed(7)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(batch, *shape, generator=generator, dtype=torch.float64)
+
+    turn = noise(3)
+    shapes = model.shapedirs.shape[-1]
+    params = HandParams(turn, 0.2 * noise(15, 3), 0.7 * noise(shapes), 0.0 * noise(3))
+    middle = model(params).vertices.mean(1)
+    place = torch.tensor([0.0, 0.0, 0.4]).double() + 0.01 * noise(3)
+    params = replace(params, transl=place - middle)
+    focal = torch.tensor([[70.0, 1.5, 20.0], [0.0, 66.0, 19.0], [0.0, 0.0, 1.0]]).double()
+    targets = MaskTargets(
+        mask=torch.rand(batch, SIDE, SIDE, generator=generator).double(),
+        weight=3 * torch.rand(batch, SIDE, SIDE, generator=generator).double(),
+        intrinsics=focal.repeat(batch, 1, 1),
+    )
+    return Case(model, MeshTopology(model.faces), params, targets)
+
+
+@pytest.fixture(scope="module", params=["open_hand", "mano"])
+def case(request, tmp_path_factory) -> Case:
+    if request.param == "open_hand":
+        return case_of(load_hand_model("open_hand", dtype=torch.float64))
+    path = write_plain(tmp_path_factory.mktemp("mano") / "MANO_RIGHT.pkl", fabricate())
+    model = load_hand_model(str(path), dtype=torch.float64)
+    assert model.posedirs is not None
+    return case_of(model)
+
+
+def test_value_and_gradient_are_those_of_the_drawn_silhouette(case: Case) -> None:
+    energy = case.energy()
+    value, gradient = case.by_autograd()
+    torch.testing.assert_close(energy.value, value, rtol=1e-9, atol=0)
+    scale = float(gradient.abs().max())
+    torch.testing.assert_close(energy.gradient, gradient, rtol=0, atol=1e-7 * scale)
+    # Every part of the tangent vector moves the outline.
+    for part in (GLOBAL, TRANSL, BETAS, POSE):
+        assert gradient[:, part].abs().amax() > 1e-3 * scale
+
+
+def test_the_hessian_is_that_of_the_pixels(case: Case) -> None:
+    """Gauss-Newton's: 2 sum of weight times the outer product of each pixel's derivatives."""
+    case = case.hand(1)
+    step = case.still().requires_grad_()
+    alpha = case.drawn(retract(case.params, step))[1].alpha.flatten()
+    moving = ((alpha > 0) & (alpha < 1)).nonzero().flatten()
+    assert 50 < len(moving) < SIDE**2 / 2
+    # A backward pass for each of a few pixels; the others weigh nothing.
+    moving = moving[:: len(moving) // 25]
+    some = torch.zeros(SIDE**2, dtype=torch.bool).index_fill(0, moving, True)
+    weight = case.targets.weight * some.view(1, SIDE, SIDE)
+    case = replace(case, targets=replace(case.targets, weight=weight))
+    rows = torch.stack([torch.autograd.grad(alpha[i], step, retain_graph=True)[0] for i in moving])
+    jacobian = rows[:, 0]
+    weight = case.targets.weight.flatten()[moving] / SIDE**2
+    expected = 2 * jacobian.T @ (weight[:, None] * jacobian)
+    hessian = case.energy().hessian[0]
+    torch.testing.assert_close(hessian, expected, rtol=0, atol=1e-7 * float(expected.abs().max()))
+    eigenvalues = torch.linalg.eigvalsh(hessian)
+    assert eigenvalues.min() > -1e-12 * eigenvalues.max()
+
+
+def test_a_batch_gives_what_batches_of_one_give(case: Case) -> None:
+    together = case.energy()
+    for hand in range(2):
+        for many, one in zip(together, case.hand(hand).energy(), strict=True):
+            torch.testing.assert_close(many[hand], one[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Case:
+    return case_of(load_hand_model("open_hand", dtype=torch.float64))
+
+
+def check(energy: Quadratic, case: Case) -> None:
+    """Finite, and what the plain energy says."""
+    assert all(part.isfinite().all() for part in energy)
+    value, gradient = case.by_autograd()
+    torch.testing.assert_close(energy.value, value, rtol=1e-9, atol=0)
+    scale = float(gradient.abs().max())
+    torch.testing.assert_close(energy.gradient, gradient, rtol=0, atol=1e-7 * scale)
+
+
+def test_pixels_of_no_weight_do_not_count(plain: Case) -> None:
+    weight = plain.targets.weight.clone()
+    weight[0], weight[1, :20] = 0, 0
+    mask = plain.targets.mask.clone()
+    changed = mask.clone()
+    changed[0], changed[1, :20] = 1 - mask[0], 5.0
+    some, other = (
+        replace(plain, targets=replace(plain.targets, weight=weight, mask=m)).energy()
+        for m in (mask, changed)
+    )
+    for one, two in zip(some, other, strict=True):
+        assert torch.equal(one, two)
+        assert one[0].eq(0).all() and one[1].abs().max() > 0
+
+
+@pytest.mark.parametrize("mask", [0.0, 1.0])
+def test_empty_and_full_masks(plain: Case, mask: float) -> None:
+    targets = replace(plain.targets, mask=torch.full_like(plain.targets.mask, mask))
+    case = replace(plain, targets=targets)
+    check(case.energy(), case)
+
+
+def moved(case: Case, place: tuple[float, float, float]) -> Case:
+    """Hand 0 elsewhere, hand 1 as it is."""
+    transl = case.params.transl.clone()
+    transl[0] += transl.new_tensor(place)
+    return replace(case, params=replace(case.params, transl=transl))
+
+
+@pytest.mark.parametrize(
+    "place", [(5.0, 0.0, 0.0), (0.0, 0.0, -2.0), (0.0, 0.0, -0.4), (0.0, 0.0, 1e4)]
+)
+def test_hands_that_are_not_seen_or_cross_the_camera(plain: Case, place: tuple) -> None:
+    """Beside the picture, behind the camera, about it, and too small for a pixel."""
+    case = moved(plain, place)
+    energy = case.energy()
+    check(energy, case)
+    neighbour = plain.hand(1).energy()
+    for many, one in zip(energy, neighbour, strict=True):
+        torch.testing.assert_close(many[1], one[0], rtol=1e-9, atol=1e-12)
+
+
+def test_no_hand_is_seen_at_all(plain: Case) -> None:
+    case = moved(plain.hand(0), (0.0, 0.0, -2.0))
+    energy = case.energy()
+    expected = (case.targets.weight * case.targets.mask.square()).mean((1, 2))
+    torch.testing.assert_close(energy.value, expected)
+    assert energy.gradient.eq(0).all() and energy.hessian.eq(0).all()
+
+
+def test_a_hand_of_nan_is_alone_with_it(plain: Case) -> None:
+    case = moved(plain, (torch.nan, 0.0, 0.0))
+    energy = case.energy()
+    for many, one in zip(energy, plain.hand(1).energy(), strict=True):
+        torch.testing.assert_close(many[1], one[0], rtol=1e-9, atol=1e-12)
+
+
+def test_single_precision_is_near_double(plain: Case) -> None:
+    single = HandModel(plain.model.data, torch.float32)
+    case = Case(
+        single,
+        plain.topology,
+        plain.params.to(torch.float32),
+        plain.targets.to(torch.float32),
+    )
+    for one, two in zip(case.energy(), plain.energy(), strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one.double(), two, rtol=0, atol=2e-3 * float(two.abs().max()))
