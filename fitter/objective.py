@@ -117,7 +117,9 @@ ENERGIES: Mapping[EnergyName, Callable[[Seen], Tensor]] = {
     ),
     "keypoints_l2": lambda s: squared_l2_keypoints(*s.keypoints),
     "bone_orientation": lambda s: bone_orientation(*s.keypoints, s.view.confidence),
-    "silhouette_l2": lambda s: squared_l2(s.alpha, s.view.mask, s.view.mask_weight),
+    "silhouette_l2": lambda s: (
+        squared_l2(s.alpha, s.view.mask, s.view.mask_weight) / s.stage.pixel_unit**2
+    ),
     "silhouette_iou": lambda s: iou_loss(s.alpha, s.view.mask, s.view.mask_weight),
     "silhouette_ssim": lambda s: ssim_silhouette(s.alpha, s.view.mask),
     "image_silhouette_ssim": lambda s: ssim_silhouette(s.alpha, s.view.image),
@@ -127,8 +129,12 @@ ENERGIES: Mapping[EnergyName, Callable[[Seen], Tensor]] = {
     "vertex_offset": lambda s: vertex_offset(s.params.offsets / s.stage.length_unit),
     "laplacian": lambda s: laplacian(s.lengths[0], s.model.graph),
     "laplacian_change": lambda s: laplacian_change(*s.lengths, s.model.graph),
-    "normal_consistency": lambda s: normal_consistency(s.lengths[0], s.model.graph),
-    "normal_change": lambda s: normal_change(*s.lengths, s.model.graph),
+    "normal_consistency": lambda s: normal_consistency(
+        s.lengths[0], s.model.graph, s.stage.normal_reduction
+    ),
+    "normal_change": lambda s: normal_change(
+        *s.lengths, s.model.graph, s.stage.normal_reduction
+    ),
     "edge_length": lambda s: edge_length(s.lengths[0], s.model.graph),
     "edge_length_change": lambda s: edge_length_change(*s.lengths, s.model.graph),
     "pose_prior": _pose_prior,

@@ -159,10 +159,16 @@ def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> 
     return StagesResult(moved, result.cost, result.iterations, result.status)
 
 
+def _units(stage: StageConfig) -> dict[str, float]:
+    """Metres of the unit in which a stage measures each field that is a length."""
+    camera = stage.length_unit if stage.camera_unit is None else stage.camera_unit
+    return dict.fromkeys(LENGTHS, stage.length_unit) | {FIELDS["camera"]: camera}
+
+
 def _descent(task: StageTask, params: SceneParams, stage: StageConfig) -> StagesResult:
     names = [FIELDS[group] for group in stage.free]
     objective = Objective.of(task.model, task.view, stage, params)
-    unit = {name: stage.length_unit if name in LENGTHS else 1.0 for name in names}
+    unit = dict.fromkeys(names, 1.0) | _units(stage)
 
     def moved(increments: Mapping[str, Tensor]) -> SceneParams:
         steps = {name: unit[name] * step for name, step in increments.items()}
