@@ -204,7 +204,8 @@ def crop_pixels(image: np.ndarray, crop: SquareCrop, fill: int = 0) -> np.ndarra
 def _resample(
     image: np.ndarray, origin: np.ndarray, size: float, output_size: int, fill: int
 ) -> np.ndarray:
-    block = max(1, int(size / output_size))
+    # Blocks larger than the picture would average nothing more, and cost memory.
+    block = max(1, min(int(size / output_size), max(image.shape[:2])))
     # Only the part under the window, on a grid of whole blocks, with a block to spare: the rest of
     # a large picture costs nothing, and OpenCV's limit of 32,767 pixels a side is never met.
     limit = np.array([image.shape[1], image.shape[0]])

@@ -64,11 +64,11 @@ def crop_hands(
         crop: side in pixels, and side over the longer side of the keypoints' box.
 
     Returns:
-        A crop for each hand, None for one whose keypoints are not finite.
+        A crop for each hand, None for one without finite keypoints to put a square around.
     """
     return [
         _crop(pixels, intrinsics, i, hands, mask, crop)
-        if np.isfinite(hand.keypoints[hand.seen]).all()
+        if np.isfinite(hand.box).all()
         else None
         for i, hand in enumerate(hands)
     ]
