@@ -80,7 +80,9 @@ class RasterSettings:
     Attributes:
         near: metres; faces with a vertex nearer than this are dropped.
         silhouette: how `Fragments.alpha` is computed, "none" for not at all.
-        sigma: of the soft silhouette, squared normalised device coordinates.
+        sigma: of the soft silhouette, squared normalised device coordinates. Small faces along the
+            outline add up and widen it: the open hand's area at 128x128 grows by 6 % with 1e-4, by
+            1 % with 1e-5.
         cut: of the soft silhouette, the least share of a face outside it.
         band: of the edge silhouette, pixels on either side of the outline.
     """

@@ -1,4 +1,8 @@
-"""Numba's home: how kernels are compiled, and what all of them compute alike."""
+"""Numba's home: how kernels are compiled, and what all of them compute alike.
+
+Numba compiles a kernel again when its own file changed. After a change here or of a constant in
+`fitter.raster.api`, delete the `.nbi` files in `__pycache__`.
+"""
 
 from __future__ import annotations
 
