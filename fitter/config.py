@@ -11,10 +11,10 @@ import copy
 import difflib
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -57,7 +57,13 @@ _EXPECTED = {
     "int_type": "a whole number",
     "string_type": "text",
     "string_too_short": "text that is not empty",
+    "too_short": "at least one name",
+    "list_type": "a list",
+    "dict_type": "a section of options",
 }
+
+_FEW = 6
+"""Names that a sentence may spell out although one of them was meant for sure."""
 
 _shortened = reprlib.Repr()
 _shortened.maxstring = _shortened.maxother = 80
@@ -218,22 +224,13 @@ def load_config(
     for text in overrides:
         keys, value = _parse_override(text)
         given.append((*keys, value, f"--set {text}"))
-    defaults = Config().resolved()
     for *keys, value, typed in given:
+        _place(values, keys, value, lambda known: _source(known, origin, path), typed)
         origin[tuple(keys)] = typed
-        section, default = values, defaults
-        for depth, key in enumerate(keys[:-1], 1):
-            default = default.get(key, {}) if isinstance(default, dict) else {}
-            # Stages replace one another whole: changing one option of one keeps the others.
-            section = section.setdefault(key, copy.deepcopy(default) if depth > 1 else {})
-            if not isinstance(section, dict):
-                name, found = ".".join(keys[:depth]), _shown(section)
-                raise InputError(f"{path}: {name} must be a section of options, found {found}")
-        section[keys[-1]] = value
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise InputError(_sentence(error, origin, str(path))) from None
+        raise InputError(_sentence(error, origin, path)) from None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -271,23 +268,73 @@ def _parse_override(text: str) -> tuple[tuple[str, ...], Any]:
         raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
 
 
-def _sentence(error: ValidationError, origin: dict[tuple[str, ...], str], path: str) -> str:
+def _place(
+    values: dict[str, Any],
+    keys: Sequence[str],
+    value: Any,
+    source: Callable[[tuple[str, ...]], str | None],
+    typed: str,
+) -> None:
+    """Put the value of an override where it belongs; `source` says who gave an option before."""
+    section, default = values, Config().resolved()
+    for depth, key in enumerate(keys[:-1], 1):
+        default = default.get(key, {}) if isinstance(default, dict) else {}
+        name = ".".join(keys[:depth])
+        if list(keys[: depth - 1]) == ["refine", "stages"] and key not in section:
+            raise InputError(f"{typed}: unknown stage {name!r}; {_hint(key, list(section))}")
+        if key not in section and not isinstance(default, dict):
+            raise InputError(f"{typed}: {name} has no options of its own")
+        # Stages replace one another whole: changing one option of one keeps the others.
+        section = section.setdefault(key, copy.deepcopy(default) if depth > 1 else {})
+        if not isinstance(section, dict):
+            given = source(tuple(keys[:depth])) or typed
+            raise InputError(
+                f"{given}: {name} must be a section of options, found {_shown(section)}"
+            )
+    section[keys[-1]] = value
+
+
+def _source(
+    keys: tuple[str, ...], origin: dict[tuple[str, ...], str], path: Path | None
+) -> str | None:
+    """Who gave an option: the last flag or override that set it, a part of it or, failing that,
+    what it is in; the file otherwise."""
+    parts = [text for known, text in origin.items() if known[: len(keys)] == keys]
+    wholes = [known for known in origin if known == keys[: len(known)]]
+    if parts:
+        return parts[-1]
+    if wholes:
+        return origin[max(wholes, key=len)]
+    return None if path is None else str(path)
+
+
+def _hint(found: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(found, known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"expected one of {', '.join(known)}" if known else "there is none"
+
+
+def _sentence(error: ValidationError, origin: dict[tuple[str, ...], str], path: Path | None) -> str:
     """One sentence about the first thing that is wrong."""
     first = error.errors(include_url=False)[0]
     keys, section = _location(first["loc"])
     name, found = ".".join(keys), first["input"]
-    source = next((text for known, text in origin.items() if known[: len(keys)] == keys), path)
+    source = _source(keys, origin, path)
     if first["type"] in ("extra_forbidden", "invalid_key"):
-        known = list(section.model_fields)
-        close = difflib.get_close_matches(keys[-1], known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
-        return f"{source}: unknown option {name!r}; {hint}"
+        return f"{source}: unknown option {name!r}; {_hint(keys[-1], list(section.model_fields))}"
+    if first["type"] == "literal_error" and isinstance(found, str):
+        known = re.findall("'([^']*)'", first["ctx"]["expected"])
+        if len(known) > _FEW:
+            return f"{source}: unknown name {found!r} in {name}; {_hint(found, known)}"
     if first["type"] == "model_type":
         return f"{source}: {name} must be a section of options, found {_kind(found)}"
     if first["type"] == "value_error":
         return f"{source}: {name}: expected {first['ctx']['error']}"
     if first["type"] == "missing":
         return f"{source}: {name} is missing"
+    if first["loc"][-1] == "[key]":
+        name = f"a name in {name}"
     expected = _EXPECTED.get(first["type"], first["msg"].removeprefix("Input should be "))
     return f"{source}: {name} must be {expected}, found {_shown(found)}"
 
@@ -299,7 +346,8 @@ def _location(place: tuple[int | str, ...]) -> tuple[tuple[str, ...], type[BaseM
     """
     section: type[BaseModel] = Config
     keys: list[str] = []
-    for key in map(str, place):
+    # A name that is itself wrong is reported as the entry "[key]" of what it names.
+    for key in map(str, place[:-2] if place[-1] == "[key]" else place):
         keys.append(key)
         if keys[-2:-1] == ["stages"]:
             section = StageConfig
@@ -308,7 +356,7 @@ def _location(place: tuple[int | str, ...]) -> tuple[tuple[str, ...], type[BaseM
         inner = field.annotation if field else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             section = inner
-        elif key != "stages":
+        elif get_origin(inner) is not dict:
             break
     return tuple(keys), section
 

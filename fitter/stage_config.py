@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -78,6 +78,9 @@ LEAST_SQUARES_FREE: frozenset[str] = frozenset({"global_orient", "pose", "shape"
 """The parameters that it frees, all together."""
 
 
+NotNegative = Annotated[float, Field(ge=0)]
+
+
 class StageConfig(Section):
     """One stage: what moves, what is minimised, by which solver and for how long."""
 
@@ -86,7 +89,7 @@ class StageConfig(Section):
     )
     iterations: int = Field(ge=0, description="steps per hand at the most")
     free: list[Free] = Field(min_length=1, description="groups of parameters that move")
-    energies: dict[EnergyName, float] = Field(
+    energies: dict[EnergyName, NotNegative] = Field(
         min_length=1, description="weights of the energies that are minimised"
     )
     silhouette: Literal["edge", "soft"] = Field(
@@ -97,7 +100,7 @@ class StageConfig(Section):
     )
     band: float = Field(1.0, gt=0, description="half width of edge outlines, pixels of the crop")
     learning_rate: float = Field(1.0, gt=0, description="step size of adam and sgd")
-    rates: dict[Free, float] = Field(
+    rates: dict[Free, NotNegative] = Field(
         default_factory=dict,
         description="factors of the learning rate by group of parameters, 1 where not given",
     )
@@ -136,11 +139,18 @@ class StageConfig(Section):
             if strange := sorted(set(self.energies) - LEAST_SQUARES):
                 raise ValueError(f"energies that the solver lm knows, found {strange[0]!r}")
             if set(self.free) != LEAST_SQUARES_FREE:
-                raise ValueError(f"free to list {sorted(LEAST_SQUARES_FREE)} for the solver lm")
+                raise ValueError(
+                    f"free to list {', '.join(sorted(LEAST_SQUARES_FREE))} for the solver lm, "
+                    f"found {', '.join(sorted(self.free))}"
+                )
+            if self.iterations == 0:
+                raise ValueError("at least one iteration for the solver lm, found 0")
             if self.silhouette != "edge":
                 raise ValueError("silhouette to be 'edge' for the solver lm")
         elif strange := sorted(set(self.energies) & LEAST_SQUARES_ONLY):
             raise ValueError(f"energies that the solver {self.solver} knows, found {strange[0]!r}")
+        if twice := sorted(name for name in set(self.free) if self.free.count(name) > 1):
+            raise ValueError(f"every group once in free, found {twice[0]!r} twice")
         if strange := sorted(set(self.rates) - set(self.free)):
             raise ValueError(f"rates of free parameters alone, found {strange[0]!r}")
         return self
