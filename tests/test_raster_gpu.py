@@ -187,6 +187,21 @@ def test_degenerate(case, silhouette):
 
 
 @pytest.mark.parametrize("silhouette", ["soft", "edge"])
+@pytest.mark.parametrize("seed", range(3))
+def test_vertices_on_pixel_centres(seed, silhouette):
+    # Pixels on edges, equal distances and equal depths everywhere.
+    generator = torch.Generator().manual_seed(seed)
+    places = torch.randint(-3, 22, (2, 20, 2), generator=generator) + 0.5
+    depths = torch.randint(1, 4, (2, 20, 1), generator=generator) / 4
+    vertices = torch.cat([places, depths], dim=-1).double()
+    faces = torch.randint(0, 20, (2, 24, 3), generator=generator)
+    settings = RasterSettings(silhouette=silhouette, sigma=1e-2, band=1.5)
+    cotangents = [None, None, torch.randn(2, 17, 19, generator=generator)]
+    found, _ = assert_same(vertices, faces, (17, 19), settings, cotangents)
+    assert found.mask.any()
+
+
+@pytest.mark.parametrize("silhouette", ["soft", "edge"])
 def test_ties_between_blocks(silhouette):
     # Six times the same face, so every distance and depth is there many times, two at a time.
     vertices = rows(*((x, y, 0.5) for x, y in SQUARE[:3]))

@@ -17,6 +17,7 @@ from fitter.raster import api
 from fitter.raster.gpu_kernels import load_vertex, signed_area, store_box
 
 BEYOND: tl.constexpr = tl.constexpr(api.LOOK_BEYOND)
+ON_EDGE: tl.constexpr = tl.constexpr(api.ON_EDGE)
 NO_EDGE: tl.constexpr = tl.constexpr(2**31 - 1)
 
 
@@ -147,7 +148,7 @@ def outline_tile(
         square = offset_x * offset_x + offset_y * offset_y
         candidate = live[:, None] & seen[None, :] & (square < square_here[None, :])
 
-        apart = square > 0.0
+        apart = square > ON_EDGE * ON_EDGE
         length = tl.sqrt(tl.where(apart, square, 1.0))
         look_x = tl.floor(nearest_x + BEYOND * tl.where(apart, offset_x / length, normal_x))
         look_y = tl.floor(nearest_y + BEYOND * tl.where(apart, offset_y / length, normal_y))
@@ -233,7 +234,7 @@ def edge_gradients(
         offset_x = nearest_x - x
         offset_y = nearest_y - y
         square = offset_x * offset_x + offset_y * offset_y
-        apart = square > 0.0
+        apart = square > ON_EDGE * ON_EDGE
         distance = tl.sqrt(tl.where(apart, square, 1.0))
         inward = tl.where(shows, 1.0, -1.0)
         step = (inward * distance / band + 1.0) / 2.0
