@@ -234,7 +234,7 @@ def test_meshes_of_different_topology(silhouette):
 
 def test_any_strides_through_the_public_door():
     vertices, faces = two_bodies((16, 16), poses=2)
-    vertices, faces = vertices.to(DEVICE), faces.to(DEVICE)
+    vertices, faces = vertices.to(DEVICE), faces[60:100].to(DEVICE)
     strided = vertices.permute(2, 1, 0).contiguous().permute(2, 1, 0).requires_grad_()
     faces = faces.T.contiguous().T
     fragments = rasterize(
