@@ -105,7 +105,7 @@ class _State:
         """Note better states; freeze hands that have converged or diverged."""
         finite = cost.isfinite()
         for gradient in gradients.values():
-            finite = finite & gradient.flatten(1).isfinite().all(1)
+            finite = finite & gradient.reshape(len(gradient), -1).isfinite().all(1)
         better = self.active & finite & (cost < self.best_cost)
         gained = better & (cost < self.best_cost - options.relative_tolerance * cost.abs())
         self.best = {n: _where(better, self.current[n], best) for n, best in self.best.items()}
