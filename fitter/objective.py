@@ -5,11 +5,18 @@ the picture are weighted and added up.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from fitter.config import FitConfig
+from fitter.energies.keypoints import (
+    KeypointTargets,
+    bone_directions,
+    relative_depth,
+    reprojection,
+)
 from fitter.energies.keypoints_2d import (
     bone_orientation,
     smooth_l1_keypoints,
@@ -24,7 +31,6 @@ from fitter.energies.regularisers import (
     squared_norm,
     texture_range,
 )
-from fitter.energies.residuals import geman_mcclure
 from fitter.energies.silhouette import iou_loss, squared_l2, ssim_silhouette
 from fitter.energies.surface import (
     edge_length,
@@ -35,9 +41,27 @@ from fitter.energies.surface import (
     normal_consistency,
     vertex_offset,
 )
+from fitter.hand_models.kinematics import by_finger
 from fitter.raster import RasterSettings
-from fitter.scene import Drawing, SceneModel, SceneParams, SceneView, draw
+from fitter.scene import Drawing, SceneModel, SceneParams, SceneView, draw, focal_applied
 from fitter.stage_config import EnergyName, StageConfig
+
+
+@dataclass(frozen=True)
+class StageTask:
+    """What all stages of a batch of B hands share.
+
+    Attributes:
+        model: of the hands.
+        view: what is seen of them, in the dtype of `model.hand`.
+        targets: the keypoint stage's targets of the same hands, float64.
+        fit: the keypoint stage's options; a stage changes its weights, not its scales.
+    """
+
+    model: SceneModel
+    view: SceneView
+    targets: KeypointTargets
+    fit: FitConfig
 
 
 @dataclass(frozen=True)
@@ -45,22 +69,37 @@ class Seen:
     """What an energy may look at.
 
     Attributes:
-        model: of the hands.
-        view: what is known of B hands.
+        task: model and observations of B hands.
         params: of B hands.
         start: the parameters that the stage began with.
         space: anatomy and pose prior in the dtype of `params`.
+        targets: the keypoint stage's targets, in the dtype of `params`.
         drawing: what `params` draw.
         stage: the stage's options.
     """
 
-    model: SceneModel
-    view: SceneView
+    task: StageTask
     params: SceneParams
     start: SceneParams
     space: PoseSpace
+    targets: KeypointTargets
     drawing: Drawing
     stage: StageConfig
+
+    @property
+    def model(self) -> SceneModel:
+        """The hand model."""
+        return self.task.model
+
+    @property
+    def view(self) -> SceneView:
+        """What is seen of the hands."""
+        return self.task.view
+
+    @property
+    def points(self) -> Tensor:
+        """(B, 5, 5, 3) the keypoints in the camera's frame, in the finger layout."""
+        return by_finger(self.drawing.points)
 
     @property
     def lengths(self) -> tuple[Tensor, Tensor]:
@@ -80,11 +119,20 @@ class Seen:
 
 
 def _keypoints(seen: Seen) -> Tensor:
-    """Confidence times a robust squared distance (Geman and McClure), summed: the keypoint
-    stage's 2D term, with its scale taken over from SmoothL1's."""
-    projected, detected = seen.keypoints
-    squared = (projected - detected).square().sum(-1) / seen.stage.keypoint_beta**2
-    return (seen.view.confidence * geman_mcclure(squared)[0]).sum(-1)
+    targets = replace(
+        seen.targets, intrinsics=focal_applied(seen.targets.intrinsics, seen.params.log_focal)
+    )
+    return reprojection(seen.points, targets, seen.task.fit.keypoint_scale).value
+
+
+def _relative_depth(seen: Seen) -> Tensor:
+    fit = seen.task.fit
+    scale, gain = fit.relative_depth_scale, fit.relative_depth_gain
+    return relative_depth(seen.points, seen.targets, scale, gain).value
+
+
+def _bone_directions(seen: Seen) -> Tensor:
+    return bone_directions(seen.points, seen.targets, seen.task.fit.bone_direction_scale).value
 
 
 def _scale(seen: Seen) -> Tensor:
@@ -97,7 +145,8 @@ def _scale(seen: Seen) -> Tensor:
 
 
 def _photometric_pixel(seen: Seen) -> Tensor:
-    alpha = seen.alpha * seen.view.picture_weight
+    # Which pixels count is not to be had by shrinking the hand away from those that differ.
+    alpha = seen.alpha.detach() * seen.view.picture_weight
     confidence = seen.view.confidence.sum(-1)
     return pixel_l2(seen.view.image, seen.drawing.foreground, alpha, confidence)
 
@@ -116,6 +165,8 @@ ENERGIES: Mapping[EnergyName, Callable[[Seen], Tensor]] = {
         *s.keypoints, s.view.confidence, s.stage.keypoint_beta
     ),
     "keypoints_l2": lambda s: squared_l2_keypoints(*s.keypoints),
+    "relative_depth": _relative_depth,
+    "bone_directions": _bone_directions,
     "bone_orientation": lambda s: bone_orientation(*s.keypoints, s.view.confidence),
     "silhouette_l2": lambda s: (
         squared_l2(s.alpha, s.view.mask, s.view.mask_weight) / s.stage.pixel_unit**2
@@ -132,9 +183,7 @@ ENERGIES: Mapping[EnergyName, Callable[[Seen], Tensor]] = {
     "normal_consistency": lambda s: normal_consistency(
         s.lengths[0], s.model.graph, s.stage.normal_reduction
     ),
-    "normal_change": lambda s: normal_change(
-        *s.lengths, s.model.graph, s.stage.normal_reduction
-    ),
+    "normal_change": lambda s: normal_change(*s.lengths, s.model.graph, s.stage.normal_reduction),
     "edge_length": lambda s: edge_length(s.lengths[0], s.model.graph),
     "edge_length_change": lambda s: edge_length_change(*s.lengths, s.model.graph),
     "pose_prior": _pose_prior,
@@ -162,23 +211,21 @@ class Objective:
     """What one stage minimises over B hands.
 
     Attributes:
-        model, view, stage, start, space: see `Seen`.
+        task, stage, start, space, targets: see `Seen`.
         raster: how hands are drawn; None where no energy needs a drawing.
         shaded: whether an energy needs colours.
     """
 
-    model: SceneModel
-    view: SceneView
+    task: StageTask
     stage: StageConfig
     start: SceneParams
     space: PoseSpace
+    targets: KeypointTargets
     raster: RasterSettings | None
     shaded: bool
 
     @classmethod
-    def of(
-        cls, model: SceneModel, view: SceneView, stage: StageConfig, start: SceneParams
-    ) -> Objective:
+    def of(cls, task: StageTask, stage: StageConfig, start: SceneParams) -> Objective:
         """The objective of a stage that begins at `start`."""
         names = {name for name, weight in stage.energies.items() if weight != 0}
         settings = None
@@ -186,13 +233,14 @@ class Objective:
             settings = RasterSettings(
                 silhouette=stage.silhouette, sigma=stage.sigma, band=stage.band
             )
-        space = model.fit.pose_space.to(start.transl)
-        return cls(model, view, stage, start, space, settings, bool(names & _SHADED))
+        space = task.model.fit.pose_space.to(start.transl)
+        targets = task.targets.to(start.transl.dtype)
+        return cls(task, stage, start, space, targets, settings, bool(names & _SHADED))
 
     def terms(self, params: SceneParams) -> dict[EnergyName, Tensor]:
         """(B,) value of each energy of the stage, not weighted."""
-        drawing = draw(self.model, params, self.view, self.raster, self.shaded)
-        seen = Seen(self.model, self.view, params, self.start, self.space, drawing, self.stage)
+        drawing = draw(self.task.model, params, self.task.view, self.raster, self.shaded)
+        seen = Seen(self.task, params, self.start, self.space, self.targets, drawing, self.stage)
         return {name: ENERGIES[name](seen) for name, w in self.stage.energies.items() if w != 0}
 
     def __call__(self, params: SceneParams) -> Tensor:

@@ -196,6 +196,7 @@ class Drawing:
     Attributes:
         bare: (B, V, 3) metres, camera frame, the model without offsets.
         vertices: (B, V, 3) metres, camera frame.
+        points: (B, 21, 3) metres, camera frame, the keypoints.
         keypoints: (B, 21, 2) pixels of the crop.
         fragments: the visible surface with its silhouette; None where no energy asks for it.
         colours: (B, V, 3) the skin without light; None where no energy asks for it.
@@ -205,6 +206,7 @@ class Drawing:
 
     bare: Tensor
     vertices: Tensor
+    points: Tensor
     keypoints: Tensor
     fragments: Fragments | None = None
     colours: Tensor | None = None
@@ -232,7 +234,7 @@ def draw(
     intrinsics = focal_applied(view.intrinsics, params.log_focal)
     vertices = mesh.vertices + params.offsets
     keypoints = project(mesh.keypoints, intrinsics)
-    drawing = Drawing(mesh.vertices, vertices, keypoints)
+    drawing = Drawing(mesh.vertices, vertices, mesh.keypoints, keypoints)
     if settings is None:
         return drawing
     screen = torch.cat([project(vertices, intrinsics), vertices[..., 2:]], -1)

@@ -71,9 +71,6 @@ LEAST_SQUARES: frozenset[str] = frozenset(
 )
 """The energies that the Levenberg-Marquardt solver can minimise."""
 
-LEAST_SQUARES_ONLY: frozenset[str] = frozenset({"relative_depth", "bone_directions"})
-"""Of these, the ones that no other solver can."""
-
 LEAST_SQUARES_FREE: frozenset[str] = frozenset({"global_orient", "pose", "shape", "camera"})
 """The parameters that it frees, all together."""
 
@@ -147,8 +144,6 @@ class StageConfig(Section):
                 raise ValueError("at least one iteration for the solver lm, found 0")
             if self.silhouette != "edge":
                 raise ValueError("silhouette to be 'edge' for the solver lm")
-        elif strange := sorted(set(self.energies) & LEAST_SQUARES_ONLY):
-            raise ValueError(f"energies that the solver {self.solver} knows, found {strange[0]!r}")
         if twice := sorted(name for name in set(self.free) if self.free.count(name) > 1):
             raise ValueError(f"every group once in free, found {twice[0]!r} twice")
         if strange := sorted(set(self.rates) - set(self.free)):

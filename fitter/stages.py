@@ -8,21 +8,19 @@ it met to the next. Every hand is its own problem.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from fitter.camera import project
-from fitter.config import FitConfig
 from fitter.energies.contour import contour_l2
-from fitter.energies.keypoints import KeypointTargets
 from fitter.first_order import Descent, descend
 from fitter.keypoint_fit import KeypointProblem
-from fitter.objective import Objective
+from fitter.objective import Objective, StageTask
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
-from fitter.scene import FIELDS, LENGTHS, SceneModel, SceneParams, SceneView
+from fitter.scene import FIELDS, LENGTHS, SceneParams, focal_applied
 from fitter.solvers import LevenbergMarquardt, Linearization, Status, levenberg_marquardt
 from fitter.stage_config import StageConfig
 
@@ -35,23 +33,6 @@ _LEAST_SQUARES_WEIGHTS = {
     "shape_prior": "shape_prior_weight",
 }
 """The option of the keypoint stage that each energy of a least-squares stage stands for."""
-
-
-@dataclass(frozen=True)
-class StageTask:
-    """What all stages of a batch of B hands share.
-
-    Attributes:
-        model: of the hands.
-        view: what is seen of them, in the dtype of `model.hand`.
-        targets: the keypoint stage's targets of the same hands, float64.
-        fit: the keypoint stage's options; a stage changes its weights, not its scales.
-    """
-
-    model: SceneModel
-    view: SceneView
-    targets: KeypointTargets
-    fit: FitConfig
 
 
 @dataclass(frozen=True)
@@ -101,20 +82,28 @@ def run_stages(
 
 @dataclass(frozen=True)
 class _ContourProblem:
-    """Keypoints, priors and outline of B hands for the least-squares solver."""
+    """Keypoints, priors and outline of B hands for the least-squares solver, which moves neither
+    `offsets` nor `log_focal`: they are what the stage began with."""
 
     task: StageTask
     stage: StageConfig
     keypoints: KeypointProblem
+    offsets: Tensor
 
     @classmethod
-    def of(cls, task: StageTask, stage: StageConfig) -> _ContourProblem:
+    def of(cls, task: StageTask, stage: StageConfig, start: SceneParams) -> _ContourProblem:
         weights = {
             option: stage.energies.get(energy, 0.0)
             for energy, option in _LEAST_SQUARES_WEIGHTS.items()
         }
         config = task.fit.model_copy(update=weights)
-        return cls(task, stage, KeypointProblem(task.model.fit, task.targets, config))
+        # The line of sight stays that of the given K: it only says along what depth is measured.
+        matrix = focal_applied(task.targets.intrinsics, start.log_focal.to(torch.float64))
+        targets = replace(task.targets, intrinsics=matrix)
+        view = replace(task.view, intrinsics=focal_applied(task.view.intrinsics, start.log_focal))
+        task = replace(task, view=view, targets=targets)
+        problem = KeypointProblem(task.model.fit, targets, config)
+        return cls(task, stage, problem, start.offsets)
 
     def linearize(self, params: HandParams) -> Linearization:
         base = self.keypoints.linearize(params)
@@ -123,6 +112,8 @@ class _ContourProblem:
             return base
         model, view, band = self.task.model, self.task.view, self.stage.band
         surface = model.kinematics(params.to(view.image.dtype))
+        # In the camera's frame, so that no derivative changes.
+        surface = surface._replace(vertices=surface.vertices + self.offsets)
         positions = project(surface.vertices, view.intrinsics)
         screen = torch.cat([positions, surface.vertices[..., 2:]], -1)
         settings = RasterSettings(silhouette="edge", band=band)
@@ -140,7 +131,8 @@ class _ContourProblem:
         task = StageTask(
             self.task.model, self.task.view[index], self.task.targets[index], self.task.fit
         )
-        return _ContourProblem(task, self.stage, self.keypoints.select(index))
+        keypoints = self.keypoints.select(index)
+        return _ContourProblem(task, self.stage, keypoints, self.offsets[index])
 
 
 def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> StagesResult:
@@ -151,7 +143,7 @@ def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> 
         max_iterations=stage.iterations, relative_tolerance=stage.tolerance
     )
     with torch.inference_mode():
-        problem = _ContourProblem.of(task, stage)
+        problem = _ContourProblem.of(task, stage, params)
         result = levenberg_marquardt(problem, params.hand.to(torch.float64), options)
     result = result.map(torch.clone)
     dtype = params.transl.dtype
@@ -167,7 +159,7 @@ def _units(stage: StageConfig) -> dict[str, float]:
 
 def _descent(task: StageTask, params: SceneParams, stage: StageConfig) -> StagesResult:
     names = [FIELDS[group] for group in stage.free]
-    objective = Objective.of(task.model, task.view, stage, params)
+    objective = Objective.of(task, stage, params)
     unit = dict.fromkeys(names, 1.0) | _units(stage)
 
     def moved(increments: Mapping[str, Tensor]) -> SceneParams:

@@ -1,0 +1,348 @@
+"""Behaviour of the stages: what moves, what does not, and whom a bad hand touches."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from refine_scenes import SIDE, iou, perturbed, scene_model, task_of, true_hands, view_of
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fitter.camera import project
+from fitter.objective import Objective
+from fitter.records import HandParams
+from fitter.scene import FIELDS, SceneModel, SceneParams, focal_applied
+from fitter.solvers import Status
+from fitter.stage_config import DEFAULT_STAGES, Free, StageConfig
+from fitter.stages import StagesResult, StageTask, _ContourProblem, run_stages
+
+CONTOUR = DEFAULT_STAGES["contour"]
+EVERYTHING = {
+    "keypoints": 1.0,
+    "silhouette_l2": 0.003,
+    "photometric_rgb": 10.0,
+    "pose_l2": 1e-3,
+    "vertex_offset": 1e-3,
+    "appearance_prior": 1e-3,
+    "texture_range": 1.0,
+    "camera_scale": 1e-3,
+}
+RATES = {
+    "pose": 0.5,
+    "shape": 3.0,
+    "camera": 0.1,
+    "offsets": 0.02,
+    "focal": 0.2,
+    "appearance": 3.0,
+}
+
+
+def staged(solver: str, free: list[Free], iterations: int = 6, **changes: object) -> StageConfig:
+    options = {
+        "learning_rate": 0.02 if solver == "adam" else 1e-5,
+        "rates": {name: rate for name, rate in RATES.items() if name in free},
+        "energies": EVERYTHING,
+    }
+    return StageConfig(solver=solver, iterations=iterations, free=free, **options | changes)
+
+
+@pytest.fixture(scope="module")
+def model() -> SceneModel:
+    return scene_model()
+
+
+@pytest.fixture(scope="module")
+def truth(model) -> HandParams:
+    return true_hands(model, 3)
+
+
+@pytest.fixture(scope="module")
+def task(model, truth) -> StageTask:
+    return task_of(model, view_of(model, truth))
+
+
+@pytest.fixture(scope="module")
+def begun(truth) -> HandParams:
+    return perturbed(truth)
+
+
+def same(one: SceneParams, other: SceneParams, rows: list[int], but: tuple[str, ...] = ()) -> None:
+    for name, tensor in vars(one).items():
+        if name not in but:
+            assert torch.equal(tensor[rows], getattr(other, name)[rows]), name
+
+
+ALL: list[Free] = list(FIELDS)
+
+
+@pytest.mark.parametrize("solver", ["lm", "adam", "sgd"])
+def test_a_stage_never_ends_worse_than_it_began(task, begun, solver) -> None:
+    start = task.model.start(begun)
+    if solver == "lm":
+        stage = CONTOUR.model_copy(update={"iterations": 4})
+        problem = _ContourProblem.of(task, stage, start)
+        before = problem.linearize(start.hand.to(torch.float64)).cost
+        after = run_stages(task, begun, {"a": stage})
+        cost = problem.linearize(after.params.hand.to(torch.float64)).cost
+    else:
+        # A rate so large that some steps lead uphill.
+        stage = staged(solver, ALL, learning_rate=0.1 if solver == "adam" else 3e-4)
+        objective = Objective.of(task, stage, start)
+        after = run_stages(task, begun, {"a": stage})
+        before, cost = objective(start).detach(), objective(after.params).detach()
+    assert (cost < before + 1e-6).all() and (cost < before).any()
+    torch.testing.assert_close(after.cost, cost.double(), rtol=1e-3, atol=1e-5)
+    assert after.iterations.tolist() == [stage.iterations] * 3
+    assert (after.status != int(Status.DIVERGED)).all()
+
+
+@pytest.mark.parametrize("group", ALL)
+def test_what_is_not_free_stays_bit_for_bit(task, begun, group) -> None:
+    view = replace(task.view, focal_unknown=torch.ones(3))
+    start = task.model.start(begun)
+    after = run_stages(replace(task, view=view), begun, {"a": staged("adam", [group], 2)}).params
+    changed = getattr(after, FIELDS[group]) != getattr(start, FIELDS[group])
+    assert changed.reshape(3, -1).any(1).all()
+    same(after, start, [0, 1, 2], but=(FIELDS[group],))
+
+
+def test_least_squares_leaves_colours_light_and_offsets(task, begun) -> None:
+    start = task.model.start(begun)
+    after = run_stages(task, begun, {"a": CONTOUR.model_copy(update={"iterations": 2})}).params
+    same(after, start, [0, 1, 2], but=tuple(vars(begun)))
+
+
+def test_no_stages_return_the_hands(task, begun) -> None:
+    result = run_stages(task, begun, {})
+    same(result.params, task.model.start(begun), [0, 1, 2])
+    assert result.iterations.tolist() == [0] * 3 and result.cost.tolist() == [0.0] * 3
+    assert result.status.tolist() == [Status.CONVERGED] * 3
+
+
+SHORT = CONTOUR.model_copy(update={"iterations": 3})
+
+
+def hurt_task(task: StageTask, what: str) -> StageTask:
+    view = task.view
+    spoilt = getattr(view, what).clone()
+    spoilt[1] = torch.nan
+    view = replace(view, **{what: spoilt})
+    return replace(task, view=view, targets=task_of(task.model, view).targets)
+
+
+def hurt_hands(hands: HandParams, what: str) -> HandParams:
+    spoilt = getattr(hands, what).clone()
+    spoilt[1] = torch.nan
+    return replace(hands, **{what: spoilt})
+
+
+def with_one_bad(task: StageTask, begun: HandParams, what: str, stages: dict) -> StagesResult:
+    if hasattr(begun, what):
+        return run_stages(task, hurt_hands(begun, what), stages)
+    return run_stages(hurt_task(task, what), begun, stages)
+
+
+BAD = pytest.mark.parametrize("what", ["image", "mask", "keypoints", "global_orient", "transl"])
+
+
+@BAD
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_bad_hand_leaves_its_neighbours_bit_for_bit(task, begun, what, solver) -> None:
+    free = ["camera", "pose", "global_orient", "offsets", "lighting", "vertex_colours"]
+    stages = {"a": staged(solver, free, 3)}
+    healthy, result = run_stages(task, begun, stages), with_one_bad(task, begun, what, stages)
+    same(result.params, healthy.params, [0, 2])
+    for field in ("cost", "iterations", "status"):
+        assert torch.equal(getattr(result, field)[[0, 2]], getattr(healthy, field)[[0, 2]])
+    assert result.status.tolist() == [
+        Status.MAX_ITERATIONS,
+        Status.DIVERGED,
+        Status.MAX_ITERATIONS,
+    ]
+    if not hasattr(begun, what):
+        start = task.model.start(begun)
+        same(result.params, start, [1], but=("global_orient",))
+        # Turned by nothing, but by way of quaternions.
+        torch.testing.assert_close(result.params.global_orient[1], start.global_orient[1])
+
+
+@BAD
+def test_a_bad_hand_leaves_the_batch_of_least_squares(task, begun, what) -> None:
+    """What the others do then differs by the rounding of matrix products of another size."""
+    stages = {"contour": SHORT}
+    healthy, result = run_stages(task, begun, stages), with_one_bad(task, begun, what, stages)
+    # The photograph is of no interest here.
+    assert (result.status[1] == Status.DIVERGED) == (what != "image")
+    for name, tensor in vars(result.params).items():
+        whole = getattr(healthy.params, name)
+        torch.testing.assert_close(tensor[[0, 2]], whole[[0, 2]], rtol=0, atol=1e-3, msg=name)
+    assert torch.equal(result.iterations[[0, 2]], healthy.iterations[[0, 2]])
+    if not hasattr(begun, what):
+        assert all(tensor.isfinite().all() for tensor in vars(result.params).values())
+
+
+def test_once_diverged_a_hand_is_flagged_and_keeps_its_best(task, begun) -> None:
+    """Its mask is NaN: the stage after, which asks for keypoints alone, does it good."""
+    bad = hurt_task(task, "mask")
+    keypoints = SHORT.model_copy(update={"energies": {"keypoints": 1.0}})
+    stages = {"mask": staged("adam", ["pose"], 3), "keypoints": keypoints}
+    first = run_stages(bad, begun, {"mask": stages["mask"]})
+    assert first.status.tolist()[1] == Status.DIVERGED
+    same(first.params, task.model.start(begun), [1])
+    assert not first.cost[1].isfinite()
+    result = run_stages(bad, begun, stages)
+    assert result.status[1] == Status.DIVERGED and result.cost.isfinite().all()
+    assert (result.status[[0, 2]] != int(Status.DIVERGED)).all()
+    assert result.iterations.tolist()[0] == 6
+
+
+def test_a_batch_gives_what_batches_of_one_give(task, begun) -> None:
+    # Adam would make whole steps of the rounding in gradients that are zero.
+    stages = {"contour": SHORT, "all": staged("sgd", ALL, 3)}
+    together = run_stages(task, begun, stages)
+    for hand in range(3):
+        rows = slice(hand, hand + 1)
+        one = StageTask(task.model, task.view[rows], task.targets[rows], task.fit)
+        alone = run_stages(one, begun[rows], stages)
+        for name, tensor in vars(alone.params).items():
+            whole = getattr(together.params, name)[hand]
+            torch.testing.assert_close(tensor[0], whole, rtol=0, atol=2e-3, msg=name)
+        torch.testing.assert_close(alone.cost[0], together.cost[hand], rtol=1e-3, atol=1e-4)
+
+
+def test_least_squares_moves_hands_onto_their_outlines(task, begun) -> None:
+    start = task.model.start(begun)
+    before = iou(task.model, start, task.view)
+    result = run_stages(task, begun, {"contour": CONTOUR})
+    after = iou(task.model, result.params, task.view)
+    assert before.max() < 0.88
+    assert after.min() > 0.93 and (after > before + 0.08).all()
+    detected = task.view.keypoints
+    error = [
+        (
+            project(task.model.hand(hand.to(torch.float32)).keypoints, task.view.intrinsics)
+            - detected
+        )
+        .norm(dim=-1)
+        .mean(1)
+        for hand in (begun, result.params.hand)
+    ]
+    assert (error[1] < error[0]).all() and error[1].max() < 0.02 * SIDE
+
+
+def test_least_squares_respects_a_fitted_focal_length_and_offsets(task, begun) -> None:
+    """After a stage that freed them, the outline is that of the hand as it is drawn then."""
+    start = replace(
+        task.model.start(begun),
+        log_focal=torch.tensor([0.15, 0.0, -0.15]),
+        offsets=torch.full((3, len(task.model.hand.v_template), 3), 0.004),
+    )
+    problem = _ContourProblem.of(task, CONTOUR, start)
+    outline_only = CONTOUR.model_copy(update={"energies": {"silhouette_l2": 1.0}})
+    cost = (
+        _ContourProblem.of(task, outline_only, start).linearize(start.hand.to(torch.float64)).cost
+    )
+    stage = staged("adam", ["pose"], energies={"silhouette_l2": 1.0}, band=CONTOUR.band)
+    expected = Objective.of(task, stage, start)(start) / task.view.size**2
+    torch.testing.assert_close(cost, expected.double(), rtol=1e-4, atol=0)
+    keypoints = CONTOUR.model_copy(update={"energies": {"keypoints": 1.0}})
+    hand = _ContourProblem.of(task, keypoints, start)
+    # Keypoints that are where this camera sees them cost nothing.
+    seen = project(
+        task.model.hand(start.hand).keypoints, focal_applied(task.view.intrinsics, start.log_focal)
+    )
+    there = task_of(task.model, replace(task.view, keypoints=seen))
+    exact = _ContourProblem.of(there, keypoints, start).linearize(start.hand.to(torch.float64)).cost
+    assert (exact < 1e-6).all()
+    assert (hand.linearize(start.hand.to(torch.float64)).cost > 1e-2).all()
+    assert problem.linearize(start.hand.to(torch.float64)).gradient.isfinite().all()
+
+
+def test_offsets_grow_a_hand_onto_a_mask_that_the_model_cannot_reach(model, truth) -> None:
+    thick = model.start(truth)
+    mesh = model.hand(thick.hand)
+    out = torch.nn.functional.normalize(mesh.vertices - mesh.vertices.mean(1, keepdim=True), dim=-1)
+    thick = replace(thick, offsets=0.008 * out)
+    view = view_of(model, thick)
+    stage = StageConfig(
+        solver="adam",
+        iterations=40,
+        free=["offsets"],
+        energies={"silhouette_l2": 1.0, "vertex_offset": 1e-3, "laplacian_change": 1e-4},
+        learning_rate=0.5,
+        length_unit=1e-3,
+    )
+    result = run_stages(task_of(model, view), truth, {"a": stage})
+    before = iou(model, model.start(truth), view)
+    assert (iou(model, result.params, view) > before + 0.05).all()
+    same(result.params, model.start(truth), [0, 1, 2], but=("offsets",))
+    assert 1e-3 < result.params.offsets.norm(dim=-1).amax() < 0.03
+
+
+def test_the_focal_length_moves_only_where_it_is_unknown(model, truth) -> None:
+    """The picture was taken with another focal length than K says."""
+    longer = replace(model.start(truth), log_focal=torch.full((3,), 0.1))
+    view = replace(view_of(model, longer), focal_unknown=torch.tensor([1.0, 0.0, 1.0]))
+    stage = staged("adam", ["focal"], 40, energies={"keypoints": 1.0}, learning_rate=0.05)
+    result = run_stages(task_of(model, view), truth, {"a": stage})
+    found = result.params.log_focal
+    assert found[1] == 0
+    torch.testing.assert_close(found[[0, 2]], torch.full((2,), 0.1), rtol=0, atol=0.02)
+
+
+class NoWaiting(TorchDispatchMode):
+    """Fails where PyTorch would have to wait for a device: values or counts asked by the host."""
+
+    ASKS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        asks = name in self.ASKS
+        if name.startswith("index"):
+            indices = args[1] if isinstance(args[1], list | tuple) else []
+            asks = asks or any(i is not None and i.dtype == torch.bool for i in indices)
+        if asks and not self._early_exit():
+            raise AssertionError(f"{name} waits for the device")
+        return func(*args, **kwargs or {})
+
+    @staticmethod
+    def _early_exit() -> bool:
+        """`descend` may ask on the CPU whether all hands rest."""
+        frame = sys._getframe(2)
+        while frame is not None and "/torch/" in frame.f_code.co_filename:
+            frame = frame.f_back
+        return frame is not None and frame.f_code.co_name == "descend"
+
+
+@pytest.mark.parametrize("silhouette", ["edge", "soft"])
+def test_nothing_in_a_first_order_stage_waits_for_the_host(task, begun, silhouette) -> None:
+    """But the rasteriser's kernels, which have no values to ask for."""
+    names = set(EVERYTHING) | {
+        "keypoints_smooth_l1",
+        "bone_orientation",
+        "relative_depth",
+        "bone_directions",
+        "silhouette_iou",
+        "silhouette_ssim",
+        "photometric_pixel",
+        "photometric_ssim",
+        "laplacian_change",
+        "normal_consistency",
+        "normal_change",
+        "edge_length_change",
+        "pose_prior",
+        "limits",
+        "shape_prior",
+        "shape_norm",
+    }
+    stage = staged("adam", ALL, 2, energies=dict.fromkeys(names, 1e-3), silhouette=silhouette)
+    # What is computed once for a model may wait, once.
+    warm = stage.model_copy(update={"iterations": 0})
+    run_stages(task, begun, {"a": warm})
+    with NoWaiting():
+        result = run_stages(task, begun, {"a": stage})
+    assert isinstance(result, StagesResult)
+    with NoWaiting(), pytest.raises(AssertionError, match="waits"):
+        bool(result.cost.sum() > 0)
