@@ -104,12 +104,13 @@ def task_of(model: SceneModel, view: SceneView, fit: FitConfig | None = None) ->
     return StageTask(model, view, normalise(observed), fit or FitConfig())
 
 
-def perturbed(hands: HandParams, seed: int = 1) -> HandParams:
-    """The same hands a centimetre or two off, a little turned and bent, and of other shapes."""
+def perturbed(hands: HandParams, seed: int = 1, size: float = 1.0) -> HandParams:
+    """The same hands a centimetre off, a little turned and bent, and of other shapes; `size` times
+    that."""
     generator = torch.Generator().manual_seed(seed)
 
     def noise(scale: float, like: Tensor) -> Tensor:
-        return like + scale * torch.randn(like.shape, generator=generator, dtype=like.dtype)
+        return like + size * scale * torch.randn(like.shape, generator=generator, dtype=like.dtype)
 
     return HandParams(
         noise(0.08, hands.global_orient),

@@ -1,0 +1,152 @@
+"""From crops, through masks and stages, to refined hands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from refine_scenes import SIDE, camera, perturbed, scene_model, task_of, true_hands, view_of
+
+from fitter.camera import project
+from fitter.config import FitConfig
+from fitter.crops import HandCrop
+from fitter.hand_models import load_hand_model
+from fitter.hand_models.skinning import pose_keypoints
+from fitter.records import HandParams
+from fitter.refine import Refined, Refiner, unmirrored
+from fitter.scene import SceneModel, SceneView
+from fitter.solvers import Status
+from fitter.stage_config import DEFAULT_STAGES, RefineConfig, StageConfig
+
+SHORT = DEFAULT_STAGES["contour"].model_copy(update={"iterations": 6})
+SETTINGS = RefineConfig(resolution=SIDE, stages={"contour": SHORT})
+
+
+@pytest.fixture(scope="module")
+def model() -> SceneModel:
+    return scene_model()
+
+
+@pytest.fixture(scope="module")
+def truth(model) -> HandParams:
+    return true_hands(model, 3, seed=4)
+
+
+@pytest.fixture(scope="module")
+def view(model, truth) -> SceneView:
+    return view_of(model, truth)
+
+
+def refiner(model: SceneModel, config: RefineConfig = SETTINGS) -> Refiner:
+    return Refiner(load_hand_model("open_hand", dtype=torch.float64), model.fit, config)
+
+
+def crops_of(view: SceneView, masks: list[np.ndarray | None]) -> list[HandCrop]:
+    return [
+        HandCrop(
+            pixels=(255 * view.image[i].clamp(0, 1)).round().byte().numpy(),
+            inside=np.ones((SIDE, SIDE), np.float32),
+            given=mask,
+            intrinsics=camera(1)[0].numpy(),
+            keypoints=view.keypoints[i].double().numpy(),
+            confidence=view.confidence[i].double().numpy(),
+            others=np.zeros((0, 21, 2)),
+        )
+        for i, mask in enumerate(masks)
+    ]
+
+
+def refined(
+    model: SceneModel,
+    view: SceneView,
+    hands: HandParams,
+    masks: list[np.ndarray | None],
+    config: RefineConfig = SETTINGS,
+) -> Refined:
+    task = task_of(model, view)
+    return refiner(model, config)(
+        hands, crops_of(view, masks), task.targets, FitConfig(), torch.zeros(len(masks))
+    )
+
+
+def given(view: SceneView) -> list[np.ndarray]:
+    return list(view.mask.numpy())
+
+
+@pytest.fixture(scope="module")
+def start(truth) -> HandParams:
+    return perturbed(truth, size=0.5)
+
+
+@pytest.fixture(scope="module")
+def pulled(model, view, start) -> Refined:
+    """With true masks."""
+    return refined(model, view, start, given(view))
+
+
+def test_given_masks_pull_hands_onto_them(model, view, start, pulled) -> None:
+    none = SETTINGS.model_copy(update={"stages": {}})
+    before = refined(model, view, start, given(view), none)
+    after = pulled
+    assert [mask.source for mask in after.masks] == ["given"] * 3
+    assert (after.mask_iou > before.mask_iou + 0.02).all() and after.mask_iou.min() > 0.9
+    assert torch.equal(before.params.transl, start.transl.float())
+    assert (after.iterations > 0).all() and (after.status != int(Status.DIVERGED)).all()
+
+
+def keypoint_error(model: SceneModel, result: Refined, view: SceneView) -> torch.Tensor:
+    keypoints = pose_keypoints(model.fit.keypoints, result.params.hand.to(torch.float64))[1]
+    found = project(keypoints, view.intrinsics.double())
+    return (found - view.keypoints).norm(dim=-1).mean(1)
+
+
+def test_a_mask_that_contradicts_the_keypoints_does_not_pull(model, view, start, pulled) -> None:
+    """That of a hand a third of the crop away: the keypoints and priors alone decide."""
+    shifted = [np.roll(mask, SIDE // 3, axis=1) for mask in given(view)]
+    without = SETTINGS.model_copy(update={"grabcut": False})
+    result = refined(model, view, start, shifted)
+    assert [mask.source for mask in result.masks] == ["rejected"] * 3
+    assert result.mask_iou.isnan().all()
+    alone = refined(model, view, start, [None] * 3, without)
+    assert alone.masks == [None] * 3 and alone.mask_iou.isnan().all()
+    for one, two in zip(vars(result.params).values(), vars(alone.params).values(), strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
+    error = keypoint_error(model, result, view)
+    assert error.max() < 0.02 * SIDE
+    # One hand's bad mask is its own: the others' are used as before.
+    mixed = refined(model, view, start, [given(view)[0], shifted[1], given(view)[2]])
+    assert [mask.source for mask in mixed.masks] == ["given", "rejected", "given"]
+    torch.testing.assert_close(mixed.mask_iou[[0, 2]], pulled.mask_iou[[0, 2]], rtol=0, atol=1e-3)
+
+
+def test_masks_are_cut_from_the_picture_only_where_asked(model, view, truth) -> None:
+    result = refined(model, view, truth, [given(view)[0], None, None])
+    assert [mask.source for mask in result.masks] == ["given", "grabcut", "grabcut"]
+    assert result.mask_iou.min() > 0.85
+
+
+def test_freed_lists_the_groups_of_all_stages(model) -> None:
+    light = StageConfig(
+        solver="adam", iterations=1, free=["lighting"], energies={"photometric_rgb": 1.0}
+    )
+    config = SETTINGS.model_copy(update={"stages": {**DEFAULT_STAGES, "light": light}})
+    expected = {"global_orient", "pose", "shape", "camera", "lighting"}
+    assert refiner(model, config).freed == expected
+    assert refiner(model, SETTINGS.model_copy(update={"stages": {}})).freed == frozenset()
+
+
+def test_left_hands_are_mirrored_back_with_their_offsets(model, truth) -> None:
+    scene = model.start(truth)
+    offsets = torch.randn(scene.offsets.shape, generator=torch.Generator().manual_seed(0))
+    scene = replace(scene, offsets=0.01 * offsets)
+    back = unmirrored(scene, torch.tensor([True, False, True]))
+    right = model.hand(scene.hand).vertices + scene.offsets
+    left = model.hand.mirrored()(back.hand).vertices + back.offsets
+    flip = torch.tensor([-1.0, 1.0, 1.0])
+    torch.testing.assert_close(left[[0, 2]], right[[0, 2]] * flip, rtol=0, atol=1e-6)
+    for name, tensor in vars(scene).items():
+        assert torch.equal(tensor[1], getattr(back, name)[1])
+    assert torch.equal(back.appearance, scene.appearance)
+    assert torch.equal(back.lighting, scene.lighting)

@@ -1,0 +1,145 @@
+"""What the command makes of masks and stages."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import bad_commands
+import bad_files
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from PIL import Image
+
+from fitter.camera import project
+from fitter.hand_models import load_hand_model
+from fitter.raster import rasterize
+from fitter.records import HandParams
+from fitter.store import decode_flags
+
+workplace, here, say, refused = (
+    bad_commands.workplace,
+    bad_commands.here,
+    bad_commands.say,
+    bad_commands.refused,
+)
+FAST = bad_commands.FAST
+TRUTH = next(
+    hand
+    for hand in json.loads((bad_files.EXAMPLES / "ground_truth.json").read_text())["hands"]
+    if hand["image"] == "open_palm.jpg"
+)
+
+
+def true_mask() -> np.ndarray:
+    """(480, 640) bool, the first example's hand as its ground truth draws it."""
+    hand = load_hand_model("open_hand", dtype=torch.float64)
+    names = ("global_orient", "hand_pose", "betas", "transl")
+    params = HandParams(*(torch.tensor(TRUTH[name]).double()[None] for name in names))
+    vertices = hand(params).vertices
+    positions = project(vertices, torch.tensor(TRUTH["K"]).double()[None])
+    screen = torch.cat([positions, vertices[..., 2:]], -1)
+    return rasterize(screen, hand.faces, (480, 640)).mask[0].numpy()
+
+
+@pytest.fixture(scope="module")
+def masks(workplace: Path) -> Path:
+    """Next to the workplace's picture of the example: its true mask, and others that are not."""
+    mask = true_mask()
+    for name, array in {
+        "masks": mask,
+        "small_masks": mask[:100, :50],
+        "other_masks": mask[:, ::-1],
+    }.items():
+        (workplace / name).mkdir()
+        Image.fromarray(array.astype(np.uint8) * 255).save(workplace / name / "a.png")
+    (workplace / "K.json").write_text(json.dumps(TRUTH["K"]))
+    return workplace
+
+
+def run(say, *arguments: object, out: str = "o.zarr") -> tuple[object, xr.Dataset]:
+    told = say("photos", "--out", out, *FAST, "--intrinsics", "K.json", *arguments)
+    return told, xr.open_zarr(out).load()
+
+
+def test_the_command_uses_given_masks(masks, here, say) -> None:
+    told, rows = run(say, "--masks", "masks")
+    assert told.status == 0
+    hand = rows.isel(image=0, hand=0)
+    assert decode_flags(hand.mask_source) == "given"
+    assert hand.mask_iou > 0.93 and hand.mask_agreement > 0.8
+    assert decode_flags(hand.refine_status) in ("converged", "max_iterations", "stalled")
+    assert 0 < hand.refine_iterations <= 15
+    # What is stored fits the mask as the store says: drawn again, in the whole picture.
+    drawn = mask_of(rows)
+    expected = true_mask()
+    assert (drawn & expected).sum() / (drawn | expected).sum() > 0.9
+
+    # The run can go on with the same masks, and with no others.
+    again = ["--resume", "--masks"]
+    assert run(say, *again, "masks")[0].status == 0
+    other = say("photos", "--out", "o.zarr", *FAST, "--intrinsics", "K.json", *again, "other_masks")
+    assert other.status == 2 and "masks" in other.err and other.err.count("\n") == 1
+    none = say("photos", "--out", "o.zarr", *FAST, "--intrinsics", "K.json", "--resume")
+    assert none.status == 2 and "masks" in none.err
+
+
+def mask_of(rows: xr.Dataset) -> np.ndarray:
+    """(480, 640) bool, the first stored hand drawn with the stored parameters and camera."""
+    hand = rows.isel(image=0, hand=0)
+    names = ("global_orient", "hand_pose", "betas", "transl")
+    params = HandParams(*(torch.tensor(hand[name].values).double()[None] for name in names))
+    model = load_hand_model("open_hand", dtype=torch.float64)
+    vertices = model(params).vertices
+    matrix = torch.tensor(rows.intrinsics.values[0])[None]
+    screen = torch.cat([project(vertices, matrix), vertices[..., 2:]], -1)
+    return rasterize(screen, model.faces, (480, 640)).mask[0].numpy()
+
+
+def test_a_mask_of_another_size_fails_its_picture_alone(masks, here, say) -> None:
+    shutil.copytree("photos", "two", dirs_exist_ok=True)
+    shutil.copy(bad_files.HAND, "two/b.jpg")
+    known = json.loads(Path("known.json").read_text())
+    Path("two.json").write_text(json.dumps({**known, "b.jpg": known["a.jpg"]}))
+    arguments = ("--keypoints", "two.json", "--device", "cpu", "--masks", "small_masks")
+    told = say("two", "--out", "o.zarr", *arguments)
+    rows = xr.open_zarr("o.zarr").load()
+    assert decode_flags(rows.image_status).values.tolist() == ["failed", "ok"]
+    sentence = str(rows.image_error[0].values)
+    assert sentence.endswith(
+        "a.png: expected a mask of 640 x 480 pixels as its picture 'a.jpg' has, found 50 x 100."
+    )
+    assert sentence in told.err
+    assert decode_flags(rows.mask_source[1, 0]) == "grabcut"
+
+
+def test_masks_without_a_stage_that_uses_them_are_refused(masks, here, refused) -> None:
+    refused(
+        "--masks: expected stages that use masks, found refine.stages empty",
+        *FAST,
+        "--masks",
+        "masks",
+        "--set",
+        "refine.stages={}",
+    )
+
+
+def test_without_stages_the_rows_are_those_of_the_keypoints(masks, here, say) -> None:
+    """The stages add to what the fit to the keypoints left, and change nothing it says."""
+    _, rows = run(say, "--set", "refine.stages={}")
+    hand = rows.isel(image=0, hand=0)
+    assert hand.valid and decode_flags(hand.refine_status) == "none"
+    assert decode_flags(hand.mask_source) == "none" and hand.refine_iterations == 0
+    assert hand.mask_iou.isnull() and hand.mask_agreement.isnull() and hand.focal_scale.isnull()
+    shutil.rmtree("o.zarr")
+    _, still = run(say, "--set", "refine.stages.contour.energies={keypoints: 0}")
+    same = still.isel(image=0, hand=0)
+    assert decode_flags(same.refine_status) == "converged"
+    for name in ("fit_status", "iterations", "final_cost", "keypoints_2d_detected", "box"):
+        np.testing.assert_array_equal(same[name].values, hand[name].values)
+    # Stages that ask for nothing leave the parameters, but for single precision.
+    for name in ("global_orient", "hand_pose", "betas", "transl", "keypoints_2d"):
+        np.testing.assert_allclose(same[name].values, hand[name].values, atol=1e-4)
