@@ -246,4 +246,5 @@ class Objective:
     def __call__(self, params: SceneParams) -> Tensor:
         """(B,) the weighted sum."""
         weighted = [self.stage.energies[n] * value for n, value in self.terms(params).items()]
-        return torch.stack(weighted).sum(0)
+        # Where all weights are zero nothing is left to add up.
+        return torch.stack(weighted or [torch.zeros_like(params.log_focal)]).sum(0)

@@ -126,8 +126,11 @@ def look_at(sources: Sources, index: int, detector: Detector | None, config: Con
         return SeenImage(size, matrix, source, kept, crops)
     except InputError as error:
         # The row stands beside the picture's name: what was typed before it says nothing more, and
-        # would make the rows depend on where the pictures lie.
-        return SeenImage(error=str(error).removeprefix(f"{entry.path}: "))
+        # would make the rows depend on where the pictures and their masks lie.
+        sentence = str(error).removeprefix(f"{entry.path}: ")
+        if sources.masks is not None:
+            sentence = sentence.removeprefix(f"{sources.masks.folder}{os.sep}")
+        return SeenImage(error=sentence)
     except Exception as error:
         # A fault of ours or of a library must not stop the other pictures of a long run.
         log.exception("unexpected error in %s", entry.path)

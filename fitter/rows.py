@@ -197,8 +197,8 @@ class HandRow:
         units="1",
     )
     lighting: np.ndarray | None = _variable(
-        "light: S2HAND's 11 numbers, or 9 spherical harmonics of red, green and blue, radiance 1 "
-        "from every side being 1; a left hand's is that of the picture mirrored in x",
+        "light: S2HAND's 11 numbers, or the coefficients of 9 real spherical harmonics of the "
+        "radiance in red, green and blue; a left hand's is that of the picture mirrored in x",
         "light_coefficient",
         units="1",
     )

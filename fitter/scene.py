@@ -178,7 +178,8 @@ class SceneModel:
             values = [0.7, 1, 1, 1, 0.3, 1, 1, 1, 0, 0, -1]
             lighting[:] = like.new_tensor(values)
         else:
-            lighting[:, :3] = 1.0
+            even = SphericalHarmonicsLight.uniform(like.new_ones(batch, 3))
+            lighting = even.coefficients.flatten(1)
         return SceneParams(
             **vars(hand.to(like.dtype)),
             log_focal=like.new_zeros(batch),

@@ -1,0 +1,231 @@
+"""The scene, its drawing, and the weighted sum that first-order stages minimise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import roma
+import torch
+from refine_scenes import camera, perturbed, scene_model, task_of, true_hands, view_of
+
+from fitter.camera import mirror_intrinsics, project
+from fitter.objective import ENERGIES, Objective
+from fitter.raster import RasterSettings
+from fitter.records import HandParams
+from fitter.scene import FIELDS, SceneModel, SceneParams, draw, focal_applied
+from fitter.shading import interpolate, srgb_from_linear
+from fitter.stage_config import StageConfig
+from fitter.stages import StageTask
+
+SIDE = 32
+EDGE = RasterSettings(silhouette="edge")
+LIGHTS = pytest.mark.parametrize("light", ["spherical_harmonics", "ambient_directional"])
+
+
+@pytest.fixture(scope="module")
+def model() -> SceneModel:
+    return scene_model(torch.float64)
+
+
+@pytest.fixture(scope="module")
+def truth(model) -> HandParams:
+    return true_hands(model, 2)
+
+
+@pytest.fixture(scope="module")
+def task(model, truth) -> StageTask:
+    return task_of(model, view_of(model, truth, SIDE))
+
+
+def random_scene(model: SceneModel, hands: HandParams) -> SceneParams:
+    """Nothing at its start, so that no derivative vanishes for a reason of symmetry."""
+    generator = torch.Generator().manual_seed(3)
+    scales = {
+        "log_focal": 0.05,
+        "offsets": 0.001,
+        "appearance": 0.5,
+        "vertex_colours": 0.05,
+        "lighting": 0.05,
+    }
+
+    def noise(name: str, like: torch.Tensor) -> torch.Tensor:
+        return scales[name] * torch.randn(like.shape, generator=generator, dtype=like.dtype)
+
+    scene = model.start(perturbed(hands, size=0.5))
+    return replace(scene, **{n: getattr(scene, n) + noise(n, getattr(scene, n)) for n in scales})
+
+
+def stage_of(*energies: str, **options: object) -> StageConfig:
+    weights = dict.fromkeys(energies, 1.0)
+    return StageConfig(solver="adam", iterations=1, free=list(FIELDS), energies=weights, **options)
+
+
+@pytest.mark.parametrize("name", list(ENERGIES))
+def test_every_energy_is_one_finite_value_a_hand(task, truth, name) -> None:
+    """Alone it is drawn for as far as it needs, and each hand's is its own."""
+    scene = random_scene(task.model, truth)
+    leaves = SceneParams(**{n: x.clone().requires_grad_() for n, x in vars(scene).items()})
+    objective = Objective.of(task, stage_of(name), model_start(task, truth))
+    value = objective(leaves)
+    assert value.shape == (2,) and value.isfinite().all()
+    gradients = torch.autograd.grad(value[0], list(vars(leaves).values()), allow_unused=True)
+    found = [gradient for gradient in gradients if gradient is not None]
+    # The detector of this scene gives no weak depth and no bones, and the fingers bend within
+    # their limits.
+    silent = name in ("relative_depth", "bone_directions", "limits")
+    assert any(gradient[0].ne(0).any() for gradient in found) != silent
+    rows = slice(1, 2)
+    one = StageTask(task.model, task.view[rows], task.targets[rows], task.fit)
+    alone = Objective.of(one, stage_of(name), model_start(task, truth)[rows])(scene[rows])
+    torch.testing.assert_close(alone[0], value[1].detach(), rtol=1e-9, atol=1e-12)
+
+
+def model_start(task: StageTask, truth: HandParams) -> SceneParams:
+    return task.model.start(truth)
+
+
+def test_the_objective_is_the_weighted_sum_of_its_terms(task, truth) -> None:
+    scene = random_scene(task.model, truth)
+    weights = {"keypoints": 2.0, "silhouette_iou": 0.5, "pose_l2": 3.0, "photometric_rgb": 0.0}
+    stage = stage_of("keypoints").model_copy(update={"energies": weights})
+    objective = Objective.of(task, stage, model_start(task, truth))
+    terms = objective.terms(scene)
+    # What weighs nothing is not computed, nor is the picture drawn for it.
+    assert list(terms) == ["keypoints", "silhouette_iou", "pose_l2"] and not objective.shaded
+    expected = 2 * terms["keypoints"] + 0.5 * terms["silhouette_iou"] + 3 * terms["pose_l2"]
+    torch.testing.assert_close(objective(scene), expected)
+    for name, term in terms.items():
+        alone = Objective.of(task, stage_of(name), model_start(task, truth))
+        torch.testing.assert_close(alone(scene), term)
+
+
+def test_an_objective_of_weights_of_zero_is_zero(task, truth) -> None:
+    stage = stage_of("keypoints").model_copy(update={"energies": {"silhouette_iou": 0.0}})
+    objective = Objective.of(task, stage, model_start(task, truth))
+    assert objective.raster is None
+    value = objective(random_scene(task.model, truth))
+    assert value.shape == (2,) and value.eq(0).all()
+
+
+@LIGHTS
+@pytest.mark.parametrize("linear", [True, False])
+@pytest.mark.parametrize("silhouette", ["edge", "soft"])
+def test_shaded_pictures_are_differentiable_in_every_group(truth, light, linear, silhouette):
+    model = scene_model(torch.float64, light, linear)
+    view = view_of(model, truth, SIDE)
+    scene = random_scene(model, truth)
+    leaves = SceneParams(**{n: x.clone().requires_grad_() for n, x in vars(scene).items()})
+    settings = RasterSettings(silhouette=silhouette)
+    drawing = draw(model, leaves, view, settings, shaded=True)
+    assert drawing.picture.shape == (2, SIDE, SIDE, 3)
+    cotangent = torch.rand(drawing.picture.shape, generator=torch.Generator().manual_seed(0))
+    value = (drawing.picture * cotangent).sum()
+    assert value.isfinite()
+    gradients = torch.autograd.grad(value, list(vars(leaves).values()))
+    for name, gradient in zip(vars(leaves), gradients, strict=True):
+        assert gradient.isfinite().all() and gradient.reshape(2, -1).ne(0).any(1).all(), name
+
+
+@LIGHTS
+@pytest.mark.parametrize("linear", [True, False])
+def test_the_start_is_lit_by_about_one(truth, light, linear) -> None:
+    """Even light shows the skin as it is, and S2HAND's start a little darker."""
+    model = scene_model(torch.float64, light, linear)
+    view = view_of(model, truth, SIDE)
+    scene = model.start(truth)
+    drawing = draw(model, scene, view, EDGE, shaded=True)
+    inside = drawing.fragments.mask & (view.mask == 1)
+    skin = interpolate(drawing.fragments, model.hand.faces, drawing.colours)
+    if linear:
+        skin = srgb_from_linear(skin)
+    ratio = (drawing.foreground[inside] / skin[inside]).mean()
+    if light == "spherical_harmonics":
+        torch.testing.assert_close(ratio, ratio.new_tensor(1.0), rtol=0, atol=1e-3)
+    else:
+        assert 0.7 < ratio < 1.01
+
+
+def test_only_what_is_asked_for_is_drawn(model, task, truth) -> None:
+    scene = model.start(truth)
+    points = draw(model, scene, task.view, None, shaded=True)
+    assert points.fragments is None and points.picture is None
+    outline = draw(model, scene, task.view, EDGE, shaded=False)
+    assert outline.fragments.alpha is not None and outline.picture is None
+
+
+@pytest.mark.parametrize("silhouette", ["edge", "soft"])
+def test_a_left_hands_mirrored_crop_is_the_mirrored_drawing(model, truth, silhouette) -> None:
+    """The left hand itself, drawn where it is, against the right one in the mirrored crop."""
+    settings = RasterSettings(silhouette=silhouette)
+    matrix = camera(2, SIDE)
+    matrix[:, 0, 2] += 2.3
+    left_hand = truth.mirrored()
+    left_model = replace_hand(model)
+    view = view_of(model, truth, SIDE)
+    left = draw(
+        left_model, left_model.start(left_hand), replace(view, intrinsics=matrix), settings, False
+    )
+    mirrored = replace(view, intrinsics=mirror_intrinsics(matrix, SIDE))
+    right = draw(model, model.start(left_hand.mirrored()), mirrored, settings, False)
+    flip = torch.tensor([-1.0, 1.0, 1.0]).double()
+    torch.testing.assert_close(right.vertices, left.vertices * flip)
+    torch.testing.assert_close(right.keypoints[..., 0], SIDE - left.keypoints[..., 0])
+    torch.testing.assert_close(right.keypoints[..., 1], left.keypoints[..., 1])
+    assert torch.equal(right.fragments.mask, left.fragments.mask.flip(2))
+    torch.testing.assert_close(right.fragments.alpha, left.fragments.alpha.flip(2))
+    torch.testing.assert_close(right.fragments.depth, left.fragments.depth.flip(2))
+
+
+def replace_hand(model: SceneModel) -> SceneModel:
+    """The same with the left hand's model."""
+    return SceneModel(
+        model.hand.mirrored(), model.fit, model.appearance, model.light, model.linear_light
+    )
+
+
+def test_the_focal_factor_is_that_of_a_camera_of_another_focal_length(model, task, truth) -> None:
+    scene = replace(model.start(truth), log_focal=torch.tensor([0.2, -0.3]).double())
+    drawing = draw(model, scene, task.view, EDGE, shaded=False)
+    matrix = task.view.intrinsics.clone()
+    matrix[:, 0, 1] = 0.7
+    factor = scene.log_focal.exp()
+    applied = focal_applied(matrix, scene.log_focal)
+    torch.testing.assert_close(applied[:, :2, :2], matrix[:, :2, :2] * factor[:, None, None])
+    assert torch.equal(applied[:, :, 2], matrix[:, :, 2])
+    other = replace(task.view, intrinsics=focal_applied(task.view.intrinsics, scene.log_focal))
+    same = draw(model, model.start(truth), other, EDGE, shaded=False)
+    torch.testing.assert_close(drawing.fragments.alpha, same.fragments.alpha)
+    torch.testing.assert_close(
+        drawing.keypoints, project(model.hand(truth).keypoints, other.intrinsics)
+    )
+
+
+def test_offsets_are_metres_in_the_cameras_frame(model, task, truth) -> None:
+    offsets = torch.zeros(2, len(model.hand.v_template), 3).double()
+    offsets[0, 7] = torch.tensor([0.01, -0.02, 0.03])
+    scene = replace(model.start(truth), offsets=offsets)
+    drawing = draw(model, scene, task.view, None, shaded=False)
+    torch.testing.assert_close(drawing.vertices - drawing.bare, offsets, rtol=0, atol=1e-12)
+    torch.testing.assert_close(drawing.bare, model.hand(truth).vertices)
+
+
+def test_moves_add_up_and_turns_come_from_the_left(model, truth) -> None:
+    scene = random_scene(model, truth)
+    generator = torch.Generator().manual_seed(5)
+    steps = {
+        name: torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        for name, x in vars(scene).items()
+    }
+    moved = scene.moved(steps)
+    turn, still = (roma.rotvec_to_rotmat(x["global_orient"]) for x in (steps, vars(scene)))
+    torch.testing.assert_close(roma.rotvec_to_rotmat(moved.global_orient), turn @ still)
+    for name, step in steps.items():
+        if name != "global_orient":
+            torch.testing.assert_close(getattr(moved, name), getattr(scene, name) + step)
+    # Whole turns are no turn, and the rest stays the same tensors.
+    whole = torch.tensor([[0.0, 2 * torch.pi, 0.0]] * 2).double()
+    back = scene.moved({"global_orient": whole})
+    turned = roma.rotvec_to_rotmat(back.global_orient)
+    torch.testing.assert_close(turned, still, rtol=0, atol=1e-6)
+    assert back.offsets is scene.offsets
