@@ -129,7 +129,7 @@ def _accepted(option: FieldInfo) -> str:
     kind = kinds.get(option.annotation)
     if kind is None:
         choices = getattr(option.annotation, "__args__", ())
-        names = {type(None): "null", str: "text"}
+        names = {type(None): "null", str: "text", float: "number"}
         kind = ", ".join(names.get(choice, str(choice)) for choice in choices)
     signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     bounds = [
