@@ -144,14 +144,20 @@ def random_gradient(vertices: Tensor, outputs: list[Tensor], seed: int = 0) -> T
 
 
 def assert_parity(left: tuple, right: tuple) -> None:
-    """Two results of `draw` agree: forward to 1e-5, backward to 1e-4 of the largest gradient."""
+    """Two results of `draw` agree, forward and, relative to the largest component, backward.
+
+    Backward less closely: on edges far shorter than a pixel the oracle's automatic differentiation
+    adds terms of opposite signs that the kernels know to be zero together.
+    """
     (first, *left), (second, *right) = left, right
+    forward, backward = (1e-12, 1e-6) if first.depth.dtype == torch.float64 else (1e-6, 1e-5)
     assert torch.equal(first.face_index, second.face_index)
     if first.contour_edge is not None:
         assert torch.equal(first.contour_edge, second.contour_edge)
     for a, b in zip(left[1], right[1], strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+        torch.testing.assert_close(a, b, rtol=0, atol=forward)
         assert torch.isfinite(a).all()
     expected, found = random_gradient(*left), random_gradient(*right)
     assert torch.isfinite(expected).all()
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
+    tolerance = backward * expected.abs().max().item()
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)

@@ -19,6 +19,7 @@ TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in 
 ALL_TEXTS = {**TEXTS, "README.md": (ROOT / "README.md").read_text("utf-8")}
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLE = "two_hands.jpg"
+KERNELS = ("gpu", "gpu_kernels", "gpu_gradient_kernels", "gpu_edge_kernels")
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,8 @@ def test_packages_keep_to_their_homes():
         "pickle": {"fitter.hand_models.assets"},
         "numba": {"fitter.raster.compiled"},
         "zarr": {"fitter.store", "fitter.store_layout"},
+        "triton": {f"fitter.raster.{name}" for name in KERNELS},
+        "pytorch3d": {"fitter.raster.pytorch3d"},
     }
     found = {package: set() for package in homes}
     for name, path in modules().items():

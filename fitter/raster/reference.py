@@ -177,7 +177,7 @@ def _soft_alpha(corners: Tensor, keep: Tensor, pixels: Tensor, settings: RasterS
         nearest, *others = _squared_distances(part, edges, pixels)
         for squared in others:  # of equally near ones the first is kept, and differentiated
             nearest = torch.where(squared < nearest, squared, nearest)
-        exponent = nearest * torch.where(inside, scale, -scale)
+        exponent = torch.where(inside, nearest, -nearest) * scale
         counts = drawn[:, :, None, None] & (inside | (exponent >= lowest))
         # logsigmoid(-x) is log(1 - D).
         terms = logsigmoid(-torch.where(counts, exponent, 0.0))
@@ -260,7 +260,8 @@ def _contours(vertices: Tensor, edges: Tensor, near: float) -> tuple[Tensor, Ten
     left = torch.where(drawn[0], side[0], side[1])
     right = torch.stack([along[..., 1], -along[..., 0]], dim=-1)
     outward = torch.where(left[..., None], right, -right)
-    return is_contour, outward / outward.norm(dim=-1, keepdim=True)
+    # Not `norm`: the look-up's position takes the kernels' order of operations.
+    return is_contour, outward / (outward * outward).sum(dim=-1, keepdim=True).sqrt()
 
 
 def _edge_alpha(
