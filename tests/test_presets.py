@@ -1,0 +1,359 @@
+"""The presets of published recipes: what they hold, what they say of it, and that they run."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import mano_files
+import pytest
+import torch
+from torch import Tensor
+
+from fitter.config import Config, load_config
+from fitter.energies.priors import PoseSpace
+from fitter.energies.silhouette import squared_l2
+from fitter.energies.surface import normal_consistency
+from fitter.hand_models import HandModel, load_hand_model
+from fitter.hand_models.anatomy import anatomy_of
+from fitter.hand_models.pose_prior import load_pose_prior
+from fitter.keypoint_fit import FitModel, ObservationBatch, normalise
+from fitter.raster import RasterSettings
+from fitter.records import HandParams
+from fitter.refine import Refiner
+from fitter.scene import SceneModel, SceneParams, SceneView, draw
+from fitter.solvers import Status
+from fitter.stage_config import StageConfig
+from fitter.stages import StagesResult, StageTask, run_stages
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+PRESETS = ("realistic_hands", "s2hand", "nimble_render_compare")
+MODELS = ("open_hand", "mano")
+SIDE = 32
+
+
+def preset(name: str, *overrides: str) -> Config:
+    return load_config(CONFIGS / f"{name}.yaml", overrides)
+
+
+def stage_of(name: str) -> StageConfig:
+    (stage,) = preset(name).refine.stages.values()
+    return stage
+
+
+# What the files hold and say.
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_loads_and_survives_being_stored(name, tmp_path) -> None:
+    config = preset(name)
+    stored = tmp_path / "stored.yaml"
+    stored.write_text(json.dumps(config.resolved()))
+    assert load_config(stored) == config
+    assert config.refine != Config().refine
+    # Only the stages are the papers'; detector, start and run are the command's own.
+    assert config.model_copy(update={"refine": Config().refine}) == Config()
+
+
+def test_realistic_hands_holds_what_is_printed() -> None:
+    stage = stage_of("realistic_hands")
+    assert (stage.solver, stage.learning_rate, stage.momentum) == ("sgd", 0.002, 0.9)
+    assert stage.iterations == 15 and stage.silhouette == "soft"
+    assert stage.energies == {
+        "silhouette_l2": 1.0,
+        "vertex_offset": 1.0,
+        "normal_consistency": 1.0,
+        "laplacian": 1.0,
+        "edge_length": 0.1,
+    }
+    assert set(stage.free) == {"global_orient", "pose", "shape", "offsets", "camera"}
+    assert stage.rates == {}, "one learning rate is printed for all parameters"
+
+
+@pytest.mark.parametrize("count", [3, 10])
+def test_the_other_budgets_of_realistic_hands_are_one_override_away(count) -> None:
+    option = f"refine.stages.refinement.iterations={count}"
+    text = (CONFIGS / "realistic_hands.yaml").read_text()
+    assert f"--set {option}\n" in text
+    (stage,) = preset("realistic_hands", option).refine.stages.values()
+    assert stage == stage_of("realistic_hands").model_copy(update={"iterations": count})
+
+
+def test_s2hand_has_the_energies_of_its_paper() -> None:
+    stage, refine = stage_of("s2hand"), preset("s2hand").refine
+    assert set(stage.energies) == {
+        "keypoints_smooth_l1",
+        "bone_orientation",
+        "photometric_pixel",
+        "photometric_ssim",
+        "shape_norm",
+        "texture_range",
+        "camera_scale",
+        "limits",
+    }
+    assert stage.solver == "adam" and {"vertex_colours", "lighting"} < set(stage.free)
+    assert (refine.light, refine.linear_light) == ("ambient_directional", False)
+
+
+def test_zhaos_preset_has_the_losses_of_its_text() -> None:
+    stage = stage_of("nimble_render_compare")
+    assert set(stage.energies) == {
+        "keypoints_l2",
+        "bone_orientation",
+        "photometric_rgb",
+        "image_silhouette_ssim",
+        "pose_l2",
+        "shape_prior",
+        "appearance_prior",
+    }
+    # L_photo = L_rgb + L_sil: one weight for both.
+    assert stage.energies["photometric_rgb"] == stage.energies["image_silhouette_ssim"]
+    assert stage.solver == "adam" and "appearance" in stage.free
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_value_says_whether_it_is_printed(name) -> None:
+    marked = 0
+    for line in (CONFIGS / f"{name}.yaml").read_text().splitlines():
+        value = re.match(r"\s*(\w+):\s*([^#\s][^#]*)?(#.*)?$", line)
+        if value is None:
+            assert not line.strip() or line.startswith("#"), line
+        elif value[2]:
+            marked += 1
+            assert re.search(r"(printed|named|not published): \S", value[3] or ""), line
+    assert marked > 10
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_no_weight_passes_for_printed_where_only_its_energy_is(name) -> None:
+    text = (CONFIGS / f"{name}.yaml").read_text()
+    for energy in stage_of(name).energies:
+        (comment,) = re.findall(rf"^ +{energy}: [^#]*#(.*)$", text, re.MULTILINE)
+        assert ("weight not published: w_" in comment or "20 w_bone" in comment) == (
+            name != "realistic_hands"
+        )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_page_of_presets_has_every_value_that_is_not_published(name) -> None:
+    page = (CONFIGS.parent / "docs" / "presets.md").read_text()
+    section = page.split(f"## {name}.yaml")[1].split("\n## ")[0]
+    for line in (CONFIGS / f"{name}.yaml").read_text().splitlines():
+        value = re.match(r"\s*(\w+): *([\w.-]+) *#.*not published", line)
+        if value:
+            rows = [row for row in section.splitlines() if f"`{value[1]}`" in row]
+            assert any(f"| {value[2]} |" in row for row in rows), line
+
+
+# That they run.
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Two hands whose picture is known, and where a fit of them begins."""
+
+    model: SceneModel
+    task: StageTask
+    begin: HandParams
+
+
+@cache
+def hand_model(name: str, folder: Path) -> HandModel:
+    source = name
+    if name == "mano":
+        source = mano_files.write_published(folder / "MANO_RIGHT.pkl", mano_files.fabricate())
+    return load_hand_model(source, dtype=torch.float64)
+
+
+def scene_of(hand: HandModel, config: Config) -> Scene:
+    """The truth on grey in crops of 32 pixels, its mask, and a start a little beside it."""
+    like = torch.zeros((), dtype=torch.float64)
+    space = PoseSpace.of(anatomy_of(hand.data), load_pose_prior(), like)
+    fit = FitModel(hand.keypoint_model(), space)
+    model = Refiner(hand, fit, config.refine).model
+    generator = torch.Generator().manual_seed(3)
+
+    def noise(scale: float, *shape: int) -> Tensor:
+        return scale * torch.randn(2, *shape, generator=generator, dtype=torch.float64)
+
+    truth = HandParams(noise(0.5, 3), noise(0.1, 15, 3), noise(0.3, 10), noise(0, 3))
+    middle = hand(truth).vertices.mean(1)
+    truth = replace(truth, transl=torch.tensor([0.0, 0.0, 0.5]) - middle)
+    begin = HandParams(
+        truth.global_orient + noise(0.06, 3),
+        truth.hand_pose + noise(0.05, 15, 3),
+        truth.betas + noise(0.3, 10),
+        truth.transl + noise(0.004, 3),
+    )
+    view = view_of(model, model.start(truth))
+    unknown = torch.full((2, 21), torch.nan, dtype=torch.float64)
+    observed = ObservationBatch(
+        keypoints=view.keypoints.double(),
+        confidence=view.confidence.double(),
+        relative_depth=unknown,
+        relative_xyz=unknown[..., None].expand(-1, -1, 3),
+        intrinsics=view.intrinsics.double(),
+        is_left=torch.zeros(2, dtype=torch.bool),
+    )
+    return Scene(model, StageTask(model, view, normalise(observed), config.fit), begin)
+
+
+def view_of(model: SceneModel, truth: SceneParams) -> SceneView:
+    count = len(truth.transl)
+    K = torch.tensor([[2 * SIDE, 0, SIDE / 2], [0, 2 * SIDE, SIDE / 2], [0, 0, 1.0]])
+    everywhere = torch.ones(count, SIDE, SIDE)
+    blank = SceneView(
+        image=torch.zeros(count, SIDE, SIDE, 3),
+        mask=everywhere,
+        mask_weight=everywhere,
+        picture_weight=everywhere,
+        intrinsics=K.repeat(count, 1, 1),
+        keypoints=torch.zeros(count, 21, 2),
+        confidence=torch.full((count, 21), 0.9),
+        focal_unknown=torch.zeros(count),
+    )
+    with torch.no_grad():
+        drawing = draw(model, truth, blank, RasterSettings(silhouette="edge"), shaded=True)
+    alpha = drawing.fragments.alpha
+    return replace(
+        blank,
+        image=drawing.picture + 0.4 * (1 - alpha)[..., None],
+        mask=(alpha > 0.5).float(),
+        keypoints=drawing.keypoints,
+    )
+
+
+def tiny(name: str) -> Config:
+    sets = ["refine.resolution=32", "refine.stages.refinement.iterations=3"]
+    if name == "realistic_hands":
+        sets.append("refine.stages.refinement.pixel_unit=16.0")
+    return preset(name, *sets)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("model")
+
+
+@pytest.mark.parametrize("source", MODELS)
+@pytest.mark.parametrize("name", PRESETS)
+class TestRun:
+    def test_it_lowers_its_own_objective(self, name, source, folder) -> None:
+        config = tiny(name)
+        scene = scene_of(hand_model(source, folder), config)
+        stages = config.refine.stages
+        none = {key: stage.model_copy(update={"iterations": 0}) for key, stage in stages.items()}
+        before = run_stages(scene.task, scene.begin, none)
+        after = run_stages(scene.task, scene.begin, stages)
+        assert after.iterations.tolist() == [3, 3]
+        assert (after.status != int(Status.DIVERGED)).all()
+        assert (after.cost < before.cost).all()
+        # Every group that is free takes part, and none has left the neighbourhood.
+        start = scene.model.start(scene.begin)
+        moved = {
+            field
+            for field, value in vars(after.params).items()
+            if not torch.equal(value, getattr(start, field))
+        }
+        fields = {"pose": "hand_pose", "shape": "betas", "camera": "transl"}
+        assert moved == {fields.get(group, group) for group in stages["refinement"].free}
+        assert (after.params.transl - start.transl).norm(dim=-1).max() < 0.02
+        assert after.params.offsets.norm(dim=-1).max() < 0.02
+
+    def test_no_hand_affects_its_neighbour(self, name, source, folder) -> None:
+        config = tiny(name)
+        scene = scene_of(hand_model(source, folder), config)
+        both = run_stages(scene.task, scene.begin, config.refine.stages)
+        alone = run_one(scene, config, 1)
+        same(alone.params, both.params[1:])
+        lost = replace(scene.begin, transl=scene.begin.transl.clone())
+        lost.transl[0] = torch.nan
+        beside_lost = run_stages(scene.task, lost, config.refine.stages)
+        assert beside_lost.status[0] == int(Status.DIVERGED)
+        for field, value in vars(beside_lost.params[1:]).items():
+            assert torch.equal(value, getattr(both.params[1:], field)), field
+
+
+def run_one(scene: Scene, config: Config, row: int) -> StagesResult:
+    rows = torch.tensor([row])
+    task = scene.task
+    own = StageTask(task.model, task.view[rows], task.targets[rows], task.fit)
+    return run_stages(own, scene.begin[rows], config.refine.stages)
+
+
+def same(found: SceneParams, expected: SceneParams) -> None:
+    """Equal but for the order of sums, which Adam makes more of where a gradient is all but 0."""
+    for field, value in vars(found).items():
+        atol = 5e-3 if field == "appearance" else 2e-6
+        torch.testing.assert_close(value, getattr(expected, field), rtol=1e-5, atol=atol, msg=field)
+
+
+# The options that they need.
+
+
+def test_areas_are_counted_in_squares_of_the_pixel_unit(folder) -> None:
+    scene, costs = silhouette_costs(folder, [1.0, 4.0, float(SIDE)])
+    one, four, side = costs
+    torch.testing.assert_close(four, one / 16)
+    torch.testing.assert_close(side, one / SIDE**2)
+    drawing = draw(
+        scene.model,
+        scene.model.start(scene.begin),
+        scene.task.view,
+        RasterSettings(silhouette="edge", band=1.0),
+        shaded=False,
+    )
+    view = scene.task.view
+    expected = squared_l2(drawing.fragments.alpha, view.mask, view.mask_weight)
+    torch.testing.assert_close(one, expected.double())
+
+
+def silhouette_costs(folder: Path, units: list[float]) -> tuple[Scene, list[Tensor]]:
+    scene = scene_of(hand_model("open_hand", folder), tiny("realistic_hands"))
+    stage = StageConfig(solver="sgd", iterations=0, free=["pose"], energies={"silhouette_l2": 1.0})
+    runs = [
+        run_stages(scene.task, scene.begin, {"a": stage.model_copy(update={"pixel_unit": unit})})
+        for unit in units
+    ]
+    return scene, [run.cost for run in runs]
+
+
+def test_normals_are_summed_or_averaged(folder) -> None:
+    scene = scene_of(hand_model("open_hand", folder), tiny("realistic_hands"))
+    vertices = scene.model.hand(scene.begin.to(torch.float32)).vertices
+    for reduction in ("sum", "mean"):
+        stage = StageConfig(
+            solver="sgd",
+            iterations=0,
+            free=["pose"],
+            energies={"normal_consistency": 1.0},
+            normal_reduction=reduction,
+        )
+        cost = run_stages(scene.task, scene.begin, {"a": stage}).cost
+        expected = normal_consistency(vertices, scene.model.graph, reduction)
+        torch.testing.assert_close(cost, expected.double(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_of_the_camera_goes_with_the_square_of_its_unit(folder) -> None:
+    scene = scene_of(hand_model("open_hand", folder), tiny("realistic_hands"))
+    stage = StageConfig(
+        solver="sgd",
+        iterations=1,
+        free=["camera"],
+        energies={"silhouette_l2": 1.0},
+        learning_rate=1e-8,
+    )
+
+    def way(**units: float) -> Tensor:
+        changed = stage.model_copy(update=units)
+        after = run_stages(scene.task, scene.begin, {"a": changed})
+        return after.params.transl - scene.model.start(scene.begin).transl
+
+    one = way()
+    assert (one.norm(dim=-1) > 1e-5).any()
+    torch.testing.assert_close(way(camera_unit=0.5), one / 4, rtol=1e-2, atol=1.5e-7)
+    torch.testing.assert_close(way(camera_unit=0.5, length_unit=3.0), way(camera_unit=0.5))
+    torch.testing.assert_close(way(length_unit=0.5), way(camera_unit=0.5))
