@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -10,7 +11,7 @@ from mano_files import fabricate, write_plain
 from torch import Tensor
 
 from fitter.camera import project
-from fitter.energies.contour import MaskTargets, contour_l2
+from fitter.energies.contour import MaskTargets, contour_l2, contour_l2_by_rows
 from fitter.energies.residuals import Quadratic
 from fitter.energies.silhouette import squared_l2
 from fitter.hand_models import HandModel, load_hand_model
@@ -38,12 +39,12 @@ class Case:
         screen = torch.cat([positions, vertices[..., 2:]], -1)
         return screen, rasterize(screen, self.topology, (SIDE, SIDE), settings=SETTINGS)
 
-    def energy(self) -> Quadratic:
+    def energy(self, energy: Callable[..., Quadratic] = contour_l2) -> Quadratic:
         surface = SurfaceKinematics.of(self.model)(self.params)
         positions = project(surface.vertices, self.targets.intrinsics)
         screen = torch.cat([positions, surface.vertices[..., 2:]], -1)
         fragments = rasterize(screen, self.topology, (SIDE, SIDE), settings=SETTINGS)
-        return contour_l2(surface, screen, (fragments, self.topology, BAND), self.targets)
+        return energy(surface, screen, (fragments, self.topology, BAND), self.targets)
 
     def still(self) -> Tensor:
         return torch.zeros(len(self.params.transl), 51 + self.params.betas.shape[1]).double()
@@ -123,6 +124,12 @@ def test_the_hessian_is_that_of_the_pixels(case: Case) -> None:
     torch.testing.assert_close(hessian, expected, rtol=0, atol=1e-7 * float(expected.abs().max()))
     eigenvalues = torch.linalg.eigvalsh(hessian)
     assert eigenvalues.min() > -1e-12 * eigenvalues.max()
+
+
+def test_the_kernels_give_what_a_row_for_each_pixel_gives(case: Case) -> None:
+    for one, other in zip(case.energy(), case.energy(contour_l2_by_rows), strict=True):
+        scale = float(other.abs().max())
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-9 * scale)
 
 
 def test_a_batch_gives_what_batches_of_one_give(case: Case) -> None:

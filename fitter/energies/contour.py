@@ -3,7 +3,7 @@
 The same value as `fitter.energies.silhouette.squared_l2` of `Fragments.alpha`, for the
 least-squares solver. Only pixels in the band along the outline move with the hand, and each of them
 with the two ends of one contour edge (`fitter.raster.api`, "edge"), so the Jacobian has a row a
-band pixel.
+band pixel. On a CPU no such row is ever written: see `fitter.energies.contour_kernels`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from fitter.energies.contour_kernels import (
+    Outline,
+    PosedHand,
+    SkinnedModel,
+    linearize_outline,
+)
 from fitter.energies.residuals import Quadratic
 from fitter.hand_models.surface_kinematics import SurfaceJacobian
 from fitter.raster import Fragments, MeshTopology
+from fitter.raster.cpu import for_each_picture
 from fitter.records import TensorBatch
 
 
@@ -61,6 +69,18 @@ def contour_l2(
         Value (B,), gradient (B, D) and Gauss-Newton Hessian (B, D, D) by the tangent vector of
         `fitter.hand_models.kinematics`.
     """
+    if screen.device.type == "cpu":
+        return _contour_l2_compiled(surface, screen, drawn, targets)
+    return contour_l2_by_rows(surface, screen, drawn, targets)
+
+
+def contour_l2_by_rows(
+    surface: SurfaceJacobian,
+    screen: Tensor,
+    drawn: tuple[Fragments, MeshTopology, float],
+    targets: MaskTargets,
+) -> Quadratic:
+    """`contour_l2` with a row of the Jacobian for every pixel of the band, on any device."""
     fragments, topology, half_width = drawn
     batch, height, width = fragments.face_index.shape
     scale = 1 / (height * width)
@@ -84,6 +104,53 @@ def contour_l2(
     weighted = (2 * mass)[..., None] * rows
     gradient = (weighted.mT @ residual.gather(1, band.pixel)[..., None])[..., 0]
     return Quadratic(value, gradient, weighted.mT @ rows)
+
+
+def _contour_l2_compiled(
+    surface: SurfaceJacobian,
+    screen: Tensor,
+    drawn: tuple[Fragments, MeshTopology, float],
+    targets: MaskTargets,
+) -> Quadratic:
+    """`contour_l2` by the Numba kernels, a hand a task."""
+    fragments, topology, half_width = drawn
+    batch, height, width = fragments.face_index.shape
+    shapes = surface.shifts.shape[-1] - 1
+    value = np.empty(batch)
+    gradient, hessian = np.zeros((batch, 51 + shapes)), np.zeros((batch, 51 + shapes, 51 + shapes))
+    edges = _array(topology.edges)
+    drawn_parts = [fragments.contour_edge, fragments.face_index, fragments.alpha]
+    seen_parts = [targets.mask.to(screen.dtype), targets.weight.to(screen.dtype)]
+    pictures = [_array(part) for part in drawn_parts + seen_parts]
+    parts = [screen, *surface[1:6]]
+    constants = surface.model
+    change, posedirs = surface.local_change, constants.posedirs
+    parts.append(screen.new_empty(batch, 0, 9, 3) if change is None else change)
+    parts.append(targets.intrinsics.to(screen.dtype))
+    hands = [_array(part) for part in parts]
+    model = SkinnedModel(
+        shapedirs=_array(constants.shapedirs),
+        skin_weights=_array(constants.skin_weights),
+        carried=_array(constants.carried),
+        posedirs=_array(screen.new_empty(0, 3, 135) if posedirs is None else posedirs),
+    )
+
+    def linearize(b: int) -> None:
+        outline = Outline(
+            edges if edges.ndim == 2 else edges[b], *(part[b] for part in pictures), half_width
+        )
+        hand = PosedHand(*(part[b] for part in hands))
+        value[b] = linearize_outline(outline, hand, model, gradient[b], hessian[b])
+
+    for_each_picture(linearize, batch)
+    scale = 1 / (height * width)
+    return Quadratic(
+        *(scale * torch.from_numpy(part).to(screen.dtype) for part in (value, gradient, hessian))
+    )
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().numpy()
 
 
 def _band_pixels(fragments: Fragments) -> _Band:

@@ -1,9 +1,9 @@
-"""The vertices of a posed hand together with the analytic derivatives that a contour needs.
+"""The vertices of a posed hand together with what their analytic derivatives are made of.
 
-A silhouette depends on a few hundred vertices, others in each iteration. What is kept is therefore
-not the Jacobian of every vertex but the levers it is made of; `SurfaceJacobian.rows` multiplies
-them out for the vertices that count. The readable twin is `HandModel.forward`; the tests hold the
-two together. Tangent vectors are those of `fitter.hand_models.kinematics`.
+A silhouette depends on a few hundred vertices, others in each iteration. So no Jacobian of every
+vertex is computed, only the vertices and the motion of the skeleton; `SurfaceJacobian.rows` makes
+of these the derivatives of the vertices that count. The readable twin is `HandModel.forward`; the
+tests hold the two together. Tangent vectors are those of `fitter.hand_models.kinematics`.
 """
 
 from __future__ import annotations
@@ -23,19 +23,31 @@ from fitter.records import HandParams
 class SurfaceJacobian(NamedTuple):
     """Vertices of B hands and how they move.
 
+    Linear blend skinning (SMPL eq. 2) says ``x_v = transl + sum_j w_vj (R_j t_v + s_j)`` with t_v
+    the vertex of the rest pose. A turn of joint k with axis a moves x_v by ``a x lever_vk``,
+
+        lever_vk = sum over the bones j on joint k of w_vj (R_j t_v + s_j - p_k).
+
     Attributes:
         vertices: (B, V, 3) metres, the camera's frame.
-        levers: (B, V, 16, 3) metres: a turn of joint j with axis a moves vertex v by a x lever.
+        rest: (B, V, 3) metres, t_v: shaped, and with pose blend shapes, but not posed.
+        bones: (B, 16, 3, 3) R_j, world rotations.
+        shifts: (B, 16, 3, 1 + S) metres, s_j, then its change for each unit of a coefficient.
+        joints: (B, 16, 3) metres, p_k, without `transl`.
         turns: (B, 16, 3, 3) world axes, in columns, about which increments turn each joint.
-        by_betas: (B, V, 3, S) metres for each unit of a shape coefficient.
-        by_pose: (B, V, 3, 45) what pose blend shapes add, metres a radian; None without them.
+        local_change: (B, 15, 9, 3) derivatives of the 15 rotations of the fingers' joints, which
+            pose blend shapes follow, by their increments; None without such shapes.
+        model: the hand model.
     """
 
     vertices: Tensor
-    levers: Tensor
+    rest: Tensor
+    bones: Tensor
+    shifts: Tensor
+    joints: Tensor
     turns: Tensor
-    by_betas: Tensor
-    by_pose: Tensor | None
+    local_change: Tensor | None
+    model: SurfaceKinematics
 
     def rows(self, vertex_index: Tensor, cotangents: Tensor) -> Tensor:
         """Derivatives of N scalars a hand that depend on k vertices each.
@@ -48,19 +60,35 @@ class SurfaceJacobian(NamedTuple):
             (B, N, D) derivatives by the tangent vector of `fitter.hand_models.kinematics`.
         """
         batch, count, points = vertex_index.shape
-        flat = vertex_index.flatten(1)
+        model, flat = self.model, vertex_index.flatten(1)
         hand = torch.arange(batch, device=flat.device)[:, None]
-        levers = self.levers[hand, flat].view(batch, count, points, 16, 3)
-        # c . (a x l) = a . (l x c)
-        torques = torch.linalg.cross(levers, cotangents[:, :, :, None].expand_as(levers)).sum(2)
+        weights = model.skin_weights[flat]
+        rest = self.rest[hand, flat]
+        shifts = self.shifts.permute(0, 1, 3, 2)
+        # (B, N k, 16, 3): where each bone alone would take the vertex.
+        taken = (rest @ self.bones.flatten(1, 2).mT).unflatten(-1, (16, 3)) + shifts[:, None, :, 0]
+        levers = model.below @ (weights[..., None] * taken)
+        levers = levers - model.carried[flat][..., None] * self.joints[:, None]
+
+        pull = cotangents.flatten(1, 2)
+        # c . (a x l) = a . (l x c), the axes in the columns of `turns`.
+        torques = torch.linalg.cross(levers, pull[:, :, None].expand_as(levers))
+        torques = torques.view(batch, count, points, 16, 3).sum(2)
         by_joint = (torques.transpose(1, 2) @ self.turns).transpose(1, 2)
-        shapes = self.by_betas.shape[-1]
-        moved = self.by_betas[hand, flat].view(batch, count, points, 3, shapes)
-        by_betas = (cotangents[..., None, :] @ moved)[..., 0, :].sum(2)
+        # The cotangent of the vertex of the rest pose: sum_j w_j R_j^T c.
+        pull_rest = (pull @ self.bones.permute(0, 2, 1, 3).flatten(2)).unflatten(-1, (16, 3))
+        pull_rest = (weights[..., None] * pull_rest).sum(2)
+        by_betas = (pull_rest[..., None, :] @ model.shapedirs[flat])[..., 0, :]
+        # (B, N k, 16 * 3) @ (B, 16 * 3, S)
+        carried = (weights[..., None] * pull[:, :, None]).flatten(2)
+        by_betas = by_betas + carried @ self.shifts[..., 1:].flatten(1, 2)
         by_pose = by_joint[:, :, 1:].flatten(2)
-        if self.by_pose is not None:
-            bent = self.by_pose[hand, flat].view(batch, count, points, 3, 45)
-            by_pose = by_pose + (cotangents[..., None, :] @ bent)[..., 0, :].sum(2)
+        if self.local_change is not None:
+            features = (pull_rest[..., None, :] @ model.posedirs[flat])[..., 0, :]
+            features = features.view(batch, count, points, 15, 9).sum(2)
+            bent = features.transpose(1, 2) @ self.local_change
+            by_pose = by_pose + bent.transpose(1, 2).flatten(2)
+        by_betas = by_betas.unflatten(1, (count, points)).sum(2)
         return torch.cat([by_joint[:, :, 0], cotangents.sum(2), by_betas, by_pose], -1)
 
 
@@ -68,94 +96,78 @@ class SurfaceJacobian(NamedTuple):
 class SurfaceKinematics:
     """A hand model in the form that `SurfaceJacobian` needs.
 
-    A vertex is ``root + sum_b R_b t_vb`` with vectors t_vb fixed to the bones and affine in the
-    shape (the chain of SMPL eqs. 3-4 and linear blend skinning, multiplied out).
-
     Attributes:
-        root: (3,) rest position of the root joint, metres; root_shapedirs: (3, S).
-        fixed: (16, 3, V) the t_vb of the mean shape, metres; fixed_shapedirs: (S, 16 * 3 * V).
+        v_template: (V, 3) metres; shapedirs: (V, 3, S).
+        joint_template: (16, 3) metres; joint_shapedirs: (16, 3, S).
+        skin_weights: (V, 16); carried: (V, 16) their sums over the bones that hang on each joint.
         below: (16, 16) entry (j, b) is 1 where bone b hangs on joint j (itself included).
         generators: (3, 9) of `exp_and_left_jacobian`.
-        posedirs: (V, 3, 135) and skin_weights (V, 16), where the model has pose blend shapes.
+        posedirs: (V, 3, 135), None in a model without pose blend shapes.
     """
 
-    root: Tensor
-    root_shapedirs: Tensor
-    fixed: Tensor
-    fixed_shapedirs: Tensor
+    v_template: Tensor
+    shapedirs: Tensor
+    joint_template: Tensor
+    joint_shapedirs: Tensor
+    skin_weights: Tensor
+    carried: Tensor
     below: Tensor
     generators: Tensor
     posedirs: Tensor | None
-    skin_weights: Tensor
 
     @classmethod
     def of(cls, model: HandModel) -> Self:
-        """Multiply out a model, on its device and in its dtype."""
-        joints = torch.cat([model.joint_template[..., None], model.joint_shapedirs], -1)
-        points = torch.cat([model.v_template[..., None], model.shapedirs], -1)
-        # Joint b hangs on the segments of its ancestors, each fixed to the parent's bone.
-        chains = joints.new_zeros(16, *joints.shape)
-        for joint, parent in enumerate(PARENTS):
-            if parent >= 0:
-                chains[joint] = chains[parent]
-                chains[joint, parent] += joints[joint] - joints[parent]
+        """Prepare a model, on its device and in its dtype."""
         weights = model.skin_weights
-        fixed = torch.einsum("vj,jbcs->vbcs", weights, chains)
-        fixed = fixed + weights[:, :, None, None] * (points[:, None] - joints)
-        fixed = fixed.permute(3, 1, 2, 0).contiguous()
-        identity = torch.eye(3, dtype=joints.dtype, device=joints.device)
+        below = descendants(weights)
+        identity = torch.eye(3, dtype=weights.dtype, device=weights.device)
         return cls(
-            root=model.joint_template[0],
-            root_shapedirs=model.joint_shapedirs[0],
-            fixed=fixed[0],
-            fixed_shapedirs=fixed[1:].flatten(1),
-            below=descendants(joints),
+            v_template=model.v_template,
+            shapedirs=model.shapedirs,
+            joint_template=model.joint_template,
+            joint_shapedirs=model.joint_shapedirs,
+            skin_weights=weights,
+            carried=weights @ below.T,
+            below=below,
             generators=skew(identity).flatten(1),
             posedirs=model.posedirs,
-            skin_weights=weights,
         )
 
     def __call__(self, params: HandParams) -> SurfaceJacobian:
-        """Pose the vertices of B hands and differentiate them; all shape components are given."""
-        batch, shapes = params.betas.shape
-        vertices = self.fixed.shape[-1]
+        """Pose the vertices of B hands; all shape components are given."""
         vectors = torch.cat([params.global_orient[:, None], params.hand_pose], 1)
         local, left = exp_and_left_jacobian(vectors, self.generators)
         bones, turns = _chain(local, left)
-        fixed = torch.addmm(self.fixed.flatten(), params.betas, self.fixed_shapedirs)
-        fixed = fixed.view(batch, 16, 3, vertices)
-        by_pose = None
-        if self.posedirs is not None:
-            moved, by_pose = self._correctives(local, left, bones)
-            fixed = fixed + self.skin_weights.T[:, None] * moved.mT[:, None]
-        levers = self.below @ (bones @ fixed).flatten(2)
-        levers = levers.view(batch, 16, 3, vertices)
-        root = self.root + params.betas @ self.root_shapedirs.T + params.transl
-        # (B, 3, 48) @ (48, V * S): one product for all shape components.
-        turned = bones.permute(0, 2, 1, 3).reshape(batch, 3, 48)
-        columns = self.fixed_shapedirs.view(shapes, 48, vertices).permute(1, 2, 0)
-        by_betas = (turned @ columns.reshape(48, -1)).view(batch, 3, vertices, shapes)
-        return SurfaceJacobian(
-            vertices=(levers[:, 0] + root[..., None]).mT,
-            levers=levers.permute(0, 3, 1, 2).contiguous(),
-            turns=turns,
-            by_betas=(by_betas + self.root_shapedirs[:, None]).transpose(1, 2).contiguous(),
-            by_pose=by_pose,
+        joints, shifts = self._skeleton(params.betas, bones)
+        rest = self.v_template + (params.betas @ self.shapedirs.flatten(0, 1).T).unflatten(
+            1, (-1, 3)
         )
+        local_change = None
+        if self.posedirs is not None:
+            identity = torch.eye(3, dtype=local.dtype, device=local.device)
+            feature = (local[:, 1:] - identity).flatten(1)
+            rest = rest + (feature @ self.posedirs.flatten(0, 1).T).unflatten(1, (-1, 3))
+            # d(local)/d(increment k) = (J_l e_k)^ local, J_l the left Jacobian.
+            local_change = (skew(left[:, 1:].mT) @ local[:, 1:, None]).flatten(3).mT
+        # (V, 16) @ (B, 16, 12), then each vertex through its own blended 3x4 matrix.
+        skinning = torch.cat([bones, shifts[..., :1]], -1).flatten(2)
+        blended = (self.skin_weights @ skinning).unflatten(-1, (3, 4))
+        vertices = (blended[..., :3] * rest[..., None, :]).sum(-1) + blended[..., 3]
+        vertices = vertices + params.transl[:, None]
+        return SurfaceJacobian(vertices, rest, bones, shifts, joints, turns, local_change, self)
 
-    def _correctives(self, local: Tensor, left: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
-        """Displacement (B, V, 3) of the rest pose by the pose blend shapes (SMPL eq. 9), and its
-        derivative (B, V, 3, 45) by the increments, turned into the camera's frame."""
-        identity = torch.eye(3, dtype=local.dtype, device=local.device)
-        count = len(self.posedirs)
-        flat = self.posedirs.flatten(0, 1)
-        moved = ((local[:, 1:] - identity).flatten(1) @ flat.T).view(-1, count, 3)
-        # d(local)/d(increment k) = (J_l e_k)^ local, J_l the left Jacobian.
-        d_local = (skew(left[:, 1:].mT) @ local[:, 1:, None]).flatten(3)
-        by_joint = flat.unflatten(1, (15, 9)).transpose(0, 1) @ d_local.mT
-        d_rest = by_joint.permute(0, 2, 1, 3).reshape(-1, count, 3, 45)
-        blended = (self.skin_weights @ bones.flatten(2)).unflatten(-1, (3, 3))
-        return moved, blended @ d_rest
+    def _skeleton(self, betas: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
+        """Posed joints (B, 16, 3) and what `SurfaceJacobian.shifts` says (the chain of SMPL
+        eqs. 3-4), for world rotations (B, 16, 3, 3)."""
+        # Columns of the rest joints: where they are, then their change with each coefficient.
+        basis = self.joint_shapedirs.expand(len(bones), -1, -1, -1)
+        place = self.joint_template + (basis @ betas[:, None, :, None])[..., 0]
+        rest = torch.cat([place[..., None], basis], -1)
+        parents = list(PARENTS[1:])
+        segments = bones[:, parents] @ (rest[:, 1:] - rest[:, parents])
+        segments = torch.cat([rest[:, :1], segments], 1)
+        posed = (self.below.T @ segments.flatten(2)).view_as(rest)
+        return posed[..., 0], posed - bones @ rest
 
 
 def _chain(local: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:

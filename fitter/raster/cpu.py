@@ -25,7 +25,7 @@ from fitter.raster.cpu_soft import LANES, add_soft_gradient, multiply_faces
 from fitter.raster.cpu_surface import add_surface_gradient, fill_depth, fill_surface
 from fitter.raster.topology import MeshTopology
 
-__all__ = ["compile_kernel", "rasterize_cpu"]
+__all__ = ["compile_kernel", "for_each_picture", "rasterize_cpu"]
 
 
 def rasterize_cpu(
@@ -85,7 +85,7 @@ class _Rasterize(torch.autograd.Function):
                 )  # fmt: skip
                 fill_edge_alpha(face_index[b], contour_edge[b], nearest, settings.band, alpha[b])
 
-        _for_each_picture(draw, batch)
+        for_each_picture(draw, batch)
         outputs = [
             None if array is None else torch.from_numpy(array)
             for array in (face_index, barycentrics, depth, alpha, contour_edge)
@@ -135,7 +135,7 @@ class _Rasterize(torch.autograd.Function):
                     grad_alpha[b], gradient[b],
                 )  # fmt: skip
 
-        _for_each_picture(differentiate, len(vertices))
+        for_each_picture(differentiate, len(vertices))
         return torch.from_numpy(gradient).to(vertices.dtype), None, None, None
 
 
@@ -159,7 +159,8 @@ def _exponent(image_size: tuple[int, int], settings: RasterSettings) -> tuple[fl
     return scale, math.log(settings.cut / (1.0 - settings.cut))
 
 
-def _for_each_picture(work: Callable[[int], None], count: int) -> None:
+def for_each_picture(work: Callable[[int], None], count: int) -> None:
+    """Call ``work(0)`` to ``work(count - 1)`` on as many threads as PyTorch is told to use."""
     threads = min(count, torch.get_num_threads())
     if threads > 1:
         with ThreadPoolExecutor(threads) as pool:
