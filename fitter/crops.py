@@ -19,7 +19,7 @@ from fitter.camera import (
     mirror_points,
     to_crop,
 )
-from fitter.masks import inside_picture, resample_mask
+from fitter.mask_geometry import inside_picture, resample_mask
 from fitter.records import HandObservation
 
 
@@ -67,9 +67,7 @@ def crop_hands(
         A crop for each hand, None for one without finite keypoints to put a square around.
     """
     return [
-        _crop(pixels, intrinsics, i, hands, mask, crop)
-        if np.isfinite(hand.box).all()
-        else None
+        _crop(pixels, intrinsics, i, hands, mask, crop) if np.isfinite(hand.box).all() else None
         for i, hand in enumerate(hands)
     ]
 

@@ -24,21 +24,22 @@ like any other.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import cv2
 import numpy as np
 
-from fitter.camera import SquareCrop, crop_pixels
-from fitter.conventions import BONES
 from fitter.grabcut import CutSettings, Seeds, grabcut
-
-MaskSource = Literal["none", "given", "grabcut", "rejected"]
-"""Where a hand's mask came from; "rejected" had one that contradicted its keypoints."""
-
-WRIST, KNUCKLES = 0, (5, 9, 13, 17)
-_PALM = (*((WRIST, knuckle) for knuckle in KNUCKLES), (1, 5), (5, 9), (9, 13), (13, 17))
-_SKELETON = tuple(dict.fromkeys(BONES + _PALM))
+from fitter.mask_geometry import (
+    HandView,
+    before_wrist,
+    distance_to,
+    distance_to_skeleton,
+    hand_scale,
+    others_territory,
+    resized,
+    window_around,
+)
+from fitter.rows import MaskSource
 
 
 @dataclass(frozen=True)
@@ -80,44 +81,6 @@ class MaskSettings:
 
 
 @dataclass(frozen=True)
-class HandView:
-    """What is known of one hand in its crop of S x S pixels.
-
-    Attributes:
-        keypoints: (21, 2) pixels of the crop.
-        confidence: (21,) in [0, 1]; keypoints of confidence 0 were not seen and are not used.
-        silhouette: (S, S) in [0, 1], of the mesh fitted to the keypoints.
-        inside: (S, S) in [0, 1], share of the pixel that lies in the picture, see `inside_picture`.
-        others: (N, 21, 2) keypoints of the other hands in the picture, pixels of this crop, NaN
-            where not seen.
-    """
-
-    keypoints: np.ndarray
-    confidence: np.ndarray
-    silhouette: np.ndarray
-    inside: np.ndarray
-    others: np.ndarray
-
-    def __post_init__(self) -> None:
-        side = len(self.silhouette)
-        expected = {
-            "keypoints": (21, 2),
-            "confidence": (21,),
-            "silhouette": (side, side),
-            "inside": (side, side),
-            "others": (len(self.others), 21, 2),
-        }
-        for name, shape in expected.items():
-            if np.shape(getattr(self, name)) != shape:
-                raise ValueError(f"{name} must be {shape}, got {np.shape(getattr(self, name))}")
-
-    @property
-    def seen(self) -> np.ndarray:
-        """(21, 2) keypoints, NaN where not seen."""
-        return np.where(self.confidence[:, None] > 0, self.keypoints, np.nan)
-
-
-@dataclass(frozen=True)
 class HandMask:
     """The mask of one hand in its crop.
 
@@ -132,41 +95,6 @@ class HandMask:
     weight: np.ndarray
     source: MaskSource
     agreement: float
-
-
-def resample_mask(mask: np.ndarray, crop: SquareCrop) -> np.ndarray:
-    """A picture's mask in B square crops, averaged over each pixel's area.
-
-    Args:
-        mask: (H, W) bool, of the upright picture.
-        crop: B windows of S x S pixels.
-
-    Returns:
-        (B, S, S) float32 in [0, 1]; 0 outside the picture.
-    """
-    # `crop_pixels` interpolates between samples where the window shrinks by less than two; on a
-    # grid at least as fine as the picture's own nothing is lost, and blocks of it are averaged.
-    side, picture = crop.output_size, mask.astype(np.float32)
-    shares = []
-    for i in range(len(crop.size)):
-        finer = min(max(int(np.ceil(float(crop.size[i]) / side)), 2), 8)
-        window = SquareCrop(crop.centre[i : i + 1], crop.size[i : i + 1], finer * side)
-        fine = crop_pixels(picture, window)[0]
-        shares.append(fine.reshape(side, finer, side, finer).mean(axis=(1, 3), dtype=np.float32))
-    return np.stack(shares)
-
-
-def inside_picture(size: tuple[int, int], crop: SquareCrop) -> np.ndarray:
-    """(B, S, S) float32: the share of each pixel of B crops that lies in a picture of (H, W)."""
-    side = crop.output_size
-    origin = crop.origin.detach().cpu().double().numpy()
-    step = (crop.size.detach().cpu().double().numpy() / side)[:, None]
-    shares = []
-    for axis, length in ((1, size[0]), (0, size[1])):
-        edges = origin[:, axis : axis + 1] + step * np.arange(side + 1)
-        clipped = np.clip(edges, 0, length)
-        shares.append(np.diff(clipped, axis=1) / step)
-    return (shares[0][:, :, None] * shares[1][:, None, :]).astype(np.float32)
 
 
 def given_mask(
@@ -188,7 +116,7 @@ def given_mask(
     share = np.asarray(share, dtype=np.float32)
     if pixels is not None:
         share = _snapped(share, pixels, hand, settings)
-    others = _others_territory(hand) | _apart(share, hand, settings)
+    others = others_territory(hand) | _apart(share, hand, settings)
     # Where the mask holds no hand at all the pixel is background for this one, too.
     weight = _trusted(hand) * np.where(others, 1 - share, 1)
     mask = np.where(others, 0, share)
@@ -220,12 +148,12 @@ def grabcut_mask(
         raise ValueError(
             f"pixels must be ({side}, {side}, 3) uint8, got {pixels.shape} {pixels.dtype}"
         )
-    work = _resized(hand, min(side, settings.working_size))
+    work = resized(hand, min(side, settings.working_size))
     small = cv2.resize(pixels, work.silhouette.shape, interpolation=cv2.INTER_AREA)
     found = _cut(small, work, settings).astype(np.float32)
     if found.shape != (side, side):
         found = cv2.resize(found, (side, side), interpolation=cv2.INTER_LINEAR)
-    others = _others_territory(hand, settings.flesh)
+    others = others_territory(hand, settings.flesh)
     weight = _trusted(hand) * ~others
     return _judged(np.where(others, 0, found), weight, "grabcut", hand, settings)
 
@@ -250,8 +178,8 @@ def agreement(
         A number in [0, 1]; 0 where nothing can be compared.
     """
     tolerance = near * hand_scale(hand.seen)
-    near_mask = _distance_to(mask > 0.5) <= tolerance
-    near_mesh = _distance_to(hand.silhouette > 0.5) <= tolerance
+    near_mask = distance_to(mask > 0.5) <= tolerance
+    near_mesh = distance_to(hand.silhouette > 0.5) <= tolerance
     side = len(mask)
     cells = np.floor(np.nan_to_num(hand.seen, nan=-1)).astype(int)
     in_crop = ((cells >= 0) & (cells < side)).all(axis=1)
@@ -268,14 +196,6 @@ def _share(holds: np.ndarray, weights: np.ndarray) -> float:
     return float(weights[holds].sum()) / total if total > 0 else 0.0
 
 
-def hand_scale(keypoints: np.ndarray) -> float:
-    """The longest of the palm's lengths and the finger bones of (21, 2) keypoints, NaN where not
-    seen: about 9 cm in the picture, however the hand is turned; 0 where no bone is seen."""
-    ends = keypoints[np.array(_SKELETON)]
-    lengths = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=-1)
-    return float(np.nan_to_num(lengths).max())
-
-
 def _judged(
     mask: np.ndarray, weight: np.ndarray, source: MaskSource, hand: HandView, settings: MaskSettings
 ) -> HandMask:
@@ -288,86 +208,7 @@ def _judged(
 
 def _trusted(hand: HandView) -> np.ndarray:
     """(S, S) in [0, 1]: in the picture and before the wrist, with a ramp of one pixel."""
-    return hand.inside * np.clip(_before_wrist(hand) + 0.5, 0, 1)
-
-
-def _before_wrist(hand: HandView) -> np.ndarray:
-    """(S, S) pixels of distance from the wrist's line, positive on the palm's side; large
-    everywhere where wrist or knuckles were not seen, or coincide."""
-    side = len(hand.silhouette)
-    seen = hand.seen
-    knuckles = seen[list(KNUCKLES)]
-    weights = np.where(np.isfinite(knuckles[:, 0]), hand.confidence[list(KNUCKLES)], 0)
-    everywhere = np.full((side, side), np.inf)
-    if not np.isfinite(seen[WRIST]).all() or weights.sum() <= 0:
-        return everywhere
-    direction = (weights @ np.nan_to_num(knuckles)) / weights.sum() - seen[WRIST]
-    length = np.linalg.norm(direction)
-    if length == 0:
-        return everywhere
-    centres = np.arange(side) + 0.5
-    x, y = (centres - seen[WRIST][:, None]) * (direction / length)[:, None]
-    return y[:, None] + x[None, :]
-
-
-def _others_territory(hand: HandView, within: float = np.inf) -> np.ndarray:
-    """(S, S) bool: no further from the skeleton of another hand than from this hand's, lengths in
-    units of each hand's scale, and within that many of them."""
-    side = len(hand.silhouette)
-    nearest = np.full((side, side), np.inf)
-    for other in hand.others:
-        scale = hand_scale(other)
-        if scale > 0:
-            distance = _distance_to_skeleton(other, side, forearm=True)
-            nearest = np.minimum(nearest, distance / scale)
-    own_scale = hand_scale(hand.seen)
-    if own_scale == 0 or np.isinf(nearest).all():
-        return np.zeros((side, side), dtype=bool)
-    own = _distance_to_skeleton(hand.seen, side) / own_scale
-    return (nearest <= own) & (nearest < within)
-
-
-def _distance_to_skeleton(keypoints: np.ndarray, side: int, forearm: bool = False) -> np.ndarray:
-    """(S, S) pixels from the nearest bone whose ends are both seen, to about half a pixel; with a
-    forearm, twice as long as the palm and in line with it."""
-    # Bones outside the crop count, too, as long as they lie within half a crop of it.
-    pad = side // 2
-    canvas = np.zeros((side + 2 * pad, side + 2 * pad), dtype=np.uint8)
-    bits = 4
-    limit = 64 * side  # keeps OpenCV's fixed-point numbers in range
-    elbow = keypoints[WRIST] - 2 * (keypoints[list(KNUCKLES)].mean(axis=0) - keypoints[WRIST])
-    bones = (*_SKELETON, (WRIST, len(keypoints))) if forearm else _SKELETON
-    points = np.clip(np.vstack([keypoints, elbow]) - 0.5, -limit, limit) + pad
-    for a, b in bones:
-        if np.isfinite(points[[a, b]]).all():
-            start, end = np.rint(points[[a, b]] * 2**bits).astype(int)
-            cv2.line(canvas, start.tolist(), end.tolist(), 255, 1, cv2.LINE_8, bits)
-    return _distance_to(canvas > 0)[pad : pad + side, pad : pad + side]
-
-
-def _distance_to(mask: np.ndarray) -> np.ndarray:
-    """Pixels from each pixel to the nearest set one; infinite where none is set."""
-    if not mask.any():
-        return np.full(mask.shape, np.inf, dtype=np.float32)
-    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-
-
-def _resized(hand: HandView, side: int) -> HandView:
-    factor = side / len(hand.silhouette)
-    if factor == 1:
-        return hand
-
-    def smaller(image: np.ndarray) -> np.ndarray:
-        image = np.asarray(image, dtype=np.float32)
-        return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-
-    return HandView(
-        keypoints=hand.keypoints * factor,
-        confidence=hand.confidence,
-        silhouette=smaller(hand.silhouette),
-        inside=smaller(hand.inside),
-        others=hand.others * factor,
-    )
+    return hand.inside * np.clip(before_wrist(hand) + 0.5, 0, 1)
 
 
 def _cut(pixels: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarray:
@@ -376,12 +217,12 @@ def _cut(pixels: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarr
     nothing = np.zeros(hand.silhouette.shape, dtype=bool)
     if scale == 0 or not (hand.silhouette > 0.5).any():
         return nothing
-    known = (hand.inside > 0.5) & (_before_wrist(hand) > 0)
-    known &= ~_others_territory(hand, settings.flesh)
+    known = (hand.inside > 0.5) & (before_wrist(hand) > 0)
+    known &= ~others_territory(hand, settings.flesh)
     mesh = hand.silhouette > 0.5
-    skeleton = _distance_to_skeleton(hand.seen, len(mesh)) / scale
+    skeleton = distance_to_skeleton(hand.seen, len(mesh)) / scale
     core = mesh & known & (skeleton < settings.core_width)
-    depth = np.where(mesh, _distance_to(~mesh), -_distance_to(mesh)) / scale
+    depth = np.where(mesh, distance_to(~mesh), -distance_to(mesh)) / scale
     # A hand seen edge-on is nowhere that deep; its deeper half must do.
     core &= depth > min(settings.core_depth, 0.5 * depth.max(where=core, initial=0))
     if not core.any():
@@ -394,7 +235,7 @@ def _cut(pixels: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarr
     labels[mesh] = cv2.GC_PR_FGD
     labels[core] = cv2.GC_FGD
     place = depth / settings.doubt
-    window = _around(reached, settings.context * scale)
+    window = window_around(reached, settings.context * scale)
     cut = grabcut(pixels[window], Seeds(labels[window], place[window], known[window]), settings.cut)
     if cut is None:
         return nothing
@@ -414,7 +255,7 @@ def _snapped(
     mask = share > 0.5
     if scale == 0 or not mask.any():
         return share
-    depth = np.where(mask, _distance_to(~mask), -_distance_to(mask)) / scale
+    depth = np.where(mask, distance_to(~mask), -distance_to(mask)) / scale
     radius = max(1, round(settings.snap_gap * scale))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     padded = np.pad(mask.astype(np.uint8), radius)
@@ -424,8 +265,8 @@ def _snapped(
     labels[mask] = cv2.GC_PR_FGD
     labels[depth > settings.snap_reach] = cv2.GC_FGD
     place = depth / settings.snap_doubt
-    known = (hand.inside > 0.5) & (_before_wrist(hand) > 0)
-    window = _around(closed, settings.context * scale)
+    known = (hand.inside > 0.5) & (before_wrist(hand) > 0)
+    window = window_around(closed, settings.context * scale)
     cut = grabcut(pixels[window], Seeds(labels[window], place[window], known[window]), settings.cut)
     if cut is None:
         return share
@@ -438,15 +279,5 @@ def _apart(share: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndar
     """(S, S) bool: parts of a user's mask that nowhere come near the mesh, such as a second hand
     that was not detected."""
     _, parts = cv2.connectedComponents((share > 0).astype(np.uint8))
-    near = _distance_to(hand.silhouette > 0.5) <= settings.near * hand_scale(hand.seen)
+    near = distance_to(hand.silhouette > 0.5) <= settings.near * hand_scale(hand.seen)
     return (parts > 0) & ~np.isin(parts, np.unique(parts[near]))
-
-
-def _around(mask: np.ndarray, margin: float) -> tuple[slice, slice]:
-    """The window that holds all set pixels and `margin` pixels about them, cut to the picture."""
-    extra = int(np.ceil(margin))
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return (
-        slice(max(rows[0] - extra, 0), rows[-1] + extra + 1),
-        slice(max(columns[0] - extra, 0), columns[-1] + extra + 1),
-    )

@@ -16,7 +16,8 @@ from fitter.energies.keypoints import KeypointTargets
 from fitter.hand_models import HandModel
 from fitter.hand_models.appearance import load_appearance
 from fitter.keypoint_fit import FitModel
-from fitter.masks import HandMask, HandView, given_mask, grabcut_mask
+from fitter.mask_geometry import HandView
+from fitter.masks import HandMask, given_mask, grabcut_mask
 from fitter.raster import rasterize
 from fitter.records import HandParams
 from fitter.scene import SceneModel, SceneParams, SceneView, focal_applied

@@ -14,16 +14,8 @@ from datasets.masks import MaskFolder, read_mask
 from fitter.camera import SquareCrop
 from fitter.conventions import BONES
 from fitter.grabcut import CutSettings, Seeds, grabcut
-from fitter.masks import (
-    HandView,
-    MaskSettings,
-    agreement,
-    given_mask,
-    grabcut_mask,
-    hand_scale,
-    inside_picture,
-    resample_mask,
-)
+from fitter.mask_geometry import HandView, hand_scale, inside_picture, resample_mask
+from fitter.masks import MaskSettings, agreement, given_mask, grabcut_mask
 from fitter.records import InputError
 
 SIDE = 128
@@ -264,6 +256,97 @@ class TestGiven:
         used = given_mask(truth * inside, view_of(keypoints, truth, inside=inside))
         assert used.source == "given"
         assert used.weight[:, 90:].max() == 0
+
+
+def carelessly_drawn(truth, pixels, generator):
+    """The mask with its border moved out, or in for a negative number, and a dozen round holes."""
+    turn = cv2.erode if pixels < 0 else cv2.dilate
+    mask = turn(truth, np.ones((3, 3), np.uint8), iterations=abs(pixels))
+    for y, x in generator.choice(np.argwhere(truth > 0), 12):
+        cv2.circle(mask, (int(x), int(y)), 2, 0, -1)
+    return mask
+
+
+class TestGivenWithItsPicture:
+    """The border moves onto the picture's edges, by little."""
+
+    @pytest.mark.parametrize(("size", "change"), [(75, -1), (75, 1), (95, -2), (95, 2)])
+    def test_a_noisy_mask_comes_closer_to_the_hand(self, size, change):
+        keypoints = shape(size, (62, 116))
+        truth = silhouette(keypoints)
+        view = view_of(keypoints + 2.5, silhouette(keypoints + (3.5, 2.0)))
+        generator = np.random.default_rng(4)
+        drawn = carelessly_drawn(truth, change, generator)
+        used = given_mask(drawn, view, pixels=picture_of(truth, generator=generator))
+        assert used.source == "given"
+        assert overlap(drawn, truth, used.weight) < 0.82
+        assert overlap(used.mask, truth, used.weight) > 0.97
+
+    def test_a_mask_far_larger_than_the_hand_is_not_cut_out_of_the_picture(self):
+        keypoints = shape(75, (62, 108))
+        truth = silhouette(keypoints)
+        exact = given_mask(truth, view_of(keypoints, truth), pixels=picture_of(truth))
+        square = np.zeros_like(truth)
+        square[30:120, 20:110] = 1  # some 30 pixels of background about the hand
+        wide = given_mask(square, view_of(keypoints, truth), pixels=picture_of(truth))
+        assert wide.mask.sum() > 0.8 * square.sum() > 1.5 * exact.mask.sum()
+
+    def test_an_exact_mask_stays(self, hand):
+        _, truth, view = hand
+        used = given_mask(truth, view, pixels=picture_of(truth))
+        assert used.source == "given"
+        assert overlap(used.mask, truth, used.weight) > 0.95
+
+    @pytest.mark.parametrize("grain", [0, 4])
+    @pytest.mark.parametrize("change", [-1, 1])
+    def test_a_picture_of_one_colour_says_nothing(self, hand, grain, change):
+        _, truth, view = hand
+        kernel = np.ones((3, 3), np.uint8)
+        drawn = (cv2.erode if change < 0 else cv2.dilate)(truth, kernel)
+        noise = np.random.default_rng(1).normal(0, grain, (SIDE, SIDE, 3))
+        pixels = np.clip(SKIN + noise, 0, 255).astype(np.uint8)
+        used = given_mask(drawn, view, pixels=pixels)
+        assert used.source == "given"
+        assert overlap(used.mask, drawn, used.weight) > 0.93
+
+    def test_masks_of_nothing_of_everything_and_of_another_place_are_rejected(self, hand):
+        _, truth, view = hand
+        pixels = picture_of(truth)
+        dot = np.zeros_like(truth)
+        dot[70, 60] = 1
+        wrong = {
+            "empty": 0 * truth,
+            "full": WHOLE,
+            "elsewhere": np.roll(truth, 40, axis=1),
+            "dot": dot,
+        }
+        for name, mask in wrong.items():
+            used = given_mask(mask, view, pixels=pixels)
+            assert used.source == "rejected", name
+            assert used.weight.max() == 0, name
+            assert np.isfinite(used.mask).all() and 0 <= used.mask.min() <= used.mask.max() <= 1
+        # With no background, or no hand, to learn from, the mask is taken as it is.
+        assert (given_mask(WHOLE, view, pixels=pixels).mask == given_mask(WHOLE, view).mask).all()
+        assert (given_mask(dot, view, pixels=pixels).mask == given_mask(dot, view).mask).all()
+
+    def test_a_hand_that_leaves_the_picture_keeps_its_border_there(self):
+        keypoints = shape(95, (62, 116))
+        truth, inside = silhouette(keypoints), WHOLE.copy()
+        inside[:, 70:] = 0
+        pixels = picture_of(truth) * (inside[..., None] > 0).astype(np.uint8)
+        view = view_of(keypoints, truth, inside=inside)
+        drawn = carelessly_drawn(truth, 2, np.random.default_rng(4)) * inside
+        used = given_mask(drawn, view, pixels=pixels)
+        assert used.source == "given"
+        assert used.weight[:, 70:].max() == 0
+        before = overlap(drawn, truth, used.weight)
+        assert before < 0.85 < 0.95 < overlap(used.mask, truth, used.weight)
+
+    def test_a_hand_without_keypoints_has_no_reach(self, hand):
+        _, truth, view = hand
+        unseen = view_of(view.keypoints, view.silhouette, confidence=np.zeros(21))
+        used = given_mask(truth, unseen, pixels=picture_of(truth))
+        assert (used.mask == given_mask(truth, unseen).mask).all()
 
 
 class TestResampling:
