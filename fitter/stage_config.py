@@ -177,21 +177,28 @@ class RefineConfig(Section):
     )
 
 
-DEFAULT_STAGES: dict[str, StageConfig] = {
-    "contour": StageConfig(
+def _contour(iterations: int, band: float) -> StageConfig:
+    return StageConfig(
         solver="lm",
-        iterations=15,
+        iterations=iterations,
         free=["global_orient", "pose", "shape", "camera"],
         energies={
-            "keypoints": 1.0,
-            "relative_depth": 0.06,
-            "bone_directions": 0.045,
+            "keypoints": 2.0,
+            "relative_depth": 0.3,
+            "bone_directions": 0.03,
             "silhouette_l2": 1000.0,
             "limits": 1.5,
             "pose_prior": 0.13,
-            "shape_prior": 0.5,
+            "shape_prior": 0.2,
         },
-        band=2.0,
-    ),
+        band=band,
+    )
+
+
+DEFAULT_STAGES: dict[str, StageConfig] = {
+    # A wide band sees the mask's outline from afar, a narrow one follows it.
+    "coarse": _contour(6, 6.0),
+    "middle": _contour(6, 3.0),
+    "contour": _contour(10, 1.5),
 }
 """What `default.yaml` holds."""

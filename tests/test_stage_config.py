@@ -60,7 +60,7 @@ def test_a_file_that_says_nothing_of_stages_keeps_them(tmp_path):
 def test_an_override_changes_one_option_of_one_stage(tmp_path):
     config = load_config(None, ["refine.stages.contour.iterations=5"])
     expected = DEFAULT_STAGES["contour"].model_copy(update={"iterations": 5})
-    assert config.refine.stages == {"contour": expected}
+    assert config.refine.stages == DEFAULT_STAGES | {"contour": expected}
     assert Config().refine.stages == DEFAULT_STAGES
 
     overrides = ["refine.stages.first.energies.limits=0", "refine.stages.second.iterations=9"]
@@ -79,7 +79,7 @@ def test_stages_can_be_taken_out(tmp_path, given):
 def test_an_override_can_add_a_stage():
     text = f"refine.stages.more={{{ADAM}, energies: {{keypoints: 1}}}}"
     stages = load_config(None, [text, "refine.stages.more.iterations=4"]).refine.stages
-    assert list(stages) == ["contour", "more"] and stages["more"].iterations == 4
+    assert list(stages) == [*DEFAULT_STAGES, "more"] and stages["more"].iterations == 4
     assert list(load_config(None, ["refine.stages={}", text]).refine.stages) == ["more"]
 
 
