@@ -10,22 +10,21 @@ import math
 import numpy as np
 
 from fitter.raster.api import LOOK_BEYOND, ON_EDGE
-from fitter.raster.compiled import area, compile_kernel, is_drawable, pixel_range
+from fitter.raster.compiled import area, compile_kernel, is_usable, pixel_range
 
 
 @compile_kernel
 def contour_side(corners: np.ndarray, edges: np.ndarray, edge: int, near: float) -> int:
     """0 for an edge that is no contour; 1 where its faces have positive area, else -1."""
     i, j, first, second = edges[edge, 0], edges[edge, 1], edges[edge, 2], edges[edge, 3]
-    drawn0 = is_drawable(corners, i, j, first, near)
-    drawn1 = is_drawable(corners, i, j, second, near)
-    if not (drawn0 or drawn1):
+    if i < 0 or j < 0 or not (is_usable(corners, i, near) and is_usable(corners, j, near)):
         return 0
-    positive0 = drawn0 and area(corners, i, j, first) > 0.0
-    positive1 = drawn1 and area(corners, i, j, second) > 0.0
-    if drawn0 and drawn1 and positive0 != positive1:
+    # Twice the faces' areas; 0 stands for a face that is not drawn.
+    area0 = area(corners, i, j, first) if first >= 0 and is_usable(corners, first, near) else 0.0
+    area1 = area(corners, i, j, second) if second >= 0 and is_usable(corners, second, near) else 0.0
+    if area0 < 0.0 < area1 or area1 < 0.0 < area0 or area0 == area1 == 0.0:
         return 0
-    return 1 if positive0 or positive1 else -1
+    return 1 if area0 > 0.0 or area1 > 0.0 else -1
 
 
 @compile_kernel

@@ -43,10 +43,8 @@ def fill_depth(
                 e0 = edge_function(bx_, by_, cx_, cy_)
                 e1 = edge_function(cx_, cy_, ax_, ay_)
                 e2 = edge_function(ax_, ay_, bx_, by_)
-                if not (
-                    (e0 >= 0.0 and e1 >= 0.0 and e2 >= 0.0)
-                    or (e0 <= 0.0 and e1 <= 0.0 and e2 <= 0.0)
-                ):
+                # Signs differ. One branch: which of the three differs cannot be foretold.
+                if min(e0, e1, e2) < 0.0 < max(e0, e1, e2):
                     continue
                 total = e0 + e1 + e2
                 if total == 0.0:
