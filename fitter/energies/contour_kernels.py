@@ -226,6 +226,16 @@ def fill_vertex_rows(
 
 
 @compile_kernel
+def add_pulled(block: np.ndarray, rows: np.ndarray, pulled: np.ndarray) -> None:
+    """Add a symmetric matrix, entries xx, xy, yy in `block`, times `rows` (2, D) to `pulled`."""
+    xx, xy, yy = block[0], block[1], block[2]
+    by_x, by_y, pulled_x, pulled_y = rows[0], rows[1], pulled[0], pulled[1]
+    for k in range(len(by_x)):
+        pulled_x[k] += xx * by_x[k] + xy * by_y[k]
+        pulled_y[k] += xy * by_x[k] + yy * by_y[k]
+
+
+@compile_kernel
 def add_products(rows: np.ndarray, pulled: np.ndarray, hessian: np.ndarray) -> None:
     """Add the sum over m vertices of ``rows^T pulled``, a symmetric matrix, to `hessian` (D, D);
     both are (m, 2, D)."""
@@ -262,22 +272,17 @@ def linearize_outline(
     at_edges = np.zeros((len(outline.edges), 3))
     sum_pixels(outline, hand.screen, vertex_place, slopes, at_vertices, at_edges)
 
-    rows, pulled = np.empty((count, 2, size)), np.empty((count, 2, size))
+    rows, pulled = np.empty((count, 2, size)), np.zeros((count, 2, size))
     room = np.empty((16, 3))
     for place in range(count):
-        own = rows[place]
-        xx, xy, yy = at_vertices[place, 0], at_vertices[place, 1], at_vertices[place, 2]
-        fill_vertex_rows(hand, model, vertices[place], own, room)
-        for k in range(size):
-            gradient[k] += slopes[place, 0] * own[0, k] + slopes[place, 1] * own[1, k]
-            pulled[place, 0, k] = xx * own[0, k] + xy * own[1, k]
-            pulled[place, 1, k] = xy * own[0, k] + yy * own[1, k]
+        fill_vertex_rows(hand, model, vertices[place], rows[place], room)
+        add_pulled(at_vertices[place], rows[place], pulled[place])
+        by_x, by_y = rows[place, 0], rows[place, 1]
+        for k in range(len(gradient)):
+            gradient[k] += slopes[place, 0] * by_x[k] + slopes[place, 1] * by_y[k]
     for edge in own_edges:
-        xx, xy, yy = at_edges[edge, 0], at_edges[edge, 1], at_edges[edge, 2]
         i, j = vertex_place[outline.edges[edge, 0]], vertex_place[outline.edges[edge, 1]]
-        for one, other in ((i, j), (j, i)):
-            for k in range(size):
-                pulled[one, 0, k] += xx * rows[other, 0, k] + xy * rows[other, 1, k]
-                pulled[one, 1, k] += xy * rows[other, 0, k] + yy * rows[other, 1, k]
+        add_pulled(at_edges[edge], rows[j], pulled[i])
+        add_pulled(at_edges[edge], rows[i], pulled[j])
     add_products(rows, pulled, hessian)
     return value
