@@ -23,7 +23,7 @@ like any other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -95,6 +95,10 @@ class HandMask:
     weight: np.ndarray
     source: MaskSource
     agreement: float
+
+    def rejected(self) -> HandMask:
+        """The mask as one that is not believed."""
+        return replace(self, weight=np.zeros_like(self.weight), source="rejected")
 
 
 def given_mask(
@@ -202,7 +206,7 @@ def _judged(
     mask, weight = mask.astype(np.float32), weight.astype(np.float32)
     agreed = agreement(mask, weight, hand, settings.near)
     if agreed < settings.agreement:
-        return HandMask(mask, np.zeros_like(weight), "rejected", agreed)
+        return HandMask(mask, weight, source, agreed).rejected()
     return HandMask(mask, weight, source, agreed)
 
 

@@ -20,7 +20,7 @@ from fitter.mask_geometry import HandView
 from fitter.masks import HandMask, given_mask, grabcut_mask
 from fitter.raster import rasterize
 from fitter.records import HandParams
-from fitter.scene import SceneModel, SceneParams, SceneView, focal_applied
+from fitter.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
 from fitter.stage_config import RefineConfig
 from fitter.stages import StageTask, run_stages
 
@@ -88,6 +88,14 @@ class Refiner:
         view = self._view(crops, masks, focal_unknown)
         task = StageTask(self.model, view, targets, fit)
         result = run_stages(task, hands, self.config.stages)
+        pulled = self._pulled_off(view, hands, result.params)
+        if len(pulled):
+            without = replace(view, mask_weight=view.mask_weight.index_fill(0, pulled, 0.0))
+            alone = StageTask(self.model, without[pulled], targets[pulled], fit)
+            again = run_stages(alone, hands[pulled], self.config.stages)
+            result, view = result.with_hands(pulled, again), without
+            for i in pulled.tolist():
+                masks[i] = masks[i] and masks[i].rejected()
         return Refined(
             params=result.params,
             iterations=result.iterations,
@@ -95,6 +103,26 @@ class Refiner:
             masks=masks,
             mask_iou=self._mask_iou(result.params, view),
         )
+
+    def _pulled_off(self, view: SceneView, start: HandParams, after: SceneParams) -> Tensor:
+        """(N,) hands with a mask that moved away from their keypoints by more than `max_pull`."""
+        with torch.inference_mode():
+            before = self._keypoint_error(view, self.model.start(start))
+            rise = self._keypoint_error(view, after) - before
+            has_mask = view.mask_weight.flatten(1).any(1)
+            return (has_mask & (rise > self.config.max_pull)).nonzero().flatten().clone()
+
+    def _keypoint_error(self, view: SceneView, params: SceneParams) -> Tensor:
+        """(B,) root mean square distance of projected and detected keypoints, weighted by
+        confidence, over the longer side of the box around the detected ones."""
+        drawing = draw(self.model, params, view, None, shaded=False)
+        mass = view.confidence
+        squared = (drawing.keypoints - view.keypoints).square().sum(-1)
+        # A keypoint that was not seen may lie anywhere.
+        squared = torch.where(mass > 0, squared, 0.0)
+        error = ((mass * squared).sum(-1) / mass.sum(-1).clamp_min(1e-9)).sqrt()
+        # The crop's side is `margin` times the box's.
+        return error * (self.config.margin / view.size)
 
     def _silhouettes(self, hands: HandParams, intrinsics: Tensor) -> np.ndarray:
         """(B, S, S) 0 or 1, hands without offsets."""

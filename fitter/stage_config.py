@@ -166,6 +166,12 @@ class RefineConfig(Section):
     snap_masks: bool = Field(
         True, description="move the border of a given mask onto the picture's own edges"
     )
+    max_pull: float = Field(
+        0.04,
+        gt=0,
+        description="rise of the keypoints' distance, over the longer side of their box, beyond "
+        "which a mask has pulled a hand off them and is rejected",
+    )
     light: Literal["ambient_directional", "spherical_harmonics"] = Field(
         "spherical_harmonics", description="model of the light"
     )

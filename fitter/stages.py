@@ -52,6 +52,20 @@ class StagesResult:
     iterations: Tensor
     status: Tensor
 
+    def with_hands(self, index: Tensor, part: StagesResult) -> StagesResult:
+        """The result with that of the hands at `index` (n,) in the place of theirs."""
+
+        def put(whole: Tensor, values: Tensor) -> Tensor:
+            return whole.index_copy(0, index, values)
+
+        fields = zip(vars(self.params).values(), vars(part.params).values(), strict=True)
+        return StagesResult(
+            SceneParams(*(put(whole, values) for whole, values in fields)),
+            put(self.cost, part.cost),
+            put(self.iterations, part.iterations),
+            put(self.status, part.status),
+        )
+
 
 def run_stages(
     task: StageTask, hands: HandParams, stages: Mapping[str, StageConfig]
