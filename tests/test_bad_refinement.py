@@ -1,0 +1,147 @@
+"""Bad masks and bad stages: what the command says, and which pictures go on."""
+
+import json
+from pathlib import Path
+
+import bad_commands
+import bad_files
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+
+workplace = bad_commands.workplace
+here = bad_commands.here
+say = bad_commands.say
+refused = bad_commands.refused
+FAST = bad_commands.FAST
+
+FOLDERS = [
+    ([], "masks: expected a folder with masks, found nothing there."),
+    (
+        ["b.png"],
+        "masks: expected masks named like the pictures, such as 'a.png' for 'a.jpg', found none of "
+        "them.",
+    ),
+]
+
+STAGES = [
+    (
+        "refine.stages.contuor.band=2",
+        "unknown stage 'refine.stages.contuor'; did you mean 'contour'?",
+    ),
+    (
+        "refine.stages.contour.energies.keypoint=1",
+        "unknown name 'keypoint' in refine.stages.contour.energies; did you mean 'keypoints'?",
+    ),
+    (
+        "refine.stages.contour.energies.silhouette_iou=1",
+        "refine.stages.contour: expected energies that the solver lm knows, found 'silhouette_iou'",
+    ),
+    (
+        "refine.stages.contour.free=[pose]",
+        "refine.stages.contour: expected free to list camera, global_orient, pose, shape for the "
+        "solver lm, found pose",
+    ),
+]
+
+
+def masks_in(folder: str, *names: str) -> None:
+    for name in names:
+        path = Path(folder, name)
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (640, 480), 255).save(path)
+
+
+@pytest.mark.parametrize(("names", "sentence"), FOLDERS)
+def test_folders_of_masks(refused, tmp_path, names, sentence):
+    masks_in(str(tmp_path / "masks"), *names)
+    refused(f"{tmp_path}/{sentence}", *FAST, "--masks", tmp_path / "masks")
+
+
+def test_masks_that_are_the_pictures(refused):
+    refused(
+        "photos: expected a mask for 'a.jpg', found the picture itself there.",
+        *FAST,
+        "--masks",
+        "photos",
+    )
+
+
+def test_pictures_that_share_a_mask(refused, tmp_path):
+    for folder in ("pictures", "masks"):
+        masks_in(str(tmp_path / folder), "a.png")
+    (tmp_path / "pictures" / "a.jpg").write_bytes(bad_files.HAND.read_bytes())
+    refused(
+        f"{tmp_path}/masks: expected a mask for every picture of its own, found that 'a.jpg' and "
+        "'a.png' share 'a.png'.",
+        *FAST,
+        "--masks",
+        tmp_path / "masks",
+        images=str(tmp_path / "pictures"),
+    )
+
+
+def test_masks_without_stages(refused, tmp_path):
+    masks_in(str(tmp_path / "masks"), "a.png")
+    sentence = "--masks: expected stages that use masks, found refine.stages empty"
+    arguments = ("--masks", tmp_path / "masks", "--set", "refine.stages={}")
+    refused(sentence, *FAST, *arguments)
+
+
+@pytest.mark.parametrize(("override", "sentence"), STAGES)
+def test_stages(refused, override, sentence):
+    refused(f"--set {override}: {sentence}", *FAST, "--set", override)
+
+
+def test_a_run_goes_on_with_its_own_masks_alone(say, tmp_path):
+    for folder in ("masks", "others"):
+        masks_in(str(tmp_path / folder), "a.png")
+    masks_in(str(tmp_path / "others"), "b.png")
+    run = ["photos", "--out", "o.zarr", *FAST, "--set", "refine.stages.coarse.iterations=1"]
+    assert say(*run, "--masks", tmp_path / "masks").status == 0
+    told = say(*run, "--resume", "--masks", tmp_path / "others")
+    assert told.status == 2 and "configuration.inputs.masks was 'sha256:" in told.err
+
+
+def bad_masks(folder: Path) -> dict[str, str]:
+    """Masks by stem and what is said of each."""
+    grey = np.zeros((480, 640), np.uint8)
+    grey[100:300, 200:400] = 255
+    folder.mkdir()
+    Image.fromarray(grey[:100, :50]).save(folder / "small.png")
+    (folder / "empty.png").touch()
+    (folder / "words.png").write_text("no mask")
+    noise = np.random.default_rng(0).integers(0, 255, grey.shape, np.uint8)
+    Image.fromarray(noise).save(folder / "cut.png")
+    (folder / "cut.png").write_bytes((folder / "cut.png").read_bytes()[:600])
+    (folder / "lost.png").symlink_to("nowhere.png")
+    Image.fromarray(grey.astype(np.float32) / 255).save(folder / "float.tif")
+    Image.fromarray(grey.astype(np.int32) * 1000).save(folder / "range.tif")
+    return {
+        "small": "small.png: expected a mask of 640 x 480 pixels as its picture 'small.jpg' has, "
+        "found 50 x 100.",
+        "empty": "empty.png: expected a picture, found an empty file.",
+        "words": "words.png: expected a picture, found a file in no known picture format.",
+        "cut": "cut.png: expected a whole picture, found a damaged or cut-off file",
+        "lost": "lost.png: expected a picture, found no such file.",
+        "float": "float.tif: expected 8 or 16 bits a channel, found a floating-point picture.",
+        "range": "range.tif: expected grey values from 0 to 65535, found 0 to 255000.",
+    }
+
+
+def test_a_bad_mask_fails_its_picture_alone(say, tmp_path):
+    expected = bad_masks(tmp_path / "masks")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for stem in (*expected, "unmasked"):
+        (pictures / f"{stem}.jpg").write_bytes(bad_files.HAND.read_bytes())
+    hands = {"unmasked.jpg": bad_files.known_hands()}
+    (tmp_path / "known.json").write_text(json.dumps(hands))
+    inputs = ["--keypoints", tmp_path / "known.json", "--masks", tmp_path / "masks"]
+    told = say(pictures, "--out", "o.zarr", "--device", "cpu", *inputs)
+    assert told.status == 1
+    rows = xr.open_zarr("o.zarr").load().set_xindex("image_name")
+    for stem, sentence in expected.items():
+        assert str(rows.image_error.sel(image_name=f"{stem}.jpg").values).startswith(sentence)
+    assert bool(rows.valid.sel(image_name="unmasked.jpg")[0])
