@@ -1,23 +1,28 @@
-"""Milliseconds a hand of the keypoint fit, by batch size, on synthetic observations.
+"""Milliseconds a hand of the keypoint fit and of the stages after it, by batch size, on synthetic
+hands and pictures.
 
 python benchmarks/fit.py
-python benchmarks/fit.py --batch-sizes 1 64 --device cuda --set fit.num_starts=4 --json fit.json
+python benchmarks/fit.py --batch-sizes 1 64 --set fit.num_starts=4 --json fit.json
+python benchmarks/fit.py --batch-sizes 256 1024 --device cuda --first-order
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
+from fit_stages import FIRST_ORDER, StageFigures, mask_ms, measure_stages, task_of
 from measuring import Seconds, median_seconds, parser, use_threads, write_json
 from rich.console import Console
 from rich.table import Table
 
 from datasets.pose_sampler import sample_hand_angles
-from fitter.camera import project
-from fitter.config import FitConfig, load_config
+from fitter.camera import mirror_points, project
+from fitter.config import Config, FitConfig, load_config
 from fitter.energies.priors import PoseSpace
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
@@ -25,6 +30,7 @@ from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.keypoint_fit import FitModel, ObservationBatch, fit_keypoints
 from fitter.records import HandParams
+from fitter.refine import Refiner
 from fitter.solvers import SolverResult
 
 FOCAL = 1000.0
@@ -61,8 +67,17 @@ def load_fit_model(source: str, device: torch.device) -> FitModel:
     return FitModel(model.keypoint_model(), pose_space)
 
 
-def observe(model: FitModel, count: int, rng: np.random.Generator) -> ObservationBatch:
-    """Hands of random pose, shape, side and place, seen with noise."""
+LEAST_HANDS = 32
+"""Small batches are measured on this many hands, one batch after the other: one is no sample."""
+
+WIDTH = 640
+"""Pixels of the picture."""
+
+
+def observe(
+    model: FitModel, count: int, rng: np.random.Generator
+) -> tuple[HandParams, ObservationBatch]:
+    """Right hands of random pose, shape and place, and how they are seen, with noise."""
     like = model.keypoints.joint_template
 
     def normal(scale: float, *shape: int) -> torch.Tensor:
@@ -72,18 +87,33 @@ def observe(model: FitModel, count: int, rng: np.random.Generator) -> Observatio
     pose = (angles[..., None, :] @ model.pose_space.axes)[..., 0, :]
     place = normal(0.05, 3) + like.new_tensor([0.0, 0.0, DISTANCE])
     shapes = model.keypoints.joint_shapedirs.shape[-1]
-    points = pose_keypoints(
-        model.keypoints, HandParams(normal(1.0, 3), pose, normal(0.7, shapes), place)
-    )[1]
-    K = like.new_tensor([[FOCAL, 0, 320], [0, FOCAL, 320], [0, 0, 1]]).expand(count, 3, 3)
+    truth = HandParams(normal(1.0, 3), pose, normal(0.7, shapes), place)
+    points = pose_keypoints(model.keypoints, truth)[1]
+    middle = WIDTH / 2
+    K = like.new_tensor([[FOCAL, 0, middle], [0, FOCAL, middle], [0, 0, 1]]).expand(count, 3, 3)
     relative = points - points[:, :1]
-    return ObservationBatch(
+    observed = ObservationBatch(
         keypoints=project(points, K) + normal(KEYPOINT_NOISE, 21, 2),
         confidence=torch.as_tensor(rng.uniform(0.3, 1.0, (count, 21))).to(like),
         relative_depth=relative[..., 2] * FOCAL / DISTANCE + normal(DEPTH_NOISE, 21),
         relative_xyz=relative + normal(XYZ_NOISE, 21, 3),
         intrinsics=K,
-        is_left=torch.as_tensor(rng.random(count) < 0.5).to(like.device),
+        is_left=torch.zeros(count, dtype=torch.bool, device=like.device),
+    )
+    return truth, observed
+
+
+def with_left_hands(observed: ObservationBatch, rng: np.random.Generator) -> ObservationBatch:
+    """The same with about half of the hands in a mirror."""
+    left = torch.as_tensor(rng.random(len(observed.is_left)) < 0.5).to(observed.is_left.device)
+    chosen = left[:, None, None]
+    mirrored = mirror_points(observed.keypoints, WIDTH)
+    flip = observed.relative_xyz.new_tensor([-1.0, 1.0, 1.0])
+    return replace(
+        observed,
+        keypoints=torch.where(chosen, mirrored, observed.keypoints),
+        relative_xyz=torch.where(chosen, flip * observed.relative_xyz, observed.relative_xyz),
+        is_left=left,
     )
 
 
@@ -125,28 +155,83 @@ def show(figures: Sequence[Figures]) -> None:
     Console().print(table)
 
 
+def show_stages(figures: Sequence[StageFigures]) -> None:
+    table = Table(title="stages after the keypoints, per hand")
+    parts = sorted({part for f in figures for part in f.parts})
+    for heading in (
+        "stages", "batch", "wall ms", "CPU ms", *(f"{part}, CPU ms" for part in parts),
+        "steps, median", "90th", "fits a second", "MB", "IoU before", "after",
+    ):  # fmt: skip
+        table.add_column(heading, justify="right")
+    for f in figures:
+        table.add_row(
+            f.stages,
+            str(f.batch_size),
+            f"{f.wall_ms:.2f}",
+            f"{f.cpu_ms:.2f}",
+            *(f"{f.parts[part]:.2f}" if part in f.parts else "" for part in parts),
+            *(f"{steps:.0f}" for steps in f.iterations),
+            f"{f.fits_per_second:.0f}",
+            "" if f.memory_mb is None else f"{f.memory_mb:.2f}",
+            *(f"{iou:.3f}" for iou in f.iou),
+        )
+    Console(width=max(Console().width, 150)).print(table)
+
+
+def run_stages_of(
+    config: Config, fit_model: FitModel, options: argparse.Namespace
+) -> tuple[float, list[StageFigures]]:
+    """Milliseconds a mask, and the figures of all batch sizes."""
+    device = fit_model.keypoints.joint_template.device
+    hand = load_hand_model(options.model, "right", torch.float64).to(device)
+    model = Refiner(hand, fit_model, config.refine).model
+    chosen = [("configured", config.refine.stages)]
+    chosen += [("first_order", FIRST_ORDER)] if options.first_order else []
+    figures = []
+    for batch_size in options.batch_sizes:
+        rng = np.random.default_rng(options.seed)
+        truth, observed = observe(fit_model, max(batch_size, LEAST_HANDS), rng)
+        task = task_of(model, truth, observed, config)
+        run = (batch_size, options.repeats)
+        figures += [measure_stages(task, observed, config, stages, run) for stages in chosen]
+    starts = fit_keypoints(fit_model, observed, config.fit).params
+    return mask_ms(task, starts, options.repeats), figures
+
+
 def main() -> None:
-    options = parser("Milliseconds a hand of the keypoint fit, on synthetic observations.")
+    options = parser("Milliseconds a hand of the keypoint fit and the stages, synthetic hands.")
     options.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 16, 64, 256])
     options.add_argument("--repeats", type=int, default=5, help="runs whose median is reported")
     options.add_argument("--model", default="open_hand", help="open_hand, or a MANO file")
     options.add_argument("--device", default="cpu", help="cpu or cuda")
     options.add_argument("--seed", type=int, default=0, help="of the synthetic hands")
+    options.add_argument("--config", type=Path, metavar="YAML", help="a preset or your own file")
     options.add_argument(
-        "--set", action="append", default=[], metavar="fit.OPTION=VALUE", help="as for fit-hands"
+        "--first-order", action="store_true", help="also time 30 steps of gradient descent"
+    )
+    options.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.OPTION=VALUE",
+        help="as for fit-hands",
     )
     arguments = options.parse_args()
     use_threads(arguments.threads)
-    config = load_config(None, arguments.set).fit
+    config = load_config(arguments.config, arguments.set)
     model = load_fit_model(arguments.model, torch.device(arguments.device))
     figures = []
     for batch_size in arguments.batch_sizes:
-        # Small batches are measured on fewer hands, of the same kind: one hand is no sample.
-        count = max(batch_size, 32)
-        observed = observe(model, count, np.random.default_rng(arguments.seed))
-        figures.append(measure(model, observed, config, batch_size, arguments.repeats))
+        rng = np.random.default_rng(arguments.seed)
+        observed = with_left_hands(observe(model, max(batch_size, LEAST_HANDS), rng)[1], rng)
+        figures.append(measure(model, observed, config.fit, batch_size, arguments.repeats))
     show(figures)
-    write_json(arguments.json, {"fit": config.model_dump(), "figures": figures})
+    per_mask, stages = run_stages_of(config, model, arguments)
+    show_stages(stages)
+    Console().print(f"a mask from the picture: {per_mask:.1f} ms CPU")
+    written = {"fit": config.fit.model_dump(), "refine": config.refine.model_dump()}
+    results = {"figures": figures, "stages": stages, "mask_cpu_ms": per_mask}
+    write_json(arguments.json, written | results)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ def test_the_fit_is_measured(tmp_path) -> None:
     figures = tmp_path / "fit.json"
     command = [sys.executable, "benchmarks/fit.py", "--batch-sizes", "8", "--repeats", "1"]
     subprocess.run(
-        [*command, "--set", "fit.num_starts=2", "--json", figures],
+        [*command, "--first-order", "--set", "fit.num_starts=2", "--json", figures],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=True,
@@ -26,3 +26,11 @@ def test_the_fit_is_measured(tmp_path) -> None:
     (measured,) = written["figures"]
     assert measured["batch_size"] == 8 and measured["diverged"] == 0
     assert measured["wall_ms"] > 0 and 1 <= measured["iterations"][0] <= measured["iterations"][1]
+    stages = written["stages"]
+    assert [stage["stages"] for stage in stages] == ["configured", "first_order"]
+    assert all(stage["iou"][1] > stage["iou"][0] + 0.02 for stage in stages)
+    assert stages[1]["iterations"] == [30, 30]
+    configured = stages[0]
+    assert set(configured["parts"]) == {"drawing", "outline", "keypoints", "rest"}
+    assert all(0 < ms < 3 * configured["cpu_ms"] for ms in configured["parts"].values())
+    assert written["mask_cpu_ms"] > 0
