@@ -38,12 +38,13 @@ class OverlayHand:
     """One hand to draw.
 
     Attributes:
-        vertices: (V, 3) metres, camera axes of the picture's K.
+        vertices: (V, 3) metres, camera axes.
         faces: (F, 3) integer, counter-clockwise seen from outside.
         side: chooses the colour and is written beside the hand.
         keypoints: (21, 2) pixels of the picture for the skeleton, or None for no skeleton.
         score: in [0, 1], written behind the side, or None.
         note: short text written behind the score, such as a reason for failure.
+        focal_scale: focal length that the hand was fitted with over that of the picture's K.
     """
 
     vertices: np.ndarray
@@ -52,6 +53,7 @@ class OverlayHand:
     keypoints: np.ndarray | None = None
     score: float | None = None
     note: str = ""
+    focal_scale: float = 1.0
 
     @property
     def caption(self) -> str:
@@ -101,7 +103,7 @@ def draw_overlay(
         raise ValueError(f"intrinsics must be (3, 3), got {np.shape(intrinsics)}")
     style = style or OverlayStyle()
     picture = np.array(pixels, order="C", copy=True)
-    screens = [_project(hand.vertices, intrinsics) for hand in hands]
+    screens = [_project(hand, intrinsics) for hand in hands]
     _blend_meshes(picture, hands, screens, style.opacity)
     # Line and letter sizes that stay readable from a 256 pixel crop to a 24 megapixel photograph.
     unit = max(picture.shape[:2]) / 640
@@ -138,10 +140,12 @@ def _is_jpeg(path: Path) -> bool:
     return path.suffix.lower() in (".jpg", ".jpeg")
 
 
-def _project(vertices: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """Camera metres (V, 3) -> x px, y px, depth m; points not in front of the camera get NaN."""
-    points = torch.from_numpy(np.asarray(vertices, dtype=np.float64))[None]
-    pixels = project(points, torch.from_numpy(np.asarray(intrinsics, dtype=np.float64))[None])
+def _project(hand: OverlayHand, intrinsics: np.ndarray) -> np.ndarray:
+    """(V, 3) x px, y px, depth m of a hand's vertices; NaN for those not in front of the camera."""
+    points = torch.from_numpy(np.asarray(hand.vertices, dtype=np.float64))[None]
+    matrix = np.array(intrinsics, dtype=np.float64)
+    matrix[:2, :2] *= hand.focal_scale
+    pixels = project(points, torch.from_numpy(matrix)[None])
     screen = torch.cat([pixels, points[..., 2:]], dim=-1)
     return torch.where(in_front(points)[..., None], screen, torch.nan)[0].numpy()
 

@@ -216,7 +216,7 @@ class Engine:
         # so that a reader who poses the model gets the stored joints back.
         params = params.to(torch.float32).to(torch.float64)
         joints, keypoints = self._pose(params, observed.is_left)
-        focal = torch.zeros(len(slots)).to(like)
+        focal = like.new_zeros(len(slots))
         if refined is not None:
             focal[index] = refined.params.log_focal.to(like)
         arrays = {
@@ -380,6 +380,7 @@ def draw_results(folder: Path, entry: ImageEntry, row: ImageRow, engine: Engine)
             side=hand.side,
             keypoints=hand.keypoints_2d,
             score=hand.score,
+            focal_scale=1.0 if hand.focal_scale is None else hand.focal_scale,
         )
         for hand in row.hands
         if hand.valid

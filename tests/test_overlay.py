@@ -2,14 +2,19 @@
 
 import math
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import trimesh
 from PIL import Image
 
+from datasets.images import ImageEntry
 from fitter.overlay import SIDE_COLOURS, OverlayHand, OverlayStyle, draw_overlay, write_overlay
+from fitter.pipeline import draw_results
 from fitter.records import InputError
+from fitter.rows import HandRow, ImageRow
 
 PLAIN = OverlayStyle(opacity=1.0, skeleton=False, captions=False)
 
@@ -152,3 +157,37 @@ def test_a_usual_picture_is_drawn_quickly():
         seconds.append(time.perf_counter() - start)
     # 17 ms on an idle core; the margin is for busy machines.
     assert min(seconds) < 0.1
+
+
+def test_a_hand_fitted_with_another_focal_length_is_drawn_with_it():
+    """Each by its own: one fitted twice as far away with twice the focal length hides nothing."""
+    camera = intrinsics(96, 128)
+    near, far = ball([0.1, 0, 0.6], radius=0.05), ball([-0.1, 0.02, 1.2], "left", radius=0.05)
+    doubled = camera.copy()
+    doubled[:2, :2] *= 2
+    expected = draw_overlay(
+        draw_overlay(grey(96, 128), [near], camera, PLAIN), [far], doubled, PLAIN
+    )
+    both = draw_overlay(grey(96, 128), [near, replace(far, focal_scale=2.0)], camera, PLAIN)
+    assert (np.abs(both.astype(int) - expected) > 1).mean() < 0.01
+    assert (both != draw_overlay(grey(96, 128), [near, far], camera, PLAIN)).any(-1).mean() > 0.02
+
+
+def test_the_overlay_of_a_stored_hand_takes_its_focal_length(tmp_path):
+    camera, hand = intrinsics(96, 128), ball([0.1, 0, 0.6], radius=0.05)
+    Image.fromarray(grey(96, 128)).save(tmp_path / "a.png")
+    engine = SimpleNamespace(
+        vertices=lambda row: hand.vertices,
+        models={"right": SimpleNamespace(data=SimpleNamespace(faces=hand.faces))},
+    )
+    pictures = {}
+    for scale in (None, 1.5):
+        row = HandRow(valid=True, side="right", focal_scale=scale)
+        image = ImageRow(image_status="ok", intrinsics=camera, hands=(row,))
+        entry = ImageEntry("a.png", tmp_path / "a.png")
+        draw_results(tmp_path, entry, image, engine)
+        pictures[scale] = np.asarray(Image.open(tmp_path / "a.png.jpg")).astype(int)
+        drawn = replace(hand, focal_scale=scale or 1.0)
+        expected = draw_overlay(grey(96, 128), [drawn], camera)
+        assert np.abs(pictures[scale] - expected).mean() < 3
+    assert np.abs(pictures[None] - pictures[1.5]).mean() > 5
