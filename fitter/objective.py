@@ -117,18 +117,33 @@ class Seen:
         """(B, S, S) the silhouette as drawn."""
         return self.drawing.fragments.alpha
 
+    @property
+    def rendered(self) -> Tensor:
+        """(B, S, S, 3) the hand over black, black beyond the photograph's border as the crop is."""
+        return self.drawing.picture * self.view.picture_weight[..., None]
+
+
+def _focal_targets(seen: Seen) -> KeypointTargets:
+    """With the focal length as fitted; the line of sight stays that of the given K."""
+    intrinsics = focal_applied(seen.targets.intrinsics, seen.params.log_focal)
+    return replace(seen.targets, intrinsics=intrinsics)
+
 
 def _keypoints(seen: Seen) -> Tensor:
-    targets = replace(
-        seen.targets, intrinsics=focal_applied(seen.targets.intrinsics, seen.params.log_focal)
-    )
-    return reprojection(seen.points, targets, seen.task.fit.keypoint_scale).value
+    return reprojection(seen.points, _focal_targets(seen), seen.task.fit.keypoint_scale).value
+
+
+def _keypoints_l2(seen: Seen) -> Tensor:
+    projected, detected = seen.keypoints
+    # A keypoint that was not seen may be written down anywhere, such as at (0, 0).
+    known = (seen.view.confidence > 0)[..., None]
+    return squared_l2_keypoints(projected, torch.where(known, detected, projected.detach()))
 
 
 def _relative_depth(seen: Seen) -> Tensor:
     fit = seen.task.fit
     scale, gain = fit.relative_depth_scale, fit.relative_depth_gain
-    return relative_depth(seen.points, seen.targets, scale, gain).value
+    return relative_depth(seen.points, _focal_targets(seen), scale, gain).value
 
 
 def _bone_directions(seen: Seen) -> Tensor:
@@ -142,6 +157,12 @@ def _scale(seen: Seen) -> Tensor:
         return params.log_focal.exp() / params.transl[:, 2].clamp_min(1e-6)
 
     return camera_scale(scale(seen.params), scale(seen.start))
+
+
+def _silhouette_ssim(seen: Seen) -> Tensor:
+    # SSIM has no weights: both are blackened where the mask is not trusted, so that they agree.
+    weight = seen.view.mask_weight
+    return ssim_silhouette(weight * seen.alpha, weight * seen.view.mask)
 
 
 def _photometric_pixel(seen: Seen) -> Tensor:
@@ -164,7 +185,7 @@ ENERGIES: Mapping[EnergyName, Callable[[Seen], Tensor]] = {
     "keypoints_smooth_l1": lambda s: smooth_l1_keypoints(
         *s.keypoints, s.view.confidence, s.stage.keypoint_beta
     ),
-    "keypoints_l2": lambda s: squared_l2_keypoints(*s.keypoints),
+    "keypoints_l2": _keypoints_l2,
     "relative_depth": _relative_depth,
     "bone_directions": _bone_directions,
     "bone_orientation": lambda s: bone_orientation(*s.keypoints, s.view.confidence),
@@ -172,11 +193,13 @@ ENERGIES: Mapping[EnergyName, Callable[[Seen], Tensor]] = {
         squared_l2(s.alpha, s.view.mask, s.view.mask_weight) / s.stage.pixel_unit**2
     ),
     "silhouette_iou": lambda s: iou_loss(s.alpha, s.view.mask, s.view.mask_weight),
-    "silhouette_ssim": lambda s: ssim_silhouette(s.alpha, s.view.mask),
-    "image_silhouette_ssim": lambda s: ssim_silhouette(s.alpha, s.view.image),
+    "silhouette_ssim": _silhouette_ssim,
+    "image_silhouette_ssim": lambda s: ssim_silhouette(
+        s.alpha * s.view.picture_weight, s.view.image
+    ),
     "photometric_pixel": _photometric_pixel,
-    "photometric_ssim": lambda s: ssim_foreground(s.view.image, s.drawing.picture, s.alpha),
-    "photometric_rgb": lambda s: rgb_all_pixels(s.view.image, s.drawing.picture),
+    "photometric_ssim": lambda s: ssim_foreground(s.view.image, s.rendered, s.alpha),
+    "photometric_rgb": lambda s: rgb_all_pixels(s.view.image, s.rendered),
     "vertex_offset": lambda s: vertex_offset(s.params.offsets / s.stage.length_unit),
     "laplacian": lambda s: laplacian(s.lengths[0], s.model.graph),
     "laplacian_change": lambda s: laplacian_change(*s.lengths, s.model.graph),

@@ -16,7 +16,7 @@ from fitter.records import HandParams
 from fitter.scene import FIELDS, SceneModel, SceneParams, draw, focal_applied
 from fitter.shading import interpolate, srgb_from_linear
 from fitter.stage_config import StageConfig
-from fitter.stages import StageTask
+from fitter.stages import StageTask, _ContourProblem
 
 SIDE = 32
 EDGE = RasterSettings(silhouette="edge")
@@ -229,3 +229,79 @@ def test_moves_add_up_and_turns_come_from_the_left(model, truth) -> None:
     turned = roma.rotvec_to_rotmat(back.global_orient)
     torch.testing.assert_close(turned, still, rtol=0, atol=1e-6)
     assert back.offsets is scene.offsets
+
+
+def test_a_fitted_focal_length_counts_in_the_weak_depth_as_for_least_squares(task, truth) -> None:
+    """The crop's depth unit is focal length over distance: the same hand seen by a longer lens from
+    further away is as deep."""
+    generator = torch.Generator().manual_seed(2)
+    depth = 0.3 * torch.randn(task.targets.relative_depth.shape, generator=generator).double()
+    targets = replace(
+        task.targets, relative_depth=depth, depth_mass=torch.ones_like(task.targets.depth_mass)
+    )
+    task = replace(task, targets=targets)
+    scene = replace(task.model.start(truth), log_focal=torch.tensor([0.4, -0.3]).double())
+    stage = StageConfig(
+        solver="lm",
+        iterations=1,
+        free=["global_orient", "pose", "shape", "camera"],
+        energies={"relative_depth": 1.0},
+    )
+    squares = _ContourProblem.of(task, stage, scene).linearize(scene.hand).cost
+    value = Objective.of(task, stage_of("relative_depth"), task.model.start(truth))(scene)
+    torch.testing.assert_close(value, squares)
+    plain = Objective.of(task, stage_of("relative_depth"), task.model.start(truth))
+    assert (value - plain(task.model.start(truth))).abs().min() > 1e-3
+
+
+def test_keypoints_that_were_not_seen_do_not_pull(task, truth) -> None:
+    """OpenPose, for one, writes (0, 0) for them."""
+    scene = random_scene(task.model, truth)
+    confidence, keypoints = task.view.confidence.clone(), task.view.keypoints.clone()
+    confidence[:, 8], keypoints[:, 8] = 0, 0
+    elsewhere = keypoints.clone()
+    elsewhere[:, 8] = torch.nan
+    values, turns = [], []
+    for places in (keypoints, elsewhere):
+        view = replace(task.view, confidence=confidence, keypoints=places)
+        step = torch.zeros(2, 3).double().requires_grad_()
+        objective = Objective.of(replace(task, view=view), stage_of("keypoints_l2"), scene)
+        value = objective(scene.moved({"global_orient": step}))
+        values.append(value.detach())
+        turns.append(torch.autograd.grad(value.sum(), step)[0])
+    assert torch.equal(*values) and torch.equal(*turns)
+    # All others count as before.
+    seen = Objective.of(task, stage_of("keypoints_l2"), scene)(scene)
+    assert (values[0] < seen).all() and (values[0] > 0).all()
+
+
+@pytest.mark.parametrize("name", ["silhouette_l2", "silhouette_iou", "silhouette_ssim"])
+def test_a_mask_that_is_not_trusted_does_not_pull(task, truth, name) -> None:
+    """A rejected mask, and the blank one of a hand without any, have weight 0 throughout."""
+    scene = random_scene(task.model, truth)
+    weight = torch.ones_like(task.view.mask_weight)
+    weight[0] = 0
+    view = replace(task.view, mask_weight=weight, mask=task.view.mask.roll(9, 2))
+    step = torch.zeros(2, 3).double().requires_grad_()
+    objective = Objective.of(replace(task, view=view), stage_of(name), scene)
+    value = objective(scene.moved({"transl": step}))
+    pull = torch.autograd.grad(value.sum(), step)[0]
+    assert value[0].abs() < 1e-12 and pull[0].abs().max() < 1e-12
+    assert value[1] > 0.01 and pull[1].abs().max() > 0.01
+
+
+@pytest.mark.parametrize("name", ["photometric_ssim", "photometric_rgb", "image_silhouette_ssim"])
+def test_nothing_is_known_beyond_the_border_of_the_photograph(task, truth, name) -> None:
+    """A hand that reaches out of it is not pulled in by the black there."""
+    inside = torch.ones_like(task.view.picture_weight)
+    inside[:, :, SIDE // 2 :] = 0
+    view = replace(task.view, picture_weight=inside, image=task.view.image * inside[..., None])
+    start = task.model.start(truth)
+    objective = Objective.of(replace(task, view=view), stage_of(name), start)
+    offsets = start.offsets.clone().requires_grad_()
+    value = objective(replace(start, offsets=offsets))
+    pull = torch.autograd.grad(value.sum(), offsets)[0]
+    column = draw(task.model, start, view, EDGE, shaded=False).vertices
+    column = project(column, view.intrinsics)[..., 0]
+    beyond, within = column > SIDE / 2 + 5, column < SIDE / 2 - 5
+    assert beyond.any() and pull[within].ne(0).any() and pull[beyond].eq(0).all()
