@@ -1,7 +1,8 @@
 """Batched solvers: every hand is its own small problem, solved side by side.
 
-A hand that has converged or diverged is frozen at its best state and leaves the batch, so it costs
-nothing and never touches its neighbours.
+A hand that has converged or diverged is frozen at its best state and never touches its neighbours.
+On the CPU it leaves the batch and costs nothing. On a GPU it stays, because to learn who is left
+the host would have to wait for the device in every step.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ def levenberg_marquardt(
     """
     state = _State(problem, start, options)
     for _ in range(options.max_iterations):
-        if state.active.numel() == 0:
+        if state.hands.numel() == 0:
             break
         state.advance(options)
     return state.finish()
@@ -138,8 +139,12 @@ _MOVING = -1
 """Stands for the status of a hand that has none yet."""
 
 
+def _asking_is_free(device: torch.device) -> bool:
+    return device.type == "cpu"
+
+
 class _State:
-    """The hands still moving, and the results of all."""
+    """The hands that are worked on, which of them still move, and the results of all."""
 
     def __init__(
         self, problem: LeastSquaresProblem, start: HandParams, options: LevenbergMarquardt
@@ -150,7 +155,9 @@ class _State:
         cost = self.current.cost
         self.damping = torch.full_like(cost, options.damping)
         self.growth = torch.full_like(cost, 2.0)
-        self.active = torch.arange(len(cost), device=cost.device)
+        self.hands = torch.arange(len(cost), device=cost.device)
+        self.moving = torch.ones_like(cost, dtype=torch.bool)
+        self.drops = _asking_is_free(cost.device)
         self.steps = 0
         moving = torch.full(cost.shape, int(Status.MAX_ITERATIONS), device=cost.device)
         self.result = SolverResult(start, cost, torch.zeros_like(moving), moving)
@@ -168,10 +175,10 @@ class _State:
             + 0.5 * (step[:, None] @ self.current.hessian @ step[..., None]).flatten()
         )
         gain = self.current.cost - linearized.cost
-        accepted = solved & _finite(linearized) & (gain > 0)
+        accepted = self.moving & solved & _finite(linearized) & (gain > 0)
         ratio = torch.where(accepted, gain / predicted.clamp_min(1e-300), 0.0)
         self._update_damping(accepted, ratio)
-        if bool(accepted.all()):
+        if self.drops and bool(accepted.all()):
             self.params, self.current = trial, linearized
         else:
             self.params = _where(accepted, trial, self.params)
@@ -191,31 +198,47 @@ class _State:
 
     def finish(self) -> SolverResult:
         """The results of all hands; those still moving have used up their iterations."""
-        self._rest(torch.full_like(self.active, int(Status.MAX_ITERATIONS)))
-        return self.result
+        self._rest(torch.full_like(self.hands, int(Status.MAX_ITERATIONS)))
+        if self.drops:
+            return self.result
+        return SolverResult(
+            self.params, self.current.cost, self.result.iterations, self.result.status
+        )
 
     def _update_damping(self, accepted: Tensor, ratio: Tensor) -> None:
         shrink = (1 - (2 * ratio - 1).pow(3)).clamp(1 / 3, 2.0)
-        self.damping = self.damping * torch.where(accepted, shrink, self.growth)
-        self.growth = torch.where(accepted, 2.0, self.growth * 2)
+        factor = torch.where(accepted, shrink, self.growth)
+        self.damping = self.damping * torch.where(self.moving, factor, 1.0)
+        self.growth = torch.where(accepted, 2.0, self.growth * torch.where(self.moving, 2.0, 1.0))
 
     def _rest(self, status: Tensor) -> None:
-        """Note the results of the hands that come to rest, status not `_MOVING`, and drop them."""
-        resting = status != _MOVING
+        """Note the results of the hands that come to rest, status not `_MOVING`, and freeze or drop
+        them."""
+        resting = self.moving & (status != _MOVING)
+        if not self.drops:
+            self.moving = self.moving & ~resting
+            result = self.result
+            self.result = SolverResult(
+                result.params,
+                result.cost,
+                torch.where(resting, self.steps, result.iterations),
+                torch.where(resting, status, result.status),
+            )
+            return
         if not bool(resting.any()):
             return
         index, rest = (~resting).nonzero().flatten(), resting.nonzero().flatten()
         cost, status = self.current.cost[rest], status[rest]
         steps = torch.full_like(status, self.steps)
         part = SolverResult(self.params[rest], cost, steps, status)
-        self.result = self.result.with_hands(self.active[rest], part)
+        self.result = self.result.with_hands(self.hands[rest], part)
         self.problem = self.problem.select(index)
         self.params = self.params[index]
         self.current = Linearization(
             self.current.cost[index], self.current.gradient[index], self.current.hessian[index]
         )
         self.damping, self.growth = self.damping[index], self.growth[index]
-        self.active = self.active[index]
+        self.hands, self.moving = self.hands[index], self.moving[index]
 
 
 def _damped_step(current: Linearization, damping: Tensor, max_turn: float) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fitter import solvers
 from fitter.hand_models.kinematics import BETAS, GLOBAL, POSE, TRANSL
 from fitter.records import HandParams
 from fitter.solvers import LevenbergMarquardt, Linearization, Status, levenberg_marquardt
@@ -213,3 +214,20 @@ def test_the_start_is_left_as_it_is() -> None:
     levenberg_marquardt(Problem(rosenbrock, zeros(2) + 1), start, LevenbergMarquardt())
     for before, after in zip(vars(copy).values(), vars(start).values(), strict=True):
         assert torch.equal(before, after)
+
+
+def test_hands_that_stay_in_the_batch_end_where_those_that_leave_it_do(monkeypatch):
+    """On a GPU nobody asks who is left; the answers are the same."""
+    start = at([[0.5, -1.0, 2.0], [-1.2, 1.0, 0.0], [float("nan"), 0.0, 0.0], [0.0, 0.0, 0.0]])
+    targets = torch.stack([torch.zeros(3), torch.ones(3), torch.zeros(3), torch.zeros(3)]).double()
+    options = LevenbergMarquardt(max_iterations=12, max_turn=10.0)
+    left = levenberg_marquardt(Problem(rosenbrock, targets), start, options)
+    monkeypatch.setattr(solvers, "_asking_is_free", lambda device: False)
+    problem = Problem(rosenbrock, targets)
+    stayed = levenberg_marquardt(problem, start, options)
+    assert set(problem.sizes) == {4} and len(problem.sizes) == 13
+    assert Status.DIVERGED in stayed.status and len(set(stayed.status.tolist())) > 1
+    assert torch.equal(stayed.status, left.status)
+    assert torch.equal(stayed.iterations, left.iterations)
+    torch.testing.assert_close(stayed.cost, left.cost, equal_nan=True)
+    torch.testing.assert_close(stayed.params.transl, left.params.transl, equal_nan=True)
