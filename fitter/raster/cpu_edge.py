@@ -19,12 +19,16 @@ def contour_side(corners: np.ndarray, edges: np.ndarray, edge: int, near: float)
     i, j, first, second = edges[edge, 0], edges[edge, 1], edges[edge, 2], edges[edge, 3]
     if i < 0 or j < 0 or not (is_usable(corners, i, near) and is_usable(corners, j, near)):
         return 0
-    # Twice the faces' areas; 0 stands for a face that is not drawn.
-    area0 = area(corners, i, j, first) if first >= 0 and is_usable(corners, first, near) else 0.0
-    area1 = area(corners, i, j, second) if second >= 0 and is_usable(corners, second, near) else 0.0
-    if area0 < 0.0 < area1 or area1 < 0.0 < area0 or area0 == area1 == 0.0:
-        return 0
-    return 1 if area0 > 0.0 or area1 > 0.0 else -1
+    # Signs of the faces' areas, 0 for a face that is not drawn. They cancel where the faces lie on
+    # either side of the edge, and no branch is taken on any one of them.
+    signs = 0
+    if first >= 0 and is_usable(corners, first, near):
+        area0 = area(corners, i, j, first)
+        signs += int(area0 > 0.0) - int(area0 < 0.0)
+    if second >= 0 and is_usable(corners, second, near):
+        area1 = area(corners, i, j, second)
+        signs += int(area1 > 0.0) - int(area1 < 0.0)
+    return int(signs > 0) - int(signs < 0)
 
 
 @compile_kernel
