@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mano_files
 import pytest
+from PIL import Image
 
 from fitter.cli import eval_hands, fit_hands
 
@@ -153,7 +154,7 @@ def test_sentences_about_bad_input_are_those_that_are_tested():
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    """A folder with the files that the snippets name: results of two hands, and a MANO file."""
+    """The files that the snippets name: results of two hands, a mask, and a MANO file."""
     folder = tmp_path_factory.mktemp("snippets")
     (folder / "photos").mkdir()
     shutil.copy(ROOT / "examples" / EXAMPLE, folder / "photos")
@@ -165,6 +166,9 @@ def workplace(tmp_path_factory) -> Path:
     ]
     assert {hand["side"] for hand in hands} == {"left", "right"}
     (folder / "keypoints.json").write_text(json.dumps({EXAMPLE: hands}))
+    (folder / "masks").mkdir()
+    with Image.open(folder / "photos" / EXAMPLE) as picture:
+        Image.new("L", picture.size, 255).save(folder / "masks" / Path(EXAMPLE).with_suffix(".png"))
     names = {"--out": "results.zarr", "--keypoints": "keypoints.json"}
     options = [word for flag, name in names.items() for word in (flag, str(folder / name))]
     with pytest.raises(SystemExit) as ended:
