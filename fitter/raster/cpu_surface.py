@@ -25,6 +25,10 @@ def fill_depth(
 ) -> None:
     """Write the nearest face and its depth; pictures (H, W) preset to -1 and inf."""
     height, width = face_index.shape
+    # The pixels that a face covers are noted first and looked at then: which of them it covers
+    # cannot be foretold, so a branch on it would cost more than computing with them twice.
+    rows = np.empty(height * width, dtype=np.int64)
+    columns = np.empty(height * width, dtype=np.int64)
     for face in range(faces.shape[0]):
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
         if not is_drawable(corners, i, j, k, near):
@@ -34,25 +38,29 @@ def fill_depth(
         cx, cy, cz = corners[k, 0], corners[k, 1], corners[k, 2]
         first_x, last_x = pixel_range(min(ax, bx, cx), max(ax, bx, cx), width)
         first_y, last_y = pixel_range(min(ay, by, cy), max(ay, by, cy), height)
+        count = 0
         for row in range(first_y, last_y + 1):
             y = row + 0.5
-            ay_, by_, cy_ = ay - y, by - y, cy - y
             for column in range(first_x, last_x + 1):
                 x = column + 0.5
-                ax_, bx_, cx_ = ax - x, bx - x, cx - x
-                e0 = edge_function(bx_, by_, cx_, cy_)
-                e1 = edge_function(cx_, cy_, ax_, ay_)
-                e2 = edge_function(ax_, ay_, bx_, by_)
-                # Signs differ. One branch: which of the three differs cannot be foretold.
-                if min(e0, e1, e2) < 0.0 < max(e0, e1, e2):
-                    continue
-                total = e0 + e1 + e2
-                if total == 0.0:
-                    continue
-                z = total / (e0 / az + e1 / bz + e2 / cz)
-                if z < depth[row, column]:
-                    depth[row, column] = z
-                    face_index[row, column] = face
+                e0 = edge_function(bx - x, by - y, cx - x, cy - y)
+                e1 = edge_function(cx - x, cy - y, ax - x, ay - y)
+                e2 = edge_function(ax - x, ay - y, bx - x, by - y)
+                rows[count], columns[count] = row, column
+                count += (min(e0, e1, e2) >= 0.0) | (max(e0, e1, e2) <= 0.0)
+        for place in range(count):
+            row, column = rows[place], columns[place]
+            x, y = column + 0.5, row + 0.5
+            e0 = edge_function(bx - x, by - y, cx - x, cy - y)
+            e1 = edge_function(cx - x, cy - y, ax - x, ay - y)
+            e2 = edge_function(ax - x, ay - y, bx - x, by - y)
+            total = e0 + e1 + e2
+            if total == 0.0:
+                continue
+            z = total / (e0 / az + e1 / bz + e2 / cz)
+            if z < depth[row, column]:
+                depth[row, column] = z
+                face_index[row, column] = face
 
 
 @compile_kernel
