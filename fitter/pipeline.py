@@ -273,6 +273,7 @@ class Engine:
         freed, params = self.refiner.freed, refined.params
         arrays = {
             "vertex_offsets": params.offsets if "offsets" in freed else None,
+            "vertex_colours": params.vertex_colours if "vertex_colours" in freed else None,
             "appearance": params.appearance if "appearance" in freed else None,
             "lighting": params.lighting if "lighting" in freed else None,
         }

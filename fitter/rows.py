@@ -37,7 +37,13 @@ MaskSource = Literal["given", "grabcut", "rejected"]
 ImageStatus = Literal["ok", "no_hand", "failed"]
 FitStatus = Literal["converged", "max_iterations", "diverged", "stalled"]
 
-OPTIONAL_DIMENSIONS = ("vertex", "offset_vertex", "appearance_component", "light_coefficient")
+OPTIONAL_DIMENSIONS = (
+    "vertex",
+    "offset_vertex",
+    "colour_vertex",
+    "appearance_component",
+    "light_coefficient",
+)
 """Dimensions that a store may lack; it then lacks the variables that have them."""
 
 DIMENSION_LABELS: dict[str, tuple[str, ...]] = {
@@ -46,6 +52,7 @@ DIMENSION_LABELS: dict[str, tuple[str, ...]] = {
     "pose_joint": JOINT_NAMES[1:],
     "xy": ("x", "y"),
     "xyz": ("x", "y", "z"),
+    "rgb": ("red", "green", "blue"),
     "corner": ("x0", "y0", "x1", "y1"),
 }
 """Dimensions whose entries have names; the store writes them as coordinates."""
@@ -194,6 +201,12 @@ class HandRow:
     appearance: np.ndarray | None = _variable(
         "coefficients of the skin's appearance, each of unit variance",
         "appearance_component",
+        units="1",
+    )
+    vertex_colours: np.ndarray | None = _variable(
+        "added to the skin's colours at the vertices, linear light where refine.linear_light is "
+        "true and sRGB otherwise",
+        "colour_vertex rgb",
         units="1",
     )
     lighting: np.ndarray | None = _variable(

@@ -373,6 +373,9 @@ def _first_difference(stored: Any, asked: Any, name: str) -> str | None:
             )
             if difference:
                 return difference
+        # Of its parts in order, such as the stages, which follow on one another.
+        if name.startswith("configuration") and [*stored] != [*asked]:
+            return f"{name} had the order {', '.join(stored)} and has {', '.join(asked)} now"
         return None
     if stored == asked:
         return None

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from fitter.rows import DIMENSION_LABELS, VARIABLES
+from fitter.rows import DIMENSION_LABELS, OPTIONAL_DIMENSIONS, VARIABLES
 
 FORMAT = "fit-hands results"
 FORMAT_VERSION = 1
@@ -57,13 +57,16 @@ class StoreSpec:
     @property
     def sizes(self) -> dict[str, int]:
         """Length of every dimension of the store."""
-        return {
+        sizes = {
             **_FIXED_SIZES,
             "image": len(self.images),
             "hand": self.max_hands,
             "shape_component": self.num_betas,
             **self.optional_sizes,
         }
+        lacking = set(OPTIONAL_DIMENSIONS) - set(self.optional_sizes)
+        kept = [{*v.outer, *v.dims} for v in VARIABLES if not lacking & set(v.dims)]
+        return {dim: size for dim, size in sizes.items() if dim in set().union(*kept)}
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -143,4 +146,5 @@ def _sort_consolidated(file: Path, order: Sequence[str]) -> None:
 
 
 def _to_json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, sort_keys=True)
+    # Not sorted: the order of the stages is part of the configuration.
+    return json.dumps(value)

@@ -235,15 +235,30 @@ def test_a_store_that_lost_an_attribute_is_refused(undisturbed, tmp_path, lost):
             {"config": {"fit": {"max_iterations": 10, "num_starts": 4}, "run": {"seed": 0}}},
             r"configuration\.fit\.max_iterations was 30 when it was started and is 10 now",
         ),
+        (
+            {"config": {"fit": {"num_starts": 4, "max_iterations": 30}, "run": {"seed": 0}}},
+            "configuration.fit had the order max_iterations, num_starts and has num_starts, max_it",
+        ),
         ({"model": SPEC.model | {"sha256": "cd"}}, r"model\.sha256 was 'ab'"),
         ({"versions": {"torch": "3"}}, r"versions\.torch was '2\.13\.0'"),
         ({"block_size": 5}, "block_size was 4"),
-        ({"optional_sizes": {}}, r"sizes\.vertex was 6 .* is 'absent' now"),
+        (
+            {"optional_sizes": {**SPEC.optional_sizes, "vertex": 7}},
+            r"sizes\.vertex was 6 .* is 7 now",
+        ),
+        ({"optional_sizes": {}}, r"sizes\.appearance_component was 3 .* is 'absent' now"),
     ],
 )
 def test_resume_names_the_first_difference(undisturbed, change, sentence):
     with pytest.raises(InputError, match=sentence):
         ResultStore.resume(undisturbed, replace(SPEC, **change))
+
+
+def test_the_stored_configuration_keeps_its_order(undisturbed):
+    """Stages are run in the order in which they are written down."""
+    attributes = json.loads((undisturbed / "zarr.json").read_text())["attributes"]
+    stored = json.loads(attributes["configuration"])
+    assert json.dumps(stored) == json.dumps(SPEC.config)
 
 
 def test_resume_of_a_finished_store_changes_nothing(undisturbed, tmp_path):
