@@ -39,7 +39,15 @@ from fitter.store import Block, ResultStore, StoreSpec
 
 log = logging.getLogger(__name__)
 
-_SHAPING_PACKAGES = ("fit-hands", "mediapipe", "numpy", "opencv-contrib-python", "torch", "zarr")
+_SHAPING_PACKAGES = (
+    "fit-hands",
+    "mediapipe",
+    "numba",
+    "numpy",
+    "opencv-contrib-python",
+    "torch",
+    "zarr",
+)
 """Packages whose versions are recorded with the results, because they shape the numbers."""
 
 _LISTED_FAILURES = 20
@@ -178,6 +186,13 @@ def _sources(request: RunRequest, config: Config, entries: Sequence[ImageEntry])
     masks = None if request.masks is None else MaskFolder.open(request.masks, entries)
     if masks is not None and not config.refine.stages:
         raise InputError("--masks: expected stages that use masks, found refine.stages empty")
+    if masks is None and not config.refine.grabcut:
+        for name, stage in config.refine.stages.items():
+            if stage.masked:
+                raise InputError(
+                    f"refine.stages.{name}: expected masks for {stage.masked[0]}, from --masks or "
+                    "refine.grabcut=true, found neither"
+                )
     if request.keypoints is None:
         return Sources(entries, intrinsics, masks=masks)
     keypoints = KeypointFiles.open(request.keypoints, len(entries))
@@ -280,6 +295,7 @@ def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:
     sizes = {
         "vertex": vertices if config.output.save_vertices else 0,
         "offset_vertex": vertices if "offsets" in refiner.freed else 0,
+        "colour_vertex": vertices if "vertex_colours" in refiner.freed else 0,
         "appearance_component": (
             refiner.model.appearance.count if "appearance" in refiner.freed else 0
         ),

@@ -75,6 +75,10 @@ LEAST_SQUARES_FREE: frozenset[str] = frozenset({"global_orient", "pose", "shape"
 """The parameters that it frees, all together."""
 
 
+MASKED: frozenset[str] = frozenset({"silhouette_l2", "silhouette_iou", "silhouette_ssim"})
+"""The energies that compare with a mask, and are silent for a hand without one."""
+
+
 NotNegative = Annotated[float, Field(ge=0)]
 
 
@@ -96,10 +100,15 @@ class StageConfig(Section):
         1e-4, gt=0, description="softness of soft outlines, squared normalised device coordinates"
     )
     band: float = Field(1.0, gt=0, description="half width of edge outlines, pixels of the crop")
-    learning_rate: float = Field(1.0, gt=0, description="step size of adam and sgd")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="step size of adam and sgd; null where rates has every free group",
+    )
     rates: dict[Free, NotNegative] = Field(
         default_factory=dict,
-        description="factors of the learning rate by group of parameters, 1 where not given",
+        description="factors of the learning rate by group of parameters, 1 where not given; step "
+        "sizes themselves without one",
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     patience: int = Field(
@@ -130,6 +139,15 @@ class StageConfig(Section):
         0.02, gt=0, description="where SmoothL1 turns linear, sides of the crop"
     )
 
+    def rate(self, group: Free) -> float:
+        """Step size of a free group for adam and sgd."""
+        return (self.learning_rate or 1.0) * self.rates.get(group, 1.0)
+
+    @property
+    def masked(self) -> list[str]:
+        """The energies that compare with a mask."""
+        return [name for name, weight in self.energies.items() if weight > 0 and name in MASKED]
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.solver == "lm":
@@ -148,6 +166,13 @@ class StageConfig(Section):
             raise ValueError(f"every group once in free, found {twice[0]!r} twice")
         if strange := sorted(set(self.rates) - set(self.free)):
             raise ValueError(f"rates of free parameters alone, found {strange[0]!r}")
+        unknown = sorted(set(self.free) - set(self.rates))
+        # None suits all: a step goes with the unit of a group and the weights of the energies.
+        if self.solver != "lm" and self.learning_rate is None and unknown:
+            raise ValueError(
+                f"a learning_rate for the solver {self.solver} or a rate for {unknown[0]}, found "
+                "neither"
+            )
         return self
 
 

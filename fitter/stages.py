@@ -183,9 +183,7 @@ def _descent(task: StageTask, params: SceneParams, stage: StageConfig) -> Stages
         return params.moved(steps)
 
     start = {name: torch.zeros_like(getattr(params, name)) for name in names}
-    rates = {
-        FIELDS[group]: stage.learning_rate * stage.rates.get(group, 1.0) for group in stage.free
-    }
+    rates = {FIELDS[group]: stage.rate(group) for group in stage.free}
     options = Descent(
         method=stage.solver,
         iterations=stage.iterations,

@@ -58,6 +58,7 @@ def random_scene(model: SceneModel, hands: HandParams) -> SceneParams:
 
 def stage_of(*energies: str, **options: object) -> StageConfig:
     weights = dict.fromkeys(energies, 1.0)
+    options = {"learning_rate": 0.01, **options}
     return StageConfig(solver="adam", iterations=1, free=list(FIELDS), energies=weights, **options)
 
 

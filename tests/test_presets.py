@@ -313,7 +313,13 @@ def test_areas_are_counted_in_squares_of_the_pixel_unit(folder) -> None:
 
 def silhouette_costs(folder: Path, units: list[float]) -> tuple[Scene, list[Tensor]]:
     scene = scene_of(hand_model("open_hand", folder), tiny("realistic_hands"))
-    stage = StageConfig(solver="sgd", iterations=0, free=["pose"], energies={"silhouette_l2": 1.0})
+    stage = StageConfig(
+        solver="sgd",
+        iterations=0,
+        free=["pose"],
+        energies={"silhouette_l2": 1.0},
+        learning_rate=0.1,
+    )
     runs = [
         run_stages(scene.task, scene.begin, {"a": stage.model_copy(update={"pixel_unit": unit})})
         for unit in units
@@ -331,6 +337,7 @@ def test_normals_are_summed_or_averaged(folder) -> None:
             free=["pose"],
             energies={"normal_consistency": 1.0},
             normal_reduction=reduction,
+            learning_rate=0.1,
         )
         cost = run_stages(scene.task, scene.begin, {"a": stage}).cost
         expected = normal_consistency(vertices, scene.model.graph, reduction)

@@ -129,7 +129,11 @@ def test_masks_are_cut_from_the_picture_only_where_asked(model, view, truth) -> 
 
 def test_freed_lists_the_groups_of_all_stages(model) -> None:
     light = StageConfig(
-        solver="adam", iterations=1, free=["lighting"], energies={"photometric_rgb": 1.0}
+        solver="adam",
+        iterations=1,
+        free=["lighting"],
+        energies={"photometric_rgb": 1.0},
+        learning_rate=0.01,
     )
     config = SETTINGS.model_copy(update={"stages": {**DEFAULT_STAGES, "light": light}})
     expected = {"global_orient", "pose", "shape", "camera", "lighting"}

@@ -149,3 +149,49 @@ def test_without_stages_the_rows_are_those_of_the_keypoints(masks, here, say) ->
     # Stages that ask for nothing leave the parameters, but for single precision.
     for name in ("global_orient", "hand_pose", "betas", "transl", "keypoints_2d"):
         np.testing.assert_allclose(same[name].values, hand[name].values, atol=1e-4)
+
+
+EVERYTHING = (
+    "{solver: adam, iterations: 3, "
+    "free: [global_orient, camera, focal, offsets, appearance, vertex_colours, lighting], "
+    "energies: {keypoints: 1.0, silhouette_l2: 0.001, photometric_rgb: 1.0}, "
+    "learning_rate: 0.01, rates: {offsets: 0.003, camera: 0.02, global_orient: 0.2}}"
+)
+ALL_FREE = ("--set", "refine.stages={}", "--set", f"refine.stages.a={EVERYTHING}")
+
+
+def test_all_that_stages_may_free_is_stored(masks, here, say) -> None:
+    """A focal length that is guessed, because nothing is told of the camera, may move."""
+    Path("plain").mkdir()
+    Image.fromarray(np.asarray(Image.open("photos/a.jpg"))).save("plain/a.jpg", quality=95)
+    told = say("plain", "--out", "o.zarr", *FAST, *ALL_FREE, "--save-vertices", "--overlays", "o")
+    assert told.status == 0 and Path("o/a.jpg.jpg").exists()
+    rows = xr.open_zarr("o.zarr").load()
+    hand = rows.isel(image=0, hand=0)
+    scale = hand.focal_scale.item()
+    assert abs(scale - 1) > 1e-3
+    matrix = torch.tensor(rows.intrinsics.values[0])[None]
+    points = torch.tensor(hand.keypoints_3d.values).double()[None]
+    given = project(points, matrix)[0].numpy()
+    matrix[:, :2, :2] *= scale
+    drawn = project(points, matrix)[0].numpy()
+    np.testing.assert_allclose(hand.keypoints_2d, drawn, atol=2e-3)
+    assert np.abs(drawn - given).max() > 0.1
+    names = ("global_orient", "hand_pose", "betas", "transl")
+    params = HandParams(*(torch.tensor(hand[name].values).double()[None] for name in names))
+    bare = load_hand_model("open_hand", dtype=torch.float64)(params).vertices[0]
+    np.testing.assert_allclose(hand.vertices, bare + hand.vertex_offsets.values, atol=1e-6)
+    for name in ("vertex_offsets", "appearance", "vertex_colours", "lighting"):
+        values = hand[name].values
+        assert np.isfinite(values).all() and values.any(), name
+    assert hand.vertex_colours.sizes == {"colour_vertex": len(bare), "rgb": 3}
+
+
+def test_stages_that_need_masks_ask_for_them(masks, here, refused) -> None:
+    refused(
+        "refine.stages.coarse: expected masks for silhouette_l2, from --masks or "
+        "refine.grabcut=true, found neither",
+        *FAST,
+        "--set",
+        "refine.grabcut=false",
+    )

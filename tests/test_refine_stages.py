@@ -17,8 +17,10 @@ def staged(tmp_path):
         """
 refine:
   stages:
-    one: {solver: adam, iterations: 4, free: [pose], energies: {keypoints: 1.0, limits: 2.0}}
-    two: {solver: sgd, iterations: 6, free: [shape], energies: {silhouette_iou: 1.0}}
+    one: {solver: adam, iterations: 4, free: [pose], rates: {pose: 0.1},
+          energies: {keypoints: 1.0, limits: 2.0}}
+    two: {solver: sgd, iterations: 6, free: [shape], rates: {shape: 0.1},
+          energies: {silhouette_iou: 1.0}}
 """
     )
     return load_config(path).refine.stages

@@ -77,7 +77,7 @@ def test_stages_can_be_taken_out(tmp_path, given):
 
 
 def test_an_override_can_add_a_stage():
-    text = f"refine.stages.more={{{ADAM}, energies: {{keypoints: 1}}}}"
+    text = f"refine.stages.more={{{ADAM}, learning_rate: 0.1, energies: {{keypoints: 1}}}}"
     stages = load_config(None, [text, "refine.stages.more.iterations=4"]).refine.stages
     assert list(stages) == [*DEFAULT_STAGES, "more"] and stages["more"].iterations == 4
     assert list(load_config(None, ["refine.stages={}", text]).refine.stages) == ["more"]
@@ -117,7 +117,10 @@ KEYPOINTS = "energies: {keypoints: 1.0}"
             f"{ADAM}, {KEYPOINTS}, rates: {{pose: -1.0}}",
             "refine.stages.a.rates.pose must be greater than or equal to 0, found -1.0",
         ),
-        (f"{ADAM}, energies: {{}}", "refine.stages.a.energies must be at least one name, found {}"),
+        (
+            f"{ADAM}, energies: {{}}",
+            "refine.stages.a.energies must be at least one name, found {}",
+        ),
         (
             f"solver: sgd, iterations: 1, free: [], {KEYPOINTS}",
             "refine.stages.a.free must be at least one name, found []",
@@ -160,6 +163,14 @@ KEYPOINTS = "energies: {keypoints: 1.0}"
             "unknown option 'refine.stages.a.learning_rat'; did you mean 'learning_rate'?",
         ),
         (f"solver: adam, free: [pose], {KEYPOINTS}", "refine.stages.a.iterations is missing"),
+        (
+            f"{ADAM}, {KEYPOINTS}",
+            "refine.stages.a: expected a learning_rate for the solver adam or a rate for pose, fo",
+        ),
+        (
+            f"solver: sgd, iterations: 1, free: [pose, camera], {KEYPOINTS}, rates: {{pose: 0.1}}",
+            "refine.stages.a: expected a learning_rate for the solver sgd or a rate for camera",
+        ),
         (
             f"{ADAM}, {KEYPOINTS}, iterations: 4",
             "is not valid YAML at line 1: 'iterations' is given twice",
@@ -210,6 +221,10 @@ def test_a_mistake_about_stages_is_one_sentence(tmp_path, text, sentence):
             "refine.stages.contour: expected free to list camera, global_orient, pose, shape for",
         ),
         ("refine.stages.contour={}", "refine.stages.contour.solver is missing"),
+        (
+            "refine.stages.contour.solver=adam",
+            "refine.stages.contour: expected a learning_rate for the solver adam or a rate for",
+        ),
         ("refine.stages.contour=3", "refine.stages.contour must be a section of options, found a"),
         (
             "refine.stages.contour.iterations=many",
@@ -235,6 +250,16 @@ def test_of_several_overrides_the_faulty_one_is_named(tmp_path):
     broken = written(tmp_path, "refine: {stages: 3}")
     with pytest.raises(InputError, match=r"mine.yaml: refine.stages must be a section"):
         load_config(broken, ["refine.stages.contour.iterations=5"])
+
+
+def test_rates_are_factors_of_the_learning_rate_or_steps_themselves(tmp_path):
+    both = "solver: sgd, iterations: 1, free: [pose, shape], energies: {keypoints: 1.0}"
+    stage = load_config(one(tmp_path, f"{both}, rates: {{pose: 0.5}}, learning_rate: 0.1"))
+    stage = stage.refine.stages["a"]
+    assert (stage.rate("pose"), stage.rate("shape")) == (0.05, 0.1)
+    stage = load_config(one(tmp_path, f"{both}, rates: {{pose: 0.5, shape: 0.0}}"))
+    stage = stage.refine.stages["a"]
+    assert (stage.rate("pose"), stage.rate("shape")) == (0.5, 0.0)
 
 
 def test_a_stage_cannot_change():
