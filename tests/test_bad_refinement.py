@@ -39,6 +39,11 @@ STAGES = [
         "refine.stages.contour: expected energies that the solver lm knows, found 'silhouette_iou'",
     ),
     (
+        "refine.stages.contour.solver=adam",
+        "refine.stages.contour: expected a learning_rate for the solver adam or a rate for camera, "
+        "found neither",
+    ),
+    (
         "refine.stages.contour.free=[pose]",
         "refine.stages.contour: expected free to list camera, global_orient, pose, shape for the "
         "solver lm, found pose",
@@ -87,6 +92,16 @@ def test_masks_without_stages(refused, tmp_path):
     sentence = "--masks: expected stages that use masks, found refine.stages empty"
     arguments = ("--masks", tmp_path / "masks", "--set", "refine.stages={}")
     refused(sentence, *FAST, *arguments)
+
+
+def test_stages_that_need_masks(refused):
+    refused(
+        "refine.stages.coarse: expected masks for silhouette_l2, from --masks or "
+        "refine.grabcut=true, found neither",
+        *FAST,
+        "--set",
+        "refine.grabcut=false",
+    )
 
 
 @pytest.mark.parametrize(("override", "sentence"), STAGES)
