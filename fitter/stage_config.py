@@ -208,10 +208,10 @@ class RefineConfig(Section):
     )
 
 
-def _contour(iterations: int, band: float) -> StageConfig:
+def _contour(band: float) -> StageConfig:
     return StageConfig(
         solver="lm",
-        iterations=iterations,
+        iterations=15,
         free=["global_orient", "pose", "shape", "camera"],
         energies={
             "keypoints": 2.0,
@@ -223,13 +223,14 @@ def _contour(iterations: int, band: float) -> StageConfig:
             "shape_prior": 0.2,
         },
         band=band,
+        tolerance=1e-3,
     )
 
 
 DEFAULT_STAGES: dict[str, StageConfig] = {
     # A wide band sees the mask's outline from afar, a narrow one follows it.
-    "coarse": _contour(6, 6.0),
-    "middle": _contour(6, 3.0),
-    "contour": _contour(10, 1.5),
+    "coarse": _contour(6.0),
+    "middle": _contour(3.0),
+    "contour": _contour(1.5),
 }
 """What `default.yaml` holds."""
