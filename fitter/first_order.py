@@ -32,6 +32,8 @@ class Descent:
         rates: step size of each field, in the field's unit.
         momentum: of "sgd".
         decay: of "adam", of the first and second moments.
+        epsilon: of "adam", added to the root of the second moment, in units of the gradient; the
+            published 1e-8. A component whose gradient stays far below it hardly moves.
         patience: steps without a gain of `relative_tolerance` after which a hand has converged; 0
             for never.
         relative_tolerance: share of the cost.
@@ -42,6 +44,7 @@ class Descent:
     rates: Mapping[str, float]
     momentum: float = 0.9
     decay: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
     patience: int = 0
     relative_tolerance: float = 1e-4
 
@@ -135,7 +138,7 @@ class _State:
                 count = self.steps.view(-1, *[1] * (gradient.ndim - 1)).clamp_min(1).double()
                 unbiased = velocity / (1 - first**count).to(velocity)
                 root = (square / (1 - second**count).to(square)).sqrt()
-                step = unbiased / (root + 1e-12)
+                step = unbiased / (root + options.epsilon)
             self.velocity[name] = velocity
             moved = self.current[name] - options.rates[name] * step
             self.current[name] = _where(self.active, moved, self.current[name])

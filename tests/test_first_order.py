@@ -65,7 +65,7 @@ def part(result: DescentResult, index: list[int]) -> DescentResult:
 def torch_optimiser(method: str, leaves: Tensors) -> torch.optim.Optimizer:
     groups = [{"params": [leaves["a"]], "lr": 0.02}, {"params": [leaves["b"]], "lr": 0.01}]
     if method == "adam":
-        return torch.optim.Adam(groups, betas=(0.8, 0.99), eps=1e-12)
+        return torch.optim.Adam(groups, betas=(0.8, 0.99))
     return torch.optim.SGD(groups, momentum=0.7)
 
 
