@@ -1,13 +1,14 @@
-"""The analytic derivatives of the surface against the model itself and automatic differentiation."""
+"""The analytic derivatives of the surface against the model and automatic differentiation."""
 
 import pytest
 import torch
+from mano_files import fabricate, random_params, write_plain
 
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.kinematics import retract
 from fitter.hand_models.surface_kinematics import SurfaceKinematics
 from fitter.records import HandParams
-from mano_files import fabricate, random_params, write_plain
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
