@@ -29,8 +29,10 @@ class HandCrop:
 
     Attributes:
         pixels: (S, S, 3) uint8 RGB, black outside the picture.
-        inside: (S, S) float32, the share of each pixel that lies in the picture.
-        given: (S, S) float32, the share that a given mask counts as hand, or None without one.
+        inside: (S, S) uint8, the share of each pixel that lies in the picture, in 255ths; None
+            where the whole crop does.
+        given: (S, S) uint8, the share that a given mask counts as hand, in 255ths; None without
+            one.
         intrinsics: (3, 3) float64 K in pixels of the crop.
         keypoints: (21, 2) float64, pixels of the crop.
         confidence: (21,) float64 in [0, 1].
@@ -39,12 +41,24 @@ class HandCrop:
     """
 
     pixels: np.ndarray
-    inside: np.ndarray
+    inside: np.ndarray | None
     given: np.ndarray | None
     intrinsics: np.ndarray
     keypoints: np.ndarray
     confidence: np.ndarray
     others: np.ndarray
+
+    @property
+    def inside_share(self) -> np.ndarray:
+        """(S, S) float32 in [0, 1], `inside` as a share."""
+        if self.inside is None:
+            return np.ones(self.pixels.shape[:2], np.float32)
+        return _as_share(self.inside)
+
+    @property
+    def given_share(self) -> np.ndarray | None:
+        """(S, S) float32 in [0, 1], `given` as a share, or None without a mask."""
+        return None if self.given is None else _as_share(self.given)
 
 
 def crop_hands(
@@ -91,8 +105,8 @@ def _crop(
     matrix = crop_intrinsics(torch.from_numpy(intrinsics)[None].double(), window)
     pictures = [
         crop_pixels(pixels, window)[0],
-        inside_picture(pixels.shape[:2], window)[0],
-        *([] if mask is None else [resample_mask(mask, window)[0]]),
+        _in_255ths(inside_picture(pixels.shape[:2], window)[0]),
+        *([] if mask is None else [_in_255ths(resample_mask(mask, window)[0])]),
     ]
     if hand.side == "left":
         points, matrix = mirror_points(points, side), mirror_intrinsics(matrix, side)
@@ -100,10 +114,21 @@ def _crop(
     own, *rest = points.view(-1, 21, 2).numpy()
     return HandCrop(
         pixels=pictures[0],
-        inside=pictures[1],
+        inside=None if pictures[1].min() == 255 else pictures[1],
         given=pictures[2] if mask is not None else None,
         intrinsics=matrix[0].numpy(),
         keypoints=own,
         confidence=hand.confidence,
         others=np.array(rest).reshape(-1, 21, 2),
     )
+
+
+def _in_255ths(share: np.ndarray) -> np.ndarray:
+    """Shares in [0, 1] as uint8: a block of many pictures waits with its crops for the fit, and
+    takes a quarter of the memory so."""
+    # Halves are rounded down: masks ask what is above one half, which half of 255 is not.
+    return np.ceil(255 * share.clip(0, 1) - 0.5).astype(np.uint8)
+
+
+def _as_share(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32) / 255

@@ -136,10 +136,11 @@ class Refiner:
         return rasterize(screen, self.model.topology, (side, side)).mask
 
     def _mask(self, crop: HandCrop, silhouette: np.ndarray) -> HandMask | None:
-        hand = HandView(crop.keypoints, crop.confidence, silhouette, crop.inside, crop.others)
-        if crop.given is not None:
+        inside, given = crop.inside_share, crop.given_share
+        hand = HandView(crop.keypoints, crop.confidence, silhouette, inside, crop.others)
+        if given is not None:
             pixels = crop.pixels if self.config.snap_masks else None
-            return given_mask(crop.given, hand, pixels=pixels)
+            return given_mask(given, hand, pixels=pixels)
         return grabcut_mask(crop.pixels, hand) if self.config.grabcut else None
 
     def _view(
@@ -155,7 +156,7 @@ class Refiner:
             image=self._tensor([crop.pixels for crop in crops]) / 255,
             mask=self._tensor([nothing if mask is None else mask.mask for mask in masks]),
             mask_weight=self._tensor([nothing if mask is None else mask.weight for mask in masks]),
-            picture_weight=self._tensor([crop.inside for crop in crops]),
+            picture_weight=self._tensor([crop.inside_share for crop in crops]),
             intrinsics=self._tensor([crop.intrinsics for crop in crops]),
             keypoints=self._tensor([crop.keypoints for crop in crops]),
             confidence=self._tensor([crop.confidence for crop in crops]),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import fitter.crops
 from fitter.camera import project
 from fitter.crops import HandCrop, crop_hands
 from fitter.records import HandObservation
@@ -74,7 +75,7 @@ def test_pixels_lie_where_the_keypoints_do(side):
     # Red is the number of the column, whose centre lies half a pixel on.
     np.testing.assert_allclose(crop.pixels[..., :2], place - 0.5, atol=0.75)
     assert crop.pixels.dtype == np.uint8 and (crop.pixels[..., 2] == 90).all()
-    np.testing.assert_allclose(crop.inside, 1, atol=1e-6)
+    assert crop.inside is None and (crop.inside_share == 1).all()
     step = np.diff(place[0, :, 0])
     assert (step < 0).all() if side == "left" else (step > 0).all()
 
@@ -90,10 +91,12 @@ def test_masks_are_resampled_by_area(side):
     pixel = abs(place[0, 1, 0] - place[0, 0, 0])
     by_column = np.clip((103 - place[..., 0]) / pixel + 0.5, 0, 1)
     by_row = np.clip((place[..., 1] - 71) / pixel + 0.5, 0, 1)
-    assert crop.given.dtype == np.float32 and crop.given.shape == (SIDE, SIDE)
-    assert np.abs(crop.given - by_column * by_row).mean() < 0.005
-    assert np.abs(crop.given - by_column * by_row).max() < 0.6
-    assert cropped([hand])[0].given is None
+    given = crop.given_share
+    assert given.dtype == np.float32 and given.shape == (SIDE, SIDE)
+    assert np.abs(given - by_column * by_row).mean() < 0.005
+    assert np.abs(given - by_column * by_row).max() < 0.6
+    none = cropped([hand])[0]
+    assert none.given is None and none.given_share is None
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -107,8 +110,8 @@ def test_beyond_the_picture_it_is_black_and_outside(side):
     assert beyond.any() and within.any()
     assert crop.pixels[beyond].max() == 0 and crop.inside[beyond].max() == 0
     assert crop.given[beyond].max() == 0
-    np.testing.assert_allclose(crop.inside[within], 1, atol=1e-6)
-    assert crop.given[within].min() > 0.99
+    assert (crop.inside[within] == 255).all() and (crop.inside_share[within] == 1).all()
+    assert crop.given_share[within].min() > 0.99
     # A mirrored hand's missing part is on the left.
     half = slice(0, SIDE // 3) if side == "left" else slice(-SIDE // 3, None)
     assert beyond[:, half].any() and not beyond[:, ::-1][:, half].any()
@@ -117,6 +120,35 @@ def test_beyond_the_picture_it_is_black_and_outside(side):
 def test_a_hand_wholly_outside_has_a_crop_of_nothing():
     (crop,) = cropped([seen(points((-2.0, 0.0)))], np.ones((HEIGHT, WIDTH), bool))
     assert crop.pixels.max() == 0 and crop.inside.max() == 0 and crop.given.max() == 0
+
+
+@pytest.mark.parametrize("centre", [(0.05, 0.0), (0.26, 0.0)])
+def test_shares_are_kept_in_255ths_and_on_their_side_of_one_half(centre, monkeypatch):
+    hand, mask = seen(points(centre)), np.random.default_rng(0).random((HEIGHT, WIDTH)) > 0.5
+    exact = []
+    for name in ("inside_picture", "resample_mask"):
+        function = getattr(fitter.crops, name)
+
+        def kept(*arguments, function=function):
+            exact.append(function(*arguments))
+            return exact[-1]
+
+        monkeypatch.setattr(fitter.crops, name, kept)
+    (crop,) = cropped([hand], mask)
+    for share, expected in zip((crop.inside_share, crop.given_share), exact, strict=True):
+        np.testing.assert_allclose(share, expected[0], rtol=0, atol=0.5001 / 255)
+        np.testing.assert_array_equal(share > 0.5, expected[0] > 0.5)
+    halves = np.array([0, 0.25, 0.5, 0.5 + 1e-6, 1], np.float32)
+    assert fitter.crops._in_255ths(halves).tolist() == [0, 64, 127, 128, 255]
+
+
+def test_a_hand_at_128_pixels_is_kept_in_65_kilobytes():
+    mask = np.ones((HEIGHT, WIDTH), bool)
+    (crop,) = crop_hands(ramp(), K, [seen(points())], mask, (128, 1.5))
+    arrays = [value for value in vars(crop).values() if value is not None]
+    assert sum(array.nbytes for array in arrays) < 67_000
+    # None of them is a view that keeps a larger array alive.
+    assert all(array.base is None or array.base.nbytes < 1000 + array.nbytes for array in arrays)
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -152,8 +184,8 @@ def test_a_mirrored_picture_gives_the_mirrored_hands_crop():
     )
     np.testing.assert_allclose(left.keypoints, right.keypoints, atol=1e-9)
     np.testing.assert_allclose(left.intrinsics, right.intrinsics, atol=1e-9)
-    np.testing.assert_allclose(left.inside, right.inside, atol=1e-6)
-    np.testing.assert_allclose(left.given, right.given, atol=0.05)
+    np.testing.assert_array_equal(left.inside_share, right.inside_share)
+    np.testing.assert_allclose(left.given_share, right.given_share, atol=0.05)
     # OpenCV places samples to 1/32 of a pixel.
     assert np.abs(left.pixels.astype(int) - right.pixels).max() <= 2
 
@@ -176,4 +208,4 @@ def test_a_keypoint_far_away_costs_no_memory(far):
     hand.keypoints[5] = far
     (crop,) = cropped([hand], np.ones((HEIGHT, WIDTH), bool))
     assert crop.pixels.shape == (SIDE, SIDE, 3)
-    assert crop.inside.sum() < 1 and crop.given.sum() < 4
+    assert crop.inside_share.sum() < 1 and crop.given_share.sum() < 4

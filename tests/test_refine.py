@@ -47,8 +47,8 @@ def crops_of(view: SceneView, masks: list[np.ndarray | None]) -> list[HandCrop]:
     return [
         HandCrop(
             pixels=(255 * view.image[i].clamp(0, 1)).round().byte().numpy(),
-            inside=np.ones((SIDE, SIDE), np.float32),
-            given=mask,
+            inside=None,
+            given=None if mask is None else (255 * mask).round().astype(np.uint8),
             intrinsics=camera(1)[0].numpy(),
             keypoints=view.keypoints[i].double().numpy(),
             confidence=view.confidence[i].double().numpy(),
