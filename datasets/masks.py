@@ -9,6 +9,8 @@ exactly the picture's size.
 What counts as hand
     grey   above half of the range, and the range is the smallest of 1, 255 and 65,535 that holds
            the largest value: masks of 0 and 1, 0 and 255 in 8 or 16 bits, and probabilities alike.
+           A mask with values, but none above half of the range, is refused: it numbers objects
+           (0, 1, 2), and which of them are hands it does not say.
     colour the largest of the three channels, as above: any bright colour on black.
     labels pictures with a palette: in a grey palette the grey, as above; in a coloured one (as
            PASCAL VOC's) everything that is not black.
@@ -130,7 +132,9 @@ def read_mask(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
         (H, W) bool.
 
     Raises:
-        InputError: as `datasets.images.read_image`.
+        InputError: as `datasets.images.read_image`; or its values leave open what is hand: they
+            are no whole numbers, exceed 16 bits, or none lies above half of its range and some do
+            above 0.
     """
     with opened(path, limits) as image:
         image.load()
@@ -145,7 +149,13 @@ def read_mask(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
         raise InputError(
             f"{path}: expected grey values from 0 to 65535, found {values.min()} to {values.max()}."
         )
-    return values > span / 2
+    mask = values > span / 2
+    if values.any() and not mask.any():
+        raise InputError(
+            f"{path}: expected values above half of {span} where there is a hand (or 0 and 1 "
+            f"alone), found values from {values.min()} to {values.max()}."
+        )
+    return mask
 
 
 def _stem(name: str) -> str:

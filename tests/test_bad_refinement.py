@@ -132,6 +132,7 @@ def bad_masks(folder: Path) -> dict[str, str]:
     (folder / "cut.png").write_bytes((folder / "cut.png").read_bytes()[:600])
     (folder / "lost.png").symlink_to("nowhere.png")
     Image.fromarray(grey.astype(np.float32) / 255).save(folder / "float.tif")
+    Image.fromarray(grey // 127).save(folder / "classes.png")
     Image.fromarray(grey.astype(np.int32) * 1000).save(folder / "range.tif")
     return {
         "small": "small.png: expected a mask of 640 x 480 pixels as its picture 'small.jpg' has, "
@@ -141,6 +142,8 @@ def bad_masks(folder: Path) -> dict[str, str]:
         "cut": "cut.png: expected a whole picture, found a damaged or cut-off file",
         "lost": "lost.png: expected a picture, found no such file.",
         "float": "float.tif: expected 8 or 16 bits a channel, found a floating-point picture.",
+        "classes": "classes.png: expected values above half of 255 where there is a hand (or 0 "
+        "and 1 alone), found values from 0 to 2.",
         "range": "range.tif: expected grey values from 0 to 65535, found 0 to 255000.",
     }
 

@@ -484,6 +484,25 @@ class TestRefusals:
         words = "expected grey values from 0 to 65535, found 0 to 70000."
         assert said() == f"{path}: {words}"
 
+    @pytest.mark.parametrize(
+        ("largest", "kind", "span"),
+        [(2, np.uint8, 255), (127, np.uint8, 255), (256, np.uint16, 65535), (2, np.int32, 255)],
+    )
+    def test_labels_that_do_not_say_which_are_hands(self, tmp_path, truth, largest, kind, span):
+        suffix = "tif" if kind == np.int32 else "png"
+        path = mask_file(tmp_path / f"labels.{suffix}", truth.astype(kind) * kind(largest))
+        assert sentence(read_mask, path) == (
+            f"{path}: expected values above half of {span} where there is a hand (or 0 and 1 "
+            f"alone), found values from 0 to {largest}."
+        )
+
+    def test_dim_colours_and_faint_cut_outs_are_refused_alike(self, tmp_path, truth):
+        dim = truth * np.uint8(40)
+        colour = mask_file(tmp_path / "dim.png", np.dstack([dim, 0 * dim, 0 * dim]))
+        faint = mask_file(tmp_path / "faint.png", np.dstack([0 * dim, 0 * dim, 0 * dim, dim]))
+        for path in (colour, faint):
+            assert sentence(read_mask, path).endswith("alone), found values from 0 to 40.")
+
     def test_the_folder(self, tmp_path, truth):
         pictures, masks = tmp_path / "pictures", tmp_path / "masks"
         entries = [ImageEntry(name, pictures / name) for name in ("a.jpg", "b.jpg")]
