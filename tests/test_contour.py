@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from mano_files import fabricate, write_plain
 from torch import Tensor
 
 from fitter.camera import project
-from fitter.energies.contour import MaskTargets, contour_l2, contour_l2_by_rows
+from fitter.energies.contour import MaskTargets, RowLimits, contour_l2, contour_l2_by_rows
 from fitter.energies.residuals import Quadratic
 from fitter.energies.silhouette import squared_l2
 from fitter.hand_models import HandModel, load_hand_model
@@ -39,12 +40,16 @@ class Case:
         screen = torch.cat([positions, vertices[..., 2:]], -1)
         return screen, rasterize(screen, self.topology, (SIDE, SIDE), settings=SETTINGS)
 
-    def energy(self, energy: Callable[..., Quadratic] = contour_l2) -> Quadratic:
+    def energy(
+        self, energy: Callable[..., Quadratic] = contour_l2, band: float = BAND
+    ) -> Quadratic:
+        side = self.targets.mask.shape[-1]
+        settings = RasterSettings(silhouette="edge", band=band)
         surface = SurfaceKinematics.of(self.model)(self.params)
         positions = project(surface.vertices, self.targets.intrinsics)
         screen = torch.cat([positions, surface.vertices[..., 2:]], -1)
-        fragments = rasterize(screen, self.topology, (SIDE, SIDE), settings=SETTINGS)
-        return energy(surface, screen, (fragments, self.topology, BAND), self.targets)
+        fragments = rasterize(screen, self.topology, (side, side), settings=settings)
+        return energy(surface, screen, (fragments, self.topology, band), self.targets)
 
     def still(self) -> Tensor:
         return torch.zeros(len(self.params.transl), 51 + self.params.betas.shape[1]).double()
@@ -130,6 +135,53 @@ def test_the_kernels_give_what_a_row_for_each_pixel_gives(case: Case) -> None:
     for one, other in zip(case.energy(), case.energy(contour_l2_by_rows), strict=True):
         scale = float(other.abs().max())
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9 * scale)
+
+
+@pytest.fixture(scope="module")
+def large() -> Case:
+    """Six hands that fill pictures of 128 x 128 pixels, the first of them flat and spread."""
+    case = case_of(load_hand_model("open_hand", dtype=torch.float64), batch=6)
+    pose = case.params.hand_pose.index_fill(0, torch.tensor([0]), 0)
+    turn = case.params.global_orient.index_fill(0, torch.tensor([0]), 0)
+    case = replace(case, params=replace(case.params, hand_pose=pose, global_orient=turn))
+    targets, factor = case.targets, 128 / SIDE
+    targets = MaskTargets(
+        *(
+            part.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :128, :128]
+            for part in (targets.mask, targets.weight)
+        ),
+        targets.intrinsics * torch.tensor([[factor], [factor], [1.0]]).double(),
+    )
+    return replace(case, targets=targets)
+
+
+@pytest.mark.parametrize("band", [6.0, 3.0, 1.5])
+@pytest.mark.parametrize("at_once", [1, 20_000, 2**16])
+def test_a_fixed_number_of_rows_holds_every_pixel_of_the_band(
+    large: Case, band: float, at_once: int
+) -> None:
+    """What runs on a GPU, where no number of pixels is known beforehand, all hands at once or a few
+    at a time."""
+    limits = replace(RowLimits.of_band(128, band), at_once=at_once)
+    exact = large.energy(band=band)
+    by_rows = large.energy(partial(contour_l2_by_rows, limits=limits), band)
+    for one, other in zip(by_rows, exact, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-9 * float(other.abs().max()))
+
+
+def test_rows_that_are_too_few_are_missed(large: Case) -> None:
+    """So that the test above can tell."""
+    limits = RowLimits(places=128)
+    few, exact = large.energy(partial(contour_l2_by_rows, limits=limits)), large.energy()
+    torch.testing.assert_close(few.value, exact.value, rtol=1e-9, atol=0)
+    assert ((few.hessian - exact.hessian).norm(dim=(1, 2)) > 0.1 * exact.hessian.norm()).any()
+
+
+@pytest.mark.parametrize("side, band", [(64, 1.5), (128, 6.0), (256, 3.0)])
+def test_memory_for_rows_goes_with_the_area_of_the_band(side: int, band: float) -> None:
+    limits = RowLimits.of_band(side, band)
+    assert limits.places == 12 * side * band
+    assert RowLimits.of_band(side, side).places == side**2
 
 
 def test_a_batch_gives_what_batches_of_one_give(case: Case) -> None:

@@ -8,7 +8,8 @@ band pixel. On a CPU no such row is ever written: see `fitter.energies.contour_k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -74,36 +75,94 @@ def contour_l2(
     return contour_l2_by_rows(surface, screen, drawn, targets)
 
 
+@dataclass(frozen=True)
+class RowLimits:
+    """How many rows of the Jacobian `contour_l2_by_rows` makes.
+
+    Attributes:
+        places: rows a hand; pixels of its band beyond that many take no part in the derivatives.
+        at_once: rows of all hands together that are in memory at a time, unless a single hand has
+            more. Of MANO in single precision a row takes 6.5 kB while it is made.
+    """
+
+    places: int
+    at_once: int = 2**16
+
+    @classmethod
+    def of_band(cls, side: int, half_width: float) -> RowLimits:
+        """Room for an outline six times as long as the picture's side, both in pixels; that of an
+        open hand that fills the picture is about half of it."""
+        return cls(min(side * side, ceil(6 * side * 2 * half_width)))
+
+
 def contour_l2_by_rows(
     surface: SurfaceJacobian,
     screen: Tensor,
     drawn: tuple[Fragments, MeshTopology, float],
     targets: MaskTargets,
+    limits: RowLimits | None = None,
 ) -> Quadratic:
-    """`contour_l2` with a row of the Jacobian for every pixel of the band, on any device."""
+    """`contour_l2` with a row of the Jacobian for every pixel of the band, on any device.
+
+    Args:
+        surface, screen, drawn, targets: see `contour_l2`.
+        limits: None counts the pixels on a CPU; on a GPU, which the host would have to wait for, it
+            is `RowLimits.of_band`.
+    """
     fragments, topology, half_width = drawn
     batch, height, width = fragments.face_index.shape
+    if limits is None:
+        limits = RowLimits.of_band(max(height, width), half_width)
+        if screen.device.type == "cpu":
+            in_band = (fragments.contour_edge >= 0).flatten(1).sum(1)
+            limits = replace(limits, places=max(in_band.tolist(), default=0))
     scale = 1 / (height * width)
-    mask, weight = targets.mask.to(screen.dtype), targets.weight.to(screen.dtype)
-    residual = (fragments.alpha - mask).flatten(1)
-    weight = weight.flatten(1)
-    value = scale * (weight * residual.square()).sum(1)
+    residual = (fragments.alpha - targets.mask.to(screen.dtype)).flatten(1)
+    mass = scale * targets.weight.to(screen.dtype).flatten(1)
+    value = (mass * residual.square()).sum(1)
+    size = 51 + surface.shifts.shape[-1] - 1
+    gradient, hessian = screen.new_zeros(batch, size), screen.new_zeros(batch, size, size)
+    edge, inside = fragments.contour_edge.flatten(1), fragments.mask.flatten(1)
+    step = max(1, limits.at_once // max(1, limits.places))
+    for first in range(0, batch, step):
+        some = slice(first, first + step)
+        table = topology.edges if topology.edges.ndim == 2 else topology.edges[some]
+        band = _band_pixels(edge[some], limits.places)
+        outline = _EdgePixels(band, edge[some], inside[some], table, width, half_width)
+        rows = _rows(surface.select(some), screen[some], outline, targets.intrinsics[some])
+        # A place that holds no pixel has weight 0 and whatever row.
+        weighted = (2 * mass[some].gather(1, band.pixel) * band.used)[..., None] * rows
+        beside = residual[some].gather(1, band.pixel)[..., None]
+        gradient[some], hessian[some] = (weighted.mT @ beside)[..., 0], weighted.mT @ rows
+    return Quadratic(value, gradient, hessian)
 
-    band = _band_pixels(fragments)
-    edge = fragments.contour_edge.flatten(1).gather(1, band.pixel).long().clamp_min(0)
-    table = topology.edges
+
+class _EdgePixels(NamedTuple):
+    """Pixels of the band of B hands, what `Fragments` says of all pixels, (B, H * W), `edges` of
+    the topology, the picture's width and half the band's in pixels."""
+
+    band: _Band
+    edge: Tensor
+    inside: Tensor
+    edges: Tensor
+    width: int
+    half_width: float
+
+
+def _rows(
+    surface: SurfaceJacobian, screen: Tensor, outline: _EdgePixels, intrinsics: Tensor
+) -> Tensor:
+    """(B, N, D) derivatives of alpha at the pixels of the band by the tangent vector."""
+    pixel, table = outline.band.pixel, outline.edges
+    edge = outline.edge.gather(1, pixel).long().clamp_min(0)
     ends = table[edge] if table.ndim == 2 else table.gather(1, edge[..., None].expand(-1, -1, 4))
     ends = ends[..., :2]
-    hand = torch.arange(batch, device=ends.device)[:, None, None]
-    inside = fragments.mask.flatten(1).gather(1, band.pixel)
-    by_ends = _alpha_by_ends(screen[hand, ends, :2], band.pixel, inside, width, half_width)
-    cotangents = _through_camera(by_ends, screen[hand, ends], targets.intrinsics)
-    # A place that holds no pixel has weight 0 and whatever row.
-    mass = weight.gather(1, band.pixel) * band.used * scale
-    rows = surface.rows(ends, cotangents.nan_to_num())
-    weighted = (2 * mass)[..., None] * rows
-    gradient = (weighted.mT @ residual.gather(1, band.pixel)[..., None])[..., 0]
-    return Quadratic(value, gradient, weighted.mT @ rows)
+    hand = torch.arange(len(ends), device=ends.device)[:, None, None]
+    inside = outline.inside.gather(1, pixel)
+    positions = screen[hand, ends]
+    by_ends = _alpha_by_ends(positions[..., :2], pixel, inside, outline.width, outline.half_width)
+    cotangents = _through_camera(by_ends, positions, intrinsics.to(screen.dtype))
+    return surface.rows(ends, cotangents.nan_to_num())
 
 
 def _contour_l2_compiled(
@@ -153,13 +212,10 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
 
 
-def _band_pixels(fragments: Fragments) -> _Band:
-    in_band = fragments.contour_edge.flatten(1) >= 0
+def _band_pixels(edge: Tensor, count: int) -> _Band:
+    """The first `count` pixels of each hand at which `edge` (B, H * W) is not negative."""
+    in_band = edge >= 0
     batch, pixels = in_band.shape
-    side = max(fragments.face_index.shape[1:])
-    # On a GPU a fixed number of places, enough for outlines eight sides long in a band of two
-    # pixels, spares the wait for their count.
-    count = int(in_band.sum(1).max()) if in_band.device.type == "cpu" else min(pixels, 16 * side)
     place = torch.where(in_band, in_band.cumsum(1) - 1, count).clamp_max(count)
     pixel = place.new_zeros(batch, count + 1)
     numbers = torch.arange(pixels, device=place.device).expand(batch, -1)

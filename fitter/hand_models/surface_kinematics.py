@@ -49,6 +49,11 @@ class SurfaceJacobian(NamedTuple):
     local_change: Tensor | None
     model: SurfaceKinematics
 
+    def select(self, hands: slice) -> SurfaceJacobian:
+        """The same of some of the hands."""
+        parts = (part if part is None else part[hands] for part in self[:-1])
+        return SurfaceJacobian(*parts, self.model)
+
     def rows(self, vertex_index: Tensor, cotangents: Tensor) -> Tensor:
         """Derivatives of N scalars a hand that depend on k vertices each.
 
