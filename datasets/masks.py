@@ -20,7 +20,7 @@ What counts as hand
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -45,9 +45,11 @@ class MaskFolder:
 
     Attributes:
         folder: where the masks lie.
+        names: of all files in the subfolders that the pictures have, relative to `folder`.
     """
 
     folder: Path
+    names: frozenset[str]
 
     @staticmethod
     def open(folder: Path, entries: Sequence[ImageEntry]) -> MaskFolder:
@@ -58,14 +60,15 @@ class MaskFolder:
             entries: all pictures listed, at least one.
 
         Raises:
-            InputError: there is no such folder, it has a mask for none of the pictures, it holds
-                the pictures themselves under the masks' names, or one mask would belong to two
-                pictures that differ in their ending alone.
+            InputError: there is no such folder, a part of it cannot be listed, it has a mask for
+                none of the pictures, it holds the pictures themselves under the masks' names, or
+                one mask would belong to two pictures that differ in their ending alone.
         """
-        masks = MaskFolder(Path(folder))
-        if not masks.folder.is_dir():
-            found = "a file" if masks.folder.exists() else "nothing there"
+        folder = Path(folder)
+        if not folder.is_dir():
+            found = "a file" if folder.exists() else "nothing there"
             raise InputError(f"{folder}: expected a folder with masks, found {found}.")
+        masks = MaskFolder(folder, _names_in(folder, {_parent(entry.name) for entry in entries}))
         owners: dict[str, str] = {}
         found_any = False
         for entry in entries:
@@ -90,10 +93,9 @@ class MaskFolder:
         return masks
 
     def path_of(self, name: str) -> Path | None:
-        """The mask's file of the picture `name`, None where there is none."""
-        # A link to nothing is a mask that is missing, which is not the same as no mask.
-        candidates = _candidates(self.folder, _stem(name))
-        return next((path for path in candidates if os.path.lexists(path)), None)
+        """The mask's file of the picture `name`, None where there was none when it was opened."""
+        found = next((mask for mask in _candidates(_stem(name)) if mask in self.names), None)
+        return None if found is None else self.folder / found
 
     def mask_for(
         self, entry: ImageEntry, size: tuple[int, int], limits: ReadLimits = DEFAULT_LIMITS
@@ -162,10 +164,35 @@ def _stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
 
 
-def _candidates(folder: Path, stem: str) -> Iterator[Path]:
+def _parent(name: str) -> str:
+    return str(PurePosixPath(name).parent)
+
+
+def _names_in(folder: Path, parents: Iterable[str]) -> frozenset[str]:
+    """Names below `folder` of all that lies in some of its subfolders, not further down.
+
+    One listing a folder, where asking for the endings of every picture would be fourteen questions
+    a picture. A link to nothing is listed: a mask that is missing is not the same as no mask.
+    """
+    names: set[str] = set()
+    for parent in parents:
+        try:
+            with os.scandir(folder / parent) as listing:
+                names.update(str(PurePosixPath(parent, item.name)) for item in listing)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # pictures without masks
+        except OSError as error:
+            raise InputError(
+                f"{folder / parent}: expected a folder of masks that may be listed, found "
+                f"{error.strerror}."
+            ) from error
+    return frozenset(names)
+
+
+def _candidates(stem: str) -> Iterator[str]:
     for suffix in MASK_SUFFIXES:
-        yield folder / (stem + suffix)
-        yield folder / (stem + suffix.upper())
+        yield stem + suffix
+        yield stem + suffix.upper()
 
 
 def _is_same_file(a: Path, b: Path) -> bool:

@@ -1,5 +1,6 @@
 """Masks: files read or refused in a sentence; GrabCut; which part of a mask is believed."""
 
+import os
 from itertools import pairwise
 
 import cv2
@@ -434,6 +435,30 @@ class TestFiles:
         assert masks.path_of("c.d.png").name == "c.d.jpg"
         assert masks.mask_for(entries[2], (48, 32)) is None
 
+    def test_a_folder_is_listed_once_however_many_pictures_have_no_mask(
+        self, tmp_path, truth, monkeypatch
+    ):
+        mask_file(tmp_path / "masks" / "a" / "1.png", truth)
+        (tmp_path / "elsewhere").mkdir()
+        mask_file(tmp_path / "elsewhere" / "1.png", truth)
+        (tmp_path / "masks" / "linked").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "masks" / "file").touch()
+        parents = ("a", "linked", "file", "none")
+        names = [f"{parent}/{i}.jpg" for parent in parents for i in range(50)]
+        entries = [ImageEntry(name, tmp_path / "pictures" / name) for name in names]
+        asked = []
+        for module, function in ((os, "scandir"), (os, "stat"), (os, "lstat")):
+            real = getattr(module, function)
+            monkeypatch.setattr(
+                module, function, lambda *a, real=real, **k: asked.append(a) or real(*a, **k)
+            )
+        masks = MaskFolder.open(tmp_path / "masks", entries)
+        monkeypatch.undo()
+        assert 4 <= len(asked) < 20
+        with_mask = [name for name in names if masks.path_of(name)]
+        assert with_mask == ["a/1.jpg", "linked/1.jpg"]
+        assert (masks.mask_for(entries[51], (48, 32)) == truth).all()
+
     def test_a_turned_mask_stands_upright(self, tmp_path, truth):
         exif = Image.Exif()
         exif[0x0112] = 6
@@ -477,7 +502,9 @@ class TestRefusals:
         path.symlink_to("nowhere.png")
         assert said() == f"{path}: expected a picture, found no such file."
         path.unlink()
+        assert said() == f"{path}: expected a picture, found no such file."
         path = mask_file(path.with_suffix(".tif"), truth.astype(np.float32))
+        masks = MaskFolder.open(folder, [entry])
         words = "expected 8 or 16 bits a channel, found a floating-point picture."
         assert said() == f"{path}: {words}"
         mask_file(path, truth.astype(np.int32) * 70000)
@@ -515,6 +542,11 @@ class TestRefusals:
         )
         masks.unlink()
         mask_file(masks / "c.png", truth)
+        (masks / "loop").symlink_to(masks / "loop")
+        around = [ImageEntry("loop/a.jpg", pictures / "a.jpg")]
+        assert sentence(MaskFolder.open, masks, around).startswith(
+            f"{masks}/loop: expected a folder of masks that may be listed, found "
+        )
         assert sentence(MaskFolder.open, masks, entries) == (
             f"{masks}: expected masks named like the pictures, such as 'a.png' for 'a.jpg', "
             "found none of them."
