@@ -78,6 +78,20 @@ LEAST_SQUARES_FREE: frozenset[str] = frozenset({"global_orient", "pose", "shape"
 MASKED: frozenset[str] = frozenset({"silhouette_l2", "silhouette_iou", "silhouette_ssim"})
 """The energies that compare with a mask, and are silent for a hand without one."""
 
+DATA: frozenset[str] = MASKED | {
+    "keypoints",
+    "keypoints_smooth_l1",
+    "keypoints_l2",
+    "bone_orientation",
+    "relative_depth",
+    "bone_directions",
+    "image_silhouette_ssim",
+    "photometric_pixel",
+    "photometric_ssim",
+    "photometric_rgb",
+}
+"""The energies that compare with anything seen; the others judge the hand alone."""
+
 
 NotNegative = Annotated[float, Field(ge=0)]
 
@@ -147,6 +161,12 @@ class StageConfig(Section):
     def masked(self) -> list[str]:
         """The energies that compare with a mask."""
         return [name for name, weight in self.energies.items() if weight > 0 and name in MASKED]
+
+    @property
+    def only_masked(self) -> bool:
+        """Whether nothing but a mask ties a hand to its picture in this stage."""
+        data = [name for name, weight in self.energies.items() if weight > 0 and name in DATA]
+        return bool(data) and data == self.masked
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -20,7 +20,7 @@ from fitter.keypoint_fit import KeypointProblem
 from fitter.objective import Objective, StageTask
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
-from fitter.scene import FIELDS, LENGTHS, SceneParams, focal_applied
+from fitter.scene import FIELDS, LENGTHS, SceneParams, SceneView, focal_applied
 from fitter.solvers import LevenbergMarquardt, Linearization, Status, levenberg_marquardt
 from fitter.stage_config import StageConfig
 
@@ -41,7 +41,8 @@ class StagesResult:
 
     Attributes:
         params: the best state of the last stage, in the dtype of the model.
-        cost: (B,) objective of the last stage there, 0 where there was no stage.
+        cost: (B,) objective of the last stage there; 0 where there was no stage, or where the last
+            one left the hand as it was for want of a mask.
         iterations: (B,) int64 steps of all stages together.
         status: (B,) int64 values of `Status`, of the last stage; a hand that diverged in any stage
             is diverged, and keeps the best state it had met.
@@ -72,6 +73,9 @@ def run_stages(
 ) -> StagesResult:
     """Run the stages in their order.
 
+    A stage in which nothing but the mask is compared with the picture leaves a hand without one as
+    it is: its other energies alone would shrink or smooth it away.
+
     Args:
         task: model and observations of B hands.
         hands: where the keypoint stage left them.
@@ -84,6 +88,8 @@ def run_stages(
     for stage in stages.values():
         run = _least_squares if stage.solver == "lm" else _descent
         after = run(task, result.params, stage)
+        if stage.only_masked:
+            after = _still_without_mask(task.view, result.params, after)
         diverged = diverged | (after.status == int(Status.DIVERGED))
         result = StagesResult(
             after.params,
@@ -92,6 +98,25 @@ def run_stages(
             torch.where(diverged, int(Status.DIVERGED), after.status),
         )
     return result
+
+
+def _still_without_mask(view: SceneView, before: SceneParams, after: StagesResult) -> StagesResult:
+    """`after`, but for hands without a mask what was before; no host waits for any device."""
+    masked = view.mask_weight.flatten(1).any(1)
+
+    def choose(moved: Tensor, still: Tensor) -> Tensor:
+        return torch.where(masked.view(-1, *[1] * (moved.ndim - 1)), moved, still)
+
+    fields = zip(vars(after.params).values(), vars(before).values(), strict=True)
+    # A hand that is not finite has no cost anywhere, and is diverged in whatever stage.
+    finite = after.cost.isfinite()
+    resting = torch.where(finite, int(Status.CONVERGED), int(Status.DIVERGED))
+    return StagesResult(
+        SceneParams(*(choose(moved, still) for moved, still in fields)),
+        choose(after.cost, torch.where(finite, 0.0, after.cost)),
+        choose(after.iterations, torch.zeros_like(after.iterations)),
+        choose(after.status, resting),
+    )
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ import torch
 from refine_scenes import camera, perturbed, scene_model, task_of, true_hands, view_of
 
 from fitter.camera import mirror_intrinsics, project
+from fitter.keypoint_fit import ObservationBatch, normalise
 from fitter.objective import ENERGIES, Objective
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
 from fitter.scene import FIELDS, SceneModel, SceneParams, draw, focal_applied
 from fitter.shading import interpolate, srgb_from_linear
-from fitter.stage_config import StageConfig
+from fitter.stage_config import DATA, StageConfig
 from fitter.stages import StageTask, _ContourProblem
 
 SIDE = 32
@@ -80,6 +81,31 @@ def test_every_energy_is_one_finite_value_a_hand(task, truth, name) -> None:
     one = StageTask(task.model, task.view[rows], task.targets[rows], task.fit)
     alone = Objective.of(one, stage_of(name), model_start(task, truth)[rows])(scene[rows])
     torch.testing.assert_close(alone[0], value[1].detach(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", list(ENERGIES))
+def test_the_energies_of_data_are_those_that_change_with_what_is_seen(task, truth, name) -> None:
+    generator = torch.Generator().manual_seed(5)
+
+    def other(like: torch.Tensor) -> torch.Tensor:
+        return torch.rand(like.shape, generator=generator, dtype=like.dtype)
+
+    view = task.view
+    view = replace(
+        view, image=other(view.image), mask=other(view.mask), keypoints=view.keypoints + 3
+    )
+    cues = {"relative_depth": other(view.confidence), "relative_xyz": other(view.image[:, :21, 0])}
+    observed = ObservationBatch(
+        view.keypoints,
+        view.confidence,
+        **cues,
+        intrinsics=view.intrinsics,
+        is_left=torch.zeros(2) > 0,
+    )
+    elsewhere = StageTask(task.model, view, normalise(observed), task.fit)
+    scene, start = random_scene(task.model, truth), model_start(task, truth)
+    one, two = (Objective.of(seen, stage_of(name), start)(scene) for seen in (task, elsewhere))
+    assert one.ne(two).all() == one.ne(two).any() == (name in DATA)
 
 
 def model_start(task: StageTask, truth: HandParams) -> SceneParams:

@@ -292,6 +292,73 @@ def test_the_focal_length_moves_only_where_it_is_unknown(model, truth) -> None:
     torch.testing.assert_close(found[[0, 2]], torch.full((2,), 0.1), rtol=0, atol=0.02)
 
 
+SHRINKING = {"silhouette_l2": 0.003, "edge_length": 10.0, "laplacian": 10.0, "shape_norm": 1.0}
+OUTLINE_ALONE = {
+    "sgd": {"solver": "sgd", "free": ["pose", "shape", "offsets", "camera"]},
+    "adam": {"solver": "adam", "free": ["offsets"]},
+}
+
+
+def masked_stage(solver: str, more: dict[str, float] | None = None) -> StageConfig:
+    """Nothing but the mask is compared with the picture, and what is in `more`."""
+    if solver == "lm":
+        energies = {"silhouette_l2": 1000.0, "pose_prior": 0.1, "shape_prior": 1.0, **(more or {})}
+        return SHORT.model_copy(update={"energies": energies})
+    return staged(**OUTLINE_ALONE[solver], iterations=4, energies={**SHRINKING, **(more or {})})
+
+
+def without_mask(task: StageTask, hand: int) -> StageTask:
+    weight = task.view.mask_weight.clone()
+    weight[hand] = 0
+    return replace(task, view=replace(task.view, mask_weight=weight))
+
+
+@pytest.mark.parametrize("solver", ["lm", "adam", "sgd"])
+def test_a_hand_without_a_mask_rests_where_only_the_mask_is_compared(task, begun, solver) -> None:
+    partly = without_mask(task, 1)
+    stages = {"a": masked_stage(solver)}
+    start, all_masked = task.model.start(begun), run_stages(task, begun, stages)
+    result = run_stages(partly, begun, stages)
+    same(result.params, start, [1])
+    assert (result.iterations[1], result.cost[1], result.status[1]) == (0, 0, Status.CONVERGED)
+    for name, tensor in vars(result.params).items():
+        whole = getattr(all_masked.params, name)
+        torch.testing.assert_close(tensor[[0, 2]], whole[[0, 2]], rtol=0, atol=1e-3, msg=name)
+    moving = [f for f in vars(start) if not torch.equal(getattr(result.params, f), vars(start)[f])]
+    assert moving and (result.iterations[[0, 2]] > 0).all()
+    # Its offsets and pose would have moved: the other energies pull.
+    loose = run_stages(partly, begun, {"a": masked_stage(solver, {"keypoints": 1e-9})})
+    assert any(not torch.equal(getattr(loose.params, f)[1], vars(start)[f][1]) for f in moving)
+
+
+def test_a_hand_without_a_mask_goes_on_in_the_stages_after(task, begun) -> None:
+    partly = without_mask(task, 1)
+    keypoints = SHORT.model_copy(update={"energies": {"keypoints": 1.0}})
+    alone = run_stages(partly, begun, {"keypoints": keypoints})
+    both = run_stages(partly, begun, {"surface": masked_stage("adam"), "keypoints": keypoints})
+    for name, tensor in vars(both.params).items():
+        torch.testing.assert_close(
+            tensor[1], getattr(alone.params, name)[1], rtol=0, atol=1e-3, msg=name
+        )
+    assert both.iterations[1] == alone.iterations[1] > 0
+    assert both.params.offsets[1].eq(0).all() and both.params.offsets[0].abs().max() > 0
+
+
+def test_a_hand_that_is_not_finite_is_diverged_with_a_mask_and_without(task, begun) -> None:
+    lost = hurt_hands(begun, "transl")
+    for seen in (task, without_mask(task, 1)):
+        result = run_stages(seen, lost, {"a": masked_stage("adam")})
+        assert result.status[1] == Status.DIVERGED and not result.cost[1].isfinite()
+        assert (result.status[[0, 2]] != int(Status.DIVERGED)).all()
+
+
+def test_resting_waits_for_no_device(task, begun) -> None:
+    partly, stage = without_mask(task, 1), masked_stage("adam")
+    run_stages(partly, begun, {"a": stage.model_copy(update={"iterations": 0})})
+    with NoWaiting():
+        run_stages(partly, begun, {"a": stage})
+
+
 class NoWaiting(TorchDispatchMode):
     """Fails where PyTorch would have to wait for a device: values or counts asked by the host."""
 
