@@ -28,7 +28,7 @@ from fitter.config import load_config
 from fitter.detect import MediaPipeDetector
 from fitter.pipeline import Engine, SeenImage, Sources, look_at
 from fitter.records import ImageRecord
-from fitter.run import RunRequest, open_store
+from fitter.run_store import RunRequest, open_store
 from fitter.store import ResultStore
 
 PARTS = ("read", "detect", "fit", "store")

@@ -265,7 +265,8 @@ def _require_own_datasets() -> None:
 
 def _fit_hands(options: argparse.Namespace) -> int:
     from fitter.config import Flag, load_config
-    from fitter.run import RunRequest, run
+    from fitter.run import run
+    from fitter.run_store import RunRequest
 
     flags: dict[str, Flag] = {}
     for name, flag in _FLAGS.items():

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
@@ -30,55 +26,17 @@ from datasets.keypoint_files import KeypointFiles
 from datasets.masks import MaskFolder
 from fitter.config import Config
 from fitter.detect import Detector, MediaPipeDetector
-from fitter.hand_models.pose_prior import POSE_PRIOR_PATH
 from fitter.messages import count, one_line
 from fitter.pipeline import Engine, Sources, draw_results, look_at, overlay_name
 from fitter.records import InputError
 from fitter.rows import ImageRow
-from fitter.store import Block, ResultStore, StoreSpec
+from fitter.run_store import RunRequest, open_store
+from fitter.store import Block, ResultStore
 
 log = logging.getLogger(__name__)
 
-_SHAPING_PACKAGES = (
-    "fit-hands",
-    "mediapipe",
-    "numba",
-    "numpy",
-    "opencv-contrib-python",
-    "torch",
-    "zarr",
-)
-"""Packages whose versions are recorded with the results, because they shape the numbers."""
-
 _LISTED_FAILURES = 20
 """Failures that the summary spells out; the store has the reason of every one."""
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What the user asked for, besides the configuration.
-
-    Attributes:
-        images: folder of pictures, or one picture.
-        out: the store.
-        overlays: folder for overlays, made where it is missing, or None.
-        intrinsics: the option ``--intrinsics`` as given, or None.
-        keypoints: folder or file of keypoints that replace the detector's, or None.
-        masks: folder of masks of the pictures, or None.
-        resume: continue the store.
-        overwrite: replace the store.
-        quiet: no progress and no summary.
-    """
-
-    images: Path
-    out: Path
-    overlays: Path | None = None
-    intrinsics: str | None = None
-    keypoints: Path | None = None
-    masks: Path | None = None
-    resume: bool = False
-    overwrite: bool = False
-    quiet: bool = False
 
 
 @dataclass
@@ -252,91 +210,6 @@ def _draw_missing(
         ]
         undrawn += _draw(request, block, sources, rows, engine)
     return undrawn
-
-
-def open_store(
-    request: RunRequest, config: Config, sources: Sources, engine: Engine
-) -> ResultStore:
-    """Make the store of a run, or continue it where the request says so.
-
-    Raises:
-        InputError: see `ResultStore.create` and `ResultStore.resume`.
-    """
-    model = engine.models["right"].data
-    resolved = config.resolved()
-    # Where it ran, not "auto": blocks of a CPU and of a GPU are not of one run.
-    resolved["run"]["device"] = engine.device.type
-    spec = StoreSpec(
-        images=[entry.name for entry in sources.entries],
-        max_hands=config.detector.max_hands,
-        block_size=config.run.block_size,
-        num_betas=model.shapedirs.shape[-1],
-        optional_sizes=_optional_sizes(config, engine),
-        config=resolved | {"inputs": _inputs(request, sources.entries)},
-        model={
-            "name": model.name,
-            "sha256": model.sha256,
-            "pose_prior_sha256": hashlib.sha256(POSE_PRIOR_PATH.read_bytes()).hexdigest(),
-            "sides": "a left hand's parameters are those of this model mirrored in x",
-        },
-        versions={name: version(name) for name in _SHAPING_PACKAGES}
-        | {"python": platform.python_version()},
-    )
-    if request.resume:
-        return ResultStore.resume(request.out, spec)
-    return ResultStore.create(request.out, spec, overwrite=request.overwrite)
-
-
-def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:
-    """Lengths of the dimensions of what this run's options have it store."""
-    refiner = engine.refiner
-    vertices = len(engine.models["right"].data.v_template)
-    light = 11 if config.refine.light == "ambient_directional" else 27
-    sizes = {
-        "vertex": vertices if config.output.save_vertices else 0,
-        "offset_vertex": vertices if "offsets" in refiner.freed else 0,
-        "colour_vertex": vertices if "vertex_colours" in refiner.freed else 0,
-        "appearance_component": (
-            refiner.model.appearance.count if "appearance" in refiner.freed else 0
-        ),
-        "light_coefficient": light if "lighting" in refiner.freed else 0,
-    }
-    return {name: size for name, size in sizes.items() if size}
-
-
-def _inputs(request: RunRequest, entries: Sequence[ImageEntry]) -> dict[str, object]:
-    """What the rows come from, without the places it lies in.
-
-    A store and its pictures may be moved, or named by another path, and continued. Other pictures
-    of the same names are told by their bytes in total, other files by their content.
-    """
-    return {
-        "image_bytes": sum(_size(entry.path) for entry in entries),
-        "intrinsics": None if request.intrinsics is None else _content(request.intrinsics),
-        "keypoints": None if request.keypoints is None else _content(str(request.keypoints)),
-        "masks": None if request.masks is None else _content(str(request.masks), "*"),
-    }
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # a link to nothing; the picture will say so itself
-        return 0
-
-
-def _content(option: str, pattern: str = "*.json") -> str:
-    """A file by its SHA-256, a folder by that of its files' names and sizes, another text as it
-    is."""
-    path = Path(option)
-    if path.is_dir():
-        files = (
-            (p.relative_to(path).as_posix(), _size(p)) for p in path.rglob(pattern) if p.is_file()
-        )
-        return f"sha256:{hashlib.sha256(json.dumps(sorted(files)).encode()).hexdigest()}"
-    if not path.is_file():
-        return option
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def _check_overlays(folder: Path, request: RunRequest) -> None:

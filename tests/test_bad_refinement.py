@@ -10,6 +10,8 @@ import pytest
 import xarray as xr
 from PIL import Image
 
+from fitter import run_store
+
 workplace = bad_commands.workplace
 here = bad_commands.here
 say = bad_commands.say
@@ -110,13 +112,32 @@ def test_stages(refused, override, sentence):
 
 
 def test_a_run_goes_on_with_its_own_masks_alone(say, tmp_path):
-    for folder in ("masks", "others"):
-        masks_in(str(tmp_path / folder), "a.png")
-    masks_in(str(tmp_path / "others"), "b.png")
+    for folder in ("masks", "moved", "others"):
+        masks_in(str(tmp_path / folder), "a.bmp")
+    # No picture's mask; and one of the same size, of other pixels.
+    masks_in(str(tmp_path / "moved"), "b.png")
+    Image.new("L", (640, 480), 0).save(tmp_path / "others" / "a.bmp")
+    sizes = {(tmp_path / folder / "a.bmp").stat().st_size for folder in ("masks", "others")}
+    assert len(sizes) == 1
     run = ["photos", "--out", "o.zarr", *FAST, "--set", "refine.stages.coarse.iterations=1"]
     assert say(*run, "--masks", tmp_path / "masks").status == 0
+    assert say(*run, "--resume", "--masks", tmp_path / "moved").status == 0
     told = say(*run, "--resume", "--masks", tmp_path / "others")
     assert told.status == 2 and "configuration.inputs.masks was 'sha256:" in told.err
+
+
+def test_a_run_goes_on_with_its_own_appearance_alone(say, tmp_path, monkeypatch):
+    run = ["photos", "--out", "o.zarr", *FAST, "--set", "refine.stages.coarse.iterations=1"]
+    assert say(*run).status == 0
+    (tmp_path / "other").write_bytes(run_store.APPEARANCE_PATH.read_bytes() + b" ")
+    # Where nothing is drawn, it shapes nothing.
+    plain = ["photos", "--out", "plain.zarr", *FAST, "--set", "refine.stages={}"]
+    assert say(*plain).status == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(run_store, "APPEARANCE_PATH", tmp_path / "other")
+        told = say(*run, "--resume")
+        assert told.status == 2 and "model.appearance_sha256 was" in told.err
+        assert say(*plain, "--resume").status == 0
 
 
 def bad_masks(folder: Path) -> dict[str, str]:

@@ -8,7 +8,6 @@ reflectance between 0 and 1, smoothly and without clamping.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from importlib import resources
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +22,7 @@ from fitter.hand_models.skinning import HandModelData
 from fitter.records import InputError
 
 APPEARANCE_FILE = "open_hand_appearance.safetensors"
+APPEARANCE_PATH = Path(__file__).parent / "assets" / APPEARANCE_FILE
 """Written by `scripts/build_appearance.py`."""
 
 TONES = 3
@@ -93,9 +93,7 @@ def load_appearance(
     count = len(model_data.v_template)
     if model_data.name != "open_hand":
         return uniform_appearance(count, dtype)
-    asset = resources.files("fitter.hand_models") / "assets" / APPEARANCE_FILE
-    with resources.as_file(asset) as path:
-        appearance = read_appearance(path, dtype)
+    appearance = read_appearance(APPEARANCE_PATH, dtype)
     if len(appearance.vertex_mean) != count:
         raise InputError(
             f"{APPEARANCE_FILE}: expected an appearance of {count} vertices, found one of "
@@ -148,9 +146,7 @@ def uniform_appearance(vertex_count: int, dtype: torch.dtype = torch.float32) ->
     the mean logit over the population, the first from dark to light. Its texture has one texel,
     which any texture coordinates hit.
     """
-    asset = resources.files("fitter.hand_models") / "assets" / APPEARANCE_FILE
-    with resources.as_file(asset) as path:
-        full = read_appearance(path, torch.float64)
+    full = read_appearance(APPEARANCE_PATH, torch.float64)
     steps = full.vertex_components.mean(dim=1)  # (N, 3), of a coefficient of 1
     variances, axes = torch.linalg.eigh(steps.T @ steps)
     tones = (variances.clamp_min(0).sqrt() * axes).T.flip(0)  # the largest first
