@@ -151,7 +151,11 @@ def _bone_directions(seen: Seen) -> Tensor:
 
 
 def _scale(seen: Seen) -> Tensor:
-    """S2HAND's camera scale is focal length over depth; the start's is what is expected."""
+    """S2HAND's camera scale is focal length over depth; the start's is what is expected.
+
+    `transl`'s z stands for the root's depth. The two differ by the z of the root in the rest pose:
+    nothing in the open hand, millimetres in MANO, and the same in both scales but for the shape.
+    """
 
     def scale(params: SceneParams) -> Tensor:
         return params.log_focal.exp() / params.transl[:, 2].clamp_min(1e-6)

@@ -5,6 +5,7 @@ import pytest
 import roma
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fitter.hand_models.kinematics import (
     FINGER_KEYPOINTS,
@@ -108,6 +109,29 @@ def test_finger_layout_and_back() -> None:
     keypoints = torch.arange(21)[None]
     assert by_finger(keypoints)[0].tolist() == [list(row) for row in FINGER_KEYPOINTS]
     assert torch.equal(in_canonical_order(by_finger(keypoints)), keypoints)
+
+
+class Operations(TorchDispatchMode):
+    """Notes the names of what runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **kwargs or {})
+
+
+def test_the_finger_layout_copies_nothing_to_the_device() -> None:
+    copies = {"lift_fresh", "_to_copy", "copy_", "index", "index_select"}
+    keypoints = torch.zeros(2, 21, 3)
+    with Operations() as seen:
+        in_canonical_order(by_finger(keypoints))
+    assert seen.names and not seen.names & copies
+    with Operations() as seen:
+        keypoints[:, torch.tensor(FINGER_KEYPOINTS)]
+    assert seen.names & copies
 
 
 def test_left_jacobian_is_the_mean_rotation_on_the_way() -> None:

@@ -45,9 +45,9 @@ _BASES = tuple(MODEL_TO_KEYPOINTS.index(3 * finger + 1) for finger in range(5))
 FINGER_KEYPOINTS = tuple((0, *range(base, base + 4)) for base in _BASES)
 """(5, 5) canonical keypoint at each place of the finger layout; the wrist is on every finger."""
 
-_CANONICAL_PLACES = tuple(
-    [place for row in FINGER_KEYPOINTS for place in row].index(k) for k in range(21)
-)
+_FINGERS = tuple((base - 1) // 4 for base in _BASES)
+"""(5,) canonical finger, thumb to little, at each row of the finger layout."""
+
 _FINGER_BONES = tuple((0, *range(3 * finger + 1, 3 * finger + 4)) for finger in range(5))
 _FINGER_MODEL_POINTS = tuple(
     (*bones, 16 + (keypoints[1] - 1) // 4)
@@ -58,13 +58,17 @@ _FINGER_MODEL_POINTS = tuple(
 
 def by_finger(keypoints: Tensor) -> Tensor:
     """(B, 21, ...) in canonical order -> (B, 5, 5, ...) in the finger layout."""
-    return keypoints[:, torch.tensor(FINGER_KEYPOINTS, device=keypoints.device)]
+    # Slices: an index would be copied to the device in every call, and the host wait for it.
+    fingers = keypoints[:, 1:].unflatten(1, (5, 4))
+    fingers = torch.stack([fingers[:, finger] for finger in _FINGERS], 1)
+    wrist = keypoints[:, None, :1].expand_as(fingers[:, :, :1])
+    return torch.cat([wrist, fingers], 2)
 
 
 def in_canonical_order(keypoints: Tensor) -> Tensor:
     """(B, 5, 5, ...) in the finger layout -> (B, 21, ...) in canonical order."""
-    places = torch.tensor(_CANONICAL_PLACES, device=keypoints.device)
-    return keypoints.flatten(1, 2)[:, places]
+    rows = [keypoints[:, _FINGERS.index(finger), 1:] for finger in range(5)]
+    return torch.cat([keypoints[:, 0, :1], *rows], 1)
 
 
 class KeypointJacobian(NamedTuple):
