@@ -11,6 +11,7 @@ from pathlib import Path
 import mano_files
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
 from fitter.config import Config, load_config
@@ -26,7 +27,7 @@ from fitter.records import HandParams
 from fitter.refine import Refiner
 from fitter.scene import SceneModel, SceneParams, SceneView, draw
 from fitter.solvers import Status
-from fitter.stage_config import StageConfig
+from fitter.stage_config import RefineConfig, StageConfig
 from fitter.stages import StagesResult, StageTask, run_stages
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -125,6 +126,12 @@ def test_every_value_says_whether_it_is_printed(name) -> None:
             marked += 1
             assert re.search(r"(printed|named|not published): \S", value[3] or ""), line
     assert marked > 10
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_no_option_of_the_refinement_acts_unnamed(name) -> None:
+    held = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())["refine"]
+    assert set(held) == set(RefineConfig.model_fields)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -14,6 +14,7 @@ from fitter.config import FitConfig
 from fitter.crops import HandCrop
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
+from fitter.masks import MaskSettings
 from fitter.records import HandParams
 from fitter.refine import Refined, Refiner, unmirrored
 from fitter.scene import SceneModel, SceneView
@@ -119,6 +120,33 @@ def test_a_mask_that_contradicts_the_keypoints_does_not_pull(model, view, start,
     mixed = refined(model, view, start, [given(view)[0], shifted[1], given(view)[2]])
     assert [mask.source for mask in mixed.masks] == ["given", "rejected", "given"]
     torch.testing.assert_close(mixed.mask_iou[[0, 2]], pulled.mask_iou[[0, 2]], rtol=0, atol=1e-3)
+
+
+def test_a_mask_that_agrees_but_drags_a_hand_off_its_keypoints_is_rejected(
+    model, view, truth
+) -> None:
+    """Two pixels beside the hand, which passes for an agreeing mask, and keypoints too weak to hold
+    against it; the first hand's mask is the true one."""
+    weak = SHORT.model_copy(update={"energies": {**SHORT.energies, "keypoints": 0.05}})
+    config = RefineConfig(
+        resolution=SIDE, stages={"contour": weak}, snap_masks=False, grabcut=False
+    )
+    masks = [np.roll(mask, 0 if i == 0 else 2, axis=1) for i, mask in enumerate(given(view))]
+    held = refined(model, view, truth, masks, config)
+    assert [mask.source for mask in held.masks] == ["given", "rejected", "rejected"]
+    assert held.mask_iou[0] > 0.85 and held.mask_iou[1:].isnan().all()
+    assert min(mask.agreement for mask in held.masks) >= MaskSettings.agreement
+    loose = config.model_copy(update={"max_pull": 10.0})
+    dragged = refined(model, view, truth, masks, loose)
+    assert [mask.source for mask in dragged.masks] == ["given"] * 3
+    assert (keypoint_error(model, dragged, view) > keypoint_error(model, held, view))[1:].all()
+    # As though there had never been a mask, and no neighbour had been rejected.
+    alone = refined(model, view, truth, [masks[0], None, None], config)
+    for one, two in zip(vars(held.params).values(), vars(alone.params).values(), strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-4)
+    # Keypoints of the usual weight hold the hand themselves.
+    usual = config.model_copy(update={"stages": {"contour": SHORT}})
+    assert [m.source for m in refined(model, view, truth, masks, usual).masks] == ["given"] * 3
 
 
 def test_masks_are_cut_from_the_picture_only_where_asked(model, view, truth) -> None:
