@@ -3,18 +3,22 @@
 python benchmarks/command.py photos/
 python benchmarks/command.py FreiHAND/evaluation/rgb --intrinsics evaluation_K.json --max-hands 1
 
-The parts are those of the command: read a picture, find its hands, fit them block by block, write
-the store. MediaPipe alone is one call of its public solution on the same pixels, right before the
-detector's, so that both meet the same state of the machine.
+The parts are those of the command: read a picture, find its hands, crop them (with their part of a
+mask, which is read there), fit them to their keypoints block by block, judge or cut their
+masks, go through the stages, write the store. What the command does is what runs: the functions
+that it calls are put on the clock. MediaPipe alone is one call of its public solution on the same
+pixels, right before the detector's, so that both meet the same state of the machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import mediapipe
 import numpy as np
@@ -22,17 +26,67 @@ from measuring import Seconds, Stopwatch, parser, use_threads, write_json
 from rich.console import Console
 from rich.table import Table
 
+import fitter.pipeline
+import fitter.refine
 from datasets.images import list_images, read_image_and_exif
 from datasets.intrinsics import Intrinsics
+from datasets.masks import MaskFolder
 from fitter.config import load_config
 from fitter.detect import MediaPipeDetector
-from fitter.pipeline import Engine, SeenImage, Sources, look_at
-from fitter.records import ImageRecord
+from fitter.pipeline import Engine, Sources, look_at
+from fitter.records import HandObservation, ImageRecord, InputError
+from fitter.refine import Refiner
 from fitter.run_store import RunRequest, open_store
 from fitter.store import ResultStore
 
-PARTS = ("read", "detect", "fit", "store")
+PARTS = ("read", "detect", "crop", "keypoints", "masks", "stages", "rows", "store")
+"""Of a run; "rows" is what is left of a fit: posing, projecting, scoring."""
+
 ALONE = "MediaPipe alone"
+
+
+CALLS = (
+    ("read", fitter.pipeline, "read_image_and_exif"),
+    ("read", Intrinsics, "intrinsics_for"),
+    ("crop", MaskFolder, "mask_for"),
+    ("crop", fitter.pipeline, "crop_hands"),
+    ("keypoints", fitter.pipeline, "fit_keypoints"),
+    ("masks", Refiner, "_silhouettes"),
+    ("masks", Refiner, "_mask"),
+    ("stages", fitter.refine, "run_stages"),
+)
+"""What the command calls for each part; none of them calls another."""
+
+
+class BesideMediaPipe:
+    """The detector, each call on the clock, and before it MediaPipe alone on the same picture."""
+
+    def __init__(self, detector: MediaPipeDetector, alone: Any, watch: Stopwatch) -> None:
+        self.detector, self.alone, self.watch = detector, alone, watch
+
+    def detect(self, image: ImageRecord) -> list[HandObservation]:
+        with self.watch.part(ALONE):
+            self.alone.process(image.pixels)
+        with self.watch.part("detect"):
+            return self.detector.detect(image)
+
+
+@contextmanager
+def on_the_clock(watch: Stopwatch) -> Iterator[None]:
+    """Time every call of `CALLS`."""
+
+    def timed(part: str, function: Callable) -> Callable:
+        def call(*arguments: object, **options: object) -> object:
+            with watch.part(part):
+                return function(*arguments, **options)
+
+        return call
+
+    with ExitStack() as stack:
+        for part, owner, name in CALLS:
+            function = timed(part, getattr(owner, name))
+            stack.enter_context(patch.object(owner, name, function))
+        yield
 
 
 def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) -> Stopwatch:
@@ -41,26 +95,26 @@ def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) ->
     options = engine.config.detector
     with MediaPipeDetector(options.max_hands, options.min_score, options.second_look) as detector:
         warm_up(sources, detector, engine, alone)
-        for block in store.pending_blocks():
-            seen = []
-            for index in range(block.start, block.stop):
-                entry = sources.entries[index]
-                with watch.part("read"):
-                    pixels, exif = read_image_and_exif(entry.path)
-                    size = (pixels.shape[1], pixels.shape[0])
-                    matrix, source = sources.intrinsics.intrinsics_for(entry, index, size, exif)
-                with watch.part(ALONE):
-                    alone.process(pixels)
-                with watch.part("detect"):
-                    hands = detector.detect(
-                        ImageRecord(entry.name, entry.path, pixels, matrix, source)
-                    )
-                seen.append(SeenImage(size, matrix, source, tuple(hands[: options.max_hands])))
-            with watch.part("fit"):
-                rows = engine.fit(seen)
-            with watch.part("store"):
-                store.write_block(block, rows)
-    return watch
+        beside = BesideMediaPipe(detector, alone, watch)
+        with on_the_clock(watch):
+            for block in store.pending_blocks():
+                indices = range(block.start, block.stop)
+                seen = [look_at(sources, index, beside, engine.config) for index in indices]
+                # A picture that fails takes no time, and would make the others look fast.
+                for error in (picture.error for picture in seen if picture.error):
+                    raise InputError(error)
+                with watch.part("fit"):
+                    rows = engine.fit(seen)
+                with watch.part("store"):
+                    store.write_block(block, rows)
+    nothing = Seconds(0.0, 0.0)
+    parts = {name: watch.parts.get(name, nothing) for name in (*PARTS, "fit", ALONE)}
+    inner = [parts[name] for name in ("keypoints", "masks", "stages")]
+    parts["rows"] = Seconds(
+        parts["fit"].wall - sum(part.wall for part in inner),
+        parts["fit"].cpu - sum(part.cpu for part in inner),
+    )
+    return Stopwatch(parts)
 
 
 def warm_up(sources: Sources, detector: MediaPipeDetector, engine: Engine, alone: Any) -> None:
@@ -110,7 +164,8 @@ def run(arguments: argparse.Namespace, settings: Sequence[str]) -> dict[str, obj
     entries = list_images(arguments.images)[: arguments.limit]
     field_of_view = np.deg2rad(config.camera.default_fov_degrees)
     intrinsics = Intrinsics.from_option(arguments.intrinsics, len(entries), field_of_view)
-    sources = Sources(entries, intrinsics)
+    masks = None if arguments.masks is None else MaskFolder.open(arguments.masks, entries)
+    sources = Sources(entries, intrinsics, masks=masks)
     alone = mediapipe.solutions.hands.Hands(
         static_image_mode=True, max_num_hands=config.detector.max_hands
     )
@@ -135,6 +190,7 @@ def main() -> None:
     options = parser("Images a second of fit-hands beside MediaPipe alone.")
     options.add_argument("images", type=Path, help="folder of pictures, or one picture")
     options.add_argument("--intrinsics", help="as for fit-hands")
+    options.add_argument("--masks", type=Path, help="as for fit-hands")
     options.add_argument("--max-hands", type=int, default=2, help="as for fit-hands")
     options.add_argument("--limit", type=int, help="take only so many pictures")
     options.add_argument("--set", action="append", default=[], help="as for fit-hands")

@@ -6,7 +6,33 @@ import subprocess
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).parent.parent
+
+
+def test_all_parts_of_the_command_are_measured(tmp_path) -> None:
+    picture, figures = ROOT / "examples" / "open_palm.jpg", tmp_path / "command.json"
+    (tmp_path / "masks").mkdir()
+    with Image.open(picture) as image:
+        Image.new("L", image.size, 255).save(tmp_path / "masks" / "open_palm.png")
+    command = [sys.executable, "benchmarks/command.py", picture, "--masks", tmp_path / "masks"]
+    subprocess.run(
+        [*command, "--max-hands", "1", "--json", figures],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    written = json.loads(figures.read_text())
+    seconds = {name: part["wall"] for name, part in written["seconds"].items()}
+    parts = ("read", "detect", "crop", "keypoints", "masks", "stages", "rows", "store")
+    assert set(seconds) == {*parts, "fit", "MediaPipe alone"} and written["hands"] == 1
+    assert all(0 < seconds[name] < 20 for name in seconds)
+    inner = sum(seconds[name] for name in ("keypoints", "masks", "stages", "rows"))
+    assert abs(inner - seconds["fit"]) < 1e-6
+    assert abs(sum(seconds[name] for name in parts) * written["images_per_second"] - 1) < 1e-6
 
 
 def test_the_fit_is_measured(tmp_path) -> None:
