@@ -253,7 +253,7 @@ def test_any_strides_through_the_public_door():
 
 @pytest.mark.parametrize("silhouette", ["soft", "edge"])
 def test_blocks_and_groups_change_nothing(silhouette, monkeypatch):
-    # Two tiles by two of the usual side, and more faces than one program of the smaller blocks takes.
+    # Two tiles by two of the usual side; more faces than a program of the smaller blocks takes.
     vertices, faces = two_bodies((9, 10), poses=2)
     vertices, topology = vertices.to(DEVICE), MeshTopology(faces[60:96].to(DEVICE))
     settings = RasterSettings(silhouette=silhouette)
