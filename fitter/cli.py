@@ -29,7 +29,8 @@ EXIT_FAULT = 70
 EXIT_INTERRUPTED = 130
 
 _FIT_DESCRIPTION = """\
-Find the hands in photographs and fit a 3D hand model to each.
+Find the hands in photographs and fit a 3D hand model to each: first to its 21 keypoints, then,
+in stages, to its outline in the picture, from a mask of yours or one cut out of the picture.
 
 IMAGES is a folder (searched with its subfolders) or one picture: JPEG, PNG, WebP, BMP or TIFF.
 Results go to a Zarr store that xarray.open_zarr reads: for every hand the side, pose, shape,
@@ -44,6 +45,9 @@ examples:
   fit-hands photos/ --out results.zarr --resume
   fit-hands frames/ --out r.zarr --intrinsics 1450,1450,960,540 --max-hands 1
   fit-hands photos/ --out r.zarr --model MANO_RIGHT.pkl --save-vertices
+  fit-hands photos/ --out r.zarr --masks masks/
+  fit-hands photos/ --out r.zarr --config realistic_hands --masks masks/
+  fit-hands photos/ --out r.zarr --set refine.stages={}         # the fit to the keypoints alone
   fit-hands photos/ --out r.zarr --set fit.max_iterations=50
 
 exit status:
@@ -204,7 +208,13 @@ def eval_hands(arguments: Sequence[str] | None = None) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     """The options that every command with a configuration has."""
-    parser.add_argument("--config", type=_path, metavar="YAML", help="configuration file")
+    parser.add_argument(
+        "--config",
+        type=_path,
+        metavar="YAML|NAME",
+        help="configuration file, or the name of a preset: default, detailed, realistic_hands, "
+        "s2hand, nimble_render_compare",
+    )
     parser.add_argument(
         "--set",
         action="append",

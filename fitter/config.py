@@ -202,14 +202,15 @@ class Flag:
 
 
 def load_config(
-    path: Path | None = None,
+    path: str | Path | None = None,
     overrides: Sequence[str] = (),
     flags: Mapping[str, Flag] | None = None,
 ) -> Config:
     """Read a configuration.
 
     Args:
-        path: YAML file; options it leaves out keep their defaults. None for all defaults.
+        path: YAML file, or the name of a preset, see `find_config`; options it leaves out keep
+            their defaults. None for all defaults.
         overrides: ``section.option=value`` each, applied in order; the value is a YAML scalar.
         flags: ``section.option`` -> what a flag says of it, applied before the overrides.
 
@@ -219,7 +220,8 @@ def load_config(
     values: dict[str, Any] = {}
     origin: dict[tuple[str, ...], str] = {}
     if path is not None:
-        values = _read_yaml(Path(path))
+        path = find_config(path)
+        values = _read_yaml(path)
     given = [(*name.split("."), flag.value, flag.typed) for name, flag in (flags or {}).items()]
     for text in overrides:
         keys, value = _parse_override(text)
@@ -231,6 +233,32 @@ def load_config(
         return Config.model_validate(values)
     except ValidationError as error:
         raise InputError(_sentence(error, origin, path)) from None
+
+
+def find_config(given: str | Path) -> Path:
+    """The file that is meant by a path, or by the name of a preset that ships with the project.
+
+    A file of that name comes first. What has an ending or a folder is no preset's name.
+
+    Raises:
+        InputError: a bare name of neither.
+    """
+    path = Path(given)
+    if path.is_file() or path.suffix or len(path.parts) != 1:
+        return path
+    presets = {file.stem: file for file in _preset_folder().glob("*.yaml")}
+    if path.name not in presets:
+        raise InputError(
+            f"--config {given}: expected a YAML file or one of the presets "
+            f"{', '.join(sorted(presets))}, found neither"
+        )
+    return presets[path.name]
+
+
+def _preset_folder() -> Path:
+    # An installed package holds them itself; in a checkout they lie beside it.
+    inside, beside = (parent / "configs" for parent in Path(__file__).parents[:2])
+    return inside if inside.is_dir() else beside
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

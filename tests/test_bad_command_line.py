@@ -57,6 +57,14 @@ class TestConfiguration:
             "cannot read configuration no.yaml: No such file or directory", "--config", "no.yaml"
         )
 
+    def test_no_preset(self, refused):
+        refused(
+            "--config realistic_hand: expected a YAML file or one of the presets default, "
+            "detailed, nimble_render_compare, realistic_hands, s2hand, found neither",
+            "--config",
+            "realistic_hand",
+        )
+
     @pytest.mark.parametrize(
         ("override", "sentence"),
         [

@@ -1,11 +1,13 @@
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from fitter.config import Config, FitConfig, load_config
+from fitter.cli import fit_hands
+from fitter.config import Config, FitConfig, find_config, load_config
 from fitter.records import InputError
 
 DEFAULT_FILE = Path(__file__).parent.parent / "configs" / "default.yaml"
@@ -141,3 +143,42 @@ def test_an_option_of_two_types_is_named_without_them() -> None:
     ]
     with pytest.raises(InputError, match=r"^--set model.fingertips=1.5: model.fingertips must be "):
         load_config(None, ["model.fingertips=1.5"])
+
+
+PRESETS = sorted(path.stem for path in DEFAULT_FILE.parent.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_found_by_name_wherever_the_command_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    preset = load_config(name)
+    assert preset == load_config(DEFAULT_FILE.with_name(f"{name}.yaml"))
+    assert (preset == Config()) == (name == "default")
+    Path(name).mkdir()
+    assert load_config(name) == preset
+    # A file of the user's goes before.
+    Path(name).rmdir()
+    Path(name).write_text("fit: {num_starts: 1}")
+    assert load_config(name) == Config(fit=FitConfig(num_starts=1))
+
+
+def test_paths_are_no_names_of_presets():
+    for path in ("default.yaml", "configs/detailed", "./no/s2hand"):
+        assert find_config(path) == Path(path)
+    with pytest.raises(InputError, match=r"presets default, .*, s2hand, found neither"):
+        load_config("s2_hand")
+
+
+def test_the_help_names_every_preset(capsys):
+    with pytest.raises(SystemExit):
+        fit_hands(["--help"])
+    named = capsys.readouterr().out.split("or the name of a preset:")[1].split("--set")[0]
+    assert sorted(named.replace(",", "").split()) == PRESETS
+
+
+def test_an_installed_package_holds_the_presets():
+    settings = tomllib.loads((DEFAULT_FILE.parents[1] / "pyproject.toml").read_text())["tool"]
+    packaged = settings["setuptools"]
+    assert "fitter.configs" in packaged["packages"]
+    assert packaged["package-dir"] == {"fitter.configs": DEFAULT_FILE.parent.name}
+    assert packaged["package-data"]["fitter.configs"] == ["*.yaml"]
