@@ -255,7 +255,7 @@ def test_any_strides_through_the_public_door():
 def test_blocks_and_groups_change_nothing(silhouette, monkeypatch):
     # Two tiles by two of the usual side; more faces than a program of the smaller blocks takes.
     vertices, faces = two_bodies((9, 10), poses=2)
-    vertices, topology = vertices.to(DEVICE), MeshTopology(faces[60:96].to(DEVICE))
+    vertices, topology = vertices.to(DEVICE), MeshTopology(faces[60:84].to(DEVICE))
     settings = RasterSettings(silhouette=silhouette)
     arguments = (gpu.rasterize_gpu, vertices, topology, (9, 10), settings)
     expected, expected_gradient = draw(*arguments, blocks=BLOCKS)
