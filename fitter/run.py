@@ -54,6 +54,8 @@ class Summary:
         failed_before: how many of those failed.
         off_centre: images whose given K has its principal point outside them.
         skipped: ending -> number of files in the images' folder that are no pictures to us.
+        masks_rejected: hands whose given mask contradicted their keypoints.
+        masks_found: pictures that have a given mask, or None where no masks were given.
         seconds: wall time of the blocks, the start of the run not included.
     """
 
@@ -67,6 +69,8 @@ class Summary:
     failed_before: int = 0
     off_centre: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
+    masks_rejected: int = 0
+    masks_found: int | None = None
     seconds: float = 0.0
 
     @property
@@ -81,6 +85,7 @@ class Summary:
             self.off_centre += _is_off_centre(row)
             self.with_hands += bool(row.hands)
             self.hands += sum(hand.valid for hand in row.hands)
+            self.masks_rejected += sum(hand.mask_source == "rejected" for hand in row.hands)
             self.fit_failures += [
                 (name, hand.fit_error or "unknown") for hand in row.hands if not hand.valid
             ]
@@ -121,6 +126,9 @@ def run(request: RunRequest, config: Config) -> Summary:
         pending = store.pending_blocks()
         done = len(entries) - sum(len(block) for block in pending)
         summary.done_before, summary.failed_before = done, store.failed_images()
+        if sources.masks is not None:
+            found = (sources.masks.path_of(entry.name) for entry in entries)
+            summary.masks_found = sum(path is not None for path in found)
         log.info("%s to do, %s done before", count(len(entries) - done, "picture"), done)
         summary.undrawn += _draw_missing(request, store, sources, engine)
         task = progress.add_task("fitting", total=len(entries), completed=done, hands=0, failed=0)
@@ -142,8 +150,10 @@ def _sources(request: RunRequest, config: Config, entries: Sequence[ImageEntry])
     intrinsics = Intrinsics.from_option(request.intrinsics, len(entries), field_of_view)
     intrinsics.require_any_of(entries)
     masks = None if request.masks is None else MaskFolder.open(request.masks, entries)
-    if masks is not None and not config.refine.stages:
-        raise InputError("--masks: expected stages that use masks, found refine.stages empty")
+    stages = config.refine.stages
+    if masks is not None and not any(stage.masked for stage in stages.values()):
+        found = ", ".join(stages) + " that compare with none" if stages else "refine.stages empty"
+        raise InputError(f"--masks: expected stages that use masks, found {found}")
     if masks is None and not config.refine.grabcut:
         for name, stage in config.refine.stages.items():
             if stage.masked:
@@ -289,6 +299,12 @@ def _report(console: Console, request: RunRequest, summary: Summary) -> None:
         )
     else:
         say("nothing left to do")
+    if summary.masks_found is not None:
+        of = count(summary.images + summary.done_before, "image")
+        say(f"masks found for {summary.masks_found} of {of}")
+        if summary.masks_rejected:
+            hands = count(summary.masks_rejected, "hand")
+            say(f"{hands} fitted without a mask, because it contradicted the keypoints")
     if summary.skipped:
         kinds = ", ".join(sorted(summary.skipped))
         say(f"{count(sum(summary.skipped.values()), 'file')} of other kinds left out ({kinds})")

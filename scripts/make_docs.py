@@ -130,7 +130,12 @@ def _accepted(option: FieldInfo) -> str:
     if kind is None:
         choices = getattr(option.annotation, "__args__", ())
         names = {type(None): "null", str: "text", float: "number"}
-        kind = ", ".join(names.get(choice, str(choice)) for choice in choices)
+        kind = ", ".join(
+            f"list of {kinds[get_args(choice)[0]]}s"
+            if get_origin(choice) is list
+            else ", ".join(map(str, get_args(choice))) or names.get(choice, str(choice))
+            for choice in choices
+        )
     signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     bounds = [
         f"{text} {getattr(rule, sign):g}"

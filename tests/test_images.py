@@ -257,7 +257,7 @@ def test_refuses_a_file_without_permission(tmp_path, gradient):
         refusal(path, "permission")
         return
     # Nothing is forbidden to root, so another user tries.
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(0o755)
     program = (
         "import os, sys\n"
