@@ -96,6 +96,17 @@ def test_masks_without_stages(refused, tmp_path):
     refused(sentence, *FAST, *arguments)
 
 
+def test_masks_that_no_stage_compares_with(refused, tmp_path):
+    masks_in(str(tmp_path / "masks"), "a.png")
+    sentence = "--masks: expected stages that use masks, found colours that compare with none"
+    stage = (
+        "refine.stages.colours={solver: adam, iterations: 1, free: [lighting], learning_rate: 1, "
+    )
+    stages = ("refine.stages={}", stage + "energies: {photometric_pixel: 1}}")
+    sets = (part for text in stages for part in ("--set", text))
+    refused(sentence, *FAST, "--masks", tmp_path / "masks", *sets)
+
+
 def test_stages_that_need_masks(refused):
     refused(
         "refine.stages.coarse: expected masks for silhouette_l2, from --masks or "

@@ -87,6 +87,14 @@ def test_the_command_uses_given_masks(masks, here, say) -> None:
     assert none.status == 2 and "masks" in none.err
 
 
+def test_a_mask_of_another_place_is_told_in_the_summary(masks, here, say) -> None:
+    told, rows = run(say, "--masks", "other_masks")
+    assert decode_flags(rows.mask_source).values.flat[0] == "rejected"
+    said = told.err.splitlines()
+    assert "masks found for 1 of 1 image" in said
+    assert "1 hand fitted without a mask, because it contradicted the keypoints" in said
+
+
 def mask_of(rows: xr.Dataset) -> np.ndarray:
     """(480, 640) bool, the first stored hand drawn with the stored parameters and camera."""
     hand = rows.isel(image=0, hand=0)
