@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 import mediapipe
 import numpy as np
-from measuring import Seconds, Stopwatch, parser, use_threads, write_json
+from measuring import Seconds, Stopwatch, parser, run_command, use_threads, write_json
 from rich.console import Console
 from rich.table import Table
 
@@ -201,4 +201,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -16,7 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from fit_stages import FIRST_ORDER, StageFigures, mask_ms, measure_stages, task_of
-from measuring import Seconds, median_seconds, parser, use_threads, write_json
+from measuring import (
+    Seconds,
+    median_seconds,
+    parser,
+    positive,
+    run_command,
+    use_threads,
+    write_json,
+)
 from rich.console import Console
 from rich.table import Table
 
@@ -29,6 +37,7 @@ from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.keypoint_fit import FitModel, ObservationBatch, fit_keypoints
+from fitter.pipeline import choose_device
 from fitter.records import HandParams
 from fitter.refine import Refiner
 from fitter.solvers import SolverResult
@@ -200,7 +209,7 @@ def run_stages_of(
 
 def main() -> None:
     options = parser("Milliseconds a hand of the keypoint fit and the stages, synthetic hands.")
-    options.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 16, 64, 256])
+    options.add_argument("--batch-sizes", type=positive, nargs="+", default=[1, 16, 64, 256])
     options.add_argument("--repeats", type=int, default=5, help="runs whose median is reported")
     options.add_argument("--model", default="open_hand", help="open_hand, or a MANO file")
     options.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -219,7 +228,7 @@ def main() -> None:
     arguments = options.parse_args()
     use_threads(arguments.threads)
     config = load_config(arguments.config, arguments.set)
-    model = load_fit_model(arguments.model, torch.device(arguments.device))
+    model = load_fit_model(arguments.model, choose_device(arguments.device))
     figures = []
     for batch_size in arguments.batch_sizes:
         rng = np.random.default_rng(arguments.seed)
@@ -235,4 +244,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -6,6 +6,7 @@ import argparse
 import json
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+
+from fitter.records import InputError
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,22 @@ def parser(description: str) -> argparse.ArgumentParser:
         "--threads", type=int, default=1, help="threads of PyTorch's operations (default: 1)"
     )
     return options
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text}")
+    return number
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run a benchmark; a mistake in its options is told in one sentence."""
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from None
 
 
 def use_threads(count: int) -> None:

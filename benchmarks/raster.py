@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import trimesh
-from measuring import median_seconds, parser, use_threads, write_json
+from measuring import median_seconds, parser, positive, run_command, use_threads, write_json
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -30,6 +30,7 @@ from torch import Tensor
 from datasets.pose_sampler import sample_hand_angles
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
+from fitter.pipeline import choose_device
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
 from fitter.raster.cpu_edge import contour_side
 from fitter.raster.cpu_soft import LANES
@@ -269,7 +270,7 @@ def main() -> None:
         ("--sphere-subdivisions", "subdivisions", [2, 3, 4, 5]),
         ("--thread-counts", "threads", [1]),
     ):
-        options.add_argument(flag, type=int, nargs="*", default=values, dest=f"{name}_values")
+        options.add_argument(flag, type=positive, nargs="*", default=values, dest=f"{name}_values")
     options.add_argument("--silhouettes", nargs="+", choices=SILHOUETTES, default=SILHOUETTES)
     options.add_argument("--repeats", type=int, default=5, help="runs whose median is reported")
     options.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -288,7 +289,8 @@ def main() -> None:
         return
     figures = []
     for silhouette in arguments.silhouettes:
-        base = Work(silhouette, threads=arguments.threads, device=arguments.device)
+        device = choose_device(arguments.device).type
+        base = Work(silhouette, threads=arguments.threads, device=device)
         for work in sweep(arguments, base):
             figures.append(measure(work, arguments.repeats, arguments.seed))
     show(figures)
@@ -296,4 +298,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

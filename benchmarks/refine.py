@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fit import load_fit_model
-from measuring import Seconds, Stopwatch, parser, use_threads, write_json
+from measuring import Seconds, Stopwatch, parser, run_command, use_threads, write_json
 from refine_data import load_scenes
 from refine_figures import FIGURES, Estimate, SceneBatch, evaluate
 from rich.console import Console
@@ -29,7 +29,7 @@ from fitter.config import Config, load_config
 from fitter.crops import crop_hands
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.keypoint_fit import FitModel, fit_keypoints, normalise
-from fitter.records import HandParams, InputError
+from fitter.records import HandParams
 from fitter.refine import Refiner
 from fitter.stage_config import StageConfig
 
@@ -245,15 +245,12 @@ def main() -> None:
     use_threads(runs.threads)
     # A file or a pipe has no width of its own; narrower than this the figures would be cut.
     console = Console(width=max(Console().width, 150))
-    try:
-        batch = SceneBatch.of(load_scenes(runs.scenes, runs.count))
-        rows = [row for name in runs.preset for row in run_preset(name, runs, batch)]
-    except InputError as error:
-        raise SystemExit(str(error)) from None
+    batch = SceneBatch.of(load_scenes(runs.scenes, runs.count))
+    rows = [row for name in runs.preset for row in run_preset(name, runs, batch)]
     show(rows, console)
     console.print(goals(rows))
     write_json(runs.json, {"scenes": len(batch.scenes), "rows": rows, "goals": goals(rows)})
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)
