@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 import mediapipe
 import numpy as np
-from measuring import Seconds, Stopwatch, parser, run_command, use_threads, write_json
+from measuring import Seconds, Stopwatch, add_set, parser, run_command, use_threads, write_json
 from rich.console import Console
 from rich.table import Table
 
@@ -193,7 +193,7 @@ def main() -> None:
     options.add_argument("--masks", type=Path, help="as for fit-hands")
     options.add_argument("--max-hands", type=int, default=2, help="as for fit-hands")
     options.add_argument("--limit", type=int, help="take only so many pictures")
-    options.add_argument("--set", action="append", default=[], help="as for fit-hands")
+    add_set(options)
     arguments = options.parse_args()
     use_threads(arguments.threads)
     settings = [f"detector.max_hands={arguments.max_hands}", "run.device=cpu", *arguments.set]

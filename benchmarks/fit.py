@@ -18,6 +18,7 @@ import torch
 from fit_stages import FIRST_ORDER, StageFigures, mask_ms, measure_stages, task_of
 from measuring import (
     Seconds,
+    add_set,
     median_seconds,
     parser,
     positive,
@@ -218,13 +219,7 @@ def main() -> None:
     options.add_argument(
         "--first-order", action="store_true", help="also time 30 steps of gradient descent"
     )
-    options.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.OPTION=VALUE",
-        help="as for fit-hands",
-    )
+    add_set(options)
     arguments = options.parse_args()
     use_threads(arguments.threads)
     config = load_config(arguments.config, arguments.set)

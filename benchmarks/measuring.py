@@ -69,6 +69,17 @@ def parser(description: str) -> argparse.ArgumentParser:
     return options
 
 
+def add_set(options: argparse.ArgumentParser) -> None:
+    """The flag ``--set``, as the commands have it."""
+    options.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.OPTION=VALUE",
+        help="as for fit-hands",
+    )
+
+
 def positive(text: str) -> int:
     """A whole number of at least 1, for argparse."""
     number = int(text)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fit import load_fit_model
-from measuring import Seconds, Stopwatch, parser, run_command, use_threads, write_json
+from measuring import Seconds, Stopwatch, add_set, parser, run_command, use_threads, write_json
 from refine_data import load_scenes
 from refine_figures import FIGURES, Estimate, SceneBatch, evaluate
 from rich.console import Console
@@ -234,13 +234,7 @@ def main() -> None:
     options.add_argument(
         "--ablate", action="store_true", help="also run all stages with each energy off in turn"
     )
-    options.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.OPTION=VALUE",
-        help="as for fit-hands",
-    )
+    add_set(options)
     runs = options.parse_args()
     use_threads(runs.threads)
     # A file or a pipe has no width of its own; narrower than this the figures would be cut.

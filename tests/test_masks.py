@@ -1,6 +1,5 @@
-"""Masks: files read or refused in a sentence; GrabCut; which part of a mask is believed."""
+"""Masks of one hand: GrabCut, and which part of a given mask is believed."""
 
-import os
 from itertools import pairwise
 
 import cv2
@@ -8,16 +7,12 @@ import numpy as np
 import pytest
 import torch
 from drawn_hands import shape
-from PIL import Image
 
-from datasets.images import ImageEntry, read_image
-from datasets.masks import MaskFolder, read_mask
 from fitter.camera import SquareCrop
 from fitter.conventions import BONES
 from fitter.grabcut import CutSettings, Seeds, grabcut
 from fitter.mask_geometry import HandView, hand_scale, inside_picture, resample_mask
 from fitter.masks import MaskSettings, agreement, given_mask, grabcut_mask
-from fitter.records import InputError
 
 SIDE = 128
 SKIN = (205, 150, 120)
@@ -377,187 +372,3 @@ class TestResampling:
         assert inside[0].min() == 1
         assert inside[1].sum() * (150 / 32) ** 2 == pytest.approx(80 * 105.5, rel=1e-5)
         assert inside[2].max() == 0
-
-
-def mask_file(path, values, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = values if isinstance(values, Image.Image) else Image.fromarray(values)
-    image.save(path, **options)
-    return path
-
-
-@pytest.fixture
-def truth():
-    mask = np.zeros((32, 48), bool)
-    mask[8:20, 10:30] = True
-    return mask
-
-
-class TestFiles:
-    def test_every_kind_of_mask_reads_the_same(self, tmp_path, truth):
-        grey = truth * np.uint8(255)
-        labels = Image.fromarray(truth * np.uint8(3), "P")
-        labels.putpalette([0, 0, 0, 9, 9, 9, 8, 8, 8, 64, 0, 0])
-        inverted = Image.fromarray((~truth).astype(np.uint8), "P")
-        inverted.putpalette([255, 255, 255, 0, 0, 0])
-        cut_out = np.dstack([np.full((*truth.shape, 3), 40, np.uint8), grey])
-        opaque = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
-        kinds = {
-            "grey.png": grey,
-            "ones.png": truth.astype(np.uint8),
-            "bool.png": Image.fromarray(truth),
-            "sixteen.png": Image.fromarray(truth * np.uint16(65535)),
-            "sixteen_255.png": Image.fromarray(truth * np.uint16(255)),
-            "sixteen_1.tif": Image.fromarray(truth.astype(np.uint16)),
-            "rgb.bmp": np.dstack([grey, grey, grey]),
-            "red.png": np.dstack([grey, 0 * grey, 0 * grey]),
-            "rgba.png": opaque,
-            "cut_out.png": cut_out,
-            "labels.png": labels,
-            "white_first.png": inverted,
-        }
-        for name, values in kinds.items():
-            assert (read_mask(mask_file(tmp_path / name, values)) == truth).all(), name
-        lossy = read_mask(mask_file(tmp_path / "lossy.jpg", grey, quality=95))
-        assert (lossy == truth).all()
-        assert not read_mask(mask_file(tmp_path / "none.png", 0 * grey)).any()
-        assert read_mask(mask_file(tmp_path / "all.png", 0 * grey + 255)).all()
-
-    def test_the_mask_has_the_pictures_path_and_lossless_comes_first(self, tmp_path, truth):
-        mask_file(tmp_path / "a" / "b.PNG", truth)
-        mask_file(tmp_path / "a" / "b.jpg", np.zeros((32, 48), np.uint8))
-        mask_file(tmp_path / "c.d.jpg", truth * np.uint8(255))
-        entries = [
-            ImageEntry(n, tmp_path / "pictures" / n) for n in ("a/b.jpg", "c.d.png", "e.jpg")
-        ]
-        masks = MaskFolder.open(tmp_path, entries)
-        assert (masks.mask_for(entries[0], (48, 32)) == truth).all()
-        assert masks.path_of("c.d.png").name == "c.d.jpg"
-        assert masks.mask_for(entries[2], (48, 32)) is None
-
-    def test_a_folder_is_listed_once_however_many_pictures_have_no_mask(
-        self, tmp_path, truth, monkeypatch
-    ):
-        mask_file(tmp_path / "masks" / "a" / "1.png", truth)
-        (tmp_path / "elsewhere").mkdir()
-        mask_file(tmp_path / "elsewhere" / "1.png", truth)
-        (tmp_path / "masks" / "linked").symlink_to(tmp_path / "elsewhere")
-        (tmp_path / "masks" / "file").touch()
-        parents = ("a", "linked", "file", "none")
-        names = [f"{parent}/{i}.jpg" for parent in parents for i in range(50)]
-        entries = [ImageEntry(name, tmp_path / "pictures" / name) for name in names]
-        asked = []
-        for module, function in ((os, "scandir"), (os, "stat"), (os, "lstat")):
-            real = getattr(module, function)
-            monkeypatch.setattr(
-                module, function, lambda *a, real=real, **k: asked.append(a) or real(*a, **k)
-            )
-        masks = MaskFolder.open(tmp_path / "masks", entries)
-        monkeypatch.undo()
-        assert 4 <= len(asked) < 20
-        with_mask = [name for name in names if masks.path_of(name)]
-        assert with_mask == ["a/1.jpg", "linked/1.jpg"]
-        assert (masks.mask_for(entries[51], (48, 32)) == truth).all()
-
-    def test_a_turned_mask_stands_upright(self, tmp_path, truth):
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        turned = Image.fromarray(truth * np.uint8(255)).transpose(Image.Transpose.ROTATE_90)
-        path = mask_file(tmp_path / "a.png", turned, exif=exif)
-        assert (read_mask(path) == truth).all()
-        assert read_image(path).shape[:2] == truth.shape
-
-
-def sentence(function, *arguments):
-    with pytest.raises(InputError) as caught:
-        function(*arguments)
-    return str(caught.value)
-
-
-class TestRefusals:
-    def test_masks_of_one_picture(self, tmp_path, truth):
-        entry = ImageEntry("p/a.jpg", tmp_path / "pictures" / "a.jpg")
-        folder = tmp_path / "masks"
-        path = mask_file(folder / "p" / "a.png", truth)
-        masks = MaskFolder.open(folder, [entry])
-
-        def said():
-            return sentence(masks.mask_for, entry, (48, 32))
-
-        assert sentence(masks.mask_for, entry, (96, 64)) == (
-            f"{path}: expected a mask of 96 x 64 pixels as its picture 'p/a.jpg' has, "
-            "found 48 x 32."
-        )
-        path.write_bytes(b"")
-        assert said() == f"{path}: expected a picture, found an empty file."
-        path.write_text("no mask")
-        words = "expected a picture, found a file in no known picture format."
-        assert said() == f"{path}: {words}"
-        mask_file(path, np.random.default_rng(0).integers(0, 255, (32, 48), dtype=np.uint8))
-        path.write_bytes(path.read_bytes()[:600])
-        assert said().startswith(
-            f"{path}: expected a whole picture, found a damaged or cut-off file ("
-        )
-        path.unlink()
-        path.symlink_to("nowhere.png")
-        assert said() == f"{path}: expected a picture, found no such file."
-        path.unlink()
-        assert said() == f"{path}: expected a picture, found no such file."
-        path = mask_file(path.with_suffix(".tif"), truth.astype(np.float32))
-        masks = MaskFolder.open(folder, [entry])
-        words = "expected 8 or 16 bits a channel, found a floating-point picture."
-        assert said() == f"{path}: {words}"
-        mask_file(path, truth.astype(np.int32) * 70000)
-        words = "expected grey values from 0 to 65535, found 0 to 70000."
-        assert said() == f"{path}: {words}"
-
-    @pytest.mark.parametrize(
-        ("largest", "kind", "span"),
-        [(2, np.uint8, 255), (127, np.uint8, 255), (256, np.uint16, 65535), (2, np.int32, 255)],
-    )
-    def test_labels_that_do_not_say_which_are_hands(self, tmp_path, truth, largest, kind, span):
-        suffix = "tif" if kind == np.int32 else "png"
-        path = mask_file(tmp_path / f"labels.{suffix}", truth.astype(kind) * kind(largest))
-        assert sentence(read_mask, path) == (
-            f"{path}: expected values above half of {span} where there is a hand (or 0 and 1 "
-            f"alone), found values from 0 to {largest}."
-        )
-
-    def test_dim_colours_and_faint_cut_outs_are_refused_alike(self, tmp_path, truth):
-        dim = truth * np.uint8(40)
-        colour = mask_file(tmp_path / "dim.png", np.dstack([dim, 0 * dim, 0 * dim]))
-        faint = mask_file(tmp_path / "faint.png", np.dstack([0 * dim, 0 * dim, 0 * dim, dim]))
-        for path in (colour, faint):
-            assert sentence(read_mask, path).endswith("alone), found values from 0 to 40.")
-
-    def test_the_folder(self, tmp_path, truth):
-        pictures, masks = tmp_path / "pictures", tmp_path / "masks"
-        entries = [ImageEntry(name, pictures / name) for name in ("a.jpg", "b.jpg")]
-        assert sentence(MaskFolder.open, masks, entries) == (
-            f"{masks}: expected a folder with masks, found nothing there."
-        )
-        masks.touch()
-        assert sentence(MaskFolder.open, masks, entries) == (
-            f"{masks}: expected a folder with masks, found a file."
-        )
-        masks.unlink()
-        mask_file(masks / "c.png", truth)
-        (masks / "loop").symlink_to(masks / "loop")
-        around = [ImageEntry("loop/a.jpg", pictures / "a.jpg")]
-        assert sentence(MaskFolder.open, masks, around).startswith(
-            f"{masks}/loop: expected a folder of masks that may be listed, found "
-        )
-        assert sentence(MaskFolder.open, masks, entries) == (
-            f"{masks}: expected masks named like the pictures, such as 'a.png' for 'a.jpg', "
-            "found none of them."
-        )
-        mask_file(masks / "b.png", truth)
-        twins = [*entries, ImageEntry("b.png", pictures / "b.png")]
-        assert sentence(MaskFolder.open, masks, twins) == (
-            f"{masks}: expected a mask for every picture of its own, found that 'b.jpg' and "
-            "'b.png' share 'b.png'."
-        )
-        mask_file(pictures / "a.jpg", truth * np.uint8(255))
-        assert sentence(MaskFolder.open, pictures, entries) == (
-            f"{pictures}: expected a mask for 'a.jpg', found the picture itself there."
-        )

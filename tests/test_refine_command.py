@@ -18,6 +18,7 @@ from fitter.camera import project
 from fitter.hand_models import load_hand_model
 from fitter.raster import rasterize
 from fitter.records import HandParams
+from fitter.stage_config import DEFAULT_STAGES
 from fitter.store import decode_flags
 
 workplace, here, say, refused = (
@@ -72,7 +73,8 @@ def test_the_command_uses_given_masks(masks, here, say) -> None:
     assert decode_flags(hand.mask_source) == "given"
     assert hand.mask_iou > 0.93 and hand.mask_agreement > 0.8
     assert decode_flags(hand.refine_status) in ("converged", "max_iterations", "stalled")
-    assert 0 < hand.refine_iterations <= 45
+    most = sum(stage.iterations for stage in DEFAULT_STAGES.values())
+    assert 0 < hand.refine_iterations <= most
     # What is stored fits the mask as the store says: drawn again, in the whole picture.
     drawn = mask_of(rows)
     expected = true_mask()

@@ -24,7 +24,7 @@ def test_vertices_and_derivatives_are_those_of_the_model(models, name):
     model = models[name]
     params = random_params(3)
     surface = SurfaceKinematics.of(model)(params)
-    torch.testing.assert_close(surface.vertices, model(params).vertices, rtol=0, atol=1e-9)
+    torch.testing.assert_close(surface.vertices, model(params).vertices, rtol=0, atol=1e-12)
 
     generator = torch.Generator().manual_seed(1)
     count = surface.vertices.shape[1]
@@ -40,7 +40,7 @@ def test_vertices_and_derivatives_are_those_of_the_model(models, name):
     step = torch.zeros(3, rows.shape[-1], dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(scalars, step)
     expected = jacobian[torch.arange(3), :, torch.arange(3)]
-    torch.testing.assert_close(rows, expected, rtol=0, atol=1e-8)
+    torch.testing.assert_close(rows, expected, rtol=0, atol=1e-12)
 
 
 def test_still_hand_and_batches_of_one(models):

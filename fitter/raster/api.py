@@ -17,8 +17,8 @@ The visible surface
     Barycentrics and depth are perspective-correct: with screen-space weights b and depths z,
     ``1 / depth = sum_i b_i / z_i`` and ``barycentric_i = depth * b_i / z_i`` (Heckbert and
     Moreton, "Interpolation for polygon texture mapping and shading", 1991, rational linear
-    interpolation). All arithmetic is float64 inside, in the same order in every backend on the CPU;
-    a GPU may compute in float32 (see `fitter.raster.gpu`).
+    interpolation). All arithmetic is float64 inside, in the same order in every backend, whatever
+    the vertices' dtype.
     Barycentrics and depth are differentiable in the vertices of the pixel's face, x, y and z, at a
     fixed face index.
 

@@ -7,7 +7,6 @@ tenth of its time. Elsewhere the tensor version runs; it never waits for the dev
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from fitter.raster.cpu import compile_kernel
+from fitter.raster.cpu import compile_kernel, for_each_picture
 
 
 def interpolate_tensors(
@@ -58,7 +57,7 @@ class InterpolateOnCpu(torch.autograd.Function):
         ctx.save_for_backward(face_index, barycentrics, faces, attributes)
         result = attributes.new_zeros((*face_index.shape, attributes.shape[-1]))
         arrays = picture_arrays(face_index, barycentrics, faces, attributes, result)
-        if not all(for_each_picture(_forward, arrays)):
+        if not all(run_kernel(_forward, arrays)):
             raise ValueError(
                 f"expected a row of the face table for every face seen, and indices below "
                 f"{attributes.shape[1]} in it; the table has {faces.shape[1]} rows with indices "
@@ -75,7 +74,7 @@ class InterpolateOnCpu(torch.autograd.Function):
         to_barycentrics = torch.zeros_like(barycentrics, memory_format=torch.contiguous_format)
         to_attributes = torch.zeros_like(attributes, memory_format=torch.contiguous_format)
         arrays = picture_arrays(*ctx.saved_tensors, gradient, to_barycentrics, to_attributes)
-        for_each_picture(_backward, arrays)
+        run_kernel(_backward, arrays)
         return None, to_barycentrics, None, to_attributes
 
 
@@ -89,13 +88,10 @@ def picture_arrays(*tensors: Tensor) -> list[list[np.ndarray]]:
     ]
 
 
-def for_each_picture(kernel: Callable, arrays: list[list[np.ndarray]]) -> list[Any]:
-    """Results of the kernel for every picture, on as many threads as PyTorch is told to use."""
-    threads = min(len(arrays[0]), torch.get_num_threads())
-    if threads <= 1:
-        return [kernel(*picture) for picture in zip(*arrays, strict=True)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(kernel, *arrays))
+def run_kernel(kernel: Callable, arrays: list[list[np.ndarray]]) -> list[Any]:
+    """Results of the kernel for every picture, given each argument for all pictures."""
+    pictures = list(zip(*arrays, strict=True))
+    return for_each_picture(lambda index: kernel(*pictures[index]), len(pictures))
 
 
 @compile_kernel

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from fitter.raster.attributes import for_each_picture, picture_arrays
+from fitter.raster.attributes import picture_arrays, run_kernel
 from fitter.raster.cpu import compile_kernel
 
 UNKNOWN = 255
@@ -80,7 +80,7 @@ class CompositeOnCpu(torch.autograd.Function):
         step = torch.empty(face_index.shape, dtype=torch.uint8)
         result = torch.empty_like(filled)
         tensors = (colour, face_index, alpha, background, filled, step, result)
-        for_each_picture(_forward, [*picture_arrays(*tensors), [most] * len(colour)])
+        run_kernel(_forward, [*picture_arrays(*tensors), [most] * len(colour)])
         ctx.save_for_backward(alpha, background, filled, step)
         return result
 
@@ -92,7 +92,7 @@ class CompositeOnCpu(torch.autograd.Function):
         to_colour, to_background = torch.empty_like(filled), torch.empty_like(filled)
         to_alpha = torch.empty_like(alpha, memory_format=torch.contiguous_format)
         tensors = (alpha, background, filled, step, gradient, to_colour, to_alpha, to_background)
-        for_each_picture(_backward, picture_arrays(*tensors))
+        run_kernel(_backward, picture_arrays(*tensors))
         return to_colour, None, to_alpha, to_background, None
 
 

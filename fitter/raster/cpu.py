@@ -159,12 +159,10 @@ def _exponent(image_size: tuple[int, int], settings: RasterSettings) -> tuple[fl
     return scale, math.log(settings.cut / (1.0 - settings.cut))
 
 
-def for_each_picture(work: Callable[[int], None], count: int) -> None:
-    """Call ``work(0)`` to ``work(count - 1)`` on as many threads as PyTorch is told to use."""
+def for_each_picture(work: Callable[[int], Any], count: int) -> list[Any]:
+    """Results of ``work(index)`` below `count`, on as many threads as PyTorch is told to use."""
     threads = min(count, torch.get_num_threads())
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, range(count)))
-    else:
-        for index in range(count):
-            work(index)
+    if threads <= 1:
+        return [work(index) for index in range(count)]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, range(count)))
