@@ -1,12 +1,15 @@
 """Folders of pictures: which pictures there are, and their pixels as upright 8-bit RGB.
 
 Everything a folder of photographs can contain is turned into one kind of array here, or refused
-with one sentence: `read_image` never returns a picture that is only partly decoded.
+with one sentence: `read_image` never returns a picture whose file was cut off. What a changed bit
+did to pixels that still decode, nobody can see.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import logging
 import os
 import stat
 import struct
@@ -42,11 +45,23 @@ _DECODING_ERRORS = (
     TypeError,
     LookupError,
     EOFError,
-    OverflowError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )
 """What Pillow raises on damaged files, format by format."""
+
+_MOST_PIXELS_A_BYTE = {"BMP": 128, "GIF": 3000, "JPEG": 1024, "PNG": 8 * 1032}
+"""More pixels a byte no file of a format can hold, so that its header lies. BMP: a run of 255 takes
+two bytes. GIF: strings of up to 4,000 pixels in codes of 12 bits. JPEG: one bit for each of the
+eight blocks, at the least, of 32 x 32 pixels. PNG: deflate's 1032, of eight one-bit pixels. In TIFF
+and WebP some codes have no such bound: a WebP of one colour has 38 bytes, whatever its size."""
+
+_BAND_PIXELS = 2**20
+"""How many pixels are converted at a time, so that the steps between need no memory to speak of."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,8 @@ class ReadLimits:
     Attributes:
         min_side: shorter side in pixels below which no hand can be seen.
         max_pixels: width times height. A picture of n pixels needs about 8 n bytes while it is
-            decoded. Pillow itself refuses more than 178,956,970 pixels whatever this says.
+            decoded, a progressive JPEG up to 12 n and a WebP 16 n. Pillow itself refuses more than
+            178,956,970 pixels whatever this says.
     """
 
     min_side: int = 16
@@ -219,6 +235,7 @@ def opened(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> Iterator[Image.Im
         try:
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(path, image.size, limits)
+                _check_content(path, image)
                 yield image
         except Image.DecompressionBombError as error:
             raise InputError(
@@ -228,9 +245,15 @@ def opened(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> Iterator[Image.Im
             raise InputError(
                 f"{path}: expected a picture, found a file in no known picture format."
             ) from error
-        except _DECODING_ERRORS as error:
+        except MemoryError as error:
             raise InputError(
-                f"{path}: expected a whole picture, found a damaged or cut-off file ({error})."
+                f"{path}: expected a picture that fits into memory, found too little left of it."
+            ) from error
+        except _DECODING_ERRORS as error:
+            # A message may be empty, and it may quote bytes of the file: it stays one line.
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(
+                f"{path}: expected a whole picture, found a damaged or cut-off file ({reason})."
             ) from error
 
 
@@ -297,33 +320,90 @@ def _check_size(path: Path, size: tuple[int, int], limits: ReadLimits) -> None:
         )
 
 
+def _check_content(path: Path, image: Image.Image) -> None:
+    """Refuse a header that claims more pixels than the file has, before memory is taken."""
+    width, height = image.size
+    most = _MOST_PIXELS_A_BYTE.get(image.format)
+    length = path.stat().st_size
+    if most and width * height > most * length:
+        raise InputError(
+            f"{path}: expected a whole picture, found {length:,} bytes, too few for the "
+            f"{width} x {height} pixels that they claim."
+        )
+    covered = _covered(path, image)
+    # Pillow leaves black what no strip of a TIFF covers. The first frame of an animation may be
+    # much smaller than its canvas; but with one wrong bit a canvas takes gigabytes, so above 16
+    # million pixels a share of it must be there.
+    least = width * height if image.format == "TIFF" else width * height // 64 - 2**18
+    if covered < least:
+        raise InputError(
+            f"{path}: expected a whole picture, found {covered:,} of the "
+            f"{width} x {height} pixels that the file claims."
+        )
+
+
+def _covered(path: Path, image: Image.Image) -> int:
+    """How many pixels the file says it has, of those that its size promises."""
+    if image.tile:
+        return sum((right - left) * (low - top) for _, (left, top, right, low), *_ in image.tile)
+    if image.format == "WEBP":
+        with path.open("rb") as file:
+            file.seek(12)
+            while len(head := file.read(8)) == 8:
+                kind, length = struct.unpack("<4sI", head)
+                if kind == b"ANMF":
+                    _, across, down, _ = struct.unpack("<6s3s3s4s", file.read(16))
+                    width, height = (1 + int.from_bytes(side, "little") for side in (across, down))
+                    return width * height
+                file.seek(length + length % 2, os.SEEK_CUR)
+    return image.width * image.height
+
+
 def _decode(path: Path, image: Image.Image) -> np.ndarray:
-    image.load()
-    turn_upright(image)
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return _grey_from_16_bits(path, np.asarray(image))
     if image.mode == "F":
         raise InputError(
             f"{path}: expected 8 or 16 bits a channel, found a floating-point picture."
         )
+    image.load()
+    turn_upright(image)
+    if image.mode == "I":
+        least, most = image.getextrema()
+        if least < 0 or most > 65535:
+            raise InputError(
+                f"{path}: expected grey values from 0 to 65535, found {least} to {most}."
+            )
+    width, height = image.size
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = _rgb(band)
+    return pixels
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        grey = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
+        return grey[..., None]
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         # The premultiplied modes convert to their straight twins only.
         straight = {"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode)
         foreground = image.convert(straight).convert("RGBA")
         background = Image.new("RGBA", image.size, (*BACKGROUND, 255))
         image = Image.alpha_composite(background, foreground)
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    return np.array(image)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _grey_from_16_bits(path: Path, values: np.ndarray) -> np.ndarray:
-    if values.min() < 0 or values.max() > 65535:
-        raise InputError(
-            f"{path}: expected grey values from 0 to 65535, found {values.min()} to {values.max()}."
-        )
-    grey = ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+def _silence_decoders() -> None:
+    """Take back what is printed about damage beside the error that reports it."""
+    logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
+    # libtiff writes to file descriptor 2 itself. Where Pillow was linked such that its functions
+    # cannot be found, its lines stay.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+
+
+_silence_decoders()
 
 
 def _camera_exif(image: Image.Image) -> CameraExif:

@@ -11,8 +11,8 @@ definitions, so it cannot be decided from annotated joints and is left alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ class Intrinsics:
         origin: what to name in messages: the option's text or its file.
         everywhere: (3, 3) float64 K of all pictures, or None.
         by_name: K entry of a picture by its name, not yet checked, or None.
-        by_index: K entries in the order of the sorted names, not yet checked, or None.
+        by_index: K entries by place in the listing, not yet checked, or None.
         default_field_of_view: radians along the longer side, used without K and EXIF.
         use_exif: whether EXIF may be consulted.
     """
@@ -58,14 +58,13 @@ class Intrinsics:
     origin: str = "default"
     everywhere: np.ndarray | None = None
     by_name: Mapping[str, object] | None = None
-    by_index: Sequence[object] | None = None
+    by_index: Mapping[int, object] | None = None
     default_field_of_view: float = DEFAULT_FIELD_OF_VIEW
     use_exif: bool = True
 
     @staticmethod
     def from_option(
         option: str | None,
-        image_count: int,
         default_field_of_view: float = DEFAULT_FIELD_OF_VIEW,
         use_exif: bool = True,
     ) -> Intrinsics:
@@ -75,13 +74,12 @@ class Intrinsics:
             option: None; or "fx,fy,cx,cy" in pixels, for all pictures; or the path of a JSON file
                 that holds {picture name: 3x3}, or a single 3x3 for all pictures, or, as FreiHAND's
                 ``*_K.json``, a list of 3x3 in the order of the sorted picture names.
-            image_count: number of pictures listed; a list must have as many entries.
             default_field_of_view: radians along the longer side.
             use_exif: whether EXIF may be consulted when there is no option.
 
         Raises:
-            InputError: the option is neither, its file cannot be read as one of the two layouts,
-                or a list's length differs from the number of pictures.
+            InputError: the option is neither, or its file cannot be read as one of the two
+                layouts.
         """
         if not 0 < default_field_of_view < math.pi:
             raise InputError(
@@ -111,25 +109,43 @@ class Intrinsics:
             )
         if _is_matrix(content):
             return Intrinsics(origin=option, everywhere=check_intrinsics(content, option), **rest)
-        if len(content) != image_count:
-            raise InputError(
-                f"{option}: expected one 3x3 matrix for each of the {image_count} pictures, "
-                f"found {len(content)}."
-            )
-        return Intrinsics(origin=option, by_index=content, **rest)
+        return Intrinsics(origin=option, by_index=dict(enumerate(content)), **rest)
 
-    def require_any_of(self, entries: Sequence[ImageEntry]) -> None:
-        """Refuse a file that names pictures, but none of these: it belongs to others.
+    def require_for(self, names: Iterable[str], count: int) -> None:
+        """Refuse a file that belongs to other pictures.
+
+        Args:
+            names: of the pictures; not gone through further than needed.
+            count: of the pictures.
 
         Raises:
-            InputError: the file names none of the pictures.
+            InputError: the file names none of the pictures, or is a list of another length.
         """
-        if self.by_name is not None and not any(entry.name in self.by_name for entry in entries):
-            found = f"but {next(iter(self.by_name))!r}" if self.by_name else "and no other"
+        if self.by_index is not None and len(self.by_index) != count:
             raise InputError(
-                f"{self.origin}: expected names of pictures such as {entries[0].name!r}, found "
-                f"none of them, {found}."
+                f"{self.origin}: expected one 3x3 matrix for each of the {count} pictures, "
+                f"found {len(self.by_index)}."
             )
+        if self.by_name is not None:
+            require_a_name(self.origin, self.by_name, names)
+
+    def part(self, start: int, names: Sequence[str]) -> Intrinsics:
+        """What is needed for the pictures from place `start` on, whose names these are."""
+        by_name, by_index = self.by_name, self.by_index
+        if by_name is not None:
+            by_name = {name: by_name[name] for name in names if name in by_name}
+        if by_index is not None:
+            places = range(start, start + len(names))
+            by_index = {place: by_index[place] for place in places if place in by_index}
+        return replace(self, by_name=by_name, by_index=by_index)
+
+    def raw(self, entry: ImageEntry, index: int) -> object:
+        """What was given for one picture, not checked; None where nothing was."""
+        if self.everywhere is not None:
+            return self.everywhere.tolist()
+        if self.by_index is not None:
+            return self.by_index.get(index)
+        return None if self.by_name is None else self.by_name.get(entry.name)
 
     def intrinsics_for(
         self, entry: ImageEntry, index: int, size: tuple[int, int], exif: CameraExif
@@ -173,8 +189,7 @@ class Intrinsics:
         if self.by_name is not None:
             if entry.name not in self.by_name:
                 raise InputError(
-                    f"{self.origin}: expected an entry for {entry.name!r}, found none among its "
-                    f"{len(self.by_name)} names."
+                    f"{self.origin}: expected an entry for {entry.name!r}, found none."
                 )
             return check_intrinsics(
                 self.by_name[entry.name], f"{self.origin}, entry {entry.name!r}"
@@ -187,6 +202,28 @@ def _is_matrix(content: list) -> bool:
     rows = [row for row in content if isinstance(row, list) and len(row) == 3]
     return len(content) == len(rows) == 3 and all(
         isinstance(number, int | float) for row in rows for number in row
+    )
+
+
+def require_a_name(origin: object, given: Mapping[str, object], names: Iterable[str]) -> None:
+    """Refuse a file that names pictures, but none of these: it belongs to others.
+
+    Args:
+        origin: the file, for the message.
+        given: what it gives, by name.
+        names: of the pictures, at least one; not gone through further than to the first match.
+
+    Raises:
+        InputError: the file names none of the pictures.
+    """
+    first = None
+    for name in names:
+        first = name if first is None else first
+        if name in given:
+            return
+    found = f"but {next(iter(given))!r}" if given else "and no other"
+    raise InputError(
+        f"{origin}: expected names of pictures such as {first!r}, found none of them, {found}."
     )
 
 

@@ -24,14 +24,16 @@ leaves the others alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from datasets.images import ImageEntry
+from datasets.intrinsics import require_a_name
 from datasets.json_files import load_json
+from datasets.name_sort import first_shared_stem
 from fitter.records import HandObservation, InputError, Side
 
 LARGEST_METRES = 10.0
@@ -50,25 +52,23 @@ class KeypointFiles:
     Attributes:
         path: the folder or file.
         by_name: entries by picture name, not yet checked, or None.
-        by_index: entries in the order of the sorted names, not yet checked, or None; with neither,
+        by_index: entries by place in the listing, not yet checked, or None; with neither,
             `path` is a folder of OpenPose files.
     """
 
     path: Path
     by_name: Mapping[str, object] | None = None
-    by_index: Sequence[object] | None = None
+    by_index: Mapping[int, object] | None = None
 
     @staticmethod
-    def open(path: Path, image_count: int) -> KeypointFiles:
+    def open(path: Path) -> KeypointFiles:
         """Find out the layout.
 
         Args:
             path: folder or JSON file.
-            image_count: number of pictures listed; a list must have as many entries.
 
         Raises:
-            InputError: there is nothing at `path`, it is no JSON, in no known layout, a list of
-                another length, or a list of 3D positions.
+            InputError: there is nothing at `path`, it is no JSON, or in no known layout.
         """
         path = Path(path)
         if path.is_dir():
@@ -89,41 +89,56 @@ class KeypointFiles:
                 f"{path}: expected a JSON list or object with keypoints, "
                 f"found {type(content).__name__}."
             )
-        if len(content) != image_count:
-            raise InputError(
-                f"{path}: expected one entry for each of the {image_count} pictures, "
-                f"found {len(content)}."
-            )
-        return KeypointFiles(path, by_index=content)
+        return KeypointFiles(path, by_index=dict(enumerate(content)))
 
-    def require_any_of(self, entries: Sequence[ImageEntry]) -> None:
-        """Refuse a file that names pictures, but none of these: it belongs to others.
+    def require_for(self, names: Iterable[str], count: int) -> None:
+        """Refuse keypoints that belong to other pictures.
 
-        Raises:
-            InputError: the file names none of the pictures.
-        """
-        if self.by_name and not any(entry.name in self.by_name for entry in entries):
-            raise InputError(
-                f"{self.path}: expected names of pictures such as {entries[0].name!r}, found "
-                f"none of them, but {next(iter(self.by_name))!r}."
-            )
-
-    def require_own_files(self, entries: Sequence[ImageEntry]) -> None:
-        """Refuse pictures that would share one of OpenPose's files, which names no ending.
+        Args:
+            names: of the pictures; can be gone through any number of times.
+            count: of the pictures.
 
         Raises:
-            InputError: two pictures lie beside each other and differ in their ending alone.
+            InputError: a file names none of the pictures, or is a list of another length; or two
+                pictures lie beside each other and differ in their ending alone, so that they
+                would share one of OpenPose's files, which names no ending.
         """
-        if self.by_name is not None or self.by_index is not None:
-            return
-        owners: dict[Path, ImageEntry] = {}
-        for entry in entries:
-            other = owners.setdefault(self._openpose_path(entry), entry)
-            if other is not entry:
+        if self.by_index is not None:
+            if len(self.by_index) != count:
                 raise InputError(
-                    f"{self.path}: expected a file of OpenPose's for every picture, found that "
-                    f"{other.name!r} and {entry.name!r} share {self._openpose_path(entry).name}."
+                    f"{self.path}: expected one entry for each of the {count} pictures, "
+                    f"found {len(self.by_index)}."
                 )
+        elif self.by_name is not None:
+            if self.by_name:
+                require_a_name(self.path, self.by_name, names)
+        elif (shared := first_shared_stem(names)) is not None:
+            file = self._openpose_path(shared[0]).name
+            raise InputError(
+                f"{self.path}: expected a file of OpenPose's for every picture, found that "
+                f"{shared[0]!r} and {shared[1]!r} share {file}."
+            )
+
+    def part(self, start: int, names: Sequence[str]) -> KeypointFiles:
+        """What is needed for the pictures from place `start` on, whose names these are."""
+        by_name, by_index = self.by_name, self.by_index
+        if by_name is not None:
+            by_name = {name: by_name[name] for name in names if name in by_name}
+        if by_index is not None:
+            places = range(start, start + len(names))
+            by_index = {place: by_index[place] for place in places if place in by_index}
+        return replace(self, by_name=by_name, by_index=by_index)
+
+    def raw(self, entry: ImageEntry, index: int) -> object:
+        """What was given for one picture, not checked; of an OpenPose file its size in bytes."""
+        if self.by_index is not None:
+            return self.by_index.get(index)
+        if self.by_name is not None:
+            return self.by_name.get(entry.name)
+        try:
+            return self._openpose_path(entry.name).stat().st_size
+        except OSError:  # reading it will say so
+            return None
 
     def hands_for(self, entry: ImageEntry, index: int) -> list[HandObservation]:
         """Hands of one picture, in the file's order; an empty list when it has none.
@@ -164,12 +179,12 @@ class KeypointFiles:
             observations.append(_observation(hand["keypoints"], hand["side"], where, depth))
         return observations
 
-    def _openpose_path(self, entry: ImageEntry) -> Path:
-        name = PurePosixPath(entry.name)
+    def _openpose_path(self, picture: str) -> Path:
+        name = PurePosixPath(picture)
         return self.path / name.parent / f"{name.stem}_keypoints.json"
 
     def _openpose(self, entry: ImageEntry) -> list[HandObservation]:
-        path = self._openpose_path(entry)
+        path = self._openpose_path(entry.name)
         content = load_json(path, "keypoints")
         people = content.get("people") if isinstance(content, dict) else None
         if not isinstance(people, list):

@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
 from datasets.images import DEFAULT_LIMITS, ImageEntry, ReadLimits, opened, turn_upright
+from datasets.name_sort import first_shared_stem
 from fitter.records import InputError
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
@@ -41,61 +42,91 @@ _RANGES = (1, 255, 65535)
 class MaskFolder:
     """The masks of the pictures of a listing.
 
-    Build it with `MaskFolder.open`.
+    Build it with `MaskFolder.open`. It remembers the names in one subfolder at a time, which is
+    all that pictures in the order of their names need.
 
     Attributes:
         folder: where the masks lie.
-        names: of all files in the subfolders that the pictures have, relative to `folder`.
+        listed: subfolder -> names of all files in it that may be masks, both relative to `folder`.
+        is_part: whether `listed` is all that there is to know, see `part`.
     """
 
     folder: Path
-    names: frozenset[str]
+    listed: dict[str, frozenset[str]] = field(default_factory=dict, compare=False)
+    is_part: bool = False
 
     @staticmethod
-    def open(folder: Path, entries: Sequence[ImageEntry]) -> MaskFolder:
-        """Make sure that these are the masks of these pictures.
-
-        Args:
-            folder: of the masks.
-            entries: all pictures listed, at least one.
-
-        Raises:
-            InputError: there is no such folder, a part of it cannot be listed, it has a mask for
-                none of the pictures, it holds the pictures themselves under the masks' names, or
-                one mask would belong to two pictures that differ in their ending alone.
+    def open(folder: Path) -> MaskFolder:
+        """Raises:
+        InputError: there is no such folder.
         """
         folder = Path(folder)
         if not folder.is_dir():
             found = "a file" if folder.exists() else "nothing there"
             raise InputError(f"{folder}: expected a folder with masks, found {found}.")
-        masks = MaskFolder(folder, _names_in(folder, {_parent(entry.name) for entry in entries}))
-        owners: dict[str, str] = {}
-        found_any = False
+        return MaskFolder(folder)
+
+    def require_for(self, entries: Iterable[ImageEntry]) -> None:
+        """Make sure that these are the masks of these pictures.
+
+        Args:
+            entries: all pictures listed, at least one; can be gone through several times.
+
+        Raises:
+            InputError: a part of the folder cannot be listed, it has a mask for none of the
+                pictures, it holds the pictures themselves under the masks' names, or one mask
+                would belong to two pictures that differ in their ending alone.
+        """
+        first, found_any = None, False
         for entry in entries:
-            name, path = entry.name, masks.path_of(entry.name)
-            other = owners.setdefault(_stem(name), name)
+            first = entry.name if first is None else first
+            path = self.path_of(entry.name)
             if path and _is_same_file(path, entry.path):
                 raise InputError(
-                    f"{folder}: expected a mask for {name!r}, found the picture itself there."
-                )
-            if path and other != name:
-                raise InputError(
-                    f"{folder}: expected a mask for every picture of its own, found that "
-                    f"{other!r} and {name!r} share {path.name!r}."
+                    f"{self.folder}: expected a mask for {entry.name!r}, found the picture itself "
+                    "there."
                 )
             found_any = found_any or path is not None
         if not found_any:
-            first = entries[0].name
             raise InputError(
-                f"{folder}: expected masks named like the pictures, such as "
+                f"{self.folder}: expected masks named like the pictures, such as "
                 f"{_stem(first) + MASK_SUFFIXES[0]!r} for {first!r}, found none of them."
             )
-        return masks
+        shared = first_shared_stem(entry.name for entry in entries if self.path_of(entry.name))
+        if shared is not None:
+            raise InputError(
+                f"{self.folder}: expected a mask for every picture of its own, found that "
+                f"{shared[0]!r} and {shared[1]!r} share {self.path_of(shared[0]).name!r}."
+            )
 
     def path_of(self, name: str) -> Path | None:
-        """The mask's file of the picture `name`, None where there was none when it was opened."""
-        found = next((mask for mask in _candidates(_stem(name)) if mask in self.names), None)
+        """The mask's file of the picture `name`, None where there was none when its subfolder was
+        listed.
+
+        Raises:
+            InputError: the subfolder cannot be listed.
+        """
+        parent = _parent(name)
+        if parent not in self.listed and not self.is_part:
+            self.listed.clear()
+            self.listed[parent] = _names_in(self.folder, parent)
+        names = self.listed.get(parent, frozenset())
+        found = next((mask for mask in _candidates(_stem(name)) if mask in names), None)
         return None if found is None else self.folder / found
+
+    def part(self, names: Sequence[str]) -> MaskFolder:
+        """What is needed for these pictures; it lists nothing any more.
+
+        Raises:
+            InputError: a subfolder cannot be listed.
+        """
+        listed: dict[str, set[str]] = {}
+        for name in names:
+            path = self.path_of(name)
+            if path is not None:
+                mask = path.relative_to(self.folder).as_posix()
+                listed.setdefault(_parent(name), set()).add(mask)
+        return MaskFolder(self.folder, {p: frozenset(n) for p, n in listed.items()}, True)
 
     def mask_for(
         self, entry: ImageEntry, size: tuple[int, int], limits: ReadLimits = DEFAULT_LIMITS
@@ -168,25 +199,26 @@ def _parent(name: str) -> str:
     return str(PurePosixPath(name).parent)
 
 
-def _names_in(folder: Path, parents: Iterable[str]) -> frozenset[str]:
-    """Names below `folder` of all that lies in some of its subfolders, not further down.
+def _names_in(folder: Path, parent: str) -> frozenset[str]:
+    """Names below `folder` of all that lies in one of its subfolders, not further down.
 
     One listing a folder, where asking for the endings of every picture would be fourteen questions
     a picture. A link to nothing is listed: a mask that is missing is not the same as no mask.
     """
-    names: set[str] = set()
-    for parent in parents:
-        try:
-            with os.scandir(folder / parent) as listing:
-                names.update(str(PurePosixPath(parent, item.name)) for item in listing)
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # pictures without masks
-        except OSError as error:
-            raise InputError(
-                f"{folder / parent}: expected a folder of masks that may be listed, found "
-                f"{error.strerror}."
-            ) from error
-    return frozenset(names)
+    try:
+        with os.scandir(folder / parent) as listing:
+            return frozenset(
+                str(PurePosixPath(parent, item.name))
+                for item in listing
+                if item.name.lower().endswith(MASK_SUFFIXES)
+            )
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()  # pictures without masks
+    except OSError as error:
+        raise InputError(
+            f"{folder / parent}: expected a folder of masks that may be listed, found "
+            f"{error.strerror}."
+        ) from error
 
 
 def _candidates(stem: str) -> Iterator[str]:

@@ -33,7 +33,9 @@ _FIT_DESCRIPTION = """\
 Find the hands in photographs and fit a 3D hand model to each: first to its 21 keypoints, then,
 in stages, to its outline in the picture, from a mask of yours or one cut out of the picture.
 
-IMAGES is a folder (searched with its subfolders) or one picture: JPEG, PNG, WebP, BMP or TIFF.
+IMAGES is a folder (searched with its subfolders), a picture or several (JPEG, PNG, WebP, BMP or
+TIFF), a pattern in quotes ('photos/**/left_*.jpg'), a text file that ends in .txt or .lst with one
+path a line, or - for such a list on standard input.
 Results go to a Zarr store that xarray.open_zarr reads: for every hand the side, pose, shape,
 global rotation, translation, 21 keypoints in 3D (metres, camera frame) and 2D (pixels), scores,
 and why a fit failed when it failed. A picture that cannot be read is recorded and never stops
@@ -50,6 +52,10 @@ examples:
   fit-hands photos/ --out r.zarr --config realistic_hands --masks masks/
   fit-hands photos/ --out r.zarr --set refine.stages={}         # the fit to the keypoints alone
   fit-hands photos/ --out r.zarr --set fit.max_iterations=50
+  find /data -name '*.jpg' | fit-hands - --out r.zarr
+  fit-hands photos/ --out r.zarr --resume --ray local          # all cores of this machine
+  fit-hands photos/ --out r.zarr --resume --ray auto           # a Ray cluster
+  fit-hands photos/ --out r.zarr --shard 1/2                   # half of the work, beside 2/2
 
 exit status:
   0    every picture was processed (with or without hands in it)
@@ -121,10 +127,40 @@ def _number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"expected a number, found {text!r}") from None
 
 
+def _positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
+    def positive(text: str) -> int | float:
+        number = _whole_number(text) if kind is int else _number(text)
+        if not 0 < number < float("inf"):
+            raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+        return number
+
+    return positive
+
+
+def _number_from_zero(text: str) -> float:
+    number = _number(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number from 0 on, found {text!r}")
+    return number
+
+
+def _share(text: str) -> tuple[int, int]:
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"expected I/N such as 1/2, found {text!r}")
+    return int(number), int(of)
+
+
 def fit_hands(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `fit-hands`."""
     parser = _Parser("fit-hands", _FIT_DESCRIPTION, _FIT_EPILOG)
-    parser.add_argument("images", type=_path, metavar="IMAGES", help="folder of pictures, or one")
+    parser.add_argument(
+        "images",
+        type=_text,
+        nargs="+",
+        metavar="IMAGES",
+        help="folder, picture or pictures, pattern, text list, or - for a list on standard input",
+    )
     parser.add_argument("--out", type=_path, required=True, metavar="STORE.zarr", help="results")
     parser.add_argument(
         "--overlays", type=_path, metavar="DIR", help="draw every fitted mesh over its photograph"
@@ -133,7 +169,8 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     existing.add_argument(
         "--resume",
         action="store_true",
-        help="continue an interrupted run; pictures that failed in it are not tried again",
+        help="continue an interrupted run, or add the pictures that are new; pictures that failed "
+        "in it are not tried again",
     )
     existing.add_argument("--overwrite", action="store_true", help="replace existing results")
 
@@ -177,6 +214,7 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     )
     fit.add_argument("--batch-size", type=_whole_number, metavar="N", help="hands fitted at once")
     fit.add_argument("--device", type=_text, metavar="NAME", help="cpu, cuda or auto (default)")
+    _add_spread(parser)
     _add_common(parser)
     _run(parser, arguments, _fit_hands)
 
@@ -205,6 +243,47 @@ def eval_hands(arguments: Sequence[str] | None = None) -> None:
     )
     _add_verbosity(parser)
     _run(parser, arguments, _eval_hands)
+
+
+def _add_spread(parser: argparse.ArgumentParser) -> None:
+    """Over what the work is spread, and what a worker may do."""
+    spread = parser.add_argument_group("many pictures")
+    spread.add_argument(
+        "--ray",
+        type=_text,
+        metavar="auto|local|ADDRESS",
+        help="spread the work with Ray: local for the cores of this machine, auto for the cluster "
+        "this machine is in, or a cluster's address; needs the package ray[data]",
+    )
+    spread.add_argument(
+        "--workers",
+        type=_positive(int),
+        metavar="N",
+        help="processes of one thread that look at pictures, and with Ray and no GPU fit them too "
+        "(default: 1 without Ray, all that fit with it)",
+    )
+    spread.add_argument(
+        "--gpus-per-worker",
+        type=_number_from_zero,
+        metavar="X",
+        help="GPUs, or the share of one, of each of Ray's workers that fit (default: 1 where the "
+        "cluster has GPUs)",
+    )
+    spread.add_argument(
+        "--timeout-per-image",
+        type=_positive(float),
+        default=120.0,
+        metavar="SECONDS",
+        help="a picture that takes longer to be looked at is tried once more, then recorded as "
+        "failed (default 120)",
+    )
+    spread.add_argument(
+        "--shard",
+        type=_share,
+        metavar="I/N",
+        help="compute every Nth block of the store alone, from the Ith on, beside runs that "
+        "compute the others; continues a store that is there",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -279,8 +358,10 @@ def _require_own_datasets() -> None:
 
 def _fit_hands(options: argparse.Namespace) -> int:
     from fitter.config import Flag, load_config
+    from fitter.records import InputError
     from fitter.run import run
-    from fitter.run_store import RunRequest
+    from fitter.run_store import RunRequest, Spread
+    from fitter.store_lock import WHOLE, Share
 
     flags: dict[str, Flag] = {}
     for name, flag in _FLAGS.items():
@@ -292,6 +373,20 @@ def _fit_hands(options: argparse.Namespace) -> int:
         typed = f"--model {options.model}"
         flags["model.name"] = Flag(typed, "open_hand" if is_name else "mano")
         flags["model.path"] = Flag(typed, None if is_name else options.model)
+    if options.shard is not None and options.overwrite:
+        raise InputError(
+            "--shard and --overwrite: expected one of them, because other shards may "
+            "be at work in the store"
+        )
+    if options.gpus_per_worker is not None and options.ray is None:
+        raise InputError("--gpus-per-worker: expected --ray beside it, found none")
+    spread = Spread(
+        ray=options.ray,
+        workers=options.workers,
+        gpus_per_worker=options.gpus_per_worker,
+        timeout=options.timeout_per_image,
+        share=WHOLE if options.shard is None else Share(*options.shard),
+    )
     request = RunRequest(
         images=options.images,
         out=options.out,
@@ -299,13 +394,13 @@ def _fit_hands(options: argparse.Namespace) -> int:
         intrinsics=options.intrinsics,
         keypoints=options.keypoints,
         masks=options.masks,
-        resume=options.resume,
+        resume=options.resume or options.shard is not None,
         overwrite=options.overwrite,
         quiet=options.quiet,
+        spread=spread,
     )
     summary = run(request, load_config(options.config, options.set, flags))
-    failed = summary.failed_images + summary.failed_before + len(summary.fit_failures)
-    return EXIT_SOME_FAILED if failed else EXIT_OK
+    return EXIT_SOME_FAILED if summary.has_failures else EXIT_OK
 
 
 def _eval_hands(options: argparse.Namespace) -> int:

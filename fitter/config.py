@@ -160,9 +160,14 @@ class RunConfig(Section):
     device: Literal["cpu", "cuda", "auto"] = Field(
         "auto", description="where the fit runs; auto takes a GPU where there is one"
     )
-    batch_size: int = Field(64, ge=1, description="hands fitted at once")
+    batch_size: int = Field(
+        64, ge=1, description="images looked at and fitted together, and hands fitted at once"
+    )
     block_size: int = Field(
-        256, ge=1, description="images per block: computed, written and repeated as one"
+        0,
+        ge=0,
+        description="images per block: computed, written and repeated as one; 0 chooses it by "
+        "the number of images",
     )
 
 

@@ -1,30 +1,21 @@
-"""From photographs to result rows: the one module that knows every other record.
+"""The second half of the pipeline: hands that were found, to fitted hands, to result rows.
 
-ImageEntry -> `look_at` -> SeenImage -> `Engine.fit` -> ImageRow, a block of images at a time.
+SeenImage -> `Engine.fit` -> ImageRow, some images at a time.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import logging
-import os
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.images import ImageEntry, read_image, read_image_and_exif
-from datasets.intrinsics import Intrinsics
-from datasets.keypoint_files import KeypointFiles
-from datasets.masks import MaskFolder
 from fitter.camera import project
 from fitter.config import Config
-from fitter.crops import HandCrop, crop_hands
-from fitter.detect import Detector
+from fitter.crops import HandCrop
 from fitter.energies.priors import PoseSpace
 from fitter.hand_models import HandModel, ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
@@ -37,15 +28,14 @@ from fitter.keypoint_fit import (
     fit_keypoints,
     normalise,
 )
-from fitter.overlay import OverlayHand, write_overlay
+from fitter.look import SeenImage
+from fitter.overlay import OverlayHand
 from fitter.quality import rms_error, trust
-from fitter.records import HandObservation, HandParams, ImageRecord, InputError
+from fitter.records import HandObservation, HandParams, InputError
 from fitter.refine import Refined, Refiner, unmirrored
 from fitter.rows import FitStatus, HandRow, ImageRow
 from fitter.scene import focal_applied
 from fitter.solvers import SolverResult, Status
-
-log = logging.getLogger(__name__)
 
 _FIT_STATUS: dict[Status, FitStatus] = {
     Status.CONVERGED: "converged",
@@ -53,88 +43,6 @@ _FIT_STATUS: dict[Status, FitStatus] = {
     Status.MAX_ITERATIONS: "max_iterations",
     Status.DIVERGED: "diverged",
 }
-
-
-_LONGEST_NAME = 255
-"""Bytes that file systems allow in one file name."""
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where a run's pictures and what is known about them come from.
-
-    Attributes:
-        entries: the pictures, in the order of the store.
-        intrinsics: how to come by each picture's K.
-        keypoints: keypoints given by the user in place of the detector's, or None.
-        masks: the pictures' masks given by the user, or None.
-    """
-
-    entries: Sequence[ImageEntry]
-    intrinsics: Intrinsics
-    keypoints: KeypointFiles | None = None
-    masks: MaskFolder | None = None
-
-
-@dataclass(frozen=True)
-class SeenImage:
-    """What the first half of the pipeline knows of one picture; of its pixels it keeps small crops.
-
-    Attributes:
-        size: (width, height) pixels, upright, or None for an unreadable picture.
-        intrinsics: (3, 3) K, or None for an unreadable picture.
-        intrinsics_source: where K came from.
-        hands: at most `max_hands` observations.
-        crops: of each hand, None for one that cannot be cropped; empty where no stage needs them.
-        error: why the picture failed, or an empty text.
-    """
-
-    size: tuple[int, int] | None = None
-    intrinsics: np.ndarray | None = None
-    intrinsics_source: str | None = None
-    hands: Sequence[HandObservation] = field(default_factory=tuple)
-    crops: Sequence[HandCrop | None] = field(default_factory=tuple)
-    error: str = ""
-
-
-def look_at(sources: Sources, index: int, detector: Detector | None, config: Config) -> SeenImage:
-    """Read one picture and find its hands; whatever goes wrong stays inside this picture.
-
-    Args:
-        sources: of the run.
-        index: which picture.
-        detector: not needed where keypoints are given.
-        config: of the run. Of more hands than `max_hands` the detector's surest are kept, or the
-            first of the user's file.
-    """
-    entry = sources.entries[index]
-    try:
-        pixels, exif = read_image_and_exif(entry.path)
-        size = (pixels.shape[1], pixels.shape[0])
-        matrix, source = sources.intrinsics.intrinsics_for(entry, index, size, exif)
-        if sources.keypoints is not None:
-            hands = sources.keypoints.hands_for(entry, index)
-        else:
-            image = ImageRecord(entry.name, entry.path, pixels, matrix, source)
-            hands = detector.detect(image)
-        kept = tuple(hands[: config.detector.max_hands])
-        crops: Sequence[HandCrop | None] = ()
-        if config.refine.stages:
-            mask = None if sources.masks is None else sources.masks.mask_for(entry, size)
-            crop = (config.refine.resolution, config.refine.margin)
-            crops = crop_hands(pixels, matrix, kept, mask, crop)
-        return SeenImage(size, matrix, source, kept, crops)
-    except InputError as error:
-        # The row stands beside the picture's name: what was typed before it says nothing more, and
-        # would make the rows depend on where the pictures and their masks lie.
-        sentence = str(error).removeprefix(f"{entry.path}: ")
-        if sources.masks is not None:
-            sentence = sentence.removeprefix(f"{sources.masks.folder}{os.sep}")
-        return SeenImage(error=sentence)
-    except Exception as error:
-        # A fault of ours or of a library must not stop the other pictures of a long run.
-        log.exception("unexpected error in %s", entry.path)
-        return SeenImage(error=f"unexpected {type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True)
@@ -180,9 +88,15 @@ class Engine:
         self.refiner = Refiner(right, self.fit_model, config.refine)
 
     def fit(self, images: Sequence[SeenImage]) -> list[ImageRow]:
-        """Fit every hand of the images, `batch_size` hands at a time; one row an image."""
+        """Fit every hand of the images, at most `batch_size` at a time; one row an image.
+
+        A row's last digits may depend on the other images: on a CPU the same images always give
+        the same rows.
+        """
         slots = [_Slot.of(image, h) for image in images for h in range(len(image.hands))]
-        size = self.config.run.batch_size
+        # As many as needed, of one size: a last batch of a few hands would cost almost a whole one.
+        batches = max(1, math.ceil(len(slots) / self.config.run.batch_size))
+        size = max(1, math.ceil(len(slots) / batches))
         rows: list[HandRow] = []
         for start in range(0, len(slots), size):
             rows += self._fit_batch(slots[start : start + size])
@@ -199,6 +113,21 @@ class Engine:
         )
         vertices = self.models[row.side](params).vertices[0].float().cpu().numpy()
         return vertices if row.vertex_offsets is None else vertices + row.vertex_offsets
+
+    def overlay_hands(self, row: ImageRow) -> list[OverlayHand]:
+        """What an overlay shows of an image's fitted hands."""
+        return [
+            OverlayHand(
+                vertices=self.vertices(hand),
+                faces=self.models[hand.side].data.faces,
+                side=hand.side,
+                keypoints=hand.keypoints_2d,
+                score=hand.score,
+                focal_scale=1.0 if hand.focal_scale is None else hand.focal_scale,
+            )
+            for hand in row.hands
+            if hand.valid
+        ]
 
     def _fit_batch(self, slots: Sequence[_Slot]) -> list[HandRow]:
         like = self.fit_model.keypoints.joint_template
@@ -342,8 +271,10 @@ def _why_failed(hand: HandObservation) -> str:
 
 
 def _image_row(image: SeenImage, hands: Sequence[HandRow]) -> ImageRow:
+    size, changed = image.file or (None, None)
+    stamps = {"file_size": size, "file_time": changed, "inputs_digest": image.inputs_digest}
     if image.size is None:
-        return ImageRow(image_status="failed", image_error=image.error)
+        return ImageRow(image_status="failed", image_error=image.error, **stamps)
     return ImageRow(
         image_status="ok" if hands else "no_hand",
         image_width=image.size[0],
@@ -351,55 +282,8 @@ def _image_row(image: SeenImage, hands: Sequence[HandRow]) -> ImageRow:
         intrinsics=image.intrinsics,
         intrinsics_source=image.intrinsics_source,
         hands=tuple(hands),
+        **stamps,
     )
-
-
-def overlay_name(name: str) -> str:
-    """Path of an image's overlay in the folder of overlays: the image's own, with .jpg behind it,
-    so that no two images share one. What is too long for a file system is cut and numbered."""
-    folders, slash, last = name.rpartition("/")
-    if len(last.encode()) > _LONGEST_NAME - len(".jpg"):
-        digest = hashlib.sha256(last.encode()).hexdigest()[:16]
-        last = last.encode()[: _LONGEST_NAME - 40].decode(errors="ignore") + "-" + digest
-    return folders + slash + last + ".jpg"
-
-
-def draw_results(folder: Path, entry: ImageEntry, row: ImageRow, engine: Engine) -> None:
-    """Write the overlay of one fitted picture into `folder`; nothing for a failed picture.
-
-    The overlay appears whole or not at all, so that one that is there need not be drawn again.
-
-    Raises:
-        InputError: the picture or the folder is gone, or cannot be written.
-    """
-    if row.image_status == "failed":
-        return
-    hands = [
-        OverlayHand(
-            vertices=engine.vertices(hand),
-            faces=engine.models[hand.side].data.faces,
-            side=hand.side,
-            keypoints=hand.keypoints_2d,
-            score=hand.score,
-            focal_scale=1.0 if hand.focal_scale is None else hand.focal_scale,
-        )
-        for hand in row.hands
-        if hand.valid
-    ]
-    path = folder / overlay_name(entry.name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {path.parent}: {error.strerror}") from error
-    unfinished = path.with_name(f".unfinished-{os.getpid()}.jpg")
-    try:
-        write_overlay(unfinished, read_image(entry.path), hands, row.intrinsics)
-        unfinished.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write the overlay {path}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def choose_device(name: str) -> torch.device:

@@ -269,6 +269,19 @@ class ImageRow:
     intrinsics_source: IntrinsicsSource | None = _variable(
         "where the camera matrix came from", flags=INTRINSICS_SOURCES
     )
+    file_size: int | None = _variable(
+        "size of the image's file when it was read", dtype="int64", units="byte"
+    )
+    file_time: float | None = _variable(
+        "when the image's file had last been changed, seconds since 1970, UTC",
+        dtype="float64",
+        units="s",
+    )
+    inputs_digest: int | None = _variable(
+        "digest of the camera matrix, keypoints and mask given for the image; 0 for none",
+        dtype="int64",
+        units="1",
+    )
     hands: tuple[HandRow, ...] = ()
 
 

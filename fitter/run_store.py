@@ -5,20 +5,26 @@ The store keeps all that shapes its rows, so that a run is continued with what i
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 
 from fitter.config import Config
 from fitter.hand_models.appearance import APPEARANCE_PATH
 from fitter.hand_models.pose_prior import POSE_PRIOR_PATH
-from fitter.pipeline import Engine, Sources
-from fitter.store import ResultStore, StoreSpec
+from fitter.look import stamps
+from fitter.pipeline import Engine
+from fitter.records import InputError
+from fitter.sources import Sources, file_digest
+from fitter.store import ResultStore
+from fitter.store_layout import StoreSpec, choose_block_size, is_result_store
+from fitter.store_lock import WHOLE, Share
 
 _SHAPING_PACKAGES = (
     "fit-hands",
@@ -35,11 +41,33 @@ also Triton's, which compiles the rasteriser there."""
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Over what the work is spread.
+
+    Attributes:
+        ray: "local", "auto" or the address of a Ray cluster; None for this process and some of its
+            own that look at pictures.
+        workers: processes that look at pictures; with Ray and without GPUs they also fit. None:
+            one without Ray (one for each core beside a GPU), as many as fit the cluster with it.
+        gpus_per_worker: GPUs of each of Ray's workers that fit, a share of one for several workers
+            on a GPU; 0 for fits on CPUs, None for one where the cluster has any.
+        timeout: seconds that one picture may take to be looked at.
+        share: the blocks that this run computes, of runs that share a store out.
+    """
+
+    ray: str | None = None
+    workers: int | None = None
+    gpus_per_worker: float | None = None
+    timeout: float = 120.0
+    share: Share = WHOLE
+
+
+@dataclass(frozen=True)
 class RunRequest:
     """What the user asked for, besides the configuration.
 
     Attributes:
-        images: folder of pictures, or one picture.
+        images: a folder of pictures, a picture or several, a pattern, a list of them, or "-".
         out: the store.
         overlays: folder for overlays, made where it is missing, or None.
         intrinsics: the option ``--intrinsics`` as given, or None.
@@ -48,9 +76,10 @@ class RunRequest:
         resume: continue the store.
         overwrite: replace the store.
         quiet: no progress and no summary.
+        spread: over what the work is spread.
     """
 
-    images: Path
+    images: Sequence[str]
     out: Path
     overlays: Path | None = None
     intrinsics: str | None = None
@@ -59,40 +88,104 @@ class RunRequest:
     resume: bool = False
     overwrite: bool = False
     quiet: bool = False
+    spread: Spread = field(default_factory=Spread)
+
+    def beside(self, ending: str) -> Path:
+        """A file beside the store, of this run's share of it."""
+        share = self.spread.share
+        part = "" if share == WHOLE else f".{share.number}-of-{share.of}"
+        return self.out.with_name(f"{self.out.name}{part}.{ending}")
+
+
+class Fitter(Protocol):
+    """Whoever fits the hands of a run."""
+
+    engine: Engine
+    """With the model that is fitted."""
+    device: str
+    """Where it is fitted, "cpu" or "cuda"."""
 
 
 def open_store(
-    request: RunRequest, config: Config, sources: Sources, engine: Engine
+    request: RunRequest, config: Config, sources: Sources, fitter: Fitter
 ) -> ResultStore:
     """Make the store of a run, or continue it where the request says so.
+
+    Args:
+        request: of the run.
+        config: of the run.
+        sources: all pictures that there are now.
+        fitter: who fits the hands.
 
     Raises:
         InputError: see `ResultStore.create` and `ResultStore.resume`.
     """
+    continues = request.resume and is_result_store(request.out)
+    size = config.run.block_size
+    if not size:
+        count = len(sources.names)
+        size = ResultStore.open(request.out).block_size if continues else choose_block_size(count)
+    spec = _spec(config, sources, fitter, size)
+    share = request.spread.share
+    if request.resume:
+        return ResultStore.resume(request.out, spec, share)
+    return ResultStore.create(request.out, spec, request.overwrite, share)
+
+
+def _spec(config: Config, sources: Sources, fitter: Fitter, block_size: int) -> StoreSpec:
+    engine, device = fitter.engine, fitter.device
     model = engine.models["right"].data
-    refined = {"appearance_sha256": _sha256(APPEARANCE_PATH)} if config.refine.stages else {}
+    refined = {"appearance_sha256": file_digest(APPEARANCE_PATH)} if config.refine.stages else {}
     resolved = config.resolved()
     # Where it ran, not "auto": blocks of a CPU and of a GPU are not of one run.
-    resolved["run"]["device"] = engine.device.type
-    spec = StoreSpec(
-        images=[entry.name for entry in sources.entries],
+    resolved["run"] |= {"device": device, "block_size": block_size}
+    return StoreSpec(
+        images=sources.names,
         max_hands=config.detector.max_hands,
-        block_size=config.run.block_size,
+        block_size=block_size,
         num_betas=model.shapedirs.shape[-1],
         optional_sizes=_optional_sizes(config, engine),
-        config=resolved | {"inputs": _inputs(request, sources)},
+        config=resolved | {"inputs": sources.kinds},
         model={
             "name": model.name,
             "sha256": model.sha256,
-            "pose_prior_sha256": _sha256(POSE_PRIOR_PATH),
+            "pose_prior_sha256": file_digest(POSE_PRIOR_PATH),
             **refined,
             "sides": "a left hand's parameters are those of this model mirrored in x",
         },
-        versions=_versions(engine.device.type),
+        versions=_versions(device),
     )
-    if request.resume:
-        return ResultStore.resume(request.out, spec)
-    return ResultStore.create(request.out, spec, overwrite=request.overwrite)
+
+
+def changed_images(store: ResultStore, sources: Sources) -> Iterator[str]:
+    """Images whose files are others than those that were fitted.
+
+    Args:
+        store: of which committed blocks are read, one at a time.
+        sources: all pictures of the store.
+
+    Yields:
+        Names of images whose file has another size or time of change, or is gone.
+
+    Raises:
+        InputError: another K, mask or other keypoints are given for an image than it was fitted
+            with, so that the store would become one of two runs.
+    """
+    for block in store.committed_blocks():
+        part = sources.part(block.start, sources.names[block.start : block.stop])
+        columns = (store.read(n, block) for n in ("file_size", "file_time", "inputs_digest"))
+        for place, (size, changed, digest) in enumerate(zip(*columns, strict=True), block.start):
+            now = stamps(part, place)
+            name = part.names[place - block.start]
+            if now["inputs_digest"] != digest:
+                raise InputError(
+                    f"{store.path} cannot be resumed: what is given for {name} now (--intrinsics, "
+                    "--keypoints, --masks) is not what it was fitted with; use --overwrite to "
+                    "replace the store, or another --out"
+                )
+            before = None if np.isnan(changed) else (size, changed)
+            if now["file"] != before:
+                yield name
 
 
 def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:
@@ -119,72 +212,3 @@ def _versions(device: str) -> dict[str, str]:
         with suppress(PackageNotFoundError):  # which stages that draw will ask for
             found["triton"] = version("triton")
     return found | {"python": platform.python_version()}
-
-
-def _inputs(request: RunRequest, sources: Sources) -> dict[str, object]:
-    """What the rows come from, without the places it lies in.
-
-    A store and its pictures may be moved, or named by another path, and continued. Other pictures
-    of the same names are told by their bytes in total, other files by their content.
-    """
-    return {
-        "image_bytes": sum(_size(entry.path) for entry in sources.entries),
-        "intrinsics": None if request.intrinsics is None else _content(request.intrinsics),
-        "keypoints": None if request.keypoints is None else _content(str(request.keypoints)),
-        "masks": _masks_content(sources),
-    }
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # a link to nothing; the picture will say so itself
-        return 0
-
-
-def _content(option: str) -> str:
-    """A file by its SHA-256, a folder by that of its JSON files' names and sizes, another text as
-    it is."""
-    path = Path(option)
-    if path.is_dir():
-        files = (
-            (p.relative_to(path).as_posix(), _size(p)) for p in path.rglob("*.json") if p.is_file()
-        )
-        return _digest(sorted(files))
-    if not path.is_file():
-        return option
-    return f"sha256:{_sha256(path)}"
-
-
-def _masks_content(sources: Sources) -> str | None:
-    """The SHA-256 of the names and contents of the masks that pictures of this run have.
-
-    Of the contents, because masks that were corrected often keep their size, and they are small:
-    reading them is little beside reading the pictures.
-    """
-    masks = sources.masks
-    if masks is None:
-        return None
-    paths = (masks.path_of(entry.name) for entry in sources.entries)
-    return _digest(
-        [
-            (path.relative_to(masks.folder).as_posix(), _sha256(path))
-            for path in paths
-            if path is not None
-        ]
-    )
-
-
-def _digest(values: Sequence[tuple[str, object]]) -> str:
-    return f"sha256:{hashlib.sha256(json.dumps(values).encode()).hexdigest()}"
-
-
-def _sha256(path: Path) -> str:
-    """Of a file's content; an empty text for one that cannot be read."""
-    if not path.is_file():  # nor would a pipe ever end
-        return ""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:  # the picture whose mask it is will say so itself
-        return ""

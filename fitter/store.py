@@ -2,13 +2,13 @@
 
 Every variable has the dimensions `image` or `image` x `hand`, with a fixed number of hand slots
 per image, so each row's place is known before anything is computed. The image list and the
-resolved configuration are fixed when the store is made.
+resolved configuration are fixed when the store is made; later only images are added at its end.
 
-A block is `block_size` consecutive images and exactly one chunk of every variable, because two
-writers of one chunk lose each other's rows without an error. So there is one writer at a time
-(`fitter.store_lock`), from `create` or `resume` to `close`; readers need no lock. The writer
-writes the block's chunk of `image_status` last, in one atomic step and only after the other
-chunks are on the disk: that chunk is the commit marker. A block without it reads as "pending"
+A block is `block_size` consecutive images and exactly one shard of every variable, because two
+writers of one shard lose each other's rows without an error. So each block has one writer at a
+time (`fitter.store_lock`), from `create` or `resume` to `close`; readers need no lock. The writer
+writes the block's file of `image_status` last, in one atomic step and only after the other
+files are on the disk: that file is the commit marker. A block without it reads as "pending"
 and is computed again, whole.
 """
 
@@ -17,8 +17,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ import zarr
 
 from fitter.records import InputError
 from fitter.rows import (
-    IMAGE_STATUS,
     OPTIONAL_DIMENSIONS,
     VARIABLES,
     ImageRow,
@@ -37,14 +36,25 @@ from fitter.rows import (
     assemble,
     disassemble,
 )
+from fitter.store_files import (
+    check_target,
+    flush,
+    flush_all,
+    is_empty_folder,
+    neighbours,
+    remove_neighbours,
+    sentences,
+)
 from fitter.store_layout import (
     FORMAT_VERSION,
     MARKER,
     StoreSpec,
     is_result_store,
+    lengthen,
     write_layout,
 )
-from fitter.store_lock import sole_writer
+from fitter.store_lock import WHOLE, Share, WriterLock
+from fitter.store_names import ImageNames
 
 __all__ = ["Block", "ResultStore", "StoreSpec", "decode_flags"]
 
@@ -71,85 +81,130 @@ class ResultStore:
     def __init__(self, path: Path) -> None:
         """Open the store in `path`, which `_require_store` has accepted."""
         self.path = path
-        self._lock = ExitStack()
-        self._group = zarr.open_group(path, mode="r+", use_consolidated=False)
-        self._arrays = {v: self._group[v.name] for v in VARIABLES if v.name in self._group}
+        self._lock: WriterLock | None = None
+        self._load()
+        attributes = ("block_size", "configuration", "model", "versions")
         missing = [
             v.name
             for v in VARIABLES
             if v not in self._arrays and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
         ]
-        attributes = ("block_size", "configuration", "model", "versions")
         missing += [n for n in attributes if n not in self._group.attrs]
-        missing += [n for n in ("image_name",) if n not in self._group]
         if missing:
             raise InputError(f"{path} is a damaged result store: it has lost {missing[0]}")
         self.block_size: int = self._group.attrs["block_size"]
+
+    def _load(self) -> None:
+        # The gathered metadata are what counts: a store that was being made longer when its writer
+        # ended has some arrays longer than others.
+        try:
+            self._group = zarr.open_group(self.path, mode="r+", use_consolidated=True)
+            self._names = self._group["image_name"]
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                f"{self.path} is a damaged result store: it has lost image_name"
+            ) from error
+        self._place = self.path.stat()
+        self._arrays = {v: self._group[v.name] for v in VARIABLES if v.name in self._group}
         self.sizes: dict[str, int] = {}
         for array in self._arrays.values():
             self.sizes |= dict(zip(array.metadata.dimension_names, array.shape, strict=True))
 
     @classmethod
-    def create(cls, path: Path, spec: StoreSpec, overwrite: bool = False) -> ResultStore:
+    def create(
+        cls, path: Path, spec: StoreSpec, overwrite: bool = False, share: Share = WHOLE
+    ) -> ResultStore:
         """Make a new, empty store; it appears at `path` complete or not at all.
 
         Args:
             path: the folder to make; its parent must exist.
             spec: what the store is for.
             overwrite: replace a result store that is already there.
+            share: what will be written to it.
 
         Raises:
             InputError: `path` is taken (by anything but a result store, even with `overwrite`),
-                cannot be written, is being written by another run, or `spec` names no image or
-                one image twice.
+                cannot be written, is being written by another run, or `spec` names no image.
         """
         path = Path(path)
-        _check_images(spec.images)
-        _check_target(path, overwrite)
-        # A link stays, and the store is made where it leads.
-        path = path.resolve() if path.is_symlink() else path
-        unfinished, replaced = _neighbours(path)
-        with ExitStack() as lock:
-            with _sentences(f"cannot write results to {path}"):
-                lock.enter_context(sole_writer(path))
-                # Another run may have made it since.
-                _check_target(path, overwrite)
-                _remove_neighbours(path)
-                write_layout(unfinished, spec)
-                _flush_all(unfinished)
-                if is_result_store(path):
-                    path.replace(replaced)
-                unfinished.replace(path)
-                _flush(path.parent)
-                _remove_neighbours(path)
-            store = cls(path)
-            store._lock = lock.pop_all()
+        check_target(path, overwrite)
+        with sentences(f"cannot write results to {path}"), _OnFailure() as undo:
+            lock = WriterLock(path, share)
+            undo.callback(lock.release)
+            if not lock.alone:
+                raise InputError(f"{path} is being written by another fit-hands run")
+            store = cls._make(path, spec, overwrite)
+            lock.settle()
+            store._lock = lock
         return store
 
     @classmethod
-    def resume(cls, path: Path, spec: StoreSpec) -> ResultStore:
-        """Continue the store at `path`, or make it where there is none yet.
+    def _make(cls, path: Path, spec: StoreSpec, overwrite: bool) -> ResultStore:
+        if not len(spec.images):
+            raise InputError("there is no image to make results for")
+        # Another run may have made it since it was asked.
+        check_target(path, overwrite)
+        # A link stays, and the store is made where it leads.
+        path = path.resolve() if path.is_symlink() else path
+        unfinished, replaced = neighbours(path)
+        remove_neighbours(path)
+        write_layout(unfinished, spec)
+        flush_all(unfinished)
+        if is_result_store(path):
+            path.replace(replaced)
+        unfinished.replace(path)
+        flush(path.parent)
+        remove_neighbours(path)
+        return cls(path)
+
+    @classmethod
+    def resume(cls, path: Path, spec: StoreSpec, share: Share = WHOLE) -> ResultStore:
+        """Continue the store at `path` with the images it has, or make it where there is none yet.
 
         What an interrupted run left of blocks it never committed is removed.
 
         Raises:
-            InputError: the store is being written by another run, holds other images, or was
-                started with another configuration, model, layout or software; the first
-                difference is named.
+            InputError: the store is being written by another run, or was started with another
+                configuration, model, layout or software; the first difference is named.
         """
         path = Path(path)
-        if not path.exists() or _is_empty_folder(path):
-            return cls.create(path, spec)
-        with ExitStack() as lock:
-            with _sentences(f"cannot continue the results in {path}"):
-                lock.enter_context(sole_writer(path))
-            store = cls.open(path)
-            store._require_same(spec)
-            with _sentences(f"cannot continue the results in {path}"):
-                _remove_neighbours(path)
+        if not path.parent.is_dir():
+            check_target(path, False)
+        with sentences(f"cannot continue the results in {path}"), _OnFailure() as undo:
+            lock = WriterLock(path, share)
+            undo.callback(lock.release)
+            if not path.exists() or is_empty_folder(path):
+                if not lock.alone:
+                    raise InputError(f"{path} is gone, and another fit-hands run has its place")
+                store = cls._make(path, spec, overwrite=False)
+            else:
+                store = cls.open(path)
+                store._require_same(spec)
+                if lock.alone:
+                    remove_neighbours(path)
+                store._lock = lock
                 store._discard_uncommitted()
-            store._lock = lock.pop_all()
+            store._lock = lock
         return store
+
+    def append(self, names: Sequence[str]) -> None:
+        """Add images at the end; a last block that was not full is to be computed again.
+
+        Args:
+            names: of the images, each once and none of them in the store; they may lie on disk.
+
+        Raises:
+            InputError: the disk refuses.
+        """
+        count = self.sizes["image"]
+        with sentences(f"cannot add images to {self.path}"):
+            if count % self.block_size:
+                marker = next(v for v in self._arrays if v.name == MARKER)
+                self._chunk_path(marker, count // self.block_size).unlink(missing_ok=True)
+            lengthen(self.path, names, count, self.block_size)
+            flush_all(self.path / "image_name")
+            flush(self.path)
+        self._load()
 
     @classmethod
     def open(cls, path: Path) -> ResultStore:
@@ -162,9 +217,19 @@ class ResultStore:
         _require_store(path)
         return cls(path)
 
+    def settle(self) -> None:
+        """Let runs with other shares in: all images are there."""
+        self._lock.settle()
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else writes, so that images may be added."""
+        return self._lock is not None and self._lock.alone
+
     def close(self) -> None:
         """Let other writers in; a second call does nothing."""
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.release()
 
     def __enter__(self) -> ResultStore:
         return self
@@ -181,18 +246,24 @@ class ResultStore:
         ]
 
     def pending_blocks(self) -> list[Block]:
-        """The blocks without a commit marker, in order."""
+        """The blocks without a commit marker, in order; of a share those in it."""
         committed = self._committed()
-        return [block for block in self.blocks() if block.index not in committed]
+        share = WHOLE if self._lock is None else self._lock.share
+        return [b for b in self.blocks() if b.index not in committed and share.has(b.index)]
 
-    def failed_images(self) -> int:
-        """How many images of committed blocks failed."""
-        status = self._group[MARKER][:]
-        return int(np.count_nonzero(status == IMAGE_STATUS.index("failed")))
+    def committed_blocks(self) -> list[Block]:
+        """The blocks with a commit marker, in order, whoever wrote them."""
+        committed = self._committed()
+        return [block for block in self.blocks() if block.index in committed]
 
-    def image_names(self) -> list[str]:
+    @property
+    def names(self) -> ImageNames:
         """The names of all images, in order."""
-        return list(self._group["image_name"][:])
+        return ImageNames(self._names)
+
+    def read(self, name: str, block: Block) -> np.ndarray:
+        """The variable `name` of the images of a block, (B, ...)."""
+        return self._group[name][block.start : block.stop]
 
     def write_block(self, block: Block, rows: Sequence[ImageRow]) -> None:
         """Write one block whole, then mark it committed.
@@ -203,15 +274,16 @@ class ResultStore:
 
         Raises:
             ValueError: the number of rows, or the content of one, does not fit the store.
-            InputError: the disk refuses (full, read-only).
+            InputError: the disk refuses (full, read-only), or the store is gone.
         """
+        self._require_place()
         if len(rows) != len(block):
             raise ValueError(f"block {block.index} has {len(block)} images, got {len(rows)} rows")
         if any(row.image_status is None for row in rows):
             raise ValueError("every row needs an image_status")
         contents = {v: assemble(v, rows, self.sizes) for v in self._arrays}
         marker = next(v for v in contents if v.name == MARKER)
-        with _sentences(f"cannot write results to {self.path}"):
+        with sentences(f"cannot write results to {self.path}"):
             rest = [variable for variable in contents if variable is not marker]
             for variable in rest:
                 self._arrays[variable][block.start : block.stop] = contents[variable]
@@ -235,6 +307,18 @@ class ResultStore:
         dataset = xr.open_zarr(self.path, consolidated=True, chunks=None)
         return dataset[[variable.name for variable in self._arrays]]
 
+    def _require_place(self) -> None:
+        """Zarr would make the folders of a store that is gone anew, and fill them for nobody."""
+        try:
+            there = os.path.samestat(self.path.stat(), self._place)
+        except OSError:
+            there = False
+        if not there or not (self.path / "zarr.json").exists():
+            raise InputError(
+                f"{self.path} was deleted or replaced while results were written to it; what was "
+                "in it is gone, and nothing more is written"
+            )
+
     def _commit(self, marker: Variable, block: Block, status: np.ndarray) -> None:
         """Put the marker's chunk in place: one byte per image, padded to a whole chunk."""
         target = self._chunk_path(marker, block.index)
@@ -256,9 +340,9 @@ class ResultStore:
         and a block's folders are new. A chunk of nothing but fill values has no file.
         """
         if path.exists():
-            _flush(path)
+            flush(path)
             for folder in path.relative_to(self.path).parents[:-1]:
-                _flush(self.path / folder)
+                flush(self.path / folder)
 
     def _chunk_path(self, variable: Variable, index: int) -> Path:
         array = self._arrays[variable]
@@ -278,7 +362,11 @@ class ResultStore:
             committed = self._committed()
             folder = self.path / variable.name / "c"
             for entry in folder.iterdir() if folder.is_dir() else ():
+                # A temporary file is named like its block, with more behind it.
+                block = entry.name.split(".")[0]
                 if entry.name.isdigit() and int(entry.name) in committed:
+                    continue
+                if block.isdigit() and not self._lock.share.has(int(block)):
                     continue
                 if entry.is_dir():
                     shutil.rmtree(entry)
@@ -286,19 +374,12 @@ class ResultStore:
                     entry.unlink()
 
     def _require_same(self, spec: StoreSpec) -> None:
-        stored = {key: _from_json(value) for key, value in self._group.attrs.items()}
-        asked = {key: _from_json(value) for key, value in spec.attributes.items()}
-        stored["sizes"], asked["sizes"] = self.sizes, spec.sizes
-        names = self.image_names()
-        stored["images"] = {str(i): name for i, name in enumerate(names)}
-        asked["images"] = {str(i): name for i, name in enumerate(spec.images)}
-        for key in ("images", "configuration", "model", "versions", "block_size", "sizes"):
-            difference = _first_difference(stored[key], asked[key], key)
-            if difference:
-                raise InputError(
-                    f"{self.path} cannot be resumed: {difference}; "
-                    "use --overwrite to replace it, or another --out"
-                )
+        difference = spec.difference_from(self._group.attrs.asdict(), self.sizes)
+        if difference:
+            raise InputError(
+                f"{self.path} cannot be resumed: {difference}; "
+                "use --overwrite to replace it, or another --out"
+            )
 
 
 def decode_flags(variable: xr.DataArray) -> xr.DataArray:
@@ -307,48 +388,14 @@ def decode_flags(variable: xr.DataArray) -> xr.DataArray:
     return variable.copy(data=texts[variable.values])
 
 
-def _neighbours(path: Path) -> tuple[Path, Path]:
-    """Where a new store is made, and where the one it replaces waits for removal.
+class _OnFailure(ExitStack):
+    """A context whose callbacks run when it is left by an exception, and only then."""
 
-    Both stand beside the target, so that they are moved within one file system.
-    """
-    return path.with_name(f".{path.name}.unfinished"), path.with_name(f".{path.name}.replaced")
-
-
-def _remove_neighbours(path: Path) -> None:
-    for folder in _neighbours(path):
-        if folder.exists():
-            shutil.rmtree(folder)
-
-
-def _check_images(images: Sequence[str]) -> None:
-    if not images:
-        raise InputError("there is no image to make results for")
-    seen: set[str] = set()
-    for name in images:
-        if name in seen:
-            raise InputError(f"image {name!r} is listed twice; every image needs its own name")
-        seen.add(name)
-
-
-def _check_target(path: Path, overwrite: bool) -> None:
-    if path.name in ("", ".."):
-        raise InputError(f"cannot write results to {path}: give them a folder of their own")
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write results to {path}: there is no folder {path.parent}")
-    if not path.exists() or _is_empty_folder(path):
-        return
-    if not is_result_store(path):
-        raise InputError(f"{path} exists and is no result store, so it is left alone")
-    if not overwrite:
-        raise InputError(
-            f"{path} already holds results: use --resume to continue it "
-            "or --overwrite to replace it"
-        )
-
-
-def _is_empty_folder(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
+    def __exit__(self, *details: Any) -> bool | None:
+        if details[0] is None:
+            self.pop_all()
+            return None
+        return super().__exit__(*details)
 
 
 def _require_store(path: Path) -> None:
@@ -360,50 +407,3 @@ def _require_store(path: Path) -> None:
     found = attributes.get("format_version")
     if found != FORMAT_VERSION:
         raise InputError(f"{path} has format version {found}, this program reads {FORMAT_VERSION}")
-
-
-def _first_difference(stored: Any, asked: Any, name: str) -> str | None:
-    """Where two JSON-like values first differ, as a clause, or None where they do not."""
-    if isinstance(stored, Mapping) and isinstance(asked, Mapping):
-        if name == "images" and len(stored) != len(asked):
-            return f"it was started for {len(stored)} images, now there are {len(asked)}"
-        for key in sorted({*stored, *asked}):
-            difference = _first_difference(
-                stored.get(key, "absent"), asked.get(key, "absent"), f"{name}.{key}"
-            )
-            if difference:
-                return difference
-        # Of its parts in order, such as the stages, which follow on one another.
-        if name.startswith("configuration") and [*stored] != [*asked]:
-            return f"{name} had the order {', '.join(stored)} and has {', '.join(asked)} now"
-        return None
-    if stored == asked:
-        return None
-    return f"{name} was {stored!r} when it was started and is {asked!r} now"
-
-
-def _from_json(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
-
-
-def _flush(path: Path) -> None:
-    """Force a file, or a folder's list of entries, onto the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _flush_all(folder: Path) -> None:
-    for path in (folder, *folder.rglob("*")):
-        _flush(path)
-
-
-@contextmanager
-def _sentences(what: str) -> Iterator[None]:
-    """Turn what the operating system refuses into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{what}: {error.strerror or error}") from error

@@ -1,16 +1,18 @@
 """How a result store is laid out on disk, before any row is written.
 
-One Zarr v3 group; an array for each variable of `fitter.rows`, one chunk per block of images;
-coordinates with the names of images, keypoints, joints and axes; and attributes that say which
-configuration, model and software the rows come from.
+One Zarr v3 group; an array for each variable of `fitter.rows`, one shard per block of images, which
+readers can take in smaller chunks; coordinates with the names of images, keypoints, joints and
+axes; and attributes that say which configuration, model and software the rows come from.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,16 @@ import zarr
 from fitter.rows import DIMENSION_LABELS, OPTIONAL_DIMENSIONS, VARIABLES
 
 FORMAT = "fit-hands results"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MARKER = "image_status"
 """The variable whose chunks mark committed blocks: one uncompressed byte per image."""
+
+LONGEST_CHUNK, SHORTEST_CHUNK = 256, 32
+"""Images that a reader takes at once from a block of many. A block without a divisor in between is
+one chunk."""
+
+SMALLEST_BLOCK, LARGEST_BLOCK, FEWEST_BLOCKS = 64, 16384, 64
+"""What `choose_block_size` keeps to."""
 
 _FIXED_SIZES = {"row": 3, "column": 3} | {
     dim: len(names) for dim, names in DIMENSION_LABELS.items()
@@ -34,7 +43,8 @@ class StoreSpec:
     """What is fixed when a store is made, and must be the same when it is resumed.
 
     Attributes:
-        images: the images' names, in order, each once (paths relative to the input folder).
+        images: the images' names, in order, each once (paths relative to the input folder); they
+            may lie on disk.
         max_hands: hand slots per image.
         block_size: images per block, the unit of commit.
         num_betas: shape coefficients of the hand model.
@@ -80,6 +90,24 @@ class StoreSpec:
             "versions": _to_json(self.versions),
         }
 
+    def difference_from(
+        self, attributes: Mapping[str, Any], sizes: Mapping[str, int]
+    ) -> str | None:
+        """Where this differs from what a store says, images apart, as a clause; None where it does
+        not.
+
+        Args:
+            attributes: of the store.
+            sizes: length of every dimension of the store.
+        """
+        stored = {key: _from_json(value) for key, value in attributes.items()}
+        asked = {key: _from_json(value) for key, value in self.attributes.items()}
+        stored["sizes"] = {dim: size for dim, size in sizes.items() if dim != "image"}
+        asked["sizes"] = {dim: size for dim, size in self.sizes.items() if dim != "image"}
+        keys = ("configuration", "model", "versions", "block_size", "sizes")
+        found = (_first_difference(stored[key], asked[key], key) for key in keys)
+        return next(filter(None, found), None)
+
 
 def is_result_store(path: Path) -> bool:
     """Whether `path` is a folder that holds one of our result stores."""
@@ -111,40 +139,126 @@ def write_layout(path: Path, spec: StoreSpec) -> None:
         fill_value="",
         attributes={"long_name": "path relative to the input folder"},
     )
-    names[:] = np.array(spec.images, dtype=object)
+    write_names(names, spec.images, 0, spec.block_size)
     for variable in VARIABLES:
         dims = (*variable.outer, *variable.dims)
         if not set(dims) <= set(sizes):
             continue  # the vertices of a store that leaves them out, for one
         shape = tuple(sizes[dim] for dim in dims)
+        chunk = spec.block_size if variable.name == MARKER else chunk_length(spec.block_size)
+        whole = chunk == spec.block_size
         group.create_array(
             variable.name,
             shape=shape,
-            chunks=(spec.block_size, *shape[1:]),
+            chunks=(chunk, *shape[1:]),
+            shards=None if whole else (spec.block_size, *shape[1:]),
             dtype=str if variable.dtype == "string" else variable.dtype,
             dimension_names=dims,
             fill_value=variable.fill,
             attributes=variable.attributes,
             compressors=None if variable.name == MARKER else "auto",
         )
+    _consolidate(path)
+
+
+def write_names(array: zarr.Array, names: Iterable[str], start: int, block_size: int) -> None:
+    """Write names from place `start` on, some blocks at a time, whatever their number."""
+    names = iter(names)
+    # Up to the end of a block first, then whole ones: a chunk that is written twice costs twice.
+    room = block_size - start % block_size
+    while some := list(islice(names, room)):
+        array[start : start + len(some)] = np.array(some, dtype=object)
+        start += len(some)
+        room = block_size
+
+
+def lengthen(path: Path, names: Sequence[str], count: int, block_size: int) -> None:
+    """Add images to the end of a store; until all is done, it reads as it was before.
+
+    Args:
+        path: the store.
+        names: of the images to add; they may lie on disk.
+        count: images that the store has.
+        block_size: of the store.
+    """
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    for _, array in group.arrays():
+        if array.metadata.dimension_names[0] == "image":
+            array.resize((count + len(names), *array.shape[1:]))
+    write_names(group["image_name"], names, count, block_size)
+    _consolidate(path)
+
+
+def choose_block_size(images: int) -> int:
+    """Images per block of a store for so many images.
+
+    What a crash costs is at most one block, so there should be many. What is stored is one file
+    for each block and variable, so there should be few: from 4,096 images on a block is between a
+    64th and a 128th of the run, up to 16,384 images.
+    """
+    size = SMALLEST_BLOCK
+    while size < LARGEST_BLOCK and images >= 2 * FEWEST_BLOCKS * size:
+        size *= 2
+    return size
+
+
+def chunk_length(block_size: int) -> int:
+    """Images per chunk in a block's shards."""
+    longest = min(block_size, LONGEST_CHUNK)
+    divisors = range(longest, SHORTEST_CHUNK - 1, -1)
+    return next((length for length in divisors if block_size % length == 0), block_size)
+
+
+def _consolidate(path: Path) -> None:
+    """Gather the metadata of all variables in the group's file, in one step."""
+    file = path / "zarr.json"
     with warnings.catch_warnings():
         # Zarr v3's text does not describe consolidated metadata yet. The variables' own metadata
         # stay readable without it; with it, readers open the store in one read.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
         zarr.consolidate_metadata(path)
-    _sort_consolidated(path / "zarr.json", [*labels, "image_name", *(v.name for v in VARIABLES)])
+    names = [*DIMENSION_LABELS, "image_name", *(v.name for v in VARIABLES)]
+    text = _sorted(json.loads(file.read_text(encoding="utf-8")), names)
+    partial = file.with_name("zarr.json.partial")
+    with partial.open("w", encoding="utf-8") as written:
+        written.write(text)
+        written.flush()
+        os.fsync(written.fileno())
+    partial.replace(file)
 
 
-def _sort_consolidated(file: Path, order: Sequence[str]) -> None:
-    """List the variables in the table's order: Zarr lists them as the file system happens to."""
-    metadata = json.loads(file.read_text(encoding="utf-8"))
+def _sorted(metadata: dict[str, Any], order: Sequence[str]) -> str:
+    """The group's metadata with the variables in the table's order: Zarr lists them as the file
+    system happens to."""
     members = metadata["consolidated_metadata"]["metadata"]
     metadata["consolidated_metadata"]["metadata"] = {
         name: members[name] for name in order if name in members
     }
-    file.write_text(json.dumps(metadata, indent=2), encoding="utf-8")
+    return json.dumps(metadata, indent=2)
 
 
 def _to_json(value: Mapping[str, Any]) -> str:
     # Not sorted: the order of the stages is part of the configuration.
     return json.dumps(value)
+
+
+def _first_difference(stored: Any, asked: Any, name: str) -> str | None:
+    """Where two JSON-like values first differ, as a clause, or None where they do not."""
+    if isinstance(stored, Mapping) and isinstance(asked, Mapping):
+        for key in sorted({*stored, *asked}):
+            difference = _first_difference(
+                stored.get(key, "absent"), asked.get(key, "absent"), f"{name}.{key}"
+            )
+            if difference:
+                return difference
+        # Of its parts in order, such as the stages, which follow on one another.
+        if name.startswith("configuration") and [*stored] != [*asked]:
+            return f"{name} had the order {', '.join(stored)} and has {', '.join(asked)} now"
+        return None
+    if stored == asked:
+        return None
+    return f"{name} was {stored!r} when it was started and is {asked!r} now"
+
+
+def _from_json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value

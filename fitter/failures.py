@@ -1,0 +1,69 @@
+"""What went wrong in a run, as a table that any program reads."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from fitter.records import InputError
+from fitter.rows import HAND_VARIABLES, IMAGE_STATUS
+from fitter.store import ResultStore
+
+HEADER = ("image", "hand", "what", "reason")
+
+
+def failures(store: ResultStore) -> Iterator[tuple[str, str, str, str]]:
+    """Every failure in the committed blocks, whichever run had it.
+
+    Args:
+        store: of which one block at a time is read.
+
+    Yields:
+        Name of the image, slot of the hand or an empty text, "image" or "fit", and the reason.
+    """
+    failed = IMAGE_STATUS.index("failed")
+    empty = next(v for v in HAND_VARIABLES if v.name == "side").fill
+    for block in store.committed_blocks():
+        status = store.read("image_status", block)
+        lost = (store.read("side", block) != empty) & ~store.read("valid", block)
+        if not (status == failed).any() and not lost.any():
+            continue
+        names = store.names[block.start : block.stop]
+        errors, fit_errors = store.read("image_error", block), store.read("fit_error", block)
+        for i, name in enumerate(names):
+            if status[i] == failed:
+                yield name, "", "image", str(errors[i])
+            for hand in lost[i].nonzero()[0]:
+                yield name, str(hand), "fit", str(fit_errors[i, hand])
+
+
+def write_failures(store: ResultStore, path: Path) -> int:
+    """Write all failures to a CSV file, which is there with its header alone where there is none.
+
+    Args:
+        store: finished or not.
+        path: the file, replaced in one step.
+
+    Returns:
+        The number of failures.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    count = 0
+    try:
+        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(HEADER)
+            for failure in failures(store):
+                table.writerow(failure)
+                count += 1
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    return count

@@ -1,0 +1,179 @@
+"""A process of its own for work that may crash or hang, such as decoding a stranger's picture.
+
+`Isolated` starts a Python process that holds one object and answers calls of its methods. What
+kills that process (a fault in a decoder, the system short of memory, a call that takes too long)
+is an exception here, `Lost`, and nothing else is harmed.
+
+Plain `multiprocessing` would import the main module again, whatever it does, and does not tell
+a dead child from a slow one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from fitter.records import InputError
+
+START_SECONDS = 300.0
+"""Within this time a process has to be ready; loading everything from a cold disk takes long."""
+
+_GRACE = 5
+"""Seconds after which a call that nobody waits for any more ends its process by itself."""
+
+_BOOT = "import sys; sys.path[:] = sys.argv[2:]; from fitter.isolation import serve; serve()"
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+class Lost(Exception):  # noqa: N818 (it says what became of the process, not of a call)
+    """The process ended, or was ended, before it had answered; the text says how."""
+
+
+class Isolated:
+    """One object in a process of its own, on one thread.
+
+    Its process is not reached by Ctrl-C, ends when this one does, and is the first that Linux ends
+    when memory runs out. To be used from one thread at a time.
+    """
+
+    def __init__(self, factory: type, *arguments: object) -> None:
+        """Start making the object; `ready` waits for it.
+
+        Args:
+            factory: a class, or another callable at the top of a module.
+            arguments: what it is called with.
+        """
+        self._what = (factory, arguments)
+        self._start()
+
+    def ready(self) -> None:
+        """Wait until the object is made.
+
+        Raises:
+            InputError: making it raised this.
+            Lost: the process ended, or took more than `START_SECONDS`.
+        """
+        if not self._is_ready:
+            self._answer(START_SECONDS)
+            self._is_ready = True
+
+    def call(self, method: str, *arguments: object, timeout: float) -> Any:
+        """What a method of the object returns.
+
+        Args:
+            method: its name.
+            arguments: what it is called with.
+            timeout: seconds after which the process is ended.
+
+        Raises:
+            InputError: the method, or making the object, raised this.
+            RuntimeError: it raised something else; the text is its traceback.
+            Lost: the process ended before it had answered, or was ended. The next call has a new
+                process.
+        """
+        if self._process is None:
+            self._start()
+        self.ready()
+        with contextlib.suppress(OSError):  # a dead process is told of below
+            self._connection.send((method, arguments, timeout))
+        return self._answer(timeout)
+
+    def close(self) -> None:
+        """End the process, whatever it does; a second call does nothing."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            self._connection.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, or None while there is none."""
+        return None if self._process is None else self._process.pid
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._is_ready = False
+        self._connection = Connection(ours.detach())
+        with theirs:
+            handle = theirs.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, str(handle), *(path for path in sys.path if path)],
+                pass_fds=[handle],
+                start_new_session=True,  # Ctrl-C is for the process that is in charge
+                stdin=subprocess.DEVNULL,
+                env=os.environ | _ONE_THREAD,
+            )
+        with contextlib.suppress(OSError):
+            self._connection.send(self._what)
+
+    def _answer(self, timeout: float) -> Any:
+        try:
+            if not self._connection.poll(timeout):
+                self.close()
+                raise Lost(f"took more than {timeout:g} s")
+            kind, value = self._connection.recv()
+        except (EOFError, OSError):
+            process = self._process
+            code = process.wait() if process is not None else 0
+            self.close()
+            raise Lost(_how(code)) from None
+        if kind == "input error":
+            raise InputError(value)
+        if kind == "error":
+            raise RuntimeError(value)
+        return value
+
+
+def _how(code: int) -> str:
+    """How a process ended, from its exit status."""
+    if code >= 0:
+        return f"ended its process with status {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    memory = ", as happens when memory runs out" if name == "SIGKILL" else ""
+    return f"ended its process by {name}{memory}"
+
+
+def serve() -> None:
+    """What the process does: make the object, then answer calls until nobody asks any more."""
+    connection = Connection(int(sys.argv[1]))
+    with contextlib.suppress(OSError):  # not Linux
+        Path("/proc/self/oom_score_adj").write_text("900", encoding="ascii")
+    held: list[Any] = []
+
+    def make(factory: type, arguments: tuple) -> None:
+        held.append(factory(*arguments))
+
+    try:
+        _reply(connection, make, connection.recv())
+        while held:
+            method, arguments, timeout = connection.recv()
+            # Whoever asked may be gone, and a hanging decoder may not let Python run: this signal
+            # ends the process all the same.
+            signal.alarm(int(timeout) + _GRACE)
+            _reply(connection, getattr(held[0], method), arguments)
+            signal.alarm(0)
+    except (EOFError, OSError):  # nobody asks any more
+        os._exit(0)
+
+
+def _reply(connection: Connection, function: Any, arguments: tuple) -> None:
+    try:
+        answer = ("value", function(*arguments))
+    except InputError as error:
+        answer = ("input error", str(error))
+    except Exception:
+        answer = ("error", traceback.format_exc())
+    connection.send(answer)

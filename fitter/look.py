@@ -1,0 +1,151 @@
+"""The first half of the pipeline, one picture at a time: decode it, find its hands, crop them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from datasets.images import read_image_and_exif
+from fitter.config import Config
+from fitter.crops import HandCrop, crop_hands
+from fitter.detect import Detector, MediaPipeDetector
+from fitter.overlay import OverlayHand
+from fitter.overlay_files import write_picture_overlay
+from fitter.records import HandObservation, ImageRecord, InputError
+from fitter.sources import Sources
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SeenImage:
+    """What the first half of the pipeline knows of one picture; of its pixels it keeps small crops.
+
+    Attributes:
+        size: (width, height) pixels, upright, or None for an unreadable picture.
+        intrinsics: (3, 3) K, or None for an unreadable picture.
+        intrinsics_source: where K came from.
+        hands: at most `max_hands` observations.
+        crops: of each hand, None for one that cannot be cropped; empty where no stage needs them.
+        error: why the picture failed, or an empty text.
+        file: (size in bytes, time of the last change in seconds since 1970) of its file before it
+            was read, or None for one that is not there.
+        inputs_digest: see `fitter.sources.Sources.digest`.
+        has_mask: whether a mask was given.
+    """
+
+    size: tuple[int, int] | None = None
+    intrinsics: np.ndarray | None = None
+    intrinsics_source: str | None = None
+    hands: Sequence[HandObservation] = field(default_factory=tuple)
+    crops: Sequence[HandCrop | None] = field(default_factory=tuple)
+    error: str = ""
+    file: tuple[int, float] | None = None
+    inputs_digest: int = 0
+    has_mask: bool = False
+
+
+def look_at(sources: Sources, index: int, detector: Detector | None, config: Config) -> SeenImage:
+    """Read one picture and find its hands; whatever goes wrong stays inside this picture.
+
+    Args:
+        sources: of pictures among which it is.
+        index: which picture, its place in the whole listing.
+        detector: not needed where keypoints are given.
+        config: of the run. Of more hands than `max_hands` the detector's surest are kept, or the
+            first of the user's file.
+    """
+    # Before it is read: a picture that changes meanwhile is then told as changed.
+    stamped = stamps(sources, index)
+    return replace(_look(sources, index, detector, config), **stamped)
+
+
+def stamps(sources: Sources, index: int) -> dict[str, object]:
+    """The fields of `SeenImage` that tell a changed picture, and changed inputs, from others."""
+    entry = sources.entry(index)
+    try:
+        found = entry.path.stat()
+        file = (found.st_size, found.st_mtime_ns / 1e9)
+    except OSError:
+        file = None
+    has_mask = sources.masks is not None and sources.masks.path_of(entry.name) is not None
+    return {"file": file, "inputs_digest": sources.digest(index), "has_mask": has_mask}
+
+
+def _look(sources: Sources, index: int, detector: Detector | None, config: Config) -> SeenImage:
+    entry = sources.entry(index)
+    try:
+        pixels, exif = read_image_and_exif(entry.path)
+        size = (pixels.shape[1], pixels.shape[0])
+        matrix, source = sources.intrinsics.intrinsics_for(entry, index, size, exif)
+        if sources.keypoints is not None:
+            hands = sources.keypoints.hands_for(entry, index)
+        else:
+            image = ImageRecord(entry.name, entry.path, pixels, matrix, source)
+            hands = detector.detect(image)
+        kept = tuple(hands[: config.detector.max_hands])
+        crops: Sequence[HandCrop | None] = ()
+        if config.refine.stages:
+            mask = None if sources.masks is None else sources.masks.mask_for(entry, size)
+            crop = (config.refine.resolution, config.refine.margin)
+            crops = crop_hands(pixels, matrix, kept, mask, crop)
+        return SeenImage(size, matrix, source, kept, crops)
+    except InputError as error:
+        # The row stands beside the picture's name: what was typed before it says nothing more, and
+        # would make the rows depend on where the pictures and their masks lie.
+        sentence = str(error).removeprefix(f"{entry.path}: ")
+        if sources.masks is not None:
+            sentence = sentence.removeprefix(f"{sources.masks.folder}{os.sep}")
+        return SeenImage(error=sentence)
+    except Exception as error:
+        # A fault of ours or of a library must not stop the other pictures of a long run.
+        log.exception("unexpected error in %s", entry.path)
+        return SeenImage(error=f"unexpected {type(error).__name__}: {error}")
+
+
+class Eyes:
+    """All that a run does with whole pictures, to be done in a process of its own."""
+
+    def __init__(self, config: Config, detects: bool) -> None:
+        """Load the detector.
+
+        Args:
+            config: of the run.
+            detects: whether hands are to be found, and not given.
+
+        Raises:
+            InputError: the detector cannot be loaded.
+        """
+        self.config = config
+        self.detector: MediaPipeDetector | None = None
+        if detects:
+            options = config.detector
+            self.detector = MediaPipeDetector(
+                options.max_hands, options.min_score, options.second_look
+            )
+
+    def look(self, sources: Sources, index: int) -> SeenImage:
+        """See `look_at`."""
+        return look_at(sources, index, self.detector, self.config)
+
+    def draw(self, path: str, hands: Sequence[OverlayHand], place: tuple[str, np.ndarray]) -> str:
+        """Draw an overlay; see `fitter.overlay_files.write_picture_overlay`.
+
+        Args:
+            path: the overlay's file.
+            hands: what to draw.
+            place: the picture's file and its K, (3, 3).
+
+        Returns:
+            Why it could not be drawn, or an empty text.
+        """
+        picture, intrinsics = place
+        try:
+            write_picture_overlay(path, picture, hands, intrinsics)
+        except InputError as error:
+            return str(error)
+        return ""

@@ -1,0 +1,46 @@
+"""The names of a store's images, which may be more than memory has room for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import zarr
+
+
+class ImageNames(Sequence[str]):
+    """The names of a store's images, read from the disk a block at a time, the last one kept."""
+
+    def __init__(self, array: zarr.Array) -> None:
+        """The names in `array`, (images,)."""
+        self._array = array
+        self._step = array.chunks[0]
+        self._start = 0
+        self._held: list[str] = []
+
+    def __len__(self) -> int:
+        return self._array.shape[0]
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), self._step):
+            yield from self[start : start + self._step]
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, int):
+            if not 0 <= place < len(self):
+                raise IndexError(place)
+            return self[place : place + 1][0]
+        start, stop, step = place.indices(len(self))
+        chunk = start - start % self._step
+        if step != 1 or not start < stop <= chunk + self._step:
+            return [str(name) for name in self._array[place]]
+        if chunk != self._start or not self._held:
+            self._start = chunk
+            self._held = [str(name) for name in self._array[chunk : chunk + self._step]]
+        return self._held[start - chunk : stop - chunk]

@@ -1,0 +1,204 @@
+"""What a run did, counted while it runs and told at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fitter.messages import count
+from fitter.rows import ImageRow
+from fitter.work import DonePiece
+
+LISTED_FAILURES = 20
+"""Failures that the summary spells out; the table of failures has all."""
+
+
+@dataclass
+class Told:
+    """Things to tell of which the first are kept and all are counted.
+
+    Attributes:
+        first: at most `LISTED_FAILURES`, as sentences.
+        count: of all.
+    """
+
+    first: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, sentence: str) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.first) < LISTED_FAILURES:
+            self.first.append(sentence)
+
+
+@dataclass
+class Summary:
+    """Counts over the images this run processed.
+
+    Attributes:
+        images: processed, in blocks that were written.
+        with_hands: images in which at least one hand was found.
+        hands: fitted.
+        failures: images that failed.
+        fit_failures: hands whose fit failed.
+        undrawn: overlays that could not be drawn.
+        done_before: images that the store held already when this run continued it.
+        failed_before: how many of those failed.
+        added: images that this run added to the store.
+        changed: images whose files are others than those that were fitted before.
+        left: images of the store that are not done, and new ones that are not in it yet.
+        off_centre: images whose given K has its principal point outside them.
+        skipped: ending -> number of files in the images' folder that are no pictures to us.
+        masks_rejected: hands whose given mask contradicted their keypoints.
+        masks_found: pictures that have a given mask, or None where no masks were given.
+        lost: times that a process that looks at pictures was lost.
+        seconds: wall time of the work, the start of the run not included.
+        was_stopped: whether the user stopped it before its end.
+    """
+
+    images: int = 0
+    with_hands: int = 0
+    hands: int = 0
+    failures: Told = field(default_factory=Told)
+    fit_failures: Told = field(default_factory=Told)
+    undrawn: Told = field(default_factory=Told)
+    done_before: int = 0
+    failed_before: int = 0
+    added: int = 0
+    changed: Told = field(default_factory=Told)
+    left: int = 0
+    off_centre: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    masks_rejected: int = 0
+    masks_found: int | None = None
+    lost: int = 0
+    seconds: float = 0.0
+    was_stopped: bool = False
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether an image or a fit failed, in this run or in those that it continued."""
+        return bool(self.failures.count or self.fit_failures.count or self.failed_before)
+
+    def add(self, pieces: Sequence[DonePiece]) -> None:
+        """Count a block that was written."""
+        for piece in pieces:
+            self.lost += piece.lost
+            if self.masks_found is not None:
+                self.masks_found += piece.masks
+            for name, reason in piece.undrawn:
+                self.undrawn.add(f"no overlay of {name}: {reason}")
+            for name, row in zip(piece.names, piece.rows, strict=True):
+                self._add_row(name, row)
+
+    def _add_row(self, name: str, row: ImageRow) -> None:
+        self.images += 1
+        self.off_centre += _is_off_centre(row)
+        self.with_hands += bool(row.hands)
+        self.hands += sum(hand.valid for hand in row.hands)
+        self.masks_rejected += sum(hand.mask_source == "rejected" for hand in row.hands)
+        for hand in row.hands:
+            if not hand.valid:
+                self.fit_failures.add(f"no fit in {name}: {hand.fit_error or 'unknown'}")
+        if row.image_status == "failed":
+            self.failures.add(f"failed {name}: {row.image_error or 'unknown'}")
+
+    def counts(self) -> dict[str, object]:
+        """All numbers, for the log."""
+        return {
+            "images": self.images,
+            "with_hands": self.with_hands,
+            "hands": self.hands,
+            "failed_images": self.failures.count,
+            "failed_fits": self.fit_failures.count,
+            "undrawn": self.undrawn.count,
+            "done_before": self.done_before,
+            "added": self.added,
+            "changed": self.changed.count,
+            "lost": self.lost,
+            "seconds": round(self.seconds, 3),
+            "was_stopped": self.was_stopped,
+        }
+
+
+def _is_off_centre(row: ImageRow) -> bool:
+    if row.intrinsics_source != "given":
+        return False
+    x, y = row.intrinsics[:2, 2]
+    return not (0 <= x <= row.image_width and 0 <= y <= row.image_height)
+
+
+def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str], None]) -> None:
+    """Tell the user what a run did.
+
+    Args:
+        summary: of the run.
+        out: the store.
+        table: of all failures, or None where it was not written.
+        say: prints one line.
+    """
+    _say_failures(summary, table, say)
+    if summary.changed.count:
+        _say_told(summary.changed, "", say)
+        say(
+            f"{count(summary.changed.count, 'image')} changed on disk after having been fitted; "
+            "the results are those of the files before"
+        )
+    if summary.done_before:
+        failed = f", {summary.failed_before} of them failed" if summary.failed_before else ""
+        say(f"{count(summary.done_before, 'image')} done before{failed}")
+    if summary.added:
+        say(f"{count(summary.added, 'image')} added to the store")
+    _say_work(summary, say)
+    if summary.left:
+        say(f"{count(summary.left, 'image')} left to do")
+    if summary.masks_found is not None:
+        say(f"masks found for {summary.masks_found} of {count(summary.images, 'image')}")
+        if summary.masks_rejected:
+            hands = count(summary.masks_rejected, "hand")
+            say(f"{hands} fitted without a mask, because it contradicted the keypoints")
+    if summary.skipped:
+        kinds = ", ".join(sorted(summary.skipped))
+        say(f"{count(sum(summary.skipped.values()), 'file')} of other kinds left out ({kinds})")
+    if summary.off_centre:
+        say(
+            f"the given principal point lies outside {count(summary.off_centre, 'image')}: right "
+            "for a crop, wrong where K belongs to another resolution"
+        )
+    say(f"results: {out}")
+
+
+def _say_failures(summary: Summary, table: Path | None, say: Callable[[str], None]) -> None:
+    failures = Told()
+    for told in (summary.failures, summary.fit_failures):
+        for sentence in told.first:
+            failures.add(sentence)
+    failures.count = summary.failures.count + summary.fit_failures.count
+    _say_told(failures, f"; {table} has all" if table else "; the store says why", say)
+    _say_told(summary.undrawn, " not drawn", say)
+    if summary.lost:
+        say(
+            f"{count(summary.lost, 'time')} a picture ended the process that looked at it, or took "
+            "too long"
+        )
+
+
+def _say_told(told: Told, where: str, say: Callable[[str], None]) -> None:
+    for sentence in told.first:
+        say(sentence)
+    if told.count > len(told.first):
+        say(f"and {told.count - len(told.first)} more{where}")
+
+
+def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
+    if summary.images:
+        say(
+            f"{count(summary.images, 'image')}: {count(summary.hands, 'hand')} in "
+            f"{summary.with_hands} of them, {count(summary.failures.count, 'image')} failed, "
+            f"{count(summary.fit_failures.count, 'fit')} failed; {summary.seconds:.1f} s, "
+            f"{summary.images / summary.seconds:.1f} images a second"
+        )
+    elif not summary.left:
+        say("nothing left to do")

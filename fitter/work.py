@@ -1,0 +1,238 @@
+"""The work of a run in pieces: cut from blocks, done on one machine, put together to blocks again.
+
+block -> `cut` -> Piece -> `Workbench` -> DonePiece -> `Collector` -> rows of the block
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+import torch
+
+from fitter.config import Config
+from fitter.lookers import Lookers, LookOptions
+from fitter.overlay_files import overlay_name
+from fitter.pipeline import Engine
+from fitter.rows import ImageRow
+from fitter.sources import Sources
+from fitter.stopping import StopRequest
+from fitter.store import Block
+
+_UNDRAWN_PIECES = 3
+"""Pieces whose overlays may wait while further ones are fitted: they hold their meshes."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Images `start` to `stop` (exclusive) of the block at place `block`: looked at and fitted
+    together, because the last digits of a fit may depend on what is in its batch."""
+
+    block: int
+    start: int
+    stop: int
+
+
+def cut(block: Block, length: int) -> list[Piece]:
+    """A block in pieces of `length` images, the last one shorter where it has to be."""
+    starts = range(block.start, block.stop, length)
+    return [Piece(block.index, start, min(start + length, block.stop)) for start in starts]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do.
+
+    Attributes:
+        sources: all pictures of the store, and what is known about them.
+        blocks: to be done, in order.
+        length: images per piece.
+    """
+
+    sources: Sources
+    blocks: Sequence[Block]
+    length: int
+
+    def parts(self, stop: StopRequest) -> Iterator[Sources]:
+        """The pictures of each piece, in order; up to the end of a block once a stop is asked."""
+        for block in self.blocks:
+            if stop.asked:
+                return
+            for piece in cut(block, self.length):
+                yield self.part(piece)
+
+    def part(self, piece: Piece) -> Sources:
+        """The pictures of a piece."""
+        return self.sources.part(piece.start, self.sources.names[piece.start : piece.stop])
+
+
+@dataclass(frozen=True)
+class DonePiece:
+    """What became of the pictures of a piece.
+
+    Attributes:
+        start: place of the first of them.
+        names: of the pictures.
+        rows: of the pictures.
+        masks: pictures that had a mask.
+        undrawn: (name, reason) of every overlay that could not be drawn.
+        lost: times that a process that looks at pictures was lost.
+    """
+
+    start: int
+    names: list[str]
+    rows: list[ImageRow]
+    masks: int
+    undrawn: list[tuple[str, str]] = field(default_factory=list)
+    lost: int = 0
+
+
+class Workbench:
+    """All that turns pictures into rows, on one machine: processes that look, an engine that fits.
+
+    To be used in a ``with`` block, in which PyTorch computes on one thread: the number of threads
+    shows in the last digits, and rows must not depend on where they were computed.
+    """
+
+    def __init__(self, config: Config, options: LookOptions, overlays: Path | None = None) -> None:
+        """Start the processes, and load the model meanwhile.
+
+        Args:
+            config: of the run.
+            options: how pictures are looked at.
+            overlays: folder to draw overlays into, or None.
+
+        Raises:
+            InputError: the model, the device or the detector cannot be used.
+        """
+        self.config, self.overlays = config, overlays
+        self.lookers = Lookers(config, options)
+        try:
+            self.engine = Engine(config)
+            self.device = self.engine.device.type
+            self.lookers.ready()
+        except BaseException:
+            self.lookers.close()
+            raise
+        self._threads = torch.get_num_threads()
+        self._lost = 0
+
+    def __enter__(self) -> Self:
+        torch.set_num_threads(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self._threads)
+        self.lookers.close()
+
+    def process(self, plan: Plan, stop: StopRequest) -> Iterator[DonePiece]:
+        """Do what a run has to do.
+
+        Args:
+            plan: of the run.
+            stop: when it is asked, no further block is begun.
+
+        Yields:
+            What became of each piece, in order.
+        """
+        return self.fit(plan.parts(stop))
+
+    def fit(self, parts: Iterable[Sources]) -> Iterator[DonePiece]:
+        """Look at pictures and fit their hands, the former some parts ahead of the latter.
+
+        Args:
+            parts: pictures that are fitted together; taken one by one as there is room.
+
+        Yields:
+            What became of each part, in order.
+        """
+        waiting: deque[tuple[DonePiece, list[tuple[str, Future[str]]]]] = deque()
+        for sources, seen in self.lookers.look(parts):
+            rows = self.engine.fit(seen)
+            lost, self._lost = self.lookers.lost - self._lost, self.lookers.lost
+            done = DonePiece(
+                sources.first,
+                list(sources.names),
+                rows,
+                masks=sum(image.has_mask for image in seen),
+                lost=lost,
+            )
+            waiting.append((done, self._draw(sources, rows)))
+            if len(waiting) > _UNDRAWN_PIECES or not waiting[0][1]:
+                yield _drawn(waiting)
+        while waiting:
+            yield _drawn(waiting)
+
+    def draw(self, sources: Sources, rows: Iterable[ImageRow]) -> list[tuple[str, str]]:
+        """Draw the overlays of pictures that were fitted before.
+
+        Args:
+            sources: the pictures.
+            rows: of each; nothing is drawn of failed ones.
+
+        Returns:
+            (name, reason) of every overlay that could not be drawn.
+        """
+        return _reasons(self._draw(sources, rows))
+
+    def _draw(self, sources: Sources, rows: Iterable[ImageRow]) -> list[tuple[str, Future[str]]]:
+        if self.overlays is None:
+            return []
+        entries = (sources.entry(sources.first + k) for k in range(len(sources.names)))
+        return [
+            (
+                entry.name,
+                self.lookers.draw(
+                    self.overlays / overlay_name(entry.name),
+                    self.engine.overlay_hands(row),
+                    entry.path,
+                    row.intrinsics,
+                ),
+            )
+            for entry, row in zip(entries, rows, strict=True)
+            if row.image_status != "failed"
+        ]
+
+
+def _drawn(waiting: deque[tuple[DonePiece, list[tuple[str, Future[str]]]]]) -> DonePiece:
+    done, promises = waiting.popleft()
+    return replace(done, undrawn=_reasons(promises))
+
+
+def _reasons(promises: list[tuple[str, Future[str]]]) -> list[tuple[str, str]]:
+    found = [(name, promise.result()) for name, promise in promises]
+    return [(name, reason) for name, reason in found if reason]
+
+
+class Collector:
+    """Puts pieces together to blocks, in whatever order they come."""
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        """The blocks that pieces will come of, in order."""
+        self._blocks = blocks
+        self._starts = [block.start for block in blocks]
+        self._found: dict[Block, dict[int, DonePiece]] = {}
+
+    @property
+    def is_between(self) -> bool:
+        """Whether no block has been begun and not completed."""
+        return not self._found
+
+    def add(self, done: DonePiece) -> tuple[Block, list[DonePiece]] | None:
+        """Take a piece.
+
+        Returns:
+            Its block, and all the block's pieces in order, if this was the last one; else None.
+        """
+        block = self._blocks[bisect_right(self._starts, done.start) - 1]
+        found = self._found.setdefault(block, {})
+        found[done.start] = done
+        if sum(len(piece.rows) for piece in found.values()) < len(block):
+            return None
+        del self._found[block]
+        return block, [found[start] for start in sorted(found)]
