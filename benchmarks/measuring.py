@@ -1,17 +1,19 @@
-"""What the benchmarks share: clocks, threads, tables and the JSON file."""
+"""What the benchmarks share: clocks, threads, options, the command and the JSON file."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import platform
+import shutil
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -78,6 +80,49 @@ def add_set(options: argparse.ArgumentParser) -> None:
         metavar="SECTION.OPTION=VALUE",
         help="as for fit-hands",
     )
+
+
+def parse_with_rest(options: argparse.ArgumentParser) -> tuple[argparse.Namespace, list[str]]:
+    """A benchmark's own options, and the words after ``--``, which are for fit-hands.
+
+    They are cut off first: argparse would take some of them for its own.
+    """
+    options.epilog = "What stands after -- are options of fit-hands, such as: -- --ray local"
+    words = sys.argv[1:]
+    cut = words.index("--") if "--" in words else len(words)
+    return options.parse_args(words[:cut]), words[cut + 1 :]
+
+
+def fit_hands_command() -> str:
+    """The command `fit-hands` of the environment that the benchmark runs in.
+
+    Raises:
+        InputError: it is not installed there.
+    """
+    found = shutil.which("fit-hands", path=Path(sys.executable).parent)
+    if found is None:
+        raise InputError(f"expected fit-hands beside {sys.executable}, found nothing there.")
+    return found
+
+
+def logged(store: Path, event: str) -> dict[str, Any] | None:
+    """The last event of its kind in the log beside a store, or None while there is none."""
+    path = store.with_name(f"{store.name}.log.jsonl")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for line in reversed(lines):
+        # A run that was killed may have left half a line.
+        with suppress(ValueError):
+            if (found := json.loads(line))["event"] == event:
+                return found
+    return None
+
+
+def remove_results(store: Path) -> None:
+    """Remove a store and the files that a run keeps beside it."""
+    if store.exists():
+        shutil.rmtree(store)
+    for beside in store.parent.glob(f"{store.name}.*"):
+        beside.unlink()
 
 
 def positive(text: str) -> int:

@@ -261,7 +261,7 @@ def _match(store: ResultStore, truth: FreiHandSplit) -> np.ndarray:
     """(N,) the store's row of every annotated picture, -1 where it has none."""
     places: dict[str, int] = {}
     wanted = set(truth.names)
-    for row, name in enumerate(store.image_names()):
+    for row, name in enumerate(store.names):
         base = PurePosixPath(name).name
         if base in wanted and base in places:
             raise InputError(f"{store.path} holds two pictures called {base}; which is meant?")
