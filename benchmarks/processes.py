@@ -22,7 +22,7 @@ ROLES = ("driver", "looking", "ray worker", "ray", "other")
 actors; Ray's daemons; what else the command started."""
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_SESSION = re.compile(r"/(session_[-\d]+_\d+_\d+)/")
+_SESSION = re.compile(r"/(session_\d[-_\d]+)/")
 _DAEMONS = ("/raylet", "/gcs_server")
 _AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
@@ -119,6 +119,7 @@ class Family:
         self.roles: dict[Key, str] = {}
         self._before: dict[Key, float] = {}
         self._session: str | None = None
+        self._owns_session = False
         self._sessions: dict[Key, str | None] = {}
         first = _read(root)
         self._born = first.started if first is not None else 0
@@ -163,11 +164,8 @@ class Family:
 
     def own(self) -> list[Member]:
         """Who lives now of those that the run itself started."""
-        return [
-            member
-            for member in self.look()
-            if member.process.key in self._descended or member.process.started >= self._born
-        ]
+        members = self.look()
+        return [m for m in members if self._owns_session or m.process.key in self._descended]
 
     def _adopt(self, found: dict[int, Process]) -> None:
         def is_new(process: Process) -> bool:
@@ -183,6 +181,7 @@ class Family:
             return
         started = (m.command for m in members if m.is_daemon and m.process.key in self._descended)
         daemon = next(started, None)
+        self._owns_session = daemon is not None
         self._session = _session(daemon) if daemon is not None else _open_session(self.root)
 
     def _is_in_session(self, process: Process, command: str) -> bool:

@@ -1,4 +1,4 @@
-"""Folders of pictures: which pictures there are, and their pixels as upright 8-bit RGB.
+"""Pictures: their pixels as upright 8-bit RGB, and what their files say about the camera.
 
 Everything a folder of photographs can contain is turned into one kind of array here, or refused
 with one sentence: `read_image` never returns a picture whose file was cut off. What a changed bit
@@ -15,7 +15,6 @@ import stat
 import struct
 import warnings
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,63 +113,6 @@ class CameraExif:
     swaps_axes: bool = False
 
 
-def list_images(source: Path, recursive: bool = True) -> list[ImageEntry]:
-    """List the pictures of a folder, or the one picture that `source` is.
-
-    Args:
-        source: a folder or a picture.
-        recursive: also list the pictures of folders inside the folder (links to folders are not
-            followed).
-
-    Returns:
-        Entries sorted by `name`, code point by code point, so that the order depends on nothing
-        but the names. Files and folders whose name starts with a dot are left out.
-
-    Raises:
-        InputError: `source` does not exist or cannot be listed, holds no picture, or a picture's
-            name is not valid UTF-8.
-    """
-    source = Path(source)
-    if source.is_dir():
-        paths = [p for p in _walk(source, recursive) if p.suffix.lower() in IMAGE_SUFFIXES]
-        if not paths:
-            raise InputError(
-                f"{source}: expected a folder with pictures ({', '.join(IMAGE_SUFFIXES)}), "
-                "found none in it."
-            )
-        root = source
-    elif source.exists():
-        if source.suffix.lower() not in IMAGE_SUFFIXES:
-            raise InputError(
-                f"{source}: expected a folder or a picture ({', '.join(IMAGE_SUFFIXES)}), "
-                f"found a file that ends in {source.suffix!r}."
-            )
-        paths, root = [source], source.parent
-    else:
-        raise InputError(f"{source}: expected a folder or a picture, found nothing there.")
-    entries = [ImageEntry(path.relative_to(root).as_posix(), path) for path in paths]
-    for entry in entries:
-        if not _is_unicode(entry.name):
-            raise InputError(
-                f"{entry.name!a}: expected a file name in UTF-8, found bytes that are not; "
-                "rename the file."
-            )
-    return sorted(entries, key=lambda entry: entry.name)
-
-
-def other_endings(source: Path, recursive: bool = True) -> dict[str, int]:
-    """How many files `list_images` leaves out of a folder for their ending, by ending.
-
-    An ending in lower case with its dot, or "no ending"; files whose name starts with a dot are not
-    counted. A `source` that is no folder leaves nothing out.
-    """
-    source = Path(source)
-    if not source.is_dir():
-        return {}
-    endings = (path.suffix.lower() for path in _walk(source, recursive))
-    return dict(Counter(e or "no ending" for e in endings if e not in IMAGE_SUFFIXES))
-
-
 def read_image(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
     """Read one picture.
 
@@ -262,27 +204,6 @@ def turn_upright(image: Image.Image) -> None:
     # Whole pixels with a damaged EXIF block are a good picture that states no orientation.
     with contextlib.suppress(*_DECODING_ERRORS):
         ImageOps.exif_transpose(image, in_place=True)
-
-
-def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise InputError(
-            f"{error.filename}: expected a folder that can be listed, found: {error.strerror}."
-        ) from error
-
-    for parent, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        for name in files:
-            if not name.startswith("."):
-                yield Path(parent, name)
-
-
-def _is_unicode(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_readable(path: Path) -> None:

@@ -62,6 +62,7 @@ exit status:
   1    finished, but some pictures or fits failed; the summary and the store say why
   2    wrong usage or bad input, and one line says what; results that were there are kept
   70   a fault of the program, with a traceback to report
+  75   Ray was lost; what is done is kept, and --resume continues
   130  interrupted; what is done is kept, and --resume continues
 """
 
@@ -329,16 +330,18 @@ def _run(
         _require_own_datasets()
         status = command(options)
     except KeyboardInterrupt:
-        kept = "; what is done is kept, and --resume continues" if "out" in options else ""
+        from fitter.messages import KEPT
+
+        kept = f"; {KEPT}" if "out" in options else ""
         print(f"{parser.prog}: interrupted{kept}", file=sys.stderr)
         status = EXIT_INTERRUPTED
     except Exception as error:
-        from fitter.messages import one_line
-        from fitter.records import InputError
+        from fitter.messages import EXIT_LOST, one_line
+        from fitter.records import InputError, LostError
 
-        if isinstance(error, InputError):
+        if isinstance(error, InputError | LostError):
             print(f"{parser.prog}: {one_line(str(error))}", file=sys.stderr)
-            status = EXIT_USAGE
+            status = EXIT_USAGE if isinstance(error, InputError) else EXIT_LOST
         else:
             traceback.print_exc()
     sys.exit(status)

@@ -76,6 +76,11 @@ def stamps(sources: Sources, index: int) -> dict[str, object]:
     return {"file": file, "inputs_digest": sources.digest(index), "has_mask": has_mask}
 
 
+def failed(sources: Sources, index: int, reason: str) -> SeenImage:
+    """A picture that is not looked at, because of the `reason`."""
+    return replace(SeenImage(error=reason), **stamps(sources, index))
+
+
 def _look(sources: Sources, index: int, detector: Detector | None, config: Config) -> SeenImage:
     entry = sources.entry(index)
     try:

@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Self
@@ -19,7 +19,7 @@ import numpy as np
 
 from fitter.config import Config
 from fitter.isolation import Isolated, Lost
-from fitter.look import Eyes, SeenImage, stamps
+from fitter.look import Eyes, SeenImage, failed
 from fitter.overlay import OverlayHand
 from fitter.sources import Sources
 
@@ -143,9 +143,11 @@ class Lookers:
             "expected a picture that can be looked at, found one that, tried twice, "
             f"{found} while it was"
         )
-        return replace(SeenImage(error=sentence), **stamps(sources, place))
+        return failed(sources, place, sentence)
 
     def _look(self, sources: Sources, place: int) -> SeenImage | Lost:
+        if place in sources.given_up:
+            return failed(sources, place, sources.given_up[place])
         one = sources.part(place, [sources.entry(place).name])
         process = self._free.get()
         try:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+KEPT = "what is done is kept, and --resume continues"
+"""What a run that ends early may promise."""
+
+EXIT_LOST = 75
+"""Exit status of a run whose machines were lost; that of "try again later" in sysexits.h."""
+
 
 def one_line(text: str) -> str:
     """`text` with line breaks and control characters written as escapes.

@@ -130,13 +130,16 @@ def _workers(request: RunRequest, config: Config) -> AbstractContextManager[Work
     if spread.ray is not None:
         from fitter.distribute import RayWorkers
 
-        return RayWorkers(config, spread, detects, request.overlays)
+        places = (request.overlays, request.beside("ray.log"))
+        return RayWorkers(config, spread, detects, places)
     workers = spread.workers
     if workers is None:
         # A fit on the CPU takes about as long as finding the hands, one on a GPU next to nothing.
         on_cpu = choose_device(config.run.device).type == "cpu"
         workers = 1 if on_cpu else max(1, (os.cpu_count() or 1) - 1)
-    return Workbench(config, LookOptions(detects, workers, spread.timeout), request.overlays)
+    options = LookOptions(detects, workers, spread.timeout)
+    in_hand = request.out.with_name(f".{request.beside('in-hand').name}")
+    return Workbench(config, options, request.overlays, in_hand)
 
 
 def _continued(store: ResultStore, given: Sources, summary: Summary) -> Sources:
@@ -192,7 +195,7 @@ def _process(task: _Run, console: Console) -> None:
 
 
 def _write_blocks(task: _Run, plan: Plan, stop: StopRequest, progress: ProgressLine) -> None:
-    collector = Collector(plan.blocks)
+    collector = Collector(plan)
     images = hands = failed = 0
     begun = time.monotonic()
     for done in task.workers.process(plan, stop):

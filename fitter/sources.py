@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets.images import ImageEntry
@@ -26,6 +26,7 @@ class Sources:
         intrinsics: how to come by each picture's K.
         keypoints: keypoints given by the user in place of the detector's, or None.
         masks: the pictures' masks given by the user, or None.
+        given_up: place -> why the picture there is not looked at any more, but failed.
     """
 
     root: Path
@@ -34,6 +35,7 @@ class Sources:
     keypoints: KeypointFiles | None = None
     masks: MaskFolder | None = None
     first: int = 0
+    given_up: Mapping[int, str] = field(default_factory=dict)
 
     def entry(self, index: int) -> ImageEntry:
         """The picture at place `index` of the whole listing."""
@@ -58,6 +60,7 @@ class Sources:
             None if self.keypoints is None else self.keypoints.part(start, names),
             None if self.masks is None else self.masks.part(names),
             start,
+            {k: why for k, why in self.given_up.items() if 0 <= k - start < len(names)},
         )
 
     def digest(self, index: int) -> int:

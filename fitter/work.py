@@ -15,7 +15,10 @@ from typing import Self
 
 import torch
 
+from fitter.attempts import TRIES, Attempts
 from fitter.config import Config
+from fitter.isolation import Isolated, Lost
+from fitter.look import SeenImage, failed
 from fitter.lookers import Lookers, LookOptions
 from fitter.overlay_files import overlay_name
 from fitter.pipeline import Engine
@@ -66,6 +69,10 @@ class Plan:
             for piece in cut(block, self.length):
                 yield self.part(piece)
 
+    def block_of(self, place: int) -> Block:
+        """The block in which the picture at `place` is."""
+        return self.blocks[bisect_right(self.blocks, place, key=lambda b: b.start) - 1]
+
     def part(self, piece: Piece) -> Sources:
         """The pictures of a piece."""
         return self.sources.part(piece.start, self.sources.names[piece.start : piece.stop])
@@ -99,18 +106,27 @@ class Workbench:
     shows in the last digits, and rows must not depend on where they were computed.
     """
 
-    def __init__(self, config: Config, options: LookOptions, overlays: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        options: LookOptions,
+        overlays: Path | None = None,
+        in_hand: Path | None = None,
+    ) -> None:
         """Start the processes, and load the model meanwhile.
 
         Args:
             config: of the run.
             options: how pictures are looked at.
             overlays: folder to draw overlays into, or None.
+            in_hand: file that says what is being fitted, for a run that has to be continued, or
+                None where somebody else counts.
 
         Raises:
             InputError: the model, the device or the detector cannot be used.
         """
-        self.config, self.overlays = config, overlays
+        self.config, self.options, self.overlays = config, options, overlays
+        self._attempts = None if in_hand is None else Attempts(in_hand)
         self.lookers = Lookers(config, options)
         try:
             self.engine = Engine(config)
@@ -153,20 +169,19 @@ class Workbench:
         """
         waiting: deque[tuple[DonePiece, list[tuple[str, Future[str]]]]] = deque()
         for sources, seen in self.lookers.look(parts):
-            rows = self.engine.fit(seen)
-            lost, self._lost = self.lookers.lost - self._lost, self.lookers.lost
-            done = DonePiece(
-                sources.first,
-                list(sources.names),
-                rows,
-                masks=sum(image.has_mask for image in seen),
-                lost=lost,
-            )
-            waiting.append((done, self._draw(sources, rows)))
+            waiting.append(self._fit(sources, seen))
             if len(waiting) > _UNDRAWN_PIECES or not waiting[0][1]:
-                yield _drawn(waiting)
-        while waiting:
-            yield _drawn(waiting)
+                yield _drawn(waiting.popleft())
+        yield from map(_drawn, waiting)
+
+    def finish(self, sources: Sources, seen: Sequence[SeenImage]) -> DonePiece:
+        """Fit the hands of pictures that were looked at, and draw them.
+
+        Args:
+            sources: the pictures.
+            seen: of each.
+        """
+        return _drawn(self._fit(sources, seen))
 
     def draw(self, sources: Sources, rows: Iterable[ImageRow]) -> list[tuple[str, str]]:
         """Draw the overlays of pictures that were fitted before.
@@ -179,6 +194,27 @@ class Workbench:
             (name, reason) of every overlay that could not be drawn.
         """
         return _reasons(self._draw(sources, rows))
+
+    def _fit(
+        self, sources: Sources, seen: Sequence[SeenImage]
+    ) -> tuple[DonePiece, list[tuple[str, Future[str]]]]:
+        """What became of pictures, but for the promised overlays."""
+        times = 1 if self._attempts is None else self._attempts.begin(sources.first)
+        if times > TRIES:
+            sources = give_up(self.config, self.options, sources, times)
+            seen = [
+                failed(sources, place, sources.given_up[place])
+                if place in sources.given_up
+                else one
+                for place, one in enumerate(seen, sources.first)
+            ]
+        rows = self.engine.fit(seen)
+        if self._attempts is not None:
+            self._attempts.end()
+        lost, self._lost = self.lookers.lost - self._lost, self.lookers.lost
+        masks = sum(image.has_mask for image in seen)
+        done = DonePiece(sources.first, list(sources.names), rows, masks, lost=lost)
+        return done, self._draw(sources, rows)
 
     def _draw(self, sources: Sources, rows: Iterable[ImageRow]) -> list[tuple[str, Future[str]]]:
         if self.overlays is None:
@@ -199,8 +235,46 @@ class Workbench:
         ]
 
 
-def _drawn(waiting: deque[tuple[DonePiece, list[tuple[str, Future[str]]]]]) -> DonePiece:
-    done, promises = waiting.popleft()
+def give_up(config: Config, options: LookOptions, sources: Sources, times: int) -> Sources:
+    """Pictures with those given up that end the process which fits them.
+
+    Args:
+        config: of the run.
+        options: how pictures are looked at.
+        sources: the pictures, of which some end the process when they are fitted together.
+        times: how often they have been begun. More than twice `TRIES`, and all are given up.
+    """
+    places = range(sources.first, sources.first + len(sources.names))
+    if times > 2 * TRIES:
+        reason = f"expected pictures that can be fitted, found {times - 1} lost processes over them"
+        return replace(sources, given_up=dict.fromkeys(places, reason))
+    given_up = dict(sources.given_up)
+    trial = Isolated(_Trial, config, replace(options, workers=1))
+    for place, name in zip(places, sources.names, strict=True):
+        try:
+            trial.call("fit", sources.part(place, [name]), timeout=3 * options.timeout)
+        except Lost as lost:
+            given_up[place] = (
+                f"expected a picture whose hands can be fitted, found one that {lost} while they "
+                "were"
+            )
+    trial.close()
+    return replace(sources, given_up=given_up)
+
+
+class _Trial:
+    """Fits pictures in a process that may be lost over it."""
+
+    def __init__(self, config: Config, options: LookOptions) -> None:
+        self._bench = Workbench(config, options)
+        self._bench.__enter__()
+
+    def fit(self, sources: Sources) -> None:
+        next(self._bench.fit([sources]))
+
+
+def _drawn(fitted: tuple[DonePiece, list[tuple[str, Future[str]]]]) -> DonePiece:
+    done, promises = fitted
     return replace(done, undrawn=_reasons(promises))
 
 
@@ -212,10 +286,9 @@ def _reasons(promises: list[tuple[str, Future[str]]]) -> list[tuple[str, str]]:
 class Collector:
     """Puts pieces together to blocks, in whatever order they come."""
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        """The blocks that pieces will come of, in order."""
-        self._blocks = blocks
-        self._starts = [block.start for block in blocks]
+    def __init__(self, plan: Plan) -> None:
+        """The plan of whose blocks pieces will come."""
+        self._plan = plan
         self._found: dict[Block, dict[int, DonePiece]] = {}
 
     @property
@@ -229,7 +302,7 @@ class Collector:
         Returns:
             Its block, and all the block's pieces in order, if this was the last one; else None.
         """
-        block = self._blocks[bisect_right(self._starts, done.start) - 1]
+        block = self._plan.block_of(done.start)
         found = self._found.setdefault(block, {})
         found[done.start] = done
         if sum(len(piece.rows) for piece in found.values()) < len(block):

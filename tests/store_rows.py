@@ -71,5 +71,6 @@ def contents(path: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("whole") / "results.zarr"
-    fill(ResultStore.create(path, SPEC))
+    with ResultStore.create(path, SPEC) as store:
+        fill(store)
     return path

@@ -25,8 +25,28 @@ def test_the_folder_of_pictures(refused):
     refused(f"notes: {none}", images="notes")
     missing = "expected a folder or a picture, found nothing there."
     refused(f"missing: {missing}", images="missing")
-    text = f"expected a folder or a picture ({SUFFIXES}), found a file that ends in '.txt'."
-    refused(f"notes/readme.txt: {text}", images="notes/readme.txt")
+    text = f"expected a folder or a picture ({SUFFIXES}), found a file that ends in '.json'."
+    refused(f"known.json: {text}", images="known.json")
+
+
+def test_a_list_of_pictures(tmp_path, refused):
+    sentence = f"line 1: expected a picture ({SUFFIXES}), found 'words'."
+    refused(f"notes/readme.txt, {sentence}", images="notes/readme.txt")
+    path = tmp_path / "pictures.lst"
+    path.write_text("# none yet\n")
+    none = "expected a list of pictures, one path a line, found none in it."
+    refused(f"{path}: {none}", images=path)
+    # The pictures of a list may be missing, as those of a folder may go: that is a row of theirs.
+
+
+def test_a_pattern_of_pictures(refused):
+    sentence = f"expected a pattern that pictures match ({SUFFIXES}), found none that does."
+    refused(f"photos/*.png: {sentence}", images="photos/*.png")
+
+
+def test_one_of_several_pictures(refused):
+    sentence = f"expected a picture ({SUFFIXES}), as one of several, found a folder; "
+    refused(f"nothing: {sentence}anything else is given alone.", "nothing")
 
 
 class TestIntrinsics:
@@ -118,7 +138,7 @@ class TestKeypoints:
             "failed c.jpg: p.json, entry 'c.jpg', hand 0: expected positions in pixels, "
             "found 1e+300, which no picture reaches.",
             "failed d.jpg: p.json, entry 'd.jpg': expected a list of hands, found int.",
-            "failed e.jpg: k.json: expected an entry for 'e.jpg', found none among its 6 names.",
+            "failed e.jpg: k.json: expected an entry for 'e.jpg', found none.",
             "failed f.jpg: k.json, entry 'f.jpg': expected positive focal lengths, "
             "found fx = 620, fy = -620.",
         ]

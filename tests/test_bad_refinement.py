@@ -134,7 +134,14 @@ def test_a_run_goes_on_with_its_own_masks_alone(say, tmp_path):
     assert say(*run, "--masks", tmp_path / "masks").status == 0
     assert say(*run, "--resume", "--masks", tmp_path / "moved").status == 0
     told = say(*run, "--resume", "--masks", tmp_path / "others")
-    assert told.status == 2 and "configuration.inputs.masks was 'sha256:" in told.err
+    sentence = (
+        "o.zarr cannot be resumed: what is given for a.jpg now (--intrinsics, --keypoints, "
+        "--masks) is not what it was fitted with; use --overwrite to replace the store, or another "
+        "--out"
+    )
+    assert (told.status, told.err) == (2, f"fit-hands: {sentence}\n")
+    told = say(*run, "--resume")
+    assert told.status == 2 and "configuration.inputs.masks was 'given' when" in told.err
 
 
 def test_a_run_goes_on_with_its_own_appearance_alone(say, tmp_path, monkeypatch):

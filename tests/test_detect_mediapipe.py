@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from drawn_hands import canvas, record
 
-from datasets.images import list_images, read_image_and_exif
+from datasets.images import read_image_and_exif
 from datasets.intrinsics import Intrinsics
+from datasets.listing import ImageSource
 from fitter.conventions import KEYPOINT_NAMES
 from fitter.detect import MediaPipeDetector, hand_size
 from fitter.mediapipe_hands import HeldStderr
@@ -105,8 +106,10 @@ real = pytest.mark.skipif("HAND_REAL_DATA" not in os.environ, reason="needs the 
 
 def real_records(step):
     root = Path(os.environ["HAND_REAL_DATA"]) / "dev"
-    entries = list_images(root / "evaluation/rgb")
-    intrinsics = Intrinsics.from_option(str(root / "evaluation_K.json"), len(entries))
+    source = ImageSource.of([str(root / "evaluation/rgb")])
+    entries = [source.entry(name) for name in source.names()]
+    intrinsics = Intrinsics.from_option(str(root / "evaluation_K.json"))
+    intrinsics.require_for([entry.name for entry in entries], len(entries))
     xyz = np.array(json.loads((root / "evaluation_xyz.json").read_text()))
     for index in range(0, len(entries), step):
         entry = entries[index]

@@ -53,10 +53,10 @@ def write_store(path: Path, rows: dict[str, ImageRow | None], vertices: int | No
     """A store of one image per block; an image whose row is None stays pending."""
     sizes = {} if vertices is None else {"vertex": vertices}
     spec = StoreSpec(list(rows), max_hands=2, block_size=1, num_betas=10, optional_sizes=sizes)
-    store = ResultStore.create(path, spec)
-    for block, row in zip(store.blocks(), rows.values(), strict=True):
-        if row is not None:
-            store.write_block(block, [row])
+    with ResultStore.create(path, spec) as store:
+        for block, row in zip(store.blocks(), rows.values(), strict=True):
+            if row is not None:
+                store.write_block(block, [row])
     return path
 
 

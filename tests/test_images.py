@@ -1,4 +1,4 @@
-"""Folders of pictures and their intrinsics: each kind of file read, or refused in a sentence."""
+"""Pictures and their intrinsics: each kind of file read, or refused in a sentence."""
 
 import io
 import json
@@ -19,16 +19,16 @@ from datasets.images import (
     CameraExif,
     ImageEntry,
     ReadLimits,
-    list_images,
-    other_endings,
     read_image,
     read_image_and_exif,
 )
 from datasets.intrinsics import Intrinsics, focal_from_exif
 from datasets.keypoint_files import KeypointFiles
+from datasets.listing import ImageSource
 from fitter.config import Config
-from fitter.pipeline import Sources, look_at
+from fitter.look import look_at
 from fitter.records import InputError
+from fitter.sources import Sources
 
 
 @pytest.fixture
@@ -47,39 +47,6 @@ def refusal(path, *words, **options):
     for word in words:
         assert word in message
     return message
-
-
-def test_list_is_sorted_relative_and_without_hidden_files(tmp_path):
-    names = ["b.PNG", "a b.jpg", "inner/c.WebP", "inner/ünï.tiff", "Z.jpeg"]
-    for name in [*names, ".hidden.jpg", ".git/d.jpg", "notes.txt", "inner/._c.jpg"]:
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    entries = list_images(tmp_path)
-    assert [entry.name for entry in entries] == sorted(names)
-    assert all(entry.path == tmp_path / entry.name for entry in entries)
-    flat = [entry.name for entry in list_images(tmp_path, recursive=False)]
-    assert flat == ["Z.jpeg", "a b.jpg", "b.PNG"]
-
-
-def test_list_of_a_single_picture(tmp_path):
-    path = tmp_path / "one.jpg"
-    path.touch()
-    assert list_images(path) == [ImageEntry("one.jpg", path)]
-
-
-@pytest.mark.parametrize("name", ["", "missing", "notes.txt"])
-def test_list_refuses_what_holds_no_picture(tmp_path, name):
-    (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(InputError, match="expected a folder"):
-        list_images(tmp_path / name)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs a file system of bytes")
-def test_list_refuses_a_name_that_is_no_text(tmp_path):
-    (tmp_path / os.fsdecode(b"hand\xff.jpg")).touch()
-    with pytest.raises(InputError, match="UTF-8"):
-        list_images(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp"])
@@ -292,7 +259,8 @@ def save_with_exif(path, size, **tags):
 def seen(entry):
     """What the first half of the pipeline makes of a picture whose hands are known to be none."""
     none = KeypointFiles(Path("none.json"), by_name={})
-    image = look_at(Sources([entry], Intrinsics(), none), 0, None, Config())
+    sources = Sources(entry.path.parent, [entry.name], Intrinsics(), none)
+    image = look_at(sources, 0, None, Config())
     assert not image.error
     return image
 
@@ -356,10 +324,10 @@ MATRIX = [[500.0, 0.0, 32.0], [0.0, 510.0, 24.0], [0.0, 0.0, 1.0]]
 ENTRY = ImageEntry("a.png", Path("a.png"))
 
 
-def given(option, count=1, index=0):
-    return Intrinsics.from_option(option, count).intrinsics_for(
-        ENTRY, index, (64, 48), CameraExif()
-    )
+def given(option):
+    intrinsics = Intrinsics.from_option(option)
+    intrinsics.require_for([ENTRY.name], 1)
+    return intrinsics.intrinsics_for(ENTRY, 0, (64, 48), CameraExif())
 
 
 def write_json(tmp_path, content):
@@ -422,7 +390,8 @@ def test_bad_intrinsics_options_are_refused(option):
 @pytest.mark.skipif("HAND_REAL_DATA" not in os.environ, reason="needs the real pictures")
 def test_real_photographs_are_read():
     photos = Path(os.environ["HAND_REAL_DATA"]) / "photos"
-    shapes = {entry.name: read_image(entry.path).shape for entry in list_images(photos)}
+    names = ImageSource.of([str(photos)]).names()
+    shapes = {name: read_image(photos / name).shape for name in names}
     assert shapes["wilor_test3.jpg"] == (600, 600, 3)  # a WebP picture by content
     assert len(shapes) == 6
 
@@ -430,17 +399,33 @@ def test_real_photographs_are_read():
 def test_one_matrix_in_a_file_is_that_of_all_pictures(tmp_path):
     path = tmp_path / "k.json"
     path.write_text("[[500, 0, 320], [0, 500, 240], [0, 0, 1]]")
-    intrinsics = Intrinsics.from_option(str(path), 7)
+    intrinsics = Intrinsics.from_option(str(path))
+    intrinsics.require_for((f"{i}.jpg" for i in range(7)), 7)
     for index in (0, 6):
         entry = ImageEntry(f"{index}.jpg", tmp_path / f"{index}.jpg")
         matrix, source = intrinsics.intrinsics_for(entry, index, (640, 480), CameraExif())
         assert source == "given" and matrix[0].tolist() == [500, 0, 320]
 
 
-def test_files_of_other_kinds_are_counted(tmp_path):
-    for name in ("a.jpg", "b.HEIC", "c.heic", "notes", ".hidden.gif", "sub/d.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    assert other_endings(tmp_path) == {".heic": 2, "no ending": 1, ".txt": 1}
-    assert other_endings(tmp_path, recursive=False) == {".heic": 2, "no ending": 1}
-    assert other_endings(tmp_path / "a.jpg") == {}
+def test_a_part_knows_its_own_pictures_and_nothing_else(tmp_path):
+    names = ["a.png", "b.png", "c.png"]
+    by_name = write_json(tmp_path, dict.fromkeys(names, MATRIX))
+    named = Intrinsics.from_option(by_name)
+    listed = Intrinsics.from_option(write_json(tmp_path, [MATRIX] * 3))
+    entry, other = (ImageEntry(name, Path(name)) for name in names[1:])
+    for intrinsics in (named, listed):
+        part = intrinsics.part(1, names[1:2])
+        assert len(part.by_name or part.by_index) == 1
+        matrix, source = part.intrinsics_for(entry, 1, (64, 48), CameraExif())
+        np.testing.assert_array_equal(matrix, MATRIX)
+        assert source == "given" and part.raw(entry, 1) == MATRIX
+        assert part.raw(other, 2) is None
+    assert Intrinsics().part(1, names[1:2]).raw(entry, 1) is None
+
+
+def test_a_picture_without_an_entry_is_told_which(tmp_path):
+    path = write_json(tmp_path, {"a.png": MATRIX})
+    entry = ImageEntry("b.png", Path("b.png"))
+    with pytest.raises(InputError) as caught:
+        Intrinsics.from_option(path).intrinsics_for(entry, 0, (64, 48), CameraExif())
+    assert str(caught.value) == f"{path}: expected an entry for 'b.png', found none."

@@ -1,4 +1,4 @@
-"""Pictures that crash or hang what looks at them, with real signals; and calls to another process."""
+"""Pictures that crash or hang what looks at them, with real signals; calls to a process."""
 
 import csv
 import json
@@ -106,7 +106,7 @@ def test_calls_keep_their_state_and_their_arrays(counter):
 
 
 def test_errors_cross_over_and_the_process_goes_on(counter):
-    with pytest.raises(InputError, match="^no$"):
+    with pytest.raises(InputError, match=r"^no$"):
         counter.call("refuse", timeout=20)
     with pytest.raises(RuntimeError, match="KeyError: 'lost'"):
         counter.call("fail", timeout=20)

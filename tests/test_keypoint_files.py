@@ -34,7 +34,7 @@ def test_openpose_folder(tmp_path, keypoints):
     write(tmp_path / "a_keypoints.json", {"people": people})
     write(tmp_path / "b_keypoints.json", {"people": []})
     write(tmp_path / "inner/c_keypoints.json", {"people": people[:1]})
-    files = KeypointFiles.open(tmp_path, 3)
+    files = KeypointFiles.open(tmp_path)
     hands = files.hands_for(ENTRIES[0], 0)
     assert [hand.side for hand in hands] == ["left", "right"]
     for hand in hands:
@@ -46,22 +46,21 @@ def test_openpose_folder(tmp_path, keypoints):
 
 def test_pictures_that_share_an_openpose_file_are_refused(tmp_path):
     write(tmp_path / "a_keypoints.json", {"people": []})
-    files = KeypointFiles.open(tmp_path, 2)
+    files = KeypointFiles.open(tmp_path)
     names = ["a.jpg", "b/a.jpg", "ab.jpg", "b/a.png"]
-    entries = [ImageEntry(name, Path(name)) for name in names]
-    files.require_own_files(entries[:3])
+    files.require_for(names[:3], 3)
     with pytest.raises(InputError) as caught:
-        files.require_own_files(entries)
+        files.require_for(names, 4)
     assert str(caught.value) == (
         f"{tmp_path}: expected a file of OpenPose's for every picture, found that 'b/a.jpg' and "
         "'b/a.png' share a_keypoints.json."
     )
-    KeypointFiles.open(write(tmp_path / "own.json", {}), 4).require_own_files(entries)
+    KeypointFiles.open(write(tmp_path / "own.json", {})).require_for(names, 4)
 
 
 def test_freihand_list_with_and_without_confidence(tmp_path, keypoints):
     content = [keypoints.tolist(), keypoints[:, :2].tolist()]
-    files = KeypointFiles.open(write(tmp_path / "uv.json", content), 2)
+    files = KeypointFiles.open(write(tmp_path / "uv.json", content))
     first, second = (files.hands_for(ENTRIES[i], i)[0] for i in range(2))
     assert first.side == second.side == "right"
     np.testing.assert_array_equal(first.keypoints, keypoints[:, :2])
@@ -73,7 +72,7 @@ def test_freihand_list_with_and_without_confidence(tmp_path, keypoints):
 def test_metres_are_refused(tmp_path, keypoints):
     path = write(tmp_path / "evaluation_xyz.json", [(keypoints / 300).tolist()])
     with pytest.raises(InputError, match=r"evaluation_xyz\.json.*pixels.*metres"):
-        KeypointFiles.open(path, 1).hands_for(ENTRIES[0], 0)
+        KeypointFiles.open(path).hands_for(ENTRIES[0], 0)
 
 
 def test_own_mapping(tmp_path, keypoints):
@@ -84,12 +83,25 @@ def test_own_mapping(tmp_path, keypoints):
             {"side": "right", "keypoints": keypoints[:, :2].tolist()},
         ]
     }
-    files = KeypointFiles.open(write(tmp_path / "own.json", content), 3)
+    files = KeypointFiles.open(write(tmp_path / "own.json", content))
     left, right = files.hands_for(ENTRIES[2], 2)
     assert (left.side, right.side) == ("left", "right")
     np.testing.assert_array_equal(left.relative_depth, depth)
     assert right.relative_depth is None
     assert files.hands_for(ENTRIES[0], 0) == []
+
+
+def test_a_part_knows_its_own_pictures_and_nothing_else(tmp_path, keypoints):
+    hands = [{"side": "left", "keypoints": keypoints.tolist()}]
+    named = KeypointFiles.open(write(tmp_path / "own.json", {"a.jpg": hands, "b.jpg": hands}))
+    listed = KeypointFiles.open(write(tmp_path / "uv.json", [keypoints.tolist()] * 3))
+    for files in (named, listed):
+        part = files.part(1, ["b.jpg"])
+        assert len(part.by_name or part.by_index) == 1
+        (whole,), (found,) = (given.hands_for(ENTRIES[1], 1) for given in (files, part))
+        np.testing.assert_array_equal(found.keypoints, whole.keypoints)
+        assert part.raw(ENTRIES[1], 1) == files.raw(ENTRIES[1], 1) is not None
+        assert part.raw(ENTRIES[0], 0) is None
 
 
 @pytest.mark.parametrize(
@@ -99,12 +111,13 @@ def test_own_mapping(tmp_path, keypoints):
         ("3", "found int"),
         ([[]], "found 1"),
         ({"people": []}, "folder"),
+        ({"b.png": []}, "such as 'a.jpg', found none of them, but 'b.png'."),
     ],
 )
 def test_a_bad_file_is_refused_at_once(tmp_path, content, words):
     path = write(tmp_path / "bad.json", content)
     with pytest.raises(InputError) as caught:
-        KeypointFiles.open(path, 3)
+        KeypointFiles.open(path).require_for([entry.name for entry in ENTRIES], len(ENTRIES))
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -112,7 +125,7 @@ def test_a_bad_file_is_refused_at_once(tmp_path, content, words):
 def test_nothing_there_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "missing.json"):
         with pytest.raises(InputError, match="found no"):
-            KeypointFiles.open(path, 3)
+            KeypointFiles.open(path)
 
 
 GOOD = np.full((21, 2), 50.0).tolist()
@@ -134,7 +147,7 @@ GOOD = np.full((21, 2), 50.0).tolist()
 )
 def test_one_bad_entry_does_not_stop_the_others(tmp_path, bad, words):
     content = {"a.jpg": bad, "b.jpg": [{"side": "left", "keypoints": GOOD}]}
-    files = KeypointFiles.open(write(tmp_path / "own.json", content), 2)
+    files = KeypointFiles.open(write(tmp_path / "own.json", content))
     with pytest.raises(InputError) as caught:
         files.hands_for(ENTRIES[0], 0)
     assert words in str(caught.value)
@@ -156,7 +169,7 @@ def test_one_bad_entry_does_not_stop_the_others(tmp_path, bad, words):
 def test_one_bad_openpose_file_does_not_stop_the_others(tmp_path, content, words):
     write(tmp_path / "a_keypoints.json", content)
     write(tmp_path / "b_keypoints.json", {"people": []})
-    files = KeypointFiles.open(tmp_path, 3)
+    files = KeypointFiles.open(tmp_path)
     with pytest.raises(InputError) as caught:
         files.hands_for(ENTRIES[0], 0)
     assert words in str(caught.value)

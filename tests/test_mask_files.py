@@ -18,6 +18,13 @@ def mask_file(path, values, **options):
     return path
 
 
+def opened(folder, entries):
+    """The masks in a folder, which must be those of these pictures."""
+    masks = MaskFolder.open(folder)
+    masks.require_for(entries)
+    return masks
+
+
 @pytest.fixture
 def truth():
     mask = np.zeros((32, 48), bool)
@@ -62,7 +69,7 @@ class TestFiles:
         entries = [
             ImageEntry(n, tmp_path / "pictures" / n) for n in ("a/b.jpg", "c.d.png", "e.jpg")
         ]
-        masks = MaskFolder.open(tmp_path, entries)
+        masks = opened(tmp_path, entries)
         assert (masks.mask_for(entries[0], (48, 32)) == truth).all()
         assert masks.path_of("c.d.png").name == "c.d.jpg"
         assert masks.mask_for(entries[2], (48, 32)) is None
@@ -84,12 +91,25 @@ class TestFiles:
             monkeypatch.setattr(
                 module, function, lambda *a, real=real, **k: asked.append(a) or real(*a, **k)
             )
-        masks = MaskFolder.open(tmp_path / "masks", entries)
+        masks = opened(tmp_path / "masks", entries)
         monkeypatch.undo()
         assert 4 <= len(asked) < 20
         with_mask = [name for name in names if masks.path_of(name)]
         assert with_mask == ["a/1.jpg", "linked/1.jpg"]
         assert (masks.mask_for(entries[51], (48, 32)) == truth).all()
+
+    def test_a_part_knows_its_own_masks_and_lists_nothing(self, tmp_path, truth, monkeypatch):
+        for name in ("a/1.png", "a/2.png", "3.png"):
+            mask_file(tmp_path / name, truth)
+        names = ["a/1.jpg", "3.jpg", "a/4.jpg"]
+        part = MaskFolder.open(tmp_path).part(names)
+        monkeypatch.setattr(os, "scandir", None)
+        assert [part.path_of(name) for name in names] == [
+            tmp_path / "a" / "1.png", tmp_path / "3.png", None,
+        ]  # fmt: skip
+        assert part.path_of("a/2.jpg") is None
+        entry = ImageEntry("3.jpg", tmp_path / "pictures" / "3.jpg")
+        assert (part.mask_for(entry, (48, 32)) == truth).all()
 
     def test_a_turned_mask_stands_upright(self, tmp_path, truth):
         exif = Image.Exif()
@@ -111,7 +131,7 @@ class TestRefusals:
         entry = ImageEntry("p/a.jpg", tmp_path / "pictures" / "a.jpg")
         folder = tmp_path / "masks"
         path = mask_file(folder / "p" / "a.png", truth)
-        masks = MaskFolder.open(folder, [entry])
+        masks = opened(folder, [entry])
 
         def said():
             return sentence(masks.mask_for, entry, (48, 32))
@@ -136,7 +156,7 @@ class TestRefusals:
         path.unlink()
         assert said() == f"{path}: expected a picture, found no such file."
         path = mask_file(path.with_suffix(".tif"), truth.astype(np.float32))
-        masks = MaskFolder.open(folder, [entry])
+        masks = opened(folder, [entry])
         words = "expected 8 or 16 bits a channel, found a floating-point picture."
         assert said() == f"{path}: {words}"
         mask_file(path, truth.astype(np.int32) * 70000)
@@ -165,31 +185,31 @@ class TestRefusals:
     def test_the_folder(self, tmp_path, truth):
         pictures, masks = tmp_path / "pictures", tmp_path / "masks"
         entries = [ImageEntry(name, pictures / name) for name in ("a.jpg", "b.jpg")]
-        assert sentence(MaskFolder.open, masks, entries) == (
+        assert sentence(opened, masks, entries) == (
             f"{masks}: expected a folder with masks, found nothing there."
         )
         masks.touch()
-        assert sentence(MaskFolder.open, masks, entries) == (
+        assert sentence(opened, masks, entries) == (
             f"{masks}: expected a folder with masks, found a file."
         )
         masks.unlink()
         mask_file(masks / "c.png", truth)
         (masks / "loop").symlink_to(masks / "loop")
         around = [ImageEntry("loop/a.jpg", pictures / "a.jpg")]
-        assert sentence(MaskFolder.open, masks, around).startswith(
+        assert sentence(opened, masks, around).startswith(
             f"{masks}/loop: expected a folder of masks that may be listed, found "
         )
-        assert sentence(MaskFolder.open, masks, entries) == (
+        assert sentence(opened, masks, entries) == (
             f"{masks}: expected masks named like the pictures, such as 'a.png' for 'a.jpg', "
             "found none of them."
         )
         mask_file(masks / "b.png", truth)
         twins = [*entries, ImageEntry("b.png", pictures / "b.png")]
-        assert sentence(MaskFolder.open, masks, twins) == (
+        assert sentence(opened, masks, twins) == (
             f"{masks}: expected a mask for every picture of its own, found that 'b.jpg' and "
             "'b.png' share 'b.png'."
         )
         mask_file(pictures / "a.jpg", truth * np.uint8(255))
-        assert sentence(MaskFolder.open, pictures, entries) == (
+        assert sentence(opened, pictures, entries) == (
             f"{pictures}: expected a mask for 'a.jpg', found the picture itself there."
         )

@@ -10,9 +10,9 @@ import pytest
 import trimesh
 from PIL import Image
 
-from datasets.images import ImageEntry
 from fitter.overlay import SIDE_COLOURS, OverlayHand, OverlayStyle, draw_overlay, write_overlay
-from fitter.pipeline import draw_results
+from fitter.overlay_files import overlay_name, write_picture_overlay
+from fitter.pipeline import Engine
 from fitter.records import InputError
 from fitter.rows import HandRow, ImageRow
 
@@ -184,9 +184,11 @@ def test_the_overlay_of_a_stored_hand_takes_its_focal_length(tmp_path):
     for scale in (None, 1.5):
         row = HandRow(valid=True, side="right", focal_scale=scale)
         image = ImageRow(image_status="ok", intrinsics=camera, hands=(row,))
-        entry = ImageEntry("a.png", tmp_path / "a.png")
-        draw_results(tmp_path, entry, image, engine)
-        pictures[scale] = np.asarray(Image.open(tmp_path / "a.png.jpg")).astype(int)
+        path = tmp_path / overlay_name("a.png")
+        hands = Engine.overlay_hands(engine, image)
+        write_picture_overlay(path, tmp_path / "a.png", hands, camera)
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "a.png.jpg"]
+        pictures[scale] = np.asarray(Image.open(path)).astype(int)
         drawn = replace(hand, focal_scale=scale or 1.0)
         expected = draw_overlay(grey(96, 128), [drawn], camera)
         assert np.abs(pictures[scale] - expected).mean() < 3

@@ -121,7 +121,8 @@ def test_order_and_repetition_of_blocks_leave_no_trace(undisturbed, tmp_path_fac
 
 def test_create_keeps_its_hands_off_what_is_there(tmp_path):
     path = tmp_path / "results.zarr"
-    fill(ResultStore.create(path, SPEC))
+    with ResultStore.create(path, SPEC) as store:
+        fill(store)
     before = contents(path)
     with pytest.raises(InputError, match=r"results\.zarr already holds results.*--resume.*--over"):
         ResultStore.create(path, SPEC)
@@ -147,9 +148,12 @@ def test_a_link_is_followed_and_stays(tmp_path):
     (tmp_path / "disk" / "real.zarr").mkdir(parents=True)
     link = tmp_path / "results.zarr"
     link.symlink_to(tmp_path / "disk" / "real.zarr")
-    fill(ResultStore.create(link, SPEC))
-    assert ResultStore.resume(link, SPEC).pending_blocks() == []
-    assert len(ResultStore.create(link, SPEC, overwrite=True).pending_blocks()) == 3
+    with ResultStore.create(link, SPEC) as store:
+        fill(store)
+    with ResultStore.resume(link, SPEC) as store:
+        assert store.pending_blocks() == []
+    with ResultStore.create(link, SPEC, overwrite=True) as store:
+        assert len(store.pending_blocks()) == 3
     assert link.is_symlink() and is_result_store(tmp_path / "disk" / "real.zarr")
     assert [p.name for p in (tmp_path / "disk").iterdir()] == ["real.zarr"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["disk", "results.zarr"]
@@ -192,17 +196,17 @@ def test_a_read_only_folder_gives_one_sentence(tmp_path):
 def test_another_format_version_is_refused(undisturbed, tmp_path):
     path = shutil.copytree(undisturbed, tmp_path / "copy.zarr")
     text = (path / "zarr.json").read_text()
-    (path / "zarr.json").write_text(text.replace('"format_version": 1', '"format_version": 9'))
+    (path / "zarr.json").write_text(text.replace('"format_version": 2', '"format_version": 9'))
     assert is_result_store(path)
-    with pytest.raises(InputError, match="has format version 9, this program reads 1"):
+    with pytest.raises(InputError, match="has format version 9, this program reads 2"):
         ResultStore.open(path)
 
 
-@pytest.mark.parametrize("images", [[], ["a.jpg", "b.jpg", "a.jpg"]])
-def test_an_empty_or_ambiguous_image_list_is_refused(tmp_path, images):
-    with pytest.raises(InputError, match=r"no image|listed twice"):
-        ResultStore.create(tmp_path / "r.zarr", replace(SPEC, images=images))
-    assert not list(tmp_path.iterdir())
+def test_an_empty_image_list_is_refused(tmp_path):
+    for make in (ResultStore.create, ResultStore.resume):
+        with pytest.raises(InputError, match=r"there is no image to make results for"):
+            make(tmp_path / "r.zarr", replace(SPEC, images=[]))
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

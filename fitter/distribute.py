@@ -1,0 +1,464 @@
+"""The work of a run spread over a Ray cluster, or over the cores of one machine by Ray.
+
+A Ray Data stream of numbers of pieces goes through pools of actors; an actor asks the feeder, which
+lives beside the driver, for the piece of that number, and returns what became of it:
+
+    numbers -> LookAndFit -> driver                 where hands are fitted on CPUs
+    numbers -> Look -> Fit on GPUs -> driver        where they are fitted on GPUs
+
+The driver alone writes the store (`fitter.run`), which the actors need not see. An actor that dies
+is replaced by Ray and its piece done again. The feeder counts how often a piece is asked for:
+pictures of one that keeps killing its actors are given up (`fitter.work.give_up`).
+
+This is the one module that imports Ray, inside functions: it is an optional package, and reads its
+environment when it is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from fitter.attempts import TRIES
+from fitter.config import Config
+from fitter.head_watch import Address, HeadWatch
+from fitter.lookers import LookOptions
+from fitter.messages import EXIT_LOST, KEPT, count
+from fitter.pipeline import Engine
+from fitter.records import InputError, LostError
+from fitter.rows import ImageRow
+from fitter.run_store import Spread
+from fitter.sources import Sources
+from fitter.stopping import StopRequest
+from fitter.work import DonePiece, Plan, Workbench, cut, give_up
+
+log = logging.getLogger(__name__)
+
+_WAVE = 10_000
+"""Pieces in one stream: Ray keeps something of every one until its stream ends."""
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
+    "RAY_worker_niceness": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
+}
+"""No reports to anybody, no second progress bar, workers as important as the driver."""
+
+_WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+_OBJECT_STORE = 1 << 30
+"""Bytes of shared memory of a Ray of our own; what waits in it are crops and rows of a few pieces
+for each worker."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an actor has to know.
+
+    Attributes:
+        config: of the run, with the device of the actors that fit.
+        options: how pictures are looked at.
+        overlays: folder to draw overlays into, or None.
+    """
+
+    config: Config
+    options: LookOptions
+    overlays: Path | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the feeder says of a piece.
+
+    Attributes:
+        sources: its pictures, or None for a piece that is not to be done any more.
+        times: how often it has been begun, this time included.
+    """
+
+    sources: Sources | None
+    times: int = 1
+
+
+class Feeder:
+    """Knows the pieces of a run, hands them out by their numbers and counts how often.
+
+    Pieces are numbered in the order of the blocks, of which only the last may be shorter.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """What there is to be done."""
+        self._plan = plan
+        self._per_block = -(-len(plan.blocks[0]) // plan.length)
+        self._asked: dict[int, int] = {}
+        self._begun: set[int] = set()
+        self._stopped = False
+
+    def task(self, number: int) -> Task:
+        """The piece of this number, to be done now."""
+        block, place = divmod(number, self._per_block)
+        if self._stopped and block not in self._begun:
+            return Task(None)
+        self._begun.add(block)
+        times = self._asked[number] = self._asked.get(number, 0) + 1
+        piece = cut(self._plan.blocks[block], self._plan.length)[place]
+        return Task(self._plan.part(piece), times)
+
+    def done(self, number: int) -> None:
+        """The piece of this number needs not be counted any longer."""
+        self._asked.pop(number, None)
+
+    def stop(self) -> list[int]:
+        """Begin no further block; the places, among those of the plan, of those begun."""
+        self._stopped = True
+        return sorted(self._begun)
+
+
+class _Actor:
+    """One piece after the other; everything heavy is made at the first, when a death is counted."""
+
+    def __init__(self, job: Job, feeder: Any) -> None:
+        self.job, self.feeder = job, feeder
+        self._bench: Workbench | None = None
+
+    @property
+    def bench(self) -> Workbench:
+        if self._bench is None:
+            self._bench = Workbench(self.job.config, self.job.options, self.job.overlays)
+            self._bench.__enter__()
+        return self._bench
+
+    def _sources(self, number: int) -> Sources | None:
+        import ray
+
+        task = ray.get(self.feeder.task.remote(number))
+        if task.sources is not None and task.times > TRIES:
+            return give_up(self.job.config, self.job.options, task.sources, task.times)
+        return task.sources
+
+
+class LookAndFit(_Actor):
+    """Looks at the pictures of a piece and fits their hands, on one thread."""
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The row of a piece: its number, and what became of it."""
+
+        def work(number: int) -> DonePiece | None:
+            sources = self._sources(number)
+            return None if sources is None else next(self.bench.fit([sources]))
+
+        return _row(int(batch["number"][0]), work)
+
+
+class Look(_Actor):
+    """Looks at the pictures of a piece."""
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The row of a piece: its number, and what was seen in its pictures."""
+
+        def work(number: int) -> Any:
+            sources = self._sources(number)
+            return None if sources is None else next(self.bench.lookers.look([sources]))
+
+        return _row(int(batch["number"][0]), work)
+
+
+class Fit(_Actor):
+    """Fits the hands of a piece."""
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The row of a piece: its number, and what became of it."""
+        import ray
+
+        def work(number: int) -> DonePiece | None:
+            found = ray.cloudpickle.loads(batch["value"][0])
+            if found is None or isinstance(found, Exception):
+                return found
+            return self.bench.finish(*found)
+
+        return _row(int(batch["number"][0]), work)
+
+
+def _row(number: int, work: Callable[[int], Any]) -> dict[str, Any]:
+    """A row of the stream; what goes wrong travels in it, since Ray keeps no exception's type."""
+    import ray
+
+    try:
+        value = work(number)
+    except InputError as error:
+        value = error
+    except Exception:
+        value = RuntimeError(traceback.format_exc())
+    return {"number": [number], "value": [ray.cloudpickle.dumps(value)]}
+
+
+class RayWorkers:
+    """A Ray cluster as `fitter.run.Workers`; use it in a ``with`` block.
+
+    Attributes:
+        engine: the model on this machine's CPU.
+        device: where the cluster fits, "cpu" or "cuda".
+    """
+
+    def __init__(
+        self, config: Config, spread: Spread, detects: bool, places: tuple[Path | None, Path]
+    ) -> None:
+        """Start Ray, or join a cluster.
+
+        Args:
+            config: of the run.
+            spread: over what the work is spread.
+            detects: whether hands are to be found, and not given.
+            places: folder of overlays or None, and a file for what Ray's own processes say.
+
+        Raises:
+            InputError: Ray is not installed, there is no such cluster, it lacks what is asked for,
+                or the model cannot be used.
+        """
+        overlays, said = places
+        self._stack = ExitStack()
+        with ExitStack() as undo:
+            undo.callback(self._stack.close)
+            _start_ray(spread, said, self._stack)
+            cpus, gpus = _resources()
+            self._gpus = _gpus_per_fit(config, spread, gpus)
+            self.device = "cuda" if self._gpus else "cpu"
+            # A GPU's fit needs a core, too, and what is fitted has to be seen first.
+            self._fits = int(gpus / self._gpus) if self._gpus else 0
+            self._looks = spread.workers or max(1, int(cpus) - self._fits)
+            run = config.run.model_copy(update={"device": self.device})
+            options = LookOptions(detects, 1, spread.timeout)
+            self._job = Job(config.model_copy(update={"run": run}), options, overlays)
+            on_cpu = config.run.model_copy(update={"device": "cpu"})
+            self._here = config.model_copy(update={"run": on_cpu})
+            self.engine = Engine(self._here)
+            log.info("%s, %s", count(self._looks, "worker"), count(self._fits, "worker with a GPU"))
+            undo.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def process(self, plan: Plan, stop: StopRequest) -> Iterator[DonePiece]:
+        """See `fitter.work.Workbench.process`; pieces come in the order in which they are done.
+
+        Raises:
+            InputError: what an actor needs cannot be used.
+            LostError: Ray failed.
+        """
+        if not plan.blocks:
+            return
+        import ray
+
+        numbers = sum(len(cut(block, plan.length)) for block in plan.blocks)
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False
+        )
+        feeder = ray.remote(Feeder).options(num_cpus=0, scheduling_strategy=here).remote(plan)
+        try:
+            for first in range(0, numbers, _WAVE):
+                wave = range(first, min(first + _WAVE, numbers))
+                yield from self._wave(wave, plan, feeder, stop)
+                if stop.asked:
+                    return
+        except ray.exceptions.RayError as error:
+            raise LostError(f"Ray failed ({str(error).splitlines()[0]}); {KEPT}") from error
+
+    def draw(self, sources: Sources, rows: Sequence[ImageRow]) -> list[tuple[str, str]]:
+        """See `fitter.work.Workbench.draw`; done on this machine."""
+        with Workbench(self._here, self._job.options, self._job.overlays) as bench:
+            return bench.draw(sources, rows)
+
+    def _wave(
+        self, numbers: range, plan: Plan, feeder: Any, stop: StopRequest
+    ) -> Iterator[DonePiece]:
+        import ray
+
+        missing = {block.start: len(block) for block in plan.blocks}
+        wanted: set[int] | None = None
+        stream = self._stream(numbers, feeder)
+        rows = iter(stream.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"))
+        with contextlib.closing(rows):
+            for batch in rows:
+                for number, value in zip(batch["number"], batch["value"], strict=True):
+                    done = ray.cloudpickle.loads(value)
+                    if isinstance(done, Exception):
+                        raise done
+                    if done is not None:
+                        feeder.done.remote(int(number))
+                        yield done
+                        _count_off(missing, plan, done)
+                if stop.asked and wanted is None:
+                    begun = ray.get(feeder.stop.remote())
+                    wanted = {plan.blocks[place].start for place in begun}
+                if wanted is not None and not wanted & missing.keys():
+                    return
+
+    def _stream(self, numbers: range, feeder: Any) -> Any:
+        import ray.data
+
+        def pool(size: int) -> Any:
+            # One piece in flight: more would wait behind one actor while others have none.
+            return ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1)
+
+        rest = {
+            "fn_constructor_args": (self._job, feeder),
+            "batch_size": 1,
+            "runtime_env": {"env_vars": _WORKER_ENVIRONMENT},
+        }
+        items = [{"number": number} for number in numbers]
+        stream = ray.data.from_items(items, override_num_blocks=len(items))
+        if not self._gpus:
+            return stream.map_batches(LookAndFit, compute=pool(self._looks), num_cpus=1, **rest)
+        stream = stream.map_batches(Look, compute=pool(self._looks), num_cpus=1, **rest)
+        return stream.map_batches(
+            Fit, compute=pool(self._fits), num_cpus=1, num_gpus=self._gpus, **rest
+        )
+
+
+def _count_off(missing: dict[int, int], plan: Plan, done: DonePiece) -> None:
+    """Take a piece off what is missing of its block; a whole block is not in it any more."""
+    block = plan.block_of(done.start).start
+    missing[block] -= len(done.rows)
+    if not missing[block]:
+        del missing[block]
+
+
+def _gpus_per_fit(config: Config, spread: Spread, gpus: float) -> float:
+    """GPUs of each actor that fits, 0 for fits on CPUs."""
+    asked = spread.gpus_per_worker
+    if asked is None:
+        asked = 1.0 if gpus and config.run.device != "cpu" else 0.0
+    if not asked and config.run.device == "cuda":
+        asked = 1.0
+    if asked and config.run.device == "cpu":
+        raise InputError("--gpus-per-worker: expected 0 beside --device cpu, found more")
+    if asked > gpus:
+        raise InputError(
+            f"--gpus-per-worker: expected a cluster with {asked:g} GPUs at least, found {gpus:g}"
+        )
+    return asked
+
+
+def _resources() -> tuple[float, float]:
+    """CPUs and GPUs of the cluster."""
+    import ray
+
+    found = ray.cluster_resources()
+    return found.get("CPU", 1.0), found.get("GPU", 0.0)
+
+
+def _start_ray(spread: Spread, said: Path, stack: ExitStack) -> None:
+    """Start Ray or join a cluster, quietly; `stack` ends it."""
+    os.environ.update({k: v for k, v in _ENVIRONMENT.items() if k not in os.environ})
+    is_local = spread.ray == "local"
+    if is_local:  # nobody else is in this Ray; without it, it writes a key to the home folder
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise InputError(
+            f"--ray: expected the package ray[data], found: {error}; install fit-hands[ray]"
+        ) from error
+    logging.getLogger("ray").setLevel(logging.CRITICAL + 1)
+    data = logging.getLogger("ray.data")
+    for handler in [h for h in data.handlers if type(h) is logging.StreamHandler]:
+        data.removeHandler(handler)
+    stack.enter_context(_said_to(said))
+    options: dict[str, Any] = {}
+    if is_local:
+        cpus = spread.workers or os.cpu_count() or 1
+        options = {
+            "num_cpus": cpus if not spread.gpus_per_worker else max(cpus, os.cpu_count() or 1),
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE,
+        }
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        ray.init(
+            address=spread.ray,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            **options,
+        )
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"--ray {spread.ray}: expected a Ray cluster, found none: {first}"
+        ) from error
+    stack.callback(ray.shutdown)
+    for number, handler in handlers.items():  # Ray has put one of its own in place of SIGTERM's
+        signal.signal(number, handler)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    stack.enter_context(HeadWatch(_addresses(), lambda: _farewell(sys.stderr)))
+
+
+def _addresses() -> list[Address]:
+    """Where Ray's head, and its process on this machine, listen."""
+    import ray
+
+    host, port = ray.get_runtime_context().gcs_address.rsplit(":", 1)
+    addresses: list[Address] = [(host, int(port))]
+    with contextlib.suppress(AttributeError):  # not part of what Ray promises
+        addresses.append(ray._private.worker._global_node.raylet_socket_name)
+    return addresses
+
+
+def _farewell(terminal: Any) -> int:
+    """Say that Ray is gone, and end what is left of a Ray of our own; the exit status."""
+    import ray
+
+    print(f"\nfit-hands: Ray's head is gone; {KEPT}", file=terminal, flush=True)
+    with contextlib.suppress(Exception):  # empty for a cluster that is not ours
+        for infos in ray._private.worker._global_node.all_processes.values():
+            for info in infos:
+                info.process.kill()
+    return EXIT_LOST
+
+
+@contextlib.contextmanager
+def _said_to(path: Path) -> Iterator[None]:
+    """Send what is written to this process's descriptors 1 and 2 to a file, and what Python
+    prints to where it went before.
+
+    Ray's libraries write to the descriptors and offer no switch.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    saved, streams = [os.dup(1), os.dup(2)], (sys.stdout, sys.stderr)
+    sys.stdout, sys.stderr = (
+        os.fdopen(os.dup(d), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+        for d in saved
+    )
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)
+    try:
+        yield
+    finally:
+        for stream, before in zip((sys.stdout, sys.stderr), streams, strict=True):
+            stream.close()
+            del before
+        sys.stdout, sys.stderr = streams
+        for number, before in enumerate(saved, 1):
+            os.dup2(before, number)
+            os.close(before)
