@@ -433,10 +433,9 @@ def _farewell(terminal: Any) -> int:
 
 @contextlib.contextmanager
 def _said_to(path: Path) -> Iterator[None]:
-    """Send what is written to this process's descriptors 1 and 2 to a file, and what Python
-    prints to where it went before.
+    """Send what this process writes to a file, all but what Python says on standard error.
 
-    Ray's libraries write to the descriptors and offer no switch.
+    Ray's libraries write to the descriptors, and Ray to `sys.stdout`; they offer no switch.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -444,21 +443,20 @@ def _said_to(path: Path) -> Iterator[None]:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
-    saved, streams = [os.dup(1), os.dup(2)], (sys.stdout, sys.stderr)
-    sys.stdout, sys.stderr = (
-        os.fdopen(os.dup(d), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-        for d in saved
+    saved, before = [os.dup(1), os.dup(2)], sys.stderr
+    terminal = os.fdopen(
+        os.dup(saved[1]), "w", buffering=1, encoding="utf-8", errors="backslashreplace"
     )
+    sys.stderr = terminal
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     os.close(handle)
     try:
         yield
     finally:
-        for stream, before in zip((sys.stdout, sys.stderr), streams, strict=True):
-            stream.close()
-            del before
-        sys.stdout, sys.stderr = streams
-        for number, before in enumerate(saved, 1):
-            os.dup2(before, number)
-            os.close(before)
+        sys.stdout.flush()
+        sys.stderr = before
+        terminal.close()
+        for number, descriptor in enumerate(saved, 1):
+            os.dup2(descriptor, number)
+            os.close(descriptor)

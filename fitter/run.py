@@ -32,6 +32,7 @@ from fitter.run_store import Fitter, RunRequest, changed_images, open_store
 from fitter.sources import Sources
 from fitter.stopping import StopRequest
 from fitter.store import Block, ResultStore
+from fitter.store_files import check_name
 from fitter.summary import Summary, report
 from fitter.watch import ProgressLine, RunLog, say
 from fitter.work import Collector, DonePiece, Plan, Workbench
@@ -75,6 +76,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         KeyboardInterrupt: it was stopped; what was processed is committed.
     """
     console = Console(stderr=True, quiet=request.quiet)
+    check_name(request.out)
     source = ImageSource.of(request.images)
     given = _given(request, config, source.root)
     with ExitStack() as stack:
@@ -147,7 +149,7 @@ def _continued(store: ResultStore, given: Sources, summary: Summary) -> Sources:
     with NameList(new_names(given.names, store.names)) as new:
         if len(new) and given.ordered is not None:
             raise InputError(
-                f"{given.ordered}: expected a mapping from name to value, because there are "
+                f"{given.ordered}: expected a mapping from name to value, because of "
                 f"{count(len(new), 'new picture')} since the run was started, found a list in the "
                 "order of the names"
             )

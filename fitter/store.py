@@ -89,6 +89,9 @@ class ResultStore:
             for v in VARIABLES
             if v not in self._arrays and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
         ]
+        # The gathered metadata still tell of a variable whose folder is gone, and it would read as
+        # nothing but fill values.
+        missing += [v.name for v in self._arrays if not (path / v.name / "zarr.json").exists()]
         missing += [n for n in attributes if n not in self._group.attrs]
         if missing:
             raise InputError(f"{path} is a damaged result store: it has lost {missing[0]}")

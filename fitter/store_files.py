@@ -27,14 +27,23 @@ def remove_neighbours(path: Path) -> None:
             shutil.rmtree(folder)
 
 
+def check_name(path: Path) -> None:
+    """Make sure that a path ends in a name, so that files beside it can be named after it.
+
+    Raises:
+        InputError: it does not.
+    """
+    if path.name in ("", ".."):
+        raise InputError(f"cannot write results to {path}: give them a folder of their own")
+
+
 def check_target(path: Path, overwrite: bool) -> None:
     """Make sure that a new store may be made at `path`.
 
     Raises:
         InputError: it may not; the sentence says why.
     """
-    if path.name in ("", ".."):
-        raise InputError(f"cannot write results to {path}: give them a folder of their own")
+    check_name(path)
     if not path.parent.is_dir():
         raise InputError(f"cannot write results to {path}: there is no folder {path.parent}")
     if not path.exists() or is_empty_folder(path):

@@ -36,7 +36,6 @@ def test_a_list_of_pictures(tmp_path, refused):
     path.write_text("# none yet\n")
     none = "expected a list of pictures, one path a line, found none in it."
     refused(f"{path}: {none}", images=path)
-    # The pictures of a list may be missing, as those of a folder may go: that is a row of theirs.
 
 
 def test_a_pattern_of_pictures(refused):
@@ -44,9 +43,11 @@ def test_a_pattern_of_pictures(refused):
     refused(f"photos/*.png: {sentence}", images="photos/*.png")
 
 
-def test_one_of_several_pictures(refused):
+def test_one_of_several_pictures(say):
+    told = say("photos/a.jpg", "nothing", "--out", "o.zarr")
     sentence = f"expected a picture ({SUFFIXES}), as one of several, found a folder; "
-    refused(f"nothing: {sentence}anything else is given alone.", "nothing")
+    said = f"fit-hands: nothing: {sentence}anything else is given alone.\n"
+    assert (told.status, told.out, told.err) == (2, "", said)
 
 
 class TestIntrinsics:

@@ -9,9 +9,11 @@ import bad_files
 import torch
 from bad_commands import FAST
 
-from fitter.pipeline import Engine, overlay_name
+from fitter.overlay_files import overlay_name
+from fitter.pipeline import Engine
 from fitter.store import ResultStore
-from fitter.store_lock import sole_writer
+from fitter.store_lock import WriterLock
+from fitter.work import Workbench
 
 workplace = bad_commands.workplace
 here = bad_commands.here
@@ -24,6 +26,7 @@ class TestStore:
         start = "cannot write results to"
         refused(f"{start} no/x.zarr: there is no folder no", out="no/x.zarr")
         refused(f"{start} .: give them a folder of their own", out=".")
+        refused(f"{start} ..: give them a folder of their own", "--resume", out="..")
         left_alone = "exists and is no result store, so it is left alone"
         refused(f"notes {left_alone}", out="notes")
         refused(f"notes {left_alone}", "--overwrite", out="notes")
@@ -45,9 +48,10 @@ class TestStore:
         assert before == after
 
     def test_one_that_another_run_writes(self, here, refused):
-        with sole_writer(Path("o.zarr")):
-            for how in ([], ["--resume"], ["--overwrite"]):
-                refused("o.zarr is being written by another fit-hands run", *FAST, *how)
+        lock = WriterLock(Path("o.zarr"))
+        for how in ([], ["--resume"], ["--overwrite"], ["--shard", "1/2"]):
+            refused("o.zarr is being written by another fit-hands run", *FAST, *how)
+        lock.release()
 
     def test_it_names_the_device_that_was_used(self, tmp_path, here, say):
         arguments = ["photos", "--out", tmp_path / "a.zarr", "--keypoints", "known.json", "-q"]
@@ -63,7 +67,7 @@ class TestStore:
         sentence = "torn.zarr is a damaged result store: it has lost keypoints_3d"
         refused(sentence, *FAST, "--resume", out="torn.zarr")
 
-    def test_moved_pictures_resume_and_others_of_the_same_name_do_not(self, tmp_path, here, say):
+    def test_moved_pictures_resume_and_changed_ones_are_named(self, tmp_path, here, say):
         copy = tmp_path / "elsewhere"
         shutil.copytree("photos", copy)
         say("photos", "--out", tmp_path / "a.zarr", *FAST, "-q")
@@ -71,12 +75,21 @@ class TestStore:
         told = say(copy, "--out", tmp_path / "b.zarr", *FAST, "--resume")
         assert told.status == 0
         assert told.err.splitlines()[:2] == ["1 image done before", "nothing left to do"]
-        size = (copy / "a.jpg").stat().st_size
+        before = ResultStore.open(tmp_path / "b.zarr").dataset().load()
         shutil.copy(bad_files.EXAMPLES / "victory.jpg", copy / "a.jpg")
-        told = say(copy, "--out", tmp_path / "b.zarr", *FAST, "--resume")
-        found = f"was {size} when it was started and is {(copy / 'a.jpg').stat().st_size} now"
-        assert f"cannot be resumed: configuration.inputs.image_bytes {found}; use" in told.err
-        assert told.status == 2
+        (copy / "list.txt").write_text("a.jpg\n")
+        for change in (lambda: None, (copy / "a.jpg").unlink):
+            change()
+            told = say(copy / "list.txt", "--out", tmp_path / "b.zarr", *FAST, "--resume")
+            assert told.status == 0
+            assert told.err.splitlines()[:4] == [
+                "changed a.jpg",
+                "1 image changed on disk after having been fitted; the results are those of the "
+                "files before",
+                "1 image done before",
+                "nothing left to do",
+            ]
+        assert ResultStore.open(tmp_path / "b.zarr").dataset().load().identical(before)
 
     def test_a_moved_keypoint_folder_resumes_and_another_does_not(self, tmp_path, here, say):
         known = tmp_path / "known"
@@ -87,13 +100,39 @@ class TestStore:
         moved = known.rename(tmp_path / "moved")
         (moved / "readme.txt").write_text("words")
         assert say(*arguments, "--keypoints", moved, "--resume").status == 0
-        for name in ("a_keypoints.json", "b/a_keypoints.json"):
-            other = shutil.copytree(moved, tmp_path / "other" / "known", dirs_exist_ok=True)
-            (other / name).write_text('{"people": [] }')
-            told = say(*arguments, "--keypoints", other, "--resume")
-            assert "cannot be resumed: configuration.inputs.keypoints was 'sha256:" in told.err
-            assert told.status == 2
-            shutil.rmtree(other)
+        other = shutil.copytree(moved, tmp_path / "other" / "known")
+        # Of a picture that the run does not have.
+        (other / "b" / "a_keypoints.json").write_text('{"people": [] }')
+        assert say(*arguments, "--keypoints", other, "--resume").status == 0
+        (other / "a_keypoints.json").write_text('{"people": [] }')
+        told = say(*arguments, "--keypoints", other, "--resume")
+        sentence = "a.zarr cannot be resumed: what is given for a.jpg now (--intrinsics, --keypoi"
+        assert told.status == 2 and sentence in told.err
+        told = say(*arguments, "--resume")
+        assert "cannot be resumed: configuration.inputs.keypoints was 'given' when" in told.err
+        assert told.status == 2
+
+    def test_new_pictures_are_added_unless_their_keypoints_are_a_list(self, tmp_path, here, say):
+        shutil.copytree("photos", tmp_path / "in")
+        named, listed = tmp_path / "named.json", tmp_path / "listed.json"
+        hands = bad_files.known_hands()
+        named.write_text(json.dumps(dict.fromkeys(["a.jpg", "b.jpg"], hands)))
+        listed.write_text(json.dumps([hands[0]["keypoints"]]))
+        for known in (named, listed):
+            out = ["--out", known.with_suffix(".zarr"), "--device", "cpu", "--keypoints", known]
+            assert say(tmp_path / "in", *out).status == 0
+        shutil.copy(bad_files.HAND, tmp_path / "in" / "b.jpg")
+        told = say(tmp_path / "in", *out, "--resume")
+        sentence = (
+            f"{listed}: expected a mapping from name to value, because of 1 new picture "
+            "since the run was started, found a list in the order of the names"
+        )
+        assert (told.status, told.err) == (2, f"fit-hands: {sentence}\n")
+        out = ["--out", tmp_path / "named.zarr", "--device", "cpu", "--keypoints", named]
+        told = say(tmp_path / "in", *out, "--resume")
+        assert told.status == 0 and "1 image added to the store" in told.err.splitlines()
+        found = bad_files.statuses(tmp_path / "named.zarr")
+        assert found == {"a.jpg": "ok", "b.jpg": "ok"}
 
     def test_a_resumed_run_remembers_earlier_failures(self, tmp_path, here, say):
         (tmp_path / "in").mkdir()
@@ -133,7 +172,7 @@ class TestOverlays:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("fitter.run.draw_results", interrupted)
+            patch.setattr(Workbench, "_draw", interrupted)
             assert say(*arguments).status == 130
         assert say(*arguments, "--resume").status == 0
         assert (tmp_path / "drawn" / overlay_name("a.jpg")).exists()
