@@ -4,9 +4,11 @@ python benchmarks/command.py photos/
 python benchmarks/command.py FreiHAND/evaluation/rgb --intrinsics evaluation_K.json --max-hands 1
 
 The parts are those of the command: read a picture, find its hands, crop them (with their part of a
-mask, which is read there), fit them to their keypoints block by block, judge or cut their
+mask, which is read there), fit them to their keypoints piece by piece, judge or cut their
 masks, go through the stages, write the store. What the command does is what runs: the functions
-that it calls are put on the clock. MediaPipe alone is one call of its public solution on the same
+that it calls are put on the clock. Here all of them run in one process, one after the other; the
+command reads, finds and crops in another process while it fits, so that a picture takes it less
+time than the sum of the parts. MediaPipe alone is one call of its public solution on the same
 pixels, right before the detector's, so that both meet the same state of the machine.
 """
 
@@ -16,7 +18,9 @@ import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -26,18 +30,24 @@ from measuring import Seconds, Stopwatch, add_set, parser, run_command, use_thre
 from rich.console import Console
 from rich.table import Table
 
+import fitter.look
 import fitter.pipeline
 import fitter.refine
-from datasets.images import list_images, read_image_and_exif
+from datasets.images import read_image_and_exif
 from datasets.intrinsics import Intrinsics
+from datasets.listing import ImageSource
 from datasets.masks import MaskFolder
 from fitter.config import load_config
 from fitter.detect import MediaPipeDetector
-from fitter.pipeline import Engine, Sources, look_at
+from fitter.look import look_at
+from fitter.pipeline import Engine
 from fitter.records import HandObservation, ImageRecord, InputError
 from fitter.refine import Refiner
+from fitter.rows import ImageRow
 from fitter.run_store import RunRequest, open_store
+from fitter.sources import Sources
 from fitter.store import ResultStore
+from fitter.work import Plan, cut
 
 PARTS = ("read", "detect", "crop", "keypoints", "masks", "stages", "rows", "store")
 """Of a run; "rows" is what is left of a fit: posing, projecting, scoring."""
@@ -46,10 +56,11 @@ ALONE = "MediaPipe alone"
 
 
 CALLS = (
-    ("read", fitter.pipeline, "read_image_and_exif"),
+    ("read", fitter.look, "stamps"),
+    ("read", fitter.look, "read_image_and_exif"),
     ("read", Intrinsics, "intrinsics_for"),
     ("crop", MaskFolder, "mask_for"),
-    ("crop", fitter.pipeline, "crop_hands"),
+    ("crop", fitter.look, "crop_hands"),
     ("keypoints", fitter.pipeline, "fit_keypoints"),
     ("masks", Refiner, "_silhouettes"),
     ("masks", Refiner, "_mask"),
@@ -90,21 +101,17 @@ def on_the_clock(watch: Stopwatch) -> Iterator[None]:
 
 
 def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) -> Stopwatch:
-    """Process all pictures as `fitter.run` does, each part on the clock."""
+    """Process all pictures as `fitter.work` does, each part on the clock."""
     watch = Stopwatch()
     options = engine.config.detector
+    plan = Plan(sources, store.pending_blocks(), engine.config.run.batch_size)
     with MediaPipeDetector(options.max_hands, options.min_score, options.second_look) as detector:
         warm_up(sources, detector, engine, alone)
         beside = BesideMediaPipe(detector, alone, watch)
         with on_the_clock(watch):
-            for block in store.pending_blocks():
-                indices = range(block.start, block.stop)
-                seen = [look_at(sources, index, beside, engine.config) for index in indices]
-                # A picture that fails takes no time, and would make the others look fast.
-                for error in (picture.error for picture in seen if picture.error):
-                    raise InputError(error)
-                with watch.part("fit"):
-                    rows = engine.fit(seen)
+            for block in plan.blocks:
+                pieces = (plan.part(piece) for piece in cut(block, plan.length))
+                rows = [row for part in pieces for row in rows_of(part, beside, engine, watch)]
                 with watch.part("store"):
                     store.write_block(block, rows)
     nothing = Seconds(0.0, 0.0)
@@ -117,9 +124,22 @@ def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) ->
     return Stopwatch(parts)
 
 
+def rows_of(
+    sources: Sources, detector: BesideMediaPipe, engine: Engine, watch: Stopwatch
+) -> list[ImageRow]:
+    """Look at the pictures of a piece and fit their hands."""
+    places = range(sources.first, sources.first + len(sources.names))
+    seen = [look_at(sources, place, detector, engine.config) for place in places]
+    # A picture that fails takes no time, and would make the others look fast.
+    for error in (picture.error for picture in seen if picture.error):
+        raise InputError(error)
+    with watch.part("fit"):
+        return engine.fit(seen)
+
+
 def warm_up(sources: Sources, detector: MediaPipeDetector, engine: Engine, alone: Any) -> None:
     """Let everything load what it loads at first use."""
-    alone.process(read_image_and_exif(sources.entries[0].path)[0])
+    alone.process(read_image_and_exif(sources.entry(0).path)[0])
     engine.fit([look_at(sources, 0, detector, engine.config)])
 
 
@@ -159,28 +179,36 @@ def show(parts: dict[str, Seconds], images: int, hands: int) -> dict[str, float]
     return ratios
 
 
+def given(arguments: argparse.Namespace, field_of_view: float) -> Sources:
+    """The pictures, and what is known about them."""
+    source = ImageSource.of([arguments.images])
+    intrinsics = Intrinsics.from_option(arguments.intrinsics, field_of_view)
+    masks = None if arguments.masks is None else MaskFolder.open(arguments.masks)
+    sources = Sources(source.root, list(source.names()), intrinsics, masks=masks)
+    sources.check()
+    return replace(sources, names=sources.names[: arguments.limit])
+
+
 def run(arguments: argparse.Namespace, settings: Sequence[str]) -> dict[str, object]:
     config = load_config(None, settings)
-    entries = list_images(arguments.images)[: arguments.limit]
-    field_of_view = np.deg2rad(config.camera.default_fov_degrees)
-    intrinsics = Intrinsics.from_option(arguments.intrinsics, len(entries), field_of_view)
-    masks = None if arguments.masks is None else MaskFolder.open(arguments.masks, entries)
-    sources = Sources(entries, intrinsics, masks=masks)
+    sources = given(arguments, np.deg2rad(config.camera.default_fov_degrees))
     alone = mediapipe.solutions.hands.Hands(
         static_image_mode=True, max_num_hands=config.detector.max_hands
     )
     with tempfile.TemporaryDirectory() as folder, alone:
         engine = Engine(config)
-        request = RunRequest(images=arguments.images, out=Path(folder) / "benchmark.zarr")
-        store = open_store(request, config, sources, engine)
-        watch = measure(sources, engine, store, alone)
+        request = RunRequest(images=[arguments.images], out=Path(folder) / "benchmark.zarr")
+        fitter = SimpleNamespace(engine=engine, device=engine.device.type)
+        with open_store(request, config, sources, fitter) as store:
+            watch = measure(sources, engine, store, alone)
         hands = hands_in(store)
-    ratios = show(watch.parts, len(entries), hands)
+    images = len(sources.names)
+    ratios = show(watch.parts, images, hands)
     return {
-        "images": len(entries),
+        "images": images,
         "hands": hands,
         "seconds": watch.parts,
-        "images_per_second": len(entries) / sum(watch.parts[name].wall for name in PARTS),
+        "images_per_second": images / sum(watch.parts[name].wall for name in PARTS),
         "ratios": ratios,
         "config": config.resolved(),
     }
@@ -188,7 +216,7 @@ def run(arguments: argparse.Namespace, settings: Sequence[str]) -> dict[str, obj
 
 def main() -> None:
     options = parser("Images a second of fit-hands beside MediaPipe alone.")
-    options.add_argument("images", type=Path, help="folder of pictures, or one picture")
+    options.add_argument("images", help="as for fit-hands, but one word")
     options.add_argument("--intrinsics", help="as for fit-hands")
     options.add_argument("--masks", type=Path, help="as for fit-hands")
     options.add_argument("--max-hands", type=int, default=2, help="as for fit-hands")

@@ -89,6 +89,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         if not continues:
             given.check()
         workers = stack.enter_context(_workers(request, config))
+        log.info("hand model %s on %s", workers.engine.models["right"].data.name, workers.device)
         if request.overlays is not None:
             _make_folder(request.overlays)
         store = stack.enter_context(open_store(request, config, given, workers))

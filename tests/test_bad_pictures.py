@@ -181,3 +181,28 @@ def test_interrupting_keeps_what_is_done_and_resuming_completes(tmp_path):
     # The pictures are all the same, so those before and after the interruption must agree.
     for variable in ("hand_pose", "transl", "keypoints_3d"):
         assert np.unique(results[variable][:, 0].values, axis=0).shape[0] == 1
+
+
+def test_a_second_interruption_does_not_wait_for_the_block(tmp_path):
+    names = [f"{i:02d}.jpg" for i in range(64)]
+    (tmp_path / "many").mkdir()
+    for name in names:
+        shutil.copy(bad_files.HAND, tmp_path / "many" / name)
+    hands = dict.fromkeys(names, bad_files.known_hands())
+    (tmp_path / "known.json").write_text(json.dumps(hands))
+    arguments = ["--out", "o.zarr", "--batch-size", "1", "--keypoints", "known.json"]
+    process = _start("many", *arguments, "--device", "cpu", cwd=tmp_path)
+    # There while a piece is fitted.
+    in_hand = tmp_path / ".o.zarr.in-hand"
+    while not in_hand.exists() and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    first = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    told = _finish(process)
+    assert first == (
+        "stopping when the blocks in flight are written; press Ctrl-C again to stop at once\n"
+    )
+    sentence = "fit-hands: interrupted; what is done is kept, and --resume continues\n"
+    assert (told.status, told.out, told.err) == (130, "", sentence)
+    assert set(bad_files.statuses(tmp_path / "o.zarr").values()) == {"pending"}

@@ -101,11 +101,19 @@ def test_modules_import_only_what_stands_before_them():
 def test_packages_keep_to_their_homes():
     homes = {
         "init_net": set(),
-        "datasets": {"fitter.pipeline", "fitter.run", "fitter.evaluate", "fitter.cli"},
+        "datasets": {
+            "fitter.sources",
+            "fitter.look",
+            "fitter.overlay_files",
+            "fitter.run",
+            "fitter.evaluate",
+            "fitter.cli",
+        },
         "mediapipe": {"fitter.mediapipe_hands"},
         "pickle": {"fitter.hand_models.assets"},
         "numba": {"fitter.raster.compiled"},
-        "zarr": {"fitter.store", "fitter.store_layout"},
+        "zarr": {"fitter.store", "fitter.store_layout", "fitter.store_names"},
+        "ray": {"fitter.distribute"},
         "triton": {f"fitter.raster.{name}" for name in KERNELS},
         "pytorch3d": {"fitter.raster.pytorch3d"},
     }
