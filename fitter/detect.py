@@ -12,9 +12,10 @@ Side
     MediaPipe names the side as seen in a mirror; it is swapped.
 Second look
     Each hand is looked at again in a mirrored square window around it, enlarged where the hand is
-    small; a third look replaces the first where the two disagree widely. Two looks are averaged,
-    and how far they disagree is each keypoint's confidence: MediaPipe itself gives none for single
-    landmarks.
+    small, by the landmark network alone, which the first look tells where to look, as from frame
+    to frame of a video; a third look replaces the first where the two disagree widely. Two looks
+    are averaged, and how far they disagree is each keypoint's confidence: MediaPipe itself gives
+    none for single landmarks.
 Search
     Where the first look finds nothing, or only small hands, windows of the picture are searched.
 Duplicates
@@ -39,7 +40,8 @@ LARGEST_LOOK = 1280
 """Longer side in pixels of the picture at the first look; larger pictures are shrunk for it."""
 
 WINDOW_MARGIN = 2.0
-"""Side of the second look's window over the hand's size; the palm detector needs surroundings."""
+"""Side of the second look's window over the hand's size: the landmark network takes a turned part
+of it, which should not lie beyond it."""
 
 WINDOW_PIXELS = 384
 """Side of the second look's window in its own pixels: the hand then fills about the 224 pixels that
@@ -122,6 +124,15 @@ class _Window:
         beyond_high = (hand.box[2:] > high) & (high < limit)
         return bool((beyond_low | beyond_high).any())
 
+    def from_picture(self, hand: HandObservation) -> HandObservation:
+        """A hand of the picture with its keypoints and side in the window; the rest as it was."""
+        scale = float(self.crop.scale[0])
+        keypoints, side = (hand.keypoints - self.crop.origin[0].numpy()) * scale, hand.side
+        if self.mirrored:
+            keypoints = [self.crop.output_size, 0.0] + keypoints * [-1.0, 1.0]
+            side = _other(side)
+        return replace(hand, keypoints=keypoints, side=side)
+
     def to_picture(self, hand: HandObservation) -> HandObservation:
         """A hand found in the window, in the picture's pixels and axes."""
         scale = float(self.crop.scale[0])
@@ -158,8 +169,8 @@ class MediaPipeDetector:
             max_hands: most hands to report in a picture.
             min_score: in [0, 1]; least palm score, and least score of the landmark network that
                 its window holds a hand.
-            second_look: look at every hand again, in a mirrored window. Costs as much as the first
-                look for each hand. Without it every keypoint's confidence is the hand's score.
+            second_look: look at every hand again, in a mirrored window, for less than half of what
+                the first look costs. Without it every keypoint's confidence is the hand's score.
             search: search windows where the first look finds nothing or only small hands.
 
         Raises:
@@ -280,9 +291,11 @@ class MediaPipeDetector:
         centre = 0.5 * (hand.box[:2] + hand.box[2:])
         size = WINDOW_PIXELS / _window_scale(hand)
         window = _Window.at(centre, size, WINDOW_PIXELS, mirrored)
-        found = [window.to_picture(other) for other in self._graph.look(window.pixels(picture))]
-        found = [other for other in found if ordered_distance(hand, other) < SAME_HAND]
-        return min(found, key=lambda other: ordered_distance(hand, other), default=None)
+        found = self._graph.look_again(window.pixels(picture), window.from_picture(hand))
+        if found is None:
+            return None
+        found = window.to_picture(found)
+        return found if ordered_distance(hand, found) < SAME_HAND else None
 
 
 def _sureness(hand: HandObservation) -> float:

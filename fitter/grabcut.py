@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from fitter.grabcut_kernels import fill_log_density
+
 _COMPONENTS = 5
 """Gaussians in each mixture, as published and as OpenCV's layout wants it."""
 
@@ -115,6 +117,7 @@ class _Cluster:
     """(N, 3) colours with their mean and covariance."""
 
     colours: np.ndarray
+    count: int
     mean: np.ndarray
     covariance: np.ndarray
     spread: float
@@ -126,7 +129,14 @@ class _Cluster:
         centred = colours - mean
         covariance = centred.T @ centred / len(colours)
         values, vectors = np.linalg.eigh(covariance)
-        return cls(colours, mean, covariance, float(values[-1] * len(colours)), vectors[:, -1])
+        return cls(
+            colours,
+            len(colours),
+            mean,
+            covariance,
+            float(values[-1] * len(colours)),
+            vectors[:, -1],
+        )
 
     def halves(self) -> tuple[_Cluster, _Cluster] | None:
         """Both sides of the mean along the widest direction; None where all colours are one."""
@@ -154,17 +164,21 @@ def _mixture(colours: np.ndarray) -> list[_Cluster] | None:
     return clusters
 
 
+def _gaussians(mixture: list[_Cluster]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of K clusters the logarithms of weight and height (K,), the means (K, 3), and the inverses
+    (K, 3, 3) of the covariances' Cholesky factors, all float32."""
+    total = sum(cluster.count for cluster in mixture)
+    # Even areas have no spread of their own; that of rounding keeps the Gaussian proper.
+    covariances = np.stack([cluster.covariance for cluster in mixture]) + np.eye(3)
+    whitens = np.linalg.inv(np.linalg.cholesky(covariances))
+    counts = np.array([cluster.count for cluster in mixture])
+    heights = np.log(np.diagonal(whitens, axis1=1, axis2=2)).sum(axis=1)
+    means = np.stack([cluster.mean for cluster in mixture])
+    return tuple(np.float32(a) for a in (np.log(counts / total) + heights, means, whitens))
+
+
 def _log_density(colours: np.ndarray, mixture: list[_Cluster]) -> np.ndarray:
     """(H, W) logarithm of the mixture's density, up to a constant, at (H, W, 3) uint8 colours."""
-    total = sum(len(cluster.colours) for cluster in mixture)
-    points = colours.reshape(-1, 3).astype(np.float32)
-    terms = np.empty((len(mixture), len(points)), dtype=np.float32)
-    for term, cluster in zip(terms, mixture, strict=True):
-        # Even areas have no spread of their own; that of rounding keeps the Gaussian proper.
-        whiten = np.linalg.inv(np.linalg.cholesky(cluster.covariance + np.eye(3)))
-        away = points @ whiten.T.astype(np.float32) - (whiten @ cluster.mean).astype(np.float32)
-        share = np.log(len(cluster.colours) / total) + np.log(np.diag(whiten)).sum()
-        term[:] = share - 0.5 * np.einsum("nc,nc->n", away, away)
-    largest = terms.max(axis=0)
-    density = largest + np.log(np.exp(terms - largest).sum(axis=0))
-    return density.reshape(colours.shape[:2])
+    density = np.empty(colours.shape[:2], dtype=np.float32)
+    fill_log_density(colours.reshape(-1, 3), *_gaussians(mixture), density.reshape(-1))
+    return density

@@ -245,8 +245,7 @@ def _cut(pixels: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarr
         return nothing
     found = nothing.copy()
     found[window] = cut
-    _, parts = cv2.connectedComponents(found.astype(np.uint8))
-    return np.isin(parts, np.unique(parts[core]))
+    return _parts_that_reach(found, core)
 
 
 def _snapped(
@@ -282,6 +281,13 @@ def _snapped(
 def _apart(share: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarray:
     """(S, S) bool: parts of a user's mask that nowhere come near the mesh, such as a second hand
     that was not detected."""
-    _, parts = cv2.connectedComponents((share > 0).astype(np.uint8))
     near = distance_to(hand.silhouette > 0.5) <= settings.near * hand_scale(hand.seen)
-    return (parts > 0) & ~np.isin(parts, np.unique(parts[near]))
+    return (share > 0) & ~_parts_that_reach(share > 0, near)
+
+
+def _parts_that_reach(mask: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """The connected parts of a mask that have a pixel in a region, (S, S) bool all three."""
+    count, parts = cv2.connectedComponents(mask.astype(np.uint8))
+    reach = np.zeros(count, dtype=bool)
+    reach[parts[region & mask]] = True
+    return reach[parts]

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,37 @@ PALM_KEYPOINTS = (0, 5, 9, 13, 17, 1, 2)
 """Canonical keypoints that the palm detector's seven points stand for."""
 
 _GRAPH = "mediapipe/modules/hand_landmark/hand_landmark_tracking_cpu.binarypb"
+
+_FOLLOWING_GRAPH = """
+input_stream: "image"
+input_stream: "landmarks"
+output_stream: "hand_landmarks"
+output_stream: "hand_world_landmarks"
+output_stream: "handedness"
+input_side_packet: "model_complexity"
+node {
+  calculator: "ImagePropertiesCalculator"
+  input_stream: "IMAGE:image"
+  output_stream: "SIZE:image_size"
+}
+node {
+  calculator: "HandLandmarkLandmarksToRoi"
+  input_stream: "LANDMARKS:landmarks"
+  input_stream: "IMAGE_SIZE:image_size"
+  output_stream: "ROI:window"
+}
+node {
+  calculator: "HandLandmarkCpu"
+  input_side_packet: "MODEL_COMPLEXITY:model_complexity"
+  input_stream: "IMAGE:image"
+  input_stream: "ROI:window"
+  output_stream: "LANDMARKS:hand_landmarks"
+  output_stream: "WORLD_LANDMARKS:hand_world_landmarks"
+  output_stream: "HANDEDNESS:handedness"
+}
+"""
+"""What MediaPipe does from the second frame of a video on: the landmark network alone, in a window
+that follows from landmarks which are known roughly."""
 
 _LOG_NOISE = re.compile(
     rb"^([IW]\d{4} |INFO: Created TensorFlow Lite|WARNING: All log messages before absl::)"
@@ -56,6 +88,7 @@ class HandGraph:
         try:
             with self._stderr.quiet():
                 self._graph: Any = _build_graph(hand_count, min_score)
+                self._following: Any = _build_following_graph(min_score)
         except BaseException:
             self._stderr.close()
             raise
@@ -74,10 +107,7 @@ class HandGraph:
         Raises:
             RuntimeError: the graph is closed.
         """
-        if self._graph is None:
-            raise RuntimeError("a closed detector was asked for hands")
-        with self._stderr.quiet():
-            output = self._graph.process({"image": np.ascontiguousarray(pixels)})
+        output = self._process(self._graph, {"image": np.ascontiguousarray(pixels)})
         if not output.multi_hand_landmarks:
             return []
         height, width = pixels.shape[:2]
@@ -88,8 +118,8 @@ class HandGraph:
             ]
         )
         palm_scores = np.array([palm.score[0] for palm in output.palm_detections])
-        return [
-            _observation(*found, (width, height), (palms, palm_scores))
+        hands = [
+            _observation(*found, (width, height), 0.0)
             for found in zip(
                 output.multi_hand_landmarks,
                 output.multi_hand_world_landmarks,
@@ -97,13 +127,44 @@ class HandGraph:
                 strict=True,
             )
         ]
+        return [_scored(hand, palms, palm_scores) for hand in hands]
+
+    def look_again(self, pixels: np.ndarray, hand: HandObservation) -> HandObservation | None:
+        """Run the landmark network alone, for a hand whose place is known.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+            hand: where it is, in the image's pixels; its score is kept.
+
+        Returns:
+            The hand as `look` reports it, or None where the network sees none.
+
+        Raises:
+            RuntimeError: the graph is closed.
+        """
+        height, width = pixels.shape[:2]
+        landmarks = _landmarks((hand.keypoints - 0.5) / (width, height))
+        output = self._process(
+            self._following, {"image": np.ascontiguousarray(pixels), "landmarks": landmarks}
+        )
+        if output.hand_landmarks is None:
+            return None
+        found = (output.hand_landmarks, output.hand_world_landmarks, output.handedness)
+        return _observation(*found, (width, height), hand.score)
 
     def close(self) -> None:
         """Free the networks; a second call does nothing."""
         if self._graph is not None:
             self._graph.close()
+            self._following.close()
             self._graph = None
             self._stderr.close()
+
+    def _process(self, graph: Any, inputs: dict[str, Any]) -> Any:
+        if self._graph is None:
+            raise RuntimeError("a closed detector was asked for hands")
+        with self._stderr.quiet():
+            return graph.process(inputs)
 
 
 def _observation(
@@ -111,7 +172,7 @@ def _observation(
     world: Any,
     handedness: Any,
     size: tuple[int, int],
-    palms: tuple[np.ndarray, np.ndarray],
+    score: float,
 ) -> HandObservation:
     """One hand of MediaPipe's output for an image of `size` (width, height)."""
     positions = np.array([(p.x, p.y, p.z) for p in landmarks.landmark], dtype=np.float64)
@@ -120,9 +181,6 @@ def _observation(
     depth = (positions[:, 2] - positions[0, 2]) * size[0]
     label = handedness.classification[0]
     side: Side = "right" if label.label == "Left" else "left"
-    palm_points, palm_scores = palms
-    offsets = np.linalg.norm(palm_points - keypoints[list(PALM_KEYPOINTS)], axis=2).mean(axis=1)
-    score = float(np.clip(palm_scores[offsets.argmin()], 0.0, 1.0))
     return HandObservation(
         keypoints=keypoints,
         confidence=np.full(21, score),
@@ -132,6 +190,29 @@ def _observation(
         relative_depth=depth,
         relative_xyz=np.array([(p.x, p.y, p.z) for p in world.landmark], dtype=np.float64),
     )
+
+
+def _scored(hand: HandObservation, palms: np.ndarray, scores: np.ndarray) -> HandObservation:
+    """The hand with the score of the palm that lies nearest: (P, 7, 2) pixels, (P,)."""
+    offsets = np.linalg.norm(palms - hand.keypoints[list(PALM_KEYPOINTS)], axis=2).mean(axis=1)
+    score = float(np.clip(scores[offsets.argmin()], 0.0, 1.0))
+    return replace(hand, score=score, confidence=np.full(21, score))
+
+
+def _build_following_graph(min_score: float) -> Any:
+    """MediaPipe's landmark network for a hand whose place is known roughly."""
+    from google.protobuf import text_format
+    from mediapipe.framework.calculator_pb2 import CalculatorGraphConfig
+    from mediapipe.python.solution_base import SolutionBase
+
+    graph = SolutionBase(
+        graph_config=text_format.Parse(_FOLLOWING_GRAPH, CalculatorGraphConfig()),
+        side_inputs={"model_complexity": 1},
+        calculator_params={"handlandmarkcpu__ThresholdingCalculator.threshold": min_score},
+    )
+    spread = np.linspace(0.25, 0.75, 21)
+    graph.process({"image": _blank(), "landmarks": _landmarks(np.stack([spread, spread], 1))})
+    return graph
 
 
 def _build_graph(hand_count: int, min_score: float) -> Any:
@@ -163,9 +244,24 @@ def _build_graph(hand_count: int, min_score: float) -> Any:
             "palm_detections",
         ],
     )
-    # Its threads write to the log while the networks load, which the first picture waits for.
-    graph.process({"image": np.zeros((64, 64, 3), dtype=np.uint8)})
+    graph.process({"image": _blank()})
     return graph
+
+
+def _blank() -> np.ndarray:
+    """A picture to begin with: a graph writes to the log while it loads its networks, which its
+    first picture waits for."""
+    return np.zeros((64, 64, 3), dtype=np.uint8)
+
+
+def _landmarks(points: np.ndarray) -> Any:
+    """MediaPipe's message of (N, 2) positions, as shares of width and height."""
+    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmarkList
+
+    message = NormalizedLandmarkList()
+    for x, y in points:
+        message.landmark.add(x=x, y=y)
+    return message
 
 
 class HeldStderr:

@@ -61,6 +61,12 @@ class DrawnHands:
         hands = [self._read(pixels, side, mirrored) for side in ("right", "left")]
         return [hand for hand in hands if hand is not None]
 
+    def look_again(self, pixels, hand):
+        found = self.look(pixels)
+        return min(
+            found, key=lambda other: np.abs(other.keypoints - hand.keypoints).sum(), default=None
+        )
+
     def close(self):
         self.closed = True
 
