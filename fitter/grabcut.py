@@ -15,7 +15,7 @@ background's, and a minimum cut. Here the cut is OpenCV's and the rest is not:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -53,13 +53,14 @@ class CutSettings:
     """How colour, place and outline are weighed; chosen on renders of the open hand.
 
     Attributes:
-        iterations: rounds of mixtures and cut.
+        scales: of each round of mixtures and cut, how many pixels are taken as one along each
+            side. The first rounds only have to find what the colours are.
         colour_limit: largest log-odds that a colour is worth.
         evidence: cost of going against log-odds of one; that of an outline is at most 50 for each
             pair of pixels it parts (OpenCV's).
     """
 
-    iterations: int = 2
+    scales: tuple[int, ...] = (2, 1)
     colour_limit: float = 4.0
     evidence: float = 4.0
 
@@ -77,21 +78,59 @@ def grabcut(pixels: np.ndarray, seeds: Seeds, settings: CutSettings) -> np.ndarr
     """
     # L*a*b*: the cut follows differences of colour as the eye sees them.
     colours = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2LAB)
-    background, foreground = (_two_sides(side, settings.evidence) for side in (-1, 1))
     found = _is_object(seeds.labels)
-    for _ in range(settings.iterations):
-        inner, outer = (_mixture(colours[part & seeds.known]) for part in (found, ~found))
-        if inner is None or outer is None:
+    for scale in settings.scales:
+        if scale == 1:
+            found = _round(colours, seeds, found, settings)
+        else:
+            found = _coarse_round(colours, seeds, found, settings, scale)
+        if found is None:
             return None
-        odds = _log_density(colours, inner) - _log_density(colours, outer)
-        odds = np.clip(odds, -settings.colour_limit, settings.colour_limit) + seeds.place
-        first = np.clip(np.rint(128 + odds * (127 / _RANGE)), 0, 255).astype(np.uint8)
-        # The cut sees the odds in the first channel; in the others it sees the picture's edges.
-        channels = np.dstack([first, colours[..., :2]])
-        labels = seeds.labels.copy()
-        cv2.grabCut(channels, labels, None, background, foreground, 1, cv2.GC_EVAL_FREEZE_MODEL)
-        found = _is_object(labels)
     return found
+
+
+def _coarse_round(
+    colours: np.ndarray, seeds: Seeds, found: np.ndarray, settings: CutSettings, scale: int
+) -> np.ndarray | None:
+    """`_round` on a picture of fewer pixels."""
+    height, width = found.shape
+    size = (max(1, width // scale), max(1, height // scale))
+
+    def shrunk(values: np.ndarray, how: int) -> np.ndarray:
+        return cv2.resize(values, size, interpolation=how)
+
+    small = Seeds(
+        shrunk(seeds.labels, cv2.INTER_NEAREST),
+        shrunk(seeds.place.astype(np.float32), cv2.INTER_AREA),
+        shrunk(seeds.known.astype(np.uint8), cv2.INTER_NEAREST) > 0,
+    )
+    inside = shrunk(found.astype(np.uint8), cv2.INTER_NEAREST) > 0
+    # An outline has a `scale`th of its pairs of pixels, an area a squared one of its pixels.
+    balanced = replace(settings, evidence=settings.evidence * scale)
+    cut = _round(shrunk(colours, cv2.INTER_NEAREST), small, inside, balanced)
+    if cut is None:
+        return None
+    grown = cv2.resize(cut.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    sure = seeds.labels == cv2.GC_FGD
+    return (grown & (seeds.labels != cv2.GC_BGD)) | sure
+
+
+def _round(
+    colours: np.ndarray, seeds: Seeds, found: np.ndarray, settings: CutSettings
+) -> np.ndarray | None:
+    """Mixtures of what was found inside and outside, and the cut they lead to, all (H, W)."""
+    inner, outer = (_mixture(colours[part & seeds.known]) for part in (found, ~found))
+    if inner is None or outer is None:
+        return None
+    odds = _log_density(colours, inner) - _log_density(colours, outer)
+    odds = np.clip(odds, -settings.colour_limit, settings.colour_limit) + seeds.place
+    first = np.clip(np.rint(128 + odds * (127 / _RANGE)), 0, 255).astype(np.uint8)
+    # The cut sees the odds in the first channel; in the others it sees the picture's edges.
+    channels = np.dstack([first, colours[..., :2]])
+    labels = seeds.labels.copy()
+    background, foreground = (_two_sides(side, settings.evidence) for side in (-1, 1))
+    cv2.grabCut(channels, labels, None, background, foreground, 1, cv2.GC_EVAL_FREEZE_MODEL)
+    return _is_object(labels)
 
 
 def _is_object(labels: np.ndarray) -> np.ndarray:
@@ -128,15 +167,10 @@ class _Cluster:
         mean = colours.mean(axis=0)
         centred = colours - mean
         covariance = centred.T @ centred / len(colours)
-        values, vectors = np.linalg.eigh(covariance)
-        return cls(
-            colours,
-            len(colours),
-            mean,
-            covariance,
-            float(values[-1] * len(colours)),
-            vectors[:, -1],
-        )
+        # Descending; NumPy's needs several times as long for three numbers.
+        _, values, vectors = cv2.eigen(covariance)
+        widest = float(values[0, 0] * len(colours))
+        return cls(colours, len(colours), mean, covariance, widest, vectors[0])
 
     def halves(self) -> tuple[_Cluster, _Cluster] | None:
         """Both sides of the mean along the widest direction; None where all colours are one."""
