@@ -27,6 +27,7 @@ import torch
 from kills_figures import PATIENCE, Kill, differences, read_kills, show, state_of, wrongs
 from measuring import (
     fit_hands_command,
+    logged,
     parse_with_rest,
     parser,
     positive,
@@ -170,6 +171,8 @@ class Disturbed:
     moment: float = 0.0
     done: int = 0
     status: int = 0
+    finished: bool = False
+    said: str = ""
     hung: bool = False
     left_over: tuple[str, ...] = ()
     seconds_on: float = 0.0
@@ -181,25 +184,36 @@ def disturb(work: Work, store: Path, victim: str, generator: np.random.Generator
     Its `process` stays empty where the command ended before it could be killed.
     """
     found = Disturbed()
-    drawn = generator.uniform(0, work.seconds)
+    moment, is_early = generator.uniform(0, work.seconds), False
 
     def strike(members: list[Member]) -> bool:
-        # In the first seconds there may be no such process yet: then the first that comes.
+        nonlocal moment, is_early
         candidates = victims_among(members, victim, work.has_ray)
         if not candidates:
+            is_early = True
+        elif is_early:
+            # Drawn before there was any: killing the first that comes would make many kills alike.
+            moment, is_early = (
+                generator.uniform(min(running.elapsed, work.seconds), work.seconds),
+                False,
+            )
+        if not candidates or running.elapsed < moment:
             return False
         chosen = candidates[generator.integers(len(candidates))]
-        done, moment = images_done(store, work), running.elapsed
+        found.done, found.moment = images_done(store, work), running.elapsed
         if kill(chosen.process):
-            found.process, found.moment, found.done = chosen.title, moment, done
+            found.process = chosen.title
         return bool(found.process)
 
     with Running(work.command(store), store.with_suffix(".txt")) as running:
-        if victim != "nobody" and not running.watch(until=drawn):
+        if victim != "nobody" and not running.watch(until=moment):
             running.watch(until=work.timeout, each=strike, pause=0.02)
         found.hung = not running.watch(until=found.moment + work.timeout)
         found.left_over = tuple(left_behind(running))
     found.status = -9 if running.status is None else running.status
+    lines = store.with_suffix(".txt").read_text(errors="replace").split("\n")
+    found.said = next((line[-300:] for line in reversed(lines) if line.strip()), "")
+    found.finished = logged(store, "ended") is not None
     found.seconds_on = running.seconds - found.moment
     return found
 
@@ -221,7 +235,7 @@ def resume(work: Work, store: Path) -> tuple[list[int | None], float]:
         with Running(work.command(store, "--resume"), store.with_suffix(".txt")) as running:
             running.watch(until=work.timeout)
         statuses.append(running.status)
-        seconds += running.elapsed
+        seconds += running.seconds
     return statuses, seconds
 
 
@@ -248,6 +262,8 @@ def kill_once(work: Work, victim: str, number: int, seed: int) -> Kill:
         moment=round(disturbed.moment, 3),
         done=disturbed.done,
         status=disturbed.status,
+        finished=disturbed.finished,
+        said=disturbed.said,
         hung=disturbed.hung,
         left_over=disturbed.left_over,
         resumed=tuple(statuses),

@@ -29,6 +29,8 @@ class Kill:
         moment: seconds after the command's start.
         done: images in committed blocks at that moment.
         status: exit status of the command, below zero for a signal.
+        finished: whether its log says that it reached its end.
+        said: the last line that the command printed.
         hung: whether the command had to be ended.
         left_over: processes that outlived the command and had to be ended.
         resumed: exit status of every run with --resume, None for one that hung.
@@ -47,6 +49,8 @@ class Kill:
     moment: float
     done: int
     status: int
+    finished: bool
+    said: str
     hung: bool
     left_over: tuple[str, ...]
     resumed: tuple[int | None, ...]
@@ -60,12 +64,13 @@ class Kill:
     @property
     def went_on(self) -> bool:
         """Whether the command reached its end in spite of the kill."""
-        return self.status in (0, 1)
+        return self.finished and self.status in (0, 1)
 
     @property
     def sentence(self) -> str:
         """It in one line."""
         how = "hung" if self.hung else f"status {self.status}"
+        how += "" if self.finished or not self.said else f" ({self.said})"
         resumed = " ".join(map(str, self.resumed))
         wrong = "; ".join(wrongs(self)) or "equal"
         return (
@@ -152,8 +157,11 @@ def wrongs(kill: Kill) -> list[str]:
         found.append("nothing was killed")
     if kill.hung:
         found.append("the command hung")
-    if kill.victim in ("worker", "looker", "nobody") and not (kill.went_on or kill.hung):
-        found.append(f"the command ended with status {kill.status}")
+    # What status 0 and 1 say is that all is done; others are right where the command cannot go on.
+    has_to = kill.victim in ("worker", "looker", "nobody") or kill.status in (0, 1)
+    if has_to and not (kill.went_on or kill.hung):
+        done = "" if kill.finished else ", not finished"
+        found.append(f"the command ended with status {kill.status}{done}")
     if kill.resumed[-1] not in (0, 1):
         found.append(f"never done with --resume, status {kill.resumed[-1]}")
     for kind, names in (
@@ -189,8 +197,8 @@ def read_kills(path: Path) -> list[Kill]:
 
 def show(kills: Sequence[Kill], images: int) -> None:
     """Print a line for each victim, and what was wrong."""
-    table = Table(title=f"{images} images; equal: in arrays, in files")
-    for heading in ("victim", "kills", "went on", "equal", "moment, s", "images done", "resumes",
+    table = Table(title=f"{images} images; done: when killed; equal: in arrays, in files")
+    for heading in ("victim", "kills", "went on", "equal", "moment, s", "done", "resumes",
                     "s to the end"):  # fmt: skip
         table.add_column(heading, justify="left" if heading == "victim" else "right")
     for victim in dict.fromkeys(one.victim for one in kills):

@@ -140,6 +140,8 @@ class Family:
             self.cpu[process.key] = process.cpu - before
             if not process.ended:
                 role = self._role(process, command)
+                if not command:  # it is just ending, and has no words any more
+                    role = self.roles.get(process.key, role)
                 self.roles[process.key] = role
                 members.append(Member(process, command, role))
         self._find_session(members)
@@ -209,7 +211,9 @@ class Running:
     Attributes:
         words: of the command.
         output: file for what it prints, added at the end.
-        status: its exit status once it ended, below zero for the signal that ended it.
+        status: its exit status once it ended, below zero for the signal that ended it; None where
+            it was ended by leaving the block.
+        seconds: from its start to its end.
     """
 
     words: Sequence[object]
@@ -235,6 +239,7 @@ class Running:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        self.seconds = self.seconds or self.elapsed
         self.family.end()
 
     @property

@@ -5,8 +5,10 @@ python benchmarks/scaling.py photos/ --workers 1 2 4 --repeats 5
 
 The whole command runs without Ray and with each number of Ray's workers, taking turns so that all
 meet the same states of the machine. Rates are those of the command's log, from the start of the
-work to its end; what the command takes before and after is its start-up. Processor time is that of
-all its processes between the same two moments, to within a quarter of a second.
+work to its end; what the command takes before and after is its start-up. Ray's workers load their
+model after the start of the work, which in a short run is most of it: what an image costs in
+wall and processor time is therefore counted from the first block that is written on. Processor time
+is that of all processes of the command, to within a quarter of a second.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ import importlib.util
 import statistics
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from measuring import (
     fit_hands_command,
@@ -39,6 +43,8 @@ from fitter.records import InputError
 ALONE = "without Ray"
 WARM_UP = 8
 """Pictures of the run that is not counted: it compiles and loads what later runs find."""
+BLOCKS = ("--set", "run.block_size=64")
+"""Before the user's options: short blocks, so that the first is written soon."""
 PAUSE = 0.25
 """Seconds between two looks."""
 
@@ -52,7 +58,9 @@ class Measured:
         hands: fitted in them.
         seconds: from the start of the work to its end.
         start_up: seconds of the command before and after.
-        cpu: seconds of processor time of all its processes during the work, by role.
+        steady_images: pictures of these in blocks after the first.
+        steady_seconds: from the moment when the first block was written to the end.
+        cpu: seconds of processor time of all its processes in that time, by role.
         cpu_all: the same of the whole command, all roles.
     """
 
@@ -60,6 +68,8 @@ class Measured:
     hands: int
     seconds: float
     start_up: float
+    steady_images: int
+    steady_seconds: float
     cpu: dict[str, float]
     cpu_all: float
 
@@ -69,14 +79,38 @@ class Measured:
         return self.images / self.seconds
 
     @property
+    def steady(self) -> float:
+        """Images a second from the first block on."""
+        return self.steady_images / self.steady_seconds
+
+    @property
     def wall_ms(self) -> float:
-        """Of an image."""
-        return 1000 * self.seconds / self.images
+        """Of an image from the first block on."""
+        return 1000 / self.steady
 
     @property
     def cpu_ms(self) -> float:
-        """Of an image, during the work."""
-        return 1000 * sum(self.cpu.values()) / self.images
+        """Of an image from the first block on."""
+        return 1000 * sum(self.cpu.values()) / self.steady_images
+
+
+@dataclass
+class Run:
+    """What is seen of a run: events of its log, and processor time by role.
+
+    Attributes:
+        block: the event of the block that was written first; `at_block`: the time then.
+        ended: the event of the end; `at_end`: the time then.
+        cpu: the time in all.
+        seconds: wall time of the whole command.
+    """
+
+    block: dict[str, Any] | None = None
+    ended: dict[str, Any] | None = None
+    at_block: dict[str, float] = field(default_factory=dict)
+    at_end: dict[str, float] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 def write_list(images: str, limit: int | None, path: Path) -> int:
@@ -87,7 +121,7 @@ def write_list(images: str, limit: int | None, path: Path) -> int:
     return len(paths)
 
 
-def measure(listing: Path, options: Sequence[str], folder: Path) -> Measured:
+def run_once(listing: Path, options: Sequence[str], folder: Path) -> Run:
     """Run the command once.
 
     Raises:
@@ -95,34 +129,54 @@ def measure(listing: Path, options: Sequence[str], folder: Path) -> Measured:
     """
     store, output = folder / "r.zarr", folder / "output.txt"
     store.with_name(f"{store.name}.log.jsonl").unlink(missing_ok=True)
-    words = [fit_hands_command(), listing, "--out", store, "--overwrite", *options]
-    at_start: dict[str, float] = {}
-    at_end: dict[str, float] = {}
+    words = [fit_hands_command(), listing, "--out", store, "--overwrite", *BLOCKS, *options]
+    found = Run()
 
     def look(members: list[Member]) -> None:
-        cpu = running.family.cpu_by_role()
-        if logged(store, "started") is None:
-            at_start.update(cpu)
-        if not at_end and logged(store, "ended") is not None:
-            at_end.update(cpu)
+        found.cpu = running.family.cpu_by_role()
+        found.block = found.block or logged(store, "block")
+        found.ended = found.ended or logged(store, "ended")
+        if found.block is not None and not found.at_block:
+            found.at_block = found.cpu
+        if found.ended is not None and not found.at_end:
+            found.at_end = found.cpu
 
     with Running(words, output) as running:
         running.watch(each=look, pause=PAUSE)
-        total = running.family.cpu_by_role()
-    ended = logged(store, "ended")
-    if running.status not in (0, 1) or ended is None:
+    found.seconds = running.seconds
+    # The last look came after its end.
+    if running.status not in (0, 1) or found.ended is None or found.block is None:
         said = output.read_text(errors="replace").strip().splitlines()[-1:]
         raise InputError(
             f"expected fit-hands {' '.join(options)} to end with 0 or 1, found {running.status}: "
             + "".join(said)
         )
+    return found
+
+
+def measure(listing: Path, options: Sequence[str], folder: Path) -> Measured:
+    """The figures of one run.
+
+    Raises:
+        InputError: it did not end well, or was too short.
+    """
+    run = run_once(listing, options, folder)
+    images = run.ended["images"] - run.block["images"]
+    if not images:
+        raise InputError(
+            f"expected pictures for more than one block, found {run.ended['images']}; "
+            "--set run.block_size=16 makes blocks shorter."
+        )
+    moments = [datetime.fromisoformat(event["time"]) for event in (run.block, run.ended)]
     return Measured(
-        images=ended["images"],
-        hands=ended["hands"],
-        seconds=ended["seconds"],
-        start_up=running.seconds - ended["seconds"],
-        cpu={role: (at_end or total)[role] - at_start.get(role, 0.0) for role in total},
-        cpu_all=sum(total.values()),
+        images=run.ended["images"],
+        hands=run.ended["hands"],
+        seconds=run.ended["seconds"],
+        start_up=run.seconds - run.ended["seconds"],
+        steady_images=images,
+        steady_seconds=(moments[1] - moments[0]).total_seconds(),
+        cpu={role: run.at_end[role] - run.at_block[role] for role in run.cpu},
+        cpu_all=sum(run.cpu.values()),
     )
 
 
@@ -148,8 +202,9 @@ def compare(runs: dict[str, list[Measured]]) -> dict[str, float]:
             more = _median(runs[name], unit) - _median(runs[alone], unit)
             found[f"{name}: {unit} an image more than {alone}"] = more
     for name in spread[1:]:
-        rates = [_median(runs[each], "rate") for each in (name, spread[0])]
-        found[f"{name}: rate over {spread[0]}"] = rates[0] / rates[1]
+        for unit in ("rate", "steady"):
+            ratios = [_median(runs[each], unit) for each in (name, spread[0])]
+            found[f"{name}: {unit} over {spread[0]}"] = ratios[0] / ratios[1]
     return found
 
 
@@ -158,28 +213,30 @@ def _median(runs: Sequence[Measured], name: str) -> float:
 
 
 def show(runs: dict[str, list[Measured]], comparison: dict[str, float]) -> None:
-    table = Table(title="median (least to most)")
-    for heading in ("", "images a second", "CPU ms an image", "start-up, s", "CPU s in all"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = Table(title="median (least to most); steady: from the first block on")
+    units = {"rate": ("images / s", 2), "steady": ("steady", 2), "cpu_ms": ("steady CPU ms", 1),
+             "start_up": ("start-up s", 1)}  # fmt: skip
+    table.add_column("")
+    for heading, _ in units.values():
+        table.add_column(heading, justify="right")
     for name, some in runs.items():
-        table.add_row(
-            name,
-            *(
-                f"{_median(some, unit):.{digits}f} ({min(values):.{digits}f} to "
-                f"{max(values):.{digits}f})"
-                for unit, digits in (("rate", 2), ("cpu_ms", 1), ("start_up", 1), ("cpu_all", 1))
-                for values in [[getattr(run, unit) for run in some]]
-            ),
-        )
+        cells = []
+        for unit, (_, digits) in units.items():
+            values = [getattr(run, unit) for run in some]
+            shown = [statistics.median(values), min(values), max(values)]
+            middle, least, most = (f"{value:.{digits}f}" for value in shown)
+            cells.append(f"{middle}\n({least}-{most})")
+        table.add_row(name, *cells)
     console = Console()
     console.print(table)
     for name, some in runs.items():
         roles = {role for run in some for role, seconds in run.cpu.items() if seconds > 0}
-        parts = ", ".join(
-            f"{role} {statistics.median(1000 * run.cpu[role] / run.images for run in some):.1f}"
+        shares = {
+            role: statistics.median(1000 * run.cpu[role] / run.steady_images for run in some)
             for role in some[0].cpu
             if role in roles
-        )
+        }
+        parts = ", ".join(f"{role} {share:.1f}" for role, share in shares.items())
         console.print(f"CPU ms an image, {name}: {parts}", highlight=False, soft_wrap=True)
     for name, value in comparison.items():
         console.print(f"{name}: {value:.3f}", highlight=False, soft_wrap=True)
@@ -191,7 +248,7 @@ def run(arguments: argparse.Namespace, rest: Sequence[str]) -> dict[str, object]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_list(arguments.images, min(WARM_UP, arguments.limit or WARM_UP), folder / "few.txt")
-        measure(folder / "few.txt", rest, folder)
+        run_once(folder / "few.txt", rest, folder)
         count = write_list(arguments.images, arguments.limit, folder / "all.txt")
         for repeat in range(arguments.repeats):
             # Back and forth, so that a machine that slows down favours nobody.

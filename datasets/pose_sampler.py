@@ -133,6 +133,23 @@ def sample_hand_angles(generator: np.random.Generator, count: int) -> np.ndarray
     return np.clip(generator.permutation(angles), lower, upper)
 
 
+def pose_modes() -> dict[str, float]:
+    """Share of every mode of `sample_hand_angles`, by name; together 1."""
+    total = sum(share for share, _ in _MODES.values())
+    return {name: share / total for name, (share, _) in _MODES.items()}
+
+
+def sample_mode_angles(generator: np.random.Generator, mode: str, count: int) -> np.ndarray:
+    """Draw poses of one mode, a key of `pose_modes()`; otherwise as `sample_hand_angles`.
+
+    Raises:
+        ValueError: there is no such mode.
+    """
+    if mode not in _MODES:
+        raise ValueError(f"expected one of {', '.join(_MODES)}, got {mode!r}")
+    return np.clip(_assemble(generator, _MODES[mode][1](generator, count)), *joint_limits())
+
+
 def _assemble(rng: Rng, latents: _Latents) -> np.ndarray:
     """Angles (n, 15, 3) in radians of latents, with couplings and small independent noise."""
     n = len(latents.spread)

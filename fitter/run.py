@@ -6,10 +6,11 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -154,21 +155,39 @@ def _continued(store: ResultStore, given: Sources, summary: Summary) -> Sources:
                 f"{count(len(new), 'new picture')} since the run was started, found a list in the "
                 "order of the names"
             )
-        if len(new) and store.is_alone:
+        before, adds = len(store.names), len(new) > 0 and store.is_alone
+        # All that may be refused, before anything is changed.
+        replace(given, names=_Joined(store.names, new) if adds else store.names).check()
+        # A last block that is not full is done again with the images that are added.
+        again = before - before % store.block_size if adds else before
+        for place, name in changed_images(store, replace(given, names=store.names)):
+            if place < again:
+                summary.changed.add(f"changed {name}")
+        if adds:
             store.append(new)
             summary.added = len(new)
         elif len(new):
             log.warning("%s left for a run that is alone", count(len(new), "new picture"))
             summary.left += len(new)
-    sources = replace(given, names=store.names)
-    sources.check()
-    for name in changed_images(store, sources):
-        summary.changed.add(f"changed {name}")
     for block in store.committed_blocks():
         summary.done_before += len(block)
         failed = store.read("image_status", block) == IMAGE_STATUS.index("failed")
         summary.failed_before += int(failed.sum())
-    return sources
+    return replace(given, names=store.names)
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """Names of a store and further ones, to be gone through without being in memory."""
+
+    first: Collection[str]
+    second: NameList
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self.first, self.second)
 
 
 def _process(task: _Run, console: Console) -> None:

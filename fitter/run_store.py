@@ -157,7 +157,7 @@ def _spec(config: Config, sources: Sources, fitter: Fitter, block_size: int) -> 
     )
 
 
-def changed_images(store: ResultStore, sources: Sources) -> Iterator[str]:
+def changed_images(store: ResultStore, sources: Sources) -> Iterator[tuple[int, str]]:
     """Images whose files are others than those that were fitted.
 
     Args:
@@ -165,7 +165,7 @@ def changed_images(store: ResultStore, sources: Sources) -> Iterator[str]:
         sources: all pictures of the store.
 
     Yields:
-        Names of images whose file has another size or time of change, or is gone.
+        Place and name of every image whose file has another size or time of change, or is gone.
 
     Raises:
         InputError: another K, mask or other keypoints are given for an image than it was fitted
@@ -185,7 +185,7 @@ def changed_images(store: ResultStore, sources: Sources) -> Iterator[str]:
                 )
             before = None if np.isnan(changed) else (size, changed)
             if now["file"] != before:
-                yield name
+                yield place, name
 
 
 def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:

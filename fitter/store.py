@@ -49,6 +49,7 @@ from fitter.store_layout import (
     FORMAT_VERSION,
     MARKER,
     StoreSpec,
+    consolidate,
     is_result_store,
     lengthen,
     write_layout,
@@ -185,6 +186,7 @@ class ResultStore:
                 store._require_same(spec)
                 if lock.alone:
                     remove_neighbours(path)
+                    store._discard_unfinished_metadata()
                 store._lock = lock
                 store._discard_uncommitted()
             store._lock = lock
@@ -203,9 +205,14 @@ class ResultStore:
         with sentences(f"cannot add images to {self.path}"):
             if count % self.block_size:
                 marker = next(v for v in self._arrays if v.name == MARKER)
-                self._chunk_path(marker, count // self.block_size).unlink(missing_ok=True)
+                chunk = self._chunk_path(marker, count // self.block_size)
+                if chunk.exists():
+                    chunk.unlink()
+                    flush(chunk.parent)
             lengthen(self.path, names, count, self.block_size)
+            # All of it is on the disk before the one step that makes it count.
             flush_all(self.path / "image_name")
+            consolidate(self.path)
             flush(self.path)
         self._load()
 
@@ -265,8 +272,12 @@ class ResultStore:
         return ImageNames(self._names)
 
     def read(self, name: str, block: Block) -> np.ndarray:
-        """The variable `name` of the images of a block, (B, ...)."""
-        return self._group[name][block.start : block.stop]
+        """The variable `name` of the images of a block, (B, ...).
+
+        Raises:
+            InputError: its file is damaged.
+        """
+        return self._read(self._group[name], block)
 
     def write_block(self, block: Block, rows: Sequence[ImageRow]) -> None:
         """Write one block whole, then mark it committed.
@@ -296,10 +307,14 @@ class ResultStore:
 
     def read_block(self, block: Block) -> list[ImageRow]:
         """The rows of a committed block, without vertices; numbers as they were rounded to be
-        stored."""
+        stored.
+
+        Raises:
+            InputError: one of its files is damaged.
+        """
         return disassemble(
             {
-                variable: array[block.start : block.stop]
+                variable: self._read(array, block)
                 for variable, array in self._arrays.items()
                 if "vertex" not in variable.dims
             }
@@ -309,6 +324,16 @@ class ResultStore:
         """The store as a lazily read dataset; `decode_flags` turns its flags into text."""
         dataset = xr.open_zarr(self.path, consolidated=True, chunks=None)
         return dataset[[variable.name for variable in self._arrays]]
+
+    def _read(self, array: zarr.Array, block: Block) -> np.ndarray:
+        try:
+            return array[block.start : block.stop]
+        except Exception as error:
+            # What a cut file raises is up to the codec and is of many types.
+            raise InputError(
+                f"{self.path}: expected a whole result store, found a damaged {array.basename} "
+                f"({error})"
+            ) from error
 
     def _require_place(self) -> None:
         """Zarr would make the folders of a store that is gone anew, and fill them for nobody."""
@@ -357,6 +382,12 @@ class ResultStore:
         if not folder.is_dir():
             return set()
         return {int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()}
+
+    def _discard_unfinished_metadata(self) -> None:
+        """Remove temporary files of metadata and names that were never put in place."""
+        for pattern in ("*.partial", "*/*.partial", "image_name/c/*.partial"):
+            for file in self.path.glob(pattern):
+                file.unlink()
 
     def _discard_uncommitted(self) -> None:
         """Remove chunks and temporary files of blocks that were never committed."""

@@ -158,7 +158,7 @@ def write_layout(path: Path, spec: StoreSpec) -> None:
             attributes=variable.attributes,
             compressors=None if variable.name == MARKER else "auto",
         )
-    _consolidate(path)
+    consolidate(path)
 
 
 def write_names(array: zarr.Array, names: Iterable[str], start: int, block_size: int) -> None:
@@ -173,7 +173,7 @@ def write_names(array: zarr.Array, names: Iterable[str], start: int, block_size:
 
 
 def lengthen(path: Path, names: Sequence[str], count: int, block_size: int) -> None:
-    """Add images to the end of a store; until all is done, it reads as it was before.
+    """Add images to the end of a store, which reads as it was before until `consolidate`.
 
     Args:
         path: the store.
@@ -186,7 +186,6 @@ def lengthen(path: Path, names: Sequence[str], count: int, block_size: int) -> N
         if array.metadata.dimension_names[0] == "image":
             array.resize((count + len(names), *array.shape[1:]))
     write_names(group["image_name"], names, count, block_size)
-    _consolidate(path)
 
 
 def choose_block_size(images: int) -> int:
@@ -209,7 +208,7 @@ def chunk_length(block_size: int) -> int:
     return next((length for length in divisors if block_size % length == 0), block_size)
 
 
-def _consolidate(path: Path) -> None:
+def consolidate(path: Path) -> None:
     """Gather the metadata of all variables in the group's file, in one step."""
     file = path / "zarr.json"
     with warnings.catch_warnings():

@@ -92,7 +92,8 @@ class WriterLock:
         """Let other shares in: the store is made."""
         if self.share != WHOLE and self.alone:
             self.alone = False
-            fcntl.flock(self._held[-1][1], fcntl.LOCK_SH | fcntl.LOCK_NB)
+            # Not in one step: whoever came in between is waited for.
+            fcntl.flock(self._held[-1][1], fcntl.LOCK_SH)
 
     def release(self) -> None:
         """Let others write; a second call does nothing."""

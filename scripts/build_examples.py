@@ -17,7 +17,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from example_backgrounds import draw_background
 from example_geometry import CLOTH, SKIN, ArmMesh, build_arm, rest_frame
 from example_light import VertexLight, light_vertices
 from example_recipes import RECIPES, HandRecipe, PictureRecipe
@@ -25,6 +24,7 @@ from example_skin import Paint, Samples, paint_cloth, paint_skin, to_linear
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from datasets.painted_backgrounds import draw_background
 from fitter.camera import project
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import hand_pose_from_angles, joint_limits

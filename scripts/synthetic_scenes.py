@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import torch
 from build_examples import develop, surface_colours
-from example_backgrounds import THEMES, draw_background
 from example_geometry import SKIN, ArmMesh, ArmStyle, build_arm, open_wrist, rest_frame
 from example_light import LightDetail, LightStyle, light_vertices
 from example_recipes import TONES, HandRecipe
@@ -26,6 +25,7 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
+from datasets.painted_backgrounds import THEMES, draw_background
 from datasets.pose_sampler import sample_hand_angles
 from fitter.camera import project
 from fitter.hand_models import HandModel

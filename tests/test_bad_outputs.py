@@ -134,6 +134,29 @@ class TestStore:
         found = bad_files.statuses(tmp_path / "named.zarr")
         assert found == {"a.jpg": "ok", "b.jpg": "ok"}
 
+    def test_a_refused_run_adds_no_pictures(self, tmp_path, here, say):
+        shutil.copytree("photos", tmp_path / "in")
+        known, other = tmp_path / "known.json", tmp_path / "other.json"
+        hands = bad_files.known_hands()
+        known.write_text(json.dumps(dict.fromkeys(["a.jpg", "b.jpg"], hands)))
+        other.write_text(json.dumps({"a.jpg": [], "b.jpg": hands}))
+        out = ["--out", tmp_path / "a.zarr", "--device", "cpu"]
+        assert say(tmp_path / "in", *out, "--keypoints", known).status == 0
+        store = tmp_path / "a.zarr"
+        before = {p: p.read_bytes() for p in store.rglob("*") if p.is_file()}
+        shutil.copy(bad_files.HAND, tmp_path / "in" / "b.jpg")
+        told = say(tmp_path / "in", *out, "--keypoints", other, "--resume")
+        assert told.status == 2 and "what is given for a.jpg now" in told.err
+        assert {p: p.read_bytes() for p in store.rglob("*") if p.is_file()} == before
+        # The block of a picture that changed is done again with the one that is added.
+        shutil.copy(bad_files.EXAMPLES / "victory.jpg", tmp_path / "in" / "a.jpg")
+        told = say(tmp_path / "in", *out, "--keypoints", known, "--resume")
+        assert told.status == 0
+        assert told.err.splitlines()[0] == "1 image added to the store"
+        assert told.err.splitlines()[1].startswith("2 images: 2 hands in 2 of them")
+        size = ResultStore.open(store).dataset().file_size.values.tolist()
+        assert size == [(tmp_path / "in" / name).stat().st_size for name in ("a.jpg", "b.jpg")]
+
     def test_a_resumed_run_remembers_earlier_failures(self, tmp_path, here, say):
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "empty.jpg").touch()

@@ -1,0 +1,328 @@
+"""Synthetic pictures of hands with everything that is true of them, drawn by our own rasteriser.
+
+``SyntheticEngine.draw`` makes typed specs from (seed, index), ``render`` draws any batch of specs on
+any device; ``batch`` does both. A sample depends on nothing but its specs: not on the batch, not on
+the number of workers. On a CPU pictures are the same bit for bit, on a GPU up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from datasets.synthetic_arms import ArmBuilder, Mesh, PosedArms, together
+from datasets.synthetic_backgrounds import backgrounds, load_bank, noise_tile
+from datasets.synthetic_bodies import body_mesh, body_vertices
+from datasets.synthetic_effects import develop, encoding_table
+from datasets.synthetic_light import (
+    SHADOWS,
+    Irradiance,
+    Occlusion,
+    highlights,
+    illuminate,
+    shadowed,
+)
+from datasets.synthetic_poses import PoseModel
+from datasets.synthetic_records import (
+    OBJECT,
+    OTHER_HAND,
+    SampleSpecs,
+    SyntheticBatch,
+    SyntheticSettings,
+    joined,
+)
+from datasets.synthetic_specs import draw_specs
+from datasets.synthetic_surface import SkinColours, SurfacePoints, reflectance
+from datasets.synthetic_truth import keypoint_states, keypoint_tolerance, truth_of_pixels
+from fitter.camera import SquareCrop, crop_intrinsics, project
+from fitter.hand_models import load_hand_model
+from fitter.hand_models.appearance import load_appearance
+from fitter.raster import Fragments, MeshTopology, rasterize
+from fitter.shading import linear_from_srgb, vertex_normals
+
+CPU_CHUNK, GPU_CHUNK = 16, 256
+"""Samples that are drawn at once: what fits into a processor's caches, and a GPU's memory."""
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What one kind of scene consists of: one hand or two, and objects."""
+
+    mesh: Mesh
+    topology: MeshTopology
+    hands: int
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """B posed scenes of one kind in their cameras.
+
+    `vertices` (B, V, 3) float32 metres; `normals` (B, V, 3); `skin` (B, V) 1 where light wraps
+    around edges; `open_share` (B, V) of the sky.
+    """
+
+    first: PosedArms
+    vertices: Tensor
+    normals: Tensor
+    skin: Tensor
+    open_share: Tensor
+    K: Tensor
+
+
+class SyntheticEngine:
+    """Draws samples of one data set in pictures of one size."""
+
+    def __init__(
+        self,
+        size: int = 128,
+        settings: SyntheticSettings | None = None,
+        device: torch.device | str = "cpu",
+        supersampling: int = 2,
+    ) -> None:
+        """Load the open hand, its skin and the backgrounds.
+
+        Args:
+            size: pixels of a picture's side.
+            settings: of the data set; None: `SyntheticSettings()`.
+            device: where pictures are drawn; specs are drawn on the CPU.
+            supersampling: how many times finer than `size` the scene is drawn in each direction.
+
+        Raises:
+            InputError: there are no backgrounds where the settings look for them.
+        """
+        self.size, self.supersampling = size, supersampling
+        self.settings = settings or SyntheticSettings()
+        self.device = torch.device(device)
+        model = load_hand_model()
+        self.pose_model = PoseModel.of(model)
+        appearance = load_appearance(model.data)
+        self.appearance_count = appearance.count
+        self.arms = ArmBuilder(model, self.pose_model.frame, self.device)
+        self.hand_vertices = len(model.data.v_template)
+        texels = size * supersampling * 3 // 4
+        self.skin = SkinColours(appearance.to(self.device), self.arms.loop, texels)
+        self.occlusion = Occlusion(model, self.device)
+        self.tolerance = keypoint_tolerance(self.pose_model, model.data.v_template).to(self.device)
+        bank = torch.from_numpy(load_bank(self.settings.backgrounds)).to(self.device)
+        self.bank = linear_from_srgb(torch.arange(256.0, device=self.device) / 255)[bank.long()]
+        self.tile = torch.from_numpy(noise_tile()).to(self.device)
+        self.table = encoding_table().to(self.device)
+        self.scenes = {two: self._scene(two) for two in (False, True)}
+
+    def _scene(self, two_hands: bool) -> _Scene:
+        hand = self.arms.hand_mesh
+        other = replace(hand, skin_of=torch.ones_like(hand.skin_of))
+        mesh = together([hand, *([other] if two_hands else []), body_mesh()]).to(self.device)
+        return _Scene(mesh, MeshTopology(mesh.faces), 2 if two_hands else 1)
+
+    def draw(self, seed: int, indices: Sequence[int]) -> SampleSpecs:
+        """Specs of samples, on the CPU.
+
+        Args:
+            seed: of the data set; indices: of the samples; both non-negative.
+        """
+        return draw_specs(
+            self.pose_model, self.appearance_count, self.settings, seed, list(indices)
+        )
+
+    def batch(self, seed: int, indices: Sequence[int]) -> SyntheticBatch:
+        """Rendered samples; see `draw` and `render`."""
+        return self.render(self.draw(seed, indices))
+
+    @torch.no_grad()
+    def render(self, specs: SampleSpecs) -> SyntheticBatch:
+        """Draw a batch of specs.
+
+        Args:
+            specs: at least one, on any device.
+
+        Returns:
+            A batch on the engine's device, in the order of the specs.
+        """
+        specs = specs.to(self.device)
+        chunk = CPU_CHUNK if self.device.type == "cpu" else GPU_CHUNK
+        # Scenes with two hands have another mesh, so they are drawn apart.
+        rows = [specs.second.present.logical_not().nonzero()[:, 0]]
+        rows.append(specs.second.present.nonzero()[:, 0])
+        parts, order = [], []
+        for two_hands, group in enumerate(rows):
+            for part in group.split(chunk) if len(group) else []:
+                parts.append(self._render(specs[part], self.scenes[bool(two_hands)]))
+                order.append(part)
+        place = torch.cat(order).argsort()
+        return joined(parts)[place]
+
+    def _render(self, specs: SampleSpecs, scene: _Scene) -> SyntheticBatch:
+        stage = self._pose(specs, scene)
+        light = self._light(specs, scene, stage)
+        fine = self.size * self.supersampling
+        scale = stage.K.new_tensor([self.supersampling, self.supersampling, 1.0])[:, None]
+        screen = torch.cat([project(stage.vertices.double(), stage.K * scale),
+                            stage.vertices[..., 2:].double()], -1).float()  # fmt: skip
+        fragments = rasterize(screen, scene.topology, (fine, fine))
+        linear, coverage = self._shade(specs, scene, stage, light, fragments)
+        behind = backgrounds(self.bank, self.tile, specs.background, self.size)
+        behind = cast_shadow(behind, coverage, specs.light.cast)
+        linear = linear + behind * (1 - coverage)[..., None]
+        mesh = scene.mesh
+        of_face = torch.where((mesh.skin_of == 1) & (mesh.part != OBJECT), OTHER_HAND, mesh.part)
+        pixels = truth_of_pixels(fragments, of_face.to(torch.uint8), self.supersampling)
+        positions = project(stage.first.keypoints, stage.K)
+        state = keypoint_states(
+            pixels, stage.first.keypoints[..., 2], positions, self.tolerance, self.supersampling
+        )
+        return SyntheticBatch(
+            image=develop(linear, self.tile, self.table, specs.lens),
+            mask=pixels.mask,
+            parts=pixels.parts,
+            depth=pixels.depth,
+            keypoints_3d=stage.first.keypoints,
+            keypoints_2d=positions,
+            keypoint_state=state,
+            intrinsics=stage.K,
+            vertices=stage.first.vertices[:, : self.hand_vertices],
+            specs=specs,
+        )
+
+    def _pose(self, specs: SampleSpecs, scene: _Scene) -> _Stage:
+        """Vertices, normals and the darkness between fingers."""
+        first = self.arms(specs.hand, specs.arm)
+        arms, sign = [first], [torch.ones_like(specs.view.side)]
+        if scene.hands == 2:
+            second = self.arms(specs.second.hand, specs.second.arm)
+            mirror = torch.where(specs.second.left, -1.0, 1.0).double()
+            ones = torch.ones_like(mirror)
+            flip = torch.stack([mirror, ones, ones], 1)[:, None]
+            arms.append(second.map(lambda points: points * flip))
+            sign.append(mirror)
+        things = body_vertices(specs.objects, first.vertices[:, : self.hand_vertices])
+        vertices = torch.cat([*(arm.vertices.float() for arm in arms), things], 1)
+        normals = vertex_normals(vertices, scene.mesh.faces)
+        open_share, skin = torch.ones_like(vertices[..., 0]), torch.zeros_like(vertices[..., 0])
+        count, hand = self.arms.hand_mesh.count, self.hand_vertices
+        for number, (arm, side) in enumerate(zip(arms, sign, strict=True)):
+            # The faces of a mirrored hand are wound the other way round.
+            start = number * count
+            normals[:, start : start + count] *= side.float()[:, None, None]
+            rows = slice(start, start + hand)
+            open_share[:, rows] = self.occlusion(vertices[:, rows], normals[:, rows], arm.points)
+            skin[:, start : start + hand + len(self.arms.arm_rows) - len(self.arms.loop)] = 1.0
+        view = specs.view
+        K = crop_intrinsics(view.intrinsics, SquareCrop(view.centre, view.side, self.size))
+        return _Stage(first, vertices, normals, skin, open_share, K)
+
+    def _light(self, specs: SampleSpecs, scene: _Scene, stage: _Stage) -> Irradiance:
+        hand = stage.vertices[:, : self.hand_vertices]
+        focus = 0.5 * (hand.amin(dim=1) + hand.amax(dim=1))
+        shown = [
+            shadowed(stage.vertices, scene.topology, focus, specs.light, number)
+            for number in range(SHADOWS)
+        ]
+        scatter = (stage.skin * specs.skin.scatter[:, None])[..., None]
+        return illuminate(
+            stage.vertices, stage.normals, stage.open_share, torch.stack(shown, -1), specs.light,
+            scatter,
+        )  # fmt: skip
+
+    def _shade(
+        self,
+        specs: SampleSpecs,
+        scene: _Scene,
+        stage: _Stage,
+        light: Irradiance,
+        fragments: Fragments,
+    ) -> tuple[Tensor, Tensor]:
+        """Linear light (B, S, S, 3) of what is in front, and the share (B, S, S) that it covers."""
+        colours = torch.zeros_like(stage.vertices)
+        for number, person in enumerate([specs.skin, specs.second.skin][: scene.hands]):
+            rows = self.arms.arm_rows + number * self.arms.hand_mesh.count
+            colours[:, rows] = self.skin.arms(person.appearance)
+        attributes = torch.cat([stage.normals, light.diffuse, light.shown, colours], -1)
+        flat, fine = fragments.face_index.flatten(), fragments.face_index.shape[1]
+        seen = (flat >= 0).nonzero()[:, 0]
+        face = flat[seen].long()
+        row = seen // (fine * fine)
+        weights = fragments.barycentrics.view(-1, 3)[seen]
+        corners = scene.mesh.faces[face] + (row * attributes.shape[1])[:, None]
+        at = mixed(attributes.flatten(0, 1), corners, weights)
+        normals, diffuse, shown, arm_colour = at.split([3, 3, SHADOWS, 3], dim=1)
+        coordinates = mixed(scene.mesh.coordinates, scene.mesh.corners[face], weights)
+        points = SurfacePoints(
+            row=row,
+            kind=scene.mesh.part[face],
+            number=scene.mesh.skin_of[face],
+            coordinates=coordinates,
+            arm_colour=arm_colour,
+        )
+        colour, gloss = reflectance(self.skin, specs, points, scene.hands)
+        normals = torch.nn.functional.normalize(normals, dim=1)
+        to_eye = self._to_eye(stage.K, seen, row, fine)
+        shine = highlights(normals, to_eye, shown, specs.light, gloss, row)
+        # One channel more: how much of a pixel is covered.
+        shaded = torch.cat([colour * diffuse + shine, torch.ones_like(shine[:, :1])], 1)
+        canvas = shaded.new_zeros(len(flat), 4)
+        canvas[seen] = shaded
+        ss, size = self.supersampling, self.size
+        blocks = canvas.view(len(specs), size, ss, size, ss, 4)
+        total = sum(blocks[:, :, y, :, x] for y in range(ss) for x in range(ss)) / (ss * ss)
+        return total[..., :3], total[..., 3]
+
+    def _to_eye(self, K: Tensor, seen: Tensor, row: Tensor, fine: int) -> Tensor:
+        """(N, 3) unit vectors from pixels to the camera."""
+        K = K.float()[row]
+        x = ((seen % fine + 0.5) / self.supersampling - K[:, 0, 2]) / K[:, 0, 0]
+        y = ((seen // fine % fine + 0.5) / self.supersampling - K[:, 1, 2]) / K[:, 1, 1]
+        rays = torch.stack([x, y, torch.ones_like(x)], 1)
+        return -torch.nn.functional.normalize(rays, dim=1)
+
+
+def mixed(table: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
+    """(N, C) rows (R, C) of a table at three corners (N, 3), weighted (N, 3).
+
+    What `fitter.shading.interpolate` gives, for the pixels that show something alone.
+    """
+    total = table.index_select(0, corners[:, 0]) * weights[:, :1]
+    for k in (1, 2):
+        total += table.index_select(0, corners[:, k]) * weights[:, k : k + 1]
+    return total
+
+
+def cast_shadow(behind: Tensor, coverage: Tensor, cast: Tensor) -> Tensor:
+    """Darken what is behind by the blurred and shifted outline of what is in front.
+
+    Args:
+        behind: (B, S, S, 3) linear RGB; coverage: (B, S, S).
+        cast: (B, 3) shift in x and y as a share of the side, and strength; see `LightSpec`.
+    """
+    dark = (cast[:, 2] > 0).nonzero()[:, 0]
+    if len(dark) == 0:
+        return behind
+    size, step = coverage.shape[1], max(1, coverage.shape[1] // 32)
+    low = torch.nn.functional.avg_pool2d(coverage[dark, None], step, ceil_mode=True)
+    for _ in range(2):
+        padded = torch.nn.functional.pad(low, (1, 1, 1, 1), mode="replicate")
+        rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
+        low = (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
+    steps = torch.arange(size, device=low.device) + 0.5
+    count = low.shape[-1]
+
+    def place(shift: Tensor) -> tuple[Tensor, Tensor]:
+        at = ((steps - shift[:, None] * size) / step - 0.5).clamp(0, count - 1)
+        first = at.floor().clamp_max(count - 2)
+        return first.long(), at - first
+
+    (left, right), (top, down) = place(cast[dark, 0]), place(cast[dark, 1])
+    number = torch.arange(len(dark), device=low.device)[:, None, None]
+    low = low[:, 0]
+
+    def at(lower: int, righter: int) -> Tensor:
+        return low[number, (top + lower)[:, :, None], (left + righter)[:, None]]
+
+    right, down = right[:, None], down[:, :, None]
+    upper = at(0, 0) * (1 - right) + at(0, 1) * right
+    shadow = upper * (1 - down) + (at(1, 0) * (1 - right) + at(1, 1) * right) * down
+    dimmed = behind[dark] * (1 - cast[dark, 2, None, None] * shadow)[..., None]
+    return behind.index_copy(0, dark, dimmed)

@@ -1,0 +1,296 @@
+"""Where a sample's hand is and what it does: pose, view, camera, drawn until nothing collides.
+
+Candidates of a sample come one after the other from generators seeded by (seed, index, attempt);
+all samples of a batch are tried at once, and each keeps its first good candidate. So what a sample
+is does not depend on the batch it is drawn in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from datasets.finger_contact import hand_spheres, overlap
+from datasets.pose_sampler import pose_modes, sample_mode_angles
+from fitter.camera import project
+from fitter.conventions import FINGERS
+from fitter.hand_models import HandModel
+from fitter.hand_models.anatomy import Anatomy, anatomy_of, hand_pose_from_angles
+from fitter.hand_models.skinning import KeypointModel, pose_keypoints
+from fitter.records import HandParams
+
+ATTEMPTS = 200
+"""Candidates after which a sample is given up; about one in three is good."""
+FULL_WIDTH, FULL_HEIGHT = 1280.0, 960.0
+"""Pixels of the picture that the square is cut out of."""
+FOREARM = 0.45
+"""Metres of forearm that must not come between camera and hand."""
+_TIPS = tuple(4 * (1 + FINGERS.index(name)) for name in FINGERS)
+
+
+@dataclass(frozen=True)
+class PoseModel:
+    """What of a right-hand model poses are drawn with, float64.
+
+    Attributes:
+        keypoints: joints and tips without the offsets of `HandModelData.keypoint_offsets`.
+        marked: the same with them: where the 21 keypoints are.
+        anatomy: axes and limits of the mean shape.
+        frame: (3, 3) rows: radial, forward (wrist to middle knuckle), palmar; unit, model frame.
+        shapes: number of shape coefficients.
+    """
+
+    keypoints: KeypointModel
+    marked: KeypointModel
+    anatomy: Anatomy
+    frame: np.ndarray
+    shapes: int
+
+    @classmethod
+    def of(cls, model: HandModel) -> PoseModel:
+        """The pose model of a right hand of any dtype."""
+        exact = HandModel(model.data, torch.float64)
+        marked = exact.keypoint_model()
+        joints = marked.joint_template.numpy()
+        forward = joints[4] - joints[0]
+        forward = forward / np.linalg.norm(forward)
+        palmar = np.cross(joints[1] - joints[7], forward)
+        palmar /= np.linalg.norm(palmar)
+        return cls(
+            keypoints=replace(marked, keypoint_offsets=torch.zeros_like(marked.keypoint_offsets)),
+            marked=marked,
+            anatomy=anatomy_of(model.data),
+            frame=np.stack([np.cross(forward, palmar), forward, palmar]),
+            shapes=exact.shapedirs.shape[-1],
+        )
+
+    def points(self, params: HandParams) -> Tensor:
+        """(B, 21, 3) joints, then tips of thumb to little, as `finger_contact` takes them."""
+        joints, keypoints = pose_keypoints(self.keypoints, params)
+        return torch.cat([joints, keypoints[:, list(_TIPS)]], 1)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One draw: mode, angles (15, 3), rotation (3, 3) model to camera, place (3,) of the hand's
+    middle in metres, field of view in radians, egocentric or not."""
+
+    mode: int
+    angles: np.ndarray
+    rotation: np.ndarray
+    place: np.ndarray
+    field_of_view: float
+    egocentric: bool
+
+
+@dataclass(frozen=True)
+class PosedHands:
+    """B hands with their cameras: `params` float64, `points` (B, 21, 3), the candidates they are."""
+
+    params: HandParams
+    points: Tensor
+    candidates: list[Candidate]
+
+
+def draw_shape(generator: np.random.Generator, count: int) -> np.ndarray:
+    """(count,) shape coefficients of a person, unit variance, none beyond two."""
+    return generator.normal(0, 0.85, count).clip(-2.0, 2.0)
+
+
+def draw_candidate(model: PoseModel, view: str, generator: np.random.Generator) -> Candidate:
+    """One hand in one view, collisions or not."""
+    modes = pose_modes()
+    mode = int(generator.choice(len(modes), p=list(modes.values())))
+    angles = sample_mode_angles(generator, list(modes)[mode], 1)[0]
+    egocentric = {"egocentric": True, "third_person": False}.get(view, generator.random() < 0.4)
+    turn = _egocentric_turn(generator) if egocentric else _third_person_turn(generator)
+    if egocentric:
+        distance, fov = generator.uniform(0.26, 0.6), np.deg2rad(generator.uniform(60, 100))
+    else:
+        distance = np.exp(generator.uniform(np.log(0.3), np.log(1.6)))
+        fov = np.deg2rad(generator.uniform(35, 75))
+    reach = 0.6 * np.tan(fov / 2)
+    away = generator.uniform(-1, 1, 2) * [reach, reach * FULL_HEIGHT / FULL_WIDTH]
+    place = distance * np.array([*away, 1.0])
+    # The turn is written for a hand on the optical axis; elsewhere the same sight of it is turned.
+    rotation = _toward(place) @ turn @ model.frame
+    return Candidate(mode, angles, rotation, place, fov, bool(egocentric))
+
+
+def _toward(place: np.ndarray) -> np.ndarray:
+    """(3, 3) least rotation of the optical axis to a place."""
+    unit = place / np.linalg.norm(place)
+    axis = np.array([-unit[1], unit[0], 0.0])  # z cross unit
+    return _axis_rotation(axis, np.arcsin(np.clip(np.linalg.norm(axis), 0, 1)))
+
+
+def _axis_rotation(axis: np.ndarray, angle: float) -> np.ndarray:
+    length = np.linalg.norm(axis)
+    if length < 1e-12:
+        return np.eye(3)
+    x, y, z = axis / length
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+_FACING = np.array([[1.0, 0, 0], [0, -1.0, 0], [0, 0, -1.0]]).T
+"""Radial right, forward up, palm toward the camera, as columns: of the hand's frame in the
+camera's."""
+
+
+def _third_person_turn(generator: np.random.Generator) -> np.ndarray:
+    """Columns radial, forward, palmar in camera axes: shown to somebody, or any way at all."""
+    if generator.random() < 0.3:
+        quaternion = generator.normal(0, 1, 4)
+        w, x, y, z = quaternion / np.linalg.norm(quaternion)
+        return np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+            ]
+        )
+    yaw = generator.normal(0, 0.65) + np.pi * (generator.random() < 0.45)
+    pitch, roll = generator.normal(0, 0.4), generator.normal(0, 0.6)
+    if generator.random() < 0.25:
+        roll = generator.uniform(-np.pi, np.pi)
+    z, x, y = np.eye(3)[2], np.eye(3)[0], np.eye(3)[1]
+    turn = _axis_rotation(z, roll) @ _axis_rotation(x, pitch) @ _axis_rotation(y, yaw)
+    return turn @ _FACING
+
+
+def _egocentric_turn(generator: np.random.Generator) -> np.ndarray:
+    """As `_third_person_turn`, of one's own right hand: the arm comes from below, mostly from the
+    right, and reaches away; the forearm pronates and supinates about its length."""
+    forward = np.array(
+        [generator.normal(-0.35, 0.4), generator.normal(-0.6, 0.3), generator.uniform(0.0, 0.85)]
+    )
+    forward /= np.linalg.norm(forward)
+    # At 0 the palm faces down and away, at 90 degrees to the left, at 180 to the eyes.
+    mean, spread = ((20, 35), (90, 30), (165, 30))[generator.choice(3, p=[0.4, 0.3, 0.3])]
+    angle = np.deg2rad(generator.normal(mean, spread))
+    down = np.array([0.0, 0.5, 0.8])
+    down -= (down @ forward) * forward
+    down /= np.linalg.norm(down)
+    palmar = _axis_rotation(forward, -angle) @ down
+    return np.stack([np.cross(forward, palmar), forward, palmar], axis=1)
+
+
+def pose_candidates(model: PoseModel, candidates: list[Candidate], betas: np.ndarray) -> PosedHands:
+    """Put the candidates' hands at their places; betas (B, S)."""
+    rotations = torch.from_numpy(np.stack([c.rotation for c in candidates]))
+    orient = roma.rotmat_to_rotvec(rotations)
+    angles = torch.from_numpy(np.stack([c.angles for c in candidates]))
+    pose = hand_pose_from_angles(angles, model.anatomy.axes)
+    zero = torch.zeros(len(candidates), 3, dtype=torch.float64)
+    params = HandParams(orient, pose, torch.from_numpy(betas), zero)
+    points = model.points(params)
+    middle = 0.5 * (points.amin(dim=1) + points.amax(dim=1))
+    place = torch.from_numpy(np.stack([c.place for c in candidates]))
+    return PosedHands(
+        replace(params, transl=place - middle), points + (place - middle)[:, None], candidates
+    )
+
+
+def is_good(model: PoseModel, hands: PosedHands) -> np.ndarray:
+    """(B,) bool: no finger passes through another, and the forearm does not hide the hand."""
+    rotation = torch.from_numpy(np.stack([c.rotation for c in hands.candidates]))
+    forward = rotation @ torch.from_numpy(model.frame[1])
+    away = forward[:, 2]
+    # Fingers that point at the camera hide what they do; a forearm that does hides the hand.
+    shown = (away < 0.8) & (away > -0.75) & (hands.points[..., 2].amin(dim=1) > 0.12)
+    steps = torch.linspace(0.05, FOREARM, 9, dtype=torch.float64)
+    arm = hands.points[:, :1] - steps[:, None] * forward[:, None]
+    middle = 0.5 * (hands.points.amin(dim=1) + hands.points.amax(dim=1))
+    # A cone around the hand in which the arm may not come near the camera.
+    along = (arm * middle[:, None]).sum(-1) / middle.norm(dim=1, keepdim=True)
+    beside = (arm.square().sum(-1) - along.square()).clamp_min(0).sqrt()
+    near = arm[..., 2] < 0.16
+    blocked = near & (beside < 0.1 + 0.5 * along.clamp_min(0)) & (along > -0.1)
+    return (shown & ~blocked.any(dim=1) & (overlap(hands.points) < 0)).numpy()
+
+
+def first_good(
+    model: PoseModel,
+    betas: np.ndarray,
+    draw: Callable[[int, int], Candidate],
+    good: Callable[[PosedHands, np.ndarray], np.ndarray],
+    attempts: int = ATTEMPTS,
+) -> tuple[list[Candidate | None], np.ndarray]:
+    """The first good candidate of each of B samples.
+
+    Args:
+        model: poses them.
+        betas: (B, S).
+        draw: candidate of (row, attempt).
+        good: (N,) bool for N posed hands and the rows they belong to.
+        attempts: how many are tried.
+
+    Returns:
+        B candidates, None where none was good, and (B,) whether one was.
+    """
+    chosen: list[Candidate | None] = [None] * len(betas)
+    pending = np.arange(len(betas))
+    for attempt in range(attempts):
+        if len(pending) == 0:
+            break
+        candidates = [draw(int(row), attempt) for row in pending]
+        accepted = good(pose_candidates(model, candidates, betas[pending]), pending)
+        for row, candidate, keep in zip(pending, candidates, accepted, strict=True):
+            if keep:
+                chosen[row] = candidate
+        pending = pending[~accepted]
+    return chosen, np.array([candidate is not None for candidate in chosen])
+
+
+def full_intrinsics(candidates: list[Candidate]) -> Tensor:
+    """(B, 3, 3) K of the full pictures."""
+    K = torch.zeros(len(candidates), 3, 3, dtype=torch.float64)
+    fov = torch.tensor([c.field_of_view for c in candidates], dtype=torch.float64)
+    K[:, 0, 0] = K[:, 1, 1] = FULL_WIDTH / 2 / torch.tan(fov / 2)
+    K[:, 0, 2], K[:, 1, 2], K[:, 2, 2] = FULL_WIDTH / 2, FULL_HEIGHT / 2, 1.0
+    return K
+
+
+def crop_boxes(
+    model: PoseModel, hands: PosedHands, K: Tensor, jitter: np.ndarray
+) -> tuple[Tensor, Tensor]:
+    """Centre (B, 2) and side (B,) of squares around the keypoints, pixels of the full picture.
+
+    Args:
+        model: gives the keypoints.
+        hands: B of them.
+        K: (B, 3, 3) of the full picture.
+        jitter: (B, 3) side over the box's longer side, shift in x and y as a share of the room
+            that the hand leaves in the square.
+    """
+    _, keypoints = pose_keypoints(model.marked, hands.params)
+    pixels = project(keypoints, K)
+    low, high = pixels.amin(dim=1), pixels.amax(dim=1)
+    extent, jitter = high - low, torch.from_numpy(jitter)
+    side = extent.amax(dim=1) * jitter[:, 0]
+    room = 0.5 * (side[:, None] - extent) - 0.04 * side[:, None]
+    return 0.5 * (low + high) + jitter[:, 1:] * room.clamp_min(0), side
+
+
+def flesh(model: PoseModel, hands: PosedHands, mirrored: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Spheres (B, S, 3) of hands with their forearms, and radii (S,); see `hand_spheres`.
+
+    Hands for which `mirrored` (B,) bool is set are taken as the mirror images that they stand for.
+    """
+    spheres = hand_spheres()
+    rotation = torch.from_numpy(np.stack([c.rotation for c in hands.candidates]))
+    forward = rotation @ torch.from_numpy(model.frame[1])
+    steps = torch.linspace(0.0, FOREARM, 12, dtype=torch.float64)
+    arm = hands.points[:, :1] - steps[:, None] * forward[:, None]
+    centres = torch.cat([spheres.centres(hands.points), arm], 1)
+    sign = torch.where(torch.from_numpy(mirrored), -1.0, 1.0).double()
+    ones = torch.ones_like(sign)
+    centres = centres * torch.stack([sign, ones, ones], 1)[:, None]
+    radii = torch.from_numpy(np.concatenate([spheres.radius, np.full(12, 0.035)]))
+    return centres, radii
