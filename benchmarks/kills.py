@@ -178,13 +178,15 @@ class Disturbed:
     seconds_on: float = 0.0
 
 
-def disturb(work: Work, store: Path, victim: str, generator: np.random.Generator) -> Disturbed:
-    """Run the command, kill one of its processes, and wait until all have ended.
+def disturb(
+    work: Work, store: Path, victim: str, generator: np.random.Generator, latest: float
+) -> Disturbed:
+    """Run the command, kill one of its processes up to `latest`, and wait until all have ended.
 
     Its `process` stays empty where the command ended before it could be killed.
     """
     found = Disturbed()
-    moment, is_early = generator.uniform(0, work.seconds), False
+    moment, is_early = generator.uniform(0, latest), False
 
     def strike(members: list[Member]) -> bool:
         nonlocal moment, is_early
@@ -194,7 +196,7 @@ def disturb(work: Work, store: Path, victim: str, generator: np.random.Generator
         elif is_early:
             # Drawn before there was any: killing the first that comes would make many kills alike.
             moment, is_early = (
-                generator.uniform(min(running.elapsed, work.seconds), work.seconds),
+                generator.uniform(min(running.elapsed, latest), latest),
                 False,
             )
         if not candidates or running.elapsed < moment:
@@ -243,13 +245,15 @@ def kill_once(work: Work, victim: str, number: int, seed: int) -> Kill:
     """One kill, and what became of the store."""
     store = work.folder / "killed" / f"{victim}-{number:03d}.zarr"
     store.parent.mkdir(exist_ok=True)
+    latest = work.seconds
     for attempt in range(ATTEMPTS):
         remove_results(store)
         store.with_suffix(".txt").unlink(missing_ok=True)
         generator = np.random.default_rng([seed, VICTIMS.index(victim), number, attempt])
-        disturbed = disturb(work, store, victim, generator)
+        disturbed = disturb(work, store, victim, generator, latest)
         if disturbed.process or victim == "nobody":
             break
+        latest = min(latest, disturbed.seconds_on)  # the machine is faster now
     statuses, seconds = resume(work, store)
     different = differences(store, work.undisturbed)
     beside = [path.name for path in neighbours(store) if path.exists()]

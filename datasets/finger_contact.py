@@ -31,6 +31,8 @@ WEB_RADIUS = 0.0095
 """Of the flesh between thumb and palm."""
 FIRMNESS = 0.9
 """Share of two radii to which the flesh of touching fingers lets their bones come."""
+PAD_FIRMNESS = 0.78
+"""The same for the pads of thumb and finger, and of fingers on the palm, which are softer."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def _least_distances() -> np.ndarray:
     outer = np.where(other == thumb, (bone == 2) | ((bone == 1) & (spheres.share > 0.4)), bone >= 1)
     in_web = (bone[:, None] == -2) & (other == thumb)
     against_palm = (one == -1) & (other >= 0) & outer & ~in_web
+    pads = (other == thumb) & (bone[:, None] == 2) & (bone == 2)
+    least = np.where(pads | (against_palm & (bone == 2)), least * PAD_FIRMNESS / FIRMNESS, least)
     return np.where(is_pair | against_palm, least, 0.0)
 
 

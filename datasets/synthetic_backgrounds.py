@@ -21,7 +21,7 @@ from fitter.records import InputError
 
 SIDE = 288
 """Pixels of a bank picture's side."""
-PAINTED = 72
+PAINTED = 56
 """Pictures that are painted."""
 MOST = 2000
 """Pictures of a folder that are read, evenly spread over the sorted names."""
@@ -58,7 +58,7 @@ def painted_bank(seed: int = 0) -> np.ndarray:
         square = wide[:, left : left + side]
         small = cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         # Rooms come in every colour.
-        tint = np.exp(generator.normal(0, 0.12, 3)) * np.exp(generator.normal(0, 0.2))
+        tint = np.exp(generator.normal(0, 0.08, 3)) * np.exp(generator.normal(0, 0.2))
         pictures.append((small * tint).clip(0, 255).round().astype(np.uint8))
     return np.stack(pictures)
 

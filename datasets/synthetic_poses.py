@@ -102,11 +102,21 @@ def draw_shape(generator: np.random.Generator, count: int) -> np.ndarray:
     return generator.normal(0, 0.85, count).clip(-2.0, 2.0)
 
 
-def draw_candidate(model: PoseModel, view: str, generator: np.random.Generator) -> Candidate:
-    """One hand in one view, collisions or not."""
+def draw_mode(generator: np.random.Generator) -> int:
+    """Row of `pose_modes()`, by its share.
+
+    It is drawn once a sample and not with every candidate: modes in which fingers touch are turned
+    down more often, and would become rare.
+    """
     modes = pose_modes()
-    mode = int(generator.choice(len(modes), p=list(modes.values())))
-    angles = sample_mode_angles(generator, list(modes)[mode], 1)[0]
+    return int(generator.choice(len(modes), p=list(modes.values())))
+
+
+def draw_candidate(
+    model: PoseModel, mode: int, view: str, generator: np.random.Generator
+) -> Candidate:
+    """One hand of a mode in one view, collisions or not."""
+    angles = sample_mode_angles(generator, list(pose_modes())[mode], 1)[0]
     egocentric = {"egocentric": True, "third_person": False}.get(view, generator.random() < 0.4)
     turn = _egocentric_turn(generator) if egocentric else _third_person_turn(generator)
     if egocentric:
@@ -145,7 +155,7 @@ camera's."""
 
 def _third_person_turn(generator: np.random.Generator) -> np.ndarray:
     """Columns radial, forward, palmar in camera axes: shown to somebody, or any way at all."""
-    if generator.random() < 0.3:
+    if generator.random() < 0.2:
         quaternion = generator.normal(0, 1, 4)
         w, x, y, z = quaternion / np.linalg.norm(quaternion)
         return np.array(
@@ -155,8 +165,8 @@ def _third_person_turn(generator: np.random.Generator) -> np.ndarray:
                 [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
             ]
         )
-    yaw = generator.normal(0, 0.65) + np.pi * (generator.random() < 0.45)
-    pitch, roll = generator.normal(0, 0.4), generator.normal(0, 0.6)
+    yaw = generator.normal(0, 0.55) + np.pi * (generator.random() < 0.45)
+    pitch, roll = generator.normal(0, 0.35), generator.normal(0, 0.5)
     if generator.random() < 0.25:
         roll = generator.uniform(-np.pi, np.pi)
     z, x, y = np.eye(3)[2], np.eye(3)[0], np.eye(3)[1]
@@ -168,7 +178,7 @@ def _egocentric_turn(generator: np.random.Generator) -> np.ndarray:
     """As `_third_person_turn`, of one's own right hand: the arm comes from below, mostly from the
     right, and reaches away; the forearm pronates and supinates about its length."""
     forward = np.array(
-        [generator.normal(-0.35, 0.4), generator.normal(-0.6, 0.3), generator.uniform(0.0, 0.85)]
+        [generator.normal(-0.35, 0.4), generator.normal(-0.7, 0.3), generator.uniform(0.0, 0.6)]
     )
     forward /= np.linalg.norm(forward)
     # At 0 the palm faces down and away, at 90 degrees to the left, at 180 to the eyes.
@@ -203,7 +213,7 @@ def is_good(model: PoseModel, hands: PosedHands) -> np.ndarray:
     forward = rotation @ torch.from_numpy(model.frame[1])
     away = forward[:, 2]
     # Fingers that point at the camera hide what they do; a forearm that does hides the hand.
-    shown = (away < 0.8) & (away > -0.75) & (hands.points[..., 2].amin(dim=1) > 0.12)
+    shown = (away < 0.75) & (away > -0.7) & (hands.points[..., 2].amin(dim=1) > 0.12)
     steps = torch.linspace(0.05, FOREARM, 9, dtype=torch.float64)
     arm = hands.points[:, :1] - steps[:, None] * forward[:, None]
     middle = 0.5 * (hands.points.amin(dim=1) + hands.points.amax(dim=1))

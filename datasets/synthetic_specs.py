@@ -17,6 +17,7 @@ from datasets.synthetic_poses import (
     PoseModel,
     crop_boxes,
     draw_candidate,
+    draw_mode,
     draw_shape,
     first_good,
     flesh,
@@ -69,11 +70,15 @@ def draw_specs(
     """
     looks = [np.random.default_rng([seed, index, LOOK]) for index in indices]
     betas = np.stack([draw_shape(look, model.shapes) for look in looks])
+    modes = [draw_mode(look) for look in looks]
     chosen, found = first_good(
         model,
         betas,
         lambda row, attempt: draw_candidate(
-            model, settings.view, np.random.default_rng([seed, indices[row], POSE, attempt])
+            model,
+            modes[row],
+            settings.view,
+            np.random.default_rng([seed, indices[row], POSE, attempt]),
         ),
         lambda hands, rows: is_good(model, hands),
     )
@@ -141,7 +146,7 @@ def _stacked(kind: type[TensorBatch], rows: list[dict]) -> TensorBatch:
 
 def _view(model: PoseModel, hands: PosedHands, looks: list[Rng]) -> ViewSpec:
     jitter = np.stack(
-        [[np.exp(look.uniform(np.log(1.2), np.log(2.1))), *look.uniform(-1, 1, 2)]
+        [[np.exp(look.uniform(np.log(1.25), np.log(2.2))), *look.uniform(-0.8, 0.8, 2)]
          for look in looks]
     )  # fmt: skip
     K = full_intrinsics(hands.candidates)
@@ -175,7 +180,7 @@ def _second_hands(
         row = rows[number]
         generator = np.random.default_rng([seed, indices[row], SECOND, attempt])
         view = "egocentric" if first.candidates[row].egocentric else "third_person"
-        candidate = draw_candidate(model, view, generator)
+        candidate = draw_candidate(model, draw_mode(generator), view, generator)
         return replace(candidate, place=_beside(first, row, left[row], generator))
 
     def good(hands: PosedHands, numbers: np.ndarray) -> np.ndarray:
@@ -238,7 +243,7 @@ def _clear_of(
 
 
 def _skin(rng: Rng, count: int) -> dict:
-    appearance = rng.normal(0, 1, count).clip(-2.2, 2.2)
+    appearance = rng.normal(0, 0.8, count).clip(-1.8, 1.8)
     # The first component is from dark to light: as many of the one as of the other.
     appearance[0] = rng.uniform(-1.6, 1.8)
     gloss = [rng.uniform(0.1, 0.7), rng.uniform(0.0, 0.35) ** 1.5]
@@ -320,11 +325,11 @@ def _light(rng: Rng) -> dict:
     for light in range(LIGHTS):
         ring = np.sqrt(1 - height**2)
         directions[light] = ring * np.sin(azimuth), height, -ring * np.cos(azimuth)
-        strength = rng.uniform(0.35, 1.25) if light == 0 else rng.uniform(0.05, 0.5)
+        strength = rng.uniform(0.45, 1.35) if light == 0 else rng.uniform(0.05, 0.5)
         present = light == 0 or rng.random() < 0.5
         colours[light] = present * strength * tint * rng.uniform(0.92, 1.08, 3)
         azimuth, height = rng.uniform(-np.pi, np.pi), rng.uniform(-0.95, 0.4)
-    sky = rng.uniform(0.25, 0.6) * np.array([1, 1.03, 1.1]) * (2 - tint)
+    sky = rng.uniform(0.2, 0.55) * np.array([1, 1.03, 1.1]) * (2 - tint)
     ground = rng.uniform(0.1, 0.32) * np.array([1.08, 1.0, 0.92]) * rng.uniform(0.9, 1.1, 3)
     up = np.array([0, -1.0, 0]) + rng.normal(0, 0.3, 3)
     casts = rng.random() < 0.4
@@ -362,13 +367,13 @@ def _lens(rng: Rng) -> dict:
     angle = rng.uniform(0, np.pi)
     moved = rng.uniform(0.0, 0.02) * (rng.random() < 0.3)
     return {
-        "exposure": np.exp(rng.normal(0.1, 0.22)),
-        "balance": np.exp(rng.normal(0, 0.05, 3)),
+        "exposure": np.exp(rng.normal(0.2, 0.2)),
+        "balance": np.exp(rng.normal(0, 0.03, 3)),
         "vignette": rng.uniform(0, 0.25),
         "blur": rng.uniform(0.0015, 0.0045) + rng.exponential(0.0012),
         "motion": [moved * np.cos(angle), moved * np.sin(angle)],
         "noise": [rng.uniform(0.2, 2.5), rng.uniform(0.0, 3.5)],
         "noise_shift": rng.integers(0, 512, 2),
         "quality": rng.uniform(55, 98),
-        "contrast": np.exp(rng.normal(0, 0.08)),
+        "contrast": np.exp(rng.normal(0.03, 0.08)),
     }

@@ -20,6 +20,8 @@ import contextlib
 import logging
 import os
 import signal
+import socket
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +32,7 @@ from typing import Any, Self
 
 from fitter.attempts import TRIES
 from fitter.config import Config
+from fitter.descriptors import said_to
 from fitter.head_watch import Address, HeadWatch
 from fitter.lookers import LookOptions
 from fitter.messages import EXIT_LOST, KEPT, count
@@ -57,6 +60,9 @@ _ENVIRONMENT = {
 """No reports to anybody, no second progress bar, workers as important as the driver."""
 
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+_JOIN_SECONDS = 60.0
+"""Within this time a cluster has to answer."""
 
 _OBJECT_STORE = 1 << 30
 """Bytes of shared memory of a Ray of our own; what waits in it are crops and rows of a few pieces
@@ -378,7 +384,7 @@ def _start_ray(spread: Spread, said: Path, stack: ExitStack) -> None:
     data = logging.getLogger("ray.data")
     for handler in [h for h in data.handlers if type(h) is logging.StreamHandler]:
         data.removeHandler(handler)
-    stack.enter_context(_said_to(said))
+    stack.enter_context(said_to(said))
     options: dict[str, Any] = {}
     if is_local:
         cpus = spread.workers or os.cpu_count() or 1
@@ -387,6 +393,8 @@ def _start_ray(spread: Spread, said: Path, stack: ExitStack) -> None:
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE,
         }
+    else:
+        _require_cluster(spread.ray)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(
@@ -397,15 +405,42 @@ def _start_ray(spread: Spread, said: Path, stack: ExitStack) -> None:
         )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"--ray {spread.ray}: expected a Ray cluster, found none: {first}"
-        ) from error
+        raise InputError(f"--ray {spread.ray}: expected Ray to start, found: {first}") from error
     stack.callback(ray.shutdown)
     for number, handler in handlers.items():  # Ray has put one of its own in place of SIGTERM's
         signal.signal(number, handler)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     stack.enter_context(HeadWatch(_addresses(), lambda: _farewell(sys.stderr)))
+
+
+def _require_cluster(address: str) -> None:
+    """Join a cluster in another process first: Ray ends one that finds none, without a word.
+
+    Raises:
+        InputError: there is none at the address.
+    """
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "://" not in address:  # quicker to tell than Ray is
+        try:
+            socket.create_connection((host, int(port)), timeout=_JOIN_SECONDS).close()
+        except OSError as error:
+            raise InputError(
+                f"--ray {address}: expected the address of a Ray cluster, found {error.strerror}"
+            ) from error
+    program = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False)"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program, address],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_JOIN_SECONDS,
+        )
+        found = "none" if done.returncode else None
+    except subprocess.TimeoutExpired:
+        found = f"none within {_JOIN_SECONDS:g} s"
+    if found is not None:
+        raise InputError(f"--ray {address}: expected the address of a Ray cluster, found {found}")
 
 
 def _addresses() -> list[Address]:
@@ -429,34 +464,3 @@ def _farewell(terminal: Any) -> int:
             for info in infos:
                 info.process.kill()
     return EXIT_LOST
-
-
-@contextlib.contextmanager
-def _said_to(path: Path) -> Iterator[None]:
-    """Send what this process writes to a file, all but what Python says on standard error.
-
-    Ray's libraries write to the descriptors, and Ray to `sys.stdout`; they offer no switch.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    saved, before = [os.dup(1), os.dup(2)], sys.stderr
-    terminal = os.fdopen(
-        os.dup(saved[1]), "w", buffering=1, encoding="utf-8", errors="backslashreplace"
-    )
-    sys.stderr = terminal
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
-    os.close(handle)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr = before
-        terminal.close()
-        for number, descriptor in enumerate(saved, 1):
-            os.dup2(descriptor, number)
-            os.close(descriptor)

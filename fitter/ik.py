@@ -26,6 +26,7 @@ between them and the skeleton. On the open hand a round leaves about a quarter o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple, Self
 
 import roma
@@ -106,29 +107,12 @@ def inverse_kinematics(
     keypoints = safe(keypoints, rest.template)
     betas = None if betas is None else safe(betas, 0.0)
     twist = keypoints.new_zeros(len(keypoints), 15) if twist is None else safe(twist, 0.0)
-
     # About the wrist, because far from the origin float32 has fewer digits for the hand.
     wrist = keypoints[:, :1]
-    seen, scale = keypoints - wrist, keypoints.new_ones(len(keypoints), 1, 1)
-    if up_to_scale:
-        # Lengths below a micrometre count as none. What is divided here comes back in `scale`.
-        largest = seen.detach().abs().amax((1, 2), keepdim=True)
-        scale = 1 / torch.where(largest > 0, largest, 1.0)
-    shape = rest.template.new_zeros(len(seen), rest.shapedirs.shape[-1]) if betas is None else betas
-    sized, beside = rest.shaped(shape), torch.zeros_like(seen)
-    for turn in range(ROUNDS):
-        if up_to_scale:
-            scale = scale * _size_ratio(sized, scale * seen - beside)
-        points = scale * seen - beside
-        if betas is None:
-            shape = _estimate_shape(rest, points, shape, length_noise)
-        params, skeleton = _swing_chain(rest.shaped(shape), points, twist, shape)
-        if turn < ROUNDS - 1:
-            beside = pose_keypoints(model, params)[1] - skeleton
-    moved = params.transl + (scale * wrist)[:, 0]
-    return HandParams(params.global_orient, params.hand_pose, shape, moved).map(
-        lambda tensor: safe(tensor, torch.nan)
-    )
+    problem = _Problem(model, rest, keypoints - wrist, betas, twist, length_noise)
+    params, scale = problem.solve(up_to_scale)
+    params = replace(params, transl=params.transl + (scale * wrist)[:, 0])
+    return params.map(lambda tensor: safe(tensor, torch.nan))
 
 
 def twist_angles(model: KeypointModel, params: HandParams) -> Tensor:
@@ -188,6 +172,42 @@ class _RestSkeleton(NamedTuple):
             raise ValueError(f"expected at most {available} betas, got {count}")
         basis = self.shapedirs[..., :count].flatten(0, 1)
         return self.template + (betas @ basis.mT).unflatten(1, (21, 3))
+
+
+class _Problem(NamedTuple):
+    """B hands without NaN, the wrist at the origin; fields as in `inverse_kinematics`."""
+
+    model: KeypointModel
+    rest: _RestSkeleton
+    seen: Tensor
+    betas: Tensor | None
+    twist: Tensor
+    length_noise: float
+
+    def solve(self, up_to_scale: bool) -> tuple[HandParams, Tensor]:
+        """Parameters, about the origin of `seen`, and the scale (B, 1, 1) that makes it metres."""
+        seen, rest = self.seen, self.rest
+        scale = seen.new_ones(len(seen), 1, 1)
+        if up_to_scale:
+            # To the order of a metre, so that what counts as no length does not depend on the unit.
+            largest = seen.detach().abs().amax((1, 2), keepdim=True)
+            scale = 1 / torch.where(largest > 0, largest, 1.0)
+        shape = self.betas
+        if shape is None:
+            shape = seen.new_zeros(len(seen), rest.shapedirs.shape[-1])
+        sized, beside = rest.shaped(shape), torch.zeros_like(seen)
+        for turn in range(ROUNDS):
+            if up_to_scale:
+                ratio = _size_ratio(sized, scale * seen - beside)
+                # Where all lengths are zero, what lies beside the skeleton would pass for the hand.
+                scale = scale * (ratio if turn == 0 else ratio.clamp(0.5, 2.0))
+            points = scale * seen - beside
+            if self.betas is None:
+                shape = _estimate_shape(rest, points, shape, self.length_noise)
+            params, skeleton = _swing_chain(rest.shaped(shape), points, self.twist, shape)
+            if turn < ROUNDS - 1:
+                beside = pose_keypoints(self.model, params)[1] - skeleton
+        return params, scale
 
 
 def _usable(given: dict[str, Tensor]) -> Tensor:

@@ -46,7 +46,7 @@ class Wrap:
             fit = module.Engine.fit
 
             def fatal(engine, images):
-                if any(image.size == (333, 250) for image in images):
+                if any(image.size == (350, 200) for image in images):
                     os.kill(os.getpid(), signal.SIGKILL)
                 return fit(engine, images)
 
@@ -167,9 +167,9 @@ def test_two_shares_at_once_make_one_store(pictures, undisturbed, tmp_path):
         subprocess.Popen(command(pictures, out, "--shard", f"{i}/2", "-q"), stderr=subprocess.PIPE)
         for i in (1, 2)
     ]
-    assert [process.wait(timeout=120) for process in runs] == [1, 1], [
-        process.stderr.read() for process in runs
-    ]
+    codes = [process.wait(timeout=120) for process in runs]
+    # The picture that cannot be read is the first run's; the second may have come too early for it.
+    assert codes[0] == 1 and codes[1] in (0, 1), [process.stderr.read() for process in runs]
     assert contents(out) == contents(undisturbed)
     table = out.with_name("r.zarr.1-of-2.failures.csv").read_text()
     assert table.splitlines()[1].startswith("03.jpg,,image,")
@@ -190,7 +190,7 @@ def fatal(pictures, tmp_path) -> tuple[Path, dict[str, str]]:
     folder = tmp_path / "fatal"
     shutil.copytree(pictures, folder)
     with Image.open(bad_files.HAND) as hand:
-        hand.resize((333, 250)).save(folder / "in" / "09.jpg")
+        hand.resize((350, 200)).save(folder / "in" / "09.jpg")
     (tmp_path / "sabotage").mkdir()
     (tmp_path / "sabotage" / "sitecustomize.py").write_text(SABOTAGE)
     return folder, os.environ | {"PYTHONPATH": str(tmp_path / "sabotage")}
@@ -264,7 +264,10 @@ class TestRay:
     def test_no_cluster_is_refused(self, pictures, tmp_path):
         done = run(pictures, tmp_path / "r.zarr", "--ray", "127.0.0.1:1")
         assert done.returncode == 2
-        assert done.stderr.startswith("fit-hands: --ray 127.0.0.1:1: expected a Ray cluster, found")
+        assert done.stderr == (
+            "fit-hands: --ray 127.0.0.1:1: expected the address of a Ray cluster, found Connection "
+            "refused\n"
+        )
 
 
 def ray_process(driver: subprocess.Popen, fits: Callable[[str], bool]) -> int:

@@ -105,10 +105,11 @@ def test_overlays_change_the_hands_and_little_else(outputs: Path, results) -> No
     for index, name in enumerate(results.image_name.values):
         overlay = read_image(outputs / "overlays" / overlay_name(name)).astype(int)
         photograph = read_image(EXAMPLES / name).astype(int)
-        changed = np.abs(overlay - photograph).max(-1) > 30
-        assert 0.01 < changed.mean() < 0.5
+        change = np.abs(overlay - photograph).max(-1)
+        assert 0.01 < (change > 30).mean() < 0.5
         x, y = results.isel(image=index, hand=0).keypoints_2d.values[9].astype(int)
-        assert changed[y - 8 : y + 8, x - 8 : x + 8].mean() > 0.5
+        # A left hand's orange is not far from skin.
+        assert (change > 15)[y - 8 : y + 8, x - 8 : x + 8].mean() > 0.5
 
 
 def test_a_model_in_manos_layout_is_fitted_as_well(tmp_path: Path, pairs) -> None:
