@@ -252,7 +252,9 @@ class ArmBuilder:
         distance = torch.cat([inner, along], 1)
         thick = torch.cat([inner * 0 + 0.0006, slack + 0.002 + 0 * along], 1)
         thick[:, 1:2] = slack * 0.7
-        rate, turns, one, two = (arm.folds[..., k].view(-1, 1, 1, len(arm.folds[0])) for k in range(4))
+        rate, turns, one, two = (
+            arm.folds[..., k].view(-1, 1, 1, len(arm.folds[0])) for k in range(4)
+        )
         wave = torch.sin(rate * distance[..., None] + turns * angle[:, None] + one)
         folds = (wave * torch.sin(2 * angle[:, None] + two)).sum(-1)
         loose = smoothstep((distance - 0.03) / 0.06)
@@ -276,7 +278,9 @@ class ArmBuilder:
         full = full + arm.deviation[:, None] * torch.linalg.cross(axis, radial)
         nodes = (torch.arange(8, device=full.device, dtype=full.dtype) + 0.5) / 8
         bent = distance.clamp(0, BENDING).expand_as(radius)
-        turned = smoothstep(bent[..., None] * nodes / BENDING)[..., None] * full[:, None, None, None]
+        turned = (
+            smoothstep(bent[..., None] * nodes / BENDING)[..., None] * full[:, None, None, None]
+        )
         mean = _turned(turned, axis).mean(dim=-2)
         end = smoothstep(distance / BENDING)[..., None].expand_as(mean) * full[:, None, None]
         direction = _turned(end, axis)

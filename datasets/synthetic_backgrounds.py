@@ -66,7 +66,9 @@ def painted_bank(seed: int = 0) -> np.ndarray:
 def _plain(generator: np.random.Generator) -> np.ndarray:
     """A wall: one colour, hardly uneven."""
     colour = generator.uniform(30, 245) * np.exp(generator.normal(0, 0.15, 3))
-    field = cv2.resize(generator.normal(0, 0.08, (4, 4)), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    field = cv2.resize(
+        generator.normal(0, 0.08, (4, 4)), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC
+    )
     return (colour * (1 + field[..., None])).clip(0, 255).round().astype(np.uint8)
 
 

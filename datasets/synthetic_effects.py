@@ -166,7 +166,10 @@ def compressed(pixels: Tensor, quality: Tensor) -> Tensor:
     cr = 0.5 * (red - luma) / (1 - 0.299)
     chroma = torch.stack([cb, cr], 1)
     chroma = (
-        chroma[..., ::2, ::2] + chroma[..., 1::2, ::2] + chroma[..., ::2, 1::2] + chroma[..., 1::2, 1::2]
+        chroma[..., ::2, ::2]
+        + chroma[..., 1::2, ::2]
+        + chroma[..., ::2, 1::2]
+        + chroma[..., 1::2, 1::2]
     ) / 4
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality).double() / 100
     luma = _quantised(luma[:, None] - 128, LUMINANCE, scale)[:, 0] + 128

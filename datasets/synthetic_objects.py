@@ -74,7 +74,9 @@ def draw_grasp(rng: Rng, points: np.ndarray, mode: int) -> dict:
     return (_around if mode in AROUND else _between)(rng, points)
 
 
-def _clearance(points: np.ndarray, centres: np.ndarray, axis: np.ndarray, half: float) -> np.ndarray:
+def _clearance(
+    points: np.ndarray, centres: np.ndarray, axis: np.ndarray, half: float
+) -> np.ndarray:
     """(N,) metres from lines of direction `axis` and half length `half` through the centres to the
     flesh."""
     spheres = hand_spheres()

@@ -53,7 +53,9 @@ def truth_of_pixels(fragments: Fragments, part_of_face: Tensor, supersampling: i
     `part_of_face` is (F,) uint8. The part of a pixel is the one that most of its samples show, of equally many the first.
     """
     index, ss = fragments.face_index, supersampling
-    parts = torch.where(index >= 0, part_of_face[index.long().clamp_min(0)], part_of_face.new_tensor(BACKGROUND))
+    parts = torch.where(
+        index >= 0, part_of_face[index.long().clamp_min(0)], part_of_face.new_tensor(BACKGROUND)
+    )
     depth = torch.where(index >= 0, fragments.depth, torch.inf)
     batch, fine = parts.shape[:2]
     size = fine // ss

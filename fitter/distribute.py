@@ -20,8 +20,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +31,8 @@ from typing import Any, Self
 from fitter.attempts import TRIES
 from fitter.config import Config
 from fitter.descriptors import said_to
-from fitter.head_watch import Address, HeadWatch
+from fitter.feeder import Feeder
+from fitter.head_watch import Address, HeadWatch, require_cluster
 from fitter.lookers import LookOptions
 from fitter.messages import EXIT_LOST, KEPT, count
 from fitter.pipeline import Engine
@@ -61,9 +60,6 @@ _ENVIRONMENT = {
 
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
-_JOIN_SECONDS = 60.0
-"""Within this time a cluster has to answer."""
-
 _OBJECT_STORE = 1 << 30
 """Bytes of shared memory of a Ray of our own; what waits in it are crops and rows of a few pieces
 for each worker."""
@@ -82,53 +78,6 @@ class Job:
     config: Config
     options: LookOptions
     overlays: Path | None
-
-
-@dataclass(frozen=True)
-class Task:
-    """What the feeder says of a piece.
-
-    Attributes:
-        sources: its pictures, or None for a piece that is not to be done any more.
-        times: how often it has been begun, this time included.
-    """
-
-    sources: Sources | None
-    times: int = 1
-
-
-class Feeder:
-    """Knows the pieces of a run, hands them out by their numbers and counts how often.
-
-    Pieces are numbered in the order of the blocks, of which only the last may be shorter.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        """What there is to be done."""
-        self._plan = plan
-        self._per_block = -(-len(plan.blocks[0]) // plan.length)
-        self._asked: dict[int, int] = {}
-        self._begun: set[int] = set()
-        self._stopped = False
-
-    def task(self, number: int) -> Task:
-        """The piece of this number, to be done now."""
-        block, place = divmod(number, self._per_block)
-        if self._stopped and block not in self._begun:
-            return Task(None)
-        self._begun.add(block)
-        times = self._asked[number] = self._asked.get(number, 0) + 1
-        piece = cut(self._plan.blocks[block], self._plan.length)[place]
-        return Task(self._plan.part(piece), times)
-
-    def done(self, number: int) -> None:
-        """The piece of this number needs not be counted any longer."""
-        self._asked.pop(number, None)
-
-    def stop(self) -> list[int]:
-        """Begin no further block; the places, among those of the plan, of those begun."""
-        self._stopped = True
-        return sorted(self._begun)
 
 
 class _Actor:
@@ -394,7 +343,7 @@ def _start_ray(spread: Spread, said: Path, stack: ExitStack) -> None:
             "object_store_memory": _OBJECT_STORE,
         }
     else:
-        _require_cluster(spread.ray)
+        require_cluster(spread.ray)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(
@@ -412,35 +361,6 @@ def _start_ray(spread: Spread, said: Path, stack: ExitStack) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     stack.enter_context(HeadWatch(_addresses(), lambda: _farewell(sys.stderr)))
-
-
-def _require_cluster(address: str) -> None:
-    """Join a cluster in another process first: Ray ends one that finds none, without a word.
-
-    Raises:
-        InputError: there is none at the address.
-    """
-    host, _, port = address.rpartition(":")
-    if port.isdecimal() and "://" not in address:  # quicker to tell than Ray is
-        try:
-            socket.create_connection((host, int(port)), timeout=_JOIN_SECONDS).close()
-        except OSError as error:
-            raise InputError(
-                f"--ray {address}: expected the address of a Ray cluster, found {error.strerror}"
-            ) from error
-    program = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False)"
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", program, address],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_JOIN_SECONDS,
-        )
-        found = "none" if done.returncode else None
-    except subprocess.TimeoutExpired:
-        found = f"none within {_JOIN_SECONDS:g} s"
-    if found is not None:
-        raise InputError(f"--ray {address}: expected the address of a Ray cluster, found {found}")
 
 
 def _addresses() -> list[Address]:

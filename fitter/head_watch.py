@@ -1,13 +1,20 @@
-"""Notices that processes this one depends on are gone, when nothing else would say so in time."""
+"""Whether a Ray cluster is there, and whether it still is: what Ray would not say in time.
+
+Ray itself is used in a process of its own alone, see `fitter.distribute`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Self
+
+from fitter.records import InputError
 
 Address = tuple[str, int] | str
 """A TCP address, or the path of a Unix socket."""
@@ -17,6 +24,9 @@ _MISSES = 3
 """Seconds between two attempts to connect, and failed ones in a row that count as gone."""
 
 _TIMEOUT = 5.0
+
+_JOIN_SECONDS = 60.0
+"""Within this time a cluster has to answer."""
 
 
 class HeadWatch:
@@ -62,3 +72,32 @@ def _answers(address: Address) -> bool:
         except OSError:
             return False
     return True
+
+
+def require_cluster(address: str) -> None:
+    """Join a cluster in another process first: Ray ends one that finds none, without a word.
+
+    Raises:
+        InputError: there is none at the address.
+    """
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "://" not in address:  # quicker to tell than Ray is
+        try:
+            socket.create_connection((host, int(port)), timeout=_JOIN_SECONDS).close()
+        except OSError as error:
+            raise InputError(
+                f"--ray {address}: expected the address of a Ray cluster, found {error.strerror}"
+            ) from error
+    program = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False)"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program, address],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_JOIN_SECONDS,
+        )
+        found = "none" if done.returncode else None
+    except subprocess.TimeoutExpired:
+        found = f"none within {_JOIN_SECONDS:g} s"
+    if found is not None:
+        raise InputError(f"--ray {address}: expected the address of a Ray cluster, found {found}")

@@ -14,6 +14,7 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
+from datasets.synthetic_arms import open_wrist
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import FLEXION, TWIST, joint_axes
 from fitter.records import HandParams
@@ -215,29 +216,6 @@ def _loop_matrix(faces: np.ndarray, count: int) -> tuple[scipy.sparse.csr_matrix
         scipy.sparse.vstack([even, odd]).tocsr(),
         np.concatenate([np.stack(triangle, axis=-1) for triangle in finer]),
     )
-
-
-def open_wrist(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Remove the fan that closes the wrist.
-
-    The fan's centre is the vertex with the most faces; around it lie one inner ring and the skin's
-    last loop.
-
-    Returns:
-        The remaining faces and the loop's vertices in the order of the mesh's half-edges there.
-    """
-    centre = int(np.argmax(np.bincount(faces.ravel())))
-    inner = np.unique(faces[(faces == centre).any(axis=1)])
-    is_cap = np.isin(faces, inner).any(axis=1)
-    remaining = faces[~is_cap]
-    edges = {(a, b) for f in remaining.tolist() for a, b in zip(f, f[1:] + f[:1], strict=True)}
-    following = {a: b for a, b in edges if (b, a) not in edges}
-    loop = [min(following)]
-    while following[loop[-1]] != loop[0]:
-        loop.append(following[loop[-1]])
-    if len(loop) != len(following):
-        raise ValueError("expected one loop around the wrist's cap, found several")
-    return remaining, np.array(loop)
 
 
 def _smoothstep(x: np.ndarray) -> np.ndarray:

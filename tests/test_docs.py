@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from fitter.cli import eval_hands, fit_hands
+from fitter.synth_command import synth_hands
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -108,6 +109,7 @@ def test_packages_keep_to_their_homes():
             "fitter.run",
             "fitter.evaluate",
             "fitter.cli",
+            "fitter.synth_command",
         },
         "mediapipe": {"fitter.mediapipe_hands"},
         "pickle": {"fitter.hand_models.assets"},
@@ -131,7 +133,7 @@ def test_packages_keep_to_their_homes():
 
 def test_commands_have_the_flags_that_pages_use(capsys):
     helps = {}
-    for command in (fit_hands, eval_hands):
+    for command in (fit_hands, eval_hands, synth_hands):
         with pytest.raises(SystemExit):
             command(["--help"])
         helps[command.__name__.replace("_", "-")] = capsys.readouterr().out

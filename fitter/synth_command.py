@@ -1,0 +1,172 @@
+"""The command `synth-hands`: synthetic pictures of hands in FreiHAND's layout.
+
+Arguments are parsed before anything heavy is imported, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from fitter.cli import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    _add_verbosity,
+    _Parser,
+    _path,
+    _positive,
+    _run,
+    _text,
+    _whole_number,
+)
+
+_DESCRIPTION = """\
+Draw pictures of hands with everything that is true of them: keypoints in 3D and 2D and what hides
+them, the hand's mask, depth, pose, shape, camera, light. Nothing is downloaded and nothing needs a
+licence: the open hand model, its skin and the backgrounds come with the program.
+
+DIR is a data set in FreiHAND's layout, training/rgb, training/mask, training_K.json,
+training_xyz.json, training_scale.json, with depth and all parameters beside them. Sample number i
+depends on the seed and on i alone, so samples that are there are kept, and a larger --count adds
+to them.
+"""
+
+_EPILOG = """\
+examples:
+  synth-hands --count 1000 --out synthetic/
+  synth-hands --count 50000 --out synthetic/ --seed 7 --size 128 --workers 8
+  synth-hands --count 1000 --out plain/ --objects 0 --occluders 0 --second-hands 0
+  synth-hands --count 1000 --out ego/ --view egocentric --backgrounds photos/
+
+exit status:
+  0    every sample is there
+  2    wrong usage or bad input, and one line says what; samples that were there are kept
+  70   a fault of the program, with a traceback to report
+  130  interrupted; what is done is kept, and the same command continues
+"""
+
+SMALLEST, LARGEST = 16, 2048
+"""Pixels of a picture's side."""
+
+
+def _from_zero(text: str) -> int:
+    number = _whole_number(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, found {text!r}")
+    return number
+
+
+def _size(text: str) -> int:
+    number = _whole_number(text)
+    if not SMALLEST <= number <= LARGEST:
+        raise argparse.ArgumentTypeError(
+            f"expected a size from {SMALLEST} to {LARGEST} pixels, found {text!r}"
+        )
+    return number
+
+
+def _part(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, found {text!r}")
+    return number
+
+
+def synth_hands(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `synth-hands`."""
+    parser = _Parser("synth-hands", _DESCRIPTION, _EPILOG)
+    parser.add_argument(
+        "--count", type=_positive(int), required=True, metavar="N", help="samples in the data set"
+    )
+    parser.add_argument("--out", type=_path, required=True, metavar="DIR", help="where it goes")
+    parser.add_argument("--overwrite", action="store_true", help="replace a data set that is there")
+    parser.add_argument(
+        "--seed", type=_from_zero, default=0, metavar="N", help="which data set (default 0)"
+    )
+    parser.add_argument(
+        "--size", type=_size, default=224, metavar="PX", help="side of a picture (default 224)"
+    )
+    what = parser.add_argument_group("what is in the pictures")
+    what.add_argument(
+        "--view",
+        choices=("mixed", "egocentric", "third_person"),
+        default="mixed",
+        help="from where hands are seen (default mixed)",
+    )
+    what.add_argument(
+        "--backgrounds",
+        type=_text,
+        default="procedural",
+        metavar="procedural|packages|DIR",
+        help="painted (default), pictures with free licences in installed packages, or a folder",
+    )
+    for flag, default, text in (
+        ("--objects", 0.45, "share of the poses that can hold something in which one does"),
+        ("--occluders", 0.12, "share of pictures with something in front of the hand"),
+        ("--second-hands", 0.15, "share of pictures with another hand"),
+    ):
+        what.add_argument(
+            flag, type=_part, default=default, metavar="X", help=f"{text} (default {default})"
+        )
+    work = parser.add_argument_group("the work")
+    work.add_argument(
+        "--workers", type=_positive(int), default=1, metavar="N", help="processes (default 1)"
+    )
+    work.add_argument(
+        "--device", type=_text, default="cpu", metavar="NAME", help="cpu (default), cuda or auto"
+    )
+    _add_verbosity(parser)
+    _run(parser, arguments, _synth_hands)
+
+
+def _synth_hands(options: argparse.Namespace) -> int:
+    from rich.progress import Progress
+
+    from datasets.synthetic_files import SyntheticRequest, write_dataset
+    from datasets.synthetic_records import SyntheticSettings
+    from fitter.pipeline import choose_device
+
+    request = SyntheticRequest(
+        out=options.out,
+        count=options.count,
+        seed=options.seed,
+        size=options.size,
+        settings=SyntheticSettings(
+            object_share=options.objects,
+            occluder_share=options.occluders,
+            second_hand_share=options.second_hands,
+            view=options.view,
+            backgrounds=options.backgrounds,
+        ),
+        device=str(choose_device(_known_device(options.device))),
+        workers=options.workers,
+        overwrite=options.overwrite,
+    )
+    kept = None
+    try:
+        with Progress(disable=options.quiet or not sys.stderr.isatty()) as progress:
+            task = progress.add_task("drawing", total=request.count)
+            for done in write_dataset(request):
+                kept = done if kept is None else kept
+                progress.update(task, completed=done)
+    except KeyboardInterrupt:
+        print("synth-hands: interrupted; what is done is kept, and the same command continues",
+              file=sys.stderr)  # fmt: skip
+        return EXIT_INTERRUPTED
+    if not options.quiet:
+        print(
+            f"{request.count} samples in {request.out}, {request.count - (kept or 0)} of them new"
+        )
+    return EXIT_OK
+
+
+def _known_device(name: str) -> str:
+    from fitter.records import InputError
+
+    if name.split(":")[0] not in ("cpu", "cuda", "auto"):
+        raise InputError(f"--device: expected cpu, cuda or auto, found {name!r}")
+    return name
