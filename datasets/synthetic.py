@@ -1,8 +1,8 @@
 """Synthetic pictures of hands with everything that is true of them, drawn by our own rasteriser.
 
-``SyntheticEngine.draw`` makes typed specs from (seed, index), ``render`` draws any batch of specs on
-any device; ``batch`` does both. A sample depends on nothing but its specs: not on the batch, not on
-the number of workers. On a CPU pictures are the same bit for bit, on a GPU up to rounding.
+``SyntheticEngine.draw`` makes typed specs from (seed, index), ``render`` draws any batch of specs
+on any device; ``batch`` does both. A sample depends on nothing but its specs: not on the batch, not
+on the number of workers. On a CPU pictures are the same bit for bit, on a GPU up to rounding.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class SyntheticEngine:
         mesh = scene.mesh
         of_face = torch.where((mesh.skin_of == 1) & (mesh.part != OBJECT), OTHER_HAND, mesh.part)
         pixels = truth_of_pixels(fragments, of_face.to(torch.uint8), self.supersampling)
-        positions = project(stage.first.keypoints, stage.K)
+        positions = project(stage.first.keypoints, stage.K).round(decimals=9)
         state = keypoint_states(
             pixels, stage.first.keypoints[..., 2], positions, self.tolerance, self.supersampling
         )

@@ -212,11 +212,13 @@ class ArmBuilder:
         hidden = placed.new_tensor([0.0, 0.0, HIDDEN])
         placed = torch.where(bare[..., None], hidden, placed)
         tips = mesh.vertices.index_select(1, self.model.tip_vertices)
-        return PosedArms(
+        arms = PosedArms(
             vertices=torch.cat([mesh.vertices, placed], 1),
             points=torch.cat([mesh.joints, tips], 1),
             keypoints=mesh.keypoints,
         )
+        # The last bits of a sum depend on the batch that it is taken in.
+        return arms.map(lambda points: points.round(decimals=9))
 
     def _ellipse(self, distance: Tensor, angle: Tensor, arm: ArmSpec) -> Tensor:
         """Radius in metres of a bare forearm, which widens toward the elbow."""

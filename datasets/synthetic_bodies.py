@@ -40,7 +40,7 @@ def body_mesh() -> Mesh:
 
 
 def _profile(at: Tensor, knots: Tensor) -> Tensor:
-    """Radius (B, O, ...) at shares of the length in [0, 1], linear between knots (B, O, PROFILE)."""
+    """Radius (B, O, ...) at shares of the length in [0, 1]; knots (B, O, PROFILE)."""
     place = at.clamp(0, 1) * (PROFILE - 1)
     low = place.floor().clamp_max(PROFILE - 2)
     share = place - low
@@ -51,7 +51,7 @@ def _profile(at: Tensor, knots: Tensor) -> Tensor:
 
 
 def grown(spec: ObjectSpec, hand: Tensor) -> tuple[Tensor, Tensor]:
-    """Half widths (B, O, 2) with which held things touch the hand, and whether (B, O) each is there.
+    """Half widths (B, O, 2) with which held things touch the hand, and whether (B, O) they exist.
 
     The cross-section is a norm of the position across the axis divided by the profile, which grows
     with the body in proportion. So the largest body that holds no vertex of the hand is known at

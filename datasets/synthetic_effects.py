@@ -6,8 +6,6 @@ needed, so that a picture does not depend on the batch it is in.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -91,18 +89,20 @@ def _vignette(size: int, lens: LensSpec) -> Tensor:
 
 def focused(picture: Tensor, deviation: Tensor) -> Tensor:
     """Gaussian blur of pictures (B, C, S, S) by standard deviations (B,) in pixels, up to 2."""
-    deviation = deviation.clamp(0.05, 2.0).view(-1, 1, 1, 1)
-    weights = [torch.exp(-0.5 * (k / deviation) ** 2) for k in range(REACH + 1)]
+    deviation = deviation.double().clamp(0.05, 2.0).view(-1, 1, 1, 1)
+    # Each picture ends its own kernel, so that leaving out what nobody needs changes nothing.
+    own = (2.6 * deviation).ceil()
+    weights = [torch.exp(-0.5 * (k / deviation) ** 2) * (k <= own) for k in range(REACH + 1)]
     total = weights[0] + 2 * sum(weights[1:])
-    # Far taps weigh nothing in most pictures; those that do not need them are the rule.
-    reach = min(REACH, max(1, math.ceil(2.6 * float(deviation.max()))))
+    weights = [(weight / total).float() for weight in weights]
+    reach = min(REACH, int(own.max()))
     for dim in (2, 3):
         size = picture.shape[dim]
         padded = _padded(picture, reach, dim)
-        result = padded.narrow(dim, reach, size) * (weights[0] / total)
+        result = padded.narrow(dim, reach, size) * weights[0]
         for k in range(1, reach + 1):
             both = padded.narrow(dim, reach - k, size) + padded.narrow(dim, reach + k, size)
-            result = result + both * (weights[k] / total)
+            result = result + both * weights[k]
         picture = result
     return picture
 

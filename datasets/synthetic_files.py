@@ -14,7 +14,7 @@ import json
 import multiprocessing
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from PIL import Image
 
 from datasets.pose_sampler import pose_modes
 from datasets.synthetic import SyntheticEngine
+from datasets.synthetic_backgrounds import load_bank
 from datasets.synthetic_records import SyntheticBatch, SyntheticSettings
 from fitter.records import InputError, TensorBatch
 
@@ -60,7 +61,7 @@ class SyntheticRequest:
     count: int
     seed: int = 0
     size: int = 224
-    settings: SyntheticSettings = SyntheticSettings()
+    settings: SyntheticSettings = field(default_factory=SyntheticSettings)
     device: str = "cpu"
     workers: int = 1
     overwrite: bool = False
@@ -74,8 +75,12 @@ def write_dataset(request: SyntheticRequest) -> Iterator[int]:
         what was kept.
 
     Raises:
-        InputError: the folder holds something else, or other samples.
+        InputError: the folder holds something else, or other samples; there are no backgrounds.
     """
+    if request.workers == 1:
+        _engine(request.size, request.settings, request.device)
+    elif request.settings.backgrounds != "procedural":
+        load_bank(request.settings.backgrounds)  # so that a bad folder leaves nothing behind
     _prepare(request)
     missing = [k for k in range(request.count) if not _truth_path(request.out, k).exists()]
     done = request.count - len(missing)
@@ -214,10 +219,10 @@ def _truth(batch: SyntheticBatch, row: int) -> dict[str, Any]:
 
 def _spec(record: TensorBatch, row: int) -> dict[str, Any]:
     values = {}
-    for field in fields(record):
-        value = getattr(record, field.name)
+    for entry in fields(record):
+        value = getattr(record, entry.name)
         nested = isinstance(value, TensorBatch)
-        values[field.name] = _spec(value, row) if nested else _rounded(value[row], 9)
+        values[entry.name] = _spec(value, row) if nested else _rounded(value[row], 9)
     return values
 
 

@@ -90,7 +90,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PosedHands:
-    """B hands with their cameras: `params` float64, `points` (B, 21, 3), the candidates they are."""
+    """B hands with their cameras: `params` float64, `points` (B, 21, 3), what was drawn."""
 
     params: HandParams
     points: Tensor

@@ -13,6 +13,9 @@ from datasets.synthetic_records import HAND, OBJECT, SLEEVE, SampleSpecs
 from fitter.hand_models.appearance import AppearanceModel
 from fitter.shading import linear_from_srgb
 
+FURROWS = 0.8
+"""By how much the fine structure of the skin is stronger than its pigments."""
+
 
 class SkinColours:
     """Reflectance of the skin of many people, as textures and along their arms."""
@@ -28,7 +31,7 @@ class SkinColours:
         mean, components = appearance.texture_mean, appearance.texture_components
         while len(mean) >= 2 * texels and len(mean) % 2 == 0:
             mean, components = _halved(mean[None])[0], _halved(components)
-        self.texture_mean, self.texture_components = mean.contiguous(), components.contiguous()
+        self.texture_mean, self.texture_components = _deepened(mean), components.contiguous()
         at_wrist = appearance.vertex_mean[loop], appearance.vertex_components[:, loop]
         self.loop_mean, self.loop_components = at_wrist
         self.side = len(mean)
@@ -41,7 +44,8 @@ class SkinColours:
     def arms(self, coefficients: Tensor) -> Tensor:
         """((RINGS + 1) * L) linear RGB (B, ..., 3) of the loop's and the forearm's vertices: what
         the skin is at the wrist, smoother and smoother along the arm."""
-        around = torch.sigmoid(_mixed(self.loop_mean, self.loop_components, coefficients))
+        logits = _mixed(self.loop_mean, self.loop_components, coefficients)
+        around = torch.sigmoid(logits.double()).float()
         rings = [around]
         for _ in range(RINGS):
             around = 0.5 * around + 0.25 * (around.roll(1, 1) + around.roll(-1, 1))
@@ -57,6 +61,15 @@ def _mixed(mean: Tensor, components: Tensor, coefficients: Tensor) -> Tensor:
     for number in range(len(components)):
         total += coefficients[:, number].view(shape) * components[number]
     return total
+
+
+def _deepened(mean: Tensor) -> Tensor:
+    """Logits (T, T, 3) with stronger fine structure: lines and the edges of nails are not only of
+    another colour, they are furrows that less light gets into."""
+    width = len(mean) // 16 | 1
+    picture = mean.permute(2, 0, 1)[None]
+    smooth = torch.nn.functional.avg_pool2d(picture, width, 1, width // 2, count_include_pad=False)
+    return (picture + FURROWS * (picture - smooth))[0].permute(1, 2, 0).contiguous()
 
 
 def _halved(texture: Tensor) -> Tensor:
@@ -92,24 +105,30 @@ def look_up(textures: Tensor, side: int, uv: Tensor, row: Tensor) -> Tensor:
     return upper * (1 - down) + lower * down
 
 
+def _linear(colours: Tensor) -> Tensor:
+    """Linear RGB of sRGB in [0, 1], by way of float64, see `patterned`."""
+    return linear_from_srgb(colours.double()).float()
+
+
 def patterned(colours: Tensor, pattern: Tensor, coordinates: Tensor) -> Tensor:
     """Cloth and painted things at pixels.
 
     Args:
-        colours: (N, 2, 3) sRGB of ground and pattern.
+        colours: (N, 2, 3) linear RGB of ground and pattern.
         pattern: (N, 3) share of the pattern, bands along the length and around.
         coordinates: (N, 2) share of the length and radians.
 
     Returns:
         (N, 3) linear RGB.
     """
-    along = torch.cos(2 * math.pi * pattern[:, 1] * coordinates[:, 0])
-    around = torch.cos(pattern[:, 2] * coordinates[:, 1])
+    # Cosines in float64, for their last bit depends on the place in a batch.
+    along = torch.cos(2 * math.pi * (pattern[:, 1] * coordinates[:, 0]).double()).float()
+    around = torch.cos((pattern[:, 2] * coordinates[:, 1]).double()).float()
     one = (0.5 + 2.5 * (along - 0.2)).clamp(0, 1) * (pattern[:, 1] > 0)
     two = (0.5 + 2.5 * (around - 0.2)).clamp(0, 1) * (pattern[:, 2] > 0)
     # Bands in both directions make squares.
     share = pattern[:, :1] * (one + two - 2 * one * two)[:, None]
-    ground, painted = linear_from_srgb(colours).unbind(1)
+    ground, painted = colours.unbind(1)
     return ground + share * (painted - ground)
 
 
@@ -156,7 +175,7 @@ def reflectance(
     which = owner[on_cloth]
     scale = colour.new_tensor([1.0, ARM_LENGTH, 1.0])  # bands a metre to bands a length
     colour[on_cloth] = patterned(
-        torch.cat([arm.colours for arm in arms])[which],
+        _linear(torch.cat([arm.colours for arm in arms]))[which],
         torch.cat([arm.pattern for arm in arms])[which] * scale,
         points.coordinates[on_cloth],
     )
@@ -166,7 +185,9 @@ def reflectance(
     rows, numbers = points.row[on_thing], points.number[on_thing]
     things = specs.objects
     colour[on_thing] = patterned(
-        things.colours[rows, numbers], things.pattern[rows, numbers], points.coordinates[on_thing]
+        _linear(things.colours)[rows, numbers],
+        things.pattern[rows, numbers],
+        points.coordinates[on_thing],
     )
     gloss[on_thing] = things.gloss[rows, numbers][:, None].expand(-1, 2)
     return colour, gloss

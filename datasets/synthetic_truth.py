@@ -50,7 +50,8 @@ class PixelTruth:
 def truth_of_pixels(fragments: Fragments, part_of_face: Tensor, supersampling: int) -> PixelTruth:
     """Coverage, parts and depth of pictures `supersampling` times coarser than the fragments.
 
-    `part_of_face` is (F,) uint8. The part of a pixel is the one that most of its samples show, of equally many the first.
+    `part_of_face` is (F,) uint8. The part of a pixel is the one that most of its samples show, of
+    equally many the first.
     """
     index, ss = fragments.face_index, supersampling
     parts = torch.where(

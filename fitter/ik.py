@@ -256,7 +256,8 @@ def _estimate_shape(
     moved = _rigid_vectors(rest.shapedirs.movedim(-1, 0))
     slopes = torch.einsum("bpc,spc->bps", _unit(bones), moved)
     wanted = observed - _lengths(bones) + (slopes @ betas[..., None])[..., 0]
-    # Size alone changes all lengths alike, so float32 would have few digits left for the rest.
+    # Size changes all lengths alike and swamps the other components, which float32 then lacks
+    # digits for where lengths are believed closely.
     slopes, wanted = slopes.double() / length_noise, wanted.double() / length_noise
     identity = torch.eye(betas.shape[-1], dtype=slopes.dtype, device=slopes.device)
     normal = slopes.mT @ slopes + identity

@@ -153,8 +153,18 @@ class TestScaleAndFrame:
         assert open_hand.errors(found.to(torch.float64)).max() < 2.5e-3
         alone = inverse_kinematics(open_hand.model, points)
         exact = inverse_kinematics(open_hand.model, points.double())
-        close(alone.betas.double(), exact.betas, 1e-4)
-        close(alone.hand_pose.double(), exact.hand_pose, 2e-5)
+        close(alone.betas.double(), exact.betas, 2e-5)
+        close(alone.hand_pose.double(), exact.hand_pose, 1e-5)
+        alone = inverse_kinematics(open_hand.model, points, length_noise=1e-4)
+        exact = inverse_kinematics(open_hand.model, points.double(), length_noise=1e-4)
+        close(alone.betas.double(), exact.betas, 2e-4)
+
+    def test_far_away_no_digit_is_lost(self, open_hand):
+        # On a grid, so that moving the keypoints rounds nothing.
+        points = (open_hand.mesh.keypoints * 2**14).round().float() / 2**14
+        near = inverse_kinematics(open_hand.model, points)
+        far = inverse_kinematics(open_hand.model, points + torch.tensor([0.0, 0.0, 64.0]))
+        assert torch.equal(far.hand_pose, near.hand_pose)
 
 
 class TestTwist:
@@ -176,6 +186,13 @@ class TestTwist:
             expected = torch.zeros(1, 15, dtype=torch.float64)
             expected[0, joint - 1] = angle
             close(twist_angles(open_hand.model, params), expected, 1e-12)
+
+    def test_of_more_than_half_a_turn_is_the_shorter_one_back(self, open_hand):
+        params = rest_params()
+        bone = bones_at_rest(open_hand)[0]
+        params.hand_pose[0, 0] = 5 * bone / bone.norm()
+        twist = twist_angles(open_hand.model, params)
+        assert abs(twist[0, 0].item() - (5 - 2 * torch.pi)) < 1e-12
 
     def test_what_is_given_comes_back(self, case):
         generator = torch.Generator().manual_seed(2)

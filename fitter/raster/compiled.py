@@ -61,6 +61,15 @@ def is_usable(corners: np.ndarray, i: int, near: float) -> bool:
 
 
 @compile_kernel
+def usable_vertices(corners: np.ndarray, near: float) -> np.ndarray:
+    """(V,) bool, see `is_usable`; asked once a vertex and not once an edge and face."""
+    usable = np.empty(len(corners), dtype=np.bool_)
+    for vertex in range(len(corners)):
+        usable[vertex] = is_usable(corners, vertex, near)
+    return usable
+
+
+@compile_kernel
 def is_drawable(corners: np.ndarray, i: int, j: int, k: int, near: float) -> bool:
     """A face exists (no index is negative) and is not dropped."""
     return (

@@ -10,23 +10,28 @@ import math
 import numpy as np
 
 from fitter.raster.api import LOOK_BEYOND, ON_EDGE
-from fitter.raster.compiled import area, compile_kernel, is_usable, pixel_range
+from fitter.raster.compiled import compile_kernel, edge_function, pixel_range, usable_vertices
+
+TILE = 4
+"""Pixels along a side of the squares that are asked first whether anything in them is empty."""
 
 
 @compile_kernel
-def contour_side(corners: np.ndarray, edges: np.ndarray, edge: int, near: float) -> int:
+def contour_side(corners: np.ndarray, edges: np.ndarray, edge: int, usable: np.ndarray) -> int:
     """0 for an edge that is no contour; 1 where its faces have positive area, else -1."""
     i, j, first, second = edges[edge, 0], edges[edge, 1], edges[edge, 2], edges[edge, 3]
-    if i < 0 or j < 0 or not (is_usable(corners, i, near) and is_usable(corners, j, near)):
+    if i < 0 or j < 0 or not (usable[i] and usable[j]):
         return 0
+    ax, ay = corners[i, 0], corners[i, 1]
+    bx, by = corners[j, 0] - ax, corners[j, 1] - ay
     # Signs of the faces' areas, 0 for a face that is not drawn. They cancel where the faces lie on
     # either side of the edge, and no branch is taken on any one of them.
     signs = 0
-    if first >= 0 and is_usable(corners, first, near):
-        area0 = area(corners, i, j, first)
+    if first >= 0 and usable[first]:
+        area0 = edge_function(bx, by, corners[first, 0] - ax, corners[first, 1] - ay)
         signs += int(area0 > 0.0) - int(area0 < 0.0)
-    if second >= 0 and is_usable(corners, second, near):
-        area1 = area(corners, i, j, second)
+    if second >= 0 and usable[second]:
+        area1 = edge_function(bx, by, corners[second, 0] - ax, corners[second, 1] - ay)
         signs += int(area1 > 0.0) - int(area1 < 0.0)
     return int(signs > 0) - int(signs < 0)
 
@@ -52,6 +57,33 @@ def _is_empty(face_index: np.ndarray, x: float, y: float) -> bool:
 
 
 @compile_kernel
+def _tiles_with_room(face_index: np.ndarray) -> np.ndarray:
+    """For each square of `TILE` pixels a side whether one of its pixels shows no face."""
+    height, width = face_index.shape
+    room = np.zeros(((height - 1) // TILE + 1, (width - 1) // TILE + 1), dtype=np.bool_)
+    for row in range(height):
+        for column in range(width):
+            if face_index[row, column] < 0:
+                room[row // TILE, column // TILE] = True
+    return room
+
+
+@compile_kernel
+def _has_room(
+    room: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], size: tuple[int, int]
+) -> bool:
+    """Whether a rectangle, first and last pixel each way, may hold a pixel without a face, or
+    reaches the border of the picture, beyond which there is none."""
+    if rows[0] == 0 or columns[0] == 0 or rows[1] == size[0] - 1 or columns[1] == size[1] - 1:
+        return True
+    for row in range(rows[0] // TILE, rows[1] // TILE + 1):
+        for column in range(columns[0] // TILE, columns[1] // TILE + 1):
+            if room[row, column]:
+                return True
+    return False
+
+
+@compile_kernel
 def fill_contours(
     corners: np.ndarray,
     edges: np.ndarray,
@@ -66,14 +98,23 @@ def fill_contours(
     Pictures (H, W): `contour_edge` is preset to -1, `nearest` to the squared band.
     """
     height, width = face_index.shape
+    room = _tiles_with_room(face_index)
+    # As far as it is looked from an edge, in any case.
+    reach = max(band, LOOK_BEYOND) + 1.0
+    usable = usable_vertices(corners, near)
     for edge in range(edges.shape[0]):
-        side = contour_side(corners, edges, edge, near)
+        side = contour_side(corners, edges, edge, usable)
         if side == 0:
             continue
         i, j = edges[edge, 0], edges[edge, 1]
         ax, ay, bx, by = corners[i, 0], corners[i, 1], corners[j, 0], corners[j, 1]
         first_x, last_x = pixel_range(min(ax, bx) - band, max(ax, bx) + band, width)
         first_y, last_y = pixel_range(min(ay, by) - band, max(ay, by) + band, height)
+        # Where a fold lies inside the hand, nothing near it is empty, and none of it counts.
+        columns = pixel_range(min(ax, bx) - reach, max(ax, bx) + reach, width)
+        rows = pixel_range(min(ay, by) - reach, max(ay, by) + reach, height)
+        if not _has_room(room, rows, columns, (height, width)):
+            continue
         for row in range(first_y, last_y + 1):
             y = row + 0.5
             for column in range(first_x, last_x + 1):

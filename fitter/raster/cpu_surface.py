@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from fitter.raster.compiled import (
+    area,
     compile_kernel,
     edge_function,
-    is_drawable,
     pixel_range,
+    usable_vertices,
 )
 
 
@@ -29,15 +30,19 @@ def fill_depth(
     # cannot be foretold, so a branch on it would cost more than computing with them twice.
     rows = np.empty(height * width, dtype=np.int64)
     columns = np.empty(height * width, dtype=np.int64)
+    usable = usable_vertices(corners, near)
     for face in range(faces.shape[0]):
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-        if not is_drawable(corners, i, j, k, near):
+        # As `is_drawable`; its area is asked below, where a pixel is in the face's rectangle.
+        if i < 0 or j < 0 or k < 0 or not (usable[i] and usable[j] and usable[k]):
             continue
         ax, ay, az = corners[i, 0], corners[i, 1], corners[i, 2]
         bx, by, bz = corners[j, 0], corners[j, 1], corners[j, 2]
         cx, cy, cz = corners[k, 0], corners[k, 1], corners[k, 2]
         first_x, last_x = pixel_range(min(ax, bx, cx), max(ax, bx, cx), width)
         first_y, last_y = pixel_range(min(ay, by, cy), max(ay, by, cy), height)
+        if first_x > last_x or first_y > last_y or area(corners, i, j, k) == 0.0:
+            continue
         count = 0
         for row in range(first_y, last_y + 1):
             y = row + 0.5
