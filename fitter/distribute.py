@@ -34,7 +34,7 @@ from fitter.descriptors import said_to
 from fitter.feeder import Feeder
 from fitter.head_watch import Address, HeadWatch, require_cluster
 from fitter.lookers import LookOptions
-from fitter.messages import EXIT_LOST, KEPT, count
+from fitter.messages import KEPT, count
 from fitter.pipeline import Engine
 from fitter.records import InputError, LostError
 from fitter.rows import ImageRow
@@ -46,7 +46,8 @@ from fitter.work import DonePiece, Plan, Workbench, cut, give_up
 log = logging.getLogger(__name__)
 
 _WAVE = 10_000
-"""Pieces in one stream: Ray keeps something of every one until its stream ends."""
+"""About so many pieces are in one stream: Ray keeps something of every one until its stream
+ends."""
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -224,8 +225,10 @@ class RayWorkers:
         )
         feeder = ray.remote(Feeder).options(num_cpus=0, scheduling_strategy=here).remote(plan)
         try:
-            for first in range(0, numbers, _WAVE):
-                wave = range(first, min(first + _WAVE, numbers))
+            per_block = len(cut(plan.blocks[0], plan.length))
+            step = max(1, _WAVE // per_block) * per_block
+            for first in range(0, numbers, step):
+                wave = range(first, min(first + step, numbers))
                 yield from self._wave(wave, plan, feeder, stop)
                 if stop.asked:
                     return
@@ -354,7 +357,7 @@ def _start_ray(spread: Spread, said: Path, stack: ExitStack) -> None:
         )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"--ray {spread.ray}: expected Ray to start, found: {first}") from error
+        raise LostError(f"Ray did not start ({first}); {KEPT}") from error
     stack.callback(ray.shutdown)
     for number, handler in handlers.items():  # Ray has put one of its own in place of SIGTERM's
         signal.signal(number, handler)
@@ -374,8 +377,8 @@ def _addresses() -> list[Address]:
     return addresses
 
 
-def _farewell(terminal: Any) -> int:
-    """Say that Ray is gone, and end what is left of a Ray of our own; the exit status."""
+def _farewell(terminal: Any) -> None:
+    """Say that Ray is gone, and end what is left of a Ray of our own."""
     import ray
 
     print(f"\nfit-hands: Ray's head is gone; {KEPT}", file=terminal, flush=True)
@@ -383,4 +386,3 @@ def _farewell(terminal: Any) -> int:
         for infos in ray._private.worker._global_node.all_processes.values():
             for info in infos:
                 info.process.kill()
-    return EXIT_LOST

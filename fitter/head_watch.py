@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from fitter.messages import EXIT_LOST
 from fitter.records import InputError
 
 Address = tuple[str, int] | str
@@ -35,12 +36,12 @@ class HeadWatch:
     Ray's driver, for one, is left in C++ code that waits, and later ends without a word.
     """
 
-    def __init__(self, addresses: Sequence[Address], farewell: Callable[[], int]) -> None:
+    def __init__(self, addresses: Sequence[Address], farewell: Callable[[], None]) -> None:
         """Start watching.
 
         Args:
             addresses: all of them have to accept connections.
-            farewell: called when one does not; the process then ends with the status it returns.
+            farewell: called when one does not; the process then ends with `EXIT_LOST`.
         """
         self._addresses, self._farewell = addresses, farewell
         self._done = threading.Event()
@@ -57,10 +58,9 @@ class HeadWatch:
         while not self._done.wait(_PAUSE):
             missed = 0 if all(map(_answers, self._addresses)) else missed + 1
             if missed == _MISSES and not self._done.is_set():
-                status = 1
                 with contextlib.suppress(Exception):
-                    status = self._farewell()
-                os._exit(status)
+                    self._farewell()
+                os._exit(EXIT_LOST)
 
 
 def _answers(address: Address) -> bool:

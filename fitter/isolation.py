@@ -56,15 +56,16 @@ class Isolated:
         self._start()
 
     def ready(self) -> None:
-        """Wait until the object is made.
+        """Wait until the object is made; a process that is lost over that is replaced once.
 
         Raises:
             InputError: making it raised this.
             Lost: the process ended, or took more than `START_SECONDS`.
         """
-        if not self._is_ready:
-            self._answer(START_SECONDS)
-            self._is_ready = True
+        try:
+            self._make()
+        except Lost:
+            self._make()
 
     def call(self, method: str, *arguments: object, timeout: float) -> Any:
         """What a method of the object returns.
@@ -80,8 +81,6 @@ class Isolated:
             Lost: the process ended before it had answered, or was ended. The next call has a new
                 process.
         """
-        if self._process is None:
-            self._start()
         self.ready()
         with contextlib.suppress(OSError):  # a dead process is told of below
             self._connection.send((method, arguments, timeout))
@@ -99,6 +98,13 @@ class Isolated:
     def pid(self) -> int | None:
         """Of the process, or None while there is none."""
         return None if self._process is None else self._process.pid
+
+    def _make(self) -> None:
+        if self._process is None:
+            self._start()
+        if not self._is_ready:
+            self._answer(START_SECONDS)
+            self._is_ready = True
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
