@@ -117,12 +117,12 @@ def draw_candidate(
 ) -> Candidate:
     """One hand of a mode in one view, collisions or not."""
     angles = sample_mode_angles(generator, list(pose_modes())[mode], 1)[0]
-    egocentric = {"egocentric": True, "third_person": False}.get(view, generator.random() < 0.4)
+    egocentric = {"egocentric": True, "third_person": False}.get(view, generator.random() < 0.35)
     turn = _egocentric_turn(generator) if egocentric else _third_person_turn(generator)
     if egocentric:
-        distance, fov = generator.uniform(0.26, 0.6), np.deg2rad(generator.uniform(60, 100))
+        distance, fov = generator.uniform(0.32, 0.65), np.deg2rad(generator.uniform(60, 100))
     else:
-        distance = np.exp(generator.uniform(np.log(0.3), np.log(1.6)))
+        distance = np.exp(generator.uniform(np.log(0.36), np.log(1.6)))
         fov = np.deg2rad(generator.uniform(35, 75))
     reach = 0.6 * np.tan(fov / 2)
     away = generator.uniform(-1, 1, 2) * [reach, reach * FULL_HEIGHT / FULL_WIDTH]
@@ -178,11 +178,11 @@ def _egocentric_turn(generator: np.random.Generator) -> np.ndarray:
     """As `_third_person_turn`, of one's own right hand: the arm comes from below, mostly from the
     right, and reaches away; the forearm pronates and supinates about its length."""
     forward = np.array(
-        [generator.normal(-0.35, 0.4), generator.normal(-0.7, 0.3), generator.uniform(0.0, 0.6)]
+        [generator.normal(-0.35, 0.4), generator.normal(-0.75, 0.25), generator.uniform(0.0, 0.4)]
     )
     forward /= np.linalg.norm(forward)
     # At 0 the palm faces down and away, at 90 degrees to the left, at 180 to the eyes.
-    mean, spread = ((20, 35), (90, 30), (165, 30))[generator.choice(3, p=[0.4, 0.3, 0.3])]
+    mean, spread = ((20, 28), (90, 28), (165, 25))[generator.choice(3, p=[0.4, 0.3, 0.3])]
     angle = np.deg2rad(generator.normal(mean, spread))
     down = np.array([0.0, 0.5, 0.8])
     down -= (down @ forward) * forward

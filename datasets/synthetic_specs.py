@@ -109,7 +109,13 @@ def draw_specs(
         objects=_stacked(ObjectSpec, objects),
         second=second,
         background=_stacked(BackgroundSpec, [_background(look) for look in looks]),
-        lens=_stacked(LensSpec, [_lens(look) for look in looks]),
+        lens=_stacked(
+            LensSpec,
+            [
+                _lens(look, skin["appearance"][0])
+                for look, skin in zip(looks, appearance, strict=True)
+            ],
+        ),
     )
     return _rounded(specs)
 
@@ -146,7 +152,7 @@ def _stacked(kind: type[TensorBatch], rows: list[dict]) -> TensorBatch:
 
 def _view(model: PoseModel, hands: PosedHands, looks: list[Rng]) -> ViewSpec:
     jitter = np.stack(
-        [[np.exp(look.uniform(np.log(1.25), np.log(2.2))), *look.uniform(-0.8, 0.8, 2)]
+        [[np.exp(look.uniform(np.log(1.3), np.log(2.2))), *look.uniform(-0.8, 0.8, 2)]
          for look in looks]
     )  # fmt: skip
     K = full_intrinsics(hands.candidates)
@@ -363,11 +369,12 @@ def _background(rng: Rng) -> dict:
     }
 
 
-def _lens(rng: Rng) -> dict:
+def _lens(rng: Rng, lightness: float) -> dict:
+    """`lightness` is the skin's first coefficient: a camera exposes dark hands longer."""
     angle = rng.uniform(0, np.pi)
     moved = rng.uniform(0.0, 0.02) * (rng.random() < 0.3)
     return {
-        "exposure": np.exp(rng.normal(0.2, 0.2)),
+        "exposure": np.exp(rng.normal(0.2, 0.2) - 0.2 * min(lightness, 0.5)),
         "balance": np.exp(rng.normal(0, 0.03, 3)),
         "vignette": rng.uniform(0, 0.25),
         "blur": rng.uniform(0.0015, 0.0045) + rng.exponential(0.0012),

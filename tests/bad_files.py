@@ -51,6 +51,7 @@ def bad_pictures(folder: Path) -> dict[str, str]:
     (folder / "truncated.jpg").write_bytes(HAND.read_bytes()[:20_000])
     Image.new("RGB", (1, 1)).save(folder / "tiny.png")
     (folder / "gigantic.png").write_bytes(_png_header(16_000, 10_000))
+    (folder / "hollow.png").write_bytes(_png_header(8000, 8000))
     (folder / "bomb.png").write_bytes(_png_header(40_000, 30_000))
     (folder / "locked.jpg").write_bytes(HAND.read_bytes())
     (folder / "locked.jpg").chmod(0)
@@ -65,6 +66,8 @@ def bad_pictures(folder: Path) -> dict[str, str]:
         "(image file is truncated (N bytes not processed)).",
         "tiny.png": "expected a picture of at least 16 pixels a side, found 1 x 1.",
         "gigantic.png": "expected at most 150,000,000 pixels, found 16000 x 10000 = 160,000,000.",
+        "hollow.png": "expected a whole picture, found 65 bytes, "
+        "too few for the 8000 x 8000 pixels that they claim.",
         "bomb.png": "expected at most 150,000,000 pixels, found a larger picture.",
         "locked.jpg": "expected a picture that may be read, found no permission to read it.",
         "dangling.jpg": "expected a picture, found no such file.",
