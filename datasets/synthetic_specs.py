@@ -69,6 +69,46 @@ def draw_specs(
         RuntimeError: no natural pose in sight was found in `ATTEMPTS` draws.
     """
     looks = [np.random.default_rng([seed, index, LOOK]) for index in indices]
+    hands = _first_hands(model, settings, (seed, indices), looks)
+    appearance = [_skin(look, appearance_count) for look in looks]
+    arms = [_arm(look, settings) for look in looks]
+    wants_second = np.array([look.random() < settings.second_hand_share for look in looks])
+    second = _second_hands(model, hands, wants_second, settings, (seed, indices))
+    pairs = list(zip(looks, appearance, strict=True))
+    other_arms = [_other_arm(look, arm, settings) for look, arm in zip(looks, arms, strict=True)]
+    second = replace(
+        second,
+        skin=_stacked(SkinSpec, [_other(look, skin) for look, skin in pairs]),
+        arm=_stacked(ArmSpec, other_arms),
+    )
+    objects = [
+        _objects(look, hands, row, settings, bool(second.present[row]))
+        for row, look in enumerate(looks)
+    ]
+    specs = SampleSpecs(
+        index=torch.tensor(list(indices), dtype=torch.int64),
+        mode=torch.tensor([c.mode for c in hands.candidates]),
+        hand=hands.params,
+        view=_view(model, hands, looks),
+        arm=_stacked(ArmSpec, arms),
+        skin=_stacked(SkinSpec, appearance),
+        light=_stacked(LightSpec, [_light(look) for look in looks]),
+        objects=_stacked(ObjectSpec, objects),
+        second=second,
+        background=_stacked(BackgroundSpec, [_background(look) for look in looks]),
+        lens=_stacked(LensSpec, [_lens(look, skin["appearance"][0]) for look, skin in pairs]),
+    )
+    return _rounded(specs)
+
+
+def _first_hands(
+    model: PoseModel,
+    settings: SyntheticSettings,
+    source: tuple[int, Sequence[int]],
+    looks: list[Rng],
+) -> PosedHands:
+    """The hands that the samples are about; `source` is the seed and the indices."""
+    seed, indices = source
     betas = np.stack([draw_shape(look, model.shapes) for look in looks])
     modes = [draw_mode(look) for look in looks]
     chosen, found = first_good(
@@ -85,39 +125,7 @@ def draw_specs(
     if not found.all():
         missing = [indices[row] for row in np.flatnonzero(~found)]
         raise RuntimeError(f"seed {seed}: no pose in sight found for samples {missing}")
-    hands = pose_candidates(model, [c for c in chosen if c is not None], betas)
-    appearance = [_skin(look, appearance_count) for look in looks]
-    arms = [_arm(look, settings) for look in looks]
-    wants_second = np.array([look.random() < settings.second_hand_share for look in looks])
-    second = _second_hands(model, hands, wants_second, settings, (seed, indices))
-    second = replace(second, skin=_stacked(SkinSpec, [_other(look, a) for look, a in
-                     zip(looks, appearance, strict=True)]),
-                     arm=_stacked(ArmSpec, [_other_arm(look, arm, settings) for look, arm in
-                     zip(looks, arms, strict=True)]))  # fmt: skip
-    objects = [
-        _objects(look, hands, row, settings, bool(second.present[row]))
-        for row, look in enumerate(looks)
-    ]
-    specs = SampleSpecs(
-        index=torch.tensor(list(indices), dtype=torch.int64),
-        mode=torch.tensor([c.mode for c in hands.candidates]),
-        hand=hands.params,
-        view=_view(model, hands, looks),
-        arm=_stacked(ArmSpec, arms),
-        skin=_stacked(SkinSpec, appearance),
-        light=_stacked(LightSpec, [_light(look) for look in looks]),
-        objects=_stacked(ObjectSpec, objects),
-        second=second,
-        background=_stacked(BackgroundSpec, [_background(look) for look in looks]),
-        lens=_stacked(
-            LensSpec,
-            [
-                _lens(look, skin["appearance"][0])
-                for look, skin in zip(looks, appearance, strict=True)
-            ],
-        ),
-    )
-    return _rounded(specs)
+    return pose_candidates(model, [c for c in chosen if c is not None], betas)
 
 
 def _rounded(record: TensorBatch) -> TensorBatch:

@@ -24,7 +24,7 @@ from datasets.name_sort import NameList, new_names
 from fitter.config import Config
 from fitter.failures import write_failures
 from fitter.lookers import LookOptions
-from fitter.messages import count
+from fitter.messages import KEPT, count
 from fitter.overlay_files import overlay_name
 from fitter.pipeline import choose_device
 from fitter.records import InputError
@@ -246,7 +246,9 @@ def _write_block(task: _Run, block: Block, pieces: Sequence[DonePiece]) -> None:
         task.store.write_block(block, [row for piece in pieces for row in piece.rows])
     except InputError as error:
         task.events.write("broken off", reason=str(error))
-        raise
+        if not task.store.path.exists():
+            raise
+        raise InputError(f"{error}; {KEPT}") from error
     task.summary.add(pieces)
     for piece in pieces:
         for name, row in zip(piece.names, piece.rows, strict=True):

@@ -1,8 +1,13 @@
-"""How deep fingers reach into each other, measured on meshes and not on spheres."""
+"""What is measured of synthetic hands: how deep fingers reach into each other, on meshes and not on
+spheres, and whether a detector that has seen photographs finds them."""
+
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from fitter.detect import MediaPipeDetector
+from fitter.records import ImageRecord
 from fitter.shading import vertex_normals
 
 OUTER = (2, 3, 5, 6, 8, 9, 11, 12, 15)
@@ -47,3 +52,22 @@ def penetration(model, vertices: np.ndarray) -> float:
         if len(inside):
             deepest = max(deepest, float(distance[inside, nearest[inside]].max()))
     return deepest
+
+
+NEAR = 0.25
+"""Mean distance of keypoints over the hand's extent up to which a find is the hand."""
+
+
+def found_hands(batch) -> tuple[np.ndarray, np.ndarray]:
+    """Of each picture of a batch: whether MediaPipe reports a hand, and whether it lies where the
+    hand is."""
+    found, placed = [], []
+    with MediaPipeDetector() as detector:
+        for row in range(len(batch.image)):
+            pixels, K = batch.image[row].numpy(), batch.intrinsics[row].numpy()
+            hands = detector.detect(ImageRecord("a", Path("a"), pixels, K, "given"))
+            truth = batch.keypoints_2d[row].numpy()
+            away = [np.linalg.norm(h.keypoints - truth, axis=1).mean() for h in hands]
+            found.append(bool(away))
+            placed.append(bool(away) and min(away) < NEAR * np.ptp(truth, axis=0).max())
+    return np.array(found), np.array(placed)
