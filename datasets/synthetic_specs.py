@@ -75,11 +75,10 @@ def draw_specs(
     wants_second = np.array([look.random() < settings.second_hand_share for look in looks])
     second = _second_hands(model, hands, wants_second, settings, (seed, indices))
     pairs = list(zip(looks, appearance, strict=True))
+    other_skins = [_other(look, skin) for look, skin in pairs]
     other_arms = [_other_arm(look, arm, settings) for look, arm in zip(looks, arms, strict=True)]
     second = replace(
-        second,
-        skin=_stacked(SkinSpec, [_other(look, skin) for look, skin in pairs]),
-        arm=_stacked(ArmSpec, other_arms),
+        second, skin=_stacked(SkinSpec, other_skins), arm=_stacked(ArmSpec, other_arms)
     )
     objects = [
         _objects(look, hands, row, settings, bool(second.present[row]))
