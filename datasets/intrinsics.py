@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.images import CameraExif, ImageEntry
-from datasets.json_files import load_json
+from datasets.json_files import load_json, some_entries
 from fitter.records import InputError, IntrinsicsSource
 
 DEFAULT_FIELD_OF_VIEW = math.radians(60.0)
@@ -131,12 +131,7 @@ class Intrinsics:
 
     def part(self, start: int, names: Sequence[str]) -> Intrinsics:
         """What is needed for the pictures from place `start` on, whose names these are."""
-        by_name, by_index = self.by_name, self.by_index
-        if by_name is not None:
-            by_name = {name: by_name[name] for name in names if name in by_name}
-        if by_index is not None:
-            places = range(start, start + len(names))
-            by_index = {place: by_index[place] for place in places if place in by_index}
+        by_name, by_index = some_entries(self.by_name, self.by_index, start, names)
         return replace(self, by_name=by_name, by_index=by_index)
 
     def raw(self, entry: ImageEntry, index: int) -> object:

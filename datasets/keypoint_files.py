@@ -24,6 +24,8 @@ leaves the others alone.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -32,7 +34,7 @@ import numpy as np
 
 from datasets.images import ImageEntry
 from datasets.intrinsics import require_a_name
-from datasets.json_files import load_json
+from datasets.json_files import load_json, some_entries
 from datasets.name_sort import first_shared_stem
 from fitter.records import HandObservation, InputError, Side
 
@@ -41,6 +43,8 @@ LARGEST_METRES = 10.0
 
 LARGEST_PIXELS = 1e6
 """Coordinates beyond this are a mistake, not a keypoint outside its picture."""
+
+_OPENPOSE_ENDING = "_keypoints.json"
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class KeypointFiles:
         """
         path = Path(path)
         if path.is_dir():
-            if next(path.rglob("*_keypoints.json"), None) is None:
+            if not _has_openpose_file(path):
                 raise InputError(
                     f"{path}: expected OpenPose files named <image>_keypoints.json, found none."
                 )
@@ -121,12 +125,7 @@ class KeypointFiles:
 
     def part(self, start: int, names: Sequence[str]) -> KeypointFiles:
         """What is needed for the pictures from place `start` on, whose names these are."""
-        by_name, by_index = self.by_name, self.by_index
-        if by_name is not None:
-            by_name = {name: by_name[name] for name in names if name in by_name}
-        if by_index is not None:
-            places = range(start, start + len(names))
-            by_index = {place: by_index[place] for place in places if place in by_index}
+        by_name, by_index = some_entries(self.by_name, self.by_index, start, names)
         return replace(self, by_name=by_name, by_index=by_index)
 
     def raw(self, entry: ImageEntry, index: int) -> object:
@@ -181,7 +180,7 @@ class KeypointFiles:
 
     def _openpose_path(self, picture: str) -> Path:
         name = PurePosixPath(picture)
-        return self.path / name.parent / f"{name.stem}_keypoints.json"
+        return self.path / name.parent / (name.stem + _OPENPOSE_ENDING)
 
     def _openpose(self, entry: ImageEntry) -> list[HandObservation]:
         path = self._openpose_path(entry.name)
@@ -203,6 +202,22 @@ class KeypointFiles:
                 if np.any(flat != 0):
                     observations.append(_observation(flat.reshape(21, 3), side, where))
         return observations
+
+
+def _has_openpose_file(folder: os.PathLike[str]) -> bool:
+    """Whether a folder, or one below it, holds a file of OpenPose's; links to folders are left out.
+
+    Millions of files may lie in one folder: entries are looked at one by one, up to the first such
+    file, and none is kept. What cannot be listed counts as empty, and so does what is nested deeper
+    than folders can be open.
+    """
+    with contextlib.suppress(OSError, RecursionError), os.scandir(folder) as listing:
+        for entry in listing:
+            if entry.name.endswith(_OPENPOSE_ENDING):
+                return True
+            if entry.is_dir(follow_symlinks=False) and _has_openpose_file(entry):
+                return True
+    return False
 
 
 def _observation(

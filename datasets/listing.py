@@ -32,7 +32,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from datasets.images import IMAGE_SUFFIXES, ImageEntry
+from datasets.images import IMAGE_SUFFIXES
 from datasets.name_sort import sorted_unique
 from fitter.records import InputError
 
@@ -145,10 +145,6 @@ class ImageSource:
                 raise InputError(self.nothing)
             yield first
             yield from ordered
-
-    def entry(self, name: str) -> ImageEntry:
-        """The picture of one of the names."""
-        return ImageEntry(name, self.root / name)
 
 
 def _of_several(arguments: Sequence[str]) -> ImageSource:

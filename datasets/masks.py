@@ -35,6 +35,9 @@ MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
 """Endings of masks in the order in which they are looked for, lossless ones first; each also in
 capitals."""
 
+MOST_LISTED = 8
+"""Subfolders whose names are remembered; the one not asked for longest is forgotten first."""
+
 _RANGES = (1, 255, 65535)
 
 
@@ -42,12 +45,14 @@ _RANGES = (1, 255, 65535)
 class MaskFolder:
     """The masks of the pictures of a listing.
 
-    Build it with `MaskFolder.open`. It remembers the names in one subfolder at a time, which is
-    all that pictures in the order of their names need.
+    Build it with `MaskFolder.open`. It remembers the names in the `MOST_LISTED` subfolders asked for
+    last. Pictures in the order of their names need the one they are in and those around it, since
+    pictures that lie beside a subfolder stand before and after the ones in it.
 
     Attributes:
         folder: where the masks lie.
-        listed: subfolder -> names of all files in it that may be masks, both relative to `folder`.
+        listed: subfolder -> names of all files in it that may be masks, both relative to `folder`;
+            the subfolder asked for last is the last one.
         is_part: whether `listed` is all that there is to know, see `part`.
     """
 
@@ -107,10 +112,7 @@ class MaskFolder:
             InputError: the subfolder cannot be listed.
         """
         parent = _parent(name)
-        if parent not in self.listed and not self.is_part:
-            self.listed.clear()
-            self.listed[parent] = _names_in(self.folder, parent)
-        names = self.listed.get(parent, frozenset())
+        names = self.listed.get(parent, frozenset()) if self.is_part else self._names(parent)
         found = next((mask for mask in _candidates(_stem(name)) if mask in names), None)
         return None if found is None else self.folder / found
 
@@ -156,6 +158,15 @@ class MaskFolder:
                 f"{entry.name!r} has, found {width} x {height}."
             )
         return mask
+
+    def _names(self, parent: str) -> frozenset[str]:
+        names = self.listed.pop(parent, None)
+        if names is None:
+            names = _names_in(self.folder, parent)
+        if len(self.listed) >= MOST_LISTED:
+            self.listed.pop(next(iter(self.listed)))
+        self.listed[parent] = names
+        return names
 
 
 def read_mask(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:

@@ -6,14 +6,22 @@ Arguments are parsed before anything heavy is imported, so that `--help` answers
 from __future__ import annotations
 
 import argparse
-import logging
-import os
-import sys
-import traceback
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Sequence
+
+from fitter.commands import (
+    EXIT_OK,
+    EXIT_SOME_FAILED,
+    CommandParser,
+    add_configuration,
+    add_verbosity,
+    number,
+    number_from_zero,
+    path,
+    positive,
+    run_command,
+    text,
+    whole_number,
+)
 
 _FLAGS = {
     "detector.max_hands": "--max-hands",
@@ -23,11 +31,8 @@ _FLAGS = {
 }
 """Options of the configuration that have a flag of their own."""
 
-EXIT_OK = 0
-EXIT_SOME_FAILED = 1
-EXIT_USAGE = 2
-EXIT_FAULT = 70
-EXIT_INTERRUPTED = 130
+LONGEST_TIMEOUT = 1e6
+"""Seconds, eleven days. What waits for a process counts milliseconds in 32 bits, up to 2.1e6 s."""
 
 _FIT_DESCRIPTION = """\
 Find the hands in photographs and fit a 3D hand model to each: first to its 21 keypoints, then,
@@ -87,84 +92,19 @@ exit status:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line, and knows no abbreviated options."""
-
-    def __init__(self, prog: str, description: str, epilog: str) -> None:
-        super().__init__(
-            prog,
-            description=description,
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
-def _text(text: str) -> str:
-    """A value that is not empty, as an unset shell variable would leave it."""
-    if not text:
-        raise argparse.ArgumentTypeError("expected a value, found an empty text")
-    return text
-
-
-def _path(text: str) -> Path:
-    return Path(_text(text))
-
-
-def _whole_number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, found {text!r}") from None
-
-
-def _positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
-    def positive(text: str) -> int | float:
-        number = _whole_number(text) if kind is int else _number(text)
-        if not 0 < number < float("inf"):
-            raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
-        return number
-
-    return positive
-
-
-def _number_from_zero(text: str) -> float:
-    number = _number(text)
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number from 0 on, found {text!r}")
-    return number
-
-
-def _share(text: str) -> tuple[int, int]:
-    number, slash, of = text.partition("/")
-    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise argparse.ArgumentTypeError(f"expected I/N such as 1/2, found {text!r}")
-    return int(number), int(of)
-
-
 def fit_hands(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `fit-hands`."""
-    parser = _Parser("fit-hands", _FIT_DESCRIPTION, _FIT_EPILOG)
+    parser = CommandParser("fit-hands", _FIT_DESCRIPTION, _FIT_EPILOG)
     parser.add_argument(
         "images",
-        type=_text,
+        type=text,
         nargs="+",
         metavar="IMAGES",
         help="folder, picture or pictures, pattern, text list, or - for a list on standard input",
     )
-    parser.add_argument("--out", type=_path, required=True, metavar="STORE.zarr", help="results")
+    parser.add_argument("--out", type=path, required=True, metavar="STORE.zarr", help="results")
     parser.add_argument(
-        "--overlays", type=_path, metavar="DIR", help="draw every fitted mesh over its photograph"
+        "--overlays", type=path, metavar="DIR", help="draw every fitted mesh over its photograph"
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
@@ -174,56 +114,18 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
         "in it are not tried again",
     )
     existing.add_argument("--overwrite", action="store_true", help="replace existing results")
-
-    inputs = parser.add_argument_group("what is known about the pictures")
-    inputs.add_argument(
-        "--intrinsics",
-        type=_text,
-        metavar="K",
-        help="fx,fy,cx,cy in pixels for all pictures, or a JSON file: one 3x3, a mapping from file "
-        "name to 3x3, or a list of 3x3 in the order of the sorted names (FreiHAND's *_K.json); "
-        "without it EXIF is asked, then a default field of view is taken "
-        "(camera.default_fov_degrees)",
-    )
-    inputs.add_argument(
-        "--keypoints",
-        type=_path,
-        metavar="PATH",
-        help="take keypoints from here instead of detecting them: a folder of OpenPose JSON, or a "
-        "JSON file (FreiHAND's layout, or a mapping from file name to hands)",
-    )
-    inputs.add_argument(
-        "--masks",
-        type=_path,
-        metavar="DIR",
-        help="masks of the pictures' hands, DIR/a/b.png for a/b.jpg; without one a hand is "
-        "segmented from the picture (refine.grabcut)",
-    )
-
-    fit = parser.add_argument_group("the fit")
-    fit.add_argument(
-        "--model",
-        type=_text,
-        metavar="NAME|FILE",
-        help="open_hand (default), or a MANO_RIGHT.pkl of yours",
-    )
-    fit.add_argument(
-        "--max-hands", type=_whole_number, metavar="N", help="hands per picture (default 2)"
-    )
-    fit.add_argument(
-        "--save-vertices", action="store_true", default=None, help="store every mesh as well"
-    )
-    fit.add_argument("--batch-size", type=_whole_number, metavar="N", help="hands fitted at once")
-    fit.add_argument("--device", type=_text, metavar="NAME", help="cpu, cuda or auto (default)")
+    _add_inputs(parser)
+    _add_fit(parser)
     _add_spread(parser)
-    _add_common(parser)
-    _run(parser, arguments, _fit_hands)
+    add_configuration(parser)
+    add_verbosity(parser)
+    run_command(parser, arguments, _fit_hands)
 
 
 def eval_hands(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `eval-hands`."""
-    parser = _Parser("eval-hands", _EVAL_DESCRIPTION, _EVAL_EPILOG)
-    parser.add_argument("store", type=_path, metavar="STORE.zarr", help="written by fit-hands")
+    parser = CommandParser("eval-hands", _EVAL_DESCRIPTION, _EVAL_EPILOG)
+    parser.add_argument("store", type=path, metavar="STORE.zarr", help="written by fit-hands")
     parser.add_argument(
         "--dataset",
         nargs=2,
@@ -231,9 +133,9 @@ def eval_hands(arguments: Sequence[str] | None = None) -> None:
         metavar=("KIND", "DIR"),
         help="annotations to compare with; KIND is freihand (evaluation layout)",
     )
-    parser.add_argument("--json", type=_path, metavar="FILE", help="write the figures here as well")
+    parser.add_argument("--json", type=path, metavar="FILE", help="write the figures here as well")
     parser.add_argument(
-        "--missing-as", type=_number, metavar="MM", help="charge a hand not found with this error"
+        "--missing-as", type=number, metavar="MM", help="charge a hand not found with this error"
     )
     parser.add_argument(
         "--range",
@@ -242,8 +144,55 @@ def eval_hands(arguments: Sequence[str] | None = None) -> None:
         metavar="A:B",
         help="report images A to B - 1 of the data set apart as well; repeatable",
     )
-    _add_verbosity(parser)
-    _run(parser, arguments, _eval_hands)
+    add_verbosity(parser)
+    run_command(parser, arguments, _eval_hands)
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    """What the user gives beside the pictures."""
+    inputs = parser.add_argument_group("what is known about the pictures")
+    inputs.add_argument(
+        "--intrinsics",
+        type=text,
+        metavar="K",
+        help="fx,fy,cx,cy in pixels for all pictures, or a JSON file: one 3x3, a mapping from file "
+        "name to 3x3, or a list of 3x3 in the order of the sorted names (FreiHAND's *_K.json); "
+        "without it EXIF is asked, then a default field of view is taken "
+        "(camera.default_fov_degrees)",
+    )
+    inputs.add_argument(
+        "--keypoints",
+        type=path,
+        metavar="PATH",
+        help="take keypoints from here instead of detecting them: a folder of OpenPose JSON, or a "
+        "JSON file (FreiHAND's layout, or a mapping from file name to hands)",
+    )
+    inputs.add_argument(
+        "--masks",
+        type=path,
+        metavar="DIR",
+        help="masks of the pictures' hands, DIR/a/b.png for a/b.jpg; without one a hand is "
+        "segmented from the picture (refine.grabcut)",
+    )
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
+    """Which model is fitted, and the options of the configuration with a flag of their own."""
+    fit = parser.add_argument_group("the fit")
+    fit.add_argument(
+        "--model",
+        type=text,
+        metavar="NAME|FILE",
+        help="open_hand (default), or a MANO_RIGHT.pkl of yours",
+    )
+    fit.add_argument(
+        "--max-hands", type=whole_number, metavar="N", help="hands per picture (default 2)"
+    )
+    fit.add_argument(
+        "--save-vertices", action="store_true", default=None, help="store every mesh as well"
+    )
+    fit.add_argument("--batch-size", type=whole_number, metavar="N", help="hands fitted at once")
+    fit.add_argument("--device", type=text, metavar="NAME", help="cpu, cuda or auto (default)")
 
 
 def _add_spread(parser: argparse.ArgumentParser) -> None:
@@ -251,28 +200,28 @@ def _add_spread(parser: argparse.ArgumentParser) -> None:
     spread = parser.add_argument_group("many pictures")
     spread.add_argument(
         "--ray",
-        type=_text,
+        type=text,
         metavar="auto|local|ADDRESS",
         help="spread the work with Ray: local for the cores of this machine, auto for the cluster "
         "this machine is in, or a cluster's address; needs the package ray[data]",
     )
     spread.add_argument(
         "--workers",
-        type=_positive(int),
+        type=positive(int),
         metavar="N",
         help="processes of one thread that look at pictures, and with Ray and no GPU fit them too "
         "(default: 1 without Ray, all that fit with it)",
     )
     spread.add_argument(
         "--gpus-per-worker",
-        type=_number_from_zero,
+        type=number_from_zero,
         metavar="X",
         help="GPUs, or the share of one, of each of Ray's workers that fit (default: 1 where the "
         "cluster has GPUs)",
     )
     spread.add_argument(
         "--timeout-per-image",
-        type=_positive(float),
+        type=positive(float, LONGEST_TIMEOUT),
         default=120.0,
         metavar="SECONDS",
         help="a picture that takes longer to be looked at is tried once more, then recorded as "
@@ -287,76 +236,11 @@ def _add_spread(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    """The options that every command with a configuration has."""
-    parser.add_argument(
-        "--config",
-        type=_path,
-        metavar="YAML|NAME",
-        help="configuration file, or the name of a preset: default, detailed, realistic_hands, "
-        "s2hand, nimble_render_compare",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change one option of the configuration, such as fit.max_iterations=50; repeatable",
-    )
-    _add_verbosity(parser)
-
-
-def _add_verbosity(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say what is being done")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version('fit-hands')}")
-
-
-def _run(
-    parser: argparse.ArgumentParser,
-    arguments: Sequence[str] | None,
-    command: Callable[[argparse.Namespace], int],
-) -> None:
-    options = parser.parse_args(arguments)
-    # Libraries speak up about errors alone; --verbose is about what this program does.
-    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(message)s")
-    for package in ("fitter", "datasets"):
-        logging.getLogger(package).setLevel(logging.INFO if options.verbose else logging.ERROR)
-    # Idle threads of OpenMP spin by default. With drawing on threads of its own beside PyTorch's,
-    # they then keep each other from the processor: steps of adam took up to 25 times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    status = EXIT_FAULT
-    try:
-        _require_own_datasets()
-        status = command(options)
-    except KeyboardInterrupt:
-        from fitter.messages import KEPT
-
-        kept = f"; {KEPT}" if "out" in options else ""
-        print(f"{parser.prog}: interrupted{kept}", file=sys.stderr)
-        status = EXIT_INTERRUPTED
-    except Exception as error:
-        from fitter.messages import EXIT_LOST, one_line
-        from fitter.records import InputError, LostError
-
-        if isinstance(error, InputError | LostError):
-            print(f"{parser.prog}: {one_line(str(error))}", file=sys.stderr)
-            status = EXIT_USAGE if isinstance(error, InputError) else EXIT_LOST
-        else:
-            traceback.print_exc()
-    sys.exit(status)
-
-
-def _require_own_datasets() -> None:
-    """Refuse to run with another package's `datasets`, whose name ours shares."""
-    import datasets
-    from fitter.records import InputError
-
-    if getattr(datasets, "OWNER", None) != "fit-hands":
-        raise InputError(
-            f"expected fit-hands' own package `datasets`, found {datasets.__file__}: install "
-            "fit-hands in an environment of its own (a virtual environment, pipx or uv tool)"
-        )
+def _share(given: str) -> tuple[int, int]:
+    place, slash, of = given.partition("/")
+    if not (slash and place.isdecimal() and of.isdecimal() and 1 <= int(place) <= int(of)):
+        raise argparse.ArgumentTypeError(f"expected I/N such as 1/2, found {given!r}")
+    return int(place), int(of)
 
 
 def _fit_hands(options: argparse.Namespace) -> int:

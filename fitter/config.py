@@ -21,35 +21,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from fitter.records import InputError
 from fitter.stage_config import RefineConfig, Section, StageConfig
-
-
-class _Yaml(yaml.SafeLoader):
-    """Safe YAML without two of PyYAML's traps.
-
-    It reads 1e-3 as a number, which YAML 1.1 takes for text, and refuses a key that is given
-    twice, of which PyYAML silently keeps the last.
-    """
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    problem="a name cannot be a list or a section", problem_mark=key.start_mark
-                )
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"{key.value!r} is given twice", problem_mark=key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_Yaml.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
+from fitter.yaml_files import StrictLoader
 
 _EXPECTED = {
     "bool_type": "true or false",
@@ -268,7 +240,7 @@ def _preset_folder() -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Yaml)
+        values = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
     except OSError as error:
         raise InputError(f"cannot read configuration {path}: {error.strerror}") from error
     except RecursionError as error:
@@ -296,7 +268,7 @@ def _parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     if not equals or len(keys) < 2 or not all(keys):
         raise InputError(f"--set {text}: expected section.option=value, such as fit.num_starts=2")
     try:
-        return keys, yaml.load(value, _Yaml)
+        return keys, yaml.load(value, StrictLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
 

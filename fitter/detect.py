@@ -25,19 +25,15 @@ Duplicates
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol, Self
 
 import cv2
 import numpy as np
-import torch
 
-from fitter.camera import SquareCrop, crop_pixels
+from fitter.detect_windows import LARGEST_LOOK, Window, search_windows
 from fitter.mediapipe_hands import HandGraph
-from fitter.records import HandObservation, ImageRecord, InputError, Side
-
-LARGEST_LOOK = 1280
-"""Longer side in pixels of the picture at the first look; larger pictures are shrunk for it."""
+from fitter.records import HandObservation, ImageRecord, InputError
 
 WINDOW_MARGIN = 2.0
 """Side of the second look's window over the hand's size: the landmark network takes a turned part
@@ -54,10 +50,6 @@ SMALL_HAND = 0.2
 """Share of the picture's longer side below which there may be more hands that the first look has
 missed: the palm detector sees the picture at 192 pixels, and loses open hands from a share of 0.1
 down, others earlier."""
-
-MOST_WINDOWS = 100
-"""Rounds of the search with more windows than this are left out: in a picture that is a strip, its
-shorter side says nothing about the size of hands, and the windows would be without number."""
 
 DISAGREEMENT_SCALE = 0.05
 """Distance of two looks at a keypoint, as a share of hand size, that halves its confidence."""
@@ -84,8 +76,6 @@ OUTSIDE = 0.1
 """Factor on the confidence of keypoints outside the picture: the networks place them by habit, and
 two looks agree about them without either having seen them."""
 
-_MIRROR_X = np.array([-1.0, 1.0, 1.0])
-
 
 class Detector(Protocol):
     """Finds hands in pictures."""
@@ -93,60 +83,6 @@ class Detector(Protocol):
     def detect(self, image: ImageRecord) -> list[HandObservation]:
         """Hands of one picture, the surest first; an empty list when there is none."""
         ...
-
-
-@dataclass(frozen=True)
-class _Window:
-    """A square of the picture as an image of its own; `mirrored` flips that image."""
-
-    crop: SquareCrop
-    mirrored: bool = False
-
-    @staticmethod
-    def at(centre: np.ndarray, size: float, output_size: int, mirrored: bool = False) -> _Window:
-        crop = SquareCrop(
-            torch.as_tensor(centre, dtype=torch.float64)[None],
-            torch.tensor([size], dtype=torch.float64),
-            output_size,
-        )
-        return _Window(crop, mirrored)
-
-    def pixels(self, picture: np.ndarray) -> np.ndarray:
-        window = crop_pixels(picture, self.crop)[0]
-        return window[:, ::-1] if self.mirrored else window
-
-    def cuts(self, hand: HandObservation, picture: np.ndarray) -> bool:
-        """Whether a hand, in the picture's pixels, leaves the window where the picture goes on."""
-        low = self.crop.origin[0].numpy()
-        high = low + float(self.crop.size[0])
-        limit = np.array([picture.shape[1], picture.shape[0]])
-        beyond_low = (hand.box[:2] < low) & (low > 0)
-        beyond_high = (hand.box[2:] > high) & (high < limit)
-        return bool((beyond_low | beyond_high).any())
-
-    def from_picture(self, hand: HandObservation) -> HandObservation:
-        """A hand of the picture with its keypoints and side in the window; the rest as it was."""
-        scale = float(self.crop.scale[0])
-        keypoints, side = (hand.keypoints - self.crop.origin[0].numpy()) * scale, hand.side
-        if self.mirrored:
-            keypoints = [self.crop.output_size, 0.0] + keypoints * [-1.0, 1.0]
-            side = _other(side)
-        return replace(hand, keypoints=keypoints, side=side)
-
-    def to_picture(self, hand: HandObservation) -> HandObservation:
-        """A hand found in the window, in the picture's pixels and axes."""
-        scale = float(self.crop.scale[0])
-        keypoints, xyz, side = hand.keypoints, hand.relative_xyz, hand.side
-        if self.mirrored:
-            keypoints = keypoints * [-1.0, 1.0] + [self.crop.output_size, 0.0]
-            xyz, side = xyz * _MIRROR_X, _other(side)
-        return replace(
-            hand,
-            keypoints=keypoints / scale + self.crop.origin[0].numpy(),
-            relative_depth=hand.relative_depth / scale,
-            relative_xyz=xyz,
-            side=side,
-        )
 
 
 class MediaPipeDetector:
@@ -290,7 +226,7 @@ class MediaPipeDetector:
         """The same hand found in a window around it, if it is found there."""
         centre = 0.5 * (hand.box[:2] + hand.box[2:])
         size = WINDOW_PIXELS / _window_scale(hand)
-        window = _Window.at(centre, size, WINDOW_PIXELS, mirrored)
+        window = Window.at(centre, size, WINDOW_PIXELS, mirrored)
         found = self._graph.look_again(window.pixels(picture), window.from_picture(hand))
         if found is None:
             return None
@@ -356,36 +292,6 @@ def drop_duplicates(
         ):
             result.append(hand)
     return sorted(result, key=lambda hand: -hand.score)
-
-
-def search_windows(width: int, height: int) -> list[list[_Window]]:
-    """Rounds of windows to search in a picture of this size.
-
-    First the picture with a border as wide as half of it, for a hand that fills it; then squares as
-    high as its shorter side and squares half as high, both overlapping by half, for hands that are
-    small in it.
-    """
-    longer, shorter = max(width, height), min(width, height)
-    middle = np.array([width / 2, height / 2])
-    rounds = [[_Window.at(middle, 2.0 * longer, min(2 * longer, LARGEST_LOOK))]]
-    for size in (shorter, shorter / 2):
-        columns, rows = _centres(width, size), _centres(height, size)
-        if len(columns) * len(rows) <= MOST_WINDOWS:
-            pixels = int(np.clip(size, 256, 768))
-            rounds.append(
-                [_Window.at(np.array([x, y]), size, pixels) for y in rows for x in columns]
-            )
-    return rounds
-
-
-def _centres(length: float, size: float) -> np.ndarray:
-    """Centres of intervals of `size` that cover [0, length] and overlap by at least half."""
-    count = int(np.ceil(2.0 * (length - size) / size - 1e-9)) + 1
-    return np.linspace(size / 2, length - size / 2, count) if count > 1 else np.array([length / 2])
-
-
-def _other(side: Side) -> Side:
-    return "left" if side == "right" else "right"
 
 
 def _merge(

@@ -24,24 +24,25 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from fitter.attempts import TRIES
 from fitter.config import Config
 from fitter.descriptors import said_to
 from fitter.feeder import Feeder
 from fitter.head_watch import Address, HeadWatch, require_cluster
-from fitter.lookers import LookOptions
-from fitter.messages import KEPT, count
+from fitter.look import SeenImage
+from fitter.lookers import Lookers, LookOptions
+from fitter.messages import KEPT
 from fitter.pipeline import Engine
+from fitter.ray_job import Job, gpus_per_fit
 from fitter.records import InputError, LostError
 from fitter.rows import ImageRow
 from fitter.run_store import Spread
 from fitter.sources import Sources
 from fitter.stopping import StopRequest
-from fitter.work import DonePiece, Plan, Workbench, cut, give_up
+from fitter.work import DonePiece, Plan, Workbench, cut
 
 log = logging.getLogger(__name__)
 
@@ -66,82 +67,83 @@ _OBJECT_STORE = 1 << 30
 for each worker."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What an actor has to know.
+class LookAndFit:
+    """Looks at the pictures of a piece and fits their hands, on one thread.
 
-    Attributes:
-        config: of the run, with the device of the actors that fit.
-        options: how pictures are looked at.
-        overlays: folder to draw overlays into, or None.
+    Everything heavy is made at the first piece, so that Ray need not know how to make it again.
     """
 
-    config: Config
-    options: LookOptions
-    overlays: Path | None
-
-
-class _Actor:
-    """One piece after the other; everything heavy is made at the first, when a death is counted."""
-
     def __init__(self, job: Job, feeder: Any) -> None:
+        """An actor of the `job`, whose pieces the `feeder` knows."""
         self.job, self.feeder = job, feeder
         self._bench: Workbench | None = None
 
-    @property
-    def bench(self) -> Workbench:
-        if self._bench is None:
-            self._bench = Workbench(self.job.config, self.job.options, self.job.overlays)
-            self._bench.__enter__()
-        return self._bench
-
-    def _sources(self, number: int) -> Sources | None:
-        import ray
-
-        task = ray.get(self.feeder.task.remote(number))
-        if task.sources is not None and task.times > TRIES:
-            return give_up(self.job.config, self.job.options, task.sources, task.times)
-        return task.sources
-
-
-class LookAndFit(_Actor):
-    """Looks at the pictures of a piece and fits their hands, on one thread."""
-
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The row of a piece: its number, and what became of it."""
 
         def work(number: int) -> DonePiece | None:
-            sources = self._sources(number)
-            return None if sources is None else next(self.bench.fit([sources]))
+            import ray
+
+            sources = ray.get(self.feeder.part.remote(number))
+            if sources is None:
+                return None
+            if self._bench is None:
+                self._bench = Workbench(self.job.config, self.job.options, self.job.overlays)
+                self._bench.__enter__()
+            _, seen = next(self._bench.lookers.look([sources]))
+            return self._bench.finish(sources, seen, ray.get(self.feeder.begin.remote(number)))
 
         return _row(int(batch["number"][0]), work)
 
 
-class Look(_Actor):
-    """Looks at the pictures of a piece."""
+class Look:
+    """Looks at the pictures of a piece, for `Fit`."""
+
+    def __init__(self, job: Job, feeder: Any) -> None:
+        """An actor of the `job`, whose pieces the `feeder` knows."""
+        self.job, self.feeder = job, feeder
+        self._lookers: Lookers | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The row of a piece: its number, and what was seen in its pictures."""
+        """The row of a piece: its number, and its pictures with what was seen in them."""
 
-        def work(number: int) -> Any:
-            sources = self._sources(number)
-            return None if sources is None else next(self.bench.lookers.look([sources]))
+        def work(number: int) -> tuple[Sources, list[SeenImage]] | None:
+            import ray
+
+            sources = ray.get(self.feeder.part.remote(number))
+            if sources is None:
+                return None
+            if self._lookers is None:
+                self._lookers = Lookers(self.job.config, self.job.options)
+                self._lookers.ready()
+            return next(self._lookers.look([sources]))
 
         return _row(int(batch["number"][0]), work)
 
 
-class Fit(_Actor):
+class Fit:
     """Fits the hands of a piece."""
 
+    def __init__(self, job: Job, feeder: Any) -> None:
+        """An actor of the `job`, whose pieces the `feeder` knows."""
+        self.job, self.feeder = job, feeder
+        self._bench: Workbench | None = None
+
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The row of a piece: its number, and what became of it."""
-        import ray
 
-        def work(number: int) -> DonePiece | None:
+        def work(number: int) -> DonePiece | Exception | None:
+            import ray
+
             found = ray.cloudpickle.loads(batch["value"][0])
             if found is None or isinstance(found, Exception):
                 return found
-            return self.bench.finish(*found)
+            if self._bench is None:
+                # It only draws with them: hands have been found by then.
+                options = replace(self.job.options, detects=False)
+                self._bench = Workbench(self.job.config, options, self.job.overlays)
+                self._bench.__enter__()
+            return self._bench.finish(*found, ray.get(self.feeder.begin.remote(number)))
 
         return _row(int(batch["number"][0]), work)
 
@@ -152,8 +154,10 @@ def _row(number: int, work: Callable[[int], Any]) -> dict[str, Any]:
 
     try:
         value = work(number)
-    except InputError as error:
+    except (InputError, LostError) as error:
         value = error
+    except ray.exceptions.RayError:  # what Ray itself has lost is Ray's to tell
+        raise
     except Exception:
         value = RuntimeError(traceback.format_exc())
     return {"number": [number], "value": [ray.cloudpickle.dumps(value)]}
@@ -184,22 +188,30 @@ class RayWorkers:
         """
         overlays, said = places
         self._stack = ExitStack()
+        self._bench: Workbench | None = None
         with ExitStack() as undo:
             undo.callback(self._stack.close)
             _start_ray(spread, said, self._stack)
             cpus, gpus = _resources()
-            self._gpus = _gpus_per_fit(config, spread, gpus)
+            self._gpus = gpus_per_fit(config, spread, gpus)
             self.device = "cuda" if self._gpus else "cpu"
-            # A GPU's fit needs a core, too, and what is fitted has to be seen first.
+            self._is_local = spread.ray == "local"
             self._fits = int(gpus / self._gpus) if self._gpus else 0
-            self._looks = spread.workers or max(1, int(cpus) - self._fits)
+            # A cluster may grow while it works, and its machines come one by one.
+            self._looks = spread.workers or (int(cpus) if self._is_local else None)
             run = config.run.model_copy(update={"device": self.device})
             options = LookOptions(detects, 1, spread.timeout)
-            self._job = Job(config.model_copy(update={"run": run}), options, overlays)
+            model = config.model
+            if not self._is_local:  # its actors work in other folders
+                overlays = overlays and overlays.absolute()
+                path = model.path and str(Path(model.path).absolute())
+                model = model.model_copy(update={"path": path})
+            there = config.model_copy(update={"run": run, "model": model})
+            self._job = Job(there, options, overlays)
             on_cpu = config.run.model_copy(update={"device": "cpu"})
             self._here = config.model_copy(update={"run": on_cpu})
             self.engine = Engine(self._here)
-            log.info("%s, %s", count(self._looks, "worker"), count(self._fits, "worker with a GPU"))
+            log.info("a cluster with %g CPUs and %g GPUs", cpus, gpus)
             undo.pop_all()
 
     def __enter__(self) -> Self:
@@ -219,33 +231,43 @@ class RayWorkers:
             return
         import ray
 
+        if not self._is_local:
+            plan = replace(plan, sources=plan.sources.absolute())
+
         numbers = sum(len(cut(block, plan.length)) for block in plan.blocks)
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
+        missing = {block.start: len(block) for block in plan.blocks}
         feeder = ray.remote(Feeder).options(num_cpus=0, scheduling_strategy=here).remote(plan)
         try:
             per_block = len(cut(plan.blocks[0], plan.length))
             step = max(1, _WAVE // per_block) * per_block
             for first in range(0, numbers, step):
                 wave = range(first, min(first + step, numbers))
-                yield from self._wave(wave, plan, feeder, stop)
+                yield from self._wave(wave, (plan, missing), feeder, stop)
                 if stop.asked:
                     return
         except ray.exceptions.RayError as error:
-            raise LostError(f"Ray failed ({str(error).splitlines()[0]}); {KEPT}") from error
+            raise LostError(f"Ray failed ({_first_line(error)}); {KEPT}") from error
 
     def draw(self, sources: Sources, rows: Sequence[ImageRow]) -> list[tuple[str, str]]:
         """See `fitter.work.Workbench.draw`; done on this machine."""
-        with Workbench(self._here, self._job.options, self._job.overlays) as bench:
-            return bench.draw(sources, rows)
+        if self._bench is None:
+            bench = Workbench(self._here, self._job.options, self._job.overlays)
+            self._bench = self._stack.enter_context(bench)
+        return self._bench.draw(sources, rows)
+
+    def begin_anew(self) -> None:
+        """See `fitter.work.Workbench.begin_anew`; here attempts are counted for one run alone."""
 
     def _wave(
-        self, numbers: range, plan: Plan, feeder: Any, stop: StopRequest
+        self, numbers: range, work: tuple[Plan, dict[int, int]], feeder: Any, stop: StopRequest
     ) -> Iterator[DonePiece]:
+        """Pieces of these numbers; `work`: the plan, and images missing by the start of blocks."""
         import ray
 
-        missing = {block.start: len(block) for block in plan.blocks}
+        plan, missing = work
         wanted: set[int] | None = None
         stream = self._stream(numbers, feeder)
         rows = iter(stream.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"))
@@ -256,7 +278,7 @@ class RayWorkers:
                     if isinstance(done, Exception):
                         raise done
                     if done is not None:
-                        feeder.done.remote(int(number))
+                        feeder.end.remote(int(number))
                         yield done
                         _count_off(missing, plan, done)
                 if stop.asked and wanted is None:
@@ -268,9 +290,10 @@ class RayWorkers:
     def _stream(self, numbers: range, feeder: Any) -> Any:
         import ray.data
 
-        def pool(size: int) -> Any:
+        def pool(size: int | None) -> Any:
             # One piece in flight: more would wait behind one actor while others have none.
-            return ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1)
+            sizes = {"min_size": 1, "max_size": None} if size is None else {"size": size}
+            return ray.data.ActorPoolStrategy(**sizes, max_tasks_in_flight_per_actor=1)
 
         rest = {
             "fn_constructor_args": (self._job, feeder),
@@ -283,8 +306,12 @@ class RayWorkers:
             return stream.map_batches(LookAndFit, compute=pool(self._looks), num_cpus=1, **rest)
         stream = stream.map_batches(Look, compute=pool(self._looks), num_cpus=1, **rest)
         return stream.map_batches(
-            Fit, compute=pool(self._fits), num_cpus=1, num_gpus=self._gpus, **rest
+            Fit, compute=pool(self._fits), num_cpus=0, num_gpus=self._gpus, **rest
         )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _count_off(missing: dict[int, int], plan: Plan, done: DonePiece) -> None:
@@ -293,22 +320,6 @@ def _count_off(missing: dict[int, int], plan: Plan, done: DonePiece) -> None:
     missing[block] -= len(done.rows)
     if not missing[block]:
         del missing[block]
-
-
-def _gpus_per_fit(config: Config, spread: Spread, gpus: float) -> float:
-    """GPUs of each actor that fits, 0 for fits on CPUs."""
-    asked = spread.gpus_per_worker
-    if asked is None:
-        asked = 1.0 if gpus and config.run.device != "cpu" else 0.0
-    if not asked and config.run.device == "cuda":
-        asked = 1.0
-    if asked and config.run.device == "cpu":
-        raise InputError("--gpus-per-worker: expected 0 beside --device cpu, found more")
-    if asked > gpus:
-        raise InputError(
-            f"--gpus-per-worker: expected a cluster with {asked:g} GPUs at least, found {gpus:g}"
-        )
-    return asked
 
 
 def _resources() -> tuple[float, float]:
@@ -341,7 +352,7 @@ def _start_ray(spread: Spread, said: Path, stack: ExitStack) -> None:
     if is_local:
         cpus = spread.workers or os.cpu_count() or 1
         options = {
-            "num_cpus": cpus if not spread.gpus_per_worker else max(cpus, os.cpu_count() or 1),
+            "num_cpus": cpus,
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE,
         }
@@ -356,8 +367,7 @@ def _start_ray(spread: Spread, said: Path, stack: ExitStack) -> None:
             **options,
         )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise LostError(f"Ray did not start ({first}); {KEPT}") from error
+        raise LostError(f"Ray did not start ({_first_line(error)}); {KEPT}") from error
     stack.callback(ray.shutdown)
     for number, handler in handlers.items():  # Ray has put one of its own in place of SIGTERM's
         signal.signal(number, handler)

@@ -62,8 +62,8 @@ def write_failures(store: ResultStore, path: Path) -> int:
                 table.writerow(failure)
                 count += 1
         partial.replace(path)
-    except OSError as error:
+    except (OSError, InputError) as error:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+        raise InputError(f"cannot write {path}: {getattr(error, 'strerror', error)}") from error
     return count

@@ -80,10 +80,12 @@ def grabcut(pixels: np.ndarray, seeds: Seeds, settings: CutSettings) -> np.ndarr
     colours = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2LAB)
     found = _is_object(seeds.labels)
     for scale in settings.scales:
-        if scale == 1:
-            found = _round(colours, seeds, found, settings)
-        else:
-            found = _coarse_round(colours, seeds, found, settings, scale)
+        if scale > 1:
+            # Fewer pixels may be too few for a mixture where all of them are not.
+            coarse = _coarse_round(colours, seeds, found, settings, scale)
+            found = found if coarse is None else coarse
+            continue
+        found = _round(colours, seeds, found, settings)
         if found is None:
             return None
     return found

@@ -64,13 +64,15 @@ class HeadWatch:
 
 
 def _answers(address: Address) -> bool:
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-    with socket.socket(family) as connection:
-        connection.settimeout(_TIMEOUT)
-        try:
+    try:
+        if not isinstance(address, str):
+            socket.create_connection(address, _TIMEOUT).close()
+            return True
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_TIMEOUT)
             connection.connect(address)
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True
 
 
@@ -86,7 +88,7 @@ def require_cluster(address: str) -> None:
             socket.create_connection((host, int(port)), timeout=_JOIN_SECONDS).close()
         except OSError as error:
             raise InputError(
-                f"--ray {address}: expected the address of a Ray cluster, found {error.strerror}"
+                f"--ray {address}: expected the address of a Ray cluster, found {error.strerror or error}"
             ) from error
     program = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False)"
     try:

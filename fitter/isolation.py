@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,6 +29,9 @@ START_SECONDS = 300.0
 
 _GRACE = 5
 """Seconds after which a call that nobody waits for any more ends its process by itself."""
+
+_LAST_SECONDS = 5.0
+"""Within this time a process that was killed is gone, or will not be waited for."""
 
 _BOOT = "import sys; sys.path[:] = sys.argv[2:]; from fitter.isolation import serve; serve()"
 
@@ -53,6 +57,10 @@ class Isolated:
             arguments: what it is called with.
         """
         self._what = (factory, arguments)
+        # Closing comes from another thread, and must not meet a process that is being started.
+        self._change = threading.Lock()
+        self._is_closed = False
+        self._process: subprocess.Popen[bytes] | None = None
         self._start()
 
     def ready(self) -> None:
@@ -65,6 +73,8 @@ class Isolated:
         try:
             self._make()
         except Lost:
+            if self._is_closed:
+                raise
             self._make()
 
     def call(self, method: str, *arguments: object, timeout: float) -> Any:
@@ -87,12 +97,22 @@ class Isolated:
         return self._answer(timeout)
 
     def close(self) -> None:
-        """End the process, whatever it does; a second call does nothing."""
+        """End the process, whatever it does, for good; a second call does nothing."""
+        with self._change:
+            self._is_closed = True
+            self._end()
+
+    def _end(self) -> int:
+        """End the process if there is one; its exit status, 0 where that is not known."""
         process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            self._connection.close()
+        if process is None:
+            return 0
+        # What a process had said before is still read; only then is it asked how it ended.
+        process.kill()
+        try:
+            return process.wait(_LAST_SECONDS)
+        except subprocess.TimeoutExpired:  # it waits for a disk or a network that is gone
+            return 0
 
     @property
     def pid(self) -> int | None:
@@ -107,6 +127,12 @@ class Isolated:
             self._is_ready = True
 
     def _start(self) -> None:
+        with self._change:
+            if self._is_closed:
+                raise Lost("was closed")
+            self._launch()
+
+    def _launch(self) -> None:
         ours, theirs = socket.socketpair()
         self._is_ready = False
         self._connection = Connection(ours.detach())
@@ -123,21 +149,32 @@ class Isolated:
             self._connection.send(self._what)
 
     def _answer(self, timeout: float) -> Any:
+        connection = self._connection
         try:
-            if not self._connection.poll(timeout):
-                self.close()
+            if not connection.poll(timeout):
+                self._lose()
                 raise Lost(f"took more than {timeout:g} s")
-            kind, value = self._connection.recv()
+            kind, value = connection.recv()
         except (EOFError, OSError):
-            process = self._process
-            code = process.wait() if process is not None else 0
-            self.close()
-            raise Lost(_how(code)) from None
+            raise Lost(_how(self._lose())) from None
         if kind == "input error":
             raise InputError(value)
         if kind == "error":
             raise RuntimeError(value)
         return value
+
+    def _lose(self) -> int:
+        """The process is lost; its exit status."""
+        process = self._process
+        status = None
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                # It has closed its end, so it is ending, unless it is only we who give up.
+                status = process.wait(0.2)
+        with self._change:
+            ended = self._end()
+        self._connection.close()
+        return ended if status is None else status
 
 
 def _how(code: int) -> str:

@@ -20,6 +20,9 @@ from fitter.sources import Sources
 
 log = logging.getLogger(__name__)
 
+UNEXPECTED = "unexpected"
+"""How the reason begins where a picture failed for a fault of the program or of a library."""
+
 
 @dataclass(frozen=True)
 class SeenImage:
@@ -109,7 +112,7 @@ def _look(sources: Sources, index: int, detector: Detector | None, config: Confi
     except Exception as error:
         # A fault of ours or of a library must not stop the other pictures of a long run.
         log.exception("unexpected error in %s", entry.path)
-        return SeenImage(error=f"unexpected {type(error).__name__}: {error}")
+        return SeenImage(error=f"{UNEXPECTED} {type(error).__name__}: {error}")
 
 
 class Eyes:
@@ -126,16 +129,20 @@ class Eyes:
             InputError: the detector cannot be loaded.
         """
         self.config = config
-        self.detector: MediaPipeDetector | None = None
-        if detects:
-            options = config.detector
-            self.detector = MediaPipeDetector(
-                options.max_hands, options.min_score, options.second_look
-            )
+        self.detector = self._load() if detects else None
 
     def look(self, sources: Sources, index: int) -> SeenImage:
         """See `look_at`."""
-        return look_at(sources, index, self.detector, self.config)
+        seen = look_at(sources, index, self.detector, self.config)
+        if seen.error.startswith(UNEXPECTED) and self.detector is not None:
+            # After an error of its own MediaPipe's graph refuses every further picture.
+            self.detector.close()
+            self.detector = self._load()
+        return seen
+
+    def _load(self) -> MediaPipeDetector:
+        options = self.config.detector
+        return MediaPipeDetector(options.max_hands, options.min_score, options.second_look)
 
     def draw(self, path: str, hands: Sequence[OverlayHand], place: tuple[str, np.ndarray]) -> str:
         """Draw an overlay; see `fitter.overlay_files.write_picture_overlay`.
@@ -153,4 +160,7 @@ class Eyes:
             write_picture_overlay(path, picture, hands, intrinsics)
         except InputError as error:
             return str(error)
+        except Exception as error:
+            log.exception("unexpected error in the overlay %s", path)
+            return f"{UNEXPECTED} {type(error).__name__}: {error}"
         return ""

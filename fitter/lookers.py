@@ -21,6 +21,7 @@ from fitter.config import Config
 from fitter.isolation import Isolated, Lost
 from fitter.look import Eyes, SeenImage, failed
 from fitter.overlay import OverlayHand
+from fitter.records import LostError
 from fitter.sources import Sources
 
 log = logging.getLogger(__name__)
@@ -68,9 +69,12 @@ class Lookers:
 
         Raises:
             InputError: the detector cannot be loaded.
-            Lost: the process ended while it loaded.
+            LostError: the process ended while it loaded, twice.
         """
-        self._all[0].ready()
+        try:
+            self._all[0].ready()
+        except Lost as lost:
+            raise LostError(f"what looks at pictures {lost} while it was loaded") from lost
 
     def look(self, parts: Iterable[Sources]) -> Iterator[tuple[Sources, list[SeenImage]]]:
         """Look at all pictures, `AHEAD` parts ahead of the one that is handed out.
@@ -146,8 +150,6 @@ class Lookers:
         return failed(sources, place, sentence)
 
     def _look(self, sources: Sources, place: int) -> SeenImage | Lost:
-        if place in sources.given_up:
-            return failed(sources, place, sources.given_up[place])
         one = sources.part(place, [sources.entry(place).name])
         process = self._free.get()
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,7 +56,8 @@ def write_picture_overlay(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {path.parent}: {error.strerror}") from error
-    unfinished = path.with_name(f".unfinished-{os.getpid()}.jpg")
+    # Its own name, whoever else draws into the folder, from this machine or another.
+    unfinished = path.with_name(f".unfinished-{uuid.uuid4().hex}.jpg")
     try:
         write_overlay(unfinished, read_image(picture), hands, intrinsics)
         unfinished.replace(path)

@@ -101,7 +101,7 @@ class Engine:
         for start in range(0, len(slots), size):
             rows += self._fit_batch(slots[start : start + size])
         found = iter(rows)
-        return [_image_row(image, [next(found) for _ in image.hands]) for image in images]
+        return [image_row(image, [next(found) for _ in image.hands]) for image in images]
 
     def vertices(self, row: HandRow) -> np.ndarray:
         """(V, 3) float32 mesh of a fitted hand in metres, camera frame."""
@@ -270,7 +270,8 @@ def _why_failed(hand: HandObservation) -> str:
     return "found no hand in front of the camera that explains these keypoints with this K"
 
 
-def _image_row(image: SeenImage, hands: Sequence[HandRow]) -> ImageRow:
+def image_row(image: SeenImage, hands: Sequence[HandRow]) -> ImageRow:
+    """The row of an image with those of its hands; a failed one's where it has no size."""
     size, changed = image.file or (None, None)
     stamps = {"file_size": size, "file_time": changed, "inputs_digest": image.inputs_digest}
     if image.size is None:

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -20,7 +20,7 @@ from datasets.intrinsics import Intrinsics
 from datasets.keypoint_files import KeypointFiles
 from datasets.listing import ImageSource
 from datasets.masks import MaskFolder
-from datasets.name_sort import NameList, new_names
+from datasets.name_sort import NameList
 from fitter.config import Config
 from fitter.failures import write_failures
 from fitter.lookers import LookOptions
@@ -28,15 +28,17 @@ from fitter.messages import KEPT, count
 from fitter.overlay_files import overlay_name
 from fitter.pipeline import choose_device
 from fitter.records import InputError
-from fitter.rows import IMAGE_STATUS, ImageRow
-from fitter.run_store import Fitter, RunRequest, changed_images, open_store
+from fitter.resuming import take_up
+from fitter.rows import ImageRow
+from fitter.run_store import Fitter, RunRequest, open_store
 from fitter.sources import Sources
 from fitter.stopping import StopRequest
 from fitter.store import Block, ResultStore
 from fitter.store_files import check_name
+from fitter.store_layout import is_result_store
 from fitter.summary import Summary, report
 from fitter.watch import ProgressLine, RunLog, say
-from fitter.work import Collector, DonePiece, Plan, Workbench
+from fitter.work import Collector, DonePiece, Plan, Workbench, cut
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,10 @@ class Workers(Fitter, Protocol):
 
     def draw(self, sources: Sources, rows: Sequence[ImageRow]) -> list[tuple[str, str]]:
         """See `Workbench.draw`."""
+        ...
+
+    def begin_anew(self) -> None:
+        """See `Workbench.begin_anew`."""
         ...
 
 
@@ -86,8 +92,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         given = replace(given, names=listing)
         if request.overlays is not None:
             _check_overlays(request, source)
-        continues = request.resume and request.out.exists()
-        if not continues:
+        if not (request.resume and is_result_store(request.out)):
             given.check()
         workers = stack.enter_context(_workers(request, config))
         log.info("hand model %s on %s", workers.engine.models["right"].data.name, workers.device)
@@ -95,9 +100,13 @@ def run(request: RunRequest, config: Config) -> Summary:
             _make_folder(request.overlays)
         store = stack.enter_context(open_store(request, config, given, workers))
         summary = Summary(skipped=source.skipped)
-        sources = _continued(store, given, summary) if continues else given
+        if store.was_there:
+            take_up(store, given, summary)
+        else:
+            workers.begin_anew()
         store.settle()
-        sources = replace(sources, names=store.names)
+        listing.close()
+        sources = replace(given, names=store.names)
         events = stack.enter_context(RunLog(request.beside("log.jsonl")))
         task = _Run(request, config, store, sources, workers, summary, events)
         _process(task, console)
@@ -146,50 +155,6 @@ def _workers(request: RunRequest, config: Config) -> AbstractContextManager[Work
     return Workbench(config, options, request.overlays, in_hand)
 
 
-def _continued(store: ResultStore, given: Sources, summary: Summary) -> Sources:
-    """The pictures of a store that was there, with those added that are new."""
-    with NameList(new_names(given.names, store.names)) as new:
-        if len(new) and given.ordered is not None:
-            raise InputError(
-                f"{given.ordered}: expected a mapping from name to value, because of "
-                f"{count(len(new), 'new picture')} since the run was started, found a list in the "
-                "order of the names"
-            )
-        before, adds = len(store.names), len(new) > 0 and store.is_alone
-        # All that may be refused, before anything is changed.
-        replace(given, names=_Joined(store.names, new) if adds else store.names).check()
-        # A last block that is not full is done again with the images that are added.
-        again = before - before % store.block_size if adds else before
-        for place, name in changed_images(store, replace(given, names=store.names)):
-            if place < again:
-                summary.changed.add(f"changed {name}")
-        if adds:
-            store.append(new)
-            summary.added = len(new)
-        elif len(new):
-            log.warning("%s left for a run that is alone", count(len(new), "new picture"))
-            summary.left += len(new)
-    for block in store.committed_blocks():
-        summary.done_before += len(block)
-        failed = store.read("image_status", block) == IMAGE_STATUS.index("failed")
-        summary.failed_before += int(failed.sum())
-    return replace(given, names=store.names)
-
-
-@dataclass(frozen=True)
-class _Joined:
-    """Names of a store and further ones, to be gone through without being in memory."""
-
-    first: Collection[str]
-    second: NameList
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.second)
-
-    def __iter__(self) -> Iterator[str]:
-        return chain(self.first, self.second)
-
-
 def _process(task: _Run, console: Console) -> None:
     """Do what is to be done, block after block."""
     store, summary = task.store, task.summary
@@ -210,7 +175,7 @@ def _process(task: _Run, console: Console) -> None:
             )
         )
         with stop:
-            _draw_missing(task)
+            _draw_missing(task, plan, stop)
             _write_blocks(task, plan, stop, progress)
     summary.was_stopped = stop.asked
     summary.seconds = time.monotonic() - started
@@ -259,22 +224,29 @@ def _write_block(task: _Run, block: Block, pieces: Sequence[DonePiece]) -> None:
                     task.events.write("failed", image=name, hand=slot, reason=hand.fit_error)
 
 
-def _draw_missing(task: _Run) -> None:
-    """Draw what the committed blocks hold and the folder of overlays does not."""
-    folder = task.request.overlays
+def _draw_missing(task: _Run, plan: Plan, stop: StopRequest) -> None:
+    """Draw what this run's share of committed blocks holds and the folder of overlays does not."""
+    folder, share = task.request.overlays, task.request.spread.share
     if folder is None:
         return
-    for block in task.store.committed_blocks():
-        names = task.sources.names[block.start : block.stop]
-        drawn = [(folder / overlay_name(name)).exists() for name in names]
+    blocks = (block for block in task.store.committed_blocks() if share.has(block.index))
+    for piece in chain.from_iterable(cut(block, plan.length) for block in blocks):
+        if stop.asked:
+            return
+        sources = plan.part(piece)
+        drawn = [(folder / overlay_name(name)).exists() for name in sources.names]
         if all(drawn):
             continue
         rows = [
             # A picture that failed has no overlay, and one that has its overlay needs no other.
             ImageRow(image_status="failed") if there else row
-            for row, there in zip(task.store.read_block(block), drawn, strict=True)
+            for row, there in zip(
+                task.store.read_block(Block(piece.block, piece.start, piece.stop)),
+                drawn,
+                strict=True,
+            )
         ]
-        for name, reason in task.workers.draw(task.sources.part(block.start, names), rows):
+        for name, reason in task.workers.draw(sources, rows):
             task.summary.undrawn.add(f"no overlay of {name}: {reason}")
 
 
@@ -286,7 +258,7 @@ def _end(task: _Run) -> Path | None:
     try:
         write_failures(task.store, table)
     except InputError as error:  # the results are there all the same
-        log.warning("%s", error)
+        task.summary.notes.append(str(error))
         table = None
     task.events.write("ended", **task.summary.counts())
     return table

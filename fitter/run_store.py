@@ -21,6 +21,7 @@ from fitter.hand_models.pose_prior import POSE_PRIOR_PATH
 from fitter.look import stamps
 from fitter.pipeline import Engine
 from fitter.records import InputError
+from fitter.rows import IMAGE_STATUS
 from fitter.sources import Sources, file_digest
 from fitter.store import ResultStore
 from fitter.store_layout import StoreSpec, choose_block_size, is_result_store
@@ -157,24 +158,41 @@ def _spec(config: Config, sources: Sources, fitter: Fitter, block_size: int) -> 
     )
 
 
-def changed_images(store: ResultStore, sources: Sources) -> Iterator[tuple[int, str]]:
-    """Images whose files are others than those that were fitted.
+@dataclass(frozen=True)
+class ChangedImage:
+    """An image whose file is another than the one that was fitted.
+
+    Attributes:
+        place: in the store.
+        name: of the image.
+        is_gone: whether there is no file any more.
+        has_failed: whether there is no result that could be lost.
+    """
+
+    place: int
+    name: str
+    is_gone: bool
+    has_failed: bool
+
+
+def changed_images(store: ResultStore, sources: Sources) -> Iterator[ChangedImage]:
+    """Images whose files have another size or time of change than when they were fitted.
 
     Args:
         store: of which committed blocks are read, one at a time.
         sources: all pictures of the store.
 
-    Yields:
-        Place and name of every image whose file has another size or time of change, or is gone.
-
     Raises:
         InputError: another K, mask or other keypoints are given for an image than it was fitted
             with, so that the store would become one of two runs.
     """
+    failed = IMAGE_STATUS.index("failed")
+    names = ("file_size", "file_time", "inputs_digest", "image_status")
     for block in store.committed_blocks():
         part = sources.part(block.start, sources.names[block.start : block.stop])
-        columns = (store.read(n, block) for n in ("file_size", "file_time", "inputs_digest"))
-        for place, (size, changed, digest) in enumerate(zip(*columns, strict=True), block.start):
+        columns = (store.read(name, block) for name in names)
+        rows = zip(*columns, strict=True)
+        for place, (size, changed, digest, status) in enumerate(rows, block.start):
             now = stamps(part, place)
             name = part.names[place - block.start]
             if now["inputs_digest"] != digest:
@@ -185,7 +203,7 @@ def changed_images(store: ResultStore, sources: Sources) -> Iterator[tuple[int, 
                 )
             before = None if np.isnan(changed) else (size, changed)
             if now["file"] != before:
-                yield place, name
+                yield ChangedImage(place, name, now["file"] is None, status == failed)
 
 
 def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets.images import ImageEntry
@@ -26,7 +26,6 @@ class Sources:
         intrinsics: how to come by each picture's K.
         keypoints: keypoints given by the user in place of the detector's, or None.
         masks: the pictures' masks given by the user, or None.
-        given_up: place -> why the picture there is not looked at any more, but failed.
     """
 
     root: Path
@@ -35,12 +34,21 @@ class Sources:
     keypoints: KeypointFiles | None = None
     masks: MaskFolder | None = None
     first: int = 0
-    given_up: Mapping[int, str] = field(default_factory=dict)
 
     def entry(self, index: int) -> ImageEntry:
         """The picture at place `index` of the whole listing."""
         name = self.names[index - self.first]
         return ImageEntry(name, self.root / name)
+
+    def absolute(self) -> Sources:
+        """The same for a process in another working directory."""
+        keypoints, masks = self.keypoints, self.masks
+        return replace(
+            self,
+            root=self.root.absolute(),
+            keypoints=keypoints and replace(keypoints, path=keypoints.path.absolute()),
+            masks=masks and replace(masks, folder=masks.folder.absolute()),
+        )
 
     def part(self, start: int, names: Sequence[str]) -> Sources:
         """What is needed for the pictures from place `start` on, and nothing more, so that it can
@@ -60,7 +68,6 @@ class Sources:
             None if self.keypoints is None else self.keypoints.part(start, names),
             None if self.masks is None else self.masks.part(names),
             start,
-            {k: why for k, why in self.given_up.items() if 0 <= k - start < len(names)},
         )
 
     def digest(self, index: int) -> int:
@@ -125,15 +132,15 @@ class _Entries:
     root: Path
     names: Sequence[str]
 
-    def __iter__(self):  # noqa: ANN204
+    def __iter__(self) -> Iterator[ImageEntry]:
         return (ImageEntry(name, self.root / name) for name in self.names)
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content; an empty text for one that cannot be read."""
-    if not path.is_file():  # nor would a pipe ever end
-        return ""
     try:
+        if not path.is_file():  # nor would a pipe ever end
+            return ""
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:  # the picture that it belongs to will say so itself

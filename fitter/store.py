@@ -82,6 +82,8 @@ class ResultStore:
     def __init__(self, path: Path) -> None:
         """Open the store in `path`, which `_require_store` has accepted."""
         self.path = path
+        self.was_there = True
+        """Whether it was there before it was opened to be written to."""
         self._lock: WriterLock | None = None
         self._load()
         attributes = ("block_size", "configuration", "model", "versions")
@@ -102,7 +104,8 @@ class ResultStore:
         # The gathered metadata are what counts: a store that was being made longer when its writer
         # ended has some arrays longer than others.
         try:
-            self._group = zarr.open_group(self.path, mode="r+", use_consolidated=True)
+            # Absolute, because the arrays may travel to a process that works elsewhere.
+            self._group = zarr.open_group(self.path.absolute(), mode="r+", use_consolidated=True)
             self._names = self._group["image_name"]
         except (KeyError, ValueError) as error:
             raise InputError(
@@ -159,7 +162,9 @@ class ResultStore:
         unfinished.replace(path)
         flush(path.parent)
         remove_neighbours(path)
-        return cls(path)
+        store = cls(path)
+        store.was_there = False
+        return store
 
     @classmethod
     def resume(cls, path: Path, spec: StoreSpec, share: Share = WHOLE) -> ResultStore:
@@ -199,19 +204,25 @@ class ResultStore:
             names: of the images, each once and none of them in the store; they may lie on disk.
 
         Raises:
-            InputError: the disk refuses.
+            InputError: the disk refuses, or the store's metadata are damaged.
         """
         count = self.sizes["image"]
         with sentences(f"cannot add images to {self.path}"):
+            try:
+                lengthen(self.path, names, count, self.block_size)
+            except ValueError as error:
+                raise InputError(f"{self.path} is a damaged result store: {error}") from error
+            # All of it is on the disk before the steps that make it count.
+            flush_all(self.path / "image_name")
+            for file in self.path.glob("*/zarr.json"):
+                flush(file)
+                flush(file.parent)
             if count % self.block_size:
                 marker = next(v for v in self._arrays if v.name == MARKER)
                 chunk = self._chunk_path(marker, count // self.block_size)
                 if chunk.exists():
                     chunk.unlink()
                     flush(chunk.parent)
-            lengthen(self.path, names, count, self.block_size)
-            # All of it is on the disk before the one step that makes it count.
-            flush_all(self.path / "image_name")
             consolidate(self.path)
             flush(self.path)
         self._load()
@@ -230,6 +241,8 @@ class ResultStore:
     def settle(self) -> None:
         """Let runs with other shares in: all images are there."""
         self._lock.settle()
+        # On the way another run may have been alone, and have added some.
+        self._load()
 
     @property
     def is_alone(self) -> bool:

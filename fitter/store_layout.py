@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -209,31 +208,31 @@ def chunk_length(block_size: int) -> int:
 
 
 def consolidate(path: Path) -> None:
-    """Gather the metadata of all variables in the group's file, in one step."""
+    """Gather the metadata of all variables in the group's file, in one step, all of it on the disk.
+
+    Zarr v3's text does not describe consolidated metadata yet, and Zarr writes them in place. The
+    variables' own metadata stay readable without them; with them, readers open the store in one
+    read, and agree about how long it is.
+    """
     file = path / "zarr.json"
-    with warnings.catch_warnings():
-        # Zarr v3's text does not describe consolidated metadata yet. The variables' own metadata
-        # stay readable without it; with it, readers open the store in one read.
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        zarr.consolidate_metadata(path)
+    metadata = json.loads(file.read_text(encoding="utf-8"))
     names = [*DIMENSION_LABELS, "image_name", *(v.name for v in VARIABLES)]
-    text = _sorted(json.loads(file.read_text(encoding="utf-8")), names)
+    members = {
+        name: json.loads((path / name / "zarr.json").read_text(encoding="utf-8"))
+        for name in names
+        if (path / name).is_dir()
+    }
+    metadata["consolidated_metadata"] = {
+        "kind": "inline",
+        "must_understand": False,
+        "metadata": members,
+    }
     partial = file.with_name("zarr.json.partial")
     with partial.open("w", encoding="utf-8") as written:
-        written.write(text)
+        json.dump(metadata, written, indent=2)
         written.flush()
         os.fsync(written.fileno())
     partial.replace(file)
-
-
-def _sorted(metadata: dict[str, Any], order: Sequence[str]) -> str:
-    """The group's metadata with the variables in the table's order: Zarr lists them as the file
-    system happens to."""
-    members = metadata["consolidated_metadata"]["metadata"]
-    metadata["consolidated_metadata"]["metadata"] = {
-        name: members[name] for name in order if name in members
-    }
-    return json.dumps(metadata, indent=2)
 
 
 def _to_json(value: Mapping[str, Any]) -> str:

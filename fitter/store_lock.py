@@ -76,6 +76,7 @@ class WriterLock:
         place = store.resolve()
         self.share, self._store = share, store
         self._held: list[tuple[Path, int]] = []
+        self._is_lockless = False
         try:
             if share != WHOLE:
                 own = place.with_name(f".{place.name}.lock-{share.number}-of-{share.of}")
@@ -84,6 +85,8 @@ class WriterLock:
                         f"part {share} of {store} is being written by another fit-hands run"
                     )
             self.alone = self._take_whole(place.with_name(f".{place.name}.lock"))
+            # Where there are no locks, another share may be at work.
+            self.alone &= share == WHOLE or not self._is_lockless
         except BaseException:
             self.release()
             raise
@@ -143,6 +146,7 @@ class WriterLock:
                 pass
             except OSError as error:
                 if error.errno in _NO_LOCKS:
+                    self._is_lockless = True
                     log.warning(
                         "%s: its file system knows no locks; keep other runs away", self._store
                     )

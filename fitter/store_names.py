@@ -7,6 +7,8 @@ from typing import overload
 
 import zarr
 
+from fitter.records import InputError
+
 
 class ImageNames(Sequence[str]):
     """The names of a store's images, read from the disk a block at a time, the last one kept."""
@@ -39,8 +41,18 @@ class ImageNames(Sequence[str]):
         start, stop, step = place.indices(len(self))
         chunk = start - start % self._step
         if step != 1 or not start < stop <= chunk + self._step:
-            return [str(name) for name in self._array[place]]
+            return self._read(place)
         if chunk != self._start or not self._held:
             self._start = chunk
-            self._held = [str(name) for name in self._array[chunk : chunk + self._step]]
+            self._held = self._read(slice(chunk, chunk + self._step))
         return self._held[start - chunk : stop - chunk]
+
+    def _read(self, place: slice) -> list[str]:
+        """Raises InputError where the names are gone, which reads as empty ones, or damaged."""
+        try:
+            names = [str(name) for name in self._array[place]]
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"the result store's list of images is damaged: {error}") from error
+        if not all(names):
+            raise InputError("the result store's list of images is damaged: names are missing")
+        return names

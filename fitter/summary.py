@@ -46,6 +46,7 @@ class Summary:
         undrawn: overlays that could not be drawn.
         done_before: images that the store held already when this run continued it.
         failed_before: how many of those failed.
+        fits_failed_before: hands in them whose fit failed.
         added: images that this run added to the store.
         changed: images whose files are others than those that were fitted before.
         left: images of the store that are not done, and new ones that are not in it yet.
@@ -56,6 +57,7 @@ class Summary:
         lost: times that a process that looks at pictures was lost.
         seconds: wall time of the work, the start of the run not included.
         was_stopped: whether the user stopped it before its end.
+        notes: further things to tell.
     """
 
     images: int = 0
@@ -66,6 +68,7 @@ class Summary:
     undrawn: Told = field(default_factory=Told)
     done_before: int = 0
     failed_before: int = 0
+    fits_failed_before: int = 0
     added: int = 0
     changed: Told = field(default_factory=Told)
     left: int = 0
@@ -76,11 +79,13 @@ class Summary:
     lost: int = 0
     seconds: float = 0.0
     was_stopped: bool = False
+    notes: list[str] = field(default_factory=list)
 
     @property
     def has_failures(self) -> bool:
         """Whether an image or a fit failed, in this run or in those that it continued."""
-        return bool(self.failures.count or self.fit_failures.count or self.failed_before)
+        now = self.failures.count or self.fit_failures.count
+        return bool(now or self.failed_before or self.fits_failed_before)
 
     def add(self, pieces: Sequence[DonePiece]) -> None:
         """Count a block that was written."""
@@ -167,6 +172,8 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
             f"the given principal point lies outside {count(summary.off_centre, 'image')}: right "
             "for a crop, wrong where K belongs to another resolution"
         )
+    for note in summary.notes:
+        say(note)
     say(f"results: {out}")
 
 

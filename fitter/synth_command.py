@@ -9,16 +9,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fitter.cli import (
+from fitter.commands import (
     EXIT_INTERRUPTED,
     EXIT_OK,
-    _add_verbosity,
-    _Parser,
-    _path,
-    _positive,
-    _run,
-    _text,
-    _whole_number,
+    CommandParser,
+    add_verbosity,
+    path,
+    positive,
+    run_command,
+    text,
+    whole_number,
 )
 
 _DESCRIPTION = """\
@@ -50,39 +50,39 @@ SMALLEST, LARGEST = 16, 2048
 """Pixels of a picture's side."""
 
 
-def _from_zero(text: str) -> int:
-    number = _whole_number(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, found {text!r}")
-    return number
+def _from_zero(given: str) -> int:
+    found = whole_number(given)
+    if found < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, found {given!r}")
+    return found
 
 
-def _size(text: str) -> int:
-    number = _whole_number(text)
-    if not SMALLEST <= number <= LARGEST:
+def _size(given: str) -> int:
+    found = whole_number(given)
+    if not SMALLEST <= found <= LARGEST:
         raise argparse.ArgumentTypeError(
-            f"expected a size from {SMALLEST} to {LARGEST} pixels, found {text!r}"
+            f"expected a size from {SMALLEST} to {LARGEST} pixels, found {given!r}"
         )
-    return number
+    return found
 
 
-def _part(text: str) -> float:
+def _part(given: str) -> float:
     try:
-        number = float(text)
+        found = float(given)
     except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, found {text!r}")
-    return number
+        found = -1.0
+    if not 0 <= found <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, found {given!r}")
+    return found
 
 
 def synth_hands(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `synth-hands`."""
-    parser = _Parser("synth-hands", _DESCRIPTION, _EPILOG)
+    parser = CommandParser("synth-hands", _DESCRIPTION, _EPILOG)
     parser.add_argument(
-        "--count", type=_positive(int), required=True, metavar="N", help="samples in the data set"
+        "--count", type=positive(int), required=True, metavar="N", help="samples in the data set"
     )
-    parser.add_argument("--out", type=_path, required=True, metavar="DIR", help="where it goes")
+    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="where it goes")
     parser.add_argument("--overwrite", action="store_true", help="replace a data set that is there")
     parser.add_argument(
         "--seed", type=_from_zero, default=0, metavar="N", help="which data set (default 0)"
@@ -99,28 +99,28 @@ def synth_hands(arguments: Sequence[str] | None = None) -> None:
     )
     what.add_argument(
         "--backgrounds",
-        type=_text,
+        type=text,
         default="procedural",
         metavar="procedural|packages|DIR",
         help="painted (default), pictures with free licences in installed packages, or a folder",
     )
-    for flag, default, text in (
+    for flag, default, meaning in (
         ("--objects", 0.45, "share of the poses that can hold something in which one does"),
         ("--occluders", 0.12, "share of pictures with something in front of the hand"),
         ("--second-hands", 0.15, "share of pictures with another hand"),
     ):
         what.add_argument(
-            flag, type=_part, default=default, metavar="X", help=f"{text} (default {default})"
+            flag, type=_part, default=default, metavar="X", help=f"{meaning} (default {default})"
         )
     work = parser.add_argument_group("the work")
     work.add_argument(
-        "--workers", type=_positive(int), default=1, metavar="N", help="processes (default 1)"
+        "--workers", type=positive(int), default=1, metavar="N", help="processes (default 1)"
     )
     work.add_argument(
-        "--device", type=_text, default="cpu", metavar="NAME", help="cpu (default), cuda or auto"
+        "--device", type=text, default="cpu", metavar="NAME", help="cpu (default), cuda or auto"
     )
-    _add_verbosity(parser)
-    _run(parser, arguments, _synth_hands)
+    add_verbosity(parser)
+    run_command(parser, arguments, _synth_hands)
 
 
 def _synth_hands(options: argparse.Namespace) -> int:

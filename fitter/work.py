@@ -15,10 +15,9 @@ from typing import Self
 
 import torch
 
-from fitter.attempts import TRIES, Attempts
+from fitter.attempts import Attempts
 from fitter.config import Config
-from fitter.isolation import Isolated, Lost
-from fitter.look import SeenImage, failed
+from fitter.look import SeenImage
 from fitter.lookers import Lookers, LookOptions
 from fitter.overlay_files import overlay_name
 from fitter.pipeline import Engine
@@ -26,6 +25,7 @@ from fitter.rows import ImageRow
 from fitter.sources import Sources
 from fitter.stopping import StopRequest
 from fitter.store import Block
+from fitter.trials import fit_warily
 
 _UNDRAWN_PIECES = 3
 """Pieces whose overlays may wait while further ones are fitted: they hold their meshes."""
@@ -169,19 +169,30 @@ class Workbench:
         """
         waiting: deque[tuple[DonePiece, list[tuple[str, Future[str]]]]] = deque()
         for sources, seen in self.lookers.look(parts):
-            waiting.append(self._fit(sources, seen))
+            times = 1 if self._attempts is None else self._attempts.begin(sources.first)
+            try:
+                waiting.append(self._fit(sources, seen, times))
+            finally:  # an error or an interrupt is no death
+                if self._attempts is not None:
+                    self._attempts.end(sources.first)
             if len(waiting) > _UNDRAWN_PIECES or not waiting[0][1]:
                 yield _drawn(waiting.popleft())
         yield from map(_drawn, waiting)
 
-    def finish(self, sources: Sources, seen: Sequence[SeenImage]) -> DonePiece:
+    def finish(self, sources: Sources, seen: Sequence[SeenImage], times: int) -> DonePiece:
         """Fit the hands of pictures that were looked at, and draw them.
 
         Args:
             sources: the pictures.
             seen: of each.
+            times: how often they have been begun, this time included.
         """
-        return _drawn(self._fit(sources, seen))
+        return _drawn(self._fit(sources, seen, times))
+
+    def begin_anew(self) -> None:
+        """Forget what processes of an earlier run had in hand: its results are replaced."""
+        if self._attempts is not None:
+            self._attempts.forget()
 
     def draw(self, sources: Sources, rows: Iterable[ImageRow]) -> list[tuple[str, str]]:
         """Draw the overlays of pictures that were fitted before.
@@ -196,21 +207,10 @@ class Workbench:
         return _reasons(self._draw(sources, rows))
 
     def _fit(
-        self, sources: Sources, seen: Sequence[SeenImage]
+        self, sources: Sources, seen: Sequence[SeenImage], times: int = 1
     ) -> tuple[DonePiece, list[tuple[str, Future[str]]]]:
         """What became of pictures, but for the promised overlays."""
-        times = 1 if self._attempts is None else self._attempts.begin(sources.first)
-        if times > TRIES:
-            sources = give_up(self.config, self.options, sources, times)
-            seen = [
-                failed(sources, place, sources.given_up[place])
-                if place in sources.given_up
-                else one
-                for place, one in enumerate(seen, sources.first)
-            ]
-        rows = self.engine.fit(seen)
-        if self._attempts is not None:
-            self._attempts.end()
+        rows = fit_warily(self.engine, seen, times, self.options.timeout)
         lost, self._lost = self.lookers.lost - self._lost, self.lookers.lost
         masks = sum(image.has_mask for image in seen)
         done = DonePiece(sources.first, list(sources.names), rows, masks, lost=lost)
@@ -233,44 +233,6 @@ class Workbench:
             for entry, row in zip(entries, rows, strict=True)
             if row.image_status != "failed"
         ]
-
-
-def give_up(config: Config, options: LookOptions, sources: Sources, times: int) -> Sources:
-    """Pictures with those given up that end the process which fits them.
-
-    Args:
-        config: of the run.
-        options: how pictures are looked at.
-        sources: the pictures, of which some end the process when they are fitted together.
-        times: how often they have been begun. More than twice `TRIES`, and all are given up.
-    """
-    places = range(sources.first, sources.first + len(sources.names))
-    if times > 2 * TRIES:
-        reason = f"expected pictures that can be fitted, found {times - 1} lost processes over them"
-        return replace(sources, given_up=dict.fromkeys(places, reason))
-    given_up = dict(sources.given_up)
-    trial = Isolated(_Trial, config, replace(options, workers=1))
-    for place, name in zip(places, sources.names, strict=True):
-        try:
-            trial.call("fit", sources.part(place, [name]), timeout=3 * options.timeout)
-        except Lost as lost:
-            given_up[place] = (
-                f"expected a picture whose hands can be fitted, found one that {lost} while they "
-                "were"
-            )
-    trial.close()
-    return replace(sources, given_up=given_up)
-
-
-class _Trial:
-    """Fits pictures in a process that may be lost over it."""
-
-    def __init__(self, config: Config, options: LookOptions) -> None:
-        self._bench = Workbench(config, options)
-        self._bench.__enter__()
-
-    def fit(self, sources: Sources) -> None:
-        next(self._bench.fit([sources]))
 
 
 def _drawn(fitted: tuple[DonePiece, list[tuple[str, Future[str]]]]) -> DonePiece:

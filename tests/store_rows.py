@@ -1,5 +1,9 @@
 """A small store's layout and rows drawn from the image's number, so that stores can be compared."""
 
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +12,8 @@ import pytest
 from fitter.rows import HandRow, ImageRow
 from fitter.store import Block, ResultStore
 from fitter.store_layout import StoreSpec
+
+ROOT = Path(__file__).parent.parent
 
 SPEC = StoreSpec(
     images=[f"day {i // 4}/händ_{i}.jpg" for i in range(11)],
@@ -25,6 +31,14 @@ SPEC = StoreSpec(
     model={"name": "open_hand", "sha256": "ab", "sides": "right"},
     versions={"torch": "2.13.0"},
 )
+
+MANY = replace(
+    SPEC,
+    images=[f"día {i // 100}/{i:05d}.jpg" for i in range(1100)],
+    block_size=512,
+    optional_sizes={},
+)
+"""A layout of two full blocks and one of 76 images."""
 
 
 def fake_hand(seed: int, side="right") -> HandRow:
@@ -74,3 +88,21 @@ def undisturbed(tmp_path_factory) -> Path:
     with ResultStore.create(path, SPEC) as store:
         fill(store)
     return path
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Path:
+    """A store of two full blocks and one of 76 images."""
+    path = tmp_path_factory.mktemp("many") / "results.zarr"
+    with ResultStore.create(path, MANY) as store:
+        fill(store)
+    return path
+
+
+def start(program: str, *arguments: object) -> subprocess.Popen:
+    """A process of Python with its standard input and output at hand."""
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip

@@ -6,6 +6,7 @@ import bad_commands
 import pytest
 import torch
 
+from fitter import cli
 from fitter.cli import eval_hands, fit_hands
 
 workplace = bad_commands.workplace
@@ -117,6 +118,24 @@ class TestConfiguration:
             "argument --overwrite: not allowed with argument --resume",
         ),
         (
+            ["photos", "--out", "o.zarr", "--timeout-per-image", "1e7"],
+            "argument --timeout-per-image: expected a number above 0 and up to 1,000,000, "
+            "found '1e7'",
+        ),
+        (
+            ["photos", "--out", "o.zarr", "--timeout-per-image", "nan"],
+            "argument --timeout-per-image: expected a number above 0 and up to 1,000,000, "
+            "found 'nan'",
+        ),
+        (
+            ["a.jpg", "--out", "o.zarr", "b.jpg", "--bananas"],
+            "unrecognized arguments: --bananas",
+        ),
+        (
+            ["a.jpg", "--resume", "b.jpg", "--overwrite", "--out", "o.zarr"],
+            "argument --overwrite: not allowed with argument --resume",
+        ),
+        (
             ["", "--out", "o.zarr"],
             "argument IMAGES: expected a value, found an empty text",
         ),
@@ -125,6 +144,27 @@ class TestConfiguration:
 def test_usage_is_one_line(say, arguments, sentence):
     told = say(*arguments)
     assert (told.status, told.out, told.err) == (2, "", f"fit-hands: {sentence}{SEE}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "images"),
+    [
+        ("a.jpg --out o.zarr b.jpg", ["a.jpg", "b.jpg"]),
+        ("--out o.zarr a.jpg b.jpg --resume", ["a.jpg", "b.jpg"]),
+        ("a.jpg --set x.y=1 b.jpg --out o.zarr -q c.jpg", ["a.jpg", "b.jpg", "c.jpg"]),
+        ("--out o.zarr -- -a.jpg", ["-a.jpg"]),
+        ("a.jpg --out o.zarr -- -b.jpg", ["a.jpg", "-b.jpg"]),
+        ("--resume - --out o.zarr", ["-"]),
+    ],
+)
+def test_pictures_stand_on_both_sides_of_options(say, monkeypatch, arguments, images):
+    seen = []
+    monkeypatch.setattr(cli, "_fit_hands", lambda options: seen.append(options) or 0)
+    assert say(*arguments.split()).status == 0
+    (options,) = seen
+    assert (options.images, options.out) == (images, Path("o.zarr"))
+    assert options.set == (["x.y=1"] if "x.y=1" in arguments else [])
+    assert (options.resume, options.quiet) == ("--resume" in arguments, "-q" in arguments)
 
 
 @pytest.mark.parametrize("command", [fit_hands, eval_hands])

@@ -6,13 +6,8 @@ import pytest
 from drawn_hands import DrawnHands, canvas, draw, expected_xyz, observed, record, shape, wedge
 
 import fitter.detect as detect_module
-from fitter.detect import (
-    MediaPipeDetector,
-    _Window,
-    drop_duplicates,
-    search_windows,
-    unordered_distance,
-)
+from fitter.detect import MediaPipeDetector, drop_duplicates, unordered_distance
+from fitter.detect_windows import Window, search_windows
 from fitter.records import InputError
 
 drawn = drawn_hands.drawn
@@ -175,12 +170,12 @@ def test_rounds_of_windows_cover_the_picture(size):
     [((300, 250), False), ((205, 250), True), ((300, 420), True), ((300, 100), True)],
 )
 def test_a_hand_that_leaves_its_window_is_cut(drawn, place, is_cut):
-    window = _Window.at(np.array([300.0, 250.0]), 200.0, 256)
+    window = Window.at(np.array([300.0, 250.0]), 200.0, 256)
     points = shape(90)
     points = points - 0.5 * (points.min(axis=0) + points.max(axis=0)) + place
     assert window.cuts(observed(points, 0.9), canvas(600, 500)) == is_cut
     # At the picture's own border nothing is cut off that could be seen elsewhere.
-    whole = _Window.at(np.array([300.0, 250.0]), 600.0, 256)
+    whole = Window.at(np.array([300.0, 250.0]), 600.0, 256)
     assert not whole.cuts(observed(points - [400.0, 0.0], 0.9), canvas(600, 500))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from drawn_hands import canvas, record
 
-from datasets.images import read_image_and_exif
+from datasets.images import ImageEntry, read_image_and_exif
 from datasets.intrinsics import Intrinsics
 from datasets.listing import ImageSource
 from fitter.conventions import KEYPOINT_NAMES
@@ -107,7 +107,7 @@ real = pytest.mark.skipif("HAND_REAL_DATA" not in os.environ, reason="needs the 
 def real_records(step):
     root = Path(os.environ["HAND_REAL_DATA"]) / "dev"
     source = ImageSource.of([str(root / "evaluation/rgb")])
-    entries = [source.entry(name) for name in source.names()]
+    entries = [ImageEntry(name, source.root / name) for name in source.names()]
     intrinsics = Intrinsics.from_option(str(root / "evaluation_K.json"))
     intrinsics.require_for([entry.name for entry in entries], len(entries))
     xyz = np.array(json.loads((root / "evaluation_xyz.json").read_text()))

@@ -25,6 +25,8 @@ needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="needs the package ray"
 )
 COUNT = 18
+FATAL = "11.jpg"
+"""In the second piece of its block, so that another is fitted before it by every run."""
 SIZES = ["--set", "run.batch_size=2", "--set", "run.block_size=4"]
 RAY = ["--ray", "local", "--workers", "2"]
 
@@ -47,6 +49,8 @@ class Wrap:
 
             def fatal(engine, images):
                 if any(image.size == (350, 200) for image in images):
+                    if os.environ.get("RAISES"):
+                        raise ArithmeticError("no way")
                     os.kill(os.getpid(), signal.SIGKILL)
                 return fit(engine, images)
 
@@ -190,7 +194,7 @@ def fatal(pictures, tmp_path) -> tuple[Path, dict[str, str]]:
     folder = tmp_path / "fatal"
     shutil.copytree(pictures, folder)
     with Image.open(bad_files.HAND) as hand:
-        hand.resize((350, 200)).save(folder / "in" / "09.jpg")
+        hand.resize((350, 200)).save(folder / "in" / FATAL)
     (tmp_path / "sabotage").mkdir()
     (tmp_path / "sabotage" / "sitecustomize.py").write_text(SABOTAGE)
     return folder, os.environ | {"PYTHONPATH": str(tmp_path / "sabotage")}
@@ -210,8 +214,19 @@ def test_a_fit_that_kills_the_run_is_found_out_in_the_end(fatal, tmp_path):
         codes.append(run(folder, out, "--resume", "--workers", "2", env=environment).returncode)
         assert len(codes) <= TRIES + 1
     assert codes == [-signal.SIGKILL] * TRIES + [1]
-    assert is_failed(out, "09.jpg") == REASON
+    assert is_failed(out, FATAL) == REASON
     assert not list(tmp_path.glob(".*in-hand"))
+
+
+def test_a_fit_that_raises_fails_its_picture_alone(fatal, tmp_path):
+    folder, environment = fatal
+    out = tmp_path / "r.zarr"
+    done = run(folder, out, env=environment | {"RAISES": "1"})
+    assert done.returncode == 1, done.stderr
+    assert is_failed(out, FATAL) == (
+        "expected a picture whose hands can be fitted, found one that failed (ArithmeticError: no "
+        "way) while they were"
+    )
 
 
 @needs_ray
@@ -257,9 +272,9 @@ class TestRay:
         folder, environment = fatal
         out = tmp_path / "r.zarr"
         assert run(folder, out, *RAY, env=environment).returncode == 1
-        assert is_failed(out, "09.jpg") == REASON
+        assert is_failed(out, FATAL) == REASON
         with out.with_name("r.zarr.failures.csv").open(newline="") as file:
-            assert {row["image"] for row in csv.DictReader(file)} == {"03.jpg", "09.jpg"}
+            assert {row["image"] for row in csv.DictReader(file)} == {"03.jpg", FATAL}
 
     def test_no_cluster_is_refused(self, pictures, tmp_path):
         done = run(pictures, tmp_path / "r.zarr", "--ray", "127.0.0.1:1")

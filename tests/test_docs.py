@@ -108,7 +108,7 @@ def test_packages_keep_to_their_homes():
             "fitter.overlay_files",
             "fitter.run",
             "fitter.evaluate",
-            "fitter.cli",
+            "fitter.commands",
             "fitter.synth_command",
         },
         "mediapipe": {"fitter.mediapipe_hands"},

@@ -1,6 +1,8 @@
 """Keypoints from files: three layouts, and what is wrong with them said picture by picture."""
 
+import contextlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,49 @@ def test_openpose_folder(tmp_path, keypoints):
         np.testing.assert_array_equal(hand.confidence, keypoints[:, 2])
     assert files.hands_for(ENTRIES[1], 1) == []
     assert len(files.hands_for(ENTRIES[2], 2)) == 1
+
+
+class TestSearch:
+    def test_a_file_far_down_is_found(self, tmp_path):
+        write(tmp_path / "a" / "b" / ".c" / "d_keypoints.json", {"people": []})
+        write(tmp_path / "e.txt", "words")
+        assert KeypointFiles.open(tmp_path).by_name is None
+
+    def test_links_to_folders_and_other_files_do_not_count(self, tmp_path):
+        write(tmp_path / "elsewhere" / "a_keypoints.json", {"people": []})
+        write(tmp_path / "given" / "keypoints.json", {"people": []})
+        (tmp_path / "given" / "link").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "given" / "loop").symlink_to(tmp_path / "given")
+        with pytest.raises(InputError, match=r"named <image>_keypoints\.json, found none\.$"):
+            KeypointFiles.open(tmp_path / "given")
+
+    def test_it_ends_with_the_first_file(self, tmp_path, monkeypatch):
+        for i in range(50):
+            write(tmp_path / f"{i}_keypoints.json", {"people": []})
+        seen = []
+
+        @contextlib.contextmanager
+        def counted(folder):
+            with scandir(folder) as listing:
+                yield (seen.append(entry) or entry for entry in listing)
+
+        scandir = os.scandir
+        monkeypatch.setattr(os, "scandir", counted)
+        KeypointFiles.open(tmp_path)
+        assert len(seen) == 1
+
+    def test_a_folder_that_cannot_be_listed_does_not_end_it(self, tmp_path, monkeypatch):
+        (tmp_path / "locked").mkdir()
+        write(tmp_path / "open" / "a_keypoints.json", {"people": []})
+
+        def refusing(folder):
+            if Path(folder).name == "locked":
+                raise PermissionError
+            return scandir(folder)
+
+        scandir = os.scandir
+        monkeypatch.setattr(os, "scandir", refusing)
+        KeypointFiles.open(tmp_path)
 
 
 def test_pictures_that_share_an_openpose_file_are_refused(tmp_path):

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets import listing, name_sort
-from datasets.images import ImageEntry
 from datasets.listing import OTHER_ENDINGS, ImageSource
 from datasets.name_sort import new_names, sorted_unique
 from fitter.records import InputError
@@ -150,7 +149,6 @@ class TestFolder:
         source = ImageSource.of([str(tmp_path)])
         assert source.root == tmp_path and source.title == str(tmp_path)
         assert list(source.names()) == sorted(pictures)
-        assert source.entry("Z.jpeg") == ImageEntry("Z.jpeg", tmp_path / "Z.jpeg")
 
     @given(
         st.sets(
@@ -293,7 +291,6 @@ class TestList:
         assert source.root == tmp_path
         for _ in range(2):
             assert list(source.names()) == ["../#a b.tif", "/far/a.jpg", "b.jpg", "sub/é.PNG"]
-        assert source.entry("/far/a.jpg").path == Path("/far/a.jpg")
         assert not source.skipped
 
     @pytest.mark.parametrize(

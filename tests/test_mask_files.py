@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import datasets.masks as masks_module
 from datasets.images import ImageEntry, read_image
-from datasets.masks import MaskFolder, read_mask
+from datasets.masks import MOST_LISTED, MaskFolder, read_mask
 from fitter.records import InputError
 
 
@@ -97,6 +98,19 @@ class TestFiles:
         with_mask = [name for name in names if masks.path_of(name)]
         assert with_mask == ["a/1.jpg", "linked/1.jpg"]
         assert (masks.mask_for(entries[51], (48, 32)) == truth).all()
+
+    def test_a_folder_is_listed_once_however_many_lie_in_it(self, tmp_path, truth, monkeypatch):
+        for name in ("p/0.png", "p/10.png", "p/10/b.png"):
+            mask_file(tmp_path / name, truth)
+        names = sorted(name for i in range(30) for name in (f"p/{i}.jpg", f"p/{i}/b.jpg"))
+        listed, real = [], masks_module._names_in
+        monkeypatch.setattr(masks_module, "_names_in", lambda *a: listed.append(a[1]) or real(*a))
+        masks = MaskFolder.open(tmp_path)
+        assert [name for name in names if masks.path_of(name)] == [
+            "p/0.jpg", "p/10.jpg", "p/10/b.jpg",
+        ]  # fmt: skip
+        assert sorted(listed) == sorted(["p", *(f"p/{i}" for i in range(30))])
+        assert len(masks.listed) == MOST_LISTED and {"p", "p/9"} <= set(masks.listed)
 
     def test_a_part_knows_its_own_masks_and_lists_nothing(self, tmp_path, truth, monkeypatch):
         for name in ("a/1.png", "a/2.png", "3.png"):

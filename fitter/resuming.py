@@ -1,0 +1,111 @@
+"""A store that was there is taken up again: what is new, what has changed, what was done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from datasets.name_sort import NameList, new_names
+from fitter.messages import count
+from fitter.records import InputError
+from fitter.rows import IMAGE_STATUS
+from fitter.run_store import changed_images
+from fitter.sources import Sources
+from fitter.store import ResultStore
+from fitter.summary import Summary
+
+log = logging.getLogger(__name__)
+
+MANY_BLOCKS = 20_000
+"""Blocks from which on a store has millions of files."""
+
+
+def take_up(store: ResultStore, given: Sources, summary: Summary) -> Sources:
+    """Add new pictures to a store, and count what is done in it.
+
+    Args:
+        store: held to be written to.
+        given: the pictures that there are now, and what is known about them.
+        summary: of the run; gets what was added, has changed, and was done before.
+
+    Returns:
+        The pictures of the store.
+
+    Raises:
+        InputError: these are the pictures of another store; what is given for them is not what
+            they were fitted with, or belongs to others; or pictures are gone whose results
+            could not be kept. Nothing was changed.
+    """
+    with NameList(new_names(given.names, store.names)) as new:
+        _require_relatives(store, given, new)
+        if len(new) and given.ordered is not None:
+            raise InputError(
+                f"{given.ordered}: expected a mapping from name to value, because of "
+                f"{count(len(new), 'new picture')} since the run was started, found a list in the "
+                "order of the names"
+            )
+        before, adds = len(store.names), len(new) > 0 and store.is_alone
+        # All that may be refused, before anything is changed.
+        replace(given, names=_Joined(store.names, new) if adds else store.names).check()
+        # A last block that is not full is done again with the images that are added.
+        again = before - before % store.block_size if adds else before
+        for change in changed_images(store, replace(given, names=store.names)):
+            if change.place < again:
+                summary.changed.add(f"changed {change.name}")
+            elif change.is_gone and not change.has_failed:
+                raise InputError(
+                    f"{store.path} cannot take the new pictures: its last block would be computed "
+                    f"again with them, but {change.name} is gone and its results would be lost; "
+                    "put it back, or give the new pictures another --out"
+                )
+        if adds:
+            store.append(new)
+            summary.added = len(new)
+        elif len(new):
+            summary.left += len(new)
+    if len(store.blocks()) > MANY_BLOCKS:
+        summary.notes.append(
+            f"the store has {len(store.blocks()):,} blocks of {store.block_size} images, each some "
+            "40 files: another --out would be laid out in larger ones"
+        )
+    _count_done(store, summary)
+    return replace(given, names=store.names)
+
+
+def _require_relatives(store: ResultStore, given: Sources, new: NameList) -> None:
+    """Refuse pictures none of which the store knows: the same ones named from elsewhere, perhaps.
+
+    Raises:
+        InputError: they are all new to a store that has others.
+    """
+    if len(new) == len(given.names):
+        raise InputError(
+            f"{store.path} cannot be resumed: expected some of its pictures, such as "
+            f"{store.names[0]!r}, found none of them, but {next(iter(given.names))!r}; give the "
+            "folder or list that it was started with, or another --out"
+        )
+
+
+def _count_done(store: ResultStore, summary: Summary) -> None:
+    failed = IMAGE_STATUS.index("failed")
+    for block in store.committed_blocks():
+        summary.done_before += len(block)
+        summary.failed_before += int((store.read("image_status", block) == failed).sum())
+        lost = (store.read("side", block) != 0) & ~store.read("valid", block)
+        summary.fits_failed_before += int(lost.sum())
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """Names of a store and further ones, to be gone through without being in memory."""
+
+    first: Collection[str]
+    second: NameList
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self.first, self.second)

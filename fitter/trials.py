@@ -1,0 +1,106 @@
+"""Images whose fit may end the process, each fitted alone in one that may be lost over it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from fitter.attempts import TRIES
+from fitter.config import Config
+from fitter.isolation import Isolated, Lost
+from fitter.look import SeenImage
+from fitter.pipeline import Engine, image_row
+from fitter.rows import ImageRow
+
+log = logging.getLogger(__name__)
+
+
+class _Trial:
+    """Fits images, in a process of its own."""
+
+    def __init__(self, config: Config) -> None:
+        self._engine = Engine(config)
+
+    def fit(self, image: SeenImage) -> ImageRow:
+        (row,) = self._engine.fit([image])
+        return row
+
+
+def fit_singly(config: Config, images: Sequence[SeenImage], timeout: float) -> list[ImageRow]:
+    """Fit images one by one; what goes wrong with one stays with it.
+
+    Args:
+        config: of the run.
+        images: as they were seen.
+        timeout: seconds that one may take.
+
+    Returns:
+        A row an image. One that ended the process, took too long, or raised an error, is failed.
+    """
+    rows = []
+    trial = Isolated(_Trial, config)
+    for image in images:
+        try:
+            rows.append(trial.call("fit", image, timeout=timeout))
+        except (Lost, RuntimeError) as error:
+            how = str(error) if isinstance(error, Lost) else f"failed ({_last_line(error)})"
+            reason = (
+                f"expected a picture whose hands can be fitted, found one that {how} while they "
+                "were"
+            )
+            rows.append(image_row(replace(image, size=None, error=reason), []))
+    trial.close()
+    return rows
+
+
+def fit_warily(
+    engine: Engine, images: Sequence[SeenImage], times: int, timeout: float
+) -> list[ImageRow]:
+    """Fit images that may have ended processes before, together if that is possible.
+
+    A process that hangs over them is ended by the system, as if it had crashed.
+
+    Args:
+        engine: to fit with.
+        images: as they were seen.
+        times: how often they have been begun, this time included.
+        timeout: seconds that one may take.
+
+    Returns:
+        A row an image.
+    """
+    if times > TRIES:
+        alone = fit_singly(engine.config, images, timeout)
+        if times > 2 * TRIES:
+            return alone
+        images = [
+            replace(image, size=None, hands=(), crops=(), error=row.image_error)
+            if row.image_status == "failed"
+            else image
+            for image, row in zip(images, alone, strict=True)
+        ]
+    try:
+        with _limited(timeout * max(1, len(images))):
+            return engine.fit(images)
+    except Exception:
+        # A fault of ours or of a library must not stop the other pictures of a long run.
+        log.exception("unexpected error in a fit; its pictures are fitted one by one")
+        return fit_singly(engine.config, images, timeout)
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """End this process where the block takes longer; Python need not get a word in for that."""
+    signal.alarm(int(seconds) + 1)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
