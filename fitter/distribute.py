@@ -239,7 +239,9 @@ class RayWorkers:
             ray.get_runtime_context().get_node_id(), soft=False
         )
         missing = {block.start: len(block) for block in plan.blocks}
-        feeder = ray.remote(Feeder).options(num_cpus=0, scheduling_strategy=here).remote(plan)
+        # A new one would know the same, but for the counts.
+        lasting = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
+        feeder = ray.remote(Feeder).options(**lasting, scheduling_strategy=here).remote(plan)
         try:
             per_block = len(cut(plan.blocks[0], plan.length))
             step = max(1, _WAVE // per_block) * per_block
