@@ -45,9 +45,9 @@ _RANGES = (1, 255, 65535)
 class MaskFolder:
     """The masks of the pictures of a listing.
 
-    Build it with `MaskFolder.open`. It remembers the names in the `MOST_LISTED` subfolders asked for
-    last. Pictures in the order of their names need the one they are in and those around it, since
-    pictures that lie beside a subfolder stand before and after the ones in it.
+    Build it with `MaskFolder.open`. It remembers the names in the `MOST_LISTED` subfolders that it
+    was asked about last. Pictures in the order of their names need the one they are in and those
+    around it, since pictures beside a subfolder stand before and after the ones in it.
 
     Attributes:
         folder: where the masks lie.

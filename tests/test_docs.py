@@ -106,6 +106,7 @@ def test_packages_keep_to_their_homes():
             "fitter.sources",
             "fitter.look",
             "fitter.overlay_files",
+            "fitter.resuming",
             "fitter.run",
             "fitter.evaluate",
             "fitter.commands",
