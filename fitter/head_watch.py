@@ -87,8 +87,9 @@ def require_cluster(address: str) -> None:
         try:
             socket.create_connection((host, int(port)), timeout=_JOIN_SECONDS).close()
         except OSError as error:
+            found = error.strerror or error
             raise InputError(
-                f"--ray {address}: expected the address of a Ray cluster, found {error.strerror or error}"
+                f"--ray {address}: expected the address of a Ray cluster, found {found}"
             ) from error
     program = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False)"
     try:

@@ -14,14 +14,9 @@ and is computed again, whole.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -37,17 +32,21 @@ from fitter.rows import (
     disassemble,
 )
 from fitter.store_files import (
+    OnFailure,
     check_target,
     flush,
     flush_all,
     is_empty_folder,
     neighbours,
     remove_neighbours,
+    require_store,
     sentences,
+    sweep,
+    sweep_metadata,
 )
 from fitter.store_layout import (
-    FORMAT_VERSION,
     MARKER,
+    Block,
     StoreSpec,
     consolidate,
     is_result_store,
@@ -60,18 +59,6 @@ from fitter.store_names import ImageNames
 __all__ = ["Block", "ResultStore", "StoreSpec", "decode_flags"]
 
 
-@dataclass(frozen=True)
-class Block:
-    """Images `start` to `stop` (exclusive), the block at place `index`."""
-
-    index: int
-    start: int
-    stop: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-
 class ResultStore:
     """A result store on disk; make one with `create`, `resume` or `open`.
 
@@ -80,7 +67,7 @@ class ResultStore:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the store in `path`, which `_require_store` has accepted."""
+        """Open the store in `path`, which `require_store` has accepted."""
         self.path = path
         self.was_there = True
         """Whether it was there before it was opened to be written to."""
@@ -135,7 +122,7 @@ class ResultStore:
         """
         path = Path(path)
         check_target(path, overwrite)
-        with sentences(f"cannot write results to {path}"), _OnFailure() as undo:
+        with sentences(f"cannot write results to {path}"), OnFailure() as undo:
             lock = WriterLock(path, share)
             undo.callback(lock.release)
             if not lock.alone:
@@ -179,7 +166,7 @@ class ResultStore:
         path = Path(path)
         if not path.parent.is_dir():
             check_target(path, False)
-        with sentences(f"cannot continue the results in {path}"), _OnFailure() as undo:
+        with sentences(f"cannot continue the results in {path}"), OnFailure() as undo:
             lock = WriterLock(path, share)
             undo.callback(lock.release)
             if not path.exists() or is_empty_folder(path):
@@ -191,7 +178,7 @@ class ResultStore:
                 store._require_same(spec)
                 if lock.alone:
                     remove_neighbours(path)
-                    store._discard_unfinished_metadata()
+                    sweep_metadata(path)
                 store._lock = lock
                 store._discard_uncommitted()
             store._lock = lock
@@ -235,7 +222,7 @@ class ResultStore:
             InputError: `path` holds no result store, or one of another format version.
         """
         path = Path(path)
-        _require_store(path)
+        require_store(path)
         return cls(path)
 
     def settle(self) -> None:
@@ -396,29 +383,11 @@ class ResultStore:
             return set()
         return {int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()}
 
-    def _discard_unfinished_metadata(self) -> None:
-        """Remove temporary files of metadata and names that were never put in place."""
-        for pattern in ("*.partial", "*/*.partial", "image_name/c/*.partial"):
-            for file in self.path.glob(pattern):
-                file.unlink()
-
     def _discard_uncommitted(self) -> None:
         """Remove chunks and temporary files of blocks that were never committed."""
         # The markers last, and asked anew each time: no chunk may go whose block has a marker.
         for variable in sorted(self._arrays, key=lambda variable: variable.name == MARKER):
-            committed = self._committed()
-            folder = self.path / variable.name / "c"
-            for entry in folder.iterdir() if folder.is_dir() else ():
-                # A temporary file is named like its block, with more behind it.
-                block = entry.name.split(".")[0]
-                if entry.name.isdigit() and int(entry.name) in committed:
-                    continue
-                if block.isdigit() and not self._lock.share.has(int(block)):
-                    continue
-                if entry.is_dir():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink()
+            sweep(self.path / variable.name / "c", self._committed(), self._lock.share.has)
 
     def _require_same(self, spec: StoreSpec) -> None:
         difference = spec.difference_from(self._group.attrs.asdict(), self.sizes)
@@ -433,24 +402,3 @@ def decode_flags(variable: xr.DataArray) -> xr.DataArray:
     """The texts of a flag variable (`side`, `image_status`, ...) in place of its codes."""
     texts = np.array(variable.attrs["flag_meanings"].split(), dtype=object)
     return variable.copy(data=texts[variable.values])
-
-
-class _OnFailure(ExitStack):
-    """A context whose callbacks run when it is left by an exception, and only then."""
-
-    def __exit__(self, *details: Any) -> bool | None:
-        if details[0] is None:
-            self.pop_all()
-            return None
-        return super().__exit__(*details)
-
-
-def _require_store(path: Path) -> None:
-    if not path.exists():
-        raise InputError(f"there is no result store {path}")
-    if not is_result_store(path):
-        raise InputError(f"{path} is no result store (expected a Zarr folder made by fit-hands)")
-    attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-    found = attributes.get("format_version")
-    if found != FORMAT_VERSION:
-        raise InputError(f"{path} has format version {found}, this program reads {FORMAT_VERSION}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from fitter.records import InputError
-from fitter.store_layout import is_result_store
+from fitter.store_layout import FORMAT_VERSION, is_result_store
 
 
 def neighbours(path: Path) -> tuple[Path, Path]:
@@ -84,3 +86,57 @@ def sentences(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{what}: {error.strerror or error}") from error
+
+
+class OnFailure(ExitStack):
+    """A context whose callbacks run when it is left by an exception, and only then."""
+
+    def __exit__(self, *details: Any) -> bool | None:
+        if details[0] is None:
+            self.pop_all()
+            return None
+        return super().__exit__(*details)
+
+
+def require_store(path: Path) -> None:
+    """Make sure that there is a result store of this program's version.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not path.exists():
+        raise InputError(f"there is no result store {path}")
+    if not is_result_store(path):
+        raise InputError(f"{path} is no result store (expected a Zarr folder made by fit-hands)")
+    attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+    found = attributes.get("format_version")
+    if found != FORMAT_VERSION:
+        raise InputError(f"{path} has format version {found}, this program reads {FORMAT_VERSION}")
+
+
+def sweep(folder: Path, committed: Collection[int], is_ours: Callable[[int], bool]) -> None:
+    """Remove the files of blocks that were never committed, and temporary ones.
+
+    Args:
+        folder: of a variable's files, which need not be there; each is named after its block.
+        committed: blocks that stay.
+        is_ours: whether a block is this run's to remove.
+    """
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        # A temporary file is named like its block, with more behind it.
+        block = entry.name.split(".")[0]
+        if entry.name.isdigit() and int(entry.name) in committed:
+            continue
+        if block.isdigit() and not is_ours(int(block)):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def sweep_metadata(path: Path) -> None:
+    """Remove temporary files of a store's metadata and names that were never put in place."""
+    for pattern in ("*.partial", "*/*.partial", "image_name/c/*.partial"):
+        for file in path.glob(pattern):
+            file.unlink()

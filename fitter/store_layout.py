@@ -38,6 +38,18 @@ _FIXED_SIZES = {"row": 3, "column": 3} | {
 
 
 @dataclass(frozen=True)
+class Block:
+    """Images `start` to `stop` (exclusive), the block at place `index`."""
+
+    index: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
 class StoreSpec:
     """What is fixed when a store is made, and must be the same when it is resumed.
 
