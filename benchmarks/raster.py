@@ -32,6 +32,7 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.pipeline import choose_device
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
+from fitter.raster.compiled import usable_vertices
 from fitter.raster.cpu_edge import contour_side
 from fitter.raster.cpu_soft import LANES
 from fitter.records import HandParams
@@ -122,7 +123,8 @@ def count_pairs(
         edges = topology.edges.cpu().numpy()
         for picture in vertices.double().cpu():
             points = picture.numpy()
-            sides = [contour_side(points, edges, row, settings.near) for row in range(len(edges))]
+            usable = usable_vertices(points, settings.near)
+            sides = [contour_side(points, edges, row, usable) for row in range(len(edges))]
             contour = edges[np.array(sides) != 0, :2]
             pairs += _pixels_in_boxes(picture[contour][None], settings.band, size, 1)
     return pairs / len(vertices)

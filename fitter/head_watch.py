@@ -20,7 +20,7 @@ from fitter.records import InputError
 Address = tuple[str, int] | str
 """A TCP address, or the path of a Unix socket."""
 
-_PAUSE = 1.0
+_PAUSE = 0.5
 _MISSES = 3
 """Seconds between two attempts to connect, and failed ones in a row that count as gone."""
 

@@ -143,10 +143,7 @@ class Lookers:
         found = self._look(sources, place)
         if not isinstance(found, Lost):
             return found
-        sentence = (
-            "expected a picture that can be looked at, found one that, tried twice, "
-            f"{found} while it was"
-        )
+        sentence = f"expected a picture that can be looked at, found one that, tried twice, {found}"
         return failed(sources, place, sentence)
 
     def _look(self, sources: Sources, place: int) -> SeenImage | Lost:

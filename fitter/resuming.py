@@ -53,7 +53,7 @@ def take_up(store: ResultStore, given: Sources, summary: Summary) -> Sources:
         again = before - before % store.block_size if adds else before
         for change in changed_images(store, replace(given, names=store.names)):
             if change.place < again:
-                summary.changed.add(f"changed {change.name}")
+                summary.changed.add(f"{'gone' if change.is_gone else 'changed'} {change.name}")
             elif change.is_gone and not change.has_failed:
                 raise InputError(
                     f"{store.path} cannot take the new pictures: its last block would be computed "

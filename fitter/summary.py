@@ -148,7 +148,7 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.changed.count:
         _say_told(summary.changed, "", say)
         say(
-            f"{count(summary.changed.count, 'image')} changed on disk after having been fitted; "
+            f"{count(summary.changed.count, 'image')} changed or gone on disk after having been fitted; "
             "the results are those of the files before"
         )
     if summary.done_before:

@@ -17,6 +17,9 @@ from fitter.rows import ImageRow
 
 log = logging.getLogger(__name__)
 
+_LEAST_SECONDS = 120.0
+"""A fit that takes longer for one image hangs, however little time looking is given."""
+
 
 class _Trial:
     """Fits images, in a process of its own."""
@@ -47,10 +50,7 @@ def fit_singly(config: Config, images: Sequence[SeenImage], timeout: float) -> l
             rows.append(trial.call("fit", image, timeout=timeout))
         except (Lost, RuntimeError) as error:
             how = str(error) if isinstance(error, Lost) else f"failed ({_last_line(error)})"
-            reason = (
-                f"expected a picture whose hands can be fitted, found one that {how} while they "
-                "were"
-            )
+            reason = f"expected a picture whose hands can be fitted, found one that {how}"
             rows.append(image_row(replace(image, size=None, error=reason), []))
     trial.close()
     return rows
@@ -83,7 +83,7 @@ def fit_warily(
             for image, row in zip(images, alone, strict=True)
         ]
     try:
-        with _limited(timeout * max(1, len(images))):
+        with _limited(max(timeout, _LEAST_SECONDS) * max(1, len(images))):
             return engine.fit(images)
     except Exception:
         # A fault of ours or of a library must not stop the other pictures of a long run.

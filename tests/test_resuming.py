@@ -64,10 +64,10 @@ def test_gone_and_changed_pictures_are_named_and_kept(runs, tmp_path):
     told = runs("--resume")
     assert told.status == 0
     assert told.err.splitlines()[:4] == [
-        "changed 1.jpg",
+        "gone 1.jpg",
         "changed 2.jpg",
-        "2 images changed on disk after having been fitted; the results are those of the files "
-        "before",
+        "2 images changed or gone on disk after having been fitted; the results are those of the "
+        "files before",
         "6 images done before",
     ]
     assert status(tmp_path) == dict.fromkeys(NAMES, 1)

@@ -115,6 +115,7 @@ def test_the_log_takes_any_text_and_never_stops_a_run(tmp_path, caplog):
         log.write("ended", images=3)
     events = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert [event["event"] for event in events] == ["failed", "ended"]
+    caplog.set_level("WARNING", "fitter")
     full = RunLog(Path("/dev/full"))
     full.write("started")
     full.write("started")
