@@ -194,7 +194,7 @@ def fit_keypoints(model: FitModel, observed: ObservationBatch, config: FitConfig
     # Built outside: what is made in inference mode can never be differentiated through, and the
     # model is the caller's.
     _ = model.kinematics, model.rest_keypoints
-    # Not inference mode: roma keeps a table that it makes in here, for whoever differentiates later.
+    # Not inference mode: roma makes a table in here that it keeps for whoever differentiates later.
     with torch.no_grad():
         result = _fit(model, observed, config)
     return result.map(torch.clone)

@@ -148,8 +148,8 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.changed.count:
         _say_told(summary.changed, "", say)
         say(
-            f"{count(summary.changed.count, 'image')} changed or gone on disk after having been fitted; "
-            "the results are those of the files before"
+            f"{count(summary.changed.count, 'image')} changed or gone on disk after having been "
+            "fitted; the results are those of the files before"
         )
     if summary.done_before:
         failed = f", {summary.failed_before} of them failed" if summary.failed_before else ""
