@@ -84,7 +84,7 @@ class TestStore:
             assert told.status == 0
             assert told.err.splitlines()[:4] == [
                 "changed a.jpg",
-                "1 image changed on disk after having been fitted; the results are those of the "
+                "1 image changed or gone on disk after having been fitted; the results are those of the "
                 "files before",
                 "1 image done before",
                 "nothing left to do",
