@@ -78,14 +78,14 @@ class TestStore:
         before = ResultStore.open(tmp_path / "b.zarr").dataset().load()
         shutil.copy(bad_files.EXAMPLES / "victory.jpg", copy / "a.jpg")
         (copy / "list.txt").write_text("a.jpg\n")
-        for change in (lambda: None, (copy / "a.jpg").unlink):
+        for change, word in ((lambda: None, "changed"), ((copy / "a.jpg").unlink, "gone")):
             change()
             told = say(copy / "list.txt", "--out", tmp_path / "b.zarr", *FAST, "--resume")
             assert told.status == 0
             assert told.err.splitlines()[:4] == [
-                "changed a.jpg",
-                "1 image changed or gone on disk after having been fitted; the results are those of the "
-                "files before",
+                f"{word} a.jpg",
+                "1 image changed or gone on disk after having been fitted; the results are those "
+                "of the files before",
                 "1 image done before",
                 "nothing left to do",
             ]
