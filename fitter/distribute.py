@@ -158,7 +158,7 @@ def _row(number: int, work: Callable[[int], Any]) -> dict[str, Any]:
         value = error
     except ray.exceptions.RayError:  # what Ray itself has lost is Ray's to tell
         raise
-    except Exception:
+    except Exception:  # raised again by the driver, with this traceback
         value = RuntimeError(traceback.format_exc())
     return {"number": [number], "value": [ray.cloudpickle.dumps(value)]}
 

@@ -217,6 +217,6 @@ def _reply(connection: Connection, function: Any, arguments: tuple) -> None:
         answer = ("value", function(*arguments))
     except InputError as error:
         answer = ("input error", str(error))
-    except Exception:
+    except Exception:  # for the caller, who may go on with other calls
         answer = ("error", traceback.format_exc())
     connection.send(answer)

@@ -161,6 +161,7 @@ class Eyes:
         except InputError as error:
             return str(error)
         except Exception as error:
+            # One overlay that fails is told, and loses no result.
             log.exception("unexpected error in the overlay %s", path)
             return f"{UNEXPECTED} {type(error).__name__}: {error}"
         return ""
