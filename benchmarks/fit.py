@@ -37,11 +37,13 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.keypoint_fit import FitModel, ObservationBatch, fit_keypoints
+from fitter.keypoint_fit import fit_keypoints
+from fitter.observations import ObservationBatch
 from fitter.pipeline import choose_device
 from fitter.records import HandParams
 from fitter.refine import Refiner
 from fitter.solvers import SolverResult
+from fitter.starts import FitModel
 
 FOCAL = 1000.0
 DISTANCE = 0.6

@@ -15,9 +15,10 @@ from torch import Tensor
 import fitter.stages
 from fitter.camera import SquareCrop, crop_intrinsics, project, to_crop
 from fitter.config import Config
-from fitter.keypoint_fit import KeypointProblem, ObservationBatch, fit_keypoints, normalise
+from fitter.keypoint_fit import KeypointProblem, fit_keypoints
 from fitter.mask_geometry import HandView
 from fitter.masks import grabcut_mask
+from fitter.observations import ObservationBatch, normalise
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.scene import SceneModel, SceneView, draw
@@ -204,7 +205,8 @@ def task_of(
 ) -> StageTask:
     """The stages' task for right hands drawn from the truth."""
     crop = (config.refine.resolution, config.refine.margin)
-    return StageTask(model, view_of(model, truth, observed, crop), normalise(observed), config.fit)
+    targets = normalise(observed, config.fit.relative_depth_gain)
+    return StageTask(model, view_of(model, truth, observed, crop), targets, config.fit)
 
 
 def _parts(work: Callable[[], None], device: torch.device, count: int) -> dict[str, float]:

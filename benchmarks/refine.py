@@ -28,10 +28,12 @@ from rich.table import Table
 from fitter.config import Config, load_config
 from fitter.crops import crop_hands
 from fitter.hand_models import HandModel, load_hand_model
-from fitter.keypoint_fit import FitModel, fit_keypoints, normalise
+from fitter.keypoint_fit import fit_keypoints
+from fitter.observations import normalise
 from fitter.records import HandParams
 from fitter.refine import Refiner
 from fitter.stage_config import StageConfig
+from fitter.starts import FitModel
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -115,7 +117,7 @@ class Fitter:
             for seen in batch.observations
         ]
         known = torch.zeros(len(crops))
-        targets = normalise(batch.observed)
+        targets = normalise(batch.observed, self.config.fit.relative_depth_gain)
         found = Refiner(self.hand, self.fit, refine)(hands, crops, targets, self.config.fit, known)
         rejected = sum(mask.source == "rejected" for mask in found.masks)
         return Estimate.of(self.hand, found.params.hand, found.params.offsets), rejected

@@ -14,7 +14,7 @@ from torch import Tensor
 from fitter import metrics
 from fitter.camera import project
 from fitter.hand_models import HandModel
-from fitter.keypoint_fit import ObservationBatch
+from fitter.observations import ObservationBatch
 from fitter.raster import rasterize
 from fitter.records import HandParams
 

@@ -24,8 +24,9 @@ from fitter.hand_models.anatomy import Anatomy, anatomy_of, hand_pose_from_angle
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import HandParams
 
-ATTEMPTS = 200
-"""Candidates after which a sample is given up; about one in three is good."""
+MODE_ATTEMPTS, ATTEMPTS = 200, 400
+"""Candidates after which a sample may leave its mode, and after which it is given up; about one in
+three is good."""
 FULL_WIDTH, FULL_HEIGHT = 1280.0, 960.0
 """Pixels of the picture that the square is cut out of."""
 FOREARM = 0.45

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from datasets.synthetic_objects import GRASPS, draw_grasp, draw_occluder, no_object
 from datasets.synthetic_poses import (
+    MODE_ATTEMPTS,
     Candidate,
     PosedHands,
     PoseModel,
@@ -110,15 +111,17 @@ def _first_hands(
     seed, indices = source
     betas = np.stack([draw_shape(look, model.shapes) for look in looks])
     modes = [draw_mode(look) for look in looks]
+
+    def draw(row: int, attempt: int) -> Candidate:
+        generator = np.random.default_rng([seed, indices[row], POSE, attempt])
+        # One shape in a thousand or two has no room for the fingers of its mode: it gets another.
+        mode = modes[row] if attempt < MODE_ATTEMPTS else draw_mode(generator)
+        return draw_candidate(model, mode, settings.view, generator)
+
     chosen, found = first_good(
         model,
         betas,
-        lambda row, attempt: draw_candidate(
-            model,
-            modes[row],
-            settings.view,
-            np.random.default_rng([seed, indices[row], POSE, attempt]),
-        ),
+        draw,
         lambda hands, rows: is_good(model, hands),
     )
     if not found.all():

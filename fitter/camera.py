@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import roma
 import torch
 from torch import Tensor
 
@@ -275,3 +276,14 @@ def field_of_view(K: Tensor, size: Tensor) -> Tensor:
     focal = torch.stack([K[:, 0, 0], K[:, 1, 1]], dim=1)
     centre = K[:, :2, 2]
     return torch.atan(centre / focal) + torch.atan((size - centre) / focal)
+
+
+def rotation_to(direction: Tensor) -> Tensor:
+    """(B, 3, 3) the least rotations that turn the z axis to unit vectors (B, 3): from the frame of
+    a camera that looks along them to the camera's own."""
+    z = torch.zeros_like(direction)
+    z[:, 2] = 1
+    axis = torch.linalg.cross(z, direction)
+    sine = axis.norm(dim=-1, keepdim=True)
+    angle = torch.atan2(sine, direction[:, 2:])
+    return roma.rotvec_to_rotmat(axis / sine.clamp_min(1e-12) * angle)

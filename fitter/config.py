@@ -7,38 +7,16 @@ ignored. `Config.resolved` is what a run stores beside its results.
 
 from __future__ import annotations
 
-import copy
-import difflib
-import re
-import reprlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
 
-from fitter.records import InputError
-from fitter.stage_config import RefineConfig, Section, StageConfig
-from fitter.yaml_files import StrictLoader
+from fitter.config_files import ConfigKind, Flag, find_preset, load_kind
+from fitter.stage_config import RefineConfig, Section
 
-_EXPECTED = {
-    "bool_type": "true or false",
-    "float_type": "a number",
-    "int_type": "a whole number",
-    "string_type": "text",
-    "string_too_short": "text that is not empty",
-    "too_short": "at least one name",
-    "list_type": "a list",
-    "dict_type": "a section of options",
-}
-
-_FEW = 6
-"""Names that a sentence may spell out although one of them was meant for sure."""
-
-_shortened = reprlib.Repr()
-_shortened.maxstring = _shortened.maxother = 80
+__all__ = ["FIT", "Config", "Flag", "find_config", "load_config"]
 
 
 class DetectorConfig(Section):
@@ -121,6 +99,15 @@ class FitConfig(Section):
     relative_depth_gain: float = Field(
         1.25, gt=0, description="true depth per unit of the detector's relative depth"
     )
+    network_depth_trust: float = Field(
+        1.0, ge=0, description="trust in the relative depth of networks, beside the detector's"
+    )
+    network_direction_trust: float = Field(
+        1.0, ge=0, description="trust in the bone directions of networks, beside the detector's"
+    )
+    network_most_trust: float = Field(
+        30.0, gt=0, description="bound of a network's trust in itself: (scale / its spread)^2"
+    )
     limit_weight: float = Field(1.5, ge=0, description="weight of the anatomical joint limits")
     pose_prior_weight: float = Field(0.13, ge=0, description="weight of the prior of the pose")
     shape_prior_weight: float = Field(0.1, ge=0, description="weight of the prior of the shape")
@@ -165,17 +152,8 @@ class Config(Section):
         return self.model_dump(mode="json")
 
 
-@dataclass(frozen=True)
-class Flag:
-    """A command-line flag that stands for an option of the configuration.
-
-    Attributes:
-        typed: the flag and its value as the user typed them, for messages.
-        value: the option's value.
-    """
-
-    typed: str
-    value: Any
+FIT = ConfigKind(Config, "", "--config", "fit", "fit.num_starts=2")
+"""What `fit-hands` reads."""
 
 
 def load_config(
@@ -194,182 +172,9 @@ def load_config(
     Raises:
         InputError: the file cannot be read, a key is unknown or a value has the wrong type.
     """
-    values: dict[str, Any] = {}
-    origin: dict[tuple[str, ...], str] = {}
-    if path is not None:
-        path = find_config(path)
-        values = _read_yaml(path)
-    given = [(*name.split("."), flag.value, flag.typed) for name, flag in (flags or {}).items()]
-    for text in overrides:
-        keys, value = _parse_override(text)
-        given.append((*keys, value, f"--set {text}"))
-    for *keys, value, typed in given:
-        _place(values, keys, value, lambda known: _source(known, origin, path), typed)
-        origin[tuple(keys)] = typed
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise InputError(_sentence(error, origin, path)) from None
+    return load_kind(FIT, path, overrides, flags)
 
 
 def find_config(given: str | Path) -> Path:
-    """The file that is meant by a path, or by the name of a preset that ships with the project.
-
-    A file of that name comes first. What has an ending or a folder is no preset's name.
-
-    Raises:
-        InputError: a bare name of neither.
-    """
-    path = Path(given)
-    if path.is_file() or path.suffix or len(path.parts) != 1:
-        return path
-    presets = {file.stem: file for file in _preset_folder().glob("*.yaml")}
-    if path.name not in presets:
-        raise InputError(
-            f"--config {given}: expected a YAML file or one of the presets "
-            f"{', '.join(sorted(presets))}, found neither"
-        )
-    return presets[path.name]
-
-
-def _preset_folder() -> Path:
-    # An installed package holds them itself; in a checkout they lie beside it.
-    inside, beside = (parent / "configs" for parent in Path(__file__).parents[:2])
-    return inside if inside.is_dir() else beside
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
-    except OSError as error:
-        raise InputError(f"cannot read configuration {path}: {error.strerror}") from error
-    except RecursionError as error:
-        raise InputError(f"configuration {path} is nested too deeply to be read") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"configuration {path} is not UTF-8 text") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise InputError(f"configuration {path} is not valid YAML{where}: {problem}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise InputError(
-            f"configuration {path} must hold sections such as 'fit:', found {_kind(values)}"
-        )
-    # A section whose options are all commented out reads as None, and means its defaults.
-    return {key: {} if value is None else value for key, value in values.items()}
-
-
-def _parse_override(text: str) -> tuple[tuple[str, ...], Any]:
-    name, equals, value = text.partition("=")
-    keys = tuple(name.strip().split("."))
-    if not equals or len(keys) < 2 or not all(keys):
-        raise InputError(f"--set {text}: expected section.option=value, such as fit.num_starts=2")
-    try:
-        return keys, yaml.load(value, StrictLoader)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
-
-
-def _place(
-    values: dict[str, Any],
-    keys: Sequence[str],
-    value: Any,
-    source: Callable[[tuple[str, ...]], str | None],
-    typed: str,
-) -> None:
-    """Put the value of an override where it belongs; `source` says who gave an option before."""
-    section, default = values, Config().resolved()
-    for depth, key in enumerate(keys[:-1], 1):
-        default = default.get(key, {}) if isinstance(default, dict) else {}
-        name = ".".join(keys[:depth])
-        if list(keys[: depth - 1]) == ["refine", "stages"] and key not in section:
-            raise InputError(f"{typed}: unknown stage {name!r}; {_hint(key, list(section))}")
-        if key not in section and not isinstance(default, dict):
-            raise InputError(f"{typed}: {name} has no options of its own")
-        # Stages replace one another whole: changing one option of one keeps the others.
-        section = section.setdefault(key, copy.deepcopy(default) if depth > 1 else {})
-        if not isinstance(section, dict):
-            given = source(tuple(keys[:depth])) or typed
-            raise InputError(
-                f"{given}: {name} must be a section of options, found {_shown(section)}"
-            )
-    section[keys[-1]] = value
-
-
-def _source(
-    keys: tuple[str, ...], origin: dict[tuple[str, ...], str], path: Path | None
-) -> str | None:
-    """Who gave an option: the last flag or override that set it, a part of it or, failing that,
-    what it is in; the file otherwise."""
-    parts = [text for known, text in origin.items() if known[: len(keys)] == keys]
-    wholes = [known for known in origin if known == keys[: len(known)]]
-    if parts:
-        return parts[-1]
-    if wholes:
-        return origin[max(wholes, key=len)]
-    return None if path is None else str(path)
-
-
-def _hint(found: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(found, known, n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"expected one of {', '.join(known)}" if known else "there is none"
-
-
-def _sentence(error: ValidationError, origin: dict[tuple[str, ...], str], path: Path | None) -> str:
-    """One sentence about the first thing that is wrong."""
-    first = error.errors(include_url=False)[0]
-    keys, section = _location(first["loc"])
-    name, found = ".".join(keys), first["input"]
-    source = _source(keys, origin, path)
-    if first["type"] in ("extra_forbidden", "invalid_key"):
-        return f"{source}: unknown option {name!r}; {_hint(keys[-1], list(section.model_fields))}"
-    if first["type"] == "literal_error" and isinstance(found, str):
-        known = re.findall("'([^']*)'", first["ctx"]["expected"])
-        if len(known) > _FEW:
-            return f"{source}: unknown name {found!r} in {name}; {_hint(found, known)}"
-    if first["type"] == "model_type":
-        return f"{source}: {name} must be a section of options, found {_kind(found)}"
-    if first["type"] == "value_error":
-        return f"{source}: {name}: expected {first['ctx']['error']}"
-    if first["type"] == "missing":
-        return f"{source}: {name} is missing"
-    if first["loc"][-1] == "[key]":
-        name = f"a name in {name}"
-    expected = _EXPECTED.get(first["type"], first["msg"].removeprefix("Input should be "))
-    return f"{source}: {name} must be {expected}, found {_shown(found)}"
-
-
-def _location(place: tuple[int | str, ...]) -> tuple[tuple[str, ...], type[BaseModel]]:
-    """Names on the way to the option at fault, and the section it is in.
-
-    What follows the option's own name is a part of its value.
-    """
-    section: type[BaseModel] = Config
-    keys: list[str] = []
-    # A name that is itself wrong is reported as the entry "[key]" of what it names.
-    for key in map(str, place[:-2] if place[-1] == "[key]" else place):
-        keys.append(key)
-        if keys[-2:-1] == ["stages"]:
-            section = StageConfig
-            continue
-        field = section.model_fields.get(key)
-        inner = field.annotation if field else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            section = inner
-        elif get_origin(inner) is not dict:
-            break
-    return tuple(keys), section
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else _shortened.repr(value)
-
-
-def _kind(value: Any) -> str:
-    names = {str: "text", list: "a list", dict: "a section", bool: "a yes/no value"}
-    return names.get(type(value), "a number" if isinstance(value, int | float) else "nothing")
+    """The file that is meant by a path, or by the name of a preset; see `find_preset`."""
+    return find_preset(given, FIT)

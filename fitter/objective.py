@@ -142,8 +142,7 @@ def _keypoints_l2(seen: Seen) -> Tensor:
 
 def _relative_depth(seen: Seen) -> Tensor:
     fit = seen.task.fit
-    scale, gain = fit.relative_depth_scale, fit.relative_depth_gain
-    return relative_depth(seen.points, _focal_targets(seen), scale, gain).value
+    return relative_depth(seen.points, _focal_targets(seen), fit.relative_depth_scale).value
 
 
 def _bone_directions(seen: Seen) -> Tensor:

@@ -21,14 +21,9 @@ from fitter.hand_models import HandModel, ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.keypoint_fit import (
-    LEAST_EXTENT,
-    FitModel,
-    ObservationBatch,
-    fit_keypoints,
-    normalise,
-)
+from fitter.keypoint_fit import fit_keypoints
 from fitter.look import SeenImage
+from fitter.observations import LEAST_EXTENT, ObservationBatch, normalise
 from fitter.overlay import OverlayHand
 from fitter.quality import rms_error, trust
 from fitter.records import HandObservation, HandParams, InputError
@@ -36,6 +31,7 @@ from fitter.refine import Refined, Refiner, unmirrored
 from fitter.rows import FitStatus, HandRow, ImageRow
 from fitter.scene import focal_applied
 from fitter.solvers import SolverResult, Status
+from fitter.starts import FitModel
 
 _FIT_STATUS: dict[Status, FitStatus] = {
     Status.CONVERGED: "converged",
@@ -187,7 +183,7 @@ class Engine:
         refined = self.refiner(
             result.params[index].mirrored_where(is_left),
             [slots[i].crop for i in index.tolist()],
-            normalise(observed[index]),
+            normalise(observed[index], self.config.fit.relative_depth_gain),
             self.config.fit,
             torch.tensor(unknown),
         )

@@ -15,7 +15,6 @@ from fitter.crops import HandCrop
 from fitter.energies.keypoints import KeypointTargets
 from fitter.hand_models import HandModel
 from fitter.hand_models.appearance import load_appearance
-from fitter.keypoint_fit import FitModel
 from fitter.mask_geometry import HandView
 from fitter.masks import HandMask, given_mask, grabcut_mask
 from fitter.raster import rasterize
@@ -23,6 +22,7 @@ from fitter.records import HandParams
 from fitter.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
 from fitter.stage_config import RefineConfig
 from fitter.stages import StageTask, run_stages
+from fitter.starts import FitModel
 
 
 @dataclass(frozen=True)

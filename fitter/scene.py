@@ -19,7 +19,6 @@ from fitter.energies.surface import SurfaceGraph
 from fitter.hand_models import HandModel
 from fitter.hand_models.appearance import AppearanceModel
 from fitter.hand_models.surface_kinematics import SurfaceKinematics
-from fitter.keypoint_fit import FitModel
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
 from fitter.records import HandParams, TensorBatch
 from fitter.shading import (
@@ -32,6 +31,7 @@ from fitter.shading import (
     vertex_normals,
 )
 from fitter.stage_config import Free
+from fitter.starts import FitModel
 
 FIELDS: Mapping[Free, str] = {
     "global_orient": "global_orient",

@@ -8,7 +8,7 @@ the host would have to wait for the device in every step.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Protocol, Self
 
@@ -92,26 +92,23 @@ class SolverResult:
     iterations: Tensor
     status: Tensor
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> SolverResult:
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Apply a function to every tensor."""
-        return SolverResult(
-            self.params.map(function),
-            *(function(tensor) for tensor in (self.cost, self.iterations, self.status)),
-        )
+        tensors = {name: function(value) for name, value in self._tensors()}
+        return replace(self, params=self.params.map(function), **tensors)
 
-    def with_hands(self, index: Tensor, part: SolverResult) -> SolverResult:
+    def with_hands(self, index: Tensor, part: Self) -> Self:
         """The result with that of the hands at `index` (n,) in the place of theirs."""
 
         def put(whole: Tensor, values: Tensor) -> Tensor:
             return whole.index_copy(0, index, values)
 
         params = zip(vars(self.params).values(), vars(part.params).values(), strict=True)
-        return SolverResult(
-            HandParams(*(put(whole, values) for whole, values in params)),
-            put(self.cost, part.cost),
-            put(self.iterations, part.iterations),
-            put(self.status, part.status),
-        )
+        tensors = {name: put(value, getattr(part, name)) for name, value in self._tensors()}
+        return replace(self, params=HandParams(*(put(*pair) for pair in params)), **tensors)
+
+    def _tensors(self) -> list[tuple[str, Tensor]]:
+        return [(name, value) for name, value in vars(self).items() if name != "params"]
 
 
 def levenberg_marquardt(

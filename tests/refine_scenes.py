@@ -16,11 +16,12 @@ from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance import load_appearance
 from fitter.hand_models.pose_prior import load_pose_prior
-from fitter.keypoint_fit import FitModel, ObservationBatch, normalise
+from fitter.observations import ObservationBatch, normalise
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.scene import Light, SceneModel, SceneParams, SceneView, draw
 from fitter.stages import StageTask
+from fitter.starts import FitModel
 
 SIDE = 48
 
@@ -101,7 +102,8 @@ def task_of(model: SceneModel, view: SceneView, fit: FitConfig | None = None) ->
         intrinsics=view.intrinsics.double(),
         is_left=torch.zeros(len(unknown), dtype=torch.bool),
     )
-    return StageTask(model, view, normalise(observed), fit or FitConfig())
+    fit = fit or FitConfig()
+    return StageTask(model, view, normalise(observed, fit.relative_depth_gain), fit)
 
 
 def perturbed(hands: HandParams, seed: int = 1, size: float = 1.0) -> HandParams:

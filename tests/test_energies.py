@@ -107,10 +107,10 @@ def test_reprojection_is_its_equation(model, params, points, seen) -> None:
 
 
 def test_relative_depth_is_its_equation(model, params, points, seen) -> None:
-    found = relative_depth(points, seen.targets, scale=0.2, gain=1.3).value
+    found = relative_depth(points, seen.targets, scale=0.2).value
     distance = np.einsum("bkc,bc->bk", model(params).keypoints, seen.view)
     wrist = distance[:, :1]
-    difference = (distance - wrist) * 2.0 / wrist - 1.3 * seen.depth.numpy()
+    difference = (distance - wrist) * 2.0 / wrist - seen.depth.numpy()
     rho = 2 * (np.sqrt(1 + (difference / 0.2) ** 2) - 1)
     expected = (seen.confidence.numpy() * rho)[:, 1:].sum(-1)
     expected[3] = 0  # one of its depths is unknown
@@ -160,7 +160,7 @@ def test_pose_prior_is_the_nearest_component(model, params, pose_space) -> None:
 
 DATA_ENERGIES: dict[str, Callable[[Tensor, KeypointTargets], Quadratic]] = {
     "reprojection": lambda points, targets: reprojection(points, targets, 0.1),
-    "relative_depth": lambda points, targets: relative_depth(points, targets, 0.2, 1.3),
+    "relative_depth": lambda points, targets: relative_depth(points, targets, 0.2),
     "bone_directions": lambda points, targets: bone_directions(points, targets, 0.3),
 }
 
@@ -182,7 +182,7 @@ def test_data_hessians_are_exact_where_residuals_vanish(name, model, params, poi
     canonical = model(params).keypoints
     image = canonical @ seen.intrinsics.mT
     distance = (canonical @ seen.view[..., None])[..., 0]
-    depth = (distance / distance[:, :1] - 1) * 2.0 / 1.3
+    depth = (distance / distance[:, :1] - 1) * 2.0
     targets = replace(
         seen, keypoints=image[..., :2] / image[..., 2:], depth=depth, xyz=canonical
     ).targets

@@ -18,16 +18,12 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import FLEXION, anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.keypoint_fit import (
-    FitModel,
-    ObservationBatch,
-    fit_keypoints,
-    normalise,
-    propose_starts,
-)
+from fitter.keypoint_fit import fit_keypoints
 from fitter.metrics import pa_mpjpe
+from fitter.observations import ObservationBatch, normalise
 from fitter.records import HandParams
 from fitter.solvers import SolverResult, Status
+from fitter.starts import FitModel, propose_starts
 
 K = torch.tensor([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]], dtype=torch.float64)
 # Priors that are weak beside data without noise, and no gain to correct for.

@@ -10,8 +10,8 @@ import torch
 from refine_scenes import camera, perturbed, scene_model, task_of, true_hands, view_of
 
 from fitter.camera import mirror_intrinsics, project
-from fitter.keypoint_fit import ObservationBatch, normalise
 from fitter.objective import ENERGIES, Objective
+from fitter.observations import ObservationBatch, normalise
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
 from fitter.scene import FIELDS, SceneModel, SceneParams, draw, focal_applied
@@ -102,7 +102,7 @@ def test_the_energies_of_data_are_those_that_change_with_what_is_seen(task, trut
         intrinsics=view.intrinsics,
         is_left=torch.zeros(2) > 0,
     )
-    elsewhere = StageTask(task.model, view, normalise(observed), task.fit)
+    elsewhere = StageTask(task.model, view, normalise(observed, task.fit.relative_depth_gain), task.fit)
     scene, start = random_scene(task.model, truth), model_start(task, truth)
     one, two = (Objective.of(seen, stage_of(name), start)(scene) for seen in (task, elsewhere))
     assert one.ne(two).all() == one.ne(two).any() == (name in DATA)

@@ -21,7 +21,7 @@ from fitter.energies.surface import normal_consistency
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
-from fitter.keypoint_fit import FitModel, ObservationBatch, normalise
+from fitter.observations import ObservationBatch, normalise
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
 from fitter.refine import Refiner
@@ -29,6 +29,7 @@ from fitter.scene import SceneModel, SceneParams, SceneView, draw
 from fitter.solvers import Status
 from fitter.stage_config import RefineConfig, StageConfig
 from fitter.stages import StagesResult, StageTask, run_stages
+from fitter.starts import FitModel
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 PRESETS = ("realistic_hands", "s2hand", "nimble_render_compare")
@@ -208,7 +209,7 @@ def scene_of(hand: HandModel, config: Config) -> Scene:
         intrinsics=view.intrinsics.double(),
         is_left=torch.zeros(2, dtype=torch.bool),
     )
-    return Scene(model, StageTask(model, view, normalise(observed), config.fit), begin)
+    return Scene(model, StageTask(model, view, normalise(observed, config.fit.relative_depth_gain), config.fit), begin)
 
 
 def view_of(model: SceneModel, truth: SceneParams) -> SceneView:

@@ -31,9 +31,11 @@ class KeypointTargets(TensorBatch):
         intrinsics: (B, 3, 3) K of the crop.
         view: (B, 3) unit vector, camera frame, along the ray through the middle of the hand.
         relative_depth: (B, 5, 5) crop units along `view`, relative to the wrist; 0 where unknown.
-        depth_mass: (B, 5, 4) confidence of the depths of all but the wrist, 0 where unknown.
+        depth_mass: (B, 5, 4) trust in the depths of all but the wrist, 0 where unknown: the
+            detector's confidence, or what follows from a network's own spread.
         bone_directions: (B, 5, 4, 3) unit vectors, camera frame, palm to tip; 0 where unknown.
-        bone_mass: (B, 5, 4) product of the confidences of both ends, 0 where unknown.
+        bone_mass: (B, 5, 4) trust in the directions, 0 where unknown: the product of the
+            detector's confidences of both ends, or what follows from a network's own spread.
     """
 
     keypoints: Tensor
@@ -119,16 +121,13 @@ def reprojection(points: Tensor, targets: KeypointTargets, scale: float) -> Quad
     return Quadratic(torch.where(visible, value, torch.inf), gradient, hessian)
 
 
-def relative_depth(
-    points: Tensor, targets: KeypointTargets, scale: float, gain: float
-) -> Quadratic:
-    """Depth of the keypoints behind the wrist against the detector's, along the line of sight.
+def relative_depth(points: Tensor, targets: KeypointTargets, scale: float) -> Quadratic:
+    """Depth of the keypoints behind the wrist against the one seen, along the line of sight.
 
     Args:
         points: (B, 5, 5, 3) the camera's frame.
         targets: what was detected.
         scale: crop units; where the loss turns from quadratic to linear.
-        gain: true depth per unit of the detector's.
 
     Returns:
         Sum over all keypoints but the wrist of ``confidence * rho(difference^2 / scale^2)``.
@@ -137,7 +136,7 @@ def relative_depth(
     distance = (points.flatten(1, 2) @ targets.view[..., None]).view(points.shape[:3])
     wrist, others = distance[..., :1], distance[..., 1:]
     to_crop = focal / wrist
-    residual = ((others - wrist) * to_crop - gain * targets.relative_depth[..., 1:]) / scale
+    residual = ((others - wrist) * to_crop - targets.relative_depth[..., 1:]) / scale
     # Derivatives by the five distances: every depth depends on its own and on the wrist's.
     by_wrist = -others * to_crop / (scale * wrist)
     by_own = torch.diag_embed((to_crop / scale).expand_as(others))

@@ -193,17 +193,27 @@ def pose_keypoints(model: KeypointModel, params: HandParams) -> tuple[Tensor, Te
         (B, 16, 3) joints in MANO's order and (B, 21, 3) keypoints in canonical order, metres, in
         the frame `params` puts them in.
     """
-    rest_joints = model.joint_template + _displacement(model.joint_shapedirs, params.betas)
-    chain = _pose_chain(rest_joints, params)
-    tips = _pose_points(
-        model.tip_template + _displacement(model.tip_shapedirs, params.betas),
-        model.tip_posedirs,
-        model.tip_weights,
-        chain,
-    )
+    joints, tips, chain = _pose_reduced(model, _local_rotations(params), params.betas)
     transl = params.transl[:, None]
-    joints = chain.joints + transl
+    joints = joints + transl
     return joints, _keypoints(joints, tips + transl, chain, model.keypoint_offsets)
+
+
+def pose_keypoints_from_rotations(
+    model: KeypointModel, rotations: Tensor, betas: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`pose_keypoints` for rotation matrices: no axis-angle vector, whose gradient fails near pi.
+
+    Args:
+        model: any model's.
+        rotations: (B, 16, 3, 3) of the root, then of each joint relative to its parent.
+        betas: (B, n) shape coefficients.
+
+    Returns:
+        As `pose_keypoints`, for a `transl` of zero.
+    """
+    joints, tips, chain = _pose_reduced(model, rotations, betas)
+    return joints, _keypoints(joints, tips, chain, model.keypoint_offsets)
 
 
 class HandModel(torch.nn.Module):
@@ -272,7 +282,7 @@ class HandModel(torch.nn.Module):
         Raises:
             InputError: `betas` has more components than the model.
         """
-        chain = _pose_chain(self.rest_joints(params.betas), params)
+        chain = _pose_chain(self.rest_joints(params.betas), _local_rotations(params))
         vertices = _pose_points(
             self.v_template + _displacement(self.shapedirs, params.betas),
             self.posedirs,
@@ -338,12 +348,31 @@ def _displacement(basis: Tensor, coefficients: Tensor) -> Tensor:
     return (coefficients @ matrix.T).unflatten(1, (-1, 3))
 
 
-def _pose_chain(rest_joints: Tensor, params: HandParams) -> _Chain:
-    """Rotate the skeleton (Rodrigues' formula, SMPL eq. 1, then the chain of eqs. 3-4)."""
+def _local_rotations(params: HandParams) -> Tensor:
+    """(B, 16, 3, 3) rotation of each joint relative to its parent (Rodrigues, SMPL eq. 1)."""
     axis_angles = torch.cat([params.global_orient[:, None], params.hand_pose], 1)
-    rotations = roma.rotvec_to_rotmat(axis_angles)
+    return roma.rotvec_to_rotmat(axis_angles)
+
+
+def _pose_chain(rest_joints: Tensor, rotations: Tensor) -> _Chain:
+    """Rotate the skeleton (SMPL eqs. 3-4): (B, 16, 3) and (B, 16, 3, 3) local rotations."""
     global_rotations, joints = forward_kinematics(rotations, rest_joints)
     return _Chain(rotations, global_rotations, rest_joints, joints)
+
+
+def _pose_reduced(
+    model: KeypointModel, rotations: Tensor, betas: Tensor
+) -> tuple[Tensor, Tensor, _Chain]:
+    """(B, 16, 3) joints and (B, 5, 3) fingertips, posed about the root, and the skeleton."""
+    rest_joints = model.joint_template + _displacement(model.joint_shapedirs, betas)
+    chain = _pose_chain(rest_joints, rotations)
+    tips = _pose_points(
+        model.tip_template + _displacement(model.tip_shapedirs, betas),
+        model.tip_posedirs,
+        model.tip_weights,
+        chain,
+    )
+    return chain.joints, tips, chain
 
 
 def _pose_points(shaped: Tensor, posedirs: Tensor | None, weights: Tensor, chain: _Chain) -> Tensor:

@@ -1,0 +1,321 @@
+"""How configurations of any kind are read: files, presets, overrides, and what is wrong in them."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import re
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from fitter.records import InputError
+from fitter.stage_config import Section, StageConfig
+from fitter.yaml_files import StrictLoader
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "string_type": "text",
+    "string_too_short": "text that is not empty",
+    "too_short": "at least one name",
+    "list_type": "a list",
+    "dict_type": "a section of options",
+}
+
+_FEW = 6
+"""Names that a sentence may spell out although one of them was meant for sure."""
+
+_shortened = reprlib.Repr()
+_shortened.maxstring = _shortened.maxother = 80
+
+Root = TypeVar("Root", bound=Section)
+
+
+@dataclass(frozen=True)
+class ConfigKind(Generic[Root]):
+    """A kind of configuration: what is read from its files.
+
+    Attributes:
+        root: all its sections.
+        presets: folder below ``configs/`` whose files are its presets.
+        flag: of the command line that names a file, for messages; empty for an argument.
+        section, override: examples of a section and of an override, for messages.
+    """
+
+    root: type[Root]
+    presets: str
+    flag: str
+    section: str
+    override: str
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A command-line flag that stands for an option of the configuration.
+
+    Attributes:
+        typed: the flag and its value as the user typed them, for messages.
+        value: the option's value.
+    """
+
+    typed: str
+    value: Any
+
+
+def load_kind(
+    kind: ConfigKind[Root],
+    path: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    flags: Mapping[str, Flag] | None = None,
+) -> Root:
+    """Read a configuration.
+
+    Args:
+        kind: what it is for.
+        path: YAML file, or the name of a preset, see `find_preset`; options it leaves out keep
+            their defaults. None for all defaults.
+        overrides: ``section.option=value`` each, applied in order; the value is a YAML scalar.
+        flags: ``section.option`` -> what a flag says of it, applied before the overrides.
+
+    Raises:
+        InputError: the file cannot be read, a key is unknown or a value has the wrong type.
+    """
+    values: dict[str, Any] = {}
+    origin: dict[tuple[str, ...], str] = {}
+    if path is not None:
+        path = find_preset(path, kind)
+        values = _read_yaml(path, kind.section)
+    given = [(*name.split("."), flag.value, flag.typed) for name, flag in (flags or {}).items()]
+    for text in overrides:
+        keys, value = _parse_override(text, kind.override)
+        given.append((*keys, value, f"--set {text}"))
+    for *keys, value, typed in given:
+        defaults = _defaults(kind.root)
+        _place(values, defaults, keys, value, lambda known: _source(known, origin, path), typed)
+        origin[tuple(keys)] = typed
+    try:
+        return kind.root.model_validate(values)
+    except ValidationError as error:
+        raise InputError(
+            _sentence(error, kind.root, lambda known: _source(known, origin, path))
+        ) from None
+
+
+def find_preset(given: str | Path, kind: ConfigKind[Any]) -> Path:
+    """The file that is meant by a path, or by the name of a preset that ships with the project.
+
+    A file of that name comes first. What has an ending or a folder is no preset's name.
+
+    Args:
+        given: path or name.
+        kind: whose presets.
+
+    Raises:
+        InputError: a bare name of neither.
+    """
+    path = Path(given)
+    if path.is_file() or path.suffix or len(path.parts) != 1:
+        return path
+    presets = {file.stem: file for file in (_preset_folder() / kind.presets).glob("*.yaml")}
+    if path.name not in presets:
+        typed = f"{kind.flag} {given}".lstrip()
+        raise InputError(
+            f"{typed}: expected a YAML file or one of the presets "
+            f"{', '.join(sorted(presets))}, found neither"
+        )
+    return presets[path.name]
+
+
+def _preset_folder() -> Path:
+    # An installed package holds them itself; in a checkout they lie beside it.
+    inside, beside = (parent / "configs" for parent in Path(__file__).parents[:2])
+    return inside if inside.is_dir() else beside
+
+
+def _read_yaml(path: Path, section: str) -> dict[str, Any]:
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
+    except OSError as error:
+        raise InputError(f"cannot read configuration {path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise InputError(f"configuration {path} is nested too deeply to be read") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"configuration {path} is not UTF-8 text") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise InputError(f"configuration {path} is not valid YAML{where}: {problem}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(
+            f"configuration {path} must hold sections such as '{section}:', found {_kind(values)}"
+        )
+    # A section whose options are all commented out reads as None, and means its defaults.
+    return {key: {} if value is None else value for key, value in values.items()}
+
+
+def _parse_override(text: str, example: str) -> tuple[tuple[str, ...], Any]:
+    name, equals, value = text.partition("=")
+    keys = tuple(name.strip().split("."))
+    if not equals or len(keys) < 2 or not all(keys):
+        raise InputError(f"--set {text}: expected section.option=value, such as {example}")
+    try:
+        return keys, yaml.load(value, StrictLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
+
+
+def _defaults(root: type[Section]) -> dict[str, Any]:
+    """The defaults of all sections that have any, as `Config.resolved` gives them."""
+    defaults = {}
+    for name, field in root.model_fields.items():
+        if not field.is_required():
+            value = field.get_default(call_default_factory=True)
+            defaults[name] = value.model_dump(mode="json") if isinstance(value, Section) else value
+    return defaults
+
+
+def _place(
+    values: dict[str, Any],
+    default: Any,
+    keys: Sequence[str],
+    value: Any,
+    source: Callable[[tuple[str, ...]], str | None],
+    typed: str,
+) -> None:
+    """Put the value of an override where it belongs.
+
+    `default` holds the defaults of all sections; `source` says who gave an option before.
+    """
+    section = values
+    for depth, key in enumerate(keys[:-1], 1):
+        default = default.get(key, {}) if isinstance(default, dict) else {}
+        name = ".".join(keys[:depth])
+        if list(keys[: depth - 1]) == ["refine", "stages"] and key not in section:
+            raise InputError(f"{typed}: unknown stage {name!r}; {_hint(key, list(section))}")
+        if key not in section and not isinstance(default, dict):
+            raise InputError(f"{typed}: {name} has no options of its own")
+        # Stages replace one another whole: changing one option of one keeps the others.
+        section = section.setdefault(key, copy.deepcopy(default) if depth > 1 else {})
+        if not isinstance(section, dict):
+            given = source(tuple(keys[:depth])) or typed
+            raise InputError(
+                f"{given}: {name} must be a section of options, found {_shown(section)}"
+            )
+    section[keys[-1]] = value
+
+
+def _source(
+    keys: tuple[str, ...], origin: dict[tuple[str, ...], str], path: Path | None
+) -> str | None:
+    """Who gave an option: the last flag or override that set it, a part of it or, failing that,
+    what it is in; the file otherwise."""
+    parts = [text for known, text in origin.items() if known[: len(keys)] == keys]
+    wholes = [known for known in origin if known == keys[: len(known)]]
+    if parts:
+        return parts[-1]
+    if wholes:
+        return origin[max(wholes, key=len)]
+    return None if path is None else str(path)
+
+
+def _hint(found: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(found, known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"expected one of {', '.join(known)}" if known else "there is none"
+
+
+def _sentence(
+    error: ValidationError,
+    root: type[Section],
+    source_of: Callable[[tuple[str, ...]], str | None],
+) -> str:
+    """One sentence about the first thing that is wrong; `source_of` says who gave an option."""
+    first = error.errors(include_url=False)[0]
+    if not first["loc"]:
+        return f"{source_of(())}: expected {first['ctx']['error']}"
+    keys, section = _location(first["loc"], root)
+    name, found = ".".join(keys), first["input"]
+    source = source_of(keys)
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        return f"{source}: unknown option {name!r}; {_hint(keys[-1], list(section.model_fields))}"
+    if first["type"] == "literal_error" and isinstance(found, str):
+        known = re.findall("'([^']*)'", first["ctx"]["expected"])
+        if len(known) > _FEW:
+            return f"{source}: unknown name {found!r} in {name}; {_hint(found, known)}"
+    if first["type"].startswith("union_tag"):
+        return f"{source}: {_tag_sentence(name, first)}"
+    if first["type"] in ("model_type", "model_attributes_type"):
+        return f"{source}: {name} must be a section of options, found {_kind(found)}"
+    if first["type"] == "value_error":
+        return f"{source}: {name}: expected {first['ctx']['error']}"
+    if first["type"] == "missing":
+        return f"{source}: {name} is missing"
+    if first["loc"][-1] == "[key]":
+        name = f"a name in {name}"
+    expected = _EXPECTED.get(first["type"], first["msg"].removeprefix("Input should be "))
+    return f"{source}: {name} must be {expected}, found {_shown(found)}"
+
+
+def _tag_sentence(name: str, first: Mapping[str, Any]) -> str:
+    """What is wrong with the option that says which of several kinds a section is."""
+    option = f"{name}.{first['ctx']['discriminator'].strip(chr(39))}"
+    if first["type"] == "union_tag_not_found":
+        return f"{option} is missing"
+    known = re.findall("'([^']*)'", first["ctx"]["expected_tags"])
+    return f"unknown name {first['ctx']['tag']!r} in {option}; {_hint(first['ctx']['tag'], known)}"
+
+
+def _location(
+    place: tuple[int | str, ...], root: type[Section]
+) -> tuple[tuple[str, ...], type[BaseModel]]:
+    """Names on the way to the option at fault, and the section it is in.
+
+    What follows the option's own name is a part of its value.
+    """
+    section: type[BaseModel] = root
+    keys: list[str] = []
+    # A name that is itself wrong is reported as the entry "[key]" of what it names.
+    rest = list(map(str, place[:-2] if place[-1] == "[key]" else place))
+    while rest:
+        keys.append(rest.pop(0))
+        if keys[-2:-1] == ["stages"]:
+            section = StageConfig
+            continue
+        field = section.model_fields.get(keys[-1])
+        inner = field.annotation if field else None
+        if field is not None and isinstance(field.discriminator, str) and rest:
+            # The place names the kind of a section of several kinds, the file does not.
+            inner = _of_kind(field, field.discriminator, rest.pop(0))
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            section = inner
+        elif get_origin(inner) is not dict:
+            break
+    return tuple(keys), section
+
+
+def _of_kind(field: FieldInfo, discriminator: str, tag: str) -> type[BaseModel] | None:
+    for member in get_args(field.annotation):
+        if tag in get_args(member.model_fields[discriminator].annotation):
+            return member
+    return None
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else _shortened.repr(value)
+
+
+def _kind(value: Any) -> str:
+    names = {str: "text", list: "a list", dict: "a section", bool: "a yes/no value"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else "nothing")

@@ -1,0 +1,105 @@
+"""What networks say of hands, in the fit to the keypoints: as starts, and in place of the weak 3D.
+
+A guess is 21 keypoints relative to the wrist with a spread for each. As a start it is laid onto the
+picture and turned into the parameters of any hand model by inverse kinematics. As a cue it says how
+deep the keypoints lie and where the bones point, which is what 2D keypoints do not show; how far it
+is believed follows from its spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from fitter.config import FitConfig
+from fitter.energies.keypoints import KeypointTargets
+from fitter.hand_models.kinematics import by_finger, in_canonical_order
+from fitter.ik import inverse_kinematics
+from fitter.initializer import Guess
+from fitter.observations import rays_of
+from fitter.records import HandParams
+from fitter.starts import FitModel
+
+
+def guided(
+    targets: KeypointTargets, guesses: Sequence[Guess], config: FitConfig
+) -> KeypointTargets:
+    """Targets whose weak 3D is that of guesses, for hands that have one that is finite.
+
+    The trust in a depth is ``t (s / sigma)^2``, with t of `FitConfig.network_depth_trust`, s the
+    scale of the energy and sigma the guess's spread: near zero the energy then is t times the
+    negative logarithm of a Gaussian. A bone's direction has the spread of its two ends, over its
+    length. No trust exceeds `FitConfig.network_most_trust`.
+
+    Args:
+        targets: B hands.
+        guesses: of the same hands.
+        config: scales and trusts.
+    """
+    if not guesses:
+        return targets
+    joints, spread = _fused(guesses)
+    known = (joints.isfinite().flatten(1).all(-1) & spread.isfinite().flatten(1).all(-1)).view(
+        -1, 1, 1
+    )
+    points, spread = by_finger(joints), by_finger(spread)
+    depth = (points @ targets.view[:, None, :, None])[..., 0]
+    bones = points.diff(dim=2)
+    length = bones.norm(dim=-1).clamp_min(1e-6)
+    variance = spread.square().mean(-1)
+    turn = (variance[..., 1:] + variance[..., :-1]) / length.square()
+
+    def trust(weight: float, scale: float, squared: Tensor) -> Tensor:
+        return weight * (scale**2 / squared).clamp_max(config.network_most_trust)
+
+    depth_mass = trust(
+        config.network_depth_trust, config.relative_depth_scale, spread[..., 1:, 1].square()
+    )
+    bone_mass = trust(config.network_direction_trust, config.bone_direction_scale, turn)
+    return replace(
+        targets,
+        relative_depth=torch.where(known, depth, targets.relative_depth),
+        depth_mass=torch.where(known, depth_mass, targets.depth_mass),
+        bone_directions=torch.where(
+            known[..., None], bones / length[..., None], targets.bone_directions
+        ),
+        bone_mass=torch.where(known, bone_mass, targets.bone_mass),
+    )
+
+
+def guess_starts(model: FitModel, targets: KeypointTargets, guess: Guess) -> HandParams:
+    """Parameters of B hands that a guess leads to; NaN for a hand without one.
+
+    The guess, whose keypoints lie as they would at the distance one, is shifted across the line of
+    sight until it lies over the detected keypoints, weighted by their confidence, in the least
+    squares sense; its scale follows from the size of the model's bones.
+    """
+    keypoints = in_canonical_order(targets.keypoints)
+    mass = in_canonical_order(targets.keypoint_mass)
+    mass = torch.where((mass > 0).any(-1, keepdim=True), mass, 1.0)[..., None]
+    focal = targets.intrinsics[:, 0, 0, None, None]
+    relative = guess.joints / focal
+    depth = 1 + (relative @ targets.view[..., None])
+    rays = rays_of(targets.intrinsics, keypoints)
+    rays = rays / (rays @ targets.view[..., None])
+    shift = (mass * (rays * depth - relative)).sum(1, keepdim=True) / mass.sum(1, keepdim=True)
+    return inverse_kinematics(model.keypoints, relative + shift, up_to_scale=True)
+
+
+def _fused(guesses: Sequence[Guess]) -> tuple[Tensor, Tensor]:
+    """Mean of guesses weighted by their precision along the line of sight, and the least spread.
+
+    They have seen the same keypoints and err alike, so two are not surer than the surer one.
+    """
+    if len(guesses) == 1:
+        return guesses[0].joints, guesses[0].spread
+    spread = torch.stack([guess.spread for guess in guesses])
+    joints = torch.stack([guess.joints for guess in guesses])
+    known = joints.isfinite().all(-1, keepdim=True) & spread.isfinite().all(-1, keepdim=True)
+    weight = torch.where(known, spread[..., 1:] ** -2, 0.0)
+    total = weight.sum(0)
+    mean = (weight * torch.where(known, joints, 0.0)).sum(0) / total
+    return mean, torch.where(known, spread, torch.inf).amin(0)

@@ -1,0 +1,67 @@
+"""What a trained network may say of a hand before the fit, and who says it.
+
+The fit takes an `Initializer` from whoever builds it; the ones that ship are in `init_net`, which
+this package never imports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from fitter.crops import HandCrop
+from fitter.observations import ObservationBatch
+from fitter.records import TensorBatch
+
+
+@dataclass(frozen=True)
+class Guess(TensorBatch):
+    """Keypoints of B right hands as one network sees them.
+
+    Attributes:
+        joints: (B, 21, 3) relative to the wrist keypoint, camera axes of the (mirrored) picture,
+            in crop units of `KeypointTargets`: ``focal (X_k - X_wrist) / Z_wrist`` with Z along
+            `KeypointTargets.view`. NaN for a hand that the network could not see.
+        spread: (B, 21, 2) standard deviation of `joints` across (each of two axes) and along the
+            line of sight, crop units.
+    """
+
+    joints: Tensor
+    spread: Tensor
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """All that is known of B hands from networks.
+
+    Attributes:
+        starts: name of a network -> its guess, the one to be trusted most first.
+        masks: (S, S) float32 in [0, 1] for each hand, the probability that a pixel of its crop
+            shows it; None for a hand without a crop or where no network segments.
+    """
+
+    starts: dict[str, Guess]
+    masks: Sequence[np.ndarray | None]
+
+
+class Initializer(Protocol):
+    """Networks that look at hands before they are fitted."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the networks that give starts, in the order of `Guesses.starts`."""
+        ...
+
+    def __call__(self, observed: ObservationBatch, crops: Sequence[HandCrop | None]) -> Guesses:
+        """Look at B hands.
+
+        Args:
+            observed: what the detector saw of them; what cannot be used has values that are not
+                finite.
+            crops: their pictures, None where there is none.
+        """
+        ...

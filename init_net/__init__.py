@@ -1,0 +1,1 @@
+"""Networks that start a fit: what they are, how they are trained, the weights that ship."""

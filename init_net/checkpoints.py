@@ -1,0 +1,249 @@
+"""Checkpoints of a training run: all that is needed to go on as if nothing had happened.
+
+A checkpoint is written whole under another name, brought to the disk and renamed, so that a run
+that is killed at any moment leaves the one before it or the new one. The one before is kept.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fitter.hand_models.open_hand import load_open_hand
+from fitter.records import InputError
+from init_net.train_config import TrainConfig, first_difference
+
+MAGIC = "fit-hands training checkpoint"
+LAYOUT = 1
+
+CHECKPOINT = "checkpoint.pt"
+PREVIOUS = "checkpoint-previous.pt"
+
+
+@dataclass(frozen=True)
+class HandModelId:
+    """Which hand model a network's joints, rotations and shape are of.
+
+    Attributes:
+        name: of the model.
+        sha256: hexadecimal digest of its files.
+    """
+
+    name: str
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.sha256[:12]})"
+
+
+def current_hand_model() -> HandModelId:
+    """The open hand that ships with the project."""
+    data = load_open_hand()
+    return HandModelId(data.name, data.sha256)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a training run between two steps.
+
+    Attributes:
+        config: as `TrainConfig.resolved` gives it.
+        hand_model: of the samples.
+        step: steps done.
+        network: name -> value, of the network's `state_dict`.
+        average: the same of the moving average of its weights.
+        updates: steps that are in the average.
+        validated: steps done at the last validation, 0 before the first.
+        optimiser: its `state_dict`.
+        scaler: `state_dict` of the gradients' scaler, empty without one.
+        sums: loss term -> sum over the steps since the last line of the log.
+        figures: of the last validation, empty before the first.
+    """
+
+    config: dict[str, Any]
+    hand_model: HandModelId
+    step: int
+    network: dict[str, Tensor]
+    average: dict[str, Tensor]
+    updates: int
+    validated: int
+    optimiser: dict[str, Any]
+    scaler: dict[str, Any]
+    sums: dict[str, float]
+    figures: dict[str, float]
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write a file so that it is never seen in part, and is on the disk on return.
+
+    Raises:
+        OSError: it cannot be written; what was there is kept, and nothing is left beside it.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a run's checkpoint and keep the one before.
+
+    Raises:
+        InputError: the disk refuses; the last checkpoint is kept.
+    """
+    content = io.BytesIO()
+    # Into memory first: where the disk is full, PyTorch's own writer hides the reason.
+    torch.save(
+        {
+            "magic": MAGIC,
+            "layout": LAYOUT,
+            **{field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)},
+            "hand_model": asdict(checkpoint.hand_model),
+        },
+        content,
+    )
+    path = folder / CHECKPOINT
+    fresh = folder / f"{CHECKPOINT}.new"
+    try:
+        write_whole(fresh, content.getbuffer())
+        # A kill between the two leaves the previous one, which `find_checkpoint` knows.
+        if path.exists():
+            path.replace(folder / PREVIOUS)
+        fresh.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            fresh.unlink()
+        raise InputError(
+            f"cannot write checkpoint {path}: {error.strerror}; {last_good(folder)}"
+        ) from error
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """The last whole checkpoint of a run, None where there is none yet."""
+    for name in (CHECKPOINT, PREVIOUS):
+        if (folder / name).exists():
+            return folder / name
+    return None
+
+
+def last_good(folder: Path) -> str:
+    """Where a run's last good checkpoint is, in words."""
+    path = find_checkpoint(folder)
+    return "there is no checkpoint yet" if path is None else f"the last good checkpoint is {path}"
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint, to the CPU.
+
+    Raises:
+        InputError: the file is missing, damaged, foreign, or of another layout or hand model.
+    """
+    expected = f"{path}: expected a checkpoint of train-hands"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{expected}, found no such file") from None
+    except OSError as error:
+        raise InputError(f"{expected}, found one that cannot be read: {error.strerror}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about foreign files, before they are refused
+            # Weights alone: whatever else a foreign file might hold is not run.
+            values = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a reader of foreign bytes may fail in any way
+        raise InputError(f"{expected}, found a cut-off, damaged or foreign file") from error
+    if not isinstance(values, dict) or values.get("magic") != MAGIC:
+        raise InputError(f"{expected}, found another file of PyTorch")
+    if values.get("layout") != LAYOUT:
+        raise InputError(f"{expected} in layout {LAYOUT}, found layout {values.get('layout')}")
+    names = [field.name for field in fields(Checkpoint)]
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise InputError(f"{expected}, found one without {missing[0]!r}")
+    hand_model = HandModelId(**values["hand_model"])
+    checkpoint = Checkpoint(**{**{n: values[n] for n in names}, "hand_model": hand_model})
+    require_hand_model(path, hand_model)
+    return checkpoint
+
+
+def require_hand_model(path: Path, found: HandModelId) -> None:
+    """Refuse a file whose network speaks of another hand model than the one installed.
+
+    Raises:
+        InputError: it does.
+    """
+    current = current_hand_model()
+    if found != current:
+        raise InputError(f"{path}: expected a network for the hand model {current}, found {found}")
+
+
+def require_same_run(path: Path, found: Mapping[str, Any], config: TrainConfig) -> None:
+    """Refuse to go on with a run of another configuration.
+
+    Args:
+        path: of the run or the checkpoint, for the message.
+        found: its resolved configuration.
+        config: the wanted one.
+
+    Raises:
+        InputError: they differ; the sentence names the first option that does.
+    """
+    difference = first_difference(config.resolved(), found)
+    if difference is not None:
+        name, wanted, there = difference
+        raise InputError(
+            f"{path}: expected a run with {name} {wanted!r}, found one with {there!r}; use "
+            "--overwrite to replace it, or another --out"
+        )
+
+
+def require_fitting(path: Path, network: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not those of a network's architecture, or not finite.
+
+    Args:
+        path: of the file, for the message.
+        network: that its configuration describes.
+        values: name -> value, as in a `state_dict`.
+
+    Raises:
+        InputError: a tensor is missing, too many, of another shape, or not finite.
+    """
+    wanted = network.state_dict()
+    kind = f"{path}: expected the weights of a {type(network).__name__} as its configuration says"
+    for name in [*wanted, *(name for name in values if name not in wanted)]:
+        if name not in values:
+            raise InputError(f"{kind}, found none for {name!r}")
+        if name not in wanted:
+            raise InputError(f"{kind}, found some for {name!r}, which it does not have")
+        if wanted[name].shape != values[name].shape:
+            raise InputError(
+                f"{kind}, with {name!r} of {_in_words(wanted[name].shape)}, found "
+                f"{_in_words(values[name].shape)}"
+            )
+        if not torch.isfinite(values[name]).all():
+            raise InputError(f"{path}: expected finite weights, found others in {name!r}")
+
+
+def _in_words(shape: torch.Size) -> str:
+    return " x ".join(map(str, shape)) or "one number"

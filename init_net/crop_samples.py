@@ -1,0 +1,237 @@
+"""Rendered samples as the networks for pictures see them: cropped, varied, with their truth.
+
+sample -> square around what the detector saw -> one similarity transform of the picture -> image,
+mask, K and keypoints of the crop together -> colours, blur, noise of the image alone.
+
+The crop is that of `fitter.crops`: a square of `MARGIN` times the longer side of the box around the
+keypoints. Turning it by an angle turns the camera about its optical axis, exactly, for an image
+whose pixels are square: with A the transform, ``A K = K' R_z`` where K' has A's scale in its focal
+lengths and ``A c`` for its principal point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from fitter.camera import back_project, rotation_to
+from fitter.records import TensorBatch
+from init_net.losses import HandPoints
+from init_net.records import CropInputs, RegressedHands
+from init_net.shards import ShardedSamples
+from init_net.train_config import AugmentationConfig
+
+MARGIN = 1.4
+"""Side of the crop over the longer side of the keypoints' box, `RefineConfig.margin`."""
+
+_FIELDS = (
+    "image", "mask", "keypoints_3d", "keypoints_2d", "intrinsics", "global_orient", "hand_pose",
+    "betas", "detected", "detected_keypoints", "detected_confidence",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CropSamples(TensorBatch):
+    """B crops of S x S pixels and what is true of their hands.
+
+    Attributes:
+        image, keypoints, confidence: see `CropInputs`; keypoints are what the detector saw, of
+            confidence 0 where it saw none.
+        mask: (B, S, S) share of each pixel that shows the hand.
+        positions: (B, 21, 2) true keypoints, crop units about the crop's middle.
+        points: (B, 21, 3) true keypoints relative to the wrist, metres, view frame.
+        rotations, betas, camera: see `RegressedHands`, the truth.
+    """
+
+    image: Tensor
+    keypoints: Tensor
+    confidence: Tensor
+    mask: Tensor
+    positions: Tensor
+    points: Tensor
+    rotations: Tensor
+    betas: Tensor
+    camera: Tensor
+
+    @property
+    def inputs(self) -> CropInputs:
+        """What the networks see."""
+        return CropInputs(self.image, self.keypoints, self.confidence)
+
+    def with_confidence(self, confidence: Tensor) -> CropSamples:
+        """The same with another confidence (B, 21) of the keypoints that are given."""
+        return replace(self, confidence=confidence)
+
+    @property
+    def truth(self) -> HandPoints:
+        """Where the keypoints are."""
+        return HandPoints(self.points, self.positions)
+
+    @property
+    def hands(self) -> RegressedHands:
+        """What `HandNet` is to say."""
+        return RegressedHands(self.rotations, self.betas, self.camera)
+
+
+@dataclass(frozen=True)
+class Cropper:
+    """Cuts crops out of samples.
+
+    Attributes:
+        samples: rendered.
+        size: S.
+        variation: how crops are varied; None for none, as at inference.
+    """
+
+    samples: ShardedSamples
+    size: int
+    variation: AugmentationConfig | None
+
+    def crop(self, indices: Sequence[int], seed: tuple[int, ...]) -> CropSamples:
+        """Crops of samples.
+
+        Args:
+            indices: of the samples, B.
+            seed: decides how they are varied, non-negative numbers.
+        """
+        rows = self.samples.read(indices, _FIELDS)
+        generator = np.random.default_rng(seed)
+        seen = rows["detected"][:, None]
+        confidence = np.where(seen, np.nan_to_num(rows["detected_confidence"]), 0.0)
+        # Where the detector saw nothing somebody else has to say where the hand is.
+        keypoints = np.where(seen[..., None], rows["detected_keypoints"], rows["keypoints_2d"])
+        transforms = self._transforms(keypoints, generator)
+        pictures = [self._picture(*row, generator) for row in zip(
+            rows["image"], rows["mask"], transforms, strict=True)]  # fmt: skip
+        truth = _truth(rows, transforms, self.size)
+        positions = np.einsum("bij,bkj->bki", transforms[:, :, :2], keypoints)
+        return CropSamples(
+            image=torch.from_numpy(np.stack([image for image, _ in pictures])),
+            keypoints=torch.from_numpy(positions + transforms[:, None, :, 2]).float(),
+            confidence=torch.from_numpy(self._dropped(confidence, generator)).float(),
+            mask=torch.from_numpy(np.stack([mask for _, mask in pictures])),
+            **truth,
+        )
+
+    def _transforms(self, keypoints: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """(B, 2, 3) from pixels of the picture to those of the crop, whose corner is at (0, 0)."""
+        low, high = keypoints.min(1), keypoints.max(1)
+        centre, side = 0.5 * (low + high), MARGIN * (high - low).max(-1)
+        count = len(keypoints)
+        turn, shift = np.zeros(count), np.zeros((count, 2))
+        if self.variation is not None:
+            given = self.variation
+            turn = np.deg2rad(given.rotation_degrees) * generator.uniform(-1, 1, count)
+            shift = given.shift * generator.uniform(-1, 1, (count, 2))
+            side = side * (1 + given.scale * generator.uniform(-1, 1, count))
+        scale = self.size / side
+        cosine, sine = scale * np.cos(turn), scale * np.sin(turn)
+        linear = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], 1)
+        middle = self.size * (0.5 + shift)
+        return np.concatenate(
+            [linear, (middle - (linear @ centre[..., None])[..., 0])[..., None]], -1
+        )
+
+    def _picture(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray,
+        transform: np.ndarray,
+        generator: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(3, S, S) float32 image and (S, S) float32 mask."""
+        # OpenCV's pixel centres lie at whole numbers.
+        shifted = transform.copy()
+        shifted[:, 2] += 0.5 * transform[:, :2].sum(1) - 0.5
+        size = (self.size, self.size)
+        cut = cv2.warpAffine(image, shifted, size, flags=cv2.INTER_LINEAR)
+        share = cv2.warpAffine(mask, shifted, size, flags=cv2.INTER_LINEAR)
+        values = cut.astype(np.float32) / 255
+        if self.variation is not None:
+            values = _varied(values, self.variation, generator)
+        return np.ascontiguousarray(values.transpose(2, 0, 1)), share.astype(np.float32) / 255
+
+    def _dropped(self, confidence: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        if self.variation is None:
+            return confidence
+        given = self.variation
+        gone = generator.random(confidence.shape) < given.keypoint_dropout
+        gone |= generator.random((len(confidence), 1)) < given.all_keypoints_dropout
+        return np.where(gone, 0.0, confidence)
+
+
+def _varied(
+    image: np.ndarray, given: AugmentationConfig, generator: np.random.Generator
+) -> np.ndarray:
+    """(S, S, 3) float32 in [0, 1], with other colours, blurred and noisy."""
+    contrast, *gains = 1 + given.colour * generator.uniform(-1, 1, 4)
+    brightness = 0.5 * given.colour * generator.uniform(-1, 1)
+    image = (image - 0.5) * (contrast * np.array(gains, np.float32)) + (0.5 + brightness)
+    if generator.random() < 0.1:
+        image = np.repeat(image.mean(-1, keepdims=True), 3, -1)
+    blur = given.blur * generator.uniform(-1, 1)
+    if blur > 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), blur)
+    noise = given.noise * max(0.0, generator.uniform(-1, 1))
+    if noise > 0:
+        image = image + noise * generator.standard_normal(image.shape, dtype=np.float32)
+    return np.clip(image, 0, 1, dtype=np.float32)
+
+
+def _truth(rows: dict[str, np.ndarray], transforms: np.ndarray, size: int) -> dict[str, Tensor]:
+    """The fields of `CropSamples` that are true whatever was detected."""
+    linear = torch.from_numpy(transforms[:, :, :2])
+    scale = torch.linalg.det(linear).sqrt()
+    roll = torch.zeros(len(linear), 3, 3, dtype=torch.float64)
+    roll[:, :2, :2] = linear / scale[:, None, None]
+    roll[:, 2, 2] = 1
+    K = torch.from_numpy(rows["intrinsics"]).double()
+    centre = (linear @ K[:, :2, 2:])[..., 0] + torch.from_numpy(transforms[:, :, 2])
+    crop_K = torch.zeros_like(K)
+    crop_K[:, 0, 0] = crop_K[:, 1, 1] = scale * K[:, 0, 0]
+    crop_K[:, :2, 2], crop_K[:, 2, 2] = centre, 1
+    middle = torch.full((len(K), 1, 2), size / 2, dtype=torch.float64)
+    ray = back_project(middle, torch.ones_like(middle[..., 0]), crop_K)[:, 0]
+    # From the camera of the picture to the view frame of the crop.
+    turn = rotation_to(normalize(ray, dim=-1)).mT @ roll
+    points = torch.from_numpy(rows["keypoints_3d"]).double() @ turn.mT
+    orient = roma.rotvec_to_rotmat(torch.from_numpy(rows["global_orient"]).double())
+    pose = roma.rotvec_to_rotmat(torch.from_numpy(rows["hand_pose"]).double())
+    true = torch.from_numpy(rows["keypoints_2d"]).double()
+    positions = (true @ linear.mT + torch.from_numpy(transforms[:, None, :, 2])) / size - 0.5
+    points = points - points[:, :1]
+    found = {
+        "positions": positions,
+        "points": points,
+        "rotations": torch.cat([(turn @ orient)[:, None], pose], 1),
+        "betas": torch.from_numpy(rows["betas"]),
+        "camera": weak_camera(points, positions),
+    }
+    return {name: value.float() for name, value in found.items()}
+
+
+def weak_camera(points: Tensor, positions: Tensor) -> Tensor:
+    """The weak-perspective camera that sees points where they were seen, by least squares.
+
+    It knows nothing of depth, and in a wide picture the crop is stretched away from the middle
+    too: no scale fits all points.
+
+    Args:
+        points: (B, N, 3) metres relative to the wrist keypoint, view frame.
+        positions: (B, N, 2) crop units.
+
+    Returns:
+        (B, 3), see `RegressedHands.camera`.
+    """
+    across = points[..., :2]
+    centred = across - across.mean(1, keepdim=True)
+    scale = (centred * positions).sum((1, 2)) / centred.square().sum((1, 2)).clamp_min(1e-12)
+    place = positions.mean(1) - scale[:, None] * across.mean(1)
+    return torch.cat([scale[:, None], place], 1)

@@ -1,0 +1,186 @@
+"""Random hands without pictures, for the lifter: millions of them while it learns.
+
+pose, shape, view, distance -> true keypoints -> `DetectorNoise` -> what the lifter sees, and what
+it is to say. The poses are those of `datasets.pose_sampler`, as of the rendered samples; fingers
+that pass through one another are not sorted out, which would take longer than all the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from datasets.detector_noise import DetectorNoise
+from datasets.pose_sampler import sample_hand_angles
+from fitter.conventions import BONES
+from fitter.hand_models import HandModel
+from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
+from fitter.hand_models.skinning import pose_keypoints
+from fitter.observations import ObservationBatch, normalise
+from fitter.records import HandParams, TensorBatch
+from init_net.records import LifterInputs
+from init_net.view_frame import lifter_inputs, relative_joints, view_rotations
+
+NEAREST, FARTHEST = 0.28, 1.8
+"""Distances of hands, metres, uniform in the logarithm."""
+
+FACING = 0.8
+"""Share of hands whose fingers point neither at the camera nor away from it by more than 49
+degrees, as in most photographs; the others are turned any way at all."""
+
+
+@dataclass(frozen=True)
+class LifterSamples(TensorBatch):
+    """B hands: `inputs` fields of `LifterInputs`, and the truth.
+
+    Attributes:
+        positions, confidence, depth, bones, focal: see `LifterInputs`.
+        joints: (B, 21, 3) see `LiftedHands`.
+        rotations: (B, 16, 3, 3) see `LiftedHands`.
+        betas: (B, S).
+    """
+
+    positions: Tensor
+    confidence: Tensor
+    depth: Tensor
+    bones: Tensor
+    focal: Tensor
+    joints: Tensor
+    rotations: Tensor
+    betas: Tensor
+
+    @property
+    def inputs(self) -> LifterInputs:
+        """What the lifter sees."""
+        return LifterInputs(self.positions, self.confidence, self.depth, self.bones, self.focal)
+
+
+class HandSampler:
+    """Draws hands of one model in any view, as a detector with a measured noise sees them."""
+
+    def __init__(self, model: HandModel, noise: DetectorNoise, definition_spread: float) -> None:
+        """Prepare the model.
+
+        Args:
+            model: a right hand.
+            noise: of the detector.
+            definition_spread: see `DetectorNoise.sample`.
+        """
+        self.model = model.keypoint_model().to(torch.float32)
+        anatomy = anatomy_of(model.data)
+        self.axes = torch.from_numpy(anatomy.axes).float()
+        joints = model.keypoint_model().joint_template
+        self.forward = normalize(joints[4] - joints[0], dim=0).float()
+        self.noise, self.definition_spread = noise, definition_spread
+
+    def sample(self, count: int, seed: tuple[int, ...]) -> LifterSamples:
+        """Draw hands.
+
+        Args:
+            count: number B.
+            seed: all that decides about them, non-negative numbers.
+        """
+        numpy_generator = np.random.default_rng(seed)
+        generator = torch.Generator().manual_seed(int(numpy_generator.integers(2**62)))
+        params, turn = self._hands(count, numpy_generator, generator)
+        keypoints = pose_keypoints(self.model, params)[1]
+        middle = 0.5 * (keypoints.amin(1) + keypoints.amax(1))
+        depth = (
+            torch.empty(count)
+            .uniform_(math.log(NEAREST), math.log(FARTHEST), generator=generator)
+            .exp()
+        )
+        place = torch.stack([torch.zeros(count), torch.zeros(count), depth], 1)
+        keypoints = keypoints + (place - middle)[:, None]
+        return self._seen(keypoints, turn, params, generator)
+
+    def _hands(
+        self, count: int, numpy_generator: np.random.Generator, generator: torch.Generator
+    ) -> tuple[HandParams, Tensor]:
+        """Hands about the origin and their rotations (B, 3, 3)."""
+        angles = torch.from_numpy(sample_hand_angles(numpy_generator, count)).float()
+        pose = hand_pose_from_angles(angles, self.axes)
+        betas = torch.randn(count, self.model.joint_shapedirs.shape[-1], generator=generator)
+        betas = (0.85 * betas).clamp(-2, 2)
+        # Two draws, the second for hands whose first points at the camera or away from it.
+        draws = torch.randn(2, count, 4, generator=generator)
+        turns = roma.unitquat_to_rotmat(normalize(draws, dim=-1))
+        away = (turns @ self.forward)[..., 2].abs()
+        again = (away[0] > 0.75) & (torch.rand(count, generator=generator) < FACING)
+        turn = torch.where(again[:, None, None], turns[1], turns[0])
+        zero = torch.zeros(count, 3)
+        return HandParams(roma.rotmat_to_rotvec(turn), pose, betas, zero), turn
+
+    def _seen(
+        self, keypoints: Tensor, turn: Tensor, params: HandParams, generator: torch.Generator
+    ) -> LifterSamples:
+        batch = len(keypoints)
+        unknown = torch.full((batch, 21), torch.nan)
+        camera = torch.eye(3).expand(batch, -1, -1)
+        nothing = torch.zeros(batch, dtype=torch.bool)
+
+        def observed(
+            positions: Tensor, confidence: Tensor, depth: Tensor, bones: Tensor, K: Tensor
+        ) -> ObservationBatch:
+            points = _chain(bones)
+            return ObservationBatch(positions, confidence, depth, points, K, nothing)
+
+        bones = _directions(keypoints)
+        scale = 1000.0  # pixels: `normalise` asks for hands of some
+        K = camera.clone()
+        K[:, 0, 0] = K[:, 1, 1] = scale
+        pixels = scale * keypoints[..., :2] / keypoints[..., 2:]
+        exact = normalise(observed(pixels, torch.ones(batch, 21), unknown, bones, K))
+        view = lifter_inputs(exact)
+        depth = relative_joints(keypoints, exact)[..., 2]
+        into = view_rotations(exact)
+        seen = self.noise.sample(
+            view.positions,
+            depth,
+            _directions(keypoints @ into),
+            None,
+            generator,
+            definition_spread=self.definition_spread,
+        )
+        # The crop follows what was detected; its unit is pixels again.
+        K = camera.clone()
+        K[:, 0, 0] = K[:, 1, 1] = scale
+        to_pixels = scale / view.focal[:, None]
+        targets = normalise(
+            observed(
+                seen.positions * to_pixels[..., None],
+                seen.confidence,
+                seen.depth * to_pixels,
+                seen.bones,
+                K,
+            )
+        )
+        inputs = lifter_inputs(targets)
+        both = view_rotations(targets).mT @ into.mT
+        rotations = roma.rotvec_to_rotmat(params.hand_pose)
+        return LifterSamples(
+            **vars(inputs),
+            joints=relative_joints(keypoints @ into, targets),
+            rotations=torch.cat([(both @ turn)[:, None], rotations], 1),
+            betas=params.betas,
+        )
+
+
+def _directions(keypoints: Tensor) -> Tensor:
+    """(B, 20, 3) unit directions of the bones of (B, 21, 3)."""
+    ends = torch.tensor(BONES)
+    return normalize(keypoints[:, ends[:, 1]] - keypoints[:, ends[:, 0]], dim=-1)
+
+
+def _chain(bones: Tensor) -> Tensor:
+    """(B, 21, 3) keypoints whose bones, all of one length, have directions (B, 20, 3)."""
+    points = [torch.zeros_like(bones[:, 0])] * 21
+    for number, (start, end) in enumerate(BONES):
+        points[end] = points[start] + bones[:, number]
+    return torch.stack(points, 1)

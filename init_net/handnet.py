@@ -1,0 +1,84 @@
+"""`HandNet`: a crop, and keypoints where there are some, to the parameters of a hand (Seeber 3.1).
+
+    picture  (3 channels)   -> front \\
+                                       fusion -> tail -> mean over the map -> dense -> parameters
+    heatmaps (21 channels)  -> front /
+
+The fronts are alike but for their first convolution, and share no weights.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from init_net.encoders import split_encoder
+from init_net.fusion import FusionBlock
+from init_net.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
+from init_net.network_config import HandNetConfig
+from init_net.records import CropInputs, RegressedHands
+from init_net.rotations import COUNTS, to_rotations
+
+TYPICAL_SCALE = 4.0
+"""Crop units a metre of a hand of common size in its crop: where the camera's scale starts."""
+
+
+class HandNet(nn.Module):
+    """`CropInputs` to `RegressedHands`.
+
+    Attributes:
+        config: as given.
+        image_front, keypoint_front, fusion, tail, head: its parts, in order, which a trainer may
+            freeze in turn (Seeber 3.5).
+    """
+
+    def __init__(self, config: HandNetConfig) -> None:
+        """A network with PyTorch's own random weights.
+
+        Raises:
+            InputError: there is no such encoder, or it cannot be cut there.
+        """
+        super().__init__()
+        self.config = config
+        encoder = split_encoder(config.encoder, config.split, 3)
+        self.image_front, self.tail = encoder.front, encoder.tail
+        self.keypoint_front = split_encoder(config.encoder, config.split, 21).front
+        self.fusion = FusionBlock(encoder.split_channels, config.fusion_ratio)
+        self._counts = [16 * COUNTS[config.rotation], config.betas, 3]
+        sizes = [encoder.channels, *config.hidden]
+        hidden = [layer for sides in pairwise(sizes) for layer in (nn.Linear(*sides), nn.ReLU())]
+        self.head = nn.Sequential(*hidden, nn.Linear(sizes[-1], sum(self._counts)))
+        # Convolutions of few channels take half the time so, on a CPU; the numbers are the same.
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, inputs: CropInputs) -> RegressedHands:
+        """Regress B hands; those without keypoints, of confidence 0, from their picture alone.
+
+        Raises:
+            ValueError: the crops are not of the configured size.
+        """
+        check_size(inputs, self.config.input_size)
+        size = self.config.input_size
+        heatmaps = keypoint_heatmaps(
+            inputs.keypoints, inputs.confidence, size, self.config.heatmap_sigma * size
+        )
+        fused = self.fusion(
+            # Colours about 0; the statistics of natural pictures are for trained encoders.
+            self.image_front(channels_last(2 * inputs.image - 1)),
+            self.keypoint_front(channels_last(heatmaps)),
+        )
+        features = self.tail(fused).mean((2, 3))
+        # Under mixed precision the layers give halves, too coarse for rotations.
+        values = self.head(features).to(inputs.image.dtype)
+        rotations, betas, camera = values.split(self._counts, 1)
+        return RegressedHands(
+            rotations=to_rotations(rotations.unflatten(1, (16, -1)), self.config.rotation),
+            betas=betas,
+            camera=torch.cat([TYPICAL_SCALE * camera[:, :1].exp(), camera[:, 1:]], 1),
+        )
+
+    def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
+        """For training: take keypoints away, see `init_net.heatmaps.drop_keypoints`."""
+        return drop_keypoints(inputs, self.config.keypoint_dropout, generator)

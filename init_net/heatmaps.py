@@ -1,0 +1,69 @@
+"""Keypoints as pictures for a convolutional network, and hands that go without them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from init_net.network_config import KeypointDropout
+from init_net.records import CropInputs
+
+
+def keypoint_heatmaps(keypoints: Tensor, confidence: Tensor, size: int, sigma: float) -> Tensor:
+    """A Gaussian about each keypoint (Seeber 3.1; its width is not published).
+
+    ``exp(-|u - k|^2 / (2 sigma^2))`` at the centre u of each pixel: 1 at a keypoint that lies in
+    the centre of a pixel, and not cut off where the picture ends.
+
+    Args:
+        keypoints: (B, 21, 2) pixels, the centre of the first pixel at (0.5, 0.5).
+        confidence: (B, 21); how large it is does not matter, only whether it is above 0.
+        size: S, pixels of a side.
+        sigma: pixels.
+
+    Returns:
+        (B, 21, S, S) in [0, 1]; 0 all over for a keypoint of confidence 0 or that is not finite.
+    """
+    seen = (confidence > 0) & keypoints.isfinite().all(-1)
+    centres = torch.arange(size, dtype=keypoints.dtype, device=keypoints.device) + 0.5
+    # The Gaussian is a product of one in x and one in y: 2 S exponentials instead of S^2.
+    offsets = (centres - torch.where(seen[..., None], keypoints, 0)[..., None]) / sigma
+    profiles = (-0.5 * offsets.square()).exp() * seen[..., None, None]
+    across, down = profiles.unbind(2)
+    return down[..., :, None] * across[..., None, :]
+
+
+def drop_keypoints(
+    inputs: CropInputs, dropout: KeypointDropout, generator: torch.Generator
+) -> CropInputs:
+    """Take keypoints away for training, so that a network does without them, too.
+
+    Args:
+        inputs: B crops.
+        dropout: how likely.
+        generator: draws B + 21 B numbers, on its own device.
+
+    Returns:
+        The crops, with the confidence of the keypoints that are gone set to 0.
+    """
+    shape = inputs.confidence.shape
+    device = generator.device
+    every = torch.rand(shape[0], 1, generator=generator, device=device) < dropout.all
+    single = torch.rand(shape, generator=generator, device=device) < dropout.single
+    gone = (every | single).to(inputs.confidence.device)
+    return replace(inputs, confidence=inputs.confidence.masked_fill(gone, 0))
+
+
+def check_size(inputs: CropInputs, size: int) -> None:
+    """Raise ValueError for crops that are not (B, 3, size, size)."""
+    if inputs.image.shape[1:] != (3, size, size):
+        raise ValueError(
+            f"crops of shape (B, 3, {size}, {size}) expected, got {tuple(inputs.image.shape)}"
+        )
+
+
+def channels_last(maps: Tensor) -> Tensor:
+    """The same (B, C, H, W) with the channels of a pixel side by side in memory."""
+    return maps.contiguous(memory_format=torch.channels_last)

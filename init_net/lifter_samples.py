@@ -1,0 +1,122 @@
+"""Rendered hands as the detector saw them, for the lifter: all of them in memory, no pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from fitter.observations import ObservationBatch, normalise
+from init_net.hand_sampler import LifterSamples
+from init_net.shards import ShardedSamples
+from init_net.view_frame import lifter_inputs, relative_joints, view_rotations
+
+_PART = 4096
+
+NOISE = 0.008
+"""Median standard deviation, crop units, of what is added to positions; twice that to bones."""
+
+
+@dataclass(frozen=True)
+class SeenSamples:
+    """N hands that the detector found.
+
+    Attributes:
+        samples: what the lifter sees and is to say of each.
+        metres: (N,) float32, of a crop unit at the wrist's distance.
+        index: (N,) int64, their numbers in the data set.
+    """
+
+    samples: LifterSamples
+    metres: Tensor
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @classmethod
+    def of(cls, samples: ShardedSamples) -> Self:
+        """All of a data set that were detected."""
+        index = np.flatnonzero(samples.column("detected"))
+        parts = [
+            _part(samples, index[start : start + _PART]) for start in range(0, len(index), _PART)
+        ]
+        whole = {
+            name: torch.cat([getattr(hands, name) for hands, _ in parts])
+            for name in vars(parts[0][0])
+        }
+        return cls(LifterSamples(**whole), torch.cat([metres for _, metres in parts]), index)
+
+    def batch(self, rows: np.ndarray, seed: tuple[int, ...]) -> LifterSamples:
+        """Hands `rows`, turned about the line of sight and a little noisier, each in its own way.
+
+        Args:
+            rows: of this record, (B,).
+            seed: decides how they are varied.
+        """
+        generator = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
+        hands = self.samples[torch.from_numpy(rows)]
+        angle = math.pi * (2 * torch.rand(len(rows), generator=generator) - 1)
+        hands = turned(hands, angle)
+
+        def noise(like: Tensor, factor: float) -> Tensor:
+            amount = factor * NOISE * torch.randn(len(rows), generator=generator).mul(0.7).exp()
+            drawn = torch.randn(like.shape, generator=generator)
+            return like + amount.view(-1, *[1] * (like.ndim - 1)) * drawn
+
+        return replace(
+            hands,
+            positions=noise(hands.positions, 1.0),
+            depth=noise(hands.depth, 1.5),
+            bones=noise(hands.bones, 2.0),
+        )
+
+
+def turned(hands: LifterSamples, angle: Tensor) -> LifterSamples:
+    """Hands turned about the line of sight by angles (B,), radians: the camera rolled back."""
+    cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    turn = torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, zero + 1], -1)
+    turn = turn.unflatten(-1, (3, 3))
+    wrist = turn[:, None] @ hands.rotations[:, :1]
+    return replace(
+        hands,
+        positions=hands.positions @ turn[:, :2, :2].mT,
+        bones=hands.bones @ turn.mT,
+        joints=hands.joints @ turn.mT,
+        rotations=torch.cat([wrist, hands.rotations[:, 1:]], 1),
+    )
+
+
+def observed_samples(samples: ShardedSamples, index: np.ndarray) -> ObservationBatch:
+    """Samples `index` as observations of right hands, float64."""
+    names = {
+        "keypoints": "detected_keypoints",
+        "confidence": "detected_confidence",
+        "relative_depth": "detected_depth",
+        "relative_xyz": "detected_xyz",
+        "intrinsics": "intrinsics",
+    }
+    rows = samples.read(index, list(names.values()))
+    fields = {name: torch.from_numpy(rows[stored]).double() for name, stored in names.items()}
+    return ObservationBatch(**fields, is_left=torch.zeros(len(index), dtype=torch.bool))
+
+
+def _part(samples: ShardedSamples, index: np.ndarray) -> tuple[LifterSamples, Tensor]:
+    targets = normalise(observed_samples(samples, index))
+    rows = samples.read(index, ["keypoints_3d", "global_orient", "hand_pose", "betas"])
+    truth = {name: torch.from_numpy(value).double() for name, value in rows.items()}
+    wrist = view_rotations(targets).mT @ roma.rotvec_to_rotmat(truth["global_orient"])
+    pose = roma.rotvec_to_rotmat(truth["hand_pose"])
+    whole = LifterSamples(
+        **vars(lifter_inputs(targets)),
+        joints=relative_joints(truth["keypoints_3d"], targets),
+        rotations=torch.cat([wrist[:, None], pose], 1),
+        betas=truth["betas"],
+    )
+    distance = (truth["keypoints_3d"][:, 0] * targets.view).sum(-1)
+    return whole.to(torch.float32), (distance / targets.intrinsics[:, 0, 0]).float()

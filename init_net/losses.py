@@ -1,0 +1,344 @@
+"""What the networks are trained on: published losses, term by term, and how they are summed.
+
+Each function gives one value a hand, (B,), or a dictionary of such terms without weights, whose
+names are the fields of a section of weights; `weighted` adds them. Nothing here averages over a
+batch. The terms of Zhao 3.5 that need a renderer are in `fitter.energies.photometric`.
+
+Positions in a picture are in crop units, as in `init_net.records`. In which unit the papers measure
+them is not published.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from fitter.energies.keypoints_2d import bone_orientation, squared_l2_keypoints
+from fitter.energies.regularisers import shape_norm, squared_norm
+from fitter.hand_models.skinning import KeypointModel, pose_keypoints_from_rotations
+from fitter.records import TensorBatch
+from fitter.stage_config import Section
+from init_net.records import LiftedHands, RegressedHands
+
+Weight = Annotated[float, Field(ge=0)]
+
+REFERENCE_BONE = (0, 9)
+"""Keypoints between which a normalised hand measures 1: wrist and base of the middle finger."""
+
+_CHORD = 2 * math.sqrt(2)
+"""Frobenius distance of two rotations that are half a turn apart."""
+
+
+class ManoWeights(Section):
+    """Weights of `mano_terms`: lambda_1 to lambda_5 as Seeber 3.6 prints them."""
+
+    pose: Weight = Field(10.0, description="lambda_1")
+    shape: Weight = Field(1.0, description="lambda_2")
+    joints_2d: Weight = Field(100.0, description="lambda_3")
+    shape_norm: Weight = Field(0.5, description="lambda_4")
+    camera: Weight = Field(1e-5, description="lambda_5")
+
+
+class GeometricWeights(Section):
+    """Weights of `geometric_terms`; Zhao 3.5 prints none."""
+
+    joints_3d: Weight = Field(1.0, description="w_3d")
+    joints_2d: Weight = Field(1.0, description="w_2d")
+    joints_3d_norm: Weight = Field(1.0, description="w_3d,norm")
+    bone: Weight = Field(1.0, description="w_bone")
+    pose: Weight = Field(1.0, description="w_pose")
+    shape: Weight = Field(1.0, description="w_shape")
+
+
+class MaskWeights(Section):
+    """Weights of `mask_terms`; that of eq. 10 alone is Seeber's."""
+
+    bce: Weight = Field(1.0, description="of the binary cross entropy, Seeber eq. 10")
+    dice: Weight = Field(1.0, description="of the Dice loss")
+
+
+class LifterWeights(Section):
+    """Weights of `lifter_terms` (not published)."""
+
+    joints: Weight = Field(1.0, description="of the joints' negative log-likelihood")
+    rotation: Weight = Field(1.0, description="of the rotations")
+    shape: Weight = Field(0.1, description="of the shape coefficients")
+
+
+@dataclass(frozen=True)
+class HandPoints(TensorBatch):
+    """Keypoints of hands in space and in the picture.
+
+    Attributes:
+        points: (B, 21, 3) metres relative to the wrist keypoint, view frame.
+        positions: (B, 21, 2) crop units.
+    """
+
+    points: Tensor
+    positions: Tensor
+
+
+def weighted(terms: Mapping[str, Tensor], weights: Section) -> Tensor:
+    """(B,) sum of terms, each times the field of its name.
+
+    Raises:
+        ValueError: terms and weights have different names.
+    """
+    factors = weights.model_dump()
+    if set(factors) != set(terms):
+        raise ValueError(f"terms {sorted(terms)} do not have the weights {sorted(factors)}")
+    return torch.stack([factors[name] * term for name, term in terms.items()]).sum(0)
+
+
+def weak_projection(points: Tensor, camera: Tensor) -> Tensor:
+    """Where a weak-perspective camera sees points (Seeber 3.1: c = (t, delta)).
+
+    Args:
+        points: (B, N, 3) metres relative to the wrist keypoint, view frame.
+        camera: (B, 3), see `RegressedHands.camera`.
+
+    Returns:
+        (B, N, 2) crop units.
+    """
+    return camera[:, None, :1] * points[..., :2] + camera[:, None, 1:]
+
+
+def regressed_keypoints(model: KeypointModel, hands: RegressedHands) -> Tensor:
+    """(B, 21, 3) keypoints in metres relative to the wrist keypoint, view frame.
+
+    Args:
+        model: of a right hand, in the dtype and on the device of `hands`.
+        hands: B hands.
+
+    Raises:
+        InputError: the hands have more shape coefficients than the model.
+    """
+    _, keypoints = pose_keypoints_from_rotations(model, hands.rotations, hands.betas)
+    return keypoints - keypoints[:, :1]
+
+
+def hand_points(model: KeypointModel, hands: RegressedHands) -> HandPoints:
+    """`regressed_keypoints` and where the hands' own cameras see them."""
+    points = regressed_keypoints(model, hands)
+    return HandPoints(points, weak_projection(points, hands.camera))
+
+
+def mano_terms(
+    hands: RegressedHands, points: HandPoints, truth: RegressedHands, true_positions: Tensor
+) -> dict[str, Tensor]:
+    """The terms of Seeber eq. 9, in the order of `ManoWeights`.
+
+    Printed, pose is the mean squared error of 48 axis-angle numbers. Here it is that of rotations:
+    ``1/48 sum_j ||R_j - R*_j||_F^2 / 2``, the same to second order about the hand at rest. Axis-
+    angle vectors jump at half a turn, which the wrist reaches. Not published: the scale's error is
+    taken against its true value, and the norm of the shape is L2.
+
+    Args:
+        hands: B hands as regressed.
+        points: theirs, of `hand_points`.
+        truth: what is true of them.
+        true_positions: (B, 21, 2) crop units.
+    """
+    return {
+        "pose": squared_chords(hands.rotations, truth.rotations).sum(1) / 48,
+        "shape": _mean_square(hands.betas - truth.betas),
+        "joints_2d": _mean_square(points.positions - true_positions),
+        "shape_norm": shape_norm(hands.betas),
+        "camera": (hands.camera[:, 0] - truth.camera[:, 0]).square(),
+    }
+
+
+def geometric_terms(
+    hands: RegressedHands, points: HandPoints, truth: HandPoints
+) -> dict[str, Tensor]:
+    """The terms of Zhao 3.5 that need no renderer, in the order of `GeometricWeights`.
+
+    All are sums, as printed. The pose is regularised by ``sum_j ||R_j - I||_F^2 / 2`` over the 15
+    finger joints, which is ||theta||^2 of their axis-angle vectors to second order (Zhao has 30
+    components of a pose space).
+
+    Args:
+        hands: B hands as regressed.
+        points: theirs, of `hand_points`.
+        truth: the true ones.
+    """
+    fingers = hands.rotations[:, 1:]
+    rest = torch.eye(3, dtype=fingers.dtype, device=fingers.device)
+    sure = torch.ones_like(truth.positions[..., 0])
+    # `bone_orientation` is divided by the number of bones, 20; Zhao's norm is not.
+    bone = 20 * bone_orientation(points.positions, truth.positions, sure)
+    return {
+        "joints_3d": squared_norm(points.points - truth.points),
+        "joints_2d": squared_l2_keypoints(points.positions, truth.positions),
+        "joints_3d_norm": squared_norm(normalised(points.points) - normalised(truth.points)),
+        "bone": bone,
+        "pose": squared_chords(fingers, rest.expand_as(fingers)).sum(1),
+        "shape": squared_norm(hands.betas),
+    }
+
+
+def normalised(points: Tensor) -> Tensor:
+    """Keypoints in "hand-centric coordinate" (Zhao 3.5, whose definition is not published).
+
+    Here the wrist is the origin and `REFERENCE_BONE` measures 1.
+
+    Args:
+        points: (B, 21, 3), any unit and origin.
+
+    Returns:
+        (B, 21, 3) without unit; a hand without a length there gives zeros for finite points.
+    """
+    first, second = REFERENCE_BONE
+    points = points - points[:, :1]
+    squared = (points[:, second] - points[:, first]).square().sum(-1)[:, None, None]
+    none = squared <= torch.finfo(points.dtype).tiny
+    return torch.where(none, 0, points) / torch.where(none, 1, squared).sqrt()
+
+
+def regularised_l1(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Yu eq. 4, for shapes and twists alike: ``||p - p*|| + ||p||``, L1 norms.
+
+    Args:
+        predicted: (B, ...) shape coefficients, or twists in radians, see `fitter.ik.twist_angles`.
+        truth: the same.
+
+    Returns:
+        (B,).
+    """
+    return ((predicted - truth).abs() + predicted.abs()).flatten(1).sum(1)
+
+
+def mask_terms(logits: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """`bce_loss` and `dice_loss`, in the order of `MaskWeights`."""
+    return {"bce": bce_loss(logits, mask), "dice": dice_loss(logits, mask)}
+
+
+def bce_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Seeber eq. 10: ``-(y log(p) + (1 - y) log(1 - p))``, averaged over the pixels.
+
+    Args:
+        logits: (B, S, S), p being their sigmoid.
+        mask: (B, S, S) in [0, 1].
+
+    Returns:
+        (B,).
+    """
+    entropy = functional.binary_cross_entropy_with_logits(logits, mask, reduction="none")
+    return entropy.mean((1, 2))
+
+
+def dice_loss(logits: Tensor, mask: Tensor, smooth: float = 1.0) -> Tensor:
+    """``1 - (2 sum p y + s) / (sum p^2 + sum y^2 + s)``, over the pixels of each hand.
+
+    The coefficient is that of Milletari et al. 2016, "V-Net", whose squares make it 1 for p = y on
+    borders that cover part of a pixel, too; s keeps an empty mask from a quotient of zeros.
+
+    Args:
+        logits: (B, S, S), p being their sigmoid.
+        mask: (B, S, S) in [0, 1].
+        smooth: s, pixels.
+
+    Returns:
+        (B,) in [0, 1].
+    """
+    share = logits.sigmoid()
+    common = (share * mask).sum((1, 2))
+    total = (share.square() + mask.square()).sum((1, 2))
+    return 1 - (2 * common + smooth) / (total + smooth)
+
+
+def lifter_terms(
+    lifted: LiftedHands, joints: Tensor, rotations: Tensor, betas: Tensor
+) -> dict[str, Tensor]:
+    """What `KeypointLifter` is trained on, in the order of `LifterWeights`.
+
+    Args:
+        lifted: B hands.
+        joints: (B, 21, 3), true, as `LiftedHands.joints`.
+        rotations: (B, 16, 3, 3), true.
+        betas: (B, S), true.
+    """
+    return {
+        "joints": joint_likelihood(lifted, joints),
+        "rotation": squared_chords(lifted.rotations, rotations).mean(1),
+        "shape": _mean_square(lifted.betas - betas),
+    }
+
+
+def joint_likelihood(
+    lifted: LiftedHands, joints: Tensor, density: Literal["laplace", "gaussian"] = "laplace"
+) -> Tensor:
+    """Negative log-likelihood of the true joints, given what was said and how sure it was.
+
+    The heteroscedastic loss of Kendall & Gal 2017, "What Uncertainties Do We Need in Bayesian Deep
+    Learning for Computer Vision?", eq. 5 (Gaussian), and its form for a Laplace density, which
+    outliers sway less. `LiftedHands.spread` is the standard deviation s of either:
+
+        laplace     log(sqrt(2) s) + sqrt(2) |d| / s
+        gaussian    log(sqrt(2 pi) s) + d^2 / (2 s^2)
+
+    Args:
+        lifted: B hands.
+        joints: (B, 21, 3), true, as `LiftedHands.joints`.
+        density: which.
+
+    Returns:
+        (B,) mean over the coordinates of the 20 keypoints beside the wrist, which is the origin.
+
+    Raises:
+        ValueError: for another density.
+    """
+    error = (lifted.joints - joints)[:, 1:]
+    spread = lifted.spread[:, 1:][..., (0, 0, 1)]
+    if density == "laplace":
+        surprise = (math.sqrt(2) * spread).log() + math.sqrt(2) * error.abs() / spread
+    elif density == "gaussian":
+        surprise = (math.sqrt(2 * math.pi) * spread).log() + (error / spread).square() / 2
+    else:
+        raise ValueError(f"density must be 'laplace' or 'gaussian', got {density!r}")
+    return surprise.mean((1, 2))
+
+
+def squared_chords(predicted: Tensor, truth: Tensor) -> Tensor:
+    """``||R - R*||_F^2 / 2 = 4 sin^2(angle / 2)``: the squared angle, for small ones.
+
+    Smooth at every angle; beside 0, its gradient vanishes at half a turn alone.
+
+    Args:
+        predicted: (B, J, 3, 3) rotations.
+        truth: the same.
+
+    Returns:
+        (B, J).
+    """
+    return (predicted - truth).square().sum((-2, -1)) / 2
+
+
+def geodesic_angles(predicted: Tensor, truth: Tensor) -> Tensor:
+    """The angle between rotations, radians.
+
+    Args:
+        predicted: (B, J, 3, 3) rotations.
+        truth: the same.
+
+    Returns:
+        (B, J) in [0, pi]; no gradient at 0, nor within 1e-3 of pi.
+    """
+    squared = (predicted - truth).square().sum((-2, -1))
+    none = squared <= torch.finfo(squared.dtype).tiny
+    half_sine = torch.where(none, 0, torch.where(none, 1, squared).sqrt() / _CHORD)
+    # The arcsine's slope is infinite at 1; beyond the bound the angle is taken for half a turn.
+    near = half_sine > 1 - 1e-7
+    return torch.where(near, math.pi, 2 * torch.where(near, 0, half_sine).asin())
+
+
+def _mean_square(difference: Tensor) -> Tensor:
+    """(B,) mean over all but the first dimension."""
+    return difference.square().flatten(1).mean(1)

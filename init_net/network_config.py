@@ -1,0 +1,122 @@
+"""The options of the networks, and networks of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from fitter.stage_config import Section
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class KeypointDropout(Section):
+    """How often keypoints are taken away in training (not published)."""
+
+    all: Share = Field(0.2, description="probability that a hand loses all keypoints")
+    single: Share = Field(0.05, description="probability with which each of them goes otherwise")
+
+
+class LifterConfig(Section):
+    """A `init_net.lifter.KeypointLifter`."""
+
+    kind: Literal["lifter"] = "lifter"
+    width: Positive = Field(256, description="features of the hidden layers")
+    blocks: Positive = Field(3, description="residual blocks of two layers each")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of features dropped in training")
+    betas: Positive = Field(10, description="shape coefficients S")
+
+
+class HandNetConfig(Section):
+    """A `init_net.handnet.HandNet`: the compact one, where nothing else is given."""
+
+    kind: Literal["handnet"] = "handnet"
+    encoder: str = Field("mobilenetv3_small_100", description="name of the encoder in timm")
+    split: int = Field(
+        2, ge=1, description="last stage of the two fronts; 0 is the stem, at half the resolution"
+    )
+    fusion_ratio: Positive = Field(
+        8, description="of 2C to the channels of the fusion's bottleneck"
+    )
+    hidden: list[Positive] = Field([512, 256], description="sizes of the dense layers")
+    rotation: Literal["6d", "axis_angle"] = Field("6d", description="how rotations are given")
+    betas: Positive = Field(10, description="shape coefficients S")
+    input_size: int = Field(128, ge=32, multiple_of=32, description="S, side of the crop, pixels")
+    heatmap_sigma: float = Field(
+        0.02, gt=0, description="standard deviation of a keypoint's Gaussian, sides of the crop"
+    )
+    keypoint_dropout: KeypointDropout = Field(
+        default_factory=KeypointDropout, description="of training"
+    )
+
+
+PUBLISHED_HANDNET = HandNetConfig(
+    encoder="resnet50", hidden=[2048, 512], rotation="axis_angle", input_size=224
+)
+"""Seeber 3.1, whose size of the crop is not published: 224, that of ResNet."""
+
+
+class SegmentationConfig(Section):
+    """A `init_net.segmentation.HandSegmentation`."""
+
+    kind: Literal["segmentation"] = "segmentation"
+    encoder: str = Field(
+        "tu-mobilenetv3_small_100",
+        description="name of the encoder in segmentation_models_pytorch, 'tu-' for those of timm",
+    )
+    decoder_channels: list[Positive] = Field(
+        [64, 32, 24, 16, 8],
+        min_length=5,
+        max_length=5,
+        description="channels of the decoder's stages, from the coarsest, each of twice the "
+        "resolution of the one before",
+    )
+    input_size: int = Field(128, ge=32, multiple_of=32, description="S, side of the crop, pixels")
+    heatmap_sigma: float = Field(
+        0.02, gt=0, description="standard deviation of a keypoint's Gaussian, sides of the crop"
+    )
+    keypoint_dropout: KeypointDropout = Field(
+        default_factory=KeypointDropout, description="of training"
+    )
+
+
+NetworkConfig = Annotated[
+    LifterConfig | HandNetConfig | SegmentationConfig, Field(discriminator="kind")
+]
+"""A network's options, told apart by `kind`."""
+
+
+def build_network(config: NetworkConfig, seed: int) -> nn.Module:
+    """A network with random weights, those of PyTorch's own initialisation.
+
+    Args:
+        config: which one.
+        seed: of its weights. PyTorch's global generator is left as it was.
+
+    Returns:
+        A `KeypointLifter`, `HandNet` or `HandSegmentation` on the CPU, in training mode.
+
+    Raises:
+        InputError: there is no such encoder.
+    """
+    # The packages of encoders are large, and a lifter needs neither: they are imported when used.
+    with torch.random.fork_rng(devices=[]):
+        # `torch.manual_seed` would seed GPUs too, which the fork does not bring back.
+        torch.default_generator.manual_seed(seed)
+        match config:
+            case LifterConfig():
+                from init_net.lifter import KeypointLifter
+
+                return KeypointLifter(config)
+            case HandNetConfig():
+                from init_net.handnet import HandNet
+
+                return HandNet(config)
+            case SegmentationConfig():
+                from init_net.segmentation import HandSegmentation
+
+                return HandSegmentation(config)

@@ -1,0 +1,93 @@
+"""What the networks take and give, as typed batches of B right hands (left ones are mirrored).
+
+Two frames and two units:
+
+view frame
+    The camera's frame turned by the least rotation that lays its z axis along the line of sight
+    through the middle of the hand's square crop (`fitter.camera.rotation_to`). What a network
+    says of a hand does not depend on where in the picture the hand is.
+crop units
+    The side of the hand's square crop is 1; its middle is the origin of positions. A length at the
+    wrist's distance Z has ``focal / Z`` crop units a metre, with the focal length in crop units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fitter.records import TensorBatch
+
+
+@dataclass(frozen=True)
+class LifterInputs(TensorBatch):
+    """What `KeypointLifter` sees.
+
+    Attributes:
+        positions: (B, 21, 2) keypoints as the view frame's camera sees them, crop units.
+        confidence: (B, 21) in [0, 1], 0 for a keypoint that was not seen.
+        depth: (B, 21) the detector's depth relative to the wrist, crop units; NaN where unknown.
+        bones: (B, 20, 3) unit directions of `fitter.conventions.BONES` as the detector's weak 3D
+            keypoints have them, view frame; NaN where unknown.
+        focal: (B,) crop units.
+    """
+
+    positions: Tensor
+    confidence: Tensor
+    depth: Tensor
+    bones: Tensor
+    focal: Tensor
+
+
+@dataclass(frozen=True)
+class LiftedHands(TensorBatch):
+    """What `KeypointLifter` says.
+
+    Attributes:
+        joints: (B, 21, 3) keypoints relative to the wrist, view frame, crop units:
+            ``focal (X_k - X_wrist) / Z_wrist``.
+        spread: (B, 21, 2) standard deviation across (each of x and y) and along the line of sight,
+            crop units, positive.
+        rotations: (B, 16, 3, 3) of MANO's joints: the wrist's in the view frame, then each relative
+            to its parent.
+        betas: (B, S) of the open hand.
+    """
+
+    joints: Tensor
+    spread: Tensor
+    rotations: Tensor
+    betas: Tensor
+
+
+@dataclass(frozen=True)
+class CropInputs(TensorBatch):
+    """What `HandNet` and the segmentation see.
+
+    Attributes:
+        image: (B, 3, S, S) sRGB in [0, 1], black outside the picture.
+        keypoints: (B, 21, 2) pixels of the crop, the centre of its first pixel at (0.5, 0.5).
+        confidence: (B, 21) in [0, 1]; a keypoint of confidence 0 leaves no trace.
+    """
+
+    image: Tensor
+    keypoints: Tensor
+    confidence: Tensor
+
+
+@dataclass(frozen=True)
+class RegressedHands(TensorBatch):
+    """What `HandNet` says.
+
+    Attributes:
+        rotations: (B, 16, 3, 3) of MANO's joints: the wrist's in the view frame, then each relative
+            to its parent.
+        betas: (B, S) of the open hand.
+        camera: (B, 3) weak perspective: scale in crop units a metre, positive, and where the wrist
+            keypoint lies, crop units. A point X (metres, view frame, relative to the wrist
+            keypoint) is seen at ``scale X_xy + (t_x, t_y)``.
+    """
+
+    rotations: Tensor
+    betas: Tensor
+    camera: Tensor

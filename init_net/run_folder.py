@@ -1,0 +1,150 @@
+"""The folder of a training run: whose it is, and who may write to it.
+
+run.json                 configuration, hand model and command: written first
+checkpoint.pt            the last checkpoint, and checkpoint-previous.pt the one before
+metrics.jsonl            losses and validations
+tensorboard/             the same for TensorBoard
+weights.safetensors/.md  the averaged weights and their card, at the end
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fitter.records import InputError
+from fitter.store_lock import WriterLock
+from init_net.checkpoints import (
+    CHECKPOINT,
+    PREVIOUS,
+    HandModelId,
+    current_hand_model,
+    require_hand_model,
+    require_same_run,
+    write_whole,
+)
+from init_net.train_config import TrainConfig
+from init_net.training_log import EVENTS, METRICS
+
+MANIFEST = "run.json"
+WEIGHTS = "weights.safetensors"
+CARD = "weights.md"
+
+_MAGIC = "fit-hands training run"
+_LAYOUT = 1
+_FILES = (CHECKPOINT, PREVIOUS, METRICS, WEIGHTS, CARD, MANIFEST)
+
+
+def check_run(folder: Path, config: TrainConfig) -> bool:
+    """Whether a folder holds a run of a configuration, as opposed to nothing.
+
+    Raises:
+        InputError: it holds something else, or a run of another configuration or hand model.
+    """
+    if not _is_occupied(folder):
+        return False
+    manifest = read_manifest(folder)
+    require_same_run(folder, manifest["config"], config)
+    require_hand_model(folder / MANIFEST, HandModelId(**manifest["hand_model"]))
+    return True
+
+
+@contextmanager
+def claimed(
+    folder: Path, config: TrainConfig, command: str, overwrite: bool = False
+) -> Iterator[None]:
+    """Make or continue a run, and keep other runs out of its folder while the block lasts.
+
+    Args:
+        folder: of the run; made where it is missing.
+        config: of the run.
+        command: that trains, for the card of its weights.
+        overwrite: replace a run that is there, whatever its configuration.
+
+    Raises:
+        InputError: the folder holds something else, a run of another configuration or hand model
+            that is not to be replaced, is in use, or cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = WriterLock(folder)
+    except OSError as error:
+        raise _refused(folder, error) from error
+    try:
+        if overwrite and _is_occupied(folder):
+            _remove_run(folder)
+        if not check_run(folder, config):
+            _write_manifest(folder, config, command)
+        yield
+    finally:
+        lock.release()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a run says of itself: ``config``, ``hand_model`` and ``command``.
+
+    Raises:
+        InputError: the folder holds no run, or a damaged one.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder}: expected a run of train-hands, found no {MANIFEST}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read; --overwrite starts anew") from error
+    if not isinstance(manifest, dict) or manifest.get("magic") != _MAGIC:
+        raise InputError(f"{path}: expected a run of train-hands, found another JSON file")
+    if manifest.get("layout") != _LAYOUT:
+        raise InputError(
+            f"{path}: expected a run in layout {_LAYOUT}, found layout {manifest.get('layout')}"
+        )
+    return manifest
+
+
+def _is_occupied(folder: Path) -> bool:
+    """Whether there is a run; what is neither a run nor nothing is refused."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder}: expected a folder, found a file")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return False
+    if not (folder / MANIFEST).exists():
+        raise InputError(
+            f"--out {folder}: expected an empty folder or a run of train-hands, found other files"
+        )
+    return True
+
+
+def _remove_run(folder: Path) -> None:
+    # The manifest last: as long as it is there, what is left is known to be a run's.
+    try:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder / EVENTS)
+        for name in _FILES:
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+def _write_manifest(folder: Path, config: TrainConfig, command: str) -> None:
+    manifest = {
+        "magic": _MAGIC,
+        "layout": _LAYOUT,
+        "command": command,
+        "hand_model": asdict(current_hand_model()),
+        "config": config.resolved(),
+    }
+    try:
+        folder.mkdir(exist_ok=True)
+        write_whole(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+def _refused(folder: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write the run {folder}: {error.strerror}")

@@ -1,0 +1,66 @@
+"""`HandSegmentation`: which pixels of a crop show the hand."""
+
+from __future__ import annotations
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+
+from fitter.records import InputError
+from init_net.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
+from init_net.network_config import SegmentationConfig
+from init_net.records import CropInputs
+
+
+class HandSegmentation(nn.Module):
+    """`CropInputs` to logits (B, S, S): a U-Net on the picture with its heatmaps.
+
+    Seeber 3.1 hangs the decoder on the encoder of the parameters; this one has an encoder of its
+    own, so that either is trained and shipped without the other.
+
+    Attributes:
+        config: as given.
+        unet: (B, 24, S, S) to (B, 1, S, S).
+    """
+
+    def __init__(self, config: SegmentationConfig) -> None:
+        """A network with PyTorch's own random weights.
+
+        Raises:
+            InputError: there is no such encoder.
+        """
+        super().__init__()
+        self.config = config
+        try:
+            self.unet = smp.Unet(
+                config.encoder,
+                encoder_weights=None,
+                decoder_channels=config.decoder_channels,
+                in_channels=3 + 21,
+                classes=1,
+            )
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"encoder {config.encoder!r}: expected one of segmentation_models_pytorch, found "
+                f"none: {error}"
+            ) from error
+        # Convolutions of few channels take half the time so, on a CPU; the numbers are the same.
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, inputs: CropInputs) -> Tensor:
+        """(B, S, S) logits in the dtype of the crops, above 0 where the hand is likelier.
+
+        Raises:
+            ValueError: the crops are not of the configured size.
+        """
+        size = self.config.input_size
+        check_size(inputs, size)
+        heatmaps = keypoint_heatmaps(
+            inputs.keypoints, inputs.confidence, size, self.config.heatmap_sigma * size
+        )
+        logits = self.unet(channels_last(torch.cat([2 * inputs.image - 1, heatmaps], 1)))
+        return logits[:, 0].to(inputs.image.dtype)
+
+    def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
+        """For training: take keypoints away, see `init_net.heatmaps.drop_keypoints`."""
+        return drop_keypoints(inputs, self.config.keypoint_dropout, generator)

@@ -1,0 +1,305 @@
+"""Training samples on disk: rendered hands, what is true of them, and what the detector saw.
+
+    data set = (seed, settings) -> `render_shards` -> folder of shards -> `ShardedSamples`
+
+A shard is a folder of plain ``.npy`` arrays, one for each field of `SAMPLE_FIELDS`, so that any
+sample is read without reading its neighbours. It is written under another name and renamed when it
+is whole; a run that was killed continues with the shards that are missing. Sample i depends on
+(seed, i) and the settings alone, not on how many shards or processes there are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets.synthetic import SyntheticEngine
+from datasets.synthetic_records import SyntheticBatch, SyntheticSettings
+from fitter.detect import MediaPipeDetector
+from fitter.records import HandObservation, ImageRecord, InputError
+
+SHARD = 256
+"""Samples in a shard, the last one of a data set excepted."""
+
+_CHUNK = 32
+_MANIFEST = "samples.json"
+_LAYOUT = 1
+
+WRONG_HAND = 0.25
+"""Mean distance of detected and true keypoints, over the larger side of the true ones' box, from
+which on the detector saw something else."""
+
+SAMPLE_FIELDS: Mapping[str, tuple[str, str]] = {
+    "image": ("uint8", "(S, S, 3) sRGB"),
+    "mask": ("uint8", "(S, S) share of each pixel that shows the hand, in 255ths"),
+    "keypoints_3d": ("float32", "(21, 3) metres, camera frame, the model's keypoints"),
+    "keypoints_2d": ("float32", "(21, 2) pixels"),
+    "keypoint_state": ("uint8", "(21,) VISIBLE ... OUTSIDE of `datasets.synthetic_records`"),
+    "intrinsics": ("float32", "(3, 3) K in pixels"),
+    "global_orient": ("float32", "(3,) axis-angle"),
+    "hand_pose": ("float32", "(15, 3) axis-angle"),
+    "betas": ("float32", "(10,)"),
+    "transl": ("float32", "(3,) metres"),
+    "mode": ("int16", "row of `pose_modes()`"),
+    "egocentric": ("bool", "the camera sits on the owner's head"),
+    "detected": ("bool", "the detector reported this hand, as a right one"),
+    "detected_score": ("float32", "the detector's score, NaN without"),
+    "detected_keypoints": ("float32", "(21, 2) pixels, NaN without"),
+    "detected_confidence": ("float32", "(21,), NaN without"),
+    "detected_depth": ("float32", "(21,) pixels relative to the wrist, NaN without"),
+    "detected_xyz": ("float32", "(21, 3) weak metres, NaN without"),
+}
+"""Name -> dtype and meaning of what is stored of a sample."""
+
+
+@dataclass(frozen=True)
+class SampleSource:
+    """What defines a data set of rendered samples.
+
+    Attributes:
+        seed: of the engine; no two data sets that are to be independent may share it.
+        count: samples.
+        size: pixels of a picture's side.
+        supersampling: see `SyntheticEngine`.
+        settings: of the engine.
+    """
+
+    seed: int
+    count: int
+    size: int = 224
+    supersampling: int = 1
+    settings: SyntheticSettings = field(default_factory=SyntheticSettings)
+
+
+def render_shards(
+    folder: Path,
+    source: SampleSource,
+    workers: int = 1,
+    progress: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Render and detect what is missing of a data set.
+
+    Args:
+        folder: of the data set; made where it is missing.
+        source: what to render. A folder that holds the same with fewer samples grows.
+        workers: processes.
+        progress: told how many further samples are on disk.
+
+    Raises:
+        InputError: the folder holds another data set, or cannot be written.
+    """
+    _claim(folder, source)
+    starts = range(0, source.count, SHARD)
+    missing = [start for start in starts if not _is_whole(folder, source, start)]
+    progress(source.count - sum(min(SHARD, source.count - start) for start in missing))
+    if workers <= 1:
+        for start in missing:
+            progress(_render_shard(folder, source, start))
+        return
+    # A fresh interpreter each: a forked one would inherit the caller's threads and their locks.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            for future in as_completed(
+                [pool.submit(_render_shard, folder, source, start) for start in missing]
+            ):
+                progress(future.result())
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+class ShardedSamples:
+    """The samples of a folder, in order, read as they are asked for."""
+
+    def __init__(self, folder: Path, count: int | None = None) -> None:
+        """Open a folder.
+
+        Args:
+            folder: that `render_shards` wrote.
+            count: leading samples to use; None for all that are on disk.
+
+        Raises:
+            InputError: there is no data set, a damaged one, or one of fewer samples.
+        """
+        self.folder = folder
+        manifest = _read_manifest(folder)
+        self.size: int = manifest["size"]
+        self._arrays: list[dict[str, np.ndarray]] = []
+        total = 0
+        while (path := folder / _shard_name(total)).is_dir():
+            self._arrays.append(_open_shard(path))
+            total += len(self._arrays[-1]["mode"])
+        if total == 0:
+            raise InputError(f"{folder}: expected rendered samples, found none")
+        if count is not None and total < count:
+            raise InputError(f"{folder}: expected {count} samples, found {total}")
+        self._count = total if count is None else count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, indices: Sequence[int], names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Fields of samples, stacked in the order of `indices`."""
+        where = [divmod(int(i), SHARD) for i in indices]
+        return {
+            name: np.stack([self._arrays[shard][name][row] for shard, row in where])
+            for name in names
+        }
+
+    def column(self, name: str) -> np.ndarray:
+        """One field of all samples."""
+        return np.concatenate([shard[name] for shard in self._arrays])[: self._count]
+
+
+def _claim(folder: Path, source: SampleSource) -> None:
+    """Write what the folder is for, or compare it with what it says."""
+    wanted = {"layout": _LAYOUT, **asdict(source)}
+    del wanted["count"]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / _MANIFEST).exists():
+            found = _read_manifest(folder)
+            different = [key for key in wanted if found.get(key) != wanted[key]]
+            if different:
+                key = different[0]
+                raise InputError(
+                    f"{folder}: expected samples with {key} {wanted[key]!r}, found a data set "
+                    f"with {found.get(key)!r}; choose another folder"
+                )
+        elif any(folder.iterdir()):
+            raise InputError(f"{folder}: expected an empty folder or rendered samples, found other")
+        else:
+            partial = folder / f"{_MANIFEST}.partial"
+            partial.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+            partial.rename(folder / _MANIFEST)
+    except OSError as error:
+        raise InputError(f"cannot write samples to {folder}: {error.strerror}") from error
+
+
+def _read_manifest(folder: Path) -> dict:
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder}: expected rendered samples, found no {_MANIFEST}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / _MANIFEST}: expected JSON, found {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("layout") != _LAYOUT:
+        raise InputError(f"{folder}: expected samples in layout {_LAYOUT}, found another")
+    return manifest
+
+
+def _shard_name(start: int) -> str:
+    return f"shard-{start:09d}"
+
+
+def _is_whole(folder: Path, source: SampleSource, start: int) -> bool:
+    path = folder / _shard_name(start)
+    if not path.is_dir():
+        return False
+    # The last shard of a smaller data set is rendered again where there is to be more of it.
+    return len(np.load(path / "mode.npy", mmap_mode="r")) >= min(SHARD, source.count - start)
+
+
+def _open_shard(path: Path) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name, (dtype, _) in SAMPLE_FIELDS.items():
+        file = path / f"{name}.npy"
+        try:
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{file}: expected an array of samples, found {error}") from error
+        if array.dtype != dtype:
+            raise InputError(f"{file}: expected {dtype}, found {array.dtype}")
+        # Small ones are read at once: opening each again for a sample costs more than they do.
+        arrays[name] = array if array.nbytes > 1 << 20 else np.array(array)
+    return arrays
+
+
+def _render_shard(folder: Path, source: SampleSource, start: int) -> int:
+    """Render one shard and return its number of samples."""
+    torch.set_num_threads(1)
+    stop = min(start + SHARD, source.count)
+    engine = _engine(source.size, source.supersampling, source.settings)
+    parts = []
+    with MediaPipeDetector(max_hands=2) as detector:
+        for indices in _chunks(start, stop):
+            batch = engine.batch(source.seed, indices)
+            parts.append({**_truth(batch), **_seen(batch, detector)})
+    path, partial = folder / _shard_name(start), folder / f"{_shard_name(start)}.{os.getpid()}"
+    partial.mkdir()
+    for name, (dtype, _) in SAMPLE_FIELDS.items():
+        whole = np.concatenate([part[name] for part in parts])
+        np.save(partial / f"{name}.npy", whole.astype(dtype, copy=False))
+    if path.exists():
+        shutil.rmtree(path)
+    partial.rename(path)
+    return stop - start
+
+
+def _chunks(start: int, stop: int) -> Iterator[range]:
+    for first in range(start, stop, _CHUNK):
+        yield range(first, min(first + _CHUNK, stop))
+
+
+@lru_cache(maxsize=1)
+def _engine(size: int, supersampling: int, settings: SyntheticSettings) -> SyntheticEngine:
+    """Kept, since a process renders many shards and loading an engine takes seconds."""
+    return SyntheticEngine(size, settings, supersampling=supersampling)
+
+
+def _truth(batch: SyntheticBatch) -> dict[str, np.ndarray]:
+    specs = batch.specs
+    return {
+        "image": batch.image.numpy(),
+        "mask": (batch.mask * 255).round().to(torch.uint8).numpy(),
+        "keypoints_3d": batch.keypoints_3d.numpy(),
+        "keypoints_2d": batch.keypoints_2d.numpy(),
+        "keypoint_state": batch.keypoint_state.numpy(),
+        "intrinsics": batch.intrinsics.numpy(),
+        **{name: value.numpy() for name, value in vars(specs.hand).items()},
+        "mode": specs.mode.numpy(),
+        "egocentric": specs.view.egocentric.numpy(),
+    }
+
+
+def _seen(batch: SyntheticBatch, detector: MediaPipeDetector) -> dict[str, np.ndarray]:
+    hands = []
+    for pixels, K, truth in zip(
+        batch.image.numpy(), batch.intrinsics.numpy(), batch.keypoints_2d.numpy(), strict=True
+    ):
+        found = detector.detect(ImageRecord("sample", Path("sample"), pixels, K, "given"))
+        hands.append(_nearest(found, truth))
+    unknown = np.full(21, np.nan)
+
+    def column(name: str, otherwise: np.ndarray) -> np.ndarray:
+        return np.stack([otherwise if hand is None else getattr(hand, name) for hand in hands])
+
+    return {
+        "detected": np.array([hand is not None for hand in hands]),
+        "detected_score": np.array([np.nan if hand is None else hand.score for hand in hands]),
+        "detected_keypoints": column("keypoints", np.stack([unknown, unknown], -1)),
+        "detected_confidence": column("confidence", unknown),
+        "detected_depth": column("relative_depth", unknown),
+        "detected_xyz": column("relative_xyz", np.stack([unknown] * 3, -1)),
+    }
+
+
+def _nearest(found: Sequence[HandObservation], truth: np.ndarray) -> HandObservation | None:
+    """The hand among those found that is the one with true keypoints (21, 2), if any is."""
+    extent = np.ptp(truth, axis=0).max()
+    best, least = None, WRONG_HAND * extent
+    for hand in found:
+        distance = np.linalg.norm(hand.keypoints - truth, axis=1).mean()
+        if hand.side == "right" and distance < least:
+            best, least = hand, distance
+    return best

@@ -1,0 +1,263 @@
+"""What each network learns: its batches, its losses and its figures on held-out samples.
+
+`build_task` makes one of a configuration; `init_net.training.train` runs any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from datasets.detector_noise import DetectorNoise
+from datasets.synthetic_records import SyntheticSettings
+from fitter.hand_models import load_hand_model
+from fitter.records import InputError
+from fitter.stage_config import Section
+from init_net.crop_samples import Cropper, CropSamples
+from init_net.evaluation import crop_figures, lifter_figures, mask_figures
+from init_net.hand_sampler import HandSampler, LifterSamples
+from init_net.lifter_samples import SeenSamples
+from init_net.losses import (
+    LifterWeights,
+    MaskWeights,
+    geometric_terms,
+    hand_points,
+    lifter_terms,
+    mano_terms,
+    mask_terms,
+    squared_chords,
+)
+from init_net.network_config import (
+    HandNetConfig,
+    LifterConfig,
+    SegmentationConfig,
+    build_network,
+)
+from init_net.shards import SampleSource, ShardedSamples, render_shards
+from init_net.train_config import SamplesConfig, TrainConfig
+from init_net.training import Task
+
+_BATCHES, _ORDER = 1, 2
+"""What a seed is for, besides the first weights."""
+
+SEEN_SHARE = 0.25
+"""Of the lifter's batches: rendered hands that the detector itself has seen; the others are seen
+with its measured noise, which never runs out."""
+
+DEFINITION_SPREAD = 0.008
+"""Crop units by which each keypoint's definition varies between hands for the lifter, so that it
+does not learn one data set's joints by heart."""
+
+
+def build_task(config: TrainConfig, device: torch.device) -> Task:
+    """The task of a configuration; renders the samples that are missing.
+
+    Args:
+        config: of the run.
+        device: where the network is trained.
+
+    Raises:
+        InputError: samples are missing and cannot be rendered, or a loss has no such name.
+    """
+    network = build_network(config.network, config.run.seed).to(device)
+    train, held_out = (_samples(part) for part in (config.data, config.validation))
+    match config.network:
+        case LifterConfig():
+            return LifterTask(config, network, train, held_out)
+        case HandNetConfig():
+            return HandNetTask(config, network, train, held_out)
+        case SegmentationConfig():
+            return SegmentationTask(config, network, train, held_out)
+
+
+def prepare_samples(
+    config: SamplesConfig, progress: Callable[[int], None] = lambda count: None
+) -> None:
+    """Render what is missing of a data set; see `render_shards`."""
+    source = SampleSource(
+        seed=config.seed,
+        count=config.count,
+        size=config.size,
+        supersampling=config.supersampling,
+        settings=SyntheticSettings(backgrounds=config.backgrounds),
+    )
+    render_shards(Path(config.folder), source, config.workers, progress)
+
+
+def _samples(config: SamplesConfig) -> ShardedSamples:
+    prepare_samples(config)
+    return ShardedSamples(Path(config.folder), config.count)
+
+
+class _SampleTask:
+    """What the tasks share: which samples a step learns from, and where the network is."""
+
+    def __init__(self, config: TrainConfig, network: nn.Module, count: int) -> None:
+        self.config, self.network = config, network
+        self._count = count
+        self._device = next(network.parameters()).device
+
+    def _chosen(self, step: int, size: int) -> np.ndarray:
+        """(size,) samples of a step: each once in every pass over all, in a new order each."""
+        place = step * size + np.arange(size)
+        passes = np.unique(place // self._count)
+        orders = {
+            number: np.random.default_rng([self.config.run.seed, _ORDER, number]).permutation(
+                self._count
+            )
+            for number in passes.tolist()
+        }
+        return np.array([orders[p // self._count][p % self._count] for p in place.tolist()])
+
+
+class LifterTask(_SampleTask):
+    """A `KeypointLifter` from hands that are sampled as it learns and from rendered ones."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        network: nn.Module,
+        train: ShardedSamples,
+        held_out: ShardedSamples,
+    ) -> None:
+        """Load what the detector saw; pictures are not needed."""
+        self._seen, self._held_out = SeenSamples.of(train), SeenSamples.of(held_out)
+        super().__init__(config, network, len(self._seen))
+        self.weights = _weights(LifterWeights(), config.losses)
+        self._sampler = HandSampler(load_hand_model(), DetectorNoise.load(), DEFINITION_SPREAD)
+
+    def batch(self, step: int) -> LifterSamples:
+        """See `Task.batch`."""
+        size = self.config.optimiser.batch_size
+        seen = round(SEEN_SHARE * size)
+        seed = (self.config.run.seed, _BATCHES, step)
+        parts = [
+            self._seen.batch(self._chosen(step, seen), seed),
+            self._sampler.sample(size - seen, seed),
+        ]
+        return LifterSamples(
+            **{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])}
+        )
+
+    def losses(self, batch: LifterSamples, step: int) -> dict[str, Tensor]:
+        """See `Task.losses`."""
+        batch = batch.to(self._device)
+        lifted = self.network(batch.inputs)
+        terms = lifter_terms(lifted, batch.joints, batch.rotations, batch.betas)
+        return _scaled(terms, self.weights)
+
+    def validate(self) -> dict[str, float]:
+        """See `Task.validate`."""
+        return lifter_figures(self.network, self._held_out)
+
+
+class _PictureTask(_SampleTask):
+    """What the networks that see pictures share."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        network: nn.Module,
+        train: ShardedSamples,
+        held_out: ShardedSamples,
+    ) -> None:
+        super().__init__(config, network, len(train))
+        size = config.network.input_size
+        self._cropper = Cropper(train, size, config.augmentation)
+        self._held_out = Cropper(held_out, size, None)
+
+    def batch(self, step: int) -> CropSamples:
+        """See `Task.batch`."""
+        size = self.config.optimiser.batch_size
+        seed = (self.config.run.seed, _BATCHES, step)
+        crops = self._cropper.crop(self._chosen(step, size), seed)
+        generator = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
+        seen = self.network.drop_keypoints(crops.inputs, generator)
+        return crops.with_confidence(seen.confidence)
+
+
+class HandNetTask(_PictureTask):
+    """A `HandNet`: Seeber eq. 9 and Zhao 3.5, and rotations compared as rotations."""
+
+    def __init__(self, *arguments: Any) -> None:
+        """As `_PictureTask`."""
+        super().__init__(*arguments)
+        self.weights = _weights(HandNetWeights(), self.config.losses)
+        model = load_hand_model().keypoint_model()
+        self._model = model.to(torch.float32).to(self._device)
+
+    def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
+        """See `Task.losses`."""
+        batch = batch.to(self._device)
+        hands = self.network(batch.inputs)
+        points, truth = hand_points(self._model, hands), batch.truth
+        mano = mano_terms(hands, points, batch.hands, batch.positions)
+        geometric = geometric_terms(hands, points, truth)
+        chords = squared_chords(hands.rotations, batch.rotations)
+        terms = {
+            **{f"mano_{name}": value for name, value in mano.items()},
+            **{f"geometric_{name}": value for name, value in geometric.items()},
+            "global_rotation": chords[:, 0],
+            "joint_rotations": chords[:, 1:].mean(1),
+        }
+        return _scaled(terms, self.weights)
+
+    def validate(self) -> dict[str, float]:
+        """See `Task.validate`."""
+        return crop_figures(self.network, self._held_out)
+
+
+class SegmentationTask(_PictureTask):
+    """A `HandSegmentation`: binary cross entropy and Dice."""
+
+    def __init__(self, *arguments: Any) -> None:
+        """As `_PictureTask`."""
+        super().__init__(*arguments)
+        self.weights = _weights(MaskWeights(), self.config.losses)
+
+    def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
+        """See `Task.losses`."""
+        batch = batch.to(self._device)
+        return _scaled(mask_terms(self.network(batch.inputs), batch.mask), self.weights)
+
+    def validate(self) -> dict[str, float]:
+        """See `Task.validate`."""
+        return mask_figures(self.network, self._held_out)
+
+
+class HandNetWeights(Section):
+    """Weights of a `HandNet`'s terms: those of eq. 9 by their published ratios, all else ours."""
+
+    mano_pose: float = 0.0
+    mano_shape: float = 0.02
+    mano_joints_2d: float = 100.0
+    mano_shape_norm: float = 0.01
+    mano_camera: float = 1e-7
+    geometric_joints_3d: float = 2000.0
+    geometric_joints_2d: float = 0.0
+    geometric_joints_3d_norm: float = 0.0
+    geometric_bone: float = 0.5
+    geometric_pose: float = 0.0
+    geometric_shape: float = 0.0
+    global_rotation: float = 0.5
+    joint_rotations: float = 1.0
+
+
+def _weights(default: Section, given: Mapping[str, float]) -> dict[str, float]:
+    weights = default.model_dump()
+    for name in given:
+        if name not in weights:
+            raise InputError(
+                f"losses.{name}: expected one of {', '.join(weights)}, found a loss that this "
+                "network has not"
+            )
+    return {**weights, **given}
+
+
+def _scaled(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
+    return {name: weights[name] * term for name, term in terms.items() if weights[name] > 0}

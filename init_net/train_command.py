@@ -1,0 +1,297 @@
+"""The command `train-hands`: networks for the start of a fit, from rendered hands.
+
+Arguments are parsed before anything heavy is imported, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fitter.commands import (
+    EXIT_OK,
+    CommandParser,
+    add_verbosity,
+    path,
+    run_command,
+    text,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from init_net.train_config import SamplesConfig, TrainConfig
+
+EXIT_DIVERGED = 1
+"""A loss or a gradient was not finite; what was learned before is kept."""
+
+_DESCRIPTION = """\
+Train a network of the learned start on rendered hands: samples are rendered where they are missing,
+then batches are learned from, and the average of the weights is validated and written as
+safetensors with a card.
+
+CONFIG is a YAML file or the name of a preset in configs/train. DIR gets the run: checkpoints, a log
+(metrics.jsonl, and TensorBoard's where it is installed) and the weights. A run that was stopped or
+killed is continued by the same command, with the losses that it would have had.
+"""
+
+_EPILOG = """\
+examples:
+  train-hands lifter                                      # into runs/lifter
+  train-hands configs/train/lifter.yaml --out runs/mine --set optimiser.steps=5000
+  train-hands handnet --smoke --device cpu                # does everything once, in two minutes
+  train-hands handnet --prepare-only                      # renders the samples
+  train-hands handnet --export handnet.safetensors        # weights of the last checkpoint
+
+exit status:
+  0    the run is finished
+  1    a loss or a gradient was not finite; the last good checkpoint is kept, and one line says
+       where
+  2    wrong usage or bad input, and one line says what; what was there is kept
+  70   a fault of the program, with a traceback to report
+  130  interrupted; what is done is kept, and the same command continues
+"""
+
+
+def train_hands(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `train-hands`."""
+    parser = CommandParser("train-hands", _DESCRIPTION, _EPILOG)
+    parser.add_argument(
+        "config",
+        type=text,
+        metavar="CONFIG",
+        help="configuration file, or the name of a preset in configs/train",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one option of the configuration, such as optimiser.steps=2000; repeatable",
+    )
+    parser.add_argument(
+        "--out", type=path, metavar="DIR", help="folder of the run (default: runs/NAME)"
+    )
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the run in DIR, as is done without it: a run of another configuration is "
+        "refused",
+    )
+    existing.add_argument("--overwrite", action="store_true", help="replace the run in DIR")
+    parser.add_argument("--device", type=text, metavar="NAME", help="cpu, cuda or auto (default)")
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="everything in miniature, into folders of its own (-smoke behind their names)",
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--prepare-only", action="store_true", help="render the samples that are missing, no more"
+    )
+    instead.add_argument(
+        "--export",
+        type=path,
+        metavar="FILE",
+        help="write the averaged weights of the last checkpoint as safetensors, with a card, and "
+        "train no further",
+    )
+    add_verbosity(parser)
+    # What was typed stands in the card of the weights.
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    parser.set_defaults(typed=shlex.join(["train-hands", *typed]))
+    run_command(parser, arguments, _train_hands)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A run that is wanted."""
+
+    config: TrainConfig
+    out: Path
+    command: str
+    overwrite: bool
+    console: Console
+
+
+def _train_hands(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from fitter.config_files import Flag, find_preset
+    from fitter.watch import say
+    from init_net.run_folder import check_run
+    from init_net.train_config import TRAIN, load_train_config, smoke
+
+    flags = {}
+    if options.device is not None:
+        flags["run.device"] = Flag(f"--device {options.device}", options.device)
+    config = load_train_config(options.config, options.set, flags)
+    name = find_preset(options.config, TRAIN).stem
+    if options.smoke:
+        config, name = smoke(config), f"{name}-smoke"
+    out = options.out or Path("runs") / name
+    console = Console(stderr=True, quiet=options.quiet)
+    if options.export is not None:
+        _export(out, config, options.export, console)
+        return EXIT_OK
+    overwrite = options.overwrite
+    if not (options.prepare_only or overwrite):
+        # Before anything is rendered. A smoke test that has been done is done again.
+        overwrite = check_run(out, config) and options.smoke
+    for samples in (config.data, config.validation):
+        _prepare(samples, console)
+    if options.prepare_only:
+        say(console, f"samples are in {config.data.folder} and {config.validation.folder}")
+        return EXIT_OK
+    return _train(_Request(config, out, options.typed, overwrite, console))
+
+
+def _prepare(samples: SamplesConfig, console: Console) -> None:
+    """Render what is missing of a data set."""
+    from rich.progress import Progress
+
+    from datasets.synthetic_records import SyntheticSettings
+    from init_net.shards import SampleSource, render_shards
+
+    source = SampleSource(
+        seed=samples.seed,
+        count=samples.count,
+        size=samples.size,
+        supersampling=samples.supersampling,
+        settings=SyntheticSettings(backgrounds=samples.backgrounds),
+    )
+    hidden = console.quiet or not console.is_terminal
+    with Progress(console=console, disable=hidden) as progress:
+        task = progress.add_task(f"rendering {samples.folder}", total=source.count)
+        render_shards(
+            Path(samples.folder), source, samples.workers, lambda n: progress.advance(task, n)
+        )
+
+
+def _train(request: _Request) -> int:
+    import torch
+
+    from fitter.messages import one_line
+    from fitter.pipeline import choose_device
+    from fitter.stopping import StopRequest
+    from fitter.watch import say
+    from init_net.run_folder import WEIGHTS, claimed
+    from init_net.tasks import build_task
+    from init_net.training import DivergedError, Watch, train
+
+    config, console = request.config, request.console
+    device = choose_device(config.run.device)
+    if config.run.threads:
+        torch.set_num_threads(config.run.threads)
+
+    def stopping() -> None:
+        say(console, "stopping when this step is written; press Ctrl-C again to stop at once")
+
+    with claimed(request.out, config, request.command, request.overwrite):
+        task = build_task(config, device)
+        try:
+            with StopRequest(stopping) as stop, _Line(console, config.optimiser.steps) as line:
+                watch = Watch(lambda: stop.asked, line.step, line.validated)
+                result = train(task, config, request.out, watch)
+        except DivergedError as error:
+            print(f"train-hands: {one_line(str(error))}", file=sys.stderr)
+            return EXIT_DIVERGED
+        if result.was_stopped:
+            raise KeyboardInterrupt
+        _export(request.out, config, request.out / WEIGHTS, console)
+    return EXIT_OK
+
+
+class _Line:
+    """Steps done, loss and remaining time on a terminal; validations anywhere."""
+
+    def __init__(self, console: Console, steps: int) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._console = console
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps, loss {task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=console.quiet or not console.is_terminal,
+            speed_estimate_period=300,
+        )
+        self._steps = steps
+        self._task: int | None = None
+
+    def step(self, done: int, loss: float) -> None:
+        """Bring the line up to date."""
+        if self._task is None:  # so that the rate is that of this part of the run
+            self._task = self._progress.add_task("", total=self._steps, completed=done - 1, loss="")
+        self._progress.update(self._task, completed=done, loss=f"{loss:.4g}")
+
+    def validated(self, done: int, figures: Mapping[str, float]) -> None:
+        """Print a line above the progress."""
+        from fitter.watch import say
+
+        shown = ", ".join(f"{name} {value:.5g}" for name, value in figures.items())
+        say(self._console, f"step {done}: {shown}")
+
+    def __enter__(self) -> _Line:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._progress.__exit__(*details)
+
+
+def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> None:
+    """Write the averaged weights of a run's last checkpoint."""
+    from fitter.records import InputError
+    from fitter.watch import say
+    from init_net.checkpoints import (
+        find_checkpoint,
+        load_checkpoint,
+        require_fitting,
+        require_same_run,
+    )
+    from init_net.network_config import build_network
+    from init_net.run_folder import check_run, read_manifest
+    from init_net.weights import WeightsInfo, save_weights
+
+    if file.suffix != ".safetensors":
+        raise InputError(f"--export {file}: expected a name that ends in .safetensors")
+    checkpoint = find_checkpoint(out) if check_run(out, config) else None
+    if checkpoint is None:
+        raise InputError(f"{out}: expected a run with a checkpoint to export, found none")
+    found = load_checkpoint(checkpoint)
+    require_same_run(checkpoint, found.config, config)
+    network = build_network(config.network, config.run.seed)
+    require_fitting(checkpoint, network, found.average)
+    network.load_state_dict(found.average)
+    info = WeightsInfo(
+        network=config.network,
+        command=read_manifest(out)["command"],
+        steps=found.step,
+        data={
+            name: samples.model_dump(mode="json", exclude={"folder", "workers"})
+            for name, samples in (("training", config.data), ("validation", config.validation))
+        },
+        figures=found.figures,
+        hand_model=found.hand_model,
+    )
+    save_weights(file, network.eval(), info)
+    megabytes = file.stat().st_size / 1e6
+    say(console, f"weights after {found.step} steps: {file}, {megabytes:.2f} MB, and its card")

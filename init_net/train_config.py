@@ -1,0 +1,267 @@
+"""The configuration of a training run: every option, typed, frozen, with its unit.
+
+It is read as that of `fit-hands` is (`fitter.config_files`): from a YAML file, or a preset in
+``configs/train``, and from single overrides on top. Only `network` has no default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from fitter.config_files import ConfigKind, Flag, load_kind
+from fitter.stage_config import Section
+from init_net.network_config import NetworkConfig
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class SamplesConfig(Section):
+    """Rendered samples to learn from; see `init_net.shards`."""
+
+    folder: str = Field(
+        "data/train",
+        min_length=1,
+        description="where they lie, relative to the current folder; rendered where missing",
+    )
+    seed: int = Field(1000, ge=0, description="of the synthetic engine, which data set")
+    count: int = Field(60_000, ge=1, description="samples")
+    size: int = Field(224, ge=16, le=2048, description="side of a picture, pixels")
+    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a picture")
+    backgrounds: str = Field(
+        "procedural",
+        min_length=1,
+        description="procedural, packages (pictures with free licences in installed packages), or "
+        "a folder of pictures",
+    )
+    workers: int = Field(1, ge=1, description="processes that render what is missing")
+
+
+class HeldOutConfig(SamplesConfig):
+    """Rendered samples to validate on, of another seed and with other backgrounds."""
+
+    folder: str = Field(
+        "data/validation",
+        min_length=1,
+        description="where they lie, relative to the current folder; rendered where missing",
+    )
+    seed: int = Field(2000, ge=0, description="of the synthetic engine; not that of data")
+    count: int = Field(2_000, ge=1, description="samples")
+    backgrounds: str = Field(
+        "packages",
+        min_length=1,
+        description="procedural, packages (pictures with free licences in installed packages), or "
+        "a folder of pictures",
+    )
+
+
+class OptimiserConfig(Section):
+    """AdamW, its learning rate, and the average of the weights that is shipped.
+
+    Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019; the cosine is that of
+    their "SGDR", ICLR 2017, eq. 5, without restarts.
+    """
+
+    steps: int = Field(20_000, ge=1, description="batches learned from")
+    batch_size: int = Field(64, ge=1, description="samples of a batch")
+    learning_rate: float = Field(1e-3, gt=0, description="at the end of the warm-up")
+    warmup_steps: int = Field(500, ge=0, description="over which the rate rises linearly from 0")
+    final_fraction: float = Field(
+        0.01, ge=0, le=1, description="of the rate that the cosine ends at"
+    )
+    weight_decay: float = Field(
+        0.01, ge=0, description="of matrices and filters; biases and normalisation have none"
+    )
+    clip_norm: float | None = Field(
+        1.0, gt=0, description="longest gradient of all weights together; null for any"
+    )
+    ema_decay: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="of the exponential moving average of the weights, which is validated and "
+        "exported",
+    )
+
+
+class AugmentationConfig(Section):
+    """How samples are varied, each step anew; picture, K, keypoints and mask move together."""
+
+    rotation_degrees: float = Field(
+        30.0, ge=0, le=180, description="largest turn about the line of sight, either way, degrees"
+    )
+    scale: float = Field(
+        0.15, ge=0, lt=1, description="largest share by which a crop grows or shrinks"
+    )
+    shift: float = Field(
+        0.08, ge=0, lt=1, description="largest move of a crop in x and in y, share of its side"
+    )
+    colour: float = Field(
+        0.25, ge=0, lt=1, description="largest change of brightness, contrast and of each channel"
+    )
+    blur: float = Field(
+        1.0, ge=0, description="largest standard deviation of blur, pixels of the crop"
+    )
+    noise: float = Field(
+        0.03, ge=0, le=1, description="largest standard deviation of noise, sRGB in [0, 1]"
+    )
+    keypoint_dropout: Probability = Field(
+        0.0,
+        description="probability that one keypoint goes unseen; those that the network drops "
+        "itself (network.keypoint_dropout) come on top",
+    )
+    all_keypoints_dropout: Probability = Field(
+        0.0, description="probability that all keypoints of a sample go unseen, likewise"
+    )
+
+
+class TrainRunConfig(Section):
+    """How and where the work is done."""
+
+    seed: int = Field(0, ge=0, description="of the first weights, the batches and the augmentation")
+    threads: int = Field(
+        0, ge=0, description="that PyTorch computes on, 0 for its own choice; shows in last digits"
+    )
+    loaders: int = Field(
+        1, ge=0, description="threads that prepare batches ahead, 0 for none; changes no result"
+    )
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        "auto", description="where the network is; auto takes a GPU where there is one"
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="of the products in the network; weights stay in float32"
+    )
+    log_every: int = Field(50, ge=1, description="steps whose mean losses make a line of the log")
+    validate_every: int = Field(1_000, ge=1, description="steps between validations")
+    checkpoint_minutes: float = Field(
+        5.0, ge=0, description="between checkpoints; 0 for one after every step"
+    )
+
+
+class TrainConfig(Section):
+    """Everything a training run can be told."""
+
+    network: NetworkConfig = Field(description="which network, and how large")
+    data: SamplesConfig = Field(default_factory=SamplesConfig)
+    validation: HeldOutConfig = Field(default_factory=HeldOutConfig)
+    optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)
+    losses: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="weights of the loss terms by name; those not given keep the task's own",
+    )
+    augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
+    run: TrainRunConfig = Field(default_factory=TrainRunConfig)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every option with its value, as nested JSON-able dictionaries."""
+        return self.model_dump(mode="json")
+
+    @model_validator(mode="after")
+    def _holds_samples_out(self) -> Self:
+        if self.data.seed == self.validation.seed:
+            raise ValueError(
+                f"validation.seed to differ from data.seed, found {self.data.seed} for both"
+            )
+        return self
+
+
+TRAIN = ConfigKind(TrainConfig, "train", "", "optimiser", "optimiser.steps=2000")
+"""What `train-hands` reads."""
+
+UNBOUND: frozenset[str] = frozenset(
+    {
+        "data.folder",
+        "data.workers",
+        "validation.folder",
+        "validation.workers",
+        "run.loaders",
+        "run.device",
+        "run.checkpoint_minutes",
+    }
+)
+"""Options that may change between the parts of one run: where and how fast, not what."""
+
+
+def load_train_config(
+    path: str | Path, overrides: Sequence[str] = (), flags: Mapping[str, Flag] | None = None
+) -> TrainConfig:
+    """Read the configuration of a training run.
+
+    Args:
+        path: YAML file, or the name of a preset in ``configs/train``.
+        overrides: ``section.option=value`` each, applied in order; the value is a YAML scalar.
+        flags: ``section.option`` -> what a flag says of it, applied before the overrides.
+
+    Raises:
+        InputError: the file cannot be read, a key is unknown or a value has the wrong type.
+    """
+    return load_kind(TRAIN, path, overrides, flags)
+
+
+def first_difference(
+    wanted: Mapping[str, Any], found: Mapping[str, Any]
+) -> tuple[str, Any, Any] | None:
+    """The first option in which two resolved configurations are not one run's.
+
+    Args:
+        wanted, found: of `TrainConfig.resolved`.
+
+    Returns:
+        Name, value in `wanted` and value in `found` (None where it is missing); None if there is no
+        such option. Options of `UNBOUND` do not count.
+    """
+    mine, others = dict(_flat(wanted)), dict(_flat(found))
+    for name in [*mine, *(name for name in others if name not in mine)]:
+        if name not in UNBOUND and mine.get(name) != others.get(name):
+            return name, mine.get(name), others.get(name)
+    return None
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    options: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        name = f"{before}{key}"
+        options += _flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
+    return options
+
+
+def smoke(config: TrainConfig) -> TrainConfig:
+    """The same run in miniature: everything is done once, nothing is learned.
+
+    Samples go into folders of their own (``-smoke`` behind the name).
+    """
+
+    def few(samples: SamplesConfig, count: int) -> SamplesConfig:
+        return samples.model_copy(
+            update={
+                "folder": f"{samples.folder.rstrip('/')}-smoke",
+                "count": min(samples.count, count),
+                "size": min(samples.size, 112),
+                "supersampling": 1,
+            }
+        )
+
+    optimiser, network = config.optimiser, config.network
+    steps = min(optimiser.steps, 24)
+    if hasattr(network, "input_size"):
+        network = network.model_copy(update={"input_size": min(network.input_size, 64)})
+    return config.model_copy(
+        update={
+            "network": network,
+            "data": few(config.data, 192),
+            "validation": few(config.validation, 64),
+            "optimiser": optimiser.model_copy(
+                update={
+                    "steps": steps,
+                    "batch_size": min(optimiser.batch_size, 4),
+                    "warmup_steps": min(optimiser.warmup_steps, steps // 4),
+                }
+            ),
+            "run": config.run.model_copy(
+                update={"log_every": 4, "validate_every": steps, "checkpoint_minutes": 5.0}
+            ),
+        }
+    )

@@ -1,0 +1,112 @@
+"""What a training run writes down: a line of JSON for each mean of losses and each validation."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from fitter.records import InputError
+from init_net.checkpoints import write_whole
+
+METRICS = "metrics.jsonl"
+EVENTS = "tensorboard"
+VALIDATION = "validation/"
+"""What the names of a validation's figures begin with."""
+
+
+class MetricsLog:
+    """``metrics.jsonl`` and, where the package is installed, TensorBoard's events.
+
+    The lines hold nothing that depends on the machine, so that two runs of one configuration can
+    be compared byte by byte.
+
+    Attributes:
+        has_events: whether TensorBoard is told as well.
+    """
+
+    def __init__(self, folder: Path, step: int, validated: int) -> None:
+        """Open the log of a run.
+
+        Args:
+            folder: of the run.
+            step: steps that it has done; lines about later ones are dropped.
+            validated: steps that it had done when it was validated last; likewise.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        self._path = folder / METRICS
+        try:
+            # A run that was killed went on for a while after its last checkpoint.
+            write_whole(self._path, "".join(_lines_until(self._path, step, validated)).encode())
+            self._file = self._path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise _refused(self._path, error) from error
+        self._events = _event_writer(folder / EVENTS, step)
+        self.has_events = self._events is not None
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Add figures of a step.
+
+        Raises:
+            InputError: the disk refuses.
+        """
+        shown = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        try:
+            self._file.write(json.dumps({"step": step, **shown}) + "\n")
+            self._file.flush()
+            self.tell_events(step, values)
+        except OSError as error:
+            raise _refused(self._path, error) from error
+
+    def tell_events(self, step: int, values: Mapping[str, float]) -> None:
+        """Tell TensorBoard alone, of what depends on the machine."""
+        if self._events is not None:
+            for name, value in values.items():
+                self._events.add_scalar(name, value, step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self._events is not None:
+            self._events.close()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log, in order."""
+    with (folder / METRICS).open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def _lines_until(path: Path, step: int, validated: int) -> list[str]:
+    """The whole lines about steps up to `step`, and about validations up to `validated`."""
+    kept: list[str] = []
+    if step == 0 or not path.exists():
+        return kept
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            found = json.loads(line)
+            last = validated if any(name.startswith(VALIDATION) for name in found) else step
+            if not line.endswith("\n") or found["step"] > last:
+                break
+        except (ValueError, KeyError, TypeError):  # cut off as the machine went down
+            break
+        kept.append(line)
+    return kept
+
+
+def _event_writer(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step + 1)
+
+
+def _refused(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write {path}: {error.strerror or error}")

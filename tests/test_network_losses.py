@@ -1,0 +1,392 @@
+"""The networks' losses against their formulas, written out in NumPy one hand at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+from scipy.stats import laplace, norm
+from torch.autograd import gradcheck
+
+from fitter.conventions import BONES
+from fitter.hand_models import load_hand_model
+from fitter.hand_models.skinning import pose_keypoints, pose_keypoints_from_rotations
+from fitter.records import HandParams
+from init_net import losses
+from init_net.losses import (
+    GeometricWeights,
+    HandPoints,
+    LifterWeights,
+    ManoWeights,
+    MaskWeights,
+    bce_loss,
+    dice_loss,
+    geodesic_angles,
+    geometric_terms,
+    hand_points,
+    joint_likelihood,
+    lifter_terms,
+    mano_terms,
+    mask_terms,
+    normalised,
+    regressed_keypoints,
+    regularised_l1,
+    squared_chords,
+    weak_projection,
+    weighted,
+)
+from init_net.records import LiftedHands, RegressedHands
+
+B = 4
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def randn(*shape, seed=0):
+    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
+
+
+def close(actual, expected, atol=1e-10):
+    torch.testing.assert_close(
+        torch.as_tensor(actual), torch.as_tensor(expected), rtol=1e-10, atol=atol
+    )
+
+
+def turns(seed, size=1.0):
+    """(B, 16, 3) axis-angle and (B, 16, 3, 3)."""
+    vectors = size * randn(B, 16, 3, seed=seed)
+    matrices = Rotation.from_rotvec(vectors.reshape(-1, 3).numpy()).as_matrix()
+    return vectors, torch.tensor(matrices).view(B, 16, 3, 3)
+
+
+def hands(seed, size=0.5):
+    scale = 4 + randn(B, 1, seed=seed + 1).abs()
+    camera = torch.cat([scale, 0.1 * randn(B, 2, seed=seed + 2)], 1)
+    return RegressedHands(turns(seed, size)[1], randn(B, 10, seed=seed + 3), camera)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_hand_model(dtype=torch.float64).keypoint_model()
+
+
+@pytest.fixture
+def said(model):
+    regressed = hands(10)
+    return regressed, hand_points(model, regressed)
+
+
+@pytest.fixture
+def true(model):
+    truth = hands(20)
+    return truth, hand_points(model, truth)
+
+
+class TestPoints:
+    def test_rotation_matrices_pose_as_axis_angle_does(self, model):
+        vectors, matrices = turns(0)
+        betas, zero = randn(B, 10), torch.zeros(B, 3, dtype=torch.float64)
+        params = HandParams(vectors[:, 0], vectors[:, 1:], betas, zero)
+        for found, expected in zip(
+            pose_keypoints_from_rotations(model, matrices, betas),
+            pose_keypoints(model, params),
+            strict=True,
+        ):
+            close(found, expected)
+
+    def test_keypoints_are_relative_to_the_wrist(self, model, said):
+        found = regressed_keypoints(model, said[0])
+        _, points = pose_keypoints_from_rotations(model, said[0].rotations, said[0].betas)
+        assert not found[:, 0].any()
+        close(found[:, 9] - found[:, 4], points[:, 9] - points[:, 4])
+
+    def test_single_precision(self, model):
+        found = regressed_keypoints(model.to(torch.float32), hands(10).to(torch.float32))
+        assert found.dtype == torch.float32
+        close(found.double(), regressed_keypoints(model, hands(10)), 1e-6)
+
+    def test_weak_projection_of_an_example(self):
+        points = torch.tensor([[[0.0, 0, 0], [0.05, -0.1, 0.3]]])
+        found = weak_projection(points, torch.tensor([[4.0, 0.1, -0.2]]))
+        close(found, torch.tensor([[[0.1, -0.2], [0.3, -0.6]]]), 1e-7)
+
+    def test_own_camera_sees_the_wrist_at_its_place(self, said):
+        regressed, points = said
+        close(points.positions[:, 0], regressed.camera[:, 1:])
+        shift = points.points[:, 12, :2] * regressed.camera[:, :1]
+        close(points.positions[:, 12], regressed.camera[:, 1:] + shift)
+
+    def test_gradient_is_finite_at_half_a_turn(self, model):
+        matrices = torch.diag(torch.tensor([1.0, -1, -1])).double().expand(1, 16, 3, 3).clone()
+        matrices.requires_grad_()
+        still = RegressedHands(matrices, randn(1, 10), torch.ones(1, 3).double())
+        regressed_keypoints(model, still).square().sum().backward()
+        assert matrices.grad.isfinite().all() and matrices.grad[:, 0].any()
+
+
+class TestMano:
+    def test_seeber_equation_9(self, said, true):
+        (regressed, points), (truth, true_points) = said, true
+        terms = mano_terms(regressed, points, truth, true_points.positions)
+        total = weighted(terms, ManoWeights())
+        for hand in range(B):
+            chord = (regressed.rotations - truth.rotations)[hand].numpy() ** 2
+            betas = regressed.betas[hand].numpy()
+            expected = (
+                10 * chord.sum() / 2 / 48
+                + 1 * np.mean((betas - truth.betas[hand].numpy()) ** 2)
+                + 100 * np.mean((points.positions - true_points.positions)[hand].numpy() ** 2)
+                + 0.5 * np.linalg.norm(betas)
+                + 1e-5 * float(regressed.camera[hand, 0] - truth.camera[hand, 0]) ** 2
+            )
+            close(total[hand], expected)
+
+    def test_pose_is_the_printed_one_near_the_hand_at_rest(self, said):
+        (a, first), (b, second) = turns(1, 1e-3), turns(2, 1e-3)
+        regressed, points = said
+        terms = mano_terms(
+            replace(regressed, rotations=first),
+            points,
+            replace(regressed, rotations=second),
+            points.positions,
+        )
+        printed = (a - b).square().mean((1, 2))
+        torch.testing.assert_close(terms["pose"], printed, rtol=1e-3, atol=0)
+
+    def test_only_the_regulariser_is_left_for_the_truth(self, said):
+        regressed, points = said
+        terms = mano_terms(regressed, points, regressed, points.positions)
+        assert all((terms[name] == 0).all() for name in ("pose", "shape", "joints_2d", "camera"))
+        close(terms["shape_norm"], regressed.betas.norm(dim=1))
+
+
+class TestGeometric:
+    def test_zhao_terms(self, said, true):
+        (regressed, points), (_, truth) = said, true
+        weights = GeometricWeights(
+            joints_3d=2.0, joints_2d=3.0, joints_3d_norm=5.0, bone=7.0, pose=11.0, shape=13.0
+        )
+        total = weighted(geometric_terms(regressed, points, truth), weights)
+        for hand in range(B):
+            p, q = points.points[hand].numpy(), truth.points[hand].numpy()
+            u, v = points.positions[hand].numpy(), truth.positions[hand].numpy()
+            normal_p = (p - p[0]) / np.linalg.norm(p[9] - p[0])
+            normal_q = (q - q[0]) / np.linalg.norm(q[9] - q[0])
+            bones = 0.0
+            for palm, tip in BONES:
+                bones += np.sum(
+                    (
+                        (u[tip] - u[palm]) / np.linalg.norm(u[tip] - u[palm])
+                        - (v[tip] - v[palm]) / np.linalg.norm(v[tip] - v[palm])
+                    )
+                    ** 2
+                )
+            angles = Rotation.from_matrix(regressed.rotations[hand, 1:].numpy()).magnitude()
+            expected = (
+                2 * np.sum((p - q) ** 2)
+                + 3 * np.sum((u - v) ** 2)
+                + 5 * np.sum((normal_p - normal_q) ** 2)
+                + 7 * bones
+                + 11 * np.sum(4 * np.sin(angles / 2) ** 2)
+                + 13 * np.sum(regressed.betas[hand].numpy() ** 2)
+            )
+            close(total[hand], expected, 1e-9)
+
+    def test_zero_for_the_truth(self, said):
+        regressed, points = said
+        still = replace(
+            regressed,
+            rotations=torch.eye(3).double().expand(B, 16, 3, 3),
+            betas=torch.zeros(B, 10).double(),
+        )
+        for term in geometric_terms(still, points, points).values():
+            assert not term.any()
+
+    def test_normalised_does_not_know_size_and_place(self):
+        points = randn(B, 21, 3)
+        close(normalised(3 * points + 7), normalised(points))
+        close(normalised(points)[:, 9].norm(dim=-1), torch.ones(B).double())
+        assert not normalised(points)[:, 0].any()
+
+    def test_hand_without_a_length(self):
+        points = randn(B, 21, 3)
+        points[1, 9] = points[1, 0]
+        points.requires_grad_()
+        found = normalised(points)
+        found.sum().backward()
+        assert not found[1].any() and points.grad.isfinite().all()
+
+
+class TestYu:
+    def test_equation_4(self):
+        predicted, truth = randn(B, 15, seed=1), randn(B, 15, seed=2)
+        for hand in range(B):
+            p, t = predicted[hand].numpy(), truth[hand].numpy()
+            close(regularised_l1(predicted, truth)[hand], np.abs(p - t).sum() + np.abs(p).sum())
+
+    def test_zero_alone_at_zero(self):
+        zero = torch.zeros(B, 10)
+        assert not regularised_l1(zero, zero).any()
+        assert (regularised_l1(zero + 1, zero + 1) == 10).all()
+
+
+class TestMasks:
+    def test_written_out(self):
+        logits = 2 * randn(B, 5, 5)
+        mask = torch.rand(B, 5, 5, generator=generator(), dtype=torch.float64)
+        terms = mask_terms(logits, mask)
+        total = weighted(terms, MaskWeights(bce=2.0, dice=3.0))
+        for hand in range(B):
+            p, y = 1 / (1 + np.exp(-logits[hand].numpy())), mask[hand].numpy()
+            bce = np.mean(-(y * np.log(p) + (1 - y) * np.log(1 - p)))
+            dice = 1 - (2 * np.sum(p * y) + 1) / (np.sum(p**2) + np.sum(y**2) + 1)
+            close(total[hand], 2 * bce + 3 * dice)
+
+    def test_certain_and_right_is_zero(self):
+        mask = (randn(B, 6, 6) > 0).double()
+        logits = 100 * (2 * mask - 1)
+        close(bce_loss(logits, mask), torch.zeros(B).double())
+        close(dice_loss(logits, mask), torch.zeros(B).double())
+        assert (dice_loss(-logits, mask) > 0.9).all()
+        assert (bce_loss(-logits, mask) > 90).all()
+
+    def test_border_that_is_partly_covered(self):
+        mask = torch.rand(B, 6, 6, generator=generator(), dtype=torch.float64)
+        close(dice_loss(torch.logit(mask), mask), torch.zeros(B).double())
+
+    def test_empty_mask(self):
+        nothing = torch.zeros(1, 6, 6)
+        assert dice_loss(nothing - 100, nothing) == 0
+        assert dice_loss(nothing + 100, nothing) > 0.9
+
+
+def lifted(seed=0):
+    spread = 0.01 + 0.1 * torch.rand(B, 21, 2, generator=generator(seed), dtype=torch.float64)
+    return LiftedHands(
+        0.1 * randn(B, 21, 3, seed=seed), spread, turns(seed)[1], randn(B, 10, seed=seed)
+    )
+
+
+class TestLifter:
+    @pytest.mark.parametrize("density", ["laplace", "gaussian"])
+    def test_is_the_density_of_the_library(self, density):
+        said, truth = lifted(), 0.1 * randn(B, 21, 3, seed=5)
+        found = joint_likelihood(said, truth, density)
+        for hand in range(B):
+            values = []
+            for k in range(1, 21):
+                for axis in range(3):
+                    spread = float(said.spread[hand, k, 1 if axis == 2 else 0])
+                    place, seen = float(said.joints[hand, k, axis]), float(truth[hand, k, axis])
+                    values.append(
+                        laplace(place, spread / np.sqrt(2)).logpdf(seen)
+                        if density == "laplace"
+                        else norm(place, spread).logpdf(seen)
+                    )
+            close(found[hand], -np.mean(values))
+
+    @pytest.mark.parametrize("density", ["laplace", "gaussian"])
+    def test_best_spread_is_that_of_the_errors(self, density):
+        """The spread that costs least of many draws is their standard deviation."""
+        random = np.random.default_rng(0)
+        sigma = 0.05
+        draws = random.laplace(scale=sigma / np.sqrt(2), size=(2000, 21, 3))
+        if density == "gaussian":
+            draws = random.normal(scale=sigma, size=(2000, 21, 3))
+        truth = torch.tensor(draws)
+
+        def cost(spread):
+            zeros = torch.zeros_like(truth)
+            said = LiftedHands(zeros, torch.full((2000, 21, 2), spread).double(), zeros, zeros)
+            return float(joint_likelihood(said, truth, density).mean())
+
+        assert cost(sigma) < min(cost(0.9 * sigma), cost(1.1 * sigma))
+
+    def test_unknown_density(self):
+        with pytest.raises(ValueError, match="cauchy"):
+            joint_likelihood(lifted(), lifted().joints, "cauchy")
+
+    def test_terms(self):
+        said, truth = lifted(0), lifted(1)
+        terms = lifter_terms(said, truth.joints, truth.rotations, truth.betas)
+        total = weighted(terms, LifterWeights(joints=2.0, rotation=3.0, shape=5.0))
+        relative = said.rotations.mT @ truth.rotations
+        for hand in range(B):
+            angles = Rotation.from_matrix(relative[hand].numpy()).magnitude()
+            shape = np.mean((said.betas - truth.betas)[hand].numpy() ** 2)
+            rotation = np.mean(4 * np.sin(angles / 2) ** 2)
+            expected = 2 * joint_likelihood(said, truth.joints)[hand] + 3 * rotation + 5 * shape
+            close(total[hand], expected)
+
+
+class TestRotations:
+    def test_angles(self):
+        first, second = turns(1)[1], turns(2)[1]
+        relative = (first.mT @ second).view(-1, 3, 3).numpy()
+        angles = torch.tensor(Rotation.from_matrix(relative).magnitude()).view(B, 16)
+        close(geodesic_angles(first, second), angles, 1e-6)
+        close(squared_chords(first, second), 4 * (angles / 2).sin().square(), 1e-9)
+
+    @pytest.mark.parametrize("angle", [0.0, 1e-4, 3.0, np.pi])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_extreme_angles(self, angle, dtype):
+        turned = torch.tensor(Rotation.from_rotvec([0, angle, 0]).as_matrix(), dtype=dtype)
+        turned = turned.expand(1, 16, 3, 3).clone().requires_grad_()
+        found = geodesic_angles(turned, torch.eye(3, dtype=dtype).expand(1, 16, 3, 3))
+        found.sum().backward()
+        torch.testing.assert_close(
+            found.detach(), torch.full((1, 16), angle, dtype=dtype), rtol=1e-4, atol=1e-7
+        )
+        assert turned.grad.isfinite().all()
+
+
+class TestReduction:
+    def test_each_hand_on_its_own(self, said, true):
+        (regressed, points), (truth, true_points) = said, true
+        some = slice(1, 2)
+        pairs = [
+            (
+                mano_terms(regressed, points, truth, true_points.positions),
+                mano_terms(regressed[some], points[some], truth[some], true_points.positions[some]),
+            ),
+            (
+                geometric_terms(regressed, points, true_points),
+                geometric_terms(regressed[some], points[some], true_points[some]),
+            ),
+        ]
+        for whole, alone in pairs:
+            for name, term in whole.items():
+                assert term.shape == (B,)
+                close(alone[name], term[some])
+
+    def test_derivatives(self, model):
+        """Of the chain from matrices, shape and camera to both papers' sums."""
+        start, truth = hands(1), hands(5)
+        true_points = hand_points(model, truth)[:1]
+
+        def cost(rotations, betas, camera):
+            regressed = RegressedHands(rotations, betas, camera)
+            points = hand_points(model, regressed)
+            mano = mano_terms(regressed, points, truth[:1], true_points.positions)
+            geometric = geometric_terms(regressed, points, true_points)
+            return weighted(mano, ManoWeights()), weighted(geometric, GeometricWeights())
+
+        arguments = (start.rotations[:1], start.betas[:1], start.camera[:1])
+        assert gradcheck(cost, tuple(a.clone().requires_grad_() for a in arguments), fast_mode=True)
+
+    def test_names_must_fit(self):
+        with pytest.raises(ValueError, match="bce"):
+            weighted({"bce": torch.zeros(B)}, MaskWeights())
+
+    def test_weights_are_as_printed(self):
+        assert list(ManoWeights().model_dump().values()) == [10, 1, 100, 0.5, 1e-5]
+
+    def test_points_are_a_batch(self):
+        points = HandPoints(randn(B, 21, 3), randn(B, 21, 2))
+        assert len(points[:2].points) == 2
+        assert losses.REFERENCE_BONE == (0, 9)

@@ -1,0 +1,121 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors import safe_open
+from training_cases import SMALL, ToyTask, small_config
+
+from fitter.hand_models.open_hand import load_open_hand
+from init_net.network_config import SegmentationConfig, build_network
+from init_net.records import CropInputs
+from init_net.weights import WeightsInfo, load_network, model_card, read_info, save_weights
+
+SEGMENTATION = SegmentationConfig(input_size=32, decoder_channels=[8, 8, 8])
+
+
+def info_of(network) -> WeightsInfo:
+    return WeightsInfo(
+        network=network,
+        command="train-hands mine.yaml --set 'losses={a: 1}'",
+        steps=1234,
+        data={"training": {"seed": 7, "count": 64}, "validation": {"seed": 8, "size": 224}},
+        figures={"joints_mm": 12.3456789, "share": 0.5},
+    )
+
+
+@pytest.fixture(scope="module")
+def segmentation(tmp_path_factory):
+    """A network with batch normalisation that has seen something, and the file of its weights."""
+    network = build_network(SEGMENTATION, 3)
+    network.train()
+    generator = torch.Generator().manual_seed(0)
+    inputs = CropInputs(
+        torch.rand(4, 3, 32, 32, generator=generator),
+        32 * torch.rand(4, 21, 2, generator=generator),
+        torch.rand(4, 21, generator=generator),
+    )
+    with torch.no_grad():
+        for _ in range(3):
+            network(inputs)
+    path = tmp_path_factory.mktemp("weights") / "hands.safetensors"
+    save_weights(path, network, info_of(SEGMENTATION))
+    return network.eval(), inputs, path
+
+
+def test_weights_come_back_within_half_precision(segmentation):
+    network, inputs, path = segmentation
+    loaded = load_network(path, "cpu", "segmentation")
+    assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
+    parameters = dict(loaded.named_parameters())
+    for name, value in network.state_dict().items():
+        found = loaded.state_dict()[name]
+        assert found.dtype == value.dtype, name
+        if name in parameters:  # half an ulp of 11 bits, or of the smallest numbers
+            assert ((found - value).abs() <= value.abs() * 2**-11 + 2**-25).all(), name
+        else:  # statistics and counters
+            assert torch.equal(found, value), name
+    with torch.no_grad():
+        assert (loaded(inputs) - network(inputs)).abs().max() < 0.02 * network(inputs).std()
+
+
+def test_weights_are_stored_in_half_precision(segmentation):
+    network, _, path = segmentation
+    with safe_open(path, "pt") as file:
+        found = {name: file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
+    parameters = dict(network.named_parameters())
+    assert {found[name] for name in parameters} == {torch.float16}
+    assert {found[name] for name in found if name not in parameters} == {
+        torch.float32, torch.int64,
+    }  # fmt: skip
+    number = sum(parameter.numel() for parameter in parameters.values())
+    assert path.stat().st_size < 2.3 * number + 100_000
+
+
+def test_a_weight_beyond_half_precision_keeps_its_own(tmp_path):
+    network = ToyTask(small_config()).network
+    network.embed.bias.data[0] = 1e6
+    save_weights(tmp_path / "w.safetensors", network, info_of(SMALL))
+    assert load_network(tmp_path / "w.safetensors").embed.bias[0] == 1e6
+
+
+def test_what_is_said_of_weights_comes_back(segmentation):
+    _, _, path = segmentation
+    info = read_info(path)
+    assert info == info_of(SEGMENTATION)
+    assert info.hand_model.sha256 == load_open_hand().sha256
+
+
+def test_the_same_weights_make_the_same_file(segmentation, tmp_path):
+    network, _, path = segmentation
+    save_weights(tmp_path / "again.safetensors", network, info_of(SEGMENTATION))
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_the_card_says_what_the_file_says(segmentation):
+    network, _, path = segmentation
+    card = path.with_suffix(".md").read_text()
+    info = info_of(SEGMENTATION)
+    assert card == model_card(info, network, path.stat().st_size)
+    number = sum(parameter.numel() for parameter in network.parameters())
+    megabytes = f"{path.stat().st_size / 1e6:.2f} MB"
+    for words in (
+        "# HandSegmentation", f"{number:,} weights", megabytes, "1,234 steps", info.command,
+        "| joints_mm | 12.3457 |", "| data | training | validation |", "| seed | 7 | 8 |",
+        "| size |  | 224 |", '| encoder | "tu-mobilenetv3_small_100" |', load_open_hand().sha256,
+    ):  # fmt: skip
+        assert words in card, words
+
+
+def test_a_network_is_loaded_whatever_its_seed_was():
+    # What `load_network` builds before it fills in the weights must leave no trace.
+    one, other = (build_network(SMALL, seed) for seed in (0, 1))
+    other.load_state_dict(one.state_dict())
+    inputs = ToyTask(small_config()).batch(0).inputs
+    assert torch.equal(one.eval()(inputs).joints, other.eval()(inputs).joints)
+
+
+def test_figures_need_be_no_numbers_of_json(tmp_path):
+    info = replace(info_of(SMALL), figures={"nothing_found": float("nan")})
+    save_weights(tmp_path / "w.safetensors", build_network(SMALL, 0), info)
+    assert json.dumps(read_info(tmp_path / "w.safetensors").figures) == '{"nothing_found": NaN}'

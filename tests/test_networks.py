@@ -1,0 +1,502 @@
+"""The networks: shapes, what has influence on what, gradients, configurations."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+import timm
+import torch
+from pydantic import TypeAdapter, ValidationError
+from scipy.spatial.transform import Rotation
+from torch.nn import functional
+
+from fitter.conventions import BONES
+from fitter.records import InputError
+from init_net.encoders import split_encoder
+from init_net.fusion import FusionBlock
+from init_net.heatmaps import drop_keypoints, keypoint_heatmaps
+from init_net.lifter import SPREAD_RANGE
+from init_net.network_config import (
+    PUBLISHED_HANDNET,
+    HandNetConfig,
+    KeypointDropout,
+    LifterConfig,
+    NetworkConfig,
+    SegmentationConfig,
+    build_network,
+)
+from init_net.records import CropInputs, LifterInputs
+from init_net.rotations import to_rotations
+
+SIZE = 32
+SMALL = {
+    "lifter": LifterConfig(width=32, blocks=2),
+    "handnet": HandNetConfig(encoder="mobilenetv3_small_050", hidden=[16], input_size=SIZE),
+    "segmentation": SegmentationConfig(
+        encoder="tu-mobilenetv3_small_050", decoder_channels=[8, 8, 8, 4, 4], input_size=SIZE
+    ),
+}
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def lifter_inputs(batch=3, seed=0):
+    random = generator(seed)
+    bones = torch.randn(batch, 20, 3, generator=random)
+    return LifterInputs(
+        positions=torch.rand(batch, 21, 2, generator=random) - 0.5,
+        confidence=0.5 + 0.5 * torch.rand(batch, 21, generator=random),
+        depth=0.1 * torch.randn(batch, 21, generator=random),
+        bones=functional.normalize(bones, dim=-1),
+        focal=2 + torch.rand(batch, generator=random),
+    )
+
+
+def crop_inputs(batch=3, seed=0):
+    random = generator(seed)
+    return CropInputs(
+        image=torch.rand(batch, 3, SIZE, SIZE, generator=random),
+        keypoints=SIZE * torch.rand(batch, 21, 2, generator=random),
+        confidence=0.5 + 0.5 * torch.rand(batch, 21, generator=random),
+    )
+
+
+def inputs_of(kind, batch=3, seed=0):
+    return (lifter_inputs if kind == "lifter" else crop_inputs)(batch, seed)
+
+
+def outputs(result):
+    """Name -> tensor of a network's result."""
+    if isinstance(result, torch.Tensor):
+        return {"logits": result}
+    return {field.name: getattr(result, field.name) for field in fields(result)}
+
+
+def same(a, b, atol=0.0):
+    torch.testing.assert_close(outputs(a), outputs(b), rtol=0, atol=atol)
+
+
+@pytest.fixture(scope="module", params=list(SMALL))
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def network(kind):
+    """In evaluation mode, its running statistics those of some crops."""
+    network = build_network(SMALL[kind], seed=1)
+    with torch.no_grad():
+        for seed in range(10):
+            network(inputs_of(kind, batch=8, seed=seed))
+    return network.eval()
+
+
+SHAPES = {
+    "lifter": {
+        "joints": (3, 21, 3),
+        "spread": (3, 21, 2),
+        "rotations": (3, 16, 3, 3),
+        "betas": (3, 10),
+    },
+    "handnet": {"rotations": (3, 16, 3, 3), "betas": (3, 10), "camera": (3, 3)},
+    "segmentation": {"logits": (3, SIZE, SIZE)},
+}
+
+
+class TestEveryNetwork:
+    def test_shapes(self, network, kind):
+        found = outputs(network(inputs_of(kind)))
+        assert {name: tuple(tensor.shape) for name, tensor in found.items()} == SHAPES[kind]
+        assert all(tensor.dtype == torch.float32 for tensor in found.values())
+        assert all(tensor.isfinite().all() for tensor in found.values())
+
+    def test_batch_is_as_many_single_ones(self, network, kind):
+        inputs = inputs_of(kind)
+        whole = outputs(network(inputs))
+        for hand in range(3):
+            alone = outputs(network(inputs[hand : hand + 1]))
+            for name, tensor in whole.items():
+                torch.testing.assert_close(alone[name][0], tensor[hand], rtol=1e-4, atol=1e-5)
+
+    def test_differs_between_hands(self, network, kind):
+        for tensor in outputs(network(inputs_of(kind))).values():
+            assert not torch.allclose(tensor[0], tensor[1], rtol=0, atol=1e-5)
+
+    @pytest.mark.parametrize("place", [0.3, 1e4, torch.nan, torch.inf])
+    @pytest.mark.parametrize("gone", [[0], [7, 8, 20], list(range(21))])
+    def test_keypoints_of_confidence_0_have_no_influence(self, network, kind, gone, place):
+        inputs = inputs_of(kind)
+        name = "positions" if kind == "lifter" else "keypoints"
+        confidence = inputs.confidence.clone()
+        confidence[:, gone] = 0
+        inputs = replace(inputs, confidence=confidence)
+        moved = getattr(inputs, name).clone()
+        moved[:, gone] = place
+        same(network(inputs), network(replace(inputs, **{name: moved})))
+
+    def test_keypoints_that_are_seen_have_influence(self, network, kind):
+        inputs = inputs_of(kind)
+        name = "positions" if kind == "lifter" else "keypoints"
+        moved = getattr(inputs, name).clone()
+        moved[:, 8] = moved[:, 8] * 0.5
+        other = outputs(network(replace(inputs, **{name: moved})))
+        for name, tensor in outputs(network(inputs)).items():
+            assert not torch.equal(tensor, other[name])
+
+    def test_works_without_keypoints(self, network, kind):
+        inputs = inputs_of(kind)
+        inputs = replace(inputs, confidence=torch.zeros_like(inputs.confidence))
+        assert all(tensor.isfinite().all() for tensor in outputs(network(inputs)).values())
+
+    def test_rotations_are_rotations(self, network, kind):
+        rotations = outputs(network(inputs_of(kind))).get("rotations")
+        if rotations is not None:
+            unit = torch.eye(3).expand_as(rotations)
+            torch.testing.assert_close(rotations @ rotations.mT, unit, rtol=0, atol=1e-5)
+            torch.testing.assert_close(rotations.det(), torch.ones(3, 16), rtol=0, atol=1e-5)
+
+    def test_gradients_reach_every_parameter(self, kind):
+        network = build_network(SMALL[kind], seed=2)
+        found = outputs(network(inputs_of(kind)))
+        random = [torch.randn(tensor.shape, generator=generator()) for tensor in found.values()]
+        torch.autograd.backward(list(found.values()), random)
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+            assert parameter.grad.any(), name
+
+    def test_halves_inside_do_not_reach_the_output(self, network, kind):
+        inputs = inputs_of(kind)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = outputs(network(inputs))
+        assert all(tensor.dtype == torch.float32 for tensor in found.values())
+        if "rotations" in found:
+            unit = torch.eye(3).expand_as(found["rotations"])
+            product = found["rotations"] @ found["rotations"].mT
+            torch.testing.assert_close(product, unit, rtol=0, atol=1e-5)
+
+
+class TestBuilding:
+    def test_reproducible_and_leaves_the_global_generator_alone(self, kind):
+        torch.manual_seed(5)
+        state = torch.random.get_rng_state()
+        first = build_network(SMALL[kind], seed=3).state_dict()
+        assert torch.equal(torch.random.get_rng_state(), state)
+        torch.manual_seed(6)
+        again = build_network(SMALL[kind], seed=3).state_dict()
+        other = build_network(SMALL[kind], seed=4).state_dict()
+        assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
+        assert any(not torch.equal(tensor, other[name]) for name, tensor in first.items())
+
+    def test_defaults_are_small_enough_to_ship(self):
+        for config, limit in [
+            (LifterConfig(), 0.55e6),
+            (HandNetConfig(), 7.5e6),
+            (SegmentationConfig(), 7.5e6),
+        ]:
+            network = build_network(config, seed=0)
+            assert sum(p.numel() for p in network.parameters()) < limit
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"kind": "lifter", "depth": 3},
+            {"kind": "handnet", "width": 3},
+            {"kind": "segmentation", "betas": 10},
+            {"kind": "handnet", "keypoint_dropout": {"both": 0.1}},
+            {"kind": "handnet", "input_size": 100},
+            {"kind": "segmentation", "decoder_channels": [8]},
+            {"kind": "transformer"},
+            {},
+        ],
+    )
+    def test_unknown_options_are_rejected(self, values):
+        with pytest.raises(ValidationError):
+            TypeAdapter(NetworkConfig).validate_python(values)
+
+    def test_kind_tells_configurations_apart(self, kind):
+        adapter = TypeAdapter(NetworkConfig)
+        assert adapter.validate_python(SMALL[kind].model_dump()) == SMALL[kind]
+        assert adapter.validate_json(SMALL[kind].model_dump_json()) == SMALL[kind]
+
+    @pytest.mark.parametrize(
+        ("config", "found"),
+        [
+            (HandNetConfig(encoder="resnet51"), "resnet51"),
+            (HandNetConfig(encoder="swin_tiny_patch4_window7_224"), "swin_tiny"),
+            (HandNetConfig(encoder="vit_tiny_patch16_224"), "vit_tiny"),
+            (HandNetConfig(encoder="resnet18", split=4), "found 4"),
+            (SegmentationConfig(encoder="resnet51"), "resnet51"),
+            (SegmentationConfig(encoder="tu-resnet51"), "resnet51"),
+        ],
+    )
+    def test_no_such_encoder(self, config, found):
+        with pytest.raises(InputError, match=found):
+            build_network(config, seed=0)
+
+    def test_crops_of_another_size_are_refused(self, network, kind):
+        if kind != "lifter":
+            inputs = replace(crop_inputs(), image=torch.zeros(3, 3, SIZE, 2 * SIZE))
+            with pytest.raises(ValueError, match="expected"):
+                network(inputs)
+
+
+class TestLifter:
+    @pytest.fixture
+    def lifter(self):
+        return build_network(SMALL["lifter"], seed=1).eval()
+
+    @pytest.fixture
+    def silent(self):
+        """A lifter whose last layer says 0."""
+        lifter = build_network(SMALL["lifter"], seed=1).eval()
+        torch.nn.init.zeros_(lifter.head[1].weight)
+        torch.nn.init.zeros_(lifter.head[1].bias)
+        return lifter
+
+    def test_starts_where_the_detector_saw_the_hand(self, silent):
+        """Points in space, seen by a camera, come back from positions, depth and focal length."""
+        points = 0.1 * torch.randn(3, 21, 3, generator=generator(), dtype=torch.float64)
+        points = points + torch.tensor([0.02, -0.03, 0.6], dtype=torch.float64)
+        focal = torch.tensor([2.0, 4.0, 6.0], dtype=torch.float64)
+        wrist = points[:, :1]
+        unit = (focal / wrist[:, 0, 2])[:, None, None]
+        truth = unit * (points - wrist)
+        inputs = replace(
+            lifter_inputs().to(torch.float64),
+            positions=focal[:, None, None] * points[..., :2] / points[..., 2:],
+            depth=truth[..., 2],
+            focal=focal,
+        )
+        found = silent.double()(inputs)
+        torch.testing.assert_close(found.joints, truth, rtol=0, atol=1e-12)
+        unit = torch.eye(3, dtype=torch.float64).expand(3, 16, 3, 3)
+        torch.testing.assert_close(found.rotations, unit, rtol=0, atol=1e-12)
+
+    def test_wrist_is_the_origin(self, lifter):
+        found = lifter(lifter_inputs())
+        assert not found.joints[:, 0].any()
+
+    def test_spread_is_within_its_range(self, lifter):
+        extreme = build_network(SMALL["lifter"], seed=1).eval()
+        extreme.head[1].weight.data *= 1e4
+        for network in (lifter, extreme):
+            spread = network(lifter_inputs()).spread
+            least, largest = SPREAD_RANGE
+            assert (spread > 0.999 * least).all() and (spread < 1.001 * largest).all()
+
+    def test_confidence_0_takes_depth_and_bones_along(self, lifter):
+        inputs = lifter_inputs()
+        confidence = inputs.confidence.clone()
+        confidence[:, 7] = 0
+        inputs = replace(inputs, confidence=confidence)
+        depth, bones = inputs.depth.clone(), inputs.bones.clone()
+        depth[:, 7] = 3.0
+        bones[:, [index for index, ends in enumerate(BONES) if 7 in ends]] = torch.nan
+        same(lifter(inputs), lifter(replace(inputs, depth=depth, bones=bones)))
+
+    @pytest.mark.parametrize("name", ["depth", "bones"])
+    def test_unknown_hints_are_told_from_zeros(self, lifter, name):
+        inputs = lifter_inputs()
+        hints = getattr(inputs, name)
+        unknown = lifter(replace(inputs, **{name: torch.full_like(hints, torch.nan)}))
+        zero = lifter(replace(inputs, **{name: torch.zeros_like(hints)}))
+        known = lifter(inputs)
+        assert unknown.joints.isfinite().all() and unknown.rotations.isfinite().all()
+        assert not torch.allclose(unknown.betas, zero.betas, rtol=0, atol=1e-4)
+        assert not torch.allclose(unknown.betas, known.betas, rtol=0, atol=1e-4)
+
+    def test_gradient_is_finite_where_hints_are_unknown(self, lifter):
+        inputs = lifter_inputs()
+        nothing = inputs.map(lambda tensor: torch.full_like(tensor, torch.nan))
+        inputs = replace(
+            nothing, confidence=torch.zeros_like(inputs.confidence), focal=inputs.focal
+        )
+        lifter(inputs).joints.square().sum().backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in lifter.parameters())
+
+
+class TestRotations:
+    def test_zero_is_the_identity(self):
+        for representation, count in (("6d", 6), ("axis_angle", 3)):
+            found = to_rotations(torch.zeros(2, 16, count), representation)
+            torch.testing.assert_close(found, torch.eye(3).expand(2, 16, 3, 3))
+
+    def test_matrices_come_back_from_their_columns(self):
+        matrices = torch.tensor(Rotation.random(8, random_state=0).as_matrix())[None]
+        values = (matrices - torch.eye(3).double())[..., :2].flatten(2)
+        torch.testing.assert_close(to_rotations(values, "6d"), matrices)
+
+    def test_axis_angle(self):
+        rotation = Rotation.random(8, random_state=1)
+        found = to_rotations(torch.tensor(rotation.as_rotvec())[None], "axis_angle")
+        torch.testing.assert_close(found[0], torch.tensor(rotation.as_matrix()))
+
+    def test_collapsed_columns_are_finite(self):
+        values = torch.tensor([-1.0, 0, 0, -1, 0, 0]).expand(1, 1, 6).clone().requires_grad_()
+        rotations = to_rotations(values, "6d")
+        rotations.sum().backward()
+        assert rotations.isfinite().all() and values.grad.isfinite().all()
+
+
+class TestFusion:
+    def test_against_the_printed_formula(self):
+        """Seeber 3.1, with the convolutions written out as sums over a 3x3 neighbourhood."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            block = FusionBlock(8, ratio=4).double()
+        image, keypoints = torch.randn(2, 2, 8, 5, 6, generator=generator(), dtype=torch.float64)
+
+        def convolve(layer, maps):
+            padded = functional.pad(maps, (1, 1, 1, 1))
+            total = layer.bias.view(1, -1, 1, 1)
+            for row in range(3):
+                for column in range(3):
+                    shifted = padded[..., row : row + 5, column : column + 6]
+                    weight = layer.weight[:, :, row, column]
+                    total = total + torch.einsum("oc,bchw->bohw", weight, shifted)
+            return total
+
+        both = torch.cat([image, keypoints], 1)
+        squeezed = convolve(block.reduce, both).clamp_min(0)
+        weights = 1 / (1 + (-convolve(block.expand, squeezed)).exp())
+        expected = convolve(block.project, weights * both)
+        assert (squeezed.shape[1], weights.shape[1]) == (4, 16)
+        torch.testing.assert_close(block(image, keypoints), expected)
+        assert block(image, keypoints).shape == image.shape
+
+    def test_published_sizes(self):
+        """C = 512 where ResNet-50 is cut, and a bottleneck of 128 channels."""
+        network = build_network(PUBLISHED_HANDNET, seed=0)
+        assert network.fusion.reduce.weight.shape[:2] == (128, 1024)
+        assert network.fusion.expand.weight.shape[:2] == (1024, 128)
+        assert network.fusion.project.weight.shape[:2] == (512, 1024)
+        assert network.image_front[0].weight.shape[:2] == (64, 3)
+        assert network.keypoint_front[0].weight.shape[:2] == (64, 21)
+        # The tail gives 2048 features; 48 pose, 10 shape and 3 camera parameters come of them.
+        sizes = [tuple(layer.weight.shape) for layer in network.head if hasattr(layer, "weight")]
+        assert sizes == [(2048, 2048), (512, 2048), (48 + 10 + 3, 512)]
+        maps = network.image_front(torch.zeros(1, 3, 64, 64))
+        assert maps.shape == (1, 512, 8, 8)
+        assert network.eval().tail(maps).shape == (1, 2048, 2, 2)
+
+    def test_no_bottleneck_of_nothing(self):
+        assert FusionBlock(2, ratio=8)(*torch.zeros(2, 1, 2, 4, 4)).shape == (1, 2, 4, 4)
+
+
+class TestEncoders:
+    @pytest.mark.parametrize("split", [1, 2, 3])
+    @pytest.mark.parametrize(
+        "name",
+        ["resnet10t", "mobilenetv3_small_050", "mobilenetv4_conv_small", "efficientnet_lite0",
+         "regnetx_002", "ghostnet_050"],
+    )  # fmt: skip
+    def test_both_parts_are_the_whole(self, name, split):
+        encoder = split_encoder(name, split, 5)
+        whole = timm.create_model(name, pretrained=False, features_only=True, in_chans=5)
+        # The same weights, in the order in which they are used.
+        values = [*encoder.front.state_dict().values(), *encoder.tail.state_dict().values()]
+        names = list(whole.state_dict())
+        whole.load_state_dict(dict(zip(names, values, strict=True)))
+        picture = torch.randn(2, 5, 64, 64, generator=generator())
+        with torch.no_grad():
+            features = whole.eval()(picture)
+            front = encoder.front.eval()(picture)
+            torch.testing.assert_close(front, features[split])
+            torch.testing.assert_close(encoder.tail.eval()(front), features[-1])
+        assert encoder.split_channels == front.shape[1]
+        assert encoder.channels == features[-1].shape[1]
+
+
+class TestHandNet:
+    def test_gradient_reaches_both_branches(self):
+        network = build_network(SMALL["handnet"], seed=0)
+        network(crop_inputs()).rotations.square().mul(torch.arange(3.0)).sum().backward()
+        for front in (network.image_front, network.keypoint_front):
+            assert all(parameter.grad.any() for parameter in front.parameters())
+
+    def test_picture_and_keypoints_both_matter(self):
+        network = build_network(SMALL["handnet"], seed=0).eval()
+        inputs = crop_inputs()
+        plain = network(inputs).rotations
+        dark = network(replace(inputs, image=0.5 * inputs.image)).rotations
+        unseen = network(replace(inputs, confidence=0 * inputs.confidence)).rotations
+        assert not torch.allclose(plain, dark, rtol=0, atol=1e-6)
+        assert not torch.allclose(plain, unseen, rtol=0, atol=1e-6)
+
+    def test_axis_angle(self):
+        config = SMALL["handnet"].model_copy(update={"rotation": "axis_angle"})
+        network = build_network(config, seed=0).eval()
+        rotations = network(crop_inputs()).rotations
+        unit = torch.eye(3).expand_as(rotations)
+        torch.testing.assert_close(rotations @ rotations.mT, unit, rtol=0, atol=1e-5)
+        assert network.head[-1].out_features == 48 + 10 + 3
+
+    def test_scale_is_positive(self):
+        network = build_network(SMALL["handnet"], seed=0).eval()
+        network.head[-1].bias.data[-3] = -20.0
+        assert (network(crop_inputs()).camera[:, 0] > 0).all()
+
+
+class TestHeatmaps:
+    def test_gaussian_written_out(self):
+        keypoints = torch.tensor([[[3.2, 7.9]] * 21], dtype=torch.float64)
+        found = keypoint_heatmaps(keypoints, torch.ones(1, 21), 12, 1.5)
+        assert found.shape == (1, 21, 12, 12)
+        y, x = torch.meshgrid(*[torch.arange(12, dtype=torch.float64) + 0.5] * 2, indexing="ij")
+        expected = (-((x - 3.2) ** 2 + (y - 7.9) ** 2) / (2 * 1.5**2)).exp()
+        torch.testing.assert_close(found, expected.expand(1, 21, -1, -1))
+
+    def test_peak_is_1_at_the_keypoint(self):
+        keypoints = torch.rand(2, 21, 2, generator=generator()).mul(16).floor() + 0.5
+        found = keypoint_heatmaps(keypoints, torch.full((2, 21), 0.1), 16, 2.0)
+        assert torch.equal(found.amax((2, 3)), torch.ones(2, 21))
+        place = found.flatten(2).argmax(-1)
+        expected = (keypoints - 0.5).long()
+        assert torch.equal(place, expected[..., 1] * 16 + expected[..., 0])
+
+    def test_nothing_for_keypoints_that_are_not_there(self):
+        keypoints = torch.full((1, 21, 2), 4.5)
+        confidence = torch.ones(1, 21)
+        confidence[0, 3] = 0
+        keypoints[0, 5, 0] = torch.nan
+        keypoints[0, 6, 1] = torch.inf
+        keypoints[0, 8] = 1e6
+        found = keypoint_heatmaps(keypoints, confidence, 9, 1.0)
+        there = [k for k in range(21) if k not in (3, 5, 6, 8)]
+        assert found.isfinite().all() and not found[0, [3, 5, 6, 8]].any()
+        assert (found[0, there, 4, 4] == 1).all()
+
+
+class TestKeypointDropout:
+    @staticmethod
+    def dropped(dropout, batch=4000):
+        inputs = CropInputs(torch.zeros(batch, 1), torch.zeros(batch, 1), torch.ones(batch, 21))
+        return drop_keypoints(inputs, dropout, generator(3)).confidence == 0
+
+    def test_shares(self):
+        gone = self.dropped(KeypointDropout(all=0.3, single=0.1))
+        every = gone.all(1)
+        assert every.float().mean() == pytest.approx(0.3, abs=0.03)
+        assert gone[~every].float().mean() == pytest.approx(0.1, abs=0.01)
+
+    def test_extremes(self):
+        assert not self.dropped(KeypointDropout(all=0, single=0)).any()
+        assert self.dropped(KeypointDropout(all=1, single=0)).all()
+        assert self.dropped(KeypointDropout(all=0, single=1)).all()
+
+    @pytest.mark.parametrize("name", ["handnet", "segmentation"])
+    def test_networks_drop_by_the_given_generator_alone(self, name):
+        network = build_network(SMALL[name], seed=0)
+        inputs = crop_inputs(batch=32)
+        state = torch.random.get_rng_state()
+        first, again = (network.drop_keypoints(inputs, generator(7)) for _ in range(2))
+        assert torch.equal(torch.random.get_rng_state(), state)
+        assert torch.equal(first.confidence, again.confidence)
+        assert (first.confidence == 0).any() and (first.confidence > 0).any()
+        kept = first.confidence > 0
+        assert torch.equal(first.confidence[kept], inputs.confidence[kept])
+        assert first.image is inputs.image and first.keypoints is inputs.keypoints
+        same(network(inputs), network(inputs))
