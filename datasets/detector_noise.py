@@ -37,7 +37,7 @@ from torch.nn.functional import normalize
 
 from datasets.synthetic_records import OCCLUDED
 from fitter.conventions import BONES
-from fitter.hand_models.keypoint_definition import facing, on_line, tilted
+from fitter.hand_models.keypoint_definition import facing, on_line, palm_normal, tilted
 from fitter.records import InputError, TensorBatch
 
 NOISE_PATH = (
@@ -121,6 +121,8 @@ class DetectorNoise:
         confidence_quantiles: (S, 21, CONFIDENCE_LEVELS) confidence at Gaussian levels.
         confidence_factors: (21, Rc) of the confidences' correlation, whose remainder is
             independent: each keypoint's variance is one.
+        position_lean: (21,) shift along the picture of the palm's normal, for each unit of its
+            length there times the hand's facing: knuckles are marked on the side that is seen.
         position_shift: (S, 21, 2) median error along and across the hand, crop units.
         position_axes: (21, 2, 2) lower triangular, determinant one: turns round errors into the
             keypoint's, along and across.
@@ -145,6 +147,7 @@ class DetectorNoise:
 
     confidence_quantiles: Tensor
     confidence_factors: Tensor
+    position_lean: Tensor
     position_shift: Tensor
     position_axes: Tensor
     position_scale: Tensor
@@ -254,6 +257,7 @@ class DetectorNoise:
         pairs = trouble * scores[:, :42].unflatten(1, (21, 2))
         error = self._position_error(states, classes, pairs)
         error = (axes.mT[:, None] @ error[..., None])[..., 0]
+        error = error + self.position_lean[:, None] * lean(bones)[:, None]
         seen = positions.gather(1, keypoints[..., None].expand(-1, -1, 2)) + error
 
         behind = depth.gather(1, keypoints)[:, 1:]
@@ -363,6 +367,12 @@ def hand_axes(positions: Tensor) -> Tensor:
     # A palm seen along its line has no direction; any will do.
     along = torch.where(along.norm(dim=-1, keepdim=True) > 0.5, along, along.new_tensor([1.0, 0]))
     return torch.stack([along, torch.stack([-along[:, 1], along[:, 0]], -1)], 1)
+
+
+def lean(bones: Tensor) -> Tensor:
+    """(B, 2) the palm's normal in the picture, times the hand's facing; of bones (B, 20, 3)."""
+    normal = palm_normal(bones)
+    return normal[:, :2] * normal[:, 2:]
 
 
 def bone_state(states: Tensor) -> Tensor:

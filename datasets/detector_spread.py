@@ -23,6 +23,7 @@ from datasets.detector_noise import (
     bone_confidence,
     bone_state,
     hand_axes,
+    lean,
 )
 from datasets.detector_statistics import (
     BORROWED,
@@ -35,6 +36,7 @@ from datasets.detector_statistics import (
     fit_lines,
     marginal,
     medians_by_class,
+    robust_slope,
     scatter_shape,
 )
 from fitter.hand_models.keypoint_definition import KeypointSpread, facing, on_line, tilted
@@ -116,7 +118,7 @@ def measure_noise(
     if trouble is None:
         trouble = _measure_trouble(pairs)
     found = _measured(pairs, trouble)
-    again = _measured(_sampled(pairs, found.noise()), trouble)
+    again = _measured(resampled(pairs, found.noise()), trouble)
     missing = found.correlation - again.correlation
     corrected = (found.correlation + missing).clip(-CLOSEST, CLOSEST)
     np.fill_diagonal(corrected, 1.0)
@@ -153,7 +155,7 @@ def _measured(pairs: HandPairs, trouble: tuple[float, float, float]) -> _Measure
     classes = np.digitize(confidence, CONFIDENCE_EDGES)
     quantiles, confidence_scores = confidence_tables(states, confidence)
 
-    shift, axes, error = _position_residuals(pairs, states, kept)
+    slopes, shift, axes, error = _position_residuals(pairs, states, kept)
     length = np.linalg.norm(error, axis=-1)
     position = marginal(length, states, classes, kept, Law(True, trouble[0]))
     depth_line, behind = _depth_residuals(pairs, kept)
@@ -172,6 +174,7 @@ def _measured(pairs: HandPairs, trouble: tuple[float, float, float]) -> _Measure
     tables = {
         "confidence_quantiles": quantiles,
         "confidence_factors": common_factors(correlation_of(confidence_scores), CONFIDENCE_FACTORS),
+        "position_lean": slopes,
         "position_shift": shift,
         "position_axes": axes,
         "position_scale": position.scale,
@@ -190,7 +193,7 @@ def _measured(pairs: HandPairs, trouble: tuple[float, float, float]) -> _Measure
     return _Measured(tables, correlation_of(np.concatenate(scores, 1), known))
 
 
-def _sampled(pairs: HandPairs, noise: DetectorNoise) -> HandPairs:
+def resampled(pairs: HandPairs, noise: DetectorNoise) -> HandPairs:
     """The same true hands, their detections sampled."""
     single = pairs.map(lambda x: x.float() if x.is_floating_point() else x)
     truth = (single.positions, single.depth, single.bones, single.states)
@@ -202,7 +205,7 @@ def _measure_trouble(pairs: HandPairs) -> tuple[float, float, float]:
     """`DetectorNoise.trouble`: spread and share first, then the correlation with confidence."""
 
     def sampled(trouble: tuple[float, float, float]) -> HandPairs:
-        return _sampled(pairs, _measured(pairs, trouble).noise())
+        return resampled(pairs, _measured(pairs, trouble).noise())
 
     wanted = _inequality(pairs)
     middle = DOUBTS[len(DOUBTS) // 2]
@@ -280,10 +283,15 @@ def _clipped(states: Tensor) -> np.ndarray:
 
 def _position_residuals(
     pairs: HandPairs, states: np.ndarray, kept: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shift (S, 21, 2), axes (21, 2, 2), and the errors (B, 21, 2) without either."""
-    axes = hand_axes(pairs.positions)
-    error = (axes[:, None] @ (pairs.seen_positions - pairs.positions)[..., None])[..., 0].numpy()
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Lean (21,), shift (S, 21, 2), axes (21, 2, 2), and errors (B, 21, 2) without all these."""
+    error = pairs.seen_positions - pairs.positions
+    leaning = lean(pairs.bones)
+    slopes = np.array(
+        [robust_slope(leaning[kept[:, k]].numpy(), error[kept[:, k], k].numpy()) for k in range(21)]
+    )
+    error = error - torch.from_numpy(slopes)[:, None] * leaning[:, None]
+    error = (hand_axes(pairs.positions)[:, None] @ error[..., None])[..., 0].numpy()
     shift = np.zeros((STATES, 21, 2))
     for k in range(21):
         shift[UNKNOWN, k] = np.median(error[kept[:, k], k], 0)
@@ -294,7 +302,7 @@ def _position_residuals(
             shift[state, k] = share * own + (1 - share) * shift[UNKNOWN, k]
     flat = error - shift[states, np.arange(21)]
     spread = np.stack([np.linalg.cholesky(scatter_shape(flat[kept[:, k], k])) for k in range(21)])
-    return shift, spread, (np.linalg.inv(spread) @ flat[..., None])[..., 0]
+    return slopes, shift, spread, (np.linalg.inv(spread) @ flat[..., None])[..., 0]
 
 
 def _depth_residuals(pairs: HandPairs, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -141,6 +141,17 @@ def scatter_shape(values: np.ndarray) -> np.ndarray:
     return shape
 
 
+def robust_slope(x: np.ndarray, y: np.ndarray) -> float:
+    """The factor that takes vectors x (n, d) to y (n, d), reweighted as in `fit_lines`."""
+    weight, slope = np.ones(len(x)), 0.0
+    for _ in range(20):
+        product, square = (weight * (x * y).sum(-1)).sum(), (weight * (x * x).sum(-1)).sum()
+        slope = product / max(square, 1e-12)
+        residual = np.linalg.norm(y - slope * x, axis=-1)
+        weight = 1 / (1 + (residual / (2.385 * max(np.median(residual), 1e-9))) ** 2)
+    return float(slope)
+
+
 def fit_lines(x: Tensor, y: Tensor, side: Tensor, chosen: np.ndarray) -> np.ndarray:
     """(N, 4) coefficients of `on_line` that give y (B, N) from x (B, N) and the hands' facing
     (B,), over the chosen entries (B, N): least squares reweighted for a Cauchy loss, its scale the

@@ -27,6 +27,7 @@ _FLAGS = {
     "detector.max_hands": "--max-hands",
     "run.batch_size": "--batch-size",
     "run.device": "--device",
+    "init.source": "--init",
     "output.save_vertices": "--save-vertices",
 }
 """Options of the configuration that have a flag of their own."""
@@ -36,7 +37,7 @@ LONGEST_TIMEOUT = 1e6
 
 _FIT_DESCRIPTION = """\
 Find the hands in photographs and fit a 3D hand model to each: first to its 21 keypoints, then,
-in stages, to its outline in the picture, from a mask of yours or one cut out of the picture.
+in stages, to its outline in the picture, from a mask of yours or one that a network sees.
 
 IMAGES is a folder (searched with its subfolders), a picture or several (JPEG, PNG, WebP, BMP or
 TIFF), a pattern in quotes ('photos/**/left_*.jpg'), a text file that ends in .txt or .lst with one
@@ -172,7 +173,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         type=path,
         metavar="DIR",
         help="masks of the pictures' hands, DIR/a/b.png for a/b.jpg; without one a hand is "
-        "segmented from the picture (refine.grabcut)",
+        "segmented from the picture (refine.segmentation)",
     )
 
 
@@ -184,6 +185,13 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         type=text,
         metavar="NAME|FILE",
         help="open_hand (default), or a MANO_RIGHT.pkl of yours",
+    )
+    fit.add_argument(
+        "--init",
+        type=text,
+        metavar="SOURCE",
+        help="keypoints, network or both (default): start fits at typical poses placed on the "
+        "keypoints, where networks say, or from the better of the two",
     )
     fit.add_argument(
         "--max-hands", type=whole_number, metavar="N", help="hands per picture (default 2)"

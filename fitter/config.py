@@ -67,6 +67,34 @@ class ModelConfig(Section):
     )
 
 
+Network = Literal["lifter", "handnet", "segmentation"]
+
+
+class InitConfig(Section):
+    """What networks say of a hand before it is fitted."""
+
+    source: Literal["keypoints", "network", "both"] = Field(
+        "both",
+        description="where fits start: at typical poses placed on the keypoints, where networks "
+        "say, or from whichever has less energy after a few iterations",
+    )
+    networks: str = Field(
+        "init_net",
+        min_length=1,
+        description="whose networks: a name among the entry points fit_hands.initializers of "
+        "installed packages",
+    )
+    lifter: str | None = Field(
+        "shipped", min_length=1, description="weights of the lifter: shipped, a file, or null"
+    )
+    handnet: str | None = Field(
+        "shipped", min_length=1, description="weights of the HandNet: shipped, a file, or null"
+    )
+    segmentation: str | None = Field(
+        "shipped", min_length=1, description="weights of the segmentation: shipped, a file, or null"
+    )
+
+
 class FitConfig(Section):
     """The objective and the budget of the keypoint fit.
 
@@ -142,6 +170,7 @@ class Config(Section):
     detector: DetectorConfig = Field(default_factory=DetectorConfig)
     camera: CameraConfig = Field(default_factory=CameraConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
+    init: InitConfig = Field(default_factory=InitConfig)
     fit: FitConfig = Field(default_factory=FitConfig)
     refine: RefineConfig = Field(default_factory=RefineConfig)
     run: RunConfig = Field(default_factory=RunConfig)
@@ -150,6 +179,22 @@ class Config(Section):
     def resolved(self) -> dict[str, Any]:
         """Every option with its value, as nested JSON-able dictionaries."""
         return self.model_dump(mode="json")
+
+    @property
+    def asked_networks(self) -> tuple[Network, ...]:
+        """The kinds of network that the run needs, of those that it may use."""
+        starts: tuple[Network, ...] = ("lifter", "handnet")
+        kinds: tuple[Network, ...] = starts if self.init.source != "keypoints" else ()
+        if self.refine.segmentation == "network" and self.refine.uses_masks:
+            kinds += ("segmentation",)
+        return tuple(kind for kind in kinds if getattr(self.init, kind) is not None)
+
+    @property
+    def needs_crops(self) -> bool:
+        """Whether anything looks at pictures of hands after they are found."""
+        return bool(self.refine.stages) or bool(
+            {"handnet", "segmentation"} & {*self.asked_networks}
+        )
 
 
 FIT = ConfigKind(Config, "", "--config", "fit", "fit.num_starts=2")

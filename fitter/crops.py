@@ -33,6 +33,8 @@ class HandCrop:
             where the whole crop does.
         given: (S, S) uint8, the share that a given mask counts as hand, in 255ths; None without
             one.
+        predicted: (S, S) float32 in [0, 1], how likely a pixel shows the hand as a network sees it;
+            None where none has looked.
         intrinsics: (3, 3) float64 K in pixels of the crop.
         keypoints: (21, 2) float64, pixels of the crop.
         confidence: (21,) float64 in [0, 1].
@@ -47,6 +49,7 @@ class HandCrop:
     keypoints: np.ndarray
     confidence: np.ndarray
     others: np.ndarray
+    predicted: np.ndarray | None = None
 
     @property
     def inside_share(self) -> np.ndarray:

@@ -32,7 +32,7 @@ def guided(
     The trust in a depth is ``t (s / sigma)^2``, with t of `FitConfig.network_depth_trust`, s the
     scale of the energy and sigma the guess's spread: near zero the energy then is t times the
     negative logarithm of a Gaussian. A bone's direction has the spread of its two ends, over its
-    length. No trust exceeds `FitConfig.network_most_trust`.
+    length. No ``(s / sigma)^2`` exceeds `FitConfig.network_most_trust`.
 
     Args:
         targets: B hands.
@@ -79,6 +79,8 @@ def guess_starts(model: FitModel, targets: KeypointTargets, guess: Guess) -> Han
     """
     keypoints = in_canonical_order(targets.keypoints)
     mass = in_canonical_order(targets.keypoint_mass)
+    # The wrist's mass is shared out over the fingers.
+    mass = torch.cat([5 * mass[:, :1], mass[:, 1:]], 1)
     mass = torch.where((mass > 0).any(-1, keepdim=True), mass, 1.0)[..., None]
     focal = targets.intrinsics[:, 0, 0, None, None]
     relative = guess.joints / focal

@@ -6,16 +6,22 @@ this package never imports.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from fitter.config import Config, InitConfig, Network
 from fitter.crops import HandCrop
 from fitter.observations import ObservationBatch
-from fitter.records import TensorBatch
+from fitter.records import InputError, TensorBatch
+
+ENTRY_POINTS = "fit_hands.initializers"
+"""Group of the entry points that installed packages offer networks by: `InitializerFactory`s."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +71,45 @@ class Initializer(Protocol):
             crops: their pictures, None where there is none.
         """
         ...
+
+
+class InitializerFactory(Protocol):
+    """What stands behind an entry point."""
+
+    def __call__(
+        self, config: InitConfig, kinds: Collection[Network], device: torch.device
+    ) -> Initializer:
+        """Load networks.
+
+        Args:
+            config: which weights.
+            kinds: that are needed.
+            device: where they are to compute.
+
+        Raises:
+            InputError: weights cannot be read, or are of another network or hand model.
+        """
+        ...
+
+
+def load_initializer(config: Config, device: torch.device) -> Initializer | None:
+    """The networks of a run, or None where it asks for none.
+
+    Args:
+        config: of the run.
+        device: where the fit runs.
+
+    Raises:
+        InputError: no installed package offers networks by that name, or they cannot be loaded.
+    """
+    kinds = config.asked_networks
+    if not kinds:
+        return None
+    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    name = config.init.networks
+    if name not in offered:
+        raise InputError(
+            f"init.networks: expected one of {', '.join(sorted(offered)) or 'none'}, found {name!r}"
+        )
+    factory: InitializerFactory = offered[name].load()
+    return factory(config.init, kinds, device)

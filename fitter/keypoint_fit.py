@@ -213,7 +213,9 @@ class _Starts:
             options = LevenbergMarquardt(max_iterations=config.start_iterations)
             result = levenberg_marquardt(problem, states, options)
             states, found = result.params, result.cost
-        cost[tried] = found.nan_to_num(nan=torch.inf)
+        # A start that leads nowhere still is the hand's own, which one that was not tried is not.
+        worst = torch.finfo(found.dtype).max
+        cost[tried] = found.nan_to_num(nan=worst, posinf=worst)
         winner = cost.view(count, batch).argmin(0)
         flat = winner * batch + torch.arange(batch, device=winner.device)
         # Every hand has one start at least that was tried.

@@ -97,7 +97,7 @@ def _look(sources: Sources, index: int, detector: Detector | None, config: Confi
             hands = detector.detect(image)
         kept = tuple(hands[: config.detector.max_hands])
         crops: Sequence[HandCrop | None] = ()
-        if config.refine.stages:
+        if config.needs_crops:
             mask = None if sources.masks is None else sources.masks.mask_for(entry, size)
             crop = (config.refine.resolution, config.refine.margin)
             crops = crop_hands(pixels, matrix, kept, mask, crop)

@@ -1,4 +1,4 @@
-"""The mask of one hand in its square crop: from a mask that came with the picture, or by GrabCut.
+"""The mask of one hand in its square crop: one given by the user, a network's, or GrabCut's.
 
 A mask says which pixels show the hand; a weight beside it says where that may be believed:
 
@@ -87,7 +87,7 @@ class HandMask:
     Attributes:
         mask: (S, S) float32 in [0, 1], share of the pixel that shows this hand.
         weight: (S, S) float32 in [0, 1], how far `mask` is to be believed; zero for a rejected one.
-        source: "given", "grabcut" or "rejected".
+        source: "given", "grabcut", "network" or "rejected".
         agreement: in [0, 1], see `agreement`.
     """
 
@@ -160,6 +160,22 @@ def grabcut_mask(
     others = others_territory(hand, settings.flesh)
     weight = _trusted(hand) * ~others
     return _judged(np.where(others, 0, found), weight, "grabcut", hand, settings)
+
+
+def network_mask(
+    share: np.ndarray, hand: HandView, settings: MaskSettings | None = None
+) -> HandMask:
+    """The mask that a network sees.
+
+    Args:
+        share: (S, S) in [0, 1], how likely each pixel shows the hand.
+        hand: of the same crop.
+        settings: thresholds; None is `MaskSettings()`.
+    """
+    settings = settings or MaskSettings()
+    share = np.asarray(share, dtype=np.float32)
+    others = others_territory(hand, settings.flesh) & (share <= 0.5)
+    return _judged(share, _trusted(hand) * ~others, "network", hand, settings)
 
 
 def agreement(

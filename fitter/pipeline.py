@@ -17,20 +17,22 @@ from fitter.camera import project
 from fitter.config import Config
 from fitter.crops import HandCrop
 from fitter.energies.priors import PoseSpace
+from fitter.guidance import guided
 from fitter.hand_models import HandModel, ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.keypoint_fit import fit_keypoints
+from fitter.initializer import Guesses, load_initializer
+from fitter.keypoint_fit import KeypointFit, fit_keypoints
 from fitter.look import SeenImage
 from fitter.observations import LEAST_EXTENT, ObservationBatch, normalise
 from fitter.overlay import OverlayHand
 from fitter.quality import rms_error, trust
 from fitter.records import HandObservation, HandParams, InputError
 from fitter.refine import Refined, Refiner, unmirrored
-from fitter.rows import FitStatus, HandRow, ImageRow
+from fitter.rows import START_SOURCES, FitStatus, HandRow, ImageRow, StartSource
 from fitter.scene import focal_applied
-from fitter.solvers import SolverResult, Status
+from fitter.solvers import Status
 from fitter.starts import FitModel
 
 _FIT_STATUS: dict[Status, FitStatus] = {
@@ -82,6 +84,7 @@ class Engine:
         pose_space = PoseSpace.of(anatomy_of(right.data), load_pose_prior(), like)
         self.fit_model = FitModel(right.keypoint_model(), pose_space)
         self.refiner = Refiner(right, self.fit_model, config.refine)
+        self.initializer = load_initializer(config, self.device)
 
     def fit(self, images: Sequence[SeenImage]) -> list[ImageRow]:
         """Fit every hand of the images, at most `batch_size` at a time; one row an image.
@@ -129,9 +132,12 @@ class Engine:
         like = self.fit_model.keypoints.joint_template
         hands = [slot.hand for slot in slots]
         observed = ObservationBatch.of(hands, [slot.intrinsics for slot in slots], like)
-        result = fit_keypoints(self.fit_model, observed, self.config.fit)
+        guesses = self._guesses(slots, observed)
+        starts = list(guesses.starts.values())
+        from_keypoints = self.config.init.source != "network"
+        result = fit_keypoints(self.fit_model, observed, self.config.fit, starts, from_keypoints)
         params = result.params
-        refined, index = self._refine(slots, observed, result)
+        refined, index = self._refine(slots, observed, result, guesses)
         if refined is not None:
             hand = refined.params.hand.to(torch.float64)
             params = params.map(torch.clone)
@@ -158,21 +164,36 @@ class Engine:
             tensor.cpu().numpy() for tensor in (result.status, result.iterations, result.cost)
         )
         stages = self._stage_values(refined, index.tolist())
+        sources = _start_sources(result, list(guesses.starts))
         rows = []
         for i, hand in enumerate(hands):
             fit = {name: array[i] for name, array in arrays.items()}
             solved = {
                 "fit_status": _FIT_STATUS[Status(int(status[i]))],
+                "start_source": sources[i],
                 "iterations": int(iterations[i]),
                 "final_cost": float(cost[i]),
             }
             rows.append(self._hand_row(hand, fit, solved, stages.get(i, {})))
         return rows
 
+    def _guesses(self, slots: Sequence[_Slot], observed: ObservationBatch) -> Guesses:
+        """What networks say of the hands, where they are asked."""
+        crops = [slot.crop for slot in slots]
+        if self.initializer is None:
+            return Guesses({}, [None] * len(crops))
+        return self.initializer(observed, crops)
+
     def _refine(
-        self, slots: Sequence[_Slot], observed: ObservationBatch, result: SolverResult
+        self,
+        slots: Sequence[_Slot],
+        observed: ObservationBatch,
+        result: KeypointFit,
+        guesses: Guesses,
     ) -> tuple[Refined | None, Tensor]:
         """The stages after the keypoints, and the (N,) hands of the batch that went through."""
+        if not self.config.refine.stages:
+            return None, torch.zeros(0, dtype=torch.int64, device=observed.is_left.device)
         cropped = torch.tensor([slot.crop is not None for slot in slots], dtype=torch.bool)
         fitted = (result.status != int(Status.DIVERGED)).cpu()
         index = (cropped & fitted).nonzero().flatten().to(observed.is_left.device)
@@ -180,10 +201,12 @@ class Engine:
             return None, index
         is_left = observed.is_left[index]
         unknown = [float(slots[i].intrinsics_source == "default") for i in index.tolist()]
+        targets = normalise(observed[index], self.config.fit.relative_depth_gain)
+        starts = [guess[index] for guess in guesses.starts.values()]
         refined = self.refiner(
             result.params[index].mirrored_where(is_left),
-            [slots[i].crop for i in index.tolist()],
-            normalise(observed[index], self.config.fit.relative_depth_gain),
+            [replace(slots[i].crop, predicted=guesses.masks[i]) for i in index.tolist()],
+            guided(targets, starts, self.config.fit),
             self.config.fit,
             torch.tensor(unknown),
         )
@@ -254,6 +277,12 @@ class Engine:
         if self.config.output.save_vertices:
             return replace(row, vertices=self.vertices(row))
         return row
+
+
+def _start_sources(result: KeypointFit, names: Sequence[str]) -> list[StartSource | None]:
+    """Where each hand's fit started, by the networks' names."""
+    known = ["keypoints", *(name if name in START_SOURCES else "other" for name in names)]
+    return [None if start < 0 else known[start] for start in result.start.tolist()]
 
 
 def _why_failed(hand: HandObservation) -> str:

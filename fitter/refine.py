@@ -16,7 +16,7 @@ from fitter.energies.keypoints import KeypointTargets
 from fitter.hand_models import HandModel
 from fitter.hand_models.appearance import load_appearance
 from fitter.mask_geometry import HandView
-from fitter.masks import HandMask, given_mask, grabcut_mask
+from fitter.masks import HandMask, given_mask, grabcut_mask, network_mask
 from fitter.raster import rasterize
 from fitter.records import HandParams
 from fitter.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
@@ -141,7 +141,12 @@ class Refiner:
         if given is not None:
             pixels = crop.pixels if self.config.snap_masks else None
             return given_mask(given, hand, pixels=pixels)
-        return grabcut_mask(crop.pixels, hand) if self.config.grabcut else None
+        match self.config.segmentation:
+            case "network" if crop.predicted is not None:
+                return network_mask(crop.predicted, hand)
+            case "grabcut":
+                return grabcut_mask(crop.pixels, hand)
+        return None
 
     def _view(
         self,

@@ -30,10 +30,12 @@ SIDES = ("none", "left", "right")
 IMAGE_STATUS = ("pending", "ok", "no_hand", "failed")
 INTRINSICS_SOURCES = ("none", "given", "exif", "default")
 FIT_STATUS = ("none", "converged", "max_iterations", "diverged", "stalled")
-MASK_SOURCES = ("none", "given", "grabcut", "rejected")
+MASK_SOURCES = ("none", "given", "grabcut", "rejected", "network")
+START_SOURCES = ("none", "keypoints", "lifter", "handnet", "other")
 """Texts of the flag variables; a text's position is its stored code, and code 0 means empty."""
 
-MaskSource = Literal["given", "grabcut", "rejected"]
+MaskSource = Literal["given", "grabcut", "rejected", "network"]
+StartSource = Literal["keypoints", "lifter", "handnet", "other"]
 ImageStatus = Literal["ok", "no_hand", "failed"]
 FitStatus = Literal["converged", "max_iterations", "diverged", "stalled"]
 
@@ -217,6 +219,11 @@ class HandRow:
     )
     focal_scale: float | None = _variable(
         "focal length that the fit found over that of intrinsics", units="1"
+    )
+    start_source: StartSource | None = _variable(
+        "which start the fit to the keypoints went on from: a typical pose placed on them, or what "
+        "a network said",
+        flags=START_SOURCES,
     )
     fit_status: FitStatus | None = _variable("how the fit to the keypoints ended", flags=FIT_STATUS)
     fit_error: str | None = _variable("why the fit failed; empty otherwise", dtype="string")

@@ -123,15 +123,16 @@ def _given(request: RunRequest, config: Config, root: Path) -> Sources:
     intrinsics = Intrinsics.from_option(request.intrinsics, field_of_view)
     masks = None if request.masks is None else MaskFolder.open(request.masks)
     stages = config.refine.stages
-    if masks is not None and not any(stage.masked for stage in stages.values()):
+    if masks is not None and not config.refine.uses_masks:
         found = ", ".join(stages) + " that compare with none" if stages else "refine.stages empty"
         raise InputError(f"--masks: expected stages that use masks, found {found}")
-    if masks is None and not config.refine.grabcut:
+    segments = config.refine.segmentation == "grabcut" or "segmentation" in config.asked_networks
+    if masks is None and not segments:
         for name, stage in config.refine.stages.items():
             if stage.masked:
                 raise InputError(
                     f"refine.stages.{name}: expected masks for {stage.masked[0]}, from --masks or "
-                    "refine.grabcut=true, found neither"
+                    "refine.segmentation, found neither"
                 )
     keypoints = None if request.keypoints is None else KeypointFiles.open(request.keypoints)
     return Sources(root, (), intrinsics, keypoints, masks)

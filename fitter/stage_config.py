@@ -205,8 +205,10 @@ class RefineConfig(Section):
     margin: float = Field(
         1.4, ge=1, description="side of that crop over the longer side of the keypoints' box"
     )
-    grabcut: bool = Field(
-        True, description="segment the hand from the picture where no mask is given"
+    segmentation: Literal["network", "grabcut", "none"] = Field(
+        "network",
+        description="how the hand is segmented where no mask is given: by a network, by the "
+        "colours about the mesh that was fitted to its keypoints, or not at all",
     )
     snap_masks: bool = Field(
         True, description="move the border of a given mask onto the picture's own edges"
@@ -226,6 +228,11 @@ class RefineConfig(Section):
     stages: dict[str, StageConfig] = Field(
         default_factory=lambda: dict(DEFAULT_STAGES), description="the stages, in order"
     )
+
+    @property
+    def uses_masks(self) -> bool:
+        """Whether any stage compares with a mask."""
+        return any(stage.masked for stage in self.stages.values())
 
 
 def _contour(band: float) -> StageConfig:

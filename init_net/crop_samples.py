@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -21,19 +22,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fitter.camera import back_project, rotation_to
+from fitter.camera import back_project, project, rotation_to
+from fitter.hand_models import load_hand_model
+from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import TensorBatch
 from init_net.losses import HandPoints
 from init_net.records import CropInputs, RegressedHands
-from init_net.shards import ShardedSamples
+from init_net.shards import HAND_FIELDS, ShardedSamples, true_hands
 from init_net.train_config import AugmentationConfig
 
 MARGIN = 1.4
 """Side of the crop over the longer side of the keypoints' box, `RefineConfig.margin`."""
 
 _FIELDS = (
-    "image", "mask", "keypoints_3d", "keypoints_2d", "intrinsics", "global_orient", "hand_pose",
-    "betas", "detected", "detected_keypoints", "detected_confidence",
+    "image", "mask", "keypoints_2d", "intrinsics", *HAND_FIELDS,
+    "detected", "detected_keypoints", "detected_confidence",
 )  # fmt: skip
 
 
@@ -110,7 +113,7 @@ class Cropper:
         transforms = self._transforms(keypoints, generator)
         pictures = [self._picture(*row, generator) for row in zip(
             rows["image"], rows["mask"], transforms, strict=True)]  # fmt: skip
-        truth = _truth(rows, transforms, self.size)
+        truth = _truth(self._model, rows, transforms, self.size)
         positions = np.einsum("bij,bkj->bki", transforms[:, :, :2], keypoints)
         return CropSamples(
             image=torch.from_numpy(np.stack([image for image, _ in pictures])),
@@ -119,6 +122,10 @@ class Cropper:
             mask=torch.from_numpy(np.stack([mask for _, mask in pictures])),
             **truth,
         )
+
+    @cached_property
+    def _model(self) -> KeypointModel:
+        return load_hand_model(dtype=torch.float64).keypoint_model()
 
     def _transforms(self, keypoints: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """(B, 2, 3) from pixels of the picture to those of the crop, whose corner is at (0, 0)."""
@@ -185,7 +192,9 @@ def _varied(
     return np.clip(image, 0, 1, dtype=np.float32)
 
 
-def _truth(rows: dict[str, np.ndarray], transforms: np.ndarray, size: int) -> dict[str, Tensor]:
+def _truth(
+    model: KeypointModel, rows: dict[str, np.ndarray], transforms: np.ndarray, size: int
+) -> dict[str, Tensor]:
     """The fields of `CropSamples` that are true whatever was detected."""
     linear = torch.from_numpy(transforms[:, :, :2])
     scale = torch.linalg.det(linear).sqrt()
@@ -201,17 +210,19 @@ def _truth(rows: dict[str, np.ndarray], transforms: np.ndarray, size: int) -> di
     ray = back_project(middle, torch.ones_like(middle[..., 0]), crop_K)[:, 0]
     # From the camera of the picture to the view frame of the crop.
     turn = rotation_to(normalize(ray, dim=-1)).mT @ roll
-    points = torch.from_numpy(rows["keypoints_3d"]).double() @ turn.mT
-    orient = roma.rotvec_to_rotmat(torch.from_numpy(rows["global_orient"]).double())
-    pose = roma.rotvec_to_rotmat(torch.from_numpy(rows["hand_pose"]).double())
-    true = torch.from_numpy(rows["keypoints_2d"]).double()
-    positions = (true @ linear.mT + torch.from_numpy(transforms[:, None, :, 2])) / size - 0.5
+    hands = true_hands(rows)
+    keypoints = pose_keypoints(model, hands)[1]
+    points = keypoints @ turn.mT
+    orient, pose = map(roma.rotvec_to_rotmat, (hands.global_orient, hands.hand_pose))
+    positions = (
+        project(keypoints, K) @ linear.mT + torch.from_numpy(transforms[:, None, :, 2])
+    ) / size - 0.5
     points = points - points[:, :1]
     found = {
         "positions": positions,
         "points": points,
         "rotations": torch.cat([(turn @ orient)[:, None], pose], 1),
-        "betas": torch.from_numpy(rows["betas"]),
+        "betas": hands.betas,
         "camera": weak_camera(points, positions),
     }
     return {name: value.float() for name, value in found.items()}

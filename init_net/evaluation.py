@@ -47,8 +47,8 @@ def lifter_figures(network: nn.Module, held_out: SeenSamples) -> dict[str, float
         solved = inverse_kinematics(model.keypoint_model(), said.joints.double(), up_to_scale=True)
         meshes.add(model(solved).vertices, _posed(model, hands.rotations, hands.betas))
         within = (said.joints - hands.joints).abs() < said.spread[..., (0, 0, 1)]
-        covered.append(within[:, 1:].float().mean((0, 1)))
-    across_x, across_y, along = torch.stack(covered).mean(0).tolist()
+        covered.append(within[:, 1:].float().mean(1))
+    across_x, across_y, along = torch.cat(covered).mean(0).tolist()
     return {
         **_joint_figures(np.concatenate(errors)),
         **meshes.figures(),

@@ -31,8 +31,8 @@ NEAREST, FARTHEST = 0.28, 1.8
 """Distances of hands, metres, uniform in the logarithm."""
 
 FACING = 0.8
-"""Share of hands whose fingers point neither at the camera nor away from it by more than 49
-degrees, as in most photographs; the others are turned any way at all."""
+"""Probability that a hand is turned once more, any way at all, if its fingers point more than 49
+degrees out of the picture's plane: in most photographs they do not."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """`HandNet`: a crop, and keypoints where there are some, to the parameters of a hand (Seeber 3.1).
 
     picture  (3 channels)   -> front \\
-                                       fusion -> tail -> mean over the map -> dense -> parameters
+                                       fusion -> tail -> pooling -> dense -> parameters
     heatmaps (21 channels)  -> front /
 
 The fronts are alike but for their first convolution, and share no weights.
@@ -21,6 +21,9 @@ from init_net.network_config import HandNetConfig
 from init_net.records import CropInputs, RegressedHands
 from init_net.rotations import COUNTS, to_rotations
 
+LAST_STRIDE = 32
+"""Pixels of the crop along a cell of the encoder's last map."""
+
 TYPICAL_SCALE = 4.0
 """Crop units a metre of a hand of common size in its crop: where the camera's scale starts."""
 
@@ -30,8 +33,8 @@ class HandNet(nn.Module):
 
     Attributes:
         config: as given.
-        image_front, keypoint_front, fusion, tail, head: its parts, in order, which a trainer may
-            freeze in turn (Seeber 3.5).
+        image_front, keypoint_front, fusion, tail, pool, head: its parts, in order, which a trainer
+            may freeze in turn (Seeber 3.5).
     """
 
     def __init__(self, config: HandNetConfig) -> None:
@@ -47,7 +50,8 @@ class HandNet(nn.Module):
         self.keypoint_front = split_encoder(config.encoder, config.split, 21).front
         self.fusion = FusionBlock(encoder.split_channels, config.fusion_ratio)
         self._counts = [16 * COUNTS[config.rotation], config.betas, 3]
-        sizes = [encoder.channels, *config.hidden]
+        self.pool, features = _pooling(encoder.channels, config)
+        sizes = [features, *config.hidden]
         hidden = [layer for sides in pairwise(sizes) for layer in (nn.Linear(*sides), nn.ReLU())]
         self.head = nn.Sequential(*hidden, nn.Linear(sizes[-1], sum(self._counts)))
         # Convolutions of few channels take half the time so, on a CPU; the numbers are the same.
@@ -69,7 +73,7 @@ class HandNet(nn.Module):
             self.image_front(channels_last(2 * inputs.image - 1)),
             self.keypoint_front(channels_last(heatmaps)),
         )
-        features = self.tail(fused).mean((2, 3))
+        features = self.pool(self.tail(fused))
         # Under mixed precision the layers give halves, too coarse for rotations.
         values = self.head(features).to(inputs.image.dtype)
         rotations, betas, camera = values.split(self._counts, 1)
@@ -82,3 +86,12 @@ class HandNet(nn.Module):
     def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
         """For training: take keypoints away, see `init_net.heatmaps.drop_keypoints`."""
         return drop_keypoints(inputs, self.config.keypoint_dropout, generator)
+
+
+def _pooling(channels: int, config: HandNetConfig) -> tuple[nn.Module, int]:
+    """What makes a vector of the last map (B, C, h, w), and its length."""
+    if config.pooling == "mean":
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), channels
+    cells = (config.input_size // LAST_STRIDE) ** 2
+    reduced = nn.Sequential(nn.Conv2d(channels, config.grid_channels, 1), nn.ReLU(), nn.Flatten())
+    return reduced, cells * config.grid_channels

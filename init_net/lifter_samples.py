@@ -11,9 +11,12 @@ import roma
 import torch
 from torch import Tensor
 
+from fitter.hand_models import load_hand_model
+from fitter.hand_models.skinning import pose_keypoints
 from fitter.observations import ObservationBatch, normalise
+from fitter.records import InputError
 from init_net.hand_sampler import LifterSamples
-from init_net.shards import ShardedSamples
+from init_net.shards import HAND_FIELDS, ShardedSamples, true_hands
 from init_net.view_frame import lifter_inputs, relative_joints, view_rotations
 
 _PART = 4096
@@ -41,8 +44,17 @@ class SeenSamples:
 
     @classmethod
     def of(cls, samples: ShardedSamples) -> Self:
-        """All of a data set that were detected."""
+        """All of a data set that were detected.
+
+        Raises:
+            InputError: none was.
+        """
         index = np.flatnonzero(samples.column("detected"))
+        if len(index) == 0:
+            raise InputError(
+                f"{samples.folder}: expected samples in which the detector found the hand, found "
+                f"none among {len(samples)}"
+            )
         parts = [
             _part(samples, index[start : start + _PART]) for start in range(0, len(index), _PART)
         ]
@@ -67,7 +79,7 @@ class SeenSamples:
         def noise(like: Tensor, factor: float) -> Tensor:
             amount = factor * NOISE * torch.randn(len(rows), generator=generator).mul(0.7).exp()
             drawn = torch.randn(like.shape, generator=generator)
-            return like + amount.view(-1, *[1] * (like.ndim - 1)) * drawn
+            return like + amount.view(len(rows), *[1] * (like.ndim - 1)) * drawn
 
         return replace(
             hands,
@@ -108,15 +120,15 @@ def observed_samples(samples: ShardedSamples, index: np.ndarray) -> ObservationB
 
 def _part(samples: ShardedSamples, index: np.ndarray) -> tuple[LifterSamples, Tensor]:
     targets = normalise(observed_samples(samples, index))
-    rows = samples.read(index, ["keypoints_3d", "global_orient", "hand_pose", "betas"])
-    truth = {name: torch.from_numpy(value).double() for name, value in rows.items()}
-    wrist = view_rotations(targets).mT @ roma.rotvec_to_rotmat(truth["global_orient"])
-    pose = roma.rotvec_to_rotmat(truth["hand_pose"])
+    truth = true_hands(samples.read(index, HAND_FIELDS))
+    keypoints = pose_keypoints(load_hand_model(dtype=torch.float64).keypoint_model(), truth)[1]
+    wrist = view_rotations(targets).mT @ roma.rotvec_to_rotmat(truth.global_orient)
+    pose = roma.rotvec_to_rotmat(truth.hand_pose)
     whole = LifterSamples(
         **vars(lifter_inputs(targets)),
-        joints=relative_joints(truth["keypoints_3d"], targets),
+        joints=relative_joints(keypoints, targets),
         rotations=torch.cat([wrist[:, None], pose], 1),
-        betas=truth["betas"],
+        betas=truth.betas,
     )
-    distance = (truth["keypoints_3d"][:, 0] * targets.view).sum(-1)
+    distance = (keypoints[:, 0] * targets.view).sum(-1)
     return whole.to(torch.float32), (distance / targets.intrinsics[:, 0, 0]).float()

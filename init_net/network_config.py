@@ -43,6 +43,12 @@ class HandNetConfig(Section):
         8, description="of 2C to the channels of the fusion's bottleneck"
     )
     hidden: list[Positive] = Field([512, 256], description="sizes of the dense layers")
+    pooling: Literal["mean", "grid"] = Field(
+        "grid",
+        description="what the dense layers see of the encoder's last map: its mean, or all of its "
+        "cells, so that where something is need not be told by what it is",
+    )
+    grid_channels: Positive = Field(64, description="of each cell, for the pooling grid")
     rotation: Literal["6d", "axis_angle"] = Field("6d", description="how rotations are given")
     betas: Positive = Field(10, description="shape coefficients S")
     input_size: int = Field(128, ge=32, multiple_of=32, description="S, side of the crop, pixels")
@@ -55,7 +61,11 @@ class HandNetConfig(Section):
 
 
 PUBLISHED_HANDNET = HandNetConfig(
-    encoder="resnet50", hidden=[2048, 512], rotation="axis_angle", input_size=224
+    encoder="resnet50",
+    hidden=[2048, 512],
+    pooling="mean",
+    rotation="axis_angle",
+    input_size=224,
 )
 """Seeber 3.1, whose size of the crop is not published: 224, that of ResNet."""
 

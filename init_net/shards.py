@@ -26,7 +26,7 @@ import torch
 from datasets.synthetic import SyntheticEngine
 from datasets.synthetic_records import SyntheticBatch, SyntheticSettings
 from fitter.detect import MediaPipeDetector
-from fitter.records import HandObservation, ImageRecord, InputError
+from fitter.records import HandObservation, HandParams, ImageRecord, InputError
 
 SHARD = 256
 """Samples in a shard, the last one of a data set excepted."""
@@ -34,6 +34,9 @@ SHARD = 256
 _CHUNK = 32
 _MANIFEST = "samples.json"
 _LAYOUT = 1
+
+HAND_FIELDS = ("global_orient", "hand_pose", "betas", "transl")
+"""Fields of `HandParams`."""
 
 WRONG_HAND = 0.25
 """Mean distance of detected and true keypoints, over the larger side of the true ones' box, from
@@ -161,10 +164,20 @@ class ShardedSamples:
         return np.concatenate([shard[name] for shard in self._arrays])[: self._count]
 
 
+def true_hands(rows: Mapping[str, np.ndarray]) -> HandParams:
+    """The parameters of samples, `HAND_FIELDS` of which were read, float64.
+
+    What a data set stores of keypoints is where the model had them when it was rendered; posing the
+    model says where it has them now.
+    """
+    return HandParams(*(torch.from_numpy(rows[name]).double() for name in HAND_FIELDS))
+
+
 def _claim(folder: Path, source: SampleSource) -> None:
     """Write what the folder is for, or compare it with what it says."""
     wanted = {"layout": _LAYOUT, **asdict(source)}
     del wanted["count"]
+    partial = folder / f"{_MANIFEST}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / _MANIFEST).exists():
@@ -176,10 +189,9 @@ def _claim(folder: Path, source: SampleSource) -> None:
                     f"{folder}: expected samples with {key} {wanted[key]!r}, found a data set "
                     f"with {found.get(key)!r}; choose another folder"
                 )
-        elif any(folder.iterdir()):
+        elif any(path != partial for path in folder.iterdir()):
             raise InputError(f"{folder}: expected an empty folder or rendered samples, found other")
         else:
-            partial = folder / f"{_MANIFEST}.partial"
             partial.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
             partial.rename(folder / _MANIFEST)
     except OSError as error:
@@ -195,6 +207,8 @@ def _read_manifest(folder: Path) -> dict:
         raise InputError(f"{folder / _MANIFEST}: expected JSON, found {error}") from error
     if not isinstance(manifest, dict) or manifest.get("layout") != _LAYOUT:
         raise InputError(f"{folder}: expected samples in layout {_LAYOUT}, found another")
+    if not isinstance(manifest.get("size"), int):
+        raise InputError(f"{folder / _MANIFEST}: expected the size of pictures, found none")
     return manifest
 
 
@@ -207,43 +221,71 @@ def _is_whole(folder: Path, source: SampleSource, start: int) -> bool:
     if not path.is_dir():
         return False
     # The last shard of a smaller data set is rendered again where there is to be more of it.
-    return len(np.load(path / "mode.npy", mmap_mode="r")) >= min(SHARD, source.count - start)
+    return len(_load(path / "mode.npy", "int16")) >= min(SHARD, source.count - start)
 
 
 def _open_shard(path: Path) -> dict[str, np.ndarray]:
     arrays = {}
+    count = len(_load(path / "mode.npy", "int16"))
     for name, (dtype, _) in SAMPLE_FIELDS.items():
         file = path / f"{name}.npy"
-        try:
-            array = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{file}: expected an array of samples, found {error}") from error
-        if array.dtype != dtype:
-            raise InputError(f"{file}: expected {dtype}, found {array.dtype}")
+        array = _load(file, dtype)
+        if len(array) != count:
+            raise InputError(f"{file}: expected {count} samples, found {len(array)}")
         # Small ones are read at once: opening each again for a sample costs more than they do.
         arrays[name] = array if array.nbytes > 1 << 20 else np.array(array)
     return arrays
 
 
+def _load(file: Path, dtype: str) -> np.ndarray:
+    """An array of samples, mapped into memory."""
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{file}: expected an array of samples, found {error}") from error
+    if array.dtype != dtype or array.ndim == 0:
+        raise InputError(f"{file}: expected {dtype}, found {array.dtype}")
+    return array
+
+
 def _render_shard(folder: Path, source: SampleSource, start: int) -> int:
     """Render one shard and return its number of samples."""
-    torch.set_num_threads(1)
     stop = min(start + SHARD, source.count)
-    engine = _engine(source.size, source.supersampling, source.settings)
-    parts = []
-    with MediaPipeDetector(max_hands=2) as detector:
-        for indices in _chunks(start, stop):
-            batch = engine.batch(source.seed, indices)
-            parts.append({**_truth(batch), **_seen(batch, detector)})
-    path, partial = folder / _shard_name(start), folder / f"{_shard_name(start)}.{os.getpid()}"
-    partial.mkdir()
-    for name, (dtype, _) in SAMPLE_FIELDS.items():
-        whole = np.concatenate([part[name] for part in parts])
-        np.save(partial / f"{name}.npy", whole.astype(dtype, copy=False))
-    if path.exists():
-        shutil.rmtree(path)
-    partial.rename(path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        engine = _engine(source.size, source.supersampling, source.settings)
+        parts = []
+        with MediaPipeDetector(max_hands=2) as detector:
+            for indices in _chunks(start, stop):
+                batch = engine.batch(source.seed, indices)
+                parts.append({**_truth(batch), **_seen(batch, detector)})
+    finally:
+        # The process may be the one that trains afterwards.
+        torch.set_num_threads(threads)
+    try:
+        _write_shard(folder / _shard_name(start), parts)
+    except OSError as error:
+        raise InputError(f"cannot write samples to {folder}: {error.strerror}") from error
     return stop - start
+
+
+def _write_shard(path: Path, parts: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Write under another name, and give it its own when it is whole."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    # Left by a process that was killed; containers give the same numbers again.
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        for name, (dtype, _) in SAMPLE_FIELDS.items():
+            whole = np.concatenate([part[name] for part in parts])
+            np.save(partial / f"{name}.npy", whole.astype(dtype, copy=False))
+        if path.exists():
+            shutil.rmtree(path)
+        partial.rename(path)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def _chunks(start: int, stop: int) -> Iterator[range]:

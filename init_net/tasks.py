@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from datasets.detector_noise import DetectorNoise
@@ -25,6 +26,7 @@ from init_net.lifter_samples import SeenSamples
 from init_net.losses import (
     LifterWeights,
     MaskWeights,
+    Weight,
     geometric_terms,
     hand_points,
     lifter_terms,
@@ -112,7 +114,8 @@ class _SampleTask:
             )
             for number in passes.tolist()
         }
-        return np.array([orders[p // self._count][p % self._count] for p in place.tolist()])
+        chosen = [orders[p // self._count][p % self._count] for p in place.tolist()]
+        return np.array(chosen, np.int64)
 
 
 class LifterTask(_SampleTask):
@@ -231,21 +234,22 @@ class SegmentationTask(_PictureTask):
 
 
 class HandNetWeights(Section):
-    """Weights of a `HandNet`'s terms: those of eq. 9 by their published ratios, all else ours."""
+    """Weights of a `HandNet`'s terms, chosen so that none of them drowns the others; those that the
+    papers print are in ``configs/train/handnet_published.yaml``."""
 
-    mano_pose: float = 0.0
-    mano_shape: float = 0.02
-    mano_joints_2d: float = 100.0
-    mano_shape_norm: float = 0.01
-    mano_camera: float = 1e-7
-    geometric_joints_3d: float = 2000.0
-    geometric_joints_2d: float = 0.0
-    geometric_joints_3d_norm: float = 0.0
-    geometric_bone: float = 0.5
-    geometric_pose: float = 0.0
-    geometric_shape: float = 0.0
-    global_rotation: float = 0.5
-    joint_rotations: float = 1.0
+    mano_pose: Weight = Field(0.0, description="Seeber eq. 9")
+    mano_shape: Weight = Field(0.05, description="Seeber eq. 9")
+    mano_joints_2d: Weight = Field(1000.0, description="Seeber eq. 9")
+    mano_shape_norm: Weight = Field(0.01, description="Seeber eq. 9")
+    mano_camera: Weight = Field(1e-5, description="Seeber eq. 9")
+    geometric_joints_3d: Weight = Field(500.0, description="Zhao 3.5, L_3d")
+    geometric_joints_2d: Weight = Field(0.0, description="Zhao 3.5, L_2d")
+    geometric_joints_3d_norm: Weight = Field(0.0, description="Zhao 3.5, normalised L_3d")
+    geometric_bone: Weight = Field(0.5, description="Zhao 3.5, L_bone")
+    geometric_pose: Weight = Field(0.0, description="Zhao 3.5, L_reg")
+    geometric_shape: Weight = Field(0.0, description="Zhao 3.5, L_reg")
+    global_rotation: Weight = Field(1.0, description="squared chord of the wrist's rotation")
+    joint_rotations: Weight = Field(2.0, description="squared chords of the other joints, mean")
 
 
 def _weights(default: Section, given: Mapping[str, float]) -> dict[str, float]:

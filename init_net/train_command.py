@@ -156,22 +156,12 @@ def _prepare(samples: SamplesConfig, console: Console) -> None:
     """Render what is missing of a data set."""
     from rich.progress import Progress
 
-    from datasets.synthetic_records import SyntheticSettings
-    from init_net.shards import SampleSource, render_shards
+    from init_net.tasks import prepare_samples
 
-    source = SampleSource(
-        seed=samples.seed,
-        count=samples.count,
-        size=samples.size,
-        supersampling=samples.supersampling,
-        settings=SyntheticSettings(backgrounds=samples.backgrounds),
-    )
     hidden = console.quiet or not console.is_terminal
     with Progress(console=console, disable=hidden) as progress:
-        task = progress.add_task(f"rendering {samples.folder}", total=source.count)
-        render_shards(
-            Path(samples.folder), source, samples.workers, lambda n: progress.advance(task, n)
-        )
+        task = progress.add_task(f"rendering {samples.folder}", total=samples.count)
+        prepare_samples(samples, lambda count: progress.advance(task, count))
 
 
 def _train(request: _Request) -> int:

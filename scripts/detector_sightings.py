@@ -16,6 +16,7 @@ from torch.nn.functional import normalize
 from datasets.detector_spread import HandPairs
 from fitter.conventions import BONES, MODEL_TO_KEYPOINTS
 from fitter.hand_models import HandModel
+from fitter.hand_models.keypoint_definition import facing
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.skinning import KEYPOINT_BONES, forward_kinematics
 from fitter.records import HandParams, InputError
@@ -182,6 +183,11 @@ def hand_pairs(sightings: Sightings, keypoints: np.ndarray) -> HandPairs:
         torch.from_numpy(sightings.depth / side),
         bones_of(torch.from_numpy(sightings.xyz)),
     )
+
+
+def facing_seen(sightings: Sightings) -> np.ndarray:
+    """(N,) `facing` of the hands as the detector's weak 3D keypoints have it."""
+    return facing(bones_of(torch.from_numpy(sightings.xyz))).numpy()
 
 
 def bones_of(points: Tensor) -> Tensor:

@@ -28,8 +28,9 @@ BONE_OF_KEYPOINT = tuple(KEYPOINT_BONES[i] for i in MODEL_TO_KEYPOINTS)
 
 
 def offset_points(sightings: Sightings, offsets: np.ndarray) -> np.ndarray:
-    """(N, 21, 3) joints and tips moved by offsets (21, 3), canonical order, fixed to the bones."""
-    return sightings.points + np.einsum("nkij,kj->nki", sightings.turns, offsets)
+    """(N, 21, 3) joints and tips moved by offsets (21, 3) or (N, 21, 3), canonical order, fixed to
+    the bones."""
+    return sightings.points + (sightings.turns @ offsets[..., None])[..., 0]
 
 
 def distances(sightings: Sightings, points: np.ndarray) -> np.ndarray:
@@ -39,20 +40,34 @@ def distances(sightings: Sightings, points: np.ndarray) -> np.ndarray:
 
 
 def solve_offsets(sightings: Sightings) -> np.ndarray:
-    """Offsets (21, 3) in metres, canonical order: Gauss-Newton steps, reweighted each time."""
+    """Offsets (21, 3) in metres, canonical order."""
+    return _solve(sightings, np.ones((len(sightings.points), 1)))[:, 0]
+
+
+def solve_view_offsets(sightings: Sightings, side: np.ndarray) -> np.ndarray:
+    """Offsets (21, 2, 3) in metres: of a hand seen on edge, and what is added for each unit of its
+    `facing` (N,)."""
+    return _solve(sightings, np.stack([np.ones_like(side), side], 1))
+
+
+def _solve(sightings: Sightings, terms: np.ndarray) -> np.ndarray:
+    """Offsets (21, T, 3) whose sum with weights (N, T) explains the detections best: Gauss-Newton
+    steps, reweighted each time."""
     size, K = sightings.size[:, None], sightings.intrinsics
-    offsets = np.zeros((21, 3))
+    offsets = np.zeros((21, terms.shape[1], 3))
     for _ in range(ROUNDS):
-        x = offset_points(sightings, offsets)
+        x = offset_points(sightings, np.einsum("nt,ktj->nkj", terms, offsets))
         z = x[..., 2:]
         residual = project(x, K) - sightings.seen
         eye = np.broadcast_to(np.eye(2), (*x.shape[:2], 2, 2))
         slope = np.concatenate([eye, -(x[..., :2] / z)[..., None]], -1) / z[..., None]
         jacobian = K[:, 0, 0, None, None, None] * slope @ sightings.turns
+        jacobian = jacobian[..., None, :] * terms[:, None, None, :, None]
+        jacobian = jacobian.reshape(*x.shape[:2], 2, -1)
         weight = _weights(np.linalg.norm(residual, axis=-1) / size, sightings.confidence) / size**2
         normal = np.einsum("nk,nkri,nkrj->kij", weight, jacobian, jacobian, optimize=True)
         right = np.einsum("nk,nkri,nkr->ki", weight, jacobian, residual, optimize=True)
-        step = np.linalg.solve(normal, right[..., None])[..., 0]
+        step = np.linalg.solve(normal, right[..., None])[..., 0].reshape(offsets.shape)
         offsets = offsets - step
         if np.abs(step).max() < 1e-7:
             break

@@ -11,7 +11,7 @@ from init_net.network_config import SegmentationConfig, build_network
 from init_net.records import CropInputs
 from init_net.weights import WeightsInfo, load_network, model_card, read_info, save_weights
 
-SEGMENTATION = SegmentationConfig(input_size=32, decoder_channels=[8, 8, 8])
+SEGMENTATION = SegmentationConfig(input_size=32, decoder_channels=[8, 8, 8, 8, 8])
 
 
 def info_of(network) -> WeightsInfo:

@@ -1,10 +1,8 @@
 """A task that is learned in a second, and samples that need no rendering."""
 
 import json
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -89,8 +87,7 @@ class ToyTask:
 
 def toy_tasks(monkeypatch, before=lambda step: None) -> None:
     """Let `train-hands` learn the toy instead of hands."""
-    fake = SimpleNamespace(build_task=lambda config, device: ToyTask(config, before))
-    monkeypatch.setitem(sys.modules, "init_net.tasks", fake)
+    monkeypatch.setattr("init_net.tasks.build_task", lambda config, device: ToyTask(config, before))
 
 
 def blank_samples(folder: Path, source: SampleSource) -> None:

@@ -49,7 +49,10 @@ class KeypointDefinition:
         vertices: (21, M) int64 vertex indices, shorter lists filled up with vertex 0.
         weights: (21, M) float64, each row's sum is 1, zeros where filled up.
         offsets: (21, 3) float64 metres, rest frame, order [16 joints, 5 tips], fixed to the bones:
-            `HandModelData.keypoint_offsets`.
+            `HandModelData.keypoint_offsets`, the best ones for all views together.
+        view_offsets: (21, 2, 3) likewise, but for offsets that depend on the view: those of a hand
+            seen on edge, and what is added for each unit of `facing`, since a detector marks a
+            knuckle nearer to the side that it sees. None where keypoints do not depend on it.
     """
 
     name: str
@@ -58,6 +61,7 @@ class KeypointDefinition:
     vertices: np.ndarray
     weights: np.ndarray
     offsets: np.ndarray
+    view_offsets: np.ndarray | None = None
 
     def keypoints(self, vertices: Tensor) -> Tensor:
         """(B, 21, 3) keypoints of posed meshes (B, V, 3), in their frame and unit; differentiable.
@@ -83,7 +87,15 @@ class KeypointDefinition:
     def mirrored(self) -> Self:
         """The same for the model of the other hand, whose vertices have the same numbers."""
         side = "left" if self.side == "right" else "right"
-        return replace(self, side=side, offsets=self.offsets * _MIRROR)
+        view = None if self.view_offsets is None else self.view_offsets * _MIRROR
+        return replace(self, side=side, offsets=self.offsets * _MIRROR, view_offsets=view)
+
+    def offsets_seen(self, side: Tensor) -> Tensor:
+        """(B, 21, 3) offsets, order and frame of `offsets`, for hands with `facing` (B,)."""
+        if self.view_offsets is None:
+            return torch.as_tensor(self.offsets).to(side).expand(len(side), -1, -1)
+        view = torch.as_tensor(self.view_offsets).to(side)
+        return view[:, 0] + side[:, None, None] * view[:, 1]
 
     def applied_to(self, data: HandModelData) -> HandModelData:
         """The model whose keypoints are these, by the offsets; its digest covers them.
@@ -152,10 +164,11 @@ def load_mediapipe_definition(
     """
     content = _read_json(path, "a keypoint definition")
     right = data if data.side == "right" else data.mirrored()
-    digest = hashlib.sha256(right.v_template.tobytes()).hexdigest()
+    digest = mesh_digest(right.v_template)
     try:
         index, weights = padded(content["vertices"], content["weights"])
         offsets = np.array(content["offsets"], np.float64)
+        view = np.array(content["view_offsets"], np.float64)
         name, measured_on = str(content["name"]), content["v_template_sha256"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
@@ -164,28 +177,35 @@ def load_mediapipe_definition(
     if measured_on != digest:
         raise InputError(f"{path}: expected a definition on this hand's mesh, found another's.")
     sums = weights.sum(1)
-    if offsets.shape != (21, 3) or len(index) != 21 or np.abs(sums - 1).max() > 1e-3:
+    shapes = (offsets.shape, view.shape, index.shape[:1])
+    if shapes != ((21, 3), (21, 2, 3), (21,)) or np.abs(sums - 1).max() > 1e-3:
         raise InputError(
             f"{path}: expected 21 offsets and 21 rows of weights whose sums are 1, found others."
         )
     definition = KeypointDefinition(
-        name, "right", len(data.v_template), index, weights / sums[:, None], offsets
+        name, "right", len(data.v_template), index, weights / sums[:, None], offsets, view
     )
     return definition if data.side == "right" else definition.mirrored()
 
 
-def definition_content(definition: KeypointDefinition, v_template: np.ndarray) -> dict[str, Any]:
-    """What a file of a right hand's definition holds, to be written as JSON."""
+def definition_content(definition: KeypointDefinition) -> dict[str, Any]:
+    """What the file of a measured definition of a right hand holds, to be written as JSON beside
+    the digest of its mesh, `v_template_sha256`."""
     used = [row != 0 for row in definition.weights]
     return {
         "name": definition.name,
-        "v_template_sha256": hashlib.sha256(v_template.tobytes()).hexdigest(),
         "vertices": [v[u].tolist() for v, u in zip(definition.vertices, used, strict=True)],
         "weights": [
             np.round(w[u], 5).tolist() for w, u in zip(definition.weights, used, strict=True)
         ],
         "offsets": np.round(definition.offsets, 5).tolist(),
+        "view_offsets": np.round(definition.view_offsets, 5).tolist(),
     }
+
+
+def mesh_digest(v_template: np.ndarray) -> str:
+    """Hexadecimal SHA-256 of a right hand's template (V, 3), by which a mesh is known."""
+    return hashlib.sha256(np.ascontiguousarray(v_template).tobytes()).hexdigest()
 
 
 def padded(rows: list, values: list) -> tuple[np.ndarray, np.ndarray]:
@@ -271,13 +291,16 @@ class KeypointSpread:
         return torch.lerp(low_value, high_value, share.clamp(0, 1))
 
 
-def facing(bones: Tensor) -> Tensor:
-    """(B,) from -1, a right hand's palm toward the camera, to 1, its back; of bones (B, 20, 3).
+def palm_normal(bones: Tensor) -> Tensor:
+    """(B, 3) unit vector out of a right hand's palm: across the bones (B, 20, 3) from the wrist to
+    the knuckles of index and little finger; zero where these lie on one line."""
+    return normalize(torch.linalg.cross(bones[:, 4], bones[:, 16]), dim=-1)
 
-    It is the z component of the unit vector across the bones from the wrist to the knuckles of
-    index and little finger, which points out of the palm.
-    """
-    return normalize(torch.linalg.cross(bones[:, 4], bones[:, 16]), dim=-1)[:, 2]
+
+def facing(bones: Tensor) -> Tensor:
+    """(B,) from -1, a right hand's palm toward the camera, to 1, its back: the z component of
+    `palm_normal` of bones (B, 20, 3), view frame."""
+    return palm_normal(bones)[:, 2]
 
 
 def on_line(line: Tensor, x: Tensor, side: Tensor) -> Tensor:
