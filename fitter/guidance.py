@@ -1,4 +1,4 @@
-"""What networks say of hands, in the fit to the keypoints: as starts, and in place of the weak 3D.
+"""What networks say of hands, in the fit to the keypoints: as starts, and beside the weak 3D.
 
 A guess is 21 keypoints relative to the wrist with a spread for each. As a start it is laid onto the
 picture and turned into the parameters of any hand model by inverse kinematics. As a cue it says how
@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from fitter.config import FitConfig
 from fitter.energies.keypoints import KeypointTargets
@@ -27,12 +28,13 @@ from fitter.starts import FitModel
 def guided(
     targets: KeypointTargets, guesses: Sequence[Guess], config: FitConfig
 ) -> KeypointTargets:
-    """Targets whose weak 3D is that of guesses, for hands that have one that is finite.
+    """Targets to whose weak 3D guesses are added, for hands that have one that is finite.
 
     The trust in a depth is ``t (s / sigma)^2``, with t of `FitConfig.network_depth_trust`, s the
     scale of the energy and sigma the guess's spread: near zero the energy then is t times the
     negative logarithm of a Gaussian. A bone's direction has the spread of its two ends, over its
-    length. No ``(s / sigma)^2`` exceeds `FitConfig.network_most_trust`.
+    length. No ``(s / sigma)^2`` exceeds `FitConfig.network_most_trust`. Detector and network
+    together are their mean, weighted by their trusts, with the sum of these.
 
     Args:
         targets: B hands.
@@ -42,9 +44,7 @@ def guided(
     if not guesses:
         return targets
     joints, spread = _fused(guesses)
-    known = (joints.isfinite().flatten(1).all(-1) & spread.isfinite().flatten(1).all(-1)).view(
-        -1, 1, 1
-    )
+    known = joints.isfinite().flatten(1).all(-1) & spread.isfinite().flatten(1).all(-1)
     points, spread = by_finger(joints), by_finger(spread)
     depth = (points @ targets.view[:, None, :, None])[..., 0]
     bones = points.diff(dim=2)
@@ -53,20 +53,26 @@ def guided(
     turn = (variance[..., 1:] + variance[..., :-1]) / length.square()
 
     def trust(weight: float, scale: float, squared: Tensor) -> Tensor:
-        return weight * (scale**2 / squared).clamp_max(config.network_most_trust)
+        believed = weight * (scale**2 / squared).clamp_max(config.network_most_trust)
+        return torch.where(known[:, None, None], believed, 0.0)
 
     depth_mass = trust(
         config.network_depth_trust, config.relative_depth_scale, spread[..., 1:, 1].square()
     )
     bone_mass = trust(config.network_direction_trust, config.bone_direction_scale, turn)
+    both_depths = torch.zeros_like(targets.relative_depth)
+    both_depths[..., 1:], depth_mass = _mean(
+        (targets.relative_depth[..., 1:], targets.depth_mass), (depth[..., 1:], depth_mass)
+    )
+    directions, bone_mass = _mean(
+        (targets.bone_directions, targets.bone_mass), (bones / length[..., None], bone_mass)
+    )
     return replace(
         targets,
-        relative_depth=torch.where(known, depth, targets.relative_depth),
-        depth_mass=torch.where(known, depth_mass, targets.depth_mass),
-        bone_directions=torch.where(
-            known[..., None], bones / length[..., None], targets.bone_directions
-        ),
-        bone_mass=torch.where(known, bone_mass, targets.bone_mass),
+        relative_depth=both_depths,
+        depth_mass=depth_mass,
+        bone_directions=normalize(directions, dim=-1),
+        bone_mass=bone_mass,
     )
 
 
@@ -105,3 +111,15 @@ def _fused(guesses: Sequence[Guess]) -> tuple[Tensor, Tensor]:
     total = weight.sum(0)
     mean = (weight * torch.where(known, joints, 0.0)).sum(0) / total
     return mean, torch.where(known, spread, torch.inf).amin(0)
+
+
+def _mean(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean of two values weighted by their masses, and the sum of these; what has no mass does not
+    count, whatever it is. Values may have one dimension more than masses."""
+    (value, mass), (other, other_mass) = first, second
+    total = mass + other_mass
+    share = torch.where(total > 0, other_mass / total.clamp_min(1e-12), 0.0)
+    if value.ndim > mass.ndim:
+        share = share[..., None]
+    other = torch.where(share > 0, other, 0.0)
+    return torch.where(share < 1, value, 0.0) * (1 - share) + other * share, total

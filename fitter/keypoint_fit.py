@@ -117,7 +117,7 @@ def fit_keypoints(
             and cost.
         config: weights, scales, budget and number of starts.
         guesses: what networks say of the same hands, the most trusted first. Each is one more
-            start, and together they take the place of the detector's weak 3D.
+            start, and together they stand beside the detector's weak 3D.
         from_keypoints: also start where keypoints alone lead; a hand without any guess does so
             anyway.
 

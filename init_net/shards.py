@@ -266,7 +266,9 @@ def _render_shard(folder: Path, source: SampleSource, start: int) -> int:
     try:
         _write_shard(folder / _shard_name(start), parts)
     except OSError as error:
-        raise InputError(f"cannot write samples to {folder}: {error.strerror}") from error
+        # NumPy names no reason when a disk is full.
+        reason = error.strerror or error
+        raise InputError(f"cannot write samples to {folder}: {reason}") from error
     return stop - start
 
 

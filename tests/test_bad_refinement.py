@@ -110,10 +110,10 @@ def test_masks_that_no_stage_compares_with(refused, tmp_path):
 def test_stages_that_need_masks(refused):
     refused(
         "refine.stages.coarse: expected masks for silhouette_l2, from --masks or "
-        "refine.grabcut=true, found neither",
+        "refine.segmentation, found neither",
         *FAST,
         "--set",
-        "refine.grabcut=false",
+        "refine.segmentation=none",
     )
 
 

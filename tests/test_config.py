@@ -180,5 +180,9 @@ def test_an_installed_package_holds_the_presets():
     settings = tomllib.loads((DEFAULT_FILE.parents[1] / "pyproject.toml").read_text())["tool"]
     packaged = settings["setuptools"]
     assert "fitter.configs" in packaged["packages"]
-    assert packaged["package-dir"] == {"fitter.configs": DEFAULT_FILE.parent.name}
+    folder = DEFAULT_FILE.parent.name
+    assert packaged["package-dir"] == {
+        "fitter.configs": folder,
+        "fitter.configs.train": f"{folder}/train",
+    }
     assert packaged["package-data"]["fitter.configs"] == ["*.yaml"]

@@ -106,7 +106,7 @@ def keypoint_error(model: SceneModel, result: Refined, view: SceneView) -> torch
 def test_a_mask_that_contradicts_the_keypoints_does_not_pull(model, view, start, pulled) -> None:
     """That of a hand a third of the crop away: the keypoints and priors alone decide."""
     shifted = [np.roll(mask, SIDE // 3, axis=1) for mask in given(view)]
-    without = SETTINGS.model_copy(update={"grabcut": False})
+    without = SETTINGS.model_copy(update={"segmentation": "none"})
     result = refined(model, view, start, shifted)
     assert [mask.source for mask in result.masks] == ["rejected"] * 3
     assert result.mask_iou.isnan().all()
@@ -129,7 +129,7 @@ def test_a_mask_that_agrees_but_drags_a_hand_off_its_keypoints_is_rejected(
     against it; the first hand's mask is the true one."""
     weak = SHORT.model_copy(update={"energies": {**SHORT.energies, "keypoints": 0.05}})
     config = RefineConfig(
-        resolution=SIDE, stages={"contour": weak}, snap_masks=False, grabcut=False
+        resolution=SIDE, stages={"contour": weak}, snap_masks=False, segmentation="none"
     )
     masks = [np.roll(mask, 0 if i == 0 else 2, axis=1) for i, mask in enumerate(given(view))]
     held = refined(model, view, truth, masks, config)

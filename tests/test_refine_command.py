@@ -124,7 +124,7 @@ def test_a_mask_of_another_size_fails_its_picture_alone(masks, here, say) -> Non
         "a.png: expected a mask of 640 x 480 pixels as its picture 'a.jpg' has, found 50 x 100."
     )
     assert sentence in told.err
-    assert decode_flags(rows.mask_source[1, 0]) == "grabcut"
+    assert decode_flags(rows.mask_source[1, 0]) == "network"
 
 
 def test_masks_without_a_stage_that_uses_them_are_refused(masks, here, refused) -> None:
@@ -200,8 +200,8 @@ def test_all_that_stages_may_free_is_stored(masks, here, say) -> None:
 def test_stages_that_need_masks_ask_for_them(masks, here, refused) -> None:
     refused(
         "refine.stages.coarse: expected masks for silhouette_l2, from --masks or "
-        "refine.grabcut=true, found neither",
+        "refine.segmentation, found neither",
         *FAST,
         "--set",
-        "refine.grabcut=false",
+        "refine.segmentation=none",
     )

@@ -1,0 +1,213 @@
+"""Bad folders of rendered samples: one sentence each, and nothing of them is touched."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rendered_samples
+import training_cases
+
+from datasets.synthetic_records import SyntheticSettings
+from fitter.records import InputError
+from init_net import shards
+from init_net.lifter_samples import SeenSamples
+from init_net.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
+
+SOURCE = SampleSource(seed=3, count=4, size=16)
+SHARD = "shard-000000000"
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A whole data set, of zeros."""
+    training_cases.blank_samples(tmp_path / "s", SOURCE)
+    return tmp_path / "s"
+
+
+@pytest.fixture(autouse=True)
+def nobody_renders(monkeypatch):
+    monkeypatch.setattr(shards, "_engine", None)
+
+
+def sentence(error: pytest.ExceptionInfo[InputError]) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def refused(folder: Path, count: int | None = None) -> str:
+    with pytest.raises(InputError) as error:
+        ShardedSamples(folder, count)
+    return sentence(error)
+
+
+def refused_to_render(folder: Path, source: SampleSource) -> str:
+    with pytest.raises(InputError) as error:
+        render_shards(folder, source)
+    return sentence(error)
+
+
+class TestOpening:
+    def test_a_good_one(self, folder):
+        assert len(ShardedSamples(folder, 4)) == 4
+
+    def test_no_folder_and_no_data_set(self, tmp_path):
+        nothing = tmp_path / "nothing"
+        text = f"{nothing}: expected rendered samples, found no samples.json"
+        assert refused(nothing) == text
+        nothing.mkdir()
+        (nothing / "photo.jpg").touch()
+        assert refused(nothing) == text
+
+    def test_no_samples(self, tmp_path):
+        (tmp_path / "samples.json").write_text('{"layout": 1, "size": 16}')
+        assert refused(tmp_path) == f"{tmp_path}: expected rendered samples, found none"
+
+    def test_too_few(self, folder):
+        assert refused(folder, 5) == f"{folder}: expected 5 samples, found 4"
+
+    @pytest.mark.parametrize("text", ["", "{", '{"layout": 1,', "\x00\x01"])
+    def test_a_manifest_that_is_no_json(self, folder, text):
+        (folder / "samples.json").write_text(text)
+        assert refused(folder).startswith(f"{folder / 'samples.json'}: expected JSON, found ")
+
+    def test_a_manifest_that_is_no_text(self, folder):
+        (folder / "samples.json").write_bytes(b"\xff\xfe\x00")
+        assert refused(folder).startswith(f"{folder / 'samples.json'}: expected JSON, found ")
+
+    @pytest.mark.parametrize("manifest", [[], 3, {}, {"layout": 2, "size": 16}])
+    def test_another_layout(self, folder, manifest):
+        (folder / "samples.json").write_text(json.dumps(manifest))
+        assert refused(folder) == f"{folder}: expected samples in layout 1, found another"
+
+    def test_a_manifest_without_a_size(self, folder):
+        (folder / "samples.json").write_text('{"layout": 1}')
+        wanted = f"{folder / 'samples.json'}: expected the size of pictures, found none"
+        assert refused(folder) == wanted
+
+
+DAMAGE = {
+    "missing": lambda file: file.unlink(),
+    "empty": lambda file: file.write_bytes(b""),
+    "torn in its header": lambda file: file.write_bytes(file.read_bytes()[:20]),
+    "torn in its numbers": lambda file: file.write_bytes(file.read_bytes()[:-1]),
+    "words": lambda file: file.write_text("no array"),
+    "an object": lambda file: np.save(file, np.array([{}] * 4), allow_pickle=True),
+}
+
+
+class TestADamagedShard:
+    @pytest.mark.parametrize("damage", DAMAGE)
+    @pytest.mark.parametrize("name", ["image", "mode", "detected_xyz"])
+    def test_an_array(self, folder, name, damage):
+        file = folder / SHARD / f"{name}.npy"
+        DAMAGE[damage](file)
+        assert refused(folder).startswith(f"{file}: expected an array of samples, found ")
+
+    @pytest.mark.parametrize("name", SAMPLE_FIELDS)
+    def test_numbers_of_another_kind(self, folder, name):
+        file = folder / SHARD / f"{name}.npy"
+        np.save(file, np.load(file).astype(np.complex64))
+        wanted = f"{file}: expected {SAMPLE_FIELDS[name][0]}, found complex64"
+        assert refused(folder) == wanted
+
+    @pytest.mark.parametrize("name", ["image", "betas"])
+    def test_fields_of_different_length(self, folder, name):
+        file = folder / SHARD / f"{name}.npy"
+        np.save(file, np.load(file)[:3])
+        assert refused(folder) == f"{file}: expected 4 samples, found 3"
+
+    @pytest.mark.parametrize("damage", DAMAGE)
+    def test_it_is_not_rendered_again(self, folder, damage):
+        """Who knows what happened to the others: their owner decides."""
+        file = folder / SHARD / "mode.npy"
+        DAMAGE[damage](file)
+        text = refused_to_render(folder, SOURCE)
+        assert text.startswith(f"{file}: expected an array of samples, found ")
+
+
+class TestRendering:
+    @pytest.mark.parametrize(
+        ("key", "other", "wanted", "found"),
+        [
+            ("seed", {"seed": 4}, "4", "3"),
+            ("size", {"size": 32}, "32", "16"),
+            ("supersampling", {"supersampling": 2}, "2", "1"),
+        ],
+    )
+    def test_another_data_set_is_there(self, folder, key, other, wanted, found):
+        before = (folder / "samples.json").read_bytes()
+        assert refused_to_render(folder, replace(SOURCE, **other)) == (
+            f"{folder}: expected samples with {key} {wanted}, found a data set with {found}; "
+            "choose another folder"
+        )
+        assert (folder / "samples.json").read_bytes() == before
+
+    def test_other_settings(self, folder):
+        other = replace(SOURCE, settings=SyntheticSettings(backgrounds="packages"))
+        text = refused_to_render(folder, other)
+        assert text.startswith(f"{folder}: expected samples with settings ")
+        assert "'packages'" in text and "'procedural'" in text
+
+    def test_something_else_is_there(self, tmp_path):
+        (tmp_path / "photo.jpg").touch()
+        wanted = f"{tmp_path}: expected an empty folder or rendered samples, found other"
+        assert refused_to_render(tmp_path, SOURCE) == wanted
+        assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+    def test_a_file_is_there(self, tmp_path):
+        file = tmp_path / "photo.jpg"
+        file.write_text("picture")
+        assert refused_to_render(file, SOURCE) == f"cannot write samples to {file}: File exists"
+        below = file / "s"
+        wanted = f"cannot write samples to {below}: Not a directory"
+        assert refused_to_render(below, SOURCE) == wanted
+        assert file.read_text() == "picture"
+
+    @pytest.mark.parametrize(
+        ("error", "reason"),
+        [
+            (OSError(28, "No space left on device"), "No space left on device"),
+            # What NumPy raises.
+            (OSError("48 requested and 7 written"), "48 requested and 7 written"),
+        ],
+    )
+    def test_the_disk_refuses(self, tmp_path, monkeypatch, error, reason):
+        class Engine:
+            def batch(self, seed, indices):
+                return None
+
+        def full(file, array):
+            Path(file).touch()
+            raise error
+
+        monkeypatch.setattr(shards, "_engine", lambda *options: Engine())
+        monkeypatch.setattr(shards, "MediaPipeDetector", rendered_samples.Blind)
+        zeros = {name: np.zeros(4, dtype) for name, (dtype, _) in SAMPLE_FIELDS.items()}
+        monkeypatch.setattr(shards, "_truth", lambda batch: zeros)
+        monkeypatch.setattr(shards, "_seen", lambda batch, detector: {})
+        monkeypatch.setattr(np, "save", full)
+        folder = tmp_path / "s"
+        wanted = f"cannot write samples to {folder}: {reason}"
+        assert refused_to_render(folder, SOURCE) == wanted
+        assert [path.name for path in folder.iterdir()] == ["samples.json"]
+
+    def test_there_are_no_such_backgrounds(self, tmp_path, monkeypatch):
+        monkeypatch.undo()
+        source = replace(SOURCE, settings=SyntheticSettings(backgrounds="nowhere"))
+        text = refused_to_render(tmp_path / "s", source)
+        assert text == "there is no folder of backgrounds nowhere"
+
+
+def test_nothing_was_detected(folder):
+    samples = ShardedSamples(folder)
+    assert not samples.column("detected").any()
+    with pytest.raises(InputError) as error:
+        SeenSamples.of(samples)
+    assert sentence(error) == (
+        f"{folder}: expected samples in which the detector found the hand, found none among 4"
+    )
