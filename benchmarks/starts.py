@@ -1,6 +1,6 @@
 """What each step of the learned start gives, on annotated hands, in one run.
 
-    python benchmarks/starts.py FREIHAND_ROOT [--max-hands 1] [--range 0:75]
+    python benchmarks/starts.py FREIHAND_ROOT
 
 FREIHAND_ROOT holds ``evaluation/rgb``, ``evaluation_K.json`` and ``evaluation_xyz.json``. Hands are
 found once. First each start by itself: the detector's own x, y and z, the best typical pose placed
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,8 +133,9 @@ def variants(config: Config) -> dict[str, Config]:
     }
 
 
-def run(options: argparse.Namespace) -> None:
+def main() -> None:
     """Print the table."""
+    options = _options()
     use_threads(options.threads)
     config = load_config(options.config, options.set)
     split = load_freihand(options.root)
@@ -166,14 +166,13 @@ def run(options: argparse.Namespace) -> None:
     write_json(options.json, figures)
 
 
-def main() -> None:
-    """Entry point."""
+def _options() -> argparse.Namespace:
     options = parser(__doc__.split("\n")[0])
     options.add_argument("root", type=Path, metavar="FREIHAND_ROOT")
     options.add_argument("--config", help="YAML file or preset")
     add_set(options)
-    run_command(options, run)
+    return options.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

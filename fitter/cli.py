@@ -25,6 +25,7 @@ from fitter.commands import (
 
 _FLAGS = {
     "detector.max_hands": "--max-hands",
+    "detector.task": "--task",
     "run.batch_size": "--batch-size",
     "run.device": "--device",
     "init.source": "--init",
@@ -198,6 +199,13 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     )
     fit.add_argument(
         "--save-vertices", action="store_true", default=None, help="store every mesh as well"
+    )
+    fit.add_argument(
+        "--task",
+        type=text,
+        metavar="FILE",
+        help="find hands with MediaPipe's hand landmarker in this .task file (default: with the "
+        "networks inside mediapipe<0.10.22)",
     )
     fit.add_argument("--batch-size", type=whole_number, metavar="N", help="hands fitted at once")
     fit.add_argument("--device", type=text, metavar="NAME", help="cpu, cuda or auto (default)")

@@ -29,6 +29,12 @@ class DetectorConfig(Section):
     second_look: bool = Field(
         True, description="detect again in an enlarged crop around every hand found"
     )
+    task: str | None = Field(
+        None,
+        min_length=1,
+        description="file of MediaPipe's hand landmarker (.task) to find hands with, which "
+        "mediapipe from 0.10.22 on needs; null for the networks inside earlier ones",
+    )
 
 
 class CameraConfig(Section):

@@ -1,7 +1,7 @@
 """Finding hands: 21 keypoints, side and weak depth of every hand in a picture.
 
 `MediaPipeDetector` runs the palm detector and the hand landmark network inside the package
-`mediapipe`. What it adds to them:
+`mediapipe`, or those of a `.task` file with any release of it. What it adds to them:
 
 Position
     MediaPipe's normalised landmarks times the image size put pixel centres at whole numbers:
@@ -9,13 +9,14 @@ Position
     ``size - position`` (measured 0.93 over real hands; 0 would be the other convention), and
     enlarging it twofold moves them as half a pixel predicts. So half a pixel is added.
 Side
-    MediaPipe names the side as seen in a mirror; it is swapped.
+    The graphs inside the package name the side as seen in a mirror; it is swapped. With a task
+    file MediaPipe names the true side.
 Second look
     Each hand is looked at again in a mirrored square window around it, enlarged where the hand is
     small, by the landmark network alone, which the first look tells where to look, as from frame
-    to frame of a video; a third look replaces the first where the two disagree widely. Two looks
-    are averaged, and how far they disagree is each keypoint's confidence: MediaPipe itself gives
-    none for single landmarks.
+    to frame of a video (with a task file by both networks); a third look replaces the first where
+    the two disagree widely. Two looks are averaged, and how far they disagree is each keypoint's
+    confidence: MediaPipe itself gives none for single landmarks.
 Search
     Where the first look finds nothing, or only small hands, windows of the picture are searched.
 Duplicates
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol, Self
 
 import cv2
@@ -33,6 +35,7 @@ import numpy as np
 
 from fitter.detect_windows import LARGEST_LOOK, Window, search_windows
 from fitter.mediapipe_hands import HandGraph
+from fitter.mediapipe_tasks import TaskLandmarker
 from fitter.records import HandObservation, ImageRecord, InputError
 
 WINDOW_MARGIN = 2.0
@@ -85,8 +88,24 @@ class Detector(Protocol):
         ...
 
 
+class HandNetworks(Protocol):
+    """A palm detector and a hand landmark network, as `HandGraph` and `TaskLandmarker` run them."""
+
+    def look(self, pixels: np.ndarray) -> list[HandObservation]:
+        """Every hand that they report in (H, W, 3) uint8 RGB, in its pixels."""
+        ...
+
+    def look_again(self, pixels: np.ndarray, hand: HandObservation) -> HandObservation | None:
+        """A hand whose place in `pixels` is known roughly, with its score, or None."""
+        ...
+
+    def close(self) -> None:
+        """Free the networks; a second call does nothing."""
+        ...
+
+
 class MediaPipeDetector:
-    """MediaPipe's hand networks (`mediapipe` 0.10), with the additions this module names.
+    """MediaPipe's hand networks, with the additions this module names.
 
     Usable any number of times, from one thread at a time; close it, or use it in a ``with`` block,
     to free its networks. For standard error see `HandGraph`.
@@ -98,6 +117,7 @@ class MediaPipeDetector:
         min_score: float = 0.5,
         second_look: bool = True,
         search: bool = True,
+        task: Path | None = None,
     ) -> None:
         """Load the networks.
 
@@ -106,11 +126,14 @@ class MediaPipeDetector:
             min_score: in [0, 1]; least palm score, and least score of the landmark network that
                 its window holds a hand.
             second_look: look at every hand again, in a mirrored window, for less than half of what
-                the first look costs. Without it every keypoint's confidence is the hand's score.
+                the first look costs, or with a task file as much. Without it every keypoint's
+                confidence is the hand's score.
             search: search windows where the first look finds nothing or only small hands.
+            task: file of MediaPipe's hand landmarker; None for the networks inside `mediapipe`.
 
         Raises:
-            InputError: a number is out of range, or `mediapipe` cannot be imported.
+            InputError: a number is out of range, `mediapipe` cannot be imported or carries no
+                networks, or the task file cannot be used.
         """
         if max_hands < 1:
             raise InputError(f"max_hands: expected at least 1, found {max_hands}.")
@@ -120,7 +143,7 @@ class MediaPipeDetector:
         self.second_look = second_look
         self.search = search
         # A few more than asked for, so that duplicates do not take the places of hands.
-        self._graph = HandGraph(max_hands + 2, min_score)
+        self._graph = _networks(task, max_hands + 2, min_score)
 
     def detect(self, image: ImageRecord) -> list[HandObservation]:
         """Find hands in one picture.
@@ -130,7 +153,7 @@ class MediaPipeDetector:
 
         Returns:
             At most `max_hands` hands, those of the greatest score times mean confidence, in that
-            order. `score` is the palm detector's, halved
+            order. `score` is the palm detector's (with a task file that of the hand's side), halved
             where the second look did not find the hand again.
 
         Raises:
@@ -232,6 +255,12 @@ class MediaPipeDetector:
             return None
         found = window.to_picture(found)
         return found if ordered_distance(hand, found) < SAME_HAND else None
+
+
+def _networks(task: Path | None, hand_count: int, min_score: float) -> HandNetworks:
+    if task is None:
+        return HandGraph(hand_count, min_score)
+    return TaskLandmarker(task, hand_count, min_score)
 
 
 def _sureness(hand: HandObservation) -> float:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -142,7 +143,9 @@ class Eyes:
 
     def _load(self) -> MediaPipeDetector:
         options = self.config.detector
-        return MediaPipeDetector(options.max_hands, options.min_score, options.second_look)
+        task = None if options.task is None else Path(options.task)
+        looks = options.second_look
+        return MediaPipeDetector(options.max_hands, options.min_score, looks, task=task)
 
     def draw(self, path: str, hands: Sequence[OverlayHand], place: tuple[str, np.ndarray]) -> str:
         """Draw an overlay; see `fitter.overlay_files.write_picture_overlay`.

@@ -1,7 +1,7 @@
 """MediaPipe's palm detector and hand landmark network, one run on one image.
 
-`fitter.detect` builds its detector on this; nothing else should need it. `mediapipe` is imported
-when a graph is built, never before.
+`fitter.detect` builds its detector on this or on `fitter.mediapipe_tasks`, which shares what both
+need; nothing else should need it. `mediapipe` is imported when a graph is built, never before.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +60,13 @@ node {
 """What MediaPipe does from the second frame of a video on: the landmark network alone, in a window
 that follows from landmarks which are known roughly."""
 
-_LOG_NOISE = re.compile(
-    rb"^([IW]\d{4} |INFO: Created TensorFlow Lite|WARNING: All log messages before absl::)"
-)
-"""Lines of MediaPipe's C++ log that are information or warnings, not errors."""
+_LOG_NOISE = re.compile(rb"^([IW]\d{4} |INFO: |WARNING: )")
+"""Lines of MediaPipe's C++ log, and of TensorFlow Lite's, that are information or warnings, not
+errors."""
 
 
 class HandGraph:
-    """The networks inside the package `mediapipe` 0.10, for unrelated pictures.
+    """The networks inside the package `mediapipe` before 0.10.22, for unrelated pictures.
 
     Usable any number of times, from one thread at a time. While it is built and while it looks,
     what is written to the process's standard error is held back, and MediaPipe's information and
@@ -82,7 +82,7 @@ class HandGraph:
                 its window holds a hand.
 
         Raises:
-            InputError: `mediapipe` cannot be imported.
+            InputError: `mediapipe` cannot be imported, or carries no networks.
         """
         self._stderr = HeldStderr()
         try:
@@ -119,8 +119,8 @@ class HandGraph:
         )
         palm_scores = np.array([palm.score[0] for palm in output.palm_detections])
         hands = [
-            _observation(*found, (width, height), 0.0)
-            for found in zip(
+            observation(found.landmark, world.landmark, _side(handedness), (width, height), 0.0)
+            for found, world, handedness in zip(
                 output.multi_hand_landmarks,
                 output.multi_hand_world_landmarks,
                 output.multi_handedness,
@@ -149,8 +149,8 @@ class HandGraph:
         )
         if output.hand_landmarks is None:
             return None
-        found = (output.hand_landmarks, output.hand_world_landmarks, output.handedness)
-        return _observation(*found, (width, height), hand.score)
+        found = (output.hand_landmarks.landmark, output.hand_world_landmarks.landmark)
+        return observation(*found, _side(output.handedness), (width, height), hand.score)
 
     def close(self) -> None:
         """Free the networks; a second call does nothing."""
@@ -167,29 +167,42 @@ class HandGraph:
             return graph.process(inputs)
 
 
-def _observation(
-    landmarks: Any,
-    world: Any,
-    handedness: Any,
+def observation(
+    landmarks: Iterable[Any],
+    world: Iterable[Any],
+    handedness: tuple[Side, float],
     size: tuple[int, int],
     score: float,
 ) -> HandObservation:
-    """One hand of MediaPipe's output for an image of `size` (width, height)."""
-    positions = np.array([(p.x, p.y, p.z) for p in landmarks.landmark], dtype=np.float64)
+    """One hand of MediaPipe's output in the house's conventions.
+
+    Args:
+        landmarks: 21, each with x and y as shares of the image's sides, and z in the unit of x.
+        world: 21, each with x, y and z in metres.
+        handedness: the hand's true side, and how sure MediaPipe is of it.
+        size: (width, height) of the image in pixels.
+        score: of the hand, and of each keypoint.
+    """
+    positions = np.array([(p.x, p.y, p.z) for p in landmarks], dtype=np.float64)
     keypoints = positions[:, :2] * size + 0.5
     # Landmark depth has the unit of x: shares of the image's width.
     depth = (positions[:, 2] - positions[0, 2]) * size[0]
-    label = handedness.classification[0]
-    side: Side = "right" if label.label == "Left" else "left"
+    side, side_score = handedness
     return HandObservation(
         keypoints=keypoints,
         confidence=np.full(21, score),
         side=side,
-        side_score=float(np.clip(label.score, 0.5, 1.0)),
+        side_score=float(np.clip(side_score, 0.5, 1.0)),
         score=score,
         relative_depth=depth,
-        relative_xyz=np.array([(p.x, p.y, p.z) for p in world.landmark], dtype=np.float64),
+        relative_xyz=np.array([(p.x, p.y, p.z) for p in world], dtype=np.float64),
     )
+
+
+def _side(handedness: Any) -> tuple[Side, float]:
+    """The true side, and its score: these graphs name it as seen in a mirror."""
+    label = handedness.classification[0]
+    return "right" if label.label == "Left" else "left", label.score
 
 
 def _scored(hand: HandObservation, palms: np.ndarray, scores: np.ndarray) -> HandObservation:
@@ -197,6 +210,20 @@ def _scored(hand: HandObservation, palms: np.ndarray, scores: np.ndarray) -> Han
     offsets = np.linalg.norm(palms - hand.keypoints[list(PALM_KEYPOINTS)], axis=2).mean(axis=1)
     score = float(np.clip(scores[offsets.argmin()], 0.0, 1.0))
     return replace(hand, score=score, confidence=np.full(21, score))
+
+
+def require_mediapipe() -> None:
+    """Import `mediapipe`.
+
+    Raises:
+        InputError: it cannot be imported.
+    """
+    try:
+        import mediapipe  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"expected the package mediapipe for finding hands, found: {error}."
+        ) from error
 
 
 def _build_following_graph(min_score: float) -> Any:
@@ -217,14 +244,16 @@ def _build_following_graph(min_score: float) -> Any:
 
 def _build_graph(hand_count: int, min_score: float) -> Any:
     """MediaPipe's hand graph for unrelated pictures, with the palm scores its `Hands` hides."""
+    require_mediapipe()
     try:
         # Its generated message classes register themselves on import; `hands` imports those
         # that the graph needs.
         from mediapipe.python.solution_base import SolutionBase
         from mediapipe.python.solutions import hands  # noqa: F401
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise InputError(
-            f"expected the package mediapipe for finding hands, found: {error}."
+            "expected hand models from --task FILE or from mediapipe<0.10.22, found mediapipe "
+            f"{version('mediapipe')} without any: {error}."
         ) from error
     graph = SolutionBase(
         binary_graph_path=_GRAPH,
@@ -299,8 +328,12 @@ class HeldStderr:
             os.close(reader)
 
     @contextlib.contextmanager
-    def quiet(self) -> Iterator[None]:
-        """Hold standard error back, drop `_LOG_NOISE` from it and pass the rest on, in order."""
+    def quiet(self, errors: bool = True) -> Iterator[None]:
+        """Hold standard error back, drop `_LOG_NOISE` from it and pass the rest on, in order.
+
+        Args:
+            errors: whether to pass anything on; not where an exception tells all of it.
+        """
         with contextlib.suppress(ValueError, OSError, AttributeError):
             sys.stderr.flush()
         if self._file is None:
@@ -315,7 +348,7 @@ class HeldStderr:
             finally:
                 os.dup2(saved, 2)
                 os.close(saved)
-                self._pass_on()
+                self._pass_on(errors)
 
     def close(self) -> None:
         """End the process that waits; a second call does nothing."""
@@ -326,10 +359,10 @@ class HeldStderr:
             self._witness.communicate()
             self._witness = None
 
-    def _pass_on(self) -> None:
+    def _pass_on(self, errors: bool) -> None:
         length = os.fstat(self._file).st_size
         if length:
             for line in os.pread(self._file, length, 0).splitlines(keepends=True):
-                if not _LOG_NOISE.match(line):
+                if errors and not _LOG_NOISE.match(line):
                     os.write(2, line)
             os.ftruncate(self._file, 0)

@@ -19,6 +19,7 @@ from fitter.config import Config
 from fitter.hand_models.appearance import APPEARANCE_PATH
 from fitter.hand_models.pose_prior import POSE_PRIOR_PATH
 from fitter.look import stamps
+from fitter.mediapipe_tasks import require_bundle
 from fitter.pipeline import Engine
 from fitter.records import InputError
 from fitter.rows import IMAGE_STATUS
@@ -152,10 +153,20 @@ def _spec(config: Config, sources: Sources, fitter: Fitter, block_size: int) -> 
             "sha256": model.sha256,
             "pose_prior_sha256": file_digest(POSE_PRIOR_PATH),
             **refined,
+            **_task_digest(config, sources),
             "sides": "a left hand's parameters are those of this model mirrored in x",
         },
         versions=_versions(device),
     )
+
+
+def _task_digest(config: Config, sources: Sources) -> dict[str, str]:
+    """What tells the detector's task file from another, where there is one and it is used."""
+    if config.detector.task is None or sources.keypoints is not None:
+        return {}
+    path = Path(config.detector.task)
+    require_bundle(path)  # with Ray nobody on this machine has read it
+    return {"detector_task_sha256": file_digest(path)}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ Lengths are millimetres; "PA" is after a similarity alignment of each hand (`fit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import roma
@@ -22,12 +24,98 @@ from fitter.metrics import (
     point_errors,
     procrustes_aligned,
 )
-from fitter.records import HandParams
+from fitter.records import HandMesh, HandParams
 from init_net.crop_samples import Cropper, CropSamples
 from init_net.lifter_samples import SeenSamples
 from init_net.losses import hand_points
 
 _BATCH = 64
+
+
+@dataclass(frozen=True)
+class HandErrors:
+    """How far N hands are off, each by itself, after a similarity alignment.
+
+    Attributes:
+        joints: (N, 21) distance of each keypoint, mm; the hand is aligned by its keypoints.
+        vertices: (N,) mean distance of the mesh's vertices, mm; aligned by its vertices.
+        f_scores: (N, 2) F-score of the aligned mesh at 5 and at 15 mm.
+    """
+
+    joints: np.ndarray
+    vertices: np.ndarray
+    f_scores: np.ndarray
+
+    @classmethod
+    def of(
+        cls, joints: Tensor, true_joints: Tensor, vertices: Tensor | None, true_vertices: Tensor
+    ) -> Self:
+        """Compare hands.
+
+        Args:
+            joints: (N, 21, 3) keypoints as found, any unit and frame.
+            true_joints: (N, 21, 3) metres.
+            vertices: (N, V, 3) as found, of whichever unit and frame; None without a mesh, whose
+                figures are NaN.
+            true_vertices: (N, V, 3) metres.
+        """
+        errors = _aligned_errors(joints.numpy(), true_joints.numpy())
+        if vertices is None:
+            return cls(errors, np.full(len(errors), np.nan), np.full((len(errors), 2), np.nan))
+        true = true_vertices.numpy()
+        aligned = procrustes_aligned(vertices.numpy(), true)
+        return cls(errors, 1000 * point_errors(aligned, true).mean(-1), fscore(aligned, true))
+
+    @classmethod
+    def together(cls, parts: Sequence[Self]) -> Self:
+        """Those of several batches, in order."""
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*(np.concatenate(values) for values in columns))
+
+    def __getitem__(self, index: np.ndarray) -> HandErrors:
+        """Those of the hands at an index, or in a mask."""
+        return HandErrors(self.joints[index], self.vertices[index], self.f_scores[index])
+
+    def figures(self) -> dict[str, float]:
+        """Means over the hands; NaN where a hand has no finite value."""
+        five, fifteen = self.f_scores.mean(0).tolist()
+        return {
+            "pa_mpjpe_mm": float(self.joints.mean()),
+            "auc": auc(self.joints / 1000),
+            "pa_mpvpe_mm": float(self.vertices.mean()),
+            "f_5": five,
+            "f_15": fifteen,
+        }
+
+    def standard_errors(self) -> dict[str, float]:
+        """By how much means over other hands of the same kind would scatter."""
+        return {
+            "pa_mpjpe_mm": standard_error(self.joints.mean(1)),
+            "pa_mpvpe_mm": standard_error(self.vertices),
+        }
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Of the mean of independent values (N,): NaN for a single one."""
+    if len(values) < 2:
+        return float("nan")
+    return float(values.std(ddof=1) / len(values) ** 0.5)
+
+
+def weighted_iou(estimate: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Intersection over union of masks where they count.
+
+    Args:
+        estimate: (N, S, S) bool.
+        truth: (N, S, S) bool.
+        weight: (N, S, S) in [0, 1], how far each pixel counts.
+
+    Returns:
+        (N,) in [0, 1]; 1 where both masks are empty as far as pixels count, as `mask_iou` has it.
+    """
+    union = (weight * (estimate | truth)).sum((1, 2))
+    overlap = (weight * (estimate & truth)).sum((1, 2))
+    return np.divide(overlap, union, out=np.ones(len(union)), where=union > 0)
 
 
 @torch.no_grad()
@@ -39,19 +127,19 @@ def lifter_figures(network: nn.Module, held_out: SeenSamples) -> dict[str, float
     """
     device = next(network.parameters()).device
     model = load_hand_model(dtype=torch.float64)
-    errors, meshes, covered = [], _Meshes(), []
+    errors, covered = [], []
     for rows in torch.arange(len(held_out)).split(_BATCH):
-        hands, unit = held_out.samples[rows], held_out.metres[rows].numpy()[:, None, None]
+        hands, unit = held_out.samples[rows], held_out.metres[rows][:, None, None]
         said = network(hands.inputs.to(device)).to("cpu")
-        errors.append(_aligned_errors(said.joints.numpy() * unit, hands.joints.numpy() * unit))
         solved = inverse_kinematics(model.keypoint_model(), said.joints.double(), up_to_scale=True)
-        meshes.add(model(solved).vertices, _posed(model, hands.rotations, hands.betas))
+        mesh, true = model(solved), posed_mesh(model, hands.rotations, hands.betas)
+        joints, true_joints = said.joints * unit, hands.joints * unit
+        errors.append(HandErrors.of(joints, true_joints, mesh.vertices, true.vertices))
         within = (said.joints - hands.joints).abs() < said.spread[..., (0, 0, 1)]
         covered.append(within[:, 1:].float().mean(1))
     across_x, across_y, along = torch.cat(covered).mean(0).tolist()
     return {
-        **_joint_figures(np.concatenate(errors)),
-        **meshes.figures(),
+        **HandErrors.together(errors).figures(),
         "within_spread_across": 0.5 * (across_x + across_y),
         "within_spread_along": along,
         "hands": float(len(held_out)),
@@ -72,20 +160,17 @@ def crop_figures(
     device = next(network.parameters()).device
     model = load_hand_model(dtype=torch.float64)
     reduced = model.keypoint_model().to(torch.float32)
-    errors, seen, meshes = [], [], _Meshes()
+    errors, seen = [], []
     for crops in _batches(held_out):
         inputs = crops.inputs
         if not with_keypoints:
             inputs = crops.with_confidence(torch.zeros_like(crops.confidence)).inputs
         hands = network(inputs.to(device)).to("cpu")
         found = hand_points(reduced, hands)
-        errors.append(_aligned_errors(found.points.numpy(), crops.points.numpy()))
+        mesh, true = (posed_mesh(model, h.rotations, h.betas).vertices for h in (hands, crops))
+        errors.append(HandErrors.of(found.points, crops.points, mesh, true))
         seen.append(keypoint_2d_error(found.positions.numpy(), crops.positions.numpy()))
-        meshes.add(
-            _posed(model, hands.rotations, hands.betas),
-            _posed(model, crops.rotations, crops.betas),
-        )
-    figures = {**_joint_figures(np.concatenate(errors)), **meshes.figures()}
+    figures = HandErrors.together(errors).figures()
     figures["keypoints_2d_px"] = float(np.concatenate(seen).mean() * held_out.size)
     return {**figures, "hands": float(len(held_out.samples))}
 
@@ -114,26 +199,20 @@ def mask_figures(
     }
 
 
-class _Meshes:
-    """Collects the errors of meshes, which are too many to be kept."""
+def posed_mesh(model: HandModel, rotations: Tensor, betas: Tensor) -> HandMesh:
+    """Hands as networks say them.
 
-    def __init__(self) -> None:
-        self._errors: list[np.ndarray] = []
-        self._scores: list[np.ndarray] = []
+    Args:
+        model: of a right hand, float64.
+        rotations: (B, 16, 3, 3), see `RegressedHands`.
+        betas: (B, S).
 
-    def add(self, found: Tensor, true: Tensor) -> None:
-        """Meshes (B, V, 3), metres, anywhere."""
-        aligned = procrustes_aligned(found.numpy(), true.numpy())
-        self._errors.append(1000 * point_errors(aligned, true.numpy()).mean(-1))
-        self._scores.append(fscore(aligned, true.numpy()))
-
-    def figures(self) -> dict[str, float]:
-        five, fifteen = np.concatenate(self._scores).mean(0).tolist()
-        return {
-            "pa_mpvpe_mm": float(np.concatenate(self._errors).mean()),
-            "f_5": five,
-            "f_15": fifteen,
-        }
+    Returns:
+        Their meshes in the frame of the wrist's rotation, at `transl` zero, float64.
+    """
+    vectors = roma.rotmat_to_rotvec(rotations.double())
+    place = vectors.new_zeros(len(vectors), 3)
+    return model(HandParams(vectors[:, 0], vectors[:, 1:], betas.double(), place))
 
 
 def _batches(cropper: Cropper) -> Iterator[CropSamples]:
@@ -144,14 +223,3 @@ def _batches(cropper: Cropper) -> Iterator[CropSamples]:
 def _aligned_errors(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     """(B, 21) mm."""
     return 1000 * point_errors(procrustes_aligned(found, true), true)
-
-
-def _joint_figures(errors: np.ndarray) -> dict[str, float]:
-    return {"pa_mpjpe_mm": float(errors.mean()), "auc": auc(errors / 1000)}
-
-
-def _posed(model: HandModel, rotations: Tensor, betas: Tensor) -> Tensor:
-    """(B, V, 3) vertices, metres."""
-    vectors = roma.rotmat_to_rotvec(rotations.double())
-    place = vectors.new_zeros(len(vectors), 3)
-    return model(HandParams(vectors[:, 0], vectors[:, 1:], betas.double(), place)).vertices

@@ -115,7 +115,7 @@ def test_packages_keep_to_their_homes():
             "fitter.commands",
             "fitter.synth_command",
         },
-        "mediapipe": {"fitter.mediapipe_hands"},
+        "mediapipe": {"fitter.mediapipe_hands", "fitter.mediapipe_tasks"},
         "pickle": {"fitter.hand_models.assets"},
         "numba": {"fitter.raster.compiled"},
         "zarr": {"fitter.store", "fitter.store_layout", "fitter.store_names"},

@@ -102,7 +102,8 @@ def test_the_energies_of_data_are_those_that_change_with_what_is_seen(task, trut
         intrinsics=view.intrinsics,
         is_left=torch.zeros(2) > 0,
     )
-    elsewhere = StageTask(task.model, view, normalise(observed, task.fit.relative_depth_gain), task.fit)
+    targets = normalise(observed, task.fit.relative_depth_gain)
+    elsewhere = StageTask(task.model, view, targets, task.fit)
     scene, start = random_scene(task.model, truth), model_start(task, truth)
     one, two = (Objective.of(seen, stage_of(name), start)(scene) for seen in (task, elsewhere))
     assert one.ne(two).all() == one.ne(two).any() == (name in DATA)

@@ -209,7 +209,8 @@ def scene_of(hand: HandModel, config: Config) -> Scene:
         intrinsics=view.intrinsics.double(),
         is_left=torch.zeros(2, dtype=torch.bool),
     )
-    return Scene(model, StageTask(model, view, normalise(observed, config.fit.relative_depth_gain), config.fit), begin)
+    targets = normalise(observed, config.fit.relative_depth_gain)
+    return Scene(model, StageTask(model, view, targets, config.fit), begin)
 
 
 def view_of(model: SceneModel, truth: SceneParams) -> SceneView:

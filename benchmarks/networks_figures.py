@@ -1,0 +1,334 @@
+"""Rendered samples as the pipeline sees them, what each start and each fit says of their hands, and
+how far that is off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from fit import load_fit_model
+from torch import Tensor, nn
+
+from fitter.camera import project
+from fitter.config import Config
+from fitter.crops import HandCrop, crop_hands
+from fitter.guidance import guess_starts
+from fitter.hand_models import load_hand_model
+from fitter.initializer import Guess
+from fitter.keypoint_fit import fit_keypoints
+from fitter.metrics import keypoint_2d_error, mask_iou
+from fitter.observations import ObservationBatch, normalise
+from fitter.raster import MeshTopology, rasterize
+from fitter.records import HandObservation, HandParams
+from fitter.starts import propose_starts
+from init_net.evaluation import HandErrors, posed_mesh
+from init_net.losses import weak_projection
+from init_net.predict import Networks
+from init_net.records import RegressedHands
+from init_net.shards import HAND_FIELDS, ShardedSamples, true_hands
+
+_FIELDS = (
+    "image", "mask", "intrinsics", "keypoints_2d", *HAND_FIELDS,
+    "detected_keypoints", "detected_confidence", "detected_depth", "detected_xyz",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SampleBatch:
+    """B rendered right hands as the pipeline sees them, and what is true of them.
+
+    Attributes:
+        observed: by the detector.
+        crops: of `RefineConfig.resolution` pixels, S.
+        hands: true parameters, camera frame.
+        keypoints: (B, 21, 3) metres, camera frame.
+        vertices: (B, V, 3) metres, camera frame.
+        masks: (B, S, S) bool, of the crops.
+    """
+
+    observed: ObservationBatch
+    crops: list[HandCrop]
+    hands: HandParams
+    keypoints: Tensor
+    vertices: Tensor
+    masks: np.ndarray
+
+    @property
+    def intrinsics(self) -> Tensor:
+        """(B, 3, 3) of the crops."""
+        return torch.from_numpy(np.stack([crop.intrinsics for crop in self.crops]))
+
+    @property
+    def blind_crops(self) -> list[HandCrop]:
+        """The crops with keypoints that nobody has seen."""
+        return [replace(crop, confidence=np.zeros(21)) for crop in self.crops]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is said of B hands.
+
+    Attributes:
+        keypoints: (B, 21, 3) any unit and frame; NaN for a hand of which nothing is said.
+        vertices: (B, V, 3) likewise; None without a mesh.
+        positions: (B, 21, 2) pixels of the crop.
+        silhouettes: (B, S, S) bool, of the mesh; None without one.
+    """
+
+    keypoints: Tensor
+    vertices: Tensor | None
+    positions: Tensor
+    silhouettes: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of starts and fits: means over the hands.
+
+    Attributes:
+        name: what is measured.
+        figures: `HandErrors.figures`, "error_2d_px" in pixels of the crop, and "mask_iou" of the
+            mesh's silhouette with the true mask; NaN for what the row does not say.
+        standard_errors: of some of them.
+        hands: that count.
+        failed: hands of which nothing was said.
+    """
+
+    name: str
+    figures: dict[str, float]
+    standard_errors: dict[str, float]
+    hands: int
+    failed: int
+
+
+class Bench:
+    """Hand model, fit and networks, as a run with this configuration has them."""
+
+    def __init__(
+        self, config: Config, networks: Mapping[str, nn.Module], device: torch.device
+    ) -> None:
+        """Load the hand model.
+
+        Args:
+            config: of the run; where fits start and which masks they take is each row's affair.
+            networks: kind -> network in eval mode on the device.
+            device: of networks and fits; meshes are drawn and compared on the CPU.
+        """
+        self.config, self.networks = config, dict(networks)
+        self.side = config.refine.resolution
+        self.hand = load_hand_model("open_hand", dtype=torch.float64)
+        self.fit_model = load_fit_model("open_hand", device)
+        self.ask = Networks(self.networks, device)
+        self.alone = {kind: Networks({kind: net}, device) for kind, net in networks.items()}
+        self._topology = MeshTopology(self.hand.faces)
+
+    def sample_batch(
+        self, samples: ShardedSamples, index: np.ndarray, from_truth: bool = False
+    ) -> SampleBatch:
+        """Samples as the pipeline sees them.
+
+        Args:
+            samples: rendered.
+            index: of the samples, B.
+            from_truth: crop around the true keypoints, of which none counts as seen, instead of the
+                detected ones.
+        """
+        rows = samples.read(index, _FIELDS)
+        hands = [_observation(rows, i, from_truth) for i in range(len(index))]
+        crop = (self.side, self.config.refine.margin)
+        pictures = zip(rows["image"], rows["intrinsics"], hands, rows["mask"], strict=True)
+        crops = [crop_hands(image, K, [hand], mask > 127, crop)[0]
+                 for image, K, hand, mask in pictures]  # fmt: skip
+        like = self.fit_model.keypoints.joint_template
+        params = true_hands(rows)
+        mesh = self.hand(params)
+        return SampleBatch(
+            observed=ObservationBatch.of(hands, list(rows["intrinsics"]), like),
+            # The true mask is what is to be found, not one that a user gave.
+            crops=[replace(crop, given=None) for crop in crops],
+            hands=params,
+            keypoints=mesh.keypoints,
+            vertices=mesh.vertices,
+            masks=np.stack([crop.given_share for crop in crops]) > 0.5,
+        )
+
+    def of_params(self, params: HandParams, batch: SampleBatch) -> Estimate:
+        """What parameters in the camera of the full picture say of the hands."""
+        mesh = self.hand(params.to("cpu"))
+        positions = project(mesh.keypoints, batch.intrinsics)
+        return Estimate(mesh.keypoints, mesh.vertices, positions, self.silhouettes(params, batch))
+
+    def of_regressed(self, hands: RegressedHands) -> Estimate:
+        """What `HandNet` says: each hand in its own weak-perspective camera."""
+        mesh, camera = posed_mesh(self.hand, hands.rotations, hands.betas), hands.camera.double()
+        wrist = mesh.keypoints[:, :1]
+        points, vertices = mesh.keypoints - wrist, mesh.vertices - wrist
+
+        def seen(at: Tensor) -> Tensor:
+            return self.side * (weak_projection(at, camera) + 0.5)
+
+        # Of the depth counts only what is nearer: the wrist may be a metre away.
+        screen = torch.cat([seen(vertices), vertices[..., 2:] + 1.0], -1)
+        return Estimate(points, vertices, seen(points), self._drawn(screen))
+
+    def fitted(
+        self, batch: SampleBatch, guesses: Sequence[Guess] = (), from_keypoints: bool = True
+    ) -> HandParams:
+        """Where the fit to the keypoints puts the hands; the arguments are its own."""
+        observed, config = batch.observed, self.config.fit
+        return fit_keypoints(self.fit_model, observed, config, guesses, from_keypoints).params
+
+    def silhouettes(self, params: HandParams, batch: SampleBatch) -> np.ndarray:
+        """(B, S, S) bool, as `Refiner` draws hands; nothing for a hand without a fit."""
+        vertices = self.hand(params.to("cpu")).vertices
+        screen = torch.cat([project(vertices, batch.intrinsics), vertices[..., 2:]], -1)
+        return self._drawn(screen)
+
+    def _drawn(self, screen: Tensor) -> np.ndarray:
+        # At depth 0 nothing is drawn.
+        screen = torch.where(screen.isfinite().all(-1, keepdim=True), screen, 0.0)
+        return rasterize(screen.float(), self._topology, (self.side, self.side)).mask.numpy()
+
+
+def start_rows(bench: Bench, samples: ShardedSamples, index: np.ndarray) -> list[Row]:
+    """What each start and each fit gives, of samples in which the detector found the hand."""
+    table = _Table()
+    for batch in batches(bench, samples, index):
+        table.add(batch, _estimates(bench, batch))
+    return table.rows()
+
+
+def blind_rows(bench: Bench, samples: ShardedSamples) -> list[Row]:
+    """`HandNet` without keypoints, of all samples, in crops around the true box."""
+    table = _Table()
+    if "handnet" in bench.networks:
+        for batch in batches(bench, samples, np.arange(len(samples)), from_truth=True):
+            table.add(batch, {"HandNet, no keypoints, all": _blind(bench, batch)})
+    return table.rows()
+
+
+def batches(
+    bench: Bench, samples: ShardedSamples, index: np.ndarray, from_truth: bool = False
+) -> Iterator[SampleBatch]:
+    """Samples, as many at a time as a run fits together; see `Bench.sample_batch`."""
+    size = bench.config.run.batch_size
+    for start in range(0, len(index), size):
+        yield bench.sample_batch(samples, index[start : start + size], from_truth)
+
+
+def _observation(rows: Mapping[str, np.ndarray], i: int, from_truth: bool) -> HandObservation:
+    if from_truth:
+        unseen = np.zeros(21)
+        return HandObservation(rows["keypoints_2d"][i].astype(float), unseen, "right", 1.0, 1.0)
+    names = ("keypoints", "confidence", "depth", "xyz")
+    seen, confidence, depth, xyz = (rows[f"detected_{name}"][i].astype(float) for name in names)
+    return HandObservation(seen, confidence, "right", 1.0, 1.0, depth, xyz)
+
+
+def _estimates(bench: Bench, batch: SampleBatch) -> dict[str, Estimate]:
+    """Name of a row -> what it says of the hands."""
+    config, observed = bench.config.fit, batch.observed
+    targets = normalise(observed, config.relative_depth_gain)
+    weak = config.relative_depth_gain * observed.relative_depth[..., None]
+    seen = torch.cat([observed.keypoints, weak], -1).cpu()
+    positions = torch.from_numpy(np.stack([crop.keypoints for crop in batch.crops]))
+    single = config.model_copy(update={"num_starts": 1})
+    said = {
+        "true hand": bench.of_params(batch.hands, batch),
+        "detector's x, y and depth": Estimate(seen, None, positions, None),
+        "keypoint start": bench.of_params(propose_starts(bench.fit_model, targets, single), batch),
+        "keypoint fit": bench.of_params(bench.fitted(batch), batch),
+    }
+    with _overheard(bench.networks.get("handnet")) as hands:
+        guesses = bench.ask(observed, batch.crops).starts
+    if "lifter" in guesses:
+        laid = bench.of_params(guess_starts(bench.fit_model, targets, guesses["lifter"]), batch)
+        said["lifter"] = replace(laid, keypoints=guesses["lifter"].joints.cpu())
+    if "handnet" in guesses:
+        said["HandNet"] = bench.of_regressed(_joined(hands))
+        said["HandNet, no keypoints"] = _blind(bench, batch)
+    for name, title in (("lifter", "lifter"), ("handnet", "HandNet")):
+        if name in guesses:
+            found = bench.fitted(batch, [guesses[name]], from_keypoints=False)
+            said[f"fit from {title}"] = bench.of_params(found, batch)
+    if len(guesses) == 2:
+        both = list(guesses.values())
+        found = bench.fitted(batch, both, from_keypoints=False)
+        said["fit from both networks"] = bench.of_params(found, batch)
+        said["fit from the best of all"] = bench.of_params(bench.fitted(batch, both), batch)
+    return said
+
+
+def _blind(bench: Bench, batch: SampleBatch) -> Estimate:
+    """What `HandNet` says where no keypoints are given."""
+    with _overheard(bench.networks["handnet"]) as hands:
+        bench.alone["handnet"](batch.observed, batch.blind_crops)
+    return bench.of_regressed(_joined(hands))
+
+
+@contextmanager
+def _overheard(network: nn.Module | None) -> Iterator[list[RegressedHands]]:
+    """All that a network says: of `HandNet`'s parameters a guess keeps the keypoints alone."""
+    said: list[RegressedHands] = []
+    if network is None:
+        yield said
+        return
+    handle = network.register_forward_hook(lambda module, given, hands: said.append(hands))
+    try:
+        yield said
+    finally:
+        handle.remove()
+
+
+def _joined(hands: Sequence[RegressedHands]) -> RegressedHands:
+    columns = zip(*(vars(part).values() for part in hands), strict=True)
+    return RegressedHands(*(torch.cat(values).cpu() for values in columns))
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Of B hands, and which of them count; see `Row`."""
+
+    errors: HandErrors
+    error_2d: np.ndarray
+    overlap: np.ndarray
+    known: np.ndarray
+
+    @classmethod
+    def of(cls, said: Estimate, batch: SampleBatch) -> _Measured:
+        errors = HandErrors.of(said.keypoints, batch.keypoints, said.vertices, batch.vertices)
+        true = project(batch.keypoints, batch.intrinsics)
+        distance = keypoint_2d_error(said.positions.numpy(), true.numpy())
+        known = np.isfinite(errors.joints).all(1) & np.isfinite(distance)
+        if said.silhouettes is None:
+            return cls(errors, distance, np.full(len(distance), np.nan), known)
+        overlap = mask_iou(said.silhouettes, batch.masks)
+        return cls(errors, distance, overlap, known & np.isfinite(errors.vertices))
+
+
+class _Table:
+    """Collects what is measured of each row, batch by batch."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[_Measured]] = {}
+
+    def add(self, batch: SampleBatch, said: Mapping[str, Estimate]) -> None:
+        for name, estimate in said.items():
+            self._parts.setdefault(name, []).append(_Measured.of(estimate, batch))
+
+    def rows(self) -> list[Row]:
+        rows = []
+        for name, parts in self._parts.items():
+            known = np.concatenate([part.known for part in parts])
+            errors = HandErrors.together([part.errors for part in parts])[known]
+            figures = {
+                **errors.figures(),
+                "error_2d_px": float(np.concatenate([p.error_2d for p in parts])[known].mean()),
+                "mask_iou": float(np.concatenate([p.overlap for p in parts])[known].mean()),
+            }
+            hands, failed = int(known.sum()), int((~known).sum())
+            rows.append(Row(name, figures, errors.standard_errors(), hands, failed))
+        return rows

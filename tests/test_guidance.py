@@ -1,0 +1,417 @@
+"""What networks say of hands, in the fit to the keypoints: as starts, and beside its weak 3D."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import test_keypoint_fit as cases
+import torch
+from torch import Tensor
+
+from fitter.camera import project
+from fitter.config import FitConfig
+from fitter.guidance import guess_starts, guided
+from fitter.hand_models.kinematics import by_finger
+from fitter.initializer import Guess
+from fitter.keypoint_fit import KeypointFit, _Starts, fit_keypoints
+from fitter.metrics import pa_mpjpe
+from fitter.observations import ObservationBatch, normalise
+from fitter.records import HandParams
+from fitter.solvers import Linearization, Status
+
+model = cases.model
+hands = cases.hands
+TRUSTING = cases.TRUSTING
+GUESSED = ("relative_depth", "depth_mass", "bone_directions", "bone_mass")
+
+
+@pytest.fixture(scope="module")
+def some(hands) -> HandParams:
+    """Four open hands and four fists."""
+    return hands[torch.tensor([0, 3, 6, 9, 12, 15, 18, 21])]
+
+
+def perfect(points: Tensor, observed: ObservationBatch, spread: float = 0.01) -> Guess:
+    """What a network that errs in nothing says of keypoints (B, 21, 3), camera axes."""
+    targets = normalise(observed)
+    points = torch.where(
+        observed.is_left[:, None, None], points * points.new_tensor([-1.0, 1, 1]), points
+    )
+    distance = (points[:, :1] * targets.view[:, None]).sum(-1, keepdim=True)
+    joints = targets.intrinsics[:, 0, 0, None, None] * (points - points[:, :1]) / distance
+    return Guess(joints, torch.full_like(joints[..., :2], spread))
+
+
+def nothing(guess: Guess, *rows: int) -> Guess:
+    """A guess whose network could not see some hands."""
+    guess = guess.map(torch.clone)
+    guess.joints[list(rows)], guess.spread[list(rows)] = torch.nan, torch.nan
+    return guess
+
+
+def require_close(found: KeypointFit, wanted: KeypointFit, rows: Tensor | slice) -> None:
+    """The same hands; sums over batches of different sizes differ in their last digits."""
+    assert torch.equal(found.start[rows], wanted.start[rows])
+    assert torch.equal(found.status[rows], wanted.status[rows])
+    for name, value in vars(found.params).items():
+        before = getattr(wanted.params, name)[rows]
+        torch.testing.assert_close(value[rows], before, rtol=0, atol=1e-8, equal_nan=True)
+
+
+class TestGuided:
+    @pytest.fixture
+    def seen(self, model, some):
+        observed = cases.observe(cases.keypoints_of(model, some))
+        return normalise(observed), perfect(cases.keypoints_of(model, some), observed)
+
+    @pytest.fixture
+    def flat(self, model, some):
+        """The same without the detector's weak 3D."""
+        return normalise(cases.observe(cases.keypoints_of(model, some), weak=False))
+
+    def test_a_true_guess_says_what_a_true_detector_does(self, seen):
+        targets, guess = seen
+        found = guided(targets, [guess], FitConfig())
+        torch.testing.assert_close(found.relative_depth, targets.relative_depth)
+        torch.testing.assert_close(found.bone_directions, targets.bone_directions)
+        for name in vars(targets).keys() - set(GUESSED):
+            assert getattr(found, name) is getattr(targets, name)
+
+    def test_hands_without_a_guess_keep_what_they_have(self, seen):
+        targets, guess = seen
+        wrong = replace(guess, joints=guess.joints.flip(1))
+        for name, where in {"joints": (3, 7, 0), "spread": (3, 7, 1)}.items():
+            broken = wrong.map(torch.clone)
+            for value in (torch.nan, torch.inf):
+                getattr(broken, name)[where] = value
+                found = guided(targets, [broken], FitConfig())
+                for field in GUESSED:
+                    values, before = getattr(found, field), getattr(targets, field)
+                    torch.testing.assert_close(values[3], before[3], rtol=0, atol=1e-14)
+                    others = torch.arange(8) != 3
+                    assert (values[others] != before[others]).flatten(1).any(1).all()
+
+    def test_no_guess_changes_nothing(self, seen):
+        targets, guess = seen
+        assert guided(targets, (), FitConfig()) is targets
+        unseen = nothing(guess, *range(8))
+        for guesses in ([unseen], [unseen, unseen]):
+            found = guided(targets, guesses, FitConfig())
+            for name, value in vars(targets).items():
+                torch.testing.assert_close(getattr(found, name), value, rtol=0, atol=1e-14)
+
+    def test_trust(self, seen, flat):
+        """Written out for a straight finger of four bones of 0.1, 0.2, 0.2 and 0.2."""
+        targets, guess = flat, seen[1]
+        joints, spread = torch.zeros_like(guess.joints), torch.full_like(guess.spread, 0.02)
+        joints[..., 0] = torch.tensor([0.0] + 5 * [0.1, 0.3, 0.5, 0.7])
+        spread[:, :, 1] = 0.05
+        spread[:, 8] = torch.tensor([0.03, 0.2])  # the index finger's tip
+        config = FitConfig(
+            relative_depth_scale=0.15, bone_direction_scale=0.08, network_depth_trust=0.5,
+            network_direction_trust=2.0, network_most_trust=6.0,
+        )  # fmt: skip
+        found = guided(targets, [Guess(joints, spread)], config)
+        index, thumb = 0, 4
+        depth = 0.5 * torch.tensor([6.0, 6, 6, (0.15 / 0.2) ** 2]).double()
+        torch.testing.assert_close(found.depth_mass[0, index], depth)  # (0.15 / 0.05)^2 is 9
+        torch.testing.assert_close(found.depth_mass[0, thumb, 3], depth[2])
+        usual, tip = (0.02**2 + 0.05**2) / 2, (0.03**2 + 0.2**2) / 2
+        turn = [2 * usual / 0.1**2, 2 * usual / 0.2**2, 2 * usual / 0.2**2]
+        masses = [2 * min(0.08**2 / value, 6.0) for value in [*turn, (usual + tip) / 0.2**2]]
+        torch.testing.assert_close(found.bone_mass[0, index], torch.tensor(masses).double())
+        straight = torch.tensor([1.0, 0, 0]).double().expand(5, 4, 3)
+        torch.testing.assert_close(found.bone_directions[0], straight)
+
+    def test_the_detectors_own_counts_beside_it(self, seen, flat):
+        """The mean by their trusts, whose sum is that of both."""
+        targets, guess = seen
+        bent = replace(guess, joints=guess.joints + 0.05 * torch.sin(40 * guess.joints))
+        bent.joints[:, 0] = 0.0
+        config = FitConfig(network_depth_trust=0.7, network_direction_trust=1.3)
+        own, both = guided(flat, [bent], config), guided(targets, [bent], config)
+        assert (targets.depth_mass == 1).all() and (targets.bone_mass == 1).all()
+        torch.testing.assert_close(both.depth_mass, own.depth_mass + 1)
+        torch.testing.assert_close(both.bone_mass, own.bone_mass + 1)
+        depth = own.depth_mass * own.relative_depth[..., 1:] + targets.relative_depth[..., 1:]
+        torch.testing.assert_close(both.relative_depth[..., 1:], depth / both.depth_mass)
+        assert (both.relative_depth[..., 0] == 0).all()
+        bones = own.bone_mass[..., None] * own.bone_directions + targets.bone_directions
+        wanted = torch.nn.functional.normalize(bones, dim=-1)
+        torch.testing.assert_close(both.bone_directions, wanted)
+
+    def test_masses_are_finite_whatever_is_said(self, seen):
+        targets, guess = seen
+        for joints, spread in ((0.0, 0.0), (0.0, 1.0), (1e-9, 1e9), (1e5, 1e-9)):
+            strange = Guess(joints * guess.joints, torch.full_like(guess.spread, spread))
+            found = guided(targets, [strange], FitConfig())
+            assert all(getattr(found, name).isfinite().all() for name in GUESSED)
+            most = 1 + FitConfig().network_most_trust
+            assert found.depth_mass.max() <= most and found.bone_mass.max() <= most
+
+    def test_two_guesses(self, seen, flat):
+        """Their mean weighted by precision along the line of sight, and the surer one's spread."""
+        targets, guess = flat, seen[1]
+        alone = guided(targets, [guess], FitConfig())
+        deeper = guess.joints + 0.04 * targets.view[:, None] * (torch.arange(21) > 0)[:, None]
+        spread = torch.full_like(guess.spread, 0.02)
+        second = Guess(deeper, spread)
+        found = guided(targets, [guess, second], FitConfig())
+        # Precisions of 4 to 1.
+        depth = alone.relative_depth[..., 1:] + 0.04 / 5
+        torch.testing.assert_close(found.relative_depth[..., 1:], depth)
+        joints = 0.8 * guess.joints + 0.2 * deeper
+        alone = guided(targets, [Guess(joints, guess.spread)], FitConfig())
+        for name in GUESSED:
+            torch.testing.assert_close(getattr(found, name), getattr(alone, name))
+
+    def test_one_of_two_that_sees_nothing_does_not_count(self, seen):
+        targets, guess = seen
+        wanted = guided(targets, [guess], FitConfig())
+        unsure = replace(guess, joints=2 * guess.joints, spread=guess.spread * torch.nan)
+        unseen = nothing(guess, *range(8))
+        for other in (unsure, unseen):
+            for guesses in ([guess, other], [other, guess]):
+                found = guided(targets, guesses, FitConfig())
+                for name in GUESSED:
+                    torch.testing.assert_close(getattr(found, name), getattr(wanted, name))
+
+
+class TestStarts:
+    def wide(self, model, some) -> tuple[Tensor, Tensor]:
+        """Keypoints of hands far off the axis of wide cameras, and K (B, 3, 3)."""
+        places = torch.tensor(
+            [[0.0, 0, 0.5], [0.6, 0, 0.5], [-0.6, 0.3, 0.45], [0.2, -0.5, 0.4]]
+        ).double().repeat(2, 1)  # fmt: skip
+        points = cases.keypoints_of(model, replace(some, transl=places))
+        K = torch.tensor([[250.0, 0, 300], [0, 250, 260], [0, 0, 1]]).double()
+        K = K.repeat(8, 1, 1)
+        K[4:, 0, 0] = 280.0  # pixels that are not square
+        return points, K
+
+    def test_a_perfect_guess_lies_on_the_picture(self, model, some):
+        points, K = self.wide(model, some)
+        assert points[..., 2].min() > 0.2
+        observed = replace(cases.observe(points), intrinsics=K, keypoints=project(points, K))
+        targets = normalise(observed)
+        start = guess_starts(model, targets, perfect(points, observed))
+        found = cases.keypoints_of(model, start)
+        error = (project(found, targets.intrinsics) - project(points, targets.intrinsics)).norm(
+            dim=-1
+        )
+        # Crop units. What is left: the shape, which bones tell roughly, and the thumb's first
+        # keypoint, which lies off its joint and turns with the thumb's unknown twist.
+        assert error.mean() < 0.003 and error[:, 2:].max() < 0.02 and error.max() < 0.05
+        # The picture does not tell the size; the shape is about the mean.
+        ratio = found[:, 0].norm(dim=-1) / points[:, 0].norm(dim=-1)
+        assert ratio.min() > 0.9 and ratio.max() < 1.1
+        assert 1000 * pa_mpjpe(found.numpy(), points.numpy()).max() < 2
+
+    def test_only_what_was_seen_places_it(self, model, some):
+        points = cases.keypoints_of(model, some)
+        observed = cases.observe(points)
+        guess = perfect(points, observed)
+        wanted = guess_starts(model, normalise(observed), guess)
+        seen = by_finger(torch.ones(8, 21).double().index_fill_(1, torch.tensor([8, 15]), 0.0))
+        targets = normalise(observed)
+        blind = replace(
+            targets,
+            keypoints=targets.keypoints + 0.5 * (1 - seen)[..., None],
+            keypoint_mass=targets.keypoint_mass * seen,
+        )
+        found = guess_starts(model, blind, guess)
+        for name, value in vars(wanted).items():
+            torch.testing.assert_close(getattr(found, name), value, rtol=0, atol=1e-6)
+        # Where nobody is sure of anything, all keypoints count alike.
+        blind = replace(targets, keypoint_mass=torch.zeros_like(targets.keypoint_mass))
+        torch.testing.assert_close(guess_starts(model, blind, guess).transl, wanted.transl)
+
+    @pytest.mark.parametrize("keypoint", [0, 8])
+    def test_keypoints_count_alike(self, model, some, keypoint):
+        """One that is displaced draws the hand after it by a twenty-first, the wrist too."""
+        points = cases.keypoints_of(model, some)
+        observed = cases.observe(points)
+        targets, guess = normalise(observed), perfect(points, observed)
+        step = 0.21 * torch.eye(2).double()[0]
+        offset = torch.zeros(8, 21, 2).double()
+        offset[:, keypoint] = step
+        moved = replace(targets, keypoints=targets.keypoints + by_finger(offset))
+        before, after = (
+            project(cases.keypoints_of(model, guess_starts(model, t, guess)), targets.intrinsics)
+            for t in (targets, moved)
+        )
+        drawn = (after - before).mean(1)
+        torch.testing.assert_close(drawn, (step / 21).expand(8, 2), rtol=0.25, atol=1e-3)
+
+    def test_no_guess_no_start(self, model, some):
+        points = cases.keypoints_of(model, some)
+        observed = cases.observe(points)
+        guess = nothing(perfect(points, observed), 2, 5)
+        start = guess_starts(model, normalise(observed), guess)
+        for value in vars(start).values():
+            known = value.flatten(1).isfinite()
+            assert known.all(1).tolist() == [i not in (2, 5) for i in range(8)]
+            assert not known[[2, 5]].any()
+
+
+class TestFit:
+    """From 2D keypoints without any depth of the detector's own."""
+
+    def observed(self, model, some) -> tuple[Tensor, ObservationBatch]:
+        points = cases.keypoints_of(model, some)
+        return points, cases.observe(points, weak=False)
+
+    @pytest.mark.parametrize("side", ["right", "left"])
+    def test_the_truth_leads_to_the_truth(self, model, some, side):
+        points, observed = self.observed(model, some)
+        if side == "left":
+            observed = cases.mirrored(observed)
+            points = points * torch.tensor([-1.0, 1, 1])
+        guess = perfect(points, observed)
+
+        def error(guesses) -> np.ndarray:
+            result = fit_keypoints(model, observed, TRUSTING, guesses)
+            found = cases.fitted_keypoints(model, result, observed.is_left)
+            pixels = (project(found, observed.intrinsics) - observed.keypoints).norm(dim=-1)
+            assert pixels.mean(1).max() < 0.5
+            return 1000 * pa_mpjpe(found.numpy(), points.numpy())
+
+        alone, guided = error([]), error([guess])
+        assert guided.max() < 0.03
+        assert alone.min() > 0.2, "keypoints alone do not say all of it"
+
+    def test_the_truth_outweighs_a_detector_that_takes_front_for_back(self, model, some):
+        points = cases.keypoints_of(model, some)
+        observed = cases.observe(points)
+        wrong = replace(
+            observed,
+            relative_depth=-observed.relative_depth,
+            relative_xyz=observed.relative_xyz * torch.tensor([1.0, 1, -1]).double(),
+        )
+
+        def error(guesses) -> np.ndarray:
+            result = fit_keypoints(model, wrong, FitConfig(), guesses)
+            return 1000 * pa_mpjpe(cases.keypoints_of(model, result.params).numpy(), points.numpy())
+
+        assert np.median(error([])) > 5
+        assert error([perfect(points, wrong)]).max() < 3
+
+    def test_mirrored_hands_are_mirrored(self, model, some):
+        points, observed = self.observed(model, some)
+        guess = perfect(points, observed)
+        right = fit_keypoints(model, observed, FitConfig(), [guess])
+        # The guess is of the mirrored picture, in which a left hand is a right one.
+        left = fit_keypoints(model, cases.mirrored(observed), FitConfig(), [guess])
+        assert torch.equal(left.start, right.start)
+        for name, value in vars(left.params).items():
+            wanted = getattr(right.params.mirrored(), name)
+            torch.testing.assert_close(value, wanted, rtol=0, atol=1e-5)
+
+    def test_unknown_guesses_change_nothing(self, model, some):
+        _, observed = self.observed(model, some)
+        points = cases.keypoints_of(model, some)
+        unseen = nothing(perfect(points, observed), *range(8))
+        wanted = fit_keypoints(model, observed, FitConfig())
+        assert (wanted.start == 0).all()
+        for guesses in ([unseen], [unseen, unseen]):
+            for from_keypoints in (True, False):
+                found = fit_keypoints(model, observed, FitConfig(), guesses, from_keypoints)
+                require_close(found, wanted, slice(None))
+
+    def test_who_started(self, model, some):
+        points, observed = self.observed(model, some)
+        good = perfect(points, observed)
+        # Any other hand with the fingers of all hands mixed up.
+        bad = replace(good, joints=good.joints.roll(3, 1) - good.joints.roll(3, 1)[:, :1])
+        unsure = replace(bad, spread=bad.spread * torch.nan)
+        broken = replace(
+            observed, keypoints=observed.keypoints.clone().index_fill_(0, torch.tensor(7), 5.0)
+        )
+
+        def started(guesses, **options) -> list[int]:
+            return fit_keypoints(model, broken, TRUSTING, guesses, **options).start.tolist()
+
+        assert started([]) == [0] * 7 + [-1]
+        assert started([good], from_keypoints=False) == [1] * 7 + [-1]
+        assert started([unsure, good], from_keypoints=False) == [2] * 7 + [-1]
+        assert started([good, unsure], from_keypoints=False) == [1] * 7 + [-1]
+        mixed = started([nothing(good, 1, 4)], from_keypoints=False)
+        assert mixed == [1, 0, 1, 1, 0, 1, 1, -1]
+        mixed = started([nothing(good, 1, 4), nothing(good, 0, 1)], from_keypoints=False)
+        assert mixed[:2] == [1, 0] and mixed[4] == 2 and mixed[7] == -1
+        # The best of all wins: the truth beside typical poses.
+        assert started([good]).count(1) >= 5
+
+    def test_hands_without_a_guess_start_from_keypoints_anyway(self, model, some):
+        points, observed = self.observed(model, some)
+        guess = nothing(perfect(points, observed), 1, 4)
+        found = fit_keypoints(model, observed, FitConfig(), [guess], from_keypoints=False)
+        wanted = fit_keypoints(model, observed, FitConfig())
+        require_close(found, wanted, torch.tensor([1, 4]))
+        assert (found.status != Status.DIVERGED).all()
+
+    def test_a_hand_that_takes_no_part(self, model, some):
+        points, observed = self.observed(model, some)
+        guess = perfect(points, observed)
+        keypoints = observed.keypoints.clone()
+        keypoints[2, 5] = torch.nan
+        broken = replace(observed, keypoints=keypoints)
+        found = fit_keypoints(model, broken, FitConfig(), [guess])
+        assert found.start[2] == -1 and found.status[2] == Status.DIVERGED
+        others = torch.arange(8) != 2
+        require_close(found, fit_keypoints(model, observed, FitConfig(), [guess]), others)
+        gone = replace(observed, keypoints=observed.keypoints * torch.nan)
+        found = fit_keypoints(model, gone, FitConfig(), [guess])
+        assert found.start.tolist() == [-1] * 8 and found.start.dtype == torch.int64
+
+    @pytest.mark.parametrize("from_keypoints", [True, False])
+    def test_a_batch_gives_what_its_hands_give_alone(self, model, some, from_keypoints):
+        points, _ = self.observed(model, some)
+        observed = cases.noisy(model, some)
+        truth = torch.where(observed.is_left[:, None, None], points * points.new_tensor(
+            [-1.0, 1, 1]), points)  # fmt: skip
+        guesses = [
+            nothing(perfect(truth, observed, 0.03), 1, 4),
+            nothing(perfect(truth + 0.01 * torch.sin(900 * truth), observed, 0.05), 2, 4),
+        ]
+        together = fit_keypoints(model, observed, FitConfig(), guesses, from_keypoints)
+        assert len(set(together.start.tolist())) > 1
+        for i in range(8):
+            row = [guess[[i]] for guess in guesses]
+            alone = fit_keypoints(model, observed[[i]], FitConfig(), row, from_keypoints)
+            assert alone.start[0] == together.start[i]
+            for name, value in vars(alone.params).items():
+                torch.testing.assert_close(
+                    value[0], getattr(together.params, name)[i], rtol=0, atol=1e-8
+                )
+
+
+class TestTheBestStart:
+    @dataclass(frozen=True)
+    class Costs:
+        """An objective that only has values: `costs` (N,) of N states."""
+
+        costs: Tensor
+
+        def select(self, index: Tensor) -> TestTheBestStart.Costs:
+            return self
+
+        def linearize(self, params: HandParams) -> Linearization:
+            return Linearization(self.costs, params.transl, params.transl)
+
+    @pytest.mark.parametrize("worst", [torch.inf, torch.nan])
+    def test_a_hand_never_gets_the_start_of_another(self, worst):
+        """Of two hands the second has no guess, and nothing that it tries has a cost."""
+        count = 6  # three starts of two hands
+        states = HandParams(
+            torch.zeros(count, 3), torch.zeros(count, 15, 3), torch.zeros(count, 10),
+            torch.arange(count).float()[:, None].expand(-1, 3),
+        )  # fmt: skip
+        source = torch.tensor([[1, -1], [0, 0], [0, 0]])
+        costs = torch.tensor([3.0, 2.0, worst, 5.0, worst])  # of the states that are tried
+        starts = _Starts(states, source)
+        best, source = starts.best(self.Costs(costs), FitConfig(start_iterations=0))
+        assert best.transl[:, 0].tolist() == [2.0, 3.0]
+        assert source.tolist() == [0, 0]

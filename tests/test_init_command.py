@@ -1,0 +1,43 @@
+"""`fit-hands --init`: where fits start, and what the store says of it."""
+
+import bad_commands
+import numpy as np
+import xarray as xr
+
+from fitter.store import decode_flags
+
+workplace = bad_commands.workplace
+here = bad_commands.here
+say = bad_commands.say
+FAST = bad_commands.FAST
+
+
+def fitted(say, *options: str) -> xr.Dataset:
+    say("photos", "--out", "o.zarr", "--overwrite", *FAST, *options)
+    return xr.open_zarr("o.zarr").load().isel(image=0, hand=0)
+
+
+def test_the_store_says_where_each_fit_started(here, say):
+    sources = {}
+    for source in ("keypoints", "network", "both"):
+        hand = fitted(say, "--init", source)
+        sources[source] = str(decode_flags(hand.start_source).values)
+        assert bool(hand.valid) and np.isfinite(hand.keypoints_3d).all()
+    assert sources["keypoints"] == "keypoints"
+    assert sources["network"] in ("lifter", "handnet")
+    assert sources["both"] in ("keypoints", "lifter", "handnet")
+
+
+def test_a_network_may_be_left_out(here, say):
+    hand = fitted(say, "--init", "network", "--set", "init.handnet=null")
+    assert str(decode_flags(hand.start_source).values) == "lifter"
+    hand = fitted(say, "--init", "network", "--set", "init.handnet=null", "--set", "init.lifter=null")
+    assert str(decode_flags(hand.start_source).values) == "keypoints"
+
+
+def test_masks_are_a_networks_unless_another_is_asked_for(here, say):
+    assert str(decode_flags(fitted(say).mask_source).values) == "network"
+    hand = fitted(say, "--set", "refine.segmentation=grabcut")
+    assert str(decode_flags(hand.mask_source).values) in ("grabcut", "rejected")
+    hand = fitted(say, "--set", "refine.stages={}")
+    assert str(decode_flags(hand.mask_source).values) == "none"
