@@ -7,7 +7,6 @@ releases carried. `mediapipe` is imported when a landmarker is built, never befo
 
 from __future__ import annotations
 
-import contextlib
 import zipfile
 from dataclasses import replace
 from importlib.metadata import version
@@ -21,6 +20,9 @@ from fitter.records import HandObservation, InputError, Side
 
 MODELS = ("hand_detector.tflite", "hand_landmarks_detector.tflite")
 """What the file of a hand landmarker holds."""
+
+LONGEST_REASON = 200
+"""Characters of what MediaPipe says of models that it cannot run; it goes on about its sources."""
 
 _LOCAL_HEADER = b"PK\x03\x04"
 """Begins every member of a zip."""
@@ -72,8 +74,8 @@ class TaskLandmarker:
                 self._landmarker.detect(self._image(np.zeros((64, 64, 3), dtype=np.uint8)))
         except (ValueError, RuntimeError, OSError) as error:
             self.close()
-            # Its first line names the fault, the others where in MediaPipe's sources.
-            reason = next(iter(str(error).splitlines()), type(error).__name__).strip()
+            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + " ..."
             raise InputError(
                 f"{task}: expected hand models that mediapipe {version('mediapipe')} can run, "
                 f"found: {reason}"
@@ -135,9 +137,13 @@ class TaskLandmarker:
         """Free the networks; a second call does nothing."""
         if self._landmarker is not None:
             landmarker, self._landmarker = self._landmarker, None
-            # After a failure closing raises what was said already.
-            with self._stderr.quiet(), contextlib.suppress(RuntimeError, ValueError):
-                landmarker.close()
+            with self._stderr.quiet(errors=False):
+                try:
+                    landmarker.close()
+                except (RuntimeError, ValueError):
+                    # After a failure closing says once more what was said, and from 0.10.30 on
+                    # forgets that it was done: the finaliser would free it again, and may hang.
+                    landmarker._handle = None
         self._stderr.close()
 
     @staticmethod

@@ -10,6 +10,7 @@ import numpy as np
 import roma
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
@@ -20,6 +21,9 @@ from init_net.shards import HAND_FIELDS, ShardedSamples, true_hands
 from init_net.view_frame import lifter_inputs, relative_joints, view_rotations
 
 _PART = 4096
+
+_STREAM = 1
+"""Apart from what else a seed decides about a batch."""
 
 NOISE = 0.008
 """Median standard deviation, crop units, of what is added to positions; twice that to bones."""
@@ -67,11 +71,15 @@ class SeenSamples:
     def batch(self, rows: np.ndarray, seed: tuple[int, ...]) -> LifterSamples:
         """Hands `rows`, turned about the line of sight and a little noisier, each in its own way.
 
+        The square that was put around a hand turns with it; one that is put around it anew would be
+        a little larger or smaller.
+
         Args:
             rows: of this record, (B,).
             seed: decides how they are varied.
         """
-        generator = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
+        generator = torch.Generator()
+        generator.manual_seed(int(np.random.default_rng([*seed, _STREAM]).integers(2**62)))
         hands = self.samples[torch.from_numpy(rows)]
         angle = math.pi * (2 * torch.rand(len(rows), generator=generator) - 1)
         hands = turned(hands, angle)
@@ -81,11 +89,12 @@ class SeenSamples:
             drawn = torch.randn(like.shape, generator=generator)
             return like + amount.view(len(rows), *[1] * (like.ndim - 1)) * drawn
 
+        depth = noise(hands.depth, 1.5)
         return replace(
             hands,
             positions=noise(hands.positions, 1.0),
-            depth=noise(hands.depth, 1.5),
-            bones=noise(hands.bones, 2.0),
+            depth=torch.cat([hands.depth[:, :1], depth[:, 1:]], 1),
+            bones=normalize(noise(hands.bones, 2.0), dim=-1),
         )
 
 

@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from multiprocessing import get_context
@@ -26,7 +27,7 @@ import torch
 from datasets.synthetic import SyntheticEngine
 from datasets.synthetic_records import SyntheticBatch, SyntheticSettings
 from fitter.detect import MediaPipeDetector
-from fitter.records import HandObservation, HandParams, ImageRecord, InputError
+from fitter.records import HandObservation, HandParams, ImageRecord, InputError, LostError
 
 SHARD = 256
 """Samples in a shard, the last one of a data set excepted."""
@@ -100,6 +101,7 @@ def render_shards(
 
     Raises:
         InputError: the folder holds another data set, or cannot be written.
+        LostError: a process was lost.
     """
     _claim(folder, source)
     starts = range(0, source.count, SHARD)
@@ -116,6 +118,11 @@ def render_shards(
                 [pool.submit(_render_shard, folder, source, start) for start in missing]
             ):
                 progress(future.result())
+        except BrokenProcessPool:
+            raise LostError(
+                f"a process that rendered samples into {folder} was lost, as when memory runs out; "
+                "what is done is kept, and the same command continues"
+            ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -131,7 +131,7 @@ class LifterTask(_SampleTask):
         """Load what the detector saw; pictures are not needed."""
         self._seen, self._held_out = SeenSamples.of(train), SeenSamples.of(held_out)
         super().__init__(config, network, len(self._seen))
-        self.weights = _weights(LifterWeights(), config.losses)
+        self.weights = loss_weights(self.config)
         self._sampler = HandSampler(load_hand_model(), DetectorNoise.load(), DEFINITION_SPREAD)
 
     def batch(self, step: int) -> LifterSamples:
@@ -190,7 +190,7 @@ class HandNetTask(_PictureTask):
     def __init__(self, *arguments: Any) -> None:
         """As `_PictureTask`."""
         super().__init__(*arguments)
-        self.weights = _weights(HandNetWeights(), self.config.losses)
+        self.weights = loss_weights(self.config)
         model = load_hand_model().keypoint_model()
         self._model = model.to(torch.float32).to(self._device)
 
@@ -223,7 +223,7 @@ class SegmentationTask(_PictureTask):
     def __init__(self, *arguments: Any) -> None:
         """As `_PictureTask`."""
         super().__init__(*arguments)
-        self.weights = _weights(MaskWeights(), self.config.losses)
+        self.weights = loss_weights(self.config)
 
     def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
@@ -254,15 +254,24 @@ class HandNetWeights(Section):
     joint_rotations: Weight = Field(2.0, description="squared chords of the other joints, mean")
 
 
-def _weights(default: Section, given: Mapping[str, float]) -> dict[str, float]:
-    weights = default.model_dump()
-    for name in given:
+def loss_weights(config: TrainConfig) -> dict[str, float]:
+    """Weight of every loss of a configuration's network, by name.
+
+    Raises:
+        InputError: the network has no such loss, or none is to count.
+    """
+    defaults = {"lifter": LifterWeights, "handnet": HandNetWeights, "segmentation": MaskWeights}
+    weights = defaults[config.network.kind]().model_dump()
+    for name in config.losses:
         if name not in weights:
             raise InputError(
                 f"losses.{name}: expected one of {', '.join(weights)}, found a loss that this "
                 "network has not"
             )
-    return {**weights, **given}
+    weights |= config.losses
+    if not any(weights.values()):
+        raise InputError("losses: expected one of a weight above 0, found none")
+    return weights
 
 
 def _scaled(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:

@@ -126,6 +126,7 @@ def _train_hands(options: argparse.Namespace) -> int:
     from fitter.config_files import Flag, find_preset
     from fitter.watch import say
     from init_net.run_folder import check_run
+    from init_net.tasks import loss_weights
     from init_net.train_config import TRAIN, load_train_config, smoke
 
     flags = {}
@@ -144,6 +145,7 @@ def _train_hands(options: argparse.Namespace) -> int:
     if not (options.prepare_only or overwrite):
         # Before anything is rendered. A smoke test that has been done is done again.
         overwrite = check_run(out, config) and options.smoke
+    loss_weights(config)  # a mistake in them is told before hours of rendering
     for samples in (config.data, config.validation):
         _prepare(samples, console)
     if options.prepare_only:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from fitter.records import TensorBatch
 from init_net.checkpoints import (
     Checkpoint,
+    HandModelId,
     current_hand_model,
     find_checkpoint,
     last_good,
@@ -121,6 +122,8 @@ class _State:
     validated: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
+    # That the run began with, whatever lies on the disk when a checkpoint is written.
+    hand_model: HandModelId = field(default_factory=current_hand_model)
 
     @property
     def device(self) -> torch.device:
@@ -280,7 +283,7 @@ def _validate(state: _State, watch: Watch, log: MetricsLog) -> None:
 def _checkpoint(state: _State) -> Checkpoint:
     return Checkpoint(
         config=state.config.resolved(),
-        hand_model=current_hand_model(),
+        hand_model=state.hand_model,
         step=state.step,
         network=state.task.network.state_dict(),
         average=state.average.values,

@@ -6,10 +6,14 @@ import torch
 from torch import Tensor
 
 from fitter.camera import rotation_to
+from fitter.conventions import FINGERS, MODEL_FINGERS
 from fitter.energies.keypoints import KeypointTargets
 from fitter.hand_models.kinematics import in_canonical_order
 from fitter.observations import rays_of
 from init_net.records import LifterInputs
+
+_BONE_ROWS = [4 * MODEL_FINGERS.index(finger) + joint for finger in FINGERS for joint in range(4)]
+"""Of each of `BONES` in the finger layout, whose fingers are in MANO's order."""
 
 
 def lifter_inputs(targets: KeypointTargets, dtype: torch.dtype = torch.float32) -> LifterInputs:
@@ -26,7 +30,7 @@ def lifter_inputs(targets: KeypointTargets, dtype: torch.dtype = torch.float32) 
     confidence[:, 0] *= 5  # its mass is shared out over the fingers
     depth = in_canonical_order(targets.relative_depth)
     has_depth = (targets.depth_mass > 0).flatten(1).any(-1)[:, None]
-    bones = targets.bone_directions.flatten(1, 2) @ turn
+    bones = targets.bone_directions.flatten(1, 2)[:, _BONE_ROWS] @ turn
     has_bones = (targets.bone_mass > 0).flatten(1).any(-1)[:, None, None]
     return LifterInputs(
         positions=rays[..., :2] / rays[..., 2:] * focal[:, None, None],

@@ -13,7 +13,7 @@ import torch
 
 from datasets.detector_noise import DetectorNoise, SeenHands
 from fitter.camera import project, rotation_to
-from fitter.conventions import BONES, FINGERS, MODEL_FINGERS
+from fitter.conventions import BONES
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.observations import ObservationBatch, normalise
@@ -26,10 +26,7 @@ from init_net.view_frame import in_camera, lifter_inputs, relative_joints, view_
 
 COUNT = 400
 SEED = (3, 1, 4)
-# TODO: the rows of `LifterInputs.bones` follow MANO's fingers, not `BONES` as they should: see
-# `test_bones_are_in_canonical_order`.
-ROWS = [4 * FINGERS.index(finger) + joint for finger in MODEL_FINGERS for joint in range(4)]
-PALM_ENDS, TIP_ENDS = (list(ends) for ends in zip(*[BONES[row] for row in ROWS], strict=True))
+PALM_ENDS, TIP_ENDS = (list(ends) for ends in zip(*BONES, strict=True))
 CONFIDENCE = torch.linspace(0.2, 1.0, 21)
 
 
@@ -140,7 +137,6 @@ class TestViewFrame:
             torch.testing.assert_close(inputs.bones[row], bones)
             torch.testing.assert_close(view_rotations(targets)[row], turn)
 
-    @pytest.mark.xfail(strict=True, reason="the rows follow the fingers of MANO")
     def test_bones_are_in_canonical_order(self, hand):
         targets = normalise(self.observed(hand))
         points = hand @ view_rotations(targets)
