@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from datasets.detector_noise import DetectorNoise, SeenHands
+from datasets.detector_noise import DetectorNoise
 from datasets.pose_sampler import sample_hand_angles
 from fitter.conventions import BONES
 from fitter.hand_models import HandModel
@@ -29,10 +29,6 @@ from init_net.view_frame import lifter_inputs, relative_joints, view_rotations
 
 NEAREST, FARTHEST = 0.28, 1.8
 """Distances of hands, metres, uniform in the logarithm."""
-
-LEAST_NOISE = 0.25
-"""Least share of the measured noise that a hand is seen with, uniform up to all of it. The noise
-was measured on renders; the detector learned from photographs, and errs less on them."""
 
 FACING = 0.8
 """Probability that a hand is turned once more, any way at all, if its fingers point more than 49
@@ -74,7 +70,7 @@ class HandSampler:
         Args:
             model: a right hand.
             noise: of the detector.
-            definition_spread: crop units, standard deviation of a random offset of each keypoint.
+            definition_spread: see `DetectorNoise.sample`.
         """
         self.model = model.keypoint_model().to(torch.float32)
         anatomy = anatomy_of(model.data)
@@ -145,16 +141,8 @@ class HandSampler:
         depth = relative_joints(keypoints, exact)[..., 2]
         into = view_rotations(exact)
         bones = _directions(keypoints @ into)
-        seen = self.noise.sample(view.positions, depth, bones, None, generator)
-        share = torch.empty(batch, 1).uniform_(LEAST_NOISE, 1, generator=generator)
-        definition = torch.randn(batch, 21, 2, generator=generator)
-        seen = SeenHands(
-            positions=view.positions.lerp(seen.positions, share[..., None])
-            + self.definition_spread * definition,
-            confidence=seen.confidence,
-            depth=depth.lerp(seen.depth, share),
-            bones=normalize(bones.lerp(seen.bones, share[..., None]), dim=-1),
-        )
+        spread = self.definition_spread
+        seen = self.noise.sample(view.positions, depth, bones, None, generator, spread)
         # The crop follows what was detected; its unit is pixels again.
         K = camera.clone()
         K[:, 0, 0] = K[:, 1, 1] = scale

@@ -33,8 +33,8 @@ CONFIDENCE = torch.linspace(0.2, 1.0, 21)
 class Exact:
     """A detector without noise, which is surer of some keypoints than of others."""
 
-    def sample(self, positions, depth, bones, states, generator, **options):
-        assert states is None
+    def sample(self, positions, depth, bones, states, generator, definition_spread=0.0):
+        assert states is None and definition_spread == 0
         return SeenHands(positions, CONFIDENCE.expand(len(positions), 21), depth, bones)
 
 
