@@ -4,15 +4,16 @@
 
 FREIHAND_ROOT holds ``evaluation/rgb``, ``evaluation_K.json`` and ``evaluation_xyz.json``. Hands are
 found once. First each start by itself: the detector's own x, y and z, the best typical pose placed
-on the keypoints, what each network says. Then the fit to the keypoints from each, then the whole
-command's fit with each kind of mask. Errors are PA-MPJPE in mm; halves of the data beside the whole
-show how far the figures scatter.
+on the keypoints, what each network says. Then the fit to the keypoints, without what was measured
+or learned and with it, then the whole command's fit with each kind of mask. Errors are PA-MPJPE in
+mm; halves of the data beside the whole show how far the figures scatter.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,7 @@ from fitter.metrics import pa_mpjpe
 from fitter.observations import ObservationBatch, normalise
 from fitter.pipeline import Engine
 from fitter.records import HandParams, ImageRecord, InputError
-from fitter.starts import propose_starts
-
-MASKS = ("none", "grabcut", "network")
+from fitter.starts import FitModel, propose_starts
 
 
 def seen_images(split: FreiHandSplit, config: Config) -> list[SeenImage]:
@@ -64,22 +63,21 @@ def start_errors(engine: Engine, images: Sequence[SeenImage], truth: np.ndarray)
     single = config.fit.model_copy(update={"num_starts": 1})
 
     def error(params: HandParams) -> np.ndarray:
-        params = params.mirrored_where(observed.is_left)
-        right = pose_keypoints(model.keypoints, params.mirrored_where(observed.is_left))[1]
-        return 1000 * pa_mpjpe(_mirrored(right, observed.is_left).numpy(), truth)
+        points = pose_keypoints(model.keypoints, params)[1]
+        return 1000 * pa_mpjpe(_mirrored(points, observed.is_left).cpu().numpy(), truth)
 
     raw = torch.cat(
         [observed.keypoints, config.fit.relative_depth_gain * observed.relative_depth[..., None]],
         -1,
     )
     errors = {
-        "detector's x, y, z": 1000 * pa_mpjpe(raw.numpy(), truth),
+        "detector's x, y, z": 1000 * pa_mpjpe(raw.cpu().numpy(), truth),
         "typical pose": error(propose_starts(model, targets, single)),
     }
     guesses = engine.initializer(observed, [image.crops[0] for image in images])
     for name, guess in guesses.starts.items():
         joints = _mirrored(guess.joints, observed.is_left)
-        errors[f"{name}, joints"] = 1000 * pa_mpjpe(joints.numpy(), truth)
+        errors[f"{name}, joints"] = 1000 * pa_mpjpe(joints.cpu().numpy(), truth)
         errors[f"{name}, hand model"] = error(guess_starts(model, targets, guess))
     return errors
 
@@ -89,47 +87,76 @@ def _mirrored(points: Tensor, is_left: Tensor) -> Tensor:
     return torch.cat([sign[..., None] * points[..., :1], points[..., 1:]], -1)
 
 
+@dataclass(frozen=True)
+class Variant:
+    """A way to fit.
+
+    Attributes:
+        config: of the run.
+        is_bare: keypoints are the model's joints and tips, not where the detector marks them.
+    """
+
+    config: Config
+    is_bare: bool = False
+
+
 def fit_errors(
-    config: Config, images: Sequence[SeenImage], truth: np.ndarray
+    variant: Variant, images: Sequence[SeenImage], truth: np.ndarray
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """(N,) PA-MPJPE, mm, of the fit that a configuration makes, and how often it started where."""
-    rows = [row.hands[0] for row in Engine(config).fit(images)]
+    """(N,) PA-MPJPE, mm, of a fit, and how often it started where."""
+    engine = Engine(variant.config)
+    if variant.is_bare:
+        model = engine.fit_model.keypoints
+        bare = replace(model, keypoint_offsets=torch.zeros_like(model.keypoint_offsets))
+        engine.fit_model = FitModel(bare, engine.fit_model.pose_space)
+    rows = [row.hands[0] for row in engine.fit(images)]
     found = np.stack([row.keypoints_3d for row in rows])
     sources = [row.start_source for row in rows]
     counts = {str(name): sources.count(name) for name in dict.fromkeys(sources)}
     return 1000 * pa_mpjpe(found, truth), counts
 
 
-def variants(config: Config) -> dict[str, Config]:
+def variants(config: Config) -> dict[str, Variant]:
     """The fits that are compared, by name."""
 
-    def changed(init: Mapping[str, object], refine: Mapping[str, object]) -> Config:
-        return config.model_copy(
-            update={
-                "init": config.init.model_copy(update=dict(init)),
-                "refine": config.refine.model_copy(update=dict(refine)),
+    def changed(name: str, is_bare: bool = False, **options: object) -> dict[str, Variant]:
+        """Options of `fit`, and of other sections behind their names: ``init_source``."""
+        sections = {
+            section: {
+                key.removeprefix(f"{section}_"): value
+                for key, value in options.items()
+                if key.startswith(f"{section}_")
             }
-        )
+            for section in ("init", "refine")
+        }
+        sections["fit"] = {
+            key: value for key, value in options.items() if not key.startswith(("init_", "refine_"))
+        }
+        update = {
+            section: getattr(config, section).model_copy(update=values)
+            for section, values in sections.items()
+        }
+        return {name: Variant(config.model_copy(update=update), is_bare)}
 
-    keypoints = {"stages": {}}
-    lifter, handnet = {"handnet": None}, {"lifter": None}
-    only = {"source": "network"}
+    bare = {"refine_stages": {}}
+    typical = {**bare, "init_source": "keypoints"}
+    networks = {**bare, "init_source": "network"}
+    without = {"network_depth_trust": 0.0, "network_direction_trust": 0.0}
+    from_lifter = {**networks, "init_handnet": None}
     return {
-        "fit from typical poses": changed({"source": "keypoints"}, keypoints),
-        "fit from the lifter": changed({**only, **lifter}, keypoints),
-        "fit from the HandNet": changed({**only, **handnet}, keypoints),
-        "fit from both networks": changed(only, keypoints),
-        "fit from the best of all": changed({"source": "both"}, keypoints),
-        **{
-            f"typical poses, mask: {mask}": changed(
-                {"source": "keypoints"}, {"segmentation": mask} if mask != "none" else keypoints
-            )
-            for mask in MASKS[1:]
-        },
-        **{
-            f"best start, mask: {mask}": changed({"source": "both"}, {"segmentation": mask})
-            for mask in MASKS[1:]
-        },
+        **changed("fit from typical poses, joints for keypoints", is_bare=True, **typical),
+        **changed("fit from typical poses, no pose prior", **typical, pose_prior_weight=0.0),
+        **changed("fit from typical poses", **typical),
+        **changed("fit from the lifter, no prior of its", **from_lifter, **without),
+        **changed("fit from the lifter", **from_lifter),
+        **changed("fit from the HandNet", **networks, init_lifter=None),
+        **changed("fit from both networks", **networks),
+        **changed("fit from the best of all", **bare, init_source="both"),
+        **changed("typical poses, GrabCut", init_source="keypoints", refine_segmentation="grabcut"),
+        **changed("typical poses, mask", init_source="keypoints", refine_segmentation="network"),
+        **changed("best of all, GrabCut", init_source="both", refine_segmentation="grabcut"),
+        **changed("best of all, mask", init_source="both", refine_segmentation="network"),
+        **changed("networks, mask", init_source="network", refine_segmentation="network"),
     }
 
 

@@ -37,12 +37,10 @@ from torch.nn.functional import normalize
 
 from datasets.synthetic_records import OCCLUDED
 from fitter.conventions import BONES
-from fitter.hand_models.keypoint_definition import facing, on_line, palm_normal, tilted
+from fitter.hand_models.keypoint_definition import ASSETS, facing, on_line, palm_normal, tilted
 from fitter.records import InputError, TensorBatch
 
-NOISE_PATH = (
-    Path(__file__).resolve().parents[1] / "fitter/hand_models/assets/detector_noise.safetensors"
-)
+NOISE_PATH = ASSETS / "detector_noise.safetensors"
 """MediaPipe's noise, measured by `scripts/measure_keypoints.py`."""
 
 UNKNOWN = OCCLUDED + 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
@@ -74,6 +74,8 @@ class ModelConfig(Section):
 
 
 Network = Literal["lifter", "handnet", "segmentation"]
+SHIPPED = "shipped"
+"""In the place of a file of weights: those that come with the project."""
 
 
 class InitConfig(Section):
@@ -185,6 +187,21 @@ class Config(Section):
     def resolved(self) -> dict[str, Any]:
         """Every option with its value, as nested JSON-able dictionaries."""
         return self.model_dump(mode="json")
+
+    def with_absolute_paths(self) -> Config:
+        """The same for a process that works in another folder."""
+
+        def absolute(given: str | None) -> str | None:
+            return given if given in (None, SHIPPED) else str(Path(given).absolute())
+
+        networks = {kind: absolute(getattr(self.init, kind)) for kind in get_args(Network)}
+        return self.model_copy(
+            update={
+                "detector": self.detector.model_copy(update={"task": absolute(self.detector.task)}),
+                "model": self.model.model_copy(update={"path": absolute(self.model.path)}),
+                "init": self.init.model_copy(update=networks),
+            }
+        )
 
     @property
     def asked_networks(self) -> tuple[Network, ...]:

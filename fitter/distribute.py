@@ -201,12 +201,10 @@ class RayWorkers:
             self._looks = spread.workers or (int(cpus) if self._is_local else None)
             run = config.run.model_copy(update={"device": self.device})
             options = LookOptions(detects, 1, spread.timeout)
-            model = config.model
+            there = config.model_copy(update={"run": run})
             if not self._is_local:  # its actors work in other folders
                 overlays = overlays and overlays.absolute()
-                path = model.path and str(Path(model.path).absolute())
-                model = model.model_copy(update={"path": path})
-            there = config.model_copy(update={"run": run, "model": model})
+                there = there.with_absolute_paths()
             self._job = Job(there, options, overlays)
             on_cpu = config.run.model_copy(update={"device": "cpu"})
             self._here = config.model_copy(update={"run": on_cpu})

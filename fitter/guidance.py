@@ -31,10 +31,10 @@ def guided(
     """Targets to whose weak 3D guesses are added, for hands that have one that is finite.
 
     The trust in a depth is ``t (s / sigma)^2``, with t of `FitConfig.network_depth_trust`, s the
-    scale of the energy and sigma the guess's spread: near zero the energy then is t times the
-    negative logarithm of a Gaussian. A bone's direction has the spread of its two ends, over its
-    length. No ``(s / sigma)^2`` exceeds `FitConfig.network_most_trust`. Detector and network
-    together are their mean, weighted by their trusts, with the sum of these.
+    scale of the energy and sigma the guess's spread: near zero the energy then is
+    ``t (difference / sigma)^2``, times its weight. A bone's direction has the spread of its two
+    ends, over its length. No ``(s / sigma)^2`` exceeds `FitConfig.network_most_trust`. Detector and
+    network together are their mean, weighted by their trusts, with the sum of these.
 
     Args:
         targets: B hands.

@@ -6,7 +6,7 @@ this package never imports.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Protocol
@@ -39,6 +39,13 @@ class Guess(TensorBatch):
     joints: Tensor
     spread: Tensor
 
+    def with_hands(self, index: Tensor, part: Guess) -> Guess:
+        """The guess with that of the hands at `index` (n,) in the place of theirs."""
+        return Guess(
+            self.joints.index_copy(0, index, part.joints),
+            self.spread.index_copy(0, index, part.spread),
+        )
+
 
 @dataclass(frozen=True)
 class Guesses:
@@ -58,8 +65,8 @@ class Initializer(Protocol):
     """Networks that look at hands before they are fitted."""
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Of the networks that give starts, in the order of `Guesses.starts`."""
+    def digests(self) -> Mapping[str, str]:
+        """What tells these networks from others, for the store: name -> digest of the weights."""
         ...
 
     def __call__(self, observed: ObservationBatch, crops: Sequence[HandCrop | None]) -> Guesses:
@@ -103,6 +110,8 @@ def load_initializer(config: Config, device: torch.device) -> Initializer | None
         InputError: no installed package offers networks by that name, or they cannot be loaded.
     """
     kinds = config.asked_networks
+    if config.init.source == "network" and not {"lifter", "handnet"} & {*kinds}:
+        raise InputError("init.source=network: expected a lifter or a handnet, found neither")
     if not kinds:
         return None
     offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}

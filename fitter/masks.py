@@ -174,8 +174,9 @@ def network_mask(
     """
     settings = settings or MaskSettings()
     share = np.asarray(share, dtype=np.float32)
-    others = others_territory(hand, settings.flesh) & (share <= 0.5)
-    return _judged(share, _trusted(hand) * ~others, "network", hand, settings)
+    others = others_territory(hand, settings.flesh)
+    weight = _trusted(hand) * ~others
+    return _judged(np.where(others, 0, share), weight, "network", hand, settings)
 
 
 def agreement(

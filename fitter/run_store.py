@@ -35,7 +35,10 @@ _SHAPING_PACKAGES = (
     "numpy",
     "opencv-contrib-python",
     "roma",
+    "segmentation-models-pytorch",
+    "timm",
     "torch",
+    "torchvision",
     "zarr",
 )
 """Packages whose versions are recorded with the results, because they shape the numbers; on a GPU
@@ -154,10 +157,18 @@ def _spec(config: Config, sources: Sources, fitter: Fitter, block_size: int) -> 
             "pose_prior_sha256": file_digest(POSE_PRIOR_PATH),
             **refined,
             **_task_digest(config, sources),
+            **_network_digests(engine),
             "sides": "a left hand's parameters are those of this model mirrored in x",
         },
         versions=_versions(device),
     )
+
+
+def _network_digests(engine: Engine) -> dict[str, str]:
+    """What tells the networks from others, where there are any."""
+    if engine.initializer is None:
+        return {}
+    return {f"{name}_sha256": digest for name, digest in engine.initializer.digests.items()}
 
 
 def _task_digest(config: Config, sources: Sources) -> dict[str, str]:

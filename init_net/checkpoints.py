@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,9 @@ LAYOUT = 1
 
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS = "checkpoint-previous.pt"
+
+_NUMBERS = ("step", "updates", "validated")
+"""What of a checkpoint is a number; all else are dictionaries."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,14 @@ class HandModelId:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.sha256[:12]})"
+
+    @classmethod
+    def of(cls, values: object) -> Self | None:
+        """What `asdict` made of one, None for anything else."""
+        names = [field.name for field in fields(cls)]
+        if not isinstance(values, dict) or values.keys() != {*names}:
+            return None
+        return cls(**values) if all(isinstance(values[name], str) for name in names) else None
 
 
 def current_hand_model() -> HandModelId:
@@ -178,10 +189,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if values.get("layout") != LAYOUT:
         raise InputError(f"{expected} in layout {LAYOUT}, found layout {values.get('layout')}")
     names = [field.name for field in fields(Checkpoint)]
-    missing = [name for name in names if name not in values]
-    if missing:
-        raise InputError(f"{expected}, found one without {missing[0]!r}")
-    hand_model = HandModelId(**values["hand_model"])
+    hand_model = HandModelId.of(values.get("hand_model"))
+    for name in names:
+        if name not in values:
+            raise InputError(f"{expected}, found one without {name!r}")
+        kind = int if name in _NUMBERS else dict
+        if not isinstance(values[name], kind) or (name == "hand_model" and hand_model is None):
+            raise InputError(f"{expected}, found one with a damaged {name!r}")
     checkpoint = Checkpoint(**{**{n: values[n] for n in names}, "hand_model": hand_model})
     require_hand_model(path, hand_model)
     return checkpoint
@@ -232,7 +246,7 @@ def require_fitting(path: Path, network: nn.Module, values: Mapping[str, Tensor]
     wanted = network.state_dict()
     kind = f"{path}: expected the weights of a {type(network).__name__} as its configuration says"
     for name in [*wanted, *(name for name in values if name not in wanted)]:
-        if name not in values:
+        if not isinstance(values.get(name), Tensor):
             raise InputError(f"{kind}, found none for {name!r}")
         if name not in wanted:
             raise InputError(f"{kind}, found some for {name!r}, which it does not have")

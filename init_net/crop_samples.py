@@ -118,7 +118,7 @@ class Cropper:
         return CropSamples(
             image=torch.from_numpy(np.stack([image for image, _ in pictures])),
             keypoints=torch.from_numpy(positions + transforms[:, None, :, 2]).float(),
-            confidence=torch.from_numpy(self._dropped(confidence, generator)).float(),
+            confidence=torch.from_numpy(confidence).float(),
             mask=torch.from_numpy(np.stack([mask for _, mask in pictures])),
             **truth,
         )
@@ -164,14 +164,6 @@ class Cropper:
         if self.variation is not None:
             values = _varied(values, self.variation, generator)
         return np.ascontiguousarray(values.transpose(2, 0, 1)), share.astype(np.float32) / 255
-
-    def _dropped(self, confidence: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        if self.variation is None:
-            return confidence
-        given = self.variation
-        gone = generator.random(confidence.shape) < given.keypoint_dropout
-        gone |= generator.random((len(confidence), 1)) < given.all_keypoints_dropout
-        return np.where(gone, 0.0, confidence)
 
 
 def _varied(

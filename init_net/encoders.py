@@ -13,6 +13,11 @@ from torch import nn
 from fitter.records import InputError
 
 
+def is_encoder(name: str) -> bool:
+    """Whether timm itself has such a model: it also reads others, from the network or the disk."""
+    return timm.is_model(name)
+
+
 @dataclass(frozen=True)
 class SplitEncoder:
     """An encoder in two parts; ``tail(front(image))`` are its last features.
@@ -48,9 +53,13 @@ def split_encoder(name: str, split: int, in_channels: int) -> SplitEncoder:
     Raises:
         InputError: timm has no such encoder, it is none that can be cut, or it has no such stage.
     """
+    if not is_encoder(name):
+        raise InputError(
+            f"encoder {name!r}: expected a convolutional model of timm, found no such name"
+        )
     try:
         model = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels)
-    except Exception as error:  # timm raises many kinds, for unknown names RuntimeError
+    except Exception as error:  # timm raises many kinds
         raise InputError(
             f"encoder {name!r}: expected a convolutional model of timm, found none: {error}"
         ) from error

@@ -8,7 +8,7 @@ that pass through one another are not sorted out, which would take longer than a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import roma
@@ -29,6 +29,10 @@ from init_net.view_frame import lifter_inputs, relative_joints, view_rotations
 
 NEAREST, FARTHEST = 0.28, 1.8
 """Distances of hands, metres, uniform in the logarithm."""
+
+PARTLY_SEEN, UNSEEN, LOST_FINGER = 0.3, 0.15, 0.1
+"""Probability that a hand has unseen keypoints, as users' files do; the share of them that it has
+then; and the probability that a hand has a finger, all but its base, that is not seen."""
 
 FACING = 0.8
 """Probability that a hand is turned once more, any way at all, if its fingers point more than 49
@@ -143,6 +147,7 @@ class HandSampler:
         bones = _directions(keypoints @ into)
         spread = self.definition_spread
         seen = self.noise.sample(view.positions, depth, bones, None, generator, spread)
+        seen = replace(seen, confidence=_unseen(seen.confidence, generator))
         # The crop follows what was detected; its unit is pixels again.
         K = camera.clone()
         K[:, 0, 0] = K[:, 1, 1] = scale
@@ -165,6 +170,22 @@ class HandSampler:
             rotations=torch.cat([(both @ turn)[:, None], rotations], 1),
             betas=params.betas,
         )
+
+
+def _unseen(confidence: Tensor, generator: torch.Generator) -> Tensor:
+    """Confidences (B, 21) with zeros for keypoints that go unseen; never all of a hand."""
+    batch = len(confidence)
+
+    def random(*shape: int) -> Tensor:
+        return torch.rand(batch, *shape, generator=generator)
+
+    gone = (random(21) < UNSEEN) & (random(1) < PARTLY_SEEN)
+    finger = torch.randint(5, (batch, 1), generator=generator)
+    number = torch.arange(20)
+    lost = (number // 4 == finger) & (number % 4 > 0) & (random(1) < LOST_FINGER)
+    gone[:, 1:] |= lost
+    gone[:, 9] &= ~gone.all(1)
+    return torch.where(gone, 0.0, confidence)
 
 
 def _directions(keypoints: Tensor) -> Tensor:

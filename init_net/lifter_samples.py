@@ -22,8 +22,12 @@ from init_net.view_frame import lifter_inputs, relative_joints, view_rotations
 
 _PART = 4096
 
-_STREAM = 1
+_STREAM, _LESS = 1, 2
 """Apart from what else a seed decides about a batch."""
+
+BARE, WITHOUT, CERTAIN = 0.15, 0.1, 0.2
+"""Probabilities that a hand has neither depths nor bones, that it lacks either of them besides, and
+that all keypoints seen count as sure."""
 
 NOISE = 0.008
 """Median standard deviation, crop units, of what is added to positions; twice that to bones."""
@@ -96,6 +100,28 @@ class SeenSamples:
             depth=torch.cat([hands.depth[:, :1], depth[:, 1:]], 1),
             bones=normalize(noise(hands.bones, 2.0), dim=-1),
         )
+
+
+def with_less(hands: LifterSamples, seed: tuple[int, ...]) -> LifterSamples:
+    """Hands of which some come without depths, bones or graded confidence, as keypoints from a file
+    do.
+
+    Args:
+        hands: B.
+        seed: decides which.
+    """
+    generator = torch.Generator()
+    generator.manual_seed(int(np.random.default_rng([*seed, _LESS]).integers(2**62)))
+    flat, deep, straight, sure = torch.rand(4, len(hands.focal), generator=generator)
+    no_depth = (flat < BARE) | (deep < WITHOUT)
+    no_bones = (flat < BARE) | (straight < WITHOUT)
+    certain = (sure < CERTAIN)[:, None] & (hands.confidence > 0)
+    return replace(
+        hands,
+        depth=torch.where(no_depth[:, None], torch.nan, hands.depth),
+        bones=torch.where(no_bones[:, None, None], torch.nan, hands.bones),
+        confidence=torch.where(certain, 1.0, hands.confidence),
+    )
 
 
 def turned(hands: LifterSamples, angle: Tensor) -> LifterSamples:

@@ -12,6 +12,9 @@ from fitter.stage_config import Section
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+InputSize = Annotated[
+    int, Field(ge=32, le=2048, multiple_of=32, description="S, side of the crop, pixels")
+]
 
 
 class KeypointDropout(Section):
@@ -26,7 +29,7 @@ class LifterConfig(Section):
 
     kind: Literal["lifter"] = "lifter"
     width: Positive = Field(256, description="features of the hidden layers")
-    blocks: Positive = Field(3, description="residual blocks of two layers each")
+    blocks: int = Field(3, ge=1, le=100, description="residual blocks of two layers each")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of features dropped in training")
     betas: Positive = Field(10, description="shape coefficients S")
 
@@ -42,7 +45,9 @@ class HandNetConfig(Section):
     fusion_ratio: Positive = Field(
         8, description="of 2C to the channels of the fusion's bottleneck"
     )
-    hidden: list[Positive] = Field([512, 256], description="sizes of the dense layers")
+    hidden: list[Positive] = Field(
+        [512, 256], max_length=100, description="sizes of the dense layers"
+    )
     pooling: Literal["mean", "grid"] = Field(
         "grid",
         description="what the dense layers see of the encoder's last map: its mean, or all of its "
@@ -51,23 +56,13 @@ class HandNetConfig(Section):
     grid_channels: Positive = Field(64, description="of each cell, for the pooling grid")
     rotation: Literal["6d", "axis_angle"] = Field("6d", description="how rotations are given")
     betas: Positive = Field(10, description="shape coefficients S")
-    input_size: int = Field(128, ge=32, multiple_of=32, description="S, side of the crop, pixels")
+    input_size: InputSize = 128
     heatmap_sigma: float = Field(
         0.02, gt=0, description="standard deviation of a keypoint's Gaussian, sides of the crop"
     )
     keypoint_dropout: KeypointDropout = Field(
         default_factory=KeypointDropout, description="of training"
     )
-
-
-PUBLISHED_HANDNET = HandNetConfig(
-    encoder="resnet50",
-    hidden=[2048, 512],
-    pooling="mean",
-    rotation="axis_angle",
-    input_size=224,
-)
-"""Seeber 3.1, whose size of the crop is not published: 224, that of ResNet."""
 
 
 class SegmentationConfig(Section):
@@ -85,7 +80,7 @@ class SegmentationConfig(Section):
         description="channels of the decoder's stages, from the coarsest, each of twice the "
         "resolution of the one before",
     )
-    input_size: int = Field(128, ge=32, multiple_of=32, description="S, side of the crop, pixels")
+    input_size: InputSize = 128
     heatmap_sigma: float = Field(
         0.02, gt=0, description="standard deviation of a keypoint's Gaussian, sides of the crop"
     )

@@ -6,13 +6,15 @@ batch at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from fitter.camera import back_project, rotation_to
@@ -21,7 +23,7 @@ from fitter.crops import HandCrop
 from fitter.energies.keypoints import KeypointTargets
 from fitter.hand_models import load_hand_model
 from fitter.initializer import Guess, Guesses
-from fitter.observations import ObservationBatch, normalise
+from fitter.observations import ObservationBatch, normalise, usable
 from init_net.losses import regressed_keypoints
 from init_net.records import CropInputs
 from init_net.view_frame import in_camera, lifter_inputs
@@ -32,6 +34,12 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 _LARGEST_BATCH = 64
 """Crops that a network sees at once."""
+
+_STARTS = ("lifter", "handnet")
+"""Networks that give starts, the most trusted first."""
+
+_NEAREST = 0.05
+"""Metres from the camera that a wrist has at least."""
 
 
 def load_networks(config: InitConfig, kinds: Collection[Network], device: torch.device) -> Networks:
@@ -45,124 +53,144 @@ def load_networks(config: InitConfig, kinds: Collection[Network], device: torch.
     Raises:
         InputError: weights cannot be read, or are of another network or hand model.
     """
-    networks = {}
+    networks, digests = {}, {}
     for kind in kinds:
         given = getattr(config, kind)
         path = SHIPPED / f"{kind}.safetensors" if given == "shipped" else Path(given)
         networks[kind] = load_network(path, device, kind)
-    return Networks(networks, device)
+        digests[kind] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Networks(networks, device, digests)
 
 
 class Networks:
     """An `Initializer` of trained networks, any of which may be missing."""
 
-    def __init__(self, networks: dict[str, nn.Module], device: torch.device) -> None:
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        device: torch.device,
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
         """Take networks.
 
         Args:
             networks: kind -> network in eval mode, on the device.
             device: where they compute.
+            digests: kind -> sha256 of its weights.
         """
-        self._networks, self._device = networks, device
+        self._networks, self._device, self._digests = networks, device, digests or {}
         model = load_hand_model().keypoint_model()
         self._model = model.to(torch.float32).to(device)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """See `Initializer.names`."""
-        return tuple(name for name in ("lifter", "handnet") if name in self._networks)
+    def digests(self) -> Mapping[str, str]:
+        """See `Initializer.digests`."""
+        return self._digests
 
     def __call__(self, observed: ObservationBatch, crops: Sequence[HandCrop | None]) -> Guesses:
         """See `Initializer.__call__`."""
-        targets = normalise(observed)
-        starts = {}
+        index = usable(observed).nonzero().flatten()
+        masks: list[np.ndarray | None] = [None] * len(crops)
+        starts = {kind: _nothing(observed) for kind in _STARTS if kind in self._networks}
+        if len(index) == 0:
+            return Guesses(starts, masks)
+        targets = normalise(observed[index])
+        places = index.tolist()
+        seen = _Crops.of([crops[i] for i in places])
         with torch.no_grad():
             if "lifter" in self._networks:
-                starts["lifter"] = self._lifted(targets)
-            shown = [i for i, crop in enumerate(crops) if crop is not None]
-            inputs = {
-                size: self._crop_inputs([crops[i] for i in shown], size)
-                for size in {self._networks[kind].config.input_size
-                             for kind in ("handnet", "segmentation") if kind in self._networks}
-            } if shown else {}  # fmt: skip
-            if "handnet" in self._networks:
-                starts["handnet"] = self._regressed(targets, crops, shown, inputs)
-            masks = self._masks(crops, shown, inputs)
+                starts["lifter"] = starts["lifter"].with_hands(index, self._lifted(targets))
+            if seen and "handnet" in self._networks:
+                rows = torch.tensor(seen.rows, device=index.device)
+                guess = self._regressed(targets[rows], seen)
+                starts["handnet"] = starts["handnet"].with_hands(index[rows], guess)
+            if seen and "segmentation" in self._networks:
+                asked = seen.without_masks()
+                for row, mask in zip(asked.rows, self._masks(asked), strict=True):
+                    masks[places[row]] = mask
         return Guesses(starts, masks)
 
     def _lifted(self, targets: KeypointTargets) -> Guess:
-        """What the lifter says; NaN for hands without finite keypoints."""
-        usable = targets.finite()
-        joints = targets.keypoints.new_full((len(usable), 21, 3), torch.nan)
-        spread = joints[..., :2].clone()
-        if bool(usable.any()):
-            seen = targets[usable]
-            lifted = self._networks["lifter"](lifter_inputs(seen).to(self._device))
-            joints[usable] = in_camera(lifted.joints.to(joints), seen)
-            spread[usable] = lifted.spread.to(spread)
-        return Guess(joints, spread)
+        lifted = self._networks["lifter"](lifter_inputs(targets).to(self._device))
+        joints = in_camera(lifted.joints.to(targets.view), targets)
+        return Guess(joints, lifted.spread.to(targets.view))
 
-    def _regressed(
-        self,
-        targets: KeypointTargets,
-        crops: Sequence[HandCrop | None],
-        shown: Sequence[int],
-        inputs: dict[int, CropInputs],
-    ) -> Guess:
+    def _regressed(self, targets: KeypointTargets, seen: _Crops) -> Guess:
         """What `HandNet` says. It does not say how sure it is: its spread is NaN."""
-        joints = targets.keypoints.new_full((len(targets.view), 21, 3), torch.nan)
-        spread = joints[..., :2].clone()
-        if not shown:
-            return Guess(joints, spread)
-        network = self._networks["handnet"]
-        hands = [network(part) for part in _parts(inputs[network.config.input_size])]
-        points = torch.cat([regressed_keypoints(self._model, part) for part in hands])
-        scale = torch.cat([part.camera[:, 0] for part in hands]).to(joints)
-        K = torch.as_tensor(np.stack([crops[i].intrinsics for i in shown])).to(joints)
-        side = torch.tensor([len(crops[i].pixels) for i in shown]).to(joints)
+        network, like = self._networks["handnet"], targets.view
+        hands = [network(part) for part in self._inputs(seen, network.config.input_size)]
+        points = torch.cat([regressed_keypoints(self._model, part) for part in hands]).to(like)
+        scale = torch.cat([part.camera[:, 0] for part in hands]).to(like)
+        K, side = (torch.as_tensor(array).to(like) for array in (seen.intrinsics, seen.sides))
         middle = (0.5 * side)[:, None, None].expand(-1, 1, 2)
         ray = normalize(back_project(middle, torch.ones_like(middle[..., 0]), K)[:, 0], dim=-1)
         # A crop away from the optical axis is stretched: by 1 / cos^2 along the way from the middle
         # of the picture and by 1 / cos across it.
         stretch = ray[:, 2] ** -1.5
-        of_target = targets.intrinsics[shown, 0, 0] / (K[:, 0, 0] / side)
-        unit = scale / stretch * of_target
-        turned = points.to(joints) @ rotation_to(ray).mT
-        joints[shown] = unit[:, None, None] * turned
-        return Guess(joints, spread)
+        focal = targets.intrinsics[:, 0, 0]
+        distance = K[:, 0, 0] / side / (scale / stretch)
+        # The camera's scale is that of the mean depth, a guess's unit that of the wrist's.
+        unit = focal / (distance - points[..., 2].mean(1)).clamp_min(_NEAREST)
+        joints = unit[:, None, None] * (points @ rotation_to(ray).mT)
+        return Guess(joints, torch.full_like(joints[..., :2], torch.nan))
 
-    def _masks(
-        self,
-        crops: Sequence[HandCrop | None],
-        shown: Sequence[int],
-        inputs: dict[int, CropInputs],
-    ) -> list[np.ndarray | None]:
-        masks: list[np.ndarray | None] = [None] * len(crops)
-        if "segmentation" not in self._networks or not shown:
-            return masks
+    def _masks(self, seen: _Crops) -> list[np.ndarray]:
+        if not seen:
+            return []
         network = self._networks["segmentation"]
-        found = torch.cat(
-            [network(part).sigmoid() for part in _parts(inputs[network.config.input_size])]
-        )
-        for i, mask in zip(shown, found.float().cpu().numpy(), strict=True):
-            masks[i] = _resized(mask, len(crops[i].pixels))
-        return masks
+        parts = self._inputs(seen, network.config.input_size)
+        found = torch.cat([network(part).sigmoid() for part in parts]).float().cpu().numpy()
+        sides = seen.sides.tolist()
+        return [_resized(mask, side) for mask, side in zip(found, sides, strict=True)]
 
-    def _crop_inputs(self, crops: Sequence[HandCrop], size: int) -> CropInputs:
-        """Crops in the size that a network takes."""
-        pictures = np.stack([_resized(crop.pixels, size) for crop in crops])
-        scale = np.array([size / len(crop.pixels) for crop in crops])[:, None, None]
+    def _inputs(self, seen: _Crops, size: int) -> list[CropInputs]:
+        """Crops in the size that a network takes, as many at once as it may see."""
+        pictures = np.stack([_resized(crop.pixels, size) for crop in seen.crops])
+        keypoints = np.stack([crop.keypoints for crop in seen.crops])
+        keypoints = keypoints * (size / seen.sides)[:, None, None]
+        confidence = np.stack([crop.confidence for crop in seen.crops])
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array).to(self._device, torch.float32)
+
         image = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 255
-        keypoints = torch.from_numpy(scale * np.stack([crop.keypoints for crop in crops]))
-        confidence = torch.from_numpy(np.stack([crop.confidence for crop in crops]))
-        return CropInputs(
-            image, keypoints.float().to(self._device), confidence.float().to(self._device)
-        )
+        inputs = CropInputs(image, tensor(keypoints), tensor(confidence))
+        starts = range(0, len(image), _LARGEST_BATCH)
+        return [inputs[start : start + _LARGEST_BATCH] for start in starts]
 
 
-def _parts(inputs: CropInputs) -> list[CropInputs]:
-    starts = range(0, len(inputs.image), _LARGEST_BATCH)
-    return [inputs[start : start + _LARGEST_BATCH] for start in starts]
+@dataclass(frozen=True)
+class _Crops:
+    """Those of N hands that have a crop; `rows` are their numbers among the N."""
+
+    rows: list[int]
+    crops: list[HandCrop]
+
+    @classmethod
+    def of(cls, crops: Sequence[HandCrop | None]) -> _Crops:
+        rows = [row for row, crop in enumerate(crops) if crop is not None]
+        return cls(rows, [crops[row] for row in rows])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def intrinsics(self) -> np.ndarray:
+        return np.stack([crop.intrinsics for crop in self.crops])
+
+    @property
+    def sides(self) -> np.ndarray:
+        return np.array([len(crop.pixels) for crop in self.crops])
+
+    def without_masks(self) -> _Crops:
+        """Those for which nobody gave a mask."""
+        kept = [k for k, crop in enumerate(self.crops) if crop.given is None]
+        return _Crops([self.rows[k] for k in kept], [self.crops[k] for k in kept])
+
+
+def _nothing(observed: ObservationBatch) -> Guess:
+    joints = torch.full_like(observed.relative_xyz, torch.nan)
+    return Guess(joints, joints[..., :2].clone())
 
 
 def _resized(picture: np.ndarray, size: int) -> np.ndarray:

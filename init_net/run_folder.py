@@ -104,6 +104,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: expected a run in layout {_LAYOUT}, found layout {manifest.get('layout')}"
         )
+    for name, is_whole in (
+        ("config", isinstance(manifest.get("config"), dict)),
+        ("hand_model", HandModelId.of(manifest.get("hand_model")) is not None),
+        ("command", isinstance(manifest.get("command"), str)),
+    ):
+        if not is_whole:
+            damage = "a damaged" if name in manifest else "no"
+            raise InputError(
+                f"{path}: expected a run of train-hands, found {damage} {name!r} in it"
+            )
     return manifest
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fitter.records import InputError
+from init_net.encoders import is_encoder
 from init_net.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
 from init_net.network_config import SegmentationConfig
 from init_net.records import CropInputs
@@ -31,9 +32,16 @@ class HandSegmentation(nn.Module):
         """
         super().__init__()
         self.config = config
+        name = config.encoder
+        known = name in smp.encoders.get_encoder_names()
+        if not (known or (name.startswith("tu-") and is_encoder(name.removeprefix("tu-")))):
+            raise InputError(
+                f"encoder {name!r}: expected one of segmentation_models_pytorch, or 'tu-' and one "
+                "of timm, found no such name"
+            )
         try:
             self.unet = smp.Unet(
-                config.encoder,
+                name,
                 encoder_weights=None,
                 decoder_channels=config.decoder_channels,
                 in_channels=3 + 21,
@@ -41,8 +49,7 @@ class HandSegmentation(nn.Module):
             )
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(
-                f"encoder {config.encoder!r}: expected one of segmentation_models_pytorch, found "
-                f"none: {error}"
+                f"encoder {name!r}: expected one that a U-Net can be made of, found: {error}"
             ) from error
         # Convolutions of few channels take half the time so, on a CPU; the numbers are the same.
         self.to(memory_format=torch.channels_last)

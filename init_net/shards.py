@@ -10,13 +10,11 @@ is whole; a run that was killed continues with the shards that are missing. Samp
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,13 +26,20 @@ from datasets.synthetic import SyntheticEngine
 from datasets.synthetic_records import SyntheticBatch, SyntheticSettings
 from fitter.detect import MediaPipeDetector
 from fitter.records import HandObservation, HandParams, ImageRecord, InputError, LostError
+from fitter.store_lock import WriterLock
+from init_net.shard_manifest import (
+    MANIFEST,
+    SampleSource,
+    claim,
+    read_manifest,
+    refused,
+    require_same,
+)
 
 SHARD = 256
 """Samples in a shard, the last one of a data set excepted."""
 
 _CHUNK = 32
-_MANIFEST = "samples.json"
-_LAYOUT = 1
 
 HAND_FIELDS = ("global_orient", "hand_pose", "betas", "transl")
 """Fields of `HandParams`."""
@@ -66,25 +71,6 @@ SAMPLE_FIELDS: Mapping[str, tuple[str, str]] = {
 """Name -> dtype and meaning of what is stored of a sample."""
 
 
-@dataclass(frozen=True)
-class SampleSource:
-    """What defines a data set of rendered samples.
-
-    Attributes:
-        seed: of the engine; no two data sets that are to be independent may share it.
-        count: samples.
-        size: pixels of a picture's side.
-        supersampling: see `SyntheticEngine`.
-        settings: of the engine.
-    """
-
-    seed: int
-    count: int
-    size: int = 224
-    supersampling: int = 1
-    settings: SyntheticSettings = field(default_factory=SyntheticSettings)
-
-
 def render_shards(
     folder: Path,
     source: SampleSource,
@@ -100,13 +86,52 @@ def render_shards(
         progress: told how many further samples are on disk.
 
     Raises:
-        InputError: the folder holds another data set, or cannot be written.
+        InputError: the folder holds another data set, one that something else has made and that is
+            to grow, or is in use, or cannot be written.
         LostError: a process was lost.
     """
-    _claim(folder, source)
+    try:
+        # What is whole is only read: by several at once, or where nobody may write.
+        lock = None if _is_done(folder, source) else _locked(folder)
+    except OSError as error:
+        raise refused(folder, error) from error
+    if lock is None:
+        progress(source.count)
+        return
+    try:
+        claim(folder, source)
+        missing = _missing(folder, source)
+        progress(source.count - sum(min(SHARD, source.count - start) for start in missing))
+        _render_missing(folder, source, missing, workers, progress)
+    finally:
+        lock.release()
+
+
+def _is_done(folder: Path, source: SampleSource) -> bool:
+    if not (folder / MANIFEST).exists():
+        return False
+    require_same(folder, source)
+    return not _missing(folder, source)
+
+
+def _locked(folder: Path) -> WriterLock:
+    folder.mkdir(parents=True, exist_ok=True)
+    return WriterLock(folder)
+
+
+def _missing(folder: Path, source: SampleSource) -> list[int]:
+    """Numbers of the first samples of shards that are not there, or not whole."""
     starts = range(0, source.count, SHARD)
-    missing = [start for start in starts if not _is_whole(folder, source, start)]
-    progress(source.count - sum(min(SHARD, source.count - start) for start in missing))
+    return [start for start in starts if not _is_whole(folder, source, start)]
+
+
+def _render_missing(
+    folder: Path,
+    source: SampleSource,
+    missing: Sequence[int],
+    workers: int,
+    progress: Callable[[int], None],
+) -> None:
     if workers <= 1:
         for start in missing:
             progress(_render_shard(folder, source, start))
@@ -142,7 +167,7 @@ class ShardedSamples:
             InputError: there is no data set, a damaged one, or one of fewer samples.
         """
         self.folder = folder
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
         self.size: int = manifest["size"]
         self._arrays: list[dict[str, np.ndarray]] = []
         total = 0
@@ -178,45 +203,6 @@ def true_hands(rows: Mapping[str, np.ndarray]) -> HandParams:
     model says where it has them now.
     """
     return HandParams(*(torch.from_numpy(rows[name]).double() for name in HAND_FIELDS))
-
-
-def _claim(folder: Path, source: SampleSource) -> None:
-    """Write what the folder is for, or compare it with what it says."""
-    wanted = {"layout": _LAYOUT, **asdict(source)}
-    del wanted["count"]
-    partial = folder / f"{_MANIFEST}.partial"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / _MANIFEST).exists():
-            found = _read_manifest(folder)
-            different = [key for key in wanted if found.get(key) != wanted[key]]
-            if different:
-                key = different[0]
-                raise InputError(
-                    f"{folder}: expected samples with {key} {wanted[key]!r}, found a data set "
-                    f"with {found.get(key)!r}; choose another folder"
-                )
-        elif any(path != partial for path in folder.iterdir()):
-            raise InputError(f"{folder}: expected an empty folder or rendered samples, found other")
-        else:
-            partial.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-            partial.rename(folder / _MANIFEST)
-    except OSError as error:
-        raise InputError(f"cannot write samples to {folder}: {error.strerror}") from error
-
-
-def _read_manifest(folder: Path) -> dict:
-    try:
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{folder}: expected rendered samples, found no {_MANIFEST}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / _MANIFEST}: expected JSON, found {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("layout") != _LAYOUT:
-        raise InputError(f"{folder}: expected samples in layout {_LAYOUT}, found another")
-    if not isinstance(manifest.get("size"), int):
-        raise InputError(f"{folder / _MANIFEST}: expected the size of pictures, found none")
-    return manifest
 
 
 def _shard_name(start: int) -> str:
@@ -273,9 +259,7 @@ def _render_shard(folder: Path, source: SampleSource, start: int) -> int:
     try:
         _write_shard(folder / _shard_name(start), parts)
     except OSError as error:
-        # NumPy names no reason when a disk is full.
-        reason = error.strerror or error
-        raise InputError(f"cannot write samples to {folder}: {reason}") from error
+        raise refused(folder, error) from error
     return stop - start
 
 

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from datasets.detector_noise import DetectorNoise
 from datasets.synthetic_records import SyntheticSettings
 from fitter.hand_models import load_hand_model
+from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import InputError
 from fitter.stage_config import Section
 from init_net.crop_samples import Cropper, CropSamples
 from init_net.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.hand_sampler import HandSampler, LifterSamples
-from init_net.lifter_samples import SeenSamples
+from init_net.lifter_samples import SeenSamples, with_less
 from init_net.losses import (
     LifterWeights,
     MaskWeights,
@@ -64,8 +65,9 @@ def build_task(config: TrainConfig, device: torch.device) -> Task:
         device: where the network is trained.
 
     Raises:
-        InputError: samples are missing and cannot be rendered, or a loss has no such name.
+        InputError: samples are missing and cannot be rendered, or see `require_trainable`.
     """
+    require_trainable(config)
     network = build_network(config.network, config.run.seed).to(device)
     train, held_out = (_samples(part) for part in (config.data, config.validation))
     match config.network:
@@ -143,9 +145,10 @@ class LifterTask(_SampleTask):
             self._seen.batch(self._chosen(step, seen), seed),
             self._sampler.sample(size - seen, seed),
         ]
-        return LifterSamples(
+        together = LifterSamples(
             **{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])}
         )
+        return with_less(together, seed)
 
     def losses(self, batch: LifterSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
@@ -252,6 +255,29 @@ class HandNetWeights(Section):
     geometric_shape: Weight = Field(0.0, description="Zhao 3.5, L_reg")
     global_rotation: Weight = Field(1.0, description="squared chord of the wrist's rotation")
     joint_rotations: Weight = Field(2.0, description="squared chords of the other joints, mean")
+
+
+def require_trainable(config: TrainConfig) -> None:
+    """Refuse what no training can be done with, before samples are rendered for hours.
+
+    Raises:
+        InputError: the network has no such loss, none is to count, its shape coefficients are not
+            the samples', or its batches are too small for it.
+    """
+    loss_weights(config)
+    network = config.network
+    if not isinstance(network, SegmentationConfig):
+        betas = load_open_hand(keypoint_offsets=False).shapedirs.shape[2]
+        if network.betas != betas:
+            raise InputError(
+                f"network.betas: expected {betas}, the shape coefficients of the open hand, found "
+                f"{network.betas}"
+            )
+    if not isinstance(network, LifterConfig) and config.optimiser.batch_size == 1:
+        # The statistics of a batch would be those of one sample, or of one number.
+        raise InputError(
+            "optimiser.batch_size: expected at least 2 for a network that sees pictures, found 1"
+        )
 
 
 def loss_weights(config: TrainConfig) -> dict[str, float]:

@@ -6,6 +6,7 @@ Arguments are parsed before anything heavy is imported, so that `--help` answers
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 EXIT_DIVERGED = 1
 """A loss or a gradient was not finite; what was learned before is kept."""
+
+_FOLDER = re.compile(
+    r"((?:data|validation)\.backgrounds=)(?!(?:procedural|packages)$).*", re.DOTALL
+)
+"""A folder of the user's own pictures on the command line."""
 
 _DESCRIPTION = """\
 Train a network of the learned start on rendered hands: samples are rendered where they are missing,
@@ -103,8 +109,9 @@ def train_hands(arguments: Sequence[str] | None = None) -> None:
         "train no further",
     )
     add_verbosity(parser)
-    # What was typed stands in the card of the weights.
-    typed = list(sys.argv[1:] if arguments is None else arguments)
+    # What was typed stands in the card of the weights; where somebody's pictures lie does not.
+    given = sys.argv[1:] if arguments is None else arguments
+    typed = [_FOLDER.sub(r"\1FOLDER", word) for word in given]
     parser.set_defaults(typed=shlex.join(["train-hands", *typed]))
     run_command(parser, arguments, _train_hands)
 
@@ -126,7 +133,7 @@ def _train_hands(options: argparse.Namespace) -> int:
     from fitter.config_files import Flag, find_preset
     from fitter.watch import say
     from init_net.run_folder import check_run
-    from init_net.tasks import loss_weights
+    from init_net.tasks import require_trainable
     from init_net.train_config import TRAIN, load_train_config, smoke
 
     flags = {}
@@ -145,7 +152,7 @@ def _train_hands(options: argparse.Namespace) -> int:
     if not (options.prepare_only or overwrite):
         # Before anything is rendered. A smoke test that has been done is done again.
         overwrite = check_run(out, config) and options.smoke
-    loss_weights(config)  # a mistake in them is told before hours of rendering
+    require_trainable(config)
     for samples in (config.data, config.validation):
         _prepare(samples, console)
     if options.prepare_only:
@@ -261,6 +268,7 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
     )
     from init_net.network_config import build_network
     from init_net.run_folder import check_run, read_manifest
+    from init_net.tasks import loss_weights
     from init_net.weights import WeightsInfo, save_weights
 
     if file.suffix != ".safetensors":
@@ -277,13 +285,30 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
         network=config.network,
         command=read_manifest(out)["command"],
         steps=found.step,
-        data={
-            name: samples.model_dump(mode="json", exclude={"folder", "workers"})
-            for name, samples in (("training", config.data), ("validation", config.validation))
-        },
+        data={"training": _public(config.data), "validation": _public(config.validation)},
         figures=found.figures,
         hand_model=found.hand_model,
+        options={
+            "optimiser": config.optimiser.model_dump(mode="json"),
+            "losses": loss_weights(config),
+            "augmentation": config.augmentation.model_dump(mode="json"),
+            "run": found.config["run"],  # of the training: whoever exports may have another device
+        },
+        figures_step=found.validated or None,
     )
     save_weights(file, network.eval(), info)
     megabytes = file.stat().st_size / 1e6
-    say(console, f"weights after {found.step} steps: {file}, {megabytes:.2f} MB, and its card")
+    measured = f"figures of step {found.validated}" if found.validated else "not validated yet"
+    say(
+        console,
+        f"weights after {found.step} of {config.optimiser.steps} steps, {measured}: {file}, "
+        f"{megabytes:.2f} MB, and its card",
+    )
+
+
+def _public(samples: SamplesConfig) -> dict[str, object]:
+    """Options of samples, without where somebody's files lie."""
+    options = samples.model_dump(mode="json", exclude={"folder", "workers"})
+    if samples.backgrounds not in ("procedural", "packages"):
+        options["backgrounds"] = "a folder"
+    return options

@@ -16,46 +16,44 @@ from fitter.config_files import ConfigKind, Flag, load_kind
 from fitter.stage_config import Section
 from init_net.network_config import NetworkConfig
 
-Probability = Annotated[float, Field(ge=0, le=1)]
+Folder = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="where they lie, relative to the current folder; rendered where missing",
+    ),
+]
+Seed = Annotated[int, Field(ge=0, description="of the synthetic engine, which data set")]
+Count = Annotated[int, Field(ge=1, description="samples")]
+Backgrounds = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="procedural, packages (pictures with free licences in installed packages), or "
+        "a folder of pictures",
+    ),
+]
 
 
 class SamplesConfig(Section):
     """Rendered samples to learn from; see `init_net.shards`."""
 
-    folder: str = Field(
-        "data/train",
-        min_length=1,
-        description="where they lie, relative to the current folder; rendered where missing",
-    )
-    seed: int = Field(1000, ge=0, description="of the synthetic engine, which data set")
-    count: int = Field(60_000, ge=1, description="samples")
+    folder: Folder = "data/train"
+    seed: Seed = 1000
+    count: Count = 60_000
     size: int = Field(224, ge=16, le=2048, description="side of a picture, pixels")
     supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a picture")
-    backgrounds: str = Field(
-        "procedural",
-        min_length=1,
-        description="procedural, packages (pictures with free licences in installed packages), or "
-        "a folder of pictures",
-    )
+    backgrounds: Backgrounds = "procedural"
     workers: int = Field(1, ge=1, description="processes that render what is missing")
 
 
 class HeldOutConfig(SamplesConfig):
-    """Rendered samples to validate on, of another seed and with other backgrounds."""
+    """Rendered samples to validate on: of another seed, in another folder, on other backgrounds."""
 
-    folder: str = Field(
-        "data/validation",
-        min_length=1,
-        description="where they lie, relative to the current folder; rendered where missing",
-    )
-    seed: int = Field(2000, ge=0, description="of the synthetic engine; not that of data")
-    count: int = Field(2_000, ge=1, description="samples")
-    backgrounds: str = Field(
-        "packages",
-        min_length=1,
-        description="procedural, packages (pictures with free licences in installed packages), or "
-        "a folder of pictures",
-    )
+    folder: Folder = "data/validation"
+    seed: Seed = 2000
+    count: Count = 2_000
+    backgrounds: Backgrounds = "packages"
 
 
 class OptimiserConfig(Section):
@@ -108,14 +106,6 @@ class AugmentationConfig(Section):
     noise: float = Field(
         0.03, ge=0, le=1, description="largest standard deviation of noise, sRGB in [0, 1]"
     )
-    keypoint_dropout: Probability = Field(
-        0.0,
-        description="probability that one keypoint goes unseen; those that the network drops "
-        "itself (network.keypoint_dropout) come on top",
-    )
-    all_keypoints_dropout: Probability = Field(
-        0.0, description="probability that all keypoints of a sample go unseen, likewise"
-    )
 
 
 class TrainRunConfig(Section):
@@ -165,6 +155,11 @@ class TrainConfig(Section):
             raise ValueError(
                 f"validation.seed to differ from data.seed, found {self.data.seed} for both"
             )
+        if Path(self.data.folder).resolve() == Path(self.validation.folder).resolve():
+            raise ValueError(
+                "validation.folder to differ from data.folder, found "
+                f"{self.validation.folder!r} for both"
+            )
         return self
 
 
@@ -183,6 +178,12 @@ UNBOUND: frozenset[str] = frozenset(
     }
 )
 """Options that may change between the parts of one run: where and how fast, not what."""
+
+REMOVED: Mapping[str, Any] = {
+    "augmentation.keypoint_dropout": 0.0,
+    "augmentation.all_keypoints_dropout": 0.0,
+}
+"""Options that runs of earlier versions name, and the value with which they are like today's."""
 
 
 def load_train_config(
@@ -211,9 +212,13 @@ def first_difference(
 
     Returns:
         Name, value in `wanted` and value in `found` (None where it is missing); None if there is no
-        such option. Options of `UNBOUND` do not count.
+        such option. Options of `UNBOUND` do not count, nor do those of `REMOVED` that changed
+        nothing.
     """
-    mine, others = dict(_flat(wanted)), dict(_flat(found))
+    mine, others = (
+        {name: value for name, value in _flat(values) if (name, value) not in REMOVED.items()}
+        for values in (wanted, found)
+    )
     for name in [*mine, *(name for name in others if name not in mine)]:
         if name not in UNBOUND and mine.get(name) != others.get(name):
             return name, mine.get(name), others.get(name)

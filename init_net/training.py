@@ -41,6 +41,10 @@ from init_net.training_log import VALIDATION, MetricsLog
 _AHEAD = 3
 """Batches that each loader has ready or in hand."""
 
+_PATIENCE = 20
+"""Steps in a row whose gradients float16 cannot hold, after which it is not their scale: that is
+halved by each of them, from 2^16."""
+
 
 class Task(Protocol):
     """What is learned: a network, its batches and its losses.
@@ -110,7 +114,7 @@ class TrainResult:
 
 @dataclass
 class _State:
-    """What changes from step to step."""
+    """What changes from step to step; `skipped` are the last steps in a row that were left out."""
 
     task: Task
     config: TrainConfig
@@ -120,6 +124,7 @@ class _State:
     step: int = 0
     saved: int = 0
     validated: int = 0
+    skipped: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     # That the run began with, whatever lies on the disk when a checkpoint is written.
@@ -229,14 +234,18 @@ def _step(state: _State, batch: TensorBatch, folder: Path) -> float:
 
 
 def _require_finite(found: Mapping[str, float], state: _State, folder: Path) -> None:
+    # A gradient that float16 cannot hold makes the scaler leave out the step.
+    is_left_out = state.scaler.is_enabled() and not math.isfinite(found["gradient"])
+    state.skipped = state.skipped + 1 if is_left_out else 0
     for name, value in found.items():
-        # A gradient that float16 cannot hold makes the scaler leave out the step.
-        if math.isfinite(value) or (name == "gradient" and state.scaler.is_enabled()):
+        is_gradient = name == "gradient"
+        if math.isfinite(value) or (is_gradient and is_left_out and state.skipped < _PATIENCE):
             continue
-        what = "the gradient" if name == "gradient" else f"loss {name!r}"
+        what = "the gradient" if is_gradient else f"loss {name!r}"
+        often = f" in {_PATIENCE} steps in a row" if is_gradient and is_left_out else ""
         raise DivergedError(
             f"training stopped at step {state.step + 1}: expected finite losses and gradients, "
-            f"found {what} {'infinite' if math.isinf(value) else 'not a number'}; "
+            f"found {what} {'infinite' if math.isinf(value) else 'not a number'}{often}; "
             f"{last_good(folder)}{f' (step {state.saved})' if find_checkpoint(folder) else ''}"
         )
 

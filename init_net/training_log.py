@@ -22,9 +22,6 @@ class MetricsLog:
 
     The lines hold nothing that depends on the machine, so that two runs of one configuration can
     be compared byte by byte.
-
-    Attributes:
-        has_events: whether TensorBoard is told as well.
     """
 
     def __init__(self, folder: Path, step: int, validated: int) -> None:
@@ -46,7 +43,6 @@ class MetricsLog:
         except OSError as error:
             raise _refused(self._path, error) from error
         self._events = _event_writer(folder / EVENTS, step)
-        self.has_events = self._events is not None
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Add figures of a step.

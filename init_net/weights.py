@@ -53,6 +53,9 @@ class WeightsInfo:
             option -> value.
         figures: of the last validation.
         hand_model: that its joints, rotations and shape are of.
+        options: of the training, JSON-able: section of its configuration -> option -> value; empty
+            in files from before they were kept.
+        figures_step: steps done when the figures were measured; None likewise, and without figures.
     """
 
     network: NetworkConfig
@@ -61,6 +64,8 @@ class WeightsInfo:
     data: Mapping[str, Mapping[str, Any]]
     figures: Mapping[str, float]
     hand_model: HandModelId = field(default_factory=current_hand_model)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    figures_step: int | None = None
 
 
 def save_weights(path: Path, network: nn.Module, info: WeightsInfo) -> None:
@@ -84,6 +89,8 @@ def save_weights(path: Path, network: nn.Module, info: WeightsInfo) -> None:
         "steps": str(info.steps),
         "data": json.dumps(info.data),
         "figures": json.dumps(info.figures),
+        "options": json.dumps(info.options),
+        "figures_step": json.dumps(info.figures_step),
     }
     content = _sorted_header(save(_stored(network), metadata))
     try:
@@ -115,7 +122,8 @@ def load_network(
 
     Raises:
         InputError: the file is missing, damaged, none of weights, from a newer version, of another
-            kind of network or another hand model, or its tensors are not those of its network.
+            kind of network or another hand model, or its tensors are not those of its network,
+            which is not built before that is known.
     """
     info, tensors = _read(path)
     if expected_kind is not None and info.network.kind != expected_kind:
@@ -124,10 +132,30 @@ def load_network(
             f"{info.network.kind!r}"
         )
     require_hand_model(path, info.hand_model)
+    outline = _outline(path, info.network)
+    if outline is not None:
+        require_fitting(path, outline, tensors)
     network = build_network(info.network, seed=0)
     require_fitting(path, network, tensors)
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False).to(device)
+
+
+def _outline(path: Path, config: NetworkConfig) -> nn.Module | None:
+    """A network without memory for its numbers, whatever sizes a file asks for; None for the few
+    encoders that cannot be built so."""
+    try:
+        with torch.device("meta"):
+            return build_network(config, seed=0)
+    except InputError as error:
+        # Some look at values while they are built, and there are none.
+        if "meta tensors" in str(error):
+            return None
+        raise InputError(f"{path}: {error}") from error
+    except (RuntimeError, TypeError) as error:  # sizes that PyTorch cannot count
+        raise InputError(
+            f"{path}: expected a network that can be built, found one too large for any memory"
+        ) from error
 
 
 def model_card(info: WeightsInfo, network: nn.Module, size: int) -> str:
@@ -140,13 +168,14 @@ def model_card(info: WeightsInfo, network: nn.Module, size: int) -> str:
     """
     title, meaning = _TITLES[info.network.kind]
     number = sum(parameter.numel() for parameter in network.parameters())
+    of = info.options.get("optimiser", {}).get("steps")
     lines = [
         f"# {title}: {meaning}",
         "",
         f"{number:,} weights in half precision, {size / 1e6:.2f} MB. Trained for {info.steps:,} "
-        f"steps; the weights are their exponential moving average. Joints, rotations and shape are "
-        f"those of the hand model {info.hand_model.name}, whose sha256 is "
-        f"`{info.hand_model.sha256}`.",
+        f"{'' if of is None else f'of {of:,} '}steps; the weights are their exponential moving "
+        f"average. Joints, rotations and shape are those of the hand model {info.hand_model.name}, "
+        f"whose sha256 is `{info.hand_model.sha256}`.",
         "",
         "## Training",
         "",
@@ -160,23 +189,54 @@ def model_card(info: WeightsInfo, network: nn.Module, size: int) -> str:
         "",
         "## Figures",
         "",
-        "On the held-out samples, as `train-hands` computes them:",
-        "",
-        "| figure | value |",
-        "| --- | --- |",
-        *(f"| {name} | {value:.6g} |" for name, value in info.figures.items()),
+        *_figures(info),
         "",
         "## Network",
         "",
         "| option | value |",
         "| --- | --- |",
         *(f"| {name} | {json.dumps(value)} |" for name, value in _options(info).items()),
+        *_training_options(info),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _options(info: WeightsInfo) -> dict[str, Any]:
     return info.network.model_dump(mode="json")
+
+
+def _figures(info: WeightsInfo) -> list[str]:
+    if not info.figures:
+        return ["None: they were not validated yet."]
+    after = "" if info.figures_step is None else f" after {info.figures_step:,} steps"
+    return [
+        f"On the held-out samples{after}, as `train-hands` computes them:",
+        "",
+        "| figure | value |",
+        "| --- | --- |",
+        *(f"| {name} | {value:.6g} |" for name, value in info.figures.items()),
+    ]
+
+
+def _training_options(info: WeightsInfo) -> list[str]:
+    """Lines on how to train the same, where that is known."""
+    if not info.options:
+        return []
+    return [
+        "",
+        "## Options of the training",
+        "",
+        "With those of the network and the data above, they are its whole configuration; losses "
+        "are weights of terms.",
+        "",
+        "| option | value |",
+        "| --- | --- |",
+        *(
+            f"| {section}.{name} | {json.dumps(value)} |"
+            for section, values in info.options.items()
+            for name, value in values.items()
+        ),
+    ]
 
 
 def _table(what: str, columns: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -247,6 +307,9 @@ def _read(path: Path) -> tuple[WeightsInfo, dict[str, Tensor]]:
             data=json.loads(metadata["data"]),
             figures=json.loads(metadata["figures"]),
             hand_model=HandModelId(metadata["hand_model"], metadata["hand_model_sha256"]),
+            # Files from before they were kept are read as well.
+            options=json.loads(metadata.get("options", "{}")),
+            figures_step=json.loads(metadata.get("figures_step", "null")),
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

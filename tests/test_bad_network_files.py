@@ -15,7 +15,12 @@ from training_cases import SMALL, ToyTask, small_config
 import init_net.checkpoints
 from fitter.records import InputError
 from init_net.checkpoints import HandModelId, current_hand_model, load_checkpoint
-from init_net.network_config import LifterConfig, SegmentationConfig, build_network
+from init_net.network_config import (
+    HandNetConfig,
+    LifterConfig,
+    SegmentationConfig,
+    build_network,
+)
 from init_net.training import Watch, train
 from init_net.weights import WeightsInfo, load_network, save_weights
 
@@ -101,6 +106,27 @@ def test_a_foreign_checkpoint(checkpoint, tmp_path):
     assert sentence_of(load_checkpoint, path) == f"{expected}, found one without 'average'"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hand_model", None),
+        ("hand_model", {"name": "open_hand"}),
+        ("hand_model", {"name": "open_hand", "sha256": "0", "version": 3}),
+        ("hand_model", {"name": "open_hand", "sha256": 3}),
+        ("config", [3]),
+        ("network", None),
+        ("average", torch.zeros(3)),
+        ("step", "many"),
+        ("figures", 1.0),
+    ],
+)
+def test_a_damaged_checkpoint(checkpoint, tmp_path, name, value):
+    path = resaved(checkpoint, tmp_path / "checkpoint.pt", **{name: value})
+    assert sentence_of(load_checkpoint, path) == (
+        f"{path}: expected a checkpoint of train-hands, found one with a damaged {name!r}"
+    )
+
+
 def test_a_checkpoint_that_is_a_program_is_not_run(tmp_path):
     class Program:
         def __reduce__(self):
@@ -156,6 +182,9 @@ def test_a_checkpoint_of_another_architecture(checkpoint, tmp_path):
     for sentence, change in faults.items():
         resaved(checkpoint, path, average={**values, **change})
         assert sentence_of(train, ToyTask(config), config, tmp_path) == sentence
+    resaved(checkpoint, path, average={**values, "embed.bias": "many"})
+    found = sentence_of(train, ToyTask(config), config, tmp_path)
+    assert found == f"{kind}, found none for 'embed.bias'"
     del values["embed.bias"]
     resaved(checkpoint, path, average=values)
     found = sentence_of(train, ToyTask(config), config, tmp_path)
@@ -230,6 +259,34 @@ def test_weights_of_something_else(weights, tmp_path):
             {"network": SMALL.model_copy(update={"width": 24}).model_dump_json()},
             "expected the weights of a KeypointLifter as its configuration says, with "
             "'embed.weight' of 24 x 207, found 16 x 207",
+        ),
+        (
+            # Nobody has the memory for it: it must not be built before shapes are compared.
+            {"network": SMALL.model_copy(update={"width": 10**7}).model_dump_json()},
+            "expected the weights of a KeypointLifter as its configuration says, with "
+            "'embed.weight' of 10000000 x 207, found 16 x 207",
+        ),
+        (
+            {"network": SMALL.model_copy(update={"width": 10**10}).model_dump_json()},
+            "expected a network that can be built, found one too large for any memory",
+        ),
+        (
+            {"network": SMALL.model_copy(update={"betas": 10**25}).model_dump_json()},
+            "expected a network that can be built, found one too large for any memory",
+        ),
+        (
+            {"network": SMALL.model_copy(update={"blocks": 10**9}).model_dump_json()},
+            "expected a network that this version of fit-hands knows, found another "
+            "(lifter.blocks: Input should be less than or equal to 100)",
+        ),
+        (
+            {"network": HandNetConfig(encoder="resnet51").model_dump_json()},
+            "encoder 'resnet51': expected a convolutional model of timm, found no such name",
+        ),
+        (
+            {"network": SegmentationConfig(encoder="resnet51").model_dump_json()},
+            "encoder 'resnet51': expected one of segmentation_models_pytorch, or 'tu-' and one of "
+            "timm, found no such name",
         ),
         (
             {"steps": "many"},

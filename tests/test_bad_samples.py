@@ -13,7 +13,8 @@ import training_cases
 
 from datasets.synthetic_records import SyntheticSettings
 from fitter.records import InputError
-from init_net import shards
+from fitter.store_lock import WriterLock
+from init_net import shard_manifest, shards
 from init_net.lifter_samples import SeenSamples
 from init_net.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
 
@@ -152,6 +153,35 @@ class TestRendering:
         text = refused_to_render(folder, other)
         assert text.startswith(f"{folder}: expected samples with settings ")
         assert "'packages'" in text and "'procedural'" in text
+
+    @pytest.mark.parametrize("name", ["fit-hands", "hand model", "mediapipe"])
+    def test_another_maker_has_begun(self, folder, name):
+        mine = shard_manifest._maker()
+        path = folder / "samples.json"
+        other = {**json.loads(path.read_text()), "made_by": {**mine, name: "0.0"}}
+        path.write_text(json.dumps(other))
+        more = replace(SOURCE, count=5)
+        assert refused_to_render(folder, more) == (
+            f"{folder}: expected to add to samples of {name} {mine[name]!r}, found some of '0.0'; "
+            "choose another folder"
+        )
+        # What is there may be learned from.
+        render_shards(folder, SOURCE)
+
+    @pytest.mark.parametrize("made_by", [3, {}, "me"])
+    def test_a_maker_of_another_shape(self, folder, made_by):
+        path = folder / "samples.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "made_by": made_by}))
+        text = refused_to_render(folder, replace(SOURCE, count=5))
+        assert text.startswith(f"{folder}: expected to add to samples of fit-hands ")
+
+    def test_another_process_renders_them(self, folder):
+        lock = WriterLock(folder)
+        text = refused_to_render(folder, replace(SOURCE, count=5))
+        assert text == f"{folder} is being written by another fit-hands run"
+        render_shards(folder, SOURCE)
+        lock.release()
+        assert [path.name for path in folder.parent.iterdir()] == ["s"]
 
     def test_something_else_is_there(self, tmp_path):
         (tmp_path / "photo.jpg").touch()

@@ -206,21 +206,11 @@ class TestKeypoints:
         torch.testing.assert_close(0.5 * (low + high), torch.zeros(2), rtol=0, atol=1e-3)
         assert float((high - low).max()) == pytest.approx(1 / MARGIN, abs=1e-3)
 
-    @pytest.mark.parametrize(("option", "together"), [
-        ("keypoint_dropout", False), ("all_keypoints_dropout", True),
-    ])  # fmt: skip
-    def test_dropout(self, samples, option, together):
-        given = PLAIN.model_copy(update={option: 0.5})
-        crops = Cropper(samples, SIZE, given).crop([*range(COUNT)] * 4, (2,))
-        plain = Cropper(samples, SIZE, PLAIN).crop([*range(COUNT)] * 4, (2,))
-        gone = (crops.confidence == 0)[plain.confidence[:, 0] > 0]
-        assert 0.25 < gone.float().mean() < 0.75
-        assert bool((gone.all(1) | ~gone.any(1)).all()) is together
-        kept = crops.confidence > 0
-        assert torch.equal(crops.confidence[kept], plain.confidence[kept])
-        assert torch.equal(crops.keypoints, plain.keypoints)
-        confidence = torch.zeros(4 * COUNT, 21)
-        assert crops.with_confidence(confidence).inputs.confidence is confidence
+    def test_confidence_is_the_detectors_however_crops_vary(self, samples, moved):
+        plain = Cropper(samples, SIZE, None).crop(range(COUNT), (2,))
+        assert torch.equal(moved.confidence, plain.confidence)
+        confidence = torch.zeros(COUNT, 21)
+        assert moved.with_confidence(confidence).inputs.confidence is confidence
 
 
 class TestSeed:
@@ -235,7 +225,7 @@ class TestSeed:
         assert self.same(cropper.crop(range(COUNT), (5, 1)), moved)
         other = cropper.crop(range(COUNT), (5, 2))
         assert not torch.equal(other.positions, moved.positions)
-        wild = Cropper(samples, SIZE, AugmentationConfig(keypoint_dropout=0.3))
+        wild = Cropper(samples, SIZE, AugmentationConfig())
         assert self.same(wild.crop([1, 2], (9,)), wild.crop([1, 2], (9,)))
 
     def test_is_for_the_variation_alone(self, samples):

@@ -31,8 +31,6 @@ def test_the_store_says_where_each_fit_started(here, say):
 def test_a_network_may_be_left_out(here, say):
     hand = fitted(say, "--init", "network", "--set", "init.handnet=null")
     assert str(decode_flags(hand.start_source).values) == "lifter"
-    hand = fitted(say, "--init", "network", "--set", "init.handnet=null", "--set", "init.lifter=null")
-    assert str(decode_flags(hand.start_source).values) == "keypoints"
 
 
 def test_masks_are_a_networks_unless_another_is_asked_for(here, say):

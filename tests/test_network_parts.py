@@ -11,8 +11,9 @@ from torch.nn import functional
 from init_net.encoders import split_encoder
 from init_net.fusion import FusionBlock
 from init_net.heatmaps import keypoint_heatmaps
-from init_net.network_config import PUBLISHED_HANDNET, build_network
+from init_net.network_config import build_network
 from init_net.rotations import to_rotations
+from init_net.train_config import load_train_config
 
 
 def generator(seed=0):
@@ -70,7 +71,7 @@ class TestFusion:
 
     def test_published_sizes(self):
         """C = 512 where ResNet-50 is cut, and a bottleneck of 128 channels."""
-        network = build_network(PUBLISHED_HANDNET, seed=0)
+        network = build_network(load_train_config("handnet_published").network, seed=0)
         assert network.fusion.reduce.weight.shape[:2] == (128, 1024)
         assert network.fusion.expand.weight.shape[:2] == (1024, 128)
         assert network.fusion.project.weight.shape[:2] == (512, 1024)

@@ -4,10 +4,13 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load, save
 from training_cases import SMALL, ToyTask, small_config
 
 from fitter.hand_models.open_hand import load_open_hand
+from fitter.records import InputError
 from init_net.network_config import SegmentationConfig, build_network
+from init_net.predict import SHIPPED
 from init_net.records import CropInputs
 from init_net.weights import WeightsInfo, load_network, model_card, read_info, save_weights
 
@@ -21,6 +24,8 @@ def info_of(network) -> WeightsInfo:
         steps=1234,
         data={"training": {"seed": 7, "count": 64}, "validation": {"seed": 8, "size": 224}},
         figures={"joints_mm": 12.3456789, "share": 0.5},
+        options={"optimiser": {"steps": 5678, "clip_norm": None}, "losses": {"bce": 0.25}},
+        figures_step=1200,
     )
 
 
@@ -100,11 +105,56 @@ def test_the_card_says_what_the_file_says(segmentation):
     number = sum(parameter.numel() for parameter in network.parameters())
     megabytes = f"{path.stat().st_size / 1e6:.2f} MB"
     for words in (
-        "# HandSegmentation", f"{number:,} weights", megabytes, "1,234 steps", info.command,
-        "| joints_mm | 12.3457 |", "| data | training | validation |", "| seed | 7 | 8 |",
+        "# HandSegmentation", f"{number:,} weights", megabytes, info.command,
+        "1,234 of 5,678 steps", "held-out samples after 1,200 steps", "| losses.bce | 0.25 |",
+        "| optimiser.clip_norm | null |", "| joints_mm | 12.3457 |",
+        "| data | training | validation |", "| seed | 7 | 8 |",
         "| size |  | 224 |", '| encoder | "tu-mobilenetv3_small_100" |', load_open_hand().sha256,
     ):  # fmt: skip
         assert words in card, words
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_weights_that_ship_are_read(path):
+    """Some were written before options and the step of the figures were kept."""
+    info = read_info(path)
+    network = load_network(path, "cpu", path.stem)
+    assert info.steps > 0 and (info.figures_step is None or info.figures_step <= info.steps)
+    assert network.config == info.network
+
+
+def test_weights_from_before_options_were_kept(segmentation, tmp_path):
+    network, inputs, path = segmentation
+    content = path.read_bytes()
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    for name in ("options", "figures_step"):
+        del metadata[name]
+    older = tmp_path / "older.safetensors"
+    older.write_bytes(save(load(content), metadata))
+    info = read_info(older)
+    assert info == replace(info_of(SEGMENTATION), options={}, figures_step=None)
+    found, wanted = (load_network(p)(inputs) for p in (older, path))
+    assert torch.equal(found, wanted)
+    card = model_card(info, network, 3)
+    assert "Trained for 1,234 steps;" in card and "On the held-out samples, as" in card
+    assert "Options of the training" not in card
+
+
+def test_a_card_without_figures_says_so(segmentation):
+    card = model_card(replace(info_of(SEGMENTATION), figures={}), segmentation[0], 3)
+    assert "None: they were not validated yet." in card and "| figure |" not in card
+
+
+def test_an_encoder_that_looks_at_its_values_is_loaded(tmp_path):
+    """It cannot be built without memory to compare shapes first."""
+    config = SEGMENTATION.model_copy(update={"encoder": "mit_b0"})
+    network, path = build_network(config, 1), tmp_path / "w.safetensors"
+    with pytest.raises(InputError, match="meta tensors"), torch.device("meta"):
+        build_network(config, 1)
+    save_weights(path, network, info_of(config))
+    weight = load_network(path).unet.segmentation_head[0].weight
+    assert torch.allclose(weight, network.unet.segmentation_head[0].weight, atol=1e-3)
 
 
 def test_a_network_is_loaded_whatever_its_seed_was():

@@ -219,6 +219,9 @@ class TestBuilding:
         ("config", "found"),
         [
             (HandNetConfig(encoder="resnet51"), "resnet51"),
+            # timm would look for it elsewhere.
+            (HandNetConfig(encoder="hf-hub:timm/resnet18.a1_in1k"), "found no such name"),
+            (SegmentationConfig(encoder="tu-hf-hub:timm/resnet18.a1_in1k"), "found no such name"),
             (HandNetConfig(encoder="swin_tiny_patch4_window7_224"), "swin_tiny"),
             (HandNetConfig(encoder="vit_tiny_patch16_224"), "vit_tiny"),
             (HandNetConfig(encoder="resnet18", split=4), "found 4"),
@@ -227,8 +230,9 @@ class TestBuilding:
         ],
     )
     def test_no_such_encoder(self, config, found):
-        with pytest.raises(InputError, match=found):
+        with pytest.raises(InputError, match=found) as refusal:
             build_network(config, seed=0)
+        assert len(str(refusal.value)) < 200, "the hundreds of names that there are help nobody"
 
     def test_crops_of_another_size_are_refused(self, network, kind):
         if kind != "lifter":

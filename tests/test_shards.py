@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from datasets.pose_sampler import pose_modes
 from datasets.synthetic import SyntheticEngine
 from datasets.synthetic_poses import draw_mode, draw_shape
 from datasets.synthetic_specs import LOOK
+from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import HandObservation
 from init_net import shards
 from init_net.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
@@ -161,6 +164,20 @@ class TestWorkThatIsContinued:
         assert (folder / "shard-000000000").stat().st_ino == before[0], "a full shard is kept"
         assert (folder / "shard-000000003").stat().st_ino != before[1]
         require_same(everything(folder), whole, 7)
+
+    def test_what_somebody_began_before_its_maker_was_said_grows(self, whole, tmp_path):
+        folder = tmp_path / "s"
+        render(folder, replace(SOURCE, count=1), noise=1.0, unseen=(2,))
+        manifest = json.loads((folder / "samples.json").read_text())
+        assert manifest.pop("made_by") == {
+            "fit-hands": version("fit-hands"),
+            "hand model": load_open_hand(keypoint_offsets=False).sha256,
+            "mediapipe": version("mediapipe"),
+        }
+        (folder / "samples.json").write_text(json.dumps(manifest))
+        render(folder, replace(SOURCE, count=3), noise=1.0, unseen=(2,))
+        require_same(everything(folder), whole, 3)
+        assert [path.name for path in tmp_path.iterdir()] == ["s"], "no lock is left"
 
     def test_enough_is_enough(self, by_three, tmp_path, monkeypatch):
         render(tmp_path / "s", replace(SOURCE, count=4))

@@ -69,10 +69,9 @@ def built(folder: Path, network: str, **options):
 
 
 def same(first: TensorBatch, second: TensorBatch) -> bool:
-    return all(
-        torch.equal(getattr(first, field.name), getattr(second, field.name))
-        for field in fields(first)
-    )
+    """Bit for bit; what is unknown, NaN, is as unknown in both."""
+    pairs = [(getattr(first, field.name), getattr(second, field.name)) for field in fields(first)]
+    return all(torch.allclose(*pair, rtol=0, atol=0, equal_nan=True) for pair in pairs)
 
 
 class TestBatches:
@@ -184,6 +183,24 @@ class TestLosses:
             built(folder, network, losses={"colour": 1.0})
         assert str(error.value) == (
             f"losses.colour: expected one of {known}, found a loss that this network has not"
+        )
+
+    @pytest.mark.parametrize(("kind", "betas"), [("lifter", 4), ("handnet", 11)])
+    def test_shapes_of_another_hand(self, folder, kind, betas):
+        options = configured(folder, kind).resolved()
+        options["network"]["betas"] = betas
+        with pytest.raises(InputError) as error:
+            build_task(TrainConfig.model_validate(options), CPU)
+        assert str(error.value) == (
+            f"network.betas: expected 10, the shape coefficients of the open hand, found {betas}"
+        )
+
+    @pytest.mark.parametrize("network", ["handnet", "segmentation"])
+    def test_a_batch_of_one_picture(self, folder, network):
+        with pytest.raises(InputError) as error:
+            built(folder, network, batch_size=1)
+        assert str(error.value) == (
+            "optimiser.batch_size: expected at least 2 for a network that sees pictures, found 1"
         )
 
     def test_hands_are_posed_exactly_whatever_the_precision(self, folder):

@@ -332,6 +332,12 @@ def test_the_first_difference_is_of_what_shapes_a_run():
     elsewhere["optimiser"]["steps"] = 13
     elsewhere["run"]["seed"] = 1
     assert first_difference(one, elsewhere) == ("optimiser.steps", 12, 13)
+    # Of an earlier version, with options that are gone: with these values they changed nothing.
+    earlier = json.loads(json.dumps(one))
+    earlier["augmentation"] |= {"keypoint_dropout": 0.0, "all_keypoints_dropout": 0.0}
+    assert first_difference(one, earlier) is None
+    earlier["augmentation"]["keypoint_dropout"] = 0.1
+    assert first_difference(one, earlier) == ("augmentation.keypoint_dropout", None, 0.1)
     del elsewhere["optimiser"]["steps"]
     assert first_difference(one, elsewhere) == ("optimiser.steps", 12, None)
     assert first_difference(elsewhere, one) == ("run.seed", 1, 0)
