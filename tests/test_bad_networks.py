@@ -15,6 +15,9 @@ refused = bad_commands.refused
 FAST = bad_commands.FAST
 
 
+PLAIN = ("--set", "refine.stages={}", "--set", "init.handnet=null")
+
+
 def refused_with(refused, sentence: str, *overrides: str) -> None:
     refused(sentence, *FAST, *(word for text in overrides for word in ("--set", text)))
 
@@ -52,6 +55,32 @@ def test_weights_that_are_cut_off(refused, weights, workplace):
         "foreign file",
         "init.lifter=half.safetensors",
     )
+
+
+def test_a_network_that_gives_no_start(refused):
+    refused_with(
+        refused,
+        "init.source=network: expected a lifter or a handnet, found neither",
+        "init.source=network",
+        "init.lifter=null",
+        "init.handnet=null",
+    )
+
+
+def test_a_store_is_not_continued_with_other_weights(here, say, weights):
+    """The same name, but another network stands behind it."""
+    mine = ("--init", "network", "--set", "init.lifter=mine.safetensors")
+    say("photos", "--out", "w.zarr", *FAST, *mine, *PLAIN)
+    content = weights.read_bytes()
+    try:
+        config = LifterConfig(width=8, blocks=1)
+        info = WeightsInfo(config, "train-hands", 2, {}, {})
+        save_weights(weights, build_network(config, 1), info)
+        told = say("photos", "--out", "w.zarr", "--resume", *FAST, *mine, *PLAIN)
+        assert told.status == 2
+        assert "model.lifter_sha256 was '" in told.err
+    finally:
+        weights.write_bytes(content)
 
 
 def test_networks_that_nobody_offers(refused):

@@ -18,7 +18,7 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.observations import ObservationBatch, normalise
 from init_net.hand_sampler import FARTHEST, NEAREST, HandSampler, LifterSamples
-from init_net.lifter_samples import NOISE, SeenSamples, observed_samples, turned
+from init_net.lifter_samples import NOISE, SeenSamples, observed_samples, turned, with_less
 from init_net.losses import regressed_keypoints
 from init_net.records import RegressedHands
 from init_net.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
@@ -174,11 +174,40 @@ class TestSampler:
     def test_a_detector_without_noise_sees_the_truth(self, exact):
         # The crop follows what was seen from the exact crop: the two lines of sight are apart by
         # less than a degree.
-        torch.testing.assert_close(exact.depth, exact.joints[..., 2], rtol=0, atol=0.02)
-        assert bone_angles(exact).max() < 1.5
-        torch.testing.assert_close(exact.confidence, CONFIDENCE.expand(COUNT, 21))
-        size = (exact.positions.amax(1) - exact.positions.amin(1)).amax(-1)
+        whole = exact[(exact.confidence > 0).all(1)]
+        torch.testing.assert_close(whole.depth, whole.joints[..., 2], rtol=0, atol=0.02)
+        assert bone_angles(whole).max() < 1.5
+        torch.testing.assert_close(whole.confidence, CONFIDENCE.expand(len(whole.focal), 21))
+        size = (whole.positions.amax(1) - whole.positions.amin(1)).amax(-1)
         torch.testing.assert_close(size, torch.full_like(size, 1 / 1.2), rtol=0, atol=0.03)
+
+    def test_some_hands_are_seen_in_part(self, exact):
+        """The square is around what is seen of them; some lack single keypoints, some a finger."""
+        unseen = exact.confidence == 0
+        parts = unseen.any(1)
+        assert 0.25 < parts.float().mean() < 0.5 and not unseen.all(1).any()
+        fingers = unseen[:, 1:].unflatten(1, (5, 4))[:, :, 1:].all(2).any(1)
+        assert 0.05 < fingers.float().mean() < 0.2
+        seen = torch.where(unseen[..., None], torch.nan, exact.positions)[parts]
+        low = seen.nan_to_num(torch.inf).amin(1)
+        high = seen.nan_to_num(-torch.inf).amax(1)
+        torch.testing.assert_close(
+            (high - low).amax(-1), torch.full((int(parts.sum()),), 1 / 1.2), rtol=0, atol=0.05
+        )
+
+    def test_some_hands_come_with_less(self, exact):
+        less = with_less(exact, SEED)
+        no_depth, no_bones = less.depth.isnan().all(1), less.bones.isnan().all((1, 2))
+        for gone in (no_depth, no_bones):
+            assert 0.15 < gone.float().mean() < 0.35
+        assert (no_depth & no_bones).float().mean() > 0.1
+        torch.testing.assert_close(less.depth[~no_depth], exact.depth[~no_depth])
+        torch.testing.assert_close(less.bones[~no_bones], exact.bones[~no_bones])
+        sure = ((less.confidence == 1) | (exact.confidence == 0)).all(1)
+        assert 0.1 < sure.float().mean() < 0.3
+        assert (less.confidence[exact.confidence == 0] == 0).all()
+        for name in ("positions", "focal", "joints", "rotations", "betas"):
+            assert getattr(less, name) is getattr(exact, name)
 
     def test_parameters_pose_the_joints(self, model, exact):
         # At the wrist's distance Z a metre has focal / Z crop units.
