@@ -49,7 +49,7 @@ from fitter.sources import Sources
 from fitter.store import ResultStore
 from fitter.work import Plan, cut
 
-PARTS = ("read", "detect", "crop", "keypoints", "masks", "stages", "rows", "store")
+PARTS = ("read", "detect", "crop", "networks", "keypoints", "masks", "stages", "rows", "store")
 """Of a run; "rows" is what is left of a fit: posing, projecting, scoring."""
 
 ALONE = "MediaPipe alone"
@@ -61,6 +61,7 @@ CALLS = (
     ("read", Intrinsics, "intrinsics_for"),
     ("crop", MaskFolder, "mask_for"),
     ("crop", fitter.look, "crop_hands"),
+    ("networks", Engine, "_guesses"),
     ("keypoints", fitter.pipeline, "fit_keypoints"),
     ("masks", Refiner, "_silhouettes"),
     ("masks", Refiner, "_mask"),
@@ -116,7 +117,7 @@ def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) ->
                     store.write_block(block, rows)
     nothing = Seconds(0.0, 0.0)
     parts = {name: watch.parts.get(name, nothing) for name in (*PARTS, "fit", ALONE)}
-    inner = [parts[name] for name in ("keypoints", "masks", "stages")]
+    inner = [parts[name] for name in ("networks", "keypoints", "masks", "stages")]
     parts["rows"] = Seconds(
         parts["fit"].wall - sum(part.wall for part in inner),
         parts["fit"].cpu - sum(part.cpu for part in inner),

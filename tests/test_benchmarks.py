@@ -27,10 +27,10 @@ def test_all_parts_of_the_command_are_measured(tmp_path) -> None:
     )
     written = json.loads(figures.read_text())
     seconds = {name: part["wall"] for name, part in written["seconds"].items()}
-    parts = ("read", "detect", "crop", "keypoints", "masks", "stages", "rows", "store")
+    parts = ("read", "detect", "crop", "networks", "keypoints", "masks", "stages", "rows", "store")
     assert set(seconds) == {*parts, "fit", "MediaPipe alone"} and written["hands"] == 1
     assert all(0 < seconds[name] < 20 for name in seconds)
-    inner = sum(seconds[name] for name in ("keypoints", "masks", "stages", "rows"))
+    inner = sum(seconds[name] for name in ("networks", "keypoints", "masks", "stages", "rows"))
     assert abs(inner - seconds["fit"]) < 1e-6
     assert abs(sum(seconds[name] for name in parts) * written["images_per_second"] - 1) < 1e-6
 
