@@ -162,7 +162,7 @@ def measure_hands(
 
 def run(options: argparse.Namespace) -> dict[str, object]:
     """Measure all that is asked for, print it, and give the figures."""
-    given = [] if options.weights is None else [
+    given = ["init.handnet=shipped"] if options.weights is None else [
         f"init.{kind}={options.weights / kind}.safetensors" for kind in KINDS
     ]  # fmt: skip
     config = load_config(None, [*given, *options.set])

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from datasets.freihand import FreiHandSplit, load_freihand
 from datasets.images import read_image_and_exif
-from fitter.config import Config, load_config
+from fitter.config import SHIPPED, Config, load_config
 from fitter.crops import crop_hands
 from fitter.detect import MediaPipeDetector
 from fitter.guidance import guess_starts
@@ -116,6 +116,12 @@ def fit_errors(
     return 1000 * pa_mpjpe(found, truth), counts
 
 
+def with_networks(config: Config) -> Config:
+    """The same with every network that ships and every start."""
+    everything = {"source": "both", "handnet": config.init.handnet or SHIPPED}
+    return config.model_copy(update={"init": config.init.model_copy(update=everything)})
+
+
 def variants(config: Config) -> dict[str, Variant]:
     """The fits that are compared, by name."""
 
@@ -138,9 +144,11 @@ def variants(config: Config) -> dict[str, Variant]:
         }
         return {name: Variant(config.model_copy(update=update), is_bare)}
 
+    config = with_networks(config)
     bare = {"refine_stages": {}}
     typical = {**bare, "init_source": "keypoints"}
     networks = {**bare, "init_source": "network"}
+    alone = {"init_source": "network", "init_handnet": None}
     without = {"network_depth_trust": 0.0, "network_direction_trust": 0.0}
     from_lifter = {**networks, "init_handnet": None}
     return {
@@ -156,7 +164,8 @@ def variants(config: Config) -> dict[str, Variant]:
         **changed("typical poses, mask", init_source="keypoints", refine_segmentation="network"),
         **changed("best of all, GrabCut", init_source="both", refine_segmentation="grabcut"),
         **changed("best of all, mask", init_source="both", refine_segmentation="network"),
-        **changed("networks, mask", init_source="network", refine_segmentation="network"),
+        **changed("lifter, GrabCut", **alone, refine_segmentation="grabcut"),
+        **changed("lifter, mask (default)", **alone, refine_segmentation="network"),
     }
 
 
@@ -176,9 +185,7 @@ def main() -> None:
     halves = [np.array(kept) < len(split.names) // 2, np.array(kept) >= len(split.names) // 2]
     table = Table("PA-MPJPE, mm", "all", "first half", "second half", "started from")
     figures = {}
-    everything = config.model_copy(
-        update={"init": config.init.model_copy(update={"source": "both"})}
-    )
+    everything = with_networks(config)
     lines = [
         (name, error, {}) for name, error in start_errors(Engine(everything), images, truth).items()
     ]

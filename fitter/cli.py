@@ -191,7 +191,7 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         "--init",
         type=text,
         metavar="SOURCE",
-        help="keypoints, network or both (default): start fits at typical poses placed on the "
+        help="keypoints, network (default) or both: start fits at typical poses placed on the "
         "keypoints, where networks say, or from the better of the two",
     )
     fit.add_argument(

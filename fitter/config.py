@@ -82,7 +82,7 @@ class InitConfig(Section):
     """What networks say of a hand before it is fitted."""
 
     source: Literal["keypoints", "network", "both"] = Field(
-        "both",
+        "network",
         description="where fits start: at typical poses placed on the keypoints, where networks "
         "say, or from whichever has less energy after a few iterations",
     )
@@ -96,7 +96,10 @@ class InitConfig(Section):
         "shipped", min_length=1, description="weights of the lifter: shipped, a file, or null"
     )
     handnet: str | None = Field(
-        "shipped", min_length=1, description="weights of the HandNet: shipped, a file, or null"
+        None,
+        min_length=1,
+        description="weights of the HandNet: shipped, a file, or null; a start beside the lifter's "
+        "that seldom helps",
     )
     segmentation: str | None = Field(
         "shipped", min_length=1, description="weights of the segmentation: shipped, a file, or null"

@@ -15,7 +15,7 @@ refused = bad_commands.refused
 FAST = bad_commands.FAST
 
 
-PLAIN = ("--set", "refine.stages={}", "--set", "init.handnet=null")
+PLAIN = ("--set", "refine.stages={}")
 
 
 def refused_with(refused, sentence: str, *overrides: str) -> None:
@@ -63,7 +63,6 @@ def test_a_network_that_gives_no_start(refused):
         "init.source=network: expected a lifter or a handnet, found neither",
         "init.source=network",
         "init.lifter=null",
-        "init.handnet=null",
     )
 
 

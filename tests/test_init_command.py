@@ -24,13 +24,15 @@ def test_the_store_says_where_each_fit_started(here, say):
         sources[source] = str(decode_flags(hand.start_source).values)
         assert bool(hand.valid) and np.isfinite(hand.keypoints_3d).all()
     assert sources["keypoints"] == "keypoints"
-    assert sources["network"] in ("lifter", "handnet")
-    assert sources["both"] in ("keypoints", "lifter", "handnet")
+    assert sources["network"] == "lifter"
+    assert sources["both"] in ("keypoints", "lifter")
 
 
-def test_a_network_may_be_left_out(here, say):
-    hand = fitted(say, "--init", "network", "--set", "init.handnet=null")
-    assert str(decode_flags(hand.start_source).values) == "lifter"
+def test_networks_are_taken_and_left_out(here, say):
+    both = fitted(say, "--set", "init.handnet=shipped")
+    assert str(decode_flags(both.start_source).values) in ("lifter", "handnet")
+    hand = fitted(say, "--set", "init.handnet=shipped", "--set", "init.lifter=null")
+    assert str(decode_flags(hand.start_source).values) == "handnet"
 
 
 def test_masks_are_a_networks_unless_another_is_asked_for(here, say):

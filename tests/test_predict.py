@@ -29,6 +29,7 @@ from init_net.records import LiftedHands, RegressedHands
 from init_net.view_frame import view_rotations
 
 CPU = torch.device("cpu")
+ALL = InitConfig(handnet="shipped")
 SIZE = (640, 480)
 K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
 PLACES = ((0.0, 0.0, 0.6), (0.25, -0.12, 0.6), (-0.2, 0.1, 0.45))
@@ -145,7 +146,7 @@ def test_a_lifter_that_is_right_gives_the_true_keypoints(model, hands):
 
 @pytest.mark.parametrize("broken", ["nan", "inf", "K"])
 def test_a_bad_hand_changes_nothing_for_the_others(model, hands, broken):
-    networks = load_networks(InitConfig(), ("lifter", "handnet", "segmentation"), CPU)
+    networks = load_networks(ALL, ("lifter", "handnet", "segmentation"), CPU)
     observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
     alone = networks(observed[[0, 2]], [crops[0], crops[2]])
     bad, K_bad = observed.keypoints.clone(), observed.intrinsics.clone()
@@ -165,7 +166,7 @@ def test_a_bad_hand_changes_nothing_for_the_others(model, hands, broken):
 
 
 def test_hands_without_a_crop_are_left_to_the_lifter(model, hands):
-    networks = load_networks(InitConfig(), ("lifter", "handnet", "segmentation"), CPU)
+    networks = load_networks(ALL, ("lifter", "handnet", "segmentation"), CPU)
     observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
     for given in ([None, crops[1], None], [None] * 3):
         guesses = networks(observed, given)
@@ -176,14 +177,14 @@ def test_hands_without_a_crop_are_left_to_the_lifter(model, hands):
 
 
 def test_a_given_mask_is_not_looked_for(model, hands):
-    networks = load_networks(InitConfig(), ("segmentation",), CPU)
+    networks = load_networks(ALL, ("segmentation",), CPU)
     observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
     crops[0] = replace(crops[0], given=np.zeros((128, 128), np.uint8))
     assert [mask is None for mask in networks(observed, crops).masks] == [True, False, False]
 
 
 def test_masks_have_the_size_of_their_crops(model, hands):
-    networks = load_networks(InitConfig(), ("segmentation",), CPU)
+    networks = load_networks(ALL, ("segmentation",), CPU)
     observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
     small = replace(
         crops[0], pixels=crops[0].pixels[::2, ::2].copy(), keypoints=crops[0].keypoints / 2
@@ -196,7 +197,7 @@ class TestShippedWeights:
     """They do what their cards say, which they would not with inputs that mean something else."""
 
     def test_the_lifter(self):
-        lifter = load_networks(InitConfig(), ("lifter",), CPU)._networks["lifter"]
+        lifter = load_networks(ALL, ("lifter",), CPU)._networks["lifter"]
         hands = HandSampler(load_hand_model(), DetectorNoise.load(), 0.0).sample(400, (8, 8))
         hands = hands[(hands.confidence > 0).all(1)]
         with torch.no_grad():
@@ -228,7 +229,7 @@ class TestShippedWeights:
         truth = np.stack([crop.given_share for crop in crops]) > 0.5
         bare = [replace(crop, given=None) for crop in crops]
         observed = ObservationBatch.of(observations, list(matrices), batch.keypoints_2d)
-        networks = load_networks(InitConfig(), ("handnet", "segmentation"), CPU)
+        networks = load_networks(ALL, ("handnet", "segmentation"), CPU)
         guesses = networks(observed, bare)
         assert mask_iou(np.stack(guesses.masks) > 0.5, truth).mean() > 0.88
         joints = guesses.starts["handnet"].joints.numpy()
