@@ -132,7 +132,8 @@ def _given(request: RunRequest, config: Config, root: Path) -> Sources:
             if stage.masked:
                 raise InputError(
                     f"refine.stages.{name}: expected masks for {stage.masked[0]}, from --masks or "
-                    "refine.segmentation and its weights, found neither"
+                    "refine.segmentation and its weights, found neither; refine.stages={} goes "
+                    "without"
                 )
     keypoints = None if request.keypoints is None else KeypointFiles.open(request.keypoints)
     return Sources(root, (), intrinsics, keypoints, masks)

@@ -24,6 +24,7 @@ from fitter.energies.keypoints import KeypointTargets
 from fitter.hand_models import load_hand_model
 from fitter.initializer import Guess, Guesses
 from fitter.observations import ObservationBatch, normalise, usable
+from fitter.records import InputError
 from init_net.losses import regressed_keypoints
 from init_net.records import CropInputs
 from init_net.view_frame import in_camera, lifter_inputs
@@ -56,6 +57,8 @@ def load_networks(config: InitConfig, kinds: Collection[Network], device: torch.
     networks, digests = {}, {}
     for kind in kinds:
         given = getattr(config, kind)
+        if given is None:
+            raise InputError(f"init.{kind}: expected weights, found null")
         path = SHIPPED / f"{kind}.safetensors" if given == "shipped" else Path(given)
         networks[kind] = load_network(path, device, kind)
         digests[kind] = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -110,7 +110,7 @@ def test_masks_that_no_stage_compares_with(refused, tmp_path):
 def test_stages_that_need_masks(refused):
     refused(
         "refine.stages.coarse: expected masks for silhouette_l2, from --masks or "
-        "refine.segmentation and its weights, found neither",
+        "refine.segmentation and its weights, found neither; refine.stages={} goes without",
         *FAST,
         "--set",
         "refine.segmentation=none",

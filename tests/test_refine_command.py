@@ -200,7 +200,7 @@ def test_all_that_stages_may_free_is_stored(masks, here, say) -> None:
 def test_stages_that_need_masks_ask_for_them(masks, here, refused) -> None:
     refused(
         "refine.stages.coarse: expected masks for silhouette_l2, from --masks or "
-        "refine.segmentation and its weights, found neither",
+        "refine.segmentation and its weights, found neither; refine.stages={} goes without",
         *FAST,
         "--set",
         "refine.segmentation=none",
