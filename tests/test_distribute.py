@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import bad_files
@@ -251,8 +252,17 @@ class TestRay:
     def test_a_lost_head_is_told_and_resumed(self, pictures, undisturbed, tmp_path, head):
         out = tmp_path / "r.zarr"
         process = started(pictures, out, *RAY)
+        # What is left takes a second, no longer than it takes to notice: nobody goes on with it.
+        workers = ray_processes(process, lambda title: title.startswith("ray::MapWorker"))
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
         os.kill(ray_process(process, lambda title: Path(title.split()[0]).name == head), 9)
-        _, said = process.communicate(timeout=60)
+        try:
+            _, said = process.communicate(timeout=60)
+        finally:
+            for worker in workers:
+                with suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
         assert process.returncode == EXIT_LOST
         assert said.splitlines()[-1] == (
             "fit-hands: Ray's head is gone; what is done is kept, and --resume continues"
@@ -287,6 +297,13 @@ class TestRay:
 
 def ray_process(driver: subprocess.Popen, fits: Callable[[str], bool]) -> int:
     """A process of the Ray that a run has started, by its command line."""
+    found = ray_processes(driver, fits)
+    assert found
+    return found[0]
+
+
+def ray_processes(driver: subprocess.Popen, fits: Callable[[str], bool]) -> list[int]:
+    """All of them."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -295,8 +312,7 @@ def ray_process(driver: subprocess.Popen, fits: Callable[[str], bool]) -> int:
             continue
         if title.strip() and fits(title.strip()) and is_below(int(folder.name), driver.pid):
             found.append(int(folder.name))
-    assert found
-    return found[0]
+    return found
 
 
 def is_below(process: int, ancestor: int) -> bool:
