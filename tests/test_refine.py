@@ -22,7 +22,7 @@ from fitter.solvers import Status
 from fitter.stage_config import DEFAULT_STAGES, RefineConfig, StageConfig
 
 SHORT = DEFAULT_STAGES["contour"].model_copy(update={"iterations": 6})
-SETTINGS = RefineConfig(resolution=SIDE, stages={"contour": SHORT})
+SETTINGS = RefineConfig(resolution=SIDE, segmentation="grabcut", stages={"contour": SHORT})
 
 
 @pytest.fixture(scope="module")

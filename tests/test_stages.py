@@ -92,7 +92,8 @@ def test_a_stage_never_ends_worse_than_it_began(task, begun, solver) -> None:
         objective = Objective.of(task, stage, start)
         after = run_stages(task, begun, {"a": stage})
         before, cost = objective(start).detach(), objective(after.params).detach()
-    assert (cost < before + 1e-6).all() and (cost < before).any()
+    # Float32 sums to some digits; the start itself may come back with another last one.
+    assert (cost < before * (1 + 1e-6)).all() and (cost < before).any()
     torch.testing.assert_close(after.cost, cost.double(), rtol=1e-3, atol=1e-5)
     assert after.iterations.tolist() == [stage.iterations] * 3
     assert (after.status != int(Status.DIVERGED)).all()
