@@ -61,10 +61,12 @@ def marginal(
     size: np.ndarray, states: np.ndarray, classes: np.ndarray, kept: np.ndarray, law: Law
 ) -> Marginal:
     """Tables of the sizes (B, N) of errors, and their Gaussian scores (B, N), without sign."""
-    probability = law.probability(np.expm1(LEVEL_STEP * np.arange(LEVELS)))
+    level = np.expm1(LEVEL_STEP * np.arange(LEVELS))
+    probability = law.probability(level)
     common = np.array([np.median(size[kept[:, k], k]) for k in range(size.shape[1])])
     scale = np.empty((STATES, CLASSES, size.shape[1]))
-    tail = np.empty((STATES, CLASSES, LEVELS))
+    # A class with few samples in any state has the tail of the law itself.
+    tail = np.tile(level / np.interp(0.5, probability, level), (STATES, CLASSES, 1))
     scores = np.zeros_like(size)
     for state in (UNKNOWN, *range(UNKNOWN)):
         for group in range(CLASSES):

@@ -278,3 +278,15 @@ def test_a_file_that_is_no_noise_is_refused(tmp_path: Path) -> None:
     save_file({"factors": torch.zeros(1)}, path)
     with pytest.raises(InputError, match="no field"):
         DetectorNoise.load(path)
+
+
+def test_a_class_with_few_samples_has_the_tail_of_the_law() -> None:
+    generator = np.random.default_rng(0)
+    size, states = generator.random((20, 3)) + 0.1, np.zeros((20, 3), int)
+    law = Law(pair=True, spread=0.0)
+    found = marginal(size, states, np.zeros((20, 3), int), np.ones((20, 3), bool), law)
+    level = np.expm1(LEVEL_STEP * np.arange(LEVELS))
+    # The median length of a pair of standard Gaussians is sqrt(2 log 2).
+    expected = np.broadcast_to(level / np.sqrt(2 * np.log(2)), found.tail.shape)
+    np.testing.assert_allclose(found.tail, expected, rtol=5e-3)
+    assert np.isfinite(found.scale).all()

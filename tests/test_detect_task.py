@@ -1,9 +1,4 @@
-"""MediaPipe's hand landmarker from a task file: the same hands as from the networks inside.
-
-Named to run last: once the landmarker of the tasks API has been in a process, statistics that other
-tests compute there come out as NaN (`datasets.detector_spread`), which is not understood yet. The
-commands find hands in processes of their own.
-"""
+"""MediaPipe's hand landmarker from a task file: the same hands as from the networks inside."""
 
 import json
 from pathlib import Path
