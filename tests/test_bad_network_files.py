@@ -32,9 +32,7 @@ def stopped_at(step: int, folder: Path) -> None:
     train(ToyTask(small_config()), small_config(), folder, Watch(lambda: next(asked) == step))
 
 
-@pytest.mark.skipif(
-    not Path("/dev/full").exists(), reason="needs a device that is always full, which Linux has"
-)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is full")
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path):
     stopped_at(4, tmp_path)
     path = tmp_path / "checkpoint.pt"
@@ -303,9 +301,7 @@ def test_weights_that_say_something_else(weights, tmp_path, change, sentence):
     assert sentence_of(load_network, path) == f"{path}: {sentence}"
 
 
-@pytest.mark.skipif(
-    not Path("/dev/full").exists(), reason="needs a device that is always full, which Linux has"
-)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is full")
 def test_weights_on_a_full_disk(weights, tmp_path):
     path = tmp_path / "w.safetensors"
     path.write_bytes(weights.read_bytes())

@@ -10,8 +10,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from datasets.detector_noise import NOISE_PATH, DetectorNoise, SeenHands, hand_axes
+from datasets.detector_noise import (
+    LEVEL_STEP,
+    LEVELS,
+    NOISE_PATH,
+    DetectorNoise,
+    SeenHands,
+    hand_axes,
+)
 from datasets.detector_spread import HandPairs, measure_noise, measure_spread, resampled
+from datasets.detector_statistics import Law, marginal
 from datasets.synthetic_records import OCCLUDED, OUTSIDE, SELF_OCCLUDED, VISIBLE
 from fitter.conventions import BONES
 from fitter.records import InputError
