@@ -3,7 +3,6 @@
 import importlib.util
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from fitter.hand_models import anatomy, load_hand_model
 from fitter.hand_models.pose_prior import load_pose_prior, mixture_log_density, pose_pca
 from fitter.hand_models.skinning import HandModelData, forward_kinematics
 from fitter.records import HandParams, InputError
+from tests.support.paths import ROOT
 
 PALM = np.array([0.0, 0.0, 1.0])
 RADIAL = np.array([1.0, 0.0, 0.0])
@@ -353,7 +353,7 @@ def test_broken_prior_files_are_named(tmp_path):
 
 
 def test_build_recovers_a_known_mixture_and_repeats_itself(monkeypatch):
-    path = Path(__file__).parents[1] / "scripts" / "build_pose_prior.py"
+    path = ROOT / "scripts" / "build_pose_prior.py"
     spec = importlib.util.spec_from_file_location("build_pose_prior", path)
     script = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, script)

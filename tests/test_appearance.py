@@ -3,9 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path
 
-import mano_files
 import numpy as np
 import pytest
 import safetensors
@@ -25,8 +23,9 @@ from fitter.hand_models.mano import load_mano
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import InputError
 from fitter.shading import sample_texture, srgb_from_linear
+from tests.support import mano_files
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 ASSET = ROOT / "fitter" / "hand_models" / "assets" / APPEARANCE_FILE
 DOUBLE = torch.float64
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import bad_commands
 import pytest
 import torch
 
 from fitter import cli
 from fitter.cli import eval_hands, fit_hands
+from tests.support import bad_commands
 
 workplace = bad_commands.workplace
 here = bad_commands.here

@@ -4,12 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
-import bad_commands
-import bad_files
 import pytest
-from bad_commands import FAST
 
 from fitter.cli import eval_hands, fit_hands
+from tests.support import bad_commands, bad_files
+from tests.support.bad_commands import FAST
 
 workplace = bad_commands.workplace
 here = bad_commands.here

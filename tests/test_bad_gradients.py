@@ -1,10 +1,10 @@
 """Gradients that are not finite: the step is left out, or training stops with one sentence."""
 
 import pytest
-from training_cases import ToyTask, small_config
 
 from init_net.checkpoints import load_checkpoint
 from init_net.training import DivergedError, train
+from tests.support.training_cases import ToyTask, small_config
 
 
 def test_a_gradient_that_is_not_finite(tmp_path):

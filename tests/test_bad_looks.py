@@ -6,11 +6,11 @@ import shutil
 import time
 from pathlib import Path
 
-import bad_commands
-import bad_files
 import numpy as np
 import pytest
 import xarray as xr
+
+from tests.support import bad_commands, bad_files
 
 workplace, here, say = bad_commands.workplace, bad_commands.here, bad_commands.say
 

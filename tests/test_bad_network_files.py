@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load, save
-from training_cases import SMALL, ToyTask, small_config
 
 import init_net.checkpoints
 from fitter.records import InputError
@@ -23,6 +22,7 @@ from init_net.network_config import (
 )
 from init_net.training import Watch, train
 from init_net.weights import WeightsInfo, load_network, save_weights
+from tests.support.training_cases import SMALL, ToyTask, small_config
 
 CURRENT = str(current_hand_model())
 

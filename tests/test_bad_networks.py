@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import bad_commands
 import pytest
 
 from init_net.network_config import LifterConfig, build_network
 from init_net.weights import WeightsInfo, save_weights
+from tests.support import bad_commands
 
 workplace = bad_commands.workplace
 here = bad_commands.here

@@ -4,16 +4,15 @@ import json
 import shutil
 from pathlib import Path
 
-import bad_commands
-import bad_files
 import torch
-from bad_commands import FAST
 
 from fitter.overlay_files import overlay_name
 from fitter.pipeline import Engine
 from fitter.store import ResultStore
 from fitter.store_lock import WriterLock
 from fitter.work import Workbench
+from tests.support import bad_commands, bad_files
+from tests.support.bad_commands import FAST
 
 workplace = bad_commands.workplace
 here = bad_commands.here

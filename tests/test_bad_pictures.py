@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import bad_files
 import numpy as np
 import pytest
 import xarray as xr
 
 from fitter.rows import IMAGE_STATUS
+from tests.support import bad_files
 
 
 def _without_privileges() -> None:

@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-import bad_commands
-import bad_files
 import numpy as np
 import pytest
 import xarray as xr
 from PIL import Image
 
 from fitter import run_store
+from tests.support import bad_commands, bad_files
 
 workplace = bad_commands.workplace
 here = bad_commands.here

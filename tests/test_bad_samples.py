@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rendered_samples
-import training_cases
 
 from datasets.synthetic_records import SyntheticSettings
 from fitter.records import InputError
@@ -17,6 +15,7 @@ from fitter.store_lock import WriterLock
 from init_net import shard_manifest, shards
 from init_net.lifter_samples import SeenSamples
 from init_net.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
+from tests.support import rendered_samples, training_cases
 
 SOURCE = SampleSource(seed=3, count=4, size=16)
 SHARD = "shard-000000000"

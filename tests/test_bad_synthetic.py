@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import bad_commands
 import pytest
 
 from datasets.synthetic_records import SyntheticSettings
 from fitter.records import InputError
 from fitter.synth_command import synth_hands
+from tests.support import bad_commands
 
 workplace = bad_commands.workplace
 here = bad_commands.here

@@ -5,13 +5,12 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
-import bad_commands
 import pytest
-import task_files
 
 from fitter.detect import MediaPipeDetector
 from fitter.mediapipe_tasks import MODELS, TaskLandmarker
 from fitter.records import InputError
+from tests.support import bad_commands, task_files
 
 workplace = bad_commands.workplace
 here = bad_commands.here

@@ -7,13 +7,10 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-import bad_commands
 import pytest
 import torch
-import training_cases
 import yaml
 from safetensors.torch import load
-from training_cases import ToyTask, blank_samples, small_config
 
 from datasets.synthetic_records import SyntheticSettings
 from init_net.checkpoints import current_hand_model, load_checkpoint
@@ -24,6 +21,8 @@ from init_net.train_command import train_hands
 from init_net.train_config import load_train_config
 from init_net.training import Watch, train
 from init_net.weights import load_network, read_info
+from tests.support import bad_commands, training_cases
+from tests.support.training_cases import ToyTask, blank_samples, small_config
 
 workplace = bad_commands.workplace
 here = bad_commands.here

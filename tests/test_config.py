@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from fitter.cli import fit_hands
 from fitter.config import Config, FitConfig, find_config, load_config
 from fitter.records import InputError
+from tests.support.paths import ROOT
 
-DEFAULT_FILE = Path(__file__).parent.parent / "configs" / "default.yaml"
+DEFAULT_FILE = ROOT / "configs" / "default.yaml"
 
 
 def sections():

@@ -8,7 +8,6 @@ from functools import partial
 
 import pytest
 import torch
-from mano_files import fabricate, write_plain
 from torch import Tensor
 
 from fitter.camera import project
@@ -20,6 +19,7 @@ from fitter.hand_models.kinematics import BETAS, GLOBAL, POSE, TRANSL, retract
 from fitter.hand_models.surface_kinematics import SurfaceKinematics
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
 from fitter.records import HandParams
+from tests.support.mano_files import fabricate, write_plain
 
 SIDE, BAND = 40, 2.0
 SETTINGS = RasterSettings(silhouette="edge", band=BAND)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rendered_samples
 import roma
 import torch
 from scipy.ndimage import map_coordinates
@@ -23,6 +22,7 @@ from init_net.crop_samples import MARGIN, Cropper, weak_camera
 from init_net.losses import regressed_keypoints, weak_projection
 from init_net.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
 from init_net.train_config import AugmentationConfig
+from tests.support import rendered_samples
 
 COUNT, UNSEEN, SIZE = 10, 3, 64
 STILL = {"colour": 0.0, "blur": 0.0, "noise": 0.0}

@@ -1,14 +1,23 @@
 """Finding hands on drawn ones: geometry, sides, duplicates and searches."""
 
-import drawn_hands
 import numpy as np
 import pytest
-from drawn_hands import DrawnHands, canvas, draw, expected_xyz, observed, record, shape, wedge
 
 import fitter.detect as detect_module
 from fitter.detect import MediaPipeDetector, drop_duplicates, unordered_distance
 from fitter.detect_windows import Window, search_windows
 from fitter.records import InputError
+from tests.support import drawn_hands
+from tests.support.drawn_hands import (
+    DrawnHands,
+    canvas,
+    draw,
+    expected_xyz,
+    observed,
+    record,
+    shape,
+    wedge,
+)
 
 drawn = drawn_hands.drawn
 

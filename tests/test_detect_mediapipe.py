@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from drawn_hands import canvas, record
 
 from datasets.images import ImageEntry, read_image_and_exif
 from datasets.intrinsics import Intrinsics
@@ -20,8 +19,8 @@ from fitter.conventions import KEYPOINT_NAMES
 from fitter.detect import MediaPipeDetector, hand_size
 from fitter.mediapipe_hands import HeldStderr
 from fitter.records import ImageRecord
-
-ROOT = Path(__file__).parent.parent
+from tests.support.drawn_hands import canvas, record
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import task_files
-from drawn_hands import canvas, record
 from PIL import Image
 
 from fitter.detect import MediaPipeDetector, hand_size
 from fitter.mediapipe_tasks import TaskLandmarker
+from tests.support import task_files
+from tests.support.drawn_hands import canvas, record
+from tests.support.paths import ROOT
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = ROOT / "examples"
 TRUTH = json.loads((EXAMPLES / "ground_truth.json").read_text())["hands"]
 NAMES = sorted({hand["image"] for hand in TRUTH})
 

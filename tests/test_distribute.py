@@ -13,14 +13,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import bad_files
 import pytest
 import xarray as xr
 from PIL import Image
-from store_rows import contents
 
 from fitter.attempts import TRIES
 from fitter.messages import EXIT_LOST
+from tests.support import bad_files
+from tests.support.store_rows import contents
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="needs the package ray"

@@ -8,14 +8,14 @@ import shlex
 import shutil
 from pathlib import Path
 
-import mano_files
 import pytest
 from PIL import Image
 
 from fitter.cli import eval_hands, fit_hands
 from fitter.synth_command import synth_hands
+from tests.support import mano_files
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in PAGES}
 ALL_TEXTS = {**TEXTS, "README.md": (ROOT / "README.md").read_text("utf-8")}

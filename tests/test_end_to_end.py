@@ -15,8 +15,9 @@ from fitter.hand_models.open_hand import load_open_hand
 from fitter.metrics import pa_mpjpe
 from fitter.records import HandParams
 from fitter.store import decode_flags
+from tests.support.paths import ROOT
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture(scope="module")

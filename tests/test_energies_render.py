@@ -5,14 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from energy_checks import (
-    Case,
-    check_batch,
-    check_finite,
-    check_gradients,
-    check_nan_stays,
-    check_no_host_synchronisation,
-)
 
 from fitter.conventions import BONES
 from fitter.energies.keypoints_2d import (
@@ -23,6 +15,14 @@ from fitter.energies.keypoints_2d import (
 from fitter.energies.photometric import pixel_l2, rgb_all_pixels, ssim_foreground
 from fitter.energies.silhouette import iou_loss, squared_l2, ssim_silhouette
 from fitter.energies.structural import SsimSettings, ssim, ssim_map
+from tests.support.energy_checks import (
+    Case,
+    check_batch,
+    check_finite,
+    check_gradients,
+    check_nan_stays,
+    check_no_host_synchronisation,
+)
 
 BATCH, HEIGHT, WIDTH = 3, 14, 13
 PLAIN = SsimSettings(stride=1)

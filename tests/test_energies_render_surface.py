@@ -5,14 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from energy_checks import (
-    Case,
-    check_batch,
-    check_finite,
-    check_gradients,
-    check_nan_stays,
-    check_no_host_synchronisation,
-)
 
 from fitter.energies import priors, regularisers, surface
 from fitter.energies.priors import PoseSpace
@@ -21,6 +13,14 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.records import HandParams
+from tests.support.energy_checks import (
+    Case,
+    check_batch,
+    check_finite,
+    check_gradients,
+    check_nan_stays,
+    check_no_host_synchronisation,
+)
 
 BATCH = 3
 # A bent strip with a border, a fin on an inner edge (three faces meet), one face wound the other

@@ -2,7 +2,6 @@
 
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from fitter.camera import project
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomical_angles, anatomy_of
 from fitter.records import HandParams
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "examples"
 TRUTH = json.loads((FOLDER / "ground_truth.json").read_text())
 HANDS = TRUTH["hands"]

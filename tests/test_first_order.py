@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from test_solvers import Problem, Residual, at, rosenbrock
 from torch import Tensor
 
 from fitter.first_order import Descent, DescentResult, Tensors, descend
 from fitter.solvers import LevenbergMarquardt, Status, levenberg_marquardt
+from tests.support.solver_problems import Problem, Residual, at, rosenbrock
 
 METHODS = ("adam", "sgd")
 

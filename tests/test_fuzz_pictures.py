@@ -14,16 +14,15 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import picture_fuzz
-import picture_variants
 import pytest
 from PIL import Image
 
 import datasets.images
 from datasets.images import DEFAULT_LIMITS, ReadLimits, read_image, read_image_and_exif
 from fitter.records import InputError
+from tests.support import picture_fuzz, picture_variants
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PROC = Path("/proc/self/clear_refs")
 MIB = 2**20
 needs_proc = pytest.mark.skipif(not PROC.exists(), reason="needs Linux's /proc")

@@ -15,7 +15,15 @@ import fitter.ik as ik
 from fitter.conventions import FINGERS, MODEL_FINGERS
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.ik import inverse_kinematics, twist_angles
-from tests.ik_cases import FIELDS, MODELS, Case, bones_at_rest, close, known_hands, rest_params
+from tests.support.ik_cases import (
+    FIELDS,
+    MODELS,
+    Case,
+    bones_at_rest,
+    close,
+    known_hands,
+    rest_params,
+)
 
 JOINTS = [k for k in range(21) if k == 0 or k % 4]
 """The keypoints that are no fingertips."""

@@ -8,7 +8,15 @@ from torch import Tensor
 
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.ik import inverse_kinematics
-from tests.ik_cases import FIELDS, MODELS, Case, bones_at_rest, close, known_hands, rest_params
+from tests.support.ik_cases import (
+    FIELDS,
+    MODELS,
+    Case,
+    bones_at_rest,
+    close,
+    known_hands,
+    rest_params,
+)
 
 
 @pytest.fixture(params=MODELS)

@@ -21,6 +21,7 @@ from datasets.images import (
 )
 from datasets.listing import ImageSource
 from fitter.records import InputError
+from tests.support.paths import ROOT
 
 
 @pytest.fixture
@@ -233,7 +234,7 @@ def test_refuses_a_file_without_permission(tmp_path, gradient):
         [sys.executable, "-c", program, str(path)],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parent.parent,
+        cwd=ROOT,
     )
     assert "no permission" in done.stdout, done.stderr
 

@@ -1,10 +1,10 @@
 """`fit-hands --init`: where fits start, and what the store says of it."""
 
-import bad_commands
 import numpy as np
 import xarray as xr
 
 from fitter.store import decode_flags
+from tests.support import bad_commands
 
 workplace = bad_commands.workplace
 here = bad_commands.here

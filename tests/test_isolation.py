@@ -12,6 +12,7 @@ import pytest
 
 from fitter.isolation import Isolated, Lost
 from fitter.records import InputError
+from tests.support.paths import ROOT
 
 
 class Counter:
@@ -89,15 +90,15 @@ def test_a_lost_process_is_told_and_replaced(counter, method, argument, how):
 def test_it_ends_with_its_parent_even_in_the_middle_of_a_call(tmp_path):
     program = (
         "import sys, threading, time\n"
-        "from test_isolation import Counter\n"
+        "from tests.fitter.system.test_isolation import Counter\n"
         "from fitter.isolation import Isolated\n"
         "isolated = Isolated(Counter, 1)\n"
         "isolated.ready()\n"
         "print(isolated.pid, flush=True)\n"
         "isolated.call('sleep', 3, timeout=60)\n"
     )
-    root = Path(__file__).parent
-    environment = os.environ | {"PYTHONPATH": f"{root.parent}:{root}"}
+    root = ROOT
+    environment = os.environ | {"PYTHONPATH": str(root)}
     parent = subprocess.Popen(
         [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True
     )

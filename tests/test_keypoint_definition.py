@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import roma
 import torch
-from mano_files import fabricate, write_plain
 
 from fitter.conventions import BONES, FINGERTIP_VERTICES, MODEL_TO_KEYPOINTS
 from fitter.hand_models.anatomy import FLEXION, anatomy_of, hand_pose_from_angles
@@ -26,8 +25,10 @@ from fitter.hand_models.mano import load_mano
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.skinning import HandModel, HandModelData
 from fitter.records import HandParams, InputError
+from tests.support.mano_files import fabricate, write_plain
+from tests.support.paths import ROOT
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+SCRIPTS = ROOT / "scripts"
 
 
 def some_params(count: int, bend: float = 0.3) -> HandParams:

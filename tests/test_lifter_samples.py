@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rendered_samples
 import roma
 import torch
 
@@ -23,6 +22,7 @@ from init_net.losses import regressed_keypoints
 from init_net.records import RegressedHands
 from init_net.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
 from init_net.view_frame import in_camera, lifter_inputs, relative_joints, view_rotations
+from tests.support import rendered_samples
 
 COUNT = 400
 SEED = (3, 1, 4)

@@ -11,7 +11,7 @@ from fitter.hand_models import ManoOptions, load_hand_model
 from fitter.hand_models.mano import load_mano
 from fitter.hand_models.skinning import HandModel
 from fitter.records import HandParams, InputError
-from tests import mano_files
+from tests.support import mano_files
 
 try:
     import smplx

@@ -17,7 +17,7 @@ from fitter.hand_models import assets
 from fitter.hand_models.assets import read_pickle
 from fitter.hand_models.mano import load_mano
 from fitter.records import InputError
-from tests import mano_files
+from tests.support import mano_files
 
 
 @pytest.fixture(scope="module")

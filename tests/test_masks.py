@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from drawn_hands import shape
 
 from fitter.camera import SquareCrop
 from fitter.conventions import BONES
 from fitter.grabcut import CutSettings, Seeds, grabcut
 from fitter.mask_geometry import HandView, hand_scale, inside_picture, resample_mask
 from fitter.masks import MaskSettings, agreement, given_mask, grabcut_mask
+from tests.support.drawn_hands import shape
 
 SIDE = 128
 SKIN = (205, 150, 120)

@@ -5,7 +5,6 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load, save
-from training_cases import SMALL, ToyTask, small_config
 
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import InputError
@@ -13,6 +12,7 @@ from init_net.network_config import SegmentationConfig, build_network
 from init_net.predict import SHIPPED
 from init_net.records import CropInputs
 from init_net.weights import WeightsInfo, load_network, model_card, read_info, save_weights
+from tests.support.training_cases import SMALL, ToyTask, small_config
 
 SEGMENTATION = SegmentationConfig(input_size=32, decoder_channels=[8, 8, 8, 8, 8])
 

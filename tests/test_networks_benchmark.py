@@ -1,13 +1,14 @@
 """The benchmark of the networks runs, and measures what it says."""
 
 import json
-import sys
-from pathlib import Path
 
+import networks
+import networks_figures
+import networks_masks
+import networks_speed
 import numpy as np
 import pytest
 import torch
-from rendered_samples import render
 
 from datasets.synthetic_records import SyntheticSettings
 from fitter.config import load_config
@@ -23,12 +24,7 @@ from init_net.network_config import (
 from init_net.shards import SampleSource, ShardedSamples
 from init_net.train_config import load_train_config
 from init_net.weights import WeightsInfo, load_network, save_weights
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-import networks
-import networks_figures
-import networks_masks
-import networks_speed
+from tests.support.rendered_samples import render
 
 COUNT, UNSEEN = 6, 4
 NETWORKS = {

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import roma
 import torch
-from refine_scenes import camera, perturbed, scene_model, task_of, true_hands, view_of
 
 from fitter.camera import mirror_intrinsics, project
 from fitter.objective import ENERGIES, Objective
@@ -18,6 +17,7 @@ from fitter.scene import FIELDS, SceneModel, SceneParams, draw, focal_applied
 from fitter.shading import interpolate, srgb_from_linear
 from fitter.stage_config import DATA, StageConfig
 from fitter.stages import StageTask, _ContourProblem
+from tests.support.refine_scenes import camera, perturbed, scene_model, task_of, true_hands, view_of
 
 SIDE = 32
 EDGE = RasterSettings(silhouette="edge")

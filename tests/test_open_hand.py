@@ -8,7 +8,6 @@ import pickle
 import subprocess
 import sys
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,8 +21,8 @@ from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles, joint_
 from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand
 from fitter.hand_models.skinning import HandModel
 from fitter.records import HandParams
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "fitter" / "hand_models" / "assets"
 HAND_LENGTH = 0.18
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import mano_files
 import pytest
 import torch
 import yaml
@@ -30,8 +29,10 @@ from fitter.solvers import Status
 from fitter.stage_config import RefineConfig, StageConfig
 from fitter.stages import StagesResult, StageTask, run_stages
 from fitter.starts import FitModel
+from tests.support import mano_files
+from tests.support.paths import ROOT
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = ROOT / "configs"
 PRESETS = ("realistic_hands", "s2hand", "nimble_render_compare")
 MODELS = ("open_hand", "mano")
 SIDE = 32

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from raster_cases import random_triangles
 
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
 from fitter.raster.api import MAX_POSITION
+from tests.support.raster_cases import random_triangles
 
 BACKENDS = ("cpu", "reference")
 

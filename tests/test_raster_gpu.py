@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from fitter.raster import RasterSettings, rasterize
 from fitter.raster.api import MAX_POSITION
 from fitter.raster.reference import rasterize_reference
 from fitter.raster.topology import MeshTopology, stack_meshes
+from tests.support.paths import ROOT
 
 pytest.importorskip("triton")
 gpu = pytest.importorskip("fitter.raster.gpu")
@@ -325,7 +325,7 @@ def test_nothing_waits_for_the_device(silhouette):
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton's compiler is for Linux")
 @pytest.mark.parametrize(("architecture", "options"), [(80, []), (90, ["--ones"])])
 def test_kernels_compile(architecture, options, tmp_path):
-    script = Path(__file__).with_name("compile_kernels.py")
+    script = ROOT / "tests" / "support" / "compile_kernels.py"
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment |= {
         "TRITON_CACHE_DIR": str(tmp_path),

@@ -4,10 +4,18 @@ import math
 
 import pytest
 import torch
-from raster_cases import Case, assert_parity, ball, degenerate_cases, draw, random_gradient, ring
 
 from fitter.raster import MeshTopology, RasterSettings, rasterize, stack_meshes
 from fitter.shading import interpolate
+from tests.support.raster_cases import (
+    Case,
+    assert_parity,
+    ball,
+    degenerate_cases,
+    draw,
+    random_gradient,
+    ring,
+)
 
 SILHOUETTES = ("edge", "soft")
 CASES = degenerate_cases()

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from refine_scenes import SIDE, camera, perturbed, scene_model, task_of, true_hands, view_of
 
 from fitter.camera import project
 from fitter.config import FitConfig
@@ -20,6 +19,15 @@ from fitter.refine import Refined, Refiner, unmirrored
 from fitter.scene import SceneModel, SceneView
 from fitter.solvers import Status
 from fitter.stage_config import DEFAULT_STAGES, RefineConfig, StageConfig
+from tests.support.refine_scenes import (
+    SIDE,
+    camera,
+    perturbed,
+    scene_model,
+    task_of,
+    true_hands,
+    view_of,
+)
 
 SHORT = DEFAULT_STAGES["contour"].model_copy(update={"iterations": 6})
 SETTINGS = RefineConfig(resolution=SIDE, segmentation="grabcut", stages={"contour": SHORT})

@@ -1,11 +1,11 @@
 """The synthetic test of the refinement: scenes are what they say, a fit sees what it may see."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+import refine_data
+import refine_figures
 import torch
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_gradient_magnitude
 
@@ -13,10 +13,6 @@ from fitter.camera import project
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomical_angles, anatomy_of
 from fitter.records import InputError
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-import refine_data
-import refine_figures
 
 DISC = np.hypot(*np.mgrid[-3:4, -3:4]) <= 3
 SEED = 30_009

@@ -6,8 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import bad_commands
-import bad_files
 import numpy as np
 import pytest
 import torch
@@ -20,6 +18,7 @@ from fitter.raster import rasterize
 from fitter.records import HandParams
 from fitter.stage_config import DEFAULT_STAGES
 from fitter.store import decode_flags
+from tests.support import bad_commands, bad_files
 
 workplace, here, say, refused = (
     bad_commands.workplace,

@@ -1,14 +1,9 @@
 """The runs of the refinement benchmark: stages cut short, energies switched off, goals."""
 
-import sys
-from pathlib import Path
-
 import pytest
+import refine
 
 from fitter.config import load_config
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-import refine
 
 
 def staged(tmp_path):

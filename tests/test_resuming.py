@@ -4,10 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
-import bad_commands
-import bad_files
 import pytest
 import xarray as xr
+
+from tests.support import bad_commands, bad_files
 
 workplace, here, say = bad_commands.workplace, bad_commands.here, bad_commands.say
 NAMES = [f"{i}.jpg" for i in range(6)]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rendered_samples
 import torch
 
 from datasets.pose_sampler import pose_modes
@@ -20,6 +19,7 @@ from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import HandObservation
 from init_net import shards
 from init_net.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
+from tests.support import rendered_samples
 
 SOURCE = SampleSource(seed=17, count=7, size=48)
 render = rendered_samples.render

@@ -17,7 +17,7 @@ from fitter.hand_models.mano import ManoOptions, load_mano, side_of
 from fitter.hand_models.open_hand import load_open_hand, read_open_hand
 from fitter.hand_models.skinning import HandModel, HandModelData, forward_kinematics, pose_keypoints
 from fitter.records import HandParams, InputError
-from tests.mano_files import fabricate, random_params
+from tests.support.mano_files import fabricate, random_params
 
 MIRROR = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
 FIELDS = ("global_orient", "hand_pose", "betas", "transl")

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from refine_scenes import SIDE, iou, perturbed, scene_model, task_of, true_hands, view_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fitter.camera import project
@@ -17,6 +16,15 @@ from fitter.scene import FIELDS, SceneModel, SceneParams, focal_applied
 from fitter.solvers import Status
 from fitter.stage_config import DEFAULT_STAGES, Free, StageConfig
 from fitter.stages import StagesResult, StageTask, _ContourProblem, run_stages
+from tests.support.refine_scenes import (
+    SIDE,
+    iou,
+    perturbed,
+    scene_model,
+    task_of,
+    true_hands,
+    view_of,
+)
 
 CONTOUR = DEFAULT_STAGES["contour"]
 EVERYTHING = {

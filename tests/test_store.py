@@ -8,16 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import store_rows
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_rows import SPEC, contents, fake_hand, fake_row, fill
 
 from fitter.records import InputError
 from fitter.rows import HAND_VARIABLES, VARIABLES, HandRow, ImageRow, assemble
 from fitter.store import Block, ResultStore, decode_flags
 from fitter.store_layout import is_result_store
+from tests.support import store_rows
+from tests.support.store_rows import SPEC, contents, fake_hand, fake_row, fill
 
 undisturbed = store_rows.undisturbed
 

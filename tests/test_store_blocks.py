@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import store_rows
 import xarray as xr
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from store_rows import MANY, SPEC, contents, fake_row, fill, start
 
 from fitter.records import InputError
 from fitter.rows import VARIABLES
@@ -26,6 +24,8 @@ from fitter.store_layout import (
     chunk_length,
 )
 from fitter.store_names import ImageNames
+from tests.support import store_rows
+from tests.support.store_rows import MANY, SPEC, contents, fake_row, fill, start
 
 undisturbed = store_rows.undisturbed
 many = store_rows.many
@@ -153,7 +153,7 @@ from pathlib import Path
 import zarr
 import fitter.store
 from fitter.store import ResultStore
-from tests.store_rows import SPEC
+from tests.support.store_rows import SPEC
 
 kill, when = sys.argv[2].split()
 seen = 0

@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import store_rows
-from store_rows import SPEC, contents, fill
 
 from fitter.records import InputError
 from fitter.rows import VARIABLES
 from fitter.store import ResultStore
+from tests.support import store_rows
+from tests.support.paths import ROOT
+from tests.support.store_rows import SPEC, contents, fill
 
 undisturbed = store_rows.undisturbed
 
@@ -28,7 +29,7 @@ import os, signal, sys, time
 from pathlib import Path
 import zarr
 from fitter.store import ResultStore
-from tests.store_rows import SPEC, fake_row
+from tests.support.store_rows import SPEC, fake_row
 
 kill, when = sys.argv[2].split()
 seen = 0
@@ -62,7 +63,7 @@ def run_pipeline(path: Path, kill: str) -> int:
 
 
 def start_pipeline(path: Path, kill: str) -> subprocess.Popen:
-    root = Path(__file__).parent.parent
+    root = ROOT
     environment = os.environ | {"PYTHONPATH": str(root)}
     return subprocess.Popen([sys.executable, "-c", PIPELINE, path, kill], env=environment, cwd=root)
 
@@ -119,7 +120,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from fitter.store import ResultStore
-from tests.store_rows import SPEC, fill
+from tests.support.store_rows import SPEC, fill
 
 with ResultStore.create(Path(sys.argv[1]), SPEC) as store:
     fill(store, store.blocks()[:1])
@@ -132,7 +133,7 @@ with ResultStore.create(Path(sys.argv[1]), SPEC) as store:
 @pytest.fixture
 def writer(tmp_path) -> subprocess.Popen:
     """Another process in the middle of writing `results.zarr`; a line makes it go on."""
-    root = Path(__file__).parent.parent
+    root = ROOT
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, tmp_path / "results.zarr"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root,

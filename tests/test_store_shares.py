@@ -4,12 +4,12 @@ import select
 import shutil
 
 import pytest
-import store_rows
-from store_rows import SPEC, contents, fill, start
 
 from fitter.records import InputError
 from fitter.store import Block, ResultStore
 from fitter.store_lock import WHOLE, Share, WriterLock
+from tests.support import store_rows
+from tests.support.store_rows import SPEC, contents, fill, start
 
 undisturbed = store_rows.undisturbed
 many = store_rows.many
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from fitter.store import ResultStore
 from fitter.store_lock import Share
-from tests.store_rows import SPEC, fill
+from tests.support.store_rows import SPEC, fill
 
 share = Share(*map(int, sys.argv[2].split("/")))
 print("starting", flush=True)

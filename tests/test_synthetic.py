@@ -5,7 +5,6 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
-from synthetic_checks import found_hands, penetration
 
 from datasets.finger_contact import overlap
 from datasets.pose_sampler import pose_modes, sample_mode_angles
@@ -26,6 +25,7 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomical_angles, anatomy_of
 from fitter.raster import rasterize
 from fitter.records import TensorBatch
+from tests.support.synthetic_checks import found_hands, penetration
 
 SIZE = 96
 SEED = 11

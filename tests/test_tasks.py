@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rendered_samples
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +21,7 @@ from init_net.records import CropInputs, LiftedHands, LifterInputs, RegressedHan
 from init_net.shards import SampleSource, ShardedSamples
 from init_net.tasks import build_task
 from init_net.train_config import TrainConfig
+from tests.support import rendered_samples
 
 COUNT, UNSEEN, SIZE = 14, 5, 48
 NETWORKS = {

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_cases import ToyTask, small_config
 
 from init_net.checkpoints import find_checkpoint, load_checkpoint
 from init_net.network_config import LifterConfig, SegmentationConfig
@@ -17,15 +16,17 @@ from init_net.optimisation import WeightAverage, learning_rate, make_optimiser
 from init_net.train_config import OptimiserConfig, TrainConfig, first_difference, smoke
 from init_net.training import Watch, train
 from init_net.training_log import METRICS, read_metrics
+from tests.support.paths import ROOT
+from tests.support.training_cases import ToyTask, small_config
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = ROOT
 
 DIES = """
 import os, signal, sys
 from pathlib import Path
 import init_net.checkpoints as checkpoints
 from init_net.training import Watch, train
-from training_cases import ToyTask, small_config
+from tests.support.training_cases import ToyTask, small_config
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)

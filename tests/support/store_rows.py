@@ -12,8 +12,7 @@ import pytest
 from fitter.rows import HandRow, ImageRow
 from fitter.store import Block, ResultStore
 from fitter.store_layout import StoreSpec
-
-ROOT = Path(__file__).parent.parent
+from tests.support.paths import ROOT
 
 SPEC = StoreSpec(
     images=[f"day {i // 4}/händ_{i}.jpg" for i in range(11)],

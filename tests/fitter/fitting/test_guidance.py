@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-import test_keypoint_fit as cases
 import torch
 from torch import Tensor
 
@@ -20,9 +19,8 @@ from fitter.metrics import pa_mpjpe
 from fitter.observations import ObservationBatch, normalise
 from fitter.records import HandParams
 from fitter.solvers import Linearization, Status
+from tests.support import keypoint_cases as cases
 
-model = cases.model
-hands = cases.hands
 TRUSTING = cases.TRUSTING
 GUESSED = ("relative_depth", "depth_mass", "bone_directions", "bone_mass")
 

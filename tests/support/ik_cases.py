@@ -19,7 +19,7 @@ from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.skinning import HandModel, KeypointModel
 from fitter.ik import twist_angles
 from fitter.records import HandMesh, HandParams
-from tests.mano_files import fabricate, write_plain
+from tests.support.mano_files import fabricate, write_plain
 
 FIELDS = ("global_orient", "hand_pose", "betas", "transl")
 MODELS = ("open_hand", "bare", "mano")

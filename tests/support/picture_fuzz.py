@@ -11,8 +11,9 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from picture_variants import originals
-from picture_variants import png_chunk as _chunk
+
+from tests.support.picture_variants import originals
+from tests.support.picture_variants import png_chunk as _chunk
 
 Damage = Callable[[np.random.Generator, bytes], bytes]
 

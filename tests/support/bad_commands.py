@@ -9,10 +9,10 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
-import bad_files
 import pytest
 
 from fitter.cli import fit_hands
+from tests.support import bad_files
 
 FAST = ["--keypoints", "known.json", "--device", "cpu"]
 """Keypoints from a file, so that no detector need be loaded."""

@@ -6,110 +6,30 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import roma
 import torch
 from torch import Tensor
 
-from datasets.pose_sampler import sample_hand_angles
 from fitter.camera import project
 from fitter.config import FitConfig
 from fitter.energies.priors import PoseSpace
 from fitter.hand_models import load_hand_model
-from fitter.hand_models.anatomy import FLEXION, anatomy_of
+from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
-from fitter.hand_models.skinning import pose_keypoints
 from fitter.keypoint_fit import fit_keypoints
 from fitter.metrics import pa_mpjpe
-from fitter.observations import ObservationBatch, normalise
+from fitter.observations import normalise
 from fitter.records import HandParams
-from fitter.solvers import SolverResult, Status
+from fitter.solvers import Status
 from fitter.starts import FitModel, propose_starts
-
-K = torch.tensor([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]], dtype=torch.float64)
-# Priors that are weak beside data without noise, and no gain to correct for.
-TRUSTING = FitConfig(
-    relative_depth_gain=1.0,
-    relative_depth_weight=0.1,
-    bone_direction_weight=0.1,
-    pose_prior_weight=1e-4,
-    shape_prior_weight=1e-4,
-    num_starts=4,
-    start_iterations=5,
-    max_iterations=80,
+from tests.support.keypoint_cases import (
+    TRUSTING,
+    K,
+    fitted_keypoints,
+    keypoints_of,
+    mirrored,
+    noisy,
+    observe,
 )
-
-
-@pytest.fixture(scope="module")
-def model() -> FitModel:
-    open_hand = load_hand_model("open_hand", dtype=torch.float64)
-    like = torch.zeros((), dtype=torch.float64)
-    space = PoseSpace.of(anatomy_of(open_hand.data), load_pose_prior(), like)
-    return FitModel(open_hand.keypoint_model(), space)
-
-
-@pytest.fixture(scope="module")
-def hands(model) -> HandParams:
-    """24 hands in front of the camera: 12 open ones, then 12 fists."""
-    rng = np.random.default_rng(5)
-    angles = sample_hand_angles(rng, 400)
-    curl = angles[:, :, FLEXION].mean(1)
-    order = np.argsort(curl)
-    angles = torch.as_tensor(angles[np.concatenate([order[20:32], order[-32:-20]])])
-    pose = torch.einsum("nja,jac->njc", angles, model.pose_space.axes)
-
-    def normal(scale: float, *shape: int) -> Tensor:
-        return torch.as_tensor(rng.normal(scale=scale, size=(24, *shape)))
-
-    middle = torch.tensor([0.0, 0.0, 0.55], dtype=torch.float64)
-    return HandParams(normal(1.0, 3), pose, normal(0.3, 10), middle + normal(0.04, 3))
-
-
-def keypoints_of(model: FitModel, params: HandParams) -> Tensor:
-    return pose_keypoints(model.keypoints, params)[1]
-
-
-def observe(points: Tensor, weak: bool = True) -> ObservationBatch:
-    """What a detector without error says of right hands' keypoints (B, 21, 3)."""
-    count = len(points)
-    intrinsics = K.expand(count, 3, 3)
-    image = project(points, intrinsics)
-    box = (image.amin(1) + image.amax(1)) / 2
-    ray = torch.cat([(box - K[:2, 2]) / 600, torch.ones(count, 1).double()], 1)
-    view = torch.nn.functional.normalize(ray, dim=-1)
-    distance = (points @ view[..., None])[..., 0]
-    depth = 600 * (distance / distance[:, :1] - 1)
-    # Camera axes of a camera that looks along `view`, by the shortest turn.
-    z = torch.tensor([0.0, 0, 1], dtype=torch.float64).expand_as(view)
-    axis = torch.nn.functional.normalize(torch.linalg.cross(z, view), dim=-1)
-    turn = roma.rotvec_to_rotmat(axis * view[:, 2:].arccos())
-    xyz = (points - points[:, :1]) @ turn
-    return ObservationBatch(
-        keypoints=image,
-        confidence=torch.ones(count, 21, dtype=torch.float64),
-        relative_depth=depth if weak else torch.full_like(depth, torch.nan),
-        relative_xyz=xyz if weak else torch.full_like(xyz, torch.nan),
-        intrinsics=intrinsics,
-        is_left=torch.zeros(count, dtype=torch.bool),
-    )
-
-
-def mirrored(observed: ObservationBatch, width: float = 640.0) -> ObservationBatch:
-    keypoints = observed.keypoints.clone()
-    keypoints[..., 0] = width - keypoints[..., 0]
-    intrinsics = observed.intrinsics.clone()
-    intrinsics[:, 0, 2] = width - intrinsics[:, 0, 2]
-    return replace(
-        observed,
-        keypoints=keypoints,
-        intrinsics=intrinsics,
-        relative_xyz=observed.relative_xyz * torch.tensor([-1.0, 1, 1]).double(),
-        is_left=~observed.is_left,
-    )
-
-
-def fitted_keypoints(model: FitModel, result: SolverResult, is_left: Tensor) -> Tensor:
-    points = keypoints_of(model, result.params.mirrored_where(is_left))
-    return torch.where(is_left[:, None, None], points * torch.tensor([-1.0, 1, 1]), points)
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -171,23 +91,6 @@ def test_the_size_of_the_picture_does_not_matter(model, hands) -> None:
         keypoints_of(model, second.params),
         rtol=0,
         atol=1e-6,
-    )
-
-
-def noisy(model: FitModel, hands: HandParams) -> ObservationBatch:
-    observed = observe(keypoints_of(model, hands))
-    generator = torch.Generator().manual_seed(9)
-
-    def normal(like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=generator, dtype=torch.float64)
-
-    return replace(
-        observed,
-        keypoints=observed.keypoints + 3 * normal(observed.keypoints),
-        confidence=torch.rand(len(observed.confidence), 21, generator=generator).double(),
-        relative_depth=observed.relative_depth + 10 * normal(observed.relative_depth),
-        relative_xyz=observed.relative_xyz + 0.01 * normal(observed.relative_xyz),
-        is_left=torch.arange(len(observed.confidence)) % 3 == 0,
     )
 
 

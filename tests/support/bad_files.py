@@ -8,14 +8,15 @@ import zlib
 from pathlib import Path
 
 import cv2
-import mano_files
 import numpy as np
 import xarray as xr
 from PIL import Image
 
 from fitter.rows import IMAGE_STATUS
+from tests.support import mano_files
+from tests.support.paths import ROOT
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 HAND = EXAMPLES / "open_palm.jpg"
 LINE_BREAK = "line\nbreak \x1b[31m.jpg"
 UNICODE = "sub dir/Grüße an 手 1.jpg"
