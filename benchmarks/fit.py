@@ -29,7 +29,7 @@ from measuring import (
 from rich.console import Console
 from rich.table import Table
 
-from datasets.pose_sampler import sample_hand_angles
+from datasets.poses.sampler import sample_hand_angles
 from fitter.camera import mirror_points, project
 from fitter.config import Config, FitConfig, load_config
 from fitter.energies.priors import PoseSpace

@@ -27,7 +27,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from datasets.pose_sampler import sample_hand_angles
+from datasets.poses.sampler import sample_hand_angles
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.pipeline import choose_device

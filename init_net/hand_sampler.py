@@ -1,7 +1,7 @@
 """Random hands without pictures, for the lifter: millions of them while it learns.
 
 pose, shape, view, distance -> true keypoints -> `DetectorNoise` -> what the lifter sees, and what
-it is to say. The poses are those of `datasets.pose_sampler`, as of the rendered samples; fingers
+it is to say. The poses are those of `datasets.poses.sampler`, as of the rendered samples; fingers
 that pass through one another are not sorted out, which would take longer than all the rest.
 """
 
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from datasets.detector_noise import DetectorNoise
-from datasets.pose_sampler import sample_hand_angles
+from datasets.detector.noise import DetectorNoise
+from datasets.poses.sampler import sample_hand_angles
 from fitter.conventions import BONES
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.synthetic import SyntheticEngine
-from datasets.synthetic_records import SyntheticBatch, SyntheticSettings
+from datasets.synthetic.engine import SyntheticEngine
+from datasets.synthetic.records import SyntheticBatch, SyntheticSettings
 from fitter.detect import MediaPipeDetector
 from fitter.records import HandObservation, HandParams, ImageRecord, InputError, LostError
 from fitter.store_lock import WriterLock
@@ -53,7 +53,7 @@ SAMPLE_FIELDS: Mapping[str, tuple[str, str]] = {
     "mask": ("uint8", "(S, S) share of each pixel that shows the hand, in 255ths"),
     "keypoints_3d": ("float32", "(21, 3) metres, camera frame, the model's keypoints"),
     "keypoints_2d": ("float32", "(21, 2) pixels"),
-    "keypoint_state": ("uint8", "(21,) VISIBLE ... OUTSIDE of `datasets.synthetic_records`"),
+    "keypoint_state": ("uint8", "(21,) VISIBLE ... OUTSIDE of `datasets.synthetic.records`"),
     "intrinsics": ("float32", "(3, 3) K in pixels"),
     "global_orient": ("float32", "(3,) axis-angle"),
     "hand_pose": ("float32", "(15, 3) axis-angle"),

@@ -14,8 +14,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from datasets.detector_noise import DetectorNoise
-from datasets.synthetic_records import SyntheticSettings
+from datasets.detector.noise import DetectorNoise
+from datasets.synthetic.records import SyntheticSettings
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import InputError

@@ -24,7 +24,7 @@ from example_skin import Paint, Samples, paint_cloth, paint_skin, to_linear
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from datasets.painted_backgrounds import draw_background
+from datasets.synthetic.painted_backgrounds import draw_background
 from fitter.camera import project
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import hand_pose_from_angles, joint_limits

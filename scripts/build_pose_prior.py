@@ -2,7 +2,7 @@
 
     python scripts/build_pose_prior.py [--output FILE]      (with the project installed)
 
-Draws poses of `datasets.pose_sampler`, takes their PCA, and fits a Gaussian mixture by
+Draws poses of `datasets.poses.sampler`, takes their PCA, and fits a Gaussian mixture by
 expectation-maximisation (Bishop, "Pattern Recognition and Machine Learning", section 9.2.2) started
 from k-means++ (Arthur and Vassilvitskii, SODA 2007). Same seed, same machine: same file. It prints
 the mean log density of held-out poses beside that of one Gaussian, which the mixture must beat.
@@ -19,7 +19,7 @@ import numpy as np
 import scipy.linalg
 from safetensors.numpy import save
 
-from datasets.pose_sampler import sample_hand_angles
+from datasets.poses.sampler import sample_hand_angles
 from fitter.hand_models.pose_prior import (
     POSE_PRIOR_PATH,
     PosePrior,
@@ -140,7 +140,7 @@ def _squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 def write(prior: PosePrior, options: BuildOptions, path: Path) -> None:
     """Save a prior as float32 with its provenance."""
     provenance = {
-        "source": "poses drawn by datasets/pose_sampler.py, no recorded data",
+        "source": "poses drawn by datasets/poses/sampler.py, no recorded data",
         "built_by": "scripts/build_pose_prior.py",
         "angles": "fitter/hand_models/anatomy.py, (15, 3) flattened, radians",
         **vars(options),

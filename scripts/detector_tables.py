@@ -9,10 +9,10 @@ import torch
 from detector_sightings import MARGIN, Sightings, facing_seen
 from keypoint_forms import distances, offset_points, solve_mesh, solve_offsets, solve_view_offsets
 
-from datasets.detector_noise import CONFIDENCE_EDGES, DetectorNoise
-from datasets.detector_spread import HandPairs, measure_spread, resampled, swapped_fingers
+from datasets.detector.keypoint_definition import facing
+from datasets.detector.noise import CONFIDENCE_EDGES, DetectorNoise
+from datasets.detector.spread import HandPairs, measure_spread, resampled, swapped_fingers
 from fitter.conventions import BONES, FINGERS, KEYPOINT_NAMES, MODEL_TO_KEYPOINTS
-from fitter.hand_models.keypoint_definition import facing
 from fitter.hand_models.open_hand import load_open_hand
 
 STATE_NAMES = ("visible", "behind the hand itself", "behind something else")

@@ -14,7 +14,7 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from datasets.synthetic_arms import open_wrist
+from datasets.synthetic.arms import open_wrist
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import FLEXION, TWIST, joint_axes
 from fitter.records import HandParams

@@ -52,7 +52,7 @@ class HandRecipe:
         side: which hand.
         fingers: flexion of MCP and PIP and abduction of index, middle, ring and little finger.
         thumb: palmar and ulnar swing of the metacarpal, pronation, flexion of MCP and IP (the
-            quantities of `datasets.pose_sampler`).
+            quantities of `datasets.poses.sampler`).
         turn: yaw, pitch, roll of a hand that faces the camera with its palm, fingers up: yaw of
             180 shows the back, pitch leans the fingers, roll turns the picture.
         place: x and y in pixels of the picture where the hand's middle is, depth in metres.

@@ -25,13 +25,13 @@ from detector_tables import STATE_NAMES, VIEWS, position_errors, view_masks  # n
 from keypoint_forms import offset_points  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 
-from datasets.detector_noise import CONFIDENCE_EDGES, DetectorNoise  # noqa: E402
-from datasets.detector_spread import HandPairs, resampled  # noqa: E402
-from fitter.conventions import MODEL_TO_KEYPOINTS  # noqa: E402
-from fitter.hand_models.keypoint_definition import (  # noqa: E402
+from datasets.detector.keypoint_definition import (  # noqa: E402
     facing,
     load_mediapipe_definition,
 )
+from datasets.detector.noise import CONFIDENCE_EDGES, DetectorNoise  # noqa: E402
+from datasets.detector.spread import HandPairs, resampled  # noqa: E402
+from fitter.conventions import MODEL_TO_KEYPOINTS  # noqa: E402
 from fitter.hand_models.open_hand import load_open_hand  # noqa: E402
 
 ORDER = list(MODEL_TO_KEYPOINTS)

@@ -6,9 +6,9 @@ SAMPLES is a folder of rendered hands with known geometry and what MediaPipe mad
 (`init_net.shards`). No photograph enters. Prints the tables of docs/detector.md; with --write the
 assets are written as well:
 
-    mediapipe_definition.json     `fitter.hand_models.keypoint_definition.KeypointDefinition`
-    mediapipe_spread.json         `fitter.hand_models.keypoint_definition.KeypointSpread`
-    detector_noise.safetensors    `datasets.detector_noise.DetectorNoise`
+    mediapipe_definition.json     `datasets.detector.keypoint_definition.KeypointDefinition`
+    mediapipe_spread.json         `datasets.detector.keypoint_definition.KeypointSpread`
+    detector_noise.safetensors    `datasets.detector.noise.DetectorNoise`
 
 `open_hand_keypoints.json`, the offsets that the keypoint fit uses, is written only with
 --adopt: all results of fits depend on it.
@@ -44,10 +44,7 @@ from keypoint_forms import (  # noqa: E402
 )
 from safetensors.torch import save_file  # noqa: E402
 
-from datasets.detector_noise import NOISE_PATH, DetectorNoise  # noqa: E402
-from datasets.detector_spread import measure_noise, measure_spread  # noqa: E402
-from fitter.conventions import KEYPOINT_NAMES, MODEL_TO_KEYPOINTS  # noqa: E402
-from fitter.hand_models.keypoint_definition import (  # noqa: E402
+from datasets.detector.keypoint_definition import (  # noqa: E402
     MEDIAPIPE_DEFINITION,
     MEDIAPIPE_SPREAD,
     KeypointDefinition,
@@ -56,6 +53,9 @@ from fitter.hand_models.keypoint_definition import (  # noqa: E402
     mesh_digest,
     padded,
 )
+from datasets.detector.noise import NOISE_PATH, DetectorNoise  # noqa: E402
+from datasets.detector.spread import measure_noise, measure_spread  # noqa: E402
+from fitter.conventions import KEYPOINT_NAMES, MODEL_TO_KEYPOINTS  # noqa: E402
 from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand  # noqa: E402
 
 ABOUT = (

@@ -19,8 +19,8 @@ for folder in (ROOT, ROOT / "tests"):
 
 from synthetic_checks import found_hands, penetration  # noqa: E402
 
-from datasets.synthetic import SyntheticEngine  # noqa: E402
-from datasets.synthetic_records import SyntheticSettings  # noqa: E402
+from datasets.synthetic.engine import SyntheticEngine  # noqa: E402
+from datasets.synthetic.records import SyntheticSettings  # noqa: E402
 from fitter.hand_models import load_hand_model  # noqa: E402
 
 SIZE = 224

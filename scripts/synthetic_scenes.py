@@ -25,8 +25,8 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from datasets.painted_backgrounds import THEMES, draw_background
-from datasets.pose_sampler import sample_hand_angles
+from datasets.poses.sampler import sample_hand_angles
+from datasets.synthetic.painted_backgrounds import THEMES, draw_background
 from fitter.camera import project
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import hand_pose_from_angles

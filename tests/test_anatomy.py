@@ -10,7 +10,7 @@ import roma
 import torch
 from scipy.stats import multivariate_normal
 
-from datasets.pose_sampler import sample_hand_angles
+from datasets.poses.sampler import sample_hand_angles
 from fitter.conventions import FINGERS, MIRROR_AXIS_ANGLE, MODEL_FINGERS
 from fitter.hand_models import anatomy, load_hand_model
 from fitter.hand_models.pose_prior import load_pose_prior, mixture_log_density, pose_pca

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from datasets.eval_command import eval_hands
 from fitter import cli
-from fitter.cli import eval_hands, fit_hands
+from fitter.cli import fit_hands
 from tests.support import bad_commands
 
 workplace = bad_commands.workplace

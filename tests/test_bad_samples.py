@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.synthetic_records import SyntheticSettings
+from datasets.synthetic.records import SyntheticSettings
 from fitter.records import InputError
 from fitter.store_lock import WriterLock
 from init_net import shard_manifest, shards

@@ -12,7 +12,7 @@ import torch
 import yaml
 from safetensors.torch import load
 
-from datasets.synthetic_records import SyntheticSettings
+from datasets.synthetic.records import SyntheticSettings
 from init_net.checkpoints import current_hand_model, load_checkpoint
 from init_net.losses import LifterWeights
 from init_net.run_folder import claimed

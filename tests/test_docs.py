@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fitter.cli import eval_hands, fit_hands
-from fitter.synth_command import synth_hands
+from datasets.eval_command import eval_hands
+from datasets.synthetic.command import synth_hands
+from fitter.cli import fit_hands
 from tests.support import mano_files
 from tests.support.paths import ROOT
 
@@ -111,9 +112,9 @@ def test_packages_keep_to_their_homes():
             "fitter.overlay_files",
             "fitter.resuming",
             "fitter.run",
-            "fitter.evaluate",
+            "datasets.freihand_evaluation",
             "fitter.commands",
-            "fitter.synth_command",
+            "datasets.synthetic.command",
         },
         "mediapipe": {"fitter.mediapipe_hands", "fitter.mediapipe_tasks"},
         "pickle": {"fitter.hand_models.assets"},

@@ -10,7 +10,7 @@ import pytest
 import roma
 import torch
 
-from datasets.detector_noise import DetectorNoise, SeenHands
+from datasets.detector.noise import DetectorNoise, SeenHands
 from fitter.camera import project, rotation_to
 from fitter.conventions import BONES
 from fitter.hand_models import load_hand_model

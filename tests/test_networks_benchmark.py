@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.synthetic_records import SyntheticSettings
+from datasets.synthetic.records import SyntheticSettings
 from fitter.config import load_config
 from fitter.metrics import auc, fscore, mask_iou, pa_mpjpe
 from init_net.crop_samples import Cropper

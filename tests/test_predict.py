@@ -11,9 +11,9 @@ import roma
 import torch
 from torch.nn.functional import normalize
 
-from datasets.detector_noise import DetectorNoise
-from datasets.synthetic import SyntheticEngine
-from datasets.synthetic_records import SyntheticSettings
+from datasets.detector.noise import DetectorNoise
+from datasets.synthetic.engine import SyntheticEngine
+from datasets.synthetic.records import SyntheticSettings
 from fitter.camera import project, rotation_to
 from fitter.config import InitConfig
 from fitter.crops import crop_hands

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fitter.cli import eval_hands, fit_hands
+from datasets.eval_command import eval_hands
+from fitter.cli import fit_hands
 
 REAL = os.environ.get("HAND_REAL_DATA")
 pytestmark = pytest.mark.skipif(REAL is None, reason="HAND_REAL_DATA is not set")

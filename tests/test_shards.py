@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.pose_sampler import pose_modes
-from datasets.synthetic import SyntheticEngine
-from datasets.synthetic_poses import draw_mode, draw_shape
-from datasets.synthetic_specs import LOOK
+from datasets.poses.sampler import pose_modes
+from datasets.synthetic.engine import SyntheticEngine
+from datasets.synthetic.poses import draw_mode, draw_shape
+from datasets.synthetic.specs import LOOK
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import HandObservation
 from init_net import shards

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from datasets.synthetic_records import SyntheticSettings
+from datasets.synthetic.records import SyntheticSettings
 from fitter.hand_models import load_hand_model
 from fitter.records import InputError, TensorBatch
 from init_net.crop_samples import Cropper

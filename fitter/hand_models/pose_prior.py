@@ -1,6 +1,6 @@
 """How likely a hand pose is: a PCA and a Gaussian mixture over the 45 anatomical angles.
 
-The asset is built by `scripts/build_pose_prior.py` from poses of `datasets.pose_sampler`. It holds
+The asset is built by `scripts/build_pose_prior.py` from poses of `datasets.poses.sampler`. It holds
 for any model with MANO's 16 joints, because it speaks of the angles of `fitter.hand_models.anatomy`
 and not of rotation vectors: the 45 angles are (15, 3) flattened, joints in MANO's order, radians.
 """

@@ -12,7 +12,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from datasets.pose_sampler import sample_hand_angles
+from datasets.poses.sampler import sample_hand_angles
 from fitter.hand_models import ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.hand_models.open_hand import load_open_hand

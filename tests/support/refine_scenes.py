@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.pose_sampler import sample_hand_angles
+from datasets.poses.sampler import sample_hand_angles
 from fitter.camera import project
 from fitter.config import FitConfig
 from fitter.energies.priors import PoseSpace

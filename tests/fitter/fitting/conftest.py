@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from datasets.pose_sampler import sample_hand_angles
+from datasets.poses.sampler import sample_hand_angles
 from fitter.energies.priors import PoseSpace
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import FLEXION, anatomy_of

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from datasets.synthetic_arms import ARM_LENGTH, RINGS
-from datasets.synthetic_records import HAND, OBJECT, SLEEVE, SampleSpecs
+from datasets.synthetic.arms import ARM_LENGTH, RINGS
+from datasets.synthetic.records import HAND, OBJECT, SLEEVE, SampleSpecs
 from fitter.hand_models.appearance import AppearanceModel
 from fitter.shading import linear_from_srgb
 

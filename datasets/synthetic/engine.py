@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from datasets.synthetic_arms import ArmBuilder, Mesh, PosedArms, together
-from datasets.synthetic_backgrounds import backgrounds, load_bank, noise_tile
-from datasets.synthetic_bodies import body_mesh, body_vertices
-from datasets.synthetic_effects import develop, encoding_table
-from datasets.synthetic_light import (
+from datasets.synthetic.arms import ArmBuilder, Mesh, PosedArms, together
+from datasets.synthetic.backgrounds import backgrounds, load_bank, noise_tile
+from datasets.synthetic.camera_effects import develop, encoding_table
+from datasets.synthetic.ground_truth import keypoint_states, keypoint_tolerance, truth_of_pixels
+from datasets.synthetic.light import (
     SHADOWS,
     Irradiance,
     Occlusion,
@@ -25,8 +25,9 @@ from datasets.synthetic_light import (
     illuminate,
     shadowed,
 )
-from datasets.synthetic_poses import PoseModel
-from datasets.synthetic_records import (
+from datasets.synthetic.object_meshes import body_mesh, body_vertices
+from datasets.synthetic.poses import PoseModel
+from datasets.synthetic.records import (
     OBJECT,
     OTHER_HAND,
     SampleSpecs,
@@ -34,9 +35,8 @@ from datasets.synthetic_records import (
     SyntheticSettings,
     joined,
 )
-from datasets.synthetic_specs import draw_specs
-from datasets.synthetic_surface import SkinColours, SurfacePoints, reflectance
-from datasets.synthetic_truth import keypoint_states, keypoint_tolerance, truth_of_pixels
+from datasets.synthetic.reflectance import SkinColours, SurfacePoints, reflectance
+from datasets.synthetic.specs import draw_specs
 from fitter.camera import SquareCrop, crop_intrinsics, project
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.appearance import load_appearance

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from datasets.pose_sampler import pose_modes
-from datasets.synthetic import SyntheticEngine
-from datasets.synthetic_backgrounds import load_bank
-from datasets.synthetic_records import SyntheticBatch, SyntheticSettings
+from datasets.poses.sampler import pose_modes
+from datasets.synthetic.backgrounds import load_bank
+from datasets.synthetic.engine import SyntheticEngine
+from datasets.synthetic.records import SyntheticBatch, SyntheticSettings
 from fitter.records import InputError, TensorBatch
 
 SPLIT = "training"

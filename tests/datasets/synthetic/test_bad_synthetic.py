@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.synthetic_records import SyntheticSettings
+from datasets.synthetic.command import synth_hands
+from datasets.synthetic.records import SyntheticSettings
 from fitter.records import InputError
-from fitter.synth_command import synth_hands
 from tests.support import bad_commands
 
 workplace = bad_commands.workplace

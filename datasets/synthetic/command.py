@@ -126,8 +126,8 @@ def synth_hands(arguments: Sequence[str] | None = None) -> None:
 def _synth_hands(options: argparse.Namespace) -> int:
     from rich.progress import Progress
 
-    from datasets.synthetic_files import SyntheticRequest, write_dataset
-    from datasets.synthetic_records import SyntheticSettings
+    from datasets.synthetic.files import SyntheticRequest, write_dataset
+    from datasets.synthetic.records import SyntheticSettings
     from fitter.pipeline import choose_device
 
     request = SyntheticRequest(

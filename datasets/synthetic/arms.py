@@ -14,7 +14,7 @@ import roma
 import torch
 from torch import Tensor
 
-from datasets.synthetic_records import FOREARM, HAND, SLEEVE, ArmSpec
+from datasets.synthetic.records import FOREARM, HAND, SLEEVE, ArmSpec
 from fitter.hand_models import HandModel
 from fitter.records import HandParams, TensorBatch
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fitter.cli import eval_hands, fit_hands
+from datasets.eval_command import eval_hands
+from fitter.cli import fit_hands
 from tests.support import bad_commands, bad_files
 from tests.support.bad_commands import FAST
 

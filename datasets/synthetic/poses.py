@@ -15,8 +15,8 @@ import roma
 import torch
 from torch import Tensor
 
-from datasets.finger_contact import hand_spheres, overlap
-from datasets.pose_sampler import pose_modes, sample_mode_angles
+from datasets.poses.finger_contact import hand_spheres, overlap
+from datasets.poses.sampler import pose_modes, sample_mode_angles
 from fitter.camera import project
 from fitter.conventions import FINGERS
 from fitter.hand_models import HandModel

@@ -1,6 +1,6 @@
 """Records of the synthetic engine: what is random about a sample, and what a rendered one holds.
 
-Every field of a spec is a tensor with the batch first, drawn by `datasets.synthetic_specs` from
+Every field of a spec is a tensor with the batch first, drawn by `datasets.synthetic.specs` from
 generators seeded by (seed, index) alone. Floating-point fields are float64 where they pose hands,
 float32 elsewhere. Frames and units are those of `fitter.conventions`.
 """

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.finger_contact import overlap
-from datasets.pose_sampler import pose_modes, sample_mode_angles
-from datasets.synthetic import SyntheticEngine
-from datasets.synthetic_bodies import grown
-from datasets.synthetic_records import (
+from datasets.poses.finger_contact import overlap
+from datasets.poses.sampler import pose_modes, sample_mode_angles
+from datasets.synthetic.engine import SyntheticEngine
+from datasets.synthetic.object_meshes import grown
+from datasets.synthetic.records import (
     BACKGROUND,
     HAND,
     OBJECT,

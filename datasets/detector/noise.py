@@ -1,6 +1,6 @@
 """What a hand detector makes of a hand whose keypoints are known: random, but as measured.
 
-`datasets.detector_spread` measures the noise on pairs of true and detected hands;
+`datasets.detector.spread` measures the noise on pairs of true and detected hands;
 `DetectorNoise.sample` makes a detected hand of a true one, many at once.
 
 Confidence first, then the errors that go with it
@@ -35,9 +35,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from datasets.synthetic_records import OCCLUDED
+from datasets.detector.keypoint_definition import ASSETS, facing, on_line, palm_normal, tilted
+from datasets.synthetic.records import OCCLUDED
 from fitter.conventions import BONES
-from fitter.hand_models.keypoint_definition import ASSETS, facing, on_line, palm_normal, tilted
 from fitter.records import InputError, TensorBatch
 
 NOISE_PATH = ASSETS / "detector_noise.safetensors"
@@ -45,7 +45,7 @@ NOISE_PATH = ASSETS / "detector_noise.safetensors"
 
 UNKNOWN = OCCLUDED + 1
 """Row of the tables for a keypoint of which it is not known what hides it; the rows before are
-VISIBLE, SELF_OCCLUDED and OCCLUDED of `datasets.synthetic_records`."""
+VISIBLE, SELF_OCCLUDED and OCCLUDED of `datasets.synthetic.records`."""
 STATES = UNKNOWN + 1
 
 CONFIDENCE_EDGES = (0.1, 0.3, 0.5, 0.7, 0.85, 0.95)
@@ -233,7 +233,7 @@ class DetectorNoise:
             depth: (B, 21) crop units along the line of sight, relative to the wrist:
                 ``focal (z - z_wrist) / z_wrist``.
             bones: (B, 20, 3) unit directions, view frame.
-            states: (B, 21) VISIBLE ... OUTSIDE of `datasets.synthetic_records`, integer; None where
+            states: (B, 21) VISIBLE ... OUTSIDE of `datasets.synthetic.records`, integer; None where
                 nobody knows. What lies outside errs like what is occluded.
             draws: of B hands.
             definition_spread: crop units, standard deviation of x and y of a random offset of each

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.synthetic_objects import GRASPS, draw_grasp, draw_occluder, no_object
-from datasets.synthetic_poses import (
+from datasets.synthetic.objects import GRASPS, draw_grasp, draw_occluder, no_object
+from datasets.synthetic.poses import (
     MODE_ATTEMPTS,
     Candidate,
     PosedHands,
@@ -26,7 +26,7 @@ from datasets.synthetic_poses import (
     is_good,
     pose_candidates,
 )
-from datasets.synthetic_records import (
+from datasets.synthetic.records import (
     FOLDS,
     LIGHTS,
     ArmSpec,

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.synthetic_arms import HIDDEN, Mesh, tube
-from datasets.synthetic_records import OBJECT, OBJECTS, PROFILE, ObjectSpec
+from datasets.synthetic.arms import HIDDEN, Mesh, tube
+from datasets.synthetic.records import OBJECT, OBJECTS, PROFILE, ObjectSpec
 
 RINGS, AROUND = 14, 20
 """Vertices along and around a body; its two ends are closed by rings of radius nearly zero."""

@@ -9,9 +9,7 @@ import pytest
 import roma
 import torch
 
-from fitter.conventions import BONES, FINGERTIP_VERTICES, MODEL_TO_KEYPOINTS
-from fitter.hand_models.anatomy import FLEXION, anatomy_of, hand_pose_from_angles
-from fitter.hand_models.keypoint_definition import (
+from datasets.detector.keypoint_definition import (
     MEDIAPIPE_DEFINITION,
     KeypointSpread,
     facing,
@@ -21,6 +19,8 @@ from fitter.hand_models.keypoint_definition import (
     on_line,
     tilted,
 )
+from fitter.conventions import BONES, FINGERTIP_VERTICES, MODEL_TO_KEYPOINTS
+from fitter.hand_models.anatomy import FLEXION, anatomy_of, hand_pose_from_angles
 from fitter.hand_models.mano import load_mano
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.skinning import HandModel, HandModelData

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from datasets.freihand import load_freihand
+from datasets.freihand_evaluation import evaluate_command, evaluate_freihand, parse_range
 from fitter import metrics
-from fitter.evaluate import evaluate_command, evaluate_freihand, parse_range
 from fitter.records import InputError
 from fitter.rows import HandRow, ImageRow
 from fitter.store import ResultStore, StoreSpec

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.painted_backgrounds import THEMES, draw_background
-from datasets.synthetic_records import BackgroundSpec
+from datasets.synthetic.painted_backgrounds import THEMES, draw_background
+from datasets.synthetic.records import BackgroundSpec
 from fitter.records import InputError
 
 SIDE = 288

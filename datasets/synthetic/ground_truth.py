@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.synthetic_poses import PoseModel
-from datasets.synthetic_records import (
+from datasets.synthetic.poses import PoseModel
+from datasets.synthetic.records import (
     BACKGROUND,
     FOREARM,
     HAND,

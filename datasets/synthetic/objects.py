@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from datasets.finger_contact import hand_spheres
-from datasets.pose_sampler import pose_modes
-from datasets.synthetic_records import PROFILE
+from datasets.poses.finger_contact import hand_spheres
+from datasets.poses.sampler import pose_modes
+from datasets.synthetic.records import PROFILE
 
 Rng = np.random.Generator
 _MODES = list(pose_modes())

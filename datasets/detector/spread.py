@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.detector_noise import (
+from datasets.detector.keypoint_definition import KeypointSpread, facing, on_line, tilted
+from datasets.detector.noise import (
     BONE_TROUBLE,
     CLASSES,
     CONFIDENCE_EDGES,
@@ -25,7 +26,7 @@ from datasets.detector_noise import (
     hand_axes,
     lean,
 )
-from datasets.detector_statistics import (
+from datasets.detector.statistics import (
     BORROWED,
     Law,
     Marginal,
@@ -39,7 +40,6 @@ from datasets.detector_statistics import (
     robust_slope,
     scatter_shape,
 )
-from fitter.hand_models.keypoint_definition import KeypointSpread, facing, on_line, tilted
 from fitter.records import TensorBatch
 
 FACTORS, CONFIDENCE_FACTORS = 48, 12

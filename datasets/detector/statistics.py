@@ -12,7 +12,7 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from datasets.detector_noise import (
+from datasets.detector.noise import (
     CLASSES,
     CONFIDENCE_LEVEL,
     CONFIDENCE_LEVELS,

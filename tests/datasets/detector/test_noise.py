@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from datasets.detector_noise import (
+from datasets.detector.noise import (
     LEVEL_STEP,
     LEVELS,
     NOISE_PATH,
@@ -18,9 +18,9 @@ from datasets.detector_noise import (
     SeenHands,
     hand_axes,
 )
-from datasets.detector_spread import HandPairs, measure_noise, measure_spread, resampled
-from datasets.detector_statistics import Law, marginal
-from datasets.synthetic_records import OCCLUDED, OUTSIDE, SELF_OCCLUDED, VISIBLE
+from datasets.detector.spread import HandPairs, measure_noise, measure_spread, resampled
+from datasets.detector.statistics import Law, marginal
+from datasets.synthetic.records import OCCLUDED, OUTSIDE, SELF_OCCLUDED, VISIBLE
 from fitter.conventions import BONES
 from fitter.records import InputError
 

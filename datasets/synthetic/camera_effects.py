@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.synthetic_backgrounds import tiles
-from datasets.synthetic_records import LensSpec
+from datasets.synthetic.backgrounds import tiles
+from datasets.synthetic.records import LensSpec
 
 KNEE = 0.75
 """Linear light above which highlights are rolled off."""

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from datasets.freihand import load_freihand
-from datasets.synthetic import SyntheticEngine
-from datasets.synthetic_backgrounds import load_bank, noise_tile, painted_bank
-from datasets.synthetic_effects import compressed
-from datasets.synthetic_files import SyntheticRequest, write_dataset
+from datasets.synthetic.backgrounds import load_bank, noise_tile, painted_bank
+from datasets.synthetic.camera_effects import compressed
+from datasets.synthetic.engine import SyntheticEngine
+from datasets.synthetic.files import SyntheticRequest, write_dataset
 
 SIZE = 64
 
@@ -67,9 +67,9 @@ def test_continues_where_it_was_left(written, tmp_path):
 
 
 def test_workers_write_the_same(written, tmp_path, monkeypatch):
-    import datasets.synthetic_files
+    import datasets.synthetic.files
 
-    monkeypatch.setattr(datasets.synthetic_files, "PIECE", 3)
+    monkeypatch.setattr(datasets.synthetic.files, "PIECE", 3)
     list(write_dataset(SyntheticRequest(tmp_path, 6, seed=4, size=SIZE, workers=2)))
     assert content(tmp_path) == content(written)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from datasets.finger_contact import hand_spheres
-from datasets.synthetic_records import LightSpec
+from datasets.poses.finger_contact import hand_spheres
+from datasets.synthetic.records import LightSpec
 from fitter.hand_models import HandModel
 from fitter.raster import MeshTopology, rasterize
 
