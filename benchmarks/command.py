@@ -30,8 +30,8 @@ from measuring import Seconds, Stopwatch, add_set, parser, run_command, use_thre
 from rich.console import Console
 from rich.table import Table
 
+import fitter.engine
 import fitter.look
-import fitter.pipeline
 import fitter.refine
 from datasets.images import read_image_and_exif
 from datasets.intrinsics import Intrinsics
@@ -39,8 +39,8 @@ from datasets.listing import ImageSource
 from datasets.masks import MaskFolder
 from fitter.config import load_config
 from fitter.detect import MediaPipeDetector
+from fitter.engine import Engine
 from fitter.look import look_at
-from fitter.pipeline import Engine
 from fitter.records import HandObservation, ImageRecord, InputError
 from fitter.refine import Refiner
 from fitter.rows import ImageRow
@@ -62,7 +62,7 @@ CALLS = (
     ("crop", MaskFolder, "mask_for"),
     ("crop", fitter.look, "crop_hands"),
     ("networks", Engine, "_guesses"),
-    ("keypoints", fitter.pipeline, "fit_keypoints"),
+    ("keypoints", fitter.engine, "fit_keypoints"),
     ("masks", Refiner, "_silhouettes"),
     ("masks", Refiner, "_mask"),
     ("stages", fitter.refine, "run_stages"),

@@ -32,6 +32,7 @@ from rich.table import Table
 from datasets.poses.sampler import sample_hand_angles
 from fitter.camera import mirror_points, project
 from fitter.config import Config, FitConfig, load_config
+from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
@@ -39,7 +40,6 @@ from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.keypoint_fit import fit_keypoints
 from fitter.observations import ObservationBatch
-from fitter.pipeline import choose_device
 from fitter.records import HandParams
 from fitter.refine import Refiner
 from fitter.solvers import SolverResult

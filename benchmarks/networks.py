@@ -46,7 +46,7 @@ from rich.table import Table
 from torch import nn
 
 from fitter.config import Config, InitConfig, load_config
-from fitter.pipeline import choose_device
+from fitter.device import choose_device
 from fitter.records import InputError
 from init_net.predict import SHIPPED
 from init_net.shards import ShardedSamples

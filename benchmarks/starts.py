@@ -28,12 +28,12 @@ from datasets.images import read_image_and_exif
 from fitter.config import SHIPPED, Config, load_config
 from fitter.crops import crop_hands
 from fitter.detect import MediaPipeDetector
+from fitter.engine import Engine
 from fitter.guidance import guess_starts
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.look import SeenImage
 from fitter.metrics import pa_mpjpe
 from fitter.observations import ObservationBatch, normalise
-from fitter.pipeline import Engine
 from fitter.records import HandParams, ImageRecord, InputError
 from fitter.starts import FitModel, propose_starts
 

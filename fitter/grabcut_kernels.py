@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from fitter.raster.compiled import compile_kernel
+from fitter.numba_kernels import compile_kernel
 
 
 @compile_kernel

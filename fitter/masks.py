@@ -39,7 +39,7 @@ from fitter.mask_geometry import (
     resized,
     window_around,
 )
-from fitter.rows import MaskSource
+from fitter.records import MaskSource
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fitter.conventions import MIRROR_AXIS_ANGLE
+from fitter.records import IntrinsicsSource, Side
 
 Side = Literal["left", "right"]
 IntrinsicsSource = Literal["given", "exif", "default"]
@@ -158,3 +159,12 @@ class HandMesh(TensorBatch):
     vertices: Tensor
     joints: Tensor
     keypoints: Tensor
+
+
+MaskSource = Literal["given", "grabcut", "rejected", "network"]
+
+
+StartSource = Literal["keypoints", "lifter", "handnet", "other"]
+
+
+FitStatus = Literal["converged", "max_iterations", "diverged", "stalled"]

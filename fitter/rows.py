@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fitter.conventions import JOINT_NAMES, KEYPOINT_NAMES
-from fitter.records import IntrinsicsSource, Side
+from fitter.records import FitStatus, IntrinsicsSource, MaskSource, Side, StartSource
 
 CAMERA = "camera: x right, y down, z forward, origin at the optical centre"
 IMAGE = "full image: x right, y down, centre of the top-left pixel at (0.5, 0.5)"
@@ -34,10 +34,7 @@ MASK_SOURCES = ("none", "given", "grabcut", "rejected", "network")
 START_SOURCES = ("none", "keypoints", "lifter", "handnet", "other")
 """Texts of the flag variables; a text's position is its stored code, and code 0 means empty."""
 
-MaskSource = Literal["given", "grabcut", "rejected", "network"]
-StartSource = Literal["keypoints", "lifter", "handnet", "other"]
 ImageStatus = Literal["ok", "no_hand", "failed"]
-FitStatus = Literal["converged", "max_iterations", "diverged", "stalled"]
 
 OPTIONAL_DIMENSIONS = (
     "vertex",

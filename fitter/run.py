@@ -22,11 +22,11 @@ from datasets.listing import ImageSource
 from datasets.masks import MaskFolder
 from datasets.name_sort import NameList
 from fitter.config import Config
+from fitter.device import choose_device
 from fitter.failures import write_failures
 from fitter.lookers import LookOptions
 from fitter.messages import KEPT, count
 from fitter.overlay_files import overlay_name
-from fitter.pipeline import choose_device
 from fitter.records import InputError
 from fitter.resuming import take_up
 from fitter.rows import ImageRow

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from fitter.attempts import TRIES
 from fitter.config import Config
+from fitter.engine import Engine, image_row
 from fitter.isolation import Isolated, Lost
 from fitter.look import SeenImage
-from fitter.pipeline import Engine, image_row
 from fitter.rows import ImageRow
 
 log = logging.getLogger(__name__)

@@ -17,10 +17,10 @@ import torch
 
 from fitter.attempts import Attempts
 from fitter.config import Config
+from fitter.engine import Engine
 from fitter.look import SeenImage
 from fitter.lookers import Lookers, LookOptions
 from fitter.overlay_files import overlay_name
-from fitter.pipeline import Engine
 from fitter.rows import ImageRow
 from fitter.sources import Sources
 from fitter.stopping import StopRequest

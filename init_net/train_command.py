@@ -176,8 +176,8 @@ def _prepare(samples: SamplesConfig, console: Console) -> None:
 def _train(request: _Request) -> int:
     import torch
 
+    from fitter.device import choose_device
     from fitter.messages import one_line
-    from fitter.pipeline import choose_device
     from fitter.stopping import StopRequest
     from fitter.watch import say
     from init_net.run_folder import WEIGHTS, claimed

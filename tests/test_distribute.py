@@ -38,7 +38,7 @@ import importlib.util, os, signal, sys
 
 class Wrap:
     def find_spec(self, name, path, target=None):
-        if name != "fitter.pipeline":
+        if name != "fitter.engine":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

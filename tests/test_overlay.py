@@ -10,9 +10,9 @@ import pytest
 import trimesh
 from PIL import Image
 
+from fitter.engine import Engine
 from fitter.overlay import SIDE_COLOURS, OverlayHand, OverlayStyle, draw_overlay, write_overlay
 from fitter.overlay_files import overlay_name, write_picture_overlay
-from fitter.pipeline import Engine
 from fitter.records import InputError
 from fitter.rows import HandRow, ImageRow
 

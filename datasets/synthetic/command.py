@@ -128,7 +128,7 @@ def _synth_hands(options: argparse.Namespace) -> int:
 
     from datasets.synthetic.files import SyntheticRequest, write_dataset
     from datasets.synthetic.records import SyntheticSettings
-    from fitter.pipeline import choose_device
+    from fitter.device import choose_device
 
     request = SyntheticRequest(
         out=options.out,

@@ -24,8 +24,8 @@ from fitter.energies.contour_kernels import (
 )
 from fitter.energies.residuals import Quadratic
 from fitter.hand_models.surface_kinematics import SurfaceJacobian
+from fitter.numba_kernels import for_each_picture
 from fitter.raster import Fragments, MeshTopology
-from fitter.raster.cpu import for_each_picture
 from fitter.records import TensorBatch
 
 

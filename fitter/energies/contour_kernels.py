@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fitter.conventions import PARENTS
-from fitter.raster.compiled import compile_kernel, compile_sum
+from fitter.numba_kernels import compile_kernel, compile_sum
 
 LEAST_DISTANCE = 1e-9
 """Pixels; no direction leads away from an edge that is nearer."""

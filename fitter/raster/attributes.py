@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from fitter.raster.cpu import compile_kernel, for_each_picture
+from fitter.numba_kernels import for_each_picture
+from fitter.raster.cpu import compile_kernel
 
 
 def interpolate_tensors(

@@ -7,32 +7,11 @@ Numba compiles a kernel again when its own file changed. After a change here or 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-import numba
 import numpy as np
 
+from fitter.numba_kernels import compile_kernel
 from fitter.raster.api import MAX_POSITION
-
-
-def compile_kernel(function: Callable) -> Callable:
-    """Numba's nopython compiler, keeping the machine code on disk where a place can be written."""
-    return _compile(function, fastmath=False)
-
-
-def compile_sum(function: Callable) -> Callable:
-    """The same for a function that sums up what others compute, in any order of the terms."""
-    return _compile(function, fastmath={"reassoc", "nsz"})
-
-
-def _compile(function: Callable, fastmath: bool | set[str]) -> Callable:
-    # Division as IEEE 754 has it: raising instead costs a branch, and no loop with one is turned
-    # into vector instructions.
-    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # neither beside the source nor in the user's cache can files be written
-        return numba.njit(**options)(function)
 
 
 @compile_kernel

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from fitter.numba_kernels import compile_kernel, for_each_picture
 from fitter.raster.api import SATURATED, Fragments, RasterSettings
-from fitter.raster.compiled import compile_kernel
 from fitter.raster.cpu_edge import add_edge_gradient, fill_contours, fill_edge_alpha
 from fitter.raster.cpu_soft import LANES, add_soft_gradient, multiply_faces
 from fitter.raster.cpu_surface import add_surface_gradient, fill_depth, fill_surface
@@ -157,12 +156,3 @@ def _exponent(image_size: tuple[int, int], settings: RasterSettings) -> tuple[fl
     """The soft exponent per squared pixel, and that below which a face counts as 0."""
     scale = (2.0 / min(image_size)) ** 2 / settings.sigma
     return scale, math.log(settings.cut / (1.0 - settings.cut))
-
-
-def for_each_picture(work: Callable[[int], Any], count: int) -> list[Any]:
-    """Results of ``work(index)`` below `count`, on as many threads as PyTorch is told to use."""
-    threads = min(count, torch.get_num_threads())
-    if threads <= 1:
-        return [work(index) for index in range(count)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, range(count)))

@@ -17,7 +17,8 @@ import math
 
 import numpy as np
 
-from fitter.raster.compiled import compile_kernel, compile_sum, is_drawable, pixel_range
+from fitter.numba_kernels import compile_kernel, compile_sum
+from fitter.raster.compiled import is_drawable, pixel_range
 
 LANES = 8
 _LARGEST = 20.0

@@ -16,6 +16,7 @@ from torch import Tensor
 from fitter.camera import project
 from fitter.config import Config
 from fitter.crops import HandCrop
+from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace
 from fitter.guidance import guided
 from fitter.hand_models import HandModel, ManoOptions, load_hand_model
@@ -28,9 +29,9 @@ from fitter.look import SeenImage
 from fitter.observations import LEAST_EXTENT, ObservationBatch, normalise
 from fitter.overlay import OverlayHand
 from fitter.quality import rms_error, trust
-from fitter.records import HandObservation, HandParams, InputError
+from fitter.records import FitStatus, HandObservation, HandParams, StartSource
 from fitter.refine import Refined, Refiner, unmirrored
-from fitter.rows import START_SOURCES, FitStatus, HandRow, ImageRow, StartSource
+from fitter.rows import START_SOURCES, HandRow, ImageRow
 from fitter.scene import focal_applied
 from fitter.solvers import Status
 from fitter.starts import FitModel
@@ -310,19 +311,3 @@ def image_row(image: SeenImage, hands: Sequence[HandRow]) -> ImageRow:
         hands=tuple(hands),
         **stamps,
     )
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that `--device` asks for.
-
-    Raises:
-        InputError: there is no such device on this machine.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(
-            f"device {name!r}: expected a CUDA GPU that this PyTorch can use, found none; "
-            "use --device cpu"
-        )
-    return torch.device(name)
