@@ -143,7 +143,7 @@ def _workers(request: RunRequest, config: Config) -> AbstractContextManager[Work
     spread = request.spread
     detects = request.keypoints is None
     if spread.ray is not None:
-        from fitter.distribute import RayWorkers
+        from fitter.cluster.ray_workers import RayWorkers
 
         places = (request.overlays, request.beside("ray.log"))
         return RayWorkers(config, spread, detects, places)

@@ -120,7 +120,7 @@ def test_packages_keep_to_their_homes():
         "pickle": {"fitter.hand_models.assets"},
         "numba": {"fitter.raster.compiled"},
         "zarr": {"fitter.store", "fitter.store_layout", "fitter.store_names"},
-        "ray": {"fitter.distribute"},
+        "ray": {"fitter.cluster.ray_workers"},
         "triton": {f"fitter.raster.{name}" for name in KERNELS},
         "pytorch3d": {"fitter.raster.pytorch3d"},
         "timm": {"init_net.encoders"},

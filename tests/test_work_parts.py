@@ -12,8 +12,8 @@ import pytest
 
 from datasets.intrinsics import Intrinsics
 from fitter.attempts import Attempts
+from fitter.cluster.job import Feeder
 from fitter.descriptors import said_to
-from fitter.feeder import Feeder
 from fitter.messages import EXIT_LOST
 from fitter.records import InputError
 from fitter.rows import ImageRow
@@ -136,7 +136,7 @@ def test_descriptors_go_to_the_file_and_words_to_the_terminal(tmp_path, capfd):
 
 WATCHED = """
 import socket, sys, time
-from fitter.head_watch import HeadWatch
+from fitter.cluster.head_watch import HeadWatch
 server = socket.create_server(("127.0.0.1", 0))
 with HeadWatch([server.getsockname()[:2]], lambda: print("gone", flush=True)):
     print("up", flush=True)

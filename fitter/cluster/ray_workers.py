@@ -28,15 +28,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from fitter.cluster.head_watch import Address, HeadWatch, require_cluster
+from fitter.cluster.job import Feeder, Job, gpus_per_fit
 from fitter.config import Config
 from fitter.descriptors import said_to
 from fitter.engine import Engine
-from fitter.feeder import Feeder
-from fitter.head_watch import Address, HeadWatch, require_cluster
 from fitter.look import SeenImage
 from fitter.lookers import Lookers, LookOptions
 from fitter.messages import KEPT
-from fitter.ray_job import Job, gpus_per_fit
 from fitter.records import InputError, LostError
 from fitter.rows import ImageRow
 from fitter.run_store import Spread

@@ -1,6 +1,6 @@
 """Whether a Ray cluster is there, and whether it still is: what Ray would not say in time.
 
-Ray itself is used in a process of its own alone, see `fitter.distribute`.
+Ray itself is used in a process of its own alone, see `fitter.cluster.ray_workers`.
 """
 
 from __future__ import annotations
