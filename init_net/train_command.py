@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitter.commands import (
+from fitter.commands.parser import (
     EXIT_OK,
     CommandParser,
     add_verbosity,

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from fitter.cli import fit_hands
+from fitter.commands.fit_hands import fit_hands
 from fitter.config import Config, FitConfig, find_config, load_config
 from fitter.records import InputError
 from tests.support.paths import ROOT

@@ -13,7 +13,7 @@ from PIL import Image
 
 from datasets.eval_command import eval_hands
 from datasets.synthetic.command import synth_hands
-from fitter.cli import fit_hands
+from fitter.commands.fit_hands import fit_hands
 from tests.support import mano_files
 from tests.support.paths import ROOT
 
@@ -113,7 +113,7 @@ def test_packages_keep_to_their_homes():
             "fitter.resuming",
             "fitter.run",
             "datasets.freihand_evaluation",
-            "fitter.commands",
+            "fitter.commands.parser",
             "datasets.synthetic.command",
         },
         "mediapipe": {"fitter.mediapipe_hands", "fitter.mediapipe_tasks"},

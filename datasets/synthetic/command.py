@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fitter.commands import (
+from fitter.commands.parser import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     CommandParser,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets.eval_command import eval_hands
-from fitter.cli import fit_hands
+from fitter.commands.fit_hands import fit_hands
 from tests.support import bad_commands, bad_files
 from tests.support.bad_commands import FAST
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fitter.cli import fit_hands
+from fitter.commands.fit_hands import fit_hands
 from tests.support import bad_files
 
 FAST = ["--keypoints", "known.json", "--device", "cpu"]

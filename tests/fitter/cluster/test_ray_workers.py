@@ -89,7 +89,7 @@ def scaled(hands: list[dict], scale: float) -> list[dict]:
 
 
 def command(pictures: Path, out: Path, *more: str) -> list[str]:
-    program = "from fitter.cli import fit_hands; fit_hands()"
+    program = "from fitter.commands.fit_hands import fit_hands; fit_hands()"
     known = ["--keypoints", str(pictures / "known.json"), "--device", "cpu"]
     start = [sys.executable, "-c", program, str(pictures / "in"), "--out", str(out)]
     return [*start, *known, *SIZES, *more]

@@ -9,7 +9,7 @@ import pytest
 import torch
 import xarray as xr
 
-from fitter.cli import fit_hands
+from fitter.commands.fit_hands import fit_hands
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.metrics import pa_mpjpe

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from datasets.eval_command import eval_hands
-from fitter.cli import fit_hands
+from fitter.commands.fit_hands import fit_hands
 
 REAL = os.environ.get("HAND_REAL_DATA")
 pytestmark = pytest.mark.skipif(REAL is None, reason="HAND_REAL_DATA is not set")

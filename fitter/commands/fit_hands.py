@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from fitter.commands import (
+from fitter.commands.parser import (
     EXIT_OK,
     EXIT_SOME_FAILED,
     CommandParser,
