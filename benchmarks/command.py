@@ -37,7 +37,7 @@ from datasets.images import read_image_and_exif
 from datasets.intrinsics import Intrinsics
 from datasets.listing import ImageSource
 from datasets.masks import MaskFolder
-from fitter.config import load_config
+from fitter.config.options import load_config
 from fitter.detect import MediaPipeDetector
 from fitter.engine import Engine
 from fitter.look import look_at

@@ -31,7 +31,7 @@ from rich.table import Table
 
 from datasets.poses.sampler import sample_hand_angles
 from fitter.camera import mirror_points, project
-from fitter.config import Config, FitConfig, load_config
+from fitter.config.options import Config, FitConfig, load_config
 from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace
 from fitter.hand_models import load_hand_model

@@ -14,7 +14,8 @@ from torch import Tensor
 
 import fitter.stages
 from fitter.camera import SquareCrop, crop_intrinsics, project, to_crop
-from fitter.config import Config
+from fitter.config.options import Config
+from fitter.config.stages import StageConfig
 from fitter.keypoint_fit import KeypointProblem, fit_keypoints
 from fitter.mask_geometry import HandView
 from fitter.masks import grabcut_mask
@@ -22,7 +23,6 @@ from fitter.observations import ObservationBatch, normalise
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.scene import SceneModel, SceneView, draw
-from fitter.stage_config import StageConfig
 from fitter.stages import StageTask, run_stages
 
 FIRST_ORDER: Mapping[str, StageConfig] = {

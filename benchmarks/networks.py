@@ -45,7 +45,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from fitter.config import Config, InitConfig, load_config
+from fitter.config.options import Config, InitConfig, load_config
 from fitter.device import choose_device
 from fitter.records import InputError
 from init_net.predict import SHIPPED

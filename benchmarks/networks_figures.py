@@ -13,7 +13,7 @@ from fit import load_fit_model
 from torch import Tensor, nn
 
 from fitter.camera import project
-from fitter.config import Config
+from fitter.config.options import Config
 from fitter.crops import HandCrop, crop_hands
 from fitter.guidance import guess_starts
 from fitter.hand_models import load_hand_model

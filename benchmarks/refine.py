@@ -25,14 +25,14 @@ from refine_figures import FIGURES, Estimate, SceneBatch, evaluate
 from rich.console import Console
 from rich.table import Table
 
-from fitter.config import Config, load_config
+from fitter.config.options import Config, load_config
+from fitter.config.stages import StageConfig
 from fitter.crops import crop_hands
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.keypoint_fit import fit_keypoints
 from fitter.observations import normalise
 from fitter.records import HandParams
 from fitter.refine import Refiner
-from fitter.stage_config import StageConfig
 from fitter.starts import FitModel
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from datasets.freihand import FreiHandSplit, load_freihand
 from datasets.images import read_image_and_exif
-from fitter.config import SHIPPED, Config, load_config
+from fitter.config.options import SHIPPED, Config, load_config
 from fitter.crops import crop_hands
 from fitter.detect import MediaPipeDetector
 from fitter.engine import Engine

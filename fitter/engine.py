@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
-from fitter.config import Config
+from fitter.config.options import Config
 from fitter.crops import HandCrop
 from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fitter.config import FitConfig
+from fitter.config.options import FitConfig
 from fitter.energies.keypoints import KeypointTargets
 from fitter.hand_models.kinematics import by_finger, in_canonical_order
 from fitter.ik import inverse_kinematics

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fitter.config import Config, InitConfig, Network
+from fitter.config.options import Config, InitConfig, Network
 from fitter.crops import HandCrop
 from fitter.observations import ObservationBatch
 from fitter.records import InputError, TensorBatch

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fitter.config import FitConfig
+from fitter.config.options import FitConfig
 from fitter.energies.keypoints import (
     KeypointTargets,
     bone_directions,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.images import read_image_and_exif
-from fitter.config import Config
+from fitter.config.options import Config
 from fitter.crops import HandCrop, crop_hands
 from fitter.detect import Detector, MediaPipeDetector
 from fitter.overlay import OverlayHand

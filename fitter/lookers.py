@@ -17,7 +17,7 @@ from typing import Self
 
 import numpy as np
 
-from fitter.config import Config
+from fitter.config.options import Config
 from fitter.isolation import Isolated, Lost
 from fitter.look import Eyes, SeenImage, failed
 from fitter.overlay import OverlayHand

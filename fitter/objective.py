@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from fitter.config import FitConfig
+from fitter.config.options import FitConfig
+from fitter.config.stages import EnergyName, StageConfig
 from fitter.energies.keypoints import (
     KeypointTargets,
     bone_directions,
@@ -44,7 +45,6 @@ from fitter.energies.surface import (
 from fitter.hand_models.kinematics import by_finger
 from fitter.raster import RasterSettings
 from fitter.scene import Drawing, SceneModel, SceneParams, SceneView, draw, focal_applied
-from fitter.stage_config import EnergyName, StageConfig
 
 
 @dataclass(frozen=True)

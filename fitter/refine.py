@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
-from fitter.config import FitConfig
+from fitter.config.options import FitConfig
+from fitter.config.stages import RefineConfig
 from fitter.crops import HandCrop
 from fitter.energies.keypoints import KeypointTargets
 from fitter.hand_models import HandModel
@@ -20,7 +21,6 @@ from fitter.masks import HandMask, given_mask, grabcut_mask, network_mask
 from fitter.raster import rasterize
 from fitter.records import HandParams
 from fitter.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
-from fitter.stage_config import RefineConfig
 from fitter.stages import StageTask, run_stages
 from fitter.starts import FitModel
 

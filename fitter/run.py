@@ -21,7 +21,7 @@ from datasets.keypoint_files import KeypointFiles
 from datasets.listing import ImageSource
 from datasets.masks import MaskFolder
 from datasets.name_sort import NameList
-from fitter.config import Config
+from fitter.config.options import Config
 from fitter.device import choose_device
 from fitter.failures import write_failures
 from fitter.lookers import LookOptions

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fitter.config import Config
+from fitter.config.options import Config
 from fitter.engine import Engine
 from fitter.hand_models.appearance import APPEARANCE_PATH
 from fitter.hand_models.pose_prior import POSE_PRIOR_PATH

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
+from fitter.config.stages import Free
 from fitter.energies.contour import MaskTargets
 from fitter.energies.surface import SurfaceGraph
 from fitter.hand_models import HandModel
@@ -30,7 +31,6 @@ from fitter.shading import (
     srgb_from_linear,
     vertex_normals,
 )
-from fitter.stage_config import Free
 from fitter.starts import FitModel
 
 FIELDS: Mapping[Free, str] = {

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
+from fitter.config.stages import StageConfig
 from fitter.energies.contour import contour_l2
 from fitter.first_order import Descent, descend
 from fitter.keypoint_fit import KeypointProblem
@@ -22,7 +23,6 @@ from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.scene import FIELDS, LENGTHS, SceneParams, SceneView, focal_applied
 from fitter.solvers import LevenbergMarquardt, Linearization, Status, levenberg_marquardt
-from fitter.stage_config import StageConfig
 
 _LEAST_SQUARES_WEIGHTS = {
     "keypoints": "keypoint_weight",

@@ -9,7 +9,7 @@ import roma
 import torch
 from torch import Tensor
 
-from fitter.config import FitConfig
+from fitter.config.options import FitConfig
 from fitter.energies.keypoints import KeypointTargets
 from fitter.energies.priors import PoseSpace
 from fitter.hand_models.kinematics import KeypointKinematics, in_canonical_order

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from fitter.attempts import TRIES
-from fitter.config import Config
+from fitter.config.options import Config
 from fitter.engine import Engine, image_row
 from fitter.isolation import Isolated, Lost
 from fitter.look import SeenImage

@@ -16,7 +16,7 @@ from typing import Self
 import torch
 
 from fitter.attempts import Attempts
-from fitter.config import Config
+from fitter.config.options import Config
 from fitter.engine import Engine
 from fitter.look import SeenImage
 from fitter.lookers import Lookers, LookOptions

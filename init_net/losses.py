@@ -20,11 +20,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from fitter.config.section import Section
 from fitter.energies.keypoints_2d import bone_orientation, squared_l2_keypoints
 from fitter.energies.regularisers import shape_norm, squared_norm
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints_from_rotations
 from fitter.records import TensorBatch
-from fitter.stage_config import Section
 from init_net.records import LiftedHands, RegressedHands
 
 Weight = Annotated[float, Field(ge=0)]

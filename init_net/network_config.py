@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from fitter.stage_config import Section
+from fitter.config.section import Section
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from fitter.camera import back_project, rotation_to
-from fitter.config import InitConfig, Network
+from fitter.config.options import InitConfig, Network
 from fitter.crops import HandCrop
 from fitter.energies.keypoints import KeypointTargets
 from fitter.hand_models import load_hand_model

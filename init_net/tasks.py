@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from datasets.detector.noise import DetectorNoise
 from datasets.synthetic.records import SyntheticSettings
+from fitter.config.section import Section
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import InputError
-from fitter.stage_config import Section
 from init_net.crop_samples import Cropper, CropSamples
 from init_net.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.hand_sampler import HandSampler, LifterSamples

@@ -130,7 +130,7 @@ class _Request:
 def _train_hands(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from fitter.config_files import Flag, find_preset
+    from fitter.config.files import Flag, find_preset
     from fitter.watch import say
     from init_net.run_folder import check_run
     from init_net.tasks import require_trainable

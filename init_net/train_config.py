@@ -1,6 +1,6 @@
 """The configuration of a training run: every option, typed, frozen, with its unit.
 
-It is read as that of `fit-hands` is (`fitter.config_files`): from a YAML file, or a preset in
+It is read as that of `fit-hands` is (`fitter.config.files`): from a YAML file, or a preset in
 ``configs/train``, and from single overrides on top. Only `network` has no default.
 """
 
@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fitter.config_files import ConfigKind, Flag, load_kind
-from fitter.stage_config import Section
+from fitter.config.files import ConfigKind, Flag, load_kind
+from fitter.config.section import Section
 from init_net.network_config import NetworkConfig
 
 Folder = Annotated[

@@ -16,7 +16,8 @@ import numpy as np
 from pydantic.fields import FieldInfo
 from safetensors import safe_open
 
-from fitter.config import Config
+from fitter.config.options import Config
+from fitter.config.stages import StageConfig
 from fitter.conventions import (
     FINGERS,
     FINGERTIP_VERTICES,
@@ -29,7 +30,6 @@ from fitter.conventions import (
 from fitter.hand_models.appearance import APPEARANCE_FILE
 from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand
 from fitter.rows import CAMERA, DIMENSION_LABELS, IMAGE, MODEL, VARIABLES, Variable
-from fitter.stage_config import StageConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from datasets.images import CameraExif, ImageEntry
 from datasets.intrinsics import Intrinsics, focal_from_exif
 from datasets.keypoint_files import KeypointFiles
-from fitter.config import Config
+from fitter.config.options import Config
 from fitter.look import look_at
 from fitter.records import InputError
 from fitter.sources import Sources

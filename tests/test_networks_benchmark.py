@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from datasets.synthetic.records import SyntheticSettings
-from fitter.config import load_config
+from fitter.config.options import load_config
 from fitter.metrics import auc, fscore, mask_iou, pa_mpjpe
 from init_net.crop_samples import Cropper
 from init_net.evaluation import HandErrors, crop_figures, standard_error, weighted_iou

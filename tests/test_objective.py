@@ -9,13 +9,13 @@ import roma
 import torch
 
 from fitter.camera import mirror_intrinsics, project
+from fitter.config.stages import DATA, StageConfig
 from fitter.objective import ENERGIES, Objective
 from fitter.observations import ObservationBatch, normalise
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
 from fitter.scene import FIELDS, SceneModel, SceneParams, draw, focal_applied
 from fitter.shading import interpolate, srgb_from_linear
-from fitter.stage_config import DATA, StageConfig
 from fitter.stages import StageTask, _ContourProblem
 from tests.support.refine_scenes import camera, perturbed, scene_model, task_of, true_hands, view_of
 

@@ -15,7 +15,7 @@ from datasets.detector.noise import DetectorNoise
 from datasets.synthetic.engine import SyntheticEngine
 from datasets.synthetic.records import SyntheticSettings
 from fitter.camera import project, rotation_to
-from fitter.config import InitConfig
+from fitter.config.options import InitConfig
 from fitter.crops import crop_hands
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from fitter.camera import project
-from fitter.config import FitConfig
+from fitter.config.options import FitConfig
+from fitter.config.stages import DEFAULT_STAGES, RefineConfig, StageConfig
 from fitter.crops import HandCrop
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
@@ -18,7 +19,6 @@ from fitter.records import HandParams
 from fitter.refine import Refined, Refiner, unmirrored
 from fitter.scene import SceneModel, SceneView
 from fitter.solvers import Status
-from fitter.stage_config import DEFAULT_STAGES, RefineConfig, StageConfig
 from tests.support.refine_scenes import (
     SIDE,
     camera,

@@ -3,7 +3,7 @@
 import pytest
 import refine
 
-from fitter.config import load_config
+from fitter.config.options import load_config
 
 
 def staged(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitter.config import Config
+from fitter.config.options import Config
 from fitter.lookers import LookOptions
 from fitter.records import InputError
 from fitter.run_store import Spread

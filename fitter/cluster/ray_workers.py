@@ -30,7 +30,7 @@ from typing import Any, Self
 
 from fitter.cluster.head_watch import Address, HeadWatch, require_cluster
 from fitter.cluster.job import Feeder, Job, gpus_per_fit
-from fitter.config import Config
+from fitter.config.options import Config
 from fitter.descriptors import said_to
 from fitter.engine import Engine
 from fitter.look import SeenImage

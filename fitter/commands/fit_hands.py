@@ -213,7 +213,7 @@ def _share(given: str) -> tuple[int, int]:
 
 
 def _fit_hands(options: argparse.Namespace) -> int:
-    from fitter.config import Flag, load_config
+    from fitter.config.options import Flag, load_config
     from fitter.records import InputError
     from fitter.run import run
     from fitter.run_store import RunRequest, Spread

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
-from fitter.config import FitConfig
+from fitter.config.options import FitConfig
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.observations import ObservationBatch
 from fitter.records import HandParams

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from datasets.poses.sampler import sample_hand_angles
 from fitter.camera import project
-from fitter.config import FitConfig
+from fitter.config.options import FitConfig
 from fitter.energies.priors import PoseSpace
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of

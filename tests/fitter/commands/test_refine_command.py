@@ -13,10 +13,10 @@ import xarray as xr
 from PIL import Image
 
 from fitter.camera import project
+from fitter.config.stages import DEFAULT_STAGES
 from fitter.hand_models import load_hand_model
 from fitter.raster import rasterize
 from fitter.records import HandParams
-from fitter.stage_config import DEFAULT_STAGES
 from fitter.store import decode_flags
 from tests.support import bad_commands, bad_files
 

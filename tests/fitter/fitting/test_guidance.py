@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
-from fitter.config import FitConfig
+from fitter.config.options import FitConfig
 from fitter.guidance import guess_starts, guided
 from fitter.hand_models.kinematics import by_finger
 from fitter.initializer import Guess

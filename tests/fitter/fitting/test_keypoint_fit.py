@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
-from fitter.config import FitConfig
+from fitter.config.options import FitConfig
 from fitter.energies.priors import PoseSpace
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of

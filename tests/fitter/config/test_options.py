@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from fitter.commands.fit_hands import fit_hands
-from fitter.config import Config, FitConfig, find_config, load_config
+from fitter.config.options import Config, FitConfig, find_config, load_config
 from fitter.records import InputError
 from tests.support.paths import ROOT
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fitter.config import Config, load_config
+from fitter.config.options import Config, load_config
+from fitter.config.stages import DEFAULT_STAGES, LEAST_SQUARES, EnergyName, Free, StageConfig
 from fitter.objective import ENERGIES
 from fitter.records import InputError
 from fitter.scene import FIELDS, SceneParams
-from fitter.stage_config import DEFAULT_STAGES, LEAST_SQUARES, EnergyName, Free, StageConfig
 from fitter.stages import _LEAST_SQUARES_WEIGHTS
 
 LM = "solver: lm, iterations: 3, free: [global_orient, pose, shape, camera]"

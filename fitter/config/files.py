@@ -15,9 +15,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from fitter.config.section import Section
+from fitter.config.stages import StageConfig
 from fitter.records import InputError
-from fitter.stage_config import Section, StageConfig
-from fitter.yaml_files import StrictLoader
 
 _EXPECTED = {
     "bool_type": "true or false",
@@ -319,3 +319,26 @@ def _shown(value: Any) -> str:
 def _kind(value: Any) -> str:
     names = {str: "text", list: "a list", dict: "a section", bool: "a yes/no value"}
     return names.get(type(value), "a number" if isinstance(value, int | float) else "nothing")
+
+
+class StrictLoader(yaml.SafeLoader):
+    """Safe YAML without two of PyYAML's traps.
+
+    It reads 1e-3 as a number, which YAML 1.1 takes for text, and refuses a key that is given
+    twice, of which PyYAML silently keeps the last.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As PyYAML's, but refuses a name that is given twice, and one that is no text."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    problem="a name cannot be a list or a section", problem_mark=key.start_mark
+                )
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key.value!r} is given twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)

@@ -13,7 +13,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from fitter.config import Config, load_config
+from fitter.config.options import Config, load_config
+from fitter.config.stages import RefineConfig, StageConfig
 from fitter.energies.priors import PoseSpace
 from fitter.energies.silhouette import squared_l2
 from fitter.energies.surface import normal_consistency
@@ -26,7 +27,6 @@ from fitter.records import HandParams
 from fitter.refine import Refiner
 from fitter.scene import SceneModel, SceneParams, SceneView, draw
 from fitter.solvers import Status
-from fitter.stage_config import RefineConfig, StageConfig
 from fitter.stages import StagesResult, StageTask, run_stages
 from fitter.starts import FitModel
 from tests.support import mano_files

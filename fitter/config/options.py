@@ -13,8 +13,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field
 
-from fitter.config_files import ConfigKind, Flag, find_preset, load_kind
-from fitter.stage_config import RefineConfig, Section
+from fitter.config.files import ConfigKind, Flag, find_preset, load_kind
+from fitter.config.section import Section
+from fitter.config.stages import RefineConfig
 
 __all__ = ["FIT", "Config", "Flag", "find_config", "load_config"]
 
