@@ -38,7 +38,7 @@ from datasets.intrinsics import Intrinsics
 from datasets.listing import ImageSource
 from datasets.masks import MaskFolder
 from fitter.config.options import load_config
-from fitter.detect import MediaPipeDetector
+from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
 from fitter.look import look_at
 from fitter.records import HandObservation, ImageRecord, InputError

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from datasets.synthetic.engine import SyntheticEngine
-from fitter.detect import MediaPipeDetector
+from fitter.detection.detector import MediaPipeDetector
 from fitter.records import ImageRecord
 from init_net.network_config import build_network
 from init_net.optimisation import WeightAverage, make_optimiser

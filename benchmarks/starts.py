@@ -27,7 +27,7 @@ from datasets.freihand import FreiHandSplit, load_freihand
 from datasets.images import read_image_and_exif
 from fitter.config.options import SHIPPED, Config, load_config
 from fitter.crops import crop_hands
-from fitter.detect import MediaPipeDetector
+from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
 from fitter.guidance import guess_starts
 from fitter.hand_models.skinning import pose_keypoints

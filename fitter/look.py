@@ -13,7 +13,7 @@ import numpy as np
 from datasets.images import read_image_and_exif
 from fitter.config.options import Config
 from fitter.crops import HandCrop, crop_hands
-from fitter.detect import Detector, MediaPipeDetector
+from fitter.detection.detector import Detector, MediaPipeDetector
 from fitter.overlay import OverlayHand
 from fitter.overlay_files import write_picture_overlay
 from fitter.records import HandObservation, ImageRecord, InputError

@@ -16,11 +16,11 @@ from typing import Protocol
 import numpy as np
 
 from fitter.config.options import Config
+from fitter.detection.mediapipe_task import require_bundle
 from fitter.engine import Engine
 from fitter.hand_models.appearance import APPEARANCE_PATH
 from fitter.hand_models.pose_prior import POSE_PRIOR_PATH
 from fitter.look import stamps
-from fitter.mediapipe_tasks import require_bundle
 from fitter.records import InputError
 from fitter.rows import IMAGE_STATUS
 from fitter.sources import Sources, file_digest

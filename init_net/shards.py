@@ -24,7 +24,7 @@ import torch
 
 from datasets.synthetic.engine import SyntheticEngine
 from datasets.synthetic.records import SyntheticBatch, SyntheticSettings
-from fitter.detect import MediaPipeDetector
+from fitter.detection.detector import MediaPipeDetector
 from fitter.records import HandObservation, HandParams, ImageRecord, InputError, LostError
 from fitter.store_lock import WriterLock
 from init_net.shard_manifest import (

@@ -116,7 +116,7 @@ def test_packages_keep_to_their_homes():
             "fitter.commands.parser",
             "datasets.synthetic.command",
         },
-        "mediapipe": {"fitter.mediapipe_hands", "fitter.mediapipe_tasks"},
+        "mediapipe": {"fitter.detection.mediapipe_graph", "fitter.detection.mediapipe_task"},
         "pickle": {"fitter.hand_models.assets"},
         "numba": {"fitter.raster.compiled"},
         "zarr": {"fitter.store", "fitter.store_layout", "fitter.store_names"},

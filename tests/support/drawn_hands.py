@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-import fitter.detect as detect_module
+import fitter.detection.detector as detect_module
 from fitter.records import HandObservation, ImageRecord
 
 SEES_FROM = 0.15

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fitter.detect import MediaPipeDetector
+from fitter.detection.detector import MediaPipeDetector
 from fitter.records import ImageRecord
 from fitter.shading import vertex_normals
 

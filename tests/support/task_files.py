@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fitter.mediapipe_tasks import MODELS
+from fitter.detection.mediapipe_task import MODELS
 
 NETWORKS = dict(
     zip(

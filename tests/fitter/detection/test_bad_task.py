@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fitter.detect import MediaPipeDetector
-from fitter.mediapipe_tasks import MODELS, TaskLandmarker
+from fitter.detection.detector import MediaPipeDetector
+from fitter.detection.mediapipe_task import MODELS, TaskLandmarker
 from fitter.records import InputError
 from tests.support import bad_commands, task_files
 

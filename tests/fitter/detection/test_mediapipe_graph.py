@@ -16,8 +16,8 @@ from datasets.images import ImageEntry, read_image_and_exif
 from datasets.intrinsics import Intrinsics
 from datasets.listing import ImageSource
 from fitter.conventions import KEYPOINT_NAMES
-from fitter.detect import MediaPipeDetector, hand_size
-from fitter.mediapipe_hands import HeldStderr
+from fitter.detection.detector import MediaPipeDetector, hand_size
+from fitter.detection.mediapipe_graph import HeldStderr
 from fitter.records import ImageRecord
 from tests.support.drawn_hands import canvas, record
 from tests.support.paths import ROOT
@@ -48,7 +48,7 @@ def test_importing_does_not_load_mediapipe_and_detecting_is_silent():
         "import sys\n"
         "import numpy as np\n"
         "from pathlib import Path\n"
-        "from fitter.detect import MediaPipeDetector\n"
+        "from fitter.detection.detector import MediaPipeDetector\n"
         "from fitter.records import ImageRecord\n"
         "assert 'mediapipe' not in sys.modules\n"
         "picture = np.full((200, 200, 3), 90, dtype=np.uint8)\n"
@@ -85,7 +85,7 @@ def test_more_than_any_pipe_takes_can_be_held(capfd):
 def test_last_words_before_an_abort_are_heard():
     program = (
         "import os\n"
-        "from fitter.mediapipe_hands import HeldStderr\n"
+        "from fitter.detection.mediapipe_graph import HeldStderr\n"
         "held = HeldStderr()\n"
         "with held.quiet():\n"
         "    os.write(2, b'E0000 passed on\\n')\n"

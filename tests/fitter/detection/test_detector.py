@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import fitter.detect as detect_module
-from fitter.detect import MediaPipeDetector, drop_duplicates, unordered_distance
-from fitter.detect_windows import Window, search_windows
+import fitter.detection.detector as detect_module
+from fitter.detection.detector import MediaPipeDetector, drop_duplicates, unordered_distance
+from fitter.detection.windows import Window, search_windows
 from fitter.records import InputError
 from tests.support import drawn_hands
 from tests.support.drawn_hands import (

@@ -33,9 +33,9 @@ from typing import Protocol, Self
 import cv2
 import numpy as np
 
-from fitter.detect_windows import LARGEST_LOOK, Window, search_windows
-from fitter.mediapipe_hands import HandGraph
-from fitter.mediapipe_tasks import TaskLandmarker
+from fitter.detection.mediapipe_graph import HandGraph
+from fitter.detection.mediapipe_task import TaskLandmarker
+from fitter.detection.windows import LARGEST_LOOK, Window, search_windows
 from fitter.records import HandObservation, ImageRecord, InputError
 
 WINDOW_MARGIN = 2.0

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fitter.detect import MediaPipeDetector, hand_size
-from fitter.mediapipe_tasks import TaskLandmarker
+from fitter.detection.detector import MediaPipeDetector, hand_size
+from fitter.detection.mediapipe_task import TaskLandmarker
 from tests.support import task_files
 from tests.support.drawn_hands import canvas, record
 from tests.support.paths import ROOT

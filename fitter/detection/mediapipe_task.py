@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fitter.mediapipe_hands import HeldStderr, observation, require_mediapipe
+from fitter.detection.mediapipe_graph import HeldStderr, observation, require_mediapipe
 from fitter.records import HandObservation, InputError, Side
 
 MODELS = ("hand_detector.tflite", "hand_landmarks_detector.tflite")
@@ -45,7 +45,7 @@ class TaskLandmarker:
         (90 - 0.5 pi modulo 2 pi; measured on the rectangles of palms with 0.10.21). On the
         pictures of `examples/` its keypoints are 6.3 pixels from the true ones in the mean and
         those of `HandGraph` 5.5, of hands of about 250. In a mirrored picture the window is turned
-        the other way, which the second look of `fitter.detect` profits from.
+        the other way, which the second look of `fitter.detection.detector` profits from.
     Second look
         The landmark network cannot be asked alone, so that `look_again` runs both.
 
