@@ -34,16 +34,16 @@ from fitter.camera import mirror_points, project
 from fitter.config.options import Config, FitConfig, load_config
 from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace
+from fitter.fitting.fit_model import FitModel
+from fitter.fitting.keypoint_fit import fit_keypoints
+from fitter.fitting.observations import ObservationBatch
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.keypoint_fit import fit_keypoints
-from fitter.observations import ObservationBatch
 from fitter.records import HandParams
 from fitter.refine import Refiner
 from fitter.solvers import SolverResult
-from fitter.starts import FitModel
 
 FOCAL = 1000.0
 DISTANCE = 0.6

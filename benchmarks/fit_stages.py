@@ -16,10 +16,10 @@ import fitter.stages
 from fitter.camera import SquareCrop, crop_intrinsics, project, to_crop
 from fitter.config.options import Config
 from fitter.config.stages import StageConfig
-from fitter.keypoint_fit import KeypointProblem, fit_keypoints
+from fitter.fitting.keypoint_fit import KeypointProblem, fit_keypoints
+from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.mask_geometry import HandView
 from fitter.masks import grabcut_mask
-from fitter.observations import ObservationBatch, normalise
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.scene import SceneModel, SceneView, draw

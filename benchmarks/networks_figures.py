@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 from fitter.camera import project
 from fitter.config.options import Config
-from fitter.crops import HandCrop, crop_hands
-from fitter.guidance import guess_starts
+from fitter.fitting.crops import HandCrop, crop_hands
+from fitter.fitting.guidance import guess_starts
+from fitter.fitting.initializer import Guess
+from fitter.fitting.keypoint_fit import fit_keypoints
+from fitter.fitting.observations import ObservationBatch, normalise
+from fitter.fitting.starts import propose_starts
 from fitter.hand_models import load_hand_model
-from fitter.initializer import Guess
-from fitter.keypoint_fit import fit_keypoints
 from fitter.metrics import keypoint_2d_error, mask_iou
-from fitter.observations import ObservationBatch, normalise
 from fitter.raster import MeshTopology, rasterize
 from fitter.records import HandObservation, HandParams
-from fitter.starts import propose_starts
 from init_net.evaluation import HandErrors, posed_mesh
 from init_net.losses import weak_projection
 from init_net.predict import Networks

@@ -27,13 +27,13 @@ from rich.table import Table
 
 from fitter.config.options import Config, load_config
 from fitter.config.stages import StageConfig
-from fitter.crops import crop_hands
+from fitter.fitting.crops import crop_hands
+from fitter.fitting.fit_model import FitModel
+from fitter.fitting.keypoint_fit import fit_keypoints
+from fitter.fitting.observations import normalise
 from fitter.hand_models import HandModel, load_hand_model
-from fitter.keypoint_fit import fit_keypoints
-from fitter.observations import normalise
 from fitter.records import HandParams
 from fitter.refine import Refiner
-from fitter.starts import FitModel
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from fitter import metrics
 from fitter.camera import project
+from fitter.fitting.observations import ObservationBatch
 from fitter.hand_models import HandModel
-from fitter.observations import ObservationBatch
 from fitter.raster import rasterize
 from fitter.records import HandParams
 

@@ -26,16 +26,17 @@ from torch import Tensor
 from datasets.freihand import FreiHandSplit, load_freihand
 from datasets.images import read_image_and_exif
 from fitter.config.options import SHIPPED, Config, load_config
-from fitter.crops import crop_hands
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
-from fitter.guidance import guess_starts
+from fitter.fitting.crops import crop_hands
+from fitter.fitting.fit_model import FitModel
+from fitter.fitting.guidance import guess_starts
+from fitter.fitting.observations import ObservationBatch, normalise
+from fitter.fitting.seen_image import SeenImage
+from fitter.fitting.starts import propose_starts
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.look import SeenImage
 from fitter.metrics import pa_mpjpe
-from fitter.observations import ObservationBatch, normalise
 from fitter.records import HandParams, ImageRecord, InputError
-from fitter.starts import FitModel, propose_starts
 
 
 def seen_images(split: FreiHandSplit, config: Config) -> list[SeenImage]:

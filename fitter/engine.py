@@ -15,26 +15,26 @@ from torch import Tensor
 
 from fitter.camera import project
 from fitter.config.options import Config
-from fitter.crops import HandCrop
 from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace
-from fitter.guidance import guided
+from fitter.fitting.crops import HandCrop
+from fitter.fitting.fit_model import FitModel
+from fitter.fitting.guidance import guided
+from fitter.fitting.initializer import Guesses, load_initializer
+from fitter.fitting.keypoint_fit import KeypointFit, fit_keypoints
+from fitter.fitting.observations import LEAST_EXTENT, ObservationBatch, normalise
+from fitter.fitting.quality import rms_error, trust
+from fitter.fitting.seen_image import SeenImage
 from fitter.hand_models import HandModel, ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.initializer import Guesses, load_initializer
-from fitter.keypoint_fit import KeypointFit, fit_keypoints
-from fitter.look import SeenImage
-from fitter.observations import LEAST_EXTENT, ObservationBatch, normalise
 from fitter.overlay import OverlayHand
-from fitter.quality import rms_error, trust
 from fitter.records import FitStatus, HandObservation, HandParams, StartSource
 from fitter.refine import Refined, Refiner, unmirrored
 from fitter.rows import START_SOURCES, HandRow, ImageRow
 from fitter.scene import focal_applied
 from fitter.solvers import Status
-from fitter.starts import FitModel
 
 _FIT_STATUS: dict[Status, FitStatus] = {
     Status.CONVERGED: "converged",

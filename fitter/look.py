@@ -5,52 +5,25 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from datasets.images import read_image_and_exif
 from fitter.config.options import Config
-from fitter.crops import HandCrop, crop_hands
 from fitter.detection.detector import Detector, MediaPipeDetector
+from fitter.fitting.crops import HandCrop, crop_hands
+from fitter.fitting.seen_image import SeenImage
 from fitter.overlay import OverlayHand
 from fitter.overlay_files import write_picture_overlay
-from fitter.records import HandObservation, ImageRecord, InputError
+from fitter.records import ImageRecord, InputError
 from fitter.sources import Sources
 
 log = logging.getLogger(__name__)
 
 UNEXPECTED = "unexpected"
 """How the reason begins where a picture failed for a fault of the program or of a library."""
-
-
-@dataclass(frozen=True)
-class SeenImage:
-    """What the first half of the pipeline knows of one picture; of its pixels it keeps small crops.
-
-    Attributes:
-        size: (width, height) pixels, upright, or None for an unreadable picture.
-        intrinsics: (3, 3) K, or None for an unreadable picture.
-        intrinsics_source: where K came from.
-        hands: at most `max_hands` observations.
-        crops: of each hand, None for one that cannot be cropped; empty where no stage needs them.
-        error: why the picture failed, or an empty text.
-        file: (size in bytes, time of the last change in seconds since 1970) of its file before it
-            was read, or None for one that is not there.
-        inputs_digest: see `fitter.sources.Sources.digest`.
-        has_mask: whether a mask was given.
-    """
-
-    size: tuple[int, int] | None = None
-    intrinsics: np.ndarray | None = None
-    intrinsics_source: str | None = None
-    hands: Sequence[HandObservation] = field(default_factory=tuple)
-    crops: Sequence[HandCrop | None] = field(default_factory=tuple)
-    error: str = ""
-    file: tuple[int, float] | None = None
-    inputs_digest: int = 0
-    has_mask: bool = False
 
 
 def look_at(sources: Sources, index: int, detector: Detector | None, config: Config) -> SeenImage:

@@ -18,8 +18,9 @@ from typing import Self
 import numpy as np
 
 from fitter.config.options import Config
+from fitter.fitting.seen_image import SeenImage
 from fitter.isolation import Isolated, Lost
-from fitter.look import Eyes, SeenImage, failed
+from fitter.look import Eyes, failed
 from fitter.overlay import OverlayHand
 from fitter.records import LostError
 from fitter.sources import Sources

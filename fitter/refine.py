@@ -12,8 +12,9 @@ from torch import Tensor
 from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.config.stages import RefineConfig
-from fitter.crops import HandCrop
 from fitter.energies.keypoints import KeypointTargets
+from fitter.fitting.crops import HandCrop
+from fitter.fitting.fit_model import FitModel
 from fitter.hand_models import HandModel
 from fitter.hand_models.appearance import load_appearance
 from fitter.mask_geometry import HandView
@@ -22,7 +23,6 @@ from fitter.raster import rasterize
 from fitter.records import HandParams
 from fitter.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
 from fitter.stages import StageTask, run_stages
-from fitter.starts import FitModel
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from fitter.camera import project
 from fitter.config.stages import Free
 from fitter.energies.contour import MaskTargets
 from fitter.energies.surface import SurfaceGraph
+from fitter.fitting.fit_model import FitModel
 from fitter.hand_models import HandModel
 from fitter.hand_models.appearance import AppearanceModel
 from fitter.hand_models.surface_kinematics import SurfaceKinematics
@@ -31,7 +32,6 @@ from fitter.shading import (
     srgb_from_linear,
     vertex_normals,
 )
-from fitter.starts import FitModel
 
 FIELDS: Mapping[Free, str] = {
     "global_orient": "global_orient",

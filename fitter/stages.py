@@ -17,7 +17,7 @@ from fitter.camera import project
 from fitter.config.stages import StageConfig
 from fitter.energies.contour import contour_l2
 from fitter.first_order import Descent, descend
-from fitter.keypoint_fit import KeypointProblem
+from fitter.fitting.keypoint_fit import KeypointProblem
 from fitter.objective import Objective, StageTask
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams

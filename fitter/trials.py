@@ -11,8 +11,8 @@ from dataclasses import replace
 from fitter.attempts import TRIES
 from fitter.config.options import Config
 from fitter.engine import Engine, image_row
+from fitter.fitting.seen_image import SeenImage
 from fitter.isolation import Isolated, Lost
-from fitter.look import SeenImage
 from fitter.rows import ImageRow
 
 log = logging.getLogger(__name__)

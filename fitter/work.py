@@ -18,7 +18,7 @@ import torch
 from fitter.attempts import Attempts
 from fitter.config.options import Config
 from fitter.engine import Engine
-from fitter.look import SeenImage
+from fitter.fitting.seen_image import SeenImage
 from fitter.lookers import Lookers, LookOptions
 from fitter.overlay_files import overlay_name
 from fitter.rows import ImageRow

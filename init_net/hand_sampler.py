@@ -19,10 +19,10 @@ from torch.nn.functional import normalize
 from datasets.detector.noise import DetectorNoise
 from datasets.poses.sampler import sample_hand_angles
 from fitter.conventions import BONES
+from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.observations import ObservationBatch, normalise
 from fitter.records import HandParams, TensorBatch
 from init_net.records import LifterInputs
 from init_net.view_frame import lifter_inputs, relative_joints, view_rotations

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.observations import ObservationBatch, normalise
 from fitter.records import InputError
 from init_net.hand_sampler import LifterSamples
 from init_net.shards import HAND_FIELDS, ShardedSamples, true_hands

@@ -1,6 +1,6 @@
 """The networks at work: what they say of hands that a detector has found.
 
-observations, crops -> `Networks` -> `fitter.initializer.Guesses`. Each network sees all hands of a
+observations, crops -> `Networks` -> `fitter.fitting.initializer.Guesses`. Each network sees all hands of a
 batch at once.
 """
 
@@ -19,11 +19,11 @@ from torch.nn.functional import normalize
 
 from fitter.camera import back_project, rotation_to
 from fitter.config.options import InitConfig, Network
-from fitter.crops import HandCrop
 from fitter.energies.keypoints import KeypointTargets
+from fitter.fitting.crops import HandCrop
+from fitter.fitting.initializer import Guess, Guesses
+from fitter.fitting.observations import ObservationBatch, normalise, usable
 from fitter.hand_models import load_hand_model
-from fitter.initializer import Guess, Guesses
-from fitter.observations import ObservationBatch, normalise, usable
 from fitter.records import InputError
 from init_net.losses import regressed_keypoints
 from init_net.records import CropInputs

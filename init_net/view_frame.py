@@ -8,8 +8,8 @@ from torch import Tensor
 from fitter.camera import rotation_to
 from fitter.conventions import FINGERS, MODEL_FINGERS
 from fitter.energies.keypoints import KeypointTargets
+from fitter.fitting.observations import rays_of
 from fitter.hand_models.kinematics import in_canonical_order
-from fitter.observations import rays_of
 from init_net.records import LifterInputs
 
 _BONE_ROWS = [4 * MODEL_FINGERS.index(finger) + joint for finger in FINGERS for joint in range(4)]
@@ -20,7 +20,7 @@ def lifter_inputs(targets: KeypointTargets, dtype: torch.dtype = torch.float32) 
     """What the lifter sees of B hands.
 
     Args:
-        targets: of `fitter.observations.normalise`.
+        targets: of `fitter.fitting.observations.normalise`.
         dtype: of the result.
     """
     turn = rotation_to(targets.view)

@@ -37,7 +37,7 @@ FIELDS = (
 )
 CHUNK = 512
 MARGIN = 1.2
-"""Side of the crop over the longer side of the keypoints' box, as in `fitter.keypoint_fit`."""
+"""Side of the crop over the longer side of the keypoints' box, as in `fitter.fitting.keypoint_fit`."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from scipy.ndimage import map_coordinates
 
 from datasets.synthetic.records import SyntheticSettings
 from fitter.camera import back_project, project
-from fitter.crops import crop_hands
+from fitter.fitting.crops import crop_hands
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.raster import rasterize

@@ -13,9 +13,9 @@ import torch
 from datasets.detector.noise import DetectorNoise, SeenHands
 from fitter.camera import project, rotation_to
 from fitter.conventions import BONES
+from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.observations import ObservationBatch, normalise
 from init_net.hand_sampler import FARTHEST, NEAREST, HandSampler, LifterSamples
 from init_net.lifter_samples import NOISE, SeenSamples, observed_samples, turned, with_less
 from init_net.losses import regressed_keypoints

@@ -10,8 +10,8 @@ import torch
 
 from fitter.camera import mirror_intrinsics, project
 from fitter.config.stages import DATA, StageConfig
+from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.objective import ENERGIES, Objective
-from fitter.observations import ObservationBatch, normalise
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
 from fitter.scene import FIELDS, SceneModel, SceneParams, draw, focal_applied

@@ -16,11 +16,11 @@ from datasets.synthetic.engine import SyntheticEngine
 from datasets.synthetic.records import SyntheticSettings
 from fitter.camera import project, rotation_to
 from fitter.config.options import InitConfig
-from fitter.crops import crop_hands
+from fitter.fitting.crops import crop_hands
+from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.metrics import mask_iou, pa_mpjpe
-from fitter.observations import ObservationBatch, normalise
 from fitter.records import HandObservation, HandParams
 from init_net.crop_samples import weak_camera
 from init_net.hand_sampler import HandSampler

@@ -11,7 +11,7 @@ import torch
 from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.config.stages import DEFAULT_STAGES, RefineConfig, StageConfig
-from fitter.crops import HandCrop
+from fitter.fitting.crops import HandCrop
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.masks import MaskSettings

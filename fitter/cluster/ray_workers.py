@@ -33,7 +33,7 @@ from fitter.cluster.job import Feeder, Job, gpus_per_fit
 from fitter.config.options import Config
 from fitter.descriptors import said_to
 from fitter.engine import Engine
-from fitter.look import SeenImage
+from fitter.fitting.seen_image import SeenImage
 from fitter.lookers import Lookers, LookOptions
 from fitter.messages import KEPT
 from fitter.records import InputError, LostError

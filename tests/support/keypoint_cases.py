@@ -10,11 +10,11 @@ from torch import Tensor
 
 from fitter.camera import project
 from fitter.config.options import FitConfig
+from fitter.fitting.fit_model import FitModel
+from fitter.fitting.observations import ObservationBatch
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.observations import ObservationBatch
 from fitter.records import HandParams
 from fitter.solvers import SolverResult
-from fitter.starts import FitModel
 
 K = torch.tensor([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]], dtype=torch.float64)
 

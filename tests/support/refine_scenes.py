@@ -12,16 +12,16 @@ from datasets.poses.sampler import sample_hand_angles
 from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.energies.priors import PoseSpace
+from fitter.fitting.fit_model import FitModel
+from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance import load_appearance
 from fitter.hand_models.pose_prior import load_pose_prior
-from fitter.observations import ObservationBatch, normalise
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.scene import Light, SceneModel, SceneParams, SceneView, draw
 from fitter.stages import StageTask
-from fitter.starts import FitModel
 
 SIDE = 48
 

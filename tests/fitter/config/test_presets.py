@@ -18,17 +18,17 @@ from fitter.config.stages import RefineConfig, StageConfig
 from fitter.energies.priors import PoseSpace
 from fitter.energies.silhouette import squared_l2
 from fitter.energies.surface import normal_consistency
+from fitter.fitting.fit_model import FitModel
+from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
-from fitter.observations import ObservationBatch, normalise
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
 from fitter.refine import Refiner
 from fitter.scene import SceneModel, SceneParams, SceneView, draw
 from fitter.solvers import Status
 from fitter.stages import StagesResult, StageTask, run_stages
-from fitter.starts import FitModel
 from tests.support import mano_files
 from tests.support.paths import ROOT
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from datasets.poses.sampler import sample_hand_angles
 from fitter.energies.priors import PoseSpace
+from fitter.fitting.fit_model import FitModel
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import FLEXION, anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.records import HandParams
-from fitter.starts import FitModel
 
 
 @pytest.fixture(scope="module")

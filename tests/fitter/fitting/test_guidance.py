@@ -11,12 +11,12 @@ from torch import Tensor
 
 from fitter.camera import project
 from fitter.config.options import FitConfig
-from fitter.guidance import guess_starts, guided
+from fitter.fitting.guidance import guess_starts, guided
+from fitter.fitting.initializer import Guess
+from fitter.fitting.keypoint_fit import KeypointFit, _Starts, fit_keypoints
+from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models.kinematics import by_finger
-from fitter.initializer import Guess
-from fitter.keypoint_fit import KeypointFit, _Starts, fit_keypoints
 from fitter.metrics import pa_mpjpe
-from fitter.observations import ObservationBatch, normalise
 from fitter.records import HandParams
 from fitter.solvers import Linearization, Status
 from tests.support import keypoint_cases as cases

@@ -12,15 +12,16 @@ from torch import Tensor
 from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.energies.priors import PoseSpace
+from fitter.fitting.fit_model import FitModel
+from fitter.fitting.keypoint_fit import fit_keypoints
+from fitter.fitting.observations import normalise
+from fitter.fitting.starts import propose_starts
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
-from fitter.keypoint_fit import fit_keypoints
 from fitter.metrics import pa_mpjpe
-from fitter.observations import normalise
 from fitter.records import HandParams
 from fitter.solvers import Status
-from fitter.starts import FitModel, propose_starts
 from tests.support.keypoint_cases import (
     TRUSTING,
     K,

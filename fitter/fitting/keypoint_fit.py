@@ -21,10 +21,12 @@ from fitter.energies.keypoints import (
 )
 from fitter.energies.priors import anatomical_limits, pose_prior, shape_prior
 from fitter.energies.residuals import weighted_sum
-from fitter.guidance import guess_starts, guided
+from fitter.fitting.fit_model import FitModel
+from fitter.fitting.guidance import guess_starts, guided
+from fitter.fitting.initializer import Guess
+from fitter.fitting.observations import ObservationBatch, normalise, usable
+from fitter.fitting.starts import propose_starts
 from fitter.hand_models.kinematics import BETAS, POSE
-from fitter.initializer import Guess
-from fitter.observations import ObservationBatch, normalise, usable
 from fitter.records import HandParams
 from fitter.solvers import (
     LevenbergMarquardt,
@@ -33,7 +35,6 @@ from fitter.solvers import (
     Status,
     levenberg_marquardt,
 )
-from fitter.starts import FitModel, propose_starts
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fitter.quality import RESIDUAL_SCALE, rms_error, trust
+from fitter.fitting.quality import RESIDUAL_SCALE, rms_error, trust
 from fitter.records import HandObservation
 
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from fitter.config.options import Config, InitConfig, Network
-from fitter.crops import HandCrop
-from fitter.observations import ObservationBatch
+from fitter.fitting.crops import HandCrop
+from fitter.fitting.observations import ObservationBatch
 from fitter.records import InputError, TensorBatch
 
 ENTRY_POINTS = "fit_hands.initializers"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-import fitter.crops
+import fitter.fitting.crops
 from fitter.camera import project
-from fitter.crops import HandCrop, crop_hands
+from fitter.fitting.crops import HandCrop, crop_hands
 from fitter.records import HandObservation
 
 WIDTH, HEIGHT, SIDE = 200, 150, 48
@@ -127,19 +127,19 @@ def test_shares_are_kept_in_255ths_and_on_their_side_of_one_half(centre, monkeyp
     hand, mask = seen(points(centre)), np.random.default_rng(0).random((HEIGHT, WIDTH)) > 0.5
     exact = []
     for name in ("inside_picture", "resample_mask"):
-        function = getattr(fitter.crops, name)
+        function = getattr(fitter.fitting.crops, name)
 
         def kept(*arguments, function=function):
             exact.append(function(*arguments))
             return exact[-1]
 
-        monkeypatch.setattr(fitter.crops, name, kept)
+        monkeypatch.setattr(fitter.fitting.crops, name, kept)
     (crop,) = cropped([hand], mask)
     for share, expected in zip((crop.inside_share, crop.given_share), exact, strict=True):
         np.testing.assert_allclose(share, expected[0], rtol=0, atol=0.5001 / 255)
         np.testing.assert_array_equal(share > 0.5, expected[0] > 0.5)
     halves = np.array([0, 0.25, 0.5, 0.5 + 1e-6, 1], np.float32)
-    assert fitter.crops._in_255ths(halves).tolist() == [0, 64, 127, 128, 255]
+    assert fitter.fitting.crops._in_255ths(halves).tolist() == [0, 64, 127, 128, 255]
 
 
 def test_a_hand_at_128_pixels_is_kept_in_65_kilobytes():

@@ -17,12 +17,12 @@ from torch.nn.functional import normalize
 
 from fitter.config.options import FitConfig
 from fitter.energies.keypoints import KeypointTargets
+from fitter.fitting.fit_model import FitModel
+from fitter.fitting.initializer import Guess
+from fitter.fitting.observations import rays_of
 from fitter.hand_models.kinematics import by_finger, in_canonical_order
 from fitter.ik import inverse_kinematics
-from fitter.initializer import Guess
-from fitter.observations import rays_of
 from fitter.records import HandParams
-from fitter.starts import FitModel
 
 
 def guided(
