@@ -42,7 +42,7 @@ from fitter.energies.surface import (
     normal_consistency,
     vertex_offset,
 )
-from fitter.hand_models.kinematics import by_finger
+from fitter.hand_models.keypoint_jacobian import by_finger
 from fitter.raster import RasterSettings
 from fitter.scene import Drawing, SceneModel, SceneParams, SceneView, draw, focal_applied
 

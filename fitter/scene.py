@@ -20,7 +20,7 @@ from fitter.energies.surface import SurfaceGraph
 from fitter.fitting.fit_model import FitModel
 from fitter.hand_models import HandModel
 from fitter.hand_models.appearance import AppearanceModel
-from fitter.hand_models.surface_kinematics import SurfaceKinematics
+from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
 from fitter.records import HandParams, TensorBatch
 from fitter.shading import (

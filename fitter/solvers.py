@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
-from fitter.hand_models.kinematics import GLOBAL, POSE, retract
+from fitter.hand_models.tangent import GLOBAL, POSE, retract
 from fitter.records import HandParams
 
 

@@ -206,7 +206,7 @@ def regularised_l1(predicted: Tensor, truth: Tensor) -> Tensor:
     """Yu eq. 4, for shapes and twists alike: ``||p - p*|| + ||p||``, L1 norms.
 
     Args:
-        predicted: (B, ...) shape coefficients, or twists in radians, see `fitter.ik.twist_angles`.
+        predicted: (B, ...) shape coefficients, or twists in radians, see `fitter.hand_models.inverse_kinematics.twist_angles`.
         truth: the same.
 
     Returns:

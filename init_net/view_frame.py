@@ -9,7 +9,7 @@ from fitter.camera import rotation_to
 from fitter.conventions import FINGERS, MODEL_FINGERS
 from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.observations import rays_of
-from fitter.hand_models.kinematics import in_canonical_order
+from fitter.hand_models.keypoint_jacobian import in_canonical_order
 from init_net.records import LifterInputs
 
 _BONE_ROWS = [4 * MODEL_FINGERS.index(finger) + joint for finger in FINGERS for joint in range(4)]

@@ -15,8 +15,8 @@ from fitter.energies.contour import MaskTargets, RowLimits, contour_l2, contour_
 from fitter.energies.residuals import Quadratic
 from fitter.energies.silhouette import squared_l2
 from fitter.hand_models import HandModel, load_hand_model
-from fitter.hand_models.kinematics import BETAS, GLOBAL, POSE, TRANSL, retract
-from fitter.hand_models.surface_kinematics import SurfaceKinematics
+from fitter.hand_models.tangent import BETAS, GLOBAL, POSE, TRANSL, retract
+from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
 from fitter.records import HandParams
 from tests.support.mano_files import fabricate, write_plain

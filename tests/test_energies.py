@@ -19,7 +19,7 @@ from fitter.energies.priors import PoseSpace, anatomical_limits, pose_prior, sha
 from fitter.energies.residuals import Quadratic
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomical_angles, anatomy_of
-from fitter.hand_models.kinematics import by_finger
+from fitter.hand_models.keypoint_jacobian import by_finger
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.records import HandParams
 

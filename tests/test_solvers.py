@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fitter import solvers
-from fitter.hand_models.kinematics import BETAS, GLOBAL, POSE, TRANSL
+from fitter.hand_models.tangent import BETAS, GLOBAL, POSE, TRANSL
 from fitter.records import HandParams
 from fitter.solvers import LevenbergMarquardt, Linearization, Status, levenberg_marquardt
 from tests.support.solver_problems import SHAPES, D, Problem, at, hands, linear, rosenbrock

@@ -23,7 +23,7 @@ from fitter.energies.contour_kernels import (
     linearize_outline,
 )
 from fitter.energies.residuals import Quadratic
-from fitter.hand_models.surface_kinematics import SurfaceJacobian
+from fitter.hand_models.vertex_jacobian import SurfaceJacobian
 from fitter.numba_kernels import for_each_picture
 from fitter.raster import Fragments, MeshTopology
 from fitter.records import TensorBatch
@@ -68,7 +68,7 @@ def contour_l2(
 
     Returns:
         Value (B,), gradient (B, D) and Gauss-Newton Hessian (B, D, D) by the tangent vector of
-        `fitter.hand_models.kinematics`.
+        `fitter.hand_models.keypoint_jacobian`.
     """
     if screen.device.type == "cpu":
         return _contour_l2_compiled(surface, screen, drawn, targets)

@@ -21,7 +21,7 @@ LEAST_DISTANCE = 1e-9
 
 
 class PosedHand(NamedTuple):
-    """One hand of `fitter.hand_models.surface_kinematics.SurfaceJacobian`, and its camera.
+    """One hand of `fitter.hand_models.vertex_jacobian.SurfaceJacobian`, and its camera.
 
     Attributes:
         screen: (V, 3) pixels, and depth in metres.
@@ -41,7 +41,7 @@ class PosedHand(NamedTuple):
 
 
 class SkinnedModel(NamedTuple):
-    """What all hands share, see `fitter.hand_models.surface_kinematics.SurfaceKinematics`;
+    """What all hands share, see `fitter.hand_models.vertex_jacobian.SurfaceKinematics`;
     `posedirs` (0, 3, 135) where the model has none."""
 
     shapedirs: np.ndarray

@@ -8,7 +8,7 @@ from functools import cached_property
 from torch import Tensor
 
 from fitter.energies.priors import PoseSpace
-from fitter.hand_models.kinematics import KeypointKinematics
+from fitter.hand_models.keypoint_jacobian import KeypointKinematics
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import HandParams
 

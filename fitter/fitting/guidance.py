@@ -20,8 +20,8 @@ from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Guess
 from fitter.fitting.observations import rays_of
-from fitter.hand_models.kinematics import by_finger, in_canonical_order
-from fitter.ik import inverse_kinematics
+from fitter.hand_models.inverse_kinematics import inverse_kinematics
+from fitter.hand_models.keypoint_jacobian import by_finger, in_canonical_order
 from fitter.records import HandParams
 
 

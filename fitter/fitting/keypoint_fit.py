@@ -26,7 +26,7 @@ from fitter.fitting.guidance import guess_starts, guided
 from fitter.fitting.initializer import Guess
 from fitter.fitting.observations import ObservationBatch, normalise, usable
 from fitter.fitting.starts import propose_starts
-from fitter.hand_models.kinematics import BETAS, POSE
+from fitter.hand_models.tangent import BETAS, POSE
 from fitter.records import HandParams
 from fitter.solvers import (
     LevenbergMarquardt,

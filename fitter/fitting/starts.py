@@ -10,7 +10,7 @@ from fitter.config.options import FitConfig
 from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.observations import rays_of, seen_keypoints
-from fitter.hand_models.kinematics import in_canonical_order
+from fitter.hand_models.keypoint_jacobian import in_canonical_order
 from fitter.records import HandParams
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from fitter.hand_models.kinematics import TRANSL
+from fitter.hand_models.tangent import TRANSL
 from fitter.records import HandParams
 from fitter.solvers import Linearization
 

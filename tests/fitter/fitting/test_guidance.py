@@ -15,7 +15,7 @@ from fitter.fitting.guidance import guess_starts, guided
 from fitter.fitting.initializer import Guess
 from fitter.fitting.keypoint_fit import KeypointFit, _Starts, fit_keypoints
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.hand_models.kinematics import by_finger
+from fitter.hand_models.keypoint_jacobian import by_finger
 from fitter.metrics import pa_mpjpe
 from fitter.records import HandParams
 from fitter.solvers import Linearization, Status

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from fitter.hand_models.inverse_kinematics import inverse_kinematics
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.ik import inverse_kinematics
 from tests.support.ik_cases import (
     FIELDS,
     MODELS,

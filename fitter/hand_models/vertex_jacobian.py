@@ -3,7 +3,7 @@
 A silhouette depends on a few hundred vertices, others in each iteration. So no Jacobian of every
 vertex is computed, only the vertices and the motion of the skeleton; `SurfaceJacobian.rows` makes
 of these the derivatives of the vertices that count. The readable twin is `HandModel.forward`; the
-tests hold the two together. Tangent vectors are those of `fitter.hand_models.kinematics`.
+tests hold the two together. Tangent vectors are those of `fitter.hand_models.keypoint_jacobian`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from fitter.conventions import PARENTS
-from fitter.hand_models.kinematics import descendants, exp_and_left_jacobian, skew
 from fitter.hand_models.skinning import HandModel
+from fitter.hand_models.tangent import descendants, exp_and_left_jacobian, skew
 from fitter.records import HandParams
 
 
@@ -62,7 +62,7 @@ class SurfaceJacobian(NamedTuple):
             cotangents: (B, N, k, 3) derivative of each scalar by its vertices, 1 / metre.
 
         Returns:
-            (B, N, D) derivatives by the tangent vector of `fitter.hand_models.kinematics`.
+            (B, N, D) derivatives by the tangent vector of `fitter.hand_models.keypoint_jacobian`.
         """
         batch, count, points = vertex_index.shape
         model, flat = self.model, vertex_index.flatten(1)

@@ -35,7 +35,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from fitter.conventions import BONES, MODEL_TO_KEYPOINTS
-from fitter.hand_models.kinematics import by_finger, in_canonical_order
+from fitter.hand_models.keypoint_jacobian import by_finger, in_canonical_order
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import HandParams
 

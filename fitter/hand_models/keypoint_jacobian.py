@@ -24,22 +24,16 @@ the model's fingertips also follow other fingers (blend shapes, weights); then C
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from math import pi
+from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-import roma
 import torch
 from torch import Tensor
 
 from fitter.conventions import MODEL_TO_KEYPOINTS, PARENTS
 from fitter.hand_models.skinning import KEYPOINT_BONES, KeypointModel
+from fitter.hand_models.tangent import GLOBAL, TRANSL, descendants, exp_and_left_jacobian, skew
 from fitter.records import HandParams
-
-GLOBAL = slice(0, 3)
-TRANSL = slice(3, 6)
-BETAS = slice(6, -45)
-POSE = slice(-45, None)
 
 _BASES = tuple(MODEL_TO_KEYPOINTS.index(3 * finger + 1) for finger in range(5))
 FINGER_KEYPOINTS = tuple((0, *range(base, base + 4)) for base in _BASES)
@@ -273,74 +267,3 @@ def _fixed_vectors(model: KeypointModel) -> Tensor:
     points = torch.cat([joints, skinned])
     points[range(21), KEYPOINT_BONES, :, 0] += model.keypoint_offsets
     return points
-
-
-def descendants(like: Tensor) -> Tensor:
-    """(16, 16): entry (j, b) is 1 where bone b hangs on joint j (itself included)."""
-    table = torch.zeros(16, 16)
-    for bone in range(16):
-        joint = bone
-        while joint >= 0:
-            table[joint, bone] = 1
-            joint = PARENTS[joint]
-    return table.to(like)
-
-
-def left_jacobian(rotation_vector: Tensor) -> Tensor:
-    """Left Jacobian of SO(3): exp((w + d)^) = exp((J(w) d)^) exp(w^) to first order.
-
-    Sola, Deray, Atchuthan, "A micro Lie theory for state estimation in robotics", eq. 145.
-
-    Args:
-        rotation_vector: (..., 3) radians.
-
-    Returns:
-        (..., 3, 3).
-    """
-    basis = torch.eye(3, dtype=rotation_vector.dtype, device=rotation_vector.device)
-    return exp_and_left_jacobian(rotation_vector, skew(basis).flatten(1))[1]
-
-
-def exp_and_left_jacobian(vectors: Tensor, generators: Tensor) -> tuple[Tensor, Tensor]:
-    """Rodrigues' formula and eq. 145 of `left_jacobian` for vectors (..., 3), in one go because
-    they share their quotients; `generators` as in `KeypointKinematics`."""
-    squared = vectors.square().sum(-1)[..., None, None]
-    angle = squared.sqrt()
-    # sin(t) / t, (1 - cos t) / t^2 and (t - sin t) / t^3. The last loses digits at small angles,
-    # but is then multiplied by t^2: no entry of the sum is off by more than rounding.
-    sine = torch.sinc(angle / pi)
-    cosine = 0.5 * torch.sinc(angle / (2 * pi)).square()
-    third = (1 - sine) / squared.clamp_min(torch.finfo(squared.dtype).tiny)
-    hat = (vectors @ generators).unflatten(-1, (3, 3))
-    hat_squared = vectors[..., :, None] * vectors[..., None, :]
-    hat_squared.diagonal(dim1=-2, dim2=-1).sub_(squared[..., 0])
-    identity = torch.eye(3, dtype=hat.dtype, device=hat.device)
-    rotation = identity + sine * hat + cosine * hat_squared
-    return rotation, identity + cosine * hat + third * hat_squared
-
-
-def skew(vector: Tensor) -> Tensor:
-    """(..., 3) -> (..., 3, 3) with ``skew(a) @ b == cross(a, b)``."""
-    x, y, z = vector.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-
-
-def retract(params: HandParams, step: Tensor) -> HandParams:
-    """Move along a tangent vector.
-
-    Args:
-        params: of B hands.
-        step: (B, D).
-    """
-    increment, current = roma.rotvec_to_unitquat(
-        torch.stack([step[:, GLOBAL], params.global_orient])
-    )
-    rotation = roma.unitquat_to_rotvec(roma.quat_product(increment, current))
-    return replace(
-        params,
-        global_orient=rotation,
-        transl=params.transl + step[:, TRANSL],
-        hand_pose=params.hand_pose + step[:, POSE].unflatten(-1, (15, 3)),
-        betas=params.betas + step[:, BETAS],
-    )

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fitter.hand_models import load_hand_model
-from fitter.hand_models.kinematics import retract
-from fitter.hand_models.surface_kinematics import SurfaceKinematics
+from fitter.hand_models.tangent import retract
+from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.records import HandParams
 from tests.support.mano_files import fabricate, random_params, write_plain
 

@@ -11,10 +11,10 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-import fitter.ik as ik
+import fitter.hand_models.inverse_kinematics as ik
 from fitter.conventions import FINGERS, MODEL_FINGERS
+from fitter.hand_models.inverse_kinematics import inverse_kinematics, twist_angles
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.ik import inverse_kinematics, twist_angles
 from tests.support.ik_cases import (
     FIELDS,
     MODELS,

@@ -7,16 +7,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fitter.hand_models.kinematics import (
+from fitter.hand_models.keypoint_jacobian import (
     FINGER_KEYPOINTS,
     KeypointKinematics,
     by_finger,
     in_canonical_order,
-    left_jacobian,
-    retract,
-    skew,
 )
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
+from fitter.hand_models.tangent import left_jacobian, retract, skew
 from fitter.records import HandParams
 
 SHAPES = 4
