@@ -33,19 +33,19 @@ from rich.table import Table
 import fitter.engine
 import fitter.look
 import fitter.refine
-from datasets.images import read_image_and_exif
-from datasets.intrinsics import Intrinsics
-from datasets.listing import ImageSource
-from datasets.masks import MaskFolder
 from fitter.config.options import load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
+from fitter.inputs.images import read_image_and_exif
+from fitter.inputs.intrinsics import Intrinsics
+from fitter.inputs.listing import ImageSource
+from fitter.inputs.mask_files import MaskFolder
+from fitter.inputs.sources import Sources
 from fitter.look import look_at
 from fitter.records import HandObservation, ImageRecord, InputError
 from fitter.refine import Refiner
 from fitter.rows import ImageRow
 from fitter.run_store import RunRequest, open_store
-from fitter.sources import Sources
 from fitter.store import ResultStore
 from fitter.work import Plan, cut
 

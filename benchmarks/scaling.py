@@ -37,7 +37,7 @@ from processes import Member, Running
 from rich.console import Console
 from rich.table import Table
 
-from datasets.listing import ImageSource
+from fitter.inputs.listing import ImageSource
 from fitter.records import InputError
 
 ALONE = "without Ray"

@@ -24,7 +24,6 @@ from rich.table import Table
 from torch import Tensor
 
 from datasets.freihand import FreiHandSplit, load_freihand
-from datasets.images import read_image_and_exif
 from fitter.config.options import SHIPPED, Config, load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
@@ -35,6 +34,7 @@ from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.fitting.seen_image import SeenImage
 from fitter.fitting.starts import propose_starts
 from fitter.hand_models.skinning import pose_keypoints
+from fitter.inputs.images import read_image_and_exif
 from fitter.metrics import pa_mpjpe
 from fitter.records import HandParams, ImageRecord, InputError
 

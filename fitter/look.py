@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.images import read_image_and_exif
 from fitter.config.options import Config
 from fitter.detection.detector import Detector, MediaPipeDetector
 from fitter.fitting.crops import HandCrop, crop_hands
 from fitter.fitting.seen_image import SeenImage
+from fitter.inputs.images import read_image_and_exif
+from fitter.inputs.sources import Sources, stamps
 from fitter.overlay import OverlayHand
 from fitter.overlay_files import write_picture_overlay
 from fitter.records import ImageRecord, InputError
-from fitter.sources import Sources
 
 log = logging.getLogger(__name__)
 
@@ -39,18 +39,6 @@ def look_at(sources: Sources, index: int, detector: Detector | None, config: Con
     # Before it is read: a picture that changes meanwhile is then told as changed.
     stamped = stamps(sources, index)
     return replace(_look(sources, index, detector, config), **stamped)
-
-
-def stamps(sources: Sources, index: int) -> dict[str, object]:
-    """The fields of `SeenImage` that tell a changed picture, and changed inputs, from others."""
-    entry = sources.entry(index)
-    try:
-        found = entry.path.stat()
-        file = (found.st_size, found.st_mtime_ns / 1e9)
-    except OSError:
-        file = None
-    has_mask = sources.masks is not None and sources.masks.path_of(entry.name) is not None
-    return {"file": file, "inputs_digest": sources.digest(index), "has_mask": has_mask}
 
 
 def failed(sources: Sources, index: int, reason: str) -> SeenImage:

@@ -19,11 +19,11 @@ import numpy as np
 
 from fitter.config.options import Config
 from fitter.fitting.seen_image import SeenImage
+from fitter.inputs.sources import Sources
 from fitter.isolation import Isolated, Lost
 from fitter.look import Eyes, failed
 from fitter.overlay import OverlayHand
 from fitter.records import LostError
-from fitter.sources import Sources
 
 log = logging.getLogger(__name__)
 

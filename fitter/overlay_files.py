@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.images import read_image
+from fitter.inputs.images import read_image
 from fitter.overlay import OverlayHand, write_overlay
 from fitter.records import InputError
 

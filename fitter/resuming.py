@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from datasets.name_sort import NameList, new_names
+from fitter.inputs.names import NameList, new_names
+from fitter.inputs.sources import Sources
 from fitter.messages import count
 from fitter.records import InputError
 from fitter.rows import IMAGE_STATUS
 from fitter.run_store import changed_images
-from fitter.sources import Sources
 from fitter.store import ResultStore
 from fitter.summary import Summary
 

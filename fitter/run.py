@@ -16,14 +16,15 @@ from typing import Protocol
 
 from rich.console import Console
 
-from datasets.intrinsics import Intrinsics
-from datasets.keypoint_files import KeypointFiles
-from datasets.listing import ImageSource
-from datasets.masks import MaskFolder
-from datasets.name_sort import NameList
 from fitter.config.options import Config
 from fitter.device import choose_device
 from fitter.failures import write_failures
+from fitter.inputs.intrinsics import Intrinsics
+from fitter.inputs.keypoint_files import KeypointFiles
+from fitter.inputs.listing import ImageSource
+from fitter.inputs.mask_files import MaskFolder
+from fitter.inputs.names import NameList
+from fitter.inputs.sources import Sources
 from fitter.lookers import LookOptions
 from fitter.messages import KEPT, count
 from fitter.overlay_files import overlay_name
@@ -31,7 +32,6 @@ from fitter.records import InputError
 from fitter.resuming import take_up
 from fitter.rows import ImageRow
 from fitter.run_store import Fitter, RunRequest, open_store
-from fitter.sources import Sources
 from fitter.stopping import StopRequest
 from fitter.store import Block, ResultStore
 from fitter.store_files import check_name

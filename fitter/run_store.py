@@ -20,10 +20,9 @@ from fitter.detection.mediapipe_task import require_bundle
 from fitter.engine import Engine
 from fitter.hand_models.appearance import APPEARANCE_PATH
 from fitter.hand_models.pose_prior import POSE_PRIOR_PATH
-from fitter.look import stamps
+from fitter.inputs.sources import Sources, file_digest, stamps
 from fitter.records import InputError
 from fitter.rows import IMAGE_STATUS
-from fitter.sources import Sources, file_digest
 from fitter.store import ResultStore
 from fitter.store_layout import StoreSpec, choose_block_size, is_result_store
 from fitter.store_lock import WHOLE, Share

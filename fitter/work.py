@@ -19,10 +19,10 @@ from fitter.attempts import Attempts
 from fitter.config.options import Config
 from fitter.engine import Engine
 from fitter.fitting.seen_image import SeenImage
+from fitter.inputs.sources import Sources
 from fitter.lookers import Lookers, LookOptions
 from fitter.overlay_files import overlay_name
 from fitter.rows import ImageRow
-from fitter.sources import Sources
 from fitter.stopping import StopRequest
 from fitter.store import Block
 from fitter.trials import fit_warily

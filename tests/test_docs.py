@@ -107,7 +107,7 @@ def test_packages_keep_to_their_homes():
     homes = {
         "init_net": set(),
         "datasets": {
-            "fitter.sources",
+            "fitter.inputs.sources",
             "fitter.look",
             "fitter.overlay_files",
             "fitter.resuming",

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.intrinsics import Intrinsics
 from fitter.attempts import Attempts
 from fitter.cluster.job import Feeder
 from fitter.descriptors import said_to
+from fitter.inputs.intrinsics import Intrinsics
+from fitter.inputs.sources import Sources
 from fitter.messages import EXIT_LOST
 from fitter.records import InputError
 from fitter.rows import ImageRow
-from fitter.sources import Sources
 from fitter.stopping import StopRequest
 from fitter.store import Block
 from fitter.watch import RunLog

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitter.config.options import Config
+from fitter.inputs.sources import Sources
 from fitter.lookers import LookOptions
 from fitter.records import InputError
 from fitter.run_store import Spread
-from fitter.sources import Sources
 from fitter.work import Plan, cut
 
 

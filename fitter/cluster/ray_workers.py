@@ -34,12 +34,12 @@ from fitter.config.options import Config
 from fitter.descriptors import said_to
 from fitter.engine import Engine
 from fitter.fitting.seen_image import SeenImage
+from fitter.inputs.sources import Sources
 from fitter.lookers import Lookers, LookOptions
 from fitter.messages import KEPT
 from fitter.records import InputError, LostError
 from fitter.rows import ImageRow
 from fitter.run_store import Spread
-from fitter.sources import Sources
 from fitter.stopping import StopRequest
 from fitter.work import DonePiece, Plan, Workbench, cut
 

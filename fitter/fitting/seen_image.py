@@ -24,7 +24,7 @@ class SeenImage:
         error: why the picture failed, or an empty text.
         file: (size in bytes, time of the last change in seconds since 1970) of its file before it
             was read, or None for one that is not there.
-        inputs_digest: see `fitter.sources.Sources.digest`.
+        inputs_digest: see `fitter.inputs.sources.Sources.digest`.
         has_mask: whether a mask was given.
     """
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import datasets.images
-from datasets.images import DEFAULT_LIMITS, ReadLimits, read_image, read_image_and_exif
+import fitter.inputs.images
+from fitter.inputs.images import DEFAULT_LIMITS, ReadLimits, read_image, read_image_and_exif
 from fitter.records import InputError
 from tests.support import picture_fuzz, picture_variants
 from tests.support.paths import ROOT
@@ -207,7 +207,7 @@ def test_whatever_a_decoder_raises_becomes_a_sentence(tmp_path, monkeypatch, fau
         raise fault
 
     path = _saved(tmp_path, "a.png", Image.new("RGB", (32, 32)))
-    monkeypatch.setattr(datasets.images.Image.Image, "crop", fail)
+    monkeypatch.setattr(fitter.inputs.images.Image.Image, "crop", fail)
     with pytest.raises(InputError) as caught:
         read_image(path)
     reasons = {MemoryError: "fits into memory", AssertionError: "(AssertionError)"}
@@ -221,7 +221,7 @@ def test_bands_join_without_a_seam(tmp_path, monkeypatch, mode):
         image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
     path = _saved(tmp_path, "a.tif" if mode == "CMYK" else "a.png", image.convert(mode))
     whole = read_image(path)
-    monkeypatch.setattr(datasets.images, "_BAND_PIXELS", 1000)
+    monkeypatch.setattr(fitter.inputs.images, "_BAND_PIXELS", 1000)
     np.testing.assert_array_equal(read_image(path), whole)
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.images import CameraExif, ImageEntry
-from datasets.json_files import load_json, some_entries
+from fitter.inputs.images import CameraExif, ImageEntry
+from fitter.inputs.json_files import load_json, some_entries
 from fitter.records import InputError, IntrinsicsSource
 
 DEFAULT_FIELD_OF_VIEW = math.radians(60.0)

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from datasets.images import (
+from fitter.inputs.images import (
     BACKGROUND,
     CameraExif,
     ReadLimits,
     read_image,
     read_image_and_exif,
 )
-from datasets.listing import ImageSource
+from fitter.inputs.listing import ImageSource
 from fitter.records import InputError
 from tests.support.paths import ROOT
 
@@ -222,7 +222,7 @@ def test_refuses_a_file_without_permission(tmp_path, gradient):
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from datasets.images import read_image\n"
+        "from fitter.inputs.images import read_image\n"
         "from fitter.records import InputError\n"
         "os.setuid(65534)\n"
         "try:\n"

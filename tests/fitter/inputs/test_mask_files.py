@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import datasets.masks as masks_module
-from datasets.images import ImageEntry, read_image
-from datasets.masks import MOST_LISTED, MaskFolder, read_mask
+import fitter.inputs.mask_files as masks_module
+from fitter.inputs.images import ImageEntry, read_image
+from fitter.inputs.mask_files import MOST_LISTED, MaskFolder, read_mask
 from fitter.records import InputError
 
 

@@ -32,8 +32,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from datasets.images import IMAGE_SUFFIXES
-from datasets.name_sort import sorted_unique
+from fitter.inputs.images import IMAGE_SUFFIXES
+from fitter.inputs.names import sorted_unique
 from fitter.records import InputError
 
 LIST_SUFFIXES = (".txt", ".lst")

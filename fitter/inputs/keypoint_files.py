@@ -32,10 +32,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from datasets.images import ImageEntry
-from datasets.intrinsics import require_a_name
-from datasets.json_files import load_json, some_entries
-from datasets.name_sort import first_shared_stem
+from fitter.inputs.images import ImageEntry
+from fitter.inputs.intrinsics import require_a_name
+from fitter.inputs.json_files import load_json, some_entries
+from fitter.inputs.names import first_shared_stem
 from fitter.records import HandObservation, InputError, Side
 
 LARGEST_METRES = 10.0

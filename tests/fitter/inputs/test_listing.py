@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets import listing, name_sort
-from datasets.listing import OTHER_ENDINGS, ImageSource
-from datasets.name_sort import new_names, sorted_unique
+from fitter.inputs import listing
+from fitter.inputs import names as name_sort
+from fitter.inputs.listing import OTHER_ENDINGS, ImageSource
+from fitter.inputs.names import new_names, sorted_unique
 from fitter.records import InputError
 
 SUFFIXES = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"

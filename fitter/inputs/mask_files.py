@@ -27,8 +27,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from datasets.images import DEFAULT_LIMITS, ImageEntry, ReadLimits, opened, turn_upright
-from datasets.name_sort import first_shared_stem
+from fitter.inputs.images import DEFAULT_LIMITS, ImageEntry, ReadLimits, opened, turn_upright
+from fitter.inputs.names import first_shared_stem
 from fitter.records import InputError
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
@@ -144,7 +144,7 @@ class MaskFolder:
             (H, W) bool, all the hands of the picture; None for a picture that has no mask.
 
         Raises:
-            InputError: the mask cannot be read (as `datasets.images.read_image`) or has another
+            InputError: the mask cannot be read (as `fitter.inputs.images.read_image`) or has another
                 size than the picture.
         """
         path = self.path_of(entry.name)
@@ -176,7 +176,7 @@ def read_mask(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
         (H, W) bool.
 
     Raises:
-        InputError: as `datasets.images.read_image`; or its values leave open what is hand: they
+        InputError: as `fitter.inputs.images.read_image`; or its values leave open what is hand: they
             are no whole numbers, exceed 16 bits, or none lies above half of its range and some do
             above 0.
     """

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from datasets.images import ImageEntry
-from datasets.intrinsics import Intrinsics
-from datasets.keypoint_files import KeypointFiles
-from datasets.masks import MaskFolder
+from fitter.inputs.images import ImageEntry
+from fitter.inputs.intrinsics import Intrinsics
+from fitter.inputs.keypoint_files import KeypointFiles
+from fitter.inputs.mask_files import MaskFolder
+from fitter.inputs.sources import Sources
 
 
 @dataclass(frozen=True)
@@ -145,3 +146,15 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:  # the picture that it belongs to will say so itself
         return ""
+
+
+def stamps(sources: Sources, index: int) -> dict[str, object]:
+    """The fields of `SeenImage` that tell a changed picture, and changed inputs, from others."""
+    entry = sources.entry(index)
+    try:
+        found = entry.path.stat()
+        file = (found.st_size, found.st_mtime_ns / 1e9)
+    except OSError:
+        file = None
+    has_mask = sources.masks is not None and sources.masks.path_of(entry.name) is not None
+    return {"file": file, "inputs_digest": sources.digest(index), "has_mask": has_mask}

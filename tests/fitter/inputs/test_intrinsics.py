@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from datasets.images import CameraExif, ImageEntry
-from datasets.intrinsics import Intrinsics, focal_from_exif
-from datasets.keypoint_files import KeypointFiles
 from fitter.config.options import Config
+from fitter.inputs.images import CameraExif, ImageEntry
+from fitter.inputs.intrinsics import Intrinsics, focal_from_exif
+from fitter.inputs.keypoint_files import KeypointFiles
+from fitter.inputs.sources import Sources
 from fitter.look import look_at
 from fitter.records import InputError
-from fitter.sources import Sources
 
 
 def save_with_exif(path, size, **tags):
