@@ -18,8 +18,8 @@ from fitter.config.options import Config
 from fitter.config.stages import StageConfig
 from fitter.fitting.keypoint_fit import KeypointProblem, fit_keypoints
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.mask_geometry import HandView
-from fitter.masks import grabcut_mask
+from fitter.masks.geometry import HandView
+from fitter.masks.hand_mask import grabcut_mask
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.scene import SceneModel, SceneView, draw

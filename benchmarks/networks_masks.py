@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from networks_figures import Bench, SampleBatch, batches
 
-from fitter.mask_geometry import HandView
-from fitter.masks import HandMask, MaskSettings, grabcut_mask, network_mask
+from fitter.masks.geometry import HandView
+from fitter.masks.hand_mask import HandMask, MaskSettings, grabcut_mask, network_mask
 from fitter.metrics import mask_iou
 from init_net.evaluation import standard_error, weighted_iou
 from init_net.shards import ShardedSamples

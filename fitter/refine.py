@@ -17,8 +17,8 @@ from fitter.fitting.crops import HandCrop
 from fitter.fitting.fit_model import FitModel
 from fitter.hand_models import HandModel
 from fitter.hand_models.appearance import load_appearance
-from fitter.mask_geometry import HandView
-from fitter.masks import HandMask, given_mask, grabcut_mask, network_mask
+from fitter.masks.geometry import HandView
+from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
 from fitter.raster import rasterize
 from fitter.records import HandParams
 from fitter.scene import SceneModel, SceneParams, SceneView, draw, focal_applied

@@ -14,7 +14,7 @@ from fitter.config.stages import DEFAULT_STAGES, RefineConfig, StageConfig
 from fitter.fitting.crops import HandCrop
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.masks import MaskSettings
+from fitter.masks.hand_mask import MaskSettings
 from fitter.records import HandParams
 from fitter.refine import Refined, Refiner, unmirrored
 from fitter.scene import SceneModel, SceneView

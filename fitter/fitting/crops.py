@@ -19,7 +19,7 @@ from fitter.camera import (
     mirror_points,
     to_crop,
 )
-from fitter.mask_geometry import inside_picture, resample_mask
+from fitter.masks.geometry import inside_picture, resample_mask
 from fitter.records import HandObservation
 
 

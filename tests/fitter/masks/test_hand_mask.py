@@ -9,9 +9,9 @@ import torch
 
 from fitter.camera import SquareCrop
 from fitter.conventions import BONES
-from fitter.grabcut import CutSettings, Seeds, grabcut
-from fitter.mask_geometry import HandView, hand_scale, inside_picture, resample_mask
-from fitter.masks import MaskSettings, agreement, given_mask, grabcut_mask
+from fitter.masks.geometry import HandView, hand_scale, inside_picture, resample_mask
+from fitter.masks.grabcut import CutSettings, Seeds, grabcut
+from fitter.masks.hand_mask import MaskSettings, agreement, given_mask, grabcut_mask
 from tests.support.drawn_hands import shape
 
 SIDE = 128

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from fitter.grabcut_kernels import fill_log_density
+from fitter.masks.grabcut_kernels import fill_log_density
 
 _COMPONENTS = 5
 """Gaussians in each mixture, as published and as OpenCV's layout wants it."""

@@ -28,8 +28,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from fitter.grabcut import CutSettings, Seeds, grabcut
-from fitter.mask_geometry import (
+from fitter.masks.geometry import (
     HandView,
     before_wrist,
     distance_to,
@@ -39,6 +38,7 @@ from fitter.mask_geometry import (
     resized,
     window_around,
 )
+from fitter.masks.grabcut import CutSettings, Seeds, grabcut
 from fitter.records import MaskSource
 
 

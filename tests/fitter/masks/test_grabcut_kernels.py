@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fitter.grabcut_kernels import fill_log_density, fill_log_density_reference
+from fitter.masks.grabcut_kernels import fill_log_density, fill_log_density_reference
 
 
 def gaussians(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
