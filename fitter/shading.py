@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fitter.raster.api import Fragments, RasterSettings
 from fitter.raster.attributes import InterpolateOnCpu, interpolate_tensors
 from fitter.raster.composition import CompositeOnCpu, composite_tensors
+from fitter.raster.types import Fragments, RasterSettings
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import trimesh
 
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
-from fitter.raster.api import MAX_POSITION
+from fitter.raster.types import MAX_POSITION
 from tests.support.raster_cases import random_triangles
 
 BACKENDS = ("cpu", "reference")

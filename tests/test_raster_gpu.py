@@ -14,9 +14,9 @@ from scipy.spatial.transform import Rotation
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fitter.raster import RasterSettings, rasterize
-from fitter.raster.api import MAX_POSITION
 from fitter.raster.reference import rasterize_reference
 from fitter.raster.topology import MeshTopology, stack_meshes
+from fitter.raster.types import MAX_POSITION
 from tests.support.paths import ROOT
 
 pytest.importorskip("triton")

@@ -9,9 +9,9 @@ import torch
 import trimesh
 
 from fitter.raster import RasterSettings, rasterize
-from fitter.raster.api import Fragments
 from fitter.raster.attributes import interpolate_tensors
 from fitter.raster.composition import composite_tensors
+from fitter.raster.types import Fragments
 from fitter.shading import (
     AmbientDirectionalLight,
     SphericalHarmonicsLight,

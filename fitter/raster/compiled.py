@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from fitter.numba_kernels import compile_kernel
-from fitter.raster.api import MAX_POSITION
+from fitter.raster.types import MAX_POSITION
 
 
 @compile_kernel

@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from fitter.numba_kernels import compile_kernel
-from fitter.raster.api import LOOK_BEYOND, ON_EDGE
 from fitter.raster.compiled import edge_function, pixel_range, usable_vertices
+from fitter.raster.types import LOOK_BEYOND, ON_EDGE
 
 TILE = 4
 """Pixels along a side of the squares that are asked first whether anything in them is empty."""

@@ -31,11 +31,11 @@ import triton
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from fitter.raster.api import MAX_POSITION, Fragments, RasterSettings
 from fitter.raster.gpu_edge_kernels import edge_gradients, outline_tile, prepare_edges
 from fitter.raster.gpu_gradient_kernels import face_gradients, gather_vertices
 from fitter.raster.gpu_kernels import draw_tile, list_by_tile, prepare_faces
 from fitter.raster.topology import MeshTopology
+from fitter.raster.types import MAX_POSITION, Fragments, RasterSettings
 
 _LIST_BYTES = 2**28
 """Memory for the lists of one group of pictures; one picture's are made whatever they take."""

@@ -47,8 +47,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from fitter.raster.api import MAX_POSITION, SATURATED, Fragments, RasterSettings
 from fitter.raster.topology import MeshTopology
+from fitter.raster.types import MAX_POSITION, SATURATED, Fragments, RasterSettings
 
 if TYPE_CHECKING:
     from pytorch3d.renderer import PerspectiveCameras

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 from torch.utils.checkpoint import checkpoint
 
-from fitter.raster.api import (
+from fitter.raster.topology import MeshTopology
+from fitter.raster.types import (
     LOOK_BEYOND,
     MAX_POSITION,
     ON_EDGE,
@@ -21,7 +22,6 @@ from fitter.raster.api import (
     Fragments,
     RasterSettings,
 )
-from fitter.raster.topology import MeshTopology
 
 _PAIRS = 2**17
 """Pixel-face pairs worked on at once: bounds the memory, changes nothing else."""
