@@ -32,9 +32,9 @@ from fitter.device import choose_device
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
-from fitter.raster.compiled import usable_vertices
-from fitter.raster.cpu_edge import contour_side
-from fitter.raster.cpu_soft import LANES
+from fitter.raster.cpu.common import usable_vertices
+from fitter.raster.cpu.edge import contour_side
+from fitter.raster.cpu.soft import LANES
 from fitter.records import HandParams
 
 SILHOUETTES = ("none", "edge", "soft")

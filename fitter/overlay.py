@@ -14,7 +14,7 @@ from PIL import Image
 from fitter.camera import in_front, project
 from fitter.conventions import BONES
 from fitter.raster import rasterize
-from fitter.raster.cpu import compile_kernel
+from fitter.raster.cpu.autograd import compile_kernel
 from fitter.records import InputError, Side
 from fitter.shading import AmbientDirectionalLight, vertex_normals
 

@@ -92,7 +92,7 @@ def rasterize(
     if backend == "cpu":
         if vertices_screen.device.type != "cpu":
             raise ValueError(f"backend 'cpu' takes CPU tensors, got {vertices_screen.device}")
-        from fitter.raster.cpu import rasterize_cpu as implementation
+        from fitter.raster.cpu.autograd import rasterize_cpu as implementation
     elif backend == "gpu":
         from fitter.raster.gpu import rasterize_gpu as implementation
     elif backend == "reference":

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from fitter.numba_kernels import for_each_picture
-from fitter.raster.cpu import compile_kernel
+from fitter.raster.cpu.autograd import compile_kernel
 
 
 def interpolate_tensors(

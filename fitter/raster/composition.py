@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from fitter.raster.attributes import picture_arrays, run_kernel
-from fitter.raster.cpu import compile_kernel
+from fitter.raster.cpu.autograd import compile_kernel
 
 UNKNOWN = 255
 """Stands for the step at which a pixel got its colour when it never does."""

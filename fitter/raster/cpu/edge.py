@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from fitter.numba_kernels import compile_kernel
-from fitter.raster.compiled import edge_function, pixel_range, usable_vertices
+from fitter.raster.cpu.common import edge_function, pixel_range, usable_vertices
 from fitter.raster.types import LOOK_BEYOND, ON_EDGE
 
 TILE = 4

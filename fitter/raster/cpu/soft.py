@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from fitter.numba_kernels import compile_kernel, compile_sum
-from fitter.raster.compiled import is_drawable, pixel_range
+from fitter.raster.cpu.common import is_drawable, pixel_range
 
 LANES = 8
 _LARGEST = 20.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from fitter.numba_kernels import compile_kernel
-from fitter.raster.compiled import area, edge_function, pixel_range, usable_vertices
+from fitter.raster.cpu.common import area, edge_function, pixel_range, usable_vertices
 
 
 @compile_kernel

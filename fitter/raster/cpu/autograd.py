@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from fitter.numba_kernels import compile_kernel, for_each_picture
-from fitter.raster.cpu_edge import add_edge_gradient, fill_contours, fill_edge_alpha
-from fitter.raster.cpu_soft import LANES, add_soft_gradient, multiply_faces
-from fitter.raster.cpu_surface import add_surface_gradient, fill_depth, fill_surface
+from fitter.raster.cpu.edge import add_edge_gradient, fill_contours, fill_edge_alpha
+from fitter.raster.cpu.soft import LANES, add_soft_gradient, multiply_faces
+from fitter.raster.cpu.surface import add_surface_gradient, fill_depth, fill_surface
 from fitter.raster.topology import MeshTopology
 from fitter.raster.types import SATURATED, Fragments, RasterSettings
 
