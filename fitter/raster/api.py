@@ -94,7 +94,7 @@ def rasterize(
             raise ValueError(f"backend 'cpu' takes CPU tensors, got {vertices_screen.device}")
         from fitter.raster.cpu.autograd import rasterize_cpu as implementation
     elif backend == "gpu":
-        from fitter.raster.gpu import rasterize_gpu as implementation
+        from fitter.raster.gpu.autograd import rasterize_gpu as implementation
     elif backend == "reference":
         from fitter.raster.reference import rasterize_reference as implementation
     else:

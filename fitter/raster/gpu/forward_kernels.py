@@ -5,7 +5,7 @@ other. Arithmetic is float64 whatever the vertices' dtype, and must be compiled 
 multiply-add (`enable_fp_fusion=False`): a fused edge function no longer changes its exact sign when
 its two ends change places, and neighbouring faces would leave gaps.
 
-Kept apart from `fitter.raster.gpu`, which allocates and launches, so that this file is only
+Kept apart from `fitter.raster.gpu.autograd`, which allocates and launches, so that this file is only
 arithmetic.
 """
 

@@ -31,9 +31,9 @@ import triton
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from fitter.raster.gpu_edge_kernels import edge_gradients, outline_tile, prepare_edges
-from fitter.raster.gpu_gradient_kernels import face_gradients, gather_vertices
-from fitter.raster.gpu_kernels import draw_tile, list_by_tile, prepare_faces
+from fitter.raster.gpu.backward_kernels import face_gradients, gather_vertices
+from fitter.raster.gpu.edge_kernels import edge_gradients, outline_tile, prepare_edges
+from fitter.raster.gpu.forward_kernels import draw_tile, list_by_tile, prepare_faces
 from fitter.raster.topology import MeshTopology
 from fitter.raster.types import MAX_POSITION, Fragments, RasterSettings
 

@@ -20,7 +20,7 @@ from fitter.raster.types import MAX_POSITION
 from tests.support.paths import ROOT
 
 pytest.importorskip("triton")
-gpu = pytest.importorskip("fitter.raster.gpu")
+gpu = pytest.importorskip("fitter.raster.gpu.autograd")
 
 HAS_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if HAS_GPU else "cpu")

@@ -1,6 +1,6 @@
 """Triton kernels of the backward pass: corners of faces, then vertices.
 
-As in `fitter.raster.gpu_kernels`: a grid of one dimension, float64. No two programs write to one
+As in `fitter.raster.gpu.forward_kernels`: a grid of one dimension, float64. No two programs write to one
 place and every sum has a fixed order, so gradients are the same from call to call.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from fitter.raster.gpu_kernels import contains, cross, side_of, to_side
+from fitter.raster.gpu.forward_kernels import contains, cross, side_of, to_side
 
 
 @triton.jit

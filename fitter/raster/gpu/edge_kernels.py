@@ -1,6 +1,6 @@
 """Triton kernels of the edge silhouette (rules: `fitter.raster.api`).
 
-As in `fitter.raster.gpu_kernels`: a grid of one dimension, float64, no fused multiply-add. Points
+As in `fitter.raster.gpu.forward_kernels`: a grid of one dimension, float64, no fused multiply-add. Points
 are computed in the picture's frame, in the oracle's order of operations, because the rule looks up
 a pixel at a computed position, which must not depend on rounding.
 """
@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from fitter.raster import api
-from fitter.raster.gpu_kernels import load_vertex, signed_area, store_box
+from fitter.raster.gpu.forward_kernels import load_vertex, signed_area, store_box
 
 BEYOND: tl.constexpr = tl.constexpr(api.LOOK_BEYOND)
 ON_EDGE: tl.constexpr = tl.constexpr(api.ON_EDGE)
