@@ -32,7 +32,7 @@ from rich.table import Table
 
 import fitter.engine
 import fitter.look
-import fitter.refine
+import fitter.refinement.refiner
 from fitter.config.options import load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
@@ -43,7 +43,7 @@ from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.sources import Sources
 from fitter.look import look_at
 from fitter.records import HandObservation, ImageRecord, InputError
-from fitter.refine import Refiner
+from fitter.refinement.refiner import Refiner
 from fitter.rows import ImageRow
 from fitter.run_store import RunRequest, open_store
 from fitter.store import ResultStore
@@ -65,7 +65,7 @@ CALLS = (
     ("keypoints", fitter.engine, "fit_keypoints"),
     ("masks", Refiner, "_silhouettes"),
     ("masks", Refiner, "_mask"),
-    ("stages", fitter.refine, "run_stages"),
+    ("stages", fitter.refinement.refiner, "run_stages"),
 )
 """What the command calls for each part; none of them calls another."""
 

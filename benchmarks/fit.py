@@ -42,7 +42,7 @@ from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.records import HandParams
-from fitter.refine import Refiner
+from fitter.refinement.refiner import Refiner
 from fitter.solvers import SolverResult
 
 FOCAL = 1000.0

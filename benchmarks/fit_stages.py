@@ -12,7 +12,7 @@ import torch
 from measuring import Stopwatch, median_seconds
 from torch import Tensor
 
-import fitter.stages
+import fitter.refinement.stages
 from fitter.camera import SquareCrop, crop_intrinsics, project, to_crop
 from fitter.config.options import Config
 from fitter.config.stages import StageConfig
@@ -22,8 +22,8 @@ from fitter.masks.geometry import HandView
 from fitter.masks.hand_mask import grabcut_mask
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
-from fitter.scene import SceneModel, SceneView, draw
-from fitter.stages import StageTask, run_stages
+from fitter.refinement.scene import SceneModel, SceneView, draw
+from fitter.refinement.stages import StageTask, run_stages
 
 FIRST_ORDER: Mapping[str, StageConfig] = {
     "first_order": StageConfig(
@@ -233,8 +233,8 @@ def _parts(work: Callable[[], None], device: torch.device, count: int) -> dict[s
 
     with ExitStack() as stack:
         for part, owner, name in (
-            ("drawing", fitter.stages, "rasterize"),
-            ("outline", fitter.stages, "contour_l2"),
+            ("drawing", fitter.refinement.stages, "rasterize"),
+            ("outline", fitter.refinement.stages, "contour_l2"),
             ("keypoints", KeypointProblem, "linearize"),
         ):
             stack.enter_context(patch.object(owner, name, watched(part, getattr(owner, name))))

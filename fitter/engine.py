@@ -31,9 +31,9 @@ from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.overlay import OverlayHand
 from fitter.records import FitStatus, HandObservation, HandParams, StartSource
-from fitter.refine import Refined, Refiner, unmirrored
+from fitter.refinement.refiner import Refined, Refiner, unmirrored
+from fitter.refinement.scene import focal_applied
 from fitter.rows import START_SOURCES, HandRow, ImageRow
-from fitter.scene import focal_applied
 from fitter.solvers import Status
 
 _FIT_STATUS: dict[Status, FitStatus] = {

@@ -51,7 +51,7 @@ EnergyName = Literal[
     "texture_range",
     "camera_scale",
 ]
-"""The energies; `fitter.objective` says what each is."""
+"""The energies; `fitter.refinement.objective` says what each is."""
 
 LEAST_SQUARES: frozenset[str] = frozenset(
     {

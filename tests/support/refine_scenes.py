@@ -20,8 +20,8 @@ from fitter.hand_models.appearance import load_appearance
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
-from fitter.scene import Light, SceneModel, SceneParams, SceneView, draw
-from fitter.stages import StageTask
+from fitter.refinement.scene import Light, SceneModel, SceneParams, SceneView, draw
+from fitter.refinement.stages import StageTask
 
 SIDE = 48
 

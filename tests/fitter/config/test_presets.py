@@ -25,10 +25,10 @@ from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
-from fitter.refine import Refiner
-from fitter.scene import SceneModel, SceneParams, SceneView, draw
+from fitter.refinement.refiner import Refiner
+from fitter.refinement.scene import SceneModel, SceneParams, SceneView, draw
+from fitter.refinement.stages import StagesResult, StageTask, run_stages
 from fitter.solvers import Status
-from fitter.stages import StagesResult, StageTask, run_stages
 from tests.support import mano_files
 from tests.support.paths import ROOT
 

@@ -9,10 +9,10 @@ import pytest
 
 from fitter.config.options import Config, load_config
 from fitter.config.stages import DEFAULT_STAGES, LEAST_SQUARES, EnergyName, Free, StageConfig
-from fitter.objective import ENERGIES
 from fitter.records import InputError
-from fitter.scene import FIELDS, SceneParams
-from fitter.stages import _LEAST_SQUARES_WEIGHTS
+from fitter.refinement.objective import ENERGIES
+from fitter.refinement.scene import FIELDS, SceneParams
+from fitter.refinement.stages import _LEAST_SQUARES_WEIGHTS
 
 LM = "solver: lm, iterations: 3, free: [global_orient, pose, shape, camera]"
 ADAM = "solver: adam, iterations: 3, free: [pose]"

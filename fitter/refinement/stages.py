@@ -18,10 +18,10 @@ from fitter.config.stages import StageConfig
 from fitter.energies.contour import contour_l2
 from fitter.first_order import Descent, descend
 from fitter.fitting.keypoint_fit import KeypointProblem
-from fitter.objective import Objective, StageTask
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
-from fitter.scene import FIELDS, LENGTHS, SceneParams, SceneView, focal_applied
+from fitter.refinement.objective import Objective, StageTask
+from fitter.refinement.scene import FIELDS, LENGTHS, SceneParams, SceneView, focal_applied
 from fitter.solvers import LevenbergMarquardt, Linearization, Status, levenberg_marquardt
 
 _LEAST_SQUARES_WEIGHTS = {

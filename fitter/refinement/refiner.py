@@ -21,8 +21,8 @@ from fitter.masks.geometry import HandView
 from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
 from fitter.raster import rasterize
 from fitter.records import HandParams
-from fitter.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
-from fitter.stages import StageTask, run_stages
+from fitter.refinement.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
+from fitter.refinement.stages import StageTask, run_stages
 
 
 @dataclass(frozen=True)

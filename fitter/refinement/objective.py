@@ -44,7 +44,7 @@ from fitter.energies.surface import (
 )
 from fitter.hand_models.keypoint_jacobian import by_finger
 from fitter.raster import RasterSettings
-from fitter.scene import Drawing, SceneModel, SceneParams, SceneView, draw, focal_applied
+from fitter.refinement.scene import Drawing, SceneModel, SceneParams, SceneView, draw, focal_applied
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.masks.hand_mask import MaskSettings
 from fitter.records import HandParams
-from fitter.refine import Refined, Refiner, unmirrored
-from fitter.scene import SceneModel, SceneView
+from fitter.refinement.refiner import Refined, Refiner, unmirrored
+from fitter.refinement.scene import SceneModel, SceneView
 from fitter.solvers import Status
 from tests.support.refine_scenes import (
     SIDE,

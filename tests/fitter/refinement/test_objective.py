@@ -11,12 +11,12 @@ import torch
 from fitter.camera import mirror_intrinsics, project
 from fitter.config.stages import DATA, StageConfig
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.objective import ENERGIES, Objective
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
-from fitter.scene import FIELDS, SceneModel, SceneParams, draw, focal_applied
+from fitter.refinement.objective import ENERGIES, Objective
+from fitter.refinement.scene import FIELDS, SceneModel, SceneParams, draw, focal_applied
+from fitter.refinement.stages import StageTask, _ContourProblem
 from fitter.shading import interpolate, srgb_from_linear
-from fitter.stages import StageTask, _ContourProblem
 from tests.support.refine_scenes import camera, perturbed, scene_model, task_of, true_hands, view_of
 
 SIDE = 32

@@ -11,11 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fitter.camera import project
 from fitter.config.stages import DEFAULT_STAGES, Free, StageConfig
-from fitter.objective import Objective
 from fitter.records import HandParams
-from fitter.scene import FIELDS, SceneModel, SceneParams, focal_applied
+from fitter.refinement.objective import Objective
+from fitter.refinement.scene import FIELDS, SceneModel, SceneParams, focal_applied
+from fitter.refinement.stages import StagesResult, StageTask, _ContourProblem, run_stages
 from fitter.solvers import Status
-from fitter.stages import StagesResult, StageTask, _ContourProblem, run_stages
 from tests.support.refine_scenes import (
     SIDE,
     iou,
