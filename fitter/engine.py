@@ -29,10 +29,10 @@ from fitter.hand_models import HandModel, ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.overlay import OverlayHand
 from fitter.records import FitStatus, HandObservation, HandParams, StartSource
 from fitter.refinement.refiner import Refined, Refiner, unmirrored
 from fitter.refinement.scene import focal_applied
+from fitter.rendering.overlay import OverlayHand
 from fitter.rows import START_SOURCES, HandRow, ImageRow
 from fitter.solvers import Status
 

@@ -16,9 +16,8 @@ from fitter.fitting.crops import HandCrop, crop_hands
 from fitter.fitting.seen_image import SeenImage
 from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.sources import Sources, stamps
-from fitter.overlay import OverlayHand
-from fitter.overlay_files import write_picture_overlay
 from fitter.records import ImageRecord, InputError
+from fitter.rendering.overlay import OverlayHand, write_picture_overlay
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +108,7 @@ class Eyes:
         return MediaPipeDetector(options.max_hands, options.min_score, looks, task=task)
 
     def draw(self, path: str, hands: Sequence[OverlayHand], place: tuple[str, np.ndarray]) -> str:
-        """Draw an overlay; see `fitter.overlay_files.write_picture_overlay`.
+        """Draw an overlay; see `fitter.rendering.overlay.write_picture_overlay`.
 
         Args:
             path: the overlay's file.

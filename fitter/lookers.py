@@ -22,8 +22,8 @@ from fitter.fitting.seen_image import SeenImage
 from fitter.inputs.sources import Sources
 from fitter.isolation import Isolated, Lost
 from fitter.look import Eyes, failed
-from fitter.overlay import OverlayHand
 from fitter.records import LostError
+from fitter.rendering.overlay import OverlayHand
 
 log = logging.getLogger(__name__)
 

@@ -27,8 +27,8 @@ from fitter.inputs.names import NameList
 from fitter.inputs.sources import Sources
 from fitter.lookers import LookOptions
 from fitter.messages import KEPT, count
-from fitter.overlay_files import overlay_name
 from fitter.records import InputError
+from fitter.rendering.overlay import overlay_name
 from fitter.resuming import take_up
 from fitter.rows import ImageRow
 from fitter.run_store import Fitter, RunRequest, open_store

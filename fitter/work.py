@@ -21,7 +21,7 @@ from fitter.engine import Engine
 from fitter.fitting.seen_image import SeenImage
 from fitter.inputs.sources import Sources
 from fitter.lookers import Lookers, LookOptions
-from fitter.overlay_files import overlay_name
+from fitter.rendering.overlay import overlay_name
 from fitter.rows import ImageRow
 from fitter.stopping import StopRequest
 from fitter.store import Block

@@ -30,7 +30,7 @@ from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import hand_pose_from_angles, joint_limits
 from fitter.raster import rasterize
 from fitter.records import HandParams
-from fitter.shading import vertex_normals
+from fitter.rendering.shading import vertex_normals
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 GROUND_TRUTH = "ground_truth.json"

@@ -16,7 +16,7 @@ from fitter.hand_models import load_hand_model  # noqa: E402
 from fitter.hand_models.appearance import load_appearance  # noqa: E402
 from fitter.raster import rasterize  # noqa: E402
 from fitter.records import HandParams  # noqa: E402
-from fitter.shading import (  # noqa: E402
+from fitter.rendering.shading import (  # noqa: E402
     AmbientDirectionalLight,
     composite,
     interpolate,

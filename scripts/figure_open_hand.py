@@ -21,7 +21,7 @@ from fitter.hand_models.open_hand import load_open_hand, read_open_hand  # noqa:
 from fitter.hand_models.skinning import HandModel  # noqa: E402
 from fitter.raster import rasterize  # noqa: E402
 from fitter.records import HandParams  # noqa: E402
-from fitter.shading import AmbientDirectionalLight, interpolate, vertex_normals  # noqa: E402
+from fitter.rendering.shading import AmbientDirectionalLight, interpolate, vertex_normals  # noqa: E402
 
 TILE = (300, 340)
 """Width and height of a tile in pixels."""

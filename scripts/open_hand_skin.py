@@ -22,7 +22,7 @@ from scipy.ndimage import distance_transform_edt
 
 from fitter.hand_models.skinning import HandModelData
 from fitter.raster import rasterize
-from fitter.shading import vertex_normals
+from fitter.rendering.shading import vertex_normals
 
 SUPERSAMPLING = 3
 """Samples along a texel's side: a crease is narrower than a texel."""

@@ -32,7 +32,7 @@ from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import hand_pose_from_angles
 from fitter.raster import rasterize
 from fitter.records import HandMesh, HandParams
-from fitter.shading import vertex_normals
+from fitter.rendering.shading import vertex_normals
 
 SIZE = 256
 """Pixels of a picture's side."""

@@ -109,7 +109,7 @@ def test_packages_keep_to_their_homes():
         "datasets": {
             "fitter.inputs.sources",
             "fitter.look",
-            "fitter.overlay_files",
+            "fitter.rendering.overlay",
             "fitter.resuming",
             "fitter.run",
             "datasets.freihand_evaluation",

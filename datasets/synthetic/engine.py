@@ -41,7 +41,7 @@ from fitter.camera import SquareCrop, crop_intrinsics, project
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.appearance import load_appearance
 from fitter.raster import Fragments, MeshTopology, rasterize
-from fitter.shading import linear_from_srgb, vertex_normals
+from fitter.rendering.shading import linear_from_srgb, vertex_normals
 
 CPU_CHUNK, GPU_CHUNK = 16, 256
 """Samples that are drawn at once: what fits into a processor's caches, and a GPU's memory."""
@@ -282,7 +282,7 @@ class SyntheticEngine:
 def mixed(table: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
     """(N, C) rows (R, C) of a table at three corners (N, 3), weighted (N, 3).
 
-    What `fitter.shading.interpolate` gives, for the pixels that show something alone.
+    What `fitter.rendering.shading.interpolate` gives, for the pixels that show something alone.
     """
     total = table.index_select(0, corners[:, 0]) * weights[:, :1]
     for k in (1, 2):

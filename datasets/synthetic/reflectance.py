@@ -11,7 +11,7 @@ from torch import Tensor
 from datasets.synthetic.arms import ARM_LENGTH, RINGS
 from datasets.synthetic.records import HAND, OBJECT, SLEEVE, SampleSpecs
 from fitter.hand_models.appearance import AppearanceModel
-from fitter.shading import linear_from_srgb
+from fitter.rendering.shading import linear_from_srgb
 
 FURROWS = 0.8
 """By how much the fine structure of the skin is stronger than its pigments."""
@@ -84,7 +84,7 @@ def look_up(textures: Tensor, side: int, uv: Tensor, row: Tensor) -> Tensor:
     Args:
         textures: (B, side * side, 3), row 0 at the top.
         side: T.
-        uv: (N, 2), v up, as `fitter.shading.sample_texture` takes it.
+        uv: (N, 2), v up, as `fitter.rendering.shading.sample_texture` takes it.
         row: (N,) which texture.
 
     Returns:

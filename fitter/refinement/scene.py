@@ -23,7 +23,7 @@ from fitter.hand_models.appearance import AppearanceModel
 from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
 from fitter.records import HandParams, TensorBatch
-from fitter.shading import (
+from fitter.rendering.shading import (
     AmbientDirectionalLight,
     SphericalHarmonicsLight,
     band_width,

@@ -8,7 +8,7 @@ import torch
 
 from fitter.detection.detector import MediaPipeDetector
 from fitter.records import ImageRecord
-from fitter.shading import vertex_normals
+from fitter.rendering.shading import vertex_normals
 
 OUTER = (2, 3, 5, 6, 8, 9, 11, 12, 15)
 """Joints of the outer phalanges: all but the first of the fingers, the last of the thumb."""

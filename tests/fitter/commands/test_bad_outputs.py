@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from fitter.engine import Engine
-from fitter.overlay_files import overlay_name
+from fitter.rendering.overlay import overlay_name
 from fitter.store import ResultStore
 from fitter.store_lock import WriterLock
 from fitter.work import Workbench

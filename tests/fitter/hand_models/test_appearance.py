@@ -22,7 +22,7 @@ from fitter.hand_models.appearance import (
 from fitter.hand_models.mano import load_mano
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import InputError
-from fitter.shading import sample_texture, srgb_from_linear
+from fitter.rendering.shading import sample_texture, srgb_from_linear
 from tests.support import mano_files
 from tests.support.paths import ROOT
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fitter.raster import MeshTopology, RasterSettings, rasterize, stack_meshes
-from fitter.shading import interpolate
+from fitter.rendering.shading import interpolate
 from tests.support.raster_cases import (
     Case,
     assert_parity,

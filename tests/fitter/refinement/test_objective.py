@@ -16,7 +16,7 @@ from fitter.records import HandParams
 from fitter.refinement.objective import ENERGIES, Objective
 from fitter.refinement.scene import FIELDS, SceneModel, SceneParams, draw, focal_applied
 from fitter.refinement.stages import StageTask, _ContourProblem
-from fitter.shading import interpolate, srgb_from_linear
+from fitter.rendering.shading import interpolate, srgb_from_linear
 from tests.support.refine_scenes import camera, perturbed, scene_model, task_of, true_hands, view_of
 
 SIDE = 32

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fitter.raster.attributes import InterpolateOnCpu, interpolate_tensors
-from fitter.raster.composition import CompositeOnCpu, composite_tensors
 from fitter.raster.types import Fragments, RasterSettings
+from fitter.rendering.composition import CompositeOnCpu, composite_tensors
+from fitter.rendering.interpolation import InterpolateOnCpu, interpolate_tensors
 
 
 def _unit(vectors: Tensor) -> Tensor:

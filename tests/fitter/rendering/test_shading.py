@@ -9,10 +9,10 @@ import torch
 import trimesh
 
 from fitter.raster import RasterSettings, rasterize
-from fitter.raster.attributes import interpolate_tensors
-from fitter.raster.composition import composite_tensors
 from fitter.raster.types import Fragments
-from fitter.shading import (
+from fitter.rendering.composition import composite_tensors
+from fitter.rendering.interpolation import interpolate_tensors
+from fitter.rendering.shading import (
     AmbientDirectionalLight,
     SphericalHarmonicsLight,
     band_width,

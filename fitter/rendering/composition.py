@@ -1,6 +1,6 @@
 """Composition of surface and background, and its gradients: the kernel behind `shading.composite`.
 
-As in `fitter.raster.attributes`, a loop on the CPU does what the tensor version says, and elsewhere
+As in `fitter.rendering.interpolation`, a loop on the CPU does what the tensor version says, and elsewhere
 the tensor version runs.
 """
 
@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from fitter.raster.attributes import picture_arrays, run_kernel
 from fitter.raster.cpu.autograd import compile_kernel
+from fitter.rendering.interpolation import picture_arrays, run_kernel
 
 UNKNOWN = 255
 """Stands for the step at which a pixel got its colour when it never does."""

@@ -11,9 +11,16 @@ import trimesh
 from PIL import Image
 
 from fitter.engine import Engine
-from fitter.overlay import SIDE_COLOURS, OverlayHand, OverlayStyle, draw_overlay, write_overlay
-from fitter.overlay_files import overlay_name, write_picture_overlay
 from fitter.records import InputError
+from fitter.rendering.overlay import (
+    SIDE_COLOURS,
+    OverlayHand,
+    OverlayStyle,
+    draw_overlay,
+    overlay_name,
+    write_overlay,
+    write_picture_overlay,
+)
 from fitter.rows import HandRow, ImageRow
 
 PLAIN = OverlayStyle(opacity=1.0, skeleton=False, captions=False)
