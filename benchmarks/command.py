@@ -45,7 +45,8 @@ from fitter.look import look_at
 from fitter.records import HandObservation, ImageRecord, InputError
 from fitter.refinement.refiner import Refiner
 from fitter.rows import ImageRow
-from fitter.run_store import RunRequest, open_store
+from fitter.run.request import RunRequest
+from fitter.run.store_setup import open_store
 from fitter.store import ResultStore
 from fitter.work import Plan, cut
 

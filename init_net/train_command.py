@@ -131,7 +131,7 @@ def _train_hands(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from fitter.config.files import Flag, find_preset
-    from fitter.watch import say
+    from fitter.run.progress import say
     from init_net.run_folder import check_run
     from init_net.tasks import require_trainable
     from init_net.train_config import TRAIN, load_train_config, smoke
@@ -178,8 +178,8 @@ def _train(request: _Request) -> int:
 
     from fitter.device import choose_device
     from fitter.messages import one_line
+    from fitter.run.progress import say
     from fitter.stopping import StopRequest
-    from fitter.watch import say
     from init_net.run_folder import WEIGHTS, claimed
     from init_net.tasks import build_task
     from init_net.training import DivergedError, Watch, train
@@ -243,7 +243,7 @@ class _Line:
 
     def validated(self, done: int, figures: Mapping[str, float]) -> None:
         """Print a line above the progress."""
-        from fitter.watch import say
+        from fitter.run.progress import say
 
         shown = ", ".join(f"{name} {value:.5g}" for name, value in figures.items())
         say(self._console, f"step {done}: {shown}")
@@ -259,7 +259,7 @@ class _Line:
 def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> None:
     """Write the averaged weights of a run's last checkpoint."""
     from fitter.records import InputError
-    from fitter.watch import say
+    from fitter.run.progress import say
     from init_net.checkpoints import (
         find_checkpoint,
         load_checkpoint,

@@ -9,7 +9,7 @@ from fitter.config.options import Config
 from fitter.inputs.sources import Sources
 from fitter.lookers import LookOptions
 from fitter.records import InputError
-from fitter.run_store import Spread
+from fitter.run.store_setup import Spread
 from fitter.work import Plan, cut
 
 

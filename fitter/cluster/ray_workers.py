@@ -6,7 +6,7 @@ lives beside the driver, for the piece of that number, and returns what became o
     numbers -> LookAndFit -> driver                 where hands are fitted on CPUs
     numbers -> Look -> Fit on GPUs -> driver        where they are fitted on GPUs
 
-The driver alone writes the store (`fitter.run`), which the actors need not see. An actor that dies
+The driver alone writes the store (`fitter.run.driver`), which the actors need not see. An actor that dies
 is replaced by Ray and its piece done again. The feeder counts how often a piece is asked for:
 pictures of one that keeps killing its actors are given up (`fitter.work.give_up`).
 
@@ -39,7 +39,7 @@ from fitter.lookers import Lookers, LookOptions
 from fitter.messages import KEPT
 from fitter.records import InputError, LostError
 from fitter.rows import ImageRow
-from fitter.run_store import Spread
+from fitter.run.store_setup import Spread
 from fitter.stopping import StopRequest
 from fitter.work import DonePiece, Plan, Workbench, cut
 
@@ -163,7 +163,7 @@ def _row(number: int, work: Callable[[int], Any]) -> dict[str, Any]:
 
 
 class RayWorkers:
-    """A Ray cluster as `fitter.run.Workers`; use it in a ``with`` block.
+    """A Ray cluster as `fitter.run.driver.Workers`; use it in a ``with`` block.
 
     Attributes:
         engine: the model on this machine's CPU.

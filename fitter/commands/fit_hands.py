@@ -215,8 +215,9 @@ def _share(given: str) -> tuple[int, int]:
 def _fit_hands(options: argparse.Namespace) -> int:
     from fitter.config.options import Flag, load_config
     from fitter.records import InputError
-    from fitter.run import run
-    from fitter.run_store import RunRequest, Spread
+    from fitter.run.driver import run
+    from fitter.run.request import RunRequest
+    from fitter.run.store_setup import Spread
     from fitter.store_lock import WHOLE, Share
 
     flags: dict[str, Flag] = {}

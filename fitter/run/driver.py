@@ -29,15 +29,16 @@ from fitter.lookers import LookOptions
 from fitter.messages import KEPT, count
 from fitter.records import InputError
 from fitter.rendering.overlay import overlay_name
-from fitter.resuming import take_up
 from fitter.rows import ImageRow
-from fitter.run_store import Fitter, RunRequest, open_store
+from fitter.run.progress import ProgressLine, RunLog, say
+from fitter.run.request import Fitter, RunRequest
+from fitter.run.resuming import take_up
+from fitter.run.store_setup import open_store
+from fitter.run.summary import Summary, report
 from fitter.stopping import StopRequest
 from fitter.store import Block, ResultStore
 from fitter.store_files import check_name
 from fitter.store_layout import is_result_store
-from fitter.summary import Summary, report
-from fitter.watch import ProgressLine, RunLog, say
 from fitter.work import Collector, DonePiece, Plan, Workbench, cut
 
 log = logging.getLogger(__name__)

@@ -6,23 +6,18 @@ The store keeps all that shapes its rows, so that a run is continued with what i
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
 
 from fitter.config.options import Config
 from fitter.detection.mediapipe_task import require_bundle
 from fitter.engine import Engine
 from fitter.hand_models.appearance import APPEARANCE_PATH
 from fitter.hand_models.pose_prior import POSE_PRIOR_PATH
-from fitter.inputs.sources import Sources, file_digest, stamps
-from fitter.records import InputError
-from fitter.rows import IMAGE_STATUS
+from fitter.inputs.sources import Sources, file_digest
+from fitter.run.request import Fitter, RunRequest
 from fitter.store import ResultStore
 from fitter.store_layout import StoreSpec, choose_block_size, is_result_store
 from fitter.store_lock import WHOLE, Share
@@ -64,50 +59,6 @@ class Spread:
     gpus_per_worker: float | None = None
     timeout: float = 120.0
     share: Share = WHOLE
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What the user asked for, besides the configuration.
-
-    Attributes:
-        images: a folder of pictures, a picture or several, a pattern, a list of them, or "-".
-        out: the store.
-        overlays: folder for overlays, made where it is missing, or None.
-        intrinsics: the option ``--intrinsics`` as given, or None.
-        keypoints: folder or file of keypoints that replace the detector's, or None.
-        masks: folder of masks of the pictures, or None.
-        resume: continue the store.
-        overwrite: replace the store.
-        quiet: no progress and no summary.
-        spread: over what the work is spread.
-    """
-
-    images: Sequence[str]
-    out: Path
-    overlays: Path | None = None
-    intrinsics: str | None = None
-    keypoints: Path | None = None
-    masks: Path | None = None
-    resume: bool = False
-    overwrite: bool = False
-    quiet: bool = False
-    spread: Spread = field(default_factory=Spread)
-
-    def beside(self, ending: str) -> Path:
-        """A file beside the store, of this run's share of it."""
-        share = self.spread.share
-        part = "" if share == WHOLE else f".{share.number}-of-{share.of}"
-        return self.out.with_name(f"{self.out.name}{part}.{ending}")
-
-
-class Fitter(Protocol):
-    """Whoever fits the hands of a run."""
-
-    engine: Engine
-    """With the model that is fitted."""
-    device: str
-    """Where it is fitted, "cpu" or "cuda"."""
 
 
 def open_store(
@@ -177,54 +128,6 @@ def _task_digest(config: Config, sources: Sources) -> dict[str, str]:
     path = Path(config.detector.task)
     require_bundle(path)  # with Ray nobody on this machine has read it
     return {"detector_task_sha256": file_digest(path)}
-
-
-@dataclass(frozen=True)
-class ChangedImage:
-    """An image whose file is another than the one that was fitted.
-
-    Attributes:
-        place: in the store.
-        name: of the image.
-        is_gone: whether there is no file any more.
-        has_failed: whether there is no result that could be lost.
-    """
-
-    place: int
-    name: str
-    is_gone: bool
-    has_failed: bool
-
-
-def changed_images(store: ResultStore, sources: Sources) -> Iterator[ChangedImage]:
-    """Images whose files have another size or time of change than when they were fitted.
-
-    Args:
-        store: of which committed blocks are read, one at a time.
-        sources: all pictures of the store.
-
-    Raises:
-        InputError: another K, mask or other keypoints are given for an image than it was fitted
-            with, so that the store would become one of two runs.
-    """
-    failed = IMAGE_STATUS.index("failed")
-    names = ("file_size", "file_time", "inputs_digest", "image_status")
-    for block in store.committed_blocks():
-        part = sources.part(block.start, sources.names[block.start : block.stop])
-        columns = (store.read(name, block) for name in names)
-        rows = zip(*columns, strict=True)
-        for place, (size, changed, digest, status) in enumerate(rows, block.start):
-            now = stamps(part, place)
-            name = part.names[place - block.start]
-            if now["inputs_digest"] != digest:
-                raise InputError(
-                    f"{store.path} cannot be resumed: what is given for {name} now (--intrinsics, "
-                    "--keypoints, --masks) is not what it was fitted with; use --overwrite to "
-                    "replace the store, or another --out"
-                )
-            before = None if np.isnan(changed) else (size, changed)
-            if now["file"] != before:
-                yield ChangedImage(place, name, now["file"] is None, status == failed)
 
 
 def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:

@@ -7,14 +7,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
+import numpy as np
+
 from fitter.inputs.names import NameList, new_names
-from fitter.inputs.sources import Sources
+from fitter.inputs.sources import Sources, stamps
 from fitter.messages import count
 from fitter.records import InputError
 from fitter.rows import IMAGE_STATUS
-from fitter.run_store import changed_images
+from fitter.run.summary import Summary
 from fitter.store import ResultStore
-from fitter.summary import Summary
 
 log = logging.getLogger(__name__)
 
@@ -109,3 +110,51 @@ class _Joined:
 
     def __iter__(self) -> Iterator[str]:
         return chain(self.first, self.second)
+
+
+@dataclass(frozen=True)
+class ChangedImage:
+    """An image whose file is another than the one that was fitted.
+
+    Attributes:
+        place: in the store.
+        name: of the image.
+        is_gone: whether there is no file any more.
+        has_failed: whether there is no result that could be lost.
+    """
+
+    place: int
+    name: str
+    is_gone: bool
+    has_failed: bool
+
+
+def changed_images(store: ResultStore, sources: Sources) -> Iterator[ChangedImage]:
+    """Images whose files have another size or time of change than when they were fitted.
+
+    Args:
+        store: of which committed blocks are read, one at a time.
+        sources: all pictures of the store.
+
+    Raises:
+        InputError: another K, mask or other keypoints are given for an image than it was fitted
+            with, so that the store would become one of two runs.
+    """
+    failed = IMAGE_STATUS.index("failed")
+    names = ("file_size", "file_time", "inputs_digest", "image_status")
+    for block in store.committed_blocks():
+        part = sources.part(block.start, sources.names[block.start : block.stop])
+        columns = (store.read(name, block) for name in names)
+        rows = zip(*columns, strict=True)
+        for place, (size, changed, digest, status) in enumerate(rows, block.start):
+            now = stamps(part, place)
+            name = part.names[place - block.start]
+            if now["inputs_digest"] != digest:
+                raise InputError(
+                    f"{store.path} cannot be resumed: what is given for {name} now (--intrinsics, "
+                    "--keypoints, --masks) is not what it was fitted with; use --overwrite to "
+                    "replace the store, or another --out"
+                )
+            before = None if np.isnan(changed) else (size, changed)
+            if now["file"] != before:
+                yield ChangedImage(place, name, now["file"] is None, status == failed)

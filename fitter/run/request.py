@@ -1,0 +1,55 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from fitter.engine import Engine
+from fitter.store_lock import WHOLE
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asked for, besides the configuration.
+
+    Attributes:
+        images: a folder of pictures, a picture or several, a pattern, a list of them, or "-".
+        out: the store.
+        overlays: folder for overlays, made where it is missing, or None.
+        intrinsics: the option ``--intrinsics`` as given, or None.
+        keypoints: folder or file of keypoints that replace the detector's, or None.
+        masks: folder of masks of the pictures, or None.
+        resume: continue the store.
+        overwrite: replace the store.
+        quiet: no progress and no summary.
+        spread: over what the work is spread.
+    """
+
+    images: Sequence[str]
+    out: Path
+    overlays: Path | None = None
+    intrinsics: str | None = None
+    keypoints: Path | None = None
+    masks: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    quiet: bool = False
+    spread: Spread = field(default_factory=Spread)
+
+    def beside(self, ending: str) -> Path:
+        """A file beside the store, of this run's share of it."""
+        share = self.spread.share
+        part = "" if share == WHOLE else f".{share.number}-of-{share.of}"
+        return self.out.with_name(f"{self.out.name}{part}.{ending}")
+
+
+class Fitter(Protocol):
+    """Whoever fits the hands of a run."""
+
+    engine: Engine
+    """With the model that is fitted."""
+    device: str
+    """Where it is fitted, "cpu" or "cuda"."""
