@@ -43,7 +43,7 @@ from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.records import HandParams
 from fitter.refinement.refiner import Refiner
-from fitter.solvers import SolverResult
+from fitter.solvers.levenberg_marquardt import SolverResult
 
 FOCAL = 1000.0
 DISTANCE = 0.6

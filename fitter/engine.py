@@ -34,7 +34,7 @@ from fitter.refinement.refiner import Refined, Refiner, unmirrored
 from fitter.refinement.scene import focal_applied
 from fitter.rendering.overlay import OverlayHand
 from fitter.rows import START_SOURCES, HandRow, ImageRow
-from fitter.solvers import Status
+from fitter.solvers.status import Status
 
 _FIT_STATUS: dict[Status, FitStatus] = {
     Status.CONVERGED: "converged",

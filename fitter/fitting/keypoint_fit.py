@@ -28,18 +28,18 @@ from fitter.fitting.observations import ObservationBatch, normalise, usable
 from fitter.fitting.starts import propose_starts
 from fitter.hand_models.tangent import BETAS, POSE
 from fitter.records import HandParams
-from fitter.solvers import (
+from fitter.solvers.levenberg_marquardt import (
     LevenbergMarquardt,
     Linearization,
     SolverResult,
-    Status,
     levenberg_marquardt,
 )
+from fitter.solvers.status import Status
 
 
 @dataclass(frozen=True)
 class KeypointProblem:
-    """The objective of the stage over B hands; see `fitter.solvers.LeastSquaresProblem`."""
+    """The objective of the stage over B hands; see `fitter.solvers.levenberg_marquardt.LeastSquaresProblem`."""
 
     model: FitModel
     targets: KeypointTargets

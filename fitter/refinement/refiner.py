@@ -32,7 +32,7 @@ class Refined:
     Attributes:
         params: of all that was fitted.
         iterations: (B,) int64 steps of all stages.
-        status: (B,) int64 values of `fitter.solvers.Status`.
+        status: (B,) int64 values of `fitter.solvers.status.Status`.
         masks: of each hand, None for one without.
         mask_iou: (B,) of the mesh's silhouette and the mask where it is trusted, NaN without one.
     """

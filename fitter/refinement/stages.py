@@ -16,13 +16,18 @@ from torch import Tensor
 from fitter.camera import project
 from fitter.config.stages import StageConfig
 from fitter.energies.contour import contour_l2
-from fitter.first_order import Descent, descend
 from fitter.fitting.keypoint_fit import KeypointProblem
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.refinement.objective import Objective, StageTask
 from fitter.refinement.scene import FIELDS, LENGTHS, SceneParams, SceneView, focal_applied
-from fitter.solvers import LevenbergMarquardt, Linearization, Status, levenberg_marquardt
+from fitter.solvers.first_order import Descent, descend
+from fitter.solvers.levenberg_marquardt import (
+    LevenbergMarquardt,
+    Linearization,
+    levenberg_marquardt,
+)
+from fitter.solvers.status import Status
 
 _LEAST_SQUARES_WEIGHTS = {
     "keypoints": "keypoint_weight",

@@ -14,7 +14,7 @@ from fitter.fitting.fit_model import FitModel
 from fitter.fitting.observations import ObservationBatch
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.records import HandParams
-from fitter.solvers import SolverResult
+from fitter.solvers.levenberg_marquardt import SolverResult
 
 K = torch.tensor([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]], dtype=torch.float64)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fitter.hand_models.tangent import TRANSL
 from fitter.records import HandParams
-from fitter.solvers import Linearization
+from fitter.solvers.levenberg_marquardt import Linearization
 
 SHAPES = 2
 

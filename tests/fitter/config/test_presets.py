@@ -28,7 +28,7 @@ from fitter.records import HandParams
 from fitter.refinement.refiner import Refiner
 from fitter.refinement.scene import SceneModel, SceneParams, SceneView, draw
 from fitter.refinement.stages import StagesResult, StageTask, run_stages
-from fitter.solvers import Status
+from fitter.solvers.status import Status
 from tests.support import mano_files
 from tests.support.paths import ROOT
 

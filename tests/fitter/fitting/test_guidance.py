@@ -18,7 +18,8 @@ from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models.keypoint_jacobian import by_finger
 from fitter.metrics import pa_mpjpe
 from fitter.records import HandParams
-from fitter.solvers import Linearization, Status
+from fitter.solvers.levenberg_marquardt import Linearization
+from fitter.solvers.status import Status
 from tests.support import keypoint_cases as cases
 
 TRUSTING = cases.TRUSTING

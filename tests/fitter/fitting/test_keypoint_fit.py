@@ -21,7 +21,7 @@ from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.metrics import pa_mpjpe
 from fitter.records import HandParams
-from fitter.solvers import Status
+from fitter.solvers.status import Status
 from tests.support.keypoint_cases import (
     TRUSTING,
     K,

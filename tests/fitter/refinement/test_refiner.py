@@ -18,7 +18,7 @@ from fitter.masks.hand_mask import MaskSettings
 from fitter.records import HandParams
 from fitter.refinement.refiner import Refined, Refiner, unmirrored
 from fitter.refinement.scene import SceneModel, SceneView
-from fitter.solvers import Status
+from fitter.solvers.status import Status
 from tests.support.refine_scenes import (
     SIDE,
     camera,

@@ -15,7 +15,7 @@ from fitter.records import HandParams
 from fitter.refinement.objective import Objective
 from fitter.refinement.scene import FIELDS, SceneModel, SceneParams, focal_applied
 from fitter.refinement.stages import StagesResult, StageTask, _ContourProblem, run_stages
-from fitter.solvers import Status
+from fitter.solvers.status import Status
 from tests.support.refine_scenes import (
     SIDE,
     iou,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import Protocol, Self
 
 import torch
@@ -17,15 +16,7 @@ from torch import Tensor
 
 from fitter.hand_models.tangent import GLOBAL, POSE, retract
 from fitter.records import HandParams
-
-
-class Status(IntEnum):
-    """How the solver left a hand."""
-
-    CONVERGED = 0
-    MAX_ITERATIONS = 1
-    STALLED = 2
-    DIVERGED = 3
+from fitter.solvers.status import Status
 
 
 @dataclass(frozen=True)

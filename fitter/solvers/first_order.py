@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fitter.solvers import Status
+from fitter.solvers.status import Status
 
 Tensors = dict[str, Tensor]
 """Increments by field name, batch first."""

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fitter.first_order import Descent, DescentResult, Tensors, descend
-from fitter.solvers import LevenbergMarquardt, Status, levenberg_marquardt
+from fitter.solvers.first_order import Descent, DescentResult, Tensors, descend
+from fitter.solvers.levenberg_marquardt import LevenbergMarquardt, levenberg_marquardt
+from fitter.solvers.status import Status
 from tests.support.solver_problems import Problem, Residual, at, rosenbrock
 
 METHODS = ("adam", "sgd")

@@ -8,10 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from fitter import solvers
 from fitter.hand_models.tangent import BETAS, GLOBAL, POSE, TRANSL
 from fitter.records import HandParams
-from fitter.solvers import LevenbergMarquardt, Linearization, Status, levenberg_marquardt
+from fitter.solvers.levenberg_marquardt import (
+    LevenbergMarquardt,
+    Linearization,
+    levenberg_marquardt,
+)
+from fitter.solvers.levenberg_marquardt import levenberg_marquardt as solvers
+from fitter.solvers.status import Status
 from tests.support.solver_problems import SHAPES, D, Problem, at, hands, linear, rosenbrock
 
 
