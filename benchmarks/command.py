@@ -44,10 +44,10 @@ from fitter.inputs.sources import Sources
 from fitter.look import look_at
 from fitter.records import HandObservation, ImageRecord, InputError
 from fitter.refinement.refiner import Refiner
-from fitter.rows import ImageRow
 from fitter.run.request import RunRequest
 from fitter.run.store_setup import open_store
-from fitter.store import ResultStore
+from fitter.store.result_store import ResultStore
+from fitter.store.schema import ImageRow
 from fitter.work import Plan, cut
 
 PARTS = ("read", "detect", "crop", "networks", "keypoints", "masks", "stages", "rows", "store")

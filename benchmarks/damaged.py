@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fitter.records import InputError
-from fitter.rows import IMAGE_STATUS
+from fitter.store.schema import IMAGE_STATUS
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))

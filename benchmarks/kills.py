@@ -41,8 +41,8 @@ from processes import Member, Running, kill
 
 from fitter.hand_models import load_hand_model
 from fitter.records import InputError
-from fitter.store_files import neighbours
-from fitter.store_layout import MARKER
+from fitter.store.files import neighbours
+from fitter.store.layout import MARKER
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 from synthetic_scenes import render_scene

@@ -11,7 +11,7 @@ import zarr
 from rich.console import Console
 from rich.table import Table
 
-from fitter.rows import IMAGE_STATUS
+from fitter.store.schema import IMAGE_STATUS
 
 PATIENCE = 15.0
 """Seconds that the processes of a dead command have to end by themselves."""

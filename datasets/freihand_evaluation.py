@@ -21,8 +21,8 @@ from rich.table import Table
 from datasets.freihand import FreiHandSplit, load_freihand
 from fitter import metrics
 from fitter.records import InputError
-from fitter.rows import IMAGE_STATUS
-from fitter.store import ResultStore
+from fitter.store.result_store import ResultStore
+from fitter.store.schema import IMAGE_STATUS
 
 RULE = (
     "Where several hands were found in a picture, the valid one with the best detection score "

@@ -33,8 +33,8 @@ from fitter.records import FitStatus, HandObservation, HandParams, StartSource
 from fitter.refinement.refiner import Refined, Refiner, unmirrored
 from fitter.refinement.scene import focal_applied
 from fitter.rendering.overlay import OverlayHand
-from fitter.rows import START_SOURCES, HandRow, ImageRow
 from fitter.solvers.status import Status
+from fitter.store.schema import START_SOURCES, HandRow, ImageRow
 
 _FIT_STATUS: dict[Status, FitStatus] = {
     Status.CONVERGED: "converged",

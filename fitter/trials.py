@@ -13,7 +13,7 @@ from fitter.config.options import Config
 from fitter.engine import Engine, image_row
 from fitter.fitting.seen_image import SeenImage
 from fitter.isolation import Isolated, Lost
-from fitter.rows import ImageRow
+from fitter.store.schema import ImageRow
 
 log = logging.getLogger(__name__)
 

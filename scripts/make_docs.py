@@ -29,7 +29,7 @@ from fitter.conventions import (
 )
 from fitter.hand_models.appearance import APPEARANCE_FILE
 from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand
-from fitter.rows import CAMERA, DIMENSION_LABELS, IMAGE, MODEL, VARIABLES, Variable
+from fitter.store.schema import CAMERA, DIMENSION_LABELS, IMAGE, MODEL, VARIABLES, Variable
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

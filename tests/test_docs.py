@@ -119,7 +119,7 @@ def test_packages_keep_to_their_homes():
         "mediapipe": {"fitter.detection.mediapipe_graph", "fitter.detection.mediapipe_task"},
         "pickle": {"fitter.hand_models.assets"},
         "numba": {"fitter.raster.cpu.common"},
-        "zarr": {"fitter.store", "fitter.store_layout", "fitter.store_names"},
+        "zarr": {"fitter.store.result_store", "fitter.store.layout", "fitter.store.image_names"},
         "ray": {"fitter.cluster.ray_workers"},
         "triton": {f"fitter.raster.{name}" for name in KERNELS},
         "pytorch3d": {"fitter.raster.pytorch3d"},

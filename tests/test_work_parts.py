@@ -17,10 +17,10 @@ from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.sources import Sources
 from fitter.messages import EXIT_LOST
 from fitter.records import InputError
-from fitter.rows import ImageRow
 from fitter.run.progress import RunLog
 from fitter.stopping import StopRequest
-from fitter.store import Block
+from fitter.store.result_store import Block
+from fitter.store.schema import ImageRow
 from fitter.work import Collector, DonePiece, Plan, cut
 
 NAMES = [f"{i:02d}.jpg" for i in range(11)]

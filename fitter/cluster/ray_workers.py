@@ -38,9 +38,9 @@ from fitter.inputs.sources import Sources
 from fitter.lookers import Lookers, LookOptions
 from fitter.messages import KEPT
 from fitter.records import InputError, LostError
-from fitter.rows import ImageRow
 from fitter.run.store_setup import Spread
 from fitter.stopping import StopRequest
+from fitter.store.schema import ImageRow
 from fitter.work import DonePiece, Plan, Workbench, cut
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,6 @@ from rich.console import Console
 
 from fitter.config.options import Config
 from fitter.device import choose_device
-from fitter.failures import write_failures
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.listing import ImageSource
@@ -29,16 +28,17 @@ from fitter.lookers import LookOptions
 from fitter.messages import KEPT, count
 from fitter.records import InputError
 from fitter.rendering.overlay import overlay_name
-from fitter.rows import ImageRow
 from fitter.run.progress import ProgressLine, RunLog, say
 from fitter.run.request import Fitter, RunRequest
 from fitter.run.resuming import take_up
 from fitter.run.store_setup import open_store
 from fitter.run.summary import Summary, report
 from fitter.stopping import StopRequest
-from fitter.store import Block, ResultStore
-from fitter.store_files import check_name
-from fitter.store_layout import is_result_store
+from fitter.store.failures import write_failures
+from fitter.store.files import check_name
+from fitter.store.layout import is_result_store
+from fitter.store.result_store import Block, ResultStore
+from fitter.store.schema import ImageRow
 from fitter.work import Collector, DonePiece, Plan, Workbench, cut
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from fitter.inputs.names import NameList, new_names
 from fitter.inputs.sources import Sources, stamps
 from fitter.messages import count
 from fitter.records import InputError
-from fitter.rows import IMAGE_STATUS
 from fitter.run.summary import Summary
-from fitter.store import ResultStore
+from fitter.store.result_store import ResultStore
+from fitter.store.schema import IMAGE_STATUS
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from fitter.hand_models.appearance import APPEARANCE_PATH
 from fitter.hand_models.pose_prior import POSE_PRIOR_PATH
 from fitter.inputs.sources import Sources, file_digest
 from fitter.run.request import Fitter, RunRequest
-from fitter.store import ResultStore
-from fitter.store_layout import StoreSpec, choose_block_size, is_result_store
+from fitter.store.layout import StoreSpec, choose_block_size, is_result_store
+from fitter.store.result_store import ResultStore
 from fitter.store_lock import WHOLE, Share
 
 _SHAPING_PACKAGES = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fitter.messages import count
-from fitter.rows import ImageRow
+from fitter.store.schema import ImageRow
 from fitter.work import DonePiece
 
 LISTED_FAILURES = 20

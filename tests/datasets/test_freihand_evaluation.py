@@ -11,8 +11,8 @@ from datasets.freihand import load_freihand
 from datasets.freihand_evaluation import evaluate_command, evaluate_freihand, parse_range
 from fitter import metrics
 from fitter.records import InputError
-from fitter.rows import HandRow, ImageRow
-from fitter.store import ResultStore, StoreSpec
+from fitter.store.result_store import ResultStore, StoreSpec
+from fitter.store.schema import HandRow, ImageRow
 
 K = np.array([[500.0, 0, 112], [0, 500, 112], [0, 0, 1]])
 COUNT = 8

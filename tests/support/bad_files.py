@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
-from fitter.rows import IMAGE_STATUS
+from fitter.store.schema import IMAGE_STATUS
 from tests.support import mano_files
 from tests.support.paths import ROOT
 

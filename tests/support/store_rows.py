@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitter.rows import HandRow, ImageRow
-from fitter.store import Block, ResultStore
-from fitter.store_layout import StoreSpec
+from fitter.store.layout import StoreSpec
+from fitter.store.result_store import Block, ResultStore
+from fitter.store.schema import HandRow, ImageRow
 from tests.support.paths import ROOT
 
 SPEC = StoreSpec(

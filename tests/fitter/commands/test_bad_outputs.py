@@ -8,7 +8,7 @@ import torch
 
 from fitter.engine import Engine
 from fitter.rendering.overlay import overlay_name
-from fitter.store import ResultStore
+from fitter.store.result_store import ResultStore
 from fitter.store_lock import WriterLock
 from fitter.work import Workbench
 from tests.support import bad_commands, bad_files

@@ -14,7 +14,7 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.metrics import pa_mpjpe
 from fitter.records import HandParams
-from fitter.store import decode_flags
+from fitter.store.result_store import decode_flags
 from tests.support.paths import ROOT
 
 EXAMPLES = ROOT / "examples"

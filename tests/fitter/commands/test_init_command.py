@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from fitter.store import decode_flags
+from fitter.store.result_store import decode_flags
 from tests.support import bad_commands
 
 workplace = bad_commands.workplace

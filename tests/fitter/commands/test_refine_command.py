@@ -17,7 +17,7 @@ from fitter.config.stages import DEFAULT_STAGES
 from fitter.hand_models import load_hand_model
 from fitter.raster import rasterize
 from fitter.records import HandParams
-from fitter.store import decode_flags
+from fitter.store.result_store import decode_flags
 from tests.support import bad_commands, bad_files
 
 workplace, here, say, refused = (

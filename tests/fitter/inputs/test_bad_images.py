@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fitter.rows import IMAGE_STATUS
+from fitter.store.schema import IMAGE_STATUS
 from tests.support import bad_files
 
 

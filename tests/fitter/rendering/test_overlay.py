@@ -21,7 +21,7 @@ from fitter.rendering.overlay import (
     write_overlay,
     write_picture_overlay,
 )
-from fitter.rows import HandRow, ImageRow
+from fitter.store.schema import HandRow, ImageRow
 
 PLAIN = OverlayStyle(opacity=1.0, skeleton=False, captions=False)
 

@@ -1,6 +1,6 @@
 """How a result store is laid out on disk, before any row is written.
 
-One Zarr v3 group; an array for each variable of `fitter.rows`, one shard per block of images, which
+One Zarr v3 group; an array for each variable of `fitter.store.schema`, one shard per block of images, which
 readers can take in smaller chunks; coordinates with the names of images, keypoints, joints and
 axes; and attributes that say which configuration, model and software the rows come from.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from fitter.rows import DIMENSION_LABELS, OPTIONAL_DIMENSIONS, VARIABLES
+from fitter.store.schema import DIMENSION_LABELS, OPTIONAL_DIMENSIONS, VARIABLES
 
 FORMAT = "fit-hands results"
 FORMAT_VERSION = 2

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitter.records import InputError
-from fitter.rows import HAND_VARIABLES, VARIABLES, HandRow, ImageRow, assemble
-from fitter.store import Block, ResultStore, decode_flags
-from fitter.store_layout import is_result_store
+from fitter.store.layout import is_result_store
+from fitter.store.result_store import Block, ResultStore, decode_flags
+from fitter.store.schema import HAND_VARIABLES, VARIABLES, HandRow, ImageRow, assemble
 from tests.support import store_rows
 from tests.support.store_rows import SPEC, contents, fake_hand, fake_row, fill
 

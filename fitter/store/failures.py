@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fitter.records import InputError
-from fitter.rows import HAND_VARIABLES, IMAGE_STATUS
-from fitter.store import ResultStore
+from fitter.store.result_store import ResultStore
+from fitter.store.schema import HAND_VARIABLES, IMAGE_STATUS
 
 HEADER = ("image", "hand", "what", "reason")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from fitter.records import InputError
-from fitter.rows import VARIABLES
-from fitter.store import ResultStore
+from fitter.store.result_store import ResultStore
+from fitter.store.schema import VARIABLES
 from tests.support import store_rows
 from tests.support.paths import ROOT
 from tests.support.store_rows import SPEC, contents, fill
@@ -28,7 +28,7 @@ PIPELINE = """
 import os, signal, sys, time
 from pathlib import Path
 import zarr
-from fitter.store import ResultStore
+from fitter.store.result_store import ResultStore
 from tests.support.store_rows import SPEC, fake_row
 
 kill, when = sys.argv[2].split()
@@ -119,7 +119,7 @@ def test_resume_sweeps_up_half_written_blocks(undisturbed, tmp_path):
 WRITER = """
 import sys
 from pathlib import Path
-from fitter.store import ResultStore
+from fitter.store.result_store import ResultStore
 from tests.support.store_rows import SPEC, fill
 
 with ResultStore.create(Path(sys.argv[1]), SPEC) as store:

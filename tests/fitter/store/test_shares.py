@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from fitter.records import InputError
-from fitter.store import Block, ResultStore
+from fitter.store.result_store import Block, ResultStore
 from fitter.store_lock import WHOLE, Share, WriterLock
 from tests.support import store_rows
 from tests.support.store_rows import SPEC, contents, fill, start
@@ -17,7 +17,7 @@ many = store_rows.many
 SHARER = """
 import sys
 from pathlib import Path
-from fitter.store import ResultStore
+from fitter.store.result_store import ResultStore
 from fitter.store_lock import Share
 from tests.support.store_rows import SPEC, fill
 

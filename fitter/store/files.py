@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fitter.records import InputError
-from fitter.store_layout import FORMAT_VERSION, is_result_store
+from fitter.store.layout import FORMAT_VERSION, is_result_store
 
 
 def neighbours(path: Path) -> tuple[Path, Path]:

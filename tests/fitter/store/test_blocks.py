@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitter.records import InputError
-from fitter.rows import VARIABLES
-from fitter.store import Block, ResultStore
-from fitter.store_layout import (
+from fitter.store.image_names import ImageNames
+from fitter.store.layout import (
     FEWEST_BLOCKS,
     LARGEST_BLOCK,
     LONGEST_CHUNK,
@@ -23,7 +22,8 @@ from fitter.store_layout import (
     choose_block_size,
     chunk_length,
 )
-from fitter.store_names import ImageNames
+from fitter.store.result_store import Block, ResultStore
+from fitter.store.schema import VARIABLES
 from tests.support import store_rows
 from tests.support.store_rows import MANY, SPEC, contents, fake_row, fill, start
 
@@ -151,8 +151,8 @@ import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
 import zarr
-import fitter.store
-from fitter.store import ResultStore
+import fitter.store.result_store
+from fitter.store.result_store import ResultStore
 from tests.support.store_rows import SPEC
 
 kill, when = sys.argv[2].split()
@@ -169,7 +169,7 @@ def hooked(kind, function, applies=lambda args: True):
     return wrapper
 
 with ResultStore.resume(Path(sys.argv[1]), SPEC) as store:
-    fitter.store.lengthen = hooked("lengthen", fitter.store.lengthen)
+    fitter.store.result_store.lengthen = hooked("lengthen", fitter.store.result_store.lengthen)
     zarr.Array.resize = hooked("resize", zarr.Array.resize)
     zarr.Array.__setitem__ = hooked("names", zarr.Array.__setitem__)
     is_metadata = lambda args: str(args[1]).endswith("results.zarr/zarr.json")

@@ -23,15 +23,7 @@ import xarray as xr
 import zarr
 
 from fitter.records import InputError
-from fitter.rows import (
-    OPTIONAL_DIMENSIONS,
-    VARIABLES,
-    ImageRow,
-    Variable,
-    assemble,
-    disassemble,
-)
-from fitter.store_files import (
+from fitter.store.files import (
     OnFailure,
     check_target,
     flush,
@@ -44,7 +36,8 @@ from fitter.store_files import (
     sweep,
     sweep_metadata,
 )
-from fitter.store_layout import (
+from fitter.store.image_names import ImageNames
+from fitter.store.layout import (
     MARKER,
     Block,
     StoreSpec,
@@ -53,8 +46,15 @@ from fitter.store_layout import (
     lengthen,
     write_layout,
 )
+from fitter.store.schema import (
+    OPTIONAL_DIMENSIONS,
+    VARIABLES,
+    ImageRow,
+    Variable,
+    assemble,
+    disassemble,
+)
 from fitter.store_lock import WHOLE, Share, WriterLock
-from fitter.store_names import ImageNames
 
 __all__ = ["Block", "ResultStore", "StoreSpec", "decode_flags"]
 
