@@ -197,7 +197,7 @@ class Family:
     def _role(self, process: Process, command: str) -> str:
         if process.pid == self.root:
             return "driver"
-        if "fitter.isolation" in command:
+        if "fitter.system.isolation" in command:
             return "looking"
         if command.startswith("ray::") and command not in _AGENTS:
             return "ray worker"

@@ -12,8 +12,8 @@ from fitter.attempts import TRIES
 from fitter.config.options import Config
 from fitter.engine import Engine, image_row
 from fitter.fitting.seen_image import SeenImage
-from fitter.isolation import Isolated, Lost
 from fitter.store.schema import ImageRow
+from fitter.system.isolation import Isolated, Lost
 
 log = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ from fitter.fitting.seen_image import SeenImage
 from fitter.inputs.sources import Sources
 from fitter.lookers import Lookers, LookOptions
 from fitter.rendering.overlay import overlay_name
-from fitter.stopping import StopRequest
 from fitter.store.result_store import Block
 from fitter.store.schema import ImageRow
+from fitter.system.stopping import StopRequest
 from fitter.trials import fit_warily
 
 _UNDRAWN_PIECES = 3

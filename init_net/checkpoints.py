@@ -7,7 +7,6 @@ that is killed at any moment leaves the one before it or the new one. The one be
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import InputError
+from fitter.system.files import write_whole
 from init_net.train_config import TrainConfig, first_difference
 
 MAGIC = "fit-hands training checkpoint"
@@ -91,30 +91,6 @@ class Checkpoint:
     scaler: dict[str, Any]
     sums: dict[str, float]
     figures: dict[str, float]
-
-
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Write a file so that it is never seen in part, and is on the disk on return.
-
-    Raises:
-        OSError: it cannot be written; what was there is kept, and nothing is left beside it.
-    """
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

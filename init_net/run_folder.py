@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fitter.records import InputError
-from fitter.store_lock import WriterLock
+from fitter.system.files import write_whole
+from fitter.system.lock import WriterLock
 from init_net.checkpoints import (
     CHECKPOINT,
     PREVIOUS,
@@ -26,7 +27,6 @@ from init_net.checkpoints import (
     current_hand_model,
     require_hand_model,
     require_same_run,
-    write_whole,
 )
 from init_net.train_config import TrainConfig
 from init_net.training_log import EVENTS, METRICS

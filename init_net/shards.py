@@ -26,7 +26,7 @@ from datasets.synthetic.engine import SyntheticEngine
 from datasets.synthetic.records import SyntheticBatch, SyntheticSettings
 from fitter.detection.detector import MediaPipeDetector
 from fitter.records import HandObservation, HandParams, ImageRecord, InputError, LostError
-from fitter.store_lock import WriterLock
+from fitter.system.lock import WriterLock
 from init_net.shard_manifest import (
     MANIFEST,
     SampleSource,

@@ -177,9 +177,9 @@ def _train(request: _Request) -> int:
     import torch
 
     from fitter.device import choose_device
-    from fitter.messages import one_line
     from fitter.run.progress import say
-    from fitter.stopping import StopRequest
+    from fitter.system.messages import one_line
+    from fitter.system.stopping import StopRequest
     from init_net.run_folder import WEIGHTS, claimed
     from init_net.tasks import build_task
     from init_net.training import DivergedError, Watch, train

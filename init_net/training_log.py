@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fitter.records import InputError
-from init_net.checkpoints import write_whole
+from fitter.system.files import write_whole
 
 METRICS = "metrics.jsonl"
 EVENTS = "tensorboard"

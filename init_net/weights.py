@@ -19,12 +19,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from fitter.records import InputError
+from fitter.system.files import write_whole
 from init_net.checkpoints import (
     HandModelId,
     current_hand_model,
     require_fitting,
     require_hand_model,
-    write_whole,
 )
 from init_net.network_config import NetworkConfig, build_network
 

@@ -18,7 +18,7 @@ workplace, here, say = bad_commands.workplace, bad_commands.here, bad_commands.s
 # the process that opens them, or keep it busy. The program itself knows nothing of it.
 SABOTAGE = """
 import os, signal, sys, time
-if any("fitter.isolation" in word for word in sys.orig_argv):
+if any("fitter.system.isolation" in word for word in sys.orig_argv):
     from PIL import Image
     real = Image.open
 

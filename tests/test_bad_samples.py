@@ -11,7 +11,7 @@ import pytest
 
 from datasets.synthetic.records import SyntheticSettings
 from fitter.records import InputError
-from fitter.store_lock import WriterLock
+from fitter.system.lock import WriterLock
 from init_net import shard_manifest, shards
 from init_net.lifter_samples import SeenSamples
 from init_net.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards

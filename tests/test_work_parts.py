@@ -12,15 +12,15 @@ import pytest
 
 from fitter.attempts import Attempts
 from fitter.cluster.job import Feeder
-from fitter.descriptors import said_to
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.sources import Sources
-from fitter.messages import EXIT_LOST
 from fitter.records import InputError
 from fitter.run.progress import RunLog
-from fitter.stopping import StopRequest
 from fitter.store.result_store import Block
 from fitter.store.schema import ImageRow
+from fitter.system.messages import EXIT_LOST
+from fitter.system.stopping import StopRequest
+from fitter.system.streams import said_to
 from fitter.work import Collector, DonePiece, Plan, cut
 
 NAMES = [f"{i:02d}.jpg" for i in range(11)]

@@ -14,8 +14,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from fitter.messages import EXIT_LOST
 from fitter.records import InputError
+from fitter.system.messages import EXIT_LOST
 
 Address = tuple[str, int] | str
 """A TCP address, or the path of a Unix socket."""

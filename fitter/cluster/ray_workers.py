@@ -31,16 +31,16 @@ from typing import Any, Self
 from fitter.cluster.head_watch import Address, HeadWatch, require_cluster
 from fitter.cluster.job import Feeder, Job, gpus_per_fit
 from fitter.config.options import Config
-from fitter.descriptors import said_to
 from fitter.engine import Engine
 from fitter.fitting.seen_image import SeenImage
 from fitter.inputs.sources import Sources
 from fitter.lookers import Lookers, LookOptions
-from fitter.messages import KEPT
 from fitter.records import InputError, LostError
 from fitter.run.store_setup import Spread
-from fitter.stopping import StopRequest
 from fitter.store.schema import ImageRow
+from fitter.system.messages import KEPT
+from fitter.system.stopping import StopRequest
+from fitter.system.streams import said_to
 from fitter.work import DonePiece, Plan, Workbench, cut
 
 log = logging.getLogger(__name__)

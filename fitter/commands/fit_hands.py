@@ -218,7 +218,7 @@ def _fit_hands(options: argparse.Namespace) -> int:
     from fitter.run.driver import run
     from fitter.run.request import RunRequest
     from fitter.run.store_setup import Spread
-    from fitter.store_lock import WHOLE, Share
+    from fitter.system.lock import WHOLE, Share
 
     flags: dict[str, Flag] = {}
     for name, flag in _FLAGS.items():

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from fitter.messages import EXIT_LOST, KEPT, one_line
+from fitter.system.messages import EXIT_LOST, KEPT, one_line
 
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1

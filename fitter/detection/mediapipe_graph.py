@@ -6,23 +6,15 @@ need; nothing else should need it. `mediapipe` is imported when a graph is built
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import re
-import subprocess
-import sys
-import tempfile
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fitter.records import HandObservation, InputError, Side
+from fitter.system.streams import HeldStderr
 
 PALM_KEYPOINTS = (0, 5, 9, 13, 17, 1, 2)
 """Canonical keypoints that the palm detector's seven points stand for."""
@@ -59,10 +51,6 @@ node {
 """
 """What MediaPipe does from the second frame of a video on: the landmark network alone, in a window
 that follows from landmarks which are known roughly."""
-
-_LOG_NOISE = re.compile(rb"^([IW]\d{4} |INFO: |WARNING: )")
-"""Lines of MediaPipe's C++ log, and of TensorFlow Lite's, that are information or warnings, not
-errors."""
 
 
 class HandGraph:
@@ -291,78 +279,3 @@ def _landmarks(points: np.ndarray) -> Any:
     for x, y in points:
         message.landmark.add(x=x, y=y)
     return message
-
-
-class HeldStderr:
-    """Holds the process's standard error back while MediaPipe's libraries write to it.
-
-    They write to file descriptor 2 and offer Python no switch. What they write meanwhile goes to a
-    file, which takes any amount without anybody reading. Should they abort the process, nobody is
-    left in it to pass their last words on, so a small process waits beside for that: it prints what
-    is still held when this one has ended.
-    """
-
-    def __init__(self) -> None:
-        """Start holding nothing; where there is no standard error, nothing is ever held."""
-        self._file: int | None = None
-        self._witness: subprocess.Popen[bytes] | None = None
-        try:
-            os.fstat(2)
-        except OSError:
-            return
-        self._file, path = tempfile.mkstemp(prefix="fit-hands-")
-        reader = os.open(path, os.O_RDONLY)
-        Path(path).unlink()
-        # Written by appending, so that emptying it is all it takes to begin again.
-        fcntl.fcntl(self._file, fcntl.F_SETFL, os.O_APPEND)
-        try:
-            # Its standard input ends when this process does. Its standard output is in truth the
-            # file, opened apart for its own position; a session of its own keeps Ctrl-C away.
-            self._witness = subprocess.Popen(
-                ["/bin/sh", "-c", "read -r _; cat <&1 >&2"],
-                stdin=subprocess.PIPE,
-                stdout=reader,
-                start_new_session=True,
-            )
-        finally:
-            os.close(reader)
-
-    @contextlib.contextmanager
-    def quiet(self, errors: bool = True) -> Iterator[None]:
-        """Hold standard error back, drop `_LOG_NOISE` from it and pass the rest on, in order.
-
-        Args:
-            errors: whether to pass anything on; not where an exception tells all of it.
-        """
-        with contextlib.suppress(ValueError, OSError, AttributeError):
-            sys.stderr.flush()
-        if self._file is None:
-            yield
-            return
-        saved = os.dup(2)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="SymbolDatabase.GetPrototype")
-            os.dup2(self._file, 2)
-            try:
-                yield
-            finally:
-                os.dup2(saved, 2)
-                os.close(saved)
-                self._pass_on(errors)
-
-    def close(self) -> None:
-        """End the process that waits; a second call does nothing."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-        if self._witness is not None:
-            self._witness.communicate()
-            self._witness = None
-
-    def _pass_on(self, errors: bool) -> None:
-        length = os.fstat(self._file).st_size
-        if length:
-            for line in os.pread(self._file, length, 0).splitlines(keepends=True):
-                if errors and not _LOG_NOISE.match(line):
-                    os.write(2, line)
-            os.ftruncate(self._file, 0)

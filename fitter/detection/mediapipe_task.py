@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from fitter.detection.mediapipe_graph import HeldStderr, observation, require_mediapipe
+from fitter.detection.mediapipe_graph import observation, require_mediapipe
 from fitter.records import HandObservation, InputError, Side
+from fitter.system.streams import HeldStderr
 
 MODELS = ("hand_detector.tflite", "hand_landmarks_detector.tflite")
 """What the file of a hand landmarker holds."""

@@ -25,7 +25,6 @@ from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.names import NameList
 from fitter.inputs.sources import Sources
 from fitter.lookers import LookOptions
-from fitter.messages import KEPT, count
 from fitter.records import InputError
 from fitter.rendering.overlay import overlay_name
 from fitter.run.progress import ProgressLine, RunLog, say
@@ -33,12 +32,13 @@ from fitter.run.request import Fitter, RunRequest
 from fitter.run.resuming import take_up
 from fitter.run.store_setup import open_store
 from fitter.run.summary import Summary, report
-from fitter.stopping import StopRequest
 from fitter.store.failures import write_failures
 from fitter.store.files import check_name
 from fitter.store.layout import is_result_store
 from fitter.store.result_store import Block, ResultStore
 from fitter.store.schema import ImageRow
+from fitter.system.messages import KEPT, count
+from fitter.system.stopping import StopRequest
 from fitter.work import Collector, DonePiece, Plan, Workbench, cut
 
 log = logging.getLogger(__name__)

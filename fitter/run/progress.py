@@ -20,8 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from fitter.messages import one_line
 from fitter.records import InputError
+from fitter.system.messages import one_line
 
 log = logging.getLogger(__name__)
 

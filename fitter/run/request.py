@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fitter.engine import Engine
-from fitter.store_lock import WHOLE
+from fitter.system.lock import WHOLE
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 
 from fitter.inputs.names import NameList, new_names
 from fitter.inputs.sources import Sources, stamps
-from fitter.messages import count
 from fitter.records import InputError
 from fitter.run.summary import Summary
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import IMAGE_STATUS
+from fitter.system.messages import count
 
 log = logging.getLogger(__name__)
 

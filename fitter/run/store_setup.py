@@ -20,7 +20,7 @@ from fitter.inputs.sources import Sources, file_digest
 from fitter.run.request import Fitter, RunRequest
 from fitter.store.layout import StoreSpec, choose_block_size, is_result_store
 from fitter.store.result_store import ResultStore
-from fitter.store_lock import WHOLE, Share
+from fitter.system.lock import WHOLE, Share
 
 _SHAPING_PACKAGES = (
     "fit-hands",

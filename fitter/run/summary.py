@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fitter.messages import count
 from fitter.store.schema import ImageRow
+from fitter.system.messages import count
 from fitter.work import DonePiece
 
 LISTED_FAILURES = 20

@@ -6,7 +6,7 @@ resolved configuration are fixed when the store is made; later only images are a
 
 A block is `block_size` consecutive images and exactly one shard of every variable, because two
 writers of one shard lose each other's rows without an error. So each block has one writer at a
-time (`fitter.store_lock`), from `create` or `resume` to `close`; readers need no lock. The writer
+time (`fitter.system.lock`), from `create` or `resume` to `close`; readers need no lock. The writer
 writes the block's file of `image_status` last, in one atomic step and only after the other
 files are on the disk: that file is the commit marker. A block without it reads as "pending"
 and is computed again, whole.
@@ -54,7 +54,7 @@ from fitter.store.schema import (
     assemble,
     disassemble,
 )
-from fitter.store_lock import WHOLE, Share, WriterLock
+from fitter.system.lock import WHOLE, Share, WriterLock
 
 __all__ = ["Block", "ResultStore", "StoreSpec", "decode_flags"]
 

@@ -18,7 +18,7 @@ import xarray as xr
 from PIL import Image
 
 from fitter.attempts import TRIES
-from fitter.messages import EXIT_LOST
+from fitter.system.messages import EXIT_LOST
 from tests.support import bad_files
 from tests.support.store_rows import contents
 

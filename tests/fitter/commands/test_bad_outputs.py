@@ -9,7 +9,7 @@ import torch
 from fitter.engine import Engine
 from fitter.rendering.overlay import overlay_name
 from fitter.store.result_store import ResultStore
-from fitter.store_lock import WriterLock
+from fitter.system.lock import WriterLock
 from fitter.work import Workbench
 from tests.support import bad_commands, bad_files
 from tests.support.bad_commands import FAST

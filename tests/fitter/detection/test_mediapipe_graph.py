@@ -14,11 +14,11 @@ import pytest
 
 from fitter.conventions import KEYPOINT_NAMES
 from fitter.detection.detector import MediaPipeDetector, hand_size
-from fitter.detection.mediapipe_graph import HeldStderr
 from fitter.inputs.images import ImageEntry, read_image_and_exif
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.listing import ImageSource
 from fitter.records import ImageRecord
+from fitter.system.streams import HeldStderr
 from tests.support.drawn_hands import canvas, record
 from tests.support.paths import ROOT
 

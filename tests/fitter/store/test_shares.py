@@ -7,7 +7,7 @@ import pytest
 
 from fitter.records import InputError
 from fitter.store.result_store import Block, ResultStore
-from fitter.store_lock import WHOLE, Share, WriterLock
+from fitter.system.lock import WHOLE, Share, WriterLock
 from tests.support import store_rows
 from tests.support.store_rows import SPEC, contents, fill, start
 
@@ -18,7 +18,7 @@ SHARER = """
 import sys
 from pathlib import Path
 from fitter.store.result_store import ResultStore
-from fitter.store_lock import Share
+from fitter.system.lock import Share
 from tests.support.store_rows import SPEC, fill
 
 share = Share(*map(int, sys.argv[2].split("/")))

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitter.isolation import Isolated, Lost
 from fitter.records import InputError
+from fitter.system.isolation import Isolated, Lost
 from tests.support.paths import ROOT
 
 
@@ -91,7 +91,7 @@ def test_it_ends_with_its_parent_even_in_the_middle_of_a_call(tmp_path):
     program = (
         "import sys, threading, time\n"
         "from tests.fitter.system.test_isolation import Counter\n"
-        "from fitter.isolation import Isolated\n"
+        "from fitter.system.isolation import Isolated\n"
         "isolated = Isolated(Counter, 1)\n"
         "isolated.ready()\n"
         "print(isolated.pid, flush=True)\n"

@@ -33,7 +33,7 @@ _GRACE = 5
 _LAST_SECONDS = 5.0
 """Within this time a process that was killed is gone, or will not be waited for."""
 
-_BOOT = "import sys; sys.path[:] = sys.argv[2:]; from fitter.isolation import serve; serve()"
+_BOOT = "import sys; sys.path[:] = sys.argv[2:]; from fitter.system.isolation import serve; serve()"
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
