@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 import fitter.engine
-import fitter.look
 import fitter.refinement.refiner
+import fitter.workers.look
 from fitter.config.options import load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
@@ -41,14 +41,14 @@ from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.sources import Sources
-from fitter.look import look_at
 from fitter.records import HandObservation, ImageRecord, InputError
 from fitter.refinement.refiner import Refiner
 from fitter.run.request import RunRequest
 from fitter.run.store_setup import open_store
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import ImageRow
-from fitter.work import Plan, cut
+from fitter.workers.look import look_at
+from fitter.workers.pieces import Plan, cut
 
 PARTS = ("read", "detect", "crop", "networks", "keypoints", "masks", "stages", "rows", "store")
 """Of a run; "rows" is what is left of a fit: posing, projecting, scoring."""
@@ -57,11 +57,11 @@ ALONE = "MediaPipe alone"
 
 
 CALLS = (
-    ("read", fitter.look, "stamps"),
-    ("read", fitter.look, "read_image_and_exif"),
+    ("read", fitter.workers.look, "stamps"),
+    ("read", fitter.workers.look, "read_image_and_exif"),
     ("read", Intrinsics, "intrinsics_for"),
     ("crop", MaskFolder, "mask_for"),
-    ("crop", fitter.look, "crop_hands"),
+    ("crop", fitter.workers.look, "crop_hands"),
     ("networks", Engine, "_guesses"),
     ("keypoints", fitter.engine, "fit_keypoints"),
     ("masks", Refiner, "_silhouettes"),
@@ -103,7 +103,7 @@ def on_the_clock(watch: Stopwatch) -> Iterator[None]:
 
 
 def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) -> Stopwatch:
-    """Process all pictures as `fitter.work` does, each part on the clock."""
+    """Process all pictures as `fitter.workers.workbench` does, each part on the clock."""
     watch = Stopwatch()
     options = engine.config.detector
     plan = Plan(sources, store.pending_blocks(), engine.config.run.batch_size)

@@ -40,7 +40,7 @@ from fitter.records import HandParams, ImageRecord, InputError
 
 
 def seen_images(split: FreiHandSplit, config: Config) -> list[SeenImage]:
-    """Every picture with its surest right hand, as `fitter.look` gives it."""
+    """Every picture with its surest right hand, as `fitter.workers.look` gives it."""
     images = []
     crop = (config.refine.resolution, config.refine.margin)
     with MediaPipeDetector(max_hands=1) as detector:

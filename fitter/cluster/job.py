@@ -7,10 +7,10 @@ from pathlib import Path
 
 from fitter.config.options import Config
 from fitter.inputs.sources import Sources
-from fitter.lookers import LookOptions
 from fitter.records import InputError
-from fitter.run.store_setup import Spread
-from fitter.work import Plan, cut
+from fitter.workers.look_pool import LookOptions
+from fitter.workers.pieces import Plan, cut
+from fitter.workers.spread import Spread
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ lives beside the driver, for the piece of that number, and returns what became o
 
 The driver alone writes the store (`fitter.run.driver`), which the actors need not see. An actor that dies
 is replaced by Ray and its piece done again. The feeder counts how often a piece is asked for:
-pictures of one that keeps killing its actors are given up (`fitter.work.give_up`).
+pictures of one that keeps killing its actors are given up (`fitter.workers.workbench.give_up`).
 
 This is the one module that imports Ray, inside functions: it is an optional package, and reads its
 environment when it is imported.
@@ -34,14 +34,15 @@ from fitter.config.options import Config
 from fitter.engine import Engine
 from fitter.fitting.seen_image import SeenImage
 from fitter.inputs.sources import Sources
-from fitter.lookers import Lookers, LookOptions
 from fitter.records import InputError, LostError
-from fitter.run.store_setup import Spread
 from fitter.store.schema import ImageRow
 from fitter.system.messages import KEPT
 from fitter.system.stopping import StopRequest
 from fitter.system.streams import said_to
-from fitter.work import DonePiece, Plan, Workbench, cut
+from fitter.workers.look_pool import Lookers, LookOptions
+from fitter.workers.pieces import DonePiece, Plan, cut
+from fitter.workers.spread import Spread
+from fitter.workers.workbench import Workbench
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +219,7 @@ class RayWorkers:
         self._stack.close()
 
     def process(self, plan: Plan, stop: StopRequest) -> Iterator[DonePiece]:
-        """See `fitter.work.Workbench.process`; pieces come in the order in which they are done.
+        """See `fitter.workers.workbench.Workbench.process`; pieces come in the order in which they are done.
 
         Raises:
             InputError: what an actor needs cannot be used.
@@ -251,14 +252,14 @@ class RayWorkers:
             raise LostError(f"Ray failed ({_first_line(error)}); {KEPT}") from error
 
     def draw(self, sources: Sources, rows: Sequence[ImageRow]) -> list[tuple[str, str]]:
-        """See `fitter.work.Workbench.draw`; done on this machine."""
+        """See `fitter.workers.workbench.Workbench.draw`; done on this machine."""
         if self._bench is None:
             bench = Workbench(self._here, self._job.options, self._job.overlays)
             self._bench = self._stack.enter_context(bench)
         return self._bench.draw(sources, rows)
 
     def begin_anew(self) -> None:
-        """See `fitter.work.Workbench.begin_anew`; here attempts are counted for one run alone."""
+        """See `fitter.workers.workbench.Workbench.begin_anew`; here attempts are counted for one run alone."""
 
     def _wave(
         self, numbers: range, work: tuple[Plan, dict[int, int]], feeder: Any, stop: StopRequest

@@ -217,8 +217,8 @@ def _fit_hands(options: argparse.Namespace) -> int:
     from fitter.records import InputError
     from fitter.run.driver import run
     from fitter.run.request import RunRequest
-    from fitter.run.store_setup import Spread
     from fitter.system.lock import WHOLE, Share
+    from fitter.workers.spread import Spread
 
     flags: dict[str, Flag] = {}
     for name, flag in _FLAGS.items():

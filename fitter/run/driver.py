@@ -24,7 +24,6 @@ from fitter.inputs.listing import ImageSource
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.names import NameList
 from fitter.inputs.sources import Sources
-from fitter.lookers import LookOptions
 from fitter.records import InputError
 from fitter.rendering.overlay import overlay_name
 from fitter.run.progress import ProgressLine, RunLog, say
@@ -39,7 +38,9 @@ from fitter.store.result_store import Block, ResultStore
 from fitter.store.schema import ImageRow
 from fitter.system.messages import KEPT, count
 from fitter.system.stopping import StopRequest
-from fitter.work import Collector, DonePiece, Plan, Workbench, cut
+from fitter.workers.look_pool import LookOptions
+from fitter.workers.pieces import Collector, DonePiece, Plan, cut
+from fitter.workers.workbench import Workbench
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from fitter.inputs.sources import Sources, file_digest
 from fitter.run.request import Fitter, RunRequest
 from fitter.store.layout import StoreSpec, choose_block_size, is_result_store
 from fitter.store.result_store import ResultStore
-from fitter.system.lock import WHOLE, Share
 
 _SHAPING_PACKAGES = (
     "fit-hands",
@@ -37,28 +35,6 @@ _SHAPING_PACKAGES = (
 )
 """Packages whose versions are recorded with the results, because they shape the numbers; on a GPU
 also Triton's, which compiles the rasteriser there."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Over what the work is spread.
-
-    Attributes:
-        ray: "local", "auto" or the address of a Ray cluster; None for this process and some of its
-            own that look at pictures.
-        workers: processes that look at pictures; with Ray and without GPUs they also fit. None:
-            one without Ray (one for each core beside a GPU), as many as fit the cluster with it.
-        gpus_per_worker: GPUs of each of Ray's workers that fit, a share of one for several workers
-            on a GPU; 0 for fits on CPUs, None for one where the cluster has any.
-        timeout: seconds that one picture may take to be looked at.
-        share: the blocks that this run computes, of runs that share a store out.
-    """
-
-    ray: str | None = None
-    workers: int | None = None
-    gpus_per_worker: float | None = None
-    timeout: float = 120.0
-    share: Share = WHOLE
 
 
 def open_store(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fitter.store.schema import ImageRow
 from fitter.system.messages import count
-from fitter.work import DonePiece
+from fitter.workers.pieces import DonePiece
 
 LISTED_FAILURES = 20
 """Failures that the summary spells out; the table of failures has all."""

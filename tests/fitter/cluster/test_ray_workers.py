@@ -17,8 +17,8 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from fitter.attempts import TRIES
 from fitter.system.messages import EXIT_LOST
+from fitter.workers.isolated_fit import TRIES
 from tests.support import bad_files
 from tests.support.store_rows import contents
 

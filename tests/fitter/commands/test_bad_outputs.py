@@ -10,7 +10,7 @@ from fitter.engine import Engine
 from fitter.rendering.overlay import overlay_name
 from fitter.store.result_store import ResultStore
 from fitter.system.lock import WriterLock
-from fitter.work import Workbench
+from fitter.workers.workbench import Workbench
 from tests.support import bad_commands, bad_files
 from tests.support.bad_commands import FAST
 

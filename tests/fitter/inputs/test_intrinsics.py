@@ -13,8 +13,8 @@ from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.intrinsics import Intrinsics, focal_from_exif
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.sources import Sources
-from fitter.look import look_at
 from fitter.records import InputError
+from fitter.workers.look import look_at
 
 
 def save_with_exif(path, size, **tags):

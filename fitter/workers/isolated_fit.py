@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from fitter.attempts import TRIES
 from fitter.config.options import Config
 from fitter.engine import Engine, image_row
 from fitter.fitting.seen_image import SeenImage
@@ -104,3 +105,50 @@ def _limited(seconds: float) -> Iterator[None]:
 def _last_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[-1] if lines else type(error).__name__
+
+
+TRIES = 3
+"""Times that a piece of work may end the process that fits it before its pictures are tried one by
+one; after twice as many they are fitted only like that."""
+
+
+class Attempts:
+    """A small file with the pieces that were being fitted when a process ended over them, and how
+    often that has happened.
+
+    It is there only while a piece is in hand, or after a process died over one. A disk that takes
+    no file takes no result either, so what goes wrong here is left to the store to tell.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read what processes before this one left in `path`."""
+        self._path = path
+        self._begun: dict[str, int] = {}
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+            found = json.loads(path.read_text(encoding="ascii"))
+            self._begun = {str(start): int(times) for start, times in found.items()}
+
+    def begin(self, start: int) -> int:
+        """Take the piece whose first picture is at place `start` in hand; the how many-th time."""
+        times = self._begun[str(start)] = self._begun.get(str(start), 0) + 1
+        self._write()
+        return times
+
+    def end(self, start: int) -> None:
+        """The process has outlived the piece."""
+        self._begun.pop(str(start), None)
+        self._write()
+
+    def forget(self) -> None:
+        """Nothing has been in hand: the results are begun anew."""
+        self._begun.clear()
+        self._write()
+
+    def _write(self) -> None:
+        with contextlib.suppress(OSError):
+            if not self._begun:
+                self._path.unlink(missing_ok=True)
+                return
+            partial = self._path.with_name(f"{self._path.name}.partial")
+            partial.write_text(json.dumps(self._begun), encoding="ascii")
+            partial.replace(self._path)

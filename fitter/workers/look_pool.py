@@ -20,10 +20,10 @@ import numpy as np
 from fitter.config.options import Config
 from fitter.fitting.seen_image import SeenImage
 from fitter.inputs.sources import Sources
-from fitter.look import Eyes, failed
 from fitter.records import LostError
 from fitter.rendering.overlay import OverlayHand
 from fitter.system.isolation import Isolated, Lost
+from fitter.workers.look import Eyes, failed
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitter.attempts import Attempts
 from fitter.cluster.job import Feeder
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.sources import Sources
@@ -21,7 +20,8 @@ from fitter.store.schema import ImageRow
 from fitter.system.messages import EXIT_LOST
 from fitter.system.stopping import StopRequest
 from fitter.system.streams import said_to
-from fitter.work import Collector, DonePiece, Plan, cut
+from fitter.workers.isolated_fit import Attempts
+from fitter.workers.pieces import Collector, DonePiece, Plan, cut
 
 NAMES = [f"{i:02d}.jpg" for i in range(11)]
 BLOCKS = [Block(0, 0, 4), Block(2, 8, 11)]

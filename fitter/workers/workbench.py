@@ -5,98 +5,28 @@ block -> `cut` -> Piece -> `Workbench` -> DonePiece -> `Collector` -> rows of th
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import torch
 
-from fitter.attempts import Attempts
 from fitter.config.options import Config
 from fitter.engine import Engine
 from fitter.fitting.seen_image import SeenImage
 from fitter.inputs.sources import Sources
-from fitter.lookers import Lookers, LookOptions
 from fitter.rendering.overlay import overlay_name
-from fitter.store.result_store import Block
 from fitter.store.schema import ImageRow
 from fitter.system.stopping import StopRequest
-from fitter.trials import fit_warily
+from fitter.workers.isolated_fit import Attempts, fit_warily
+from fitter.workers.look_pool import Lookers, LookOptions
+from fitter.workers.pieces import DonePiece, Plan
 
 _UNDRAWN_PIECES = 3
 """Pieces whose overlays may wait while further ones are fitted: they hold their meshes."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Images `start` to `stop` (exclusive) of the block at place `block`: looked at and fitted
-    together, because the last digits of a fit may depend on what is in its batch."""
-
-    block: int
-    start: int
-    stop: int
-
-
-def cut(block: Block, length: int) -> list[Piece]:
-    """A block in pieces of `length` images, the last one shorter where it has to be."""
-    starts = range(block.start, block.stop, length)
-    return [Piece(block.index, start, min(start + length, block.stop)) for start in starts]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run has to do.
-
-    Attributes:
-        sources: all pictures of the store, and what is known about them.
-        blocks: to be done, in order.
-        length: images per piece.
-    """
-
-    sources: Sources
-    blocks: Sequence[Block]
-    length: int
-
-    def parts(self, stop: StopRequest) -> Iterator[Sources]:
-        """The pictures of each piece, in order; up to the end of a block once a stop is asked."""
-        for block in self.blocks:
-            if stop.asked:
-                return
-            for piece in cut(block, self.length):
-                yield self.part(piece)
-
-    def block_of(self, place: int) -> Block:
-        """The block in which the picture at `place` is."""
-        return self.blocks[bisect_right(self.blocks, place, key=lambda b: b.start) - 1]
-
-    def part(self, piece: Piece) -> Sources:
-        """The pictures of a piece."""
-        return self.sources.part(piece.start, self.sources.names[piece.start : piece.stop])
-
-
-@dataclass(frozen=True)
-class DonePiece:
-    """What became of the pictures of a piece.
-
-    Attributes:
-        start: place of the first of them.
-        names: of the pictures.
-        rows: of the pictures.
-        masks: pictures that had a mask.
-        undrawn: (name, reason) of every overlay that could not be drawn.
-        lost: times that a process that looks at pictures was lost.
-    """
-
-    start: int
-    names: list[str]
-    rows: list[ImageRow]
-    masks: int
-    undrawn: list[tuple[str, str]] = field(default_factory=list)
-    lost: int = 0
 
 
 class Workbench:
@@ -243,31 +173,3 @@ def _drawn(fitted: tuple[DonePiece, list[tuple[str, Future[str]]]]) -> DonePiece
 def _reasons(promises: list[tuple[str, Future[str]]]) -> list[tuple[str, str]]:
     found = [(name, promise.result()) for name, promise in promises]
     return [(name, reason) for name, reason in found if reason]
-
-
-class Collector:
-    """Puts pieces together to blocks, in whatever order they come."""
-
-    def __init__(self, plan: Plan) -> None:
-        """The plan of whose blocks pieces will come."""
-        self._plan = plan
-        self._found: dict[Block, dict[int, DonePiece]] = {}
-
-    @property
-    def is_between(self) -> bool:
-        """Whether no block has been begun and not completed."""
-        return not self._found
-
-    def add(self, done: DonePiece) -> tuple[Block, list[DonePiece]] | None:
-        """Take a piece.
-
-        Returns:
-            Its block, and all the block's pieces in order, if this was the last one; else None.
-        """
-        block = self._plan.block_of(done.start)
-        found = self._found.setdefault(block, {})
-        found[done.start] = done
-        if sum(len(piece.rows) for piece in found.values()) < len(block):
-            return None
-        del self._found[block]
-        return block, [found[start] for start in sorted(found)]
