@@ -25,7 +25,7 @@ from fitter.metrics import keypoint_2d_error, mask_iou
 from fitter.raster import MeshTopology, rasterize
 from fitter.records import HandObservation, HandParams
 from init_net.evaluation import HandErrors, posed_mesh
-from init_net.losses import weak_projection
+from init_net.posing import weak_projection
 from init_net.predict import Networks
 from init_net.records import RegressedHands
 from init_net.shards import HAND_FIELDS, ShardedSamples, true_hands

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import InputError
 from fitter.system.files import write_whole
+from init_net.hand_model_id import HandModelId, require_hand_model
 from init_net.train_config import TrainConfig, first_difference
 
 MAGIC = "fit-hands training checkpoint"
@@ -30,36 +30,6 @@ PREVIOUS = "checkpoint-previous.pt"
 
 _NUMBERS = ("step", "updates", "validated")
 """What of a checkpoint is a number; all else are dictionaries."""
-
-
-@dataclass(frozen=True)
-class HandModelId:
-    """Which hand model a network's joints, rotations and shape are of.
-
-    Attributes:
-        name: of the model.
-        sha256: hexadecimal digest of its files.
-    """
-
-    name: str
-    sha256: str
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.sha256[:12]})"
-
-    @classmethod
-    def of(cls, values: object) -> Self | None:
-        """What `asdict` made of one, None for anything else."""
-        names = [field.name for field in fields(cls)]
-        if not isinstance(values, dict) or values.keys() != {*names}:
-            return None
-        return cls(**values) if all(isinstance(values[name], str) for name in names) else None
-
-
-def current_hand_model() -> HandModelId:
-    """The open hand that ships with the project."""
-    data = load_open_hand()
-    return HandModelId(data.name, data.sha256)
 
 
 @dataclass(frozen=True)
@@ -177,17 +147,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def require_hand_model(path: Path, found: HandModelId) -> None:
-    """Refuse a file whose network speaks of another hand model than the one installed.
-
-    Raises:
-        InputError: it does.
-    """
-    current = current_hand_model()
-    if found != current:
-        raise InputError(f"{path}: expected a network for the hand model {current}, found {found}")
-
-
 def require_same_run(path: Path, found: Mapping[str, Any], config: TrainConfig) -> None:
     """Refuse to go on with a run of another configuration.
 
@@ -206,34 +165,3 @@ def require_same_run(path: Path, found: Mapping[str, Any], config: TrainConfig) 
             f"{path}: expected a run with {name} {wanted!r}, found one with {there!r}; use "
             "--overwrite to replace it, or another --out"
         )
-
-
-def require_fitting(path: Path, network: nn.Module, values: Mapping[str, Tensor]) -> None:
-    """Refuse weights that are not those of a network's architecture, or not finite.
-
-    Args:
-        path: of the file, for the message.
-        network: that its configuration describes.
-        values: name -> value, as in a `state_dict`.
-
-    Raises:
-        InputError: a tensor is missing, too many, of another shape, or not finite.
-    """
-    wanted = network.state_dict()
-    kind = f"{path}: expected the weights of a {type(network).__name__} as its configuration says"
-    for name in [*wanted, *(name for name in values if name not in wanted)]:
-        if not isinstance(values.get(name), Tensor):
-            raise InputError(f"{kind}, found none for {name!r}")
-        if name not in wanted:
-            raise InputError(f"{kind}, found some for {name!r}, which it does not have")
-        if wanted[name].shape != values[name].shape:
-            raise InputError(
-                f"{kind}, with {name!r} of {_in_words(wanted[name].shape)}, found "
-                f"{_in_words(values[name].shape)}"
-            )
-        if not torch.isfinite(values[name]).all():
-            raise InputError(f"{path}: expected finite weights, found others in {name!r}")
-
-
-def _in_words(shape: torch.Size) -> str:
-    return " x ".join(map(str, shape)) or "one number"

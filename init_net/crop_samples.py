@@ -26,7 +26,7 @@ from fitter.camera import back_project, project, rotation_to
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import TensorBatch
-from init_net.losses import HandPoints
+from init_net.posing import HandPoints
 from init_net.records import CropInputs, RegressedHands
 from init_net.shards import HAND_FIELDS, ShardedSamples, true_hands
 from init_net.train_config import AugmentationConfig

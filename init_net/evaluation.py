@@ -27,7 +27,7 @@ from fitter.metrics import (
 from fitter.records import HandMesh, HandParams
 from init_net.crop_samples import Cropper, CropSamples
 from init_net.lifter_samples import SeenSamples
-from init_net.losses import hand_points
+from init_net.posing import hand_points
 
 _BATCH = 64
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
@@ -23,8 +22,7 @@ from torch.nn import functional
 from fitter.config.section import Section
 from fitter.energies.keypoints_2d import bone_orientation, squared_l2_keypoints
 from fitter.energies.regularisers import shape_norm, squared_norm
-from fitter.hand_models.skinning import KeypointModel, pose_keypoints_from_rotations
-from fitter.records import TensorBatch
+from init_net.posing import HandPoints
 from init_net.records import LiftedHands, RegressedHands
 
 Weight = Annotated[float, Field(ge=0)]
@@ -72,19 +70,6 @@ class LifterWeights(Section):
     shape: Weight = Field(0.1, description="of the shape coefficients")
 
 
-@dataclass(frozen=True)
-class HandPoints(TensorBatch):
-    """Keypoints of hands in space and in the picture.
-
-    Attributes:
-        points: (B, 21, 3) metres relative to the wrist keypoint, view frame.
-        positions: (B, 21, 2) crop units.
-    """
-
-    points: Tensor
-    positions: Tensor
-
-
 def weighted(terms: Mapping[str, Tensor], weights: Section) -> Tensor:
     """(B,) sum of terms, each times the field of its name.
 
@@ -95,39 +80,6 @@ def weighted(terms: Mapping[str, Tensor], weights: Section) -> Tensor:
     if set(factors) != set(terms):
         raise ValueError(f"terms {sorted(terms)} do not have the weights {sorted(factors)}")
     return torch.stack([factors[name] * term for name, term in terms.items()]).sum(0)
-
-
-def weak_projection(points: Tensor, camera: Tensor) -> Tensor:
-    """Where a weak-perspective camera sees points (Seeber 3.1: c = (t, delta)).
-
-    Args:
-        points: (B, N, 3) metres relative to the wrist keypoint, view frame.
-        camera: (B, 3), see `RegressedHands.camera`.
-
-    Returns:
-        (B, N, 2) crop units.
-    """
-    return camera[:, None, :1] * points[..., :2] + camera[:, None, 1:]
-
-
-def regressed_keypoints(model: KeypointModel, hands: RegressedHands) -> Tensor:
-    """(B, 21, 3) keypoints in metres relative to the wrist keypoint, view frame.
-
-    Args:
-        model: of a right hand, in the dtype and on the device of `hands`.
-        hands: B hands.
-
-    Raises:
-        InputError: the hands have more shape coefficients than the model.
-    """
-    _, keypoints = pose_keypoints_from_rotations(model, hands.rotations, hands.betas)
-    return keypoints - keypoints[:, :1]
-
-
-def hand_points(model: KeypointModel, hands: RegressedHands) -> HandPoints:
-    """`regressed_keypoints` and where the hands' own cameras see them."""
-    points = regressed_keypoints(model, hands)
-    return HandPoints(points, weak_projection(points, hands.camera))
 
 
 def mano_terms(

@@ -25,7 +25,7 @@ from fitter.fitting.initializer import Guess, Guesses
 from fitter.fitting.observations import ObservationBatch, normalise, usable
 from fitter.hand_models import load_hand_model
 from fitter.records import InputError
-from init_net.losses import regressed_keypoints
+from init_net.posing import regressed_keypoints
 from init_net.records import CropInputs
 from init_net.view_frame import in_camera, lifter_inputs
 from init_net.weights import load_network

@@ -29,7 +29,6 @@ from init_net.losses import (
     MaskWeights,
     Weight,
     geometric_terms,
-    hand_points,
     lifter_terms,
     mano_terms,
     mask_terms,
@@ -41,6 +40,7 @@ from init_net.network_config import (
     SegmentationConfig,
     build_network,
 )
+from init_net.posing import hand_points
 from init_net.shards import SampleSource, ShardedSamples, render_shards
 from init_net.train_config import SamplesConfig, TrainConfig
 from init_net.training import Task

@@ -25,15 +25,13 @@ from torch import Tensor, nn
 from fitter.records import TensorBatch
 from init_net.checkpoints import (
     Checkpoint,
-    HandModelId,
-    current_hand_model,
     find_checkpoint,
     last_good,
     load_checkpoint,
-    require_fitting,
     require_same_run,
     save_checkpoint,
 )
+from init_net.hand_model_id import HandModelId, current_hand_model, require_fitting
 from init_net.optimisation import WeightAverage, learning_rate, make_optimiser
 from init_net.train_config import TrainConfig
 from init_net.training_log import VALIDATION, MetricsLog

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from fitter.records import InputError
 from fitter.system.files import write_whole
-from init_net.checkpoints import (
+from init_net.hand_model_id import (
     HandModelId,
     current_hand_model,
     require_fitting,

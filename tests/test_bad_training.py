@@ -13,7 +13,8 @@ import yaml
 from safetensors.torch import load
 
 from datasets.synthetic.records import SyntheticSettings
-from init_net.checkpoints import current_hand_model, load_checkpoint
+from init_net.checkpoints import load_checkpoint
+from init_net.hand_model_id import current_hand_model
 from init_net.losses import LifterWeights
 from init_net.run_folder import claimed
 from init_net.shards import SampleSource

@@ -19,7 +19,7 @@ from fitter.hand_models.skinning import pose_keypoints
 from fitter.raster import rasterize
 from fitter.records import HandObservation, HandParams
 from init_net.crop_samples import MARGIN, Cropper, weak_camera
-from init_net.losses import regressed_keypoints, weak_projection
+from init_net.posing import regressed_keypoints, weak_projection
 from init_net.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
 from init_net.train_config import AugmentationConfig
 from tests.support import rendered_samples

@@ -18,7 +18,7 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from init_net.hand_sampler import FARTHEST, NEAREST, HandSampler, LifterSamples
 from init_net.lifter_samples import NOISE, SeenSamples, observed_samples, turned, with_less
-from init_net.losses import regressed_keypoints
+from init_net.posing import regressed_keypoints
 from init_net.records import RegressedHands
 from init_net.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
 from init_net.view_frame import in_camera, lifter_inputs, relative_joints, view_rotations

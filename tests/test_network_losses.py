@@ -18,7 +18,6 @@ from fitter.records import HandParams
 from init_net import losses
 from init_net.losses import (
     GeometricWeights,
-    HandPoints,
     LifterWeights,
     ManoWeights,
     MaskWeights,
@@ -26,18 +25,16 @@ from init_net.losses import (
     dice_loss,
     geodesic_angles,
     geometric_terms,
-    hand_points,
     joint_likelihood,
     lifter_terms,
     mano_terms,
     mask_terms,
     normalised,
-    regressed_keypoints,
     regularised_l1,
     squared_chords,
-    weak_projection,
     weighted,
 )
+from init_net.posing import HandPoints, hand_points, regressed_keypoints, weak_projection
 from init_net.records import LiftedHands, RegressedHands
 
 B = 4

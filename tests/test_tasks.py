@@ -16,7 +16,7 @@ from fitter.records import InputError, TensorBatch
 from init_net.crop_samples import Cropper
 from init_net.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.lifter_samples import SeenSamples
-from init_net.losses import hand_points, regressed_keypoints
+from init_net.posing import hand_points, regressed_keypoints
 from init_net.records import CropInputs, LiftedHands, LifterInputs, RegressedHands
 from init_net.shards import SampleSource, ShardedSamples
 from init_net.tasks import build_task

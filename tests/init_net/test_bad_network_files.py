@@ -13,7 +13,8 @@ from safetensors.torch import load, save
 
 import init_net.checkpoints
 from fitter.records import InputError
-from init_net.checkpoints import HandModelId, current_hand_model, load_checkpoint
+from init_net.checkpoints import load_checkpoint
+from init_net.hand_model_id import HandModelId, current_hand_model
 from init_net.network_config import (
     HandNetConfig,
     LifterConfig,
