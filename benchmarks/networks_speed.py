@@ -14,7 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 from datasets.synthetic.engine import SyntheticEngine
 from fitter.detection.detector import MediaPipeDetector
 from fitter.records import ImageRecord
-from init_net.network_config import build_network
+from init_net.networks.build import build_network
 from init_net.optimisation import WeightAverage, make_optimiser
 from init_net.shards import ShardedSamples
 from init_net.tasks import HandNetTask, LifterTask, SegmentationTask

@@ -34,12 +34,8 @@ from init_net.losses import (
     mask_terms,
     squared_chords,
 )
-from init_net.network_config import (
-    HandNetConfig,
-    LifterConfig,
-    SegmentationConfig,
-    build_network,
-)
+from init_net.networks.build import build_network
+from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
 from init_net.posing import hand_points
 from init_net.shards import SampleSource, ShardedSamples, render_shards
 from init_net.train_config import SamplesConfig, TrainConfig

@@ -262,7 +262,7 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
     from fitter.run.progress import say
     from init_net.checkpoints import find_checkpoint, load_checkpoint, require_same_run
     from init_net.hand_model_id import require_fitting
-    from init_net.network_config import build_network
+    from init_net.networks.build import build_network
     from init_net.run_folder import check_run, read_manifest
     from init_net.tasks import loss_weights
     from init_net.weights import WeightsInfo, save_weights

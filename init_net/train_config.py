@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from fitter.config.files import ConfigKind, Flag, load_kind
 from fitter.config.section import Section
-from init_net.network_config import NetworkConfig
+from init_net.networks.config import NetworkConfig
 
 Folder = Annotated[
     str,

@@ -26,7 +26,8 @@ from init_net.hand_model_id import (
     require_fitting,
     require_hand_model,
 )
-from init_net.network_config import NetworkConfig, build_network
+from init_net.networks.build import build_network
+from init_net.networks.config import NetworkConfig
 
 FORMAT = "fit-hands network"
 LAYOUT = 1

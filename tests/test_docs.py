@@ -123,8 +123,8 @@ def test_packages_keep_to_their_homes():
         "ray": {"fitter.cluster.ray_workers"},
         "triton": {f"fitter.raster.{name}" for name in KERNELS},
         "pytorch3d": {"fitter.raster.pytorch3d"},
-        "timm": {"init_net.encoders"},
-        "segmentation_models_pytorch": {"init_net.segmentation"},
+        "timm": {"init_net.networks.encoders"},
+        "segmentation_models_pytorch": {"init_net.networks.segmentation"},
         "torch.utils.tensorboard": {"init_net.training_log"},
     }
     found = {package: set() for package in homes}

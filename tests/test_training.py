@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from init_net.checkpoints import find_checkpoint, load_checkpoint
-from init_net.network_config import LifterConfig, SegmentationConfig
+from init_net.networks.config import LifterConfig, SegmentationConfig
 from init_net.optimisation import WeightAverage, learning_rate, make_optimiser
 from init_net.train_config import OptimiserConfig, TrainConfig, first_difference, smoke
 from init_net.training import Watch, train

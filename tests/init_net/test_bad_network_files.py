@@ -15,12 +15,8 @@ import init_net.checkpoints
 from fitter.records import InputError
 from init_net.checkpoints import load_checkpoint
 from init_net.hand_model_id import HandModelId, current_hand_model
-from init_net.network_config import (
-    HandNetConfig,
-    LifterConfig,
-    SegmentationConfig,
-    build_network,
-)
+from init_net.networks.build import build_network
+from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
 from init_net.training import Watch, train
 from init_net.weights import WeightsInfo, load_network, save_weights
 from tests.support.training_cases import SMALL, ToyTask, small_config

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from init_net.network_config import LifterConfig, build_network
+from init_net.networks.build import build_network
+from init_net.networks.config import LifterConfig
 from init_net.weights import WeightsInfo, save_weights
 from tests.support import bad_commands
 

@@ -8,7 +8,8 @@ from safetensors.torch import load, save
 
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import InputError
-from init_net.network_config import SegmentationConfig, build_network
+from init_net.networks.build import build_network
+from init_net.networks.config import SegmentationConfig
 from init_net.predict import SHIPPED
 from init_net.records import CropInputs
 from init_net.weights import WeightsInfo, load_network, model_card, read_info, save_weights

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from fitter.records import TensorBatch
-from init_net.network_config import LifterConfig, build_network
+from init_net.networks.build import build_network
+from init_net.networks.config import LifterConfig
 from init_net.records import LifterInputs
 from init_net.shards import SAMPLE_FIELDS, SampleSource
 from init_net.train_config import TrainConfig

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
-from torch import nn
 
 from fitter.config.section import Section
 
@@ -25,7 +23,7 @@ class KeypointDropout(Section):
 
 
 class LifterConfig(Section):
-    """A `init_net.lifter.KeypointLifter`."""
+    """A `init_net.networks.lifter.KeypointLifter`."""
 
     kind: Literal["lifter"] = "lifter"
     width: Positive = Field(256, description="features of the hidden layers")
@@ -35,7 +33,7 @@ class LifterConfig(Section):
 
 
 class HandNetConfig(Section):
-    """A `init_net.handnet.HandNet`: the compact one, where nothing else is given."""
+    """A `init_net.networks.handnet.HandNet`: the compact one, where nothing else is given."""
 
     kind: Literal["handnet"] = "handnet"
     encoder: str = Field("mobilenetv3_small_100", description="name of the encoder in timm")
@@ -66,7 +64,7 @@ class HandNetConfig(Section):
 
 
 class SegmentationConfig(Section):
-    """A `init_net.segmentation.HandSegmentation`."""
+    """A `init_net.networks.segmentation.HandSegmentation`."""
 
     kind: Literal["segmentation"] = "segmentation"
     encoder: str = Field(
@@ -93,35 +91,3 @@ NetworkConfig = Annotated[
     LifterConfig | HandNetConfig | SegmentationConfig, Field(discriminator="kind")
 ]
 """A network's options, told apart by `kind`."""
-
-
-def build_network(config: NetworkConfig, seed: int) -> nn.Module:
-    """A network with random weights, those of PyTorch's own initialisation.
-
-    Args:
-        config: which one.
-        seed: of its weights. PyTorch's global generator is left as it was.
-
-    Returns:
-        A `KeypointLifter`, `HandNet` or `HandSegmentation` on the CPU, in training mode.
-
-    Raises:
-        InputError: there is no such encoder.
-    """
-    # The packages of encoders are large, and a lifter needs neither: they are imported when used.
-    with torch.random.fork_rng(devices=[]):
-        # `torch.manual_seed` would seed GPUs too, which the fork does not bring back.
-        torch.default_generator.manual_seed(seed)
-        match config:
-            case LifterConfig():
-                from init_net.lifter import KeypointLifter
-
-                return KeypointLifter(config)
-            case HandNetConfig():
-                from init_net.handnet import HandNet
-
-                return HandNet(config)
-            case SegmentationConfig():
-                from init_net.segmentation import HandSegmentation
-
-                return HandSegmentation(config)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from fitter.records import InputError
-from init_net.encoders import is_encoder
-from init_net.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
-from init_net.network_config import SegmentationConfig
+from init_net.networks.config import SegmentationConfig
+from init_net.networks.encoders import is_encoder
+from init_net.networks.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
 from init_net.records import CropInputs
 
 
@@ -69,5 +69,5 @@ class HandSegmentation(nn.Module):
         return logits[:, 0].to(inputs.image.dtype)
 
     def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
-        """For training: take keypoints away, see `init_net.heatmaps.drop_keypoints`."""
+        """For training: take keypoints away, see `init_net.networks.heatmaps.drop_keypoints`."""
         return drop_keypoints(inputs, self.config.keypoint_dropout, generator)

@@ -11,16 +11,16 @@ from torch.nn import functional
 
 from fitter.conventions import BONES
 from fitter.records import InputError
-from init_net.heatmaps import drop_keypoints
-from init_net.lifter import SPREAD_RANGE
-from init_net.network_config import (
+from init_net.networks.build import build_network
+from init_net.networks.config import (
     HandNetConfig,
     KeypointDropout,
     LifterConfig,
     NetworkConfig,
     SegmentationConfig,
-    build_network,
 )
+from init_net.networks.heatmaps import drop_keypoints
+from init_net.networks.lifter import SPREAD_RANGE
 from init_net.records import CropInputs, LifterInputs
 
 SIZE = 32

@@ -8,11 +8,11 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch.nn import functional
 
-from init_net.encoders import split_encoder
-from init_net.fusion import FusionBlock
-from init_net.heatmaps import keypoint_heatmaps
-from init_net.network_config import build_network
-from init_net.rotations import to_rotations
+from init_net.networks.build import build_network
+from init_net.networks.encoders import split_encoder
+from init_net.networks.handnet import FusionBlock
+from init_net.networks.heatmaps import keypoint_heatmaps
+from init_net.networks.rotations import to_rotations
 from init_net.train_config import load_train_config
 
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from fitter.conventions import BONES
-from init_net.network_config import LifterConfig
+from init_net.networks.config import LifterConfig
+from init_net.networks.rotations import to_rotations
 from init_net.records import LiftedHands, LifterInputs
-from init_net.rotations import to_rotations
 
 SPREAD_RANGE = (2e-3, 0.5)
 """Least and largest standard deviation that is ever said, crop units: about a quarter of a

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from init_net.network_config import KeypointDropout
+from init_net.networks.config import KeypointDropout
 from init_net.records import CropInputs
 
 

@@ -1,0 +1,38 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def build_network(config: NetworkConfig, seed: int) -> nn.Module:
+    """A network with random weights, those of PyTorch's own initialisation.
+
+    Args:
+        config: which one.
+        seed: of its weights. PyTorch's global generator is left as it was.
+
+    Returns:
+        A `KeypointLifter`, `HandNet` or `HandSegmentation` on the CPU, in training mode.
+
+    Raises:
+        InputError: there is no such encoder.
+    """
+    # The packages of encoders are large, and a lifter needs neither: they are imported when used.
+    with torch.random.fork_rng(devices=[]):
+        # `torch.manual_seed` would seed GPUs too, which the fork does not bring back.
+        torch.default_generator.manual_seed(seed)
+        match config:
+            case LifterConfig():
+                from init_net.networks.lifter import KeypointLifter
+
+                return KeypointLifter(config)
+            case HandNetConfig():
+                from init_net.networks.handnet import HandNet
+
+                return HandNet(config)
+            case SegmentationConfig():
+                from init_net.networks.segmentation import HandSegmentation
+
+                return HandSegmentation(config)
