@@ -28,7 +28,7 @@ from init_net.evaluation import HandErrors, posed_mesh
 from init_net.posing import weak_projection
 from init_net.predict import Networks
 from init_net.records import RegressedHands
-from init_net.shards import HAND_FIELDS, ShardedSamples, true_hands
+from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
 
 _FIELDS = (
     "image", "mask", "intrinsics", "keypoints_2d", *HAND_FIELDS,

@@ -16,7 +16,7 @@ from fitter.detection.detector import MediaPipeDetector
 from fitter.records import ImageRecord
 from init_net.networks.build import build_network
 from init_net.optimisation import WeightAverage, make_optimiser
-from init_net.shards import ShardedSamples
+from init_net.samples.shards import ShardedSamples
 from init_net.tasks import HandNetTask, LifterTask, SegmentationTask
 from init_net.train_config import TrainConfig, load_train_config
 

@@ -25,9 +25,9 @@ from fitter.metrics import (
     procrustes_aligned,
 )
 from fitter.records import HandMesh, HandParams
-from init_net.crop_samples import Cropper, CropSamples
-from init_net.lifter_samples import SeenSamples
 from init_net.posing import hand_points
+from init_net.samples.crop_samples import Cropper, CropSamples
+from init_net.samples.seen_samples import SeenSamples
 
 _BATCH = 64
 

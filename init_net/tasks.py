@@ -20,10 +20,7 @@ from fitter.config.section import Section
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import InputError
-from init_net.crop_samples import Cropper, CropSamples
 from init_net.evaluation import crop_figures, lifter_figures, mask_figures
-from init_net.hand_sampler import HandSampler, LifterSamples
-from init_net.lifter_samples import SeenSamples, with_less
 from init_net.losses import (
     LifterWeights,
     MaskWeights,
@@ -37,8 +34,13 @@ from init_net.losses import (
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
 from init_net.posing import hand_points
-from init_net.shards import SampleSource, ShardedSamples, render_shards
-from init_net.train_config import SamplesConfig, TrainConfig
+from init_net.samples.config import SamplesConfig
+from init_net.samples.crop_samples import Cropper, CropSamples
+from init_net.samples.hand_sampler import HandSampler
+from init_net.samples.lifter_samples import LifterSamples
+from init_net.samples.seen_samples import SeenSamples, with_less
+from init_net.samples.shards import SampleSource, ShardedSamples, render_shards
+from init_net.train_config import TrainConfig
 from init_net.training import Task
 
 _BATCHES, _ORDER = 1, 2

@@ -26,7 +26,8 @@ from fitter.commands.parser import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from init_net.train_config import SamplesConfig, TrainConfig
+    from init_net.samples.config import SamplesConfig
+    from init_net.train_config import TrainConfig
 
 EXIT_DIVERGED = 1
 """A loss or a gradient was not finite; what was learned before is kept."""

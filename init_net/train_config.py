@@ -15,45 +15,7 @@ from pydantic import Field, model_validator
 from fitter.config.files import ConfigKind, Flag, load_kind
 from fitter.config.section import Section
 from init_net.networks.config import NetworkConfig
-
-Folder = Annotated[
-    str,
-    Field(
-        min_length=1,
-        description="where they lie, relative to the current folder; rendered where missing",
-    ),
-]
-Seed = Annotated[int, Field(ge=0, description="of the synthetic engine, which data set")]
-Count = Annotated[int, Field(ge=1, description="samples")]
-Backgrounds = Annotated[
-    str,
-    Field(
-        min_length=1,
-        description="procedural, packages (pictures with free licences in installed packages), or "
-        "a folder of pictures",
-    ),
-]
-
-
-class SamplesConfig(Section):
-    """Rendered samples to learn from; see `init_net.shards`."""
-
-    folder: Folder = "data/train"
-    seed: Seed = 1000
-    count: Count = 60_000
-    size: int = Field(224, ge=16, le=2048, description="side of a picture, pixels")
-    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a picture")
-    backgrounds: Backgrounds = "procedural"
-    workers: int = Field(1, ge=1, description="processes that render what is missing")
-
-
-class HeldOutConfig(SamplesConfig):
-    """Rendered samples to validate on: of another seed, in another folder, on other backgrounds."""
-
-    folder: Folder = "data/validation"
-    seed: Seed = 2000
-    count: Count = 2_000
-    backgrounds: Backgrounds = "packages"
+from init_net.samples.config import AugmentationConfig, HeldOutConfig, SamplesConfig
 
 
 class OptimiserConfig(Section):
@@ -82,29 +44,6 @@ class OptimiserConfig(Section):
         lt=1,
         description="of the exponential moving average of the weights, which is validated and "
         "exported",
-    )
-
-
-class AugmentationConfig(Section):
-    """How samples are varied, each step anew; picture, K, keypoints and mask move together."""
-
-    rotation_degrees: float = Field(
-        30.0, ge=0, le=180, description="largest turn about the line of sight, either way, degrees"
-    )
-    scale: float = Field(
-        0.15, ge=0, lt=1, description="largest share by which a crop grows or shrinks"
-    )
-    shift: float = Field(
-        0.08, ge=0, lt=1, description="largest move of a crop in x and in y, share of its side"
-    )
-    colour: float = Field(
-        0.25, ge=0, lt=1, description="largest change of brightness, contrast and of each channel"
-    )
-    blur: float = Field(
-        1.0, ge=0, description="largest standard deviation of blur, pixels of the crop"
-    )
-    noise: float = Field(
-        0.03, ge=0, le=1, description="largest standard deviation of noise, sRGB in [0, 1]"
     )
 
 

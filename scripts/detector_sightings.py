@@ -88,7 +88,7 @@ def bare_hand() -> HandModel:
 
 
 def read_sightings(folder: Path, count: int | None = None) -> Sightings:
-    """Pose the hands of a folder of `init_net.shards` again and keep those that were detected.
+    """Pose the hands of a folder of `init_net.samples.shards` again and keep those that were detected.
 
     Args:
         folder: of shards; those that are not there yet are passed over.

@@ -3,7 +3,7 @@
     python scripts/measure_keypoints.py SAMPLES [--count N] [--write]
 
 SAMPLES is a folder of rendered hands with known geometry and what MediaPipe made of them
-(`init_net.shards`). No photograph enters. Prints the tables of docs/detector.md; with --write the
+(`init_net.samples.shards`). No photograph enters. Prints the tables of docs/detector.md; with --write the
 assets are written as well:
 
     mediapipe_definition.json     `datasets.detector.keypoint_definition.KeypointDefinition`
@@ -69,7 +69,7 @@ TO_MODEL = np.argsort(MODEL_TO_KEYPOINTS)
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("samples", type=Path, help="folder written by init_net.shards")
+    parser.add_argument("samples", type=Path, help="folder written by init_net.samples.shards")
     parser.add_argument("--count", type=int, help="leading samples to use (default: all)")
     parser.add_argument("--write", action="store_true", help="write the assets")
     parser.add_argument("--adopt", action="store_true", help=f"write {KEYPOINTS_FILE} as well")

@@ -17,7 +17,7 @@ from init_net.checkpoints import load_checkpoint
 from init_net.hand_model_id import current_hand_model
 from init_net.losses import LifterWeights
 from init_net.run_folder import claimed
-from init_net.shards import SampleSource
+from init_net.samples.shards import SampleSource
 from init_net.train_command import train_hands
 from init_net.train_config import load_train_config
 from init_net.training import Watch, train

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from datasets.synthetic.records import SyntheticSettings
 from fitter.hand_models import load_hand_model
 from fitter.records import InputError, TensorBatch
-from init_net.crop_samples import Cropper
 from init_net.evaluation import crop_figures, lifter_figures, mask_figures
-from init_net.lifter_samples import SeenSamples
 from init_net.posing import hand_points, regressed_keypoints
 from init_net.records import CropInputs, LiftedHands, LifterInputs, RegressedHands
-from init_net.shards import SampleSource, ShardedSamples
+from init_net.samples.crop_samples import Cropper
+from init_net.samples.seen_samples import SeenSamples
+from init_net.samples.shards import SampleSource, ShardedSamples
 from init_net.tasks import build_task
 from init_net.train_config import TrainConfig
 from tests.support import rendered_samples

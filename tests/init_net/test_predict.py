@@ -22,10 +22,10 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.metrics import mask_iou, pa_mpjpe
 from fitter.records import HandObservation, HandParams
-from init_net.crop_samples import weak_camera
-from init_net.hand_sampler import HandSampler
 from init_net.predict import Networks, load_networks
 from init_net.records import LiftedHands, RegressedHands
+from init_net.samples.crop_samples import weak_camera
+from init_net.samples.hand_sampler import HandSampler
 from init_net.view_frame import view_rotations
 
 CPU = torch.device("cpu")

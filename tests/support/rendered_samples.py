@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fitter.camera import back_project, rotation_to
-from init_net import shards
-from init_net.shards import SampleSource, render_shards
+from init_net.samples import shards
+from init_net.samples.shards import SampleSource, render_shards
 
 
 class Blind:

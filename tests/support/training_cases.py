@@ -12,7 +12,7 @@ from fitter.records import TensorBatch
 from init_net.networks.build import build_network
 from init_net.networks.config import LifterConfig
 from init_net.records import LifterInputs
-from init_net.shards import SAMPLE_FIELDS, SampleSource
+from init_net.samples.shards import SAMPLE_FIELDS, SampleSource
 from init_net.train_config import TrainConfig
 
 SMALL = LifterConfig(width=16, blocks=1, dropout=0.2)

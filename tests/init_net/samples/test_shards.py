@@ -17,8 +17,8 @@ from datasets.synthetic.poses import draw_mode, draw_shape
 from datasets.synthetic.specs import LOOK
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import HandObservation
-from init_net import shards
-from init_net.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
+from init_net.samples import shards
+from init_net.samples.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
 from tests.support import rendered_samples
 
 SOURCE = SampleSource(seed=17, count=7, size=48)

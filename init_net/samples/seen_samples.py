@@ -16,8 +16,8 @@ from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.records import InputError
-from init_net.hand_sampler import LifterSamples
-from init_net.shards import HAND_FIELDS, ShardedSamples, true_hands
+from init_net.samples.lifter_samples import LifterSamples, turned
+from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
 from init_net.view_frame import lifter_inputs, relative_joints, view_rotations
 
 _PART = 4096
@@ -121,21 +121,6 @@ def with_less(hands: LifterSamples, seed: tuple[int, ...]) -> LifterSamples:
         depth=torch.where(no_depth[:, None], torch.nan, hands.depth),
         bones=torch.where(no_bones[:, None, None], torch.nan, hands.bones),
         confidence=torch.where(certain, 1.0, hands.confidence),
-    )
-
-
-def turned(hands: LifterSamples, angle: Tensor) -> LifterSamples:
-    """Hands turned about the line of sight by angles (B,), radians: the camera rolled back."""
-    cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    turn = torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, zero + 1], -1)
-    turn = turn.unflatten(-1, (3, 3))
-    wrist = turn[:, None] @ hands.rotations[:, :1]
-    return replace(
-        hands,
-        positions=hands.positions @ turn[:, :2, :2].mT,
-        bones=hands.bones @ turn.mT,
-        joints=hands.joints @ turn.mT,
-        rotations=torch.cat([wrist, hands.rotations[:, 1:]], 1),
     )
 
 

@@ -28,8 +28,8 @@ from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import TensorBatch
 from init_net.posing import HandPoints
 from init_net.records import CropInputs, RegressedHands
-from init_net.shards import HAND_FIELDS, ShardedSamples, true_hands
-from init_net.train_config import AugmentationConfig
+from init_net.samples.config import AugmentationConfig
+from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
 
 MARGIN = 1.4
 """Side of the crop over the longer side of the keypoints' box, `RefineConfig.margin`."""

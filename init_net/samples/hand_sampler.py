@@ -8,7 +8,7 @@ that pass through one another are not sorted out, which would take longer than a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import roma
@@ -23,8 +23,8 @@ from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.records import HandParams, TensorBatch
-from init_net.records import LifterInputs
+from fitter.records import HandParams
+from init_net.samples.lifter_samples import LifterSamples
 from init_net.view_frame import lifter_inputs, relative_joints, view_rotations
 
 NEAREST, FARTHEST = 0.28, 1.8
@@ -37,32 +37,6 @@ then; and the probability that a hand has a finger, all but its base, that is no
 FACING = 0.8
 """Probability that a hand is turned once more, any way at all, if its fingers point more than 49
 degrees out of the picture's plane: in most photographs they do not."""
-
-
-@dataclass(frozen=True)
-class LifterSamples(TensorBatch):
-    """B hands: `inputs` fields of `LifterInputs`, and the truth.
-
-    Attributes:
-        positions, confidence, depth, bones, focal: see `LifterInputs`.
-        joints: (B, 21, 3) see `LiftedHands`.
-        rotations: (B, 16, 3, 3) see `LiftedHands`.
-        betas: (B, S).
-    """
-
-    positions: Tensor
-    confidence: Tensor
-    depth: Tensor
-    bones: Tensor
-    focal: Tensor
-    joints: Tensor
-    rotations: Tensor
-    betas: Tensor
-
-    @property
-    def inputs(self) -> LifterInputs:
-        """What the lifter sees."""
-        return LifterInputs(self.positions, self.confidence, self.depth, self.bones, self.focal)
 
 
 class HandSampler:

@@ -66,7 +66,7 @@ def _wanted(source: SampleSource) -> dict[str, Any]:
 
 def _maker() -> dict[str, str]:
     """What samples depend on besides their source. Of the hand model it is mesh and joints: where
-    its keypoints are is posed anew, see `init_net.shards.true_hands`."""
+    its keypoints are is posed anew, see `init_net.samples.shards.true_hands`."""
     return {
         "fit-hands": version("fit-hands"),
         "hand model": load_open_hand(keypoint_offsets=False).sha256,

@@ -27,7 +27,7 @@ from datasets.synthetic.records import SyntheticBatch, SyntheticSettings
 from fitter.detection.detector import MediaPipeDetector
 from fitter.records import HandObservation, HandParams, ImageRecord, InputError, LostError
 from fitter.system.lock import WriterLock
-from init_net.shard_manifest import (
+from init_net.samples.manifest import (
     MANIFEST,
     SampleSource,
     claim,

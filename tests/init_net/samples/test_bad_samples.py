@@ -12,9 +12,10 @@ import pytest
 from datasets.synthetic.records import SyntheticSettings
 from fitter.records import InputError
 from fitter.system.lock import WriterLock
-from init_net import shard_manifest, shards
-from init_net.lifter_samples import SeenSamples
-from init_net.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
+from init_net.samples import manifest as shard_manifest
+from init_net.samples import shards
+from init_net.samples.seen_samples import SeenSamples
+from init_net.samples.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
 from tests.support import rendered_samples, training_cases
 
 SOURCE = SampleSource(seed=3, count=4, size=16)

@@ -16,11 +16,12 @@ from fitter.conventions import BONES
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
-from init_net.hand_sampler import FARTHEST, NEAREST, HandSampler, LifterSamples
-from init_net.lifter_samples import NOISE, SeenSamples, observed_samples, turned, with_less
 from init_net.posing import regressed_keypoints
 from init_net.records import RegressedHands
-from init_net.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
+from init_net.samples.hand_sampler import FARTHEST, NEAREST, HandSampler
+from init_net.samples.lifter_samples import LifterSamples, turned
+from init_net.samples.seen_samples import NOISE, SeenSamples, observed_samples, with_less
+from init_net.samples.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
 from init_net.view_frame import in_camera, lifter_inputs, relative_joints, view_rotations
 from tests.support import rendered_samples
 
@@ -280,7 +281,7 @@ class TestSeen:
         torch.testing.assert_close(wrist, wanted, rtol=0, atol=1e-5)
 
     def test_parts_are_put_together(self, rendered, seen, monkeypatch):
-        monkeypatch.setattr("init_net.lifter_samples._PART", 4)
+        monkeypatch.setattr("init_net.samples.seen_samples._PART", 4)
         parts = SeenSamples.of(rendered)
         require_same(parts.samples, seen.samples, rtol=0, atol=1e-6)
         assert torch.allclose(parts.metres, seen.metres)

@@ -18,10 +18,10 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.raster import rasterize
 from fitter.records import HandObservation, HandParams
-from init_net.crop_samples import MARGIN, Cropper, weak_camera
 from init_net.posing import regressed_keypoints, weak_projection
-from init_net.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
-from init_net.train_config import AugmentationConfig
+from init_net.samples.config import AugmentationConfig
+from init_net.samples.crop_samples import MARGIN, Cropper, weak_camera
+from init_net.samples.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
 from tests.support import rendered_samples
 
 COUNT, UNSEEN, SIZE = 10, 3, 64

@@ -1,0 +1,53 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from fitter.records import TensorBatch
+from init_net.records import LifterInputs
+from init_net.samples.lifter_samples import LifterSamples
+
+
+@dataclass(frozen=True)
+class LifterSamples(TensorBatch):
+    """B hands: `inputs` fields of `LifterInputs`, and the truth.
+
+    Attributes:
+        positions, confidence, depth, bones, focal: see `LifterInputs`.
+        joints: (B, 21, 3) see `LiftedHands`.
+        rotations: (B, 16, 3, 3) see `LiftedHands`.
+        betas: (B, S).
+    """
+
+    positions: Tensor
+    confidence: Tensor
+    depth: Tensor
+    bones: Tensor
+    focal: Tensor
+    joints: Tensor
+    rotations: Tensor
+    betas: Tensor
+
+    @property
+    def inputs(self) -> LifterInputs:
+        """What the lifter sees."""
+        return LifterInputs(self.positions, self.confidence, self.depth, self.bones, self.focal)
+
+
+def turned(hands: LifterSamples, angle: Tensor) -> LifterSamples:
+    """Hands turned about the line of sight by angles (B,), radians: the camera rolled back."""
+    cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    turn = torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, zero + 1], -1)
+    turn = turn.unflatten(-1, (3, 3))
+    wrist = turn[:, None] @ hands.rotations[:, :1]
+    return replace(
+        hands,
+        positions=hands.positions @ turn[:, :2, :2].mT,
+        bones=hands.bones @ turn.mT,
+        joints=hands.joints @ turn.mT,
+        rotations=torch.cat([wrist, hands.rotations[:, 1:]], 1),
+    )
