@@ -24,11 +24,11 @@ from fitter.hand_models import load_hand_model
 from fitter.metrics import keypoint_2d_error, mask_iou
 from fitter.raster import MeshTopology, rasterize
 from fitter.records import HandObservation, HandParams
-from init_net.evaluation import HandErrors, posed_mesh
 from init_net.posing import weak_projection
 from init_net.predict import Networks
 from init_net.records import RegressedHands
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
+from init_net.training.evaluation import HandErrors, posed_mesh
 
 _FIELDS = (
     "image", "mask", "intrinsics", "keypoints_2d", *HAND_FIELDS,

@@ -13,8 +13,8 @@ from networks_figures import Bench, SampleBatch, batches
 from fitter.masks.geometry import HandView
 from fitter.masks.hand_mask import HandMask, MaskSettings, grabcut_mask, network_mask
 from fitter.metrics import mask_iou
-from init_net.evaluation import standard_error, weighted_iou
 from init_net.samples.shards import ShardedSamples
+from init_net.training.evaluation import standard_error, weighted_iou
 
 SKIN_RANGES: Mapping[str, tuple[tuple[float, float], tuple[float, float], float]] = {
     "Sobottka & Pitas": ((0.0, 50.0), (0.23, 0.68), 0.0),

@@ -15,10 +15,10 @@ from datasets.synthetic.engine import SyntheticEngine
 from fitter.detection.detector import MediaPipeDetector
 from fitter.records import ImageRecord
 from init_net.networks.build import build_network
-from init_net.optimisation import WeightAverage, make_optimiser
 from init_net.samples.shards import ShardedSamples
-from init_net.tasks import HandNetTask, LifterTask, SegmentationTask
-from init_net.train_config import TrainConfig, load_train_config
+from init_net.training.config import TrainConfig, load_train_config
+from init_net.training.optimisation import WeightAverage, make_optimiser
+from init_net.training.tasks import HandNetTask, LifterTask, SegmentationTask
 
 ENGINES = ((128, 1), (128, 2), (224, 1))
 """Sides of pictures and supersampling; the last is that of the samples to learn from."""
@@ -135,7 +135,7 @@ def _network_speeds(
 def _training_step(
     task: LifterTask | HandNetTask | SegmentationTask, config: TrainConfig, batch: object
 ) -> Callable[[], float]:
-    """What `init_net.training` does in a step, in float32, with the same batch again and again."""
+    """What `init_net.training.loop` does in a step, in float32, with the same batch again and again."""
     network = task.network.train()
     optimiser = make_optimiser(network, config.optimiser)
     average = WeightAverage(network, config.optimiser.ema_decay)

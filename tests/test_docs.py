@@ -125,7 +125,7 @@ def test_packages_keep_to_their_homes():
         "pytorch3d": {"fitter.raster.pytorch3d"},
         "timm": {"init_net.networks.encoders"},
         "segmentation_models_pytorch": {"init_net.networks.segmentation"},
-        "torch.utils.tensorboard": {"init_net.training_log"},
+        "torch.utils.tensorboard": {"init_net.training.log"},
     }
     found = {package: set() for package in homes}
     for name, path in modules().items():

@@ -13,12 +13,12 @@ import torch
 from datasets.synthetic.records import SyntheticSettings
 from fitter.config.options import load_config
 from fitter.metrics import auc, fscore, mask_iou, pa_mpjpe
-from init_net.evaluation import HandErrors, crop_figures, standard_error, weighted_iou
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
 from init_net.samples.crop_samples import Cropper
 from init_net.samples.shards import SampleSource, ShardedSamples
-from init_net.train_config import load_train_config
+from init_net.training.config import load_train_config
+from init_net.training.evaluation import HandErrors, crop_figures, standard_error, weighted_iou
 from init_net.weights import WeightsInfo, load_network, save_weights
 from tests.support.rendered_samples import render
 

@@ -11,13 +11,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load, save
 
-import init_net.checkpoints
+import init_net.training.checkpoints
 from fitter.records import InputError
-from init_net.checkpoints import load_checkpoint
 from init_net.hand_model_id import HandModelId, current_hand_model
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
-from init_net.training import Watch, train
+from init_net.training.checkpoints import load_checkpoint
+from init_net.training.loop import Watch, train
 from init_net.weights import WeightsInfo, load_network, save_weights
 from tests.support.training_cases import SMALL, ToyTask, small_config
 
@@ -219,7 +219,12 @@ def test_weights_that_are_damaged(weights, tmp_path):
 
 
 def test_weights_of_something_else(weights, tmp_path):
-    assets = Path(init_net.checkpoints.__file__).parents[1] / "fitter" / "hand_models" / "assets"
+    assets = (
+        Path(init_net.training.checkpoints.__file__).parents[1]
+        / "fitter"
+        / "hand_models"
+        / "assets"
+    )
     path = assets / "open_hand.safetensors"
     assert sentence_of(load_network, path) == (
         f"{path}: expected network weights (safetensors) of a network of fit-hands, found a file "

@@ -13,7 +13,7 @@ from init_net.networks.build import build_network
 from init_net.networks.config import LifterConfig
 from init_net.records import LifterInputs
 from init_net.samples.shards import SAMPLE_FIELDS, SampleSource
-from init_net.train_config import TrainConfig
+from init_net.training.config import TrainConfig
 
 SMALL = LifterConfig(width=16, blocks=1, dropout=0.2)
 """Drops features at random, so that the state of the generators matters."""
@@ -88,7 +88,9 @@ class ToyTask:
 
 def toy_tasks(monkeypatch, before=lambda step: None) -> None:
     """Let `train-hands` learn the toy instead of hands."""
-    monkeypatch.setattr("init_net.tasks.build_task", lambda config, device: ToyTask(config, before))
+    monkeypatch.setattr(
+        "init_net.training.tasks.build_task", lambda config, device: ToyTask(config, before)
+    )
 
 
 def blank_samples(folder: Path, source: SampleSource) -> None:

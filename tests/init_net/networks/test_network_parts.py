@@ -13,7 +13,7 @@ from init_net.networks.encoders import split_encoder
 from init_net.networks.handnet import FusionBlock
 from init_net.networks.heatmaps import keypoint_heatmaps
 from init_net.networks.rotations import to_rotations
-from init_net.train_config import load_train_config
+from init_net.training.config import load_train_config
 
 
 def generator(seed=0):

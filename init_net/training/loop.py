@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from fitter.records import TensorBatch
-from init_net.checkpoints import (
+from init_net.hand_model_id import HandModelId, current_hand_model, require_fitting
+from init_net.training.checkpoints import (
     Checkpoint,
     find_checkpoint,
     last_good,
@@ -31,10 +32,9 @@ from init_net.checkpoints import (
     require_same_run,
     save_checkpoint,
 )
-from init_net.hand_model_id import HandModelId, current_hand_model, require_fitting
-from init_net.optimisation import WeightAverage, learning_rate, make_optimiser
-from init_net.train_config import TrainConfig
-from init_net.training_log import VALIDATION, MetricsLog
+from init_net.training.config import TrainConfig
+from init_net.training.log import VALIDATION, MetricsLog
+from init_net.training.optimisation import WeightAverage, learning_rate, make_optimiser
 
 _AHEAD = 3
 """Batches that each loader has ready or in hand."""

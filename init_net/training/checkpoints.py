@@ -20,7 +20,7 @@ from torch import Tensor
 from fitter.records import InputError
 from fitter.system.files import write_whole
 from init_net.hand_model_id import HandModelId, require_hand_model
-from init_net.train_config import TrainConfig, first_difference
+from init_net.training.config import TrainConfig, first_difference
 
 MAGIC = "fit-hands training checkpoint"
 LAYOUT = 1

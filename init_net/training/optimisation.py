@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from init_net.train_config import OptimiserConfig
+from init_net.training.config import OptimiserConfig
 
 
 def learning_rate(config: OptimiserConfig, step: int) -> float:

@@ -13,14 +13,14 @@ import yaml
 from safetensors.torch import load
 
 from datasets.synthetic.records import SyntheticSettings
-from init_net.checkpoints import load_checkpoint
 from init_net.hand_model_id import current_hand_model
-from init_net.losses import LifterWeights
-from init_net.run_folder import claimed
 from init_net.samples.shards import SampleSource
-from init_net.train_command import train_hands
-from init_net.train_config import load_train_config
-from init_net.training import Watch, train
+from init_net.training.checkpoints import load_checkpoint
+from init_net.training.command import train_hands
+from init_net.training.config import load_train_config
+from init_net.training.loop import Watch, train
+from init_net.training.losses import LifterWeights
+from init_net.training.run_folder import claimed
 from init_net.weights import load_network, read_info
 from tests.support import bad_commands, training_cases
 from tests.support.training_cases import ToyTask, blank_samples, small_config

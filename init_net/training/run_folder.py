@@ -20,10 +20,10 @@ from typing import Any
 from fitter.records import InputError
 from fitter.system.files import write_whole
 from fitter.system.lock import WriterLock
-from init_net.checkpoints import CHECKPOINT, PREVIOUS, require_same_run
 from init_net.hand_model_id import HandModelId, current_hand_model, require_hand_model
-from init_net.train_config import TrainConfig
-from init_net.training_log import EVENTS, METRICS
+from init_net.training.checkpoints import CHECKPOINT, PREVIOUS, require_same_run
+from init_net.training.config import TrainConfig
+from init_net.training.log import EVENTS, METRICS
 
 MANIFEST = "run.json"
 WEIGHTS = "weights.safetensors"

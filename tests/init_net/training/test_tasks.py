@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from datasets.synthetic.records import SyntheticSettings
 from fitter.hand_models import load_hand_model
 from fitter.records import InputError, TensorBatch
-from init_net.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.posing import hand_points, regressed_keypoints
 from init_net.records import CropInputs, LiftedHands, LifterInputs, RegressedHands
 from init_net.samples.crop_samples import Cropper
 from init_net.samples.seen_samples import SeenSamples
 from init_net.samples.shards import SampleSource, ShardedSamples
-from init_net.tasks import build_task
-from init_net.train_config import TrainConfig
+from init_net.training.config import TrainConfig
+from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
+from init_net.training.tasks import build_task
 from tests.support import rendered_samples
 
 COUNT, UNSEEN, SIZE = 14, 5, 48
@@ -256,7 +256,7 @@ class TestFiguresOfLifters:
         return LiftedHands(hands.joints, wide, hands.rotations, hands.betas)
 
     def test_one_that_is_right(self, held_out, monkeypatch):
-        monkeypatch.setattr("init_net.evaluation._BATCH", 5)
+        monkeypatch.setattr("init_net.training.evaluation._BATCH", 5)
         network = Says(self.truth(held_out))
         figures = lifter_figures(network, held_out)
         assert [len(asked.focal) for asked in network.asked] == [5, 5, 3]
@@ -280,7 +280,7 @@ class TestFiguresOfLifters:
 
     def test_shares_within_the_spread_are_of_hands(self, held_out, monkeypatch):
         """The last batch is smaller, its hands count like others: in one of 13 all is off."""
-        monkeypatch.setattr("init_net.evaluation._BATCH", 12)
+        monkeypatch.setattr("init_net.training.evaluation._BATCH", 12)
         truth = self.truth(held_out)
         joints = truth.joints.clone()
         joints[-1, :, 0] += 0.02
@@ -300,7 +300,7 @@ class TestFiguresOfPictures:
         return held_out.crop(range(COUNT), (0,))
 
     def test_a_handnet_that_is_right(self, held_out, crops, monkeypatch):
-        monkeypatch.setattr("init_net.evaluation._BATCH", 6)
+        monkeypatch.setattr("init_net.training.evaluation._BATCH", 6)
         network = Says(crops.hands)
         figures = crop_figures(network, held_out)
         assert [len(asked.image) for asked in network.asked] == [5, 5, 4]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from init_net.samples.config import SamplesConfig
-    from init_net.train_config import TrainConfig
+    from init_net.training.config import TrainConfig
 
 EXIT_DIVERGED = 1
 """A loss or a gradient was not finite; what was learned before is kept."""
@@ -133,9 +133,9 @@ def _train_hands(options: argparse.Namespace) -> int:
 
     from fitter.config.files import Flag, find_preset
     from fitter.run.progress import say
-    from init_net.run_folder import check_run
-    from init_net.tasks import require_trainable
-    from init_net.train_config import TRAIN, load_train_config, smoke
+    from init_net.training.config import TRAIN, load_train_config, smoke
+    from init_net.training.run_folder import check_run
+    from init_net.training.tasks import require_trainable
 
     flags = {}
     if options.device is not None:
@@ -166,7 +166,7 @@ def _prepare(samples: SamplesConfig, console: Console) -> None:
     """Render what is missing of a data set."""
     from rich.progress import Progress
 
-    from init_net.tasks import prepare_samples
+    from init_net.training.tasks import prepare_samples
 
     hidden = console.quiet or not console.is_terminal
     with Progress(console=console, disable=hidden) as progress:
@@ -181,9 +181,9 @@ def _train(request: _Request) -> int:
     from fitter.run.progress import say
     from fitter.system.messages import one_line
     from fitter.system.stopping import StopRequest
-    from init_net.run_folder import WEIGHTS, claimed
-    from init_net.tasks import build_task
-    from init_net.training import DivergedError, Watch, train
+    from init_net.training.loop import DivergedError, Watch, train
+    from init_net.training.run_folder import WEIGHTS, claimed
+    from init_net.training.tasks import build_task
 
     config, console = request.config, request.console
     device = choose_device(config.run.device)
@@ -261,11 +261,11 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
     """Write the averaged weights of a run's last checkpoint."""
     from fitter.records import InputError
     from fitter.run.progress import say
-    from init_net.checkpoints import find_checkpoint, load_checkpoint, require_same_run
     from init_net.hand_model_id import require_fitting
     from init_net.networks.build import build_network
-    from init_net.run_folder import check_run, read_manifest
-    from init_net.tasks import loss_weights
+    from init_net.training.checkpoints import find_checkpoint, load_checkpoint, require_same_run
+    from init_net.training.run_folder import check_run, read_manifest
+    from init_net.training.tasks import loss_weights
     from init_net.weights import WeightsInfo, save_weights
 
     if file.suffix != ".safetensors":

@@ -15,8 +15,10 @@ from fitter.conventions import BONES
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints, pose_keypoints_from_rotations
 from fitter.records import HandParams
-from init_net import losses
-from init_net.losses import (
+from init_net.posing import HandPoints, hand_points, regressed_keypoints, weak_projection
+from init_net.records import LiftedHands, RegressedHands
+from init_net.training.loop import losses
+from init_net.training.losses import (
     GeometricWeights,
     LifterWeights,
     ManoWeights,
@@ -34,8 +36,6 @@ from init_net.losses import (
     squared_chords,
     weighted,
 )
-from init_net.posing import HandPoints, hand_points, regressed_keypoints, weak_projection
-from init_net.records import LiftedHands, RegressedHands
 
 B = 4
 

@@ -1,6 +1,6 @@
 """What each network learns: its batches, its losses and its figures on held-out samples.
 
-`build_task` makes one of a configuration; `init_net.training.train` runs any.
+`build_task` makes one of a configuration; `init_net.training.loop.train` runs any.
 """
 
 from __future__ import annotations
@@ -20,17 +20,6 @@ from fitter.config.section import Section
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import InputError
-from init_net.evaluation import crop_figures, lifter_figures, mask_figures
-from init_net.losses import (
-    LifterWeights,
-    MaskWeights,
-    Weight,
-    geometric_terms,
-    lifter_terms,
-    mano_terms,
-    mask_terms,
-    squared_chords,
-)
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
 from init_net.posing import hand_points
@@ -40,8 +29,19 @@ from init_net.samples.hand_sampler import HandSampler
 from init_net.samples.lifter_samples import LifterSamples
 from init_net.samples.seen_samples import SeenSamples, with_less
 from init_net.samples.shards import SampleSource, ShardedSamples, render_shards
-from init_net.train_config import TrainConfig
-from init_net.training import Task
+from init_net.training.config import TrainConfig
+from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
+from init_net.training.loop import Task
+from init_net.training.losses import (
+    LifterWeights,
+    MaskWeights,
+    Weight,
+    geometric_terms,
+    lifter_terms,
+    mano_terms,
+    mask_terms,
+    squared_chords,
+)
 
 _BATCHES, _ORDER = 1, 2
 """What a seed is for, besides the first weights."""

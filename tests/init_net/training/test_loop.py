@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from init_net.checkpoints import find_checkpoint, load_checkpoint
 from init_net.networks.config import LifterConfig, SegmentationConfig
-from init_net.optimisation import WeightAverage, learning_rate, make_optimiser
-from init_net.train_config import OptimiserConfig, TrainConfig, first_difference, smoke
-from init_net.training import Watch, train
-from init_net.training_log import METRICS, read_metrics
+from init_net.training.checkpoints import find_checkpoint, load_checkpoint
+from init_net.training.config import OptimiserConfig, TrainConfig, first_difference, smoke
+from init_net.training.log import METRICS, read_metrics
+from init_net.training.loop import Watch, train
+from init_net.training.optimisation import WeightAverage, learning_rate, make_optimiser
 from tests.support.paths import ROOT
 from tests.support.training_cases import ToyTask, small_config
 
@@ -24,8 +24,8 @@ REPOSITORY = ROOT
 DIES = """
 import os, signal, sys
 from pathlib import Path
-import init_net.checkpoints as checkpoints
-from init_net.training import Watch, train
+import init_net.training.checkpoints as checkpoints
+from init_net.training.loop import Watch, train
 from tests.support.training_cases import ToyTask, small_config
 
 def die(*_):

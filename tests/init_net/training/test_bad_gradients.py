@@ -2,8 +2,8 @@
 
 import pytest
 
-from init_net.checkpoints import load_checkpoint
-from init_net.training import DivergedError, train
+from init_net.training.checkpoints import load_checkpoint
+from init_net.training.loop import DivergedError, train
 from tests.support.training_cases import ToyTask, small_config
 
 
