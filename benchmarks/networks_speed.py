@@ -135,7 +135,7 @@ def _network_speeds(
 def _training_step(
     task: LifterTask | HandNetTask | SegmentationTask, config: TrainConfig, batch: object
 ) -> Callable[[], float]:
-    """What `init_net.training.loop` does in a step, in float32, with the same batch again and again."""
+    """What a step of training does, in float32, with the same batch again and again."""
     network = task.network.train()
     optimiser = make_optimiser(network, config.optimiser)
     average = WeightAverage(network, config.optimiser.ema_decay)

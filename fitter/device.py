@@ -1,4 +1,4 @@
-"""TODO."""
+"""The device that computes."""
 
 from __future__ import annotations
 

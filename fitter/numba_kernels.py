@@ -1,4 +1,4 @@
-"""TODO."""
+"""Numba's home: how kernels are compiled, and run for every image of a batch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 
 import numba
 import torch
-
-from fitter.numba_kernels import compile_kernel
 
 
 def compile_kernel(function: Callable) -> Callable:

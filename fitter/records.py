@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from fitter.conventions import MIRROR_AXIS_ANGLE
-from fitter.records import IntrinsicsSource, Side
 
 Side = Literal["left", "right"]
 IntrinsicsSource = Literal["given", "exif", "default"]

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Which hand model a network speaks of, and whether weights fit a network."""
 
 from __future__ import annotations
 

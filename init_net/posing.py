@@ -1,4 +1,4 @@
-"""TODO."""
+"""Keypoints that regressed rotations, shape and camera describe, in space and in the image."""
 
 from __future__ import annotations
 

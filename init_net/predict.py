@@ -1,7 +1,7 @@
 """The networks at work: what they say of hands that a detector has found.
 
-observations, crops -> `Networks` -> `fitter.fitting.initializer.Guesses`. Each network sees all hands of a
-batch at once.
+observations, crops -> `Networks` -> `fitter.fitting.initializer.Guesses`. Each network sees all
+hands of a batch at once.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ FIELDS = (
 )
 CHUNK = 512
 MARGIN = 1.2
-"""Side of the crop over the longer side of the keypoints' box, as in `fitter.fitting.keypoint_fit`."""
+"""Side of the crop over the longer side of the keypoints' box."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def bare_hand() -> HandModel:
 
 
 def read_sightings(folder: Path, count: int | None = None) -> Sightings:
-    """Pose the hands of a folder of `init_net.samples.shards` again and keep those that were detected.
+    """Pose the hands of a folder of `init_net.samples.shards` again and keep those that were
+    detected.
 
     Args:
         folder: of shards; those that are not there yet are passed over.

@@ -3,8 +3,8 @@
     python scripts/measure_keypoints.py SAMPLES [--count N] [--write]
 
 SAMPLES is a folder of rendered hands with known geometry and what MediaPipe made of them
-(`init_net.samples.shards`). No photograph enters. Prints the tables of docs/detector.md; with --write the
-assets are written as well:
+(`init_net.samples.shards`). No photograph enters. Prints the tables of docs/detector.md; with
+--write the assets are written as well:
 
     mediapipe_definition.json     `datasets.detector.keypoint_definition.KeypointDefinition`
     mediapipe_spread.json         `datasets.detector.keypoint_definition.KeypointSpread`

@@ -20,7 +20,8 @@ Errors in the hand's own axes
 Fingers taken for others
     With a probability that depends on its confidence, a finger is put where another one is.
 
-Positions and depths are crop units: the side of the square crop, `fitter.fitting.keypoint_fit.normalise`'s,
+Positions and depths are crop units: the side of the square crop,
+`fitter.fitting.keypoint_fit.normalise`'s,
 around the true keypoints. Left hands are mirrored before.
 """
 

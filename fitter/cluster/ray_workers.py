@@ -6,7 +6,8 @@ lives beside the driver, for the piece of that number, and returns what became o
     numbers -> LookAndFit -> driver                 where hands are fitted on CPUs
     numbers -> Look -> Fit on GPUs -> driver        where they are fitted on GPUs
 
-The driver alone writes the store (`fitter.run.driver`), which the actors need not see. An actor that dies
+The driver alone writes the store (`fitter.run.driver`), which the actors need not see. An actor
+that dies
 is replaced by Ray and its piece done again. The feeder counts how often a piece is asked for:
 pictures of one that keeps killing its actors are given up (`fitter.workers.workbench.give_up`).
 
@@ -219,7 +220,8 @@ class RayWorkers:
         self._stack.close()
 
     def process(self, plan: Plan, stop: StopRequest) -> Iterator[DonePiece]:
-        """See `fitter.workers.workbench.Workbench.process`; pieces come in the order in which they are done.
+        """See `fitter.workers.workbench.Workbench.process`; pieces come in the order in which they
+        are done.
 
         Raises:
             InputError: what an actor needs cannot be used.
@@ -259,7 +261,7 @@ class RayWorkers:
         return self._bench.draw(sources, rows)
 
     def begin_anew(self) -> None:
-        """See `fitter.workers.workbench.Workbench.begin_anew`; here attempts are counted for one run alone."""
+        """See `Workbench.begin_anew`; here attempts are counted for one run alone."""
 
     def _wave(
         self, numbers: range, work: tuple[Plan, dict[int, int]], feeder: Any, stop: StopRequest

@@ -136,7 +136,7 @@ def find_preset(given: str | Path, kind: ConfigKind[Any]) -> Path:
 
 def _preset_folder() -> Path:
     # An installed package holds them itself; in a checkout they lie beside it.
-    inside, beside = (parent / "configs" for parent in Path(__file__).parents[:2])
+    inside, beside = (parent / "configs" for parent in Path(__file__).parents[1:3])
     return inside if inside.is_dir() else beside
 
 

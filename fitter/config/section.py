@@ -1,4 +1,4 @@
-"""TODO."""
+"""The base of every part of a configuration."""
 
 from __future__ import annotations
 

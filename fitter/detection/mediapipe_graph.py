@@ -1,6 +1,7 @@
 """MediaPipe's palm detector and hand landmark network, one run on one image.
 
-`fitter.detection.detector` builds its detector on this or on `fitter.detection.mediapipe_task`, which shares what both
+`fitter.detection.detector` builds its detector on this or on `fitter.detection.mediapipe_task`,
+which shares what both
 need; nothing else should need it. `mediapipe` is imported when a graph is built, never before.
 """
 

@@ -1,7 +1,8 @@
 """Energies between the model's 21 keypoints and what a detector saw of them.
 
 Each is a function of the keypoints' positions alone, in the finger layout of
-`fitter.hand_models.keypoint_jacobian`, and returns one `Quadratic`, not yet weighted: value (B,), gradient
+`fitter.hand_models.keypoint_jacobian`, and returns one `Quadratic`, not yet weighted: value (B,),
+gradient
 (B, 5, 5, 3) and Gauss-Newton Hessian (B, 5, 5, 3, 5, 3) by the points of each finger. Which
 parameters move the points is the kinematics' business.
 Positions are in crop units: the crop's K maps the hand's square box to [0, 1], so that no

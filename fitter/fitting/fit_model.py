@@ -1,4 +1,4 @@
-"""TODO."""
+"""A hand model in the form that the keypoint fit needs."""
 
 from __future__ import annotations
 

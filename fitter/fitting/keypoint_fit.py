@@ -39,7 +39,7 @@ from fitter.solvers.status import Status
 
 @dataclass(frozen=True)
 class KeypointProblem:
-    """The objective of the stage over B hands; see `fitter.solvers.levenberg_marquardt.LeastSquaresProblem`."""
+    """The objective of the stage over B hands; a `LeastSquaresProblem`."""
 
     model: FitModel
     targets: KeypointTargets

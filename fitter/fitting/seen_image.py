@@ -1,4 +1,4 @@
-"""TODO."""
+"""What is known of an image once its hands are found: the record between detection and fit."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ class AppearanceModel:
     coefficients of 0 are its mean.
 
     Attributes:
-        texture_mean: (T, T, 3), row 0 at the top, as `fitter.rendering.shading.sample_texture` takes it.
-        texture_components: (N, T, T, 3).
+        texture_mean: (T, T, 3), row 0 at the top, as `fitter.rendering.shading.sample_texture`
+        takes it. texture_components: (N, T, T, 3).
         vertex_mean: (V, 3).
         vertex_components: (N, V, 3).
     """

@@ -1,4 +1,12 @@
-"""TODO."""
+"""The tangent space of a hand's parameters: its layout, rotations to first order, the step along
+it.
+
+Tangent vector of one hand, D = 51 + S entries:
+    0:3    left-multiplicative increment of the global rotation, R <- exp(delta) R
+    3:6    increment of `transl`
+    6:-45  increments of the S `betas`
+    -45:   increments of the 15 axis-angle vectors of `hand_pose`, MANO's order
+"""
 
 from __future__ import annotations
 
@@ -13,14 +21,8 @@ from fitter.conventions import PARENTS
 from fitter.records import HandParams
 
 GLOBAL = slice(0, 3)
-
-
 TRANSL = slice(3, 6)
-
-
 BETAS = slice(6, -45)
-
-
 POSE = slice(-45, None)
 
 

@@ -144,8 +144,8 @@ class MaskFolder:
             (H, W) bool, all the hands of the picture; None for a picture that has no mask.
 
         Raises:
-            InputError: the mask cannot be read (as `fitter.inputs.images.read_image`) or has another
-                size than the picture.
+            InputError: the mask cannot be read (as `fitter.inputs.images.read_image`) or has
+            another size than the picture.
         """
         path = self.path_of(entry.name)
         if path is None:
@@ -176,8 +176,8 @@ def read_mask(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
         (H, W) bool.
 
     Raises:
-        InputError: as `fitter.inputs.images.read_image`; or its values leave open what is hand: they
-            are no whole numbers, exceed 16 bits, or none lies above half of its range and some do
+        InputError: as `fitter.inputs.images.read_image`; or its values leave open what is hand:
+        they are no whole numbers, exceed 16 bits, or none lies above half of its range and some do
             above 0.
     """
     with opened(path, limits) as image:

@@ -12,7 +12,6 @@ from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.mask_files import MaskFolder
-from fitter.inputs.sources import Sources
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""What goes into the rasteriser and what comes out; the rules are told in `fitter.raster.api`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,16 @@ from fitter.camera import NEAR
 
 Backend = Literal["cpu", "gpu", "reference"]
 
-
 Silhouette = Literal["none", "edge", "soft"]
-
 
 MAX_POSITION = 1e9
 """Pixels; beyond it edge functions would lose the picture's own pixels to rounding."""
 
-
 SATURATED = 1e-8
 """Product over faces below which the soft silhouette is 1 for all purposes."""
 
-
 LOOK_BEYOND = 0.75
 """Pixels beyond a contour edge at which it is looked whether the picture is empty there."""
-
 
 ON_EDGE = 1e-6
 """Pixels from a contour edge within which a pixel's centre counts as lying on it."""

@@ -1,7 +1,7 @@
 """Composition of surface and background, and its gradients: the kernel behind `shading.composite`.
 
-As in `fitter.rendering.interpolation`, a loop on the CPU does what the tensor version says, and elsewhere
-the tensor version runs.
+As in `fitter.rendering.interpolation`, a loop on the CPU does what the tensor version says, and
+elsewhere the tensor version runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from fitter.raster.cpu.autograd import compile_kernel
+from fitter.numba_kernels import compile_kernel
 from fitter.rendering.interpolation import picture_arrays, run_kernel
 
 UNKNOWN = 255

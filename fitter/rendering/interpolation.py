@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from fitter.numba_kernels import for_each_picture
-from fitter.raster.cpu.autograd import compile_kernel
+from fitter.numba_kernels import compile_kernel, for_each_picture
 
 
 def interpolate_tensors(

@@ -1,4 +1,4 @@
-"""TODO."""
+"""What is asked of one run of `fit-hands`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Protocol
 
 from fitter.engine import Engine
 from fitter.system.lock import WHOLE
+from fitter.workers.spread import Spread
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""How a solver left a hand."""
 
 from __future__ import annotations
 

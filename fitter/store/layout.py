@@ -1,6 +1,7 @@
 """How a result store is laid out on disk, before any row is written.
 
-One Zarr v3 group; an array for each variable of `fitter.store.schema`, one shard per block of images, which
+One Zarr v3 group; an array for each variable of `fitter.store.schema`, one shard per block of
+images, which
 readers can take in smaller chunks; coordinates with the names of images, keypoints, joints and
 axes; and attributes that say which configuration, model and software the rows come from.
 """

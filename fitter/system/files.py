@@ -1,4 +1,4 @@
-"""TODO."""
+"""Files that are never seen in part."""
 
 from __future__ import annotations
 

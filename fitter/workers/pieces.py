@@ -1,4 +1,7 @@
-"""TODO."""
+"""The work of a run in pieces: cut from blocks, put together to blocks again.
+
+block -> `cut` -> Piece -> a worker -> DonePiece -> `Collector` -> rows of the block
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Over what the work of a run is spread."""
 
 from __future__ import annotations
 

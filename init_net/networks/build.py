@@ -1,9 +1,16 @@
-"""TODO."""
+"""From a network's configuration to the network."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
+
+from init_net.networks.config import (
+    HandNetConfig,
+    LifterConfig,
+    NetworkConfig,
+    SegmentationConfig,
+)
 
 
 def build_network(config: NetworkConfig, seed: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Where training samples come from: the part of a training configuration that says it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ Folder = Annotated[
     ),
 ]
 
-
 Seed = Annotated[int, Field(ge=0, description="of the synthetic engine, which data set")]
 
-
 Count = Annotated[int, Field(ge=1, description="samples")]
-
 
 Backgrounds = Annotated[
     str,

@@ -3,7 +3,8 @@
 sample -> square around what the detector saw -> one similarity transform of the picture -> image,
 mask, K and keypoints of the crop together -> colours, blur, noise of the image alone.
 
-The crop is that of `fitter.fitting.crops`: a square of `MARGIN` times the longer side of the box around the
+The crop is that of `fitter.fitting.crops`: a square of `MARGIN` times the longer side of the box
+around the
 keypoints. Turning it by an angle turns the camera about its optical axis, exactly, for an image
 whose pixels are square: with A the transform, ``A K = K' R_z`` where K' has A's scale in its focal
 lengths and ``A c`` for its principal point.

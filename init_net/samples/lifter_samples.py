@@ -1,4 +1,4 @@
-"""TODO."""
+"""Hands as the lifter sees them, with the truth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from fitter.records import TensorBatch
 from init_net.records import LifterInputs
-from init_net.samples.lifter_samples import LifterSamples
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,8 @@ def regularised_l1(predicted: Tensor, truth: Tensor) -> Tensor:
     """Yu eq. 4, for shapes and twists alike: ``||p - p*|| + ||p||``, L1 norms.
 
     Args:
-        predicted: (B, ...) shape coefficients, or twists in radians, see `fitter.hand_models.inverse_kinematics.twist_angles`.
-        truth: the same.
+        predicted: (B, ...) shape coefficients, or twists in radians, see
+        `fitter.hand_models.inverse_kinematics.twist_angles`. truth: the same.
 
     Returns:
         (B,).

@@ -1,7 +1,7 @@
 """Triton kernels of the backward pass: corners of faces, then vertices.
 
-As in `fitter.raster.gpu.forward_kernels`: a grid of one dimension, float64. No two programs write to one
-place and every sum has a fixed order, so gradients are the same from call to call.
+As in `fitter.raster.gpu.forward_kernels`: a grid of one dimension, float64. No two programs write
+to one place and every sum has a fixed order, so gradients are the same from call to call.
 """
 
 # Arguments of a kernel are pointers and numbers whose types Triton finds at each launch.

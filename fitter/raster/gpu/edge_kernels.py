@@ -1,6 +1,7 @@
 """Triton kernels of the edge silhouette (rules: `fitter.raster.api`).
 
-As in `fitter.raster.gpu.forward_kernels`: a grid of one dimension, float64, no fused multiply-add. Points
+As in `fitter.raster.gpu.forward_kernels`: a grid of one dimension, float64, no fused multiply-add.
+Points
 are computed in the picture's frame, in the oracle's order of operations, because the rule looks up
 a pixel at a computed position, which must not depend on rounding.
 """

@@ -5,8 +5,8 @@ other. Arithmetic is float64 whatever the vertices' dtype, and must be compiled 
 multiply-add (`enable_fp_fusion=False`): a fused edge function no longer changes its exact sign when
 its two ends change places, and neighbouring faces would leave gaps.
 
-Kept apart from `fitter.raster.gpu.autograd`, which allocates and launches, so that this file is only
-arithmetic.
+Kept apart from `fitter.raster.gpu.autograd`, which allocates and launches, so that this file is
+only arithmetic.
 """
 
 # Arguments of a kernel are pointers and numbers whose types Triton finds at each launch.
