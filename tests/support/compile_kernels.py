@@ -14,7 +14,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
 from fitter.raster import RasterSettings
-from fitter.raster.gpu.autograd import autograd as gpu
+from fitter.raster.gpu import autograd as gpu
 from fitter.raster.topology import MeshTopology
 
 ARCHITECTURE = int(sys.argv[1])

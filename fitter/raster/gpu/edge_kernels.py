@@ -14,11 +14,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from fitter.raster import api
+from fitter.raster import types
 from fitter.raster.gpu.forward_kernels import load_vertex, signed_area, store_box
 
-BEYOND: tl.constexpr = tl.constexpr(api.LOOK_BEYOND)
-ON_EDGE: tl.constexpr = tl.constexpr(api.ON_EDGE)
+BEYOND: tl.constexpr = tl.constexpr(types.LOOK_BEYOND)
+ON_EDGE: tl.constexpr = tl.constexpr(types.ON_EDGE)
 NO_EDGE: tl.constexpr = tl.constexpr(2**31 - 1)
 
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from fitter.raster import api
+from fitter.raster import types
 
-FARTHEST: tl.constexpr = tl.constexpr(api.MAX_POSITION)
-SATURATED: tl.constexpr = tl.constexpr(api.SATURATED)
+FARTHEST: tl.constexpr = tl.constexpr(types.MAX_POSITION)
+SATURATED: tl.constexpr = tl.constexpr(types.SATURATED)
 NO_FACE: tl.constexpr = tl.constexpr(2**31 - 1)
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from datasets.eval_command import eval_hands
+from fitter.commands import fit_hands as cli
 from fitter.commands.fit_hands import fit_hands
-from fitter.commands.parser import fit_hands as cli
 from tests.support import bad_commands
 
 workplace = bad_commands.workplace

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from fitter.run.driver import store_setup as run_store
+from fitter.run import store_setup as run_store
 from tests.support import bad_commands, bad_files
 
 workplace = bad_commands.workplace

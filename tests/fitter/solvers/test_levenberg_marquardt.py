@@ -10,12 +10,12 @@ from torch import Tensor
 
 from fitter.hand_models.tangent import BETAS, GLOBAL, POSE, TRANSL
 from fitter.records import HandParams
+from fitter.solvers import levenberg_marquardt as solvers
 from fitter.solvers.levenberg_marquardt import (
     LevenbergMarquardt,
     Linearization,
     levenberg_marquardt,
 )
-from fitter.solvers.levenberg_marquardt import levenberg_marquardt as solvers
 from fitter.solvers.status import Status
 from tests.support.solver_problems import SHAPES, D, Problem, at, hands, linear, rosenbrock
 

@@ -17,7 +17,7 @@ from fitter.hand_models.skinning import pose_keypoints, pose_keypoints_from_rota
 from fitter.records import HandParams
 from init_net.posing import HandPoints, hand_points, regressed_keypoints, weak_projection
 from init_net.records import LiftedHands, RegressedHands
-from init_net.training.loop import losses
+from init_net.training import losses
 from init_net.training.losses import (
     GeometricWeights,
     LifterWeights,
