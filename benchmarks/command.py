@@ -32,7 +32,7 @@ from rich.table import Table
 
 import fitter.engine
 import fitter.refinement.refiner
-import fitter.workers.look
+import fitter.workers.image_worker
 from fitter.config.options import load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
@@ -47,8 +47,8 @@ from fitter.run.request import RunRequest
 from fitter.run.store_setup import open_store
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import ImageRow
-from fitter.workers.look import look_at
-from fitter.workers.pieces import Plan, cut
+from fitter.workers.batches import Plan, cut
+from fitter.workers.image_worker import look_at
 
 PARTS = ("read", "detect", "crop", "networks", "keypoints", "masks", "stages", "rows", "store")
 """Of a run; "rows" is what is left of a fit: posing, projecting, scoring."""
@@ -57,12 +57,12 @@ ALONE = "MediaPipe alone"
 
 
 CALLS = (
-    ("read", fitter.workers.look, "stamps"),
-    ("read", fitter.workers.look, "read_image_and_exif"),
+    ("read", fitter.workers.image_worker, "stamps"),
+    ("read", fitter.workers.image_worker, "read_image_and_exif"),
     ("read", Intrinsics, "intrinsics_for"),
     ("crop", MaskFolder, "mask_for"),
-    ("crop", fitter.workers.look, "crop_hands"),
-    ("networks", Engine, "_guesses"),
+    ("crop", fitter.workers.image_worker, "crop_hands"),
+    ("networks", Engine, "_predict"),
     ("keypoints", fitter.engine, "fit_keypoints"),
     ("masks", Refiner, "_silhouettes"),
     ("masks", Refiner, "_mask"),
@@ -103,11 +103,11 @@ def on_the_clock(watch: Stopwatch) -> Iterator[None]:
 
 
 def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) -> Stopwatch:
-    """Process all pictures as `fitter.workers.workbench` does, each part on the clock."""
+    """Process all pictures as `fitter.workers.local_executor` does, each part on the clock."""
     watch = Stopwatch()
     options = engine.config.detector
     plan = Plan(sources, store.pending_blocks(), engine.config.run.batch_size)
-    with MediaPipeDetector(options.max_hands, options.min_score, options.second_look) as detector:
+    with MediaPipeDetector(options.max_hands, options.min_score, options.second_pass) as detector:
         warm_up(sources, detector, engine, alone)
         beside = BesideMediaPipe(detector, alone, watch)
         with on_the_clock(watch):

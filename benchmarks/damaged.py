@@ -32,7 +32,7 @@ from fitter.store.schema import IMAGE_STATUS
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))
-from picture_fuzz import damaged_pictures  # noqa: E402
+from picture_fuzz import damaged_images  # noqa: E402
 
 FORMS: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("jpg", "RGB", {"quality": 90}),
@@ -86,7 +86,7 @@ def write_damaged(folder: Path, count: int, seed: int) -> None:
     folder.mkdir(parents=True)
     with Image.open(ROOT / "examples" / "open_palm.jpg") as image:
         pixels = np.asarray(image.convert("RGB").resize((160, 120)))
-    for name, content in damaged_pictures(seed, count, pixels):
+    for name, content in damaged_images(seed, count, pixels):
         (folder / name).write_bytes(content)
 
 

@@ -2,7 +2,7 @@
 hands and pictures.
 
 python benchmarks/fit.py
-python benchmarks/fit.py --batch-sizes 1 64 --set fit.num_starts=4 --json fit.json
+python benchmarks/fit.py --batch-sizes 1 64 --set fit.num_initialisations=4 --json fit.json
 python benchmarks/fit.py --batch-sizes 256 1024 --device cuda --first-order
 """
 

@@ -99,7 +99,7 @@ def view_of(
         image=like.new_zeros(count, side, side, 3),
         mask=blank,
         mask_weight=blank,
-        picture_weight=blank,
+        image_weight=blank,
         intrinsics=crop_intrinsics(observed.intrinsics, window).to(like),
         keypoints=to_crop(observed.keypoints, window).to(like),
         confidence=observed.confidence.to(like),

@@ -42,7 +42,7 @@ from fitter.hand_models import load_hand_model
 from fitter.records import InputError
 
 OPTIONS = (
-    "--max-hands", "1", "--set", "refine.stages={}", "--set", "fit.num_starts=1",
+    "--max-hands", "1", "--set", "refine.stages={}", "--set", "fit.num_initialisations=1",
     "--set", "fit.max_iterations=10",
 )  # fmt: skip
 """What every run has before the user's options: the fit to the keypoints alone, and a short one."""

@@ -14,8 +14,10 @@ validation
     rows. PA is after a similarity alignment. The 2D error is in pixels of the crop, whose side is
     128; IoU is that of the mesh's silhouette with the true mask, in which objects and the picture's
     border hide a part of the hand: "true hand" is what can be reached. The lifter gives keypoints:
-    its mesh, 2D error and IoU are those of the hand model laid onto them (`guess_starts`). HandNet
-    is measured in its own weak-perspective camera. Guesses are made by `init_net.predict.Networks`
+    its mesh, 2D error and IoU are those of the hand model laid onto them
+    (`predicted_initialisations`). HandNet
+    is measured in its own weak-perspective camera. Predictions are made by
+    `init_net.predict.Networks`
     and used by `fit_keypoints` as `fit-hands` does, before its stages; "fit from the best of all"
     is its default. Without keypoints HandNet sees the picture alone, in the crop around the
     detected keypoints, or around the true ones for "all".

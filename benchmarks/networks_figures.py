@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from fitter.camera import project
 from fitter.config.options import Config
 from fitter.fitting.crops import HandCrop, crop_hands
-from fitter.fitting.guidance import guess_starts
-from fitter.fitting.initializer import Guess
+from fitter.fitting.initialisations import propose_initialisations
+from fitter.fitting.initializer import Prediction
 from fitter.fitting.keypoint_fit import fit_keypoints
+from fitter.fitting.network_prior import predicted_initialisations
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.fitting.starts import propose_starts
 from fitter.hand_models import load_hand_model
 from fitter.metrics import keypoint_2d_error, mask_iou
 from fitter.raster import MeshTopology, rasterize
@@ -175,7 +175,7 @@ class Bench:
         return Estimate(points, vertices, seen(points), self._drawn(screen))
 
     def fitted(
-        self, batch: SampleBatch, guesses: Sequence[Guess] = (), from_keypoints: bool = True
+        self, batch: SampleBatch, guesses: Sequence[Prediction] = (), from_keypoints: bool = True
     ) -> HandParams:
         """Where the fit to the keypoints puts the hands; the arguments are its own."""
         observed, config = batch.observed, self.config.fit
@@ -235,17 +235,21 @@ def _estimates(bench: Bench, batch: SampleBatch) -> dict[str, Estimate]:
     weak = config.relative_depth_gain * observed.relative_depth[..., None]
     seen = torch.cat([observed.keypoints, weak], -1).cpu()
     positions = torch.from_numpy(np.stack([crop.keypoints for crop in batch.crops]))
-    single = config.model_copy(update={"num_starts": 1})
+    single = config.model_copy(update={"num_initialisations": 1})
     said = {
         "true hand": bench.of_params(batch.hands, batch),
         "detector's x, y and depth": Estimate(seen, None, positions, None),
-        "keypoint start": bench.of_params(propose_starts(bench.fit_model, targets, single), batch),
+        "keypoint start": bench.of_params(
+            propose_initialisations(bench.fit_model, targets, single), batch
+        ),
         "keypoint fit": bench.of_params(bench.fitted(batch), batch),
     }
     with _overheard(bench.networks.get("handnet")) as hands:
         guesses = bench.ask(observed, batch.crops).starts
     if "lifter" in guesses:
-        laid = bench.of_params(guess_starts(bench.fit_model, targets, guesses["lifter"]), batch)
+        laid = bench.of_params(
+            predicted_initialisations(bench.fit_model, targets, guesses["lifter"]), batch
+        )
         said["lifter"] = replace(laid, keypoints=guesses["lifter"].joints.cpu())
     if "handnet" in guesses:
         said["HandNet"] = bench.of_regressed(_joined(hands))

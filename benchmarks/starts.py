@@ -28,19 +28,19 @@ from fitter.config.options import SHIPPED, Config, load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
 from fitter.fitting.crops import crop_hands
+from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
-from fitter.fitting.guidance import guess_starts
+from fitter.fitting.initialisations import propose_initialisations
+from fitter.fitting.network_prior import predicted_initialisations
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.fitting.seen_image import SeenImage
-from fitter.fitting.starts import propose_starts
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.inputs.images import read_image_and_exif
 from fitter.metrics import pa_mpjpe
 from fitter.records import HandParams, ImageRecord, InputError
 
 
-def seen_images(split: FreiHandSplit, config: Config) -> list[SeenImage]:
-    """Every picture with its surest right hand, as `fitter.workers.look` gives it."""
+def seen_images(split: FreiHandSplit, config: Config) -> list[DetectedImage]:
+    """Every picture with its surest right hand, as `fitter.workers.image_worker` gives it."""
     images = []
     crop = (config.refine.resolution, config.refine.margin)
     with MediaPipeDetector(max_hands=1) as detector:
@@ -50,18 +50,18 @@ def seen_images(split: FreiHandSplit, config: Config) -> list[SeenImage]:
             hands = tuple(detector.detect(ImageRecord(name, path, pixels, K, "given"))[:1])
             size = (pixels.shape[1], pixels.shape[0])
             crops = crop_hands(pixels, K, hands, None, crop)
-            images.append(SeenImage(size, K, "given", hands, crops))
+            images.append(DetectedImage(size, K, "given", hands, crops))
     return images
 
 
-def start_errors(engine: Engine, images: Sequence[SeenImage], truth: np.ndarray) -> dict:
+def start_errors(engine: Engine, images: Sequence[DetectedImage], truth: np.ndarray) -> dict:
     """Name -> (N,) PA-MPJPE, mm, of each start by itself."""
     model, config = engine.fit_model, engine.config
     hands = [image.hands[0] for image in images]
     like = model.keypoints.joint_template
     observed = ObservationBatch.of(hands, [image.intrinsics for image in images], like)
     targets = normalise(observed, config.fit.relative_depth_gain)
-    single = config.fit.model_copy(update={"num_starts": 1})
+    single = config.fit.model_copy(update={"num_initialisations": 1})
 
     def error(params: HandParams) -> np.ndarray:
         points = pose_keypoints(model.keypoints, params)[1]
@@ -73,13 +73,13 @@ def start_errors(engine: Engine, images: Sequence[SeenImage], truth: np.ndarray)
     )
     errors = {
         "detector's x, y, z": 1000 * pa_mpjpe(raw.cpu().numpy(), truth),
-        "typical pose": error(propose_starts(model, targets, single)),
+        "typical pose": error(propose_initialisations(model, targets, single)),
     }
     guesses = engine.initializer(observed, [image.crops[0] for image in images])
     for name, guess in guesses.starts.items():
         joints = _mirrored(guess.joints, observed.is_left)
         errors[f"{name}, joints"] = 1000 * pa_mpjpe(joints.cpu().numpy(), truth)
-        errors[f"{name}, hand model"] = error(guess_starts(model, targets, guess))
+        errors[f"{name}, hand model"] = error(predicted_initialisations(model, targets, guess))
     return errors
 
 
@@ -102,7 +102,7 @@ class Variant:
 
 
 def fit_errors(
-    variant: Variant, images: Sequence[SeenImage], truth: np.ndarray
+    variant: Variant, images: Sequence[DetectedImage], truth: np.ndarray
 ) -> tuple[np.ndarray, dict[str, int]]:
     """(N,) PA-MPJPE, mm, of a fit, and how often it started where."""
     engine = Engine(variant.config)
@@ -112,7 +112,7 @@ def fit_errors(
         engine.fit_model = FitModel(bare, engine.fit_model.pose_space)
     rows = [row.hands[0] for row in engine.fit(images)]
     found = np.stack([row.keypoints_3d for row in rows])
-    sources = [row.start_source for row in rows]
+    sources = [row.initialisation_source for row in rows]
     counts = {str(name): sources.count(name) for name in dict.fromkeys(sources)}
     return 1000 * pa_mpjpe(found, truth), counts
 
@@ -150,7 +150,7 @@ def variants(config: Config) -> dict[str, Variant]:
     typical = {**bare, "init_source": "keypoints"}
     networks = {**bare, "init_source": "network"}
     alone = {"init_source": "network", "init_handnet": None}
-    without = {"network_depth_trust": 0.0, "network_direction_trust": 0.0}
+    without = {"network_depth_confidence": 0.0, "network_direction_confidence": 0.0}
     from_lifter = {**networks, "init_handnet": None}
     return {
         **changed("fit from typical poses, joints for keypoints", is_bare=True, **typical),

@@ -1,6 +1,6 @@
 """The second half of the pipeline: hands that were found, to fitted hands, to result rows.
 
-SeenImage -> `Engine.fit` -> ImageRow, some images at a time.
+DetectedImage -> `Engine.fit` -> ImageRow, some images at a time.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from fitter.config.options import Config
 from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace
 from fitter.fitting.crops import HandCrop
+from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
-from fitter.fitting.guidance import guided
-from fitter.fitting.initializer import Guesses, load_initializer
+from fitter.fitting.initializer import Predictions, load_initializer
 from fitter.fitting.keypoint_fit import KeypointFit, fit_keypoints
+from fitter.fitting.network_prior import with_network_prior
 from fitter.fitting.observations import LEAST_EXTENT, ObservationBatch, normalise
 from fitter.fitting.quality import rms_error, trust
-from fitter.fitting.seen_image import SeenImage
 from fitter.hand_models import HandModel, ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.records import FitStatus, HandObservation, HandParams, StartSource
+from fitter.records import FitStatus, HandObservation, HandParams, InitialisationSource
 from fitter.refinement.refiner import Refined, Refiner, unmirrored
 from fitter.refinement.scene import focal_applied
 from fitter.rendering.overlay import OverlayHand
 from fitter.solvers.status import Status
-from fitter.store.schema import START_SOURCES, HandRow, ImageRow
+from fitter.store.schema import INITIALISATION_SOURCES, HandRow, ImageRow
 
 _FIT_STATUS: dict[Status, FitStatus] = {
     Status.CONVERGED: "converged",
@@ -54,7 +54,7 @@ class _Slot:
     intrinsics_source: str
 
     @classmethod
-    def of(cls, image: SeenImage, index: int) -> _Slot:
+    def of(cls, image: DetectedImage, index: int) -> _Slot:
         crop = image.crops[index] if image.crops else None
         return cls(image.hands[index], crop, image.intrinsics, image.intrinsics_source)
 
@@ -87,7 +87,7 @@ class Engine:
         self.refiner = Refiner(right, self.fit_model, config.refine)
         self.initializer = load_initializer(config, self.device)
 
-    def fit(self, images: Sequence[SeenImage]) -> list[ImageRow]:
+    def fit(self, images: Sequence[DetectedImage]) -> list[ImageRow]:
         """Fit every hand of the images, at most `batch_size` at a time; one row an image.
 
         A row's last digits may depend on the other images: on a CPU the same images always give
@@ -133,7 +133,7 @@ class Engine:
         like = self.fit_model.keypoints.joint_template
         hands = [slot.hand for slot in slots]
         observed = ObservationBatch.of(hands, [slot.intrinsics for slot in slots], like)
-        guesses = self._guesses(slots, observed)
+        guesses = self._predict(slots, observed)
         starts = list(guesses.starts.values())
         from_keypoints = self.config.init.source != "network"
         result = fit_keypoints(self.fit_model, observed, self.config.fit, starts, from_keypoints)
@@ -165,24 +165,24 @@ class Engine:
             tensor.cpu().numpy() for tensor in (result.status, result.iterations, result.cost)
         )
         stages = self._stage_values(refined, index.tolist())
-        sources = _start_sources(result, list(guesses.starts))
+        sources = _initialisation_sources(result, list(guesses.starts))
         rows = []
         for i, hand in enumerate(hands):
             fit = {name: array[i] for name, array in arrays.items()}
             solved = {
                 "fit_status": _FIT_STATUS[Status(int(status[i]))],
-                "start_source": sources[i],
+                "initialisation_source": sources[i],
                 "iterations": int(iterations[i]),
                 "final_cost": float(cost[i]),
             }
             rows.append(self._hand_row(hand, fit, solved, stages.get(i, {})))
         return rows
 
-    def _guesses(self, slots: Sequence[_Slot], observed: ObservationBatch) -> Guesses:
+    def _predict(self, slots: Sequence[_Slot], observed: ObservationBatch) -> Predictions:
         """What networks say of the hands, where they are asked."""
         crops = [slot.crop for slot in slots]
         if self.initializer is None:
-            return Guesses({}, [None] * len(crops))
+            return Predictions({}, [None] * len(crops))
         return self.initializer(observed, crops)
 
     def _refine(
@@ -190,7 +190,7 @@ class Engine:
         slots: Sequence[_Slot],
         observed: ObservationBatch,
         result: KeypointFit,
-        guesses: Guesses,
+        guesses: Predictions,
     ) -> tuple[Refined | None, Tensor]:
         """The stages after the keypoints, and the (N,) hands of the batch that went through."""
         if not self.config.refine.stages:
@@ -207,7 +207,7 @@ class Engine:
         refined = self.refiner(
             result.params[index].mirrored_where(is_left),
             [replace(slots[i].crop, predicted=guesses.masks[i]) for i in index.tolist()],
-            guided(targets, starts, self.config.fit),
+            with_network_prior(targets, starts, self.config.fit),
             self.config.fit,
             torch.tensor(unknown),
         )
@@ -280,9 +280,11 @@ class Engine:
         return row
 
 
-def _start_sources(result: KeypointFit, names: Sequence[str]) -> list[StartSource | None]:
+def _initialisation_sources(
+    result: KeypointFit, names: Sequence[str]
+) -> list[InitialisationSource | None]:
     """Where each hand's fit started, by the networks' names."""
-    known = ["keypoints", *(name if name in START_SOURCES else "other" for name in names)]
+    known = ["keypoints", *(name if name in INITIALISATION_SOURCES else "other" for name in names)]
     return [None if start < 0 else known[start] for start in result.start.tolist()]
 
 
@@ -296,7 +298,7 @@ def _why_failed(hand: HandObservation) -> str:
     return "found no hand in front of the camera that explains these keypoints with this K"
 
 
-def image_row(image: SeenImage, hands: Sequence[HandRow]) -> ImageRow:
+def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
     """The row of an image with those of its hands; a failed one's where it has no size."""
     size, changed = image.file or (None, None)
     stamps = {"file_size": size, "file_time": changed, "inputs_digest": image.inputs_digest}

@@ -30,7 +30,7 @@ def _compile(function: Callable, fastmath: bool | set[str]) -> Callable:
         return numba.njit(**options)(function)
 
 
-def for_each_picture(work: Callable[[int], Any], count: int) -> list[Any]:
+def for_each_image(work: Callable[[int], Any], count: int) -> list[Any]:
     """Results of ``work(index)`` below `count`, on as many threads as PyTorch is told to use."""
     threads = min(count, torch.get_num_threads())
     if threads <= 1:

@@ -163,7 +163,7 @@ class HandMesh(TensorBatch):
 MaskSource = Literal["given", "grabcut", "rejected", "network"]
 
 
-StartSource = Literal["keypoints", "lifter", "handnet", "other"]
+InitialisationSource = Literal["keypoints", "lifter", "handnet", "other"]
 
 
 FitStatus = Literal["converged", "max_iterations", "diverged", "stalled"]

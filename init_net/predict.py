@@ -1,6 +1,6 @@
 """The networks at work: what they say of hands that a detector has found.
 
-observations, crops -> `Networks` -> `fitter.fitting.initializer.Guesses`. Each network sees all
+observations, crops -> `Networks` -> `fitter.fitting.initializer.Predictions`. Each network sees all
 hands of a batch at once.
 """
 
@@ -21,7 +21,7 @@ from fitter.camera import back_project, rotation_to
 from fitter.config.options import InitConfig, Network
 from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.crops import HandCrop
-from fitter.fitting.initializer import Guess, Guesses
+from fitter.fitting.initializer import Prediction, Predictions
 from fitter.fitting.observations import ObservationBatch, normalise, usable
 from fitter.hand_models import load_hand_model
 from fitter.records import InputError
@@ -91,13 +91,13 @@ class Networks:
         """See `Initializer.digests`."""
         return self._digests
 
-    def __call__(self, observed: ObservationBatch, crops: Sequence[HandCrop | None]) -> Guesses:
+    def __call__(self, observed: ObservationBatch, crops: Sequence[HandCrop | None]) -> Predictions:
         """See `Initializer.__call__`."""
         index = usable(observed).nonzero().flatten()
         masks: list[np.ndarray | None] = [None] * len(crops)
         starts = {kind: _nothing(observed) for kind in _STARTS if kind in self._networks}
         if len(index) == 0:
-            return Guesses(starts, masks)
+            return Predictions(starts, masks)
         targets = normalise(observed[index])
         places = index.tolist()
         seen = _Crops.of([crops[i] for i in places])
@@ -112,14 +112,14 @@ class Networks:
                 asked = seen.without_masks()
                 for row, mask in zip(asked.rows, self._masks(asked), strict=True):
                     masks[places[row]] = mask
-        return Guesses(starts, masks)
+        return Predictions(starts, masks)
 
-    def _lifted(self, targets: KeypointTargets) -> Guess:
+    def _lifted(self, targets: KeypointTargets) -> Prediction:
         lifted = self._networks["lifter"](lifter_inputs(targets).to(self._device))
         joints = in_camera(lifted.joints.to(targets.view), targets)
-        return Guess(joints, lifted.spread.to(targets.view))
+        return Prediction(joints, lifted.spread.to(targets.view))
 
-    def _regressed(self, targets: KeypointTargets, seen: _Crops) -> Guess:
+    def _regressed(self, targets: KeypointTargets, seen: _Crops) -> Prediction:
         """What `HandNet` says. It does not say how sure it is: its spread is NaN."""
         network, like = self._networks["handnet"], targets.view
         hands = [network(part) for part in self._inputs(seen, network.config.input_size)]
@@ -136,7 +136,7 @@ class Networks:
         # The camera's scale is that of the mean depth, a guess's unit that of the wrist's.
         unit = focal / (distance - points[..., 2].mean(1)).clamp_min(_NEAREST)
         joints = unit[:, None, None] * (points @ rotation_to(ray).mT)
-        return Guess(joints, torch.full_like(joints[..., :2], torch.nan))
+        return Prediction(joints, torch.full_like(joints[..., :2], torch.nan))
 
     def _masks(self, seen: _Crops) -> list[np.ndarray]:
         if not seen:
@@ -192,9 +192,9 @@ class _Crops:
         return _Crops([self.rows[k] for k in kept], [self.crops[k] for k in kept])
 
 
-def _nothing(observed: ObservationBatch) -> Guess:
+def _nothing(observed: ObservationBatch) -> Prediction:
     joints = torch.full_like(observed.relative_xyz, torch.nan)
-    return Guess(joints, joints[..., :2].clone())
+    return Prediction(joints, joints[..., :2].clone())
 
 
 def _resized(picture: np.ndarray, size: int) -> np.ndarray:

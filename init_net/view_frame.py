@@ -26,12 +26,12 @@ def lifter_inputs(targets: KeypointTargets, dtype: torch.dtype = torch.float32) 
     turn = rotation_to(targets.view)
     focal = targets.intrinsics[:, 0, 0]
     rays = rays_of(targets.intrinsics, in_canonical_order(targets.keypoints)) @ turn
-    confidence = in_canonical_order(targets.keypoint_mass).clone()
+    confidence = in_canonical_order(targets.keypoint_weight).clone()
     confidence[:, 0] *= 5  # its mass is shared out over the fingers
     depth = in_canonical_order(targets.relative_depth)
-    has_depth = (targets.depth_mass > 0).flatten(1).any(-1)[:, None]
+    has_depth = (targets.depth_weight > 0).flatten(1).any(-1)[:, None]
     bones = targets.bone_directions.flatten(1, 2)[:, _BONE_ROWS] @ turn
-    has_bones = (targets.bone_mass > 0).flatten(1).any(-1)[:, None, None]
+    has_bones = (targets.bone_weight > 0).flatten(1).any(-1)[:, None, None]
     return LifterInputs(
         positions=rays[..., :2] / rays[..., 2:] * focal[:, None, None],
         confidence=confidence,

@@ -19,7 +19,7 @@ import safetensors.numpy
 import scipy.sparse
 import scipy.sparse.linalg
 from open_hand_skin import Atlas, SkinLayers, draw_layers, unfold
-from open_hand_skin_population import draw_person, paint
+from open_hand_skin_population import paint, sample_person
 
 from fitter.hand_models.appearance import APPEARANCE_FILE
 from fitter.hand_models.open_hand import load_open_hand
@@ -77,7 +77,7 @@ def draw_skins(
     A component spent on one person's speckle helps to describe nobody else, so the basis is made
     from people without it; it is judged on people with all of it.
     """
-    people = (draw_person(generator) for _ in range(skins))
+    people = (sample_person(generator) for _ in range(skins))
     return np.stack(
         [
             paint(person if speckle else person.without_speckle(), layers[k % len(layers)])

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from example_geometry import CLOTH, SKIN, ArmMesh, build_arm, rest_frame
 from example_light import VertexLight, light_vertices
-from example_recipes import RECIPES, HandRecipe, PictureRecipe
+from example_recipes import RECIPES, HandRecipe, ImageRecipe
 from example_skin import Paint, Samples, paint_cloth, paint_skin, to_linear
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from datasets.synthetic.painted_backgrounds import draw_background
+from datasets.synthetic.painted_backgrounds import sample_background
 from fitter.camera import project
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import hand_pose_from_angles, joint_limits
@@ -83,7 +83,7 @@ def intrinsics() -> np.ndarray:
     return np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1]])
 
 
-def pose_hands(model: HandModel, recipe: PictureRecipe) -> list[PosedHand]:
+def pose_hands(model: HandModel, recipe: ImageRecipe) -> list[PosedHand]:
     """Parameters of a picture's hands; depends on the recipe alone."""
     generator = np.random.default_rng([recipe.seed, 0])
     return [PosedHand(hand, _pose(model, hand, generator)) for hand in recipe.hands]
@@ -119,7 +119,7 @@ def _pose(model: HandModel, hand: HandRecipe, generator: np.random.Generator) ->
     return HandParams(orient, pose, betas, torch.from_numpy(target - middle)[None])
 
 
-def ground_truth(recipe: PictureRecipe, hand: PosedHand) -> dict:
+def ground_truth(recipe: ImageRecipe, hand: PosedHand) -> dict:
     """What is true of one hand: parameters for `load_hand_model("open_hand", side)`, keypoints."""
     side = hand.recipe.side
     # Rounded first, so that what is written is exactly what the keypoints are computed from.
@@ -142,11 +142,11 @@ def ground_truth(recipe: PictureRecipe, hand: PosedHand) -> dict:
     }
 
 
-def render(model: HandModel, recipe: PictureRecipe, hands: list[PosedHand]) -> bytes:
+def render(model: HandModel, recipe: ImageRecipe, hands: list[PosedHand]) -> bytes:
     """One picture as JPEG bytes."""
     generator = np.random.default_rng([recipe.seed, 1])
     size = (HEIGHT * SUPERSAMPLING, WIDTH * SUPERSAMPLING)
-    background = draw_background(recipe.theme, size, generator)
+    background = sample_background(recipe.theme, size, generator)
     linear = to_linear(background) * recipe.background_light
     arms = [build_arm(model, hand.params, hand.recipe.arm, generator) for hand in hands]
     _shade(linear, recipe, hands, arms, generator)
@@ -182,7 +182,7 @@ def _mirrored(arm: ArmMesh, side: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _shade(
     linear: np.ndarray,
-    recipe: PictureRecipe,
+    recipe: ImageRecipe,
     hands: list[PosedHand],
     arms: list[ArmMesh],
     generator: np.random.Generator,

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from datasets.detector.keypoint_definition import facing
-from datasets.detector.spread import HandPairs
+from datasets.detector.scatter import HandPairs
 from fitter.conventions import BONES, MODEL_TO_KEYPOINTS
 from fitter.hand_models import HandModel
 from fitter.hand_models.open_hand import load_open_hand

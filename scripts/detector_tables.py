@@ -11,7 +11,7 @@ from keypoint_forms import distances, offset_points, solve_mesh, solve_offsets, 
 
 from datasets.detector.keypoint_definition import facing
 from datasets.detector.noise import CONFIDENCE_EDGES, DetectorNoise
-from datasets.detector.spread import HandPairs, measure_spread, resampled, swapped_fingers
+from datasets.detector.scatter import HandPairs, measure_scatter, resampled, swapped_fingers
 from fitter.conventions import BONES, FINGERS, KEYPOINT_NAMES, MODEL_TO_KEYPOINTS
 from fitter.hand_models.open_hand import load_open_hand
 
@@ -142,7 +142,7 @@ def core_and_tail(distance: np.ndarray) -> tuple[float, float, float]:
     return float(np.sqrt(core)), float(np.sqrt(tail)), float(share)
 
 
-def _spread_row(name: str, far: np.ndarray) -> None:
+def _scatter_row(name: str, far: np.ndarray) -> None:
     core, tail, share = core_and_tail(far)
     quantiles = map(float, np.quantile(far, (0.5, 0.68, 0.95)))
     row(name, far.size, *quantiles, core, tail, f"{share:.0%}")
@@ -155,7 +155,7 @@ def _states(sightings: Sightings, pairs: HandPairs) -> None:
     far = position_errors(pairs)
     head("Distance by what hides the keypoint, % of hand size", "state", *_SPREAD)
     for state, name in enumerate(STATE_NAMES):
-        _spread_row(name, far[sightings.states == state])
+        _scatter_row(name, far[sightings.states == state])
     other = swapped_fingers(pairs)
     shares = (other != np.arange(5)).mean(0)
     print("\nFingers taken for another one: ", end="")
@@ -185,13 +185,13 @@ def _views(sightings: Sightings, pairs: HandPairs) -> None:
     masks["third person"] = ~sightings.egocentric
     head("Distance by view, % of hand size", "view", *_SPREAD)
     for name, mask in masks.items():
-        _spread_row(name, far[mask])
+        _scatter_row(name, far[mask])
 
 
 def _depth(pairs: HandPairs) -> None:
     """Lines and spreads of all, and of two halves."""
-    whole = measure_spread(pairs)
-    halves = [measure_spread(pairs[torch.arange(i, len(pairs.depth), 2)]) for i in (0, 1)]
+    whole = measure_scatter(pairs)
+    halves = [measure_scatter(pairs[torch.arange(i, len(pairs.depth), 2)]) for i in (0, 1)]
     middle = 4
     head(
         "True relative depth for the detector's, crop units: gain seen from the palm, from the "
@@ -211,7 +211,7 @@ def _depth(pairs: HandPairs) -> None:
 
 
 def _bones(pairs: HandPairs) -> None:
-    whole = measure_spread(pairs)
+    whole = measure_scatter(pairs)
     better = whole.expected_bones(pairs.seen_bones)
     head(
         "Angle between true and detected bones, degrees",

@@ -168,7 +168,7 @@ def _visibility(
 
 
 def _soften(light: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Spread light over the surface, red furthest, as it spreads below the skin."""
+    """ExecutionOptions light over the surface, red furthest, as it spreads below the skin."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     count = len(light)
     graph = scipy.sparse.coo_matrix((np.ones(len(edges)), edges.T), shape=(count, count)).tocsr()

@@ -84,7 +84,7 @@ class HandRecipe:
 
 
 @dataclass(frozen=True)
-class PictureRecipe:
+class ImageRecipe:
     """One picture: name and seed, its hands, background, light, exposure, noise (grey levels)."""
 
     name: str
@@ -105,49 +105,49 @@ MUSTARD = ClothStyle((196, 146, 58), None, True)
 STRIPED = ClothStyle((222, 214, 200), (44, 58, 92), True)
 
 RECIPES = (
-    PictureRecipe(
+    ImageRecipe(
         "open_palm", 11,
         (HandRecipe("right", ((4, 8, 8), (2, 7, 0), (3, 8, 5), (5, 10, 10)), (6, 2, 2, 6, 2),
                     (8, -4, 6), (322, 222, 0.38), TONES["light"],
                     ArmStyle(0.05, 0.08, 0.035, 0.004), SWEATER),),
         "bookshelf", LIGHTS["day"],
     ),
-    PictureRecipe(
+    ImageRecipe(
         "victory", 12,
         (HandRecipe("left", ((2, 6, 12), (0, 6, -9), (84, 102, 0), (82, 98, 2)),
                     (48, 10, 20, 45, 35), (-10, 4, -5), (322, 222, 0.38), TONES["tan"],
                     ArmStyle(0.1, -0.06, 0.04, 0.005), STRIPED),),
         "garden", LIGHTS["garden"],
     ),
-    PictureRecipe(
+    ImageRecipe(
         "pointing", 13,
         (HandRecipe("right", ((4, 8, 2), (72, 88, 0), (74, 88, 0), (70, 84, 0)),
                     (6, 2, 2, 8, 8), (168, -4, 14), (322, 225, 0.37), TONES["dark"],
                     ArmStyle(-0.15, 0.1, 0.03, 0.004), SHIRT),),
         "window", LIGHTS["window"],
     ),
-    PictureRecipe(
+    ImageRecipe(
         "pinch", 14,
         (HandRecipe("left", ((48, 51, 0), (22, 24, 2), (12, 18, 4), (6, 14, 10)),
                     (29, 9, 16, 10, 24), (48, -4, 8), (322, 215, 0.37), TONES["fair"],
                     ArmStyle(0.1, 0.0, 0.03, 0.004), GREEN),),
         "kitchen", LIGHTS["above"],
     ),
-    PictureRecipe(
+    ImageRecipe(
         "loose_fist", 15,
         (HandRecipe("right", ((60, 80, 3), (62, 82, 0), (62, 80, 0), (58, 76, -3)),
                     (38, 20, 20, 20, 24), (-16, 2, 4), (320, 205, 0.31), TONES["brown"],
                     ArmStyle(0.0, 0.05, 0.035, 0.005), MUSTARD),),
         "desk", LIGHTS["above"],
     ),
-    PictureRecipe(
+    ImageRecipe(
         "relaxed", 16,
         (HandRecipe("left", ((18, 26, 2), (22, 30, 0), (26, 34, 2), (28, 36, 4)),
                     (8, -2, 4, 10, 12), (190, 8, -12), (318, 215, 0.37), TONES["light"],
                     ArmStyle(-0.25, 0.0, 0.045, 0.004), CHECKED),),
         "lamps", LIGHTS["evening"],
     ),
-    PictureRecipe(
+    ImageRecipe(
         "two_hands", 17,
         (HandRecipe("right", ((6, 12, 10), (4, 10, 0), (6, 12, 6), (8, 14, 12)), (8, 2, 2, 6, 4),
                     (-14, -4, -10), (180, 240, 0.46), TONES["brown"],
@@ -157,7 +157,7 @@ RECIPES = (
                     ArmStyle(0.1, 0.05, 0.03, 0.005), GREEN)),
         "window", LIGHTS["day"],
     ),
-    PictureRecipe(
+    ImageRecipe(
         "three", 18,
         (HandRecipe("right", ((4, 8, 12), (2, 8, -3), (72, 84, 0), (70, 84, 0)),
                     (2, -4, 0, 2, -4), (-14, -2, -4), (322, 222, 0.38), TONES["dark"],

@@ -30,7 +30,7 @@ from datasets.detector.keypoint_definition import (  # noqa: E402
     load_mediapipe_definition,
 )
 from datasets.detector.noise import CONFIDENCE_EDGES, DetectorNoise  # noqa: E402
-from datasets.detector.spread import HandPairs, resampled  # noqa: E402
+from datasets.detector.scatter import HandPairs, resampled  # noqa: E402
 from fitter.conventions import MODEL_TO_KEYPOINTS  # noqa: E402
 from fitter.hand_models.open_hand import load_open_hand  # noqa: E402
 

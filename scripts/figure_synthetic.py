@@ -40,7 +40,7 @@ PART_COLOURS = np.array(
 )
 
 
-def depth_picture(depth: np.ndarray) -> np.ndarray:
+def depth_image(depth: np.ndarray) -> np.ndarray:
     """(S, S, 3) uint8: near is bright."""
     seen = depth > 0
     low, high = (depth[seen].min(), depth[seen].max()) if seen.any() else (0.0, 1.0)
@@ -48,7 +48,7 @@ def depth_picture(depth: np.ndarray) -> np.ndarray:
     return np.repeat(np.where(seen, shade, 20)[..., None], 3, axis=2).astype(np.uint8)
 
 
-def keypoint_picture(batch: SyntheticBatch, row: int) -> np.ndarray:
+def keypoint_image(batch: SyntheticBatch, row: int) -> np.ndarray:
     """(S, S, 3) uint8: the skeleton, each keypoint coloured by what hides it."""
     picture = Image.fromarray((batch.image[row].numpy() * 0.6).astype(np.uint8))
     pen = ImageDraw.Draw(picture)
@@ -69,8 +69,8 @@ def main() -> None:
     masks = (batch.mask * 255).round().to(torch.uint8).numpy()
     tiles += [np.repeat(mask[..., None], 3, axis=2) for mask in masks[:EXPLAINED]]
     tiles += [PART_COLOURS[parts] for parts in batch.parts.numpy()[:EXPLAINED]]
-    tiles += [depth_picture(depth) for depth in batch.depth.numpy()[:EXPLAINED]]
-    tiles += [keypoint_picture(batch, row) for row in range(EXPLAINED)]
+    tiles += [depth_image(depth) for depth in batch.depth.numpy()[:EXPLAINED]]
+    tiles += [keypoint_image(batch, row) for row in range(EXPLAINED)]
     rows = [tiles[k : k + COLUMNS] for k in range(0, len(tiles), COLUMNS)]
     sheet = Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in rows]))
     for quality in range(88, 30, -4):

@@ -7,7 +7,7 @@ SAMPLES is a folder of rendered hands with known geometry and what MediaPipe mad
 --write the assets are written as well:
 
     mediapipe_definition.json     `datasets.detector.keypoint_definition.KeypointDefinition`
-    mediapipe_spread.json         `datasets.detector.keypoint_definition.KeypointSpread`
+    mediapipe_spread.json         `datasets.detector.keypoint_definition.KeypointScatter`
     detector_noise.safetensors    `datasets.detector.noise.DetectorNoise`
 
 `open_hand_keypoints.json`, the offsets that the keypoint fit uses, is written only with
@@ -46,15 +46,15 @@ from safetensors.torch import save_file  # noqa: E402
 
 from datasets.detector.keypoint_definition import (  # noqa: E402
     MEDIAPIPE_DEFINITION,
-    MEDIAPIPE_SPREAD,
+    MEDIAPIPE_SCATTER,
     KeypointDefinition,
-    KeypointSpread,
+    KeypointScatter,
     definition_content,
     mesh_digest,
     padded,
 )
 from datasets.detector.noise import NOISE_PATH, DetectorNoise  # noqa: E402
-from datasets.detector.spread import measure_noise, measure_spread  # noqa: E402
+from datasets.detector.scatter import measure_noise, measure_scatter  # noqa: E402
 from fitter.conventions import KEYPOINT_NAMES, MODEL_TO_KEYPOINTS  # noqa: E402
 from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand  # noqa: E402
 
@@ -85,7 +85,7 @@ def main() -> None:
     if arguments.write:
         mesh = solve_mesh(sightings, load_open_hand(), offsets)
         write_definition(sightings, (offsets, view_offsets), mesh)
-        write_spread(sightings, measure_spread(pairs))
+        write_scatter(sightings, measure_scatter(pairs))
         write_noise(sightings, noise)
     if arguments.adopt:
         write_offsets(sightings, offsets)
@@ -114,10 +114,10 @@ def write_definition(
     _write_json(MEDIAPIPE_DEFINITION, provenance(sightings) | definition_content(definition))
 
 
-def write_spread(sightings: Sightings, spread: KeypointSpread) -> None:
-    """Write `MEDIAPIPE_SPREAD`."""
+def write_scatter(sightings: Sightings, spread: KeypointScatter) -> None:
+    """Write `MEDIAPIPE_SCATTER`."""
     tables = {name: np.round(value.numpy(), 4).tolist() for name, value in vars(spread).items()}
-    _write_json(MEDIAPIPE_SPREAD, provenance(sightings) | tables)
+    _write_json(MEDIAPIPE_SCATTER, provenance(sightings) | tables)
 
 
 def write_noise(sightings: Sightings, noise: DetectorNoise) -> None:

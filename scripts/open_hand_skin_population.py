@@ -72,7 +72,7 @@ class Person:
         return replace(self, mottling=0.0, grain=0.0, freckles=0.0, blotches=0.0)
 
 
-def draw_person(generator: np.random.Generator) -> Person:
+def sample_person(generator: np.random.Generator) -> Person:
     """A random person, from very light to very dark with about the same share of each."""
 
     def about(mean: float, spread: float) -> float:

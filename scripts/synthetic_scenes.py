@@ -26,7 +26,7 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from datasets.poses.sampler import sample_hand_angles
-from datasets.synthetic.painted_backgrounds import THEMES, draw_background
+from datasets.synthetic.painted_backgrounds import THEMES, sample_background
 from fitter.camera import project
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import hand_pose_from_angles
@@ -269,7 +269,7 @@ def _light(generator: np.random.Generator) -> LightStyle:
     )
 
 
-# ---- Drawing
+# ---- Rendering
 
 
 def _screen(vertices: np.ndarray, intrinsics: np.ndarray, scale: int) -> torch.Tensor:
@@ -310,7 +310,7 @@ def _photograph(staged: _Staged, generator: np.random.Generator) -> np.ndarray:
     """The picture (256, 256, 3) uint8."""
     fine = SIZE * SUPERSAMPLING
     theme = str(generator.choice(list(THEMES)))
-    wide = draw_background(theme, (fine * 5 // 4, fine * 5 // 3), generator)
+    wide = sample_background(theme, (fine * 5 // 4, fine * 5 // 3), generator)
     top, left = (int(generator.integers(0, n - fine + 1)) for n in wide.shape[:2])
     background = wide[top : top + fine, left : left + fine]
     linear = to_linear(background) * generator.uniform(0.6, 1.0)

@@ -8,7 +8,7 @@ annotations (FreiHAND and HO-3D differ by the vertices that they take for finger
 is what the keypoint fit differentiates (`HandModelData.keypoint_offsets`).
 
 A detector's definition is measured, and how far its keypoints scatter about it with it:
-`load_mediapipe_definition`, `KeypointSpread`; see docs/detector.md.
+`load_mediapipe_definition`, `KeypointScatter`; see docs/detector.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fitter.records import InputError, Side
 ASSETS = Path(__file__).parent / "assets"
 MEDIAPIPE_DEFINITION = ASSETS / "mediapipe_definition.json"
 """Where MediaPipe's landmarks lie on the open hand; by `scripts/measure_keypoints.py`."""
-MEDIAPIPE_SPREAD = ASSETS / "mediapipe_spread.json"
+MEDIAPIPE_SCATTER = ASSETS / "mediapipe_spread.json"
 """How they scatter about that; by `scripts/measure_keypoints.py`."""
 
 _MANO_VERTICES = 778
@@ -220,7 +220,7 @@ def padded(rows: list, values: list) -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclass(frozen=True)
-class KeypointSpread:
+class KeypointScatter:
     """How a detector's output scatters about the truth: float64 tensors, C levels of confidence.
 
     Standard deviations are those of the Gaussian with the measured median, so tails do not count.
@@ -245,7 +245,7 @@ class KeypointSpread:
     bones: Tensor
 
     @classmethod
-    def load(cls, path: Path = MEDIAPIPE_SPREAD) -> Self:
+    def load(cls, path: Path = MEDIAPIPE_SCATTER) -> Self:
         """Read a measured spread.
 
         Raises:

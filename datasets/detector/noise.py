@@ -1,6 +1,6 @@
 """What a hand detector makes of a hand whose keypoints are known: random, but as measured.
 
-`datasets.detector.spread` measures the noise on pairs of true and detected hands;
+`datasets.detector.scatter` measures the noise on pairs of true and detected hands;
 `DetectorNoise.sample` makes a detected hand of a true one, many at once.
 
 Confidence first, then the errors that go with it
@@ -72,7 +72,7 @@ _KNUCKLES = (5, 9, 13, 17)
 
 
 @dataclass(frozen=True)
-class SeenHands(TensorBatch):
+class DetectedHands(TensorBatch):
     """What a detector says of B right hands.
 
     Attributes:
@@ -90,7 +90,7 @@ class SeenHands(TensorBatch):
 
 
 @dataclass(frozen=True)
-class NoiseDraws(TensorBatch):
+class NoiseSamples(TensorBatch):
     """All that is random about B hands, independent: standard normal except `other`.
 
     Attributes:
@@ -187,14 +187,14 @@ class DetectorNoise:
         """`Tensor.to` on every tensor."""
         return type(self)(**{name: value.to(*args) for name, value in vars(self).items()})
 
-    def draw(self, count: int, generator: torch.Generator) -> NoiseDraws:
+    def draw(self, count: int, generator: torch.Generator) -> NoiseSamples:
         """What `apply` needs for `count` hands, on the generator's device."""
         device, dtype = generator.device, self.factors.dtype
 
         def normal(*shape: int) -> Tensor:
             return torch.randn(count, *shape, generator=generator, device=device, dtype=dtype)
 
-        return NoiseDraws(
+        return NoiseSamples(
             normal(self.confidence_factors.shape[1]),
             normal(21),
             normal(self.factors.shape[1]),
@@ -212,11 +212,11 @@ class DetectorNoise:
         bones: Tensor,
         states: Tensor | None,
         generator: torch.Generator,
-        definition_spread: float = 0.0,
-    ) -> SeenHands:
+        definition_std: float = 0.0,
+    ) -> DetectedHands:
         """Make detected hands of true ones; see `apply`."""
         draws = self.draw(len(positions), generator)
-        return self.apply(positions, depth, bones, states, draws, definition_spread)
+        return self.apply(positions, depth, bones, states, draws, definition_std)
 
     def apply(
         self,
@@ -224,9 +224,9 @@ class DetectorNoise:
         depth: Tensor,
         bones: Tensor,
         states: Tensor | None,
-        draws: NoiseDraws,
-        definition_spread: float = 0.0,
-    ) -> SeenHands:
+        draws: NoiseSamples,
+        definition_std: float = 0.0,
+    ) -> DetectedHands:
         """Make detected hands of true ones. Every hand depends on its own row of `draws` alone.
 
         Args:
@@ -237,7 +237,7 @@ class DetectorNoise:
             states: (B, 21) VISIBLE ... OUTSIDE of `datasets.synthetic.records`, integer; None where
                 nobody knows. What lies outside errs like what is occluded.
             draws: of B hands.
-            definition_spread: crop units, standard deviation of x and y of a random offset of each
+            definition_std: crop units, standard deviation of x and y of a random offset of each
                 keypoint: other detectors, and other hands than the open one, define keypoints
                 somewhat differently.
 
@@ -265,14 +265,14 @@ class DetectorNoise:
         )
         turns = bone_trouble * scores[:, 62:].unflatten(1, (20, 2))
         bones = bones.gather(1, swapped_bones[..., None].expand(-1, -1, 3))
-        return SeenHands(
-            seen + definition_spread * draws.definition,
+        return DetectedHands(
+            seen + definition_std * draws.definition,
             confidence,
             torch.cat([torch.zeros_like(depth[:, :1]), behind], 1),
             self._bones(bones, states, confidence, turns),
         )
 
-    def _trouble(self, draws: NoiseDraws) -> tuple[Tensor, Tensor]:
+    def _trouble(self, draws: NoiseSamples) -> tuple[Tensor, Tensor]:
         """Factors on the scores of keypoints (B, 21), and on those of bones (B, 20).
 
         A bone's class is the product of two confidences, which tells more of the hand's than one
@@ -286,7 +286,7 @@ class DetectorNoise:
         bones = spread * BONE_TROUBLE * (share.sqrt() * any_hand + own[:, 1:])
         return (spread * (share.sqrt() * hand + own)).exp(), bones.exp()
 
-    def _others(self, draws: NoiseDraws) -> Tensor:
+    def _others(self, draws: NoiseSamples) -> Tensor:
         """(B, 21) standard normal: the hand's mean confidence score as far as the keypoint's own
         does not tell it, so that errors given the own confidence stay as they were measured."""
         score = self._confidence_scores(draws)
@@ -296,7 +296,7 @@ class DetectorNoise:
         left = (own.mean() - own.square()).clamp_min(1e-6).sqrt()
         return (score.mean(1, keepdim=True) - own * score) / left
 
-    def _confidence_scores(self, draws: NoiseDraws) -> Tensor:
+    def _confidence_scores(self, draws: NoiseSamples) -> Tensor:
         return _correlated(self.confidence_factors, draws.confidence_common, draws.confidence_own)
 
     def _rows(self, states: Tensor | None, positions: Tensor) -> Tensor:
@@ -304,7 +304,7 @@ class DetectorNoise:
             return positions.new_full(positions.shape[:2], UNKNOWN, dtype=torch.int64)
         return states.long().clamp(max=OCCLUDED)
 
-    def _confidence(self, states: Tensor, draws: NoiseDraws) -> Tensor:
+    def _confidence(self, states: Tensor, draws: NoiseSamples) -> Tensor:
         score = self._confidence_scores(draws)
         keypoint = torch.arange(21, device=states.device)
         level = score / CONFIDENCE_LEVEL + CONFIDENCE_LEVELS // 2
@@ -347,7 +347,7 @@ class DetectorNoise:
         # sin(a) / a without a division by zero: torch.sinc(x) is sin(pi x) / (pi x).
         return normalize(angle.cos() * expected + torch.sinc(angle / torch.pi) * step, dim=-1)
 
-    def _taken_for(self, confidence: Tensor, draws: NoiseDraws) -> Tensor:
+    def _taken_for(self, confidence: Tensor, draws: NoiseSamples) -> Tensor:
         """(B, 5) the finger that each finger is taken for, itself mostly."""
         mean = confidence[:, 1:].unflatten(1, (5, 4))[..., 1:].mean(-1)
         own = torch.arange(5, device=confidence.device)

@@ -36,7 +36,7 @@ class Marginal:
 
 
 @dataclass(frozen=True)
-class Law:
+class ConditionalQuantiles:
     """What a score's absolute value is: that of a standard Gaussian, or the length of a pair of
     them, times a log-normal factor of this spread."""
 
@@ -58,7 +58,11 @@ class Law:
 
 
 def marginal(
-    size: np.ndarray, states: np.ndarray, classes: np.ndarray, kept: np.ndarray, law: Law
+    size: np.ndarray,
+    states: np.ndarray,
+    classes: np.ndarray,
+    kept: np.ndarray,
+    law: ConditionalQuantiles,
 ) -> Marginal:
     """Tables of the sizes (B, N) of errors, and their Gaussian scores (B, N), without sign."""
     level = np.expm1(LEVEL_STEP * np.arange(LEVELS))

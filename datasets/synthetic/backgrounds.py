@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.synthetic.painted_backgrounds import THEMES, draw_background
+from datasets.synthetic.painted_backgrounds import THEMES, sample_background
 from datasets.synthetic.records import BackgroundSpec
 from fitter.records import InputError
 
@@ -53,7 +53,7 @@ def painted_bank(seed: int = 0) -> np.ndarray:
             pictures.append(_plain(generator))
             continue
         side = int(generator.integers(SIDE, 2 * SIDE))
-        wide = draw_background(themes[number % len(themes)], (side, side * 4 // 3), generator)
+        wide = sample_background(themes[number % len(themes)], (side, side * 4 // 3), generator)
         left = int(generator.integers(0, wide.shape[1] - side + 1))
         square = wide[:, left : left + side]
         small = cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
@@ -74,7 +74,7 @@ def _plain(generator: np.random.Generator) -> np.ndarray:
     return (colour * (1 + field[..., None])).clip(0, 255).round().astype(np.uint8)
 
 
-def package_pictures() -> list[Path]:
+def package_images() -> list[Path]:
     """Files of `FREE_PICTURES` that are on this machine."""
     found = []
     for package, name, _ in FREE_PICTURES:
@@ -86,7 +86,7 @@ def package_pictures() -> list[Path]:
     return found
 
 
-def folder_pictures(folder: Path) -> list[Path]:
+def folder_images(folder: Path) -> list[Path]:
     """Pictures in a folder and below it, sorted by name, at most `MOST` of them.
 
     Raises:
@@ -131,13 +131,13 @@ def load_bank(backgrounds: str) -> np.ndarray:
     if backgrounds == "procedural":
         return painted_bank()
     if backgrounds == "packages":
-        paths = package_pictures()
+        paths = package_images()
         if not paths:
             raise InputError(
                 "backgrounds: no package with free pictures is installed (matplotlib has some)"
             )
         return read_bank(paths)
-    return read_bank(folder_pictures(Path(backgrounds)))
+    return read_bank(folder_images(Path(backgrounds)))
 
 
 def noise_tile(seed: int = 0) -> np.ndarray:

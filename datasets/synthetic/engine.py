@@ -36,7 +36,7 @@ from datasets.synthetic.records import (
     joined,
 )
 from datasets.synthetic.reflectance import SkinColours, SurfacePoints, reflectance
-from datasets.synthetic.specs import draw_specs
+from datasets.synthetic.specs import sample_specs
 from fitter.camera import SquareCrop, crop_intrinsics, project
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.appearance import load_appearance
@@ -124,7 +124,7 @@ class SyntheticEngine:
         Args:
             seed: of the data set; indices: of the samples; both non-negative.
         """
-        return draw_specs(
+        return sample_specs(
             self.pose_model, self.appearance_count, self.settings, seed, list(indices)
         )
 

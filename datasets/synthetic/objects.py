@@ -63,7 +63,7 @@ def _frame(axis: np.ndarray, rng: Rng) -> np.ndarray:
     return np.stack([across, np.cross(axis, across), axis])
 
 
-def draw_grasp(rng: Rng, points: np.ndarray, mode: int) -> dict:
+def sample_grasp(rng: Rng, points: np.ndarray, mode: int) -> dict:
     """What a hand of a mode in `GRASPS` holds.
 
     Args:
@@ -143,7 +143,7 @@ def _between(rng: Rng, points: np.ndarray) -> dict:
     }  # fmt: skip
 
 
-def draw_occluder(rng: Rng, points: np.ndarray) -> dict:
+def sample_occluder(rng: Rng, points: np.ndarray) -> dict:
     """Something between the camera and the hand; points (21, 3) metres, camera frame."""
     kind = str(rng.choice(list(SHAPES)))
     nearest = points[:, 2].min()

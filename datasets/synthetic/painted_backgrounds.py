@@ -10,7 +10,7 @@ import numpy as np
 Colour = tuple[float, float, float]
 
 
-def draw_background(
+def sample_background(
     theme: str, size: tuple[int, int], generator: np.random.Generator
 ) -> np.ndarray:
     """A background (H, W, 3) float32, sRGB 0-255, already out of focus.

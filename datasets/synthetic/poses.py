@@ -98,12 +98,12 @@ class PosedHands:
     candidates: list[Candidate]
 
 
-def draw_shape(generator: np.random.Generator, count: int) -> np.ndarray:
+def sample_shape(generator: np.random.Generator, count: int) -> np.ndarray:
     """(count,) shape coefficients of a person, unit variance, none beyond two."""
     return generator.normal(0, 0.85, count).clip(-2.0, 2.0)
 
 
-def draw_mode(generator: np.random.Generator) -> int:
+def sample_mode(generator: np.random.Generator) -> int:
     """Row of `pose_modes()`, by its share.
 
     It is drawn once a sample and not with every candidate: modes in which fingers touch are turned
@@ -113,7 +113,7 @@ def draw_mode(generator: np.random.Generator) -> int:
     return int(generator.choice(len(modes), p=list(modes.values())))
 
 
-def draw_candidate(
+def sample_candidate(
     model: PoseModel, mode: int, view: str, generator: np.random.Generator
 ) -> Candidate:
     """One hand of a mode in one view, collisions or not."""

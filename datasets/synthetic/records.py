@@ -88,7 +88,7 @@ def _moved(tensor: Tensor, *args: torch.device | torch.dtype | str) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ViewSpec(TensorBatch):
+class ViewpointSpec(TensorBatch):
     """Camera of B samples: a full picture and the square cut out of it.
 
     Attributes:
@@ -277,7 +277,7 @@ class SampleSpecs(NestedBatch):
     index: Tensor
     mode: Tensor
     hand: HandParams
-    view: ViewSpec
+    view: ViewpointSpec
     arm: ArmSpec
     skin: SkinSpec
     light: LightSpec

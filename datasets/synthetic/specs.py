@@ -10,21 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.synthetic.objects import GRASPS, draw_grasp, draw_occluder, no_object
+from datasets.synthetic.objects import GRASPS, no_object, sample_grasp, sample_occluder
 from datasets.synthetic.poses import (
     MODE_ATTEMPTS,
     Candidate,
     PosedHands,
     PoseModel,
     crop_boxes,
-    draw_candidate,
-    draw_mode,
-    draw_shape,
     first_good,
     flesh,
     full_intrinsics,
     is_good,
     pose_candidates,
+    sample_candidate,
+    sample_mode,
+    sample_shape,
 )
 from datasets.synthetic.records import (
     FOLDS,
@@ -38,7 +38,7 @@ from datasets.synthetic.records import (
     SecondHandSpec,
     SkinSpec,
     SyntheticSettings,
-    ViewSpec,
+    ViewpointSpec,
 )
 from fitter.records import HandParams, TensorBatch
 
@@ -51,7 +51,7 @@ SHIFTS = np.arange(0.0, 0.4, 0.02)
 """Metres by which another hand is moved away until it is clear of the first."""
 
 
-def draw_specs(
+def sample_specs(
     model: PoseModel,
     appearance_count: int,
     settings: SyntheticSettings,
@@ -109,14 +109,14 @@ def _first_hands(
 ) -> PosedHands:
     """The hands that the samples are about; `source` is the seed and the indices."""
     seed, indices = source
-    betas = np.stack([draw_shape(look, model.shapes) for look in looks])
-    modes = [draw_mode(look) for look in looks]
+    betas = np.stack([sample_shape(look, model.shapes) for look in looks])
+    modes = [sample_mode(look) for look in looks]
 
     def draw(row: int, attempt: int) -> Candidate:
         generator = np.random.default_rng([seed, indices[row], POSE, attempt])
         # One shape in a thousand or two has no room for the fingers of its mode: it gets another.
-        mode = modes[row] if attempt < MODE_ATTEMPTS else draw_mode(generator)
-        return draw_candidate(model, mode, settings.view, generator)
+        mode = modes[row] if attempt < MODE_ATTEMPTS else sample_mode(generator)
+        return sample_candidate(model, mode, settings.view, generator)
 
     chosen, found = first_good(
         model,
@@ -160,7 +160,7 @@ def _stacked(kind: type[TensorBatch], rows: list[dict]) -> TensorBatch:
 # ---- Camera and the other hand
 
 
-def _view(model: PoseModel, hands: PosedHands, looks: list[Rng]) -> ViewSpec:
+def _view(model: PoseModel, hands: PosedHands, looks: list[Rng]) -> ViewpointSpec:
     jitter = np.stack(
         [[np.exp(look.uniform(np.log(1.3), np.log(2.2))), *look.uniform(-0.8, 0.8, 2)]
          for look in looks]
@@ -168,7 +168,7 @@ def _view(model: PoseModel, hands: PosedHands, looks: list[Rng]) -> ViewSpec:
     K = full_intrinsics(hands.candidates)
     centre, side = crop_boxes(model, hands, K, jitter)
     egocentric = torch.tensor([c.egocentric for c in hands.candidates])
-    return ViewSpec(K, centre, side, egocentric)
+    return ViewpointSpec(K, centre, side, egocentric)
 
 
 def _second_hands(
@@ -185,7 +185,7 @@ def _second_hands(
     draws = {row: np.random.default_rng([seed, indices[row], SECOND]) for row in rows}
     left = {row: bool(draw.random() < 0.8) for row, draw in draws.items()}
     same = {row: draw.random() < 0.75 for row, draw in draws.items()}
-    shapes = {row: draw_shape(draw, model.shapes) for row, draw in draws.items()}
+    shapes = {row: sample_shape(draw, model.shapes) for row, draw in draws.items()}
     betas = np.stack(
         [first.params.betas[row].numpy() if same[row] else shapes[row] for row in rows]
     ) if len(rows) else np.zeros((0, model.shapes))  # fmt: skip
@@ -196,7 +196,7 @@ def _second_hands(
         row = rows[number]
         generator = np.random.default_rng([seed, indices[row], SECOND, attempt])
         view = "egocentric" if first.candidates[row].egocentric else "third_person"
-        candidate = draw_candidate(model, draw_mode(generator), view, generator)
+        candidate = sample_candidate(model, sample_mode(generator), view, generator)
         return replace(candidate, place=_beside(first, row, left[row], generator))
 
     def good(hands: PosedHands, numbers: np.ndarray) -> np.ndarray:
@@ -319,8 +319,8 @@ def _objects(
     """The object in the grasp, where the pose holds one, and the one in front."""
     points, mode = hands.points[row].numpy(), hands.candidates[row].mode
     holds, floats = rng.random(2) < [settings.object_share, settings.occluder_share]
-    grasp = draw_grasp(rng, points, mode) if mode in GRASPS else no_object(points)
-    front = draw_occluder(rng, points)
+    grasp = sample_grasp(rng, points, mode) if mode in GRASPS else no_object(points)
+    front = sample_occluder(rng, points)
     colours = [[_colour(rng), _colour(rng)] for _ in range(2)]
     # Where two hands meet there is no room for a third thing.
     grasp["present"] = bool(grasp["present"] and holds and not second)

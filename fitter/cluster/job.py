@@ -8,9 +8,9 @@ from pathlib import Path
 from fitter.config.options import Config
 from fitter.inputs.sources import Sources
 from fitter.records import InputError
-from fitter.workers.look_pool import LookOptions
-from fitter.workers.pieces import Plan, cut
-from fitter.workers.spread import Spread
+from fitter.workers.batches import Plan, cut
+from fitter.workers.detection_pool import DetectionOptions
+from fitter.workers.execution_options import ExecutionOptions
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Job:
     """
 
     config: Config
-    options: LookOptions
+    options: DetectionOptions
     overlays: Path | None
 
 
-def gpus_per_fit(config: Config, spread: Spread, gpus: float) -> float:
+def gpus_per_fit(config: Config, spread: ExecutionOptions, gpus: float) -> float:
     """GPUs of each actor that fits, 0 for fits on CPUs.
 
     Args:

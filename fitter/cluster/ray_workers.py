@@ -3,13 +3,14 @@
 A Ray Data stream of numbers of pieces goes through pools of actors; an actor asks the feeder, which
 lives beside the driver, for the piece of that number, and returns what became of it:
 
-    numbers -> LookAndFit -> driver                 where hands are fitted on CPUs
+    numbers -> DetectAndFit -> driver                 where hands are fitted on CPUs
     numbers -> Look -> Fit on GPUs -> driver        where they are fitted on GPUs
 
 The driver alone writes the store (`fitter.run.driver`), which the actors need not see. An actor
 that dies
 is replaced by Ray and its piece done again. The feeder counts how often a piece is asked for:
-pictures of one that keeps killing its actors are given up (`fitter.workers.workbench.give_up`).
+pictures of one that keeps killing its actors are given up
+(`fitter.workers.local_executor.give_up`).
 
 This is the one module that imports Ray, inside functions: it is an optional package, and reads its
 environment when it is imported.
@@ -33,17 +34,17 @@ from fitter.cluster.head_watch import Address, HeadWatch, require_cluster
 from fitter.cluster.job import Feeder, Job, gpus_per_fit
 from fitter.config.options import Config
 from fitter.engine import Engine
-from fitter.fitting.seen_image import SeenImage
+from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.sources import Sources
 from fitter.records import InputError, LostError
 from fitter.store.schema import ImageRow
 from fitter.system.messages import KEPT
 from fitter.system.stopping import StopRequest
 from fitter.system.streams import said_to
-from fitter.workers.look_pool import Lookers, LookOptions
-from fitter.workers.pieces import DonePiece, Plan, cut
-from fitter.workers.spread import Spread
-from fitter.workers.workbench import Workbench
+from fitter.workers.batches import FittedBatch, Plan, cut
+from fitter.workers.detection_pool import DetectionOptions, DetectionPool
+from fitter.workers.execution_options import ExecutionOptions
+from fitter.workers.local_executor import LocalExecutor
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ _OBJECT_STORE = 1 << 30
 for each worker."""
 
 
-class LookAndFit:
+class DetectAndFit:
     """Looks at the pictures of a piece and fits their hands, on one thread.
 
     Everything heavy is made at the first piece, so that Ray need not know how to make it again.
@@ -77,19 +78,19 @@ class LookAndFit:
     def __init__(self, job: Job, feeder: Any) -> None:
         """An actor of the `job`, whose pieces the `feeder` knows."""
         self.job, self.feeder = job, feeder
-        self._bench: Workbench | None = None
+        self._bench: LocalExecutor | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The row of a piece: its number, and what became of it."""
 
-        def work(number: int) -> DonePiece | None:
+        def work(number: int) -> FittedBatch | None:
             import ray
 
             sources = ray.get(self.feeder.part.remote(number))
             if sources is None:
                 return None
             if self._bench is None:
-                self._bench = Workbench(self.job.config, self.job.options, self.job.overlays)
+                self._bench = LocalExecutor(self.job.config, self.job.options, self.job.overlays)
                 self._bench.__enter__()
             _, seen = next(self._bench.lookers.look([sources]))
             return self._bench.finish(sources, seen, ray.get(self.feeder.begin.remote(number)))
@@ -103,19 +104,19 @@ class Look:
     def __init__(self, job: Job, feeder: Any) -> None:
         """An actor of the `job`, whose pieces the `feeder` knows."""
         self.job, self.feeder = job, feeder
-        self._lookers: Lookers | None = None
+        self._lookers: DetectionPool | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The row of a piece: its number, and its pictures with what was seen in them."""
 
-        def work(number: int) -> tuple[Sources, list[SeenImage]] | None:
+        def work(number: int) -> tuple[Sources, list[DetectedImage]] | None:
             import ray
 
             sources = ray.get(self.feeder.part.remote(number))
             if sources is None:
                 return None
             if self._lookers is None:
-                self._lookers = Lookers(self.job.config, self.job.options)
+                self._lookers = DetectionPool(self.job.config, self.job.options)
                 self._lookers.ready()
             return next(self._lookers.look([sources]))
 
@@ -128,12 +129,12 @@ class Fit:
     def __init__(self, job: Job, feeder: Any) -> None:
         """An actor of the `job`, whose pieces the `feeder` knows."""
         self.job, self.feeder = job, feeder
-        self._bench: Workbench | None = None
+        self._bench: LocalExecutor | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The row of a piece: its number, and what became of it."""
 
-        def work(number: int) -> DonePiece | Exception | None:
+        def work(number: int) -> FittedBatch | Exception | None:
             import ray
 
             found = ray.cloudpickle.loads(batch["value"][0])
@@ -142,7 +143,7 @@ class Fit:
             if self._bench is None:
                 # It only draws with them: hands have been found by then.
                 options = replace(self.job.options, detects=False)
-                self._bench = Workbench(self.job.config, options, self.job.overlays)
+                self._bench = LocalExecutor(self.job.config, options, self.job.overlays)
                 self._bench.__enter__()
             return self._bench.finish(*found, ray.get(self.feeder.begin.remote(number)))
 
@@ -173,7 +174,11 @@ class RayWorkers:
     """
 
     def __init__(
-        self, config: Config, spread: Spread, detects: bool, places: tuple[Path | None, Path]
+        self,
+        config: Config,
+        spread: ExecutionOptions,
+        detects: bool,
+        places: tuple[Path | None, Path],
     ) -> None:
         """Start Ray, or join a cluster.
 
@@ -189,7 +194,7 @@ class RayWorkers:
         """
         overlays, said = places
         self._stack = ExitStack()
-        self._bench: Workbench | None = None
+        self._bench: LocalExecutor | None = None
         with ExitStack() as undo:
             undo.callback(self._stack.close)
             _start_ray(spread, said, self._stack)
@@ -201,7 +206,7 @@ class RayWorkers:
             # A cluster may grow while it works, and its machines come one by one.
             self._looks = spread.workers or (int(cpus) if self._is_local else None)
             run = config.run.model_copy(update={"device": self.device})
-            options = LookOptions(detects, 1, spread.timeout)
+            options = DetectionOptions(detects, 1, spread.timeout)
             there = config.model_copy(update={"run": run})
             if not self._is_local:  # its actors work in other folders
                 overlays = overlays and overlays.absolute()
@@ -219,9 +224,9 @@ class RayWorkers:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def process(self, plan: Plan, stop: StopRequest) -> Iterator[DonePiece]:
-        """See `fitter.workers.workbench.Workbench.process`; pieces come in the order in which they
-        are done.
+    def process(self, plan: Plan, stop: StopRequest) -> Iterator[FittedBatch]:
+        """See `fitter.workers.local_executor.LocalExecutor.process`; pieces come in the order in
+        which they are done.
 
         Raises:
             InputError: what an actor needs cannot be used.
@@ -254,18 +259,18 @@ class RayWorkers:
             raise LostError(f"Ray failed ({_first_line(error)}); {KEPT}") from error
 
     def draw(self, sources: Sources, rows: Sequence[ImageRow]) -> list[tuple[str, str]]:
-        """See `fitter.workers.workbench.Workbench.draw`; done on this machine."""
+        """See `fitter.workers.local_executor.LocalExecutor.draw`; done on this machine."""
         if self._bench is None:
-            bench = Workbench(self._here, self._job.options, self._job.overlays)
+            bench = LocalExecutor(self._here, self._job.options, self._job.overlays)
             self._bench = self._stack.enter_context(bench)
         return self._bench.draw(sources, rows)
 
     def begin_anew(self) -> None:
-        """See `Workbench.begin_anew`; here attempts are counted for one run alone."""
+        """See `LocalExecutor.begin_anew`; here attempts are counted for one run alone."""
 
     def _wave(
         self, numbers: range, work: tuple[Plan, dict[int, int]], feeder: Any, stop: StopRequest
-    ) -> Iterator[DonePiece]:
+    ) -> Iterator[FittedBatch]:
         """Pieces of these numbers; `work`: the plan, and images missing by the start of blocks."""
         import ray
 
@@ -305,7 +310,7 @@ class RayWorkers:
         items = [{"number": number} for number in numbers]
         stream = ray.data.from_items(items, override_num_blocks=len(items))
         if not self._gpus:
-            return stream.map_batches(LookAndFit, compute=pool(self._looks), num_cpus=1, **rest)
+            return stream.map_batches(DetectAndFit, compute=pool(self._looks), num_cpus=1, **rest)
         stream = stream.map_batches(Look, compute=pool(self._looks), num_cpus=1, **rest)
         return stream.map_batches(
             Fit, compute=pool(self._fits), num_cpus=0, num_gpus=self._gpus, **rest
@@ -316,7 +321,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _count_off(missing: dict[int, int], plan: Plan, done: DonePiece) -> None:
+def _count_off(missing: dict[int, int], plan: Plan, done: FittedBatch) -> None:
     """Take a piece off what is missing of its block; a whole block is not in it any more."""
     block = plan.block_of(done.start).start
     missing[block] -= len(done.rows)
@@ -332,7 +337,7 @@ def _resources() -> tuple[float, float]:
     return found.get("CPU", 1.0), found.get("GPU", 0.0)
 
 
-def _start_ray(spread: Spread, said: Path, stack: ExitStack) -> None:
+def _start_ray(spread: ExecutionOptions, said: Path, stack: ExitStack) -> None:
     """Start Ray or join a cluster, quietly; `stack` ends it."""
     os.environ.update({k: v for k, v in _ENVIRONMENT.items() if k not in os.environ})
     is_local = spread.ray == "local"

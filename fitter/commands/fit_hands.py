@@ -97,7 +97,7 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     existing.add_argument("--overwrite", action="store_true", help="replace existing results")
     _add_inputs(parser)
     _add_fit(parser)
-    _add_spread(parser)
+    _add_execution(parser)
     add_configuration(parser)
     add_verbosity(parser)
     run_command(parser, arguments, _fit_hands)
@@ -164,7 +164,7 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     fit.add_argument("--device", type=text, metavar="NAME", help="cpu, cuda or auto (default)")
 
 
-def _add_spread(parser: argparse.ArgumentParser) -> None:
+def _add_execution(parser: argparse.ArgumentParser) -> None:
     """Over what the work is spread, and what a worker may do."""
     spread = parser.add_argument_group("many pictures")
     spread.add_argument(
@@ -218,7 +218,7 @@ def _fit_hands(options: argparse.Namespace) -> int:
     from fitter.run.driver import run
     from fitter.run.request import RunRequest
     from fitter.system.lock import WHOLE, Share
-    from fitter.workers.spread import Spread
+    from fitter.workers.execution_options import ExecutionOptions
 
     flags: dict[str, Flag] = {}
     for name, flag in _FLAGS.items():
@@ -237,7 +237,7 @@ def _fit_hands(options: argparse.Namespace) -> int:
         )
     if options.gpus_per_worker is not None and options.ray is None:
         raise InputError("--gpus-per-worker: expected --ray beside it, found none")
-    spread = Spread(
+    spread = ExecutionOptions(
         ray=options.ray,
         workers=options.workers,
         gpus_per_worker=options.gpus_per_worker,

@@ -27,7 +27,7 @@ class DetectorConfig(Section):
     min_score: float = Field(
         0.5, ge=0, le=1, description="detections below this confidence are dropped"
     )
-    second_look: bool = Field(
+    second_pass: bool = Field(
         True, description="detect again in an enlarged crop around every hand found"
     )
     task: str | None = Field(
@@ -116,8 +116,8 @@ class FitConfig(Section):
     """
 
     max_iterations: int = Field(30, ge=1, description="linearisations per hand at the most")
-    num_starts: int = Field(4, ge=1, description="starting points tried per hand")
-    start_iterations: int = Field(
+    num_initialisations: int = Field(4, ge=1, description="starting points tried per hand")
+    initialisation_iterations: int = Field(
         3, ge=0, description="iterations from every start before the best one goes on"
     )
     keypoint_weight: float = Field(1.0, ge=0, description="weight of the 2D keypoints")
@@ -139,13 +139,13 @@ class FitConfig(Section):
     relative_depth_gain: float = Field(
         1.25, gt=0, description="true depth per unit of the detector's relative depth"
     )
-    network_depth_trust: float = Field(
+    network_depth_confidence: float = Field(
         1.0, ge=0, description="trust in the relative depth of networks, beside the detector's"
     )
-    network_direction_trust: float = Field(
+    network_direction_confidence: float = Field(
         1.0, ge=0, description="trust in the bone directions of networks, beside the detector's"
     )
-    network_most_trust: float = Field(
+    network_max_confidence: float = Field(
         30.0, gt=0, description="bound of a network's trust in itself: (scale / its spread)^2"
     )
     limit_weight: float = Field(1.5, ge=0, description="weight of the anatomical joint limits")
@@ -224,7 +224,7 @@ class Config(Section):
         )
 
 
-FIT = ConfigKind(Config, "", "--config", "fit", "fit.num_starts=2")
+FIT = ConfigKind(Config, "", "--config", "fit", "fit.num_initialisations=2")
 """What `fit-hands` reads."""
 
 

@@ -115,7 +115,7 @@ class MediaPipeDetector:
         self,
         max_hands: int = 2,
         min_score: float = 0.5,
-        second_look: bool = True,
+        second_pass: bool = True,
         search: bool = True,
         task: Path | None = None,
     ) -> None:
@@ -125,7 +125,7 @@ class MediaPipeDetector:
             max_hands: most hands to report in a picture.
             min_score: in [0, 1]; least palm score, and least score of the landmark network that
                 its window holds a hand.
-            second_look: look at every hand again, in a mirrored window, for less than half of what
+            second_pass: look at every hand again, in a mirrored window, for less than half of what
                 the first look costs, or with a task file as much. Without it every keypoint's
                 confidence is the hand's score.
             search: search windows where the first look finds nothing or only small hands.
@@ -140,7 +140,7 @@ class MediaPipeDetector:
         if not 0.0 <= min_score <= 1.0:
             raise InputError(f"min_score: expected a number from 0 to 1, found {min_score}.")
         self.max_hands = max_hands
-        self.second_look = second_look
+        self.second_pass = second_pass
         self.search = search
         # A few more than asked for, so that duplicates do not take the places of hands.
         self._graph = _networks(task, max_hands + 2, min_score)
@@ -164,7 +164,7 @@ class MediaPipeDetector:
         if self.search and self._should_search(hands, picture):
             hands = self._search(picture, hands)
         hands = hands[: self.max_hands + 2]
-        if self.second_look:
+        if self.second_pass:
             looks = [self._look_again(picture, hand) for hand in hands]
             confirmed = drop_duplicates([look for look, is_confirmed in looks if is_confirmed])
             doubtful = [look for look, is_confirmed in looks if not is_confirmed]
@@ -214,9 +214,7 @@ class MediaPipeDetector:
         # The first round looks for a hand that fills the picture: pointless beside small ones.
         for windows in rounds[1:] if hands else rounds:
             for window in windows:
-                found = [
-                    window.to_picture(hand) for hand in self._graph.look(window.pixels(picture))
-                ]
+                found = [window.to_image(hand) for hand in self._graph.look(window.pixels(picture))]
                 # A window that cuts a hand shows a wrong one; its neighbour overlaps by half.
                 hands = hands + [hand for hand in found if not window.cuts(hand, picture)]
             hands = drop_duplicates(hands)
@@ -250,10 +248,10 @@ class MediaPipeDetector:
         centre = 0.5 * (hand.box[:2] + hand.box[2:])
         size = WINDOW_PIXELS / _window_scale(hand)
         window = Window.at(centre, size, WINDOW_PIXELS, mirrored)
-        found = self._graph.look_again(window.pixels(picture), window.from_picture(hand))
+        found = self._graph.look_again(window.pixels(picture), window.from_image(hand))
         if found is None:
             return None
-        found = window.to_picture(found)
+        found = window.to_image(found)
         return found if ordered_distance(hand, found) < SAME_HAND else None
 
 

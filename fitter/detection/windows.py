@@ -62,7 +62,7 @@ class Window:
         beyond_high = (hand.box[2:] > high) & (high < limit)
         return bool((beyond_low | beyond_high).any())
 
-    def from_picture(self, hand: HandObservation) -> HandObservation:
+    def from_image(self, hand: HandObservation) -> HandObservation:
         """A hand of the picture with its keypoints and side in the window; the rest as it was."""
         scale = float(self.crop.scale[0])
         keypoints, side = (hand.keypoints - self.crop.origin[0].numpy()) * scale, hand.side
@@ -71,7 +71,7 @@ class Window:
             side = _other(side)
         return replace(hand, keypoints=keypoints, side=side)
 
-    def to_picture(self, hand: HandObservation) -> HandObservation:
+    def to_image(self, hand: HandObservation) -> HandObservation:
         """A hand found in the window, in the picture's pixels and axes."""
         scale = float(self.crop.scale[0])
         keypoints, xyz, side = hand.keypoints, hand.relative_xyz, hand.side

@@ -24,7 +24,7 @@ from fitter.energies.contour_kernels import (
 )
 from fitter.energies.residuals import Quadratic
 from fitter.hand_models.vertex_jacobian import SurfaceJacobian
-from fitter.numba_kernels import for_each_picture
+from fitter.numba_kernels import for_each_image
 from fitter.raster import Fragments, MeshTopology
 from fitter.records import TensorBatch
 
@@ -201,7 +201,7 @@ def _contour_l2_compiled(
         hand = PosedHand(*(part[b] for part in hands))
         value[b] = linearize_outline(outline, hand, model, gradient[b], hessian[b])
 
-    for_each_picture(linearize, batch)
+    for_each_image(linearize, batch)
     scale = 1 / (height * width)
     return Quadratic(
         *(scale * torch.from_numpy(part).to(screen.dtype) for part in (value, gradient, hessian))

@@ -28,25 +28,25 @@ class KeypointTargets(TensorBatch):
 
     Attributes:
         keypoints: (B, 5, 5, 2) crop units.
-        keypoint_mass: (B, 5, 5) confidence in [0, 1]; the wrist's is shared out to its 5 entries.
+        keypoint_weight: (B, 5, 5) confidence in [0, 1]; the wrist's is shared out to its 5 entries.
         intrinsics: (B, 3, 3) K of the crop.
         view: (B, 3) unit vector, camera frame, along the ray through the middle of the hand.
         relative_depth: (B, 5, 5) crop units along `view`, relative to the wrist; 0 where unknown.
-        depth_mass: (B, 5, 4) trust in the depths of all but the wrist, 0 where unknown: the
+        depth_weight: (B, 5, 4) trust in the depths of all but the wrist, 0 where unknown: the
             detector's confidence, or what follows from a network's own spread.
         bone_directions: (B, 5, 4, 3) unit vectors, camera frame, palm to tip; 0 where unknown.
-        bone_mass: (B, 5, 4) trust in the directions, 0 where unknown: the product of the
+        bone_weight: (B, 5, 4) trust in the directions, 0 where unknown: the product of the
             detector's confidences of both ends, or what follows from a network's own spread.
     """
 
     keypoints: Tensor
-    keypoint_mass: Tensor
+    keypoint_weight: Tensor
     intrinsics: Tensor
     view: Tensor
     relative_depth: Tensor
-    depth_mass: Tensor
+    depth_weight: Tensor
     bone_directions: Tensor
-    bone_mass: Tensor
+    bone_weight: Tensor
 
     @classmethod
     def of(
@@ -75,13 +75,13 @@ class KeypointTargets(TensorBatch):
         has_bones = bones.isfinite().flatten(1).all(-1)[:, None, None]
         return cls(
             keypoints=by_finger(keypoints),
-            keypoint_mass=shares,
+            keypoint_weight=shares,
             intrinsics=cameras[0],
             view=cameras[1],
             relative_depth=by_finger(relative_depth).nan_to_num(),
-            depth_mass=mass[..., 1:] * has_depth,
+            depth_weight=mass[..., 1:] * has_depth,
             bone_directions=bones.nan_to_num(),
-            bone_mass=mass[..., :-1] * mass[..., 1:] * has_bones,
+            bone_weight=mass[..., :-1] * mass[..., 1:] * has_bones,
         )
 
     def finite(self) -> Tensor:
@@ -112,8 +112,8 @@ def reprojection(points: Tensor, targets: KeypointTargets, scale: float) -> Quad
     jacobian /= scale * depth[..., None]
 
     rho, slope = geman_mcclure(residual.square().sum(-1))
-    value = (targets.keypoint_mass * rho).flatten(1).sum(-1)
-    weight = (2 * targets.keypoint_mass * slope)[..., None]
+    value = (targets.keypoint_weight * rho).flatten(1).sum(-1)
+    weight = (2 * targets.keypoint_weight * slope)[..., None]
     weighted = jacobian.mT * weight[..., None]
     gradient = (weighted @ residual[..., None])[..., 0]
     hessian = points.new_zeros(*points.shape, 5, 3)
@@ -144,11 +144,11 @@ def relative_depth(points: Tensor, targets: KeypointTargets, scale: float) -> Qu
     jacobian = torch.cat([by_wrist[..., None], by_own], -1)
 
     rho, slope = charbonnier(residual.square())
-    weighted = jacobian.mT * (2 * targets.depth_mass * slope)[:, :, None]
+    weighted = jacobian.mT * (2 * targets.depth_weight * slope)[:, :, None]
     gradient = weighted @ residual[..., None] * targets.view[:, None, None]
     outer = targets.view[:, :, None] * targets.view[:, None]
     hessian = (weighted @ jacobian)[:, :, :, None, :, None] * outer[:, None, None, :, None]
-    return Quadratic((targets.depth_mass * rho).flatten(1).sum(-1), gradient, hessian)
+    return Quadratic((targets.depth_weight * rho).flatten(1).sum(-1), gradient, hessian)
 
 
 def bone_directions(points: Tensor, targets: KeypointTargets, scale: float) -> Quadratic:
@@ -171,7 +171,7 @@ def bone_directions(points: Tensor, targets: KeypointTargets, scale: float) -> Q
     projection = -unit[..., :, None] * unit[..., None, :]
     projection.diagonal(dim1=-2, dim2=-1).add_(1)
     rho, slope = charbonnier(residual.square().sum(-1))
-    weight = (2 * targets.bone_mass * slope)[..., None] / (length * scale)
+    weight = (2 * targets.bone_weight * slope)[..., None] / (length * scale)
     by_bone = weight * (projection @ residual[..., None])[..., 0]
     block = ((weight / (length * scale))[..., None] * projection).permute(0, 1, 3, 4, 2)
 
@@ -183,4 +183,4 @@ def bone_directions(points: Tensor, targets: KeypointTargets, scale: float) -> Q
     hessian[:, :, :-1, :, :-1].diagonal(dim1=2, dim2=4).add_(block)
     hessian[:, :, 1:, :, :-1].diagonal(dim1=2, dim2=4).sub_(block)
     hessian[:, :, :-1, :, 1:].diagonal(dim1=2, dim2=4).sub_(block)
-    return Quadratic((targets.bone_mass * rho).flatten(1).sum(-1), gradient, hessian)
+    return Quadratic((targets.bone_weight * rho).flatten(1).sum(-1), gradient, hessian)

@@ -19,7 +19,7 @@ from fitter.camera import (
     mirror_points,
     to_crop,
 )
-from fitter.masks.geometry import inside_picture, resample_mask
+from fitter.masks.geometry import inside_image, resample_mask
 from fitter.records import HandObservation
 
 
@@ -108,7 +108,7 @@ def _crop(
     matrix = crop_intrinsics(torch.from_numpy(intrinsics)[None].double(), window)
     pictures = [
         crop_pixels(pixels, window)[0],
-        _in_255ths(inside_picture(pixels.shape[:2], window)[0]),
+        _in_255ths(inside_image(pixels.shape[:2], window)[0]),
         *([] if mask is None else [_in_255ths(resample_mask(mask, window)[0])]),
     ]
     if hand.side == "left":

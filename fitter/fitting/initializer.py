@@ -25,7 +25,7 @@ ENTRY_POINTS = "fit_hands.initializers"
 
 
 @dataclass(frozen=True)
-class Guess(TensorBatch):
+class Prediction(TensorBatch):
     """Keypoints of B right hands as one network sees them.
 
     Attributes:
@@ -39,16 +39,16 @@ class Guess(TensorBatch):
     joints: Tensor
     spread: Tensor
 
-    def with_hands(self, index: Tensor, part: Guess) -> Guess:
+    def with_hands(self, index: Tensor, part: Prediction) -> Prediction:
         """The guess with that of the hands at `index` (n,) in the place of theirs."""
-        return Guess(
+        return Prediction(
             self.joints.index_copy(0, index, part.joints),
             self.spread.index_copy(0, index, part.spread),
         )
 
 
 @dataclass(frozen=True)
-class Guesses:
+class Predictions:
     """All that is known of B hands from networks.
 
     Attributes:
@@ -57,7 +57,7 @@ class Guesses:
             shows it; None for a hand without a crop or where no network segments.
     """
 
-    starts: dict[str, Guess]
+    starts: dict[str, Prediction]
     masks: Sequence[np.ndarray | None]
 
 
@@ -69,7 +69,7 @@ class Initializer(Protocol):
         """What tells these networks from others, for the store: name -> digest of the weights."""
         ...
 
-    def __call__(self, observed: ObservationBatch, crops: Sequence[HandCrop | None]) -> Guesses:
+    def __call__(self, observed: ObservationBatch, crops: Sequence[HandCrop | None]) -> Predictions:
         """Look at B hands.
 
         Args:

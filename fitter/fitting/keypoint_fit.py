@@ -22,10 +22,10 @@ from fitter.energies.keypoints import (
 from fitter.energies.priors import anatomical_limits, pose_prior, shape_prior
 from fitter.energies.residuals import weighted_sum
 from fitter.fitting.fit_model import FitModel
-from fitter.fitting.guidance import guess_starts, guided
-from fitter.fitting.initializer import Guess
+from fitter.fitting.initialisations import propose_initialisations
+from fitter.fitting.initializer import Prediction
+from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise, usable
-from fitter.fitting.starts import propose_starts
 from fitter.hand_models.tangent import BETAS, POSE
 from fitter.records import HandParams
 from fitter.solvers.levenberg_marquardt import (
@@ -106,7 +106,7 @@ def fit_keypoints(
     model: FitModel,
     observed: ObservationBatch,
     config: FitConfig,
-    guesses: Sequence[Guess] = (),
+    guesses: Sequence[Prediction] = (),
     from_keypoints: bool = True,
 ) -> KeypointFit:
     """Fit B hands.
@@ -138,7 +138,7 @@ def _fit(
     model: FitModel,
     observed: ObservationBatch,
     config: FitConfig,
-    guesses: Sequence[Guess],
+    guesses: Sequence[Prediction],
     from_keypoints: bool,
 ) -> KeypointFit:
     index = usable(observed).nonzero().flatten()
@@ -149,7 +149,7 @@ def _fit(
     if len(index) == 0:
         return _nothing_fitted(model, observed)
     guesses = [guess[index] for guess in guesses]
-    targets = guided(targets, guesses, config)
+    targets = with_network_prior(targets, guesses, config)
     starts = _Starts.of(model, targets, config, guesses, from_keypoints)
     problem = KeypointProblem(model, targets, config)
     best, source = starts.best(problem, config)
@@ -177,20 +177,20 @@ class _Starts:
         model: FitModel,
         targets: KeypointTargets,
         config: FitConfig,
-        guesses: Sequence[Guess],
+        guesses: Sequence[Prediction],
         from_keypoints: bool,
     ) -> _Starts:
         batch = len(targets.view)
         parts, sources = [], []
         known = torch.zeros(batch, dtype=torch.bool, device=targets.view.device)
         for number, guess in enumerate(guesses, 1):
-            start = guess_starts(model, targets, guess)
+            start = predicted_initialisations(model, targets, guess)
             parts.append(start)
             finite = start.transl.isfinite().all(-1)
             sources.append(torch.where(finite, number, -1)[None])
             known |= finite
         if from_keypoints or not bool(known.all()):
-            typical = propose_starts(model, targets, config)
+            typical = propose_initialisations(model, targets, config)
             count = len(typical.transl) // batch
             parts.append(typical)
             is_asked = torch.full_like(known, from_keypoints) | ~known
@@ -208,10 +208,10 @@ class _Starts:
         tried = (self.source.flatten() >= 0).nonzero().flatten()
         states, cost = self.params[tried], self.params.transl.new_full((count * batch,), torch.inf)
         problem = problem.select(tried % batch)
-        if config.start_iterations == 0:
+        if config.initialisation_iterations == 0:
             found = problem.linearize(states).cost
         else:
-            options = LevenbergMarquardt(max_iterations=config.start_iterations)
+            options = LevenbergMarquardt(max_iterations=config.initialisation_iterations)
             result = levenberg_marquardt(problem, states, options)
             states, found = result.params, result.cost
         # A start that leads nowhere still is the hand's own, which one that was not tried is not.

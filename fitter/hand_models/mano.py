@@ -93,8 +93,8 @@ def side_of(arrays: Mapping[str, np.ndarray]) -> Side | None:
     """Tell a left from a right hand by its mean pose.
 
     Fingers only bend toward the palm, so the mean pose tells on which side of the knuckles the palm
-    is. Seen with the palm in front and the fingers up, a right hand's index finger is to the right
-    of its little finger.
+    is. EnergyInputs with the palm in front and the fingers up, a right hand's index finger is to
+    the right of its little finger.
 
     Args:
         arrays: a MANO file's v_template, J_regressor and hands_mean.

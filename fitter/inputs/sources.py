@@ -107,10 +107,10 @@ class Sources:
     def kinds(self) -> dict[str, object]:
         """What was given, without what it says of single pictures, which `Sources.digest` tells."""
         everywhere = self.intrinsics.everywhere
-        by_picture = self.intrinsics.by_name is not None or self.intrinsics.by_index is not None
+        by_image = self.intrinsics.by_name is not None or self.intrinsics.by_index is not None
         one = None if everywhere is None else everywhere.tolist()
         return {
-            "intrinsics": "given for each picture" if by_picture else one,
+            "intrinsics": "given for each picture" if by_image else one,
             "keypoints": None if self.keypoints is None else "given",
             "masks": None if self.masks is None else "given",
         }
@@ -148,7 +148,7 @@ def file_digest(path: Path) -> str:
 
 
 def stamps(sources: Sources, index: int) -> dict[str, object]:
-    """The fields of `SeenImage` that tell a changed picture, and changed inputs, from others."""
+    """The fields of `DetectedImage` that tell changed images and inputs from others."""
     entry = sources.entry(index)
     try:
         found = entry.path.stat()

@@ -28,7 +28,7 @@ class HandView:
         keypoints: (21, 2) pixels of the crop.
         confidence: (21,) in [0, 1]; keypoints of confidence 0 were not seen and are not used.
         silhouette: (S, S) in [0, 1], of the mesh fitted to the keypoints.
-        inside: (S, S) in [0, 1], share of the pixel that lies in the picture, see `inside_picture`.
+        inside: (S, S) in [0, 1], share of the pixel that lies in the picture, see `inside_image`.
         others: (N, 21, 2) keypoints of the other hands in the picture, pixels of this crop, NaN
             where not seen.
     """
@@ -88,7 +88,7 @@ def resample_mask(mask: np.ndarray, crop: SquareCrop) -> np.ndarray:
     return np.stack(shares)
 
 
-def inside_picture(size: tuple[int, int], crop: SquareCrop) -> np.ndarray:
+def inside_image(size: tuple[int, int], crop: SquareCrop) -> np.ndarray:
     """(B, S, S) float32: the share of each pixel of B crops that lies in a picture of (H, W)."""
     side = crop.output_size
     origin = crop.origin.detach().cpu().double().numpy()

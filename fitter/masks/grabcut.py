@@ -49,7 +49,7 @@ class Seeds:
 
 
 @dataclass(frozen=True)
-class CutSettings:
+class GrabCutSettings:
     """How colour, place and outline are weighed; chosen on renders of the open hand.
 
     Attributes:
@@ -65,7 +65,7 @@ class CutSettings:
     evidence: float = 4.0
 
 
-def grabcut(pixels: np.ndarray, seeds: Seeds, settings: CutSettings) -> np.ndarray | None:
+def grabcut(pixels: np.ndarray, seeds: Seeds, settings: GrabCutSettings) -> np.ndarray | None:
     """Separate an object from its background.
 
     Args:
@@ -92,7 +92,7 @@ def grabcut(pixels: np.ndarray, seeds: Seeds, settings: CutSettings) -> np.ndarr
 
 
 def _coarse_round(
-    colours: np.ndarray, seeds: Seeds, found: np.ndarray, settings: CutSettings, scale: int
+    colours: np.ndarray, seeds: Seeds, found: np.ndarray, settings: GrabCutSettings, scale: int
 ) -> np.ndarray | None:
     """`_round` on a picture of fewer pixels."""
     height, width = found.shape
@@ -118,7 +118,7 @@ def _coarse_round(
 
 
 def _round(
-    colours: np.ndarray, seeds: Seeds, found: np.ndarray, settings: CutSettings
+    colours: np.ndarray, seeds: Seeds, found: np.ndarray, settings: GrabCutSettings
 ) -> np.ndarray | None:
     """Mixtures of what was found inside and outside, and the cut they lead to, all (H, W)."""
     inner, outer = (_mixture(colours[part & seeds.known]) for part in (found, ~found))

@@ -38,7 +38,7 @@ from fitter.masks.geometry import (
     resized,
     window_around,
 )
-from fitter.masks.grabcut import CutSettings, Seeds, grabcut
+from fitter.masks.grabcut import GrabCutSettings, Seeds, grabcut
 from fitter.records import MaskSource
 
 
@@ -73,7 +73,7 @@ class MaskSettings:
     snap_gap: float = 0.14
     snap_doubt: float = 0.02
     context: float = 0.30
-    cut: CutSettings = field(default_factory=CutSettings)
+    cut: GrabCutSettings = field(default_factory=GrabCutSettings)
     flesh: float = 0.25
     near: float = 0.06
     agreement: float = 0.6

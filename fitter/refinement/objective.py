@@ -44,7 +44,14 @@ from fitter.energies.surface import (
 )
 from fitter.hand_models.keypoint_jacobian import by_finger
 from fitter.raster import RasterSettings
-from fitter.refinement.scene import Drawing, SceneModel, SceneParams, SceneView, draw, focal_applied
+from fitter.refinement.scene import (
+    Rendering,
+    SceneModel,
+    SceneParams,
+    SceneView,
+    draw,
+    focal_applied,
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class StageTask:
 
 
 @dataclass(frozen=True)
-class Seen:
+class EnergyInputs:
     """What an energy may look at.
 
     Attributes:
@@ -83,7 +90,7 @@ class Seen:
     start: SceneParams
     space: PoseSpace
     targets: KeypointTargets
-    drawing: Drawing
+    drawing: Rendering
     stage: StageConfig
 
     @property
@@ -120,36 +127,36 @@ class Seen:
     @property
     def rendered(self) -> Tensor:
         """(B, S, S, 3) the hand over black, black beyond the photograph's border as the crop is."""
-        return self.drawing.picture * self.view.picture_weight[..., None]
+        return self.drawing.picture * self.view.image_weight[..., None]
 
 
-def _focal_targets(seen: Seen) -> KeypointTargets:
+def _focal_targets(seen: EnergyInputs) -> KeypointTargets:
     """With the focal length as fitted; the line of sight stays that of the given K."""
     intrinsics = focal_applied(seen.targets.intrinsics, seen.params.log_focal)
     return replace(seen.targets, intrinsics=intrinsics)
 
 
-def _keypoints(seen: Seen) -> Tensor:
+def _keypoints(seen: EnergyInputs) -> Tensor:
     return reprojection(seen.points, _focal_targets(seen), seen.task.fit.keypoint_scale).value
 
 
-def _keypoints_l2(seen: Seen) -> Tensor:
+def _keypoints_l2(seen: EnergyInputs) -> Tensor:
     projected, detected = seen.keypoints
     # A keypoint that was not seen may be written down anywhere, such as at (0, 0).
     known = (seen.view.confidence > 0)[..., None]
     return squared_l2_keypoints(projected, torch.where(known, detected, projected.detach()))
 
 
-def _relative_depth(seen: Seen) -> Tensor:
+def _relative_depth(seen: EnergyInputs) -> Tensor:
     fit = seen.task.fit
     return relative_depth(seen.points, _focal_targets(seen), fit.relative_depth_scale).value
 
 
-def _bone_directions(seen: Seen) -> Tensor:
+def _bone_directions(seen: EnergyInputs) -> Tensor:
     return bone_directions(seen.points, seen.targets, seen.task.fit.bone_direction_scale).value
 
 
-def _scale(seen: Seen) -> Tensor:
+def _scale(seen: EnergyInputs) -> Tensor:
     """S2HAND's camera scale is focal length over depth; the start's is what is expected.
 
     `transl`'s z stands for the root's depth. The two differ by the z of the root in the rest pose:
@@ -162,28 +169,28 @@ def _scale(seen: Seen) -> Tensor:
     return camera_scale(scale(seen.params), scale(seen.start))
 
 
-def _silhouette_ssim(seen: Seen) -> Tensor:
+def _silhouette_ssim(seen: EnergyInputs) -> Tensor:
     # SSIM has no weights: both are blackened where the mask is not trusted, so that they agree.
     weight = seen.view.mask_weight
     return ssim_silhouette(weight * seen.alpha, weight * seen.view.mask)
 
 
-def _photometric_pixel(seen: Seen) -> Tensor:
+def _photometric_pixel(seen: EnergyInputs) -> Tensor:
     # Which pixels count is not to be had by shrinking the hand away from those that differ.
-    alpha = seen.alpha.detach() * seen.view.picture_weight
+    alpha = seen.alpha.detach() * seen.view.image_weight
     confidence = seen.view.confidence.sum(-1)
     return pixel_l2(seen.view.image, seen.drawing.foreground, alpha, confidence)
 
 
-def _limits(seen: Seen) -> Tensor:
+def _limits(seen: EnergyInputs) -> Tensor:
     return joint_limits(seen.params.hand_pose, seen.space, "squared")
 
 
-def _pose_prior(seen: Seen) -> Tensor:
+def _pose_prior(seen: EnergyInputs) -> Tensor:
     return pose_prior(seen.params.hand, seen.space).value
 
 
-ENERGIES: Mapping[EnergyName, Callable[[Seen], Tensor]] = {
+ENERGIES: Mapping[EnergyName, Callable[[EnergyInputs], Tensor]] = {
     "keypoints": _keypoints,
     "keypoints_smooth_l1": lambda s: smooth_l1_keypoints(
         *s.keypoints, s.view.confidence, s.stage.keypoint_beta
@@ -197,9 +204,7 @@ ENERGIES: Mapping[EnergyName, Callable[[Seen], Tensor]] = {
     ),
     "silhouette_iou": lambda s: iou_loss(s.alpha, s.view.mask, s.view.mask_weight),
     "silhouette_ssim": _silhouette_ssim,
-    "image_silhouette_ssim": lambda s: ssim_silhouette(
-        s.alpha * s.view.picture_weight, s.view.image
-    ),
+    "image_silhouette_ssim": lambda s: ssim_silhouette(s.alpha * s.view.image_weight, s.view.image),
     "photometric_pixel": _photometric_pixel,
     "photometric_ssim": lambda s: ssim_foreground(s.view.image, s.rendered, s.alpha),
     "photometric_rgb": lambda s: rgb_all_pixels(s.view.image, s.rendered),
@@ -237,7 +242,7 @@ class Objective:
     """What one stage minimises over B hands.
 
     Attributes:
-        task, stage, start, space, targets: see `Seen`.
+        task, stage, start, space, targets: see `EnergyInputs`.
         raster: how hands are drawn; None where no energy needs a drawing.
         shaded: whether an energy needs colours.
     """
@@ -266,7 +271,9 @@ class Objective:
     def terms(self, params: SceneParams) -> dict[EnergyName, Tensor]:
         """(B,) value of each energy of the stage, not weighted."""
         drawing = draw(self.task.model, params, self.task.view, self.raster, self.shaded)
-        seen = Seen(self.task, params, self.start, self.space, self.targets, drawing, self.stage)
+        seen = EnergyInputs(
+            self.task, params, self.start, self.space, self.targets, drawing, self.stage
+        )
         return {name: ENERGIES[name](seen) for name, w in self.stage.energies.items() if w != 0}
 
     def __call__(self, params: SceneParams) -> Tensor:

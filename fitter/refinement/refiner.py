@@ -161,7 +161,7 @@ class Refiner:
             image=self._tensor([crop.pixels for crop in crops]) / 255,
             mask=self._tensor([nothing if mask is None else mask.mask for mask in masks]),
             mask_weight=self._tensor([nothing if mask is None else mask.weight for mask in masks]),
-            picture_weight=self._tensor([crop.inside_share for crop in crops]),
+            image_weight=self._tensor([crop.inside_share for crop in crops]),
             intrinsics=self._tensor([crop.intrinsics for crop in crops]),
             keypoints=self._tensor([crop.keypoints for crop in crops]),
             confidence=self._tensor([crop.confidence for crop in crops]),

@@ -107,7 +107,7 @@ class SceneView(TensorBatch):
         image: (B, S, S, 3) sRGB in [0, 1].
         mask: (B, S, S) share of each pixel that the hand covers.
         mask_weight: (B, S, S) how far to trust the mask; 0 throughout for a hand without one.
-        picture_weight: (B, S, S) 1 inside the photograph, 0 beyond its border.
+        image_weight: (B, S, S) 1 inside the photograph, 0 beyond its border.
         intrinsics: (B, 3, 3) K in pixels of the crop.
         keypoints: (B, 21, 2) pixels of the crop.
         confidence: (B, 21) in [0, 1].
@@ -117,7 +117,7 @@ class SceneView(TensorBatch):
     image: Tensor
     mask: Tensor
     mask_weight: Tensor
-    picture_weight: Tensor
+    image_weight: Tensor
     intrinsics: Tensor
     keypoints: Tensor
     confidence: Tensor
@@ -191,7 +191,7 @@ class SceneModel:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Rendering:
     """B hands as the current parameters draw them.
 
     Attributes:
@@ -221,7 +221,7 @@ def draw(
     view: SceneView,
     settings: RasterSettings | None,
     shaded: bool,
-) -> Drawing:
+) -> Rendering:
     """Draw B hands.
 
     Args:
@@ -235,7 +235,7 @@ def draw(
     intrinsics = focal_applied(view.intrinsics, params.log_focal)
     vertices = mesh.vertices + params.offsets
     keypoints = project(mesh.keypoints, intrinsics)
-    drawing = Drawing(mesh.vertices, vertices, mesh.keypoints, keypoints)
+    drawing = Rendering(mesh.vertices, vertices, mesh.keypoints, keypoints)
     if settings is None:
         return drawing
     screen = torch.cat([project(vertices, intrinsics), vertices[..., 2:]], -1)

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from fitter.numba_kernels import compile_kernel
-from fitter.rendering.interpolation import picture_arrays, run_kernel
+from fitter.rendering.interpolation import image_arrays, run_kernel
 
 UNKNOWN = 255
 """Stands for the step at which a pixel got its colour when it never does."""
@@ -80,7 +80,7 @@ class CompositeOnCpu(torch.autograd.Function):
         step = torch.empty(face_index.shape, dtype=torch.uint8)
         result = torch.empty_like(filled)
         tensors = (colour, face_index, alpha, background, filled, step, result)
-        run_kernel(_forward, [*picture_arrays(*tensors), [most] * len(colour)])
+        run_kernel(_forward, [*image_arrays(*tensors), [most] * len(colour)])
         ctx.save_for_backward(alpha, background, filled, step)
         return result
 
@@ -92,7 +92,7 @@ class CompositeOnCpu(torch.autograd.Function):
         to_colour, to_background = torch.empty_like(filled), torch.empty_like(filled)
         to_alpha = torch.empty_like(alpha, memory_format=torch.contiguous_format)
         tensors = (alpha, background, filled, step, gradient, to_colour, to_alpha, to_background)
-        run_kernel(_backward, picture_arrays(*tensors))
+        run_kernel(_backward, image_arrays(*tensors))
         return to_colour, None, to_alpha, to_background, None
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from fitter.numba_kernels import compile_kernel, for_each_picture
+from fitter.numba_kernels import compile_kernel, for_each_image
 
 
 def interpolate_tensors(
@@ -56,7 +56,7 @@ class InterpolateOnCpu(torch.autograd.Function):
         """
         ctx.save_for_backward(face_index, barycentrics, faces, attributes)
         result = attributes.new_zeros((*face_index.shape, attributes.shape[-1]))
-        arrays = picture_arrays(face_index, barycentrics, faces, attributes, result)
+        arrays = image_arrays(face_index, barycentrics, faces, attributes, result)
         if not all(run_kernel(_forward, arrays)):
             raise ValueError(
                 f"expected a row of the face table for every face seen, and indices below "
@@ -73,12 +73,12 @@ class InterpolateOnCpu(torch.autograd.Function):
         _, barycentrics, _, attributes = ctx.saved_tensors
         to_barycentrics = torch.zeros_like(barycentrics, memory_format=torch.contiguous_format)
         to_attributes = torch.zeros_like(attributes, memory_format=torch.contiguous_format)
-        arrays = picture_arrays(*ctx.saved_tensors, gradient, to_barycentrics, to_attributes)
+        arrays = image_arrays(*ctx.saved_tensors, gradient, to_barycentrics, to_attributes)
         run_kernel(_backward, arrays)
         return None, to_barycentrics, None, to_attributes
 
 
-def picture_arrays(*tensors: Tensor) -> list[list[np.ndarray]]:
+def image_arrays(*tensors: Tensor) -> list[list[np.ndarray]]:
     """Contiguous arrays of every picture: the kernels are compiled for them alone."""
     return [
         [np.ascontiguousarray(picture) for picture in tensor.detach().numpy()]
@@ -91,7 +91,7 @@ def picture_arrays(*tensors: Tensor) -> list[list[np.ndarray]]:
 def run_kernel(kernel: Callable, arrays: list[list[np.ndarray]]) -> list[Any]:
     """Results of the kernel for every picture, given each argument for all pictures."""
     pictures = list(zip(*arrays, strict=True))
-    return for_each_picture(lambda index: kernel(*pictures[index]), len(pictures))
+    return for_each_image(lambda index: kernel(*pictures[index]), len(pictures))
 
 
 @compile_kernel

@@ -81,7 +81,7 @@ class OverlayStyle:
     captions: bool = True
 
 
-def draw_overlay(
+def render_overlay(
     pixels: np.ndarray,
     hands: Sequence[OverlayHand],
     intrinsics: np.ndarray,
@@ -114,7 +114,7 @@ def draw_overlay(
     if style.skeleton:
         for hand in hands:
             if hand.keypoints is not None:
-                _draw_skeleton(picture, hand.keypoints, unit)
+                _render_skeleton(picture, hand.keypoints, unit)
     if style.captions:
         for hand, screen in zip(hands, screens, strict=True):
             _write_caption(picture, hand, screen, unit)
@@ -128,12 +128,12 @@ def write_overlay(
     intrinsics: np.ndarray,
     style: OverlayStyle | None = None,
 ) -> None:
-    """Draw as `draw_overlay` does and write the picture; the ending chooses the format.
+    """Draw as `render_overlay` does and write the picture; the ending chooses the format.
 
     Raises:
         InputError: when the file cannot be written or its ending names no picture format.
     """
-    picture = Image.fromarray(draw_overlay(pixels, hands, intrinsics, style))
+    picture = Image.fromarray(render_overlay(pixels, hands, intrinsics, style))
     try:
         picture.save(path, quality=92) if _is_jpeg(path) else picture.save(path)
     except (OSError, ValueError) as error:
@@ -241,7 +241,7 @@ def _vertex_colours(hand: OverlayHand) -> np.ndarray:
     return np.minimum(shade * np.array(SIDE_COLOURS[hand.side], dtype=np.float32), 255)
 
 
-def _draw_skeleton(picture: np.ndarray, keypoints: np.ndarray, unit: float) -> None:
+def _render_skeleton(picture: np.ndarray, keypoints: np.ndarray, unit: float) -> None:
     """Draw 20 bones and 21 joints in place, with sub-pixel positions."""
     shift = 4
     limit = 8 * max(picture.shape)  # keeps OpenCV's fixed-point numbers in range
@@ -302,7 +302,7 @@ def overlay_name(name: str) -> str:
     return folders + slash + last + ".jpg"
 
 
-def write_picture_overlay(
+def write_image_overlay(
     path: Path, picture: Path, hands: Sequence[OverlayHand], intrinsics: np.ndarray
 ) -> None:
     """Draw hands over their photograph.

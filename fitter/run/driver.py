@@ -38,26 +38,26 @@ from fitter.store.result_store import Block, ResultStore
 from fitter.store.schema import ImageRow
 from fitter.system.messages import KEPT, count
 from fitter.system.stopping import StopRequest
-from fitter.workers.look_pool import LookOptions
-from fitter.workers.pieces import Collector, DonePiece, Plan, cut
-from fitter.workers.workbench import Workbench
+from fitter.workers.batches import Collector, FittedBatch, Plan, cut
+from fitter.workers.detection_pool import DetectionOptions
+from fitter.workers.local_executor import LocalExecutor
 
 log = logging.getLogger(__name__)
 
 
 class Workers(Fitter, Protocol):
-    """Who does the work: this machine's `Workbench`, or a cluster."""
+    """Who does the work: this machine's `LocalExecutor`, or a cluster."""
 
-    def process(self, plan: Plan, stop: StopRequest) -> Iterator[DonePiece]:
-        """See `Workbench.process`; pieces may come in any order."""
+    def process(self, plan: Plan, stop: StopRequest) -> Iterator[FittedBatch]:
+        """See `LocalExecutor.process`; pieces may come in any order."""
         ...
 
     def draw(self, sources: Sources, rows: Sequence[ImageRow]) -> list[tuple[str, str]]:
-        """See `Workbench.draw`."""
+        """See `LocalExecutor.draw`."""
         ...
 
     def begin_anew(self) -> None:
-        """See `Workbench.begin_anew`."""
+        """See `LocalExecutor.begin_anew`."""
         ...
 
 
@@ -154,9 +154,9 @@ def _workers(request: RunRequest, config: Config) -> AbstractContextManager[Work
         # A fit on the CPU takes about as long as finding the hands, one on a GPU next to nothing.
         on_cpu = choose_device(config.run.device).type == "cpu"
         workers = 1 if on_cpu else max(1, (os.cpu_count() or 1) - 1)
-    options = LookOptions(detects, workers, spread.timeout)
+    options = DetectionOptions(detects, workers, spread.timeout)
     in_hand = request.out.with_name(f".{request.beside('in-hand').name}")
-    return Workbench(config, options, request.overlays, in_hand)
+    return LocalExecutor(config, options, request.overlays, in_hand)
 
 
 def _process(task: _Run, console: Console) -> None:
@@ -208,7 +208,7 @@ def _write_blocks(task: _Run, plan: Plan, stop: StopRequest, progress: ProgressL
             break
 
 
-def _write_block(task: _Run, block: Block, pieces: Sequence[DonePiece]) -> None:
+def _write_block(task: _Run, block: Block, pieces: Sequence[FittedBatch]) -> None:
     try:
         # Its overlays are drawn: an interrupted block is drawn again, a committed one only where
         # an overlay is missing.

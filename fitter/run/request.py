@@ -9,7 +9,7 @@ from typing import Protocol
 
 from fitter.engine import Engine
 from fitter.system.lock import WHOLE
-from fitter.workers.spread import Spread
+from fitter.workers.execution_options import ExecutionOptions
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class RunRequest:
     resume: bool = False
     overwrite: bool = False
     quiet: bool = False
-    spread: Spread = field(default_factory=Spread)
+    spread: ExecutionOptions = field(default_factory=ExecutionOptions)
 
     def beside(self, ending: str) -> Path:
         """A file beside the store, of this run's share of it."""

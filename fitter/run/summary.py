@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fitter.store.schema import ImageRow
 from fitter.system.messages import count
-from fitter.workers.pieces import DonePiece
+from fitter.workers.batches import FittedBatch
 
 LISTED_FAILURES = 20
 """Failures that the summary spells out; the table of failures has all."""
@@ -87,7 +87,7 @@ class Summary:
         now = self.failures.count or self.fit_failures.count
         return bool(now or self.failed_before or self.fits_failed_before)
 
-    def add(self, pieces: Sequence[DonePiece]) -> None:
+    def add(self, pieces: Sequence[FittedBatch]) -> None:
         """Count a block that was written."""
         for piece in pieces:
             self.lost += piece.lost

@@ -55,15 +55,15 @@ class LevenbergMarquardt:
         relative_tolerance: a hand has converged when an accepted step lowers its cost by less
             than this share of it, or when the step predicts no more than that.
         damping: initial damping, relative to the Hessian's diagonal.
-        max_turn: radians; the longest change of any one rotation in a step. Without it fingertip
-            joints flip by 180 degrees.
+        max_rotation: radians; the longest change of any one rotation in a step. Without it
+        fingertip joints flip by 180 degrees.
         max_damping: damping at which a hand that finds no downhill step is called stalled.
     """
 
     max_iterations: int = 30
     relative_tolerance: float = 1e-4
     damping: float = 1e-3
-    max_turn: float = 0.5
+    max_rotation: float = 0.5
     max_damping: float = 1e6
 
 
@@ -154,7 +154,7 @@ class _State:
 
     def advance(self, options: LevenbergMarquardt) -> None:
         """Try one step for every active hand."""
-        step, solved = _damped_step(self.current, self.damping, options.max_turn)
+        step, solved = _damped_step(self.current, self.damping, options.max_rotation)
         trial = retract(self.params, step)
         linearized = self.problem.linearize(trial)
 
@@ -229,9 +229,11 @@ class _State:
         self.hands, self.moving = self.hands[index], self.moving[index]
 
 
-def _damped_step(current: Linearization, damping: Tensor, max_turn: float) -> tuple[Tensor, Tensor]:
-    """Steps (B, D), shortened so that no rotation turns by more than `max_turn`, and (B,) whether
-    the damped system could be solved."""
+def _damped_step(
+    current: Linearization, damping: Tensor, max_rotation: float
+) -> tuple[Tensor, Tensor]:
+    """Steps (B, D), shortened so that no rotation turns by more than `max_rotation`, and (B,)
+    whether the damped system could be solved."""
     damped = current.hessian.clone()
     diagonal = damped.diagonal(dim1=-2, dim2=-1)
     floor = 1e-9 * diagonal.amax(-1, keepdim=True).clamp_min(1e-12)
@@ -242,7 +244,7 @@ def _damped_step(current: Linearization, damping: Tensor, max_turn: float) -> tu
     step = torch.where(solved[:, None], step, torch.zeros_like(step))
     turns = torch.cat([step[:, GLOBAL], step[:, POSE]], -1).unflatten(-1, (16, 3))
     longest = turns.square().sum(-1).amax(-1).sqrt()
-    return step * (max_turn / longest.clamp_min(max_turn))[:, None], solved
+    return step * (max_rotation / longest.clamp_min(max_rotation))[:, None], solved
 
 
 def _finite(linearized: Linearization) -> Tensor:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fitter.conventions import JOINT_NAMES, KEYPOINT_NAMES
-from fitter.records import FitStatus, IntrinsicsSource, MaskSource, Side, StartSource
+from fitter.records import FitStatus, InitialisationSource, IntrinsicsSource, MaskSource, Side
 
 CAMERA = "camera: x right, y down, z forward, origin at the optical centre"
 IMAGE = "full image: x right, y down, centre of the top-left pixel at (0.5, 0.5)"
@@ -31,7 +31,7 @@ IMAGE_STATUS = ("pending", "ok", "no_hand", "failed")
 INTRINSICS_SOURCES = ("none", "given", "exif", "default")
 FIT_STATUS = ("none", "converged", "max_iterations", "diverged", "stalled")
 MASK_SOURCES = ("none", "given", "grabcut", "rejected", "network")
-START_SOURCES = ("none", "keypoints", "lifter", "handnet", "other")
+INITIALISATION_SOURCES = ("none", "keypoints", "lifter", "handnet", "other")
 """Texts of the flag variables; a text's position is its stored code, and code 0 means empty."""
 
 ImageStatus = Literal["ok", "no_hand", "failed"]
@@ -217,10 +217,10 @@ class HandRow:
     focal_scale: float | None = _variable(
         "focal length that the fit found over that of intrinsics", units="1"
     )
-    start_source: StartSource | None = _variable(
+    initialisation_source: InitialisationSource | None = _variable(
         "which start the fit to the keypoints went on from: a typical pose placed on them, or what "
         "a network said",
-        flags=START_SOURCES,
+        flags=INITIALISATION_SOURCES,
     )
     fit_status: FitStatus | None = _variable("how the fit to the keypoints ended", flags=FIT_STATUS)
     fit_error: str | None = _variable("why the fit failed; empty otherwise", dtype="string")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fitter.config.options import Config
 from fitter.engine import Engine, image_row
-from fitter.fitting.seen_image import SeenImage
+from fitter.fitting.detected_image import DetectedImage
 from fitter.store.schema import ImageRow
 from fitter.system.isolation import Isolated, Lost
 
@@ -28,12 +28,12 @@ class _Trial:
     def __init__(self, config: Config) -> None:
         self._engine = Engine(config)
 
-    def fit(self, image: SeenImage) -> ImageRow:
+    def fit(self, image: DetectedImage) -> ImageRow:
         (row,) = self._engine.fit([image])
         return row
 
 
-def fit_singly(config: Config, images: Sequence[SeenImage], timeout: float) -> list[ImageRow]:
+def fit_singly(config: Config, images: Sequence[DetectedImage], timeout: float) -> list[ImageRow]:
     """Fit images one by one; what goes wrong with one stays with it.
 
     Args:
@@ -58,7 +58,7 @@ def fit_singly(config: Config, images: Sequence[SeenImage], timeout: float) -> l
 
 
 def fit_warily(
-    engine: Engine, images: Sequence[SeenImage], times: int, timeout: float
+    engine: Engine, images: Sequence[DetectedImage], times: int, timeout: float
 ) -> list[ImageRow]:
     """Fit images that may have ended processes before, together if that is possible.
 

@@ -42,20 +42,20 @@ degrees out of the picture's plane: in most photographs they do not."""
 class HandSampler:
     """Draws hands of one model in any view, as a detector with a measured noise sees them."""
 
-    def __init__(self, model: HandModel, noise: DetectorNoise, definition_spread: float) -> None:
+    def __init__(self, model: HandModel, noise: DetectorNoise, definition_std: float) -> None:
         """Prepare the model.
 
         Args:
             model: a right hand.
             noise: of the detector.
-            definition_spread: see `DetectorNoise.sample`.
+            definition_std: see `DetectorNoise.sample`.
         """
         self.model = model.keypoint_model().to(torch.float32)
         anatomy = anatomy_of(model.data)
         self.axes = torch.from_numpy(anatomy.axes).float()
         joints = model.keypoint_model().joint_template
         self.forward = normalize(joints[4] - joints[0], dim=0).float()
-        self.noise, self.definition_spread = noise, definition_spread
+        self.noise, self.definition_std = noise, definition_std
 
     def sample(self, count: int, seed: tuple[int, ...]) -> LifterSamples:
         """Draw hands.
@@ -119,7 +119,7 @@ class HandSampler:
         depth = relative_joints(keypoints, exact)[..., 2]
         into = view_rotations(exact)
         bones = _directions(keypoints @ into)
-        spread = self.definition_spread
+        spread = self.definition_std
         seen = self.noise.sample(view.positions, depth, bones, None, generator, spread)
         seen = replace(seen, confidence=_unseen(seen.confidence, generator))
         # The crop follows what was detected; its unit is pixels again.

@@ -27,7 +27,7 @@ from fitter.metrics import (
 from fitter.records import HandMesh, HandParams
 from init_net.posing import hand_points
 from init_net.samples.crop_samples import Cropper, CropSamples
-from init_net.samples.seen_samples import SeenSamples
+from init_net.samples.detected_samples import DetectedSamples
 
 _BATCH = 64
 
@@ -119,7 +119,7 @@ def weighted_iou(estimate: np.ndarray, truth: np.ndarray, weight: np.ndarray) ->
 
 
 @torch.no_grad()
-def lifter_figures(network: nn.Module, held_out: SeenSamples) -> dict[str, float]:
+def lifter_figures(network: nn.Module, held_out: DetectedSamples) -> dict[str, float]:
     """Of a `KeypointLifter` on hands that the detector found.
 
     Its joints, the mesh that inverse kinematics makes of them, and how many true coordinates lie

@@ -25,9 +25,9 @@ from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationCo
 from init_net.posing import hand_points
 from init_net.samples.config import SamplesConfig
 from init_net.samples.crop_samples import Cropper, CropSamples
+from init_net.samples.detected_samples import DetectedSamples, with_less
 from init_net.samples.hand_sampler import HandSampler
 from init_net.samples.lifter_samples import LifterSamples
-from init_net.samples.seen_samples import SeenSamples, with_less
 from init_net.samples.shards import SampleSource, ShardedSamples, render_shards
 from init_net.training.config import TrainConfig
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
@@ -129,7 +129,7 @@ class LifterTask(_SampleTask):
         held_out: ShardedSamples,
     ) -> None:
         """Load what the detector saw; pictures are not needed."""
-        self._seen, self._held_out = SeenSamples.of(train), SeenSamples.of(held_out)
+        self._seen, self._held_out = DetectedSamples.of(train), DetectedSamples.of(held_out)
         super().__init__(config, network, len(self._seen))
         self.weights = loss_weights(self.config)
         self._sampler = HandSampler(load_hand_model(), DetectorNoise.load(), DEFINITION_SPREAD)
@@ -160,7 +160,7 @@ class LifterTask(_SampleTask):
         return lifter_figures(self.network, self._held_out)
 
 
-class _PictureTask(_SampleTask):
+class _ImageTask(_SampleTask):
     """What the networks that see pictures share."""
 
     def __init__(
@@ -185,11 +185,11 @@ class _PictureTask(_SampleTask):
         return crops.with_confidence(seen.confidence)
 
 
-class HandNetTask(_PictureTask):
+class HandNetTask(_ImageTask):
     """A `HandNet`: Seeber eq. 9 and Zhao 3.5, and rotations compared as rotations."""
 
     def __init__(self, *arguments: Any) -> None:
-        """As `_PictureTask`."""
+        """As `_ImageTask`."""
         super().__init__(*arguments)
         self.weights = loss_weights(self.config)
         model = load_hand_model().keypoint_model()
@@ -218,11 +218,11 @@ class HandNetTask(_PictureTask):
         return crop_figures(self.network, self._held_out)
 
 
-class SegmentationTask(_PictureTask):
+class SegmentationTask(_ImageTask):
     """A `HandSegmentation`: binary cross entropy and Dice."""
 
     def __init__(self, *arguments: Any) -> None:
-        """As `_PictureTask`."""
+        """As `_ImageTask`."""
         super().__init__(*arguments)
         self.weights = loss_weights(self.config)
 

@@ -38,7 +38,7 @@ def test_the_fit_is_measured(tmp_path) -> None:
     figures = tmp_path / "fit.json"
     command = [sys.executable, "benchmarks/fit.py", "--batch-sizes", "8", "--repeats", "1"]
     subprocess.run(
-        [*command, "--first-order", "--set", "fit.num_starts=2", "--json", figures],
+        [*command, "--first-order", "--set", "fit.num_initialisations=2", "--json", figures],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=True,
@@ -47,7 +47,7 @@ def test_the_fit_is_measured(tmp_path) -> None:
     )
     written = json.loads(figures.read_text())
     assert written["machine"]["threads"] == 1
-    assert written["fit"]["num_starts"] == 2
+    assert written["fit"]["num_initialisations"] == 2
     (measured,) = written["figures"]
     assert measured["batch_size"] == 8 and measured["diverged"] == 0
     assert measured["wall_ms"] > 0 and 1 <= measured["iterations"][0] <= measured["iterations"][1]

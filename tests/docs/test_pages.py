@@ -108,7 +108,7 @@ def test_packages_keep_to_their_homes():
         "init_net": set(),
         "datasets": {
             "fitter.inputs.sources",
-            "fitter.workers.look",
+            "fitter.workers.image_worker",
             "fitter.rendering.overlay",
             "fitter.run.resuming",
             "fitter.run.driver",

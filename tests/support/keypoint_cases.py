@@ -26,8 +26,8 @@ TRUSTING = FitConfig(
     bone_direction_weight=0.1,
     pose_prior_weight=1e-4,
     shape_prior_weight=1e-4,
-    num_starts=4,
-    start_iterations=5,
+    num_initialisations=4,
+    initialisation_iterations=5,
     max_iterations=80,
 )
 

@@ -23,7 +23,7 @@ SIZES = (0, 1, 2, 15, 16, 17, 64, 255, 256, 4000, 12_000, 12_247, 12_248, 16_383
 NUMBERS = (*SIZES, 65_500, 65_535, 65_536, 2**24 - 1, 2**31 - 1, 2**31, 2**32 - 16, 2**32 - 1)
 
 
-def damaged_pictures(seed: int, count: int, pixels: np.ndarray) -> Iterator[tuple[str, bytes]]:
+def damaged_images(seed: int, count: int, pixels: np.ndarray) -> Iterator[tuple[str, bytes]]:
     """Ruin pictures, each in one way.
 
     Args:
@@ -112,7 +112,7 @@ def zero_tail(rng: np.random.Generator, content: bytes) -> bytes:
 
 
 def joined(rng: np.random.Generator, content: bytes) -> bytes:
-    """Two files in one (`damaged_pictures` puts the second behind), the first of them short."""
+    """Two files in one (`damaged_images` puts the second behind), the first of them short."""
     at = int(rng.integers(len(content)))
     return content[:at] + content[at + int(rng.integers(100)) :]
 

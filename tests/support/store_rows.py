@@ -26,7 +26,7 @@ SPEC = StoreSpec(
         "appearance_component": 3,
         "light_coefficient": 11,
     },
-    config={"fit": {"max_iterations": 30, "num_starts": 4}, "run": {"seed": 0}},
+    config={"fit": {"max_iterations": 30, "num_initialisations": 4}, "run": {"seed": 0}},
     model={"name": "open_hand", "sha256": "ab", "sides": "right"},
     versions={"torch": "2.13.0"},
 )

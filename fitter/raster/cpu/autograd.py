@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from fitter.numba_kernels import compile_kernel, for_each_picture
+from fitter.numba_kernels import compile_kernel, for_each_image
 from fitter.raster.cpu.edge import add_edge_gradient, fill_contours, fill_edge_alpha
 from fitter.raster.cpu.soft import LANES, add_soft_gradient, multiply_faces
 from fitter.raster.cpu.surface import add_surface_gradient, fill_depth, fill_surface
 from fitter.raster.topology import MeshTopology
 from fitter.raster.types import SATURATED, Fragments, RasterSettings
 
-__all__ = ["compile_kernel", "for_each_picture", "rasterize_cpu"]
+__all__ = ["compile_kernel", "for_each_image", "rasterize_cpu"]
 
 
 def rasterize_cpu(
@@ -51,8 +51,8 @@ class _Rasterize(torch.autograd.Function):
         batch, (height, width) = len(vertices), image_size
         shape, dtype = (batch, height, width), vertices.detach().numpy().dtype
         corners = _corners(vertices)
-        faces = _per_picture(topology.faces)
-        edges = _per_picture(topology.edges) if settings.silhouette == "edge" else None
+        faces = _per_image(topology.faces)
+        edges = _per_image(topology.edges) if settings.silhouette == "edge" else None
         face_index = np.full(shape, -1, dtype=np.int32)
         barycentrics = np.zeros((*shape, 3), dtype=dtype)
         depth = np.empty(shape, dtype=dtype)
@@ -84,7 +84,7 @@ class _Rasterize(torch.autograd.Function):
                 )  # fmt: skip
                 fill_edge_alpha(face_index[b], contour_edge[b], nearest, settings.band, alpha[b])
 
-        for_each_picture(draw, batch)
+        for_each_image(draw, batch)
         outputs = [
             None if array is None else torch.from_numpy(array)
             for array in (face_index, barycentrics, depth, alpha, contour_edge)
@@ -105,8 +105,8 @@ class _Rasterize(torch.autograd.Function):
         height, width = ctx.image_size
         _, grad_barycentrics, grad_depth, grad_alpha, _ = map(_array, cotangents)
         corners = _corners(vertices)
-        faces = _per_picture(topology.faces)
-        edges = _per_picture(topology.edges) if settings.silhouette == "edge" else None
+        faces = _per_image(topology.faces)
+        edges = _per_image(topology.edges) if settings.silhouette == "edge" else None
         gradient = np.zeros(corners.shape)
         shown = face_index.numpy()
         if grad_barycentrics is None and grad_depth is not None:
@@ -134,7 +134,7 @@ class _Rasterize(torch.autograd.Function):
                     grad_alpha[b], gradient[b],
                 )  # fmt: skip
 
-        for_each_picture(differentiate, len(vertices))
+        for_each_image(differentiate, len(vertices))
         return torch.from_numpy(gradient).to(vertices.dtype), None, None, None
 
 
@@ -146,7 +146,7 @@ def _array(tensor: Tensor | None) -> np.ndarray | None:
     return None if tensor is None else tensor.detach().contiguous().numpy()
 
 
-def _per_picture(table: Tensor) -> Callable[[int], np.ndarray]:
+def _per_image(table: Tensor) -> Callable[[int], np.ndarray]:
     """The rows of a picture's own table, or of the one that all share."""
     array = np.ascontiguousarray(table.numpy(), dtype=np.int64)
     return (lambda _: array) if array.ndim == 2 else array.__getitem__

@@ -33,7 +33,7 @@ from torch.autograd.function import once_differentiable
 
 from fitter.raster.gpu.backward_kernels import face_gradients, gather_vertices
 from fitter.raster.gpu.edge_kernels import edge_gradients, outline_tile, prepare_edges
-from fitter.raster.gpu.forward_kernels import draw_tile, list_by_tile, prepare_faces
+from fitter.raster.gpu.forward_kernels import list_by_tile, prepare_faces, render_tile
 from fitter.raster.topology import MeshTopology
 from fitter.raster.types import MAX_POSITION, Fragments, RasterSettings
 
@@ -89,7 +89,7 @@ def rasterize_gpu(
 
 
 def _check_device(vertices_screen: Tensor) -> None:
-    compiled = isinstance(draw_tile, triton.JITFunction)
+    compiled = isinstance(render_tile, triton.JITFunction)
     if compiled and vertices_screen.device.type != "cuda":
         raise ValueError(
             f"backend 'gpu' takes CUDA tensors, or CPU tensors where TRITON_INTERPRET=1 was set "
@@ -236,7 +236,7 @@ def _draw(vertices: Tensor, faces: Tensor, job: _Job) -> tuple[Tensor | None, ..
         lists, counts = _lists(boxes[part], job)
         outputs = (face_index, barycentrics, depth, alpha, transmittance)
         _launch(
-            draw_tile,
+            render_tile,
             len(counts) * down * across,
             *(corners[part], lists, counts),
             *(None if output is None else output[part] for output in outputs),

@@ -204,7 +204,7 @@ def list_by_tile(
 
 
 @triton.jit
-def draw_tile(
+def render_tile(
     corners,
     lists,
     counts,

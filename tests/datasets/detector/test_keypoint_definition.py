@@ -11,7 +11,7 @@ import torch
 
 from datasets.detector.keypoint_definition import (
     MEDIAPIPE_DEFINITION,
-    KeypointSpread,
+    KeypointScatter,
     facing,
     joint_definition,
     load_mediapipe_definition,
@@ -136,8 +136,8 @@ def test_offsets_follow_the_view(bare: HandModelData) -> None:
     palm, edge, back = definition.offsets_seen(torch.tensor([-1.0, 0.0, 1.0]))
     torch.testing.assert_close(0.5 * (palm + back), edge)
     np.testing.assert_allclose(edge, definition.view_offsets[:, 0], atol=1e-6)
-    # Seen from the back, a knuckle is marked nearer to the back, which is +y of the open hand.
-    assert (back - palm)[[1, 4, 7, 10], 1].min() > 0.005
+    # EnergyInputs from the back, a knuckle is marked nearer to the back, which is +y of the open
+    # hand. assert (back - palm)[[1, 4, 7, 10], 1].min() > 0.005
     plain = joint_definition(bare)
     assert not plain.offsets_seen(torch.tensor([0.5])).any()
 
@@ -180,7 +180,7 @@ def test_lines_and_tilts() -> None:
 
 
 def test_the_spread_is_interpolated() -> None:
-    spread = KeypointSpread.load()
+    spread = KeypointScatter.load()
     knots = spread.confidence.expand(21, -1).T
     torch.testing.assert_close(spread.at(spread.position, knots), spread.position.T)
     middle = 0.5 * (knots[1:] + knots[:-1])
@@ -227,7 +227,7 @@ def test_mistakes_are_named(bare: HandModelData, mano: HandModelData, tmp_path: 
         load_mediapipe_definition(bare, path)
     with pytest.raises(InputError, match="without its fields"):
         path.write_text("{}")
-        KeypointSpread.load(path)
+        KeypointScatter.load(path)
 
 
 def test_measuring_finds_the_offsets_that_made_the_detections(

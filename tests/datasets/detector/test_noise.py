@@ -14,12 +14,12 @@ from datasets.detector.noise import (
     LEVEL_STEP,
     LEVELS,
     NOISE_PATH,
+    DetectedHands,
     DetectorNoise,
-    SeenHands,
     hand_axes,
 )
-from datasets.detector.spread import HandPairs, measure_noise, measure_spread, resampled
-from datasets.detector.statistics import Law, marginal
+from datasets.detector.scatter import HandPairs, measure_noise, measure_scatter, resampled
+from datasets.detector.statistics import ConditionalQuantiles, marginal
 from datasets.synthetic.records import OCCLUDED, OUTSIDE, SELF_OCCLUDED, VISIBLE
 from fitter.conventions import BONES
 from fitter.records import InputError
@@ -56,7 +56,7 @@ def sigma_of(confidence: Tensor) -> Tensor:
 
 def detections(
     truth: tuple[Tensor, Tensor, Tensor, Tensor], generator: torch.Generator
-) -> SeenHands:
+) -> DetectedHands:
     """What a detector with a known law makes of them."""
     positions, depth, bones, states = truth
 
@@ -73,7 +73,7 @@ def detections(
     turn = torch.atan2(bones[..., 1], bones[..., 0]) + TURN_SIGMA * normal(20) / tilt.cos()
     flat = torch.stack([turn.cos() * tilt.cos(), turn.sin() * tilt.cos(), tilt.sin()], -1)
     seen = positions + sigma_of(confidence)[..., None] * error
-    return SeenHands(seen, confidence, seen_depth, flat)
+    return DetectedHands(seen, confidence, seen_depth, flat)
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +92,12 @@ def noise(pairs: HandPairs) -> DetectorNoise:
 
 
 @pytest.fixture(scope="module")
-def sampled(noise: DetectorNoise, truth: tuple[Tensor, Tensor, Tensor, Tensor]) -> SeenHands:
+def sampled(noise: DetectorNoise, truth: tuple[Tensor, Tensor, Tensor, Tensor]) -> DetectedHands:
     return noise.sample(*truth, torch.Generator().manual_seed(3))
 
 
 def test_sampled_confidence_follows_what_hides_the_keypoint(
-    sampled: SeenHands, truth: tuple[Tensor, Tensor, Tensor, Tensor]
+    sampled: DetectedHands, truth: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
     levels = torch.tensor([0.1, 0.5, 0.9])
     for state, low in ((VISIBLE, 0.5), (SELF_OCCLUDED, 0.0)):
@@ -107,7 +107,7 @@ def test_sampled_confidence_follows_what_hides_the_keypoint(
 
 @pytest.mark.parametrize(("low", "high"), [(0.1, 0.3), (0.5, 0.7), (0.85, 0.95)])
 def test_position_errors_have_the_spread_that_goes_with_their_confidence(
-    sampled: SeenHands, truth: tuple[Tensor, Tensor, Tensor, Tensor], low: float, high: float
+    sampled: DetectedHands, truth: tuple[Tensor, Tensor, Tensor, Tensor], low: float, high: float
 ) -> None:
     length = (sampled.positions - truth[0]).norm(dim=-1)
     chosen = (sampled.confidence >= low) & (sampled.confidence < high)
@@ -118,7 +118,7 @@ def test_position_errors_have_the_spread_that_goes_with_their_confidence(
 
 
 def test_errors_are_as_correlated_as_they_were(
-    sampled: SeenHands, truth: tuple[Tensor, Tensor, Tensor, Tensor]
+    sampled: DetectedHands, truth: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
     whitened = (sampled.positions - truth[0]) / sigma_of(sampled.confidence)[..., None]
     for axis in (0, 1):
@@ -128,7 +128,7 @@ def test_errors_are_as_correlated_as_they_were(
 
 
 def test_depth_and_tilt_keep_their_gains(
-    sampled: SeenHands, truth: tuple[Tensor, Tensor, Tensor, Tensor]
+    sampled: DetectedHands, truth: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
     depth, seen = truth[1][:, 1:].double().numpy(), sampled.depth[:, 1:].double().numpy()
     assert not sampled.depth[:, 0].any()
@@ -145,7 +145,7 @@ def test_depth_and_tilt_keep_their_gains(
 
 
 def test_spread_for_the_fit_recovers_the_law(pairs: HandPairs) -> None:
-    spread = measure_spread(pairs)
+    spread = measure_scatter(pairs)
     expected = sigma_of(spread.confidence)
     # Classes are wide: the sigma within one is not quite that of its middle.
     torch.testing.assert_close(spread.position.mean(0), expected, rtol=0.06, atol=0)
@@ -291,7 +291,7 @@ def test_a_file_that_is_no_noise_is_refused(tmp_path: Path) -> None:
 def test_a_class_with_few_samples_has_the_tail_of_the_law() -> None:
     generator = np.random.default_rng(0)
     size, states = generator.random((20, 3)) + 0.1, np.zeros((20, 3), int)
-    law = Law(pair=True, spread=0.0)
+    law = ConditionalQuantiles(pair=True, spread=0.0)
     found = marginal(size, states, np.zeros((20, 3), int), np.ones((20, 3), bool), law)
     level = np.expm1(LEVEL_STEP * np.arange(LEVELS))
     # The median length of a pair of standard Gaussians is sqrt(2 log 2).

@@ -75,8 +75,9 @@ class TestConfiguration:
             ("fit.max_iterations=many", "fit.max_iterations must be a whole number, found 'many'"),
             ("fit.max_iterations=", "fit.max_iterations must be a whole number, found nothing"),
             ("fit.keypoint_scale=-1", "fit.keypoint_scale must be greater than 0, found -1"),
-            ("max_iterations=3", "expected section.option=value, such as fit.num_starts=2"),
-            ("fit.num_starts=[1", "'[1' is not a YAML value"),
+            ("max_iterations=3", "expected section.option=value, such as "
+             "fit.num_initialisations=2"),
+            ("fit.num_initialisations=[1", "'[1' is not a YAML value"),
         ],
     )  # fmt: skip
     def test_override(self, refused, override, sentence):

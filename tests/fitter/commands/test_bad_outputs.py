@@ -10,7 +10,7 @@ from fitter.engine import Engine
 from fitter.rendering.overlay import overlay_name
 from fitter.store.result_store import ResultStore
 from fitter.system.lock import WriterLock
-from fitter.workers.workbench import Workbench
+from fitter.workers.local_executor import LocalExecutor
 from tests.support import bad_commands, bad_files
 from tests.support.bad_commands import FAST
 
@@ -194,7 +194,7 @@ class TestOverlays:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(Workbench, "_draw", interrupted)
+            patch.setattr(LocalExecutor, "_draw", interrupted)
             assert say(*arguments).status == 130
         assert say(*arguments, "--resume").status == 0
         assert (tmp_path / "drawn" / overlay_name("a.jpg")).exists()

@@ -21,7 +21,7 @@ def test_the_store_says_where_each_fit_started(here, say):
     sources = {}
     for source in ("keypoints", "network", "both"):
         hand = fitted(say, "--init", source)
-        sources[source] = str(decode_flags(hand.start_source).values)
+        sources[source] = str(decode_flags(hand.initialisation_source).values)
         assert bool(hand.valid) and np.isfinite(hand.keypoints_3d).all()
     assert sources["keypoints"] == "keypoints"
     assert sources["network"] == "lifter"
@@ -30,9 +30,9 @@ def test_the_store_says_where_each_fit_started(here, say):
 
 def test_networks_are_taken_and_left_out(here, say):
     both = fitted(say, "--set", "init.handnet=shipped")
-    assert str(decode_flags(both.start_source).values) in ("lifter", "handnet")
+    assert str(decode_flags(both.initialisation_source).values) in ("lifter", "handnet")
     hand = fitted(say, "--set", "init.handnet=shipped", "--set", "init.lifter=null")
-    assert str(decode_flags(hand.start_source).values) == "handnet"
+    assert str(decode_flags(hand.initialisation_source).values) == "handnet"
 
 
 def test_masks_are_a_networks_unless_another_is_asked_for(here, say):

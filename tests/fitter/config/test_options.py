@@ -42,9 +42,13 @@ def test_every_option_is_described():
 
 
 def test_file_then_overrides(tmp_path):
-    path = written(tmp_path, "fit:\n  num_starts: 2\n  max_iterations: 7\nrun:\n")
+    path = written(tmp_path, "fit:\n  num_initialisations: 2\n  max_iterations: 7\nrun:\n")
     config = load_config(path, ["fit.max_iterations=9", "run.batch_size=1", "run.batch_size=5"])
-    assert (config.fit.num_starts, config.fit.max_iterations, config.run.batch_size) == (2, 9, 5)
+    assert (config.fit.num_initialisations, config.fit.max_iterations, config.run.batch_size) == (
+        2,
+        9,
+        5,
+    )
     assert config.detector == Config().detector
 
 
@@ -65,14 +69,14 @@ def test_override_values_are_yaml_scalars(override, section, option, value):
 
 
 def test_resolved_survives_json_and_reloads(tmp_path):
-    config = load_config(overrides=["fit.num_starts=3", "run.device=cpu"])
+    config = load_config(overrides=["fit.num_initialisations=3", "run.device=cpu"])
     text = json.dumps(config.resolved())
     assert load_config(written(tmp_path, text)) == config
 
 
 def test_a_configuration_cannot_change():
     with pytest.raises(ValidationError):
-        Config().fit.num_starts = 9
+        Config().fit.num_initialisations = 9
     with pytest.raises(ValidationError):
         FitConfig(num_start=9)
 
@@ -88,14 +92,17 @@ def test_a_configuration_cannot_change():
         ("fit: {keypoint_weight: .nan}", "fit.keypoint_weight must be a finite number, found nan"),
         ("fit: {keypoint_weight: heavy}", "must be a number, found 'heavy'"),
         ("detector: {min_score: 3}", "must be less than or equal to 1, found 3"),
-        ("detector: {second_look: 1}", "must be true or false, found 1"),
+        ("detector: {second_pass: 1}", "must be true or false, found 1"),
         ("run: {device: gpu}", "run.device must be 'cpu', 'cuda' or 'auto', found 'gpu'"),
         ("model: {name: 3}", "model.name must be text, found 3"),
         ("fit: 3", "fit must be a section of options, found a number"),
         ("3: {}", "unknown option '3'"),
         ("- fit", "must hold sections such as 'fit:', found a list"),
         ("fit: {seed: 1}\nrun:\nfit: {}", "not valid YAML at line 3: 'fit' is given twice"),
-        ("fit:\n  num_starts: 1\n  num_starts: 2", "line 3: 'num_starts' is given twice"),
+        (
+            "fit:\n  num_initialisations: 1\n  num_initialisations: 2",
+            "line 3: 'num_initialisations' is given twice",
+        ),
         ("a: [", "is not valid YAML at line 1"),
     ],
 )
@@ -114,9 +121,9 @@ def test_a_mistake_in_the_file_is_one_sentence_that_names_it(tmp_path, text, sen
         ("fit=3", "expected section.option=value"),
         ("a.b.c=3", "unknown option 'a'"),
         ("fit.=3", "expected section.option=value"),
-        ("fit.num_start=3", "did you mean 'num_starts'?"),
-        ("fot.num_starts=3", "did you mean 'fit'?"),
-        ("fit.num_starts=none", "must be a whole number, found 'none'"),
+        ("fit.num_start=3", "did you mean 'num_initialisations'?"),
+        ("fot.num_initialisations=3", "did you mean 'fit'?"),
+        ("fit.num_initialisations=none", "must be a whole number, found 'none'"),
         ("run.device=[", "is not a YAML value"),
     ],
 )
@@ -159,8 +166,8 @@ def test_presets_are_found_by_name_wherever_the_command_runs(name, tmp_path, mon
     assert load_config(name) == preset
     # A file of the user's goes before.
     Path(name).rmdir()
-    Path(name).write_text("fit: {num_starts: 1}")
-    assert load_config(name) == Config(fit=FitConfig(num_starts=1))
+    Path(name).write_text("fit: {num_initialisations: 1}")
+    assert load_config(name) == Config(fit=FitConfig(num_initialisations=1))
 
 
 def test_paths_are_no_names_of_presets():

@@ -222,7 +222,7 @@ def view_of(model: SceneModel, truth: SceneParams) -> SceneView:
         image=torch.zeros(count, SIDE, SIDE, 3),
         mask=everywhere,
         mask_weight=everywhere,
-        picture_weight=everywhere,
+        image_weight=everywhere,
         intrinsics=K.repeat(count, 1, 1),
         keypoints=torch.zeros(count, 21, 2),
         confidence=torch.full((count, 21), 0.9),

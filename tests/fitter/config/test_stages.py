@@ -230,7 +230,7 @@ def test_a_mistake_about_stages_is_one_sentence(tmp_path, text, sentence):
             "refine.stages.contour.iterations=many",
             "refine.stages.contour.iterations must be a whole number, found 'many'",
         ),
-        ("fit.num_starts.x=3", "fit.num_starts has no options of its own"),
+        ("fit.num_initialisations.x=3", "fit.num_initialisations has no options of its own"),
     ],
 )
 def test_a_mistake_in_an_override_names_the_override(override, sentence):

@@ -61,7 +61,7 @@ def test_without_a_second_look_the_score_is_the_confidence(drawn):
     keypoints = shape(150, (203.3, 240.7))
     picture = canvas(400, 320)
     draw(picture, keypoints)
-    (hand,) = MediaPipeDetector(second_look=False).detect(record(picture))
+    (hand,) = MediaPipeDetector(second_pass=False).detect(record(picture))
     assert drawn.looks == 1
     assert (hand.confidence == hand.score).all()
 
@@ -123,7 +123,7 @@ def test_keypoints_outside_the_picture_are_distrusted(drawn, monkeypatch):
     monkeypatch.setattr(detect_module, "HandGraph", type("Shifted", (DrawnHands,), {}))
     monkeypatch.setattr(detect_module.HandGraph, "look", shifted)
     monkeypatch.setattr(detect_module.HandGraph, "_is_mirrored", staticmethod(lambda _: False))
-    (hand,) = MediaPipeDetector(second_look=False).detect(record(picture))
+    (hand,) = MediaPipeDetector(second_pass=False).detect(record(picture))
     assert hand.confidence[4] == pytest.approx(0.1 * hand.score)
     assert (np.delete(hand.confidence, 4) == hand.score).all()
 
@@ -156,7 +156,7 @@ def test_best_scores_come_first_and_at_most_max_hands(drawn, monkeypatch):
     scores = [0.6, 0.9, 0.8, 0.7]
     found = [observed(shape(80, (100 + 150 * i, 150)), s) for i, s in enumerate(scores)]
     monkeypatch.setattr(drawn, "look", lambda *_: found)
-    hands = MediaPipeDetector(max_hands=3, second_look=False).detect(record(canvas(700, 200)))
+    hands = MediaPipeDetector(max_hands=3, second_pass=False).detect(record(canvas(700, 200)))
     assert [hand.score for hand in hands] == [0.9, 0.8, 0.7]
 
 
@@ -198,7 +198,7 @@ def test_the_search_leaves_out_hands_that_a_window_cuts(drawn, monkeypatch):
         return [observed(across + np.array([size - 40.0, 20.0]), 0.9)] if size == 256 else []
 
     monkeypatch.setattr(drawn, "look", look)
-    hands = MediaPipeDetector(max_hands=20, second_look=False).detect(record(canvas(512, 256)))
+    hands = MediaPipeDetector(max_hands=20, second_pass=False).detect(record(canvas(512, 256)))
     # Windows of both rounds end at the picture's right border or inside it: only there they stay.
     assert hands
     assert all(hand.box[2] > 512 for hand in hands)

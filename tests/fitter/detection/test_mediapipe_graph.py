@@ -148,7 +148,7 @@ def test_real_hands_mirrored_are_left_hands():
 @real
 def test_pixel_centres_lie_at_one_half():
     """Turned by half a turn, a position p becomes size - p exactly in this convention alone."""
-    with MediaPipeDetector(max_hands=1, second_look=False) as detector:
+    with MediaPipeDetector(max_hands=1, second_pass=False) as detector:
         sums = []
         for image, _ in real_records(10):
             turned = np.ascontiguousarray(image.pixels[::-1, ::-1])
@@ -177,7 +177,7 @@ def test_many_pictures_leak_neither_memory_nor_threads():
 
     image, _ = next(iter(real_records(1000)))
     descriptors = Path("/proc/self/fd")
-    with MediaPipeDetector(max_hands=1, second_look=False) as detector:
+    with MediaPipeDetector(max_hands=1, second_pass=False) as detector:
         for _ in range(20):
             detector.detect(image)
         before = resident(), threading.active_count(), len(list(descriptors.iterdir()))

@@ -27,7 +27,7 @@ BATCH = 4
 
 
 @dataclass(frozen=True)
-class Seen:
+class EnergyInputs:
     """Observations in canonical order, from which the targets are made."""
 
     keypoints: Tensor
@@ -72,7 +72,7 @@ def params() -> HandParams:
 
 
 @pytest.fixture
-def seen() -> Seen:
+def seen() -> EnergyInputs:
     generator = torch.Generator().manual_seed(5)
 
     def uniform(*shape: int) -> Tensor:
@@ -82,7 +82,7 @@ def seen() -> Seen:
     depth, xyz = uniform(21) - 0.5, uniform(21, 3) - 0.5
     depth[3, 7] = torch.nan
     xyz[2, 9, 1] = torch.nan
-    return Seen(
+    return EnergyInputs(
         keypoints=uniform(21, 2),
         confidence=uniform(21),
         intrinsics=matrix.expand(BATCH, 3, 3),

@@ -126,7 +126,7 @@ def test_a_hand_wholly_outside_has_a_crop_of_nothing():
 def test_shares_are_kept_in_255ths_and_on_their_side_of_one_half(centre, monkeypatch):
     hand, mask = seen(points(centre)), np.random.default_rng(0).random((HEIGHT, WIDTH)) > 0.5
     exact = []
-    for name in ("inside_picture", "resample_mask"):
+    for name in ("inside_image", "resample_mask"):
         function = getattr(fitter.fitting.crops, name)
 
         def kept(*arguments, function=function):

@@ -13,9 +13,9 @@ from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.energies.priors import PoseSpace
 from fitter.fitting.fit_model import FitModel
+from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.keypoint_fit import fit_keypoints
 from fitter.fitting.observations import normalise
-from fitter.fitting.starts import propose_starts
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
@@ -172,7 +172,7 @@ def test_both_readings_of_the_depth_are_tried(model, hands) -> None:
     """Where the depth's sign counts for nothing but the starts, a detector that takes front for
     back must not change the answer: the other start leads home."""
     observed = observe(keypoints_of(model, hands))
-    config = TRUSTING.model_copy(update={"relative_depth_weight": 0.0, "num_starts": 2})
+    config = TRUSTING.model_copy(update={"relative_depth_weight": 0.0, "num_initialisations": 2})
     backwards = replace(observed, relative_depth=-observed.relative_depth)
     expected, found = (fit_keypoints(model, seen, config) for seen in (observed, backwards))
     torch.testing.assert_close(
@@ -197,14 +197,16 @@ def test_starts_lie_in_front_and_face_both_ways(model, hands) -> None:
     palm = replace(palm, global_orient=(axis * angle.arccos())[None])
 
     targets = normalise(observe(keypoints_of(model, palm)))
-    config = FitConfig(num_starts=4, relative_depth_gain=1.0)
-    points = keypoints_of(model, propose_starts(model, targets, config))
+    config = FitConfig(num_initialisations=4, relative_depth_gain=1.0)
+    points = keypoints_of(model, propose_initialisations(model, targets, config))
     assert (points[..., 2] > 0.1).all()
     normals = torch.linalg.cross(points[:, 5] - points[:, 0], points[:, 17] - points[:, 0])
     sideways = torch.nn.functional.normalize(normals, dim=-1)[:, 0]
     assert (sideways[:2] > 0.5).all() and (sideways[2:] < -0.5).all()
     # A single start takes the reading that fits better, here the detector's.
-    single = propose_starts(model, targets, config.model_copy(update={"num_starts": 1}))
+    single = propose_initialisations(
+        model, targets, config.model_copy(update={"num_initialisations": 1})
+    )
     torch.testing.assert_close(single.global_orient, palm.global_orient, rtol=0, atol=0.15)
 
 

@@ -41,7 +41,7 @@ def peak_bytes() -> int:
 def survey(seed: int, count: int) -> None:
     """Read damaged pictures; print name, outcome, sentence or size, seconds and bytes at most."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in picture_fuzz.damaged_pictures(seed, count, example()):
+        for name, content in picture_fuzz.damaged_images(seed, count, example()):
             path = Path(folder, name)
             path.write_bytes(content)
             PROC.write_text("5")  # the peak begins anew
@@ -99,8 +99,8 @@ class TestSurvey:
 
 
 def test_the_same_seed_ruins_the_same_way():
-    first, again = (list(picture_fuzz.damaged_pictures(5, 40, example())) for _ in range(2))
-    other = list(picture_fuzz.damaged_pictures(6, 40, example()))
+    first, again = (list(picture_fuzz.damaged_images(5, 40, example())) for _ in range(2))
+    other = list(picture_fuzz.damaged_images(6, 40, example()))
     assert first == again and first != other
     assert len({name for name, _ in first}) == 40
 

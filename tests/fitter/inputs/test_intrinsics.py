@@ -14,7 +14,7 @@ from fitter.inputs.intrinsics import Intrinsics, focal_from_exif
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.sources import Sources
 from fitter.records import InputError
-from fitter.workers.look import look_at
+from fitter.workers.image_worker import look_at
 
 
 def save_with_exif(path, size, **tags):

@@ -9,8 +9,8 @@ import torch
 
 from fitter.camera import SquareCrop
 from fitter.conventions import BONES
-from fitter.masks.geometry import HandView, hand_scale, inside_picture, resample_mask
-from fitter.masks.grabcut import CutSettings, Seeds, grabcut
+from fitter.masks.geometry import HandView, hand_scale, inside_image, resample_mask
+from fitter.masks.grabcut import GrabCutSettings, Seeds, grabcut
 from fitter.masks.hand_mask import MaskSettings, agreement, given_mask, grabcut_mask
 from tests.support.drawn_hands import shape
 
@@ -117,7 +117,7 @@ class TestGrabCut:
         place = np.zeros(disc.shape)
 
         def wrong(known):
-            found = grabcut(pixels, Seeds(labels, place, known), CutSettings())
+            found = grabcut(pixels, Seeds(labels, place, known), GrabCutSettings())
             return (found != disc)[x < 32].sum()
 
         assert wrong(x < 32) < 10
@@ -367,7 +367,7 @@ class TestResampling:
         assert (resample_mask(picture, one)[0] == resample_mask(picture, self.CROP)[0]).all()
 
     def test_inside_is_the_share_of_each_pixel(self):
-        inside = inside_picture((80, 120), self.CROP)
+        inside = inside_image((80, 120), self.CROP)
         # The second window spans x from -44.5 to 105.5 and y from -42 to 108: all 80 rows.
         assert inside[0].min() == 1
         assert inside[1].sum() * (150 / 32) ** 2 == pytest.approx(80 * 105.5, rel=1e-5)

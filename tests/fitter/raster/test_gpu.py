@@ -342,7 +342,7 @@ def test_kernels_compile(architecture, options, tmp_path):
     if not HAS_GPU:
         assert "TRITON_INTERPRET=1" in report["refused"]
     names = {
-        *("prepare_faces", "list_by_tile", "draw_tile", "face_gradients", "gather_vertices"),
+        *("prepare_faces", "list_by_tile", "render_tile", "face_gradients", "gather_vertices"),
         *("prepare_edges", "outline_tile", "edge_gradients"),
     }
     assert set(report["kernels"]) == names

@@ -265,7 +265,7 @@ def test_a_fitted_focal_length_counts_in_the_weak_depth_as_for_least_squares(tas
     generator = torch.Generator().manual_seed(2)
     depth = 0.3 * torch.randn(task.targets.relative_depth.shape, generator=generator).double()
     targets = replace(
-        task.targets, relative_depth=depth, depth_mass=torch.ones_like(task.targets.depth_mass)
+        task.targets, relative_depth=depth, depth_weight=torch.ones_like(task.targets.depth_weight)
     )
     task = replace(task, targets=targets)
     scene = replace(task.model.start(truth), log_focal=torch.tensor([0.4, -0.3]).double())
@@ -321,9 +321,9 @@ def test_a_mask_that_is_not_trusted_does_not_pull(task, truth, name) -> None:
 @pytest.mark.parametrize("name", ["photometric_ssim", "photometric_rgb", "image_silhouette_ssim"])
 def test_nothing_is_known_beyond_the_border_of_the_photograph(task, truth, name) -> None:
     """A hand that reaches out of it is not pulled in by the black there."""
-    inside = torch.ones_like(task.view.picture_weight)
+    inside = torch.ones_like(task.view.image_weight)
     inside[:, :, SIDE // 2 :] = 0
-    view = replace(task.view, picture_weight=inside, image=task.view.image * inside[..., None])
+    view = replace(task.view, image_weight=inside, image=task.view.image * inside[..., None])
     start = task.model.start(truth)
     objective = Objective.of(replace(task, view=view), stage_of(name), start)
     offsets = start.offsets.clone().requires_grad_()

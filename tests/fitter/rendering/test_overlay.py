@@ -16,10 +16,10 @@ from fitter.rendering.overlay import (
     SIDE_COLOURS,
     OverlayHand,
     OverlayStyle,
-    draw_overlay,
     overlay_name,
+    render_overlay,
+    write_image_overlay,
     write_overlay,
-    write_picture_overlay,
 )
 from fitter.store.schema import HandRow, ImageRow
 
@@ -49,7 +49,7 @@ def is_side(colour: np.ndarray, side: str) -> bool:
 
 def test_overlay_covers_the_projection_and_leaves_the_rest():
     picture = grey(120, 160)
-    drawn = draw_overlay(picture, [ball([0.02, 0.0, 0.5])], intrinsics(120, 160), PLAIN)
+    drawn = render_overlay(picture, [ball([0.02, 0.0, 0.5])], intrinsics(120, 160), PLAIN)
     assert (picture == 128).all()
     changed = (drawn != 128).any(-1)
     radius = 180 * 0.1 / math.sqrt(0.5**2 - 0.1**2)
@@ -61,7 +61,7 @@ def test_overlay_covers_the_projection_and_leaves_the_rest():
 
 def test_outline_is_anti_aliased():
     black = np.zeros((100, 100, 3), np.uint8)
-    drawn = draw_overlay(black, [ball([0, 0, 0.5])], intrinsics(100, 100), PLAIN)
+    drawn = render_overlay(black, [ball([0, 0, 0.5])], intrinsics(100, 100), PLAIN)
     # Along a row that the outline crosses at a slant some pixels are partly covered.
     brightness = drawn.sum(-1).astype(int)
     rows, columns = np.nonzero(brightness)
@@ -72,14 +72,14 @@ def test_outline_is_anti_aliased():
 @pytest.mark.parametrize("order", [1, -1])
 def test_nearer_hand_hides_farther_whatever_the_order(order):
     hands = [ball([0, 0, 0.4], "left", 0.03), ball([0, 0, 0.7], "right", 0.1)][::order]
-    drawn = draw_overlay(grey(100, 100), hands, intrinsics(100, 100), PLAIN)
+    drawn = render_overlay(grey(100, 100), hands, intrinsics(100, 100), PLAIN)
     assert is_side(drawn[50, 50].astype(float), "left")
     assert is_side(drawn[50, 34].astype(float), "right")
 
 
 def test_opacity_blends():
     views = [
-        draw_overlay(
+        render_overlay(
             grey(60, 60),
             [ball([0, 0, 0.5])],
             intrinsics(60, 60),
@@ -95,7 +95,7 @@ def test_skeleton_is_drawn_at_the_keypoints():
     keypoints = np.stack([np.linspace(20, 180, 21), np.full(21, 40.5)], -1)
     hand = ball([0, 0.1, 0.5], radius=0.02, keypoints=keypoints)
     style = OverlayStyle(captions=False)
-    drawn = draw_overlay(np.zeros((200, 200, 3), np.uint8), [hand], intrinsics(200, 200), style)
+    drawn = render_overlay(np.zeros((200, 200, 3), np.uint8), [hand], intrinsics(200, 200), style)
     lit = np.nonzero(drawn[:60].any(-1))
     assert lit[1].min() == pytest.approx(20, abs=4.5) and lit[1].max() == pytest.approx(
         180, abs=4.5
@@ -110,9 +110,9 @@ def test_bad_keypoints_and_vertices_are_left_out():
     hand = ball([0, 0, 0.5], keypoints=keypoints, score=0.5, note="failed")
     hand.vertices[0] = np.nan
     behind = ball([0, 0, -0.5], score=0.1)
-    drawn = draw_overlay(grey(64, 64), [hand, behind], intrinsics(64, 64))
+    drawn = render_overlay(grey(64, 64), [hand, behind], intrinsics(64, 64))
     assert (drawn != 128).any()
-    only_behind = draw_overlay(grey(64, 64), [behind], intrinsics(64, 64))
+    only_behind = render_overlay(grey(64, 64), [behind], intrinsics(64, 64))
     assert (only_behind == 128).all()
 
 
@@ -121,21 +121,21 @@ def test_caption_says_side_and_score_and_changes_the_picture():
     assert hand.caption == "left 0.88 drifted"
     style = OverlayStyle(opacity=0.0, skeleton=False)
     for size in ((64, 64), (256, 256), (1200, 1600)):
-        drawn = draw_overlay(grey(*size), [hand], intrinsics(*size), style)
+        drawn = render_overlay(grey(*size), [hand], intrinsics(*size), style)
         rows, _ = np.nonzero((drawn != 128).any(-1))
         assert len(rows) and rows.max() - rows.min() < 0.4 * size[0]
 
 
 @pytest.mark.parametrize("hands", [[], [ball([5.0, 0, 0.5])]])
 def test_nothing_to_draw(hands):
-    assert (draw_overlay(grey(50, 40), hands, intrinsics(50, 40)) == 128).all()
+    assert (render_overlay(grey(50, 40), hands, intrinsics(50, 40)) == 128).all()
 
 
 def test_wrong_input_is_named():
     with pytest.raises(ValueError, match="uint8"):
-        draw_overlay(np.zeros((4, 4, 3)), [], np.eye(3))
+        render_overlay(np.zeros((4, 4, 3)), [], np.eye(3))
     with pytest.raises(ValueError, match="intrinsics"):
-        draw_overlay(grey(4, 4), [], np.eye(4))
+        render_overlay(grey(4, 4), [], np.eye(4))
 
 
 @pytest.mark.parametrize("name", ["overlay.jpg", "overlay.png"])
@@ -143,7 +143,7 @@ def test_written_overlay_can_be_read(tmp_path, name):
     hands, camera = [ball([0, 0, 0.5], score=0.9)], intrinsics(64, 80)
     write_overlay(tmp_path / name, grey(64, 80), hands, camera)
     written = np.asarray(Image.open(tmp_path / name)).astype(float)
-    drawn = draw_overlay(grey(64, 80), hands, camera)
+    drawn = render_overlay(grey(64, 80), hands, camera)
     assert np.abs(written - drawn).mean() < (3 if name.endswith("jpg") else 1e-9)
 
 
@@ -160,7 +160,7 @@ def test_a_usual_picture_is_drawn_quickly():
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
-        draw_overlay(picture, [hand], camera)
+        render_overlay(picture, [hand], camera)
         seconds.append(time.perf_counter() - start)
     # 17 ms on an idle core; the margin is for busy machines.
     assert min(seconds) < 0.1
@@ -172,12 +172,12 @@ def test_a_hand_fitted_with_another_focal_length_is_drawn_with_it():
     near, far = ball([0.1, 0, 0.6], radius=0.05), ball([-0.1, 0.02, 1.2], "left", radius=0.05)
     doubled = camera.copy()
     doubled[:2, :2] *= 2
-    expected = draw_overlay(
-        draw_overlay(grey(96, 128), [near], camera, PLAIN), [far], doubled, PLAIN
+    expected = render_overlay(
+        render_overlay(grey(96, 128), [near], camera, PLAIN), [far], doubled, PLAIN
     )
-    both = draw_overlay(grey(96, 128), [near, replace(far, focal_scale=2.0)], camera, PLAIN)
+    both = render_overlay(grey(96, 128), [near, replace(far, focal_scale=2.0)], camera, PLAIN)
     assert (np.abs(both.astype(int) - expected) > 1).mean() < 0.01
-    assert (both != draw_overlay(grey(96, 128), [near, far], camera, PLAIN)).any(-1).mean() > 0.02
+    assert (both != render_overlay(grey(96, 128), [near, far], camera, PLAIN)).any(-1).mean() > 0.02
 
 
 def test_the_overlay_of_a_stored_hand_takes_its_focal_length(tmp_path):
@@ -193,10 +193,10 @@ def test_the_overlay_of_a_stored_hand_takes_its_focal_length(tmp_path):
         image = ImageRow(image_status="ok", intrinsics=camera, hands=(row,))
         path = tmp_path / overlay_name("a.png")
         hands = Engine.overlay_hands(engine, image)
-        write_picture_overlay(path, tmp_path / "a.png", hands, camera)
+        write_image_overlay(path, tmp_path / "a.png", hands, camera)
         assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "a.png.jpg"]
         pictures[scale] = np.asarray(Image.open(path)).astype(int)
         drawn = replace(hand, focal_scale=scale or 1.0)
-        expected = draw_overlay(grey(96, 128), [drawn], camera)
+        expected = render_overlay(grey(96, 128), [drawn], camera)
         assert np.abs(pictures[scale] - expected).mean() < 3
     assert np.abs(pictures[None] - pictures[1.5]).mean() > 5

@@ -144,7 +144,7 @@ def test_no_rotation_turns_farther_than_allowed_in_a_step(part: slice) -> None:
     target = torch.zeros(D, dtype=torch.float64)
     target[part] = torch.tensor([2.0, -1.0, 2.0], dtype=torch.float64)
     target[TRANSL], target[BETAS] = 0.6, -1.2
-    options = LevenbergMarquardt(max_iterations=1, max_turn=0.5, damping=1e-9)
+    options = LevenbergMarquardt(max_iterations=1, max_rotation=0.5, damping=1e-9)
     params = levenberg_marquardt(Pull(target), hands(1), options).params
     turns = torch.cat([params.global_orient[:, None], params.hand_pose], 1).norm(dim=-1)
     torch.testing.assert_close(turns.max(), turns.new_tensor(0.5), rtol=1e-6, atol=0)
@@ -165,7 +165,7 @@ def test_hands_that_stay_in_the_batch_end_where_those_that_leave_it_do(monkeypat
     """On a GPU nobody asks who is left; the answers are the same."""
     start = at([[0.5, -1.0, 2.0], [-1.2, 1.0, 0.0], [float("nan"), 0.0, 0.0], [0.0, 0.0, 0.0]])
     targets = torch.stack([torch.zeros(3), torch.ones(3), torch.zeros(3), torch.zeros(3)]).double()
-    options = LevenbergMarquardt(max_iterations=12, max_turn=10.0)
+    options = LevenbergMarquardt(max_iterations=12, max_rotation=10.0)
     left = levenberg_marquardt(Problem(rosenbrock, targets), start, options)
     monkeypatch.setattr(solvers, "_asking_is_free", lambda device: False)
     problem = Problem(rosenbrock, targets)

@@ -234,12 +234,23 @@ def test_a_store_that_lost_an_attribute_is_refused(undisturbed, tmp_path, lost):
     ("change", "sentence"),
     [
         (
-            {"config": {"fit": {"max_iterations": 10, "num_starts": 4}, "run": {"seed": 0}}},
+            {
+                "config": {
+                    "fit": {"max_iterations": 10, "num_initialisations": 4},
+                    "run": {"seed": 0},
+                }
+            },
             r"configuration\.fit\.max_iterations was 30 when it was started and is 10 now",
         ),
         (
-            {"config": {"fit": {"num_starts": 4, "max_iterations": 30}, "run": {"seed": 0}}},
-            "configuration.fit had the order max_iterations, num_starts and has num_starts, max_it",
+            {
+                "config": {
+                    "fit": {"num_initialisations": 4, "max_iterations": 30},
+                    "run": {"seed": 0},
+                }
+            },
+            "configuration.fit had the order max_iterations, num_initialisations and has "
+            "num_initialisations, max_it",
         ),
         ({"model": SPEC.model | {"sha256": "cd"}}, r"model\.sha256 was 'ab'"),
         ({"versions": {"torch": "3"}}, r"versions\.torch was '2\.13\.0'"),

@@ -14,7 +14,7 @@ from fitter.records import InputError
 from fitter.system.lock import WriterLock
 from init_net.samples import manifest as shard_manifest
 from init_net.samples import shards
-from init_net.samples.seen_samples import SeenSamples
+from init_net.samples.detected_samples import DetectedSamples
 from init_net.samples.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
 from tests.support import rendered_samples, training_cases
 
@@ -237,7 +237,7 @@ def test_nothing_was_detected(folder):
     samples = ShardedSamples(folder)
     assert not samples.column("detected").any()
     with pytest.raises(InputError) as error:
-        SeenSamples.of(samples)
+        DetectedSamples.of(samples)
     assert sentence(error) == (
         f"{folder}: expected samples in which the detector found the hand, found none among 4"
     )

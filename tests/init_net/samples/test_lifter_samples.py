@@ -10,7 +10,7 @@ import pytest
 import roma
 import torch
 
-from datasets.detector.noise import DetectorNoise, SeenHands
+from datasets.detector.noise import DetectedHands, DetectorNoise
 from fitter.camera import project, rotation_to
 from fitter.conventions import BONES
 from fitter.fitting.observations import ObservationBatch, normalise
@@ -18,9 +18,9 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from init_net.posing import regressed_keypoints
 from init_net.records import RegressedHands
+from init_net.samples.detected_samples import NOISE, DetectedSamples, observed_samples, with_less
 from init_net.samples.hand_sampler import FARTHEST, NEAREST, HandSampler
 from init_net.samples.lifter_samples import LifterSamples, turned
-from init_net.samples.seen_samples import NOISE, SeenSamples, observed_samples, with_less
 from init_net.samples.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
 from init_net.view_frame import in_camera, lifter_inputs, relative_joints, view_rotations
 from tests.support import rendered_samples
@@ -34,9 +34,9 @@ CONFIDENCE = torch.linspace(0.2, 1.0, 21)
 class Exact:
     """A detector without noise, which is surer of some keypoints than of others."""
 
-    def sample(self, positions, depth, bones, states, generator, definition_spread=0.0):
-        assert states is None and definition_spread == 0
-        return SeenHands(positions, CONFIDENCE.expand(len(positions), 21), depth, bones)
+    def sample(self, positions, depth, bones, states, generator, definition_std=0.0):
+        assert states is None and definition_std == 0
+        return DetectedHands(positions, CONFIDENCE.expand(len(positions), 21), depth, bones)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def rendered(tmp_path_factory) -> ShardedSamples:
 
 
 @pytest.fixture(scope="module")
-def seen(rendered) -> SeenSamples:
-    return SeenSamples.of(rendered)
+def seen(rendered) -> DetectedSamples:
+    return DetectedSamples.of(rendered)
 
 
 def bone_angles(hands: LifterSamples) -> torch.Tensor:
@@ -281,8 +281,8 @@ class TestSeen:
         torch.testing.assert_close(wrist, wanted, rtol=0, atol=1e-5)
 
     def test_parts_are_put_together(self, rendered, seen, monkeypatch):
-        monkeypatch.setattr("init_net.samples.seen_samples._PART", 4)
-        parts = SeenSamples.of(rendered)
+        monkeypatch.setattr("init_net.samples.detected_samples._PART", 4)
+        parts = DetectedSamples.of(rendered)
         require_same(parts.samples, seen.samples, rtol=0, atol=1e-6)
         assert torch.allclose(parts.metres, seen.metres)
 

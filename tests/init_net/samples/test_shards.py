@@ -13,7 +13,7 @@ import torch
 
 from datasets.poses.sampler import pose_modes
 from datasets.synthetic.engine import SyntheticEngine
-from datasets.synthetic.poses import draw_mode, draw_shape
+from datasets.synthetic.poses import sample_mode, sample_shape
 from datasets.synthetic.specs import LOOK
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import HandObservation
@@ -228,8 +228,8 @@ class TestAShapeWithoutRoom:
 
     def drawn_mode(self, index: int) -> int:
         look = np.random.default_rng([1000, index, LOOK])
-        draw_shape(look, engine().pose_model.shapes)
-        return draw_mode(look)
+        sample_shape(look, engine().pose_model.shapes)
+        return sample_mode(look)
 
     def test_it_gets_another_mode_and_nobody_else_does(self):
         specs = engine().draw(1000, self.INDICES)

@@ -16,7 +16,7 @@ from fitter.records import InputError, TensorBatch
 from init_net.posing import hand_points, regressed_keypoints
 from init_net.records import CropInputs, LiftedHands, LifterInputs, RegressedHands
 from init_net.samples.crop_samples import Cropper
-from init_net.samples.seen_samples import SeenSamples
+from init_net.samples.detected_samples import DetectedSamples
 from init_net.samples.shards import SampleSource, ShardedSamples
 from init_net.training.config import TrainConfig
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
@@ -247,8 +247,8 @@ def aligned_error(found: Tensor, true: Tensor) -> float:
 
 class TestFiguresOfLifters:
     @pytest.fixture
-    def held_out(self, folder) -> SeenSamples:
-        return SeenSamples.of(ShardedSamples(folder / "data"))
+    def held_out(self, folder) -> DetectedSamples:
+        return DetectedSamples.of(ShardedSamples(folder / "data"))
 
     def truth(self, held_out, spread: float = 0.01) -> LiftedHands:
         hands = held_out.samples

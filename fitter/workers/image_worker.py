@@ -13,11 +13,11 @@ import numpy as np
 from fitter.config.options import Config
 from fitter.detection.detector import Detector, MediaPipeDetector
 from fitter.fitting.crops import HandCrop, crop_hands
-from fitter.fitting.seen_image import SeenImage
+from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.sources import Sources, stamps
 from fitter.records import ImageRecord, InputError
-from fitter.rendering.overlay import OverlayHand, write_picture_overlay
+from fitter.rendering.overlay import OverlayHand, write_image_overlay
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,9 @@ UNEXPECTED = "unexpected"
 """How the reason begins where a picture failed for a fault of the program or of a library."""
 
 
-def look_at(sources: Sources, index: int, detector: Detector | None, config: Config) -> SeenImage:
+def look_at(
+    sources: Sources, index: int, detector: Detector | None, config: Config
+) -> DetectedImage:
     """Read one picture and find its hands; whatever goes wrong stays inside this picture.
 
     Args:
@@ -40,12 +42,12 @@ def look_at(sources: Sources, index: int, detector: Detector | None, config: Con
     return replace(_look(sources, index, detector, config), **stamped)
 
 
-def failed(sources: Sources, index: int, reason: str) -> SeenImage:
+def failed(sources: Sources, index: int, reason: str) -> DetectedImage:
     """A picture that is not looked at, because of the `reason`."""
-    return replace(SeenImage(error=reason), **stamps(sources, index))
+    return replace(DetectedImage(error=reason), **stamps(sources, index))
 
 
-def _look(sources: Sources, index: int, detector: Detector | None, config: Config) -> SeenImage:
+def _look(sources: Sources, index: int, detector: Detector | None, config: Config) -> DetectedImage:
     entry = sources.entry(index)
     try:
         pixels, exif = read_image_and_exif(entry.path)
@@ -62,21 +64,21 @@ def _look(sources: Sources, index: int, detector: Detector | None, config: Confi
             mask = None if sources.masks is None else sources.masks.mask_for(entry, size)
             crop = (config.refine.resolution, config.refine.margin)
             crops = crop_hands(pixels, matrix, kept, mask, crop)
-        return SeenImage(size, matrix, source, kept, crops)
+        return DetectedImage(size, matrix, source, kept, crops)
     except InputError as error:
         # The row stands beside the picture's name: what was typed before it says nothing more, and
         # would make the rows depend on where the pictures and their masks lie.
         sentence = str(error).removeprefix(f"{entry.path}: ")
         if sources.masks is not None:
             sentence = sentence.removeprefix(f"{sources.masks.folder}{os.sep}")
-        return SeenImage(error=sentence)
+        return DetectedImage(error=sentence)
     except Exception as error:
         # A fault of ours or of a library must not stop the other pictures of a long run.
         log.exception("unexpected error in %s", entry.path)
-        return SeenImage(error=f"{UNEXPECTED} {type(error).__name__}: {error}")
+        return DetectedImage(error=f"{UNEXPECTED} {type(error).__name__}: {error}")
 
 
-class Eyes:
+class ImageWorker:
     """All that a run does with whole pictures, to be done in a process of its own."""
 
     def __init__(self, config: Config, detects: bool) -> None:
@@ -92,7 +94,7 @@ class Eyes:
         self.config = config
         self.detector = self._load() if detects else None
 
-    def look(self, sources: Sources, index: int) -> SeenImage:
+    def look(self, sources: Sources, index: int) -> DetectedImage:
         """See `look_at`."""
         seen = look_at(sources, index, self.detector, self.config)
         if seen.error.startswith(UNEXPECTED) and self.detector is not None:
@@ -104,11 +106,11 @@ class Eyes:
     def _load(self) -> MediaPipeDetector:
         options = self.config.detector
         task = None if options.task is None else Path(options.task)
-        looks = options.second_look
+        looks = options.second_pass
         return MediaPipeDetector(options.max_hands, options.min_score, looks, task=task)
 
     def draw(self, path: str, hands: Sequence[OverlayHand], place: tuple[str, np.ndarray]) -> str:
-        """Draw an overlay; see `fitter.rendering.overlay.write_picture_overlay`.
+        """Draw an overlay; see `fitter.rendering.overlay.write_image_overlay`.
 
         Args:
             path: the overlay's file.
@@ -120,7 +122,7 @@ class Eyes:
         """
         picture, intrinsics = place
         try:
-            write_picture_overlay(path, picture, hands, intrinsics)
+            write_image_overlay(path, picture, hands, intrinsics)
         except InputError as error:
             return str(error)
         except Exception as error:

@@ -34,7 +34,7 @@ NOISE = 0.008
 
 
 @dataclass(frozen=True)
-class SeenSamples:
+class DetectedSamples:
     """N hands that the detector found.
 
     Attributes:

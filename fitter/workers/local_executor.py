@@ -1,6 +1,6 @@
 """The work of a run in pieces: cut from blocks, done on one machine, put together to blocks again.
 
-block -> `cut` -> Piece -> `Workbench` -> DonePiece -> `Collector` -> rows of the block
+block -> `cut` -> Batch -> `LocalExecutor` -> FittedBatch -> `Collector` -> rows of the block
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import torch
 
 from fitter.config.options import Config
 from fitter.engine import Engine
-from fitter.fitting.seen_image import SeenImage
+from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.sources import Sources
 from fitter.rendering.overlay import overlay_name
 from fitter.store.schema import ImageRow
 from fitter.system.stopping import StopRequest
+from fitter.workers.batches import FittedBatch, Plan
+from fitter.workers.detection_pool import DetectionOptions, DetectionPool
 from fitter.workers.isolated_fit import Attempts, fit_warily
-from fitter.workers.look_pool import Lookers, LookOptions
-from fitter.workers.pieces import DonePiece, Plan
 
 _UNDRAWN_PIECES = 3
 """Pieces whose overlays may wait while further ones are fitted: they hold their meshes."""
 
 
-class Workbench:
+class LocalExecutor:
     """All that turns pictures into rows, on one machine: processes that look, an engine that fits.
 
     To be used in a ``with`` block, in which PyTorch computes on one thread: the number of threads
@@ -39,7 +39,7 @@ class Workbench:
     def __init__(
         self,
         config: Config,
-        options: LookOptions,
+        options: DetectionOptions,
         overlays: Path | None = None,
         in_hand: Path | None = None,
     ) -> None:
@@ -57,7 +57,7 @@ class Workbench:
         """
         self.config, self.options, self.overlays = config, options, overlays
         self._attempts = None if in_hand is None else Attempts(in_hand)
-        self.lookers = Lookers(config, options)
+        self.lookers = DetectionPool(config, options)
         try:
             self.engine = Engine(config)
             self.device = self.engine.device.type
@@ -76,7 +76,7 @@ class Workbench:
         torch.set_num_threads(self._threads)
         self.lookers.close()
 
-    def process(self, plan: Plan, stop: StopRequest) -> Iterator[DonePiece]:
+    def process(self, plan: Plan, stop: StopRequest) -> Iterator[FittedBatch]:
         """Do what a run has to do.
 
         Args:
@@ -88,7 +88,7 @@ class Workbench:
         """
         return self.fit(plan.parts(stop))
 
-    def fit(self, parts: Iterable[Sources]) -> Iterator[DonePiece]:
+    def fit(self, parts: Iterable[Sources]) -> Iterator[FittedBatch]:
         """Look at pictures and fit their hands, the former some parts ahead of the latter.
 
         Args:
@@ -97,7 +97,7 @@ class Workbench:
         Yields:
             What became of each part, in order.
         """
-        waiting: deque[tuple[DonePiece, list[tuple[str, Future[str]]]]] = deque()
+        waiting: deque[tuple[FittedBatch, list[tuple[str, Future[str]]]]] = deque()
         for sources, seen in self.lookers.look(parts):
             times = 1 if self._attempts is None else self._attempts.begin(sources.first)
             try:
@@ -109,7 +109,7 @@ class Workbench:
                 yield _drawn(waiting.popleft())
         yield from map(_drawn, waiting)
 
-    def finish(self, sources: Sources, seen: Sequence[SeenImage], times: int) -> DonePiece:
+    def finish(self, sources: Sources, seen: Sequence[DetectedImage], times: int) -> FittedBatch:
         """Fit the hands of pictures that were looked at, and draw them.
 
         Args:
@@ -137,13 +137,13 @@ class Workbench:
         return _reasons(self._draw(sources, rows))
 
     def _fit(
-        self, sources: Sources, seen: Sequence[SeenImage], times: int = 1
-    ) -> tuple[DonePiece, list[tuple[str, Future[str]]]]:
+        self, sources: Sources, seen: Sequence[DetectedImage], times: int = 1
+    ) -> tuple[FittedBatch, list[tuple[str, Future[str]]]]:
         """What became of pictures, but for the promised overlays."""
         rows = fit_warily(self.engine, seen, times, self.options.timeout)
         lost, self._lost = self.lookers.lost - self._lost, self.lookers.lost
         masks = sum(image.has_mask for image in seen)
-        done = DonePiece(sources.first, list(sources.names), rows, masks, lost=lost)
+        done = FittedBatch(sources.first, list(sources.names), rows, masks, lost=lost)
         return done, self._draw(sources, rows)
 
     def _draw(self, sources: Sources, rows: Iterable[ImageRow]) -> list[tuple[str, Future[str]]]:
@@ -165,7 +165,7 @@ class Workbench:
         ]
 
 
-def _drawn(fitted: tuple[DonePiece, list[tuple[str, Future[str]]]]) -> DonePiece:
+def _drawn(fitted: tuple[FittedBatch, list[tuple[str, Future[str]]]]) -> FittedBatch:
     done, promises = fitted
     return replace(done, undrawn=_reasons(promises))
 

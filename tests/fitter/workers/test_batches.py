@@ -20,8 +20,8 @@ from fitter.store.schema import ImageRow
 from fitter.system.messages import EXIT_LOST
 from fitter.system.stopping import StopRequest
 from fitter.system.streams import said_to
+from fitter.workers.batches import Collector, FittedBatch, Plan, cut
 from fitter.workers.isolated_fit import Attempts
-from fitter.workers.pieces import Collector, DonePiece, Plan, cut
 
 NAMES = [f"{i:02d}.jpg" for i in range(11)]
 BLOCKS = [Block(0, 0, 4), Block(2, 8, 11)]
@@ -34,9 +34,9 @@ def plan() -> Plan:
     return Plan(Sources(Path("in"), NAMES, Intrinsics(by_name=by_name)), BLOCKS, 3)
 
 
-def done(sources: Sources) -> DonePiece:
+def done(sources: Sources) -> FittedBatch:
     rows = [ImageRow(image_status="no_hand") for _ in sources.names]
-    return DonePiece(sources.first, list(sources.names), rows, masks=0)
+    return FittedBatch(sources.first, list(sources.names), rows, masks=0)
 
 
 def test_blocks_are_cut_from_their_start():

@@ -12,7 +12,7 @@ from fitter.records import HandObservation
 
 
 @dataclass(frozen=True)
-class SeenImage:
+class DetectedImage:
     """What the first half of the pipeline knows of one picture; of its pixels it keeps small crops.
 
     Attributes:

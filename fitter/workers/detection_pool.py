@@ -18,12 +18,12 @@ from typing import Self
 import numpy as np
 
 from fitter.config.options import Config
-from fitter.fitting.seen_image import SeenImage
+from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.sources import Sources
 from fitter.records import LostError
 from fitter.rendering.overlay import OverlayHand
 from fitter.system.isolation import Isolated, Lost
-from fitter.workers.look import Eyes, failed
+from fitter.workers.image_worker import ImageWorker, failed
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ AHEAD = 2
 
 
 @dataclass(frozen=True)
-class LookOptions:
+class DetectionOptions:
     """How pictures are looked at.
 
     Attributes:
@@ -46,10 +46,10 @@ class LookOptions:
     timeout: float = 120.0
 
 
-class Lookers:
+class DetectionPool:
     """Processes that decode pictures and find hands; close it, or use it in a ``with`` block."""
 
-    def __init__(self, config: Config, options: LookOptions) -> None:
+    def __init__(self, config: Config, options: DetectionOptions) -> None:
         """Start them; `ready` waits for the first.
 
         Args:
@@ -59,7 +59,7 @@ class Lookers:
         self.timeout = options.timeout
         self.lost = 0
         """Times that a process was lost so far."""
-        self._all = [Isolated(Eyes, config, options.detects) for _ in range(options.workers)]
+        self._all = [Isolated(ImageWorker, config, options.detects) for _ in range(options.workers)]
         self._free: SimpleQueue[Isolated] = SimpleQueue()
         for process in self._all:
             self._free.put(process)
@@ -77,7 +77,7 @@ class Lookers:
         except Lost as lost:
             raise LostError(f"what looks at pictures {lost} while it was loaded") from lost
 
-    def look(self, parts: Iterable[Sources]) -> Iterator[tuple[Sources, list[SeenImage]]]:
+    def look(self, parts: Iterable[Sources]) -> Iterator[tuple[Sources, list[DetectedImage]]]:
         """Look at all pictures, `AHEAD` parts ahead of the one that is handed out.
 
         Args:
@@ -128,7 +128,7 @@ class Lookers:
 
     def _settled(
         self, waiting: deque[tuple[Sources, list[Future]]]
-    ) -> tuple[Sources, list[SeenImage]]:
+    ) -> tuple[Sources, list[DetectedImage]]:
         """The first part that waits, with the second attempt of pictures whose process was lost."""
         sources, futures = waiting.popleft()
         seen = [future.result() for future in futures]
@@ -140,14 +140,14 @@ class Lookers:
                 seen[k] = self._second_look(sources, sources.first + k)
         return sources, seen
 
-    def _second_look(self, sources: Sources, place: int) -> SeenImage:
+    def _second_look(self, sources: Sources, place: int) -> DetectedImage:
         found = self._look(sources, place)
         if not isinstance(found, Lost):
             return found
         sentence = f"expected a picture that can be looked at, found one that, tried twice, {found}"
         return failed(sources, place, sentence)
 
-    def _look(self, sources: Sources, place: int) -> SeenImage | Lost:
+    def _look(self, sources: Sources, place: int) -> DetectedImage | Lost:
         one = sources.part(place, [sources.entry(place).name])
         process = self._free.get()
         try:

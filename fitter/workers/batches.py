@@ -1,6 +1,6 @@
 """The work of a run in pieces: cut from blocks, put together to blocks again.
 
-block -> `cut` -> Piece -> a worker -> DonePiece -> `Collector` -> rows of the block
+block -> `cut` -> Batch -> a worker -> FittedBatch -> `Collector` -> rows of the block
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fitter.system.stopping import StopRequest
 
 
 @dataclass(frozen=True)
-class Piece:
+class Batch:
     """Images `start` to `stop` (exclusive) of the block at place `block`: looked at and fitted
     together, because the last digits of a fit may depend on what is in its batch."""
 
@@ -25,10 +25,10 @@ class Piece:
     stop: int
 
 
-def cut(block: Block, length: int) -> list[Piece]:
+def cut(block: Block, length: int) -> list[Batch]:
     """A block in pieces of `length` images, the last one shorter where it has to be."""
     starts = range(block.start, block.stop, length)
-    return [Piece(block.index, start, min(start + length, block.stop)) for start in starts]
+    return [Batch(block.index, start, min(start + length, block.stop)) for start in starts]
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Plan:
         """The block in which the picture at `place` is."""
         return self.blocks[bisect_right(self.blocks, place, key=lambda b: b.start) - 1]
 
-    def part(self, piece: Piece) -> Sources:
+    def part(self, piece: Batch) -> Sources:
         """The pictures of a piece."""
         return self.sources.part(piece.start, self.sources.names[piece.start : piece.stop])
 
 
 @dataclass(frozen=True)
-class DonePiece:
+class FittedBatch:
     """What became of the pictures of a piece.
 
     Attributes:
@@ -89,14 +89,14 @@ class Collector:
     def __init__(self, plan: Plan) -> None:
         """The plan of whose blocks pieces will come."""
         self._plan = plan
-        self._found: dict[Block, dict[int, DonePiece]] = {}
+        self._found: dict[Block, dict[int, FittedBatch]] = {}
 
     @property
     def is_between(self) -> bool:
         """Whether no block has been begun and not completed."""
         return not self._found
 
-    def add(self, done: DonePiece) -> tuple[Block, list[DonePiece]] | None:
+    def add(self, done: FittedBatch) -> tuple[Block, list[FittedBatch]] | None:
         """Take a piece.
 
         Returns:

@@ -14,7 +14,9 @@ from fitter.hand_models.keypoint_jacobian import in_canonical_order
 from fitter.records import HandParams
 
 
-def propose_starts(model: FitModel, targets: KeypointTargets, config: FitConfig) -> HandParams:
+def propose_initialisations(
+    model: FitModel, targets: KeypointTargets, config: FitConfig
+) -> HandParams:
     """Rigidly place typical poses, the means of the prior's mixture, on the picture.
 
     The keypoints are lifted to 3D with the detector's relative depth (or with that of the rest
@@ -23,14 +25,15 @@ def propose_starts(model: FitModel, targets: KeypointTargets, config: FitConfig)
     poses are ranked by what the alignment leaves over.
 
     Returns:
-        (P * B) states, P = `config.num_starts` (at most two for each component); state p * B + b
+        (P * B) states, P = `config.num_initialisations` (at most two for each component); state p
+        * B + b
         belongs to hand b. Half of them, the odd one included, take the first answer; a single start
         takes the better one.
     """
     poses, rest = model.pose_space.means.unflatten(-1, (15, 3)), model.rest_keypoints
     keypoints = in_canonical_order(targets.keypoints)
-    has_depth = (targets.depth_mass > 0).flatten(1).any(-1, keepdim=True)
-    seen = seen_keypoints(in_canonical_order(targets.keypoint_mass)).to(keypoints)
+    has_depth = (targets.depth_weight > 0).flatten(1).any(-1, keepdim=True)
+    seen = seen_keypoints(in_canonical_order(targets.keypoint_weight)).to(keypoints)
     depth = torch.where(
         has_depth,
         in_canonical_order(targets.relative_depth),
@@ -46,7 +49,7 @@ def propose_starts(model: FitModel, targets: KeypointTargets, config: FitConfig)
     )
     aligned = scale[:, None, None] * (lifted.flatten(0, 2) @ rotation.mT) + translation[:, None]
     left_over = (weights * (aligned - template.flatten(0, 2)).square().sum(-1)).sum(-1)
-    kept = _best_of_both(left_over.view(lifted.shape[:3]), config.num_starts)
+    kept = _best_of_both(left_over.view(lifted.shape[:3]), config.num_initialisations)
 
     # `lifted` lies at distance one: aligning it to the model in metres gives the true distance,
     # and the inverse of its rotation turns the model.
@@ -62,7 +65,7 @@ def propose_starts(model: FitModel, targets: KeypointTargets, config: FitConfig)
 
 
 def _best_of_both(left_over: Tensor, count: int) -> Tensor:
-    """(P * B) flat indices of the best entries of (2, K, B), see `propose_starts`."""
+    """(P * B) flat indices of the best entries of (2, K, B), see `propose_initialisations`."""
     poses = left_over.shape[1]
     flat = torch.arange(left_over.numel(), device=left_over.device).view(left_over.shape)
     if count == 1:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from fitter.camera import project
 from fitter.config.options import FitConfig
-from fitter.fitting.guidance import guess_starts, guided
-from fitter.fitting.initializer import Guess
+from fitter.fitting.initializer import Prediction
 from fitter.fitting.keypoint_fit import KeypointFit, _Starts, fit_keypoints
+from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models.keypoint_jacobian import by_finger
 from fitter.metrics import pa_mpjpe
@@ -23,7 +23,7 @@ from fitter.solvers.status import Status
 from tests.support import keypoint_cases as cases
 
 TRUSTING = cases.TRUSTING
-GUESSED = ("relative_depth", "depth_mass", "bone_directions", "bone_mass")
+GUESSED = ("relative_depth", "depth_weight", "bone_directions", "bone_weight")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def some(hands) -> HandParams:
     return hands[torch.tensor([0, 3, 6, 9, 12, 15, 18, 21])]
 
 
-def perfect(points: Tensor, observed: ObservationBatch, spread: float = 0.01) -> Guess:
+def perfect(points: Tensor, observed: ObservationBatch, spread: float = 0.01) -> Prediction:
     """What a network that errs in nothing says of keypoints (B, 21, 3), camera axes."""
     targets = normalise(observed)
     points = torch.where(
@@ -40,10 +40,10 @@ def perfect(points: Tensor, observed: ObservationBatch, spread: float = 0.01) ->
     )
     distance = (points[:, :1] * targets.view[:, None]).sum(-1, keepdim=True)
     joints = targets.intrinsics[:, 0, 0, None, None] * (points - points[:, :1]) / distance
-    return Guess(joints, torch.full_like(joints[..., :2], spread))
+    return Prediction(joints, torch.full_like(joints[..., :2], spread))
 
 
-def nothing(guess: Guess, *rows: int) -> Guess:
+def nothing(guess: Prediction, *rows: int) -> Prediction:
     """A guess whose network could not see some hands."""
     guess = guess.map(torch.clone)
     guess.joints[list(rows)], guess.spread[list(rows)] = torch.nan, torch.nan
@@ -72,7 +72,7 @@ class TestGuided:
 
     def test_a_true_guess_says_what_a_true_detector_does(self, seen):
         targets, guess = seen
-        found = guided(targets, [guess], FitConfig())
+        found = with_network_prior(targets, [guess], FitConfig())
         torch.testing.assert_close(found.relative_depth, targets.relative_depth)
         torch.testing.assert_close(found.bone_directions, targets.bone_directions)
         for name in vars(targets).keys() - set(GUESSED):
@@ -85,7 +85,7 @@ class TestGuided:
             broken = wrong.map(torch.clone)
             for value in (torch.nan, torch.inf):
                 getattr(broken, name)[where] = value
-                found = guided(targets, [broken], FitConfig())
+                found = with_network_prior(targets, [broken], FitConfig())
                 for field in GUESSED:
                     values, before = getattr(found, field), getattr(targets, field)
                     torch.testing.assert_close(values[3], before[3], rtol=0, atol=1e-14)
@@ -94,10 +94,10 @@ class TestGuided:
 
     def test_no_guess_changes_nothing(self, seen):
         targets, guess = seen
-        assert guided(targets, (), FitConfig()) is targets
+        assert with_network_prior(targets, (), FitConfig()) is targets
         unseen = nothing(guess, *range(8))
         for guesses in ([unseen], [unseen, unseen]):
-            found = guided(targets, guesses, FitConfig())
+            found = with_network_prior(targets, guesses, FitConfig())
             for name, value in vars(targets).items():
                 torch.testing.assert_close(getattr(found, name), value, rtol=0, atol=1e-14)
 
@@ -109,18 +109,18 @@ class TestGuided:
         spread[:, :, 1] = 0.05
         spread[:, 8] = torch.tensor([0.03, 0.2])  # the index finger's tip
         config = FitConfig(
-            relative_depth_scale=0.15, bone_direction_scale=0.08, network_depth_trust=0.5,
-            network_direction_trust=2.0, network_most_trust=6.0,
+            relative_depth_scale=0.15, bone_direction_scale=0.08, network_depth_confidence=0.5,
+            network_direction_confidence=2.0, network_max_confidence=6.0,
         )  # fmt: skip
-        found = guided(targets, [Guess(joints, spread)], config)
+        found = with_network_prior(targets, [Prediction(joints, spread)], config)
         index, thumb = 0, 4
         depth = 0.5 * torch.tensor([6.0, 6, 6, (0.15 / 0.2) ** 2]).double()
-        torch.testing.assert_close(found.depth_mass[0, index], depth)  # (0.15 / 0.05)^2 is 9
-        torch.testing.assert_close(found.depth_mass[0, thumb, 3], depth[2])
+        torch.testing.assert_close(found.depth_weight[0, index], depth)  # (0.15 / 0.05)^2 is 9
+        torch.testing.assert_close(found.depth_weight[0, thumb, 3], depth[2])
         usual, tip = (0.02**2 + 0.05**2) / 2, (0.03**2 + 0.2**2) / 2
         turn = [2 * usual / 0.1**2, 2 * usual / 0.2**2, 2 * usual / 0.2**2]
         masses = [2 * min(0.08**2 / value, 6.0) for value in [*turn, (usual + tip) / 0.2**2]]
-        torch.testing.assert_close(found.bone_mass[0, index], torch.tensor(masses).double())
+        torch.testing.assert_close(found.bone_weight[0, index], torch.tensor(masses).double())
         straight = torch.tensor([1.0, 0, 0]).double().expand(5, 4, 3)
         torch.testing.assert_close(found.bone_directions[0], straight)
 
@@ -129,51 +129,54 @@ class TestGuided:
         targets, guess = seen
         bent = replace(guess, joints=guess.joints + 0.05 * torch.sin(40 * guess.joints))
         bent.joints[:, 0] = 0.0
-        config = FitConfig(network_depth_trust=0.7, network_direction_trust=1.3)
-        own, both = guided(flat, [bent], config), guided(targets, [bent], config)
-        assert (targets.depth_mass == 1).all() and (targets.bone_mass == 1).all()
-        torch.testing.assert_close(both.depth_mass, own.depth_mass + 1)
-        torch.testing.assert_close(both.bone_mass, own.bone_mass + 1)
-        depth = own.depth_mass * own.relative_depth[..., 1:] + targets.relative_depth[..., 1:]
-        torch.testing.assert_close(both.relative_depth[..., 1:], depth / both.depth_mass)
+        config = FitConfig(network_depth_confidence=0.7, network_direction_confidence=1.3)
+        own, both = (
+            with_network_prior(flat, [bent], config),
+            with_network_prior(targets, [bent], config),
+        )
+        assert (targets.depth_weight == 1).all() and (targets.bone_weight == 1).all()
+        torch.testing.assert_close(both.depth_weight, own.depth_weight + 1)
+        torch.testing.assert_close(both.bone_weight, own.bone_weight + 1)
+        depth = own.depth_weight * own.relative_depth[..., 1:] + targets.relative_depth[..., 1:]
+        torch.testing.assert_close(both.relative_depth[..., 1:], depth / both.depth_weight)
         assert (both.relative_depth[..., 0] == 0).all()
-        bones = own.bone_mass[..., None] * own.bone_directions + targets.bone_directions
+        bones = own.bone_weight[..., None] * own.bone_directions + targets.bone_directions
         wanted = torch.nn.functional.normalize(bones, dim=-1)
         torch.testing.assert_close(both.bone_directions, wanted)
 
     def test_masses_are_finite_whatever_is_said(self, seen):
         targets, guess = seen
         for joints, spread in ((0.0, 0.0), (0.0, 1.0), (1e-9, 1e9), (1e5, 1e-9)):
-            strange = Guess(joints * guess.joints, torch.full_like(guess.spread, spread))
-            found = guided(targets, [strange], FitConfig())
+            strange = Prediction(joints * guess.joints, torch.full_like(guess.spread, spread))
+            found = with_network_prior(targets, [strange], FitConfig())
             assert all(getattr(found, name).isfinite().all() for name in GUESSED)
-            most = 1 + FitConfig().network_most_trust
-            assert found.depth_mass.max() <= most and found.bone_mass.max() <= most
+            most = 1 + FitConfig().network_max_confidence
+            assert found.depth_weight.max() <= most and found.bone_weight.max() <= most
 
     def test_two_guesses(self, seen, flat):
         """Their mean weighted by precision along the line of sight, and the surer one's spread."""
         targets, guess = flat, seen[1]
-        alone = guided(targets, [guess], FitConfig())
+        alone = with_network_prior(targets, [guess], FitConfig())
         deeper = guess.joints + 0.04 * targets.view[:, None] * (torch.arange(21) > 0)[:, None]
         spread = torch.full_like(guess.spread, 0.02)
-        second = Guess(deeper, spread)
-        found = guided(targets, [guess, second], FitConfig())
+        second = Prediction(deeper, spread)
+        found = with_network_prior(targets, [guess, second], FitConfig())
         # Precisions of 4 to 1.
         depth = alone.relative_depth[..., 1:] + 0.04 / 5
         torch.testing.assert_close(found.relative_depth[..., 1:], depth)
         joints = 0.8 * guess.joints + 0.2 * deeper
-        alone = guided(targets, [Guess(joints, guess.spread)], FitConfig())
+        alone = with_network_prior(targets, [Prediction(joints, guess.spread)], FitConfig())
         for name in GUESSED:
             torch.testing.assert_close(getattr(found, name), getattr(alone, name))
 
     def test_one_of_two_that_sees_nothing_does_not_count(self, seen):
         targets, guess = seen
-        wanted = guided(targets, [guess], FitConfig())
+        wanted = with_network_prior(targets, [guess], FitConfig())
         unsure = replace(guess, joints=2 * guess.joints, spread=guess.spread * torch.nan)
         unseen = nothing(guess, *range(8))
         for other in (unsure, unseen):
             for guesses in ([guess, other], [other, guess]):
-                found = guided(targets, guesses, FitConfig())
+                found = with_network_prior(targets, guesses, FitConfig())
                 for name in GUESSED:
                     torch.testing.assert_close(getattr(found, name), getattr(wanted, name))
 
@@ -195,7 +198,7 @@ class TestStarts:
         assert points[..., 2].min() > 0.2
         observed = replace(cases.observe(points), intrinsics=K, keypoints=project(points, K))
         targets = normalise(observed)
-        start = guess_starts(model, targets, perfect(points, observed))
+        start = predicted_initialisations(model, targets, perfect(points, observed))
         found = cases.keypoints_of(model, start)
         error = (project(found, targets.intrinsics) - project(points, targets.intrinsics)).norm(
             dim=-1
@@ -212,20 +215,22 @@ class TestStarts:
         points = cases.keypoints_of(model, some)
         observed = cases.observe(points)
         guess = perfect(points, observed)
-        wanted = guess_starts(model, normalise(observed), guess)
+        wanted = predicted_initialisations(model, normalise(observed), guess)
         seen = by_finger(torch.ones(8, 21).double().index_fill_(1, torch.tensor([8, 15]), 0.0))
         targets = normalise(observed)
         blind = replace(
             targets,
             keypoints=targets.keypoints + 0.5 * (1 - seen)[..., None],
-            keypoint_mass=targets.keypoint_mass * seen,
+            keypoint_weight=targets.keypoint_weight * seen,
         )
-        found = guess_starts(model, blind, guess)
+        found = predicted_initialisations(model, blind, guess)
         for name, value in vars(wanted).items():
             torch.testing.assert_close(getattr(found, name), value, rtol=0, atol=1e-6)
         # Where nobody is sure of anything, all keypoints count alike.
-        blind = replace(targets, keypoint_mass=torch.zeros_like(targets.keypoint_mass))
-        torch.testing.assert_close(guess_starts(model, blind, guess).transl, wanted.transl)
+        blind = replace(targets, keypoint_weight=torch.zeros_like(targets.keypoint_weight))
+        torch.testing.assert_close(
+            predicted_initialisations(model, blind, guess).transl, wanted.transl
+        )
 
     @pytest.mark.parametrize("keypoint", [0, 8])
     def test_keypoints_count_alike(self, model, some, keypoint):
@@ -238,7 +243,10 @@ class TestStarts:
         offset[:, keypoint] = step
         moved = replace(targets, keypoints=targets.keypoints + by_finger(offset))
         before, after = (
-            project(cases.keypoints_of(model, guess_starts(model, t, guess)), targets.intrinsics)
+            project(
+                cases.keypoints_of(model, predicted_initialisations(model, t, guess)),
+                targets.intrinsics,
+            )
             for t in (targets, moved)
         )
         drawn = (after - before).mean(1)
@@ -248,7 +256,7 @@ class TestStarts:
         points = cases.keypoints_of(model, some)
         observed = cases.observe(points)
         guess = nothing(perfect(points, observed), 2, 5)
-        start = guess_starts(model, normalise(observed), guess)
+        start = predicted_initialisations(model, normalise(observed), guess)
         for value in vars(start).values():
             known = value.flatten(1).isfinite()
             assert known.all(1).tolist() == [i not in (2, 5) for i in range(8)]
@@ -277,8 +285,8 @@ class TestFit:
             assert pixels.mean(1).max() < 0.5
             return 1000 * pa_mpjpe(found.numpy(), points.numpy())
 
-        alone, guided = error([]), error([guess])
-        assert guided.max() < 0.03
+        alone, with_network_prior = error([]), error([guess])
+        assert with_network_prior.max() < 0.03
         assert alone.min() > 0.2, "keypoints alone do not say all of it"
 
     def test_the_truth_outweighs_a_detector_that_takes_front_for_back(self, model, some):
@@ -411,6 +419,6 @@ class TestTheBestStart:
         source = torch.tensor([[1, -1], [0, 0], [0, 0]])
         costs = torch.tensor([3.0, 2.0, worst, 5.0, worst])  # of the states that are tried
         starts = _Starts(states, source)
-        best, source = starts.best(self.Costs(costs), FitConfig(start_iterations=0))
+        best, source = starts.best(self.Costs(costs), FitConfig(initialisation_iterations=0))
         assert best.transl[:, 0].tolist() == [2.0, 3.0]
         assert source.tolist() == [0, 0]

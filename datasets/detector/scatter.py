@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.detector.keypoint_definition import KeypointSpread, facing, on_line, tilted
+from datasets.detector.keypoint_definition import KeypointScatter, facing, on_line, tilted
 from datasets.detector.noise import (
     BONE_TROUBLE,
     CLASSES,
     CONFIDENCE_EDGES,
     STATES,
     UNKNOWN,
+    DetectedHands,
     DetectorNoise,
-    SeenHands,
     bone_confidence,
     bone_state,
     hand_axes,
@@ -28,7 +28,7 @@ from datasets.detector.noise import (
 )
 from datasets.detector.statistics import (
     BORROWED,
-    Law,
+    ConditionalQuantiles,
     Marginal,
     common_chance,
     common_factors,
@@ -58,7 +58,7 @@ CLOSEST = 0.97
 STEEP = np.radians(65)
 """Tilt from which on a bone does not tell how the detector tilts bones."""
 KNOTS = (0.05, 0.2, 0.4, 0.6, 0.775, 0.9, 0.975)
-"""Confidence that each class stands for in `KeypointSpread`."""
+"""Confidence that each class stands for in `KeypointScatter`."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class HandPairs(TensorBatch):
 
     Attributes:
         positions, depth, bones, states: what is true, as in `DetectorNoise.apply`.
-        seen_positions, seen_confidence, seen_depth, seen_bones: as in `SeenHands`.
+        seen_positions, seen_confidence, seen_depth, seen_bones: as in `DetectedHands`.
     """
 
     positions: Tensor
@@ -81,7 +81,7 @@ class HandPairs(TensorBatch):
 
     @classmethod
     def of(
-        cls, positions: Tensor, depth: Tensor, bones: Tensor, states: Tensor, seen: SeenHands
+        cls, positions: Tensor, depth: Tensor, bones: Tensor, states: Tensor, seen: DetectedHands
     ) -> HandPairs:
         """Pairs of true hands and detected ones."""
         return cls(
@@ -157,9 +157,11 @@ def _measured(pairs: HandPairs, trouble: tuple[float, float, float]) -> _Measure
 
     slopes, shift, axes, error = _position_residuals(pairs, states, kept)
     length = np.linalg.norm(error, axis=-1)
-    position = marginal(length, states, classes, kept, Law(True, trouble[0]))
+    position = marginal(length, states, classes, kept, ConditionalQuantiles(True, trouble[0]))
     depth_line, behind = _depth_residuals(pairs, kept)
-    depth = marginal(np.abs(behind), states[:, 1:], classes[:, 1:], outer, Law(False, 0.0))
+    depth = marginal(
+        np.abs(behind), states[:, 1:], classes[:, 1:], outer, ConditionalQuantiles(False, 0.0)
+    )
     tilt_line, turn = _bone_residuals(pairs, kept)
     bone = _bone_marginal(pairs, states, turn, kept, trouble[0])
 
@@ -230,7 +232,7 @@ def _doubt(pairs: HandPairs) -> float:
     return float(torch.corrcoef(torch.stack(ranks))[0, 1])
 
 
-def measure_spread(pairs: HandPairs) -> KeypointSpread:
+def measure_scatter(pairs: HandPairs) -> KeypointScatter:
     """How detected hands scatter about true ones, for whoever knows nothing of states.
 
     Lines here predict the truth from what was detected, those of `DetectorNoise` the reverse.
@@ -255,7 +257,7 @@ def measure_spread(pairs: HandPairs) -> KeypointSpread:
         tilt_line,
         medians_by_class(bones, bone_classes) / RAYLEIGH_MEDIAN,
     )
-    return KeypointSpread(*(torch.tensor(np.asarray(t), dtype=torch.float64) for t in tables))
+    return KeypointScatter(*(torch.tensor(np.asarray(t), dtype=torch.float64) for t in tables))
 
 
 def swapped_fingers(pairs: HandPairs) -> np.ndarray:
@@ -344,7 +346,11 @@ def _bone_marginal(
     worse = bone_state(torch.from_numpy(states)).numpy()
     both = bone_confidence(pairs.seen_confidence).numpy()
     wide = [np.repeat(x, 2, 1) for x in (worse, np.digitize(both, CONFIDENCE_EDGES), kept[:, 1:])]
-    flat = marginal(np.abs(error).reshape(len(error), 40), *wide, Law(False, BONE_TROUBLE * spread))
+    flat = marginal(
+        np.abs(error).reshape(len(error), 40),
+        *wide,
+        ConditionalQuantiles(False, BONE_TROUBLE * spread),
+    )
     return Marginal(
         flat.scale.reshape(STATES, CLASSES, 20, 2), flat.tail, flat.scores.reshape(-1, 20, 2)
     )

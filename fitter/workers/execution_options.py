@@ -8,7 +8,7 @@ from fitter.system.lock import WHOLE, Share
 
 
 @dataclass(frozen=True)
-class Spread:
+class ExecutionOptions:
     """Over what the work is spread.
 
     Attributes:

@@ -18,23 +18,23 @@ from torch.nn.functional import normalize
 from fitter.config.options import FitConfig
 from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.fit_model import FitModel
-from fitter.fitting.initializer import Guess
+from fitter.fitting.initializer import Prediction
 from fitter.fitting.observations import rays_of
 from fitter.hand_models.inverse_kinematics import inverse_kinematics
 from fitter.hand_models.keypoint_jacobian import by_finger, in_canonical_order
 from fitter.records import HandParams
 
 
-def guided(
-    targets: KeypointTargets, guesses: Sequence[Guess], config: FitConfig
+def with_network_prior(
+    targets: KeypointTargets, guesses: Sequence[Prediction], config: FitConfig
 ) -> KeypointTargets:
     """Targets to whose weak 3D guesses are added, for hands that have one that is finite.
 
-    The trust in a depth is ``t (s / sigma)^2``, with t of `FitConfig.network_depth_trust`, s the
-    scale of the energy and sigma the guess's spread: near zero the energy then is
+    The trust in a depth is ``t (s / sigma)^2``, with t of `FitConfig.network_depth_confidence`, s
+    the scale of the energy and sigma the guess's spread: near zero the energy then is
     ``t (difference / sigma)^2``, times its weight. A bone's direction has the spread of its two
-    ends, over its length. No ``(s / sigma)^2`` exceeds `FitConfig.network_most_trust`. Detector and
-    network together are their mean, weighted by their trusts, with the sum of these.
+    ends, over its length. No ``(s / sigma)^2`` exceeds `FitConfig.network_max_confidence`.
+    Detector and network together are their mean, weighted by their trusts, with the sum of these.
 
     Args:
         targets: B hands.
@@ -53,30 +53,32 @@ def guided(
     turn = (variance[..., 1:] + variance[..., :-1]) / length.square()
 
     def trust(weight: float, scale: float, squared: Tensor) -> Tensor:
-        believed = weight * (scale**2 / squared).clamp_max(config.network_most_trust)
+        believed = weight * (scale**2 / squared).clamp_max(config.network_max_confidence)
         return torch.where(known[:, None, None], believed, 0.0)
 
-    depth_mass = trust(
-        config.network_depth_trust, config.relative_depth_scale, spread[..., 1:, 1].square()
+    depth_weight = trust(
+        config.network_depth_confidence, config.relative_depth_scale, spread[..., 1:, 1].square()
     )
-    bone_mass = trust(config.network_direction_trust, config.bone_direction_scale, turn)
+    bone_weight = trust(config.network_direction_confidence, config.bone_direction_scale, turn)
     both_depths = torch.zeros_like(targets.relative_depth)
-    both_depths[..., 1:], depth_mass = _mean(
-        (targets.relative_depth[..., 1:], targets.depth_mass), (depth[..., 1:], depth_mass)
+    both_depths[..., 1:], depth_weight = _mean(
+        (targets.relative_depth[..., 1:], targets.depth_weight), (depth[..., 1:], depth_weight)
     )
-    directions, bone_mass = _mean(
-        (targets.bone_directions, targets.bone_mass), (bones / length[..., None], bone_mass)
+    directions, bone_weight = _mean(
+        (targets.bone_directions, targets.bone_weight), (bones / length[..., None], bone_weight)
     )
     return replace(
         targets,
         relative_depth=both_depths,
-        depth_mass=depth_mass,
+        depth_weight=depth_weight,
         bone_directions=normalize(directions, dim=-1),
-        bone_mass=bone_mass,
+        bone_weight=bone_weight,
     )
 
 
-def guess_starts(model: FitModel, targets: KeypointTargets, guess: Guess) -> HandParams:
+def predicted_initialisations(
+    model: FitModel, targets: KeypointTargets, guess: Prediction
+) -> HandParams:
     """Parameters of B hands that a guess leads to; NaN for a hand without one.
 
     The guess, whose keypoints lie as they would at the distance one, is shifted across the line of
@@ -84,7 +86,7 @@ def guess_starts(model: FitModel, targets: KeypointTargets, guess: Guess) -> Han
     squares sense; its scale follows from the size of the model's bones.
     """
     keypoints = in_canonical_order(targets.keypoints)
-    mass = in_canonical_order(targets.keypoint_mass)
+    mass = in_canonical_order(targets.keypoint_weight)
     # The wrist's mass is shared out over the fingers.
     mass = torch.cat([5 * mass[:, :1], mass[:, 1:]], 1)
     mass = torch.where((mass > 0).any(-1, keepdim=True), mass, 1.0)[..., None]
@@ -97,7 +99,7 @@ def guess_starts(model: FitModel, targets: KeypointTargets, guess: Guess) -> Han
     return inverse_kinematics(model.keypoints, relative + shift, up_to_scale=True)
 
 
-def _fused(guesses: Sequence[Guess]) -> tuple[Tensor, Tensor]:
+def _fused(guesses: Sequence[Prediction]) -> tuple[Tensor, Tensor]:
     """Mean of guesses weighted by their precision along the line of sight, and the least spread.
 
     They have seen the same keypoints and err alike, so two are not surer than the surer one.
@@ -116,9 +118,9 @@ def _fused(guesses: Sequence[Guess]) -> tuple[Tensor, Tensor]:
 def _mean(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Mean of two values weighted by their masses, and the sum of these; what has no mass does not
     count, whatever it is. Values may have one dimension more than masses."""
-    (value, mass), (other, other_mass) = first, second
-    total = mass + other_mass
-    share = torch.where(total > 0, other_mass / total.clamp_min(1e-12), 0.0)
+    (value, mass), (other, other_weight) = first, second
+    total = mass + other_weight
+    share = torch.where(total > 0, other_weight / total.clamp_min(1e-12), 0.0)
     if value.ndim > mass.ndim:
         share = share[..., None]
     other = torch.where(share > 0, other, 0.0)
