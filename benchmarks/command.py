@@ -36,12 +36,13 @@ import fitter.workers.image_worker
 from fitter.config.options import load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
+from fitter.errors import InputError
 from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.sources import Sources
-from fitter.records import HandObservation, ImageRecord, InputError
+from fitter.records import HandObservation, ImageRecord
 from fitter.refinement.refiner import Refiner
 from fitter.run.request import RunRequest
 from fitter.run.store_setup import open_store

@@ -27,7 +27,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.store.schema import IMAGE_STATUS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -39,8 +39,8 @@ from measuring import (
 from PIL import Image
 from processes import Member, Running, kill
 
+from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
-from fitter.records import InputError
 from fitter.store.files import neighbours
 from fitter.store.layout import MARKER
 

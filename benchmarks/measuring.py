@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ from rich.console import Console
 from rich.table import Table
 from synthetic_scenes import render_scene  # its folder is known to refine_data
 
+from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
-from fitter.records import InputError
 
 OPTIONS = (
     "--max-hands", "1", "--set", "refine.stages={}", "--set", "fit.num_initialisations=1",

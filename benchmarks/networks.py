@@ -49,7 +49,7 @@ from torch import nn
 
 from fitter.config.options import Config, InitConfig, load_config
 from fitter.device import choose_device
-from fitter.records import InputError
+from fitter.errors import InputError
 from init_net.predict import SHIPPED
 from init_net.samples.shards import ShardedSamples
 from init_net.weights import load_network, read_info

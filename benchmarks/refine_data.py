@@ -21,8 +21,9 @@ import torch
 from measuring import run_command
 
 from fitter.camera import project
+from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
-from fitter.records import HandObservation, HandParams, InputError
+from fitter.records import HandObservation, HandParams
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 from synthetic_scenes import Scene, render_scene

@@ -37,8 +37,8 @@ from processes import Member, Running
 from rich.console import Console
 from rich.table import Table
 
+from fitter.errors import InputError
 from fitter.inputs.listing import ImageSource
-from fitter.records import InputError
 
 ALONE = "without Ray"
 WARM_UP = 8

@@ -27,6 +27,7 @@ from datasets.freihand import FreiHandSplit, load_freihand
 from fitter.config.options import SHIPPED, Config, load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
+from fitter.errors import InputError
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
@@ -36,7 +37,7 @@ from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.inputs.images import read_image_and_exif
 from fitter.metrics import pa_mpjpe
-from fitter.records import HandParams, ImageRecord, InputError
+from fitter.records import HandParams, ImageRecord
 
 
 def seen_images(split: FreiHandSplit, config: Config) -> list[DetectedImage]:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 
 @dataclass(frozen=True)

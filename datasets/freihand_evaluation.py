@@ -20,7 +20,7 @@ from rich.table import Table
 
 from datasets.freihand import FreiHandSplit, load_freihand
 from fitter import metrics
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import IMAGE_STATUS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 
 def choose_device(name: str) -> torch.device:

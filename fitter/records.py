@@ -21,14 +21,6 @@ Side = Literal["left", "right"]
 IntrinsicsSource = Literal["given", "exif", "default"]
 
 
-class InputError(Exception):
-    """A user's mistake or a bad input; the message is one clear sentence to print as it is."""
-
-
-class LostError(Exception):
-    """What the work was done on failed; the message is one clear sentence to print as it is."""
-
-
 @dataclass(frozen=True)
 class ImageRecord:
     """One decoded photograph.

@@ -10,8 +10,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from fitter.errors import InputError
 from fitter.hand_models.open_hand import load_open_hand
-from fitter.records import InputError
 
 
 @dataclass(frozen=True)

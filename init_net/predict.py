@@ -20,11 +20,11 @@ from torch.nn.functional import normalize
 from fitter.camera import back_project, rotation_to
 from fitter.config.options import InitConfig, Network
 from fitter.energies.keypoints import KeypointTargets
+from fitter.errors import InputError
 from fitter.fitting.crops import HandCrop
 from fitter.fitting.initializer import Prediction, Predictions
 from fitter.fitting.observations import ObservationBatch, normalise, usable
 from fitter.hand_models import load_hand_model
-from fitter.records import InputError
 from init_net.posing import regressed_keypoints
 from init_net.records import CropInputs
 from init_net.view_frame import in_camera, lifter_inputs

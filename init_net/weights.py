@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.system.files import write_whole
 from init_net.hand_model_id import (
     HandModelId,

@@ -16,10 +16,11 @@ from torch.nn.functional import normalize
 from datasets.detector.keypoint_definition import facing
 from datasets.detector.scatter import HandPairs
 from fitter.conventions import BONES, MODEL_TO_KEYPOINTS
+from fitter.errors import InputError
 from fitter.hand_models import HandModel
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.skinning import KEYPOINT_BONES, forward_kinematics
-from fitter.records import HandParams, InputError
+from fitter.records import HandParams
 
 FIELDS = (
     "keypoint_state",

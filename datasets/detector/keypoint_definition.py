@@ -25,8 +25,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fitter.conventions import FINGERTIP_VERTICES, MODEL_TO_KEYPOINTS
+from fitter.errors import InputError
 from fitter.hand_models.skinning import HandModelData
-from fitter.records import InputError, Side
+from fitter.records import Side
 
 ASSETS = Path(__file__).parent / "assets"
 MEDIAPIPE_DEFINITION = ASSETS / "mediapipe_definition.json"

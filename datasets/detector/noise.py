@@ -39,7 +39,8 @@ from torch.nn.functional import normalize
 from datasets.detector.keypoint_definition import ASSETS, facing, on_line, palm_normal, tilted
 from datasets.synthetic.records import OCCLUDED
 from fitter.conventions import BONES
-from fitter.records import InputError, TensorBatch
+from fitter.errors import InputError
+from fitter.records import TensorBatch
 
 NOISE_PATH = ASSETS / "detector_noise.safetensors"
 """MediaPipe's noise, measured by `scripts/measure_keypoints.py`."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from datasets.synthetic.painted_backgrounds import THEMES, sample_background
 from datasets.synthetic.records import BackgroundSpec
-from fitter.records import InputError
+from fitter.errors import InputError
 
 SIDE = 288
 """Pixels of a bank picture's side."""

@@ -165,7 +165,7 @@ def _synth_hands(options: argparse.Namespace) -> int:
 
 
 def _known_device(name: str) -> str:
-    from fitter.records import InputError
+    from fitter.errors import InputError
 
     if name.split(":")[0] not in ("cpu", "cuda", "auto"):
         raise InputError(f"--device: expected cpu, cuda or auto, found {name!r}")

@@ -28,7 +28,8 @@ from datasets.poses.sampler import pose_modes
 from datasets.synthetic.backgrounds import load_bank
 from datasets.synthetic.engine import SyntheticEngine
 from datasets.synthetic.records import SyntheticBatch, SyntheticSettings
-from fitter.records import InputError, TensorBatch
+from fitter.errors import InputError
+from fitter.records import TensorBatch
 
 SPLIT = "training"
 FOLDERS = ("rgb", "mask", "depth", "truth")

@@ -13,7 +13,8 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from fitter.records import HandParams, InputError, TensorBatch
+from fitter.errors import InputError
+from fitter.records import HandParams, TensorBatch
 
 BACKGROUND, HAND, FOREARM, SLEEVE, OBJECT, OTHER_HAND = range(6)
 """What a pixel shows: values of `SyntheticBatch.parts`."""

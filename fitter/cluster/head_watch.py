@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.system.messages import EXIT_LOST
 
 Address = tuple[str, int] | str

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitter.config.options import Config
+from fitter.errors import InputError
 from fitter.inputs.sources import Sources
-from fitter.records import InputError
 from fitter.workers.batches import Plan, cut
 from fitter.workers.detection_pool import DetectionOptions
 from fitter.workers.execution_options import ExecutionOptions

@@ -34,9 +34,9 @@ from fitter.cluster.head_watch import Address, HeadWatch, require_cluster
 from fitter.cluster.job import Feeder, Job, gpus_per_fit
 from fitter.config.options import Config
 from fitter.engine import Engine
+from fitter.errors import InputError, LostError
 from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.sources import Sources
-from fitter.records import InputError, LostError
 from fitter.store.schema import ImageRow
 from fitter.system.messages import KEPT
 from fitter.system.stopping import StopRequest

@@ -214,7 +214,7 @@ def _share(given: str) -> tuple[int, int]:
 
 def _fit_hands(options: argparse.Namespace) -> int:
     from fitter.config.options import Flag, load_config
-    from fitter.records import InputError
+    from fitter.errors import InputError
     from fitter.run.driver import run
     from fitter.run.request import RunRequest
     from fitter.system.lock import WHOLE, Share

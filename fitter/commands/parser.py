@@ -158,7 +158,7 @@ def run_command(
         print(f"{parser.prog}: interrupted{kept}", file=sys.stderr)
         status = EXIT_INTERRUPTED
     except Exception as error:
-        from fitter.records import InputError, LostError
+        from fitter.errors import InputError, LostError
 
         if isinstance(error, InputError | LostError):
             print(f"{parser.prog}: {one_line(str(error))}", file=sys.stderr)
@@ -175,7 +175,7 @@ def require_own_datasets() -> None:
         InputError: it was found in the place of ours.
     """
     import datasets
-    from fitter.records import InputError
+    from fitter.errors import InputError
 
     if getattr(datasets, "OWNER", None) != "fit-hands":
         raise InputError(

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from fitter.config.section import Section
 from fitter.config.stages import StageConfig
-from fitter.records import InputError
+from fitter.errors import InputError
 
 _EXPECTED = {
     "bool_type": "true or false",
@@ -342,3 +342,10 @@ class StrictLoader(yaml.SafeLoader):
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)

@@ -36,7 +36,8 @@ import numpy as np
 from fitter.detection.mediapipe_graph import HandGraph
 from fitter.detection.mediapipe_task import TaskLandmarker
 from fitter.detection.windows import LARGEST_LOOK, Window, search_windows
-from fitter.records import HandObservation, ImageRecord, InputError
+from fitter.errors import InputError
+from fitter.records import HandObservation, ImageRecord
 
 WINDOW_MARGIN = 2.0
 """Side of the second look's window over the hand's size: the landmark network takes a turned part

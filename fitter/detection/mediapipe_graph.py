@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from fitter.records import HandObservation, InputError, Side
+from fitter.errors import InputError
+from fitter.records import HandObservation, Side
 from fitter.system.streams import HeldStderr
 
 PALM_KEYPOINTS = (0, 5, 9, 13, 17, 1, 2)

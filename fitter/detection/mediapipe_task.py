@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from fitter.detection.mediapipe_graph import observation, require_mediapipe
-from fitter.records import HandObservation, InputError, Side
+from fitter.errors import InputError
+from fitter.records import HandObservation, Side
 from fitter.system.streams import HeldStderr
 
 MODELS = ("hand_detector.tflite", "hand_landmarks_detector.tflite")

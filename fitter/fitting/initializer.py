@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from fitter.config.options import Config, InitConfig, Network
+from fitter.errors import InputError
 from fitter.fitting.crops import HandCrop
 from fitter.fitting.observations import ObservationBatch
-from fitter.records import InputError, TensorBatch
+from fitter.records import TensorBatch
 
 ENTRY_POINTS = "fit_hands.initializers"
 """Group of the entry points that installed packages offer networks by: `InitializerFactory`s."""

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
+from fitter.errors import InputError
 from fitter.hand_models.mano import ManoOptions, load_mano
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.skinning import HandModel
-from fitter.records import InputError, Side
+from fitter.records import Side
 
 __all__ = ["HandModel", "ManoOptions", "load_hand_model"]
 

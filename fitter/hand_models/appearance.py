@@ -17,9 +17,9 @@ import torch
 from safetensors.numpy import load
 from torch import Tensor
 
+from fitter.errors import InputError
 from fitter.hand_models.assets import read_bytes
 from fitter.hand_models.skinning import HandModelData
-from fitter.records import InputError
 
 APPEARANCE_FILE = "open_hand_appearance.safetensors"
 APPEARANCE_PATH = Path(__file__).parent / "assets" / APPEARANCE_FILE

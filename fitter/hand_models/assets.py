@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 _LARGEST_DENSE = 10**8
 """Elements of the largest sparse array that is made dense; MANO's has 12,448."""

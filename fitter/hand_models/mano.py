@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from fitter.conventions import FINGERTIP_VERTICES, PARENTS
+from fitter.errors import InputError
 from fitter.hand_models.assets import read_pickle
 from fitter.hand_models.skinning import HandModelData
-from fitter.records import InputError, Side
+from fitter.records import Side
 
 _EXPECTED = "a MANO model (MANO_RIGHT.pkl or MANO_LEFT.pkl)"
 _N_VERTICES = 778

@@ -12,9 +12,9 @@ import numpy as np
 import safetensors
 from safetensors.numpy import load
 
+from fitter.errors import InputError
 from fitter.hand_models.assets import read_bytes
 from fitter.hand_models.skinning import HandModelData
-from fitter.records import InputError
 
 _EXPECTED = "the open hand model (.safetensors)"
 

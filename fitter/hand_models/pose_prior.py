@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 POSE_PRIOR_PATH = Path(__file__).parent / "assets" / "pose_prior.safetensors"
 """The prior that ships with the package."""

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from fitter.conventions import MIRROR_AXIS_ANGLE, MODEL_TO_KEYPOINTS
-from fitter.records import HandMesh, HandParams, InputError, Side
+from fitter.errors import InputError
+from fitter.records import HandMesh, HandParams, Side
 
 KEYPOINT_BONES = (*range(16), 15, 3, 6, 12, 9)
 """The bone that moves each of [16 joints, tips of thumb, index, middle, ring, little]."""

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """File name endings that count as pictures, compared in lower case. The content decides the

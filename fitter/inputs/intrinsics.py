@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fitter.errors import InputError
 from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.json_files import load_json, some_entries
-from fitter.records import InputError, IntrinsicsSource
+from fitter.records import IntrinsicsSource
 
 DEFAULT_FIELD_OF_VIEW = math.radians(60.0)
 """Field of view along the picture's longer side, radians, of a camera nothing is known about.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 
 def load_json(path: Path, content: str, otherwise: str | None = None) -> object:

@@ -32,11 +32,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from fitter.errors import InputError
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import require_a_name
 from fitter.inputs.json_files import load_json, some_entries
 from fitter.inputs.names import first_shared_stem
-from fitter.records import HandObservation, InputError, Side
+from fitter.records import HandObservation, Side
 
 LARGEST_METRES = 10.0
 """Coordinates that all lie below this are metres, not pixels."""

@@ -32,9 +32,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from fitter.errors import InputError
 from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.names import sorted_unique
-from fitter.records import InputError
 
 LIST_SUFFIXES = (".txt", ".lst")
 """File name endings of text lists, compared in lower case."""

@@ -27,9 +27,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from fitter.errors import InputError
 from fitter.inputs.images import DEFAULT_LIMITS, ImageEntry, ReadLimits, opened, turn_upright
 from fitter.inputs.names import first_shared_stem
-from fitter.records import InputError
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
 """Endings of masks in the order in which they are looked for, lossless ones first; each also in

@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Self
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 _RUN_LENGTH = 100_000
 """Names sorted in memory at a time, some 10 MB of them."""

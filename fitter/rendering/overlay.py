@@ -16,10 +16,11 @@ from PIL import Image
 
 from fitter.camera import in_front, project
 from fitter.conventions import BONES
+from fitter.errors import InputError
 from fitter.inputs.images import read_image
 from fitter.numba_kernels import compile_kernel
 from fitter.raster import rasterize
-from fitter.records import InputError, Side
+from fitter.records import Side
 from fitter.rendering.shading import AmbientDirectionalLight, vertex_normals
 
 SIDE_COLOURS = {"right": (70, 190, 200), "left": (245, 150, 70)}

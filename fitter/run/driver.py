@@ -18,13 +18,13 @@ from rich.console import Console
 
 from fitter.config.options import Config
 from fitter.device import choose_device
+from fitter.errors import InputError
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.names import NameList
 from fitter.inputs.sources import Sources
-from fitter.records import InputError
 from fitter.rendering.overlay import overlay_name
 from fitter.run.progress import ProgressLine, RunLog, say
 from fitter.run.request import Fitter, RunRequest

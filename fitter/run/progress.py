@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.system.messages import one_line
 
 log = logging.getLogger(__name__)

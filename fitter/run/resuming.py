@@ -9,9 +9,9 @@ from itertools import chain
 
 import numpy as np
 
+from fitter.errors import InputError
 from fitter.inputs.names import NameList, new_names
 from fitter.inputs.sources import Sources, stamps
-from fitter.records import InputError
 from fitter.run.summary import Summary
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import IMAGE_STATUS

@@ -7,7 +7,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import HAND_VARIABLES, IMAGE_STATUS
 

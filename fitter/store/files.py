@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.store.layout import FORMAT_VERSION, is_result_store
 
 

@@ -7,7 +7,7 @@ from typing import overload
 
 import zarr
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 
 class ImageNames(Sequence[str]):

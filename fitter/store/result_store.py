@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.store.files import (
     OnFailure,
     check_target,

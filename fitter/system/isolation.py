@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 START_SECONDS = 300.0
 """Within this time a process has to be ready; loading everything from a cold disk takes long."""

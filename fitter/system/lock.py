@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 
 @contextlib.contextmanager

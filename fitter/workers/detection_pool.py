@@ -18,9 +18,9 @@ from typing import Self
 import numpy as np
 
 from fitter.config.options import Config
+from fitter.errors import LostError
 from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.sources import Sources
-from fitter.records import LostError
 from fitter.rendering.overlay import OverlayHand
 from fitter.system.isolation import Isolated, Lost
 from fitter.workers.image_worker import ImageWorker, failed

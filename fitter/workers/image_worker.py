@@ -12,11 +12,12 @@ import numpy as np
 
 from fitter.config.options import Config
 from fitter.detection.detector import Detector, MediaPipeDetector
+from fitter.errors import InputError
 from fitter.fitting.crops import HandCrop, crop_hands
 from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.sources import Sources, stamps
-from fitter.records import ImageRecord, InputError
+from fitter.records import ImageRecord
 from fitter.rendering.overlay import OverlayHand, write_image_overlay
 
 log = logging.getLogger(__name__)

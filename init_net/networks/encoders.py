@@ -10,7 +10,7 @@ from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import nn
 
-from fitter.records import InputError
+from fitter.errors import InputError
 
 
 def is_encoder(name: str) -> bool:

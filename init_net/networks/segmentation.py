@@ -6,7 +6,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from init_net.networks.config import SegmentationConfig
 from init_net.networks.encoders import is_encoder
 from init_net.networks.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from fitter.errors import InputError
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
-from fitter.records import InputError
 from init_net.samples.lifter_samples import LifterSamples, turned
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
 from init_net.view_frame import lifter_inputs, relative_joints, view_rotations

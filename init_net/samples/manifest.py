@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from datasets.synthetic.records import SyntheticSettings
+from fitter.errors import InputError
 from fitter.hand_models.open_hand import load_open_hand
-from fitter.records import InputError
 
 MANIFEST = "samples.json"
 

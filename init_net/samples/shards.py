@@ -25,7 +25,8 @@ import torch
 from datasets.synthetic.engine import SyntheticEngine
 from datasets.synthetic.records import SyntheticBatch, SyntheticSettings
 from fitter.detection.detector import MediaPipeDetector
-from fitter.records import HandObservation, HandParams, ImageRecord, InputError, LostError
+from fitter.errors import InputError, LostError
+from fitter.records import HandObservation, HandParams, ImageRecord
 from fitter.system.lock import WriterLock
 from init_net.samples.manifest import (
     MANIFEST,

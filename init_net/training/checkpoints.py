@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.system.files import write_whole
 from init_net.hand_model_id import HandModelId, require_hand_model
 from init_net.training.config import TrainConfig, first_difference

@@ -259,7 +259,7 @@ class _Line:
 
 def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> None:
     """Write the averaged weights of a run's last checkpoint."""
-    from fitter.records import InputError
+    from fitter.errors import InputError
     from fitter.run.progress import say
     from init_net.hand_model_id import require_fitting
     from init_net.networks.build import build_network

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.system.files import write_whole
 
 METRICS = "metrics.jsonl"

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.system.files import write_whole
 from fitter.system.lock import WriterLock
 from init_net.hand_model_id import HandModelId, current_hand_model, require_hand_model

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from datasets.detector.noise import DetectorNoise
 from datasets.synthetic.records import SyntheticSettings
 from fitter.config.section import Section
+from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
-from fitter.records import InputError
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
 from init_net.posing import hand_points

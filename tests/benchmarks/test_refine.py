@@ -10,9 +10,9 @@ import torch
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_gradient_magnitude
 
 from fitter.camera import project
+from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomical_angles, anatomy_of
-from fitter.records import InputError
 
 DISC = np.hypot(*np.mgrid[-3:4, -3:4]) <= 3
 SEED = 30_009

@@ -10,7 +10,7 @@ from rich.console import Console
 from datasets.freihand import load_freihand
 from datasets.freihand_evaluation import evaluate_command, evaluate_freihand, parse_range
 from fitter import metrics
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.store.result_store import ResultStore, StoreSpec
 from fitter.store.schema import HandRow, ImageRow
 

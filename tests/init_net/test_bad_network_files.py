@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load, save
 
 import init_net.training.checkpoints
-from fitter.records import InputError
+from fitter.errors import InputError
 from init_net.hand_model_id import HandModelId, current_hand_model
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig

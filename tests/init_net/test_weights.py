@@ -6,8 +6,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load, save
 
+from fitter.errors import InputError
 from fitter.hand_models.open_hand import load_open_hand
-from fitter.records import InputError
 from init_net.networks.build import build_network
 from init_net.networks.config import SegmentationConfig
 from init_net.predict import SHIPPED

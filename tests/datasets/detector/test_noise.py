@@ -22,7 +22,7 @@ from datasets.detector.scatter import HandPairs, measure_noise, measure_scatter,
 from datasets.detector.statistics import ConditionalQuantiles, marginal
 from datasets.synthetic.records import OCCLUDED, OUTSIDE, SELF_OCCLUDED, VISIBLE
 from fitter.conventions import BONES
-from fitter.records import InputError
+from fitter.errors import InputError
 
 HANDS = 4000
 GAIN, SHIFT, DEPTH_SIGMA = 0.6, 0.05, 0.04

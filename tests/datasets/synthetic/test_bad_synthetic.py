@@ -6,7 +6,7 @@ import pytest
 
 from datasets.synthetic.command import synth_hands
 from datasets.synthetic.records import SyntheticSettings
-from fitter.records import InputError
+from fitter.errors import InputError
 from tests.support import bad_commands
 
 workplace = bad_commands.workplace

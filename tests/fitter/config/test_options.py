@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from fitter.commands.fit_hands import fit_hands
 from fitter.config.options import Config, FitConfig, find_config, load_config
-from fitter.records import InputError
+from fitter.errors import InputError
 from tests.support.paths import ROOT
 
 DEFAULT_FILE = ROOT / "configs" / "default.yaml"
@@ -121,7 +121,7 @@ def test_a_mistake_in_the_file_is_one_sentence_that_names_it(tmp_path, text, sen
         ("fit=3", "expected section.option=value"),
         ("a.b.c=3", "unknown option 'a'"),
         ("fit.=3", "expected section.option=value"),
-        ("fit.num_start=3", "did you mean 'num_initialisations'?"),
+        ("fit.num_initialisation=3", "did you mean 'num_initialisations'?"),
         ("fot.num_initialisations=3", "did you mean 'fit'?"),
         ("fit.num_initialisations=none", "must be a whole number, found 'none'"),
         ("run.device=[", "is not a YAML value"),

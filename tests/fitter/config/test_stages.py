@@ -9,7 +9,7 @@ import pytest
 
 from fitter.config.options import Config, load_config
 from fitter.config.stages import DEFAULT_STAGES, LEAST_SQUARES, EnergyName, Free, StageConfig
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.refinement.objective import ENERGIES
 from fitter.refinement.scene import FIELDS, SceneParams
 from fitter.refinement.stages import _LEAST_SQUARES_WEIGHTS

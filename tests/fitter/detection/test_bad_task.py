@@ -9,7 +9,7 @@ import pytest
 
 from fitter.detection.detector import MediaPipeDetector
 from fitter.detection.mediapipe_task import MODELS, TaskLandmarker
-from fitter.records import InputError
+from fitter.errors import InputError
 from tests.support import bad_commands, task_files
 
 workplace = bad_commands.workplace

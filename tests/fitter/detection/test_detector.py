@@ -6,7 +6,7 @@ import pytest
 import fitter.detection.detector as detect_module
 from fitter.detection.detector import MediaPipeDetector, drop_duplicates, unordered_distance
 from fitter.detection.windows import Window, search_windows
-from fitter.records import InputError
+from fitter.errors import InputError
 from tests.support import drawn_hands
 from tests.support.drawn_hands import (
     DrawnHands,

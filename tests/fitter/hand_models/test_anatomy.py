@@ -12,10 +12,11 @@ from scipy.stats import multivariate_normal
 
 from datasets.poses.sampler import sample_hand_angles
 from fitter.conventions import FINGERS, MIRROR_AXIS_ANGLE, MODEL_FINGERS
+from fitter.errors import InputError
 from fitter.hand_models import anatomy, load_hand_model
 from fitter.hand_models.pose_prior import load_pose_prior, mixture_log_density, pose_pca
 from fitter.hand_models.skinning import HandModelData, forward_kinematics
-from fitter.records import HandParams, InputError
+from fitter.records import HandParams
 from tests.support.paths import ROOT
 
 PALM = np.array([0.0, 0.0, 1.0])

@@ -11,6 +11,7 @@ import safetensors.numpy
 import torch
 import trimesh
 
+from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.appearance import (
     APPEARANCE_FILE,
@@ -21,7 +22,6 @@ from fitter.hand_models.appearance import (
 )
 from fitter.hand_models.mano import load_mano
 from fitter.hand_models.open_hand import load_open_hand
-from fitter.records import InputError
 from fitter.rendering.shading import sample_texture, srgb_from_linear
 from tests.support import mano_files
 from tests.support.paths import ROOT

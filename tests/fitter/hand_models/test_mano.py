@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from fitter.conventions import FINGERTIP_VERTICES
+from fitter.errors import InputError
 from fitter.hand_models import ManoOptions, load_hand_model
 from fitter.hand_models.mano import load_mano
 from fitter.hand_models.skinning import HandModel
-from fitter.records import HandParams, InputError
+from fitter.records import HandParams
 from tests.support import mano_files
 
 try:

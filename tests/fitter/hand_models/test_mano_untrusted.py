@@ -13,10 +13,10 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fitter.errors import InputError
 from fitter.hand_models import assets
 from fitter.hand_models.assets import read_pickle
 from fitter.hand_models.mano import load_mano
-from fitter.records import InputError
 from tests.support import mano_files
 
 

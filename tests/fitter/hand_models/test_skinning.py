@@ -12,11 +12,12 @@ from safetensors.numpy import save_file
 from scipy.spatial.transform import Rotation
 
 from fitter.conventions import KEYPOINT_NAMES, MODEL_TO_KEYPOINTS, PARENTS
+from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.mano import ManoOptions, load_mano, side_of
 from fitter.hand_models.open_hand import load_open_hand, read_open_hand
 from fitter.hand_models.skinning import HandModel, HandModelData, forward_kinematics, pose_keypoints
-from fitter.records import HandParams, InputError
+from fitter.records import HandParams
 from tests.support.mano_files import fabricate, random_params
 
 MIRROR = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)

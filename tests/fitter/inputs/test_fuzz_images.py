@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 import fitter.inputs.images
+from fitter.errors import InputError
 from fitter.inputs.images import DEFAULT_LIMITS, ReadLimits, read_image, read_image_and_exif
-from fitter.records import InputError
 from tests.support import picture_fuzz, picture_variants
 from tests.support.paths import ROOT
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from fitter.errors import InputError
 from fitter.inputs.images import (
     BACKGROUND,
     CameraExif,
@@ -20,7 +21,6 @@ from fitter.inputs.images import (
     read_image_and_exif,
 )
 from fitter.inputs.listing import ImageSource
-from fitter.records import InputError
 from tests.support.paths import ROOT
 
 
@@ -223,7 +223,7 @@ def test_refuses_a_file_without_permission(tmp_path, gradient):
         "import os, sys\n"
         "from pathlib import Path\n"
         "from fitter.inputs.images import read_image\n"
-        "from fitter.records import InputError\n"
+        "from fitter.errors import InputError\n"
         "os.setuid(65534)\n"
         "try:\n"
         "    read_image(Path(sys.argv[1]))\n"

@@ -9,11 +9,11 @@ import pytest
 from PIL import ExifTags, Image
 
 from fitter.config.options import Config
+from fitter.errors import InputError
 from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.intrinsics import Intrinsics, focal_from_exif
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.sources import Sources
-from fitter.records import InputError
 from fitter.workers.image_worker import look_at
 
 

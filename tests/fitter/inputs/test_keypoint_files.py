@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fitter.errors import InputError
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.keypoint_files import KeypointFiles
-from fitter.records import InputError
 
 ENTRIES = [ImageEntry(name, Path(name)) for name in ("a.jpg", "b.jpg", "inner/c.png")]
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fitter.errors import InputError
 from fitter.inputs import listing
 from fitter.inputs import names as name_sort
 from fitter.inputs.listing import OTHER_ENDINGS, ImageSource
 from fitter.inputs.names import new_names, sorted_unique
-from fitter.records import InputError
 
 SUFFIXES = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 import fitter.inputs.mask_files as masks_module
+from fitter.errors import InputError
 from fitter.inputs.images import ImageEntry, read_image
 from fitter.inputs.mask_files import MOST_LISTED, MaskFolder, read_mask
-from fitter.records import InputError
 
 
 def mask_file(path, values, **options):

@@ -11,7 +11,7 @@ import trimesh
 from PIL import Image
 
 from fitter.engine import Engine
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.rendering.overlay import (
     SIDE_COLOURS,
     OverlayHand,

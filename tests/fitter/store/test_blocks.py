@@ -12,7 +12,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.store.image_names import ImageNames
 from fitter.store.layout import (
     FEWEST_BLOCKS,

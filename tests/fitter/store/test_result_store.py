@@ -12,7 +12,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.store.layout import is_result_store
 from fitter.store.result_store import Block, ResultStore, decode_flags
 from fitter.store.schema import HAND_VARIABLES, VARIABLES, HandRow, ImageRow, assemble

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import VARIABLES
 from tests.support import store_rows

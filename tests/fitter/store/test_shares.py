@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.store.result_store import Block, ResultStore
 from fitter.system.lock import WHOLE, Share, WriterLock
 from tests.support import store_rows

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.system.isolation import Isolated, Lost
 from tests.support.paths import ROOT
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fitter.cluster.job import Feeder
+from fitter.errors import InputError
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.sources import Sources
-from fitter.records import InputError
 from fitter.run.progress import RunLog
 from fitter.store.result_store import Block
 from fitter.store.schema import ImageRow

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch.nn import functional
 
 from fitter.conventions import BONES
-from fitter.records import InputError
+from fitter.errors import InputError
 from init_net.networks.build import build_network
 from init_net.networks.config import (
     HandNetConfig,

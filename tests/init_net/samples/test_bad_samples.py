@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from datasets.synthetic.records import SyntheticSettings
-from fitter.records import InputError
+from fitter.errors import InputError
 from fitter.system.lock import WriterLock
 from init_net.samples import manifest as shard_manifest
 from init_net.samples import shards

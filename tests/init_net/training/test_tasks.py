@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from datasets.synthetic.records import SyntheticSettings
+from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
-from fitter.records import InputError, TensorBatch
+from fitter.records import TensorBatch
 from init_net.posing import hand_points, regressed_keypoints
 from init_net.records import CropInputs, LiftedHands, LifterInputs, RegressedHands
 from init_net.samples.crop_samples import Cropper

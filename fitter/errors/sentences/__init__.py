@@ -1,0 +1,49 @@
+"""The one table of sentences: code -> wording, with the names of facts in braces.
+
+A sentence says what was expected and what was found. What it is about is its fact `file` (a path,
+an option or a name) and stands in front of it, so sentences do not repeat it. Facts are formatted
+by `str.format`: ``{found!r}`` shows quotes, ``{size:.2f}`` digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fitter.errors.sentences import (
+    configuration,
+    datasets,
+    hand_models,
+    inputs,
+    networks,
+    runs,
+    store,
+    training,
+)
+
+SENTENCES: dict[str, str] = {
+    **configuration.SENTENCES,
+    **datasets.SENTENCES,
+    **hand_models.SENTENCES,
+    **inputs.SENTENCES,
+    **networks.SENTENCES,
+    **runs.SENTENCES,
+    **store.SENTENCES,
+    **training.SENTENCES,
+}
+
+
+def sentence(code: str, facts: Mapping[str, Any]) -> str:
+    """What is said of an error.
+
+    Args:
+        code: key of `SENTENCES`.
+        facts: what its wording names; `file` is put in front.
+
+    Raises:
+        KeyError: there is no such code, or a fact is missing.
+    """
+    if code not in SENTENCES and not facts:  # TODO(issue 11): goes when every error has its code
+        return code
+    said = SENTENCES[code].format_map(facts)
+    return f"{facts['file']}: {said}" if "file" in facts else said

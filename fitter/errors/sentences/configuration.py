@@ -1,0 +1,3 @@
+"""Sentences about options, presets and configuration files."""
+
+SENTENCES: dict[str, str] = {}

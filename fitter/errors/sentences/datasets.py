@@ -1,0 +1,3 @@
+"""Sentences about data sets, rendered samples and their evaluation."""
+
+SENTENCES: dict[str, str] = {}

@@ -1,0 +1,3 @@
+"""Sentences about hand models, appearance and priors."""
+
+SENTENCES: dict[str, str] = {}

@@ -1,0 +1,3 @@
+"""Sentences about images, intrinsics, keypoints, masks and lists."""
+
+SENTENCES: dict[str, str] = {}

@@ -1,0 +1,3 @@
+"""Sentences about commands, devices, workers and clusters."""
+
+SENTENCES: dict[str, str] = {}

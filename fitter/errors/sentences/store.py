@@ -1,0 +1,3 @@
+"""Sentences about the result store and other output."""
+
+SENTENCES: dict[str, str] = {}

@@ -1,0 +1,3 @@
+"""Sentences about training runs and their samples."""
+
+SENTENCES: dict[str, str] = {}
