@@ -35,7 +35,7 @@ from fitter.config.options import Config, FitConfig, load_config
 from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace
 from fitter.fitting.fit_model import FitModel
-from fitter.fitting.keypoint_fit import fit_keypoints
+from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.observations import ObservationBatch
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
@@ -138,7 +138,7 @@ def measure(
     results: list[SolverResult] = []
 
     def work() -> None:
-        results[:] = [fit_keypoints(model, batch, config) for batch in batches]
+        results[:] = [fit_observations(model, batch, config) for batch in batches]
         results[-1].cost.cpu()
 
     seconds: Seconds = median_seconds(work, repeats)
@@ -206,7 +206,7 @@ def run_stages_of(
         task = task_of(model, truth, observed, config)
         run = (batch_size, options.repeats)
         figures += [measure_stages(task, observed, config, stages, run) for stages in chosen]
-    starts = fit_keypoints(fit_model, observed, config.fit).params
+    starts = fit_observations(fit_model, observed, config.fit).params
     return mask_ms(task, starts, options.repeats), figures
 
 

@@ -16,7 +16,7 @@ import fitter.refinement.stages
 from fitter.camera import SquareCrop, crop_intrinsics, project, to_crop
 from fitter.config.options import Config
 from fitter.config.stages import StageConfig
-from fitter.fitting.keypoint_fit import KeypointProblem, fit_keypoints
+from fitter.fitting.keypoint_fit import KeypointProblem, fit_observations
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.masks.geometry import HandView
 from fitter.masks.hand_mask import grabcut_mask
@@ -151,14 +151,14 @@ def measure_stages(
     batch_size, repeats = run
     count = len(observed.is_left)
     rows = [slice(i, i + batch_size) for i in range(0, count, batch_size)]
-    starts = [fit_keypoints(task.model.fit, observed[part], config.fit).params for part in rows]
+    starts = [fit_observations(task.model.fit, observed[part], config.fit).params for part in rows]
     tasks = [replace(task, view=task.view[part], targets=task.targets[part]) for part in rows]
     device = task.view.image.device
     results = []
 
     def keypoints() -> None:
         for part in rows:
-            fit_keypoints(task.model.fit, observed[part], config.fit).cost.cpu()
+            fit_observations(task.model.fit, observed[part], config.fit).cost.cpu()
 
     def refine() -> None:
         results[:] = [
@@ -205,7 +205,7 @@ def task_of(
 ) -> StageTask:
     """The stages' task for right hands drawn from the truth."""
     crop = (config.refine.resolution, config.refine.margin)
-    targets = normalise(observed, config.fit.relative_depth_gain)
+    targets = normalise(observed).with_depth_gain(config.fit.relative_depth_gain)
     return StageTask(model, view_of(model, truth, observed, crop), targets, config.fit)
 
 

@@ -17,7 +17,7 @@ from fitter.config.options import Config
 from fitter.fitting.crops import HandCrop, crop_hands
 from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.initializer import Prediction
-from fitter.fitting.keypoint_fit import fit_keypoints
+from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.network_prior import predicted_initialisations
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
@@ -179,7 +179,7 @@ class Bench:
     ) -> HandParams:
         """Where the fit to the keypoints puts the hands; the arguments are its own."""
         observed, config = batch.observed, self.config.fit
-        return fit_keypoints(self.fit_model, observed, config, guesses, from_keypoints).params
+        return fit_observations(self.fit_model, observed, config, guesses, from_keypoints).params
 
     def silhouettes(self, params: HandParams, batch: SampleBatch) -> np.ndarray:
         """(B, S, S) bool, as `Refiner` draws hands; nothing for a hand without a fit."""
@@ -231,7 +231,7 @@ def _observation(rows: Mapping[str, np.ndarray], i: int, from_truth: bool) -> Ha
 def _estimates(bench: Bench, batch: SampleBatch) -> dict[str, Estimate]:
     """Name of a row -> what it says of the hands."""
     config, observed = bench.config.fit, batch.observed
-    targets = normalise(observed, config.relative_depth_gain)
+    targets = normalise(observed).with_depth_gain(config.relative_depth_gain)
     weak = config.relative_depth_gain * observed.relative_depth[..., None]
     seen = torch.cat([observed.keypoints, weak], -1).cpu()
     positions = torch.from_numpy(np.stack([crop.keypoints for crop in batch.crops]))

@@ -29,7 +29,7 @@ from fitter.config.options import Config, load_config
 from fitter.config.stages import StageConfig
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.fit_model import FitModel
-from fitter.fitting.keypoint_fit import fit_keypoints
+from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.observations import normalise
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.records import HandParams
@@ -104,7 +104,7 @@ class Fitter:
 
     def start(self, batch: SceneBatch) -> HandParams:
         """Where the keypoints alone put the hands."""
-        return fit_keypoints(self.fit, batch.observed, self.config.fit).params
+        return fit_observations(self.fit, batch.observed, self.config.fit).params
 
     def refined(
         self, batch: SceneBatch, hands: HandParams, stages: Mapping[str, StageConfig]
@@ -117,7 +117,7 @@ class Fitter:
             for seen in batch.observations
         ]
         known = torch.zeros(len(crops))
-        targets = normalise(batch.observed, self.config.fit.relative_depth_gain)
+        targets = normalise(batch.observed).with_depth_gain(self.config.fit.relative_depth_gain)
         found = Refiner(self.hand, self.fit, refine)(hands, crops, targets, self.config.fit, known)
         rejected = sum(mask.source == "rejected" for mask in found.masks)
         return Estimate.of(self.hand, found.params.hand, found.params.offsets), rejected

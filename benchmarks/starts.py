@@ -61,7 +61,7 @@ def start_errors(engine: Engine, images: Sequence[DetectedImage], truth: np.ndar
     hands = [image.hands[0] for image in images]
     like = model.keypoints.joint_template
     observed = ObservationBatch.of(hands, [image.intrinsics for image in images], like)
-    targets = normalise(observed, config.fit.relative_depth_gain)
+    targets = normalise(observed).with_depth_gain(config.fit.relative_depth_gain)
     single = config.fit.model_copy(update={"num_initialisations": 1})
 
     def error(params: HandParams) -> np.ndarray:

@@ -90,6 +90,16 @@ class TensorBatch:
     def __getitem__(self, index: Tensor | slice) -> Self:
         return self.map(lambda tensor: tensor[index])
 
+    def with_hands(self, index: Tensor, part: Self) -> Self:
+        """The batch with `part`'s hands in the place of those at `index` (n,) int64."""
+        return replace(
+            self,
+            **{
+                f.name: getattr(self, f.name).index_copy(0, index, getattr(part, f.name))
+                for f in fields(self)
+            },
+        )
+
     def to(self, *args: torch.device | torch.dtype | str) -> Self:
         """`Tensor.to` on every field; a dtype leaves integer and boolean fields as they are."""
         dtypes = [a for a in args if isinstance(a, torch.dtype)]
@@ -99,6 +109,45 @@ class TensorBatch:
             return tensor.to(*others, *(dtypes if tensor.is_floating_point() else []))
 
         return self.map(move)
+
+
+@dataclass(frozen=True)
+class NormalisedHands(TensorBatch):
+    """B detected hands as right hands, in the units of the fit; what networks and the fit take.
+
+    Made once by `fitter.fitting.observations.normalise`, which mirrors left hands. Keypoints are in
+    the canonical order, bones in that of `fitter.conventions.BONES`. The crop unit is the side of
+    the square around the hand's keypoints: K maps that square to [0, 1], so that no constant
+    depends on how large the hand is in the image.
+
+    Attributes:
+        keypoints: (B, 21, 2) crop units.
+        confidence: (B, 21) in [0, 1], 0 for a keypoint that was not seen.
+        intrinsics: (B, 3, 3) K of the crop.
+        view_direction: (B, 3) unit vector, camera frame, along the ray through the middle of the
+            hand.
+        relative_depth: (B, 21) along `view_direction`, relative to the wrist, crop units; 0 where
+            unknown.
+        depth_weight: (B, 20) confidence in the depths of all keypoints but the wrist, 0 where
+            unknown.
+        bone_directions: (B, 20, 3) unit vectors, camera frame, palm to tip; 0 where unknown.
+        bone_weight: (B, 20) confidence in the directions, 0 where unknown.
+        is_usable: (B,) bool; all other values of a hand that is not are NaN.
+    """
+
+    keypoints: Tensor
+    confidence: Tensor
+    intrinsics: Tensor
+    view_direction: Tensor
+    relative_depth: Tensor
+    depth_weight: Tensor
+    bone_directions: Tensor
+    bone_weight: Tensor
+    is_usable: Tensor
+
+    def with_depth_gain(self, gain: float) -> NormalisedHands:
+        """The same with depths multiplied by the true depth for each unit of the detector's."""
+        return replace(self, relative_depth=gain * self.relative_depth)
 
 
 @dataclass(frozen=True)

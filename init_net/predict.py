@@ -1,7 +1,7 @@
 """The networks at work: what they say of hands that a detector has found.
 
-observations, crops -> `Networks` -> `fitter.fitting.initializer.Predictions`. Each network sees all
-hands of a batch at once.
+normalised hands, crops -> `Networks` -> `fitter.fitting.initializer.Predictions`. Each network sees
+all hands of a batch at once.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from torch.nn.functional import normalize
 
 from fitter.camera import back_project, rotation_to
 from fitter.config.options import InitConfig, Network
-from fitter.energies.keypoints import KeypointTargets
 from fitter.errors import InputError
 from fitter.fitting.crops import HandCrop
 from fitter.fitting.initializer import Prediction, Predictions
-from fitter.fitting.observations import ObservationBatch, normalise, usable
 from fitter.hand_models import load_hand_model
+from fitter.records import NormalisedHands
 from init_net.posing import regressed_keypoints
 from init_net.records import CropInputs
 from init_net.view_frame import in_camera, lifter_inputs
@@ -91,22 +90,22 @@ class Networks:
         """See `Initializer.digests`."""
         return self._digests
 
-    def __call__(self, observed: ObservationBatch, crops: Sequence[HandCrop | None]) -> Predictions:
+    def __call__(self, hands: NormalisedHands, crops: Sequence[HandCrop | None]) -> Predictions:
         """See `Initializer.__call__`."""
-        index = usable(observed).nonzero().flatten()
+        index = hands.is_usable.nonzero().flatten()
         masks: list[np.ndarray | None] = [None] * len(crops)
-        starts = {kind: _nothing(observed) for kind in _STARTS if kind in self._networks}
+        starts = {kind: _nothing(hands) for kind in _STARTS if kind in self._networks}
         if len(index) == 0:
             return Predictions(starts, masks)
-        targets = normalise(observed[index])
+        usable = hands[index]
         places = index.tolist()
         seen = _Crops.of([crops[i] for i in places])
         with torch.no_grad():
             if "lifter" in self._networks:
-                starts["lifter"] = starts["lifter"].with_hands(index, self._lifted(targets))
+                starts["lifter"] = starts["lifter"].with_hands(index, self._lifted(usable))
             if seen and "handnet" in self._networks:
                 rows = torch.tensor(seen.rows, device=index.device)
-                guess = self._regressed(targets[rows], seen)
+                guess = self._regressed(usable[rows], seen)
                 starts["handnet"] = starts["handnet"].with_hands(index[rows], guess)
             if seen and "segmentation" in self._networks:
                 asked = seen.without_masks()
@@ -114,14 +113,14 @@ class Networks:
                     masks[places[row]] = mask
         return Predictions(starts, masks)
 
-    def _lifted(self, targets: KeypointTargets) -> Prediction:
-        lifted = self._networks["lifter"](lifter_inputs(targets).to(self._device))
-        joints = in_camera(lifted.joints.to(targets.view), targets)
-        return Prediction(joints, lifted.spread.to(targets.view))
+    def _lifted(self, hands: NormalisedHands) -> Prediction:
+        lifted = self._networks["lifter"](lifter_inputs(hands).to(self._device))
+        joints = in_camera(lifted.joints.to(hands.view_direction), hands)
+        return Prediction(joints, lifted.spread.to(hands.view_direction))
 
-    def _regressed(self, targets: KeypointTargets, seen: _Crops) -> Prediction:
+    def _regressed(self, usable: NormalisedHands, seen: _Crops) -> Prediction:
         """What `HandNet` says. It does not say how sure it is: its spread is NaN."""
-        network, like = self._networks["handnet"], targets.view
+        network, like = self._networks["handnet"], usable.view_direction
         hands = [network(part) for part in self._inputs(seen, network.config.input_size)]
         points = torch.cat([regressed_keypoints(self._model, part) for part in hands]).to(like)
         scale = torch.cat([part.camera[:, 0] for part in hands]).to(like)
@@ -131,7 +130,7 @@ class Networks:
         # A crop away from the optical axis is stretched: by 1 / cos^2 along the way from the middle
         # of the picture and by 1 / cos across it.
         stretch = ray[:, 2] ** -1.5
-        focal = targets.intrinsics[:, 0, 0]
+        focal = usable.intrinsics[:, 0, 0]
         distance = K[:, 0, 0] / side / (scale / stretch)
         # The camera's scale is that of the mean depth, a guess's unit that of the wrist's.
         unit = focal / (distance - points[..., 2].mean(1)).clamp_min(_NEAREST)
@@ -192,8 +191,8 @@ class _Crops:
         return _Crops([self.rows[k] for k in kept], [self.crops[k] for k in kept])
 
 
-def _nothing(observed: ObservationBatch) -> Prediction:
-    joints = torch.full_like(observed.relative_xyz, torch.nan)
+def _nothing(hands: NormalisedHands) -> Prediction:
+    joints = hands.confidence.new_full((*hands.confidence.shape, 3), torch.nan)
     return Prediction(joints, joints[..., :2].clone())
 
 

@@ -2,9 +2,8 @@
 
 Each is a function of the keypoints' positions alone, in the finger layout of
 `fitter.hand_models.keypoint_jacobian`, and returns one `Quadratic`, not yet weighted: value (B,),
-gradient
-(B, 5, 5, 3) and Gauss-Newton Hessian (B, 5, 5, 3, 5, 3) by the points of each finger. Which
-parameters move the points is the kinematics' business.
+gradient (B, 5, 5, 3) and Gauss-Newton Hessian (B, 5, 5, 3, 5, 3) by the points of each finger. The
+kinematics say which parameters move the points.
 Positions are in crop units: the crop's K maps the hand's square box to [0, 1], so that no
 constant depends on how large the hand is in the picture.
 """
@@ -18,76 +17,50 @@ import torch
 from torch import Tensor
 
 from fitter.energies.residuals import Quadratic, charbonnier, geman_mcclure
-from fitter.hand_models.keypoint_jacobian import by_finger
-from fitter.records import TensorBatch
+from fitter.hand_models.keypoint_jacobian import bones_by_finger, by_finger
+from fitter.records import NormalisedHands, TensorBatch
 
 
 @dataclass(frozen=True)
 class KeypointTargets(TensorBatch):
-    """What is known of B hands (right ones, or mirrored left ones), in the finger layout.
+    """`NormalisedHands` in the finger layout, in which the energies compute.
 
     Attributes:
         keypoints: (B, 5, 5, 2) crop units.
-        keypoint_weight: (B, 5, 5) confidence in [0, 1]; the wrist's is shared out to its 5 entries.
+        keypoint_weight: (B, 5, 5) confidence in [0, 1]; a fifth of the wrist's at each of its 5
+            entries.
         intrinsics: (B, 3, 3) K of the crop.
-        view: (B, 3) unit vector, camera frame, along the ray through the middle of the hand.
-        relative_depth: (B, 5, 5) crop units along `view`, relative to the wrist; 0 where unknown.
-        depth_weight: (B, 5, 4) trust in the depths of all but the wrist, 0 where unknown: the
-            detector's confidence, or what follows from a network's own spread.
-        bone_directions: (B, 5, 4, 3) unit vectors, camera frame, palm to tip; 0 where unknown.
-        bone_weight: (B, 5, 4) trust in the directions, 0 where unknown: the product of the
-            detector's confidences of both ends, or what follows from a network's own spread.
+        view_direction: (B, 3) see `NormalisedHands`.
+        relative_depth: (B, 5, 4) crop units, of all keypoints but the wrist.
+        depth_weight: (B, 5, 4) confidence in the depths.
+        bone_directions: (B, 5, 4, 3) unit vectors, camera frame, palm to tip.
+        bone_weight: (B, 5, 4) confidence in the directions.
     """
 
     keypoints: Tensor
     keypoint_weight: Tensor
     intrinsics: Tensor
-    view: Tensor
+    view_direction: Tensor
     relative_depth: Tensor
     depth_weight: Tensor
     bone_directions: Tensor
     bone_weight: Tensor
 
     @classmethod
-    def of(
-        cls,
-        keypoints: Tensor,
-        confidence: Tensor,
-        cameras: tuple[Tensor, Tensor],
-        relative_depth: Tensor,
-        relative_xyz: Tensor,
-    ) -> Self:
-        """Arrange observations by finger.
-
-        Args:
-            keypoints: (B, 21, 2) crop units, canonical order.
-            confidence: (B, 21).
-            cameras: `intrinsics` and `view`.
-            relative_depth: (B, 21) crop units; a hand with any that is not finite has none.
-            relative_xyz: (B, 21, 3) any unit, camera frame, only its bones' directions count; a
-                hand with any that is not finite has none.
-        """
-        mass = by_finger(confidence)
-        shares = mass.clone()
-        shares[..., 0] /= 5
-        has_depth = relative_depth.isfinite().all(-1)[:, None, None]
-        bones = torch.nn.functional.normalize(by_finger(relative_xyz).diff(dim=2), dim=-1)
-        has_bones = bones.isfinite().flatten(1).all(-1)[:, None, None]
+    def of(cls, hands: NormalisedHands) -> Self:
+        """Arrange hands, all of them usable, by finger."""
+        weight = by_finger(hands.confidence)
+        weight[..., 0] /= 5
         return cls(
-            keypoints=by_finger(keypoints),
-            keypoint_weight=shares,
-            intrinsics=cameras[0],
-            view=cameras[1],
-            relative_depth=by_finger(relative_depth).nan_to_num(),
-            depth_weight=mass[..., 1:] * has_depth,
-            bone_directions=bones.nan_to_num(),
-            bone_weight=mass[..., :-1] * mass[..., 1:] * has_bones,
+            keypoints=by_finger(hands.keypoints),
+            keypoint_weight=weight,
+            intrinsics=hands.intrinsics,
+            view_direction=hands.view_direction,
+            relative_depth=bones_by_finger(hands.relative_depth[:, 1:]),
+            depth_weight=bones_by_finger(hands.depth_weight),
+            bone_directions=bones_by_finger(hands.bone_directions),
+            bone_weight=bones_by_finger(hands.bone_weight),
         )
-
-    def finite(self) -> Tensor:
-        """(B,) bool: every value of the hand is finite."""
-        values = vars(self).values()
-        return torch.stack([value.flatten(1).isfinite().all(-1) for value in values]).all(0)
 
 
 def reprojection(points: Tensor, targets: KeypointTargets, scale: float) -> Quadratic:
@@ -134,10 +107,10 @@ def relative_depth(points: Tensor, targets: KeypointTargets, scale: float) -> Qu
         Sum over all keypoints but the wrist of ``confidence * rho(difference^2 / scale^2)``.
     """
     focal = targets.intrinsics[:, 0, 0, None, None]
-    distance = (points.flatten(1, 2) @ targets.view[..., None]).view(points.shape[:3])
+    distance = (points.flatten(1, 2) @ targets.view_direction[..., None]).view(points.shape[:3])
     wrist, others = distance[..., :1], distance[..., 1:]
     to_crop = focal / wrist
-    residual = ((others - wrist) * to_crop - targets.relative_depth[..., 1:]) / scale
+    residual = ((others - wrist) * to_crop - targets.relative_depth) / scale
     # Derivatives by the five distances: every depth depends on its own and on the wrist's.
     by_wrist = -others * to_crop / (scale * wrist)
     by_own = torch.diag_embed((to_crop / scale).expand_as(others))
@@ -145,8 +118,8 @@ def relative_depth(points: Tensor, targets: KeypointTargets, scale: float) -> Qu
 
     rho, slope = charbonnier(residual.square())
     weighted = jacobian.mT * (2 * targets.depth_weight * slope)[:, :, None]
-    gradient = weighted @ residual[..., None] * targets.view[:, None, None]
-    outer = targets.view[:, :, None] * targets.view[:, None]
+    gradient = weighted @ residual[..., None] * targets.view_direction[:, None, None]
+    outer = targets.view_direction[:, :, None] * targets.view_direction[:, None]
     hessian = (weighted @ jacobian)[:, :, :, None, :, None] * outer[:, None, None, :, None]
     return Quadratic((targets.depth_weight * rho).flatten(1).sum(-1), gradient, hessian)
 

@@ -1,4 +1,4 @@
-"""Where the fit to the keypoints starts: typical poses, placed rigidly on the picture."""
+"""Initialisations of the fit to the keypoints: typical poses, placed rigidly on the image."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ import torch
 from torch import Tensor
 
 from fitter.config.options import FitConfig
-from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.observations import rays_of, seen_keypoints
-from fitter.hand_models.keypoint_jacobian import in_canonical_order
-from fitter.records import HandParams
+from fitter.records import HandParams, NormalisedHands
 
 
 def propose_initialisations(
-    model: FitModel, targets: KeypointTargets, config: FitConfig
+    model: FitModel, hands: NormalisedHands, config: FitConfig
 ) -> HandParams:
-    """Rigidly place typical poses, the means of the prior's mixture, on the picture.
+    """Rigidly place typical poses, the means of the prior's mixture, on the image.
 
     The keypoints are lifted to 3D with the detector's relative depth (or with that of the rest
     pose under scaled orthography where the detector gives none) and, for the second answer of a
@@ -25,22 +23,19 @@ def propose_initialisations(
     poses are ranked by what the alignment leaves over.
 
     Returns:
-        (P * B) states, P = `config.num_initialisations` (at most two for each component); state p
-        * B + b
-        belongs to hand b. Half of them, the odd one included, take the first answer; a single start
-        takes the better one.
+        (P * B) states, P = `config.num_initialisations` (at most two for each component). State
+        ``p * B + b`` belongs to hand b. Half of them, the odd one included, take the first answer;
+        a single one takes the better answer.
     """
     poses, rest = model.pose_space.means.unflatten(-1, (15, 3)), model.rest_keypoints
-    keypoints = in_canonical_order(targets.keypoints)
-    has_depth = (targets.depth_weight > 0).flatten(1).any(-1, keepdim=True)
-    seen = seen_keypoints(in_canonical_order(targets.keypoint_weight)).to(keypoints)
+    keypoints = hands.keypoints
+    has_depth = (hands.depth_weight > 0).any(-1, keepdim=True)
+    seen = seen_keypoints(hands.confidence).to(keypoints)
     depth = torch.where(
-        has_depth,
-        in_canonical_order(targets.relative_depth),
-        _orthographic_depth(rest.mean(0), keypoints, seen),
+        has_depth, hands.relative_depth, _orthographic_depth(rest.mean(0), keypoints, seen)
     )
     # Axes (2 answers, K poses, B hands).
-    lifted = _lift(keypoints, targets.intrinsics, torch.stack([depth, -depth]))[:, None]
+    lifted = _lift(keypoints, hands.intrinsics, torch.stack([depth, -depth]))[:, None]
     lifted = lifted.expand(-1, len(poses), -1, -1, -1)
     template = rest[None, :, None].expand_as(lifted)
     weights = seen.expand(*lifted.shape[:3], -1).flatten(0, 2)

@@ -18,8 +18,7 @@ from torch import Tensor
 from fitter.config.options import Config, InitConfig, Network
 from fitter.errors import InputError
 from fitter.fitting.crops import HandCrop
-from fitter.fitting.observations import ObservationBatch
-from fitter.records import TensorBatch
+from fitter.records import NormalisedHands, TensorBatch
 
 ENTRY_POINTS = "fit_hands.initializers"
 """Group of the entry points that installed packages offer networks by: `InitializerFactory`s."""
@@ -30,22 +29,15 @@ class Prediction(TensorBatch):
     """Keypoints of B right hands as one network sees them.
 
     Attributes:
-        joints: (B, 21, 3) relative to the wrist keypoint, camera axes of the (mirrored) picture,
-            in crop units of `KeypointTargets`: ``focal (X_k - X_wrist) / Z_wrist`` with Z along
-            `KeypointTargets.view`. NaN for a hand that the network could not see.
+        joints: (B, 21, 3) relative to the wrist keypoint, camera axes of the (mirrored) image, in
+            crop units of `NormalisedHands`: ``focal (X_k - X_wrist) / Z_wrist`` with Z along
+            `NormalisedHands.view_direction`. NaN for a hand that the network could not see.
         spread: (B, 21, 2) standard deviation of `joints` across (each of two axes) and along the
             line of sight, crop units.
     """
 
     joints: Tensor
     spread: Tensor
-
-    def with_hands(self, index: Tensor, part: Prediction) -> Prediction:
-        """The guess with that of the hands at `index` (n,) in the place of theirs."""
-        return Prediction(
-            self.joints.index_copy(0, index, part.joints),
-            self.spread.index_copy(0, index, part.spread),
-        )
 
 
 @dataclass(frozen=True)
@@ -70,13 +62,12 @@ class Initializer(Protocol):
         """What tells these networks from others, for the store: name -> digest of the weights."""
         ...
 
-    def __call__(self, observed: ObservationBatch, crops: Sequence[HandCrop | None]) -> Predictions:
-        """Look at B hands.
+    def __call__(self, hands: NormalisedHands, crops: Sequence[HandCrop | None]) -> Predictions:
+        """What the networks say of B hands.
 
         Args:
-            observed: what the detector saw of them; what cannot be used has values that are not
-                finite.
-            crops: their pictures, None where there is none.
+            hands: as they were detected; of one that is not usable nothing is said.
+            crops: their images, None where there is none.
         """
         ...
 

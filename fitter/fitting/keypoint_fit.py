@@ -1,13 +1,14 @@
 """The first stage of every fit: a hand model fitted to 21 keypoints and weak 3D cues.
 
-observations -> `normalise` -> several starts -> Levenberg-Marquardt -> parameters in the camera.
-Left hands are mirrored on the way in and mirrored back on the way out.
+hands -> several initialisations -> the best after a few iterations -> Levenberg-Marquardt
+
+All hands are right hands: the engine mirrors left ones before and after.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,9 +26,9 @@ from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
-from fitter.fitting.observations import ObservationBatch, normalise, usable
+from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models.tangent import BETAS, POSE
-from fitter.records import HandParams
+from fitter.records import HandParams, NormalisedHands
 from fitter.solvers.levenberg_marquardt import (
     LevenbergMarquardt,
     Linearization,
@@ -95,78 +96,97 @@ class KeypointFit(SolverResult):
     """`SolverResult` of B hands, and where each came from.
 
     Attributes:
-        start: (B,) int64, 0 for a typical pose placed on the keypoints, k for the k-th guess, -1
-            for a hand that was not fitted.
+        initialisation: (B,) int64, 0 for a typical pose placed on the keypoints, k for the k-th
+            prediction, -1 for a hand that was not fitted.
     """
 
-    start: Tensor
+    initialisation: Tensor
 
 
 def fit_keypoints(
     model: FitModel,
-    observed: ObservationBatch,
+    hands: NormalisedHands,
     config: FitConfig,
-    guesses: Sequence[Prediction] = (),
+    predictions: Sequence[Prediction] = (),
     from_keypoints: bool = True,
 ) -> KeypointFit:
     """Fit B hands.
 
     Args:
-        model: right-hand model on the observations' device and dtype.
-        observed: B hands; a hand whose values are not finite, or whose keypoints lie within
-            `LEAST_EXTENT`, takes no part and comes back as diverged, with NaN for its parameters
-            and cost.
-        config: weights, scales, budget and number of starts.
-        guesses: what networks say of the same hands, the most trusted first. Each is one more
-            start, and together they stand beside the detector's weak 3D.
-        from_keypoints: also start where keypoints alone lead; a hand without any guess does so
-            anyway.
+        model: right-hand model on the hands' device and dtype.
+        hands: B right hands with all that is known of them
+            (`fitter.fitting.network_prior.with_network_prior`). One that is not usable takes no
+            part and comes back as diverged, with NaN for its parameters and cost.
+        config: weights, scales, budget and number of initialisations.
+        predictions: what networks say of the same hands, the most trusted first. Each is one more
+            initialisation.
+        from_keypoints: also initialise from the keypoints alone; a hand without any prediction
+            is initialised from them anyway.
 
     Returns:
-        Parameters in the full picture's camera. A left hand's are those of the mirrored model.
+        Parameters in the full image's camera.
     """
     # Built outside: what is made in inference mode can never be differentiated through, and the
     # model is the caller's.
     _ = model.kinematics, model.rest_keypoints
     # Not inference mode: roma makes a table in here that it keeps for whoever differentiates later.
     with torch.no_grad():
-        result = _fit(model, observed, config, guesses, from_keypoints)
+        result = _fit(model, hands, config, predictions, from_keypoints)
     return result.map(torch.clone)
+
+
+def fit_observations(
+    model: FitModel,
+    observed: ObservationBatch,
+    config: FitConfig,
+    predictions: Sequence[Prediction] = (),
+    from_keypoints: bool = True,
+) -> KeypointFit:
+    """Fit B hands of either side as they were observed, without images; see `fit_keypoints`.
+
+    Args:
+        model: right-hand model.
+        observed: in pixels of the full image.
+        config: as of `fit_keypoints`.
+        predictions: of the mirrored hands where these are left.
+        from_keypoints: as of `fit_keypoints`.
+
+    Returns:
+        Parameters in the full image's camera. A left hand's are those of the mirrored model.
+    """
+    hands = normalise(observed).with_depth_gain(config.relative_depth_gain)
+    hands = with_network_prior(hands, predictions, config)
+    fit = fit_keypoints(model, hands, config, predictions, from_keypoints)
+    return replace(fit, params=fit.params.mirrored_where(observed.is_left))
 
 
 def _fit(
     model: FitModel,
-    observed: ObservationBatch,
+    hands: NormalisedHands,
     config: FitConfig,
-    guesses: Sequence[Prediction],
+    predictions: Sequence[Prediction],
     from_keypoints: bool,
 ) -> KeypointFit:
-    index = usable(observed).nonzero().flatten()
-    targets = normalise(observed[index], config.relative_depth_gain)
-    finite = targets.finite()
-    if not bool(finite.all()):
-        index, targets = index[finite], targets[finite]
+    index = hands.is_usable.nonzero().flatten()
     if len(index) == 0:
-        return _nothing_fitted(model, observed)
-    guesses = [guess[index] for guess in guesses]
-    targets = with_network_prior(targets, guesses, config)
-    starts = _Starts.of(model, targets, config, guesses, from_keypoints)
-    problem = KeypointProblem(model, targets, config)
-    best, source = starts.best(problem, config)
+        return _nothing_fitted(model, hands)
+    usable, predictions = hands[index], [prediction[index] for prediction in predictions]
+    problem = KeypointProblem(model, KeypointTargets.of(usable), config)
+    initialisations = _Initialisations.of(model, usable, config, predictions, from_keypoints)
+    best, source = initialisations.best(problem, config)
     result = levenberg_marquardt(
         problem, best, LevenbergMarquardt(max_iterations=config.max_iterations)
     )
-    params = result.params.mirrored_where(observed.is_left[index])
-    fitted = KeypointFit(params, result.cost, result.iterations, result.status, source)
-    if len(index) == len(observed.is_left):
+    fitted = KeypointFit(result.params, result.cost, result.iterations, result.status, source)
+    if len(index) == len(hands.is_usable):
         return fitted
-    return _nothing_fitted(model, observed).with_hands(index, fitted)
+    return _nothing_fitted(model, hands).with_hands(index, fitted)
 
 
 @dataclass(frozen=True)
-class _Starts:
-    """P starts of each of B hands: state p * B + b belongs to hand b; `source` (P, B) as
-    `KeypointFit.start`; what is not to be tried is -1."""
+class _Initialisations:
+    """P initialisations of each of B hands: state p * B + b belongs to hand b; `source` (P, B) as
+    `KeypointFit.initialisation`; one that is not to be tried has -1."""
 
     params: HandParams
     source: Tensor
@@ -175,22 +195,22 @@ class _Starts:
     def of(
         cls,
         model: FitModel,
-        targets: KeypointTargets,
+        hands: NormalisedHands,
         config: FitConfig,
-        guesses: Sequence[Prediction],
+        predictions: Sequence[Prediction],
         from_keypoints: bool,
-    ) -> _Starts:
-        batch = len(targets.view)
+    ) -> _Initialisations:
+        batch, device = len(hands.is_usable), hands.is_usable.device
         parts, sources = [], []
-        known = torch.zeros(batch, dtype=torch.bool, device=targets.view.device)
-        for number, guess in enumerate(guesses, 1):
-            start = predicted_initialisations(model, targets, guess)
-            parts.append(start)
-            finite = start.transl.isfinite().all(-1)
+        known = torch.zeros(batch, dtype=torch.bool, device=device)
+        for number, prediction in enumerate(predictions, 1):
+            predicted = predicted_initialisations(model, hands, prediction)
+            parts.append(predicted)
+            finite = predicted.transl.isfinite().all(-1)
             sources.append(torch.where(finite, number, -1)[None])
             known |= finite
         if from_keypoints or not bool(known.all()):
-            typical = propose_initialisations(model, targets, config)
+            typical = propose_initialisations(model, hands, config)
             count = len(typical.transl) // batch
             parts.append(typical)
             is_asked = torch.full_like(known, from_keypoints) | ~known
@@ -201,7 +221,7 @@ class _Starts:
         return cls(HandParams(*together), torch.cat(sources))
 
     def best(self, problem: KeypointProblem, config: FitConfig) -> tuple[HandParams, Tensor]:
-        """Run a few iterations from every start; each hand's best, and (B,) its source."""
+        """Run a few iterations from each; the one with the lowest cost, and (B,) its source."""
         count, batch = self.source.shape
         if count == 1:
             return self.params, self.source[0]
@@ -214,21 +234,21 @@ class _Starts:
             options = LevenbergMarquardt(max_iterations=config.initialisation_iterations)
             result = levenberg_marquardt(problem, states, options)
             states, found = result.params, result.cost
-        # A start that leads nowhere still is the hand's own, which one that was not tried is not.
+        # One that leads nowhere still is the hand's own, which one that was not tried is not.
         worst = torch.finfo(found.dtype).max
         cost[tried] = found.nan_to_num(nan=worst, posinf=worst)
         winner = cost.view(count, batch).argmin(0)
         flat = winner * batch + torch.arange(batch, device=winner.device)
-        # Every hand has one start at least that was tried.
+        # Every hand has at least one that was tried.
         place = torch.zeros_like(self.source.flatten())
         place[tried] = torch.arange(len(tried), device=tried.device)
         return states[place[flat]], self.source.flatten()[flat]
 
 
-def _nothing_fitted(model: FitModel, observed: ObservationBatch) -> KeypointFit:
+def _nothing_fitted(model: FitModel, hands: NormalisedHands) -> KeypointFit:
     """The result for B hands none of which can be fitted."""
     like = model.keypoints.joint_template
-    batch, shapes = len(observed.is_left), model.keypoints.joint_shapedirs.shape[-1]
+    batch, shapes = len(hands.is_usable), model.keypoints.joint_shapedirs.shape[-1]
     count = torch.zeros(batch, dtype=torch.int64, device=like.device)
 
     def unknown(*shape: int) -> Tensor:

@@ -1,9 +1,9 @@
-"""What networks say of hands, in the fit to the keypoints: as starts, and beside the weak 3D.
+"""What networks say of hands, in the fit to the keypoints: as initialisations and as a prior.
 
-A guess is 21 keypoints relative to the wrist with a spread for each. As a start it is laid onto the
-picture and turned into the parameters of any hand model by inverse kinematics. As a cue it says how
-deep the keypoints lie and where the bones point, which is what 2D keypoints do not show; how far it
-is believed follows from its spread.
+A prediction is 21 keypoints relative to the wrist with a standard deviation for each. As an
+initialisation it is laid onto the image, and inverse kinematics turns it into the parameters of any
+hand model. As a prior it says how deep the keypoints lie and where the bones point, which 2D
+keypoints do not show. Its weight follows from its standard deviation.
 """
 
 from __future__ import annotations
@@ -16,60 +16,67 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fitter.config.options import FitConfig
-from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Prediction
-from fitter.fitting.observations import rays_of
+from fitter.fitting.observations import bones_of, ends_sum, rays_of
 from fitter.hand_models.inverse_kinematics import inverse_kinematics
-from fitter.hand_models.keypoint_jacobian import by_finger, in_canonical_order
-from fitter.records import HandParams
+from fitter.records import HandParams, NormalisedHands
 
 
 def with_network_prior(
-    targets: KeypointTargets, guesses: Sequence[Prediction], config: FitConfig
-) -> KeypointTargets:
-    """Targets to whose weak 3D guesses are added, for hands that have one that is finite.
+    hands: NormalisedHands, predictions: Sequence[Prediction], config: FitConfig
+) -> NormalisedHands:
+    """Hands to whose depths and bone directions predictions are added, where one is finite.
 
-    The trust in a depth is ``t (s / sigma)^2``, with t of `FitConfig.network_depth_confidence`, s
-    the scale of the energy and sigma the guess's spread: near zero the energy then is
-    ``t (difference / sigma)^2``, times its weight. A bone's direction has the spread of its two
-    ends, over its length. No ``(s / sigma)^2`` exceeds `FitConfig.network_max_confidence`.
-    Detector and network together are their mean, weighted by their trusts, with the sum of these.
+    The weight of a predicted depth is ``c (s / sigma)^2``, with c of
+    `FitConfig.network_depth_confidence`, s the scale of the energy and sigma the prediction's
+    standard deviation: near zero the energy then is ``c (difference / sigma)^2``, times its weight.
+    A bone's direction has the standard deviation of its two ends, over its length. No
+    ``(s / sigma)^2`` exceeds `FitConfig.network_max_confidence`. Detector and network together are
+    their mean, weighted by their weights, with the sum of these.
 
     Args:
-        targets: B hands.
-        guesses: of the same hands.
-        config: scales and trusts.
+        hands: B hands.
+        predictions: of the same hands.
+        config: scales and confidences.
     """
-    if not guesses:
-        return targets
-    joints, spread = _fused(guesses)
-    known = joints.isfinite().flatten(1).all(-1) & spread.isfinite().flatten(1).all(-1)
-    points, spread = by_finger(joints), by_finger(spread)
-    depth = (points @ targets.view[:, None, :, None])[..., 0]
-    bones = points.diff(dim=2)
+    if not predictions:
+        return hands
+    points, std = _fused(predictions)
+    known = points.isfinite().flatten(1).all(-1) & std.isfinite().flatten(1).all(-1)
+    depth = (points @ hands.view_direction[..., None])[..., 0]
+    bones = bones_of(points)
     length = bones.norm(dim=-1).clamp_min(1e-6)
-    variance = spread.square().mean(-1)
-    turn = (variance[..., 1:] + variance[..., :-1]) / length.square()
+    variance = std.square().mean(-1)
+    rotation_variance = ends_sum(variance) / length.square()
 
-    def trust(weight: float, scale: float, squared: Tensor) -> Tensor:
-        believed = weight * (scale**2 / squared).clamp_max(config.network_max_confidence)
-        return torch.where(known[:, None, None], believed, 0.0)
+    def weight(confidence: float, scale: float, squared: Tensor) -> Tensor:
+        believed = confidence * (scale**2 / squared).clamp_max(config.network_max_confidence)
+        return torch.where(known[:, None], believed, 0.0)
 
-    depth_weight = trust(
-        config.network_depth_confidence, config.relative_depth_scale, spread[..., 1:, 1].square()
-    )
-    bone_weight = trust(config.network_direction_confidence, config.bone_direction_scale, turn)
-    both_depths = torch.zeros_like(targets.relative_depth)
-    both_depths[..., 1:], depth_weight = _mean(
-        (targets.relative_depth[..., 1:], targets.depth_weight), (depth[..., 1:], depth_weight)
+    both_depths, depth_weight = _mean(
+        (hands.relative_depth[:, 1:], hands.depth_weight),
+        (
+            depth[:, 1:],
+            weight(
+                config.network_depth_confidence,
+                config.relative_depth_scale,
+                std[:, 1:, 1].square(),
+            ),
+        ),
     )
     directions, bone_weight = _mean(
-        (targets.bone_directions, targets.bone_weight), (bones / length[..., None], bone_weight)
+        (hands.bone_directions, hands.bone_weight),
+        (
+            bones / length[..., None],
+            weight(
+                config.network_direction_confidence, config.bone_direction_scale, rotation_variance
+            ),
+        ),
     )
     return replace(
-        targets,
-        relative_depth=both_depths,
+        hands,
+        relative_depth=torch.cat([torch.zeros_like(depth[:, :1]), both_depths], 1),
         depth_weight=depth_weight,
         bone_directions=normalize(directions, dim=-1),
         bone_weight=bone_weight,
@@ -77,51 +84,50 @@ def with_network_prior(
 
 
 def predicted_initialisations(
-    model: FitModel, targets: KeypointTargets, guess: Prediction
+    model: FitModel, hands: NormalisedHands, prediction: Prediction
 ) -> HandParams:
-    """Parameters of B hands that a guess leads to; NaN for a hand without one.
+    """Parameters of B hands that a prediction leads to; NaN for a hand without one.
 
-    The guess, whose keypoints lie as they would at the distance one, is shifted across the line of
-    sight until it lies over the detected keypoints, weighted by their confidence, in the least
-    squares sense; its scale follows from the size of the model's bones.
+    The prediction, whose keypoints lie as they would at the distance one, is shifted across the
+    line of sight until it lies over the detected keypoints, weighted by their confidence, in the
+    least squares sense; its scale follows from the size of the model's bones.
     """
-    keypoints = in_canonical_order(targets.keypoints)
-    mass = in_canonical_order(targets.keypoint_weight)
-    # The wrist's mass is shared out over the fingers.
-    mass = torch.cat([5 * mass[:, :1], mass[:, 1:]], 1)
-    mass = torch.where((mass > 0).any(-1, keepdim=True), mass, 1.0)[..., None]
-    focal = targets.intrinsics[:, 0, 0, None, None]
-    relative = guess.joints / focal
-    depth = 1 + (relative @ targets.view[..., None])
-    rays = rays_of(targets.intrinsics, keypoints)
-    rays = rays / (rays @ targets.view[..., None])
-    shift = (mass * (rays * depth - relative)).sum(1, keepdim=True) / mass.sum(1, keepdim=True)
+    weight = hands.confidence
+    weight = torch.where((weight > 0).any(-1, keepdim=True), weight, 1.0)[..., None]
+    focal = hands.intrinsics[:, 0, 0, None, None]
+    relative = prediction.joints / focal
+    depth = 1 + (relative @ hands.view_direction[..., None])
+    rays = rays_of(hands.intrinsics, hands.keypoints)
+    rays = rays / (rays @ hands.view_direction[..., None])
+    shift = (weight * (rays * depth - relative)).sum(1, keepdim=True)
+    shift = shift / weight.sum(1, keepdim=True)
     return inverse_kinematics(model.keypoints, relative + shift, up_to_scale=True)
 
 
-def _fused(guesses: Sequence[Prediction]) -> tuple[Tensor, Tensor]:
-    """Mean of guesses weighted by their precision along the line of sight, and the least spread.
+def _fused(predictions: Sequence[Prediction]) -> tuple[Tensor, Tensor]:
+    """Mean of predictions weighted by their precision along the line of sight, and the least
+    standard deviation.
 
     They have seen the same keypoints and err alike, so two are not surer than the surer one.
     """
-    if len(guesses) == 1:
-        return guesses[0].joints, guesses[0].spread
-    spread = torch.stack([guess.spread for guess in guesses])
-    joints = torch.stack([guess.joints for guess in guesses])
-    known = joints.isfinite().all(-1, keepdim=True) & spread.isfinite().all(-1, keepdim=True)
-    weight = torch.where(known, spread[..., 1:] ** -2, 0.0)
+    if len(predictions) == 1:
+        return predictions[0].joints, predictions[0].spread
+    std = torch.stack([prediction.spread for prediction in predictions])
+    points = torch.stack([prediction.joints for prediction in predictions])
+    known = points.isfinite().all(-1, keepdim=True) & std.isfinite().all(-1, keepdim=True)
+    weight = torch.where(known, std[..., 1:] ** -2, 0.0)
     total = weight.sum(0)
-    mean = (weight * torch.where(known, joints, 0.0)).sum(0) / total
-    return mean, torch.where(known, spread, torch.inf).amin(0)
+    mean = (weight * torch.where(known, points, 0.0)).sum(0) / total
+    return mean, torch.where(known, std, torch.inf).amin(0)
 
 
 def _mean(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean of two values weighted by their masses, and the sum of these; what has no mass does not
-    count, whatever it is. Values may have one dimension more than masses."""
-    (value, mass), (other, other_weight) = first, second
-    total = mass + other_weight
+    """Mean of two values by their weights, and the sum of these. A value of weight 0 does not
+    count, whatever it is. Values may have one dimension more than weights."""
+    (value, weight), (other, other_weight) = first, second
+    total = weight + other_weight
     share = torch.where(total > 0, other_weight / total.clamp_min(1e-12), 0.0)
-    if value.ndim > mass.ndim:
+    if value.ndim > weight.ndim:
         share = share[..., None]
     other = torch.where(share > 0, other, 0.0)
     return torch.where(share < 1, value, 0.0) * (1 - share) + other * share, total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,14 +19,17 @@ from fitter.camera import (
     rotation_to,
     to_crop,
 )
-from fitter.energies.keypoints import KeypointTargets
-from fitter.records import HandObservation, TensorBatch
+from fitter.conventions import BONES
+from fitter.records import HandObservation, NormalisedHands, TensorBatch
 
 LEAST_EXTENT = 4.0
 """Longer side in pixels of the keypoints' box below which there is no hand to be seen."""
 
 _BOX_MARGIN = 1.2
 """Side of the square crop over the longer side of the keypoints' box."""
+
+_ENDS = tuple(list(ends) for ends in zip(*BONES, strict=True))
+"""Keypoints at the palm's and the tip's side of each bone."""
 
 
 @dataclass(frozen=True)
@@ -76,31 +79,105 @@ class ObservationBatch(TensorBatch):
         )
 
 
-def normalise(observed: ObservationBatch, depth_gain: float = 1.0) -> KeypointTargets:
-    """Mirror left hands and express everything in crop units; see `KeypointTargets`.
+def normalise(observed: ObservationBatch) -> NormalisedHands:
+    """Mirror left hands and express everything in crop units; see `NormalisedHands`.
 
     Args:
-        observed: B hands.
-        depth_gain: true depth per unit of the detector's, `FitConfig.relative_depth_gain`.
+        observed: B hands. One whose values are not finite or whose keypoints lie within
+            `LEAST_EXTENT` is not usable.
     """
-    left = observed.is_left[:, None, None]
-    # Mirrored about x = 0: where the picture's centre line lies does not matter to the crop.
-    keypoints = torch.where(left, mirror_points(observed.keypoints, 0.0), observed.keypoints)
-    intrinsics = torch.where(left, mirror_intrinsics(observed.intrinsics, 0.0), observed.intrinsics)
-    flip = observed.relative_xyz.new_tensor([-1.0, 1.0, 1.0])
-    xyz = torch.where(left, observed.relative_xyz * flip, observed.relative_xyz)
+    index = usable(observed).nonzero().flatten()
+    seen = observed[index]
+    left = seen.is_left[:, None, None]
+    # Mirrored about x = 0: where the image's centre line lies does not matter to the crop.
+    flip = seen.relative_xyz.new_tensor([-1.0, 1.0, 1.0])
+    xyz = torch.where(left, seen.relative_xyz * flip, seen.relative_xyz)
+    hands = normalise_right(
+        keypoints=torch.where(left, mirror_points(seen.keypoints, 0.0), seen.keypoints),
+        confidence=seen.confidence,
+        intrinsics=torch.where(left, mirror_intrinsics(seen.intrinsics, 0.0), seen.intrinsics),
+        relative_depth=seen.relative_depth,
+        bone_directions=normalize(bones_of(xyz), dim=-1),
+    )
+    if len(index) == len(observed.is_left) and bool(hands.is_usable.all()):
+        return hands
+    index, hands = index[hands.is_usable], hands[hands.is_usable]
+    return _unusable(observed).with_hands(index, hands)
 
-    crop = SquareCrop.around(seen_only(keypoints, observed.confidence), _BOX_MARGIN, 1)
+
+def normalise_right(
+    keypoints: Tensor,
+    confidence: Tensor,
+    intrinsics: Tensor,
+    relative_depth: Tensor,
+    bone_directions: Tensor,
+) -> NormalisedHands:
+    """Express what is known of right hands in crop units.
+
+    Args:
+        keypoints: (B, 21, 2) pixels or any other unit of `intrinsics`.
+        confidence: (B, 21) in [0, 1].
+        intrinsics: (B, 3, 3).
+        relative_depth: (B, 21) in the unit of `keypoints`; a hand with any that is not finite has
+            none.
+        bone_directions: (B, 20, 3) unit vectors in the axes of a camera that looks straight at the
+            hand, as a detector gives them; a hand with any that is not finite has none.
+    """
+    crop = SquareCrop.around(seen_only(keypoints, confidence), _BOX_MARGIN, 1)
     intrinsics = crop_intrinsics(intrinsics, crop)
     middle = crop.centre.new_full((len(crop.centre), 1, 2), 0.5)
-    view = normalize(rays_of(intrinsics, middle)[:, 0], dim=-1)
-    return KeypointTargets.of(
+    view_direction = normalize(rays_of(intrinsics, middle)[:, 0], dim=-1)
+    depth = relative_depth * crop.scale[:, None]
+    has_depth = depth.isfinite().all(-1, keepdim=True)
+    bones = bone_directions @ rotation_to(view_direction).mT
+    has_bones = bones.isfinite().flatten(1).all(-1, keepdim=True)
+    palm, tip = _ENDS
+    hands = NormalisedHands(
         keypoints=to_crop(keypoints, crop),
-        confidence=observed.confidence,
-        cameras=(intrinsics, view),
-        relative_depth=depth_gain * observed.relative_depth * crop.scale[:, None],
-        # The detector's axes are those of a camera that looks straight at the hand.
-        relative_xyz=xyz @ rotation_to(view).mT,
+        confidence=confidence,
+        intrinsics=intrinsics,
+        view_direction=view_direction,
+        relative_depth=depth.nan_to_num(),
+        depth_weight=confidence[:, 1:] * has_depth,
+        bone_directions=bones.nan_to_num(),
+        # The product of the confidences of both ends, as in S2HAND (Chen et al. 2021) eq. 4.
+        bone_weight=confidence[:, palm] * confidence[:, tip] * has_bones,
+        is_usable=has_depth.new_ones(len(keypoints)),
+    )
+    values = (value.flatten(1) for name, value in vars(hands).items() if name != "is_usable")
+    finite = torch.stack([value.isfinite().all(-1) for value in values]).all(0)
+    return replace(hands, is_usable=finite)
+
+
+def bones_of(points: Tensor) -> Tensor:
+    """(B, 20, 3) vectors from palm to tip of the `BONES` of keypoints (B, 21, 3)."""
+    palm, tip = _ENDS
+    return points[:, tip] - points[:, palm]
+
+
+def ends_sum(values: Tensor) -> Tensor:
+    """(B, 20) sums over the two ends of each of `BONES` of what keypoints (B, 21) have."""
+    palm, tip = _ENDS
+    return values[:, tip] + values[:, palm]
+
+
+def _unusable(observed: ObservationBatch) -> NormalisedHands:
+    """What stands for B hands of which nothing can be used."""
+    like, batch = observed.keypoints, len(observed.keypoints)
+
+    def unknown(*shape: int) -> Tensor:
+        return like.new_full((batch, *shape), torch.nan)
+
+    return NormalisedHands(
+        keypoints=unknown(21, 2),
+        confidence=unknown(21),
+        intrinsics=unknown(3, 3),
+        view_direction=unknown(3),
+        relative_depth=unknown(21),
+        depth_weight=unknown(20),
+        bone_directions=unknown(20, 3),
+        bone_weight=unknown(20),
+        is_usable=torch.zeros(batch, dtype=torch.bool, device=like.device),
     )
 
 

@@ -59,6 +59,12 @@ def by_finger(keypoints: Tensor) -> Tensor:
     return torch.cat([wrist, fingers], 2)
 
 
+def bones_by_finger(bones: Tensor) -> Tensor:
+    """(B, 20, ...) in the order of `BONES` -> (B, 5, 4, ...) in the finger layout."""
+    fingers = bones.unflatten(1, (5, 4))
+    return torch.stack([fingers[:, finger] for finger in _FINGERS], 1)
+
+
 def in_canonical_order(keypoints: Tensor) -> Tensor:
     """(B, 5, 5, ...) in the finger layout -> (B, 21, ...) in canonical order."""
     rows = [keypoints[:, _FINGERS.index(finger), 1:] for finger in range(5)]

@@ -20,7 +20,7 @@ from fitter.hand_models.appearance import load_appearance
 from fitter.masks.geometry import HandView
 from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
 from fitter.raster import rasterize
-from fitter.records import HandParams
+from fitter.records import HandParams, NormalisedHands
 from fitter.refinement.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
 from fitter.refinement.stages import StageTask, run_stages
 
@@ -69,16 +69,16 @@ class Refiner:
         self,
         hands: HandParams,
         crops: Sequence[HandCrop],
-        targets: KeypointTargets,
+        observed: NormalisedHands,
         fit: FitConfig,
         focal_unknown: Tensor,
     ) -> Refined:
         """Refine B hands.
 
         Args:
-            hands: right ones, in the camera of their (mirrored) picture.
+            hands: right ones, in the camera of their (mirrored) image.
             crops: of each hand.
-            targets: the keypoint stage's targets of the same hands.
+            observed: what is known of the same hands, all of them usable.
             fit: the keypoint stage's options.
             focal_unknown: (B,) 1 where K was guessed.
         """
@@ -86,6 +86,7 @@ class Refiner:
         silhouettes = self._silhouettes(hands, intrinsics)
         masks = [self._mask(*pair) for pair in zip(crops, silhouettes, strict=True)]
         view = self._view(crops, masks, focal_unknown)
+        targets = KeypointTargets.of(observed)
         task = StageTask(self.model, view, targets, fit)
         result = run_stages(task, hands, self.config.stages)
         pulled = self._pulled_off(view, hands, result.params)
@@ -181,12 +182,3 @@ class Refiner:
     def _tensor(self, arrays: list[np.ndarray]) -> Tensor:
         like = self.model.hand.v_template
         return torch.as_tensor(np.stack(arrays), dtype=like.dtype, device=like.device)
-
-
-def unmirrored(params: SceneParams, is_left: Tensor) -> SceneParams:
-    """Right hands' parameters turned back into those of the hands that are left, (B,) bool; the
-    appearance is the same, and the light stays that of the mirrored picture."""
-    hand = params.hand.mirrored_where(is_left)
-    flip = params.offsets.new_tensor([-1.0, 1.0, 1.0])
-    offsets = torch.where(is_left[:, None, None], params.offsets * flip, params.offsets)
-    return replace(params.with_hand(hand), offsets=offsets)

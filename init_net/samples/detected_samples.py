@@ -139,16 +139,16 @@ def observed_samples(samples: ShardedSamples, index: np.ndarray) -> ObservationB
 
 
 def _part(samples: ShardedSamples, index: np.ndarray) -> tuple[LifterSamples, Tensor]:
-    targets = normalise(observed_samples(samples, index))
+    hands = normalise(observed_samples(samples, index))
     truth = true_hands(samples.read(index, HAND_FIELDS))
     keypoints = pose_keypoints(load_hand_model(dtype=torch.float64).keypoint_model(), truth)[1]
-    wrist = view_rotations(targets).mT @ roma.rotvec_to_rotmat(truth.global_orient)
+    wrist = view_rotations(hands).mT @ roma.rotvec_to_rotmat(truth.global_orient)
     pose = roma.rotvec_to_rotmat(truth.hand_pose)
     whole = LifterSamples(
-        **vars(lifter_inputs(targets)),
-        joints=relative_joints(keypoints, targets),
+        **vars(lifter_inputs(hands)),
+        joints=relative_joints(keypoints, hands),
         rotations=torch.cat([wrist[:, None], pose], 1),
         betas=truth.betas,
     )
-    distance = (keypoints[:, 0] * targets.view).sum(-1)
-    return whole.to(torch.float32), (distance / targets.intrinsics[:, 0, 0]).float()
+    distance = (keypoints[:, 0] * hands.view_direction).sum(-1)
+    return whole.to(torch.float32), (distance / hands.intrinsics[:, 0, 0]).float()

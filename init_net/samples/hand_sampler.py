@@ -8,7 +8,6 @@ that pass through one another are not sorted out, which would take longer than a
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import roma
@@ -18,8 +17,7 @@ from torch.nn.functional import normalize
 
 from datasets.detector.noise import DetectorNoise
 from datasets.poses.sampler import sample_hand_angles
-from fitter.conventions import BONES
-from fitter.fitting.observations import ObservationBatch, normalise
+from fitter.fitting.observations import bones_of, normalise_right
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.hand_models.skinning import pose_keypoints
@@ -33,6 +31,9 @@ NEAREST, FARTHEST = 0.28, 1.8
 PARTLY_SEEN, UNSEEN, LOST_FINGER = 0.3, 0.15, 0.1
 """Probability that a hand has unseen keypoints, as users' files do; the share of them that it has
 then; and the probability that a hand has a finger, all but its base, that is not seen."""
+
+FOCAL = 1000.0
+"""Focal length in pixels of the camera that sees the hands; it only has to show them large."""
 
 FACING = 0.8
 """Probability that a hand is turned once more, any way at all, if its fingers point more than 49
@@ -100,47 +101,36 @@ class HandSampler:
     ) -> LifterSamples:
         batch = len(keypoints)
         unknown = torch.full((batch, 21), torch.nan)
-        camera = torch.eye(3).expand(batch, -1, -1)
-        nothing = torch.zeros(batch, dtype=torch.bool)
-
-        def observed(
-            positions: Tensor, confidence: Tensor, depth: Tensor, bones: Tensor, K: Tensor
-        ) -> ObservationBatch:
-            points = _chain(bones)
-            return ObservationBatch(positions, confidence, depth, points, K, nothing)
-
-        bones = _directions(keypoints)
-        scale = 1000.0  # pixels: `normalise` asks for hands of some
-        K = camera.clone()
-        K[:, 0, 0] = K[:, 1, 1] = scale
-        pixels = scale * keypoints[..., :2] / keypoints[..., 2:]
-        exact = normalise(observed(pixels, torch.ones(batch, 21), unknown, bones, K))
+        camera = torch.diag(torch.tensor([FOCAL, FOCAL, 1.0])).expand(batch, -1, -1)
+        exact = normalise_right(
+            keypoints=FOCAL * keypoints[..., :2] / keypoints[..., 2:],
+            confidence=torch.ones(batch, 21),
+            intrinsics=camera,
+            relative_depth=unknown,
+            bone_directions=torch.full((batch, 20, 3), torch.nan),
+        )
         view = lifter_inputs(exact)
         depth = relative_joints(keypoints, exact)[..., 2]
         into = view_rotations(exact)
-        bones = _directions(keypoints @ into)
-        spread = self.definition_std
-        seen = self.noise.sample(view.positions, depth, bones, None, generator, spread)
-        seen = replace(seen, confidence=_unseen(seen.confidence, generator))
-        # The crop follows what was detected; its unit is pixels again.
-        K = camera.clone()
-        K[:, 0, 0] = K[:, 1, 1] = scale
-        to_pixels = scale / view.focal[:, None]
-        targets = normalise(
-            observed(
-                seen.positions * to_pixels[..., None],
-                seen.confidence,
-                seen.depth * to_pixels,
-                seen.bones,
-                K,
-            )
+        bones = normalize(bones_of(keypoints @ into), dim=-1)
+        detected = self.noise.sample(
+            view.positions, depth, bones, None, generator, self.definition_std
         )
-        inputs = lifter_inputs(targets)
-        both = view_rotations(targets).mT @ into.mT
+        # The crop follows what was detected.
+        to_pixels = FOCAL / view.focal[:, None]
+        hands = normalise_right(
+            keypoints=detected.positions * to_pixels[..., None],
+            confidence=_unseen(detected.confidence, generator),
+            intrinsics=camera,
+            relative_depth=detected.depth * to_pixels,
+            bone_directions=detected.bones,
+        )
+        inputs = lifter_inputs(hands)
+        both = view_rotations(hands).mT @ into.mT
         rotations = roma.rotvec_to_rotmat(params.hand_pose)
         return LifterSamples(
             **vars(inputs),
-            joints=relative_joints(keypoints @ into, targets),
+            joints=relative_joints(keypoints @ into, hands),
             rotations=torch.cat([(both @ turn)[:, None], rotations], 1),
             betas=params.betas,
         )
@@ -160,17 +150,3 @@ def _unseen(confidence: Tensor, generator: torch.Generator) -> Tensor:
     gone[:, 1:] |= lost
     gone[:, 9] &= ~gone.all(1)
     return torch.where(gone, 0.0, confidence)
-
-
-def _directions(keypoints: Tensor) -> Tensor:
-    """(B, 20, 3) unit directions of the bones of (B, 21, 3)."""
-    ends = torch.tensor(BONES)
-    return normalize(keypoints[:, ends[:, 1]] - keypoints[:, ends[:, 0]], dim=-1)
-
-
-def _chain(bones: Tensor) -> Tensor:
-    """(B, 21, 3) keypoints whose bones, all of one length, have directions (B, 20, 3)."""
-    points = [torch.zeros_like(bones[:, 0])] * 21
-    for number, (start, end) in enumerate(BONES):
-        points[end] = points[start] + bones[:, number]
-    return torch.stack(points, 1)

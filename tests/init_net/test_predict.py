@@ -83,7 +83,7 @@ def true_joints(model, hands: HandParams, side: str = "right") -> torch.Tensor:
     keypoints = pose_keypoints(model.keypoint_model(), hands)[1]
     observed, _ = seen(keypoints, side)
     targets = normalise(observed)
-    distance = (keypoints[:, 0] * targets.view).sum(-1)
+    distance = (keypoints[:, 0] * targets.view_direction).sum(-1)
     unit = targets.intrinsics[:, 0, 0] / distance
     return unit[:, None, None] * (keypoints - keypoints[:, :1])
 
@@ -116,12 +116,13 @@ def test_a_hand_net_that_is_right_gives_the_true_keypoints(model, hands, side):
     """In the middle of the picture and away from it; a left hand's as of its mirror image."""
     keypoints = pose_keypoints(model.keypoint_model(), hands)[1]
     networks = Networks({"handnet": Truth(true_regressed(model, hands))}, CPU)
-    guess = networks(*seen(keypoints, side)).starts["handnet"]
+    observed, crops = seen(keypoints, side)
+    guess = networks(normalise(observed), crops).starts["handnet"]
     wanted = true_joints(model, hands)
     if side == "left":
         # K's principal point is the picture's middle, so the mirrored camera is the same.
-        torch.testing.assert_close(normalise(seen(keypoints, side)[0]).view,
-                                   normalise(seen(keypoints)[0]).view)  # fmt: skip
+        torch.testing.assert_close(normalise(seen(keypoints, side)[0]).view_direction,
+                                   normalise(seen(keypoints)[0]).view_direction)  # fmt: skip
     ratio = guess.joints.norm(dim=-1)[:, 1:] / wanted.norm(dim=-1)[:, 1:]
     assert (ratio - 1).abs().max() < 0.03
     torch.testing.assert_close(
@@ -139,7 +140,7 @@ def test_a_lifter_that_is_right_gives_the_true_keypoints(model, hands):
     answer = LiftedHands(
         in_view, torch.full((3, 21, 2), 0.1), torch.eye(3).expand(3, 16, 3, 3), hands.betas
     )
-    guess = Networks({"lifter": Truth(answer)}, CPU)(observed, crops).starts["lifter"]
+    guess = Networks({"lifter": Truth(answer)}, CPU)(normalise(observed), crops).starts["lifter"]
     torch.testing.assert_close(guess.joints, wanted)
     assert (guess.spread - 0.1).abs().max() < 1e-6
 
@@ -148,13 +149,13 @@ def test_a_lifter_that_is_right_gives_the_true_keypoints(model, hands):
 def test_a_bad_hand_changes_nothing_for_the_others(model, hands, broken):
     networks = load_networks(ALL, ("lifter", "handnet", "segmentation"), CPU)
     observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
-    alone = networks(observed[[0, 2]], [crops[0], crops[2]])
+    alone = networks(normalise(observed[[0, 2]]), [crops[0], crops[2]])
     bad, K_bad = observed.keypoints.clone(), observed.intrinsics.clone()
     if broken == "K":
         K_bad[1] = 0
     else:
         bad[1, 3] = float(broken)
-    together = networks(replace(observed, keypoints=bad, intrinsics=K_bad), crops)
+    together = networks(normalise(replace(observed, keypoints=bad, intrinsics=K_bad)), crops)
     for name, guess in together.starts.items():
         assert guess.joints[1].isnan().all()
         torch.testing.assert_close(
@@ -169,7 +170,7 @@ def test_hands_without_a_crop_are_left_to_the_lifter(model, hands):
     networks = load_networks(ALL, ("lifter", "handnet", "segmentation"), CPU)
     observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
     for given in ([None, crops[1], None], [None] * 3):
-        guesses = networks(observed, given)
+        guesses = networks(normalise(observed), given)
         assert guesses.starts["lifter"].joints.isfinite().all()
         shown = [crop is not None for crop in given]
         assert guesses.starts["handnet"].joints.isfinite().all((1, 2)).tolist() == shown
@@ -180,7 +181,11 @@ def test_a_given_mask_is_not_looked_for(model, hands):
     networks = load_networks(ALL, ("segmentation",), CPU)
     observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
     crops[0] = replace(crops[0], given=np.zeros((128, 128), np.uint8))
-    assert [mask is None for mask in networks(observed, crops).masks] == [True, False, False]
+    assert [mask is None for mask in networks(normalise(observed), crops).masks] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_masks_have_the_size_of_their_crops(model, hands):
@@ -189,7 +194,7 @@ def test_masks_have_the_size_of_their_crops(model, hands):
     small = replace(
         crops[0], pixels=crops[0].pixels[::2, ::2].copy(), keypoints=crops[0].keypoints / 2
     )
-    masks = networks(observed, [small, *crops[1:]]).masks
+    masks = networks(normalise(observed), [small, *crops[1:]]).masks
     assert [mask.shape for mask in masks] == [(64, 64), (128, 128), (128, 128)]
 
 
@@ -230,7 +235,7 @@ class TestShippedWeights:
         bare = [replace(crop, given=None) for crop in crops]
         observed = ObservationBatch.of(observations, list(matrices), batch.keypoints_2d)
         networks = load_networks(ALL, ("handnet", "segmentation"), CPU)
-        guesses = networks(observed, bare)
+        guesses = networks(normalise(observed), bare)
         assert mask_iou(np.stack(guesses.masks) > 0.5, truth).mean() > 0.88
         joints = guesses.starts["handnet"].joints.numpy()
         assert 1000 * pa_mpjpe(joints, batch.keypoints_3d.numpy()).mean() < 20

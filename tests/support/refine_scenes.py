@@ -11,6 +11,7 @@ from torch import Tensor
 from datasets.poses.sampler import sample_hand_angles
 from fitter.camera import project
 from fitter.config.options import FitConfig
+from fitter.energies.keypoints import KeypointTargets
 from fitter.energies.priors import PoseSpace
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.observations import ObservationBatch, normalise
@@ -19,7 +20,7 @@ from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance import load_appearance
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.raster import RasterSettings, rasterize
-from fitter.records import HandParams
+from fitter.records import HandParams, NormalisedHands
 from fitter.refinement.scene import Light, SceneModel, SceneParams, SceneView, draw
 from fitter.refinement.stages import StageTask
 
@@ -91,8 +92,8 @@ def view_of(model: SceneModel, truth: SceneParams | HandParams, side: int = SIDE
     return replace(empty, image=image, mask=mask, keypoints=drawing.keypoints)
 
 
-def task_of(model: SceneModel, view: SceneView, fit: FitConfig | None = None) -> StageTask:
-    """The stages' task; the detector gives no cue of depth."""
+def hands_of(view: SceneView, fit: FitConfig) -> NormalisedHands:
+    """What is known of a view's hands; the detector gives no cue of depth."""
     unknown = torch.full_like(view.confidence, torch.nan).double()
     observed = ObservationBatch(
         keypoints=view.keypoints.double(),
@@ -102,8 +103,13 @@ def task_of(model: SceneModel, view: SceneView, fit: FitConfig | None = None) ->
         intrinsics=view.intrinsics.double(),
         is_left=torch.zeros(len(unknown), dtype=torch.bool),
     )
+    return normalise(observed).with_depth_gain(fit.relative_depth_gain)
+
+
+def task_of(model: SceneModel, view: SceneView, fit: FitConfig | None = None) -> StageTask:
+    """The stages' task."""
     fit = fit or FitConfig()
-    return StageTask(model, view, normalise(observed, fit.relative_depth_gain), fit)
+    return StageTask(model, view, KeypointTargets.of(hands_of(view, fit)), fit)
 
 
 def perturbed(hands: HandParams, seed: int = 1, size: float = 1.0) -> HandParams:

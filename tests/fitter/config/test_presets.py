@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fitter.config.options import Config, load_config
 from fitter.config.stages import RefineConfig, StageConfig
+from fitter.energies.keypoints import KeypointTargets
 from fitter.energies.priors import PoseSpace
 from fitter.energies.silhouette import squared_l2
 from fitter.energies.surface import normal_consistency
@@ -210,7 +211,9 @@ def scene_of(hand: HandModel, config: Config) -> Scene:
         intrinsics=view.intrinsics.double(),
         is_left=torch.zeros(2, dtype=torch.bool),
     )
-    targets = normalise(observed, config.fit.relative_depth_gain)
+    targets = KeypointTargets.of(
+        normalise(observed).with_depth_gain(config.fit.relative_depth_gain)
+    )
     return Scene(model, StageTask(model, view, targets, config.fit), begin)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from fitter.conventions import BONES
 from fitter.energies.keypoints import (
@@ -21,13 +22,13 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomical_angles, anatomy_of
 from fitter.hand_models.keypoint_jacobian import by_finger
 from fitter.hand_models.pose_prior import load_pose_prior
-from fitter.records import HandParams
+from fitter.records import HandParams, NormalisedHands
 
 BATCH = 4
 
 
 @dataclass(frozen=True)
-class EnergyInputs:
+class Observed:
     """Observations in canonical order, from which the targets are made."""
 
     keypoints: Tensor
@@ -39,8 +40,22 @@ class EnergyInputs:
 
     @property
     def targets(self) -> KeypointTargets:
+        palm, tip = (list(ends) for ends in zip(*BONES, strict=True))
+        bones = normalize(self.xyz[:, tip] - self.xyz[:, palm], dim=-1)
+        has_depth = self.depth.isfinite().all(-1, keepdim=True)
+        has_bones = bones.isfinite().flatten(1).all(-1, keepdim=True)
         return KeypointTargets.of(
-            self.keypoints, self.confidence, (self.intrinsics, self.view), self.depth, self.xyz
+            NormalisedHands(
+                keypoints=self.keypoints,
+                confidence=self.confidence,
+                intrinsics=self.intrinsics,
+                view_direction=self.view,
+                relative_depth=self.depth.nan_to_num(),
+                depth_weight=self.confidence[:, 1:] * has_depth,
+                bone_directions=bones.nan_to_num(),
+                bone_weight=self.confidence[:, palm] * self.confidence[:, tip] * has_bones,
+                is_usable=torch.ones(len(bones), dtype=torch.bool),
+            )
         )
 
 
@@ -72,7 +87,7 @@ def params() -> HandParams:
 
 
 @pytest.fixture
-def seen() -> EnergyInputs:
+def seen() -> Observed:
     generator = torch.Generator().manual_seed(5)
 
     def uniform(*shape: int) -> Tensor:
@@ -82,11 +97,11 @@ def seen() -> EnergyInputs:
     depth, xyz = uniform(21) - 0.5, uniform(21, 3) - 0.5
     depth[3, 7] = torch.nan
     xyz[2, 9, 1] = torch.nan
-    return EnergyInputs(
+    return Observed(
         keypoints=uniform(21, 2),
         confidence=uniform(21),
         intrinsics=matrix.expand(BATCH, 3, 3),
-        view=torch.nn.functional.normalize(uniform(3) - 0.5 + matrix.new_tensor([0, 0, 2]), dim=-1),
+        view=normalize(uniform(3) - 0.5 + matrix.new_tensor([0, 0, 2]), dim=-1),
         depth=depth,
         xyz=xyz,
     )

@@ -14,7 +14,7 @@ from fitter.config.options import FitConfig
 from fitter.energies.priors import PoseSpace
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initialisations import propose_initialisations
-from fitter.fitting.keypoint_fit import fit_keypoints
+from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.observations import normalise
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
@@ -40,7 +40,7 @@ def test_perfect_observations_give_the_hand_back(model, hands, side) -> None:
     if side == "left":
         observed = mirrored(observed)
         truth = truth * torch.tensor([-1.0, 1, 1])
-    result = fit_keypoints(model, observed, TRUSTING)
+    result = fit_observations(model, observed, TRUSTING)
     found = fitted_keypoints(model, result, observed.is_left)
     image = project(found, observed.intrinsics)
     pixels = (image - observed.keypoints).norm(dim=-1).mean(1)
@@ -54,7 +54,9 @@ def test_perfect_observations_give_the_hand_back(model, hands, side) -> None:
 def test_positions_alone_are_met_and_the_prior_supplies_the_rest(model, hands) -> None:
     truth = keypoints_of(model, hands)
     observed = observe(truth, weak=False)
-    result = fit_keypoints(model, observed, TRUSTING.model_copy(update={"pose_prior_weight": 1e-3}))
+    result = fit_observations(
+        model, observed, TRUSTING.model_copy(update={"pose_prior_weight": 1e-3})
+    )
     found = keypoints_of(model, result.params)
     pixels = (project(found, observed.intrinsics) - observed.keypoints).norm(dim=-1).mean(1)
     assert pixels.max() < 0.5
@@ -66,9 +68,9 @@ def test_positions_alone_are_met_and_the_prior_supplies_the_rest(model, hands) -
 def test_mirrored_observations_give_the_mirrored_hand(model, hands) -> None:
     observed = observe(keypoints_of(model, hands))
     config = FitConfig()
-    right = fit_keypoints(model, observed, config)
+    right = fit_observations(model, observed, config)
     flipped = mirrored(observed)
-    left = fit_keypoints(model, flipped, config)
+    left = fit_observations(model, flipped, config)
     expected = fitted_keypoints(model, right, observed.is_left) * torch.tensor([-1.0, 1, 1])
     found = fitted_keypoints(model, left, flipped.is_left)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
@@ -86,7 +88,7 @@ def test_the_size_of_the_picture_does_not_matter(model, hands) -> None:
         relative_depth=2 * observed.relative_depth,
         intrinsics=zoom @ observed.intrinsics,
     )
-    first, second = (fit_keypoints(model, seen, FitConfig()) for seen in (observed, doubled))
+    first, second = (fit_observations(model, seen, FitConfig()) for seen in (observed, doubled))
     torch.testing.assert_close(
         keypoints_of(model, first.params),
         keypoints_of(model, second.params),
@@ -97,9 +99,9 @@ def test_the_size_of_the_picture_does_not_matter(model, hands) -> None:
 
 def test_a_batch_gives_what_its_hands_give_alone(model, hands) -> None:
     observed = noisy(model, hands)
-    together = fit_keypoints(model, observed, FitConfig())
+    together = fit_observations(model, observed, FitConfig())
     for i in range(0, 24, 4):
-        alone = fit_keypoints(model, observed[[i]], FitConfig())
+        alone = fit_observations(model, observed[[i]], FitConfig())
         torch.testing.assert_close(
             fitted_keypoints(model, alone, observed.is_left[[i]])[0],
             fitted_keypoints(model, together, observed.is_left)[i],
@@ -126,9 +128,9 @@ def test_a_broken_hand_is_flagged_and_touches_no_other(model, hands, fault) -> N
     name, place, value = BROKEN[fault]
     broken = getattr(observed, name).clone()
     broken[place] = value
-    result = fit_keypoints(model, replace(observed, **{name: broken}), FitConfig())
+    result = fit_observations(model, replace(observed, **{name: broken}), FitConfig())
     others = torch.tensor([0, 1, 2, 3, 5, 6, 7])
-    without = fit_keypoints(model, observed[others], FitConfig())
+    without = fit_observations(model, observed[others], FitConfig())
     assert result.status[4] == Status.DIVERGED
     assert result.params.hand_pose[4].isnan().all()
     for found, expected in zip(vars(result).values(), vars(without).values(), strict=True):
@@ -142,17 +144,17 @@ def test_a_broken_hand_is_flagged_and_touches_no_other(model, hands, fault) -> N
 def test_nothing_but_broken_hands_and_no_hands_at_all(model, hands) -> None:
     observed = noisy(model, hands[:2])
     broken = replace(observed, keypoints=observed.keypoints * torch.nan)
-    assert fit_keypoints(model, broken, FitConfig()).status.tolist() == [Status.DIVERGED] * 2
-    assert len(fit_keypoints(model, observed[:0], FitConfig()).status) == 0
+    assert fit_observations(model, broken, FitConfig()).status.tolist() == [Status.DIVERGED] * 2
+    assert len(fit_observations(model, observed[:0], FitConfig()).status) == 0
 
 
 def test_unknown_weak_cues_of_one_hand_are_left_out_of_it_alone(model, hands) -> None:
     observed = noisy(model, hands[:3])
     depth = observed.relative_depth.clone()
     depth[1, 5] = torch.nan
-    result = fit_keypoints(model, replace(observed, relative_depth=depth), FitConfig())
+    result = fit_observations(model, replace(observed, relative_depth=depth), FitConfig())
     assert (result.status != Status.DIVERGED).all()
-    whole = fit_keypoints(model, observed, FitConfig())
+    whole = fit_observations(model, observed, FitConfig())
     torch.testing.assert_close(result.cost[[0, 2]], whole.cost[[0, 2]], rtol=1e-9, atol=0)
     assert result.cost[1] != whole.cost[1]
 
@@ -160,7 +162,7 @@ def test_unknown_weak_cues_of_one_hand_are_left_out_of_it_alone(model, hands) ->
 def test_without_any_confidence_the_prior_decides(model, hands) -> None:
     observed = observe(keypoints_of(model, hands[:3]))
     blind = replace(observed, confidence=torch.zeros_like(observed.confidence))
-    result = fit_keypoints(model, blind, FitConfig())
+    result = fit_observations(model, blind, FitConfig())
     assert (result.status == Status.CONVERGED).all()
     means = model.pose_space.means.unflatten(-1, (15, 3))
     gap = (result.params.hand_pose[:, None] - means).norm(dim=-1).amax(-1).amin(1)
@@ -174,7 +176,7 @@ def test_both_readings_of_the_depth_are_tried(model, hands) -> None:
     observed = observe(keypoints_of(model, hands))
     config = TRUSTING.model_copy(update={"relative_depth_weight": 0.0, "num_initialisations": 2})
     backwards = replace(observed, relative_depth=-observed.relative_depth)
-    expected, found = (fit_keypoints(model, seen, config) for seen in (observed, backwards))
+    expected, found = (fit_observations(model, seen, config) for seen in (observed, backwards))
     torch.testing.assert_close(
         keypoints_of(model, found.params), keypoints_of(model, expected.params), rtol=0, atol=1e-6
     )
@@ -213,7 +215,7 @@ def test_starts_lie_in_front_and_face_both_ways(model, hands) -> None:
 def test_inputs_are_left_as_they_are(model, hands) -> None:
     observed = noisy(model, hands[:4])
     copy = observed.map(torch.clone)
-    fit_keypoints(model, observed, FitConfig())
+    fit_observations(model, observed, FitConfig())
     for before, after in zip(vars(copy).values(), vars(observed).values(), strict=True):
         assert torch.equal(before, after)
 
@@ -226,12 +228,12 @@ def test_keypoints_that_were_not_seen_may_lie_anywhere(model, hands, count) -> N
     unseen = [4, 12, 20][:count]
     keypoints, confidence = observed.keypoints.clone(), observed.confidence.clone()
     keypoints[:, unseen], confidence[:, unseen] = 0.0, 0.0
-    at_origin = fit_keypoints(
+    at_origin = fit_observations(
         model, replace(observed, keypoints=keypoints, confidence=confidence), TRUSTING
     )
     anywhere = keypoints.clone()
     anywhere[:, unseen] = observed.keypoints[:, unseen] + 40.0
-    elsewhere = fit_keypoints(
+    elsewhere = fit_observations(
         model, replace(observed, keypoints=anywhere, confidence=confidence), TRUSTING
     )
     found = [fitted_keypoints(model, r, observed.is_left) for r in (at_origin, elsewhere)]
@@ -246,19 +248,19 @@ def test_keypoints_closer_than_a_hand_can_be_seen_are_refused(model, hands) -> N
     observed = observe(keypoints_of(model, hands))
     middle = observed.keypoints.mean(1, keepdim=True)
     shrunk = replace(observed, keypoints=middle + 1e-3 * (observed.keypoints - middle))
-    result = fit_keypoints(model, shrunk, TRUSTING)
+    result = fit_observations(model, shrunk, TRUSTING)
     assert (result.status == Status.DIVERGED).all()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_gives_what_the_cpu_gives(model, hands) -> None:
     observed = noisy(model, hands)
-    expected = fit_keypoints(model, observed, TRUSTING)
+    expected = fit_observations(model, observed, TRUSTING)
     open_hand = load_hand_model("open_hand", dtype=torch.float64).to("cuda")
     like = torch.zeros((), dtype=torch.float64, device="cuda")
     space = PoseSpace.of(anatomy_of(open_hand.data), load_pose_prior(), like)
     on_gpu = FitModel(open_hand.keypoint_model(), space)
-    found = fit_keypoints(on_gpu, observed.to("cuda"), TRUSTING).map(Tensor.cpu)
+    found = fit_observations(on_gpu, observed.to("cuda"), TRUSTING).map(Tensor.cpu)
     assert found.status.tolist() == expected.status.tolist()
     points = [fitted_keypoints(model, result, observed.is_left) for result in (found, expected)]
     torch.testing.assert_close(*points, rtol=0, atol=1e-5)

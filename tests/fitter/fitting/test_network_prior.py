@@ -12,10 +12,9 @@ from torch import Tensor
 from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.fitting.initializer import Prediction
-from fitter.fitting.keypoint_fit import KeypointFit, _Starts, fit_keypoints
+from fitter.fitting.keypoint_fit import KeypointFit, _Initialisations, fit_observations
 from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.hand_models.keypoint_jacobian import by_finger
 from fitter.metrics import pa_mpjpe
 from fitter.records import HandParams
 from fitter.solvers.levenberg_marquardt import Linearization
@@ -23,7 +22,7 @@ from fitter.solvers.status import Status
 from tests.support import keypoint_cases as cases
 
 TRUSTING = cases.TRUSTING
-GUESSED = ("relative_depth", "depth_weight", "bone_directions", "bone_weight")
+PREDICTED = ("relative_depth", "depth_weight", "bone_directions", "bone_weight")
 
 
 @pytest.fixture(scope="module")
@@ -38,28 +37,28 @@ def perfect(points: Tensor, observed: ObservationBatch, spread: float = 0.01) ->
     points = torch.where(
         observed.is_left[:, None, None], points * points.new_tensor([-1.0, 1, 1]), points
     )
-    distance = (points[:, :1] * targets.view[:, None]).sum(-1, keepdim=True)
+    distance = (points[:, :1] * targets.view_direction[:, None]).sum(-1, keepdim=True)
     joints = targets.intrinsics[:, 0, 0, None, None] * (points - points[:, :1]) / distance
     return Prediction(joints, torch.full_like(joints[..., :2], spread))
 
 
-def nothing(guess: Prediction, *rows: int) -> Prediction:
-    """A guess whose network could not see some hands."""
-    guess = guess.map(torch.clone)
-    guess.joints[list(rows)], guess.spread[list(rows)] = torch.nan, torch.nan
-    return guess
+def nothing(prediction: Prediction, *rows: int) -> Prediction:
+    """A prediction whose network could not see some hands."""
+    prediction = prediction.map(torch.clone)
+    prediction.joints[list(rows)], prediction.spread[list(rows)] = torch.nan, torch.nan
+    return prediction
 
 
 def require_close(found: KeypointFit, wanted: KeypointFit, rows: Tensor | slice) -> None:
     """The same hands; sums over batches of different sizes differ in their last digits."""
-    assert torch.equal(found.start[rows], wanted.start[rows])
+    assert torch.equal(found.initialisation[rows], wanted.initialisation[rows])
     assert torch.equal(found.status[rows], wanted.status[rows])
     for name, value in vars(found.params).items():
         before = getattr(wanted.params, name)[rows]
         torch.testing.assert_close(value[rows], before, rtol=0, atol=1e-8, equal_nan=True)
 
 
-class TestGuided:
+class TestNetworkPrior:
     @pytest.fixture
     def seen(self, model, some):
         observed = cases.observe(cases.keypoints_of(model, some))
@@ -70,41 +69,44 @@ class TestGuided:
         """The same without the detector's weak 3D."""
         return normalise(cases.observe(cases.keypoints_of(model, some), weak=False))
 
-    def test_a_true_guess_says_what_a_true_detector_does(self, seen):
-        targets, guess = seen
-        found = with_network_prior(targets, [guess], FitConfig())
+    def test_a_true_prediction_says_what_a_true_detector_does(self, seen):
+        targets, prediction = seen
+        found = with_network_prior(targets, [prediction], FitConfig())
         torch.testing.assert_close(found.relative_depth, targets.relative_depth)
         torch.testing.assert_close(found.bone_directions, targets.bone_directions)
-        for name in vars(targets).keys() - set(GUESSED):
+        for name in vars(targets).keys() - set(PREDICTED):
             assert getattr(found, name) is getattr(targets, name)
 
-    def test_hands_without_a_guess_keep_what_they_have(self, seen):
-        targets, guess = seen
-        wrong = replace(guess, joints=guess.joints.flip(1))
+    def test_hands_without_a_prediction_keep_what_they_have(self, seen):
+        targets, prediction = seen
+        wrong = replace(prediction, joints=prediction.joints.flip(1))
         for name, where in {"joints": (3, 7, 0), "spread": (3, 7, 1)}.items():
             broken = wrong.map(torch.clone)
             for value in (torch.nan, torch.inf):
                 getattr(broken, name)[where] = value
                 found = with_network_prior(targets, [broken], FitConfig())
-                for field in GUESSED:
+                for field in PREDICTED:
                     values, before = getattr(found, field), getattr(targets, field)
                     torch.testing.assert_close(values[3], before[3], rtol=0, atol=1e-14)
                     others = torch.arange(8) != 3
                     assert (values[others] != before[others]).flatten(1).any(1).all()
 
-    def test_no_guess_changes_nothing(self, seen):
-        targets, guess = seen
+    def test_no_prediction_changes_nothing(self, seen):
+        targets, prediction = seen
         assert with_network_prior(targets, (), FitConfig()) is targets
-        unseen = nothing(guess, *range(8))
-        for guesses in ([unseen], [unseen, unseen]):
-            found = with_network_prior(targets, guesses, FitConfig())
+        unseen = nothing(prediction, *range(8))
+        for predictions in ([unseen], [unseen, unseen]):
+            found = with_network_prior(targets, predictions, FitConfig())
             for name, value in vars(targets).items():
                 torch.testing.assert_close(getattr(found, name), value, rtol=0, atol=1e-14)
 
     def test_trust(self, seen, flat):
         """Written out for a straight finger of four bones of 0.1, 0.2, 0.2 and 0.2."""
-        targets, guess = flat, seen[1]
-        joints, spread = torch.zeros_like(guess.joints), torch.full_like(guess.spread, 0.02)
+        targets, prediction = flat, seen[1]
+        joints, spread = (
+            torch.zeros_like(prediction.joints),
+            torch.full_like(prediction.spread, 0.02),
+        )
         joints[..., 0] = torch.tensor([0.0] + 5 * [0.1, 0.3, 0.5, 0.7])
         spread[:, :, 1] = 0.05
         spread[:, 8] = torch.tensor([0.03, 0.2])  # the index finger's tip
@@ -113,21 +115,23 @@ class TestGuided:
             network_direction_confidence=2.0, network_max_confidence=6.0,
         )  # fmt: skip
         found = with_network_prior(targets, [Prediction(joints, spread)], config)
-        index, thumb = 0, 4
+        index, thumb = slice(4, 8), slice(0, 4)
         depth = 0.5 * torch.tensor([6.0, 6, 6, (0.15 / 0.2) ** 2]).double()
         torch.testing.assert_close(found.depth_weight[0, index], depth)  # (0.15 / 0.05)^2 is 9
-        torch.testing.assert_close(found.depth_weight[0, thumb, 3], depth[2])
+        torch.testing.assert_close(found.depth_weight[0, thumb][3], depth[2])
         usual, tip = (0.02**2 + 0.05**2) / 2, (0.03**2 + 0.2**2) / 2
         turn = [2 * usual / 0.1**2, 2 * usual / 0.2**2, 2 * usual / 0.2**2]
-        masses = [2 * min(0.08**2 / value, 6.0) for value in [*turn, (usual + tip) / 0.2**2]]
-        torch.testing.assert_close(found.bone_weight[0, index], torch.tensor(masses).double())
-        straight = torch.tensor([1.0, 0, 0]).double().expand(5, 4, 3)
+        weights = [2 * min(0.08**2 / value, 6.0) for value in [*turn, (usual + tip) / 0.2**2]]
+        torch.testing.assert_close(found.bone_weight[0, index], torch.tensor(weights).double())
+        straight = torch.tensor([1.0, 0, 0]).double().expand(20, 3)
         torch.testing.assert_close(found.bone_directions[0], straight)
 
     def test_the_detectors_own_counts_beside_it(self, seen, flat):
         """The mean by their trusts, whose sum is that of both."""
-        targets, guess = seen
-        bent = replace(guess, joints=guess.joints + 0.05 * torch.sin(40 * guess.joints))
+        targets, prediction = seen
+        bent = replace(
+            prediction, joints=prediction.joints + 0.05 * torch.sin(40 * prediction.joints)
+        )
         bent.joints[:, 0] = 0.0
         config = FitConfig(network_depth_confidence=0.7, network_direction_confidence=1.3)
         own, both = (
@@ -137,51 +141,58 @@ class TestGuided:
         assert (targets.depth_weight == 1).all() and (targets.bone_weight == 1).all()
         torch.testing.assert_close(both.depth_weight, own.depth_weight + 1)
         torch.testing.assert_close(both.bone_weight, own.bone_weight + 1)
-        depth = own.depth_weight * own.relative_depth[..., 1:] + targets.relative_depth[..., 1:]
-        torch.testing.assert_close(both.relative_depth[..., 1:], depth / both.depth_weight)
-        assert (both.relative_depth[..., 0] == 0).all()
+        depth = own.depth_weight * own.relative_depth[:, 1:] + targets.relative_depth[:, 1:]
+        torch.testing.assert_close(both.relative_depth[:, 1:], depth / both.depth_weight)
+        assert (both.relative_depth[:, 0] == 0).all()
         bones = own.bone_weight[..., None] * own.bone_directions + targets.bone_directions
         wanted = torch.nn.functional.normalize(bones, dim=-1)
         torch.testing.assert_close(both.bone_directions, wanted)
 
-    def test_masses_are_finite_whatever_is_said(self, seen):
-        targets, guess = seen
+    def test_weights_are_finite_whatever_is_said(self, seen):
+        targets, prediction = seen
         for joints, spread in ((0.0, 0.0), (0.0, 1.0), (1e-9, 1e9), (1e5, 1e-9)):
-            strange = Prediction(joints * guess.joints, torch.full_like(guess.spread, spread))
+            strange = Prediction(
+                joints * prediction.joints, torch.full_like(prediction.spread, spread)
+            )
             found = with_network_prior(targets, [strange], FitConfig())
-            assert all(getattr(found, name).isfinite().all() for name in GUESSED)
+            assert all(getattr(found, name).isfinite().all() for name in PREDICTED)
             most = 1 + FitConfig().network_max_confidence
             assert found.depth_weight.max() <= most and found.bone_weight.max() <= most
 
-    def test_two_guesses(self, seen, flat):
+    def test_two_predictions(self, seen, flat):
         """Their mean weighted by precision along the line of sight, and the surer one's spread."""
-        targets, guess = flat, seen[1]
-        alone = with_network_prior(targets, [guess], FitConfig())
-        deeper = guess.joints + 0.04 * targets.view[:, None] * (torch.arange(21) > 0)[:, None]
-        spread = torch.full_like(guess.spread, 0.02)
+        targets, prediction = flat, seen[1]
+        alone = with_network_prior(targets, [prediction], FitConfig())
+        deeper = (
+            prediction.joints
+            + 0.04 * targets.view_direction[:, None] * (torch.arange(21) > 0)[:, None]
+        )
+        spread = torch.full_like(prediction.spread, 0.02)
         second = Prediction(deeper, spread)
-        found = with_network_prior(targets, [guess, second], FitConfig())
+        found = with_network_prior(targets, [prediction, second], FitConfig())
         # Precisions of 4 to 1.
-        depth = alone.relative_depth[..., 1:] + 0.04 / 5
-        torch.testing.assert_close(found.relative_depth[..., 1:], depth)
-        joints = 0.8 * guess.joints + 0.2 * deeper
-        alone = with_network_prior(targets, [Prediction(joints, guess.spread)], FitConfig())
-        for name in GUESSED:
+        depth = alone.relative_depth[:, 1:] + 0.04 / 5
+        torch.testing.assert_close(found.relative_depth[:, 1:], depth)
+        joints = 0.8 * prediction.joints + 0.2 * deeper
+        alone = with_network_prior(targets, [Prediction(joints, prediction.spread)], FitConfig())
+        for name in PREDICTED:
             torch.testing.assert_close(getattr(found, name), getattr(alone, name))
 
     def test_one_of_two_that_sees_nothing_does_not_count(self, seen):
-        targets, guess = seen
-        wanted = with_network_prior(targets, [guess], FitConfig())
-        unsure = replace(guess, joints=2 * guess.joints, spread=guess.spread * torch.nan)
-        unseen = nothing(guess, *range(8))
+        targets, prediction = seen
+        wanted = with_network_prior(targets, [prediction], FitConfig())
+        unsure = replace(
+            prediction, joints=2 * prediction.joints, spread=prediction.spread * torch.nan
+        )
+        unseen = nothing(prediction, *range(8))
         for other in (unsure, unseen):
-            for guesses in ([guess, other], [other, guess]):
-                found = with_network_prior(targets, guesses, FitConfig())
-                for name in GUESSED:
+            for predictions in ([prediction, other], [other, prediction]):
+                found = with_network_prior(targets, predictions, FitConfig())
+                for name in PREDICTED:
                     torch.testing.assert_close(getattr(found, name), getattr(wanted, name))
 
 
-class TestStarts:
+class TestInitialisations:
     def wide(self, model, some) -> tuple[Tensor, Tensor]:
         """Keypoints of hands far off the axis of wide cameras, and K (B, 3, 3)."""
         places = torch.tensor(
@@ -193,7 +204,7 @@ class TestStarts:
         K[4:, 0, 0] = 280.0  # pixels that are not square
         return points, K
 
-    def test_a_perfect_guess_lies_on_the_picture(self, model, some):
+    def test_a_perfect_prediction_lies_on_the_picture(self, model, some):
         points, K = self.wide(model, some)
         assert points[..., 2].min() > 0.2
         observed = replace(cases.observe(points), intrinsics=K, keypoints=project(points, K))
@@ -214,22 +225,22 @@ class TestStarts:
     def test_only_what_was_seen_places_it(self, model, some):
         points = cases.keypoints_of(model, some)
         observed = cases.observe(points)
-        guess = perfect(points, observed)
-        wanted = predicted_initialisations(model, normalise(observed), guess)
-        seen = by_finger(torch.ones(8, 21).double().index_fill_(1, torch.tensor([8, 15]), 0.0))
+        prediction = perfect(points, observed)
+        wanted = predicted_initialisations(model, normalise(observed), prediction)
+        seen = torch.ones(8, 21).double().index_fill_(1, torch.tensor([8, 15]), 0.0)
         targets = normalise(observed)
         blind = replace(
             targets,
             keypoints=targets.keypoints + 0.5 * (1 - seen)[..., None],
-            keypoint_weight=targets.keypoint_weight * seen,
+            confidence=targets.confidence * seen,
         )
-        found = predicted_initialisations(model, blind, guess)
+        found = predicted_initialisations(model, blind, prediction)
         for name, value in vars(wanted).items():
             torch.testing.assert_close(getattr(found, name), value, rtol=0, atol=1e-6)
         # Where nobody is sure of anything, all keypoints count alike.
-        blind = replace(targets, keypoint_weight=torch.zeros_like(targets.keypoint_weight))
+        blind = replace(targets, confidence=torch.zeros_like(targets.confidence))
         torch.testing.assert_close(
-            predicted_initialisations(model, blind, guess).transl, wanted.transl
+            predicted_initialisations(model, blind, prediction).transl, wanted.transl
         )
 
     @pytest.mark.parametrize("keypoint", [0, 8])
@@ -237,14 +248,14 @@ class TestStarts:
         """One that is displaced draws the hand after it by a twenty-first, the wrist too."""
         points = cases.keypoints_of(model, some)
         observed = cases.observe(points)
-        targets, guess = normalise(observed), perfect(points, observed)
+        targets, prediction = normalise(observed), perfect(points, observed)
         step = 0.21 * torch.eye(2).double()[0]
         offset = torch.zeros(8, 21, 2).double()
         offset[:, keypoint] = step
-        moved = replace(targets, keypoints=targets.keypoints + by_finger(offset))
+        moved = replace(targets, keypoints=targets.keypoints + offset)
         before, after = (
             project(
-                cases.keypoints_of(model, predicted_initialisations(model, t, guess)),
+                cases.keypoints_of(model, predicted_initialisations(model, t, prediction)),
                 targets.intrinsics,
             )
             for t in (targets, moved)
@@ -252,11 +263,11 @@ class TestStarts:
         drawn = (after - before).mean(1)
         torch.testing.assert_close(drawn, (step / 21).expand(8, 2), rtol=0.25, atol=1e-3)
 
-    def test_no_guess_no_start(self, model, some):
+    def test_no_prediction_no_start(self, model, some):
         points = cases.keypoints_of(model, some)
         observed = cases.observe(points)
-        guess = nothing(perfect(points, observed), 2, 5)
-        start = predicted_initialisations(model, normalise(observed), guess)
+        prediction = nothing(perfect(points, observed), 2, 5)
+        start = predicted_initialisations(model, normalise(observed), prediction)
         for value in vars(start).values():
             known = value.flatten(1).isfinite()
             assert known.all(1).tolist() == [i not in (2, 5) for i in range(8)]
@@ -276,16 +287,16 @@ class TestFit:
         if side == "left":
             observed = cases.mirrored(observed)
             points = points * torch.tensor([-1.0, 1, 1])
-        guess = perfect(points, observed)
+        prediction = perfect(points, observed)
 
-        def error(guesses) -> np.ndarray:
-            result = fit_keypoints(model, observed, TRUSTING, guesses)
+        def error(predictions) -> np.ndarray:
+            result = fit_observations(model, observed, TRUSTING, predictions)
             found = cases.fitted_keypoints(model, result, observed.is_left)
             pixels = (project(found, observed.intrinsics) - observed.keypoints).norm(dim=-1)
             assert pixels.mean(1).max() < 0.5
             return 1000 * pa_mpjpe(found.numpy(), points.numpy())
 
-        alone, with_network_prior = error([]), error([guess])
+        alone, with_network_prior = error([]), error([prediction])
         assert with_network_prior.max() < 0.03
         assert alone.min() > 0.2, "keypoints alone do not say all of it"
 
@@ -298,8 +309,8 @@ class TestFit:
             relative_xyz=observed.relative_xyz * torch.tensor([1.0, 1, -1]).double(),
         )
 
-        def error(guesses) -> np.ndarray:
-            result = fit_keypoints(model, wrong, FitConfig(), guesses)
+        def error(predictions) -> np.ndarray:
+            result = fit_observations(model, wrong, FitConfig(), predictions)
             return 1000 * pa_mpjpe(cases.keypoints_of(model, result.params).numpy(), points.numpy())
 
         assert np.median(error([])) > 5
@@ -307,24 +318,24 @@ class TestFit:
 
     def test_mirrored_hands_are_mirrored(self, model, some):
         points, observed = self.observed(model, some)
-        guess = perfect(points, observed)
-        right = fit_keypoints(model, observed, FitConfig(), [guess])
-        # The guess is of the mirrored picture, in which a left hand is a right one.
-        left = fit_keypoints(model, cases.mirrored(observed), FitConfig(), [guess])
-        assert torch.equal(left.start, right.start)
+        prediction = perfect(points, observed)
+        right = fit_observations(model, observed, FitConfig(), [prediction])
+        # The prediction is of the mirrored picture, in which a left hand is a right one.
+        left = fit_observations(model, cases.mirrored(observed), FitConfig(), [prediction])
+        assert torch.equal(left.initialisation, right.initialisation)
         for name, value in vars(left.params).items():
             wanted = getattr(right.params.mirrored(), name)
             torch.testing.assert_close(value, wanted, rtol=0, atol=1e-5)
 
-    def test_unknown_guesses_change_nothing(self, model, some):
+    def test_unknown_predictions_change_nothing(self, model, some):
         _, observed = self.observed(model, some)
         points = cases.keypoints_of(model, some)
         unseen = nothing(perfect(points, observed), *range(8))
-        wanted = fit_keypoints(model, observed, FitConfig())
-        assert (wanted.start == 0).all()
-        for guesses in ([unseen], [unseen, unseen]):
+        wanted = fit_observations(model, observed, FitConfig())
+        assert (wanted.initialisation == 0).all()
+        for predictions in ([unseen], [unseen, unseen]):
             for from_keypoints in (True, False):
-                found = fit_keypoints(model, observed, FitConfig(), guesses, from_keypoints)
+                found = fit_observations(model, observed, FitConfig(), predictions, from_keypoints)
                 require_close(found, wanted, slice(None))
 
     def test_who_started(self, model, some):
@@ -337,8 +348,10 @@ class TestFit:
             observed, keypoints=observed.keypoints.clone().index_fill_(0, torch.tensor(7), 5.0)
         )
 
-        def started(guesses, **options) -> list[int]:
-            return fit_keypoints(model, broken, TRUSTING, guesses, **options).start.tolist()
+        def started(predictions, **options) -> list[int]:
+            return fit_observations(
+                model, broken, TRUSTING, predictions, **options
+            ).initialisation.tolist()
 
         assert started([]) == [0] * 7 + [-1]
         assert started([good], from_keypoints=False) == [1] * 7 + [-1]
@@ -351,27 +364,29 @@ class TestFit:
         # The best of all wins: the truth beside typical poses.
         assert started([good]).count(1) >= 5
 
-    def test_hands_without_a_guess_start_from_keypoints_anyway(self, model, some):
+    def test_hands_without_a_prediction_start_from_keypoints_anyway(self, model, some):
         points, observed = self.observed(model, some)
-        guess = nothing(perfect(points, observed), 1, 4)
-        found = fit_keypoints(model, observed, FitConfig(), [guess], from_keypoints=False)
-        wanted = fit_keypoints(model, observed, FitConfig())
+        prediction = nothing(perfect(points, observed), 1, 4)
+        found = fit_observations(model, observed, FitConfig(), [prediction], from_keypoints=False)
+        wanted = fit_observations(model, observed, FitConfig())
         require_close(found, wanted, torch.tensor([1, 4]))
         assert (found.status != Status.DIVERGED).all()
 
     def test_a_hand_that_takes_no_part(self, model, some):
         points, observed = self.observed(model, some)
-        guess = perfect(points, observed)
+        prediction = perfect(points, observed)
         keypoints = observed.keypoints.clone()
         keypoints[2, 5] = torch.nan
         broken = replace(observed, keypoints=keypoints)
-        found = fit_keypoints(model, broken, FitConfig(), [guess])
-        assert found.start[2] == -1 and found.status[2] == Status.DIVERGED
+        found = fit_observations(model, broken, FitConfig(), [prediction])
+        assert found.initialisation[2] == -1 and found.status[2] == Status.DIVERGED
         others = torch.arange(8) != 2
-        require_close(found, fit_keypoints(model, observed, FitConfig(), [guess]), others)
+        require_close(found, fit_observations(model, observed, FitConfig(), [prediction]), others)
         gone = replace(observed, keypoints=observed.keypoints * torch.nan)
-        found = fit_keypoints(model, gone, FitConfig(), [guess])
-        assert found.start.tolist() == [-1] * 8 and found.start.dtype == torch.int64
+        found = fit_observations(model, gone, FitConfig(), [prediction])
+        assert (
+            found.initialisation.tolist() == [-1] * 8 and found.initialisation.dtype == torch.int64
+        )
 
     @pytest.mark.parametrize("from_keypoints", [True, False])
     def test_a_batch_gives_what_its_hands_give_alone(self, model, some, from_keypoints):
@@ -379,16 +394,16 @@ class TestFit:
         observed = cases.noisy(model, some)
         truth = torch.where(observed.is_left[:, None, None], points * points.new_tensor(
             [-1.0, 1, 1]), points)  # fmt: skip
-        guesses = [
+        predictions = [
             nothing(perfect(truth, observed, 0.03), 1, 4),
             nothing(perfect(truth + 0.01 * torch.sin(900 * truth), observed, 0.05), 2, 4),
         ]
-        together = fit_keypoints(model, observed, FitConfig(), guesses, from_keypoints)
-        assert len(set(together.start.tolist())) > 1
+        together = fit_observations(model, observed, FitConfig(), predictions, from_keypoints)
+        assert len(set(together.initialisation.tolist())) > 1
         for i in range(8):
-            row = [guess[[i]] for guess in guesses]
-            alone = fit_keypoints(model, observed[[i]], FitConfig(), row, from_keypoints)
-            assert alone.start[0] == together.start[i]
+            row = [prediction[[i]] for prediction in predictions]
+            alone = fit_observations(model, observed[[i]], FitConfig(), row, from_keypoints)
+            assert alone.initialisation[0] == together.initialisation[i]
             for name, value in vars(alone.params).items():
                 torch.testing.assert_close(
                     value[0], getattr(together.params, name)[i], rtol=0, atol=1e-8
@@ -410,7 +425,7 @@ class TestTheBestStart:
 
     @pytest.mark.parametrize("worst", [torch.inf, torch.nan])
     def test_a_hand_never_gets_the_start_of_another(self, worst):
-        """Of two hands the second has no guess, and nothing that it tries has a cost."""
+        """Of two hands the second has no prediction, and nothing that it tries has a cost."""
         count = 6  # three starts of two hands
         states = HandParams(
             torch.zeros(count, 3), torch.zeros(count, 15, 3), torch.zeros(count, 10),
@@ -418,7 +433,7 @@ class TestTheBestStart:
         )  # fmt: skip
         source = torch.tensor([[1, -1], [0, 0], [0, 0]])
         costs = torch.tensor([3.0, 2.0, worst, 5.0, worst])  # of the states that are tried
-        starts = _Starts(states, source)
-        best, source = starts.best(self.Costs(costs), FitConfig(initialisation_iterations=0))
+        tried = _Initialisations(states, source)
+        best, source = tried.best(self.Costs(costs), FitConfig(initialisation_iterations=0))
         assert best.transl[:, 0].tolist() == [2.0, 3.0]
         assert source.tolist() == [0, 0]

@@ -10,6 +10,7 @@ import torch
 
 from fitter.camera import mirror_intrinsics, project
 from fitter.config.stages import DATA, StageConfig
+from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
@@ -102,7 +103,7 @@ def test_the_energies_of_data_are_those_that_change_with_what_is_seen(task, trut
         intrinsics=view.intrinsics,
         is_left=torch.zeros(2) > 0,
     )
-    targets = normalise(observed, task.fit.relative_depth_gain)
+    targets = KeypointTargets.of(normalise(observed).with_depth_gain(task.fit.relative_depth_gain))
     elsewhere = StageTask(task.model, view, targets, task.fit)
     scene, start = random_scene(task.model, truth), model_start(task, truth)
     one, two = (Objective.of(seen, stage_of(name), start)(scene) for seen in (task, elsewhere))

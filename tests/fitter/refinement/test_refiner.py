@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -16,15 +14,15 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.masks.hand_mask import MaskSettings
 from fitter.records import HandParams
-from fitter.refinement.refiner import Refined, Refiner, unmirrored
+from fitter.refinement.refiner import Refined, Refiner
 from fitter.refinement.scene import SceneModel, SceneView
 from fitter.solvers.status import Status
 from tests.support.refine_scenes import (
     SIDE,
     camera,
+    hands_of,
     perturbed,
     scene_model,
-    task_of,
     true_hands,
     view_of,
 )
@@ -74,9 +72,9 @@ def refined(
     masks: list[np.ndarray | None],
     config: RefineConfig = SETTINGS,
 ) -> Refined:
-    task = task_of(model, view)
+    fit = FitConfig()
     return refiner(model, config)(
-        hands, crops_of(view, masks), task.targets, FitConfig(), torch.zeros(len(masks))
+        hands, crops_of(view, masks), hands_of(view, fit), fit, torch.zeros(len(masks))
     )
 
 
@@ -175,18 +173,3 @@ def test_freed_lists_the_groups_of_all_stages(model) -> None:
     expected = {"global_orient", "pose", "shape", "camera", "lighting"}
     assert refiner(model, config).freed == expected
     assert refiner(model, SETTINGS.model_copy(update={"stages": {}})).freed == frozenset()
-
-
-def test_left_hands_are_mirrored_back_with_their_offsets(model, truth) -> None:
-    scene = model.start(truth)
-    offsets = torch.randn(scene.offsets.shape, generator=torch.Generator().manual_seed(0))
-    scene = replace(scene, offsets=0.01 * offsets)
-    back = unmirrored(scene, torch.tensor([True, False, True]))
-    right = model.hand(scene.hand).vertices + scene.offsets
-    left = model.hand.mirrored()(back.hand).vertices + back.offsets
-    flip = torch.tensor([-1.0, 1.0, 1.0])
-    torch.testing.assert_close(left[[0, 2]], right[[0, 2]] * flip, rtol=0, atol=1e-6)
-    for name, tensor in vars(scene).items():
-        assert torch.equal(tensor[1], getattr(back, name)[1])
-    assert torch.equal(back.appearance, scene.appearance)
-    assert torch.equal(back.lighting, scene.lighting)

@@ -151,7 +151,7 @@ class TestViewFrame:
 
     def test_there_and_back(self, hand):
         targets = normalise(self.observed(hand))
-        unit = (hand[:, 0] * targets.view).sum(-1) / targets.intrinsics[:, 0, 0]
+        unit = (hand[:, 0] * targets.view_direction).sum(-1) / targets.intrinsics[:, 0, 0]
         back = unit[:, None, None] * in_camera(relative_joints(hand, targets), targets)
         torch.testing.assert_close(back, hand - hand[:, :1])
 
@@ -276,7 +276,7 @@ class TestSeen:
     def test_the_wrist_is_turned_into_the_view_frame(self, rendered, seen):
         true = true_hands(rendered.read(seen.index, HAND_FIELDS))
         targets = normalise(observed_samples(rendered, seen.index))
-        wrist = rotation_to(targets.view) @ seen.samples.rotations[:, 0].double()
+        wrist = rotation_to(targets.view_direction) @ seen.samples.rotations[:, 0].double()
         wanted = roma.rotvec_to_rotmat(true.global_orient)
         torch.testing.assert_close(wrist, wanted, rtol=0, atol=1e-5)
 

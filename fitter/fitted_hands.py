@@ -1,0 +1,252 @@
+"""B fitted hands as tensors, and the rows that they become.
+
+KeypointFit, Refined -> `FittedHands.of`: right hands -> mirrored back, once -> HandRow a hand
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fitter.camera import project
+from fitter.fitting.keypoint_fit import KeypointFit
+from fitter.fitting.observations import LEAST_EXTENT
+from fitter.fitting.quality import rms_error, trust
+from fitter.hand_models.skinning import KeypointModel, pose_keypoints
+from fitter.records import FitStatus, HandObservation, HandParams, InitialisationSource
+from fitter.refinement.refiner import Refined
+from fitter.refinement.scene import focal_applied
+from fitter.solvers.status import Status
+from fitter.store.schema import HandRow
+
+_FIT_STATUS: dict[Status, FitStatus] = {
+    Status.CONVERGED: "converged",
+    Status.STALLED: "stalled",
+    Status.MAX_ITERATIONS: "max_iterations",
+    Status.DIVERGED: "diverged",
+}
+
+
+@dataclass(frozen=True)
+class RefinedHands:
+    """What the stages after the keypoints made of some hands of a batch.
+
+    Attributes:
+        index: (N,) int64 places in the batch.
+        result: of these N right hands.
+        freed: groups of parameters that any stage freed; the others are not stored.
+    """
+
+    index: Tensor
+    result: Refined
+    freed: frozenset[str]
+
+
+@dataclass(frozen=True)
+class FittedHands:
+    """B fitted hands in the camera of their full image, left ones as left ones.
+
+    Every tensor that is stored follows from the parameters in single precision, as these are
+    stored: a reader who poses the model gets the stored joints back.
+
+    Attributes:
+        params: float64 values of single precision; a left hand's are those of the mirrored model.
+        joints: (B, 16, 3) metres.
+        keypoints: (B, 21, 3) metres.
+        image_keypoints: (B, 21, 2) their projection, pixels.
+        fit: how the fit to the keypoints ended.
+        offsets: (N, V, 3) metres, of the refined hands, or None.
+        refined: those of them that were refined, or None where none was.
+    """
+
+    params: HandParams
+    joints: Tensor
+    keypoints: Tensor
+    image_keypoints: Tensor
+    fit: KeypointFit
+    offsets: Tensor | None
+    refined: RefinedHands | None
+
+    @classmethod
+    def of(
+        cls,
+        model: KeypointModel,
+        fit: KeypointFit,
+        refined: RefinedHands | None,
+        intrinsics: Tensor,
+        is_left: Tensor,
+    ) -> FittedHands:
+        """Put together what was fitted, and mirror left hands back.
+
+        Args:
+            model: right-hand model.
+            fit: of B right hands.
+            refined: of some of them, or None.
+            intrinsics: (B, 3, 3) K of the full images.
+            is_left: (B,) bool.
+        """
+        right, focal = fit.params, intrinsics.new_zeros(len(intrinsics))
+        offsets = None
+        if refined is not None:
+            right = right.with_hands(refined.index, refined.result.params.hand.to(torch.float64))
+            focal = focal.index_copy(0, refined.index, refined.result.params.log_focal.to(focal))
+            if "offsets" in refined.freed:
+                offsets = mirror_where(is_left[refined.index], refined.result.params.offsets)
+        right = right.to(torch.float32).to(torch.float64)
+        joints, keypoints = (
+            mirror_where(is_left, points) for points in pose_keypoints(model, right)
+        )
+        return cls(
+            params=right.mirrored_where(is_left),
+            joints=joints,
+            keypoints=keypoints,
+            image_keypoints=project(keypoints, focal_applied(intrinsics, focal)),
+            fit=fit,
+            offsets=offsets,
+            refined=refined,
+        )
+
+    def rows(
+        self, hands: Sequence[HandObservation], sources: Sequence[InitialisationSource]
+    ) -> list[HandRow]:
+        """A row a hand.
+
+        Args:
+            hands: what was detected of each of the B hands.
+            sources: what each value of `KeypointFit.initialisation` from 0 on stands for.
+        """
+        rows = [
+            replace(_detected(hand), **vars(outcome))
+            for hand, outcome in zip(hands, self._outcomes(sources), strict=True)
+        ]
+        poses, stages = self._poses(), self._stages()
+        return [
+            replace(row, valid=False, fit_error=_why_failed(hand))
+            if row.fit_status == "diverged" or not pose.is_finite
+            else _scored(replace(row, valid=True, **vars(pose), **stages.get(i, {})), hand)
+            for i, (row, pose, hand) in enumerate(zip(rows, poses, hands, strict=True))
+        ]
+
+    def _outcomes(self, sources: Sequence[InitialisationSource]) -> list[_Outcome]:
+        """How the fit to the keypoints ended for each hand."""
+        fit = self.fit
+        columns = (fit.status, fit.initialisation, fit.iterations, fit.cost)
+        return [
+            _Outcome(
+                fit_status=_FIT_STATUS[Status(status)],
+                initialisation_source=None if source < 0 else sources[source],
+                iterations=iterations,
+                final_cost=cost,
+            )
+            for status, source, iterations, cost in zip(*(c.tolist() for c in columns), strict=True)
+        ]
+
+    def _poses(self) -> list[_Pose]:
+        columns = (
+            *(getattr(self.params, field.name) for field in fields(HandParams)),
+            self.joints,
+            self.keypoints,
+            self.image_keypoints,
+        )
+        return [_Pose(*values) for values in zip(*map(_single, columns), strict=True)]
+
+    def _stages(self) -> dict[int, dict[str, Any]]:
+        """What the stages add to the rows of the hands that went through them, by place."""
+        if self.refined is None:
+            return {}
+        freed, result = self.refined.freed, self.refined.result
+        params = result.params
+        optional = {
+            "vertex_offsets": self.offsets,
+            "vertex_colours": params.vertex_colours if "vertex_colours" in freed else None,
+            "appearance": params.appearance if "appearance" in freed else None,
+            "lighting": params.lighting if "lighting" in freed else None,
+            "focal_scale": params.log_focal.exp() if "focal" in freed else None,
+        }
+        stored = {name: _single(value) for name, value in optional.items() if value is not None}
+        status, overlap = result.status.tolist(), result.mask_iou.tolist()
+        return {
+            place: {
+                "refine_status": _FIT_STATUS[Status(status[k])],
+                "refine_iterations": int(result.iterations[k]),
+                "mask_source": None if mask is None else mask.source,
+                "mask_agreement": None if mask is None else mask.agreement,
+                "mask_iou": overlap[k],
+                **{name: array[k] for name, array in stored.items()},
+            }
+            for k, (place, mask) in enumerate(
+                zip(self.refined.index.tolist(), result.masks, strict=True)
+            )
+        }
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """How the fit of one hand to its keypoints ended: fields of `HandRow`."""
+
+    fit_status: FitStatus
+    initialisation_source: InitialisationSource | None
+    iterations: int
+    final_cost: float
+
+
+@dataclass(frozen=True)
+class _Pose:
+    """Where one fitted hand is: fields of `HandRow`, float32."""
+
+    global_orient: np.ndarray
+    hand_pose: np.ndarray
+    betas: np.ndarray
+    transl: np.ndarray
+    joints_3d: np.ndarray
+    keypoints_3d: np.ndarray
+    keypoints_2d: np.ndarray
+
+    @property
+    def is_finite(self) -> bool:
+        return all(np.isfinite(array).all() for array in vars(self).values())
+
+
+def mirror_where(mask: Tensor, points: Tensor) -> Tensor:
+    """Points (B, N, 3) with x negated for the hands whose entry in `mask` (B,) bool is set."""
+    flip = points.new_tensor([-1.0, 1.0, 1.0])
+    return torch.where(mask[:, None, None], points * flip, points)
+
+
+def _single(tensor: Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()
+
+
+def _detected(hand: HandObservation) -> HandRow:
+    return HandRow(
+        valid=False,
+        side=hand.side,
+        side_score=hand.side_score,
+        detection_score=hand.score,
+        box=hand.box,
+        keypoints_2d_detected=hand.keypoints,
+        keypoint_confidence=hand.confidence,
+        detector_relative_depth=hand.relative_depth,
+        detector_relative_xyz=hand.relative_xyz,
+    )
+
+
+def _scored(row: HandRow, hand: HandObservation) -> HandRow:
+    assert row.keypoints_2d is not None
+    error = np.linalg.norm(row.keypoints_2d - hand.keypoints, axis=-1)
+    return replace(row, residual_px=rms_error(hand, error), score=trust(hand, error))
+
+
+def _why_failed(hand: HandObservation) -> str:
+    x0, y0, x1, y1 = hand.box
+    extent = max(x1 - x0, y1 - y0)
+    if not np.isfinite(hand.keypoints).all() or not np.isfinite(hand.confidence).all():
+        return "expected finite keypoints, found some that are not"
+    if extent < LEAST_EXTENT:
+        return f"expected keypoints that span at least {LEAST_EXTENT:g} pixels, found {extent:.2g}"
+    return "found no hand in front of the camera that explains these keypoints with this K"
