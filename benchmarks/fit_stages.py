@@ -16,6 +16,7 @@ import fitter.refinement.stages
 from fitter.camera import SquareCrop, crop_intrinsics, project, to_crop
 from fitter.config.options import Config
 from fitter.config.stages import StageConfig
+from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.keypoint_fit import KeypointProblem, fit_observations
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.masks.geometry import HandView
@@ -205,8 +206,9 @@ def task_of(
 ) -> StageTask:
     """The stages' task for right hands drawn from the truth."""
     crop = (config.refine.resolution, config.refine.margin)
-    targets = normalise(observed).with_depth_gain(config.fit.relative_depth_gain)
-    return StageTask(model, view_of(model, truth, observed, crop), targets, config.fit)
+    hands = normalise(observed).with_depth_gain(config.fit.relative_depth_gain)
+    view = view_of(model, truth, observed, crop)
+    return StageTask(model, view, KeypointTargets.of(hands), config.fit)
 
 
 def _parts(work: Callable[[], None], device: torch.device, count: int) -> dict[str, float]:

@@ -231,7 +231,7 @@ def _observation(rows: Mapping[str, np.ndarray], i: int, from_truth: bool) -> Ha
 def _estimates(bench: Bench, batch: SampleBatch) -> dict[str, Estimate]:
     """Name of a row -> what it says of the hands."""
     config, observed = bench.config.fit, batch.observed
-    targets = normalise(observed).with_depth_gain(config.relative_depth_gain)
+    hands = normalise(observed)
     weak = config.relative_depth_gain * observed.relative_depth[..., None]
     seen = torch.cat([observed.keypoints, weak], -1).cpu()
     positions = torch.from_numpy(np.stack([crop.keypoints for crop in batch.crops]))
@@ -240,19 +240,22 @@ def _estimates(bench: Bench, batch: SampleBatch) -> dict[str, Estimate]:
         "true hand": bench.of_params(batch.hands, batch),
         "detector's x, y and depth": Estimate(seen, None, positions, None),
         "keypoint start": bench.of_params(
-            propose_initialisations(bench.fit_model, targets, single), batch
+            propose_initialisations(
+                bench.fit_model, hands.with_depth_gain(config.relative_depth_gain), single
+            ),
+            batch,
         ),
         "keypoint fit": bench.of_params(bench.fitted(batch), batch),
     }
-    with _overheard(bench.networks.get("handnet")) as hands:
-        guesses = bench.ask(observed, batch.crops).starts
+    with _overheard(bench.networks.get("handnet")) as regressed:
+        guesses = bench.ask(hands, batch.crops).starts
     if "lifter" in guesses:
         laid = bench.of_params(
-            predicted_initialisations(bench.fit_model, targets, guesses["lifter"]), batch
+            predicted_initialisations(bench.fit_model, hands, guesses["lifter"]), batch
         )
         said["lifter"] = replace(laid, keypoints=guesses["lifter"].joints.cpu())
     if "handnet" in guesses:
-        said["HandNet"] = bench.of_regressed(_joined(hands))
+        said["HandNet"] = bench.of_regressed(_joined(regressed))
         said["HandNet, no keypoints"] = _blind(bench, batch)
     for name, title in (("lifter", "lifter"), ("handnet", "HandNet")):
         if name in guesses:
@@ -268,9 +271,9 @@ def _estimates(bench: Bench, batch: SampleBatch) -> dict[str, Estimate]:
 
 def _blind(bench: Bench, batch: SampleBatch) -> Estimate:
     """What `HandNet` says where no keypoints are given."""
-    with _overheard(bench.networks["handnet"]) as hands:
-        bench.alone["handnet"](batch.observed, batch.blind_crops)
-    return bench.of_regressed(_joined(hands))
+    with _overheard(bench.networks["handnet"]) as regressed:
+        bench.alone["handnet"](normalise(batch.observed), batch.blind_crops)
+    return bench.of_regressed(_joined(regressed))
 
 
 @contextmanager

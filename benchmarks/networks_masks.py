@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from networks_figures import Bench, SampleBatch, batches
 
+from fitter.fitting.observations import normalise
 from fitter.masks.geometry import HandView
 from fitter.masks.hand_mask import HandMask, MaskSettings, grabcut_mask, network_mask
 from fitter.metrics import mask_iou
@@ -115,7 +116,7 @@ def _masks(bench: Bench, batch: SampleBatch) -> tuple[dict[str, _Found], np.ndar
     if "segmentation" in bench.networks:
         ask = bench.alone["segmentation"]
         for name, shown in (("network", crops), ("network, no keypoints", batch.blind_crops)):
-            shares = ask(batch.observed, shown).masks
+            shares = ask(normalise(batch.observed), shown).masks
             pairs = zip(shares, views, strict=True)
             found[name] = _Found.of([network_mask(*pair, NEVER_REJECTED) for pair in pairs])
     pairs = zip([crop.pixels for crop in crops], views, strict=True)

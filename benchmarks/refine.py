@@ -117,8 +117,9 @@ class Fitter:
             for seen in batch.observations
         ]
         known = torch.zeros(len(crops))
-        targets = normalise(batch.observed).with_depth_gain(self.config.fit.relative_depth_gain)
-        found = Refiner(self.hand, self.fit, refine)(hands, crops, targets, self.config.fit, known)
+        fit = self.config.fit
+        seen = normalise(batch.observed).with_depth_gain(fit.relative_depth_gain)
+        found = Refiner(self.hand, self.fit, refine)(hands, crops, seen, fit, known)
         rejected = sum(mask.source == "rejected" for mask in found.masks)
         return Estimate.of(self.hand, found.params.hand, found.params.offsets), rejected
 

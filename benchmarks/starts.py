@@ -61,7 +61,8 @@ def start_errors(engine: Engine, images: Sequence[DetectedImage], truth: np.ndar
     hands = [image.hands[0] for image in images]
     like = model.keypoints.joint_template
     observed = ObservationBatch.of(hands, [image.intrinsics for image in images], like)
-    targets = normalise(observed).with_depth_gain(config.fit.relative_depth_gain)
+    detected = normalise(observed)
+    deep = detected.with_depth_gain(config.fit.relative_depth_gain)
     single = config.fit.model_copy(update={"num_initialisations": 1})
 
     def error(params: HandParams) -> np.ndarray:
@@ -74,13 +75,13 @@ def start_errors(engine: Engine, images: Sequence[DetectedImage], truth: np.ndar
     )
     errors = {
         "detector's x, y, z": 1000 * pa_mpjpe(raw.cpu().numpy(), truth),
-        "typical pose": error(propose_initialisations(model, targets, single)),
+        "typical pose": error(propose_initialisations(model, deep, single)),
     }
-    guesses = engine.initializer(observed, [image.crops[0] for image in images])
+    guesses = engine.initializer(detected, [image.crops[0] for image in images])
     for name, guess in guesses.starts.items():
         joints = _mirrored(guess.joints, observed.is_left)
         errors[f"{name}, joints"] = 1000 * pa_mpjpe(joints.cpu().numpy(), truth)
-        errors[f"{name}, hand model"] = error(predicted_initialisations(model, targets, guess))
+        errors[f"{name}, hand model"] = error(predicted_initialisations(model, detected, guess))
     return errors
 
 

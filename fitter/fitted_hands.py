@@ -16,7 +16,7 @@ from torch import Tensor
 from fitter.camera import project
 from fitter.fitting.keypoint_fit import KeypointFit
 from fitter.fitting.observations import LEAST_EXTENT
-from fitter.fitting.quality import rms_error, trust
+from fitter.fitting.quality import fit_confidence, rms_error
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import FitStatus, HandObservation, HandParams, InitialisationSource
 from fitter.refinement.refiner import Refined
@@ -239,7 +239,7 @@ def _detected(hand: HandObservation) -> HandRow:
 def _scored(row: HandRow, hand: HandObservation) -> HandRow:
     assert row.keypoints_2d is not None
     error = np.linalg.norm(row.keypoints_2d - hand.keypoints, axis=-1)
-    return replace(row, residual_px=rms_error(hand, error), score=trust(hand, error))
+    return replace(row, residual_px=rms_error(hand, error), score=fit_confidence(hand, error))
 
 
 def _why_failed(hand: HandObservation) -> str:

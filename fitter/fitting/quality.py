@@ -1,4 +1,4 @@
-"""How far to trust a fit, in one number."""
+"""The confidence in a fit, in one number."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import numpy as np
 from fitter.records import HandObservation
 
 RESIDUAL_SCALE = 0.05
-"""Distance of fitted and detected keypoints, over the hand's size, that halves the trust."""
+"""Distance of fitted and detected keypoints, over the hand's size, that halves the confidence."""
 
 
-def trust(hand: HandObservation, error: np.ndarray) -> float:
-    """The detection's score, the confidence of its keypoints and how well the model explains them.
+def fit_confidence(hand: HandObservation, error: np.ndarray) -> float:
+    """The detection's score, times the confidence of its keypoints, times how well the model
+    explains them.
 
-    ``score * mean confidence * 1 / (1 + (rms error / (RESIDUAL_SCALE size))^2)``, the error that
-    of the keypoints that were seen: a product, because a hand is as
-    doubtful as its most doubtful part.
+    ``score * mean confidence * 1 / (1 + (rms error / (RESIDUAL_SCALE size))^2)``. The error is that
+    of the keypoints that were seen. It is a product because a hand is as doubtful as its most
+    doubtful part.
 
     Args:
         hand: what was detected.

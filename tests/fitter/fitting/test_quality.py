@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fitter.fitting.quality import RESIDUAL_SCALE, rms_error, trust
+from fitter.fitting.quality import RESIDUAL_SCALE, fit_confidence, rms_error
 from fitter.records import HandObservation
 
 
@@ -15,9 +15,9 @@ def hand(confidence: np.ndarray | None = None, score: float = 0.9) -> HandObserv
 
 
 def test_score_is_the_product_of_its_three_parts():
-    assert trust(hand(), np.zeros(21)) == pytest.approx(0.9 * 0.8)
-    assert trust(hand(), np.full(21, 100 * RESIDUAL_SCALE)) == pytest.approx(0.9 * 0.8 / 2)
-    assert trust(hand(score=0.0), np.zeros(21)) == 0
+    assert fit_confidence(hand(), np.zeros(21)) == pytest.approx(0.9 * 0.8)
+    assert fit_confidence(hand(), np.full(21, 100 * RESIDUAL_SCALE)) == pytest.approx(0.9 * 0.8 / 2)
+    assert fit_confidence(hand(score=0.0), np.zeros(21)) == 0
 
 
 def test_keypoints_that_were_not_seen_count_in_neither_box_nor_error():
@@ -30,11 +30,11 @@ def test_keypoints_that_were_not_seen_count_in_neither_box_nor_error():
     error[[8, 12]] = 400
     np.testing.assert_array_equal(unseen.box, [200, 50, 300, 50])
     assert rms_error(unseen, error) == pytest.approx(3)
-    assert trust(unseen, error) == trust(seen, np.full(21, 3.0))
+    assert fit_confidence(unseen, error) == fit_confidence(seen, np.full(21, 3.0))
 
 
 def test_a_hand_of_which_nothing_was_seen_has_a_box_and_no_trust():
     nothing = hand(np.zeros(21))
     np.testing.assert_array_equal(nothing.box, [200, 50, 300, 50])
-    assert trust(nothing, np.full(21, 9.0)) == 0
+    assert fit_confidence(nothing, np.full(21, 9.0)) == 0
     assert rms_error(nothing, np.full(21, 9.0)) == 0
