@@ -1,11 +1,14 @@
 # Two commands do everything on a machine that has Python 3.11 or 3.12:
 #   make demo   environment, install, the main job on examples/, overlays in demo-out/
 #   make test   the same environment, then the tests
+#   make lint   format, style, who may import whom, types;   make docs   the pages as a site
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Processes that run tests; two use two cores whole.
+TEST_PROCESSES ?= 2
 
-.PHONY: demo test install lint clean
+.PHONY: demo test install lint docs clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -28,11 +31,18 @@ demo: install
 	@echo "Look at the pictures in demo-out/overlays."
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html."
 
 clean:
-	rm -rf $(VENV) demo-out
+	rm -rf $(VENV) demo-out site
