@@ -27,12 +27,12 @@ from fitter.fitting.observations import LEAST_EXTENT, ObservationBatch, normalis
 from fitter.fitting.quality import rms_error, trust
 from fitter.hand_models import HandModel, ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
-from fitter.hand_models.pose_prior import load_pose_prior
+from fitter.hand_models.appearance import appearance_identity
+from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.records import FitStatus, HandObservation, HandParams, InitialisationSource
 from fitter.refinement.refiner import Refined, Refiner, unmirrored
 from fitter.refinement.scene import focal_applied
-from fitter.rendering.overlay import OverlayHand
 from fitter.solvers.status import Status
 from fitter.store.schema import INITIALISATION_SOURCES, HandRow, ImageRow
 
@@ -114,20 +114,16 @@ class Engine:
         vertices = self.models[row.side](params).vertices[0].float().cpu().numpy()
         return vertices if row.vertex_offsets is None else vertices + row.vertex_offsets
 
-    def overlay_hands(self, row: ImageRow) -> list[OverlayHand]:
-        """What an overlay shows of an image's fitted hands."""
-        return [
-            OverlayHand(
-                vertices=self.vertices(hand),
-                faces=self.models[hand.side].data.faces,
-                side=hand.side,
-                keypoints=hand.keypoints_2d,
-                score=hand.score,
-                focal_scale=1.0 if hand.focal_scale is None else hand.focal_scale,
-            )
-            for hand in row.hands
-            if hand.valid
-        ]
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells the parts of this engine from others, for the store: name -> digest."""
+        networks = {} if self.initializer is None else self.initializer.digests
+        return {
+            **self.models["right"].data.identity,
+            **pose_prior_identity(),
+            **(appearance_identity() if self.config.refine.stages else {}),
+            **{f"{name}_sha256": digest for name, digest in networks.items()},
+        }
 
     def _fit_batch(self, slots: Sequence[_Slot]) -> list[HandRow]:
         like = self.fit_model.keypoints.joint_template

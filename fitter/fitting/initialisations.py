@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import roma
 import torch
 from torch import Tensor
 
@@ -12,6 +11,7 @@ from fitter.fitting.fit_model import FitModel
 from fitter.fitting.observations import rays_of, seen_keypoints
 from fitter.hand_models.keypoint_jacobian import in_canonical_order
 from fitter.records import HandParams
+from fitter.rotations import roma
 
 
 def propose_initialisations(
