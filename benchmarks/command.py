@@ -4,7 +4,7 @@ python benchmarks/command.py photos/
 python benchmarks/command.py FreiHAND/evaluation/rgb --intrinsics evaluation_K.json --max-hands 1
 
 The parts are those of the command: read a picture, find its hands, crop them (with their part of a
-mask, which is read there), fit them to their keypoints piece by piece, judge or cut their
+mask, which is read there), fit them to their keypoints batch by batch, judge or cut their
 masks, go through the stages, write the store. What the command does is what runs: the functions
 that it calls are put on the clock. Here all of them run in one process, one after the other; the
 command reads, finds and crops in another process while it fits, so that a picture takes it less
@@ -32,7 +32,7 @@ from rich.table import Table
 
 import fitter.engine
 import fitter.refinement.refiner
-import fitter.workers.image_worker
+import fitter.workers.image_detector
 from fitter.config.options import load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
@@ -41,15 +41,15 @@ from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.mask_files import MaskFolder
-from fitter.inputs.sources import Sources
+from fitter.inputs.sources import ImageTask, Sources
 from fitter.records import HandObservation, ImageRecord
 from fitter.refinement.refiner import Refiner
 from fitter.run.request import RunRequest
 from fitter.run.store_setup import open_store
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import ImageRow
-from fitter.workers.batches import Plan, cut
-from fitter.workers.image_worker import look_at
+from fitter.workers.batches import Plan, split
+from fitter.workers.image_detector import detect_image
 
 PARTS = ("read", "detect", "crop", "networks", "keypoints", "masks", "stages", "rows", "store")
 """Of a run; "rows" is what is left of a fit: posing, projecting, scoring."""
@@ -58,11 +58,11 @@ ALONE = "MediaPipe alone"
 
 
 CALLS = (
-    ("read", fitter.workers.image_worker, "stamps"),
-    ("read", fitter.workers.image_worker, "read_image_and_exif"),
+    ("read", ImageTask, "stamps"),
+    ("read", fitter.workers.image_detector, "read_image_and_exif"),
     ("read", Intrinsics, "intrinsics_for"),
     ("crop", MaskFolder, "mask_for"),
-    ("crop", fitter.workers.image_worker, "crop_hands"),
+    ("crop", fitter.workers.image_detector, "crop_hands"),
     ("networks", Engine, "_predict"),
     ("keypoints", fitter.engine, "fit_keypoints"),
     ("masks", Refiner, "_silhouettes"),
@@ -113,8 +113,8 @@ def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) ->
         beside = BesideMediaPipe(detector, alone, watch)
         with on_the_clock(watch):
             for block in plan.blocks:
-                pieces = (plan.part(piece) for piece in cut(block, plan.length))
-                rows = [row for part in pieces for row in rows_of(part, beside, engine, watch)]
+                batches = (plan.tasks(batch) for batch in split(block, plan.length))
+                rows = [row for tasks in batches for row in rows_of(tasks, beside, engine, watch)]
                 with watch.part("store"):
                     store.write_block(block, rows)
     nothing = Seconds(0.0, 0.0)
@@ -128,22 +128,22 @@ def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) ->
 
 
 def rows_of(
-    sources: Sources, detector: BesideMediaPipe, engine: Engine, watch: Stopwatch
+    tasks: list[ImageTask], detector: BesideMediaPipe, engine: Engine, watch: Stopwatch
 ) -> list[ImageRow]:
-    """Look at the pictures of a piece and fit their hands."""
-    places = range(sources.first, sources.first + len(sources.names))
-    seen = [look_at(sources, place, detector, engine.config) for place in places]
-    # A picture that fails takes no time, and would make the others look fast.
-    for error in (picture.error for picture in seen if picture.error):
-        raise InputError(error)
+    """Detect the images of a batch and fit their hands."""
+    seen = [detect_image(task, detector, engine.config) for task in tasks]
+    # An image that fails takes no time, and would make the others look fast.
+    for error in (image.error for image in seen if image.error):
+        raise InputError("worker.unfittable", how=f"failed ({error})")
     with watch.part("fit"):
         return engine.fit(seen)
 
 
 def warm_up(sources: Sources, detector: MediaPipeDetector, engine: Engine, alone: Any) -> None:
     """Let everything load what it loads at first use."""
-    alone.process(read_image_and_exif(sources.entry(0).path)[0])
-    engine.fit([look_at(sources, 0, detector, engine.config)])
+    (first,) = sources.tasks(0, 1)
+    alone.process(read_image_and_exif(first.path)[0])
+    engine.fit([detect_image(first, detector, engine.config)])
 
 
 def hands_in(store: ResultStore) -> int:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import roma
 import torch
 from torch import Tensor
+
+from fitter.rotations import roma
 
 NEAR = 0.01
 """Depth in metres in front of which a point counts as too near to be imaged."""

@@ -16,8 +16,5 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(
-            f"device {name!r}: expected a CUDA GPU that this PyTorch can use, found none; "
-            "use --device cpu"
-        )
+        raise InputError("device.missing", file=f"device {name!r}")
     return torch.device(name)

@@ -25,10 +25,10 @@ from fitter.fitting.network_prior import with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import HandModel, ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
-from fitter.hand_models.pose_prior import load_pose_prior
+from fitter.hand_models.appearance import appearance_identity
+from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
 from fitter.records import HandObservation, HandParams, NormalisedHands
 from fitter.refinement.refiner import Refiner
-from fitter.rendering.overlay import OverlayHand
 from fitter.solvers.status import Status
 from fitter.store.schema import INITIALISATION_SOURCES, HandRow, ImageRow
 
@@ -103,20 +103,16 @@ class Engine:
         vertices = self.models[row.side](params).vertices[0].float().cpu().numpy()
         return vertices if row.vertex_offsets is None else vertices + row.vertex_offsets
 
-    def overlay_hands(self, row: ImageRow) -> list[OverlayHand]:
-        """What an overlay shows of an image's fitted hands."""
-        return [
-            OverlayHand(
-                vertices=self.vertices(hand),
-                faces=self.models[hand.side].data.faces,
-                side=hand.side,
-                keypoints=hand.keypoints_2d,
-                score=hand.score,
-                focal_scale=1.0 if hand.focal_scale is None else hand.focal_scale,
-            )
-            for hand in row.hands
-            if hand.valid
-        ]
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells the parts of this engine from others, for the store: name -> digest."""
+        networks = {} if self.initializer is None else self.initializer.digests
+        return {
+            **self.models["right"].data.identity,
+            **pose_prior_identity(),
+            **(appearance_identity() if self.config.refine.stages else {}),
+            **{f"{name}_sha256": digest for name, digest in networks.items()},
+        }
 
     def _fit_batch(self, slots: Sequence[_Slot]) -> list[HandRow]:
         """Hands of one batch: mirrored in, predicted, fitted, refined, mirrored out."""

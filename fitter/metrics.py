@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import roma
 import torch
 from scipy.integrate import trapezoid
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
+
+from fitter.rotations import roma
 
 AUC_THRESHOLDS = np.linspace(0.0, 0.05, 100)
 """Metres: the thresholds of FreiHAND's evaluation, 0 to 50 mm in 100 steps."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from fitter.conventions import MIRROR_AXIS_ANGLE
+
+if TYPE_CHECKING:  # records of images hold NumPy arrays: who takes only those need not load PyTorch
+    import torch
+    from torch import Tensor
 
 Side = Literal["left", "right"]
 IntrinsicsSource = Literal["given", "exif", "default"]
@@ -102,6 +104,8 @@ class TensorBatch:
 
     def to(self, *args: torch.device | torch.dtype | str) -> Self:
         """`Tensor.to` on every field; a dtype leaves integer and boolean fields as they are."""
+        import torch
+
         dtypes = [a for a in args if isinstance(a, torch.dtype)]
         others = [a for a in args if not isinstance(a, torch.dtype)]
 
@@ -180,6 +184,8 @@ class HandParams(TensorBatch):
 
     def mirrored_where(self, mask: Tensor) -> HandParams:
         """`mirrored` for the hands whose entry in `mask` (B,) bool is set, the others unchanged."""
+        import torch
+
         pairs = zip(vars(self).values(), vars(self.mirrored()).values(), strict=True)
         return HandParams(
             *(torch.where(mask.view(-1, *[1] * (a.ndim - 1)), b, a) for a, b in pairs)

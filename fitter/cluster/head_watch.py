@@ -87,10 +87,8 @@ def require_cluster(address: str) -> None:
         try:
             socket.create_connection((host, int(port)), timeout=_JOIN_SECONDS).close()
         except OSError as error:
-            found = error.strerror or error
-            raise InputError(
-                f"--ray {address}: expected the address of a Ray cluster, found {found}"
-            ) from error
+            reason = error.strerror or str(error)
+            raise InputError("ray.no_cluster", file=f"--ray {address}", found=reason) from error
     program = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False)"
     try:
         done = subprocess.run(
@@ -103,4 +101,4 @@ def require_cluster(address: str) -> None:
     except subprocess.TimeoutExpired:
         found = f"none within {_JOIN_SECONDS:g} s"
     if found is not None:
-        raise InputError(f"--ray {address}: expected the address of a Ray cluster, found {found}")
+        raise InputError("ray.no_cluster", file=f"--ray {address}", found=found)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fitter.config.options import Config
 from fitter.errors import InputError
-from fitter.inputs.sources import Sources
-from fitter.workers.batches import Plan, cut
+from fitter.inputs.sources import ImageTask
+from fitter.workers.batches import Plan, split
 from fitter.workers.detection_pool import DetectionOptions
 from fitter.workers.execution_options import ExecutionOptions
 
@@ -19,8 +19,8 @@ class Job:
 
     Attributes:
         config: of the run, with the device of the actors that fit.
-        options: how pictures are looked at.
-        overlays: folder to draw overlays into, or None.
+        options: how images are detected.
+        overlays: folder to render overlays into, or None.
     """
 
     config: Config
@@ -28,35 +28,33 @@ class Job:
     overlays: Path | None
 
 
-def gpus_per_fit(config: Config, spread: ExecutionOptions, gpus: float) -> float:
+def gpus_per_fit(config: Config, execution: ExecutionOptions, gpus: float) -> float:
     """GPUs of each actor that fits, 0 for fits on CPUs.
 
     Args:
         config: of the run.
-        spread: what was asked for.
+        execution: what was asked for.
         gpus: that the cluster has.
 
     Raises:
         InputError: the cluster lacks what is asked for, or the options contradict each other.
     """
-    asked = spread.gpus_per_worker
+    asked = execution.gpus_per_worker
     if asked is None:
         asked = 1.0 if gpus and config.run.device != "cpu" else 0.0
     if not asked and config.run.device == "cuda":
         asked = 1.0
     if asked and config.run.device == "cpu":
-        raise InputError("--gpus-per-worker: expected 0 beside --device cpu, found more")
+        raise InputError("ray.device_contradiction", file="--gpus-per-worker")
     if asked > gpus:
-        raise InputError(
-            f"--gpus-per-worker: expected a cluster with {asked:g} GPUs at least, found {gpus:g}"
-        )
+        raise InputError("ray.too_few_gpus", file="--gpus-per-worker", asked=asked, found=gpus)
     return asked
 
 
 class Feeder:
-    """Knows the pieces of a run by their numbers, and counts how often each is begun to be fitted.
+    """Knows the batches of a run by their numbers, and counts how often each is begun to be fitted.
 
-    Pieces are numbered in the order of the blocks, of which only the last may be shorter.
+    Batches are numbered in the order of the blocks, of which only the last may be shorter.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -67,21 +65,21 @@ class Feeder:
         self._begun: set[int] = set()
         self._stopped = False
 
-    def part(self, number: int) -> Sources | None:
-        """The pictures of the piece of this number; None if it is not to be done any more."""
+    def tasks(self, number: int) -> list[ImageTask] | None:
+        """The images of the batch of this number; None if it is not to be done any more."""
         block, place = divmod(number, self._per_block)
         if self._stopped and block not in self._begun:
             return None
         self._begun.add(block)
-        return self._plan.part(cut(self._plan.blocks[block], self._plan.length)[place])
+        return self._plan.tasks(split(self._plan.blocks[block], self._plan.length)[place])
 
     def begin(self, number: int) -> int:
-        """The piece of this number is going to be fitted; the how many-th time."""
+        """The batch of this number is going to be fitted; the how many-th time."""
         times = self._fitted[number] = self._fitted.get(number, 0) + 1
         return times
 
     def end(self, number: int) -> None:
-        """The piece of this number needs not be counted any longer."""
+        """The batch of this number needs not be counted any longer."""
         self._fitted.pop(number, None)
 
     def stop(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""The commands: `fit-hands` and `eval-hands`.
+"""The command `fit-hands`.
 
 Arguments are parsed before anything heavy is imported, so that `--help` answers at once.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fitter.commands.parser import (
     EXIT_OK,
@@ -21,6 +22,10 @@ from fitter.commands.parser import (
     text,
     whole_number,
 )
+
+if TYPE_CHECKING:
+    from fitter.config.options import Flag
+    from fitter.run.request import RunRequest
 
 _FLAGS = {
     "detector.max_hands": "--max-hands",
@@ -166,29 +171,29 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:
     """Over what the work is spread, and what a worker may do."""
-    spread = parser.add_argument_group("many pictures")
-    spread.add_argument(
+    execution = parser.add_argument_group("many images")
+    execution.add_argument(
         "--ray",
         type=text,
         metavar="auto|local|ADDRESS",
         help="spread the work with Ray: local for the cores of this machine, auto for the cluster "
         "this machine is in, or a cluster's address; needs the package ray[data]",
     )
-    spread.add_argument(
+    execution.add_argument(
         "--workers",
         type=positive(int),
         metavar="N",
         help="processes of one thread that look at pictures, and with Ray and no GPU fit them too "
         "(default: 1 without Ray, all that fit with it)",
     )
-    spread.add_argument(
+    execution.add_argument(
         "--gpus-per-worker",
         type=number_from_zero,
         metavar="X",
         help="GPUs, or the share of one, of each of Ray's workers that fit (default: 1 where the "
         "cluster has GPUs)",
     )
-    spread.add_argument(
+    execution.add_argument(
         "--timeout-per-image",
         type=positive(float, LONGEST_TIMEOUT),
         default=120.0,
@@ -196,7 +201,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         help="a picture that takes longer to be looked at is tried once more, then recorded as "
         "failed (default 120)",
     )
-    spread.add_argument(
+    execution.add_argument(
         "--shard",
         type=_share,
         metavar="I/N",
@@ -213,12 +218,22 @@ def _share(given: str) -> tuple[int, int]:
 
 
 def _fit_hands(options: argparse.Namespace) -> int:
-    from fitter.config.options import Flag, load_config
+    from fitter.config.options import load_config
     from fitter.errors import InputError
     from fitter.run.driver import run
-    from fitter.run.request import RunRequest
-    from fitter.system.lock import WHOLE, Share
-    from fitter.workers.execution_options import ExecutionOptions
+
+    if options.shard is not None and options.overwrite:
+        raise InputError("usage.shard_and_overwrite", file="--shard and --overwrite")
+    if options.gpus_per_worker is not None and options.ray is None:
+        raise InputError("usage.gpus_without_ray", file="--gpus-per-worker")
+    config = load_config(options.config, options.set, _flags(options))
+    summary = run(_request(options), config)
+    return EXIT_SOME_FAILED if summary.has_failures else EXIT_OK
+
+
+def _flags(options: argparse.Namespace) -> dict[str, Flag]:
+    """What flags of their own say of options of the configuration."""
+    from fitter.config.options import Flag
 
     flags: dict[str, Flag] = {}
     for name, flag in _FLAGS.items():
@@ -230,21 +245,15 @@ def _fit_hands(options: argparse.Namespace) -> int:
         typed = f"--model {options.model}"
         flags["model.name"] = Flag(typed, "open_hand" if is_name else "mano")
         flags["model.path"] = Flag(typed, None if is_name else options.model)
-    if options.shard is not None and options.overwrite:
-        raise InputError(
-            "--shard and --overwrite: expected one of them, because other shards may "
-            "be at work in the store"
-        )
-    if options.gpus_per_worker is not None and options.ray is None:
-        raise InputError("--gpus-per-worker: expected --ray beside it, found none")
-    spread = ExecutionOptions(
-        ray=options.ray,
-        workers=options.workers,
-        gpus_per_worker=options.gpus_per_worker,
-        timeout=options.timeout_per_image,
-        share=WHOLE if options.shard is None else Share(*options.shard),
-    )
-    request = RunRequest(
+    return flags
+
+
+def _request(options: argparse.Namespace) -> RunRequest:
+    from fitter.run.request import RunRequest
+    from fitter.system.lock import WHOLE, Share
+    from fitter.workers.execution_options import ExecutionOptions
+
+    return RunRequest(
         images=options.images,
         out=options.out,
         overlays=options.overlays,
@@ -254,7 +263,11 @@ def _fit_hands(options: argparse.Namespace) -> int:
         resume=options.resume or options.shard is not None,
         overwrite=options.overwrite,
         quiet=options.quiet,
-        spread=spread,
+        execution=ExecutionOptions(
+            ray=options.ray,
+            workers=options.workers,
+            gpus_per_worker=options.gpus_per_worker,
+            timeout=options.timeout_per_image,
+            share=WHOLE if options.shard is None else Share(*options.shard),
+        ),
     )
-    summary = run(request, load_config(options.config, options.set, flags))
-    return EXIT_SOME_FAILED if summary.has_failures else EXIT_OK

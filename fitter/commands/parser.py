@@ -16,11 +16,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+from fitter.errors import LostError, UserError
 from fitter.system.messages import EXIT_LOST, KEPT, one_line
 
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1
-"""The run was finished, but some pictures or fits failed."""
+"""The run was finished, but some images or fits failed."""
 EXIT_USAGE = 2
 """Wrong usage or bad input."""
 EXIT_FAULT = 70
@@ -151,37 +152,18 @@ def run_command(
     _prepare_process(options.verbose)
     status = EXIT_FAULT
     try:
-        require_own_datasets()
         status = command(options)
     except KeyboardInterrupt:
         kept = f"; {KEPT}" if "out" in options else ""
         print(f"{parser.prog}: interrupted{kept}", file=sys.stderr)
         status = EXIT_INTERRUPTED
     except Exception as error:
-        from fitter.errors import InputError, LostError
-
-        if isinstance(error, InputError | LostError):
+        if isinstance(error, UserError):
             print(f"{parser.prog}: {one_line(str(error))}", file=sys.stderr)
-            status = EXIT_USAGE if isinstance(error, InputError) else EXIT_LOST
+            status = EXIT_LOST if isinstance(error, LostError) else EXIT_USAGE
         else:
             traceback.print_exc()
     sys.exit(status)
-
-
-def require_own_datasets() -> None:
-    """Refuse to run with another package's `datasets`, whose name ours shares.
-
-    Raises:
-        InputError: it was found in the place of ours.
-    """
-    import datasets
-    from fitter.errors import InputError
-
-    if getattr(datasets, "OWNER", None) != "fit-hands":
-        raise InputError(
-            f"expected fit-hands' own package `datasets`, found {datasets.__file__}: install "
-            "fit-hands in an environment of its own (a virtual environment, pipx or uv tool)"
-        )
 
 
 def _prepare_process(verbose: bool) -> None:
@@ -189,6 +171,6 @@ def _prepare_process(verbose: bool) -> None:
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(message)s")
     for package in ("fitter", "datasets"):
         logging.getLogger(package).setLevel(logging.INFO if verbose else logging.ERROR)
-    # Idle threads of OpenMP spin by default. With drawing on threads of its own beside PyTorch's,
+    # Idle threads of OpenMP spin by default. With rendering on threads of its own beside PyTorch's,
     # they then keep each other from the processor: steps of adam took up to 25 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

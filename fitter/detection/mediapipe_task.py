@@ -7,6 +7,7 @@ releases carried. `mediapipe` is imported when a landmarker is built, never befo
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from dataclasses import replace
 from importlib.metadata import version
@@ -154,6 +155,21 @@ class TaskLandmarker:
 
         data = np.ascontiguousarray(pixels)
         return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=data)
+
+
+def task_identity(task: str | None) -> dict[str, str]:
+    """What tells a task file from another, for the store; nothing for the networks inside
+    `mediapipe`, whose version tells them.
+
+    Raises:
+        InputError: as `require_bundle`; with a cluster nobody on this machine has read the file.
+    """
+    if task is None:
+        return {}
+    path = Path(task)
+    require_bundle(path)
+    with path.open("rb") as file:
+        return {"detector_task_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def require_bundle(task: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import roma
 import torch
 from torch import Tensor
 
@@ -10,6 +9,7 @@ from fitter.config.options import FitConfig
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.observations import rays_of, seen_keypoints
 from fitter.records import HandParams, NormalisedHands
+from fitter.rotations import roma
 
 
 def propose_initialisations(

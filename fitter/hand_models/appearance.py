@@ -7,6 +7,7 @@ reflectance between 0 and 1, smoothly and without clamping.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
@@ -100,6 +101,11 @@ def load_appearance(
             f"{len(appearance.vertex_mean)}."
         )
     return appearance
+
+
+def appearance_identity() -> dict[str, str]:
+    """What tells the shipped appearance from others, for the store."""
+    return {"appearance_sha256": hashlib.sha256(APPEARANCE_PATH.read_bytes()).hexdigest()}
 
 
 def read_appearance(path: Path, dtype: torch.dtype = torch.float32) -> AppearanceModel:

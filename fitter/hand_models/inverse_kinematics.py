@@ -29,7 +29,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple, Self
 
-import roma
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
@@ -38,6 +37,7 @@ from fitter.conventions import BONES, MODEL_TO_KEYPOINTS
 from fitter.hand_models.keypoint_jacobian import by_finger, in_canonical_order
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import HandParams
+from fitter.rotations import roma
 
 ROUNDS = 8
 """How often the pose is found: enough for two micrometres on the open hand."""

@@ -7,6 +7,7 @@ and not of rotation vectors: the 45 angles are (15, 3) flattened, joints in MANO
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -64,6 +65,11 @@ def load_pose_prior(path: Path = POSE_PRIOR_PATH) -> PosePrior:
             f"{', '.join(missing)}."
         )
     return PosePrior(**{name: arrays[name].astype(np.float64) for name in names})
+
+
+def pose_prior_identity() -> dict[str, str]:
+    """What tells the shipped prior from others, for the store."""
+    return {"pose_prior_sha256": hashlib.sha256(POSE_PRIOR_PATH.read_bytes()).hexdigest()}
 
 
 def pose_pca(prior: PosePrior, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,13 +16,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
 from fitter.conventions import MIRROR_AXIS_ANGLE, MODEL_TO_KEYPOINTS
 from fitter.errors import InputError
 from fitter.records import HandMesh, HandParams, Side
+from fitter.rotations import roma
 
 KEYPOINT_BONES = (*range(16), 15, 3, 6, 12, 9)
 """The bone that moves each of [16 joints, tips of thumb, index, middle, ring, little]."""
@@ -72,6 +72,11 @@ class HandModelData:
     uv_faces: np.ndarray | None
     sha256: str
     keypoint_offsets: np.ndarray | None = None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells the model from others, for the store."""
+        return {"name": self.name, "sha256": self.sha256}
 
     def mirrored(self) -> HandModelData:
         """The model of the other hand: x negated, winding flipped, pose spaces mirrored."""

@@ -13,12 +13,12 @@ from __future__ import annotations
 from dataclasses import replace
 from math import pi
 
-import roma
 import torch
 from torch import Tensor
 
 from fitter.conventions import PARENTS
 from fitter.records import HandParams
+from fitter.rotations import roma
 
 GLOBAL = slice(0, 3)
 TRANSL = slice(3, 6)

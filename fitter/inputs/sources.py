@@ -1,4 +1,8 @@
-"""What a run reads: its pictures and all that the user gave beside them."""
+"""What a run reads: its images and all that the user gave beside them, as one task an image.
+
+`Sources` holds what was given for the whole listing; `Sources.tasks` resolves it, once, to an
+`ImageTask` for each image. Whoever detects, fits, renders or resumes takes tasks.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,135 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fitter.inputs.images import ImageEntry
+import numpy as np
+
+from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.mask_files import MaskFolder
+from fitter.records import HandObservation, IntrinsicsSource
+
+
+@dataclass(frozen=True)
+class ImageStamps:
+    """What tells an image and its inputs from changed ones.
+
+    Attributes:
+        file: (size in bytes, time of the last change in seconds since 1970) of the image's file,
+            or None for one that is not there.
+        inputs_digest: see `ImageTask.inputs_digest`.
+        has_mask: whether a mask was given.
+    """
+
+    file: tuple[int, float] | None
+    inputs_digest: int
+    has_mask: bool
+
+
+@dataclass(frozen=True)
+class ImageTask:
+    """One image and what is given for it, and nothing more: small, so that it can travel to another
+    process or machine.
+
+    Attributes:
+        place: of the image in the whole listing.
+        name: of the image, relative to the listed folder, with forward slashes.
+        path: of its file.
+        intrinsics: how to come by its K; of a file's entries only that of this image.
+        keypoints: keypoints given in place of the detector's, of this image only, or None.
+        masks: folder of given masks, of which only this image's is listed, or None.
+    """
+
+    place: int
+    name: str
+    path: Path
+    intrinsics: Intrinsics
+    keypoints: KeypointFiles | None = None
+    masks: MaskFolder | None = None
+
+    @property
+    def entry(self) -> ImageEntry:
+        """The image as an entry of a listing."""
+        return ImageEntry(self.name, self.path)
+
+    @property
+    def mask(self) -> Path | None:
+        """The file of the mask given for the image, or None."""
+        return None if self.masks is None else self.masks.path_of(self.name)
+
+    def intrinsics_for(
+        self, size: tuple[int, int], exif: CameraExif
+    ) -> tuple[np.ndarray, IntrinsicsSource]:
+        """K, (3, 3) float64 in pixels of the upright image, and where it came from.
+
+        Args:
+            size: (width, height) of the upright image in pixels.
+            exif: what the image says about its camera.
+
+        Raises:
+            InputError: what was given is no K of this image.
+        """
+        return self.intrinsics.intrinsics_for(self.entry, self.place, size, exif)
+
+    def given_hands(self) -> list[HandObservation] | None:
+        """The hands whose keypoints were given, or None where they are to be detected.
+
+        Raises:
+            InputError: what was given for this image is missing or malformed.
+        """
+        return None if self.keypoints is None else self.keypoints.hands_for(self.entry, self.place)
+
+    def mask_for(self, size: tuple[int, int]) -> np.ndarray | None:
+        """The given mask, (H, W) bool; None for an image without one.
+
+        Args:
+            size: (width, height) of the upright image in pixels.
+
+        Raises:
+            InputError: the mask cannot be read, or has another size.
+        """
+        return None if self.masks is None else self.masks.mask_for(self.entry, size)
+
+    def inputs_digest(self) -> int:
+        """A number that tells whether other K, keypoints or mask are given for the image.
+
+        Of a mask the content counts, because masks that were corrected often keep their size; of
+        an OpenPose file its size.
+
+        Returns:
+            A signed 64-bit integer; 0 where nothing is given.
+        """
+        mask = self.mask
+        given = [
+            self.intrinsics.raw(self.entry, self.place),
+            None if self.keypoints is None else self.keypoints.raw(self.entry, self.place),
+            None if mask is None else file_digest(mask),
+        ]
+        if given == [None, None, None]:
+            return 0
+        text = json.dumps(given, default=repr).encode()
+        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+    def stamps(self) -> ImageStamps:
+        """The image's file and inputs as they are now; of a mask all of it is read."""
+        try:
+            found = self.path.stat()
+            file = (found.st_size, found.st_mtime_ns / 1e9)
+        except OSError:
+            file = None
+        return ImageStamps(file, self.inputs_digest(), self.mask is not None)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the pictures of a run, or consecutive ones of them, and what is known about them, come
-    from.
+    """Where the images of a run, and what is known about them, come from.
 
     Attributes:
-        root: the pictures' names are relative to it.
-        names: of the pictures, in the order of the store; they may lie on disk.
-        first: place of the first of them in the whole listing.
-        intrinsics: how to come by each picture's K.
+        root: the images' names are relative to it.
+        names: of all images, in the order of the store; they may lie on disk.
+        intrinsics: how to come by each image's K.
         keypoints: keypoints given by the user in place of the detector's, or None.
-        masks: the pictures' masks given by the user, or None.
+        masks: the images' masks given by the user, or None.
     """
 
     root: Path
@@ -33,12 +148,24 @@ class Sources:
     intrinsics: Intrinsics
     keypoints: KeypointFiles | None = None
     masks: MaskFolder | None = None
-    first: int = 0
 
-    def entry(self, index: int) -> ImageEntry:
-        """The picture at place `index` of the whole listing."""
-        name = self.names[index - self.first]
-        return ImageEntry(name, self.root / name)
+    def tasks(self, start: int, stop: int) -> list[ImageTask]:
+        """The images from place `start` to `stop` (exclusive), each with what is given for it.
+
+        Raises:
+            InputError: a folder of masks cannot be listed, or the names on disk are damaged.
+        """
+        return [self._task(start + k, name) for k, name in enumerate(self.names[start:stop])]
+
+    def _task(self, place: int, name: str) -> ImageTask:
+        return ImageTask(
+            place,
+            name,
+            self.root / name,
+            self.intrinsics.part(place, [name]),
+            None if self.keypoints is None else self.keypoints.part(place, [name]),
+            None if self.masks is None else self.masks.part([name]),
+        )
 
     def absolute(self) -> Sources:
         """The same for a process in another working directory."""
@@ -50,49 +177,8 @@ class Sources:
             masks=masks and replace(masks, folder=masks.folder.absolute()),
         )
 
-    def part(self, start: int, names: Sequence[str]) -> Sources:
-        """What is needed for the pictures from place `start` on, and nothing more, so that it can
-        travel to another process. Of a part only pictures of that part can be asked for.
-
-        Args:
-            start: place of the first picture in the whole listing.
-            names: of the pictures.
-
-        Raises:
-            InputError: a folder of masks cannot be listed.
-        """
-        return Sources(
-            self.root,
-            names,
-            self.intrinsics.part(start, names),
-            None if self.keypoints is None else self.keypoints.part(start, names),
-            None if self.masks is None else self.masks.part(names),
-            start,
-        )
-
-    def digest(self, index: int) -> int:
-        """A number that tells whether other K, keypoints or mask are given for a picture.
-
-        Of a mask the content counts, because masks that were corrected often keep their size; of
-        an OpenPose file its size.
-
-        Returns:
-            A signed 64-bit integer; 0 where nothing is given.
-        """
-        entry = self.entry(index)
-        mask = None if self.masks is None else self.masks.path_of(entry.name)
-        given = [
-            self.intrinsics.raw(entry, index),
-            None if self.keypoints is None else self.keypoints.raw(entry, index),
-            None if mask is None else file_digest(mask),
-        ]
-        if given == [None, None, None]:
-            return 0
-        text = json.dumps(given, default=repr).encode()
-        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
-
     def check(self) -> None:
-        """Refuse what belongs to other pictures than those of the whole listing.
+        """Refuse what belongs to other images than those of the whole listing.
 
         Raises:
             InputError: see `require_for` of each part.
@@ -105,7 +191,8 @@ class Sources:
 
     @property
     def kinds(self) -> dict[str, object]:
-        """What was given, without what it says of single pictures, which `Sources.digest` tells."""
+        """What was given, without what it says of single images, which
+        `ImageTask.inputs_digest` tells."""
         everywhere = self.intrinsics.everywhere
         by_image = self.intrinsics.by_name is not None or self.intrinsics.by_index is not None
         one = None if everywhere is None else everywhere.tolist()
@@ -117,7 +204,7 @@ class Sources:
 
     @property
     def ordered(self) -> str | None:
-        """What is a list in the order of the names, which no picture can join later, or None."""
+        """What is a list in the order of the names, which no image can join later, or None."""
         if self.intrinsics.by_index is not None:
             return str(self.intrinsics.origin)
         if self.keypoints is not None and self.keypoints.by_index is not None:
@@ -143,17 +230,5 @@ def file_digest(path: Path) -> str:
             return ""
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:  # the picture that it belongs to will say so itself
+    except OSError:  # the image that it belongs to will say so itself
         return ""
-
-
-def stamps(sources: Sources, index: int) -> dict[str, object]:
-    """The fields of `DetectedImage` that tell changed images and inputs from others."""
-    entry = sources.entry(index)
-    try:
-        found = entry.path.stat()
-        file = (found.st_size, found.st_mtime_ns / 1e9)
-    except OSError:
-        file = None
-    has_mask = sources.masks is not None and sources.masks.path_of(entry.name) is not None
-    return {"file": file, "inputs_digest": sources.digest(index), "has_mask": has_mask}

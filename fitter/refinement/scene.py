@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-import roma
 import torch
 from torch import Tensor
 
@@ -32,6 +31,7 @@ from fitter.rendering.shading import (
     srgb_from_linear,
     vertex_normals,
 )
+from fitter.rotations import roma
 
 FIELDS: Mapping[Free, str] = {
     "global_orient": "global_orient",

@@ -1,9 +1,8 @@
-"""Fitted hands drawn over their photograph: shaded meshes, keypoint skeleton, side and score."""
+"""Fitted hands rendered over their photograph: shaded meshes, keypoint skeleton, side and score."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,22 +33,22 @@ _LIGHT = AmbientDirectionalLight(
     diffuse=torch.tensor([0.75]),
     ambient=torch.tensor([0.3]),
 )
-_LARGEST_DRAWING = 4_000_000
-"""Supersampled pixels above which a pixel is drawn once: its steps are then too fine to see."""
+_LARGEST_RENDERING = 4_000_000
+"""Supersampled pixels above which a pixel is sampled once: its steps are then too fine to see."""
 
 
 @dataclass(frozen=True)
 class OverlayHand:
-    """One hand to draw.
+    """One hand to render.
 
     Attributes:
         vertices: (V, 3) metres, camera axes.
         faces: (F, 3) integer, counter-clockwise seen from outside.
         side: chooses the colour and is written beside the hand.
-        keypoints: (21, 2) pixels of the picture for the skeleton, or None for no skeleton.
+        keypoints: (21, 2) pixels of the image for the skeleton, or None for no skeleton.
         score: in [0, 1], written behind the side, or None.
         note: short text written behind the score, such as a reason for failure.
-        focal_scale: focal length that the hand was fitted with over that of the picture's K.
+        focal_scale: focal length that the hand was fitted with over that of the image's K.
     """
 
     vertices: np.ndarray
@@ -69,7 +68,7 @@ class OverlayHand:
 
 @dataclass(frozen=True)
 class OverlayStyle:
-    """How to draw.
+    """How to render.
 
     Attributes:
         opacity: of the mesh, 0 leaves the photograph, 1 hides what is behind the hand.
@@ -88,7 +87,7 @@ def render_overlay(
     intrinsics: np.ndarray,
     style: OverlayStyle | None = None,
 ) -> np.ndarray:
-    """Draw hands over a photograph; nearer hands hide farther ones.
+    """Render hands over a photograph; nearer hands hide farther ones.
 
     Args:
         pixels: (H, W, 3) uint8 RGB; left as it is.
@@ -100,26 +99,26 @@ def render_overlay(
         (H, W, 3) uint8 RGB.
 
     Raises:
-        ValueError: when the picture is not (H, W, 3) uint8 or K is not 3x3.
+        ValueError: when the image is not (H, W, 3) uint8 or K is not 3x3.
     """
     if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be (H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
     if np.shape(intrinsics) != (3, 3):
         raise ValueError(f"intrinsics must be (3, 3), got {np.shape(intrinsics)}")
     style = style or OverlayStyle()
-    picture = np.array(pixels, order="C", copy=True)
+    image = np.array(pixels, order="C", copy=True)
     screens = [_project(hand, intrinsics) for hand in hands]
-    _blend_meshes(picture, hands, screens, style.opacity)
+    _blend_meshes(image, hands, screens, style.opacity)
     # Line and letter sizes that stay readable from a 256 pixel crop to a 24 megapixel photograph.
-    unit = max(picture.shape[:2]) / 640
+    unit = max(image.shape[:2]) / 640
     if style.skeleton:
         for hand in hands:
             if hand.keypoints is not None:
-                _render_skeleton(picture, hand.keypoints, unit)
+                _render_skeleton(image, hand.keypoints, unit)
     if style.captions:
         for hand, screen in zip(hands, screens, strict=True):
-            _write_caption(picture, hand, screen, unit)
-    return picture
+            _write_caption(image, hand, screen, unit)
+    return image
 
 
 def write_overlay(
@@ -129,16 +128,16 @@ def write_overlay(
     intrinsics: np.ndarray,
     style: OverlayStyle | None = None,
 ) -> None:
-    """Draw as `render_overlay` does and write the picture; the ending chooses the format.
+    """Render as `render_overlay` does and write the image; the ending chooses the format.
 
     Raises:
-        InputError: when the file cannot be written or its ending names no picture format.
+        InputError: when the file cannot be written or its ending names no image format.
     """
-    picture = Image.fromarray(render_overlay(pixels, hands, intrinsics, style))
+    image = Image.fromarray(render_overlay(pixels, hands, intrinsics, style))
     try:
-        picture.save(path, quality=92) if _is_jpeg(path) else picture.save(path)
+        image.save(path, quality=92) if _is_jpeg(path) else image.save(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot write the overlay {path}: {error}") from error
+        raise InputError("overlay.unwritable", file=path, reason=error) from error
 
 
 def _is_jpeg(path: Path) -> bool:
@@ -156,7 +155,7 @@ def _project(hand: OverlayHand, intrinsics: np.ndarray) -> np.ndarray:
 
 
 def _bounds(points: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
-    """x0, y0, x1, y1 of the picture's part that finite points (N, 2+) span; None when empty."""
+    """x0, y0, x1, y1 of the image's part that finite points (N, 2+) span; None when empty."""
     finite = points[np.isfinite(points).all(axis=-1)]
     if not len(finite):
         return None
@@ -166,17 +165,17 @@ def _bounds(points: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, 
 
 
 def _blend_meshes(
-    picture: np.ndarray,
+    image: np.ndarray,
     hands: Sequence[OverlayHand],
     screens: Sequence[np.ndarray],
     opacity: float,
 ) -> None:
-    """Blend all meshes into the picture in place, as one scene so that depth is mutual."""
-    box = _bounds(np.concatenate(screens), picture.shape) if hands else None
+    """Blend all meshes into the image in place, as one scene so that depth is mutual."""
+    box = _bounds(np.concatenate(screens), image.shape) if hands else None
     if box is None:
         return
     x0, y0, x1, y1 = box
-    scale = 2 if 4 * (x1 - x0) * (y1 - y0) <= _LARGEST_DRAWING else 1
+    scale = 2 if 4 * (x1 - x0) * (y1 - y0) <= _LARGEST_RENDERING else 1
     offsets = np.cumsum([0, *(len(hand.vertices) for hand in hands)])
     faces = np.concatenate([hand.faces + o for hand, o in zip(hands, offsets, strict=False)])
     screen = (np.concatenate(screens) - [x0, y0, 0]) * [scale, scale, 1]
@@ -188,7 +187,7 @@ def _blend_meshes(
     colours = np.concatenate([_vertex_colours(hand) for hand in hands])
 
     _composite(
-        picture[y0:y1, x0:x1],
+        image[y0:y1, x0:x1],
         fragments.face_index[0].numpy(),
         fragments.barycentrics[0].numpy(),
         colours[faces],
@@ -198,20 +197,20 @@ def _blend_meshes(
 
 @compile_kernel
 def _composite(
-    picture: np.ndarray,
+    image: np.ndarray,
     face_index: np.ndarray,
     barycentrics: np.ndarray,
     face_colours: np.ndarray,
     opacity: float,
 ) -> None:
-    """Average the samples of every pixel and blend them into the picture (H, W, 3) in place.
+    """Average the samples of every pixel and blend them into the image (H, W, 3) in place.
 
     Samples are (sH, sW) with a whole number s; face_colours is (F, 3 corners, RGB) in 0-255.
     """
-    scale = face_index.shape[0] // picture.shape[0]
+    scale = face_index.shape[0] // image.shape[0]
     share = opacity / scale**2
-    for row in range(picture.shape[0]):
-        for column in range(picture.shape[1]):
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
             covered = 0
             red, green, blue = 0.0, 0.0, 0.0
             for y in range(row * scale, (row + 1) * scale):
@@ -230,8 +229,8 @@ def _composite(
             rest = 1.0 - share * covered
             colour = (red, green, blue)
             for channel in range(3):
-                value = rest * picture[row, column, channel] + share * colour[channel]
-                picture[row, column, channel] = np.uint8(min(value + 0.5, 255.0))
+                value = rest * image[row, column, channel] + share * colour[channel]
+                image[row, column, channel] = np.uint8(min(value + 0.5, 255.0))
 
 
 def _vertex_colours(hand: OverlayHand) -> np.ndarray:
@@ -242,10 +241,10 @@ def _vertex_colours(hand: OverlayHand) -> np.ndarray:
     return np.minimum(shade * np.array(SIDE_COLOURS[hand.side], dtype=np.float32), 255)
 
 
-def _render_skeleton(picture: np.ndarray, keypoints: np.ndarray, unit: float) -> None:
+def _render_skeleton(image: np.ndarray, keypoints: np.ndarray, unit: float) -> None:
     """Draw 20 bones and 21 joints in place, with sub-pixel positions."""
     shift = 4
-    limit = 8 * max(picture.shape)  # keeps OpenCV's fixed-point numbers in range
+    limit = 8 * max(image.shape)  # keeps OpenCV's fixed-point numbers in range
     usable = np.isfinite(keypoints).all(axis=-1)
     # OpenCV puts the centre of the top-left pixel at 0.
     safe = np.clip(np.where(usable[:, None], keypoints, 0.0) - 0.5, -limit, limit)
@@ -257,80 +256,57 @@ def _render_skeleton(picture: np.ndarray, keypoints: np.ndarray, unit: float) ->
     for palm_side, tip_side in BONES:
         if usable[palm_side] and usable[tip_side]:
             colour = FINGER_COLOURS[(tip_side - 1) // 4]
-            cv2.line(
-                picture, points[palm_side], points[tip_side], colour, width, cv2.LINE_AA, shift
-            )
+            cv2.line(image, points[palm_side], points[tip_side], colour, width, cv2.LINE_AA, shift)
     radius = round(max(1.0, 2.6 * unit) * 2**shift)
     for index in np.flatnonzero(usable):
         colour = (255, 255, 255) if index == 0 else FINGER_COLOURS[(index - 1) // 4]
-        cv2.circle(picture, points[index], radius, colour, cv2.FILLED, cv2.LINE_AA, shift)
+        cv2.circle(image, points[index], radius, colour, cv2.FILLED, cv2.LINE_AA, shift)
 
 
-def _write_caption(picture: np.ndarray, hand: OverlayHand, screen: np.ndarray, unit: float) -> None:
-    """Write side and score above the hand, or inside the picture where there is no room above."""
+def _write_caption(image: np.ndarray, hand: OverlayHand, screen: np.ndarray, unit: float) -> None:
+    """Write side and score above the hand, or inside the image where there is no room above."""
     points = screen if hand.keypoints is None else np.vstack([screen[:, :2], hand.keypoints])
-    box = _bounds(points[:, :2], picture.shape)
+    box = _bounds(points[:, :2], image.shape)
     if box is None:
         return
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, 0.5 * unit)
     width = max(1, round(1.2 * unit))
     (text_width, text_height), _ = cv2.getTextSize(hand.caption, font, scale, width)
     margin = round(max(3, 4 * unit))
-    x = int(np.clip(box[0], margin, max(margin, picture.shape[1] - text_width - margin)))
-    y = int(np.clip(box[1] - margin, text_height + margin, picture.shape[0] - margin))
+    x = int(np.clip(box[0], margin, max(margin, image.shape[1] - text_width - margin)))
+    y = int(np.clip(box[1] - margin, text_height + margin, image.shape[0] - margin))
     for colour, thickness in (((0, 0, 0), width + 2), (SIDE_COLOURS[hand.side], width)):
-        cv2.putText(picture, hand.caption, (x, y), font, scale, colour, thickness, cv2.LINE_AA)
-
-
-_LONGEST_NAME = 255
-"""Bytes that file systems allow in one file name."""
-
-
-def overlay_name(name: str) -> str:
-    """Path of an image's overlay in the folder of overlays: the image's own, with .jpg behind it,
-    so that no two images share one.
-
-    What is too long for a file system is cut and numbered; what would lead out of the folder
-    (``/a.jpg``, ``../a.jpg``) leads to a folder ``_root`` or ``_up`` in it.
-    """
-    folders, slash, last = name.rpartition("/")
-    if len(last.encode()) > _LONGEST_NAME - len(".jpg"):
-        digest = hashlib.sha256(last.encode()).hexdigest()[:16]
-        last = last.encode()[: _LONGEST_NAME - 40].decode(errors="ignore") + "-" + digest
-    if name.startswith("/"):
-        folders = "_root" + folders
-    folders = "/".join("_up" if part == ".." else part for part in folders.split("/"))
-    return folders + slash + last + ".jpg"
+        cv2.putText(image, hand.caption, (x, y), font, scale, colour, thickness, cv2.LINE_AA)
 
 
 def write_image_overlay(
-    path: Path, picture: Path, hands: Sequence[OverlayHand], intrinsics: np.ndarray
+    path: Path, image: Path, hands: Sequence[OverlayHand], intrinsics: np.ndarray
 ) -> None:
-    """Draw hands over their photograph.
+    """Render hands over their photograph.
 
-    The overlay appears whole or not at all, so that one that is there need not be drawn again.
+    The overlay appears whole or not at all, so that one that is there need not be rendered again.
 
     Args:
         path: the file to make, and the folders on the way to it.
-        picture: the photograph.
+        image: the photograph.
         hands: fitted to it.
         intrinsics: (3, 3) K of the photograph.
 
     Raises:
-        InputError: the picture or the folder is gone, or cannot be written.
+        InputError: the image or the folder is gone, or cannot be written.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make the folder {path.parent}: {error.strerror}") from error
-    # Its own name, whoever else draws into the folder, from this machine or another.
+        raise InputError("overlay.no_folder", file=path.parent, reason=error.strerror) from error
+    # Its own name, whoever else renders into the folder, from this machine or another.
     unfinished = path.with_name(f".unfinished-{uuid.uuid4().hex}.jpg")
     try:
-        write_overlay(unfinished, read_image(picture), hands, intrinsics)
+        write_overlay(unfinished, read_image(image), hands, intrinsics)
         unfinished.replace(path)
     except OSError as error:
-        raise InputError(f"cannot write the overlay {path}: {error.strerror}") from error
+        raise InputError("overlay.unwritable", file=path, reason=error.strerror) from error
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)

@@ -48,7 +48,7 @@ class RunLog:
         try:
             self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
-            raise InputError(f"cannot write the log {path}: {error.strerror}") from error
+            raise InputError("run.log_unwritable", file=path, reason=error.strerror) from error
         self._broken = False
 
     def write(self, event: str, **values: object) -> None:
@@ -131,6 +131,11 @@ class ProgressLine:
 
     def __exit__(self, *details: object) -> None:
         self._progress.__exit__(*details)
+
+
+def console_for(quiet: bool) -> Console:
+    """Standard error, where progress and summary go."""
+    return Console(stderr=True, quiet=quiet)
 
 
 def say(console: Console, text: str) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-from fitter.engine import Engine
 from fitter.system.lock import WHOLE
 from fitter.workers.execution_options import ExecutionOptions
 
@@ -17,16 +15,16 @@ class RunRequest:
     """What the user asked for, besides the configuration.
 
     Attributes:
-        images: a folder of pictures, a picture or several, a pattern, a list of them, or "-".
+        images: a folder of images, an image or several, a pattern, a list of them, or "-".
         out: the store.
         overlays: folder for overlays, made where it is missing, or None.
         intrinsics: the option ``--intrinsics`` as given, or None.
         keypoints: folder or file of keypoints that replace the detector's, or None.
-        masks: folder of masks of the pictures, or None.
+        masks: folder of masks of the images, or None.
         resume: continue the store.
         overwrite: replace the store.
         quiet: no progress and no summary.
-        spread: over what the work is spread.
+        execution: over what the work is spread.
     """
 
     images: Sequence[str]
@@ -38,19 +36,10 @@ class RunRequest:
     resume: bool = False
     overwrite: bool = False
     quiet: bool = False
-    spread: ExecutionOptions = field(default_factory=ExecutionOptions)
+    execution: ExecutionOptions = field(default_factory=ExecutionOptions)
 
     def beside(self, ending: str) -> Path:
         """A file beside the store, of this run's share of it."""
-        share = self.spread.share
+        share = self.execution.share
         part = "" if share == WHOLE else f".{share.number}-of-{share.of}"
         return self.out.with_name(f"{self.out.name}{part}.{ending}")
-
-
-class Fitter(Protocol):
-    """Whoever fits the hands of a run."""
-
-    engine: Engine
-    """With the model that is fitted."""
-    device: str
-    """Where it is fitted, "cpu" or "cuda"."""

@@ -11,11 +11,10 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.names import NameList, new_names
-from fitter.inputs.sources import Sources, stamps
+from fitter.inputs.sources import Sources
 from fitter.run.summary import Summary
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import IMAGE_STATUS
-from fitter.system.messages import count
 
 log = logging.getLogger(__name__)
 
@@ -24,29 +23,25 @@ MANY_BLOCKS = 20_000
 
 
 def take_up(store: ResultStore, given: Sources, summary: Summary) -> Sources:
-    """Add new pictures to a store, and count what is done in it.
+    """Add new images to a store, and count what is done in it.
 
     Args:
         store: held to be written to.
-        given: the pictures that there are now, and what is known about them.
+        given: the images that there are now, and what is known about them.
         summary: of the run; gets what was added, has changed, and was done before.
 
     Returns:
-        The pictures of the store.
+        The images of the store.
 
     Raises:
-        InputError: these are the pictures of another store; what is given for them is not what
-            they were fitted with, or belongs to others; or pictures are gone whose results
+        InputError: these are the images of another store; what is given for them is not what
+            they were fitted with, or belongs to others; or images are gone whose results
             could not be kept. Nothing was changed.
     """
     with NameList(new_names(given.names, store.names)) as new:
         _require_relatives(store, given, new)
         if len(new) and given.ordered is not None:
-            raise InputError(
-                f"{given.ordered}: expected a mapping from name to value, because of "
-                f"{count(len(new), 'new picture')} since the run was started, found a list in the "
-                "order of the names"
-            )
+            raise InputError("run.list_order", file=given.ordered, count=len(new))
         before, adds = len(store.names), len(new) > 0 and store.is_alone
         # All that may be refused, before anything is changed.
         replace(given, names=_Joined(store.names, new) if adds else store.names).check()
@@ -56,11 +51,7 @@ def take_up(store: ResultStore, given: Sources, summary: Summary) -> Sources:
             if change.place < again:
                 summary.changed.add(f"{'gone' if change.is_gone else 'changed'} {change.name}")
             elif change.is_gone and not change.has_failed:
-                raise InputError(
-                    f"{store.path} cannot take the new pictures: its last block would be computed "
-                    f"again with them, but {change.name} is gone and its results would be lost; "
-                    "put it back, or give the new pictures another --out"
-                )
+                raise InputError("run.image_would_be_lost", file=store.path, name=change.name)
         if adds:
             store.append(new)
             summary.added = len(new)
@@ -76,16 +67,17 @@ def take_up(store: ResultStore, given: Sources, summary: Summary) -> Sources:
 
 
 def _require_relatives(store: ResultStore, given: Sources, new: NameList) -> None:
-    """Refuse pictures none of which the store knows: the same ones named from elsewhere, perhaps.
+    """Refuse images none of which the store knows: the same ones named from elsewhere, perhaps.
 
     Raises:
         InputError: they are all new to a store that has others.
     """
     if len(new) == len(given.names):
         raise InputError(
-            f"{store.path} cannot be resumed: expected some of its pictures, such as "
-            f"{store.names[0]!r}, found none of them, but {next(iter(given.names))!r}; give the "
-            "folder or list that it was started with, or another --out"
+            "run.other_images",
+            file=store.path,
+            expected=store.names[0],
+            found=next(iter(given.names)),
         )
 
 
@@ -134,7 +126,7 @@ def changed_images(store: ResultStore, sources: Sources) -> Iterator[ChangedImag
 
     Args:
         store: of which committed blocks are read, one at a time.
-        sources: all pictures of the store.
+        sources: all images of the store.
 
     Raises:
         InputError: another K, mask or other keypoints are given for an image than it was fitted
@@ -143,18 +135,13 @@ def changed_images(store: ResultStore, sources: Sources) -> Iterator[ChangedImag
     failed = IMAGE_STATUS.index("failed")
     names = ("file_size", "file_time", "inputs_digest", "image_status")
     for block in store.committed_blocks():
-        part = sources.part(block.start, sources.names[block.start : block.stop])
         columns = (store.read(name, block) for name in names)
         rows = zip(*columns, strict=True)
-        for place, (size, changed, digest, status) in enumerate(rows, block.start):
-            now = stamps(part, place)
-            name = part.names[place - block.start]
-            if now["inputs_digest"] != digest:
-                raise InputError(
-                    f"{store.path} cannot be resumed: what is given for {name} now (--intrinsics, "
-                    "--keypoints, --masks) is not what it was fitted with; use --overwrite to "
-                    "replace the store, or another --out"
-                )
+        tasks = sources.tasks(block.start, block.stop)
+        for task, (size, changed, digest, status) in zip(tasks, rows, strict=True):
+            now = task.stamps()
+            if now.inputs_digest != digest:
+                raise InputError("run.other_inputs", file=store.path, name=task.name)
             before = None if np.isnan(changed) else (size, changed)
-            if now["file"] != before:
-                yield ChangedImage(place, name, now["file"] is None, status == failed)
+            if now.file != before:
+                yield ChangedImage(task.place, task.name, now.file is None, status == failed)

@@ -1,22 +1,18 @@
-"""What was asked of one run of `fit-hands`, and the store that remembers it.
-
-The store keeps all that shapes its rows, so that a run is continued with what it was started with.
-"""
+"""The store of a run, which remembers all that shapes its rows, so that a run is continued with
+what it was started with. Each part of the engine says itself what tells it from another."""
 
 from __future__ import annotations
 
 import platform
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from typing import Protocol
 
 from fitter.config.options import Config
-from fitter.detection.mediapipe_task import require_bundle
+from fitter.detection.mediapipe_task import task_identity
 from fitter.engine import Engine
-from fitter.hand_models.appearance import APPEARANCE_PATH
-from fitter.hand_models.pose_prior import POSE_PRIOR_PATH
-from fitter.inputs.sources import Sources, file_digest
-from fitter.run.request import Fitter, RunRequest
+from fitter.inputs.sources import Sources
+from fitter.run.request import RunRequest
 from fitter.store.layout import StoreSpec, choose_block_size, is_result_store
 from fitter.store.result_store import ResultStore
 
@@ -37,6 +33,15 @@ _SHAPING_PACKAGES = (
 also Triton's, which compiles the rasteriser there."""
 
 
+class Fitter(Protocol):
+    """Whoever fits the hands of a run."""
+
+    engine: Engine
+    """With the model that is fitted."""
+    device: str
+    """Where it is fitted, "cpu" or "cuda"."""
+
+
 def open_store(
     request: RunRequest, config: Config, sources: Sources, fitter: Fitter
 ) -> ResultStore:
@@ -45,7 +50,7 @@ def open_store(
     Args:
         request: of the run.
         config: of the run.
-        sources: all pictures that there are now.
+        sources: all images that there are now.
         fitter: who fits the hands.
 
     Raises:
@@ -57,7 +62,7 @@ def open_store(
         count = len(sources.names)
         size = ResultStore.open(request.out).block_size if continues else choose_block_size(count)
     spec = _spec(config, sources, fitter, size)
-    share = request.spread.share
+    share = request.execution.share
     if request.resume:
         return ResultStore.resume(request.out, spec, share)
     return ResultStore.create(request.out, spec, request.overwrite, share)
@@ -66,7 +71,7 @@ def open_store(
 def _spec(config: Config, sources: Sources, fitter: Fitter, block_size: int) -> StoreSpec:
     engine, device = fitter.engine, fitter.device
     model = engine.models["right"].data
-    refined = {"appearance_sha256": file_digest(APPEARANCE_PATH)} if config.refine.stages else {}
+    detects = sources.keypoints is None
     resolved = config.resolved()
     # Where it ran, not "auto": blocks of a CPU and of a GPU are not of one run.
     resolved["run"] |= {"device": device, "block_size": block_size}
@@ -78,32 +83,12 @@ def _spec(config: Config, sources: Sources, fitter: Fitter, block_size: int) -> 
         optional_sizes=_optional_sizes(config, engine),
         config=resolved | {"inputs": sources.kinds},
         model={
-            "name": model.name,
-            "sha256": model.sha256,
-            "pose_prior_sha256": file_digest(POSE_PRIOR_PATH),
-            **refined,
-            **_task_digest(config, sources),
-            **_network_digests(engine),
+            **engine.identity,
+            **(task_identity(config.detector.task) if detects else {}),
             "sides": "a left hand's parameters are those of this model mirrored in x",
         },
         versions=_versions(device),
     )
-
-
-def _network_digests(engine: Engine) -> dict[str, str]:
-    """What tells the networks from others, where there are any."""
-    if engine.initializer is None:
-        return {}
-    return {f"{name}_sha256": digest for name, digest in engine.initializer.digests.items()}
-
-
-def _task_digest(config: Config, sources: Sources) -> dict[str, str]:
-    """What tells the detector's task file from another, where there is one and it is used."""
-    if config.detector.task is None or sources.keypoints is not None:
-        return {}
-    path = Path(config.detector.task)
-    require_bundle(path)  # with Ray nobody on this machine has read it
-    return {"detector_task_sha256": file_digest(path)}
 
 
 def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:
@@ -127,6 +112,6 @@ def _versions(device: str) -> dict[str, str]:
     """Of Python and the packages that shape the numbers on this kind of device."""
     found = {name: version(name) for name in _SHAPING_PACKAGES}
     if device == "cuda":
-        with suppress(PackageNotFoundError):  # which stages that draw will ask for
+        with suppress(PackageNotFoundError):  # which stages that render will ask for
             found["triton"] = version("triton")
     return found | {"python": platform.python_version()}

@@ -43,7 +43,7 @@ class Summary:
         hands: fitted.
         failures: images that failed.
         fit_failures: hands whose fit failed.
-        undrawn: overlays that could not be drawn.
+        unrendered: overlays that could not be rendered.
         done_before: images that the store held already when this run continued it.
         failed_before: how many of those failed.
         fits_failed_before: hands in them whose fit failed.
@@ -51,10 +51,10 @@ class Summary:
         changed: images whose files are others than those that were fitted before.
         left: images of the store that are not done, and new ones that are not in it yet.
         off_centre: images whose given K has its principal point outside them.
-        skipped: ending -> number of files in the images' folder that are no pictures to us.
+        skipped: ending -> number of files in the images' folder that are no images to us.
         masks_rejected: hands whose given mask contradicted their keypoints.
-        masks_found: pictures that have a given mask, or None where no masks were given.
-        lost: times that a process that looks at pictures was lost.
+        masks_found: images that have a given mask, or None where no masks were given.
+        lost: times that a process that detects or renders was lost.
         seconds: wall time of the work, the start of the run not included.
         was_stopped: whether the user stopped it before its end.
         notes: further things to tell.
@@ -65,7 +65,7 @@ class Summary:
     hands: int = 0
     failures: Told = field(default_factory=Told)
     fit_failures: Told = field(default_factory=Told)
-    undrawn: Told = field(default_factory=Told)
+    unrendered: Told = field(default_factory=Told)
     done_before: int = 0
     failed_before: int = 0
     fits_failed_before: int = 0
@@ -87,15 +87,15 @@ class Summary:
         now = self.failures.count or self.fit_failures.count
         return bool(now or self.failed_before or self.fits_failed_before)
 
-    def add(self, pieces: Sequence[FittedBatch]) -> None:
+    def add(self, batches: Sequence[FittedBatch]) -> None:
         """Count a block that was written."""
-        for piece in pieces:
-            self.lost += piece.lost
+        for batch in batches:
+            self.lost += batch.lost
             if self.masks_found is not None:
-                self.masks_found += piece.masks
-            for name, reason in piece.undrawn:
-                self.undrawn.add(f"no overlay of {name}: {reason}")
-            for name, row in zip(piece.names, piece.rows, strict=True):
+                self.masks_found += batch.masks
+            for name, reason in batch.unrendered:
+                self.unrendered.add(f"no overlay of {name}: {reason}")
+            for name, row in zip(batch.names, batch.rows, strict=True):
                 self._add_row(name, row)
 
     def _add_row(self, name: str, row: ImageRow) -> None:
@@ -118,7 +118,7 @@ class Summary:
             "hands": self.hands,
             "failed_images": self.failures.count,
             "failed_fits": self.fit_failures.count,
-            "undrawn": self.undrawn.count,
+            "unrendered": self.unrendered.count,
             "done_before": self.done_before,
             "added": self.added,
             "changed": self.changed.count,
@@ -131,6 +131,7 @@ class Summary:
 def _is_off_centre(row: ImageRow) -> bool:
     if row.intrinsics_source != "given":
         return False
+    assert row.intrinsics is not None and row.image_width and row.image_height  # it was given
     x, y = row.intrinsics[:2, 2]
     return not (0 <= x <= row.image_width and 0 <= y <= row.image_height)
 
@@ -184,10 +185,10 @@ def _say_failures(summary: Summary, table: Path | None, say: Callable[[str], Non
             failures.add(sentence)
     failures.count = summary.failures.count + summary.fit_failures.count
     _say_told(failures, f"; {table} has all" if table else "; the store says why", say)
-    _say_told(summary.undrawn, " not drawn", say)
+    _say_told(summary.unrendered, " not rendered", say)
     if summary.lost:
         say(
-            f"{count(summary.lost, 'time')} a picture ended the process that looked at it, or took "
+            f"{count(summary.lost, 'time')} an image ended the process that looked at it, or took "
             "too long"
         )
 

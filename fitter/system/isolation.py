@@ -1,4 +1,4 @@
-"""A process of its own for work that may crash or hang, such as decoding a stranger's picture.
+"""A process of its own for work that may crash or hang, such as decoding a stranger's image.
 
 `Isolated` starts a Python process that holds one object and answers calls of its methods. What
 kills that process (a fault in a decoder, the system short of memory, a call that takes too long)
@@ -18,11 +18,12 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from fitter.errors import InputError
+from fitter.errors import UserError
 
 START_SECONDS = 300.0
 """Within this time a process has to be ready; loading everything from a cold disk takes long."""
@@ -49,7 +50,7 @@ class Isolated:
     when memory runs out. To be used from one thread at a time.
     """
 
-    def __init__(self, factory: type, *arguments: object) -> None:
+    def __init__(self, factory: Callable[..., object], *arguments: object) -> None:
         """Start making the object; `ready` waits for it.
 
         Args:
@@ -67,7 +68,7 @@ class Isolated:
         """Wait until the object is made; a process that is lost over that is replaced once.
 
         Raises:
-            InputError: making it raised this.
+            UserError: making it raised this.
             Lost: the process ended, or took more than `START_SECONDS`.
         """
         try:
@@ -86,7 +87,7 @@ class Isolated:
             timeout: seconds after which the process is ended.
 
         Raises:
-            InputError: the method, or making the object, raised this.
+            UserError: the method, or making the object, raised this.
             RuntimeError: it raised something else; the text is its traceback.
             Lost: the process ended before it had answered, or was ended. The next call has a new
                 process.
@@ -157,8 +158,8 @@ class Isolated:
             kind, value = connection.recv()
         except (EOFError, OSError):
             raise Lost(_how(self._lose())) from None
-        if kind == "input error":
-            raise InputError(value)
+        if kind == "user error":
+            raise value
         if kind == "error":
             raise RuntimeError(value)
         return value
@@ -196,7 +197,7 @@ def serve() -> None:
         Path("/proc/self/oom_score_adj").write_text("900", encoding="ascii")
     held: list[Any] = []
 
-    def make(factory: type, arguments: tuple) -> None:
+    def make(factory: Callable[..., object], arguments: tuple[object, ...]) -> None:
         held.append(factory(*arguments))
 
     try:
@@ -215,8 +216,8 @@ def serve() -> None:
 def _reply(connection: Connection, function: Any, arguments: tuple) -> None:
     try:
         answer = ("value", function(*arguments))
-    except InputError as error:
-        answer = ("input error", str(error))
+    except UserError as error:  # itself, with its code and facts
+        answer = ("user error", error)
     except Exception:  # for the caller, who may go on with other calls
         answer = ("error", traceback.format_exc())
     connection.send(answer)

@@ -81,9 +81,7 @@ class WriterLock:
             if share != WHOLE:
                 own = place.with_name(f".{place.name}.lock-{share.number}-of-{share.of}")
                 if not self._try(own, fcntl.LOCK_EX):
-                    raise InputError(
-                        f"part {share} of {store} is being written by another fit-hands run"
-                    )
+                    raise InputError("run.busy_share", file=store, share=share)
             self.alone = self._take_whole(place.with_name(f".{place.name}.lock"))
             # Where there are no locks, another share may be at work.
             self.alone &= share == WHOLE or not self._is_lockless
@@ -110,7 +108,6 @@ class WriterLock:
 
     def _take_whole(self, path: Path) -> bool:
         """Lock the whole store alone, or beside other shares; whether alone."""
-        busy = f"{self._store} is being written by another fit-hands run"
         refusals = 0
         while True:
             if self._try(path, fcntl.LOCK_EX):
@@ -120,13 +117,13 @@ class WriterLock:
             if self.share != WHOLE and self._try(path, fcntl.LOCK_SH):
                 of = _written(self._held[-1][1])
                 if of != self.share.of:
-                    raise InputError(f"{busy}, as one of --shard 1/{of} to {of}/{of}")
+                    raise InputError("run.busy_shares", file=self._store, of=of)
                 return False
             # Held by a run that writes all of it, or by a share that makes the store. What the
             # file says may be a moment old.
             refusals += _says_whole(path)
             if self.share == WHOLE or refusals > _PATIENCE:
-                raise InputError(busy)
+                raise InputError("run.busy", file=self._store)
             time.sleep(_PAUSE)
 
     def _try(self, path: Path, kind: int) -> bool:

@@ -1,6 +1,6 @@
-"""The work of a run in pieces: cut from blocks, put together to blocks again.
+"""The work of a run in batches: split from blocks, put together to blocks again.
 
-block -> `cut` -> Batch -> a worker -> FittedBatch -> `Collector` -> rows of the block
+block -> `split` -> Batch -> ImageTasks -> a worker -> FittedBatch -> `Collector` -> rows of a block
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fitter.inputs.sources import Sources
-from fitter.store.result_store import Block
+from fitter.inputs.sources import ImageTask, Sources
+from fitter.store.layout import Block
 from fitter.store.schema import ImageRow
 from fitter.system.stopping import StopRequest
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images `start` to `stop` (exclusive) of the block at place `block`: looked at and fitted
+    """Images `start` to `stop` (exclusive) of the block at place `block`: detected and fitted
     together, because the last digits of a fit may depend on what is in its batch."""
 
     block: int
@@ -25,8 +25,8 @@ class Batch:
     stop: int
 
 
-def cut(block: Block, length: int) -> list[Batch]:
-    """A block in pieces of `length` images, the last one shorter where it has to be."""
+def split(block: Block, length: int) -> list[Batch]:
+    """A block in batches of `length` images, the last one shorter where it has to be."""
     starts = range(block.start, block.stop, length)
     return [Batch(block.index, start, min(start + length, block.stop)) for start in starts]
 
@@ -36,58 +36,58 @@ class Plan:
     """What a run has to do.
 
     Attributes:
-        sources: all pictures of the store, and what is known about them.
+        sources: all images of the store, and what is known about them.
         blocks: to be done, in order.
-        length: images per piece.
+        length: images per batch.
     """
 
     sources: Sources
     blocks: Sequence[Block]
     length: int
 
-    def parts(self, stop: StopRequest) -> Iterator[Sources]:
-        """The pictures of each piece, in order; up to the end of a block once a stop is asked."""
+    def batches(self, stop: StopRequest) -> Iterator[list[ImageTask]]:
+        """The images of each batch, in order; up to the end of a block once a stop is asked."""
         for block in self.blocks:
             if stop.asked:
                 return
-            for piece in cut(block, self.length):
-                yield self.part(piece)
+            for batch in split(block, self.length):
+                yield self.tasks(batch)
 
     def block_of(self, place: int) -> Block:
-        """The block in which the picture at `place` is."""
+        """The block in which the image at `place` is."""
         return self.blocks[bisect_right(self.blocks, place, key=lambda b: b.start) - 1]
 
-    def part(self, piece: Batch) -> Sources:
-        """The pictures of a piece."""
-        return self.sources.part(piece.start, self.sources.names[piece.start : piece.stop])
+    def tasks(self, batch: Batch) -> list[ImageTask]:
+        """The images of a batch, at least one."""
+        return self.sources.tasks(batch.start, batch.stop)
 
 
 @dataclass(frozen=True)
 class FittedBatch:
-    """What became of the pictures of a piece.
+    """What became of the images of a batch.
 
     Attributes:
-        start: place of the first of them.
-        names: of the pictures.
-        rows: of the pictures.
-        masks: pictures that had a mask.
-        undrawn: (name, reason) of every overlay that could not be drawn.
-        lost: times that a process that looks at pictures was lost.
+        start: place of the first of them in the whole listing.
+        names: of the images.
+        rows: of the images.
+        masks: images that had a mask.
+        unrendered: (name, reason) of every overlay that could not be rendered.
+        lost: times that a process that detects or renders was lost.
     """
 
     start: int
     names: list[str]
     rows: list[ImageRow]
     masks: int
-    undrawn: list[tuple[str, str]] = field(default_factory=list)
+    unrendered: list[tuple[str, str]] = field(default_factory=list)
     lost: int = 0
 
 
 class Collector:
-    """Puts pieces together to blocks, in whatever order they come."""
+    """Puts batches together to blocks, in whatever order they come."""
 
     def __init__(self, plan: Plan) -> None:
-        """The plan of whose blocks pieces will come."""
+        """The plan of whose blocks batches will come."""
         self._plan = plan
         self._found: dict[Block, dict[int, FittedBatch]] = {}
 
@@ -97,15 +97,15 @@ class Collector:
         return not self._found
 
     def add(self, done: FittedBatch) -> tuple[Block, list[FittedBatch]] | None:
-        """Take a piece.
+        """Take a batch.
 
         Returns:
-            Its block, and all the block's pieces in order, if this was the last one; else None.
+            Its block, and all the block's batches in order, if this was the last one; else None.
         """
         block = self._plan.block_of(done.start)
         found = self._found.setdefault(block, {})
         found[done.start] = done
-        if sum(len(piece.rows) for piece in found.values()) < len(block):
+        if sum(len(batch.rows) for batch in found.values()) < len(block):
             return None
         del self._found[block]
         return block, [found[start] for start in sorted(found)]

@@ -1,124 +1,98 @@
-"""Pictures looked at in processes of their own, some ahead of where they are needed, in order.
+"""Images detected in processes of their own, some ahead of where they are needed, in order.
 
-A picture that kills its process, or takes too long, is looked at once more alone; a second time,
-and it is a failed picture like one that cannot be decoded. No other picture notices.
+An image that kills its process, or takes too long, is detected once more alone; a second time, and
+it is a failed image like one that cannot be decoded. No other image notices.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from queue import SimpleQueue
-from typing import Self
-
-import numpy as np
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 from fitter.config.options import Config
-from fitter.errors import LostError
+from fitter.errors import InputError
 from fitter.fitting.detected_image import DetectedImage
-from fitter.inputs.sources import Sources
-from fitter.rendering.overlay import OverlayHand
-from fitter.system.isolation import Isolated, Lost
-from fitter.workers.image_worker import ImageWorker, failed
+from fitter.inputs.sources import ImageTask
+from fitter.system.isolation import Lost
+from fitter.workers.process_pool import ProcessPool
+
+if TYPE_CHECKING:
+    from fitter.workers.image_detector import ImageDetector
 
 log = logging.getLogger(__name__)
 
 AHEAD = 2
-"""Pieces of work that are looked at, or waiting to be fitted, beside the one that is fitted."""
+"""Batches that are being detected, or wait to be fitted, beside the one that is fitted."""
+
+DetectedBatch = tuple[list[ImageTask], list[DetectedImage]]
 
 
 @dataclass(frozen=True)
 class DetectionOptions:
-    """How pictures are looked at.
+    """How images are detected.
 
     Attributes:
         detects: whether hands are to be found, and not given.
-        workers: processes, one thread each.
-        timeout: seconds that one picture may take.
+        workers: processes, one thread each; None for as many as suit the device: a fit on a CPU
+            takes about as long as finding the hands, one on a GPU next to nothing.
+        timeout: seconds that one image may take.
     """
 
     detects: bool = True
-    workers: int = 1
+    workers: int | None = 1
     timeout: float = 120.0
 
 
 class DetectionPool:
-    """Processes that decode pictures and find hands; close it, or use it in a ``with`` block."""
+    """Processes that decode images and find hands; close it, or use it in a ``with`` block."""
 
     def __init__(self, config: Config, options: DetectionOptions) -> None:
         """Start them; `ready` waits for the first.
 
         Args:
             config: of the run.
-            options: how many, and how long a picture may take.
+            options: how many, and how long an image may take.
         """
-        self.timeout = options.timeout
-        self.lost = 0
+        arguments = (config, options.detects)
+        self._pool = ProcessPool(_image_detector, arguments, options.workers or 1, options.timeout)
+
+    @property
+    def lost(self) -> int:
         """Times that a process was lost so far."""
-        self._all = [Isolated(ImageWorker, config, options.detects) for _ in range(options.workers)]
-        self._free: SimpleQueue[Isolated] = SimpleQueue()
-        for process in self._all:
-            self._free.put(process)
-        self._threads = ThreadPoolExecutor(options.workers, thread_name_prefix="look")
+        return self._pool.lost
+
+    def grow(self, count: int) -> None:
+        """Have `count` processes, before any image is detected."""
+        self._pool.grow(count)
 
     def ready(self) -> None:
-        """Wait until a first process can look.
+        """Wait until a first process can detect; raises what `ProcessPool.ready` raises."""
+        self._pool.ready()
 
-        Raises:
-            InputError: the detector cannot be loaded.
-            LostError: the process ended while it loaded, twice.
-        """
-        try:
-            self._all[0].ready()
-        except Lost as lost:
-            raise LostError(f"what looks at pictures {lost} while it was loaded") from lost
-
-    def look(self, parts: Iterable[Sources]) -> Iterator[tuple[Sources, list[DetectedImage]]]:
-        """Look at all pictures, `AHEAD` parts ahead of the one that is handed out.
+    def detect(self, batches: Iterable[list[ImageTask]]) -> Iterator[DetectedBatch]:
+        """Detect all images, `AHEAD` batches ahead of the one that is handed out.
 
         Args:
-            parts: pictures that are wanted together; taken one by one as there is room.
+            batches: images that are wanted together; taken one by one as there is room.
 
         Yields:
-            Each part, in order, with what was seen in its pictures.
+            Each batch, in order, with what was detected in its images.
         """
-        waiting: deque[tuple[Sources, list[Future]]] = deque()
-        for sources in parts:
-            places = range(sources.first, sources.first + len(sources.names))
-            seen = [self._threads.submit(self._look, sources, place) for place in places]
-            waiting.append((sources, seen))
+        waiting: deque[tuple[list[ImageTask], list[Future[DetectedImage]]]] = deque()
+        for tasks in batches:
+            waiting.append((tasks, [self._pool.submit("detect", task) for task in tasks]))
             if len(waiting) > AHEAD:
                 yield self._settled(waiting)
         while waiting:
             yield self._settled(waiting)
 
-    def draw(
-        self, path: Path, hands: Sequence[OverlayHand], picture: Path, intrinsics: np.ndarray
-    ) -> Future[str]:
-        """Draw an overlay.
-
-        Args:
-            path: the file to make.
-            hands: what to draw.
-            picture: the photograph.
-            intrinsics: (3, 3) its K.
-
-        Returns:
-            A promise of why it could not be drawn, or of an empty text.
-        """
-        place = (str(picture), intrinsics)
-        return self._threads.submit(self._draw, str(path), hands, place)
-
     def close(self) -> None:
         """End all processes, whatever they do."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        for process in self._all:
-            process.close()
-        self._threads.shutdown(wait=True)
+        self._pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -127,44 +101,41 @@ class DetectionPool:
         self.close()
 
     def _settled(
-        self, waiting: deque[tuple[Sources, list[Future]]]
-    ) -> tuple[Sources, list[DetectedImage]]:
-        """The first part that waits, with the second attempt of pictures whose process was lost."""
-        sources, futures = waiting.popleft()
-        seen = [future.result() for future in futures]
-        for k, found in enumerate(seen):
-            if isinstance(found, Lost):
+        self, waiting: deque[tuple[list[ImageTask], list[Future[DetectedImage]]]]
+    ) -> DetectedBatch:
+        """The first batch that waits, with the second attempt of images whose process was lost."""
+        tasks, promises = waiting.popleft()
+        found: list[DetectedImage | None] = []
+        for task, promise in zip(tasks, promises, strict=True):
+            try:
+                found.append(promise.result())
+            except Lost as lost:
+                log.warning("%s %s while it was detected", task.name, lost)
+                found.append(None)
+        detected = []
+        for task, image in zip(tasks, found, strict=True):
+            if image is None:
                 # Alone: whatever else is in memory may be what there was no room beside.
-                for future in (future for _, later in waiting for future in later):
-                    future.exception()
-                seen[k] = self._second_look(sources, sources.first + k)
-        return sources, seen
+                for later in (promise for _, promises in waiting for promise in promises):
+                    later.exception()
+                image = self._second_attempt(task)
+            detected.append(image)
+        return tasks, detected
 
-    def _second_look(self, sources: Sources, place: int) -> DetectedImage:
-        found = self._look(sources, place)
-        if not isinstance(found, Lost):
-            return found
-        sentence = f"expected a picture that can be looked at, found one that, tried twice, {found}"
-        return failed(sources, place, sentence)
-
-    def _look(self, sources: Sources, place: int) -> DetectedImage | Lost:
-        one = sources.part(place, [sources.entry(place).name])
-        process = self._free.get()
+    def _second_attempt(self, task: ImageTask) -> DetectedImage:
         try:
-            return process.call("look", one, place, timeout=self.timeout)
+            return self._pool.call("detect", task)
         except Lost as lost:
-            self.lost += 1
-            log.warning("%s %s while it was looked at", one.names[0], lost)
-            return lost
-        finally:
-            self._free.put(process)
+            log.warning("%s %s while it was detected again", task.name, lost)
+            return replace(
+                DetectedImage.of_error(InputError("worker.undetectable", how=str(lost))),
+                **vars(task.stamps()),
+            )
 
-    def _draw(self, path: str, hands: Sequence[OverlayHand], place: tuple[str, np.ndarray]) -> str:
-        process = self._free.get()
-        try:
-            return process.call("draw", path, hands, place, timeout=self.timeout)
-        except Lost as lost:
-            self.lost += 1
-            return f"the picture {lost} while it was drawn over"
-        finally:
-            self._free.put(process)
+
+def _image_detector(config: Config, detects: bool) -> ImageDetector:
+    """What each process holds. What it needs is loaded there and not here, where processes are
+    started before anything else is loaded."""
+    from fitter.workers.image_detector import ImageDetector
+
+    return ImageDetector(config, detects)

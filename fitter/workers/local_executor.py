@@ -1,80 +1,117 @@
-"""The work of a run in pieces: cut from blocks, done on one machine, put together to blocks again.
+"""The work of a run done on one machine.
 
-block -> `cut` -> Batch -> `LocalExecutor` -> FittedBatch -> `Collector` -> rows of the block
+ImageTasks -> `DetectionPool` -> DetectedImages -> `Engine` -> ImageRows -> `OverlayPool`
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
-
-import torch
+from typing import TYPE_CHECKING, Self
 
 from fitter.config.options import Config
-from fitter.engine import Engine
 from fitter.fitting.detected_image import DetectedImage
-from fitter.inputs.sources import Sources
-from fitter.rendering.overlay import overlay_name
+from fitter.inputs.sources import ImageTask
 from fitter.store.schema import ImageRow
 from fitter.system.stopping import StopRequest
+from fitter.workers.attempts import Attempts
 from fitter.workers.batches import FittedBatch, Plan
 from fitter.workers.detection_pool import DetectionOptions, DetectionPool
-from fitter.workers.isolated_fit import Attempts, fit_warily
 
-_UNDRAWN_PIECES = 3
-"""Pieces whose overlays may wait while further ones are fitted: they hold their meshes."""
+if TYPE_CHECKING:  # loaded while the processes that detect load what they need
+    from fitter.workers.overlays import Promises
+
+_UNRENDERED_BATCHES = 3
+"""Batches whose overlays may wait while further ones are fitted: they hold their meshes."""
+
+
+@dataclass(frozen=True)
+class ExecutorFiles:
+    """Where a `LocalExecutor` writes.
+
+    Attributes:
+        overlays: folder to render overlays into, or None.
+        in_hand: file that says what is being fitted, for a run that has to be continued, or None
+            where somebody else counts.
+    """
+
+    overlays: Path | None = None
+    in_hand: Path | None = None
 
 
 class LocalExecutor:
-    """All that turns pictures into rows, on one machine: processes that look, an engine that fits.
+    """All that turns images into rows, on one machine: processes that detect, an engine that fits,
+    and processes that render where overlays are wanted.
 
     To be used in a ``with`` block, in which PyTorch computes on one thread: the number of threads
     shows in the last digits, and rows must not depend on where they were computed.
+
+    Attributes:
+        engine: with the model that is fitted.
+        device: where it is fitted, "cpu" or "cuda".
+        detection: finds the hands.
     """
 
     def __init__(
         self,
         config: Config,
         options: DetectionOptions,
-        overlays: Path | None = None,
-        in_hand: Path | None = None,
+        files: ExecutorFiles = ExecutorFiles(),
     ) -> None:
         """Start the processes, and load the model meanwhile.
 
         Args:
             config: of the run.
-            options: how pictures are looked at.
-            overlays: folder to draw overlays into, or None.
-            in_hand: file that says what is being fitted, for a run that has to be continued, or
-                None where somebody else counts.
+            options: how images are detected.
+            files: where to write.
 
         Raises:
             InputError: the model, the device or the detector cannot be used.
+            LostError: a process that detects ended while it loaded, twice.
         """
-        self.config, self.options, self.overlays = config, options, overlays
-        self._attempts = None if in_hand is None else Attempts(in_hand)
-        self.lookers = DetectionPool(config, options)
-        try:
-            self.engine = Engine(config)
-            self.device = self.engine.device.type
-            self.lookers.ready()
-        except BaseException:
-            self.lookers.close()
-            raise
-        self._threads = torch.get_num_threads()
+        self.config, self.options = config, options
+        self._attempts = None if files.in_hand is None else Attempts(files.in_hand)
         self._lost = 0
+        with ExitStack() as undo:
+            self.detection = DetectionPool(config, options)
+            undo.callback(self.detection.close)
+            # From here on all that is heavy, while the first process loads the detector.
+            import torch
+
+            from fitter.device import choose_device
+
+            self.device = choose_device(config.run.device).type
+            count = options.workers
+            if count is None:
+                count = 1 if self.device == "cpu" else max(1, (os.cpu_count() or 1) - 1)
+                self.detection.grow(count)
+            from fitter.engine import Engine
+            from fitter.workers.overlays import OverlayPool
+
+            self.engine = Engine(config)
+            self._overlays: OverlayPool | None = None
+            if files.overlays is not None:
+                self._overlays = OverlayPool(files.overlays, self.engine, count, options.timeout)
+                undo.callback(self._overlays.close)
+            self.detection.ready()
+            self._threads = torch.get_num_threads()
+            self._closing = undo.pop_all()
 
     def __enter__(self) -> Self:
+        import torch
+
         torch.set_num_threads(1)
         return self
 
     def __exit__(self, *_: object) -> None:
+        import torch
+
         torch.set_num_threads(self._threads)
-        self.lookers.close()
+        self._closing.close()
 
     def process(self, plan: Plan, stop: StopRequest) -> Iterator[FittedBatch]:
         """Do what a run has to do.
@@ -84,92 +121,83 @@ class LocalExecutor:
             stop: when it is asked, no further block is begun.
 
         Yields:
-            What became of each piece, in order.
+            What became of each batch, in order.
         """
-        return self.fit(plan.parts(stop))
+        return self.fit(plan.batches(stop))
 
-    def fit(self, parts: Iterable[Sources]) -> Iterator[FittedBatch]:
-        """Look at pictures and fit their hands, the former some parts ahead of the latter.
+    def fit(self, batches: Iterable[list[ImageTask]]) -> Iterator[FittedBatch]:
+        """Detect and fit, the former some batches ahead of the latter.
 
         Args:
-            parts: pictures that are fitted together; taken one by one as there is room.
+            batches: images that are fitted together; taken one by one as there is room.
 
         Yields:
-            What became of each part, in order.
+            What became of each batch, in order.
         """
-        waiting: deque[tuple[FittedBatch, list[tuple[str, Future[str]]]]] = deque()
-        for sources, seen in self.lookers.look(parts):
-            times = 1 if self._attempts is None else self._attempts.begin(sources.first)
+        waiting: deque[tuple[FittedBatch, Promises]] = deque()
+        for tasks, detected in self.detection.detect(batches):
+            start = tasks[0].place
+            times = 1 if self._attempts is None else self._attempts.begin(start)
             try:
-                waiting.append(self._fit(sources, seen, times))
+                waiting.append(self._fit(tasks, detected, times))
             finally:  # an error or an interrupt is no death
                 if self._attempts is not None:
-                    self._attempts.end(sources.first)
-            if len(waiting) > _UNDRAWN_PIECES or not waiting[0][1]:
-                yield _drawn(waiting.popleft())
-        yield from map(_drawn, waiting)
+                    self._attempts.end(start)
+            if len(waiting) > _UNRENDERED_BATCHES or not waiting[0][1]:
+                yield _rendered(waiting.popleft())
+        yield from map(_rendered, waiting)
 
-    def finish(self, sources: Sources, seen: Sequence[DetectedImage], times: int) -> FittedBatch:
-        """Fit the hands of pictures that were looked at, and draw them.
+    def finish(
+        self, tasks: Sequence[ImageTask], detected: Sequence[DetectedImage], times: int
+    ) -> FittedBatch:
+        """Fit the hands of one batch, and render its overlays.
 
         Args:
-            sources: the pictures.
-            seen: of each.
+            tasks: the images.
+            detected: what was found in each.
             times: how often they have been begun, this time included.
         """
-        return _drawn(self._fit(sources, seen, times))
+        return _rendered(self._fit(tasks, detected, times))
 
     def begin_anew(self) -> None:
         """Forget what processes of an earlier run had in hand: its results are replaced."""
         if self._attempts is not None:
             self._attempts.forget()
 
-    def draw(self, sources: Sources, rows: Iterable[ImageRow]) -> list[tuple[str, str]]:
-        """Draw the overlays of pictures that were fitted before.
+    def render(self, tasks: Sequence[ImageTask], rows: Iterable[ImageRow]) -> list[tuple[str, str]]:
+        """Render the overlays of images that were fitted before.
 
         Args:
-            sources: the pictures.
-            rows: of each; nothing is drawn of failed ones.
+            tasks: the images.
+            rows: of each; nothing is rendered over failed ones.
 
         Returns:
-            (name, reason) of every overlay that could not be drawn.
+            (name, reason) of every overlay that could not be rendered.
         """
-        return _reasons(self._draw(sources, rows))
+        from fitter.workers.overlays import reasons
+
+        return reasons(self._submit_overlays(tasks, rows))
 
     def _fit(
-        self, sources: Sources, seen: Sequence[DetectedImage], times: int = 1
-    ) -> tuple[FittedBatch, list[tuple[str, Future[str]]]]:
-        """What became of pictures, but for the promised overlays."""
-        rows = fit_warily(self.engine, seen, times, self.options.timeout)
-        lost, self._lost = self.lookers.lost - self._lost, self.lookers.lost
-        masks = sum(image.has_mask for image in seen)
-        done = FittedBatch(sources.first, list(sources.names), rows, masks, lost=lost)
-        return done, self._draw(sources, rows)
+        self, tasks: Sequence[ImageTask], detected: Sequence[DetectedImage], times: int
+    ) -> tuple[FittedBatch, Promises]:
+        """What became of images, but for the promised overlays."""
+        from fitter.workers.isolated_fit import fit_warily
 
-    def _draw(self, sources: Sources, rows: Iterable[ImageRow]) -> list[tuple[str, Future[str]]]:
-        if self.overlays is None:
-            return []
-        entries = (sources.entry(sources.first + k) for k in range(len(sources.names)))
-        return [
-            (
-                entry.name,
-                self.lookers.draw(
-                    self.overlays / overlay_name(entry.name),
-                    self.engine.overlay_hands(row),
-                    entry.path,
-                    row.intrinsics,
-                ),
-            )
-            for entry, row in zip(entries, rows, strict=True)
-            if row.image_status != "failed"
-        ]
+        rows = fit_warily(self.engine, detected, times, self.options.timeout)
+        lost = self.detection.lost + (0 if self._overlays is None else self._overlays.lost)
+        lost_now, self._lost = lost - self._lost, lost
+        masks = sum(image.has_mask for image in detected)
+        names = [task.name for task in tasks]
+        done = FittedBatch(tasks[0].place, names, rows, masks, lost=lost_now)
+        return done, self._submit_overlays(tasks, rows)
+
+    def _submit_overlays(self, tasks: Sequence[ImageTask], rows: Iterable[ImageRow]) -> Promises:
+        return [] if self._overlays is None else self._overlays.submit(tasks, rows)
 
 
-def _drawn(fitted: tuple[FittedBatch, list[tuple[str, Future[str]]]]) -> FittedBatch:
+def _rendered(fitted: tuple[FittedBatch, Promises]) -> FittedBatch:
+    from fitter.workers.overlays import reasons
+
     done, promises = fitted
-    return replace(done, undrawn=_reasons(promises))
-
-
-def _reasons(promises: list[tuple[str, Future[str]]]) -> list[tuple[str, str]]:
-    found = [(name, promise.result()) for name, promise in promises]
-    return [(name, reason) for name, reason in found if reason]
+    return replace(done, unrendered=reasons(promises))

@@ -128,7 +128,17 @@ class _Request:
     console: Console
 
 
+def _require_own_datasets() -> None:
+    """Refuse to run with another package's `datasets`, whose name ours shares."""
+    import datasets
+    from fitter.errors import InputError
+
+    if getattr(datasets, "OWNER", None) != "fit-hands":
+        raise InputError("usage.other_datasets", file=datasets.__file__)
+
+
 def _train_hands(options: argparse.Namespace) -> int:
+    _require_own_datasets()
     from rich.console import Console
 
     from fitter.config.files import Flag, find_preset

@@ -1,3 +1,72 @@
 """Sentences about commands, devices, workers and clusters."""
 
-SENTENCES: dict[str, str] = {}
+_KEPT = "what is done is kept, and --resume continues"
+
+SENTENCES: dict[str, str] = {
+    "device.missing": (
+        "expected a CUDA GPU that this PyTorch can use, found none; use --device cpu"
+    ),
+    "overlay.among_images": (
+        "expected another folder than that of {title}, found the same, where overlays would lie "
+        "among images"
+    ),
+    "overlay.folder_is_file": "expected a folder, found a file",
+    "overlay.inside_images": (
+        "expected a folder outside {root}, found one inside it, where the next run would take the "
+        "overlays for images"
+    ),
+    "overlay.inside_results": "expected a folder outside the results {out}, found one inside them",
+    "overlay.no_folder": "expected a folder that can be made, found: {reason}",
+    "overlay.unwritable": "expected an overlay that can be written, found: {reason}",
+    "ray.device_contradiction": "expected 0 beside --device cpu, found more",
+    "ray.failed": f"Ray failed ({{reason}}); {_KEPT}",
+    "ray.head_gone": f"Ray's head is gone; {_KEPT}",
+    "ray.no_cluster": "expected the address of a Ray cluster, found {found}",
+    "ray.not_installed": (
+        "expected the package ray[data], found: {reason}; install fit-hands[ray]"
+    ),
+    "ray.not_started": f"Ray did not start ({{reason}}); {_KEPT}",
+    "ray.too_few_gpus": "expected a cluster with {asked:g} GPUs at least, found {found:g}",
+    "run.broken_off": f"{{reason}}; {_KEPT}",
+    "run.busy": "another fit-hands run is writing to it",
+    "run.busy_share": "another fit-hands run is writing part {share} of it",
+    "run.busy_shares": (
+        "another fit-hands run is writing to it, as one of --shard 1/{of} to {of}/{of}"
+    ),
+    "run.image_would_be_lost": (
+        "cannot take the new images: its last block would be computed again with them, but {name} "
+        "is gone and its results would be lost; put it back, or give the new images another --out"
+    ),
+    "run.list_order": (
+        "expected a mapping from name to value, because the run was started without {count} of the "
+        "images, found a list in the order of the names"
+    ),
+    "run.log_unwritable": "expected a log that can be written, found: {reason}",
+    "run.masks_needed": (
+        "expected masks for {energy}, from --masks or refine.segmentation and its weights, found "
+        "neither; refine.stages={{}} goes without"
+    ),
+    "run.masks_unused": "expected stages that use masks, found {found}",
+    "run.other_images": (
+        "cannot be resumed: expected some of its images, such as {expected!r}, found none of them, "
+        "but {found!r}; give the folder or list that it was started with, or another --out"
+    ),
+    "run.other_inputs": (
+        "cannot be resumed: what is given for {name} now (--intrinsics, --keypoints, --masks) is "
+        "not what it was fitted with; use --overwrite to replace the store, or another --out"
+    ),
+    "usage.gpus_without_ray": "expected --ray beside it, found none",
+    "usage.other_datasets": (
+        "expected fit-hands' own package `datasets`, found another; install fit-hands in an "
+        "environment of its own (a virtual environment, pipx or uv tool)"
+    ),
+    "usage.shard_and_overwrite": (
+        "expected one of them, because other shards may be at work in the store"
+    ),
+    "worker.lost_at_start": "what detects hands {how} while it was loaded",
+    "worker.undetectable": (
+        "expected an image that can be looked at, found one that, tried twice, {how}"
+    ),
+    "worker.unexpected": "unexpected {kind}: {reason}",
+    "worker.unfittable": "expected an image whose hands can be fitted, found one that {how}",
+}

@@ -202,7 +202,7 @@ def fatal(pictures, tmp_path) -> tuple[Path, dict[str, str]]:
 
 
 REASON = (
-    "expected a picture whose hands can be fitted, found one that ended its process by SIGKILL, as "
+    "expected an image whose hands can be fitted, found one that ended its process by SIGKILL, as "
     "happens when memory runs out"
 )
 
@@ -225,7 +225,7 @@ def test_a_fit_that_raises_fails_its_picture_alone(fatal, tmp_path):
     done = run(folder, out, env=environment | {"RAISES": "1"})
     assert done.returncode == 1, done.stderr
     assert is_failed(out, FATAL) == (
-        "expected a picture whose hands can be fitted, found one that failed (ArithmeticError: no "
+        "expected an image whose hands can be fitted, found one that failed (ArithmeticError: no "
         "way)"
     )
 

@@ -8,6 +8,7 @@ import torch
 from datasets.eval_command import eval_hands
 from fitter.commands import fit_hands as cli
 from fitter.commands.fit_hands import fit_hands
+from fitter.errors import sentence
 from tests.support import bad_commands
 
 workplace = bad_commands.workplace
@@ -97,12 +98,7 @@ class TestConfiguration:
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
     def test_no_gpu(self, refused):
-        refused(
-            "device 'cuda': expected a CUDA GPU that this PyTorch can use, found none; "
-            "use --device cpu",
-            "--device",
-            "cuda",
-        )
+        refused(sentence("device.missing", {"file": "device 'cuda'"}), "--device", "cuda")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from fitter.engine import Engine
-from fitter.rendering.overlay import overlay_name
+from fitter.errors import sentence
+from fitter.rendering.overlay_names import overlay_name
 from fitter.store.result_store import ResultStore
 from fitter.system.lock import WriterLock
 from fitter.workers.local_executor import LocalExecutor
@@ -37,19 +38,19 @@ class TestStore:
     def test_one_that_exists(self, here, say, refused):
         assert say("photos", "--out", "kept.zarr", *FAST, "-q").status == 0
         before = {p: p.read_bytes() for p in Path("kept.zarr").rglob("*") if p.is_file()}
-        sentence = "already holds results: use --resume to continue it or --overwrite to replace it"
-        refused(f"kept.zarr {sentence}", *FAST, out="kept.zarr")
+        said = "already holds results: use --resume to continue it or --overwrite to replace it"
+        refused(f"kept.zarr {said}", *FAST, out="kept.zarr")
         was = "configuration.detector.max_hands was 2 when it was started and is 1 now"
         instead = "use --overwrite to replace it, or another --out"
-        sentence = f"kept.zarr cannot be resumed: {was}; {instead}"
-        refused(sentence, *FAST, "--resume", "--max-hands", "1", out="kept.zarr")
+        said = f"kept.zarr cannot be resumed: {was}; {instead}"
+        refused(said, *FAST, "--resume", "--max-hands", "1", out="kept.zarr")
         after = {p: p.read_bytes() for p in Path("kept.zarr").rglob("*") if p.is_file()}
         assert before == after
 
     def test_one_that_another_run_writes(self, here, refused):
         lock = WriterLock(Path("o.zarr"))
         for how in ([], ["--resume"], ["--overwrite"], ["--shard", "1/2"]):
-            refused("o.zarr is being written by another fit-hands run", *FAST, *how)
+            refused(sentence("run.busy", {"file": "o.zarr"}), *FAST, *how)
         lock.release()
 
     def test_it_names_the_device_that_was_used(self, tmp_path, here, say):
@@ -63,8 +64,8 @@ class TestStore:
     def test_a_damaged_one(self, here, say, refused):
         say("photos", "--out", "torn.zarr", *FAST, "-q", "--overwrite")
         shutil.rmtree("torn.zarr/keypoints_3d")
-        sentence = "torn.zarr is a damaged result store: it has lost keypoints_3d"
-        refused(sentence, *FAST, "--resume", out="torn.zarr")
+        said = "torn.zarr is a damaged result store: it has lost keypoints_3d"
+        refused(said, *FAST, "--resume", out="torn.zarr")
 
     def test_moved_pictures_resume_and_changed_ones_are_named(self, tmp_path, here, say):
         copy = tmp_path / "elsewhere"
@@ -105,8 +106,9 @@ class TestStore:
         assert say(*arguments, "--keypoints", other, "--resume").status == 0
         (other / "a_keypoints.json").write_text('{"people": [] }')
         told = say(*arguments, "--keypoints", other, "--resume")
-        sentence = "a.zarr cannot be resumed: what is given for a.jpg now (--intrinsics, --keypoi"
-        assert told.status == 2 and sentence in told.err
+        assert told.status == 2
+        store = tmp_path / "a.zarr"
+        assert sentence("run.other_inputs", {"file": store, "name": "a.jpg"}) in told.err
         told = say(*arguments, "--resume")
         assert "cannot be resumed: configuration.inputs.keypoints was 'given' when" in told.err
         assert told.status == 2
@@ -122,11 +124,8 @@ class TestStore:
             assert say(tmp_path / "in", *out).status == 0
         shutil.copy(bad_files.HAND, tmp_path / "in" / "b.jpg")
         told = say(tmp_path / "in", *out, "--resume")
-        sentence = (
-            f"{listed}: expected a mapping from name to value, because of 1 new picture "
-            "since the run was started, found a list in the order of the names"
-        )
-        assert (told.status, told.err) == (2, f"fit-hands: {sentence}\n")
+        said = sentence("run.list_order", {"file": listed, "count": 1})
+        assert (told.status, told.err) == (2, f"fit-hands: {said}\n")
         out = ["--out", tmp_path / "named.zarr", "--device", "cpu", "--keypoints", named]
         told = say(tmp_path / "in", *out, "--resume")
         assert told.status == 0 and "1 image added to the store" in told.err.splitlines()
@@ -170,22 +169,23 @@ class TestStore:
 
 class TestOverlays:
     def test_where_they_cannot_be(self, refused):
+        def said(code, place, **facts):
+            return sentence(code, {"file": f"--overlays {place}", **facts})
+
         place = "notes/readme.txt"
-        sentence = f"--overlays {place}: expected a folder, found a file"
-        refused(sentence, "--overlays", place, *FAST)
-        sentence = "cannot make the folder notes/readme.txt/x: Not a directory"
-        refused(sentence, "--overlays", "notes/readme.txt/x", *FAST)
-        sentence = (
-            "--overlays photos/drawn: expected a folder outside photos, found one inside it, "
-            "where the next run would take the overlays for pictures"
-        )
-        refused(sentence, "--overlays", "photos/drawn", *FAST)
+        refused(said("overlay.folder_is_file", place), "--overlays", place, *FAST)
+        place = "notes/readme.txt/x"
+        facts = {"file": place, "reason": "Not a directory"}
+        refused(sentence("overlay.no_folder", facts), "--overlays", place, *FAST)
+        place = "photos/drawn"
+        refused(said("overlay.inside_images", place, root="photos"), "--overlays", place, *FAST)
+        refused(said("overlay.inside_results", "o.zarr/x", out="o.zarr"), "--overlays", "o.zarr/x")
         one = "photos/a.jpg"
-        sentence = (
-            f"--overlays photos: expected another folder than that of {one}, found the same, "
-            "where overlays would lie among pictures"
+        refused(
+            said("overlay.among_images", "photos", title=one),
+            *("--overlays", "photos", *FAST),
+            images=one,
         )
-        refused(sentence, "--overlays", "photos", *FAST, images=one)
 
     def test_an_interruption_while_drawing_loses_none(self, tmp_path, here, say, monkeypatch):
         arguments = ["photos", "--out", "o.zarr", "--overlays", tmp_path / "drawn", *FAST, "-q"]
@@ -194,7 +194,7 @@ class TestOverlays:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(LocalExecutor, "_draw", interrupted)
+            patch.setattr(LocalExecutor, "_submit_overlays", interrupted)
             assert say(*arguments).status == 130
         assert say(*arguments, "--resume").status == 0
         assert (tmp_path / "drawn" / overlay_name("a.jpg")).exists()
@@ -219,8 +219,10 @@ class TestOverlays:
         told = say(pictures, "--out", "o.zarr", *arguments)
         assert told.status == 0
         assert told.err.splitlines()[:2] == [
-            f"no overlay of a.jpg: cannot write the overlay {drawn / overlay_name('a.jpg')}: "
-            "Is a directory",
+            "no overlay of a.jpg: "
+            + sentence(
+                "overlay.unwritable", {"file": drawn / "a.jpg.jpg", "reason": "Is a directory"}
+            ),
             f"no overlay of b.jpg: {pictures / 'b.jpg'}: expected a picture, found no such file.",
         ]
         assert told.err.splitlines()[2].startswith(

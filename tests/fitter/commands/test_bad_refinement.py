@@ -8,7 +8,8 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from fitter.run import store_setup as run_store
+import fitter.engine
+from fitter import errors
 from tests.support import bad_commands, bad_files
 
 workplace = bad_commands.workplace
@@ -133,25 +134,21 @@ def test_a_run_goes_on_with_its_own_masks_alone(say, tmp_path):
     assert say(*run, "--masks", tmp_path / "masks").status == 0
     assert say(*run, "--resume", "--masks", tmp_path / "moved").status == 0
     told = say(*run, "--resume", "--masks", tmp_path / "others")
-    sentence = (
-        "o.zarr cannot be resumed: what is given for a.jpg now (--intrinsics, --keypoints, "
-        "--masks) is not what it was fitted with; use --overwrite to replace the store, or another "
-        "--out"
-    )
+    sentence = errors.sentence("run.other_inputs", {"file": "o.zarr", "name": "a.jpg"})
     assert (told.status, told.err) == (2, f"fit-hands: {sentence}\n")
     told = say(*run, "--resume")
     assert told.status == 2 and "configuration.inputs.masks was 'given' when" in told.err
 
 
-def test_a_run_goes_on_with_its_own_appearance_alone(say, tmp_path, monkeypatch):
+def test_a_run_goes_on_with_its_own_appearance_alone(say, monkeypatch):
     run = ["photos", "--out", "o.zarr", *FAST, "--set", "refine.stages.coarse.iterations=1"]
     assert say(*run).status == 0
-    (tmp_path / "other").write_bytes(run_store.APPEARANCE_PATH.read_bytes() + b" ")
-    # Where nothing is drawn, it shapes nothing.
+    # Where nothing is rendered, it shapes nothing.
     plain = ["photos", "--out", "plain.zarr", *FAST, "--set", "refine.stages={}"]
     assert say(*plain).status == 0
     with monkeypatch.context() as patch:
-        patch.setattr(run_store, "APPEARANCE_PATH", tmp_path / "other")
+        other = {"appearance_sha256": "of another file"}
+        patch.setattr(fitter.engine, "appearance_identity", lambda: other)
         told = say(*run, "--resume")
         assert told.status == 2 and "model.appearance_sha256 was" in told.err
         assert say(*plain, "--resume").status == 0

@@ -101,7 +101,7 @@ def test_stored_joints_follow_from_stored_parameters(results) -> None:
 
 def test_overlays_change_the_hands_and_little_else(outputs: Path, results) -> None:
     from fitter.inputs.images import read_image
-    from fitter.rendering.overlay import overlay_name
+    from fitter.rendering.overlay_names import overlay_name
 
     for index, name in enumerate(results.image_name.values):
         overlay = read_image(outputs / "overlays" / overlay_name(name)).astype(int)

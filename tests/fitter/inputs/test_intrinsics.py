@@ -14,7 +14,7 @@ from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.intrinsics import Intrinsics, focal_from_exif
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.sources import Sources
-from fitter.workers.image_worker import look_at
+from fitter.workers.image_detector import detect_image
 
 
 def save_with_exif(path, size, **tags):
@@ -31,7 +31,7 @@ def seen(entry):
     """What the first half of the pipeline makes of a picture whose hands are known to be none."""
     none = KeypointFiles(Path("none.json"), by_name={})
     sources = Sources(entry.path.parent, [entry.name], Intrinsics(), none)
-    image = look_at(sources, 0, None, Config())
+    image = detect_image(sources.tasks(0, 1)[0], None, Config())
     assert not image.error
     return image
 

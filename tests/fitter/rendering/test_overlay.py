@@ -10,18 +10,18 @@ import pytest
 import trimesh
 from PIL import Image
 
-from fitter.engine import Engine
-from fitter.errors import InputError
 from fitter.rendering.overlay import (
     SIDE_COLOURS,
     OverlayHand,
     OverlayStyle,
-    overlay_name,
     render_overlay,
     write_image_overlay,
     write_overlay,
 )
+from fitter.rendering.overlay_names import overlay_name
 from fitter.store.schema import HandRow, ImageRow
+from fitter.workers.overlays import overlay_hands
+from tests.support.errors import raises
 
 PLAIN = OverlayStyle(opacity=1.0, skeleton=False, captions=False)
 
@@ -149,7 +149,7 @@ def test_written_overlay_can_be_read(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["missing/overlay.png", "overlay.docx"])
 def test_unwritable_overlay_names_the_file(tmp_path, name):
-    with pytest.raises(InputError, match="overlay"):
+    with raises("overlay.unwritable", file=tmp_path / name):
         write_overlay(tmp_path / name, grey(8, 8), [], np.eye(3))
 
 
@@ -192,7 +192,7 @@ def test_the_overlay_of_a_stored_hand_takes_its_focal_length(tmp_path):
         row = HandRow(valid=True, side="right", focal_scale=scale)
         image = ImageRow(image_status="ok", intrinsics=camera, hands=(row,))
         path = tmp_path / overlay_name("a.png")
-        hands = Engine.overlay_hands(engine, image)
+        hands = overlay_hands(engine, image)
         write_image_overlay(path, tmp_path / "a.png", hands, camera)
         assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "a.png.jpg"]
         pictures[scale] = np.asarray(Image.open(path)).astype(int)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
+from fitter.errors import sentence
 from tests.support import bad_commands, bad_files
 
 workplace, here, say = bad_commands.workplace, bad_commands.here, bad_commands.say
@@ -50,11 +51,8 @@ def test_results_that_would_be_lost_keep_new_pictures_out(runs, tmp_path):
     shutil.copy(bad_files.HAND, tmp_path / "in" / "z.jpg")
     told = runs("--resume")
     assert told.status == 2
-    assert told.err == (
-        f"fit-hands: {tmp_path}/r.zarr cannot take the new pictures: its last block would be "
-        "computed again with them, but 5.jpg is gone and its results would be lost; put it back, "
-        "or give the new pictures another --out\n"
-    )
+    facts = {"file": tmp_path / "r.zarr", "name": "5.jpg"}
+    assert told.err == f"fit-hands: {sentence('run.image_would_be_lost', facts)}\n"
     assert status(tmp_path) == dict.fromkeys(NAMES, 1)
 
 
@@ -78,9 +76,6 @@ def test_the_same_pictures_named_from_elsewhere_are_refused(runs, tmp_path):
     (tmp_path / "in").rename(tmp_path / "above" / "in")
     told = runs("--resume", images=tmp_path / "above")
     assert told.status == 2
-    assert told.err == (
-        f"fit-hands: {tmp_path}/r.zarr cannot be resumed: expected some of its pictures, such as "
-        "'0.jpg', found none of them, but 'in/0.jpg'; give the folder or list that it was started "
-        "with, or another --out\n"
-    )
+    facts = {"file": tmp_path / "r.zarr", "expected": "0.jpg", "found": "in/0.jpg"}
+    assert told.err == f"fit-hands: {sentence('run.other_images', facts)}\n"
     assert status(tmp_path) == dict.fromkeys(NAMES, 1)

@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitter.errors import InputError
+from fitter.errors import InputError, LostError
 from fitter.system.isolation import Isolated, Lost
+from tests.support.errors import raises
 from tests.support.paths import ROOT
 
 
 class Counter:
     def __init__(self, start: int) -> None:
         if start < 0:
-            raise InputError("expected a start from 0, found less")
+            raise InputError("worker.unfittable", file="start", how="is less than 0")
         self.value = start
 
     def add(self, number: int) -> int:
@@ -26,7 +27,7 @@ class Counter:
         return self.value
 
     def refuse(self) -> None:
-        raise InputError("no")
+        raise LostError("ray.failed", reason="no")
 
     def fail(self) -> None:
         raise KeyError("lost")
@@ -56,7 +57,7 @@ def test_calls_keep_their_state_and_their_arrays(counter):
 
 
 def test_errors_cross_over_and_the_process_goes_on(counter):
-    with pytest.raises(InputError, match=r"^no$"):
+    with raises("ray.failed", LostError, reason="no"):
         counter.call("refuse", timeout=20)
     with pytest.raises(RuntimeError, match="KeyError: 'lost'"):
         counter.call("fail", timeout=20)
@@ -64,7 +65,7 @@ def test_errors_cross_over_and_the_process_goes_on(counter):
 
 
 def test_a_refusal_to_start_is_told():
-    with pytest.raises(InputError, match="found less"):
+    with raises("worker.unfittable", file="start", how="is less than 0"):
         Isolated(Counter, -1).ready()
 
 

@@ -74,7 +74,7 @@ def test_pictures_that_kill_are_recorded_and_stop_nothing(tmp_path, here, say, s
     names = ["a.jpg", "b_crash.jpg", "c_memory.jpg", "d.jpg", "e_leave.jpg", "f.jpg"]
     told, results = run_with(names, tmp_path, say, "--workers", 2)
     assert told.status == 1
-    start = "expected a picture that can be looked at, found one that, tried twice, ended its"
+    start = "expected an image that can be looked at, found one that, tried twice, ended its"
     reasons = {
         "b_crash.jpg": f"{start} process by SIGSEGV",
         "c_memory.jpg": f"{start} process by SIGKILL, as happens when memory runs out",
@@ -101,7 +101,7 @@ def test_one_that_hangs_is_ended(tmp_path, here, say, sabotage):
     assert told.status == 1
     assert results.image_error.values.tolist() == [
         "",
-        "expected a picture that can be looked at, found one that, tried twice, took more than 3 s",
+        "expected an image that can be looked at, found one that, tried twice, took more than 3 s",
         "",
     ]
     assert results.valid.values.any(1).tolist() == [True, False, True]
@@ -111,7 +111,7 @@ def test_a_second_attempt_may_succeed(tmp_path, here, say, sabotage):
     told, results = run_with(["a.jpg", "once_crash.jpg", "z.jpg"], tmp_path, say)
     assert told.status == 0
     assert results.valid.values.any(1).all()
-    assert "1 time a picture ended the process that looked at it" in told.err
+    assert "1 time an image ended the process that looked at it" in told.err
     rows = results.isel(image=[0, 2]).drop_vars("image_name")
     again = results.isel(image=[1, 1]).drop_vars("image_name")
     np.testing.assert_allclose(again.keypoints_3d, rows.keypoints_3d, atol=1e-4)
@@ -124,6 +124,6 @@ def test_an_overlay_that_kills_loses_only_itself(tmp_path, here, say, sabotage):
     assert results.valid.values.any(1).all()
     assert [path.name for path in drawn.iterdir()] == ["a.jpg.jpg"]
     assert told.err.splitlines()[0] == (
-        "no overlay of late_crash.jpg: the picture ended its process by SIGSEGV while it was drawn "
-        "over"
+        "no overlay of late_crash.jpg: the image ended its process by SIGSEGV while its overlay "
+        "was rendered"
     )

@@ -1,7 +1,8 @@
-"""The parts that a spread run is made of: numbered pieces, collected blocks, watches and logs."""
+"""The parts that a spread run is made of: numbered batches, collected blocks, watches and logs."""
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -11,17 +12,18 @@ import numpy as np
 import pytest
 
 from fitter.cluster.job import Feeder
-from fitter.errors import InputError
+from fitter.inputs.images import CameraExif
 from fitter.inputs.intrinsics import Intrinsics
-from fitter.inputs.sources import Sources
+from fitter.inputs.sources import ImageTask, Sources
 from fitter.run.progress import RunLog
-from fitter.store.result_store import Block
+from fitter.store.layout import Block
 from fitter.store.schema import ImageRow
 from fitter.system.messages import EXIT_LOST
 from fitter.system.stopping import StopRequest
 from fitter.system.streams import said_to
-from fitter.workers.batches import Collector, FittedBatch, Plan, cut
-from fitter.workers.isolated_fit import Attempts
+from fitter.workers.attempts import Attempts
+from fitter.workers.batches import Collector, FittedBatch, Plan, split
+from tests.support.errors import raises
 
 NAMES = [f"{i:02d}.jpg" for i in range(11)]
 BLOCKS = [Block(0, 0, 4), Block(2, 8, 11)]
@@ -34,48 +36,63 @@ def plan() -> Plan:
     return Plan(Sources(Path("in"), NAMES, Intrinsics(by_name=by_name)), BLOCKS, 3)
 
 
-def done(sources: Sources) -> FittedBatch:
-    rows = [ImageRow(image_status="no_hand") for _ in sources.names]
-    return FittedBatch(sources.first, list(sources.names), rows, masks=0)
+def names(tasks: list[ImageTask]) -> list[str]:
+    return [task.name for task in tasks]
 
 
-def test_blocks_are_cut_from_their_start():
-    assert [(p.start, p.stop) for p in cut(Block(1, 10, 20), 4)] == [(10, 14), (14, 18), (18, 20)]
-    assert [(p.start, p.stop) for p in cut(Block(0, 0, 4), 64)] == [(0, 4)]
+def done(tasks: list[ImageTask]) -> FittedBatch:
+    rows = [ImageRow(image_status="no_hand") for _ in tasks]
+    return FittedBatch(tasks[0].place, names(tasks), rows, masks=0)
 
 
-def test_a_part_has_what_its_pictures_need_and_no_more(plan):
-    part = plan.part(cut(BLOCKS[1], 3)[0])
-    assert part.names == NAMES[8:11] and part.first == 8
-    assert set(part.intrinsics.by_name) == set(NAMES[8:11])
-    assert part.entry(9).path == Path("in/09.jpg")
-    assert part.digest(9) == plan.sources.digest(9) != plan.sources.digest(8)
+def test_blocks_are_split_from_their_start():
+    assert [(p.start, p.stop) for p in split(Block(1, 10, 20), 4)] == [(10, 14), (14, 18), (18, 20)]
+    assert [(p.start, p.stop) for p in split(Block(0, 0, 4), 64)] == [(0, 4)]
 
 
-def test_pieces_have_numbers_in_the_order_of_the_blocks(plan):
+def test_a_task_has_what_its_image_needs_and_no_more(plan):
+    tasks = plan.tasks(split(BLOCKS[1], 3)[0])
+    assert names(tasks) == NAMES[8:11]
+    assert [task.place for task in tasks] == [8, 9, 10]
+    assert [set(task.intrinsics.by_name) for task in tasks] == [{name} for name in NAMES[8:11]]
+    assert tasks[1].path == Path("in/09.jpg")
+    assert len({task.inputs_digest() for task in tasks}) == 3
+    travelled = pickle.loads(pickle.dumps(tasks[1]))
+    assert travelled.inputs_digest() == tasks[1].inputs_digest()
+    assert len(pickle.dumps(tasks[1])) < 2000
+
+
+def test_a_task_gives_the_k_of_its_place_in_a_list():
+    by_index = {i: np.diag([100.0 + i, 100.0 + i, 1.0]).tolist() for i in range(11)}
+    tasks = Sources(Path("in"), NAMES, Intrinsics(by_index=by_index)).tasks(8, 11)
+    found = [task.intrinsics_for((100, 100), CameraExif())[0][0, 0] for task in tasks]
+    assert found == [108.0, 109.0, 110.0]
+
+
+def test_batches_have_numbers_in_the_order_of_the_blocks(plan):
     feeder = Feeder(plan)
-    parts = [feeder.part(number) for number in range(3)]
-    assert [part.names for part in parts] == [NAMES[0:3], NAMES[3:4], NAMES[8:11]]
+    batches = [feeder.tasks(number) for number in range(3)]
+    assert [names(tasks) for tasks in batches] == [NAMES[0:3], NAMES[3:4], NAMES[8:11]]
 
 
 def test_after_a_stop_only_blocks_that_were_begun_go_on(plan):
     feeder = Feeder(plan)
-    assert feeder.part(0) is not None
+    assert feeder.tasks(0) is not None
     assert feeder.stop() == [0]
-    assert feeder.part(1).names == NAMES[3:4]
-    assert feeder.part(2) is None
+    assert names(feeder.tasks(1)) == NAMES[3:4]
+    assert feeder.tasks(2) is None
 
 
-def test_the_feeder_counts_until_a_piece_is_done(plan):
+def test_the_feeder_counts_until_a_batch_is_done(plan):
     feeder = Feeder(plan)
     assert [feeder.begin(1), feeder.begin(1), feeder.begin(2)] == [1, 2, 1]
     feeder.end(1)
     assert feeder.begin(1) == 1
 
 
-def test_pieces_come_in_any_order_and_blocks_whole(plan):
+def test_batches_come_in_any_order_and_blocks_whole(plan):
     collector = Collector(plan)
-    first, second, other = (Feeder(plan).part(number) for number in range(3))
+    first, second, other = (Feeder(plan).tasks(number) for number in range(3))
     assert collector.add(done(second)) is None
     assert not collector.is_between
     assert collector.add(done(other)) == (BLOCKS[1], [done(other)])
@@ -83,16 +100,16 @@ def test_pieces_come_in_any_order_and_blocks_whole(plan):
     assert collector.is_between
 
 
-def test_parts_end_with_the_block_in_which_a_stop_is_asked(plan):
+def test_batches_end_with_the_block_in_which_a_stop_is_asked(plan):
     stop = StopRequest(lambda: None)
     found = []
-    for part in plan.parts(stop):
-        found.append(part.first)
+    for tasks in plan.batches(stop):
+        found.append(tasks[0].place)
         stop.asked = True
     assert found == [0, 3]
 
 
-def test_attempts_survive_their_process_piece_by_piece(tmp_path):
+def test_attempts_survive_their_process_batch_by_batch(tmp_path):
     path = tmp_path / "in-hand"
     assert Attempts(path).begin(64) == 1  # and dies
     later = Attempts(path)
@@ -120,8 +137,9 @@ def test_the_log_takes_any_text_and_never_stops_a_run(tmp_path, caplog):
     full.write("started")
     full.write("started")
     assert caplog.text.count("cannot write the log /dev/full") == 1
-    with pytest.raises(InputError, match="cannot write the log"):
-        RunLog(tmp_path / "no" / "log.jsonl")
+    missing = tmp_path / "no" / "log.jsonl"
+    with raises("run.log_unwritable", file=missing):
+        RunLog(missing)
 
 
 def test_descriptors_go_to_the_file_and_words_to_the_terminal(tmp_path, capfd):

@@ -1,0 +1,106 @@
+"""What a run is given, checked before anything heavy is loaded: a refusal takes no second."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fitter.config.options import Config
+from fitter.errors import InputError
+from fitter.inputs.intrinsics import Intrinsics
+from fitter.inputs.keypoint_files import KeypointFiles
+from fitter.inputs.listing import ImageSource
+from fitter.inputs.mask_files import MaskFolder
+from fitter.inputs.names import NameList
+from fitter.inputs.sources import Sources
+from fitter.run.request import RunRequest
+from fitter.store.files import check_name, check_target, is_empty_folder, require_store
+from fitter.system.messages import count
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """What a run reads.
+
+    Attributes:
+        source: where its images are.
+        sources: all images that there are now, listed on disk while the inputs are open, and what
+            is known about them.
+    """
+
+    source: ImageSource
+    sources: Sources
+
+
+@contextmanager
+def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
+    """Check what was asked for, list the images, and check what was given beside them.
+
+    Raises:
+        InputError: something the user gave cannot be used, or the results may not be written.
+    """
+    check_name(request.out)
+    source = ImageSource.of(request.images)
+    given = _given(request, config, source.root)
+    if request.overlays is not None:
+        _check_overlays(request.overlays, request.out, source)
+    continues = _check_results(request)
+    with NameList(source.names()) as listing:
+        log.info("%s: %s", source.title, count(len(listing), "image"))
+        sources = replace(given, names=listing)
+        if not continues:  # else once it is known which images the store has
+            sources.check()
+        yield RunInputs(source, sources)
+
+
+def _check_results(request: RunRequest) -> bool:
+    """Refuse a store that may not be made or continued; whether it is continued."""
+    out = request.out
+    if request.resume and out.exists() and not is_empty_folder(out):
+        require_store(out)
+        return True
+    check_target(out, request.overwrite)
+    return False
+
+
+def _given(request: RunRequest, config: Config, root: Path) -> Sources:
+    """What is known about the images, which are not listed yet."""
+    field_of_view = math.radians(config.camera.default_fov_degrees)
+    intrinsics = Intrinsics.from_option(request.intrinsics, field_of_view)
+    masks = None if request.masks is None else MaskFolder.open(request.masks)
+    _check_masks(config, masks)
+    keypoints = None if request.keypoints is None else KeypointFiles.open(request.keypoints)
+    return Sources(root, (), intrinsics, keypoints, masks)
+
+
+def _check_masks(config: Config, masks: MaskFolder | None) -> None:
+    """Refuse masks that no stage uses, and stages that lack them."""
+    stages = config.refine.stages
+    if masks is not None and not config.refine.uses_masks:
+        found = ", ".join(stages) + " that compare with none" if stages else "refine.stages empty"
+        raise InputError("run.masks_unused", file="--masks", found=found)
+    segments = config.refine.segmentation == "grabcut" or "segmentation" in config.asked_networks
+    if masks is None and not segments:
+        for name, stage in config.refine.stages.items():
+            if stage.masked:
+                raise InputError(
+                    "run.masks_needed", file=f"refine.stages.{name}", energy=stage.masked[0]
+                )
+
+
+def _check_overlays(folder: Path, out: Path, source: ImageSource) -> None:
+    option, root = f"--overlays {folder}", source.root
+    if folder.exists() and not folder.is_dir():
+        raise InputError("overlay.folder_is_file", file=option)
+    if source.is_folder and folder.resolve().is_relative_to(root.resolve()):
+        raise InputError("overlay.inside_images", file=option, root=root)
+    if folder.resolve() == root.resolve():
+        raise InputError("overlay.among_images", file=option, title=source.title)
+    if folder.resolve().is_relative_to(out.resolve()):
+        raise InputError("overlay.inside_results", file=option, out=out)

@@ -1,0 +1,186 @@
+"""The work of a run: block after block computed and written, overlays, and the table at the end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+
+from fitter.config.options import Config
+from fitter.errors import InputError
+from fitter.inputs.sources import ImageTask, Sources
+from fitter.rendering.overlay_names import overlay_name
+from fitter.run.progress import ProgressLine, RunLog
+from fitter.run.request import RunRequest
+from fitter.run.summary import Summary
+from fitter.store.failures import write_failures
+from fitter.store.result_store import Block, ResultStore
+from fitter.store.schema import ImageRow
+from fitter.system.messages import count
+from fitter.system.stopping import StopRequest
+from fitter.workers.batches import Collector, FittedBatch, Plan, split
+
+if TYPE_CHECKING:
+    from fitter.engine import Engine
+
+log = logging.getLogger(__name__)
+
+
+class Workers(Protocol):
+    """Who does the work: this machine's `LocalExecutor`, or a cluster."""
+
+    engine: Engine
+    """With the model that is fitted."""
+    device: str
+    """Where it is fitted, "cpu" or "cuda"."""
+
+    def process(self, plan: Plan, stop: StopRequest) -> Iterator[FittedBatch]:
+        """See `LocalExecutor.process`; batches may come in any order."""
+        ...
+
+    def render(self, tasks: Sequence[ImageTask], rows: Sequence[ImageRow]) -> list[tuple[str, str]]:
+        """See `LocalExecutor.render`."""
+        ...
+
+    def begin_anew(self) -> None:
+        """See `LocalExecutor.begin_anew`."""
+        ...
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What the parts of a run share.
+
+    Attributes:
+        request: what was asked for.
+        config: of the run.
+        store: held to be written to.
+        sources: the images of the store, and what is known about them.
+        workers: who computes.
+        summary: counts what is done.
+        events: the log of the run.
+    """
+
+    request: RunRequest
+    config: Config
+    store: ResultStore
+    sources: Sources
+    workers: Workers
+    summary: Summary
+    events: RunLog
+
+
+def process(run: RunState, console: Console) -> None:
+    """Do what is to be done, block after block."""
+    store, summary = run.store, run.summary
+    plan = Plan(run.sources, store.pending_blocks(), run.config.run.batch_size)
+    total, done = len(plan.sources.names), summary.done_before
+    log.info("%s to do, %d done before", count(sum(map(len, plan.blocks)), "image"), done)
+    run.events.write(
+        "started", images=total, done_before=done, added=summary.added, blocks=len(plan.blocks),
+        device=run.workers.device, version=version("fit-hands"),
+    )  # fmt: skip
+    if run.request.masks is not None:
+        summary.masks_found = 0
+    started = time.monotonic()
+    with ProgressLine(console, total, done) as progress:
+        stop = StopRequest(
+            lambda: progress.say(
+                "stopping when the blocks in flight are written; press Ctrl-C again to stop at once"
+            )
+        )
+        with stop:
+            _render_missing(run, plan, stop)
+            _write_blocks(run, plan, stop, progress)
+    summary.was_stopped = stop.asked
+    summary.seconds = time.monotonic() - started
+
+
+def _write_blocks(run: RunState, plan: Plan, stop: StopRequest, progress: ProgressLine) -> None:
+    collector = Collector(plan)
+    images = hands = failed = 0
+    begun = time.monotonic()
+    for done in run.workers.process(plan, stop):
+        images += len(done.rows)
+        hands += sum(hand.valid for row in done.rows for hand in row.hands)
+        failed += sum(row.image_status == "failed" for row in done.rows)
+        progress.show(images, hands, failed)
+        whole = collector.add(done)
+        if whole is not None:
+            block, batches = whole
+            _write_block(run, block, batches)
+            seconds, begun = time.monotonic() - begun, time.monotonic()
+            run.events.write(
+                "block", index=block.index, start=block.start, stop=block.stop,
+                images=run.summary.images, hands=run.summary.hands, seconds=round(seconds, 3),
+            )  # fmt: skip
+            log.info("block %d, images %d to %d: written", block.index, block.start, block.stop)
+        if stop.asked and collector.is_between:
+            break
+
+
+def _write_block(run: RunState, block: Block, batches: Sequence[FittedBatch]) -> None:
+    try:
+        # Its overlays are rendered: an interrupted block is rendered again, a committed one only
+        # where an overlay is missing.
+        run.store.write_block(block, [row for batch in batches for row in batch.rows])
+    except InputError as error:
+        run.events.write("broken off", reason=str(error))
+        if not run.store.path.exists():
+            raise
+        raise InputError("run.broken_off", reason=str(error)) from error
+    run.summary.add(batches)
+    for batch in batches:
+        for name, row in zip(batch.names, batch.rows, strict=True):
+            if row.image_status == "failed":
+                run.events.write("failed", image=name, reason=row.image_error)
+            for slot, hand in enumerate(row.hands):
+                if not hand.valid:
+                    run.events.write("failed", image=name, hand=slot, reason=hand.fit_error)
+
+
+def _render_missing(run: RunState, plan: Plan, stop: StopRequest) -> None:
+    """Render what this run's share of committed blocks holds and the folder of overlays lacks."""
+    folder, share = run.request.overlays, run.request.execution.share
+    if folder is None:
+        return
+    blocks = (block for block in run.store.committed_blocks() if share.has(block.index))
+    for batch in chain.from_iterable(split(block, plan.length) for block in blocks):
+        if stop.asked:
+            return
+        tasks = plan.tasks(batch)
+        rendered = [(folder / overlay_name(task.name)).exists() for task in tasks]
+        if all(rendered):
+            continue
+        rows = [
+            # An image that failed has no overlay, and one that has its overlay needs no other.
+            ImageRow(image_status="failed") if there else row
+            for row, there in zip(
+                run.store.read_block(Block(batch.block, batch.start, batch.stop)),
+                rendered,
+                strict=True,
+            )
+        ]
+        for name, reason in run.workers.render(tasks, rows):
+            run.summary.unrendered.add(f"no overlay of {name}: {reason}")
+
+
+def finish(run: RunState) -> Path | None:
+    """Write the table of failures, and the log's last line; the table's place."""
+    done = sum(len(block) for block in run.store.committed_blocks())
+    run.summary.left += len(run.sources.names) - done
+    table: Path | None = run.request.beside("failures.csv")
+    try:
+        write_failures(run.store, table)
+    except InputError as error:  # the results are there all the same
+        run.summary.notes.append(str(error))
+        table = None
+    run.events.write("ended", **run.summary.counts())
+    return table

@@ -1,0 +1,114 @@
+"""The first half of the pipeline, one image at a time: decode it, find its hands, crop them.
+
+ImageTask -> `detect_image` -> DetectedImage
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from fitter.config.options import Config
+from fitter.detection.detector import Detector, MediaPipeDetector
+from fitter.errors import InputError
+from fitter.fitting.crops import HandCrop, crop_hands
+from fitter.fitting.detected_image import DetectedImage
+from fitter.inputs.images import read_image_and_exif
+from fitter.inputs.sources import ImageTask
+from fitter.records import HandObservation, ImageRecord
+
+log = logging.getLogger(__name__)
+
+UNEXPECTED = "worker.unexpected"
+"""Code of the error of an image that failed for a fault of the program or of a library."""
+
+
+class ImageDetector:
+    """Reads images and finds their hands; to be held in a process of its own."""
+
+    def __init__(self, config: Config, detects: bool) -> None:
+        """Load the detector.
+
+        Args:
+            config: of the run.
+            detects: whether hands are to be found, and not given.
+
+        Raises:
+            InputError: the detector cannot be loaded.
+        """
+        self.config = config
+        self.detector = self._load() if detects else None
+
+    def detect(self, task: ImageTask) -> DetectedImage:
+        """See `detect_image`."""
+        found = detect_image(task, self.detector, self.config)
+        if found.error_code == UNEXPECTED and self.detector is not None:
+            # After an error of its own MediaPipe's graph refuses every further image.
+            self.detector.close()
+            self.detector = self._load()
+        return found
+
+    def _load(self) -> MediaPipeDetector:
+        options = self.config.detector
+        task = None if options.task is None else Path(options.task)
+        return MediaPipeDetector(
+            options.max_hands, options.min_score, options.second_pass, task=task
+        )
+
+
+def detect_image(task: ImageTask, detector: Detector | None, config: Config) -> DetectedImage:
+    """Read one image and find its hands; whatever goes wrong stays inside this image.
+
+    Args:
+        task: the image, and what is given for it.
+        detector: not needed where keypoints are given.
+        config: of the run. Of more hands than `max_hands` the detector's surest are kept, or the
+            first of the user's file.
+    """
+    # Before it is read: an image that changes meanwhile is then told as changed.
+    stamps = task.stamps()
+    try:
+        found = _detect(task, detector, config)
+    except InputError as error:
+        found = DetectedImage.of_error(_beside_name(error, task))
+    except Exception as error:
+        # A fault of ours or of a library must not stop the other images of a long run.
+        log.exception("unexpected error in %s", task.path)
+        unexpected = InputError(UNEXPECTED, kind=type(error).__name__, reason=str(error))
+        found = DetectedImage.of_error(unexpected)
+    return replace(found, **vars(stamps))
+
+
+def _detect(task: ImageTask, detector: Detector | None, config: Config) -> DetectedImage:
+    pixels, exif = read_image_and_exif(task.path)
+    size = (pixels.shape[1], pixels.shape[0])
+    matrix, source = task.intrinsics_for(size, exif)
+    hands: Sequence[HandObservation] | None = task.given_hands()
+    if hands is None:
+        if detector is None:
+            raise ValueError("expected a detector, or keypoints that are given")
+        hands = detector.detect(ImageRecord(task.name, task.path, pixels, matrix, source))
+    kept = tuple(hands[: config.detector.max_hands])
+    crops: Sequence[HandCrop | None] = ()
+    if config.needs_crops:
+        crop = (config.refine.resolution, config.refine.margin)
+        crops = crop_hands(pixels, matrix, kept, task.mask_for(size), crop)
+    return DetectedImage(size, matrix, source, kept, crops)
+
+
+def _beside_name(error: InputError, task: ImageTask) -> InputError:
+    """The error as it stands beside the image's name in the store.
+
+    The path of the image would say nothing more, and with the folders it would make the rows depend
+    on where images and masks lie.
+    """
+    file = error.facts.get("file")
+    if not isinstance(file, str | Path):
+        return error
+    if Path(file) == task.path:
+        return InputError(error.code, **{k: v for k, v in error.facts.items() if k != "file"})
+    if task.masks is not None and Path(file).is_relative_to(task.masks.folder):
+        return error.about(file=str(Path(file).relative_to(task.masks.folder)))
+    return error

@@ -1,0 +1,54 @@
+"""Overlays of fitted hands over their images, to be rendered in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fitter.errors import InputError
+from fitter.rendering.overlay import OverlayHand, write_image_overlay
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OverlayTask:
+    """One overlay to render.
+
+    Attributes:
+        path: the file to make.
+        image: file of the photograph.
+        intrinsics: (3, 3) float64 K in pixels of the photograph.
+        hands: what to render over it.
+    """
+
+    path: Path
+    image: Path
+    intrinsics: np.ndarray
+    hands: Sequence[OverlayHand]
+
+
+class OverlayRenderer:
+    """Renders overlays; what goes wrong with one is told, and loses no result."""
+
+    def render(self, task: OverlayTask) -> str:
+        """See `fitter.rendering.overlay.write_image_overlay`.
+
+        Returns:
+            Why it could not be rendered, or an empty text.
+        """
+        try:
+            write_image_overlay(task.path, task.image, task.hands, task.intrinsics)
+        except InputError as error:
+            return str(error)
+        except Exception as error:
+            log.exception("unexpected error in the overlay %s", task.path)
+            unexpected = InputError(
+                "worker.unexpected", kind=type(error).__name__, reason=str(error)
+            )
+            return str(unexpected)
+        return ""

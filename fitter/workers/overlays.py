@@ -1,0 +1,116 @@
+"""Overlays of a run: which are to be made, and processes that make them.
+
+ImageRows -> `OverlayPool.submit` -> promises -> reasons of those that could not be made
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from fitter.hand_models import HandModel
+from fitter.inputs.sources import ImageTask
+from fitter.rendering.overlay import OverlayHand
+from fitter.rendering.overlay_names import overlay_name
+from fitter.store.schema import HandRow, ImageRow
+from fitter.system.isolation import Lost
+from fitter.workers.overlay_renderer import OverlayRenderer, OverlayTask
+from fitter.workers.process_pool import ProcessPool
+
+Promises = list[tuple[str, Future[str]]]
+"""For each overlay the image's name, and a promise of why it could not be made or of an empty
+text."""
+
+
+class MeshMaker(Protocol):
+    """Whoever poses the fitted model; an `Engine`, for one."""
+
+    @property
+    def models(self) -> Mapping[str, HandModel]:
+        """The hand model of each side."""
+        ...
+
+    def vertices(self, row: HandRow) -> np.ndarray:
+        """(V, 3) float32 mesh of a fitted hand in metres, camera frame."""
+        ...
+
+
+def overlay_hands(meshes: MeshMaker, row: ImageRow) -> list[OverlayHand]:
+    """What an overlay shows of an image's fitted hands.
+
+    Args:
+        meshes: poses the model that the hands were fitted with.
+        row: of the image.
+    """
+    return [
+        OverlayHand(
+            vertices=meshes.vertices(hand),
+            faces=meshes.models[hand.side].data.faces,
+            side=hand.side,
+            keypoints=hand.keypoints_2d,
+            score=hand.score,
+            focal_scale=1.0 if hand.focal_scale is None else hand.focal_scale,
+        )
+        for hand in row.hands
+        if hand.valid and hand.side is not None
+    ]
+
+
+class OverlayPool:
+    """Processes that render overlays into a folder, beside the ones that detect."""
+
+    def __init__(self, folder: Path, meshes: MeshMaker, count: int, timeout: float) -> None:
+        """Start the processes.
+
+        Args:
+            folder: of all overlays.
+            meshes: poses the model that is fitted.
+            count: of processes.
+            timeout: seconds that one overlay may take.
+        """
+        self._folder, self._meshes = folder, meshes
+        self._pool = ProcessPool(OverlayRenderer, (), count, timeout)
+
+    @property
+    def lost(self) -> int:
+        """Times that a process was lost so far."""
+        return self._pool.lost
+
+    def submit(self, tasks: Sequence[ImageTask], rows: Iterable[ImageRow]) -> Promises:
+        """Have the overlays of fitted images rendered.
+
+        Args:
+            tasks: the images.
+            rows: of each; nothing is rendered over failed ones.
+        """
+        return [
+            (task.name, self._submit(task, row))
+            for task, row in zip(tasks, rows, strict=True)
+            if row.image_status != "failed"
+        ]
+
+    def close(self) -> None:
+        """End all processes, whatever they do."""
+        self._pool.close()
+
+    def _submit(self, task: ImageTask, row: ImageRow) -> Future[str]:
+        path = self._folder / overlay_name(task.name)
+        hands = overlay_hands(self._meshes, row)
+        return self._pool.submit("render", OverlayTask(path, task.path, row.intrinsics, hands))
+
+
+def reasons(promises: Promises) -> list[tuple[str, str]]:
+    """Wait for overlays: (name, reason) of every one that could not be rendered."""
+    found = [(name, _outcome(promise.result)) for name, promise in promises]
+    return [(name, reason) for name, reason in found if reason]
+
+
+def _outcome(result: Callable[[], str]) -> str:
+    try:
+        return result()
+    except Lost as lost:
+        return f"the image {lost} while its overlay was rendered"
