@@ -163,7 +163,7 @@ def contour_distance(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
             to_a, to_b = distance_transform_edt(~a), distance_transform_edt(~b)
             distances[hand] = 0.5 * (to_b[a].mean() + to_a[b].mean())
         else:
-            distances[hand] = np.hypot(*a.shape) if a.any() or b.any() else 0.0
+            distances[hand] = np.hypot(a.shape[0], a.shape[1]) if a.any() or b.any() else 0.0
     return distances
 
 

@@ -155,7 +155,7 @@ class KeypointKinematics:
             shape_columns=columns.flatten(3).flatten(1, 2).contiguous(),
             below=below,
             generators=skew(basis).flatten(1),
-            correctives=None if model.tip_posedirs is None else _Correctives.of(model),
+            correctives=_Correctives.of(model),
         )
 
     def __call__(self, params: HandParams) -> KeypointJacobian:
@@ -207,7 +207,8 @@ class KeypointKinematics:
         first = identity.expand(batch, 1, 3, 3)
         world = torch.cat([local[:, :1], world[:, :, 1:].flatten(1, 2)], 1)
         turns = torch.cat([first, turns.flatten(1, 2)], 1)
-        return tuple(x[:, None].expand(-1, 5, -1, -1, -1) for x in (world, turns))
+        world, turns = (x[:, None].expand(-1, 5, -1, -1, -1) for x in (world, turns))
+        return world, turns
 
     def _betas_derivative(self, bones: Tensor) -> Tensor:
         """(B, 5, 5, 3, S)."""
@@ -231,7 +232,10 @@ class _Correctives:
     weights: Tensor
 
     @classmethod
-    def of(cls, model: KeypointModel) -> Self:
+    def of(cls, model: KeypointModel) -> Self | None:
+        """Those of a model; None where it has none."""
+        if model.tip_posedirs is None:
+            return None
         order = torch.tensor([row[4] - 16 for row in _FINGER_MODEL_POINTS])
         return cls(posedirs=model.tip_posedirs[order], weights=model.tip_weights[order])
 

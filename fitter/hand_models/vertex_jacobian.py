@@ -9,7 +9,7 @@ tests hold the two together. Tangent vectors are those of `fitter.hand_models.ke
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -51,8 +51,9 @@ class SurfaceJacobian(NamedTuple):
 
     def select(self, hands: slice) -> SurfaceJacobian:
         """The same of some of the hands."""
-        parts = (part if part is None else part[hands] for part in self[:-1])
-        return SurfaceJacobian(*parts, self.model)
+        fields = {name: getattr(self, name) for name in self._fields if name != "model"}
+        kept: dict[str, Any] = {k: None if v is None else v[hands] for k, v in fields.items()}
+        return self._replace(**kept)
 
     def rows(self, vertex_index: Tensor, cotangents: Tensor) -> Tensor:
         """Derivatives of N scalars a hand that depend on k vertices each.
@@ -88,7 +89,7 @@ class SurfaceJacobian(NamedTuple):
         carried = (weights[..., None] * pull[:, :, None]).flatten(2)
         by_betas = by_betas + carried @ self.shifts[..., 1:].flatten(1, 2)
         by_pose = by_joint[:, :, 1:].flatten(2)
-        if self.local_change is not None:
+        if self.local_change is not None and model.posedirs is not None:
             features = (pull_rest[..., None, :] @ model.posedirs[flat])[..., 0, :]
             features = features.view(batch, count, points, 15, 9).sum(2)
             bent = features.transpose(1, 2) @ self.local_change

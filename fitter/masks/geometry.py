@@ -161,7 +161,7 @@ def distance_to_skeleton(keypoints: np.ndarray, side: int, forearm: bool = False
     for a, b in bones:
         if np.isfinite(points[[a, b]]).all():
             start, end = np.rint(points[[a, b]] * 2**bits).astype(int)
-            cv2.line(canvas, start.tolist(), end.tolist(), 255, 1, cv2.LINE_8, bits)
+            cv2.line(canvas, start.tolist(), end.tolist(), (255,), 1, cv2.LINE_8, bits)
     return distance_to(canvas > 0)[pad : pad + side, pad : pad + side]
 
 

@@ -85,9 +85,10 @@ def grabcut(pixels: np.ndarray, seeds: Seeds, settings: GrabCutSettings) -> np.n
             coarse = _coarse_round(colours, seeds, found, settings, scale)
             found = found if coarse is None else coarse
             continue
-        found = _round(colours, seeds, found, settings)
-        if found is None:
+        fine = _round(colours, seeds, found, settings)
+        if fine is None:
             return None
+        found = fine
     return found
 
 
@@ -131,7 +132,8 @@ def _round(
     channels = np.dstack([first, colours[..., :2]])
     labels = seeds.labels.copy()
     background, foreground = (_two_sides(side, settings.evidence) for side in (-1, 1))
-    cv2.grabCut(channels, labels, None, background, foreground, 1, cv2.GC_EVAL_FREEZE_MODEL)
+    no_box, only_cut = (0, 0, 0, 0), cv2.GC_EVAL_FREEZE_MODEL
+    cv2.grabCut(channels, labels, no_box, background, foreground, 1, only_cut)
     return _is_object(labels)
 
 
@@ -210,7 +212,8 @@ def _gaussians(mixture: list[_Cluster]) -> tuple[np.ndarray, np.ndarray, np.ndar
     counts = np.array([cluster.count for cluster in mixture])
     heights = np.log(np.diagonal(whitens, axis1=1, axis2=2)).sum(axis=1)
     means = np.stack([cluster.mean for cluster in mixture])
-    return tuple(np.float32(a) for a in (np.log(counts / total) + heights, means, whitens))
+    weights = np.log(counts / total) + heights
+    return weights.astype(np.float32), means.astype(np.float32), whitens.astype(np.float32)
 
 
 def _log_density(colours: np.ndarray, mixture: list[_Cluster]) -> np.ndarray:

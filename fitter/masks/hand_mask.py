@@ -156,7 +156,9 @@ def grabcut_mask(
     small = cv2.resize(pixels, work.silhouette.shape, interpolation=cv2.INTER_AREA)
     found = _cut(small, work, settings).astype(np.float32)
     if found.shape != (side, side):
-        found = cv2.resize(found, (side, side), interpolation=cv2.INTER_LINEAR)
+        found = np.asarray(
+            cv2.resize(found, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.float32
+        )
     others = others_territory(hand, settings.flesh)
     weight = _trusted(hand) * ~others
     return _judged(np.where(others, 0, found), weight, "grabcut", hand, settings)

@@ -6,7 +6,7 @@ tenth of its time. Elsewhere the tensor version runs; it never waits for the dev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,10 +88,10 @@ def image_arrays(*tensors: Tensor) -> list[list[np.ndarray]]:
     ]
 
 
-def run_kernel(kernel: Callable, arrays: list[list[np.ndarray]]) -> list[Any]:
-    """Results of the kernel for every picture, given each argument for all pictures."""
-    pictures = list(zip(*arrays, strict=True))
-    return for_each_image(lambda index: kernel(*pictures[index]), len(pictures))
+def run_kernel(kernel: Callable, arguments: Sequence[Sequence[Any]]) -> list[Any]:
+    """Results of the kernel for every image, given each argument for all images."""
+    images = list(zip(*arguments, strict=True))
+    return for_each_image(lambda index: kernel(*images[index]), len(images))
 
 
 @compile_kernel

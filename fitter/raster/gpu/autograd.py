@@ -145,7 +145,7 @@ class _Rasterize(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         vertices, faces = vertices.contiguous(), faces.contiguous()
         edges = None if edges is None else edges.contiguous()
-        face_index, barycentrics, depth, alpha, transmittance = _draw(vertices, faces, job)
+        face_index, barycentrics, depth, alpha, transmittance = _render(vertices, faces, job)
         contour_edge = None
         if edges is not None:
             contour_edge, alpha = _outline(vertices, edges, face_index, job)
@@ -172,11 +172,11 @@ class _Rasterize(torch.autograd.Function):
         with torch.cuda.device_of(vertices):
             cotangents = (grad_barycentrics, grad_depth, grad_alpha if ctx.job.soft else None)
             if any(cotangent is not None for cotangent in cotangents):
-                saved = (vertices, faces, face_index, transmittance)
-                _add_face_gradients(gradients, saved, cotangents, ctx.job)
+                surface = (vertices, faces, face_index, transmittance)
+                _add_face_gradients(gradients, surface, cotangents, ctx.job)
             if edges is not None and grad_alpha is not None:
-                saved = (vertices, edges, face_index, contour_edge)
-                _add_edge_gradients(gradients, saved, grad_alpha, ctx.job)
+                outline = (vertices, edges, face_index, contour_edge)
+                _add_edge_gradients(gradients, outline, grad_alpha, ctx.job)
         return gradients.to(vertices.dtype), None, None, None
 
 
@@ -222,7 +222,9 @@ def _lists(boxes: Tensor, job: _Job) -> tuple[Tensor, Tensor]:
     return lists, counts
 
 
-def _draw(vertices: Tensor, faces: Tensor, job: _Job) -> tuple[Tensor | None, ...]:
+def _render(
+    vertices: Tensor, faces: Tensor, job: _Job
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
     """Face index, barycentrics, depth and, for the soft silhouette, alpha and 1 - alpha."""
     batch, (height, width), (down, across) = len(vertices), job.image_size, job.tiles
     settings, blocks, size = job.settings, job.blocks, (len(vertices), *job.image_size)
@@ -273,7 +275,7 @@ def _outline(
 
 def _add_face_gradients(
     gradients: Tensor,
-    saved: tuple[Tensor | None, ...],
+    saved: tuple[Tensor, Tensor, Tensor, Tensor | None],
     cotangents: tuple[Tensor | None, ...],
     job: _Job,
 ) -> None:
