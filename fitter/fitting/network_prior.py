@@ -20,7 +20,7 @@ from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.observations import rays_of
-from fitter.hand_models.inverse_kinematics import inverse_kinematics
+from fitter.hand_models import inverse_kinematics
 from fitter.hand_models.keypoint_jacobian import by_finger, in_canonical_order
 from fitter.records import HandParams
 

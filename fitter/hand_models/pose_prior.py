@@ -66,7 +66,7 @@ def load_pose_prior(path: Path = POSE_PRIOR_PATH) -> PosePrior:
 def pose_pca(prior: PosePrior, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The prior's PCA in the rotation vectors of a model with the given axes.
 
-    Turning angles into rotation vectors is an orthonormal map, so the components stay orthonormal
+    The map from angles to rotation vectors is orthonormal, so the components stay orthonormal
     and their standard deviations are still `PosePrior.std`.
 
     Args:

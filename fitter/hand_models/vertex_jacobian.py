@@ -24,7 +24,7 @@ class SurfaceJacobian(NamedTuple):
     """Vertices of B hands and how they move.
 
     Linear blend skinning (SMPL eq. 2) says ``x_v = transl + sum_j w_vj (R_j t_v + s_j)`` with t_v
-    the vertex of the rest pose. A turn of joint k with axis a moves x_v by ``a x lever_vk``,
+    the vertex of the rest pose. A rotation of joint k with axis a moves x_v by ``a x lever_vk``,
 
         lever_vk = sum over the bones j on joint k of w_vj (R_j t_v + s_j - p_k).
 
@@ -34,7 +34,7 @@ class SurfaceJacobian(NamedTuple):
         bones: (B, 16, 3, 3) R_j, world rotations.
         shifts: (B, 16, 3, 1 + S) metres, s_j, then its change for each unit of a coefficient.
         joints: (B, 16, 3) metres, p_k, without `transl`.
-        turns: (B, 16, 3, 3) world axes, in columns, about which increments turn each joint.
+        turns: (B, 16, 3, 3) world axes, in columns, about which increments rotate each joint.
         local_change: (B, 15, 9, 3) derivatives of the 15 rotations of the fingers' joints, which
             pose blend shapes follow, by their increments; None without such shapes.
         model: the hand model.
@@ -178,7 +178,7 @@ class SurfaceKinematics:
 
 def _chain(local: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
     """World rotations (B, 16, 3, 3) of the bones and, in the columns of (B, 16, 3, 3), the world
-    axes about which increments turn them; the root's increment is a world rotation itself."""
+    axes about which increments rotate them; the root's increment is a world rotation itself."""
     own, batch = local[:, 1:].unflatten(1, (5, 3)).unbind(2), len(local)
     parents = [local[:, :1].expand(-1, 5, -1, -1)]
     for rotation in own:

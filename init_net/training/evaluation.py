@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fitter.hand_models import HandModel, load_hand_model
-from fitter.hand_models.inverse_kinematics import inverse_kinematics
+from fitter.hand_models import inverse_kinematics
 from fitter.metrics import (
     auc,
     fscore,

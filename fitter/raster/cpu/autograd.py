@@ -1,9 +1,9 @@
 """The rasteriser as Numba kernels, with its autograd rule.
 
-One picture is one task. The kernels release the interpreter's lock, so a batch runs on as many
+One image is one task. The kernels release the interpreter's lock, so a batch runs on as many
 threads as PyTorch is told to use (`torch.set_num_threads`), and the result does not depend on
 their number. Numba's own thread pool is left alone because it may not be entered from two Python
-threads at once. Memory is O(pixels) a picture and nothing is kept per pixel and face.
+threads at once. Memory is O(pixels) per image and nothing is kept per pixel and face.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _array(tensor: Tensor | None) -> np.ndarray | None:
 
 
 def _per_image(table: Tensor) -> Callable[[int], np.ndarray]:
-    """The rows of a picture's own table, or of the one that all share."""
+    """The rows of an image's own table, or of the one that all share."""
     array = np.ascontiguousarray(table.numpy(), dtype=np.int64)
     return (lambda _: array) if array.ndim == 2 else array.__getitem__
 
