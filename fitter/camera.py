@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fitter.rotations import roma
+from fitter.shapes import check_shapes
 
 NEAR = 0.01
 """Depth in metres in front of which a point counts as too near to be imaged."""
@@ -35,7 +36,11 @@ def project(points: Tensor, K: Tensor, near: float = NEAR) -> Tensor:
 
     Returns:
         (B, N, 2) pixels.
+
+    Raises:
+        ValueError: points or K have another shape.
     """
+    check_shapes(points=(points, ("B", "N", 3)), K=(K, ("B", 3, 3)))
     depth = points[..., 2:]
     is_front = depth >= near
     # The branch not taken must not produce infinities either: they turn gradients into nan.
@@ -59,7 +64,11 @@ def back_project(pixels: Tensor, depth: Tensor, K: Tensor) -> Tensor:
 
     Returns:
         (B, N, 3) metres, camera axes.
+
+    Raises:
+        ValueError: a tensor has another shape.
     """
+    check_shapes(pixels=(pixels, ("B", "N", 2)), depth=(depth, ("B", "N")), K=(K, ("B", 3, 3)))
     rays = torch.linalg.solve(K[:, :2, :2], (pixels - K[:, None, :2, 2]).transpose(1, 2))
     rays = torch.cat([rays.transpose(1, 2), torch.ones_like(pixels[..., :1])], dim=-1)
     return rays * depth[..., None]
@@ -158,11 +167,6 @@ def to_crop(points: Tensor, crop: SquareCrop) -> Tensor:
     return (points - crop.origin[:, None]) * crop.scale[:, None, None]
 
 
-def from_crop(points: Tensor, crop: SquareCrop) -> Tensor:
-    """Positions in the full image of positions (B, N, 2) in the crop, both in pixels."""
-    return points / crop.scale[:, None, None] + crop.origin[:, None]
-
-
 def crop_intrinsics(K: Tensor, crop: SquareCrop) -> Tensor:
     """K of the crop, so that ``project(x, K_crop) == to_crop(project(x, K), crop)``.
 
@@ -180,19 +184,19 @@ def crop_intrinsics(K: Tensor, crop: SquareCrop) -> Tensor:
 
 
 def crop_pixels(image: np.ndarray, crop: SquareCrop, fill: int = 0) -> np.ndarray:
-    """Resample B windows of one picture.
+    """Resample B windows of one image.
 
     Bilinear; a window that shrinks by two or more is averaged over whole blocks of pixels first, so
-    that nothing aliases. Outside the picture there is the constant `fill`, blended over half a
+    that nothing aliases. Outside the image there is the constant `fill`, blended over half a
     pixel at the border. OpenCV places samples to 1/32 of a source pixel.
 
     Args:
         image: (H, W) or (H, W, C) uint8 or float32.
-        crop: B windows; they may reach outside the picture or lie wholly outside.
-        fill: value of every channel outside the picture.
+        crop: B windows; they may reach outside the image or lie wholly outside.
+        fill: value of every channel outside the image.
 
     Returns:
-        (B, S, S) or (B, S, S, C) of the picture's dtype.
+        (B, S, S) or (B, S, S, C) of the image's dtype.
     """
     origins = crop.origin.detach().cpu().double().numpy()
     sizes = crop.size.detach().cpu().double().numpy()
@@ -206,10 +210,10 @@ def crop_pixels(image: np.ndarray, crop: SquareCrop, fill: int = 0) -> np.ndarra
 def _resample(
     image: np.ndarray, origin: np.ndarray, size: float, output_size: int, fill: int
 ) -> np.ndarray:
-    # Blocks larger than the picture would average nothing more, and cost memory.
+    # Blocks larger than the image would average nothing more, and cost memory.
     block = max(1, min(int(size / output_size), max(image.shape[:2])))
     # Only the part under the window, on a grid of whole blocks, with a block to spare: the rest of
-    # a large picture costs nothing, and OpenCV's limit of 32,767 pixels a side is never met.
+    # a large image costs nothing, and OpenCV's limit of 32,767 pixels a side is never met.
     limit = np.array([image.shape[1], image.shape[0]])
     low = np.clip(np.floor(origin / block).astype(int) - 1, 0, -(-limit // block)) * block
     high = np.clip(np.ceil((origin + size) / block).astype(int) + 1, 0, -(-limit // block)) * block
@@ -249,7 +253,7 @@ def mirror_points(points: Tensor, width: float | Tensor) -> Tensor:
 
 
 def mirror_intrinsics(K: Tensor, width: float | Tensor) -> Tensor:
-    """K of the mirrored picture; its own inverse.
+    """K of the mirrored image; its own inverse.
 
     ``project(x * (-1, 1, 1), mirror_intrinsics(K, W)) == mirror_points(project(x, K), W)``.
 
@@ -280,7 +284,7 @@ def field_of_view(K: Tensor, size: Tensor) -> Tensor:
 
 
 def rotation_to(direction: Tensor) -> Tensor:
-    """(B, 3, 3) the least rotations that turn the z axis to unit vectors (B, 3): from the frame of
+    """(B, 3, 3) the least rotations that take the z axis to unit vectors (B, 3): from the frame of
     a camera that looks along them to the camera's own."""
     z = torch.zeros_like(direction)
     z[:, 2] = 1

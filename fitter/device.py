@@ -10,6 +10,9 @@ from fitter.errors import InputError
 def choose_device(name: str) -> torch.device:
     """The device that `--device` asks for.
 
+    Args:
+        name: "auto" (a CUDA GPU if there is one, else the CPU) or a device of PyTorch.
+
     Raises:
         InputError: there is no such device on this machine.
     """

@@ -41,7 +41,7 @@ def root_aligned(points: np.ndarray, root: int = 0) -> np.ndarray:
 def procrustes_aligned(
     estimate: np.ndarray, truth: np.ndarray, allow_reflection: bool = False
 ) -> np.ndarray:
-    """The estimate, scaled, turned and moved onto the truth with the least squared distance.
+    """The estimate, scaled, rotated and moved onto the truth with the least squared distance.
 
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns",
     1991, eqs. 39 to 42.
@@ -64,12 +64,12 @@ def procrustes_aligned(
     rotation = roma.procrustes(
         torch.from_numpy(covariance), force_rotation=not allow_reflection, method="svd"
     ).numpy()
-    spread = (source**2).sum((1, 2))
+    scatter = (source**2).sum((1, 2))
     agreement = (rotation * covariance).sum((1, 2))
-    scale = np.divide(agreement, spread, out=np.zeros_like(spread), where=spread > 0)
+    scale = np.divide(agreement, scatter, out=np.zeros_like(scatter), where=scatter > 0)
     aligned = np.full_like(estimate, np.nan)
-    turned = source @ rotation.transpose(0, 2, 1)
-    aligned[usable] = scale[:, None, None] * turned + target_mean
+    rotated = source @ rotation.transpose(0, 2, 1)
+    aligned[usable] = scale[:, None, None] * rotated + target_mean
     return aligned
 
 
@@ -148,13 +148,13 @@ def mask_iou(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def contour_distance(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Symmetric mean distance between the contours of masks, (B, H, W) bool twice -> (B,) pixels.
 
-    A contour is the set of a mask's pixels of whose four neighbours one lies in the picture and not
-    in the mask: where the picture's border cuts a mask there is no contour. Every pixel of a
+    A contour is the set of a mask's pixels of whose four neighbours one lies in the image and not
+    in the mask: where the image's border cuts a mask there is no contour. Every pixel of a
     contour is as far off as the nearest pixel of the other one; the two contours' means are
     averaged (the average symmetric surface distance of segmentation, in two dimensions).
 
     Two masks without a contour agree, 0; if only one has a contour, the distance is the largest
-    that the picture has room for, its diagonal.
+    that the image has room for, its diagonal.
     """
     estimate, truth = np.asarray(estimate, bool), np.asarray(truth, bool)
     distances = np.empty(len(estimate))
@@ -164,12 +164,12 @@ def contour_distance(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
             to_a, to_b = distance_transform_edt(~a), distance_transform_edt(~b)
             distances[hand] = 0.5 * (to_b[a].mean() + to_a[b].mean())
         else:
-            distances[hand] = np.hypot(*a.shape) if a.any() or b.any() else 0.0
+            distances[hand] = np.hypot(a.shape[0], a.shape[1]) if a.any() or b.any() else 0.0
     return distances
 
 
 def _contour(mask: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels of the mask (H, W) beside one in the picture that is not in it."""
+    """(H, W) bool: pixels of the mask (H, W) beside one in the image that is not in it."""
     around = np.pad(mask, 1, mode="edge")
     surrounded = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
     return mask & ~surrounded
@@ -181,7 +181,7 @@ def edge_error(estimate: np.ndarray, truth: np.ndarray, faces: np.ndarray) -> np
     The "edge error distance" of Yu et al., "Overcoming the Trade-off Between Accuracy and
     Plausibility in 3D Hand Shape Reconstruction", CVPR 2023, section 4.3, which prints no formula.
     This is the edge length loss of Moon and Lee, "I2L-MeshNet", ECCV 2020, each edge counted once.
-    It does not depend on where the meshes are or how they are turned.
+    It does not depend on where the meshes are or how they are rotated.
 
     Args:
         estimate: (B, V, 3), truth: (B, V, 3).

@@ -23,7 +23,7 @@ def compile_sum(function: Callable) -> Callable:
 def _compile(function: Callable, fastmath: bool | set[str]) -> Callable:
     # Division as IEEE 754 has it: raising instead costs a branch, and no loop with one is turned
     # into vector instructions.
-    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither beside the source nor in the user's cache can files be written

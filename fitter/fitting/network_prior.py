@@ -19,7 +19,7 @@ from fitter.config.options import FitConfig
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.observations import bones_of, ends_sum, rays_of
-from fitter.hand_models.inverse_kinematics import inverse_kinematics
+from fitter.hand_models import inverse_kinematics
 from fitter.records import HandParams, NormalisedHands
 
 

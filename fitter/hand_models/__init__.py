@@ -1,44 +1,86 @@
-"""Hand models: parameters in, posed mesh out. `load_hand_model` is the door."""
+"""Hand models: parameters in, posed mesh out, differentiable, batch first.
+
+`load_hand_model` gives the open hand or MANO; a `HandModel` poses it, `HandModel.mirrored` is the
+other hand, and `inverse_kinematics` goes back from 21 keypoints to parameters. Beside them stand
+the anatomical axes and limits of the joints, the pose prior and the skin's appearance. Frames,
+units and the orders of joints are those of `fitter.conventions`.
+
+Load a model, pose it, mirror it:
+
+```python
+import torch
+from fitter.hand_models import load_hand_model
+from fitter.records import HandParams
+
+right = load_hand_model()  # or load_hand_model("MANO_RIGHT.pkl")
+pose, betas = 0.2 * torch.randn(1, 15, 3), torch.randn(1, 10)  # axis-angle; shape
+params = HandParams(torch.zeros(1, 3), pose, betas, torch.tensor([[0.0, 0.0, 0.5]]))
+mesh = right(params)  # mesh.vertices (1, V, 3), mesh.joints, mesh.keypoints: metres
+left = right.mirrored()(params.mirrored())
+assert torch.allclose(left.vertices, mesh.vertices * torch.tensor([-1.0, 1.0, 1.0]), atol=1e-6)
+```
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+from fitter.lazy import lazy_face
 
-from fitter.errors import InputError
-from fitter.hand_models.mano import ManoOptions, load_mano
-from fitter.hand_models.open_hand import load_open_hand
-from fitter.hand_models.skinning import HandModel
-from fitter.records import Side
+if TYPE_CHECKING:
+    from fitter.hand_models.analytic_ik import inverse_kinematics, twist_angles
+    from fitter.hand_models.anatomy import (
+        Anatomy,
+        anatomical_angles,
+        anatomy_of,
+        hand_pose_from_angles,
+    )
+    from fitter.hand_models.appearance import AppearanceModel, load_appearance
+    from fitter.hand_models.loading import load_hand_model
+    from fitter.hand_models.mano import ManoOptions
+    from fitter.hand_models.open_hand import load_open_hand
+    from fitter.hand_models.pose_prior import PosePrior, load_pose_prior
+    from fitter.hand_models.skinning import HandModel, HandModelData, KeypointModel, pose_keypoints
 
-__all__ = ["HandModel", "ManoOptions", "load_hand_model"]
+__all__ = [
+    "Anatomy",
+    "AppearanceModel",
+    "HandModel",
+    "HandModelData",
+    "KeypointModel",
+    "ManoOptions",
+    "PosePrior",
+    "anatomical_angles",
+    "anatomy_of",
+    "hand_pose_from_angles",
+    "inverse_kinematics",
+    "load_appearance",
+    "load_hand_model",
+    "load_open_hand",
+    "load_pose_prior",
+    "pose_keypoints",
+    "twist_angles",
+]
 
-
-def load_hand_model(
-    source: str | Path = "open_hand",
-    side: Side = "right",
-    dtype: torch.dtype = torch.float32,
-    mano: ManoOptions | None = None,
-) -> HandModel:
-    """Load a hand model on the CPU.
-
-    Args:
-        source: "open_hand" for the shipped model, or the path of a MANO file.
-        side: the wanted hand; a file of the other hand is mirrored.
-        dtype: of the model's floating-point buffers.
-        mano: how to read a MANO file; None: `ManoOptions()`.
-
-    Raises:
-        InputError: the file is missing, unsafe, or no hand model.
-    """
-    if source == "open_hand":
-        data = load_open_hand()
-    elif not Path(source).exists():
-        raise InputError(
-            f"{source}: expected open_hand or the file of a MANO model (MANO_RIGHT.pkl or "
-            "MANO_LEFT.pkl), found no such file."
-        )
-    else:
-        data = load_mano(Path(source), mano or ManoOptions())
-    return HandModel(data if data.side == side else data.mirrored(), dtype)
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "Anatomy": "fitter.hand_models.anatomy",
+        "AppearanceModel": "fitter.hand_models.appearance",
+        "HandModel": "fitter.hand_models.skinning",
+        "HandModelData": "fitter.hand_models.skinning",
+        "KeypointModel": "fitter.hand_models.skinning",
+        "ManoOptions": "fitter.hand_models.mano",
+        "PosePrior": "fitter.hand_models.pose_prior",
+        "anatomical_angles": "fitter.hand_models.anatomy",
+        "anatomy_of": "fitter.hand_models.anatomy",
+        "hand_pose_from_angles": "fitter.hand_models.anatomy",
+        "inverse_kinematics": "fitter.hand_models.analytic_ik",
+        "load_appearance": "fitter.hand_models.appearance",
+        "load_hand_model": "fitter.hand_models.loading",
+        "load_open_hand": "fitter.hand_models.open_hand",
+        "load_pose_prior": "fitter.hand_models.pose_prior",
+        "pose_keypoints": "fitter.hand_models.skinning",
+        "twist_angles": "fitter.hand_models.analytic_ik",
+    },
+)

@@ -221,7 +221,7 @@ def _thumb_pad_direction(
     bone: np.ndarray, rest_joints: np.ndarray, normals: dict[str, np.ndarray]
 ) -> np.ndarray:
     """Direction toward which a right thumb bends, at right angles to its metacarpal `bone`."""
-    palm = _unit(sum(normals.values()))
+    palm = _unit(sum(normals.values(), start=np.zeros(3)))
     facing = _unit(palm - (palm @ bone) * bone)
     # Toward the fingers: the other direction at right angles to the metacarpal.
     inward = np.cross(facing, bone)

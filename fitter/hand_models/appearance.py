@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import safetensors
 import torch
-from safetensors.numpy import load
 from torch import Tensor
 
 from fitter.errors import InputError
-from fitter.hand_models.assets import read_bytes
+from fitter.hand_models.assets import read_safetensors
 from fitter.hand_models.skinning import HandModelData
 
 APPEARANCE_FILE = "open_hand_appearance.safetensors"
@@ -96,10 +94,8 @@ def load_appearance(
         return uniform_appearance(count, dtype)
     appearance = read_appearance(APPEARANCE_PATH, dtype)
     if len(appearance.vertex_mean) != count:
-        raise InputError(
-            f"{APPEARANCE_FILE}: expected an appearance of {count} vertices, found one of "
-            f"{len(appearance.vertex_mean)}."
-        )
+        found = len(appearance.vertex_mean)
+        raise InputError("appearance.vertices", file=APPEARANCE_FILE, expected=count, found=found)
     return appearance
 
 
@@ -117,24 +113,19 @@ def read_appearance(path: Path, dtype: torch.dtype = torch.float32) -> Appearanc
     Raises:
         InputError: the file is missing, is no safetensors file, or its arrays do not fit together.
     """
-    content, _ = read_bytes(path, _EXPECTED)
-    try:
-        arrays = load(content)
-    except safetensors.SafetensorError as error:
-        raise InputError(
-            f"{path}: expected {_EXPECTED}, found a file that cannot be read as one ({error})."
-        ) from error
     names = ("texel_rows", "texel_mean", "texel_components", "vertex_mean", "vertex_components")
-    for name in names:
-        if name not in arrays:
-            raise InputError(f"{path}: expected {_EXPECTED}, found no array {name} in it.")
+    arrays, _ = read_safetensors(path, _EXPECTED, names)
     rows, *rest = (arrays[name] for name in names)
     texel_mean, texel_components, vertex_mean, vertex_components = (
         torch.from_numpy(array.astype(np.float64)).to(dtype) for array in rest
     )
     if rows.max() >= len(texel_mean):
         raise InputError(
-            f"{path}: expected {_EXPECTED}, found texel {rows.max()} of {len(texel_mean)} in it."
+            "appearance.texel",
+            file=path,
+            expected=_EXPECTED,
+            texel=int(rows.max()),
+            texels=len(texel_mean),
         )
     shown = torch.from_numpy(rows.astype(np.int64))
     return AppearanceModel(

@@ -13,12 +13,14 @@ import hashlib
 import io
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import safetensors
+from safetensors.numpy import load
 
 from fitter.errors import InputError
 
@@ -41,12 +43,34 @@ def read_bytes(path: Path, expected: str) -> tuple[bytes, str]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path}: expected {expected}, found no such file.") from None
+        raise InputError("model.missing", file=path, expected=expected) from None
     except IsADirectoryError:
-        raise InputError(f"{path}: expected {expected}, found a folder.") from None
+        raise InputError("model.folder", file=path, expected=expected) from None
     except OSError as error:
-        raise InputError(f"{path}: expected {expected}, found {error.strerror}.") from error
+        reason = error.strerror
+        raise InputError("model.unreadable", file=path, expected=expected, reason=reason) from error
     return content, hashlib.sha256(content).hexdigest()
+
+
+def read_safetensors(
+    path: Path, expected: str, names: Sequence[str]
+) -> tuple[dict[str, np.ndarray], str]:
+    """The named arrays of a safetensors file and the file's SHA-256 in hexadecimal.
+
+    Raises:
+        InputError: the file cannot be read, is no safetensors file, or lacks an array.
+    """
+    content, digest = read_bytes(path, expected)
+    try:
+        arrays = load(content)
+    except safetensors.SafetensorError as error:
+        raise InputError(
+            "model.no_safetensors", file=path, expected=expected, reason=str(error)
+        ) from error
+    for name in names:
+        if name not in arrays:
+            raise InputError("model.array_missing", file=path, expected=expected, array=name)
+    return {name: arrays[name] for name in names}, digest
 
 
 def read_pickle(path: Path, expected: str) -> tuple[dict[str, Any], str]:
@@ -67,23 +91,24 @@ def read_pickle(path: Path, expected: str) -> tuple[dict[str, Any], str]:
     content, digest = read_bytes(path, expected)
     for signature, found in _SIGNATURES:
         if content.lstrip().startswith(signature):
-            raise InputError(f"{path}: expected {expected}, found {found} saved under this name.")
+            raise InputError("model.other_format", file=path, expected=expected, found=found)
     stream = io.BytesIO(content)
     try:
         value = _plain(_ArrayUnpickler(stream).load(), {})
     except _RefusedError as error:
-        raise InputError(f"{path}: expected {expected}, found {error}.") from None
+        found = str(error)
+        raise InputError("model.unsafe", file=path, expected=expected, found=found) from None
     except Exception as error:
         # A malformed pickle can raise nearly any exception, as the pickle module documents.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        found = f"a file that cannot be read as a pickle ({reason})"
         if stream.tell() == len(content) and not content.endswith(pickle.STOP):
-            found = f"a file that ends too early, after {len(content)} bytes"
-        raise InputError(f"{path}: expected {expected}, found {found}.") from error
+            raise InputError(
+                "model.truncated", file=path, expected=expected, size=len(content)
+            ) from error
+        raise InputError("model.no_pickle", file=path, expected=expected, reason=reason) from error
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise InputError(
-            f"{path}: expected {expected}, a dictionary of named arrays, "
-            f"found a pickled {type(value).__name__}."
+            "model.no_dictionary", file=path, expected=expected, found=type(value).__name__
         )
     return value, digest
 
@@ -106,9 +131,9 @@ class _Dtype:
     """A record of a boolean, integer or floating-point dtype."""
 
     def __init__(self, code: object, *_flags: object) -> None:
-        self.dtype = np.dtype(code) if isinstance(code, str) else None
-        if self.dtype is None or self.dtype.kind not in "biuf":
+        if not isinstance(code, str) or np.dtype(code).kind not in "biuf":
             raise _RefusedError(f"an array of {code!r} elements")
+        self.dtype: np.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         # (version, byte order, subarray, names, fields, ...): numbers have no more than the order.
@@ -127,7 +152,7 @@ class _Array:
         _version, shape, dtype, is_fortran, raw = state
         self.fill(raw, dtype, shape, "F" if is_fortran else "C")
 
-    def fill(self, raw: object, dtype: object, shape: object, order: str) -> _Array:
+    def fill(self, raw: Any, dtype: object, shape: Any, order: Any) -> _Array:
         if not isinstance(dtype, _Dtype):
             raise _RefusedError("an array without a dtype")
         # Python 2 stored bytes as text, which the latin1 encoding maps back one to one.
@@ -219,12 +244,16 @@ class _ArrayUnpickler(pickle._Unpickler):
         # Made anew for each file: a pickle may set attributes of the functions it is given.
         self._globals = _admitted_globals()
 
+    # The base class gives itself these when it loads.
+    read: Callable[[int], bytes]
+    append: Callable[[object], None]
+
     def load_bytearray8(self) -> None:
         """Read a byte array without making room first for whatever length the file claims."""
         (length,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(length)))
 
-    dispatch: ClassVar = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_bytearray8}
+    dispatch: ClassVar[Any] = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_bytearray8}
 
     def find_class(self, module: str, name: str) -> object:
         try:
@@ -297,8 +326,7 @@ def _plain(value: Any, known: dict[int, Any]) -> Any:
         return value
     if id(value) not in known:
         if isinstance(value, dict):
-            plain = {key: _plain(item, known) for key, item in value.items()}
+            known[id(value)] = {key: _plain(item, known) for key, item in value.items()}
         else:
-            plain = type(value)(_plain(item, known) for item in value)
-        known[id(value)] = plain
+            known[id(value)] = type(value)(_plain(item, known) for item in value)
     return known[id(value)]

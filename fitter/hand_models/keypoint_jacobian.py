@@ -8,7 +8,7 @@ Every keypoint k is a sum over bones b of vectors that are fixed to the bones,
     x_k = root + sum_b R_b t_kb,    t_kb affine in the shape coefficients,
 
 the root bone's R_0 included (the chain of SMPL eqs. 3-4 and linear blend skinning, multiplied out).
-A turn of joint j with axis a moves x_k by ``a x (sum of R_b t_kb over the bones below j)``.
+A rotation of joint j with axis a moves x_k by ``a x (sum of R_b t_kb over the bones below j)``.
 
 Tangent vector of one hand, D = 51 + S entries:
     0:3    left-multiplicative increment of the global rotation, R <- exp(delta) R
@@ -85,7 +85,7 @@ class KeypointJacobian(NamedTuple):
     common: int
 
     def pull_back(self, gradient: Tensor, hessian: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn derivatives by the points into derivatives by the tangent vector (chain rule).
+        """Convert derivatives by the points into derivatives by the tangent vector (chain rule).
 
         Args:
             gradient: (B, 5, 5, 3) of a cost that is a sum over fingers.
@@ -161,7 +161,7 @@ class KeypointKinematics:
             shape_columns=columns.flatten(3).flatten(1, 2).contiguous(),
             below=below,
             generators=skew(basis).flatten(1),
-            correctives=None if model.tip_posedirs is None else _Correctives.of(model),
+            correctives=_Correctives.of(model),
         )
 
     def __call__(self, params: HandParams) -> KeypointJacobian:
@@ -184,19 +184,19 @@ class KeypointKinematics:
         common = 6 + shapes
         jacobian = points.new_empty(batch, 5, 5, 3, common + 3 * (count - 1))
         # Axes (B, finger, joint, xyz, keypoint, component of the increment).
-        turned = torch.linalg.cross(turns[..., None, :], levers[..., None], dim=3)
-        turned = turned.permute(0, 1, 4, 3, 2, 5)
-        jacobian[..., GLOBAL] = turned[..., 0, :]
+        moved_by = torch.linalg.cross(turns[..., None, :], levers[..., None], dim=3)
+        moved_by = moved_by.permute(0, 1, 4, 3, 2, 5)
+        jacobian[..., GLOBAL] = moved_by[..., 0, :]
         jacobian[..., TRANSL] = torch.eye(3, dtype=points.dtype, device=points.device)
         jacobian[..., 6:common] = self._betas_derivative(bones)
-        jacobian[..., common:] = turned[..., 1:, :].flatten(4)
+        jacobian[..., common:] = moved_by[..., 1:, :].flatten(4)
         if self.correctives is not None:
             jacobian[:, :, 4, :, common:] += self.correctives.derivative(local, left, bones)
         return KeypointJacobian(points, jacobian, common)
 
     def _chain(self, local: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
         """World rotations (B, 5, N, 3, 3) of the bones of each finger and, in the columns of
-        (B, 5, N, 3, 3), the world axes about which increments turn them; the first entry of each
+        (B, 5, N, 3, 3), the world axes about which increments rotate them; the first entry of each
         is the root, whose increment is a world rotation itself."""
         batch = local.shape[0]
         # MANO's tree is five fingers of three joints: three steps, five fingers at once.
@@ -213,7 +213,8 @@ class KeypointKinematics:
         first = identity.expand(batch, 1, 3, 3)
         world = torch.cat([local[:, :1], world[:, :, 1:].flatten(1, 2)], 1)
         turns = torch.cat([first, turns.flatten(1, 2)], 1)
-        return tuple(x[:, None].expand(-1, 5, -1, -1, -1) for x in (world, turns))
+        world, turns = (x[:, None].expand(-1, 5, -1, -1, -1) for x in (world, turns))
+        return world, turns
 
     def _betas_derivative(self, bones: Tensor) -> Tensor:
         """(B, 5, 5, 3, S)."""
@@ -237,7 +238,10 @@ class _Correctives:
     weights: Tensor
 
     @classmethod
-    def of(cls, model: KeypointModel) -> Self:
+    def of(cls, model: KeypointModel) -> Self | None:
+        """Those of a model; None where it has none."""
+        if model.tip_posedirs is None:
+            return None
         order = torch.tensor([row[4] - 16 for row in _FINGER_MODEL_POINTS])
         return cls(posedirs=model.tip_posedirs[order], weights=model.tip_weights[order])
 

@@ -18,10 +18,11 @@ from fitter.errors import InputError
 from fitter.hand_models.assets import read_pickle
 from fitter.hand_models.skinning import HandModelData
 from fitter.records import Side
+from fitter.shapes import Pattern, filled
 
 _EXPECTED = "a MANO model (MANO_RIGHT.pkl or MANO_LEFT.pkl)"
 _N_VERTICES = 778
-_SHAPES: dict[str, tuple[int | str, ...]] = {
+_SHAPES: dict[str, Pattern] = {
     "v_template": ("V", 3),
     "f": ("F", 3),
     "shapedirs": ("V", 3, "S"),
@@ -66,10 +67,7 @@ def load_mano(path: Path, options: ManoOptions = ManoOptions()) -> HandModelData
     shapedirs = arrays["shapedirs"]
     side = options.side or _side_of_name(path) or side_of(arrays)
     if side is None:
-        raise InputError(
-            f"{path}: expected a file name that says left or right, or a mean pose that shows it, "
-            "found neither; name the side."
-        )
+        raise InputError("model.side_unknown", file=path)
     if side == "left" and options.fix_left_shapedirs:
         shapedirs = shapedirs * np.array([-1.0, 1.0, 1.0])[:, None]
     return HandModelData(
@@ -94,7 +92,7 @@ def side_of(arrays: Mapping[str, np.ndarray]) -> Side | None:
     """Tell a left from a right hand by its mean pose.
 
     Fingers only bend toward the palm, so the mean pose tells on which side of the knuckles the palm
-    is. EnergyInputs with the palm in front and the fingers up, a right hand's index finger is to
+    is. Seen with the palm in front and the fingers up, a right hand's index finger is to
     the right of its little finger.
 
     Args:
@@ -126,14 +124,14 @@ def _fingertips(path: Path, options: ManoOptions, n_vertices: int) -> tuple[int,
     if not isinstance(options.fingertips, str):
         tips = tuple(options.fingertips)
         if len(tips) != 5 or not all(0 <= tip < n_vertices for tip in tips):
-            raise InputError(
-                f"{path}: expected five fingertip vertices below {n_vertices}, found {tips}."
-            )
+            raise InputError("model.tip_vertices", file=path, vertices=n_vertices, found=tips)
         return tips
     if options.fingertips not in FINGERTIP_VERTICES:
         raise InputError(
-            f"{path}: expected a fingertip convention out of {', '.join(FINGERTIP_VERTICES)}, "
-            f"found {options.fingertips!r}."
+            "model.tip_convention",
+            file=path,
+            conventions=", ".join(FINGERTIP_VERTICES),
+            found=options.fingertips,
         )
     return FINGERTIP_VERTICES[options.fingertips]
 
@@ -143,7 +141,7 @@ def _checked(path: Path, content: Mapping[str, Any], any_size: bool) -> dict[str
     missing = [key for key in _SHAPES if key not in content]
     if missing:
         raise InputError(
-            f"{path}: expected {_EXPECTED}, found a dictionary without {', '.join(missing)}."
+            "model.keys_missing", file=path, expected=_EXPECTED, missing=", ".join(missing)
         )
     sizes: dict[str, int] = {} if any_size else {"V": _N_VERTICES}
     arrays = {}
@@ -151,35 +149,31 @@ def _checked(path: Path, content: Mapping[str, Any], any_size: bool) -> dict[str
         array = content[key]
         kinds = "iu" if key in _INTEGERS else "iuf"
         if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
-            found = getattr(array, "dtype", type(array).__name__)
-            numbers = "integers" if key in _INTEGERS else "numbers"
-            raise InputError(f"{path}: expected an array of {numbers} as {key}, found {found}.")
-        expected = _fill_pattern(pattern, array.shape, sizes)
-        if array.shape != expected:
             raise InputError(
-                f"{path}: expected {key} of shape {expected} in {_EXPECTED}, found {array.shape}."
+                "model.array_type",
+                file=path,
+                numbers="integers" if key in _INTEGERS else "numbers",
+                array=key,
+                found=str(getattr(array, "dtype", type(array).__name__)),
+            )
+        shape = filled(pattern, array.shape, sizes)
+        if array.shape != shape:
+            raise InputError(
+                "model.array_shape",
+                file=path,
+                array=key,
+                shape=shape,
+                expected=_EXPECTED,
+                found=array.shape,
             )
         if key not in _INTEGERS:
             array = array.astype(np.float64)
             broken = np.count_nonzero(~np.isfinite(array))
             if broken:
-                raise InputError(
-                    f"{path}: expected finite numbers in {key}, found {broken} that are not."
-                )
+                raise InputError("model.array_not_finite", file=path, array=key, count=broken)
         arrays[key] = array
     _check_indices(path, arrays)
     return arrays
-
-
-def _fill_pattern(
-    pattern: tuple[int | str, ...], shape: tuple[int, ...], sizes: dict[str, int]
-) -> tuple[int | str, ...]:
-    """Replace the letters of a shape by sizes; a letter met first takes the size found."""
-    if len(pattern) == len(shape):
-        for letter, size in zip(pattern, shape, strict=True):
-            if isinstance(letter, str):
-                sizes.setdefault(letter, size)
-    return tuple(sizes.get(size, size) if isinstance(size, str) else size for size in pattern)
 
 
 def _check_indices(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -187,12 +181,8 @@ def _check_indices(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     n_vertices = len(arrays["v_template"])
     faces = arrays["f"]
     if faces.size == 0 or faces.min() < 0 or faces.max() >= n_vertices:
-        raise InputError(
-            f"{path}: expected faces f that index {n_vertices} vertices, found other indices."
-        )
+        raise InputError("model.face_indices", file=path, vertices=n_vertices)
     # The root's parent is stored as a huge unsigned number, which stands for -1.
     parents = (-1, *(int(parent) for parent in arrays["kintree_table"][0, 1:]))
     if parents != PARENTS:
-        raise InputError(
-            f"{path}: expected MANO's skeleton with parents {PARENTS}, found {parents}."
-        )
+        raise InputError("model.skeleton", file=path, expected=PARENTS, found=parents)

@@ -9,15 +9,23 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import safetensors
-from safetensors.numpy import load
 
-from fitter.errors import InputError
-from fitter.hand_models.assets import read_bytes
+from fitter.hand_models.assets import read_safetensors
 from fitter.hand_models.skinning import HandModelData
 
 _EXPECTED = "the open hand model (.safetensors)"
-
+_ARRAYS = (
+    "v_template",
+    "faces",
+    "shapedirs",
+    "skin_weights",
+    "joint_regressor",
+    "tip_vertices",
+    "hands_mean",
+    "hands_components",
+    "uv",
+    "uv_faces",
+)
 
 KEYPOINTS_FILE = "open_hand_keypoints.json"
 """Written by `scripts/measure_keypoints.py`, which says how."""
@@ -51,17 +59,9 @@ def read_open_hand(path: Path) -> HandModelData:
     Raises:
         InputError: the file is missing, is no safetensors file, or lacks an array.
     """
-    content, digest = read_bytes(path, _EXPECTED)
-    try:
-        arrays = load(content)
-    except safetensors.SafetensorError as error:
-        raise InputError(
-            f"{path}: expected {_EXPECTED}, found a file that cannot be read as one ({error})."
-        ) from error
+    arrays, digest = read_safetensors(path, _EXPECTED, _ARRAYS)
 
     def get(key: str, dtype: type) -> np.ndarray:
-        if key not in arrays:
-            raise InputError(f"{path}: expected {_EXPECTED}, found no array {key} in it.")
         return arrays[key].astype(dtype)
 
     return HandModelData(

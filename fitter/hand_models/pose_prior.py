@@ -55,14 +55,11 @@ def load_pose_prior(path: Path = POSE_PRIOR_PATH) -> PosePrior:
     try:
         arrays = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path}: expected a pose prior in safetensors format, found: {error}"
-        ) from error
+        raise InputError("prior.unreadable", file=path, reason=str(error)) from error
     names = [field.name for field in fields(PosePrior)]
     if missing := [name for name in names if name not in arrays]:
         raise InputError(
-            f"{path}: expected the fields {', '.join(names)} of a pose prior, found none called "
-            f"{', '.join(missing)}."
+            "prior.fields_missing", file=path, fields=", ".join(names), missing=", ".join(missing)
         )
     return PosePrior(**{name: arrays[name].astype(np.float64) for name in names})
 
@@ -75,7 +72,7 @@ def pose_prior_identity() -> dict[str, str]:
 def pose_pca(prior: PosePrior, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The prior's PCA in the rotation vectors of a model with the given axes.
 
-    Turning angles into rotation vectors is an orthonormal map, so the components stay orthonormal
+    The map from angles to rotation vectors is orthonormal, so the components stay orthonormal
     and their standard deviations are still `PosePrior.std`.
 
     Args:

@@ -13,7 +13,7 @@ rest pose's transform removed.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from fitter.conventions import MIRROR_AXIS_ANGLE, MODEL_TO_KEYPOINTS
 from fitter.errors import InputError
 from fitter.records import HandMesh, HandParams, Side
 from fitter.rotations import roma
+from fitter.shapes import check_shapes
 
 KEYPOINT_BONES = (*range(16), 15, 3, 6, 12, 9)
 """The bone that moves each of [16 joints, tips of thumb, index, middle, ring, little]."""
@@ -129,8 +130,11 @@ class KeypointModel:
 
     def to(self, *args: torch.device | torch.dtype | str) -> Self:
         """`Tensor.to` on every tensor."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: None if t is None else t.to(*args) for k, t in tensors.items()})
+        moved: dict[str, Any] = {}
+        for field in fields(self):
+            tensor = getattr(self, field.name)
+            moved[field.name] = None if tensor is None else tensor.to(*args)
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -287,7 +291,14 @@ class HandModel(torch.nn.Module):
 
         Raises:
             InputError: `betas` has more components than the model.
+            ValueError: another field of `params` has the wrong shape.
         """
+        check_shapes(
+            global_orient=(params.global_orient, ("B", 3)),
+            hand_pose=(params.hand_pose, ("B", 15, 3)),
+            betas=(params.betas, ("B", "S")),
+            transl=(params.transl, ("B", 3)),
+        )
         chain = _pose_chain(self.rest_joints(params.betas), _local_rotations(params))
         vertices = _pose_points(
             self.v_template + _displacement(self.shapedirs, params.betas),
@@ -347,9 +358,7 @@ def _displacement(basis: Tensor, coefficients: Tensor) -> Tensor:
     """Blend shapes (SMPL eqs. 8-9): (P, 3, N) basis, (B, n <= N) coefficients -> (B, P, 3)."""
     available, given = basis.shape[-1], coefficients.shape[-1]
     if given > available:
-        raise InputError(
-            f"The hand model has {available} shape components, but {given} coefficients were given."
-        )
+        raise InputError("model.betas", available=available, given=given)
     matrix = basis[..., :given].flatten(0, 1)
     return (coefficients @ matrix.T).unflatten(1, (-1, 3))
 
@@ -392,6 +401,6 @@ def _pose_points(shaped: Tensor, posedirs: Tensor | None, weights: Tensor, chain
 
 def _keypoints(joints: Tensor, tips: Tensor, chain: _Chain, offsets: Tensor) -> Tensor:
     """(B, 21, 3) keypoints in canonical order of (B, 16, 3) joints and (B, 5, 3) fingertips."""
-    turned = chain.global_rotations[:, KEYPOINT_BONES] @ offsets[..., None]
-    points = (torch.cat([joints, tips], 1) + turned[..., 0]).unbind(1)
+    rotated = chain.global_rotations[:, KEYPOINT_BONES] @ offsets[..., None]
+    points = (torch.cat([joints, tips], 1) + rotated[..., 0]).unbind(1)
     return torch.stack([points[index] for index in MODEL_TO_KEYPOINTS], 1)

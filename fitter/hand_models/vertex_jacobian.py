@@ -9,7 +9,7 @@ tests hold the two together. Tangent vectors are those of `fitter.hand_models.ke
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class SurfaceJacobian(NamedTuple):
     """Vertices of B hands and how they move.
 
     Linear blend skinning (SMPL eq. 2) says ``x_v = transl + sum_j w_vj (R_j t_v + s_j)`` with t_v
-    the vertex of the rest pose. A turn of joint k with axis a moves x_v by ``a x lever_vk``,
+    the vertex of the rest pose. A rotation of joint k with axis a moves x_v by ``a x lever_vk``,
 
         lever_vk = sum over the bones j on joint k of w_vj (R_j t_v + s_j - p_k).
 
@@ -34,7 +34,7 @@ class SurfaceJacobian(NamedTuple):
         bones: (B, 16, 3, 3) R_j, world rotations.
         shifts: (B, 16, 3, 1 + S) metres, s_j, then its change for each unit of a coefficient.
         joints: (B, 16, 3) metres, p_k, without `transl`.
-        turns: (B, 16, 3, 3) world axes, in columns, about which increments turn each joint.
+        turns: (B, 16, 3, 3) world axes, in columns, about which increments rotate each joint.
         local_change: (B, 15, 9, 3) derivatives of the 15 rotations of the fingers' joints, which
             pose blend shapes follow, by their increments; None without such shapes.
         model: the hand model.
@@ -51,8 +51,9 @@ class SurfaceJacobian(NamedTuple):
 
     def select(self, hands: slice) -> SurfaceJacobian:
         """The same of some of the hands."""
-        parts = (part if part is None else part[hands] for part in self[:-1])
-        return SurfaceJacobian(*parts, self.model)
+        fields = {name: getattr(self, name) for name in self._fields if name != "model"}
+        kept: dict[str, Any] = {k: None if v is None else v[hands] for k, v in fields.items()}
+        return self._replace(**kept)
 
     def rows(self, vertex_index: Tensor, cotangents: Tensor) -> Tensor:
         """Derivatives of N scalars a hand that depend on k vertices each.
@@ -88,7 +89,7 @@ class SurfaceJacobian(NamedTuple):
         carried = (weights[..., None] * pull[:, :, None]).flatten(2)
         by_betas = by_betas + carried @ self.shifts[..., 1:].flatten(1, 2)
         by_pose = by_joint[:, :, 1:].flatten(2)
-        if self.local_change is not None:
+        if self.local_change is not None and model.posedirs is not None:
             features = (pull_rest[..., None, :] @ model.posedirs[flat])[..., 0, :]
             features = features.view(batch, count, points, 15, 9).sum(2)
             bent = features.transpose(1, 2) @ self.local_change
@@ -177,7 +178,7 @@ class SurfaceKinematics:
 
 def _chain(local: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
     """World rotations (B, 16, 3, 3) of the bones and, in the columns of (B, 16, 3, 3), the world
-    axes about which increments turn them; the root's increment is a world rotation itself."""
+    axes about which increments rotate them; the root's increment is a world rotation itself."""
     own, batch = local[:, 1:].unflatten(1, (5, 3)).unbind(2), len(local)
     parents = [local[:, :1].expand(-1, 5, -1, -1)]
     for rotation in own:

@@ -28,8 +28,8 @@ class HandView:
         keypoints: (21, 2) pixels of the crop.
         confidence: (21,) in [0, 1]; keypoints of confidence 0 were not seen and are not used.
         silhouette: (S, S) in [0, 1], of the mesh fitted to the keypoints.
-        inside: (S, S) in [0, 1], share of the pixel that lies in the picture, see `inside_image`.
-        others: (N, 21, 2) keypoints of the other hands in the picture, pixels of this crop, NaN
+        inside: (S, S) in [0, 1], share of the pixel that lies in the image, see `inside_image`.
+        others: (N, 21, 2) keypoints of the other hands in the image, pixels of this crop, NaN
             where not seen.
     """
 
@@ -60,36 +60,36 @@ class HandView:
 
 def hand_scale(keypoints: np.ndarray) -> float:
     """The longest of the palm's lengths and the finger bones of (21, 2) keypoints, NaN where not
-    seen: about 9 cm in the picture, however the hand is turned; 0 where no bone is seen."""
+    seen: about 9 cm in the image, however the hand is turned; 0 where no bone is seen."""
     ends = keypoints[np.array(_SKELETON)]
     lengths = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=-1)
     return float(np.nan_to_num(lengths).max())
 
 
 def resample_mask(mask: np.ndarray, crop: SquareCrop) -> np.ndarray:
-    """A picture's mask in B square crops, averaged over each pixel's area.
+    """An image's mask in B square crops, averaged over each pixel's area.
 
     Args:
-        mask: (H, W) bool, of the upright picture.
+        mask: (H, W) bool, of the upright image.
         crop: B windows of S x S pixels.
 
     Returns:
-        (B, S, S) float32 in [0, 1]; 0 outside the picture.
+        (B, S, S) float32 in [0, 1]; 0 outside the image.
     """
     # `crop_pixels` interpolates between samples where the window shrinks by less than two; on a
-    # grid at least as fine as the picture's own nothing is lost, and blocks of it are averaged.
-    side, picture = crop.output_size, mask.astype(np.float32)
+    # grid at least as fine as the image's own nothing is lost, and blocks of it are averaged.
+    side, image = crop.output_size, mask.astype(np.float32)
     shares = []
     for i in range(len(crop.size)):
         finer = min(max(int(np.ceil(float(crop.size[i]) / side)), 2), 8)
         window = SquareCrop(crop.centre[i : i + 1], crop.size[i : i + 1], finer * side)
-        fine = crop_pixels(picture, window)[0]
+        fine = crop_pixels(image, window)[0]
         shares.append(fine.reshape(side, finer, side, finer).mean(axis=(1, 3), dtype=np.float32))
     return np.stack(shares)
 
 
 def inside_image(size: tuple[int, int], crop: SquareCrop) -> np.ndarray:
-    """(B, S, S) float32: the share of each pixel of B crops that lies in a picture of (H, W)."""
+    """(B, S, S) float32: the share of each pixel of B crops that lies in an image of (H, W)."""
     side = crop.output_size
     origin = crop.origin.detach().cpu().double().numpy()
     step = (crop.size.detach().cpu().double().numpy() / side)[:, None]
@@ -161,7 +161,7 @@ def distance_to_skeleton(keypoints: np.ndarray, side: int, forearm: bool = False
     for a, b in bones:
         if np.isfinite(points[[a, b]]).all():
             start, end = np.rint(points[[a, b]] * 2**bits).astype(int)
-            cv2.line(canvas, start.tolist(), end.tolist(), 255, 1, cv2.LINE_8, bits)
+            cv2.line(canvas, start.tolist(), end.tolist(), (255,), 1, cv2.LINE_8, bits)
     return distance_to(canvas > 0)[pad : pad + side, pad : pad + side]
 
 
@@ -193,7 +193,7 @@ def resized(hand: HandView, side: int) -> HandView:
 
 
 def window_around(mask: np.ndarray, margin: float) -> tuple[slice, slice]:
-    """Rows and columns that hold all set pixels and `margin` pixels about them, cut to the picture.
+    """Rows and columns that hold all set pixels and `margin` pixels about them, cut to the image.
 
     Args:
         mask: (H, W) bool; at least one pixel must be set.

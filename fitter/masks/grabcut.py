@@ -34,11 +34,11 @@ _MEAN = 64.0
 
 @dataclass(frozen=True)
 class Seeds:
-    """What is known of a picture of H x W pixels before its colours are looked at.
+    """What is known of an image of H x W pixels before its colours are looked at.
 
     Attributes:
         labels: (H, W) uint8 of cv2.GC_BGD and GC_FGD, which stay as they are, and cv2.GC_PR_BGD and
-            GC_PR_FGD, which are a first guess.
+            GC_PR_FGD, which are a first estimate.
         place: (H, W) log-odds that a pixel belongs to the object, by where it is.
         known: (H, W) bool, pixels whose colours may be learned.
     """
@@ -85,16 +85,17 @@ def grabcut(pixels: np.ndarray, seeds: Seeds, settings: GrabCutSettings) -> np.n
             coarse = _coarse_round(colours, seeds, found, settings, scale)
             found = found if coarse is None else coarse
             continue
-        found = _round(colours, seeds, found, settings)
-        if found is None:
+        fine = _round(colours, seeds, found, settings)
+        if fine is None:
             return None
+        found = fine
     return found
 
 
 def _coarse_round(
     colours: np.ndarray, seeds: Seeds, found: np.ndarray, settings: GrabCutSettings, scale: int
 ) -> np.ndarray | None:
-    """`_round` on a picture of fewer pixels."""
+    """`_round` on an image of fewer pixels."""
     height, width = found.shape
     size = (max(1, width // scale), max(1, height // scale))
 
@@ -127,11 +128,12 @@ def _round(
     odds = _log_density(colours, inner) - _log_density(colours, outer)
     odds = np.clip(odds, -settings.colour_limit, settings.colour_limit) + seeds.place
     first = np.clip(np.rint(128 + odds * (127 / _RANGE)), 0, 255).astype(np.uint8)
-    # The cut sees the odds in the first channel; in the others it sees the picture's edges.
+    # The cut sees the odds in the first channel; in the others it sees the image's edges.
     channels = np.dstack([first, colours[..., :2]])
     labels = seeds.labels.copy()
     background, foreground = (_two_sides(side, settings.evidence) for side in (-1, 1))
-    cv2.grabCut(channels, labels, None, background, foreground, 1, cv2.GC_EVAL_FREEZE_MODEL)
+    no_box, only_cut = (0, 0, 0, 0), cv2.GC_EVAL_FREEZE_MODEL
+    cv2.grabCut(channels, labels, no_box, background, foreground, 1, only_cut)
     return _is_object(labels)
 
 
@@ -155,13 +157,18 @@ def _two_sides(sign: int, evidence: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Cluster:
-    """(N, 3) colours with their mean and covariance."""
+    """(N, 3) colours with their mean and covariance.
+
+    Attributes:
+        scatter: sum of squared distances from the mean along the widest direction.
+        axis: (3,) that direction.
+    """
 
     colours: np.ndarray
     count: int
     mean: np.ndarray
     covariance: np.ndarray
-    spread: float
+    scatter: float
     axis: np.ndarray
 
     @classmethod
@@ -192,7 +199,7 @@ def _mixture(colours: np.ndarray) -> list[_Cluster] | None:
         return None
     clusters = [_Cluster.of(colours.astype(np.float64))]
     while len(clusters) < _COMPONENTS:
-        widest = max(range(len(clusters)), key=lambda i: clusters[i].spread)
+        widest = max(range(len(clusters)), key=lambda i: clusters[i].scatter)
         halves = clusters[widest].halves()
         if halves is None:
             break
@@ -204,13 +211,14 @@ def _gaussians(mixture: list[_Cluster]) -> tuple[np.ndarray, np.ndarray, np.ndar
     """Of K clusters the logarithms of weight and height (K,), the means (K, 3), and the inverses
     (K, 3, 3) of the covariances' Cholesky factors, all float32."""
     total = sum(cluster.count for cluster in mixture)
-    # Even areas have no spread of their own; that of rounding keeps the Gaussian proper.
+    # Even areas have no variance of their own; that of rounding keeps the Gaussian proper.
     covariances = np.stack([cluster.covariance for cluster in mixture]) + np.eye(3)
     whitens = np.linalg.inv(np.linalg.cholesky(covariances))
     counts = np.array([cluster.count for cluster in mixture])
     heights = np.log(np.diagonal(whitens, axis1=1, axis2=2)).sum(axis=1)
     means = np.stack([cluster.mean for cluster in mixture])
-    return tuple(np.float32(a) for a in (np.log(counts / total) + heights, means, whitens))
+    weights = np.log(counts / total) + heights
+    return weights.astype(np.float32), means.astype(np.float32), whitens.astype(np.float32)
 
 
 def _log_density(colours: np.ndarray, mixture: list[_Cluster]) -> np.ndarray:

@@ -10,7 +10,7 @@ another hand
     which of the two hands lies in front is not known. The background about the other hand counts
     as usual. Parts of a user's mask that are connected with nothing near the mesh are another
     hand's, too.
-outside the picture
+outside the image
     Nothing is known there.
 
 A mask that contradicts the keypoints and the mesh fitted to them is `rejected`: its weight is zero
@@ -110,7 +110,7 @@ def given_mask(
     """The part of a user's mask that belongs to one hand.
 
     Args:
-        share: (S, S) in [0, 1], the picture's mask in this hand's crop, see `resample_mask`.
+        share: (S, S) in [0, 1], the image's mask in this hand's crop, see `resample_mask`.
         hand: of the same crop.
         settings: thresholds; None is `MaskSettings()`.
         pixels: (S, S, 3) uint8 RGB of the crop, onto whose edges the mask's border is moved, and
@@ -122,7 +122,7 @@ def given_mask(
         share = _snapped(share, pixels, hand, settings)
     others = others_territory(hand) | _apart(share, hand, settings)
     # Where the mask holds no hand at all the pixel is background for this one, too.
-    weight = _trusted(hand) * np.where(others, 1 - share, 1)
+    weight = _confidence(hand) * np.where(others, 1 - share, 1)
     mask = np.where(others, 0, share)
     return _judged(mask, weight, "given", hand, settings)
 
@@ -156,9 +156,11 @@ def grabcut_mask(
     small = cv2.resize(pixels, work.silhouette.shape, interpolation=cv2.INTER_AREA)
     found = _cut(small, work, settings).astype(np.float32)
     if found.shape != (side, side):
-        found = cv2.resize(found, (side, side), interpolation=cv2.INTER_LINEAR)
+        found = np.asarray(
+            cv2.resize(found, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.float32
+        )
     others = others_territory(hand, settings.flesh)
-    weight = _trusted(hand) * ~others
+    weight = _confidence(hand) * ~others
     return _judged(np.where(others, 0, found), weight, "grabcut", hand, settings)
 
 
@@ -175,7 +177,7 @@ def network_mask(
     settings = settings or MaskSettings()
     share = np.asarray(share, dtype=np.float32)
     others = others_territory(hand, settings.flesh)
-    weight = _trusted(hand) * ~others
+    weight = _confidence(hand) * ~others
     return _judged(np.where(others, 0, share), weight, "network", hand, settings)
 
 
@@ -227,8 +229,8 @@ def _judged(
     return HandMask(mask, weight, source, agreed)
 
 
-def _trusted(hand: HandView) -> np.ndarray:
-    """(S, S) in [0, 1]: in the picture and before the wrist, with a ramp of one pixel."""
+def _confidence(hand: HandView) -> np.ndarray:
+    """(S, S) in [0, 1]: in the image and before the wrist, with a ramp of one pixel."""
     return hand.inside * np.clip(before_wrist(hand) + 0.5, 0, 1)
 
 
@@ -268,7 +270,7 @@ def _cut(pixels: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarr
 def _snapped(
     share: np.ndarray, pixels: np.ndarray, hand: HandView, settings: MaskSettings
 ) -> np.ndarray:
-    """(S, S) in [0, 1]: the mask with its border on the picture's edges, by GrabCut within
+    """(S, S) in [0, 1]: the mask with its border on the image's edges, by GrabCut within
     `snap_reach` of it and in gaps narrower than twice `snap_gap`; the mask itself where there is
     nothing to learn from."""
     scale = hand_scale(hand.seen)

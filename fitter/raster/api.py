@@ -3,7 +3,7 @@
 The visible surface
     Pixel (row, column) is tested at its centre (column + 0.5, row + 0.5).
     A pixel belongs to a face when the three edge functions there have no differing signs, so both
-    windings are drawn and the border is inside. An edge function is evaluated as
+    windings are rendered and the border is inside. An edge function is evaluated as
     ``(a - p) x (b - p)``, which changes its sign exactly when a and b change places: two faces
     that share an edge leave no gap along it, whatever the rounding. A pixel whose centre lies
     outside the face's bounding box, or at which all three are zero, is outside. A pixel that
@@ -11,7 +11,7 @@ The visible surface
     no pixel is hit twice.
     A face is dropped whole when one of its vertices is nearer than `RasterSettings.near`, is not
     finite, or lies further than `MAX_POSITION` pixels from the origin, or when its area in the
-    picture is zero. There is no clipping: a mesh that crosses the near plane loses its crossing
+    image is zero. There is no clipping: a mesh that crosses the near plane loses its crossing
     faces. Dropped faces take no part in a silhouette either, and their vertices get no gradient
     from them.
     Barycentrics and depth are perspective-correct: with screen-space weights b and depths z,
@@ -25,7 +25,7 @@ The visible surface
 The silhouette `alpha`, differentiable in the vertices' x and y
     "soft" (Liu et al., "Soft Rasterizer", ICCV 2019, eqs. 1 and 5): ``1 - prod_j (1 - D_j)`` over
     ALL faces, ``D_j = sigmoid(s_j d_j^2 / sigma)``, d the distance from the pixel's centre to the
-    face's border in normalised device coordinates, in which the picture's shorter side measures 2,
+    face's border in normalised device coordinates, in which the image's shorter side measures 2,
     s = 1 inside the face (border included) and -1 outside. A face from outside which D_j is below
     `RasterSettings.cut` counts as 0 there. Of equally near sides of a face the first of (b, c),
     (c, a), (a, b) is differentiated. Where the product is below `SATURATED` it counts as 0, with no
@@ -34,13 +34,13 @@ The silhouette `alpha`, differentiable in the vertices' x and y
     nearest point to the pixel's centre p on any contour edge that counts there, and
     ``x = +|p - c|`` in pixels where the pixel shows a face, -|p - c| where it does not. Then with
     ``t = clamp((x / band + 1) / 2, 0, 1)``, ``alpha = t^2 (3 - 2 t)``; with no such edge nearer
-    than `band` it is 1 or 0. An edge is a contour edge when exactly one of its faces is drawn, or
-    when both are and lie on the same side of it in the picture; here a face's area has the sign of
+    than `band` it is 1 or 0. An edge is a contour edge when exactly one of its faces is rendered,
+    or when both are and lie on the same side of it in the image; a face's area here has the sign of
     ``(b - a) x (c - a)`` with a, b, c as they stand in the row of `MeshTopology.edges`. At a pixel
     that shows no face all contour edges count. At one that does, contours in front of other parts
     of the mesh must not: an edge counts only if the pixel that holds the point c + `LOOK_BEYOND` u
-    shows no face or lies outside the picture, with ``u = (c - p) / |c - p|``, or, where that is
-    rounding because |p - c| <= `ON_EDGE`, with the edge's unit normal away from its first drawn
+    shows no face or lies outside the image, with ``u = (c - p) / |c - p|``, or, where that is
+    rounding because |p - c| <= `ON_EDGE`, with the edge's unit normal away from its first rendered
     face. Of equally near edges the lowest row of `MeshTopology.edges` is taken. The derivative
     moves c with the edge's two ends; where |p - c| <= `ON_EDGE` it is zero.
 """
@@ -51,11 +51,8 @@ import torch
 from torch import Tensor
 
 from fitter.raster.topology import MeshTopology
-from fitter.raster.types import (
-    Backend,
-    Fragments,
-    RasterSettings,
-)
+from fitter.raster.types import Backend, Fragments, RasterSettings
+from fitter.shapes import check_shapes
 
 
 def rasterize(
@@ -66,14 +63,14 @@ def rasterize(
     settings: RasterSettings | None = None,
     backend: Backend | None = None,
 ) -> Fragments:
-    """Draw a batch of meshes: the nearest face at every pixel and the silhouette (rules above).
+    """Render a batch of meshes: the nearest face at every pixel and the silhouette (rules above).
 
     Differentiable in `vertices_screen` through barycentrics, depth and alpha, once.
 
     Args:
         vertices_screen: (B, V, 3) float32 or float64: x and y in pixels, depth in metres.
         faces: (F, 3) integer vertex indices shared by the batch, or (B, F, 3) for another mesh in
-            each picture, either winding; a row of -1 is no face. A `MeshTopology` of them is
+            each image, of either winding; a row of -1 is no face. A `MeshTopology` of them is
             checked once and keeps the table of edges from call to call; a tensor is checked, and
             its edges are found if they are needed, in every call.
         image_size: (H, W) in pixels.
@@ -84,6 +81,21 @@ def rasterize(
 
     Raises:
         ValueError: for a shape, dtype, device or index that does not fit, naming what was expected.
+
+    Example:
+        ```python
+        import torch
+        from fitter.raster import RasterSettings, rasterize
+
+        # A triangle 1 m away on an image of 8 by 8 pixels; `fitter.raster` shows a hand.
+        corners = torch.tensor([[[1.0, 1.0, 1.0], [7.0, 1.0, 1.0], [1.0, 7.0, 1.0]]])
+        corners.requires_grad_()
+        settings = RasterSettings(silhouette="edge")
+        seen = rasterize(corners, torch.tensor([[0, 1, 2]]), (8, 8), settings=settings)
+        assert seen.mask.sum() == 21 and seen.face_index[0, 2, 2] == 0
+        seen.alpha.sum().backward()  # the covered area, in pixels
+        assert corners.grad[0, 1, 0] > 0  # it grows as the second corner moves right
+        ```
     """
     topology = faces if isinstance(faces, MeshTopology) else MeshTopology(faces)
     _check(vertices_screen, topology, image_size)
@@ -103,19 +115,11 @@ def rasterize(
 
 
 def _check(vertices_screen: Tensor, topology: MeshTopology, image_size: tuple[int, int]) -> None:
-    if vertices_screen.ndim != 3 or vertices_screen.shape[-1] != 3:
-        raise ValueError(
-            f"vertices_screen must be (B, V, 3), got shape {tuple(vertices_screen.shape)}"
-        )
+    check_shapes(vertices_screen=(vertices_screen, ("B", "V", 3)))
     if vertices_screen.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"vertices_screen must be float32 or float64, got {vertices_screen.dtype}")
     faces = topology.faces
-    if faces.ndim not in (2, 3) or faces.shape[-1] != 3:
-        raise ValueError(f"faces must be (F, 3) or (B, F, 3), got shape {tuple(faces.shape)}")
-    if faces.ndim == 3 and len(faces) != len(vertices_screen):
-        raise ValueError(
-            f"faces of {len(vertices_screen)} meshes expected, got shape {tuple(faces.shape)}"
-        )
+    check_shapes(faces=(faces, (len(vertices_screen), "F", 3) if faces.ndim == 3 else ("F", 3)))
     if faces.is_floating_point() or faces.is_complex() or faces.dtype == torch.bool:
         raise ValueError(f"faces must be integers, got {faces.dtype}")
     if faces.device != vertices_screen.device:

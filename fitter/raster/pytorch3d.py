@@ -3,10 +3,10 @@
 Nothing else in the project uses PyTorch3D; it is imported when a function here needs it.
 
 Frames. Ours is x right, y down, z forward with column vectors, ``x_cam = R x + t``, and pixels from
-the picture's top left corner, pixel centres at 0.5. PyTorch3D's camera is x LEFT, y UP, z forward
+the image's top left corner, pixel centres at 0.5. PyTorch3D's camera is x LEFT, y UP, z forward
 with row vectors, ``X_cam = X R' + T``, so ``R' = R^T diag(-1, -1, 1)`` and
 ``T = diag(-1, -1, 1) t``. Its screen space is our pixels. Its normalised device coordinates (NDC)
-are x left, y up from the picture's centre, with the shorter side from -1 to 1:
+are x left, y up from the image's centre, with the shorter side from -1 to 1:
 ``x_ndc = (W / 2 - u) / h``, ``y_ndc = (H / 2 - v) / h``, h = min(H, W) / 2.
 
 The 4x4 K
@@ -177,7 +177,7 @@ def rasterize_pytorch3d(
 def _meshes(
     vertices: Tensor, faces: Tensor, image_size: tuple[int, int], near: float
 ) -> tuple[Meshes, Tensor]:
-    """The drawable faces in NDC, and the row of `faces` that each of the packed ones had."""
+    """The renderable faces in NDC, and the row of `faces` that each of the packed ones had."""
     from pytorch3d.structures import Meshes
 
     height, width = image_size
@@ -190,11 +190,11 @@ def _meshes(
     # What no face may use must be harmless: 0 times infinity would reach the gradient.
     points = torch.where(usable[..., None], points, 0.0)
     kept_faces, kept_rows = [], []
-    for picture, table in enumerate(faces):
+    for image, table in enumerate(faces):
         known = (table >= 0).all(dim=-1)
-        drawable = known.clone()
-        drawable[known] = usable[picture][table[known]].all(dim=-1)
-        kept_faces.append(table[drawable])
-        kept_rows.append(torch.nonzero(drawable)[:, 0])
+        renderable = known.clone()
+        renderable[known] = usable[image][table[known]].all(dim=-1)
+        kept_faces.append(table[renderable])
+        kept_rows.append(torch.nonzero(renderable)[:, 0])
     rows = torch.cat(kept_rows) if kept_rows else faces.new_zeros(0)
     return Meshes(verts=list(points), faces=kept_faces), rows

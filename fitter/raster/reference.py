@@ -1,6 +1,6 @@
 """The rasteriser in plain PyTorch: the rules of `fitter.raster.api` written to be read.
 
-It visits every pixel for every face, so it is for small meshes, small pictures and tests. What is
+It visits every pixel for every face, so it is for small meshes, small images and tests. What is
 discrete (which face a pixel shows, which contour edge is nearest) is found first, without
 derivatives; what depends on it smoothly is then written in terms of the vertices, and automatic
 differentiation does the rest.
@@ -38,8 +38,8 @@ def rasterize_reference(
     vertices = vertices_screen.double()
     faces = topology.faces.long().expand(len(vertices), -1, 3)
     corners = _gather(vertices, faces)
-    keep = (faces >= 0).all(dim=-1) & _drawable(corners.detach(), settings.near)
-    # Dropped faces become a harmless triangle: what is not drawn must not differentiate to NaN.
+    keep = (faces >= 0).all(dim=-1) & _renderable(corners.detach(), settings.near)
+    # Dropped faces become a harmless triangle: what is not rendered must not differentiate to NaN.
     corners = torch.where(keep[..., None, None], corners, corners.new_tensor(_HARMLESS))
     pixels = pixel_centres(image_size, vertices.device)
 
@@ -67,11 +67,11 @@ def pixel_centres(image_size: tuple[int, int], device: torch.device) -> Tensor:
 def _gather(vertices: Tensor, rows: Tensor) -> Tensor:
     """(B, N, K, 3): the vertices (B, V, 3) that (B, N, K) names; zeros for -1."""
     padded = torch.cat([vertices, vertices.new_zeros(len(vertices), 1, 3)], dim=1)
-    picture = torch.arange(len(vertices), device=vertices.device)[:, None, None]
-    return padded[picture, rows]  # row -1 is the last, the zeros
+    image = torch.arange(len(vertices), device=vertices.device)[:, None, None]
+    return padded[image, rows]  # row -1 is the last, the zeros
 
 
-def _drawable(corners: Tensor, near: float) -> Tensor:
+def _renderable(corners: Tensor, near: float) -> Tensor:
     """(B, F) bool for corners (B, F, 3, 3): far enough, finite, of a size that can be computed."""
     in_range = (corners[..., :2].abs() <= MAX_POSITION).all(dim=-1)  # False for NaN
     far_enough = (corners[..., 2] >= near) & torch.isfinite(corners[..., 2])
@@ -128,8 +128,8 @@ def _visible_faces(corners: Tensor, keep: Tensor, pixels: Tensor) -> Tensor:
         edges = _edge_functions(part, pixels)
         weights = [edge / part[..., k, 2] for k, edge in enumerate(edges)]
         depth = (edges[0] + edges[1] + edges[2]) / (weights[0] + weights[1] + weights[2])
-        drawn = keep[:, start : start + starts.step, None, None]
-        depth = torch.where(drawn & _inside(part, edges, pixels), depth, torch.inf)
+        rendered = keep[:, start : start + starts.step, None, None]
+        depth = torch.where(rendered & _inside(part, edges, pixels), depth, torch.inf)
         lowest = depth.amin(dim=1)
         place = torch.arange(start, start + depth.shape[1], device=corners.device)
         is_lowest = depth == lowest[:, None]
@@ -143,16 +143,16 @@ def _visible_faces(corners: Tensor, keep: Tensor, pixels: Tensor) -> Tensor:
 def _surface(corners: Tensor, face_index: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Barycentrics (B, H, W, 3) and depth (B, H, W) of the faces that are seen."""
     seen = face_index >= 0
-    picture, row, column = torch.nonzero(seen, as_tuple=True)
-    visible = corners[picture, face_index[seen].long()]  # (N, 3, 3)
+    image, row, column = torch.nonzero(seen, as_tuple=True)
+    visible = corners[image, face_index[seen].long()]  # (N, 3, 3)
     edges = torch.stack(_edge_functions(visible, pixels[row, column]), dim=-1)
     weights = edges / visible[..., 2]
     weight_sum = weights.sum(dim=-1, keepdim=True)
     barycentrics = corners.new_zeros((*face_index.shape, 3))
     depth = corners.new_zeros(face_index.shape)
-    barycentrics = barycentrics.index_put((picture, row, column), weights / weight_sum)
+    barycentrics = barycentrics.index_put((image, row, column), weights / weight_sum)
     return barycentrics, depth.index_put(
-        (picture, row, column), edges.sum(dim=-1) / weight_sum[..., 0]
+        (image, row, column), edges.sum(dim=-1) / weight_sum[..., 0]
     )
 
 
@@ -170,7 +170,7 @@ def _soft_alpha(corners: Tensor, keep: Tensor, pixels: Tensor, settings: RasterS
     scale = (2.0 / min(pixels.shape[:2])) ** 2 / settings.sigma
     lowest = torch.logit(torch.tensor(settings.cut, dtype=torch.float64)).item()
 
-    def log_product(part: Tensor, drawn: Tensor) -> Tensor:
+    def log_product(part: Tensor, rendered: Tensor) -> Tensor:
         part = part[:, :, None, None]
         edges = _edge_functions(part, pixels)
         inside = _inside(part, edges, pixels)
@@ -178,7 +178,7 @@ def _soft_alpha(corners: Tensor, keep: Tensor, pixels: Tensor, settings: RasterS
         for squared in others:  # of equally near ones the first is kept, and differentiated
             nearest = torch.where(squared < nearest, squared, nearest)
         exponent = torch.where(inside, nearest, -nearest) * scale
-        counts = drawn[:, :, None, None] & (inside | (exponent >= lowest))
+        counts = rendered[:, :, None, None] & (inside | (exponent >= lowest))
         # logsigmoid(-x) is log(1 - D).
         terms = logsigmoid(-torch.where(counts, exponent, 0.0))
         return torch.where(counts, terms, 0.0).sum(dim=1)
@@ -221,7 +221,7 @@ def _nearest_contour(
     """(B, H, W) int32: the nearest contour edge that counts, -1 for none within the band."""
     is_contour, outward = _contours(vertices, edges, settings.near)
     shows = face_index >= 0
-    picture = torch.arange(len(vertices), device=vertices.device)[:, None, None]
+    image = torch.arange(len(vertices), device=vertices.device)[:, None, None]
     nearest = vertices.new_full(face_index.shape, settings.band**2)
     contour_edge = torch.full_like(face_index, -1)
     for row in torch.nonzero(is_contour.any(dim=0))[:, 0].tolist():
@@ -237,7 +237,7 @@ def _nearest_contour(
         x, y = beyond.unbind(dim=-1)
         within = (x >= 0) & (x < pixels.shape[1]) & (y >= 0) & (y < pixels.shape[0])
         x, y = (torch.where(within, place, 0.0).long() for place in (x, y))
-        empty_beyond = ~(within & shows[picture, y, x])
+        empty_beyond = ~(within & shows[image, y, x])
         counts = is_contour[:, row, None, None] & (~shows | empty_beyond)
         nearer = counts & (squared < nearest)
         contour_edge = torch.where(nearer, row, contour_edge)
@@ -249,15 +249,17 @@ def _contours(vertices: Tensor, edges: Tensor, near: float) -> tuple[Tensor, Ten
     """Which edges (B, E) are contours, and their unit normals (B, E, 2) away from their faces."""
     ends = _gather(vertices, edges[..., :2])
     thirds = _gather(vertices, edges[..., 2:])
-    drawn, side = [], []
+    rendered, side = [], []
     for k in (0, 1):
         triangle = torch.cat([ends, thirds[:, :, k : k + 1]], dim=2)
         exists = (edges[..., [0, 1, 2 + k]] >= 0).all(dim=-1)
-        drawn.append(exists & _drawable(triangle, near))
+        rendered.append(exists & _renderable(triangle, near))
         side.append(_area(*triangle.unbind(dim=2)) > 0)
-    is_contour = torch.where(drawn[0] & drawn[1], side[0] == side[1], drawn[0] | drawn[1])
+    is_contour = torch.where(
+        rendered[0] & rendered[1], side[0] == side[1], rendered[0] | rendered[1]
+    )
     along = ends[:, :, 1, :2] - ends[:, :, 0, :2]
-    left = torch.where(drawn[0], side[0], side[1])
+    left = torch.where(rendered[0], side[0], side[1])
     right = torch.stack([along[..., 1], -along[..., 0]], dim=-1)
     outward = torch.where(left[..., None], right, -right)
     # Not `norm`: the look-up's position takes the kernels' order of operations.
@@ -274,14 +276,14 @@ def _edge_alpha(
 ) -> Tensor:
     """(B, H, W): the smooth step of the signed distance to the chosen edges."""
     shows = face_index >= 0
-    picture, row, column = torch.nonzero(contour_edge >= 0, as_tuple=True)
-    chosen = edges[picture, contour_edge[picture, row, column].long()]
-    a, b = (vertices[picture, chosen[:, k], :2] for k in (0, 1))
+    image, row, column = torch.nonzero(contour_edge >= 0, as_tuple=True)
+    chosen = edges[image, contour_edge[image, row, column].long()]
+    a, b = (vertices[image, chosen[:, k], :2] for k in (0, 1))
     offset = _closest_on_segment(a, b, pixels[row, column]) - pixels[row, column]
     squared = (offset * offset).sum(dim=-1)
     # On the edge the rule asks for no derivative; the root has none at 0.
     distance = torch.where(squared > ON_EDGE**2, squared, squared.detach() + 1.0).sqrt()
     distance = torch.where(squared > ON_EDGE**2, distance, squared.detach().sqrt())
-    signed = torch.where(shows[picture, row, column], distance, -distance)
+    signed = torch.where(shows[image, row, column], distance, -distance)
     t = ((signed / settings.band + 1.0) / 2.0).clamp(0.0, 1.0)
-    return shows.to(vertices.dtype).index_put((picture, row, column), t * t * (3.0 - 2.0 * t))
+    return shows.to(vertices.dtype).index_put((image, row, column), t * t * (3.0 - 2.0 * t))

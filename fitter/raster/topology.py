@@ -16,7 +16,7 @@ class MeshTopology:
 
     Attributes:
         faces: (F, 3) integer vertex indices shared by the batch, or (B, F, 3) for one mesh a
-            picture; a row of -1 is no face (meshes with fewer faces are filled up with them).
+            image; a row of -1 is no face (meshes with fewer faces are filled up with them).
     """
 
     faces: Tensor

@@ -14,13 +14,13 @@ Backend = Literal["cpu", "gpu", "reference"]
 Silhouette = Literal["none", "edge", "soft"]
 
 MAX_POSITION = 1e9
-"""Pixels; beyond it edge functions would lose the picture's own pixels to rounding."""
+"""Pixels; beyond it edge functions would lose the image's own pixels to rounding."""
 
 SATURATED = 1e-8
 """Product over faces below which the soft silhouette is 1 for all purposes."""
 
 LOOK_BEYOND = 0.75
-"""Pixels beyond a contour edge at which it is looked whether the picture is empty there."""
+"""Pixels beyond a contour edge at which it is looked whether the image is empty there."""
 
 ON_EDGE = 1e-6
 """Pixels from a contour edge within which a pixel's centre counts as lying on it."""

@@ -55,9 +55,9 @@ def composite_tensors(
     return share * colour + (1 - share) * background
 
 
-def _box_sum(picture: Tensor) -> Tensor:
+def _box_sum(image: Tensor) -> Tensor:
     """Sums over 3x3 pixels of (B, H, W, C), nothing beyond the border."""
-    padded = functional.pad(picture, (0, 0, 1, 1, 1, 1))
+    padded = functional.pad(image, (0, 0, 1, 1, 1, 1))
     rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
     return rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
 
@@ -107,7 +107,7 @@ def _forward(
     result: np.ndarray,
     reach: int,
 ) -> None:
-    """Fill one picture's continued colours, the step at which each came, and the blend."""
+    """Fill one image's continued colours, the step at which each came, and the blend."""
     height, width, channels = colour.shape
     for row in range(height):
         for column in range(width):
@@ -155,7 +155,7 @@ def _backward(
     to_alpha: np.ndarray,
     to_background: np.ndarray,
 ) -> None:
-    """One picture's derivatives; the steps are undone from the last to the first."""
+    """One image's derivatives; the steps are undone from the last to the first."""
     height, width, channels = filled.shape
     last = 0
     for row in range(height):

@@ -6,7 +6,7 @@ tenth of its time. Elsewhere the tensor version runs; it never waits for the dev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def interpolate_tensors(
     seen = face_index >= 0
     first_face = torch.arange(batch, device=faces.device).view(-1, 1, 1) * faces.shape[1]
     corners = faces.reshape(-1, 3)[face_index.long().clamp_min(0) + first_face]  # (B, H, W, 3)
-    # Pixels without a face look at picture 0's row 0, whatever their own table's row 0 holds.
+    # Pixels without a face look at image 0's row 0, whatever their own table's row 0 holds.
     first_row = torch.arange(batch, device=faces.device).view(-1, 1, 1, 1) * rows
     corners = torch.where(seen[..., None], corners + first_row, 0)
     values = attributes.reshape(batch * rows, -1)[corners]  # (B, H, W, 3, C)
@@ -79,19 +79,19 @@ class InterpolateOnCpu(torch.autograd.Function):
 
 
 def image_arrays(*tensors: Tensor) -> list[list[np.ndarray]]:
-    """Contiguous arrays of every picture: the kernels are compiled for them alone."""
+    """Contiguous arrays of every image: the kernels are compiled for them alone."""
     return [
-        [np.ascontiguousarray(picture) for picture in tensor.detach().numpy()]
+        [np.ascontiguousarray(image) for image in tensor.detach().numpy()]
         if not tensor.is_contiguous()
         else list(tensor.detach().numpy())
         for tensor in tensors
     ]
 
 
-def run_kernel(kernel: Callable, arrays: list[list[np.ndarray]]) -> list[Any]:
-    """Results of the kernel for every picture, given each argument for all pictures."""
-    pictures = list(zip(*arrays, strict=True))
-    return for_each_image(lambda index: kernel(*pictures[index]), len(pictures))
+def run_kernel(kernel: Callable, arguments: Sequence[Sequence[Any]]) -> list[Any]:
+    """Results of the kernel for every image, given each argument for all images."""
+    images = list(zip(*arguments, strict=True))
+    return for_each_image(lambda index: kernel(*images[index]), len(images))
 
 
 @compile_kernel
@@ -102,7 +102,7 @@ def _forward(
     attributes: np.ndarray,
     result: np.ndarray,
 ) -> bool:
-    """Fill one picture (H, W, C) preset to 0; False when an index lies outside its table."""
+    """Fill one image (H, W, C) preset to 0; False when an index lies outside its table."""
     height, width, channels = result.shape
     for row in range(height):
         for column in range(width):
@@ -131,7 +131,7 @@ def _backward(
     to_barycentrics: np.ndarray,
     to_attributes: np.ndarray,
 ) -> None:
-    """Add one picture's derivatives to arrays preset to 0."""
+    """Add one image's derivatives to arrays preset to 0."""
     height, width, channels = gradient.shape
     for row in range(height):
         for column in range(width):

@@ -1,4 +1,4 @@
-"""From fragments to pictures: normals, attributes at pixels, textures, light and composition.
+"""From fragments to images: normals, attributes at pixels, textures, light and composition.
 
 Everything here is batched, batch first, and differentiable in vertices, attributes, textures and
 lights. Colours are linear light unless a name says sRGB; lights live in camera axes (x right,
@@ -32,7 +32,7 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
 
     Args:
         vertices: (B, V, 3), any unit.
-        faces: (F, 3) integer shared by the batch, or (B, F, 3) for one mesh a picture, in which a
+        faces: (F, 3) integer shared by the batch, or (B, F, 3) for one mesh per image, in which a
             row of -1 is no face; counter-clockwise seen from outside gives outward normals.
 
     Returns:
@@ -68,11 +68,11 @@ def interpolate(fragments: Fragments, faces: Tensor, attributes: Tensor) -> Tens
     Differentiable in the attributes and, through the barycentrics, in the vertices.
 
     Args:
-        fragments: of a batch of B pictures, drawn with F faces.
-        faces: (F, 3), or (B, F, 3) for one table a picture, integer rows of `attributes` at each
-            face's corners, in the order of the drawn faces. A UV map with seams has its own table,
-            so this need not be the table the faces were drawn with.
-        attributes: (B, A, C) per picture or (A, C) shared by the batch.
+        fragments: of a batch of B images, rendered with F faces.
+        faces: (F, 3), or (B, F, 3) for one table per image, integer rows of `attributes` at each
+            face's corners, in the order of the rendered faces. A UV map with seams has its own
+            table, so this need not be the table the faces were rendered with.
+        attributes: (B, A, C) per image or (A, C) shared by the batch.
 
     Returns:
         (B, H, W, C), 0 where there is no face. Dtype of the attributes.
@@ -94,7 +94,7 @@ def sample_texture(texture: Tensor, uv: Tensor) -> Tensor:
     """Bilinear look-up in a texture.
 
     Args:
-        texture: (H, W, C) shared, or (B, H, W, C) one for each picture; row 0 at the top.
+        texture: (H, W, C) shared, or (B, H, W, C) one for each image; row 0 at the top.
         uv: (..., 2) for a shared texture, (B, ..., 2) otherwise, in [0, 1]; u to the right, v UP
             from the texture's lower side (the convention of Wavefront OBJ and OpenGL). Positions
             outside take the border's colour.
@@ -118,10 +118,10 @@ def texture_colours(fragments: Fragments, uv: Tensor, uv_faces: Tensor, texture:
     """The texture at every pixel: T = Gamma(I_tex, f, v) of Zhao, section 3.4.
 
     Args:
-        fragments: of a batch of B pictures.
+        fragments: of a batch of B images.
         uv: (A, 2) texture coordinates, or (B, A, 2); see `sample_texture`.
-        uv_faces: (F, 3) or (B, F, 3) rows of `uv`, in the order of the drawn faces.
-        texture: (T, T, C) shared, or (B, T, T, C) one for each picture.
+        uv_faces: (F, 3) or (B, F, 3) rows of `uv`, in the order of the rendered faces.
+        texture: (T, T, C) shared, or (B, T, T, C) one for each image.
 
     Returns:
         (B, H, W, C), 0 where there is no face.
@@ -163,7 +163,7 @@ class AmbientDirectionalLight:
         """The light of S2HAND's 11 numbers (B, 11): l^a, l_c^a (3), l^d, l_c^d (3), n^d (3).
 
         Raises:
-            ValueError: when it is not 11 numbers a picture.
+            ValueError: when it is not 11 numbers per image.
         """
         if vector.ndim != 2 or vector.shape[-1] != 11:
             raise ValueError(f"expected a light of shape (B, 11), got {tuple(vector.shape)}")
@@ -261,7 +261,7 @@ def band_width(settings: RasterSettings, image_size: tuple[int, int]) -> int:
 def composite(
     colour: Tensor, fragments: Fragments, background: Tensor, reach: int | None = None
 ) -> Tensor:
-    """The picture: alpha * colour + (1 - alpha) * background.
+    """The image: alpha * colour + (1 - alpha) * background.
 
     Where the silhouette reaches beyond the visible surface, the colour there is continued outward
     from the nearest pixels that show it, so that a difference of colours moves the contour. One

@@ -14,8 +14,7 @@ import roma
 import torch
 from torch import Tensor, nn
 
-from fitter.hand_models import HandModel, load_hand_model
-from fitter.hand_models.inverse_kinematics import inverse_kinematics
+from fitter.hand_models import HandModel, inverse_kinematics, load_hand_model
 from fitter.metrics import (
     auc,
     fscore,

@@ -159,7 +159,7 @@ def regularised_l1(predicted: Tensor, truth: Tensor) -> Tensor:
 
     Args:
         predicted: (B, ...) shape coefficients, or twists in radians, see
-        `fitter.hand_models.inverse_kinematics.twist_angles`. truth: the same.
+        `fitter.hand_models.analytic_ik.twist_angles`. truth: the same.
 
     Returns:
         (B,).

@@ -13,7 +13,6 @@ from fitter.camera import (
     crop_intrinsics,
     crop_pixels,
     field_of_view,
-    from_crop,
     in_front,
     metric_to_weak,
     mirror_intrinsics,
@@ -141,7 +140,6 @@ def test_projecting_with_the_crops_camera_maps_the_full_projection(generator):
     pixels = project(points, K)
     in_crop = project(points, crop_intrinsics(K, crop))
     torch.testing.assert_close(in_crop, to_crop(pixels, crop), rtol=1e-10, atol=1e-8)
-    torch.testing.assert_close(from_crop(in_crop, crop), pixels, rtol=1e-10, atol=1e-8)
 
 
 def dot_image(centre, width=220, height=180, sigma=2.5):
@@ -235,3 +233,13 @@ def test_field_of_view_of_a_centred_camera():
     angles = field_of_view(K, torch.tensor([[640.0, 480.0]], dtype=torch.float64))
     assert math.degrees(angles[0, 0]) == pytest.approx(60)
     assert angles[0, 1].item() == pytest.approx(2 * math.atan(240 / focal))
+
+
+def test_wrong_shapes_are_named():
+    K, points = cameras(2), torch.zeros(2, 4, 3)
+    with pytest.raises(ValueError, match=r"K: expected shape \(2, 3, 3\), found \(1, 3, 3\)"):
+        project(points, K[:1])
+    with pytest.raises(ValueError, match=r"points: expected shape \(B, N, 3\), found \(4, 3\)"):
+        project(points[0], K)
+    with pytest.raises(ValueError, match=r"depth: expected shape \(2, 4\), found \(2, 4, 1\)"):
+        back_project(points[..., :2], torch.ones(2, 4, 1), K)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from datasets.poses.sampler import sample_hand_angles
 from fitter.hand_models import ManoOptions, load_hand_model
+from fitter.hand_models.analytic_ik import twist_angles
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
-from fitter.hand_models.inverse_kinematics import twist_angles
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.skinning import HandModel, KeypointModel
 from fitter.records import HandMesh, HandParams

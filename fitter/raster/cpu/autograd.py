@@ -1,9 +1,9 @@
 """The rasteriser as Numba kernels, with its autograd rule.
 
-One picture is one task. The kernels release the interpreter's lock, so a batch runs on as many
+One image is one task. The kernels release the interpreter's lock, so a batch runs on as many
 threads as PyTorch is told to use (`torch.set_num_threads`), and the result does not depend on
 their number. Numba's own thread pool is left alone because it may not be entered from two Python
-threads at once. Memory is O(pixels) a picture and nothing is kept per pixel and face.
+threads at once. Memory is O(pixels) per image and nothing is kept per pixel and face.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class _Rasterize(torch.autograd.Function):
         remainder = np.empty(shape, dtype=dtype) if settings.silhouette == "soft" else None
         contour_edge = None if edges is None else np.full(shape, -1, dtype=np.int32)
 
-        def draw(b: int) -> None:
+        def render(b: int) -> None:
             exact_depth = np.full(image_size, np.inf)
             fill_depth(corners[b], faces(b), settings.near, face_index[b], exact_depth)
             fill_surface(
                 corners[b], faces(b), face_index[b], exact_depth, barycentrics[b], depth[b]
             )
-            if remainder is not None:
+            if remainder is not None and alpha is not None:
                 product = np.ones((height, width + LANES))
                 multiply_faces(
                     corners[b], faces(b), settings.near, _exponent(image_size, settings),
@@ -76,7 +76,7 @@ class _Rasterize(torch.autograd.Function):
                 remaining[remaining < SATURATED] = 0.0
                 remainder[b] = remaining
                 alpha[b] = 1.0 - remaining
-            elif contour_edge is not None:
+            elif contour_edge is not None and edges is not None and alpha is not None:
                 nearest = np.full(image_size, settings.band**2)
                 fill_contours(
                     corners[b], edges(b), settings.near, settings.band, face_index[b],
@@ -84,7 +84,7 @@ class _Rasterize(torch.autograd.Function):
                 )  # fmt: skip
                 fill_edge_alpha(face_index[b], contour_edge[b], nearest, settings.band, alpha[b])
 
-        for_each_image(draw, batch)
+        for_each_image(render, batch)
         outputs = [
             None if array is None else torch.from_numpy(array)
             for array in (face_index, barycentrics, depth, alpha, contour_edge)
@@ -115,7 +115,7 @@ class _Rasterize(torch.autograd.Function):
             grad_depth = np.zeros(shown.shape, dtype=grad_barycentrics.dtype)
 
         def differentiate(b: int) -> None:
-            if grad_depth is not None:
+            if grad_depth is not None and grad_barycentrics is not None:
                 add_surface_gradient(
                     corners[b], faces(b), shown[b], grad_barycentrics[b], grad_depth[b], gradient[b]
                 )
@@ -128,7 +128,7 @@ class _Rasterize(torch.autograd.Function):
                     corners[b], faces(b), settings.near, _exponent(ctx.image_size, settings),
                     ctx.image_size, weight, gradient[b],
                 )  # fmt: skip
-            elif contour_edge is not None:
+            elif contour_edge is not None and edges is not None:
                 add_edge_gradient(
                     corners[b], edges(b), settings.band, shown[b], contour_edge[b].numpy(),
                     grad_alpha[b], gradient[b],
@@ -147,7 +147,7 @@ def _array(tensor: Tensor | None) -> np.ndarray | None:
 
 
 def _per_image(table: Tensor) -> Callable[[int], np.ndarray]:
-    """The rows of a picture's own table, or of the one that all share."""
+    """The rows of an image's own table, or of the one that all share."""
     array = np.ascontiguousarray(table.numpy(), dtype=np.int64)
     return (lambda _: array) if array.ndim == 2 else array.__getitem__
 

@@ -22,7 +22,7 @@ def edge_function(ax: float, ay: float, bx: float, by: float) -> float:
 
 @compile_kernel
 def area(corners: np.ndarray, i: int, j: int, k: int) -> float:
-    """Twice the signed area in the picture of the vertices i, j, k of `corners` (V, 3)."""
+    """Twice the signed area in the image of the vertices i, j, k of `corners` (V, 3)."""
     ax, ay = corners[i, 0], corners[i, 1]
     return (corners[j, 0] - ax) * (corners[k, 1] - ay) - (corners[j, 1] - ay) * (corners[k, 0] - ax)
 
@@ -49,7 +49,7 @@ def usable_vertices(corners: np.ndarray, near: float) -> np.ndarray:
 
 
 @compile_kernel
-def is_drawable(corners: np.ndarray, i: int, j: int, k: int, near: float) -> bool:
+def is_renderable(corners: np.ndarray, i: int, j: int, k: int, near: float) -> bool:
     """A face exists (no index is negative) and is not dropped."""
     return (
         i >= 0
@@ -64,5 +64,5 @@ def is_drawable(corners: np.ndarray, i: int, j: int, k: int, near: float) -> boo
 
 @compile_kernel
 def pixel_range(low: float, high: float, count: int) -> tuple[int, int]:
-    """First and last of `count` pixels whose centre lies in [low, high]; clamped to the picture."""
+    """First and last of `count` pixels whose centre lies in [low, high]; clamped to the image."""
     return max(0, math.ceil(low - 0.5)), min(count - 1, math.floor(high - 0.5))

@@ -1,6 +1,6 @@
 """Numba kernels of the edge silhouette: the contour edges' band around hard coverage.
 
-Each works on one picture. `corners` is (V, 3) float64, `edges` (E, 4) int64 as in `MeshTopology`.
+Each works on one image. `corners` is (V, 3) float64, `edges` (E, 4) int64 as in `MeshTopology`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def contour_side(corners: np.ndarray, edges: np.ndarray, edge: int, usable: np.n
         return 0
     ax, ay = corners[i, 0], corners[i, 1]
     bx, by = corners[j, 0] - ax, corners[j, 1] - ay
-    # Signs of the faces' areas, 0 for a face that is not drawn. They cancel where the faces lie on
+    # Signs of the faces' areas, 0 for a face that is dropped. They cancel where the faces lie on
     # either side of the edge, and no branch is taken on any one of them.
     signs = 0
     if first >= 0 and usable[first]:
@@ -50,7 +50,7 @@ def _closest(corners: np.ndarray, i: int, j: int, x: float, y: float) -> tuple[f
 
 @compile_kernel
 def _is_empty(face_index: np.ndarray, x: float, y: float) -> bool:
-    """The pixel that holds the point shows no face, or lies outside the picture."""
+    """The pixel that holds the point shows no face, or lies outside the image."""
     column, row = math.floor(x), math.floor(y)
     if column < 0 or row < 0 or column >= face_index.shape[1] or row >= face_index.shape[0]:
         return True
@@ -74,7 +74,7 @@ def _has_room(
     room: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], size: tuple[int, int]
 ) -> bool:
     """Whether a rectangle, first and last pixel each way, may hold a pixel without a face, or
-    reaches the border of the picture, beyond which there is none."""
+    reaches the border of the image, beyond which there is none."""
     if rows[0] == 0 or columns[0] == 0 or rows[1] == size[0] - 1 or columns[1] == size[1] - 1:
         return True
     for row in range(rows[0] // TILE, rows[1] // TILE + 1):
@@ -96,7 +96,7 @@ def fill_contours(
 ) -> None:
     """Write the nearest contour edge that counts and its squared distance.
 
-    Pictures (H, W): `contour_edge` is preset to -1, `nearest` to the squared band.
+    Images (H, W): `contour_edge` is preset to -1, `nearest` to the squared band.
     """
     height, width = face_index.shape
     room = _tiles_with_room(face_index)
@@ -147,7 +147,7 @@ def fill_edge_alpha(
     band: float,
     alpha: np.ndarray,
 ) -> None:
-    """Write the smooth step of the signed distance, all pictures (H, W)."""
+    """Write the smooth step of the signed distance, all images (H, W)."""
     height, width = face_index.shape
     for row in range(height):
         for column in range(width):

@@ -4,7 +4,7 @@ With x the exponent of a face at a pixel, 1 - D = 1 / (1 + exp(x)), so the recip
 over faces is the product of 1 + exp(x): one exponential a pair and no division. The backward pass
 computes the pairs again instead of storing them, and needs of the forward pass only that product.
 
-Each kernel works on one picture. `corners` is (V, 3) float64, `faces` (F, 3) int64. Pictures here
+Each kernel works on one image. `corners` is (V, 3) float64, `faces` (F, 3) int64. Images here
 are wider by `LANES` columns: the innermost loops run over a multiple of `LANES` neighbouring pixels
 and have no branches, so that the compiler turns them into vector instructions (measured: a third of
 the time). That is why they are written out in line, with `_lower` and `_higher` for min and max,
@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from fitter.numba_kernels import compile_kernel, compile_sum
-from fitter.raster.cpu.common import is_drawable, pixel_range
+from fitter.raster.cpu.common import is_renderable, pixel_range
 
 LANES = 8
 _LARGEST = 20.0
@@ -91,7 +91,7 @@ def multiply_faces(
     size: tuple[int, int],
     product: np.ndarray,
 ) -> None:
-    """Multiply the picture by 1 + exp(x) of every face in reach.
+    """Multiply the image by 1 + exp(x) of every face in reach.
 
     Args:
         corners: see above.
@@ -104,7 +104,7 @@ def multiply_faces(
     reach = math.sqrt(-exponent[1] / exponent[0]) + _REACH_MARGIN
     for face in range(faces.shape[0]):
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-        if is_drawable(corners, i, j, k, near):
+        if is_renderable(corners, i, j, k, near):
             column, count, first_y, last_y = _box(corners, faces[face], reach, size)
             for row in range(first_y, last_y + 1):
                 _multiply_row(
@@ -178,7 +178,7 @@ def add_soft_gradient(
     sums = np.empty(_SUMS)
     for face in range(faces.shape[0]):
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-        if not is_drawable(corners, i, j, k, near):
+        if not is_renderable(corners, i, j, k, near):
             continue
         a = (corners[i, 0], corners[i, 1])
         b = (corners[j, 0], corners[j, 1])

@@ -1,6 +1,6 @@
 """Numba kernels of the visible surface: a z-buffer, what is seen at each pixel, and its gradient.
 
-Each works on one picture. `corners` is (V, 3) float64, `faces` (F, 3) int64.
+Each works on one image. `corners` is (V, 3) float64, `faces` (F, 3) int64.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def fill_depth(
     face_index: np.ndarray,
     depth: np.ndarray,
 ) -> None:
-    """Write the nearest face and its depth; pictures (H, W) preset to -1 and inf."""
+    """Write the nearest face and its depth; images (H, W) preset to -1 and inf."""
     height, width = face_index.shape
     # The pixels that a face covers are noted first and looked at then: which of them it covers
     # cannot be foretold, so a branch on it would cost more than computing with them twice.
@@ -28,7 +28,7 @@ def fill_depth(
     usable = usable_vertices(corners, near)
     for face in range(faces.shape[0]):
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-        # As `is_drawable`; its area is asked below, where a pixel is in the face's rectangle.
+        # As `is_renderable`; its area is asked below, where a pixel is in the face's rectangle.
         if i < 0 or j < 0 or k < 0 or not (usable[i] and usable[j] and usable[k]):
             continue
         ax, ay, az = corners[i, 0], corners[i, 1], corners[i, 2]

@@ -2,7 +2,7 @@
 
 Plan of a call. Faces are prepared once (corners in float64, boxes in pixels, empty where a face is
 dropped). Each tile of pixels gets the list of the faces whose box touches it, in ascending order.
-One program then draws one tile: blocks of faces against all of its pixels, the depth buffer in
+One program then renders one tile: blocks of faces against all of its pixels, the depth buffer in
 registers. The backward pass turns it round: one program takes a few faces and sums over the pixels
 of their boxes; a last kernel adds up, for every vertex, the corners that use it.
 
@@ -12,7 +12,7 @@ What follows from it
     rules on shared edges and ties hold exactly, and values agree with the oracle to rounding. Where
     a GPU has few float64 units this costs time, not correctness.
     Nothing waits for the device, and no size depends on values. A tile's list has room for every
-    face, so pictures are drawn in groups whose lists stay below `_LIST_BYTES`; only the lists do
+    face, so images are rendered in groups whose lists stay below `_LIST_BYTES`; only the lists do
     not grow with the batch. Kept for the backward pass are the face index and one float64 (soft)
     or int32 (edge) a pixel; the rest is computed again.
 
@@ -38,7 +38,7 @@ from fitter.raster.topology import MeshTopology
 from fitter.raster.types import MAX_POSITION, Fragments, RasterSettings
 
 _LIST_BYTES = 2**28
-"""Memory for the lists of one group of pictures; one picture's are made whatever they take."""
+"""Memory for the lists of one group of images; one image's are made whatever they take."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class _Rasterize(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         vertices, faces = vertices.contiguous(), faces.contiguous()
         edges = None if edges is None else edges.contiguous()
-        face_index, barycentrics, depth, alpha, transmittance = _draw(vertices, faces, job)
+        face_index, barycentrics, depth, alpha, transmittance = _render(vertices, faces, job)
         contour_edge = None
         if edges is not None:
             contour_edge, alpha = _outline(vertices, edges, face_index, job)
@@ -172,11 +172,11 @@ class _Rasterize(torch.autograd.Function):
         with torch.cuda.device_of(vertices):
             cotangents = (grad_barycentrics, grad_depth, grad_alpha if ctx.job.soft else None)
             if any(cotangent is not None for cotangent in cotangents):
-                saved = (vertices, faces, face_index, transmittance)
-                _add_face_gradients(gradients, saved, cotangents, ctx.job)
+                surface = (vertices, faces, face_index, transmittance)
+                _add_face_gradients(gradients, surface, cotangents, ctx.job)
             if edges is not None and grad_alpha is not None:
-                saved = (vertices, edges, face_index, contour_edge)
-                _add_edge_gradients(gradients, saved, grad_alpha, ctx.job)
+                outline = (vertices, edges, face_index, contour_edge)
+                _add_edge_gradients(gradients, outline, grad_alpha, ctx.job)
         return gradients.to(vertices.dtype), None, None, None
 
 
@@ -199,7 +199,7 @@ def _prepare(
 
 
 def _groups(batch: int, count: int, job: _Job) -> list[slice]:
-    """Pictures whose lists are made together."""
+    """Images whose lists are made together."""
     down, across = job.tiles
     size = max(1, _LIST_BYTES // max(1, 4 * down * across * count))
     return [slice(start, min(start + size, batch)) for start in range(0, batch, size)]
@@ -222,7 +222,9 @@ def _lists(boxes: Tensor, job: _Job) -> tuple[Tensor, Tensor]:
     return lists, counts
 
 
-def _draw(vertices: Tensor, faces: Tensor, job: _Job) -> tuple[Tensor | None, ...]:
+def _render(
+    vertices: Tensor, faces: Tensor, job: _Job
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
     """Face index, barycentrics, depth and, for the soft silhouette, alpha and 1 - alpha."""
     batch, (height, width), (down, across) = len(vertices), job.image_size, job.tiles
     settings, blocks, size = job.settings, job.blocks, (len(vertices), *job.image_size)
@@ -273,7 +275,7 @@ def _outline(
 
 def _add_face_gradients(
     gradients: Tensor,
-    saved: tuple[Tensor | None, ...],
+    saved: tuple[Tensor, Tensor, Tensor, Tensor | None],
     cotangents: tuple[Tensor | None, ...],
     job: _Job,
 ) -> None:

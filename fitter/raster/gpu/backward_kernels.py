@@ -47,17 +47,17 @@ def face_gradients(
     the two ends (what the share itself would change is zero there).
     """
     blocks = tl.cdiv(face_count, FACES)
-    picture = (tl.program_id(0) // blocks).to(tl.int64)
+    image = (tl.program_id(0) // blocks).to(tl.int64)
     face = (tl.program_id(0) % blocks) * FACES + tl.arange(0, FACES)
     live = face < face_count
-    box = boxes + (picture * face_count + face) * 4
+    box = boxes + (image * face_count + face) * 4
     first_x = tl.load(box, mask=live, other=0)
     columns = tl.maximum(tl.load(box + 1, mask=live, other=-1) - first_x + 1, 0)
     first_y = tl.load(box + 2, mask=live, other=0)
     lines = tl.maximum(tl.load(box + 3, mask=live, other=-1) - first_y + 1, 0)
     pixels = columns * lines
     columns = tl.maximum(columns, 1)
-    at = corners + (picture * face_count + face) * 9
+    at = corners + (image * face_count + face) * 9
     corner_ax = tl.load(at, mask=live, other=0.0)[:, None]
     corner_ay = tl.load(at + 1, mask=live, other=0.0)[:, None]
     az = tl.load(at + 2, mask=live, other=1.0)[:, None]
@@ -87,7 +87,7 @@ def face_gradients(
         there = number[None, :] < pixels[:, None]
         column = first_x[:, None] + number[None, :] % columns[:, None]
         line = first_y[:, None] + number[None, :] // columns[:, None]
-        pixel = (picture * height + line) * width + column
+        pixel = (image * height + line) * width + column
         x = column.to(tl.float64) + 0.5
         y = line.to(tl.float64) + 0.5
         ax = corner_ax - x
@@ -179,7 +179,7 @@ def face_gradients(
             sum_cx += u_to_c * uy + v_to_c * vy + pull_c * cx
             sum_cy -= u_to_c * ux + v_to_c * vx - pull_c * cy
 
-    out = grad_corners + (picture * face_count + face) * 9
+    out = grad_corners + (image * face_count + face) * 9
     tl.store(out, tl.sum(sum_ax, axis=1), mask=live)
     tl.store(out + 1, tl.sum(sum_ay, axis=1), mask=live)
     tl.store(out + 2, tl.sum(sum_az, axis=1), mask=live)
@@ -209,20 +209,20 @@ def gather_vertices(
     Of `order`, the items sorted by their vertex, a vertex owns starts[v] to starts[v + 1].
     """
     blocks = tl.cdiv(vertex_count, BLOCK)
-    picture = (tl.program_id(0) // blocks).to(tl.int64)
+    image = (tl.program_id(0) // blocks).to(tl.int64)
     vertex = (tl.program_id(0) % blocks) * BLOCK + tl.arange(0, BLOCK)
     live = vertex < vertex_count
-    first = tl.load(starts + picture * starts_stride + vertex, mask=live, other=0)
-    degree = tl.load(starts + picture * starts_stride + vertex + 1, mask=live, other=0) - first
-    out = grad_vertices + (picture * vertex_count + vertex) * 3
+    first = tl.load(starts + image * starts_stride + vertex, mask=live, other=0)
+    degree = tl.load(starts + image * starts_stride + vertex + 1, mask=live, other=0) - first
+    out = grad_vertices + (image * vertex_count + vertex) * 3
     x = tl.load(out, mask=live, other=0.0)
     y = tl.load(out + 1, mask=live, other=0.0)
     z = tl.load(out + 2, mask=live, other=0.0)
     most = tl.max(degree, axis=0)
     for step in range(0, most):
         used = live & (step < degree)
-        item = tl.load(order + picture * order_stride + first + step, mask=used, other=0)
-        at = grad_items + (picture * item_count + item) * DIMENSIONS
+        item = tl.load(order + image * order_stride + first + step, mask=used, other=0)
+        at = grad_items + (image * item_count + item) * DIMENSIONS
         x += tl.load(at, mask=used, other=0.0)
         y += tl.load(at + 1, mask=used, other=0.0)
         if DIMENSIONS == 3:

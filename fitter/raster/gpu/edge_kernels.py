@@ -2,7 +2,7 @@
 
 As in `fitter.raster.gpu.forward_kernels`: a grid of one dimension, float64, no fused multiply-add.
 Points
-are computed in the picture's frame, in the oracle's order of operations, because the rule looks up
+are computed in the image's frame, in the oracle's order of operations, because the rule looks up
 a pixel at a computed position, which must not depend on rounding.
 """
 
@@ -51,34 +51,34 @@ def prepare_edges(
     """Ends (B, E, 6) as float64, a normal outward with them, and boxes (B, E, 4) widened by band.
 
     The box of an edge that is no contour is empty. `ends` holds a, b and the unit normal away from
-    the first of the edge's faces that is drawn.
+    the first of the edge's faces that is rendered.
     """
     blocks = tl.cdiv(edge_count, BLOCK)
-    picture = (tl.program_id(0) // blocks).to(tl.int64)
+    image = (tl.program_id(0) // blocks).to(tl.int64)
     edge = (tl.program_id(0) % blocks) * BLOCK + tl.arange(0, BLOCK)
     live = edge < edge_count
-    row = edges + picture * edges_stride + edge * 4
+    row = edges + image * edges_stride + edge * 4
     i = tl.load(row, mask=live, other=-1).to(tl.int64)
     j = tl.load(row + 1, mask=live, other=-1).to(tl.int64)
     k = tl.load(row + 2, mask=live, other=-1).to(tl.int64)
     m = tl.load(row + 3, mask=live, other=-1).to(tl.int64)
-    ax, ay, _az, a_usable = load_vertex(vertices, picture, i, vertex_count, near)
-    bx, by, _bz, b_usable = load_vertex(vertices, picture, j, vertex_count, near)
-    cx, cy, _cz, c_usable = load_vertex(vertices, picture, k, vertex_count, near)
-    dx, dy, _dz, d_usable = load_vertex(vertices, picture, m, vertex_count, near)
+    ax, ay, _az, a_usable = load_vertex(vertices, image, i, vertex_count, near)
+    bx, by, _bz, b_usable = load_vertex(vertices, image, j, vertex_count, near)
+    cx, cy, _cz, c_usable = load_vertex(vertices, image, k, vertex_count, near)
+    dx, dy, _dz, d_usable = load_vertex(vertices, image, m, vertex_count, near)
     area = signed_area(ax, ay, bx, by, cx, cy)
     other_area = signed_area(ax, ay, bx, by, dx, dy)
-    drawn = a_usable & b_usable & c_usable & (area != 0.0)
-    other_drawn = a_usable & b_usable & d_usable & (other_area != 0.0)
+    rendered = a_usable & b_usable & c_usable & (area != 0.0)
+    other_rendered = a_usable & b_usable & d_usable & (other_area != 0.0)
     same_side = (area > 0.0) == (other_area > 0.0)
-    contour = tl.where(drawn & other_drawn, same_side, drawn | other_drawn)
+    contour = tl.where(rendered & other_rendered, same_side, rendered | other_rendered)
 
-    left = tl.where(drawn, area > 0.0, other_area > 0.0)
+    left = tl.where(rendered, area > 0.0, other_area > 0.0)
     normal_x = tl.where(left, by - ay, ay - by)
     normal_y = tl.where(left, ax - bx, bx - ax)
     length = tl.sqrt(normal_x * normal_x + normal_y * normal_y)
     length = tl.where(length > 0.0, length, 1.0)
-    out = ends + (picture * edge_count + edge) * 6
+    out = ends + (image * edge_count + edge) * 6
     tl.store(out, ax, mask=live)
     tl.store(out + 1, ay, mask=live)
     tl.store(out + 2, bx, mask=live)
@@ -86,7 +86,7 @@ def prepare_edges(
     tl.store(out + 4, normal_x / length, mask=live)
     tl.store(out + 5, normal_y / length, mask=live)
     store_box(
-        boxes + (picture * edge_count + edge) * 4,
+        boxes + (image * edge_count + edge) * 4,
         live,
         contour,
         tl.minimum(ax, bx),
@@ -117,26 +117,26 @@ def outline_tile(
     CHUNK: tl.constexpr,
 ):
     """The nearest contour edge that counts at every pixel of one tile, and alpha."""
-    picture = (tl.program_id(0) // tiles).to(tl.int64)
+    image = (tl.program_id(0) // tiles).to(tl.int64)
     tile = tl.program_id(0) % tiles
     spot = tl.arange(0, TILE * TILE)
     column = (tile % tiles_x) * TILE + spot % TILE
     line = (tile // tiles_x) * TILE + spot // TILE
     seen = (column < width) & (line < height)
-    pixel = (picture * height + line) * width + column
+    pixel = (image * height + line) * width + column
     shows = tl.load(face_index + pixel, mask=seen, other=-1) >= 0
     x = column.to(tl.float64)[None, :] + 0.5
     y = line.to(tl.float64)[None, :] + 0.5
 
     square_here = tl.zeros([TILE * TILE], dtype=tl.float64) + band * band
     edge_here = tl.full([TILE * TILE], -1, dtype=tl.int32)
-    row = lists + (picture * tiles + tile) * edge_count
-    used = tl.load(counts + picture * tiles + tile)
+    row = lists + (image * tiles + tile) * edge_count
+    used = tl.load(counts + image * tiles + tile)
     for start in range(0, used, CHUNK):
         slot = start + tl.arange(0, CHUNK)
         live = slot < used
         edge = tl.load(row + slot, mask=live, other=0)
-        at = ends + (picture * edge_count + edge) * 6
+        at = ends + (image * edge_count + edge) * 6
         ax = tl.load(at, mask=live, other=0.0)[:, None]
         ay = tl.load(at + 1, mask=live, other=0.0)[:, None]
         bx = tl.load(at + 2, mask=live, other=0.0)[:, None]
@@ -157,7 +157,7 @@ def outline_tile(
         asked = candidate & shows[None, :] & within
         look_column = tl.where(asked, look_x, 0.0).to(tl.int32)
         look_line = tl.where(asked, look_y, 0.0).to(tl.int32)
-        look = face_index + (picture * height + look_line) * width + look_column
+        look = face_index + (image * height + look_line) * width + look_column
         covered = asked & (tl.load(look, mask=asked, other=-1) >= 0)
         square = tl.where(candidate & (covered == 0), square, float("inf"))
 
@@ -199,17 +199,17 @@ def edge_gradients(
     the ends by their fixed shares, because moving along the edge does not change |c - p|.
     """
     blocks = tl.cdiv(edge_count, EDGES)
-    picture = (tl.program_id(0) // blocks).to(tl.int64)
+    image = (tl.program_id(0) // blocks).to(tl.int64)
     edge = (tl.program_id(0) % blocks) * EDGES + tl.arange(0, EDGES)
     live = edge < edge_count
-    box = boxes + (picture * edge_count + edge) * 4
+    box = boxes + (image * edge_count + edge) * 4
     first_x = tl.load(box, mask=live, other=0)
     columns = tl.maximum(tl.load(box + 1, mask=live, other=-1) - first_x + 1, 0)
     first_y = tl.load(box + 2, mask=live, other=0)
     lines = tl.maximum(tl.load(box + 3, mask=live, other=-1) - first_y + 1, 0)
     pixels = columns * lines
     columns = tl.maximum(columns, 1)
-    at = ends + (picture * edge_count + edge) * 6
+    at = ends + (image * edge_count + edge) * 6
     ax = tl.load(at, mask=live, other=0.0)[:, None]
     ay = tl.load(at + 1, mask=live, other=0.0)[:, None]
     bx = tl.load(at + 2, mask=live, other=0.0)[:, None]
@@ -225,7 +225,7 @@ def edge_gradients(
         there = number[None, :] < pixels[:, None]
         column = first_x[:, None] + number[None, :] % columns[:, None]
         line = first_y[:, None] + number[None, :] // columns[:, None]
-        pixel = (picture * height + line) * width + column
+        pixel = (image * height + line) * width + column
         own = there & (tl.load(contour_edge + pixel, mask=there, other=-1) == edge[:, None])
         shows = tl.load(face_index + pixel, mask=own, other=-1) >= 0
         gradient = tl.load(grad_alpha + pixel, mask=own, other=0.0).to(tl.float64)
@@ -247,7 +247,7 @@ def edge_gradients(
         sum_bx += pull * share * offset_x
         sum_by += pull * share * offset_y
 
-    out = grad_ends + (picture * edge_count + edge) * 4
+    out = grad_ends + (image * edge_count + edge) * 4
     tl.store(out, tl.sum(sum_ax, axis=1), mask=live)
     tl.store(out + 1, tl.sum(sum_ay, axis=1), mask=live)
     tl.store(out + 2, tl.sum(sum_bx, axis=1), mask=live)

@@ -1,6 +1,6 @@
 """Triton kernels of the visible surface and of the soft silhouette (rules: `fitter.raster.api`).
 
-Every kernel's grid has one dimension: programs of one picture stand together, pictures follow each
+Every kernel's grid has one dimension: programs of one image stand together, images follow each
 other. Arithmetic is float64 whatever the vertices' dtype, and must be compiled without fused
 multiply-add (`enable_fp_fusion=False`): a fused edge function no longer changes its exact sign when
 its two ends change places, and neighbouring faces would leave gaps.
@@ -25,10 +25,10 @@ NO_FACE: tl.constexpr = tl.constexpr(2**31 - 1)
 
 
 @triton.jit
-def load_vertex(vertices, picture, index, vertex_count, near: tl.float64):
-    """x, y, z as float64 and whether they may be drawn; harmless numbers where they may not."""
+def load_vertex(vertices, image, index, vertex_count, near: tl.float64):
+    """x, y, z as float64 and whether they may be rendered; harmless numbers where they may not."""
     known = (index >= 0) & (index < vertex_count)
-    at = vertices + (picture * vertex_count + index) * 3
+    at = vertices + (image * vertex_count + index) * 3
     x = tl.load(at, mask=known, other=0.0).to(tl.float64)
     y = tl.load(at + 1, mask=known, other=0.0).to(tl.float64)
     z = tl.load(at + 2, mask=known, other=0.0).to(tl.float64)
@@ -62,7 +62,7 @@ def contains(ax, ay, bx, by, cx, cy, e0, e1, e2):
 
 @triton.jit
 def signed_area(ax, ay, bx, by, cx, cy):
-    """Twice the area of a triangle in the picture; a face is dropped where it is zero."""
+    """Twice the area of a triangle in the image; a face is dropped where it is zero."""
     return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
 
 
@@ -89,7 +89,7 @@ def to_side(ax, ay, dx, dy, square, reciprocal, edge):
 
 
 @triton.jit
-def store_box(boxes, mask, drawn, low_x, high_x, low_y, high_y, margin, width, height):
+def store_box(boxes, mask, rendered, low_x, high_x, low_y, high_y, margin, width, height):
     """First and last column, first and last row whose centres may lie in a box widened by `margin`.
 
     Positions up to `FARTHEST` and as large a margin still fit into int32.
@@ -99,9 +99,9 @@ def store_box(boxes, mask, drawn, low_x, high_x, low_y, high_y, margin, width, h
     first_y = tl.maximum(tl.ceil(low_y - margin - 0.5).to(tl.int32), 0)
     last_y = tl.minimum(tl.floor(high_y + margin - 0.5).to(tl.int32), height - 1)
     tl.store(boxes, first_x, mask=mask)
-    tl.store(boxes + 1, tl.where(drawn, last_x, -1), mask=mask)
+    tl.store(boxes + 1, tl.where(rendered, last_x, -1), mask=mask)
     tl.store(boxes + 2, first_y, mask=mask)
-    tl.store(boxes + 3, tl.where(drawn, last_y, -1), mask=mask)
+    tl.store(boxes + 3, tl.where(rendered, last_y, -1), mask=mask)
 
 
 @triton.jit
@@ -119,23 +119,23 @@ def prepare_faces(
     margin: tl.float64,
     BLOCK: tl.constexpr,
 ):
-    """Corners (B, F, 9) as float64 and boxes (B, F, 4) in pixels; an undrawn face's box is empty.
+    """Corners (B, F, 9) as float64 and boxes (B, F, 4) in pixels; an dropped face's box is empty.
 
-    `faces_stride` is the distance between two pictures' faces, 0 when they share them.
+    `faces_stride` is the distance between two images' faces, 0 when they share them.
     """
     blocks = tl.cdiv(face_count, BLOCK)
-    picture = (tl.program_id(0) // blocks).to(tl.int64)
+    image = (tl.program_id(0) // blocks).to(tl.int64)
     face = (tl.program_id(0) % blocks) * BLOCK + tl.arange(0, BLOCK)
     live = face < face_count
-    row = faces + picture * faces_stride + face * 3
+    row = faces + image * faces_stride + face * 3
     i = tl.load(row, mask=live, other=-1).to(tl.int64)
     j = tl.load(row + 1, mask=live, other=-1).to(tl.int64)
     k = tl.load(row + 2, mask=live, other=-1).to(tl.int64)
-    ax, ay, az, a_usable = load_vertex(vertices, picture, i, vertex_count, near)
-    bx, by, bz, b_usable = load_vertex(vertices, picture, j, vertex_count, near)
-    cx, cy, cz, c_usable = load_vertex(vertices, picture, k, vertex_count, near)
-    drawn = a_usable & b_usable & c_usable & (signed_area(ax, ay, bx, by, cx, cy) != 0.0)
-    out = corners + (picture * face_count + face) * 9
+    ax, ay, az, a_usable = load_vertex(vertices, image, i, vertex_count, near)
+    bx, by, bz, b_usable = load_vertex(vertices, image, j, vertex_count, near)
+    cx, cy, cz, c_usable = load_vertex(vertices, image, k, vertex_count, near)
+    rendered = a_usable & b_usable & c_usable & (signed_area(ax, ay, bx, by, cx, cy) != 0.0)
+    out = corners + (image * face_count + face) * 9
     tl.store(out, ax, mask=live)
     tl.store(out + 1, ay, mask=live)
     tl.store(out + 2, az, mask=live)
@@ -146,9 +146,9 @@ def prepare_faces(
     tl.store(out + 7, cy, mask=live)
     tl.store(out + 8, cz, mask=live)
     store_box(
-        boxes + (picture * face_count + face) * 4,
+        boxes + (image * face_count + face) * 4,
         live,
-        drawn,
+        rendered,
         tl.minimum(tl.minimum(ax, bx), cx),
         tl.maximum(tl.maximum(ax, bx), cx),
         tl.minimum(tl.minimum(ay, by), cy),
@@ -177,17 +177,17 @@ def list_by_tile(
     so that lowest indices come first in every later loop and nothing depends on timing.
     """
     blocks = tl.cdiv(tiles, TILES)
-    picture = (tl.program_id(0) // blocks).to(tl.int64)
+    image = (tl.program_id(0) // blocks).to(tl.int64)
     tile = (tl.program_id(0) % blocks) * TILES + tl.arange(0, TILES)
     left = (tile % tiles_x) * TILE
     top = (tile // tiles_x) * TILE
     exists = tile < tiles
-    row = lists + (picture * tiles + tile) * count
+    row = lists + (image * tiles + tile) * count
     found = tl.zeros([TILES], dtype=tl.int32)
     for start in range(0, count, CHUNK):
         item = start + tl.arange(0, CHUNK)
         live = item < count
-        box = boxes + (picture * count + item) * 4
+        box = boxes + (image * count + item) * 4
         first_x = tl.load(box, mask=live, other=0)
         last_x = tl.load(box + 1, mask=live, other=-1)
         first_y = tl.load(box + 2, mask=live, other=0)
@@ -200,7 +200,7 @@ def list_by_tile(
         entry = item[None, :] + tl.zeros([TILES, CHUNK], dtype=tl.int32)
         tl.store(row[:, None] + place, entry, mask=hit)
         found += tl.sum(one, axis=1)
-    tl.store(counts + picture * tiles + tile, found, mask=exists)
+    tl.store(counts + image * tiles + tile, found, mask=exists)
 
 
 @triton.jit
@@ -230,7 +230,7 @@ def render_tile(
     `scale` is normalised device coordinates a pixel. `transmittance` is the product over faces of
     1 - D_j, float64, 0 below SATURATED; the backward pass needs it exactly where alpha is near 1.
     """
-    picture = (tl.program_id(0) // tiles).to(tl.int64)
+    image = (tl.program_id(0) // tiles).to(tl.int64)
     tile = tl.program_id(0) % tiles
     spot = tl.arange(0, TILE * TILE)
     column = (tile % tiles_x) * TILE + spot % TILE
@@ -242,13 +242,13 @@ def render_tile(
     depth_here = tl.full([TILE * TILE], float("inf"), dtype=tl.float64)
     face_here = tl.full([TILE * TILE], -1, dtype=tl.int32)
     product = tl.full([CHUNK, TILE * TILE], 1.0, dtype=tl.float64)
-    row = lists + (picture * tiles + tile) * face_count
-    used = tl.load(counts + picture * tiles + tile)
+    row = lists + (image * tiles + tile) * face_count
+    used = tl.load(counts + image * tiles + tile)
     for start in range(0, used, CHUNK):
         slot = start + tl.arange(0, CHUNK)
         live = slot < used
         face = tl.load(row + slot, mask=live, other=0)
-        at = corners + (picture * face_count + face) * 9
+        at = corners + (image * face_count + face) * 9
         corner_ax = tl.load(at, mask=live, other=0.0)[:, None]
         corner_ay = tl.load(at + 1, mask=live, other=0.0)[:, None]
         az = tl.load(at + 2, mask=live, other=1.0)[:, None]
@@ -300,7 +300,7 @@ def render_tile(
             product *= tl.where(counts_here, rest, 1.0)
 
     visible = seen & (face_here >= 0)
-    at = corners + (picture * face_count + tl.where(visible, face_here, 0)) * 9
+    at = corners + (image * face_count + tl.where(visible, face_here, 0)) * 9
     ax = tl.load(at, mask=visible, other=0.0) - x
     ay = tl.load(at + 1, mask=visible, other=0.0) - y
     bx = tl.load(at + 3, mask=visible, other=0.0) - x
@@ -311,7 +311,7 @@ def render_tile(
     w1 = cross(cx, cy, ax, ay) / tl.load(at + 5, mask=visible, other=1.0)
     w2 = cross(ax, ay, bx, by) / tl.load(at + 8, mask=visible, other=1.0)
     weight = tl.where(visible, w0 + w1 + w2, 1.0)
-    pixel = (picture * height + line) * width + column
+    pixel = (image * height + line) * width + column
     tl.store(face_index + pixel, face_here, mask=seen)
     tl.store(depth + pixel, tl.where(visible, depth_here, 0.0), mask=seen)
     tl.store(barycentrics + pixel * 3, tl.where(visible, w0 / weight, 0.0), mask=seen)

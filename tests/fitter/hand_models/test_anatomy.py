@@ -8,15 +8,21 @@ import numpy as np
 import pytest
 import roma
 import torch
+from safetensors.numpy import load_file, save_file
 from scipy.stats import multivariate_normal
 
 from datasets.poses.sampler import sample_hand_angles
 from fitter.conventions import FINGERS, MIRROR_AXIS_ANGLE, MODEL_FINGERS
-from fitter.errors import InputError
 from fitter.hand_models import anatomy, load_hand_model
-from fitter.hand_models.pose_prior import load_pose_prior, mixture_log_density, pose_pca
+from fitter.hand_models.pose_prior import (
+    POSE_PRIOR_PATH,
+    load_pose_prior,
+    mixture_log_density,
+    pose_pca,
+)
 from fitter.hand_models.skinning import HandModelData, forward_kinematics
 from fitter.records import HandParams
+from tests.support.errors import raises
 from tests.support.paths import ROOT
 
 PALM = np.array([0.0, 0.0, 1.0])
@@ -346,11 +352,16 @@ def test_prior_prefers_a_fist_to_the_same_angles_shuffled():
 
 
 def test_broken_prior_files_are_named(tmp_path):
-    with pytest.raises(InputError, match=r"missing\.safetensors"):
-        load_pose_prior(tmp_path / "missing.safetensors")
-    (tmp_path / "text.safetensors").write_text("no prior at all")
-    with pytest.raises(InputError, match="expected a pose prior"):
-        load_pose_prior(tmp_path / "text.safetensors")
+    missing, text, short = (tmp_path / f"{name}.safetensors" for name in ("none", "text", "short"))
+    with raises("prior.unreadable", file=missing):
+        load_pose_prior(missing)
+    text.write_text("no prior at all")
+    with raises("prior.unreadable", file=text):
+        load_pose_prior(text)
+    kept = {k: v for k, v in load_file(POSE_PRIOR_PATH).items() if k not in ("mean", "std")}
+    save_file(kept, short)
+    with raises("prior.fields_missing", file=short, missing="mean, std"):
+        load_pose_prior(short)
 
 
 def test_build_recovers_a_known_mixture_and_repeats_itself(monkeypatch):

@@ -11,7 +11,6 @@ import safetensors.numpy
 import torch
 import trimesh
 
-from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.appearance import (
     APPEARANCE_FILE,
@@ -24,6 +23,7 @@ from fitter.hand_models.mano import load_mano
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.rendering.shading import sample_texture, srgb_from_linear
 from tests.support import mano_files
+from tests.support.errors import raises
 from tests.support.paths import ROOT
 
 ASSET = ROOT / "fitter" / "hand_models" / "assets" / APPEARANCE_FILE
@@ -196,22 +196,22 @@ def test_uniform_tones_hold_the_spread_of_the_mean_colour(skin):
 
 def test_unfit_files_are_named(tmp_path, data):
     missing = tmp_path / "none.safetensors"
-    with pytest.raises(InputError, match=r"none\.safetensors"):
+    with raises("model.missing", file=missing):
         read_appearance(missing)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no tensors here")
-    with pytest.raises(InputError, match="cannot be read as one"):
+    with raises("model.no_safetensors", file=broken):
         read_appearance(broken)
     arrays = safetensors.numpy.load_file(ASSET)
     short = tmp_path / "short.safetensors"
     short.write_bytes(safetensors.numpy.save({k: v for k, v in arrays.items() if "mean" in k}))
-    with pytest.raises(InputError, match="no array texel_rows"):
+    with raises("model.array_missing", file=short, array="texel_rows"):
         read_appearance(short)
     wrong = tmp_path / "wrong.safetensors"
     wrong.write_bytes(safetensors.numpy.save(arrays | {"texel_mean": arrays["texel_mean"][:9]}))
-    with pytest.raises(InputError, match="of 9 in it"):
+    with raises("appearance.texel", file=wrong, texels=9):
         read_appearance(wrong)
-    with pytest.raises(InputError, match="expected an appearance of 9 vertices"):
+    with raises("appearance.vertices", expected=9):
         load_appearance(replace(data, v_template=data.v_template[:9]))
 
 

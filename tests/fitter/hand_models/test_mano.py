@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from fitter.conventions import FINGERTIP_VERTICES
-from fitter.errors import InputError
 from fitter.hand_models import ManoOptions, load_hand_model
 from fitter.hand_models.mano import load_mano
 from fitter.hand_models.skinning import HandModel
 from fitter.records import HandParams
 from tests.support import mano_files
+from tests.support.errors import raises
 
 try:
     import smplx
@@ -169,7 +169,7 @@ class TestFormats:
         path = mano_files.write_plain(tmp_path / "MANO_RIGHT.pkl", small)
         data = load_mano(path, ManoOptions(fingertips=(1, 2, 3, 4, 63)))
         assert data.tip_vertices == (1, 2, 3, 4, 63)
-        with pytest.raises(InputError, match="fingertip vertices below 64"):
+        with raises("model.tip_vertices", file=path, vertices=64, found=(1, 2, 3, 4, 64)):
             load_mano(path, ManoOptions(fingertips=(1, 2, 3, 4, 64)))
 
     def test_digest_is_the_files(self, right):
@@ -199,7 +199,7 @@ class TestOptions:
         torch.testing.assert_close(mesh.keypoints[:, 4::4], expected, rtol=0, atol=0)
 
     def test_unknown_fingertips(self, right):
-        with pytest.raises(InputError, match=r"convention out of smplx.*found 'toes'"):
+        with raises("model.tip_convention", file=right, found="toes"):
             load_mano(right, ManoOptions(fingertips="toes"))
 
     def test_left_shapedirs_fix(self, arrays, tmp_path):
@@ -234,7 +234,7 @@ class TestOptions:
         other = {**arrays, "v_template": mirrored.v_template, "hands_mean": mirrored.hands_mean}
         assert load_mano(write_as(tmp_path, "left_or_right.pkl", other)).side == "left"
         flat = {**arrays, "hands_mean": np.zeros(45)}
-        with pytest.raises(InputError, match="name the side"):
+        with raises("model.side_unknown", file=unnamed):
             load_mano(write_as(tmp_path, "hand.pkl", flat))
 
     def test_wanted_side_is_given_by_mirroring(self, right):

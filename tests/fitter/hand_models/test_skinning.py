@@ -12,12 +12,12 @@ from safetensors.numpy import save_file
 from scipy.spatial.transform import Rotation
 
 from fitter.conventions import KEYPOINT_NAMES, MODEL_TO_KEYPOINTS, PARENTS
-from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.mano import ManoOptions, load_mano, side_of
 from fitter.hand_models.open_hand import load_open_hand, read_open_hand
 from fitter.hand_models.skinning import HandModel, HandModelData, forward_kinematics, pose_keypoints
 from fitter.records import HandParams
+from tests.support.errors import raises
 from tests.support.mano_files import fabricate, random_params
 
 MIRROR = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
@@ -147,8 +147,15 @@ class TestForward:
         close(model(params).vertices, model(padded).vertices)
 
     def test_too_many_shape_components(self, model):
-        with pytest.raises(InputError, match="has 10 shape components, but 11"):
+        with raises("model.betas", available=10, given=11):
             model(random_params(1, n_betas=11))
+
+    def test_another_shape_names_the_field(self, model):
+        params = random_params(2)
+        wrong = dataclasses.replace(params, hand_pose=params.hand_pose.flatten(1))
+        said = r"hand_pose: expected shape \(2, 15, 3\), found \(2, 45\)"
+        with pytest.raises(ValueError, match=said):
+            model(wrong)
 
     def test_float32_and_module_conversion(self, model):
         params = random_params(50)
@@ -356,13 +363,13 @@ class TestOpenHand:
             assert value.dtype == (np.float64 if array.dtype == np.float32 else np.int64)
         del arrays["uv"]
         save_file(arrays, path)
-        with pytest.raises(InputError, match="no array uv"):
+        with raises("model.array_missing", file=path, array="uv"):
             read_open_hand(path)
 
     def test_broken_files(self, tmp_path):
         path = tmp_path / "hand.safetensors"
-        with pytest.raises(InputError, match="no such file"):
+        with raises("model.missing", file=path):
             read_open_hand(path)
         path.write_bytes(b"<html>")
-        with pytest.raises(InputError, match=r"hand\.safetensors.*cannot be read"):
+        with raises("model.no_safetensors", file=path):
             read_open_hand(path)

@@ -7,8 +7,8 @@ CVPR 2021 (not re-checked against that paper). Each joint's rotation relative to
 
     R = swing twist(phi)
 
-    twist   a turn by phi about the bone at rest. Keypoints hardly show it: it is given, or zero.
-    swing   the least turn that takes the bone at rest to where the keypoints see it from the
+    twist   a rotation by phi about the bone at rest. Keypoints hardly show it: it is given or zero.
+    swing   the least rotation that takes the bone at rest to where the keypoints see it from the
             parent; its axis is at right angles to the bone.
 
 A joint's bone leads to the next joint of its finger, and from the last joint to the keypoint of the
@@ -76,7 +76,7 @@ def inverse_kinematics(
 
     Exact for keypoints of the model itself if their shape and twist are given. Differentiable in
     all tensors; a bone that has no length, or points straight backwards, has a gradient of zero:
-    the one keeps its direction at rest, the other turns by pi about some axis.
+    the one keeps its direction at rest, the other is rotated by pi about some axis.
 
     Args:
         model: `HandModel.keypoint_model()` or `FitModel.keypoints`, of a right hand.
@@ -94,6 +94,21 @@ def inverse_kinematics(
 
     Raises:
         ValueError: a tensor has the wrong shape.
+
+    Example:
+        ```python
+        import torch
+        from fitter.hand_models import inverse_kinematics, load_hand_model, pose_keypoints
+        from fitter.records import HandParams
+
+        hand = load_hand_model()
+        params = HandParams(*(0.2 * torch.randn(2, *size) for size in [(3,), (15, 3), (10,), (3,)]))
+        keypoints = hand(params).keypoints  # (2, 21, 3) metres: what a network would say
+        model = hand.keypoint_model()  # all that inverse kinematics needs
+        found = inverse_kinematics(model, keypoints)
+        _, again = pose_keypoints(model, found)
+        assert (again - keypoints).norm(dim=-1).mean() < 2e-3
+        ```
     """
     given = {"keypoints": keypoints, "betas": betas, "twist": twist}
     usable = _usable({name: tensor for name, tensor in given.items() if tensor is not None})
@@ -116,7 +131,7 @@ def inverse_kinematics(
 
 
 def twist_angles(model: KeypointModel, params: HandParams) -> Tensor:
-    """By how much the joints of given poses turn about their bones.
+    """The angles by which the joints of given poses are rotated about their bones.
 
     With the keypoints, and these angles for `twist`, `inverse_kinematics` gives the poses back.
     They are the phi of Yu et al. that their eq. 4 trains a network on.
@@ -196,16 +211,16 @@ class _Problem(NamedTuple):
         if shape is None:
             shape = seen.new_zeros(len(seen), rest.shapedirs.shape[-1])
         sized, beside = rest.shaped(shape), torch.zeros_like(seen)
-        for turn in range(ROUNDS):
+        for number in range(ROUNDS):
             if up_to_scale:
                 ratio = _size_ratio(sized, scale * seen - beside)
                 # Where all lengths are zero, what lies beside the skeleton would pass for the hand.
-                scale = scale * (ratio if turn == 0 else ratio.clamp(0.5, 2.0))
+                scale = scale * (ratio if number == 0 else ratio.clamp(0.5, 2.0))
             points = scale * seen - beside
             if self.betas is None:
                 shape = _estimate_shape(rest, points, shape, self.length_noise)
             params, skeleton = _swing_chain(rest.shaped(shape), points, self.twist, shape)
-            if turn < ROUNDS - 1:
+            if number < ROUNDS - 1:
                 beside = pose_keypoints(self.model, params)[1] - skeleton
         return params, scale
 
@@ -239,9 +254,9 @@ def _size_ratio(rest: Tensor, points: Tensor) -> Tensor:
     """(B, 1, 1) by how much points (B, 21, 3) are to be scaled to have the lengths of `rest`, in
     the least-squares sense; one where they have none."""
     wanted, found = _lengths(_rigid_vectors(rest)), _lengths(_rigid_vectors(points))
-    mass = found.square().sum(-1)
-    ratio = (wanted * found).sum(-1) / torch.where(mass > 0, mass, 1.0)
-    return torch.where(mass > 0, ratio, 1.0)[:, None, None]
+    squared = found.square().sum(-1)
+    ratio = (wanted * found).sum(-1) / torch.where(squared > 0, squared, 1.0)
+    return torch.where(squared > 0, ratio, 1.0)[:, None, None]
 
 
 def _estimate_shape(
@@ -267,7 +282,7 @@ def _estimate_shape(
 def _swing_chain(
     rest: Tensor, points: Tensor, twist: Tensor, betas: Tensor
 ) -> tuple[HandParams, Tensor]:
-    """Turn skeletons at rest (B, 21, 3) onto points (B, 21, 3), joint after joint.
+    """Rotate skeletons at rest (B, 21, 3) onto points (B, 21, 3), joint after joint.
 
     Args:
         rest: metres, see `_RestSkeleton`.
@@ -283,17 +298,17 @@ def _swing_chain(
     position, targets = by_finger(palm)[:, :, 1], by_finger(points)[:, :, 2:]
     root = roma.rotmat_to_unitquat(rotation)
     orientation = root[:, None].expand(-1, 5, -1)
-    turns, chain = [], [by_finger(palm)[:, :, 0], position]
+    rotations, chain = [], [by_finger(palm)[:, :, 0], position]
     for level, angle in enumerate(twist.unflatten(1, (5, 3)).unbind(2)):
         bone, aim = bones[:, :, level], targets[:, :, level] - position
         aim = roma.quat_action(roma.quat_conjugation(orientation), aim, is_normalized=True)
-        turns.append(roma.quat_product(_swing(bone, aim), _twist(bone, angle)))
-        orientation = roma.quat_product(orientation, turns[-1])
+        rotations.append(roma.quat_product(_swing(bone, aim), _twist(bone, angle)))
+        orientation = roma.quat_product(orientation, rotations[-1])
         position = position + roma.quat_action(orientation, bone, is_normalized=True)
         chain.append(position)
     params = HandParams(
         global_orient=roma.unitquat_to_rotvec(root),
-        hand_pose=roma.unitquat_to_rotvec(torch.stack(turns, 2).flatten(1, 2)),
+        hand_pose=roma.unitquat_to_rotvec(torch.stack(rotations, 2).flatten(1, 2)),
         betas=betas,
         transl=palm[:, 0] - rest[:, 0],
     )
@@ -320,13 +335,13 @@ def _unit(vectors: Tensor, otherwise: Tensor | None = None) -> Tensor:
 
 
 def _twist(bone: Tensor, angle: Tensor) -> Tensor:
-    """(..., 4) unit quaternions of turns by angles (...) about bones (..., 3)."""
+    """(..., 4) unit quaternions of rotations by angles (...) about bones (..., 3)."""
     half = angle[..., None] / 2
     return torch.cat([half.sin() * _unit(bone), half.cos()], -1)
 
 
 def _swing(bone: Tensor, aim: Tensor) -> Tensor:
-    """(..., 4) unit quaternions of the least turns from bones (..., 3) to aims (..., 3).
+    """(..., 4) unit quaternions of the least rotations from bones (..., 3) to aims (..., 3).
 
     With the unit vector h half way between them this is (bone x h, bone . h).
     """

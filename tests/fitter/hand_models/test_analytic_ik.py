@@ -11,9 +11,9 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-import fitter.hand_models.inverse_kinematics as ik
+import fitter.hand_models.analytic_ik as ik
 from fitter.conventions import FINGERS, MODEL_FINGERS
-from fitter.hand_models.inverse_kinematics import inverse_kinematics, twist_angles
+from fitter.hand_models.analytic_ik import inverse_kinematics, twist_angles
 from fitter.hand_models.skinning import pose_keypoints
 from tests.support.ik_cases import (
     FIELDS,

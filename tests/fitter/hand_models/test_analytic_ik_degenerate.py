@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fitter.hand_models.inverse_kinematics import inverse_kinematics
+from fitter.hand_models import inverse_kinematics
 from fitter.hand_models.skinning import pose_keypoints
 from tests.support.ik_cases import (
     FIELDS,
