@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from datasets.detector.noise import DetectorNoise
-from datasets.poses.sampler import sample_hand_angles
+from datasets.detector import DetectorNoise
+from datasets.poses import sample_hand_angles
 from fitter.conventions import BONES
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import HandModel
