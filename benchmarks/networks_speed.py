@@ -11,7 +11,7 @@ from measuring import Seconds, median_seconds
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from datasets.synthetic.engine import SyntheticEngine
+from datasets.synthetic import SyntheticEngine
 from fitter.detection.detector import MediaPipeDetector
 from fitter.records import ImageRecord
 from init_net.networks.build import build_network

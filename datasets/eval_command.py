@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
+from datasets.evaluation_options import check_penalty, check_ranges, parse_range
 from fitter.commands.parser import (
     EXIT_OK,
     CommandParser,
@@ -13,13 +16,14 @@ from fitter.commands.parser import (
     path,
     run_command,
 )
+from fitter.errors import InputError
 
 _EVAL_DESCRIPTION = """\
 Compare a result store with annotated 3D keypoints.
 
 Prints MPJPE, root-aligned MPJPE and PA-MPJPE in mm, AUC over 0 to 50 mm, the 2D error in pixels
 and the share of hands found; beside them the same for what the detector alone says.
-Pictures are matched by file name.
+Images are matched by file name.
 """
 
 
@@ -63,7 +67,50 @@ def eval_hands(arguments: Sequence[str] | None = None) -> None:
 
 
 def _eval_hands(options: argparse.Namespace) -> int:
-    from datasets.freihand_evaluation import evaluate_command
-
     evaluate_command(options)
     return EXIT_OK
+
+
+def evaluate_command(options: argparse.Namespace) -> None:
+    """What `eval-hands` does: print the table, and write the JSON where one is asked for.
+
+    Arguments, data set and store are checked before anything heavy is imported.
+
+    Args:
+        options: `store`, `dataset` as (kind, folder), `json`, `missing_as`, `range` (a list of
+            texts) and `quiet`, as parsed from the command line.
+
+    Raises:
+        InputError: an option, the data set or the store is bad, see `load_freihand` and
+            `evaluate_freihand`; the JSON cannot be written.
+    """
+    kind, folder = options.dataset
+    if kind != "freihand":
+        raise InputError("evaluation.kind", file="--dataset", found=kind)
+    ranges = [parse_range(text) for text in options.range]
+    check_penalty(options.missing_as)
+
+    from datasets.freihand import load_freihand
+
+    truth = load_freihand(Path(folder))
+    check_ranges(ranges, truth.root, len(truth.names))
+
+    from fitter.store.files import require_store
+
+    require_store(options.store)
+
+    from rich.console import Console
+
+    from datasets.freihand_evaluation import evaluate_freihand
+
+    found = evaluate_freihand(options.store, truth, ranges, options.missing_as)
+    if options.json is not None:
+        text = json.dumps(found.to_json(), indent=2, allow_nan=False)
+        try:
+            options.json.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                "evaluation.unwritable", file=options.json, reason=error.strerror
+            ) from error
+    if not options.quiet:
+        Console().print(found.table())

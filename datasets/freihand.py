@@ -2,7 +2,7 @@
 
 ``evaluation_K.json``, ``evaluation_xyz.json``, optional ``evaluation_verts.json`` and
 ``evaluation/rgb/%08d.jpg``; the same with ``training_``. Each training sample is photographed
-once and then shown with several backgrounds: picture i shows sample i modulo the number of
+once and then shown with several backgrounds: image i shows sample i modulo the number of
 samples.
 """
 
@@ -20,16 +20,18 @@ from fitter.errors import InputError
 
 @dataclass(frozen=True)
 class FreiHandSplit:
-    """The annotations of N pictures, each of one right hand.
+    """The annotations of N images, each of one right hand.
 
     Attributes:
-        image_dir: folder with the pictures.
+        root: folder of the data set.
+        image_dir: folder with the images.
         names: N file names in `image_dir`, in order.
         intrinsics: (N, 3, 3) float64, pixels.
         keypoints_3d: (N, 21, 3) float64, metres, camera frame, canonical order.
         vertices: (N, 778, 3) float64, metres, camera frame, or None where the file is absent.
     """
 
+    root: Path
     image_dir: Path
     names: tuple[str, ...]
     intrinsics: np.ndarray
@@ -38,7 +40,7 @@ class FreiHandSplit:
 
     @property
     def keypoints_2d(self) -> np.ndarray:
-        """(N, 21, 2) float64: the annotated keypoints projected into the picture, pixels."""
+        """(N, 21, 2) float64: the annotated keypoints projected into the image, pixels."""
         projected = self.keypoints_3d @ self.intrinsics.transpose(0, 2, 1)
         return projected[..., :2] / projected[..., 2:]
 
@@ -54,11 +56,11 @@ def load_freihand(
 
     Raises:
         InputError: a file is missing, is no JSON of the expected shape, or the numbers of
-            annotations and pictures do not belong together.
+            annotations and images do not belong together.
     """
     root = Path(root)
     if not root.is_dir():
-        raise InputError(f"there is no data set folder {root}")
+        raise InputError("dataset.no_folder", file=root)
     intrinsics = _read(root / f"{split}_K.json", (3, 3))
     keypoints = _read(root / f"{split}_xyz.json", (21, 3))
     verts_file = root / f"{split}_verts.json"
@@ -66,12 +68,16 @@ def load_freihand(
     for what, array in (("xyz", keypoints), ("verts", vertices)):
         if array is not None and len(array) != len(intrinsics):
             raise InputError(
-                f"{root / f'{split}_{what}.json'} has {len(array)} entries, "
-                f"{split}_K.json has {len(intrinsics)}"
+                "dataset.entries",
+                file=root / f"{split}_{what}.json",
+                found=len(array),
+                other=f"{split}_K.json",
+                expected=len(intrinsics),
             )
     image_dir = root / split / "rgb"
     repeats = _repeats(image_dir, len(intrinsics), split)
     return FreiHandSplit(
+        root=root,
         image_dir=image_dir,
         names=tuple(f"{i:08d}.jpg" for i in range(repeats * len(intrinsics))),
         intrinsics=np.tile(intrinsics, (repeats, 1, 1)),
@@ -82,26 +88,32 @@ def load_freihand(
 
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray:
     """(N, *shape) float64 from a JSON list."""
-    expected = f"a list of {shape[0]}x{shape[1]} numbers"
+    rows, columns = shape
     try:
         array = np.array(json.loads(path.read_text(encoding="utf-8")), dtype=float)
     except FileNotFoundError:
-        raise InputError(f"FreiHAND's {path} is missing") from None
+        raise InputError("dataset.file_missing", file=path) from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError("dataset.unreadable", file=path, reason=error.strerror) from error
     except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} must hold {expected}, and does not") from error
+        raise InputError("dataset.not_numbers", file=path, rows=rows, columns=columns) from error
     if array.ndim != 3 or array.shape[1:] != shape or len(array) == 0:
-        raise InputError(f"{path} must hold {expected}, found shape {array.shape}")
+        raise InputError("dataset.shape", file=path, rows=rows, columns=columns, found=array.shape)
     return array
 
 
 def _repeats(image_dir: Path, samples: int, split: str) -> int:
-    """How many pictures there are of every sample."""
+    """How many images there are of every sample."""
     if not image_dir.is_dir():
-        raise InputError(f"FreiHAND's folder of pictures {image_dir} is missing")
+        raise InputError("dataset.no_images", file=image_dir)
     images = sum(1 for entry in image_dir.iterdir() if entry.suffix == ".jpg")
     repeats, rest = divmod(images, samples)
     if rest or repeats == 0 or (split == "evaluation" and repeats != 1):
-        raise InputError(f"{image_dir} holds {images} pictures, {split}_K.json {samples} entries")
+        raise InputError(
+            "dataset.images",
+            file=image_dir,
+            found=images,
+            other=f"{split}_K.json",
+            expected=samples,
+        )
     return repeats

@@ -1,13 +1,11 @@
 """Stored results against FreiHAND's annotations: the figures behind `eval-hands`.
 
-FreiHAND annotates one right hand per picture. Where several hands were found in a picture, the
+FreiHAND annotates one right hand per image. Where several hands were found in an image, the
 one with the best detection score among the valid ones is scored, whatever side it was given.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,17 +13,17 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from rich.console import Console
 from rich.table import Table
 
-from datasets.freihand import FreiHandSplit, load_freihand
+from datasets.evaluation_options import check_penalty, check_ranges
+from datasets.freihand import FreiHandSplit
 from fitter import metrics
 from fitter.errors import InputError
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import IMAGE_STATUS
 
 RULE = (
-    "Where several hands were found in a picture, the valid one with the best detection score "
+    "Where several hands were found in an image, the valid one with the best detection score "
     "is scored."
 )
 DEPTH_GAIN = 1.3
@@ -62,16 +60,16 @@ _MEASURES = {
 
 @dataclass(frozen=True)
 class Part:
-    """The figures of a range of pictures.
+    """The figures of a range of images.
 
     Attributes:
         name: "all", or the range as "start:stop".
-        images: annotated pictures in the range.
-        found: pictures with a valid hand; all means below are over these (see `Evaluation`).
-        no_hand: pictures in which the detector saw none.
-        failed: pictures that failed, or whose every fit did.
-        pending: pictures the run has not come to yet.
-        not_in_store: pictures the run was not asked for.
+        images: annotated images in the range.
+        found: images with a valid hand; all means below are over these (see `Evaluation`).
+        no_hand: images in which the detector saw none.
+        failed: images that failed, or whose every fit did.
+        pending: images the run has not come to yet.
+        not_in_store: images the run was not asked for.
         figures: measure -> value; millimetres, pixels or a share, as the name says. A measure
             whose ingredients the store or the data set lacks is absent.
     """
@@ -101,10 +99,10 @@ class Evaluation:
     Attributes:
         store: path of the store.
         dataset: path of the data set.
-        missing_as_mm: millimetres that every joint of a picture without a valid hand is charged
+        missing_as_mm: millimetres that every joint of an image without a valid hand is charged
             in the fit's figures in millimetres and its AUC, or None to average over the found
             hands alone. Pixels, F-scores and the detector's own figures are never charged.
-        whole: the figures of all pictures.
+        whole: the figures of all images.
         parts: the figures of the ranges asked for.
     """
 
@@ -146,10 +144,10 @@ class Evaluation:
 
     def _caption(self) -> str:
         if self.missing_as_mm is None:
-            charge = "Pictures without a valid hand are left out of the means."
+            charge = "Images without a valid hand are left out of the means."
         else:
             charge = (
-                "Pictures without a valid hand are charged "
+                "Images without a valid hand are charged "
                 f"{self.missing_as_mm:g} mm in the fit's millimetres and AUC."
             )
         return f"{RULE} {charge}"
@@ -157,82 +155,39 @@ class Evaluation:
 
 def evaluate_freihand(
     store_path: Path,
-    dataset_dir: Path,
+    truth: FreiHandSplit,
     ranges: Sequence[range] = (),
     missing_as_mm: float | None = None,
 ) -> Evaluation:
     """Score a store against the evaluation split of FreiHAND, or of a data set laid out like it.
 
-    Pictures are matched by file name (`00000012.jpg`), whatever folder they lay in.
+    Images are matched by file name (`00000012.jpg`), whatever folder they lay in.
 
     Args:
         store_path: the result store.
-        dataset_dir: folder with ``evaluation_xyz.json`` and the rest.
-        ranges: ranges of picture numbers to report apart, besides the whole.
+        truth: the data set, of `load_freihand`.
+        ranges: ranges of image numbers to report apart, besides the whole.
         missing_as_mm: see `Evaluation`.
 
     Raises:
-        InputError: store or data set cannot be read, they share no picture, the store holds two
-            pictures of one file name, or a range leaves the data set.
+        InputError: the store cannot be read, holds none of the images or two of one file name; a
+            range leaves the data set; `missing_as_mm` is no length.
     """
-    if missing_as_mm is not None and not 0 <= missing_as_mm < np.inf:
-        raise InputError(f"--missing-as must be at least 0 mm and finite, found {missing_as_mm:g}")
+    check_penalty(missing_as_mm)
+    check_ranges(ranges, truth.root, len(truth.names))
     store = ResultStore.open(store_path)
-    truth = load_freihand(dataset_dir)
-    count = len(truth.names)
-    for wanted in ranges:
-        if wanted.stop > count:
-            raise InputError(
-                f"--range {_name(wanted)} leaves the data set {dataset_dir} of {count} pictures"
-            )
     rows = _match(store, truth)
     if (rows < 0).all():
-        raise InputError(f"{store_path} holds none of the pictures of {dataset_dir}")
+        raise InputError("evaluation.other_images", file=store_path, dataset=truth.root)
     scored = _Scored.of(_loaded(store, truth), rows, truth)
     whole, *parts = (
-        scored.part(name, pictures, missing_as_mm)
-        for name, pictures in [("all", range(count)), *((_name(r), r) for r in ranges)]
+        scored.part(name, images, missing_as_mm)
+        for name, images in [
+            ("all", range(len(truth.names))),
+            *((f"{part.start}:{part.stop}", part) for part in ranges),
+        ]
     )
-    return Evaluation(Path(store_path), Path(dataset_dir), missing_as_mm, whole, tuple(parts))
-
-
-def evaluate_command(options: argparse.Namespace) -> None:
-    """What `eval-hands` does: print the table, and write the JSON where one is asked for.
-
-    Args:
-        options: `store`, `dataset` as (kind, folder), `json`, `missing_as`, `range` (one text, a
-            list of them, or None) and `quiet`, as parsed from the command line.
-
-    Raises:
-        InputError: see `evaluate_freihand`; the kind is unknown or the JSON cannot be written.
-    """
-    kind, folder = options.dataset
-    if kind != "freihand":
-        raise InputError(f"--dataset {kind}: expected freihand, the only kind known")
-    asked = [options.range] if isinstance(options.range, str) else options.range or []
-    found = evaluate_freihand(
-        options.store, Path(folder), [parse_range(text) for text in asked], options.missing_as
-    )
-    if options.json is not None:
-        text = json.dumps(found.to_json(), indent=2, allow_nan=False)
-        try:
-            options.json.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot write {options.json}: {error.strerror}") from error
-    if not options.quiet:
-        Console().print(found.table())
-
-
-def parse_range(text: str) -> range:
-    """``"0:75"`` -> pictures 0 to 74.
-
-    Raises:
-        InputError: `text` is no such range, or an empty one.
-    """
-    start, colon, stop = text.partition(":")
-    if not (colon and start.isdecimal() and stop.isdecimal() and int(start) < int(stop)):
-        raise InputError(f"--range {text}: expected start:stop with start < stop, such as 0:75")
-    return range(int(start), int(stop))
+    return Evaluation(Path(store_path), truth.root, missing_as_mm, whole, tuple(parts))
 
 
 def _loaded(store: ResultStore, truth: FreiHandSplit) -> xr.Dataset:
@@ -248,34 +203,30 @@ def _loaded(store: ResultStore, truth: FreiHandSplit) -> xr.Dataset:
         except Exception as error:
             # What a cut chunk raises is up to the codec and is of many types.
             raise InputError(
-                f"{store.path}: expected a whole result store, found a damaged {name} ({error})"
+                "evaluation.damaged", file=store.path, variable=name, reason=str(error)
             ) from error
     return results.assign(loaded)
 
 
-def _name(pictures: range) -> str:
-    return f"{pictures.start}:{pictures.stop}"
-
-
 def _match(store: ResultStore, truth: FreiHandSplit) -> np.ndarray:
-    """(N,) the store's row of every annotated picture, -1 where it has none."""
+    """(N,) the store's row of every annotated image, -1 where it has none."""
     places: dict[str, int] = {}
     wanted = set(truth.names)
     for row, name in enumerate(store.names):
         base = PurePosixPath(name).name
         if base in wanted and base in places:
-            raise InputError(f"{store.path} holds two pictures called {base}; which is meant?")
+            raise InputError("evaluation.same_name", file=store.path, name=base)
         places[base] = row
     return np.array([places.get(name, -1) for name in truth.names])
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """Per annotated picture: its fate, and the errors of its hand.
+    """Per annotated image: its fate, and the errors of its hand.
 
     Attributes:
         found: (N,) bool.
-        status: (N,) codes of `IMAGE_STATUS`; -1 for pictures that the store does not hold.
+        status: (N,) codes of `IMAGE_STATUS`; -1 for images that the store does not hold.
         distances: measure -> (N, ...) metres, charged where missing.
         others: measure -> (N,) of what is never charged, in the measure's own unit.
     """
@@ -291,11 +242,11 @@ class _Scored:
         results = results.isel(image=np.maximum(rows, 0))
         valid = results.valid.values & here[:, None]
         rank = np.where(valid, np.nan_to_num(results.detection_score.values, nan=0.0), -np.inf)
-        slot, pictures = rank.argmax(axis=1), np.arange(len(rows))
+        slot, images = rank.argmax(axis=1), np.arange(len(rows))
         found = valid.any(axis=1)
 
         def chosen(name: str) -> np.ndarray:
-            values = results[name].values[pictures, slot].astype(float)
+            values = results[name].values[images, slot].astype(float)
             values[~found] = np.nan
             return values
 
@@ -324,9 +275,9 @@ class _Scored:
         status = np.where(here, results.image_status.values.astype(int), -1)
         return cls(found, status, distances, others)
 
-    def part(self, name: str, pictures: range, missing_as_mm: float | None) -> Part:
-        """The figures of a range of pictures."""
-        span = slice(pictures.start, pictures.stop)
+    def part(self, name: str, images: range, missing_as_mm: float | None) -> Part:
+        """The figures of a range of images."""
+        span = slice(images.start, images.stop)
         found, status = self.found[span], self.status[span]
         charged = {key: values[span][found] for key, values in self.distances.items()}
         if missing_as_mm is not None:

@@ -82,6 +82,7 @@ class HandObservation:
         return np.concatenate([seen.min(axis=0), seen.max(axis=0)])
 
 
+@dataclass(frozen=True)
 class TensorBatch:
     """Methods shared by records whose fields are all tensors with the batch first."""
 

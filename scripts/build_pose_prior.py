@@ -19,7 +19,7 @@ import numpy as np
 import scipy.linalg
 from safetensors.numpy import save
 
-from datasets.poses.sampler import sample_hand_angles
+from datasets.poses import sample_hand_angles
 from fitter.hand_models.pose_prior import (
     POSE_PRIOR_PATH,
     PosePrior,

@@ -122,7 +122,7 @@ def view_masks(side: np.ndarray) -> dict[str, np.ndarray]:
 
 def position_errors(pairs: HandPairs) -> np.ndarray:
     """(B, 21) distances in % of hand size."""
-    return 100 * MARGIN * (pairs.seen_positions - pairs.positions).norm(dim=-1).numpy()
+    return 100 * MARGIN * (pairs.detected_positions - pairs.positions).norm(dim=-1).numpy()
 
 
 def core_and_tail(distance: np.ndarray) -> tuple[float, float, float]:
@@ -164,7 +164,7 @@ def _states(sightings: Sightings, pairs: HandPairs) -> None:
 
 def _confidence(pairs: HandPairs) -> None:
     far, states = position_errors(pairs), pairs.states.numpy()
-    classes = np.digitize(pairs.seen_confidence.numpy(), CONFIDENCE_EDGES)
+    classes = np.digitize(pairs.detected_confidence.numpy(), CONFIDENCE_EDGES)
     edges = (0.0, *CONFIDENCE_EDGES, 1.0)
     head(
         "Distance by the detector's confidence, % of hand size: median and 95 %",
@@ -199,8 +199,8 @@ def _depth(pairs: HandPairs) -> None:
         "size and the 2D error's",
         *("keypoint", "palm", "edge", "back", "sigma", "correlation", "gains of halves differ"),
     )
-    left = pairs.depth - whole.expected_depth(pairs.seen_depth, pairs.seen_bones)
-    far = (pairs.seen_positions - pairs.positions).norm(dim=-1)
+    left = pairs.depth - whole.expected_depth(pairs.detected_depth, pairs.detected_bones)
+    far = (pairs.detected_positions - pairs.positions).norm(dim=-1)
     for k in range(20):
         a, _, _, d = whole.depth_line[k].tolist()
         change = (halves[0].depth_line[k] - halves[1].depth_line[k])[[0, 3]].abs().sum().item()
@@ -212,13 +212,13 @@ def _depth(pairs: HandPairs) -> None:
 
 def _bones(pairs: HandPairs) -> None:
     whole = measure_scatter(pairs)
-    better = whole.expected_bones(pairs.seen_bones)
+    better = whole.expected_bones(pairs.detected_bones)
     head(
         "Angle between true and detected bones, degrees",
         *("bone", "median", "68 %", "95 %", "median, tilt corrected", "tilt gain"),
     )
     for k, (palm, tip) in enumerate(BONES):
-        angles = angle_between(pairs.bones[:, k], pairs.seen_bones[:, k])
+        angles = angle_between(pairs.bones[:, k], pairs.detected_bones[:, k])
         quantiles = map(float, np.quantile(angles, (0.5, 0.68, 0.95)))
         corrected = float(np.median(angle_between(pairs.bones[:, k], better[:, k])))
         name = f"{KEYPOINT_NAMES[palm]} to {KEYPOINT_NAMES[tip]}"
@@ -254,7 +254,7 @@ def _correlation(pairs: HandPairs, noise: DetectorNoise) -> None:
 
 
 def _signed_ranks(pairs: HandPairs) -> np.ndarray:
-    error = (pairs.seen_positions - pairs.positions).numpy()
+    error = (pairs.detected_positions - pairs.positions).numpy()
     return error.argsort(0).argsort(0).astype(float)
 
 
@@ -273,10 +273,10 @@ def _sampled(pairs: HandPairs, noise: DetectorNoise) -> None:
     far = [position_errors(p) for p in both]
     compare("2D error, % of hand size", far)
     compare("mean 2D error of a hand", [f.mean(1) for f in far])
-    compare("confidence", [p.seen_confidence.numpy() for p in both])
-    compare("mean confidence of a hand", [p.seen_confidence.mean(1).numpy() for p in both])
-    depth = [(p.seen_depth - p.depth)[:, 1:].abs().numpy() for p in both]
+    compare("confidence", [p.detected_confidence.numpy() for p in both])
+    compare("mean confidence of a hand", [p.detected_confidence.mean(1).numpy() for p in both])
+    depth = [(p.detected_depth - p.depth)[:, 1:].abs().numpy() for p in both]
     compare("depth error, crop units", depth)
-    angles = [angle_between(p.bones, p.seen_bones) for p in both]
+    angles = [angle_between(p.bones, p.detected_bones) for p in both]
     compare("bone angle, degrees", angles)
     compare("mean bone angle of a hand", [a.mean(1) for a in angles])

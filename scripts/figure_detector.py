@@ -96,7 +96,7 @@ def draw_confidence(axes: Axes, pairs: HandPairs, fakes: HandPairs) -> None:
     edges = np.array([0.0, *CONFIDENCE_EDGES, 1.0])
     middle = 0.5 * (edges[1:] + edges[:-1])
     for source, style in ((pairs, "-"), (fakes, ":")):
-        classes = np.digitize(source.seen_confidence.numpy(), CONFIDENCE_EDGES)
+        classes = np.digitize(source.detected_confidence.numpy(), CONFIDENCE_EDGES)
         far = position_errors(source)
         values = np.array([np.quantile(far[classes == g], (0.5, 0.95)) for g in range(len(middle))])
         for column, name in enumerate(("median", "95 %")):
@@ -111,7 +111,7 @@ def draw_confidence(axes: Axes, pairs: HandPairs, fakes: HandPairs) -> None:
 def draw_depth(axes: Axes, pairs: HandPairs) -> None:
     """The detector's relative depth for the true one: median and quartiles, by view."""
     side = facing(pairs.bones).numpy()
-    true, seen = pairs.depth[:, 1:].numpy(), pairs.seen_depth[:, 1:].numpy()
+    true, seen = pairs.depth[:, 1:].numpy(), pairs.detected_depth[:, 1:].numpy()
     edges = np.linspace(-0.7, 0.7, 15)
     middle = 0.5 * (edges[1:] + edges[:-1])
     for colour, (name, mask) in zip(COLOURS, view_masks(side).items(), strict=True):
@@ -131,7 +131,7 @@ def draw_correlation(axes: Axes, pairs: HandPairs, fakes: HandPairs) -> None:
     """Rank correlation of the 42 coordinates: measured above the diagonal, sampled below."""
     both = []
     for source in (pairs, fakes):
-        error = (source.seen_positions - source.positions).transpose(1, 2).flatten(1).numpy()
+        error = (source.detected_positions - source.positions).transpose(1, 2).flatten(1).numpy()
         both.append(np.corrcoef(error.argsort(0).argsort(0).T))
     shown = np.triu(both[0]) + np.tril(both[1], -1)
     axes.imshow(shown, cmap="RdBu_r", vmin=-1, vmax=1)

@@ -14,8 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from datasets.synthetic.engine import SyntheticEngine  # noqa: E402
-from datasets.synthetic.records import SyntheticBatch  # noqa: E402
+from datasets.synthetic import SyntheticBatch, SyntheticEngine  # noqa: E402
 
 SIZE = 160
 COLUMNS, ROWS = 10, 6

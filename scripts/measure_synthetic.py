@@ -19,8 +19,7 @@ for folder in (ROOT, ROOT / "tests"):
 
 from synthetic_checks import found_hands, penetration  # noqa: E402
 
-from datasets.synthetic.engine import SyntheticEngine  # noqa: E402
-from datasets.synthetic.records import SyntheticSettings  # noqa: E402
+from datasets.synthetic import SyntheticEngine, SyntheticSettings  # noqa: E402
 from fitter.hand_models import load_hand_model  # noqa: E402
 
 SIZE = 224
@@ -52,7 +51,7 @@ def main() -> None:
         engine = SyntheticEngine(size, supersampling=supersampling)
         engine.batch(0, range(16))
         start = time.process_time()
-        specs = engine.draw(1, range(64))
+        specs = engine.sample(1, range(64))
         drawn = time.process_time()
         engine.render(specs)
         rendered = time.process_time()

@@ -25,7 +25,7 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from datasets.poses.sampler import sample_hand_angles
+from datasets.poses import sample_hand_angles
 from datasets.synthetic.painted_backgrounds import THEMES, sample_background
 from fitter.camera import project
 from fitter.hand_models import HandModel

@@ -32,7 +32,7 @@ from fitter.records import Side
 ASSETS = Path(__file__).parent / "assets"
 MEDIAPIPE_DEFINITION = ASSETS / "mediapipe_definition.json"
 """Where MediaPipe's landmarks lie on the open hand; by `scripts/measure_keypoints.py`."""
-MEDIAPIPE_SCATTER = ASSETS / "mediapipe_spread.json"
+MEDIAPIPE_SCATTER = ASSETS / "mediapipe_scatter.json"
 """How they scatter about that; by `scripts/measure_keypoints.py`."""
 
 _MANO_VERTICES = 778
@@ -52,8 +52,8 @@ class KeypointDefinition:
         offsets: (21, 3) float64 metres, rest frame, order [16 joints, 5 tips], fixed to the bones:
             `HandModelData.keypoint_offsets`, the best ones for all views together.
         view_offsets: (21, 2, 3) likewise, but for offsets that depend on the view: those of a hand
-            seen on edge, and what is added for each unit of `facing`, since a detector marks a
-            knuckle nearer to the side that it sees. None where keypoints do not depend on it.
+            viewed on edge, and what is added for each unit of `facing`, since a detector marks a
+            knuckle nearer to the side that it faces. None where keypoints do not depend on it.
     """
 
     name: str
@@ -72,8 +72,10 @@ class KeypointDefinition:
         """
         if vertices.shape[-2] != self.vertex_count:
             raise InputError(
-                f"keypoint definition {self.name}: expected meshes of {self.vertex_count} "
-                f"vertices, found {vertices.shape[-2]}."
+                "definition.mesh_vertices",
+                file=f"keypoint definition {self.name}",
+                expected=self.vertex_count,
+                found=vertices.shape[-2],
             )
         index = torch.as_tensor(self.vertices, device=vertices.device)
         weights = torch.as_tensor(self.weights, dtype=vertices.dtype, device=vertices.device)
@@ -87,11 +89,11 @@ class KeypointDefinition:
 
     def mirrored(self) -> Self:
         """The same for the model of the other hand, whose vertices have the same numbers."""
-        side = "left" if self.side == "right" else "right"
+        side: Side = "left" if self.side == "right" else "right"
         view = None if self.view_offsets is None else self.view_offsets * _MIRROR
         return replace(self, side=side, offsets=self.offsets * _MIRROR, view_offsets=view)
 
-    def offsets_seen(self, side: Tensor) -> Tensor:
+    def offsets_at(self, side: Tensor) -> Tensor:
         """(B, 21, 3) offsets, order and frame of `offsets`, for hands with `facing` (B,)."""
         if self.view_offsets is None:
             return torch.as_tensor(self.offsets).to(side).expand(len(side), -1, -1)
@@ -146,7 +148,7 @@ def mano_definition(data: HandModelData, name: str) -> KeypointDefinition:
     """
     if name not in FINGERTIP_VERTICES:
         known = ", ".join(FINGERTIP_VERTICES)
-        raise InputError(f"keypoint definition: expected one of {known}, found {name!r}.")
+        raise InputError("definition.name", file="keypoint definition", known=known, found=name)
     _check_vertices(name, _MANO_VERTICES, data)
     return joint_definition(data, FINGERTIP_VERTICES[name], name)
 
@@ -173,16 +175,14 @@ def load_mediapipe_definition(
         name, measured_on = str(content["name"]), content["v_template_sha256"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path}: expected a keypoint definition, found a file without its fields ({error!r})."
+            "definition.fields", file=path, expected="a keypoint definition", reason=repr(error)
         ) from error
     if measured_on != digest:
-        raise InputError(f"{path}: expected a definition on this hand's mesh, found another's.")
+        raise InputError("definition.other_mesh", file=path)
     sums = weights.sum(1)
     shapes = (offsets.shape, view.shape, index.shape[:1])
     if shapes != ((21, 3), (21, 2, 3), (21,)) or np.abs(sums - 1).max() > 1e-3:
-        raise InputError(
-            f"{path}: expected 21 offsets and 21 rows of weights whose sums are 1, found others."
-        )
+        raise InputError("definition.weights", file=path)
     definition = KeypointDefinition(
         name, "right", len(data.v_template), index, weights / sums[:, None], offsets, view
     )
@@ -193,6 +193,7 @@ def definition_content(definition: KeypointDefinition) -> dict[str, Any]:
     """What the file of a measured definition of a right hand holds, to be written as JSON beside
     the digest of its mesh, `v_template_sha256`."""
     used = [row != 0 for row in definition.weights]
+    view = definition.view_offsets
     return {
         "name": definition.name,
         "vertices": [v[u].tolist() for v, u in zip(definition.vertices, used, strict=True)],
@@ -200,7 +201,7 @@ def definition_content(definition: KeypointDefinition) -> dict[str, Any]:
             np.round(w[u], 5).tolist() for w, u in zip(definition.weights, used, strict=True)
         ],
         "offsets": np.round(definition.offsets, 5).tolist(),
-        "view_offsets": np.round(definition.view_offsets, 5).tolist(),
+        "view_offsets": None if view is None else np.round(view, 5).tolist(),
     }
 
 
@@ -247,12 +248,12 @@ class KeypointScatter:
 
     @classmethod
     def load(cls, path: Path = MEDIAPIPE_SCATTER) -> Self:
-        """Read a measured spread.
+        """Read a measured scatter.
 
         Raises:
             InputError: the file is missing, or lacks a field.
         """
-        content = _read_json(path, "a keypoint spread")
+        content = _read_json(path, "a keypoint scatter")
         try:
             return cls(
                 **{
@@ -262,7 +263,7 @@ class KeypointScatter:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{path}: expected a keypoint spread, found a file without its fields ({error!r})."
+                "definition.fields", file=path, expected="a keypoint scatter", reason=repr(error)
             ) from error
 
     def expected_depth(self, depth: Tensor, bones: Tensor) -> Tensor:
@@ -316,17 +317,17 @@ def tilted(bones: Tensor, line: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Args:
         bones: (B, 20, 3) unit directions, view frame.
-        line: (20, 4) of the angle between bone and picture plane, see `on_line`.
+        line: (20, 4) of the angle between bone and image plane, see `on_line`.
 
     Returns:
         Three times (B, 20, 3) unit vectors: the bone, its tilt changed, and two directions across
-        it: that of growing tilt, away from the camera, and that within the picture plane.
+        it: that of growing tilt, away from the camera, and that within the image plane.
     """
     tilt = on_line(line, bones[..., 2].clamp(-1, 1).asin(), facing(bones))
     tilt = tilt.clamp(-torch.pi / 2, torch.pi / 2)
-    turn = torch.atan2(bones[..., 1], bones[..., 0])
+    direction = torch.atan2(bones[..., 1], bones[..., 0])
     flat, away = tilt.cos(), tilt.sin()
-    x, y = turn.cos(), turn.sin()
+    x, y = direction.cos(), direction.sin()
     return (
         torch.stack([flat * x, flat * y, away], -1),
         torch.stack([-away * x, -away * y, flat], -1),
@@ -337,8 +338,11 @@ def tilted(bones: Tensor, line: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _check_vertices(name: str, expected: int, data: HandModelData) -> None:
     if len(data.v_template) != expected:
         raise InputError(
-            f"keypoint definition {name}: expected a model of {expected} vertices, found "
-            f"{data.name} with {len(data.v_template)}."
+            "definition.model_vertices",
+            file=f"keypoint definition {name}",
+            expected=expected,
+            model=data.name,
+            found=len(data.v_template),
         )
 
 
@@ -346,7 +350,9 @@ def _read_json(path: Path, expected: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: expected {expected} in JSON, found: {error}") from error
+        raise InputError(
+            "definition.unreadable", file=path, expected=expected, reason=str(error)
+        ) from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: expected {expected} in JSON, found no table of names in it.")
+        raise InputError("definition.no_table", file=path, expected=expected)
     return content

@@ -8,21 +8,19 @@ Confidence first, then the errors that go with it
     keypoints are correlated with each other, errors of all quantities likewise.
 Monotone maps of Gaussians
     All marginals are those that were measured, tails included: a correlated Gaussian vector with a
-    few factors is drawn, and each of its values (for positions: each length of a pair) is mapped by
-    the measured quantile function of its keypoint, state and confidence. This is the nonparanormal
-    of Liu, Lafferty and Wasserman, "The nonparanormal", JMLR 10, 2009, definition 1.
+    few factors is sampled, and each of its values (for positions: each length of a pair) is mapped
+    by the measured quantile function of its keypoint, state and confidence. This is the
+    nonparanormal of Liu, Lafferty and Wasserman, "The nonparanormal", JMLR 10, 2009, definition 1.
 Good and bad hands
-    Some hands, and some fingers, are seen badly throughout: all scores of a hand and of a finger
-    are multiplied by common log-normal factors before they are mapped.
+    Some hands, and some fingers, are detected badly throughout: all scores of a hand and of a
+    finger are multiplied by common log-normal factors before they are mapped.
 Errors in the hand's own axes
     Position errors are taken along and across the line from the wrist to the knuckles; bones err in
-    their tilt toward the camera and in their direction in the picture.
+    their tilt toward the camera and in their direction in the image.
 Fingers taken for others
     With a probability that depends on its confidence, a finger is put where another one is.
 
-Positions and depths are crop units: the side of the square crop,
-`fitter.fitting.keypoint_fit.normalise`'s,
-around the true keypoints. Left hands are mirrored before.
+Positions and depths are crop units, see `DetectedHands`. Left hands are mirrored before.
 """
 
 from __future__ import annotations
@@ -36,9 +34,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from datasets.detector.keypoint_definition import ASSETS, facing, on_line, palm_normal, tilted
-from datasets.synthetic.records import OCCLUDED
-from fitter.conventions import BONES
+from datasets.detector.hands import (
+    DetectedHands,
+    bone_confidence,
+    bone_state,
+    hand_axes,
+    lean,
+)
+from datasets.detector.keypoint_definition import ASSETS, facing, on_line, tilted
+from datasets.keypoint_states import OCCLUDED
 from fitter.errors import InputError
 from fitter.records import TensorBatch
 
@@ -47,7 +51,7 @@ NOISE_PATH = ASSETS / "detector_noise.safetensors"
 
 UNKNOWN = OCCLUDED + 1
 """Row of the tables for a keypoint of which it is not known what hides it; the rows before are
-VISIBLE, SELF_OCCLUDED and OCCLUDED of `datasets.synthetic.records`."""
+VISIBLE, SELF_OCCLUDED and OCCLUDED of `datasets.keypoint_states`."""
 STATES = UNKNOWN + 1
 
 CONFIDENCE_EDGES = (0.1, 0.3, 0.5, 0.7, 0.85, 0.95)
@@ -67,28 +71,6 @@ SCORES = 42 + 20 + 40
 BONE_TROUBLE = 0.5
 """Exponent with which a hand's and a finger's common factor acts on bones."""
 
-_PALM_END = [bone[0] for bone in BONES]
-_TIP_END = [bone[1] for bone in BONES]
-_KNUCKLES = (5, 9, 13, 17)
-
-
-@dataclass(frozen=True)
-class DetectedHands(TensorBatch):
-    """What a detector says of B right hands.
-
-    Attributes:
-        positions: (B, 21, 2) crop units.
-        confidence: (B, 21) in [0, 1].
-        depth: (B, 21) crop units along the line of sight, relative to the wrist.
-        bones: (B, 20, 3) unit directions of `fitter.conventions.BONES`, view frame (the camera's
-            axes turned so that z is the line of sight through the hand).
-    """
-
-    positions: Tensor
-    confidence: Tensor
-    depth: Tensor
-    bones: Tensor
-
 
 @dataclass(frozen=True)
 class NoiseSamples(TensorBatch):
@@ -97,7 +79,7 @@ class NoiseSamples(TensorBatch):
     Attributes:
         confidence_common: (B, Rc); confidence_own: (B, 21).
         common: (B, R); own: (B, SCORES).
-        trouble: (B, 7): how badly the hand is seen, its wrist, and each finger.
+        trouble: (B, 7): how badly the hand is detected, its wrist, and each finger.
         swap: (B, 6): of the hand, and of each finger.
         other: (B, 5) uniform in [0, 1), which finger each is taken for.
         definition: (B, 21, 2).
@@ -121,8 +103,8 @@ class DetectorNoise:
         confidence_quantiles: (S, 21, CONFIDENCE_LEVELS) confidence at Gaussian levels.
         confidence_factors: (21, Rc) of the confidences' correlation, whose remainder is
             independent: each keypoint's variance is one.
-        position_lean: (21,) shift along the picture of the palm's normal, for each unit of its
-            length there times the hand's facing: knuckles are marked on the side that is seen.
+        position_lean: (21,) shift along the image of the palm's normal, for each unit of its
+            length there times the hand's facing: knuckles are marked on the side that is visible.
         position_shift: (S, 21, 2) median error along and across the hand, crop units.
         position_axes: (21, 2, 2) lower triangular, determinant one: turns round errors into the
             keypoint's, along and across.
@@ -131,7 +113,7 @@ class DetectorNoise:
         depth_line: (20, 4) the detector's depth for the true one and the hand's facing, all
             keypoints but the wrist: coefficients of `on_line`, crop units.
         depth_scale: (S, C, 20) median absolute error about that; depth_tail: (S, C, LEVELS).
-        tilt_line: (20, 4) likewise the detector's angle between bone and picture plane, radians.
+        tilt_line: (20, 4) likewise the detector's angle between bone and image plane, radians.
         bone_scale: (S, C, 20, 2) median absolute error of tilt and direction, radians;
             bone_tail: (S, C, LEVELS). The state is the worse of both ends', the confidence
             their product.
@@ -175,20 +157,16 @@ class DetectorNoise:
         try:
             with safe_open(path, "pt") as file:
                 if missing := sorted(set(names) - set(file.keys())):
-                    raise InputError(
-                        f"{path}: expected a detector's noise, found no field {missing[0]} in it."
-                    )
+                    raise InputError("noise.field", file=path, field=missing[0])
                 return cls(**{name: file.get_tensor(name) for name in names})
         except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"{path}: expected a detector's noise in safetensors format, found: {error}"
-            ) from error
+            raise InputError("noise.unreadable", file=path, reason=str(error)) from error
 
     def to(self, *args: torch.device | torch.dtype | str) -> Self:
         """`Tensor.to` on every tensor."""
         return type(self)(**{name: value.to(*args) for name, value in vars(self).items()})
 
-    def draw(self, count: int, generator: torch.Generator) -> NoiseSamples:
+    def sample_noise(self, count: int, generator: torch.Generator) -> NoiseSamples:
         """What `apply` needs for `count` hands, on the generator's device."""
         device, dtype = generator.device, self.factors.dtype
 
@@ -216,8 +194,8 @@ class DetectorNoise:
         definition_std: float = 0.0,
     ) -> DetectedHands:
         """Make detected hands of true ones; see `apply`."""
-        draws = self.draw(len(positions), generator)
-        return self.apply(positions, depth, bones, states, draws, definition_std)
+        samples = self.sample_noise(len(positions), generator)
+        return self.apply(positions, depth, bones, states, samples, definition_std)
 
     def apply(
         self,
@@ -225,19 +203,19 @@ class DetectorNoise:
         depth: Tensor,
         bones: Tensor,
         states: Tensor | None,
-        draws: NoiseSamples,
+        samples: NoiseSamples,
         definition_std: float = 0.0,
     ) -> DetectedHands:
-        """Make detected hands of true ones. Every hand depends on its own row of `draws` alone.
+        """Make detected hands of true ones. Every hand depends on its own row of `samples` alone.
 
         Args:
             positions: (B, 21, 2) crop units, any origin, canonical order.
             depth: (B, 21) crop units along the line of sight, relative to the wrist:
                 ``focal (z - z_wrist) / z_wrist``.
             bones: (B, 20, 3) unit directions, view frame.
-            states: (B, 21) VISIBLE ... OUTSIDE of `datasets.synthetic.records`, integer; None where
+            states: (B, 21) VISIBLE ... OUTSIDE of `datasets.keypoint_states`, integer; None where
                 nobody knows. What lies outside errs like what is occluded.
-            draws: of B hands.
+            samples: of B hands.
             definition_std: crop units, standard deviation of x and y of a random offset of each
                 keypoint: other detectors, and other hands than the open one, define keypoints
                 somewhat differently.
@@ -246,11 +224,11 @@ class DetectorNoise:
             Detected hands. Positions still are in units of the crop around the true keypoints.
         """
         states = self._rows(states, positions)
-        confidence = self._confidence(states, draws)
+        confidence = self._confidence(states, samples)
         classes = self._classes(confidence)
-        scores = _correlated(self.factors, draws.common, draws.own)
-        trouble, bone_trouble = (part[..., None] for part in self._trouble(draws))
-        fingers = self._taken_for(confidence, draws)
+        scores = _correlated(self.factors, samples.common, samples.own)
+        trouble, bone_trouble = (part[..., None] for part in self._trouble(samples))
+        fingers = self._taken_for(confidence, samples)
         keypoints, swapped_bones = _swapped(fingers)
 
         axes = hand_axes(positions)
@@ -258,55 +236,57 @@ class DetectorNoise:
         error = self._position_error(states, classes, pairs)
         error = (axes.mT[:, None] @ error[..., None])[..., 0]
         error = error + self.position_lean[:, None] * lean(bones)[:, None]
-        seen = positions.gather(1, keypoints[..., None].expand(-1, -1, 2)) + error
+        moved = positions.gather(1, keypoints[..., None].expand(-1, -1, 2)) + error
 
         behind = depth.gather(1, keypoints)[:, 1:]
         behind = on_line(self.depth_line, behind, facing(bones)) + self._error(
             self.depth_scale, self.depth_tail, states[:, 1:], classes[:, 1:], scores[:, 42:62]
         )
-        turns = bone_trouble * scores[:, 62:].unflatten(1, (20, 2))
+        rotations = bone_trouble * scores[:, 62:].unflatten(1, (20, 2))
         bones = bones.gather(1, swapped_bones[..., None].expand(-1, -1, 3))
         return DetectedHands(
-            seen + definition_std * draws.definition,
+            moved + definition_std * samples.definition,
             confidence,
             torch.cat([torch.zeros_like(depth[:, :1]), behind], 1),
-            self._bones(bones, states, confidence, turns),
+            self._bones(bones, states, confidence, rotations),
         )
 
-    def _trouble(self, draws: NoiseSamples) -> tuple[Tensor, Tensor]:
+    def _trouble(self, samples: NoiseSamples) -> tuple[Tensor, Tensor]:
         """Factors on the scores of keypoints (B, 21), and on those of bones (B, 20).
 
         A bone's class is the product of two confidences, which tells more of the hand's than one
         does, so its factor has no correlation with confidence beyond that.
         """
-        spread, share, doubt = self.trouble
-        any_hand = draws.trouble[:, :1]
-        hand = (1 - doubt**2).sqrt() * any_hand - doubt * self._others(draws)
-        fingers = draws.trouble[:, 2:].repeat_interleave(4, 1)
-        own = (1 - share).sqrt() * torch.cat([draws.trouble[:, 1:2], fingers], 1)
-        bones = spread * BONE_TROUBLE * (share.sqrt() * any_hand + own[:, 1:])
-        return (spread * (share.sqrt() * hand + own)).exp(), bones.exp()
+        std, share, doubt = self.trouble
+        any_hand = samples.trouble[:, :1]
+        hand = (1 - doubt**2).sqrt() * any_hand - doubt * self._others(samples)
+        fingers = samples.trouble[:, 2:].repeat_interleave(4, 1)
+        own = (1 - share).sqrt() * torch.cat([samples.trouble[:, 1:2], fingers], 1)
+        bones = std * BONE_TROUBLE * (share.sqrt() * any_hand + own[:, 1:])
+        return (std * (share.sqrt() * hand + own)).exp(), bones.exp()
 
-    def _others(self, draws: NoiseSamples) -> Tensor:
+    def _others(self, samples: NoiseSamples) -> Tensor:
         """(B, 21) standard normal: the hand's mean confidence score as far as the keypoint's own
         does not tell it, so that errors given the own confidence stay as they were measured."""
-        score = self._confidence_scores(draws)
+        score = self._confidence_scores(samples)
         correlation = self.confidence_factors @ self.confidence_factors.T
         correlation = correlation - torch.diag(correlation.diag() - 1)
         own = correlation.mean(1)
         left = (own.mean() - own.square()).clamp_min(1e-6).sqrt()
         return (score.mean(1, keepdim=True) - own * score) / left
 
-    def _confidence_scores(self, draws: NoiseSamples) -> Tensor:
-        return _correlated(self.confidence_factors, draws.confidence_common, draws.confidence_own)
+    def _confidence_scores(self, samples: NoiseSamples) -> Tensor:
+        return _correlated(
+            self.confidence_factors, samples.confidence_common, samples.confidence_own
+        )
 
     def _rows(self, states: Tensor | None, positions: Tensor) -> Tensor:
         if states is None:
             return positions.new_full(positions.shape[:2], UNKNOWN, dtype=torch.int64)
         return states.long().clamp(max=OCCLUDED)
 
-    def _confidence(self, states: Tensor, draws: NoiseSamples) -> Tensor:
-        score = self._confidence_scores(draws)
+    def _confidence(self, states: Tensor, samples: NoiseSamples) -> Tensor:
+        score = self._confidence_scores(samples)
         keypoint = torch.arange(21, device=states.device)
         level = score / CONFIDENCE_LEVEL + CONFIDENCE_LEVELS // 2
         return _at(self.confidence_quantiles, states * 21 + keypoint, level)
@@ -323,9 +303,9 @@ class DetectorNoise:
         wanted = self.position_scale[states, classes, keypoint] * _at(
             self.position_tail, row, length.log1p() / LEVEL_STEP
         )
-        turned = (self.position_axes @ scores[..., None])[..., 0]
+        rotated = (self.position_axes @ scores[..., None])[..., 0]
         shift = self.position_shift[states, keypoint]
-        return turned * (wanted / length.clamp_min(1e-9))[..., None] + shift
+        return rotated * (wanted / length.clamp_min(1e-9))[..., None] + shift
 
     def _error(
         self, scale: Tensor, tail: Tensor, states: Tensor, classes: Tensor, scores: Tensor
@@ -348,41 +328,16 @@ class DetectorNoise:
         # sin(a) / a without a division by zero: torch.sinc(x) is sin(pi x) / (pi x).
         return normalize(angle.cos() * expected + torch.sinc(angle / torch.pi) * step, dim=-1)
 
-    def _taken_for(self, confidence: Tensor, draws: NoiseSamples) -> Tensor:
+    def _taken_for(self, confidence: Tensor, samples: NoiseSamples) -> Tensor:
         """(B, 5) the finger that each finger is taken for, itself mostly."""
         mean = confidence[:, 1:].unflatten(1, (5, 4))[..., 1:].mean(-1)
         own = torch.arange(5, device=confidence.device)
         chance = self.swap_chance[own, self._classes(mean)]
         share = self.swap_common
-        score = share.sqrt() * draws.swap[:, :1] + (1 - share).sqrt() * draws.swap[:, 1:]
+        score = share.sqrt() * samples.swap[:, :1] + (1 - share).sqrt() * samples.swap[:, 1:]
         uniform = 0.5 * torch.erfc(score * 0.5**0.5)
-        other = (draws.other[..., None] >= self.swap_other).sum(-1).clamp(max=4)
+        other = (samples.other[..., None] >= self.swap_other).sum(-1).clamp(max=4)
         return torch.where(uniform < chance, other, own)
-
-
-def hand_axes(positions: Tensor) -> Tensor:
-    """(B, 2, 2) rows: unit vectors in the picture along the hand, from the wrist to the mean of
-    the four knuckles, and across it; of positions (B, 21, 2)."""
-    along = normalize(positions[:, _KNUCKLES].mean(1) - positions[:, 0], dim=-1)
-    # A palm seen along its line has no direction; any will do.
-    along = torch.where(along.norm(dim=-1, keepdim=True) > 0.5, along, along.new_tensor([1.0, 0]))
-    return torch.stack([along, torch.stack([-along[:, 1], along[:, 0]], -1)], 1)
-
-
-def lean(bones: Tensor) -> Tensor:
-    """(B, 2) the palm's normal in the picture, times the hand's facing; of bones (B, 20, 3)."""
-    normal = palm_normal(bones)
-    return normal[:, :2] * normal[:, 2:]
-
-
-def bone_state(states: Tensor) -> Tensor:
-    """(B, 20) the worse of the states (B, 21) of each bone's ends."""
-    return torch.maximum(states[:, _PALM_END], states[:, _TIP_END])
-
-
-def bone_confidence(confidence: Tensor) -> Tensor:
-    """(B, 20) product of the confidences (B, 21) of each bone's ends."""
-    return confidence[:, _PALM_END] * confidence[:, _TIP_END]
 
 
 def _swapped(fingers: Tensor) -> tuple[Tensor, Tensor]:

@@ -47,7 +47,7 @@ FACTORS, CONFIDENCE_FACTORS = 48, 12
 SWAP_FAR, SWAP_NEAR = 0.125, 0.5
 """A finger is taken for another when its three outer keypoints lie farther from it than this on
 average, in crop units, and this much nearer to the other one."""
-SPREADS, SHARES, DOUBTS = (0.0, 0.25, 0.5, 0.7, 0.9), (0.5, 0.8), (0.0, 0.3, 0.6, 0.8)
+STDS, SHARES, DOUBTS = (0.0, 0.25, 0.5, 0.7, 0.9), (0.5, 0.8), (0.0, 0.3, 0.6, 0.8)
 """Values of `DetectorNoise.trouble` that are tried."""
 INEQUALITY = (0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
 """Quantiles in which sampled mean errors are to equal the measured ones."""
@@ -67,21 +67,27 @@ class HandPairs(TensorBatch):
 
     Attributes:
         positions, depth, bones, states: what is true, as in `DetectorNoise.apply`.
-        seen_positions, seen_confidence, seen_depth, seen_bones: as in `DetectedHands`.
+        detected_positions, detected_confidence, detected_depth, detected_bones: as in
+            `DetectedHands`.
     """
 
     positions: Tensor
     depth: Tensor
     bones: Tensor
     states: Tensor
-    seen_positions: Tensor
-    seen_confidence: Tensor
-    seen_depth: Tensor
-    seen_bones: Tensor
+    detected_positions: Tensor
+    detected_confidence: Tensor
+    detected_depth: Tensor
+    detected_bones: Tensor
 
     @classmethod
     def of(
-        cls, positions: Tensor, depth: Tensor, bones: Tensor, states: Tensor, seen: DetectedHands
+        cls,
+        positions: Tensor,
+        depth: Tensor,
+        bones: Tensor,
+        states: Tensor,
+        detected: DetectedHands,
     ) -> HandPairs:
         """Pairs of true hands and detected ones."""
         return cls(
@@ -89,10 +95,10 @@ class HandPairs(TensorBatch):
             depth,
             bones,
             states,
-            seen.positions,
-            seen.confidence,
-            seen.depth,
-            seen.bones,
+            detected.positions,
+            detected.confidence,
+            detected.depth,
+            detected.bones,
         )
 
     def double(self) -> HandPairs:
@@ -151,7 +157,7 @@ def _measured(pairs: HandPairs, trouble: tuple[float, float, float]) -> _Measure
     other = swapped_fingers(pairs)
     kept = _kept(other)
     outer = kept[:, 1:]
-    states, confidence = _clipped(pairs.states), pairs.seen_confidence.numpy()
+    states, confidence = _clipped(pairs.states), pairs.detected_confidence.numpy()
     classes = np.digitize(confidence, CONFIDENCE_EDGES)
     quantiles, confidence_scores = confidence_tables(states, confidence)
 
@@ -162,14 +168,14 @@ def _measured(pairs: HandPairs, trouble: tuple[float, float, float]) -> _Measure
     depth = marginal(
         np.abs(behind), states[:, 1:], classes[:, 1:], outer, ConditionalQuantiles(False, 0.0)
     )
-    tilt_line, turn = _bone_residuals(pairs, kept)
-    bone = _bone_marginal(pairs, states, turn, kept, trouble[0])
+    tilt_line, tilt_error = _bone_residuals(pairs, kept)
+    bone = _bone_marginal(pairs, states, tilt_error, kept, trouble[0])
 
     direction = error / np.maximum(length, 1e-12)[..., None]
     scores = [
         (direction * position.scores[..., None]).reshape(len(error), 42),
         np.sign(behind) * depth.scores,
-        (np.sign(turn) * bone.scores).reshape(len(error), 40),
+        (np.sign(tilt_error) * bone.scores).reshape(len(error), 40),
     ]
     known = np.concatenate([kept.repeat(2, 1), outer, outer.repeat(2, 1)], 1)
     chance, which, common = _swaps(other, confidence)
@@ -199,36 +205,36 @@ def resampled(pairs: HandPairs, noise: DetectorNoise) -> HandPairs:
     """The same true hands, their detections sampled."""
     single = pairs.map(lambda x: x.float() if x.is_floating_point() else x)
     truth = (single.positions, single.depth, single.bones, single.states)
-    seen = noise.sample(*truth, torch.Generator().manual_seed(0))
-    return HandPairs.of(*truth, seen).double()
+    detected = noise.sample(*truth, torch.Generator().manual_seed(0))
+    return HandPairs.of(*truth, detected).double()
 
 
 def _measure_trouble(pairs: HandPairs) -> tuple[float, float, float]:
-    """`DetectorNoise.trouble`: spread and share first, then the correlation with confidence."""
+    """`DetectorNoise.trouble`: std and share first, then the correlation with confidence."""
 
     def sampled(trouble: tuple[float, float, float]) -> HandPairs:
         return resampled(pairs, _measured(pairs, trouble).noise())
 
     wanted = _inequality(pairs)
     middle = DOUBTS[len(DOUBTS) // 2]
-    tried = [(spread, share, middle) for spread in SPREADS for share in SHARES]
+    tried = [(std, share, middle) for std in STDS for share in SHARES]
     gaps = [np.abs(_inequality(sampled(trouble)) - wanted).mean() for trouble in tried]
-    spread, share, _ = tried[int(np.argmin(gaps))]
-    slopes = [_doubt(sampled((spread, share, doubt))) - _doubt(pairs) for doubt in DOUBTS]
-    return spread, share, DOUBTS[int(np.argmin(np.abs(slopes)))]
+    std, share, _ = tried[int(np.argmin(gaps))]
+    slopes = [_doubt(sampled((std, share, doubt))) - _doubt(pairs) for doubt in DOUBTS]
+    return std, share, DOUBTS[int(np.argmin(np.abs(slopes)))]
 
 
 def _inequality(pairs: HandPairs) -> np.ndarray:
     """Logarithms of quantiles of the mean position errors of hands and of fingers."""
-    error = (pairs.seen_positions - pairs.positions).norm(dim=-1).numpy()
+    error = (pairs.detected_positions - pairs.positions).norm(dim=-1).numpy()
     means = (error.mean(1), error[:, 1:].reshape(-1, 4).mean(1))
     return np.concatenate([np.log(np.quantile(mean, INEQUALITY)) for mean in means])
 
 
 def _doubt(pairs: HandPairs) -> float:
     """Rank correlation of hands' mean position errors and their mean confidence."""
-    error = (pairs.seen_positions - pairs.positions).norm(dim=-1).mean(1)
-    ranks = [x.argsort().argsort().double() for x in (error, pairs.seen_confidence.mean(1))]
+    error = (pairs.detected_positions - pairs.positions).norm(dim=-1).mean(1)
+    ranks = [x.argsort().argsort().double() for x in (error, pairs.detected_confidence.mean(1))]
     return float(torch.corrcoef(torch.stack(ranks))[0, 1])
 
 
@@ -238,17 +244,17 @@ def measure_scatter(pairs: HandPairs) -> KeypointScatter:
     Lines here predict the truth from what was detected, those of `DetectorNoise` the reverse.
     """
     pairs = pairs.double()
-    classes = np.digitize(pairs.seen_confidence.numpy(), CONFIDENCE_EDGES)
-    bone_classes = np.digitize(bone_confidence(pairs.seen_confidence).numpy(), CONFIDENCE_EDGES)
+    classes = np.digitize(pairs.detected_confidence.numpy(), CONFIDENCE_EDGES)
+    bone_classes = np.digitize(bone_confidence(pairs.detected_confidence).numpy(), CONFIDENCE_EDGES)
     everything = np.ones((len(classes), 20), bool)
-    side, seen = facing(pairs.seen_bones), pairs.seen_depth[:, 1:]
-    depth_line = fit_lines(seen, pairs.depth[:, 1:], side, everything)
-    depth = pairs.depth[:, 1:] - on_line(torch.from_numpy(depth_line), seen, side)
-    tilt = tilt_of(pairs.seen_bones)
+    side, detected = facing(pairs.detected_bones), pairs.detected_depth[:, 1:]
+    depth_line = fit_lines(detected, pairs.depth[:, 1:], side, everything)
+    depth = pairs.depth[:, 1:] - on_line(torch.from_numpy(depth_line), detected, side)
+    tilt = tilt_of(pairs.detected_bones)
     flat = everything & (tilt.abs() < STEEP).numpy()
     tilt_line = fit_lines(tilt, tilt_of(pairs.bones), side, flat)
-    bones = bone_errors(pairs.seen_bones, pairs.bones, tilt_line).norm(dim=-1).numpy()
-    position = (pairs.seen_positions - pairs.positions).norm(dim=-1).numpy()
+    bones = bone_errors(pairs.detected_bones, pairs.bones, tilt_line).norm(dim=-1).numpy()
+    position = (pairs.detected_positions - pairs.positions).norm(dim=-1).numpy()
     tables = (
         KNOTS,
         medians_by_class(position, classes) / RAYLEIGH_MEDIAN,
@@ -262,9 +268,9 @@ def measure_scatter(pairs: HandPairs) -> KeypointScatter:
 
 def swapped_fingers(pairs: HandPairs) -> np.ndarray:
     """(B, 5) the finger that each finger was taken for, itself mostly."""
-    seen = pairs.seen_positions.numpy()[:, 1:].reshape(-1, 5, 4, 2)[:, :, None, 1:]
+    detected = pairs.detected_positions.numpy()[:, 1:].reshape(-1, 5, 4, 2)[:, :, None, 1:]
     true = pairs.positions.numpy()[:, 1:].reshape(-1, 5, 4, 2)[:, None, :, 1:]
-    distance = np.linalg.norm(seen - true, axis=-1).mean(-1)
+    distance = np.linalg.norm(detected - true, axis=-1).mean(-1)
     own = np.einsum("bff->bf", distance)
     nearest = distance.argmin(-1)
     swapped = (own > SWAP_FAR) & (distance.min(-1) < SWAP_NEAR * own)
@@ -287,13 +293,13 @@ def _position_residuals(
     pairs: HandPairs, states: np.ndarray, kept: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Lean (21,), shift (S, 21, 2), axes (21, 2, 2), and errors (B, 21, 2) without all these."""
-    error = pairs.seen_positions - pairs.positions
+    away = pairs.detected_positions - pairs.positions
     leaning = lean(pairs.bones)
     slopes = np.array(
-        [robust_slope(leaning[kept[:, k]].numpy(), error[kept[:, k], k].numpy()) for k in range(21)]
+        [robust_slope(leaning[kept[:, k]].numpy(), away[kept[:, k], k].numpy()) for k in range(21)]
     )
-    error = error - torch.from_numpy(slopes)[:, None] * leaning[:, None]
-    error = (hand_axes(pairs.positions)[:, None] @ error[..., None])[..., 0].numpy()
+    away = away - torch.from_numpy(slopes)[:, None] * leaning[:, None]
+    error = (hand_axes(pairs.positions)[:, None] @ away[..., None])[..., 0].numpy()
     shift = np.zeros((STATES, 21, 2))
     for k in range(21):
         shift[UNKNOWN, k] = np.median(error[kept[:, k], k], 0)
@@ -303,19 +309,19 @@ def _position_residuals(
             own = np.median(values, 0) if len(values) else 0.0
             shift[state, k] = share * own + (1 - share) * shift[UNKNOWN, k]
     flat = error - shift[states, np.arange(21)]
-    spread = np.stack([np.linalg.cholesky(scatter_shape(flat[kept[:, k], k])) for k in range(21)])
-    return slopes, shift, spread, (np.linalg.inv(spread) @ flat[..., None])[..., 0]
+    axes = np.stack([np.linalg.cholesky(scatter_shape(flat[kept[:, k], k])) for k in range(21)])
+    return slopes, shift, axes, (np.linalg.inv(axes) @ flat[..., None])[..., 0]
 
 
 def _depth_residuals(pairs: HandPairs, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`DetectorNoise.depth_line` (20, 4) and errors (B, 20) about it."""
-    true, seen, side = pairs.depth[:, 1:], pairs.seen_depth[:, 1:], facing(pairs.bones)
-    line = fit_lines(true, seen, side, kept[:, 1:])
-    return line, (seen - on_line(torch.from_numpy(line), true, side)).numpy()
+    true, detected, side = pairs.depth[:, 1:], pairs.detected_depth[:, 1:], facing(pairs.bones)
+    line = fit_lines(true, detected, side, kept[:, 1:])
+    return line, (detected - on_line(torch.from_numpy(line), true, side)).numpy()
 
 
 def tilt_of(bones: Tensor) -> Tensor:
-    """(B, 20) angles between bones (B, 20, 3) and the picture plane, away from the camera."""
+    """(B, 20) angles between bones (B, 20, 3) and the image plane, away from the camera."""
     return bones[..., 2].clamp(-1, 1).asin()
 
 
@@ -325,8 +331,8 @@ def _bone_residuals(pairs: HandPairs, kept: np.ndarray) -> tuple[np.ndarray, np.
     # Near the line of sight a tilt cannot grow: what is beyond a right angle is folded back, so
     # the lines are fitted to the others.
     chosen = kept[:, 1:] & (true.abs() < STEEP).numpy()
-    line = fit_lines(true, tilt_of(pairs.seen_bones), facing(pairs.bones), chosen)
-    return line, bone_errors(pairs.bones, pairs.seen_bones, line).numpy()
+    line = fit_lines(true, tilt_of(pairs.detected_bones), facing(pairs.bones), chosen)
+    return line, bone_errors(pairs.bones, pairs.detected_bones, line).numpy()
 
 
 def bone_errors(bones: Tensor, others: Tensor, line: np.ndarray) -> Tensor:
@@ -340,16 +346,17 @@ def bone_errors(bones: Tensor, others: Tensor, line: np.ndarray) -> Tensor:
 
 
 def _bone_marginal(
-    pairs: HandPairs, states: np.ndarray, error: np.ndarray, kept: np.ndarray, spread: float
+    pairs: HandPairs, states: np.ndarray, error: np.ndarray, kept: np.ndarray, log_std: float
 ) -> Marginal:
     """As `marginal`, for errors (B, 20, 2)."""
     worse = bone_state(torch.from_numpy(states)).numpy()
-    both = bone_confidence(pairs.seen_confidence).numpy()
-    wide = [np.repeat(x, 2, 1) for x in (worse, np.digitize(both, CONFIDENCE_EDGES), kept[:, 1:])]
+    both = bone_confidence(pairs.detected_confidence).numpy()
     flat = marginal(
         np.abs(error).reshape(len(error), 40),
-        *wide,
-        ConditionalQuantiles(False, BONE_TROUBLE * spread),
+        np.repeat(worse, 2, 1),
+        np.repeat(np.digitize(both, CONFIDENCE_EDGES), 2, 1),
+        np.repeat(kept[:, 1:], 2, 1),
+        ConditionalQuantiles(False, BONE_TROUBLE * log_std),
     )
     return Marginal(
         flat.scale.reshape(STATES, CLASSES, 20, 2), flat.tail, flat.scores.reshape(-1, 20, 2)

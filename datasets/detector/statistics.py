@@ -37,16 +37,21 @@ class Marginal:
 
 @dataclass(frozen=True)
 class ConditionalQuantiles:
-    """What a score's absolute value is: that of a standard Gaussian, or the length of a pair of
-    them, times a log-normal factor of this spread."""
+    """The distribution of a score's absolute value.
+
+    Attributes:
+        pair: whether it is the length of a pair of standard Gaussian values, or the absolute value
+            of one.
+        log_std: standard deviation of the logarithm of the factor on it, which is log-normal.
+    """
 
     pair: bool
-    spread: float
+    log_std: float
 
     def probability(self, level: np.ndarray) -> np.ndarray:
         """Share of the absolute values below levels (L,)."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(41)
-        reduced = level[:, None] * np.exp(-self.spread * nodes)
+        reduced = level[:, None] * np.exp(-self.log_std * nodes)
         below = 1 - np.exp(-0.5 * reduced**2) if self.pair else 2 * ndtr(reduced) - 1
         return below @ weights / weights.sum()
 
@@ -62,14 +67,14 @@ def marginal(
     states: np.ndarray,
     classes: np.ndarray,
     kept: np.ndarray,
-    law: ConditionalQuantiles,
+    quantiles: ConditionalQuantiles,
 ) -> Marginal:
     """Tables of the sizes (B, N) of errors, and their Gaussian scores (B, N), without sign."""
     level = np.expm1(LEVEL_STEP * np.arange(LEVELS))
-    probability = law.probability(level)
+    probability = quantiles.probability(level)
     common = np.array([np.median(size[kept[:, k], k]) for k in range(size.shape[1])])
     scale = np.empty((STATES, CLASSES, size.shape[1]))
-    # A class with few samples in any state has the tail of the law itself.
+    # A class with few samples in any state has the tail of `quantiles` itself.
     tail = np.tile(level / np.interp(0.5, probability, level), (STATES, CLASSES, 1))
     scores = np.zeros_like(size)
     for state in (UNKNOWN, *range(UNKNOWN)):
@@ -89,7 +94,7 @@ def marginal(
             )
             if state != UNKNOWN:
                 rank = (relative.argsort().argsort() + 0.5) / max(len(relative), 1)
-                scores[chosen] = law.score(rank)
+                scores[chosen] = quantiles.score(rank)
     return Marginal(scale, tail, scores)
 
 
@@ -149,11 +154,12 @@ def scatter_shape(values: np.ndarray) -> np.ndarray:
 
 def robust_slope(x: np.ndarray, y: np.ndarray) -> float:
     """The factor that takes vectors x (n, d) to y (n, d), reweighted as in `fit_lines`."""
-    weight, slope = np.ones(len(x)), 0.0
+    weight: np.ndarray = np.ones(len(x))
+    slope = 0.0
     for _ in range(20):
         product, square = (weight * (x * y).sum(-1)).sum(), (weight * (x * x).sum(-1)).sum()
         slope = product / max(square, 1e-12)
-        residual = np.linalg.norm(y - slope * x, axis=-1)
+        residual: np.ndarray = np.linalg.norm(y - slope * x, axis=-1)
         weight = 1 / (1 + (residual / (2.385 * max(np.median(residual), 1e-9))) ** 2)
     return float(slope)
 

@@ -1,7 +1,7 @@
 """Random hand poses that look like what hands do: gestures, grips, pinches, signs, rest.
 
 A prior or a network learned from poses is as good as the poses: sampling gestures with coupled
-fingers is worth more than any amount of independent joint angles. Every mode below draws a few
+fingers is worth more than any amount of independent joint angles. Every mode below samples a few
 latent quantities per hand (how far each finger curls, how the curl is shared between knuckle and
 finger joints, one spread for the whole hand, where the thumb is) and one assembly step turns them
 into the 45 anatomical angles of `fitter.hand_models.anatomy`, with the couplings of
@@ -109,7 +109,7 @@ _SIGNS = (
 
 
 def sample_hand_angles(generator: np.random.Generator, count: int) -> np.ndarray:
-    """Draw poses of the 15 finger joints.
+    """Sample poses of the 15 finger joints.
 
     Args:
         generator: the only source of randomness.
@@ -140,7 +140,7 @@ def pose_modes() -> dict[str, float]:
 
 
 def sample_mode_angles(generator: np.random.Generator, mode: str, count: int) -> np.ndarray:
-    """Draw poses of one mode, a key of `pose_modes()`; otherwise as `sample_hand_angles`.
+    """Sample poses of one mode, a key of `pose_modes()`; otherwise as `sample_hand_angles`.
 
     Raises:
         ValueError: there is no such mode.
@@ -226,7 +226,14 @@ def _gesture(rng: Rng, n: int) -> _Latents:
         [curl[:, 1], curl[:, [0, 2]].mean(1), curl[:, [1, 3]].mean(1), curl[:, 2]]
     )
     mcp, pip = _curled(rng, curl + pull.T)
-    weights = {"extended": 2, "rest": 2, "flat": 1, "adducted": 2, "lateral": 1, "opposed": 2}
+    weights: dict[str, float] = {
+        "extended": 2,
+        "rest": 2,
+        "flat": 1,
+        "adducted": 2,
+        "lateral": 1,
+        "opposed": 2,
+    }
     thumb = _thumb(rng, n, weights | {"over": 2, "crossing": 1})
     return _Latents(mcp, pip, rng.normal(-0.3, 0.55, n), thumb)
 

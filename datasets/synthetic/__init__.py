@@ -1,0 +1,52 @@
+"""Rendered hands with everything that is true of them: images, masks, depth, keypoints, parameters.
+
+    from datasets.synthetic import SyntheticEngine, SyntheticSettings
+
+    engine = SyntheticEngine(size=128, settings=SyntheticSettings(object_share=0.0))
+    batch = engine.batch(seed=0, indices=range(2))
+    batch.image             # (2, 128, 128, 3) uint8 sRGB
+    batch.mask              # (2, 128, 128) float32, share of each pixel that the hand covers
+    batch.keypoints_3d      # (2, 21, 3) float64 metres, camera frame
+    batch.keypoints_2d      # (2, 21, 2) float64 pixels
+    batch.visible           # (2, 21) bool, nothing hides the keypoint
+    batch.intrinsics        # (2, 3, 3) float64
+
+A sample depends on the seed and on its index alone. `write_dataset` writes any number of them in
+FreiHAND's layout, as the command `synth-hands` does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets.synthetic.engine import SyntheticEngine
+    from datasets.synthetic.files import write_dataset
+    from datasets.synthetic.folder import SyntheticRequest
+    from datasets.synthetic.records import SampleSpecs, SyntheticBatch
+    from datasets.synthetic.settings import SyntheticSettings
+
+__all__ = [
+    "SampleSpecs",
+    "SyntheticBatch",
+    "SyntheticEngine",
+    "SyntheticRequest",
+    "SyntheticSettings",
+    "write_dataset",
+]
+_MODULES = {
+    "SampleSpecs": "records",
+    "SyntheticBatch": "records",
+    "SyntheticEngine": "engine",
+    "SyntheticRequest": "folder",
+    "SyntheticSettings": "settings",
+    "write_dataset": "files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What `__all__` names, imported when it is asked for: rendering needs torch."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -19,7 +19,7 @@ from fitter.hand_models import HandModel
 from fitter.records import HandParams, TensorBatch
 
 ARM_LENGTH = 0.55
-"""Metres of forearm and sleeve beyond the wrist: long enough to leave every picture."""
+"""Metres of forearm and sleeve beyond the wrist: long enough to leave every image."""
 BENDING = 0.05
 """Metres beyond the wrist in which the forearm takes up its bend."""
 RINGS = 15
@@ -52,8 +52,8 @@ class Mesh:
 
     def to(self, device: torch.device | str) -> Mesh:
         """The same on a device."""
-        tensors = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        return Mesh(**tensors)
+        tensors = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return Mesh(**tensors, count=self.count)
 
 
 def together(meshes: list[Mesh]) -> Mesh:
@@ -205,8 +205,8 @@ class ArmBuilder:
         rest = template + (shapes * params.betas[:, None, None]).sum(-1)
         root = self.model.rest_joints(params.betas)[:, :1]
         tube_points = torch.cat([self._skin(rest, arm), self._sleeve(rest, arm)], 1)
-        turn = roma.rotvec_to_rotmat(params.global_orient)
-        placed = (tube_points - root) @ turn.transpose(1, 2) + root + params.transl[:, None]
+        rotation = roma.rotvec_to_rotmat(params.global_orient)
+        placed = (tube_points - root) @ rotation.transpose(1, 2) + root + params.transl[:, None]
         bare = torch.arange(placed.shape[1], device=placed.device) >= RINGS * len(self.loop)
         bare = bare & (arm.cuff > BARE)[:, None]
         hidden = placed.new_tensor([0.0, 0.0, HIDDEN])
@@ -271,7 +271,7 @@ class ArmBuilder:
     ) -> Tensor:
         """Points (B, R * N, 3) at a radius around a curve that bends at the wrist.
 
-        The direction of the curve turns by `smoothstep(d / BENDING)` of the whole bend at the
+        The direction of the curve rotates by `smoothstep(d / BENDING)` of the whole bend at the
         distance d, its position is the integral of the direction (8 midpoints).
         """
         radial, forward, palmar = self.frame
@@ -280,14 +280,14 @@ class ArmBuilder:
         full = full + arm.deviation[:, None] * torch.linalg.cross(axis, radial)
         nodes = (torch.arange(8, device=full.device, dtype=full.dtype) + 0.5) / 8
         bent = distance.clamp(0, BENDING).expand_as(radius)
-        turned = (
+        rotated = (
             smoothstep(bent[..., None] * nodes / BENDING)[..., None] * full[:, None, None, None]
         )
-        mean = _turned(turned, axis).mean(dim=-2)
+        mean = _rotated(rotated, axis).mean(dim=-2)
         end = smoothstep(distance / BENDING)[..., None].expand_as(mean) * full[:, None, None]
-        direction = _turned(end, axis)
+        direction = _rotated(end, axis)
         ring = torch.cos(angle)[..., None] * radial + torch.sin(angle)[..., None] * palmar
-        ring = _turned(end, ring.expand_as(end)) * radius[..., None]
+        ring = _rotated(end, ring.expand_as(end)) * radius[..., None]
         rest = (distance.expand_as(radius) - bent)[..., None]
         # Before the wrist, where the loop is uneven, the curve is straight.
         rest_direction = torch.where(rest < 0, axis.expand_as(direction), direction)
@@ -295,8 +295,8 @@ class ArmBuilder:
         return (centre[:, None] + points).flatten(1, 2)
 
 
-def _turned(rotation: Tensor, vectors: Tensor) -> Tensor:
-    """Vectors turned by axis-angles (..., 3) (Rodrigues' formula)."""
+def _rotated(rotation: Tensor, vectors: Tensor) -> Tensor:
+    """Vectors rotated by axis-angles (..., 3) (Rodrigues' formula)."""
     angle = rotation.square().sum(-1, keepdim=True).sqrt().clamp_min(1e-12)
     unit = rotation / angle
     vectors = vectors.expand_as(rotation)

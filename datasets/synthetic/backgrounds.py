@@ -1,13 +1,12 @@
-"""What is behind the hands: a bank of pictures, of which every sample shows windows of its own.
+"""What is behind the hands: a bank of images, of which every sample shows windows of its own.
 
-The bank is painted (the default, the same on every machine), read from pictures with free licences
-in packages that happen to be installed, or from a user's folder. Samples cut windows of any size,
-turn and tint out of it, put two beside each other and lay smooth unevenness over them.
+The bank is painted (the default, the same on every machine), read from images with free licences
+in packages that happen to be installed, or from a user's folder. Samples take windows of any size,
+rotation and tint out of it, put two beside each other and lay smooth unevenness over them.
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -15,54 +14,38 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.synthetic.background_files import background_files
 from datasets.synthetic.painted_backgrounds import THEMES, sample_background
 from datasets.synthetic.records import BackgroundSpec
 from fitter.errors import InputError
 
 SIDE = 288
-"""Pixels of a bank picture's side."""
+"""Pixels of a bank image's side."""
 PAINTED = 56
-"""Pictures that are painted."""
-MOST = 2000
-"""Pictures of a folder that are read, evenly spread over the sorted names."""
+"""Images that are painted."""
 TILE = 512
 """Pixels of the noise tile's side."""
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-FREE_PICTURES = (
-    ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "public domain (US Navy)"),
-    ("matplotlib", "mpl-data/sample_data/Minduka_Present_Blue_Pack.png", "CC0"),
-    ("sklearn", "datasets/images/china.jpg", "CC BY 2.0, Yulin Jia"),
-    ("sklearn", "datasets/images/flower.jpg", "CC BY 2.0, dany13"),
-    ("skimage", "data/coffee.png", "CC0"),
-    ("skimage", "data/chelsea.png", "CC0"),
-    ("skimage", "data/rocket.jpg", "public domain (SpaceX)"),
-    ("skimage", "data/brick.png", "CC0"),
-    ("skimage", "data/grass.png", "CC0"),
-    ("skimage", "data/gravel.png", "CC0"),
-)
-"""Package, file in it and licence of pictures that show no hands."""
 
 
 def painted_bank(seed: int = 0) -> np.ndarray:
     """(PAINTED, SIDE, SIDE, 3) uint8 sRGB, the same on every machine."""
-    pictures = []
+    images = []
     themes = list(THEMES)
     for number in range(PAINTED):
         generator = np.random.default_rng([seed, 77, number])
         if number % 8 == 7:
-            pictures.append(_plain(generator))
+            images.append(_plain(generator))
             continue
         side = int(generator.integers(SIDE, 2 * SIDE))
         wide = sample_background(themes[number % len(themes)], (side, side * 4 // 3), generator)
         left = int(generator.integers(0, wide.shape[1] - side + 1))
         square = wide[:, left : left + side]
         small = cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        # Rooms come in every colour,
-        # and table tops are of other things than wood.
-        spread = 0.25 if themes[number % len(themes)] == "desk" else 0.08
-        tint = np.exp(generator.normal(0, spread, 3)) * np.exp(generator.normal(0, 0.2))
-        pictures.append((small * tint).clip(0, 255).round().astype(np.uint8))
-    return np.stack(pictures)
+        # Rooms come in every colour, and table tops are of other things than wood.
+        std = 0.25 if themes[number % len(themes)] == "desk" else 0.08
+        tint = np.exp(generator.normal(0, std, 3)) * np.exp(generator.normal(0, 0.2))
+        images.append((small * tint).clip(0, 255).round().astype(np.uint8))
+    return np.stack(images)
 
 
 def _plain(generator: np.random.Generator) -> np.ndarray:
@@ -74,52 +57,26 @@ def _plain(generator: np.random.Generator) -> np.ndarray:
     return (colour * (1 + field[..., None])).clip(0, 255).round().astype(np.uint8)
 
 
-def package_images() -> list[Path]:
-    """Files of `FREE_PICTURES` that are on this machine."""
-    found = []
-    for package, name, _ in FREE_PICTURES:
-        spec = find_spec(package)
-        folders = spec.submodule_search_locations if spec else None
-        path = Path(folders[0]) / name if folders else None
-        if path is not None and path.is_file():
-            found.append(path)
-    return found
-
-
-def folder_images(folder: Path) -> list[Path]:
-    """Pictures in a folder and below it, sorted by name, at most `MOST` of them.
-
-    Raises:
-        InputError: there is no such folder, or no picture in it.
-    """
-    if not folder.is_dir():
-        raise InputError(f"there is no folder of backgrounds {folder}")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not paths:
-        raise InputError(f"{folder} holds no pictures (JPEG, PNG, WebP or BMP) for backgrounds")
-    return [paths[k] for k in np.unique(np.linspace(0, len(paths) - 1, MOST).round().astype(int))]
-
-
 def read_bank(paths: list[Path]) -> np.ndarray:
-    """(N, SIDE, SIDE, 3) uint8 sRGB: the middle square of each picture.
+    """(N, SIDE, SIDE, 3) uint8 sRGB: the middle square of each image.
 
     Raises:
-        InputError: a file cannot be read as a picture.
+        InputError: a file cannot be read as an image.
     """
-    pictures = []
+    images = []
     for path in paths:
         try:
             pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
         except (OSError, cv2.error):
             pixels = None
         if pixels is None:
-            raise InputError(f"cannot read {path} as a picture for backgrounds")
+            raise InputError("background.unreadable", file=path)
         side = min(pixels.shape[:2])
         top, left = ((n - side) // 2 for n in pixels.shape[:2])
         square = pixels[top : top + side, left : left + side, ::-1]
         kind = cv2.INTER_AREA if side > SIDE else cv2.INTER_LINEAR
-        pictures.append(cv2.resize(square, (SIDE, SIDE), interpolation=kind))
-    return np.stack(pictures)
+        images.append(cv2.resize(square, (SIDE, SIDE), interpolation=kind))
+    return np.stack(images)
 
 
 def load_bank(backgrounds: str) -> np.ndarray:
@@ -128,16 +85,8 @@ def load_bank(backgrounds: str) -> np.ndarray:
     Raises:
         InputError: nothing can be read there.
     """
-    if backgrounds == "procedural":
-        return painted_bank()
-    if backgrounds == "packages":
-        paths = package_images()
-        if not paths:
-            raise InputError(
-                "backgrounds: no package with free pictures is installed (matplotlib has some)"
-            )
-        return read_bank(paths)
-    return read_bank(folder_images(Path(backgrounds)))
+    paths = background_files(backgrounds)
+    return painted_bank() if paths is None else read_bank(paths)
 
 
 def noise_tile(seed: int = 0) -> np.ndarray:
@@ -184,7 +133,7 @@ def backgrounds(bank: Tensor, tile: Tensor, spec: BackgroundSpec, size: int) -> 
     first = _window(bank, spec, 0, x, y)
     beyond = (x * spec.edge[:, 0, None, None] + y * spec.edge[:, 1, None, None]) * 0.5
     share = ((beyond - spec.edge[:, 2, None, None]) * size / 3 + 0.5).clamp(0, 1)[..., None]
-    # Only samples with a second picture in sight look it up.
+    # Only samples with a second image in sight look it up.
     two = (share > 0).flatten(1).any(dim=1).nonzero()[:, 0]
     if len(two):
         second = _window(bank, spec[two], 1, x, y)
@@ -201,13 +150,13 @@ def _window(bank: Tensor, spec: BackgroundSpec, number: int, x: Tensor, y: Tenso
     cosine, sine = window[:, 3].cos() * window[:, 2], window[:, 3].sin() * window[:, 2]
     columns = torch.stack([window[:, 0], window[:, 1], cosine, sine], 1).float()
     centre_x, centre_y, cos, sin = columns[..., None, None].unbind(1)
-    # Mirrored at the border, so that a turned window never leaves the picture.
+    # Mirrored at the border, so that a rotated window never leaves the image.
     u = _mirrored((centre_x + cos * x - sin * y) * (side - 1), side - 1)
     v = _mirrored((centre_y + sin * x + cos * y) * (side - 1), side - 1)
     left, top = u.floor().clamp(0, side - 2), v.floor().clamp(0, side - 2)
     right, down = (u - left)[..., None], (v - top)[..., None]
-    picture = (spec.picture[:, number] * count).long().clamp(0, count - 1)[:, None, None]
-    index = (picture * side + top.long()) * side + left.long()
+    image = (spec.picture[:, number] * count).long().clamp(0, count - 1)[:, None, None]
+    index = (image * side + top.long()) * side + left.long()
     flat = bank.view(-1, 3)
     upper = flat[index] * (1 - right) + flat[index + 1] * right
     lower = flat[index + side] * (1 - right) + flat[index + side + 1] * right

@@ -1,7 +1,7 @@
-"""What lens, sensor and file do to pictures: exposure, focus, motion, noise, compression.
+"""What lens, sensor and file do to images: exposure, focus, motion, noise, compression.
 
 Everything is written with element-wise operations, and with products in float64 where sums are
-needed, so that a picture does not depend on the batch it is in.
+needed, so that an image does not depend on the batch it is in.
 """
 
 from __future__ import annotations
@@ -60,17 +60,17 @@ def develop(linear: Tensor, tile: Tensor, table: Tensor, lens: LensSpec) -> Tens
         linear: (B, S, S, 3) float32 linear RGB.
         tile: (T, T, 4) noise.
         table: of `encoding_table`.
-        lens: of B pictures.
+        lens: of B images.
 
     Returns:
         (B, S, S, 3) uint8 sRGB.
     """
     size = linear.shape[1]
-    picture = linear.permute(0, 3, 1, 2)
-    picture = moved(focused(picture, lens.blur * size), lens.motion * size)
+    image = linear.permute(0, 3, 1, 2)
+    image = moved(focused(image, lens.blur * size), lens.motion * size)
     gain = (lens.exposure[:, None] * lens.balance)[..., None, None]
-    picture = picture * gain * _vignette(size, lens)
-    index = (picture.clamp(0, 4).sqrt() * ((ENCODING - 1) / 2)).round().long()
+    image = image * gain * _vignette(size, lens)
+    index = (image.clamp(0, 4).sqrt() * ((ENCODING - 1) / 2)).round().long()
     encoded = 255 * table[index]
     contrast = lens.contrast.view(-1, 1, 1, 1)
     encoded = 128 + (encoded - 128) * contrast
@@ -87,39 +87,39 @@ def _vignette(size: int, lens: LensSpec) -> Tensor:
     return 1 - lens.vignette.view(-1, 1, 1, 1) * corner
 
 
-def focused(picture: Tensor, deviation: Tensor) -> Tensor:
-    """Gaussian blur of pictures (B, C, S, S) by standard deviations (B,) in pixels, up to 2."""
+def focused(image: Tensor, deviation: Tensor) -> Tensor:
+    """Gaussian blur of images (B, C, S, S) by standard deviations (B,) in pixels, up to 2."""
     deviation = deviation.double().clamp(0.05, 2.0).view(-1, 1, 1, 1)
-    # Each picture ends its own kernel, so that leaving out what nobody needs changes nothing.
+    # Each image ends its own kernel, so that leaving out what nobody needs changes nothing.
     own = (2.6 * deviation).ceil()
     weights = [torch.exp(-0.5 * (k / deviation) ** 2) * (k <= own) for k in range(REACH + 1)]
     total = weights[0] + 2 * sum(weights[1:])
     weights = [(weight / total).float() for weight in weights]
     reach = min(REACH, int(own.max()))
     for dim in (2, 3):
-        size = picture.shape[dim]
-        padded = _padded(picture, reach, dim)
+        size = image.shape[dim]
+        padded = _padded(image, reach, dim)
         result = padded.narrow(dim, reach, size) * weights[0]
         for k in range(1, reach + 1):
             both = padded.narrow(dim, reach - k, size) + padded.narrow(dim, reach + k, size)
             result = result + both * weights[k]
-        picture = result
-    return picture
+        image = result
+    return image
 
 
-def _padded(picture: Tensor, width: int, dim: int) -> Tensor:
+def _padded(image: Tensor, width: int, dim: int) -> Tensor:
     pad = (width, width, 0, 0) if dim == 3 else (0, 0, width, width)
-    return torch.nn.functional.pad(picture, pad, mode="replicate")
+    return torch.nn.functional.pad(image, pad, mode="replicate")
 
 
-def moved(picture: Tensor, way: Tensor) -> Tensor:
-    """Motion blur of pictures (B, C, S, S) along half ways (B, 2) in pixels, x and y."""
+def moved(image: Tensor, way: Tensor) -> Tensor:
+    """Motion blur of images (B, C, S, S) along half ways (B, 2) in pixels, x and y."""
     moving = (way.abs().amax(dim=1) > 0.25).nonzero()[:, 0]
     if len(moving) == 0:
-        return picture
-    part, way = picture[moving], way[moving]
-    size = picture.shape[2]
-    y, x = torch.meshgrid(*(torch.arange(size, device=picture.device),) * 2, indexing="ij")
+        return image
+    part, way = image[moving], way[moving]
+    size = image.shape[2]
+    y, x = torch.meshgrid(*(torch.arange(size, device=image.device),) * 2, indexing="ij")
     flat = part.flatten(2)
     total = torch.zeros_like(part)
     for step in np.linspace(-1, 1, MOTION_STEPS).tolist():
@@ -134,7 +134,7 @@ def moved(picture: Tensor, way: Tensor) -> Tensor:
 
         upper = at(0) * (1 - right) + at(1) * right
         total = total + upper * (1 - down) + (at(size) * (1 - right) + at(size + 1) * right) * down
-    return picture.index_copy(0, moving, total / MOTION_STEPS)
+    return image.index_copy(0, moving, total / MOTION_STEPS)
 
 
 # ---- JPEG

@@ -1,6 +1,6 @@
-"""The command `synth-hands`: synthetic pictures of hands in FreiHAND's layout.
+"""The command `synth-hands`: synthetic images of hands in FreiHAND's layout.
 
-Arguments are parsed before anything heavy is imported, so that `--help` answers at once.
+Arguments and folders are checked before anything heavy is imported.
 """
 
 from __future__ import annotations
@@ -8,7 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
+from datasets.synthetic.background_files import background_files
+from datasets.synthetic.folder import SyntheticRequest, check_folder
+from datasets.synthetic.settings import SyntheticSettings
 from fitter.commands.parser import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -20,9 +24,10 @@ from fitter.commands.parser import (
     text,
     whole_number,
 )
+from fitter.errors import InputError
 
 _DESCRIPTION = """\
-Draw pictures of hands with everything that is true of them: keypoints in 3D and 2D and what hides
+Render images of hands with everything that is true of them: keypoints in 3D and 2D and what hides
 them, the hand's mask, depth, pose, shape, camera, light. Nothing is downloaded and nothing needs a
 licence: the open hand model, its skin and the backgrounds come with the program.
 
@@ -47,7 +52,7 @@ exit status:
 """
 
 SMALLEST, LARGEST = 16, 2048
-"""Pixels of a picture's side."""
+"""Pixels of an image's side."""
 
 
 def _from_zero(given: str) -> int:
@@ -88,26 +93,26 @@ def synth_hands(arguments: Sequence[str] | None = None) -> None:
         "--seed", type=_from_zero, default=0, metavar="N", help="which data set (default 0)"
     )
     parser.add_argument(
-        "--size", type=_size, default=224, metavar="PX", help="side of a picture (default 224)"
+        "--size", type=_size, default=224, metavar="PX", help="side of an image (default 224)"
     )
-    what = parser.add_argument_group("what is in the pictures")
+    what = parser.add_argument_group("what is in the images")
     what.add_argument(
         "--view",
         choices=("mixed", "egocentric", "third_person"),
         default="mixed",
-        help="from where hands are seen (default mixed)",
+        help="the camera's viewpoint (default mixed)",
     )
     what.add_argument(
         "--backgrounds",
         type=text,
         default="procedural",
         metavar="procedural|packages|DIR",
-        help="painted (default), pictures with free licences in installed packages, or a folder",
+        help="painted (default), images with free licences in installed packages, or a folder",
     )
     for flag, default, meaning in (
         ("--objects", 0.45, "share of the poses that can hold something in which one does"),
-        ("--occluders", 0.12, "share of pictures with something in front of the hand"),
-        ("--second-hands", 0.15, "share of pictures with another hand"),
+        ("--occluders", 0.12, "share of images with something in front of the hand"),
+        ("--second-hands", 0.15, "share of images with another hand"),
     ):
         what.add_argument(
             flag, type=_part, default=default, metavar="X", help=f"{meaning} (default {default})"
@@ -124,32 +129,18 @@ def synth_hands(arguments: Sequence[str] | None = None) -> None:
 
 
 def _synth_hands(options: argparse.Namespace) -> int:
+    request = _checked_request(options)
+
     from rich.progress import Progress
 
-    from datasets.synthetic.files import SyntheticRequest, write_dataset
-    from datasets.synthetic.records import SyntheticSettings
+    from datasets.synthetic.files import write_dataset
     from fitter.device import choose_device
 
-    request = SyntheticRequest(
-        out=options.out,
-        count=options.count,
-        seed=options.seed,
-        size=options.size,
-        settings=SyntheticSettings(
-            object_share=options.objects,
-            occluder_share=options.occluders,
-            second_hand_share=options.second_hands,
-            view=options.view,
-            backgrounds=options.backgrounds,
-        ),
-        device=str(choose_device(_known_device(options.device))),
-        workers=options.workers,
-        overwrite=options.overwrite,
-    )
+    request = replace(request, device=str(choose_device(request.device)))
     kept = None
     try:
         with Progress(disable=options.quiet or not sys.stderr.isatty()) as progress:
-            task = progress.add_task("drawing", total=request.count)
+            task = progress.add_task("rendering", total=request.count)
             for done in write_dataset(request):
                 kept = done if kept is None else kept
                 progress.update(task, completed=done)
@@ -164,9 +155,26 @@ def _synth_hands(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _known_device(name: str) -> str:
-    from fitter.errors import InputError
-
-    if name.split(":")[0] not in ("cpu", "cuda", "auto"):
-        raise InputError(f"--device: expected cpu, cuda or auto, found {name!r}")
-    return name
+def _checked_request(options: argparse.Namespace) -> SyntheticRequest:
+    """What is asked for, once it is known that device, backgrounds and folder can be right."""
+    if options.device.split(":")[0] not in ("cpu", "cuda", "auto"):
+        raise InputError("synthetic.device", file="--device", found=options.device)
+    request = SyntheticRequest(
+        out=options.out,
+        count=options.count,
+        seed=options.seed,
+        size=options.size,
+        settings=SyntheticSettings(
+            object_share=options.objects,
+            occluder_share=options.occluders,
+            second_hand_share=options.second_hands,
+            view=options.view,
+            backgrounds=options.backgrounds,
+        ),
+        device=options.device,
+        workers=options.workers,
+        overwrite=options.overwrite,
+    )
+    check_folder(request)
+    background_files(request.settings.backgrounds)
+    return request

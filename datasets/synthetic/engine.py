@@ -1,8 +1,9 @@
-"""Synthetic pictures of hands with everything that is true of them, drawn by our own rasteriser.
+"""Synthetic images of hands with everything that is true of them, rendered by our own rasteriser.
 
-``SyntheticEngine.draw`` makes typed specs from (seed, index), ``render`` draws any batch of specs
-on any device; ``batch`` does both. A sample depends on nothing but its specs: not on the batch, not
-on the number of workers. On a CPU pictures are the same bit for bit, on a GPU up to rounding.
+``SyntheticEngine.sample`` makes typed specs from (seed, index), ``render`` makes images of any
+batch of specs on any device; ``batch`` does both. A sample depends on nothing but its specs: not on
+the batch, not on the number of workers. On a CPU images are the same bit for bit, on a GPU up to
+rounding.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from datasets.synthetic.records import (
     OTHER_HAND,
     SampleSpecs,
     SyntheticBatch,
-    SyntheticSettings,
     joined,
 )
 from datasets.synthetic.reflectance import SkinColours, SurfacePoints, reflectance
+from datasets.synthetic.settings import SyntheticSettings
 from datasets.synthetic.specs import sample_specs
 from fitter.camera import SquareCrop, crop_intrinsics, project
 from fitter.hand_models import load_hand_model
@@ -44,7 +45,7 @@ from fitter.raster import Fragments, MeshTopology, rasterize
 from fitter.rendering.shading import linear_from_srgb, vertex_normals
 
 CPU_CHUNK, GPU_CHUNK = 16, 256
-"""Samples that are drawn at once: what fits into a processor's caches, and a GPU's memory."""
+"""Samples that are rendered at once: what fits into a processor's caches, and a GPU's memory."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class _Stage:
 
 
 class SyntheticEngine:
-    """Draws samples of one data set in pictures of one size."""
+    """Renders samples of one data set in images of one size."""
 
     def __init__(
         self,
@@ -85,10 +86,10 @@ class SyntheticEngine:
         """Load the open hand, its skin and the backgrounds.
 
         Args:
-            size: pixels of a picture's side.
+            size: pixels of an image's side.
             settings: of the data set; None: `SyntheticSettings()`.
-            device: where pictures are drawn; specs are drawn on the CPU.
-            supersampling: how many times finer than `size` the scene is drawn in each direction.
+            device: where images are rendered; specs are sampled on the CPU.
+            supersampling: how many times finer than `size` the scene is rendered in each direction.
 
         Raises:
             InputError: there are no backgrounds where the settings look for them.
@@ -118,7 +119,7 @@ class SyntheticEngine:
         mesh = together([hand, *([other] if two_hands else []), body_mesh()]).to(self.device)
         return _Scene(mesh, MeshTopology(mesh.faces), 2 if two_hands else 1)
 
-    def draw(self, seed: int, indices: Sequence[int]) -> SampleSpecs:
+    def sample(self, seed: int, indices: Sequence[int]) -> SampleSpecs:
         """Specs of samples, on the CPU.
 
         Args:
@@ -129,12 +130,12 @@ class SyntheticEngine:
         )
 
     def batch(self, seed: int, indices: Sequence[int]) -> SyntheticBatch:
-        """Rendered samples; see `draw` and `render`."""
-        return self.render(self.draw(seed, indices))
+        """Rendered samples; see `sample` and `render`."""
+        return self.render(self.sample(seed, indices))
 
     @torch.no_grad()
     def render(self, specs: SampleSpecs) -> SyntheticBatch:
-        """Draw a batch of specs.
+        """Render a batch of specs.
 
         Args:
             specs: at least one, on any device.
@@ -144,7 +145,7 @@ class SyntheticEngine:
         """
         specs = specs.to(self.device)
         chunk = CPU_CHUNK if self.device.type == "cpu" else GPU_CHUNK
-        # Scenes with two hands have another mesh, so they are drawn apart.
+        # Scenes with two hands have another mesh, so they are rendered apart.
         rows = [specs.second.present.logical_not().nonzero()[:, 0]]
         rows.append(specs.second.present.nonzero()[:, 0])
         parts, order = [], []
@@ -242,10 +243,10 @@ class SyntheticEngine:
             colours[:, rows] = self.skin.arms(person.appearance)
         attributes = torch.cat([stage.normals, light.diffuse, light.shown, colours], -1)
         flat, fine = fragments.face_index.flatten(), fragments.face_index.shape[1]
-        seen = (flat >= 0).nonzero()[:, 0]
-        face = flat[seen].long()
-        row = seen // (fine * fine)
-        weights = fragments.barycentrics.view(-1, 3)[seen]
+        covered = (flat >= 0).nonzero()[:, 0]
+        face = flat[covered].long()
+        row = covered // (fine * fine)
+        weights = fragments.barycentrics.view(-1, 3)[covered]
         corners = scene.mesh.faces[face] + (row * attributes.shape[1])[:, None]
         at = mixed(attributes.flatten(0, 1), corners, weights)
         normals, diffuse, shown, arm_colour = at.split([3, 3, SHADOWS, 3], dim=1)
@@ -259,22 +260,23 @@ class SyntheticEngine:
         )
         colour, gloss = reflectance(self.skin, specs, points, scene.hands)
         normals = torch.nn.functional.normalize(normals, dim=1)
-        to_eye = self._to_eye(stage.K, seen, row, fine)
+        to_eye = self._to_eye(stage.K, covered, row, fine)
         shine = highlights(normals, to_eye, shown, specs.light, gloss, row)
         # One channel more: how much of a pixel is covered.
         shaded = torch.cat([colour * diffuse + shine, torch.ones_like(shine[:, :1])], 1)
         canvas = shaded.new_zeros(len(flat), 4)
-        canvas[seen] = shaded
+        canvas[covered] = shaded
         ss, size = self.supersampling, self.size
         blocks = canvas.view(len(specs), size, ss, size, ss, 4)
-        total = sum(blocks[:, :, y, :, x] for y in range(ss) for x in range(ss)) / (ss * ss)
+        total = sum((blocks[:, :, y, :, x] for y in range(ss) for x in range(ss)),
+                    start=torch.zeros_like(blocks[:, :, 0, :, 0])) / (ss * ss)  # fmt: skip
         return total[..., :3], total[..., 3]
 
-    def _to_eye(self, K: Tensor, seen: Tensor, row: Tensor, fine: int) -> Tensor:
+    def _to_eye(self, K: Tensor, covered: Tensor, row: Tensor, fine: int) -> Tensor:
         """(N, 3) unit vectors from pixels to the camera."""
         K = K.float()[row]
-        x = ((seen % fine + 0.5) / self.supersampling - K[:, 0, 2]) / K[:, 0, 0]
-        y = ((seen // fine % fine + 0.5) / self.supersampling - K[:, 1, 2]) / K[:, 1, 1]
+        x = ((covered % fine + 0.5) / self.supersampling - K[:, 0, 2]) / K[:, 0, 0]
+        y = ((covered // fine % fine + 0.5) / self.supersampling - K[:, 1, 2]) / K[:, 1, 1]
         rays = torch.stack([x, y, torch.ones_like(x)], 1)
         return -torch.nn.functional.normalize(rays, dim=1)
 

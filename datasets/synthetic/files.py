@@ -12,9 +12,8 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
-import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,52 +26,25 @@ from PIL import Image
 from datasets.poses.sampler import pose_modes
 from datasets.synthetic.backgrounds import load_bank
 from datasets.synthetic.engine import SyntheticEngine
-from datasets.synthetic.records import SyntheticBatch, SyntheticSettings
-from fitter.errors import InputError
+from datasets.synthetic.folder import SPLIT, SyntheticRequest, prepare_folder, replace_file
+from datasets.synthetic.records import SyntheticBatch
+from datasets.synthetic.settings import SyntheticSettings
 from fitter.records import TensorBatch
 
-SPLIT = "training"
-FOLDERS = ("rgb", "mask", "depth", "truth")
 STATES = ("visible", "self_occluded", "occluded", "outside")
 """Names of `SyntheticBatch.keypoint_state`, in the order of their numbers."""
-DESCRIPTION = "synthetic.json"
 JPEG_QUALITY = 97
 DEPTH_UNIT = 1e-4
-"""Metres a step of the depth pictures."""
-PIECE = 32
-"""Samples that a process draws at once."""
-VERSION = 1
-"""Of the engine: samples of the same number are other ones when it changes."""
-
-
-@dataclass(frozen=True)
-class SyntheticRequest:
-    """What is to be written.
-
-    Attributes:
-        out: folder; count: samples 0 to count - 1; seed: of the data set.
-        size: pixels of a picture's side.
-        settings: of the data set.
-        device: where pictures are drawn.
-        workers: processes.
-        overwrite: remove what is in the folder first.
-    """
-
-    out: Path
-    count: int
-    seed: int = 0
-    size: int = 224
-    settings: SyntheticSettings = field(default_factory=SyntheticSettings)
-    device: str = "cpu"
-    workers: int = 1
-    overwrite: bool = False
+"""Metres a step of the depth images."""
+BATCH = 32
+"""Samples that a process renders at once."""
 
 
 def write_dataset(request: SyntheticRequest) -> Iterator[int]:
     """Write what is missing, then the lists.
 
     Yields:
-        How many samples are written or kept so far, after every piece of work; the first number is
+        How many samples are written or kept so far, after every batch; the first number is
         what was kept.
 
     Raises:
@@ -82,25 +54,25 @@ def write_dataset(request: SyntheticRequest) -> Iterator[int]:
         _engine(request.size, request.settings, request.device)
     elif request.settings.backgrounds != "procedural":
         load_bank(request.settings.backgrounds)  # so that a bad folder leaves nothing behind
-    _prepare(request)
+    prepare_folder(request)
     missing = [k for k in range(request.count) if not _truth_path(request.out, k).exists()]
     done = request.count - len(missing)
     yield done
-    pieces = [missing[k : k + PIECE] for k in range(0, len(missing), PIECE)]
-    for piece in _work(request, pieces):
-        done += piece
+    batches = [missing[k : k + BATCH] for k in range(0, len(missing), BATCH)]
+    for count in _work(request, batches):
+        done += count
         yield done
     write_lists(request.out)
 
 
-def _work(request: SyntheticRequest, pieces: list[list[int]]) -> Iterator[int]:
-    tasks = [(request, piece) for piece in pieces]
-    if request.workers == 1 or len(pieces) <= 1:
-        yield from map(_write_piece, tasks)
+def _work(request: SyntheticRequest, batches: list[list[int]]) -> Iterator[int]:
+    tasks = [(request, batch) for batch in batches]
+    if request.workers == 1 or len(batches) <= 1:
+        yield from map(_write_batch, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(min(request.workers, len(pieces)), _one_thread) as pool:
-        yield from pool.imap_unordered(_write_piece, tasks)
+    with context.Pool(min(request.workers, len(batches)), _one_thread) as pool:
+        yield from pool.imap_unordered(_write_batch, tasks)
 
 
 def _one_thread() -> None:
@@ -115,71 +87,15 @@ def _engine(size: int, settings: SyntheticSettings, device: str) -> SyntheticEng
     return SyntheticEngine(size, settings, device)
 
 
-def _write_piece(task: tuple[SyntheticRequest, list[int]]) -> int:
+def _write_batch(task: tuple[SyntheticRequest, list[int]]) -> int:
     request, indices = task
     engine = _engine(request.size, request.settings, request.device)
     write_samples(request.out, engine.batch(request.seed, indices).to("cpu"))
     return len(indices)
 
 
-def _prepare(request: SyntheticRequest) -> None:
-    """Make the folders, or see that they hold samples of the same data set."""
-    description = {
-        "engine": VERSION,
-        "seed": request.seed,
-        "size": request.size,
-        **asdict(request.settings),
-    }
-    path, out = request.out / DESCRIPTION, request.out
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: expected a folder, found a file")
-    filled = out.is_dir() and any(out.iterdir())
-    if filled and not path.exists():
-        raise InputError(
-            f"--out {out}: expected an empty folder or one of synth-hands, found files"
-        )
-    if filled and request.overwrite:
-        for name in (
-            SPLIT,
-            DESCRIPTION,
-            *(f"{SPLIT}_{what}.json" for what in ("K", "xyz", "scale")),
-        ):
-            target = out / name
-            shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
-    elif filled:
-        _compare(path, description)
-    try:
-        for folder in FOLDERS:
-            (out / SPLIT / folder).mkdir(parents=True, exist_ok=True)
-        _replace(path, json.dumps(description, indent=1).encode())
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot write there: {error.strerror}") from error
-
-
-def _compare(path: Path, description: dict[str, Any]) -> None:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"{path} cannot be read; --overwrite starts anew")
-    for name, value in description.items():
-        if found.get(name) != value:
-            raise InputError(
-                f"{path.parent} holds samples with {name} {found.get(name)}, not {value}; "
-                "--overwrite replaces them"
-            )
-
-
 def _truth_path(out: Path, index: int) -> Path:
     return out / SPLIT / "truth" / f"{index:08d}.json"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def write_samples(out: Path, batch: SyntheticBatch) -> None:
@@ -194,11 +110,11 @@ def write_samples(out: Path, batch: SyntheticBatch) -> None:
             Image.fromarray(pixels.numpy()).save(
                 buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0
             )
-            _replace(out / SPLIT / folder / f"{name}.jpg", buffer.getvalue())
+            replace_file(out / SPLIT / folder / f"{name}.jpg", buffer.getvalue())
         depth = (batch.depth[row].double() / DEPTH_UNIT).round().clamp(0, 65535)
         encoded = cv2.imencode(".png", depth.numpy().astype(np.uint16))[1]
-        _replace(out / SPLIT / "depth" / f"{name}.png", encoded.tobytes())
-        _replace(_truth_path(out, index), json.dumps(_truth(batch, row)).encode())
+        replace_file(out / SPLIT / "depth" / f"{name}.png", encoded.tobytes())
+        replace_file(_truth_path(out, index), json.dumps(_truth(batch, row)).encode())
 
 
 def _truth(batch: SyntheticBatch, row: int) -> dict[str, Any]:
@@ -235,10 +151,10 @@ def _rounded(tensor: torch.Tensor, decimals: int) -> Any:
 
 def write_lists(out: Path) -> int:
     """Write FreiHAND's lists of the complete samples from 0 on without a gap; their number."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     while (path := _truth_path(out, len(rows))).exists():
         rows.append(json.loads(path.read_text("utf-8")))
     for name in ("K", "xyz", "scale"):
         content = json.dumps([row[name] for row in rows])
-        _replace(out / f"{SPLIT}_{name}.json", content.encode())
+        replace_file(out / f"{SPLIT}_{name}.json", content.encode())
     return len(rows)

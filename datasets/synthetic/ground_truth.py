@@ -1,4 +1,4 @@
-"""What a drawn picture says: what each pixel shows, how deep, and which keypoints are in sight."""
+"""What a rendered image says: what each pixel shows, how deep, and which keypoints are visible."""
 
 from __future__ import annotations
 
@@ -8,17 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.keypoint_states import OCCLUDED, OUTSIDE, SELF_OCCLUDED, VISIBLE
 from datasets.synthetic.poses import PoseModel
-from datasets.synthetic.records import (
-    BACKGROUND,
-    FOREARM,
-    HAND,
-    OCCLUDED,
-    OTHER_HAND,
-    OUTSIDE,
-    SELF_OCCLUDED,
-    VISIBLE,
-)
+from datasets.synthetic.records import BACKGROUND, FOREARM, HAND, OTHER_HAND
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.raster import Fragments
 from fitter.records import HandParams
@@ -31,12 +23,12 @@ IN_FRONT = 0.002
 
 @dataclass(frozen=True)
 class PixelTruth:
-    """Of B pictures.
+    """Of B images.
 
     Attributes:
         mask: (B, S, S) float32; parts: (B, S, S) uint8; depth: (B, S, S) float32, see
             `SyntheticBatch`.
-        fine_parts, fine_depth: (B, F, F) the same of the finer picture that was drawn; the depth
+        fine_parts, fine_depth: (B, F, F) the same of the finer image that was rendered; the depth
             is infinite where nothing is.
     """
 
@@ -48,7 +40,7 @@ class PixelTruth:
 
 
 def truth_of_pixels(fragments: Fragments, part_of_face: Tensor, supersampling: int) -> PixelTruth:
-    """Coverage, parts and depth of pictures `supersampling` times coarser than the fragments.
+    """Coverage, parts and depth of images `supersampling` times coarser than the fragments.
 
     `part_of_face` is (F,) uint8. The part of a pixel is the one that most of its samples show, of
     equally many the first.
@@ -91,13 +83,13 @@ def keypoint_tolerance(model: PoseModel, template: np.ndarray) -> Tensor:
 def keypoint_states(
     pixels: PixelTruth, depth: Tensor, positions: Tensor, tolerance: Tensor, supersampling: int
 ) -> Tensor:
-    """What keeps each keypoint from being seen.
+    """What hides each keypoint.
 
     Args:
-        pixels: of B pictures.
+        pixels: of B images.
         depth: (B, 21) metres; positions: (B, 21, 2) pixels.
         tolerance: (21,) metres, see `keypoint_tolerance`.
-        supersampling: how much finer than a pixel the finer picture is.
+        supersampling: how much finer than a pixel the finer image is.
 
     Returns:
         (B, 21) uint8: VISIBLE, SELF_OCCLUDED, OCCLUDED or OUTSIDE.

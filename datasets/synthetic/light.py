@@ -1,7 +1,7 @@
 """Light on the meshes of a batch: several lamps with soft shadows, sky and ground, and the darkness
 between fingers.
 
-What arrives is computed at the vertices and interpolated over the picture; highlights follow the
+What arrives is computed at the vertices and interpolated over the image; highlights follow the
 normal at each pixel.
 """
 
@@ -24,7 +24,7 @@ MAP_SIZE, MAP_WIDTH = 80, 0.32
 BIAS = 0.004
 """Metres by which a point must lie behind the first surface to be in its shadow."""
 FAR = 100.0
-"""Metres from which a lamp's shadow map is seen."""
+"""Metres from which a lamp's shadow map is rendered."""
 SKIN_BOUNCE = (0.5, 0.27, 0.2)
 """Linear RGB of what comes back from skin to skin in a fold."""
 _TAPS = ((0.0, 0.0), (1.0, 0.35), (-0.35, 1.0), (-1.0, -0.35), (0.35, -1.0))
@@ -131,7 +131,7 @@ def illuminate(
 
     Args:
         vertices: (B, V, 3) metres; normals: (B, V, 3) unit.
-        open_share: (B, V) of the sky that is seen.
+        open_share: (B, V) of the sky that is visible.
         shown: (B, V, SHADOWS) of the first lamps.
         light: of B samples.
         scatter: (B, V, 1) by how much light wraps around edges, 0 for what is no skin.
@@ -146,8 +146,8 @@ def illuminate(
         # Red light goes furthest below the skin: it wraps further around an edge.
         wrap = scatter * colour
         lit = ((cosine + wrap) / (1 + wrap)).clamp_min(0)
-        seen = shown[..., number, None] if number < SHADOWS else open_share[..., None]
-        diffuse = diffuse + lit * seen * light.colour[:, number, None]
+        lit_share = shown[..., number, None] if number < SHADOWS else open_share[..., None]
+        diffuse = diffuse + lit * lit_share * light.colour[:, number, None]
     bounce = (1 - open_share)[..., None] * vertices.new_tensor(SKIN_BOUNCE)
     mean = light.colour.sum(1) * 0.2 + 0.5 * (light.sky + light.ground)
     return Irradiance(diffuse + 0.6 * bounce * mean[:, None], shown)

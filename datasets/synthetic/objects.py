@@ -1,4 +1,4 @@
-"""Things in a hand and in front of it: turned or square bodies around an axis."""
+"""Things in a hand and in front of it: round or square bodies around an axis."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _surface(rng: Rng) -> dict:
 
 
 def _frame(axis: np.ndarray, rng: Rng) -> np.ndarray:
-    """(3, 3) rows: two across at a random turn, the axis."""
+    """(3, 3) rows: two across at a random rotation, the axis."""
     axis = axis / np.linalg.norm(axis)
     across = np.cross(axis, rng.normal(0, 1, 3))
     across /= np.linalg.norm(across)

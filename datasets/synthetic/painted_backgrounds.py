@@ -118,7 +118,7 @@ def _garden(canvas: np.ndarray, generator: np.random.Generator) -> float:
         at = (generator.uniform(0, 1, 2) * [canvas.shape[1], canvas.shape[0] * 0.7]).astype(int)
         radius = int(canvas.shape[0] * generator.uniform(0.012, 0.04))
         disc = np.zeros(canvas.shape[:2], np.float32)
-        cv2.circle(disc, tuple(at.tolist()), radius, 1.0, -1, cv2.LINE_AA)
+        cv2.circle(disc, at.tolist(), radius, (1.0,), -1, cv2.LINE_AA)
         canvas += disc[..., None] * np.array([60, 62, 30]) * generator.uniform(0.3, 1.0)
     np.clip(canvas, 0, 255, out=canvas)
     return 3.0
@@ -155,12 +155,12 @@ def _desk(canvas: np.ndarray, generator: np.random.Generator) -> float:
         _box(canvas, (0, y, 1, y + 0.004), board * 0.5)
     for at, size, angle in (((0.18, 0.25), (0.3, 0.42), -0.2), ((0.86, 0.75), (0.26, 0.4), 0.3)):
         corner = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array(size) / 2
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        _polygon(canvas, corner @ turn.T + at, np.array([228, 226, 218]))
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        _polygon(canvas, corner @ rotation.T + at, np.array([228, 226, 218]))
         for line in np.linspace(-0.4, 0.4, 11):
             end = generator.uniform(0.1, 0.42)
             bar = np.array([[-0.42, line], [end, line], [end, line + 0.018], [-0.42, line + 0.018]])
-            _polygon(canvas, bar * np.array(size) @ turn.T + at, np.array([120, 120, 128]))
+            _polygon(canvas, bar * np.array(size) @ rotation.T + at, np.array([120, 120, 128]))
     for row in range(4):
         for key in range(12):
             x, y = 0.62 + 0.034 * key, 0.02 + 0.052 * row
@@ -184,8 +184,8 @@ def _lamps(canvas: np.ndarray, generator: np.random.Generator) -> float:
         at = (generator.uniform(0, 1, 2) * canvas.shape[1::-1]).astype(int)
         radius = int(canvas.shape[0] * generator.uniform(0.018, 0.05))
         disc = np.zeros(canvas.shape[:2], np.float32)
-        cv2.circle(disc, tuple(at.tolist()), radius, 0.75, -1, cv2.LINE_AA)
-        cv2.circle(disc, tuple(at.tolist()), radius, 1.0, max(1, radius // 8), cv2.LINE_AA)
+        cv2.circle(disc, at.tolist(), radius, (0.75,), -1, cv2.LINE_AA)
+        cv2.circle(disc, at.tolist(), radius, (1.0,), max(1, radius // 8), cv2.LINE_AA)
         tint = np.array([190, 138, 70]) if generator.random() < 0.7 else np.array([90, 130, 190])
         canvas += disc[..., None] * tint * generator.uniform(0.25, 0.9)
     np.clip(canvas, 0, 255, out=canvas)
@@ -200,4 +200,4 @@ THEMES: dict[str, Callable[[np.ndarray, np.random.Generator], float]] = {
     "desk": _desk,
     "lamps": _lamps,
 }
-"""Each draws on a canvas and returns its blur in pixels at a height of 480."""
+"""Each paints on a canvas and returns its blur in pixels at a height of 480."""

@@ -1,8 +1,8 @@
-"""Where a sample's hand is and what it does: pose, view, camera, drawn until nothing collides.
+"""Where a sample's hand is and what it does: pose, view, camera, sampled until nothing collides.
 
 Candidates of a sample come one after the other from generators seeded by (seed, index, attempt);
 all samples of a batch are tried at once, and each keeps its first good candidate. So what a sample
-is does not depend on the batch it is drawn in.
+is does not depend on the batch it is sampled in.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MODE_ATTEMPTS, ATTEMPTS = 200, 400
 """Candidates after which a sample may leave its mode, and after which it is given up; about one in
 three is good."""
 FULL_WIDTH, FULL_HEIGHT = 1280.0, 960.0
-"""Pixels of the picture that the square is cut out of."""
+"""Pixels of the image that the square is cut out of."""
 FOREARM = 0.45
 """Metres of forearm that must not come between camera and hand."""
 _TIPS = tuple(4 * (1 + FINGERS.index(name)) for name in FINGERS)
@@ -36,7 +36,7 @@ _TIPS = tuple(4 * (1 + FINGERS.index(name)) for name in FINGERS)
 
 @dataclass(frozen=True)
 class PoseModel:
-    """What of a right-hand model poses are drawn with, float64.
+    """What of a right-hand model poses are sampled with, float64.
 
     Attributes:
         keypoints: joints and tips without the offsets of `HandModelData.keypoint_offsets`.
@@ -78,7 +78,7 @@ class PoseModel:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One draw: mode, angles (15, 3), rotation (3, 3) model to camera, place (3,) of the hand's
+    """One sample: mode, angles (15, 3), rotation (3, 3) model to camera, place (3,) of the hand's
     middle in metres, field of view in radians, egocentric or not."""
 
     mode: int
@@ -91,7 +91,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PosedHands:
-    """B hands with their cameras: `params` float64, `points` (B, 21, 3), what was drawn."""
+    """B hands with their cameras: `params` float64, `points` (B, 21, 3), what was sampled."""
 
     params: HandParams
     points: Tensor
@@ -106,8 +106,8 @@ def sample_shape(generator: np.random.Generator, count: int) -> np.ndarray:
 def sample_mode(generator: np.random.Generator) -> int:
     """Row of `pose_modes()`, by its share.
 
-    It is drawn once a sample and not with every candidate: modes in which fingers touch are turned
-    down more often, and would become rare.
+    It is chosen once a sample and not with every candidate: modes in which fingers touch are
+    rejected more often, and would become rare.
     """
     modes = pose_modes()
     return int(generator.choice(len(modes), p=list(modes.values())))
@@ -119,7 +119,7 @@ def sample_candidate(
     """One hand of a mode in one view, collisions or not."""
     angles = sample_mode_angles(generator, list(pose_modes())[mode], 1)[0]
     egocentric = {"egocentric": True, "third_person": False}.get(view, generator.random() < 0.35)
-    turn = _egocentric_turn(generator) if egocentric else _third_person_turn(generator)
+    shown = _egocentric_rotation(generator) if egocentric else _third_person_rotation(generator)
     if egocentric:
         distance, fov = generator.uniform(0.32, 0.65), np.deg2rad(generator.uniform(60, 100))
     else:
@@ -128,8 +128,8 @@ def sample_candidate(
     reach = 0.6 * np.tan(fov / 2)
     away = generator.uniform(-1, 1, 2) * [reach, reach * FULL_HEIGHT / FULL_WIDTH]
     place = distance * np.array([*away, 1.0])
-    # The turn is written for a hand on the optical axis; elsewhere the same sight of it is turned.
-    rotation = _toward(place) @ turn @ model.frame
+    # That is meant for a hand on the optical axis; elsewhere the same view of it is rotated.
+    rotation = _toward(place) @ shown @ model.frame
     return Candidate(mode, angles, rotation, place, fov, bool(egocentric))
 
 
@@ -154,7 +154,7 @@ _FACING = np.array([[1.0, 0, 0], [0, -1.0, 0], [0, 0, -1.0]]).T
 camera's."""
 
 
-def _third_person_turn(generator: np.random.Generator) -> np.ndarray:
+def _third_person_rotation(generator: np.random.Generator) -> np.ndarray:
     """Columns radial, forward, palmar in camera axes: shown to somebody, or any way at all."""
     if generator.random() < 0.2:
         quaternion = generator.normal(0, 1, 4)
@@ -171,20 +171,20 @@ def _third_person_turn(generator: np.random.Generator) -> np.ndarray:
     if generator.random() < 0.25:
         roll = generator.uniform(-np.pi, np.pi)
     z, x, y = np.eye(3)[2], np.eye(3)[0], np.eye(3)[1]
-    turn = _axis_rotation(z, roll) @ _axis_rotation(x, pitch) @ _axis_rotation(y, yaw)
-    return turn @ _FACING
+    rotation = _axis_rotation(z, roll) @ _axis_rotation(x, pitch) @ _axis_rotation(y, yaw)
+    return rotation @ _FACING
 
 
-def _egocentric_turn(generator: np.random.Generator) -> np.ndarray:
-    """As `_third_person_turn`, of one's own right hand: the arm comes from below, mostly from the
-    right, and reaches away; the forearm pronates and supinates about its length."""
+def _egocentric_rotation(generator: np.random.Generator) -> np.ndarray:
+    """As `_third_person_rotation`, of one's own right hand: the arm comes from below, mostly from
+    the right, and reaches away; the forearm pronates and supinates about its length."""
     forward = np.array(
         [generator.normal(-0.35, 0.4), generator.normal(-0.75, 0.25), generator.uniform(0.0, 0.4)]
     )
     forward /= np.linalg.norm(forward)
     # At 0 the palm faces down and away, at 90 degrees to the left, at 180 to the eyes.
-    mean, spread = ((20, 28), (90, 28), (165, 25))[generator.choice(3, p=[0.4, 0.3, 0.3])]
-    angle = np.deg2rad(generator.normal(mean, spread))
+    mean, std = ((20, 28), (90, 28), (165, 25))[generator.choice(3, p=[0.4, 0.3, 0.3])]
+    angle = np.deg2rad(generator.normal(mean, std))
     down = np.array([0.0, 0.5, 0.8])
     down -= (down @ forward) * forward
     down /= np.linalg.norm(down)
@@ -229,7 +229,7 @@ def is_good(model: PoseModel, hands: PosedHands) -> np.ndarray:
 def first_good(
     model: PoseModel,
     betas: np.ndarray,
-    draw: Callable[[int, int], Candidate],
+    sample: Callable[[int, int], Candidate],
     good: Callable[[PosedHands, np.ndarray], np.ndarray],
     attempts: int = ATTEMPTS,
 ) -> tuple[list[Candidate | None], np.ndarray]:
@@ -238,7 +238,7 @@ def first_good(
     Args:
         model: poses them.
         betas: (B, S).
-        draw: candidate of (row, attempt).
+        sample: candidate of (row, attempt).
         good: (N,) bool for N posed hands and the rows they belong to.
         attempts: how many are tried.
 
@@ -250,7 +250,7 @@ def first_good(
     for attempt in range(attempts):
         if len(pending) == 0:
             break
-        candidates = [draw(int(row), attempt) for row in pending]
+        candidates = [sample(int(row), attempt) for row in pending]
         accepted = good(pose_candidates(model, candidates, betas[pending]), pending)
         for row, candidate, keep in zip(pending, candidates, accepted, strict=True):
             if keep:
@@ -260,7 +260,7 @@ def first_good(
 
 
 def full_intrinsics(candidates: list[Candidate]) -> Tensor:
-    """(B, 3, 3) K of the full pictures."""
+    """(B, 3, 3) K of the full images."""
     K = torch.zeros(len(candidates), 3, 3, dtype=torch.float64)
     fov = torch.tensor([c.field_of_view for c in candidates], dtype=torch.float64)
     K[:, 0, 0] = K[:, 1, 1] = FULL_WIDTH / 2 / torch.tan(fov / 2)
@@ -271,22 +271,22 @@ def full_intrinsics(candidates: list[Candidate]) -> Tensor:
 def crop_boxes(
     model: PoseModel, hands: PosedHands, K: Tensor, jitter: np.ndarray
 ) -> tuple[Tensor, Tensor]:
-    """Centre (B, 2) and side (B,) of squares around the keypoints, pixels of the full picture.
+    """Centre (B, 2) and side (B,) of squares around the keypoints, pixels of the full image.
 
     Args:
         model: gives the keypoints.
         hands: B of them.
-        K: (B, 3, 3) of the full picture.
+        K: (B, 3, 3) of the full image.
         jitter: (B, 3) side over the box's longer side, shift in x and y as a share of the room
             that the hand leaves in the square.
     """
     _, keypoints = pose_keypoints(model.marked, hands.params)
     pixels = project(keypoints, K)
     low, high = pixels.amin(dim=1), pixels.amax(dim=1)
-    extent, jitter = high - low, torch.from_numpy(jitter)
-    side = extent.amax(dim=1) * jitter[:, 0]
+    extent, shift = high - low, torch.from_numpy(jitter)
+    side = extent.amax(dim=1) * shift[:, 0]
     room = 0.5 * (side[:, None] - extent) - 0.04 * side[:, None]
-    return 0.5 * (low + high) + jitter[:, 1:] * room.clamp_min(0), side
+    return 0.5 * (low + high) + shift[:, 1:] * room.clamp_min(0), side
 
 
 def flesh(model: PoseModel, hands: PosedHands, mirrored: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -1,27 +1,26 @@
 """Records of the synthetic engine: what is random about a sample, and what a rendered one holds.
 
-Every field of a spec is a tensor with the batch first, drawn by `datasets.synthetic.specs` from
+Every field of a spec is a tensor with the batch first, sampled by `datasets.synthetic.specs` from
 generators seeded by (seed, index) alone. Floating-point fields are float64 where they pose hands,
 float32 elsewhere. Frames and units are those of `fitter.conventions`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal, Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from fitter.errors import InputError
+from datasets.keypoint_states import VISIBLE
 from fitter.records import HandParams, TensorBatch
+
+Batch = TypeVar("Batch", bound=TensorBatch)
 
 BACKGROUND, HAND, FOREARM, SLEEVE, OBJECT, OTHER_HAND = range(6)
 """What a pixel shows: values of `SyntheticBatch.parts`."""
-
-VISIBLE, SELF_OCCLUDED, OCCLUDED, OUTSIDE = range(4)
-"""What may keep a keypoint from being seen: nothing, the hand itself, something else (its sleeve
-too), the picture's border: values of `SyntheticBatch.keypoint_state`."""
 
 OBJECTS = 2
 """Objects of a sample: one in the grasp, one that floats in front."""
@@ -31,46 +30,6 @@ PROFILE = 5
 """Numbers that describe the outline of an object along its axis."""
 FOLDS = 6
 """Waves that fold a sleeve."""
-
-
-@dataclass(frozen=True)
-class SyntheticSettings:
-    """What a caller may choose about a data set; all of it changes the samples.
-
-    Attributes:
-        object_share: of samples whose grasp holds an object, among poses that can hold one.
-        occluder_share: of samples with an object in front of the hand.
-        second_hand_share: of samples with another hand.
-        bare_share: of arms without a sleeve.
-        view: "mixed", or one of its parts alone.
-        backgrounds: "procedural", "packages" (pictures with free licences in installed packages)
-            or a folder of pictures.
-
-    Raises:
-        InputError: a share outside [0, 1], or another view.
-    """
-
-    object_share: float = 0.45
-    occluder_share: float = 0.12
-    second_hand_share: float = 0.15
-    bare_share: float = 0.4
-    view: Literal["mixed", "egocentric", "third_person"] = "mixed"
-    backgrounds: str = "procedural"
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name.endswith("share") and not 0 <= value <= 1:
-                raise InputError(f"{field.name}: expected a number from 0 to 1, found {value}")
-        if self.view not in ("mixed", "egocentric", "third_person"):
-            raise InputError(
-                f"view: expected mixed, egocentric or third_person, found {self.view!r}"
-            )
-
-    @classmethod
-    def unoccluded(cls) -> Self:
-        """Nothing but one hand with its own arm."""
-        return cls(object_share=0.0, occluder_share=0.0, second_hand_share=0.0)
 
 
 class NestedBatch(TensorBatch):
@@ -84,18 +43,21 @@ class NestedBatch(TensorBatch):
 
 
 def _moved(tensor: Tensor, *args: torch.device | torch.dtype | str) -> Tensor:
-    keep = not tensor.is_floating_point()
-    return tensor.to(*(a for a in args if not (keep and isinstance(a, torch.dtype))))
+    if not tensor.is_floating_point():
+        args = tuple(a for a in args if not isinstance(a, torch.dtype))
+    for arg in args:
+        tensor = tensor.to(arg)
+    return tensor
 
 
 @dataclass(frozen=True)
 class ViewpointSpec(TensorBatch):
-    """Camera of B samples: a full picture and the square cut out of it.
+    """Camera of B samples: a full image and the square crop of it.
 
     Attributes:
-        intrinsics: (B, 3, 3) float64 K in pixels of the full picture.
-        centre: (B, 2) float64 of the crop, pixels of the full picture.
-        side: (B,) float64 of the crop, pixels of the full picture.
+        intrinsics: (B, 3, 3) float64 K in pixels of the full image.
+        centre: (B, 2) float64 of the crop, pixels of the full image.
+        side: (B,) float64 of the crop, pixels of the full image.
         egocentric: (B,) bool, the camera sits on the head of the hand's owner.
     """
 
@@ -155,7 +117,7 @@ class LightSpec(TensorBatch):
         sky, ground: (B, 3) radiance from above and from below.
         up: (B, 3) unit, camera axes.
         cast: (B, 3) of the shadow on what is behind: its shift in x and y as a share of the
-            picture's side, and its strength.
+            image's side, and its strength.
     """
 
     toward: Tensor
@@ -169,7 +131,7 @@ class LightSpec(TensorBatch):
 
 @dataclass(frozen=True)
 class ObjectSpec(TensorBatch):
-    """OBJECTS objects of B samples: turned or square bodies around an axis.
+    """OBJECTS objects of B samples: round or square bodies around an axis.
 
     Attributes:
         present: (B, OBJECTS) bool.
@@ -217,15 +179,15 @@ class SecondHandSpec(NestedBatch):
 
 @dataclass(frozen=True)
 class BackgroundSpec(TensorBatch):
-    """What is behind, of B samples: two windows into pictures of the bank, one beside the other.
+    """What is behind, of B samples: two windows into images of the bank, one beside the other.
 
     Attributes:
-        picture: (B, 2) in [0, 1), which picture of the bank.
-        window: (B, 2, 4) x and y of the centre and half width as shares of the picture, and
-            radians by which the window is turned.
+        picture: (B, 2) in [0, 1), which image of the bank.
+        window: (B, 2, 4) x and y of the centre and half width as shares of the image, and
+            radians by which the window is rotated.
         gain: (B, 2, 3) multiplied into the linear light.
         edge: (B, 3) unit normal of the border between the two and its distance from the middle as
-            a share of the side; the second picture lies beyond.
+            a share of the side; the second image lies beyond.
         noise: (B,) strength of smooth unevenness.
         noise_shift: (B, 2) int64, where in the noise tile it is taken from.
     """
@@ -240,17 +202,17 @@ class BackgroundSpec(TensorBatch):
 
 @dataclass(frozen=True)
 class LensSpec(TensorBatch):
-    """What camera and file do to B pictures; lengths as shares of the picture's side.
+    """What camera and file do to B images; lengths as shares of the image's side.
 
     Attributes:
         exposure: (B,) factor; balance: (B, 3) factors of the colours.
         vignette: (B,) darkening of the corners.
         blur: (B,) standard deviation of the focus.
-        motion: (B, 2) half the way that the picture moves.
+        motion: (B, 2) half the way that the image moves.
         noise: (B, 2) of the reading and of the photons, standard deviation at grey level 255.
         noise_shift: (B, 2) int64, where in the noise tile it is taken from.
         quality: (B,) of the JPEG compression, 1 to 100.
-        contrast: (B,) exponent of the encoded picture.
+        contrast: (B,) exponent of the encoded image.
     """
 
     exposure: Tensor
@@ -325,7 +287,7 @@ class SyntheticBatch(NestedBatch):
         return self.keypoint_state == VISIBLE
 
 
-def joined(parts: list[TensorBatch]) -> TensorBatch:
+def joined(parts: Sequence[Batch]) -> Batch:
     """One batch of several, in their order; records inside records too."""
     first = parts[0]
     together = {}

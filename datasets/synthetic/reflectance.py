@@ -24,9 +24,9 @@ class SkinColours:
         """Prepare.
 
         Args:
-            appearance: on the device where pictures are drawn.
+            appearance: on the device where images are rendered.
             loop: (L,) vertices around the wrist.
-            texels: side of the texture that pictures need; it is halved as long as it is larger.
+            texels: side of the texture that images need; it is halved as long as it is larger.
         """
         mean, components = appearance.texture_mean, appearance.texture_components
         while len(mean) >= 2 * texels and len(mean) % 2 == 0:
@@ -67,9 +67,9 @@ def _deepened(mean: Tensor) -> Tensor:
     """Logits (T, T, 3) with stronger fine structure: lines and the edges of nails are not only of
     another colour, they are furrows that less light gets into."""
     width = len(mean) // 16 | 1
-    picture = mean.permute(2, 0, 1)[None]
-    smooth = torch.nn.functional.avg_pool2d(picture, width, 1, width // 2, count_include_pad=False)
-    return (picture + FURROWS * (picture - smooth))[0].permute(1, 2, 0).contiguous()
+    image = mean.permute(2, 0, 1)[None]
+    smooth = torch.nn.functional.avg_pool2d(image, width, 1, width // 2, count_include_pad=False)
+    return (image + FURROWS * (image - smooth))[0].permute(1, 2, 0).contiguous()
 
 
 def _halved(texture: Tensor) -> Tensor:

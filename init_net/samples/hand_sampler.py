@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from datasets.detector.noise import DetectorNoise
-from datasets.poses.sampler import sample_hand_angles
+from datasets.detector import DetectorNoise
+from datasets.poses import sample_hand_angles
 from fitter.fitting.observations import bones_of, normalise_right
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from datasets.synthetic.records import SyntheticSettings
+from datasets.synthetic import SyntheticSettings
 from fitter.errors import InputError
 from fitter.hand_models.open_hand import load_open_hand
 

@@ -22,8 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.synthetic.engine import SyntheticEngine
-from datasets.synthetic.records import SyntheticBatch, SyntheticSettings
+from datasets.synthetic import SyntheticBatch, SyntheticEngine, SyntheticSettings
 from fitter.detection.detector import MediaPipeDetector
 from fitter.errors import InputError, LostError
 from fitter.records import HandObservation, HandParams, ImageRecord

@@ -14,8 +14,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from datasets.detector.noise import DetectorNoise
-from datasets.synthetic.records import SyntheticSettings
+from datasets.detector import DetectorNoise
+from datasets.synthetic import SyntheticSettings
 from fitter.config.section import Section
 from fitter.errors import InputError
 from fitter.hand_models import load_hand_model

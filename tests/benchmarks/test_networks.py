@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.synthetic.records import SyntheticSettings
+from datasets.synthetic import SyntheticSettings
 from fitter.config.options import load_config
 from fitter.metrics import auc, fscore, mask_iou, pa_mpjpe
 from init_net.networks.build import build_network

@@ -2,14 +2,18 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from datasets.eval_command import eval_hands
 from fitter.commands.fit_hands import fit_hands
+from fitter.errors import sentence
 from tests.support import bad_commands, bad_files
 from tests.support.bad_commands import FAST
+from tests.support.paths import ROOT
 
 workplace = bad_commands.workplace
 here = bad_commands.here
@@ -36,26 +40,40 @@ def store(workplace) -> Path:
 
 class TestEvaluation:
     @pytest.mark.parametrize(
-        ("name", "data", "sentence"),
+        ("name", "data", "said"),
         [
-            ("no.zarr", "freihand", "there is no result store no.zarr"),
-            ("notes", "freihand", "notes is no result store (expected a Zarr folder made by "
-             "fit-hands)"),
-            ("e.zarr", "notes", "FreiHAND's notes/evaluation_K.json is missing"),
-            ("e.zarr", "no", "there is no data set folder no"),
-            ("cut.zarr", "freihand", "cut.zarr: expected a whole result store, found a damaged "
-             "keypoints_3d (Zstd decompression error: invalid input data)"),
+            ("no.zarr", "freihand", "no.zarr"),
+            ("notes", "freihand", "notes"),
+            (
+                "e.zarr",
+                "notes",
+                sentence("dataset.file_missing", {"file": "notes/evaluation_K.json"}),
+            ),
+            ("e.zarr", "no", sentence("dataset.no_folder", {"file": "no"})),
+            ("cut.zarr", "freihand", "found a damaged keypoints_3d"),
         ],
-    )  # fmt: skip
-    def test_refusals(self, say, store, name, data, sentence):
+    )
+    def test_refusals(self, say, store, name, data, said):
         told = say(name, "--dataset", "freihand", data, command=eval_hands)
-        assert (told.status, told.out, told.err) == (2, "", f"eval-hands: {sentence}\n")
+        assert (told.status, told.out) == (2, "")
+        assert said in told.err and told.err.count("\n") == 1
 
-    def test_other_pictures(self, say, store):
+    def test_other_images(self, say, store):
         say("photos", "--out", "o.zarr", *FAST, "-q")
         told = say("o.zarr", "--dataset", "freihand", "freihand", command=eval_hands)
-        sentence = "eval-hands: o.zarr holds none of the pictures of freihand\n"
-        assert (told.status, told.out, told.err) == (2, "", sentence)
+        said = sentence("evaluation.other_images", {"file": "o.zarr", "dataset": "freihand"})
+        assert (told.status, told.out, told.err) == (2, "", f"eval-hands: {said}\n")
+
+    def test_refusals_come_before_anything_heavy(self):
+        words = ["no.zarr", "--dataset", "freihand", "no"]
+        code = (
+            "import sys; from datasets.eval_command import eval_hands\n"
+            f"try: eval_hands({words})\n"
+            "except SystemExit: sys.exit('torch' in sys.modules or 'zarr' in sys.modules)"
+        )
+        command = [sys.executable, "-c", code]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert (ended.returncode, "data set folder" in ended.stderr) == (0, True)
 
     def test_the_same_arguments_with_good_input_work(self, say, store):
         told = say("e.zarr", "--dataset", "freihand", "freihand", command=eval_hands)

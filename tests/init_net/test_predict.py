@@ -11,9 +11,8 @@ import roma
 import torch
 from torch.nn.functional import normalize
 
-from datasets.detector.noise import DetectorNoise
-from datasets.synthetic.engine import SyntheticEngine
-from datasets.synthetic.records import SyntheticSettings
+from datasets.detector import DetectorNoise
+from datasets.synthetic import SyntheticEngine, SyntheticSettings
 from fitter.camera import project, rotation_to
 from fitter.config.options import InitConfig
 from fitter.fitting.crops import crop_hands

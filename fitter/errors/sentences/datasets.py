@@ -1,3 +1,49 @@
 """Sentences about data sets, rendered samples and their evaluation."""
 
-SENTENCES: dict[str, str] = {}
+SENTENCES: dict[str, str] = {
+    # ---- FreiHAND's layout; `file` is a path in it
+    "dataset.no_folder": "expected a data set folder, found none",
+    "dataset.file_missing": "expected this file of FreiHAND's layout, found none",
+    "dataset.unreadable": "cannot read it: {reason}",
+    "dataset.not_numbers": "must hold a list of {rows}x{columns} numbers, and does not",
+    "dataset.shape": "must hold a list of {rows}x{columns} numbers, found shape {found}",
+    "dataset.entries": "has {found} entries, {other} has {expected}",
+    "dataset.no_images": "expected FreiHAND's folder of images, found none",
+    "dataset.images": "holds {found} images, {other} {expected} entries",
+    # ---- eval-hands; `file` is an option or a store
+    "evaluation.kind": "expected freihand, the only kind known, found {found!r}",
+    "evaluation.missing_as": "expected at least 0 mm and a finite number, found {found:g}",
+    "evaluation.range": "expected start:stop with start < stop, such as 0:75, found {found!r}",
+    "evaluation.range_beyond": "{start}:{stop} leaves the data set {dataset} of {count} images",
+    "evaluation.other_images": "holds none of the images of {dataset}",
+    "evaluation.same_name": "holds two images called {name}; which is meant?",
+    "evaluation.damaged": "expected a whole result store, found a damaged {variable} ({reason})",
+    "evaluation.unwritable": "cannot write there: {reason}",
+    # ---- synth-hands; `file` is a setting, an option or its folder
+    "synthetic.share": "expected a number from 0 to 1, found {found}",
+    "synthetic.view": "expected mixed, egocentric or third_person, found {found!r}",
+    "synthetic.device": "expected cpu, cuda or auto, found {found!r}",
+    "synthetic.out_file": "expected a folder, found a file",
+    "synthetic.out_filled": "expected an empty folder or one of synth-hands, found files",
+    "synthetic.out_unwritable": "cannot write there: {reason}",
+    "synthetic.description": "cannot be read; --overwrite starts anew",
+    "synthetic.other_samples": "holds samples with {name} {found}, not {expected}; --overwrite "
+    "replaces them",
+    "background.no_folder": "expected a folder of backgrounds, found none",
+    "background.no_images": "holds no images (JPEG, PNG, WebP or BMP) for backgrounds",
+    "background.unreadable": "cannot be read as an image for backgrounds",
+    "background.no_packages": "no package with free images is installed (matplotlib has some)",
+    # ---- A detector's measured files; `file` is a path or a definition's name
+    "definition.name": "expected one of {known}, found {found!r}",
+    "definition.mesh_vertices": "expected meshes of {expected} vertices, found {found}",
+    "definition.model_vertices": "expected a model of {expected} vertices, found {model} with "
+    "{found}",
+    "definition.unreadable": "expected {expected} in JSON, found: {reason}",
+    "definition.no_table": "expected {expected} in JSON, found no table of names in it",
+    "definition.fields": "expected {expected}, found a file without its fields ({reason})",
+    "definition.other_mesh": "expected a definition on this hand's mesh, found another's",
+    "definition.weights": "expected 21 offsets and 21 rows of weights whose sums are 1, found "
+    "others",
+    "noise.field": "expected a detector's noise, found no field {field} in it",
+    "noise.unreadable": "expected a detector's noise in safetensors format, found: {reason}",
+}

@@ -20,12 +20,12 @@ from datasets.detector.keypoint_definition import (
     tilted,
 )
 from fitter.conventions import BONES, FINGERTIP_VERTICES, MODEL_TO_KEYPOINTS
-from fitter.errors import InputError
 from fitter.hand_models.anatomy import FLEXION, anatomy_of, hand_pose_from_angles
 from fitter.hand_models.mano import load_mano
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.skinning import HandModel, HandModelData
 from fitter.records import HandParams
+from tests.support.errors import raises
 from tests.support.mano_files import fabricate, write_plain
 from tests.support.paths import ROOT
 
@@ -134,13 +134,13 @@ def test_both_forms_of_mediapipe_s_definition_agree(bare: HandModelData) -> None
 
 def test_offsets_follow_the_view(bare: HandModelData) -> None:
     definition = load_mediapipe_definition(bare)
-    palm, edge, back = definition.offsets_seen(torch.tensor([-1.0, 0.0, 1.0]))
+    palm, edge, back = definition.offsets_at(torch.tensor([-1.0, 0.0, 1.0]))
     torch.testing.assert_close(0.5 * (palm + back), edge)
     np.testing.assert_allclose(edge, definition.view_offsets[:, 0], atol=1e-6)
-    # EnergyInputs from the back, a knuckle is marked nearer to the back, which is +y of the open
-    # hand. assert (back - palm)[[1, 4, 7, 10], 1].min() > 0.005
+    # From the back, a knuckle is marked nearer to the back, which is +y of the open hand.
+    assert (back - palm)[[1, 4, 7, 10], 1].min() > 0.005
     plain = joint_definition(bare)
-    assert not plain.offsets_seen(torch.tensor([0.5])).any()
+    assert not plain.offsets_at(torch.tensor([0.5])).any()
 
 
 def test_facing_tells_palm_from_back(bare: HandModelData) -> None:
@@ -180,54 +180,67 @@ def test_lines_and_tilts() -> None:
     torch.testing.assert_close(found, torch.tensor([[7.61], [4.59]]))
 
 
-def test_the_spread_is_interpolated() -> None:
-    spread = KeypointScatter.load()
-    knots = spread.confidence.expand(21, -1).T
-    torch.testing.assert_close(spread.at(spread.position, knots), spread.position.T)
+def test_the_scatter_is_interpolated() -> None:
+    scatter = KeypointScatter.load()
+    knots = scatter.confidence.expand(21, -1).T
+    torch.testing.assert_close(scatter.at(scatter.position, knots), scatter.position.T)
     middle = 0.5 * (knots[1:] + knots[:-1])
-    expected = 0.5 * (spread.position[:, 1:] + spread.position[:, :-1]).T
-    torch.testing.assert_close(spread.at(spread.position, middle), expected)
+    expected = 0.5 * (scatter.position[:, 1:] + scatter.position[:, :-1]).T
+    torch.testing.assert_close(scatter.at(scatter.position, middle), expected)
     ends = torch.tensor([0.0, 1.0], dtype=torch.float64)[:, None].expand(2, 20)
-    torch.testing.assert_close(spread.at(spread.depth, ends), spread.depth[:, [0, -1]].T)
-    assert (spread.position[:, 0] > 3 * spread.position[:, -1]).all()
+    torch.testing.assert_close(scatter.at(scatter.depth, ends), scatter.depth[:, [0, -1]].T)
+    assert (scatter.position[:, 0] > 3 * scatter.position[:, -1]).all()
     depth = torch.randn(4, 21, dtype=torch.float64)
     bones = torch.nn.functional.normalize(torch.randn(4, 20, 3, dtype=torch.float64), dim=-1)
-    assert not spread.expected_depth(depth, bones)[:, 0].any()
+    assert not scatter.expected_depth(depth, bones)[:, 0].any()
     torch.testing.assert_close(
-        spread.expected_depth(depth + 1, bones), spread.expected_depth(depth, bones)
+        scatter.expected_depth(depth + 1, bones), scatter.expected_depth(depth, bones)
     )
     torch.testing.assert_close(
-        spread.expected_bones(bones).norm(dim=-1), torch.ones(4, 20, dtype=torch.float64)
+        scatter.expected_bones(bones).norm(dim=-1), torch.ones(4, 20, dtype=torch.float64)
     )
 
 
 def test_mistakes_are_named(bare: HandModelData, mano: HandModelData, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected one of smplx"):
+    with raises("definition.name", found="smpl"):
         mano_definition(mano, "smpl")
-    with pytest.raises(InputError, match="778"):
+    with raises("definition.model_vertices", expected=778, found=1670):
         mano_definition(bare, "freihand")
-    with pytest.raises(InputError, match="another's"):
+    with raises("definition.other_mesh", file=MEDIAPIPE_DEFINITION):
         load_mediapipe_definition(mano)
     definition = load_mediapipe_definition(bare)
-    with pytest.raises(InputError, match="1670 vertices, found 778"):
+    with raises("definition.mesh_vertices", expected=1670, found=778):
         definition.keypoints(torch.zeros(1, 778, 3))
-    with pytest.raises(InputError, match="1670 vertices"):
+    with raises("definition.model_vertices", expected=1670, found=778):
         definition.applied_to(mano)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"offsets": [[0, 0, 0]]}, "definition.weights"),
+        ({"weights": [[1.0, 1.0]] * 21}, "definition.weights"),
+        ({"vertices": None}, "definition.fields"),
+    ],
+)
+def test_damaged_definitions_are_refused(
+    bare: HandModelData, tmp_path: Path, change: dict, code: str
+) -> None:
     path = tmp_path / "definition.json"
-    content = json.loads(MEDIAPIPE_DEFINITION.read_text())
-    for change, said in (
-        ({"offsets": [[0, 0, 0]]}, "21 offsets"),
-        ({"weights": [[1.0, 1.0]] * 21}, "without its fields|21 offsets"),
-        ({"vertices": None}, "without its fields"),
-    ):
-        path.write_text(json.dumps(content | change))
-        with pytest.raises(InputError, match=said):
-            load_mediapipe_definition(bare, path)
-    path.write_text("[]")
-    with pytest.raises(InputError, match="no table"):
+    path.write_text(json.dumps(json.loads(MEDIAPIPE_DEFINITION.read_text()) | change))
+    with raises(code, file=path):
         load_mediapipe_definition(bare, path)
-    with pytest.raises(InputError, match="without its fields"):
-        path.write_text("{}")
+
+
+def test_files_that_are_no_definition_are_refused(bare: HandModelData, tmp_path: Path) -> None:
+    path = tmp_path / "definition.json"
+    with raises("definition.unreadable", file=path):
+        load_mediapipe_definition(bare, path)
+    path.write_text("[]")
+    with raises("definition.no_table", file=path):
+        load_mediapipe_definition(bare, path)
+    path.write_text("{}")
+    with raises("definition.fields", file=path):
         KeypointScatter.load(path)
 
 

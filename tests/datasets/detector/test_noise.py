@@ -20,9 +20,9 @@ from datasets.detector.noise import (
 )
 from datasets.detector.scatter import HandPairs, measure_noise, measure_scatter, resampled
 from datasets.detector.statistics import ConditionalQuantiles, marginal
-from datasets.synthetic.records import OCCLUDED, OUTSIDE, SELF_OCCLUDED, VISIBLE
+from datasets.keypoint_states import OCCLUDED, OUTSIDE, SELF_OCCLUDED, VISIBLE
 from fitter.conventions import BONES
-from fitter.errors import InputError
+from tests.support.errors import raises
 
 HANDS = 4000
 GAIN, SHIFT, DEPTH_SIGMA = 0.6, 0.05, 0.04
@@ -67,13 +67,13 @@ def detections(
     confidence = torch.where(states == VISIBLE, 0.5 + 0.5 * confidence, 0.5 * confidence)
     error = normal(21, 2)
     error[:, 8] = RHO * error[:, 7] + (1 - RHO**2) ** 0.5 * error[:, 8]
-    seen_depth = GAIN * depth + SHIFT + DEPTH_SIGMA * normal(21)
-    seen_depth[:, 0] = 0
+    detected_depth = GAIN * depth + SHIFT + DEPTH_SIGMA * normal(21)
+    detected_depth[:, 0] = 0
     tilt = TILT_GAIN * bones[..., 2].asin() + TURN_SIGMA * normal(20)
     turn = torch.atan2(bones[..., 1], bones[..., 0]) + TURN_SIGMA * normal(20) / tilt.cos()
     flat = torch.stack([turn.cos() * tilt.cos(), turn.sin() * tilt.cos(), tilt.sin()], -1)
     seen = positions + sigma_of(confidence)[..., None] * error
-    return DetectedHands(seen, confidence, seen_depth, flat)
+    return DetectedHands(seen, confidence, detected_depth, flat)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_sampled_confidence_follows_what_hides_the_keypoint(
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.1, 0.3), (0.5, 0.7), (0.85, 0.95)])
-def test_position_errors_have_the_spread_that_goes_with_their_confidence(
+def test_position_errors_have_the_scatter_that_goes_with_their_confidence(
     sampled: DetectedHands, truth: tuple[Tensor, Tensor, Tensor, Tensor], low: float, high: float
 ) -> None:
     length = (sampled.positions - truth[0]).norm(dim=-1)
@@ -144,28 +144,28 @@ def test_depth_and_tilt_keep_their_gains(
     assert abs((tilt[1] - slope * tilt[0] - offset).std() / TURN_SIGMA - 1) < 0.12
 
 
-def test_spread_for_the_fit_recovers_the_law(pairs: HandPairs) -> None:
-    spread = measure_scatter(pairs)
-    expected = sigma_of(spread.confidence)
+def test_scatter_for_the_fit_recovers_the_law(pairs: HandPairs) -> None:
+    scatter = measure_scatter(pairs)
+    expected = sigma_of(scatter.confidence)
     # Classes are wide: the sigma within one is not quite that of its middle.
-    torch.testing.assert_close(spread.position.mean(0), expected, rtol=0.06, atol=0)
-    assert (spread.position.diff(dim=1) < 0.002).all()
+    torch.testing.assert_close(scatter.position.mean(0), expected, rtol=0.06, atol=0)
+    assert (scatter.position.diff(dim=1) < 0.002).all()
     # Regression of the truth on what was detected: cov / var(detected). Where the knuckles lie
     # decides which way these hands face, so theirs differ.
     gain = GAIN * 0.2**2 / (GAIN**2 * 0.2**2 + DEPTH_SIGMA**2)
-    assert abs(spread.depth_line[:, 0].median() - gain) < 0.03
-    assert abs(spread.depth.mean() / (0.2**2 * (1 - GAIN * gain)) ** 0.5 - 1) < 0.06
+    assert abs(scatter.depth_line[:, 0].median() - gain) < 0.03
+    assert abs(scatter.depth.mean() / (0.2**2 * (1 - GAIN * gain)) ** 0.5 - 1) < 0.06
 
 
 def test_a_turned_picture_turns_what_is_sampled(
     noise: DetectorNoise, truth: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
     positions, depth, bones, states = (part[:50] for part in truth)
-    draws = noise.draw(50, torch.Generator().manual_seed(0))
+    samples = noise.sample_noise(50, torch.Generator().manual_seed(0))
     turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
     turned = torch.cat([bones[..., :2] @ turn.T, bones[..., 2:]], -1)
-    straight = noise.apply(positions, depth, bones, states, draws)
-    rotated = noise.apply(positions @ turn.T, depth, turned, states, draws)
+    straight = noise.apply(positions, depth, bones, states, samples)
+    rotated = noise.apply(positions @ turn.T, depth, turned, states, samples)
     torch.testing.assert_close(rotated.positions, straight.positions @ turn.T)
     torch.testing.assert_close(rotated.depth, straight.depth)
     torch.testing.assert_close(
@@ -183,11 +183,11 @@ def test_the_generator_decides_and_hands_do_not_depend_on_their_batch(
     for name, value in vars(first).items():
         assert torch.equal(value, getattr(again, name))
     assert not torch.equal(first.positions, other.positions)
-    draws = noise.draw(8, torch.Generator().manual_seed(5))
+    samples = noise.sample_noise(8, torch.Generator().manual_seed(5))
     for i in range(8):
         one = slice(i, i + 1)
-        alone = noise.apply(*(part[one] for part in few), draws[one], 0.01)
-        together = noise.apply(*few, draws, 0.01)
+        alone = noise.apply(*(part[one] for part in few), samples[one], 0.01)
+        together = noise.apply(*few, samples, 0.01)
         for name, value in vars(alone).items():
             torch.testing.assert_close(value, getattr(together, name)[one], rtol=1e-4, atol=1e-5)
 
@@ -196,21 +196,21 @@ def test_states_may_be_unknown_or_outside(
     noise: DetectorNoise, truth: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
     positions, depth, bones, states = truth
-    draws = noise.draw(HANDS, torch.Generator().manual_seed(0))
-    unknown = noise.apply(positions, depth, bones, None, draws)
+    samples = noise.sample_noise(HANDS, torch.Generator().manual_seed(0))
+    unknown = noise.apply(positions, depth, bones, None, samples)
     assert abs(unknown.confidence.mean() - 0.5) < 0.02
     outside, occluded = (
-        noise.apply(positions, depth, bones, torch.full_like(states, s), draws)
+        noise.apply(positions, depth, bones, torch.full_like(states, s), samples)
         for s in (OUTSIDE, OCCLUDED)
     )
     assert torch.equal(outside.positions, occluded.positions)
 
 
-def test_definition_spread_moves_positions_alone(
+def test_definition_std_moves_positions_alone(
     noise: DetectorNoise, truth: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
-    draws = noise.draw(HANDS, torch.Generator().manual_seed(0))
-    plain, moved = (noise.apply(*truth, draws, spread) for spread in (0.0, 0.02))
+    samples = noise.sample_noise(HANDS, torch.Generator().manual_seed(0))
+    plain, moved = (noise.apply(*truth, samples, std) for std in (0.0, 0.02))
     assert abs((moved.positions - plain.positions).std() - 0.02) < 0.001
     assert torch.equal(moved.depth, plain.depth)
     assert torch.equal(moved.confidence, plain.confidence)
@@ -229,9 +229,9 @@ def test_fingers_are_taken_for_others_as_often_as_measured(
     pairs: HandPairs, truth: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> None:
     confused = torch.arange(HANDS) % 5 == 0
-    positions = pairs.seen_positions.clone()
+    positions = pairs.detected_positions.clone()
     positions[confused, 6:9] = positions[confused, 10:13]
-    noise = measure_noise(replace(pairs, seen_positions=positions), EVEN)
+    noise = measure_noise(replace(pairs, detected_positions=positions), EVEN)
     seen = noise.sample(*truth, torch.Generator().manual_seed(0))
 
     def nearer_to_middle(of: Tensor, finger: int) -> float:
@@ -244,20 +244,20 @@ def test_fingers_are_taken_for_others_as_often_as_measured(
     assert nearer_to_middle(seen.positions, 3) < 0.04
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.6])
-def test_hands_are_as_unequal_as_measured(spread: float) -> None:
+@pytest.mark.parametrize("std", [0.0, 0.6])
+def test_hands_are_as_unequal_as_measured(std: float) -> None:
     generator = torch.Generator().manual_seed(4)
     truth = true_hands(1500, generator)
     seen = detections(truth, generator)
-    badly = (spread * torch.randn(1500, 1, 1, generator=generator)).exp()
+    badly = (std * torch.randn(1500, 1, 1, generator=generator)).exp()
     positions = truth[0] + badly * (seen.positions - truth[0])
     pairs = HandPairs.of(*truth, replace(seen, positions=positions))
     noise = measure_noise(pairs)
     again = resampled(pairs, noise)
-    means = [(p.seen_positions - p.positions).norm(dim=-1).mean(1) for p in (pairs, again)]
+    means = [(p.detected_positions - p.positions).norm(dim=-1).mean(1) for p in (pairs, again)]
     wanted, found = (m.quantile(torch.tensor([0.05, 0.95], dtype=m.dtype)).log() for m in means)
     torch.testing.assert_close(found.float(), wanted.float(), rtol=0, atol=0.12)
-    assert (noise.trouble[0] > 0.3) == (spread > 0.3)
+    assert (noise.trouble[0] > 0.3) == (std > 0.3)
 
 
 def test_the_shipped_noise_is_whole_and_small() -> None:
@@ -278,21 +278,21 @@ def test_the_shipped_noise_is_whole_and_small() -> None:
 
 def test_a_file_that_is_no_noise_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "noise.safetensors"
-    with pytest.raises(InputError, match="noise"):
+    with raises("noise.unreadable", file=path):
         DetectorNoise.load(path)
     path.write_bytes(b"no tensors")
-    with pytest.raises(InputError, match="safetensors"):
+    with raises("noise.unreadable", file=path):
         DetectorNoise.load(path)
     save_file({"factors": torch.zeros(1)}, path)
-    with pytest.raises(InputError, match="no field"):
+    with raises("noise.field", file=path, field="bone_scale"):
         DetectorNoise.load(path)
 
 
 def test_a_class_with_few_samples_has_the_tail_of_the_law() -> None:
     generator = np.random.default_rng(0)
     size, states = generator.random((20, 3)) + 0.1, np.zeros((20, 3), int)
-    law = ConditionalQuantiles(pair=True, spread=0.0)
-    found = marginal(size, states, np.zeros((20, 3), int), np.ones((20, 3), bool), law)
+    quantiles = ConditionalQuantiles(pair=True, log_std=0.0)
+    found = marginal(size, states, np.zeros((20, 3), int), np.ones((20, 3), bool), quantiles)
     level = np.expm1(LEVEL_STEP * np.arange(LEVELS))
     # The median length of a pair of standard Gaussians is sqrt(2 log 2).
     expected = np.broadcast_to(level / np.sqrt(2 * np.log(2)), found.tail.shape)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from datasets.poses.sampler import sample_hand_angles
+from datasets.poses import sample_hand_angles
 from fitter.hand_models.anatomy import ABDUCTION, FLEXION, finger_joints, joint_limits
 
 FOUR = ("index", "middle", "ring", "little")

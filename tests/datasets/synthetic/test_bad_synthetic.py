@@ -1,13 +1,17 @@
 """Bad input of synth-hands: one sentence and the exit status of a user's mistake."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from datasets.synthetic import SyntheticSettings
 from datasets.synthetic.command import synth_hands
-from datasets.synthetic.records import SyntheticSettings
-from fitter.errors import InputError
+from fitter.errors import sentence
 from tests.support import bad_commands
+from tests.support.errors import raises
+from tests.support.paths import ROOT
 
 workplace = bad_commands.workplace
 here = bad_commands.here
@@ -18,42 +22,55 @@ SEE = "; see synth-hands --help"
 
 @pytest.fixture
 def refused(say):
-    def run(sentence: str, *arguments: object, out: str = "s") -> None:
+    """Runs synth-hands, which must refuse in exactly one sentence."""
+
+    def run(said: str, *arguments: object, out: str = "s") -> None:
         given = [*arguments] if "--count" in arguments else ["--count", 1, *arguments]
         told = say(*given, "--out", out, command=synth_hands)
-        assert (told.status, told.out, told.err) == (2, "", f"synth-hands: {sentence}\n")
+        assert (told.status, told.out, told.err) == (2, "", f"synth-hands: {said}\n")
 
     return run
 
 
 @pytest.mark.parametrize(
-    ("sentence", "arguments"),
+    ("said", "arguments"),
     [
-        (f"argument --count: expected a number above 0, found '0'{SEE}", ["--count", "0"]),
-        (f"argument --count: expected a whole number, found 'many'{SEE}", ["--count", "many"]),
-        (f"argument --seed: expected a whole number from 0 on, found '-1'{SEE}", ["--seed", "-1"]),
-        (
-            f"argument --size: expected a size from 16 to 2048 pixels, found '8'{SEE}",
-            ["--size", "8"],
-        ),
-        (f"argument --objects: expected a share from 0 to 1, found '2'{SEE}", ["--objects", "2"]),
-        (f"argument --workers: expected a number above 0, found '0'{SEE}", ["--workers", "0"]),
-        ("--device: expected cpu, cuda or auto, found 'tpu'", ["--device", "tpu"]),
-        ("there is no folder of backgrounds nowhere", ["--backgrounds", "nowhere"]),
-        (
-            "notes holds no pictures (JPEG, PNG, WebP or BMP) for backgrounds",
-            ["--backgrounds", "notes"],
-        ),
-        (
-            "cannot read faults/torn.jpg as a picture for backgrounds",
-            ["--backgrounds", "faults"],
-        ),
+        ("argument --count: expected a number above 0, found '0'", ["--count", "0"]),
+        ("argument --count: expected a whole number, found 'many'", ["--count", "many"]),
+        ("argument --seed: expected a whole number from 0 on, found '-1'", ["--seed", "-1"]),
+        ("argument --size: expected a size from 16 to 2048 pixels, found '8'", ["--size", "8"]),
+        ("argument --objects: expected a share from 0 to 1, found '2'", ["--objects", "2"]),
+        ("argument --workers: expected a number above 0, found '0'", ["--workers", "0"]),
     ],
 )
-def test_flags(here, refused, sentence, arguments):
-    Path("faults/torn.jpg").write_bytes(b"no picture")
-    refused(sentence, *arguments)
+def test_arguments(refused, said, arguments):
+    refused(f"{said}{SEE}", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("code", "facts", "arguments"),
+    [
+        ("synthetic.device", {"file": "--device", "found": "tpu"}, ["--device", "tpu"]),
+        ("background.no_folder", {"file": "nowhere"}, ["--backgrounds", "nowhere"]),
+        ("background.no_images", {"file": "notes"}, ["--backgrounds", "notes"]),
+        ("background.unreadable", {"file": "faults/torn.jpg"}, ["--backgrounds", "faults"]),
+    ],
+)
+def test_options(here, refused, code, facts, arguments):
+    Path("faults/torn.jpg").write_bytes(b"no image")
+    refused(sentence(code, facts), *arguments)
     Path("faults/torn.jpg").unlink()
+
+
+def test_refusals_come_before_anything_heavy():
+    words = ["--count", "1", "--out", "s", "--backgrounds", "nowhere"]
+    code = (
+        "import sys; from datasets.synthetic.command import synth_hands\n"
+        f"try: synth_hands({words})\n"
+        "except SystemExit: sys.exit('torch' in sys.modules or 'cv2' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, "nowhere" in ended.stderr) == (0, True)
 
 
 def test_no_out(say):
@@ -64,17 +81,13 @@ def test_no_out(say):
 
 def test_out_is_a_file(here, refused):
     Path("known").write_text("words")
-    refused("--out known: expected a folder, found a file", out="known")
+    refused(sentence("synthetic.out_file", {"file": "known"}), out="known")
 
 
 def test_out_holds_something_else(here, refused):
-    refused("--out notes: expected an empty folder or one of synth-hands, found files", out="notes")
+    refused(sentence("synthetic.out_filled", {"file": "notes"}), out="notes")
     assert Path("notes/readme.txt").exists()
-    refused(
-        "--out notes: expected an empty folder or one of synth-hands, found files",
-        "--overwrite",
-        out="notes",
-    )
+    refused(sentence("synthetic.out_filled", {"file": "notes"}), "--overwrite", out="notes")
 
 
 def test_out_holds_other_samples(tmp_path, say):
@@ -82,24 +95,24 @@ def test_out_holds_other_samples(tmp_path, say):
     small = ["--size", 32, "--out", out, "--quiet"]
     assert say("--count", 2, *small, command=synth_hands).status == 0
     told = say("--count", 2, *small, "--seed", 3, command=synth_hands)
-    sentence = f"{out} holds samples with seed 0, not 3; --overwrite replaces them"
-    assert (told.status, told.err) == (2, f"synth-hands: {sentence}\n")
+    facts = {"file": out, "name": "seed", "found": 0, "expected": 3}
+    said = sentence("synthetic.other_samples", facts)
+    assert (told.status, told.err) == (2, f"synth-hands: {said}\n")
     assert say("--count", 1, *small, "--seed", 3, "--overwrite", command=synth_hands).status == 0
     assert [p.name for p in (out / "training" / "rgb").iterdir()] == ["00000000.jpg"]
     (out / "synthetic.json").write_text("{")
     told = say("--count", 1, *small, command=synth_hands)
-    sentence = f"{out / 'synthetic.json'} cannot be read; --overwrite starts anew"
-    assert (told.status, told.err) == (2, f"synth-hands: {sentence}\n")
+    said = sentence("synthetic.description", {"file": out / "synthetic.json"})
+    assert (told.status, told.err) == (2, f"synth-hands: {said}\n")
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    ("settings", "code", "found"),
     [
-        ({"object_share": -0.1}, "object_share: expected a number from 0 to 1, found -0.1"),
-        ({"view": "above"}, "view: expected mixed, egocentric or third_person, found 'above'"),
+        ({"object_share": -0.1}, "synthetic.share", -0.1),
+        ({"view": "above"}, "synthetic.view", "above"),
     ],
 )
-def test_settings(settings, sentence):
-    with pytest.raises(InputError) as refusal:
+def test_settings(settings, code, found):
+    with raises(code, file=next(iter(settings)), found=found):
         SyntheticSettings(**settings)
-    assert str(refusal.value) == sentence

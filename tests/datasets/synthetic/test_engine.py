@@ -1,4 +1,4 @@
-"""The synthetic engine: what it draws is what it says, and depends on (seed, index) alone."""
+"""The synthetic engine: what it renders is what it says, and depends on (seed, index) alone."""
 
 from dataclasses import fields
 
@@ -6,19 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from datasets.keypoint_states import OCCLUDED, OUTSIDE, SELF_OCCLUDED
 from datasets.poses.finger_contact import overlap
 from datasets.poses.sampler import pose_modes, sample_mode_angles
-from datasets.synthetic.engine import SyntheticEngine
+from datasets.synthetic import SyntheticEngine, SyntheticSettings
 from datasets.synthetic.object_meshes import grown
 from datasets.synthetic.records import (
     BACKGROUND,
     HAND,
     OBJECT,
-    OCCLUDED,
     OTHER_HAND,
-    OUTSIDE,
-    SELF_OCCLUDED,
-    SyntheticSettings,
 )
 from fitter.camera import SquareCrop, project, to_crop
 from fitter.hand_models import load_hand_model
@@ -38,7 +35,7 @@ def engine():
 
 @pytest.fixture(scope="module")
 def specs(engine):
-    return engine.draw(SEED, range(48))
+    return engine.sample(SEED, range(48))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +52,7 @@ def same(first, second) -> bool:
 
 class TestDeterminism:
     def test_specs_do_not_depend_on_the_batch(self, engine, specs):
-        few = engine.draw(SEED, [40, 3, 17])
+        few = engine.sample(SEED, [40, 3, 17])
         assert same(few, specs[torch.tensor([40, 3, 17])])
 
     @pytest.mark.parametrize("size", [1, 3, 7])
@@ -95,7 +92,7 @@ class TestCamera:
 
 class TestTruth:
     def test_mask_is_the_coverage_of_the_hand(self, batch):
-        """Where nothing but the hand model's own mesh is drawn, it covers what the mask says."""
+        """Where nothing but the hand model's own mesh is sampled, it covers what the mask says."""
         model = load_hand_model()
         K = batch.intrinsics
         screen = torch.cat([project(batch.vertices, K), batch.vertices[..., 2:]], -1).float()
@@ -164,10 +161,10 @@ class TestPoses:
 
     def test_modes_keep_their_shares(self, engine):
         """Modes whose fingers touch are turned down more often, and yet are as many."""
-        drawn = engine.draw(5, range(300)).mode.numpy()
+        sampled = engine.sample(5, range(300)).mode.numpy()
         for row, (name, share) in enumerate(pose_modes().items()):
-            spread = np.sqrt(share * (1 - share) / 300)
-            assert abs((drawn == row).mean() - share) < 4 * spread, name
+            std = np.sqrt(share * (1 - share) / 300)
+            assert abs((sampled == row).mean() - share) < 4 * std, name
 
     def test_modes_by_name(self):
         angles = sample_mode_angles(np.random.default_rng(0), "fist", 4)
@@ -186,7 +183,7 @@ class TestPoses:
 
     def test_held_things_stay_out_of_the_flesh(self, engine):
         settings = SyntheticSettings(object_share=1.0, second_hand_share=0.0)
-        held = SyntheticEngine(SIZE, settings).draw(9, range(40))
+        held = SyntheticEngine(SIZE, settings).sample(9, range(40))
         vertices = engine.arms(held.hand, held.arm).vertices[:, : engine.hand_vertices]
         width, present = grown(held.objects, vertices)
         assert present[:, 0].float().mean() > 0.2

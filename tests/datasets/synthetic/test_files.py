@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.freihand import load_freihand
+from datasets import load_freihand
+from datasets.synthetic import SyntheticEngine
 from datasets.synthetic.backgrounds import load_bank, noise_tile, painted_bank
 from datasets.synthetic.camera_effects import compressed
-from datasets.synthetic.engine import SyntheticEngine
 from datasets.synthetic.files import SyntheticRequest, write_dataset
 
 SIZE = 64
@@ -47,7 +47,7 @@ def test_reads_as_freihand(written):
 
 def test_all_parameters_are_there(written):
     truth = json.loads((written / "training" / "truth" / "00000002.json").read_text())
-    specs = SyntheticEngine(SIZE).draw(4, [2])
+    specs = SyntheticEngine(SIZE).sample(4, [2])
     np.testing.assert_allclose(truth["specs"]["hand"]["hand_pose"], specs.hand.hand_pose[0])
     np.testing.assert_allclose(truth["specs"]["light"]["toward"], specs.light.toward[0], atol=1e-6)
     assert set(truth["keypoint_state"]) <= {"visible", "self_occluded", "occluded", "outside"}
@@ -69,7 +69,7 @@ def test_continues_where_it_was_left(written, tmp_path):
 def test_workers_write_the_same(written, tmp_path, monkeypatch):
     import datasets.synthetic.files
 
-    monkeypatch.setattr(datasets.synthetic.files, "PIECE", 3)
+    monkeypatch.setattr(datasets.synthetic.files, "BATCH", 3)
     list(write_dataset(SyntheticRequest(tmp_path, 6, seed=4, size=SIZE, workers=2)))
     assert content(tmp_path) == content(written)
 

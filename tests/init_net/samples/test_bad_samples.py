@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.synthetic.records import SyntheticSettings
+from datasets.synthetic import SyntheticSettings
 from fitter.errors import InputError
 from fitter.system.lock import WriterLock
 from init_net.samples import manifest as shard_manifest

@@ -11,7 +11,7 @@ import roma
 import torch
 from scipy.ndimage import map_coordinates
 
-from datasets.synthetic.records import SyntheticSettings
+from datasets.synthetic import SyntheticSettings
 from fitter.camera import back_project, project
 from fitter.fitting.crops import crop_hands
 from fitter.hand_models import load_hand_model

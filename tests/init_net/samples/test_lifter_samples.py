@@ -10,7 +10,7 @@ import pytest
 import roma
 import torch
 
-from datasets.detector.noise import DetectedHands, DetectorNoise
+from datasets.detector import DetectedHands, DetectorNoise
 from fitter.camera import project, rotation_to
 from fitter.conventions import BONES
 from fitter.fitting.observations import ObservationBatch, normalise

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from datasets.poses.sampler import pose_modes
-from datasets.synthetic.engine import SyntheticEngine
+from datasets.synthetic import SyntheticEngine
 from datasets.synthetic.poses import sample_mode, sample_shape
-from datasets.synthetic.specs import LOOK
+from datasets.synthetic.specs import APPEARANCE
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import HandObservation
 from init_net.samples import shards
@@ -227,19 +227,19 @@ class TestAShapeWithoutRoom:
     INDICES = (386, 387, 388)
 
     def drawn_mode(self, index: int) -> int:
-        look = np.random.default_rng([1000, index, LOOK])
+        look = np.random.default_rng([1000, index, APPEARANCE])
         sample_shape(look, engine().pose_model.shapes)
         return sample_mode(look)
 
     def test_it_gets_another_mode_and_nobody_else_does(self):
-        specs = engine().draw(1000, self.INDICES)
+        specs = engine().sample(1000, self.INDICES)
         drawn = [self.drawn_mode(index) for index in self.INDICES]
         assert [a == b for a, b in zip(drawn, specs.mode.tolist(), strict=True)] == [
             True, False, True,
         ]  # fmt: skip
         assert 0 <= specs.mode[1] < len(pose_modes())
         # It does not depend on its batch.
-        alone = engine().draw(1000, [387])
+        alone = engine().sample(1000, [387])
         assert alone.mode[0] == specs.mode[1]
         for found, wanted in zip(vars(alone.hand).values(), vars(specs.hand).values(), strict=True):
             assert torch.equal(found[0], wanted[1])

@@ -12,7 +12,7 @@ import torch
 import yaml
 from safetensors.torch import load
 
-from datasets.synthetic.records import SyntheticSettings
+from datasets.synthetic import SyntheticSettings
 from init_net.hand_model_id import current_hand_model
 from init_net.samples.shards import SampleSource
 from init_net.training.checkpoints import load_checkpoint

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from datasets.synthetic.records import SyntheticSettings
+from datasets.synthetic import SyntheticSettings
 from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.records import TensorBatch

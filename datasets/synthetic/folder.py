@@ -1,0 +1,116 @@
+"""The folder of a rendered data set: what it was made from, and whether a run may go on in it.
+
+Light, so that a command can refuse a folder at once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets.synthetic.settings import SyntheticSettings
+from fitter.errors import InputError
+
+SPLIT = "training"
+FOLDERS = ("rgb", "mask", "depth", "truth")
+DESCRIPTION = "synthetic.json"
+VERSION = 1
+"""Of the engine: samples of the same number are other ones when it changes."""
+
+
+@dataclass(frozen=True)
+class SyntheticRequest:
+    """What is to be written.
+
+    Attributes:
+        out: folder; count: samples 0 to count - 1; seed: of the data set.
+        size: pixels of an image's side.
+        settings: of the data set.
+        device: where images are rendered.
+        workers: processes.
+        overwrite: remove what is in the folder first.
+    """
+
+    out: Path
+    count: int
+    seed: int = 0
+    size: int = 224
+    settings: SyntheticSettings = field(default_factory=SyntheticSettings)
+    device: str = "cpu"
+    workers: int = 1
+    overwrite: bool = False
+
+    def description(self) -> dict[str, Any]:
+        """What samples depend on, as `DESCRIPTION` says it."""
+        return {
+            "engine": VERSION,
+            "seed": self.seed,
+            "size": self.size,
+            **asdict(self.settings),
+        }
+
+
+def check_folder(request: SyntheticRequest) -> None:
+    """Make sure that the samples may be written, and leave everything as it is.
+
+    Raises:
+        InputError: the folder is a file, or holds something else or other samples.
+    """
+    out, path = request.out, request.out / DESCRIPTION
+    if out.exists() and not out.is_dir():
+        raise InputError("synthetic.out_file", file=out)
+    if not (out.is_dir() and any(out.iterdir())):
+        return
+    if not path.exists():
+        raise InputError("synthetic.out_filled", file=out)
+    if not request.overwrite:
+        _compare(path, request.description())
+
+
+def prepare_folder(request: SyntheticRequest) -> None:
+    """Make the folders; `overwrite` removes what is there first.
+
+    Raises:
+        InputError: see `check_folder`; the folder cannot be written.
+    """
+    check_folder(request)
+    out = request.out
+    if request.overwrite:
+        lists = (f"{SPLIT}_{what}.json" for what in ("K", "xyz", "scale"))
+        for name in (SPLIT, DESCRIPTION, *lists):
+            target = out / name
+            shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+    try:
+        for folder in FOLDERS:
+            (out / SPLIT / folder).mkdir(parents=True, exist_ok=True)
+        replace_file(out / DESCRIPTION, json.dumps(request.description(), indent=1).encode())
+    except OSError as error:
+        raise InputError("synthetic.out_unwritable", file=out, reason=error.strerror) from error
+
+
+def _compare(path: Path, description: dict[str, Any]) -> None:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError("synthetic.description", file=path)
+    for name, value in description.items():
+        if found.get(name) != value:
+            raise InputError(
+                "synthetic.other_samples",
+                file=path.parent,
+                name=name,
+                found=found.get(name),
+                expected=value,
+            )
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(content)
+    partial.replace(path)
