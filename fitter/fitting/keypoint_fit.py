@@ -26,15 +26,15 @@ from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise, usable
-from fitter.hand_models.tangent import BETAS, POSE
+from fitter.hand_models.tangent import BETAS, POSE, HandManifold
 from fitter.records import HandParams
-from fitter.solvers.levenberg_marquardt import (
+from fitter.solvers import (
     LevenbergMarquardt,
     Linearization,
     SolverResult,
+    Status,
     levenberg_marquardt,
 )
-from fitter.solvers.status import Status
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class KeypointProblem:
 
 
 @dataclass(frozen=True)
-class KeypointFit(SolverResult):
+class KeypointFit(SolverResult[HandParams]):
     """`SolverResult` of B hands, and where each came from.
 
     Attributes:
@@ -153,14 +153,13 @@ def _fit(
     starts = _Starts.of(model, targets, config, guesses, from_keypoints)
     problem = KeypointProblem(model, targets, config)
     best, source = starts.best(problem, config)
-    result = levenberg_marquardt(
-        problem, best, LevenbergMarquardt(max_iterations=config.max_iterations)
-    )
+    options = LevenbergMarquardt(max_iterations=config.max_iterations)
+    result = levenberg_marquardt(problem, best, options, HandManifold())
     params = result.params.mirrored_where(observed.is_left[index])
     fitted = KeypointFit(params, result.cost, result.iterations, result.status, source)
     if len(index) == len(observed.is_left):
         return fitted
-    return _nothing_fitted(model, observed).with_hands(index, fitted)
+    return _nothing_fitted(model, observed).with_rows(index, fitted)
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,7 @@ class _Starts:
             found = problem.linearize(states).cost
         else:
             options = LevenbergMarquardt(max_iterations=config.initialisation_iterations)
-            result = levenberg_marquardt(problem, states, options)
+            result = levenberg_marquardt(problem, states, options, HandManifold())
             states, found = result.params, result.cost
         # A start that leads nowhere still is the hand's own, which one that was not tried is not.
         worst = torch.finfo(found.dtype).max
