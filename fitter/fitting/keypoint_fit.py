@@ -27,15 +27,15 @@ from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.hand_models.tangent import BETAS, POSE
+from fitter.hand_models.tangent import BETAS, POSE, HandManifold
 from fitter.records import HandParams, NormalisedHands
-from fitter.solvers.levenberg_marquardt import (
+from fitter.solvers import (
     LevenbergMarquardt,
     Linearization,
     SolverResult,
+    Status,
     levenberg_marquardt,
 )
-from fitter.solvers.status import Status
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class KeypointProblem:
 
 
 @dataclass(frozen=True)
-class KeypointFit(SolverResult):
+class KeypointFit(SolverResult[HandParams]):
     """`SolverResult` of B hands, and where each came from.
 
     Attributes:
@@ -174,13 +174,12 @@ def _fit(
     problem = KeypointProblem(model, KeypointTargets.of(usable), config)
     initialisations = _Initialisations.of(model, usable, config, predictions, from_keypoints)
     best, source = initialisations.best(problem, config)
-    result = levenberg_marquardt(
-        problem, best, LevenbergMarquardt(max_iterations=config.max_iterations)
-    )
+    options = LevenbergMarquardt(max_iterations=config.max_iterations)
+    result = levenberg_marquardt(problem, best, options, HandManifold())
     fitted = KeypointFit(result.params, result.cost, result.iterations, result.status, source)
     if len(index) == len(hands.is_usable):
         return fitted
-    return _nothing_fitted(model, hands).with_hands(index, fitted)
+    return _nothing_fitted(model, hands).with_rows(index, fitted)
 
 
 @dataclass(frozen=True)
@@ -232,7 +231,7 @@ class _Initialisations:
             found = problem.linearize(states).cost
         else:
             options = LevenbergMarquardt(max_iterations=config.initialisation_iterations)
-            result = levenberg_marquardt(problem, states, options)
+            result = levenberg_marquardt(problem, states, options, HandManifold())
             states, found = result.params, result.cost
         # One that leads nowhere still is the hand's own, which one that was not tried is not.
         worst = torch.finfo(found.dtype).max

@@ -10,7 +10,7 @@ Tangent vector of one hand, D = 51 + S entries:
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import pi
 
 import torch
@@ -37,24 +37,20 @@ def descendants(like: Tensor) -> Tensor:
     return table.to(like)
 
 
-def left_jacobian(rotation_vector: Tensor) -> Tensor:
-    """Left Jacobian of SO(3): exp((w + d)^) = exp((J(w) d)^) exp(w^) to first order.
+def exp_and_left_jacobian(vectors: Tensor, generators: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotation matrices exp(w^) and left Jacobians J(w) of SO(3), in one go because they share
+    their quotients: ``exp((w + d)^) = exp((J(w) d)^) exp(w^)`` to first order.
 
-    Sola, Deray, Atchuthan, "A micro Lie theory for state estimation in robotics", eq. 145.
+    Rodrigues' formula, and Sola, Deray, Atchuthan, "A micro Lie theory for state estimation in
+    robotics", eq. 145.
 
     Args:
-        rotation_vector: (..., 3) radians.
+        vectors: (..., 3) rotation vectors w, radians.
+        generators: (3, 9), maps a vector to its flattened cross-product matrix (`skew`).
 
     Returns:
-        (..., 3, 3).
+        Two of (..., 3, 3).
     """
-    basis = torch.eye(3, dtype=rotation_vector.dtype, device=rotation_vector.device)
-    return exp_and_left_jacobian(rotation_vector, skew(basis).flatten(1))[1]
-
-
-def exp_and_left_jacobian(vectors: Tensor, generators: Tensor) -> tuple[Tensor, Tensor]:
-    """Rodrigues' formula and eq. 145 of `left_jacobian` for vectors (..., 3), in one go because
-    they share their quotients; `generators` as in `KeypointKinematics`."""
     squared = vectors.square().sum(-1)[..., None, None]
     angle = squared.sqrt()
     # sin(t) / t, (1 - cos t) / t^2 and (t - sin t) / t^3. The last loses digits at small angles,
@@ -95,3 +91,25 @@ def retract(params: HandParams, step: Tensor) -> HandParams:
         hand_pose=params.hand_pose + step[:, POSE].unflatten(-1, (15, 3)),
         betas=params.betas + step[:, BETAS],
     )
+
+
+@dataclass(frozen=True)
+class HandManifold:
+    """The space of a hand's parameters, for `fitter.solvers`.
+
+    Attributes:
+        max_rotation: radians; the largest change of any one rotation in a step. Without it joints
+            of fingertips flip by 180 degrees.
+    """
+
+    max_rotation: float = 0.5
+
+    def retract(self, state: HandParams, step: Tensor) -> HandParams:
+        """Move B hands along steps (B, D), see `retract`."""
+        return retract(state, step)
+
+    def shortened(self, step: Tensor) -> Tensor:
+        """Steps (B, D) of the same directions in which no rotation exceeds `max_rotation`."""
+        rotations = torch.cat([step[:, GLOBAL], step[:, POSE]], -1).unflatten(-1, (16, 3))
+        largest = rotations.square().sum(-1).amax(-1).sqrt()
+        return step * (self.max_rotation / largest.clamp_min(self.max_rotation))[:, None]

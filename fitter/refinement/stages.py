@@ -17,17 +17,19 @@ from fitter.camera import project
 from fitter.config.stages import StageConfig
 from fitter.energies.contour import contour_l2
 from fitter.fitting.keypoint_fit import KeypointProblem
+from fitter.hand_models.tangent import HandManifold
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.refinement.objective import Objective, StageTask
 from fitter.refinement.scene import FIELDS, LENGTHS, SceneParams, SceneView, focal_applied
-from fitter.solvers.first_order import Descent, descend
-from fitter.solvers.levenberg_marquardt import (
+from fitter.solvers import (
+    Descent,
     LevenbergMarquardt,
     Linearization,
+    Status,
+    descend,
     levenberg_marquardt,
 )
-from fitter.solvers.status import Status
 
 _LEAST_SQUARES_WEIGHTS = {
     "keypoints": "keypoint_weight",
@@ -188,7 +190,8 @@ def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> 
     )
     with torch.inference_mode():
         problem = _ContourProblem.of(task, stage, params)
-        result = levenberg_marquardt(problem, params.hand.to(torch.float64), options)
+        start = params.hand.to(torch.float64)
+        result = levenberg_marquardt(problem, start, options, HandManifold())
     result = result.map(torch.clone)
     dtype = params.transl.dtype
     moved = params.with_hand(result.params.to(dtype))

@@ -1,6 +1,6 @@
-"""Batched first-order solvers: Adam, and gradient descent with momentum, each hand on its own.
+"""Batched first-order solvers: Adam, and gradient descent with momentum, each problem on its own.
 
-A hand that has converged or diverged stays in the batch, frozen, so that nothing on a GPU ever
+A problem that has converged or diverged stays in the batch, frozen, so that nothing on a GPU ever
 waits for the host; on the CPU the loop ends early when all are frozen.
 """
 
@@ -13,10 +13,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fitter.solvers.states import map_tensors, where
 from fitter.solvers.status import Status
 
 Tensors = dict[str, Tensor]
-"""Increments by field name, batch first."""
+"""Increments by field name, batch first: a state of which every tensor moves by its own rate."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Descent:
         decay: of "adam", of the first and second moments.
         epsilon: of "adam", added to the root of the second moment, in units of the gradient; the
             published 1e-8. A component whose gradient stays far below it hardly moves.
-        patience: steps without a gain of `relative_tolerance` after which a hand has converged; 0
-            for never.
+        patience: steps without a gain of `relative_tolerance` after which a problem has converged;
+            0 for never.
         relative_tolerance: share of the cost.
     """
 
@@ -51,14 +52,14 @@ class Descent:
 
 @dataclass(frozen=True)
 class DescentResult:
-    """The best state met for each of B hands.
+    """The best state met for each of B problems.
 
     Attributes:
         increments: of the best state.
         cost: (B,) objective there; not finite where it never was.
         iterations: (B,) int64 steps tried.
-        status: (B,) int64 values of `Status`. A hand whose cost or gradient stopped being finite
-            is diverged, and keeps the best state it met before.
+        status: (B,) int64 values of `Status`. A problem whose cost or gradient stopped being
+            finite is diverged, and keeps the best state it met before.
     """
 
     increments: Tensors
@@ -70,10 +71,10 @@ class DescentResult:
 def descend(
     objective: Callable[[Tensors], Tensor], start: Tensors, options: Descent
 ) -> DescentResult:
-    """Minimise each hand's objective.
+    """Minimise each problem's objective.
 
     Args:
-        objective: increments -> (B,) costs, differentiable, each hand's from its own rows alone.
+        objective: increments -> (B,) costs, differentiable, each from its own rows alone.
         start: (B, ...) increments to begin with.
         options: see `Descent`; `rates` has the names of `start`.
     """
@@ -96,8 +97,8 @@ class _State:
         first = next(iter(start.values()))
         batch = len(first)
         self.current, self.best = dict(start), dict(start)
-        self.velocity = {name: torch.zeros_like(x) for name, x in start.items()}
-        self.square = {name: torch.zeros_like(x) for name, x in start.items()}
+        self.velocity = map_tensors(torch.zeros_like, start)
+        self.square = map_tensors(torch.zeros_like, start)
         self.best_cost = first.new_full((batch,), torch.inf)
         self.active = torch.ones(batch, dtype=torch.bool, device=first.device)
         self.waited = torch.zeros(batch, dtype=torch.int64, device=first.device)
@@ -105,13 +106,13 @@ class _State:
         self.status = torch.full_like(self.waited, int(Status.MAX_ITERATIONS))
 
     def judge(self, cost: Tensor, gradients: Tensors, options: Descent) -> None:
-        """Note better states; freeze hands that have converged or diverged."""
+        """Note better states; freeze problems that have converged or diverged."""
         finite = cost.isfinite()
         for gradient in gradients.values():
             finite = finite & gradient.reshape(len(gradient), -1).isfinite().all(1)
         better = self.active & finite & (cost < self.best_cost)
         gained = better & (cost < self.best_cost - options.relative_tolerance * cost.abs())
-        self.best = {n: _where(better, self.current[n], best) for n, best in self.best.items()}
+        self.best = where(better, self.current, self.best)
         self.best_cost = torch.where(better, cost, self.best_cost)
         self.waited = torch.where(gained, 0, self.waited + 1)
         diverged = self.active & ~finite
@@ -123,7 +124,7 @@ class _State:
             self.active = self.active & ~converged
 
     def move(self, gradients: Tensors, options: Descent) -> None:
-        """One step for every active hand."""
+        """One step for every active problem."""
         self.steps = self.steps + self.active
         first, second = options.decay
         for name, gradient in gradients.items():
@@ -141,7 +142,7 @@ class _State:
                 step = unbiased / (root + options.epsilon)
             self.velocity[name] = velocity
             moved = self.current[name] - options.rates[name] * step
-            self.current[name] = _where(self.active, moved, self.current[name])
+            self.current[name] = where(self.active, moved, self.current[name])
 
     def result(self) -> DescentResult:
         never = ~self.best_cost.isfinite()
@@ -158,7 +159,3 @@ def _gradients(cost: Tensor, leaves: Tensors) -> Tensors:
         name: torch.zeros_like(leaf) if gradient is None else gradient
         for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
     }
-
-
-def _where(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    return torch.where(condition.view(-1, *[1] * (yes.ndim - 1)), yes, no)

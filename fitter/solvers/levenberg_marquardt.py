@@ -1,27 +1,27 @@
-"""Batched solvers: every hand is its own small problem, solved side by side.
+"""Batched Levenberg-Marquardt over any manifold: B small problems, solved side by side.
 
-A hand that has converged or diverged is frozen at its best state and never touches its neighbours.
-On the CPU it leaves the batch and costs nothing. On a GPU it stays, because to learn who is left
-the host would have to wait for the device in every step.
+A problem that has converged or diverged is frozen at its best state and never touches its
+neighbours. On the CPU it leaves the batch and costs nothing. On a GPU it stays, because to learn
+who is left the host would have to wait for the device in every step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self
 
 import torch
 from torch import Tensor
 
-from fitter.hand_models.tangent import GLOBAL, POSE, retract
-from fitter.records import HandParams
+from fitter.solvers.manifold import Manifold
+from fitter.solvers.states import State, map_tensors, put, select, where
 from fitter.solvers.status import Status
 
 
 @dataclass(frozen=True)
 class Linearization:
-    """A sum of squares at the current state of B hands, to first order.
+    """Sums of squares at the current states of B problems, to first order.
 
     Attributes:
         cost: (B,) value of the objective; not finite where the state is invalid.
@@ -34,15 +34,15 @@ class Linearization:
     hessian: Tensor
 
 
-class LeastSquaresProblem(Protocol):
-    """What the solver needs to know of an objective over B hands."""
+class LeastSquaresProblem(Protocol[State]):
+    """What the solver needs to know of B objectives."""
 
-    def linearize(self, params: HandParams) -> Linearization:
-        """Value, gradient and Gauss-Newton Hessian at `params`."""
+    def linearize(self, params: State) -> Linearization:
+        """Values, gradients and Gauss-Newton Hessians at `params`, by the steps of the manifold."""
         ...
 
     def select(self, index: Tensor) -> Self:
-        """The problem of the hands at `index` (n,) alone."""
+        """The problems at `index` (n,) alone."""
         ...
 
 
@@ -51,99 +51,95 @@ class LevenbergMarquardt:
     """Options of the solver.
 
     Attributes:
-        max_iterations: linearisations per hand at the most, at least 1.
-        relative_tolerance: a hand has converged when an accepted step lowers its cost by less
+        max_iterations: linearisations per problem at the most, at least 1.
+        relative_tolerance: a problem has converged when an accepted step lowers its cost by less
             than this share of it, or when the step predicts no more than that.
         damping: initial damping, relative to the Hessian's diagonal.
-        max_rotation: radians; the longest change of any one rotation in a step. Without it
-        fingertip joints flip by 180 degrees.
-        max_damping: damping at which a hand that finds no downhill step is called stalled.
+        max_damping: damping at which a problem that finds no downhill step is called stalled.
     """
 
     max_iterations: int = 30
     relative_tolerance: float = 1e-4
     damping: float = 1e-3
-    max_rotation: float = 0.5
     max_damping: float = 1e6
 
 
 @dataclass(frozen=True)
-class SolverResult:
-    """The best state found for each of B hands.
+class SolverResult(Generic[State]):
+    """The best state found for each of B problems.
 
     Attributes:
         params: of the best state.
         cost: (B,) objective at that state.
         iterations: (B,) int64 steps tried.
-        status: (B,) int64 values of `Status`. A diverged hand keeps its start.
+        status: (B,) int64 values of `Status`. A diverged problem keeps its start.
     """
 
-    params: HandParams
+    params: State
     cost: Tensor
     iterations: Tensor
     status: Tensor
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Apply a function to every tensor."""
-        tensors = {name: function(value) for name, value in self._tensors()}
-        return replace(self, params=self.params.map(function), **tensors)
+        return map_tensors(function, self)
 
-    def with_hands(self, index: Tensor, part: Self) -> Self:
-        """The result with that of the hands at `index` (n,) in the place of theirs."""
-
-        def put(whole: Tensor, values: Tensor) -> Tensor:
-            return whole.index_copy(0, index, values)
-
-        params = zip(vars(self.params).values(), vars(part.params).values(), strict=True)
-        tensors = {name: put(value, getattr(part, name)) for name, value in self._tensors()}
-        return replace(self, params=HandParams(*(put(*pair) for pair in params)), **tensors)
-
-    def _tensors(self) -> list[tuple[str, Tensor]]:
-        return [(name, value) for name, value in vars(self).items() if name != "params"]
+    def with_rows(self, index: Tensor, part: Self) -> Self:
+        """The result with that of the problems at `index` (n,) in the place of theirs."""
+        return put(self, index, part)
 
 
 def levenberg_marquardt(
-    problem: LeastSquaresProblem, start: HandParams, options: LevenbergMarquardt
-) -> SolverResult:
-    """Minimise each hand's objective with Marquardt's scaled damping.
+    problem: LeastSquaresProblem[State],
+    start: State,
+    options: LevenbergMarquardt,
+    manifold: Manifold[State],
+) -> SolverResult[State]:
+    """Minimise each problem's objective with Marquardt's scaled damping.
 
     Marquardt, "An algorithm for least-squares estimation of nonlinear parameters", 1963; the
     damping follows Nielsen, "Damping parameter in Marquardt's method", 1999, eq. 2.5.
 
     Args:
-        problem: the objective of B hands.
-        start: B states, finite or not; a hand whose start has no finite cost is diverged at once.
+        problem: the objectives of B problems.
+        start: B states, finite or not; a problem whose start has no finite cost is diverged at
+            once.
         options: see `LevenbergMarquardt`.
+        manifold: what the states live in: how to move along a step, and how far at once.
     """
-    state = _State(problem, start, options)
+    state = _State(problem, start, options, manifold)
     for _ in range(options.max_iterations):
-        if state.hands.numel() == 0:
+        if state.places.numel() == 0:
             break
         state.advance(options)
     return state.finish()
 
 
 _MOVING = -1
-"""Stands for the status of a hand that has none yet."""
+"""Stands for the status of a problem that has none yet."""
 
 
 def _asking_is_free(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-class _State:
-    """The hands that are worked on, which of them still move, and the results of all."""
+class _State(Generic[State]):
+    """The problems that are worked on, which of them still move, and the results of all."""
 
     def __init__(
-        self, problem: LeastSquaresProblem, start: HandParams, options: LevenbergMarquardt
+        self,
+        problem: LeastSquaresProblem[State],
+        start: State,
+        options: LevenbergMarquardt,
+        manifold: Manifold[State],
     ) -> None:
-        self.problem = problem
+        self.problem, self.manifold = problem, manifold
         self.params = start
         self.current = problem.linearize(start)
         cost = self.current.cost
         self.damping = torch.full_like(cost, options.damping)
         self.growth = torch.full_like(cost, 2.0)
-        self.hands = torch.arange(len(cost), device=cost.device)
+        self.places = torch.arange(len(cost), device=cost.device)
         self.moving = torch.ones_like(cost, dtype=torch.bool)
         self.drops = _asking_is_free(cost.device)
         self.steps = 0
@@ -153,9 +149,10 @@ class _State:
         self._rest(torch.where(_finite(self.current), _MOVING, diverged))
 
     def advance(self, options: LevenbergMarquardt) -> None:
-        """Try one step for every active hand."""
-        step, solved = _damped_step(self.current, self.damping, options.max_rotation)
-        trial = retract(self.params, step)
+        """Try one step for every moving problem."""
+        step, solved = _damped_step(self.current, self.damping)
+        step = self.manifold.shortened(step)
+        trial = self.manifold.retract(self.params, step)
         linearized = self.problem.linearize(trial)
 
         predicted = -(
@@ -169,12 +166,8 @@ class _State:
         if self.drops and bool(accepted.all()):
             self.params, self.current = trial, linearized
         else:
-            self.params = _where(accepted, trial, self.params)
-            self.current = Linearization(
-                torch.where(accepted, linearized.cost, self.current.cost),
-                torch.where(accepted[:, None], linearized.gradient, self.current.gradient),
-                torch.where(accepted[:, None, None], linearized.hessian, self.current.hessian),
-            )
+            self.params = where(accepted, trial, self.params)
+            self.current = where(accepted, linearized, self.current)
         self.steps += 1
 
         tolerance = options.relative_tolerance * self.current.cost.abs()
@@ -185,8 +178,8 @@ class _State:
         self._rest(torch.where(converged, int(Status.CONVERGED), status))
 
     def finish(self) -> SolverResult:
-        """The results of all hands; those still moving have used up their iterations."""
-        self._rest(torch.full_like(self.hands, int(Status.MAX_ITERATIONS)))
+        """The results of all; those still moving have used up their iterations."""
+        self._rest(torch.full_like(self.places, int(Status.MAX_ITERATIONS)))
         if self.drops:
             return self.result
         return SolverResult(
@@ -200,7 +193,7 @@ class _State:
         self.growth = torch.where(accepted, 2.0, self.growth * torch.where(self.moving, 2.0, 1.0))
 
     def _rest(self, status: Tensor) -> None:
-        """Note the results of the hands that come to rest, status not `_MOVING`, and freeze or drop
+        """Note the results of those that come to rest, status not `_MOVING`, and freeze or drop
         them."""
         resting = self.moving & (status != _MOVING)
         if not self.drops:
@@ -218,22 +211,16 @@ class _State:
         index, rest = (~resting).nonzero().flatten(), resting.nonzero().flatten()
         cost, status = self.current.cost[rest], status[rest]
         steps = torch.full_like(status, self.steps)
-        part = SolverResult(self.params[rest], cost, steps, status)
-        self.result = self.result.with_hands(self.hands[rest], part)
+        part = SolverResult(select(self.params, rest), cost, steps, status)
+        self.result = self.result.with_rows(self.places[rest], part)
         self.problem = self.problem.select(index)
-        self.params = self.params[index]
-        self.current = Linearization(
-            self.current.cost[index], self.current.gradient[index], self.current.hessian[index]
-        )
+        self.params, self.current = select(self.params, index), select(self.current, index)
         self.damping, self.growth = self.damping[index], self.growth[index]
-        self.hands, self.moving = self.hands[index], self.moving[index]
+        self.places, self.moving = self.places[index], self.moving[index]
 
 
-def _damped_step(
-    current: Linearization, damping: Tensor, max_rotation: float
-) -> tuple[Tensor, Tensor]:
-    """Steps (B, D), shortened so that no rotation turns by more than `max_rotation`, and (B,)
-    whether the damped system could be solved."""
+def _damped_step(current: Linearization, damping: Tensor) -> tuple[Tensor, Tensor]:
+    """Steps (B, D), and (B,) whether the damped system could be solved; without, the step is 0."""
     damped = current.hessian.clone()
     diagonal = damped.diagonal(dim1=-2, dim2=-1)
     floor = 1e-9 * diagonal.amax(-1, keepdim=True).clamp_min(1e-12)
@@ -241,10 +228,7 @@ def _damped_step(
     factor, info = torch.linalg.cholesky_ex(damped)
     step = -torch.cholesky_solve(current.gradient[..., None], factor)[..., 0]
     solved = (info == 0) & step.isfinite().all(-1)
-    step = torch.where(solved[:, None], step, torch.zeros_like(step))
-    turns = torch.cat([step[:, GLOBAL], step[:, POSE]], -1).unflatten(-1, (16, 3))
-    longest = turns.square().sum(-1).amax(-1).sqrt()
-    return step * (max_rotation / longest.clamp_min(max_rotation))[:, None], solved
+    return torch.where(solved[:, None], step, torch.zeros_like(step)), solved
 
 
 def _finite(linearized: Linearization) -> Tensor:
@@ -254,13 +238,4 @@ def _finite(linearized: Linearization) -> Tensor:
         linearized.cost.isfinite()
         & linearized.gradient.isfinite().all(-1)
         & diagonal.isfinite().all(-1)
-    )
-
-
-def _where(condition: Tensor, yes: HandParams, no: HandParams) -> HandParams:
-    return HandParams(
-        torch.where(condition[:, None], yes.global_orient, no.global_orient),
-        torch.where(condition[:, None, None], yes.hand_pose, no.hand_pose),
-        torch.where(condition[:, None], yes.betas, no.betas),
-        torch.where(condition[:, None], yes.transl, no.transl),
     )

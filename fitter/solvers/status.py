@@ -1,4 +1,4 @@
-"""How a solver left a hand."""
+"""How a solver left a problem, such as a hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Status(IntEnum):
-    """How the solver left a hand."""
+    """How the solver left a problem."""
 
     CONVERGED = 0
     MAX_ITERATIONS = 1

@@ -1,8 +1,6 @@
 """The keypoints' kinematics and their Jacobian against the readable twin and its differences."""
 
-import numpy as np
 import pytest
-import roma
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -14,7 +12,7 @@ from fitter.hand_models.keypoint_jacobian import (
     in_canonical_order,
 )
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
-from fitter.hand_models.tangent import left_jacobian, retract, skew
+from fitter.hand_models.tangent import retract
 from fitter.records import HandParams
 
 SHAPES = 4
@@ -130,18 +128,3 @@ def test_the_finger_layout_copies_nothing_to_the_device() -> None:
     with Operations() as seen:
         keypoints[:, torch.tensor(FINGER_KEYPOINTS)]
     assert seen.names & copies
-
-
-def test_left_jacobian_is_the_mean_rotation_on_the_way() -> None:
-    """J(w) is the integral of exp(s w^) over s in [0, 1] (Sola et al., section 7.1)."""
-    nodes, weights = np.polynomial.legendre.leggauss(20)
-    for angle in (0.0, 1e-160, 1e-9, 1e-5, 1e-3, 0.1, 1.0, 3.0):
-        vector = angle * torch.tensor([0.6, 0.0, -0.8], dtype=torch.float64)
-        on_the_way = roma.rotvec_to_rotmat(torch.as_tensor((nodes + 1) / 2)[:, None] * vector)
-        mean = (torch.as_tensor(weights / 2)[:, None, None] * on_the_way).sum(0)
-        torch.testing.assert_close(left_jacobian(vector), mean, rtol=0, atol=1e-13)
-
-
-def test_skew_is_the_cross_product() -> None:
-    a, b = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    torch.testing.assert_close((skew(a) @ b[..., None])[..., 0], torch.linalg.cross(a, b))

@@ -9,9 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from fitter.solvers.first_order import Descent, DescentResult, Tensors, descend
-from fitter.solvers.levenberg_marquardt import LevenbergMarquardt, levenberg_marquardt
-from fitter.solvers.status import Status
+from fitter.solvers import (
+    Descent,
+    DescentResult,
+    Euclidean,
+    LevenbergMarquardt,
+    Status,
+    descend,
+    levenberg_marquardt,
+)
+from fitter.solvers.first_order import Tensors
 from tests.support.solver_problems import Problem, Residual, at, rosenbrock
 
 METHODS = ("adam", "sgd")
@@ -263,7 +270,7 @@ def test_nothing_waits_for_the_host() -> None:
 
 @dataclass(frozen=True)
 class Solved:
-    """What every solver tells of hands whose one free parameter is `transl`."""
+    """What every solver tells of problems of three variables."""
 
     position: Tensor
     cost: Tensor
@@ -272,20 +279,20 @@ class Solved:
 
 
 def solve(solver: str, residual: Residual, positions: list[list[float]], budget: int) -> Solved:
-    """Minimise the squared residuals of `transl`, all targets at (1, 1, 1)."""
+    """Minimise squared residuals of three variables, all targets at (1, 1, 1)."""
     begun, data = at(positions), torch.ones(len(positions), 3, dtype=torch.float64)
     if solver == "lm":
         settings = LevenbergMarquardt(max_iterations=budget)
-        result = levenberg_marquardt(Problem(residual, data), begun, settings)
-        return Solved(result.params.transl, result.cost, result.iterations, result.status)
+        result = levenberg_marquardt(Problem(residual, data), begun, settings, Euclidean())
+        return Solved(result.params, result.cost, result.iterations, result.status)
 
     def objective(x: Tensors) -> Tensor:
-        pairs = zip(x["transl"], data, strict=True)
+        pairs = zip(x["x"], data, strict=True)
         return torch.stack([residual(*pair) for pair in pairs]).square().sum(-1)
 
     rate = {"adam": 0.05, "sgd": 1e-4}[solver]
-    found = descend(objective, {"transl": begun.transl}, Descent(solver, budget, {"transl": rate}))
-    return Solved(found.increments["transl"], found.cost, found.iterations, found.status)
+    found = descend(objective, {"x": begun}, Descent(solver, budget, {"x": rate}))
+    return Solved(found.increments["x"], found.cost, found.iterations, found.status)
 
 
 ALL = ("lm", *METHODS)
