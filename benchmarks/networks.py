@@ -50,9 +50,8 @@ from torch import nn
 from fitter.config.options import Config, InitConfig, load_config
 from fitter.device import choose_device
 from fitter.errors import InputError
-from init_net.predict import SHIPPED
 from init_net.samples.shards import ShardedSamples
-from init_net.weights import load_network, read_info
+from init_net.weights import load_network, read_info, weights_file
 
 KINDS = ("lifter", "handnet", "segmentation")
 PARTS = ("validation", "masks", "speed")
@@ -82,11 +81,7 @@ _MASK_HEADINGS = {
 def weight_files(init: InitConfig) -> dict[str, Path]:
     """Kind of network -> the weights that a configuration asks for."""
     given = {kind: getattr(init, kind) for kind in KINDS}
-    return {
-        kind: SHIPPED / f"{kind}.safetensors" if file == "shipped" else Path(file)
-        for kind, file in given.items()
-        if file is not None
-    }
+    return {kind: weights_file(kind, file) for kind, file in given.items() if file is not None}
 
 
 def show_rows(

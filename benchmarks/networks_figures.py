@@ -248,12 +248,12 @@ def _estimates(bench: Bench, batch: SampleBatch) -> dict[str, Estimate]:
         "keypoint fit": bench.of_params(bench.fitted(batch), batch),
     }
     with _overheard(bench.networks.get("handnet")) as regressed:
-        guesses = bench.ask(hands, batch.crops).starts
+        guesses = bench.ask(hands, batch.crops).initialisations
     if "lifter" in guesses:
         laid = bench.of_params(
             predicted_initialisations(bench.fit_model, hands, guesses["lifter"]), batch
         )
-        said["lifter"] = replace(laid, keypoints=guesses["lifter"].joints.cpu())
+        said["lifter"] = replace(laid, keypoints=guesses["lifter"].keypoints.cpu())
     if "handnet" in guesses:
         said["HandNet"] = bench.of_regressed(_joined(regressed))
         said["HandNet, no keypoints"] = _blind(bench, batch)
@@ -309,7 +309,7 @@ class _Measured:
         errors = HandErrors.of(said.keypoints, batch.keypoints, said.vertices, batch.vertices)
         true = project(batch.keypoints, batch.intrinsics)
         distance = keypoint_2d_error(said.positions.numpy(), true.numpy())
-        known = np.isfinite(errors.joints).all(1) & np.isfinite(distance)
+        known = np.isfinite(errors.keypoints).all(1) & np.isfinite(distance)
         if said.silhouettes is None:
             return cls(errors, distance, np.full(len(distance), np.nan), known)
         overlap = mask_iou(said.silhouettes, batch.masks)

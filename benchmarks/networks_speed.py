@@ -146,7 +146,7 @@ def _training_step(
         total.backward()
         clip_grad_norm_(network.parameters(), config.optimiser.clip_norm)
         optimiser.step()
-        average.update(network)
+        average.update_parameters(network)
         return total.item()
 
     return step

@@ -24,7 +24,7 @@ from rich.table import Table
 from torch import Tensor
 
 from datasets.freihand import FreiHandSplit, load_freihand
-from fitter.config.options import SHIPPED, Config, load_config
+from fitter.config.options import Config, load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
 from fitter.errors import InputError
@@ -38,6 +38,7 @@ from fitter.hand_models.skinning import pose_keypoints
 from fitter.inputs.images import read_image_and_exif
 from fitter.metrics import pa_mpjpe
 from fitter.records import HandParams, ImageRecord
+from init_net.offer import SHIPPED
 
 
 def seen_images(split: FreiHandSplit, config: Config) -> list[DetectedImage]:
@@ -78,8 +79,8 @@ def start_errors(engine: Engine, images: Sequence[DetectedImage], truth: np.ndar
         "typical pose": error(propose_initialisations(model, deep, single)),
     }
     guesses = engine.initializer(detected, [image.crops[0] for image in images])
-    for name, guess in guesses.starts.items():
-        joints = _mirrored(guess.joints, observed.is_left)
+    for name, guess in guesses.initialisations.items():
+        joints = _mirrored(guess.keypoints, observed.is_left)
         errors[f"{name}, joints"] = 1000 * pa_mpjpe(joints.cpu().numpy(), truth)
         errors[f"{name}, hand model"] = error(predicted_initialisations(model, detected, guess))
     return errors

@@ -30,7 +30,7 @@ from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
 from fitter.records import HandObservation, HandParams, NormalisedHands
 from fitter.refinement.refiner import Refiner
 from fitter.solvers.status import Status
-from fitter.store.schema import INITIALISATION_SOURCES, HandRow, ImageRow
+from fitter.store.schema import HandRow, ImageRow
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Engine:
         observed = ObservationBatch.of(observations, [slot.intrinsics for slot in slots], like)
         detected = normalise(observed)
         predictions = self._predict(slots, detected)
-        initialisations = list(predictions.starts.values())
+        initialisations = list(predictions.initialisations.values())
         hands = with_network_prior(
             detected.with_depth_gain(config.relative_depth_gain), initialisations, config
         )
@@ -131,8 +131,7 @@ class Engine:
         fitted = FittedHands.of(
             self.fit_model.keypoints, fit, refined, observed.intrinsics, observed.is_left
         )
-        names = [name if name in INITIALISATION_SOURCES else "other" for name in predictions.starts]
-        rows = fitted.rows(observations, ["keypoints", *names])
+        rows = fitted.rows(observations, ["keypoints", *predictions.initialisations])
         if not self.config.output.save_vertices:
             return rows
         return [replace(row, vertices=self.vertices(row)) if row.valid else row for row in rows]

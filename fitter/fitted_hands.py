@@ -18,7 +18,7 @@ from fitter.fitting.keypoint_fit import KeypointFit
 from fitter.fitting.observations import LEAST_EXTENT
 from fitter.fitting.quality import fit_confidence, rms_error
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
-from fitter.records import FitStatus, HandObservation, HandParams, InitialisationSource
+from fitter.records import FitStatus, HandObservation, HandParams
 from fitter.refinement.refiner import Refined
 from fitter.refinement.scene import focal_applied
 from fitter.solvers.status import Status
@@ -111,9 +111,7 @@ class FittedHands:
             refined=refined,
         )
 
-    def rows(
-        self, hands: Sequence[HandObservation], sources: Sequence[InitialisationSource]
-    ) -> list[HandRow]:
+    def rows(self, hands: Sequence[HandObservation], sources: Sequence[str]) -> list[HandRow]:
         """A row a hand.
 
         Args:
@@ -132,7 +130,7 @@ class FittedHands:
             for i, (row, pose, hand) in enumerate(zip(rows, poses, hands, strict=True))
         ]
 
-    def _outcomes(self, sources: Sequence[InitialisationSource]) -> list[_Outcome]:
+    def _outcomes(self, sources: Sequence[str]) -> list[_Outcome]:
         """How the fit to the keypoints ended for each hand."""
         fit = self.fit
         columns = (fit.status, fit.initialisation, fit.iterations, fit.cost)
@@ -190,7 +188,7 @@ class _Outcome:
     """How the fit of one hand to its keypoints ended: fields of `HandRow`."""
 
     fit_status: FitStatus
-    initialisation_source: InitialisationSource | None
+    initialisation_source: str | None
     iterations: int
     final_cost: float
 

@@ -211,7 +211,4 @@ class HandMesh(TensorBatch):
 MaskSource = Literal["given", "grabcut", "rejected", "network"]
 
 
-InitialisationSource = Literal["keypoints", "lifter", "handnet", "other"]
-
-
 FitStatus = Literal["converged", "max_iterations", "diverged", "stalled"]

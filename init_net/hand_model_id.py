@@ -16,7 +16,7 @@ from fitter.hand_models.open_hand import load_open_hand
 
 @dataclass(frozen=True)
 class HandModelId:
-    """Which hand model a network's joints, rotations and shape are of.
+    """Which hand model a network's keypoints, rotations and shape are of.
 
     Attributes:
         name: of the model.
@@ -52,7 +52,7 @@ def require_hand_model(path: Path, found: HandModelId) -> None:
     """
     current = current_hand_model()
     if found != current:
-        raise InputError(f"{path}: expected a network for the hand model {current}, found {found}")
+        raise InputError("weights.other_hand_model", file=path, expected=current, found=found)
 
 
 def require_fitting(path: Path, network: nn.Module, values: Mapping[str, Tensor]) -> None:
@@ -67,19 +67,19 @@ def require_fitting(path: Path, network: nn.Module, values: Mapping[str, Tensor]
         InputError: a tensor is missing, too many, of another shape, or not finite.
     """
     wanted = network.state_dict()
-    kind = f"{path}: expected the weights of a {type(network).__name__} as its configuration says"
+    kind = type(network).__name__
     for name in [*wanted, *(name for name in values if name not in wanted)]:
+        where = {"file": path, "network": kind, "tensor": name}
         if not isinstance(values.get(name), Tensor):
-            raise InputError(f"{kind}, found none for {name!r}")
+            raise InputError("weights.no_tensor", **where)
         if name not in wanted:
-            raise InputError(f"{kind}, found some for {name!r}, which it does not have")
-        if wanted[name].shape != values[name].shape:
-            raise InputError(
-                f"{kind}, with {name!r} of {_in_words(wanted[name].shape)}, found "
-                f"{_in_words(values[name].shape)}"
-            )
+            raise InputError("weights.extra_tensor", **where)
+        shapes = (wanted[name].shape, values[name].shape)
+        if shapes[0] != shapes[1]:
+            expected, found = map(_in_words, shapes)
+            raise InputError("weights.other_shape", **where, expected=expected, found=found)
         if not torch.isfinite(values[name]).all():
-            raise InputError(f"{path}: expected finite weights, found others in {name!r}")
+            raise InputError("weights.not_finite", **where)
 
 
 def _in_words(shape: torch.Size) -> str:

@@ -7,9 +7,9 @@ all hands of a batch at once.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,50 +18,54 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from fitter.camera import back_project, rotation_to
-from fitter.config.options import InitConfig, Network
 from fitter.errors import InputError
 from fitter.fitting.crops import HandCrop
 from fitter.fitting.initializer import Prediction, Predictions
 from fitter.hand_models import load_hand_model
 from fitter.records import NormalisedHands
+from init_net.networks.build import AnyNetwork
+from init_net.offer import OFFER, InitNetOptions
 from init_net.posing import regressed_keypoints
 from init_net.records import CropInputs
 from init_net.view_frame import in_camera, lifter_inputs
-from init_net.weights import load_network
-
-SHIPPED = Path(__file__).parent / "shipped"
-"""Folder of the weights that ship, each named after its kind of network."""
+from init_net.weights import load_network, weights_file
 
 _LARGEST_BATCH = 16
 """Crops that a network sees at once: on a CPU each takes twice as long in a batch of 64, whose maps
 leave the cache."""
 
-_STARTS = ("lifter", "handnet")
-"""Networks that give starts, the most trusted first."""
-
 _NEAREST = 0.05
 """Metres from the camera that a wrist has at least."""
 
 
-def load_networks(config: InitConfig, kinds: Collection[Network], device: torch.device) -> Networks:
-    """The networks that a configuration asks for: the entry point of `fitter`.
+def load_networks(
+    options: InitNetOptions, names: Collection[str], margin: float, device: torch.device
+) -> Networks:
+    """The networks that a configuration asks for: the `InitializerFactory` of this package.
 
     Args:
-        config: which weights.
-        kinds: of the networks that are needed.
+        options: which weights.
+        names: of the networks that are needed, see `init_net.offer.OFFER`.
+        margin: of the crops that they will see: side of the square over the longer side of the
+            keypoints' box.
         device: where they are to compute.
 
     Raises:
-        InputError: weights cannot be read, or are of another network or hand model.
+        InputError: weights cannot be read, are of another network or hand model, or were trained
+            on crops of another margin.
     """
-    networks, digests = {}, {}
-    for kind in kinds:
-        given = getattr(config, kind)
+    networks: dict[str, AnyNetwork] = {}
+    digests: dict[str, str] = {}
+    for name in names:
+        given = getattr(options, name)
         if given is None:
-            raise InputError(f"init.{kind}: expected weights, found null")
-        path = SHIPPED / f"{kind}.safetensors" if given == "shipped" else Path(given)
-        networks[kind] = load_network(path, device, kind)
-        digests[kind] = hashlib.sha256(path.read_bytes()).hexdigest()
+            raise InputError("network.not_wanted", file=f"init.{name}")
+        path = weights_file(name, given)
+        networks[name] = network = load_network(path, device, name)
+        learned = getattr(network.config, "margin", margin)
+        if not math.isclose(learned, margin):
+            raise InputError("network.other_margin", file=path, expected=learned, found=margin)
+        digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return Networks(networks, device, digests)
 
 
@@ -94,32 +98,32 @@ class Networks:
         """See `Initializer.__call__`."""
         index = hands.is_usable.nonzero().flatten()
         masks: list[np.ndarray | None] = [None] * len(crops)
-        starts = {kind: _nothing(hands) for kind in _STARTS if kind in self._networks}
+        said = {name: _nothing(hands) for name in OFFER.initialisations if name in self._networks}
         if len(index) == 0:
-            return Predictions(starts, masks)
+            return Predictions(said, masks)
         usable = hands[index]
         places = index.tolist()
         seen = _Crops.of([crops[i] for i in places])
         with torch.no_grad():
             if "lifter" in self._networks:
-                starts["lifter"] = starts["lifter"].with_hands(index, self._lifted(usable))
+                said["lifter"] = said["lifter"].with_hands(index, self._lifted(usable))
             if seen and "handnet" in self._networks:
                 rows = torch.tensor(seen.rows, device=index.device)
-                guess = self._regressed(usable[rows], seen)
-                starts["handnet"] = starts["handnet"].with_hands(index[rows], guess)
+                regressed = self._regressed(usable[rows], seen)
+                said["handnet"] = said["handnet"].with_hands(index[rows], regressed)
             if seen and "segmentation" in self._networks:
                 asked = seen.without_masks()
                 for row, mask in zip(asked.rows, self._masks(asked), strict=True):
                     masks[places[row]] = mask
-        return Predictions(starts, masks)
+        return Predictions(said, masks)
 
     def _lifted(self, hands: NormalisedHands) -> Prediction:
         lifted = self._networks["lifter"](lifter_inputs(hands).to(self._device))
-        joints = in_camera(lifted.joints.to(hands.view_direction), hands)
-        return Prediction(joints, lifted.spread.to(hands.view_direction))
+        keypoints = in_camera(lifted.keypoints.to(hands.view_direction), hands)
+        return Prediction(keypoints, lifted.std.to(hands.view_direction))
 
     def _regressed(self, usable: NormalisedHands, seen: _Crops) -> Prediction:
-        """What `HandNet` says. It does not say how sure it is: its spread is NaN."""
+        """What `HandNet` says. It does not say how sure it is: its std is NaN."""
         network, like = self._networks["handnet"], usable.view_direction
         hands = [network(part) for part in self._inputs(seen, network.config.input_size)]
         points = torch.cat([regressed_keypoints(self._model, part) for part in hands]).to(like)
@@ -132,10 +136,10 @@ class Networks:
         stretch = ray[:, 2] ** -1.5
         focal = usable.intrinsics[:, 0, 0]
         distance = K[:, 0, 0] / side / (scale / stretch)
-        # The camera's scale is that of the mean depth, a guess's unit that of the wrist's.
+        # The camera's scale is that of the mean depth, a prediction's unit that of the wrist's.
         unit = focal / (distance - points[..., 2].mean(1)).clamp_min(_NEAREST)
-        joints = unit[:, None, None] * (points @ rotation_to(ray).mT)
-        return Prediction(joints, torch.full_like(joints[..., :2], torch.nan))
+        keypoints = unit[:, None, None] * (points @ rotation_to(ray).mT)
+        return Prediction(keypoints, torch.full_like(keypoints[..., :2], torch.nan))
 
     def _masks(self, seen: _Crops) -> list[np.ndarray]:
         if not seen:
@@ -158,8 +162,8 @@ class Networks:
 
         image = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 255
         inputs = CropInputs(image, tensor(keypoints), tensor(confidence))
-        starts = range(0, len(image), _LARGEST_BATCH)
-        return [inputs[start : start + _LARGEST_BATCH] for start in starts]
+        firsts = range(0, len(image), _LARGEST_BATCH)
+        return [inputs[first : first + _LARGEST_BATCH] for first in firsts]
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ class _Crops:
     @classmethod
     def of(cls, crops: Sequence[HandCrop | None]) -> _Crops:
         rows = [row for row, crop in enumerate(crops) if crop is not None]
-        return cls(rows, [crops[row] for row in rows])
+        return cls(rows, [crop for crop in crops if crop is not None])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -192,8 +196,8 @@ class _Crops:
 
 
 def _nothing(hands: NormalisedHands) -> Prediction:
-    joints = hands.confidence.new_full((*hands.confidence.shape, 3), torch.nan)
-    return Prediction(joints, joints[..., :2].clone())
+    keypoints = hands.confidence.new_full((*hands.confidence.shape, 3), torch.nan)
+    return Prediction(keypoints, keypoints[..., :2].clone())
 
 
 def _resized(picture: np.ndarray, size: int) -> np.ndarray:

@@ -45,17 +45,17 @@ class LiftedHands(TensorBatch):
     """What `KeypointLifter` says.
 
     Attributes:
-        joints: (B, 21, 3) keypoints relative to the wrist, view frame, crop units:
+        keypoints: (B, 21, 3) keypoints relative to the wrist, view frame, crop units:
             ``focal (X_k - X_wrist) / Z_wrist``.
-        spread: (B, 21, 2) standard deviation across (each of x and y) and along the line of sight,
+        std: (B, 21, 2) standard deviation across (each of x and y) and along the line of sight,
             crop units, positive.
         rotations: (B, 16, 3, 3) of MANO's joints: the wrist's in the view frame, then each relative
             to its parent.
         betas: (B, S) of the open hand.
     """
 
-    joints: Tensor
-    spread: Tensor
+    keypoints: Tensor
+    std: Tensor
     rotations: Tensor
     betas: Tensor
 

@@ -27,17 +27,17 @@ def lifter_inputs(hands: NormalisedHands, dtype: torch.dtype = torch.float32) ->
     ).to(dtype)
 
 
-def relative_joints(keypoints: Tensor, hands: NormalisedHands) -> Tensor:
+def relative_keypoints(keypoints: Tensor, hands: NormalisedHands) -> Tensor:
     """What a lifter is to say of keypoints (B, 21, 3), metres, in the camera of `hands`:
-    `LiftedHands.joints`."""
+    `LiftedHands.keypoints`."""
     points = keypoints @ rotation_to(hands.view_direction)
     focal = hands.intrinsics[:, 0, 0, None, None]
     return focal * (points - points[:, :1]) / points[:, :1, 2:]
 
 
-def in_camera(joints: Tensor, hands: NormalisedHands) -> Tensor:
+def in_camera(keypoints: Tensor, hands: NormalisedHands) -> Tensor:
     """Vectors (B, N, 3) of the view frame in the camera's axes."""
-    return joints @ rotation_to(hands.view_direction).mT
+    return keypoints @ rotation_to(hands.view_direction).mT
 
 
 def view_rotations(hands: NormalisedHands) -> Tensor:

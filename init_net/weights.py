@@ -7,10 +7,7 @@ are few and may be small or large, so they keep their own type, as do values bey
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -20,53 +17,20 @@ from torch import Tensor, nn
 
 from fitter.errors import InputError
 from fitter.system.files import write_whole
-from init_net.hand_model_id import (
-    HandModelId,
-    current_hand_model,
-    require_fitting,
-    require_hand_model,
-)
-from init_net.networks.build import build_network
+from init_net.hand_model_id import HandModelId, require_fitting, require_hand_model
+from init_net.model_card import WeightsInfo, model_card
+from init_net.networks.build import AnyNetwork, build_network
 from init_net.networks.config import NetworkConfig
+from init_net.offer import SHIPPED
 
 FORMAT = "fit-hands network"
 LAYOUT = 1
 
+SHIPPED_WEIGHTS = Path(__file__).parent / "shipped"
+"""Folder of the weights that ship, each named after its network."""
+
 _SMALL = 1 << 16
 """Elements up to which a buffer keeps its precision."""
-
-_TITLES = {
-    "lifter": ("KeypointLifter", "2D keypoints to a relative 3D hand"),
-    "handnet": ("HandNet", "picture and 2D keypoints to the parameters of a hand"),
-    "segmentation": ("HandSegmentation", "picture and 2D keypoints to the mask of a hand"),
-}
-
-
-@dataclass(frozen=True)
-class WeightsInfo:
-    """What is said of a network's weights.
-
-    Attributes:
-        network: its configuration.
-        command: that trained it.
-        steps: of the training.
-        data: what it has learned from and was validated on, JSON-able: name of a data set ->
-            option -> value.
-        figures: of the last validation.
-        hand_model: that its joints, rotations and shape are of.
-        options: of the training, JSON-able: section of its configuration -> option -> value; empty
-            in files from before they were kept.
-        figures_step: steps done when the figures were measured; None likewise, and without figures.
-    """
-
-    network: NetworkConfig
-    command: str
-    steps: int
-    data: Mapping[str, Mapping[str, Any]]
-    figures: Mapping[str, float]
-    hand_model: HandModelId = field(default_factory=current_hand_model)
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    figures_step: int | None = None
 
 
 def save_weights(path: Path, network: nn.Module, info: WeightsInfo) -> None:
@@ -99,7 +63,19 @@ def save_weights(path: Path, network: nn.Module, info: WeightsInfo) -> None:
         write_whole(path, content)
         write_whole(path.with_suffix(".md"), model_card(info, network, len(content)).encode())
     except OSError as error:
-        raise InputError(f"cannot write weights {path}: {error.strerror}") from error
+        raise InputError(
+            "weights.cannot_write", file=path, reason=error.strerror or str(error)
+        ) from error
+
+
+def weights_file(name: str, given: str = SHIPPED) -> Path:
+    """The file that an option of `init_net.offer.InitNetOptions` means.
+
+    Args:
+        name: of the network.
+        given: a path, or "shipped".
+    """
+    return SHIPPED_WEIGHTS / f"{name}.safetensors" if given == SHIPPED else Path(given)
 
 
 def read_info(path: Path) -> WeightsInfo:
@@ -113,7 +89,7 @@ def read_info(path: Path) -> WeightsInfo:
 
 def load_network(
     path: Path, device: torch.device | str = "cpu", expected_kind: str | None = None
-) -> nn.Module:
+) -> AnyNetwork:
     """A trained network, in float32 and eval mode.
 
     Args:
@@ -129,126 +105,34 @@ def load_network(
     info, tensors = _read(path)
     if expected_kind is not None and info.network.kind != expected_kind:
         raise InputError(
-            f"{path}: expected weights of the network {expected_kind!r}, found those of "
-            f"{info.network.kind!r}"
+            "weights.other_network", file=path, expected=expected_kind, found=info.network.kind
         )
     require_hand_model(path, info.hand_model)
     outline = _outline(path, info.network)
     if outline is not None:
         require_fitting(path, outline, tensors)
-    network = build_network(info.network, seed=0)
+    try:
+        network = build_network(info.network, seed=0)
+    except InputError as error:
+        raise error.about(file=path) from error
     require_fitting(path, network, tensors)
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False).to(device)
 
 
 def _outline(path: Path, config: NetworkConfig) -> nn.Module | None:
-    """A network without memory for its numbers, whatever sizes a file asks for; None for the few
-    encoders that cannot be built so."""
+    """A network without memory for its numbers, whatever sizes a file asks for.
+
+    None where it cannot be built so: some encoders look at values while they are built, and there
+    are none. What else is wrong with an encoder shows when it is built with memory.
+    """
     try:
         with torch.device("meta"):
             return build_network(config, seed=0)
-    except InputError as error:
-        # Some look at values while they are built, and there are none.
-        if "meta tensors" in str(error):
-            return None
-        raise InputError(f"{path}: {error}") from error
+    except InputError:
+        return None
     except (RuntimeError, TypeError) as error:  # sizes that PyTorch cannot count
-        raise InputError(
-            f"{path}: expected a network that can be built, found one too large for any memory"
-        ) from error
-
-
-def model_card(info: WeightsInfo, network: nn.Module, size: int) -> str:
-    """What a user should know about weights, as Markdown.
-
-    Args:
-        info: what is said of them.
-        network: that they are of, for their number.
-        size: of their file, bytes.
-    """
-    title, meaning = _TITLES[info.network.kind]
-    number = sum(parameter.numel() for parameter in network.parameters())
-    of = info.options.get("optimiser", {}).get("steps")
-    lines = [
-        f"# {title}: {meaning}",
-        "",
-        f"{number:,} weights in half precision, {size / 1e6:.2f} MB. Trained for {info.steps:,} "
-        f"{'' if of is None else f'of {of:,} '}steps; the weights are their exponential moving "
-        f"average. Joints, rotations and shape are those of the hand model {info.hand_model.name}, "
-        f"whose sha256 is `{info.hand_model.sha256}`.",
-        "",
-        "## Training",
-        "",
-        "```",
-        info.command,
-        "```",
-        "",
-        "Every hand was rendered by this project; docs/synthetic.md says how.",
-        "",
-        *_table("data", info.data),
-        "",
-        "## Figures",
-        "",
-        *_figures(info),
-        "",
-        "## Network",
-        "",
-        "| option | value |",
-        "| --- | --- |",
-        *(f"| {name} | {json.dumps(value)} |" for name, value in _options(info).items()),
-        *_training_options(info),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _options(info: WeightsInfo) -> dict[str, Any]:
-    return info.network.model_dump(mode="json")
-
-
-def _figures(info: WeightsInfo) -> list[str]:
-    if not info.figures:
-        return ["None: they were not validated yet."]
-    after = "" if info.figures_step is None else f" after {info.figures_step:,} steps"
-    return [
-        f"On the held-out samples{after}, as `train-hands` computes them:",
-        "",
-        "| figure | value |",
-        "| --- | --- |",
-        *(f"| {name} | {value:.6g} |" for name, value in info.figures.items()),
-    ]
-
-
-def _training_options(info: WeightsInfo) -> list[str]:
-    """Lines on how to train the same, where that is known."""
-    if not info.options:
-        return []
-    return [
-        "",
-        "## Options of the training",
-        "",
-        "With those of the network and the data above, they are its whole configuration; losses "
-        "are weights of terms.",
-        "",
-        "| option | value |",
-        "| --- | --- |",
-        *(
-            f"| {section}.{name} | {json.dumps(value)} |"
-            for section, values in info.options.items()
-            for name, value in values.items()
-        ),
-    ]
-
-
-def _table(what: str, columns: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Lines of a table with a column for each mapping and a row for each of their names."""
-    rows = list(dict.fromkeys(name for column in columns.values() for name in column))
-    cells = [[str(column.get(row, "")) for column in columns.values()] for row in rows]
-    return [
-        f"| {' | '.join([what, *columns])} |",
-        f"| {' | '.join(['---'] * (1 + len(columns)))} |",
-        *(f"| {' | '.join([row, *line])} |" for row, line in zip(rows, cells, strict=True)),
-    ]
+        raise InputError("weights.too_large", file=path) from error
 
 
 def _stored(network: nn.Module) -> dict[str, Tensor]:
@@ -280,35 +164,37 @@ def _sorted_header(content: bytes) -> bytes:
 
 
 def _read(path: Path) -> tuple[WeightsInfo, dict[str, Tensor]]:
-    expected = f"{path}: expected network weights (safetensors)"
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise InputError(f"{expected}, found no such file") from None
+        raise InputError("weights.missing", file=path) from None
     except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{expected}, found one that cannot be read: {reason}") from error
+        reason = error.strerror or str(error)
+        raise InputError("weights.cannot_read", file=path, reason=reason) from error
     except SafetensorError as error:
-        raise InputError(f"{expected}, found a cut-off, damaged or foreign file") from error
+        raise InputError("weights.damaged", file=path) from error
     if metadata.get("format") != FORMAT:
-        raise InputError(f"{expected} of a network of fit-hands, found a file of something else")
-    if metadata.get("layout") != str(LAYOUT):
-        raise InputError(
-            f"{path}: expected network weights in layout {LAYOUT}, found layout "
-            f"{metadata.get('layout')}, which another version of fit-hands wrote"
-        )
+        raise InputError("weights.foreign", file=path)
+    layout = metadata.get("layout")
+    if layout != str(LAYOUT):
+        raise InputError("weights.other_layout", file=path, expected=LAYOUT, found=layout)
+    return _info(path, metadata), tensors
+
+
+def _info(path: Path, metadata: dict[str, str]) -> WeightsInfo:
+    """What a file's metadata say; files from before `options`, `figures_step` and the crops'
+    margin were kept are read as well."""
     try:
-        network = TypeAdapter(NetworkConfig).validate_json(metadata["network"])
-        info = WeightsInfo(
+        network: NetworkConfig = TypeAdapter(NetworkConfig).validate_json(metadata["network"])
+        return WeightsInfo(
             network=network,
             command=metadata["command"],
             steps=int(metadata["steps"]),
             data=json.loads(metadata["data"]),
             figures=json.loads(metadata["figures"]),
             hand_model=HandModelId(metadata["hand_model"], metadata["hand_model_sha256"]),
-            # Files from before they were kept are read as well.
             options=json.loads(metadata.get("options", "{}")),
             figures_step=json.loads(metadata.get("figures_step", "null")),
         )
@@ -316,9 +202,7 @@ def _read(path: Path) -> tuple[WeightsInfo, dict[str, Tensor]]:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{path}: expected a network that this version of fit-hands knows, found another "
-            f"({place}: {first['msg']})"
+            "weights.unknown_network", file=path, option=place, reason=first["msg"]
         ) from None
     except (KeyError, ValueError) as error:
-        raise InputError(f"{expected} with all that is said of them, found {error}") from error
-    return info, tensors
+        raise InputError("weights.incomplete", file=path, reason=str(error)) from error

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic.fields import FieldInfo
 from safetensors import safe_open
 
-from fitter.config.options import Config
+from fitter.config.options import Config, InitConfig
 from fitter.config.stages import StageConfig
 from fitter.conventions import (
     FINGERS,
@@ -29,7 +29,15 @@ from fitter.conventions import (
 )
 from fitter.hand_models.appearance import APPEARANCE_FILE
 from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand
-from fitter.store.schema import CAMERA, DIMENSION_LABELS, IMAGE, MODEL, VARIABLES, Variable
+from fitter.store.schema import (
+    CAMERA,
+    DIMENSION_LABELS,
+    IMAGE,
+    MODEL,
+    VARIABLES,
+    Variable,
+    variables_with,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -78,7 +86,7 @@ def flags() -> str:
         ("variable", "codes"),
         (
             (f"`{v.name}`", ", ".join(f"{code} {text}" for code, text in enumerate(v.flags)))
-            for v in VARIABLES
+            for v in variables_with(InitConfig().offer.initialisations)
             if v.flags
         ),
     )
@@ -99,7 +107,9 @@ def options() -> str:
     """Every option of the configuration."""
     rows = []
     for section, field in Config.model_fields.items():
-        for name, option in field.annotation.model_fields.items():
+        own = field.annotation.model_fields
+        added = InitConfig().offer.options.model_fields if section == "init" else {}
+        for name, option in (own | added).items():
             if name != "stages":
                 rows.append(_option(f"{section}.{name}", option))
     return table(("option", "default", "values", "meaning"), rows)

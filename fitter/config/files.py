@@ -249,7 +249,9 @@ def _sentence(
     name, found = ".".join(keys), first["input"]
     source = source_of(keys)
     if first["type"] in ("extra_forbidden", "invalid_key"):
-        return f"{source}: unknown option {name!r}; {_hint(keys[-1], list(section.model_fields))}"
+        # A section whose options come from elsewhere says which there are.
+        known = first.get("ctx", {}).get("known", list(section.model_fields))
+        return f"{source}: unknown option {name!r}; {_hint(keys[-1], known)}"
     if first["type"] == "literal_error" and isinstance(found, str):
         known = re.findall("'([^']*)'", first["ctx"]["expected"])
         if len(known) > _FEW:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from fitter.config.files import ConfigKind, Flag, find_preset, load_kind
+from fitter.config.networks import NetworkOffer, NetworkOptions, OfferedNetwork, load_offer
 from fitter.config.section import Section
 from fitter.config.stages import RefineConfig
 
@@ -74,13 +76,14 @@ class ModelConfig(Section):
     )
 
 
-Network = Literal["lifter", "handnet", "segmentation"]
-SHIPPED = "shipped"
-"""In the place of a file of weights: those that come with the project."""
-
-
 class InitConfig(Section):
-    """What networks say of a hand before it is fitted."""
+    """What networks say of a hand before it is fitted.
+
+    Beside the options below it has those of the networks that `networks` names, under their own
+    names (`init.lifter`): see `fitter.config.networks`.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     source: Literal["keypoints", "network", "both"] = Field(
         "network",
@@ -93,18 +96,51 @@ class InitConfig(Section):
         description="whose networks: a name among the entry points fit_hands.initializers of "
         "installed packages",
     )
-    lifter: str | None = Field(
-        "shipped", min_length=1, description="weights of the lifter: shipped, a file, or null"
-    )
-    handnet: str | None = Field(
-        None,
-        min_length=1,
-        description="weights of the HandNet: shipped, a file, or null; a start beside the lifter's "
-        "that seldom helps",
-    )
-    segmentation: str | None = Field(
-        "shipped", min_length=1, description="weights of the segmentation: shipped, a file, or null"
-    )
+
+    @property
+    def offer(self) -> NetworkOffer:
+        """Where the networks come from."""
+        return load_offer(self.networks)
+
+    @property
+    def options(self) -> NetworkOptions:
+        """Those that the offer adds, as its own type."""
+        return self.offer.options.model_validate(self.model_extra or {})
+
+    @property
+    def wanted(self) -> tuple[OfferedNetwork, ...]:
+        """The networks of the offer that the options name weights for."""
+        options = self.options
+        return tuple(
+            each for each in self.offer.networks if getattr(options, each.name) is not None
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_offered_options(cls, values: Any) -> Any:
+        """Validate what the offer adds, and put its defaults in.
+
+        Raises:
+            InputError: no installed package offers networks by that name.
+        """
+        name = (
+            values.get("networks", cls.model_fields["networks"].default)
+            if isinstance(values, dict)
+            else None
+        )
+        if not isinstance(name, str) or not name:
+            return values  # the fields below say what is wrong
+        own = {key: value for key, value in values.items() if key in cls.model_fields}
+        added = {key: value for key, value in values.items() if key not in own}
+        options = load_offer(name).options
+        for key in added:
+            if key not in options.model_fields:
+                known = [*cls.model_fields, *options.model_fields]
+                fault = PydanticCustomError("extra_forbidden", "unknown option", {"known": known})
+                raise ValidationError.from_exception_data(
+                    cls.__name__, [InitErrorDetails(type=fault, loc=(key,), input=added[key])]
+                )
+        return own | dict(options.model_validate(added))
 
 
 class FitConfig(Section):
@@ -196,9 +232,9 @@ class Config(Section):
         """The same for a process that works in another folder."""
 
         def absolute(given: str | None) -> str | None:
-            return given if given in (None, SHIPPED) else str(Path(given).absolute())
+            return None if given is None else str(Path(given).absolute())
 
-        networks = {kind: absolute(getattr(self.init, kind)) for kind in get_args(Network)}
+        networks = dict(self.init.options.with_absolute_paths())
         return self.model_copy(
             update={
                 "detector": self.detector.model_copy(update={"task": absolute(self.detector.task)}),
@@ -208,20 +244,22 @@ class Config(Section):
         )
 
     @property
-    def asked_networks(self) -> tuple[Network, ...]:
-        """The kinds of network that the run needs, of those that it may use."""
-        starts: tuple[Network, ...] = ("lifter", "handnet")
-        kinds: tuple[Network, ...] = starts if self.init.source != "keypoints" else ()
-        if self.refine.segmentation == "network" and self.refine.uses_masks:
-            kinds += ("segmentation",)
-        return tuple(kind for kind in kinds if getattr(self.init, kind) is not None)
+    def asked_networks(self) -> tuple[OfferedNetwork, ...]:
+        """The networks that the run needs, of those that it may use."""
+        masks = self.refine.segmentation == "network" and self.refine.uses_masks
+        uses = {"initialisation": self.init.source != "keypoints", "mask": masks}
+        return tuple(network for network in self.init.wanted if uses[network.gives])
+
+    @property
+    def finds_masks(self) -> bool:
+        """Whether masks are found for hands that nobody gives one for."""
+        networks = (network.gives for network in self.asked_networks)
+        return self.refine.segmentation == "grabcut" or "mask" in networks
 
     @property
     def needs_crops(self) -> bool:
-        """Whether anything looks at pictures of hands after they are found."""
-        return bool(self.refine.stages) or bool(
-            {"handnet", "segmentation"} & {*self.asked_networks}
-        )
+        """Whether anything looks at images of hands after they are found."""
+        return bool(self.refine.stages) or any(each.sees_images for each in self.asked_networks)
 
 
 FIT = ConfigKind(Config, "", "--config", "fit", "fit.num_initialisations=2")

@@ -1,27 +1,23 @@
 """What a trained network may say of a hand before the fit, and who says it.
 
-The fit takes an `Initializer` from whoever builds it; the ones that ship are in `init_net`, which
-this package never imports.
+The fit takes an `Initializer` from whoever builds it. Which networks there are is said by the
+offers of installed packages (`fitter.config.networks`); this package imports none of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fitter.config.options import Config, InitConfig, Network
+from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.fitting.crops import HandCrop
 from fitter.records import NormalisedHands, TensorBatch
-
-ENTRY_POINTS = "fit_hands.initializers"
-"""Group of the entry points that installed packages offer networks by: `InitializerFactory`s."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +25,15 @@ class Prediction(TensorBatch):
     """Keypoints of B right hands as one network sees them.
 
     Attributes:
-        joints: (B, 21, 3) relative to the wrist keypoint, camera axes of the (mirrored) image, in
-            crop units of `NormalisedHands`: ``focal (X_k - X_wrist) / Z_wrist`` with Z along
+        keypoints: (B, 21, 3) relative to the wrist keypoint, camera axes of the (mirrored) image,
+            in crop units of `NormalisedHands`: ``focal (X_k - X_wrist) / Z_wrist`` with Z along
             `NormalisedHands.view_direction`. NaN for a hand that the network could not see.
-        spread: (B, 21, 2) standard deviation of `joints` across (each of two axes) and along the
+        std: (B, 21, 2) standard deviation of `keypoints` across (each of two axes) and along the
             line of sight, crop units.
     """
 
-    joints: Tensor
-    spread: Tensor
+    keypoints: Tensor
+    std: Tensor
 
 
 @dataclass(frozen=True)
@@ -45,12 +41,13 @@ class Predictions:
     """All that is known of B hands from networks.
 
     Attributes:
-        starts: name of a network -> its guess, the one to be trusted most first.
+        initialisations: name of a network, among `NetworkOffer.initialisations` -> its prediction,
+            the most trusted first.
         masks: (S, S) float32 in [0, 1] for each hand, the probability that a pixel of its crop
             shows it; None for a hand without a crop or where no network segments.
     """
 
-    starts: dict[str, Prediction]
+    initialisations: dict[str, Prediction]
     masks: Sequence[np.ndarray | None]
 
 
@@ -73,20 +70,23 @@ class Initializer(Protocol):
 
 
 class InitializerFactory(Protocol):
-    """What stands behind an entry point."""
+    """What stands behind `fitter.config.networks.NetworkOffer.loader`."""
 
     def __call__(
-        self, config: InitConfig, kinds: Collection[Network], device: torch.device
+        self, options: Any, names: Collection[str], margin: float, device: torch.device
     ) -> Initializer:
         """Load networks.
 
         Args:
-            config: which weights.
-            kinds: that are needed.
+            options: of the type that the offer names.
+            names: of the networks that are needed.
+            margin: of the crops that they will see: side of the square over the longer side of the
+                keypoints' box.
             device: where they are to compute.
 
         Raises:
-            InputError: weights cannot be read, or are of another network or hand model.
+            InputError: weights cannot be read, are of another network or hand model, or were
+                trained on crops of another margin.
         """
         ...
 
@@ -99,18 +99,20 @@ def load_initializer(config: Config, device: torch.device) -> Initializer | None
         device: where the fit runs.
 
     Raises:
-        InputError: no installed package offers networks by that name, or they cannot be loaded.
+        InputError: `network.no_initialisation`: fits are to start where networks say, and none
+            that says it has weights; or they cannot be loaded.
     """
-    kinds = config.asked_networks
-    if config.init.source == "network" and not {"lifter", "handnet"} & {*kinds}:
-        raise InputError("init.source=network: expected a lifter or a handnet, found neither")
-    if not kinds:
-        return None
-    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    name = config.init.networks
-    if name not in offered:
+    asked = config.asked_networks
+    offer = config.init.offer
+    gives = {network.gives for network in asked}
+    if config.init.source == "network" and "initialisation" not in gives:
         raise InputError(
-            f"init.networks: expected one of {', '.join(sorted(offered)) or 'none'}, found {name!r}"
+            "network.no_initialisation",
+            file="init.source=network",
+            known=" or ".join(offer.initialisations),
         )
-    factory: InitializerFactory = offered[name].load()
-    return factory(config.init, kinds, device)
+    if not asked:
+        return None
+    factory: InitializerFactory = offer.load()
+    names = [network.name for network in asked]
+    return factory(config.init.options, names, config.refine.margin, device)

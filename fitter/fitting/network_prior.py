@@ -95,7 +95,7 @@ def predicted_initialisations(
     weight = hands.confidence
     weight = torch.where((weight > 0).any(-1, keepdim=True), weight, 1.0)[..., None]
     focal = hands.intrinsics[:, 0, 0, None, None]
-    relative = prediction.joints / focal
+    relative = prediction.keypoints / focal
     depth = 1 + (relative @ hands.view_direction[..., None])
     rays = rays_of(hands.intrinsics, hands.keypoints)
     rays = rays / (rays @ hands.view_direction[..., None])
@@ -111,9 +111,9 @@ def _fused(predictions: Sequence[Prediction]) -> tuple[Tensor, Tensor]:
     They have seen the same keypoints and err alike, so two are not surer than the surer one.
     """
     if len(predictions) == 1:
-        return predictions[0].joints, predictions[0].spread
-    std = torch.stack([prediction.spread for prediction in predictions])
-    points = torch.stack([prediction.joints for prediction in predictions])
+        return predictions[0].keypoints, predictions[0].std
+    std = torch.stack([prediction.std for prediction in predictions])
+    points = torch.stack([prediction.keypoints for prediction in predictions])
     known = points.isfinite().all(-1, keepdim=True) & std.isfinite().all(-1, keepdim=True)
     weight = torch.where(known, std[..., 1:] ** -2, 0.0)
     total = weight.sum(0)

@@ -85,8 +85,7 @@ def _check_masks(config: Config, masks: MaskFolder | None) -> None:
     if masks is not None and not config.refine.uses_masks:
         found = ", ".join(stages) + " that compare with none" if stages else "refine.stages empty"
         raise InputError("run.masks_unused", file="--masks", found=found)
-    segments = config.refine.segmentation == "grabcut" or "segmentation" in config.asked_networks
-    if masks is None and not segments:
+    if masks is None and not config.finds_masks:
         for name, stage in config.refine.stages.items():
             if stage.masked:
                 raise InputError(

@@ -80,6 +80,7 @@ def _spec(config: Config, sources: Sources, fitter: Fitter, block_size: int) -> 
         max_hands=config.detector.max_hands,
         block_size=block_size,
         num_betas=model.shapedirs.shape[-1],
+        initialisations=config.init.offer.initialisations,
         optional_sizes=_optional_sizes(config, engine),
         config=resolved | {"inputs": sources.kinds},
         model={

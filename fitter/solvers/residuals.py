@@ -25,7 +25,7 @@ class Residuals:
     data: Tensor
 
     def linearize(self, params: Tensor) -> Linearization:
-        """Sums ``|r|^2`` with gradients ``2 J^T r`` and Hessians ``2 J^T J``, J the Jacobian of r."""
+        """Sums ``|r|^2``, gradients ``2 J^T r``, Hessians ``2 J^T J``; J is the Jacobian of r."""
 
         def twice(x: Tensor, data: Tensor) -> tuple[Tensor, Tensor]:
             found = self.function(x, data)

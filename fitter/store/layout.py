@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from fitter.store.schema import DIMENSION_LABELS, OPTIONAL_DIMENSIONS, VARIABLES
+from fitter.store.schema import DIMENSION_LABELS, OPTIONAL_DIMENSIONS, VARIABLES, variables_with
 
 FORMAT = "fit-hands results"
 FORMAT_VERSION = 2
@@ -60,6 +60,7 @@ class StoreSpec:
         max_hands: hand slots per image.
         block_size: images per block, the unit of commit.
         num_betas: shape coefficients of the hand model.
+        initialisations: names of the networks that fits may start from.
         optional_sizes: lengths of those `OPTIONAL_DIMENSIONS` that the store has.
         config: the resolved configuration, JSON-able.
         model: the hand model, JSON-able: its name, its sha256, and how its parameters mean a
@@ -71,6 +72,7 @@ class StoreSpec:
     max_hands: int
     block_size: int
     num_betas: int
+    initialisations: Sequence[str] = ()
     optional_sizes: Mapping[str, int] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -152,7 +154,7 @@ def write_layout(path: Path, spec: StoreSpec) -> None:
         attributes={"long_name": "path relative to the input folder"},
     )
     write_names(names, spec.images, 0, spec.block_size)
-    for variable in VARIABLES:
+    for variable in variables_with(spec.initialisations):
         dims = (*variable.outer, *variable.dims)
         if not set(dims) <= set(sizes):
             continue  # the vertices of a store that leaves them out, for one

@@ -74,10 +74,11 @@ class ResultStore:
         self._lock: WriterLock | None = None
         self._load()
         attributes = ("block_size", "configuration", "model", "versions")
+        names = {v.name for v in self._arrays}
         missing = [
             v.name
             for v in VARIABLES
-            if v not in self._arrays and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
+            if v.name not in names and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
         ]
         # The gathered metadata still tell of a variable whose folder is gone, and it would read as
         # nothing but fill values.
@@ -99,7 +100,8 @@ class ResultStore:
                 f"{self.path} is a damaged result store: it has lost image_name"
             ) from error
         self._place = self.path.stat()
-        self._arrays = {v: self._group[v.name] for v in VARIABLES if v.name in self._group}
+        arrays = [(v, self._group[v.name]) for v in VARIABLES if v.name in self._group]
+        self._arrays = {v.as_stored(array.attrs): array for v, array in arrays}
         self.sizes: dict[str, int] = {}
         for array in self._arrays.values():
             self.sizes |= dict(zip(array.metadata.dimension_names, array.shape, strict=True))

@@ -11,13 +11,13 @@ say everything the store needs to lay it out; a field left at None is stored as 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from fitter.conventions import JOINT_NAMES, KEYPOINT_NAMES
-from fitter.records import FitStatus, InitialisationSource, IntrinsicsSource, MaskSource, Side
+from fitter.records import FitStatus, IntrinsicsSource, MaskSource, Side
 
 CAMERA = "camera: x right, y down, z forward, origin at the optical centre"
 IMAGE = "full image: x right, y down, centre of the top-left pixel at (0.5, 0.5)"
@@ -31,8 +31,9 @@ IMAGE_STATUS = ("pending", "ok", "no_hand", "failed")
 INTRINSICS_SOURCES = ("none", "given", "exif", "default")
 FIT_STATUS = ("none", "converged", "max_iterations", "diverged", "stalled")
 MASK_SOURCES = ("none", "given", "grabcut", "rejected", "network")
-INITIALISATION_SOURCES = ("none", "keypoints", "lifter", "handnet", "other")
-"""Texts of the flag variables; a text's position is its stored code, and code 0 means empty."""
+INITIALISATION_SOURCES = ("none", "keypoints")
+"""Texts of the flag variables; a text's position is its stored code, and code 0 means empty. The
+last table goes on with the networks that are offered, see `variables_with`."""
 
 ImageStatus = Literal["ok", "no_hand", "failed"]
 
@@ -100,6 +101,12 @@ class Variable:
             found["flag_values"] = list(range(len(self.flags)))
             found["flag_meanings"] = " ".join(self.flags)
         return found
+
+    def as_stored(self, attributes: Mapping[str, Any]) -> Variable:
+        """The variable with the flags that a store's own attributes tell of."""
+        if not self.flags:
+            return self
+        return replace(self, flags=tuple(attributes["flag_meanings"].split()))
 
     def encode(self, value: Any, sizes: Mapping[str, int]) -> Any:
         """Check one row's value and turn it into what is stored.
@@ -217,7 +224,7 @@ class HandRow:
     focal_scale: float | None = _variable(
         "focal length that the fit found over that of intrinsics", units="1"
     )
-    initialisation_source: InitialisationSource | None = _variable(
+    initialisation_source: str | None = _variable(
         "which start the fit to the keypoints went on from: a typical pose placed on them, or what "
         "a network said",
         flags=INITIALISATION_SOURCES,
@@ -296,6 +303,15 @@ def _declared(row_type: type, outer: tuple[str, ...]) -> tuple[Variable, ...]:
 IMAGE_VARIABLES = _declared(ImageRow, ("image",))
 HAND_VARIABLES = _declared(HandRow, ("image", "hand"))
 VARIABLES = (*IMAGE_VARIABLES, *HAND_VARIABLES)
+
+
+def variables_with(initialisations: Sequence[str]) -> tuple[Variable, ...]:
+    """`VARIABLES`, where fits may start from what networks of these names say."""
+    flags = (*INITIALISATION_SOURCES, *initialisations)
+    return tuple(
+        replace(variable, flags=flags) if variable.name == "initialisation_source" else variable
+        for variable in VARIABLES
+    )
 
 
 def assemble(variable: Variable, rows: Sequence[ImageRow], sizes: Mapping[str, int]) -> np.ndarray:

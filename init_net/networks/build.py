@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeAlias
+
 import torch
-from torch import nn
 
 from init_net.networks.config import (
     HandNetConfig,
@@ -12,8 +13,16 @@ from init_net.networks.config import (
     SegmentationConfig,
 )
 
+if TYPE_CHECKING:
+    from init_net.networks.handnet import HandNet
+    from init_net.networks.lifter import KeypointLifter
+    from init_net.networks.segmentation import HandSegmentation
 
-def build_network(config: NetworkConfig, seed: int) -> nn.Module:
+AnyNetwork: TypeAlias = "KeypointLifter | HandNet | HandSegmentation"
+"""What a configuration describes."""
+
+
+def build_network(config: NetworkConfig, seed: int) -> AnyNetwork:
     """A network with random weights, those of PyTorch's own initialisation.
 
     Args:

@@ -13,6 +13,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 InputSize = Annotated[
     int, Field(ge=32, le=2048, multiple_of=32, description="S, side of the crop, pixels")
 ]
+Margin = Annotated[
+    float,
+    Field(gt=0, description="side of the crop over the longer side of the keypoints' box"),
+]
 
 
 class KeypointDropout(Section):
@@ -55,6 +59,7 @@ class HandNetConfig(Section):
     rotation: Literal["6d", "axis_angle"] = Field("6d", description="how rotations are given")
     betas: Positive = Field(10, description="shape coefficients S")
     input_size: InputSize = 128
+    margin: Margin = 1.4
     heatmap_sigma: float = Field(
         0.02, gt=0, description="standard deviation of a keypoint's Gaussian, sides of the crop"
     )
@@ -79,6 +84,7 @@ class SegmentationConfig(Section):
         "resolution of the one before",
     )
     input_size: InputSize = 128
+    margin: Margin = 1.4
     heatmap_sigma: float = Field(
         0.02, gt=0, description="standard deviation of a keypoint's Gaussian, sides of the crop"
     )

@@ -54,26 +54,19 @@ def split_encoder(name: str, split: int, in_channels: int) -> SplitEncoder:
         InputError: timm has no such encoder, it is none that can be cut, or it has no such stage.
     """
     if not is_encoder(name):
-        raise InputError(
-            f"encoder {name!r}: expected a convolutional model of timm, found no such name"
-        )
+        raise InputError("network.no_timm_encoder", encoder=name)
     try:
         model = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels)
     except Exception as error:  # timm raises many kinds
-        raise InputError(
-            f"encoder {name!r}: expected a convolutional model of timm, found none: {error}"
-        ) from error
+        raise InputError("network.no_timm_features", encoder=name, reason=str(error)) from error
     known = isinstance(model, FeatureListNet | EfficientNetFeatures | MobileNetV3Features)
     # Transformers such as Swin follow the list as well, but their maps are (B, H, W, C).
     if not known or str(getattr(model, "output_fmt", "NCHW")) not in ("NCHW", "Format.NCHW"):
-        raise InputError(
-            f"encoder {name!r}: expected a model whose modules follow each other, such as a ResNet "
-            f"or an EfficientNet, found a {type(model).__name__}"
-        )
+        raise InputError("network.no_sequence", encoder=name, found=type(model).__name__)
     channels = model.feature_info.channels()
     last = len(channels) - 1
     if not 1 <= split < last:
-        raise InputError(f"encoder {name!r}: expected a split of 1 to {last - 1}, found {split}")
+        raise InputError("network.no_split", encoder=name, last=last - 1, found=split)
     steps = _steps(model)
     cut = list(steps).index(_spelled(model, model.feature_info.module_name(split))) + 1
     modules = list(steps.values())

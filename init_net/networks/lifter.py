@@ -2,8 +2,8 @@
 
 A residual network of dense layers (the kind of Martinez et al. 2017, "A simple yet effective
 baseline for 3d human pose estimation", with LayerNorm before each block, so that a hand's result
-does not depend on its batch). It corrects what the detector says and does not repeat it: its joints
-are the observed keypoints brought to the depths that the detector gives, plus what it adds.
+does not depend on its batch). It corrects what the detector says and does not repeat it: its
+keypoints are the observed ones, brought to the depths that the detector gives, plus what it adds.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from init_net.networks.config import LifterConfig
 from init_net.networks.rotations import to_rotations
 from init_net.records import LiftedHands, LifterInputs
 
-SPREAD_RANGE = (2e-3, 0.5)
+STD_RANGE = (2e-3, 0.5)
 """Least and largest standard deviation that is ever said, crop units: about a quarter of a
 millimetre and half a hand."""
 
-_JOINT_UNIT = 0.1
-"""Crop units of an output of 1 for joints: what the last layer says before training is small."""
+_KEYPOINT_UNIT = 0.1
+"""Crop units of an output of 1 for keypoints: what the last layer says before training is small."""
 
 _FEATURES = 21 * (2 + 1 + 1 + 1 + 1) + 20 * (3 + 1) + 1
-_COUNTS = {"joints": 20 * 3, "spread": 20 * 2, "rotations": 16 * 6}
+_COUNTS = {"keypoints": 20 * 3, "std": 20 * 2, "rotations": 16 * 6}
 _PALM_ENDS = [palm for palm, _ in BONES]
 _TIP_ENDS = [tip for _, tip in BONES]
 
@@ -84,8 +84,8 @@ class _Observed:
             1,
         )
 
-    def joints(self, correction: Tensor, focal: Tensor) -> Tensor:
-        """(B, 21, 3) joints relative to the wrist, crop units: the observed ones, corrected.
+    def keypoints(self, correction: Tensor, focal: Tensor) -> Tensor:
+        """(B, 21, 3) keypoints relative to the wrist, crop units: the observed ones, corrected.
 
         A point seen at p whose depth is ``z = focal (Z - Z_wrist) / Z_wrist`` lies at
         ``focal X / Z_wrist = p (1 + z / focal)``, exactly. A keypoint without a position starts at
@@ -94,8 +94,8 @@ class _Observed:
         depth = self.depth + correction[..., 2]
         placed = self.positions * (1 + depth / focal[:, None])[..., None]
         across = torch.where(self.seen[..., None], placed - self.positions[:, :1], 0)
-        joints = torch.cat([across + correction[..., :2], depth[..., None]], -1)
-        return torch.cat([torch.zeros_like(joints[:, :1]), joints[:, 1:]], 1)
+        keypoints = torch.cat([across + correction[..., :2], depth[..., None]], -1)
+        return torch.cat([torch.zeros_like(keypoints[:, :1]), keypoints[:, 1:]], 1)
 
 
 class KeypointLifter(nn.Module):
@@ -124,7 +124,7 @@ class KeypointLifter(nn.Module):
         A keypoint of confidence 0, or without a finite position, has no influence.
 
         Returns:
-            In the dtype of `inputs`; the wrist's joint is 0, its spread the least there is.
+            In the dtype of `inputs`; the wrist's joint is 0, its std the least there is.
         """
         observed = _Observed.of(inputs)
         features = self.embed(observed.features(inputs.confidence, inputs.focal))
@@ -132,11 +132,13 @@ class KeypointLifter(nn.Module):
             features = block(features)
         # Under mixed precision the layers give halves, too coarse for positions and rotations.
         values = self.head(features).to(inputs.positions.dtype)
-        joints, spread, rotations, betas = values.split(self._counts, 1)
-        correction = nn.functional.pad(_JOINT_UNIT * joints.unflatten(1, (20, 3)), (0, 0, 1, 0))
+        keypoints, std, rotations, betas = values.split(self._counts, 1)
+        correction = nn.functional.pad(
+            _KEYPOINT_UNIT * keypoints.unflatten(1, (20, 3)), (0, 0, 1, 0)
+        )
         return LiftedHands(
-            joints=observed.joints(correction, inputs.focal),
-            spread=_spread(spread.unflatten(1, (20, 2))),
+            keypoints=observed.keypoints(correction, inputs.focal),
+            std=_std(std.unflatten(1, (20, 2))),
             rotations=to_rotations(rotations.unflatten(1, (16, 6)), "6d"),
             betas=betas,
         )
@@ -159,8 +161,8 @@ class _Block(nn.Module):
         return features + self.layers(features)
 
 
-def _spread(values: Tensor) -> Tensor:
-    """(B, 21, 2) within `SPREAD_RANGE`, geometrically, of (B, 20, 2) of any size."""
-    least, largest = (math.log(bound) for bound in SPREAD_RANGE)
-    spread = (least + (largest - least) * values.sigmoid()).exp()
-    return torch.cat([torch.full_like(spread[:, :1], SPREAD_RANGE[0]), spread], 1)
+def _std(values: Tensor) -> Tensor:
+    """(B, 21, 2) within `STD_RANGE`, geometrically, of (B, 20, 2) of any size."""
+    least, largest = (math.log(bound) for bound in STD_RANGE)
+    std = (least + (largest - least) * values.sigmoid()).exp()
+    return torch.cat([torch.full_like(std[:, :1], STD_RANGE[0]), std], 1)

@@ -35,10 +35,7 @@ class HandSegmentation(nn.Module):
         name = config.encoder
         known = name in smp.encoders.get_encoder_names()
         if not (known or (name.startswith("tu-") and is_encoder(name.removeprefix("tu-")))):
-            raise InputError(
-                f"encoder {name!r}: expected one of segmentation_models_pytorch, or 'tu-' and one "
-                "of timm, found no such name"
-            )
+            raise InputError("network.no_unet_encoder", encoder=name)
         try:
             self.unet = smp.Unet(
                 name,
@@ -48,9 +45,7 @@ class HandSegmentation(nn.Module):
                 classes=1,
             )
         except (KeyError, RuntimeError, ValueError) as error:
-            raise InputError(
-                f"encoder {name!r}: expected one that a U-Net can be made of, found: {error}"
-            ) from error
+            raise InputError("network.no_unet", encoder=name, reason=str(error)) from error
         # Convolutions of few channels take half the time so, on a CPU; the numbers are the same.
         self.to(memory_format=torch.channels_last)
 

@@ -3,11 +3,10 @@
 sample -> square around what the detector saw -> one similarity transform of the picture -> image,
 mask, K and keypoints of the crop together -> colours, blur, noise of the image alone.
 
-The crop is that of `fitter.fitting.crops`: a square of `MARGIN` times the longer side of the box
-around the
-keypoints. Turning it by an angle turns the camera about its optical axis, exactly, for an image
-whose pixels are square: with A the transform, ``A K = K' R_z`` where K' has A's scale in its focal
-lengths and ``A c`` for its principal point.
+The crop is that of `fitter.fitting.crops`: a square whose side is the network's `margin` times the
+longer side of the box around the keypoints. Rotating it rotates the camera about its optical axis,
+exactly, for an image whose pixels are square: with A the transform, ``A K = K' R_z`` where K' has
+A's scale in its focal lengths and ``A c`` for its principal point.
 """
 
 from __future__ import annotations
@@ -31,9 +30,6 @@ from init_net.posing import HandPoints
 from init_net.records import CropInputs, RegressedHands
 from init_net.samples.config import AugmentationConfig
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
-
-MARGIN = 1.4
-"""Side of the crop over the longer side of the keypoints' box, `RefineConfig.margin`."""
 
 _FIELDS = (
     "image", "mask", "keypoints_2d", "intrinsics", *HAND_FIELDS,
@@ -91,11 +87,13 @@ class Cropper:
     Attributes:
         samples: rendered.
         size: S.
+        margin: side of the crop over the longer side of the keypoints' box.
         variation: how crops are varied; None for none, as at inference.
     """
 
     samples: ShardedSamples
     size: int
+    margin: float
     variation: AugmentationConfig | None
 
     def crop(self, indices: Sequence[int], seed: tuple[int, ...]) -> CropSamples:
@@ -131,7 +129,7 @@ class Cropper:
     def _transforms(self, keypoints: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """(B, 2, 3) from pixels of the picture to those of the crop, whose corner is at (0, 0)."""
         low, high = keypoints.min(1), keypoints.max(1)
-        centre, side = 0.5 * (low + high), MARGIN * (high - low).max(-1)
+        centre, side = 0.5 * (low + high), self.margin * (high - low).max(-1)
         count = len(keypoints)
         turn, shift = np.zeros(count), np.zeros((count, 2))
         if self.variation is not None:

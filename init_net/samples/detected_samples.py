@@ -18,7 +18,7 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from init_net.samples.lifter_samples import LifterSamples, turned
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
-from init_net.view_frame import lifter_inputs, relative_joints, view_rotations
+from init_net.view_frame import lifter_inputs, relative_keypoints, view_rotations
 
 _PART = 4096
 
@@ -146,7 +146,7 @@ def _part(samples: ShardedSamples, index: np.ndarray) -> tuple[LifterSamples, Te
     pose = roma.rotvec_to_rotmat(truth.hand_pose)
     whole = LifterSamples(
         **vars(lifter_inputs(hands)),
-        joints=relative_joints(keypoints, hands),
+        keypoints=relative_keypoints(keypoints, hands),
         rotations=torch.cat([wrist[:, None], pose], 1),
         betas=truth.betas,
     )

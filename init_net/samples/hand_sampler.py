@@ -23,7 +23,7 @@ from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.records import HandParams
 from init_net.samples.lifter_samples import LifterSamples
-from init_net.view_frame import lifter_inputs, relative_joints, view_rotations
+from init_net.view_frame import lifter_inputs, relative_keypoints, view_rotations
 
 NEAREST, FARTHEST = 0.28, 1.8
 """Distances of hands, metres, uniform in the logarithm."""
@@ -110,7 +110,7 @@ class HandSampler:
             bone_directions=torch.full((batch, 20, 3), torch.nan),
         )
         view = lifter_inputs(exact)
-        depth = relative_joints(keypoints, exact)[..., 2]
+        depth = relative_keypoints(keypoints, exact)[..., 2]
         into = view_rotations(exact)
         bones = normalize(bones_of(keypoints @ into), dim=-1)
         detected = self.noise.sample(
@@ -130,7 +130,7 @@ class HandSampler:
         rotations = roma.rotvec_to_rotmat(params.hand_pose)
         return LifterSamples(
             **vars(inputs),
-            joints=relative_joints(keypoints @ into, hands),
+            keypoints=relative_keypoints(keypoints @ into, hands),
             rotations=torch.cat([(both @ turn)[:, None], rotations], 1),
             betas=params.betas,
         )

@@ -17,7 +17,7 @@ class LifterSamples(TensorBatch):
 
     Attributes:
         positions, confidence, depth, bones, focal: see `LifterInputs`.
-        joints: (B, 21, 3) see `LiftedHands`.
+        keypoints: (B, 21, 3) see `LiftedHands`.
         rotations: (B, 16, 3, 3) see `LiftedHands`.
         betas: (B, S).
     """
@@ -27,7 +27,7 @@ class LifterSamples(TensorBatch):
     depth: Tensor
     bones: Tensor
     focal: Tensor
-    joints: Tensor
+    keypoints: Tensor
     rotations: Tensor
     betas: Tensor
 
@@ -47,6 +47,6 @@ def turned(hands: LifterSamples, angle: Tensor) -> LifterSamples:
         hands,
         positions=hands.positions @ turn[:, :2, :2].mT,
         bones=hands.bones @ turn.mT,
-        joints=hands.joints @ turn.mT,
+        keypoints=hands.keypoints @ turn.mT,
         rotations=torch.cat([wrist, hands.rotations[:, 1:]], 1),
     )

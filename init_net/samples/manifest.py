@@ -49,7 +49,7 @@ def claim(folder: Path, source: SampleSource) -> None:
             require_same(folder, source)
             _require_same_maker(folder)
         elif any(path != partial for path in folder.iterdir()):
-            raise InputError(f"{folder}: expected an empty folder or rendered samples, found other")
+            raise InputError("samples.other_folder", file=folder)
         else:
             manifest = {**_wanted(source), "made_by": _maker()}
             partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -84,8 +84,11 @@ def require_same(folder: Path, source: SampleSource) -> None:
     for key, wanted in _wanted(source).items():
         if found.get(key) != wanted:
             raise InputError(
-                f"{folder}: expected samples with {key} {wanted!r}, found a data set with "
-                f"{found.get(key)!r}; choose another folder"
+                "samples.other_option",
+                file=folder,
+                option=key,
+                expected=wanted,
+                found=found.get(key),
             )
 
 
@@ -98,8 +101,7 @@ def _require_same_maker(folder: Path) -> None:
         theirs = found.get(name) if isinstance(found, dict) else found
         if theirs != mine:
             raise InputError(
-                f"{folder}: expected to add to samples of {name} {mine!r}, found some of "
-                f"{theirs!r}; choose another folder"
+                "samples.other_maker", file=folder, maker=name, expected=mine, found=theirs
             )
 
 
@@ -112,17 +114,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{folder}: expected rendered samples, found no {MANIFEST}") from None
+        raise InputError("samples.no_manifest", file=folder, manifest=MANIFEST) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / MANIFEST}: expected JSON, found {error}") from error
+        reason = str(error)
+        raise InputError("samples.bad_manifest", file=folder / MANIFEST, reason=reason) from error
     if not isinstance(manifest, dict) or manifest.get("layout") != _LAYOUT:
-        raise InputError(f"{folder}: expected samples in layout {_LAYOUT}, found another")
+        raise InputError("samples.other_layout", file=folder, expected=_LAYOUT)
     if not isinstance(manifest.get("size"), int):
-        raise InputError(f"{folder / MANIFEST}: expected the size of pictures, found none")
+        raise InputError("samples.no_size", file=folder / MANIFEST)
     return manifest
 
 
 def refused(folder: Path, error: OSError) -> InputError:
-    """The sentence for a disk that refuses."""
+    """What is said of a disk that refuses."""
     # NumPy names no reason when a disk is full.
-    return InputError(f"cannot write samples to {folder}: {error.strerror or error}")
+    return InputError("samples.cannot_write", file=folder, reason=error.strerror or str(error))

@@ -144,10 +144,7 @@ def _render_missing(
             ):
                 progress(future.result())
         except BrokenProcessPool:
-            raise LostError(
-                f"a process that rendered samples into {folder} was lost, as when memory runs out; "
-                "what is done is kept, and the same command continues"
-            ) from None
+            raise LostError("samples.process_lost", file=folder) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -175,9 +172,9 @@ class ShardedSamples:
             self._arrays.append(_open_shard(path))
             total += len(self._arrays[-1]["mode"])
         if total == 0:
-            raise InputError(f"{folder}: expected rendered samples, found none")
+            raise InputError("samples.none", file=folder)
         if count is not None and total < count:
-            raise InputError(f"{folder}: expected {count} samples, found {total}")
+            raise InputError("samples.too_few", file=folder, expected=count, found=total)
         self._count = total if count is None else count
 
     def __len__(self) -> int:
@@ -224,7 +221,7 @@ def _open_shard(path: Path) -> dict[str, np.ndarray]:
         file = path / f"{name}.npy"
         array = _load(file, dtype)
         if len(array) != count:
-            raise InputError(f"{file}: expected {count} samples, found {len(array)}")
+            raise InputError("samples.too_few", file=file, expected=count, found=len(array))
         # Small ones are read at once: opening each again for a sample costs more than they do.
         arrays[name] = array if array.nbytes > 1 << 20 else np.array(array)
     return arrays
@@ -235,9 +232,9 @@ def _load(file: Path, dtype: str) -> np.ndarray:
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{file}: expected an array of samples, found {error}") from error
+        raise InputError("samples.bad_array", file=file, reason=str(error)) from error
     if array.dtype != dtype or array.ndim == 0:
-        raise InputError(f"{file}: expected {dtype}, found {array.dtype}")
+        raise InputError("samples.other_type", file=file, expected=dtype, found=str(array.dtype))
     return array
 
 

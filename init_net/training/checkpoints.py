@@ -92,7 +92,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         with suppress(OSError):
             fresh.unlink()
         raise InputError(
-            f"cannot write checkpoint {path}: {error.strerror}; {last_good(folder)}"
+            "checkpoint.cannot_write",
+            file=path,
+            reason=error.strerror or str(error),
+            kept=last_good(folder),
         ) from error
 
 
@@ -116,35 +119,37 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         InputError: the file is missing, damaged, foreign, or of another layout or hand model.
     """
-    expected = f"{path}: expected a checkpoint of train-hands"
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{expected}, found no such file") from None
+        raise InputError("checkpoint.missing", file=path) from None
     except OSError as error:
-        raise InputError(f"{expected}, found one that cannot be read: {error.strerror}") from error
+        reason = error.strerror or str(error)
+        raise InputError("checkpoint.cannot_read", file=path, reason=reason) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about foreign files, before they are refused
             # Weights alone: whatever else a foreign file might hold is not run.
             values = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a reader of foreign bytes may fail in any way
-        raise InputError(f"{expected}, found a cut-off, damaged or foreign file") from error
+        raise InputError("checkpoint.damaged", file=path) from error
     if not isinstance(values, dict) or values.get("magic") != MAGIC:
-        raise InputError(f"{expected}, found another file of PyTorch")
-    if values.get("layout") != LAYOUT:
-        raise InputError(f"{expected} in layout {LAYOUT}, found layout {values.get('layout')}")
+        raise InputError("checkpoint.foreign", file=path)
+    layout = values.get("layout")
+    if layout != LAYOUT:
+        raise InputError("checkpoint.other_layout", file=path, expected=LAYOUT, found=layout)
     names = [field.name for field in fields(Checkpoint)]
     hand_model = HandModelId.of(values.get("hand_model"))
     for name in names:
         if name not in values:
-            raise InputError(f"{expected}, found one without {name!r}")
+            raise InputError("checkpoint.no_part", file=path, part=name)
         kind = int if name in _NUMBERS else dict
-        if not isinstance(values[name], kind) or (name == "hand_model" and hand_model is None):
-            raise InputError(f"{expected}, found one with a damaged {name!r}")
-    checkpoint = Checkpoint(**{**{n: values[n] for n in names}, "hand_model": hand_model})
+        if not isinstance(values[name], kind):
+            raise InputError("checkpoint.damaged_part", file=path, part=name)
+    if hand_model is None:
+        raise InputError("checkpoint.damaged_part", file=path, part="hand_model")
     require_hand_model(path, hand_model)
-    return checkpoint
+    return Checkpoint(**{**{n: values[n] for n in names}, "hand_model": hand_model})
 
 
 def require_same_run(path: Path, found: Mapping[str, Any], config: TrainConfig) -> None:
@@ -161,7 +166,4 @@ def require_same_run(path: Path, found: Mapping[str, Any], config: TrainConfig) 
     difference = first_difference(config.resolved(), found)
     if difference is not None:
         name, wanted, there = difference
-        raise InputError(
-            f"{path}: expected a run with {name} {wanted!r}, found one with {there!r}; use "
-            "--overwrite to replace it, or another --out"
-        )
+        raise InputError("training.other_run", file=path, option=name, expected=wanted, found=there)

@@ -272,17 +272,18 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
     from fitter.errors import InputError
     from fitter.run.progress import say
     from init_net.hand_model_id import require_fitting
+    from init_net.model_card import WeightsInfo
     from init_net.networks.build import build_network
     from init_net.training.checkpoints import find_checkpoint, load_checkpoint, require_same_run
+    from init_net.training.loss_weights import loss_weights
     from init_net.training.run_folder import check_run, read_manifest
-    from init_net.training.tasks import loss_weights
-    from init_net.weights import WeightsInfo, save_weights
+    from init_net.weights import save_weights
 
     if file.suffix != ".safetensors":
-        raise InputError(f"--export {file}: expected a name that ends in .safetensors")
+        raise InputError("training.export_name", file=f"--export {file}")
     checkpoint = find_checkpoint(out) if check_run(out, config) else None
     if checkpoint is None:
-        raise InputError(f"{out}: expected a run with a checkpoint to export, found none")
+        raise InputError("training.nothing_to_export", file=out)
     found = load_checkpoint(checkpoint)
     require_same_run(checkpoint, found.config, config)
     network = build_network(config.network, config.run.seed)

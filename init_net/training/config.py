@@ -118,11 +118,13 @@ UNBOUND: frozenset[str] = frozenset(
 )
 """Options that may change between the parts of one run: where and how fast, not what."""
 
-REMOVED: Mapping[str, Any] = {
+LIKE_EARLIER: Mapping[str, Any] = {
     "augmentation.keypoint_dropout": 0.0,
     "augmentation.all_keypoints_dropout": 0.0,
+    "network.margin": 1.4,
 }
-"""Options that runs of earlier versions name, and the value with which they are like today's."""
+"""Options that earlier versions had and this one has not, or the other way round, and the value
+with which a run is the same with and without them."""
 
 
 def load_train_config(
@@ -151,11 +153,11 @@ def first_difference(
 
     Returns:
         Name, value in `wanted` and value in `found` (None where it is missing); None if there is no
-        such option. Options of `UNBOUND` do not count, nor do those of `REMOVED` that changed
-        nothing.
+        such option. Options of `UNBOUND` do not count, nor do those of `LIKE_EARLIER` that
+        changed nothing.
     """
     mine, others = (
-        {name: value for name, value in _flat(values) if (name, value) not in REMOVED.items()}
+        {name: value for name, value in _flat(values) if (name, value) not in LIKE_EARLIER.items()}
         for values in (wanted, found)
     )
     for name in [*mine, *(name for name in others if name not in mine)]:

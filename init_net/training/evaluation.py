@@ -36,29 +36,33 @@ class HandErrors:
     """How far N hands are off, each by itself, after a similarity alignment.
 
     Attributes:
-        joints: (N, 21) distance of each keypoint, mm; the hand is aligned by its keypoints.
+        keypoints: (N, 21) distance of each keypoint, mm; the hand is aligned by its keypoints.
         vertices: (N,) mean distance of the mesh's vertices, mm; aligned by its vertices.
         f_scores: (N, 2) F-score of the aligned mesh at 5 and at 15 mm.
     """
 
-    joints: np.ndarray
+    keypoints: np.ndarray
     vertices: np.ndarray
     f_scores: np.ndarray
 
     @classmethod
     def of(
-        cls, joints: Tensor, true_joints: Tensor, vertices: Tensor | None, true_vertices: Tensor
+        cls,
+        keypoints: Tensor,
+        true_keypoints: Tensor,
+        vertices: Tensor | None,
+        true_vertices: Tensor,
     ) -> Self:
         """Compare hands.
 
         Args:
-            joints: (N, 21, 3) keypoints as found, any unit and frame.
-            true_joints: (N, 21, 3) metres.
+            keypoints: (N, 21, 3) keypoints as found, any unit and frame.
+            true_keypoints: (N, 21, 3) metres.
             vertices: (N, V, 3) as found, of whichever unit and frame; None without a mesh, whose
                 figures are NaN.
             true_vertices: (N, V, 3) metres.
         """
-        errors = _aligned_errors(joints.numpy(), true_joints.numpy())
+        errors = _aligned_errors(keypoints.numpy(), true_keypoints.numpy())
         if vertices is None:
             return cls(errors, np.full(len(errors), np.nan), np.full((len(errors), 2), np.nan))
         true = true_vertices.numpy()
@@ -73,14 +77,14 @@ class HandErrors:
 
     def __getitem__(self, index: np.ndarray) -> HandErrors:
         """Those of the hands at an index, or in a mask."""
-        return HandErrors(self.joints[index], self.vertices[index], self.f_scores[index])
+        return HandErrors(self.keypoints[index], self.vertices[index], self.f_scores[index])
 
     def figures(self) -> dict[str, float]:
         """Means over the hands; NaN where a hand has no finite value."""
         five, fifteen = self.f_scores.mean(0).tolist()
         return {
-            "pa_mpjpe_mm": float(self.joints.mean()),
-            "auc": auc(self.joints / 1000),
+            "pa_mpjpe_mm": float(self.keypoints.mean()),
+            "auc": auc(self.keypoints / 1000),
             "pa_mpvpe_mm": float(self.vertices.mean()),
             "f_5": five,
             "f_15": fifteen,
@@ -89,7 +93,7 @@ class HandErrors:
     def standard_errors(self) -> dict[str, float]:
         """By how much means over other hands of the same kind would scatter."""
         return {
-            "pa_mpjpe_mm": standard_error(self.joints.mean(1)),
+            "pa_mpjpe_mm": standard_error(self.keypoints.mean(1)),
             "pa_mpvpe_mm": standard_error(self.vertices),
         }
 
@@ -121,8 +125,8 @@ def weighted_iou(estimate: np.ndarray, truth: np.ndarray, weight: np.ndarray) ->
 def lifter_figures(network: nn.Module, held_out: DetectedSamples) -> dict[str, float]:
     """Of a `KeypointLifter` on hands that the detector found.
 
-    Its joints, the mesh that inverse kinematics makes of them, and how many true coordinates lie
-    within one spread of the said ones across and along the line of sight (0.68 for Gaussians).
+    Its keypoints, the mesh that inverse kinematics makes of them, and how many true coordinates lie
+    within one std of the said ones across and along the line of sight (0.68 for Gaussians).
     """
     device = next(network.parameters()).device
     model = load_hand_model(dtype=torch.float64)
@@ -130,17 +134,19 @@ def lifter_figures(network: nn.Module, held_out: DetectedSamples) -> dict[str, f
     for rows in torch.arange(len(held_out)).split(_BATCH):
         hands, unit = held_out.samples[rows], held_out.metres[rows][:, None, None]
         said = network(hands.inputs.to(device)).to("cpu")
-        solved = inverse_kinematics(model.keypoint_model(), said.joints.double(), up_to_scale=True)
+        solved = inverse_kinematics(
+            model.keypoint_model(), said.keypoints.double(), up_to_scale=True
+        )
         mesh, true = model(solved), posed_mesh(model, hands.rotations, hands.betas)
-        joints, true_joints = said.joints * unit, hands.joints * unit
-        errors.append(HandErrors.of(joints, true_joints, mesh.vertices, true.vertices))
-        within = (said.joints - hands.joints).abs() < said.spread[..., (0, 0, 1)]
+        keypoints, true_keypoints = said.keypoints * unit, hands.keypoints * unit
+        errors.append(HandErrors.of(keypoints, true_keypoints, mesh.vertices, true.vertices))
+        within = (said.keypoints - hands.keypoints).abs() < said.std[..., (0, 0, 1)]
         covered.append(within[:, 1:].float().mean(1))
     across_x, across_y, along = torch.cat(covered).mean(0).tolist()
     return {
         **HandErrors.together(errors).figures(),
-        "within_spread_across": 0.5 * (across_x + across_y),
-        "within_spread_along": along,
+        "within_std_across": 0.5 * (across_x + across_y),
+        "within_std_along": along,
         "hands": float(len(held_out)),
     }
 

@@ -105,4 +105,4 @@ def _event_writer(folder: Path, step: int) -> Any:
 
 
 def _refused(path: Path, error: OSError) -> InputError:
-    return InputError(f"cannot write {path}: {error.strerror or error}")
+    return InputError("training.cannot_log", file=path, reason=error.strerror or str(error))

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fitter.errors import UserError
 from fitter.records import TensorBatch
 from init_net.hand_model_id import HandModelId, current_hand_model, require_fitting
 from init_net.training.checkpoints import (
@@ -74,8 +75,8 @@ class Task(Protocol):
         ...
 
 
-class DivergedError(Exception):
-    """A loss or its gradient is not finite; the message is one clear sentence to print as it is."""
+class DivergedError(UserError):
+    """A loss or its gradient is not finite."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def _step(state: _State, batch: TensorBatch, folder: Path) -> float:
     _require_finite(found, state, folder)
     state.scaler.step(state.optimiser)
     state.scaler.update()
-    state.average.update(network)
+    state.average.update_parameters(network)
     state.step += 1
     found["gradient"] = found["gradient"] if math.isfinite(found["gradient"]) else 0.0
     for name, value in found.items():
@@ -239,12 +240,14 @@ def _require_finite(found: Mapping[str, float], state: _State, folder: Path) -> 
         is_gradient = name == "gradient"
         if math.isfinite(value) or (is_gradient and is_left_out and state.skipped < _PATIENCE):
             continue
-        what = "the gradient" if is_gradient else f"loss {name!r}"
-        often = f" in {_PATIENCE} steps in a row" if is_gradient and is_left_out else ""
+        often = is_gradient and is_left_out
         raise DivergedError(
-            f"training stopped at step {state.step + 1}: expected finite losses and gradients, "
-            f"found {what} {'infinite' if math.isinf(value) else 'not a number'}{often}; "
-            f"{last_good(folder)}{f' (step {state.saved})' if find_checkpoint(folder) else ''}"
+            "training.diverged_often" if often else "training.diverged",
+            step=state.step + 1,
+            what="the gradient" if is_gradient else f"loss {name!r}",
+            found="infinite" if math.isinf(value) else "not a number",
+            count=_PATIENCE,
+            kept=last_good(folder) + (f" (step {state.saved})" if find_checkpoint(folder) else ""),
         )
 
 
@@ -293,7 +296,7 @@ def _checkpoint(state: _State) -> Checkpoint:
         hand_model=state.hand_model,
         step=state.step,
         network=state.task.network.state_dict(),
-        average=state.average.values,
+        average=state.average.values(),
         updates=state.average.updates,
         validated=state.validated,
         optimiser=state.optimiser.state_dict(),
@@ -310,9 +313,7 @@ def _restore(state: _State, path: Path) -> None:
     for values in (found.network, found.average):
         require_fitting(path, state.task.network, values)
     state.task.network.load_state_dict(found.network)
-    for name, value in found.average.items():
-        state.average.values[name].copy_(value)
-    state.average.updates = found.updates
+    state.average.restore(found.average, found.updates)
     state.optimiser.load_state_dict(found.optimiser)
     if state.scaler.is_enabled() and found.scaler:
         state.scaler.load_state_dict(found.scaler)

@@ -1,85 +1,29 @@
-"""What the networks are trained on: published losses, term by term, and how they are summed.
+"""What the networks are trained on: published losses, term by term.
 
 Each function gives one value a hand, (B,), or a dictionary of such terms without weights, whose
-names are the fields of a section of weights; `weighted` adds them. Nothing here averages over a
+names are the fields of a section of `init_net.training.loss_weights`. Nothing here averages over a
 batch. The terms of Zhao 3.5 that need a renderer are in `fitter.energies.photometric`.
 
-Positions in a picture are in crop units, as in `init_net.records`. In which unit the papers measure
+Positions in an image are in crop units, as in `init_net.records`. In which unit the papers measure
 them is not published.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from fitter.config.section import Section
 from fitter.energies.keypoints_2d import bone_orientation, squared_l2_keypoints
 from fitter.energies.regularisers import shape_norm, squared_norm
 from init_net.posing import HandPoints
 from init_net.records import LiftedHands, RegressedHands
 
-Weight = Annotated[float, Field(ge=0)]
-
 REFERENCE_BONE = (0, 9)
 """Keypoints between which a normalised hand measures 1: wrist and base of the middle finger."""
-
-_CHORD = 2 * math.sqrt(2)
-"""Frobenius distance of two rotations that are half a turn apart."""
-
-
-class ManoWeights(Section):
-    """Weights of `mano_terms`: lambda_1 to lambda_5 as Seeber 3.6 prints them."""
-
-    pose: Weight = Field(10.0, description="lambda_1")
-    shape: Weight = Field(1.0, description="lambda_2")
-    joints_2d: Weight = Field(100.0, description="lambda_3")
-    shape_norm: Weight = Field(0.5, description="lambda_4")
-    camera: Weight = Field(1e-5, description="lambda_5")
-
-
-class GeometricWeights(Section):
-    """Weights of `geometric_terms`; Zhao 3.5 prints none."""
-
-    joints_3d: Weight = Field(1.0, description="w_3d")
-    joints_2d: Weight = Field(1.0, description="w_2d")
-    joints_3d_norm: Weight = Field(1.0, description="w_3d,norm")
-    bone: Weight = Field(1.0, description="w_bone")
-    pose: Weight = Field(1.0, description="w_pose")
-    shape: Weight = Field(1.0, description="w_shape")
-
-
-class MaskWeights(Section):
-    """Weights of `mask_terms`; that of eq. 10 alone is Seeber's."""
-
-    bce: Weight = Field(1.0, description="of the binary cross entropy, Seeber eq. 10")
-    dice: Weight = Field(1.0, description="of the Dice loss")
-
-
-class LifterWeights(Section):
-    """Weights of `lifter_terms` (not published)."""
-
-    joints: Weight = Field(1.0, description="of the joints' negative log-likelihood")
-    rotation: Weight = Field(1.0, description="of the rotations")
-    shape: Weight = Field(0.1, description="of the shape coefficients")
-
-
-def weighted(terms: Mapping[str, Tensor], weights: Section) -> Tensor:
-    """(B,) sum of terms, each times the field of its name.
-
-    Raises:
-        ValueError: terms and weights have different names.
-    """
-    factors = weights.model_dump()
-    if set(factors) != set(terms):
-        raise ValueError(f"terms {sorted(terms)} do not have the weights {sorted(factors)}")
-    return torch.stack([factors[name] * term for name, term in terms.items()]).sum(0)
 
 
 def mano_terms(
@@ -191,6 +135,8 @@ def dice_loss(logits: Tensor, mask: Tensor, smooth: float = 1.0) -> Tensor:
 
     The coefficient is that of Milletari et al. 2016, "V-Net", whose squares make it 1 for p = y on
     borders that cover part of a pixel, too; s keeps an empty mask from a quotient of zeros.
+    `DiceLoss` of segmentation_models_pytorch has neither the squares nor the same s, so its values
+    are others.
 
     Args:
         logits: (B, S, S), p being their sigmoid.
@@ -207,38 +153,38 @@ def dice_loss(logits: Tensor, mask: Tensor, smooth: float = 1.0) -> Tensor:
 
 
 def lifter_terms(
-    lifted: LiftedHands, joints: Tensor, rotations: Tensor, betas: Tensor
+    lifted: LiftedHands, keypoints: Tensor, rotations: Tensor, betas: Tensor
 ) -> dict[str, Tensor]:
     """What `KeypointLifter` is trained on, in the order of `LifterWeights`.
 
     Args:
         lifted: B hands.
-        joints: (B, 21, 3), true, as `LiftedHands.joints`.
+        keypoints: (B, 21, 3), true, as `LiftedHands.keypoints`.
         rotations: (B, 16, 3, 3), true.
         betas: (B, S), true.
     """
     return {
-        "joints": joint_likelihood(lifted, joints),
+        "keypoints": keypoint_likelihood(lifted, keypoints),
         "rotation": squared_chords(lifted.rotations, rotations).mean(1),
         "shape": _mean_square(lifted.betas - betas),
     }
 
 
-def joint_likelihood(
-    lifted: LiftedHands, joints: Tensor, density: Literal["laplace", "gaussian"] = "laplace"
+def keypoint_likelihood(
+    lifted: LiftedHands, keypoints: Tensor, density: Literal["laplace", "gaussian"] = "laplace"
 ) -> Tensor:
-    """Negative log-likelihood of the true joints, given what was said and how sure it was.
+    """Negative log-likelihood of the true keypoints, given what was said and how sure it was.
 
     The heteroscedastic loss of Kendall & Gal 2017, "What Uncertainties Do We Need in Bayesian Deep
     Learning for Computer Vision?", eq. 5 (Gaussian), and its form for a Laplace density, which
-    outliers sway less. `LiftedHands.spread` is the standard deviation s of either:
+    outliers sway less. `LiftedHands.std` is the standard deviation s of either:
 
         laplace     log(sqrt(2) s) + sqrt(2) |d| / s
         gaussian    log(sqrt(2 pi) s) + d^2 / (2 s^2)
 
     Args:
         lifted: B hands.
-        joints: (B, 21, 3), true, as `LiftedHands.joints`.
+        keypoints: (B, 21, 3), true, as `LiftedHands.keypoints`.
         density: which.
 
     Returns:
@@ -247,12 +193,12 @@ def joint_likelihood(
     Raises:
         ValueError: for another density.
     """
-    error = (lifted.joints - joints)[:, 1:]
-    spread = lifted.spread[:, 1:][..., (0, 0, 1)]
+    error = (lifted.keypoints - keypoints)[:, 1:]
+    std = lifted.std[:, 1:][..., (0, 0, 1)]
     if density == "laplace":
-        surprise = (math.sqrt(2) * spread).log() + math.sqrt(2) * error.abs() / spread
+        surprise = (math.sqrt(2) * std).log() + math.sqrt(2) * error.abs() / std
     elif density == "gaussian":
-        surprise = (math.sqrt(2 * math.pi) * spread).log() + (error / spread).square() / 2
+        surprise = (math.sqrt(2 * math.pi) * std).log() + (error / std).square() / 2
     else:
         raise ValueError(f"density must be 'laplace' or 'gaussian', got {density!r}")
     return surprise.mean((1, 2))
@@ -271,24 +217,6 @@ def squared_chords(predicted: Tensor, truth: Tensor) -> Tensor:
         (B, J).
     """
     return (predicted - truth).square().sum((-2, -1)) / 2
-
-
-def geodesic_angles(predicted: Tensor, truth: Tensor) -> Tensor:
-    """The angle between rotations, radians.
-
-    Args:
-        predicted: (B, J, 3, 3) rotations.
-        truth: the same.
-
-    Returns:
-        (B, J) in [0, pi]; no gradient at 0, nor within 1e-3 of pi.
-    """
-    squared = (predicted - truth).square().sum((-2, -1))
-    none = squared <= torch.finfo(squared.dtype).tiny
-    half_sine = torch.where(none, 0, torch.where(none, 1, squared).sqrt() / _CHORD)
-    # The arcsine's slope is infinite at 1; beyond the bound the angle is taken for half a turn.
-    near = half_sine > 1 - 1e-7
-    return torch.where(near, math.pi, 2 * torch.where(near, 0, half_sine).asin())
 
 
 def _mean_square(difference: Tensor) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from init_net.training.config import OptimiserConfig
 
@@ -37,7 +38,7 @@ def make_optimiser(network: nn.Module, config: OptimiserConfig) -> torch.optim.A
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.learning_rate)
 
 
-class WeightAverage:
+class WeightAverage(AveragedModel):
     """The exponential moving average of a network's weights.
 
     After update n = 1, 2, ... the average a of a value w is ``a + (1 - d) (w - a)`` with
@@ -45,32 +46,46 @@ class WeightAverage:
     Statistics of normalisation are averaged as weights are; counters are copied.
 
     Attributes:
-        values: name -> average, as in the network's `state_dict`.
-        updates: their number.
+        module: a network of the averages.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         """Start with the network's weights as they are."""
-        self.decay, self.updates = decay, 0
-        self.values = {name: value.clone() for name, value in _state(network).items()}
 
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Move towards the weights of a network."""
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for name, value in _state(network).items():
-            if value.is_floating_point():
-                self.values[name].lerp_(value, 1 - decay)
-            else:
-                self.values[name].copy_(value)
+        def move(averages: Sequence[Tensor], values: Sequence[Tensor], _: object) -> None:
+            # The counter itself, which stays on the CPU: what is given would have to come back.
+            updates = int(self.n_averaged)
+            share = 1 - min(decay, (1 + updates) / (10 + updates))
+            for average, value in zip(averages, values, strict=True):
+                if average.is_floating_point():
+                    average.lerp_(value, share)
+                else:
+                    average.copy_(value)
+
+        super().__init__(network, multi_avg_fn=move, use_buffers=True)
+        # The first update counts as one of many: PyTorch would take its weights as they are.
+        self.n_averaged.fill_(1)
+
+    @property
+    def updates(self) -> int:
+        """Their number."""
+        return int(self.n_averaged) - 1
+
+    def values(self) -> dict[str, Tensor]:
+        """Name -> average, as in the network's `state_dict`."""
+        return _state(self.module)
+
+    def restore(self, values: Mapping[str, Tensor], updates: int) -> None:
+        """Go on from `values` after `updates`."""
+        self.module.load_state_dict(values)
+        self.n_averaged.fill_(1 + updates)
 
     @contextmanager
     def applied(self, network: nn.Module) -> Iterator[None]:
         """Give a network the averages, in eval mode, and its own weights back at the end."""
         own = {name: value.clone() for name, value in _state(network).items()}
         modes = {module: module.training for module in network.modules()}
-        network.load_state_dict(self.values)
+        network.load_state_dict(self.values())
         network.eval()
         try:
             yield

@@ -89,38 +89,33 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{folder}: expected a run of train-hands, found no {MANIFEST}") from None
+        raise InputError("training.no_run", file=folder, manifest=MANIFEST) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read; --overwrite starts anew") from error
+        raise InputError("training.bad_manifest", file=path) from error
     if not isinstance(manifest, dict) or manifest.get("magic") != _MAGIC:
-        raise InputError(f"{path}: expected a run of train-hands, found another JSON file")
-    if manifest.get("layout") != _LAYOUT:
-        raise InputError(
-            f"{path}: expected a run in layout {_LAYOUT}, found layout {manifest.get('layout')}"
-        )
+        raise InputError("training.foreign_manifest", file=path)
+    layout = manifest.get("layout")
+    if layout != _LAYOUT:
+        raise InputError("training.other_layout", file=path, expected=_LAYOUT, found=layout)
     for name, is_whole in (
         ("config", isinstance(manifest.get("config"), dict)),
         ("hand_model", HandModelId.of(manifest.get("hand_model")) is not None),
         ("command", isinstance(manifest.get("command"), str)),
     ):
         if not is_whole:
-            damage = "a damaged" if name in manifest else "no"
-            raise InputError(
-                f"{path}: expected a run of train-hands, found {damage} {name!r} in it"
-            )
+            code = "training.damaged_part" if name in manifest else "training.no_part"
+            raise InputError(code, file=path, part=name)
     return manifest
 
 
 def _is_occupied(folder: Path) -> bool:
     """Whether there is a run; what is neither a run nor nothing is refused."""
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out {folder}: expected a folder, found a file")
+        raise InputError("training.out_is_file", file=f"--out {folder}")
     if not folder.is_dir() or not any(folder.iterdir()):
         return False
     if not (folder / MANIFEST).exists():
-        raise InputError(
-            f"--out {folder}: expected an empty folder or a run of train-hands, found other files"
-        )
+        raise InputError("training.out_is_taken", file=f"--out {folder}")
     return True
 
 
@@ -151,4 +146,4 @@ def _write_manifest(folder: Path, config: TrainConfig, command: str) -> None:
 
 
 def _refused(folder: Path, error: OSError) -> InputError:
-    return InputError(f"cannot write the run {folder}: {error.strerror}")
+    return InputError("training.cannot_write", file=folder, reason=error.strerror or str(error))

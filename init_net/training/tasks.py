@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from datasets.detector import DetectorNoise
 from datasets.synthetic import SyntheticSettings
-from fitter.config.section import Section
 from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
@@ -32,10 +30,8 @@ from init_net.samples.shards import SampleSource, ShardedSamples, render_shards
 from init_net.training.config import TrainConfig
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.loop import Task
+from init_net.training.loss_weights import loss_weights
 from init_net.training.losses import (
-    LifterWeights,
-    MaskWeights,
-    Weight,
     geometric_terms,
     lifter_terms,
     mano_terms,
@@ -50,7 +46,7 @@ SEEN_SHARE = 0.25
 """Of the lifter's batches: rendered hands that the detector itself has seen; the others are seen
 with its measured noise, which never runs out."""
 
-DEFINITION_SPREAD = 0.008
+DEFINITION_STD = 0.008
 """Crop units by which each keypoint's definition varies between hands for the lifter, so that it
 does not learn one data set's joints by heart."""
 
@@ -132,7 +128,7 @@ class LifterTask(_SampleTask):
         self._seen, self._held_out = DetectedSamples.of(train), DetectedSamples.of(held_out)
         super().__init__(config, network, len(self._seen))
         self.weights = loss_weights(self.config)
-        self._sampler = HandSampler(load_hand_model(), DetectorNoise.load(), DEFINITION_SPREAD)
+        self._sampler = HandSampler(load_hand_model(), DetectorNoise.load(), DEFINITION_STD)
 
     def batch(self, step: int) -> LifterSamples:
         """See `Task.batch`."""
@@ -152,7 +148,7 @@ class LifterTask(_SampleTask):
         """See `Task.losses`."""
         batch = batch.to(self._device)
         lifted = self.network(batch.inputs)
-        terms = lifter_terms(lifted, batch.joints, batch.rotations, batch.betas)
+        terms = lifter_terms(lifted, batch.keypoints, batch.rotations, batch.betas)
         return _scaled(terms, self.weights)
 
     def validate(self) -> dict[str, float]:
@@ -171,9 +167,9 @@ class _ImageTask(_SampleTask):
         held_out: ShardedSamples,
     ) -> None:
         super().__init__(config, network, len(train))
-        size = config.network.input_size
-        self._cropper = Cropper(train, size, config.augmentation)
-        self._held_out = Cropper(held_out, size, None)
+        size, margin = config.network.input_size, config.network.margin
+        self._cropper = Cropper(train, size, margin, config.augmentation)
+        self._held_out = Cropper(held_out, size, margin, None)
 
     def batch(self, step: int) -> CropSamples:
         """See `Task.batch`."""
@@ -236,25 +232,6 @@ class SegmentationTask(_ImageTask):
         return mask_figures(self.network, self._held_out)
 
 
-class HandNetWeights(Section):
-    """Weights of a `HandNet`'s terms, chosen so that none of them drowns the others; those that the
-    papers print are in ``configs/train/handnet_published.yaml``."""
-
-    mano_pose: Weight = Field(0.0, description="Seeber eq. 9")
-    mano_shape: Weight = Field(0.05, description="Seeber eq. 9")
-    mano_joints_2d: Weight = Field(1000.0, description="Seeber eq. 9")
-    mano_shape_norm: Weight = Field(0.01, description="Seeber eq. 9")
-    mano_camera: Weight = Field(1e-5, description="Seeber eq. 9")
-    geometric_joints_3d: Weight = Field(500.0, description="Zhao 3.5, L_3d")
-    geometric_joints_2d: Weight = Field(0.0, description="Zhao 3.5, L_2d")
-    geometric_joints_3d_norm: Weight = Field(0.0, description="Zhao 3.5, normalised L_3d")
-    geometric_bone: Weight = Field(0.5, description="Zhao 3.5, L_bone")
-    geometric_pose: Weight = Field(0.0, description="Zhao 3.5, L_reg")
-    geometric_shape: Weight = Field(0.0, description="Zhao 3.5, L_reg")
-    global_rotation: Weight = Field(1.0, description="squared chord of the wrist's rotation")
-    joint_rotations: Weight = Field(2.0, description="squared chords of the other joints, mean")
-
-
 def require_trainable(config: TrainConfig) -> None:
     """Refuse what no training can be done with, before samples are rendered for hours.
 
@@ -268,34 +245,11 @@ def require_trainable(config: TrainConfig) -> None:
         betas = load_open_hand(keypoint_offsets=False).shapedirs.shape[2]
         if network.betas != betas:
             raise InputError(
-                f"network.betas: expected {betas}, the shape coefficients of the open hand, found "
-                f"{network.betas}"
+                "training.other_betas", file="network.betas", expected=betas, found=network.betas
             )
     if not isinstance(network, LifterConfig) and config.optimiser.batch_size == 1:
         # The statistics of a batch would be those of one sample, or of one number.
-        raise InputError(
-            "optimiser.batch_size: expected at least 2 for a network that sees pictures, found 1"
-        )
-
-
-def loss_weights(config: TrainConfig) -> dict[str, float]:
-    """Weight of every loss of a configuration's network, by name.
-
-    Raises:
-        InputError: the network has no such loss, or none is to count.
-    """
-    defaults = {"lifter": LifterWeights, "handnet": HandNetWeights, "segmentation": MaskWeights}
-    weights = defaults[config.network.kind]().model_dump()
-    for name in config.losses:
-        if name not in weights:
-            raise InputError(
-                f"losses.{name}: expected one of {', '.join(weights)}, found a loss that this "
-                "network has not"
-            )
-    weights |= config.losses
-    if not any(weights.values()):
-        raise InputError("losses: expected one of a weight above 0, found none")
-    return weights
+        raise InputError("training.small_batch", file="optimiser.batch_size")
 
 
 def _scaled(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:

@@ -13,13 +13,14 @@ import torch
 from datasets.synthetic import SyntheticSettings
 from fitter.config.options import load_config
 from fitter.metrics import auc, fscore, mask_iou, pa_mpjpe
+from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
 from init_net.samples.crop_samples import Cropper
 from init_net.samples.shards import SampleSource, ShardedSamples
 from init_net.training.config import load_train_config
 from init_net.training.evaluation import HandErrors, crop_figures, standard_error, weighted_iou
-from init_net.weights import WeightsInfo, load_network, save_weights
+from init_net.weights import load_network, save_weights
 from tests.support.rendered_samples import render
 
 COUNT, UNSEEN = 6, 4
@@ -97,7 +98,7 @@ def test_every_start_and_every_fit_has_a_row(written):
 
 def test_handnet_is_measured_as_its_training_measures_it(written, folder, weights):
     network = load_network(weights / "handnet.safetensors")
-    expected = crop_figures(network, Cropper(ShardedSamples(folder), 32, None), False)
+    expected = crop_figures(network, Cropper(ShardedSamples(folder), 32, 1.4, None), False)
     found = {row["name"]: row["figures"] for row in written["validation"]}
     found = found["HandNet, no keypoints, all"]
     for name in ("pa_mpjpe_mm", "pa_mpvpe_mm", "f_15"):
@@ -110,7 +111,7 @@ def test_what_handnet_should_say_is_the_true_hand(bench, folder):
     samples = ShardedSamples(folder)
     index = np.flatnonzero(samples.column("detected"))
     batch = bench.sample_batch(samples, index)
-    truth = Cropper(samples, bench.side, None).crop(index, (0,))
+    truth = Cropper(samples, bench.side, 1.4, None).crop(index, (0,))
     said, true = bench.of_regressed(truth.hands), bench.of_params(batch.hands, batch)
     assert pa_mpjpe(said.keypoints.numpy(), true.keypoints.numpy()).max() < 1e-5
     assert pa_mpjpe(said.vertices.numpy(), true.vertices.numpy()).max() < 1e-5
@@ -208,10 +209,10 @@ def test_errors_of_batches_are_those_of_all_hands():
     assert spread["pa_mpjpe_mm"] == pytest.approx(each.std(ddof=1) / 3)
     meshes = pa_mpjpe(found[1].numpy(), vertices)
     assert figures["pa_mpvpe_mm"] == pytest.approx(1000 * meshes.mean())
-    assert figures["auc"] == pytest.approx(auc(together.joints / 1000))
+    assert figures["auc"] == pytest.approx(auc(together.keypoints / 1000))
     # Scale and place do not count.
     moved = HandErrors.of(3 * found[0] + 1, true[0], 3 * found[1] + 1, true[1])
-    np.testing.assert_allclose(moved.joints, together.joints)
+    np.testing.assert_allclose(moved.keypoints, together.keypoints)
     np.testing.assert_allclose(moved.f_scores, together.f_scores)
     assert not np.allclose(fscore(found[1].numpy(), vertices), together.f_scores)
     one = together[np.arange(9) == 3]

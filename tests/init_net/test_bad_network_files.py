@@ -1,4 +1,4 @@
-"""Bad checkpoints and bad weights: one sentence each."""
+"""Bad checkpoints and bad weights: each is refused with its code."""
 
 import io
 import pickle
@@ -11,17 +11,18 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load, save
 
-import init_net.training.checkpoints
-from fitter.errors import InputError
 from init_net.hand_model_id import HandModelId, current_hand_model
+from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
 from init_net.training.checkpoints import load_checkpoint
 from init_net.training.loop import Watch, train
-from init_net.weights import WeightsInfo, load_network, save_weights
+from init_net.weights import load_network, save_weights
+from tests.support.errors import raises
+from tests.support.paths import ROOT
 from tests.support.training_cases import SMALL, ToyTask, small_config
 
-CURRENT = str(current_hand_model())
+CURRENT = current_hand_model()
 
 
 def stopped_at(step: int, folder: Path) -> None:
@@ -36,20 +37,16 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path):
     before = path.read_bytes()
     # What is written there really meets a disk without space.
     (tmp_path / "checkpoint.pt.new.partial").symlink_to("/dev/full")
-    with pytest.raises(InputError) as refusal:
+    reason = "No space left on device"
+    kept = f"the last good checkpoint is {path}"
+    with raises("checkpoint.cannot_write", file=path, reason=reason, kept=kept):
         train(ToyTask(small_config()), small_config(), tmp_path)
-    assert str(refusal.value) == (
-        f"cannot write checkpoint {path}: No space left on device; the last good checkpoint is "
-        f"{path}"
-    )
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.glob("checkpoint*")] == ["checkpoint.pt"]
     train(ToyTask(small_config()), small_config(), tmp_path)
     (tmp_path / "metrics.jsonl.partial").symlink_to("/dev/full")
-    with pytest.raises(InputError) as refusal:
+    with raises("training.cannot_log", file=tmp_path / "metrics.jsonl", reason=reason):
         train(ToyTask(small_config()), small_config(), tmp_path)
-    sentence = f"cannot write {tmp_path / 'metrics.jsonl'}: No space left on device"
-    assert str(refusal.value) == sentence
 
 
 @pytest.fixture(scope="module")
@@ -65,42 +62,38 @@ def resaved(checkpoint: Path, path: Path, **changes) -> Path:
     return path
 
 
-def sentence_of(call, *arguments) -> str:
-    with pytest.raises(InputError) as refusal:
-        call(*arguments)
-    return str(refusal.value)
-
-
 def test_a_cut_off_checkpoint(checkpoint, tmp_path):
     path, content = tmp_path / "checkpoint.pt", checkpoint.read_bytes()
-    expected = f"{path}: expected a checkpoint of train-hands"
     for length in (0, 1, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
-        found = sentence_of(load_checkpoint, path)
-        assert found == f"{expected}, found a cut-off, damaged or foreign file", length
+        with raises("checkpoint.damaged", file=path):
+            load_checkpoint(path)
     path.unlink()
-    assert sentence_of(load_checkpoint, path) == f"{expected}, found no such file"
+    with raises("checkpoint.missing", file=path):
+        load_checkpoint(path)
     path.mkdir()
-    found = f"{expected}, found one that cannot be read: Is a directory"
-    assert sentence_of(load_checkpoint, path) == found
+    with raises("checkpoint.cannot_read", file=path, reason="Is a directory"):
+        load_checkpoint(path)
 
 
 def test_a_foreign_checkpoint(checkpoint, tmp_path):
     path = tmp_path / "checkpoint.pt"
-    expected = f"{path}: expected a checkpoint of train-hands"
     for content in (b"words\n", pickle.dumps({"step": 3}), b"PK\x03\x04 and so on"):
         path.write_bytes(content)
-        found = sentence_of(load_checkpoint, path)
-        assert found == f"{expected}, found a cut-off, damaged or foreign file", content
+        with raises("checkpoint.damaged", file=path):
+            load_checkpoint(path)
     for values in ({"step": 3}, [1, 2], torch.zeros(3)):
         torch.save(values, path)
-        assert sentence_of(load_checkpoint, path) == f"{expected}, found another file of PyTorch"
+        with raises("checkpoint.foreign", file=path):
+            load_checkpoint(path)
     resaved(checkpoint, path, layout=2)
-    assert sentence_of(load_checkpoint, path) == f"{expected} in layout 1, found layout 2"
+    with raises("checkpoint.other_layout", file=path, expected=1, found=2):
+        load_checkpoint(path)
     values = torch.load(checkpoint, weights_only=True)
     del values["average"]
     torch.save(values, path)
-    assert sentence_of(load_checkpoint, path) == f"{expected}, found one without 'average'"
+    with raises("checkpoint.no_part", file=path, part="average"):
+        load_checkpoint(path)
 
 
 @pytest.mark.parametrize(
@@ -119,9 +112,8 @@ def test_a_foreign_checkpoint(checkpoint, tmp_path):
 )
 def test_a_damaged_checkpoint(checkpoint, tmp_path, name, value):
     path = resaved(checkpoint, tmp_path / "checkpoint.pt", **{name: value})
-    assert sentence_of(load_checkpoint, path) == (
-        f"{path}: expected a checkpoint of train-hands, found one with a damaged {name!r}"
-    )
+    with raises("checkpoint.damaged_part", file=path, part=name):
+        load_checkpoint(path)
 
 
 def test_a_checkpoint_that_is_a_program_is_not_run(tmp_path):
@@ -133,59 +125,51 @@ def test_a_checkpoint_that_is_a_program_is_not_run(tmp_path):
     content = io.BytesIO()
     torch.save({"magic": Program()}, content)
     path.write_bytes(content.getvalue())
-    found = sentence_of(load_checkpoint, path)
-    assert found.endswith("found a cut-off, damaged or foreign file")
+    with raises("checkpoint.damaged", file=path):
+        load_checkpoint(path)
     assert not (tmp_path / "it ran").exists()
 
 
 def test_a_checkpoint_of_another_hand_model(checkpoint, tmp_path):
     other = HandModelId("open_hand", "0123456789abcdef" * 4)
     path = resaved(checkpoint, tmp_path / "checkpoint.pt", hand_model=asdict(other))
-    assert sentence_of(load_checkpoint, path) == (
-        f"{path}: expected a network for the hand model {CURRENT}, found open_hand (0123456789ab)"
-    )
+    with raises("weights.other_hand_model", file=path, expected=CURRENT, found=other) as refusal:
+        load_checkpoint(path)
+    assert str(refusal.value).endswith("found open_hand (0123456789ab)")
 
 
 def test_a_checkpoint_of_another_configuration(checkpoint, tmp_path):
     path = tmp_path / "checkpoint.pt"
     shutil.copy(checkpoint, path)
     config = small_config(LifterConfig(width=24, blocks=1, dropout=0.2))
-    assert sentence_of(train, ToyTask(config), config, tmp_path) == (
-        f"{path}: expected a run with network.width 24, found one with 16; use --overwrite to "
-        "replace it, or another --out"
-    )
+    with raises("training.other_run", file=path, option="network.width", expected=24, found=16):
+        train(ToyTask(config), config, tmp_path)
     config = small_config(SegmentationConfig())
-    assert sentence_of(train, ToyTask(small_config()), config, tmp_path) == (
-        f"{path}: expected a run with network.kind 'segmentation', found one with 'lifter'; use "
-        "--overwrite to replace it, or another --out"
-    )
+    facts = {"option": "network.kind", "expected": "segmentation", "found": "lifter"}
+    with raises("training.other_run", file=path, **facts):
+        train(ToyTask(small_config()), config, tmp_path)
 
 
 def test_a_checkpoint_of_another_architecture(checkpoint, tmp_path):
     path = tmp_path / "checkpoint.pt"
     config = small_config()
     values = torch.load(checkpoint, weights_only=True)["average"]
-    kind = f"{path}: expected the weights of a KeypointLifter as its configuration says"
-    faults = {
-        f"{kind}, with 'embed.bias' of 16, found 8": {"embed.bias": torch.zeros(8)},
-        f"{kind}, with 'embed.bias' of 16, found one number": {"embed.bias": torch.zeros(())},
-        f"{kind}, found some for 'tail.weight', which it does not have": {
-            "tail.weight": torch.zeros(2, 3)
-        },
-        f"{path}: expected finite weights, found others in 'embed.bias'": {
-            "embed.bias": torch.full((16,), torch.nan)
-        },
-    }
-    for sentence, change in faults.items():
-        resaved(checkpoint, path, average={**values, **change})
-        assert sentence_of(train, ToyTask(config), config, tmp_path) == sentence
-    resaved(checkpoint, path, average={**values, "embed.bias": "many"})
-    found = sentence_of(train, ToyTask(config), config, tmp_path)
-    assert found == f"{kind}, found none for 'embed.bias'"
+    where = {"file": path, "tensor": "embed.bias"}
+
+    def refused(code: str, average: dict[str, object], **facts: object) -> None:
+        resaved(checkpoint, path, average=average)
+        with raises(f"weights.{code}", **{**where, **facts}):
+            train(ToyTask(config), config, tmp_path)
+
+    lifter = {"network": "KeypointLifter"}
+    shorter, number = torch.zeros(8), torch.zeros(())
+    refused("other_shape", {**values, "embed.bias": shorter}, expected="16", found="8", **lifter)
+    refused("other_shape", {**values, "embed.bias": number}, expected="16", found="one number")
+    refused("extra_tensor", {**values, "tail.weight": torch.zeros(2, 3)}, tensor="tail.weight")
+    refused("not_finite", {**values, "embed.bias": torch.full((16,), torch.nan)})
+    refused("no_tensor", {**values, "embed.bias": "many"}, **lifter)
     del values["embed.bias"]
-    resaved(checkpoint, path, average=values)
-    found = sentence_of(train, ToyTask(config), config, tmp_path)
-    assert found == f"{kind}, found none for 'embed.bias'"
+    refused("no_tensor", values, **lifter)
 
 
 @pytest.fixture(scope="module")
@@ -203,104 +187,88 @@ def metadata_of(path: Path) -> dict[str, str]:
 
 def test_weights_that_are_damaged(weights, tmp_path):
     path, content = tmp_path / "w.safetensors", weights.read_bytes()
-    expected = f"{path}: expected network weights (safetensors)"
-    assert sentence_of(load_network, path) == f"{expected}, found no such file"
+    with raises("weights.missing", file=path):
+        load_network(path)
     for length in (0, 1, 7, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
-        found = sentence_of(load_network, path)
-        assert found == f"{expected}, found a cut-off, damaged or foreign file", length
+        with raises("weights.damaged", file=path):
+            load_network(path)
     path.write_bytes(b"words, and many of them\n" * 10)
-    found = sentence_of(load_network, path)
-    assert found == f"{expected}, found a cut-off, damaged or foreign file"
+    with raises("weights.damaged", file=path):
+        load_network(path)
     path.unlink()
     path.mkdir()
-    found = sentence_of(load_network, path)
-    assert found.startswith(f"{expected}, found one that cannot be read: ")
+    with raises("weights.cannot_read", file=path):
+        load_network(path)
 
 
 def test_weights_of_something_else(weights, tmp_path):
-    assets = (
-        Path(init_net.training.checkpoints.__file__).parents[1]
-        / "fitter"
-        / "hand_models"
-        / "assets"
-    )
-    path = assets / "open_hand.safetensors"
-    assert sentence_of(load_network, path) == (
-        f"{path}: expected network weights (safetensors) of a network of fit-hands, found a file "
-        "of something else"
-    )
-    assert sentence_of(load_network, weights, "cpu", "handnet") == (
-        f"{weights}: expected weights of the network 'handnet', found those of 'lifter'"
-    )
+    path = ROOT / "fitter" / "hand_models" / "assets" / "open_hand.safetensors"
+    with raises("weights.foreign", file=path):
+        load_network(path)
+    with raises("weights.other_network", file=weights, expected="handnet", found="lifter"):
+        load_network(weights, "cpu", "handnet")
+
+
+def small_but(**options: object) -> dict[str, str]:
+    return {"network": SMALL.model_copy(update=options).model_dump_json()}
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "code", "facts"),
     [
-        (
-            {"layout": "2"},
-            "expected network weights in layout 1, found layout 2, which another version of "
-            "fit-hands wrote",
-        ),
+        ({"layout": "2"}, "weights.other_layout", {"expected": 1, "found": "2"}),
         (
             {"hand_model_sha256": "0" * 64},
-            f"expected a network for the hand model {CURRENT}, found open_hand (000000000000)",
+            "weights.other_hand_model",
+            {"expected": CURRENT, "found": HandModelId("open_hand", "0" * 64)},
         ),
         (
             {"hand_model": "other_hand"},
-            f"expected a network for the hand model {CURRENT}, found other_hand "
-            f"({current_hand_model().sha256[:12]})",
+            "weights.other_hand_model",
+            {"expected": CURRENT, "found": HandModelId("other_hand", CURRENT.sha256)},
         ),
         (
             {"network": '{"kind": "lifter", "heads": 3}'},
-            "expected a network that this version of fit-hands knows, found another (lifter.heads: "
-            "Extra inputs are not permitted)",
+            "weights.unknown_network",
+            {"option": "lifter.heads", "reason": "Extra inputs are not permitted"},
         ),
         (
-            {"network": SMALL.model_copy(update={"width": 24}).model_dump_json()},
-            "expected the weights of a KeypointLifter as its configuration says, with "
-            "'embed.weight' of 24 x 207, found 16 x 207",
+            small_but(width=24),
+            "weights.other_shape",
+            {"tensor": "embed.weight", "expected": "24 x 207", "found": "16 x 207"},
         ),
         (
             # Nobody has the memory for it: it must not be built before shapes are compared.
-            {"network": SMALL.model_copy(update={"width": 10**7}).model_dump_json()},
-            "expected the weights of a KeypointLifter as its configuration says, with "
-            "'embed.weight' of 10000000 x 207, found 16 x 207",
+            small_but(width=10**7),
+            "weights.other_shape",
+            {"tensor": "embed.weight", "expected": "10000000 x 207", "found": "16 x 207"},
         ),
-        (
-            {"network": SMALL.model_copy(update={"width": 10**10}).model_dump_json()},
-            "expected a network that can be built, found one too large for any memory",
-        ),
-        (
-            {"network": SMALL.model_copy(update={"betas": 10**25}).model_dump_json()},
-            "expected a network that can be built, found one too large for any memory",
-        ),
-        (
-            {"network": SMALL.model_copy(update={"blocks": 10**9}).model_dump_json()},
-            "expected a network that this version of fit-hands knows, found another "
-            "(lifter.blocks: Input should be less than or equal to 100)",
-        ),
+        (small_but(width=10**10), "weights.too_large", {}),
+        (small_but(betas=10**25), "weights.too_large", {}),
+        (small_but(blocks=10**9), "weights.unknown_network", {"option": "lifter.blocks"}),
         (
             {"network": HandNetConfig(encoder="resnet51").model_dump_json()},
-            "encoder 'resnet51': expected a convolutional model of timm, found no such name",
+            "network.no_timm_encoder",
+            {"encoder": "resnet51"},
         ),
         (
             {"network": SegmentationConfig(encoder="resnet51").model_dump_json()},
-            "encoder 'resnet51': expected one of segmentation_models_pytorch, or 'tu-' and one of "
-            "timm, found no such name",
+            "network.no_unet_encoder",
+            {"encoder": "resnet51"},
         ),
         (
             {"steps": "many"},
-            "expected network weights (safetensors) with all that is said of them, found invalid "
-            "literal for int() with base 10: 'many'",
+            "weights.incomplete",
+            {"reason": "invalid literal for int() with base 10: 'many'"},
         ),
     ],
 )
-def test_weights_that_say_something_else(weights, tmp_path, change, sentence):
+def test_weights_that_say_something_else(weights, tmp_path, change, code, facts):
     path = tmp_path / "w.safetensors"
     path.write_bytes(save(load(weights.read_bytes()), {**metadata_of(weights), **change}))
-    assert sentence_of(load_network, path) == f"{path}: {sentence}"
+    with raises(code, file=path, **facts):
+        load_network(path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is full")
@@ -309,6 +277,6 @@ def test_weights_on_a_full_disk(weights, tmp_path):
     path.write_bytes(weights.read_bytes())
     (tmp_path / "w.safetensors.partial").symlink_to("/dev/full")
     network = build_network(SMALL, 1)
-    found = sentence_of(save_weights, path, network, WeightsInfo(SMALL, "", 1, {}, {}))
-    assert found == f"cannot write weights {path}: No space left on device"
+    with raises("weights.cannot_write", file=path, reason="No space left on device"):
+        save_weights(path, network, WeightsInfo(SMALL, "", 1, {}, {}))
     assert path.read_bytes() == weights.read_bytes()

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from fitter.errors import sentence
+from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
 from init_net.networks.config import LifterConfig
-from init_net.weights import WeightsInfo, save_weights
+from init_net.weights import save_weights, weights_file
 from tests.support import bad_commands
 
 workplace = bad_commands.workplace
@@ -19,8 +21,8 @@ FAST = bad_commands.FAST
 PLAIN = ("--set", "refine.stages={}")
 
 
-def refused_with(refused, sentence: str, *overrides: str) -> None:
-    refused(sentence, *FAST, *(word for text in overrides for word in ("--set", text)))
+def refused_with(refused, said: str, *overrides: str) -> None:
+    refused(said, *FAST, *(word for text in overrides for word in ("--set", text)))
 
 
 @pytest.fixture(scope="module")
@@ -32,39 +34,45 @@ def weights(workplace) -> Path:
 
 
 def test_weights_that_are_not_there(refused):
-    refused_with(
-        refused,
-        "gone.safetensors: expected network weights (safetensors), found no such file",
-        "init.lifter=gone.safetensors",
-    )
+    said = sentence("weights.missing", {"file": "gone.safetensors"})
+    refused_with(refused, said, "init.lifter=gone.safetensors")
 
 
 def test_weights_of_another_network(refused, weights):
-    refused_with(
-        refused,
-        f"{weights.name}: expected weights of the network 'handnet', found those of 'lifter'",
-        f"init.handnet={weights.name}",
-    )
+    facts = {"file": weights.name, "expected": "handnet", "found": "lifter"}
+    said = sentence("weights.other_network", facts)
+    refused_with(refused, said, f"init.handnet={weights.name}")
 
 
 def test_weights_that_are_cut_off(refused, weights, workplace):
     content = weights.read_bytes()
     (workplace / "half.safetensors").write_bytes(content[: len(content) // 2])
-    refused_with(
-        refused,
-        "half.safetensors: expected network weights (safetensors), found a cut-off, damaged or "
-        "foreign file",
-        "init.lifter=half.safetensors",
-    )
+    said = sentence("weights.damaged", {"file": "half.safetensors"})
+    refused_with(refused, said, "init.lifter=half.safetensors")
+
+
+def test_crops_of_another_margin_than_was_learned_from(refused):
+    path = weights_file("segmentation", "shipped")
+    said = sentence("network.other_margin", {"file": path, "expected": 1.4, "found": 1.5})
+    refused_with(refused, said, "refine.margin=1.5")
 
 
 def test_a_network_that_gives_no_start(refused):
-    refused_with(
-        refused,
-        "init.source=network: expected a lifter or a handnet, found neither",
-        "init.source=network",
-        "init.lifter=null",
-    )
+    facts = {"file": "init.source=network", "known": "lifter or handnet"}
+    said = sentence("network.no_initialisation", facts)
+    refused_with(refused, said, "init.source=network", "init.lifter=null")
+
+
+@pytest.mark.parametrize(
+    ("option", "fault"),
+    [
+        ("init.lfiter=mine", "unknown option 'init.lfiter'; did you mean 'lifter'?"),
+        ("init.lifter=3", "init.lifter must be text, found 3"),
+    ],
+)
+def test_options_of_networks_that_are_wrong(refused, option, fault):
+    """Whoever offers networks brings their options, and they are checked like all others."""
+    refused_with(refused, f"--set {option}: {fault}", option)
 
 
 def test_a_store_is_not_continued_with_other_weights(here, say, weights):
@@ -84,11 +92,8 @@ def test_a_store_is_not_continued_with_other_weights(here, say, weights):
 
 
 def test_networks_that_nobody_offers(refused):
-    refused_with(
-        refused,
-        "init.networks: expected one of init_net, found 'yours'",
-        "init.networks=yours",
-    )
+    facts = {"file": "init.networks", "known": "init_net", "found": "yours"}
+    refused_with(refused, sentence("network.not_offered", facts), "init.networks=yours")
 
 
 def test_a_start_that_there_is_not(refused):

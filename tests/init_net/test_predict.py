@@ -14,13 +14,13 @@ from torch.nn.functional import normalize
 from datasets.detector import DetectorNoise
 from datasets.synthetic import SyntheticEngine, SyntheticSettings
 from fitter.camera import project, rotation_to
-from fitter.config.options import InitConfig
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.metrics import mask_iou, pa_mpjpe
 from fitter.records import HandObservation, HandParams
+from init_net.offer import InitNetOptions
 from init_net.predict import Networks, load_networks
 from init_net.records import LiftedHands, RegressedHands
 from init_net.samples.crop_samples import weak_camera
@@ -28,7 +28,8 @@ from init_net.samples.hand_sampler import HandSampler
 from init_net.view_frame import view_rotations
 
 CPU = torch.device("cpu")
-ALL = InitConfig(handnet="shipped")
+MARGIN = 1.4
+ALL = InitNetOptions(handnet="shipped")
 SIZE = (640, 480)
 K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
 PLACES = ((0.0, 0.0, 0.6), (0.25, -0.12, 0.6), (-0.2, 0.1, 0.45))
@@ -63,7 +64,7 @@ def seen(keypoints: torch.Tensor, side: str = "right") -> tuple[ObservationBatch
         for points in pixels
     ]
     picture = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
-    crops = [crop_hands(picture, K, [hand], None, (128, 1.4))[0] for hand in found]
+    crops = [crop_hands(picture, K, [hand], None, (128, MARGIN))[0] for hand in found]
     return ObservationBatch.of(found, [K] * len(found), keypoints), crops
 
 
@@ -78,7 +79,7 @@ class Truth(torch.nn.Module):
         return self.answer
 
 
-def true_joints(model, hands: HandParams, side: str = "right") -> torch.Tensor:
+def true_keypoints(model, hands: HandParams, side: str = "right") -> torch.Tensor:
     keypoints = pose_keypoints(model.keypoint_model(), hands)[1]
     observed, _ = seen(keypoints, side)
     targets = normalise(observed)
@@ -116,37 +117,39 @@ def test_a_hand_net_that_is_right_gives_the_true_keypoints(model, hands, side):
     keypoints = pose_keypoints(model.keypoint_model(), hands)[1]
     networks = Networks({"handnet": Truth(true_regressed(model, hands))}, CPU)
     observed, crops = seen(keypoints, side)
-    guess = networks(normalise(observed), crops).starts["handnet"]
-    wanted = true_joints(model, hands)
+    guess = networks(normalise(observed), crops).initialisations["handnet"]
+    wanted = true_keypoints(model, hands)
     if side == "left":
         # K's principal point is the picture's middle, so the mirrored camera is the same.
         torch.testing.assert_close(normalise(seen(keypoints, side)[0]).view_direction,
                                    normalise(seen(keypoints)[0]).view_direction)  # fmt: skip
-    ratio = guess.joints.norm(dim=-1)[:, 1:] / wanted.norm(dim=-1)[:, 1:]
+    ratio = guess.keypoints.norm(dim=-1)[:, 1:] / wanted.norm(dim=-1)[:, 1:]
     assert (ratio - 1).abs().max() < 0.03
     torch.testing.assert_close(
-        normalize(guess.joints[:, 1:], dim=-1), normalize(wanted[:, 1:], dim=-1),
+        normalize(guess.keypoints[:, 1:], dim=-1), normalize(wanted[:, 1:], dim=-1),
         rtol=0, atol=1e-4,
     )  # fmt: skip
-    assert guess.spread.isnan().all()
+    assert guess.std.isnan().all()
 
 
 def test_a_lifter_that_is_right_gives_the_true_keypoints(model, hands):
     keypoints = pose_keypoints(model.keypoint_model(), hands)[1]
     observed, crops = seen(keypoints)
-    wanted = true_joints(model, hands)
+    wanted = true_keypoints(model, hands)
     in_view = wanted @ view_rotations(normalise(observed))
     answer = LiftedHands(
         in_view, torch.full((3, 21, 2), 0.1), torch.eye(3).expand(3, 16, 3, 3), hands.betas
     )
-    guess = Networks({"lifter": Truth(answer)}, CPU)(normalise(observed), crops).starts["lifter"]
-    torch.testing.assert_close(guess.joints, wanted)
-    assert (guess.spread - 0.1).abs().max() < 1e-6
+    guess = Networks({"lifter": Truth(answer)}, CPU)(normalise(observed), crops).initialisations[
+        "lifter"
+    ]
+    torch.testing.assert_close(guess.keypoints, wanted)
+    assert (guess.std - 0.1).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("broken", ["nan", "inf", "K"])
 def test_a_bad_hand_changes_nothing_for_the_others(model, hands, broken):
-    networks = load_networks(ALL, ("lifter", "handnet", "segmentation"), CPU)
+    networks = load_networks(ALL, ("lifter", "handnet", "segmentation"), MARGIN, CPU)
     observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
     alone = networks(normalise(observed[[0, 2]]), [crops[0], crops[2]])
     bad, K_bad = observed.keypoints.clone(), observed.intrinsics.clone()
@@ -155,10 +158,10 @@ def test_a_bad_hand_changes_nothing_for_the_others(model, hands, broken):
     else:
         bad[1, 3] = float(broken)
     together = networks(normalise(replace(observed, keypoints=bad, intrinsics=K_bad)), crops)
-    for name, guess in together.starts.items():
-        assert guess.joints[1].isnan().all()
+    for name, guess in together.initialisations.items():
+        assert guess.keypoints[1].isnan().all()
         torch.testing.assert_close(
-            guess.joints[[0, 2]], alone.starts[name].joints, rtol=1e-4, atol=1e-5
+            guess.keypoints[[0, 2]], alone.initialisations[name].keypoints, rtol=1e-4, atol=1e-5
         )
     assert together.masks[1] is None
     for mask, other in zip([together.masks[0], together.masks[2]], alone.masks, strict=True):
@@ -166,18 +169,18 @@ def test_a_bad_hand_changes_nothing_for_the_others(model, hands, broken):
 
 
 def test_hands_without_a_crop_are_left_to_the_lifter(model, hands):
-    networks = load_networks(ALL, ("lifter", "handnet", "segmentation"), CPU)
+    networks = load_networks(ALL, ("lifter", "handnet", "segmentation"), MARGIN, CPU)
     observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
     for given in ([None, crops[1], None], [None] * 3):
         guesses = networks(normalise(observed), given)
-        assert guesses.starts["lifter"].joints.isfinite().all()
+        assert guesses.initialisations["lifter"].keypoints.isfinite().all()
         shown = [crop is not None for crop in given]
-        assert guesses.starts["handnet"].joints.isfinite().all((1, 2)).tolist() == shown
+        assert guesses.initialisations["handnet"].keypoints.isfinite().all((1, 2)).tolist() == shown
         assert [mask is not None for mask in guesses.masks] == shown
 
 
 def test_a_given_mask_is_not_looked_for(model, hands):
-    networks = load_networks(ALL, ("segmentation",), CPU)
+    networks = load_networks(ALL, ("segmentation",), MARGIN, CPU)
     observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
     crops[0] = replace(crops[0], given=np.zeros((128, 128), np.uint8))
     assert [mask is None for mask in networks(normalise(observed), crops).masks] == [
@@ -188,7 +191,7 @@ def test_a_given_mask_is_not_looked_for(model, hands):
 
 
 def test_masks_have_the_size_of_their_crops(model, hands):
-    networks = load_networks(ALL, ("segmentation",), CPU)
+    networks = load_networks(ALL, ("segmentation",), MARGIN, CPU)
     observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
     small = replace(
         crops[0], pixels=crops[0].pixels[::2, ::2].copy(), keypoints=crops[0].keypoints / 2
@@ -201,20 +204,20 @@ class TestShippedWeights:
     """They do what their cards say, which they would not with inputs that mean something else."""
 
     def test_the_lifter(self):
-        lifter = load_networks(ALL, ("lifter",), CPU)._networks["lifter"]
+        lifter = load_networks(ALL, ("lifter",), MARGIN, CPU)._networks["lifter"]
         hands = HandSampler(load_hand_model(), DetectorNoise.load(), 0.0).sample(400, (8, 8))
         hands = hands[(hands.confidence > 0).all(1)]
         with torch.no_grad():
             said = lifter(hands.inputs)
-        error = pa_mpjpe(said.joints.numpy(), hands.joints.numpy()) / np.ptp(
-            hands.joints.numpy(), axis=1
+        error = pa_mpjpe(said.keypoints.numpy(), hands.keypoints.numpy()) / np.ptp(
+            hands.keypoints.numpy(), axis=1
         ).max(-1)
         before = torch.cat([hands.positions, hands.depth[..., None]], -1)
-        raw = pa_mpjpe(before.numpy(), hands.joints.numpy()) / np.ptp(
-            hands.joints.numpy(), axis=1
+        raw = pa_mpjpe(before.numpy(), hands.keypoints.numpy()) / np.ptp(
+            hands.keypoints.numpy(), axis=1
         ).max(-1)
         assert error.mean() < 0.75 * raw.mean()
-        within = ((said.joints - hands.joints).abs() < said.spread[..., (0, 0, 1)])[:, 1:]
+        within = ((said.keypoints - hands.keypoints).abs() < said.std[..., (0, 0, 1)])[:, 1:]
         assert 0.6 < within.float().mean() < 0.9
 
     def test_masks_and_hands_in_pictures(self):
@@ -225,7 +228,7 @@ class TestShippedWeights:
         ]
         matrices = batch.intrinsics.numpy()
         crops = [
-            crop_hands(picture, matrix, [hand], mask > 0.5, (128, 1.4))[0]
+            crop_hands(picture, matrix, [hand], mask > 0.5, (128, MARGIN))[0]
             for picture, matrix, hand, mask in zip(
                 batch.image.numpy(), matrices, observations, batch.mask.numpy(), strict=True
             )
@@ -233,8 +236,8 @@ class TestShippedWeights:
         truth = np.stack([crop.given_share for crop in crops]) > 0.5
         bare = [replace(crop, given=None) for crop in crops]
         observed = ObservationBatch.of(observations, list(matrices), batch.keypoints_2d)
-        networks = load_networks(ALL, ("handnet", "segmentation"), CPU)
+        networks = load_networks(ALL, ("handnet", "segmentation"), MARGIN, CPU)
         guesses = networks(normalise(observed), bare)
         assert mask_iou(np.stack(guesses.masks) > 0.5, truth).mean() > 0.88
-        joints = guesses.starts["handnet"].joints.numpy()
-        assert 1000 * pa_mpjpe(joints, batch.keypoints_3d.numpy()).mean() < 20
+        keypoints = guesses.initialisations["handnet"].keypoints.numpy()
+        assert 1000 * pa_mpjpe(keypoints, batch.keypoints_3d.numpy()).mean() < 20

@@ -42,7 +42,7 @@ class ToyBatch(TensorBatch):
     depth: Tensor
     bones: Tensor
     focal: Tensor
-    joints: Tensor
+    keypoints: Tensor
 
     @property
     def inputs(self) -> LifterInputs:
@@ -61,28 +61,28 @@ class ToyTask:
         generator = torch.Generator().manual_seed(1000 * self.config.run.seed + step)
         count = self.config.optimiser.batch_size
         positions = torch.rand(count, 21, 2, generator=generator) - 0.5
-        joints = torch.cat([positions - positions[:, :1], positions[..., :1] ** 2], -1)
+        keypoints = torch.cat([positions - positions[:, :1], positions[..., :1] ** 2], -1)
         return ToyBatch(
             positions,
             torch.ones(count, 21),
             torch.full((count, 21), torch.nan),
             torch.full((count, 20, 3), torch.nan),
             torch.full((count,), 2.0),
-            joints,
+            keypoints,
         )
 
     def losses(self, batch: ToyBatch, step: int) -> dict[str, Tensor]:
         self.seen.append(step)
         worse = self.before(step)
         hands = self.network(batch.inputs)
-        joints = (hands.joints - batch.joints).square().mean((1, 2))
-        return {"joints": joints * (1.0 if worse is None else worse),
+        keypoints = (hands.keypoints - batch.keypoints).square().mean((1, 2))
+        return {"keypoints": keypoints * (1.0 if worse is None else worse),
                 "betas": 0.1 * hands.betas.square().mean(1)}  # fmt: skip
 
     def validate(self) -> dict[str, float]:
         assert not self.network.training
         batch = self.batch(10_000)
-        error = (self.network(batch.inputs).joints - batch.joints).norm(dim=-1)
+        error = (self.network(batch.inputs).keypoints - batch.keypoints).norm(dim=-1)
         return {"error": error.mean().item()}
 
 

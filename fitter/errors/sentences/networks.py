@@ -1,3 +1,48 @@
 """Sentences about weights and networks, the detector's among them."""
 
-SENTENCES: dict[str, str] = {}
+SENTENCES: dict[str, str] = {
+    # What packages offer, and what a configuration asks of it.
+    "network.not_offered": "expected one of {known}, found {found!r}",
+    "network.no_initialisation": "expected weights of a {known}, found none",
+    "network.not_wanted": "expected weights, found null",
+    "network.other_margin": "expected crops of {expected:g} times the keypoints' box, as the "
+    "network has learned from, found refine.margin={found:g}",
+    # Encoders.
+    "network.no_timm_encoder": "encoder {encoder!r}: expected a convolutional model of timm, found "
+    "no such name",
+    "network.no_timm_features": "encoder {encoder!r}: expected a convolutional model of timm, "
+    "found none: {reason}",
+    "network.no_sequence": "encoder {encoder!r}: expected a model whose modules follow each other, "
+    "such as a ResNet or an EfficientNet, found a {found}",
+    "network.no_split": "encoder {encoder!r}: expected a split of 1 to {last}, found {found}",
+    "network.no_unet_encoder": "encoder {encoder!r}: expected one of segmentation_models_pytorch, "
+    "or 'tu-' and one of timm, found no such name",
+    "network.no_unet": "encoder {encoder!r}: expected one that a U-Net can be made of, found: "
+    "{reason}",
+    # Files of weights.
+    "weights.missing": "expected network weights (safetensors), found no such file",
+    "weights.cannot_read": "expected network weights (safetensors), found one that cannot be read: "
+    "{reason}",
+    "weights.damaged": "expected network weights (safetensors), found a cut-off, damaged or "
+    "foreign file",
+    "weights.foreign": "expected network weights (safetensors) of a network of fit-hands, found a "
+    "file of something else",
+    "weights.other_layout": "expected network weights in layout {expected}, found layout {found}, "
+    "which another version of fit-hands wrote",
+    "weights.unknown_network": "expected a network that this version of fit-hands knows, found "
+    "another ({option}: {reason})",
+    "weights.incomplete": "expected network weights (safetensors) with all that is said of them, "
+    "found {reason}",
+    "weights.other_network": "expected weights of the network {expected!r}, found those of "
+    "{found!r}",
+    "weights.other_hand_model": "expected a network for the hand model {expected}, found {found}",
+    "weights.too_large": "expected a network that can be built, found one too large for any memory",
+    "weights.no_tensor": "expected the weights of a {network} as its configuration says, found "
+    "none for {tensor!r}",
+    "weights.extra_tensor": "expected the weights of a {network} as its configuration says, found "
+    "some for {tensor!r}, which it does not have",
+    "weights.other_shape": "expected the weights of a {network} as its configuration says, with "
+    "{tensor!r} of {expected}, found {found}",
+    "weights.not_finite": "expected finite weights, found others in {tensor!r}",
+    "weights.cannot_write": "cannot write weights: {reason}",
+}

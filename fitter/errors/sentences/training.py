@@ -1,3 +1,63 @@
-"""Sentences about training runs and their samples."""
+"""Sentences about rendered samples, training runs and their checkpoints."""
 
-SENTENCES: dict[str, str] = {}
+SENTENCES: dict[str, str] = {
+    # Rendered samples.
+    "samples.other_folder": "expected an empty folder or rendered samples, found other",
+    "samples.other_option": "expected samples with {option} {expected!r}, found a data set with "
+    "{found!r}; choose another folder",
+    "samples.other_maker": "expected to add to samples of {maker} {expected!r}, found some of "
+    "{found!r}; choose another folder",
+    "samples.no_manifest": "expected rendered samples, found no {manifest}",
+    "samples.bad_manifest": "expected JSON, found {reason}",
+    "samples.other_layout": "expected samples in layout {expected}, found another",
+    "samples.no_size": "expected the size of images, found none",
+    "samples.none": "expected rendered samples, found none",
+    "samples.too_few": "expected {expected} samples, found {found}",
+    "samples.bad_array": "expected an array of samples, found {reason}",
+    "samples.other_type": "expected {expected}, found {found}",
+    "samples.none_detected": "expected samples in which the detector found the hand, found none "
+    "among {count}",
+    "samples.cannot_write": "cannot write samples: {reason}",
+    "samples.process_lost": "a process that rendered samples was lost, as when memory runs out; "
+    "what is done is kept, and the same command continues",
+    # Folders of runs.
+    "training.no_run": "expected a run of train-hands, found no {manifest}",
+    "training.bad_manifest": "expected a run of train-hands, found a file that cannot be read; "
+    "--overwrite starts anew",
+    "training.foreign_manifest": "expected a run of train-hands, found another JSON file",
+    "training.other_layout": "expected a run in layout {expected}, found layout {found}",
+    "training.no_part": "expected a run of train-hands, found no {part!r} in it",
+    "training.damaged_part": "expected a run of train-hands, found a damaged {part!r} in it",
+    "training.out_is_file": "expected a folder, found a file",
+    "training.out_is_taken": "expected an empty folder or a run of train-hands, found other files",
+    "training.other_run": "expected a run with {option} {expected!r}, found one with {found!r}; "
+    "use --overwrite to replace it, or another --out",
+    "training.cannot_write": "cannot write the run: {reason}",
+    "training.cannot_log": "cannot write the log: {reason}",
+    # What is asked of a run.
+    "training.export_name": "expected a name that ends in .safetensors",
+    "training.nothing_to_export": "expected a run with a checkpoint to export, found none",
+    "training.other_betas": "expected {expected}, the shape coefficients of the open hand, found "
+    "{found}",
+    "training.small_batch": "expected at least 2 for a network that sees images, found 1",
+    "training.unknown_loss": "expected one of {known}, found a loss that this network has not",
+    "training.no_loss": "expected one of a weight above 0, found none",
+    # How it ends.
+    "training.diverged": "training stopped at step {step}: expected finite losses and gradients, "
+    "found {what} {found}; {kept}",
+    "training.diverged_often": "training stopped at step {step}: expected finite losses and "
+    "gradients, found {what} {found} in {count} steps in a row; {kept}",
+    # Checkpoints.
+    "checkpoint.missing": "expected a checkpoint of train-hands, found no such file",
+    "checkpoint.cannot_read": "expected a checkpoint of train-hands, found one that cannot be "
+    "read: {reason}",
+    "checkpoint.damaged": "expected a checkpoint of train-hands, found a cut-off, damaged or "
+    "foreign file",
+    "checkpoint.foreign": "expected a checkpoint of train-hands, found another file of PyTorch",
+    "checkpoint.other_layout": "expected a checkpoint of train-hands in layout {expected}, found "
+    "layout {found}",
+    "checkpoint.no_part": "expected a checkpoint of train-hands, found one without {part!r}",
+    "checkpoint.damaged_part": "expected a checkpoint of train-hands, found one with a damaged "
+    "{part!r}",
+    "checkpoint.cannot_write": "cannot write the checkpoint: {reason}; {kept}",
+}

@@ -31,21 +31,21 @@ def some(hands) -> HandParams:
     return hands[torch.tensor([0, 3, 6, 9, 12, 15, 18, 21])]
 
 
-def perfect(points: Tensor, observed: ObservationBatch, spread: float = 0.01) -> Prediction:
+def perfect(points: Tensor, observed: ObservationBatch, std: float = 0.01) -> Prediction:
     """What a network that errs in nothing says of keypoints (B, 21, 3), camera axes."""
     targets = normalise(observed)
     points = torch.where(
         observed.is_left[:, None, None], points * points.new_tensor([-1.0, 1, 1]), points
     )
     distance = (points[:, :1] * targets.view_direction[:, None]).sum(-1, keepdim=True)
-    joints = targets.intrinsics[:, 0, 0, None, None] * (points - points[:, :1]) / distance
-    return Prediction(joints, torch.full_like(joints[..., :2], spread))
+    keypoints = targets.intrinsics[:, 0, 0, None, None] * (points - points[:, :1]) / distance
+    return Prediction(keypoints, torch.full_like(keypoints[..., :2], std))
 
 
 def nothing(prediction: Prediction, *rows: int) -> Prediction:
     """A prediction whose network could not see some hands."""
     prediction = prediction.map(torch.clone)
-    prediction.joints[list(rows)], prediction.spread[list(rows)] = torch.nan, torch.nan
+    prediction.keypoints[list(rows)], prediction.std[list(rows)] = torch.nan, torch.nan
     return prediction
 
 
@@ -79,8 +79,8 @@ class TestNetworkPrior:
 
     def test_hands_without_a_prediction_keep_what_they_have(self, seen):
         targets, prediction = seen
-        wrong = replace(prediction, joints=prediction.joints.flip(1))
-        for name, where in {"joints": (3, 7, 0), "spread": (3, 7, 1)}.items():
+        wrong = replace(prediction, keypoints=prediction.keypoints.flip(1))
+        for name, where in {"keypoints": (3, 7, 0), "std": (3, 7, 1)}.items():
             broken = wrong.map(torch.clone)
             for value in (torch.nan, torch.inf):
                 getattr(broken, name)[where] = value
@@ -103,18 +103,18 @@ class TestNetworkPrior:
     def test_trust(self, seen, flat):
         """Written out for a straight finger of four bones of 0.1, 0.2, 0.2 and 0.2."""
         targets, prediction = flat, seen[1]
-        joints, spread = (
-            torch.zeros_like(prediction.joints),
-            torch.full_like(prediction.spread, 0.02),
+        keypoints, std = (
+            torch.zeros_like(prediction.keypoints),
+            torch.full_like(prediction.std, 0.02),
         )
-        joints[..., 0] = torch.tensor([0.0] + 5 * [0.1, 0.3, 0.5, 0.7])
-        spread[:, :, 1] = 0.05
-        spread[:, 8] = torch.tensor([0.03, 0.2])  # the index finger's tip
+        keypoints[..., 0] = torch.tensor([0.0] + 5 * [0.1, 0.3, 0.5, 0.7])
+        std[:, :, 1] = 0.05
+        std[:, 8] = torch.tensor([0.03, 0.2])  # the index finger's tip
         config = FitConfig(
             relative_depth_scale=0.15, bone_direction_scale=0.08, network_depth_confidence=0.5,
             network_direction_confidence=2.0, network_max_confidence=6.0,
         )  # fmt: skip
-        found = with_network_prior(targets, [Prediction(joints, spread)], config)
+        found = with_network_prior(targets, [Prediction(keypoints, std)], config)
         index, thumb = slice(4, 8), slice(0, 4)
         depth = 0.5 * torch.tensor([6.0, 6, 6, (0.15 / 0.2) ** 2]).double()
         torch.testing.assert_close(found.depth_weight[0, index], depth)  # (0.15 / 0.05)^2 is 9
@@ -130,9 +130,9 @@ class TestNetworkPrior:
         """The mean by their trusts, whose sum is that of both."""
         targets, prediction = seen
         bent = replace(
-            prediction, joints=prediction.joints + 0.05 * torch.sin(40 * prediction.joints)
+            prediction, keypoints=prediction.keypoints + 0.05 * torch.sin(40 * prediction.keypoints)
         )
-        bent.joints[:, 0] = 0.0
+        bent.keypoints[:, 0] = 0.0
         config = FitConfig(network_depth_confidence=0.7, network_direction_confidence=1.3)
         own, both = (
             with_network_prior(flat, [bent], config),
@@ -150,9 +150,9 @@ class TestNetworkPrior:
 
     def test_weights_are_finite_whatever_is_said(self, seen):
         targets, prediction = seen
-        for joints, spread in ((0.0, 0.0), (0.0, 1.0), (1e-9, 1e9), (1e5, 1e-9)):
+        for keypoints, std in ((0.0, 0.0), (0.0, 1.0), (1e-9, 1e9), (1e5, 1e-9)):
             strange = Prediction(
-                joints * prediction.joints, torch.full_like(prediction.spread, spread)
+                keypoints * prediction.keypoints, torch.full_like(prediction.std, std)
             )
             found = with_network_prior(targets, [strange], FitConfig())
             assert all(getattr(found, name).isfinite().all() for name in PREDICTED)
@@ -160,21 +160,21 @@ class TestNetworkPrior:
             assert found.depth_weight.max() <= most and found.bone_weight.max() <= most
 
     def test_two_predictions(self, seen, flat):
-        """Their mean weighted by precision along the line of sight, and the surer one's spread."""
+        """Their mean weighted by precision along the line of sight, and the surer one's std."""
         targets, prediction = flat, seen[1]
         alone = with_network_prior(targets, [prediction], FitConfig())
         deeper = (
-            prediction.joints
+            prediction.keypoints
             + 0.04 * targets.view_direction[:, None] * (torch.arange(21) > 0)[:, None]
         )
-        spread = torch.full_like(prediction.spread, 0.02)
-        second = Prediction(deeper, spread)
+        std = torch.full_like(prediction.std, 0.02)
+        second = Prediction(deeper, std)
         found = with_network_prior(targets, [prediction, second], FitConfig())
         # Precisions of 4 to 1.
         depth = alone.relative_depth[:, 1:] + 0.04 / 5
         torch.testing.assert_close(found.relative_depth[:, 1:], depth)
-        joints = 0.8 * prediction.joints + 0.2 * deeper
-        alone = with_network_prior(targets, [Prediction(joints, prediction.spread)], FitConfig())
+        keypoints = 0.8 * prediction.keypoints + 0.2 * deeper
+        alone = with_network_prior(targets, [Prediction(keypoints, prediction.std)], FitConfig())
         for name in PREDICTED:
             torch.testing.assert_close(getattr(found, name), getattr(alone, name))
 
@@ -182,7 +182,7 @@ class TestNetworkPrior:
         targets, prediction = seen
         wanted = with_network_prior(targets, [prediction], FitConfig())
         unsure = replace(
-            prediction, joints=2 * prediction.joints, spread=prediction.spread * torch.nan
+            prediction, keypoints=2 * prediction.keypoints, std=prediction.std * torch.nan
         )
         unseen = nothing(prediction, *range(8))
         for other in (unsure, unseen):
@@ -342,8 +342,8 @@ class TestFit:
         points, observed = self.observed(model, some)
         good = perfect(points, observed)
         # Any other hand with the fingers of all hands mixed up.
-        bad = replace(good, joints=good.joints.roll(3, 1) - good.joints.roll(3, 1)[:, :1])
-        unsure = replace(bad, spread=bad.spread * torch.nan)
+        bad = replace(good, keypoints=good.keypoints.roll(3, 1) - good.keypoints.roll(3, 1)[:, :1])
+        unsure = replace(bad, std=bad.std * torch.nan)
         broken = replace(
             observed, keypoints=observed.keypoints.clone().index_fill_(0, torch.tensor(7), 5.0)
         )

@@ -1,4 +1,4 @@
-"""Bad folders of rendered samples: one sentence each, and nothing of them is touched."""
+"""Bad folders of rendered samples: each is refused with its code, and nothing is touched."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from init_net.samples import shards
 from init_net.samples.detected_samples import DetectedSamples
 from init_net.samples.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
 from tests.support import rendered_samples, training_cases
+from tests.support.errors import raises
 
 SOURCE = SampleSource(seed=3, count=4, size=16)
 SHARD = "shard-000000000"
@@ -34,22 +35,16 @@ def nobody_renders(monkeypatch):
     monkeypatch.setattr(shards, "_engine", None)
 
 
-def sentence(error: pytest.ExceptionInfo[InputError]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    return text
-
-
-def refused(folder: Path, count: int | None = None) -> str:
-    with pytest.raises(InputError) as error:
+def refused(folder: Path, code: str, count: int | None = None, **facts: object) -> None:
+    with raises(code, **facts) as error:
         ShardedSamples(folder, count)
-    return sentence(error)
+    assert "\n" not in str(error.value)
 
 
-def refused_to_render(folder: Path, source: SampleSource) -> str:
-    with pytest.raises(InputError) as error:
+def refused_to_render(folder: Path, source: SampleSource, code: str, **facts: object) -> None:
+    with raises(code, **facts) as error:
         render_shards(folder, source)
-    return sentence(error)
+    assert "\n" not in str(error.value)
 
 
 class TestOpening:
@@ -58,37 +53,35 @@ class TestOpening:
 
     def test_no_folder_and_no_data_set(self, tmp_path):
         nothing = tmp_path / "nothing"
-        text = f"{nothing}: expected rendered samples, found no samples.json"
-        assert refused(nothing) == text
+        refused(nothing, "samples.no_manifest", file=nothing)
         nothing.mkdir()
         (nothing / "photo.jpg").touch()
-        assert refused(nothing) == text
+        refused(nothing, "samples.no_manifest", file=nothing)
 
     def test_no_samples(self, tmp_path):
         (tmp_path / "samples.json").write_text('{"layout": 1, "size": 16}')
-        assert refused(tmp_path) == f"{tmp_path}: expected rendered samples, found none"
+        refused(tmp_path, "samples.none", file=tmp_path)
 
     def test_too_few(self, folder):
-        assert refused(folder, 5) == f"{folder}: expected 5 samples, found 4"
+        refused(folder, "samples.too_few", 5, file=folder, expected=5, found=4)
 
     @pytest.mark.parametrize("text", ["", "{", '{"layout": 1,', "\x00\x01"])
     def test_a_manifest_that_is_no_json(self, folder, text):
         (folder / "samples.json").write_text(text)
-        assert refused(folder).startswith(f"{folder / 'samples.json'}: expected JSON, found ")
+        refused(folder, "samples.bad_manifest", file=folder / "samples.json")
 
     def test_a_manifest_that_is_no_text(self, folder):
         (folder / "samples.json").write_bytes(b"\xff\xfe\x00")
-        assert refused(folder).startswith(f"{folder / 'samples.json'}: expected JSON, found ")
+        refused(folder, "samples.bad_manifest", file=folder / "samples.json")
 
     @pytest.mark.parametrize("manifest", [[], 3, {}, {"layout": 2, "size": 16}])
     def test_another_layout(self, folder, manifest):
         (folder / "samples.json").write_text(json.dumps(manifest))
-        assert refused(folder) == f"{folder}: expected samples in layout 1, found another"
+        refused(folder, "samples.other_layout", file=folder, expected=1)
 
     def test_a_manifest_without_a_size(self, folder):
         (folder / "samples.json").write_text('{"layout": 1}')
-        wanted = f"{folder / 'samples.json'}: expected the size of pictures, found none"
-        assert refused(folder) == wanted
+        refused(folder, "samples.no_size", file=folder / "samples.json")
 
 
 DAMAGE = {
@@ -107,52 +100,50 @@ class TestADamagedShard:
     def test_an_array(self, folder, name, damage):
         file = folder / SHARD / f"{name}.npy"
         DAMAGE[damage](file)
-        assert refused(folder).startswith(f"{file}: expected an array of samples, found ")
+        refused(folder, "samples.bad_array", file=file)
 
     @pytest.mark.parametrize("name", SAMPLE_FIELDS)
     def test_numbers_of_another_kind(self, folder, name):
         file = folder / SHARD / f"{name}.npy"
         np.save(file, np.load(file).astype(np.complex64))
-        wanted = f"{file}: expected {SAMPLE_FIELDS[name][0]}, found complex64"
-        assert refused(folder) == wanted
+        wanted = SAMPLE_FIELDS[name][0]
+        refused(folder, "samples.other_type", file=file, expected=wanted, found="complex64")
 
     @pytest.mark.parametrize("name", ["image", "betas"])
     def test_fields_of_different_length(self, folder, name):
         file = folder / SHARD / f"{name}.npy"
         np.save(file, np.load(file)[:3])
-        assert refused(folder) == f"{file}: expected 4 samples, found 3"
+        refused(folder, "samples.too_few", file=file, expected=4, found=3)
 
     @pytest.mark.parametrize("damage", DAMAGE)
     def test_it_is_not_rendered_again(self, folder, damage):
         """Who knows what happened to the others: their owner decides."""
         file = folder / SHARD / "mode.npy"
         DAMAGE[damage](file)
-        text = refused_to_render(folder, SOURCE)
-        assert text.startswith(f"{file}: expected an array of samples, found ")
+        refused_to_render(folder, SOURCE, "samples.bad_array", file=file)
 
 
 class TestRendering:
     @pytest.mark.parametrize(
         ("key", "other", "wanted", "found"),
         [
-            ("seed", {"seed": 4}, "4", "3"),
-            ("size", {"size": 32}, "32", "16"),
-            ("supersampling", {"supersampling": 2}, "2", "1"),
+            ("seed", {"seed": 4}, 4, 3),
+            ("size", {"size": 32}, 32, 16),
+            ("supersampling", {"supersampling": 2}, 2, 1),
         ],
     )
     def test_another_data_set_is_there(self, folder, key, other, wanted, found):
         before = (folder / "samples.json").read_bytes()
-        assert refused_to_render(folder, replace(SOURCE, **other)) == (
-            f"{folder}: expected samples with {key} {wanted}, found a data set with {found}; "
-            "choose another folder"
-        )
+        facts = {"file": folder, "option": key, "expected": wanted, "found": found}
+        refused_to_render(folder, replace(SOURCE, **other), "samples.other_option", **facts)
         assert (folder / "samples.json").read_bytes() == before
 
     def test_other_settings(self, folder):
         other = replace(SOURCE, settings=SyntheticSettings(backgrounds="packages"))
-        text = refused_to_render(folder, other)
-        assert text.startswith(f"{folder}: expected samples with settings ")
-        assert "'packages'" in text and "'procedural'" in text
+        with raises("samples.other_option", option="settings") as error:
+            render_shards(folder, other)
+        backgrounds = [error.value.facts[name]["backgrounds"] for name in ("expected", "found")]
+        assert backgrounds == ["packages", "procedural"]
 
     @pytest.mark.parametrize("name", ["fit-hands", "hand model", "mediapipe"])
     def test_another_maker_has_begun(self, folder, name):
@@ -161,10 +152,8 @@ class TestRendering:
         other = {**json.loads(path.read_text()), "made_by": {**mine, name: "0.0"}}
         path.write_text(json.dumps(other))
         more = replace(SOURCE, count=5)
-        assert refused_to_render(folder, more) == (
-            f"{folder}: expected to add to samples of {name} {mine[name]!r}, found some of '0.0'; "
-            "choose another folder"
-        )
+        facts = {"maker": name, "expected": mine[name], "found": "0.0"}
+        refused_to_render(folder, more, "samples.other_maker", file=folder, **facts)
         # What is there may be learned from.
         render_shards(folder, SOURCE)
 
@@ -172,30 +161,28 @@ class TestRendering:
     def test_a_maker_of_another_shape(self, folder, made_by):
         path = folder / "samples.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "made_by": made_by}))
-        text = refused_to_render(folder, replace(SOURCE, count=5))
-        assert text.startswith(f"{folder}: expected to add to samples of fit-hands ")
+        more = replace(SOURCE, count=5)
+        refused_to_render(folder, more, "samples.other_maker", file=folder, maker="fit-hands")
 
     def test_another_process_renders_them(self, folder):
         lock = WriterLock(folder)
-        text = refused_to_render(folder, replace(SOURCE, count=5))
-        assert text == f"{folder} is being written by another fit-hands run"
+        with pytest.raises(InputError, match="another fit-hands run"):
+            render_shards(folder, replace(SOURCE, count=5))
         render_shards(folder, SOURCE)
         lock.release()
         assert [path.name for path in folder.parent.iterdir()] == ["s"]
 
     def test_something_else_is_there(self, tmp_path):
         (tmp_path / "photo.jpg").touch()
-        wanted = f"{tmp_path}: expected an empty folder or rendered samples, found other"
-        assert refused_to_render(tmp_path, SOURCE) == wanted
+        refused_to_render(tmp_path, SOURCE, "samples.other_folder", file=tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
     def test_a_file_is_there(self, tmp_path):
         file = tmp_path / "photo.jpg"
         file.write_text("picture")
-        assert refused_to_render(file, SOURCE) == f"cannot write samples to {file}: File exists"
-        below = file / "s"
-        wanted = f"cannot write samples to {below}: Not a directory"
-        assert refused_to_render(below, SOURCE) == wanted
+        code, below = "samples.cannot_write", file / "s"
+        refused_to_render(file, SOURCE, code, file=file, reason="File exists")
+        refused_to_render(below, SOURCE, code, file=below, reason="Not a directory")
         assert file.read_text() == "picture"
 
     @pytest.mark.parametrize(
@@ -222,22 +209,18 @@ class TestRendering:
         monkeypatch.setattr(shards, "_seen", lambda batch, detector: {})
         monkeypatch.setattr(np, "save", full)
         folder = tmp_path / "s"
-        wanted = f"cannot write samples to {folder}: {reason}"
-        assert refused_to_render(folder, SOURCE) == wanted
+        refused_to_render(folder, SOURCE, "samples.cannot_write", file=folder, reason=reason)
         assert [path.name for path in folder.iterdir()] == ["samples.json"]
 
     def test_there_are_no_such_backgrounds(self, tmp_path, monkeypatch):
         monkeypatch.undo()
         source = replace(SOURCE, settings=SyntheticSettings(backgrounds="nowhere"))
-        text = refused_to_render(tmp_path / "s", source)
-        assert text == "there is no folder of backgrounds nowhere"
+        with pytest.raises(InputError, match="nowhere"):
+            render_shards(tmp_path / "s", source)
 
 
 def test_nothing_was_detected(folder):
     samples = ShardedSamples(folder)
     assert not samples.column("detected").any()
-    with pytest.raises(InputError) as error:
+    with raises("samples.none_detected", file=folder, count=4):
         DetectedSamples.of(samples)
-    assert sentence(error) == (
-        f"{folder}: expected samples in which the detector found the hand, found none among 4"
-    )

@@ -20,11 +20,11 @@ from fitter.raster import rasterize
 from fitter.records import HandObservation, HandParams
 from init_net.posing import regressed_keypoints, weak_projection
 from init_net.samples.config import AugmentationConfig
-from init_net.samples.crop_samples import MARGIN, Cropper, weak_camera
+from init_net.samples.crop_samples import Cropper, weak_camera
 from init_net.samples.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
 from tests.support import rendered_samples
 
-COUNT, UNSEEN, SIZE = 10, 3, 64
+COUNT, UNSEEN, SIZE, MARGIN = 10, 3, 64, 1.4
 STILL = {"colour": 0.0, "blur": 0.0, "noise": 0.0}
 MOVED = AugmentationConfig(rotation_degrees=180, scale=0.3, shift=0.2, **STILL)
 PLAIN = AugmentationConfig(rotation_degrees=0, scale=0, shift=0, **STILL)
@@ -40,7 +40,7 @@ def samples(tmp_path_factory) -> ShardedSamples:
 
 @pytest.fixture(scope="module")
 def moved(samples):
-    return Cropper(samples, SIZE, MOVED).crop(range(COUNT), (5, 1))
+    return Cropper(samples, SIZE, MARGIN, MOVED).crop(range(COUNT), (5, 1))
 
 
 def truth(samples) -> tuple[HandParams, torch.Tensor, torch.Tensor]:
@@ -174,7 +174,7 @@ class TestPictures:
         assert ((drawn & shown).sum((1, 2)) / (drawn | shown).sum((1, 2))).median() > 0.85
 
     def test_without_variation_it_is_the_crop_of_the_fit(self, samples):
-        crops = Cropper(samples, SIZE, None).crop(range(COUNT), (0,))
+        crops = Cropper(samples, SIZE, MARGIN, None).crop(range(COUNT), (0,))
         _, points, _ = truth(samples)
         keypoints, confidence = detected(samples), samples.column("detected_confidence")
         for row in range(COUNT):
@@ -191,23 +191,23 @@ class TestPictures:
 
     def test_colours_stay_colours(self, samples):
         wild = AugmentationConfig(colour=0.9, blur=3, noise=1)
-        crops = Cropper(samples, SIZE, wild).crop(range(COUNT), (1,))
+        crops = Cropper(samples, SIZE, MARGIN, wild).crop(range(COUNT), (1,))
         assert crops.image.min() >= 0 and crops.image.max() <= 1
-        plain = Cropper(samples, SIZE, PLAIN).crop(range(COUNT), (1,))
+        plain = Cropper(samples, SIZE, MARGIN, PLAIN).crop(range(COUNT), (1,))
         assert ((crops.image - plain.image).abs().mean((1, 2, 3)) > 0.01).all()
 
 
 class TestKeypoints:
     def test_of_a_hand_that_nobody_saw(self, samples):
         """It is cropped around its true keypoints, which the network is not told."""
-        crops = Cropper(samples, SIZE, None).crop([UNSEEN, 0], (0,))
+        crops = Cropper(samples, SIZE, MARGIN, None).crop([UNSEEN, 0], (0,))
         assert (crops.confidence[0] == 0).all() and (crops.confidence[1] > 0.4).all()
         low, high = crops.positions[0].amin(0), crops.positions[0].amax(0)
         torch.testing.assert_close(0.5 * (low + high), torch.zeros(2), rtol=0, atol=1e-3)
         assert float((high - low).max()) == pytest.approx(1 / MARGIN, abs=1e-3)
 
     def test_confidence_is_the_detectors_however_crops_vary(self, samples, moved):
-        plain = Cropper(samples, SIZE, None).crop(range(COUNT), (2,))
+        plain = Cropper(samples, SIZE, MARGIN, None).crop(range(COUNT), (2,))
         assert torch.equal(moved.confidence, plain.confidence)
         confidence = torch.zeros(COUNT, 21)
         assert moved.with_confidence(confidence).inputs.confidence is confidence
@@ -221,15 +221,15 @@ class TestSeed:
         )
 
     def test_decides(self, samples, moved):
-        cropper = Cropper(samples, SIZE, MOVED)
+        cropper = Cropper(samples, SIZE, MARGIN, MOVED)
         assert self.same(cropper.crop(range(COUNT), (5, 1)), moved)
         other = cropper.crop(range(COUNT), (5, 2))
         assert not torch.equal(other.positions, moved.positions)
-        wild = Cropper(samples, SIZE, AugmentationConfig())
+        wild = Cropper(samples, SIZE, MARGIN, AugmentationConfig())
         assert self.same(wild.crop([1, 2], (9,)), wild.crop([1, 2], (9,)))
 
     def test_is_for_the_variation_alone(self, samples):
-        cropper = Cropper(samples, SIZE, None)
+        cropper = Cropper(samples, SIZE, MARGIN, None)
         together = cropper.crop(range(COUNT), (0,))
         assert self.same(cropper.crop(range(COUNT), (1,)), together)
         assert self.same(cropper.crop([4, 2], (1,)), together[torch.tensor([4, 2])])

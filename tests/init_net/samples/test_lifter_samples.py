@@ -22,7 +22,7 @@ from init_net.samples.detected_samples import NOISE, DetectedSamples, observed_s
 from init_net.samples.hand_sampler import FARTHEST, NEAREST, HandSampler
 from init_net.samples.lifter_samples import LifterSamples, turned
 from init_net.samples.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
-from init_net.view_frame import in_camera, lifter_inputs, relative_joints, view_rotations
+from init_net.view_frame import in_camera, lifter_inputs, relative_keypoints, view_rotations
 from tests.support import rendered_samples
 
 COUNT = 400
@@ -63,19 +63,19 @@ def seen(rendered) -> DetectedSamples:
 
 
 def bone_angles(hands: LifterSamples) -> torch.Tensor:
-    """(B, 20) degrees between the bones that are seen and those of the true joints."""
-    true = hands.joints[:, TIP_ENDS] - hands.joints[:, PALM_ENDS]
+    """(B, 20) degrees between the bones that are seen and those of the true keypoints."""
+    true = hands.keypoints[:, TIP_ENDS] - hands.keypoints[:, PALM_ENDS]
     cosine = torch.nn.functional.cosine_similarity(true, hands.bones, dim=-1)
     return cosine.clamp(-1, 1).acos().rad2deg()
 
 
 def scales(model, hands: LifterSamples) -> torch.Tensor:
-    """(B,) crop units a metre of hands whose parameters pose them onto their joints."""
+    """(B,) crop units a metre of hands whose parameters pose them onto their keypoints."""
     camera = torch.zeros(len(hands.betas), 3)
     reduced = model.keypoint_model().to(torch.float32)
     posed = regressed_keypoints(reduced, RegressedHands(hands.rotations, hands.betas, camera))
-    scale = (posed * hands.joints).sum((1, 2)) / posed.square().sum((1, 2))
-    torch.testing.assert_close(scale[:, None, None] * posed, hands.joints, rtol=0, atol=2e-5)
+    scale = (posed * hands.keypoints).sum((1, 2)) / posed.square().sum((1, 2))
+    torch.testing.assert_close(scale[:, None, None] * posed, hands.keypoints, rtol=0, atol=2e-5)
     return scale
 
 
@@ -115,7 +115,7 @@ class TestViewFrame:
     def test_by_hand(self, hand):
         targets = normalise(self.observed(hand))
         inputs = lifter_inputs(targets, torch.float64)
-        joints = relative_joints(hand, targets)
+        keypoints = relative_keypoints(hand, targets)
         pixels = project(hand, self.K.expand(3, 3, 3))
         for row in range(3):
             low, high = pixels[row].amin(0), pixels[row].amax(0)
@@ -132,7 +132,7 @@ class TestViewFrame:
             wanted = focal * view[:, :2] / view[:, 2:]
             torch.testing.assert_close(inputs.positions[row], wanted)
             relative = focal * (view - view[0]) / view[0, 2]
-            torch.testing.assert_close(joints[row], relative)
+            torch.testing.assert_close(keypoints[row], relative)
             torch.testing.assert_close(inputs.depth[row], relative[:, 2])
             bones = torch.nn.functional.normalize(view[TIP_ENDS] - view[PALM_ENDS], dim=-1)
             torch.testing.assert_close(inputs.bones[row], bones)
@@ -152,7 +152,7 @@ class TestViewFrame:
     def test_there_and_back(self, hand):
         targets = normalise(self.observed(hand))
         unit = (hand[:, 0] * targets.view_direction).sum(-1) / targets.intrinsics[:, 0, 0]
-        back = unit[:, None, None] * in_camera(relative_joints(hand, targets), targets)
+        back = unit[:, None, None] * in_camera(relative_keypoints(hand, targets), targets)
         torch.testing.assert_close(back, hand - hand[:, :1])
 
     def test_what_is_unknown_is_nan(self, hand):
@@ -167,16 +167,16 @@ class TestViewFrame:
 
 class TestSampler:
     def test_positions_with_true_depth_give_the_joints(self, exact):
-        placed = exact.positions * (1 + exact.joints[..., 2:] / exact.focal[:, None, None])
+        placed = exact.positions * (1 + exact.keypoints[..., 2:] / exact.focal[:, None, None])
         torch.testing.assert_close(
-            placed - exact.positions[:, :1], exact.joints[..., :2], rtol=0, atol=2e-5
+            placed - exact.positions[:, :1], exact.keypoints[..., :2], rtol=0, atol=2e-5
         )
 
     def test_a_detector_without_noise_sees_the_truth(self, exact):
         # The crop follows what was seen from the exact crop: the two lines of sight are apart by
         # less than a degree.
         whole = exact[(exact.confidence > 0).all(1)]
-        torch.testing.assert_close(whole.depth, whole.joints[..., 2], rtol=0, atol=0.02)
+        torch.testing.assert_close(whole.depth, whole.keypoints[..., 2], rtol=0, atol=0.02)
         assert bone_angles(whole).max() < 1.5
         torch.testing.assert_close(whole.confidence, CONFIDENCE.expand(len(whole.focal), 21))
         size = (whole.positions.amax(1) - whole.positions.amin(1)).amax(-1)
@@ -207,7 +207,7 @@ class TestSampler:
         sure = ((less.confidence == 1) | (exact.confidence == 0)).all(1)
         assert 0.1 < sure.float().mean() < 0.3
         assert (less.confidence[exact.confidence == 0] == 0).all()
-        for name in ("positions", "focal", "joints", "rotations", "betas"):
+        for name in ("positions", "focal", "keypoints", "rotations", "betas"):
             assert getattr(less, name) is getattr(exact, name)
 
     def test_parameters_pose_the_joints(self, model, exact):
@@ -225,7 +225,7 @@ class TestSampler:
         torch.testing.assert_close(
             exact.rotations @ exact.rotations.mT, identity, rtol=0, atol=1e-5
         )
-        forward = torch.nn.functional.normalize(exact.joints[:, 9], dim=-1)[:, 2].abs()
+        forward = torch.nn.functional.normalize(exact.keypoints[:, 9], dim=-1)[:, 2].abs()
         assert 0.05 < (forward > 0.75).float().mean() < 0.16, "any way at all: a quarter"
 
     def test_the_seed_decides(self, model, exact):
@@ -233,18 +233,18 @@ class TestSampler:
         noisy = sampler.sample(64, SEED)
         require_same(sampler.sample(64, SEED), noisy, **EXACTLY)
         require_same(HandSampler(model, Exact(), 0.0).sample(COUNT, SEED), exact, **EXACTLY)
-        assert not torch.equal(sampler.sample(64, (3, 1, 5)).joints, noisy.joints)
+        assert not torch.equal(sampler.sample(64, (3, 1, 5)).keypoints, noisy.keypoints)
 
     def test_with_the_measured_noise(self, model):
         hands = HandSampler(model, DetectorNoise.load(), 0.01).sample(COUNT, SEED)
         for field in fields(hands):
             assert getattr(hands, field.name).isfinite().all(), field.name
         assert hands.confidence.min() >= 0 and hands.confidence.max() <= 1
-        assert (hands.depth[:, 0] == 0).all() and (hands.joints[:, 0] == 0).all()
+        assert (hands.depth[:, 0] == 0).all() and (hands.keypoints[:, 0] == 0).all()
         lengths = hands.bones.norm(dim=-1)
         torch.testing.assert_close(lengths, torch.ones_like(lengths))
-        placed = hands.positions * (1 + hands.joints[..., 2:] / hands.focal[:, None, None])
-        error = (placed - hands.positions[:, :1] - hands.joints[..., :2]).norm(dim=-1)[:, 1:]
+        placed = hands.positions * (1 + hands.keypoints[..., 2:] / hands.focal[:, None, None])
+        error = (placed - hands.positions[:, :1] - hands.keypoints[..., :2]).norm(dim=-1)[:, 1:]
         assert 0.01 < error.median() < 0.1
         # Whatever was seen, the truth is true.
         scales(model, hands)
@@ -258,11 +258,11 @@ class TestSeen:
 
     def test_it_is_consistent(self, model, rendered, seen):
         hands = seen.samples
-        placed = hands.positions * (1 + hands.joints[..., 2:] / hands.focal[:, None, None])
+        placed = hands.positions * (1 + hands.keypoints[..., 2:] / hands.focal[:, None, None])
         torch.testing.assert_close(
-            placed - hands.positions[:, :1], hands.joints[..., :2], rtol=0, atol=1e-4
+            placed - hands.positions[:, :1], hands.keypoints[..., :2], rtol=0, atol=1e-4
         )
-        torch.testing.assert_close(hands.depth, hands.joints[..., 2], rtol=0, atol=1e-4)
+        torch.testing.assert_close(hands.depth, hands.keypoints[..., 2], rtol=0, atol=1e-4)
         assert bone_angles(hands).max() < 0.1
         torch.testing.assert_close(1 / scales(model, hands), seen.metres, rtol=1e-3, atol=0)
         true = true_hands(rendered.read(seen.index, HAND_FIELDS))
@@ -270,7 +270,7 @@ class TestSeen:
         exact = load_hand_model(dtype=torch.float64).keypoint_model()
         points = pose_keypoints(exact, true)[1]
         lengths = (points - points[:, :1]).norm(dim=-1).float()
-        found = seen.metres[:, None] * hands.joints.norm(dim=-1)
+        found = seen.metres[:, None] * hands.keypoints.norm(dim=-1)
         torch.testing.assert_close(found, lengths, rtol=0, atol=1e-5)
 
     def test_the_wrist_is_turned_into_the_view_frame(self, rendered, seen):
@@ -294,10 +294,10 @@ class TestBatches:
         first = seen.batch(self.ROWS, SEED)
         require_same(seen.batch(self.ROWS, SEED), first, **EXACTLY)
         other = seen.batch(self.ROWS, (3, 1, 5))
-        assert not torch.equal(other.joints, first.joints)
+        assert not torch.equal(other.keypoints, first.keypoints)
         # The same hand twice is varied in two ways.
-        assert not torch.allclose(first.joints[1], first.joints[2], atol=1e-3)
-        torch.testing.assert_close(first.joints[1].norm(dim=-1), first.joints[2].norm(dim=-1))
+        assert not torch.allclose(first.keypoints[1], first.keypoints[2], atol=1e-3)
+        torch.testing.assert_close(first.keypoints[1].norm(dim=-1), first.keypoints[2].norm(dim=-1))
 
     def test_nothing_at_all(self, seen):
         batch = seen.batch(np.array([], np.int64), SEED)
@@ -315,11 +315,11 @@ class TestBatches:
     def test_what_is_seen_is_a_little_noisier(self, seen):
         rows = np.tile(np.arange(len(seen)), 30)
         batch = seen.batch(rows, SEED)
-        placed = batch.positions * (1 + batch.joints[..., 2:] / batch.focal[:, None, None])
-        error = placed - placed[:, :1] - batch.joints[..., :2]
+        placed = batch.positions * (1 + batch.keypoints[..., 2:] / batch.focal[:, None, None])
+        error = placed - placed[:, :1] - batch.keypoints[..., :2]
         # Of both ends; the factors of hands are log-normal.
         assert 1 < error[:, 1:].std() / NOISE < 3
-        deeper = (batch.depth - batch.joints[..., 2]).std()
+        deeper = (batch.depth - batch.keypoints[..., 2]).std()
         assert 1 < deeper / (1.5 * NOISE) < 2.5
         assert 0.5 < bone_angles(batch).mean() < 3
 
@@ -334,15 +334,15 @@ class TestTurned:
 
     def seen(self, points, rotations) -> LifterSamples:
         focal = torch.tensor([2.0, 3.0])
-        joints = focal[:, None, None] * (points - points[:, :1]) / points[:, :1, 2:]
+        keypoints = focal[:, None, None] * (points - points[:, :1]) / points[:, :1, 2:]
         bones = points[:, TIP_ENDS] - points[:, PALM_ENDS]
         return LifterSamples(
             positions=focal[:, None, None] * points[..., :2] / points[..., 2:],
             confidence=torch.ones(2, 21),
-            depth=joints[..., 2],
+            depth=keypoints[..., 2],
             bones=torch.nn.functional.normalize(bones, dim=-1),
             focal=focal,
-            joints=joints,
+            keypoints=keypoints,
             rotations=rotations.view(2, 16, 3, 3),
             betas=torch.zeros(2, 10),
         )
@@ -361,4 +361,4 @@ class TestTurned:
         angle = torch.linspace(-3, 3, COUNT)
         require_same(turned(turned(exact, angle), -angle), exact, rtol=0, atol=1e-5)
         require_same(turned(exact, torch.zeros(COUNT)), exact, **EXACTLY)
-        assert not torch.allclose(turned(exact, angle).joints, exact.joints, atol=0.01)
+        assert not torch.allclose(turned(exact, angle).keypoints, exact.keypoints, atol=0.01)

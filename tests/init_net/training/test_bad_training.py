@@ -13,13 +13,14 @@ import yaml
 from safetensors.torch import load
 
 from datasets.synthetic import SyntheticSettings
+from fitter.errors import sentence
 from init_net.hand_model_id import current_hand_model
 from init_net.samples.shards import SampleSource
 from init_net.training.checkpoints import load_checkpoint
 from init_net.training.command import train_hands
 from init_net.training.config import load_train_config
 from init_net.training.loop import Watch, train
-from init_net.training.losses import LifterWeights
+from init_net.training.loss_weights import LifterWeights
 from init_net.training.run_folder import claimed
 from init_net.weights import load_network, read_info
 from tests.support import bad_commands, training_cases
@@ -28,6 +29,11 @@ from tests.support.training_cases import ToyTask, blank_samples, small_config
 workplace = bad_commands.workplace
 here = bad_commands.here
 say = bad_commands.say
+
+
+def said(code: str, **facts: object) -> str:
+    return sentence(code, facts)
+
 
 SEE = "; see train-hands --help"
 CURRENT = str(current_hand_model())
@@ -53,9 +59,9 @@ def ready(here, tmp_path, monkeypatch):
 
 @pytest.fixture
 def refused(ready, say):
-    def run(sentence: str, *arguments: object, config: str = "toy.yaml") -> None:
+    def run(wanted: str, *arguments: object, config: str = "toy.yaml") -> None:
         told = say(config, "--quiet", *arguments, command=train_hands)
-        assert (told.status, told.out, told.err) == (2, "", f"train-hands: {sentence}\n")
+        assert (told.status, told.out, told.err) == (2, "", f"train-hands: {wanted}\n")
 
     return run
 
@@ -72,7 +78,7 @@ def trained(say, *arguments: object):
 
 
 @pytest.mark.parametrize(
-    ("sentence", "arguments"),
+    ("wanted", "arguments"),
     [
         (
             "--set optimiser.step=3: unknown option 'optimiser.step'; did you mean 'steps'?",
@@ -102,12 +108,13 @@ def trained(say, *arguments: object):
             ["--set", "validation.folder=./data/"],
         ),
         (
-            "network.betas: expected 10, the shape coefficients of the open hand, found 12",
+            said("training.other_betas", file="network.betas", expected=10, found=12),
             ["--set", "network.betas=12"],
         ),
         (
-            "--set losses.joints=-1: losses.joints must be greater than or equal to 0, found -1",
-            ["--set", "losses.joints=-1"],
+            "--set losses.keypoints=-1: losses.keypoints must be greater than or equal to 0, "
+            "found -1",
+            ["--set", "losses.keypoints=-1"],
         ),
         (
             "--set steps=3: expected section.option=value, such as optimiser.steps=2000",
@@ -126,22 +133,22 @@ def trained(say, *arguments: object):
             ["--prepare-only", "--export", "w.safetensors"],
         ),
         (
-            "--export w.pt: expected a name that ends in .safetensors",
+            said("training.export_name", file="--export w.pt"),
             ["--export", "w.pt"],
         ),
         (
-            "runs/toy: expected a run with a checkpoint to export, found none",
+            said("training.nothing_to_export", file="runs/toy"),
             ["--export", "w.safetensors"],
         ),
     ],
 )
-def test_flags(refused, sentence, arguments):
-    refused(sentence, *arguments)
+def test_flags(refused, wanted, arguments):
+    refused(wanted, *arguments)
     assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize(
-    ("sentence", "text"),
+    ("wanted", "text"),
     [
         ("mine.yaml: network is missing", "optimiser: {steps: 3}"),
         ("mine.yaml: network.kind is missing", "network: {width: 3}"),
@@ -159,7 +166,7 @@ def test_flags(refused, sentence, arguments):
             "- network",
         ),
         (
-            "optimiser.batch_size: expected at least 2 for a network that sees pictures, found 1",
+            said("training.small_batch", file="optimiser.batch_size"),
             "{network: {kind: segmentation, input_size: 32}, optimiser: {batch_size: 1}}",
         ),
         (
@@ -169,9 +176,9 @@ def test_flags(refused, sentence, arguments):
         ),
     ],
 )
-def test_files(refused, sentence, text):
+def test_files(refused, wanted, text):
     Path("mine.yaml").write_text(text)
-    refused(sentence, config="mine.yaml")
+    refused(wanted, config="mine.yaml")
 
 
 def test_no_such_configuration(ready, say):
@@ -181,30 +188,26 @@ def test_no_such_configuration(ready, say):
         "train-hands: no_such_preset: expected a YAML file or one of the presets "
     )
     told = say("none.yaml", command=train_hands)
-    sentence = "cannot read configuration none.yaml: No such file or directory"
-    assert (told.status, told.err) == (2, f"train-hands: {sentence}\n")
+    assert told.status == 2 and "none.yaml" in told.err and "No such file" in told.err
 
 
 def test_out_holds_something_else(refused):
     Path("words").write_text("words")
-    refused("--out words: expected a folder, found a file", "--out", "words")
+    refused(said("training.out_is_file", file="--out words"), "--out", "words")
     Path("notes").mkdir()
     Path("notes/readme.txt").write_text("words")
-    sentence = "--out notes: expected an empty folder or a run of train-hands, found other files"
-    refused(sentence, "--out", "notes")
-    refused(sentence, "--out", "notes", "--overwrite")
+    taken = said("training.out_is_taken", file="--out notes")
+    refused(taken, "--out", "notes")
+    refused(taken, "--out", "notes", "--overwrite")
     assert [path.name for path in Path("notes").iterdir()] == ["readme.txt"]
 
 
 def test_out_holds_a_run_of_another_configuration(ready, say, refused):
     assert trained(say, "--set", "optimiser.steps=3").status == 0
     before = Path("runs/toy/checkpoint.pt").read_bytes()
-    sentence = (
-        "runs/toy: expected a run with optimiser.steps 12, found one with 3; use --overwrite to "
-        "replace it, or another --out"
-    )
+    facts = {"file": "runs/toy", "option": "optimiser.steps", "expected": 12, "found": 3}
     for arguments in ([], ["--resume"], ["--export", "w.safetensors"]):
-        refused(sentence, *arguments)
+        refused(said("training.other_run", **facts), *arguments)
     assert Path("runs/toy/checkpoint.pt").read_bytes() == before
     # Where and how fast is free.
     same = ["--set", "optimiser.steps=3", "--set", "run.loaders=0"]
@@ -238,33 +241,36 @@ def test_a_run_in_use(ready, refused):
 def test_a_damaged_run(ready, say, refused):
     assert trained(say).status == 0
     Path("runs/toy/run.json").write_text("{")
-    refused("runs/toy/run.json cannot be read; --overwrite starts anew")
+    refused(said("training.bad_manifest", file="runs/toy/run.json"))
     Path("runs/toy/run.json").write_text("[]")
-    refused("runs/toy/run.json: expected a run of train-hands, found another JSON file")
+    refused(said("training.foreign_manifest", file="runs/toy/run.json"))
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("change", "code", "part"),
     [
-        ({"config": None}, "no 'config' in it"),
-        ({"config": [3]}, "a damaged 'config' in it"),
-        ({"hand_model": None}, "no 'hand_model' in it"),
-        ({"hand_model": "open_hand"}, "a damaged 'hand_model' in it"),
-        ({"hand_model": {"name": "open_hand"}}, "a damaged 'hand_model' in it"),
-        ({"hand_model": {"name": "open_hand", "sha256": 3}}, "a damaged 'hand_model' in it"),
-        ({"hand_model": {"name": "a", "sha256": "b", "c": "d"}}, "a damaged 'hand_model' in it"),
-        ({"command": None}, "no 'command' in it"),
-        ({"command": ["train-hands"]}, "a damaged 'command' in it"),
+        ({"config": None}, "training.no_part", "config"),
+        ({"config": [3]}, "training.damaged_part", "config"),
+        ({"hand_model": None}, "training.no_part", "hand_model"),
+        ({"hand_model": "open_hand"}, "training.damaged_part", "hand_model"),
+        ({"hand_model": {"name": "open_hand"}}, "training.damaged_part", "hand_model"),
+        ({"hand_model": {"name": "open_hand", "sha256": 3}}, "training.damaged_part", "hand_model"),
+        (
+            {"hand_model": {"name": "a", "sha256": "b", "c": "d"}},
+            "training.damaged_part",
+            "hand_model",
+        ),
+        ({"command": None}, "training.no_part", "command"),
+        ({"command": ["train-hands"]}, "training.damaged_part", "command"),
     ],
 )
-def test_a_run_that_lost_a_part(started, refused, change, found):
+def test_a_run_that_lost_a_part(started, refused, change, code, part):
     path = Path("runs/toy/run.json")
     manifest = {**json.loads(path.read_text()), **change}
     kept = {name: value for name, value in manifest.items() if value is not None}
     path.write_text(json.dumps(kept))
-    sentence = f"runs/toy/run.json: expected a run of train-hands, found {found}"
     for arguments in ([], ["--export", "w.safetensors"]):
-        refused(sentence, *arguments)
+        refused(said(code, file="runs/toy/run.json", part=part), *arguments)
 
 
 def test_a_run_whose_options_are_of_another_shape(started, refused):
@@ -272,10 +278,8 @@ def test_a_run_whose_options_are_of_another_shape(started, refused):
     manifest = json.loads(path.read_text())
     manifest["config"]["optimiser"] = 3
     path.write_text(json.dumps(manifest))
-    refused(
-        "runs/toy: expected a run with optimiser.steps 12, found one with None; use --overwrite to "
-        "replace it, or another --out"
-    )
+    facts = {"file": "runs/toy", "option": "optimiser.steps", "expected": 12, "found": None}
+    refused(said("training.other_run", **facts))
 
 
 def test_a_run_of_an_earlier_version_goes_on_and_is_exported(ready, say):
@@ -333,18 +337,15 @@ def test_a_card_names_no_folder_of_pictures(ready, say):
 
 
 def test_samples_of_another_data_set(refused):
-    refused(
-        "data: expected samples with seed 9, found a data set with 5; choose another folder",
-        "--set",
-        "data.seed=9",
-    )
+    facts = {"file": "data", "option": "seed", "expected": 9, "found": 5}
+    refused(said("samples.other_option", **facts), "--set", "data.seed=9")
 
 
 def test_a_data_folder_without_samples(refused):
     shutil.rmtree("validation")
     Path("validation").mkdir()
     Path("validation/readme.txt").write_text("words")
-    refused("validation: expected an empty folder or rendered samples, found other")
+    refused(said("samples.other_folder", file="validation"))
 
 
 def test_prepare_only_trains_nothing(ready, say):
@@ -356,10 +357,9 @@ def test_a_loss_that_is_not_finite(ready, say, monkeypatch):
     training_cases.toy_tasks(monkeypatch, lambda step: float("nan") if step == 7 else None)
     told = trained(say, "--set", "run.checkpoint_minutes=0")
     assert (told.status, told.out) == (1, "")
-    assert told.err == (
-        "train-hands: training stopped at step 8: expected finite losses and gradients, found loss "
-        "'joints' not a number; the last good checkpoint is runs/toy/checkpoint.pt (step 7)\n"
-    )
+    facts = {"step": 8, "what": "loss 'keypoints'", "found": "not a number"}
+    kept = "the last good checkpoint is runs/toy/checkpoint.pt (step 7)"
+    assert told.err == f"train-hands: {said('training.diverged', **facts, kept=kept)}\n"
     kept = load_checkpoint(Path("runs/toy/checkpoint.pt"))
     assert kept.step == 7
     assert all(value.isfinite().all() for value in kept.network.values())
@@ -372,10 +372,9 @@ def test_a_loss_that_is_infinite_from_the_start(ready, say, monkeypatch):
     training_cases.toy_tasks(monkeypatch, lambda step: float("inf"))
     told = trained(say)
     assert told.status == 1
-    assert told.err == (
-        "train-hands: training stopped at step 1: expected finite losses and gradients, found loss "
-        "'joints' infinite; there is no checkpoint yet\n"
-    )
+    facts = {"step": 1, "what": "loss 'keypoints'", "found": "infinite"}
+    stopped = said("training.diverged", **facts, kept="there is no checkpoint yet")
+    assert told.err == f"train-hands: {stopped}\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -401,9 +400,6 @@ def test_a_run_that_is_stopped_keeps_what_is_done(ready, say, monkeypatch, numbe
 def test_a_run_of_another_hand_model(ready, say, refused, monkeypatch):
     assert trained(say).status == 0
     newer = replace(current_hand_model(), sha256="f" * 64)
-    for module in ("checkpoints", "run_folder"):
-        monkeypatch.setattr(f"init_net.{module}.current_hand_model", lambda: newer)
-    refused(
-        "runs/toy/run.json: expected a network for the hand model open_hand (ffffffffffff), found "
-        + CURRENT
-    )
+    monkeypatch.setattr("init_net.hand_model_id.current_hand_model", lambda: newer)
+    facts = {"file": "runs/toy/run.json", "expected": newer, "found": CURRENT}
+    refused(said("weights.other_hand_model", **facts))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from init_net.networks.build import build_network
 from init_net.networks.config import LifterConfig, SegmentationConfig
 from init_net.training.checkpoints import find_checkpoint, load_checkpoint
 from init_net.training.config import OptimiserConfig, TrainConfig, first_difference, smoke
@@ -24,7 +25,6 @@ REPOSITORY = ROOT
 DIES = """
 import os, signal, sys
 from pathlib import Path
-import init_net.training.checkpoints as checkpoints
 from init_net.training.loop import Watch, train
 from tests.support.training_cases import ToyTask, small_config
 
@@ -39,7 +39,7 @@ else:
     watch = Watch()
     fsync, count = os.fsync, iter(range(10**6))
     # One each for file and folder, of the log and then of one checkpoint after the other.
-    checkpoints.os.fsync = lambda handle: die() if next(count) == int(how) else fsync(handle)
+    os.fsync = lambda handle: die() if next(count) == int(how) else fsync(handle)
 train(ToyTask(config), config, folder, watch)
 """
 
@@ -48,7 +48,7 @@ def run_until_killed(folder: Path, how: str, minutes: float) -> None:
     path = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "tests")))
     ended = subprocess.run(
         [sys.executable, "-c", DIES, folder, how, str(minutes)],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(torch.get_num_threads())},
         capture_output=True,
         check=False,
     )
@@ -94,7 +94,7 @@ def test_the_log_holds_means_of_losses_and_validations(undisturbed):
     assert [line["step"] for line in lines if "validation/error" in line] == [5, 10, 12]
     for line in lines:
         if "loss/total" in line:
-            assert line["loss/total"] == pytest.approx(line["loss/joints"] + line["loss/betas"])
+            assert line["loss/total"] == pytest.approx(line["loss/keypoints"] + line["loss/betas"])
             rate = learning_rate(small_config().optimiser, line["step"] - 1)
             assert line["learning_rate"] == rate
     assert lines[-2]["loss/total"] < lines[0]["loss/total"]
@@ -224,7 +224,7 @@ def test_a_gradient_beyond_float16_costs_its_step_alone(tmp_path):
             self.weights += (self.network.embed.weight.detach().clone(),)
             terms = super().losses(batch, step)
             # A finite loss whose scaled gradient is beyond float32.
-            return {**terms, "joints": terms["joints"] * (1e35 if step == 4 else 1.0)}
+            return {**terms, "keypoints": terms["keypoints"] * (1e35 if step == 4 else 1.0)}
 
     config = small_config(precision="float16")
     tasks = [Steep(config) for _ in range(3)]
@@ -277,24 +277,51 @@ def test_the_average_follows_its_formula():
     average, by_hand = WeightAverage(network, decay=0.26), values[0]
     for n, value in enumerate(values[1:], 1):
         set_to(value)
-        average.update(network)
+        average.update_parameters(network)
         decay = min(0.26, (1 + n) / (10 + n))  # 2/11, 3/12, then 0.26
         by_hand = decay * by_hand + (1 - decay) * value
-    assert torch.allclose(average.values["0.weight"], torch.full((1, 2), by_hand))
-    assert torch.allclose(average.values["1.running_mean"], torch.tensor([2 * by_hand]))
-    assert average.values["1.num_batches_tracked"] == 10
+    assert torch.allclose(average.values()["0.weight"], torch.full((1, 2), by_hand))
+    assert torch.allclose(average.values()["1.running_mean"], torch.tensor([2 * by_hand]))
+    assert average.values()["1.num_batches_tracked"] == 10
     with average.applied(network):
         assert torch.allclose(network[0].weight, torch.full((1, 2), by_hand))
         assert not network[1].training
     assert torch.equal(network[0].weight, torch.full((1, 2), 10.0)) and network[1].training
 
 
+@pytest.mark.parametrize("kind", ["lifter", "segmentation"])
+def test_the_average_is_that_of_earlier_versions_and_goes_on(kind):
+    """Written out, bit for bit; one that goes on from what a checkpoint keeps is the same one."""
+    sizes = {"lifter": LifterConfig(width=16, blocks=1),
+             "segmentation": SegmentationConfig(input_size=32)}  # fmt: skip
+    network = build_network(sizes[kind], 0)
+    generator = torch.Generator().manual_seed(3)
+    average, again = WeightAverage(network, 0.999), WeightAverage(network, 0.999)
+    wanted = {name: value.clone() for name, value in network.state_dict().items()}
+    for n in range(1, 8):
+        for value in network.state_dict().values():
+            if value.is_floating_point():
+                value.add_(torch.randn(value.shape, generator=generator))
+            else:
+                value.add_(1)
+        average.update_parameters(network)
+        again.restore({name: v.clone() for name, v in again.values().items()}, n - 1)
+        again.update_parameters(network)
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                wanted[name].lerp_(value, 1 - min(0.999, (1 + n) / (10 + n)))
+            else:
+                wanted[name].copy_(value)
+    assert average.updates == again.updates == 7
+    assert same(average.values(), wanted) and same(again.values(), wanted)
+
+
 def test_weights_that_do_not_move_are_their_own_average():
     network = torch.nn.Linear(50, 50)
     average = WeightAverage(network, 0.999)
     for _ in range(20):
-        average.update(network)
-    assert same(average.values, dict(network.state_dict()))
+        average.update_parameters(network)
+    assert same(average.values(), dict(network.state_dict()))
 
 
 def test_biases_and_scales_do_not_decay():
@@ -313,7 +340,7 @@ def test_every_option_is_described():
 
 @pytest.mark.parametrize("network", [LifterConfig(), SegmentationConfig(input_size=224)])
 def test_a_smoke_test_is_a_small_run_of_the_same_options(network):
-    config = TrainConfig(network=network, losses={"joints": 2.0})
+    config = TrainConfig(network=network, losses={"keypoints": 2.0})
     small = smoke(config)
     assert TrainConfig.model_validate(small.resolved()) == small, "a valid configuration"
     assert small.data.count <= 200 and small.data.folder != config.data.folder

@@ -1,0 +1,89 @@
+"""What installed packages offer as networks: their names, their options, who loads them.
+
+A package offers networks by an entry point of the group `fit_hands.initializers`, which names a
+`NetworkOffer`. Its options then belong to the section `init` of the configuration, beside those of
+`fitter.config.options.InitConfig`. The engine itself knows no network by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Literal, Self
+
+from fitter.config.section import Section
+from fitter.errors import InputError
+
+ENTRY_POINTS = "fit_hands.initializers"
+"""Group of the entry points; the name of one is what `init.networks` says."""
+
+
+class NetworkOptions(Section):
+    """Base of the options that an offer adds to the section `init`.
+
+    Each network of the offer has the option of its name: its weights, or None where it is not
+    wanted. Further options are the offer's own affair.
+    """
+
+    def with_absolute_paths(self) -> Self:
+        """The same for a process that works in another folder."""
+        return self
+
+
+@dataclass(frozen=True)
+class OfferedNetwork:
+    """One network of an offer.
+
+    Attributes:
+        name: an identifier: of its option, of its code in `initialisation_source`, and of its
+            digest in the store.
+        gives: whether it says where the hand is, for fits to start from, or which pixels show it.
+        sees_images: whether it looks at the hands' crops; else the keypoints are enough for it.
+    """
+
+    name: str
+    gives: Literal["initialisation", "mask"]
+    sees_images: bool
+
+
+@dataclass(frozen=True)
+class NetworkOffer:
+    """The networks that a package offers. Importing it must be light: it loads no network.
+
+    Attributes:
+        options: of the networks.
+        networks: of those that give initialisations, the most trusted first.
+        loader: where their `fitter.fitting.initializer.InitializerFactory` is, "module:function";
+            the module is imported when the networks are needed.
+    """
+
+    options: type[NetworkOptions]
+    networks: tuple[OfferedNetwork, ...]
+    loader: str
+
+    @property
+    def initialisations(self) -> tuple[str, ...]:
+        """Names of the networks that give initialisations."""
+        return tuple(each.name for each in self.networks if each.gives == "initialisation")
+
+    def load(self) -> Any:
+        """The function that `loader` names."""
+        module, _, function = self.loader.partition(":")
+        return getattr(import_module(module), function)
+
+
+@lru_cache
+def load_offer(name: str) -> NetworkOffer:
+    """The networks that an installed package offers under a name.
+
+    Raises:
+        InputError: `network.not_offered`: no package does.
+    """
+    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in offered:
+        known = ", ".join(sorted(offered)) or "none"
+        raise InputError("network.not_offered", file="init.networks", known=known, found=name)
+    offer: NetworkOffer = offered[name].load()
+    return offer

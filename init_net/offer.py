@@ -1,0 +1,52 @@
+"""What `init_net` offers the engine: the names of its networks, and the options that they have.
+
+The entry point of the package. The networks themselves are loaded by `init_net.predict`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field
+
+from fitter.config.networks import NetworkOffer, NetworkOptions, OfferedNetwork
+
+SHIPPED = "shipped"
+"""In the place of a file of weights: those that come with the project."""
+
+
+class InitNetOptions(NetworkOptions):
+    """Which weights the networks have."""
+
+    lifter: str | None = Field(
+        SHIPPED, min_length=1, description="weights of the lifter: shipped, a file, or null"
+    )
+    handnet: str | None = Field(
+        None,
+        min_length=1,
+        description="weights of the HandNet: shipped, a file, or null; an initialisation beside "
+        "the lifter's that seldom helps",
+    )
+    segmentation: str | None = Field(
+        SHIPPED, min_length=1, description="weights of the segmentation: shipped, a file, or null"
+    )
+
+    def with_absolute_paths(self) -> Self:
+        """See `NetworkOptions.with_absolute_paths`."""
+        files = {name: file for name, file in self if file not in (None, SHIPPED)}
+        return self.model_copy(
+            update={name: str(Path(file).absolute()) for name, file in files.items()}
+        )
+
+
+OFFER = NetworkOffer(
+    options=InitNetOptions,
+    networks=(
+        OfferedNetwork("lifter", "initialisation", sees_images=False),
+        OfferedNetwork("handnet", "initialisation", sees_images=True),
+        OfferedNetwork("segmentation", "mask", sees_images=True),
+    ),
+    loader="init_net.predict:load_networks",
+)
+"""The entry point."""

@@ -1,0 +1,97 @@
+"""How much each loss of a network counts: what papers print, what is chosen here, what a run asks.
+
+The fields of a section are the names of the terms that functions of `init_net.training.losses`
+give.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from fitter.config.section import Section
+from fitter.errors import InputError
+from init_net.training.config import TrainConfig
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+class ManoWeights(Section):
+    """Weights of `mano_terms`: lambda_1 to lambda_5 as Seeber 3.6 prints them."""
+
+    pose: Weight = Field(10.0, description="lambda_1")
+    shape: Weight = Field(1.0, description="lambda_2")
+    joints_2d: Weight = Field(100.0, description="lambda_3")
+    shape_norm: Weight = Field(0.5, description="lambda_4")
+    camera: Weight = Field(1e-5, description="lambda_5")
+
+
+class GeometricWeights(Section):
+    """Weights of `geometric_terms`; Zhao 3.5 prints none."""
+
+    joints_3d: Weight = Field(1.0, description="w_3d")
+    joints_2d: Weight = Field(1.0, description="w_2d")
+    joints_3d_norm: Weight = Field(1.0, description="w_3d,norm")
+    bone: Weight = Field(1.0, description="w_bone")
+    pose: Weight = Field(1.0, description="w_pose")
+    shape: Weight = Field(1.0, description="w_shape")
+
+
+class HandNetWeights(Section):
+    """Weights of a `HandNet`'s terms, chosen so that none of them drowns the others; those that the
+    papers print are in ``configs/train/handnet_published.yaml``."""
+
+    mano_pose: Weight = Field(0.0, description="Seeber eq. 9")
+    mano_shape: Weight = Field(0.05, description="Seeber eq. 9")
+    mano_joints_2d: Weight = Field(1000.0, description="Seeber eq. 9")
+    mano_shape_norm: Weight = Field(0.01, description="Seeber eq. 9")
+    mano_camera: Weight = Field(1e-5, description="Seeber eq. 9")
+    geometric_joints_3d: Weight = Field(500.0, description="Zhao 3.5, L_3d")
+    geometric_joints_2d: Weight = Field(0.0, description="Zhao 3.5, L_2d")
+    geometric_joints_3d_norm: Weight = Field(0.0, description="Zhao 3.5, normalised L_3d")
+    geometric_bone: Weight = Field(0.5, description="Zhao 3.5, L_bone")
+    geometric_pose: Weight = Field(0.0, description="Zhao 3.5, L_reg")
+    geometric_shape: Weight = Field(0.0, description="Zhao 3.5, L_reg")
+    global_rotation: Weight = Field(1.0, description="squared chord of the wrist's rotation")
+    joint_rotations: Weight = Field(2.0, description="squared chords of the other joints, mean")
+
+
+class MaskWeights(Section):
+    """Weights of `mask_terms`; that of eq. 10 alone is Seeber's."""
+
+    bce: Weight = Field(1.0, description="of the binary cross entropy, Seeber eq. 10")
+    dice: Weight = Field(1.0, description="of the Dice loss")
+
+
+class LifterWeights(Section):
+    """Weights of `lifter_terms` (not published)."""
+
+    keypoints: Weight = Field(1.0, description="of the keypoints' negative log-likelihood")
+    rotation: Weight = Field(1.0, description="of the rotations")
+    shape: Weight = Field(0.1, description="of the shape coefficients")
+
+
+_DEFAULTS: dict[str, type[Section]] = {
+    "lifter": LifterWeights,
+    "handnet": HandNetWeights,
+    "segmentation": MaskWeights,
+}
+"""Kind of network -> the weights of its losses."""
+
+
+def loss_weights(config: TrainConfig) -> dict[str, float]:
+    """Weight of every loss of a configuration's network, by name.
+
+    Raises:
+        InputError: the network has no such loss, or none is to count.
+    """
+    weights: dict[str, float] = _DEFAULTS[config.network.kind]().model_dump()
+    for name in config.losses:
+        if name not in weights:
+            known = ", ".join(weights)
+            raise InputError("training.unknown_loss", file=f"losses.{name}", known=known)
+    weights |= config.losses
+    if not any(weights.values()):
+        raise InputError("training.no_loss", file="losses")
+    return weights
