@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -176,27 +176,21 @@ def opened(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> Iterator[Image.Im
         warnings.simplefilter("ignore")
         try:
             with Image.open(path, formats=FORMATS) as image:
-                _check_size(path, image.size, limits)
+                check_size(path, image.size, limits)
                 _check_content(path, image)
                 yield image
         except Image.DecompressionBombError as error:
             raise InputError(
-                f"{path}: expected at most {limits.max_pixels:,} pixels, found a larger picture."
+                "image.far_too_large", file=path, max_pixels=limits.max_pixels
             ) from error
         except Image.UnidentifiedImageError as error:
-            raise InputError(
-                f"{path}: expected a picture, found a file in no known picture format."
-            ) from error
+            raise InputError("image.format", file=path) from error
         except MemoryError as error:
-            raise InputError(
-                f"{path}: expected a picture that fits into memory, found too little left of it."
-            ) from error
+            raise InputError("image.memory", file=path) from error
         except _DECODING_ERRORS as error:
             # A message may be empty, and it may quote bytes of the file: it stays one line.
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(
-                f"{path}: expected a whole picture, found a damaged or cut-off file ({reason})."
-            ) from error
+            raise InputError("image.damaged", file=path, reason=reason) from error
 
 
 def turn_upright(image: Image.Image) -> None:
@@ -208,48 +202,58 @@ def turn_upright(image: Image.Image) -> None:
 
 def _check_readable(path: Path) -> None:
     if path.is_dir():
-        raise InputError(f"{path}: expected a picture, found a folder.")
+        raise InputError("image.folder", file=path)
     try:
         # Opening a pipe would wait for its other end for ever.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: expected a picture, found no regular file.")
+            raise InputError("image.not_regular", file=path)
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: expected a picture, found no such file.") from error
+        raise InputError("image.missing", file=path) from error
     except PermissionError as error:
-        raise InputError(
-            f"{path}: expected a picture that may be read, found no permission to read it."
-        ) from error
+        raise InputError("image.permission", file=path) from error
     except OSError as error:
-        raise InputError(f"{path}: expected a picture, found: {error.strerror}.") from error
+        raise InputError("image.unreadable", file=path, reason=error.strerror) from error
     if empty:
-        raise InputError(f"{path}: expected a picture, found an empty file.")
+        raise InputError("image.empty", file=path)
 
 
-def _check_size(path: Path, size: tuple[int, int], limits: ReadLimits) -> None:
+def check_size(where: Path | str, size: tuple[int, int], limits: ReadLimits) -> None:
+    """Make sure that an image's size is one that is taken.
+
+    Args:
+        where: what to name in messages.
+        size: (width, height) in pixels.
+        limits: sizes to accept.
+
+    Raises:
+        InputError: it is too small (`image.too_small`) or too large (`image.too_large`).
+    """
     width, height = size
     if min(width, height) < limits.min_side:
         raise InputError(
-            f"{path}: expected a picture of at least {limits.min_side} pixels a side, "
-            f"found {width} x {height}."
+            "image.too_small", file=where, min_side=limits.min_side, width=width, height=height
         )
     if width * height > limits.max_pixels:
         raise InputError(
-            f"{path}: expected at most {limits.max_pixels:,} pixels, "
-            f"found {width} x {height} = {width * height:,}."
+            "image.too_large",
+            file=where,
+            max_pixels=limits.max_pixels,
+            width=width,
+            height=height,
+            pixels=width * height,
         )
 
 
 def _check_content(path: Path, image: Image.Image) -> None:
     """Refuse a header that claims more pixels than the file has, before memory is taken."""
     width, height = image.size
-    most = _MOST_PIXELS_A_BYTE.get(image.format)
+    most = _MOST_PIXELS_A_BYTE.get(image.format or "")
     length = path.stat().st_size
     if most and width * height > most * length:
         raise InputError(
-            f"{path}: expected a whole picture, found {length:,} bytes, too few for the "
-            f"{width} x {height} pixels that they claim."
+            "image.too_few_bytes", file=path, length=length, width=width, height=height
         )
     covered = _covered(path, image)
     # Pillow leaves black what no strip of a TIFF covers. The first frame of an animation may be
@@ -258,15 +262,14 @@ def _check_content(path: Path, image: Image.Image) -> None:
     least = width * height if image.format == "TIFF" else width * height // 64 - 2**18
     if covered < least:
         raise InputError(
-            f"{path}: expected a whole picture, found {covered:,} of the "
-            f"{width} x {height} pixels that the file claims."
+            "image.missing_pixels", file=path, found=covered, width=width, height=height
         )
 
 
 def _covered(path: Path, image: Image.Image) -> int:
     """How many pixels the file says it has, of those that its size promises."""
-    if image.tile:
-        return sum((right - left) * (low - top) for _, (left, top, right, low), *_ in image.tile)
+    if tiles := getattr(image, "tile", None):
+        return sum((right - left) * (low - top) for _, (left, top, right, low), *_ in tiles)
     if image.format == "WEBP":
         with path.open("rb") as file:
             file.seek(12)
@@ -282,17 +285,13 @@ def _covered(path: Path, image: Image.Image) -> int:
 
 def _decode(path: Path, image: Image.Image) -> np.ndarray:
     if image.mode == "F":
-        raise InputError(
-            f"{path}: expected 8 or 16 bits a channel, found a floating-point picture."
-        )
+        raise InputError("image.float", file=path)
     image.load()
     turn_upright(image)
     if image.mode == "I":
-        least, most = image.getextrema()
+        least, most = cast(tuple[int, int], image.getextrema())
         if least < 0 or most > 65535:
-            raise InputError(
-                f"{path}: expected grey values from 0 to 65535, found {least} to {most}."
-            )
+            raise InputError("image.grey_range", file=path, least=least, most=most)
     width, height = image.size
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     rows = max(1, _BAND_PIXELS // width)
@@ -345,7 +344,7 @@ def _camera_exif(image: Image.Image) -> CameraExif:
     )
 
 
-def _plane_resolution(tags: dict[int, object]) -> tuple[float, float] | None:
+def _plane_resolution(tags: dict[int, Any]) -> tuple[float, float] | None:
     x = _positive(tags.get(ExifTags.Base.FocalPlaneXResolution))
     y = _positive(tags.get(ExifTags.Base.FocalPlaneYResolution)) or x
     # EXIF 2.3: 2 is inch (the default) and 3 centimetre; 4 and 5 are TIFF/EP's mm and micrometre.

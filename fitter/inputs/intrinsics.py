@@ -84,33 +84,27 @@ class Intrinsics:
         """
         if not 0 < default_field_of_view < math.pi:
             raise InputError(
-                "default field of view: expected an angle between 0 and 180 degrees, "
-                f"found {math.degrees(default_field_of_view):g}."
+                "intrinsics.field_of_view",
+                file="default field of view",
+                degrees=math.degrees(default_field_of_view),
             )
-        rest = {"default_field_of_view": default_field_of_view, "use_exif": use_exif}
+        without = Intrinsics(default_field_of_view=default_field_of_view, use_exif=use_exif)
         if option is None:
-            return Intrinsics(**rest)
+            return without
         if not Path(option).exists() and (numbers := _four_numbers(option)) is not None:
             fx, fy, cx, cy = numbers
             matrix = [[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]
             everywhere = check_intrinsics(matrix, f"intrinsics {option!r}")
-            return Intrinsics(origin=f"intrinsics {option!r}", everywhere=everywhere, **rest)
-        content = load_json(
-            Path(option),
-            "intrinsics",
-            "expected fx,fy,cx,cy or a JSON file with intrinsics, found neither numbers nor such a "
-            "file.",
-        )
+            return replace(without, origin=f"intrinsics {option!r}", everywhere=everywhere)
+        content = load_json(Path(option), "intrinsics", missing="intrinsics.neither")
         if isinstance(content, dict):
-            return Intrinsics(origin=option, by_name=content, **rest)
+            return replace(without, origin=option, by_name=content)
         if not isinstance(content, list):
-            raise InputError(
-                f"{option}: expected a JSON object (picture name: 3x3) or a list of 3x3 matrices, "
-                f"found {type(content).__name__}."
-            )
+            raise InputError("intrinsics.layout", file=option, found=type(content).__name__)
         if _is_matrix(content):
-            return Intrinsics(origin=option, everywhere=check_intrinsics(content, option), **rest)
-        return Intrinsics(origin=option, by_index=dict(enumerate(content)), **rest)
+            everywhere = check_intrinsics(content, option)
+            return replace(without, origin=option, everywhere=everywhere)
+        return replace(without, origin=option, by_index=dict(enumerate(content)))
 
     def require_for(self, names: Iterable[str], count: int) -> None:
         """Refuse a file that belongs to other pictures.
@@ -124,8 +118,7 @@ class Intrinsics:
         """
         if self.by_index is not None and len(self.by_index) != count:
             raise InputError(
-                f"{self.origin}: expected one 3x3 matrix for each of the {count} pictures, "
-                f"found {len(self.by_index)}."
+                "intrinsics.count", file=self.origin, count=count, found=len(self.by_index)
             )
         if self.by_name is not None:
             require_a_name(self.origin, self.by_name, names)
@@ -165,8 +158,12 @@ class Intrinsics:
             smallest = min(given[0, 0], given[1, 1])
             if smallest < MIN_FOCAL_RATIO * max(size):
                 raise InputError(
-                    f"{self.origin}: expected a focal length in pixels for {entry.name} "
-                    f"({size[0]} x {size[1]}), found {smallest:g}."
+                    "intrinsics.small_focal_length",
+                    file=self.origin,
+                    image=entry.name,
+                    width=size[0],
+                    height=size[1],
+                    found=float(smallest),
                 )
             return given, "given"
         focal = focal_from_exif(exif, size) if self.use_exif else None
@@ -184,9 +181,7 @@ class Intrinsics:
             )
         if self.by_name is not None:
             if entry.name not in self.by_name:
-                raise InputError(
-                    f"{self.origin}: expected an entry for {entry.name!r}, found none."
-                )
+                raise InputError("intrinsics.no_entry", file=self.origin, image=entry.name)
             return check_intrinsics(
                 self.by_name[entry.name], f"{self.origin}, entry {entry.name!r}"
             )
@@ -217,10 +212,9 @@ def require_a_name(origin: object, given: Mapping[str, object], names: Iterable[
         first = name if first is None else first
         if name in given:
             return
-    found = f"but {next(iter(given))!r}" if given else "and no other"
-    raise InputError(
-        f"{origin}: expected names of pictures such as {first!r}, found none of them, {found}."
-    )
+    if not given:
+        raise InputError("list.no_names", file=origin, image=first)
+    raise InputError("list.other_names", file=origin, image=first, found=next(iter(given)))
 
 
 def check_intrinsics(value: object, where: str) -> np.ndarray:
@@ -239,23 +233,17 @@ def check_intrinsics(value: object, where: str) -> np.ndarray:
     """
     try:
         matrix = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        matrix = None
-    if matrix is None or matrix.shape != (3, 3):
-        found = "something else" if matrix is None else f"the shape {list(matrix.shape)}"
-        raise InputError(f"{where}: expected a 3x3 matrix of numbers, found {found}.")
+    except (TypeError, ValueError) as error:
+        raise InputError("intrinsics.no_numbers", file=where) from error
+    if matrix.shape != (3, 3):
+        raise InputError("intrinsics.shape", file=where, shape=list(matrix.shape))
     if not np.isfinite(matrix).all():
-        raise InputError(f"{where}: expected finite numbers in K, found nan or infinity.")
+        raise InputError("intrinsics.not_finite", file=where)
     if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
-        raise InputError(
-            f"{where}: expected positive focal lengths, "
-            f"found fx = {matrix[0, 0]:g}, fy = {matrix[1, 1]:g}."
-        )
+        fx, fy = matrix[0, 0].item(), matrix[1, 1].item()
+        raise InputError("intrinsics.focal_length", file=where, fx=fx, fy=fy)
     if matrix[1, 0] != 0 or not np.array_equal(matrix[2], [0, 0, 1]):
-        raise InputError(
-            f"{where}: expected K as [[fx, s, cx], [0, fy, cy], [0, 0, 1]], "
-            f"found {matrix.tolist()}."
-        )
+        raise InputError("intrinsics.form", file=where, found=matrix.tolist())
     return matrix
 
 
@@ -312,7 +300,5 @@ def _four_numbers(text: str) -> tuple[float, ...] | None:
     except ValueError:
         return None
     if len(numbers) != 4:
-        raise InputError(
-            f"intrinsics {text!r}: expected four numbers fx,fy,cx,cy, found {len(numbers)}."
-        )
+        raise InputError("intrinsics.four_numbers", file=f"intrinsics {text!r}", found=len(numbers))
     return numbers

@@ -9,13 +9,13 @@ from pathlib import Path
 from fitter.errors import InputError
 
 
-def load_json(path: Path, content: str, otherwise: str | None = None) -> object:
+def load_json(path: Path, content: str, missing: str = "json.missing") -> object:
     """The value in a JSON file.
 
     Args:
         path: the file, in UTF-8.
         content: what it should hold, for messages ("intrinsics").
-        otherwise: what should have been said when there is no such file, or None.
+        missing: code of the error where there is no such file.
 
     Raises:
         InputError: there is no such file, it cannot be read, or it is no JSON.
@@ -23,12 +23,11 @@ def load_json(path: Path, content: str, otherwise: str | None = None) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        missing = f"expected a JSON file with {content}, found nothing."
-        raise InputError(f"{path}: {otherwise or missing}") from error
+        raise InputError(missing, file=path, content=content) from error
     except OSError as error:
-        raise InputError(f"{path}: expected a JSON file, found: {error.strerror}.") from error
+        raise InputError("json.unreadable", file=path, reason=error.strerror) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected JSON with {content}, found: {error}.") from error
+        raise InputError("json.invalid", file=path, content=content, reason=str(error)) from error
 
 
 def some_entries(

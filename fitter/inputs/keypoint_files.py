@@ -29,6 +29,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import numpy as np
 
@@ -78,22 +79,15 @@ class KeypointFiles:
         path = Path(path)
         if path.is_dir():
             if not _has_openpose_file(path):
-                raise InputError(
-                    f"{path}: expected OpenPose files named <image>_keypoints.json, found none."
-                )
+                raise InputError("keypoints.no_files", file=path)
             return KeypointFiles(path)
         content = load_json(path, "keypoints")
         if isinstance(content, dict):
             if "people" in content:
-                raise InputError(
-                    f"{path}: expected the folder with OpenPose's files, found one file of them."
-                )
+                raise InputError("keypoints.one_openpose_file", file=path)
             return KeypointFiles(path, by_name=content)
         if not isinstance(content, list):
-            raise InputError(
-                f"{path}: expected a JSON list or object with keypoints, "
-                f"found {type(content).__name__}."
-            )
+            raise InputError("keypoints.layout", file=path, found=type(content).__name__)
         return KeypointFiles(path, by_index=dict(enumerate(content)))
 
     def require_for(self, names: Iterable[str], count: int) -> None:
@@ -111,17 +105,16 @@ class KeypointFiles:
         if self.by_index is not None:
             if len(self.by_index) != count:
                 raise InputError(
-                    f"{self.path}: expected one entry for each of the {count} pictures, "
-                    f"found {len(self.by_index)}."
+                    "keypoints.count", file=self.path, count=count, found=len(self.by_index)
                 )
         elif self.by_name is not None:
             if self.by_name:
                 require_a_name(self.path, self.by_name, names)
         elif (shared := first_shared_stem(names)) is not None:
-            file = self._openpose_path(shared[0]).name
+            one, other = shared
+            name = self._openpose_path(one).name
             raise InputError(
-                f"{self.path}: expected a file of OpenPose's for every picture, found that "
-                f"{shared[0]!r} and {shared[1]!r} share {file}."
+                "keypoints.shared_file", file=self.path, one=one, other=other, shared=name
             )
 
     def part(self, start: int, names: Sequence[str]) -> KeypointFiles:
@@ -152,31 +145,23 @@ class KeypointFiles:
         """
         if self.by_index is not None:
             where = f"{self.path}, entry {index} ({entry.name})"
-            return [_observation(self.by_index[index], "right", where)]
+            return [hand_observation(self.by_index[index], "right", where)]
         if self.by_name is not None:
-            return self._named(entry)
+            return self._named(entry, self.by_name)
         return self._openpose(entry)
 
-    def _named(self, entry: ImageEntry) -> list[HandObservation]:
-        hands = self.by_name.get(entry.name, [])
+    def _named(self, entry: ImageEntry, given: Mapping[str, object]) -> list[HandObservation]:
+        hands = given.get(entry.name, [])
         if not isinstance(hands, list):
-            raise InputError(
-                f"{self.path}, entry {entry.name!r}: expected a list of hands, "
-                f"found {type(hands).__name__}."
-            )
+            where = f"{self.path}, entry {entry.name!r}"
+            raise InputError("keypoints.no_list", file=where, found=type(hands).__name__)
         observations = []
         for number, hand in enumerate(hands):
             where = f"{self.path}, entry {entry.name!r}, hand {number}"
             if not isinstance(hand, dict) or "keypoints" not in hand:
-                raise InputError(f'{where}: expected an object with "side" and "keypoints".')
-            if hand.get("side") not in ("left", "right"):
-                raise InputError(
-                    f'{where}: expected "side" to be "left" or "right", found {hand.get("side")!r}.'
-                )
+                raise InputError("keypoints.no_hand", file=where)
             depth = hand.get("relative_depth")
-            if depth is not None:
-                depth = _numbers(depth, [(21,)], f"{where}, relative_depth")
-            observations.append(_observation(hand["keypoints"], hand["side"], where, depth))
+            observations.append(hand_observation(hand["keypoints"], hand.get("side"), where, depth))
         return observations
 
     def _openpose_path(self, picture: str) -> Path:
@@ -188,20 +173,20 @@ class KeypointFiles:
         content = load_json(path, "keypoints")
         people = content.get("people") if isinstance(content, dict) else None
         if not isinstance(people, list):
-            raise InputError(f'{path}: expected OpenPose\'s JSON with a list "people".')
+            raise InputError("keypoints.no_people", file=path)
         observations = []
         for number, person in enumerate(people):
             for side in ("left", "right"):
                 key = f"hand_{side}_keypoints_2d"
                 where = f"{path}, person {number}, {key}"
                 if not isinstance(person, dict):
-                    raise InputError(f"{path}: expected an object as person {number}.")
+                    raise InputError("keypoints.no_person", file=path, number=number)
                 # OpenPose run without its hand detector leaves the lists out or empty.
                 if not person.get(key):
                     continue
                 flat = _numbers(person[key], [(63,)], where)
                 if np.any(flat != 0):
-                    observations.append(_observation(flat.reshape(21, 3), side, where))
+                    observations.append(hand_observation(flat.reshape(21, 3), side, where))
         return observations
 
 
@@ -221,34 +206,48 @@ def _has_openpose_file(folder: os.PathLike[str]) -> bool:
     return False
 
 
-def _observation(
-    keypoints: object, side: Side, where: str, relative_depth: np.ndarray | None = None
+def hand_observation(
+    keypoints: object, side: object, where: str, relative_depth: object = None
 ) -> HandObservation:
-    """Check one hand's keypoints, 21x2 (u, v) or 21x3 (u, v, confidence)."""
+    """Turn one hand's keypoints from outside into an observation.
+
+    Args:
+        keypoints: what should be 21x2 (u, v) or 21x3 (u, v, confidence), in canonical order and
+            pixels of the upright image; a missing confidence counts as 1.
+        side: what should be "left" or "right".
+        where: what to name in messages.
+        relative_depth: what should be 21 numbers, in pixels relative to the wrist, positive away
+            from the camera; or None.
+
+    Returns:
+        The hand, its arrays float64 and copies; its score is the mean of the confidences.
+
+    Raises:
+        InputError: the side is neither; or there are other shapes, numbers that are not finite,
+            positions that are no pixels, or confidences outside [0, 1].
+    """
+    if side not in ("left", "right"):
+        raise InputError("keypoints.side", file=where, found=side)
+    depth = None
+    if relative_depth is not None:
+        depth = _numbers(relative_depth, [(21,)], f"{where}, relative_depth").copy()
     array = _numbers(keypoints, [(21, 2), (21, 3)], where)
-    if np.abs(array).max() < LARGEST_METRES:
-        raise InputError(
-            f"{where}: expected positions in pixels (u, v, confidence), found numbers all below "
-            f"{LARGEST_METRES:g} in size, which look like metres (x, y, z) or shares of the width."
-        )
-    if np.abs(array).max() > LARGEST_PIXELS:
-        raise InputError(
-            f"{where}: expected positions in pixels, found {np.abs(array).max():g}, "
-            "which no picture reaches."
-        )
+    largest = float(np.abs(array).max())
+    if largest < LARGEST_METRES:
+        raise InputError("keypoints.metres", file=where, limit=LARGEST_METRES)
+    if largest > LARGEST_PIXELS:
+        raise InputError("keypoints.too_far", file=where, found=largest)
     confidence = array[:, 2] if array.shape[1] == 3 else np.ones(21)
-    if confidence.min() < 0.0 or confidence.max() > 1.0:
-        raise InputError(
-            f"{where}: expected confidences from 0 to 1 in the third column, "
-            f"found {confidence.min():g} to {confidence.max():g}."
-        )
+    least, most = float(confidence.min()), float(confidence.max())
+    if least < 0.0 or most > 1.0:
+        raise InputError("keypoints.confidence", file=where, least=least, most=most)
     return HandObservation(
         keypoints=array[:, :2].copy(),
         confidence=confidence.copy(),
-        side=side,
+        side=cast(Side, side),
         side_score=1.0,
         score=float(confidence.mean()),
-        relative_depth=relative_depth,
+        relative_depth=depth,
     )
 
 
@@ -257,12 +256,13 @@ def _numbers(value: object, shapes: list[tuple[int, ...]], where: str) -> np.nda
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
+        reason = str(error)
         raise InputError(
-            f"{where}: expected {expected} numbers, found something else ({error})."
+            "keypoints.no_numbers", file=where, expected=expected, reason=reason
         ) from error
     if array.shape not in shapes:
         found = "x".join(map(str, array.shape)) or "a single number"
-        raise InputError(f"{where}: expected {expected} numbers, found {found}.")
+        raise InputError("keypoints.shape", file=where, expected=expected, found=found)
     if not np.isfinite(array).all():
-        raise InputError(f"{where}: expected finite numbers, found nan or infinity.")
+        raise InputError("keypoints.not_finite", file=where)
     return array

@@ -51,7 +51,7 @@ _COUNTED_ENDINGS = 100
 _LONGEST_LINE = 1 << 15
 """Bytes of a line of a list; the longest paths have 4096. A file without line breaks is no list."""
 
-_PICTURE = f"a picture ({', '.join(IMAGE_SUFFIXES)})"
+_ENDINGS = ", ".join(IMAGE_SUFFIXES)
 
 _consumed: TextIO | None = None
 """The standard input that was read: its lines are gone."""
@@ -68,7 +68,7 @@ class ImageSource:
             (an absolute name is the path itself).
         title: what the user gave, for messages.
         unsorted: the names in any order and any number of times; it counts into its argument.
-        nothing: the sentence to refuse a source without pictures with.
+        nothing: code of the error that refuses a source without pictures.
         skipped: ending in lower case with its dot, or "no ending" -> number of files that are in
             the folder, or match the pattern, but are no pictures. Complete when `names` has yielded
             its first name. Beyond 100 endings, further ones count as `OTHER_ENDINGS`.
@@ -104,21 +104,16 @@ class ImageSource:
         if mode is None:
             if _has_wildcard(given):
                 return _of_pattern(given)
-            raise InputError(f"{path}: expected a folder or a picture, found nothing there.")
+            raise InputError("list.nothing_there", file=path)
         if stat.S_ISDIR(mode):
-            nothing = f"expected a folder with pictures ({', '.join(IMAGE_SUFFIXES)})"
             read = partial(_pictures, path, ("**",))
-            sentence = f"{path}: {nothing}, found none in it."
-            return ImageSource(path, str(path), read, sentence, is_folder=True)
+            return ImageSource(path, str(path), read, "list.empty_folder", is_folder=True)
         if path.suffix.lower() in LIST_SUFFIXES:
-            return _of_list(path.parent, str(path), partial(path.open, "rb"))
+            return _of_list(path.parent, str(path), lambda: path.open("rb"))
         if path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise InputError(
-                f"{path}: expected a folder or {_PICTURE}, "
-                f"found a file that ends in {path.suffix!r}."
-            )
+            raise InputError("list.ending", file=path, endings=_ENDINGS, found=path.suffix)
         name = _in_utf8(path.name)
-        return ImageSource(path.parent, str(path), lambda skipped: iter([name]), "")
+        return ImageSource(path.parent, str(path), lambda skipped: iter([name]), "list.empty")
 
     def names(self, scratch: Path | None = None) -> Iterator[str]:
         """The pictures' names, sorted by code point, each once.
@@ -142,7 +137,7 @@ class ImageSource:
         with contextlib.closing(sorted_unique(self.unsorted(self.skipped), scratch)) as ordered:
             first = next(ordered, None)
             if first is None:
-                raise InputError(self.nothing)
+                raise InputError(self.nothing, file=self.title, endings=_ENDINGS)
             yield first
             yield from ordered
 
@@ -163,32 +158,26 @@ def _of_several(arguments: Sequence[str]) -> ImageSource:
         elif ending not in IMAGE_SUFFIXES:
             found = f"a name that ends in {ending!r}"
         if found:
-            raise InputError(
-                f"{given}: expected {_PICTURE}, as one of several, found {found}; "
-                "anything else is given alone."
-            )
+            raise InputError("list.one_of_several", file=given, endings=_ENDINGS, found=found)
     names = tuple(_in_utf8(_normalised(given)) for given in arguments)
-    nothing = "expected a folder or a picture, found no argument."
-    return ImageSource(Path(), f"{len(names)} arguments", lambda skipped: iter(names), nothing)
+    title = f"{len(names)} arguments"
+    return ImageSource(Path(), title, lambda skipped: iter(names), "list.no_arguments")
 
 
 def _of_pattern(pattern: str) -> ImageSource:
     parts = Path(pattern).parts
     literal = next(i for i, part in enumerate(parts) if _has_wildcard(part))
     root = Path(*parts[:literal])
-    expected = f"{pattern}: expected a pattern that pictures match"
     if not root.is_dir():
-        raise InputError(f"{expected}, found no folder {str(root)!r}.")
+        raise InputError("list.no_folder", file=pattern, folder=str(root))
     read = partial(_pictures, root, parts[literal:])
-    nothing = f"{expected} ({', '.join(IMAGE_SUFFIXES)}), found none that does."
-    return ImageSource(root, pattern, read, nothing)
+    return ImageSource(root, pattern, read, "list.no_match")
 
 
 def _of_list(
     root: Path, title: str, opened: Callable[[], AbstractContextManager[BinaryIO]]
 ) -> ImageSource:
-    nothing = f"{title}: expected a list of pictures, one path a line, found none in it."
-    return ImageSource(root, title, partial(_listed, opened, title), nothing)
+    return ImageSource(root, title, partial(_listed, opened, title), "list.empty")
 
 
 def _mode(given: str) -> int | None:
@@ -201,9 +190,7 @@ def _mode(given: str) -> int | None:
         # Some systems allow no wildcards in a path, and a pattern may be longer than any path.
         if _has_wildcard(given):
             return None
-        raise InputError(
-            f"{given}: expected a folder or a picture, found: {error.strerror}."
-        ) from error
+        raise InputError("list.unreachable", file=given, reason=error.strerror) from error
 
 
 def _has_wildcard(text: str) -> bool:
@@ -224,9 +211,7 @@ def _in_utf8(name: str) -> str:
     try:
         name.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InputError(
-            f"{name!a}: expected a file name in UTF-8, found bytes that are not; rename the file."
-        ) from error
+        raise InputError("list.name_not_utf8", file=f"{name!a}") from error
     return name
 
 
@@ -234,7 +219,7 @@ def _in_utf8(name: str) -> str:
 def _standard_input() -> Iterator[BinaryIO]:
     global _consumed
     if sys.stdin is None:
-        raise InputError("standard input: expected a list of pictures, found it closed.")
+        raise InputError("list.closed", file="standard input")
     if sys.stdin is _consumed:
         raise RuntimeError("standard input was read before")
     _consumed = sys.stdin
@@ -254,28 +239,24 @@ def _listed(
                 if name is not None:
                     yield name
     except OSError as error:
-        raise InputError(
-            f"{title}: expected a list of pictures that can be read, found: {error.strerror}."
-        ) from error
+        raise InputError("list.unreadable", file=title, reason=error.strerror) from error
 
 
 def _name_in_line(line: bytes, where: str) -> str | None:
     """The name that a line of a list holds, None for a line without one."""
     if len(line) >= _LONGEST_LINE:
-        raise InputError(
-            f"{where}: expected a path, found a line of {_LONGEST_LINE:,} bytes or more."
-        )
+        raise InputError("list.long_line", file=where, length=_LONGEST_LINE)
     try:
         text = line.rstrip(b"\r\n").decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{where}: expected a path in UTF-8, found bytes that are not.") from error
+        raise InputError("list.line_not_utf8", file=where) from error
     if not text.strip() or text.startswith("#"):
         return None
     last = text.replace(os.sep, "/").rpartition("/")[2]
     if last in ("", ".", ".."):
-        raise InputError(f"{where}: expected {_PICTURE}, found the folder {text!r}.")
+        raise InputError("list.line_is_folder", file=where, endings=_ENDINGS, found=text)
     if _ending(last) not in IMAGE_SUFFIXES or "\0" in text:
-        raise InputError(f"{where}: expected {_PICTURE}, found {text!r}.")
+        raise InputError("list.line_is_no_image", file=where, endings=_ENDINGS, found=text)
     return _normalised(text)
 
 
@@ -334,9 +315,7 @@ def _entries(root: Path, prefix: str) -> Generator[os.DirEntry[str], None, None]
         with os.scandir(folder) as listing:
             yield from listing
     except OSError as error:
-        raise InputError(
-            f"{folder}: expected a folder that can be listed, found: {error.strerror}."
-        ) from error
+        raise InputError("list.unlistable", file=folder, reason=error.strerror) from error
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

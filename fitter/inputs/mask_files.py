@@ -28,6 +28,7 @@ import numpy as np
 from PIL import Image
 
 from fitter.errors import InputError
+from fitter.inputs.arrays import hand_pixels
 from fitter.inputs.images import DEFAULT_LIMITS, ImageEntry, ReadLimits, opened, turn_upright
 from fitter.inputs.names import first_shared_stem
 
@@ -37,8 +38,6 @@ capitals."""
 
 MOST_LISTED = 8
 """Subfolders whose names are remembered; the one not asked for longest is forgotten first."""
-
-_RANGES = (1, 255, 65535)
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ class MaskFolder:
         """
         folder = Path(folder)
         if not folder.is_dir():
-            found = "a file" if folder.exists() else "nothing there"
-            raise InputError(f"{folder}: expected a folder with masks, found {found}.")
+            code = "mask.not_a_folder" if folder.exists() else "mask.no_folder"
+            raise InputError(code, file=folder)
         return MaskFolder(folder)
 
     def require_for(self, entries: Iterable[ImageEntry]) -> None:
@@ -82,27 +81,22 @@ class MaskFolder:
                 pictures, it holds the pictures themselves under the masks' names, or one mask
                 would belong to two pictures that differ in their ending alone.
         """
-        first, found_any = None, False
+        first, found_any = "", False
         for entry in entries:
-            first = entry.name if first is None else first
+            first = first or entry.name
             path = self.path_of(entry.name)
             if path and _is_same_file(path, entry.path):
-                raise InputError(
-                    f"{self.folder}: expected a mask for {entry.name!r}, found the picture itself "
-                    "there."
-                )
+                raise InputError("mask.is_the_image", file=self.folder, image=entry.name)
             found_any = found_any or path is not None
         if not found_any:
-            raise InputError(
-                f"{self.folder}: expected masks named like the pictures, such as "
-                f"{_stem(first) + MASK_SUFFIXES[0]!r} for {first!r}, found none of them."
-            )
+            wanted = _stem(first) + MASK_SUFFIXES[0]
+            raise InputError("mask.none", file=self.folder, wanted=wanted, image=first)
         shared = first_shared_stem(entry.name for entry in entries if self.path_of(entry.name))
         if shared is not None:
-            raise InputError(
-                f"{self.folder}: expected a mask for every picture of its own, found that "
-                f"{shared[0]!r} and {shared[1]!r} share {self.path_of(shared[0]).name!r}."
-            )
+            one, other = shared
+            path = self.path_of(one)
+            name = "" if path is None else path.name
+            raise InputError("mask.shared", file=self.folder, one=one, other=other, shared=name)
 
     def path_of(self, name: str) -> Path | None:
         """The mask's file of the picture `name`, None where there was none when its subfolder was
@@ -154,8 +148,11 @@ class MaskFolder:
         height, width = mask.shape
         if (width, height) != tuple(size):
             raise InputError(
-                f"{path}: expected a mask of {size[0]} x {size[1]} pixels as its picture "
-                f"{entry.name!r} has, found {width} x {height}."
+                "mask.size",
+                file=path,
+                image=entry.name,
+                expected=f"{size[0]} x {size[1]}",
+                found=f"{width} x {height}",
             )
         return mask
 
@@ -184,22 +181,9 @@ def read_mask(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
         image.load()
         turn_upright(image)
         if image.mode == "F":
-            raise InputError(
-                f"{path}: expected 8 or 16 bits a channel, found a floating-point picture."
-            )
+            raise InputError("image.float", file=path)
         values = _opacity(image) if _is_cut_out(image) else _values(image)
-    span = next((span for span in _RANGES if span >= values.max()), None)
-    if span is None or values.min() < 0:
-        raise InputError(
-            f"{path}: expected grey values from 0 to 65535, found {values.min()} to {values.max()}."
-        )
-    mask = values > span / 2
-    if values.any() and not mask.any():
-        raise InputError(
-            f"{path}: expected values above half of {span} where there is a hand (or 0 and 1 "
-            f"alone), found values from {values.min()} to {values.max()}."
-        )
-    return mask
+    return hand_pixels(values, path)
 
 
 def _stem(name: str) -> str:
@@ -226,10 +210,7 @@ def _names_in(folder: Path, parent: str) -> frozenset[str]:
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()  # pictures without masks
     except OSError as error:
-        raise InputError(
-            f"{folder / parent}: expected a folder of masks that may be listed, found "
-            f"{error.strerror}."
-        ) from error
+        raise InputError("mask.unlistable", file=folder / parent, reason=error.strerror) from error
 
 
 def _candidates(stem: str) -> Iterator[str]:

@@ -166,7 +166,7 @@ def _temporary_folder(scratch: Path | None) -> Iterator[Path]:
     try:
         folder = tempfile.TemporaryDirectory(prefix="fit-hands-names-", dir=scratch)
     except OSError as error:
-        raise InputError(_no_room(scratch or Path(tempfile.gettempdir()), error)) from error
+        raise _no_room(scratch or Path(tempfile.gettempdir()), error) from error
     with folder as path:
         yield Path(path)
 
@@ -181,15 +181,12 @@ def _spill(names: Iterable[str], path: Path) -> Path:
                 # Surrogates stand for bytes of a file name that are no UTF-8.
                 file.write(name.encode("utf-8", "surrogatepass") + b"\0")
     except OSError as error:
-        raise InputError(_no_room(path.parent.parent, error)) from error
+        raise _no_room(path.parent.parent, error) from error
     return path
 
 
-def _no_room(folder: Path, error: OSError) -> str:
-    return (
-        f"{folder}: expected a folder with room for a sorted list of all pictures, "
-        f"found: {error.strerror}."
-    )
+def _no_room(folder: Path, error: OSError) -> InputError:
+    return InputError("list.no_room", file=folder, reason=error.strerror)
 
 
 def _merged(runs: Sequence[Path]) -> Iterator[str]:

@@ -9,12 +9,12 @@ import pytest
 from PIL import ExifTags, Image
 
 from fitter.config.options import Config
-from fitter.errors import InputError
 from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.intrinsics import Intrinsics, focal_from_exif
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.sources import Sources
 from fitter.workers.image_detector import detect_image
+from tests.support.errors import raises
 
 
 def save_with_exif(path, size, **tags):
@@ -118,36 +118,58 @@ def changed(row, column, value):
 
 
 @pytest.mark.parametrize(
-    "content, words",
+    "content, code, facts",
     [
-        ([changed(0, 0, -500)], "positive focal"),
-        ([changed(1, 2, math.nan)], "finite"),
-        ([changed(2, 0, 1)], "[0, 0, 1]"),
-        ([changed(0, 0, 0.8)], "in pixels"),
-        ([[1, 2, 3]], "3x3"),
-        ([[[1], [2, 3], []]], "3x3"),
-        (["abc"], "3x3"),
-        ([MATRIX, MATRIX], "found 2"),
-        ([], "found 0"),
-        ({"b.png": MATRIX}, "'a.png'"),
-        ("abc", "found str"),
+        ([changed(0, 0, -500)], "focal_length", {"fx": -500, "fy": 510}),
+        ([changed(1, 2, math.nan)], "not_finite", {}),
+        ([changed(2, 0, 1)], "form", {"found": changed(2, 0, 1)}),
+        ([changed(0, 0, 0.8)], "small_focal_length", {"image": "a.png", "found": 0.8}),
+        ([[1, 2, 3]], "shape", {"shape": [3]}),
+        ([[[1], [2, 3], []]], "no_numbers", {}),
+        (["abc"], "no_numbers", {}),
+        ([MATRIX, MATRIX], "count", {"count": 1, "found": 2}),
+        ([], "count", {"count": 1, "found": 0}),
+        ("abc", "layout", {"found": "str"}),
     ],
 )
-def test_bad_intrinsics_are_refused(tmp_path, content, words):
+def test_bad_intrinsics_are_refused(tmp_path, content, code, facts):
     path = write_json(tmp_path, content)
-    with pytest.raises(InputError) as caught:
+    with raises(f"intrinsics.{code}", **facts) as caught:
         given(path)
-    assert words in str(caught.value)
-    assert path in str(caught.value)
+    assert str(caught.value.facts["file"]).startswith(path)
 
 
 @pytest.mark.parametrize(
-    "option", ["500,510,32", "-500,510,32,24", "nan,510,32,24", "no_file.json"]
+    "content, code, facts",
+    [
+        ({"b.png": MATRIX}, "list.other_names", {"found": "b.png"}),
+        ({}, "list.no_names", {}),
+    ],
 )
-def test_bad_intrinsics_options_are_refused(option):
-    with pytest.raises(InputError) as caught:
+def test_intrinsics_of_other_pictures_are_refused(tmp_path, content, code, facts):
+    path = write_json(tmp_path, content)
+    with raises(code, file=path, image="a.png", **facts):
+        given(path)
+
+
+@pytest.mark.parametrize(
+    "option, code",
+    [
+        ("500,510,32", "four_numbers"),
+        ("-500,510,32,24", "focal_length"),
+        ("nan,510,32,24", "not_finite"),
+        ("no_file.json", "neither"),
+    ],
+)
+def test_bad_intrinsics_options_are_refused(option, code):
+    with raises(f"intrinsics.{code}") as caught:
         given(option)
-    assert option in str(caught.value)
+    assert option in str(caught.value.facts["file"])
+
+
+def test_a_field_of_view_that_no_camera_has_is_refused():
+    with raises("intrinsics.field_of_view", degrees=180.0):
+        Intrinsics.from_option(None, default_field_of_view=math.pi)
 
 
 def test_one_matrix_in_a_file_is_that_of_all_pictures(tmp_path):
@@ -180,6 +202,5 @@ def test_a_part_knows_its_own_pictures_and_nothing_else(tmp_path):
 def test_a_picture_without_an_entry_is_told_which(tmp_path):
     path = write_json(tmp_path, {"a.png": MATRIX})
     entry = ImageEntry("b.png", Path("b.png"))
-    with pytest.raises(InputError) as caught:
+    with raises("intrinsics.no_entry", file=path, image="b.png"):
         Intrinsics.from_option(path).intrinsics_for(entry, 0, (64, 48), CameraExif())
-    assert str(caught.value) == f"{path}: expected an entry for 'b.png', found none."

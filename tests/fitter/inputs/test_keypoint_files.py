@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitter.errors import InputError
 from fitter.inputs.images import ImageEntry
-from fitter.inputs.keypoint_files import KeypointFiles
+from fitter.inputs.keypoint_files import KeypointFiles, hand_observation
+from tests.support.errors import raises
 
 ENTRIES = [ImageEntry(name, Path(name)) for name in ("a.jpg", "b.jpg", "inner/c.png")]
 
@@ -57,7 +57,7 @@ class TestSearch:
         write(tmp_path / "given" / "keypoints.json", {"people": []})
         (tmp_path / "given" / "link").symlink_to(tmp_path / "elsewhere")
         (tmp_path / "given" / "loop").symlink_to(tmp_path / "given")
-        with pytest.raises(InputError, match=r"named <image>_keypoints\.json, found none\.$"):
+        with raises("keypoints.no_files", file=tmp_path / "given"):
             KeypointFiles.open(tmp_path / "given")
 
     def test_it_ends_with_the_first_file(self, tmp_path, monkeypatch):
@@ -94,12 +94,9 @@ def test_pictures_that_share_an_openpose_file_are_refused(tmp_path):
     files = KeypointFiles.open(tmp_path)
     names = ["a.jpg", "b/a.jpg", "ab.jpg", "b/a.png"]
     files.require_for(names[:3], 3)
-    with pytest.raises(InputError) as caught:
+    shared = {"one": "b/a.jpg", "other": "b/a.png", "shared": "a_keypoints.json"}
+    with raises("keypoints.shared_file", file=tmp_path, **shared):
         files.require_for(names, 4)
-    assert str(caught.value) == (
-        f"{tmp_path}: expected a file of OpenPose's for every picture, found that 'b/a.jpg' and "
-        "'b/a.png' share a_keypoints.json."
-    )
     KeypointFiles.open(write(tmp_path / "own.json", {})).require_for(names, 4)
 
 
@@ -116,7 +113,7 @@ def test_freihand_list_with_and_without_confidence(tmp_path, keypoints):
 
 def test_metres_are_refused(tmp_path, keypoints):
     path = write(tmp_path / "evaluation_xyz.json", [(keypoints / 300).tolist()])
-    with pytest.raises(InputError, match=r"evaluation_xyz\.json.*pixels.*metres"):
+    with raises("keypoints.metres", file=f"{path}, entry 0 ({ENTRIES[0].name})"):
         KeypointFiles.open(path).hands_for(ENTRIES[0], 0)
 
 
@@ -150,75 +147,88 @@ def test_a_part_knows_its_own_pictures_and_nothing_else(tmp_path, keypoints):
 
 
 @pytest.mark.parametrize(
-    "content, words",
+    "content, code, facts",
     [
-        ("{broken", "expected JSON"),
-        ("3", "found int"),
-        ([[]], "found 1"),
-        ({"people": []}, "folder"),
-        ({"b.png": []}, "such as 'a.jpg', found none of them, but 'b.png'."),
+        ("{broken", "json.invalid", {"content": "keypoints"}),
+        ("3", "keypoints.layout", {"found": "int"}),
+        ([[]], "keypoints.count", {"count": 3, "found": 1}),
+        ({"people": []}, "keypoints.one_openpose_file", {}),
+        ({"b.png": []}, "list.other_names", {"image": "a.jpg", "found": "b.png"}),
     ],
 )
-def test_a_bad_file_is_refused_at_once(tmp_path, content, words):
+def test_a_bad_file_is_refused_at_once(tmp_path, content, code, facts):
     path = write(tmp_path / "bad.json", content)
-    with pytest.raises(InputError) as caught:
+    with raises(code, file=path, **facts):
         KeypointFiles.open(path).require_for([entry.name for entry in ENTRIES], len(ENTRIES))
-    assert words in str(caught.value)
-    assert str(path) in str(caught.value)
 
 
 def test_nothing_there_is_refused(tmp_path):
-    for path in (tmp_path, tmp_path / "missing.json"):
-        with pytest.raises(InputError, match="found no"):
-            KeypointFiles.open(path)
+    with raises("keypoints.no_files", file=tmp_path):
+        KeypointFiles.open(tmp_path)
+    with raises("json.missing", file=tmp_path / "missing.json", content="keypoints"):
+        KeypointFiles.open(tmp_path / "missing.json")
 
 
 GOOD = np.full((21, 2), 50.0).tolist()
 
 
 @pytest.mark.parametrize(
-    "bad, words",
+    "bad, code, facts",
     [
-        ([{"side": "left", "keypoints": GOOD[:20]}], "found 20x2"),
-        ([{"side": "up", "keypoints": GOOD}], "'up'"),
-        ([{"side": "left"}], '"keypoints"'),
-        ([{"side": "left", "keypoints": "abc"}], "21x2 or 21x3"),
-        ([{"side": "left", "keypoints": [[float("nan"), 1], *GOOD[1:]]}], "finite"),
-        ([{"side": "left", "keypoints": [[50, 50, 50]] * 21}], "confidences"),
-        ([{"side": "left", "keypoints": GOOD, "relative_depth": [1, 2]}], "relative_depth"),
-        ({"side": "left"}, "found dict"),
-        ([7], '"side"'),
+        ([{"side": "left", "keypoints": GOOD[:20]}], "shape", {"found": "20x2"}),
+        ([{"side": "up", "keypoints": GOOD}], "side", {"found": "up"}),
+        ([{"side": "left"}], "no_hand", {}),
+        ([{"side": "left", "keypoints": "abc"}], "no_numbers", {"expected": "21x2 or 21x3"}),
+        ([{"side": "left", "keypoints": [[float("nan"), 1], *GOOD[1:]]}], "not_finite", {}),
+        ([{"side": "left", "keypoints": [[50, 50, 50]] * 21}], "confidence", {"most": 50.0}),
+        ([{"side": "left", "keypoints": [[2e6, 50]] * 21}], "too_far", {"found": 2e6}),
+        ([{"side": "left", "keypoints": GOOD, "relative_depth": [1, 2]}], "shape", {"found": "2"}),
+        ({"side": "left"}, "no_list", {"found": "dict"}),
+        ([7], "no_hand", {}),
     ],
 )
-def test_one_bad_entry_does_not_stop_the_others(tmp_path, bad, words):
+def test_one_bad_entry_does_not_stop_the_others(tmp_path, bad, code, facts):
     content = {"a.jpg": bad, "b.jpg": [{"side": "left", "keypoints": GOOD}]}
     files = KeypointFiles.open(write(tmp_path / "own.json", content))
-    with pytest.raises(InputError) as caught:
+    with raises(f"keypoints.{code}", **facts) as caught:
         files.hands_for(ENTRIES[0], 0)
-    assert words in str(caught.value)
-    assert "own.json" in str(caught.value)
-    assert "'a.jpg'" in str(caught.value)
+    assert f"{files.path}, entry 'a.jpg'" in caught.value.facts["file"]
     assert len(files.hands_for(ENTRIES[1], 1)) == 1
 
 
 @pytest.mark.parametrize(
-    "content, words",
+    "content, code, facts",
     [
-        ({"people": [{"hand_left_keypoints_2d": [1, 2, 3]}]}, "expected 63 numbers, found 3"),
-        ({"people": [5]}, "person 0"),
-        ({"people": 5}, '"people"'),
-        ([], '"people"'),
-        ("{", "expected JSON"),
+        (
+            {"people": [{"hand_left_keypoints_2d": [1, 2, 3]}]},
+            "keypoints.shape",
+            {"expected": "63", "found": "3"},
+        ),
+        ({"people": [5]}, "keypoints.no_person", {"number": 0}),
+        ({"people": 5}, "keypoints.no_people", {}),
+        ([], "keypoints.no_people", {}),
+        ("{", "json.invalid", {"content": "keypoints"}),
     ],
 )
-def test_one_bad_openpose_file_does_not_stop_the_others(tmp_path, content, words):
+def test_one_bad_openpose_file_does_not_stop_the_others(tmp_path, content, code, facts):
     write(tmp_path / "a_keypoints.json", content)
     write(tmp_path / "b_keypoints.json", {"people": []})
     files = KeypointFiles.open(tmp_path)
-    with pytest.raises(InputError) as caught:
+    with raises(code, **facts) as caught:
         files.hands_for(ENTRIES[0], 0)
-    assert words in str(caught.value)
-    assert "a_keypoints.json" in str(caught.value)
+    assert "a_keypoints.json" in str(caught.value.facts["file"])
     assert files.hands_for(ENTRIES[1], 1) == []
-    with pytest.raises(InputError, match=r"c_keypoints\.json"):
+    with raises("json.missing", file=tmp_path / "inner" / "c_keypoints.json"):
         files.hands_for(ENTRIES[2], 2)
+
+
+def test_a_hand_from_arrays(keypoints):
+    depth = np.arange(21)
+    hand = hand_observation(keypoints, "left", "hand 0", depth)
+    np.testing.assert_array_equal(hand.keypoints, keypoints[:, :2])
+    np.testing.assert_array_equal(hand.relative_depth, depth)
+    assert hand.side == "left" and not np.shares_memory(hand.keypoints, keypoints)
+    with raises("keypoints.side", file="hand 0", found=None):
+        hand_observation(keypoints, None, "hand 0")
+    with raises("keypoints.shape", file="hand 0", expected="21x2 or 21x3", found="20x3"):
+        hand_observation(keypoints[:20], "left", "hand 0")

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitter.errors import InputError
 from fitter.inputs import listing
 from fitter.inputs import names as name_sort
 from fitter.inputs.listing import OTHER_ENDINGS, ImageSource
 from fitter.inputs.names import new_names, sorted_unique
+from tests.support.errors import raises
 
 SUFFIXES = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
 
@@ -34,17 +34,15 @@ def names(*arguments):
     return list(ImageSource.of([str(argument) for argument in arguments]).names())
 
 
-def refusal(*arguments):
-    with pytest.raises(InputError) as caught:
+def refuses(code, *arguments, **facts):
+    with raises(f"list.{code}", **facts):
         names(*arguments)
-    return str(caught.value)
 
 
-def refused_at_once(*arguments):
-    with pytest.raises(InputError) as caught:
+def refuses_at_once(code, *arguments, **facts):
+    with raises(f"list.{code}", **facts) as caught:
         ImageSource.of([str(argument) for argument in arguments])
     assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def write_list(path, content):
@@ -112,9 +110,9 @@ class TestSort:
     def test_temporary_files_go_when_a_name_cannot_be_had(self, tmp_path):
         def some():
             yield from "dcba"
-            raise InputError("gone")
+            raise LookupError("gone")
 
-        with pytest.raises(InputError, match="gone"):
+        with pytest.raises(LookupError, match="gone"):
             list(sorted_unique(some(), tmp_path, run_length=1))
         with pytest.raises(ValueError, match="NUL"):
             list(sorted_unique(["a\0", "b"], tmp_path, run_length=1))
@@ -122,18 +120,14 @@ class TestSort:
 
     def test_says_where_there_is_no_room(self, tmp_path):
         folder = tmp_path / "missing"
-        with pytest.raises(InputError) as caught:
+        with raises("list.no_room", file=folder, reason="No such file or directory"):
             list(sorted_unique("ab", folder, run_length=1))
-        assert str(caught.value) == (
-            f"{folder}: expected a folder with room for a sorted list of all pictures, "
-            "found: No such file or directory."
-        )
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
     def test_says_that_the_disk_is_full(self, tmp_path, monkeypatch):
         opened = Path.open
         monkeypatch.setattr(Path, "open", lambda path, mode: opened(Path("/dev/full"), mode))
-        with pytest.raises(InputError, match=r"a folder with room .* No space left"):
+        with raises("list.no_room", file=tmp_path, reason="No space left on device"):
             list(sorted_unique("ab", tmp_path, run_length=1))
         assert not list(tmp_path.iterdir())
 
@@ -209,32 +203,25 @@ class TestFolder:
 
     def test_refusals(self, tmp_path):
         touch(tmp_path, "empty/.a.jpg", "empty/.b/c.jpg", "notes.md")
-        assert refusal(tmp_path / "empty") == (
-            f"{tmp_path}/empty: expected a folder with pictures ({SUFFIXES}), found none in it."
-        )
-        assert refused_at_once(tmp_path / "no") == (
-            f"{tmp_path}/no: expected a folder or a picture, found nothing there."
-        )
-        assert refused_at_once(tmp_path / "notes.md") == (
-            f"{tmp_path}/notes.md: expected a folder or a picture ({SUFFIXES}), "
-            "found a file that ends in '.md'."
-        )
+        empty, missing, notes = (tmp_path / name for name in ("empty", "no", "notes.md"))
+        refuses("empty_folder", empty, file=str(empty), endings=SUFFIXES)
+        refuses_at_once("nothing_there", missing, file=missing)
+        refuses_at_once("ending", notes, file=notes, found=".md", endings=SUFFIXES)
 
     @pytest.mark.skipif(sys.platform != "linux", reason="needs a file system of bytes")
     def test_refuses_a_name_that_is_no_text(self, tmp_path):
         path = tmp_path / os.fsdecode(b"hand\xff.jpg")
         path.touch()
-        sentence = "expected a file name in UTF-8, found bytes that are not; rename the file."
-        assert refusal(tmp_path) == refused_at_once(path) == rf"'hand\udcff.jpg': {sentence}"
+        shown = r"'hand\udcff.jpg'"
+        refuses("name_not_utf8", tmp_path, file=shown)
+        refuses_at_once("name_not_utf8", path, file=shown)
 
     def test_refuses_a_folder_that_cannot_be_listed(self, tmp_path, monkeypatch):
         def forbidden(folder):
             raise PermissionError(13, "Permission denied", str(folder))
 
         monkeypatch.setattr(listing.os, "scandir", forbidden)
-        assert refusal(tmp_path) == (
-            f"{tmp_path}: expected a folder that can be listed, found: Permission denied."
-        )
+        refuses("unlistable", tmp_path, file=tmp_path, reason="Permission denied")
 
 
 def test_one_picture(tmp_path):
@@ -277,9 +264,8 @@ class TestPattern:
         assert source.skipped == {".gif": 1}
 
     def test_refusals(self):
-        expected = "expected a pattern that pictures match"
-        assert refusal("sub/*.gif") == f"sub/*.gif: {expected} ({SUFFIXES}), found none that does."
-        assert refused_at_once("no/*.jpg") == f"no/*.jpg: {expected}, found no folder 'no'."
+        refuses("no_match", "sub/*.gif", file="sub/*.gif", endings=SUFFIXES)
+        refuses_at_once("no_folder", "no/*.jpg", file="no/*.jpg", folder="no")
 
 
 class TestList:
@@ -295,41 +281,36 @@ class TestList:
         assert not source.skipped
 
     @pytest.mark.parametrize(
-        "line, found",
+        "line, code, facts",
         [
-            (b"b.heic", f"a picture ({SUFFIXES}), found 'b.heic'."),
-            (b"a\0.jpg", f"a picture ({SUFFIXES}), found 'a\\x00.jpg'."),
-            (b" .jpg ", f"a picture ({SUFFIXES}), found ' .jpg '."),
-            (b"sub.jpg/", f"a picture ({SUFFIXES}), found the folder 'sub.jpg/'."),
-            (b"a.jpg/..", f"a picture ({SUFFIXES}), found the folder 'a.jpg/..'."),
-            (b"h\xff.jpg", "a path in UTF-8, found bytes that are not."),
-            (b"a" * 40_000 + b".jpg", "a path, found a line of 32,768 bytes or more."),
+            (b"b.heic", "line_is_no_image", {"found": "b.heic", "endings": SUFFIXES}),
+            (b"a\0.jpg", "line_is_no_image", {"found": "a\0.jpg"}),
+            (b" .jpg ", "line_is_no_image", {"found": " .jpg "}),
+            (b"sub.jpg/", "line_is_folder", {"found": "sub.jpg/", "endings": SUFFIXES}),
+            (b"a.jpg/..", "line_is_folder", {"found": "a.jpg/.."}),
+            (b"h\xff.jpg", "line_not_utf8", {}),
+            (b"a" * 40_000 + b".jpg", "long_line", {"length": 32768}),
         ],
     )
-    def test_refuses_a_line(self, tmp_path, say_on_stdin, line, found):
+    def test_refuses_a_line(self, tmp_path, say_on_stdin, line, code, facts):
         content = b"# a.jpg\na.jpg\r\n" + line + b"\nb.jpg\n"
         path = write_list(tmp_path / "photos.txt", content)
-        assert refusal(path) == f"{path}, line 3: expected {found}"
+        refuses(code, path, file=f"{path}, line 3", **facts)
         say_on_stdin(content)
-        assert refusal("-") == f"standard input, line 3: expected {found}"
+        refuses(code, "-", file="standard input, line 3", **facts)
 
     def test_refuses_an_empty_list(self, tmp_path, say_on_stdin):
         path = write_list(tmp_path / "photos.txt", "# nothing\n\n")
-        found = "expected a list of pictures, one path a line, found none in it."
-        assert refusal(path) == f"{path}: {found}"
+        refuses("empty", path, file=str(path))
         say_on_stdin(b"")
-        assert refusal("-") == f"standard input: {found}"
+        refuses("empty", "-", file="standard input")
 
     def test_refuses_a_list_that_is_gone(self, tmp_path):
         path = write_list(tmp_path / "photos.txt", "a.jpg")
         source = ImageSource.of([str(path)])
         path.unlink()
-        with pytest.raises(InputError) as caught:
+        with raises("list.unreadable", file=str(path), reason="No such file or directory"):
             next(source.names())
-        assert str(caught.value) == (
-            f"{path}: expected a list of pictures that can be read, "
-            "found: No such file or directory."
-        )
 
     def test_standard_input_is_read_once(self, say_on_stdin, monkeypatch):
         say_on_stdin("b/ä.jpg\na.jpg\nb/ä.jpg".encode())
@@ -338,7 +319,7 @@ class TestList:
         with pytest.raises(RuntimeError, match="read before"):
             names("-")
         monkeypatch.setattr(sys, "stdin", None)
-        assert refusal("-") == "standard input: expected a list of pictures, found it closed."
+        refuses("closed", "-", file="standard input")
 
 
 class TestSeveral:
@@ -361,10 +342,9 @@ class TestSeveral:
     def test_refuses_what_is_no_picture(self, here, argument, found):
         touch(here, "sub/b.jpg", "sub.jpg/b.jpg", "a.jpg", "c[1].jpg")
         for arguments in itertools.permutations(["a.jpg", argument, "c[1].jpg"]):
-            assert refused_at_once(*arguments) == (
-                f"{argument}: expected a picture ({SUFFIXES}), as one of several, "
-                f"found {found}; anything else is given alone."
+            refuses_at_once(
+                "one_of_several", *arguments, file=argument, found=found, endings=SUFFIXES
             )
 
     def test_refuses_none(self):
-        assert refusal() == "expected a folder or a picture, found no argument."
+        refuses("no_arguments")

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 import fitter.inputs.mask_files as masks_module
-from fitter.errors import InputError
 from fitter.inputs.images import ImageEntry, read_image
 from fitter.inputs.mask_files import MOST_LISTED, MaskFolder, read_mask
+from tests.support.errors import raises
 
 
 def mask_file(path, values, **options):
@@ -134,12 +134,6 @@ class TestFiles:
         assert read_image(path).shape[:2] == truth.shape
 
 
-def sentence(function, *arguments):
-    with pytest.raises(InputError) as caught:
-        function(*arguments)
-    return str(caught.value)
-
-
 class TestRefusals:
     def test_masks_of_one_picture(self, tmp_path, truth):
         entry = ImageEntry("p/a.jpg", tmp_path / "pictures" / "a.jpg")
@@ -147,35 +141,29 @@ class TestRefusals:
         path = mask_file(folder / "p" / "a.png", truth)
         masks = opened(folder, [entry])
 
-        def said():
-            return sentence(masks.mask_for, entry, (48, 32))
+        def refuses(code, **facts):
+            with raises(code, file=path, **facts):
+                masks.mask_for(entry, (48, 32))
 
-        assert sentence(masks.mask_for, entry, (96, 64)) == (
-            f"{path}: expected a mask of 96 x 64 pixels as its picture 'p/a.jpg' has, "
-            "found 48 x 32."
-        )
+        with raises("mask.size", file=path, image="p/a.jpg", expected="96 x 64", found="48 x 32"):
+            masks.mask_for(entry, (96, 64))
         path.write_bytes(b"")
-        assert said() == f"{path}: expected a picture, found an empty file."
+        refuses("image.empty")
         path.write_text("no mask")
-        words = "expected a picture, found a file in no known picture format."
-        assert said() == f"{path}: {words}"
+        refuses("image.format")
         mask_file(path, np.random.default_rng(0).integers(0, 255, (32, 48), dtype=np.uint8))
         path.write_bytes(path.read_bytes()[:600])
-        assert said().startswith(
-            f"{path}: expected a whole picture, found a damaged or cut-off file ("
-        )
+        refuses("image.damaged")
         path.unlink()
         path.symlink_to("nowhere.png")
-        assert said() == f"{path}: expected a picture, found no such file."
+        refuses("image.missing")
         path.unlink()
-        assert said() == f"{path}: expected a picture, found no such file."
+        refuses("image.missing")
         path = mask_file(path.with_suffix(".tif"), truth.astype(np.float32))
         masks = opened(folder, [entry])
-        words = "expected 8 or 16 bits a channel, found a floating-point picture."
-        assert said() == f"{path}: {words}"
+        refuses("image.float")
         mask_file(path, truth.astype(np.int32) * 70000)
-        words = "expected grey values from 0 to 65535, found 0 to 70000."
-        assert said() == f"{path}: {words}"
+        refuses("image.grey_range", least=0, most=70000)
 
     @pytest.mark.parametrize(
         ("largest", "kind", "span"),
@@ -184,46 +172,37 @@ class TestRefusals:
     def test_labels_that_do_not_say_which_are_hands(self, tmp_path, truth, largest, kind, span):
         suffix = "tif" if kind == np.int32 else "png"
         path = mask_file(tmp_path / f"labels.{suffix}", truth.astype(kind) * kind(largest))
-        assert sentence(read_mask, path) == (
-            f"{path}: expected values above half of {span} where there is a hand (or 0 and 1 "
-            f"alone), found values from 0 to {largest}."
-        )
+        with raises("mask.labels", file=path, span=span, least=0, most=largest):
+            read_mask(path)
 
     def test_dim_colours_and_faint_cut_outs_are_refused_alike(self, tmp_path, truth):
         dim = truth * np.uint8(40)
         colour = mask_file(tmp_path / "dim.png", np.dstack([dim, 0 * dim, 0 * dim]))
         faint = mask_file(tmp_path / "faint.png", np.dstack([0 * dim, 0 * dim, 0 * dim, dim]))
         for path in (colour, faint):
-            assert sentence(read_mask, path).endswith("alone), found values from 0 to 40.")
+            with raises("mask.labels", file=path, least=0, most=40):
+                read_mask(path)
 
     def test_the_folder(self, tmp_path, truth):
         pictures, masks = tmp_path / "pictures", tmp_path / "masks"
         entries = [ImageEntry(name, pictures / name) for name in ("a.jpg", "b.jpg")]
-        assert sentence(opened, masks, entries) == (
-            f"{masks}: expected a folder with masks, found nothing there."
-        )
+        with raises("mask.no_folder", file=masks):
+            opened(masks, entries)
         masks.touch()
-        assert sentence(opened, masks, entries) == (
-            f"{masks}: expected a folder with masks, found a file."
-        )
+        with raises("mask.not_a_folder", file=masks):
+            opened(masks, entries)
         masks.unlink()
         mask_file(masks / "c.png", truth)
         (masks / "loop").symlink_to(masks / "loop")
         around = [ImageEntry("loop/a.jpg", pictures / "a.jpg")]
-        assert sentence(opened, masks, around).startswith(
-            f"{masks}/loop: expected a folder of masks that may be listed, found "
-        )
-        assert sentence(opened, masks, entries) == (
-            f"{masks}: expected masks named like the pictures, such as 'a.png' for 'a.jpg', "
-            "found none of them."
-        )
+        with raises("mask.unlistable", file=masks / "loop"):
+            opened(masks, around)
+        with raises("mask.none", file=masks, wanted="a.png", image="a.jpg"):
+            opened(masks, entries)
         mask_file(masks / "b.png", truth)
         twins = [*entries, ImageEntry("b.png", pictures / "b.png")]
-        assert sentence(opened, masks, twins) == (
-            f"{masks}: expected a mask for every picture of its own, found that 'b.jpg' and "
-            "'b.png' share 'b.png'."
-        )
+        with raises("mask.shared", file=masks, one="b.jpg", other="b.png", shared="b.png"):
+            opened(masks, twins)
         mask_file(pictures / "a.jpg", truth * np.uint8(255))
-        assert sentence(opened, pictures, entries) == (
-            f"{pictures}: expected a mask for 'a.jpg', found the picture itself there."
-        )
+        with raises("mask.is_the_image", file=pictures, image="a.jpg"):
+            opened(pictures, entries)
