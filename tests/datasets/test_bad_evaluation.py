@@ -11,13 +11,9 @@ import pytest
 from datasets.eval_command import eval_hands
 from fitter.commands.fit_hands import fit_hands
 from fitter.errors import sentence
-from tests.support import bad_commands, bad_files
+from tests.support import bad_files
 from tests.support.bad_commands import FAST
 from tests.support.paths import ROOT
-
-workplace = bad_commands.workplace
-here = bad_commands.here
-say = bad_commands.say
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from datasets.eval_command import eval_hands
@@ -22,7 +23,7 @@ TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in 
 ALL_TEXTS = {**TEXTS, "README.md": (ROOT / "README.md").read_text("utf-8")}
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLE = "two_hands.jpg"
-KERNELS = ("gpu", "gpu_kernels", "gpu_gradient_kernels", "gpu_edge_kernels")
+NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
@@ -62,83 +63,6 @@ def test_links_resolve(page):
         known = path.exists() and (not anchor or anchor in anchors(path.read_text("utf-8")))
         broken += [] if known else [link]
     assert not broken
-
-
-PACKAGES = ("fitter", "datasets", "init_net")
-
-
-def modules() -> dict[str, Path]:
-    files = [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
-    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
-    return {n.removesuffix(".__init__"): p for n, p in zip(names, files, strict=True)}
-
-
-def imported(path: Path, everywhere: bool) -> set[str]:
-    """Dotted names that a file imports: when it is imported, or also inside its functions."""
-    tree = ast.parse(path.read_text("utf-8"))
-    names = set()
-    for node in ast.walk(tree) if everywhere else tree.body:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def test_modules_import_only_what_stands_before_them():
-    text = TEXTS["docs/architecture.md"]
-    listed = text.split("<!-- floors -->")[1].split("<!-- end floors -->")[0]
-    order = re.findall(r"`([\w.]+)`", listed)
-    files = modules()
-    assert sorted(order) == sorted(files)
-    place = {name: number for number, name in enumerate(order)}
-    wrong = []
-    for name, path in files.items():
-        for full in imported(path, everywhere=False):
-            # `from fitter.camera import project` names a module and something in it.
-            used = full if full in place else full.rpartition(".")[0]
-            if used in place and place[used] >= place[name]:
-                wrong.append(f"{name} imports {used}")
-    assert not wrong
-
-
-def test_packages_keep_to_their_homes():
-    homes = {
-        "init_net": set(),
-        "datasets": {
-            "fitter.inputs.sources",
-            "fitter.workers.image_worker",
-            "fitter.rendering.overlay",
-            "fitter.run.resuming",
-            "fitter.run.driver",
-            "datasets.freihand_evaluation",
-            "fitter.commands.parser",
-            "datasets.synthetic.command",
-        },
-        "mediapipe": {"fitter.detection.mediapipe_graph", "fitter.detection.mediapipe_task"},
-        "pickle": {"fitter.hand_models.assets"},
-        "numba": {"fitter.raster.cpu.common"},
-        "zarr": {"fitter.store.result_store", "fitter.store.layout", "fitter.store.image_names"},
-        "ray": {"fitter.cluster.ray_workers"},
-        "triton": {f"fitter.raster.{name}" for name in KERNELS},
-        "pytorch3d": {"fitter.raster.pytorch3d"},
-        "timm": {"init_net.networks.encoders"},
-        "segmentation_models_pytorch": {"init_net.networks.segmentation"},
-        "torch.utils.tensorboard": {"init_net.training.log"},
-    }
-    found = {package: set() for package in homes}
-    for name, path in modules().items():
-        for full in imported(path, everywhere=True):
-            for package in homes:
-                if f"{full}.".startswith(f"{package}.") and name.split(".")[0] != package:
-                    found[package].add(name)
-    # Networks are trained on data sets; the rule is the engine's.
-    in_engine = {name for name in found["datasets"] if not name.startswith("init_net.")}
-    assert in_engine <= homes["datasets"]
-    assert {k: v for k, v in found.items() if k != "datasets"} == {
-        k: v for k, v in homes.items() if k != "datasets"
-    }
 
 
 def test_commands_have_the_flags_that_pages_use(capsys):
@@ -210,3 +134,46 @@ SNIPPETS = [
 def test_snippets_run(code, workplace, monkeypatch):
     monkeypatch.chdir(workplace)
     exec(compile(code, "snippet", "exec"), {"__name__": "snippet"})
+
+
+def cells(notebook: Path) -> list[str]:
+    """The code of a notebook's cells; lines that speak to the notebook are left out."""
+    sources = [
+        "".join(cell["source"])
+        for cell in json.loads(notebook.read_text("utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
+    return [re.sub(r"^[%!].*$", "", source, flags=re.MULTILINE) for source in sources]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(notebook, workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    namespace = {"__name__": "notebook"}
+    for number, source in enumerate(cells(notebook)):
+        exec(compile(source, f"{notebook.name}, cell {number}", "exec"), namespace)
+
+
+def nav_files(nav: list) -> list[str]:
+    """The files that the site's navigation names."""
+    targets = [next(iter(entry.values())) if isinstance(entry, dict) else entry for entry in nav]
+    lists = [nav_files(target) if isinstance(target, list) else [target] for target in targets]
+    return [file for files in lists for file in files]
+
+
+def test_the_site_shows_every_page():
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert sorted(nav_files(nav)) == sorted(pages)
+
+
+REFERENCE = {
+    path: re.findall(r"^::: ([\w.]+)$", path.read_text("utf-8"), re.MULTILINE)
+    for path in sorted((ROOT / "docs" / "api").glob("*.md"))
+}
+
+
+@pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.stem)
+def test_the_reference_names_modules_that_exist(path):
+    assert REFERENCE[path]
+    assert [name for name in REFERENCE[path] if importlib.util.find_spec(name) is None] == []

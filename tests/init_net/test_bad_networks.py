@@ -9,14 +9,7 @@ from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
 from init_net.networks.config import LifterConfig
 from init_net.weights import save_weights, weights_file
-from tests.support import bad_commands
-
-workplace = bad_commands.workplace
-here = bad_commands.here
-say = bad_commands.say
-refused = bad_commands.refused
-FAST = bad_commands.FAST
-
+from tests.support.bad_commands import FAST
 
 PLAIN = ("--set", "refine.stages={}")
 

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 
-import fitter.detection.detector as detect_module
 from fitter.records import HandObservation, ImageRecord
 
 SEES_FROM = 0.15
@@ -104,14 +102,6 @@ class DrawnHands:
             relative_depth=0.5 * (keypoints[:, 1] - keypoints[0, 1]),
             relative_xyz=xyz,
         )
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    monkeypatch.setattr(detect_module, "HandGraph", DrawnHands)
-    monkeypatch.setattr(DrawnHands, "looks", 0)
-    monkeypatch.setattr(DrawnHands, "blur", 0.0)
-    return DrawnHands
 
 
 def record(pixels):

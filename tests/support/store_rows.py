@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from fitter.store.layout import StoreSpec
 from fitter.store.result_store import Block, ResultStore
@@ -79,23 +78,6 @@ def contents(path: Path) -> dict[str, bytes]:
     return {
         str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()
     }
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("whole") / "results.zarr"
-    with ResultStore.create(path, SPEC) as store:
-        fill(store)
-    return path
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory) -> Path:
-    """A store of two full blocks and one of 76 images."""
-    path = tmp_path_factory.mktemp("many") / "results.zarr"
-    with ResultStore.create(path, MANY) as store:
-        fill(store)
-    return path
 
 
 def start(program: str, *arguments: object) -> subprocess.Popen:

@@ -9,13 +9,8 @@ import pytest
 from datasets.synthetic import SyntheticSettings
 from datasets.synthetic.command import synth_hands
 from fitter.errors import sentence
-from tests.support import bad_commands
 from tests.support.errors import raises
 from tests.support.paths import ROOT
-
-workplace = bad_commands.workplace
-here = bad_commands.here
-say = bad_commands.say
 
 SEE = "; see synth-hands --help"
 

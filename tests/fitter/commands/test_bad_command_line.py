@@ -9,12 +9,6 @@ from datasets.eval_command import eval_hands
 from fitter.commands import fit_hands as cli
 from fitter.commands.fit_hands import fit_hands
 from fitter.errors import sentence
-from tests.support import bad_commands
-
-workplace = bad_commands.workplace
-here = bad_commands.here
-say = bad_commands.say
-refused = bad_commands.refused
 
 SEE = "; see fit-hands --help"
 

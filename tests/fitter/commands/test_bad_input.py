@@ -6,13 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import bad_commands, bad_files
+from tests.support import bad_files
 from tests.support.bad_commands import FAST
-
-workplace = bad_commands.workplace
-here = bad_commands.here
-say = bad_commands.say
-refused = bad_commands.refused
 
 K = [[620.0, 0.0, 320.0], [0.0, 620.0, 240.0], [0.0, 0.0, 1.0]]
 SUFFIXES = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"

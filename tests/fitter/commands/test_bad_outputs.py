@@ -12,13 +12,8 @@ from fitter.rendering.overlay_names import overlay_name
 from fitter.store.result_store import ResultStore
 from fitter.system.lock import WriterLock
 from fitter.workers.local_executor import LocalExecutor
-from tests.support import bad_commands, bad_files
+from tests.support import bad_files
 from tests.support.bad_commands import FAST
-
-workplace = bad_commands.workplace
-here = bad_commands.here
-say = bad_commands.say
-refused = bad_commands.refused
 
 
 class TestStore:

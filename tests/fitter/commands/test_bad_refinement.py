@@ -10,13 +10,8 @@ from PIL import Image
 
 import fitter.engine
 from fitter import errors
-from tests.support import bad_commands, bad_files
-
-workplace = bad_commands.workplace
-here = bad_commands.here
-say = bad_commands.say
-refused = bad_commands.refused
-FAST = bad_commands.FAST
+from tests.support import bad_files
+from tests.support.bad_commands import FAST
 
 FOLDERS = [
     ([], "masks: expected a folder with masks, found nothing there."),

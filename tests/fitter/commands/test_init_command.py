@@ -4,12 +4,7 @@ import numpy as np
 import xarray as xr
 
 from fitter.store.result_store import decode_flags
-from tests.support import bad_commands
-
-workplace = bad_commands.workplace
-here = bad_commands.here
-say = bad_commands.say
-FAST = bad_commands.FAST
+from tests.support.bad_commands import FAST
 
 
 def fitted(say, *options: str) -> xr.Dataset:

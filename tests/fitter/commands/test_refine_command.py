@@ -18,15 +18,9 @@ from fitter.hand_models import load_hand_model
 from fitter.raster import rasterize
 from fitter.records import HandParams
 from fitter.store.result_store import decode_flags
-from tests.support import bad_commands, bad_files
+from tests.support import bad_files
+from tests.support.bad_commands import FAST
 
-workplace, here, say, refused = (
-    bad_commands.workplace,
-    bad_commands.here,
-    bad_commands.say,
-    bad_commands.refused,
-)
-FAST = bad_commands.FAST
 TRUTH = next(
     hand
     for hand in json.loads((bad_files.EXAMPLES / "ground_truth.json").read_text())["hands"]

@@ -10,12 +10,7 @@ import pytest
 from fitter.detection.detector import MediaPipeDetector
 from fitter.detection.mediapipe_task import MODELS, TaskLandmarker
 from fitter.errors import InputError
-from tests.support import bad_commands, task_files
-
-workplace = bad_commands.workplace
-here = bad_commands.here
-say = bad_commands.say
-refused = bad_commands.refused
+from tests.support import task_files
 
 LANDMARKER = "expected MediaPipe's hand landmarker (.task)"
 QUICK = ["--device", "cpu", "--max-hands", "1", "--set", "refine.stages={}"]

@@ -7,7 +7,6 @@ import fitter.detection.detector as detect_module
 from fitter.detection.detector import MediaPipeDetector, drop_duplicates, unordered_distance
 from fitter.detection.windows import Window, search_windows
 from fitter.errors import InputError
-from tests.support import drawn_hands
 from tests.support.drawn_hands import (
     DrawnHands,
     canvas,
@@ -18,8 +17,6 @@ from tests.support.drawn_hands import (
     shape,
     wedge,
 )
-
-drawn = drawn_hands.drawn
 
 
 def assert_placed(hand, keypoints):

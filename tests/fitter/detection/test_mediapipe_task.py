@@ -1,4 +1,8 @@
-"""MediaPipe's hand landmarker from a task file: the same hands as from the networks inside."""
+"""MediaPipe's hand landmarker from a task file: the same hands as from the networks inside.
+
+It runs in a process of its own, as in the command: once a landmarker of the tasks API has been in a
+process, statistics that other tests compute there come out as NaN, which is not understood yet.
+"""
 
 import json
 from pathlib import Path
@@ -10,6 +14,7 @@ from PIL import Image
 
 from fitter.detection.detector import MediaPipeDetector, hand_size
 from fitter.detection.mediapipe_task import TaskLandmarker
+from fitter.system.isolation import Isolated
 from tests.support import task_files
 from tests.support.drawn_hands import canvas, record
 from tests.support.paths import ROOT
@@ -37,17 +42,59 @@ def task(tmp_path_factory) -> Path:
     return task_files.bundle(tmp_path_factory.mktemp("Aufgabe 手") / "hand_landmarker.task")
 
 
+class Elsewhere:
+    """An object whose methods run in a process of its own."""
+
+    def __init__(self, *what):
+        self._isolated = Isolated(*what)
+
+    def __getattr__(self, method):
+        return lambda *arguments: self._isolated.call(method, *arguments, timeout=120)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._isolated.close()
+
+
+def with_file(task: Path) -> MediaPipeDetector:
+    return MediaPipeDetector(task=task)
+
+
+class Unloading:
+    """What is checked of closing, away from the other tests."""
+
+    def a_closed_one_says(self, task: Path) -> str:
+        detector = MediaPipeDetector(task=task)
+        detector.close()
+        detector.close()
+        with pytest.raises(RuntimeError) as refusal:
+            detector.detect(record(canvas(64, 64)))
+        return str(refusal.value)
+
+    def handle_of_one_that_failed(self, task: Path) -> object:
+        def fail(*_):
+            raise RuntimeError("the graph has failed")
+
+        networks = TaskLandmarker(task, 2, 0.5)
+        networks._landmarker.close()
+        failing = SimpleNamespace(close=fail, _handle=7)
+        networks._landmarker = failing
+        networks.close()
+        return failing._handle
+
+
 @pytest.fixture(scope="module")
 def landmarker(task):
-    networks = TaskLandmarker(task, 4, 0.5)
-    yield networks
-    networks.close()
+    with Elsewhere(TaskLandmarker, task, 4, 0.5) as networks:
+        yield networks
 
 
 @pytest.fixture(scope="module")
 def both(task):
     """What the detector finds in each example with the networks inside, and with the file."""
-    with MediaPipeDetector() as inside, MediaPipeDetector(task=task) as given:
+    with MediaPipeDetector() as inside, Elsewhere(with_file, task) as given:
         pictures = {name: record(pixels_of(name)) for name in NAMES}
         return {n: (inside.detect(p), given.detect(p)) for n, p in pictures.items()}
 
@@ -127,23 +174,16 @@ def test_looks_do_not_depend_on_those_before(landmarker):
     np.testing.assert_array_equal(after.keypoints, before.keypoints)
 
 
-def test_a_closed_one_says_so(task):
-    detector = MediaPipeDetector(task=task)
-    detector.close()
-    detector.close()
-    with pytest.raises(RuntimeError, match="closed"):
-        detector.detect(record(canvas(64, 64)))
+@pytest.fixture
+def unloading():
+    with Elsewhere(Unloading) as checks:
+        yield checks
 
 
-def test_one_that_failed_is_closed_once(task):
+def test_a_closed_one_says_so(task, unloading):
+    assert "closed" in unloading.a_closed_one_says(task)
+
+
+def test_one_that_failed_is_closed_once(task, unloading):
     """Later releases free it again when it is collected, which hangs, unless it has no handle."""
-
-    def fail(*_):
-        raise RuntimeError("the graph has failed")
-
-    networks = TaskLandmarker(task, 2, 0.5)
-    networks._landmarker.close()
-    failing = SimpleNamespace(close=fail, _handle=7)
-    networks._landmarker = failing
-    networks.close()
-    assert failing._handle is None
+    assert unloading.handle_of_one_that_failed(task) is None

@@ -8,9 +8,8 @@ import pytest
 import xarray as xr
 
 from fitter.errors import sentence
-from tests.support import bad_commands, bad_files
+from tests.support import bad_files
 
-workplace, here, say = bad_commands.workplace, bad_commands.here, bad_commands.say
 NAMES = [f"{i}.jpg" for i in range(6)]
 
 

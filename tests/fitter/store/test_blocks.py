@@ -24,11 +24,7 @@ from fitter.store.layout import (
 )
 from fitter.store.result_store import Block, ResultStore
 from fitter.store.schema import VARIABLES
-from tests.support import store_rows
 from tests.support.store_rows import MANY, SPEC, contents, fake_row, fill, start
-
-undisturbed = store_rows.undisturbed
-many = store_rows.many
 
 
 def make(path: Path, spec=SPEC, images: int | None = None) -> Path:

@@ -16,10 +16,7 @@ from fitter.errors import InputError
 from fitter.store.layout import is_result_store
 from fitter.store.result_store import Block, ResultStore, decode_flags
 from fitter.store.schema import HAND_VARIABLES, VARIABLES, HandRow, ImageRow, assemble
-from tests.support import store_rows
 from tests.support.store_rows import SPEC, contents, fake_hand, fake_row, fill
-
-undisturbed = store_rows.undisturbed
 
 
 def test_every_row_comes_back_in_its_place(undisturbed):

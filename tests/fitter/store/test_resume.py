@@ -15,11 +15,8 @@ import pytest
 from fitter.errors import InputError
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import VARIABLES
-from tests.support import store_rows
 from tests.support.paths import ROOT
 from tests.support.store_rows import SPEC, contents, fill
-
-undisturbed = store_rows.undisturbed
 
 # A pipeline that computes nothing: rows drawn from the image's number. Argument 2 says where the
 # process kills itself: "chunk N" before the Nth chunk is written, "marker N" before the Nth

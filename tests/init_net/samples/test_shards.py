@@ -19,10 +19,9 @@ from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import HandObservation
 from init_net.samples import shards
 from init_net.samples.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
-from tests.support import rendered_samples
+from tests.support.rendered_samples import render
 
 SOURCE = SampleSource(seed=17, count=7, size=48)
-render = rendered_samples.render
 
 
 def engine() -> SyntheticEngine:

@@ -23,12 +23,8 @@ from init_net.training.loop import Watch, train
 from init_net.training.loss_weights import LifterWeights
 from init_net.training.run_folder import claimed
 from init_net.weights import load_network, read_info
-from tests.support import bad_commands, training_cases
+from tests.support import training_cases
 from tests.support.training_cases import ToyTask, blank_samples, small_config
-
-workplace = bad_commands.workplace
-here = bad_commands.here
-say = bad_commands.say
 
 
 def said(code: str, **facts: object) -> str:
