@@ -1,4 +1,4 @@
-"""Hooks of `mkdocs`: what the pages say of files outside `docs/`, and anchors as where they are read.
+"""Hooks of `mkdocs`: links out of `docs/`, and anchors as where the repository is shown.
 
 Pages link to files of the repository, such as `../fitter/camera.py`, which a site of pages has not;
 there the text of the link remains. Links to the README lead to the site's first page.
