@@ -26,7 +26,16 @@ from unittest.mock import patch
 
 import mediapipe
 import numpy as np
-from measuring import Seconds, Stopwatch, add_set, parser, run_command, use_threads, write_json
+from measuring import (
+    BenchmarkError,
+    Seconds,
+    Stopwatch,
+    add_set,
+    parser,
+    run_command,
+    use_threads,
+    write_json,
+)
 from rich.console import Console
 from rich.table import Table
 
@@ -36,7 +45,6 @@ import fitter.workers.image_detector
 from fitter.config.options import load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
-from fitter.errors import InputError
 from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.listing import ImageSource
@@ -134,7 +142,7 @@ def rows_of(
     seen = [detect_image(task, detector, engine.config) for task in tasks]
     # An image that fails takes no time, and would make the others look fast.
     for error in (image.error for image in seen if image.error):
-        raise InputError("worker.unfittable", how=f"failed ({error})")
+        raise BenchmarkError(f"expected images that can be fitted, found one that failed ({error})")
     with watch.part("fit"):
         return engine.fit(seen)
 

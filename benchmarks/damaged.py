@@ -22,17 +22,25 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from measuring import add_set, parser, positive, run_command, use_threads, write_json
+from measuring import (
+    BenchmarkError,
+    add_set,
+    parser,
+    positive,
+    run_command,
+    use_threads,
+    write_json,
+)
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from fitter.errors import InputError
 from fitter.store.schema import IMAGE_STATUS
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests"))
-from picture_fuzz import damaged_images  # noqa: E402
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+from tests.support.picture_fuzz import damaged_images  # noqa: E402
 
 FORMS: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("jpg", "RGB", {"quality": 90}),
@@ -170,12 +178,12 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     write_damaged(pictures / "damaged", arguments.damaged, arguments.seed)
     executable = shutil.which("fit-hands", path=Path(sys.executable).parent)
     if executable is None:
-        raise InputError(f"expected fit-hands beside {sys.executable}, found nothing there.")
+        raise BenchmarkError(f"expected fit-hands beside {sys.executable}, found nothing there.")
     command = [executable, pictures, "--out", store, "--overwrite", "--device", "cpu"]
     settings = [word for setting in arguments.set for word in ("--set", setting)]
     measured = run_measured([*command, *settings], log)
     if not store.exists():
-        raise InputError(f"{store}: expected results, found none; {log} says why.")
+        raise BenchmarkError(f"{store}: expected results, found none; {log} says why.")
     found, wrong = counts(store)
     total = sum(statuses.total() for statuses in found.values())
     if total != arguments.good + arguments.damaged:

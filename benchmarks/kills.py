@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from kills_figures import PATIENCE, Kill, differences, read_kills, show, state_of, wrongs
 from measuring import (
+    BenchmarkError,
     fit_hands_command,
     logged,
     parse_with_rest,
@@ -39,7 +40,6 @@ from measuring import (
 from PIL import Image
 from processes import Member, Running, kill
 
-from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.store.files import neighbours
 from fitter.store.layout import MARKER
@@ -119,7 +119,7 @@ def run_undisturbed(folder: Path, options: Sequence[str], count: int) -> Work:
     """Run the command once, or take what an earlier start of this benchmark has of it.
 
     Raises:
-        InputError: the earlier start had other options, or the command did not reach its end.
+        BenchmarkError: the earlier start had other options, or the command did not reach its end.
     """
     work = Work(folder, tuple(options), count)
     note = folder / "undisturbed.json"
@@ -127,7 +127,7 @@ def run_undisturbed(folder: Path, options: Sequence[str], count: int) -> Work:
     if note.exists():
         found = json.loads(note.read_text())
         if {key: found[key] for key in asked} != asked:
-            raise InputError(
+            raise BenchmarkError(
                 f"{folder}: expected the pictures and options of its earlier runs, {found}, "
                 f"found {asked}; use another folder."
             )
@@ -136,7 +136,7 @@ def run_undisturbed(folder: Path, options: Sequence[str], count: int) -> Work:
         with Running(work.command(work.undisturbed, "--overwrite"), output) as running:
             running.watch(until=3600.0)
         if running.status not in (0, 1):
-            raise InputError(f"expected fit-hands to end with 0 or 1, found {running.status}; "
+            raise BenchmarkError(f"expected fit-hands to end with 0 or 1, found {running.status}; "
                              f"{output} says why.")  # fmt: skip
         found = {**asked, "seconds": running.seconds, "status": running.status}
         note.write_text(json.dumps(found) + "\n")

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from fitter.errors import InputError
+from fitter.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,11 @@ def fit_hands_command() -> str:
     """The command `fit-hands` of the environment that the benchmark runs in.
 
     Raises:
-        InputError: it is not installed there.
+        BenchmarkError: it is not installed there.
     """
     found = shutil.which("fit-hands", path=Path(sys.executable).parent)
     if found is None:
-        raise InputError(f"expected fit-hands beside {sys.executable}, found nothing there.")
+        raise BenchmarkError(f"expected fit-hands beside {sys.executable}, found nothing there.")
     return found
 
 
@@ -125,6 +125,10 @@ def remove_results(store: Path) -> None:
         beside.unlink()
 
 
+class BenchmarkError(Exception):
+    """A benchmark cannot measure what it was asked for; its text is the sentence for people."""
+
+
 def positive(text: str) -> int:
     """A whole number of at least 1, for argparse."""
     number = int(text)
@@ -137,7 +141,7 @@ def run_command(main: Callable[[], None]) -> None:
     """Run a benchmark; a mistake in its options is told in one sentence."""
     try:
         main()
-    except InputError as error:
+    except (BenchmarkError, UserError) as error:
         raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from None
 
 

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import torch
 from measuring import (
+    BenchmarkError,
     fit_hands_command,
     logged,
     parse_with_rest,
@@ -38,7 +39,6 @@ from rich.console import Console
 from rich.table import Table
 from synthetic_scenes import render_scene  # its folder is known to refine_data
 
-from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 
 OPTIONS = (
@@ -176,7 +176,7 @@ def measure(folder: Path, count: int, options: Sequence[str]) -> Measured:
     """Run the command on so many pictures.
 
     Raises:
-        InputError: it did not end well.
+        BenchmarkError: it did not end well.
     """
     pictures, keypoints = write_inputs(folder, count)
     store, output = folder / f"{count}.zarr", folder / f"{count}.txt"
@@ -193,7 +193,7 @@ def measure(folder: Path, count: int, options: Sequence[str]) -> Measured:
         running.watch(each=look, pause=PAUSE)
     ended = logged(store, "ended")
     if running.status not in (0, 1) or ended is None or ended["images"] != count:
-        raise InputError(
+        raise BenchmarkError(
             f"expected fit-hands to do {count} pictures, found status {running.status} and "
             f"{ended}; {output} says why."
         )

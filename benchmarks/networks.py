@@ -39,7 +39,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from measuring import add_set, parser, positive, run_command, use_threads, write_json
+from measuring import (
+    BenchmarkError,
+    add_set,
+    parser,
+    positive,
+    run_command,
+    use_threads,
+    write_json,
+)
 from networks_figures import Bench, Row, blind_rows, start_rows
 from networks_masks import MaskRow, mask_rows
 from networks_speed import Speed, SpeedOptions, speeds
@@ -49,7 +57,6 @@ from torch import nn
 
 from fitter.config.options import Config, InitConfig, load_config
 from fitter.device import choose_device
-from fitter.errors import InputError
 from init_net.samples.shards import ShardedSamples
 from init_net.weights import load_network, read_info, weights_file
 
@@ -139,7 +146,7 @@ def measure_hands(
     samples = ShardedSamples(options.samples, options.count)
     found = np.flatnonzero(samples.column("detected"))
     if len(found) == 0:
-        raise InputError(
+        raise BenchmarkError(
             f"{options.samples}: expected samples in which the detector found the hand, found none "
             f"among {len(samples)}"
         )

@@ -18,10 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from measuring import run_command
+from measuring import BenchmarkError, run_command
 
 from fitter.camera import project
-from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.records import HandObservation, HandParams
 
@@ -135,11 +134,11 @@ def load_scenes(folder: Path, count: int | None = None) -> list[Scene]:
     """The scenes of a folder in the order of their seeds, the first `count` of them.
 
     Raises:
-        InputError: there is none, or fewer than `count`.
+        BenchmarkError: there is none, or fewer than `count`.
     """
     paths: Sequence[Path] = sorted(folder.glob("scene_*.npz"))
     if not paths or (count is not None and len(paths) < count):
-        raise InputError(
+        raise BenchmarkError(
             f"{folder}: expected {count or 'some'} scenes written by benchmarks/refine_data.py, "
             f"found {len(paths)}."
         )

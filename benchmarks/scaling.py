@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from measuring import (
+    BenchmarkError,
     fit_hands_command,
     logged,
     parse_with_rest,
@@ -37,7 +38,6 @@ from processes import Member, Running
 from rich.console import Console
 from rich.table import Table
 
-from fitter.errors import InputError
 from fitter.inputs.listing import ImageSource
 
 ALONE = "without Ray"
@@ -125,7 +125,7 @@ def run_once(listing: Path, options: Sequence[str], folder: Path) -> Run:
     """Run the command once.
 
     Raises:
-        InputError: it did not end well.
+        BenchmarkError: it did not end well.
     """
     store, output = folder / "r.zarr", folder / "output.txt"
     store.with_name(f"{store.name}.log.jsonl").unlink(missing_ok=True)
@@ -147,7 +147,7 @@ def run_once(listing: Path, options: Sequence[str], folder: Path) -> Run:
     # The last look came after its end.
     if running.status not in (0, 1) or found.ended is None or found.block is None:
         said = output.read_text(errors="replace").strip().splitlines()[-1:]
-        raise InputError(
+        raise BenchmarkError(
             f"expected fit-hands {' '.join(options)} to end with 0 or 1, found {running.status}: "
             + "".join(said)
         )
@@ -158,12 +158,12 @@ def measure(listing: Path, options: Sequence[str], folder: Path) -> Measured:
     """The figures of one run.
 
     Raises:
-        InputError: it did not end well, or was too short.
+        BenchmarkError: it did not end well, or was too short.
     """
     run = run_once(listing, options, folder)
     images = run.ended["images"] - run.block["images"]
     if not images:
-        raise InputError(
+        raise BenchmarkError(
             f"expected pictures for more than one block, found {run.ended['images']}; "
             "--set run.block_size=16 makes blocks shorter."
         )

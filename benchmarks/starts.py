@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import add_set, parser, run_command, use_threads, write_json
+from measuring import BenchmarkError, add_set, parser, run_command, use_threads, write_json
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -27,7 +27,6 @@ from datasets.freihand import FreiHandSplit, load_freihand
 from fitter.config.options import Config, load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
-from fitter.errors import InputError
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
@@ -182,7 +181,7 @@ def main() -> None:
     images = seen_images(split, config)
     kept = [i for i, image in enumerate(images) if image.hands]
     if not kept:
-        raise InputError(f"{options.root}: expected pictures of hands, the detector found none")
+        raise BenchmarkError(f"{options.root}: expected pictures of hands, the detector found none")
     images, truth = [images[i] for i in kept], split.keypoints_3d[kept]
     console = Console()
     console.print(f"{len(kept)} of {len(split.names)} found")

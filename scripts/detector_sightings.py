@@ -16,7 +16,6 @@ from torch.nn.functional import normalize
 from datasets.detector.keypoint_definition import facing
 from datasets.detector.scatter import HandPairs
 from fitter.conventions import BONES, MODEL_TO_KEYPOINTS
-from fitter.errors import InputError
 from fitter.hand_models import HandModel
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.skinning import KEYPOINT_BONES, forward_kinematics
@@ -97,18 +96,18 @@ def read_sightings(folder: Path, count: int | None = None) -> Sightings:
         count: leading samples to use, None for all.
 
     Raises:
-        InputError: there are no samples, or fewer than asked for.
+        SystemExit: there are no samples, or fewer than asked for.
     """
     shards = sorted(folder.glob("shard-*[0-9]"))
     if not shards:
-        raise InputError(f"{folder}: expected rendered samples, found none")
+        raise SystemExit(f"{folder}: expected rendered samples, found none")
     columns = {
         name: np.concatenate([np.load(shard / f"{name}.npy") for shard in shards])[:count]
         for name in FIELDS
     }
     rendered = len(columns["detected"])
     if count is not None and rendered < count:
-        raise InputError(f"{folder}: expected {count} samples, found {rendered}")
+        raise SystemExit(f"{folder}: expected {count} samples, found {rendered}")
     found = columns["detected"]
     kept = {name: torch.from_numpy(value[found]) for name, value in columns.items()}
     kept = {k: v.double() if v.is_floating_point() else v for k, v in kept.items()}

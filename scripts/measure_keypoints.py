@@ -7,7 +7,7 @@ SAMPLES is a folder of rendered hands with known geometry and what MediaPipe mad
 --write the assets are written as well:
 
     mediapipe_definition.json     `datasets.detector.keypoint_definition.KeypointDefinition`
-    mediapipe_spread.json         `datasets.detector.keypoint_definition.KeypointScatter`
+    mediapipe_scatter.json        `datasets.detector.keypoint_definition.KeypointScatter`
     detector_noise.safetensors    `datasets.detector.noise.DetectorNoise`
 
 `open_hand_keypoints.json`, the offsets that the keypoint fit uses, is written only with
@@ -114,9 +114,9 @@ def write_definition(
     _write_json(MEDIAPIPE_DEFINITION, provenance(sightings) | definition_content(definition))
 
 
-def write_scatter(sightings: Sightings, spread: KeypointScatter) -> None:
+def write_scatter(sightings: Sightings, scatter: KeypointScatter) -> None:
     """Write `MEDIAPIPE_SCATTER`."""
-    tables = {name: np.round(value.numpy(), 4).tolist() for name, value in vars(spread).items()}
+    tables = {name: np.round(value.numpy(), 4).tolist() for name, value in vars(scatter).items()}
     _write_json(MEDIAPIPE_SCATTER, provenance(sightings) | tables)
 
 

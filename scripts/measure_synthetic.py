@@ -1,4 +1,4 @@
-"""Measure the synthetic engine: does MediaPipe find its hands, how many pictures a second, how deep
+"""Measure the synthetic engine: does MediaPipe find its hands, how many images a second, how deep
 do fingers reach into each other. `python scripts/measure_synthetic.py [--count 400] [--seed 200]`
 """
 
@@ -13,17 +13,15 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-for folder in (ROOT, ROOT / "tests"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-from synthetic_checks import found_hands, penetration  # noqa: E402
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
 
 from datasets.synthetic import SyntheticEngine, SyntheticSettings  # noqa: E402
 from fitter.hand_models import load_hand_model  # noqa: E402
+from tests.support.synthetic_checks import found_hands, penetration  # noqa: E402
 
 SIZE = 224
-"""Of the pictures that the detector looks at: FreiHAND's."""
+"""Of the images that the detector gets: FreiHAND's."""
 
 
 def main() -> None:

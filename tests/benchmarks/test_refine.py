@@ -7,10 +7,10 @@ import pytest
 import refine_data
 import refine_figures
 import torch
+from measuring import BenchmarkError
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_gradient_magnitude
 
 from fitter.camera import project
-from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomical_angles, anatomy_of
 
@@ -85,7 +85,7 @@ def test_a_scene_comes_back_as_it_was_written(tmp_path, scene):
             np.testing.assert_array_equal(getattr(back, name), value)
     for name, value in vars(scene.params).items():
         assert torch.equal(getattr(back.params, name), value)
-    with pytest.raises(InputError, match=r"expected 2 scenes .* found 1"):
+    with pytest.raises(BenchmarkError, match=r"expected 2 scenes .* found 1"):
         refine_data.load_scenes(tmp_path, 2)
 
 
