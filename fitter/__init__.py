@@ -1,1 +1,69 @@
-"""The engine that turns photographs into 3D hands."""
+"""The engine that turns photographs into 3D hands.
+
+`fit` finds and fits the hands of an image, `HandFitter` those of many, `fit_to_store` those of a
+folder into a store on disk, and `open_results` reads a store. All give `FittedHand` records.
+
+```python
+import fitter
+
+hands = fitter.fit("photo.jpg")
+print(hands[0].side, hands[0].score, hands[0].keypoints_3d.shape, hands[0].vertices.shape)
+```
+
+The parts are offered by the rooms: `fitter.hand_models`, `fitter.raster`, `fitter.rendering`,
+`fitter.solvers`, `fitter.energies`, `fitter.masks`, `fitter.inputs`, `fitter.store`. The trained
+networks are in the package `init_net`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fitter.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from fitter.api import HandFitter, fit, fit_to_store
+    from fitter.config.options import Config, load_config
+    from fitter.errors import InputError, LostError
+    from fitter.fitted_hand import FittedHand, render_hands
+    from fitter.records import HandObservation
+    from fitter.results import Results, open_results
+    from fitter.run.request import RunRequest
+    from fitter.workers.execution_options import ExecutionOptions
+
+__all__ = [
+    "Config",
+    "ExecutionOptions",
+    "FittedHand",
+    "HandFitter",
+    "HandObservation",
+    "InputError",
+    "LostError",
+    "Results",
+    "RunRequest",
+    "fit",
+    "fit_to_store",
+    "load_config",
+    "open_results",
+    "render_hands",
+]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "Config": "fitter.config.options",
+        "ExecutionOptions": "fitter.workers.execution_options",
+        "FittedHand": "fitter.fitted_hand",
+        "HandFitter": "fitter.api",
+        "HandObservation": "fitter.records",
+        "InputError": "fitter.errors",
+        "LostError": "fitter.errors",
+        "Results": "fitter.results",
+        "RunRequest": "fitter.run.request",
+        "fit": "fitter.api",
+        "fit_to_store": "fitter.api",
+        "load_config": "fitter.config.options",
+        "open_results": "fitter.results",
+        "render_hands": "fitter.fitted_hand",
+    },
+)

@@ -6,7 +6,7 @@ DetectedImage -> `Engine.fit` -> ImageRow, some images at a time.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,11 +23,11 @@ from fitter.fitting.initializer import Predictions, load_initializer
 from fitter.fitting.keypoint_fit import KeypointFit, fit_keypoints
 from fitter.fitting.network_prior import with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.hand_models import HandModel, ManoOptions, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance import appearance_identity
 from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
-from fitter.records import HandObservation, HandParams, NormalisedHands
+from fitter.meshes import HandMeshes
+from fitter.records import HandObservation, NormalisedHands
 from fitter.refinement.refiner import Refiner
 from fitter.solvers.status import Status
 from fitter.store.schema import HandRow, ImageRow
@@ -62,14 +62,8 @@ class Engine:
         """
         self.config = config
         self.device = choose_device(config.run.device)
-        source = config.model.path or config.model.name
-        tips = config.model.fingertips
-        mano = ManoOptions(
-            fingertips=tips if isinstance(tips, str) else tuple(tips),
-            fix_left_shapedirs=config.model.fix_left_shapedirs,
-        )
-        right = load_hand_model(source, "right", torch.float64, mano).to(self.device)
-        self.models: Mapping[str, HandModel] = {"right": right, "left": right.mirrored()}
+        self.meshes = HandMeshes.of(config.model, self.device)
+        right = self.meshes.right
         like = torch.zeros((), dtype=torch.float64, device=self.device)
         pose_space = PoseSpace.of(anatomy_of(right.data), load_pose_prior(), like)
         self.fit_model = FitModel(right.keypoint_model(), pose_space)
@@ -92,23 +86,12 @@ class Engine:
         found = iter(rows)
         return [image_row(image, [next(found) for _ in image.hands]) for image in images]
 
-    def vertices(self, row: HandRow) -> np.ndarray:
-        """(V, 3) float32 mesh of a fitted hand in metres, camera frame."""
-        params = HandParams(
-            *(
-                torch.as_tensor(value, dtype=torch.float64, device=self.device)[None]
-                for value in (row.global_orient, row.hand_pose, row.betas, row.transl)
-            )
-        )
-        vertices = self.models[row.side](params).vertices[0].float().cpu().numpy()
-        return vertices if row.vertex_offsets is None else vertices + row.vertex_offsets
-
     @property
     def identity(self) -> dict[str, str]:
         """What tells the parts of this engine from others, for the store: name -> digest."""
         networks = {} if self.initializer is None else self.initializer.digests
         return {
-            **self.models["right"].data.identity,
+            **self.meshes.data.identity,
             **pose_prior_identity(),
             **(appearance_identity() if self.config.refine.stages else {}),
             **{f"{name}_sha256": digest for name, digest in networks.items()},
@@ -134,7 +117,9 @@ class Engine:
         rows = fitted.rows(observations, ["keypoints", *predictions.initialisations])
         if not self.config.output.save_vertices:
             return rows
-        return [replace(row, vertices=self.vertices(row)) if row.valid else row for row in rows]
+        return [
+            replace(row, vertices=self.meshes.vertices(row)) if row.valid else row for row in rows
+        ]
 
     def _predict(self, slots: Sequence[_Slot], hands: NormalisedHands) -> Predictions:
         """What networks say of the hands, where they are asked."""

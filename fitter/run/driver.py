@@ -44,7 +44,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         from fitter.run.store_setup import open_store
 
         console = console_for(request.quiet)
-        log.info("hand model %s on %s", workers.engine.models["right"].data.name, workers.device)
+        log.info("hand model %s on %s", workers.engine.meshes.data.name, workers.device)
         if request.overlays is not None:
             _make_folder(request.overlays)
         store = stack.enter_context(open_store(request, config, inputs.sources, workers))

@@ -70,7 +70,7 @@ def open_store(
 
 def _spec(config: Config, sources: Sources, fitter: Fitter, block_size: int) -> StoreSpec:
     engine, device = fitter.engine, fitter.device
-    model = engine.models["right"].data
+    model = engine.meshes.data
     detects = sources.keypoints is None
     resolved = config.resolved()
     # Where it ran, not "auto": blocks of a CPU and of a GPU are not of one run.
@@ -95,7 +95,7 @@ def _spec(config: Config, sources: Sources, fitter: Fitter, block_size: int) -> 
 def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:
     """Lengths of the dimensions of what this run's options have it store."""
     refiner = engine.refiner
-    vertices = len(engine.models["right"].data.v_template)
+    vertices = len(engine.meshes.data.v_template)
     light = 11 if config.refine.light == "ambient_directional" else 27
     sizes = {
         "vertex": vertices if config.output.save_vertices else 0,

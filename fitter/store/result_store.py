@@ -14,9 +14,11 @@ and is computed again, whole.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -321,6 +323,16 @@ class ResultStore:
                 if "vertex" not in variable.dims
             }
         )
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The resolved configuration of the run, as nested dictionaries."""
+        return json.loads(self._group.attrs["configuration"])
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """What tells the hand model and all that shapes its fits from others: name, digests."""
+        return json.loads(self._group.attrs["model"])
 
     def dataset(self) -> xr.Dataset:
         """The store as a lazily read dataset; `decode_flags` turns its flags into text."""

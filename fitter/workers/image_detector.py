@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from fitter.config.options import Config
 from fitter.detection.detector import Detector, MediaPipeDetector
 from fitter.errors import InputError
@@ -85,17 +87,42 @@ def _detect(task: ImageTask, detector: Detector | None, config: Config) -> Detec
     pixels, exif = read_image_and_exif(task.path)
     size = (pixels.shape[1], pixels.shape[0])
     matrix, source = task.intrinsics_for(size, exif)
-    hands: Sequence[HandObservation] | None = task.given_hands()
-    if hands is None:
+    hands = task.given_hands()
+    image = ImageRecord(task.name, task.path, pixels, matrix, source)
+    mask = task.mask_for(size) if config.needs_crops else None
+    return find_hands(image, hands, mask, detector, config)
+
+
+def find_hands(
+    image: ImageRecord,
+    given: Sequence[HandObservation] | None,
+    mask: np.ndarray | None,
+    detector: Detector | None,
+    config: Config,
+) -> DetectedImage:
+    """Find the hands of a decoded image and crop them.
+
+    Args:
+        image: decoded, with its K.
+        given: hands that are not to be detected, or None.
+        mask: (H, W) bool, the pixels that show hands, or None.
+        detector: not needed where hands are given.
+        config: of the run.
+
+    Raises:
+        InputError: the detector cannot be used.
+    """
+    if given is None:
         if detector is None:
             raise ValueError("expected a detector, or keypoints that are given")
-        hands = detector.detect(ImageRecord(task.name, task.path, pixels, matrix, source))
-    kept = tuple(hands[: config.detector.max_hands])
+        given = detector.detect(image)
+    kept = tuple(given[: config.detector.max_hands])
     crops: Sequence[HandCrop | None] = ()
     if config.needs_crops:
         crop = (config.refine.resolution, config.refine.margin)
-        crops = crop_hands(pixels, matrix, kept, task.mask_for(size), crop)
-    return DetectedImage(size, matrix, source, kept, crops)
+        crops = crop_hands(image.pixels, image.intrinsics, kept, mask, crop)
+    size = (image.pixels.shape[1], image.pixels.shape[0])
+    return DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops)
 
 
 def _beside_name(error: InputError, task: ImageTask) -> InputError:

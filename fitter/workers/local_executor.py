@@ -95,7 +95,9 @@ class LocalExecutor:
             self.engine = Engine(config)
             self._overlays: OverlayPool | None = None
             if files.overlays is not None:
-                self._overlays = OverlayPool(files.overlays, self.engine, count, options.timeout)
+                self._overlays = OverlayPool(
+                    files.overlays, self.engine.meshes, count, options.timeout
+                )
                 undo.callback(self._overlays.close)
             self.detection.ready()
             self._threads = torch.get_num_threads()

@@ -5,18 +5,15 @@ ImageRows -> `OverlayPool.submit` -> promises -> reasons of those that could not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-
-from fitter.hand_models import HandModel
 from fitter.inputs.sources import ImageTask
+from fitter.meshes import HandMeshes
 from fitter.rendering.overlay import OverlayHand
 from fitter.rendering.overlay_names import overlay_name
-from fitter.store.schema import HandRow, ImageRow
+from fitter.store.schema import ImageRow
 from fitter.system.isolation import Lost
 from fitter.workers.overlay_renderer import OverlayRenderer, OverlayTask
 from fitter.workers.process_pool import ProcessPool
@@ -26,20 +23,7 @@ Promises = list[tuple[str, Future[str]]]
 text."""
 
 
-class MeshMaker(Protocol):
-    """Whoever poses the fitted model; an `Engine`, for one."""
-
-    @property
-    def models(self) -> Mapping[str, HandModel]:
-        """The hand model of each side."""
-        ...
-
-    def vertices(self, row: HandRow) -> np.ndarray:
-        """(V, 3) float32 mesh of a fitted hand in metres, camera frame."""
-        ...
-
-
-def overlay_hands(meshes: MeshMaker, row: ImageRow) -> list[OverlayHand]:
+def overlay_hands(meshes: HandMeshes, row: ImageRow) -> list[OverlayHand]:
     """What an overlay shows of an image's fitted hands.
 
     Args:
@@ -49,7 +33,7 @@ def overlay_hands(meshes: MeshMaker, row: ImageRow) -> list[OverlayHand]:
     return [
         OverlayHand(
             vertices=meshes.vertices(hand),
-            faces=meshes.models[hand.side].data.faces,
+            faces=meshes.faces(hand.side),
             side=hand.side,
             keypoints=hand.keypoints_2d,
             score=hand.score,
@@ -63,7 +47,7 @@ def overlay_hands(meshes: MeshMaker, row: ImageRow) -> list[OverlayHand]:
 class OverlayPool:
     """Processes that render overlays into a folder, beside the ones that detect."""
 
-    def __init__(self, folder: Path, meshes: MeshMaker, count: int, timeout: float) -> None:
+    def __init__(self, folder: Path, meshes: HandMeshes, count: int, timeout: float) -> None:
         """Start the processes.
 
         Args:

@@ -13,6 +13,7 @@ from typing import Any
 from fitter.errors.sentences import (
     configuration,
     datasets,
+    door,
     hand_models,
     inputs,
     networks,
@@ -24,6 +25,7 @@ from fitter.errors.sentences import (
 SENTENCES: dict[str, str] = {
     **configuration.SENTENCES,
     **datasets.SENTENCES,
+    **door.SENTENCES,
     **hand_models.SENTENCES,
     **inputs.SENTENCES,
     **networks.SENTENCES,

@@ -1,0 +1,387 @@
+"""The Python door: images in, fitted hands out.
+
+    import fitter
+
+    hands = fitter.fit("photo.jpg")
+    hands[0].side, hands[0].score, hands[0].keypoints_3d, hands[0].vertices
+
+`HandFitter` keeps the loaded model and detector for further images, `fit_to_store` fits any number
+of them into a store on disk, which is what the command `fit-hands` does, and
+`fitter.results.open_results` reads a store back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
+
+import numpy as np
+
+from fitter.config.files import Flag
+from fitter.config.options import Config, load_config
+from fitter.errors import InputError
+from fitter.fitted_hand import FittedHand
+from fitter.inputs.arrays import check_mask, check_pixels
+from fitter.inputs.images import CameraExif, ImageEntry, read_image_and_exif
+from fitter.inputs.intrinsics import Intrinsics, check_intrinsics
+from fitter.inputs.keypoint_files import hand_observation
+from fitter.inputs.mask_files import read_mask
+from fitter.records import HandObservation, ImageRecord
+
+if TYPE_CHECKING:
+    from fitter.fitting.detected_image import DetectedImage
+    from fitter.run.request import RunRequest
+    from fitter.run.summary import Summary
+
+ImageInput: TypeAlias = str | Path | np.ndarray
+"""Path of an image file, or (H, W, 3) uint8 RGB pixels, upright."""
+
+HandInput: TypeAlias = HandObservation | Mapping[str, Any]
+"""A hand's keypoints given in place of the detector's: a `HandObservation`, or a mapping with
+"side" ("left" or "right"), "keypoints" (21 x 2 pixels, or 21 x 3 with a confidence in [0, 1]) and
+perhaps "relative_depth" (21 pixels, positive away from the camera)."""
+
+
+@overload
+def fit(images: ImageInput, K: Any = None, **settings: Any) -> list[FittedHand]: ...
+
+
+@overload
+def fit(images: Sequence[ImageInput], K: Any = None, **settings: Any) -> list[list[FittedHand]]: ...
+
+
+def fit(
+    images: ImageInput | Sequence[ImageInput],
+    K: Any = None,
+    *,
+    keypoints: Any = None,
+    masks: Any = None,
+    **settings: Any,
+) -> list[FittedHand] | list[list[FittedHand]]:
+    """Find and fit the hands of one image or of several.
+
+    Args:
+        images: an image or a list of them, see `HandFitter.__call__`.
+        K: camera matrices, see `HandFitter.__call__`.
+        keypoints: hands given in place of the detector's, see `HandFitter.__call__`.
+        masks: of the hands, see `HandFitter.__call__`.
+        settings: those of `HandFitter`: model, device, max_hands, config, options.
+
+    Returns:
+        The hands of the image, the surest first; of a list of images a list for each.
+
+    Raises:
+        InputError: something given cannot be used; nothing is returned then.
+
+    ```python
+    import fitter
+
+    hands = fitter.fit("photo.jpg")
+    for hand in hands:
+        print(hand.side, round(hand.score, 2), hand.keypoints_3d[8])  # the index finger's tip
+        hand.mesh().export(f"{hand.side}.obj")
+    ```
+    """
+    return HandFitter(**settings)(images, K, keypoints=keypoints, masks=masks)
+
+
+def fit_to_store(request: RunRequest, config: Config | None = None) -> Summary:
+    """Fit a folder or list of image files into a result store; what `fit-hands` does.
+
+    Args:
+        request: which images, where to, and what is known about them.
+        config: None for the default; `fitter.config.load_config` reads others.
+
+    Returns:
+        What became of the images.
+
+    Raises:
+        InputError: something given cannot be used; nothing was processed, or what was is kept.
+        LostError: a cluster or a process was lost; what was done is kept.
+        KeyboardInterrupt: it was stopped; what was done is kept.
+    """
+    from fitter.run.driver import run
+
+    return run(request, load_config() if config is None else config)
+
+
+class HandFitter:
+    """A hand model, networks and a detector, loaded once and ready for any number of images.
+
+    ```python
+    import fitter
+
+    fitter_on_cpu = fitter.HandFitter(device="cpu", max_hands=1)
+    (first,), (second,) = fitter_on_cpu(["photo.jpg", "photo.jpg"])
+    assert first.keypoints_3d.shape == second.keypoints_3d.shape == (21, 3)
+    ```
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "open_hand",
+        device: str = "auto",
+        *,
+        max_hands: int | None = None,
+        config: Config | str | Path | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Load what is needed.
+
+        Args:
+            model: "open_hand", or the path of a `MANO_RIGHT.pkl`.
+            device: "cpu", "cuda" or "auto".
+            max_hands: hands looked for in an image; None for the configuration's.
+            config: a `Config`, the path of a YAML file, or the name of a preset; None for the
+                default. Model, device and max_hands are applied to it where they are given.
+            options: further ones by name, such as ``{"fit.max_iterations": 50}``.
+
+        Raises:
+            InputError: the model, the device, the configuration or an option cannot be used.
+        """
+        from fitter.engine import Engine
+
+        self.config = _configured(model, device, max_hands, config, options or {})
+        self.engine = Engine(self.config)
+        self._detector: Any = None
+
+    @overload
+    def __call__(
+        self, images: ImageInput, K: Any = None, *, keypoints: Any = None, masks: Any = None
+    ) -> list[FittedHand]: ...
+
+    @overload
+    def __call__(
+        self,
+        images: Sequence[ImageInput],
+        K: Any = None,
+        *,
+        keypoints: Any = None,
+        masks: Any = None,
+    ) -> list[list[FittedHand]]: ...
+
+    def __call__(
+        self,
+        images: ImageInput | Sequence[ImageInput],
+        K: Any = None,
+        *,
+        keypoints: Any = None,
+        masks: Any = None,
+    ) -> list[FittedHand] | list[list[FittedHand]]:
+        """Find and fit the hands of one image or of several.
+
+        Images are fitted together in batches of ``run.batch_size``, on one thread of PyTorch, as
+        the command does: in the same order the numbers are the same. Images that are given as
+        arrays are checked before anything is computed, files when their batch is read.
+
+        Args:
+            images: the path of an image, (H, W, 3) uint8 RGB pixels, or a list of these; also an
+                array (N, H, W, 3).
+            K: (3, 3) camera matrix in pixels, for all images; or one for each image, None where it
+                is not known. Without it EXIF is asked, then a default field of view is taken.
+            keypoints: of one image the list of its hands, each a `HandInput`; of several images
+                such a list for each.
+            masks: (H, W) bool or integer, or the path of a mask, of the pixels that show hands; of
+                several images one for each, None where there is none.
+
+        Returns:
+            The hands of the image, the surest first; of a list of images a list for each.
+
+        Raises:
+            InputError: something given cannot be used; nothing is returned then.
+        """
+        given = _Given.of(images, K, keypoints, masks)
+        found: list[list[FittedHand]] = []
+        size = self.config.run.batch_size
+        with _one_thread():
+            for start in range(0, len(given.images), size):
+                found += self._fit_batch(given, range(start, min(start + size, len(given.images))))
+        return found[0] if given.is_single else found
+
+    def _fit_batch(self, given: _Given, places: range) -> list[list[FittedHand]]:
+        detected = [self._detect(given, place) for place in places]
+        rows = self.engine.fit(detected)
+        return [
+            [FittedHand.of(given.name(place), row, hand, self.engine.meshes) for hand in row.hands]
+            for place, row in zip(places, rows, strict=True)
+        ]
+
+    def _detect(self, given: _Given, place: int) -> DetectedImage:
+        from fitter.workers.image_detector import ImageDetector, find_hands
+
+        record = given.record(place, math.radians(self.config.camera.default_fov_degrees))
+        hands = given.hands[place]
+        if hands is None and self._detector is None:
+            self._detector = ImageDetector(self.config, detects=True)
+        detector = None if hands is not None else self._detector.detector
+        return find_hands(record, hands, given.mask(place, record), detector, self.config)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Images with what is known of each, checked as far as that needs no file.
+
+    Attributes:
+        images: paths or checked pixels.
+        intrinsics: checked K of each, or None.
+        hands: of each, or None where they are to be detected.
+        masks: of each, not checked, or None.
+        is_single: one image was given, and not a list.
+    """
+
+    images: list[Path | np.ndarray]
+    intrinsics: list[np.ndarray | None]
+    hands: list[list[HandObservation] | None]
+    masks: list[Any]
+    is_single: bool
+
+    @classmethod
+    def of(cls, images: Any, K: Any, keypoints: Any, masks: Any) -> _Given:
+        """Check what a user gave.
+
+        Raises:
+            InputError: an array or a number of values is not as expected.
+        """
+        is_single = isinstance(images, str | Path | np.ndarray) and np.ndim(images) < 4
+        if is_single:
+            images = [images]
+        elif not isinstance(images, Sequence | np.ndarray):
+            raise InputError("door.images", file="images", found=type(images).__name__)
+        count = len(images)
+        matrices = [K] * count if np.ndim(K) == 2 else _for_each("K", K, count, is_single)
+        hands = _for_each("keypoints", keypoints, count, is_single)
+        checked = [_image(image, _name(image, place)) for place, image in enumerate(images)]
+        names = [_name(image, place) for place, image in enumerate(images)]
+        return cls(
+            checked,
+            [
+                None if matrix is None else check_intrinsics(matrix, f"K of {name}")
+                for matrix, name in zip(matrices, names, strict=True)
+            ],
+            [_hands(each, name) for each, name in zip(hands, names, strict=True)],
+            _for_each("masks", masks, count, is_single),
+            is_single,
+        )
+
+    def name(self, place: int) -> str:
+        """What an image is called."""
+        return _name(self.images[place], place)
+
+    def record(self, place: int, default_field_of_view: float) -> ImageRecord:
+        """An image, decoded where it is a file, with its K."""
+        image, exif = self.images[place], CameraExif()
+        path = image if isinstance(image, Path) else Path(self.name(place))
+        pixels, exif = read_image_and_exif(path) if isinstance(image, Path) else (image, exif)
+        size = (pixels.shape[1], pixels.shape[0])
+        known = Intrinsics(
+            origin=f"K of {self.name(place)}",
+            everywhere=self.intrinsics[place],
+            default_field_of_view=default_field_of_view,
+        )
+        entry = ImageEntry(self.name(place), path)
+        matrix, source = known.intrinsics_for(entry, place, size, exif)
+        return ImageRecord(self.name(place), path, pixels, matrix, source)
+
+    def mask(self, place: int, image: ImageRecord) -> np.ndarray | None:
+        """The image's mask (H, W) bool, or None."""
+        mask = self.masks[place]
+        if mask is None:
+            return None
+        where = f"mask of {image.name}"
+        if isinstance(mask, str | Path):
+            where, mask = str(mask), read_mask(Path(mask))
+        return check_mask(mask, (image.pixels.shape[1], image.pixels.shape[0]), where)
+
+
+def _configured(
+    model: str | Path,
+    device: str,
+    max_hands: int | None,
+    config: Config | str | Path | None,
+    options: Mapping[str, Any],
+) -> Config:
+    """The configuration of a `HandFitter`; what is left at its default does not override it."""
+    flags: dict[str, Flag] = {}
+    if str(model) != "open_hand":
+        flags["model.name"] = Flag(f"model={str(model)!r}", "mano")
+        flags["model.path"] = Flag(f"model={str(model)!r}", str(model))
+    if device != "auto":
+        flags["run.device"] = Flag(f"device={device!r}", device)
+    if max_hands is not None:
+        flags["detector.max_hands"] = Flag(f"max_hands={max_hands}", max_hands)
+    for name, value in options.items():
+        if "." not in name:
+            raise InputError("door.option", file="options", found=name)
+        flags[name] = Flag(f"{name}={value!r}", value)
+    if not isinstance(config, Config):
+        return load_config(config, (), flags)
+    if not flags:
+        return config
+    return load_config(None, (), _as_flags(config.resolved()) | flags)
+
+
+def _as_flags(values: Mapping[str, Any], prefix: str = "") -> dict[str, Flag]:
+    """Every option of a configuration, as if a flag had said it."""
+    found: dict[str, Flag] = {}
+    for name, value in values.items():
+        full = f"{prefix}{name}"
+        if isinstance(value, Mapping) and prefix == "":
+            found |= _as_flags(value, f"{full}.")
+        else:
+            found[full] = Flag(f"{full}={value!r}", value)
+    return found
+
+
+def _name(image: Any, place: int) -> str:
+    return str(image) if isinstance(image, str | Path) else f"image {place}"
+
+
+def _image(image: Any, name: str) -> Path | np.ndarray:
+    return Path(image) if isinstance(image, str | Path) else check_pixels(image, name)
+
+
+def _for_each(what: str, given: Any, count: int, is_single: bool) -> list[Any]:
+    """One value for each image, None where nothing was given."""
+    if given is None:
+        return [None] * count
+    if is_single:
+        return [given]
+    if not isinstance(given, Sequence | np.ndarray) or len(given) != count:
+        found = len(given) if isinstance(given, Sequence | np.ndarray) else type(given).__name__
+        raise InputError("door.count", file=what, expected=count, found=found)
+    return list(given)
+
+
+def _hands(given: Any, image: str) -> list[HandObservation] | None:
+    if given is None:
+        return None
+    where = f"keypoints of {image}"
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise InputError("door.hands", file=where, found=type(given).__name__)
+    return [_hand(hand, f"{where}, hand {number}") for number, hand in enumerate(given)]
+
+
+def _hand(given: Any, where: str) -> HandObservation:
+    if isinstance(given, HandObservation):
+        return given
+    if not isinstance(given, Mapping) or "keypoints" not in given:
+        raise InputError("door.hands", file=where, found=type(given).__name__)
+    depth = given.get("relative_depth")
+    return hand_observation(given["keypoints"], given.get("side"), where, depth)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """PyTorch on one thread, whose number shows in the last digits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,24 @@
+"""Sentences about calls from Python and about results that are read back."""
+
+SENTENCES: dict[str, str] = {
+    "door.count": "expected one for each of the {expected} images, found {found}",
+    "door.images": (
+        "expected the path of an image, an array (height, width, 3) of uint8, or a list of these, "
+        "found {found}"
+    ),
+    "door.hands": (
+        "expected a list of hands, each a HandObservation or a mapping with side and keypoints, "
+        "found {found}"
+    ),
+    "door.option": "expected section.option such as fit.max_iterations, found {found!r}",
+    "hand.not_fitted": "expected a hand that was fitted, found one whose fit failed: {reason}",
+    "hand.other_image": (
+        "expected the image that was fitted, {expected[0]} x {expected[1]} pixels, found one of "
+        "{found[0]} x {found[1]}"
+    ),
+    "results.no_image": "expected the name of an image in these results, found {name!r}",
+    "results.other_model": (
+        "expected the hand model {name} with the digest {expected} that the results were made "
+        "with, found one with {found}"
+    ),
+}

@@ -1,0 +1,180 @@
+"""One fitted hand as a user gets it, from the Python door or from a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from fitter.errors import InputError
+from fitter.records import IntrinsicsSource
+from fitter.store.schema import HandRow, ImageRow
+
+if TYPE_CHECKING:
+    import trimesh
+
+    from fitter.meshes import HandMeshes
+    from fitter.rendering.overlay import OverlayHand
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedHand(HandRow):
+    """A hand that was found in an image and fitted.
+
+    Lengths are metres in the camera's frame (x right, y down, z forward), image positions pixels
+    with the centre of the top-left pixel at (0.5, 0.5), angles radians; arrays are float32 unless
+    said. Keypoints are in the canonical order (wrist, then thumb to little finger, palm to tip),
+    joints in MANO's. A hand whose fit failed has `valid` False, what was detected, and `fit_error`;
+    the rest is None.
+
+    Attributes:
+        image_name: of the image: its path as given, or "image 0" for the first array.
+        image_size: (width, height) of the upright image, pixels.
+        intrinsics: (3, 3) float64 K of the image, pixels.
+        intrinsics_source: "given", "exif" or "default".
+        faces: (F, 3) int64 triangles of `vertices`, counter-clockwise seen from outside.
+        vertices: (V, 3) mesh, metres, camera frame.
+        valid: whether the fit can be used.
+        side: "left" or "right".
+        side_score: probability of `side`, in [0.5, 1].
+        score: confidence in the fit, in [0, 1].
+        detection_score: how sure the detector is that this is a hand, in [0, 1].
+        box: (4,) float64 x0, y0, x1, y1 around the detected keypoints, pixels.
+        keypoints_2d_detected: (21, 2) float64 keypoints as detected, pixels.
+        keypoint_confidence: (21,) float64 in [0, 1], of the detected keypoints.
+        detector_relative_depth: (21,) float64 weak depth from the detector relative to the wrist,
+            pixels, positive away from the camera; or None.
+        detector_relative_xyz: (21, 3) float64 weak 3D keypoints from the detector, metres, camera
+            axes, arbitrary origin; or None.
+        keypoints_3d: (21, 3) metres, camera frame.
+        keypoints_2d: (21, 2) their projection, pixels.
+        joints_3d: (16, 3) joints of the model, metres, camera frame.
+        global_orient: (3,) axis-angle of the wrist, model to camera.
+        hand_pose: (15, 3) axis-angle of the other joints relative to the flat rest pose. A left
+            hand's parameters are those of the right-hand model mirrored in x.
+        betas: (S,) shape coefficients of unit variance.
+        transl: (3,) metres; the hand turns about its root joint first.
+        vertex_offsets: (V, 3) metres, added to the posed model's vertices; None unless a stage
+            fitted them. `vertices` includes them.
+        appearance: coefficients of the skin's appearance, unit variance; None unless fitted.
+        vertex_colours: (V, 3) added to the skin's colours; None unless fitted.
+        lighting: coefficients of the light; None unless fitted.
+        focal_scale: fitted focal length over that of `intrinsics`; None unless fitted.
+        initialisation_source: what the fit started from: "keypoints" or a network's name.
+        fit_status: how the fit to the keypoints ended: "converged", "stalled", "max_iterations" or
+            "diverged".
+        fit_error: why the fit failed, or None.
+        iterations: of the fit to the keypoints.
+        final_cost: of the fit to the keypoints at its end.
+        refine_status: how the last stage after the keypoints ended; None without stages.
+        refine_iterations: of the stages after the keypoints.
+        mask_source: where the mask came from: "given", "network", "grabcut", or "rejected".
+        mask_agreement: how far the mask agreed with keypoints and mesh, in [0, 1].
+        mask_iou: intersection over union of the fitted mesh and the mask.
+        residual_px: root mean square distance of `keypoints_2d` from the detected ones, pixels.
+    """
+
+    image_name: str
+    image_size: tuple[int, int]
+    intrinsics: np.ndarray
+    intrinsics_source: IntrinsicsSource
+    faces: np.ndarray
+
+    @classmethod
+    def of(cls, name: str, image: ImageRow, hand: HandRow, meshes: HandMeshes) -> Self:
+        """A hand of an image that was read, with its mesh."""
+        assert image.image_width is not None and image.image_height is not None
+        assert image.intrinsics is not None and image.intrinsics_source is not None
+        assert hand.side is not None
+        values = {field.name: getattr(hand, field.name) for field in fields(hand)}
+        if hand.valid:
+            values["vertices"] = meshes.vertices(hand)
+        return cls(
+            **values,
+            image_name=name,
+            image_size=(image.image_width, image.image_height),
+            intrinsics=image.intrinsics,
+            intrinsics_source=image.intrinsics_source,
+            faces=meshes.faces(hand.side),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field that is not None, by name: NumPy arrays, numbers and texts."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def mesh(self) -> trimesh.Trimesh:
+        """The hand as a mesh in metres, camera frame: `mesh().export("hand.obj")` writes it.
+
+        Raises:
+            InputError: the fit failed (`hand.not_fitted`).
+        """
+        import trimesh
+
+        return trimesh.Trimesh(self._fitted_vertices(), self.faces, process=False)
+
+    def overlay(self, image: np.ndarray) -> np.ndarray:
+        """The hand rendered over its image, with its skeleton, side and score.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, of `image_size`.
+
+        Returns:
+            (H, W, 3) uint8 RGB; `image` is left as it is.
+
+        Raises:
+            InputError: the fit failed, or the image is another size (`hand.other_image`).
+        """
+        return render_hands(image, [self])
+
+    def as_overlay(self) -> OverlayHand:
+        """What an overlay shows of the hand.
+
+        Raises:
+            InputError: the fit failed.
+        """
+        from fitter.rendering.overlay import OverlayHand
+
+        assert self.side is not None
+        return OverlayHand(
+            vertices=self._fitted_vertices(),
+            faces=self.faces,
+            side=self.side,
+            keypoints=self.keypoints_2d,
+            score=self.score,
+            focal_scale=1.0 if self.focal_scale is None else self.focal_scale,
+        )
+
+    def _fitted_vertices(self) -> np.ndarray:
+        if not self.valid or self.vertices is None:
+            raise InputError("hand.not_fitted", file=self.image_name, reason=self.fit_error)
+        return self.vertices
+
+
+def render_hands(image: np.ndarray, hands: list[FittedHand]) -> np.ndarray:
+    """Render fitted hands of one image over it; nearer hands hide farther ones.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        hands: of this image; those whose fit failed must be left out.
+
+    Returns:
+        (H, W, 3) uint8 RGB; `image` is left as it is.
+
+    Raises:
+        InputError: a fit failed, or the image is another size than the one that was fitted.
+    """
+    from fitter.inputs.arrays import check_pixels
+    from fitter.rendering.overlay import render_overlay
+
+    pixels = check_pixels(image, "image")
+    size = (pixels.shape[1], pixels.shape[0])
+    for hand in hands:
+        if hand.image_size != size:
+            raise InputError(
+                "hand.other_image", file=hand.image_name, expected=hand.image_size, found=size
+            )
+    if not hands:
+        return pixels.copy()
+    return render_overlay(pixels, [hand.as_overlay() for hand in hands], hands[0].intrinsics)

@@ -1,0 +1,112 @@
+"""A result store as records: images with their fitted hands, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fitter.errors import InputError
+from fitter.fitted_hand import FittedHand
+from fitter.store.result_store import Block, ResultStore
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from fitter.meshes import HandMeshes
+    from fitter.store.schema import ImageRow
+
+
+def open_results(path: str | Path) -> Results:
+    """Open a store that `fit-hands` wrote.
+
+    Args:
+        path: of the store, such as "results.zarr".
+
+    Raises:
+        InputError: there is no store, or it is damaged.
+
+    ```python
+    import fitter
+
+    results = fitter.open_results("results.zarr")
+    for name, hands in results.items():
+        print(name, [(hand.side, round(hand.score, 2)) for hand in hands])
+    ```
+    """
+    return Results(ResultStore.open(Path(path)))
+
+
+class Results(Mapping[str, list[FittedHand]]):
+    """Images by name, each with its hands; nothing is held of an image that was read.
+
+    An image that was not reached yet, has failed or shows no hand has an empty list;
+    `Results.status` and `Results.error` tell which.
+    """
+
+    def __init__(self, store: ResultStore) -> None:
+        """Take a store that is open for reading."""
+        self.store = store
+
+    def __len__(self) -> int:
+        return len(self.store.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.store.names)
+
+    def __getitem__(self, name: str) -> list[FittedHand]:
+        return self._hands(name, self._row(name))
+
+    def status(self, name: str) -> str:
+        """ "ok", "no_hand", "failed" or, of an image that was not reached, "pending"."""
+        return self._row(name).image_status or "pending"
+
+    def error(self, name: str) -> str | None:
+        """Why an image failed, or None."""
+        return self._row(name).image_error
+
+    def dataset(self) -> xr.Dataset:
+        """The store as arrays, read lazily: dimensions image x hand; see docs/results.md."""
+        return self.store.dataset()
+
+    @cached_property
+    def meshes(self) -> HandMeshes:
+        """The hand model that was fitted.
+
+        Raises:
+            InputError: the model's file is not where the store says, or is another one.
+        """
+        import torch
+
+        from fitter.config.options import ModelConfig
+        from fitter.meshes import HandMeshes
+
+        found = HandMeshes.of(
+            ModelConfig.model_validate(self.store.configuration["model"]), torch.device("cpu")
+        )
+        wanted, known = self.store.model["sha256"], found.data.sha256
+        if wanted != known:
+            raise InputError(
+                "results.other_model",
+                file=self.store.path,
+                name=found.data.name,
+                expected=wanted[:12],
+                found=known[:12],
+            )
+        return found
+
+    def _row(self, name: str) -> ImageRow:
+        place = self._places.get(name)
+        if place is None:
+            raise InputError("results.no_image", file=self.store.path, name=name)
+        size = self.store.block_size
+        (row,) = self.store.read_block(Block(place // size, place, place + 1))
+        return row
+
+    def _hands(self, name: str, row: ImageRow) -> list[FittedHand]:
+        return [FittedHand.of(name, row, hand, self.meshes) for hand in row.hands]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.store.names)}

@@ -1,0 +1,234 @@
+"""The Python door: the same hands as the command's, and one clear error for what is no input."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+import fitter
+from fitter import FittedHand, HandFitter, HandObservation
+from fitter.config.options import load_config
+from tests.support.errors import raises
+from tests.support.paths import ROOT
+
+NAMES = ("open_palm.jpg", "two_hands.jpg")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("door")
+    (folder / "images").mkdir()
+    for name in NAMES:
+        shutil.copy(ROOT / "examples" / name, folder / "images")
+    matrices = json.loads((ROOT / "examples" / "intrinsics.json").read_text())
+    (folder / "K.json").write_text(json.dumps({name: matrices[name] for name in NAMES}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def matrices(folder) -> list[np.ndarray]:
+    found = json.loads((folder / "K.json").read_text())
+    return [np.array(found[name]) for name in NAMES]
+
+
+@pytest.fixture(scope="module")
+def hand_fitter() -> HandFitter:
+    return HandFitter(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def hands(hand_fitter, folder, matrices) -> list[list[FittedHand]]:
+    return hand_fitter([folder / "images" / name for name in NAMES], matrices)
+
+
+@pytest.fixture(scope="module")
+def pixels(folder) -> np.ndarray:
+    with Image.open(folder / "images" / NAMES[0]) as image:
+        return np.array(image.convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def plain() -> HandFitter:
+    """One that needs no detector, no network and no mask."""
+    options = {"init.source": "keypoints", "refine.stages": {}}
+    return HandFitter(device="cpu", options=options)
+
+
+def given(hand: FittedHand) -> dict[str, object]:
+    return {"side": hand.side, "keypoints": hand.keypoints_2d_detected}
+
+
+def require_same(found: FittedHand, wanted: FittedHand, *apart: str) -> None:
+    """Every field in the precision in which it is stored."""
+    for field in fields(FittedHand):
+        if field.name in apart:
+            continue
+        a, b = getattr(found, field.name), getattr(wanted, field.name)
+        if isinstance(b, float):
+            assert np.float32(a) == np.float32(b), field.name
+        elif isinstance(b, np.ndarray):
+            np.testing.assert_array_equal(a, b.astype(a.dtype), err_msg=field.name)
+        else:
+            assert a == b, field.name
+
+
+def test_the_numbers_are_those_of_the_command(hands, folder) -> None:
+    request = fitter.RunRequest(
+        images=[str(folder / "images")],
+        out=folder / "results.zarr",
+        intrinsics=str(folder / "K.json"),
+        quiet=True,
+    )
+    summary = fitter.fit_to_store(request, load_config(None, ["run.device=cpu"]))
+    assert summary.hands == 3 and not summary.has_failures
+    results = fitter.open_results(folder / "results.zarr")
+    assert list(results) == [*NAMES] and len(results) == 2
+    for name, wanted in zip(NAMES, hands, strict=True):
+        assert results.status(name) == "ok" and results.error(name) is None
+        for found, hand in zip(results[name], wanted, strict=True):
+            require_same(found, hand, "image_name")
+            assert found.image_name == name and hand.image_name.endswith(name)
+
+
+def test_a_hand_says_what_it_is(hands) -> None:
+    (palm,), both = hands
+    assert {hand.side for hand in both} == {"left", "right"}
+    assert palm.valid and 0.3 < palm.score <= 1 and palm.keypoints_3d.shape == (21, 3)
+    assert palm.vertices.shape == (palm.faces.max() + 1, 3) and palm.intrinsics_source == "given"
+    values = palm.to_dict()
+    assert values["side"] == palm.side and "fit_error" not in values
+    assert all(value is not None for value in values.values())
+    mesh = palm.mesh()
+    assert isinstance(mesh, trimesh.Trimesh) and np.array_equal(mesh.faces, palm.faces)
+    np.testing.assert_allclose(mesh.vertices, palm.vertices)
+
+
+def test_every_field_is_documented() -> None:
+    text = inspect.getdoc(FittedHand)
+    assert [f.name for f in fields(FittedHand) if f"\n    {f.name}: " not in text] == []
+
+
+def test_overlays_show_the_hand(hands, pixels) -> None:
+    (palm,), both = hands
+    copy = pixels.copy()
+    overlay = palm.overlay(pixels)
+    assert np.array_equal(pixels, copy) and overlay.shape == pixels.shape
+    changed = (overlay != pixels).any(-1)
+    x0, y0, x1, y1 = palm.box.astype(int)
+    assert changed[y0:y1, x0:x1].mean() > 0.3
+    assert np.array_equal(fitter.render_hands(pixels, []), pixels)
+    with raises("hand.other_image"):
+        both[0].overlay(pixels[:-1])
+
+
+def test_arrays_are_as_good_as_files(hand_fitter, hands, pixels, matrices) -> None:
+    (found,) = hand_fitter(pixels, matrices[0])
+    (alone,) = hand_fitter(np.stack([pixels, pixels]), matrices[0])[1]
+    # The last digits depend on what is fitted together.
+    for other in (found, alone):
+        np.testing.assert_allclose(other.keypoints_3d, hands[0][0].keypoints_3d, atol=1e-6)
+    assert found.image_name == "image 0" and alone.image_name == "image 1"
+
+
+def test_keypoints_and_masks_may_be_given(plain, hands, pixels, matrices) -> None:
+    (palm,) = hands[0]
+    (found,) = plain(pixels, matrices[0], keypoints=[given(palm)])
+    assert np.array_equal(found.keypoints_2d_detected, palm.keypoints_2d_detected)
+    assert found.side == palm.side and found.residual_px < 10 and found.mask_source is None
+    known = HandObservation(
+        palm.keypoints_2d_detected, np.ones(21), palm.side, side_score=1.0, score=1.0
+    )
+    several = plain([pixels] * 2, matrices[0], keypoints=[[known], []])
+    assert [len(each) for each in several] == [1, 0]
+    np.testing.assert_allclose(several[0][0].keypoints_3d, found.keypoints_3d, atol=1e-9)
+    mask = fitter.render_hands(pixels, [palm]) != pixels
+    masked = HandFitter(device="cpu", options={"init.source": "keypoints"})
+    (found,) = masked(pixels, matrices[0], keypoints=[given(palm)], masks=mask.any(-1))
+    assert found.mask_source == "given"
+
+
+def test_hands_that_could_not_be_fitted_say_so(plain, pixels) -> None:
+    points = np.full((21, 2), 100.0)
+    (failed,) = plain(pixels, keypoints=[{"side": "right", "keypoints": points}])
+    assert not failed.valid and failed.vertices is None and "span at least" in failed.fit_error
+    for use in (failed.mesh, lambda: failed.overlay(pixels)):
+        with raises("hand.not_fitted"):
+            use()
+
+
+BAD = {
+    "floats": ({"images": np.zeros((8, 8, 3))}, "array.dtype"),
+    "4 channels": ({"images": np.zeros((80, 80, 4), np.uint8)}, "array.channels"),
+    "no pixels": ({"images": np.zeros((0, 80, 3), np.uint8)}, "array.empty"),
+    "grey": ({"images": np.zeros((80, 80), np.uint8)}, "array.shape"),
+    "no image": ({"images": 7}, "door.images"),
+    "K of 4 x 4": ({"K": np.eye(4)}, "intrinsics.shape"),
+    "K for others": ({"images": 2, "K": [np.eye(3)]}, "door.count"),
+    "20 rows": (
+        {"keypoints": [{"side": "left", "keypoints": np.zeros((20, 2))}]},
+        "keypoints.shape",
+    ),
+    "no side": ({"keypoints": [{"keypoints": np.ones((21, 2))}]}, "keypoints.side"),
+    "a bare array": ({"keypoints": [np.ones((21, 2))]}, "door.hands"),
+    "keypoints of others": ({"images": 2, "keypoints": [[]]}, "door.count"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_in_one_sentence(plain, pixels, case) -> None:
+    values, code = BAD[case]
+    images = values.get("images", pixels)
+    call = (
+        {"images": [pixels] * images if images == 2 else images}
+        if isinstance(images, int)
+        else {"images": images}
+    )
+    with raises(code):
+        plain(**call, **{name: value for name, value in values.items() if name != "images"})
+
+
+def test_a_file_that_is_no_image_is_named(plain, tmp_path) -> None:
+    (tmp_path / "a.jpg").write_text("nothing")
+    with raises("image.format", file=tmp_path / "a.jpg"):
+        plain(tmp_path / "a.jpg", keypoints=[])
+
+
+def test_a_mask_of_another_size_is_refused(hands, pixels) -> None:
+    masked = HandFitter(device="cpu", options={"init.source": "keypoints"})
+    with raises("array.shape"):
+        masked(pixels, keypoints=[given(hands[0][0])], masks=np.ones((5, 5), bool))
+
+
+def test_models_and_options_are_checked_at_once(tmp_path) -> None:
+    (tmp_path / "MANO_RIGHT.pkl").write_text("<!doctype html><html></html>")
+    with raises("model.other_format"):
+        HandFitter(model=tmp_path / "MANO_RIGHT.pkl")
+    with raises("door.option"):
+        HandFitter(options={"max_iterations": 3})
+    for options in ({"fit.max_iteration": 3}, {"fit.max_iterations": "three"}):
+        with pytest.raises(fitter.InputError):
+            HandFitter(options=options)
+
+
+def test_options_are_laid_over_a_configuration() -> None:
+    config = load_config("detailed", ["fit.max_iterations=7"])
+    found = HandFitter(config=config, max_hands=5, options={"fit.num_initialisations": 1}).config
+    wanted = config.resolved()
+    wanted["detector"]["max_hands"] = 5
+    wanted["fit"]["num_initialisations"] = 1
+    assert found.resolved() == wanted
+    assert HandFitter(config=config).config is config
+
+
+def test_records_are_frozen(hands) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        hands[0][0].score = 1.0
