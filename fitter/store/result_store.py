@@ -17,9 +17,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 import zarr
 
 from fitter.errors import InputError
@@ -55,6 +55,9 @@ from fitter.store.schema import (
     disassemble,
 )
 from fitter.system.lock import WHOLE, Share, WriterLock
+
+if TYPE_CHECKING:  # whoever only writes need not load it, and pandas with it
+    import xarray as xr
 
 __all__ = ["Block", "ResultStore", "StoreSpec", "decode_flags"]
 
@@ -324,6 +327,8 @@ class ResultStore:
 
     def dataset(self) -> xr.Dataset:
         """The store as a lazily read dataset; `decode_flags` turns its flags into text."""
+        import xarray as xr
+
         dataset = xr.open_zarr(self.path, consolidated=True, chunks=None)
         return dataset[[variable.name for variable in self._arrays]]
 
