@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fitter.system.light_imports import without_compiler
+from fitter.light_imports import without_compiler
 
 with without_compiler():
     import roma

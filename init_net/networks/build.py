@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
-from fitter.system.light_imports import without_compiler
+from fitter.light_imports import without_compiler
 from init_net.networks.config import (
     HandNetConfig,
     LifterConfig,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from fitter.errors import InputError
-from fitter.system.light_imports import without_compiler
+from fitter.light_imports import without_compiler
 
 with without_compiler():
     import timm

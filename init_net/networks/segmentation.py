@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fitter.errors import InputError
-from fitter.system.light_imports import without_compiler
+from fitter.light_imports import without_compiler
 from init_net.networks.config import SegmentationConfig
 from init_net.networks.encoders import is_encoder
 from init_net.networks.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
