@@ -49,9 +49,11 @@ from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.mask_files import MaskFolder
+from fitter.inputs.names import NameList
 from fitter.inputs.sources import ImageTask, Sources
 from fitter.records import HandObservation, ImageRecord
 from fitter.refinement.refiner import Refiner
+from fitter.run.inputs import RunInputs
 from fitter.run.request import RunRequest
 from fitter.run.store_setup import open_store
 from fitter.store.result_store import ResultStore
@@ -190,19 +192,19 @@ def show(parts: dict[str, Seconds], images: int, hands: int) -> dict[str, float]
     return ratios
 
 
-def given(arguments: argparse.Namespace, field_of_view: float) -> Sources:
-    """The pictures, and what is known about them."""
+def given(arguments: argparse.Namespace, field_of_view: float) -> tuple[ImageSource, Sources]:
+    """The images, and what is known about them."""
     source = ImageSource.of([arguments.images])
     intrinsics = Intrinsics.from_option(arguments.intrinsics, field_of_view)
     masks = None if arguments.masks is None else MaskFolder.open(arguments.masks)
     sources = Sources(source.root, list(source.names()), intrinsics, masks=masks)
-    sources.check()
-    return replace(sources, names=sources.names[: arguments.limit])
+    sources.check(sources.names)
+    return source, replace(sources, names=sources.names[: arguments.limit])
 
 
 def run(arguments: argparse.Namespace, settings: Sequence[str]) -> dict[str, object]:
     config = load_config(None, settings)
-    sources = given(arguments, np.deg2rad(config.camera.default_fov_degrees))
+    source, sources = given(arguments, np.deg2rad(config.camera.default_fov_degrees))
     alone = mediapipe.solutions.hands.Hands(
         static_image_mode=True, max_num_hands=config.detector.max_hands
     )
@@ -210,7 +212,8 @@ def run(arguments: argparse.Namespace, settings: Sequence[str]) -> dict[str, obj
         engine = Engine(config)
         request = RunRequest(images=[arguments.images], out=Path(folder) / "benchmark.zarr")
         fitter = SimpleNamespace(engine=engine, device=engine.device.type)
-        with open_store(request, config, sources, fitter) as store:
+        inputs = RunInputs(source, NameList(sources.names), sources)
+        with open_store(request, config, inputs, fitter) as store:
             watch = measure(sources, engine, store, alone)
         hands = hands_in(store)
     images = len(sources.names)

@@ -41,7 +41,7 @@ from init_net.offer import SHIPPED
 
 
 def seen_images(split: FreiHandSplit, config: Config) -> list[DetectedImage]:
-    """Every picture with its surest right hand, as `fitter.workers.image_worker` gives it."""
+    """Every picture with its surest right hand, as `fitter.workers.image_detector` gives it."""
     images = []
     crop = (config.refine.resolution, config.refine.margin)
     with MediaPipeDetector(max_hands=1) as detector:

@@ -88,7 +88,8 @@ class Fit:
                 # Hands have been found by then.
                 options = replace(self.job.options, detects=False)
                 self._executor = _executor(replace(self.job, options=options))
-            return self._executor.finish(*found, ray.get(self.feeder.begin.remote(number)))
+            tasks, detected = found
+            return self._executor.finish(tasks, detected, ray.get(self.feeder.begin.remote(number)))
 
         return _row(int(batch["number"][0]), work)
 

@@ -69,7 +69,7 @@ def start_ray(execution: ExecutionOptions, said: Path, stack: ExitStack) -> None
             "object_store_memory": _OBJECT_STORE,
         }
     else:
-        require_cluster(execution.ray)
+        require_cluster(execution.ray or "auto")
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(
@@ -81,8 +81,8 @@ def start_ray(execution: ExecutionOptions, said: Path, stack: ExitStack) -> None
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise LostError("ray.not_started", reason=first_line(error)) from error
     stack.callback(ray.shutdown)
-    for number, handler in handlers.items():  # Ray has put one of its own in place of SIGTERM's
-        signal.signal(number, handler)
+    for number, before in handlers.items():  # Ray has put one of its own in place of SIGTERM's
+        signal.signal(number, before)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     stack.enter_context(HeadWatch(_addresses(), lambda: _farewell(sys.stderr)))
@@ -94,17 +94,22 @@ def _addresses() -> list[Address]:
 
     host, port = ray.get_runtime_context().gcs_address.rsplit(":", 1)
     addresses: list[Address] = [(host, int(port))]
-    with contextlib.suppress(AttributeError):  # not part of what Ray promises
-        addresses.append(ray._private.worker._global_node.raylet_socket_name)
+    with contextlib.suppress(AttributeError):
+        addresses.append(_node().raylet_socket_name)
     return addresses
+
+
+def _node() -> Any:
+    """Ray's processes on this machine. Not part of what Ray promises: any attribute may lack."""
+    import ray
+
+    return ray._private.worker._global_node
 
 
 def _farewell(terminal: Any) -> None:
     """Say that Ray is gone, and end what is left of a Ray of our own."""
-    import ray
-
     print(f"\nfit-hands: {sentence('ray.head_gone', {})}", file=terminal, flush=True)
     with contextlib.suppress(Exception):  # empty for a cluster that is not ours
-        for infos in ray._private.worker._global_node.all_processes.values():
+        for infos in _node().all_processes.values():
             for info in infos:
                 info.process.kill()

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +20,14 @@ from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.mask_files import MaskFolder
 from fitter.records import HandObservation, IntrinsicsSource
+
+
+class Names(Protocol):
+    """Names of images that can be gone through any number of times, and may lie on disk."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[str]: ...
 
 
 @dataclass(frozen=True)
@@ -137,7 +146,8 @@ class Sources:
 
     Attributes:
         root: the images' names are relative to it.
-        names: of all images, in the order of the store; they may lie on disk.
+        names: of all images, in the order of the store; they may lie on disk. Empty before the
+            store is there.
         intrinsics: how to come by each image's K.
         keypoints: keypoints given by the user in place of the detector's, or None.
         masks: the images' masks given by the user, or None.
@@ -177,17 +187,20 @@ class Sources:
             masks=masks and replace(masks, folder=masks.folder.absolute()),
         )
 
-    def check(self) -> None:
-        """Refuse what belongs to other images than those of the whole listing.
+    def check(self, names: Names) -> None:
+        """Refuse what belongs to other images.
+
+        Args:
+            names: of all images.
 
         Raises:
             InputError: see `require_for` of each part.
         """
-        self.intrinsics.require_for(self.names, len(self.names))
+        self.intrinsics.require_for(names, len(names))
         if self.keypoints is not None:
-            self.keypoints.require_for(self.names, len(self.names))
+            self.keypoints.require_for(names, len(names))
         if self.masks is not None:
-            self.masks.require_for(_Entries(self.root, self.names))
+            self.masks.require_for(_Entries(self.root, names))
 
     @property
     def kinds(self) -> dict[str, object]:
@@ -217,7 +230,7 @@ class _Entries:
     """Names as entries, as often as they are gone through."""
 
     root: Path
-    names: Sequence[str]
+    names: Names
 
     def __iter__(self) -> Iterator[ImageEntry]:
         return (ImageEntry(name, self.root / name) for name in self.names)

@@ -47,14 +47,15 @@ def run(request: RunRequest, config: Config) -> Summary:
         log.info("hand model %s on %s", workers.engine.meshes.data.name, workers.device)
         if request.overlays is not None:
             _make_folder(request.overlays)
-        store = stack.enter_context(open_store(request, config, inputs.sources, workers))
+        store = stack.enter_context(open_store(request, config, inputs, workers))
         summary = Summary(skipped=inputs.source.skipped)
         if store.was_there:
-            take_up(store, inputs.sources, summary)
+            take_up(store, inputs, summary)
         else:
             workers.begin_anew()
         store.settle()
-        sources = replace(inputs.sources, names=store.names)
+        inputs.listing.close()
+        sources = replace(inputs.given, names=store.names)
         events = stack.enter_context(RunLog(request.beside("log.jsonl")))
         state = work.RunState(request, config, store, sources, workers, summary, events)
         work.process(state, console)

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fitter.config.options import Config
@@ -30,12 +30,13 @@ class RunInputs:
 
     Attributes:
         source: where its images are.
-        sources: all images that there are now, listed on disk while the inputs are open, and what
-            is known about them.
+        listing: names of all images that there are now; long ones lie on disk until it is closed.
+        given: what is known about the images, as yet without their names.
     """
 
     source: ImageSource
-    sources: Sources
+    listing: NameList
+    given: Sources
 
 
 @contextmanager
@@ -53,10 +54,9 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
     continues = _check_results(request)
     with NameList(source.names()) as listing:
         log.info("%s: %s", source.title, count(len(listing), "image"))
-        sources = replace(given, names=listing)
         if not continues:  # else once it is known which images the store has
-            sources.check()
-        yield RunInputs(source, sources)
+            given.check(listing)
+        yield RunInputs(source, listing, given)
 
 
 def _check_results(request: RunRequest) -> bool:

@@ -126,11 +126,11 @@ class ProgressLine:
         say(self._progress.console, text)
 
     def __enter__(self) -> Self:
-        self._progress.__enter__()
+        self._progress.start()
         return self
 
-    def __exit__(self, *details: object) -> None:
-        self._progress.__exit__(*details)
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
 
 
 def console_for(quiet: bool) -> Console:

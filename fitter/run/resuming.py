@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import cast
 
 import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.names import NameList, new_names
 from fitter.inputs.sources import Sources
+from fitter.run.inputs import RunInputs
 from fitter.run.summary import Summary
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import IMAGE_STATUS
@@ -22,29 +24,27 @@ MANY_BLOCKS = 20_000
 """Blocks from which on a store has millions of files."""
 
 
-def take_up(store: ResultStore, given: Sources, summary: Summary) -> Sources:
+def take_up(store: ResultStore, inputs: RunInputs, summary: Summary) -> None:
     """Add new images to a store, and count what is done in it.
 
     Args:
         store: held to be written to.
-        given: the images that there are now, and what is known about them.
+        inputs: the images that there are now, and what is known about them.
         summary: of the run; gets what was added, has changed, and was done before.
-
-    Returns:
-        The images of the store.
 
     Raises:
         InputError: these are the images of another store; what is given for them is not what
             they were fitted with, or belongs to others; or images are gone whose results
             could not be kept. Nothing was changed.
     """
-    with NameList(new_names(given.names, store.names)) as new:
-        _require_relatives(store, given, new)
+    given = inputs.given
+    with NameList(new_names(inputs.listing, store.names)) as new:
+        _require_relatives(store, inputs.listing, new)
         if len(new) and given.ordered is not None:
             raise InputError("run.list_order", file=given.ordered, count=len(new))
         before, adds = len(store.names), len(new) > 0 and store.is_alone
         # All that may be refused, before anything is changed.
-        replace(given, names=_Joined(store.names, new) if adds else store.names).check()
+        given.check(_Joined(store.names, new) if adds else store.names)
         # A last block that is not full is done again with the images that are added.
         again = before - before % store.block_size if adds else before
         for change in changed_images(store, replace(given, names=store.names)):
@@ -53,7 +53,7 @@ def take_up(store: ResultStore, given: Sources, summary: Summary) -> Sources:
             elif change.is_gone and not change.has_failed:
                 raise InputError("run.image_would_be_lost", file=store.path, name=change.name)
         if adds:
-            store.append(new)
+            store.append(cast("Sequence[str]", new))  # gone through in order, once
             summary.added = len(new)
         elif len(new):
             summary.left += len(new)
@@ -63,21 +63,20 @@ def take_up(store: ResultStore, given: Sources, summary: Summary) -> Sources:
             "40 files: another --out would be laid out in larger ones"
         )
     _count_done(store, summary)
-    return replace(given, names=store.names)
 
 
-def _require_relatives(store: ResultStore, given: Sources, new: NameList) -> None:
+def _require_relatives(store: ResultStore, listing: NameList, new: NameList) -> None:
     """Refuse images none of which the store knows: the same ones named from elsewhere, perhaps.
 
     Raises:
         InputError: they are all new to a store that has others.
     """
-    if len(new) == len(given.names):
+    if len(new) == len(listing):
         raise InputError(
             "run.other_images",
             file=store.path,
             expected=store.names[0],
-            found=next(iter(given.names)),
+            found=next(iter(listing)),
         )
 
 

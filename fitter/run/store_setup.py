@@ -4,14 +4,15 @@ what it was started with. Each part of the engine says itself what tells it from
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol
+from typing import Protocol, cast
 
 from fitter.config.options import Config
 from fitter.detection.mediapipe_task import task_identity
 from fitter.engine import Engine
-from fitter.inputs.sources import Sources
+from fitter.run.inputs import RunInputs
 from fitter.run.request import RunRequest
 from fitter.store.layout import StoreSpec, choose_block_size, is_result_store
 from fitter.store.result_store import ResultStore
@@ -43,14 +44,14 @@ class Fitter(Protocol):
 
 
 def open_store(
-    request: RunRequest, config: Config, sources: Sources, fitter: Fitter
+    request: RunRequest, config: Config, inputs: RunInputs, fitter: Fitter
 ) -> ResultStore:
     """Make the store of a run, or continue it where the request says so.
 
     Args:
         request: of the run.
         config: of the run.
-        sources: all images that there are now.
+        inputs: all images that there are now, and what is given for them.
         fitter: who fits the hands.
 
     Raises:
@@ -59,30 +60,30 @@ def open_store(
     continues = request.resume and is_result_store(request.out)
     size = config.run.block_size
     if not size:
-        count = len(sources.names)
+        count = len(inputs.listing)
         size = ResultStore.open(request.out).block_size if continues else choose_block_size(count)
-    spec = _spec(config, sources, fitter, size)
+    spec = _spec(config, inputs, fitter, size)
     share = request.execution.share
     if request.resume:
         return ResultStore.resume(request.out, spec, share)
     return ResultStore.create(request.out, spec, request.overwrite, share)
 
 
-def _spec(config: Config, sources: Sources, fitter: Fitter, block_size: int) -> StoreSpec:
+def _spec(config: Config, inputs: RunInputs, fitter: Fitter, block_size: int) -> StoreSpec:
     engine, device = fitter.engine, fitter.device
     model = engine.meshes.data
-    detects = sources.keypoints is None
+    detects = inputs.given.keypoints is None
     resolved = config.resolved()
     # Where it ran, not "auto": blocks of a CPU and of a GPU are not of one run.
     resolved["run"] |= {"device": device, "block_size": block_size}
     return StoreSpec(
-        images=sources.names,
+        images=cast("Sequence[str]", inputs.listing),  # gone through in order, once
         max_hands=config.detector.max_hands,
         block_size=block_size,
         num_betas=model.shapedirs.shape[-1],
         initialisations=config.init.offer.initialisations,
         optional_sizes=_optional_sizes(config, engine),
-        config=resolved | {"inputs": sources.kinds},
+        config=resolved | {"inputs": inputs.given.kinds},
         model={
             **engine.identity,
             **(task_identity(config.detector.task) if detects else {}),

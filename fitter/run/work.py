@@ -176,11 +176,12 @@ def finish(run: RunState) -> Path | None:
     """Write the table of failures, and the log's last line; the table's place."""
     done = sum(len(block) for block in run.store.committed_blocks())
     run.summary.left += len(run.sources.names) - done
-    table: Path | None = run.request.beside("failures.csv")
+    table = run.request.beside("failures.csv")
+    is_written = True
     try:
         write_failures(run.store, table)
     except InputError as error:  # the results are there all the same
         run.summary.notes.append(str(error))
-        table = None
+        is_written = False
     run.events.write("ended", **run.summary.counts())
-    return table
+    return table if is_written else None

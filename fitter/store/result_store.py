@@ -18,10 +18,9 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 import zarr
 
 from fitter.errors import InputError
@@ -57,6 +56,9 @@ from fitter.store.schema import (
     disassemble,
 )
 from fitter.system.lock import WHOLE, Share, WriterLock
+
+if TYPE_CHECKING:  # whoever only writes need not load it, and pandas with it
+    import xarray as xr
 
 __all__ = ["Block", "ResultStore", "StoreSpec", "decode_flags"]
 
@@ -336,6 +338,8 @@ class ResultStore:
 
     def dataset(self) -> xr.Dataset:
         """The store as a lazily read dataset; `decode_flags` turns its flags into text."""
+        import xarray as xr
+
         dataset = xr.open_zarr(self.path, consolidated=True, chunks=None)
         return dataset[[variable.name for variable in self._arrays]]
 

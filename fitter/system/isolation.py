@@ -61,6 +61,7 @@ class Isolated:
         # Closing comes from another thread, and must not meet a process that is being started.
         self._change = threading.Lock()
         self._is_closed = False
+        self._is_ready = False
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
 

@@ -82,6 +82,8 @@ class OverlayPool:
         self._pool.close()
 
     def _submit(self, task: ImageTask, row: ImageRow) -> Future[str]:
+        if row.intrinsics is None:
+            raise ValueError(f"expected the K of {task.name}, which is fitted, found none")
         path = self._folder / overlay_name(task.name)
         hands = overlay_hands(self._meshes, row)
         return self._pool.submit("render", OverlayTask(path, task.path, row.intrinsics, hands))

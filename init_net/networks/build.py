@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
+from fitter.light_imports import without_compiler
 from init_net.networks.config import (
     HandNetConfig,
     LifterConfig,
@@ -36,7 +37,7 @@ def build_network(config: NetworkConfig, seed: int) -> AnyNetwork:
         InputError: there is no such encoder.
     """
     # The packages of encoders are large, and a lifter needs neither: they are imported when used.
-    with torch.random.fork_rng(devices=[]):
+    with without_compiler(), torch.random.fork_rng(devices=[]):
         # `torch.manual_seed` would seed GPUs too, which the fork does not bring back.
         torch.default_generator.manual_seed(seed)
         match config:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import timm
-from timm.models import FeatureListNet
-from timm.models.efficientnet import EfficientNetFeatures
-from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import nn
 
 from fitter.errors import InputError
+from fitter.light_imports import without_compiler
+
+with without_compiler():
+    import timm
+    from timm.models import FeatureListNet
+    from timm.models.efficientnet import EfficientNetFeatures
+    from timm.models.mobilenetv3 import MobileNetV3Features
 
 
 def is_encoder(name: str) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
 from fitter.errors import InputError
+from fitter.light_imports import without_compiler
 from init_net.networks.config import SegmentationConfig
 from init_net.networks.encoders import is_encoder
 from init_net.networks.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
 from init_net.records import CropInputs
+
+with without_compiler():
+    import segmentation_models_pytorch as smp
 
 
 class HandSegmentation(nn.Module):
