@@ -97,16 +97,15 @@ def load_kind(
     for text in overrides:
         keys, value = _parse_override(text, kind.override)
         given.append((*keys, value, f"--set {text}"))
-    for *keys, value, typed in given:
+    for *path_to, value, typed in given:
+        keys = tuple(path_to)
         defaults = _defaults(kind.root)
         _place(values, defaults, keys, value, lambda known: _source(known, origin, path), typed)
-        origin[tuple(keys)] = typed
+        origin[keys] = typed
     try:
         return kind.root.model_validate(values)
     except ValidationError as error:
-        raise InputError(
-            _sentence(error, kind.root, lambda known: _source(known, origin, path))
-        ) from None
+        raise _refusal(error, kind.root, lambda known: _source(known, origin, path)) from None
 
 
 def find_preset(given: str | Path, kind: ConfigKind[Any]) -> Path:
@@ -127,10 +126,7 @@ def find_preset(given: str | Path, kind: ConfigKind[Any]) -> Path:
     presets = {file.stem: file for file in (_preset_folder() / kind.presets).glob("*.yaml")}
     if path.name not in presets:
         typed = f"{kind.flag} {given}".lstrip()
-        raise InputError(
-            f"{typed}: expected a YAML file or one of the presets "
-            f"{', '.join(sorted(presets))}, found neither"
-        )
+        raise InputError("config.no_preset", file=typed, known=", ".join(sorted(presets)))
     return presets[path.name]
 
 
@@ -144,22 +140,22 @@ def _read_yaml(path: Path, section: str) -> dict[str, Any]:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
     except OSError as error:
-        raise InputError(f"cannot read configuration {path}: {error.strerror}") from error
+        raise InputError("config.unreadable", file=path, reason=error.strerror) from error
     except RecursionError as error:
-        raise InputError(f"configuration {path} is nested too deeply to be read") from error
+        raise InputError("config.nested", file=path) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"configuration {path} is not UTF-8 text") from error
+        raise InputError("config.not_utf8", file=path) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise InputError(f"configuration {path} is not valid YAML{where}: {problem}") from error
+        reason = getattr(error, "problem", None) or "it cannot be parsed"
+        if mark is None:
+            raise InputError("config.not_yaml", file=path, reason=reason) from error
+        line = mark.line + 1
+        raise InputError("config.not_yaml_at", file=path, line=line, reason=reason) from error
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise InputError(
-            f"configuration {path} must hold sections such as '{section}:', found {_kind(values)}"
-        )
+        raise InputError("config.no_sections", file=path, section=section, found=_kind(values))
     # A section whose options are all commented out reads as None, and means its defaults.
     return {key: {} if value is None else value for key, value in values.items()}
 
@@ -168,11 +164,11 @@ def _parse_override(text: str, example: str) -> tuple[tuple[str, ...], Any]:
     name, equals, value = text.partition("=")
     keys = tuple(name.strip().split("."))
     if not equals or len(keys) < 2 or not all(keys):
-        raise InputError(f"--set {text}: expected section.option=value, such as {example}")
+        raise InputError("config.no_override", file=f"--set {text}", example=example)
     try:
         return keys, yaml.load(value, StrictLoader)
     except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"--set {text}: {value!r} is not a YAML value") from error
+        raise InputError("config.no_yaml_value", file=f"--set {text}", found=value) from error
 
 
 def _defaults(root: type[Section]) -> dict[str, Any]:
@@ -202,16 +198,16 @@ def _place(
         default = default.get(key, {}) if isinstance(default, dict) else {}
         name = ".".join(keys[:depth])
         if list(keys[: depth - 1]) == ["refine", "stages"] and key not in section:
-            raise InputError(f"{typed}: unknown stage {name!r}; {_hint(key, list(section))}")
+            raise InputError(
+                "config.unknown_stage", file=typed, stage=name, **_hint(key, list(section))
+            )
         if key not in section and not isinstance(default, dict):
-            raise InputError(f"{typed}: {name} has no options of its own")
+            raise InputError("config.no_options", file=typed, option=name)
         # Stages replace one another whole: changing one option of one keeps the others.
         section = section.setdefault(key, copy.deepcopy(default) if depth > 1 else {})
         if not isinstance(section, dict):
             given = source(tuple(keys[:depth])) or typed
-            raise InputError(
-                f"{given}: {name} must be a section of options, found {_shown(section)}"
-            )
+            raise InputError("config.no_section", file=given, option=name, found=_shown(section))
     section[keys[-1]] = value
 
 
@@ -229,54 +225,71 @@ def _source(
     return None if path is None else str(path)
 
 
-def _hint(found: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(found, known, n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"expected one of {', '.join(known)}" if known else "there is none"
+def _hint(found: str, known: Sequence[str]) -> dict[str, Any]:
+    """Facts that help with an unknown name: `known`, the one that is `close` or None, `hint`."""
+    close = next(iter(difflib.get_close_matches(found, known, n=1)), None)
+    if close is not None:
+        hint = f"did you mean {close!r}?"
+    else:
+        hint = f"expected one of {', '.join(known)}" if known else "there is none"
+    return {"hint": hint, "close": close, "known": tuple(known)}
 
 
-def _sentence(
+def _refusal(
     error: ValidationError,
     root: type[Section],
     source_of: Callable[[tuple[str, ...]], str | None],
-) -> str:
-    """One sentence about the first thing that is wrong; `source_of` says who gave an option."""
+) -> InputError:
+    """What to say of the first thing that is wrong; `source_of` says who gave an option."""
     first = error.errors(include_url=False)[0]
     if not first["loc"]:
-        return f"{source_of(())}: expected {first['ctx']['error']}"
+        return _about(source_of(()), "config.expected_at_all", expected=_reason(first))
     keys, section = _location(first["loc"], root)
-    name, found = ".".join(keys), first["input"]
     source = source_of(keys)
-    if first["type"] in ("extra_forbidden", "invalid_key"):
+    code, facts = _what_is_wrong(first, keys, section)
+    return _about(source, code, **facts)
+
+
+def _what_is_wrong(
+    first: Mapping[str, Any], keys: tuple[str, ...], section: type[BaseModel]
+) -> tuple[str, dict[str, Any]]:
+    """Code and facts of one of Pydantic's errors about the option `keys` in `section`."""
+    kind, name, found = first["type"], ".".join(keys), first["input"]
+    if kind in ("extra_forbidden", "invalid_key"):
         # A section whose options come from elsewhere says which there are.
         known = first.get("ctx", {}).get("known", list(section.model_fields))
-        return f"{source}: unknown option {name!r}; {_hint(keys[-1], known)}"
-    if first["type"] == "literal_error" and isinstance(found, str):
+        return "config.unknown_option", {"option": name, **_hint(keys[-1], known)}
+    if kind == "literal_error" and isinstance(found, str):
         known = re.findall("'([^']*)'", first["ctx"]["expected"])
         if len(known) > _FEW:
-            return f"{source}: unknown name {found!r} in {name}; {_hint(found, known)}"
-    if first["type"].startswith("union_tag"):
-        return f"{source}: {_tag_sentence(name, first)}"
-    if first["type"] in ("model_type", "model_attributes_type"):
-        return f"{source}: {name} must be a section of options, found {_kind(found)}"
-    if first["type"] == "value_error":
-        return f"{source}: {name}: expected {first['ctx']['error']}"
-    if first["type"] == "missing":
-        return f"{source}: {name} is missing"
+            return "config.unknown_name", {"option": name, "found": found, **_hint(found, known)}
+    if kind.startswith("union_tag"):
+        option = f"{name}.{first['ctx']['discriminator'].strip(chr(39))}"
+        if kind == "union_tag_not_found":
+            return "config.missing", {"option": option}
+        known = re.findall("'([^']*)'", first["ctx"]["expected_tags"])
+        found = first["ctx"]["tag"]
+        return "config.unknown_name", {"option": option, "found": found, **_hint(found, known)}
+    if kind in ("model_type", "model_attributes_type"):
+        return "config.no_section", {"option": name, "found": _kind(found)}
+    if kind == "value_error":
+        return "config.expected", {"option": name, "expected": _reason(first)}
+    if kind == "missing":
+        return "config.missing", {"option": name}
     if first["loc"][-1] == "[key]":
         name = f"a name in {name}"
-    expected = _EXPECTED.get(first["type"], first["msg"].removeprefix("Input should be "))
-    return f"{source}: {name} must be {expected}, found {_shown(found)}"
+    expected = _EXPECTED.get(kind, first["msg"].removeprefix("Input should be "))
+    return "config.value", {"option": name, "expected": expected, "found": _shown(found)}
 
 
-def _tag_sentence(name: str, first: Mapping[str, Any]) -> str:
-    """What is wrong with the option that says which of several kinds a section is."""
-    option = f"{name}.{first['ctx']['discriminator'].strip(chr(39))}"
-    if first["type"] == "union_tag_not_found":
-        return f"{option} is missing"
-    known = re.findall("'([^']*)'", first["ctx"]["expected_tags"])
-    return f"unknown name {first['ctx']['tag']!r} in {option}; {_hint(first['ctx']['tag'], known)}"
+def _about(source: str | None, code: str, **facts: Any) -> InputError:
+    """An error about what `source` gave; None where nobody gave it."""
+    return InputError(code, **facts) if source is None else InputError(code, file=source, **facts)
+
+
+def _reason(first: Mapping[str, Any]) -> str:
+    """What a validator of ours has said."""
+    return str(first["ctx"]["error"])
 
 
 def _location(

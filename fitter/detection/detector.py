@@ -35,7 +35,7 @@ import numpy as np
 
 from fitter.detection.mediapipe_graph import HandGraph
 from fitter.detection.mediapipe_task import TaskLandmarker
-from fitter.detection.windows import LARGEST_LOOK, Window, search_windows
+from fitter.detection.windows import LARGEST_LOOK, Window, search_windows, weak_depth
 from fitter.errors import InputError
 from fitter.records import HandObservation, ImageRecord
 
@@ -137,9 +137,9 @@ class MediaPipeDetector:
                 networks, or the task file cannot be used.
         """
         if max_hands < 1:
-            raise InputError(f"max_hands: expected at least 1, found {max_hands}.")
+            raise InputError("detector.max_hands", file="max_hands", found=max_hands)
         if not 0.0 <= min_score <= 1.0:
-            raise InputError(f"min_score: expected a number from 0 to 1, found {min_score}.")
+            raise InputError("detector.min_score", file="min_score", found=min_score)
         self.max_hands = max_hands
         self.second_pass = second_pass
         self.search = search
@@ -196,7 +196,7 @@ class MediaPipeDetector:
                 replace(
                     hand,
                     keypoints=hand.keypoints * scale,
-                    relative_depth=hand.relative_depth * scale[0],
+                    relative_depth=weak_depth(hand)[0] * scale[0],
                 )
                 for hand in self._graph.look(small)
             ]
@@ -348,17 +348,15 @@ def _merge(
         for hand in (first, second)
     ]
     right_mean = share * right[0] + (1.0 - share) * right[1]
+    (depth, xyz), (second_depth, second_xyz) = weak_depth(first), weak_depth(second)
     return HandObservation(
         keypoints=mean(first.keypoints, second.keypoints),
         confidence=1.0 / (1.0 + (gap / (DISAGREEMENT_SCALE * size)) ** 2),
         side="right" if right_mean >= 0.5 else "left",
         side_score=max(right_mean, 1.0 - right_mean),
         score=max(first.score, second.score),
-        relative_depth=mean(first.relative_depth, second.relative_depth),
-        relative_xyz=mean(
-            first.relative_xyz - first.relative_xyz[0],
-            second.relative_xyz - second.relative_xyz[0],
-        ),
+        relative_depth=mean(depth, second_depth),
+        relative_xyz=mean(xyz - xyz[0], second_xyz - second_xyz[0]),
     )
 
 

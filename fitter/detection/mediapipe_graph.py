@@ -211,9 +211,7 @@ def require_mediapipe() -> None:
     try:
         import mediapipe  # noqa: F401
     except ImportError as error:
-        raise InputError(
-            f"expected the package mediapipe for finding hands, found: {error}."
-        ) from error
+        raise InputError("detector.no_mediapipe", reason=str(error)) from error
 
 
 def _build_following_graph(min_score: float) -> Any:
@@ -241,10 +239,8 @@ def _build_graph(hand_count: int, min_score: float) -> Any:
         from mediapipe.python.solution_base import SolutionBase
         from mediapipe.python.solutions import hands  # noqa: F401
     except (ImportError, AttributeError) as error:
-        raise InputError(
-            "expected hand models from --task FILE or from mediapipe<0.10.22, found mediapipe "
-            f"{version('mediapipe')} without any: {error}."
-        ) from error
+        found = version("mediapipe")
+        raise InputError("detector.no_models", version=found, reason=str(error)) from error
     graph = SolutionBase(
         binary_graph_path=_GRAPH,
         side_inputs={

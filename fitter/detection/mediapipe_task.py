@@ -80,8 +80,7 @@ class TaskLandmarker:
             reason = " ".join(str(error).split()) or type(error).__name__
             reason = reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + " ..."
             raise InputError(
-                f"{task}: expected hand models that mediapipe {version('mediapipe')} can run, "
-                f"found: {reason}"
+                "task.cannot_run", file=task, version=version("mediapipe"), reason=reason
             ) from error
         except BaseException:
             self.close()
@@ -178,39 +177,35 @@ def require_bundle(task: Path) -> None:
     Raises:
         InputError: it is not there, or no whole bundle with the models of a hand landmarker.
     """
-    expected = f"{task}: expected MediaPipe's hand landmarker (.task)"
     try:
         if not task.exists():
-            raise InputError(f"{expected}, found no such file.")
+            raise InputError("task.missing", file=task)
         if not task.is_file():
-            raise InputError(f"{expected}, found a folder or no regular file.")
+            raise InputError("task.not_regular", file=task)
         with task.open("rb") as file:
             start = file.read(_PADDING + 30 + 256)
         if not start:
-            raise InputError(f"{expected}, found an empty file.")
+            raise InputError("task.empty", file=task)
         begins = start.find(_LOCAL_HEADER, 0, _PADDING)
         if not zipfile.is_zipfile(task):
-            found = "a file that is no bundle" if begins < 0 else "a file that is cut off"
-            raise InputError(f"{expected}, found {found}.")
+            raise InputError("task.no_bundle" if begins < 0 else "task.cut_off", file=task)
         with zipfile.ZipFile(task) as bundle:
             members = {member.filename: member for member in bundle.infolist()}
             # The models are zips too: the directory of one inside a cut file is taken for its own.
             if begins >= 0 and _first_name(start[begins:]) not in members:
-                raise InputError(f"{expected}, found a file that is cut off.")
+                raise InputError("task.cut_off", file=task)
             if missing := [name for name in MODELS if name not in members]:
                 found = ", ".join(sorted(members)[:4]) or "nothing"
-                raise InputError(f"{expected} with {missing[0]} in it, found {found}.")
+                raise InputError("task.no_model", file=task, missing=missing[0], found=found)
             if any(members[name].compress_type != zipfile.ZIP_STORED for name in MODELS):
-                raise InputError(f"{expected} without compression, found a compressed one.")
+                raise InputError("task.compressed", file=task)
             damaged = bundle.testzip()
     except (zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{expected}, found a damaged file: {error}") from error
+        raise InputError("task.damaged", file=task, reason=str(error)) from error
     except OSError as error:
-        raise InputError(
-            f"{expected}, found a file that cannot be read: {error.strerror}"
-        ) from error
+        raise InputError("task.unreadable", file=task, reason=error.strerror) from error
     if damaged is not None:
-        raise InputError(f"{expected}, found a damaged {damaged} in it.")
+        raise InputError("task.damaged_model", file=task, model=damaged)
 
 
 def _first_name(header: bytes) -> str:

@@ -74,17 +74,25 @@ class Window:
     def to_image(self, hand: HandObservation) -> HandObservation:
         """A hand found in the window, in the picture's pixels and axes."""
         scale = float(self.crop.scale[0])
-        keypoints, xyz, side = hand.keypoints, hand.relative_xyz, hand.side
+        keypoints, side = hand.keypoints, hand.side
+        depth, xyz = weak_depth(hand)
         if self.mirrored:
             keypoints = keypoints * [-1.0, 1.0] + [self.crop.output_size, 0.0]
             xyz, side = xyz * _MIRROR_X, _other(side)
         return replace(
             hand,
             keypoints=keypoints / scale + self.crop.origin[0].numpy(),
-            relative_depth=hand.relative_depth / scale,
+            relative_depth=depth / scale,
             relative_xyz=xyz,
             side=side,
         )
+
+
+def weak_depth(hand: HandObservation) -> tuple[np.ndarray, np.ndarray]:
+    """A detected hand's relative depth, (21,) pixels, and its weak 3D keypoints, (21, 3) m."""
+    # Hands from files may lack them; what a network has found has both.
+    assert hand.relative_depth is not None and hand.relative_xyz is not None
+    return hand.relative_depth, hand.relative_xyz
 
 
 def search_windows(width: int, height: int) -> list[list[Window]]:

@@ -1,3 +1,25 @@
 """Sentences about options, presets and configuration files."""
 
-SENTENCES: dict[str, str] = {}
+_CONFIG = {
+    "config.expected": "{option}: expected {expected}",
+    "config.expected_at_all": "expected {expected}",
+    "config.missing": "{option} is missing",
+    "config.nested": "the configuration is nested too deeply to be read",
+    "config.no_options": "{option} has no options of its own",
+    "config.no_override": "expected section.option=value, such as {example}",
+    "config.no_preset": "expected a YAML file or one of the presets {known}, found neither",
+    "config.no_section": "{option} must be a section of options, found {found}",
+    "config.no_sections": "the configuration must hold sections such as '{section}:', found "
+    "{found}",
+    "config.no_yaml_value": "{found!r} is not a YAML value",
+    "config.not_utf8": "the configuration is not UTF-8 text",
+    "config.not_yaml": "the configuration is not valid YAML: {reason}",
+    "config.not_yaml_at": "the configuration is not valid YAML at line {line}: {reason}",
+    "config.unknown_name": "unknown name {found!r} in {option}; {hint}",
+    "config.unknown_option": "unknown option {option!r}; {hint}",
+    "config.unknown_stage": "unknown stage {stage!r}; {hint}",
+    "config.unreadable": "cannot read the configuration: {reason}",
+    "config.value": "{option} must be {expected}, found {found}",
+}
+
+SENTENCES: dict[str, str] = {**_CONFIG}

@@ -1,6 +1,28 @@
 """Sentences about weights and networks, the detector's among them."""
 
+_TASK = "expected MediaPipe's hand landmarker (.task)"
+
+_DETECTOR = {
+    "detector.max_hands": "expected at least 1, found {found}.",
+    "detector.min_score": "expected a number from 0 to 1, found {found}.",
+    "detector.no_mediapipe": "expected the package mediapipe for finding hands, found: {reason}.",
+    "detector.no_models": "expected hand models from --task FILE or from mediapipe<0.10.22, found "
+    "mediapipe {version} without any: {reason}.",
+    "task.cannot_run": "expected hand models that mediapipe {version} can run, found: {reason}",
+    "task.compressed": f"{_TASK} without compression, found a compressed one.",
+    "task.cut_off": f"{_TASK}, found a file that is cut off.",
+    "task.damaged": f"{_TASK}, found a damaged file: {{reason}}",
+    "task.damaged_model": f"{_TASK}, found a damaged {{model}} in it.",
+    "task.empty": f"{_TASK}, found an empty file.",
+    "task.missing": f"{_TASK}, found no such file.",
+    "task.no_bundle": f"{_TASK}, found a file that is no bundle.",
+    "task.no_model": f"{_TASK} with {{missing}} in it, found {{found}}.",
+    "task.not_regular": f"{_TASK}, found a folder or no regular file.",
+    "task.unreadable": f"{_TASK}, found a file that cannot be read: {{reason}}",
+}
+
 SENTENCES: dict[str, str] = {
+    **_DETECTOR,
     # What packages offer, and what a configuration asks of it.
     "network.not_offered": "expected one of {known}, found {found!r}",
     "network.no_initialisation": "expected weights of a {known}, found none",

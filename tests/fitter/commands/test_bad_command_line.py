@@ -32,17 +32,17 @@ class TestConfiguration:
             (b"fit: 3\n", "c.yaml: fit must be a section of options, found a number"),
             (
                 b"fit: [1,\n",
-                "configuration c.yaml is not valid YAML at line 2: expected the node content, "
+                "c.yaml: the configuration is not valid YAML at line 2: expected the node content, "
                 "but found '<stream end>'",
             ),
             (
                 b"? [a, b]\n: 3\n",
-                "configuration c.yaml is not valid YAML at line 1: a name cannot be a list or a "
-                "section",
+                "c.yaml: the configuration is not valid YAML at line 1: a name cannot be a list or "
+                "a section",
             ),
-            (b"\xff\xfe\x00", "configuration c.yaml is not UTF-8 text"),
-            (b"- a\n", "configuration c.yaml must hold sections such as 'fit:', found a list"),
-            (b"[" * 20_000, "configuration c.yaml is nested too deeply to be read"),
+            (b"\xff\xfe\x00", "c.yaml: the configuration is not UTF-8 text"),
+            (b"- a\n", "c.yaml: the configuration must hold sections such as 'fit:', found a list"),
+            (b"[" * 20_000, "c.yaml: the configuration is nested too deeply to be read"),
         ],
     )
     def test_file(self, here, refused, text, sentence):
@@ -51,7 +51,9 @@ class TestConfiguration:
 
     def test_no_file(self, refused):
         refused(
-            "cannot read configuration no.yaml: No such file or directory", "--config", "no.yaml"
+            "no.yaml: cannot read the configuration: No such file or directory",
+            "--config",
+            "no.yaml",
         )
 
     def test_no_preset(self, refused):

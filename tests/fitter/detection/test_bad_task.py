@@ -9,27 +9,26 @@ import pytest
 
 from fitter.detection.detector import MediaPipeDetector
 from fitter.detection.mediapipe_task import MODELS, TaskLandmarker
-from fitter.errors import InputError
+from fitter.errors import sentence
 from tests.support import task_files
+from tests.support.errors import raises
 
-LANDMARKER = "expected MediaPipe's hand landmarker (.task)"
 QUICK = ["--device", "cpu", "--max-hands", "1", "--set", "refine.stages={}"]
 
 
-def sentence_of(path: Path) -> str:
-    with pytest.raises(InputError) as refusal:
+def refuses(path: Path, code: str, **facts: str) -> None:
+    with raises(f"task.{code}", file=path, **facts):
         TaskLandmarker(path, 2, 0.5)
-    return str(refusal.value).removeprefix(f"{path}: ")
 
 
 def test_files_that_are_no_bundle(tmp_path):
     path = tmp_path / "a.task"
-    assert sentence_of(path) == f"{LANDMARKER}, found no such file."
-    assert sentence_of(tmp_path) == f"{LANDMARKER}, found a folder or no regular file."
+    refuses(path, "missing")
+    refuses(tmp_path, "not_regular")
     path.write_bytes(b"")
-    assert sentence_of(path) == f"{LANDMARKER}, found an empty file."
+    refuses(path, "empty")
     path.write_text("<html>not found</html>\n")
-    assert sentence_of(path) == f"{LANDMARKER}, found a file that is no bundle."
+    refuses(path, "no_bundle")
 
 
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.25, 0.5, 0.95, 0.99999])
@@ -38,7 +37,7 @@ def test_files_that_are_cut_off(tmp_path, share):
     whole = task_files.bundle(tmp_path / "whole.task").read_bytes()
     path = tmp_path / "cut.task"
     path.write_bytes(whole[: int(share * len(whole))])
-    assert sentence_of(path) == f"{LANDMARKER}, found a file that is cut off."
+    refuses(path, "cut_off")
 
 
 def test_bundles_that_are_padded_in_front_are_whole(tmp_path):
@@ -48,7 +47,7 @@ def test_bundles_that_are_padded_in_front_are_whole(tmp_path):
     path.write_bytes(bytes(2) + whole)
     TaskLandmarker(path, 2, 0.5).close()
     path.write_bytes(bytes(2) + whole[: len(whole) // 2])
-    assert sentence_of(path) == f"{LANDMARKER}, found a file that is cut off."
+    refuses(path, "cut_off")
 
 
 def test_bundles_of_other_tasks(tmp_path):
@@ -56,23 +55,22 @@ def test_bundles_of_other_tasks(tmp_path):
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("hand_landmarker.task", b"")
         file.writestr("hand_gesture_recognizer.task", b"")
-    with_models = "expected MediaPipe's hand landmarker (.task) with hand_detector.tflite in it, "
-    found = "found hand_gesture_recognizer.task, hand_landmarker.task."
-    assert sentence_of(path) == with_models + found
+    found = "hand_gesture_recognizer.task, hand_landmarker.task"
+    refuses(path, "no_model", missing="hand_detector.tflite", found=found)
     path.write_bytes(task_files.network(task_files.NETWORKS[MODELS[0]]))  # a model is a zip too
-    assert sentence_of(path) == with_models + "found labels.txt."
+    refuses(path, "no_model", missing="hand_detector.tflite", found="labels.txt")
     task_files.bundle(path, hand_landmarks_detector=None)
-    missing = f"{LANDMARKER} with hand_landmarks_detector.tflite in it, found hand_detector.tflite."
-    assert sentence_of(path) == missing
+    missing = "hand_landmarks_detector.tflite"
+    refuses(path, "no_model", missing=missing, found="hand_detector.tflite")
 
 
 def test_bundles_that_are_compressed_or_damaged(tmp_path):
     path = task_files.bundle(tmp_path / "a.task", zipfile.ZIP_DEFLATED)
-    assert sentence_of(path) == f"{LANDMARKER} without compression, found a compressed one."
+    refuses(path, "compressed")
     damaged = bytearray(task_files.bundle(path).read_bytes())
     damaged[1_000_000] ^= 255
     path.write_bytes(damaged)
-    assert sentence_of(path) == f"{LANDMARKER}, found a damaged hand_detector.tflite in it."
+    refuses(path, "damaged_model", model="hand_detector.tflite")
 
 
 @pytest.mark.parametrize(
@@ -85,11 +83,11 @@ def test_bundles_that_are_compressed_or_damaged(tmp_path):
 def test_models_that_cannot_be_run(tmp_path, capfd, changes, reason):
     changes = {k: task_files.network(v) if isinstance(v, str) else v for k, v in changes.items()}
     path = task_files.bundle(tmp_path / "a.task", **changes)
-    said = sentence_of(path)
-    # What MediaPipe says is its own and may change; the rest is ours.
-    assert said.startswith(
-        f"expected hand models that mediapipe {version('mediapipe')} can run, found: {reason}"
-    )
+    with raises("task.cannot_run", file=path, version=version("mediapipe")) as refusal:
+        TaskLandmarker(path, 2, 0.5)
+    # What MediaPipe says is its own and may change.
+    assert refusal.value.facts["reason"].startswith(reason)
+    said = refusal.value.without("file")
     assert len(said) < 300 and "\n" not in said
     assert capfd.readouterr().err == ""  # the sentence says it once
 
@@ -97,30 +95,25 @@ def test_models_that_cannot_be_run(tmp_path, capfd, changes, reason):
 def test_a_release_without_networks(monkeypatch):
     """Stands in for mediapipe from 0.10.22 on, which has no module `mediapipe.python`."""
     monkeypatch.setitem(sys.modules, "mediapipe.python.solution_base", None)
-    with pytest.raises(InputError) as refusal:
+    with raises("detector.no_models", version=version("mediapipe")):
         MediaPipeDetector()
-    said = str(refusal.value)
-    assert said.startswith(
-        "expected hand models from --task FILE or from mediapipe<0.10.22, found mediapipe "
-        f"{version('mediapipe')} without any: "
-    )
 
 
 def test_no_mediapipe_at_all(tmp_path, monkeypatch):
     task = task_files.bundle(tmp_path / "a.task")
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     for options in ({}, {"task": task}):
-        with pytest.raises(InputError, match="expected the package mediapipe for finding hands"):
+        with raises("detector.no_mediapipe"):
             MediaPipeDetector(**options)
 
 
 class TestTheCommand:
     def test_refuses_in_one_sentence(self, refused, here):
-        sentence = "expected MediaPipe's hand landmarker (.task), found no such file."
-        refused(f"no.task: {sentence}", "--task", "no.task", *QUICK)
+        said = sentence("task.missing", {"file": "no.task"})
+        refused(said, "--task", "no.task", *QUICK)
         readme = "notes/readme.txt"
-        sentence = "expected MediaPipe's hand landmarker (.task), found a file that is no bundle."
-        refused(f"{readme}: {sentence}", "--set", f"detector.task={readme}", *QUICK)
+        said = sentence("task.no_bundle", {"file": readme})
+        refused(said, "--set", f"detector.task={readme}", *QUICK)
 
     def test_does_not_read_it_where_keypoints_are_given(self, say):
         given = ["photos", "--out", "o.zarr", "--task", "no.task", "--keypoints", "known.json"]

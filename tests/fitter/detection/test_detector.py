@@ -6,7 +6,6 @@ import pytest
 import fitter.detection.detector as detect_module
 from fitter.detection.detector import MediaPipeDetector, drop_duplicates, unordered_distance
 from fitter.detection.windows import Window, search_windows
-from fitter.errors import InputError
 from tests.support.drawn_hands import (
     DrawnHands,
     canvas,
@@ -17,6 +16,7 @@ from tests.support.drawn_hands import (
     shape,
     wedge,
 )
+from tests.support.errors import raises
 
 
 def assert_placed(hand, keypoints):
@@ -203,5 +203,6 @@ def test_the_search_leaves_out_hands_that_a_window_cuts(drawn, monkeypatch):
 
 @pytest.mark.parametrize("options", [{"max_hands": 0}, {"min_score": 1.5}, {"min_score": -0.1}])
 def test_options_out_of_range_are_refused(options):
-    with pytest.raises(InputError, match=next(iter(options))):
+    ((name, value),) = options.items()
+    with raises(f"detector.{name}", file=name, found=value):
         MediaPipeDetector(**options)

@@ -158,7 +158,7 @@ def test_flags(refused, wanted, arguments):
             "network: {kind: lifter, encoder: resnet18}",
         ),
         (
-            "configuration mine.yaml must hold sections such as 'optimiser:', found a list",
+            "mine.yaml: the configuration must hold sections such as 'optimiser:', found a list",
             "- network",
         ),
         (
