@@ -84,7 +84,7 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("init.lifter=shipped", "unknown option 'init.lifter'; expected one of "),
+        ("init.lifter=shipped", "unknown option 'init.lifter'; did you mean 'painter'?"),
         ("init.sear=x", "did you mean 'seer'?"),
         ("init.steps=0", "init.steps must be greater than or equal to 1, found 0"),
         ("init.steps=many", "init.steps must be a whole number, found 'many'"),
