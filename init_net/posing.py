@@ -13,7 +13,7 @@ from init_net.records import RegressedHands
 
 @dataclass(frozen=True)
 class HandPoints(TensorBatch):
-    """Keypoints of hands in space and in the picture.
+    """Keypoints of hands in space and in the image.
 
     Attributes:
         points: (B, 21, 3) metres relative to the wrist keypoint, view frame.

@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -29,6 +30,10 @@ from init_net.posing import regressed_keypoints
 from init_net.records import CropInputs
 from init_net.view_frame import in_camera, lifter_inputs
 from init_net.weights import load_network, weights_file
+
+if TYPE_CHECKING:
+    from init_net.networks.handnet import HandNet
+    from init_net.networks.segmentation import HandSegmentation
 
 _LARGEST_BATCH = 16
 """Crops that a network sees at once: on a CPU each takes twice as long in a batch of 64, whose maps
@@ -124,7 +129,7 @@ class Networks:
 
     def _regressed(self, usable: NormalisedHands, seen: _Crops) -> Prediction:
         """What `HandNet` says. It does not say how sure it is: its std is NaN."""
-        network, like = self._networks["handnet"], usable.view_direction
+        network, like = cast("HandNet", self._networks["handnet"]), usable.view_direction
         hands = [network(part) for part in self._inputs(seen, network.config.input_size)]
         points = torch.cat([regressed_keypoints(self._model, part) for part in hands]).to(like)
         scale = torch.cat([part.camera[:, 0] for part in hands]).to(like)
@@ -132,7 +137,7 @@ class Networks:
         middle = (0.5 * side)[:, None, None].expand(-1, 1, 2)
         ray = normalize(back_project(middle, torch.ones_like(middle[..., 0]), K)[:, 0], dim=-1)
         # A crop away from the optical axis is stretched: by 1 / cos^2 along the way from the middle
-        # of the picture and by 1 / cos across it.
+        # of the image and by 1 / cos across it.
         stretch = ray[:, 2] ** -1.5
         focal = usable.intrinsics[:, 0, 0]
         distance = K[:, 0, 0] / side / (scale / stretch)
@@ -144,7 +149,7 @@ class Networks:
     def _masks(self, seen: _Crops) -> list[np.ndarray]:
         if not seen:
             return []
-        network = self._networks["segmentation"]
+        network = cast("HandSegmentation", self._networks["segmentation"])
         parts = self._inputs(seen, network.config.input_size)
         found = torch.cat([network(part).sigmoid() for part in parts]).float().cpu().numpy()
         sides = seen.sides.tolist()
@@ -152,7 +157,7 @@ class Networks:
 
     def _inputs(self, seen: _Crops, size: int) -> list[CropInputs]:
         """Crops in the size that a network takes, as many at once as it may see."""
-        pictures = np.stack([_resized(crop.pixels, size) for crop in seen.crops])
+        images = np.stack([_resized(crop.pixels, size) for crop in seen.crops])
         keypoints = np.stack([crop.keypoints for crop in seen.crops])
         keypoints = keypoints * (size / seen.sides)[:, None, None]
         confidence = np.stack([crop.confidence for crop in seen.crops])
@@ -160,7 +165,7 @@ class Networks:
         def tensor(array: np.ndarray) -> Tensor:
             return torch.from_numpy(array).to(self._device, torch.float32)
 
-        image = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 255
+        image = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2).float() / 255
         inputs = CropInputs(image, tensor(keypoints), tensor(confidence))
         firsts = range(0, len(image), _LARGEST_BATCH)
         return [inputs[first : first + _LARGEST_BATCH] for first in firsts]
@@ -200,11 +205,11 @@ def _nothing(hands: NormalisedHands) -> Prediction:
     return Prediction(keypoints, keypoints[..., :2].clone())
 
 
-def _resized(picture: np.ndarray, size: int) -> np.ndarray:
-    """A square picture with another side, pixels."""
-    if len(picture) == size:
-        return picture
-    smaller = size < len(picture)
+def _resized(image: np.ndarray, size: int) -> np.ndarray:
+    """A square image with another side, pixels."""
+    if len(image) == size:
+        return image
+    smaller = size < len(image)
     return cv2.resize(
-        picture, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+        image, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     )

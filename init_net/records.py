@@ -5,7 +5,7 @@ Two frames and two units:
 view frame
     The camera's frame turned by the least rotation that lays its z axis along the line of sight
     through the middle of the hand's square crop (`fitter.camera.rotation_to`). What a network
-    says of a hand does not depend on where in the picture the hand is.
+    says of a hand does not depend on where in the image the hand is.
 crop units
     The side of the hand's square crop is 1; its middle is the origin of positions. A length at the
     wrist's distance Z has ``focal / Z`` crop units a metre, with the focal length in crop units.
@@ -65,7 +65,7 @@ class CropInputs(TensorBatch):
     """What `HandNet` and the segmentation see.
 
     Attributes:
-        image: (B, 3, S, S) sRGB in [0, 1], black outside the picture.
+        image: (B, 3, S, S) sRGB in [0, 1], black outside the image.
         keypoints: (B, 21, 2) pixels of the crop, the centre of its first pixel at (0.5, 0.5).
         confidence: (B, 21) in [0, 1]; a keypoint of confidence 0 leaves no trace.
     """

@@ -356,9 +356,12 @@ def disassemble(arrays: Mapping[Variable, np.ndarray]) -> list[ImageRow]:
     """
 
     def values(variables: Sequence[Variable], place: tuple[int, ...]) -> dict[str, Any]:
-        return {v.name: _decoded(v, arrays[v][place]) for v in variables if v in arrays}
+        kept = (stored[v.name] for v in variables if v.name in stored)
+        return {v.name: _decoded(v, arrays[v][place]) for v in kept}
 
-    side = next(variable for variable in HAND_VARIABLES if variable.name == "side")
+    # By name: a store's own variables may have other flags than those declared here.
+    stored = {variable.name: variable for variable in arrays}
+    side = stored["side"]
     return [
         ImageRow(
             **values(IMAGE_VARIABLES, (i,)),

@@ -12,6 +12,7 @@ from fitter.light_imports import without_compiler
 with without_compiler():
     import timm
     from timm.models import FeatureListNet
+    from timm.models._features import FeatureInfo
     from timm.models.efficientnet import EfficientNetFeatures
     from timm.models.mobilenetv3 import MobileNetV3Features
 
@@ -51,7 +52,7 @@ def split_encoder(name: str, split: int, in_channels: int) -> SplitEncoder:
     Args:
         name: of the encoder in timm, such as "resnet50" or "mobilenetv3_small_100".
         split: index of the last stage of the front, from 1; 0 is the stem, at half the resolution.
-        in_channels: of the picture; the first convolution is made for them.
+        in_channels: of the image; the first convolution is made for them.
 
     Raises:
         InputError: timm has no such encoder, it is none that can be cut, or it has no such stage.
@@ -66,12 +67,13 @@ def split_encoder(name: str, split: int, in_channels: int) -> SplitEncoder:
     # Transformers such as Swin follow the list as well, but their maps are (B, H, W, C).
     if not known or str(getattr(model, "output_fmt", "NCHW")) not in ("NCHW", "Format.NCHW"):
         raise InputError("network.no_sequence", encoder=name, found=type(model).__name__)
-    channels = model.feature_info.channels()
+    stages: FeatureInfo = model.feature_info  # type: ignore[assignment]  # timm sets it so
+    channels = stages.channels()
     last = len(channels) - 1
     if not 1 <= split < last:
         raise InputError("network.no_split", encoder=name, last=last - 1, found=split)
     steps = _steps(model)
-    cut = list(steps).index(_spelled(model, model.feature_info.module_name(split))) + 1
+    cut = list(steps).index(_spelled(model, stages.module_name(split))) + 1
     modules = list(steps.values())
     return SplitEncoder(
         nn.Sequential(*modules[:cut]),

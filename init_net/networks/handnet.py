@@ -1,6 +1,6 @@
 """`HandNet`: a crop, and keypoints where there are some, to the parameters of a hand (Seeber 3.1).
 
-    picture  (3 channels)   -> front \\
+    image    (3 channels)   -> front \\
                                        fusion -> tail -> pooling -> dense -> parameters
     heatmaps (21 channels)  -> front /
 
@@ -57,7 +57,7 @@ class HandNet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: CropInputs) -> RegressedHands:
-        """Regress B hands; those without keypoints, of confidence 0, from their picture alone.
+        """Regress B hands; those without keypoints, of confidence 0, from their image alone.
 
         Raises:
             ValueError: the crops are not of the configured size.
@@ -68,7 +68,7 @@ class HandNet(nn.Module):
             inputs.keypoints, inputs.confidence, size, self.config.heatmap_sigma * size
         )
         fused = self.fusion(
-            # Colours about 0; the statistics of natural pictures are for trained encoders.
+            # Colours about 0; the statistics of natural images are for trained encoders.
             self.image_front(channels_last(2 * inputs.image - 1)),
             self.keypoint_front(channels_last(heatmaps)),
         )
@@ -126,7 +126,7 @@ class FusionBlock(nn.Module):
         self.project = nn.Conv2d(both, channels, 3, padding=1)
 
     def forward(self, image: Tensor, keypoints: Tensor) -> Tensor:
-        """Fuse (B, C, H, W) features of the picture and of the keypoints to (B, C, H, W)."""
+        """Fuse (B, C, H, W) features of the image and of the keypoints to (B, C, H, W)."""
         features = torch.cat([image, keypoints], 1)
         weights = self.expand(self.reduce(features).relu()).sigmoid()
         return self.project(weights * features)

@@ -1,4 +1,4 @@
-"""Keypoints as pictures for a convolutional network, and hands that go without them."""
+"""Keypoints as images for a convolutional network, and hands that go without them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def keypoint_heatmaps(keypoints: Tensor, confidence: Tensor, size: int, sigma: f
     """A Gaussian about each keypoint (Seeber 3.1; its width is not published).
 
     ``exp(-|u - k|^2 / (2 sigma^2))`` at the centre u of each pixel: 1 at a keypoint that lies in
-    the centre of a pixel, and not cut off where the picture ends.
+    the centre of a pixel, and not cut off where the image ends.
 
     Args:
         keypoints: (B, 21, 2) pixels, the centre of the first pixel at (0.5, 0.5).

@@ -17,7 +17,7 @@ with without_compiler():
 
 
 class HandSegmentation(nn.Module):
-    """`CropInputs` to logits (B, S, S): a U-Net on the picture with its heatmaps.
+    """`CropInputs` to logits (B, S, S): a U-Net on the image with its heatmaps.
 
     Seeber 3.1 hangs the decoder on the encoder of the parameters; this one has an encoder of its
     own, so that either is trained and shipped without the other.

@@ -24,8 +24,8 @@ Backgrounds = Annotated[
     str,
     Field(
         min_length=1,
-        description="procedural, packages (pictures with free licences in installed packages), or "
-        "a folder of pictures",
+        description="procedural, packages (images with free licences in installed packages), or "
+        "a folder of images",
     ),
 ]
 
@@ -36,8 +36,8 @@ class SamplesConfig(Section):
     folder: Folder = "data/train"
     seed: Seed = 1000
     count: Count = 60_000
-    size: int = Field(224, ge=16, le=2048, description="side of a picture, pixels")
-    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a picture")
+    size: int = Field(224, ge=16, le=2048, description="side of a image, pixels")
+    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a image")
     backgrounds: Backgrounds = "procedural"
     workers: int = Field(1, ge=1, description="processes that render what is missing")
 
@@ -52,7 +52,7 @@ class HeldOutConfig(SamplesConfig):
 
 
 class AugmentationConfig(Section):
-    """How samples are varied, each step anew; picture, K, keypoints and mask move together."""
+    """How samples are varied, each step anew; image, K, keypoints and mask move together."""
 
     rotation_degrees: float = Field(
         30.0, ge=0, le=180, description="largest turn about the line of sight, either way, degrees"

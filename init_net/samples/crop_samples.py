@@ -1,6 +1,6 @@
-"""Rendered samples as the networks for pictures see them: cropped, varied, with their truth.
+"""Rendered samples as the networks for images see them: cropped, varied, with their truth.
 
-sample -> square around what the detector saw -> one similarity transform of the picture -> image,
+sample -> square around what the detector saw -> one similarity transform of the image -> image,
 mask, K and keypoints of the crop together -> colours, blur, noise of the image alone.
 
 The crop is that of `fitter.fitting.crops`: a square whose side is the network's `margin` times the
@@ -11,7 +11,7 @@ A's scale in its focal lengths and ``A c`` for its principal point.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -96,7 +96,7 @@ class Cropper:
     margin: float
     variation: AugmentationConfig | None
 
-    def crop(self, indices: Sequence[int], seed: tuple[int, ...]) -> CropSamples:
+    def crop(self, indices: Iterable[int], seed: tuple[int, ...]) -> CropSamples:
         """Crops of samples.
 
         Args:
@@ -110,15 +110,15 @@ class Cropper:
         # Where the detector saw nothing somebody else has to say where the hand is.
         keypoints = np.where(seen[..., None], rows["detected_keypoints"], rows["keypoints_2d"])
         transforms = self._transforms(keypoints, generator)
-        pictures = [self._picture(*row, generator) for row in zip(
+        images = [self._image(*row, generator) for row in zip(
             rows["image"], rows["mask"], transforms, strict=True)]  # fmt: skip
         truth = _truth(self._model, rows, transforms, self.size)
         positions = np.einsum("bij,bkj->bki", transforms[:, :, :2], keypoints)
         return CropSamples(
-            image=torch.from_numpy(np.stack([image for image, _ in pictures])),
+            image=torch.from_numpy(np.stack([image for image, _ in images])),
             keypoints=torch.from_numpy(positions + transforms[:, None, :, 2]).float(),
             confidence=torch.from_numpy(confidence).float(),
-            mask=torch.from_numpy(np.stack([mask for _, mask in pictures])),
+            mask=torch.from_numpy(np.stack([mask for _, mask in images])),
             **truth,
         )
 
@@ -127,25 +127,25 @@ class Cropper:
         return load_hand_model(dtype=torch.float64).keypoint_model()
 
     def _transforms(self, keypoints: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """(B, 2, 3) from pixels of the picture to those of the crop, whose corner is at (0, 0)."""
+        """(B, 2, 3) from pixels of the image to those of the crop, whose corner is at (0, 0)."""
         low, high = keypoints.min(1), keypoints.max(1)
         centre, side = 0.5 * (low + high), self.margin * (high - low).max(-1)
         count = len(keypoints)
-        turn, shift = np.zeros(count), np.zeros((count, 2))
+        angle, shift = np.zeros(count), np.zeros((count, 2))
         if self.variation is not None:
             given = self.variation
-            turn = np.deg2rad(given.rotation_degrees) * generator.uniform(-1, 1, count)
+            angle = np.deg2rad(given.rotation_degrees) * generator.uniform(-1, 1, count)
             shift = given.shift * generator.uniform(-1, 1, (count, 2))
             side = side * (1 + given.scale * generator.uniform(-1, 1, count))
         scale = self.size / side
-        cosine, sine = scale * np.cos(turn), scale * np.sin(turn)
+        cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
         linear = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], 1)
         middle = self.size * (0.5 + shift)
         return np.concatenate(
             [linear, (middle - (linear @ centre[..., None])[..., 0])[..., None]], -1
         )
 
-    def _picture(
+    def _image(
         self,
         image: np.ndarray,
         mask: np.ndarray,
@@ -199,11 +199,11 @@ def _truth(
     crop_K[:, :2, 2], crop_K[:, 2, 2] = centre, 1
     middle = torch.full((len(K), 1, 2), size / 2, dtype=torch.float64)
     ray = back_project(middle, torch.ones_like(middle[..., 0]), crop_K)[:, 0]
-    # From the camera of the picture to the view frame of the crop.
-    turn = rotation_to(normalize(ray, dim=-1)).mT @ roll
+    # From the camera of the image to the view frame of the crop.
+    rotation = rotation_to(normalize(ray, dim=-1)).mT @ roll
     hands = true_hands(rows)
     keypoints = pose_keypoints(model, hands)[1]
-    points = keypoints @ turn.mT
+    points = keypoints @ rotation.mT
     orient, pose = map(roma.rotvec_to_rotmat, (hands.global_orient, hands.hand_pose))
     positions = (
         project(keypoints, K) @ linear.mT + torch.from_numpy(transforms[:, None, :, 2])
@@ -212,7 +212,7 @@ def _truth(
     found = {
         "positions": positions,
         "points": points,
-        "rotations": torch.cat([(turn @ orient)[:, None], pose], 1),
+        "rotations": torch.cat([(rotation @ orient)[:, None], pose], 1),
         "betas": hands.betas,
         "camera": weak_camera(points, positions),
     }
@@ -222,7 +222,7 @@ def _truth(
 def weak_camera(points: Tensor, positions: Tensor) -> Tensor:
     """The weak-perspective camera that sees points where they were seen, by least squares.
 
-    It knows nothing of depth, and in a wide picture the crop is stretched away from the middle
+    It knows nothing of depth, and in a wide image the crop is stretched away from the middle
     too: no scale fits all points.
 
     Args:

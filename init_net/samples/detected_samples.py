@@ -1,4 +1,4 @@
-"""Rendered hands as the detector saw them, for the lifter: all of them in memory, no pictures."""
+"""Rendered hands as the detector saw them, for the lifter: all of them in memory, no images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fitter.errors import InputError
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
-from init_net.samples.lifter_samples import LifterSamples, turned
+from init_net.samples.lifter_samples import LifterSamples, rotated
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
 from init_net.view_frame import lifter_inputs, relative_keypoints, view_rotations
 
@@ -86,7 +86,7 @@ class DetectedSamples:
         generator.manual_seed(int(np.random.default_rng([*seed, _STREAM]).integers(2**62)))
         hands = self.samples[torch.from_numpy(rows)]
         angle = math.pi * (2 * torch.rand(len(rows), generator=generator) - 1)
-        hands = turned(hands, angle)
+        hands = rotated(hands, angle)
 
         def noise(like: Tensor, factor: float) -> Tensor:
             amount = factor * NOISE * torch.randn(len(rows), generator=generator).mul(0.7).exp()

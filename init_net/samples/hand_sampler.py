@@ -1,4 +1,4 @@
-"""Random hands without pictures, for the lifter: millions of them while it learns.
+"""Random hands without images, for the lifter: millions of them while it learns.
 
 pose, shape, view, distance -> true keypoints -> `DetectorNoise` -> what the lifter sees, and what
 it is to say. The poses are those of `datasets.poses.sampler`, as of the rendered samples; fingers
@@ -37,7 +37,7 @@ FOCAL = 1000.0
 
 FACING = 0.8
 """Probability that a hand is turned once more, any way at all, if its fingers point more than 49
-degrees out of the picture's plane: in most photographs they do not."""
+degrees out of the image's plane: in most photographs they do not."""
 
 
 class HandSampler:
@@ -67,7 +67,7 @@ class HandSampler:
         """
         numpy_generator = np.random.default_rng(seed)
         generator = torch.Generator().manual_seed(int(numpy_generator.integers(2**62)))
-        params, turn = self._hands(count, numpy_generator, generator)
+        params, rotation = self._hands(count, numpy_generator, generator)
         keypoints = pose_keypoints(self.model, params)[1]
         middle = 0.5 * (keypoints.amin(1) + keypoints.amax(1))
         depth = (
@@ -77,7 +77,7 @@ class HandSampler:
         )
         place = torch.stack([torch.zeros(count), torch.zeros(count), depth], 1)
         keypoints = keypoints + (place - middle)[:, None]
-        return self._seen(keypoints, turn, params, generator)
+        return self._seen(keypoints, rotation, params, generator)
 
     def _hands(
         self, count: int, numpy_generator: np.random.Generator, generator: torch.Generator
@@ -89,15 +89,15 @@ class HandSampler:
         betas = (0.85 * betas).clamp(-2, 2)
         # Two draws, the second for hands whose first points at the camera or away from it.
         draws = torch.randn(2, count, 4, generator=generator)
-        turns = roma.unitquat_to_rotmat(normalize(draws, dim=-1))
-        away = (turns @ self.forward)[..., 2].abs()
+        drawn = roma.unitquat_to_rotmat(normalize(draws, dim=-1))
+        away = (drawn @ self.forward)[..., 2].abs()
         again = (away[0] > 0.75) & (torch.rand(count, generator=generator) < FACING)
-        turn = torch.where(again[:, None, None], turns[1], turns[0])
+        rotation = torch.where(again[:, None, None], drawn[1], drawn[0])
         zero = torch.zeros(count, 3)
-        return HandParams(roma.rotmat_to_rotvec(turn), pose, betas, zero), turn
+        return HandParams(roma.rotmat_to_rotvec(rotation), pose, betas, zero), rotation
 
     def _seen(
-        self, keypoints: Tensor, turn: Tensor, params: HandParams, generator: torch.Generator
+        self, keypoints: Tensor, rotation: Tensor, params: HandParams, generator: torch.Generator
     ) -> LifterSamples:
         batch = len(keypoints)
         unknown = torch.full((batch, 21), torch.nan)
@@ -131,7 +131,7 @@ class HandSampler:
         return LifterSamples(
             **vars(inputs),
             keypoints=relative_keypoints(keypoints @ into, hands),
-            rotations=torch.cat([(both @ turn)[:, None], rotations], 1),
+            rotations=torch.cat([(both @ rotation)[:, None], rotations], 1),
             betas=params.betas,
         )
 

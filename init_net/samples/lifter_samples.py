@@ -37,16 +37,16 @@ class LifterSamples(TensorBatch):
         return LifterInputs(self.positions, self.confidence, self.depth, self.bones, self.focal)
 
 
-def turned(hands: LifterSamples, angle: Tensor) -> LifterSamples:
-    """Hands turned about the line of sight by angles (B,), radians: the camera rolled back."""
+def rotated(hands: LifterSamples, angle: Tensor) -> LifterSamples:
+    """Hands rotated about the line of sight by angles (B,), radians: the camera rolled back."""
     cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    turn = torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, zero + 1], -1)
-    turn = turn.unflatten(-1, (3, 3))
-    wrist = turn[:, None] @ hands.rotations[:, :1]
+    rotation = torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, zero + 1], -1)
+    rotation = rotation.unflatten(-1, (3, 3))
+    wrist = rotation[:, None] @ hands.rotations[:, :1]
     return replace(
         hands,
-        positions=hands.positions @ turn[:, :2, :2].mT,
-        bones=hands.bones @ turn.mT,
-        keypoints=hands.keypoints @ turn.mT,
+        positions=hands.positions @ rotation[:, :2, :2].mT,
+        bones=hands.bones @ rotation.mT,
+        keypoints=hands.keypoints @ rotation.mT,
         rotations=torch.cat([wrist, hands.rotations[:, 1:]], 1),
     )

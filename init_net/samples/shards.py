@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
@@ -180,7 +180,7 @@ class ShardedSamples:
     def __len__(self) -> int:
         return self._count
 
-    def read(self, indices: Sequence[int], names: Sequence[str]) -> dict[str, np.ndarray]:
+    def read(self, indices: Iterable[int], names: Sequence[str]) -> dict[str, np.ndarray]:
         """Fields of samples, stacked in the order of `indices`."""
         where = [divmod(int(i), SHARD) for i in indices]
         return {

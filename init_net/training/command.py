@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fitter.commands.parser import (
     EXIT_OK,
@@ -25,6 +25,7 @@ from fitter.commands.parser import (
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import TaskID
 
     from init_net.samples.config import SamplesConfig
     from init_net.training.config import TrainConfig
@@ -35,7 +36,7 @@ EXIT_DIVERGED = 1
 _FOLDER = re.compile(
     r"((?:data|validation)\.backgrounds=)(?!(?:procedural|packages)$).*", re.DOTALL
 )
-"""A folder of the user's own pictures on the command line."""
+"""A folder of the user's own images on the command line."""
 
 _DESCRIPTION = """\
 Train a network of the learned start on rendered hands: samples are rendered where they are missing,
@@ -110,7 +111,7 @@ def train_hands(arguments: Sequence[str] | None = None) -> None:
         "train no further",
     )
     add_verbosity(parser)
-    # What was typed stands in the card of the weights; where somebody's pictures lie does not.
+    # What was typed stands in the card of the weights; where somebody's images lie does not.
     given = sys.argv[1:] if arguments is None else arguments
     typed = [_FOLDER.sub(r"\1FOLDER", word) for word in given]
     parser.set_defaults(typed=shlex.join(["train-hands", *typed]))
@@ -244,7 +245,7 @@ class _Line:
             speed_estimate_period=300,
         )
         self._steps = steps
-        self._task: int | None = None
+        self._task: TaskID | None = None
 
     def step(self, done: int, loss: float) -> None:
         """Bring the line up to date."""
@@ -263,7 +264,7 @@ class _Line:
         self._progress.__enter__()
         return self
 
-    def __exit__(self, *details: object) -> None:
+    def __exit__(self, *details: Any) -> None:
         self._progress.__exit__(*details)
 
 

@@ -160,7 +160,7 @@ def crop_figures(
     Args:
         network: to be measured.
         held_out: of samples.
-        with_keypoints: give it what the detector saw; else nothing but the picture.
+        with_keypoints: give it what the detector saw; else nothing but the image.
     """
     device = next(network.parameters()).device
     model = load_hand_model(dtype=torch.float64)

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -45,7 +45,10 @@ _PATIENCE = 20
 halved by each of them, from 2^16."""
 
 
-class Task(Protocol):
+Samples = TypeVar("Samples", bound=TensorBatch)
+
+
+class Task(Protocol[Samples]):
     """What is learned: a network, its batches and its losses.
 
     Attributes:
@@ -54,7 +57,7 @@ class Task(Protocol):
 
     network: nn.Module
 
-    def batch(self, step: int) -> TensorBatch:
+    def batch(self, step: int) -> Samples:
         """CPU tensors of a training step.
 
         They depend on the seed and the step alone: a generator of their own, never a global one.
@@ -62,7 +65,7 @@ class Task(Protocol):
         """
         ...
 
-    def losses(self, batch: TensorBatch, step: int) -> dict[str, Tensor]:
+    def losses(self, batch: Samples, step: int) -> dict[str, Tensor]:
         """Loss terms of a batch, on the network's device: name -> (B,), already weighted.
 
         The total is the sum of their means. Called under autocast; what the network drops at
@@ -115,7 +118,7 @@ class TrainResult:
 class _State:
     """What changes from step to step; `skipped` are the last steps in a row that were left out."""
 
-    task: Task
+    task: Task[Any]
     config: TrainConfig
     optimiser: torch.optim.Optimizer
     average: WeightAverage
@@ -134,7 +137,9 @@ class _State:
         return next(self.task.network.parameters()).device
 
 
-def train(task: Task, config: TrainConfig, folder: Path, watch: Watch | None = None) -> TrainResult:
+def train(
+    task: Task[Any], config: TrainConfig, folder: Path, watch: Watch | None = None
+) -> TrainResult:
     """Train, from the last checkpoint in a folder where there is one.
 
     Args:
@@ -190,7 +195,7 @@ def _is_due(step: int, every: int, last: int) -> bool:
     return step > 0 and (step % every == 0 or step == last)
 
 
-def _begin(task: Task, config: TrainConfig) -> _State:
+def _begin(task: Task[Any], config: TrainConfig) -> _State:
     half = config.run.precision == "float16"
     device = next(task.network.parameters()).device
     return _State(
@@ -324,7 +329,7 @@ def _restore(state: _State, path: Path) -> None:
 class _Batches(Iterator[TensorBatch]):
     """Batches in order, some steps ahead, prepared by threads: NumPy and PyTorch let them work."""
 
-    def __init__(self, task: Task, loaders: int, first: int, last: int) -> None:
+    def __init__(self, task: Task[Any], loaders: int, first: int, last: int) -> None:
         self._task, self._steps = task, iter(range(first, last))
         self._pool = ThreadPoolExecutor(loaders, "batches") if loaders else None
         self._waiting: deque[Future[TensorBatch]] = deque()

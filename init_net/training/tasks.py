@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,6 +39,10 @@ from init_net.training.losses import (
     squared_chords,
 )
 
+if TYPE_CHECKING:
+    from init_net.networks.handnet import HandNet
+    from init_net.networks.segmentation import HandSegmentation
+
 _BATCHES, _ORDER = 1, 2
 """What a seed is for, besides the first weights."""
 
@@ -51,7 +55,7 @@ DEFINITION_STD = 0.008
 does not learn one data set's joints by heart."""
 
 
-def build_task(config: TrainConfig, device: torch.device) -> Task:
+def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     """The task of a configuration; renders the samples that are missing.
 
     Args:
@@ -62,7 +66,7 @@ def build_task(config: TrainConfig, device: torch.device) -> Task:
         InputError: samples are missing and cannot be rendered, or see `require_trainable`.
     """
     require_trainable(config)
-    network = build_network(config.network, config.run.seed).to(device)
+    network: Any = build_network(config.network, config.run.seed).to(device)
     train, held_out = (_samples(part) for part in (config.data, config.validation))
     match config.network:
         case LifterConfig():
@@ -124,7 +128,7 @@ class LifterTask(_SampleTask):
         train: ShardedSamples,
         held_out: ShardedSamples,
     ) -> None:
-        """Load what the detector saw; pictures are not needed."""
+        """Load what the detector saw; images are not needed."""
         self._seen, self._held_out = DetectedSamples.of(train), DetectedSamples.of(held_out)
         super().__init__(config, network, len(self._seen))
         self.weights = loss_weights(self.config)
@@ -157,17 +161,18 @@ class LifterTask(_SampleTask):
 
 
 class _ImageTask(_SampleTask):
-    """What the networks that see pictures share."""
+    """What the networks that see images share."""
 
     def __init__(
         self,
         config: TrainConfig,
-        network: nn.Module,
+        network: HandNet | HandSegmentation,
         train: ShardedSamples,
         held_out: ShardedSamples,
     ) -> None:
         super().__init__(config, network, len(train))
-        size, margin = config.network.input_size, config.network.margin
+        self._drop_keypoints = network.drop_keypoints
+        size, margin = network.config.input_size, network.config.margin
         self._cropper = Cropper(train, size, margin, config.augmentation)
         self._held_out = Cropper(held_out, size, margin, None)
 
@@ -177,7 +182,7 @@ class _ImageTask(_SampleTask):
         seed = (self.config.run.seed, _BATCHES, step)
         crops = self._cropper.crop(self._chosen(step, size), seed)
         generator = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
-        seen = self.network.drop_keypoints(crops.inputs, generator)
+        seen = self._drop_keypoints(crops.inputs, generator)
         return crops.with_confidence(seen.confidence)
 
 

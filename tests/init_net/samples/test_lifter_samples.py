@@ -20,7 +20,7 @@ from init_net.posing import regressed_keypoints
 from init_net.records import RegressedHands
 from init_net.samples.detected_samples import NOISE, DetectedSamples, observed_samples, with_less
 from init_net.samples.hand_sampler import FARTHEST, NEAREST, HandSampler
-from init_net.samples.lifter_samples import LifterSamples, turned
+from init_net.samples.lifter_samples import LifterSamples, rotated
 from init_net.samples.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
 from init_net.view_frame import in_camera, lifter_inputs, relative_keypoints, view_rotations
 from tests.support import rendered_samples
@@ -354,11 +354,11 @@ class TestTurned:
         rotations = hands.rotations.clone()
         rotations[:, 0] = roll @ rotations[:, 0]
         require_same(
-            turned(hands, angle), self.seen(points @ roll.mT, rotations), rtol=0, atol=1e-6
+            rotated(hands, angle), self.seen(points @ roll.mT, rotations), rtol=0, atol=1e-6
         )
 
     def test_turned_back_is_as_before(self, exact):
         angle = torch.linspace(-3, 3, COUNT)
-        require_same(turned(turned(exact, angle), -angle), exact, rtol=0, atol=1e-5)
-        require_same(turned(exact, torch.zeros(COUNT)), exact, **EXACTLY)
-        assert not torch.allclose(turned(exact, angle).keypoints, exact.keypoints, atol=0.01)
+        require_same(rotated(rotated(exact, angle), -angle), exact, rtol=0, atol=1e-5)
+        require_same(rotated(exact, torch.zeros(COUNT)), exact, **EXACTLY)
+        assert not torch.allclose(rotated(exact, angle).keypoints, exact.keypoints, atol=0.01)
