@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fitter.config.options import Config, load_config
-from fitter.config.stages import DEFAULT_STAGES, LEAST_SQUARES, EnergyName, Free, StageConfig
+from fitter.config.energies import DECLARATIONS
+from fitter.config.options import Config, FitConfig, load_config
+from fitter.config.stages import DEFAULT_STAGES, Free, StageConfig
+from fitter.energies import ENERGIES, SceneParams
 from fitter.errors import InputError
-from fitter.refinement.objective import ENERGIES
-from fitter.refinement.scene import FIELDS, SceneParams
-from fitter.refinement.stages import _LEAST_SQUARES_WEIGHTS
+from fitter.refinement.scene import FIELDS
 
 LM = "solver: lm, iterations: 3, free: [global_orient, pose, shape, camera]"
 ADAM = "solver: adam, iterations: 3, free: [pose]"
@@ -35,10 +35,11 @@ def one(tmp_path: Path, options: str) -> Path:
 
 
 def test_every_name_means_something():
-    assert set(ENERGIES) == set(EnergyName.__args__)
+    assert list(ENERGIES) == list(DECLARATIONS)
     assert set(FIELDS) == set(Free.__args__)
     assert set(FIELDS.values()) == set(SceneParams.__dataclass_fields__)
-    assert set(_LEAST_SQUARES_WEIGHTS) == LEAST_SQUARES - {"silhouette_l2"}
+    squares = {name for name, energy in DECLARATIONS.items() if energy.least_squares}
+    assert set(FitConfig().energies) == squares - {"silhouette_l2"}
 
 
 def test_a_file_replaces_the_stages_whole_and_keeps_their_order(tmp_path):
