@@ -28,7 +28,6 @@ from fitter.rendering.shading import (
     srgb_from_linear,
     vertex_normals,
 )
-from fitter.rotations import roma
 
 FIELDS: Mapping[Free, str] = {
     "global_orient": "global_orient",
