@@ -8,6 +8,7 @@ import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
@@ -15,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from fitter.config.section import Section
+from fitter.config.section import MISTAKE, Section
 from fitter.config.stages import StageConfig
 from fitter.errors import InputError
 
@@ -104,9 +105,8 @@ def load_kind(
     try:
         return kind.root.model_validate(values)
     except ValidationError as error:
-        raise InputError(
-            _sentence(error, kind.root, lambda known: _source(known, origin, path))
-        ) from None
+        source_of = partial(_source, origin=origin, path=path)
+        raise _input_error(error, kind.root, source_of) from None
 
 
 def find_preset(given: str | Path, kind: ConfigKind[Any]) -> Path:
@@ -234,6 +234,20 @@ def _hint(found: str, known: Sequence[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"expected one of {', '.join(known)}" if known else "there is none"
+
+
+def _input_error(
+    error: ValidationError,
+    root: type[Section],
+    source_of: Callable[[tuple[str, ...]], str | None],
+) -> InputError:
+    """The first thing that is wrong; `source_of` says who gave an option."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] != MISTAKE:
+        return InputError(_sentence(error, root, source_of))
+    keys, _ = _location(first["loc"], root)
+    about = f"{source_of(keys)}: {'.'.join(keys)}"
+    return InputError(first["ctx"]["code"], file=about, **first["ctx"]["facts"])
 
 
 def _sentence(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from fitter.config.energies import DECLARATIONS, EnergyName
-from fitter.config.section import Section
+from fitter.config.section import Section, mistake
 
 Free = Literal[
     "global_orient",
@@ -114,30 +114,28 @@ class StageConfig(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.solver == "lm":
-            known = {name for name, energy in DECLARATIONS.items() if energy.least_squares}
-            if strange := sorted(set(self.energies) - known):
-                raise ValueError(f"energies that the solver lm knows, found {strange[0]!r}")
-            if set(self.free) != LEAST_SQUARES_FREE:
-                raise ValueError(
-                    f"free to list {', '.join(sorted(LEAST_SQUARES_FREE))} for the solver lm, "
-                    f"found {', '.join(sorted(self.free))}"
-                )
-            if self.iterations == 0:
-                raise ValueError("at least one iteration for the solver lm, found 0")
-            if self.silhouette != "edge":
-                raise ValueError("silhouette to be 'edge' for the solver lm")
+            self._fits_least_squares()
         if twice := sorted(name for name in set(self.free) if self.free.count(name) > 1):
-            raise ValueError(f"every group once in free, found {twice[0]!r} twice")
+            raise mistake("stages.free_twice", found=twice[0])
         if strange := sorted(set(self.rates) - set(self.free)):
-            raise ValueError(f"rates of free parameters alone, found {strange[0]!r}")
+            raise mistake("stages.rate_not_free", found=strange[0])
         unknown = sorted(set(self.free) - set(self.rates))
         # None suits all: a step goes with the unit of a group and the weights of the energies.
         if self.solver != "lm" and self.learning_rate is None and unknown:
-            raise ValueError(
-                f"a learning_rate for the solver {self.solver} or a rate for {unknown[0]}, found "
-                "neither"
-            )
+            raise mistake("stages.no_step", solver=self.solver, group=unknown[0])
         return self
+
+    def _fits_least_squares(self) -> None:
+        known = {name for name, energy in DECLARATIONS.items() if energy.least_squares}
+        if strange := sorted(set(self.energies) - known):
+            raise mistake("stages.lm_energy", found=strange[0])
+        if set(self.free) != LEAST_SQUARES_FREE:
+            expected, found = (", ".join(sorted(x)) for x in (LEAST_SQUARES_FREE, self.free))
+            raise mistake("stages.lm_free", expected=expected, found=found)
+        if self.iterations == 0:
+            raise mistake("stages.lm_iterations", found=0)
+        if self.silhouette != "edge":
+            raise mistake("stages.lm_silhouette", found=self.silhouette)
 
 
 class RefineConfig(Section):
