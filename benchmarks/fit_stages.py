@@ -12,12 +12,13 @@ import torch
 from measuring import Stopwatch, median_seconds
 from torch import Tensor
 
+import fitter.energies.weighted
 import fitter.refinement.stages
 from fitter.camera import SquareCrop, crop_intrinsics, project, to_crop
 from fitter.config.options import Config
 from fitter.config.stages import StageConfig
-from fitter.energies.keypoints import KeypointTargets
-from fitter.fitting.keypoint_fit import KeypointProblem, fit_observations
+from fitter.energies import ENERGIES, KeypointTargets, contour_l2
+from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.masks.geometry import HandView
 from fitter.masks.hand_mask import grabcut_mask
@@ -236,10 +237,14 @@ def _parts(work: Callable[[], None], device: torch.device, count: int) -> dict[s
     with ExitStack() as stack:
         for part, owner, name in (
             ("drawing", fitter.refinement.stages, "rasterize"),
-            ("outline", fitter.refinement.stages, "contour_l2"),
-            ("keypoints", KeypointProblem, "linearize"),
+            ("keypoints", fitter.energies.weighted, "keypoint_quadratic"),
         ):
             stack.enter_context(patch.object(owner, name, watched(part, getattr(owner, name))))
+        contour = ENERGIES["silhouette_l2"]
+        assert contour.least_squares is not None
+        term = replace(contour.least_squares, function=watched("outline", contour_l2))
+        timed_contour = replace(contour, least_squares=term)
+        stack.enter_context(patch.dict(ENERGIES, {"silhouette_l2": timed_contour}))
         with timed("all"):
             work()
     spent = {part: 1000 * seconds.cpu / count for part, seconds in watch.parts.items()}

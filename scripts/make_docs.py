@@ -16,6 +16,7 @@ import numpy as np
 from pydantic.fields import FieldInfo
 from safetensors import safe_open
 
+from fitter.config.energies import Need
 from fitter.config.options import Config, InitConfig
 from fitter.config.stages import StageConfig
 from fitter.conventions import (
@@ -27,6 +28,7 @@ from fitter.conventions import (
     MODEL_TO_KEYPOINTS,
     PARENTS,
 )
+from fitter.energies import ENERGIES
 from fitter.hand_models.appearance import APPEARANCE_FILE
 from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand
 from fitter.store.schema import (
@@ -121,6 +123,22 @@ def stage_options() -> str:
     return table(
         ("option", "default", "values", "meaning"),
         (_option(f"refine.stages.NAME.{name}", option) for name, option in fields),
+    )
+
+
+def energies() -> str:
+    """Every energy that a stage may name."""
+    return table(
+        ("energy", "needs", "lm", "what it is"),
+        (
+            (
+                f"`{energy.name}`",
+                ", ".join(need for need in Need if need in energy.needs),
+                "yes" if energy.least_squares else "",
+                energy.equation.replace("|", "\\|").replace("``", "`"),
+            )
+            for energy in ENERGIES.values()
+        ),
     )
 
 
@@ -275,6 +293,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "dimensions": dimensions,
     "options": options,
     "stage-options": stage_options,
+    "energies": energies,
     "keypoints": keypoints,
     "joints": joints,
     "orders": orders,

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from fitter.config.section import Section
+from fitter.config.section import MISTAKE, Section
 from fitter.config.stages import StageConfig
 from fitter.errors import InputError
 
@@ -246,6 +246,9 @@ def _refusal(
         return _about(source_of(()), "config.expected_at_all", expected=_reason(first))
     keys, section = _location(first["loc"], root)
     source = source_of(keys)
+    if first["type"] == MISTAKE:
+        about = ".".join(keys) if source is None else f"{source}: {'.'.join(keys)}"
+        return InputError(first["ctx"]["code"], file=about, **first["ctx"]["facts"])
     code, facts = _what_is_wrong(first, keys, section)
     return _about(source, code, **facts)
 

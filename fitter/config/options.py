@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from fitter.config.energies import EnergyName
 from fitter.config.files import ConfigKind, Flag, find_preset, load_kind
 from fitter.config.networks import NetworkOffer, NetworkOptions, OfferedNetwork, load_offer
 from fitter.config.section import Section
@@ -187,6 +188,18 @@ class FitConfig(Section):
     limit_weight: float = Field(1.5, ge=0, description="weight of the anatomical joint limits")
     pose_prior_weight: float = Field(0.13, ge=0, description="weight of the prior of the pose")
     shape_prior_weight: float = Field(0.1, ge=0, description="weight of the prior of the shape")
+
+    @property
+    def energies(self) -> dict[EnergyName, float]:
+        """The weights by the names of the energies, as a stage has them."""
+        return {
+            "keypoints": self.keypoint_weight,
+            "relative_depth": self.relative_depth_weight,
+            "bone_directions": self.bone_direction_weight,
+            "limits": self.limit_weight,
+            "pose_prior": self.pose_prior_weight,
+            "shape_prior": self.shape_prior_weight,
+        }
 
 
 class RunConfig(Section):

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fitter.config.section import Section
+from fitter.config.energies import DECLARATIONS, EnergyName
+from fitter.config.section import Section, mistake
 
 Free = Literal[
     "global_orient",
@@ -21,71 +22,8 @@ Free = Literal[
 ]
 """Groups of parameters that a stage may free."""
 
-EnergyName = Literal[
-    "keypoints",
-    "keypoints_smooth_l1",
-    "keypoints_l2",
-    "bone_orientation",
-    "relative_depth",
-    "bone_directions",
-    "silhouette_l2",
-    "silhouette_iou",
-    "silhouette_ssim",
-    "image_silhouette_ssim",
-    "photometric_pixel",
-    "photometric_ssim",
-    "photometric_rgb",
-    "vertex_offset",
-    "laplacian",
-    "laplacian_change",
-    "normal_consistency",
-    "normal_change",
-    "edge_length",
-    "edge_length_change",
-    "pose_prior",
-    "pose_l2",
-    "limits",
-    "shape_prior",
-    "shape_norm",
-    "appearance_prior",
-    "texture_range",
-    "camera_scale",
-]
-"""The energies; `fitter.refinement.objective` says what each is."""
-
-LEAST_SQUARES: frozenset[str] = frozenset(
-    {
-        "keypoints",
-        "relative_depth",
-        "bone_directions",
-        "silhouette_l2",
-        "pose_prior",
-        "limits",
-        "shape_prior",
-    }
-)
-"""The energies that the Levenberg-Marquardt solver can minimise."""
-
 LEAST_SQUARES_FREE: frozenset[str] = frozenset({"global_orient", "pose", "shape", "camera"})
-"""The parameters that it frees, all together."""
-
-
-MASKED: frozenset[str] = frozenset({"silhouette_l2", "silhouette_iou", "silhouette_ssim"})
-"""The energies that compare with a mask, and are silent for a hand without one."""
-
-DATA: frozenset[str] = MASKED | {
-    "keypoints",
-    "keypoints_smooth_l1",
-    "keypoints_l2",
-    "bone_orientation",
-    "relative_depth",
-    "bone_directions",
-    "image_silhouette_ssim",
-    "photometric_pixel",
-    "photometric_ssim",
-    "photometric_rgb",
-}
-"""The energies that compare with anything seen; the others judge the hand alone."""
+"""The parameters that Levenberg-Marquardt frees, all together."""
 
 
 NotNegative = Annotated[float, Field(ge=0)]
@@ -103,14 +41,18 @@ class StageConfig(Section):
         min_length=1, description="weights of the energies that are minimised"
     )
     silhouette: Literal["edge", "soft"] = Field(
-        "edge", description="how outlines are drawn, see docs/rasteriser.md"
+        default="edge", description="how outlines are drawn, see docs/rasteriser.md"
     )
     sigma: float = Field(
-        1e-4, gt=0, description="softness of soft outlines, squared normalised device coordinates"
+        default=1e-4,
+        gt=0,
+        description="softness of soft outlines, squared normalised device coordinates",
     )
-    band: float = Field(1.0, gt=0, description="half width of edge outlines, pixels of the crop")
+    band: float = Field(
+        default=1.0, gt=0, description="half width of edge outlines, pixels of the crop"
+    )
     learning_rate: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="step size of adam and sgd; null where rates has every free group",
     )
@@ -119,33 +61,35 @@ class StageConfig(Section):
         description="factors of the learning rate by group of parameters, 1 where not given; step "
         "sizes themselves without one",
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     patience: int = Field(
-        0, ge=0, description="adam and sgd: steps without gain before a hand rests, 0 for never"
+        default=0,
+        ge=0,
+        description="adam and sgd: steps without gain before a hand rests, 0 for never",
     )
     tolerance: float = Field(
-        1e-4, ge=0, description="share of the cost that counts as no gain any more"
+        default=1e-4, ge=0, description="share of the cost that counts as no gain any more"
     )
     length_unit: float = Field(
-        1.0, gt=0, description="metres of the unit in which adam and sgd measure lengths"
+        default=1.0, gt=0, description="metres of the unit in which adam and sgd measure lengths"
     )
     camera_unit: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="metres of the unit in which adam and sgd measure the hand's place, null for "
         "length_unit",
     )
     pixel_unit: float = Field(
-        1.0,
+        default=1.0,
         gt=0,
         description="pixels along the side of the square in which silhouette_l2 measures areas: "
         "1 for a sum over pixels, refine.resolution for their mean; adam and sgd",
     )
     normal_reduction: Literal["sum", "mean"] = Field(
-        "sum", description="over the pairs of faces of normal_consistency and normal_change"
+        default="sum", description="over the pairs of faces of normal_consistency and normal_change"
     )
     keypoint_beta: float = Field(
-        0.02, gt=0, description="where SmoothL1 turns linear, sides of the crop"
+        default=0.02, gt=0, description="where SmoothL1 turns linear, sides of the crop"
     )
 
     def rate(self, group: Free) -> float:
@@ -155,58 +99,63 @@ class StageConfig(Section):
     @property
     def masked(self) -> list[str]:
         """The energies that compare with a mask."""
-        return [name for name, weight in self.energies.items() if weight > 0 and name in MASKED]
+        return [name for name in self._weighted if DECLARATIONS[name].uses_mask]
 
     @property
     def only_masked(self) -> bool:
-        """Whether nothing but a mask ties a hand to its picture in this stage."""
-        data = [name for name, weight in self.energies.items() if weight > 0 and name in DATA]
-        return bool(data) and data == self.masked
+        """Whether nothing but a mask ties a hand to its image in this stage."""
+        tied = [name for name in self._weighted if DECLARATIONS[name].uses_image]
+        return bool(tied) and tied == self.masked
+
+    @property
+    def _weighted(self) -> list[str]:
+        return [name for name, weight in self.energies.items() if weight > 0]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.solver == "lm":
-            if strange := sorted(set(self.energies) - LEAST_SQUARES):
-                raise ValueError(f"energies that the solver lm knows, found {strange[0]!r}")
-            if set(self.free) != LEAST_SQUARES_FREE:
-                raise ValueError(
-                    f"free to list {', '.join(sorted(LEAST_SQUARES_FREE))} for the solver lm, "
-                    f"found {', '.join(sorted(self.free))}"
-                )
-            if self.iterations == 0:
-                raise ValueError("at least one iteration for the solver lm, found 0")
-            if self.silhouette != "edge":
-                raise ValueError("silhouette to be 'edge' for the solver lm")
+            self._fits_least_squares()
         if twice := sorted(name for name in set(self.free) if self.free.count(name) > 1):
-            raise ValueError(f"every group once in free, found {twice[0]!r} twice")
+            raise mistake("stages.free_twice", found=twice[0])
         if strange := sorted(set(self.rates) - set(self.free)):
-            raise ValueError(f"rates of free parameters alone, found {strange[0]!r}")
+            raise mistake("stages.rate_not_free", found=strange[0])
         unknown = sorted(set(self.free) - set(self.rates))
         # None suits all: a step goes with the unit of a group and the weights of the energies.
         if self.solver != "lm" and self.learning_rate is None and unknown:
-            raise ValueError(
-                f"a learning_rate for the solver {self.solver} or a rate for {unknown[0]}, found "
-                "neither"
-            )
+            raise mistake("stages.no_step", solver=self.solver, group=unknown[0])
         return self
+
+    def _fits_least_squares(self) -> None:
+        known = {name for name, energy in DECLARATIONS.items() if energy.least_squares}
+        if strange := sorted(set(self.energies) - known):
+            raise mistake("stages.lm_energy", found=strange[0])
+        if set(self.free) != LEAST_SQUARES_FREE:
+            expected, found = (", ".join(sorted(x)) for x in (LEAST_SQUARES_FREE, self.free))
+            raise mistake("stages.lm_free", expected=expected, found=found)
+        if self.iterations == 0:
+            raise mistake("stages.lm_iterations", found=0)
+        if self.silhouette != "edge":
+            raise mistake("stages.lm_silhouette", found=self.silhouette)
 
 
 class RefineConfig(Section):
     """The stages after the keypoints: the hand against the picture itself."""
 
     resolution: int = Field(
-        128, ge=32, le=512, description="side of the square crop that is compared, pixels"
+        default=128, ge=32, le=512, description="side of the square crop that is compared, pixels"
     )
     margin: float = Field(
-        1.4, ge=1, description="side of that crop over the longer side of the keypoints' box"
+        default=1.4,
+        ge=1,
+        description="side of that crop over the longer side of the keypoints' box",
     )
     segmentation: Literal["network", "grabcut", "none"] = Field(
-        "network",
+        default="network",
         description="how the hand is segmented where no mask is given: by a network, by the "
         "colours about the mesh that was fitted to its keypoints, or not at all",
     )
     snap_masks: bool = Field(
-        True, description="move the border of a given mask onto the picture's own edges"
+        default=True, description="move the border of a given mask onto the picture's own edges"
     )
     max_pull: float = Field(
         0.04,
@@ -215,10 +164,11 @@ class RefineConfig(Section):
         "which a mask has pulled a hand off them and is rejected",
     )
     light: Literal["ambient_directional", "spherical_harmonics"] = Field(
-        "spherical_harmonics", description="model of the light"
+        default="spherical_harmonics", description="model of the light"
     )
     linear_light: bool = Field(
-        True, description="multiply colours and light as linear quantities, encode as sRGB then"
+        default=True,
+        description="multiply colours and light as linear quantities, encode as sRGB then",
     )
     stages: dict[str, StageConfig] = Field(
         default_factory=lambda: dict(DEFAULT_STAGES), description="the stages, in order"

@@ -22,6 +22,7 @@ from fitter.energies.contour_kernels import (
     SkinnedModel,
     linearize_outline,
 )
+from fitter.energies.declare import least_squares
 from fitter.energies.residuals import Quadratic
 from fitter.hand_models.vertex_jacobian import SurfaceJacobian
 from fitter.numba_kernels import for_each_image
@@ -35,7 +36,7 @@ class MaskTargets(TensorBatch):
 
     Attributes:
         mask: (B, S, S) in [0, 1], the share of each pixel that the hand covers.
-        weight: (B, S, S) at least 0, how far to trust the mask there.
+        weight: (B, S, S) at least 0, the confidence in the mask there.
         intrinsics: (B, 3, 3) K in pixels of the mask.
     """
 
@@ -51,13 +52,14 @@ class _Band(NamedTuple):
     used: Tensor
 
 
+@least_squares("silhouette_l2", "surface", "screen", "drawn", "mask_targets", by="tangent")
 def contour_l2(
     surface: SurfaceJacobian,
     screen: Tensor,
     drawn: tuple[Fragments, MeshTopology, float],
     targets: MaskTargets,
 ) -> Quadratic:
-    """Mean over the picture of ``weight (alpha - mask)^2`` (the square of Seeber et al. 3.2).
+    """Mean over the image of ``weight (alpha - mask)^2`` (the square of Seeber et al. 3.2).
 
     Args:
         surface: vertices of B hands in the camera's frame and their derivatives.
@@ -90,8 +92,8 @@ class RowLimits:
 
     @classmethod
     def of_band(cls, side: int, half_width: float) -> RowLimits:
-        """Room for an outline six times as long as the picture's side, both in pixels; that of an
-        open hand that fills the picture is about half of it."""
+        """Room for an outline six times as long as the image's side, both in pixels; that of an
+        open hand that fills the image is about half of it."""
         return cls(min(side * side, ceil(6 * side * 2 * half_width)))
 
 
@@ -110,19 +112,20 @@ def contour_l2_by_rows(
             is `RowLimits.of_band`.
     """
     fragments, topology, half_width = drawn
+    alpha, contour_edge = _outline_of(fragments)
     batch, height, width = fragments.face_index.shape
     if limits is None:
         limits = RowLimits.of_band(max(height, width), half_width)
         if screen.device.type == "cpu":
-            in_band = (fragments.contour_edge >= 0).flatten(1).sum(1)
+            in_band = (contour_edge >= 0).flatten(1).sum(1)
             limits = replace(limits, places=max(in_band.tolist(), default=0))
     scale = 1 / (height * width)
-    residual = (fragments.alpha - targets.mask.to(screen.dtype)).flatten(1)
-    mass = scale * targets.weight.to(screen.dtype).flatten(1)
-    value = (mass * residual.square()).sum(1)
+    residual = (alpha - targets.mask.to(screen.dtype)).flatten(1)
+    weight = scale * targets.weight.to(screen.dtype).flatten(1)
+    value = (weight * residual.square()).sum(1)
     size = 51 + surface.shifts.shape[-1] - 1
     gradient, hessian = screen.new_zeros(batch, size), screen.new_zeros(batch, size, size)
-    edge, inside = fragments.contour_edge.flatten(1), fragments.mask.flatten(1)
+    edge, inside = contour_edge.flatten(1), fragments.mask.flatten(1)
     step = max(1, limits.at_once // max(1, limits.places))
     for first in range(0, batch, step):
         some = slice(first, first + step)
@@ -131,7 +134,7 @@ def contour_l2_by_rows(
         outline = _EdgePixels(band, edge[some], inside[some], table, width, half_width)
         rows = _rows(surface.select(some), screen[some], outline, targets.intrinsics[some])
         # A place that holds no pixel has weight 0 and whatever row.
-        weighted = (2 * mass[some].gather(1, band.pixel) * band.used)[..., None] * rows
+        weighted = (2 * weight[some].gather(1, band.pixel) * band.used)[..., None] * rows
         beside = residual[some].gather(1, band.pixel)[..., None]
         gradient[some], hessian[some] = (weighted.mT @ beside)[..., 0], weighted.mT @ rows
     return Quadratic(value, gradient, hessian)
@@ -139,7 +142,7 @@ def contour_l2_by_rows(
 
 class _EdgePixels(NamedTuple):
     """Pixels of the band of B hands, what `Fragments` says of all pixels, (B, H * W), `edges` of
-    the topology, the picture's width and half the band's in pixels."""
+    the topology, the image's width and half the band's in pixels."""
 
     band: _Band
     edge: Tensor
@@ -178,9 +181,10 @@ def _contour_l2_compiled(
     value = np.empty(batch)
     gradient, hessian = np.zeros((batch, 51 + shapes)), np.zeros((batch, 51 + shapes, 51 + shapes))
     edges = _array(topology.edges)
-    drawn_parts = [fragments.contour_edge, fragments.face_index, fragments.alpha]
-    seen_parts = [targets.mask.to(screen.dtype), targets.weight.to(screen.dtype)]
-    pictures = [_array(part) for part in drawn_parts + seen_parts]
+    alpha, contour_edge = _outline_of(fragments)
+    mask, weight = targets.mask.to(screen.dtype), targets.weight.to(screen.dtype)
+    images = (contour_edge, fragments.face_index, alpha, mask, weight)
+    edge_index, face_index, covered, wanted, counts = (_array(image) for image in images)
     parts = [screen, *surface[1:6]]
     constants = surface.model
     change, posedirs = surface.local_change, constants.posedirs
@@ -195,8 +199,9 @@ def _contour_l2_compiled(
     )
 
     def linearize(b: int) -> None:
+        own = edges if edges.ndim == 2 else edges[b]
         outline = Outline(
-            edges if edges.ndim == 2 else edges[b], *(part[b] for part in pictures), half_width
+            own, edge_index[b], face_index[b], covered[b], wanted[b], counts[b], half_width
         )
         hand = PosedHand(*(part[b] for part in hands))
         value[b] = linearize_outline(outline, hand, model, gradient[b], hessian[b])
@@ -206,6 +211,17 @@ def _contour_l2_compiled(
     return Quadratic(
         *(scale * torch.from_numpy(part).to(screen.dtype) for part in (value, gradient, hessian))
     )
+
+
+def _outline_of(fragments: Fragments) -> tuple[Tensor, Tensor]:
+    """`alpha` and `contour_edge` of an edge silhouette.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if fragments.alpha is None or fragments.contour_edge is None:
+        raise ValueError("expected fragments with an edge silhouette")
+    return fragments.alpha, fragments.contour_edge
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from fitter.energies.declare import least_squares
 from fitter.energies.residuals import Quadratic, charbonnier, geman_mcclure
 from fitter.hand_models.keypoint_jacobian import bones_by_finger, by_finger
 from fitter.records import NormalisedHands, TensorBatch
@@ -63,8 +64,10 @@ class KeypointTargets(TensorBatch):
         )
 
 
+@least_squares("keypoints", "points", "targets", "fit.keypoint_scale", by="points")
 def reprojection(points: Tensor, targets: KeypointTargets, scale: float) -> Quadratic:
-    """Distance between projected and detected keypoints, robust, weighted by confidence.
+    """Distance of projected and detected keypoints: ``sum c rho(d^2 / scale^2)``, c the confidence
+    and rho that of Geman and McClure, 1987.
 
     Args:
         points: (B, 5, 5, 3) the camera's frame.
@@ -95,8 +98,10 @@ def reprojection(points: Tensor, targets: KeypointTargets, scale: float) -> Quad
     return Quadratic(torch.where(visible, value, torch.inf), gradient, hessian)
 
 
+@least_squares("relative_depth", "points", "targets", "fit.relative_depth_scale", by="points")
 def relative_depth(points: Tensor, targets: KeypointTargets, scale: float) -> Quadratic:
-    """Depth of the keypoints behind the wrist against the one seen, along the line of sight.
+    """Depths of the keypoints behind the wrist against those seen, along the line of sight:
+    ``sum c rho(d^2 / scale^2)``, rho that of Charbonnier et al., 1994.
 
     Args:
         points: (B, 5, 5, 3) the camera's frame.
@@ -124,8 +129,10 @@ def relative_depth(points: Tensor, targets: KeypointTargets, scale: float) -> Qu
     return Quadratic((targets.depth_weight * rho).flatten(1).sum(-1), gradient, hessian)
 
 
+@least_squares("bone_directions", "points", "targets", "fit.bone_direction_scale", by="points")
 def bone_directions(points: Tensor, targets: KeypointTargets, scale: float) -> Quadratic:
-    """Directions of the 20 bones against those of the detector's weak 3D keypoints.
+    """Directions of the 20 bones against those seen: ``sum c rho(|v - v_seen|^2 / scale^2)``, v
+    unit vectors, c after S2HAND (Chen et al. 2021) eq. 4, rho that of Charbonnier et al., 1994.
 
     Args:
         points: (B, 5, 5, 3) the camera's frame.

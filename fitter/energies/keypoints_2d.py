@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from fitter.conventions import BONES
+from fitter.energies.declare import energy
 
 
+@energy("keypoints_smooth_l1", "projected", "detected", "view.confidence", "stage.keypoint_beta")
 def smooth_l1_keypoints(
     projected: Tensor, detected: Tensor, confidence: Tensor, beta: float = 1.0
 ) -> Tensor:
@@ -37,6 +39,7 @@ def smooth_l1_keypoints(
     return (confidence * loss.sum(-1)).mean(-1)
 
 
+@energy("bone_orientation", "projected", "detected", "view.confidence")
 def bone_orientation(projected: Tensor, detected: Tensor, confidence: Tensor) -> Tensor:
     """S2HAND eq. 4: ``1/m sum_i con_bone_i ||v_de_i - v_pro_i||^2`` over the m = 20 bones.
 
@@ -56,20 +59,27 @@ def bone_orientation(projected: Tensor, detected: Tensor, confidence: Tensor) ->
     difference = _directions(detected[:, tip] - detected[:, palm]) - _directions(
         projected[:, tip] - projected[:, palm]
     )
-    mass = confidence[:, palm] * confidence[:, tip]
-    return (mass * difference.square().sum(-1)).mean(-1)
+    weight = confidence[:, palm] * confidence[:, tip]
+    return (weight * difference.square().sum(-1)).mean(-1)
 
 
-def squared_l2_keypoints(projected: Tensor, detected: Tensor) -> Tensor:
+@energy("keypoints_l2", "projected", "detected", "view.confidence")
+def squared_l2_keypoints(
+    projected: Tensor, detected: Tensor, confidence: Tensor | None = None
+) -> Tensor:
     """Zhao 3.5: ``L_2d = ||J_gt_pro - J_pred_pro||_2^2``, summed over the 21 keypoints.
 
     Args:
         projected: (B, 21, 2).
         detected: (B, 21, 2), the same unit.
+        confidence: (B, 21); a keypoint of none was not seen, may be written down anywhere, such as
+            at (0, 0), and does not count (not published). None: all count.
 
     Returns:
         (B,) that unit squared.
     """
+    if confidence is not None:
+        detected = torch.where((confidence > 0)[..., None], detected, projected.detach())
     return (projected - detected).square().sum((1, 2))
 
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fitter.energies.declare import energy
 from fitter.energies.structural import SsimSettings, ssim
 
 
+@energy("photometric_pixel", "view.image", "foreground", "fixed_alpha", "confidence_sum")
 def pixel_l2(image: Tensor, rendered: Tensor, silhouette: Tensor, confidence_sum: Tensor) -> Tensor:
-    """S2HAND (Chen et al. 2021) eq. 6: colour distance over the rendered silhouette.
+    """S2HAND (Chen et al. 2021) eq. 6: colour distance over the rendered silhouette,
+    ``con_sum / |S| sum_{(u, v) in S} ||I_uv - I_re_uv||_2``.
 
-    ``con_sum / |S| sum_{(u, v) in S} ||I_uv - I_re_uv||_2``. A soft silhouette counts each pixel by
+    A soft silhouette counts each pixel by
     its value, and |S| is the sum of them (not published: S is a set in print). A silhouette that is
     not detached lets the mean fall by leaving out pixels that differ. 0 where S is empty.
 
@@ -35,6 +38,7 @@ def pixel_l2(image: Tensor, rendered: Tensor, silhouette: Tensor, confidence_sum
     return confidence_sum * total / torch.where(area == 0, 1, area)
 
 
+@energy("photometric_ssim", "view.image", "rendered", "alpha")
 def ssim_foreground(
     image: Tensor, rendered: Tensor, silhouette: Tensor, settings: SsimSettings | None = None
 ) -> Tensor:
@@ -55,6 +59,7 @@ def ssim_foreground(
     return 1 - ssim(image * silhouette[..., None], rendered, settings)
 
 
+@energy("photometric_rgb", "view.image", "rendered")
 def rgb_all_pixels(image: Tensor, rendered: Tensor, settings: SsimSettings | None = None) -> Tensor:
     """Zhao 3.5: ``L_rgb = 1 / (H W) sum_uv ||I_uv - I_re_uv||_2 + (1 - SSIM(I, I_re))``.
 

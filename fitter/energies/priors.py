@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fitter.energies.declare import least_squares
 from fitter.energies.residuals import Quadratic
 from fitter.hand_models.anatomy import Anatomy
 from fitter.hand_models.pose_prior import PosePrior
@@ -71,6 +72,7 @@ class PoseSpace:
         return PoseSpace(*(value.to(like) for value in vars(self).values()))
 
 
+@least_squares("limits", "hand", "space", by="joints")
 def anatomical_limits(params: HandParams, space: PoseSpace) -> Quadratic:
     """Squared radians by which the anatomical angles leave their limits, summed.
 
@@ -84,12 +86,14 @@ def anatomical_limits(params: HandParams, space: PoseSpace) -> Quadratic:
     return Quadratic(excess.square().flatten(1).sum(-1), gradient.flatten(1), blocks)
 
 
+@least_squares("pose_prior", "hand", "space", by="hand_pose")
 def pose_prior(params: HandParams, space: PoseSpace) -> Quadratic:
-    """Negative log-likelihood (twice, up to a constant) under the nearest component of a mixture.
+    """Twice the negative log-likelihood of the pose, up to a constant, under the nearest component
+    of a mixture: ``min_k (p - m_k)^T P_k (p - m_k) + c_k`` (Olson, Agarwal, "Inference on networks
+    of mixtures for robust robot mapping", 2012, eq. 5).
 
-    The maximum over components stands for the sum, as in Olson, Agarwal, "Inference on networks
-    of mixtures for robust robot mapping", 2012, eq. 5. Gradient (B, 45) and Hessian (B, 45, 45) are
-    by `hand_pose`.
+    The maximum over components stands for the sum, as there. Gradient (B, 45) and Hessian
+    (B, 45, 45) are by `hand_pose`.
     """
     difference = params.hand_pose.flatten(1) - space.means[:, None]
     gradient = difference @ space.precisions
@@ -99,8 +103,9 @@ def pose_prior(params: HandParams, space: PoseSpace) -> Quadratic:
     return Quadratic(value, 2 * gradient[best, rows], space.precisions[best].mul_(2))
 
 
+@least_squares("shape_prior", "hand", by="betas")
 def shape_prior(params: HandParams) -> Quadratic:
-    """Squared length of `betas`, whose components have unit variance.
+    """``||betas||^2``, twice the negative log-likelihood of components of unit variance.
 
     The gradient is (B, S) by `betas`, the Hessian's diagonal is (B, S).
     """

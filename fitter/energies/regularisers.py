@@ -11,10 +11,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fitter.energies.declare import energy
 from fitter.energies.priors import PoseSpace
 from fitter.hand_models.anatomy import anatomical_angles
 
 
+@energy("appearance_prior", "params.appearance")
+@energy("pose_l2", "params.hand_pose")
 def squared_norm(parameters: Tensor) -> Tensor:
     """Zhao 3.5: ``||p||_2^2`` of the pose, the shape or the appearance parameters.
 
@@ -30,6 +33,7 @@ def squared_norm(parameters: Tensor) -> Tensor:
     return parameters.square().flatten(1).sum(-1)
 
 
+@energy("shape_norm", "params.betas")
 def shape_norm(betas: Tensor) -> Tensor:
     """S2HAND (Chen et al. 2021) 3.4.1: ``E_beta = ||beta - mean beta||``, the mean being 0.
 
@@ -46,12 +50,14 @@ def shape_norm(betas: Tensor) -> Tensor:
     return torch.where(none, 0, torch.where(none, 1, squared).sqrt())
 
 
+@energy("camera_scale", "camera_scale", "expected_camera_scale")
 def camera_scale(scale: Tensor, expected: Tensor | float) -> Tensor:
-    """S2HAND 3.4.1: E_s, "to ensure the output hand is of appropriate size".
+    """S2HAND 3.4.1: E_s, "to ensure the output hand is of appropriate size", in the form
+    ``log(scale / expected)^2``.
 
-    The form is not published (it stands in an appendix that is not printed). Here
-    ``log(scale / expected)^2``: twice too large costs what twice too small does. Below 1e-6 of
-    the expected scale, and so for scales that are not positive, it stays at that scale's value.
+    The form is not published (it stands in an appendix that is not printed). In this one twice too
+    large costs what twice too small does. Below 1e-6 of the expected scale, and so for scales that
+    are not positive, it stays at that scale's value.
 
     Args:
         scale: (B,) any unit, positive.
@@ -63,11 +69,13 @@ def camera_scale(scale: Tensor, expected: Tensor | float) -> Tensor:
     return (scale / expected).clamp_min(1e-6).log().square()
 
 
+@energy("texture_range", "colours")
 def texture_range(texture: Tensor) -> Tensor:
-    """S2HAND 3.4.1: E_C, "to penalize outlier RGB values".
+    """S2HAND 3.4.1: E_C, "to penalize outlier RGB values", in the form
+    ``mean max(c - 1, -c, 0)^2``.
 
-    The form is not published. Here the mean over all values of the square by which each leaves
-    [0, 1]: the mean, so that no weight depends on how many texels or vertices carry colour.
+    The form is not published. It is the mean over all values, so that no weight depends on how many
+    texels or vertices carry colour.
 
     Args:
         texture: (B, ..., 3) RGB of vertices (B, V, 3) or texels (B, H, W, 3).
@@ -79,10 +87,11 @@ def texture_range(texture: Tensor) -> Tensor:
     return outside.square().flatten(1).mean(-1)
 
 
+@energy("limits", "params.hand_pose", "space")
 def joint_limits(
-    hand_pose: Tensor, space: PoseSpace, hinge: Literal["linear", "squared"] = "linear"
+    hand_pose: Tensor, space: PoseSpace, hinge: Literal["linear", "squared"] = "squared"
 ) -> Tensor:
-    """S2HAND 3.4.1: E_J, which penalises angles a_i that leave their feasible range.
+    """Angles beyond their limits: ``sum max(a - u, l - a, 0)^2``, after S2HAND 3.4.1, E_J.
 
     Angles, ranges and penalty are not published (the appendix is not printed). Here the angles are
     flexion, abduction and twist of `fitter.hand_models.anatomy` with its limits, and the excess, or

@@ -8,10 +8,11 @@ eq. 7; Zhao 3.5) print neither window nor constants nor what they do with colour
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
@@ -97,9 +98,7 @@ class _Ssim(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: FunctionCtx, x: Tensor, y: Tensor, weights: Tensor, settings: SsimSettings
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, y: Tensor, weights: Tensor, settings: SsimSettings) -> Tensor:
         mean_x, mean_y, mean_squares, mean_product = (
             _blur(z, weights, settings.stride) for z in (x, y, x * x + y * y, x * y)
         )
@@ -117,7 +116,7 @@ class _Ssim(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, y, weights, mean_x, mean_y, means, covariance, by_means, by_variances = ctx.saved_tensors
 
         def spread(by_window: Tensor) -> Tensor:
@@ -168,12 +167,12 @@ def _blur_transposed(means: Tensor, size: tuple[int, int], weights: Tensor, stri
     flat, column = _as_channels(means, weights)
     # Rows and columns at the end that no window reaches when the stride does not divide.
     rest = [(side - len(weights)) % stride for side in size]
-    options = {"groups": flat.shape[1]}
+    count = flat.shape[1]
     flat = functional.conv_transpose2d(
-        flat, column.mT, stride=(1, stride), output_padding=(0, rest[1]), **options
+        flat, column.mT, stride=(1, stride), output_padding=(0, rest[1]), groups=count
     )
     flat = functional.conv_transpose2d(
-        flat, column, stride=(stride, 1), output_padding=(rest[0], 0), **options
+        flat, column, stride=(stride, 1), output_padding=(rest[0], 0), groups=count
     )
     return flat.view(*means.shape[:2], *size)
 

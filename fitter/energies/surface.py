@@ -14,6 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fitter.energies.declare import energy
+
 Reduction = Literal["sum", "mean"]
 
 
@@ -78,6 +80,7 @@ class SurfaceGraph:
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
+@energy("vertex_offset", "offsets")
 def vertex_offset(offsets: Tensor) -> Tensor:
     """Seeber et al. eq. 2, left: ``L_v = ||dv||_2^2``, the sum over all vertices.
 
@@ -90,6 +93,7 @@ def vertex_offset(offsets: Tensor) -> Tensor:
     return offsets.square().sum((1, 2))
 
 
+@energy("edge_length", "vertices", "neighbours")
 def edge_length(vertices: Tensor, graph: SurfaceGraph) -> Tensor:
     """Seeber et al. eq. 2, right: ``L_e = sum_v sum_{k in N(v)} ||v - k||_2^2``.
 
@@ -105,10 +109,12 @@ def edge_length(vertices: Tensor, graph: SurfaceGraph) -> Tensor:
     return 2 * _squared_lengths(vertices, graph).sum(0)
 
 
+@energy("edge_length_change", "vertices", "bare_vertices", "neighbours")
 def edge_length_change(vertices: Tensor, reference: Tensor, graph: SurfaceGraph) -> Tensor:
-    """How far the lengths of edges are from a reference's; ours, not published.
+    """How far the lengths of edges are from a reference's; ours, not published:
+    ``sum_v sum_{k in N(v)} (||v - k|| - ||v_ref - k_ref||)^2``.
 
-    ``sum_v sum_{k in N(v)} (||v - k|| - ||v_ref - k_ref||)^2``. `edge_length` shrinks a hand; this
+    `edge_length` shrinks a hand; this
     does not, and is blind to motions that keep the surface's own shape. Each edge counts twice,
     as there.
 
@@ -124,6 +130,7 @@ def edge_length_change(vertices: Tensor, reference: Tensor, graph: SurfaceGraph)
     return 2 * (length - _root(_squared_lengths(reference, graph))).square().sum(0)
 
 
+@energy("laplacian", "vertices", "neighbours")
 def laplacian(vertices: Tensor, graph: SurfaceGraph) -> Tensor:
     """Seeber et al. eq. 3: ``L_lap = sum_v ||v - mean of its neighbours||_2^2``, uniform weights.
 
@@ -145,11 +152,13 @@ def laplacian(vertices: Tensor, graph: SurfaceGraph) -> Tensor:
     return (total / degree[:, None, None]).square().sum((0, 1))
 
 
+@energy("laplacian_change", "vertices", "bare_vertices", "neighbours")
 def laplacian_change(vertices: Tensor, reference: Tensor, graph: SurfaceGraph) -> Tensor:
-    """How far the Laplacian coordinates of eq. 3 are from a reference's; ours, not published.
+    """How far the Laplacian coordinates of eq. 3 are from a reference's; ours, not published:
+    ``sum_v ||delta_v - delta_v of the reference||^2``.
 
-    ``sum_v ||delta_v - delta_v of the reference||^2``, which is the Laplacian energy of the
-    displacement: details of the reference stay as they are, what is added to it is smooth.
+    It is the Laplacian energy of the displacement: details of the reference stay as
+    they are, what is added to it is smooth.
 
     Args:
         vertices: (B, V, 3) metres.
@@ -162,6 +171,7 @@ def laplacian_change(vertices: Tensor, reference: Tensor, graph: SurfaceGraph) -
     return laplacian(vertices - reference, graph)
 
 
+@energy("normal_consistency", "vertices", "neighbours", "stage.normal_reduction")
 def normal_consistency(
     vertices: Tensor, graph: SurfaceGraph, reduction: Reduction = "sum"
 ) -> Tensor:
@@ -186,6 +196,7 @@ def normal_consistency(
     return _reduce(1 - cosine, reduction)
 
 
+@energy("normal_change", "vertices", "bare_vertices", "neighbours", "stage.normal_reduction")
 def normal_change(
     vertices: Tensor, reference: Tensor, graph: SurfaceGraph, reduction: Reduction = "sum"
 ) -> Tensor:
@@ -202,8 +213,9 @@ def normal_change(
     Returns:
         (B,), each face in [0, 2].
     """
-    pairs = zip(_face_normals(vertices, graph), _face_normals(reference, graph), strict=True)
-    return _reduce(1 - sum(n * n_ref for n, n_ref in pairs), reduction)
+    x, y, z = _face_normals(vertices, graph)
+    x_ref, y_ref, z_ref = _face_normals(reference, graph)
+    return _reduce(1 - (x * x_ref + y * y_ref + z * z_ref), reduction)
 
 
 def _adjacent_faces(edge_of: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,20 +14,15 @@ import torch
 from torch import Tensor
 
 from fitter.config.options import FitConfig
-from fitter.energies.keypoints import (
-    KeypointTargets,
-    bone_directions,
-    relative_depth,
-    reprojection,
-)
-from fitter.energies.priors import anatomical_limits, pose_prior, shape_prior
-from fitter.energies.residuals import weighted_sum
+from fitter.energies.inputs import KeypointInputs
+from fitter.energies.keypoints import KeypointTargets
+from fitter.energies.weighted import keypoint_quadratic
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.hand_models.tangent import BETAS, POSE, HandManifold
+from fitter.hand_models.tangent import HandManifold
 from fitter.records import HandParams, NormalisedHands
 from fitter.solvers import (
     LevenbergMarquardt,
@@ -47,44 +42,11 @@ class KeypointProblem:
     config: FitConfig
 
     def linearize(self, params: HandParams) -> Linearization:
-        """The weighted sum of all energies: the one place where weights are applied."""
-        config, space, targets = self.config, self.model.pose_space, self.targets
-        seen = self.model.kinematics(params)
-        data = weighted_sum(
-            [
-                (
-                    config.keypoint_weight,
-                    reprojection(seen.points, targets, config.keypoint_scale),
-                ),
-                (
-                    config.relative_depth_weight,
-                    relative_depth(seen.points, targets, config.relative_depth_scale),
-                ),
-                (
-                    config.bone_direction_weight,
-                    bone_directions(seen.points, targets, config.bone_direction_scale),
-                ),
-            ]
-        )
-        gradient, hessian = seen.pull_back(data.gradient, data.hessian)
-
-        limits, pose = anatomical_limits(params, space), pose_prior(params, space)
-        shape = shape_prior(params)
-        gradient[:, POSE].add_(limits.gradient, alpha=config.limit_weight)
-        gradient[:, POSE].add_(pose.gradient, alpha=config.pose_prior_weight)
-        gradient[:, BETAS].add_(shape.gradient, alpha=config.shape_prior_weight)
-        by_pose = hessian[:, POSE, POSE].add_(pose.hessian, alpha=config.pose_prior_weight)
-        joints = by_pose.unflatten(2, (15, 3)).unflatten(1, (15, 3)).diagonal(dim1=1, dim2=3)
-        joints.add_(limits.hessian.permute(0, 2, 3, 1), alpha=config.limit_weight)
-        by_betas = hessian[:, BETAS, BETAS].diagonal(dim1=1, dim2=2)
-        by_betas.add_(shape.hessian, alpha=config.shape_prior_weight)
-        cost = (
-            data.value
-            + config.limit_weight * limits.value
-            + config.pose_prior_weight * pose.value
-            + config.shape_prior_weight * shape.value
-        )
-        return Linearization(cost, gradient, hessian)
+        """Their weighted sum."""
+        keypoints = self.model.kinematics(params)
+        space, targets = self.model.pose_space, self.targets
+        inputs = KeypointInputs(params, keypoints.points, targets, space, self.config)
+        return Linearization(*keypoint_quadratic(inputs, keypoints, self.config.energies))
 
     def select(self, index: Tensor) -> KeypointProblem:
         """The problem of the hands at `index` alone."""

@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
+from fitter.config.energies import DECLARATIONS, Need
 from fitter.config.stages import StageConfig
-from fitter.energies.contour import contour_l2
-from fitter.fitting.keypoint_fit import KeypointProblem
+from fitter.energies.inputs import KeypointInputs, OutlineInputs
+from fitter.energies.scene import SceneParams, SceneView, focal_applied
+from fitter.energies.weighted import weighted_quadratic
 from fitter.hand_models.tangent import HandManifold
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.refinement.objective import Objective, StageTask
-from fitter.refinement.scene import FIELDS, LENGTHS, SceneParams, SceneView, focal_applied
+from fitter.refinement.scene import FIELDS, LENGTHS
 from fitter.solvers import (
     Descent,
     LevenbergMarquardt,
@@ -30,16 +32,7 @@ from fitter.solvers import (
     descend,
     levenberg_marquardt,
 )
-
-_LEAST_SQUARES_WEIGHTS = {
-    "keypoints": "keypoint_weight",
-    "relative_depth": "relative_depth_weight",
-    "bone_directions": "bone_direction_weight",
-    "limits": "limit_weight",
-    "pose_prior": "pose_prior_weight",
-    "shape_prior": "shape_prior_weight",
-}
-"""The option of the keypoint stage that each energy of a least-squares stage stands for."""
+from fitter.solvers.states import put, where
 
 
 @dataclass(frozen=True)
@@ -62,17 +55,7 @@ class StagesResult:
 
     def with_hands(self, index: Tensor, part: StagesResult) -> StagesResult:
         """The result with that of the hands at `index` (n,) in the place of theirs."""
-
-        def put(whole: Tensor, values: Tensor) -> Tensor:
-            return whole.index_copy(0, index, values)
-
-        fields = zip(vars(self.params).values(), vars(part.params).values(), strict=True)
-        return StagesResult(
-            SceneParams(*(put(whole, values) for whole, values in fields)),
-            put(self.cost, part.cost),
-            put(self.iterations, part.iterations),
-            put(self.status, part.status),
-        )
+        return put(self, index, part)
 
 
 def run_stages(
@@ -110,75 +93,70 @@ def run_stages(
 def _still_without_mask(view: SceneView, before: SceneParams, after: StagesResult) -> StagesResult:
     """`after`, but for hands without a mask what was before; no host waits for any device."""
     masked = view.mask_weight.flatten(1).any(1)
-
-    def choose(moved: Tensor, still: Tensor) -> Tensor:
-        return torch.where(masked.view(-1, *[1] * (moved.ndim - 1)), moved, still)
-
-    fields = zip(vars(after.params).values(), vars(before).values(), strict=True)
     # A hand that is not finite has no cost anywhere, and is diverged in whatever stage.
     finite = after.cost.isfinite()
     resting = torch.where(finite, int(Status.CONVERGED), int(Status.DIVERGED))
-    return StagesResult(
-        SceneParams(*(choose(moved, still) for moved, still in fields)),
-        choose(after.cost, torch.where(finite, 0.0, after.cost)),
-        choose(after.iterations, torch.zeros_like(after.iterations)),
-        choose(after.status, resting),
-    )
+    cost = torch.where(finite, 0.0, after.cost)
+    still = StagesResult(before, cost, torch.zeros_like(after.iterations), resting)
+    return where(masked, after, still)
 
 
 @dataclass(frozen=True)
-class _ContourProblem:
-    """Keypoints, priors and outline of B hands for the least-squares solver, which moves neither
-    `offsets` nor `log_focal`: they are what the stage began with."""
+class LeastSquaresObjective:
+    """What one stage minimises over B hands by Levenberg-Marquardt, a `LeastSquaresProblem`. It
+    moves neither `offsets` nor `log_focal`: they are what the stage began with.
+
+    Attributes:
+        task: model and observations, with the focal length that the stage began with.
+        stage: the stage.
+        offsets: (B, V, 3) see `SceneParams`.
+    """
 
     task: StageTask
     stage: StageConfig
-    keypoints: KeypointProblem
     offsets: Tensor
 
     @classmethod
-    def of(cls, task: StageTask, stage: StageConfig, start: SceneParams) -> _ContourProblem:
-        weights = {
-            option: stage.energies.get(energy, 0.0)
-            for energy, option in _LEAST_SQUARES_WEIGHTS.items()
-        }
-        config = task.fit.model_copy(update=weights)
+    def of(cls, task: StageTask, stage: StageConfig, start: SceneParams) -> LeastSquaresObjective:
+        """The objective of a stage that begins at `start`."""
         # The line of sight stays that of the given K: it only says along what depth is measured.
         matrix = focal_applied(task.targets.intrinsics, start.log_focal.to(torch.float64))
         targets = replace(task.targets, intrinsics=matrix)
         view = replace(task.view, intrinsics=focal_applied(task.view.intrinsics, start.log_focal))
-        task = replace(task, view=view, targets=targets)
-        problem = KeypointProblem(task.model.fit, targets, config)
-        return cls(task, stage, problem, start.offsets)
+        return cls(replace(task, view=view, targets=targets), stage, start.offsets)
 
     def linearize(self, params: HandParams) -> Linearization:
-        base = self.keypoints.linearize(params)
-        weight = self.stage.energies.get("silhouette_l2", 0.0)
-        if weight == 0:
-            return base
+        """The weighted sum of the stage's energies."""
+        model = self.task.model.fit
+        keypoints = model.kinematics(params)
+        inputs = KeypointInputs(
+            params, keypoints.points, self.task.targets, model.pose_space, self.task.fit
+        )
+        weights = self.stage.energies
+        if any(Need.SILHOUETTE in DECLARATIONS[n].needs for n, w in weights.items() if w != 0):
+            inputs = self._with_outline(inputs)
+        return Linearization(*weighted_quadratic(inputs, keypoints, weights))
+
+    def _with_outline(self, inputs: KeypointInputs) -> OutlineInputs:
         model, view, band = self.task.model, self.task.view, self.stage.band
-        surface = model.kinematics(params.to(view.image.dtype))
+        surface = model.kinematics(inputs.hand.to(view.image.dtype))
         # In the camera's frame, so that no derivative changes.
         surface = surface._replace(vertices=surface.vertices + self.offsets)
         positions = project(surface.vertices, view.intrinsics)
         screen = torch.cat([positions, surface.vertices[..., 2:]], -1)
         settings = RasterSettings(silhouette="edge", band=band)
-        size = (view.size, view.size)
-        fragments = rasterize(screen, model.topology, size, settings=settings)
-        drawn = (fragments, model.topology, band)
-        outline = contour_l2(surface, screen, drawn, view.mask_targets)
-        return Linearization(
-            base.cost + weight * outline.value,
-            base.gradient + weight * outline.gradient,
-            base.hessian + weight * outline.hessian,
+        fragments = rasterize(screen, model.topology, (view.size, view.size), settings=settings)
+        return OutlineInputs(
+            **vars(inputs),
+            surface=surface,
+            screen=screen,
+            drawn=(fragments, model.topology, band),
+            mask_targets=view.mask_targets,
         )
 
-    def select(self, index: Tensor) -> _ContourProblem:
-        task = StageTask(
-            self.task.model, self.task.view[index], self.task.targets[index], self.task.fit
-        )
-        keypoints = self.keypoints.select(index)
-        return _ContourProblem(task, self.stage, keypoints, self.offsets[index])
+    def select(self, index: Tensor) -> LeastSquaresObjective:
+        """The objective of the hands at `index` alone."""
+        return LeastSquaresObjective(self.task.select(index), self.stage, self.offsets[index])
 
 
 def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> StagesResult:
@@ -189,7 +167,7 @@ def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> 
         max_iterations=stage.iterations, relative_tolerance=stage.tolerance
     )
     with torch.inference_mode():
-        problem = _ContourProblem.of(task, stage, params)
+        problem = LeastSquaresObjective.of(task, stage, params)
         start = params.hand.to(torch.float64)
         result = levenberg_marquardt(problem, start, options, HandManifold())
     result = result.map(torch.clone)
@@ -205,6 +183,8 @@ def _units(stage: StageConfig) -> dict[str, float]:
 
 
 def _descent(task: StageTask, params: SceneParams, stage: StageConfig) -> StagesResult:
+    if stage.solver == "lm":
+        raise ValueError("expected a stage of adam or sgd")
     names = [FIELDS[group] for group in stage.free]
     objective = Objective.of(task, stage, params)
     unit = dict.fromkeys(names, 1.0) | _units(stage)

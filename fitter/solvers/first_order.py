@@ -6,7 +6,7 @@ waits for the host; on the CPU the loop ends early when all are frozen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -152,7 +152,7 @@ class _State:
 
 def _gradients(cost: Tensor, leaves: Tensors) -> Tensors:
     """Zero for leaves, or all of them, that the cost does not depend on."""
-    found: list[Tensor | None] = [None] * len(leaves)
+    found: Sequence[Tensor | None] = [None] * len(leaves)
     if cost.requires_grad:
         found = torch.autograd.grad(cost.sum(), list(leaves.values()), allow_unused=True)
     return {

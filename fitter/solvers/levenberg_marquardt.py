@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, Self
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from torch import Tensor
 from fitter.solvers.manifold import Manifold
 from fitter.solvers.states import State, map_tensors, put, select, where
 from fitter.solvers.status import Status
+
+Given = TypeVar("Given", contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,10 @@ class Linearization:
     hessian: Tensor
 
 
-class LeastSquaresProblem(Protocol[State]):
+class LeastSquaresProblem(Protocol[Given]):
     """What the solver needs to know of B objectives."""
 
-    def linearize(self, params: State) -> Linearization:
+    def linearize(self, params: Given) -> Linearization:
         """Values, gradients and Gauss-Newton Hessians at `params`, by the steps of the manifold."""
         ...
 

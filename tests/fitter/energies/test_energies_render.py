@@ -13,7 +13,7 @@ from fitter.energies.keypoints_2d import (
     squared_l2_keypoints,
 )
 from fitter.energies.photometric import pixel_l2, rgb_all_pixels, ssim_foreground
-from fitter.energies.silhouette import iou_loss, squared_l2, ssim_silhouette
+from fitter.energies.silhouette import iou_loss, squared_l2, ssim_mask, ssim_silhouette
 from fitter.energies.structural import SsimSettings, ssim, ssim_map
 from tests.support.energy_checks import (
     Case,
@@ -47,7 +47,7 @@ CASES = {
     "iou_loss": Case(iou_loss, (ALPHA, MASK)),
     "iou_loss, weighted": Case(iou_loss, (ALPHA, MASK, WEIGHT)),
     "ssim_silhouette, picture": Case(ssim_silhouette, (ALPHA, PICTURE)),
-    "ssim_silhouette, mask": Case(ssim_silhouette, (ALPHA, MASK)),
+    "ssim_mask": Case(ssim_mask, (ALPHA, MASK, WEIGHT)),
     "ssim": Case(ssim, (PICTURE, RENDERED), free=2),
     "pixel_l2": Case(
         lambda rendered, alpha, image, total: pixel_l2(image, rendered, alpha, total),
@@ -180,6 +180,8 @@ def test_seeber_silhouette():
         weighted.append(sum(w * s for w, s in zip(weight.ravel(), squares, strict=True)))
     close(squared_l2(ALPHA, MASK), expected)
     close(squared_l2(ALPHA, MASK, WEIGHT), weighted)
+    in_squares = [value / 16 for value in weighted]
+    close(squared_l2(ALPHA, MASK, WEIGHT, pixel_unit=4.0), in_squares)
 
 
 def test_iou():
@@ -331,11 +333,15 @@ def test_zhao_l_sil():
         for image, alpha in zip(*as_numpy(PICTURE, ALPHA), strict=True)
     ]
     close(ssim_silhouette(ALPHA, PICTURE, PLAIN), expected)
-    against_mask = [
-        1 - ssim_as_printed(mask[..., None], alpha[..., None]).mean()
-        for mask, alpha in zip(*as_numpy(MASK, ALPHA), strict=True)
+
+
+def test_a_silhouette_is_compared_with_a_mask_where_it_is_trusted():
+    expected = [
+        1 - ssim_as_printed((weight * mask)[..., None], (weight * alpha)[..., None]).mean()
+        for mask, alpha, weight in zip(*as_numpy(MASK, ALPHA, WEIGHT), strict=True)
     ]
-    close(ssim_silhouette(ALPHA, MASK, PLAIN), against_mask)
+    close(ssim_mask(ALPHA, MASK, WEIGHT, PLAIN), expected)
+    assert ssim_mask(ALPHA, MASK, 0 * WEIGHT).abs().max() < 1e-12
 
 
 # Photographs

@@ -9,14 +9,15 @@ import roma
 import torch
 
 from fitter.camera import mirror_intrinsics, project
-from fitter.config.stages import DATA, StageConfig
-from fitter.energies.keypoints import KeypointTargets
+from fitter.config.energies import DECLARATIONS
+from fitter.config.stages import StageConfig
+from fitter.energies import ENERGIES, KeypointTargets, SceneParams, focal_applied
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
-from fitter.refinement.objective import ENERGIES, Objective
-from fitter.refinement.scene import FIELDS, SceneModel, SceneParams, draw, focal_applied
-from fitter.refinement.stages import StageTask, _ContourProblem
+from fitter.refinement.objective import Objective, StageTask
+from fitter.refinement.scene import FIELDS, SceneModel, draw
+from fitter.refinement.stages import LeastSquaresObjective
 from fitter.rendering.shading import interpolate, srgb_from_linear
 from tests.support.refine_scenes import camera, perturbed, scene_model, task_of, true_hands, view_of
 
@@ -107,7 +108,7 @@ def test_the_energies_of_data_are_those_that_change_with_what_is_seen(task, trut
     elsewhere = StageTask(task.model, view, targets, task.fit)
     scene, start = random_scene(task.model, truth), model_start(task, truth)
     one, two = (Objective.of(seen, stage_of(name), start)(scene) for seen in (task, elsewhere))
-    assert one.ne(two).all() == one.ne(two).any() == (name in DATA)
+    assert one.ne(two).all() == one.ne(two).any() == DECLARATIONS[name].uses_image
 
 
 def model_start(task: StageTask, truth: HandParams) -> SceneParams:
@@ -276,7 +277,7 @@ def test_a_fitted_focal_length_counts_in_the_weak_depth_as_for_least_squares(tas
         free=["global_orient", "pose", "shape", "camera"],
         energies={"relative_depth": 1.0},
     )
-    squares = _ContourProblem.of(task, stage, scene).linearize(scene.hand).cost
+    squares = LeastSquaresObjective.of(task, stage, scene).linearize(scene.hand).cost
     value = Objective.of(task, stage_of("relative_depth"), task.model.start(truth))(scene)
     torch.testing.assert_close(value, squares)
     plain = Objective.of(task, stage_of("relative_depth"), task.model.start(truth))

@@ -11,11 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fitter.camera import project
 from fitter.config.stages import DEFAULT_STAGES, Free, StageConfig
+from fitter.energies import SceneParams, focal_applied
 from fitter.records import HandParams
-from fitter.refinement.objective import Objective
-from fitter.refinement.scene import FIELDS, SceneModel, SceneParams, focal_applied
-from fitter.refinement.stages import StagesResult, StageTask, _ContourProblem, run_stages
-from fitter.solvers.status import Status
+from fitter.refinement.objective import Objective, StageTask
+from fitter.refinement.scene import FIELDS, SceneModel
+from fitter.refinement.stages import LeastSquaresObjective, StagesResult, run_stages
+from fitter.solvers import Status
 from tests.support.refine_scenes import (
     SIDE,
     iou,
@@ -90,7 +91,7 @@ def test_a_stage_never_ends_worse_than_it_began(task, begun, solver) -> None:
     start = task.model.start(begun)
     if solver == "lm":
         stage = CONTOUR.model_copy(update={"iterations": 4})
-        problem = _ContourProblem.of(task, stage, start)
+        problem = LeastSquaresObjective.of(task, stage, start)
         before = problem.linearize(start.hand.to(torch.float64)).cost
         after = run_stages(task, begun, {"a": stage})
         cost = problem.linearize(after.params.hand.to(torch.float64)).cost
@@ -248,25 +249,24 @@ def test_least_squares_respects_a_fitted_focal_length_and_offsets(task, begun) -
         log_focal=torch.tensor([0.15, 0.0, -0.15]),
         offsets=torch.full((3, len(task.model.hand.v_template), 3), 0.004),
     )
-    problem = _ContourProblem.of(task, CONTOUR, start)
+    problem = LeastSquaresObjective.of(task, CONTOUR, start)
     outline_only = CONTOUR.model_copy(update={"energies": {"silhouette_l2": 1.0}})
-    cost = (
-        _ContourProblem.of(task, outline_only, start).linearize(start.hand.to(torch.float64)).cost
-    )
+    hands = start.hand.to(torch.float64)
+    cost = LeastSquaresObjective.of(task, outline_only, start).linearize(hands).cost
     stage = staged("adam", ["pose"], energies={"silhouette_l2": 1.0}, band=CONTOUR.band)
     expected = Objective.of(task, stage, start)(start) / task.view.size**2
     torch.testing.assert_close(cost, expected.double(), rtol=1e-4, atol=0)
     keypoints = CONTOUR.model_copy(update={"energies": {"keypoints": 1.0}})
-    hand = _ContourProblem.of(task, keypoints, start)
+    hand = LeastSquaresObjective.of(task, keypoints, start)
     # Keypoints that are where this camera sees them cost nothing.
     seen = project(
         task.model.hand(start.hand).keypoints, focal_applied(task.view.intrinsics, start.log_focal)
     )
     there = task_of(task.model, replace(task.view, keypoints=seen))
-    exact = _ContourProblem.of(there, keypoints, start).linearize(start.hand.to(torch.float64)).cost
+    exact = LeastSquaresObjective.of(there, keypoints, start).linearize(hands).cost
     assert (exact < 1e-6).all()
-    assert (hand.linearize(start.hand.to(torch.float64)).cost > 1e-2).all()
-    assert problem.linearize(start.hand.to(torch.float64)).gradient.isfinite().all()
+    assert (hand.linearize(hands).cost > 1e-2).all()
+    assert problem.linearize(hands).gradient.isfinite().all()
 
 
 def test_offsets_grow_a_hand_onto_a_mask_that_the_model_cannot_reach(model, truth) -> None:
