@@ -130,10 +130,9 @@ class KeypointModel:
 
     def to(self, *args: torch.device | torch.dtype | str) -> Self:
         """`Tensor.to` on every tensor."""
-        moved: dict[str, Any] = {}
-        for field in fields(self):
-            tensor = getattr(self, field.name)
-            moved[field.name] = None if tensor is None else tensor.to(*args)
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any]
+        moved = {name: None if t is None else t.to(*args) for name, t in tensors.items()}
         return replace(self, **moved)
 
 
