@@ -43,6 +43,7 @@ from processes import Member, Running, kill
 from fitter.hand_models import load_hand_model
 from fitter.store.files import neighbours
 from fitter.store.layout import MARKER
+from fitter.system.files import write_whole
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 from synthetic_scenes import render_scene
@@ -110,9 +111,8 @@ def draw_images(folder: Path, count: int) -> None:
     model = load_hand_model("open_hand", dtype=torch.float64)
     for seed, path in enumerate(paths, 30000):
         if not path.exists():
-            partial = path.with_suffix(".partial")
-            Image.fromarray(render_scene(model, seed).image).save(partial, format="png")
-            partial.replace(path)
+            image = Image.fromarray(render_scene(model, seed).image)
+            write_whole(path, lambda file, image=image: image.save(file, "png"), durable=False)
 
 
 def run_undisturbed(folder: Path, options: Sequence[str], count: int) -> Work:

@@ -23,6 +23,7 @@ from measuring import BenchmarkError, run_command
 from fitter.camera import project
 from fitter.hand_models import load_hand_model
 from fitter.records import HandObservation, HandParams
+from fitter.system.files import write_whole
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 from synthetic_scenes import Scene, render_scene
@@ -114,12 +115,13 @@ def scene_path(folder: Path, seed: int) -> Path:
 def save_scene(folder: Path, scene: Scene) -> None:
     """Write a scene as a whole or not at all."""
     path = scene_path(folder, scene.seed)
-    partial = path.with_suffix(".partial")
     arrays = {name: getattr(scene, name) for name in _ARRAYS}
     params = {name: tensor.numpy() for name, tensor in vars(scene.params).items()}
-    with partial.open("wb") as file:
-        np.savez_compressed(file, seed=scene.seed, **arrays, **params)
-    partial.replace(path)
+    write_whole(
+        path,
+        lambda file: np.savez_compressed(file, seed=scene.seed, **arrays, **params),
+        durable=False,
+    )
 
 
 def load_scene(path: Path) -> Scene:

@@ -26,10 +26,11 @@ from PIL import Image
 from datasets.poses.sampler import pose_modes
 from datasets.synthetic.backgrounds import load_bank
 from datasets.synthetic.engine import SyntheticEngine
-from datasets.synthetic.folder import SPLIT, SyntheticRequest, prepare_folder, replace_file
+from datasets.synthetic.folder import SPLIT, SyntheticRequest, prepare_folder
 from datasets.synthetic.records import SyntheticBatch
 from datasets.synthetic.settings import SyntheticSettings
 from fitter.records import TensorBatch
+from fitter.system.files import write_whole
 
 STATES = ("visible", "self_occluded", "occluded", "outside")
 """Names of `SyntheticBatch.keypoint_state`, in the order of their numbers."""
@@ -110,11 +111,11 @@ def write_samples(out: Path, batch: SyntheticBatch) -> None:
             Image.fromarray(pixels.numpy()).save(
                 buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0
             )
-            replace_file(out / SPLIT / folder / f"{name}.jpg", buffer.getvalue())
+            write_whole(out / SPLIT / folder / f"{name}.jpg", buffer.getvalue(), durable=False)
         depth = (batch.depth[row].double() / DEPTH_UNIT).round().clamp(0, 65535)
         encoded = cv2.imencode(".png", depth.numpy().astype(np.uint16))[1]
-        replace_file(out / SPLIT / "depth" / f"{name}.png", encoded.tobytes())
-        replace_file(_truth_path(out, index), json.dumps(_truth(batch, row)).encode())
+        write_whole(out / SPLIT / "depth" / f"{name}.png", encoded.tobytes(), durable=False)
+        write_whole(_truth_path(out, index), json.dumps(_truth(batch, row)).encode(), durable=False)
 
 
 def _truth(batch: SyntheticBatch, row: int) -> dict[str, Any]:
@@ -156,5 +157,5 @@ def write_lists(out: Path) -> int:
         rows.append(json.loads(path.read_text("utf-8")))
     for name in ("K", "xyz", "scale"):
         content = json.dumps([row[name] for row in rows])
-        replace_file(out / f"{SPLIT}_{name}.json", content.encode())
+        write_whole(out / f"{SPLIT}_{name}.json", content.encode(), durable=False)
     return len(rows)

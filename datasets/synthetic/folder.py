@@ -13,6 +13,7 @@ from typing import Any
 
 from datasets.synthetic.settings import SyntheticSettings
 from fitter.errors import InputError
+from fitter.system.files import write_whole
 
 SPLIT = "training"
 FOLDERS = ("rgb", "mask", "depth", "truth")
@@ -86,7 +87,9 @@ def prepare_folder(request: SyntheticRequest) -> None:
     try:
         for folder in FOLDERS:
             (out / SPLIT / folder).mkdir(parents=True, exist_ok=True)
-        replace_file(out / DESCRIPTION, json.dumps(request.description(), indent=1).encode())
+        write_whole(
+            out / DESCRIPTION, json.dumps(request.description(), indent=1).encode(), durable=False
+        )
     except OSError as error:
         raise InputError("synthetic.out_unwritable", file=out, reason=error.strerror) from error
 
@@ -107,10 +110,3 @@ def _compare(path: Path, description: dict[str, Any]) -> None:
                 found=found.get(name),
                 expected=value,
             )
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from fitter.numba_kernels import compile_kernel
 from fitter.raster import rasterize
 from fitter.records import Side
 from fitter.rendering.shading import AmbientDirectionalLight, vertex_normals
+from fitter.system.files import whole_file
 
 SIDE_COLOURS = {"right": (70, 190, 200), "left": (245, 150, 70)}
 """RGB of a mesh: blue-green for right hands, orange for left ones."""
@@ -303,10 +303,7 @@ def write_image_overlay(
     # Its own name, whoever else renders into the folder, from this machine or another.
     unfinished = path.with_name(f".unfinished-{uuid.uuid4().hex}.jpg")
     try:
-        write_overlay(unfinished, read_image(image), hands, intrinsics)
-        unfinished.replace(path)
+        with whole_file(path, durable=False, partial=unfinished):
+            write_overlay(unfinished, read_image(image), hands, intrinsics)
     except OSError as error:
         raise InputError("overlay.unwritable", file=path, reason=error.strerror) from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)

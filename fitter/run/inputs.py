@@ -18,7 +18,7 @@ from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.names import NameList
 from fitter.inputs.sources import Sources
 from fitter.run.request import RunRequest
-from fitter.store.files import check_name, check_target, is_empty_folder, require_store
+from fitter.store.files import check_name, check_target, is_empty_folder, require_resumable
 from fitter.system.messages import count
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def _check_results(request: RunRequest) -> bool:
     """Refuse a store that may not be made or continued; whether it is continued."""
     out = request.out
     if request.resume and out.exists() and not is_empty_folder(out):
-        require_store(out)
+        require_resumable(out)
         return True
     check_target(out, request.overwrite)
     return False

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from fitter.errors import InputError
+from fitter.store.files import refused_as
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import HAND_VARIABLES, IMAGE_STATUS
+from fitter.system.files import whole_file
 
 HEADER = ("image", "hand", "what", "reason")
 
@@ -50,20 +50,19 @@ def write_failures(store: ResultStore, path: Path) -> int:
         The number of failures.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or the store is damaged.
     """
-    partial = path.with_name(f".{path.name}.partial")
     count = 0
-    try:
-        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(HEADER)
-            for failure in failures(store):
-                table.writerow(failure)
-                count += 1
-        partial.replace(path)
-    except (OSError, InputError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise InputError(f"cannot write {path}: {getattr(error, 'strerror', error)}") from error
+    partial = path.with_name(f".{path.name}.partial")
+    with (
+        refused_as("output.cannot_write", path),
+        # Written anew by every run: it need not outlive a power cut.
+        whole_file(path, durable=False, partial=partial),
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        table = csv.writer(file)
+        table.writerow(HEADER)
+        for failure in failures(store):
+            table.writerow(failure)
+            count += 1
     return count

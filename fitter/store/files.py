@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fitter.errors import InputError
-from fitter.store.layout import FORMAT_VERSION, is_result_store
+from fitter.store.layout import is_result_store
+from fitter.store.older import FORMAT_VERSION, READ_VERSIONS
+from fitter.system.files import flush
 
 
 def neighbours(path: Path) -> tuple[Path, Path]:
@@ -36,41 +37,29 @@ def check_name(path: Path) -> None:
         InputError: it does not.
     """
     if path.name in ("", ".."):
-        raise InputError(f"cannot write results to {path}: give them a folder of their own")
+        raise InputError("output.no_name", file=path)
 
 
 def check_target(path: Path, overwrite: bool) -> None:
     """Make sure that a new store may be made at `path`.
 
     Raises:
-        InputError: it may not; the sentence says why.
+        InputError: it may not; the code says why.
     """
     check_name(path)
     if not path.parent.is_dir():
-        raise InputError(f"cannot write results to {path}: there is no folder {path.parent}")
+        raise InputError("output.no_folder", file=path, folder=path.parent)
     if not path.exists() or is_empty_folder(path):
         return
     if not is_result_store(path):
-        raise InputError(f"{path} exists and is no result store, so it is left alone")
+        raise InputError("output.not_ours", file=path)
     if not overwrite:
-        raise InputError(
-            f"{path} already holds results: use --resume to continue it "
-            "or --overwrite to replace it"
-        )
+        raise InputError("output.taken", file=path)
 
 
 def is_empty_folder(path: Path) -> bool:
     """Whether there is a folder with nothing in it."""
     return path.is_dir() and not any(path.iterdir())
-
-
-def flush(path: Path) -> None:
-    """Force a file, or a folder's list of entries, onto the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def flush_all(folder: Path) -> None:
@@ -80,12 +69,12 @@ def flush_all(folder: Path) -> None:
 
 
 @contextmanager
-def sentences(what: str) -> Iterator[None]:
-    """Turn what the operating system refuses into one sentence."""
+def refused_as(code: str, path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into an error of this code about `path`."""
     try:
         yield
     except OSError as error:
-        raise InputError(f"{what}: {error.strerror or error}") from error
+        raise InputError(code, file=path, reason=error.strerror or str(error)) from error
 
 
 class OnFailure(ExitStack):
@@ -99,19 +88,35 @@ class OnFailure(ExitStack):
 
 
 def require_store(path: Path) -> None:
-    """Make sure that there is a result store of this program's version.
+    """Make sure that there is a result store that this program reads.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or one of a format that is not known.
     """
     if not path.exists():
-        raise InputError(f"there is no result store {path}")
+        raise InputError("store.missing", file=path)
     if not is_result_store(path):
-        raise InputError(f"{path} is no result store (expected a Zarr folder made by fit-hands)")
+        raise InputError("store.not_ours", file=path)
+    found = _format_version(path)
+    if found not in READ_VERSIONS:
+        expected = " and ".join(map(str, READ_VERSIONS))
+        raise InputError("store.version", file=path, found=found, expected=expected)
+
+
+def require_resumable(path: Path) -> None:
+    """Make sure that there is a result store of a format that this program writes.
+
+    Raises:
+        InputError: there is none, or one of an earlier version, which can only be read.
+    """
+    require_store(path)
+    if _format_version(path) != FORMAT_VERSION:
+        raise InputError("store.older_names", file=path)
+
+
+def _format_version(path: Path) -> object:
     attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-    found = attributes.get("format_version")
-    if found != FORMAT_VERSION:
-        raise InputError(f"{path} has format version {found}, this program reads {FORMAT_VERSION}")
+    return attributes.get("format_version")
 
 
 def sweep(folder: Path, committed: Collection[int], is_ours: Callable[[int], bool]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import overload
-
-import zarr
+from typing import TYPE_CHECKING, overload
 
 from fitter.errors import InputError
+
+if TYPE_CHECKING:
+    import zarr
 
 
 class ImageNames(Sequence[str]):
@@ -52,7 +53,7 @@ class ImageNames(Sequence[str]):
         try:
             names = [str(name) for name in self._array[place]]
         except (RuntimeError, ValueError) as error:
-            raise InputError(f"the result store's list of images is damaged: {error}") from error
+            raise InputError("store.damaged_names", reason=str(error)) from error
         if not all(names):
-            raise InputError("the result store's list of images is damaged: names are missing")
+            raise InputError("store.damaged_names", reason="names are missing")
         return names

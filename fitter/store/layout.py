@@ -9,20 +9,22 @@ axes; and attributes that say which configuration, model and software the rows c
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
+from fitter.store.older import FORMAT_VERSION
 from fitter.store.schema import DIMENSION_LABELS, OPTIONAL_DIMENSIONS, VARIABLES, variables_with
+from fitter.system.files import write_whole
+
+if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Zarr
+    import zarr
 
 FORMAT = "fit-hands results"
-FORMAT_VERSION = 2
 MARKER = "image_status"
 """The variable whose chunks mark committed blocks: one uncompressed byte per image."""
 
@@ -48,6 +50,22 @@ class Block:
 
     def __len__(self) -> int:
         return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where a run is another than the one that made a store.
+
+    Attributes:
+        name: of the option or attribute, such as "configuration.fit.max_iterations".
+        was, now: its value in the store and in the run; "absent" where there is none.
+        is_order: whether both are the same parts in another order.
+    """
+
+    name: str
+    was: Any
+    now: Any
+    is_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,9 +124,8 @@ class StoreSpec:
 
     def difference_from(
         self, attributes: Mapping[str, Any], sizes: Mapping[str, int]
-    ) -> str | None:
-        """Where this differs from what a store says, images apart, as a clause; None where it does
-        not.
+    ) -> Difference | None:
+        """Where this differs from what a store says, images apart; None where it does not.
 
         Args:
             attributes: of the store.
@@ -134,6 +151,8 @@ def is_result_store(path: Path) -> bool:
 
 def write_layout(path: Path, spec: StoreSpec) -> None:
     """Write an empty store to `path`: metadata, the names of images and labels, and no row."""
+    import zarr
+
     sizes = spec.sizes
     labels = {dim: names for dim, names in DIMENSION_LABELS.items() if dim in sizes}
     group = zarr.create_group(
@@ -195,6 +214,8 @@ def lengthen(path: Path, names: Sequence[str], count: int, block_size: int) -> N
         count: images that the store has.
         block_size: of the store.
     """
+    import zarr
+
     group = zarr.open_group(path, mode="r+", use_consolidated=False)
     for _, array in group.arrays():
         if array.metadata.dimension_names[0] == "image":
@@ -242,12 +263,7 @@ def consolidate(path: Path) -> None:
         "must_understand": False,
         "metadata": members,
     }
-    partial = file.with_name("zarr.json.partial")
-    with partial.open("w", encoding="utf-8") as written:
-        json.dump(metadata, written, indent=2)
-        written.flush()
-        os.fsync(written.fileno())
-    partial.replace(file)
+    write_whole(file, json.dumps(metadata, indent=2).encode())
 
 
 def _to_json(value: Mapping[str, Any]) -> str:
@@ -255,8 +271,8 @@ def _to_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value)
 
 
-def _first_difference(stored: Any, asked: Any, name: str) -> str | None:
-    """Where two JSON-like values first differ, as a clause, or None where they do not."""
+def _first_difference(stored: Any, asked: Any, name: str) -> Difference | None:
+    """Where two JSON-like values first differ, or None where they do not."""
     if isinstance(stored, Mapping) and isinstance(asked, Mapping):
         for key in sorted({*stored, *asked}):
             difference = _first_difference(
@@ -266,11 +282,11 @@ def _first_difference(stored: Any, asked: Any, name: str) -> str | None:
                 return difference
         # Of its parts in order, such as the stages, which follow on one another.
         if name.startswith("configuration") and [*stored] != [*asked]:
-            return f"{name} had the order {', '.join(stored)} and has {', '.join(asked)} now"
+            return Difference(name, ", ".join(stored), ", ".join(asked), is_order=True)
         return None
     if stored == asked:
         return None
-    return f"{name} was {stored!r} when it was started and is {asked!r} now"
+    return Difference(name, stored, asked)
 
 
 def _from_json(value: Any) -> Any:

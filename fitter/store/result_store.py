@@ -18,22 +18,21 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import zarr
 
 from fitter.errors import InputError
 from fitter.store.files import (
     OnFailure,
     check_target,
-    flush,
     flush_all,
     is_empty_folder,
     neighbours,
+    refused_as,
     remove_neighbours,
+    require_resumable,
     require_store,
-    sentences,
     sweep,
     sweep_metadata,
 )
@@ -47,6 +46,7 @@ from fitter.store.layout import (
     lengthen,
     write_layout,
 )
+from fitter.store.older import stored_name
 from fitter.store.schema import (
     OPTIONAL_DIMENSIONS,
     VARIABLES,
@@ -55,10 +55,12 @@ from fitter.store.schema import (
     assemble,
     disassemble,
 )
+from fitter.system.files import flush, write_whole
 from fitter.system.lock import WHOLE, Share, WriterLock
 
-if TYPE_CHECKING:  # whoever only writes need not load it, and pandas with it
+if TYPE_CHECKING:
     import xarray as xr
+    import zarr
 
 __all__ = ["Block", "ResultStore", "StoreSpec", "decode_flags"]
 
@@ -70,9 +72,11 @@ class ResultStore:
     context manager.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the store in `path`, which `require_store` has accepted."""
+    def __init__(self, path: Path, mode: Literal["r", "r+"] = "r") -> None:
+        """Open the store in `path`, which `require_store` has accepted, to read or also to write
+        it."""
         self.path = path
+        self._mode: Literal["r", "r+"] = mode
         self.was_there = True
         """Whether it was there before it was opened to be written to."""
         self._lock: WriterLock | None = None
@@ -86,25 +90,29 @@ class ResultStore:
         ]
         # The gathered metadata still tell of a variable whose folder is gone, and it would read as
         # nothing but fill values.
-        missing += [v.name for v in self._arrays if not (path / v.name / "zarr.json").exists()]
+        stored = [array.basename for array in self._arrays.values()]
+        missing += [name for name in stored if not (path / name / "zarr.json").exists()]
         missing += [n for n in attributes if n not in self._group.attrs]
         if missing:
-            raise InputError(f"{path} is a damaged result store: it has lost {missing[0]}")
+            raise InputError("store.lost", file=path, what=missing[0])
         self.block_size: int = self._group.attrs["block_size"]
 
     def _load(self) -> None:
+        import zarr
+
         # The gathered metadata are what counts: a store that was being made longer when its writer
         # ended has some arrays longer than others.
         try:
             # Absolute, because the arrays may travel to a process that works elsewhere.
-            self._group = zarr.open_group(self.path.absolute(), mode="r+", use_consolidated=True)
+            self._group = zarr.open_group(
+                self.path.absolute(), mode=self._mode, use_consolidated=True
+            )
             self._names = self._group["image_name"]
         except (KeyError, ValueError) as error:
-            raise InputError(
-                f"{self.path} is a damaged result store: it has lost image_name"
-            ) from error
+            raise InputError("store.lost", file=self.path, what="image_name") from error
         self._place = self.path.stat()
-        arrays = [(v, self._group[v.name]) for v in VARIABLES if v.name in self._group]
+        names = [(v, stored_name(v.name, self._group)) for v in VARIABLES]
+        arrays = [(v, self._group[name]) for v, name in names if name is not None]
         self._arrays = {v.as_stored(array.attrs): array for v, array in arrays}
         self.sizes: dict[str, int] = {}
         for array in self._arrays.values():
@@ -128,11 +136,11 @@ class ResultStore:
         """
         path = Path(path)
         check_target(path, overwrite)
-        with sentences(f"cannot write results to {path}"), OnFailure() as undo:
+        with refused_as("output.cannot_write", path), OnFailure() as undo:
             lock = WriterLock(path, share)
             undo.callback(lock.release)
             if not lock.alone:
-                raise InputError(f"{path} is being written by another fit-hands run")
+                raise InputError("run.busy", file=path)
             store = cls._make(path, spec, overwrite)
             lock.settle()
             store._lock = lock
@@ -141,7 +149,7 @@ class ResultStore:
     @classmethod
     def _make(cls, path: Path, spec: StoreSpec, overwrite: bool) -> ResultStore:
         if not len(spec.images):
-            raise InputError("there is no image to make results for")
+            raise InputError("store.no_image")
         # Another run may have made it since it was asked.
         check_target(path, overwrite)
         # A link stays, and the store is made where it leads.
@@ -155,7 +163,7 @@ class ResultStore:
         unfinished.replace(path)
         flush(path.parent)
         remove_neighbours(path)
-        store = cls(path)
+        store = cls(path, "r+")
         store.was_there = False
         return store
 
@@ -167,20 +175,22 @@ class ResultStore:
 
         Raises:
             InputError: the store is being written by another run, or was started with another
-                configuration, model, layout or software; the first difference is named.
+                configuration, model, layout or software (the first difference is named), or by a
+                version that called its variables and options otherwise.
         """
         path = Path(path)
         if not path.parent.is_dir():
             check_target(path, False)
-        with sentences(f"cannot continue the results in {path}"), OnFailure() as undo:
+        with refused_as("output.cannot_continue", path), OnFailure() as undo:
             lock = WriterLock(path, share)
             undo.callback(lock.release)
             if not path.exists() or is_empty_folder(path):
                 if not lock.alone:
-                    raise InputError(f"{path} is gone, and another fit-hands run has its place")
+                    raise InputError("store.gone", file=path)
                 store = cls._make(path, spec, overwrite=False)
             else:
-                store = cls.open(path)
+                require_resumable(path)
+                store = cls(path, "r+")
                 store._require_same(spec)
                 if lock.alone:
                     remove_neighbours(path)
@@ -200,11 +210,11 @@ class ResultStore:
             InputError: the disk refuses, or the store's metadata are damaged.
         """
         count = self.sizes["image"]
-        with sentences(f"cannot add images to {self.path}"):
+        with refused_as("output.cannot_add", self.path):
             try:
                 lengthen(self.path, names, count, self.block_size)
             except ValueError as error:
-                raise InputError(f"{self.path} is a damaged result store: {error}") from error
+                raise InputError("store.damaged", file=self.path, reason=str(error)) from error
             # All of it is on the disk before the steps that make it count.
             flush_all(self.path / "image_name")
             for file in self.path.glob("*/zarr.json"):
@@ -222,10 +232,11 @@ class ResultStore:
 
     @classmethod
     def open(cls, path: Path) -> ResultStore:
-        """Open a store to read it, finished or not.
+        """Open a store to read it, finished or not; also one that an earlier version made, whose
+        variables have today's names here.
 
         Raises:
-            InputError: `path` holds no result store, or one of another format version.
+            InputError: `path` holds no result store, or one of a format that is not known.
         """
         path = Path(path)
         require_store(path)
@@ -283,7 +294,7 @@ class ResultStore:
         Raises:
             InputError: its file is damaged.
         """
-        return self._read(self._group[name], block)
+        return self._read(self._group[stored_name(name, self._group) or name], block)
 
     def write_block(self, block: Block, rows: Sequence[ImageRow]) -> None:
         """Write one block whole, then mark it committed.
@@ -303,7 +314,7 @@ class ResultStore:
             raise ValueError("every row needs an image_status")
         contents = {v: assemble(v, rows, self.sizes) for v in self._arrays}
         marker = next(v for v in contents if v.name == MARKER)
-        with sentences(f"cannot write results to {self.path}"):
+        with refused_as("output.cannot_write", self.path):
             rest = [variable for variable in contents if variable is not marker]
             for variable in rest:
                 self._arrays[variable][block.start : block.stop] = contents[variable]
@@ -341,7 +352,8 @@ class ResultStore:
         import xarray as xr
 
         dataset = xr.open_zarr(self.path, consolidated=True, chunks=None)
-        return dataset[[variable.name for variable in self._arrays]]
+        older = {array.basename: v.name for v, array in self._arrays.items()}
+        return dataset[list(older)].rename({o: n for o, n in older.items() if o != n})
 
     def _read(self, array: zarr.Array, block: Block) -> np.ndarray:
         try:
@@ -349,8 +361,10 @@ class ResultStore:
         except Exception as error:
             # What a cut file raises is up to the codec and is of many types.
             raise InputError(
-                f"{self.path}: expected a whole result store, found a damaged {array.basename} "
-                f"({error})"
+                "store.damaged_variable",
+                file=self.path,
+                variable=array.basename,
+                reason=str(error),
             ) from error
 
     def _require_place(self) -> None:
@@ -360,10 +374,7 @@ class ResultStore:
         except OSError:
             there = False
         if not there or not (self.path / "zarr.json").exists():
-            raise InputError(
-                f"{self.path} was deleted or replaced while results were written to it; what was "
-                "in it is gone, and nothing more is written"
-            )
+            raise InputError("store.replaced", file=self.path)
 
     def _commit(self, marker: Variable, block: Block, status: np.ndarray) -> None:
         """Put the marker's chunk in place: one byte per image, padded to a whole chunk."""
@@ -371,12 +382,7 @@ class ResultStore:
         target.parent.mkdir(exist_ok=True)
         chunk = np.zeros(self.block_size, np.uint8)
         chunk[: len(status)] = status
-        partial = target.with_name(f"{block.index}.partial")
-        with partial.open("wb") as file:
-            file.write(chunk.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        write_whole(target, chunk.tobytes())
         self._flush_chunk(target)
 
     def _flush_chunk(self, path: Path) -> None:
@@ -408,12 +414,10 @@ class ResultStore:
             sweep(self.path / variable.name / "c", self._committed(), self._lock.share.has)
 
     def _require_same(self, spec: StoreSpec) -> None:
-        difference = spec.difference_from(self._group.attrs.asdict(), self.sizes)
-        if difference:
-            raise InputError(
-                f"{self.path} cannot be resumed: {difference}; "
-                "use --overwrite to replace it, or another --out"
-            )
+        found = spec.difference_from(self._group.attrs.asdict(), self.sizes)
+        if found is not None:
+            code = "store.other_order" if found.is_order else "store.other_value"
+            raise InputError(code, file=self.path, name=found.name, was=found.was, now=found.now)
 
 
 def decode_flags(variable: xr.DataArray) -> xr.DataArray:

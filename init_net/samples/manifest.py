@@ -11,6 +11,7 @@ from typing import Any
 from datasets.synthetic import SyntheticSettings
 from fitter.errors import InputError
 from fitter.hand_models.open_hand import load_open_hand
+from fitter.system.files import write_whole
 
 MANIFEST = "samples.json"
 
@@ -52,8 +53,7 @@ def claim(folder: Path, source: SampleSource) -> None:
             raise InputError("samples.other_folder", file=folder)
         else:
             manifest = {**_wanted(source), "made_by": _maker()}
-            partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-            partial.rename(folder / MANIFEST)
+            write_whole(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     except OSError as error:
         raise refused(folder, error) from error
 

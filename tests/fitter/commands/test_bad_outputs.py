@@ -18,10 +18,10 @@ from tests.support.bad_commands import FAST
 
 class TestStore:
     def test_where_it_cannot_be(self, refused):
-        start = "cannot write results to"
-        refused(f"{start} no/x.zarr: there is no folder no", out="no/x.zarr")
-        refused(f"{start} .: give them a folder of their own", out=".")
-        refused(f"{start} ..: give them a folder of their own", "--resume", out="..")
+        start = "cannot write results there"
+        refused(f"no/x.zarr: {start}: there is no folder no", out="no/x.zarr")
+        refused(f".: {start}: give them a folder of their own", out=".")
+        refused(f"..: {start}: give them a folder of their own", "--resume", out="..")
         left_alone = "exists and is no result store, so it is left alone"
         refused(f"notes {left_alone}", out="notes")
         refused(f"notes {left_alone}", "--overwrite", out="notes")
@@ -37,7 +37,7 @@ class TestStore:
         refused(f"kept.zarr {said}", *FAST, out="kept.zarr")
         was = "configuration.detector.max_hands was 2 when it was started and is 1 now"
         instead = "use --overwrite to replace it, or another --out"
-        said = f"kept.zarr cannot be resumed: {was}; {instead}"
+        said = f"kept.zarr: cannot be resumed: {was}; {instead}"
         refused(said, *FAST, "--resume", "--max-hands", "1", out="kept.zarr")
         after = {p: p.read_bytes() for p in Path("kept.zarr").rglob("*") if p.is_file()}
         assert before == after
@@ -59,7 +59,7 @@ class TestStore:
     def test_a_damaged_one(self, here, say, refused):
         say("photos", "--out", "torn.zarr", *FAST, "-q", "--overwrite")
         shutil.rmtree("torn.zarr/keypoints_3d")
-        said = "torn.zarr is a damaged result store: it has lost keypoints_3d"
+        said = "torn.zarr: is a damaged result store: it has lost keypoints_3d"
         refused(said, *FAST, "--resume", out="torn.zarr")
 
     def test_moved_pictures_resume_and_changed_ones_are_named(self, tmp_path, here, say):

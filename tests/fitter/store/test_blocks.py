@@ -12,7 +12,6 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitter.errors import InputError
 from fitter.store.image_names import ImageNames
 from fitter.store.layout import (
     FEWEST_BLOCKS,
@@ -24,6 +23,7 @@ from fitter.store.layout import (
 )
 from fitter.store.result_store import Block, ResultStore
 from fitter.store.schema import VARIABLES
+from tests.support.errors import raises
 from tests.support.store_rows import MANY, SPEC, contents, fake_row, fill, start
 
 
@@ -260,7 +260,6 @@ class TestAppend:
 
         with ResultStore.resume(path, SPEC) as store:
             monkeypatch.setattr(os, "fsync", full)
-            sentence = r"cannot add images to .*results\.zarr: No space left on device$"
-            with pytest.raises(InputError, match=sentence):
+            with raises("output.cannot_add", file=path, reason="No space left on device"):
                 store.append(SPEC.images[6:])
         assert list(ResultStore.open(path).names) == SPEC.images[:6]

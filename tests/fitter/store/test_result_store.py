@@ -12,10 +12,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fitter.errors import InputError
 from fitter.store.layout import is_result_store
 from fitter.store.result_store import Block, ResultStore, decode_flags
 from fitter.store.schema import HAND_VARIABLES, VARIABLES, HandRow, ImageRow, assemble
+from tests.support.errors import raises
 from tests.support.store_rows import SPEC, contents, fake_hand, fake_row, fill
 
 
@@ -121,7 +121,7 @@ def test_create_keeps_its_hands_off_what_is_there(tmp_path):
     with ResultStore.create(path, SPEC) as store:
         fill(store)
     before = contents(path)
-    with pytest.raises(InputError, match=r"results\.zarr already holds results.*--resume.*--over"):
+    with raises("output.taken", file=path):
         ResultStore.create(path, SPEC)
     assert contents(path) == before
     store = ResultStore.create(path, replace(SPEC, max_hands=1), overwrite=True)
@@ -136,7 +136,7 @@ def test_overwrite_never_touches_a_folder_that_is_not_ours(tmp_path, marker, ove
     path = tmp_path / "holiday"
     path.mkdir()
     (path / marker).write_text('{"attributes": {"format": "other"}}')
-    with pytest.raises(InputError, match="no result store, so it is left alone"):
+    with raises("output.not_ours", file=path):
         ResultStore.create(path, SPEC, overwrite=overwrite)
     assert [p.name for p in path.iterdir()] == [marker]
 
@@ -158,13 +158,13 @@ def test_a_link_is_followed_and_stays(tmp_path):
 
 def test_a_file_in_the_way_and_a_missing_parent_are_named(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="left alone"):
+    with raises("output.not_ours"):
         ResultStore.create(tmp_path / "file", SPEC, overwrite=True)
-    with pytest.raises(InputError, match=r"there is no folder .*nowhere"):
+    with raises("output.no_folder", folder=tmp_path / "nowhere"):
         ResultStore.create(tmp_path / "nowhere" / "r.zarr", SPEC)
-    with pytest.raises(InputError, match="there is no result store"):
+    with raises("store.missing", file=tmp_path / "r.zarr"):
         ResultStore.open(tmp_path / "r.zarr")
-    with pytest.raises(InputError, match="is no result store"):
+    with raises("store.not_ours", file=tmp_path):
         ResultStore.open(tmp_path)
 
 
@@ -175,7 +175,7 @@ def test_a_disk_that_refuses_gives_one_sentence(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match=r"cannot write results to .*: No space left on device$"):
+    with raises("output.cannot_write", file=store.path, reason="No space left on device"):
         fill(store)
     assert len(store.pending_blocks()) == 3
 
@@ -184,7 +184,7 @@ def test_a_disk_that_refuses_gives_one_sentence(tmp_path, monkeypatch):
 def test_a_read_only_folder_gives_one_sentence(tmp_path):
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(InputError, match=r"cannot write results to .*: Permission denied"):
+        with raises("output.cannot_write", reason="Permission denied"):
             ResultStore.create(tmp_path / "r.zarr", SPEC)
     finally:
         tmp_path.chmod(0o700)
@@ -193,15 +193,35 @@ def test_a_read_only_folder_gives_one_sentence(tmp_path):
 def test_another_format_version_is_refused(undisturbed, tmp_path):
     path = shutil.copytree(undisturbed, tmp_path / "copy.zarr")
     text = (path / "zarr.json").read_text()
-    (path / "zarr.json").write_text(text.replace('"format_version": 2', '"format_version": 9'))
+    (path / "zarr.json").write_text(text.replace('"format_version": 3', '"format_version": 9'))
     assert is_result_store(path)
-    with pytest.raises(InputError, match="has format version 9, this program reads 2"):
+    with raises("store.version", found=9, expected="2 and 3"):
         ResultStore.open(path)
+
+
+def test_a_store_with_older_names_is_read_and_not_continued(undisturbed, tmp_path):
+    path = shutil.copytree(undisturbed, tmp_path / "older.zarr")
+    for new, old in (("initialisation_source", "start_source"),):
+        (path / new).rename(path / old)
+        text = (path / "zarr.json").read_text()
+        text = text.replace(f'"{new}": {{', f'"{old}": {{')
+        (path / "zarr.json").write_text(text.replace('"format_version": 3', '"format_version": 2'))
+    before = contents(path)
+    with raises("store.older_names", file=path):
+        ResultStore.resume(path, SPEC)
+    assert contents(path) == before
+    new, store = ResultStore.open(undisturbed), ResultStore.open(path)
+    assert set(store.dataset()) == set(new.dataset())
+    for block in store.committed_blocks():
+        rows = [h.initialisation_source for r in store.read_block(block) for h in r.hands]
+        assert rows == [h.initialisation_source for r in new.read_block(block) for h in r.hands]
+        read = store.read("initialisation_source", block)
+        assert (read == new.read("initialisation_source", block)).all()
 
 
 def test_an_empty_image_list_is_refused(tmp_path):
     for make in (ResultStore.create, ResultStore.resume):
-        with pytest.raises(InputError, match=r"there is no image to make results for"):
+        with raises("store.no_image"):
             make(tmp_path / "r.zarr", replace(SPEC, images=[]))
         assert not list(tmp_path.iterdir())
 

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from fitter.errors import InputError
 from fitter.store.result_store import Block, ResultStore
 from fitter.system.lock import WHOLE, Share, WriterLock
+from tests.support.errors import raises
 from tests.support.store_rows import SPEC, contents, fill, start
 
 SHARER = """
@@ -41,14 +41,13 @@ class TestShares:
         with start(SHARER, path, "1/2") as first, start(SHARER, path, "2/2") as second:
             assert [first.stdout.readline() for _ in range(2)] == ["starting\n", "0 2\n"]
             assert [second.stdout.readline() for _ in range(2)] == ["starting\n", "1\n"]
-            busy = r"results\.zarr is being written by another fit-hands run"
             for function in (ResultStore.resume, ResultStore.create):
                 options = {"overwrite": True} if function == ResultStore.create else {}
-                with pytest.raises(InputError, match=rf"{busy}$"):
+                with raises("run.busy", file=path):
                     function(path, SPEC, **options)
-                with pytest.raises(InputError, match=rf"^part 2/2 of .*{busy}$"):
+                with raises("run.busy_share", file=path, share=Share(2, 2)):
                     function(path, SPEC, share=Share(2, 2), **options)
-                with pytest.raises(InputError, match=rf"{busy}, as one of --shard 1/2 to 2/2$"):
+                with raises("run.busy_shares", file=path, of=2):
                     function(path, SPEC, share=Share(1, 3), **options)
             for process in (second, first):
                 process.communicate("go on\n", timeout=60)
@@ -59,7 +58,7 @@ class TestShares:
     def test_all_of_it_is_written_by_nobody_else(self, tmp_path):
         with ResultStore.create(tmp_path / "r.zarr", SPEC) as store:
             assert store.is_alone
-            with pytest.raises(InputError, match=r"r\.zarr is being written by another fit-hands"):
+            with raises("run.busy"):
                 ResultStore.resume(tmp_path / "r.zarr", SPEC, Share(1, 2))
         for number in (1, 2):
             ResultStore.resume(tmp_path / "r.zarr", SPEC, Share(number, 2)).close()
@@ -85,10 +84,9 @@ class TestShares:
     def test_the_place_of_a_store_that_is_gone_is_not_taken(self, tmp_path):
         lock = WriterLock(tmp_path / "r.zarr", Share(1, 2))
         lock.settle()
-        sentence = r"r\.zarr is gone, and another fit-hands run has its place$"
-        with pytest.raises(InputError, match=sentence):
+        with raises("store.gone", file=tmp_path / "r.zarr"):
             ResultStore.resume(tmp_path / "r.zarr", SPEC, Share(2, 2))
-        with pytest.raises(InputError, match=r"r\.zarr is being written by another fit-hands run$"):
+        with raises("run.busy"):
             ResultStore.create(tmp_path / "r.zarr", SPEC, share=Share(2, 2))
         assert [p.name for p in tmp_path.iterdir()] == [".r.zarr.lock", ".r.zarr.lock-1-of-2"]
         lock.release()
@@ -124,11 +122,11 @@ class TestLostStores:
         with ResultStore.create(path, SPEC) as store:
             fill(store, store.blocks()[:1])
             shutil.rmtree(path)
-            with pytest.raises(InputError, match=r"results\.zarr was deleted or replaced while "):
+            with raises("store.replaced", file=path):
                 fill(store, store.blocks()[1:])
             assert not path.exists()
             path.mkdir()
-            with pytest.raises(InputError, match="deleted or replaced"):
+            with raises("store.replaced"):
                 fill(store, store.blocks()[1:])
             assert not list(path.iterdir())
 
@@ -137,7 +135,7 @@ class TestLostStores:
         with ResultStore.create(path, SPEC) as store:
             path.rename(tmp_path / "moved.zarr")
             shutil.copytree(undisturbed, path)
-            with pytest.raises(InputError, match="deleted or replaced"):
+            with raises("store.replaced"):
                 fill(store, store.blocks()[:1])
         assert contents(path) == contents(undisturbed)
 
@@ -145,7 +143,7 @@ class TestLostStores:
         with ResultStore.create(tmp_path / "r.zarr", SPEC) as store:
             (store.path / "zarr.json").unlink()
             before = contents(store.path)
-            with pytest.raises(InputError, match="deleted or replaced"):
+            with raises("store.replaced"):
                 fill(store)
             assert contents(store.path) == before
 
@@ -153,7 +151,7 @@ class TestLostStores:
     def test_a_variable_that_is_gone_is_told(self, undisturbed, tmp_path, variable):
         path = shutil.copytree(undisturbed, tmp_path / "results.zarr")
         shutil.rmtree(path / variable)
-        with pytest.raises(InputError, match=f"damaged result store: it has lost {variable}"):
+        with raises("store.lost", file=path, what=variable):
             ResultStore.open(path)
 
     @pytest.mark.parametrize("share", [0.0001, 0.5, 0.999])
@@ -164,7 +162,6 @@ class TestLostStores:
         store = ResultStore.open(path)
         first, second, _ = store.blocks()
         assert len(store.read_block(first)) == 512
-        sentence = r"results\.zarr: expected a whole result store, found a damaged keypoints_3d \("
         for read in (store.read_block, lambda block: store.read("keypoints_3d", block)):
-            with pytest.raises(InputError, match=sentence):
+            with raises("store.damaged_variable", file=path, variable="keypoints_3d"):
                 read(second)

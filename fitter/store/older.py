@@ -1,0 +1,43 @@
+"""What results of earlier versions call things: they are read under today's names, never continued.
+
+The two tables are also those of ``CHANGELOG.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+RENAMED_VARIABLES = {"start_source": "initialisation_source"}
+"""Variables of a store, name until format version 2 -> name since."""
+
+RENAMED_OPTIONS = {
+    "detector.second_look": "detector.second_pass",
+    "fit.network_depth_trust": "fit.network_depth_confidence",
+    "fit.network_direction_trust": "fit.network_direction_confidence",
+    "fit.network_most_trust": "fit.network_max_confidence",
+    "fit.num_starts": "fit.num_initialisations",
+    "fit.start_iterations": "fit.initialisation_iterations",
+}
+"""Options of a configuration, name until 0.1 -> name since."""
+
+FORMAT_VERSION = 3
+"""Of the stores that are made, and can be continued."""
+
+READ_VERSIONS = (2, 3)
+"""Of the stores that can be read."""
+
+_OLDER_NAME = {new: old for old, new in RENAMED_VARIABLES.items()}
+
+
+def stored_name(name: str, stored: Container[str]) -> str | None:
+    """What a store calls a variable.
+
+    Args:
+        name: of today's.
+        stored: what knows by ``in`` which variables the store has.
+
+    Returns:
+        That name or an earlier one; None where the store has neither.
+    """
+    older = _OLDER_NAME.get(name)
+    return next((n for n in (name, older) if n is not None and n in stored), None)
