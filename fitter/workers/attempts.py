@@ -6,6 +6,8 @@ import contextlib
 import json
 from pathlib import Path
 
+from fitter.system.files import write_whole
+
 
 class Attempts:
     """A small file with the batches that were being fitted when a process ended over them, and how
@@ -44,6 +46,4 @@ class Attempts:
             if not self._begun:
                 self._path.unlink(missing_ok=True)
                 return
-            partial = self._path.with_name(f"{self._path.name}.partial")
-            partial.write_text(json.dumps(self._begun), encoding="ascii")
-            partial.replace(self._path)
+            write_whole(self._path, json.dumps(self._begun).encode("ascii"))
