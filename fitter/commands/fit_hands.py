@@ -42,14 +42,14 @@ LONGEST_TIMEOUT = 1e6
 
 _FIT_DESCRIPTION = """\
 Find the hands in photographs and fit a 3D hand model to each: first to its 21 keypoints, then,
-in stages, to its outline in the picture, from a mask of yours or one that a network sees.
+in stages, to its outline in the image, from a mask of yours or one that a network sees.
 
-IMAGES is a folder (searched with its subfolders), a picture or several (JPEG, PNG, WebP, BMP or
+IMAGES is a folder (searched with its subfolders), an image or several (JPEG, PNG, WebP, BMP or
 TIFF), a pattern in quotes ('photos/**/left_*.jpg'), a text file that ends in .txt or .lst with one
 path a line, or - for such a list on standard input.
 Results go to a Zarr store that xarray.open_zarr reads: for every hand the side, pose, shape,
 global rotation, translation, 21 keypoints in 3D (metres, camera frame) and 2D (pixels), scores,
-and why a fit failed when it failed. A picture that cannot be read is recorded and never stops
+and why a fit failed when it failed. An image that cannot be read is recorded and never stops
 the others.
 """
 
@@ -69,8 +69,8 @@ examples:
   fit-hands photos/ --out r.zarr --shard 1/2                   # half of the work, beside 2/2
 
 exit status:
-  0    every picture was processed (with or without hands in it)
-  1    finished, but some pictures or fits failed; the summary and the store say why
+  0    every image was processed (with or without hands in it)
+  1    finished, but some images or fits failed; the summary and the store say why
   2    wrong usage or bad input, and one line says what; results that were there are kept
   70   a fault of the program, with a traceback to report
   75   Ray was lost; what is done is kept, and --resume continues
@@ -86,17 +86,17 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
         type=text,
         nargs="+",
         metavar="IMAGES",
-        help="folder, picture or pictures, pattern, text list, or - for a list on standard input",
+        help="folder, image or images, pattern, text list, or - for a list on standard input",
     )
     parser.add_argument("--out", type=path, required=True, metavar="STORE.zarr", help="results")
     parser.add_argument(
-        "--overlays", type=path, metavar="DIR", help="draw every fitted mesh over its photograph"
+        "--overlays", type=path, metavar="DIR", help="render every fitted mesh over its photograph"
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
         "--resume",
         action="store_true",
-        help="continue an interrupted run, or add the pictures that are new; pictures that failed "
+        help="continue an interrupted run, or add the images that are new; images that failed "
         "in it are not tried again",
     )
     existing.add_argument("--overwrite", action="store_true", help="replace existing results")
@@ -109,13 +109,13 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
-    """What the user gives beside the pictures."""
-    inputs = parser.add_argument_group("what is known about the pictures")
+    """What the user gives beside the images."""
+    inputs = parser.add_argument_group("what is known about the images")
     inputs.add_argument(
         "--intrinsics",
         type=text,
         metavar="K",
-        help="fx,fy,cx,cy in pixels for all pictures, or a JSON file: one 3x3, a mapping from file "
+        help="fx,fy,cx,cy in pixels for all images, or a JSON file: one 3x3, a mapping from file "
         "name to 3x3, or a list of 3x3 in the order of the sorted names (FreiHAND's *_K.json); "
         "without it EXIF is asked, then a default field of view is taken "
         "(camera.default_fov_degrees)",
@@ -131,8 +131,8 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         "--masks",
         type=path,
         metavar="DIR",
-        help="masks of the pictures' hands, DIR/a/b.png for a/b.jpg; without one a hand is "
-        "segmented from the picture (refine.segmentation)",
+        help="masks of the images' hands, DIR/a/b.png for a/b.jpg; without one a hand is "
+        "segmented from the image (refine.segmentation)",
     )
 
 
@@ -153,7 +153,7 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         "keypoints, where networks say, or from the better of the two",
     )
     fit.add_argument(
-        "--max-hands", type=whole_number, metavar="N", help="hands per picture (default 2)"
+        "--max-hands", type=whole_number, metavar="N", help="hands per image (default 2)"
     )
     fit.add_argument(
         "--save-vertices", action="store_true", default=None, help="store every mesh as well"
@@ -183,7 +183,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=positive(int),
         metavar="N",
-        help="processes of one thread that look at pictures, and with Ray and no GPU fit them too "
+        help="processes of one thread that find hands, and with Ray and no GPU fit them too "
         "(default: 1 without Ray, all that fit with it)",
     )
     execution.add_argument(
@@ -198,7 +198,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         type=positive(float, LONGEST_TIMEOUT),
         default=120.0,
         metavar="SECONDS",
-        help="a picture that takes longer to be looked at is tried once more, then recorded as "
+        help="an image whose hands take longer to be found is tried once more, then recorded as "
         "failed (default 120)",
     )
     execution.add_argument(

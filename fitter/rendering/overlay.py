@@ -72,7 +72,7 @@ class OverlayStyle:
 
     Attributes:
         opacity: of the mesh, 0 leaves the photograph, 1 hides what is behind the hand.
-        skeleton: draw the keypoints of hands that have them.
+        skeleton: render the keypoints of hands that have them.
         captions: write side and score.
     """
 

@@ -23,7 +23,7 @@ from fitter.workers.batches import FittedBatch, Plan
 from fitter.workers.detection_pool import DetectionOptions, DetectionPool
 
 if TYPE_CHECKING:  # loaded while the processes that detect load what they need
-    from fitter.workers.overlays import Promises
+    from fitter.workers.overlays import OverlayPool, Promises
 
 _UNRENDERED_BATCHES = 3
 """Batches whose overlays may wait while further ones are fitted: they hold their meshes."""
@@ -76,6 +76,7 @@ class LocalExecutor:
         self.config, self.options = config, options
         self._attempts = None if files.in_hand is None else Attempts(files.in_hand)
         self._lost = 0
+        self._overlays: OverlayPool | None = None
         with ExitStack() as undo:
             self.detection = DetectionPool(config, options)
             undo.callback(self.detection.close)
@@ -90,14 +91,13 @@ class LocalExecutor:
                 count = 1 if self.device == "cpu" else max(1, (os.cpu_count() or 1) - 1)
                 self.detection.grow(count)
             from fitter.engine import Engine
-            from fitter.workers.overlays import OverlayPool
 
             self.engine = Engine(config)
-            self._overlays: OverlayPool | None = None
             if files.overlays is not None:
-                self._overlays = OverlayPool(
-                    files.overlays, self.engine.meshes, count, options.timeout
-                )
+                from fitter.workers.overlays import OverlayPool
+
+                meshes = self.engine.meshes
+                self._overlays = OverlayPool(files.overlays, meshes, count, options.timeout)
                 undo.callback(self._overlays.close)
             self.detection.ready()
             self._threads = torch.get_num_threads()
@@ -199,7 +199,9 @@ class LocalExecutor:
 
 
 def _rendered(fitted: tuple[FittedBatch, Promises]) -> FittedBatch:
+    done, promises = fitted
+    if not promises:
+        return done
     from fitter.workers.overlays import reasons
 
-    done, promises = fitted
     return replace(done, unrendered=reasons(promises))
