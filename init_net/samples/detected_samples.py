@@ -59,10 +59,7 @@ class DetectedSamples:
         """
         index = np.flatnonzero(samples.column("detected"))
         if len(index) == 0:
-            raise InputError(
-                f"{samples.folder}: expected samples in which the detector found the hand, found "
-                f"none among {len(samples)}"
-            )
+            raise InputError("samples.none_detected", file=samples.folder, count=len(samples))
         parts = [
             _part(samples, index[start : start + _PART]) for start in range(0, len(index), _PART)
         ]
