@@ -51,11 +51,11 @@ def fit(images: ImageInput, K: Any = None, **settings: Any) -> list[FittedHand]:
 
 
 @overload
-def fit(images: Sequence[ImageInput], K: Any = None, **settings: Any) -> list[list[FittedHand]]: ...
+def fit(images: list[ImageInput], K: Any = None, **settings: Any) -> list[list[FittedHand]]: ...
 
 
 def fit(
-    images: ImageInput | Sequence[ImageInput],
+    images: ImageInput | list[ImageInput],
     K: Any = None,
     *,
     keypoints: Any = None,
@@ -157,7 +157,7 @@ class HandFitter:
     @overload
     def __call__(
         self,
-        images: Sequence[ImageInput],
+        images: list[ImageInput],
         K: Any = None,
         *,
         keypoints: Any = None,
@@ -166,7 +166,7 @@ class HandFitter:
 
     def __call__(
         self,
-        images: ImageInput | Sequence[ImageInput],
+        images: ImageInput | list[ImageInput],
         K: Any = None,
         *,
         keypoints: Any = None,
@@ -246,7 +246,9 @@ class _Given:
         Raises:
             InputError: an array or a number of values is not as expected.
         """
-        is_single = isinstance(images, str | Path | np.ndarray) and np.ndim(images) < 4
+        is_single = isinstance(images, str | Path) or (
+            isinstance(images, np.ndarray) and images.ndim < 4
+        )
         if is_single:
             images = [images]
         elif not isinstance(images, Sequence | np.ndarray):

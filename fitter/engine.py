@@ -27,7 +27,7 @@ from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance import appearance_identity
 from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
 from fitter.meshes import HandMeshes
-from fitter.records import HandObservation, NormalisedHands
+from fitter.records import HandObservation, IntrinsicsSource, NormalisedHands
 from fitter.refinement.refiner import Refiner
 from fitter.solvers.status import Status
 from fitter.store.schema import HandRow, ImageRow
@@ -40,10 +40,11 @@ class _Slot:
     hand: HandObservation
     crop: HandCrop | None
     intrinsics: np.ndarray
-    intrinsics_source: str
+    intrinsics_source: IntrinsicsSource
 
     @classmethod
     def of(cls, image: DetectedImage, index: int) -> _Slot:
+        assert image.intrinsics is not None and image.intrinsics_source is not None  # it has hands
         crop = image.crops[index] if image.crops else None
         return cls(image.hands[index], crop, image.intrinsics, image.intrinsics_source)
 
@@ -138,16 +139,20 @@ class Engine:
         """The stages after the keypoints, of the hands that were fitted and have a crop."""
         if not self.config.refine.stages:
             return None
-        cropped = torch.tensor([slot.crop is not None for slot in slots], dtype=torch.bool)
-        fitted = (fit.status != int(Status.DIVERGED)).cpu()
-        places = (cropped & fitted).nonzero().flatten()
-        if len(places) == 0:
+        crops = {
+            place: replace(slot.crop, predicted=mask)
+            for place, (slot, mask, status) in enumerate(
+                zip(slots, predictions.masks, fit.status.tolist(), strict=True)
+            )
+            if slot.crop is not None and status != Status.DIVERGED
+        }
+        if not crops:
             return None
-        index = places.to(fit.status.device)
-        unknown = [float(slots[i].intrinsics_source == "default") for i in places.tolist()]
+        index = torch.tensor(list(crops), device=fit.status.device)
+        unknown = [float(slots[place].intrinsics_source == "default") for place in crops]
         result = self.refiner(
             fit.params[index],
-            [replace(slots[i].crop, predicted=predictions.masks[i]) for i in places.tolist()],
+            list(crops.values()),
             hands[index],
             self.config.fit,
             torch.tensor(unknown),
@@ -158,15 +163,20 @@ class Engine:
 def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
     """The row of an image with those of its hands; a failed one's where it has no size."""
     size, changed = image.file or (None, None)
-    stamps = {"file_size": size, "file_time": changed, "inputs_digest": image.inputs_digest}
+    row = ImageRow(
+        image_status="failed",
+        file_size=size,
+        file_time=changed,
+        inputs_digest=image.inputs_digest,
+    )
     if image.size is None:
-        return ImageRow(image_status="failed", image_error=image.error, **stamps)
-    return ImageRow(
+        return replace(row, image_error=image.error)
+    return replace(
+        row,
         image_status="ok" if hands else "no_hand",
         image_width=image.size[0],
         image_height=image.size[1],
         intrinsics=image.intrinsics,
         intrinsics_source=image.intrinsics_source,
         hands=tuple(hands),
-        **stamps,
     )

@@ -107,11 +107,11 @@ class TensorBatch:
         """`Tensor.to` on every field; a dtype leaves integer and boolean fields as they are."""
         import torch
 
-        dtypes = [a for a in args if isinstance(a, torch.dtype)]
-        others = [a for a in args if not isinstance(a, torch.dtype)]
-
         def move(tensor: Tensor) -> Tensor:
-            return tensor.to(*others, *(dtypes if tensor.is_floating_point() else []))
+            for a in args:
+                if not isinstance(a, torch.dtype) or tensor.is_floating_point():
+                    tensor = tensor.to(a)
+            return tensor
 
         return self.map(move)
 

@@ -178,7 +178,7 @@ def fit_lines(x: Tensor, y: Tensor, side: Tensor, chosen: np.ndarray) -> np.ndar
             # The ridge only matters where all hands face alike.
             normal = (terms * weight[:, None]).T @ terms + 1e-9 * len(terms) * np.eye(4)
             line = np.linalg.solve(normal, (terms * weight[:, None]).T @ target)
-            residual = target - terms @ line
+            residual: np.ndarray = target - terms @ line
             scale = max(np.median(np.abs(residual)) / 0.6745, 1e-9)
             weight = 1 / (1 + (residual / (2.385 * scale)) ** 2)
         lines.append(line)

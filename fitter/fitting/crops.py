@@ -108,7 +108,7 @@ def _crop(
     matrix = crop_intrinsics(torch.from_numpy(intrinsics)[None].double(), window)
     pictures = [
         crop_pixels(pixels, window)[0],
-        _in_255ths(inside_image(pixels.shape[:2], window)[0]),
+        _in_255ths(inside_image((pixels.shape[0], pixels.shape[1]), window)[0]),
         *([] if mask is None else [_in_255ths(resample_mask(mask, window)[0])]),
     ]
     if hand.side == "left":

@@ -51,7 +51,7 @@ class ManoOptions:
     """
 
     side: Side | None = None
-    fingertips: str | tuple[int, int, int, int, int] = "smplx"
+    fingertips: str | tuple[int, ...] = "smplx"
     fix_left_shapedirs: bool = True
 
 

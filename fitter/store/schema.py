@@ -87,7 +87,7 @@ class Variable:
         """What an empty slot holds."""
         if self.dtype.startswith("float"):
             return float("nan")
-        return {"string": "", "bool": False}.get(self.dtype, 0)
+        return "" if self.dtype == "string" else False if self.dtype == "bool" else 0
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -334,9 +334,8 @@ def assemble(variable: Variable, rows: Sequence[ImageRow], sizes: Mapping[str, i
     for i, row in enumerate(rows):
         if len(row.hands) > sizes["hand"]:
             raise ValueError(f"row {i} holds {len(row.hands)} hands, the store {sizes['hand']}")
-        if variable.outer == ("image",):
-            slots = [((i,), row)]
-        else:
+        slots: list[tuple[tuple[int, ...], ImageRow | HandRow]] = [((i,), row)]
+        if variable.outer != ("image",):
             slots = [((i, h), hand) for h, hand in enumerate(row.hands)]
         for slot, record in slots:
             value = getattr(record, variable.name)
