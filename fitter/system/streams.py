@@ -111,7 +111,7 @@ class HeldStderr:
             finally:
                 os.dup2(saved, 2)
                 os.close(saved)
-                self._pass_on(errors)
+                self._pass_on(self._file, errors)
 
     def close(self) -> None:
         """End the process that waits; a second call does nothing."""
@@ -122,10 +122,10 @@ class HeldStderr:
             self._witness.communicate()
             self._witness = None
 
-    def _pass_on(self, errors: bool) -> None:
-        length = os.fstat(self._file).st_size
+    def _pass_on(self, held: int, errors: bool) -> None:
+        length = os.fstat(held).st_size
         if length:
-            for line in os.pread(self._file, length, 0).splitlines(keepends=True):
+            for line in os.pread(held, length, 0).splitlines(keepends=True):
                 if errors and not _LOG_NOISE.match(line):
                     os.write(2, line)
-            os.ftruncate(self._file, 0)
+            os.ftruncate(held, 0)
