@@ -166,7 +166,7 @@ class TestRendering:
 
     def test_another_process_renders_them(self, folder):
         lock = WriterLock(folder)
-        with pytest.raises(InputError, match="another fit-hands run"):
+        with raises("run.busy", file=folder):
             render_shards(folder, replace(SOURCE, count=5))
         render_shards(folder, SOURCE)
         lock.release()

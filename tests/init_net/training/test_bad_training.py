@@ -231,7 +231,7 @@ def test_a_run_leaves_weights_with_a_card(ready, say):
 
 def test_a_run_in_use(ready, refused):
     with claimed(Path("runs/toy"), small_config(), "train-hands"):
-        refused("runs/toy is being written by another fit-hands run", "--overwrite")
+        refused(said("run.busy", file="runs/toy"), "--overwrite")
 
 
 def test_a_damaged_run(ready, say, refused):
