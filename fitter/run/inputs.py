@@ -51,6 +51,8 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
     given = _given(request, config, source.root)
     if request.overlays is not None:
         _check_overlays(request.overlays, request.out, source)
+    if config.model.path is not None and not Path(config.model.path).exists():
+        raise InputError("model.unknown", file=config.model.path)
     continues = _check_results(request)
     with NameList(source.names()) as listing:
         log.info("%s: %s", source.title, count(len(listing), "image"))
