@@ -19,7 +19,7 @@ from datasets.evaluation_options import check_penalty, check_ranges
 from datasets.freihand import FreiHandSplit
 from fitter import metrics
 from fitter.errors import InputError
-from fitter.store.result_store import ResultStore
+from fitter.store.reader import StoreReader
 from fitter.store.schema import IMAGE_STATUS
 
 RULE = (
@@ -175,7 +175,7 @@ def evaluate_freihand(
     """
     check_penalty(missing_as_mm)
     check_ranges(ranges, truth.root, len(truth.names))
-    store = ResultStore.open(store_path)
+    store = StoreReader.open(store_path)
     rows = _match(store, truth)
     if (rows < 0).all():
         raise InputError("evaluation.other_images", file=store_path, dataset=truth.root)
@@ -190,7 +190,7 @@ def evaluate_freihand(
     return Evaluation(Path(store_path), truth.root, missing_as_mm, whole, tuple(parts))
 
 
-def _loaded(store: ResultStore, truth: FreiHandSplit) -> xr.Dataset:
+def _loaded(store: StoreReader, truth: FreiHandSplit) -> xr.Dataset:
     """The results, with the variables that are scored read from the disk."""
     results = store.dataset()
     needed = list(_SCORED_VARIABLES)
@@ -208,7 +208,7 @@ def _loaded(store: ResultStore, truth: FreiHandSplit) -> xr.Dataset:
     return results.assign(loaded)
 
 
-def _match(store: ResultStore, truth: FreiHandSplit) -> np.ndarray:
+def _match(store: StoreReader, truth: FreiHandSplit) -> np.ndarray:
     """(N,) the store's row of every annotated image, -1 where it has none."""
     places: dict[str, int] = {}
     wanted = set(truth.names)

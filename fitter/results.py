@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fitter.errors import InputError
 from fitter.fitted_hand import FittedHand
-from fitter.store.result_store import Block, ResultStore
+from fitter.store.result_store import Block, StoreReader
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,7 +35,7 @@ def open_results(path: str | Path) -> Results:
         print(name, [(hand.side, round(hand.score, 2)) for hand in hands])
     ```
     """
-    return Results(ResultStore.open(Path(path)))
+    return Results(StoreReader.open(Path(path)))
 
 
 class Results(Mapping[str, list[FittedHand]]):
@@ -45,7 +45,7 @@ class Results(Mapping[str, list[FittedHand]]):
     `Results.status` and `Results.error` tell which.
     """
 
-    def __init__(self, store: ResultStore) -> None:
+    def __init__(self, store: StoreReader) -> None:
         """Take a store that is open for reading."""
         self.store = store
 

@@ -29,7 +29,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import cast
 
 import numpy as np
 
@@ -38,7 +37,7 @@ from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import require_a_name
 from fitter.inputs.json_files import load_json, some_entries
 from fitter.inputs.names import first_shared_stem
-from fitter.records import HandObservation, Side
+from fitter.records import HandObservation
 
 LARGEST_METRES = 10.0
 """Coordinates that all lie below this are metres, not pixels."""
@@ -244,7 +243,7 @@ def hand_observation(
     return HandObservation(
         keypoints=array[:, :2].copy(),
         confidence=confidence.copy(),
-        side=cast(Side, side),
+        side=side,
         side_score=1.0,
         score=float(confidence.mean()),
         relative_depth=depth,

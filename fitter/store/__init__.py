@@ -1,0 +1,56 @@
+"""The result store: what a run has found, on disk, read by this package or by xarray alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fitter.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from fitter.store.failures import write_failures
+    from fitter.store.files import check_target, require_resumable, require_store
+    from fitter.store.layout import Block, StoreSpec, choose_block_size, is_result_store
+    from fitter.store.reader import StoreReader, decode_flags
+    from fitter.store.result_store import ResultStore
+    from fitter.store.schema import HAND_VARIABLES, IMAGE_VARIABLES, VARIABLES, HandRow, ImageRow
+
+__all__ = [
+    "HAND_VARIABLES",
+    "IMAGE_VARIABLES",
+    "VARIABLES",
+    "Block",
+    "HandRow",
+    "ImageRow",
+    "ResultStore",
+    "StoreReader",
+    "StoreSpec",
+    "check_target",
+    "choose_block_size",
+    "decode_flags",
+    "is_result_store",
+    "require_resumable",
+    "require_store",
+    "write_failures",
+]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "Block": "fitter.store.layout",
+        "HAND_VARIABLES": "fitter.store.schema",
+        "HandRow": "fitter.store.schema",
+        "IMAGE_VARIABLES": "fitter.store.schema",
+        "ImageRow": "fitter.store.schema",
+        "ResultStore": "fitter.store.result_store",
+        "StoreReader": "fitter.store.reader",
+        "StoreSpec": "fitter.store.layout",
+        "VARIABLES": "fitter.store.schema",
+        "check_target": "fitter.store.files",
+        "choose_block_size": "fitter.store.layout",
+        "decode_flags": "fitter.store.reader",
+        "is_result_store": "fitter.store.layout",
+        "require_resumable": "fitter.store.files",
+        "require_store": "fitter.store.files",
+        "write_failures": "fitter.store.failures",
+    },
+)

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fitter.store.files import refused_as
-from fitter.store.result_store import ResultStore
+from fitter.store.reader import StoreReader
 from fitter.store.schema import HAND_VARIABLES, IMAGE_STATUS
 from fitter.system.files import whole_file
 
 HEADER = ("image", "hand", "what", "reason")
 
 
-def failures(store: ResultStore) -> Iterator[tuple[str, str, str, str]]:
+def failures(store: StoreReader) -> Iterator[tuple[str, str, str, str]]:
     """Every failure in the committed blocks, whichever run had it.
 
     Args:
@@ -39,7 +39,7 @@ def failures(store: ResultStore) -> Iterator[tuple[str, str, str, str]]:
                 yield name, str(hand), "fit", str(fit_errors[i, hand])
 
 
-def write_failures(store: ResultStore, path: Path) -> int:
+def write_failures(store: StoreReader, path: Path) -> int:
     """Write all failures to a CSV file, which is there with its header alone where there is none.
 
     Args:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
+import numpy as np
+
 from fitter.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class ImageNames(Sequence[str]):
     def _read(self, place: slice) -> list[str]:
         """Raises InputError where the names are gone, which reads as empty ones, or damaged."""
         try:
-            names = [str(name) for name in self._array[place]]
+            names = [str(name) for name in np.asarray(self._array[place])]
         except (RuntimeError, ValueError) as error:
             raise InputError("store.damaged_names", reason=str(error)) from error
         if not all(names):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -163,7 +163,7 @@ def write_layout(path: Path, spec: StoreSpec) -> None:
             dim, shape=(len(names),), dtype=str, dimension_names=[dim], fill_value=""
         )
         coordinate[:] = np.array(names, dtype=object)
-    names = group.create_array(
+    image_names = group.create_array(
         "image_name",
         shape=(len(spec.images),),
         chunks=(spec.block_size,),
@@ -172,7 +172,7 @@ def write_layout(path: Path, spec: StoreSpec) -> None:
         fill_value="",
         attributes={"long_name": "path relative to the input folder"},
     )
-    write_names(names, spec.images, 0, spec.block_size)
+    write_names(image_names, spec.images, 0, spec.block_size)
     for variable in variables_with(spec.initialisations):
         dims = (*variable.outer, *variable.dims)
         if not set(dims) <= set(sizes):
@@ -205,6 +205,11 @@ def write_names(array: zarr.Array, names: Iterable[str], start: int, block_size:
         room = block_size
 
 
+def dimensions(array: zarr.Array) -> tuple[str, ...]:
+    """Names of an array's dimensions, which Zarr v3 keeps and its types do not tell."""
+    return tuple(cast(Any, array.metadata).dimension_names)
+
+
 def lengthen(path: Path, names: Sequence[str], count: int, block_size: int) -> None:
     """Add images to the end of a store, which reads as it was before until `consolidate`.
 
@@ -218,9 +223,9 @@ def lengthen(path: Path, names: Sequence[str], count: int, block_size: int) -> N
 
     group = zarr.open_group(path, mode="r+", use_consolidated=False)
     for _, array in group.arrays():
-        if array.metadata.dimension_names[0] == "image":
+        if dimensions(array)[0] == "image":
             array.resize((count + len(names), *array.shape[1:]))
-    write_names(group["image_name"], names, count, block_size)
+    write_names(cast("zarr.Array", group["image_name"]), names, count, block_size)
 
 
 def choose_block_size(images: int) -> int:

@@ -5,7 +5,8 @@ The two tables are also those of ``CHANGELOG.md``.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from typing import Any
 
 RENAMED_VARIABLES = {"start_source": "initialisation_source"}
 """Variables of a store, name until format version 2 -> name since."""
@@ -41,3 +42,16 @@ def stored_name(name: str, stored: Container[str]) -> str | None:
     """
     older = _OLDER_NAME.get(name)
     return next((n for n in (name, older) if n is not None and n in stored), None)
+
+
+def with_todays_options(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored configuration with today's names for its options, in their order."""
+    return {
+        section: {
+            RENAMED_OPTIONS.get(f"{section}.{name}", f".{name}").partition(".")[2]: value
+            for name, value in options.items()
+        }
+        if isinstance(options, Mapping)
+        else options
+        for section, options in configuration.items()
+    }

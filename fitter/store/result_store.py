@@ -14,11 +14,9 @@ and is computed again, whole.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -32,11 +30,9 @@ from fitter.store.files import (
     refused_as,
     remove_neighbours,
     require_resumable,
-    require_store,
     sweep,
     sweep_metadata,
 )
-from fitter.store.image_names import ImageNames
 from fitter.store.layout import (
     MARKER,
     Block,
@@ -46,77 +42,29 @@ from fitter.store.layout import (
     lengthen,
     write_layout,
 )
-from fitter.store.older import stored_name
-from fitter.store.schema import (
-    OPTIONAL_DIMENSIONS,
-    VARIABLES,
-    ImageRow,
-    Variable,
-    assemble,
-    disassemble,
-)
+from fitter.store.reader import StoreReader, decode_flags
+from fitter.store.schema import ImageRow, Variable, assemble
 from fitter.system.files import flush, write_whole
 from fitter.system.lock import WHOLE, Share, WriterLock
 
-if TYPE_CHECKING:
-    import xarray as xr
-    import zarr
-
-__all__ = ["Block", "ResultStore", "StoreSpec", "decode_flags"]
+__all__ = ["Block", "ResultStore", "StoreReader", "StoreSpec", "decode_flags"]
 
 
-class ResultStore:
-    """A result store on disk; make one with `create`, `resume` or `open`.
+class ResultStore(StoreReader):
+    """A result store that is written to; make one with `create` or `resume`.
 
-    One that was created or resumed keeps other writers out until it is closed, by `close` or as a
-    context manager.
+    It keeps other writers out until it is closed, by `close` or as a context manager. `open` gives
+    a `StoreReader`.
     """
 
-    def __init__(self, path: Path, mode: Literal["r", "r+"] = "r") -> None:
-        """Open the store in `path`, which `require_store` has accepted, to read or also to write
-        it."""
-        self.path = path
-        self._mode: Literal["r", "r+"] = mode
+    _mode = "r+"
+
+    def __init__(self, path: Path) -> None:
+        """Open the store in `path`, which `require_store` has accepted."""
+        super().__init__(path)
         self.was_there = True
         """Whether it was there before it was opened to be written to."""
         self._lock: WriterLock | None = None
-        self._load()
-        attributes = ("block_size", "configuration", "model", "versions")
-        names = {v.name for v in self._arrays}
-        missing = [
-            v.name
-            for v in VARIABLES
-            if v.name not in names and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
-        ]
-        # The gathered metadata still tell of a variable whose folder is gone, and it would read as
-        # nothing but fill values.
-        stored = [array.basename for array in self._arrays.values()]
-        missing += [name for name in stored if not (path / name / "zarr.json").exists()]
-        missing += [n for n in attributes if n not in self._group.attrs]
-        if missing:
-            raise InputError("store.lost", file=path, what=missing[0])
-        self.block_size: int = self._group.attrs["block_size"]
-
-    def _load(self) -> None:
-        import zarr
-
-        # The gathered metadata are what counts: a store that was being made longer when its writer
-        # ended has some arrays longer than others.
-        try:
-            # Absolute, because the arrays may travel to a process that works elsewhere.
-            self._group = zarr.open_group(
-                self.path.absolute(), mode=self._mode, use_consolidated=True
-            )
-            self._names = self._group["image_name"]
-        except (KeyError, ValueError) as error:
-            raise InputError("store.lost", file=self.path, what="image_name") from error
-        self._place = self.path.stat()
-        names = [(v, stored_name(v.name, self._group)) for v in VARIABLES]
-        arrays = [(v, self._group[name]) for v, name in names if name is not None]
-        self._arrays = {v.as_stored(array.attrs): array for v, array in arrays}
-        self.sizes: dict[str, int] = {}
-        for array in self._arrays.values():
-            self.sizes |= dict(zip(array.metadata.dimension_names, array.shape, strict=True))
 
     @classmethod
     def create(
@@ -163,7 +111,7 @@ class ResultStore:
         unfinished.replace(path)
         flush(path.parent)
         remove_neighbours(path)
-        store = cls(path, "r+")
+        store = cls(path)
         store.was_there = False
         return store
 
@@ -175,8 +123,7 @@ class ResultStore:
 
         Raises:
             InputError: the store is being written by another run, or was started with another
-                configuration, model, layout or software (the first difference is named), or by a
-                version that called its variables and options otherwise.
+                configuration, model, layout or software; the first difference is named.
         """
         path = Path(path)
         if not path.parent.is_dir():
@@ -190,7 +137,7 @@ class ResultStore:
                 store = cls._make(path, spec, overwrite=False)
             else:
                 require_resumable(path)
-                store = cls(path, "r+")
+                store = cls(path)
                 store._require_same(spec)
                 if lock.alone:
                     remove_neighbours(path)
@@ -230,21 +177,10 @@ class ResultStore:
             flush(self.path)
         self._load()
 
-    @classmethod
-    def open(cls, path: Path) -> ResultStore:
-        """Open a store to read it, finished or not; also one that an earlier version made, whose
-        variables have today's names here.
-
-        Raises:
-            InputError: `path` holds no result store, or one of a format that is not known.
-        """
-        path = Path(path)
-        require_store(path)
-        return cls(path)
-
     def settle(self) -> None:
         """Let runs with other shares in: all images are there."""
-        self._lock.settle()
+        if self._lock is not None:
+            self._lock.settle()
         # On the way another run may have been alone, and have added some.
         self._load()
 
@@ -264,37 +200,10 @@ class ResultStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def blocks(self) -> list[Block]:
-        """Every block, in order."""
-        size, total = self.block_size, self.sizes["image"]
-        return [
-            Block(index, start, min(start + size, total))
-            for index, start in enumerate(range(0, total, size))
-        ]
-
     def pending_blocks(self) -> list[Block]:
         """The blocks without a commit marker, in order; of a share those in it."""
-        committed = self._committed()
         share = WHOLE if self._lock is None else self._lock.share
-        return [b for b in self.blocks() if b.index not in committed and share.has(b.index)]
-
-    def committed_blocks(self) -> list[Block]:
-        """The blocks with a commit marker, in order, whoever wrote them."""
-        committed = self._committed()
-        return [block for block in self.blocks() if block.index in committed]
-
-    @property
-    def names(self) -> ImageNames:
-        """The names of all images, in order."""
-        return ImageNames(self._names)
-
-    def read(self, name: str, block: Block) -> np.ndarray:
-        """The variable `name` of the images of a block, (B, ...).
-
-        Raises:
-            InputError: its file is damaged.
-        """
-        return self._read(self._group[stored_name(name, self._group) or name], block)
+        return [block for block in super().pending_blocks() if share.has(block.index)]
 
     def write_block(self, block: Block, rows: Sequence[ImageRow]) -> None:
         """Write one block whole, then mark it committed.
@@ -321,51 +230,6 @@ class ResultStore:
             for variable in rest:
                 self._flush_chunk(self._chunk_path(variable, block.index))
             self._commit(marker, block, contents[marker])
-
-    def read_block(self, block: Block) -> list[ImageRow]:
-        """The rows of a committed block, without vertices; numbers as they were rounded to be
-        stored.
-
-        Raises:
-            InputError: one of its files is damaged.
-        """
-        return disassemble(
-            {
-                variable: self._read(array, block)
-                for variable, array in self._arrays.items()
-                if "vertex" not in variable.dims
-            }
-        )
-
-    @property
-    def configuration(self) -> dict[str, Any]:
-        """The resolved configuration of the run, as nested dictionaries."""
-        return json.loads(self._group.attrs["configuration"])
-
-    @property
-    def model(self) -> dict[str, Any]:
-        """What tells the hand model and all that shapes its fits from others: name, digests."""
-        return json.loads(self._group.attrs["model"])
-
-    def dataset(self) -> xr.Dataset:
-        """The store as a lazily read dataset; `decode_flags` turns its flags into text."""
-        import xarray as xr
-
-        dataset = xr.open_zarr(self.path, consolidated=True, chunks=None)
-        older = {array.basename: v.name for v, array in self._arrays.items()}
-        return dataset[list(older)].rename({o: n for o, n in older.items() if o != n})
-
-    def _read(self, array: zarr.Array, block: Block) -> np.ndarray:
-        try:
-            return array[block.start : block.stop]
-        except Exception as error:
-            # What a cut file raises is up to the codec and is of many types.
-            raise InputError(
-                "store.damaged_variable",
-                file=self.path,
-                variable=array.basename,
-                reason=str(error),
-            ) from error
 
     def _require_place(self) -> None:
         """Zarr would make the folders of a store that is gone anew, and fill them for nobody."""
@@ -399,28 +263,18 @@ class ResultStore:
     def _chunk_path(self, variable: Variable, index: int) -> Path:
         array = self._arrays[variable]
         key = array.metadata.encode_chunk_key((index, *(0,) * (array.ndim - 1)))
-        return self.path / variable.name / key
-
-    def _committed(self) -> set[int]:
-        folder = self.path / MARKER / "c"
-        if not folder.is_dir():
-            return set()
-        return {int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()}
+        return self.path / array.basename / key
 
     def _discard_uncommitted(self) -> None:
         """Remove chunks and temporary files of blocks that were never committed."""
+        assert self._lock is not None
         # The markers last, and asked anew each time: no chunk may go whose block has a marker.
         for variable in sorted(self._arrays, key=lambda variable: variable.name == MARKER):
             sweep(self.path / variable.name / "c", self._committed(), self._lock.share.has)
 
     def _require_same(self, spec: StoreSpec) -> None:
-        found = spec.difference_from(self._group.attrs.asdict(), self.sizes)
-        if found is not None:
-            code = "store.other_order" if found.is_order else "store.other_value"
-            raise InputError(code, file=self.path, name=found.name, was=found.was, now=found.now)
-
-
-def decode_flags(variable: xr.DataArray) -> xr.DataArray:
-    """The texts of a flag variable (`side`, `image_status`, ...) in place of its codes."""
-    texts = np.array(variable.attrs["flag_meanings"].split(), dtype=object)
-    return variable.copy(data=texts[variable.values])
+        difference = spec.difference_from(self._group.attrs.asdict(), self.sizes)
+        if difference is not None:
+            code = "store.other_order" if difference.is_order else "store.other_value"
+            name, was, now = difference.name, difference.was, difference.now
+            raise InputError(code, file=self.path, name=name, was=was, now=now)

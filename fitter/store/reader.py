@@ -1,0 +1,190 @@
+"""Reading a result store: its images, blocks and rows, whether it is finished or not.
+
+Nothing is written, so a store in a folder that may only be read can be read. A store that was made
+before names changed is read under today's names, see `fitter.store.older`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+
+from fitter.errors import InputError
+from fitter.store.files import require_store
+from fitter.store.image_names import ImageNames
+from fitter.store.layout import MARKER, Block, dimensions
+from fitter.store.older import stored_name, with_todays_options
+from fitter.store.schema import OPTIONAL_DIMENSIONS, VARIABLES, ImageRow, Variable, disassemble
+
+if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Zarr
+    import xarray as xr
+    import zarr
+
+_ATTRIBUTES = ("block_size", "configuration", "model", "versions")
+
+
+class StoreReader:
+    """A result store that is read; make one with `open`.
+
+    Attributes:
+        path: its folder.
+        block_size: images per block.
+        sizes: length of every dimension.
+    """
+
+    _mode: Literal["r", "r+"] = "r"
+
+    def __init__(self, path: Path) -> None:
+        """Open the store in `path`, which `require_store` has accepted.
+
+        Raises:
+            InputError: the store is damaged.
+        """
+        self.path = path
+        self._load()
+        names = {v.name for v in self._arrays}
+        missing = [
+            v.name
+            for v in VARIABLES
+            if v.name not in names and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
+        ]
+        # The gathered metadata still tell of a variable whose folder is gone, and it would read as
+        # nothing but fill values.
+        missing += [
+            v.name
+            for v, array in self._arrays.items()
+            if not (path / array.basename / "zarr.json").exists()
+        ]
+        missing += [n for n in _ATTRIBUTES if n not in self._group.attrs]
+        if missing:
+            raise InputError("store.lost", file=path, what=missing[0])
+        self.block_size = cast(int, self._group.attrs["block_size"])
+
+    @staticmethod
+    def open(path: Path) -> StoreReader:
+        """Open a store to read it, finished or not.
+
+        Raises:
+            InputError: `path` holds no result store, one of a format that is not known, or a
+                damaged one.
+        """
+        path = Path(path)
+        require_store(path)
+        return StoreReader(path)
+
+    def _load(self) -> None:
+        import zarr
+
+        # The gathered metadata are what counts: a store that was being made longer when its writer
+        # ended has some arrays longer than others.
+        try:
+            # Absolute, because the arrays may travel to a process that works elsewhere.
+            self._group = zarr.open_group(
+                self.path.absolute(), mode=self._mode, use_consolidated=True
+            )
+            self._names = cast("zarr.Array", self._group["image_name"])
+        except (KeyError, ValueError) as error:
+            raise InputError("store.lost", file=self.path, what="image_name") from error
+        self._place = self.path.stat()
+        there = set(self._group.array_keys())
+        named = [(v, stored_name(v.name, there)) for v in VARIABLES]
+        arrays: list[tuple[Variable, Any]] = [
+            (v, self._group[name]) for v, name in named if name is not None
+        ]
+        self._arrays = {v.as_stored(array.attrs): array for v, array in arrays}
+        self.sizes: dict[str, int] = {}
+        for array in self._arrays.values():
+            self.sizes |= dict(zip(dimensions(array), array.shape, strict=True))
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The resolved configuration of the run, under today's names of its options."""
+        return with_todays_options(json.loads(cast(str, self._group.attrs["configuration"])))
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """What tells the hand model and all that shapes its fits from others: name, digests."""
+        return json.loads(cast(str, self._group.attrs["model"]))
+
+    @property
+    def names(self) -> ImageNames:
+        """The names of all images, in order."""
+        return ImageNames(self._names)
+
+    def blocks(self) -> list[Block]:
+        """Every block, in order."""
+        size, total = self.block_size, self.sizes["image"]
+        return [
+            Block(index, start, min(start + size, total))
+            for index, start in enumerate(range(0, total, size))
+        ]
+
+    def pending_blocks(self) -> list[Block]:
+        """The blocks without a commit marker, in order."""
+        committed = self._committed()
+        return [block for block in self.blocks() if block.index not in committed]
+
+    def committed_blocks(self) -> list[Block]:
+        """The blocks with a commit marker, in order, whoever wrote them."""
+        committed = self._committed()
+        return [block for block in self.blocks() if block.index in committed]
+
+    def read(self, name: str, block: Block) -> np.ndarray:
+        """The variable `name` of the images of a block, (B, ...).
+
+        Raises:
+            InputError: its file is damaged.
+        """
+        return self._read(next(v for v in self._arrays if v.name == name), block)
+
+    def read_block(
+        self, block: Block, wanted: Callable[[Variable], bool] | None = None
+    ) -> list[ImageRow]:
+        """The rows of a committed block; numbers as they were rounded to be stored.
+
+        Args:
+            block: one of `committed_blocks()`.
+            wanted: which variables to read, `side` among them; by default all without vertices.
+
+        Raises:
+            InputError: one of its files is damaged.
+        """
+        wanted = wanted or (lambda variable: "vertex" not in variable.dims)
+        return disassemble({v: self._read(v, block) for v in self._arrays if wanted(v)})
+
+    def dataset(self) -> xr.Dataset:
+        """The store as a lazily read dataset; `decode_flags` turns its flags into text."""
+        import xarray as xr
+
+        dataset = xr.open_zarr(self.path, consolidated=True, chunks=None)
+        dataset.attrs["configuration"] = json.dumps(self.configuration)
+        stored = {array.basename: v.name for v, array in self._arrays.items()}
+        return dataset[list(stored)].rename({a: b for a, b in stored.items() if a != b})
+
+    def _read(self, variable: Variable, block: Block) -> np.ndarray:
+        try:
+            return self._arrays[variable][block.start : block.stop]
+        except Exception as error:
+            # What a cut file raises is up to the codec and is of many types.
+            raise InputError(
+                "store.damaged_variable",
+                file=self.path,
+                variable=variable.name,
+                reason=str(error),
+            ) from error
+
+    def _committed(self) -> set[int]:
+        folder = self.path / MARKER / "c"
+        if not folder.is_dir():
+            return set()
+        return {int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()}
+
+
+def decode_flags(variable: xr.DataArray) -> xr.DataArray:
+    """The texts of a flag variable (`side`, `image_status`, ...) in place of its codes."""
+    texts = np.array(variable.attrs["flag_meanings"].split(), dtype=object)
+    return variable.copy(data=texts[variable.values])
