@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from fitter.errors import InputError
 from fitter.fitted_hand import FittedHand
-from fitter.store.result_store import Block, StoreReader
+from fitter.store.layout import Block
+from fitter.store.reader import StoreReader
 
 if TYPE_CHECKING:
     import xarray as xr
