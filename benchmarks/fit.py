@@ -196,7 +196,7 @@ def run_stages_of(
     """Milliseconds a mask, and the figures of all batch sizes."""
     device = fit_model.keypoints.joint_template.device
     hand = load_hand_model(options.model, "right", torch.float64).to(device)
-    model = Refiner(hand, fit_model, config.refine).model
+    model = Refiner(hand, fit_model, config.refine, config.fit).model
     chosen = [("configured", config.refine.stages)]
     chosen += [("first_order", FIRST_ORDER)] if options.first_order else []
     figures = []

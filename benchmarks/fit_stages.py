@@ -20,10 +20,9 @@ from fitter.config.stages import StageConfig
 from fitter.energies import ENERGIES, KeypointTargets, contour_l2
 from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.masks.geometry import HandView
 from fitter.masks.hand_mask import grabcut_mask
 from fitter.raster import RasterSettings, rasterize
-from fitter.records import HandParams
+from fitter.records import HandCrop, HandParams
 from fitter.refinement.scene import SceneModel, SceneView, draw
 from fitter.refinement.stages import StageTask, run_stages
 
@@ -121,14 +120,16 @@ def mask_ms(task: StageTask, starts: HandParams, repeats: int) -> float:
     view = task.view[:count]
     drawn = _drawn(task.model, starts[:count], view).float().cpu().numpy()
     pixels = (255 * view.image).round().to(torch.uint8).cpu().numpy()
-    arrays = [part.double().cpu().numpy() for part in (view.keypoints, view.confidence)]
-    nobody, everywhere = np.zeros((0, 21, 2)), np.ones(drawn.shape[1:], np.float32)
+    parts = (view.intrinsics, view.keypoints, view.confidence)
+    K, keypoints, confidence = (part.double().cpu().numpy() for part in parts)
+    crops = [
+        HandCrop(pixels[i], None, None, K[i], keypoints[i], confidence[i], np.zeros((0, 21, 2)))
+        for i in range(count)
+    ]
 
     def work() -> None:
-        for i in range(count):
-            grabcut_mask(
-                pixels[i], HandView(arrays[0][i], arrays[1][i], drawn[i], everywhere, nobody)
-            )
+        for crop, silhouette in zip(crops, drawn, strict=True):
+            grabcut_mask(crop, silhouette)
 
     return 1000 * median_seconds(work, repeats).cpu / count
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fitter.camera import project
 from fitter.config.options import Config
-from fitter.fitting.crops import HandCrop, crop_hands
+from fitter.fitting.crops import crop_hands
 from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.keypoint_fit import fit_observations
@@ -23,7 +23,7 @@ from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
 from fitter.metrics import keypoint_2d_error, mask_iou
 from fitter.raster import MeshTopology, rasterize
-from fitter.records import HandObservation, HandParams
+from fitter.records import HandCrop, HandObservation, HandParams
 from init_net.posing import weak_projection
 from init_net.predict import Networks
 from init_net.records import RegressedHands

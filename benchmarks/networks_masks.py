@@ -11,7 +11,6 @@ import numpy as np
 from networks_figures import Bench, SampleBatch, batches
 
 from fitter.fitting.observations import normalise
-from fitter.masks.geometry import HandView
 from fitter.masks.hand_mask import HandMask, MaskSettings, grabcut_mask, network_mask
 from fitter.metrics import mask_iou
 from init_net.samples.shards import ShardedSamples
@@ -108,21 +107,17 @@ def _masks(bench: Bench, batch: SampleBatch) -> tuple[dict[str, _Found], np.ndar
     """Name of a row -> its masks; and (B, S, S) how far a mask is believed where it is."""
     silhouettes = bench.silhouettes(bench.fitted(batch), batch).astype(np.float32)
     crops = batch.crops
-    views = [
-        HandView(crop.keypoints, crop.confidence, silhouette, crop.inside_share, crop.others)
-        for crop, silhouette in zip(crops, silhouettes, strict=True)
-    ]
     found = {}
     if "segmentation" in bench.networks:
         ask = bench.alone["segmentation"]
         for name, shown in (("network", crops), ("network, no keypoints", batch.blind_crops)):
             shares = ask(normalise(batch.observed), shown).masks
-            pairs = zip(shares, views, strict=True)
-            found[name] = _Found.of([network_mask(*pair, NEVER_REJECTED) for pair in pairs])
-    pairs = zip([crop.pixels for crop in crops], views, strict=True)
+            looks = zip(shares, crops, silhouettes, strict=True)
+            found[name] = _Found.of([network_mask(*look, NEVER_REJECTED) for look in looks])
+    pairs = zip(crops, silhouettes, strict=True)
     cut = [grabcut_mask(*pair, NEVER_REJECTED) for pair in pairs]
     found["GrabCut"] = _Found.of(cut)
-    never = np.full(len(views), np.nan)
+    never = np.full(len(crops), np.nan)
     found["silhouette of the keypoint fit"] = _Found(silhouettes > 0.5, never)
     for skin in SKIN_RANGES:
         found[f"HSV, {skin}"] = _Found(

@@ -116,10 +116,10 @@ class Fitter:
             crop_hands(seen.image, seen.intrinsics, [seen.hand], seen.mask, crop)[0]
             for seen in batch.observations
         ]
-        known = torch.zeros(len(crops))
+        nothing, known = [None] * len(crops), torch.zeros(len(crops))
         fit = self.config.fit
         seen = normalise(batch.observed).with_depth_gain(fit.relative_depth_gain)
-        found = Refiner(self.hand, self.fit, refine)(hands, crops, seen, fit, known)
+        found = Refiner(self.hand, self.fit, refine, fit)(hands, crops, nothing, seen, known)
         rejected = sum(mask.source == "rejected" for mask in found.masks)
         return Estimate.of(self.hand, found.params.hand, found.params.offsets), rejected
 

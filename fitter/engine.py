@@ -16,7 +16,6 @@ from fitter.config.options import Config
 from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace
 from fitter.fitted_hands import FittedHands, RefinedHands
-from fitter.fitting.crops import HandCrop
 from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Predictions, load_initializer
@@ -27,7 +26,7 @@ from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance import appearance_identity
 from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
 from fitter.meshes import HandMeshes
-from fitter.records import HandObservation, IntrinsicsSource, NormalisedHands
+from fitter.records import HandCrop, HandObservation, IntrinsicsSource, NormalisedHands
 from fitter.refinement.refiner import Refiner
 from fitter.solvers.status import Status
 from fitter.store.schema import HandRow, ImageRow
@@ -68,7 +67,7 @@ class Engine:
         like = torch.zeros((), dtype=torch.float64, device=self.device)
         pose_space = PoseSpace.of(anatomy_of(right.data), load_pose_prior(), like)
         self.fit_model = FitModel(right.keypoint_model(), pose_space)
-        self.refiner = Refiner(right, self.fit_model, config.refine)
+        self.refiner = Refiner(right, self.fit_model, config.refine, config.fit)
         self.initializer = load_initializer(config, self.device)
 
     def fit(self, images: Sequence[DetectedImage]) -> list[ImageRow]:
@@ -140,10 +139,8 @@ class Engine:
         if not self.config.refine.stages:
             return None
         crops = {
-            place: replace(slot.crop, predicted=mask)
-            for place, (slot, mask, status) in enumerate(
-                zip(slots, predictions.masks, fit.status.tolist(), strict=True)
-            )
+            place: slot.crop
+            for place, (slot, status) in enumerate(zip(slots, fit.status.tolist(), strict=True))
             if slot.crop is not None and status != Status.DIVERGED
         }
         if not crops:
@@ -153,8 +150,8 @@ class Engine:
         result = self.refiner(
             fit.params[index],
             list(crops.values()),
+            [predictions.masks[place] for place in crops],
             hands[index],
-            self.config.fit,
             torch.tensor(unknown),
         )
         return RefinedHands(index, result, self.refiner.freed)

@@ -83,6 +83,58 @@ class HandObservation:
 
 
 @dataclass(frozen=True)
+class HandCrop:
+    """One hand in its crop of S x S pixels, as a right hand: what masks and the stages after the
+    keypoints see of the image. Positions are in pixels of the crop.
+
+    Attributes:
+        pixels: (S, S, 3) uint8 RGB, black outside the image.
+        inside: (S, S) uint8, the share of each pixel that lies in the image, in 255ths; None where
+            the whole crop does.
+        given: (S, S) uint8, the share that a given mask counts as hand, in 255ths; None without
+            one.
+        intrinsics: (3, 3) float64 K of the crop.
+        keypoints: (21, 2) float64.
+        confidence: (21,) float64 in [0, 1]; a keypoint of confidence 0 was not seen.
+        others: (N, 21, 2) float64 keypoints of the image's other hands, NaN where not seen.
+    """
+
+    pixels: np.ndarray
+    inside: np.ndarray | None
+    given: np.ndarray | None
+    intrinsics: np.ndarray
+    keypoints: np.ndarray
+    confidence: np.ndarray
+    others: np.ndarray
+
+    @property
+    def side(self) -> int:
+        """S."""
+        return len(self.pixels)
+
+    @property
+    def seen_keypoints(self) -> np.ndarray:
+        """(21, 2) float64 keypoints, NaN where not seen."""
+        return np.where(self.confidence[:, None] > 0, self.keypoints, np.nan)
+
+    @property
+    def inside_share(self) -> np.ndarray:
+        """(S, S) float32 in [0, 1], `inside` as a share."""
+        if self.inside is None:
+            return np.ones(self.pixels.shape[:2], np.float32)
+        return _as_share(self.inside)
+
+    @property
+    def given_share(self) -> np.ndarray | None:
+        """(S, S) float32 in [0, 1], `given` as a share, or None without a mask."""
+        return None if self.given is None else _as_share(self.given)
+
+
+def _as_share(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32) / 255
+
+
+@dataclass(frozen=True)
 class TensorBatch:
     """Methods shared by records whose fields are all tensors with the batch first."""
 

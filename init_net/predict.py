@@ -20,10 +20,9 @@ from torch.nn.functional import normalize
 
 from fitter.camera import back_project, rotation_to
 from fitter.errors import InputError
-from fitter.fitting.crops import HandCrop
 from fitter.fitting.initializer import Prediction, Predictions
 from fitter.hand_models import load_hand_model
-from fitter.records import NormalisedHands
+from fitter.records import HandCrop, NormalisedHands
 from init_net.networks.build import AnyNetwork
 from init_net.offer import OFFER, InitNetOptions
 from init_net.posing import regressed_keypoints

@@ -22,7 +22,7 @@ torch.Size([2, 4, 3])
 'Seeber et al. eq. 4: '
 """
 
-from fitter.energies.contour import MaskTargets, contour_l2
+from fitter.energies.contour import contour_l2
 from fitter.energies.declare import Term, energy, least_squares
 from fitter.energies.inputs import KeypointInputs, OutlineInputs, SceneInputs
 from fitter.energies.keypoints import (
@@ -72,7 +72,6 @@ __all__ = [
     "Energy",
     "KeypointInputs",
     "KeypointTargets",
-    "MaskTargets",
     "OutlineInputs",
     "PoseSpace",
     "Quadratic",

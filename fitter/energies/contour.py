@@ -24,25 +24,10 @@ from fitter.energies.contour_kernels import (
 )
 from fitter.energies.declare import least_squares
 from fitter.energies.residuals import Quadratic
+from fitter.energies.scene import SceneView
 from fitter.hand_models.vertex_jacobian import SurfaceJacobian
 from fitter.numba_kernels import for_each_image
 from fitter.raster import Fragments, MeshTopology
-from fitter.records import TensorBatch
-
-
-@dataclass(frozen=True)
-class MaskTargets(TensorBatch):
-    """What is known of the outlines of B hands.
-
-    Attributes:
-        mask: (B, S, S) in [0, 1], the share of each pixel that the hand covers.
-        weight: (B, S, S) at least 0, the confidence in the mask there.
-        intrinsics: (B, 3, 3) K in pixels of the mask.
-    """
-
-    mask: Tensor
-    weight: Tensor
-    intrinsics: Tensor
 
 
 class _Band(NamedTuple):
@@ -52,12 +37,12 @@ class _Band(NamedTuple):
     used: Tensor
 
 
-@least_squares("silhouette_l2", "surface", "screen", "drawn", "mask_targets", by="tangent")
+@least_squares("silhouette_l2", "surface", "screen", "drawn", "view", by="tangent")
 def contour_l2(
     surface: SurfaceJacobian,
     screen: Tensor,
     drawn: tuple[Fragments, MeshTopology, float],
-    targets: MaskTargets,
+    view: SceneView,
 ) -> Quadratic:
     """Mean over the image of ``weight (alpha - mask)^2`` (the square of Seeber et al. 3.2).
 
@@ -66,15 +51,15 @@ def contour_l2(
         screen: (B, V, 3) the same vertices in pixels, and their depth.
         drawn: what `rasterize` made of `screen` with the edge silhouette, the topology, and the
             band in pixels.
-        targets: the masks.
+        view: the masks, their weights and K.
 
     Returns:
         Value (B,), gradient (B, D) and Gauss-Newton Hessian (B, D, D) by the tangent vector of
         `fitter.hand_models.keypoint_jacobian`.
     """
     if screen.device.type == "cpu":
-        return _contour_l2_compiled(surface, screen, drawn, targets)
-    return contour_l2_by_rows(surface, screen, drawn, targets)
+        return _contour_l2_compiled(surface, screen, drawn, view)
+    return contour_l2_by_rows(surface, screen, drawn, view)
 
 
 @dataclass(frozen=True)
@@ -101,13 +86,13 @@ def contour_l2_by_rows(
     surface: SurfaceJacobian,
     screen: Tensor,
     drawn: tuple[Fragments, MeshTopology, float],
-    targets: MaskTargets,
+    view: SceneView,
     limits: RowLimits | None = None,
 ) -> Quadratic:
     """`contour_l2` with a row of the Jacobian for every pixel of the band, on any device.
 
     Args:
-        surface, screen, drawn, targets: see `contour_l2`.
+        surface, screen, drawn, view: see `contour_l2`.
         limits: None counts the pixels on a CPU; on a GPU, which the host would have to wait for, it
             is `RowLimits.of_band`.
     """
@@ -120,8 +105,8 @@ def contour_l2_by_rows(
             in_band = (contour_edge >= 0).flatten(1).sum(1)
             limits = replace(limits, places=max(in_band.tolist(), default=0))
     scale = 1 / (height * width)
-    residual = (alpha - targets.mask.to(screen.dtype)).flatten(1)
-    weight = scale * targets.weight.to(screen.dtype).flatten(1)
+    residual = (alpha - view.mask.to(screen.dtype)).flatten(1)
+    weight = scale * view.mask_weight.to(screen.dtype).flatten(1)
     value = (weight * residual.square()).sum(1)
     size = 51 + surface.shifts.shape[-1] - 1
     gradient, hessian = screen.new_zeros(batch, size), screen.new_zeros(batch, size, size)
@@ -132,7 +117,7 @@ def contour_l2_by_rows(
         table = topology.edges if topology.edges.ndim == 2 else topology.edges[some]
         band = _band_pixels(edge[some], limits.places)
         outline = _EdgePixels(band, edge[some], inside[some], table, width, half_width)
-        rows = _rows(surface.select(some), screen[some], outline, targets.intrinsics[some])
+        rows = _rows(surface.select(some), screen[some], outline, view.intrinsics[some])
         # A place that holds no pixel has weight 0 and whatever row.
         weighted = (2 * weight[some].gather(1, band.pixel) * band.used)[..., None] * rows
         beside = residual[some].gather(1, band.pixel)[..., None]
@@ -172,7 +157,7 @@ def _contour_l2_compiled(
     surface: SurfaceJacobian,
     screen: Tensor,
     drawn: tuple[Fragments, MeshTopology, float],
-    targets: MaskTargets,
+    view: SceneView,
 ) -> Quadratic:
     """`contour_l2` by the Numba kernels, a hand a task."""
     fragments, topology, half_width = drawn
@@ -182,14 +167,14 @@ def _contour_l2_compiled(
     gradient, hessian = np.zeros((batch, 51 + shapes)), np.zeros((batch, 51 + shapes, 51 + shapes))
     edges = _array(topology.edges)
     alpha, contour_edge = _outline_of(fragments)
-    mask, weight = targets.mask.to(screen.dtype), targets.weight.to(screen.dtype)
+    mask, weight = view.mask.to(screen.dtype), view.mask_weight.to(screen.dtype)
     images = (contour_edge, fragments.face_index, alpha, mask, weight)
     edge_index, face_index, covered, wanted, counts = (_array(image) for image in images)
     parts = [screen, *surface[1:6]]
     constants = surface.model
     change, posedirs = surface.local_change, constants.posedirs
     parts.append(screen.new_empty(batch, 0, 9, 3) if change is None else change)
-    parts.append(targets.intrinsics.to(screen.dtype))
+    parts.append(view.intrinsics.to(screen.dtype))
     hands = [_array(part) for part in parts]
     model = SkinnedModel(
         shapedirs=_array(constants.shapedirs),

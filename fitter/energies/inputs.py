@@ -13,7 +13,6 @@ from torch import Tensor
 
 from fitter.config.options import FitConfig
 from fitter.config.stages import StageConfig
-from fitter.energies.contour import MaskTargets
 from fitter.energies.keypoints import KeypointTargets
 from fitter.energies.priors import PoseSpace
 from fitter.energies.scene import Rendering, SceneParams, SceneView, focal_applied
@@ -53,13 +52,13 @@ class OutlineInputs(KeypointInputs):
         surface: vertices in the camera's frame and their derivatives.
         screen: (B, V, 3) the same vertices in pixels of the mask, and their depth.
         drawn: what `rasterize` made of `screen`, the topology, and the band in pixels.
-        mask_targets: the masks.
+        view: what is known of the hands, the masks among it.
     """
 
     surface: SurfaceJacobian
     screen: Tensor
     drawn: tuple[Fragments, MeshTopology, float]
-    mask_targets: MaskTargets
+    view: SceneView
 
 
 @dataclass(frozen=True)

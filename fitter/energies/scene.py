@@ -11,7 +11,6 @@ import roma
 import torch
 from torch import Tensor
 
-from fitter.energies.contour import MaskTargets
 from fitter.raster import Fragments
 from fitter.records import HandParams, TensorBatch
 
@@ -91,11 +90,6 @@ class SceneView(TensorBatch):
     def size(self) -> int:
         """S."""
         return self.image.shape[1]
-
-    @property
-    def mask_targets(self) -> MaskTargets:
-        """What the contour energy needs."""
-        return MaskTargets(self.mask, self.mask_weight, self.intrinsics)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ A left hand's crop is that of the mirrored picture, in which it is a right one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,48 +19,7 @@ from fitter.camera import (
     to_crop,
 )
 from fitter.masks.geometry import inside_image, resample_mask
-from fitter.records import HandObservation
-
-
-@dataclass(frozen=True)
-class HandCrop:
-    """One hand in its crop of S x S pixels, as a right hand.
-
-    Attributes:
-        pixels: (S, S, 3) uint8 RGB, black outside the picture.
-        inside: (S, S) uint8, the share of each pixel that lies in the picture, in 255ths; None
-            where the whole crop does.
-        given: (S, S) uint8, the share that a given mask counts as hand, in 255ths; None without
-            one.
-        predicted: (S, S) float32 in [0, 1], how likely a pixel shows the hand as a network sees it;
-            None where none has looked.
-        intrinsics: (3, 3) float64 K in pixels of the crop.
-        keypoints: (21, 2) float64, pixels of the crop.
-        confidence: (21,) float64 in [0, 1].
-        others: (N, 21, 2) keypoints of the picture's other hands, pixels of the crop, NaN where
-            not seen.
-    """
-
-    pixels: np.ndarray
-    inside: np.ndarray | None
-    given: np.ndarray | None
-    intrinsics: np.ndarray
-    keypoints: np.ndarray
-    confidence: np.ndarray
-    others: np.ndarray
-    predicted: np.ndarray | None = None
-
-    @property
-    def inside_share(self) -> np.ndarray:
-        """(S, S) float32 in [0, 1], `inside` as a share."""
-        if self.inside is None:
-            return np.ones(self.pixels.shape[:2], np.float32)
-        return _as_share(self.inside)
-
-    @property
-    def given_share(self) -> np.ndarray | None:
-        """(S, S) float32 in [0, 1], `given` as a share, or None without a mask."""
-        return None if self.given is None else _as_share(self.given)
+from fitter.records import HandCrop, HandObservation
 
 
 def crop_hands(
@@ -131,7 +89,3 @@ def _in_255ths(share: np.ndarray) -> np.ndarray:
     takes a quarter of the memory so."""
     # Halves are rounded down: masks ask what is above one half, which half of 255 is not.
     return np.ceil(255 * share.clip(0, 1) - 0.5).astype(np.uint8)
-
-
-def _as_share(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.float32) / 255

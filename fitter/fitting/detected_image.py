@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
 from fitter.errors import UserError
-from fitter.records import HandObservation, IntrinsicsSource
-
-if TYPE_CHECKING:  # whoever only hands the record on need not load PyTorch
-    from fitter.fitting.crops import HandCrop
+from fitter.records import HandCrop, HandObservation, IntrinsicsSource
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from fitter.config.options import Config
 from fitter.errors import InputError
-from fitter.fitting.crops import HandCrop
-from fitter.records import NormalisedHands, TensorBatch
+from fitter.records import HandCrop, NormalisedHands, TensorBatch
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
 """Masks: which pixels of a hand's square crop show the hand, and where that may be believed.
 
 A mask comes from the user (`given_mask`), from a network (`network_mask`) or from GrabCut about a
-mesh (`grabcut_mask`). What is known of the hand in its crop is a `HandView`.
+mesh (`grabcut_mask`). Each takes the hand's crop (`fitter.records.HandCrop`) and the silhouette of
+the mesh that was fitted to its keypoints.
 
 Compute a mask by GrabCut:
 
 ```python
 import numpy as np
-from fitter.masks import HandView, grabcut_mask
+from fitter.masks import grabcut_mask
+from fitter.records import HandCrop
 
 side, rng = 64, np.random.default_rng(0)
 fingers = np.linspace(16, 48, 5)[:, None] * [1, 0] + np.linspace(34, 14, 4)[:, None, None] * [0, 1]
@@ -16,8 +18,9 @@ mesh = np.zeros((side, side))  # the silhouette of the mesh that was fitted to t
 mesh[12:56, 12:52] = 1
 pixels = np.where(mesh[..., None] > 0, [200, 150, 120], [40, 60, 90])  # skin before a wall
 pixels = (pixels + rng.integers(-9, 9, (side, side, 3))).astype(np.uint8)
-view = HandView(keypoints, np.ones(21), mesh, np.ones((side, side)), np.empty((0, 21, 2)))
-found = grabcut_mask(pixels, view)  # found.mask and found.weight (64, 64), found.source
+K, no_others = np.array([[100.0, 0, 32], [0, 100, 32], [0, 0, 1]]), np.empty((0, 21, 2))
+crop = HandCrop(pixels, None, None, K, keypoints, np.ones(21), no_others)
+found = grabcut_mask(crop, mesh)  # found.mask and found.weight (64, 64), found.source
 assert found.source == "grabcut" and found.agreement > 0.9
 ```
 """
@@ -29,7 +32,7 @@ from typing import TYPE_CHECKING
 from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from fitter.masks.geometry import HandView, inside_image, resample_mask
+    from fitter.masks.geometry import inside_image, resample_mask
     from fitter.masks.hand_mask import (
         HandMask,
         MaskSettings,
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HandMask",
-    "HandView",
     "MaskSettings",
     "agreement",
     "given_mask",
@@ -55,7 +57,6 @@ __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "HandMask": "fitter.masks.hand_mask",
-        "HandView": "fitter.masks.geometry",
         "MaskSettings": "fitter.masks.hand_mask",
         "agreement": "fitter.masks.hand_mask",
         "given_mask": "fitter.masks.hand_mask",

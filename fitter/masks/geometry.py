@@ -7,8 +7,6 @@ hand is a crop like any other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -18,44 +16,6 @@ from fitter.conventions import BONES
 _WRIST, _KNUCKLES = 0, (5, 9, 13, 17)
 _PALM = (*((_WRIST, knuckle) for knuckle in _KNUCKLES), (1, 5), (5, 9), (9, 13), (13, 17))
 _SKELETON = tuple(dict.fromkeys(BONES + _PALM))
-
-
-@dataclass(frozen=True)
-class HandView:
-    """What is known of one hand in its crop of S x S pixels.
-
-    Attributes:
-        keypoints: (21, 2) pixels of the crop.
-        confidence: (21,) in [0, 1]; keypoints of confidence 0 were not seen and are not used.
-        silhouette: (S, S) in [0, 1], of the mesh fitted to the keypoints.
-        inside: (S, S) in [0, 1], share of the pixel that lies in the image, see `inside_image`.
-        others: (N, 21, 2) keypoints of the other hands in the image, pixels of this crop, NaN
-            where not seen.
-    """
-
-    keypoints: np.ndarray
-    confidence: np.ndarray
-    silhouette: np.ndarray
-    inside: np.ndarray
-    others: np.ndarray
-
-    def __post_init__(self) -> None:
-        side = len(self.silhouette)
-        expected = {
-            "keypoints": (21, 2),
-            "confidence": (21,),
-            "silhouette": (side, side),
-            "inside": (side, side),
-            "others": (len(self.others), 21, 2),
-        }
-        for name, shape in expected.items():
-            if np.shape(getattr(self, name)) != shape:
-                raise ValueError(f"{name} must be {shape}, got {np.shape(getattr(self, name))}")
-
-    @property
-    def seen(self) -> np.ndarray:
-        """(21, 2) keypoints, NaN where not seen."""
-        return np.where(self.confidence[:, None] > 0, self.keypoints, np.nan)
 
 
 def hand_scale(keypoints: np.ndarray) -> float:
@@ -101,40 +61,58 @@ def inside_image(size: tuple[int, int], crop: SquareCrop) -> np.ndarray:
     return (shares[0][:, :, None] * shares[1][:, None, :]).astype(np.float32)
 
 
-def before_wrist(hand: HandView) -> np.ndarray:
-    """(S, S) float64 pixels from the line through the wrist at right angles to the direction wrist
-    -> palm, positive on the palm's side; infinite everywhere when the wrist or all knuckles were
-    not seen, or coincide."""
-    side = len(hand.silhouette)
-    seen = hand.seen
-    knuckles = seen[list(_KNUCKLES)]
-    weights = np.where(np.isfinite(knuckles[:, 0]), hand.confidence[list(_KNUCKLES)], 0)
+def before_wrist(keypoints: np.ndarray, confidence: np.ndarray, side: int) -> np.ndarray:
+    """How far on the palm's side of the wrist a pixel lies.
+
+    Args:
+        keypoints: (21, 2) pixels of the crop, NaN where not seen.
+        confidence: (21,) in [0, 1], of the keypoints.
+        side: S of the crop.
+
+    Returns:
+        (S, S) float64 pixels from the line through the wrist at right angles to the direction wrist
+        -> palm, positive on the palm's side; infinite everywhere when the wrist or all knuckles
+        were not seen, or coincide.
+    """
+    wrist, knuckles = keypoints[_WRIST], keypoints[list(_KNUCKLES)]
+    weights = np.where(np.isfinite(knuckles[:, 0]), confidence[list(_KNUCKLES)], 0)
     everywhere = np.full((side, side), np.inf)
-    if not np.isfinite(seen[_WRIST]).all() or weights.sum() <= 0:
+    if not np.isfinite(wrist).all() or weights.sum() <= 0:
         return everywhere
-    direction = (weights @ np.nan_to_num(knuckles)) / weights.sum() - seen[_WRIST]
+    direction = (weights @ np.nan_to_num(knuckles)) / weights.sum() - wrist
     length = np.linalg.norm(direction)
     if length == 0:
         return everywhere
     centres = np.arange(side) + 0.5
-    x, y = (centres - seen[_WRIST][:, None]) * (direction / length)[:, None]
+    x, y = (centres - wrist[:, None]) * (direction / length)[:, None]
     return y[:, None] + x[None, :]
 
 
-def others_territory(hand: HandView, within: float = np.inf) -> np.ndarray:
-    """(S, S) bool: no further from the skeleton of another hand than from this hand's, lengths in
-    units of each hand's scale, and within that many of them."""
-    side = len(hand.silhouette)
+def others_territory(
+    keypoints: np.ndarray, others: np.ndarray, side: int, within: float = np.inf
+) -> np.ndarray:
+    """Which pixels are another hand's rather than this one's.
+
+    Args:
+        keypoints: (21, 2) pixels of the crop, NaN where not seen.
+        others: (N, 21, 2) those of the image's other hands.
+        side: S of the crop.
+        within: reach of another hand, in units of its scale.
+
+    Returns:
+        (S, S) bool: no further from the skeleton of another hand than from this hand's, lengths in
+        units of each hand's scale, and within that many of them.
+    """
     nearest = np.full((side, side), np.inf)
-    for other in hand.others:
+    for other in others:
         scale = hand_scale(other)
         if scale > 0:
             distance = distance_to_skeleton(other, side, forearm=True)
             nearest = np.minimum(nearest, distance / scale)
-    own_scale = hand_scale(hand.seen)
+    own_scale = hand_scale(keypoints)
     if own_scale == 0 or np.isinf(nearest).all():
         return np.zeros((side, side), dtype=bool)
-    own = distance_to_skeleton(hand.seen, side) / own_scale
+    own = distance_to_skeleton(keypoints, side) / own_scale
     return (nearest <= own) & (nearest < within)
 
 
@@ -173,23 +151,11 @@ def distance_to(mask: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
 
 
-def resized(hand: HandView, side: int) -> HandView:
-    """The same view in a crop of side x side pixels; images are averaged over area."""
-    factor = side / len(hand.silhouette)
-    if factor == 1:
-        return hand
-
-    def smaller(image: np.ndarray) -> np.ndarray:
-        image = np.asarray(image, dtype=np.float32)
-        return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-
-    return HandView(
-        keypoints=hand.keypoints * factor,
-        confidence=hand.confidence,
-        silhouette=smaller(hand.silhouette),
-        inside=smaller(hand.inside),
-        others=hand.others * factor,
-    )
+def resized(image: np.ndarray, side: int) -> np.ndarray:
+    """A square image (S, S) or (S, S, 3) with another side, averaged over area."""
+    if len(image) == side:
+        return image
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def window_around(mask: np.ndarray, margin: float) -> tuple[slice, slice]:

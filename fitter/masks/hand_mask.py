@@ -29,7 +29,6 @@ import cv2
 import numpy as np
 
 from fitter.masks.geometry import (
-    HandView,
     before_wrist,
     distance_to,
     distance_to_skeleton,
@@ -39,7 +38,8 @@ from fitter.masks.geometry import (
     window_around,
 )
 from fitter.masks.grabcut import GrabCutSettings, Seeds, grabcut
-from fitter.records import MaskSource
+from fitter.records import HandCrop, MaskSource
+from fitter.shapes import check_shapes
 
 
 @dataclass(frozen=True)
@@ -102,33 +102,41 @@ class HandMask:
 
 
 def given_mask(
-    share: np.ndarray,
-    hand: HandView,
+    crop: HandCrop,
+    silhouette: np.ndarray,
+    snap: bool = False,
     settings: MaskSettings | None = None,
-    pixels: np.ndarray | None = None,
 ) -> HandMask:
     """The part of a user's mask that belongs to one hand.
 
     Args:
-        share: (S, S) in [0, 1], the image's mask in this hand's crop, see `resample_mask`.
-        hand: of the same crop.
+        crop: of the hand, with a given mask.
+        silhouette: (S, S) in [0, 1], of the mesh fitted to the keypoints, in the same crop.
+        snap: move the mask's border onto the image's edges and close its gaps by the image's
+            colours; else the mask is taken as it is.
         settings: thresholds; None is `MaskSettings()`.
-        pixels: (S, S, 3) uint8 RGB of the crop, onto whose edges the mask's border is moved, and
-            by whose colours its gaps are closed; None takes the mask as it is.
+
+    Raises:
+        ValueError: nobody gave a mask, or the silhouette is of another size.
     """
     settings = settings or MaskSettings()
-    share = np.asarray(share, dtype=np.float32)
-    if pixels is not None:
-        share = _snapped(share, pixels, hand, settings)
-    others = others_territory(hand) | _apart(share, hand, settings)
+    _check(crop, silhouette)
+    share = crop.given_share
+    if share is None:
+        raise ValueError("expected a crop with a given mask")
+    if snap:
+        share = _snapped(share, crop, settings)
+    keypoints = crop.seen_keypoints
+    others = others_territory(keypoints, crop.others, crop.side)
+    others |= _apart(share, keypoints, silhouette, settings)
     # Where the mask holds no hand at all the pixel is background for this one, too.
-    weight = _confidence(hand) * np.where(others, 1 - share, 1)
+    weight = _confidence(crop) * np.where(others, 1 - share, 1)
     mask = np.where(others, 0, share)
-    return _judged(mask, weight, "given", hand, settings)
+    return _judged((mask, weight, "given"), crop, silhouette, settings)
 
 
 def grabcut_mask(
-    pixels: np.ndarray, hand: HandView, settings: MaskSettings | None = None
+    crop: HandCrop, silhouette: np.ndarray, settings: MaskSettings | None = None
 ) -> HandMask:
     """Find a hand's pixels from the mesh that was fitted to its keypoints.
 
@@ -137,52 +145,64 @@ def grabcut_mask(
     pixel lies. What is not connected with the part that is sure is dropped.
 
     Args:
-        pixels: (S, S, 3) uint8 RGB of the crop.
-        hand: of the same crop.
+        crop: of the hand.
+        silhouette: (S, S) in [0, 1], of the mesh, in the same crop.
         settings: thresholds; None is `MaskSettings()`.
 
     Returns:
         A mask of zeros and ones, and values in between along the border where the crop is
         larger than `MaskSettings.working_size`. It is rejected where there is no mesh in view, or
         no background about it to compare with.
+
+    Raises:
+        ValueError: the crop's pixels are not 8-bit RGB, or the silhouette is of another size.
     """
     settings = settings or MaskSettings()
-    side = len(hand.silhouette)
-    if pixels.shape != (side, side, 3) or pixels.dtype != np.uint8:
-        raise ValueError(
-            f"pixels must be ({side}, {side}, 3) uint8, got {pixels.shape} {pixels.dtype}"
-        )
-    work = resized(hand, min(side, settings.working_size))
-    small = cv2.resize(pixels, work.silhouette.shape, interpolation=cv2.INTER_AREA)
-    found = _cut(small, work, settings).astype(np.float32)
+    _check(crop, silhouette)
+    side = crop.side
+    found = _cut(crop, silhouette, settings).astype(np.float32)
     if found.shape != (side, side):
         found = np.asarray(
             cv2.resize(found, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.float32
         )
-    others = others_territory(hand, settings.flesh)
-    weight = _confidence(hand) * ~others
-    return _judged(np.where(others, 0, found), weight, "grabcut", hand, settings)
+    others = others_territory(crop.seen_keypoints, crop.others, side, settings.flesh)
+    weight = _confidence(crop) * ~others
+    mask = np.where(others, 0, found)
+    return _judged((mask, weight, "grabcut"), crop, silhouette, settings)
 
 
 def network_mask(
-    share: np.ndarray, hand: HandView, settings: MaskSettings | None = None
+    share: np.ndarray,
+    crop: HandCrop,
+    silhouette: np.ndarray,
+    settings: MaskSettings | None = None,
 ) -> HandMask:
     """The mask that a network sees.
 
     Args:
         share: (S, S) in [0, 1], how likely each pixel shows the hand.
-        hand: of the same crop.
+        crop: of the hand.
+        silhouette: (S, S) in [0, 1], of the mesh fitted to the keypoints, in the same crop.
         settings: thresholds; None is `MaskSettings()`.
+
+    Raises:
+        ValueError: the silhouette is of another size than the crop.
     """
     settings = settings or MaskSettings()
+    _check(crop, silhouette)
     share = np.asarray(share, dtype=np.float32)
-    others = others_territory(hand, settings.flesh)
-    weight = _confidence(hand) * ~others
-    return _judged(np.where(others, 0, share), weight, "network", hand, settings)
+    others = others_territory(crop.seen_keypoints, crop.others, crop.side, settings.flesh)
+    weight = _confidence(crop) * ~others
+    mask = np.where(others, 0, share)
+    return _judged((mask, weight, "network"), crop, silhouette, settings)
 
 
 def agreement(
-    mask: np.ndarray, weight: np.ndarray, hand: HandView, near: float = MaskSettings.near
+    mask: np.ndarray,
+    weight: np.ndarray,
+    crop: HandCrop,
+    silhouette: np.ndarray,
+    near: float = MaskSettings.near,
 ) -> float:
     """How far a mask agrees with a hand's keypoints and mesh, where the mask is to be believed.
 
@@ -194,24 +214,38 @@ def agreement(
 
     Args:
         mask, weight: (S, S) in [0, 1].
-        hand: of the same crop.
+        crop: of the hand.
+        silhouette: (S, S) in [0, 1], of the mesh, in the same crop.
         near: in units of `hand_scale`.
 
     Returns:
         A number in [0, 1]; 0 where nothing can be compared.
     """
-    tolerance = near * hand_scale(hand.seen)
+    keypoints = crop.seen_keypoints
+    tolerance = near * hand_scale(keypoints)
     near_mask = distance_to(mask > 0.5) <= tolerance
-    near_mesh = distance_to(hand.silhouette > 0.5) <= tolerance
+    near_mesh = distance_to(silhouette > 0.5) <= tolerance
     side = len(mask)
-    cells = np.floor(np.nan_to_num(hand.seen, nan=-1)).astype(int)
+    cells = np.floor(np.nan_to_num(keypoints, nan=-1)).astype(int)
     in_crop = ((cells >= 0) & (cells < side)).all(axis=1)
     columns, rows = np.clip(cells, 0, side - 1).T
     return (
-        _share(near_mask[rows, columns], hand.confidence * in_crop * weight[rows, columns])
+        _share(near_mask[rows, columns], crop.confidence * in_crop * weight[rows, columns])
         * _share(near_mesh, mask * weight)
-        * _share(near_mask, hand.silhouette * weight)
+        * _share(near_mask, silhouette * weight)
     )
+
+
+def _check(crop: HandCrop, silhouette: np.ndarray) -> None:
+    check_shapes(
+        pixels=(crop.pixels, ("S", "S", 3)),
+        keypoints=(crop.keypoints, (21, 2)),
+        confidence=(crop.confidence, (21,)),
+        others=(crop.others, ("N", 21, 2)),
+        silhouette=(silhouette, ("S", "S")),
+    )
+    if crop.pixels.dtype != np.uint8:
+        raise ValueError(f"pixels: expected uint8, found {crop.pixels.dtype}")
 
 
 def _share(holds: np.ndarray, weights: np.ndarray) -> float:
@@ -220,30 +254,41 @@ def _share(holds: np.ndarray, weights: np.ndarray) -> float:
 
 
 def _judged(
-    mask: np.ndarray, weight: np.ndarray, source: MaskSource, hand: HandView, settings: MaskSettings
+    found: tuple[np.ndarray, np.ndarray, MaskSource],
+    crop: HandCrop,
+    silhouette: np.ndarray,
+    settings: MaskSettings,
 ) -> HandMask:
+    """Mask, weight and source as a mask, rejected where it contradicts keypoints and mesh."""
+    mask, weight, source = found
     mask, weight = mask.astype(np.float32), weight.astype(np.float32)
-    agreed = agreement(mask, weight, hand, settings.near)
-    if agreed < settings.agreement:
-        return HandMask(mask, weight, source, agreed).rejected()
-    return HandMask(mask, weight, source, agreed)
+    agreed = agreement(mask, weight, crop, silhouette, settings.near)
+    judged = HandMask(mask, weight, source, agreed)
+    return judged.rejected() if agreed < settings.agreement else judged
 
 
-def _confidence(hand: HandView) -> np.ndarray:
+def _confidence(crop: HandCrop) -> np.ndarray:
     """(S, S) in [0, 1]: in the image and before the wrist, with a ramp of one pixel."""
-    return hand.inside * np.clip(before_wrist(hand) + 0.5, 0, 1)
+    before = before_wrist(crop.seen_keypoints, crop.confidence, crop.side)
+    return crop.inside_share * np.clip(before + 0.5, 0, 1)
 
 
-def _cut(pixels: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarray:
-    """(S, S) bool: the hand by GrabCut; nothing where it cannot be seeded."""
-    scale = hand_scale(hand.seen)
-    nothing = np.zeros(hand.silhouette.shape, dtype=bool)
-    if scale == 0 or not (hand.silhouette > 0.5).any():
+def _cut(crop: HandCrop, silhouette: np.ndarray, settings: MaskSettings) -> np.ndarray:
+    """(W, W) bool, W the smaller of `working_size` and the crop's side: the hand by GrabCut;
+    nothing where it cannot be seeded."""
+    side = min(crop.side, settings.working_size)
+    factor = side / crop.side
+    keypoints, others = crop.seen_keypoints * factor, crop.others * factor
+    pixels = resized(crop.pixels, side)
+    mesh = resized(silhouette.astype(np.float32), side) > 0.5
+    scale = hand_scale(keypoints)
+    nothing = np.zeros((side, side), dtype=bool)
+    if scale == 0 or not mesh.any():
         return nothing
-    known = (hand.inside > 0.5) & (before_wrist(hand) > 0)
-    known &= ~others_territory(hand, settings.flesh)
-    mesh = hand.silhouette > 0.5
-    skeleton = distance_to_skeleton(hand.seen, len(mesh)) / scale
+    known = resized(crop.inside_share, side) > 0.5
+    known &= before_wrist(keypoints, crop.confidence, side) > 0
+    known &= ~others_territory(keypoints, others, side, settings.flesh)
+    skeleton = distance_to_skeleton(keypoints, side) / scale
     core = mesh & known & (skeleton < settings.core_width)
     depth = np.where(mesh, distance_to(~mesh), -distance_to(mesh)) / scale
     # A hand seen edge-on is nowhere that deep; its deeper half must do.
@@ -267,13 +312,12 @@ def _cut(pixels: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarr
     return _parts_that_reach(found, core)
 
 
-def _snapped(
-    share: np.ndarray, pixels: np.ndarray, hand: HandView, settings: MaskSettings
-) -> np.ndarray:
+def _snapped(share: np.ndarray, crop: HandCrop, settings: MaskSettings) -> np.ndarray:
     """(S, S) in [0, 1]: the mask with its border on the image's edges, by GrabCut within
     `snap_reach` of it and in gaps narrower than twice `snap_gap`; the mask itself where there is
     nothing to learn from."""
-    scale = hand_scale(hand.seen)
+    keypoints, pixels = crop.seen_keypoints, crop.pixels
+    scale = hand_scale(keypoints)
     mask = share > 0.5
     if scale == 0 or not mask.any():
         return share
@@ -287,7 +331,8 @@ def _snapped(
     labels[mask] = cv2.GC_PR_FGD
     labels[depth > settings.snap_reach] = cv2.GC_FGD
     place = depth / settings.snap_doubt
-    known = (hand.inside > 0.5) & (before_wrist(hand) > 0)
+    known = crop.inside_share > 0.5
+    known &= before_wrist(keypoints, crop.confidence, crop.side) > 0
     window = window_around(closed, settings.context * scale)
     cut = grabcut(pixels[window], Seeds(labels[window], place[window], known[window]), settings.cut)
     if cut is None:
@@ -297,10 +342,12 @@ def _snapped(
     return found
 
 
-def _apart(share: np.ndarray, hand: HandView, settings: MaskSettings) -> np.ndarray:
+def _apart(
+    share: np.ndarray, keypoints: np.ndarray, silhouette: np.ndarray, settings: MaskSettings
+) -> np.ndarray:
     """(S, S) bool: parts of a user's mask that nowhere come near the mesh, such as a second hand
     that was not detected."""
-    near = distance_to(hand.silhouette > 0.5) <= settings.near * hand_scale(hand.seen)
+    near = distance_to(silhouette > 0.5) <= settings.near * hand_scale(keypoints)
     return (share > 0) & ~_parts_that_reach(share > 0, near)
 
 

@@ -13,14 +13,12 @@ from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.config.stages import RefineConfig
 from fitter.energies.keypoints import KeypointTargets
-from fitter.fitting.crops import HandCrop
 from fitter.fitting.fit_model import FitModel
 from fitter.hand_models import HandModel
 from fitter.hand_models.appearance import load_appearance
-from fitter.masks.geometry import HandView
 from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
 from fitter.raster import rasterize
-from fitter.records import HandParams, NormalisedHands
+from fitter.records import HandCrop, HandParams, NormalisedHands
 from fitter.refinement.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
 from fitter.refinement.stages import StageTask, run_stages
 
@@ -47,15 +45,18 @@ class Refined:
 class Refiner:
     """A hand model ready to be refined against pictures, on one device."""
 
-    def __init__(self, hand: HandModel, fit_model: FitModel, config: RefineConfig) -> None:
+    def __init__(
+        self, hand: HandModel, fit_model: FitModel, config: RefineConfig, fit: FitConfig
+    ) -> None:
         """Prepare the model for drawing.
 
         Args:
             hand: the right-hand model.
             fit_model: the keypoint stage's.
             config: the stages.
+            fit: the keypoint stage's options.
         """
-        self.config = config
+        self.config, self.fit = config, fit
         drawn = HandModel(hand.data, torch.float32).to(hand.v_template.device)
         appearance = load_appearance(hand.data).to(drawn.v_template.device)
         self.model = SceneModel(drawn, fit_model, appearance, config.light, config.linear_light)
@@ -69,8 +70,8 @@ class Refiner:
         self,
         hands: HandParams,
         crops: Sequence[HandCrop],
+        predicted_masks: Sequence[np.ndarray | None],
         observed: NormalisedHands,
-        fit: FitConfig,
         focal_unknown: Tensor,
     ) -> Refined:
         """Refine B hands.
@@ -78,21 +79,22 @@ class Refiner:
         Args:
             hands: right ones, in the camera of their (mirrored) image.
             crops: of each hand.
+            predicted_masks: of each hand, see `fitter.fitting.initializer.Predictions.masks`.
             observed: what is known of the same hands, all of them usable.
-            fit: the keypoint stage's options.
             focal_unknown: (B,) 1 where K was guessed.
         """
         intrinsics = self._tensor([crop.intrinsics for crop in crops])
         silhouettes = self._silhouettes(hands, intrinsics)
-        masks = [self._mask(*pair) for pair in zip(crops, silhouettes, strict=True)]
+        looks = zip(crops, predicted_masks, silhouettes, strict=True)
+        masks = [self._mask(*look) for look in looks]
         view = self._view(crops, masks, focal_unknown)
         targets = KeypointTargets.of(observed)
-        task = StageTask(self.model, view, targets, fit)
+        task = StageTask(self.model, view, targets, self.fit)
         result = run_stages(task, hands, self.config.stages)
         pulled = self._pulled_off(view, hands, result.params)
         if len(pulled):
             without = replace(view, mask_weight=view.mask_weight.index_fill(0, pulled, 0.0))
-            alone = StageTask(self.model, without[pulled], targets[pulled], fit)
+            alone = StageTask(self.model, without[pulled], targets[pulled], self.fit)
             again = run_stages(alone, hands[pulled], self.config.stages)
             result, view = result.with_hands(pulled, again), without
             for i in pulled.tolist():
@@ -136,17 +138,16 @@ class Refiner:
         side = self.config.resolution
         return rasterize(screen, self.model.topology, (side, side)).mask
 
-    def _mask(self, crop: HandCrop, silhouette: np.ndarray) -> HandMask | None:
-        inside, given = crop.inside_share, crop.given_share
-        hand = HandView(crop.keypoints, crop.confidence, silhouette, inside, crop.others)
-        if given is not None:
-            pixels = crop.pixels if self.config.snap_masks else None
-            return given_mask(given, hand, pixels=pixels)
+    def _mask(
+        self, crop: HandCrop, predicted: np.ndarray | None, silhouette: np.ndarray
+    ) -> HandMask | None:
+        if crop.given is not None:
+            return given_mask(crop, silhouette, snap=self.config.snap_masks)
         match self.config.segmentation:
-            case "network" if crop.predicted is not None:
-                return network_mask(crop.predicted, hand)
+            case "network" if predicted is not None:
+                return network_mask(predicted, crop, silhouette)
             case "grabcut":
-                return grabcut_mask(crop.pixels, hand)
+                return grabcut_mask(crop, silhouette)
         return None
 
     def _view(

@@ -151,7 +151,7 @@ class LeastSquaresObjective:
             surface=surface,
             screen=screen,
             drawn=(fragments, model.topology, band),
-            mask_targets=view.mask_targets,
+            view=view,
         )
 
     def select(self, index: Tensor) -> LeastSquaresObjective:

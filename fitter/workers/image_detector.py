@@ -15,11 +15,11 @@ import numpy as np
 from fitter.config.options import Config
 from fitter.detection.detector import Detector, MediaPipeDetector
 from fitter.errors import InputError
-from fitter.fitting.crops import HandCrop, crop_hands
+from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.sources import ImageTask
-from fitter.records import HandObservation, ImageRecord
+from fitter.records import HandCrop, HandObservation, ImageRecord
 
 log = logging.getLogger(__name__)
 

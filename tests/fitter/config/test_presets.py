@@ -186,7 +186,7 @@ def scene_of(hand: HandModel, config: Config) -> Scene:
     like = torch.zeros((), dtype=torch.float64)
     space = PoseSpace.of(anatomy_of(hand.data), load_pose_prior(), like)
     fit = FitModel(hand.keypoint_model(), space)
-    model = Refiner(hand, fit, config.refine).model
+    model = Refiner(hand, fit, config.refine, config.fit).model
     generator = torch.Generator().manual_seed(3)
 
     def noise(scale: float, *shape: int) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
-from fitter.energies.contour import MaskTargets, RowLimits, contour_l2, contour_l2_by_rows
+from fitter.energies.contour import RowLimits, contour_l2, contour_l2_by_rows
 from fitter.energies.residuals import Quadratic
+from fitter.energies.scene import SceneView
 from fitter.energies.silhouette import squared_l2
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.tangent import BETAS, GLOBAL, POSE, TRANSL, retract
@@ -32,24 +33,24 @@ class Case:
     model: HandModel
     topology: MeshTopology
     params: HandParams
-    targets: MaskTargets
+    view: SceneView
 
     def drawn(self, params: HandParams) -> tuple[Tensor, Fragments]:
         vertices = self.model(params).vertices
-        positions = project(vertices, self.targets.intrinsics)
+        positions = project(vertices, self.view.intrinsics)
         screen = torch.cat([positions, vertices[..., 2:]], -1)
         return screen, rasterize(screen, self.topology, (SIDE, SIDE), settings=SETTINGS)
 
     def energy(
         self, energy: Callable[..., Quadratic] = contour_l2, band: float = BAND
     ) -> Quadratic:
-        side = self.targets.mask.shape[-1]
+        side = self.view.mask.shape[-1]
         settings = RasterSettings(silhouette="edge", band=band)
         surface = SurfaceKinematics.of(self.model)(self.params)
-        positions = project(surface.vertices, self.targets.intrinsics)
+        positions = project(surface.vertices, self.view.intrinsics)
         screen = torch.cat([positions, surface.vertices[..., 2:]], -1)
         fragments = rasterize(screen, self.topology, (side, side), settings=settings)
-        return energy(surface, screen, (fragments, self.topology, band), self.targets)
+        return energy(surface, screen, (fragments, self.topology, band), self.view)
 
     def still(self) -> Tensor:
         return torch.zeros(len(self.params.transl), 51 + self.params.betas.shape[1]).double()
@@ -58,12 +59,27 @@ class Case:
         """Value (B,) and gradient (B, D) of the same energy."""
         step = self.still().requires_grad_()
         fragments = self.drawn(retract(self.params, step))[1]
-        value = squared_l2(fragments.alpha, self.targets.mask, self.targets.weight) / SIDE**2
+        value = squared_l2(fragments.alpha, self.view.mask, self.view.mask_weight) / SIDE**2
         return value.detach(), torch.autograd.grad(value.sum(), step)[0]
 
     def hand(self, index: int) -> Case:
         rows = slice(index, index + 1)
-        return replace(self, params=self.params[rows], targets=self.targets[rows])
+        return replace(self, params=self.params[rows], view=self.view[rows])
+
+
+def outlines(mask: Tensor, weight: Tensor, intrinsics: Tensor) -> SceneView:
+    """What is known of outlines (B, S, S) alone: without an image or keypoints."""
+    batch, side = mask.shape[:2]
+    return SceneView(
+        image=mask.new_zeros(batch, side, side, 3),
+        mask=mask,
+        mask_weight=weight,
+        image_weight=torch.ones_like(mask),
+        intrinsics=intrinsics,
+        keypoints=mask.new_zeros(batch, 21, 2),
+        confidence=mask.new_zeros(batch, 21),
+        focal_unknown=mask.new_zeros(batch),
+    )
 
 
 def case_of(model: HandModel, batch: int = 2) -> Case:
@@ -80,12 +96,12 @@ def case_of(model: HandModel, batch: int = 2) -> Case:
     place = torch.tensor([0.0, 0.0, 0.4]).double() + 0.01 * noise(3)
     params = replace(params, transl=place - middle)
     focal = torch.tensor([[70.0, 1.5, 20.0], [0.0, 66.0, 19.0], [0.0, 0.0, 1.0]]).double()
-    targets = MaskTargets(
+    view = outlines(
         mask=torch.rand(batch, SIDE, SIDE, generator=generator).double(),
         weight=3 * torch.rand(batch, SIDE, SIDE, generator=generator).double(),
         intrinsics=focal.repeat(batch, 1, 1),
     )
-    return Case(model, MeshTopology(model.faces), params, targets)
+    return Case(model, MeshTopology(model.faces), params, view)
 
 
 @pytest.fixture(scope="module", params=["open_hand", "mano"])
@@ -119,11 +135,11 @@ def test_the_hessian_is_that_of_the_pixels(case: Case) -> None:
     # A backward pass for each of a few pixels; the others weigh nothing.
     moving = moving[:: len(moving) // 25]
     some = torch.zeros(SIDE**2, dtype=torch.bool).index_fill(0, moving, True)
-    weight = case.targets.weight * some.view(1, SIDE, SIDE)
-    case = replace(case, targets=replace(case.targets, weight=weight))
+    weight = case.view.mask_weight * some.view(1, SIDE, SIDE)
+    case = replace(case, view=replace(case.view, mask_weight=weight))
     rows = torch.stack([torch.autograd.grad(alpha[i], step, retain_graph=True)[0] for i in moving])
     jacobian = rows[:, 0]
-    weight = case.targets.weight.flatten()[moving] / SIDE**2
+    weight = case.view.mask_weight.flatten()[moving] / SIDE**2
     expected = 2 * jacobian.T @ (weight[:, None] * jacobian)
     hessian = case.energy().hessian[0]
     torch.testing.assert_close(hessian, expected, rtol=0, atol=1e-7 * float(expected.abs().max()))
@@ -144,15 +160,15 @@ def large() -> Case:
     pose = case.params.hand_pose.index_fill(0, torch.tensor([0]), 0)
     turn = case.params.global_orient.index_fill(0, torch.tensor([0]), 0)
     case = replace(case, params=replace(case.params, hand_pose=pose, global_orient=turn))
-    targets, factor = case.targets, 128 / SIDE
-    targets = MaskTargets(
+    view, factor = case.view, 128 / SIDE
+    view = outlines(
         *(
             part.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :128, :128]
-            for part in (targets.mask, targets.weight)
+            for part in (view.mask, view.mask_weight)
         ),
-        targets.intrinsics * torch.tensor([[factor], [factor], [1.0]]).double(),
+        view.intrinsics * torch.tensor([[factor], [factor], [1.0]]).double(),
     )
-    return replace(case, targets=targets)
+    return replace(case, view=view)
 
 
 @pytest.mark.parametrize("band", [6.0, 3.0, 1.5])
@@ -206,13 +222,13 @@ def check(energy: Quadratic, case: Case) -> None:
 
 
 def test_pixels_of_no_weight_do_not_count(plain: Case) -> None:
-    weight = plain.targets.weight.clone()
+    weight = plain.view.mask_weight.clone()
     weight[0], weight[1, :20] = 0, 0
-    mask = plain.targets.mask.clone()
+    mask = plain.view.mask.clone()
     changed = mask.clone()
     changed[0], changed[1, :20] = 1 - mask[0], 5.0
     some, other = (
-        replace(plain, targets=replace(plain.targets, weight=weight, mask=m)).energy()
+        replace(plain, view=replace(plain.view, mask_weight=weight, mask=m)).energy()
         for m in (mask, changed)
     )
     for one, two in zip(some, other, strict=True):
@@ -222,8 +238,8 @@ def test_pixels_of_no_weight_do_not_count(plain: Case) -> None:
 
 @pytest.mark.parametrize("mask", [0.0, 1.0])
 def test_empty_and_full_masks(plain: Case, mask: float) -> None:
-    targets = replace(plain.targets, mask=torch.full_like(plain.targets.mask, mask))
-    case = replace(plain, targets=targets)
+    view = replace(plain.view, mask=torch.full_like(plain.view.mask, mask))
+    case = replace(plain, view=view)
     check(case.energy(), case)
 
 
@@ -250,7 +266,7 @@ def test_hands_that_are_not_seen_or_cross_the_camera(plain: Case, place: tuple) 
 def test_no_hand_is_seen_at_all(plain: Case) -> None:
     case = moved(plain.hand(0), (0.0, 0.0, -2.0))
     energy = case.energy()
-    expected = (case.targets.weight * case.targets.mask.square()).mean((1, 2))
+    expected = (case.view.mask_weight * case.view.mask.square()).mean((1, 2))
     torch.testing.assert_close(energy.value, expected)
     assert energy.gradient.eq(0).all() and energy.hessian.eq(0).all()
 
@@ -268,7 +284,7 @@ def test_single_precision_is_near_double(plain: Case) -> None:
         single,
         plain.topology,
         plain.params.to(torch.float32),
-        plain.targets.to(torch.float32),
+        plain.view.to(torch.float32),
     )
     for one, two in zip(case.energy(), plain.energy(), strict=True):
         assert one.dtype == torch.float32

@@ -8,8 +8,8 @@ import torch
 
 import fitter.fitting.crops
 from fitter.camera import project
-from fitter.fitting.crops import HandCrop, crop_hands
-from fitter.records import HandObservation
+from fitter.fitting.crops import crop_hands
+from fitter.records import HandCrop, HandObservation
 
 WIDTH, HEIGHT, SIDE = 200, 150, 48
 CROP = (SIDE, 1.5)

@@ -1,5 +1,8 @@
 """Masks of one hand: GrabCut, and which part of a given mask is believed."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import cv2
@@ -9,9 +12,10 @@ import torch
 
 from fitter.camera import SquareCrop
 from fitter.conventions import BONES
-from fitter.masks.geometry import HandView, hand_scale, inside_image, resample_mask
+from fitter.masks.geometry import hand_scale, inside_image, resample_mask
 from fitter.masks.grabcut import GrabCutSettings, Seeds, grabcut
-from fitter.masks.hand_mask import MaskSettings, agreement, given_mask, grabcut_mask
+from fitter.masks.hand_mask import HandMask, MaskSettings, agreement, given_mask, grabcut_mask
+from fitter.records import HandCrop
 from tests.support.drawn_hands import shape
 
 SIDE = 128
@@ -45,15 +49,43 @@ def picture_of(mask, colour=SKIN, generator=None):
     return np.clip(pixels + generator.normal(0, 4, pixels.shape), 0, 255).astype(np.uint8)
 
 
-def view_of(keypoints, mesh, **changes):
+@dataclass
+class View:
+    """A crop without an image or a mask, and the silhouette of a mesh in it."""
+
+    crop: HandCrop
+    silhouette: np.ndarray
+
+    @property
+    def keypoints(self) -> np.ndarray:
+        return self.crop.keypoints
+
+    @property
+    def confidence(self) -> np.ndarray:
+        return self.crop.confidence
+
+    def grabcut(self, pixels: np.ndarray) -> HandMask:
+        return grabcut_mask(replace(self.crop, pixels=pixels), self.silhouette)
+
+    def given(self, mask: np.ndarray, pixels: np.ndarray | None = None) -> HandMask:
+        """The part of a mask of zeros and ones; snapped where there are pixels."""
+        crop = replace(self.crop, given=(255 * mask).astype(np.uint8))
+        if pixels is not None:
+            crop = replace(crop, pixels=pixels)
+        return given_mask(crop, self.silhouette, snap=pixels is not None)
+
+
+def view_of(keypoints, mesh, inside=None, **changes):
     known = {
+        "pixels": np.zeros((*mesh.shape, 3), np.uint8),
+        "inside": None if inside is None else (255 * inside).astype(np.uint8),
+        "given": None,
+        "intrinsics": np.eye(3),
         "keypoints": keypoints,
         "confidence": np.full(21, 0.9),
-        "silhouette": mesh,
-        "inside": WHOLE,
         "others": NO_OTHERS,
     }
-    return HandView(**{**known, **changes})
+    return View(HandCrop(**{**known, **changes}), mesh)
 
 
 @pytest.fixture
@@ -72,7 +104,7 @@ def overlap(a, b, weight):
 class TestGrabCut:
     def test_finds_the_outline_that_the_mesh_misses(self, hand):
         _, truth, view = hand
-        found = grabcut_mask(picture_of(truth), view)
+        found = view.grabcut(picture_of(truth))
         before = overlap(view.silhouette, truth, found.weight)
         assert before < 0.75
         assert overlap(found.mask, truth, found.weight) > 0.95
@@ -84,14 +116,14 @@ class TestGrabCut:
         keypoints, truth, _ = hand
         flat = np.full((SIDE, SIDE, 3), SKIN, np.uint8)
         pixels = np.clip(flat + np.random.default_rng(1).normal(0, 4, flat.shape), 0, 255)
-        found = grabcut_mask(pixels.astype(np.uint8), view_of(keypoints, truth))
+        found = view_of(keypoints, truth).grabcut(pixels.astype(np.uint8))
         assert overlap(found.mask, truth, found.weight) > 0.8
 
     def test_a_forearm_weighs_nothing_and_teaches_no_colour(self, hand):
         _, truth, view = hand
         forearm = np.zeros_like(truth)
         forearm[108:, 48:78] = 1
-        found = grabcut_mask(picture_of(np.maximum(truth, forearm)), view)
+        found = view.grabcut(picture_of(np.maximum(truth, forearm)))
         assert overlap(found.mask, truth, found.weight) > 0.95
         behind = view.keypoints[0, 1] + 2
         assert (found.weight[int(behind) :, 50:75] == 0).all()
@@ -102,7 +134,7 @@ class TestGrabCut:
         own, foreign = silhouette(mine), silhouette(other)
         mesh = silhouette(mine + (3.0, 2.0))
         pixels = picture_of(np.maximum(own, foreign))
-        found = grabcut_mask(pixels, view_of(mine + (2.0, 1.0), mesh, others=other[None]))
+        found = view_of(mine + (2.0, 1.0), mesh, others=other[None]).grabcut(pixels)
         assert overlap(found.mask, own, found.weight) > 0.93
         assert found.weight[(foreign > 0) & (own == 0)].mean() < 0.03
         assert found.weight[:20].min() == 1
@@ -126,14 +158,9 @@ class TestGrabCut:
     def test_a_larger_crop_gives_the_same_hand(self, hand):
         _, truth, view = hand
         double = cv2.resize(truth, (256, 256), interpolation=cv2.INTER_NEAREST)
-        larger = HandView(
-            2 * view.keypoints,
-            view.confidence,
-            cv2.resize(view.silhouette, (256, 256), interpolation=cv2.INTER_NEAREST),
-            np.ones((256, 256), np.float32),
-            NO_OTHERS,
-        )
-        found = grabcut_mask(picture_of(double), larger)
+        mesh = cv2.resize(view.silhouette, (256, 256), interpolation=cv2.INTER_NEAREST)
+        larger = view_of(2 * view.keypoints, mesh)
+        found = larger.grabcut(picture_of(double))
         assert found.mask.shape == found.weight.shape == (256, 256)
         assert overlap(found.mask, double, found.weight) > 0.93
 
@@ -145,10 +172,10 @@ class TestGrabCut:
             return cv2.randu(np.zeros(8), 0, 1)
 
         cv2.setRNGSeed(5)
-        first, drawn = grabcut_mask(pixels, view), draw()
+        first, drawn = view.grabcut(pixels), draw()
         cv2.setRNGSeed(5)
         assert (draw() == drawn).all()
-        again = grabcut_mask(pixels, view)
+        again = view.grabcut(pixels)
         assert (first.mask == again.mask).all()
         assert first.agreement == again.agreement
 
@@ -156,35 +183,41 @@ class TestGrabCut:
     def test_is_rejected_where_nothing_separates_hand_from_background(self, hand, mesh):
         keypoints, truth, _ = hand
         view = view_of(keypoints, np.full((SIDE, SIDE), mesh, np.float32))
-        found = grabcut_mask(picture_of(truth), view)
+        found = view.grabcut(picture_of(truth))
         assert (found.source, found.weight.max()) == ("rejected", 0)
 
     def test_survives_keypoints_that_are_unseen_outside_or_one(self, hand):
         keypoints, truth, view = hand
         pixels = picture_of(truth)
         unseen = view_of(keypoints, truth, confidence=np.zeros(21))
-        assert grabcut_mask(pixels, unseen).source == "rejected"
+        assert unseen.grabcut(pixels).source == "rejected"
         together = view_of(np.full((21, 2), 60.0), truth)
-        assert grabcut_mask(pixels, together).source == "rejected"
+        assert together.grabcut(pixels).source == "rejected"
         far = view_of(keypoints + 1e6, truth)
-        assert grabcut_mask(pixels, far).source == "rejected"
+        assert far.grabcut(pixels).source == "rejected"
         fingertip = np.where(np.arange(21) == 12, 0, view.confidence)
         wrong = np.where(np.arange(21)[:, None] == 12, 0.0, view.keypoints)
-        kept = grabcut_mask(pixels, view_of(wrong, view.silhouette, confidence=fingertip))
+        kept = view_of(wrong, view.silhouette, confidence=fingertip).grabcut(pixels)
         assert overlap(kept.mask, truth, kept.weight) > 0.93
 
     def test_wrong_shapes_are_named(self, hand):
         _, truth, view = hand
-        with pytest.raises(ValueError, match=r"pixels must be \(128, 128, 3\) uint8"):
-            grabcut_mask(np.zeros((64, 64, 3), np.uint8), view)
-        with pytest.raises(ValueError, match=r"keypoints must be \(21, 2\), got \(20, 2\)"):
-            view_of(np.zeros((20, 2)), truth)
+        with pytest.raises(ValueError, match=r"silhouette: expected shape \(64, 64\)"):
+            view.grabcut(np.zeros((64, 64, 3), np.uint8))
+        with pytest.raises(ValueError, match="pixels: expected uint8, found float64"):
+            view.grabcut(np.zeros((128, 128, 3)))
+        with pytest.raises(
+            ValueError, match=r"keypoints: expected shape \(21, 2\), found \(20, 2\)"
+        ):
+            view_of(np.zeros((20, 2)), truth).given(truth)
+        with pytest.raises(ValueError, match="expected a crop with a given mask"):
+            given_mask(view.crop, view.silhouette)
 
 
 class TestGiven:
     def test_a_good_mask_is_used_as_it_is(self, hand):
         _, truth, view = hand
-        used = given_mask(truth, view)
+        used = view.given(truth)
         assert used.source == "given"
         assert (used.mask == truth).all()
 
@@ -193,7 +226,7 @@ class TestGiven:
         _, truth, view = hand
         kernel = np.ones((3, 3), np.uint8)
         turn = cv2.erode if change < 0 else cv2.dilate
-        assert given_mask(turn(truth, kernel, iterations=abs(change)), view).source == "given"
+        assert view.given(turn(truth, kernel, iterations=abs(change))).source == "given"
 
     def test_masks_that_contradict_the_keypoints_are_rejected(self, hand):
         _, truth, view = hand
@@ -210,7 +243,7 @@ class TestGiven:
             "palm": palm,
         }
         for name, mask in wrong.items():
-            used = given_mask(mask, view)
+            used = view.given(mask)
             assert used.source == "rejected", name
             assert used.weight.max() == 0, name
             assert 0 <= used.agreement < MaskSettings().agreement, name
@@ -218,7 +251,9 @@ class TestGiven:
     def test_agreement_falls_as_a_mask_moves_away(self, hand):
         keypoints, truth, _ = hand
         view = view_of(keypoints, truth)
-        moved = [agreement(np.roll(truth, dx, axis=1), WHOLE, view) for dx in (0, 6, 10, 16)]
+        moved = [
+            agreement(np.roll(truth, dx, axis=1), WHOLE, view.crop, truth) for dx in (0, 6, 10, 16)
+        ]
         assert moved[0] == pytest.approx(1)
         assert all(a > b for a, b in pairwise(moved)), moved
 
@@ -226,21 +261,21 @@ class TestGiven:
         mine, other = shape(52, (40, 100)), shape(52, (88, 100))
         own, foreign = silhouette(mine), silhouette(other)
         both = np.maximum(own, foreign)
-        used = given_mask(both, view_of(mine, own, others=other[None]))
+        used = view_of(mine, own, others=other[None]).given(both)
         assert used.source == "given"
         mistaken = (used.mask > 0) & (used.weight > 0) & (own == 0)
         assert mistaken.sum() < 0.03 * own.sum()
         # Nothing of the other hand counts as background either; true background does.
         assert used.weight[(foreign > 0) & (own == 0) & (used.mask == 0)].max() == 0
         assert used.weight[:20].min() == 1
-        swapped = given_mask(both, view_of(other, foreign, others=mine[None]))
+        swapped = view_of(other, foreign, others=mine[None]).given(both)
         assert swapped.source == "given"
         assert not ((used.mask > 0) & (swapped.mask > 0)).any()
 
     def test_a_second_hand_that_was_not_detected_changes_nothing(self):
         mine, other = shape(45, (38, 100)), shape(45, (104, 100))
         own, foreign = silhouette(mine), silhouette(other)
-        used = given_mask(np.maximum(own, foreign), view_of(mine, own))
+        used = view_of(mine, own).given(np.maximum(own, foreign))
         assert used.source == "given"
         assert (used.mask == own).all()
         assert used.weight[foreign > 0].max() == 0
@@ -249,7 +284,7 @@ class TestGiven:
         keypoints, truth, _ = hand
         inside = WHOLE.copy()
         inside[:, 90:] = 0
-        used = given_mask(truth * inside, view_of(keypoints, truth, inside=inside))
+        used = view_of(keypoints, truth, inside=inside).given(truth * inside)
         assert used.source == "given"
         assert used.weight[:, 90:].max() == 0
 
@@ -273,7 +308,7 @@ class TestGivenWithItsPicture:
         view = view_of(keypoints + 2.5, silhouette(keypoints + (3.5, 2.0)))
         generator = np.random.default_rng(4)
         drawn = carelessly_drawn(truth, change, generator)
-        used = given_mask(drawn, view, pixels=picture_of(truth, generator=generator))
+        used = view.given(drawn, pixels=picture_of(truth, generator=generator))
         assert used.source == "given"
         assert overlap(drawn, truth, used.weight) < 0.82
         assert overlap(used.mask, truth, used.weight) > 0.97
@@ -281,15 +316,15 @@ class TestGivenWithItsPicture:
     def test_a_mask_far_larger_than_the_hand_is_not_cut_out_of_the_picture(self):
         keypoints = shape(75, (62, 108))
         truth = silhouette(keypoints)
-        exact = given_mask(truth, view_of(keypoints, truth), pixels=picture_of(truth))
+        exact = view_of(keypoints, truth).given(truth, pixels=picture_of(truth))
         square = np.zeros_like(truth)
         square[30:120, 20:110] = 1  # some 30 pixels of background about the hand
-        wide = given_mask(square, view_of(keypoints, truth), pixels=picture_of(truth))
+        wide = view_of(keypoints, truth).given(square, pixels=picture_of(truth))
         assert wide.mask.sum() > 0.8 * square.sum() > 1.5 * exact.mask.sum()
 
     def test_an_exact_mask_stays(self, hand):
         _, truth, view = hand
-        used = given_mask(truth, view, pixels=picture_of(truth))
+        used = view.given(truth, pixels=picture_of(truth))
         assert used.source == "given"
         assert overlap(used.mask, truth, used.weight) > 0.95
 
@@ -301,7 +336,7 @@ class TestGivenWithItsPicture:
         drawn = (cv2.erode if change < 0 else cv2.dilate)(truth, kernel)
         noise = np.random.default_rng(1).normal(0, grain, (SIDE, SIDE, 3))
         pixels = np.clip(SKIN + noise, 0, 255).astype(np.uint8)
-        used = given_mask(drawn, view, pixels=pixels)
+        used = view.given(drawn, pixels=pixels)
         assert used.source == "given"
         assert overlap(used.mask, drawn, used.weight) > 0.93
 
@@ -317,13 +352,13 @@ class TestGivenWithItsPicture:
             "dot": dot,
         }
         for name, mask in wrong.items():
-            used = given_mask(mask, view, pixels=pixels)
+            used = view.given(mask, pixels=pixels)
             assert used.source == "rejected", name
             assert used.weight.max() == 0, name
             assert np.isfinite(used.mask).all() and 0 <= used.mask.min() <= used.mask.max() <= 1
         # With no background, or no hand, to learn from, the mask is taken as it is.
-        assert (given_mask(WHOLE, view, pixels=pixels).mask == given_mask(WHOLE, view).mask).all()
-        assert (given_mask(dot, view, pixels=pixels).mask == given_mask(dot, view).mask).all()
+        assert (view.given(WHOLE, pixels=pixels).mask == view.given(WHOLE).mask).all()
+        assert (view.given(dot, pixels=pixels).mask == view.given(dot).mask).all()
 
     def test_a_hand_that_leaves_the_picture_keeps_its_border_there(self):
         keypoints = shape(95, (62, 116))
@@ -332,7 +367,7 @@ class TestGivenWithItsPicture:
         pixels = picture_of(truth) * (inside[..., None] > 0).astype(np.uint8)
         view = view_of(keypoints, truth, inside=inside)
         drawn = carelessly_drawn(truth, 2, np.random.default_rng(4)) * inside
-        used = given_mask(drawn, view, pixels=pixels)
+        used = view.given(drawn, pixels=pixels)
         assert used.source == "given"
         assert used.weight[:, 70:].max() == 0
         before = overlap(drawn, truth, used.weight)
@@ -341,8 +376,8 @@ class TestGivenWithItsPicture:
     def test_a_hand_without_keypoints_has_no_reach(self, hand):
         _, truth, view = hand
         unseen = view_of(view.keypoints, view.silhouette, confidence=np.zeros(21))
-        used = given_mask(truth, unseen, pixels=picture_of(truth))
-        assert (used.mask == given_mask(truth, unseen).mask).all()
+        used = unseen.given(truth, pixels=picture_of(truth))
+        assert (used.mask == unseen.given(truth).mask).all()
 
 
 class TestResampling:

@@ -9,11 +9,10 @@ import torch
 from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.config.stages import DEFAULT_STAGES, RefineConfig, StageConfig
-from fitter.fitting.crops import HandCrop
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.masks.hand_mask import MaskSettings
-from fitter.records import HandParams
+from fitter.records import HandCrop, HandParams
 from fitter.refinement.refiner import Refined, Refiner
 from fitter.refinement.scene import SceneModel, SceneView
 from fitter.solvers.status import Status
@@ -47,7 +46,9 @@ def view(model, truth) -> SceneView:
 
 
 def refiner(model: SceneModel, config: RefineConfig = SETTINGS) -> Refiner:
-    return Refiner(load_hand_model("open_hand", dtype=torch.float64), model.fit, config)
+    return Refiner(
+        load_hand_model("open_hand", dtype=torch.float64), model.fit, config, FitConfig()
+    )
 
 
 def crops_of(view: SceneView, masks: list[np.ndarray | None]) -> list[HandCrop]:
@@ -72,10 +73,9 @@ def refined(
     masks: list[np.ndarray | None],
     config: RefineConfig = SETTINGS,
 ) -> Refined:
-    fit = FitConfig()
-    return refiner(model, config)(
-        hands, crops_of(view, masks), hands_of(view, fit), fit, torch.zeros(len(masks))
-    )
+    observed = hands_of(view, FitConfig())
+    nothing, known = [None] * len(masks), torch.zeros(len(masks))
+    return refiner(model, config)(hands, crops_of(view, masks), nothing, observed, known)
 
 
 def given(view: SceneView) -> list[np.ndarray]:
