@@ -52,14 +52,14 @@ from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.names import NameList
 from fitter.inputs.sources import ImageTask, Sources
 from fitter.records import HandObservation, ImageRecord
-from fitter.refinement.refiner import Refiner
+from fitter.refinement import Refiner
+from fitter.run import RunRequest
 from fitter.run.inputs import RunInputs
-from fitter.run.request import RunRequest
 from fitter.run.store_setup import open_store
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import ImageRow
-from fitter.workers.batches import Plan, split
-from fitter.workers.image_detector import detect_image
+from fitter.workers import Plan, detect_image
+from fitter.workers.batches import split
 
 PARTS = ("read", "detect", "crop", "networks", "keypoints", "masks", "stages", "rows", "store")
 """Of a run; "rows" is what is left of a fit: posing, projecting, scoring."""

@@ -29,21 +29,18 @@ from measuring import (
 from rich.console import Console
 from rich.table import Table
 
-from datasets.poses.sampler import sample_hand_angles
+from datasets.poses import sample_hand_angles
 from fitter.camera import mirror_points, project
 from fitter.config.options import Config, FitConfig, load_config
 from fitter.device import choose_device
-from fitter.energies.priors import PoseSpace
+from fitter.energies import PoseSpace
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.observations import ObservationBatch
-from fitter.hand_models import load_hand_model
-from fitter.hand_models.anatomy import anatomy_of
-from fitter.hand_models.pose_prior import load_pose_prior
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models import anatomy_of, load_hand_model, load_pose_prior, pose_keypoints
 from fitter.records import HandParams
-from fitter.refinement.refiner import Refiner
-from fitter.solvers.levenberg_marquardt import SolverResult
+from fitter.refinement import Refiner
+from fitter.solvers import SolverResult
 
 FOCAL = 1000.0
 DISTANCE = 0.6

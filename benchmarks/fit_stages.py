@@ -20,12 +20,11 @@ from fitter.config.stages import StageConfig
 from fitter.energies import ENERGIES, KeypointTargets, contour_l2
 from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.masks.geometry import HandView
-from fitter.masks.hand_mask import grabcut_mask
+from fitter.masks import HandView, grabcut_mask
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
-from fitter.refinement.scene import SceneModel, SceneView, draw
-from fitter.refinement.stages import StageTask, run_stages
+from fitter.refinement import SceneModel, StageTask, draw, run_stages
+from fitter.refinement.scene import SceneView
 
 FIRST_ORDER: Mapping[str, StageConfig] = {
     "first_order": StageConfig(

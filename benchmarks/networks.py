@@ -57,8 +57,8 @@ from torch import nn
 
 from fitter.config.options import Config, InitConfig, load_config
 from fitter.device import choose_device
+from init_net import load_network, read_info, weights_file
 from init_net.samples.shards import ShardedSamples
-from init_net.weights import load_network, read_info, weights_file
 
 KINDS = ("lifter", "handnet", "segmentation")
 PARTS = ("validation", "masks", "speed")

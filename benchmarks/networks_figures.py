@@ -24,9 +24,8 @@ from fitter.hand_models import load_hand_model
 from fitter.metrics import keypoint_2d_error, mask_iou
 from fitter.raster import MeshTopology, rasterize
 from fitter.records import HandObservation, HandParams
+from init_net import Networks, RegressedHands
 from init_net.posing import weak_projection
-from init_net.predict import Networks
-from init_net.records import RegressedHands
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
 from init_net.training.evaluation import HandErrors, posed_mesh
 

@@ -11,8 +11,7 @@ import numpy as np
 from networks_figures import Bench, SampleBatch, batches
 
 from fitter.fitting.observations import normalise
-from fitter.masks.geometry import HandView
-from fitter.masks.hand_mask import HandMask, MaskSettings, grabcut_mask, network_mask
+from fitter.masks import HandMask, HandView, MaskSettings, grabcut_mask, network_mask
 from fitter.metrics import mask_iou
 from init_net.samples.shards import ShardedSamples
 from init_net.training.evaluation import standard_error, weighted_iou

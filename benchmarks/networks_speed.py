@@ -14,9 +14,8 @@ from torch.nn.utils import clip_grad_norm_
 from datasets.synthetic import SyntheticEngine
 from fitter.detection.detector import MediaPipeDetector
 from fitter.records import ImageRecord
-from init_net.networks.build import build_network
+from init_net import TrainConfig, build_network, load_train_config
 from init_net.samples.shards import ShardedSamples
-from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.optimisation import WeightAverage, make_optimiser
 from init_net.training.tasks import HandNetTask, LifterTask, SegmentationTask
 

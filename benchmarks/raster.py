@@ -27,10 +27,9 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from datasets.poses.sampler import sample_hand_angles
+from datasets.poses import sample_hand_angles
 from fitter.device import choose_device
-from fitter.hand_models import load_hand_model
-from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
+from fitter.hand_models import anatomy_of, hand_pose_from_angles, load_hand_model
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
 from fitter.raster.cpu.common import usable_vertices
 from fitter.raster.cpu.edge import contour_side

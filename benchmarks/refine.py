@@ -33,7 +33,7 @@ from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.observations import normalise
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.records import HandParams
-from fitter.refinement.refiner import Refiner
+from fitter.refinement import Refiner
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

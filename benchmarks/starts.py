@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from datasets.freihand import FreiHandSplit, load_freihand
+from datasets import FreiHandSplit, load_freihand
 from fitter.config.options import Config, load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
@@ -33,7 +33,7 @@ from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.network_prior import predicted_initialisations
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models import pose_keypoints
 from fitter.inputs.images import read_image_and_exif
 from fitter.metrics import pa_mpjpe
 from fitter.records import HandParams, ImageRecord

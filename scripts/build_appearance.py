@@ -21,9 +21,8 @@ import scipy.sparse.linalg
 from open_hand_skin import Atlas, SkinLayers, draw_layers, unfold
 from open_hand_skin_population import paint, sample_person
 
+from fitter.hand_models import HandModelData, load_open_hand
 from fitter.hand_models.appearance import APPEARANCE_FILE
-from fitter.hand_models.open_hand import load_open_hand
-from fitter.hand_models.skinning import HandModelData
 
 ASSETS = Path(__file__).resolve().parents[1] / "fitter" / "hand_models" / "assets"
 SIZE = 256

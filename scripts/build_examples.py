@@ -26,11 +26,11 @@ from scipy.spatial.transform import Rotation
 
 from datasets.synthetic.painted_backgrounds import sample_background
 from fitter.camera import project
-from fitter.hand_models import HandModel, load_hand_model
-from fitter.hand_models.anatomy import hand_pose_from_angles, joint_limits
+from fitter.hand_models import HandModel, hand_pose_from_angles, load_hand_model
+from fitter.hand_models.anatomy import joint_limits
 from fitter.raster import rasterize
 from fitter.records import HandParams
-from fitter.rendering.shading import vertex_normals
+from fitter.rendering import vertex_normals
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 GROUND_TRUTH = "ground_truth.json"

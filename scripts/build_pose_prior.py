@@ -20,9 +20,9 @@ import scipy.linalg
 from safetensors.numpy import save
 
 from datasets.poses import sample_hand_angles
+from fitter.hand_models import PosePrior
 from fitter.hand_models.pose_prior import (
     POSE_PRIOR_PATH,
-    PosePrior,
     component_log_densities,
     mixture_log_density,
 )

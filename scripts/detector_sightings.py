@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from datasets.detector import HandPairs
 from datasets.detector.keypoint_definition import facing
-from datasets.detector.scatter import HandPairs
 from fitter.conventions import BONES, MODEL_TO_KEYPOINTS
-from fitter.hand_models import HandModel
-from fitter.hand_models.open_hand import load_open_hand
+from fitter.hand_models import HandModel, load_open_hand
 from fitter.hand_models.skinning import KEYPOINT_BONES, forward_kinematics
 from fitter.records import HandParams
 

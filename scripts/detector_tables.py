@@ -9,11 +9,12 @@ import torch
 from detector_sightings import MARGIN, Sightings, facing_seen
 from keypoint_forms import distances, offset_points, solve_mesh, solve_offsets, solve_view_offsets
 
+from datasets.detector import DetectorNoise, HandPairs, measure_scatter
 from datasets.detector.keypoint_definition import facing
-from datasets.detector.noise import CONFIDENCE_EDGES, DetectorNoise
-from datasets.detector.scatter import HandPairs, measure_scatter, resampled, swapped_fingers
+from datasets.detector.noise import CONFIDENCE_EDGES
+from datasets.detector.scatter import resampled, swapped_fingers
 from fitter.conventions import BONES, FINGERS, KEYPOINT_NAMES, MODEL_TO_KEYPOINTS
-from fitter.hand_models.open_hand import load_open_hand
+from fitter.hand_models import load_open_hand
 
 STATE_NAMES = ("visible", "behind the hand itself", "behind something else")
 VIEWS = {

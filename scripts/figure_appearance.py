@@ -12,11 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from fitter.hand_models import load_hand_model  # noqa: E402
-from fitter.hand_models.appearance import load_appearance  # noqa: E402
+from fitter.hand_models import (  # noqa: E402
+    load_appearance,
+    load_hand_model,
+)
 from fitter.raster import rasterize  # noqa: E402
 from fitter.records import HandParams  # noqa: E402
-from fitter.rendering.shading import (  # noqa: E402
+from fitter.rendering import (  # noqa: E402
     AmbientDirectionalLight,
     composite,
     interpolate,

@@ -12,16 +12,17 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from fitter.conventions import FINGERS  # noqa: E402
-from fitter.hand_models.anatomy import (  # noqa: E402
+from fitter.hand_models import (  # noqa: E402
+    HandModel,
     anatomy_of,
-    finger_joints,
     hand_pose_from_angles,
+    load_open_hand,
 )
-from fitter.hand_models.open_hand import load_open_hand, read_open_hand  # noqa: E402
-from fitter.hand_models.skinning import HandModel  # noqa: E402
+from fitter.hand_models.anatomy import finger_joints  # noqa: E402
+from fitter.hand_models.open_hand import read_open_hand  # noqa: E402
 from fitter.raster import rasterize  # noqa: E402
 from fitter.records import HandParams  # noqa: E402
-from fitter.rendering.shading import AmbientDirectionalLight, interpolate, vertex_normals  # noqa: E402
+from fitter.rendering import AmbientDirectionalLight, interpolate, vertex_normals  # noqa: E402
 
 TILE = (300, 340)
 """Width and height of a tile in pixels."""

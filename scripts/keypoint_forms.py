@@ -13,7 +13,8 @@ from detector_sightings import Sightings, project, vertices_of
 from scipy.optimize import nnls
 
 from fitter.conventions import MODEL_TO_KEYPOINTS, PARENTS
-from fitter.hand_models.skinning import KEYPOINT_BONES, HandModelData
+from fitter.hand_models import HandModelData
+from fitter.hand_models.skinning import KEYPOINT_BONES
 
 OUTLIER = 0.04
 """Distance over hand size at which a detection counts half: the Cauchy loss's scale."""

@@ -20,9 +20,9 @@ from example_skin import (
 )
 from scipy.ndimage import distance_transform_edt
 
-from fitter.hand_models.skinning import HandModelData
+from fitter.hand_models import HandModelData
 from fitter.raster import rasterize
-from fitter.rendering.shading import vertex_normals
+from fitter.rendering import vertex_normals
 
 SUPERSAMPLING = 3
 """Samples along a texel's side: a crease is narrower than a texel."""

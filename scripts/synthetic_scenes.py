@@ -28,11 +28,10 @@ from scipy.spatial.transform import Rotation
 from datasets.poses import sample_hand_angles
 from datasets.synthetic.painted_backgrounds import THEMES, sample_background
 from fitter.camera import project
-from fitter.hand_models import HandModel
-from fitter.hand_models.anatomy import hand_pose_from_angles
+from fitter.hand_models import HandModel, hand_pose_from_angles
 from fitter.raster import rasterize
 from fitter.records import HandMesh, HandParams
-from fitter.rendering.shading import vertex_normals
+from fitter.rendering import vertex_normals
 
 SIZE = 256
 """Pixels of a picture's side."""
