@@ -1,5 +1,5 @@
 """Milliseconds a hand of the keypoint fit and of the stages after it, by batch size, on synthetic
-hands and pictures.
+hands and images.
 
 python benchmarks/fit.py
 python benchmarks/fit.py --batch-sizes 1 64 --set fit.num_initialisations=4 --json fit.json
@@ -80,7 +80,7 @@ LEAST_HANDS = 32
 """Small batches are measured on this many hands, one batch after the other: one is no sample."""
 
 WIDTH = 640
-"""Pixels of the picture."""
+"""Pixels of the image."""
 
 
 def observe(
@@ -203,8 +203,8 @@ def run_stages_of(
         task = task_of(model, truth, observed, config)
         run = (batch_size, options.repeats)
         figures += [measure_stages(task, observed, config, stages, run) for stages in chosen]
-    starts = fit_observations(fit_model, observed, config.fit).params
-    return mask_ms(task, starts, options.repeats), figures
+    initialisations = fit_observations(fit_model, observed, config.fit).params
+    return mask_ms(task, initialisations, options.repeats), figures
 
 
 def main() -> None:
@@ -231,7 +231,7 @@ def main() -> None:
     show(figures)
     per_mask, stages = run_stages_of(config, model, arguments)
     show_stages(stages)
-    Console().print(f"a mask from the picture: {per_mask:.1f} ms CPU")
+    Console().print(f"a mask from the image: {per_mask:.1f} ms CPU")
     written = {"fit": config.fit.model_dump(), "refine": config.refine.model_dump()}
     results = {"figures": figures, "stages": stages, "mask_cpu_ms": per_mask}
     write_json(arguments.json, written | results)

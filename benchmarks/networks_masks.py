@@ -119,12 +119,12 @@ def _masks(bench: Bench, batch: SampleBatch) -> tuple[dict[str, _Found], np.ndar
             pairs = zip(shares, views, strict=True)
             found[name] = _Found.of([network_mask(*pair, NEVER_REJECTED) for pair in pairs])
     pairs = zip([crop.pixels for crop in crops], views, strict=True)
-    cut = [grabcut_mask(*pair, NEVER_REJECTED) for pair in pairs]
-    found["GrabCut"] = _Found.of(cut)
+    grabcut = [grabcut_mask(*pair, NEVER_REJECTED) for pair in pairs]
+    found["GrabCut"] = _Found.of(grabcut)
     never = np.full(len(views), np.nan)
     found["silhouette of the keypoint fit"] = _Found(silhouettes > 0.5, never)
     for skin in SKIN_RANGES:
         found[f"HSV, {skin}"] = _Found(
             np.stack([skin_mask(crop.pixels, skin) for crop in crops]), never
         )
-    return found, np.stack([mask.weight for mask in cut])
+    return found, np.stack([mask.weight for mask in grabcut])

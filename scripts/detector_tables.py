@@ -149,12 +149,12 @@ def _scatter_row(name: str, far: np.ndarray) -> None:
     row(name, far.size, *quantiles, core, tail, f"{share:.0%}")
 
 
-_SPREAD = ("keypoints", "median", "68 %", "95 %", "sigma of core", "sigma of tail", "tail")
+_QUANTILES = ("keypoints", "median", "68 %", "95 %", "sigma of core", "sigma of tail", "tail")
 
 
 def _states(sightings: Sightings, pairs: HandPairs) -> None:
     far = position_errors(pairs)
-    head("Distance by what hides the keypoint, % of hand size", "state", *_SPREAD)
+    head("Distance by what hides the keypoint, % of hand size", "state", *_QUANTILES)
     for state, name in enumerate(STATE_NAMES):
         _scatter_row(name, far[sightings.states == state])
     other = swapped_fingers(pairs)
@@ -184,7 +184,7 @@ def _views(sightings: Sightings, pairs: HandPairs) -> None:
     masks = view_masks(facing(pairs.bones).numpy())
     masks["egocentric"] = sightings.egocentric
     masks["third person"] = ~sightings.egocentric
-    head("Distance by view, % of hand size", "view", *_SPREAD)
+    head("Distance by view, % of hand size", "view", *_QUANTILES)
     for name, mask in masks.items():
         _scatter_row(name, far[mask])
 

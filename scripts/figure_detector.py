@@ -1,4 +1,4 @@
-"""Draw `docs/detector.png`: what MediaPipe marks on the open hand, and how it errs.
+"""Render `docs/detector.png`: what MediaPipe marks on the open hand, and how it errs.
 
 python scripts/figure_detector.py SAMPLES [--count N]
 """
@@ -41,7 +41,7 @@ COLOURS = ("tab:green", "tab:orange", "tab:red")
 
 
 def main() -> None:
-    """Read, sample and draw."""
+    """Read, sample and render."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("samples", type=Path)
     parser.add_argument("--count", type=int, default=12288)
