@@ -3,11 +3,11 @@
 python benchmarks/command.py photos/
 python benchmarks/command.py FreiHAND/evaluation/rgb --intrinsics evaluation_K.json --max-hands 1
 
-The parts are those of the command: read a picture, find its hands, crop them (with their part of a
+The parts are those of the command: read an image, find its hands, crop them (with their part of a
 mask, which is read there), fit them to their keypoints batch by batch, judge or cut their
 masks, go through the stages, write the store. What the command does is what runs: the functions
 that it calls are put on the clock. Here all of them run in one process, one after the other; the
-command reads, finds and crops in another process while it fits, so that a picture takes it less
+command reads, finds and crops in another process while it fits, so that an image takes it less
 time than the sum of the parts. MediaPipe alone is one call of its public solution on the same
 pixels, right before the detector's, so that both meet the same state of the machine.
 """
@@ -52,14 +52,14 @@ from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.names import NameList
 from fitter.inputs.sources import ImageTask, Sources
 from fitter.records import HandObservation, ImageRecord
-from fitter.refinement.refiner import Refiner
+from fitter.refinement import Refiner
+from fitter.run import RunRequest
 from fitter.run.inputs import RunInputs
-from fitter.run.request import RunRequest
 from fitter.run.store_setup import open_store
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import ImageRow
-from fitter.workers.batches import Plan, split
-from fitter.workers.image_detector import detect_image
+from fitter.workers import Plan, detect_image
+from fitter.workers.batches import split
 
 PARTS = ("read", "detect", "crop", "networks", "keypoints", "masks", "stages", "rows", "store")
 """Of a run; "rows" is what is left of a fit: posing, projecting, scoring."""
@@ -83,7 +83,7 @@ CALLS = (
 
 
 class BesideMediaPipe:
-    """The detector, each call on the clock, and before it MediaPipe alone on the same picture."""
+    """The detector, each call on the clock, and before it MediaPipe alone on the same image."""
 
     def __init__(self, detector: MediaPipeDetector, alone: Any, watch: Stopwatch) -> None:
         self.detector, self.alone, self.watch = detector, alone, watch
@@ -114,7 +114,7 @@ def on_the_clock(watch: Stopwatch) -> Iterator[None]:
 
 
 def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) -> Stopwatch:
-    """Process all pictures as `fitter.workers.local_executor` does, each part on the clock."""
+    """Process all images as `fitter.workers.local_executor` does, each part on the clock."""
     watch = Stopwatch()
     options = engine.config.detector
     plan = Plan(sources, store.pending_blocks(), engine.config.run.batch_size)
@@ -165,8 +165,8 @@ def hands_in(store: ResultStore) -> int:
 def show(parts: dict[str, Seconds], images: int, hands: int) -> dict[str, float]:
     """Print the table; the ratios in it, by name."""
     total = sum(parts[name].wall for name in PARTS)
-    table = Table(title=f"{images} pictures, {hands} hands")
-    for heading in ("", "wall ms a picture", "CPU ms a picture", "share", "pictures a second"):
+    table = Table(title=f"{images} images, {hands} hands")
+    for heading in ("", "wall ms an image", "CPU ms an image", "share", "images a second"):
         table.add_column(heading, justify="left" if not heading else "right")
     whole = Seconds(total, sum(parts[name].cpu for name in PARTS))
     rows = {**{name: parts[name] for name in PARTS}, "fit-hands": whole, ALONE: parts[ALONE]}
@@ -234,7 +234,7 @@ def main() -> None:
     options.add_argument("--intrinsics", help="as for fit-hands")
     options.add_argument("--masks", type=Path, help="as for fit-hands")
     options.add_argument("--max-hands", type=int, default=2, help="as for fit-hands")
-    options.add_argument("--limit", type=int, help="take only so many pictures")
+    options.add_argument("--limit", type=int, help="take only so many images")
     add_set(options)
     arguments = options.parse_args()
     use_threads(arguments.threads)

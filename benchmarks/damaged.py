@@ -1,9 +1,9 @@
-"""What `fit-hands` makes of a folder in which most pictures are damaged.
+"""What `fit-hands` makes of a folder in which most images are damaged.
 
 python benchmarks/damaged.py work/
 python benchmarks/damaged.py work/ --damaged 10000 --good 200 --seed 7
 
-The folder holds good pictures (the examples in other sizes, in every format) and damaged ones (as
+The folder holds good images (the examples in other sizes, in every format) and damaged ones (as
 the tests make them). All good ones must be fitted, and each damaged one must have a reason in its
 row or have been read; wall time and the memory of the command with its children are measured.
 """
@@ -54,7 +54,7 @@ FORMS: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("tiff", "RGB", {"compression": "jpeg", "quality": 90}),
     ("webp", "RGB", {"lossless": True, "method": 0}),
 )
-"""Ending, mode and how it is saved: what the good pictures take turns in."""
+"""Ending, mode and how it is saved: what the good images take turns in."""
 
 SCALES = (1.0, 0.8, 1.25)
 """Of the examples' size; MediaPipe finds their hands in all of these."""
@@ -104,7 +104,7 @@ def tree_bytes(root: int) -> int:
     page = os.sysconf("SC_PAGE_SIZE")
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
-            try:  # a process may end while it is looked at
+            try:  # a process may end while it is observed
                 # Its name stands in brackets and may hold anything; then the state and the parent.
                 fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
                 resident[int(folder.name)] = page * int(fields[21])
@@ -118,7 +118,7 @@ def tree_bytes(root: int) -> int:
 
 
 def run_measured(command: list[object], log: Path) -> Measured:
-    """Run a command, what it prints going to a file, and look at its memory all the time."""
+    """Run a command, what it prints going to a file, and measure its memory all the time."""
     peak, start = 0, time.perf_counter()
     with log.open("wb") as file:
         words = [str(word) for word in command]
@@ -130,7 +130,7 @@ def run_measured(command: list[object], log: Path) -> Measured:
 
 
 def counts(store: Path) -> tuple[dict[str, Counter[str]], list[str]]:
-    """How many good and damaged pictures ended how, and the names of those that ended wrongly.
+    """How many good and damaged images ended how, and the names of those that ended wrongly.
 
     A good one must be fitted with a hand. A damaged one must not be pending, and one that failed
     must say why.
@@ -160,8 +160,8 @@ def show(found: dict[str, Counter[str]], measured: Measured, wrong: list[str]) -
         table.add_row(kind, *(str(statuses[status]) for status in IMAGE_STATUS))
     console = Console()
     console.print(table)
-    pictures = sum(statuses.total() for statuses in found.values())
-    figures = f"{measured.seconds:.1f} s, {1000 * measured.seconds / pictures:.0f} ms a picture"
+    images = sum(statuses.total() for statuses in found.values())
+    figures = f"{measured.seconds:.1f} s, {1000 * measured.seconds / images:.0f} ms an image"
     console.print(f"{figures}, {measured.peak_bytes / 2**20:.0f} MiB at most", highlight=False)
     for name in wrong:
         console.print(f"wrong: {name}", highlight=False, markup=False)
@@ -169,17 +169,17 @@ def show(found: dict[str, Counter[str]], measured: Measured, wrong: list[str]) -
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
     folder: Path = arguments.folder
-    pictures, store, log = folder / "pictures", folder / "r.zarr", folder / "log.txt"
+    images, store, log = folder / "images", folder / "r.zarr", folder / "log.txt"
     # Only what an earlier run of this made is removed.
-    for old in (pictures / "good", pictures / "damaged"):
+    for old in (images / "good", images / "damaged"):
         if old.exists():
             shutil.rmtree(old)
-    write_good(pictures / "good", arguments.good)
-    write_damaged(pictures / "damaged", arguments.damaged, arguments.seed)
+    write_good(images / "good", arguments.good)
+    write_damaged(images / "damaged", arguments.damaged, arguments.seed)
     executable = shutil.which("fit-hands", path=Path(sys.executable).parent)
     if executable is None:
         raise BenchmarkError(f"expected fit-hands beside {sys.executable}, found nothing there.")
-    command = [executable, pictures, "--out", store, "--overwrite", "--device", "cpu"]
+    command = [executable, images, "--out", store, "--overwrite", "--device", "cpu"]
     settings = [word for setting in arguments.set for word in ("--set", setting)]
     measured = run_measured([*command, *settings], log)
     if not store.exists():
@@ -187,7 +187,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     found, wrong = counts(store)
     total = sum(statuses.total() for statuses in found.values())
     if total != arguments.good + arguments.damaged:
-        wrong.append(f"{total} rows of {arguments.good + arguments.damaged} pictures")
+        wrong.append(f"{total} rows of {arguments.good + arguments.damaged} images")
     show(found, measured, wrong)
     return {
         "good": found["good"],
@@ -198,7 +198,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def main() -> None:
-    options = parser("What fit-hands makes of damaged pictures among good ones.")
+    options = parser("What fit-hands makes of damaged images among good ones.")
     options.add_argument(
         "folder", type=Path, metavar="WORK_DIR", help="where everything is written"
     )

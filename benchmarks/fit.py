@@ -1,5 +1,5 @@
 """Milliseconds a hand of the keypoint fit and of the stages after it, by batch size, on synthetic
-hands and pictures.
+hands and images.
 
 python benchmarks/fit.py
 python benchmarks/fit.py --batch-sizes 1 64 --set fit.num_initialisations=4 --json fit.json
@@ -29,21 +29,18 @@ from measuring import (
 from rich.console import Console
 from rich.table import Table
 
-from datasets.poses.sampler import sample_hand_angles
+from datasets.poses import sample_hand_angles
 from fitter.camera import mirror_points, project
 from fitter.config.options import Config, FitConfig, load_config
 from fitter.device import choose_device
-from fitter.energies.priors import PoseSpace
+from fitter.energies import PoseSpace
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.observations import ObservationBatch
-from fitter.hand_models import load_hand_model
-from fitter.hand_models.anatomy import anatomy_of
-from fitter.hand_models.pose_prior import load_pose_prior
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models import anatomy_of, load_hand_model, load_pose_prior, pose_keypoints
 from fitter.records import HandParams
-from fitter.refinement.refiner import Refiner
-from fitter.solvers.levenberg_marquardt import SolverResult
+from fitter.refinement import Refiner
+from fitter.solvers import SolverResult
 
 FOCAL = 1000.0
 DISTANCE = 0.6
@@ -83,7 +80,7 @@ LEAST_HANDS = 32
 """Small batches are measured on this many hands, one batch after the other: one is no sample."""
 
 WIDTH = 640
-"""Pixels of the picture."""
+"""Pixels of the image."""
 
 
 def observe(
@@ -206,8 +203,8 @@ def run_stages_of(
         task = task_of(model, truth, observed, config)
         run = (batch_size, options.repeats)
         figures += [measure_stages(task, observed, config, stages, run) for stages in chosen]
-    starts = fit_observations(fit_model, observed, config.fit).params
-    return mask_ms(task, starts, options.repeats), figures
+    initialisations = fit_observations(fit_model, observed, config.fit).params
+    return mask_ms(task, initialisations, options.repeats), figures
 
 
 def main() -> None:
@@ -234,7 +231,7 @@ def main() -> None:
     show(figures)
     per_mask, stages = run_stages_of(config, model, arguments)
     show_stages(stages)
-    Console().print(f"a mask from the picture: {per_mask:.1f} ms CPU")
+    Console().print(f"a mask from the image: {per_mask:.1f} ms CPU")
     written = {"fit": config.fit.model_dump(), "refine": config.refine.model_dump()}
     results = {"figures": figures, "stages": stages, "mask_cpu_ms": per_mask}
     write_json(arguments.json, written | results)

@@ -1,4 +1,4 @@
-"""Synthetic hands with their own pictures, and the time of the stages that refine them."""
+"""Synthetic hands with their own images, and the time of the stages that refine them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fitter.config.stages import StageConfig
 from fitter.energies import ENERGIES, KeypointTargets, contour_l2
 from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.masks.hand_mask import grabcut_mask
+from fitter.masks import grabcut_mask
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandCrop, HandParams
-from fitter.refinement.scene import SceneModel, SceneView, draw
-from fitter.refinement.stages import StageTask, run_stages
+from fitter.refinement import SceneModel, StageTask, draw, run_stages
+from fitter.refinement.scene import SceneView
 
 FIRST_ORDER: Mapping[str, StageConfig] = {
     "first_order": StageConfig(
@@ -61,11 +61,12 @@ class StageFigures:
         wall_ms, cpu_ms: milliseconds a hand of all stages, median over repeats.
         fits_per_second: keypoint fit and stages, by the wall clock.
         iterations: median and 90th percentile of the steps.
-        parts: processor milliseconds a hand, of one more run: "drawing", "outline" and "keypoints"
-            (values and derivatives), and "rest", which is posing the vertices and the solver.
+        parts: processor milliseconds a hand, of one more run: "rendering", "outline" and
+            "keypoints" (values and derivatives), and "rest", which is posing the vertices and the
+            solver.
             Empty for first-order stages, where automatic differentiation mixes them.
         memory_mb: peak of the GPU's memory a hand, None on a CPU.
-        iou: mean of drawn and true silhouette before and after.
+        iou: mean of rendered and true silhouette before and after.
     """
 
     batch_size: int
@@ -83,10 +84,10 @@ class StageFigures:
 def view_of(
     model: SceneModel, truth: HandParams, observed: ObservationBatch, crop: tuple[int, float]
 ) -> SceneView:
-    """The pictures of right hands in crops around their noisy keypoints, drawn from the truth.
+    """The images of right hands in crops around their noisy keypoints, rendered from the truth.
 
     Args:
-        model: draws.
+        model: renders.
         truth: B hands.
         observed: of the same hands, none of them marked as left.
         crop: side in pixels, and side over the longer side of the keypoints' box.
@@ -107,18 +108,18 @@ def view_of(
         focal_unknown=like.new_zeros(count),
     )
     with torch.no_grad():
-        drawing = draw(model, model.start(truth), view, RasterSettings(silhouette="edge"), True)
+        rendering = draw(model, model.start(truth), view, RasterSettings(silhouette="edge"), True)
     # A striped background, so that there are edges beside the hand's own.
     stripes = 0.35 + 0.1 * torch.sin(0.3 * torch.arange(side, device=like.device)).to(like)
-    image = drawing.picture + (1 - drawing.fragments.alpha)[..., None] * stripes[:, None]
-    return replace(view, image=image, mask=drawing.fragments.mask.to(like))
+    image = rendering.picture + (1 - rendering.fragments.alpha)[..., None] * stripes[:, None]
+    return replace(view, image=image, mask=rendering.fragments.mask.to(like))
 
 
-def mask_ms(task: StageTask, starts: HandParams, repeats: int) -> float:
+def mask_ms(task: StageTask, initialisations: HandParams, repeats: int) -> float:
     """Processor milliseconds in which one hand is segmented, of the first `MOST_MASKS` hands."""
-    count = min(MOST_MASKS, len(starts.transl))
+    count = min(MOST_MASKS, len(initialisations.transl))
     view = task.view[:count]
-    drawn = _drawn(task.model, starts[:count], view).float().cpu().numpy()
+    rendered = _silhouettes(task.model, initialisations[:count], view).float().cpu().numpy()
     pixels = (255 * view.image).round().to(torch.uint8).cpu().numpy()
     parts = (view.intrinsics, view.keypoints, view.confidence)
     K, keypoints, confidence = (part.double().cpu().numpy() for part in parts)
@@ -128,7 +129,7 @@ def mask_ms(task: StageTask, starts: HandParams, repeats: int) -> float:
     ]
 
     def work() -> None:
-        for crop, silhouette in zip(crops, drawn, strict=True):
+        for crop, silhouette in zip(crops, rendered, strict=True):
             grabcut_mask(crop, silhouette)
 
     return 1000 * median_seconds(work, repeats).cpu / count
@@ -154,7 +155,9 @@ def measure_stages(
     batch_size, repeats = run
     count = len(observed.is_left)
     rows = [slice(i, i + batch_size) for i in range(0, count, batch_size)]
-    starts = [fit_observations(task.model.fit, observed[part], config.fit).params for part in rows]
+    initialisations = [
+        fit_observations(task.model.fit, observed[part], config.fit).params for part in rows
+    ]
     tasks = [replace(task, view=task.view[part], targets=task.targets[part]) for part in rows]
     device = task.view.image.device
     results = []
@@ -165,7 +168,8 @@ def measure_stages(
 
     def refine() -> None:
         results[:] = [
-            run_stages(own, start, chosen) for own, start in zip(tasks, starts, strict=True)
+            run_stages(own, start, chosen)
+            for own, start in zip(tasks, initialisations, strict=True)
         ]
         results[-1].cost.cpu()
 
@@ -179,7 +183,9 @@ def measure_stages(
     seconds = median_seconds(refine, repeats)
     parts = _parts(refine, device, count) if name == "configured" else {}
     steps = torch.cat([result.iterations for result in results]).double()
-    first = HandParams(*(torch.cat(field) for field in zip(*map(_fields, starts), strict=True)))
+    first = HandParams(
+        *(torch.cat(field) for field in zip(*map(_fields, initialisations), strict=True))
+    )
     last = HandParams(
         *(
             torch.cat(field)
@@ -206,7 +212,7 @@ def task_of(
     observed: ObservationBatch,
     config: Config,
 ) -> StageTask:
-    """The stages' task for right hands drawn from the truth."""
+    """The stages' task for right hands rendered from the truth."""
     crop = (config.refine.resolution, config.refine.margin)
     hands = normalise(observed).with_depth_gain(config.fit.relative_depth_gain)
     view = view_of(model, truth, observed, crop)
@@ -237,7 +243,7 @@ def _parts(work: Callable[[], None], device: torch.device, count: int) -> dict[s
 
     with ExitStack() as stack:
         for part, owner, name in (
-            ("drawing", fitter.refinement.stages, "rasterize"),
+            ("rendering", fitter.refinement.stages, "rasterize"),
             ("keypoints", fitter.energies.weighted, "keypoint_quadratic"),
         ):
             stack.enter_context(patch.object(owner, name, watched(part, getattr(owner, name))))
@@ -257,7 +263,7 @@ def _fields(params: HandParams) -> tuple[Tensor, ...]:
     return tuple(vars(params).values())
 
 
-def _drawn(model: SceneModel, params: HandParams, view: SceneView) -> Tensor:
+def _silhouettes(model: SceneModel, params: HandParams, view: SceneView) -> Tensor:
     """(B, S, S) bool."""
     with torch.inference_mode():
         vertices = model.hand(params.to(view.image.dtype)).vertices
@@ -266,6 +272,6 @@ def _drawn(model: SceneModel, params: HandParams, view: SceneView) -> Tensor:
 
 
 def _iou(task: StageTask, params: HandParams) -> float:
-    drawn, mask = _drawn(task.model, params, task.view), task.view.mask > 0.5
-    both, either = (drawn & mask).flatten(1).sum(1), (drawn | mask).flatten(1).sum(1)
+    rendered, mask = _silhouettes(task.model, params, task.view), task.view.mask > 0.5
+    both, either = (rendered & mask).flatten(1).sum(1), (rendered | mask).flatten(1).sum(1)
     return float((both / either).mean())

@@ -48,10 +48,10 @@ from fitter.system.files import write_whole
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 from synthetic_scenes import render_scene
 
-VICTIMS = ("driver", "worker", "head", "looker", "nobody")
-"""The command's process; one of Ray's workers, or of those that look at pictures where there is no
-Ray; a daemon of the Ray cluster that the command started; one that looks at pictures, in any case;
-and none, which shows whether two undisturbed runs are equal."""
+VICTIMS = ("driver", "worker", "head", "detector", "nobody")
+"""The command's process; one of Ray's workers, or of those that detect hands where there
+is no Ray; a daemon of the Ray cluster that the command started; one that detects hands, in any
+case; and none, which shows whether two undisturbed runs are equal."""
 
 OPTIONS = ("--max-hands", "1", "--batch-size", "16", "--set", "run.block_size=16")
 """What every run has, before the user's options: short blocks, so that many kills meet one that is
@@ -73,7 +73,7 @@ class Work:
     Attributes:
         folder: of the benchmark.
         options: of fit-hands, the user's.
-        count: of the pictures.
+        count: of the images.
         seconds: of the undisturbed run.
         block_size: of its store.
     """
@@ -103,7 +103,7 @@ class Work:
 
 
 def draw_images(folder: Path, count: int) -> None:
-    """Draw the pictures that are not there yet, from seed 30000 on; others in the folder go."""
+    """Render the images that are not there yet, from seed 30000 on; others in the folder go."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"scene_{30000 + k:06d}.png" for k in range(count)]
     for path in sorted(set(folder.glob("scene_*.png")) - set(paths)):
@@ -128,7 +128,7 @@ def run_undisturbed(folder: Path, options: Sequence[str], count: int) -> Work:
         found = json.loads(note.read_text())
         if {key: found[key] for key in asked} != asked:
             raise BenchmarkError(
-                f"{folder}: expected the pictures and options of its earlier runs, {found}, "
+                f"{folder}: expected the images and options of its earlier runs, {found}, "
                 f"found {asked}; use another folder."
             )
     else:
@@ -151,7 +151,7 @@ def victims_among(members: Sequence[Member], victim: str, has_ray: bool) -> list
     if victim == "worker" and has_ray:
         workers = [member for member in members if member.role == "ray worker"]
         return [member for member in workers if not member.command.startswith(NO_VICTIMS)]
-    role = "driver" if victim == "driver" else "looking"
+    role = "driver" if victim == "driver" else "detecting"
     return [member for member in members if member.role == role]
 
 
@@ -312,7 +312,7 @@ def main() -> None:
     options.add_argument(
         "folder", type=Path, metavar="WORK_DIR", help="where everything is written"
     )
-    options.add_argument("--images", type=positive, default=300, help="pictures (default: 300)")
+    options.add_argument("--images", type=positive, default=300, help="images (default: 300)")
     options.add_argument("--kills", type=positive, default=10, help="of each victim (default: 10)")
     options.add_argument(
         "--victim",

@@ -158,7 +158,7 @@ def wrongs(kill: Kill) -> list[str]:
     if kill.hung:
         found.append("the command hung")
     # What status 0 and 1 say is that all is done; others are right where the command cannot go on.
-    has_to = kill.victim in ("worker", "looker", "nobody") or kill.status in (0, 1)
+    has_to = kill.victim in ("worker", "detector", "nobody") or kill.status in (0, 1)
     if has_to and not (kill.went_on or kill.hung):
         done = "" if kill.finished else ", not finished"
         found.append(f"the command ended with status {kill.status}{done}")

@@ -85,12 +85,12 @@ def add_set(options: argparse.ArgumentParser) -> None:
 def parse_with_rest(options: argparse.ArgumentParser) -> tuple[argparse.Namespace, list[str]]:
     """A benchmark's own options, and the words after ``--``, which are for fit-hands.
 
-    They are cut off first: argparse would take some of them for its own.
+    They are split off first: argparse would take some of them for its own.
     """
     options.epilog = "What stands after -- are options of fit-hands, such as: -- --ray local"
     words = sys.argv[1:]
-    cut = words.index("--") if "--" in words else len(words)
-    return options.parse_args(words[:cut]), words[cut + 1 :]
+    split = words.index("--") if "--" in words else len(words)
+    return options.parse_args(words[:split]), words[split + 1 :]
 
 
 def fit_hands_command() -> str:

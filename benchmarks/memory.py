@@ -1,11 +1,11 @@
-"""Does `fit-hands` need more memory for more pictures?
+"""Does `fit-hands` need more memory for more images?
 
 python benchmarks/memory.py work/ --counts 1000 100000
 python benchmarks/memory.py work/ --counts 1000 100000 -- --ray local --workers 2
 
-The pictures are a few small ones, linked again and again, with their keypoints in OpenPose's files,
+The images are a few small ones, linked again and again, with their keypoints in OpenPose's files,
 so that what is measured is the command and not the detector: listing, fitting to the keypoints, the
-store. Memory is looked at every half second; the driver's peak also counts between two looks.
+store. Memory is measured every half second; the driver's peak also counts between two observations.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ OPTIONS = (
 """What every run has before the user's options: the fit to the keypoints alone, and a short one."""
 
 DIFFERENT = 8
-"""Pictures that are drawn; the others are links to them."""
+"""Images that are rendered; the others are links to them."""
 SIDE = 64
-"""Pixels of a picture's side."""
+"""Pixels of an image's side."""
 FOLDER = 1000
-"""Pictures in one folder."""
+"""Images in one folder."""
 FIRST_SEED = 31000
 
 PAUSE = 0.5
-"""Seconds between two looks."""
+"""Seconds between two observations."""
 
 
 @dataclass
@@ -66,8 +66,8 @@ class Peaks:
     Attributes:
         pss, rss: by role, and "all" for all at the same moment.
         processes: the most at a time, by role.
-        driver: the most resident memory of the driver, also between two looks.
-        half: like `pss`, up to the moment when half of the pictures were written. Memory that grows
+        driver: the most resident memory of the driver, also between two observations.
+        half: like `pss`, up to the moment when half of the images were written. Memory that grows
             with what is done shows here, and such that grows with the listing does not.
     """
 
@@ -102,7 +102,7 @@ class Measured:
     """One run.
 
     Attributes:
-        count: pictures.
+        count: images.
         hands: fitted in them.
         seconds: of the whole command.
         images_per_second: as the command counts, its start left out.
@@ -125,36 +125,36 @@ def _raise(peak: dict[str, int], now: dict[str, int]) -> None:
 
 
 def write_inputs(folder: Path, count: int) -> tuple[Path, Path]:
-    """Make pictures and their keypoints, where they are not there yet; both folders."""
-    pictures, keypoints = folder / f"pictures-{count}", folder / f"keypoints-{count}"
+    """Make images and their keypoints, where they are not there yet; both folders."""
+    images, keypoints = folder / f"images-{count}", folder / f"keypoints-{count}"
     done = folder / f"inputs-{count}.done"
     if not done.exists():
-        drawn = list(_drawn(folder / "drawn"))
+        rendered = list(_rendered(folder / "rendered"))
         for start in range(0, count, FOLDER):
-            for parent in (pictures, keypoints):
+            for parent in (images, keypoints):
                 (parent / f"{start // FOLDER:04d}").mkdir(parents=True, exist_ok=True)
             for place in range(start, min(start + FOLDER, count)):
                 name = f"{start // FOLDER:04d}/{place:07d}"
-                picture, points = drawn[place % len(drawn)]
-                _link(picture, pictures / f"{name}.png")
+                image, points = rendered[place % len(rendered)]
+                _link(image, images / f"{name}.png")
                 _link(points, keypoints / f"{name}_keypoints.json")
         done.touch()
-    return pictures, keypoints
+    return images, keypoints
 
 
-def _drawn(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Small pictures and OpenPose's files for them, their keypoints noisy."""
+def _rendered(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Small images and OpenPose's files for them, their keypoints noisy."""
     folder.mkdir(parents=True, exist_ok=True)
     model = load_hand_model("open_hand", dtype=torch.float64)
     for seed in range(FIRST_SEED, FIRST_SEED + DIFFERENT):
-        seen = observe(render_scene(model, seed))
-        small = cv2.resize(seen.image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        pixels = seen.hand.keypoints * (SIDE / seen.image.shape[0])
+        scene = observe(render_scene(model, seed))
+        small = cv2.resize(scene.image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        pixels = scene.hand.keypoints * (SIDE / scene.image.shape[0])
         flat = np.column_stack([pixels, np.ones(len(pixels))]).ravel().tolist()
-        picture, points = folder / f"{seed}.png", folder / f"{seed}.json"
-        Image.fromarray(small).save(picture)
+        image, points = folder / f"{seed}.png", folder / f"{seed}.json"
+        Image.fromarray(small).save(image)
         points.write_text(json.dumps({"people": [{"hand_right_keypoints_2d": flat}]}))
-        yield picture, points
+        yield image, points
 
 
 def _link(source: Path, target: Path) -> None:
@@ -173,28 +173,28 @@ def _link(source: Path, target: Path) -> None:
 
 
 def measure(folder: Path, count: int, options: Sequence[str]) -> Measured:
-    """Run the command on so many pictures.
+    """Run the command on so many images.
 
     Raises:
         BenchmarkError: it did not end well.
     """
-    pictures, keypoints = write_inputs(folder, count)
+    images, keypoints = write_inputs(folder, count)
     store, output = folder / f"{count}.zarr", folder / f"{count}.txt"
     remove_results(store)
     output.unlink(missing_ok=True)
-    words = [fit_hands_command(), pictures, "--out", store, "--keypoints", keypoints]
+    words = [fit_hands_command(), images, "--out", store, "--keypoints", keypoints]
     peaks = Peaks()
 
-    def look(members: list[Member]) -> None:
+    def add_up(members: list[Member]) -> None:
         block = logged(store, "block")
         peaks.add(members, block is None or 2 * block["images"] < count)
 
     with Running([*words, *OPTIONS, *options], output) as running:
-        running.watch(each=look, pause=PAUSE)
+        running.watch(each=add_up, pause=PAUSE)
     ended = logged(store, "ended")
     if running.status not in (0, 1) or ended is None or ended["images"] != count:
         raise BenchmarkError(
-            f"expected fit-hands to do {count} pictures, found status {running.status} and "
+            f"expected fit-hands to do {count} images, found status {running.status} and "
             f"{ended}; {output} says why."
         )
     files = [path.stat().st_size for path in store.rglob("*") if path.is_file()]
@@ -208,7 +208,7 @@ def show(measured: Sequence[Measured]) -> dict[str, float]:
     table = Table(title="most memory in MiB, PSS / RSS")
     table.add_column("")
     for one in measured:
-        table.add_column(f"{one.count} pictures", justify="right")
+        table.add_column(f"{one.count} images", justify="right")
     table.add_column("PSS, last / first", justify="right")
     ratios = {}
     for role in (*ROLES, "all"):
@@ -223,23 +223,25 @@ def show(measured: Sequence[Measured]) -> dict[str, float]:
         name = role if role == "driver" else f"{role} ({last.peaks.processes[role]})"
         table.add_row(name, *cells, f"{ratios[role]:.3f}")
     cells = [f"- / {one.peaks.driver / 2**20:.0f}" for one in measured]
-    table.add_row("driver, between looks", *cells, f"{last.peaks.driver / first.peaks.driver:.3f}")
+    table.add_row(
+        "driver, between observations", *cells, f"{last.peaks.driver / first.peaks.driver:.3f}"
+    )
     cells = [f"{one.peaks.half['all'] / 2**20:.0f}" for one in measured]
     table.add_row("all, first half", *cells, "")
     console = Console()
     console.print(table)
     for one in measured:
         text = (
-            f"{one.count} pictures: {one.hands} hands, {one.images_per_second:.1f} pictures a "
+            f"{one.count} images: {one.hands} hands, {one.images_per_second:.1f} images a "
             f"second, {one.seconds:.1f} s in all; store of {one.files} files, "
-            f"{one.bytes / 2**20:.1f} MiB, {one.bytes / one.count:.0f} bytes a picture"
+            f"{one.bytes / 2**20:.1f} MiB, {one.bytes / one.count:.0f} bytes an image"
         )
         console.print(text, highlight=False, soft_wrap=True)
     return ratios
 
 
 def main() -> None:
-    options = parser("Memory of fit-hands and its processes for few and for many pictures.")
+    options = parser("Memory of fit-hands and its processes for few and for many images.")
     options.add_argument(
         "folder", type=Path, metavar="WORK_DIR", help="where everything is written"
     )
@@ -248,7 +250,7 @@ def main() -> None:
         type=positive,
         nargs="+",
         default=[1000, 100000],
-        help="pictures of each run (default: 1000 100000)",
+        help="images of each run (default: 1000 100000)",
     )
     arguments, rest = parse_with_rest(options)
     use_threads(arguments.threads)

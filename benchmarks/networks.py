@@ -1,4 +1,4 @@
-"""How good and how fast the networks of the learned start are, on rendered hands, in one run.
+"""How good and how fast the networks of the learned initialisation are, on rendered hands.
 
     python benchmarks/networks.py data/validation
     python benchmarks/networks.py data/validation --count 200 --weights runs/export --only masks
@@ -10,20 +10,20 @@ learned from, and so other hands and appearances, and other backgrounds. ``--wei
 that ship are measured, and ``--set init.handnet=null`` leaves one out.
 
 validation
-    What each start and each fit says of the hands that the detector found, the same ones in all
-    rows. PA is after a similarity alignment. The 2D error is in pixels of the crop, whose side is
-    128; IoU is that of the mesh's silhouette with the true mask, in which objects and the picture's
-    border hide a part of the hand: "true hand" is what can be reached. The lifter gives keypoints:
-    its mesh, 2D error and IoU are those of the hand model laid onto them
+    What each initialisation and each fit says of the hands that the detector found, the same ones
+    in all rows. PA is after a similarity alignment. The 2D error is in pixels of the crop, whose
+    side is 128; IoU is that of the mesh's silhouette with the true mask, in which objects and the
+    image's border hide a part of the hand: "true hand" is what can be reached. The lifter gives
+    keypoints: its mesh, 2D error and IoU are those of the hand model laid onto them
     (`predicted_initialisations`). HandNet
     is measured in its own weak-perspective camera. Predictions are made by
     `init_net.predict.Networks`
     and used by `fit_keypoints` as `fit-hands` does, before its stages; "fit from the best of all"
-    is its default. Without keypoints HandNet sees the picture alone, in the crop around the
+    is its default. Without keypoints HandNet sees the image alone, in the crop around the
     detected keypoints, or around the true ones for "all".
 masks
     The network's, GrabCut's, and those of published ranges of skin in HSV (Seeber et al. 2021,
-    Table 3), on the same crops: over whole crops, and where masks are believed, in the picture and
+    Table 3), on the same crops: over whole crops, and where masks are believed, in the image and
     before the wrist (`HandMask.weight`). "rejected" are those that disagree with keypoints and mesh
     of the fit to the keypoints. The silhouette of that fit stands beside them.
 speed
@@ -48,7 +48,7 @@ from measuring import (
     use_threads,
     write_json,
 )
-from networks_figures import Bench, Row, blind_rows, start_rows
+from networks_figures import Bench, Row, blind_rows, initialisation_rows
 from networks_masks import MaskRow, mask_rows
 from networks_speed import Speed, SpeedOptions, speeds
 from rich.console import Console
@@ -57,8 +57,8 @@ from torch import nn
 
 from fitter.config.options import Config, InitConfig, load_config
 from fitter.device import choose_device
+from init_net import load_network, read_info, weights_file
 from init_net.samples.shards import ShardedSamples
-from init_net.weights import load_network, read_info, weights_file
 
 KINDS = ("lifter", "handnet", "segmentation")
 PARTS = ("validation", "masks", "speed")
@@ -142,7 +142,7 @@ def show_speeds(rows: Sequence[Speed], console: Console) -> None:
 def measure_hands(
     options: argparse.Namespace, config: Config, networks: dict[str, nn.Module], console: Console
 ) -> dict[str, object]:
-    """The tables of starts, fits and masks, printed and as figures."""
+    """The tables of initialisations, fits and masks, printed and as figures."""
     samples = ShardedSamples(options.samples, options.count)
     found = np.flatnonzero(samples.column("detected"))
     if len(found) == 0:
@@ -154,8 +154,8 @@ def measure_hands(
     figures: dict[str, object] = {"samples": len(samples), "found": len(found)}
     bench = Bench(config, networks, choose_device(options.device))
     if "validation" in options.only:
-        rows = start_rows(bench, samples, found) + blind_rows(bench, samples)
-        show_rows(f"starts and fits: {told}", rows, _HEADINGS, console)
+        rows = initialisation_rows(bench, samples, found) + blind_rows(bench, samples)
+        show_rows(f"initialisations and fits: {told}", rows, _HEADINGS, console)
         figures["validation"] = rows
     if "masks" in options.only:
         masks = mask_rows(bench, samples, found)
@@ -173,7 +173,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     files, device = weight_files(config.init), choose_device(options.device)
     networks = {kind: load_network(file, device, kind) for kind, file in files.items()}
     steps = {kind: read_info(file).steps for kind, file in files.items()}
-    # A file or a pipe has no width of its own; narrower than this the figures would be cut.
+    # A file or a pipe has no width of its own; narrower than this the figures would be truncated.
     console = Console(width=max(Console().width, 160))
     trained = ", ".join(f"{kind} {count}" for kind, count in steps.items())
     console.print(f"steps trained: {trained}", highlight=False)
@@ -197,7 +197,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="default: all")
     options.add_argument("--device", default="cpu", help="cpu or cuda")
     options.add_argument(
-        "--images", type=positive, default=64, help="that the engine draws at once (default: 64)"
+        "--images", type=positive, default=64, help="that the engine renders at once (default: 64)"
     )
     options.add_argument(
         "--repeats", type=positive, default=5, help="runs whose median is reported (default: 5)"

@@ -1,5 +1,5 @@
-"""Rendered samples as the pipeline sees them, what each start and each fit says of their hands, and
-how far that is off."""
+"""Rendered samples as the pipeline sees them, what each initialisation and each fit says of their
+hands, and how far that is off."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from fitter.hand_models import load_hand_model
 from fitter.metrics import keypoint_2d_error, mask_iou
 from fitter.raster import MeshTopology, rasterize
 from fitter.records import HandCrop, HandObservation, HandParams
+from init_net import Networks, RegressedHands
 from init_net.posing import weak_projection
-from init_net.predict import Networks
-from init_net.records import RegressedHands
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
 from init_net.training.evaluation import HandErrors, posed_mesh
 
@@ -86,7 +85,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table of starts and fits: means over the hands.
+    """One line of the table of initialisations and fits: means over the hands.
 
     Attributes:
         name: what is measured.
@@ -113,9 +112,9 @@ class Bench:
         """Load the hand model.
 
         Args:
-            config: of the run; where fits start and which masks they take is each row's affair.
+            config: of the run; initialisations and masks are each row's affair.
             networks: kind -> network in eval mode on the device.
-            device: of networks and fits; meshes are drawn and compared on the CPU.
+            device: of networks and fits; meshes are rendered and compared on the CPU.
         """
         self.config, self.networks = config, dict(networks)
         self.side = config.refine.resolution
@@ -139,9 +138,9 @@ class Bench:
         rows = samples.read(index, _FIELDS)
         hands = [_observation(rows, i, from_truth) for i in range(len(index))]
         crop = (self.side, self.config.refine.margin)
-        pictures = zip(rows["image"], rows["intrinsics"], hands, rows["mask"], strict=True)
+        images = zip(rows["image"], rows["intrinsics"], hands, rows["mask"], strict=True)
         crops = [crop_hands(image, K, [hand], mask > 127, crop)[0]
-                 for image, K, hand, mask in pictures]  # fmt: skip
+                 for image, K, hand, mask in images]  # fmt: skip
         like = self.fit_model.keypoints.joint_template
         params = true_hands(rows)
         mesh = self.hand(params)
@@ -156,7 +155,7 @@ class Bench:
         )
 
     def of_params(self, params: HandParams, batch: SampleBatch) -> Estimate:
-        """What parameters in the camera of the full picture say of the hands."""
+        """What parameters in the camera of the full image say of the hands."""
         mesh = self.hand(params.to("cpu"))
         positions = project(mesh.keypoints, batch.intrinsics)
         return Estimate(mesh.keypoints, mesh.vertices, positions, self.silhouettes(params, batch))
@@ -167,34 +166,39 @@ class Bench:
         wrist = mesh.keypoints[:, :1]
         points, vertices = mesh.keypoints - wrist, mesh.vertices - wrist
 
-        def seen(at: Tensor) -> Tensor:
+        def projected(at: Tensor) -> Tensor:
             return self.side * (weak_projection(at, camera) + 0.5)
 
         # Of the depth counts only what is nearer: the wrist may be a metre away.
-        screen = torch.cat([seen(vertices), vertices[..., 2:] + 1.0], -1)
-        return Estimate(points, vertices, seen(points), self._drawn(screen))
+        screen = torch.cat([projected(vertices), vertices[..., 2:] + 1.0], -1)
+        return Estimate(points, vertices, projected(points), self._silhouettes(screen))
 
     def fitted(
-        self, batch: SampleBatch, guesses: Sequence[Prediction] = (), from_keypoints: bool = True
+        self,
+        batch: SampleBatch,
+        predictions: Sequence[Prediction] = (),
+        from_keypoints: bool = True,
     ) -> HandParams:
         """Where the fit to the keypoints puts the hands; the arguments are its own."""
         observed, config = batch.observed, self.config.fit
-        return fit_observations(self.fit_model, observed, config, guesses, from_keypoints).params
+        return fit_observations(
+            self.fit_model, observed, config, predictions, from_keypoints
+        ).params
 
     def silhouettes(self, params: HandParams, batch: SampleBatch) -> np.ndarray:
-        """(B, S, S) bool, as `Refiner` draws hands; nothing for a hand without a fit."""
+        """(B, S, S) bool, as `Refiner` renders hands; nothing for a hand without a fit."""
         vertices = self.hand(params.to("cpu")).vertices
         screen = torch.cat([project(vertices, batch.intrinsics), vertices[..., 2:]], -1)
-        return self._drawn(screen)
+        return self._silhouettes(screen)
 
-    def _drawn(self, screen: Tensor) -> np.ndarray:
-        # At depth 0 nothing is drawn.
+    def _silhouettes(self, screen: Tensor) -> np.ndarray:
+        # At depth 0 nothing is rendered.
         screen = torch.where(screen.isfinite().all(-1, keepdim=True), screen, 0.0)
         return rasterize(screen.float(), self._topology, (self.side, self.side)).mask.numpy()
 
 
-def start_rows(bench: Bench, samples: ShardedSamples, index: np.ndarray) -> list[Row]:
-    """What each start and each fit gives, of samples in which the detector found the hand."""
+def initialisation_rows(bench: Bench, samples: ShardedSamples, index: np.ndarray) -> list[Row]:
+    """What each initialisation and each fit gives, of samples whose hand the detector found."""
     table = _Table()
     for batch in batches(bench, samples, index):
         table.add(batch, _estimates(bench, batch))
@@ -239,7 +243,7 @@ def _estimates(bench: Bench, batch: SampleBatch) -> dict[str, Estimate]:
     said = {
         "true hand": bench.of_params(batch.hands, batch),
         "detector's x, y and depth": Estimate(seen, None, positions, None),
-        "keypoint start": bench.of_params(
+        "keypoint initialisation": bench.of_params(
             propose_initialisations(
                 bench.fit_model, hands.with_depth_gain(config.relative_depth_gain), single
             ),
@@ -248,21 +252,21 @@ def _estimates(bench: Bench, batch: SampleBatch) -> dict[str, Estimate]:
         "keypoint fit": bench.of_params(bench.fitted(batch), batch),
     }
     with _overheard(bench.networks.get("handnet")) as regressed:
-        guesses = bench.ask(hands, batch.crops).initialisations
-    if "lifter" in guesses:
+        predictions = bench.ask(hands, batch.crops).initialisations
+    if "lifter" in predictions:
         laid = bench.of_params(
-            predicted_initialisations(bench.fit_model, hands, guesses["lifter"]), batch
+            predicted_initialisations(bench.fit_model, hands, predictions["lifter"]), batch
         )
-        said["lifter"] = replace(laid, keypoints=guesses["lifter"].keypoints.cpu())
-    if "handnet" in guesses:
+        said["lifter"] = replace(laid, keypoints=predictions["lifter"].keypoints.cpu())
+    if "handnet" in predictions:
         said["HandNet"] = bench.of_regressed(_joined(regressed))
         said["HandNet, no keypoints"] = _blind(bench, batch)
     for name, title in (("lifter", "lifter"), ("handnet", "HandNet")):
-        if name in guesses:
-            found = bench.fitted(batch, [guesses[name]], from_keypoints=False)
+        if name in predictions:
+            found = bench.fitted(batch, [predictions[name]], from_keypoints=False)
             said[f"fit from {title}"] = bench.of_params(found, batch)
-    if len(guesses) == 2:
-        both = list(guesses.values())
+    if len(predictions) == 2:
+        both = list(predictions.values())
         found = bench.fitted(batch, both, from_keypoints=False)
         said["fit from both networks"] = bench.of_params(found, batch)
         said["fit from the best of all"] = bench.of_params(bench.fitted(batch, both), batch)
@@ -278,7 +282,7 @@ def _blind(bench: Bench, batch: SampleBatch) -> Estimate:
 
 @contextmanager
 def _overheard(network: nn.Module | None) -> Iterator[list[RegressedHands]]:
-    """All that a network says: of `HandNet`'s parameters a guess keeps the keypoints alone."""
+    """All that a network says: of `HandNet`'s parameters a prediction keeps the keypoints alone."""
     said: list[RegressedHands] = []
     if network is None:
         yield said

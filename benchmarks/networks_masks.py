@@ -11,7 +11,7 @@ import numpy as np
 from networks_figures import Bench, SampleBatch, batches
 
 from fitter.fitting.observations import normalise
-from fitter.masks.hand_mask import HandMask, MaskSettings, grabcut_mask, network_mask
+from fitter.masks import HandMask, MaskSettings, grabcut_mask, network_mask
 from fitter.metrics import mask_iou
 from init_net.samples.shards import ShardedSamples
 from init_net.training.evaluation import standard_error, weighted_iou
@@ -112,15 +112,15 @@ def _masks(bench: Bench, batch: SampleBatch) -> tuple[dict[str, _Found], np.ndar
         ask = bench.alone["segmentation"]
         for name, shown in (("network", crops), ("network, no keypoints", batch.blind_crops)):
             shares = ask(normalise(batch.observed), shown).masks
-            looks = zip(shares, crops, silhouettes, strict=True)
-            found[name] = _Found.of([network_mask(*look, NEVER_REJECTED) for look in looks])
+            triples = zip(shares, crops, silhouettes, strict=True)
+            found[name] = _Found.of([network_mask(*each, NEVER_REJECTED) for each in triples])
     pairs = zip(crops, silhouettes, strict=True)
-    cut = [grabcut_mask(*pair, NEVER_REJECTED) for pair in pairs]
-    found["GrabCut"] = _Found.of(cut)
+    grabcut = [grabcut_mask(*pair, NEVER_REJECTED) for pair in pairs]
+    found["GrabCut"] = _Found.of(grabcut)
     never = np.full(len(crops), np.nan)
     found["silhouette of the keypoint fit"] = _Found(silhouettes > 0.5, never)
     for skin in SKIN_RANGES:
         found[f"HSV, {skin}"] = _Found(
             np.stack([skin_mask(crop.pixels, skin) for crop in crops]), never
         )
-    return found, np.stack([mask.weight for mask in cut])
+    return found, np.stack([mask.weight for mask in grabcut])

@@ -1,4 +1,4 @@
-"""Images a second: hands that are drawn, learned from, and looked at by networks."""
+"""Images a second: hands that are rendered, learned from, and seen by networks."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from torch.nn.utils import clip_grad_norm_
 from datasets.synthetic import SyntheticEngine
 from fitter.detection.detector import MediaPipeDetector
 from fitter.records import ImageRecord
-from init_net.networks.build import build_network
+from init_net import TrainConfig, build_network, load_train_config
 from init_net.samples.shards import ShardedSamples
-from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.optimisation import WeightAverage, make_optimiser
 from init_net.training.tasks import HandNetTask, LifterTask, SegmentationTask
 
 ENGINES = ((128, 1), (128, 2), (224, 1))
-"""Sides of pictures and supersampling; the last is that of the samples to learn from."""
+"""Sides of images and supersampling; the last is that of the samples to learn from."""
 
 INFERENCE_BATCHES = (1, 16, 64)
 
 _TASKS = {"lifter": LifterTask, "handnet": HandNetTask, "segmentation": SegmentationTask}
 
 _SEED = 3000
-"""Of the pictures that are drawn to time it: neither that of training nor of validation."""
+"""Of the images that are rendered to time it: neither that of training nor of validation."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class SpeedOptions:
 
     Attributes:
         device: of engine and networks; the detector is always on the CPU.
-        images: that the engine draws at once.
+        images: that the engine renders at once.
         repeats: runs whose median counts.
     """
 
@@ -73,7 +72,7 @@ def speeds(
     Args:
         networks: kind -> network in eval mode on the device. A fresh one of the same configuration
             learns.
-        samples: what is learned from and looked at.
+        samples: what is learned from and predicted.
         options: how.
     """
     found = [_network_speeds(kind, net, samples, options) for kind, net in networks.items()]
@@ -122,12 +121,12 @@ def _network_speeds(
     for size in INFERENCE_BATCHES:
         given = inputs[torch.arange(size) % count].to(options.device)
 
-        def look(given: object = given) -> None:
+        def predict(given: object = given) -> None:
             with torch.no_grad():
                 said = network(given)
             (said if isinstance(said, torch.Tensor) else said.rotations).cpu()
 
-        seconds = median_seconds(look, options.repeats)
+        seconds = median_seconds(predict, options.repeats)
         rows.append(Speed("inference", kind, size, seconds, device))
     return rows
 

@@ -1,6 +1,6 @@
 """A command with all its processes, as Linux tells of them in /proc: memory and processor time.
 
-A run of `fit-hands` is more than one process: those that look at pictures, and with Ray its
+A run of `fit-hands` is more than one process: those that detect hands, and with Ray its
 daemons and workers, which need not descend from the command.
 """
 
@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-ROLES = ("driver", "looking", "ray worker", "ray", "other")
-"""The command's own process; those that decode pictures and find hands; Ray's that run tasks and
+ROLES = ("driver", "detecting", "ray worker", "ray", "other")
+"""The command's own process; those that decode images and find hands; Ray's that run tasks and
 actors; Ray's daemons; what else the command started."""
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -79,7 +79,7 @@ class Memory:
     Attributes:
         pss: resident pages, one that several processes share counted by its share.
         rss: resident pages.
-        peak_rss: the most of them since it started, also between two looks.
+        peak_rss: the most of them since it started, also between two observations.
     """
 
     pss: int
@@ -125,7 +125,7 @@ class Family:
         self._born = first.started if first is not None else 0
         self._descended: set[Key] = {(root, self._born)}
 
-    def look(self) -> list[Member]:
+    def observe(self) -> list[Member]:
         """Who lives now."""
         found = processes()
         self._adopt(found)
@@ -166,7 +166,7 @@ class Family:
 
     def own(self) -> list[Member]:
         """Who lives now of those that the run itself started."""
-        members = self.look()
+        members = self.observe()
         return [m for m in members if self._owns_session or m.process.key in self._descended]
 
     def _adopt(self, found: dict[int, Process]) -> None:
@@ -198,7 +198,7 @@ class Family:
         if process.pid == self.root:
             return "driver"
         if "fitter.system.isolation" in command:
-            return "looking"
+            return "detecting"
         if command.startswith("ray::") and command not in _AGENTS:
             return "ray worker"
         return "ray" if command in _AGENTS or "/ray/" in command else "other"
@@ -253,21 +253,21 @@ class Running:
         each: Callable[[list[Member]], bool | None] = lambda members: None,
         pause: float = 0.1,
     ) -> bool:
-        """Look at its processes again and again.
+        """Observe its processes again and again.
 
         Args:
             until: seconds after its start at which to go away.
-            each: told who lives at each look; True from it ends the watch.
-            pause: seconds between two looks.
+            each: told who lives at each observation; True from it ends the watch.
+            pause: seconds between two observations.
 
         Returns:
             Whether the command has ended.
         """
         while self.status is None:
-            # Not reaped before the last look, which then sees the driver's whole time.
+            # Not reaped before the last observation, which then sees the driver's whole time.
             how = os.WEXITED | os.WNOHANG | os.WNOWAIT
             has_ended = os.waitid(os.P_PID, self._process.pid, how) is not None
-            stops = each(self.family.look())
+            stops = each(self.family.observe())
             if has_ended:
                 self.seconds = self.elapsed
                 self.status = self._process.wait()

@@ -4,7 +4,7 @@ python benchmarks/raster.py
 python benchmarks/raster.py --device cuda --batch-sizes 16 256 1024 --json raster.json
 python benchmarks/raster.py --parity 100
 
-One thing is varied at a time around the open hand in random poses, 16 pictures of 128x128. Faces
+One thing is varied at a time around the open hand in random poses, 16 images of 128x128. Faces
 are varied on spheres. A pair is a pixel and a face, or a contour edge, that the CPU kernels compute
 with; it is counted by a routine of its own, outside the clock, once for the forward and backward
 passes together.
@@ -27,10 +27,9 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from datasets.poses.sampler import sample_hand_angles
+from datasets.poses import sample_hand_angles
 from fitter.device import choose_device
-from fitter.hand_models import load_hand_model
-from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
+from fitter.hand_models import anatomy_of, hand_pose_from_angles, load_hand_model
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
 from fitter.raster.cpu.common import usable_vertices
 from fitter.raster.cpu.edge import contour_side
@@ -39,12 +38,12 @@ from fitter.records import HandParams
 
 SILHOUETTES = ("none", "edge", "soft")
 SHARE = 0.8
-"""Of the picture's shorter side that a mesh spans."""
+"""Of the image's shorter side that a mesh spans."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is drawn: `batch` pictures of size x size; `subdivisions` of a sphere, or the hand."""
+    """What is rendered: `batch` images of size x size; `subdivisions` of a sphere, or the hand."""
 
     silhouette: str
     batch: int = 16
@@ -59,7 +58,7 @@ class Figures:
     """What was measured; times and counts are an image's.
 
     Attributes:
-        work: what was drawn.
+        work: what was rendered.
         faces: of the mesh.
         forward: wall and processor milliseconds of the forward pass.
         both: of a forward and a backward pass.
@@ -92,15 +91,15 @@ def hands(count: int, size: int, rng: np.random.Generator) -> tuple[Tensor, Tens
 
 
 def spheres(count: int, size: int, subdivisions: int) -> tuple[Tensor, Tensor]:
-    """Spheres of 20 * 4^subdivisions faces, each turned a little."""
+    """Spheres of 20 * 4^subdivisions faces, each rotated a little."""
     mesh = trimesh.creation.icosphere(subdivisions=subdivisions, radius=0.1)
-    turn = [trimesh.transformations.euler_matrix(*[0.7 * k] * 3)[:3, :3] for k in range(count)]
-    points = np.stack([mesh.vertices @ matrix.T for matrix in turn])
+    rotations = [trimesh.transformations.euler_matrix(*[0.7 * k] * 3)[:3, :3] for k in range(count)]
+    points = np.stack([mesh.vertices @ matrix.T for matrix in rotations])
     return framed(torch.from_numpy(points), size), torch.from_numpy(np.array(mesh.faces))
 
 
 def framed(points: Tensor, size: int) -> Tensor:
-    """Points (B, V, 3) in metres seen from half a metre away, centred, `SHARE` of the picture."""
+    """Points (B, V, 3) in metres as seen from half a metre away, centred, `SHARE` of the image."""
     points = points - points.mean(dim=1, keepdim=True)
     z = points[..., 2:] + 0.5
     place = points[..., :2] / z
@@ -121,12 +120,12 @@ def count_pairs(
         pairs += _pixels_in_boxes(corners, reach, size, LANES)
     elif settings.silhouette == "edge":
         edges = topology.edges.cpu().numpy()
-        for picture in vertices.double().cpu():
-            points = picture.numpy()
+        for image in vertices.double().cpu():
+            points = image.numpy()
             usable = usable_vertices(points, settings.near)
             sides = [contour_side(points, edges, row, usable) for row in range(len(edges))]
             contour = edges[np.array(sides) != 0, :2]
-            pairs += _pixels_in_boxes(picture[contour][None], settings.band, size, 1)
+            pairs += _pixels_in_boxes(image[contour][None], settings.band, size, 1)
     return pairs / len(vertices)
 
 
@@ -227,10 +226,10 @@ def parity(count: int, size: int, seed: int) -> list[dict[str, float | str]]:
         settings = RasterSettings(silhouette=silhouette)
         worst = dict.fromkeys(("barycentrics", "depth", "alpha", "gradient"), 0.0)
         other_faces = 0
-        for picture in track(vertices.split(1), description=f"{silhouette}, {count} poses"):
+        for image in track(vertices.split(1), description=f"{silhouette}, {count} poses"):
             results = []
             for backend in ("reference", "cpu"):
-                points = picture.clone().requires_grad_()
+                points = image.clone().requires_grad_()
                 fragments = rasterize(
                     points, topology, (size, size), settings=settings, backend=backend
                 )

@@ -1,4 +1,4 @@
-"""How much the picture improves a hand: render and compare against known meshes and masks.
+"""How much the image improves a hand: render and compare against known meshes and masks.
 
 python benchmarks/refine.py --scenes scenes/test --preset default
 python benchmarks/refine.py --scenes scenes/dev --preset default s2hand my.yaml --count 50
@@ -33,13 +33,13 @@ from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.observations import normalise
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.records import HandParams
-from fitter.refinement.refiner import Refiner
+from fitter.refinement import Refiner
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 LEAST_IOU_GAIN, ENOUGH_IOU, LEAST_VERTEX_GAIN, MOST_EDGE_LOSS = 0.15, 0.92, 0.25, 0.10
-"""What `default.yaml` is to reach: the gain in IoU over the start or the IoU itself, the share by
-which the aligned vertex error falls, the share by which the edge error may rise."""
+"""What `default.yaml` is to reach: the gain in IoU over the initialisation or the IoU itself,
+the share by which the aligned vertex error falls, the share by which the edge error may rise."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Row:
 
 
 def limited(stages: Mapping[str, StageConfig], iterations: int) -> dict[str, StageConfig]:
-    """The stages cut off after a number of iterations of all together."""
+    """The stages ended after a number of iterations of all together."""
     kept = {}
     for name, stage in stages.items():
         if iterations <= 0:
@@ -102,7 +102,7 @@ class Fitter:
         fit = load_fit_model("open_hand", torch.device("cpu"))
         return cls(config, load_hand_model("open_hand", dtype=torch.float64), fit)
 
-    def start(self, batch: SceneBatch) -> HandParams:
+    def initialise(self, batch: SceneBatch) -> HandParams:
         """Where the keypoints alone put the hands."""
         return fit_observations(self.fit, batch.observed, self.config.fit).params
 
@@ -113,13 +113,19 @@ class Fitter:
         refine = self.config.refine.model_copy(update={"stages": stages})
         crop = (refine.resolution, refine.margin)
         crops = [
-            crop_hands(seen.image, seen.intrinsics, [seen.hand], seen.mask, crop)[0]
-            for seen in batch.observations
+            crop_hands(
+                observation.image,
+                observation.intrinsics,
+                [observation.hand],
+                observation.mask,
+                crop,
+            )[0]
+            for observation in batch.observations
         ]
         nothing, known = [None] * len(crops), torch.zeros(len(crops))
         fit = self.config.fit
-        seen = normalise(batch.observed).with_depth_gain(fit.relative_depth_gain)
-        found = Refiner(self.hand, self.fit, refine, fit)(hands, crops, nothing, seen, known)
+        observed = normalise(batch.observed).with_depth_gain(fit.relative_depth_gain)
+        found = Refiner(self.hand, self.fit, refine, fit)(hands, crops, nothing, observed, known)
         rejected = sum(mask.source == "rejected" for mask in found.masks)
         return Estimate.of(self.hand, found.params.hand, found.params.offsets), rejected
 
@@ -148,11 +154,11 @@ def run_preset(name: str, runs: argparse.Namespace, batch: SceneBatch) -> list[R
     fitter = Fitter.of(config)
     size = config.run.batch_size
     parts = [batch[i : i + size] for i in range(0, len(batch.scenes), size)]
-    starts = [fitter.start(part) for part in parts]
+    initialisations = [fitter.initialise(part) for part in parts]
     rows = []
     for variant, stages in variants(config, runs.iterations, runs.ablate):
         watch, results, rejected = Stopwatch(), [], 0
-        for part, hands in zip(parts, starts, strict=True):
+        for part, hands in zip(parts, initialisations, strict=True):
             with watch.part("stages"):
                 estimate, unused = fitter.refined(part, hands, stages)
             results.append(evaluate(part, estimate, fitter.hand.faces))
@@ -224,7 +230,7 @@ def _iteration_count(text: str) -> int | None:
 
 
 def main() -> None:
-    options = parser("What the picture adds to the keypoints, on scenes whose truth is known.")
+    options = parser("What the image adds to the keypoints, on scenes whose truth is known.")
     options.add_argument("--scenes", type=Path, required=True, metavar="DIR")
     options.add_argument("--count", type=int, help="the first scenes alone")
     options.add_argument(
@@ -240,7 +246,7 @@ def main() -> None:
     add_set(options)
     runs = options.parse_args()
     use_threads(runs.threads)
-    # A file or a pipe has no width of its own; narrower than this the figures would be cut.
+    # A file or a pipe has no width of its own; narrower than this the figures would be truncated.
     console = Console(width=max(Console().width, 150))
     batch = SceneBatch.of(load_scenes(runs.scenes, runs.count))
     rows = [row for name in runs.preset for row in run_preset(name, runs, batch)]

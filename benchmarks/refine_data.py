@@ -1,4 +1,4 @@
-"""The pictures of `benchmarks/refine.py`: hands whose mesh, mask and camera are known.
+"""The images of `benchmarks/refine.py`: hands whose mesh, mask and camera are known.
 
 python benchmarks/refine_data.py --out scenes/dev --first-seed 10000 --count 100    # for tuning
 python benchmarks/refine_data.py --out scenes/test --first-seed 20000 --count 200   # held out
@@ -29,7 +29,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 from synthetic_scenes import Scene, render_scene
 
 KEYPOINT_NOISE = 5.6
-"""Standard deviation in pixels of each coordinate of the keypoints, in a picture of 256 pixels."""
+"""Standard deviation in pixels of each coordinate of the keypoints, in an image of 256 pixels."""
 MASK_RADIUS = 3
 """Largest radius in pixels by which the mask is eroded or dilated."""
 PUNCHED = 0.05
@@ -87,7 +87,7 @@ def resized(mask: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     step = np.arange(-radius, radius + 1)
     disc = (step[:, None] ** 2 + step**2 <= radius**2).astype(np.uint8)
     change = cv2.dilate if grow else cv2.erode
-    # Outside the picture counts as not the hand.
+    # Outside the image counts as not the hand.
     return change(mask.astype(np.uint8), disc, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
 
 

@@ -54,8 +54,8 @@ class SceneBatch:
     def observed(self) -> ObservationBatch:
         """Keypoints and cameras for the keypoint fit."""
         return ObservationBatch.of(
-            [seen.hand for seen in self.observations],
-            [seen.intrinsics for seen in self.observations],
+            [one.hand for one in self.observations],
+            [one.intrinsics for one in self.observations],
             torch.zeros((), dtype=torch.float64),
         )
 
@@ -79,7 +79,7 @@ class Estimate:
 def evaluate(batch: SceneBatch, estimate: Estimate, faces: Tensor) -> dict[str, np.ndarray]:
     """The figures of every hand: name -> (B,).
 
-    The estimate's silhouette is drawn hard. Where forearm or sleeve hide the true hand, the
+    The estimate's silhouette is rendered hard. Where forearm or sleeve hide the true hand, the
     silhouette is not counted: the fit knows no forearm.
     """
     K = torch.from_numpy(batch.truth("intrinsics"))

@@ -42,11 +42,11 @@ from fitter.inputs.listing import ImageSource
 
 ALONE = "without Ray"
 WARM_UP = 8
-"""Pictures of the run that is not counted: it compiles and loads what later runs find."""
+"""Images of the run that is not counted: it compiles and loads what later runs find."""
 BLOCKS = ("--set", "run.block_size=64")
 """Before the user's options: short blocks, so that the first is written soon."""
 PAUSE = 0.25
-"""Seconds between two looks."""
+"""Seconds between two observations."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Measured:
     """One run of the command.
 
     Attributes:
-        images: pictures done.
+        images: images done.
         hands: fitted in them.
         seconds: from the start of the work to its end.
         start_up: seconds of the command before and after.
-        steady_images: pictures of these in blocks after the first.
+        steady_images: images of these in blocks after the first.
         steady_seconds: from the moment when the first block was written to the end.
         cpu: seconds of processor time of all its processes in that time, by role.
         cpu_all: the same of the whole command, all roles.
@@ -96,7 +96,7 @@ class Measured:
 
 @dataclass
 class Run:
-    """What is seen of a run: events of its log, and processor time by role.
+    """What is observed of a run: events of its log, and processor time by role.
 
     Attributes:
         block: the event of the block that was written first; `at_block`: the time then.
@@ -114,7 +114,7 @@ class Run:
 
 
 def write_list(images: str, limit: int | None, path: Path) -> int:
-    """List pictures in a text file that fit-hands reads; how many they are."""
+    """List images in a text file that fit-hands reads; how many they are."""
     source = ImageSource.of([images])
     paths = [str((source.root / name).resolve()) for name in source.names()][:limit]
     path.write_text("".join(f"{one}\n" for one in paths), encoding="utf-8")
@@ -132,7 +132,7 @@ def run_once(listing: Path, options: Sequence[str], folder: Path) -> Run:
     words = [fit_hands_command(), listing, "--out", store, "--overwrite", *BLOCKS, *options]
     found = Run()
 
-    def look(members: list[Member]) -> None:
+    def add_up(members: list[Member]) -> None:
         found.cpu = running.family.cpu_by_role()
         found.block = found.block or logged(store, "block")
         found.ended = found.ended or logged(store, "ended")
@@ -142,9 +142,9 @@ def run_once(listing: Path, options: Sequence[str], folder: Path) -> Run:
             found.at_end = found.cpu
 
     with Running(words, output) as running:
-        running.watch(each=look, pause=PAUSE)
+        running.watch(each=add_up, pause=PAUSE)
     found.seconds = running.seconds
-    # The last look came after its end.
+    # The last observation came after its end.
     if running.status not in (0, 1) or found.ended is None or found.block is None:
         said = output.read_text(errors="replace").strip().splitlines()[-1:]
         raise BenchmarkError(
@@ -164,7 +164,7 @@ def measure(listing: Path, options: Sequence[str], folder: Path) -> Measured:
     images = run.ended["images"] - run.block["images"]
     if not images:
         raise BenchmarkError(
-            f"expected pictures for more than one block, found {run.ended['images']}; "
+            f"expected images for more than one block, found {run.ended['images']}; "
             "--set run.block_size=16 makes blocks shorter."
         )
     moments = [datetime.fromisoformat(event["time"]) for event in (run.block, run.ended)]
@@ -195,16 +195,16 @@ def variants(arguments: argparse.Namespace, rest: Sequence[str]) -> dict[str, li
 def compare(runs: dict[str, list[Measured]]) -> dict[str, float]:
     """What one way costs or gives beside another, of the medians."""
     names = list(runs)
-    alone, *spread = names
+    alone, *with_ray = names
     found = {}
-    for name in spread:
+    for name in with_ray:
         for unit in ("wall_ms", "cpu_ms"):
             more = _median(runs[name], unit) - _median(runs[alone], unit)
             found[f"{name}: {unit} an image more than {alone}"] = more
-    for name in spread[1:]:
+    for name in with_ray[1:]:
         for unit in ("rate", "steady"):
-            ratios = [_median(runs[each], unit) for each in (name, spread[0])]
-            found[f"{name}: {unit} over {spread[0]}"] = ratios[0] / ratios[1]
+            ratios = [_median(runs[each], unit) for each in (name, with_ray[0])]
+            found[f"{name}: {unit} over {with_ray[0]}"] = ratios[0] / ratios[1]
     return found
 
 
@@ -262,12 +262,12 @@ def run(arguments: argparse.Namespace, rest: Sequence[str]) -> dict[str, object]
 
 def main() -> None:
     options = parser("Images a second of fit-hands without Ray and with its workers.")
-    options.add_argument("images", help="as for fit-hands: folder, picture, pattern or list")
+    options.add_argument("images", help="as for fit-hands: folder, image, pattern or list")
     options.add_argument(
         "--workers", type=positive, nargs="+", default=[1, 2], help="Ray's (default: 1 2)"
     )
     options.add_argument("--ray", default="local", help="as for fit-hands (default: local)")
-    options.add_argument("--limit", type=positive, help="take only so many pictures")
+    options.add_argument("--limit", type=positive, help="take only so many images")
     options.add_argument(
         "--repeats", type=positive, default=3, help="runs of each way (default: 3)"
     )

@@ -21,9 +21,8 @@ import scipy.sparse.linalg
 from open_hand_skin import Atlas, SkinLayers, draw_layers, unfold
 from open_hand_skin_population import paint, sample_person
 
+from fitter.hand_models import HandModelData, load_open_hand
 from fitter.hand_models.appearance import APPEARANCE_FILE
-from fitter.hand_models.open_hand import load_open_hand
-from fitter.hand_models.skinning import HandModelData
 
 ASSETS = Path(__file__).resolve().parents[1] / "fitter" / "hand_models" / "assets"
 SIZE = 256
@@ -101,7 +100,7 @@ def principal_components(table: np.ndarray, count: int) -> Basis:
 def vertex_values(atlas: Atlas, data: HandModelData, texels: np.ndarray) -> np.ndarray:
     """Values at the vertices whose interpolation over the faces is nearest to a texture.
 
-    A plain look-up at the vertices would catch or miss a crease by chance. This is the least
+    A plain lookup at the vertices would catch or miss a crease by chance. This is the least
     squares fit over all samples, with a little smoothing between neighbours.
 
     Args:
@@ -115,16 +114,16 @@ def vertex_values(atlas: Atlas, data: HandModelData, texels: np.ndarray) -> np.n
     count, chosen = len(data.v_template), atlas.on_surface
     texel, weights, corners = atlas.texel[chosen], atlas.weights[chosen], atlas.corners[chosen]
     rows = np.repeat(np.arange(len(texel)), 3)
-    spread = scipy.sparse.csr_matrix(
+    interpolation = scipy.sparse.csr_matrix(
         (weights.ravel(), (rows, corners.ravel())), (len(texel), count)
     )
     edges = np.concatenate([data.faces[:, [0, 1]], data.faces[:, [1, 2]], data.faces[:, [2, 0]]])
     graph = scipy.sparse.coo_matrix((np.ones(len(edges)), edges.T), (count, count))
     laplacian = scipy.sparse.csgraph.laplacian((graph + graph.T).tocsr())
-    normal = spread.T @ spread
+    normal = interpolation.T @ interpolation
     scale = normal.diagonal().mean()
     solve = scipy.sparse.linalg.factorized((normal + SMOOTHING * scale * laplacian).tocsc())
-    return np.stack([solve(spread.T @ column[texel]) for column in texels.T], axis=-1)
+    return np.stack([solve(interpolation.T @ column[texel]) for column in texels.T], axis=-1)
 
 
 def held_out_error(basis: Basis, space: Space, skins: np.ndarray) -> float:

@@ -1,7 +1,7 @@
-"""Build the example pictures and their ground truth: `python scripts/build_examples.py`.
+"""Build the example images and their ground truth: `python scripts/build_examples.py`.
 
-Every picture is rendered with the open hand by this project's own rasteriser, so that the true
-parameters are known and the pictures may be used by anyone for anything. The result depends on
+Every image is rendered with the open hand by this project's own rasteriser, so that the true
+parameters are known and the images may be used by anyone for anything. The result depends on
 nothing but this code and the recipes in `example_recipes.py`.
 """
 
@@ -26,16 +26,16 @@ from scipy.spatial.transform import Rotation
 
 from datasets.synthetic.painted_backgrounds import sample_background
 from fitter.camera import project
-from fitter.hand_models import HandModel, load_hand_model
-from fitter.hand_models.anatomy import hand_pose_from_angles, joint_limits
+from fitter.hand_models import HandModel, hand_pose_from_angles, load_hand_model
+from fitter.hand_models.anatomy import joint_limits
 from fitter.raster import rasterize
 from fitter.records import HandParams
-from fitter.rendering.shading import vertex_normals
+from fitter.rendering import vertex_normals
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 GROUND_TRUTH = "ground_truth.json"
 INTRINSICS = "intrinsics.json"
-"""Picture name -> K, as `fit-hands --intrinsics` reads it."""
+"""Image name -> K, as `fit-hands --intrinsics` reads it."""
 WIDTH, HEIGHT, FOCAL = 640, 480, 620.0
 SUPERSAMPLING = 2
 JPEG_QUALITY = 92
@@ -43,15 +43,15 @@ JPEG_QUALITY = 92
 
 @dataclass(frozen=True)
 class PosedHand:
-    """One hand of a picture: its recipe, its parameters as a RIGHT hand (the mirrored hand of a
-    left one), and where it is in the picture."""
+    """One hand of an image: its recipe, its parameters as a RIGHT hand (the mirrored hand of a
+    left one), and where it is in the image."""
 
     recipe: HandRecipe
     params: HandParams
 
 
 def main() -> None:
-    """Write all pictures and the ground truth, or only those named on the command line."""
+    """Write all images and the ground truth, or only those named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="pictures to build; all of them by default")
     parser.add_argument("--output", type=Path, default=FOLDER)
@@ -79,12 +79,12 @@ def _json(truth: dict) -> str:
 
 
 def intrinsics() -> np.ndarray:
-    """(3, 3) K that all pictures share, pixels."""
+    """(3, 3) K that all images share, pixels."""
     return np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1]])
 
 
 def pose_hands(model: HandModel, recipe: ImageRecipe) -> list[PosedHand]:
-    """Parameters of a picture's hands; depends on the recipe alone."""
+    """Parameters of an image's hands; depends on the recipe alone."""
     generator = np.random.default_rng([recipe.seed, 0])
     return [PosedHand(hand, _pose(model, hand, generator)) for hand in recipe.hands]
 
@@ -103,12 +103,12 @@ def _pose(model: HandModel, hand: HandRecipe, generator: np.random.Generator) ->
     pose = hand_pose_from_angles(torch.from_numpy(angles)[None], frame.axes)
 
     mirror = -1.0 if hand.side == "left" else 1.0
-    yaw, pitch, roll = np.deg2rad(hand.turn) * [mirror, 1, mirror]
+    yaw, pitch, roll = np.deg2rad(hand.rotation) * [mirror, 1, mirror]
     # A right palm that faces the camera with the fingers up: radial right, forward up, palmar near.
     facing = np.array([[1, 0, 0], [0, -1, 0], [0, 0, -1]]).T
     # The hand turns about the vertical first, about the line of sight last.
-    turn = Rotation.from_euler("yxz", [yaw, pitch, roll]).as_matrix()
-    rotation = turn @ facing @ np.stack([frame.radial, frame.forward, frame.palmar])
+    rotation = Rotation.from_euler("yxz", [yaw, pitch, roll]).as_matrix()
+    rotation = rotation @ facing @ np.stack([frame.radial, frame.forward, frame.palmar])
     orient = torch.from_numpy(Rotation.from_matrix(rotation).as_rotvec())[None]
     turned = model(HandParams(orient, pose, betas, zeros.transl))
     points = turned.keypoints[0].numpy()
@@ -143,7 +143,7 @@ def ground_truth(recipe: ImageRecipe, hand: PosedHand) -> dict:
 
 
 def render(model: HandModel, recipe: ImageRecipe, hands: list[PosedHand]) -> bytes:
-    """One picture as JPEG bytes."""
+    """One image as JPEG bytes."""
     generator = np.random.default_rng([recipe.seed, 1])
     size = (HEIGHT * SUPERSAMPLING, WIDTH * SUPERSAMPLING)
     background = sample_background(recipe.theme, size, generator)
@@ -187,7 +187,7 @@ def _shade(
     arms: list[ArmMesh],
     generator: np.random.Generator,
 ) -> None:
-    """Draw all arms over the linear background (H, W, 3) in place, supersampled."""
+    """Render all arms over the linear background (H, W, 3) in place, supersampled."""
     parts = [_mirrored(arm, hand.recipe.side) for arm, hand in zip(arms, hands, strict=True)]
     offsets = np.cumsum([0, *(len(vertices) for vertices, _ in parts)])
     vertices = np.concatenate([vertices for vertices, _ in parts])

@@ -33,8 +33,9 @@ from open_hand_source import (  # noqa: E402
 )
 
 from fitter.conventions import FINGERS, MODEL_FINGERS, PARENTS  # noqa: E402
+from fitter.hand_models import load_pose_prior  # noqa: E402
 from fitter.hand_models.anatomy import FLEXION, TWIST, joint_axes  # noqa: E402
-from fitter.hand_models.pose_prior import POSE_PRIOR_PATH, load_pose_prior, pose_pca  # noqa: E402
+from fitter.hand_models.pose_prior import POSE_PRIOR_PATH, pose_pca  # noqa: E402
 
 PEOPLE = 2400
 SEED = 20100755

@@ -2,7 +2,7 @@
 
     python scripts/build_pose_prior.py [--output FILE]      (with the project installed)
 
-Draws poses of `datasets.poses.sampler`, takes their PCA, and fits a Gaussian mixture by
+Samples poses of `datasets.poses.sampler`, takes their PCA, and fits a Gaussian mixture by
 expectation-maximisation (Bishop, "Pattern Recognition and Machine Learning", section 9.2.2) started
 from k-means++ (Arthur and Vassilvitskii, SODA 2007). Same seed, same machine: same file. It prints
 the mean log density of held-out poses beside that of one Gaussian, which the mixture must beat.
@@ -20,9 +20,9 @@ import scipy.linalg
 from safetensors.numpy import save
 
 from datasets.poses import sample_hand_angles
+from fitter.hand_models import PosePrior
 from fitter.hand_models.pose_prior import (
     POSE_PRIOR_PATH,
-    PosePrior,
     component_log_densities,
     mixture_log_density,
 )
@@ -33,7 +33,7 @@ class BuildOptions:
     """Numbers that decide the file.
 
     Attributes:
-        seed: of the generator that draws the poses and the first centres.
+        seed: of the generator that samples the poses and the first centres.
         samples: poses for the mean and the PCA.
         mixture_samples: how many of them the mixture is fitted to.
         mixture_size: number of Gaussians.

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from datasets.detector import HandPairs
 from datasets.detector.keypoint_definition import facing
-from datasets.detector.scatter import HandPairs
 from fitter.conventions import BONES, MODEL_TO_KEYPOINTS
-from fitter.hand_models import HandModel
-from fitter.hand_models.open_hand import load_open_hand
+from fitter.hand_models import HandModel, load_open_hand
 from fitter.hand_models.skinning import KEYPOINT_BONES, forward_kinematics
 from fitter.records import HandParams
 
@@ -46,21 +45,22 @@ class Sightings:
 
     Attributes:
         points: (N, 21, 3) the model's joints and tip vertices, camera frame, metres.
-        turns: (N, 21, 3, 3) rotations of the bones that they belong to, model to camera.
+        rotations: (N, 21, 3, 3) rotations of the bones that they belong to, model to camera.
         params: the hands; states: (N, 21) VISIBLE ... OUTSIDE; egocentric: (N,) bool.
         intrinsics: (N, 3, 3) pixels.
-        seen: (N, 21, 2) pixels; confidence: (N, 21); depth: (N, 21) pixels; xyz: (N, 21, 3) metres.
+        detected: (N, 21, 2) pixels; confidence: (N, 21); depth: (N, 21) pixels; xyz: (N, 21, 3)
+            metres.
         rendered: hands that were rendered; seed: of their data set.
         indices: (N,) their numbers among these.
     """
 
     points: np.ndarray
-    turns: np.ndarray
+    rotations: np.ndarray
     params: HandParams
     states: np.ndarray
     egocentric: np.ndarray
     intrinsics: np.ndarray
-    seen: np.ndarray
+    detected: np.ndarray
     confidence: np.ndarray
     depth: np.ndarray
     xyz: np.ndarray
@@ -112,10 +112,10 @@ def read_sightings(folder: Path, count: int | None = None) -> Sightings:
     kept = {name: torch.from_numpy(value[found]) for name, value in columns.items()}
     kept = {k: v.double() if v.is_floating_point() else v for k, v in kept.items()}
     params = HandParams(*(kept[n] for n in ("global_orient", "hand_pose", "betas", "transl")))
-    points, turns = _bones(bare_hand(), params)
+    points, rotations = _bones(bare_hand(), params)
     return Sightings(
         points,
-        turns,
+        rotations,
         params,
         kept["keypoint_state"].numpy(),
         kept["egocentric"].numpy(),
@@ -133,14 +133,14 @@ def read_sightings(folder: Path, count: int | None = None) -> Sightings:
 def _bones(model: HandModel, params: HandParams) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints (N, 21, 3) and the rotations (N, 21, 3, 3) of the bones that carry them."""
     bones = [KEYPOINT_BONES[i] for i in MODEL_TO_KEYPOINTS]
-    points, turns = [], []
+    points, rotations = [], []
     for part in _chunks(params):
         angles = torch.cat([part.global_orient[:, None], part.hand_pose], 1)
         joints = model.rest_joints(part.betas)
         rotation, _ = forward_kinematics(roma.rotvec_to_rotmat(angles), joints)
         points.append(model(part).keypoints)
-        turns.append(rotation[:, bones])
-    return torch.cat(points).numpy(), torch.cat(turns).numpy()
+        rotations.append(rotation[:, bones])
+    return torch.cat(points).numpy(), torch.cat(rotations).numpy()
 
 
 def vertices_of(sightings: Sightings, vertices: np.ndarray) -> np.ndarray:
@@ -170,16 +170,16 @@ def hand_pairs(sightings: Sightings, keypoints: np.ndarray) -> HandPairs:
     centre = 0.5 * (low + high)
     K = sightings.intrinsics
     ray = np.concatenate([(centre - K[:, :2, 2]) / K[:, [0, 1], [0, 1]], np.ones_like(side)], 1)
-    view = ray / np.linalg.norm(ray, axis=1, keepdims=True)
-    distance = np.einsum("nki,ni->nk", keypoints, view)
+    direction = ray / np.linalg.norm(ray, axis=1, keepdims=True)
+    distance = np.einsum("nki,ni->nk", keypoints, direction)
     depth = K[:, 0, 0, None] / side * (distance - distance[:, :1]) / distance[:, :1]
-    true = torch.from_numpy(keypoints @ rotation_to(view))
+    true = torch.from_numpy(keypoints @ rotation_to(direction))
     return HandPairs(
         torch.from_numpy((pixels - centre[:, None]) / side[..., None]),
         torch.from_numpy(depth),
         bones_of(true),
         torch.from_numpy(sightings.states),
-        torch.from_numpy((sightings.seen - centre[:, None]) / side[..., None]),
+        torch.from_numpy((sightings.detected - centre[:, None]) / side[..., None]),
         torch.from_numpy(sightings.confidence),
         torch.from_numpy(sightings.depth / side),
         bones_of(torch.from_numpy(sightings.xyz)),
@@ -197,10 +197,10 @@ def bones_of(points: Tensor) -> Tensor:
     return normalize(points[:, tip] - points[:, palm], dim=-1)
 
 
-def rotation_to(view: np.ndarray) -> np.ndarray:
-    """(N, 3, 3) shortest rotations that turn z to unit vectors (N, 3): Rodrigues' formula,
-    ``I + [a] + [a]^2 / (1 + cos)`` with a = z x view."""
-    x, y, z = view.T
+def rotation_to(direction: np.ndarray) -> np.ndarray:
+    """(N, 3, 3) shortest rotations that take z to unit vectors (N, 3): Rodrigues' formula,
+    ``I + [a] + [a]^2 / (1 + cos)`` with a = z x direction."""
+    x, y, z = direction.T
     zero = np.zeros_like(x)
     cross = np.stack([zero, zero, x, zero, zero, y, -x, -y, zero], -1).reshape(-1, 3, 3)
     return np.eye(3) + cross + cross @ cross / (1 + z)[:, None, None]

@@ -9,11 +9,12 @@ import torch
 from detector_sightings import MARGIN, Sightings, facing_seen
 from keypoint_forms import distances, offset_points, solve_mesh, solve_offsets, solve_view_offsets
 
+from datasets.detector import DetectorNoise, HandPairs, measure_scatter
 from datasets.detector.keypoint_definition import facing
-from datasets.detector.noise import CONFIDENCE_EDGES, DetectorNoise
-from datasets.detector.scatter import HandPairs, measure_scatter, resampled, swapped_fingers
+from datasets.detector.noise import CONFIDENCE_EDGES
+from datasets.detector.scatter import resampled, swapped_fingers
 from fitter.conventions import BONES, FINGERS, KEYPOINT_NAMES, MODEL_TO_KEYPOINTS
-from fitter.hand_models.open_hand import load_open_hand
+from fitter.hand_models import load_open_hand
 
 STATE_NAMES = ("visible", "behind the hand itself", "behind something else")
 VIEWS = {
@@ -148,12 +149,12 @@ def _scatter_row(name: str, far: np.ndarray) -> None:
     row(name, far.size, *quantiles, core, tail, f"{share:.0%}")
 
 
-_SPREAD = ("keypoints", "median", "68 %", "95 %", "sigma of core", "sigma of tail", "tail")
+_QUANTILES = ("keypoints", "median", "68 %", "95 %", "sigma of core", "sigma of tail", "tail")
 
 
 def _states(sightings: Sightings, pairs: HandPairs) -> None:
     far = position_errors(pairs)
-    head("Distance by what hides the keypoint, % of hand size", "state", *_SPREAD)
+    head("Distance by what hides the keypoint, % of hand size", "state", *_QUANTILES)
     for state, name in enumerate(STATE_NAMES):
         _scatter_row(name, far[sightings.states == state])
     other = swapped_fingers(pairs)
@@ -183,7 +184,7 @@ def _views(sightings: Sightings, pairs: HandPairs) -> None:
     masks = view_masks(facing(pairs.bones).numpy())
     masks["egocentric"] = sightings.egocentric
     masks["third person"] = ~sightings.egocentric
-    head("Distance by view, % of hand size", "view", *_SPREAD)
+    head("Distance by view, % of hand size", "view", *_QUANTILES)
     for name, mask in masks.items():
         _scatter_row(name, far[mask])
 

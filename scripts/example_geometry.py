@@ -1,4 +1,4 @@
-"""Geometry of the example pictures: a hand that continues into a forearm and a sleeve.
+"""Geometry of the example images: a hand that continues into a forearm and a sleeve.
 
 Everything is done on the coarse mesh of the hand model in its rest pose and in the posed one alike,
 so that materials can be painted in the rest pose, where a knuckle stays where it is.
@@ -21,7 +21,7 @@ from fitter.records import HandParams
 
 SKIN, CLOTH = 0, 1
 ARM_LENGTH = 0.55
-"""Metres of forearm and sleeve beyond the wrist: long enough to leave every picture."""
+"""Metres of forearm and sleeve beyond the wrist: long enough to leave every image."""
 
 
 @dataclass(frozen=True)
@@ -124,15 +124,15 @@ def build_arm(
     posed = mesh.vertices[0].double().numpy()
     joints = rest_mesh.joints[0].double().numpy()
     frame = rest_frame(joints, rest[list(model.data.tip_vertices)])
-    turn = Rotation.from_rotvec(params.global_orient[0].double().numpy())
+    rotation = Rotation.from_rotvec(params.global_orient[0].double().numpy())
     shift = params.transl[0].double().numpy() + joints[0]
 
     faces, loop = open_wrist(model.data.faces)
     forearm = _Forearm(rest[loop], frame, style)
     skin_rest, skin_faces = forearm.skin(len(rest), loop)
     sleeve_rest, sleeve_faces, along = forearm.sleeve(generator)
-    skin_posed = np.vstack([posed, turn.apply(forearm.bent(skin_rest) - joints[0]) + shift])
-    sleeve_posed = turn.apply(forearm.bent(sleeve_rest) - joints[0]) + shift
+    skin_posed = np.vstack([posed, rotation.apply(forearm.bent(skin_rest) - joints[0]) + shift])
+    sleeve_posed = rotation.apply(forearm.bent(sleeve_rest) - joints[0]) + shift
     root_only = np.eye(16)[0]
     skin, skin_faces = subdivide(
         np.hstack(

@@ -1,4 +1,4 @@
-"""Light of the example pictures: a soft environment with shadows, bounce and skin's softness."""
+"""Light of the example images: a soft environment with shadows, bounce and skin's softness."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class VertexLight:
 
 
 def environment(style: LightStyle, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Directions (N, 3) spread evenly on the sphere and the light (N, 3) from each of them.
+    """Directions (N, 3) evenly distributed on the sphere and the light (N, 3) from each of them.
 
     Their number N is `count`. The N weights times cosines sum to an irradiance; a uniform
     environment of radiance 1 gives 1.

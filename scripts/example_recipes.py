@@ -1,4 +1,4 @@
-"""What each example picture shows."""
+"""What each example image shows."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ class HandRecipe:
         fingers: flexion of MCP and PIP and abduction of index, middle, ring and little finger.
         thumb: palmar and ulnar swing of the metacarpal, pronation, flexion of MCP and IP (the
             quantities of `datasets.poses.sampler`).
-        turn: yaw, pitch, roll of a hand that faces the camera with its palm, fingers up: yaw of
-            180 shows the back, pitch leans the fingers, roll turns the picture.
-        place: x and y in pixels of the picture where the hand's middle is, depth in metres.
+        rotation: yaw, pitch, roll of a hand that faces the camera with its palm, fingers up: yaw of
+            180 shows the back, pitch leans the fingers, roll turns the image.
+        place: x and y in pixels of the image where the hand's middle is, depth in metres.
     """
 
     side: Side
     fingers: tuple[tuple[float, float, float], ...]
     thumb: tuple[float, float, float, float, float]
-    turn: tuple[float, float, float]
+    rotation: tuple[float, float, float]
     place: tuple[float, float, float]
     tone: SkinTone
     arm: ArmStyle
@@ -85,7 +85,7 @@ class HandRecipe:
 
 @dataclass(frozen=True)
 class ImageRecipe:
-    """One picture: name and seed, its hands, background, light, exposure, noise (grey levels)."""
+    """One image: name and seed, its hands, background, light, exposure, noise (grey levels)."""
 
     name: str
     seed: int

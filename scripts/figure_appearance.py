@@ -1,4 +1,4 @@
-"""Draw `docs/images/appearance.jpg`: mean skin, three random ones, what each component changes."""
+"""Render `docs/images/appearance.jpg`: mean skin, three random ones, what components change."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from fitter.hand_models import load_hand_model  # noqa: E402
-from fitter.hand_models.appearance import load_appearance  # noqa: E402
+from fitter.hand_models import (  # noqa: E402
+    load_appearance,
+    load_hand_model,
+)
 from fitter.raster import rasterize  # noqa: E402
 from fitter.records import HandParams  # noqa: E402
-from fitter.rendering.shading import (  # noqa: E402
+from fitter.rendering import (  # noqa: E402
     AmbientDirectionalLight,
     composite,
     interpolate,
@@ -38,7 +40,7 @@ COLUMNS = 4
 SEED = 3
 
 
-def draw(texture: torch.Tensor, palm: bool) -> Image.Image:
+def render(texture: torch.Tensor, palm: bool) -> Image.Image:
     """One view of the right hand at rest, fingers up, with a texture (T, T, 3) of reflectance."""
     model = load_hand_model()
     zero = torch.zeros(1, 3)
@@ -57,13 +59,13 @@ def draw(texture: torch.Tensor, palm: bool) -> Image.Image:
     light = interpolate(fragments, model.faces, LIGHT.irradiance(normals))
     uv, uv_faces = torch.from_numpy(model.data.uv), torch.from_numpy(model.data.uv_faces)
     colours = texture_colours(fragments, uv, uv_faces, texture) * light
-    picture = composite(srgb_from_linear(colours), fragments, torch.ones(3))[0]
-    image = Image.fromarray((picture.clamp(0, 1) * 255).round().byte().numpy())
+    rendered = composite(srgb_from_linear(colours), fragments, torch.ones(3))[0]
+    image = Image.fromarray((rendered.clamp(0, 1) * 255).round().byte().numpy())
     return image.resize(TILE, Image.Resampling.LANCZOS)
 
 
 def main() -> None:
-    """Draw the figure, at the place named on the command line if any."""
+    """Render the figure, at the place named on the command line if any."""
     default = ROOT / "docs" / "images" / "appearance.jpg"
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else default
     appearance = load_appearance(load_hand_model().data)
@@ -83,7 +85,7 @@ def main() -> None:
     for number, ((label, _), texture) in enumerate(zip(cases, textures, strict=True)):
         x, y = number % COLUMNS * 2 * TILE[0], number // COLUMNS * TILE[1]
         for side, palm in enumerate((True, False)):
-            sheet.paste(draw(texture, palm), (x + side * TILE[0], y))
+            sheet.paste(render(texture, palm), (x + side * TILE[0], y))
         pen.text((x + 12, y + 8), label, "black", font)
     target.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(target, quality=88)

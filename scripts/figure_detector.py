@@ -1,4 +1,4 @@
-"""Draw `docs/detector.png`: what MediaPipe marks on the open hand, and how it errs.
+"""Render `docs/detector.png`: what MediaPipe marks on the open hand, and how it errs.
 
 python scripts/figure_detector.py SAMPLES [--count N]
 """
@@ -25,21 +25,23 @@ from detector_tables import STATE_NAMES, VIEWS, position_errors, view_masks  # n
 from keypoint_forms import offset_points  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 
-from datasets.detector.keypoint_definition import (  # noqa: E402
-    facing,
+from datasets.detector import (  # noqa: E402
+    DetectorNoise,
+    HandPairs,
     load_mediapipe_definition,
 )
-from datasets.detector.noise import CONFIDENCE_EDGES, DetectorNoise  # noqa: E402
-from datasets.detector.scatter import HandPairs, resampled  # noqa: E402
+from datasets.detector.keypoint_definition import facing  # noqa: E402
+from datasets.detector.noise import CONFIDENCE_EDGES  # noqa: E402
+from datasets.detector.scatter import resampled  # noqa: E402
 from fitter.conventions import MODEL_TO_KEYPOINTS  # noqa: E402
-from fitter.hand_models.open_hand import load_open_hand  # noqa: E402
+from fitter.hand_models import load_open_hand  # noqa: E402
 
 ORDER = list(MODEL_TO_KEYPOINTS)
 COLOURS = ("tab:green", "tab:orange", "tab:red")
 
 
 def main() -> None:
-    """Read, sample and draw."""
+    """Read, sample and render."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("samples", type=Path)
     parser.add_argument("--count", type=int, default=12288)

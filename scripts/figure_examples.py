@@ -1,4 +1,4 @@
-"""Tile the demo's overlays into the README's picture.
+"""Tile the demo's overlays into the README's image.
 
 make demo && python scripts/figure_examples.py [demo-out/overlays] [docs/examples.jpg]
 """

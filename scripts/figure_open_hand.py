@@ -1,4 +1,4 @@
-"""Draw `docs/open_hand.png`: the open hand at rest, in four poses, and its shape components."""
+"""Render `docs/open_hand.png`: the open hand at rest, in four poses, and its shape components."""
 
 import sys
 from pathlib import Path
@@ -12,16 +12,17 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from fitter.conventions import FINGERS  # noqa: E402
-from fitter.hand_models.anatomy import (  # noqa: E402
+from fitter.hand_models import (  # noqa: E402
+    HandModel,
     anatomy_of,
-    finger_joints,
     hand_pose_from_angles,
+    load_open_hand,
 )
-from fitter.hand_models.open_hand import load_open_hand, read_open_hand  # noqa: E402
-from fitter.hand_models.skinning import HandModel  # noqa: E402
+from fitter.hand_models.anatomy import finger_joints  # noqa: E402
+from fitter.hand_models.open_hand import read_open_hand  # noqa: E402
 from fitter.raster import rasterize  # noqa: E402
 from fitter.records import HandParams  # noqa: E402
-from fitter.rendering.shading import AmbientDirectionalLight, interpolate, vertex_normals  # noqa: E402
+from fitter.rendering import AmbientDirectionalLight, interpolate, vertex_normals  # noqa: E402
 
 TILE = (300, 340)
 """Width and height of a tile in pixels."""
@@ -91,10 +92,10 @@ def view_rotation(turn: float, tilt: float) -> torch.Tensor:
     return torch.tensor(about_x @ about_y @ upright, dtype=torch.float32)
 
 
-def draw(
+def render(
     vertices: torch.Tensor, faces: torch.Tensor, colours: torch.Tensor, view: str
 ) -> Image.Image:
-    """Orthographic picture of the vertices (V, 3) in the model's frame, middle of the tile."""
+    """Orthographic image of the vertices (V, 3) in the model's frame, middle of the tile."""
     points = vertices @ view_rotation(*VIEWS[view]).T
     middle = (points.amax(0) + points.amin(0)) / 2
     width, height = (SUPERSAMPLING * side for side in TILE)
@@ -104,14 +105,14 @@ def draw(
     fragments = rasterize(screen[None], faces, (height, width))
     normals = vertex_normals(points[None], faces)
     shaded = colours * LIGHT.irradiance(normals[0])
-    picture = interpolate(fragments, faces, shaded)[0]
-    picture = torch.where(fragments.mask[0, ..., None], picture, torch.ones(3))
-    image = Image.fromarray((picture.clamp(0, 1) * 255).round().byte().numpy())
+    rendered = interpolate(fragments, faces, shaded)[0]
+    rendered = torch.where(fragments.mask[0, ..., None], rendered, torch.ones(3))
+    image = Image.fromarray((rendered.clamp(0, 1) * 255).round().byte().numpy())
     return image.resize(TILE, Image.Resampling.LANCZOS)
 
 
 def main() -> None:
-    """Draw the figure of the shipped model, or of the file named on the command line."""
+    """Render the figure of the shipped model, or of the file named on the command line."""
     source = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     target = Path(sys.argv[2]) if len(sys.argv) > 2 else ROOT / "docs" / "open_hand.png"
     data = read_open_hand(source) if source else load_open_hand()
@@ -138,7 +139,7 @@ def main() -> None:
         vertices = model(params).vertices[0].detach()
         colours = torch.tensor(SKIN).expand(len(vertices), 3)
         corner = (number % columns * TILE[0], number // columns * TILE[1])
-        sheet.paste(draw(vertices, model.faces, colours, view), corner)
+        sheet.paste(render(vertices, model.faces, colours, view), corner)
         pen.text((corner[0] + 10, corner[1] + 8), label, "black", font)
     target.parent.mkdir(parents=True, exist_ok=True)
     sheet.quantize(64).save(target, optimize=True)

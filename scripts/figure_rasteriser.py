@@ -1,4 +1,4 @@
-"""Draw `docs/images/silhouettes.png`: three silhouettes of the open hand, and across an outline."""
+"""Render `docs/images/silhouettes.png`: three silhouettes of the open hand, and their edges."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fitter.records import HandParams  # noqa: E402
 
 SIZE = 128
 SHARE = 0.8
-"""Of the picture that the hand spans."""
+"""Of the image that the hand spans."""
 WINDOW = (slice(14, 46), slice(48, 80))
 """Rows and columns of the enlarged part: fingertips and a gap between two fingers."""
 STEPS = torch.arange(-160, 161) / 40
@@ -62,7 +62,7 @@ def exact_area(finer: int = 16) -> float:
 
 
 def outline_pixel(hard: Tensor) -> tuple[int, int]:
-    """Row and column of the hand's leftmost pixel half way up the picture."""
+    """Row and column of the hand's leftmost pixel half way up the image."""
     row = SIZE // 2
     return row, int(hard[0, row].nonzero()[0])
 
@@ -77,7 +77,7 @@ def across_the_outline(settings: RasterSettings) -> Tensor:
 
 
 def main() -> None:
-    """Draw the figure, at the place named on the command line if any; print the areas."""
+    """Render the figure, at the place named on the command line if any; print the areas."""
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 

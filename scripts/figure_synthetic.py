@@ -1,4 +1,4 @@
-"""Draw `docs/synthetic.jpg`: samples of the synthetic engine, and what is true of some of them."""
+"""Render `docs/synthetic.jpg`: samples of the synthetic engine, and what is true of some."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def depth_image(depth: np.ndarray) -> np.ndarray:
 
 def keypoint_image(batch: SyntheticBatch, row: int) -> np.ndarray:
     """(S, S, 3) uint8: the skeleton, each keypoint coloured by what hides it."""
-    picture = Image.fromarray((batch.image[row].numpy() * 0.6).astype(np.uint8))
-    pen = ImageDraw.Draw(picture)
+    rendered = Image.fromarray((batch.image[row].numpy() * 0.6).astype(np.uint8))
+    pen = ImageDraw.Draw(rendered)
     places = [tuple(place) for place in batch.keypoints_2d[row].tolist()]
     for first, second in BONES:
         pen.line([places[first], places[second]], "white")
     for (x, y), state in zip(places, batch.keypoint_state[row].tolist(), strict=True):
         pen.ellipse([x - 2.5, y - 2.5, x + 2.5, y + 2.5], STATE_COLOURS[state])
-    return np.array(picture)
+    return np.array(rendered)
 
 
 def main() -> None:
-    """Draw the figure, at the place named on the command line if any."""
+    """Render the figure, at the place named on the command line if any."""
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "synthetic.jpg"
     torch.set_num_threads(1)
     batch = SyntheticEngine(SIZE).batch(SEED, range(COLUMNS * ROWS))

@@ -1,6 +1,6 @@
 """Which point of a hand explains a detector's keypoint: as an offset from a bone, or on the mesh.
 
-Both minimise distances in the picture over thousands of renders, with a Cauchy loss and the
+Both minimise distances in the image over thousands of renders, with a Cauchy loss and the
 detector's own confidences for weights.
 """
 
@@ -13,7 +13,8 @@ from detector_sightings import Sightings, project, vertices_of
 from scipy.optimize import nnls
 
 from fitter.conventions import MODEL_TO_KEYPOINTS, PARENTS
-from fitter.hand_models.skinning import KEYPOINT_BONES, HandModelData
+from fitter.hand_models import HandModelData
+from fitter.hand_models.skinning import KEYPOINT_BONES
 
 OUTLIER = 0.04
 """Distance over hand size at which a detection counts half: the Cauchy loss's scale."""
@@ -30,12 +31,12 @@ BONE_OF_KEYPOINT = tuple(KEYPOINT_BONES[i] for i in MODEL_TO_KEYPOINTS)
 def offset_points(sightings: Sightings, offsets: np.ndarray) -> np.ndarray:
     """(N, 21, 3) joints and tips moved by offsets (21, 3) or (N, 21, 3), canonical order, fixed to
     the bones."""
-    return sightings.points + (sightings.turns @ offsets[..., None])[..., 0]
+    return sightings.points + (sightings.rotations @ offsets[..., None])[..., 0]
 
 
 def distances(sightings: Sightings, points: np.ndarray) -> np.ndarray:
-    """(N, 21) distance of points (N, 21, 3) from the detections in the picture, over hand size."""
-    error = project(points, sightings.intrinsics) - sightings.seen
+    """(N, 21) distance of points (N, 21, 3) from the detections in the image, over hand size."""
+    error = project(points, sightings.intrinsics) - sightings.detected
     return np.linalg.norm(error, axis=-1) / sightings.size[:, None]
 
 
@@ -58,10 +59,10 @@ def _solve(sightings: Sightings, terms: np.ndarray) -> np.ndarray:
     for _ in range(ROUNDS):
         x = offset_points(sightings, np.einsum("nt,ktj->nkj", terms, offsets))
         z = x[..., 2:]
-        residual = project(x, K) - sightings.seen
+        residual = project(x, K) - sightings.detected
         eye = np.broadcast_to(np.eye(2), (*x.shape[:2], 2, 2))
         slope = np.concatenate([eye, -(x[..., :2] / z)[..., None]], -1) / z[..., None]
-        jacobian = K[:, 0, 0, None, None, None] * slope @ sightings.turns
+        jacobian = K[:, 0, 0, None, None, None] * slope @ sightings.rotations
         jacobian = jacobian[..., None, :] * terms[:, None, None, :, None]
         jacobian = jacobian.reshape(*x.shape[:2], 2, -1)
         weight = _weights(np.linalg.norm(residual, axis=-1) / size, sightings.confidence) / size**2
@@ -115,13 +116,13 @@ def solve_mesh(sightings: Sightings, data: HandModelData, offsets: np.ndarray) -
 def _solve_weights(sightings: Sightings, mesh: np.ndarray, k: int) -> np.ndarray:
     """Weights (C,) of candidates (N, C, 3) for keypoint k.
 
-    The residual of a mean ``sum w x`` in the picture, ``focal (sum w x) / (sum w z) - seen``, is
+    The residual of a mean ``sum w x`` in the image, ``focal (sum w x) / (sum w z) - detected``, is
     linear in w once it is multiplied by the mean's depth, which is that of the joint but for a
     few per cent.
     """
     K, size = sightings.intrinsics, sightings.size
     focal = K[:, 0, 0]
-    ray = (sightings.seen[:, k] - K[:, :2, 2]) / focal[:, None]
+    ray = (sightings.detected[:, k] - K[:, :2, 2]) / focal[:, None]
     scale = focal / (size * sightings.points[:, k, 2])
     rows = (mesh[..., :2] - ray[:, None] * mesh[..., 2:]) * scale[:, None, None]
     rows = rows.transpose(0, 2, 1).astype(np.float64)
@@ -141,7 +142,7 @@ def _solve_weights(sightings: Sightings, mesh: np.ndarray, k: int) -> np.ndarray
 
 
 def candidate_vertices(data: HandModelData, offsets: np.ndarray, k: int) -> np.ndarray:
-    """Vertices near keypoint k that its bone or a neighbouring one moves, evenly spread."""
+    """Vertices near keypoint k that its bone or a neighbouring one moves, evenly distributed."""
     tips = data.v_template[list(data.tip_vertices)]
     joints = np.concatenate([data.joint_regressor @ data.v_template, tips])
     distance = np.linalg.norm(

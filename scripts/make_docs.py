@@ -29,8 +29,9 @@ from fitter.conventions import (
     PARENTS,
 )
 from fitter.energies import ENERGIES
+from fitter.hand_models import load_open_hand
 from fitter.hand_models.appearance import APPEARANCE_FILE
-from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand
+from fitter.hand_models.open_hand import KEYPOINTS_FILE
 from fitter.store.schema import (
     CAMERA,
     DIMENSION_LABELS,

@@ -44,19 +44,24 @@ from keypoint_forms import (  # noqa: E402
 )
 from safetensors.torch import save_file  # noqa: E402
 
+from datasets.detector import (  # noqa: E402
+    DetectorNoise,
+    KeypointDefinition,
+    KeypointScatter,
+    measure_noise,
+    measure_scatter,
+)
 from datasets.detector.keypoint_definition import (  # noqa: E402
     MEDIAPIPE_DEFINITION,
     MEDIAPIPE_SCATTER,
-    KeypointDefinition,
-    KeypointScatter,
     definition_content,
     mesh_digest,
     padded,
 )
-from datasets.detector.noise import NOISE_PATH, DetectorNoise  # noqa: E402
-from datasets.detector.scatter import measure_noise, measure_scatter  # noqa: E402
+from datasets.detector.noise import NOISE_PATH  # noqa: E402
 from fitter.conventions import KEYPOINT_NAMES, MODEL_TO_KEYPOINTS  # noqa: E402
-from fitter.hand_models.open_hand import KEYPOINTS_FILE, load_open_hand  # noqa: E402
+from fitter.hand_models import load_open_hand  # noqa: E402
+from fitter.hand_models.open_hand import KEYPOINTS_FILE  # noqa: E402
 
 ABOUT = (
     "Where MediaPipe's hand landmarks lie on the open hand, and how they scatter about that; "

@@ -50,12 +50,13 @@ def main() -> None:
         engine.batch(0, range(16))
         start = time.process_time()
         specs = engine.sample(1, range(64))
-        drawn = time.process_time()
+        sampled = time.process_time()
         engine.render(specs)
         rendered = time.process_time()
         print(
-            f"{size} pixels, drawn {supersampling} times finer, one thread: specs "
-            f"{1000 * (drawn - start) / 64:.1f} ms, picture {1000 * (rendered - drawn) / 64:.1f} ms"
+            f"{size} pixels, rendered {supersampling} times finer, one thread: specs "
+            f"{1000 * (sampled - start) / 64:.1f} ms, "
+            f"image {1000 * (rendered - sampled) / 64:.1f} ms"
         )
 
 

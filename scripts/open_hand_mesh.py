@@ -10,7 +10,7 @@ import scipy.sparse.csgraph
 from open_hand_source import MakeHumanSource
 
 CUT_ABOVE_WRIST = 0.0125
-"""Metres above the wrist joint at which an edge loop of the forearm is looked for."""
+"""Metres above the wrist joint at which an edge loop of the forearm is searched for."""
 ISLAND_MARGIN = 0.02
 CAP_RADIUS = 0.05
 """Radius of the cap's disc in the UV square."""

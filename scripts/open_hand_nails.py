@@ -10,7 +10,7 @@ CREASE = np.deg2rad(8.0)
 PLATE_CURVATURE = np.deg2rad(50.0)
 """Largest angle between a nail's faces and the nail's mean normal."""
 SEED_SPAN = (0.55, 0.8)
-"""Where, from the last joint to the tip, the middle of a nail is looked for."""
+"""Where, from the last joint to the tip, the middle of a nail is searched for."""
 
 
 def nail_mask(

@@ -188,8 +188,8 @@ def skin_weights(hand: RawHand, joints: np.ndarray) -> np.ndarray:
     thumb = slice(FIRST_JOINT["thumb"], FIRST_JOINT["thumb"] + 3)
     others = np.setdiff1d(np.arange(1, 16), np.arange(16)[thumb])
     room = np.clip(1 - weights[:, thumb].sum(1), 0, 1)
-    mass = weights[:, others].sum(1)
-    weights[:, others] *= np.minimum(1, room / np.maximum(mass, 1e-9))[:, None]
+    total = weights[:, others].sum(1)
+    weights[:, others] *= np.minimum(1, room / np.maximum(total, 1e-9))[:, None]
     weights[:, 0] = np.clip(1 - weights[:, 1:].sum(1), 0, None)
     return prune(smooth(weights, hand.faces, SMOOTHINGS))
 

@@ -20,14 +20,14 @@ from example_skin import (
 )
 from scipy.ndimage import distance_transform_edt
 
-from fitter.hand_models.skinning import HandModelData
+from fitter.hand_models import HandModelData
 from fitter.raster import rasterize
-from fitter.rendering.shading import vertex_normals
+from fitter.rendering import vertex_normals
 
 SUPERSAMPLING = 3
 """Samples along a texel's side: a crease is narrower than a texel."""
 FRINGE = 1.5
-"""Texels around the charts that are painted too: bilinear look-ups at a border use them."""
+"""Texels around the charts that are painted too: bilinear lookups at a border use them."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Atlas:
         texel_rows: (T, T) row of the texel to show, the nearest one where no face lies.
         corners: (S, 3) vertices of the sample's face; weights: (S, 3) barycentrics in it.
         on_surface: (S,) bool; the other samples lie around the charts, where the nearest face's
-            plane goes on, so that a look-up at a seam finds the same colour on both sides.
+            plane goes on, so that a lookup at a seam finds the same colour on both sides.
     """
 
     arm: ArmMesh

@@ -3,7 +3,7 @@
 Colour is additive in the logarithm of the reflectance, with one direction for melanin and one for
 haemoglobin (the idea of Tsumura et al., "Image-based skin color and texture analysis/synthesis by
 extracting hemoglobin and melanin information in the skin", SIGGRAPH 2003). The directions and
-amounts are this project's own: they lead through the tones of the example pictures and some way
+amounts are this project's own: they lead through the tones of the example images and some way
 beyond them. They are a model of people, not a measured sample of them.
 """
 
@@ -23,7 +23,7 @@ BARE = np.log(to_linear((228, 186, 161)))
 """Log reflectance of the back of a hand with melanin 0."""
 BARE_PALM = np.log(to_linear((235, 190, 170)))
 DARKEST = 3.0
-"""Melanin of the darkest backs; the example pictures' "fair" is about 0.1, their "dark" 2.45."""
+"""Melanin of the darkest backs; the example images' "fair" is about 0.1, their "dark" 2.45."""
 PALM_SHARE = 0.43
 """Melanin of the palm as a share of the back's."""
 VEIN = np.array([0.17, 0.075, 0.05])
@@ -75,11 +75,11 @@ class Person:
 def sample_person(generator: np.random.Generator) -> Person:
     """A random person, from very light to very dark with about the same share of each."""
 
-    def about(mean: float, spread: float) -> float:
-        return float(np.clip(generator.normal(mean, spread), mean - 2.5 * spread, None))
+    def about(mean: float, std: float) -> float:
+        return float(np.clip(generator.normal(mean, std), mean - 2.5 * std, None))
 
-    def strength(mean: float, spread: float) -> float:
-        return float(mean * np.exp(generator.normal(0, spread)))
+    def strength(mean: float, std: float) -> float:
+        return float(mean * np.exp(generator.normal(0, std)))
 
     melanin = float(generator.uniform(0, DARKEST))
     return Person(

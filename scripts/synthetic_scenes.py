@@ -1,7 +1,7 @@
-"""Random pictures of one hand whose mesh, camera and mask are known.
+"""Random images of one hand whose mesh, camera and mask are known.
 
 A scene is one square crop that shows a hand with its forearm and sleeve, in any pose, shape and
-view, drawn with the renderer of the example pictures: soft environment light with shadows, bounce
+view, rendered with the renderer of the example images: soft environment light with shadows, bounce
 and highlights, skin painted in space with creases, veins and nails, a cluttered background out of
 focus, a camera's blur, noise and compression. None of this can be written as vertex colours or a
 texture under a few numbers of light.
@@ -28,14 +28,13 @@ from scipy.spatial.transform import Rotation
 from datasets.poses import sample_hand_angles
 from datasets.synthetic.painted_backgrounds import THEMES, sample_background
 from fitter.camera import project
-from fitter.hand_models import HandModel
-from fitter.hand_models.anatomy import hand_pose_from_angles
+from fitter.hand_models import HandModel, hand_pose_from_angles
 from fitter.raster import rasterize
 from fitter.records import HandMesh, HandParams
-from fitter.rendering.shading import vertex_normals
+from fitter.rendering import vertex_normals
 
 SIZE = 256
-"""Pixels of a picture's side."""
+"""Pixels of an image's side."""
 SUPERSAMPLING = 2
 DETAIL = LightDetail(directions=112, map_size=256)
 LEVELS = 1
@@ -45,14 +44,14 @@ LEAST_SEEN = 0.85
 LEAST_DEPTH = 0.08
 """Metres from the camera to the nearest part of hand, forearm and sleeve."""
 MARGIN = 8.0
-"""Pixels between the hand and the picture's border."""
+"""Pixels between the hand and the image's border."""
 ATTEMPTS = 200
-"""Draws of pose and view after which a seed is given up; about one in four is accepted."""
+"""Samples of pose and view after which a seed is given up; about one in four is accepted."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture and all that is true of it. Camera frame, metres and pixels of the picture.
+    """One image and all that is true of it. Camera frame, metres and pixels of the image.
 
     Attributes:
         seed: all that the scene depends on.
@@ -63,7 +62,7 @@ class Scene:
         hand_mask: (256, 256) bool: the open hand's mesh is what the camera sees.
         arm_mask: (256, 256) bool: forearm or sleeve is what the camera sees.
         covered: (256, 256) bool: the part of `arm_mask` behind which the hand's mesh lies. A
-            silhouette drawn without the arm is right to fill it.
+            silhouette rendered without the arm is right to fill it.
     """
 
     seed: int
@@ -80,7 +79,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Staged:
-    """A hand before its camera, not yet drawn."""
+    """A hand before its camera, not yet rendered."""
 
     params: HandParams
     mesh: HandMesh
@@ -90,14 +89,14 @@ class _Staged:
 
 
 def render_scene(model: HandModel, seed: int) -> Scene:
-    """Draw the scene of a seed.
+    """Render the scene of a seed.
 
     Args:
         model: the right open hand in float64.
         seed: any non-negative integer; the scene depends on nothing else.
 
     Raises:
-        RuntimeError: no natural pose in full sight was found in `ATTEMPTS` draws.
+        RuntimeError: no natural pose in full sight was found in `ATTEMPTS` samples.
     """
     generator = np.random.default_rng([seed, 0])
     for _ in range(ATTEMPTS):
@@ -108,7 +107,7 @@ def render_scene(model: HandModel, seed: int) -> Scene:
         if hand.sum() >= LEAST_SEEN * (hand.sum() + covered.sum()):
             break
     else:
-        raise RuntimeError(f"seed {seed}: no hand in full sight in {ATTEMPTS} draws")
+        raise RuntimeError(f"seed {seed}: no hand in full sight in {ATTEMPTS} samples")
     image = _photograph(staged, np.random.default_rng([seed, 1]))
     mesh = staged.mesh.map(lambda tensor: tensor[0])
     return Scene(
@@ -129,7 +128,7 @@ def render_scene(model: HandModel, seed: int) -> Scene:
 
 
 def _stage(model: HandModel, generator: np.random.Generator) -> _Staged | None:
-    """Draw pose, shape, view, camera and forearm; None where fingers pass through each other, or
+    """Sample pose, shape, view, camera and forearm; None where fingers pass through each other, or
     where the arm points at the camera."""
     shapes = model.shapedirs.shape[-1]
     betas = torch.from_numpy(generator.normal(0, 0.85, (1, shapes)).clip(-2.0, 2.0))
@@ -138,8 +137,8 @@ def _stage(model: HandModel, generator: np.random.Generator) -> _Staged | None:
     frame = rest_frame(rest.joints[0].numpy(), rest.vertices[0, model.tip_vertices].numpy())
     angles = torch.from_numpy(sample_hand_angles(generator, 1))
     pose = hand_pose_from_angles(angles, frame.axes)
-    turn = Rotation.random(random_state=generator)
-    orient = torch.from_numpy(turn.as_rotvec())[None]
+    rotation = Rotation.random(random_state=generator)
+    orient = torch.from_numpy(rotation.as_rotvec())[None]
     style = ArmStyle(*generator.normal(0, (0.2, 0.12)), *_cuff(generator))
     recipe = HandRecipe(
         "right", ((0, 0, 0),) * 4, (0,) * 5, (0, 0, 0), (0, 0, 0), _tone(generator), style,
@@ -147,7 +146,7 @@ def _stage(model: HandModel, generator: np.random.Generator) -> _Staged | None:
     )  # fmt: skip
     still = model(HandParams(orient, pose, betas, zero))
     chains = np.concatenate([still.joints[0], still.vertices[0, model.tip_vertices]], axis=0)
-    toward_camera = turn.apply(frame.forward)[2]
+    toward_camera = rotation.apply(frame.forward)[2]
     if toward_camera > 0.75 or _fingers_collide(chains):
         return None
 
@@ -167,7 +166,7 @@ def _stage(model: HandModel, generator: np.random.Generator) -> _Staged | None:
 
 
 def _crop_camera(vertices: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """K of a crop around a hand: the principal point lies wherever the full picture's centre is."""
+    """K of a crop around a hand: the principal point lies wherever the full image's centre is."""
     rays = vertices[:, :2] / vertices[:, 2:]
     low, high = rays.min(axis=0), rays.max(axis=0)
     focal = SIZE * generator.uniform(0.58, 0.86) / (high - low).max()
@@ -273,7 +272,7 @@ def _light(generator: np.random.Generator) -> LightStyle:
 
 
 def _screen(vertices: np.ndarray, intrinsics: np.ndarray, scale: int) -> torch.Tensor:
-    """(1, V, 3): pixels of a picture `scale` times as fine, and depth."""
+    """(1, V, 3): pixels of an image `scale` times as fine, and depth."""
     points = torch.from_numpy(vertices)[None]
     scaled = torch.from_numpy(intrinsics * [[scale], [scale], [1]])[None]
     return torch.cat([project(points, scaled), points[..., 2:]], -1)
@@ -307,7 +306,7 @@ def _rest_vertices(model: HandModel, params: HandParams) -> np.ndarray:
 
 
 def _photograph(staged: _Staged, generator: np.random.Generator) -> np.ndarray:
-    """The picture (256, 256, 3) uint8."""
+    """The image (256, 256, 3) uint8."""
     fine = SIZE * SUPERSAMPLING
     theme = str(generator.choice(list(THEMES)))
     wide = sample_background(theme, (fine * 5 // 4, fine * 5 // 3), generator)
@@ -327,7 +326,7 @@ def _photograph(staged: _Staged, generator: np.random.Generator) -> np.ndarray:
 
 
 def _draw_arm(linear: np.ndarray, staged: _Staged, generator: np.random.Generator) -> None:
-    """Draw hand, forearm and sleeve over the linear background (H, W, 3), in place."""
+    """Render hand, forearm and sleeve over the linear background (H, W, 3), in place."""
     arm = staged.arm
     screen = _screen(arm.vertices, staged.intrinsics, SUPERSAMPLING)
     fragments = rasterize(screen, torch.from_numpy(arm.faces), linear.shape[:2])

@@ -1,4 +1,4 @@
-"""The benchmark that needs no pictures runs and writes what it measured."""
+"""The benchmark that needs no images runs and writes what it measured."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from tests.support.paths import ROOT
 
 
 def test_all_parts_of_the_command_are_measured(tmp_path) -> None:
-    picture, figures = ROOT / "examples" / "open_palm.jpg", tmp_path / "command.json"
+    source, figures = ROOT / "examples" / "open_palm.jpg", tmp_path / "command.json"
     (tmp_path / "masks").mkdir()
-    with Image.open(picture) as image:
+    with Image.open(source) as image:
         Image.new("L", image.size, 255).save(tmp_path / "masks" / "open_palm.png")
-    command = [sys.executable, "benchmarks/command.py", picture, "--masks", tmp_path / "masks"]
+    command = [sys.executable, "benchmarks/command.py", source, "--masks", tmp_path / "masks"]
     subprocess.run(
         [*command, "--max-hands", "1", "--json", figures],
         cwd=ROOT,
@@ -56,6 +56,6 @@ def test_the_fit_is_measured(tmp_path) -> None:
     assert all(stage["iou"][1] > stage["iou"][0] + 0.02 for stage in stages)
     assert stages[1]["iterations"] == [30, 30]
     configured = stages[0]
-    assert set(configured["parts"]) == {"drawing", "outline", "keypoints", "rest"}
+    assert set(configured["parts"]) == {"rendering", "outline", "keypoints", "rest"}
     assert all(0 < ms < 3 * configured["cpu_ms"] for ms in configured["parts"].values())
     assert written["mask_cpu_ms"] > 0

@@ -70,11 +70,11 @@ def bench():
     return networks_figures.Bench(load_config(None, []), {}, torch.device("cpu"))
 
 
-def test_every_start_and_every_fit_has_a_row(written):
+def test_every_initialisation_and_every_fit_has_a_row(written):
     rows = {row["name"]: row for row in written["validation"]}
     assert list(rows) == [
-        "true hand", "detector's x, y and depth", "keypoint start", "keypoint fit", "lifter",
-        "HandNet", "HandNet, no keypoints", "fit from lifter", "fit from HandNet",
+        "true hand", "detector's x, y and depth", "keypoint initialisation", "keypoint fit",
+        "lifter", "HandNet", "HandNet, no keypoints", "fit from lifter", "fit from HandNet",
         "fit from both networks", "fit from the best of all", "HandNet, no keypoints, all",
     ]  # fmt: skip
     assert written["found"] == COUNT - 1 and written["steps"] == dict.fromkeys(NETWORKS, 5)
@@ -88,12 +88,12 @@ def test_every_start_and_every_fit_has_a_row(written):
     # The detector has seen the model's own keypoints exactly, in two dimensions.
     seen = rows["detector's x, y and depth"]["figures"]
     assert seen["error_2d_px"] < 0.01 < seen["pa_mpjpe_mm"] < 15 and np.isnan(seen["mask_iou"])
-    start = rows["keypoint start"]["figures"]
+    first = rows["keypoint initialisation"]["figures"]
     for name in FITS:
         fit = rows[name]["figures"]
         # Networks that have learned nothing are a prior that pulls.
-        assert fit["error_2d_px"] < 0.9 * start["error_2d_px"] and fit["mask_iou"] > 0.7, name
-    assert rows["keypoint fit"]["figures"]["pa_mpjpe_mm"] < start["pa_mpjpe_mm"]
+        assert fit["error_2d_px"] < 0.9 * first["error_2d_px"] and fit["mask_iou"] > 0.7, name
+    assert rows["keypoint fit"]["figures"]["pa_mpjpe_mm"] < first["pa_mpjpe_mm"]
 
 
 def test_handnet_is_measured_as_its_training_measures_it(written, folder, weights):
@@ -132,11 +132,14 @@ def test_a_hand_without_a_fit_counts_as_failed_alone(bench, folder, monkeypatch)
             lambda values: values.masked_fill(lost.view(-1, *[1] * (values.ndim - 1)), torch.nan)
         )
 
-    whole = networks_figures.start_rows(bench, samples, index[1:])
+    whole = networks_figures.initialisation_rows(bench, samples, index[1:])
     monkeypatch.setattr(networks_figures.Bench, "fitted", first_one_lost)
-    rows = {row.name: row for row in networks_figures.start_rows(bench, samples, index)}
+    rows = {row.name: row for row in networks_figures.initialisation_rows(bench, samples, index)}
     (others,) = (row for row in whole if row.name == "keypoint fit")
-    assert (rows["keypoint start"].failed, rows["keypoint start"].hands) == (0, COUNT - 1)
+    assert (rows["keypoint initialisation"].failed, rows["keypoint initialisation"].hands) == (
+        0,
+        COUNT - 1,
+    )
     assert (rows["keypoint fit"].failed, rows["keypoint fit"].hands) == (1, COUNT - 2)
     assert rows["keypoint fit"].figures == pytest.approx(others.figures, rel=1e-3)
     masks = {row.name: row.figures for row in networks_masks.mask_rows(bench, samples, index)}

@@ -1,12 +1,12 @@
 """What each step of the learned start gives, on annotated hands, in one run.
 
-    python benchmarks/starts.py FREIHAND_ROOT
+    python benchmarks/initialisations.py FREIHAND_ROOT
 
 FREIHAND_ROOT holds ``evaluation/rgb``, ``evaluation_K.json`` and ``evaluation_xyz.json``. Hands are
-found once. First each start by itself: the detector's own x, y and z, the best typical pose placed
-on the keypoints, what each network says. Then the fit to the keypoints, without what was measured
-or learned and with it, then the whole command's fit with each kind of mask. Errors are PA-MPJPE in
-mm; halves of the data beside the whole show how far the figures scatter.
+found once. First each initialisation by itself: the detector's own x, y and z, the best typical
+pose placed on the keypoints, what each network says. Then the fit to the keypoints, without what
+was measured or learned and with it, then the whole command's fit with each kind of mask. Errors
+are PA-MPJPE in mm; halves of the data beside the whole show how far the figures scatter.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from datasets.freihand import FreiHandSplit, load_freihand
+from datasets import FreiHandSplit, load_freihand
 from fitter.config.options import Config, load_config
 from fitter.detection.detector import MediaPipeDetector
 from fitter.engine import Engine
@@ -33,15 +33,15 @@ from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.network_prior import predicted_initialisations
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models import pose_keypoints
 from fitter.inputs.images import read_image_and_exif
 from fitter.metrics import pa_mpjpe
 from fitter.records import HandParams, ImageRecord
 from init_net.offer import SHIPPED
 
 
-def seen_images(split: FreiHandSplit, config: Config) -> list[DetectedImage]:
-    """Every picture with its surest right hand, as `fitter.workers.image_detector` gives it."""
+def detected_images(split: FreiHandSplit, config: Config) -> list[DetectedImage]:
+    """Every image with its most confident right hand, as `detect_image` gives it."""
     images = []
     crop = (config.refine.resolution, config.refine.margin)
     with MediaPipeDetector(max_hands=1) as detector:
@@ -55,8 +55,10 @@ def seen_images(split: FreiHandSplit, config: Config) -> list[DetectedImage]:
     return images
 
 
-def start_errors(engine: Engine, images: Sequence[DetectedImage], truth: np.ndarray) -> dict:
-    """Name -> (N,) PA-MPJPE, mm, of each start by itself."""
+def initialisation_errors(
+    engine: Engine, images: Sequence[DetectedImage], truth: np.ndarray
+) -> dict:
+    """Name -> (N,) PA-MPJPE, mm, of each initialisation by itself."""
     model, config = engine.fit_model, engine.config
     hands = [image.hands[0] for image in images]
     like = model.keypoints.joint_template
@@ -77,11 +79,13 @@ def start_errors(engine: Engine, images: Sequence[DetectedImage], truth: np.ndar
         "detector's x, y, z": 1000 * pa_mpjpe(raw.cpu().numpy(), truth),
         "typical pose": error(propose_initialisations(model, deep, single)),
     }
-    guesses = engine.initializer(detected, [image.crops[0] for image in images])
-    for name, guess in guesses.initialisations.items():
-        joints = _mirrored(guess.keypoints, observed.is_left)
+    predictions = engine.initializer(detected, [image.crops[0] for image in images])
+    for name, prediction in predictions.initialisations.items():
+        joints = _mirrored(prediction.keypoints, observed.is_left)
         errors[f"{name}, joints"] = 1000 * pa_mpjpe(joints.cpu().numpy(), truth)
-        errors[f"{name}, hand model"] = error(predicted_initialisations(model, detected, guess))
+        errors[f"{name}, hand model"] = error(
+            predicted_initialisations(model, detected, prediction)
+        )
     return errors
 
 
@@ -106,7 +110,7 @@ class Variant:
 def fit_errors(
     variant: Variant, images: Sequence[DetectedImage], truth: np.ndarray
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """(N,) PA-MPJPE, mm, of a fit, and how often it started where."""
+    """(N,) PA-MPJPE, mm, of a fit, and how often each initialisation was kept."""
     engine = Engine(variant.config)
     if variant.is_bare:
         model = engine.fit_model.keypoints
@@ -120,7 +124,7 @@ def fit_errors(
 
 
 def with_networks(config: Config) -> Config:
-    """The same with every network that ships and every start."""
+    """The same with every network that ships and every initialisation."""
     everything = {"source": "both", "handnet": config.init.handnet or SHIPPED}
     return config.model_copy(update={"init": config.init.model_copy(update=everything)})
 
@@ -178,19 +182,20 @@ def main() -> None:
     use_threads(options.threads)
     config = load_config(options.config, options.set)
     split = load_freihand(options.root)
-    images = seen_images(split, config)
+    images = detected_images(split, config)
     kept = [i for i, image in enumerate(images) if image.hands]
     if not kept:
-        raise BenchmarkError(f"{options.root}: expected pictures of hands, the detector found none")
+        raise BenchmarkError(f"{options.root}: expected images of hands, the detector found none")
     images, truth = [images[i] for i in kept], split.keypoints_3d[kept]
     console = Console()
     console.print(f"{len(kept)} of {len(split.names)} found")
     halves = [np.array(kept) < len(split.names) // 2, np.array(kept) >= len(split.names) // 2]
-    table = Table("PA-MPJPE, mm", "all", "first half", "second half", "started from")
+    table = Table("PA-MPJPE, mm", "all", "first half", "second half", "initialised from")
     figures = {}
     everything = with_networks(config)
     lines = [
-        (name, error, {}) for name, error in start_errors(Engine(everything), images, truth).items()
+        (name, error, {})
+        for name, error in initialisation_errors(Engine(everything), images, truth).items()
     ]
     for name, variant in variants(config).items():
         lines.append((name, *fit_errors(variant, images, truth)))
