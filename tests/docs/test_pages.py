@@ -15,12 +15,16 @@ from PIL import Image
 from datasets.eval_command import eval_hands
 from datasets.synthetic.command import synth_hands
 from fitter.commands.fit_hands import fit_hands
+from fitter.store.older import RENAMED_OPTIONS, RENAMED_VARIABLES
+from init_net.training.command import train_hands
 from tests.support import mano_files
 from tests.support.paths import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in PAGES}
-ALL_TEXTS = {**TEXTS, "README.md": (ROOT / "README.md").read_text("utf-8")}
+ALL_TEXTS = TEXTS | {
+    name: (ROOT / name).read_text("utf-8") for name in ("README.md", "CHANGELOG.md")
+}
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLE = "two_hands.jpg"
 NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
@@ -67,7 +71,7 @@ def test_links_resolve(page):
 
 def test_commands_have_the_flags_that_pages_use(capsys):
     helps = {}
-    for command in (fit_hands, eval_hands, synth_hands):
+    for command in (fit_hands, eval_hands, synth_hands, train_hands):
         with pytest.raises(SystemExit):
             command(["--help"])
         helps[command.__name__.replace("_", "-")] = capsys.readouterr().out
@@ -86,6 +90,12 @@ def test_commands_have_the_flags_that_pages_use(capsys):
                 assert re.search(rf"{word}\b", helps[command]), f"{word} in {line!r}"
 
 
+def test_the_changelog_has_the_names_that_stores_are_read_by():
+    table = re.compile(r"^\| `([\w.]+)` \| `([\w.]+)` \|$", re.MULTILINE)
+    rows = set(table.findall(ALL_TEXTS["CHANGELOG.md"]))
+    assert {*RENAMED_VARIABLES.items(), *RENAMED_OPTIONS.items()} <= rows
+
+
 def test_sentences_about_bad_input_are_those_that_are_tested():
     sources = sorted((ROOT / "tests").glob("*bad*.py"))
     nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text("utf-8")))]
@@ -98,10 +108,12 @@ def test_sentences_about_bad_input_are_those_that_are_tested():
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    """The files that the snippets name: results of two hands, a mask, and a MANO file."""
+    """The files that the snippets name: an image, results of its two hands, its keypoints and
+    mask, and a MANO file."""
     folder = tmp_path_factory.mktemp("snippets")
     (folder / "photos").mkdir()
-    shutil.copy(ROOT / "examples" / EXAMPLE, folder / "photos")
+    for path in (folder / "photo.jpg", folder / "photos" / EXAMPLE):
+        shutil.copy(ROOT / "examples" / EXAMPLE, path)
     truth = json.loads((ROOT / "examples" / "ground_truth.json").read_text("utf-8"))["hands"]
     hands = [
         {"side": hand["side"], "keypoints": hand["keypoints_2d"]}
