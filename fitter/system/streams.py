@@ -31,7 +31,7 @@ def said_to(path: Path) -> Iterator[None]:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+        raise InputError("output.cannot_write", file=path, reason=error.strerror) from error
     saved, before = [os.dup(1), os.dup(2)], sys.stderr
     terminal = os.fdopen(
         os.dup(saved[1]), "w", buffering=1, encoding="utf-8", errors="backslashreplace"
