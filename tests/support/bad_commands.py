@@ -2,3 +2,6 @@
 
 FAST = ["--keypoints", "known.json", "--device", "cpu"]
 """Keypoints from a file, so that no detector need be loaded."""
+
+ALONE = ["--init", "keypoints", "--set", "refine.stages={}"]
+"""The fit to the keypoints alone: no network is loaded, and nothing is rendered."""

@@ -4,8 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 
+from fitter.commands.fit_hands import fit_hands
 from fitter.engine import Engine
 from fitter.errors import sentence
 from fitter.rendering.overlay_names import overlay_name
@@ -13,7 +15,31 @@ from fitter.store.result_store import ResultStore
 from fitter.system.lock import WriterLock
 from fitter.workers.local_executor import LocalExecutor
 from tests.support import bad_files
-from tests.support.bad_commands import FAST
+from tests.support.bad_commands import ALONE, FAST
+from tests.support.same_process import SameProcess
+from tests.support.store_rows import contents
+
+pytestmark = pytest.mark.usefixtures("same_process")
+
+
+@pytest.fixture(scope="module")
+def fitted(workplace, tmp_path_factory) -> Path:
+    """The workplace's photograph fitted, in a store that tests copy."""
+    folder = tmp_path_factory.mktemp("fitted")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as left:
+        patch.chdir(workplace)
+        patch.setattr("fitter.workers.process_pool.Isolated", SameProcess)
+        fit_hands(["photos", "--out", str(folder / "a.zarr"), *FAST, *ALONE, "-q"])
+    assert left.value.code == 0
+    return folder
+
+
+def copied(fitted: Path, folder: Path, name: str = "a.zarr") -> Path:
+    """A copy of the fitted store, with what a run keeps beside it, under a name of its own."""
+    for path in fitted.iterdir():
+        place = folder / path.name.replace("a.zarr", name)
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, place)
+    return folder / name
 
 
 class TestStore:
@@ -22,52 +48,51 @@ class TestStore:
         refused(f"no/x.zarr: {start}: there is no folder no", out="no/x.zarr")
         refused(f".: {start}: give them a folder of their own", out=".")
         refused(f"..: {start}: give them a folder of their own", "--resume", out="..")
-        left_alone = "exists and is no result store, so it is left alone"
-        refused(f"notes {left_alone}", out="notes")
-        refused(f"notes {left_alone}", "--overwrite", out="notes")
-        refused(f"notes/readme.txt {left_alone}", out="notes/readme.txt")
-        no_store = "is no result store (expected a Zarr folder made by fit-hands)"
-        refused(f"notes {no_store}", "--resume", out="notes")
+        left_alone = ": exists and is no result store, so it is left alone"
+        refused(f"notes{left_alone}", out="notes")
+        refused(f"notes{left_alone}", "--overwrite", out="notes")
+        refused(f"notes/readme.txt{left_alone}", out="notes/readme.txt")
+        no_store = ": is no result store (expected a Zarr folder made by fit-hands)"
+        refused(f"notes{no_store}", "--resume", out="notes")
         assert Path("notes/readme.txt").read_text() == "words\n"
 
-    def test_one_that_exists(self, here, say, refused):
-        assert say("photos", "--out", "kept.zarr", *FAST, "-q").status == 0
-        before = {p: p.read_bytes() for p in Path("kept.zarr").rglob("*") if p.is_file()}
+    def test_one_that_exists(self, here, refused, fitted):
+        copied(fitted, here, "kept.zarr")
+        before = contents(Path("kept.zarr"))
         said = "already holds results: use --resume to continue it or --overwrite to replace it"
-        refused(f"kept.zarr {said}", *FAST, out="kept.zarr")
+        refused(f"kept.zarr: {said}", *FAST, out="kept.zarr")
         was = "configuration.detector.max_hands was 2 when it was started and is 1 now"
         instead = "use --overwrite to replace it, or another --out"
         said = f"kept.zarr: cannot be resumed: {was}; {instead}"
-        refused(said, *FAST, "--resume", "--max-hands", "1", out="kept.zarr")
-        after = {p: p.read_bytes() for p in Path("kept.zarr").rglob("*") if p.is_file()}
-        assert before == after
+        refused(said, *FAST, *ALONE, "--resume", "--max-hands", "1", out="kept.zarr")
+        assert contents(Path("kept.zarr")) == before
 
     def test_one_that_another_run_writes(self, here, refused):
         lock = WriterLock(Path("o.zarr"))
         for how in ([], ["--resume"], ["--overwrite"], ["--shard", "1/2"]):
-            refused(sentence("run.busy", {"file": "o.zarr"}), *FAST, *how)
+            refused(sentence("run.busy", {"file": "o.zarr"}), *FAST, *ALONE, *how)
         lock.release()
 
     def test_it_names_the_device_that_was_used(self, tmp_path, here, say):
-        arguments = ["photos", "--out", tmp_path / "a.zarr", "--keypoints", "known.json", "-q"]
+        known = ["--keypoints", "known.json", *ALONE, "-q"]
+        arguments = ["photos", "--out", tmp_path / "a.zarr", *known]
         assert say(*arguments).status == 0
         configuration = json.loads(ResultStore.open(tmp_path / "a.zarr").dataset().configuration)
         used = "cuda" if torch.cuda.is_available() else "cpu"
         assert configuration["run"]["device"] == used
         assert say(*arguments, "--resume", "--device", used).status == 0
 
-    def test_a_damaged_one(self, here, say, refused):
-        say("photos", "--out", "torn.zarr", *FAST, "-q", "--overwrite")
+    def test_a_damaged_one(self, here, refused, fitted):
+        copied(fitted, here, "torn.zarr")
         shutil.rmtree("torn.zarr/keypoints_3d")
         said = "torn.zarr: is a damaged result store: it has lost keypoints_3d"
-        refused(said, *FAST, "--resume", out="torn.zarr")
+        refused(said, *FAST, *ALONE, "--resume", out="torn.zarr")
 
-    def test_moved_pictures_resume_and_changed_ones_are_named(self, tmp_path, here, say):
+    def test_moved_pictures_resume_and_changed_ones_are_named(self, tmp_path, here, say, fitted):
         copy = tmp_path / "elsewhere"
         shutil.copytree("photos", copy)
-        say("photos", "--out", tmp_path / "a.zarr", *FAST, "-q")
-        (tmp_path / "a.zarr").rename(tmp_path / "b.zarr")
-        told = say(copy, "--out", tmp_path / "b.zarr", *FAST, "--resume")
+        copied(fitted, tmp_path, "b.zarr")
+        told = say(copy, "--out", tmp_path / "b.zarr", *FAST, *ALONE, "--resume")
         assert told.status == 0
         assert told.err.splitlines()[:2] == ["1 image done before", "nothing left to do"]
         before = ResultStore.open(tmp_path / "b.zarr").dataset().load()
@@ -75,7 +100,7 @@ class TestStore:
         (copy / "list.txt").write_text("a.jpg\n")
         for change, word in ((lambda: None, "changed"), ((copy / "a.jpg").unlink, "gone")):
             change()
-            told = say(copy / "list.txt", "--out", tmp_path / "b.zarr", *FAST, "--resume")
+            told = say(copy / "list.txt", "--out", tmp_path / "b.zarr", *FAST, *ALONE, "--resume")
             assert told.status == 0
             assert told.err.splitlines()[:4] == [
                 f"{word} a.jpg",
@@ -90,7 +115,7 @@ class TestStore:
         known = tmp_path / "known"
         (known / "b").mkdir(parents=True)
         (known / "a_keypoints.json").write_text('{"people": []}')
-        arguments = ["photos", "--out", tmp_path / "a.zarr", "--device", "cpu", "-q"]
+        arguments = ["photos", "--out", tmp_path / "a.zarr", "--device", "cpu", *ALONE, "-q"]
         assert say(*arguments, "--keypoints", known).status == 0
         moved = known.rename(tmp_path / "moved")
         (moved / "readme.txt").write_text("words")
@@ -114,14 +139,15 @@ class TestStore:
         hands = bad_files.known_hands()
         named.write_text(json.dumps(dict.fromkeys(["a.jpg", "b.jpg"], hands)))
         listed.write_text(json.dumps([hands[0]["keypoints"]]))
+        rest = ["--device", "cpu", *ALONE]
         for known in (named, listed):
-            out = ["--out", known.with_suffix(".zarr"), "--device", "cpu", "--keypoints", known]
+            out = ["--out", known.with_suffix(".zarr"), *rest, "--keypoints", known]
             assert say(tmp_path / "in", *out).status == 0
         shutil.copy(bad_files.HAND, tmp_path / "in" / "b.jpg")
         told = say(tmp_path / "in", *out, "--resume")
         said = sentence("run.list_order", {"file": listed, "count": 1})
         assert (told.status, told.err) == (2, f"fit-hands: {said}\n")
-        out = ["--out", tmp_path / "named.zarr", "--device", "cpu", "--keypoints", named]
+        out = ["--out", tmp_path / "named.zarr", *rest, "--keypoints", named]
         told = say(tmp_path / "in", *out, "--resume")
         assert told.status == 0 and "1 image added to the store" in told.err.splitlines()
         found = bad_files.statuses(tmp_path / "named.zarr")
@@ -133,14 +159,14 @@ class TestStore:
         hands = bad_files.known_hands()
         known.write_text(json.dumps(dict.fromkeys(["a.jpg", "b.jpg"], hands)))
         other.write_text(json.dumps({"a.jpg": [], "b.jpg": hands}))
-        out = ["--out", tmp_path / "a.zarr", "--device", "cpu"]
+        out = ["--out", tmp_path / "a.zarr", "--device", "cpu", *ALONE]
         assert say(tmp_path / "in", *out, "--keypoints", known).status == 0
         store = tmp_path / "a.zarr"
-        before = {p: p.read_bytes() for p in store.rglob("*") if p.is_file()}
+        before = contents(store)
         shutil.copy(bad_files.HAND, tmp_path / "in" / "b.jpg")
         told = say(tmp_path / "in", *out, "--keypoints", other, "--resume")
         assert told.status == 2 and "what is given for a.jpg now" in told.err
-        assert {p: p.read_bytes() for p in store.rglob("*") if p.is_file()} == before
+        assert contents(store) == before
         # The block of a picture that changed is done again with the one that is added.
         shutil.copy(bad_files.EXAMPLES / "victory.jpg", tmp_path / "in" / "a.jpg")
         told = say(tmp_path / "in", *out, "--keypoints", known, "--resume")
@@ -153,7 +179,7 @@ class TestStore:
     def test_a_resumed_run_remembers_earlier_failures(self, tmp_path, here, say):
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "empty.jpg").touch()
-        arguments = (tmp_path / "in", "--out", tmp_path / "a.zarr", "--device", "cpu")
+        arguments = (tmp_path / "in", "--out", tmp_path / "a.zarr", "--device", "cpu", *ALONE)
         known = tmp_path / "none.json"
         known.write_text("{}")
         first = say(*arguments, "--keypoints", known)
@@ -168,22 +194,23 @@ class TestOverlays:
             return sentence(code, {"file": f"--overlays {place}", **facts})
 
         place = "notes/readme.txt"
-        refused(said("overlay.folder_is_file", place), "--overlays", place, *FAST)
+        refused(said("overlay.folder_is_file", place), "--overlays", place, *FAST, *ALONE)
         place = "notes/readme.txt/x"
         facts = {"file": place, "reason": "Not a directory"}
-        refused(sentence("overlay.no_folder", facts), "--overlays", place, *FAST)
+        refused(sentence("overlay.no_folder", facts), "--overlays", place, *FAST, *ALONE)
         place = "photos/drawn"
         refused(said("overlay.inside_images", place, root="photos"), "--overlays", place, *FAST)
         refused(said("overlay.inside_results", "o.zarr/x", out="o.zarr"), "--overlays", "o.zarr/x")
         one = "photos/a.jpg"
         refused(
             said("overlay.among_images", "photos", title=one),
-            *("--overlays", "photos", *FAST),
+            *("--overlays", "photos", *FAST, *ALONE),
             images=one,
         )
 
     def test_an_interruption_while_drawing_loses_none(self, tmp_path, here, say, monkeypatch):
-        arguments = ["photos", "--out", "o.zarr", "--overlays", tmp_path / "drawn", *FAST, "-q"]
+        wanted = ["--overlays", tmp_path / "drawn"]
+        arguments = ["photos", "--out", "o.zarr", *wanted, *FAST, *ALONE, "-q"]
 
         def interrupted(*_):
             raise KeyboardInterrupt
@@ -210,7 +237,7 @@ class TestOverlays:
             return rows
 
         monkeypatch.setattr(Engine, "fit", fit_and_lose_a_picture)
-        arguments = ["--overlays", drawn, "--keypoints", known, "--device", "cpu"]
+        arguments = ["--overlays", drawn, "--keypoints", known, "--device", "cpu", *ALONE]
         told = say(pictures, "--out", "o.zarr", *arguments)
         assert told.status == 0
         assert told.err.splitlines()[:2] == [
@@ -234,7 +261,7 @@ class TestOverlays:
         (tmp_path / "in" / "d.jpg").touch()
         known = tmp_path / "p.json"
         known.write_text(json.dumps(dict.fromkeys(names, bad_files.known_hands())))
-        rest = ["--keypoints", known, "--device", "cpu", "-q", "--set", "run.block_size=2"]
+        rest = ["--keypoints", known, "--device", "cpu", "-q", "--set", "run.block_size=2", *ALONE]
 
         def drawn_by(out, folder, *more):
             arguments = [tmp_path / "in", "--out", tmp_path / out, *rest, *more]
@@ -258,7 +285,7 @@ class TestOverlays:
         (tmp_path / "p.json").write_text(json.dumps(dict.fromkeys(names, bad_files.known_hands())))
         told = say(
             tmp_path / "in", "--out", "o.zarr", "--overlays", tmp_path / "drawn",
-            "--keypoints", tmp_path / "p.json", "--device", "cpu", "-q",
+            "--keypoints", tmp_path / "p.json", "--device", "cpu", "-q", *ALONE,
         )  # fmt: skip
         assert (told.status, told.err) == (0, "")
         drawn = {p.relative_to(tmp_path / "drawn") for p in (tmp_path / "drawn").rglob("*.jpg")}

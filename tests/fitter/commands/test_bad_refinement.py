@@ -11,7 +11,16 @@ from PIL import Image
 import fitter.engine
 from fitter import errors
 from tests.support import bad_files
-from tests.support.bad_commands import FAST
+from tests.support.bad_commands import ALONE, FAST
+
+pytestmark = pytest.mark.usefixtures("same_process")
+
+STAGE = (
+    "{solver: lm, iterations: 1, free: [global_orient, pose, shape, camera], "
+    "energies: {silhouette_l2: 1, keypoints: 1}}"
+)
+SHORT = ["--set", "refine.stages={}", "--set", f"refine.stages.a={STAGE}", "--init", "keypoints"]
+"""One short stage that compares with a mask, of hands that no network has initialised."""
 
 FOLDERS = [
     ([], "masks: expected a folder with masks, found nothing there."),
@@ -125,7 +134,7 @@ def test_a_run_goes_on_with_its_own_masks_alone(say, tmp_path):
     Image.new("L", (640, 480), 0).save(tmp_path / "others" / "a.bmp")
     sizes = {(tmp_path / folder / "a.bmp").stat().st_size for folder in ("masks", "others")}
     assert len(sizes) == 1
-    run = ["photos", "--out", "o.zarr", *FAST, "--set", "refine.stages.coarse.iterations=1"]
+    run = ["photos", "--out", "o.zarr", *FAST, *SHORT]
     assert say(*run, "--masks", tmp_path / "masks").status == 0
     assert say(*run, "--resume", "--masks", tmp_path / "moved").status == 0
     told = say(*run, "--resume", "--masks", tmp_path / "others")
@@ -136,10 +145,10 @@ def test_a_run_goes_on_with_its_own_masks_alone(say, tmp_path):
 
 
 def test_a_run_goes_on_with_its_own_appearance_alone(say, monkeypatch):
-    run = ["photos", "--out", "o.zarr", *FAST, "--set", "refine.stages.coarse.iterations=1"]
+    run = ["photos", "--out", "o.zarr", *FAST, *SHORT]
     assert say(*run).status == 0
     # Where nothing is rendered, it shapes nothing.
-    plain = ["photos", "--out", "plain.zarr", *FAST, "--set", "refine.stages={}"]
+    plain = ["photos", "--out", "plain.zarr", *FAST, *ALONE]
     assert say(*plain).status == 0
     with monkeypatch.context() as patch:
         other = {"appearance_sha256": "of another file"}

@@ -21,6 +21,11 @@ from fitter.store.result_store import decode_flags
 from tests.support import bad_files
 from tests.support.bad_commands import FAST
 
+pytestmark = pytest.mark.usefixtures("same_process")
+
+KEYPOINTS = ["--init", "keypoints"]
+"""No network initialises: these tests are about what follows."""
+
 TRUTH = next(
     hand
     for hand in json.loads((bad_files.EXAMPLES / "ground_truth.json").read_text())["hands"]
@@ -55,7 +60,7 @@ def masks(workplace: Path) -> Path:
 
 
 def run(say, *arguments: object, out: str = "o.zarr") -> tuple[object, xr.Dataset]:
-    told = say("photos", "--out", out, *FAST, "--intrinsics", "K.json", *arguments)
+    told = say("photos", "--out", out, *FAST, *KEYPOINTS, "--intrinsics", "K.json", *arguments)
     return told, xr.open_zarr(out).load()
 
 
@@ -76,9 +81,10 @@ def test_the_command_uses_given_masks(masks, here, say) -> None:
     # The run can go on with the same masks, and with no others.
     again = ["--resume", "--masks"]
     assert run(say, *again, "masks")[0].status == 0
-    other = say("photos", "--out", "o.zarr", *FAST, "--intrinsics", "K.json", *again, "other_masks")
+    given = ["photos", "--out", "o.zarr", *FAST, *KEYPOINTS, "--intrinsics", "K.json"]
+    other = say(*given, *again, "other_masks")
     assert other.status == 2 and "masks" in other.err and other.err.count("\n") == 1
-    none = say("photos", "--out", "o.zarr", *FAST, "--intrinsics", "K.json", "--resume")
+    none = say(*given, "--resume")
     assert none.status == 2 and "masks" in none.err
 
 
@@ -107,7 +113,7 @@ def test_a_mask_of_another_size_fails_its_picture_alone(masks, here, say) -> Non
     shutil.copy(bad_files.HAND, "two/b.jpg")
     known = json.loads(Path("known.json").read_text())
     Path("two.json").write_text(json.dumps({**known, "b.jpg": known["a.jpg"]}))
-    arguments = ("--keypoints", "two.json", "--device", "cpu", "--masks", "small_masks")
+    arguments = ("--keypoints", "two.json", "--device", "cpu", *KEYPOINTS, "--masks", "small_masks")
     told = say("two", "--out", "o.zarr", *arguments)
     rows = xr.open_zarr("o.zarr").load()
     assert decode_flags(rows.image_status).values.tolist() == ["failed", "ok"]
@@ -167,7 +173,8 @@ def test_all_that_stages_may_free_is_stored(masks, here, say) -> None:
     """A focal length that is guessed, because nothing is told of the camera, may move."""
     Path("plain").mkdir()
     Image.fromarray(np.asarray(Image.open("photos/a.jpg"))).save("plain/a.jpg", quality=95)
-    told = say("plain", "--out", "o.zarr", *FAST, *ALL_FREE, "--save-vertices", "--overlays", "o")
+    given = (*FAST, *KEYPOINTS, *ALL_FREE)
+    told = say("plain", "--out", "o.zarr", *given, "--save-vertices", "--overlays", "o")
     assert told.status == 0 and Path("o/a.jpg.jpg").exists()
     rows = xr.open_zarr("o.zarr").load()
     hand = rows.isel(image=0, hand=0)

@@ -4,11 +4,8 @@ import json
 import subprocess
 import sys
 
-from tests.support import bad_commands, bad_files
+from tests.support import bad_files
 from tests.support.paths import ROOT
-
-workplace = bad_commands.workplace
-here = bad_commands.here
 
 REFUSALS = [
     ["photos", "--out", "o.zarr", "--set", "fit.max_iteration=3"],
