@@ -15,10 +15,8 @@ validation
     side is 128; IoU is that of the mesh's silhouette with the true mask, in which objects and the
     image's border hide a part of the hand: "true hand" is what can be reached. The lifter gives
     keypoints: its mesh, 2D error and IoU are those of the hand model laid onto them
-    (`predicted_initialisations`). HandNet
-    is measured in its own weak-perspective camera. Predictions are made by
-    `init_net.predict.Networks`
-    and used by `fit_keypoints` as `fit-hands` does, before its stages; "fit from the best of all"
+    (`predicted_initialisations`). HandNet is measured in its own weak-perspective camera.
+    Predictions are made by `init_net.predict.Networks` and used by `fit_keypoints` as `fit-hands` does, before its stages; "fit from the best of all"
     is its default. Without keypoints HandNet sees the image alone, in the crop around the
     detected keypoints, or around the true ones for "all".
 masks

@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from tests.support import bad_files
+from tests.support.bad_commands import ALONE
 
 # Runs at the start of every Python process, before the program: pictures whose name says so end
 # the process that opens them, or keep it busy. The program itself knows nothing of it.
@@ -62,7 +63,16 @@ def run_with(names: list[str], folder: Path, say, *more: object):
         shutil.copy(bad_files.HAND, folder / "in" / name)
     known = folder / "p.json"
     known.write_text(json.dumps(dict.fromkeys(names, bad_files.known_hands())))
-    arguments = ["--keypoints", known, "--device", "cpu", "--set", "run.batch_size=2", *more]
+    arguments = [
+        "--keypoints",
+        known,
+        "--device",
+        "cpu",
+        "--set",
+        "run.batch_size=2",
+        *ALONE,
+        *more,
+    ]
     told = say(folder / "in", "--out", folder / "r.zarr", *arguments)
     return told, xr.open_zarr(folder / "r.zarr").load()
 
