@@ -346,9 +346,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "keypoint-offsets": keypoint_offsets,
     "shape-variance": shape_variance,
     "appearance": appearance,
-    **{
-        f"sentences-{name}": partial(sentences, topics) for name, topics in SENTENCE_TOPICS.items()
-    },
+    **{f"sentences-{name}": partial(sentences, topics) for name, topics in SENTENCE_TOPICS.items()},
 }
 """Name in the markers -> what writes the text between them."""
 

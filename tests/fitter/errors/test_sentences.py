@@ -25,7 +25,7 @@ TEXTS = {
 
 
 def literal_codes():
-    """What stands as a literal where an error takes its code; "a" and "b" of `"a" if x else "b"`."""
+    """Literals where an error takes its code; "a" and "b" of `"a" if x else "b"`."""
     for tree in TREES:
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not node.args:
