@@ -3,10 +3,10 @@
 `load_config` reads a file or a preset and overrides; `Config` holds every option. What packages of
 networks add to it is a `NetworkOffer`.
 
->>> from fitter.config import load_config
->>> config = load_config("s2hand", ["fit.max_iterations=10"])
->>> config.fit.max_iterations, list(config.refine.stages)
-(10, ['refinement'])
+    >>> from fitter.config import load_config
+    >>> config = load_config("s2hand", ["fit.max_iterations=10"])
+    >>> config.fit.max_iterations, list(config.refine.stages)
+    (10, ['refinement'])
 """
 
 from __future__ import annotations
