@@ -110,7 +110,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
             options.json.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(
-                "evaluation.unwritable", file=options.json, reason=error.strerror
+                "output.cannot_write", file=options.json, reason=error.strerror
             ) from error
     if not options.quiet:
         Console().print(found.table())

@@ -203,7 +203,7 @@ def _loaded(store: StoreReader, truth: FreiHandSplit) -> xr.Dataset:
         except Exception as error:
             # What a cut chunk raises is up to the codec and is of many types.
             raise InputError(
-                "evaluation.damaged", file=store.path, variable=name, reason=str(error)
+                "store.damaged_variable", file=store.path, variable=name, reason=str(error)
             ) from error
     return results.assign(loaded)
 

@@ -1,7 +1,7 @@
 """Write the tables of `docs/` from the code: `python scripts/make_docs.py`.
 
 A page marks where a table goes with ``<!-- begin NAME -->`` and ``<!-- end NAME -->``; what stands
-between the two is replaced. `tests/test_docs.py` fails when a page and the code disagree.
+between the two is replaced. `tests/docs/test_pages.py` fails when a page and the code disagree.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from string import Formatter
 from typing import Any, get_args, get_origin
 
 import numpy as np
@@ -29,6 +31,7 @@ from fitter.conventions import (
     PARENTS,
 )
 from fitter.energies import ENERGIES
+from fitter.errors import SENTENCES
 from fitter.hand_models import load_open_hand
 from fitter.hand_models.appearance import APPEARANCE_FILE
 from fitter.hand_models.open_hand import KEYPOINTS_FILE
@@ -288,6 +291,45 @@ def appearance() -> str:
     )
 
 
+SENTENCE_TOPICS = {
+    "images": ("image", "array"),
+    "lists": ("list", "json"),
+    "intrinsics": ("intrinsics",),
+    "keypoints": ("keypoints",),
+    "masks": ("mask",),
+    "configuration": ("config", "stages"),
+    "hand-models": ("model", "appearance", "prior"),
+    "detector": ("detector", "task"),
+    "networks": ("network", "weights"),
+    "runs": ("usage", "run", "device", "worker", "overlay", "ray"),
+    "output": ("output", "store"),
+    "python": ("door", "hand", "results"),
+    "training": ("samples", "training", "checkpoint"),
+    "datasets": ("dataset", "evaluation", "synthetic", "background", "definition", "noise"),
+}
+"""Table of sentences -> the topics of the codes in it, the part before the dot."""
+
+
+def sentences(topics: Sequence[str]) -> str:
+    """The sentences that are said of some topics, by their codes."""
+    return table(
+        ("code", "what is said"),
+        (
+            (f"`{code}`", f"`{_as_pattern(wording)}`")
+            for topic in topics
+            for code, wording in SENTENCES.items()
+            if code.partition(".")[0] == topic
+        ),
+    )
+
+
+def _as_pattern(wording: str) -> str:
+    """A sentence with the bare names of its facts in braces."""
+    parts = Formatter().parse(wording)
+    said = "".join(f"{text}{{{name}}}" if name else text for text, name, _, _ in parts)
+    return said.strip().replace("|", "\\|")
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "variables": variables,
     "flags": flags,
@@ -304,6 +346,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "keypoint-offsets": keypoint_offsets,
     "shape-variance": shape_variance,
     "appearance": appearance,
+    **{f"sentences-{name}": partial(sentences, topics) for name, topics in SENTENCE_TOPICS.items()},
 }
 """Name in the markers -> what writes the text between them."""
 

@@ -62,7 +62,7 @@ def check_folder(request: SyntheticRequest) -> None:
     """
     out, path = request.out, request.out / DESCRIPTION
     if out.exists() and not out.is_dir():
-        raise InputError("synthetic.out_file", file=out)
+        raise InputError("output.is_file", file=out)
     if not (out.is_dir() and any(out.iterdir())):
         return
     if not path.exists():
@@ -91,7 +91,7 @@ def prepare_folder(request: SyntheticRequest) -> None:
             out / DESCRIPTION, json.dumps(request.description(), indent=1).encode(), durable=False
         )
     except OSError as error:
-        raise InputError("synthetic.out_unwritable", file=out, reason=error.strerror) from error
+        raise InputError("output.cannot_write", file=out, reason=error.strerror) from error
 
 
 def _compare(path: Path, description: dict[str, Any]) -> None:

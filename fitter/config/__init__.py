@@ -1,4 +1,13 @@
-"""The configuration: every option of a run, typed, from files, presets and overrides."""
+"""The configuration of a run: options with their types and bounds, files, presets, overrides.
+
+`load_config` reads a file or a preset and overrides; `Config` holds every option. What packages of
+networks add to it is a `NetworkOffer`.
+
+    >>> from fitter.config import load_config
+    >>> config = load_config("s2hand", ["fit.max_iterations=10"])
+    >>> config.fit.max_iterations, list(config.refine.stages)
+    (10, ['refinement'])
+"""
 
 from __future__ import annotations
 
@@ -8,6 +17,7 @@ from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
     from fitter.config.files import ConfigKind, Flag, find_preset, load_kind
+    from fitter.config.networks import NetworkOffer, NetworkOptions, OfferedNetwork
     from fitter.config.options import (
         FIT,
         Config,
@@ -30,6 +40,9 @@ __all__ = [
     "Flag",
     "InitConfig",
     "ModelConfig",
+    "NetworkOffer",
+    "NetworkOptions",
+    "OfferedNetwork",
     "RefineConfig",
     "Section",
     "StageConfig",
@@ -50,6 +63,9 @@ __getattr__, __dir__ = lazy_face(
         "Flag": "fitter.config.files",
         "InitConfig": "fitter.config.options",
         "ModelConfig": "fitter.config.options",
+        "NetworkOffer": "fitter.config.networks",
+        "NetworkOptions": "fitter.config.networks",
+        "OfferedNetwork": "fitter.config.networks",
         "RefineConfig": "fitter.config.stages",
         "Section": "fitter.config.section",
         "StageConfig": "fitter.config.stages",

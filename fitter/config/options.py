@@ -26,18 +26,20 @@ __all__ = ["FIT", "Config", "Flag", "find_config", "load_config"]
 class DetectorConfig(Section):
     """Finding the hands and their 21 keypoints."""
 
-    max_hands: int = Field(2, ge=1, le=16, description="hands kept per image, the store's slots")
+    max_hands: int = Field(
+        2, ge=1, le=16, description="hands kept per image, and slots in the store"
+    )
     min_score: float = Field(
         0.5, ge=0, le=1, description="detections below this confidence are dropped"
     )
     second_pass: bool = Field(
-        True, description="detect again in an enlarged crop around every hand found"
+        True, description="detect again in an enlarged crop around every hand that was found"
     )
     task: str | None = Field(
         None,
         min_length=1,
-        description="file of MediaPipe's hand landmarker (.task) to find hands with, which "
-        "mediapipe from 0.10.22 on needs; null for the networks inside earlier ones",
+        description="file of MediaPipe's hand landmarker (.task) to find hands with; mediapipe "
+        "from 0.10.22 on needs one, null takes the networks inside earlier releases",
     )
 
 
@@ -48,8 +50,8 @@ class CameraConfig(Section):
         60.0,
         gt=1,
         lt=179,
-        description="field of view along the image's longer side, degrees, where neither the "
-        "user nor the file tells",
+        description="field of view along the image's longer side, degrees; used where neither "
+        "the user nor the file tells the camera",
     )
 
 
@@ -60,25 +62,24 @@ FingertipConvention = Literal["smplx", "freihand", "ho3d", "manopth_right", "man
 class ModelConfig(Section):
     """The hand model that is fitted."""
 
-    name: str = Field("open_hand", min_length=1, description="which hand model")
+    name: str = Field("open_hand", min_length=1, description="name of the hand model")
     path: str | None = Field(
         None,
         min_length=1,
-        description="file of a model that does not ship with the project",
+        description="file of a hand model that does not ship with the project",
     )
     fingertips: FingertipConvention | list[int] = Field(
         "smplx",
-        description="which vertices of MANO are its fingertips: smplx, freihand, ho3d, "
-        "manopth_right, manopth_left, or five vertices, thumb to little, of another mesh in "
-        "MANO's layout",
+        description="which vertices of MANO are its fingertips: the name of a convention, or five "
+        "vertices, thumb to little, for another mesh in MANO's layout",
     )
     fix_left_shapedirs: bool = Field(
-        True, description="undo the known sign fault in the shape space of MANO_LEFT.pkl"
+        True, description="correct the known sign error in the shape space of MANO_LEFT.pkl"
     )
 
 
 class InitConfig(Section):
-    """What networks say of a hand before it is fitted.
+    """What networks predict of a hand before it is fitted.
 
     Beside the options below it has those of the networks that `networks` names, under their own
     names (`init.lifter`): see `fitter.config.networks`.
@@ -88,14 +89,15 @@ class InitConfig(Section):
 
     source: Literal["keypoints", "network", "both"] = Field(
         "network",
-        description="where fits start: at typical poses placed on the keypoints, where networks "
-        "say, or from whichever has less energy after a few iterations",
+        description="where initialisations come from: typical poses placed on the keypoints, "
+        "predictions of networks, or both; the one with the lowest cost after a few iterations is "
+        "kept",
     )
     networks: str = Field(
         "init_net",
         min_length=1,
-        description="whose networks: a name among the entry points fit_hands.initializers of "
-        "installed packages",
+        description="which package's networks: the name of an entry point in the group "
+        "fit_hands.initializers",
     )
 
     @property
@@ -152,10 +154,10 @@ class FitConfig(Section):
     2D keypoints level off (see `fitter.energies.residuals`).
     """
 
-    max_iterations: int = Field(30, ge=1, description="linearisations per hand at the most")
-    num_initialisations: int = Field(4, ge=1, description="starting points tried per hand")
+    max_iterations: int = Field(30, ge=1, description="most linearisations per hand")
+    num_initialisations: int = Field(4, ge=1, description="initialisations tried per hand")
     initialisation_iterations: int = Field(
-        3, ge=0, description="iterations from every start before the best one goes on"
+        3, ge=0, description="iterations of every initialisation before the best one is kept"
     )
     keypoint_weight: float = Field(1.0, ge=0, description="weight of the 2D keypoints")
     keypoint_scale: float = Field(
@@ -177,13 +179,13 @@ class FitConfig(Section):
         1.25, gt=0, description="true depth per unit of the detector's relative depth"
     )
     network_depth_confidence: float = Field(
-        1.0, ge=0, description="trust in the relative depth of networks, beside the detector's"
+        1.0, ge=0, description="weight of the networks' relative depth beside the detector's"
     )
     network_direction_confidence: float = Field(
-        1.0, ge=0, description="trust in the bone directions of networks, beside the detector's"
+        1.0, ge=0, description="weight of the networks' bone directions beside the detector's"
     )
     network_max_confidence: float = Field(
-        30.0, gt=0, description="bound of a network's trust in itself: (scale / its spread)^2"
+        30.0, gt=0, description="upper bound of a prediction's weight, (scale / its std)^2"
     )
     limit_weight: float = Field(1.5, ge=0, description="weight of the anatomical joint limits")
     pose_prior_weight: float = Field(0.13, ge=0, description="weight of the prior of the pose")
@@ -203,19 +205,19 @@ class FitConfig(Section):
 
 
 class RunConfig(Section):
-    """How the work is cut up and where it runs."""
+    """How the work is split and where it runs."""
 
     device: Literal["cpu", "cuda", "auto"] = Field(
         "auto", description="where the fit runs; auto takes a GPU where there is one"
     )
     batch_size: int = Field(
-        64, ge=1, description="images looked at and fitted together, and hands fitted at once"
+        64, ge=1, description="images detected and fitted together, and hands fitted at once"
     )
     block_size: int = Field(
         0,
         ge=0,
-        description="images per block: computed, written and repeated as one; 0 chooses it by "
-        "the number of images",
+        description="images per block, which is computed, written and repeated as a whole; 0 "
+        "chooses by the number of images",
     )
 
 

@@ -1,4 +1,4 @@
-"""The options of the stages that refine a hand against its picture, typed, frozen, with units."""
+"""The options of the stages that refine a hand against its image, typed, frozen, with units."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class StageConfig(Section):
     solver: Literal["lm", "adam", "sgd"] = Field(
         description="lm: Levenberg-Marquardt; adam; sgd: gradient descent with momentum"
     )
-    iterations: int = Field(ge=0, description="steps per hand at the most")
+    iterations: int = Field(ge=0, description="most steps per hand")
     free: list[Free] = Field(min_length=1, description="groups of parameters that move")
     energies: dict[EnergyName, NotNegative] = Field(
         min_length=1, description="weights of the energies that are minimised"
     )
     silhouette: Literal["edge", "soft"] = Field(
-        default="edge", description="how outlines are drawn, see docs/rasteriser.md"
+        default="edge", description="how outlines are rendered, see docs/rasteriser.md"
     )
     sigma: float = Field(
         default=1e-4,
@@ -54,21 +54,21 @@ class StageConfig(Section):
     learning_rate: float | None = Field(
         default=None,
         gt=0,
-        description="step size of adam and sgd; null where rates has every free group",
+        description="step size of adam and sgd; null if rates names every free group",
     )
     rates: dict[Free, NotNegative] = Field(
         default_factory=dict,
-        description="factors of the learning rate by group of parameters, 1 where not given; step "
-        "sizes themselves without one",
+        description="factors of the learning rate for groups of parameters, 1 where not given; "
+        "without a learning rate the step sizes themselves",
     )
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of sgd")
     patience: int = Field(
         default=0,
         ge=0,
-        description="adam and sgd: steps without gain before a hand rests, 0 for never",
+        description="adam and sgd: steps without gain after which a hand stops, 0 for never",
     )
     tolerance: float = Field(
-        default=1e-4, ge=0, description="share of the cost that counts as no gain any more"
+        default=1e-4, ge=0, description="a gain below this share of the cost counts as none"
     )
     length_unit: float = Field(
         default=1.0, gt=0, description="metres of the unit in which adam and sgd measure lengths"
@@ -76,20 +76,22 @@ class StageConfig(Section):
     camera_unit: float | None = Field(
         default=None,
         gt=0,
-        description="metres of the unit in which adam and sgd measure the hand's place, null for "
-        "length_unit",
+        description="metres of the unit in which adam and sgd measure the hand's translation, null "
+        "for length_unit",
     )
     pixel_unit: float = Field(
         default=1.0,
         gt=0,
-        description="pixels along the side of the square in which silhouette_l2 measures areas: "
-        "1 for a sum over pixels, refine.resolution for their mean; adam and sgd",
+        description="adam and sgd: side in pixels of the square that is silhouette_l2's unit of "
+        "area; 1 gives a sum over pixels, refine.resolution their mean",
     )
     normal_reduction: Literal["sum", "mean"] = Field(
-        default="sum", description="over the pairs of faces of normal_consistency and normal_change"
+        default="sum", description="how normal_consistency and normal_change reduce over faces"
     )
     keypoint_beta: float = Field(
-        default=0.02, gt=0, description="where SmoothL1 turns linear, sides of the crop"
+        default=0.02,
+        gt=0,
+        description="where SmoothL1 becomes linear, sides of the crop",
     )
 
     def rate(self, group: Free) -> float:
@@ -139,7 +141,7 @@ class StageConfig(Section):
 
 
 class RefineConfig(Section):
-    """The stages after the keypoints: the hand against the picture itself."""
+    """The stages after the keypoint fit, which compare the hand with the image."""
 
     resolution: int = Field(
         default=128, ge=32, le=512, description="side of the square crop that is compared, pixels"
@@ -147,28 +149,28 @@ class RefineConfig(Section):
     margin: float = Field(
         default=1.4,
         ge=1,
-        description="side of that crop over the longer side of the keypoints' box",
+        description="side of that crop divided by the longer side of the keypoints' box",
     )
     segmentation: Literal["network", "grabcut", "none"] = Field(
         default="network",
-        description="how the hand is segmented where no mask is given: by a network, by the "
-        "colours about the mesh that was fitted to its keypoints, or not at all",
+        description="how hands without a given mask are segmented: by a network, by GrabCut around "
+        "the mesh that was fitted to the keypoints, or not at all",
     )
     snap_masks: bool = Field(
-        default=True, description="move the border of a given mask onto the picture's own edges"
+        default=True, description="move the border of a given mask onto the image's edges"
     )
     max_pull: float = Field(
         0.04,
         gt=0,
-        description="rise of the keypoints' distance, over the longer side of their box, beyond "
-        "which a mask has pulled a hand off them and is rejected",
+        description="a mask is rejected if it raises the keypoints' distance by more than this "
+        "share of the longer side of their box",
     )
     light: Literal["ambient_directional", "spherical_harmonics"] = Field(
         default="spherical_harmonics", description="model of the light"
     )
     linear_light: bool = Field(
         default=True,
-        description="multiply colours and light as linear quantities, encode as sRGB then",
+        description="multiply colours and light in linear light, then encode as sRGB",
     )
     stages: dict[str, StageConfig] = Field(
         default_factory=lambda: dict(DEFAULT_STAGES), description="the stages, in order"

@@ -1,4 +1,22 @@
-"""Finding hands in images: 21 keypoints, side and weak depth of each."""
+"""Finding hands: an image in, `HandObservation`s out.
+
+`MediaPipeDetector` runs MediaPipe's networks and looks at every hand twice. Anything that has the
+method of `Detector` may take its place.
+
+```python
+import numpy as np
+from PIL import Image
+from fitter.detection import MediaPipeDetector
+from fitter.records import ImageRecord
+
+pixels = np.array(Image.open("photo.jpg").convert("RGB"))
+height, width = pixels.shape[:2]
+K = np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])
+with MediaPipeDetector(max_hands=2) as detector:
+    hands = detector.detect(ImageRecord("photo", "photo.jpg", pixels, K, "given"))
+assert sorted(hand.side for hand in hands) == ["left", "right"]
+```
+"""
 
 from __future__ import annotations
 

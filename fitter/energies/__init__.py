@@ -7,19 +7,19 @@ name, with what each needs and its equation; `energy` and `least_squares` put a 
 
 How far a flat and a bent square, of two faces each, are from being smooth:
 
->>> import torch
->>> from fitter.energies import ENERGIES, SurfaceGraph, normal_consistency
->>> flat = [[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]]
->>> bent = [[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 1]]
->>> vertices = torch.tensor([flat, bent]).requires_grad_()
->>> graph = SurfaceGraph.of(torch.tensor([[0, 1, 2], [2, 1, 3]]), vertex_count=4)
->>> energy = normal_consistency(vertices, graph)
->>> [round(value, 3) for value in energy.tolist()]
-[0.0, 0.423]
->>> torch.autograd.grad(energy.sum(), vertices)[0].shape
-torch.Size([2, 4, 3])
->>> ENERGIES["normal_consistency"].equation[:21]
-'Seeber et al. eq. 4: '
+    >>> import torch
+    >>> from fitter.energies import ENERGIES, SurfaceGraph, normal_consistency
+    >>> flat = [[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]]
+    >>> bent = [[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 1]]
+    >>> vertices = torch.tensor([flat, bent]).requires_grad_()
+    >>> graph = SurfaceGraph.of(torch.tensor([[0, 1, 2], [2, 1, 3]]), vertex_count=4)
+    >>> energy = normal_consistency(vertices, graph)
+    >>> [round(value, 3) for value in energy.tolist()]
+    [0.0, 0.423]
+    >>> torch.autograd.grad(energy.sum(), vertices)[0].shape
+    torch.Size([2, 4, 3])
+    >>> ENERGIES["normal_consistency"].equation[:21]
+    'Seeber et al. eq. 4: '
 """
 
 from fitter.energies.contour import contour_l2

@@ -1,4 +1,18 @@
-"""What a user gives: images, intrinsics, keypoints, masks and lists of them, read and checked."""
+"""What a run is given: images, intrinsics, keypoints and masks, from files and from arrays.
+
+`ImageSource` lists images; `read_image` decodes one; `Intrinsics`, `KeypointFiles` and `MaskFolder`
+say what files tell of each. Whatever is wrong with a file is an `InputError`.
+
+The images below a folder, in the order in which a run takes them:
+
+```python
+from fitter.inputs import ImageSource, read_image
+
+source = ImageSource.of(["photos"])
+for name in source.names():
+    print(name, read_image(source.root / name).shape)  # (H, W, 3) uint8, upright
+```
+"""
 
 from __future__ import annotations
 

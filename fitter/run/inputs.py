@@ -98,7 +98,7 @@ def _check_masks(config: Config, masks: MaskFolder | None) -> None:
 def _check_overlays(folder: Path, out: Path, source: ImageSource) -> None:
     option, root = f"--overlays {folder}", source.root
     if folder.exists() and not folder.is_dir():
-        raise InputError("overlay.folder_is_file", file=option)
+        raise InputError("output.is_file", file=option)
     if source.is_folder and folder.resolve().is_relative_to(root.resolve()):
         raise InputError("overlay.inside_images", file=option, root=root)
     if folder.resolve() == root.resolve():

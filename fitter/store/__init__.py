@@ -1,4 +1,12 @@
-"""The result store: what a run has found, on disk, read by this package or by xarray alone."""
+"""The result store: a Zarr folder with one row for each image, written block by block.
+
+`VARIABLES` names all that is stored, with dimensions, unit and meaning. `ResultStore` reads and
+writes it so that a crash costs unfinished blocks alone. `fitter.open_results` reads a store as
+records, `xarray.open_zarr` as arrays.
+
+    results = xarray.open_zarr("results.zarr")
+    decode_flags(results.side)  # "right", "left", or "none" in an empty slot
+"""
 
 from __future__ import annotations
 

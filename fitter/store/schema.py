@@ -156,7 +156,7 @@ class HandRow:
     side: Side | None = _variable("side of the hand", flags=SIDES)
     side_score: float | None = _variable("probability of side, in [0.5, 1]", units="1")
     detection_score: float | None = _variable(
-        "how sure the detector is that this is a hand, in [0, 1]", units="1"
+        "the detector's confidence that this is a hand, in [0, 1]", units="1"
     )
     box: np.ndarray | None = _variable(
         "box around the detected keypoints", "corner", units="pixel", frame=IMAGE
@@ -187,7 +187,7 @@ class HandRow:
         "shape coefficients, each of unit variance", "shape_component", units="1"
     )
     transl: np.ndarray | None = _variable(
-        "translation; the hand turns about its root joint first", "xyz", units="m", frame=CAMERA
+        "translation, after the rotation about the root joint", "xyz", units="m", frame=CAMERA
     )
     joints_3d: np.ndarray | None = _variable(
         "joints of the fitted model", "joint xyz", units="m", frame=CAMERA
@@ -202,7 +202,7 @@ class HandRow:
         "vertices of the fitted mesh", "vertex xyz", units="m", frame=CAMERA
     )
     vertex_offsets: np.ndarray | None = _variable(
-        "added to the posed model's vertices", "offset_vertex xyz", units="m", frame=CAMERA
+        "offsets added to the posed model's vertices", "offset_vertex xyz", units="m", frame=CAMERA
     )
     appearance: np.ndarray | None = _variable(
         "coefficients of the skin's appearance, each of unit variance",
@@ -210,23 +210,23 @@ class HandRow:
         units="1",
     )
     vertex_colours: np.ndarray | None = _variable(
-        "added to the skin's colours at the vertices, linear light where refine.linear_light is "
-        "true and sRGB otherwise",
+        "added to the skin's colours at the vertices; linear light if refine.linear_light is true, "
+        "else sRGB",
         "colour_vertex rgb",
         units="1",
     )
     lighting: np.ndarray | None = _variable(
         "light: S2HAND's 11 numbers, or the coefficients of 9 real spherical harmonics of the "
-        "radiance in red, green and blue; a left hand's is that of the picture mirrored in x",
+        "radiance in red, green and blue; a left hand's is that of the image mirrored in x",
         "light_coefficient",
         units="1",
     )
     focal_scale: float | None = _variable(
-        "focal length that the fit found over that of intrinsics", units="1"
+        "fitted focal length divided by that of intrinsics", units="1"
     )
     initialisation_source: str | None = _variable(
-        "which start the fit to the keypoints went on from: a typical pose placed on them, or what "
-        "a network said",
+        "which initialisation the fit to the keypoints continued from: a typical pose placed on "
+        "them, or the prediction of a network",
         flags=INITIALISATION_SOURCES,
     )
     fit_status: FitStatus | None = _variable("how the fit to the keypoints ended", flags=FIT_STATUS)
@@ -234,12 +234,10 @@ class HandRow:
     iterations: int | None = _variable(
         "solver iterations of the fit to the keypoints", dtype="int32", units="1"
     )
-    final_cost: float | None = _variable(
-        "value of the fit to the keypoints' objective at its end", units="1"
-    )
+    final_cost: float | None = _variable("final value of the keypoint fit's objective", units="1")
     refine_status: FitStatus | None = _variable(
-        "how the last stage after the keypoints ended; a hand that diverged there keeps the best "
-        "state it had met",
+        "how the last stage after the keypoints ended; a hand that diverged in a stage keeps its "
+        "best state",
         flags=FIT_STATUS,
     )
     refine_iterations: int | None = _variable(
@@ -254,13 +252,13 @@ class HandRow:
         "how far the mask agreed with keypoints and mesh before it was used, in [0, 1]", units="1"
     )
     mask_iou: float | None = _variable(
-        "intersection over union of the fitted mesh and the mask, where the mask is trusted",
+        "intersection over union of the fitted mesh and the mask, where the mask has weight",
         units="1",
     )
     residual_px: float | None = _variable(
         "root mean square distance of keypoints_2d from keypoints_2d_detected", units="pixel"
     )
-    score: float | None = _variable("how far to trust the fit, in [0, 1]", units="1")
+    score: float | None = _variable("confidence in the fit, in [0, 1]", units="1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,7 +268,7 @@ class ImageRow:
     The image's name is not here: the list of images is fixed when the store is made.
     """
 
-    image_status: ImageStatus = _variable("what became of the image", flags=IMAGE_STATUS)
+    image_status: ImageStatus = _variable("state of the image", flags=IMAGE_STATUS)
     image_error: str | None = _variable("why the image failed; empty otherwise", dtype="string")
     image_width: int | None = _variable("width, upright", dtype="int32", units="pixel")
     image_height: int | None = _variable("height, upright", dtype="int32", units="pixel")
@@ -284,7 +282,7 @@ class ImageRow:
         "size of the image's file when it was read", dtype="int64", units="byte"
     )
     file_time: float | None = _variable(
-        "when the image's file had last been changed, seconds since 1970, UTC",
+        "time of the last change of the image's file, seconds since 1970, UTC",
         dtype="float64",
         units="s",
     )

@@ -111,7 +111,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def _is_occupied(folder: Path) -> bool:
     """Whether there is a run; what is neither a run nor nothing is refused."""
     if folder.exists() and not folder.is_dir():
-        raise InputError("training.out_is_file", file=f"--out {folder}")
+        raise InputError("output.is_file", file=f"--out {folder}")
     if not folder.is_dir() or not any(folder.iterdir()):
         return False
     if not (folder / MANIFEST).exists():

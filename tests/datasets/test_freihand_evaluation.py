@@ -213,7 +213,7 @@ def test_the_command_prints_and_writes_its_figures(tmp_path, dataset, truth, est
     assert not capsys.readouterr().out
     with raises("evaluation.kind", file="--dataset", found="ho3d"):
         evaluate_command(options(store, dataset, dataset=["ho3d", "x"]))
-    with raises("evaluation.unwritable", file=tmp_path / "no" / "f.json"):
+    with raises("output.cannot_write", file=tmp_path / "no" / "f.json"):
         evaluate_command(options(store, dataset, json=tmp_path / "no" / "f.json"))
     for length in (-1.0, float("inf")):
         with raises("evaluation.missing_as", found=length):

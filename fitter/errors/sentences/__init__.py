@@ -45,7 +45,5 @@ def sentence(code: str, facts: Mapping[str, Any]) -> str:
     Raises:
         KeyError: there is no such code, or a fact is missing.
     """
-    if code not in SENTENCES and not facts:  # TODO(issue 11): goes when every error has its code
-        return code
     said = SENTENCES[code].format_map(facts)
     return f"{facts['file']}: {said}" if "file" in facts else said

@@ -17,15 +17,11 @@ SENTENCES: dict[str, str] = {
     "evaluation.range_beyond": "{start}:{stop} leaves the data set {dataset} of {count} images",
     "evaluation.other_images": "holds none of the images of {dataset}",
     "evaluation.same_name": "holds two images called {name}; which is meant?",
-    "evaluation.damaged": "expected a whole result store, found a damaged {variable} ({reason})",
-    "evaluation.unwritable": "cannot write there: {reason}",
     # ---- synth-hands; `file` is a setting, an option or its folder
     "synthetic.share": "expected a number from 0 to 1, found {found}",
     "synthetic.view": "expected mixed, egocentric or third_person, found {found!r}",
     "synthetic.device": "expected cpu, cuda or auto, found {found!r}",
-    "synthetic.out_file": "expected a folder, found a file",
     "synthetic.out_filled": "expected an empty folder or one of synth-hands, found files",
-    "synthetic.out_unwritable": "cannot write there: {reason}",
     "synthetic.description": "cannot be read; --overwrite starts anew",
     "synthetic.other_samples": "holds samples with {name} {found}, not {expected}; --overwrite "
     "replaces them",

@@ -10,7 +10,6 @@ SENTENCES: dict[str, str] = {
         "expected another folder than that of {title}, found the same, where overlays would lie "
         "among images"
     ),
-    "overlay.folder_is_file": "expected a folder, found a file",
     "overlay.inside_images": (
         "expected a folder outside {root}, found one inside it, where the next run would take the "
         "overlays for images"

@@ -6,6 +6,7 @@ SENTENCES: dict[str, str] = {
     "output.cannot_add": "cannot add images: {reason}",
     "output.cannot_continue": "cannot continue the results: {reason}",
     "output.cannot_write": "cannot write: {reason}",
+    "output.is_file": "expected a folder, found a file",
     "output.no_folder": "cannot write results there: there is no folder {folder}",
     "output.no_name": "cannot write results there: give them a folder of their own",
     "output.not_ours": "exists and is no result store, so it is left alone",

@@ -28,7 +28,6 @@ SENTENCES: dict[str, str] = {
     "training.other_layout": "expected a run in layout {expected}, found layout {found}",
     "training.no_part": "expected a run of train-hands, found no {part!r} in it",
     "training.damaged_part": "expected a run of train-hands, found a damaged {part!r} in it",
-    "training.out_is_file": "expected a folder, found a file",
     "training.out_is_taken": "expected an empty folder or a run of train-hands, found other files",
     "training.other_run": "expected a run with {option} {expected!r}, found one with {found!r}; "
     "use --overwrite to replace it, or another --out",

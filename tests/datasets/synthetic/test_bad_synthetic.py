@@ -76,7 +76,7 @@ def test_no_out(say):
 
 def test_out_is_a_file(here, refused):
     Path("known").write_text("words")
-    refused(sentence("synthetic.out_file", {"file": "known"}), out="known")
+    refused(sentence("output.is_file", {"file": "known"}), out="known")
 
 
 def test_out_holds_something_else(here, refused):

@@ -194,7 +194,7 @@ class TestOverlays:
             return sentence(code, {"file": f"--overlays {place}", **facts})
 
         place = "notes/readme.txt"
-        refused(said("overlay.folder_is_file", place), "--overlays", place, *FAST, *ALONE)
+        refused(said("output.is_file", place), "--overlays", place, *FAST, *ALONE)
         place = "notes/readme.txt/x"
         facts = {"file": place, "reason": "Not a directory"}
         refused(sentence("overlay.no_folder", facts), "--overlays", place, *FAST, *ALONE)

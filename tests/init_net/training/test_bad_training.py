@@ -189,7 +189,7 @@ def test_no_such_configuration(ready, say):
 
 def test_out_holds_something_else(refused):
     Path("words").write_text("words")
-    refused(said("training.out_is_file", file="--out words"), "--out", "words")
+    refused(said("output.is_file", file="--out words"), "--out", "words")
     Path("notes").mkdir()
     Path("notes/readme.txt").write_text("words")
     taken = said("training.out_is_taken", file="--out notes")
