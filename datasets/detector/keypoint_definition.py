@@ -26,7 +26,7 @@ from torch.nn.functional import normalize
 
 from fitter.conventions import FINGERTIP_VERTICES, MODEL_TO_KEYPOINTS
 from fitter.errors import InputError
-from fitter.hand_models.skinning import HandModelData
+from fitter.hand_models.model_data import HandModelData
 from fitter.records import Side
 
 ASSETS = Path(__file__).parent / "assets"

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from fitter.hand_models.appearance import AppearanceModel, load_appearance
     from fitter.hand_models.loading import load_hand_model
     from fitter.hand_models.mano import ManoOptions
+    from fitter.hand_models.model_data import HandModelData
     from fitter.hand_models.open_hand import load_open_hand
     from fitter.hand_models.pose_prior import PosePrior, load_pose_prior
-    from fitter.hand_models.skinning import HandModel, HandModelData, KeypointModel, pose_keypoints
+    from fitter.hand_models.skinning import HandModel, KeypointModel, pose_keypoints
 
 __all__ = [
     "Anatomy",
@@ -68,7 +69,7 @@ __getattr__, __dir__ = lazy_face(
         "Anatomy": "fitter.hand_models.anatomy",
         "AppearanceModel": "fitter.hand_models.appearance",
         "HandModel": "fitter.hand_models.skinning",
-        "HandModelData": "fitter.hand_models.skinning",
+        "HandModelData": "fitter.hand_models.model_data",
         "KeypointModel": "fitter.hand_models.skinning",
         "ManoOptions": "fitter.hand_models.mano",
         "PosePrior": "fitter.hand_models.pose_prior",

@@ -98,36 +98,31 @@ def inverse_kinematics(
     Example:
         ```python
         import torch
-        from fitter.hand_models import inverse_kinematics, load_hand_model, pose_keypoints
+        from fitter.hand_models import inverse_kinematics, load_hand_model
         from fitter.records import HandParams
 
         hand = load_hand_model()
         params = HandParams(*(0.2 * torch.randn(2, *size) for size in [(3,), (15, 3), (10,), (3,)]))
         keypoints = hand(params).keypoints  # (2, 21, 3) metres: what a network would say
-        model = hand.keypoint_model()  # all that inverse kinematics needs
-        found = inverse_kinematics(model, keypoints)
-        _, again = pose_keypoints(model, found)
+        found = inverse_kinematics(hand.keypoint_model(), keypoints)
+        again = hand(found).keypoints
         assert (again - keypoints).norm(dim=-1).mean() < 2e-3
         ```
     """
-    given = {"keypoints": keypoints, "betas": betas, "twist": twist}
-    usable = _usable({name: tensor for name, tensor in given.items() if tensor is not None})
-
-    def safe(tensor: Tensor, otherwise: Tensor | float) -> Tensor:
-        return torch.where(usable.view(-1, *[1] * (tensor.ndim - 1)), tensor, otherwise)
-
+    usable = _usable(keypoints, betas, twist)
     model = model.to(keypoints.device, keypoints.dtype)
     rest = _RestSkeleton.of(model)
     # What is not usable is computed as a hand at rest: a NaN would come back in gradients.
-    keypoints = safe(keypoints, rest.template)
-    betas = None if betas is None else safe(betas, 0.0)
-    twist = keypoints.new_zeros(len(keypoints), 15) if twist is None else safe(twist, 0.0)
+    keypoints = _where(usable, keypoints, rest.template)
+    betas = None if betas is None else _where(usable, betas, 0.0)
+    untwisted = keypoints.new_zeros(len(keypoints), 15)
+    twist = untwisted if twist is None else _where(usable, twist, 0.0)
     # About the wrist, because far from the origin float32 has fewer digits for the hand.
     wrist = keypoints[:, :1]
     problem = _Problem(model, rest, keypoints - wrist, betas, twist, length_noise)
     params, scale = problem.solve(up_to_scale)
     params = replace(params, transl=params.transl + (scale * wrist)[:, 0])
-    return params.map(lambda tensor: safe(tensor, torch.nan))
+    return params.map(lambda tensor: _where(usable, tensor, torch.nan))
 
 
 def twist_angles(model: KeypointModel, params: HandParams) -> Tensor:
@@ -225,9 +220,16 @@ class _Problem(NamedTuple):
         return params, scale
 
 
-def _usable(given: dict[str, Tensor]) -> Tensor:
+def _where(usable: Tensor, tensor: Tensor, otherwise: Tensor | float) -> Tensor:
+    """The tensor (B, ...) for the hands that are `usable` (B,), something else for the others."""
+    return torch.where(usable.view(-1, *[1] * (tensor.ndim - 1)), tensor, otherwise)
+
+
+def _usable(keypoints: Tensor, betas: Tensor | None, twist: Tensor | None) -> Tensor:
     """(B,) bool: hands whose values are all finite and below `LARGEST`; checks the shapes."""
-    batch = len(given["keypoints"])
+    every = {"keypoints": keypoints, "betas": betas, "twist": twist}
+    given = {name: tensor for name, tensor in every.items() if tensor is not None}
+    batch = len(keypoints)
     for name, shape in {"keypoints": (21, 3), "betas": (-1,), "twist": (15,)}.items():
         found = given[name].shape if name in given else (batch, *shape)
         wanted = (batch, *(found[-1] if size < 0 else size for size in shape))

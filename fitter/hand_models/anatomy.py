@@ -59,7 +59,7 @@ from fitter.conventions import FINGERS, MIRROR_AXIS_ANGLE, MODEL_FINGERS
 from fitter.records import Side
 
 if TYPE_CHECKING:
-    from fitter.hand_models.skinning import HandModelData
+    from fitter.hand_models.model_data import HandModelData
 
 FLEXION, ABDUCTION, TWIST = 0, 1, 2
 """Position of each anatomical angle in the last dimension of angles and rows of axes."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fitter.errors import InputError
 from fitter.hand_models.assets import read_safetensors
-from fitter.hand_models.skinning import HandModelData
+from fitter.hand_models.model_data import HandModelData
 
 APPEARANCE_FILE = "open_hand_appearance.safetensors"
 APPEARANCE_PATH = Path(__file__).parent / "assets" / APPEARANCE_FILE

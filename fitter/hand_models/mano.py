@@ -16,7 +16,7 @@ import numpy as np
 from fitter.conventions import FINGERTIP_VERTICES, PARENTS
 from fitter.errors import InputError
 from fitter.hand_models.assets import read_pickle
-from fitter.hand_models.skinning import HandModelData
+from fitter.hand_models.model_data import HandModelData
 from fitter.records import Side
 from fitter.shapes import Pattern, filled
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fitter.hand_models.assets import read_safetensors
-from fitter.hand_models.skinning import HandModelData
+from fitter.hand_models.model_data import HandModelData
 
 _EXPECTED = "the open hand model (.safetensors)"
 _ARRAYS = (

@@ -1,4 +1,4 @@
-"""The density of GrabCut's mixtures as a Numba kernel, and its readable twin in NumPy."""
+"""The density of GrabCut's mixtures as a Numba kernel."""
 
 from __future__ import annotations
 
@@ -46,17 +46,3 @@ def fill_log_density(
             if away > np.float32(-17.0):
                 total += math.exp(away)
         density[n] = largest + math.log(total)
-
-
-def fill_log_density_reference(
-    colours: np.ndarray,
-    shares: np.ndarray,
-    means: np.ndarray,
-    whitens: np.ndarray,
-    density: np.ndarray,
-) -> None:
-    """The same as `fill_log_density`, to be read and to test it with."""
-    away = np.einsum("kij,nkj->nki", whitens, colours[:, None].astype(np.float64) - means)
-    terms = shares - 0.5 * (away**2).sum(axis=-1)
-    largest = terms.max(axis=1)
-    density[:] = largest + np.log(np.exp(terms - largest[:, None]).sum(axis=1))

@@ -154,6 +154,16 @@ def rasterize_pytorch3d(
     if settings.silhouette == "none":
         return Fragments(face_index, barycentrics, depth)
 
+    alpha = _soft_alpha(meshes, image_size, settings, faces_per_pixel)
+    return Fragments(face_index, barycentrics, depth, alpha.to(dtype))
+
+
+def _soft_alpha(
+    meshes: Meshes, image_size: tuple[int, int], settings: RasterSettings, faces_per_pixel: int
+) -> Tensor:
+    """(B, H, W) float32: the soft silhouette of meshes in NDC."""
+    from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
+
     # Outside, D >= cut is the same as a squared distance of at most this; distances are squared
     # there, in NDC, and negative inside.
     reach = settings.sigma * math.log(1.0 / settings.cut - 1.0)
@@ -170,8 +180,7 @@ def rasterize_pytorch3d(
     # log(1 - D) with D = sigmoid(-squared / sigma)
     terms = logsigmoid(torch.where(counts, squared, 1.0) / settings.sigma)
     product = torch.where(counts, terms, 0.0).sum(dim=-1).exp()
-    alpha = 1.0 - torch.where(product < SATURATED, 0.0, product)
-    return Fragments(face_index, barycentrics, depth, alpha.to(dtype))
+    return 1.0 - torch.where(product < SATURATED, 0.0, product)
 
 
 def _meshes(

@@ -73,12 +73,6 @@ class MetricsLog:
             self._events.close()
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log, in order."""
-    with (folder / METRICS).open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
 def _lines_until(path: Path, step: int, validated: int) -> list[str]:
     """The whole lines about steps up to `step`, and about validations up to `validated`."""
     kept: list[str] = []

@@ -22,8 +22,9 @@ from datasets.detector.keypoint_definition import (
 from fitter.conventions import BONES, FINGERTIP_VERTICES, MODEL_TO_KEYPOINTS
 from fitter.hand_models.anatomy import FLEXION, anatomy_of, hand_pose_from_angles
 from fitter.hand_models.mano import load_mano
+from fitter.hand_models.model_data import HandModelData
 from fitter.hand_models.open_hand import load_open_hand
-from fitter.hand_models.skinning import HandModel, HandModelData
+from fitter.hand_models.skinning import HandModel
 from fitter.records import HandParams
 from tests.support.errors import raises
 from tests.support.mano_files import fabricate, write_plain

@@ -14,13 +14,19 @@ from init_net.networks.build import build_network
 from init_net.networks.config import LifterConfig, SegmentationConfig
 from init_net.training.checkpoints import find_checkpoint, load_checkpoint
 from init_net.training.config import OptimiserConfig, TrainConfig, first_difference, smoke
-from init_net.training.log import METRICS, read_metrics
+from init_net.training.log import METRICS
 from init_net.training.loop import Watch, train
 from init_net.training.optimisation import WeightAverage, learning_rate, make_optimiser
 from tests.support.paths import ROOT
 from tests.support.training_cases import ToyTask, small_config
 
 REPOSITORY = ROOT
+
+
+def read_metrics(folder: Path) -> list[dict]:
+    """The lines of a run's log, in order."""
+    return [json.loads(line) for line in (folder / METRICS).read_text("utf-8").splitlines()]
+
 
 DIES = """
 import os, signal, sys

@@ -1,0 +1,87 @@
+"""A hand model's arrays as its file describes them, before they are tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fitter.conventions import MIRROR_AXIS_ANGLE
+from fitter.records import Side
+
+_MIRROR_POSITION = np.array([-1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class HandModelData:
+    """A hand model as its file describes it. V vertices, F faces, S shape components.
+
+    Floating-point arrays are float64, index arrays int64, lengths metres, angles radians.
+
+    Attributes:
+        name: "open_hand" or "mano".
+        side: which hand the arrays describe.
+        v_template: (V, 3) vertices of the rest pose with mean shape.
+        faces: (F, 3) vertex indices, counter-clockwise seen from outside.
+        shapedirs: (V, 3, S) displacement for each unit of a shape coefficient.
+        posedirs: (V, 3, 135) displacement for each unit of an element of R_k - I, k = 1..15,
+            row-major; None for plain linear blend skinning.
+        skin_weights: (V, 16) weight of each joint on each vertex.
+        joint_regressor: (16, V) rest joints as linear combinations of shaped vertices.
+        tip_vertices: vertices taken for the tips of thumb, index, middle, ring, little.
+        hands_mean: (45,) axis-angle mean pose, relative to the template.
+        hands_components: (45, 45) pose space, one component in each row, axis-angle.
+        uv: (T, 2) texture coordinates, or None.
+        uv_faces: (F, 3) indices into `uv`, or None.
+        sha256: hexadecimal digest of the file the model was read from.
+        keypoint_offsets: (21, 3) in the rest frame, order [16 joints, 5 tips]: where the keypoints
+            lie that people and detectors mark, relative to the joints and tip vertices, fixed to
+            the bones `KEYPOINT_BONES`; None where they coincide, as by MANO's definition.
+    """
+
+    name: str
+    side: Side
+    v_template: np.ndarray
+    faces: np.ndarray
+    shapedirs: np.ndarray
+    posedirs: np.ndarray | None
+    skin_weights: np.ndarray
+    joint_regressor: np.ndarray
+    tip_vertices: tuple[int, ...]
+    hands_mean: np.ndarray
+    hands_components: np.ndarray
+    uv: np.ndarray | None
+    uv_faces: np.ndarray | None
+    sha256: str
+    keypoint_offsets: np.ndarray | None = None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells the model from others, for the store."""
+        return {"name": self.name, "sha256": self.sha256}
+
+    def mirrored(self) -> HandModelData:
+        """The model of the other hand: x negated, winding flipped, pose spaces mirrored."""
+        axis_angle = np.tile(MIRROR_AXIS_ANGLE, 15)
+        # A rotation R mirrors to M R M with M = diag(-1, 1, 1), so element (a, b) of R - I, which
+        # drives a pose blend shape, changes sign by M_aa M_bb.
+        feature = np.tile(np.outer(_MIRROR_POSITION, _MIRROR_POSITION).ravel(), 15)
+        posedirs = self.posedirs
+        if posedirs is not None:
+            posedirs = posedirs * _MIRROR_POSITION[:, None] * feature
+        return replace(
+            self,
+            side="left" if self.side == "right" else "right",
+            v_template=self.v_template * _MIRROR_POSITION,
+            faces=np.ascontiguousarray(self.faces[:, ::-1]),
+            shapedirs=self.shapedirs * _MIRROR_POSITION[:, None],
+            posedirs=posedirs,
+            hands_mean=self.hands_mean * axis_angle,
+            hands_components=self.hands_components * axis_angle,
+            uv_faces=None
+            if self.uv_faces is None
+            else np.ascontiguousarray(self.uv_faces[:, ::-1]),
+            keypoint_offsets=None
+            if self.keypoint_offsets is None
+            else self.keypoint_offsets * _MIRROR_POSITION,
+        )
