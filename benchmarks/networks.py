@@ -16,9 +16,10 @@ validation
     image's border hide a part of the hand: "true hand" is what can be reached. The lifter gives
     keypoints: its mesh, 2D error and IoU are those of the hand model laid onto them
     (`predicted_initialisations`). HandNet is measured in its own weak-perspective camera.
-    Predictions are made by `init_net.predict.Networks` and used by `fit_keypoints` as `fit-hands` does, before its stages; "fit from the best of all"
-    is its default. Without keypoints HandNet sees the image alone, in the crop around the
-    detected keypoints, or around the true ones for "all".
+    `init_net.predict.Networks` makes the predictions, and `fit_keypoints` uses them as `fit-hands`
+    does, before its stages; "fit from the best of all" is its default. Without keypoints HandNet
+    sees the image alone, in the crop around the detected keypoints, or around the true ones for
+    "all".
 masks
     The network's, GrabCut's, and those of published ranges of skin in HSV (Seeber et al. 2021,
     Table 3), on the same crops: over whole crops, and where masks are believed, in the image and
