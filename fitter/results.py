@@ -29,8 +29,12 @@ def open_results(path: str | Path) -> Results:
         InputError: there is no store, or it is damaged.
 
     ```python
+    from pathlib import Path
+
     import fitter
 
+    request = fitter.RunRequest(["photos"], Path("results.zarr"), overwrite=True, quiet=True)
+    fitter.fit_to_store(request)  # as `fit-hands photos/ --out results.zarr --overwrite` does
     results = fitter.open_results("results.zarr")
     for name, hands in results.items():
         print(name, [(hand.side, round(hand.score, 2)) for hand in hands])

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
 from datasets.synthetic.records import FOREARM, HAND, SLEEVE, ArmSpec
 from fitter.hand_models import HandModel
 from fitter.records import HandParams, TensorBatch
+from fitter.rotations import roma
 
 ARM_LENGTH = 0.55
 """Metres of forearm and sleeve beyond the wrist: long enough to leave every image."""

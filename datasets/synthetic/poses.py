@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import Anatomy, anatomy_of, hand_pose_from_angles
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import HandParams
+from fitter.rotations import roma
 
 MODE_ATTEMPTS, ATTEMPTS = 200, 400
 """Candidates after which a sample may leave its mode, and after which it is given up; about one in

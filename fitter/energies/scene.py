@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import roma
 import torch
 from torch import Tensor
 
 from fitter.raster import Fragments
 from fitter.records import HandParams, TensorBatch
+from fitter.rotations import roma
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import roma
 import torch
 from torch import Tensor
+
+from fitter.rotations import roma
 
 Representation = Literal["6d", "axis_angle"]
 """How a network's output stands for a rotation."""

@@ -17,7 +17,6 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -26,6 +25,7 @@ from fitter.camera import back_project, project, rotation_to
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import TensorBatch
+from fitter.rotations import roma
 from init_net.posing import HandPoints
 from init_net.records import CropInputs, RegressedHands
 from init_net.samples.config import AugmentationConfig

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -16,6 +15,7 @@ from fitter.errors import InputError
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
+from fitter.rotations import roma
 from init_net.samples.lifter_samples import LifterSamples, rotated
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
 from init_net.view_frame import lifter_inputs, relative_keypoints, view_rotations

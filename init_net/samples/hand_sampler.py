@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -22,6 +21,7 @@ from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.records import HandParams
+from fitter.rotations import roma
 from init_net.samples.lifter_samples import LifterSamples
 from init_net.view_frame import lifter_inputs, relative_keypoints, view_rotations
 

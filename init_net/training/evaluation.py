@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from fitter.metrics import (
     procrustes_aligned,
 )
 from fitter.records import HandMesh, HandParams
+from fitter.rotations import roma
 from init_net.posing import hand_points
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.detected_samples import DetectedSamples

@@ -178,7 +178,7 @@ def test_the_overlay_of_a_stored_hand_takes_its_focal_length(tmp_path):
         row = HandRow(valid=True, side="right", focal_scale=scale)
         image = ImageRow(image_status="ok", intrinsics=camera, hands=(row,))
         path = tmp_path / overlay_name("a.png")
-        hands = overlay_hands(engine, image)
+        hands = overlay_hands(engine.meshes, image)
         write_image_overlay(path, tmp_path / "a.png", hands, camera)
         assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "a.png.jpg"]
         pictures[scale] = np.asarray(Image.open(path)).astype(int)
