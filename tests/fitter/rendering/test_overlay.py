@@ -169,16 +169,15 @@ def test_a_hand_fitted_with_another_focal_length_is_drawn_with_it():
 def test_the_overlay_of_a_stored_hand_takes_its_focal_length(tmp_path):
     camera, hand = intrinsics(96, 128), ball([0.1, 0, 0.6], radius=0.05)
     Image.fromarray(grey(96, 128)).save(tmp_path / "a.png")
-    engine = SimpleNamespace(
-        vertices=lambda row: hand.vertices,
-        models={"right": SimpleNamespace(data=SimpleNamespace(faces=hand.faces))},
+    meshes = SimpleNamespace(
+        vertices=lambda row: hand.vertices, faces=lambda side: {"right": hand.faces}[side]
     )
     pictures = {}
     for scale in (None, 1.5):
         row = HandRow(valid=True, side="right", focal_scale=scale)
         image = ImageRow(image_status="ok", intrinsics=camera, hands=(row,))
         path = tmp_path / overlay_name("a.png")
-        hands = overlay_hands(engine.meshes, image)
+        hands = overlay_hands(meshes, image)
         write_image_overlay(path, tmp_path / "a.png", hands, camera)
         assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "a.png.jpg"]
         pictures[scale] = np.asarray(Image.open(path)).astype(int)
