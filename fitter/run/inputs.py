@@ -67,8 +67,15 @@ def _check_results(request: RunRequest) -> bool:
     if request.resume and out.exists() and not is_empty_folder(out):
         require_resumable(out)
         return True
+    if not out.parent.exists() and _brings(request.overlays, out.parent):
+        return False
     check_target(out, request.overwrite)
     return False
+
+
+def _brings(overlays: Path | None, folder: Path) -> bool:
+    """Whether a folder that is not there comes with that of the overlays, which is made first."""
+    return overlays is not None and overlays.resolve().is_relative_to(folder.resolve())
 
 
 def _given(request: RunRequest, config: Config, root: Path) -> Sources:

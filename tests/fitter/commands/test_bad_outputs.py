@@ -208,6 +208,11 @@ class TestOverlays:
             images=one,
         )
 
+    def test_their_folder_brings_that_of_the_results(self, here, say):
+        arguments = ["photos", "--out", "new/o.zarr", "--overlays", "new/drawn", *FAST, *ALONE]
+        assert say(*arguments).status == 0
+        assert (here / "new" / "o.zarr").is_dir() and any((here / "new" / "drawn").iterdir())
+
     def test_an_interruption_while_drawing_loses_none(self, tmp_path, here, say, monkeypatch):
         wanted = ["--overlays", tmp_path / "drawn"]
         arguments = ["photos", "--out", "o.zarr", *wanted, *FAST, *ALONE, "-q"]
