@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 
 import numpy as np
 
@@ -82,11 +82,13 @@ def fit(
 
     hands = fitter.fit("photo.jpg")
     for hand in hands:
-        print(hand.side, round(hand.score, 2), hand.keypoints_3d[8])  # the index finger's tip
-        hand.mesh().export(f"{hand.side}.obj")
+        if hand.valid:  # the fit may have failed
+            print(hand.side, round(hand.score, 2), hand.keypoints_3d[8])  # the index finger's tip
+            hand.mesh().export(f"{hand.side}.obj")
     ```
     """
-    return HandFitter(**settings)(images, K, keypoints=keypoints, masks=masks)
+    with HandFitter(**settings) as fitter:
+        return fitter(images, K, keypoints=keypoints, masks=masks)
 
 
 def fit_to_store(request: RunRequest, config: Config | None = None) -> Summary:
@@ -123,8 +125,8 @@ class HandFitter:
 
     def __init__(
         self,
-        model: str | Path = "open_hand",
-        device: str = "auto",
+        model: str | Path | None = None,
+        device: str | None = None,
         *,
         max_hands: int | None = None,
         config: Config | str | Path | None = None,
@@ -133,8 +135,9 @@ class HandFitter:
         """Load what is needed.
 
         Args:
-            model: "open_hand", or the path of a `MANO_RIGHT.pkl`.
-            device: "cpu", "cuda" or "auto".
+            model: "open_hand", or the path of a `MANO_RIGHT.pkl`; None for the configuration's,
+                which is the open hand by default.
+            device: "cpu", "cuda" or "auto"; None for the configuration's, "auto" by default.
             max_hands: hands looked for in an image; None for the configuration's.
             config: a `Config`, the path of a YAML file, or the name of a preset; None for the
                 default. Model, device and max_hands are applied to it where they are given.
@@ -175,7 +178,8 @@ class HandFitter:
         """Find and fit the hands of one image or of several.
 
         Images are fitted together in batches of ``run.batch_size``, on one thread of PyTorch, as
-        the command does: in the same order the numbers are the same. Images that are given as
+        the command does. Where its batches hold the same images the numbers are the same, else
+        their last digits may differ. Images that are given as
         arrays are checked before anything is computed, files when their batch is read.
 
         Args:
@@ -202,6 +206,18 @@ class HandFitter:
                 found += self._fit_batch(given, range(start, min(start + size, len(given.images))))
         return found[0] if given.is_single else found
 
+    def close(self) -> None:
+        """Let go of the detector; it is loaded again when it is needed."""
+        if self._detector is not None:
+            self._detector.close()
+            self._detector = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _fit_batch(self, given: _Given, places: range) -> list[list[FittedHand]]:
         detected = [self._detect(given, place) for place in places]
         rows = self.engine.fit(detected)
@@ -215,10 +231,17 @@ class HandFitter:
 
         record = given.record(place, math.radians(self.config.camera.default_fov_degrees))
         hands = given.hands[place]
-        if hands is None and self._detector is None:
+        mask = given.mask(place, record)
+        if hands is not None:
+            return find_hands(record, hands, mask, None, self.config)
+        if self._detector is None:
             self._detector = ImageDetector(self.config, detects=True)
-        detector = None if hands is not None else self._detector.detector
-        return find_hands(record, hands, given.mask(place, record), detector, self.config)
+        try:
+            return find_hands(record, None, mask, self._detector.detector, self.config)
+        except Exception:
+            # After an error of its own MediaPipe's graph refuses every further image.
+            self.close()
+            raise
 
 
 @dataclass(frozen=True)
@@ -254,7 +277,7 @@ class _Given:
         elif not isinstance(images, Sequence | np.ndarray):
             raise InputError("door.images", file="images", found=type(images).__name__)
         count = len(images)
-        matrices = [K] * count if np.ndim(K) == 2 else _for_each("K", K, count, is_single)
+        matrices = [K] * count if _is_matrix(K) else _for_each("K", K, count, is_single)
         hands = _for_each("keypoints", keypoints, count, is_single)
         checked = [_image(image, _name(image, place)) for place, image in enumerate(images)]
         names = [_name(image, place) for place, image in enumerate(images)]
@@ -300,18 +323,21 @@ class _Given:
 
 
 def _configured(
-    model: str | Path,
-    device: str,
+    model: str | Path | None,
+    device: str | None,
     max_hands: int | None,
     config: Config | str | Path | None,
     options: Mapping[str, Any],
 ) -> Config:
-    """The configuration of a `HandFitter`; what is left at its default does not override it."""
+    """The configuration of a `HandFitter`; what is None does not override it."""
+    if not isinstance(options, Mapping):
+        raise InputError("door.options", file="options", found=type(options).__name__)
     flags: dict[str, Flag] = {}
-    if str(model) != "open_hand":
-        flags["model.name"] = Flag(f"model={str(model)!r}", "mano")
-        flags["model.path"] = Flag(f"model={str(model)!r}", str(model))
-    if device != "auto":
+    if model is not None:
+        is_open = str(model) == "open_hand"
+        flags["model.name"] = Flag(f"model={str(model)!r}", "open_hand" if is_open else "mano")
+        flags["model.path"] = Flag(f"model={str(model)!r}", None if is_open else str(model))
+    if device is not None:
         flags["run.device"] = Flag(f"device={device!r}", device)
     if max_hands is not None:
         flags["detector.max_hands"] = Flag(f"max_hands={max_hands}", max_hands)
@@ -338,6 +364,15 @@ def _as_flags(values: Mapping[str, Any], prefix: str = "") -> dict[str, Flag]:
     return found
 
 
+def _is_matrix(K: Any) -> bool:
+    """Whether K is one matrix, and not one for each of several images."""
+    if isinstance(K, np.ndarray):
+        return K.ndim == 2
+    return isinstance(K, Sequence) and all(
+        isinstance(row, Sequence | np.ndarray) and np.ndim(row) == 1 for row in K
+    )
+
+
 def _name(image: Any, place: int) -> str:
     return str(image) if isinstance(image, str | Path) else f"image {place}"
 
@@ -352,8 +387,9 @@ def _for_each(what: str, given: Any, count: int, is_single: bool) -> list[Any]:
         return [None] * count
     if is_single:
         return [given]
-    if not isinstance(given, Sequence | np.ndarray) or len(given) != count:
-        found = len(given) if isinstance(given, Sequence | np.ndarray) else type(given).__name__
+    is_list = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
+    if not is_list or len(given) != count:
+        found = len(given) if is_list else type(given).__name__
         raise InputError("door.count", file=what, expected=count, found=found)
     return list(given)
 
@@ -369,6 +405,8 @@ def _hands(given: Any, image: str) -> list[HandObservation] | None:
 
 def _hand(given: Any, where: str) -> HandObservation:
     if isinstance(given, HandObservation):
+        points = np.column_stack([given.keypoints, given.confidence])
+        hand_observation(points, given.side, where, given.relative_depth)  # refuses what is none
         return given
     if not isinstance(given, Mapping) or "keypoints" not in given:
         raise InputError("door.hands", file=where, found=type(given).__name__)

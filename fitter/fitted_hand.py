@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fitter.rendering.overlay import OverlayHand
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FittedHand(HandRow):
     """A hand that was found in an image and fitted.
 
@@ -98,6 +98,10 @@ class FittedHand(HandRow):
             intrinsics_source=image.intrinsics_source,
             faces=meshes.faces(hand.side),
         )
+
+    def __repr__(self) -> str:
+        score = "not fitted" if self.score is None else f"score {self.score:.2f}"
+        return f"FittedHand({self.side} hand in {self.image_name}, {score})"
 
     def to_dict(self) -> dict[str, Any]:
         """Every field that is not None, by name: NumPy arrays, numbers and texts."""

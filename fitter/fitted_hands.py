@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
+from fitter.errors import sentence
 from fitter.fitting.keypoint_fit import KeypointFit
 from fitter.fitting.observations import LEAST_EXTENT
 from fitter.fitting.quality import fit_confidence, rms_error
@@ -244,7 +245,7 @@ def _why_failed(hand: HandObservation) -> str:
     x0, y0, x1, y1 = hand.box
     extent = max(x1 - x0, y1 - y0)
     if not np.isfinite(hand.keypoints).all() or not np.isfinite(hand.confidence).all():
-        return "expected finite keypoints, found some that are not"
+        return sentence("fit.not_finite", {})
     if extent < LEAST_EXTENT:
-        return f"expected keypoints that span at least {LEAST_EXTENT:g} pixels, found {extent:.2g}"
-    return "found no hand in front of the camera that explains these keypoints with this K"
+        return sentence("fit.too_small", {"least": LEAST_EXTENT, "found": extent})
+    return sentence("fit.no_hand", {})

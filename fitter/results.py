@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fitter.errors import InputError
 from fitter.fitted_hand import FittedHand
@@ -37,7 +37,7 @@ def open_results(path: str | Path) -> Results:
     fitter.fit_to_store(request)  # as `fit-hands photos/ --out results.zarr --overwrite` does
     results = fitter.open_results("results.zarr")
     for name, hands in results.items():
-        print(name, [(hand.side, round(hand.score, 2)) for hand in hands])
+        print(name, [(hand.side, hand.score) for hand in hands if hand.valid])
     ```
     """
     return Results(StoreReader.open(Path(path)))
@@ -59,6 +59,15 @@ class Results(Mapping[str, list[FittedHand]]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.store.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The hands of an image, or `default` where the store has no such image."""
+        if name not in self:
+            return default
+        return self[name]
 
     def __getitem__(self, name: str) -> list[FittedHand]:
         return self._hands(name, self._row(name))
@@ -110,6 +119,9 @@ class Results(Mapping[str, list[FittedHand]]):
         return row
 
     def _hands(self, name: str, row: ImageRow) -> list[FittedHand]:
+        if row.image_status is None:
+            # The marker is written last: of an image without it, what is there may be half written.
+            return []
         return [FittedHand.of(name, row, hand, self.meshes) for hand in row.hands]
 
     @cached_property

@@ -220,12 +220,7 @@ def _share(given: str) -> tuple[int, int]:
 def _fit_hands(options: argparse.Namespace) -> int:
     from fitter.api import fit_to_store
     from fitter.config.options import load_config
-    from fitter.errors import InputError
 
-    if options.shard is not None and options.overwrite:
-        raise InputError("usage.shard_and_overwrite", file="--shard and --overwrite")
-    if options.gpus_per_worker is not None and options.ray is None:
-        raise InputError("usage.gpus_without_ray", file="--gpus-per-worker")
     config = load_config(options.config, options.set, _flags(options))
     summary = fit_to_store(_request(options), config)
     return EXIT_SOME_FAILED if summary.has_failures else EXIT_OK

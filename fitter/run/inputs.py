@@ -19,6 +19,7 @@ from fitter.inputs.names import NameList
 from fitter.inputs.sources import Sources
 from fitter.run.request import RunRequest
 from fitter.store.files import check_name, check_target, is_empty_folder, require_resumable
+from fitter.system.lock import WHOLE
 from fitter.system.messages import count
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
     Raises:
         InputError: something the user gave cannot be used, or the results may not be written.
     """
+    _check_options(request)
     check_name(request.out)
     source = ImageSource.of(request.images)
     given = _given(request, config, source.root)
@@ -59,6 +61,15 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
         if not continues:  # else once it is known which images the store has
             given.check(listing)
         yield RunInputs(source, listing, given)
+
+
+def _check_options(request: RunRequest) -> None:
+    """Refuse options that contradict each other."""
+    execution = request.execution
+    if execution.share != WHOLE and request.overwrite:
+        raise InputError("usage.shard_and_overwrite", file="--shard and --overwrite")
+    if execution.gpus_per_worker is not None and execution.ray is None:
+        raise InputError("usage.gpus_without_ray", file="--gpus-per-worker")
 
 
 def _check_results(request: RunRequest) -> bool:

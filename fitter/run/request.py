@@ -15,8 +15,9 @@ class RunRequest:
     """What the user asked for, besides the configuration.
 
     Attributes:
-        images: a folder of images, an image or several, a pattern, a list of them, or "-".
-        out: the store.
+        images: a folder of images, an image or several, a pattern, a list file, or "-"; one text
+            or a sequence of them.
+        out: path of the store, such as "results.zarr".
         overlays: folder for overlays, made where it is missing, or None.
         intrinsics: the option ``--intrinsics`` as given, or None.
         keypoints: folder or file of keypoints that replace the detector's, or None.
@@ -37,6 +38,17 @@ class RunRequest:
     overwrite: bool = False
     quiet: bool = False
     execution: ExecutionOptions = field(default_factory=ExecutionOptions)
+
+    def __post_init__(self) -> None:
+        """Take one text for a list of one, and texts for paths."""
+        if isinstance(self.images, str | Path):
+            object.__setattr__(self, "images", [self.images])
+        object.__setattr__(self, "images", [str(image) for image in self.images])
+        for name in ("out", "overlays", "keypoints", "masks"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else Path(given))
+        if self.intrinsics is not None:
+            object.__setattr__(self, "intrinsics", str(self.intrinsics))
 
     def beside(self, ending: str) -> Path:
         """A file beside the store, of this run's share of it."""

@@ -52,6 +52,11 @@ class ImageDetector:
             self.detector = self._load()
         return found
 
+    def close(self) -> None:
+        """End the detector."""
+        if self.detector is not None:
+            self.detector.close()
+
     def _load(self) -> MediaPipeDetector:
         options = self.config.detector
         task = None if options.task is None else Path(options.task)

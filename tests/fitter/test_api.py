@@ -173,6 +173,12 @@ BAD = {
     "no image": ({"images": 7}, "door.images"),
     "K of 4 x 4": ({"K": np.eye(4)}, "intrinsics.shape"),
     "K for others": ({"images": 2, "K": [np.eye(3)]}, "door.count"),
+    "K of two sizes": ({"images": 2, "K": [np.eye(3), np.eye(4)]}, "intrinsics.shape"),
+    "no list of masks": ({"images": 2, "masks": "ab"}, "door.count"),
+    "an observation of 20 rows": (
+        {"keypoints": [HandObservation(np.ones((20, 2)), np.ones(20), "left", 1.0, 1.0)]},
+        "keypoints.shape",
+    ),
     "20 rows": (
         {"keypoints": [{"side": "left", "keypoints": np.zeros((20, 2))}]},
         "keypoints.shape",
@@ -227,6 +233,27 @@ def test_options_are_laid_over_a_configuration() -> None:
     wanted["fit"]["num_initialisations"] = 1
     assert found.resolved() == wanted
     assert HandFitter(config=config).config is config
+
+
+def test_some_cameras_may_be_unknown(plain, hands, pixels, matrices) -> None:
+    given_hands = [[given(hands[0][0])]] * 2
+    (first,), (second,) = plain([pixels] * 2, [None, matrices[0]], keypoints=given_hands)
+    assert [first.intrinsics_source, second.intrinsics_source] == ["default", "given"]
+
+
+def test_a_request_takes_texts_for_paths() -> None:
+    request = fitter.RunRequest("photos", "a.zarr", masks="masks")
+    assert list(request.images) == ["photos"]
+    assert request.out == Path("a.zarr") and request.masks == Path("masks")
+
+
+def test_an_image_that_is_not_finished_has_no_hands(hands, folder) -> None:
+    results = fitter.open_results(folder / "results.zarr")
+    assert NAMES[0] in results and "gone.jpg" not in results and results.get("gone.jpg") is None
+    row = dataclasses.replace(results._row(NAMES[0]), image_status=None)
+    assert row.hands and results._hands(NAMES[0], row) == []
+    with raises("results.no_image"):
+        results["gone.jpg"]
 
 
 def test_records_are_frozen(hands) -> None:

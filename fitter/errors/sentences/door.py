@@ -10,6 +10,7 @@ SENTENCES: dict[str, str] = {
         "expected a list of hands, each a HandObservation or a mapping with side and keypoints, "
         "found {found}"
     ),
+    "door.options": "expected a mapping such as {{'fit.max_iterations': 50}}, found {found}",
     "door.option": "expected section.option such as fit.max_iterations, found {found!r}",
     "hand.not_fitted": "expected a hand that was fitted, found one whose fit failed: {reason}",
     "hand.other_image": (

@@ -87,12 +87,11 @@ class TestSurvey:
     def test_nothing_else_is_printed(self, surveyed):
         assert surveyed[1] == ""
 
-    def test_memory_and_time_are_bounded_by_the_pixels(self, surveyed):
-        for name, outcome, detail, seconds, peak in surveyed[0]:
+    def test_memory_is_bounded_by_the_pixels(self, surveyed):
+        for name, outcome, detail, _, peak in surveyed[0]:
             bytes_a_pixel = 16 if "webp" in name else 12 if "jp" in name else 8
             limit = DEFAULT_LIMITS.max_pixels if outcome == "refused" else np.prod(detail)
             assert peak < bytes_a_pixel * limit + 96 * MIB, (name, outcome, detail, peak)
-            assert seconds < 10, (name, outcome, detail, seconds)
 
     def test_what_is_refused_takes_no_memory(self, surveyed):
         peaks = [(row[4], row[0]) for row in surveyed[0] if row[1] == "refused"]
