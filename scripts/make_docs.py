@@ -301,7 +301,7 @@ SENTENCE_TOPICS = {
     "hand-models": ("model", "appearance", "prior"),
     "detector": ("detector", "task"),
     "networks": ("network", "weights"),
-    "runs": ("usage", "run", "device", "worker", "overlay", "ray"),
+    "runs": ("usage", "run", "device", "worker", "fit", "overlay", "ray"),
     "output": ("output", "store"),
     "python": ("door", "hand", "results"),
     "training": ("samples", "training", "checkpoint"),
