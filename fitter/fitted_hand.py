@@ -140,15 +140,7 @@ class FittedHand(HandRow):
         """
         from fitter.rendering.overlay import OverlayHand
 
-        assert self.side is not None
-        return OverlayHand(
-            vertices=self._fitted_vertices(),
-            faces=self.faces,
-            side=self.side,
-            keypoints=self.keypoints_2d,
-            score=self.score,
-            focal_scale=1.0 if self.focal_scale is None else self.focal_scale,
-        )
+        return OverlayHand.of(self, self._fitted_vertices(), self.faces)
 
     def _fitted_vertices(self) -> np.ndarray:
         if not self.valid or self.vertices is None:

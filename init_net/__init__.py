@@ -26,8 +26,9 @@ they are asked for.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
     from init_net.model_card import WeightsInfo
@@ -89,14 +90,7 @@ _MODULES = {
     "view_frame": ("lifter_inputs",),
     "weights": ("load_network", "read_info", "save_weights", "weights_file"),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {name: f"init_net.{module}" for module, names in _MODULES.items() for name in names},
+)

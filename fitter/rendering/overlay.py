@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from fitter.numba_kernels import compile_kernel
 from fitter.raster import rasterize
 from fitter.records import Side
 from fitter.rendering.shading import AmbientDirectionalLight, vertex_normals
+from fitter.store.schema import HandRow
 from fitter.system.files import whole_file
 
 SIDE_COLOURS = {"right": (70, 190, 200), "left": (245, 150, 70)}
@@ -58,6 +60,19 @@ class OverlayHand:
     score: float | None = None
     note: str = ""
     focal_scale: float = 1.0
+
+    @classmethod
+    def of(cls, hand: HandRow, vertices: np.ndarray, faces: np.ndarray) -> Self:
+        """A fitted hand with its mesh: vertices (V, 3) metres, camera frame, and faces (F, 3)."""
+        assert hand.side is not None  # every hand that was fitted has one
+        return cls(
+            vertices=vertices,
+            faces=faces,
+            side=hand.side,
+            keypoints=hand.keypoints_2d,
+            score=hand.score,
+            focal_scale=1.0 if hand.focal_scale is None else hand.focal_scale,
+        )
 
     @property
     def caption(self) -> str:

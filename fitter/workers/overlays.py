@@ -31,14 +31,7 @@ def overlay_hands(meshes: HandMeshes, row: ImageRow) -> list[OverlayHand]:
         row: of the image.
     """
     return [
-        OverlayHand(
-            vertices=meshes.vertices(hand),
-            faces=meshes.faces(hand.side),
-            side=hand.side,
-            keypoints=hand.keypoints_2d,
-            score=hand.score,
-            focal_scale=1.0 if hand.focal_scale is None else hand.focal_scale,
-        )
+        OverlayHand.of(hand, meshes.vertices(hand), meshes.faces(hand.side))
         for hand in row.hands
         if hand.valid and hand.side is not None
     ]

@@ -81,7 +81,8 @@ def require_same(found: FittedHand, wanted: FittedHand, *apart: str) -> None:
             assert a == b, field.name
 
 
-def test_the_numbers_are_those_of_the_command(hands, folder) -> None:
+@pytest.fixture(scope="module")
+def store(folder) -> Path:
     request = fitter.RunRequest(
         images=[str(folder / "images")],
         out=folder / "results.zarr",
@@ -90,7 +91,11 @@ def test_the_numbers_are_those_of_the_command(hands, folder) -> None:
     )
     summary = fitter.fit_to_store(request, load_config(None, ["run.device=cpu"]))
     assert summary.hands == 3 and not summary.has_failures
-    results = fitter.open_results(folder / "results.zarr")
+    return request.out
+
+
+def test_the_numbers_are_those_of_the_command(hands, store) -> None:
+    results = fitter.open_results(store)
     assert list(results) == [*NAMES] and len(results) == 2
     for name, wanted in zip(NAMES, hands, strict=True):
         assert results.status(name) == "ok" and results.error(name) is None
@@ -247,8 +252,8 @@ def test_a_request_takes_texts_for_paths() -> None:
     assert request.out == Path("a.zarr") and request.masks == Path("masks")
 
 
-def test_an_image_that_is_not_finished_has_no_hands(hands, folder) -> None:
-    results = fitter.open_results(folder / "results.zarr")
+def test_an_image_that_is_not_finished_has_no_hands(store) -> None:
+    results = fitter.open_results(store)
     assert NAMES[0] in results and "gone.jpg" not in results and results.get("gone.jpg") is None
     row = dataclasses.replace(results._row(NAMES[0]), image_status=None)
     assert row.hands and results._hands(NAMES[0], row) == []

@@ -1,8 +1,7 @@
-"""`init_net` from outside: its example, what it loads, and that its rooms follow one another."""
+"""`init_net` from outside: its example, and what it loads."""
 
 from __future__ import annotations
 
-import ast
 import doctest
 import subprocess
 import sys
@@ -13,23 +12,6 @@ import init_net
 from fitter.config.networks import load_offer
 from init_net.offer import OFFER
 from tests.support.paths import ROOT
-
-FLOORS = {
-    name: floor
-    for floor, names in enumerate(
-        [
-            ("records", "offer", "hand_model_id"),
-            ("posing", "view_frame", "networks"),
-            ("model_card",),
-            ("weights",),
-            ("predict",),
-            ("samples",),
-            ("training",),
-        ]
-    )
-    for name in names
-}
-"""Room -> its floor: a room imports only what is below it, and itself."""
 
 
 def test_the_example_runs():
@@ -66,23 +48,3 @@ def test_what_is_not_loaded(code, unwanted):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert found.stdout == "[]\n"
-
-
-def test_no_room_imports_one_above_it():
-    wrong = []
-    for path in (ROOT / "init_net").rglob("*.py"):
-        parts = path.relative_to(ROOT / "init_net").with_suffix("").parts
-        if parts == ("__init__",):
-            continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            names = []
-            if isinstance(node, ast.ImportFrom):
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-            elif isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            for name in names:
-                package, _, rest = name.partition(".")
-                room = rest.split(".")[0]
-                if package == "init_net" and room != parts[0]:
-                    wrong += [(parts, name)] if FLOORS[room] >= FLOORS[parts[0]] else []
-    assert not wrong

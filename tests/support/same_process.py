@@ -25,7 +25,7 @@ class SameProcess:
             return getattr(self._held, method)(*arguments)
         except UserError:
             raise
-        except Exception:
+        except Exception:  # as another process would: told with its traceback
             raise RuntimeError(traceback.format_exc()) from None
 
     def close(self) -> None:

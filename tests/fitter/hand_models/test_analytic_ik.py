@@ -17,8 +17,6 @@ from fitter.hand_models.analytic_ik import inverse_kinematics, twist_angles
 from fitter.hand_models.skinning import pose_keypoints
 from tests.support.ik_cases import (
     FIELDS,
-    MODELS,
-    Case,
     bones_at_rest,
     close,
     known_hands,
@@ -27,21 +25,6 @@ from tests.support.ik_cases import (
 
 JOINTS = [k for k in range(21) if k == 0 or k % 4]
 """The keypoints that are no fingertips."""
-
-
-@pytest.fixture(params=MODELS)
-def case(request) -> Case:
-    return known_hands(request.param)
-
-
-@pytest.fixture
-def open_hand() -> Case:
-    return known_hands("open_hand")
-
-
-@pytest.fixture
-def bare() -> Case:
-    return known_hands("bare")
 
 
 class TestThereAndBack:

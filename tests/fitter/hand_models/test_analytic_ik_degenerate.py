@@ -10,28 +10,11 @@ from fitter.hand_models import inverse_kinematics
 from fitter.hand_models.skinning import pose_keypoints
 from tests.support.ik_cases import (
     FIELDS,
-    MODELS,
-    Case,
     bones_at_rest,
     close,
     known_hands,
     rest_params,
 )
-
-
-@pytest.fixture(params=MODELS)
-def case(request) -> Case:
-    return known_hands(request.param)
-
-
-@pytest.fixture
-def open_hand() -> Case:
-    return known_hands("open_hand")
-
-
-@pytest.fixture
-def bare() -> Case:
-    return known_hands("bare")
 
 
 def no_bones(points: Tensor) -> Tensor:
