@@ -285,16 +285,18 @@ class SyntheticEngine:
             )
         else:
             gloved = torch.zeros_like(row, dtype=torch.bool)
-        if (specs.imaging.kind == INFRARED).any():
+        infrared = bool((specs.imaging.kind == INFRARED).any())
+        if infrared:
             sensor = specs.imaging[row]
             colour, gloss = infrared_reflectance(colour, gloss, points.kind, gloved, sensor)
-            near = fall_off(fragments.depth.flatten()[covered], sensor)[:, None]
-            diffuse = diffuse * near
         normals = torch.nn.functional.normalize(normals, dim=1)
         to_eye = self._to_eye(stage.K, covered, row, fine)
         shine = highlights(normals, to_eye, shown, specs.light, gloss, row)
+        lit = colour * diffuse + shine
+        if infrared:
+            lit = lit * fall_off(fragments.depth.flatten()[covered], sensor)[:, None]
         # One channel more: how much of a pixel is covered.
-        shaded = torch.cat([colour * diffuse + shine, torch.ones_like(shine[:, :1])], 1)
+        shaded = torch.cat([lit, torch.ones_like(shine[:, :1])], 1)
         canvas = shaded.new_zeros(len(flat), 4)
         canvas[covered] = shaded
         ss, size = self.supersampling, self.size
