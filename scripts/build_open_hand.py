@@ -156,9 +156,7 @@ class Adults:
     joints: np.ndarray
     space: ShapeSpace
 
-    def flat(
-        self, hands: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def flat(self, hands: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Flat hands (N, V, 3), their proportions varied, and their joints (N, 16, 3)."""
         return parts.repose(
             hands,

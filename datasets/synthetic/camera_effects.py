@@ -53,9 +53,7 @@ def encoding_table() -> Tensor:
     return torch.from_numpy(encoded).float()
 
 
-def develop(
-    linear: Tensor, tile: Tensor, table: Tensor, lens: LensSpec, grey: Tensor
-) -> Tensor:
+def develop(linear: Tensor, tile: Tensor, table: Tensor, lens: LensSpec, grey: Tensor) -> Tensor:
     """Linear light to a photograph out of a file.
 
     Args:

@@ -182,9 +182,7 @@ class SyntheticEngine:
             pixels, stage.first.keypoints[..., 2], positions, tolerance, self.supersampling
         )
         return SyntheticBatch(
-            image=develop(
-                linear, self.tile, self.table, specs.lens, specs.imaging.kind != COLOUR
-            ),
+            image=develop(linear, self.tile, self.table, specs.lens, specs.imaging.kind != COLOUR),
             mask=pixels.mask,
             parts=pixels.parts,
             depth=pixels.depth,
@@ -212,9 +210,7 @@ class SyntheticEngine:
         normals = vertex_normals(vertices, scene.mesh.faces)
         open_share, skin = torch.ones_like(vertices[..., 0]), torch.zeros_like(vertices[..., 0])
         count, hand = self.arms.hand_mesh.count, self.hand_vertices
-        worn = [
-            (person.arm.size[:, None, None], person.glove) for person in (specs, specs.second)
-        ]
+        worn = [(person.arm.size[:, None, None], person.glove) for person in (specs, specs.second)]
         for number, (arm, side) in enumerate(zip(arms, sign, strict=True)):
             # The faces of a mirrored hand are wound the other way round.
             start = number * count

@@ -165,9 +165,7 @@ def _gloves(
     """Gloves of the first hands and of the others."""
     share = settings.glove_share
     worn = [sample_glove(rng, share) for rng in streams]
-    other = [
-        sample_other_glove(rng, own, share) for rng, own in zip(streams, worn, strict=True)
-    ]
+    other = [sample_other_glove(rng, own, share) for rng, own in zip(streams, worn, strict=True)]
     return (
         [fitted(glove, arm) for glove, arm in zip(worn, arms, strict=True)],
         [fitted(glove, arm) for glove, arm in zip(other, other_arms, strict=True)],
