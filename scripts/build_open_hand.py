@@ -3,7 +3,8 @@
     python scripts/build_open_hand.py [folder]
 
 writes `open_hand.safetensors`, `open_hand_children.safetensors`, `open_hand_mano.pkl` and
-`OPEN_HAND_LICENSE.md`, by default where the package `fitter` looks for them. The same inputs give the same bytes.
+`OPEN_HAND_LICENSE.md`, by default where the package `fitter` looks for them. The same inputs give
+the same bytes.
 """
 
 import hashlib
@@ -328,7 +329,8 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], provenance: dict) ->
 LICENSE_TEXT = """# The open hand: licence and provenance
 
 `open_hand.safetensors` and `open_hand_mano.pkl` are the same model of a right human hand;
-`open_hand_children.safetensors` is the component that makes a child's of it. They are dedicated to the public domain under Creative Commons CC0 1.0 Universal
+`open_hand_children.safetensors` is the component that makes a child's of it. They are dedicated
+to the public domain under Creative Commons CC0 1.0 Universal
 (<https://creativecommons.org/publicdomain/zero/1.0/>), as is the data they were computed from: you
 may copy, change, distribute and use them, also commercially, and need ask or name nobody. They come
 as they are, without any warranty.

@@ -6,7 +6,7 @@ import colorsys
 
 import numpy as np
 
-from datasets.synthetic.records import KNIT, LATEX, LEATHER, WORK
+from datasets.synthetic.records import KNIT
 
 Rng = np.random.Generator
 SAME_GLOVE = 0.9
@@ -79,7 +79,7 @@ def _knit(rng: Rng) -> dict:
 
 
 def _latex(rng: Rng) -> dict:
-    colour = LATEX_COLOURS[rng.integers(len(LATEX_COLOURS))] * rng.uniform(0.85, 1.07, 3)
+    colour = np.array(LATEX_COLOURS[rng.integers(len(LATEX_COLOURS))]) * rng.uniform(0.85, 1.07, 3)
     pale = colour.min() > 0.6
     return {
         "thickness": rng.uniform(0.0001, 0.0006),
@@ -94,7 +94,9 @@ def _latex(rng: Rng) -> dict:
 
 
 def _leather(rng: Rng) -> dict:
-    colour = LEATHER_COLOURS[rng.integers(len(LEATHER_COLOURS))] * rng.uniform(0.8, 1.15, 3)
+    colour = np.array(LEATHER_COLOURS[rng.integers(len(LEATHER_COLOURS))]) * rng.uniform(
+        0.8, 1.15, 3
+    )
     return {
         "thickness": rng.uniform(0.0006, 0.002),
         "wrinkles": rng.uniform(0.0002, 0.0009),

@@ -165,9 +165,9 @@ def _haze(side: int, generator: Rng) -> np.ndarray:
     one = _clouds(side, generator, first, 5)[..., None]
     two = _clouds(side, generator, first, 3)[..., None]
     image = a + (b - a) * (0.5 + 0.5 * one).clip(0, 1) + (c - a) * (0.4 * two).clip(0, 1)
-    grain = generator.normal(0, 1, (side, side)).astype(np.float32)
+    noise = generator.normal(0, 1, (side, side)).astype(np.float32)
     long = generator.uniform(0.5, 9.0)
-    grain = cv2.GaussianBlur(grain, (0, 0), sigmaX=long, sigmaY=0.7)
+    grain = cv2.GaussianBlur(noise, (0, 0), sigmaX=long, sigmaY=0.7)
     return image * (1 + generator.uniform(0, 0.15) * grain / grain.std())[..., None]
 
 

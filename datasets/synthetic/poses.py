@@ -19,8 +19,8 @@ from datasets.poses.sampler import pose_modes, sample_mode_angles
 from fitter.camera import project
 from fitter.conventions import FINGERS
 from fitter.hand_models import HandModel
-from fitter.hand_models.open_hand import ChildShapes
 from fitter.hand_models.anatomy import Anatomy, anatomy_of, hand_pose_from_angles
+from fitter.hand_models.open_hand import ChildShapes
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import HandParams
 from fitter.rotations import roma

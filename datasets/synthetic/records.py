@@ -279,7 +279,7 @@ class ImagingSpec(TensorBatch):
     Attributes:
         kind: (B,) int64, COLOUR, GREY or INFRARED.
         weights: (B, 3) of the colours in a grey image, summing to 1.
-        skin: (B, 2) reflectance of skin in the infrared, and the share of its contrast that is left.
+        skin: (B, 2) reflectance of skin in the infrared, and what is left of its contrast.
         cloth: (B, 2) least reflectance of all else in the infrared, and of how much more it is.
         distance: (B,) metres at which the light at the camera is as strong as the first lamp says.
     """

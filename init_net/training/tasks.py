@@ -106,6 +106,8 @@ class _SampleTask:
     def __init__(self, config: TrainConfig, network: nn.Module, count: int) -> None:
         self.config, self.network = config, network
         self._count = count
+        # Networks of no shape look at none.
+        self._shapes = getattr(config.network, "betas", 0)
         self._device = next(network.parameters()).device
 
     def _chosen(self, step: int, size: int) -> np.ndarray:
@@ -147,8 +149,7 @@ class LifterTask(_SampleTask):
             self._seen.batch(self._chosen(step, seen), seed),
             self._sampler.sample(size - seen, seed),
         ]
-        count = self.config.network.betas
-        parts = [replace(part, betas=fitting_shapes(part.betas, count)) for part in parts]
+        parts = [replace(part, betas=fitting_shapes(part.betas, self._shapes)) for part in parts]
         together = LifterSamples(
             **{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])}
         )
@@ -190,8 +191,7 @@ class _ImageTask(_SampleTask):
         generator = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
         seen = self._drop_keypoints(crops.inputs, generator)
         crops = crops.with_confidence(seen.confidence)
-        count = getattr(self.config.network, "betas", 0)
-        return replace(crops, betas=fitting_shapes(crops.betas, count)) if count else crops
+        return replace(crops, betas=fitting_shapes(crops.betas, self._shapes))
 
 
 class HandNetTask(_ImageTask):
