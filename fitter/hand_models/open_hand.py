@@ -67,7 +67,7 @@ def load_child_shapes() -> ChildShapes:
         )
     exact = {name: array.astype(np.float64) for name, array in arrays.items()}
     return ChildShapes(
-        exact["shapedirs"], exact["mean"], exact["covariance"], float(exact["share"]), digest
+        exact["shapedirs"], exact["mean"], exact["covariance"], exact["share"].item(), digest
     )
 
 
