@@ -138,7 +138,9 @@ def observed_samples(samples: ShardedSamples, index: np.ndarray) -> ObservationB
 def _part(samples: ShardedSamples, index: np.ndarray) -> tuple[LifterSamples, Tensor]:
     hands = normalise(observed_samples(samples, index))
     truth = true_hands(samples.read(index, HAND_FIELDS))
-    keypoints = pose_keypoints(load_hand_model(dtype=torch.float64).keypoint_model(), truth)[1]
+    keypoints = pose_keypoints(
+        load_hand_model(dtype=torch.float64, children=True).keypoint_model(), truth
+    )[1]
     wrist = view_rotations(hands).mT @ roma.rotvec_to_rotmat(truth.global_orient)
     pose = roma.rotvec_to_rotmat(truth.hand_pose)
     whole = LifterSamples(
