@@ -208,7 +208,16 @@ def show(rows: Sequence[Row]) -> None:
     table = Table(title=f"sure: score of at least {SURE}")
     for heading in ("search", "images"):
         table.add_column(heading)
-    for heading in ("count", "hands", "found", "sure", "of unchanged", "phantoms", "sure", "CPU ms"):
+    for heading in (
+        "count",
+        "hands",
+        "found",
+        "sure",
+        "of unchanged",
+        "phantoms",
+        "sure",
+        "CPU ms",
+    ):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(

@@ -119,7 +119,8 @@ class Engine:
         if not self.config.output.save_vertices:
             return rows
         return [
-            row if row.has_failed else replace(row, vertices=self.meshes.vertices(row)) for row in rows
+            row if row.has_failed else replace(row, vertices=self.meshes.vertices(row))
+            for row in rows
         ]
 
     def _predict(self, slots: Sequence[_Slot], hands: NormalisedHands) -> Predictions:

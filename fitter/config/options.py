@@ -26,7 +26,7 @@ __all__ = ["FIT", "Config", "Flag", "find_config", "load_config"]
 class DetectorConfig(Section):
     """Finding the hands and their 21 keypoints."""
 
-    max_hands: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+    max_hands: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
         "auto",
         description="hands kept per image, and slots in the store; auto keeps all that there are "
         "slots for (max_slots)",

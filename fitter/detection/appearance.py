@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 GREY = 2.0
-"""Mean difference of the channels, of 255, up to which a picture counts as grey."""
+"""Mean difference of the channels, of 255 and after a stretch, up to which a picture counts as
+grey."""
 
 WARM = (0.5, 1.0, 1.2)
 """Exponents of red, green and blue that a grey picture is seen with: of those tried on grey renders
@@ -44,12 +45,11 @@ def seen_by_networks(pixels: np.ndarray) -> np.ndarray:
         (H, W, 3) uint8 RGB; the same array where nothing is to be changed.
     """
     sample = _sample(pixels)
-    table = np.tile(np.arange(256.0), (3, 1))
     bright = float(np.percentile(sample, BRIGHTEST))
-    if 0 < bright < DARK:
-        table = np.minimum(table * (255 / bright), 255)
+    gain = 255 / bright if 0 < bright < DARK else 1.0
+    table = np.tile(np.minimum(gain * np.arange(256.0), 255), (3, 1))
     spread = sample.max(axis=-1) - sample.min(axis=-1)
-    if float(spread.mean()) <= GREY:
+    if gain * float(spread.mean()) <= GREY:
         table = 255 * (table / 255) ** np.array(WARM)[:, None]
     return _through(pixels, table)
 

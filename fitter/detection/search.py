@@ -1,9 +1,9 @@
 """Where hands are looked for: windows of a picture, round by round, and when that is enough.
 
-The palm network sees every window at 192 pixels. On composed scenes of rendered hands it finds those
-whose size is 0.12 to 0.6 of the window, most surely from 0.2 to 0.45, so the sides of the windows
-of one round are about 0.6 of those of the round before. Windows smaller than 192 pixels show it
-nothing new.
+The palm network sees every window at 192 pixels. On composed scenes of rendered hands it finds
+those whose size is 0.12 to 0.6 of the window, most surely from 0.2 to 0.45, so the sides of the
+windows of one round are about 0.6 of those of the round before. Windows smaller than 192 pixels
+show it nothing new.
 """
 
 from __future__ import annotations
