@@ -15,7 +15,7 @@ import torch
 from fitter.config.options import Config
 from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace
-from fitter.fitted_hands import FittedHands, RefinedHands
+from fitter.fitted_hands import FittedHands, RefinedHands, without_phantom
 from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Predictions, load_initializer
@@ -115,10 +115,12 @@ class Engine:
             self.fit_model.keypoints, fit, refined, observed.intrinsics, observed.is_left
         )
         rows = fitted.rows(observations, ["keypoints", *predictions.initialisations])
+        rows = [without_phantom(*pair) for pair in zip(rows, observations, strict=True)]
         if not self.config.output.save_vertices:
             return rows
         return [
-            replace(row, vertices=self.meshes.vertices(row)) if row.valid else row for row in rows
+            row if row.has_failed else replace(row, vertices=self.meshes.vertices(row))
+            for row in rows
         ]
 
     def _predict(self, slots: Sequence[_Slot], hands: NormalisedHands) -> Predictions:
@@ -175,5 +177,6 @@ def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
         image_height=image.size[1],
         intrinsics=image.intrinsics,
         intrinsics_source=image.intrinsics_source,
+        hands_beyond=image.hands_beyond,
         hands=tuple(hands),
     )

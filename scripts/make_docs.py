@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from string import Formatter
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 from pydantic.fields import FieldInfo
@@ -165,17 +165,23 @@ def _accepted(option: FieldInfo) -> str:
         kind = ", ".join(
             f"list of {kinds[get_args(choice)[0]]}s"
             if get_origin(choice) is list
+            else ", ".join([kinds[get_args(choice)[0]], *_bounds(get_args(choice)[1].metadata)])
+            if get_origin(choice) is Annotated
             else ", ".join(map(str, get_args(choice))) or names.get(choice, str(choice))
             for choice in choices
         )
+    return ", ".join([kind, *_bounds(option.metadata)])
+
+
+def _bounds(rules: Iterable[Any]) -> list[str]:
+    """The limits that rules put on a number, in words."""
     signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    bounds = [
+    return [
         f"{text} {getattr(rule, sign):g}"
         for sign, text in signs.items()
-        for rule in option.metadata
+        for rule in rules
         if getattr(rule, sign, None) is not None
     ]
-    return ", ".join([kind, *bounds])
 
 
 def keypoints() -> str:

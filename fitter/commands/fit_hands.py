@@ -21,6 +21,7 @@ from fitter.commands.parser import (
     run_command,
     text,
     whole_number,
+    whole_number_or_auto,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _FLAGS = {
     "detector.max_hands": "--max-hands",
+    "detector.search": "--search",
     "detector.task": "--task",
     "run.batch_size": "--batch-size",
     "run.device": "--device",
@@ -153,7 +155,15 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         "keypoints, where networks say, or from the better of the two",
     )
     fit.add_argument(
-        "--max-hands", type=whole_number, metavar="N", help="hands per image (default 2)"
+        "--max-hands",
+        type=whole_number_or_auto,
+        metavar="N",
+        help="hands per image, and slots in the store; auto (default) keeps up to 16",
+    )
+    fit.add_argument(
+        "--search",
+        choices=["fast", "standard", "thorough"],
+        help="how far to look for small hands (default standard)",
     )
     fit.add_argument(
         "--save-vertices", action="store_true", default=None, help="store every mesh as well"

@@ -68,6 +68,17 @@ def whole_number(given: str) -> int:
         raise argparse.ArgumentTypeError(f"expected a whole number, found {given!r}") from None
 
 
+def whole_number_or_auto(given: str) -> int | str:
+    """Type of an argument that is a whole number of any sign, or "auto"."""
+    if given == "auto":
+        return given
+    try:
+        return int(given)
+    except ValueError:
+        expected = "a whole number or auto"
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {given!r}") from None
+
+
 def number(given: str) -> float:
     """Type of an argument that is a number of any sign, perhaps not a finite one."""
     try:

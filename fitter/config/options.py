@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -26,11 +26,26 @@ __all__ = ["FIT", "Config", "Flag", "find_config", "load_config"]
 class DetectorConfig(Section):
     """Finding the hands and their 21 keypoints."""
 
-    max_hands: int = Field(
-        2, ge=1, le=16, description="hands kept per image, and slots in the store"
+    max_hands: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        "auto",
+        description="hands kept per image, and slots in the store; auto keeps all that there are "
+        "slots for (max_slots)",
+    )
+    max_slots: int = Field(
+        16,
+        ge=1,
+        le=64,
+        description="slots per image in the store where max_hands is auto; hands beyond are "
+        "counted and said",
     )
     min_score: float = Field(
-        0.5, ge=0, le=1, description="detections below this confidence are dropped"
+        0.3, ge=0, le=1, description="hands below this score after the second look are dropped"
+    )
+    search: Literal["fast", "standard", "thorough"] = Field(
+        "standard",
+        description="which windows are searched for hands: fast, a few where the whole image shows "
+        "none; standard, those that may show hands smaller than the ones found, all where none is; "
+        "thorough, all",
     )
     second_pass: bool = Field(
         True, description="detect again in an enlarged crop around every hand that was found"
@@ -46,6 +61,11 @@ class DetectorConfig(Section):
         description="file of MediaPipe's hand landmarker (.task) to find hands with, by the "
         "package mediapipe; null takes the networks of the backend",
     )
+
+    @property
+    def slots(self) -> int:
+        """Hands that are kept of an image."""
+        return self.max_slots if self.max_hands == "auto" else self.max_hands
 
     @property
     def used_backend(self) -> Literal["builtin", "mediapipe"]:

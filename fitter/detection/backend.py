@@ -15,13 +15,14 @@ BackendName = Literal["builtin", "mediapipe"]
 class Backend(Protocol):
     """Looks at windows of a picture.
 
-    What it says of a window depends on that window alone, whatever else it is asked for at once.
+    What it says of windows depends on these windows alone, whatever it is asked at other times.
     """
 
     def find(self, picture: Picture, windows: Sequence[Window]) -> list[list[HandObservation]]:
         """The hands in each of N upright windows, in the picture's pixels.
 
-        Every keypoint's confidence is the hand's score.
+        Every keypoint's confidence is the hand's score. A hand that several windows show may be
+        left out of those that show it less well, and one that a window cuts off may be.
         """
         ...
 

@@ -18,29 +18,32 @@ Second look
     averaged, and how far they disagree is each keypoint's confidence: MediaPipe itself gives none
     for single landmarks.
 Search
-    Where the first look finds nothing, or only small hands, windows of the picture are searched.
+    Where the whole picture shows nothing, or only small hands, windows of it are searched, see
+    `fitter.detection.search`.
+Appearance
+    Grey and dark pictures are changed for the networks; where nothing is found, overexposed and
+    red-blue swapped ones, too, see `fitter.detection.appearance`.
 Duplicates
     One hand found twice, under either side, is reported once.
+Score
+    The palm's, times the least probability of any look that there is a hand. Only after the second
+    look hands of too small a score are dropped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
+from fitter.detection.appearance import other_appearances, seen_by_networks
 from fitter.detection.backend import Backend, load_backend
 from fitter.detection.looks import FULL_DETAIL, distrust_outside, doubted, merge_looks
 from fitter.detection.same_hand import drop_duplicates, hand_size, ordered_distance
-from fitter.detection.search import search_windows
-from fitter.detection.windows import Picture, Window
+from fitter.detection.search import PLANS, SearchName
+from fitter.detection.windows import Picture
 from fitter.errors import InputError
 from fitter.records import HandObservation, ImageRecord
-
-SMALL_HAND = 0.2
-"""Share of the picture's longer side below which there may be more hands that the first look has
-missed: the palm detector sees the picture at 192 pixels, and loses open hands from a share of 0.1
-down, others earlier."""
 
 SAME_HAND = 0.3
 """Mean distance of corresponding keypoints over hand size up to which two looks see one hand."""
@@ -48,6 +51,10 @@ SAME_HAND = 0.3
 DOUBT = 2.0
 """How much farther from all others a hand that the second look did not find has to lie to be taken
 for another hand."""
+
+LEAST_FIRST_SCORE = 0.3
+"""Least palm score, and least probability of a look that there is a hand, of whatever is looked at
+a second time: small hands score low at first, and the second look tells them from other things."""
 
 AGREEMENT = 0.5
 """Mean confidence of the keypoints below which two looks are followed by a third."""
@@ -66,24 +73,24 @@ class DetectorOptions:
     """What a caller may choose about a `HandDetector`.
 
     Attributes:
-        max_hands: most hands to report in a picture.
-        min_score: in [0, 1]; least palm score, and least probability of the landmark network that
-            its window shows a hand.
+        max_hands: most hands to report in a picture; None for all.
+        min_score: in [0, 1]; least score of a hand after the second look.
         second_pass: look at every hand again, in a mirrored window. Without it every keypoint's
             confidence is the hand's score.
-        search: search windows where the first look finds nothing or only small hands.
+        search: "fast" searches a few windows where the whole picture shows no hand; "standard"
+            all windows that may show hands smaller than those found; "thorough" all windows.
 
     Raises:
         InputError: a number is out of range.
     """
 
-    max_hands: int = 2
-    min_score: float = 0.5
+    max_hands: int | None = None
+    min_score: float = 0.3
     second_pass: bool = True
-    search: bool = True
+    search: SearchName = "standard"
 
     def __post_init__(self) -> None:
-        if self.max_hands < 1:
+        if self.max_hands is not None and self.max_hands < 1:
             raise InputError("detector.max_hands", file="max_hands", found=self.max_hands)
         if not 0.0 <= self.min_score <= 1.0:
             raise InputError("detector.min_score", file="min_score", found=self.min_score)
@@ -109,7 +116,7 @@ class HandDetector:
             InputError: weights cannot be read.
         """
         self.options = options or DetectorOptions()
-        self._backend = backend or load_backend("builtin", self.options.min_score)
+        self._backend = backend or load_backend("builtin", first_score(self.options.min_score))
         self._is_closed = False
 
     def detect(self, image: ImageRecord) -> list[HandObservation]:
@@ -120,25 +127,19 @@ class HandDetector:
 
         Returns:
             At most `max_hands` hands, those of the greatest score times mean confidence, in that
-            order. `score` is the palm detector's (with a task file that of the hand's side), halved
-            where the second look did not find the hand again.
+            order. `score` is the palm detector's (with a task file that of the hand's side) times
+            `presence`, and half of it where the second look did not find the hand again.
 
         Raises:
             RuntimeError: the detector is closed.
         """
         if self._is_closed:
             raise RuntimeError("a closed detector was asked for hands")
-        picture, most = Picture(image.pixels), self.options.max_hands
-        (found,) = self._backend.find(picture, [Window.whole(picture.pixels)])
-        hands = drop_duplicates(found)
-        if self.options.search and self._should_search(hands, picture):
-            hands = self._search(picture, hands)
-        # A few more than asked for, so that duplicates do not take the places of hands.
-        hands = hands[: most + 2]
-        if self.options.second_pass:
-            hands = self._confirmed(picture, hands)
-        hands = sorted(hands, key=_sureness, reverse=True)[:most]
-        height, width = picture.pixels.shape[:2]
+        hands = self._hands(Picture(seen_by_networks(image.pixels)))
+        if not hands and self.options.search != "fast":
+            for pixels in other_appearances(image.pixels):
+                hands = hands or self._hands(Picture(pixels))
+        height, width = image.pixels.shape[:2]
         return [distrust_outside(hand, width, height) for hand in hands]
 
     def close(self) -> None:
@@ -152,26 +153,28 @@ class HandDetector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _should_search(self, hands: list[HandObservation], picture: Picture) -> bool:
-        if not hands:
-            return True
-        smallest = min(hand_size(hand) for hand in hands)
-        return len(hands) < self.options.max_hands and smallest < SMALL_HAND * max(
-            picture.pixels.shape[:2]
-        )
+    def _hands(self, picture: Picture) -> list[HandObservation]:
+        """The surest hands of a picture, after all looks."""
+        most, hands = self.options.max_hands, self._search(picture)
+        if most is not None:
+            # A few more than asked for, so that duplicates do not take the places of hands.
+            hands = hands[: most + 2]
+        if self.options.second_pass:
+            hands = self._confirmed(picture, hands)
+        hands = [_with_presence(hand) for hand in hands]
+        hands = [hand for hand in hands if hand.score >= self.options.min_score]
+        return sorted(hands, key=_sureness, reverse=True)[:most]
 
-    def _search(self, picture: Picture, hands: list[HandObservation]) -> list[HandObservation]:
-        """Add what windows show, coarse windows first, until there are hands enough."""
-        enough = self.options.max_hands if hands else 1
+    def _search(self, picture: Picture) -> list[HandObservation]:
+        """What the rounds of the search show at first look, until there are hands enough."""
+        plan, most = PLANS[self.options.search], self.options.max_hands
         height, width = picture.pixels.shape[:2]
-        rounds = search_windows(width, height)
-        # The first round looks for a hand that fills the picture: pointless beside small ones.
-        for windows in rounds[1:] if hands else rounds:
-            for window, found in zip(windows, self._backend.find(picture, windows), strict=True):
-                # A window that cuts a hand shows a wrong one; its neighbour overlaps by half.
-                hands = hands + [hand for hand in found if not window.cuts(hand, picture.pixels)]
-            hands = drop_duplicates(hands)
-            if len(hands) >= enough:
+        hands: list[HandObservation] = []
+        for part in plan.rounds(width, height):
+            if plan.wants(part.share, hands, max(width, height)):
+                found = self._backend.find(picture, part.windows)
+                hands = drop_duplicates([*hands, *(hand for each in found for hand in each)])
+            if most is not None and len(hands) >= most:
                 break
         return hands
 
@@ -215,6 +218,16 @@ class HandDetector:
                 hands, self._backend.follow(picture, hands, mirrored), strict=True
             )
         ]
+
+
+def first_score(min_score: float) -> float:
+    """The least score of a first look for a backend whose hands need `min_score` in the end."""
+    return min(min_score, LEAST_FIRST_SCORE)
+
+
+def _with_presence(hand: HandObservation) -> HandObservation:
+    """The hand with the score that it has after its last look."""
+    return hand if hand.presence is None else replace(hand, score=hand.score * hand.presence)
 
 
 def _sureness(hand: HandObservation) -> float:

@@ -17,7 +17,7 @@ DISAGREEMENT_SCALE = 0.05
 """Distance of two looks at a keypoint, as a share of hand size, that halves its confidence."""
 
 UNCONFIRMED = 0.5
-"""Factor on score and confidence of a hand that the second look does not find."""
+"""Factor on score, presence and confidence of a hand that the second look does not find."""
 
 OUTSIDE = 0.1
 """Factor on the confidence of keypoints outside the picture: the networks place them by habit, and
@@ -66,7 +66,12 @@ def merge_looks(
 
 def doubted(hand: HandObservation) -> HandObservation:
     """A hand that a second look did not find."""
-    return replace(hand, score=hand.score * UNCONFIRMED, confidence=hand.confidence * UNCONFIRMED)
+    return replace(
+        hand,
+        score=hand.score * UNCONFIRMED,
+        confidence=hand.confidence * UNCONFIRMED,
+        presence=None if hand.presence is None else hand.presence * UNCONFIRMED,
+    )
 
 
 def distrust_outside(hand: HandObservation, width: int, height: int) -> HandObservation:

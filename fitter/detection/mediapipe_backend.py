@@ -77,7 +77,9 @@ class MediaPipeBackend:
     def _find(self, picture: Picture, window: Window) -> list[HandObservation]:
         pixels = int(np.clip(round(window.size), *LOOK_PIXELS))
         (image,) = picture.cut([window], pixels)
-        return [_to_picture(window, hand, pixels) for hand in self._graphs.look(image)]
+        hands = [_to_picture(window, hand, pixels) for hand in self._graphs.look(image)]
+        # A window that cuts a hand shows a wrong one; its neighbour overlaps by half.
+        return [hand for hand in hands if not window.cuts(hand, picture.pixels)]
 
     def follow(
         self, picture: Picture, hands: Sequence[HandObservation], mirrored: bool

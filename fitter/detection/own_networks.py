@@ -14,7 +14,7 @@ import numpy as np
 from fitter.detection.hand_windows import hand_window, hands_of
 from fitter.detection.networks.runtime import HandNetworks
 from fitter.detection.networks.shapes import LANDMARK_PIXELS, PALM_PIXELS
-from fitter.detection.palms import Palms, decode_palms, palm_window, suppress_palms
+from fitter.detection.palms import Palms, decode_palms, palm_window, suppress_across, suppress_palms
 from fitter.detection.windows import Picture, Window
 from fitter.records import HandObservation
 
@@ -47,7 +47,7 @@ class OwnNetworks:
 
     def find(self, picture: Picture, windows: Sequence[Window]) -> list[list[HandObservation]]:
         """See `Backend.find`."""
-        palms = self.palms(picture, windows, self._min_score)
+        palms = suppress_across(self.palms(picture, windows, self._min_score))
         around = [
             [palm_window(box, points) for box, points in zip(each.boxes, each.points, strict=True)]
             for each in palms

@@ -7,6 +7,7 @@ Hand Tracking").
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -118,6 +119,23 @@ def suppress_palms(palms: Palms, same: float = SAME_PALM) -> Palms:
     if not scores:
         return palms
     return Palms(np.stack(boxes), np.stack(points), np.array(scores))
+
+
+def suppress_across(palms: Sequence[Palms], same: float = SAME_PALM) -> list[Palms]:
+    """The palms of N windows without those that another window shows better.
+
+    Args:
+        palms: of each window, in pixels of one picture.
+        same: intersection over union from which on two are one.
+    """
+    boxes = np.concatenate([each.boxes for each in palms])
+    scores = np.concatenate([each.scores for each in palms])
+    keep = np.zeros(len(scores), dtype=bool)
+    for index in np.argsort(-scores, kind="stable"):
+        overlap = intersection_over_union(boxes[index], boxes[keep])
+        keep[index] = not (overlap > same).any()
+    ends = np.cumsum([len(each) for each in palms])[:-1]
+    return [each[kept] for each, kept in zip(palms, np.split(keep, ends), strict=True)]
 
 
 def intersection_over_union(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:

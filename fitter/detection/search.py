@@ -1,35 +1,108 @@
-"""Windows in which hands are searched that the whole picture does not show well enough."""
+"""Where hands are looked for: windows of a picture, round by round, and when that is enough.
+
+The palm network sees every window at 192 pixels. On composed scenes of rendered hands it finds
+those whose size is 0.12 to 0.6 of the window, most surely from 0.2 to 0.45, so the sides of the
+windows of one round are about 0.6 of those of the round before. Windows smaller than 192 pixels
+show it nothing new.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 
+from fitter.detection.networks.shapes import PALM_PIXELS
+from fitter.detection.same_hand import hand_size
 from fitter.detection.windows import Window
+from fitter.records import HandObservation
 
-MOST_WINDOWS = 100
-"""Rounds of the search with more windows than this are left out: in a picture that is a strip, its
-shorter side says nothing about the size of hands, and the windows would be without number."""
+SearchName = Literal["fast", "standard", "thorough"]
+
+CANVAS = 2.0
+"""Side of the window around a picture that a hand fills, over the picture's longer side: within the
+picture the palm network sees no such hand."""
+
+BEYOND = 0.25
+"""How far windows reach beyond the picture, as a share of their side, for hands at its border."""
+
+COARSE_STEP, FINE_STEP = 0.5, 2 / 3
+"""Distance of neighbouring windows over their side: coarse windows are few, and fine ones need only
+contain hands that the coarser round before does not find."""
+
+FINE = 0.3
+"""Share of the picture's longer side below which windows are fine."""
+
+SMALL = 0.6
+"""A round goes on where the smallest hand so far is smaller than this share of its windows: where
+hands are large, small ones are rare, and looking for them costs more than all else."""
 
 
-def search_windows(width: int, height: int) -> list[list[Window]]:
-    """Rounds of windows to search in a picture of this size.
+@dataclass(frozen=True)
+class SearchPlan:
+    """Which windows are looked at after the whole picture.
 
-    First the picture with a border as wide as half of it, for a hand that fills it; then squares as
-    high as its shorter side and squares half as high, both overlapping by half, for hands that are
-    small in it.
+    Attributes:
+        shares: sides of the windows of each round over the picture's longer side, falling.
+        beside_hands: whether to go on where hands were found, if there are small ones among them.
+        always: whether to go on wherever there are pixels left to see.
     """
-    longer, shorter = max(width, height), min(width, height)
-    rounds = [[Window(np.array([width + 1, height + 1]) / 2, 2.0 * longer)]]
-    for size in (shorter, shorter / 2):
-        columns, rows = _centres(width, size), _centres(height, size)
-        if len(columns) * len(rows) <= MOST_WINDOWS:
-            rounds.append([Window(np.array([x, y]), size) for y in rows for x in columns])
-    return rounds
+
+    shares: tuple[float, ...]
+    beside_hands: bool
+    always: bool = False
+
+    def rounds(self, width: int, height: int) -> Iterator[SearchRound]:
+        """The rounds for a picture of this size in pixels, the whole picture first."""
+        longer = max(width, height)
+        middle = np.array([width + 1, height + 1]) / 2
+        yield SearchRound(1.0, [Window(middle, float(longer))])
+        yield SearchRound(CANVAS, [Window(middle, CANVAS * longer)])
+        for share in self.shares:
+            size = share * longer
+            if size >= PALM_PIXELS:
+                step = COARSE_STEP if share > FINE else FINE_STEP
+                columns, rows = _centres(width, size, step), _centres(height, size, step)
+                windows = [Window(np.array([x, y]), size) for y in rows for x in columns]
+                yield SearchRound(share, windows)
+
+    def wants(self, share: float, hands: Sequence[HandObservation], longer: int) -> bool:
+        """Whether windows of this share of the picture's longer side are worth looking at.
+
+        Args:
+            share: of the round, 1 for the whole picture.
+            hands: found so far, in a picture whose longer side has `longer` pixels.
+        """
+        if share == 1.0 or not hands or self.always:
+            return True
+        smallest = min(hand_size(hand) for hand in hands)
+        return self.beside_hands and share < 1.0 and smallest < SMALL * share * longer
 
 
-def _centres(length: float, size: float) -> np.ndarray:
-    """Centres of intervals of `size` that cover [0, length] and overlap by at least half; half a
-    pixel further, as those of `Window.whole`."""
-    count = int(np.ceil(2.0 * (length - size) / size - 1e-9)) + 1
-    ends = (size / 2, length - size / 2) if count > 1 else (length / 2, length / 2)
-    return np.linspace(*ends, max(count, 1)) + 0.5
+@dataclass(frozen=True)
+class SearchRound:
+    """Windows that are looked at together: `share` of the picture's longer side each."""
+
+    share: float
+    windows: list[Window]
+
+
+PLANS: dict[SearchName, SearchPlan] = {
+    "fast": SearchPlan((0.6,), beside_hands=False),
+    "standard": SearchPlan((0.6, 0.4, 0.25, 0.16, 0.1), beside_hands=True),
+    "thorough": SearchPlan((0.6, 0.4, 0.25, 0.16, 0.1, 0.064), beside_hands=True, always=True),
+}
+
+
+def _centres(length: float, size: float, step: float) -> np.ndarray:
+    """Centres of intervals of `size` that cover [0, length] and `BEYOND` to either side of it,
+    no farther from each other than `step` sizes; half a pixel further, as those of `Window.whole`.
+    """
+    room = length + (2 * BEYOND - 1) * size
+    if room <= 0:
+        return np.array([length / 2 + 0.5])
+    count = int(np.ceil(room / (step * size) - 1e-9)) + 1
+    low = (0.5 - BEYOND) * size
+    return np.linspace(low, length - low, count) + 0.5

@@ -20,8 +20,9 @@ class DetectedImage:
         size: (width, height) pixels, upright, or None for an unreadable image.
         intrinsics: (3, 3) K, or None for an unreadable image.
         intrinsics_source: where K came from.
-        hands: at most `max_hands` observations.
+        hands: as many as there are slots, at most.
         crops: of each hand, None for one that cannot be cropped; empty where no stage needs them.
+        hands_beyond: further hands that were found, or given, for which there are no slots.
         error: why the image failed, for people, or an empty text.
         error_code: the same for programs, a code of `fitter.errors`, or an empty text.
         file: (size in bytes, time of the last change in seconds since 1970) of its file before it
@@ -35,6 +36,7 @@ class DetectedImage:
     intrinsics_source: IntrinsicsSource | None = None
     hands: Sequence[HandObservation] = field(default_factory=tuple)
     crops: Sequence[HandCrop | None] = field(default_factory=tuple)
+    hands_beyond: int = 0
     error: str = ""
     error_code: str = ""
     file: tuple[int, float] | None = None

@@ -78,7 +78,7 @@ def _spec(config: Config, inputs: RunInputs, fitter: Fitter, block_size: int) ->
     resolved["run"] |= {"device": device, "block_size": block_size}
     return StoreSpec(
         images=cast("Sequence[str]", inputs.listing),  # gone through in order, once
-        max_hands=config.detector.max_hands,
+        max_hands=config.detector.slots,
         block_size=block_size,
         num_betas=model.shapedirs.shape[-1],
         initialisations=config.init.offer.initialisations,

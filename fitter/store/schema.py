@@ -260,6 +260,16 @@ class HandRow:
     )
     score: float | None = _variable("confidence in the fit, in [0, 1]", units="1")
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was fitted and then refused, for the reason in `fit_error`."""
+        return not self.valid and self.score is not None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the fit failed."""
+        return not self.valid and self.score is None
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRow:
@@ -285,6 +295,11 @@ class ImageRow:
         "time of the last change of the image's file, seconds since 1970, UTC",
         dtype="float64",
         units="s",
+    )
+    hands_beyond: int | None = _variable(
+        "hands found or given beyond the slots of the image, which are not stored",
+        dtype="int32",
+        units="1",
     )
     inputs_digest: int | None = _variable(
         "digest of the camera matrix, keypoints and mask given for the image; 0 for none",

@@ -14,7 +14,7 @@ import numpy as np
 
 from fitter.config.options import Config
 from fitter.detection.backend import load_backend
-from fitter.detection.detector import Detector, DetectorOptions, HandDetector
+from fitter.detection.detector import Detector, DetectorOptions, HandDetector, first_score
 from fitter.errors import InputError
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
@@ -60,10 +60,12 @@ class ImageDetector:
 
     def _load(self) -> HandDetector:
         chosen = self.config.detector
-        options = DetectorOptions(chosen.max_hands, chosen.min_score, chosen.second_pass)
+        most = None if chosen.max_hands == "auto" else chosen.max_hands
+        options = DetectorOptions(most, chosen.min_score, chosen.second_pass, chosen.search)
         task = None if chosen.task is None else Path(chosen.task)
         # A few more than asked for, so that duplicates do not take the places of hands.
-        backend = load_backend(chosen.used_backend, chosen.min_score, task, chosen.max_hands + 2)
+        least = first_score(chosen.min_score)
+        backend = load_backend(chosen.used_backend, least, task, chosen.slots + 2)
         return HandDetector(options, backend)
 
 
@@ -73,8 +75,8 @@ def detect_image(task: ImageTask, detector: Detector | None, config: Config) -> 
     Args:
         task: the image, and what is given for it.
         detector: not needed where keypoints are given.
-        config: of the run. Of more hands than `max_hands` the detector's surest are kept, or the
-            first of the user's file.
+        config: of the run. Of more hands than there are slots the detector's surest are kept, or
+            the first of the user's file; the others are counted.
     """
     # Before it is read: an image that changes meanwhile is then told as changed.
     stamps = task.stamps()
@@ -123,13 +125,14 @@ def find_hands(
         if detector is None:
             raise ValueError("expected a detector, or keypoints that are given")
         given = detector.detect(image)
-    kept = tuple(given[: config.detector.max_hands])
+    kept = tuple(given[: config.detector.slots])
     crops: Sequence[HandCrop | None] = ()
     if config.needs_crops:
         crop = (config.refine.resolution, config.refine.margin)
         crops = crop_hands(image.pixels, image.intrinsics, kept, mask, crop)
     size = (image.pixels.shape[1], image.pixels.shape[0])
-    return DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops)
+    beyond = len(given) - len(kept)
+    return DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops, beyond)
 
 
 def _beside_name(error: InputError, task: ImageTask) -> InputError:

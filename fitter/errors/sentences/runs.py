@@ -4,6 +4,10 @@ _KEPT = "what is done is kept, and --resume continues"
 
 SENTENCES: dict[str, str] = {
     "fit.no_hand": "found no hand in front of the camera that explains these keypoints with this K",
+    "fit.phantom": (
+        "expected something that looks like a hand with a probability of at least {least:g} in "
+        "every look, found {found:.2g}"
+    ),
     "fit.not_finite": "expected finite keypoints, found some that are not",
     "fit.too_small": ("expected keypoints that span at least {least:g} pixels, found {found:.2g}"),
     "device.missing": (

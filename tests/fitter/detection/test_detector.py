@@ -1,10 +1,12 @@
 """Finding hands on drawn ones: geometry, sides, duplicates and searches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from fitter.detection.detector import DetectorOptions, HandDetector
 from fitter.detection.same_hand import drop_duplicates, unordered_distance
-from fitter.detection.search import search_windows
 from fitter.detection.windows import Window
 from tests.support.drawn_hands import (
     DrawnHands,
@@ -76,10 +78,10 @@ def test_a_hand_the_second_look_misses_is_doubted(drawn, monkeypatch):
 
 @pytest.mark.parametrize("place", [(160, 200), (1070, 420), (640, 300)])
 def test_a_hand_too_small_at_first_is_found_by_the_search(drawn, place):
-    keypoints = shape(110, place)
+    keypoints = shape(100, place)
     picture = canvas(1200, 500)
     draw(picture, keypoints)
-    assert drawn_detector(search=False).detect(record(picture)) == []
+    assert drawn_detector(search="fast").detect(record(picture)) == []
     (hand,) = drawn_detector().detect(record(picture))
     assert_placed(hand, keypoints)
 
@@ -158,20 +160,6 @@ def test_best_scores_come_first_and_at_most_max_hands(drawn, monkeypatch):
     assert [hand.score for hand in hands] == [0.9, 0.8, 0.7]
 
 
-@pytest.mark.parametrize("size", [(640, 480), (480, 640), (333, 333), (2000, 300), (17, 5000)])
-def test_rounds_of_windows_cover_the_picture(size):
-    rounds = search_windows(*size)
-    assert len(rounds) == (1 if max(size) == 5000 else 3)
-    for windows in rounds:
-        covered = np.zeros((size[1], size[0]), dtype=bool)
-        for window in windows:
-            side = window.size
-            x, y = window.centre - 0.5 - side / 2
-            y0, y1 = max(round(y), 0), max(round(y + side), 0)
-            covered[y0:y1, max(round(x), 0) : max(round(x + side), 0)] = True
-        assert covered.all()
-
-
 @pytest.mark.parametrize(
     "place, is_cut",
     [((300, 250), False), ((205, 250), True), ((300, 420), True), ((300, 100), True)],
@@ -200,6 +188,53 @@ def test_the_search_leaves_out_hands_that_a_window_cuts(drawn, monkeypatch):
     # Windows of both rounds end at the picture's right border or inside it: only there they stay.
     assert hands
     assert all(hand.box[2] > 512 for hand in hands)
+
+
+class Says:
+    """A backend that finds hands of its own and confirms them with a presence of its own."""
+
+    def __init__(self, hands, presence=None):
+        self.hands, self.presence = hands, presence
+
+    def find(self, picture, windows):
+        return [[replace(hand, presence=0.9) for hand in self.hands] for _ in windows]
+
+    def follow(self, picture, hands, mirrored):
+        return [replace(hand, presence=self.presence) for hand in hands]
+
+    def close(self):
+        pass
+
+
+def many_hands(count, score=0.9):
+    places = [(60 + 90 * (k % 20), 100 + 90 * (k // 20)) for k in range(count)]
+    return [observed(shape(60, place), score) for place in places]
+
+
+@pytest.mark.parametrize(("presence", "kept"), [(0.95, 1), (0.5, 1), (0.3, 0)])
+def test_the_score_counts_what_the_second_look_says(presence, kept):
+    """Of a palm of 0.7 the least score 0.3 leaves what has a presence of 0.43 or more."""
+    detector = HandDetector(DetectorOptions(), Says(many_hands(1, 0.7), presence))
+    hands = detector.detect(record(canvas(200, 200)))
+    assert len(hands) == kept
+    for hand in hands:
+        assert hand.presence == min(presence, 0.9)
+        assert hand.score == pytest.approx(0.7 * hand.presence)
+
+
+def test_two_hundred_hands_are_all_reported_or_as_many_as_asked_for():
+    picture = record(canvas(1900, 1000))
+    hands = HandDetector(DetectorOptions(), Says(many_hands(200), 0.9)).detect(picture)
+    assert len(hands) == 200
+    few = HandDetector(DetectorOptions(max_hands=3), Says(many_hands(200), 0.9)).detect(picture)
+    assert len(few) == 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (4000, 1)])
+@pytest.mark.parametrize("search", ["fast", "standard", "thorough"])
+def test_a_picture_of_one_row_has_no_hands(size, search):
+    with HandDetector(DetectorOptions(search=search)) as detector:
+        assert detector.detect(record(np.full((size[1], size[0], 3), 90, np.uint8))) == []
 
 
 @pytest.mark.parametrize("options", [{"max_hands": 0}, {"min_score": 1.5}, {"min_score": -0.1}])

@@ -1,0 +1,66 @@
+"""What the networks are shown of grey, dark, overexposed and red-blue swapped pictures."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fitter.detection.appearance import other_appearances, seen_by_networks
+from tests.support.paths import ROOT
+
+PICTURES = sorted((ROOT / "examples").glob("*.jpg"))
+
+
+def pixels_of(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def grey(pixels):
+    return np.repeat(pixels.mean(axis=2).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
+def test_a_picture_in_colour_and_light_is_left_as_it_is(path):
+    pixels = pixels_of(path)
+    assert seen_by_networks(pixels) is pixels
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
+def test_a_grey_picture_becomes_warm(path):
+    seen = seen_by_networks(grey(pixels_of(path))).astype(int)
+    assert (seen[..., 0] >= seen[..., 1]).all() and (seen[..., 1] >= seen[..., 2]).all()
+    assert (seen[..., 1] == grey(pixels_of(path))[..., 1]).all()
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
+def test_a_dark_picture_is_stretched_whatever_made_it_dark(path):
+    pixels = pixels_of(path)
+    dark = np.round(pixels * 0.1).astype(np.uint8)
+    seen = seen_by_networks(dark)
+    bright = np.percentile(pixels, 99)
+    # Half a value was lost to rounding, a tenth of what it stands for now, and half to the 99 %.
+    step = 255 / (0.1 * bright)
+    assert np.abs(seen - np.minimum(pixels * (255 / bright), 255)).max() <= 1.1 * step + 1
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
+def test_swapped_channels_are_swapped_back_and_right_ones_are_not(path):
+    pixels = pixels_of(path)
+    others = list(other_appearances(np.ascontiguousarray(pixels[..., ::-1])))
+    assert any((other == pixels).all() for other in others)
+    assert not any((other == pixels[..., ::-1]).all() for other in other_appearances(pixels))
+
+
+def test_an_overexposed_picture_is_darkened_and_keeps_its_order():
+    ramp = np.minimum(np.arange(0, 512), 255).astype(np.uint8)
+    pixels = np.broadcast_to(ramp[None, :, None], (8, 512, 3))
+    (seen, *_) = other_appearances(pixels)
+    assert (seen <= pixels).all() and (np.diff(seen[0, :, 0].astype(int)) >= 0).all()
+    assert seen[0, -1, 0] == 255
+
+
+@pytest.mark.parametrize("shape", [(1, 700), (700, 1), (1, 1), (3, 5)])
+@pytest.mark.parametrize("value", [0, 40, 255])
+def test_pictures_of_a_row_or_of_one_value_are_taken(shape, value):
+    pixels = np.full((*shape, 3), value, np.uint8)
+    assert seen_by_networks(pixels).shape == pixels.shape
+    assert all(other.shape == pixels.shape for other in other_appearances(pixels))
