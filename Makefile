@@ -1,4 +1,4 @@
-# Two commands do everything on a machine that has Python 3.11 or 3.12:
+# Two commands do everything on a machine that has Python 3.11, 3.12 or 3.13:
 #   make demo   environment, install, the main job on examples/, overlays in demo-out/
 #   make test   the same environment, then the tests
 #   make lint   format, style, who may import whom, types;   make docs   the pages as a site
@@ -7,6 +7,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Processes that run tests; two use two cores whole.
 TEST_PROCESSES ?= 2
+# Where tests that compare with MediaPipe are.
+BESIDE_MEDIAPIPE := tests/fitter/detection tests/scripts tests/benchmarks
 
 .PHONY: demo test install lint docs clean
 .DELETE_ON_ERROR:
@@ -25,13 +27,21 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,parity]'
 	@touch $@
 
+# MediaPipe with networks inside needs NumPy 1: it lies over the other environment, for the tests that
+# compare with it. Python 3.13 is too new for it.
+$(VENV)/mediapipe/.installed: $(VENV)/.installed-dev scripts/mediapipe_environment.py
+	$(BIN)/python scripts/mediapipe_environment.py $(VENV)/mediapipe
+	@mkdir -p $(@D) && touch $@
+
 demo: install
 	$(BIN)/fit-hands examples --intrinsics examples/intrinsics.json \
 		--out demo-out/results.zarr --overlays demo-out/overlays --overwrite
 	@echo "Look at the pictures in demo-out/overlays."
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev $(VENV)/mediapipe/.installed
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
+	if [ -x $(VENV)/mediapipe/bin/python ]; then $(VENV)/mediapipe/bin/python -m pytest \
+		-n $(TEST_PROCESSES) --dist worksteal -m mediapipe $(BESIDE_MEDIAPIPE); fi
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -9,7 +9,8 @@ masks, go through the stages, write the store. What the command does is what run
 that it calls are put on the clock. Here all of them run in one process, one after the other; the
 command reads, finds and crops in another process while it fits, so that an image takes it less
 time than the sum of the parts. MediaPipe alone is one call of its public solution on the same
-pixels, right before the detector's, so that both meet the same state of the machine.
+pixels, right before the detector's, so that both meet the same state of the machine; it is left out
+where the package `mediapipe` is not installed.
 """
 
 from __future__ import annotations
@@ -17,14 +18,13 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-import mediapipe
 import numpy as np
 from measuring import (
     BenchmarkError,
@@ -89,8 +89,9 @@ class BesideMediaPipe:
         self.detector, self.alone, self.watch = detector, alone, watch
 
     def detect(self, image: ImageRecord) -> list[HandObservation]:
-        with self.watch.part(ALONE):
-            self.alone.process(image.pixels)
+        if self.alone is not None:
+            with self.watch.part(ALONE):
+                self.alone.process(image.pixels)
         with self.watch.part("detect"):
             return self.detector.detect(image)
 
@@ -154,7 +155,8 @@ def rows_of(
 def warm_up(sources: Sources, detector: HandDetector, engine: Engine, alone: Any) -> None:
     """Let everything load what it loads at first use."""
     (first,) = sources.tasks(0, 1)
-    alone.process(read_image_and_exif(first.path)[0])
+    if alone is not None:
+        alone.process(read_image_and_exif(first.path)[0])
     engine.fit([detect_image(first, detector, engine.config)])
 
 
@@ -171,7 +173,9 @@ def show(parts: dict[str, Seconds], images: int, hands: int) -> dict[str, float]
     for heading in ("", "wall ms an image", "CPU ms an image", "share", "images a second"):
         table.add_column(heading, justify="left" if not heading else "right")
     whole = Seconds(total, sum(parts[name].cpu for name in PARTS))
-    rows = {**{name: parts[name] for name in PARTS}, "fit-hands": whole, ALONE: parts[ALONE]}
+    rows = {**{name: parts[name] for name in PARTS}, "fit-hands": whole}
+    if ALONE in parts:
+        rows[ALONE] = parts[ALONE]
     for name, seconds in rows.items():
         share = f"{100 * seconds.wall / total:.1f} %" if name != ALONE else ""
         table.add_row(
@@ -184,9 +188,10 @@ def show(parts: dict[str, Seconds], images: int, hands: int) -> dict[str, float]
         )
     ratios = {
         "fit / detect": parts["fit"].wall / parts["detect"].wall,
-        "fit / MediaPipe alone": parts["fit"].wall / parts[ALONE].wall,
-        "fit-hands / MediaPipe alone": total / parts[ALONE].wall,
     }
+    if ALONE in parts:
+        ratios["fit / MediaPipe alone"] = parts["fit"].wall / parts[ALONE].wall
+        ratios["fit-hands / MediaPipe alone"] = total / parts[ALONE].wall
     console = Console()
     console.print(table)
     for name, ratio in ratios.items():
@@ -204,13 +209,20 @@ def given(arguments: argparse.Namespace, field_of_view: float) -> tuple[ImageSou
     return source, replace(sources, names=sources.names[: arguments.limit])
 
 
+def mediapipe_alone(max_hands: int) -> Any:
+    """MediaPipe's public solution, or None where the package is not installed."""
+    try:
+        from mediapipe.python.solutions.hands import Hands
+    except ImportError:
+        return None
+    return Hands(static_image_mode=True, max_num_hands=max_hands)
+
+
 def run(arguments: argparse.Namespace, settings: Sequence[str]) -> dict[str, object]:
     config = load_config(None, settings)
     source, sources = given(arguments, np.deg2rad(config.camera.default_fov_degrees))
-    alone = mediapipe.solutions.hands.Hands(
-        static_image_mode=True, max_num_hands=config.detector.max_hands
-    )
-    with tempfile.TemporaryDirectory() as folder, alone:
+    alone = mediapipe_alone(config.detector.max_hands)
+    with tempfile.TemporaryDirectory() as folder, alone or nullcontext():
         engine = Engine(config)
         request = RunRequest(images=[arguments.images], out=Path(folder) / "benchmark.zarr")
         fitter = SimpleNamespace(engine=engine, device=engine.device.type)

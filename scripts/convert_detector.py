@@ -132,12 +132,21 @@ def convert(name: str, network: nn.Module, source: Path) -> None:
         "axes": "output, height, width, input",
     }
     ASSETS.mkdir(exist_ok=True)
-    weights = save(tensors, metadata)
+    weights = _in_order(save(tensors, metadata))
     (ASSETS / f"{name}.safetensors").write_bytes(weights)
     _point_at(graph, places, weights)
     if name == "landmark":
         _also_give_features(graph)
     (ASSETS / f"{name}.graph").write_bytes(_settled(graph))
+
+
+def _in_order(weights: bytes) -> bytes:
+    """The file with its metadata in order, which `save` leaves to chance."""
+    length = int.from_bytes(weights[:8], "little")
+    header = json.loads(weights[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode().ljust(length)
+    return len(text).to_bytes(8, "little") + text + weights[8 + length :]
 
 
 def _point_at(graph: Graph, places: dict[int, str], weights: bytes) -> None:

@@ -172,8 +172,8 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         "--task",
         type=text,
         metavar="FILE",
-        help="find hands with MediaPipe's hand landmarker in this .task file (default: with the "
-        "networks inside mediapipe<0.10.22)",
+        help="find hands with MediaPipe's hand landmarker in this .task file, by the package "
+        "mediapipe (default: with the networks that ship with fit-hands)",
     )
     fit.add_argument("--batch-size", type=whole_number, metavar="N", help="hands fitted at once")
     fit.add_argument("--device", type=text, metavar="NAME", help="cpu, cuda or auto (default)")

@@ -156,18 +156,17 @@ class TaskLandmarker:
         return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=data)
 
 
-def task_identity(task: str | None) -> dict[str, str]:
-    """What tells a task file from another, for the store; nothing for the networks inside
-    `mediapipe`, whose version tells them.
+def task_identity(task: Path | None) -> dict[str, str]:
+    """What tells a task file from another; nothing for the networks inside `mediapipe`, whose
+    version tells them.
 
     Raises:
-        InputError: as `require_bundle`; with a cluster nobody on this machine has read the file.
+        InputError: as `require_bundle`.
     """
     if task is None:
         return {}
-    path = Path(task)
-    require_bundle(path)
-    with path.open("rb") as file:
+    require_bundle(task)
+    with task.open("rb") as file:
         return {"detector_task_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 

@@ -7,10 +7,11 @@ import platform
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Protocol, cast
 
 from fitter.config.options import Config
-from fitter.detection.mediapipe_task import task_identity
+from fitter.detection.identity import detector_identity, detector_packages
 from fitter.engine import Engine
 from fitter.run.inputs import RunInputs
 from fitter.run.request import RunRequest
@@ -19,7 +20,6 @@ from fitter.store.result_store import ResultStore
 
 _SHAPING_PACKAGES = (
     "fit-hands",
-    "mediapipe",
     "numba",
     "numpy",
     "opencv-contrib-python",
@@ -30,8 +30,8 @@ _SHAPING_PACKAGES = (
     "torchvision",
     "zarr",
 )
-"""Packages whose versions are recorded with the results, because they shape the numbers; on a GPU
-also Triton's, which compiles the rasteriser there."""
+"""Packages whose versions are recorded with the results, because they shape the numbers; also those
+of the detector, and on a GPU Triton's, which compiles the rasteriser there."""
 
 
 class Fitter(Protocol):
@@ -86,10 +86,12 @@ def _spec(config: Config, inputs: RunInputs, fitter: Fitter, block_size: int) ->
         config=resolved | {"inputs": inputs.given.kinds},
         model={
             **engine.identity,
-            **(task_identity(config.detector.task) if detects else {}),
+            **(_detector_identity(config) if detects else {}),
             "sides": "a left hand's parameters are those of this model mirrored in x",
         },
-        versions=_versions(device),
+        versions=_versions(
+            device, detector_packages(config.detector.used_backend) if detects else ()
+        ),
     )
 
 
@@ -110,10 +112,17 @@ def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:
     return {name: size for name, size in sizes.items() if size}
 
 
-def _versions(device: str) -> dict[str, str]:
+def _detector_identity(config: Config) -> dict[str, str]:
+    chosen = config.detector
+    task = None if chosen.task is None else Path(chosen.task)
+    return detector_identity(chosen.used_backend, task)
+
+
+def _versions(device: str, of_detector: Sequence[str]) -> dict[str, str]:
     """Of Python and the packages that shape the numbers on this kind of device."""
     found = {name: version(name) for name in _SHAPING_PACKAGES}
-    if device == "cuda":
-        with suppress(PackageNotFoundError):  # which stages that render will ask for
-            found["triton"] = version("triton")
+    optional = [*of_detector, *(["triton"] if device == "cuda" else [])]
+    for name in optional:
+        with suppress(PackageNotFoundError):  # which whoever needs it will ask for
+            found[name] = version(name)
     return found | {"python": platform.python_version()}

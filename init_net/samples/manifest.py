@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.synthetic import SyntheticSettings
+from fitter.detection.identity import networks_digest
 from fitter.errors import InputError
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.system.files import write_whole
@@ -70,7 +71,7 @@ def _maker() -> dict[str, str]:
     return {
         "fit-hands": version("fit-hands"),
         "hand model": load_open_hand(keypoint_offsets=False).sha256,
-        "mediapipe": version("mediapipe"),
+        "detector": networks_digest(),
     }
 
 

@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 
 from fitter.detection.networks.runtime import LandmarkValues, PalmValues
+from fitter.detection.networks.shapes import LANDMARK_PIXELS, PALM_PIXELS
 from fitter.detection.networks.weights import ASSETS, NetworkName, read_graph
+from fitter.errors import InputError
 from fitter.system.streams import HeldStderr
+
+OUTPUTS = {"palm": 2, "landmark": 5}
+"""How many a network has."""
 
 
 class LiteRtNetworks:
@@ -22,7 +27,7 @@ class LiteRtNetworks:
         """Load both networks.
 
         Raises:
-            InputError: a weight file is not there, cut off, or another network's.
+            InputError: a file is not there, cut off, damaged, or another network's.
         """
         stderr = HeldStderr()
         try:
@@ -58,19 +63,30 @@ class _Network:
 
         # Kept: the interpreter reads the weights where they lie.
         self._model = read_graph(name, folder)
-        self._interpreter: Any = Interpreter(model_content=self._model, num_threads=1)
-        self._interpreter.allocate_tensors()
-        (entry,) = self._interpreter.get_input_details()
-        self._input = entry["index"]
-        self._outputs = [
-            (each["index"], each["shape"][1:]) for each in self._interpreter.get_output_details()
-        ]
+        try:
+            self._interpreter: Any = Interpreter(model_content=self._model, num_threads=1)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise _damaged(name, folder) from error
+        self._inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        self._outputs = [(each["index"], tuple(each["shape"][1:])) for each in outputs]
+        side = {"palm": PALM_PIXELS, "landmark": LANDMARK_PIXELS}[name]
+        shapes = [tuple(each["shape"]) for each in self._inputs]
+        if shapes != [(1, side, side, 3)] or len(outputs) != OUTPUTS[name]:
+            raise _damaged(name, folder)
 
     def __call__(self, windows: np.ndarray) -> list[np.ndarray]:
         results = [np.empty((len(windows), *shape), dtype=np.float32) for _, shape in self._outputs]
         for i, window in enumerate(windows):
-            self._interpreter.set_tensor(self._input, window[None] * np.float32(1 / 255))
+            self._interpreter.set_tensor(
+                self._inputs[0]["index"], window[None] * np.float32(1 / 255)
+            )
             self._interpreter.invoke()
             for result, (index, _) in zip(results, self._outputs, strict=True):
                 result[i] = self._interpreter.get_tensor(index)[0]
         return results
+
+
+def _damaged(name: NetworkName, folder: Path) -> InputError:
+    return InputError("detector.damaged_graph", file=folder / f"{name}.graph", network=name)

@@ -103,8 +103,9 @@ class _Head(nn.Module):
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         # Cells row by row, the anchors of a cell beside each other.
-        palms = self.palms(maps).permute(0, 2, 3, 1).reshape(len(maps), -1, PALM_VALUES)
-        return palms, self.scores(maps).permute(0, 2, 3, 1).reshape(len(maps), -1)
+        palms = self.palms(maps).permute(0, 2, 3, 1).flatten(1)
+        scores = self.scores(maps).permute(0, 2, 3, 1).flatten(1)
+        return palms.unflatten(1, (-1, PALM_VALUES)), scores
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:

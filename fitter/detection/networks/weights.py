@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,11 +26,13 @@ class WeightFile:
 
     Attributes:
         path: of the file.
+        network: that the weights are of.
         header: the shape, type and place of each tensor, by its name in the PyTorch module.
         data: what follows the header: all tensors.
     """
 
     path: Path
+    network: NetworkName
     header: dict[str, dict]
     data: memoryview
 
@@ -43,12 +46,18 @@ class WeightFile:
         return result
 
     def load_into(self, network: nn.Module) -> None:
-        """Fill a PyTorch module, whose axes are (output, input, height, width)."""
+        """Fill a PyTorch module, whose axes are (output, input, height, width).
+
+        Raises:
+            InputError: the file lacks one of its parameters.
+        """
         import torch
 
-        state = {}
+        state, tensors = {}, self.tensors()
         for name, parameter in network.named_parameters():
-            values = self.tensors()[name].astype(np.float32)
+            if name not in tensors or tensors[name].size != parameter.numel():
+                raise InputError("detector.damaged_weights", file=self.path, network=self.network)
+            values = tensors[name].astype(np.float32)
             if parameter.ndim == 4:
                 # A depthwise layer's weights are (1, height, width, channels).
                 is_depthwise = parameter.shape[1] == 1 and values.shape[0] == 1
@@ -76,7 +85,7 @@ def read_weights(name: NetworkName, folder: Path = ASSETS) -> WeightFile:
     try:
         header = json.loads(content[8 : 8 + length])
         found = header.pop("__metadata__")["network"]
-        size = max(entry["data_offsets"][1] for entry in header.values())
+        size = max(_end(entry) for entry in header.values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError("detector.damaged_weights", file=path, network=name) from error
     if found != name:
@@ -84,7 +93,19 @@ def read_weights(name: NetworkName, folder: Path = ASSETS) -> WeightFile:
     data = memoryview(content)[8 + length :]
     if len(data) != size:
         raise InputError("detector.cut_weights", file=path, expected=size, found=len(data))
-    return WeightFile(path, header, data)
+    return WeightFile(path, name, header, data)
+
+
+def _end(entry: dict) -> int:
+    """Where a tensor ends in the data.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is not described as one of half precision.
+    """
+    start, end = entry["data_offsets"]
+    if entry["dtype"] != "F16" or end - start != 2 * math.prod(entry["shape"]) or start < 0:
+        raise ValueError("not a tensor of half precision")
+    return end
 
 
 def read_graph(name: NetworkName, folder: Path = ASSETS) -> bytes:

@@ -31,6 +31,7 @@ def test_files_that_are_no_bundle(tmp_path):
     refuses(path, "no_bundle")
 
 
+@pytest.mark.mediapipe
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.25, 0.5, 0.95, 0.99999])
 def test_files_that_are_cut_off(tmp_path, share):
     """Models end with a zip's directory of their own, which a cut may leave as the last one."""
@@ -40,6 +41,7 @@ def test_files_that_are_cut_off(tmp_path, share):
     refuses(path, "cut_off")
 
 
+@pytest.mark.mediapipe
 def test_bundles_that_are_padded_in_front_are_whole(tmp_path):
     """As MediaPipe's own writer leaves them: members begin at multiples of 4."""
     path = task_files.bundle(tmp_path / "a.task")
@@ -50,6 +52,7 @@ def test_bundles_that_are_padded_in_front_are_whole(tmp_path):
     refuses(path, "cut_off")
 
 
+@pytest.mark.mediapipe
 def test_bundles_of_other_tasks(tmp_path):
     path = tmp_path / "a.task"
     with zipfile.ZipFile(path, "w") as file:
@@ -64,6 +67,7 @@ def test_bundles_of_other_tasks(tmp_path):
     refuses(path, "no_model", missing=missing, found="hand_detector.tflite")
 
 
+@pytest.mark.mediapipe
 def test_bundles_that_are_compressed_or_damaged(tmp_path):
     path = task_files.bundle(tmp_path / "a.task", zipfile.ZIP_DEFLATED)
     refuses(path, "compressed")
@@ -73,6 +77,7 @@ def test_bundles_that_are_compressed_or_damaged(tmp_path):
     refuses(path, "damaged_model", model="hand_detector.tflite")
 
 
+@pytest.mark.mediapipe
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -92,6 +97,7 @@ def test_models_that_cannot_be_run(tmp_path, capfd, changes, reason):
     assert capfd.readouterr().err == ""  # the sentence says it once
 
 
+@pytest.mark.mediapipe
 def test_a_release_without_networks(monkeypatch):
     """Stands in for mediapipe from 0.10.22 on, which has no module `mediapipe.python`."""
     monkeypatch.setitem(sys.modules, "mediapipe.python.solution_base", None)
@@ -99,6 +105,7 @@ def test_a_release_without_networks(monkeypatch):
         load_backend("mediapipe", 0.5)
 
 
+@pytest.mark.mediapipe
 def test_no_mediapipe_at_all(tmp_path, monkeypatch):
     task = task_files.bundle(tmp_path / "a.task")
     monkeypatch.setitem(sys.modules, "mediapipe", None)
@@ -119,6 +126,7 @@ class TestTheCommand:
         given = ["photos", "--out", "o.zarr", "--task", "no.task", "--keypoints", "known.json"]
         assert say(*given, *QUICK).status == 0
 
+    @pytest.mark.mediapipe
     def test_goes_on_with_its_own_task_file_alone(self, say, here):
         task_files.bundle(Path("hand.task"))
         run = ["photos", "--out", "o.zarr", "--task", "hand.task", *QUICK]

@@ -21,6 +21,8 @@ from tests.support import task_files
 from tests.support.drawn_hands import canvas, record
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.mediapipe
+
 EXAMPLES = ROOT / "examples"
 TRUTH = json.loads((EXAMPLES / "ground_truth.json").read_text())["hands"]
 NAMES = sorted({hand["image"] for hand in TRUTH})

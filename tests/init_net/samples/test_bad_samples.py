@@ -145,7 +145,7 @@ class TestRendering:
         backgrounds = [error.value.facts[name]["backgrounds"] for name in ("expected", "found")]
         assert backgrounds == ["packages", "procedural"]
 
-    @pytest.mark.parametrize("name", ["fit-hands", "hand model", "mediapipe"])
+    @pytest.mark.parametrize("name", ["fit-hands", "hand model", "detector"])
     def test_another_maker_has_begun(self, folder, name):
         mine = shard_manifest._maker()
         path = folder / "samples.json"

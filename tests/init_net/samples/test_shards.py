@@ -15,6 +15,7 @@ from datasets.poses.sampler import pose_modes
 from datasets.synthetic import SyntheticEngine
 from datasets.synthetic.poses import sample_adult, sample_mode
 from datasets.synthetic.specs import APPEARANCE
+from fitter.detection.identity import networks_digest
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import HandObservation
 from init_net.samples import shards
@@ -88,7 +89,7 @@ class TestWhatASampleIs:
             assert not known[2].any()
 
     def test_processes_of_their_own_render_and_detect_the_same(self, tmp_path):
-        """With MediaPipe itself; at this size it finds some of the hands."""
+        """With the detector itself; at this size it finds some of the hands."""
         source = SampleSource(seed=7, count=2, size=48)
         told = {1: [], 2: []}
         for workers, counts in told.items():
@@ -171,7 +172,7 @@ class TestWorkThatIsContinued:
         assert manifest.pop("made_by") == {
             "fit-hands": version("fit-hands"),
             "hand model": load_open_hand(keypoint_offsets=False).sha256,
-            "mediapipe": version("mediapipe"),
+            "detector": networks_digest(),
         }
         (folder / "samples.json").write_text(json.dumps(manifest))
         render(folder, replace(SOURCE, count=3), noise=1.0, unseen=(2,))
