@@ -82,3 +82,7 @@ KEYPOINT_ORDERS: dict[str, tuple[int, ...]] = {
 
 MIRROR_AXIS_ANGLE = (1.0, -1.0, -1.0)
 """Mirroring x turns the axis-angle vector w into w * MIRROR_AXIS_ANGLE."""
+
+HAND_SIZES = (0.08, 0.26)
+"""Metres from the wrist's joint along the bones to the middle fingertip, least and largest that a
+user may give: no child's and no adult's hand lies beyond, a length in another unit does."""

@@ -56,6 +56,8 @@ class HandObservation:
             `keypoints` (pixels), positive away from the camera.
         relative_xyz: (21, 3) float64 or None; weak 3D keypoints, metres, camera axes, arbitrary
             origin.
+        hand_size: metres from the wrist's joint along the bones to the middle fingertip, where the
+            user knows it, or None.
     """
 
     keypoints: np.ndarray
@@ -65,6 +67,7 @@ class HandObservation:
     score: float
     relative_depth: np.ndarray | None = None
     relative_xyz: np.ndarray | None = None
+    hand_size: float | None = None
 
     @property
     def seen(self) -> np.ndarray:
@@ -260,6 +263,7 @@ class HandMesh(TensorBatch):
     keypoints: Tensor
 
 
+HandSizeSource = Literal["fitted", "given"]
 MaskSource = Literal["given", "grabcut", "rejected", "network"]
 
 
