@@ -20,7 +20,9 @@ Second look
 Search
     Where the first look finds nothing, or only small hands, windows of the picture are searched.
 Duplicates
-    One hand found twice, under either side, is reported once.
+    One hand found twice, under either side, is reported once: by the find whose two looks agree
+    best. The palm network's score says nothing of the landmarks: it was greatest for the one find
+    of eight that had an edge-on hand's fingers in reverse.
 """
 
 from __future__ import annotations
@@ -31,7 +33,12 @@ from typing import Protocol, Self
 
 from fitter.detection.backend import Backend, load_backend
 from fitter.detection.looks import FULL_DETAIL, distrust_outside, doubted, merge_looks
-from fitter.detection.same_hand import drop_duplicates, hand_size, ordered_distance
+from fitter.detection.same_hand import (
+    drop_duplicates,
+    hand_size,
+    ordered_distance,
+    rivals_of,
+)
 from fitter.detection.search import search_windows
 from fitter.detection.windows import Picture, Window
 from fitter.errors import InputError
@@ -51,6 +58,10 @@ for another hand."""
 
 AGREEMENT = 0.5
 """Mean confidence of the keypoints below which two looks are followed by a third."""
+
+
+RIVALS = 3
+"""Further finds of one hand, of different windows, that are looked at again."""
 
 
 class Detector(Protocol):
@@ -130,13 +141,13 @@ class HandDetector:
             raise RuntimeError("a closed detector was asked for hands")
         picture, most = Picture(image.pixels), self.options.max_hands
         (found,) = self._backend.find(picture, [Window.whole(picture.pixels)])
-        hands = drop_duplicates(found)
+        hands, finds = drop_duplicates(found), found
         if self.options.search and self._should_search(hands, picture):
-            hands = self._search(picture, hands)
+            hands, finds = self._search(picture, hands)
         # A few more than asked for, so that duplicates do not take the places of hands.
         hands = hands[: most + 2]
         if self.options.second_pass:
-            hands = self._confirmed(picture, hands)
+            hands = self._confirmed(picture, [*hands, *rivals_of(hands, finds, RIVALS)])
         hands = sorted(hands, key=_sureness, reverse=True)[:most]
         height, width = picture.pixels.shape[:2]
         return [distrust_outside(hand, width, height) for hand in hands]
@@ -160,8 +171,12 @@ class HandDetector:
             picture.pixels.shape[:2]
         )
 
-    def _search(self, picture: Picture, hands: list[HandObservation]) -> list[HandObservation]:
-        """Add what windows show, coarse windows first, until there are hands enough."""
+    def _search(
+        self, picture: Picture, hands: list[HandObservation]
+    ) -> tuple[list[HandObservation], list[HandObservation]]:
+        """Add what windows show, coarse windows first, until there are hands enough; the hands,
+        and all finds, several of one hand among them."""
+        finds = list(hands)
         enough = self.options.max_hands if hands else 1
         height, width = picture.pixels.shape[:2]
         rounds = search_windows(width, height)
@@ -169,11 +184,11 @@ class HandDetector:
         for windows in rounds[1:] if hands else rounds:
             for window, found in zip(windows, self._backend.find(picture, windows), strict=True):
                 # A window that cuts a hand shows a wrong one; its neighbour overlaps by half.
-                hands = hands + [hand for hand in found if not window.cuts(hand, picture.pixels)]
-            hands = drop_duplicates(hands)
+                finds += [hand for hand in found if not window.cuts(hand, picture.pixels)]
+            hands = drop_duplicates(finds)
             if len(hands) >= enough:
                 break
-        return hands
+        return hands, finds
 
     def _confirmed(
         self, picture: Picture, hands: Sequence[HandObservation]
@@ -185,7 +200,7 @@ class HandDetector:
         for i, look in zip(lost, upright, strict=True):
             second[i] = look
         seen = [(a, b) for a, b in zip(hands, second, strict=True) if b is not None]
-        confirmed = drop_duplicates(self._merged(picture, seen))
+        confirmed = drop_duplicates(self._merged(picture, seen), rank=_agreement)
         doubtful = [doubted(a) for a, b in zip(hands, second, strict=True) if b is None]
         return drop_duplicates(doubtful, confirmed, DOUBT)
 
@@ -215,6 +230,11 @@ class HandDetector:
                 hands, self._backend.follow(picture, hands, mirrored), strict=True
             )
         ]
+
+
+def _agreement(hand: HandObservation) -> float:
+    """How well two looks at a hand agree."""
+    return float(hand.confidence.mean())
 
 
 def _sureness(hand: HandObservation) -> float:
