@@ -208,12 +208,12 @@ class FitConfig(Section):
     size_prior_weight: float = Field(
         1.0,
         ge=0,
-        description="weight of the prior of the hand's size, which one image hardly shows",
+        description="weight of the prior of the hand's size, which no image shows",
     )
     hand_size: KnownSize | None = Field(
         None,
-        description="metres from the wrist's joint along the bones to the middle fingertip, of every "
-        "hand whose size is not given otherwise; null where it is not known",
+        description="metres from the wrist's joint along the bones to the middle fingertip, of "
+        "every hand whose size is not given otherwise; null where it is not known",
     )
 
     @property
@@ -257,8 +257,8 @@ class OutputConfig(Section):
     save_vertices: bool = Field(False, description="store every hand's mesh, 12 bytes a vertex")
     keypoint_definition: KeypointDefinitionName = Field(
         "mediapipe",
-        description="what keypoints_3d are: the detector's marks, or what public code takes for the "
-        "keypoints of a hand, see docs/keypoint_definitions.md",
+        description="what keypoints_3d are: the detector's marks, or what public code takes for "
+        "the keypoints of a hand, see docs/hand_size.md",
     )
 
 

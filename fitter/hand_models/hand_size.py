@@ -1,4 +1,4 @@
-"""The size of a hand, in one number: from the wrist's joint along the bones to the middle fingertip.
+"""A hand's size in one number: from the wrist's joint along the bones to the middle fingertip.
 
 One image does not show it: a small hand nearby looks like a large one far away. So it is a quantity
 of its own here, beside the shape coefficients it follows from: with a prior of its own

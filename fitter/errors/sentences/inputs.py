@@ -75,8 +75,8 @@ _HAND_SIZES = {
     "hand_size.layout": "expected a JSON object (image name or pattern: metres), found {found}.",
     "hand_size.metres": "expected metres from the wrist along the bones to the middle fingertip, "
     "{least:g} to {largest:g}, found {found}.",
-    "hand_size.no_image": "expected names of images such as {image!r}, or patterns that they match, "
-    "found {found!r}, which matches none.",
+    "hand_size.no_image": "expected names of images such as {image!r}, or patterns that match "
+    "them, found {found!r}, which matches none.",
     "hand_size.two_patterns": "expected one size for {image!r}, found the patterns {found} with "
     "different ones; give the image an entry of its own.",
 }
