@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import xarray as xr
 
-from fitter.config.options import KeypointDefinitionName
+from fitter.conventions import KeypointDefinitionName
 from fitter.errors import InputError
 from fitter.results import Results
 from fitter.store.reader import StoreReader, decode_flags

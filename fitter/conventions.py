@@ -86,3 +86,6 @@ MIRROR_AXIS_ANGLE = (1.0, -1.0, -1.0)
 HAND_SIZES = (0.08, 0.26)
 """Metres from the wrist's joint along the bones to the middle fingertip, least and largest that a
 user may give: no child's and no adult's hand lies beyond, a length in another unit does."""
+
+KeypointDefinitionName = Literal["mediapipe", "mano", "openpose", "freihand", "ho3d"]
+"""What 21 keypoints of a hand may be, see `fitter.hand_models.keypoint_definitions`."""

@@ -19,7 +19,7 @@ from fitter.config.files import ConfigKind, Flag, find_preset, load_kind
 from fitter.config.networks import NetworkOffer, NetworkOptions, OfferedNetwork, load_offer
 from fitter.config.section import Section
 from fitter.config.stages import RefineConfig
-from fitter.conventions import HAND_SIZES
+from fitter.conventions import HAND_SIZES, KeypointDefinitionName
 
 __all__ = ["FIT", "Config", "Flag", "find_config", "load_config"]
 
@@ -245,10 +245,6 @@ class RunConfig(Section):
         description="images per block, which is computed, written and repeated as a whole; 0 "
         "chooses by the number of images",
     )
-
-
-KeypointDefinitionName = Literal["mediapipe", "mano", "openpose", "freihand", "ho3d"]
-"""See `fitter.hand_models.keypoint_definitions`."""
 
 
 class OutputConfig(Section):

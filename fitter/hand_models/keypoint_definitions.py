@@ -19,16 +19,18 @@ fingertip vertices stand for all of them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from fitter.conventions import FINGERTIP_VERTICES, MODEL_TO_KEYPOINTS
+from fitter.conventions import (
+    FINGERTIP_VERTICES,
+    MODEL_TO_KEYPOINTS,
+    KeypointDefinitionName,
+)
 from fitter.hand_models.skinning import HandModel, KeypointModel, pose_keypoints
 from fitter.records import HandParams
-
-DefinitionName = Literal["mediapipe", "mano", "openpose", "freihand", "ho3d"]
 
 _TIPS = {"mano": "smplx", "openpose": "smplx", "freihand": "freihand", "ho3d": "ho3d"}
 """The rows of `FINGERTIP_VERTICES`."""
@@ -47,13 +49,13 @@ class KeypointDefinition:
         regressor: (16, V) of those joints, or None.
     """
 
-    name: DefinitionName
+    name: KeypointDefinitionName
     reduced: KeypointModel
     mesh: HandModel | None = None
     regressor: Tensor | None = None
 
     @classmethod
-    def of(cls, model: HandModel, name: DefinitionName) -> Self:
+    def of(cls, model: HandModel, name: KeypointDefinitionName) -> Self:
         """A definition on a model, on its device and in its dtype."""
         reduced = model.keypoint_model()
         if name == "mediapipe":
