@@ -18,6 +18,8 @@ Hands
     A left hand is the mirror image (x negated) of a right one.
 """
 
+from typing import Literal
+
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 MODEL_FINGERS = ("index", "middle", "little", "ring", "thumb")
 """The order in which MANO lists the fingers."""

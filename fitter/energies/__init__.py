@@ -48,8 +48,8 @@ from fitter.energies.regularisers import (
 from fitter.energies.residuals import Quadratic
 from fitter.energies.scene import Rendering, SceneParams, SceneView, focal_applied
 from fitter.energies.silhouette import iou_loss, squared_l2, ssim_mask, ssim_silhouette
-from fitter.energies.structural import SsimSettings, ssim
 from fitter.energies.size import size_prior
+from fitter.energies.structural import SsimSettings, ssim
 from fitter.energies.surface import (
     SurfaceGraph,
     edge_length,
