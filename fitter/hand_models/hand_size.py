@@ -87,8 +87,6 @@ class HandSize:
         Returns:
             (B, S) differentiable; where the size is not known as they were.
         """
-        if _none_known(size):
-            return betas
         known = size.isfinite()
         wanted = torch.where(known, size, 1.0)
         moved = betas
@@ -100,6 +98,8 @@ class HandSize:
 
     def sized(self, hand: HandParams, size: Tensor) -> HandParams:
         """Hands with known sizes (B,) where they are."""
+        if _none_known(size):
+            return hand
         return replace(hand, betas=self.held(hand.betas, size))
 
     def placed(self, hand: HandParams, size: Tensor) -> HandParams:

@@ -198,7 +198,8 @@ def _descent(task: StageTask, params: SceneParams, stage: StageConfig) -> Stages
         if "log_focal" in steps:
             steps["log_focal"] = steps["log_focal"] * task.view.focal_unknown
         after = params.moved(steps)
-        return after.with_hand(size.sized(after.hand, objective.targets.hand_size))
+        # Not `sized`, which may ask the device whether there is anything to hold.
+        return replace(after, betas=size.held(after.betas, objective.targets.hand_size))
 
     start = {name: torch.zeros_like(getattr(params, name)) for name in names}
     rates = {FIELDS[group]: stage.rate(group) for group in stage.free}

@@ -37,7 +37,7 @@ def test_known_sizes_are_kept_and_place_the_hand(model, hands, observed) -> None
     distance = keypoints_of(model, fit.params)[:, :, 2].mean(1)
     wanted = keypoints_of(model, hands[FIRST])[:, :, 2].mean(1)
     wanted = wanted * sizes / model.size(hands[FIRST].betas)
-    assert ((distance / wanted - 1).abs()[known] < 0.03).all()
+    assert ((distance / wanted - 1).abs()[known] < 0.05).all()
 
 
 def test_a_size_for_all_is_an_option(model, observed) -> None:
