@@ -15,6 +15,7 @@ from fitter.commands.parser import (
     number,
     path,
     run_command,
+    text,
 )
 from fitter.errors import InputError
 
@@ -62,6 +63,13 @@ def eval_hands(arguments: Sequence[str] | None = None) -> None:
         metavar="A:B",
         help="report images A to B - 1 of the data set apart as well; repeatable",
     )
+    parser.add_argument(
+        "--keypoint-definition",
+        type=text,
+        metavar="NAME",
+        help="score keypoints in this definition, posed from the stored parameters where the store "
+        "has another: mediapipe, mano, openpose, freihand (what FreiHAND annotates) or ho3d",
+    )
     add_verbosity(parser)
     run_command(parser, arguments, _eval_hands)
 
@@ -78,7 +86,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
 
     Args:
         options: `store`, `dataset` as (kind, folder), `json`, `missing_as`, `range` (a list of
-            texts) and `quiet`, as parsed from the command line.
+            texts), `keypoint_definition` and `quiet`, as parsed from the command line.
 
     Raises:
         InputError: an option, the data set or the store is bad, see `load_freihand` and
@@ -89,6 +97,10 @@ def evaluate_command(options: argparse.Namespace) -> None:
         raise InputError("evaluation.kind", file="--dataset", found=kind)
     ranges = [parse_range(text) for text in options.range]
     check_penalty(options.missing_as)
+    if options.keypoint_definition is not None:
+        from datasets.evaluated_keypoints import check_definition
+
+        check_definition(options.keypoint_definition)
 
     from datasets.freihand import load_freihand
 
@@ -103,7 +115,9 @@ def evaluate_command(options: argparse.Namespace) -> None:
 
     from datasets.freihand_evaluation import evaluate_freihand
 
-    found = evaluate_freihand(options.store, truth, ranges, options.missing_as)
+    found = evaluate_freihand(
+        options.store, truth, ranges, options.missing_as, options.keypoint_definition
+    )
     if options.json is not None:
         text = json.dumps(found.to_json(), indent=2, allow_nan=False)
         try:

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 from rich.table import Table
 
+from datasets.evaluated_keypoints import keypoints_defined, stored_definition
 from datasets.evaluation_options import check_penalty, check_ranges
 from datasets.freihand import FreiHandSplit
 from fitter import metrics
@@ -26,6 +27,8 @@ RULE = (
     "Where several hands were found in an image, the valid one with the best detection score "
     "is scored."
 )
+ANNOTATED = "freihand"
+"""The definition of the annotations."""
 DEPTH_GAIN = 1.3
 """True depth per unit of the detector's image depth, in the model-free reference."""
 
@@ -102,6 +105,8 @@ class Evaluation:
         missing_as_mm: millimetres that every joint of an image without a valid hand is charged
             in the fit's figures in millimetres and its AUC, or None to average over the found
             hands alone. Pixels, F-scores and the detector's own figures are never charged.
+        definition: of the keypoints that are scored.
+        is_stored: whether the store has them in it; else they are posed from its parameters.
         whole: the figures of all images.
         parts: the figures of the ranges asked for.
     """
@@ -109,6 +114,8 @@ class Evaluation:
     store: Path
     dataset: Path
     missing_as_mm: float | None
+    definition: str
+    is_stored: bool
     whole: Part
     parts: tuple[Part, ...]
 
@@ -118,6 +125,7 @@ class Evaluation:
             "store": str(self.store),
             "dataset": str(self.dataset),
             "missing_as_mm": self.missing_as_mm,
+            "keypoint_definition": self.definition,
             **self.whole.to_json(),
             "parts": {part.name: part.to_json() for part in self.parts},
         }
@@ -150,7 +158,17 @@ class Evaluation:
                 "Images without a valid hand are charged "
                 f"{self.missing_as_mm:g} mm in the fit's millimetres and AUC."
             )
-        return f"{RULE} {charge}"
+        return f"{RULE} {charge} {self._definition()}"
+
+    def _definition(self) -> str:
+        how = "as stored" if self.is_stored else "posed from the stored parameters"
+        said = f"Keypoints are in the definition {self.definition}, {how}"
+        if self.definition == ANNOTATED:
+            return f"{said}; so are FreiHAND's annotations."
+        return (
+            f"{said}; FreiHAND's annotations are in another, {ANNOTATED}, and a part of the error "
+            "is the difference."
+        )
 
 
 def evaluate_freihand(
@@ -158,6 +176,7 @@ def evaluate_freihand(
     truth: FreiHandSplit,
     ranges: Sequence[range] = (),
     missing_as_mm: float | None = None,
+    definition: str | None = None,
 ) -> Evaluation:
     """Score a store against the evaluation split of FreiHAND, or of a data set laid out like it.
 
@@ -168,18 +187,25 @@ def evaluate_freihand(
         truth: the data set, of `load_freihand`.
         ranges: ranges of image numbers to report apart, besides the whole.
         missing_as_mm: see `Evaluation`.
+        definition: score keypoints in this definition; None for that of the store.
 
     Raises:
         InputError: the store cannot be read, holds none of the images or two of one file name; a
-            range leaves the data set; `missing_as_mm` is no length.
+            range leaves the data set; `missing_as_mm` is no length; there is no such definition,
+            or the model to pose it with is not there.
     """
     check_penalty(missing_as_mm)
     check_ranges(ranges, truth.root, len(truth.names))
     store = StoreReader.open(store_path)
+    stored = stored_definition(store)
+    definition = definition or stored
     rows = _match(store, truth)
     if (rows < 0).all():
         raise InputError("evaluation.other_images", file=store_path, dataset=truth.root)
-    scored = _Scored.of(_loaded(store, truth), rows, truth)
+    results = _loaded(store, truth)
+    keypoints = keypoints_defined(store, results, definition)
+    results = results.assign(keypoints_3d=(results.keypoints_3d.dims, keypoints))
+    scored = _Scored.of(results, rows, truth)
     whole, *parts = (
         scored.part(name, images, missing_as_mm)
         for name, images in [
@@ -187,7 +213,15 @@ def evaluate_freihand(
             *((f"{part.start}:{part.stop}", part) for part in ranges),
         ]
     )
-    return Evaluation(Path(store_path), truth.root, missing_as_mm, whole, tuple(parts))
+    return Evaluation(
+        Path(store_path),
+        truth.root,
+        missing_as_mm,
+        definition,
+        definition == stored,
+        whole,
+        tuple(parts),
+    )
 
 
 def _loaded(store: StoreReader, truth: FreiHandSplit) -> xr.Dataset:

@@ -26,6 +26,7 @@ from fitter.config.options import Config, load_config
 from fitter.errors import InputError
 from fitter.fitted_hand import FittedHand
 from fitter.inputs.arrays import check_mask, check_pixels
+from fitter.inputs.hand_sizes import check_hand_size
 from fitter.inputs.images import CameraExif, ImageEntry, read_image_and_exif
 from fitter.inputs.intrinsics import Intrinsics, check_intrinsics
 from fitter.inputs.keypoint_files import hand_observation
@@ -60,6 +61,7 @@ def fit(
     *,
     keypoints: Any = None,
     masks: Any = None,
+    hand_size: Any = None,
     **settings: Any,
 ) -> list[FittedHand] | list[list[FittedHand]]:
     """Find and fit the hands of one image or of several.
@@ -69,6 +71,7 @@ def fit(
         K: camera matrices, see `HandFitter.__call__`.
         keypoints: hands given in place of the detector's, see `HandFitter.__call__`.
         masks: of the hands, see `HandFitter.__call__`.
+        hand_size: metres, where they are known, see `HandFitter.__call__`.
         settings: those of `HandFitter`: model, device, max_hands, config, options.
 
     Returns:
@@ -88,7 +91,7 @@ def fit(
     ```
     """
     with HandFitter(**settings) as fitter:
-        return fitter(images, K, keypoints=keypoints, masks=masks)
+        return fitter(images, K, keypoints=keypoints, masks=masks, hand_size=hand_size)
 
 
 def fit_to_store(request: RunRequest, config: Config | None = None) -> Summary:
@@ -154,7 +157,13 @@ class HandFitter:
 
     @overload
     def __call__(
-        self, images: ImageInput, K: Any = None, *, keypoints: Any = None, masks: Any = None
+        self,
+        images: ImageInput,
+        K: Any = None,
+        *,
+        keypoints: Any = None,
+        masks: Any = None,
+        hand_size: Any = None,
     ) -> list[FittedHand]: ...
 
     @overload
@@ -165,6 +174,7 @@ class HandFitter:
         *,
         keypoints: Any = None,
         masks: Any = None,
+        hand_size: Any = None,
     ) -> list[list[FittedHand]]: ...
 
     def __call__(
@@ -174,6 +184,7 @@ class HandFitter:
         *,
         keypoints: Any = None,
         masks: Any = None,
+        hand_size: Any = None,
     ) -> list[FittedHand] | list[list[FittedHand]]:
         """Find and fit the hands of one image or of several.
 
@@ -191,6 +202,8 @@ class HandFitter:
                 such a list for each.
             masks: (H, W) bool or integer, or the path of a mask, of the pixels that show hands; of
                 several images one for each, None where there is none.
+            hand_size: metres from the wrist's joint along the bones to the middle fingertip, of
+                all hands; or one for each image, None where it is not known. The fit keeps to it.
 
         Returns:
             The hands of the image, the surest first; of a list of images a list for each.
@@ -198,7 +211,7 @@ class HandFitter:
         Raises:
             InputError: something given cannot be used; nothing is returned then.
         """
-        given = _Given.of(images, K, keypoints, masks)
+        given = _Given.of(images, K, keypoints, masks, hand_size)
         found: list[list[FittedHand]] = []
         size = self.config.run.batch_size
         with _one_thread():
@@ -233,15 +246,16 @@ class HandFitter:
         hands = given.hands[place]
         mask = given.mask(place, record)
         if hands is not None:
-            return find_hands(record, hands, mask, None, self.config)
+            return given.sized(place, find_hands(record, hands, mask, None, self.config))
         if self._detector is None:
             self._detector = ImageDetector(self.config, detects=True)
         try:
-            return find_hands(record, None, mask, self._detector.detector, self.config)
+            found = find_hands(record, None, mask, self._detector.detector, self.config)
         except Exception:
             # After an error of its own MediaPipe's graph refuses every further image.
             self.close()
             raise
+        return given.sized(place, found)
 
 
 @dataclass(frozen=True)
@@ -253,6 +267,7 @@ class _Given:
         intrinsics: checked K of each, or None.
         hands: of each, or None where they are to be detected.
         masks: of each, not checked, or None.
+        hand_sizes: checked metres of each, or None.
         is_single: one image was given, and not a list.
     """
 
@@ -260,10 +275,11 @@ class _Given:
     intrinsics: list[np.ndarray | None]
     hands: list[list[HandObservation] | None]
     masks: list[Any]
+    hand_sizes: list[float | None]
     is_single: bool
 
     @classmethod
-    def of(cls, images: Any, K: Any, keypoints: Any, masks: Any) -> _Given:
+    def of(cls, images: Any, K: Any, keypoints: Any, masks: Any, hand_size: Any) -> _Given:
         """Check what a user gave.
 
         Raises:
@@ -281,6 +297,8 @@ class _Given:
         hands = _for_each("keypoints", keypoints, count, is_single)
         checked = [_image(image, _name(image, place)) for place, image in enumerate(images)]
         names = [_name(image, place) for place, image in enumerate(images)]
+        one = isinstance(hand_size, int | float)
+        sizes = [hand_size] * count if one else _for_each("hand_size", hand_size, count, is_single)
         return cls(
             checked,
             [
@@ -289,6 +307,10 @@ class _Given:
             ],
             [_hands(each, name) for each, name in zip(hands, names, strict=True)],
             _for_each("masks", masks, count, is_single),
+            [
+                None if size is None else check_hand_size(size, f"hand_size of {name}")
+                for size, name in zip(sizes, names, strict=True)
+            ],
             is_single,
         )
 
@@ -310,6 +332,11 @@ class _Given:
         entry = ImageEntry(self.name(place), path)
         matrix, source = known.intrinsics_for(entry, place, size, exif)
         return ImageRecord(self.name(place), path, pixels, matrix, source)
+
+    def sized(self, place: int, found: DetectedImage) -> DetectedImage:
+        """What was found in an image, with the size of its hands where it is known."""
+        size = self.hand_sizes[place]
+        return found if size is None else found.of_size(size)
 
     def mask(self, place: int, image: ImageRecord) -> np.ndarray | None:
         """The image's mask (H, W) bool, or None."""

@@ -18,6 +18,8 @@ Hands
     A left hand is the mirror image (x negated) of a right one.
 """
 
+from typing import Literal
+
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 MODEL_FINGERS = ("index", "middle", "little", "ring", "thumb")
 """The order in which MANO lists the fingers."""
@@ -82,3 +84,10 @@ KEYPOINT_ORDERS: dict[str, tuple[int, ...]] = {
 
 MIRROR_AXIS_ANGLE = (1.0, -1.0, -1.0)
 """Mirroring x turns the axis-angle vector w into w * MIRROR_AXIS_ANGLE."""
+
+HAND_SIZES = (0.08, 0.26)
+"""Metres from the wrist's joint along the bones to the middle fingertip, least and largest that a
+user may give: no child's and no adult's hand lies beyond, a length in another unit does."""
+
+KeypointDefinitionName = Literal["mediapipe", "mano", "openpose", "freihand", "ho3d"]
+"""What 21 keypoints of a hand may be, see `fitter.hand_models.keypoint_definitions`."""

@@ -24,6 +24,7 @@ from fitter.fitting.network_prior import with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance import appearance_identity
+from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
 from fitter.meshes import HandMeshes
 from fitter.records import HandCrop, HandObservation, IntrinsicsSource, NormalisedHands
@@ -69,6 +70,8 @@ class Engine:
         self.fit_model = FitModel(right.keypoint_model(), pose_space)
         self.refiner = Refiner(right, self.fit_model, config.refine, config.fit)
         self.initializer = load_initializer(config, self.device)
+        definition = config.output.keypoint_definition
+        self.definition = KeypointDefinition.of(right, definition)
 
     def fit(self, images: Sequence[DetectedImage]) -> list[ImageRow]:
         """Fit every hand of the images, at most `batch_size` at a time; one row an image.
@@ -100,7 +103,10 @@ class Engine:
     def _fit_batch(self, slots: Sequence[_Slot]) -> list[HandRow]:
         """Hands of one batch: mirrored in, predicted, fitted, refined, mirrored out."""
         like, config = self.fit_model.keypoints.joint_template, self.config.fit
-        observations = [slot.hand for slot in slots]
+        observations = [_of_known_size(slot.hand, config.hand_size) for slot in slots]
+        sizes = like.new_tensor(
+            [math.nan if hand.hand_size is None else hand.hand_size for hand in observations]
+        )
         observed = ObservationBatch.of(observations, [slot.intrinsics for slot in slots], like)
         detected = normalise(observed)
         predictions = self._predict(slots, detected)
@@ -109,10 +115,15 @@ class Engine:
             detected.with_depth_gain(config.relative_depth_gain), initialisations, config
         )
         from_keypoints = self.config.init.source != "network"
-        fit = fit_keypoints(self.fit_model, hands, config, initialisations, from_keypoints)
-        refined = self._refine(slots, hands, fit, predictions)
+        fit = fit_keypoints(self.fit_model, hands, config, initialisations, from_keypoints, sizes)
+        refined = self._refine(slots, hands, fit, predictions, sizes)
         fitted = FittedHands.of(
-            self.fit_model.keypoints, fit, refined, observed.intrinsics, observed.is_left
+            self.fit_model.keypoints,
+            fit,
+            refined,
+            observed.intrinsics,
+            observed.is_left,
+            self.definition,
         )
         rows = fitted.rows(observations, ["keypoints", *predictions.initialisations])
         rows = [without_phantom(*pair) for pair in zip(rows, observations, strict=True)]
@@ -136,6 +147,7 @@ class Engine:
         hands: NormalisedHands,
         fit: KeypointFit,
         predictions: Predictions,
+        sizes: torch.Tensor,
     ) -> RefinedHands | None:
         """The stages after the keypoints, of the hands that were fitted and have a crop."""
         if not self.config.refine.stages:
@@ -155,8 +167,14 @@ class Engine:
             [predictions.masks[place] for place in crops],
             hands[index],
             torch.tensor(unknown),
+            sizes[index],
         )
         return RefinedHands(index, result, self.refiner.freed)
+
+
+def _of_known_size(hand: HandObservation, everywhere: float | None) -> HandObservation:
+    """The hand with its size, where the user knows it of this image's hands or of all."""
+    return hand if hand.hand_size is not None else replace(hand, hand_size=everywhere)
 
 
 def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:

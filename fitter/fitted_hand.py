@@ -47,8 +47,12 @@ class FittedHand(HandRow):
             pixels, positive away from the camera; or None.
         detector_relative_xyz: (21, 3) float64 weak 3D keypoints from the detector, metres, camera
             axes, arbitrary origin; or None.
-        keypoints_3d: (21, 3) metres, camera frame.
-        keypoints_2d: (21, 2) their projection, pixels.
+        keypoints_3d: (21, 3) metres, camera frame, in the definition that was asked for
+            (`output.keypoint_definition`).
+        keypoints_2d: (21, 2) pixels, projection of the keypoints that correspond to the detected
+            ones, whatever definition `keypoints_3d` are in.
+        hand_size: metres from the wrist's joint along the bones to the middle fingertip.
+        hand_size_source: "fitted", or "given" where the user knows it.
         joints_3d: (16, 3) joints of the model, metres, camera frame.
         global_orient: (3,) axis-angle of the wrist, model to camera.
         hand_pose: (15, 3) axis-angle of the other joints relative to the flat rest pose. A left

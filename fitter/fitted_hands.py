@@ -18,6 +18,8 @@ from fitter.errors import sentence
 from fitter.fitting.keypoint_fit import KeypointFit
 from fitter.fitting.observations import LEAST_EXTENT
 from fitter.fitting.quality import fit_confidence, rms_error
+from fitter.hand_models.hand_size import HandSize
+from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import FitStatus, HandObservation, HandParams
 from fitter.refinement.refiner import Refined
@@ -63,8 +65,10 @@ class FittedHands:
     Attributes:
         params: float64 values of single precision; a left hand's are those of the mirrored model.
         joints: (B, 16, 3) metres.
-        keypoints: (B, 21, 3) metres.
-        image_keypoints: (B, 21, 2) their projection, pixels.
+        keypoints: (B, 21, 3) metres, in the definition that was asked for.
+        image_keypoints: (B, 21, 2) pixels, projection of those that the fit compares with the
+            detector's, in whatever definition `keypoints` are.
+        size: (B,) metres, see `fitter.hand_models.hand_size`.
         fit: how the fit to the keypoints ended.
         offsets: (N, V, 3) metres, of the refined hands, or None.
         refined: those of them that were refined, or None where none was.
@@ -74,6 +78,7 @@ class FittedHands:
     joints: Tensor
     keypoints: Tensor
     image_keypoints: Tensor
+    size: Tensor
     fit: KeypointFit
     offsets: Tensor | None
     refined: RefinedHands | None
@@ -86,6 +91,7 @@ class FittedHands:
         refined: RefinedHands | None,
         intrinsics: Tensor,
         is_left: Tensor,
+        definition: KeypointDefinition | None = None,
     ) -> FittedHands:
         """Put together what was fitted, and mirror left hands back.
 
@@ -95,6 +101,7 @@ class FittedHands:
             refined: of some of them, or None.
             intrinsics: (B, 3, 3) K of the full images.
             is_left: (B,) bool.
+            definition: of `keypoints`; None for those of the fit.
         """
         right, focal = fit.params, intrinsics.new_zeros(len(intrinsics))
         offsets = None
@@ -104,14 +111,17 @@ class FittedHands:
             if "offsets" in refined.freed:
                 offsets = mirror_where(is_left[refined.index], refined.result.params.offsets)
         right = right.to(torch.float32).to(torch.float64)
-        joints, keypoints = (
-            mirror_where(is_left, points) for points in pose_keypoints(model, right)
+        joints, marks = pose_keypoints(model, right)
+        keypoints = marks if definition is None else definition.keypoints(right)
+        joints, marks, keypoints = (
+            mirror_where(is_left, points) for points in (joints, marks, keypoints)
         )
         return cls(
             params=right.mirrored_where(is_left),
             joints=joints,
             keypoints=keypoints,
-            image_keypoints=project(keypoints, focal_applied(intrinsics, focal)),
+            image_keypoints=project(marks, focal_applied(intrinsics, focal)),
+            size=HandSize.of(model)(right.betas),
             fit=fit,
             offsets=offsets,
             refined=refined,
@@ -156,6 +166,7 @@ class FittedHands:
             self.joints,
             self.keypoints,
             self.image_keypoints,
+            self.size,
         )
         return [_Pose(*values) for values in zip(*map(_single, columns), strict=True)]
 
@@ -210,6 +221,7 @@ class _Pose:
     joints_3d: np.ndarray
     keypoints_3d: np.ndarray
     keypoints_2d: np.ndarray
+    hand_size: np.ndarray
 
     @property
     def is_finite(self) -> bool:
@@ -245,6 +257,7 @@ def _detected(hand: HandObservation) -> HandRow:
         keypoint_confidence=hand.confidence,
         detector_relative_depth=hand.relative_depth,
         detector_relative_xyz=hand.relative_xyz,
+        hand_size_source="fitted" if hand.hand_size is None else "given",
     )
 
 

@@ -61,6 +61,8 @@ class HandObservation:
             network found the hand.
         presence: probability of the landmark network that it saw a hand, the least of all looks;
             None where another network found the hand.
+        hand_size: metres from the wrist's joint along the bones to the middle fingertip, where the
+            user knows it, or None.
     """
 
     keypoints: np.ndarray
@@ -72,6 +74,7 @@ class HandObservation:
     relative_xyz: np.ndarray | None = None
     features: np.ndarray | None = None
     presence: float | None = None
+    hand_size: float | None = None
 
     @property
     def seen(self) -> np.ndarray:
@@ -267,6 +270,7 @@ class HandMesh(TensorBatch):
     keypoints: Tensor
 
 
+HandSizeSource = Literal["fitted", "given"]
 MaskSource = Literal["given", "grabcut", "rejected", "network"]
 
 

@@ -302,6 +302,7 @@ SENTENCE_TOPICS = {
     "lists": ("list", "json"),
     "intrinsics": ("intrinsics",),
     "keypoints": ("keypoints",),
+    "hand-sizes": ("hand_size",),
     "masks": ("mask",),
     "configuration": ("config", "stages"),
     "hand-models": ("model", "appearance", "prior"),

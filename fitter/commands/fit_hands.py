@@ -15,6 +15,7 @@ from fitter.commands.parser import (
     CommandParser,
     add_configuration,
     add_verbosity,
+    number,
     number_from_zero,
     path,
     positive,
@@ -36,6 +37,8 @@ _FLAGS = {
     "run.device": "--device",
     "init.source": "--init",
     "output.save_vertices": "--save-vertices",
+    "output.keypoint_definition": "--keypoint-definition",
+    "fit.hand_size": "--hand-size",
 }
 """Options of the configuration that have a flag of their own."""
 
@@ -136,6 +139,20 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         help="masks of the images' hands, DIR/a/b.png for a/b.jpg; without one a hand is "
         "segmented from the image (refine.segmentation)",
     )
+    inputs.add_argument(
+        "--hand-size",
+        type=number,
+        metavar="METRES",
+        help="length of the hands from the wrist's joint along the bones to the middle fingertip, "
+        "which fixes how far away they are; without it the model's mean hand tells",
+    )
+    inputs.add_argument(
+        "--person-size",
+        type=path,
+        metavar="FILE",
+        help="the same by image: a JSON file, name of an image or a pattern such as 'anna/*' to "
+        "metres; images that it leaves out have --hand-size",
+    )
 
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
@@ -167,6 +184,13 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     )
     fit.add_argument(
         "--save-vertices", action="store_true", default=None, help="store every mesh as well"
+    )
+    fit.add_argument(
+        "--keypoint-definition",
+        type=text,
+        metavar="NAME",
+        help="what keypoints_3d are: mediapipe (default, the detector's marks), mano, openpose, "
+        "freihand or ho3d",
     )
     fit.add_argument(
         "--task",
@@ -265,6 +289,7 @@ def _request(options: argparse.Namespace) -> RunRequest:
         intrinsics=options.intrinsics,
         keypoints=options.keypoints,
         masks=options.masks,
+        hand_sizes=options.person_size,
         resume=options.resume or options.shard is not None,
         overwrite=options.overwrite,
         quiet=options.quiet,

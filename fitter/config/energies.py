@@ -90,6 +90,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "pose_prior": _of(least_squares=True),
     "pose_l2": _of(),
     "shape_prior": _of(least_squares=True),
+    "size_prior": _of(least_squares=True),
     "shape_norm": _of(),
     "appearance_prior": _of(),
     "texture_range": _of(Need.COLOURS),

@@ -19,6 +19,7 @@ from fitter.config.files import ConfigKind, Flag, find_preset, load_kind
 from fitter.config.networks import NetworkOffer, NetworkOptions, OfferedNetwork, load_offer
 from fitter.config.section import Section
 from fitter.config.stages import RefineConfig
+from fitter.conventions import HAND_SIZES, KeypointDefinitionName
 
 __all__ = ["FIT", "Config", "Flag", "find_config", "load_config"]
 
@@ -181,6 +182,10 @@ class InitConfig(Section):
         return own | dict(options.model_validate(added))
 
 
+KnownSize = Annotated[float, Field(ge=HAND_SIZES[0], le=HAND_SIZES[1])]
+"""Metres, see `fitter.conventions.HAND_SIZES`."""
+
+
 class FitConfig(Section):
     """The objective and the budget of the keypoint fit.
 
@@ -225,6 +230,16 @@ class FitConfig(Section):
     limit_weight: float = Field(1.5, ge=0, description="weight of the anatomical joint limits")
     pose_prior_weight: float = Field(0.13, ge=0, description="weight of the prior of the pose")
     shape_prior_weight: float = Field(0.1, ge=0, description="weight of the prior of the shape")
+    size_prior_weight: float = Field(
+        1.0,
+        ge=0,
+        description="weight of the prior of the hand's size, which no image shows",
+    )
+    hand_size: KnownSize | None = Field(
+        None,
+        description="metres from the wrist's joint along the bones to the middle fingertip, of "
+        "every hand whose size is not given otherwise; null where it is not known",
+    )
 
     @property
     def energies(self) -> dict[EnergyName, float]:
@@ -236,6 +251,7 @@ class FitConfig(Section):
             "limits": self.limit_weight,
             "pose_prior": self.pose_prior_weight,
             "shape_prior": self.shape_prior_weight,
+            "size_prior": self.size_prior_weight,
         }
 
 
@@ -260,6 +276,11 @@ class OutputConfig(Section):
     """What the result store keeps."""
 
     save_vertices: bool = Field(False, description="store every hand's mesh, 12 bytes a vertex")
+    keypoint_definition: KeypointDefinitionName = Field(
+        "mediapipe",
+        description="what keypoints_3d are: the detector's marks, or what public code takes for "
+        "the keypoints of a hand, see docs/hand_size.md",
+    )
 
 
 class Config(Section):

@@ -24,7 +24,9 @@ Appearance
     Grey and dark pictures are changed for the networks; where nothing is found, overexposed and
     red-blue swapped ones, too, see `fitter.detection.appearance`.
 Duplicates
-    One hand found twice, under either side, is reported once.
+    One hand found twice, under either side, is reported once: by the find whose two looks agree
+    best. The palm network's score says nothing of the landmarks: it was greatest for the one find
+    of eight that had an edge-on hand's fingers in reverse.
 Score
     The palm's, times the least probability of any look that there is a hand. Only after the second
     look hands of too small a score are dropped.
@@ -39,7 +41,12 @@ from typing import Protocol, Self
 from fitter.detection.appearance import other_appearances, seen_by_networks
 from fitter.detection.backend import Backend, load_backend
 from fitter.detection.looks import FULL_DETAIL, distrust_outside, doubted, merge_looks
-from fitter.detection.same_hand import drop_duplicates, hand_size, ordered_distance
+from fitter.detection.same_hand import (
+    drop_duplicates,
+    hand_size,
+    ordered_distance,
+    rivals_of,
+)
 from fitter.detection.search import PLANS, SearchName
 from fitter.detection.windows import Picture
 from fitter.errors import InputError
@@ -58,6 +65,10 @@ a second time: small hands score low at first, and the second look tells them fr
 
 AGREEMENT = 0.5
 """Mean confidence of the keypoints below which two looks are followed by a third."""
+
+
+RIVALS = 3
+"""Further finds of one hand, of different windows, that are looked at again."""
 
 
 class Detector(Protocol):
@@ -155,28 +166,32 @@ class HandDetector:
 
     def _hands(self, picture: Picture) -> list[HandObservation]:
         """The surest hands of a picture, after all looks."""
-        most, hands = self.options.max_hands, self._search(picture)
+        most = self.options.max_hands
+        hands, finds = self._search(picture)
         if most is not None:
             # A few more than asked for, so that duplicates do not take the places of hands.
             hands = hands[: most + 2]
         if self.options.second_pass:
-            hands = self._confirmed(picture, hands)
+            hands = self._confirmed(picture, [*hands, *rivals_of(hands, finds, RIVALS)])
         hands = [_with_presence(hand) for hand in hands]
         hands = [hand for hand in hands if hand.score >= self.options.min_score]
         return sorted(hands, key=_sureness, reverse=True)[:most]
 
-    def _search(self, picture: Picture) -> list[HandObservation]:
-        """What the rounds of the search show at first look, until there are hands enough."""
+    def _search(self, picture: Picture) -> tuple[list[HandObservation], list[HandObservation]]:
+        """What the rounds of the search show at first look, until there are hands enough; the
+        hands, and all finds, several of one hand among them."""
         plan, most = PLANS[self.options.search], self.options.max_hands
         height, width = picture.pixels.shape[:2]
         hands: list[HandObservation] = []
+        finds: list[HandObservation] = []
         for part in plan.rounds(width, height):
             if plan.wants(part.share, hands, max(width, height)):
                 found = self._backend.find(picture, part.windows)
-                hands = drop_duplicates([*hands, *(hand for each in found for hand in each)])
+                finds += [hand for each in found for hand in each]
+                hands = drop_duplicates(finds)
             if most is not None and len(hands) >= most:
                 break
-        return hands
+        return hands, finds
 
     def _confirmed(
         self, picture: Picture, hands: Sequence[HandObservation]
@@ -188,7 +203,7 @@ class HandDetector:
         for i, look in zip(lost, upright, strict=True):
             second[i] = look
         seen = [(a, b) for a, b in zip(hands, second, strict=True) if b is not None]
-        confirmed = drop_duplicates(self._merged(picture, seen))
+        confirmed = drop_duplicates(self._merged(picture, seen), rank=_agreement)
         doubtful = [doubted(a) for a, b in zip(hands, second, strict=True) if b is None]
         return drop_duplicates(doubtful, confirmed, DOUBT)
 
@@ -228,6 +243,11 @@ def first_score(min_score: float) -> float:
 def _with_presence(hand: HandObservation) -> HandObservation:
     """The hand with the score that it has after its last look."""
     return hand if hand.presence is None else replace(hand, score=hand.score * hand.presence)
+
+
+def _agreement(hand: HandObservation) -> float:
+    """How well two looks at a hand agree."""
+    return float(hand.confidence.mean())
 
 
 def _sureness(hand: HandObservation) -> float:

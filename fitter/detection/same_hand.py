@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -42,6 +42,7 @@ def drop_duplicates(
     hands: Sequence[HandObservation],
     kept: Sequence[HandObservation] = (),
     strictness: float = 1.0,
+    rank: Callable[[HandObservation], float] = lambda hand: hand.score,
 ) -> list[HandObservation]:
     """Hands best score first, without those that lie on the keypoints of a better one.
 
@@ -52,16 +53,33 @@ def drop_duplicates(
         hands: in any order.
         kept: hands that stay whatever the others are.
         strictness: factor on `DUPLICATE_ORDERED` and `DUPLICATE_UNORDERED`.
+        rank: greater for the better one of two.
 
     Returns:
         All kept hands; equal scores keep their order.
     """
     result = list(kept)
-    for hand in sorted(hands, key=lambda hand: -hand.score):
-        if not any(
-            ordered_distance(hand, other) < strictness * DUPLICATE_ORDERED
-            or unordered_distance(hand, other) < strictness * DUPLICATE_UNORDERED
-            for other in result
-        ):
+    for hand in sorted(hands, key=lambda hand: -rank(hand)):
+        if not any(is_same_hand(hand, other, strictness) for other in result):
             result.append(hand)
     return sorted(result, key=lambda hand: -hand.score)
+
+
+def is_same_hand(a: HandObservation, b: HandObservation, strictness: float = 1.0) -> bool:
+    """Whether two finds are one hand, under either side; see `drop_duplicates`."""
+    return (
+        ordered_distance(a, b) < strictness * DUPLICATE_ORDERED
+        or unordered_distance(a, b) < strictness * DUPLICATE_UNORDERED
+    )
+
+
+def rivals_of(
+    hands: Sequence[HandObservation], finds: Sequence[HandObservation], most: int
+) -> list[HandObservation]:
+    """Other finds of the same hands, for each at most `most`, those of the best scores."""
+    chosen: dict[int, HandObservation] = {}
+    ranked = sorted(finds, key=lambda find: -find.score)
+    for hand in hands:
+        rivals = [find for find in ranked if find is not hand and is_same_hand(find, hand)]
+        chosen |= {id(find): find for find in rivals[:most]}
+    return [find for find in chosen.values() if not any(find is hand for hand in hands)]

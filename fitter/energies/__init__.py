@@ -48,6 +48,7 @@ from fitter.energies.regularisers import (
 from fitter.energies.residuals import Quadratic
 from fitter.energies.scene import Rendering, SceneParams, SceneView, focal_applied
 from fitter.energies.silhouette import iou_loss, squared_l2, ssim_mask, ssim_silhouette
+from fitter.energies.size import size_prior
 from fitter.energies.structural import SsimSettings, ssim
 from fitter.energies.surface import (
     SurfaceGraph,
@@ -106,6 +107,7 @@ __all__ = [
     "rgb_all_pixels",
     "shape_norm",
     "shape_prior",
+    "size_prior",
     "smooth_l1_keypoints",
     "squared_l2",
     "squared_l2_keypoints",

@@ -17,6 +17,7 @@ from fitter.energies.keypoints import KeypointTargets
 from fitter.energies.priors import PoseSpace
 from fitter.energies.scene import Rendering, SceneParams, SceneView, focal_applied
 from fitter.energies.surface import SurfaceGraph
+from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.keypoint_jacobian import by_finger
 from fitter.hand_models.vertex_jacobian import SurfaceJacobian
 from fitter.raster import Fragments, MeshTopology
@@ -34,6 +35,7 @@ class KeypointInputs:
         points: (B, 5, 5, 3) metres, camera frame, the keypoints in the finger layout.
         targets: what is known of them.
         space: anatomy and pose prior.
+        size: of the hand model.
         fit: the scales of the robust losses.
     """
 
@@ -41,6 +43,7 @@ class KeypointInputs:
     points: Tensor
     targets: KeypointTargets
     space: PoseSpace
+    size: HandSize
     fit: FitConfig
 
 
@@ -72,6 +75,7 @@ class SceneInputs:
         given_targets: what is known of their keypoints, with the K that was given, in the dtype of
             `params`.
         space: anatomy and pose prior in the dtype of `params`.
+        size: of the hand model, likewise.
         rendering: what `params` render.
         graph: neighbours on the mesh; None where no energy needs them.
         fit: the scales of the robust losses.
@@ -83,6 +87,7 @@ class SceneInputs:
     view: SceneView
     given_targets: KeypointTargets
     space: PoseSpace
+    size: HandSize
     rendering: Rendering
     graph: SurfaceGraph | None
     fit: FitConfig

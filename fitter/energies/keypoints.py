@@ -36,6 +36,7 @@ class KeypointTargets(TensorBatch):
         depth_weight: (B, 5, 4) confidence in the depths.
         bone_directions: (B, 5, 4, 3) unit vectors, camera frame, palm to tip.
         bone_weight: (B, 5, 4) confidence in the directions.
+        hand_size: (B,) metres, see `fitter.hand_models.hand_size`; NaN where it is not known.
     """
 
     keypoints: Tensor
@@ -46,10 +47,16 @@ class KeypointTargets(TensorBatch):
     depth_weight: Tensor
     bone_directions: Tensor
     bone_weight: Tensor
+    hand_size: Tensor
 
     @classmethod
-    def of(cls, hands: NormalisedHands) -> Self:
-        """Arrange hands, all of them usable, by finger."""
+    def of(cls, hands: NormalisedHands, hand_size: Tensor | None = None) -> Self:
+        """Arrange hands, all of them usable, by finger.
+
+        Args:
+            hands: B of them.
+            hand_size: (B,) metres, NaN where it is not known; None where none is.
+        """
         weight = by_finger(hands.confidence)
         weight[..., 0] /= 5
         return cls(
@@ -61,6 +68,9 @@ class KeypointTargets(TensorBatch):
             depth_weight=bones_by_finger(hands.depth_weight),
             bone_directions=bones_by_finger(hands.bone_directions),
             bone_weight=bones_by_finger(hands.bone_weight),
+            hand_size=torch.full_like(weight[:, 0, 0], torch.nan)
+            if hand_size is None
+            else hand_size,
         )
 
 

@@ -17,6 +17,7 @@ from fitter.energies import (  # noqa: F401, each declares its energies when it 
     priors,
     regularisers,
     silhouette,
+    size,
     surface,
 )
 from fitter.energies.declare import FIRST_ORDER, LEAST_SQUARES, Term

@@ -55,13 +55,15 @@ def keypoint_quadratic(
     gradient, hessian = jacobian.pull_back(data.gradient, data.hessian)
 
     cost = data.value
-    terms = _weighted(inputs, weights, frozenset({"hand_pose", "joints", "betas"}))
+    terms = _weighted(inputs, weights, frozenset({"hand_pose", "joints", "betas", "shape"}))
     for weight, term, variables in terms:
         cost = cost + weight * term.value
-        part = BETAS if variables == "betas" else POSE
+        part = BETAS if variables in ("betas", "shape") else POSE
         gradient[:, part].add_(term.gradient, alpha=weight)
     # Whole blocks first, then diagonals.
-    for weight, term, variables in sorted(terms, key=lambda found: found.variables != "hand_pose"):
+    for weight, term, variables in sorted(
+        terms, key=lambda found: found.variables not in ("hand_pose", "shape")
+    ):
         _add_hessian(hessian, term.hessian, variables, weight)
     return Quadratic(cost, gradient, hessian)
 
@@ -113,5 +115,7 @@ def _add_hessian(hessian: Tensor, added: Tensor, variables: Variables, weight: f
         case "joints":
             joints = hessian[:, POSE, POSE].unflatten(2, (15, 3)).unflatten(1, (15, 3))
             joints.diagonal(dim1=1, dim2=3).add_(added.permute(0, 2, 3, 1), alpha=weight)
+        case "shape":
+            hessian[:, BETAS, BETAS].add_(added, alpha=weight)
         case "betas":
             hessian[:, BETAS, BETAS].diagonal(dim1=1, dim2=2).add_(added, alpha=weight)

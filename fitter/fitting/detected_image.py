@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -42,6 +42,14 @@ class DetectedImage:
     file: tuple[int, float] | None = None
     inputs_digest: int = 0
     has_mask: bool = False
+
+    def of_size(self, hand_size: float) -> DetectedImage:
+        """The same where the size of its hands is known, metres; one that a hand has stays."""
+        hands = [
+            hand if hand.hand_size is not None else replace(hand, hand_size=hand_size)
+            for hand in self.hands
+        ]
+        return replace(self, hands=tuple(hands))
 
     @classmethod
     def of_error(cls, error: UserError) -> Self:

@@ -8,6 +8,7 @@ from functools import cached_property
 from torch import Tensor
 
 from fitter.energies.priors import PoseSpace
+from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.keypoint_jacobian import KeypointKinematics
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import HandParams
@@ -29,6 +30,11 @@ class FitModel:
     def kinematics(self) -> KeypointKinematics:
         """The model in the form that is fast to differentiate."""
         return KeypointKinematics.of(self.keypoints)
+
+    @cached_property
+    def size(self) -> HandSize:
+        """The model's size as a function of its shape."""
+        return HandSize.of(self.keypoints)
 
     @cached_property
     def rest_keypoints(self) -> Tensor:

@@ -22,6 +22,7 @@ from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
+from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.tangent import HandManifold
 from fitter.records import HandParams, NormalisedHands
 from fitter.solvers import (
@@ -35,7 +36,10 @@ from fitter.solvers import (
 
 @dataclass(frozen=True)
 class KeypointProblem:
-    """The objective of the stage over B hands; a `LeastSquaresProblem`."""
+    """The objective of the stage over B hands; a `LeastSquaresProblem`.
+
+    Hands of known size, `targets.hand_size`, are judged with the nearest shape of that size.
+    """
 
     model: FitModel
     targets: KeypointTargets
@@ -43,10 +47,13 @@ class KeypointProblem:
 
     def linearize(self, params: HandParams) -> Linearization:
         """Their weighted sum."""
+        space, size, targets = self.model.pose_space, self.model.size, self.targets
+        params = size.sized(params, targets.hand_size)
         keypoints = self.model.kinematics(params)
-        space, targets = self.model.pose_space, self.targets
-        inputs = KeypointInputs(params, keypoints.points, targets, space, self.config)
-        return Linearization(*keypoint_quadratic(inputs, keypoints, self.config.energies))
+        inputs = KeypointInputs(params, keypoints.points, targets, space, size, self.config)
+        cost, *derivatives = keypoint_quadratic(inputs, keypoints, self.config.energies)
+        held = size.restrict(params.betas, targets.hand_size, *derivatives)
+        return Linearization(cost, *held)
 
     def select(self, index: Tensor) -> KeypointProblem:
         """The problem of the hands at `index` alone."""
@@ -71,6 +78,7 @@ def fit_keypoints(
     config: FitConfig,
     predictions: Sequence[Prediction] = (),
     from_keypoints: bool = True,
+    sizes: Tensor | None = None,
 ) -> KeypointFit:
     """Fit B hands.
 
@@ -84,16 +92,21 @@ def fit_keypoints(
             initialisation.
         from_keypoints: also initialise from the keypoints alone; a hand without any prediction
             is initialised from them anyway.
+        sizes: (B,) metres, see `fitter.hand_models.hand_size`, of hands whose size is known, NaN
+            for the others; None for `FitConfig.hand_size` everywhere. The fit keeps to them.
 
     Returns:
         Parameters in the full image's camera.
     """
     # Built outside: what is made in inference mode can never be differentiated through, and the
     # model is the caller's.
-    _ = model.kinematics, model.rest_keypoints
+    _ = model.kinematics, model.rest_keypoints, model.size
+    if sizes is None:
+        known = torch.nan if config.hand_size is None else config.hand_size
+        sizes = torch.full_like(hands.keypoints[:, 0, 0], known)
     # Not inference mode: roma makes a table in here that it keeps for whoever differentiates later.
     with torch.no_grad():
-        result = _fit(model, hands, config, predictions, from_keypoints)
+        result = _fit(model, hands, config, predictions, from_keypoints, sizes)
     return result.map(torch.clone)
 
 
@@ -128,17 +141,21 @@ def _fit(
     config: FitConfig,
     predictions: Sequence[Prediction],
     from_keypoints: bool,
+    sizes: Tensor,
 ) -> KeypointFit:
     index = hands.is_usable.nonzero().flatten()
     if len(index) == 0:
         return _nothing_fitted(model, hands)
     usable, predictions = hands[index], [prediction[index] for prediction in predictions]
-    problem = KeypointProblem(model, KeypointTargets.of(usable), config)
+    sizes = sizes[index]
+    problem = KeypointProblem(model, KeypointTargets.of(usable, sizes), config)
     initialisations = _Initialisations.of(model, usable, config, predictions, from_keypoints)
+    initialisations = initialisations.of_sizes(model.size, sizes)
     best, source = initialisations.best(problem, config)
     options = LevenbergMarquardt(max_iterations=config.max_iterations)
     result = levenberg_marquardt(problem, best, options, HandManifold())
-    fitted = KeypointFit(result.params, result.cost, result.iterations, result.status, source)
+    params = model.size.sized(result.params, sizes)
+    fitted = KeypointFit(params, result.cost, result.iterations, result.status, source)
     if len(index) == len(hands.is_usable):
         return fitted
     return _nothing_fitted(model, hands).with_rows(index, fitted)
@@ -180,6 +197,11 @@ class _Initialisations:
             torch.cat(values) for values in zip(*(vars(p).values() for p in parts), strict=True)
         ]
         return cls(HandParams(*together), torch.cat(sources))
+
+    def of_sizes(self, size: HandSize, sizes: Tensor) -> _Initialisations:
+        """The same with the sizes (B,) that are known."""
+        placed = size.placed(self.params, sizes.repeat(len(self.source)))
+        return replace(self, params=placed)
 
     def best(self, problem: KeypointProblem, config: FitConfig) -> tuple[HandParams, Tensor]:
         """Run a few iterations from each; the one with the lowest cost, and (B,) its source."""

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         hand_pose_from_angles,
     )
     from fitter.hand_models.appearance import AppearanceModel, load_appearance
+    from fitter.hand_models.hand_size import HandSize
+    from fitter.hand_models.keypoint_definitions import KeypointDefinition
     from fitter.hand_models.loading import load_hand_model
     from fitter.hand_models.mano import ManoOptions
     from fitter.hand_models.model_data import HandModelData
@@ -48,6 +50,8 @@ __all__ = [
     "AppearanceModel",
     "HandModel",
     "HandModelData",
+    "HandSize",
+    "KeypointDefinition",
     "KeypointModel",
     "ManoOptions",
     "PosePrior",
@@ -70,6 +74,8 @@ __getattr__, __dir__ = lazy_face(
         "AppearanceModel": "fitter.hand_models.appearance",
         "HandModel": "fitter.hand_models.skinning",
         "HandModelData": "fitter.hand_models.model_data",
+        "HandSize": "fitter.hand_models.hand_size",
+        "KeypointDefinition": "fitter.hand_models.keypoint_definitions",
         "KeypointModel": "fitter.hand_models.skinning",
         "ManoOptions": "fitter.hand_models.mano",
         "PosePrior": "fitter.hand_models.pose_prior",

@@ -22,6 +22,7 @@ from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
     from fitter.inputs.arrays import check_mask, check_pixels
+    from fitter.inputs.hand_sizes import HandSizes
     from fitter.inputs.images import (
         CameraExif,
         ImageEntry,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CameraExif",
+    "HandSizes",
     "ImageEntry",
     "ImageSource",
     "Intrinsics",
@@ -59,6 +61,7 @@ __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "CameraExif": "fitter.inputs.images",
+        "HandSizes": "fitter.inputs.hand_sizes",
         "ImageEntry": "fitter.inputs.images",
         "ImageSource": "fitter.inputs.listing",
         "Intrinsics": "fitter.inputs.intrinsics",

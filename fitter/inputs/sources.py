@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
@@ -58,6 +59,7 @@ class ImageTask:
         intrinsics: how to come by its K; of a file's entries only that of this image.
         keypoints: keypoints given in place of the detector's, of this image only, or None.
         masks: folder of given masks, of which only this image's is listed, or None.
+        hand_size: metres, known of the image's hands, or None.
     """
 
     place: int
@@ -66,6 +68,7 @@ class ImageTask:
     intrinsics: Intrinsics
     keypoints: KeypointFiles | None = None
     masks: MaskFolder | None = None
+    hand_size: float | None = None
 
     @property
     def entry(self) -> ImageEntry:
@@ -111,7 +114,7 @@ class ImageTask:
         return None if self.masks is None else self.masks.mask_for(self.entry, size)
 
     def inputs_digest(self) -> int:
-        """A number that tells whether other K, keypoints or mask are given for the image.
+        """A number that tells whether other K, keypoints, mask or size are given for the image.
 
         Of a mask the content counts, because masks that were corrected often keep their size; of
         an OpenPose file its size.
@@ -125,6 +128,8 @@ class ImageTask:
             None if self.keypoints is None else self.keypoints.raw(self.entry, self.place),
             None if mask is None else file_digest(mask),
         ]
+        if self.hand_size is not None:
+            given.append(self.hand_size)
         if given == [None, None, None]:
             return 0
         text = json.dumps(given, default=repr).encode()
@@ -151,6 +156,7 @@ class Sources:
         intrinsics: how to come by each image's K.
         keypoints: keypoints given by the user in place of the detector's, or None.
         masks: the images' masks given by the user, or None.
+        hand_sizes: sizes of the images' hands given by the user, or None.
     """
 
     root: Path
@@ -158,6 +164,7 @@ class Sources:
     intrinsics: Intrinsics
     keypoints: KeypointFiles | None = None
     masks: MaskFolder | None = None
+    hand_sizes: HandSizes | None = None
 
     def tasks(self, start: int, stop: int) -> list[ImageTask]:
         """The images from place `start` to `stop` (exclusive), each with what is given for it.
@@ -175,6 +182,7 @@ class Sources:
             self.intrinsics.part(place, [name]),
             None if self.keypoints is None else self.keypoints.part(place, [name]),
             None if self.masks is None else self.masks.part([name]),
+            None if self.hand_sizes is None else self.hand_sizes.size_of(name),
         )
 
     def absolute(self) -> Sources:
@@ -201,6 +209,8 @@ class Sources:
             self.keypoints.require_for(names, len(names))
         if self.masks is not None:
             self.masks.require_for(_Entries(self.root, names))
+        if self.hand_sizes is not None:
+            self.hand_sizes.require_for(names)
 
     @property
     def kinds(self) -> dict[str, object]:
@@ -213,6 +223,7 @@ class Sources:
             "intrinsics": "given for each picture" if by_image else one,
             "keypoints": None if self.keypoints is None else "given",
             "masks": None if self.masks is None else "given",
+            "hand_sizes": None if self.hand_sizes is None else "given",
         }
 
     @property

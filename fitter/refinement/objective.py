@@ -14,6 +14,7 @@ from fitter.energies.keypoints import KeypointTargets
 from fitter.energies.priors import PoseSpace
 from fitter.energies.scene import SceneParams, SceneView
 from fitter.energies.weighted import values, weighted_value
+from fitter.hand_models.hand_size import HandSize
 from fitter.raster import RasterSettings
 from fitter.refinement.scene import SceneModel, draw
 
@@ -45,7 +46,8 @@ class Objective:
 
     Attributes:
         task, stage, start, space: see `SceneInputs`.
-        targets: what is known of the keypoints, in the dtype of the scene.
+        size: of the hand model, in the dtype of the scene.
+        targets: what is known of the keypoints, likewise.
         needs: what its energies look at.
     """
 
@@ -53,6 +55,7 @@ class Objective:
     stage: StageConfig
     start: SceneParams
     space: PoseSpace
+    size: HandSize
     targets: KeypointTargets
     needs: frozenset[Need]
 
@@ -63,7 +66,8 @@ class Objective:
         needs = frozenset().union(*(DECLARATIONS[name].needs for name in names))
         space = task.model.fit.pose_space.to(start.transl)
         targets = task.targets.to(start.transl.dtype)
-        return cls(task, stage, start, space, targets, needs)
+        size = task.model.fit.size.to(start.transl.dtype)
+        return cls(task, stage, start, space, size, targets, needs)
 
     @property
     def raster(self) -> RasterSettings | None:
@@ -87,6 +91,7 @@ class Objective:
             view=view,
             given_targets=self.targets,
             space=self.space,
+            size=self.size,
             rendering=draw(model, params, view, self.raster, self.shaded),
             graph=model.graph if Need.NEIGHBOURS in self.needs else None,
             fit=self.task.fit,

@@ -73,6 +73,7 @@ class Refiner:
         predicted_masks: Sequence[np.ndarray | None],
         observed: NormalisedHands,
         focal_unknown: Tensor,
+        sizes: Tensor | None = None,
     ) -> Refined:
         """Refine B hands.
 
@@ -82,13 +83,15 @@ class Refiner:
             predicted_masks: of each hand, see `fitter.fitting.initializer.Predictions.masks`.
             observed: what is known of the same hands, all of them usable.
             focal_unknown: (B,) 1 where K was guessed.
+            sizes: (B,) metres, of hands whose size is known and stays, NaN for the others; None
+                where none is.
         """
         intrinsics = self._tensor([crop.intrinsics for crop in crops])
         silhouettes = self._silhouettes(hands, intrinsics)
         looks = zip(crops, predicted_masks, silhouettes, strict=True)
         masks = [self._mask(*look) for look in looks]
         view = self._view(crops, masks, focal_unknown)
-        targets = KeypointTargets.of(observed)
+        targets = KeypointTargets.of(observed, sizes)
         task = StageTask(self.model, view, targets, self.fit)
         result = run_stages(task, hands, self.config.stages)
         pulled = self._pulled_off(view, hands, result.params)

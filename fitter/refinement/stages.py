@@ -127,15 +127,17 @@ class LeastSquaresObjective:
 
     def linearize(self, params: HandParams) -> Linearization:
         """The weighted sum of the stage's energies."""
-        model = self.task.model.fit
+        model, targets = self.task.model.fit, self.task.targets
+        params = model.size.sized(params, targets.hand_size)
         keypoints = model.kinematics(params)
-        inputs = KeypointInputs(
-            params, keypoints.points, self.task.targets, model.pose_space, self.task.fit
-        )
+        space, size = model.pose_space, model.size
+        inputs = KeypointInputs(params, keypoints.points, targets, space, size, self.task.fit)
         weights = self.stage.energies
         if any(Need.SILHOUETTE in DECLARATIONS[n].needs for n, w in weights.items() if w != 0):
             inputs = self._with_outline(inputs)
-        return Linearization(*weighted_quadratic(inputs, keypoints, weights))
+        cost, *derivatives = weighted_quadratic(inputs, keypoints, weights)
+        held = size.restrict(params.betas, targets.hand_size, *derivatives)
+        return Linearization(cost, *held)
 
     def _with_outline(self, inputs: KeypointInputs) -> OutlineInputs:
         model, view, band = self.task.model, self.task.view, self.stage.band
@@ -163,6 +165,7 @@ def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> 
     if stage.iterations == 0:
         raise ValueError("the solver lm needs at least one iteration")
     _ = task.model.kinematics, task.model.topology.edges, task.model.fit.kinematics
+    size = task.model.fit.size
     options = LevenbergMarquardt(
         max_iterations=stage.iterations, relative_tolerance=stage.tolerance
     )
@@ -170,9 +173,9 @@ def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> 
         problem = LeastSquaresObjective.of(task, stage, params)
         start = params.hand.to(torch.float64)
         result = levenberg_marquardt(problem, start, options, HandManifold())
-    result = result.map(torch.clone)
-    dtype = params.transl.dtype
-    moved = params.with_hand(result.params.to(dtype))
+        hand = size.sized(result.params, task.targets.hand_size)
+    result, hand = result.map(torch.clone), hand.map(torch.clone)
+    moved = params.with_hand(hand.to(params.transl.dtype))
     return StagesResult(moved, result.cost, result.iterations, result.status)
 
 
@@ -188,12 +191,15 @@ def _descent(task: StageTask, params: SceneParams, stage: StageConfig) -> Stages
     names = [FIELDS[group] for group in stage.free]
     objective = Objective.of(task, stage, params)
     unit = dict.fromkeys(names, 1.0) | _units(stage)
+    size = objective.size
 
     def moved(increments: Mapping[str, Tensor]) -> SceneParams:
         steps = {name: unit[name] * step for name, step in increments.items()}
         if "log_focal" in steps:
             steps["log_focal"] = steps["log_focal"] * task.view.focal_unknown
-        return params.moved(steps)
+        after = params.moved(steps)
+        # Not `sized`, which may ask the device whether there is anything to hold.
+        return replace(after, betas=size.held(after.betas, objective.targets.hand_size))
 
     start = {name: torch.zeros_like(getattr(params, name)) for name in names}
     rates = {FIELDS[group]: stage.rate(group) for group in stage.free}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fitter.config.options import Config
 from fitter.errors import InputError
+from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.listing import ImageSource
@@ -96,7 +97,8 @@ def _given(request: RunRequest, config: Config, root: Path) -> Sources:
     masks = None if request.masks is None else MaskFolder.open(request.masks)
     _check_masks(config, masks)
     keypoints = None if request.keypoints is None else KeypointFiles.open(request.keypoints)
-    return Sources(root, (), intrinsics, keypoints, masks)
+    sizes = None if request.hand_sizes is None else HandSizes.open(request.hand_sizes)
+    return Sources(root, (), intrinsics, keypoints, masks, sizes)
 
 
 def _check_masks(config: Config, masks: MaskFolder | None) -> None:

@@ -22,6 +22,7 @@ class RunRequest:
         intrinsics: the option ``--intrinsics`` as given, or None.
         keypoints: folder or file of keypoints that replace the detector's, or None.
         masks: folder of masks of the images, or None.
+        hand_sizes: file of sizes of the images' hands, see `fitter.inputs.hand_sizes`, or None.
         resume: continue the store.
         overwrite: replace the store.
         quiet: no progress and no summary.
@@ -34,6 +35,7 @@ class RunRequest:
     intrinsics: str | None = None
     keypoints: Path | None = None
     masks: Path | None = None
+    hand_sizes: Path | None = None
     resume: bool = False
     overwrite: bool = False
     quiet: bool = False
@@ -44,7 +46,7 @@ class RunRequest:
         if isinstance(self.images, str | Path):
             object.__setattr__(self, "images", [self.images])
         object.__setattr__(self, "images", [str(image) for image in self.images])
-        for name in ("out", "overlays", "keypoints", "masks"):
+        for name in ("out", "overlays", "keypoints", "masks", "hand_sizes"):
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else Path(given))
         if self.intrinsics is not None:

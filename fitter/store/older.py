@@ -21,11 +21,14 @@ RENAMED_OPTIONS = {
 }
 """Options of a configuration, name until 0.1 -> name since."""
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Of the stores that are made, and can be continued."""
 
-READ_VERSIONS = (2, 3)
+READ_VERSIONS = (2, 3, 4)
 """Of the stores that can be read."""
+
+ADDED_VARIABLES = frozenset({"hand_size", "hand_size_source"})
+"""Variables that stores of versions before `FORMAT_VERSION` lack."""
 
 _OLDER_NAME = {new: old for old, new in RENAMED_VARIABLES.items()}
 

@@ -17,7 +17,12 @@ from fitter.errors import InputError
 from fitter.store.files import require_store
 from fitter.store.image_names import ImageNames
 from fitter.store.layout import MARKER, Block, dimensions
-from fitter.store.older import stored_name, with_todays_options
+from fitter.store.older import (
+    ADDED_VARIABLES,
+    FORMAT_VERSION,
+    stored_name,
+    with_todays_options,
+)
 from fitter.store.schema import OPTIONAL_DIMENSIONS, VARIABLES, ImageRow, Variable, disassemble
 
 if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Zarr
@@ -50,7 +55,9 @@ class StoreReader:
         missing = [
             v.name
             for v in VARIABLES
-            if v.name not in names and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
+            if v.name not in names
+            and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
+            and not (self._is_older and v.name in ADDED_VARIABLES)
         ]
         # The gathered metadata still tell of a variable whose folder is gone, and it would read as
         # nothing but fill values.
@@ -99,6 +106,10 @@ class StoreReader:
         self.sizes: dict[str, int] = {}
         for array in self._arrays.values():
             self.sizes |= dict(zip(dimensions(array), array.shape, strict=True))
+
+    @property
+    def _is_older(self) -> bool:
+        return self._group.attrs.get("format_version") != FORMAT_VERSION
 
     @property
     def configuration(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fitter.conventions import JOINT_NAMES, KEYPOINT_NAMES
-from fitter.records import FitStatus, IntrinsicsSource, MaskSource, Side
+from fitter.records import FitStatus, HandSizeSource, IntrinsicsSource, MaskSource, Side
 
 CAMERA = "camera: x right, y down, z forward, origin at the optical centre"
 IMAGE = "full image: x right, y down, centre of the top-left pixel at (0.5, 0.5)"
@@ -30,6 +30,7 @@ SIDES = ("none", "left", "right")
 IMAGE_STATUS = ("pending", "ok", "no_hand", "failed")
 INTRINSICS_SOURCES = ("none", "given", "exif", "default")
 FIT_STATUS = ("none", "converged", "max_iterations", "diverged", "stalled")
+HAND_SIZE_SOURCES = ("none", "fitted", "given")
 MASK_SOURCES = ("none", "given", "grabcut", "rejected", "network")
 INITIALISATION_SOURCES = ("none", "keypoints")
 """Texts of the flag variables; a text's position is its stored code, and code 0 means empty. The
@@ -193,10 +194,22 @@ class HandRow:
         "joints of the fitted model", "joint xyz", units="m", frame=CAMERA
     )
     keypoints_3d: np.ndarray | None = _variable(
-        "keypoints of the fitted hand", "keypoint xyz", units="m", frame=CAMERA
+        "keypoints of the fitted hand, in the definition output.keypoint_definition",
+        "keypoint xyz",
+        units="m",
+        frame=CAMERA,
     )
     keypoints_2d: np.ndarray | None = _variable(
-        "projection of keypoints_3d", "keypoint xy", units="pixel", frame=IMAGE
+        "projection of the fitted hand's keypoints that correspond to the detected ones",
+        "keypoint xy",
+        units="pixel",
+        frame=IMAGE,
+    )
+    hand_size: float | None = _variable(
+        "length from the wrist's joint along the bones to the middle fingertip", units="m"
+    )
+    hand_size_source: HandSizeSource | None = _variable(
+        "whether hand_size was fitted, or given by the user and kept", flags=HAND_SIZE_SOURCES
     )
     vertices: np.ndarray | None = _variable(
         "vertices of the fitted mesh", "vertex xyz", units="m", frame=CAMERA

@@ -99,7 +99,8 @@ def _detect(task: ImageTask, detector: Detector | None, config: Config) -> Detec
     hands = task.given_hands()
     image = ImageRecord(task.name, task.path, pixels, matrix, source)
     mask = task.mask_for(size) if config.needs_crops else None
-    return find_hands(image, hands, mask, detector, config)
+    found = find_hands(image, hands, mask, detector, config)
+    return found if task.hand_size is None else found.of_size(task.hand_size)
 
 
 def find_hands(

@@ -1,16 +1,21 @@
 import argparse
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from datasets import evaluate_freihand, load_freihand
 from datasets.eval_command import evaluate_command
 from datasets.evaluation_options import parse_range
 from fitter import metrics
+from fitter.hand_models import load_hand_model
+from fitter.hand_models.keypoint_definitions import KeypointDefinition
+from fitter.records import HandParams
 from fitter.store.result_store import ResultStore, StoreSpec
 from fitter.store.schema import HandRow, ImageRow
 from tests.support.errors import raises
@@ -197,7 +202,12 @@ def test_json_and_table_show_the_same_figures(tmp_path, dataset, truth, estimate
 
 
 def options(store: Path, folder: Path, **more) -> argparse.Namespace:
-    given = {"dataset": ["freihand", str(folder)], "json": None, "missing_as": None}
+    given = {
+        "dataset": ["freihand", str(folder)],
+        "json": None,
+        "missing_as": None,
+        "keypoint_definition": None,
+    }
     return argparse.Namespace(store=store, **given | {"range": [], "quiet": False} | more)
 
 
@@ -304,3 +314,67 @@ def test_real_annotations_lie_in_their_pictures():
     assert (split.keypoints_3d[..., 2] > 0).all()
     inside = (split.keypoints_2d > 0) & (split.keypoints_2d < 256)
     assert inside.mean() > 0.95
+
+
+def posed_store(path: Path, definition: str | None) -> tuple[Path, np.ndarray]:
+    """A store of one left hand with its parameters, and its keypoints in "freihand"."""
+    model = load_hand_model("open_hand", "right", torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    pose = 0.2 * torch.randn(1, 15, 3, generator=generator)
+    count = model.shapedirs.shape[-1]
+    place = torch.tensor([[0.02, 0.01, 0.5]])
+    right = HandParams(torch.full((1, 3), 0.3), pose, torch.zeros(1, count), place)
+    flip = np.array([-1.0, 1, 1])
+    wanted, marks = (
+        KeypointDefinition.of(model, name).keypoints(right.to(torch.float64))[0].numpy() * flip
+        for name in ("freihand", "mediapipe")
+    )
+    stored = {name: value[0].numpy() for name, value in vars(right.mirrored()).items()}
+    row = replace(hand(marks), side="left", **stored)
+    config = {"model": {"name": "open_hand"}}
+    if definition is not None:
+        config["output"] = {"keypoint_definition": definition}
+    spec = StoreSpec(
+        [names()[0]],
+        max_hands=2,
+        block_size=1,
+        num_betas=count,
+        config=config,
+        model=model.data.identity,
+    )
+    with ResultStore.create(path, spec) as store:
+        store.write_block(store.blocks()[0], [ok(row)])
+    return path, wanted
+
+
+def test_keypoints_are_scored_in_the_definition_asked_for(tmp_path):
+    store, wanted = posed_store(tmp_path / "r.zarr", None)
+    annotated = load_freihand(write_dataset(tmp_path / "set", wanted[None]))
+    as_stored = evaluate_freihand(store, annotated)
+    assert as_stored.definition == "mediapipe" and as_stored.whole.figures["mpjpe_mm"] > 2
+    assert "mediapipe, as stored" in as_stored.table().caption
+    mapped = evaluate_freihand(store, annotated, definition="freihand")
+    assert mapped.whole.figures["mpjpe_mm"] < 1e-3
+    assert mapped.to_json()["keypoint_definition"] == "freihand"
+    assert "posed from the stored parameters" in mapped.table().caption
+    assert mapped.whole.figures["kp2d_px"] == as_stored.whole.figures["kp2d_px"]
+
+
+def test_the_definition_is_read_from_the_store(tmp_path):
+    store, wanted = posed_store(tmp_path / "r.zarr", "mano")
+    annotated = load_freihand(write_dataset(tmp_path / "set", wanted[None]))
+    assert evaluate_freihand(store, annotated).definition == "mano"
+    assert evaluate_freihand(store, annotated, definition="mano").is_stored
+
+
+def test_definitions_that_cannot_be_had_are_refused(tmp_path, dataset, truth):
+    store = write_store(tmp_path / "r.zarr", dict.fromkeys(names(), ok(hand(truth[0]))))
+    with raises("definition.name", found="dexycb"):
+        evaluate_command(options(store, dataset, keypoint_definition="dexycb"))
+    other, _ = posed_store(tmp_path / "other.zarr", None)
+    attributes = json.loads((other / "zarr.json").read_text())
+    model = json.dumps({"name": "open_hand", "sha256": "0" * 64})
+    attributes["attributes"]["model"] = model
+    (other / "zarr.json").write_text(json.dumps(attributes))
+    with raises("results.other_model"):
+        evaluate_freihand(other, load_freihand(dataset), definition="freihand")

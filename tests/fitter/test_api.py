@@ -190,6 +190,8 @@ BAD = {
     ),
     "no side": ({"keypoints": [{"keypoints": np.ones((21, 2))}]}, "keypoints.side"),
     "a bare array": ({"keypoints": [np.ones((21, 2))]}, "door.hands"),
+    "a size in centimetres": ({"hand_size": 18.5}, "hand_size.metres"),
+    "sizes for others": ({"images": 2, "hand_size": [0.18]}, "door.count"),
     "keypoints of others": ({"images": 2, "keypoints": [[]]}, "door.count"),
 }
 
@@ -264,3 +266,36 @@ def test_an_image_that_is_not_finished_has_no_hands(store) -> None:
 def test_records_are_frozen(hands) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         hands[0][0].score = 1.0
+
+
+def test_known_sizes_are_kept_through_the_stages(
+    hand_fitter, hands, pixels, folder, matrices
+) -> None:
+    names = [folder / "images" / name for name in NAMES]
+    found = hand_fitter(names, matrices, hand_size=[0.16, None])
+    assert found[0][0].hand_size == pytest.approx(0.16, abs=1e-3)
+    assert found[0][0].hand_size_source == "given" and found[0][0].refine_status is not None
+    assert [hand.hand_size_source for hand in found[1]] == ["fitted"] * len(found[1])
+    assert found[1][0].hand_size == pytest.approx(hands[1][0].hand_size, abs=1e-3)
+    # A smaller hand that looks the same is as much nearer.
+    ratio = found[0][0].hand_size / hands[0][0].hand_size
+    depths = [hand.keypoints_3d[:, 2].mean() for hand in (found[0][0], hands[0][0])]
+    assert depths[0] / depths[1] == pytest.approx(ratio, rel=0.05)
+
+
+def test_keypoints_come_in_the_definition_asked_for(plain, hands, pixels, matrices) -> None:
+    asked = HandFitter(
+        device="cpu",
+        options={
+            "init.source": "keypoints",
+            "refine.stages": {},
+            "output.keypoint_definition": "mano",
+        },
+    )
+    seen = [given(hands[0][0])]
+    marks, joints = (each(pixels, matrices[0], keypoints=seen)[0] for each in (plain, asked))
+    np.testing.assert_array_equal(joints.keypoints_2d, marks.keypoints_2d)
+    np.testing.assert_array_equal(joints.joints_3d, marks.joints_3d)
+    np.testing.assert_allclose(joints.keypoints_3d[0], joints.joints_3d[0], atol=1e-6)
+    np.testing.assert_allclose(joints.keypoints_3d[9:12], joints.joints_3d[4:7], atol=1e-6)
+    assert np.abs(joints.keypoints_3d - marks.keypoints_3d).max() > 5e-3

@@ -71,6 +71,16 @@ _KEYPOINTS = {
     "keypoints.too_far": "expected positions in pixels, found {found:g}, which no picture reaches.",
 }
 
+_HAND_SIZES = {
+    "hand_size.layout": "expected a JSON object (image name or pattern: metres), found {found}.",
+    "hand_size.metres": "expected metres from the wrist along the bones to the middle fingertip, "
+    "{least:g} to {largest:g}, found {found}.",
+    "hand_size.no_image": "expected names of images such as {image!r}, or patterns that match "
+    "them, found {found!r}, which matches none.",
+    "hand_size.two_patterns": "expected one size for {image!r}, found the patterns {found} with "
+    "different ones; give the image an entry of its own.",
+}
+
 _MASKS = {
     "mask.is_the_image": "expected a mask for {image!r}, found the picture itself there.",
     "mask.labels": "expected values above half of {span} where there is a hand (or 0 and 1 alone), "
@@ -123,6 +133,7 @@ SENTENCES: dict[str, str] = {
     **_ARRAYS,
     **_INTRINSICS,
     **_KEYPOINTS,
+    **_HAND_SIZES,
     **_MASKS,
     **_LISTS,
 }

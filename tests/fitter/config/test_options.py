@@ -93,7 +93,11 @@ def test_a_configuration_cannot_change():
         (
             "output: {colour: 1}",
             "unknown_option",
-            {"option": "output.colour", "close": None, "known": ("save_vertices",)},
+            {
+                "option": "output.colour",
+                "close": None,
+                "known": ("save_vertices", "keypoint_definition"),
+            },
         ),
         (
             "fit: {max_iterations: 1.5}",

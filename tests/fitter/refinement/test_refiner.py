@@ -173,3 +173,29 @@ def test_freed_lists_the_groups_of_all_stages(model) -> None:
     expected = {"global_orient", "pose", "shape", "camera", "lighting"}
     assert refiner(model, config).freed == expected
     assert refiner(model, SETTINGS.model_copy(update={"stages": {}})).freed == frozenset()
+
+
+def test_stages_keep_known_sizes(model, truth, view) -> None:
+    adam = StageConfig(
+        solver="adam",
+        iterations=4,
+        free=["shape", "camera"],
+        energies={"keypoints": 1.0, "shape_prior": 0.1, "size_prior": 1.0},
+        learning_rate=0.05,
+    )
+    stages = RefineConfig(
+        resolution=SIDE, segmentation="none", stages={"contour": SHORT, "adam": adam}
+    )
+    size = model.fit.size
+    sizes = torch.tensor([0.16, torch.nan, 0.2], dtype=torch.float64)
+    start = size.placed(truth.to(torch.float64), sizes)
+    crops = crops_of(view, [view.mask[i].numpy() for i in range(3)])
+    known = refiner(model, stages)
+    observed = hands_of(view, FitConfig())
+    found = known(start, crops, [None] * 3, observed, torch.zeros(3), sizes)
+    after = size(found.params.hand.betas.to(torch.float64))
+    torch.testing.assert_close(after[[0, 2]], sizes[[0, 2]], rtol=0, atol=1e-6)
+    free = known(start, crops, [None] * 3, observed, torch.zeros(3))
+    moved = size(free.params.hand.betas.to(torch.float64)) - sizes
+    assert moved[[0, 2]].abs().min() > 1e-4
+    torch.testing.assert_close(free.params.betas[1], found.params.betas[1], rtol=0, atol=1e-4)

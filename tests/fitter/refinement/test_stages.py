@@ -412,6 +412,7 @@ def test_nothing_in_a_first_order_stage_waits_for_the_host(task, begun, silhouet
         "limits",
         "shape_prior",
         "shape_norm",
+        "size_prior",
     }
     stage = staged("adam", ALL, 2, energies=dict.fromkeys(names, 1e-3), silhouette=silhouette)
     # What is computed once for a model may wait, once.

@@ -1,10 +1,19 @@
 """Today's names for what earlier versions stored, and stores in folders that may only be read."""
 
+import json
 import os
 import shutil
 
-from fitter.store.older import RENAMED_OPTIONS, RENAMED_VARIABLES, with_todays_options
+from fitter.store.files import require_resumable
+from fitter.store.older import (
+    ADDED_VARIABLES,
+    FORMAT_VERSION,
+    RENAMED_OPTIONS,
+    RENAMED_VARIABLES,
+    with_todays_options,
+)
 from fitter.store.reader import StoreReader
+from tests.support.errors import raises
 from tests.support.store_rows import SPEC, contents
 
 
@@ -38,3 +47,21 @@ def test_what_may_only_be_read_is_read(undisturbed, tmp_path, monkeypatch):
         for entry in (path, *path.rglob("*")):
             entry.chmod(0o700)
     assert contents(path) == before
+
+
+def test_stores_from_before_a_variable_are_read_without_it(undisturbed, tmp_path):
+    path = shutil.copytree(undisturbed, tmp_path / "results.zarr")
+    metadata = json.loads((path / "zarr.json").read_text())
+    for name in ADDED_VARIABLES:
+        shutil.rmtree(path / name)
+        metadata["consolidated_metadata"]["metadata"].pop(name)
+    (path / "zarr.json").write_text(json.dumps(metadata))
+    with raises("store.lost", file=path):
+        StoreReader.open(path)
+    metadata["attributes"]["format_version"] = FORMAT_VERSION - 1
+    (path / "zarr.json").write_text(json.dumps(metadata))
+    store = StoreReader.open(path)
+    rows = [row for block in store.committed_blocks() for row in store.read_block(block)]
+    assert len(rows) == 11 and all(h.hand_size is None for row in rows for h in row.hands)
+    with raises("store.older_names", file=path):
+        require_resumable(path)

@@ -193,9 +193,9 @@ def test_a_read_only_folder_gives_one_sentence(tmp_path):
 def test_another_format_version_is_refused(undisturbed, tmp_path):
     path = shutil.copytree(undisturbed, tmp_path / "copy.zarr")
     text = (path / "zarr.json").read_text()
-    (path / "zarr.json").write_text(text.replace('"format_version": 3', '"format_version": 9'))
+    (path / "zarr.json").write_text(text.replace('"format_version": 4', '"format_version": 9'))
     assert is_result_store(path)
-    with raises("store.version", found=9, expected="2 and 3"):
+    with raises("store.version", found=9, expected="2 and 3 and 4"):
         ResultStore.open(path)
 
 
@@ -205,7 +205,7 @@ def test_a_store_with_older_names_is_read_and_not_continued(undisturbed, tmp_pat
         (path / new).rename(path / old)
         text = (path / "zarr.json").read_text()
         text = text.replace(f'"{new}": {{', f'"{old}": {{')
-        (path / "zarr.json").write_text(text.replace('"format_version": 3', '"format_version": 2'))
+        (path / "zarr.json").write_text(text.replace('"format_version": 4', '"format_version": 2'))
     before = contents(path)
     with raises("store.older_names", file=path):
         ResultStore.resume(path, SPEC)

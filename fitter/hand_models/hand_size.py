@@ -1,0 +1,161 @@
+"""A hand's size in one number: from the wrist's joint along the bones to the middle fingertip.
+
+One image does not show it: a small hand nearby looks like a large one far away. So it is a quantity
+of its own here, beside the shape coefficients it follows from: with a prior of its own
+(`fitter.energies.size`), and held as an equation where the user knows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from fitter.hand_models.skinning import KeypointModel
+from fitter.hand_models.tangent import BETAS
+from fitter.records import HandParams
+
+_JOINTS, _TIP = (0, 4, 5, 6), 2
+"""Wrist and middle finger in the order of the joints, and of the tips."""
+
+_NEWTON_STEPS = 4
+"""The size is all but linear in the shape, so that few steps reach the last digits."""
+
+
+@dataclass(frozen=True)
+class HandSize:
+    """The size of a hand model as a function of its S shape coefficients.
+
+    It is that of the rest pose. Bones keep their lengths in every pose; the fingertip, a vertex of
+    the skin, moves against the last of them by what blending the skin gives.
+
+    Attributes:
+        template: (5, 3) metres, rest positions of wrist, the middle finger's three joints and its
+            tip, of the mean shape.
+        shapedirs: (5, 3, S) their displacement for each unit of a coefficient.
+    """
+
+    template: Tensor
+    shapedirs: Tensor
+
+    @classmethod
+    def of(cls, model: KeypointModel) -> Self:
+        """That of a model, on its device and dtype."""
+        joints = list(_JOINTS)
+        template = [model.joint_template[joints], model.tip_template[_TIP : _TIP + 1]]
+        shapedirs = [model.joint_shapedirs[joints], model.tip_shapedirs[_TIP : _TIP + 1]]
+        return cls(torch.cat(template), torch.cat(shapedirs))
+
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:
+        """`Tensor.to` on every tensor."""
+        return replace(self, **{f.name: getattr(self, f.name).to(*args) for f in fields(self)})
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """() metres, of the mean shape."""
+        return self(self.template.new_zeros(1, self.shapedirs.shape[-1]))[0]
+
+    @cached_property
+    def relative_std(self) -> Tensor:
+        """() standard deviation over the mean among hands whose coefficients have unit variance,
+        to first order."""
+        _, slope = self.with_slope(self.template.new_zeros(1, self.shapedirs.shape[-1]))
+        return slope[0].norm() / self.mean
+
+    def __call__(self, betas: Tensor) -> Tensor:
+        """(B,) metres, of shapes (B, S); differentiable."""
+        return self._bones(betas).norm(dim=-1).sum(-1)
+
+    def with_slope(self, betas: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,) metres of shapes (B, S), and (B, S) their derivatives by the coefficients."""
+        bones = self._bones(betas)
+        length = bones.norm(dim=-1)
+        by_betas = self.shapedirs.diff(dim=0)
+        slope = torch.einsum("bkc,kcs->bs", bones / length[..., None], by_betas)
+        return length.sum(-1), slope
+
+    def held(self, betas: Tensor, size: Tensor) -> Tensor:
+        """The nearest shapes of known sizes.
+
+        Args:
+            betas: (B, S).
+            size: (B,) metres; NaN where it is not known.
+
+        Returns:
+            (B, S) differentiable; where the size is not known as they were.
+        """
+        known = size.isfinite()
+        wanted = torch.where(known, size, 1.0)
+        moved = betas
+        for _ in range(_NEWTON_STEPS):
+            found, slope = self.with_slope(moved)
+            step = (wanted - found) / slope.square().sum(-1)
+            moved = moved + step[:, None] * slope
+        return torch.where(known[:, None], moved, betas)
+
+    def sized(self, hand: HandParams, size: Tensor) -> HandParams:
+        """Hands with known sizes (B,) where they are."""
+        if _none_known(size):
+            return hand
+        return replace(hand, betas=self.held(hand.betas, size))
+
+    def placed(self, hand: HandParams, size: Tensor) -> HandParams:
+        """Hands with known sizes (B,), moved along the line of sight until they look as before."""
+        if _none_known(size):
+            return hand
+        shaped = self.held(hand.betas, size)
+        factor = torch.where(size.isfinite(), self(shaped) / self(hand.betas), 1.0)[:, None]
+        root = (self._wrist(hand.betas) + hand.transl) * factor
+        return replace(hand, betas=shaped, transl=root - self._wrist(shaped))
+
+    def restrict(
+        self, betas: Tensor, size: Tensor, gradient: Tensor, hessian: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Derivatives of an objective of shapes whose size cannot change.
+
+        They are those of ``f(held(betas))`` to first order: with n the unit vector along which the
+        size grows and P = I - n n^T, the gradient is P g and the Hessian P H P. Along n the Hessian
+        is the largest entry of its diagonal, so that it stays invertible and no step goes there.
+
+        Args:
+            betas: (B, S) where the derivatives were taken.
+            size: (B,) metres; NaN where it is not known, and may change.
+            gradient: (B, D) by the tangent vector of `fitter.hand_models.tangent`.
+            hessian: (B, D, D).
+
+        Returns:
+            Two of the same shapes.
+        """
+        if _none_known(size):
+            return gradient, hessian
+        known = size.isfinite()
+        _, slope = self.with_slope(betas)
+        normal = torch.zeros_like(gradient)
+        normal[:, BETAS] = slope / slope.norm(dim=-1, keepdim=True)
+        normal = torch.where(known[:, None], normal, 0.0)
+        along = (normal * gradient).sum(-1, keepdim=True)
+        turned = (hessian @ normal[..., None])[..., 0]
+        both = (normal * turned).sum(-1)
+        stiff = hessian.diagonal(dim1=-2, dim2=-1).amax(-1)
+        across = normal[:, :, None] * turned[:, None, :]
+        outer = normal[:, :, None] * normal[:, None, :]
+        restricted = hessian - across - across.mT + (both + stiff)[:, None, None] * outer
+        return gradient - along * normal, torch.where(known[:, None, None], restricted, hessian)
+
+    def _bones(self, betas: Tensor) -> Tensor:
+        """(B, 4, 3) from wrist to tip."""
+        return self._points(betas).diff(dim=1)
+
+    def _wrist(self, betas: Tensor) -> Tensor:
+        return self._points(betas)[:, 0]
+
+    def _points(self, betas: Tensor) -> Tensor:
+        return self.template + torch.einsum("kcs,bs->bkc", self.shapedirs, betas)
+
+
+def _none_known(size: Tensor) -> bool:
+    """Whether nothing has to be held; on a GPU, where asking means waiting, never for sure."""
+    return size.device.type == "cpu" and not bool(size.isfinite().any())
