@@ -1,4 +1,4 @@
-"""Training samples on disk: rendered hands, what is true of them, and what the detector saw.
+"""Training samples on disk: rendered hands and what is true of them.
 
     data set = (seed, settings) -> `render_shards` -> folder of shards -> `ShardedSamples`
 
@@ -23,9 +23,8 @@ import numpy as np
 import torch
 
 from datasets.synthetic import SyntheticBatch, SyntheticEngine, SyntheticSettings
-from fitter.detection.detector import DetectorOptions, HandDetector
 from fitter.errors import InputError, LostError
-from fitter.records import HandObservation, HandParams, ImageRecord
+from fitter.records import HandParams
 from fitter.system.lock import WriterLock
 from init_net.samples.manifest import (
     MANIFEST,
@@ -44,10 +43,6 @@ _CHUNK = 32
 HAND_FIELDS = ("global_orient", "hand_pose", "betas", "transl")
 """Fields of `HandParams`."""
 
-WRONG_HAND = 0.25
-"""Mean distance of detected and true keypoints, over the larger side of the true ones' box, from
-which on the detector saw something else."""
-
 SAMPLE_FIELDS: Mapping[str, tuple[str, str]] = {
     "image": ("uint8", "(S, S, 3) sRGB"),
     "mask": ("uint8", "(S, S) share of each pixel that shows the hand, in 255ths"),
@@ -61,12 +56,6 @@ SAMPLE_FIELDS: Mapping[str, tuple[str, str]] = {
     "transl": ("float32", "(3,) metres"),
     "mode": ("int16", "row of `pose_modes()`"),
     "egocentric": ("bool", "the camera sits on the owner's head"),
-    "detected": ("bool", "the detector reported this hand, as a right one"),
-    "detected_score": ("float32", "the detector's score, NaN without"),
-    "detected_keypoints": ("float32", "(21, 2) pixels, NaN without"),
-    "detected_confidence": ("float32", "(21,), NaN without"),
-    "detected_depth": ("float32", "(21,) pixels relative to the wrist, NaN without"),
-    "detected_xyz": ("float32", "(21, 3) weak metres, NaN without"),
 }
 """Name -> dtype and meaning of what is stored of a sample."""
 
@@ -77,7 +66,7 @@ def render_shards(
     workers: int = 1,
     progress: Callable[[int], None] = lambda count: None,
 ) -> None:
-    """Render and detect what is missing of a data set.
+    """Render what is missing of a data set.
 
     Args:
         folder: of the data set; made where it is missing.
@@ -166,9 +155,10 @@ class ShardedSamples:
         self.folder = folder
         manifest = read_manifest(folder)
         self.size: int = manifest["size"]
+        self.seed: int = manifest["seed"]
         self._arrays: list[dict[str, np.ndarray]] = []
         total = 0
-        while (path := folder / _shard_name(total)).is_dir():
+        while (path := folder / shard_name(total)).is_dir():
             self._arrays.append(_open_shard(path))
             total += len(self._arrays[-1]["mode"])
         if total == 0:
@@ -202,12 +192,13 @@ def true_hands(rows: Mapping[str, np.ndarray]) -> HandParams:
     return HandParams(*(torch.from_numpy(rows[name]).double() for name in HAND_FIELDS))
 
 
-def _shard_name(start: int) -> str:
+def shard_name(start: int) -> str:
+    """The name of the shard whose first sample has this number."""
     return f"shard-{start:09d}"
 
 
 def _is_whole(folder: Path, source: SampleSource, start: int) -> bool:
-    path = folder / _shard_name(start)
+    path = folder / shard_name(start)
     if not path.is_dir():
         return False
     # The last shard of a smaller data set is rendered again where there is to be more of it.
@@ -246,30 +237,31 @@ def _render_shard(folder: Path, source: SampleSource, start: int) -> int:
     try:
         engine = _engine(source.size, source.supersampling, source.settings)
         parts = []
-        with HandDetector(DetectorOptions(max_hands=2)) as detector:
-            for indices in _chunks(start, stop):
-                batch = engine.batch(source.seed, indices)
-                parts.append({**_truth(batch), **_seen(batch, detector)})
+        for indices in _chunks(start, stop):
+            parts.append(_truth(engine.batch(source.seed, indices)))
     finally:
         # The process may be the one that trains afterwards.
         torch.set_num_threads(threads)
     try:
-        _write_shard(folder / _shard_name(start), parts)
+        arrays = {
+            name: np.concatenate([part[name] for part in parts]).astype(dtype, copy=False)
+            for name, (dtype, _) in SAMPLE_FIELDS.items()
+        }
+        write_arrays(folder / shard_name(start), arrays)
     except OSError as error:
         raise refused(folder, error) from error
     return stop - start
 
 
-def _write_shard(path: Path, parts: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Write under another name, and give it its own when it is whole."""
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a shard's arrays under another name, and give it its own when it is whole."""
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     # Left by a process that was killed; containers give the same numbers again.
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        for name, (dtype, _) in SAMPLE_FIELDS.items():
-            whole = np.concatenate([part[name] for part in parts])
-            np.save(partial / f"{name}.npy", whole.astype(dtype, copy=False))
+        for name, array in arrays.items():
+            np.save(partial / f"{name}.npy", array)
         if path.exists():
             shutil.rmtree(path)
         partial.rename(path)
@@ -302,36 +294,3 @@ def _truth(batch: SyntheticBatch) -> dict[str, np.ndarray]:
         "mode": specs.mode.numpy(),
         "egocentric": specs.view.egocentric.numpy(),
     }
-
-
-def _seen(batch: SyntheticBatch, detector: HandDetector) -> dict[str, np.ndarray]:
-    hands = []
-    for pixels, K, truth in zip(
-        batch.image.numpy(), batch.intrinsics.numpy(), batch.keypoints_2d.numpy(), strict=True
-    ):
-        found = detector.detect(ImageRecord("sample", Path("sample"), pixels, K, "given"))
-        hands.append(_nearest(found, truth))
-    unknown = np.full(21, np.nan)
-
-    def column(name: str, otherwise: np.ndarray) -> np.ndarray:
-        return np.stack([otherwise if hand is None else getattr(hand, name) for hand in hands])
-
-    return {
-        "detected": np.array([hand is not None for hand in hands]),
-        "detected_score": np.array([np.nan if hand is None else hand.score for hand in hands]),
-        "detected_keypoints": column("keypoints", np.stack([unknown, unknown], -1)),
-        "detected_confidence": column("confidence", unknown),
-        "detected_depth": column("relative_depth", unknown),
-        "detected_xyz": column("relative_xyz", np.stack([unknown] * 3, -1)),
-    }
-
-
-def _nearest(found: Sequence[HandObservation], truth: np.ndarray) -> HandObservation | None:
-    """The hand among those found that is the one with true keypoints (21, 2), if any is."""
-    extent = np.ptp(truth, axis=0).max()
-    best, least = None, WRONG_HAND * extent
-    for hand in found:
-        distance = np.linalg.norm(hand.keypoints - truth, axis=1).mean()
-        if hand.side == "right" and distance < least:
-            best, least = hand, distance
-    return best

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -85,6 +86,18 @@ def read_weights(name: NetworkName, folder: Path = ASSETS) -> WeightFile:
     if len(data) != size:
         raise InputError("detector.cut_weights", file=path, expected=size, found=len(data))
     return WeightFile(path, header, data)
+
+
+def detector_digest(folder: Path = ASSETS) -> str:
+    """Sha256, in hexadecimal digits, of both weight files: which detector it is.
+
+    Raises:
+        InputError: see `read_weights`.
+    """
+    digest = hashlib.sha256()
+    for name in get_args(NetworkName):
+        digest.update(read_weights(name, folder).data)
+    return digest.hexdigest()
 
 
 def read_graph(name: NetworkName, folder: Path = ASSETS) -> bytes:
