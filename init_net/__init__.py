@@ -1,6 +1,6 @@
 """Networks that look at a hand before it is fitted: what they are, how they are trained, weights.
 
-`KeypointLifter` makes 21 keypoints in 3D of 21 in the image, `HandNet` the parameters of a hand of
+`HandLifter` makes 21 keypoints in 3D of 21 in the image, `HandNet` the parameters of a hand of
 its crop, `HandSegmentation` its mask. Each is a plain `torch.nn.Module`. The trained lifter on
 21 keypoints:
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from init_net.networks.build import build_network
     from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
     from init_net.networks.handnet import HandNet
-    from init_net.networks.lifter import KeypointLifter
+    from init_net.networks.lifter import HandLifter
     from init_net.networks.segmentation import HandSegmentation
     from init_net.offer import OFFER, InitNetOptions
     from init_net.predict import Networks, load_networks
@@ -49,11 +49,11 @@ if TYPE_CHECKING:
 __all__ = [
     "OFFER",
     "CropInputs",
+    "HandLifter",
     "HandNet",
     "HandNetConfig",
     "HandSegmentation",
     "InitNetOptions",
-    "KeypointLifter",
     "LiftedHands",
     "LifterConfig",
     "LifterInputs",
@@ -79,7 +79,7 @@ _MODULES = {
     "networks.build": ("build_network",),
     "networks.config": ("HandNetConfig", "LifterConfig", "SegmentationConfig"),
     "networks.handnet": ("HandNet",),
-    "networks.lifter": ("KeypointLifter",),
+    "networks.lifter": ("HandLifter",),
     "networks.segmentation": ("HandSegmentation",),
     "offer": ("OFFER", "InitNetOptions"),
     "predict": ("Networks", "load_networks"),

@@ -13,7 +13,7 @@ from init_net.hand_model_id import HandModelId, current_hand_model
 from init_net.networks.config import NetworkConfig
 
 _TITLES = {
-    "lifter": ("KeypointLifter", "2D keypoints to a relative 3D hand"),
+    "lifter": ("HandLifter", "2D keypoints to a relative 3D hand"),
     "handnet": ("HandNet", "image and 2D keypoints to the parameters of a hand"),
     "segmentation": ("HandSegmentation", "image and 2D keypoints to the mask of a hand"),
 }

@@ -41,6 +41,9 @@ SIGHTING_FIELDS: Mapping[str, tuple[str, str]] = {
 }
 """Name -> dtype and meaning of what is stored of a sighting, each (samples, variants, ...)."""
 
+FOUND, TOLD = 1, 2
+"""How a hand was seen: by the detector itself, or when it was told where to look."""
+
 _STREAM = 7
 """Apart from what else a seed decides about a sample."""
 
@@ -119,9 +122,9 @@ def _sighting(
     pixels = image if variant == 0 else sample_look(rng, placement.pixels(image))
     side = "left" if placement.mirrored else "right"
     picture, known = Picture(pixels), placement.points(truth.astype(np.float64))
-    hand, found = _detected(backend, picture, known, side), 1
+    hand, found = _detected(backend, picture, known, side), FOUND
     if hand is None:
-        hand, found = _told(backend, picture, _roughly(known, rng), known, side), 2
+        hand, found = _told(backend, picture, _roughly(known, rng), known, side), TOLD
     return _row(None if hand is None else placement.back(hand), found)
 
 

@@ -27,6 +27,7 @@ from init_net.samples.detected_samples import DetectedSamples, with_less
 from init_net.samples.hand_sampler import HandSampler
 from init_net.samples.lifter_samples import LifterSamples
 from init_net.samples.shards import SampleSource, ShardedSamples, render_shards
+from init_net.samples.sightings import look_at_shards
 from init_net.training.config import TrainConfig
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.loop import Task
@@ -96,6 +97,13 @@ def _samples(config: SamplesConfig) -> ShardedSamples:
     return ShardedSamples(Path(config.folder), config.count)
 
 
+def _seen(config: SamplesConfig, variants: int) -> ShardedSamples:
+    """Samples that the detector has looked at."""
+    samples = _samples(config)
+    look_at_shards(samples, variants)
+    return samples
+
+
 class _SampleTask:
     """What the tasks share: which samples a step learns from, and where the network is."""
 
@@ -119,7 +127,7 @@ class _SampleTask:
 
 
 class LifterTask(_SampleTask):
-    """A `KeypointLifter` from hands that are sampled as it learns and from rendered ones."""
+    """A `HandLifter` from hands that are sampled as it learns and from rendered ones."""
 
     def __init__(
         self,
@@ -129,7 +137,8 @@ class LifterTask(_SampleTask):
         held_out: ShardedSamples,
     ) -> None:
         """Load what the detector saw; images are not needed."""
-        self._seen, self._held_out = DetectedSamples.of(train), DetectedSamples.of(held_out)
+        self._seen = DetectedSamples.of(train)
+        self._held_out = DetectedSamples.of(held_out, as_rendered=True)
         super().__init__(config, network, len(self._seen))
         self.weights = loss_weights(self.config)
         self._sampler = HandSampler(load_hand_model(), DetectorNoise.load(), DEFINITION_STD)
@@ -143,16 +152,13 @@ class LifterTask(_SampleTask):
             self._seen.batch(self._chosen(step, seen), seed),
             self._sampler.sample(size - seen, seed),
         ]
-        together = LifterSamples(
-            **{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])}
-        )
-        return with_less(together, seed)
+        return with_less(LifterSamples.together(parts), seed)
 
     def losses(self, batch: LifterSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
         batch = batch.to(self._device)
         lifted = self.network(batch.inputs)
-        terms = lifter_terms(lifted, batch.keypoints, batch.rotations, batch.betas)
+        terms = lifter_terms(lifted, batch)
         return _scaled(terms, self.weights)
 
     def validate(self) -> dict[str, float]:

@@ -161,7 +161,7 @@ def test_a_checkpoint_of_another_architecture(checkpoint, tmp_path):
         with raises(f"weights.{code}", **{**where, **facts}):
             train(ToyTask(config), config, tmp_path)
 
-    lifter = {"network": "KeypointLifter"}
+    lifter = {"network": "HandLifter"}
     shorter, number = torch.zeros(8), torch.zeros(())
     refused("other_shape", {**values, "embed.bias": shorter}, expected="16", found="8", **lifter)
     refused("other_shape", {**values, "embed.bias": number}, expected="16", found="one number")
