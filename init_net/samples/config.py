@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -39,7 +39,16 @@ class SamplesConfig(Section):
     size: int = Field(224, ge=16, le=2048, description="side of a image, pixels")
     supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a image")
     backgrounds: Backgrounds = "procedural"
-    workers: int = Field(1, ge=1, description="processes that render what is missing")
+    sightings: int = Field(
+        2,
+        ge=1,
+        le=100,
+        description="variants of each picture that the detector looks at for the lifter, the first "
+        "as it was rendered",
+    )
+    workers: int = Field(
+        1, ge=1, description="processes that render what is missing and look at it"
+    )
 
 
 class HeldOutConfig(SamplesConfig):
@@ -49,6 +58,9 @@ class HeldOutConfig(SamplesConfig):
     seed: Seed = 2000
     count: Count = 2_000
     backgrounds: Backgrounds = "packages"
+    sightings: Literal[1] = Field(
+        1, description="only pictures as they were rendered: figures are those of the samples"
+    )
 
 
 class AugmentationConfig(Section):

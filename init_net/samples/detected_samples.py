@@ -56,19 +56,22 @@ class DetectedSamples:
         return len(self.index)
 
     @classmethod
-    def of(cls, samples: ShardedSamples, as_rendered: bool = False) -> Self:
+    def of(
+        cls, samples: ShardedSamples, as_rendered: bool = False, variants: int | None = None
+    ) -> Self:
         """All sightings of a data set.
 
         Args:
             samples: that the detector has looked at, see `init_net.samples.sightings`.
             as_rendered: those alone of pictures as they were rendered in which the detector found
                 the hand by itself.
+            variants: leading sightings of each sample; None for all.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none, or they are missing or damaged.
         """
-        sightings = Sightings(samples)
-        wanted = sightings.found[:, :1] == FOUND if as_rendered else sightings.found > 0
+        sightings = Sightings(samples, 1 if as_rendered else variants)
+        wanted = sightings.found == FOUND if as_rendered else sightings.found > 0
         index, variant = np.nonzero(wanted)
         if len(index) == 0:
             raise InputError("samples.none_detected", file=samples.folder, count=len(samples))

@@ -57,7 +57,7 @@ does not learn one data set's joints by heart."""
 
 
 def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
-    """The task of a configuration; renders the samples that are missing.
+    """The task of a configuration; renders the samples that are missing and looks at them.
 
     Args:
         config: of the run.
@@ -68,7 +68,9 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     """
     require_trainable(config)
     network: Any = build_network(config.network, config.run.seed).to(device)
-    train, held_out = (_samples(part) for part in (config.data, config.validation))
+    train, held_out = (
+        _seen(part, looks_at(config, part)) for part in (config.data, config.validation)
+    )
     match config.network:
         case LifterConfig():
             return LifterTask(config, network, train, held_out)
@@ -92,16 +94,28 @@ def prepare_samples(
     render_shards(Path(config.folder), source, config.workers, progress)
 
 
-def _samples(config: SamplesConfig) -> ShardedSamples:
-    prepare_samples(config)
+def looks_at(config: TrainConfig, samples: SamplesConfig) -> int:
+    """How often the detector looks at each sample of one of a configuration's data sets: networks
+    that see images vary crops of the rendered picture themselves."""
+    return samples.sightings if isinstance(config.network, LifterConfig) else 1
+
+
+def look_at_samples(
+    config: SamplesConfig, variants: int, progress: Callable[[int], None] = lambda count: None
+) -> None:
+    """Look at what nobody has looked at of a rendered data set; see `look_at_shards`."""
+    look_at_shards(_opened(config), variants, config.workers, progress)
+
+
+def _opened(config: SamplesConfig) -> ShardedSamples:
     return ShardedSamples(Path(config.folder), config.count)
 
 
 def _seen(config: SamplesConfig, variants: int) -> ShardedSamples:
     """Samples that the detector has looked at."""
-    samples = _samples(config)
-    look_at_shards(samples, variants)
-    return samples
+    prepare_samples(config)
+    look_at_samples(config, variants)
+    return _opened(config)
 
 
 class _SampleTask:
@@ -137,7 +151,7 @@ class LifterTask(_SampleTask):
         held_out: ShardedSamples,
     ) -> None:
         """Load what the detector saw; images are not needed."""
-        self._seen = DetectedSamples.of(train)
+        self._seen = DetectedSamples.of(train, variants=config.data.sightings)
         self._held_out = DetectedSamples.of(held_out, as_rendered=True)
         super().__init__(config, network, len(self._seen))
         self.weights = loss_weights(self.config)

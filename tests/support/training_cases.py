@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fitter.fitting.observations import unknown_features
 from fitter.records import TensorBatch
 from init_net.networks.build import build_network
 from init_net.networks.config import LifterConfig
@@ -42,11 +43,14 @@ class ToyBatch(TensorBatch):
     depth: Tensor
     bones: Tensor
     focal: Tensor
+    features: Tensor
     keypoints: Tensor
 
     @property
     def inputs(self) -> LifterInputs:
-        return LifterInputs(self.positions, self.confidence, self.depth, self.bones, self.focal)
+        return LifterInputs(
+            self.positions, self.confidence, self.depth, self.bones, self.focal, self.features
+        )
 
 
 class ToyTask:
@@ -68,6 +72,7 @@ class ToyTask:
             torch.full((count, 21), torch.nan),
             torch.full((count, 20, 3), torch.nan),
             torch.full((count,), 2.0),
+            unknown_features(count, positions),
             keypoints,
         )
 
@@ -98,9 +103,7 @@ def blank_samples(folder: Path, source: SampleSource) -> None:
     shapes = {"image": (source.size, source.size, 3), "mask": (source.size, source.size)}
     keypoints = {"keypoints_3d": (21, 3), "keypoints_2d": (21, 2), "keypoint_state": (21,),
                  "intrinsics": (3, 3), "global_orient": (3,), "hand_pose": (15, 3),
-                 "betas": (10,), "transl": (3,), "detected_keypoints": (21, 2),
-                 "detected_confidence": (21,), "detected_depth": (21,),
-                 "detected_xyz": (21, 3)}  # fmt: skip
+                 "betas": (10,), "transl": (3,)}  # fmt: skip
     shapes |= keypoints
     shard = folder / "shard-000000000"
     shard.mkdir(parents=True)
