@@ -99,7 +99,7 @@ def toy_tasks(monkeypatch, before=lambda step: None) -> None:
 
 
 def blank_samples(folder: Path, source: SampleSource) -> None:
-    """What `render_shards` takes for a whole data set, of zeros."""
+    """What `render_shards` takes for a whole data set, of zeros and a camera."""
     shapes = {"image": (source.size, source.size, 3), "mask": (source.size, source.size)}
     keypoints = {"keypoints_3d": (21, 3), "keypoints_2d": (21, 2), "keypoint_state": (21,),
                  "intrinsics": (3, 3), "global_orient": (3,), "hand_pose": (15, 3),
@@ -108,7 +108,10 @@ def blank_samples(folder: Path, source: SampleSource) -> None:
     shard = folder / "shard-000000000"
     shard.mkdir(parents=True)
     for name, (dtype, _) in SAMPLE_FIELDS.items():
-        np.save(shard / f"{name}.npy", np.zeros((source.count, *shapes.get(name, ())), dtype))
+        array = np.zeros((source.count, *shapes.get(name, ())), dtype)
+        if name == "intrinsics":
+            array[:] = np.eye(3)
+        np.save(shard / f"{name}.npy", array)
     manifest = {"layout": 1, **asdict(source)}
     del manifest["count"]
     (folder / "samples.json").write_text(json.dumps(manifest))

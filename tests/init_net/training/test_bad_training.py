@@ -13,9 +13,11 @@ import yaml
 from safetensors.torch import load
 
 from datasets.synthetic import SyntheticSettings
-from fitter.errors import sentence
+from fitter.detection.networks.weights import detector_digest
+from fitter.errors import InputError, sentence
 from init_net.hand_model_id import current_hand_model
-from init_net.samples.shards import SampleSource
+from init_net.samples.shards import SampleSource, ShardedSamples
+from init_net.samples.sightings import Sightings, sightings_folder
 from init_net.training.checkpoints import load_checkpoint
 from init_net.training.command import train_hands
 from init_net.training.config import load_train_config
@@ -24,6 +26,7 @@ from init_net.training.loss_weights import LifterWeights
 from init_net.training.run_folder import claimed
 from init_net.weights import load_network, read_info
 from tests.support import training_cases
+from tests.support.rendered_samples import write_sightings
 from tests.support.training_cases import ToyTask, blank_samples, small_config
 
 
@@ -49,6 +52,7 @@ def ready(here, tmp_path, monkeypatch):
         options[name] |= {"folder": name, "seed": seed, "count": 4, "size": 16}
         settings = SyntheticSettings(backgrounds=backgrounds)
         blank_samples(Path(name), SampleSource(seed, 4, 16, 1, settings))
+        write_sightings(ShardedSamples(Path(name)), variants=2)
     Path("toy.yaml").write_text(yaml.safe_dump(options))
     return tmp_path
 
@@ -345,8 +349,23 @@ def test_a_data_folder_without_samples(refused):
 
 
 def test_prepare_only_trains_nothing(ready, say):
+    """What nobody has looked at is looked at."""
+    looks = {name: sightings_folder(Path(name)) for name in ("data", "validation")}
+    for folder in looks.values():
+        shutil.rmtree(folder)
     assert trained(say, "--prepare-only").status == 0
     assert not Path("runs").exists()
+    found = {name: Sightings(ShardedSamples(Path(name))).found.shape for name in looks}
+    assert found == {"data": (4, 2), "validation": (4, 1)}
+
+
+def test_sightings_that_are_damaged(refused):
+    file = sightings_folder(Path("data")) / "shard-000000000" / "found.npy"
+    file.write_text("words")
+    with pytest.raises(InputError) as error:
+        Sightings(ShardedSamples(Path("data")))
+    assert error.value.code == "samples.bad_array"
+    refused(str(error.value))
 
 
 def test_a_loss_that_is_not_finite(ready, say, monkeypatch):
@@ -399,3 +418,20 @@ def test_a_run_of_another_hand_model(ready, say, refused, monkeypatch):
     monkeypatch.setattr("init_net.hand_model_id.current_hand_model", lambda: newer)
     facts = {"file": "runs/toy/run.json", "expected": newer, "found": CURRENT}
     refused(said("weights.other_hand_model", **facts))
+
+
+def test_a_run_that_learned_from_another_detector(ready, say, refused):
+    """Neither goes on nor is exported; of a run from before it was kept nobody knows."""
+    assert trained(say).status == 0
+    assert read_info(Path("runs/toy/weights.safetensors")).detector == detector_digest()
+    path = Path("runs/toy/run.json")
+    manifest = json.loads(path.read_text())
+    assert manifest["detector"] == detector_digest()
+    facts = {"file": path, "expected": detector_digest()[:12], "found": 12 * "0"}
+    wanted = said("training.other_detector", **facts)
+    path.write_text(json.dumps({**manifest, "detector": 64 * "0"}))
+    refused(wanted)
+    refused(wanted, "--export", "w.safetensors")
+    del manifest["detector"]
+    path.write_text(json.dumps(manifest))
+    assert trained(say, "--export", "w.safetensors").status == 0

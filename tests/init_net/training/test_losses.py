@@ -17,6 +17,7 @@ from fitter.hand_models.skinning import pose_keypoints, pose_keypoints_from_rota
 from fitter.records import HandParams
 from init_net.posing import HandPoints, hand_points, regressed_keypoints, weak_projection
 from init_net.records import LiftedHands, RegressedHands
+from init_net.samples.lifter_samples import LifterSamples
 from init_net.training import losses
 from init_net.training.loss_weights import (
     GeometricWeights,
@@ -34,7 +35,9 @@ from init_net.training.losses import (
     mask_terms,
     normalised,
     regularised_l1,
+    size_likelihood,
     squared_chords,
+    visibility_entropy,
 )
 
 B = 4
@@ -271,9 +274,22 @@ class TestMasks:
 
 def lifted(seed=0):
     std = 0.01 + 0.1 * torch.rand(B, 21, 2, generator=generator(seed), dtype=torch.float64)
+    size = torch.stack([randn(B, seed=seed) - 2, 0.1 + randn(B, seed=seed + 1).abs()], 1)
     return LiftedHands(
-        0.1 * randn(B, 21, 3, seed=seed), std, turns(seed)[1], randn(B, 10, seed=seed)
-    )
+        0.1 * randn(B, 21, 3, seed=seed), std, turns(seed)[1], randn(B, 10, seed=seed),
+        3 * randn(B, 21, seed=seed), size,
+    )  # fmt: skip
+
+
+def true_hands(seed=1) -> LifterSamples:
+    """The truth of hands at random; half of the visibilities are unknown."""
+    hands, nothing = lifted(seed), torch.empty(B, 0)
+    state = torch.rand(B, 21, generator=generator(seed))
+    visible = torch.where(state < 0.5, torch.nan, (state < 0.8).double())
+    return LifterSamples(
+        *(nothing,) * 6, hands.keypoints, hands.rotations, hands.betas, visible,
+        metres=hands.log_size[:, 0].exp(),
+    )  # fmt: skip
 
 
 class TestLifter:
@@ -306,7 +322,8 @@ class TestLifter:
 
         def cost(std):
             zeros = torch.zeros_like(truth)
-            said = LiftedHands(zeros, torch.full((2000, 21, 2), std).double(), zeros, zeros)
+            wide = torch.full((2000, 21, 2), std).double()
+            said = LiftedHands(zeros, wide, *(zeros,) * 4)
             return float(keypoint_likelihood(said, truth, density).mean())
 
         assert cost(sigma) < min(cost(0.9 * sigma), cost(1.1 * sigma))
@@ -316,18 +333,91 @@ class TestLifter:
             keypoint_likelihood(lifted(), lifted().keypoints, "cauchy")
 
     def test_terms(self):
-        said, truth = lifted(0), lifted(1)
-        terms = lifter_terms(said, truth.keypoints, truth.rotations, truth.betas)
-        total = summed(terms, LifterWeights(keypoints=2.0, rotation=3.0, shape=5.0))
+        said, truth = lifted(0), true_hands(1)
+        terms = lifter_terms(said, truth)
+        weights = LifterWeights(keypoints=2.0, rotation=3.0, shape=5.0, visibility=7.0, size=11.0)
+        total = summed(terms, weights)
         relative = said.rotations.mT @ truth.rotations
         for hand in range(B):
             angles = Rotation.from_matrix(relative[hand].numpy()).magnitude()
             shape = np.mean((said.betas - truth.betas)[hand].numpy() ** 2)
             rotation = np.mean(4 * np.sin(angles / 2) ** 2)
             expected = (
-                2 * keypoint_likelihood(said, truth.keypoints)[hand] + 3 * rotation + 5 * shape
+                2 * keypoint_likelihood(said, truth.keypoints)[hand]
+                + 3 * rotation
+                + 5 * shape
+                + 7 * visibility_entropy(said.visibility, truth.visible)[hand]
+                + 11 * size_likelihood(said.log_size, truth.metres)[hand]
             )
             close(total[hand], expected)
+
+
+class TestVisibility:
+    def test_is_the_entropy_of_the_formula(self):
+        logits, visible = 3 * randn(B, 21), true_hands().visible
+        found = visibility_entropy(logits, visible)
+        for hand in range(B):
+            values = []
+            for logit, state in zip(logits[hand].tolist(), visible[hand].tolist(), strict=True):
+                if not np.isnan(state):
+                    p = 1 / (1 + np.exp(-logit))
+                    values.append(-np.log(p if state == 1 else 1 - p))
+            assert 3 < len(values) < 18
+            close(found[hand], np.mean(values))
+
+    def test_of_a_coin(self):
+        visible = (randn(B, 21) > 0).double()
+        close(visibility_entropy(torch.zeros(B, 21).double(), visible), np.log(2) * np.ones(B))
+
+    def test_of_which_nothing_is_known(self):
+        """Such as every hand without an image: no loss and no gradient, whatever is said."""
+        logits = (50 * randn(B, 21)).requires_grad_()
+        visible = torch.full((B, 21), torch.nan).double()
+        visible[0, 3] = 1
+        found = visibility_entropy(logits, visible)
+        assert found[1:].eq(0).all() and found[0] > 0
+        found.sum().backward()
+        assert logits.grad[1:].eq(0).all() and logits.grad[0].count_nonzero() == 1
+
+    def test_of_the_surest_it_is_finite(self):
+        logits = torch.tensor([[1e4, -1e4]]).double().requires_grad_()
+        found = visibility_entropy(logits, torch.tensor([[0.0, 1.0]]).double())
+        close(found, torch.tensor([1e4]).double())
+        found.sum().backward()
+        assert logits.grad.isfinite().all()
+
+    def test_gradient(self):
+        logits, visible = (3 * randn(B, 21)).requires_grad_(), true_hands().visible
+        assert gradcheck(lambda values: visibility_entropy(values, visible), [logits])
+
+
+class TestSize:
+    def test_is_the_density_of_the_library(self):
+        said, metres = lifted().log_size, true_hands().metres
+        for hand in range(B):
+            mean, std = said[hand].tolist()
+            density = laplace(mean, std / np.sqrt(2))
+            expected = -density.logpdf(np.log(float(metres[hand])))
+            close(size_likelihood(said, metres)[hand], expected)
+
+    def test_the_unit_of_length_does_not_matter(self):
+        """A hand said twice as large as it is costs what one said half as large costs."""
+        said = torch.tensor([[np.log(0.32), 0.2], [np.log(0.08), 0.2]]).double()
+        one, other = size_likelihood(said, torch.full((2,), 0.16).double())
+        close(one, other)
+
+    def test_the_true_spread_costs_least(self):
+        sizes = torch.tensor(laplace(np.log(0.16), 0.1 / np.sqrt(2)).rvs(20_000, random_state=0))
+
+        def cost(std):
+            said = torch.tensor([[np.log(0.16), std]]).double().expand(len(sizes), 2)
+            return float(size_likelihood(said, sizes.exp()).mean())
+
+        assert cost(0.1) < min(cost(0.09), cost(0.11))
+
+    def test_gradient(self):
+        said, metres = lifted().log_size.requires_grad_(), true_hands().metres
+        assert gradcheck(lambda values: size_likelihood(values, metres), [said])
 
 
 class TestRotations:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from datasets.synthetic import SyntheticSettings
@@ -16,6 +17,7 @@ from fitter.records import TensorBatch
 from init_net.posing import hand_points, regressed_keypoints
 from init_net.records import CropInputs, LiftedHands, LifterInputs, RegressedHands
 from init_net.samples.crop_samples import Cropper
+from init_net.samples.config import HeldOutConfig
 from init_net.samples.detected_samples import DetectedSamples
 from init_net.samples.shards import SampleSource, ShardedSamples
 from init_net.training.config import TrainConfig
@@ -42,7 +44,7 @@ def folder(tmp_path_factory) -> Path:
     settings = SyntheticSettings()
     for name, seed, count in (("data", 31, COUNT), ("validation", 32, 6)):
         source = SampleSource(seed, count, SIZE, 1, settings)
-        rendered_samples.render(folder / name, source, noise=0.5, unseen=(UNSEEN,))
+        rendered_samples.render(folder / name, source, noise=0.5, unseen=(UNSEEN,), variants=2)
     return folder
 
 
@@ -109,7 +111,23 @@ class TestBatches:
         shapes = ShardedSamples(folder / "data").column("betas")
         known = [bool((shapes == betas.numpy()).all(1).any()) for betas in batch.betas]
         assert known == [True] * rendered + [False] * (size - rendered)
-        assert task._count == COUNT - 1
+        assert task._count == 2 * (COUNT - 1)
+        # What was only sampled nobody has looked at.
+        assert batch.features[rendered:].isnan().all() and batch.visible[rendered:].isnan().all()
+        assert batch.visible[:rendered].isfinite().all() and batch.metres.isfinite().all()
+
+    @pytest.mark.parametrize("looks", [1, 2])
+    def test_the_lifter_learns_from_as_many_sightings_as_are_asked_for(self, folder, looks):
+        config = configured(folder, "lifter")
+        data = config.data.model_copy(update={"sightings": looks})
+        task = build_task(config.model_copy(update={"data": data}), CPU)
+        assert task._count == looks * (COUNT - 1)
+
+    def test_figures_are_of_pictures_as_they_were_rendered(self, folder):
+        for config in (HeldOutConfig(), configured(folder, "lifter").validation):
+            assert config.sightings == 1
+        with pytest.raises(ValidationError, match="sightings"):
+            HeldOutConfig(sightings=2)
 
     @pytest.mark.parametrize("network", ["handnet", "segmentation"])
     def test_of_pictures(self, folder, network):
@@ -172,7 +190,7 @@ class TestLosses:
 
     @pytest.mark.parametrize(
         ("network", "known"), [
-            ("lifter", "keypoints, rotation, shape"),
+            ("lifter", "keypoints, rotation, shape, visibility, size"),
             ("segmentation", "bce, dice"),
             ("handnet", "mano_pose, mano_shape, mano_joints_2d, mano_shape_norm, mano_camera, "
              "geometric_joints_3d, geometric_joints_2d, geometric_joints_3d_norm, geometric_bone, "
@@ -240,12 +258,15 @@ def aligned_error(found: Tensor, true: Tensor) -> float:
 class TestFiguresOfLifters:
     @pytest.fixture
     def held_out(self, folder) -> DetectedSamples:
-        return DetectedSamples.of(ShardedSamples(folder / "data"))
+        return DetectedSamples.of(ShardedSamples(folder / "data"), as_rendered=True)
 
     def truth(self, held_out, std: float = 0.01) -> LiftedHands:
         hands = held_out.samples
         wide = torch.full_like(hands.keypoints[..., :2], std)
-        return LiftedHands(hands.keypoints, wide, hands.rotations, hands.betas)
+        size = torch.stack([hands.metres.log(), torch.full_like(hands.metres, 0.1)], 1)
+        return LiftedHands(
+            hands.keypoints, wide, hands.rotations, hands.betas, 4 * hands.visible - 2, size
+        )
 
     def test_one_that_is_right(self, held_out, monkeypatch):
         monkeypatch.setattr("init_net.training.evaluation._BATCH", 5)
@@ -263,9 +284,9 @@ class TestFiguresOfLifters:
         """One fingertip is a centimetre too far in every hand."""
         truth = self.truth(held_out)
         keypoints = truth.keypoints.clone()
-        keypoints[:, 12, 2] += 0.01 / held_out.metres
+        keypoints[:, 12, 2] += 0.01 / held_out.samples.metres
         figures = lifter_figures(Says(replace(truth, keypoints=keypoints)), held_out)
-        unit = held_out.metres[:, None, None].double()
+        unit = held_out.samples.metres[:, None, None].double()
         wanted = aligned_error(unit * keypoints.double(), unit * truth.keypoints.double())
         assert figures["pa_mpjpe_mm"] == pytest.approx(1000 * wanted, rel=1e-4)
         assert 0.01 / 21 < wanted < 0.003
