@@ -37,7 +37,6 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from measuring import (
     BenchmarkError,
     add_set,

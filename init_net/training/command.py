@@ -101,7 +101,9 @@ def train_hands(arguments: Sequence[str] | None = None) -> None:
     )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
-        "--prepare-only", action="store_true", help="render the samples that are missing and look at them, no more"
+        "--prepare-only",
+        action="store_true",
+        help="render and look at the samples that are missing, no more",
     )
     instead.add_argument(
         "--export",

@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load, save
 
+from fitter.detection.networks.weights import detector_digest
 from init_net.hand_model_id import HandModelId, current_hand_model
 from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network

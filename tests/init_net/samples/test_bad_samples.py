@@ -14,8 +14,8 @@ from fitter.errors import InputError
 from fitter.system.lock import WriterLock
 from init_net.samples import manifest as shard_manifest
 from init_net.samples import shards
-from init_net.samples.detected_samples import DetectedSamples
 from init_net.samples.crop_samples import Cropper
+from init_net.samples.detected_samples import DetectedSamples
 from init_net.samples.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
 from init_net.samples.sightings import (
     SIGHTING_FIELDS,

@@ -237,9 +237,7 @@ class TestSampler:
         bare = less.depth.isnan().all(1) & less.bones.isnan().all((1, 2))
         assert looks[bare].eq(0).float().mean() > 0.8
         # Without features nothing else changes.
-        require_same(
-            replace(less, features=exact.features), with_less(exact, SEED), **EXACTLY
-        )
+        require_same(replace(less, features=exact.features), with_less(exact, SEED), **EXACTLY)
 
     def test_parameters_pose_the_joints(self, model, exact):
         # At the wrist's distance Z a metre has focal / Z crop units.
@@ -361,9 +359,7 @@ class TestBatches:
 
     def test_the_truth_is_turned_and_stays_true(self, model, seen):
         batch = seen.batch(self.ROWS, SEED)
-        torch.testing.assert_close(
-            1 / scales(model, batch), batch.metres, rtol=1e-3, atol=0
-        )
+        torch.testing.assert_close(1 / scales(model, batch), batch.metres, rtol=1e-3, atol=0)
         assert batch.features.dtype == torch.float32
         for name in ("confidence", "focal", "betas", "visible", "metres"):
             found, wanted = getattr(batch, name), getattr(seen.samples, name)[self.ROWS]

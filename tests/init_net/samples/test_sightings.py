@@ -259,7 +259,7 @@ class TestWhatCountsAsSeen:
         ],
     )
     def test_nobody(self, first, second):
-        """Far away, not confirmed, two looks apart, or of the other side: neither found nor told."""
+        """Far away, not confirmed, two looks apart, or of the other side."""
         again = None if second is None else self.hand(**second, look=1)
         for backend in (
             Told([self.hand(**first)], [again, None]),
