@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fitter.errors import sentence
 from fitter.fitting.observations import unknown_features
 from fitter.records import TensorBatch
 from init_net.networks.build import build_network
 from init_net.networks.config import LifterConfig
 from init_net.records import LifterInputs
 from init_net.samples.shards import SAMPLE_FIELDS, SampleSource
+from init_net.training.command import train_hands
 from init_net.training.config import TrainConfig
 
 SMALL = LifterConfig(width=16, blocks=1, dropout=0.2)
@@ -115,3 +117,11 @@ def blank_samples(folder: Path, source: SampleSource) -> None:
     manifest = {"layout": 1, **asdict(source)}
     del manifest["count"]
     (folder / "samples.json").write_text(json.dumps(manifest))
+
+
+def said(code: str, **facts: object) -> str:
+    return sentence(code, facts)
+
+
+def trained(say, *arguments: object):
+    return say("toy.yaml", "--quiet", *arguments, command=train_hands)
