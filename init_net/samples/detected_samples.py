@@ -168,7 +168,8 @@ def _part(
     hands = normalise(observed_samples(samples, sightings, which))
     rows = samples.read(which[0], [*HAND_FIELDS, "keypoint_state"])
     truth = true_hands(rows)
-    keypoints = pose_keypoints(load_hand_model(dtype=torch.float64).keypoint_model(), truth)[1]
+    model = load_hand_model(dtype=torch.float64, children=True).keypoint_model()
+    keypoints = pose_keypoints(model, truth)[1]
     wrist = view_rotations(hands).mT @ roma.rotvec_to_rotmat(truth.global_orient)
     pose = roma.rotvec_to_rotmat(truth.hand_pose)
     inputs = lifter_inputs(hands)

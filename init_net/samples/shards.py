@@ -52,7 +52,7 @@ SAMPLE_FIELDS: Mapping[str, tuple[str, str]] = {
     "intrinsics": ("float32", "(3, 3) K in pixels"),
     "global_orient": ("float32", "(3,) axis-angle"),
     "hand_pose": ("float32", "(15, 3) axis-angle"),
-    "betas": ("float32", "(10,)"),
+    "betas": ("float32", "(S,) 10, and further ones where there are children"),
     "transl": ("float32", "(3,) metres"),
     "mode": ("int16", "row of `pose_modes()`"),
     "egocentric": ("bool", "the camera sits on the owner's head"),

@@ -106,6 +106,6 @@ def blank_samples(folder: Path, source: SampleSource) -> None:
     shard.mkdir(parents=True)
     for name, (dtype, _) in SAMPLE_FIELDS.items():
         np.save(shard / f"{name}.npy", np.zeros((source.count, *shapes.get(name, ())), dtype))
-    manifest = {"layout": 1, **asdict(source)}
+    manifest = {"layout": 1, **asdict(source), "settings": source.settings.description()}
     del manifest["count"]
     (folder / "samples.json").write_text(json.dumps(manifest))
