@@ -231,7 +231,7 @@ def batches(
 @lru_cache(maxsize=1)
 def opened_sightings(samples: ShardedSamples) -> Sightings:
     """What the detector saw in the pictures as they were rendered; kept, since each part reads."""
-    return Sightings(samples, 1)
+    return Sightings(samples, [1])
 
 
 def found_alone(samples: ShardedSamples) -> np.ndarray:

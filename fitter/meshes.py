@@ -34,7 +34,8 @@ class HandMeshes:
             fix_left_shapedirs=config.fix_left_shapedirs,
         )
         source = config.path or config.name
-        return cls(load_hand_model(source, "right", torch.float64, mano).to(device))
+        model = load_hand_model(source, "right", torch.float64, mano, config.children)
+        return cls(model.to(device))
 
     @property
     def data(self) -> HandModelData:

@@ -38,19 +38,30 @@ class HandModelId:
         return cls(**values) if all(isinstance(values[name], str) for name in names) else None
 
 
-def current_hand_model() -> HandModelId:
-    """The open hand that ships with the project."""
+def current_hand_model(betas: int = 0) -> HandModelId:
+    """The open hand that ships with the project, as a network of `betas` coefficients knows it.
+
+    Its first shape components are those of adults. Whoever says no more than these is not concerned
+    by the files that describe children.
+    """
     data = load_open_hand()
+    if betas > data.shapedirs.shape[2]:
+        data = load_open_hand(children=True)
     return HandModelId(data.name, data.sha256)
 
 
-def require_hand_model(path: Path, found: HandModelId) -> None:
+def require_hand_model(path: Path, found: HandModelId, betas: int = 0) -> None:
     """Refuse a file whose network speaks of another hand model than the one installed.
+
+    Args:
+        path: of the file.
+        found: what it says.
+        betas: shape coefficients of the network.
 
     Raises:
         InputError: it does.
     """
-    current = current_hand_model()
+    current = current_hand_model(betas)
     if found != current:
         raise InputError("weights.other_hand_model", file=path, expected=current, found=found)
 

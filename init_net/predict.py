@@ -90,7 +90,8 @@ class Networks:
             digests: kind -> sha256 of its weights.
         """
         self._networks, self._device, self._digests = networks, device, digests or {}
-        model = load_hand_model().keypoint_model()
+        # Networks of adults' shapes alone leave those of children at 0.
+        model = load_hand_model(children=True).keypoint_model()
         self._model = model.to(torch.float32).to(device)
 
     @property

@@ -109,7 +109,7 @@ def load_network(
         raise InputError(
             "weights.other_network", file=path, expected=expected_kind, found=info.network.kind
         )
-    require_hand_model(path, info.hand_model)
+    require_hand_model(path, info.hand_model, getattr(info.network, "betas", 0))
     _require_detector(path, info)
     outline = _outline(path, info.network)
     if outline is not None:

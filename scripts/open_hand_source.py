@@ -10,6 +10,7 @@ import importlib.metadata
 import importlib.util
 import itertools
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,12 @@ METRES_PER_UNIT = 0.1
 RACES = ("african", "asian", "caucasian")
 GENDERS = ("female", "male")
 ADULT_AGES = ("young", "old")
+CHILD_AGES = {"baby": 1.0, "child": 10.0, "young": 25.0}
+"""MakeHuman's ages that children lie between, and their years."""
+CHILD_YEARS = (4.5, 15.0)
+"""MakeHuman's years of the children that are sampled. It grows by the same amount every year, which
+children do not: its hands of these years are 105 to 160 mm long, as children's from about 2 to 13
+are."""
 MUSCLES = ("minmuscle", "averagemuscle", "maxmuscle")
 WEIGHTS = ("minweight", "averageweight", "maxweight")
 HAND_MORPHS = {
@@ -131,28 +138,48 @@ def _read_mesh(source: MakeHumanSource) -> None:
     source.quads_uv = np.array(quads_uv)
 
 
-def macro_targets() -> list[tuple[str, tuple[str, ...]]]:
-    """All adult macro targets: file below targets/ (no suffix) and the factors of its weight."""
+def macro_targets(ages: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """All macro targets of ages: file below targets/ (no suffix) and the factors of its weight."""
     targets = [
         (f"macrodetails/{race}-{gender}-{age}", (race, gender, age))
-        for race, gender, age in itertools.product(RACES, GENDERS, ADULT_AGES)
+        for race, gender, age in itertools.product(RACES, GENDERS, ages)
     ]
-    for parts in itertools.product(GENDERS, ADULT_AGES, MUSCLES, WEIGHTS):
+    for parts in itertools.product(GENDERS, ages, MUSCLES, WEIGHTS):
         stem = "-".join(parts)
         targets.append((f"macrodetails/universal-{stem}", parts))
         for folder, ends in (
             ("height", ("minheight", "maxheight")),
             ("proportions", ("uncommonproportions", "idealproportions")),
         ):
+            if folder == "proportions" and "baby" in parts:
+                continue  # MakeHuman has none
             targets += [(f"macrodetails/{folder}/{stem}-{end}", (*parts, end)) for end in ends]
     return targets
 
 
-def sample_people(count: int, rng: np.random.Generator) -> list[dict[str, float]]:
-    """Random adults: weight of every factor and hand morph.
+def adult_age(rng: np.random.Generator) -> dict[str, float]:
+    """Weights of `ADULT_AGES`, uniform from young to old."""
+    old = rng.uniform(0.0, 0.9)
+    return {"young": 1 - old, "old": old}
 
-    MakeHuman's sliders run from 0 to 1. Gender is one or the other with some mixture, age is
-    uniform from young to old; height, muscle, weight and proportions are normal about the middle
+
+def child_age(rng: np.random.Generator) -> dict[str, float]:
+    """Weights of `CHILD_AGES`: years uniform in `CHILD_YEARS`, linear between MakeHuman's ages."""
+    years = rng.uniform(*CHILD_YEARS)
+    ages = list(CHILD_AGES.values())
+    weights = [float(np.interp(years, ages, np.eye(len(ages))[k])) for k in range(len(ages))]
+    return dict(zip(CHILD_AGES, weights, strict=True))
+
+
+def sample_people(
+    count: int,
+    rng: np.random.Generator,
+    sample_age: Callable[[np.random.Generator], dict[str, float]] = adult_age,
+) -> list[dict[str, float]]:
+    """Random people: weight of every factor and hand morph.
+
+    MakeHuman's sliders run from 0 to 1. Gender is one or the other with some mixture, the age is
+    that of `sample_age`; height, muscle, weight and proportions are normal about the middle
     and the hand morphs about 0. The deviations are chosen so that the length of the hand deviates
     by 7 %, a little more than it does among adults. Piecewise linear weights are those of
     MakeHuman's `macro.json`.
@@ -161,11 +188,11 @@ def sample_people(count: int, rng: np.random.Generator) -> list[dict[str, float]
     for _ in range(count):
         race = rng.dirichlet(np.ones(3))
         male = abs(float(rng.integers(2)) - rng.beta(1.0, 4.0))
-        old = rng.uniform(0.0, 0.9)
+        age = sample_age(rng)
         deviations = (0.2, 0.2, 0.2, HEIGHT_DEVIATION)
         muscle, weight, proportions, height = np.clip(rng.normal(0.5, deviations), 0.0, 1.0)
         person = dict(zip(RACES, race, strict=True))
-        person |= {"female": 1 - male, "male": male, "young": 1 - old, "old": old}
+        person |= {"female": 1 - male, "male": male, **age}
         for names, value in ((MUSCLES, muscle), (WEIGHTS, weight)):
             low, high = max(0.0, 1 - 2 * value), max(0.0, 2 * value - 1)
             person |= dict(zip(names, (low, 1 - low - high, high), strict=True))
@@ -184,7 +211,8 @@ def morph_people(
 ) -> np.ndarray:
     """Vertices (len(people), len(vertex_ids), 3) in metres of the given people."""
     rows = {int(vertex): row for row, vertex in enumerate(vertex_ids)}
-    targets = macro_targets()
+    ages = [age for age in ("baby", "child", "young", "old") if age in people[0]]
+    targets = macro_targets(ages)
     targets += [(f"{morph}-{sign}",) * 2 for morph in HAND_MORPHS for sign in ("incr", "decr")]
     offsets = np.stack([source.target(name, rows).ravel() for name, _ in targets])
     coefficients = np.array(

@@ -224,8 +224,9 @@ class ArmBuilder:
         """Radius in metres of a bare forearm, which widens toward the elbow."""
         grown = smoothstep(distance / 0.22)
         girth = arm.girth.view(-1, 1, 1)
-        side = self.half_axes[0] * (1 + (0.38 + girth - 1) * grown)
-        front = self.half_axes[1] * (1 + (0.55 + girth - 1) * grown)
+        side, front = (axis * arm.size.view(-1, 1, 1) for axis in self.half_axes)
+        side = side * (1 + (0.38 + girth - 1) * grown)
+        front = front * (1 + (0.55 + girth - 1) * grown)
         return 1 / ((torch.cos(angle) / side) ** 2 + (torch.sin(angle) / front) ** 2).sqrt()
 
     def _skin(self, rest: Tensor, arm: ArmSpec) -> Tensor:

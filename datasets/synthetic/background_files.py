@@ -25,12 +25,21 @@ FREE_IMAGES = (
     ("skimage", "data/gravel.png", "CC0"),
 )
 """Package, file in it and licence of images that show no hands."""
+MORE_IMAGES = (
+    ("skimage", "data/clock_motion.png", "public domain (Stefan van der Walt)"),
+    ("skimage", "data/hubble_deep_field.jpg", "public domain (NASA)"),
+    ("skimage", "data/retina.jpg", "CC0 (Mikael Haggstrom)"),
+    ("skimage", "data/cell.png", "CC0"),
+    ("skimage", "data/microaneurysms.png", "CC0 (Andreas Maier)"),
+    ("skimage", "data/text.png", "public domain"),
+)
+"""As `FREE_IMAGES`, for mixed backgrounds alone: a data set on those of packages stays as it is."""
 
 
-def package_images() -> list[Path]:
-    """Files of `FREE_IMAGES` that are on this machine."""
+def package_images(wanted: tuple[tuple[str, str, str], ...]) -> list[Path]:
+    """Those files of `FREE_IMAGES` and the like that are on this machine."""
     found = []
-    for package, name, _ in FREE_IMAGES:
+    for package, name, _ in wanted:
         spec = find_spec(package)
         folders = spec.submodule_search_locations if spec else None
         path = Path(folders[0]) / name if folders else None
@@ -53,16 +62,18 @@ def folder_images(folder: Path) -> list[Path]:
     return [paths[k] for k in np.unique(np.linspace(0, len(paths) - 1, MOST).round().astype(int))]
 
 
-def background_files(backgrounds: str) -> list[Path] | None:
-    """Files that `SyntheticSettings.backgrounds` names; None where backgrounds are painted.
+def background_files(backgrounds: str) -> list[Path]:
+    """Files that `SyntheticSettings.backgrounds` names; none where backgrounds are painted alone.
 
     Raises:
         InputError: there are none.
     """
     if backgrounds == "procedural":
-        return None
+        return []
+    if backgrounds == "mixed":
+        return package_images(FREE_IMAGES + MORE_IMAGES)
     if backgrounds == "packages":
-        paths = package_images()
+        paths = package_images(FREE_IMAGES)
         if not paths:
             raise InputError("background.no_packages", file="backgrounds")
         return paths

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from datasets.synthetic.background_files import background_files
 from datasets.synthetic.painted_backgrounds import THEMES, sample_background
+from datasets.synthetic.painted_patterns import PATTERNS, sample_pattern
 from datasets.synthetic.records import BackgroundSpec
 from fitter.errors import InputError
 
@@ -23,6 +24,8 @@ SIDE = 288
 """Pixels of a bank image's side."""
 PAINTED = 56
 """Images that are painted."""
+PATTERNED = 70
+"""Images that are painted besides for "mixed"."""
 TILE = 512
 """Pixels of the noise tile's side."""
 
@@ -57,6 +60,19 @@ def _plain(generator: np.random.Generator) -> np.ndarray:
     return (colour * (1 + field[..., None])).clip(0, 255).round().astype(np.uint8)
 
 
+def pattern_bank(seed: int = 0) -> np.ndarray:
+    """(PATTERNED, SIDE, SIDE, 3) uint8 sRGB, the same on every machine."""
+    names = list(PATTERNS)
+    return np.stack(
+        [
+            sample_pattern(
+                names[number % len(names)], SIDE, np.random.default_rng([seed, 79, number])
+            )
+            for number in range(PATTERNED)
+        ]
+    )
+
+
 def read_bank(paths: list[Path]) -> np.ndarray:
     """(N, SIDE, SIDE, 3) uint8 sRGB: the middle square of each image.
 
@@ -86,7 +102,12 @@ def load_bank(backgrounds: str) -> np.ndarray:
         InputError: nothing can be read there.
     """
     paths = background_files(backgrounds)
-    return painted_bank() if paths is None else read_bank(paths)
+    if backgrounds == "procedural":
+        return painted_bank()
+    if backgrounds == "mixed":
+        read = [read_bank(paths)] if paths else []
+        return np.concatenate([painted_bank(), pattern_bank(), *read])
+    return read_bank(paths)
 
 
 def noise_tile(seed: int = 0) -> np.ndarray:

@@ -53,7 +53,7 @@ def encoding_table() -> Tensor:
     return torch.from_numpy(encoded).float()
 
 
-def develop(linear: Tensor, tile: Tensor, table: Tensor, lens: LensSpec) -> Tensor:
+def develop(linear: Tensor, tile: Tensor, table: Tensor, lens: LensSpec, grey: Tensor) -> Tensor:
     """Linear light to a photograph out of a file.
 
     Args:
@@ -61,6 +61,7 @@ def develop(linear: Tensor, tile: Tensor, table: Tensor, lens: LensSpec) -> Tens
         tile: (T, T, 4) noise.
         table: of `encoding_table`.
         lens: of B images.
+        grey: (B,) bool, the sensor sees no colours: its noise has none.
 
     Returns:
         (B, S, S, 3) uint8 sRGB.
@@ -75,6 +76,8 @@ def develop(linear: Tensor, tile: Tensor, table: Tensor, lens: LensSpec) -> Tens
     contrast = lens.contrast.view(-1, 1, 1, 1)
     encoded = 128 + (encoded - 128) * contrast
     grain = tiles(tile[..., :3], lens.noise_shift, size).permute(0, 3, 1, 2)
+    if grey.any():
+        grain = torch.where(grey.view(-1, 1, 1, 1), grain[:, :1], grain)
     photons = (encoded.clamp(0, 255) / 255).sqrt() * lens.noise[:, 1].view(-1, 1, 1, 1)
     encoded = encoded + grain * (photons + lens.noise[:, 0].view(-1, 1, 1, 1))
     pixels = encoded.round().clamp(0, 255)

@@ -43,6 +43,8 @@ examples:
   synth-hands --count 50000 --out synthetic/ --seed 7 --size 128 --workers 8
   synth-hands --count 1000 --out plain/ --objects 0 --occluders 0 --second-hands 0
   synth-hands --count 1000 --out ego/ --view egocentric --backgrounds photos/
+  synth-hands --count 15000 --out varied/ --gloves 0.12 --children 0.2 --grey 0.12 \\
+      --varied-objects 0.5 --backgrounds mixed
 
 exit status:
   0    every sample is there
@@ -106,13 +108,18 @@ def synth_hands(arguments: Sequence[str] | None = None) -> None:
         "--backgrounds",
         type=text,
         default="procedural",
-        metavar="procedural|packages|DIR",
-        help="painted (default), images with free licences in installed packages, or a folder",
+        metavar="procedural|packages|mixed|DIR",
+        help="painted (default), images with free licences in installed packages, both with more "
+        "painted ones, or a folder",
     )
     for flag, default, meaning in (
         ("--objects", 0.45, "share of the poses that can hold something in which one does"),
         ("--occluders", 0.12, "share of images with something in front of the hand"),
         ("--second-hands", 0.15, "share of images with another hand"),
+        ("--gloves", 0.0, "share of hands in a glove"),
+        ("--children", 0.0, "share of hands that are a child's"),
+        ("--grey", 0.0, "share of images without colours, half of them infrared"),
+        ("--varied-objects", 0.0, "share of things in the grasp that are of more shapes"),
     ):
         what.add_argument(
             flag, type=_part, default=default, metavar="X", help=f"{meaning} (default {default})"
@@ -168,6 +175,10 @@ def _checked_request(options: argparse.Namespace) -> SyntheticRequest:
             object_share=options.objects,
             occluder_share=options.occluders,
             second_hand_share=options.second_hands,
+            glove_share=options.gloves,
+            child_share=options.children,
+            grey_share=options.grey,
+            varied_object_share=options.varied_objects,
             view=options.view,
             backgrounds=options.backgrounds,
         ),

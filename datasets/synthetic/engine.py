@@ -17,7 +17,9 @@ from torch import Tensor
 from datasets.synthetic.arms import ArmBuilder, Mesh, PosedArms, together
 from datasets.synthetic.backgrounds import backgrounds, load_bank, noise_tile
 from datasets.synthetic.camera_effects import develop, encoding_table
+from datasets.synthetic.glove_surface import GloveSurface
 from datasets.synthetic.ground_truth import keypoint_states, keypoint_tolerance, truth_of_pixels
+from datasets.synthetic.imaging import fall_off, infrared_reflectance, without_colours
 from datasets.synthetic.light import (
     SHADOWS,
     Irradiance,
@@ -29,18 +31,21 @@ from datasets.synthetic.light import (
 from datasets.synthetic.object_meshes import body_mesh, body_vertices
 from datasets.synthetic.poses import PoseModel
 from datasets.synthetic.records import (
+    COLOUR,
+    INFRARED,
     OBJECT,
     OTHER_HAND,
     SampleSpecs,
     SyntheticBatch,
     joined,
 )
-from datasets.synthetic.reflectance import SkinColours, SurfacePoints, reflectance
+from datasets.synthetic.reflectance import SkinColours, SurfacePoints, mixed, reflectance
 from datasets.synthetic.settings import SyntheticSettings
-from datasets.synthetic.specs import sample_specs
+from datasets.synthetic.specs import People, sample_specs
 from fitter.camera import SquareCrop, crop_intrinsics, project
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.appearance import load_appearance
+from fitter.hand_models.open_hand import load_child_shapes
 from fitter.raster import Fragments, MeshTopology, rasterize
 from fitter.rendering.shading import linear_from_srgb, vertex_normals
 
@@ -97,11 +102,13 @@ class SyntheticEngine:
         self.size, self.supersampling = size, supersampling
         self.settings = settings or SyntheticSettings()
         self.device = torch.device(device)
-        model = load_hand_model()
-        self.pose_model = PoseModel.of(model)
+        children = load_child_shapes() if self.settings.child_share > 0 else None
+        model = load_hand_model(children=children is not None)
         appearance = load_appearance(model.data)
-        self.appearance_count = appearance.count
+        self.pose_model = PoseModel.of(model, 0 if children is None else children.count)
+        self.people = People(self.pose_model, appearance.count, children)
         self.arms = ArmBuilder(model, self.pose_model.frame, self.device)
+        self.gloves = GloveSurface(self.arms)
         self.hand_vertices = len(model.data.v_template)
         texels = size * supersampling * 3 // 4
         self.skin = SkinColours(appearance.to(self.device), self.arms.loop, texels)
@@ -125,9 +132,7 @@ class SyntheticEngine:
         Args:
             seed: of the data set; indices: of the samples; both non-negative.
         """
-        return sample_specs(
-            self.pose_model, self.appearance_count, self.settings, seed, list(indices)
-        )
+        return sample_specs(self.people, self.settings, seed, list(indices))
 
     def batch(self, seed: int, indices: Sequence[int]) -> SyntheticBatch:
         """Rendered samples; see `sample` and `render`."""
@@ -167,16 +172,17 @@ class SyntheticEngine:
         linear, coverage = self._shade(specs, scene, stage, light, fragments)
         behind = backgrounds(self.bank, self.tile, specs.background, self.size)
         behind = cast_shadow(behind, coverage, specs.light.cast)
-        linear = linear + behind * (1 - coverage)[..., None]
+        linear = without_colours(linear + behind * (1 - coverage)[..., None], specs.imaging)
         mesh = scene.mesh
         of_face = torch.where((mesh.skin_of == 1) & (mesh.part != OBJECT), OTHER_HAND, mesh.part)
         pixels = truth_of_pixels(fragments, of_face.to(torch.uint8), self.supersampling)
         positions = project(stage.first.keypoints, stage.K).round(decimals=9)
+        tolerance = self.tolerance + specs.glove.thickness[:, None]
         state = keypoint_states(
-            pixels, stage.first.keypoints[..., 2], positions, self.tolerance, self.supersampling
+            pixels, stage.first.keypoints[..., 2], positions, tolerance, self.supersampling
         )
         return SyntheticBatch(
-            image=develop(linear, self.tile, self.table, specs.lens),
+            image=develop(linear, self.tile, self.table, specs.lens, specs.imaging.kind != COLOUR),
             mask=pixels.mask,
             parts=pixels.parts,
             depth=pixels.depth,
@@ -204,13 +210,21 @@ class SyntheticEngine:
         normals = vertex_normals(vertices, scene.mesh.faces)
         open_share, skin = torch.ones_like(vertices[..., 0]), torch.zeros_like(vertices[..., 0])
         count, hand = self.arms.hand_mesh.count, self.hand_vertices
+        worn = [(person.arm.size[:, None, None], person.glove) for person in (specs, specs.second)]
         for number, (arm, side) in enumerate(zip(arms, sign, strict=True)):
             # The faces of a mirrored hand are wound the other way round.
             start = number * count
             normals[:, start : start + count] *= side.float()[:, None, None]
             rows = slice(start, start + hand)
-            open_share[:, rows] = self.occlusion(vertices[:, rows], normals[:, rows], arm.points)
-            skin[:, start : start + hand + len(self.arms.arm_rows) - len(self.arms.loop)] = 1.0
+            size, glove = worn[number]
+            # In units of an adult's hand, for which the spheres of the occlusion are.
+            open_share[:, rows] = self.occlusion(
+                vertices[:, rows] / size, normals[:, rows], arm.points / size
+            )
+            whole = slice(start, start + count)
+            vertices[:, whole] = self.gloves.swell(vertices[:, whole], normals[:, whole], glove)
+            of_skin = slice(start, start + hand + len(self.arms.arm_rows) - len(self.arms.loop))
+            skin[:, of_skin] = (~glove.present).float()[:, None]
         view = specs.view
         K = crop_intrinsics(view.intrinsics, SquareCrop(view.centre, view.side, self.size))
         return _Stage(first, vertices, normals, skin, open_share, K)
@@ -259,11 +273,26 @@ class SyntheticEngine:
             arm_colour=arm_colour,
         )
         colour, gloss = reflectance(self.skin, specs, points, scene.hands)
+        if bool(specs.glove.present.any() | specs.second.glove.present.any()):
+            people = [specs.glove, specs.second.glove][: scene.hands]
+            local = scene.mesh.faces[face] % self.arms.hand_mesh.count
+            colour, gloss, gloved = self.gloves.paint(
+                colour, gloss, points, people, (local, weights)
+            )
+        else:
+            gloved = torch.zeros_like(row, dtype=torch.bool)
+        infrared = bool((specs.imaging.kind == INFRARED).any())
+        if infrared:
+            sensor = specs.imaging[row]
+            colour, gloss = infrared_reflectance(colour, gloss, points.kind, gloved, sensor)
         normals = torch.nn.functional.normalize(normals, dim=1)
         to_eye = self._to_eye(stage.K, covered, row, fine)
         shine = highlights(normals, to_eye, shown, specs.light, gloss, row)
+        lit = colour * diffuse + shine
+        if infrared:
+            lit = lit * fall_off(fragments.depth.flatten()[covered], sensor)[:, None]
         # One channel more: how much of a pixel is covered.
-        shaded = torch.cat([colour * diffuse + shine, torch.ones_like(shine[:, :1])], 1)
+        shaded = torch.cat([lit, torch.ones_like(shine[:, :1])], 1)
         canvas = shaded.new_zeros(len(flat), 4)
         canvas[covered] = shaded
         ss, size = self.supersampling, self.size
@@ -279,17 +308,6 @@ class SyntheticEngine:
         y = ((covered // fine % fine + 0.5) / self.supersampling - K[:, 1, 2]) / K[:, 1, 1]
         rays = torch.stack([x, y, torch.ones_like(x)], 1)
         return -torch.nn.functional.normalize(rays, dim=1)
-
-
-def mixed(table: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
-    """(N, C) rows (R, C) of a table at three corners (N, 3), weighted (N, 3).
-
-    What `fitter.rendering.shading.interpolate` gives, for the pixels that show something alone.
-    """
-    total = table.index_select(0, corners[:, 0]) * weights[:, :1]
-    for k in (1, 2):
-        total += table.index_select(0, corners[:, k]) * weights[:, k : k + 1]
-    return total
 
 
 def cast_shadow(behind: Tensor, coverage: Tensor, cast: Tensor) -> Tensor:

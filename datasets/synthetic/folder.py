@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class SyntheticRequest:
             "engine": VERSION,
             "seed": self.seed,
             "size": self.size,
-            **asdict(self.settings),
+            **self.settings.description(),
         }
 
 
@@ -101,12 +101,12 @@ def _compare(path: Path, description: dict[str, Any]) -> None:
         found = None
     if not isinstance(found, dict):
         raise InputError("synthetic.description", file=path)
-    for name, value in description.items():
-        if found.get(name) != value:
+    for name in [*description, *(name for name in found if name not in description)]:
+        if found.get(name) != description.get(name):
             raise InputError(
                 "synthetic.other_samples",
                 file=path.parent,
                 name=name,
                 found=found.get(name),
-                expected=value,
+                expected=description.get(name),
             )

@@ -88,7 +88,7 @@ def keypoint_states(
     Args:
         pixels: of B images.
         depth: (B, 21) metres; positions: (B, 21, 2) pixels.
-        tolerance: (21,) metres, see `keypoint_tolerance`.
+        tolerance: (21,) or (B, 21) metres, see `keypoint_tolerance`.
         supersampling: how much finer than a pixel the finer image is.
 
     Returns:

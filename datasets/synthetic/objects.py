@@ -27,6 +27,25 @@ SHAPES = {
 """Radius at five places along the axis."""
 
 
+VARIED = {
+    "mug": (0.9, 0.95, 1.0, 1.0, 1.0),
+    "glass": (0.7, 0.75, 0.8, 0.9, 1.0),
+    "jar": (1.0, 1.0, 1.0, 0.95, 0.7),
+    "hammer": (0.35, 0.33, 0.33, 0.36, 1.0),
+    "dumbbell": (1.0, 0.4, 0.36, 0.4, 1.0),
+    "brush": (1.0, 0.85, 0.3, 0.28, 0.3),
+    "bat": (0.4, 0.42, 0.55, 0.85, 1.0),
+    "pear": (0.75, 1.0, 0.8, 0.5, 0.2),
+    "egg": (0.3, 0.9, 1.0, 0.75, 0.2),
+    "spool": (1.0, 0.6, 0.6, 0.6, 1.0),
+    "knob": (0.3, 0.3, 0.6, 1.0, 0.7),
+    "rod": (1.0, 1.0, 1.0, 1.0, 1.0),
+}
+"""As `SHAPES`, of things that are drawn from a generator of their own."""
+FLAT = 0.5
+"""Probability that one of them is flat: a telephone, a remote control, a book, a ruler."""
+
+
 def no_object(points: np.ndarray) -> dict:
     """Fields of an `ObjectSpec` row that is not there."""
     return _row(points.mean(axis=0), np.eye(3))
@@ -141,6 +160,38 @@ def _between(rng: Rng, points: np.ndarray) -> dict:
         "squareness": 8.0 if kind == "card" else 2.0,
         "profile": np.array(SHAPES["ball" if kind == "ball" else "cylinder"]),
     }  # fmt: skip
+
+
+def more_varied(rng: Rng, row: dict, mode: int) -> dict:
+    """A thing in the grasp of another shape: of `VARIED`, of any outline, or flat.
+
+    Args:
+        rng: decides.
+        row: of `sample_grasp`, whose place and axis stay.
+        mode: row of `pose_modes()`.
+    """
+    kind = str(rng.choice([*VARIED, "any", "any", "any"]))
+    profile = VARIED[kind] if kind in VARIED else tuple(rng.uniform(0.35, 1.0, PROFILE))
+    flat, thin = rng.random() < FLAT, rng.uniform(0.12, 0.5)
+    squareness = float(rng.choice([3.0, 5.0, 8.0]) if flat else rng.choice([2.0, 2.0, 2.5, 4.0]))
+    stretch, gloss = rng.uniform(0.7, 1.6), rng.uniform(0, 1.5)
+    surface = [rng.uniform(0.3, 1.0) * (rng.random() < 0.7), float(rng.integers(0, 16)),
+               float(rng.integers(0, 9))]  # fmt: skip
+    if rng.random() < 0.5:
+        profile = profile[::-1]
+    if mode in BETWEEN:
+        # What is held between fingertips is as wide there as they leave room for.
+        return row | {"pattern": np.array(surface), "gloss": gloss, "squareness": squareness}
+    width = np.asarray(row["half_width"]).max() * np.array([1.0, thin if flat else 1.0])
+    return row | {
+        "profile": np.array([1.0] * PROFILE if flat else profile),
+        "half_width": width,
+        "half_length": float(np.clip(row["half_length"] * stretch, 0.03, 0.16)),
+        "largest": 2.2,
+        "squareness": squareness,
+        "pattern": np.array(surface),
+        "gloss": gloss,
+    }
 
 
 def sample_occluder(rng: Rng, points: np.ndarray) -> dict:

@@ -20,6 +20,7 @@ from fitter.camera import project
 from fitter.conventions import FINGERS
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import Anatomy, anatomy_of, hand_pose_from_angles
+from fitter.hand_models.open_hand import ChildShapes
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import HandParams
 from fitter.rotations import roma
@@ -43,7 +44,7 @@ class PoseModel:
         marked: the same with them: where the 21 keypoints are.
         anatomy: axes and limits of the mean shape.
         frame: (3, 3) rows: radial, forward (wrist to middle knuckle), palmar; unit, model frame.
-        shapes: number of shape coefficients.
+        shapes: number of shape coefficients, of which the first `adult_shapes` are adults'.
     """
 
     keypoints: KeypointModel
@@ -51,10 +52,12 @@ class PoseModel:
     anatomy: Anatomy
     frame: np.ndarray
     shapes: int
+    adult_shapes: int
 
     @classmethod
-    def of(cls, model: HandModel) -> PoseModel:
-        """The pose model of a right hand of any dtype."""
+    def of(cls, model: HandModel, child_shapes: int = 0) -> PoseModel:
+        """The pose model of a right hand of any dtype, whose last `child_shapes` components are
+        those of children."""
         exact = HandModel(model.data, torch.float64)
         marked = exact.keypoint_model()
         joints = marked.joint_template.numpy()
@@ -68,12 +71,24 @@ class PoseModel:
             anatomy=anatomy_of(model.data),
             frame=np.stack([np.cross(forward, palmar), forward, palmar]),
             shapes=exact.shapedirs.shape[-1],
+            adult_shapes=exact.shapedirs.shape[-1] - child_shapes,
         )
 
     def points(self, params: HandParams) -> Tensor:
         """(B, 21, 3) joints, then tips of thumb to little, as `finger_contact` takes them."""
         joints, keypoints = pose_keypoints(self.keypoints, params)
         return torch.cat([joints, keypoints[:, list(_TIPS)]], 1)
+
+    def size(self, betas: Tensor) -> Tensor:
+        """(B,) length of the hands of betas (B, S) over the mean adult's; 1 for every adult, whose
+        hands differ by less than what is made of it."""
+        model = self.keypoints
+        offsets = (model.joint_shapedirs * betas[:, None, None]).sum(-1)
+        joints = (model.joint_template + offsets)[:, [0, 4, 5, 6]]
+        length = torch.diff(joints, dim=1).norm(dim=-1).sum(1)
+        mean = torch.diff(model.joint_template[[0, 4, 5, 6]], dim=0).norm(dim=-1).sum()
+        is_child = (betas[:, self.adult_shapes :] != 0).any(dim=1)
+        return torch.where(is_child, length / mean, 1.0).round(decimals=9)
 
 
 @dataclass(frozen=True)
@@ -98,9 +113,16 @@ class PosedHands:
     candidates: list[Candidate]
 
 
-def sample_shape(generator: np.random.Generator, count: int) -> np.ndarray:
-    """(count,) shape coefficients of a person, unit variance, none beyond two."""
-    return generator.normal(0, 0.85, count).clip(-2.0, 2.0)
+def sample_adult(generator: np.random.Generator, model: PoseModel) -> np.ndarray:
+    """(S,) shape coefficients of an adult, unit variance, none beyond two."""
+    adult = generator.normal(0, 0.85, model.adult_shapes).clip(-2.0, 2.0)
+    return np.concatenate([adult, np.zeros(model.shapes - model.adult_shapes)])
+
+
+def sample_child(generator: np.random.Generator, shapes: ChildShapes) -> np.ndarray:
+    """(S,) shape coefficients of a child, none of the draws beyond two standard deviations."""
+    deviation = generator.normal(0, 1, len(shapes.mean)).clip(-2.0, 2.0)
+    return shapes.mean + np.linalg.cholesky(shapes.covariance) @ deviation
 
 
 def sample_mode(generator: np.random.Generator) -> int:
@@ -223,7 +245,9 @@ def is_good(model: PoseModel, hands: PosedHands) -> np.ndarray:
     beside = (arm.square().sum(-1) - along.square()).clamp_min(0).sqrt()
     near = arm[..., 2] < 0.16
     blocked = near & (beside < 0.1 + 0.5 * along.clamp_min(0)) & (along > -0.1)
-    return (shown & ~blocked.any(dim=1) & (overlap(hands.points) < 0)).numpy()
+    # The flesh of a child's fingers is as much thinner as the hand is smaller.
+    size = model.size(hands.params.betas)[:, None, None]
+    return (shown & ~blocked.any(dim=1) & (overlap(hands.points / size) < 0)).numpy()
 
 
 def first_good(

@@ -32,6 +32,12 @@ FOLDS = 6
 """Waves that fold a sleeve."""
 
 
+KNIT, LATEX, LEATHER, WORK = range(4)
+"""Values of `GloveSpec.kind`."""
+COLOUR, GREY, INFRARED = range(3)
+"""Values of `ImagingSpec.kind`."""
+
+
 class NestedBatch(TensorBatch):
     """A batch that holds other batches: all of it moves to a device together."""
 
@@ -79,6 +85,7 @@ class ArmSpec(TensorBatch):
         folds: (B, FOLDS, 4) waves of the cloth: rate along the arm (1/m), turns around it, phases.
         colours: (B, 2, 3) sRGB in [0, 1] of cloth and pattern.
         pattern: (B, 3) share of the pattern, its bands a metre along the arm, and around it.
+        size: (B,) of the hand, 1 for an adult's.
     """
 
     bend: Tensor
@@ -89,6 +96,44 @@ class ArmSpec(TensorBatch):
     folds: Tensor
     colours: Tensor
     pattern: Tensor
+    size: Tensor
+
+
+@dataclass(frozen=True)
+class GloveSpec(TensorBatch):
+    """Gloves of B hands; places are those of the hand at rest.
+
+    Attributes:
+        present: (B,) bool.
+        kind: (B,) int64, KNIT, LATEX, LEATHER or WORK.
+        thickness: (B,) metres; wrinkles: (B,) metres by which it varies.
+        cuff: (B,) metres from the end of the hand model to the glove's edge, along the arm.
+        flare: (B,) metres by which the cuff stands off.
+        fingerless: (B,) bool, fingertips are bare.
+        colours: (B, 2, 3) sRGB in [0, 1] of ground, and of stripes, hem and coat.
+        sheer: (B,) share of the skin's colour that latex lets through.
+        texture: (B, 3) metres of its repeats along and across the fingers, and its strength.
+        bands: (B, 2) metres from stripe to stripe, 0 for none, and of the hem.
+        coat: (B, 2) cosine to the palm's plane up to which a working glove is coated, below -1 for
+            none, and by how much that varies.
+        phase: (B, 3, 3) two directions of waves, and phases.
+        gloss: (B, 2) as of `SkinSpec`.
+    """
+
+    present: Tensor
+    kind: Tensor
+    thickness: Tensor
+    wrinkles: Tensor
+    cuff: Tensor
+    flare: Tensor
+    fingerless: Tensor
+    colours: Tensor
+    sheer: Tensor
+    texture: Tensor
+    bands: Tensor
+    coat: Tensor
+    phase: Tensor
+    gloss: Tensor
 
 
 @dataclass(frozen=True)
@@ -167,7 +212,7 @@ class SecondHandSpec(NestedBatch):
     Attributes:
         present: (B,) bool.
         left: (B,) bool, it is a left hand; `hand` and `arm` then describe its mirror image.
-        hand: `HandParams`; `arm`, `skin` as of the first.
+        hand: `HandParams`; `arm`, `skin`, `glove` as of the first.
     """
 
     present: Tensor
@@ -175,6 +220,7 @@ class SecondHandSpec(NestedBatch):
     hand: HandParams
     arm: ArmSpec
     skin: SkinSpec
+    glove: GloveSpec
 
 
 @dataclass(frozen=True)
@@ -227,6 +273,25 @@ class LensSpec(TensorBatch):
 
 
 @dataclass(frozen=True)
+class ImagingSpec(TensorBatch):
+    """What kind of camera takes B images.
+
+    Attributes:
+        kind: (B,) int64, COLOUR, GREY or INFRARED.
+        weights: (B, 3) of the colours in a grey image, summing to 1.
+        skin: (B, 2) reflectance of skin in the infrared, and what is left of its contrast.
+        cloth: (B, 2) least reflectance of all else in the infrared, and of how much more it is.
+        distance: (B,) metres at which the light at the camera is as strong as the first lamp says.
+    """
+
+    kind: Tensor
+    weights: Tensor
+    skin: Tensor
+    cloth: Tensor
+    distance: Tensor
+
+
+@dataclass(frozen=True)
 class SampleSpecs(NestedBatch):
     """Everything random about B samples.
 
@@ -234,7 +299,7 @@ class SampleSpecs(NestedBatch):
         index: (B,) int64, the samples' numbers in their data set.
         mode: (B,) int64, row of `pose_modes()`.
         hand: `HandParams` of right hands, camera frame, float64.
-        view, arm, skin, light, objects, second, background, lens: their parts.
+        view, arm, skin, glove, light, objects, second, background, lens, imaging: their parts.
     """
 
     index: Tensor
@@ -243,11 +308,13 @@ class SampleSpecs(NestedBatch):
     view: ViewpointSpec
     arm: ArmSpec
     skin: SkinSpec
+    glove: GloveSpec
     light: LightSpec
     objects: ObjectSpec
     second: SecondHandSpec
     background: BackgroundSpec
     lens: LensSpec
+    imaging: ImagingSpec
 
     def __len__(self) -> int:
         return len(self.index)

@@ -78,6 +78,17 @@ def _halved(texture: Tensor) -> Tensor:
     return (rows[:, :, ::2] + rows[:, :, 1::2]) / 4
 
 
+def mixed(table: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
+    """(N, C) rows (R, C) of a table at three corners (N, 3), weighted (N, 3).
+
+    What `fitter.rendering.shading.interpolate` gives, for the pixels that show something alone.
+    """
+    total = table.index_select(0, corners[:, 0]) * weights[:, :1]
+    for k in (1, 2):
+        total += table.index_select(0, corners[:, k]) * weights[:, k : k + 1]
+    return total
+
+
 def look_up(textures: Tensor, side: int, uv: Tensor, row: Tensor) -> Tensor:
     """Bilinear look-up at pixels.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal, Self
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
 
 from fitter.errors import InputError
+
+_LATER = ("glove_share", "child_share", "grey_share", "varied_object_share")
 
 
 @dataclass(frozen=True)
@@ -17,9 +19,13 @@ class SyntheticSettings:
         occluder_share: of samples with an object in front of the hand.
         second_hand_share: of samples with another hand.
         bare_share: of arms without a sleeve.
+        glove_share: of first hands in a glove.
+        child_share: of first hands that are a child's.
+        grey_share: of images without colours, half of them infrared.
+        varied_object_share: of things in the grasp that are of more shapes than the simplest.
         view: "mixed", or one of its parts alone.
-        backgrounds: "procedural", "packages" (images with free licences in installed packages)
-            or a folder of images.
+        backgrounds: "procedural", "packages" (images with free licences in installed packages),
+            "mixed" (both and more painted ones) or a folder of images.
 
     Raises:
         InputError: a share outside [0, 1], or another view.
@@ -29,6 +35,10 @@ class SyntheticSettings:
     occluder_share: float = 0.12
     second_hand_share: float = 0.15
     bare_share: float = 0.4
+    glove_share: float = 0.0
+    child_share: float = 0.0
+    grey_share: float = 0.0
+    varied_object_share: float = 0.0
     view: Literal["mixed", "egocentric", "third_person"] = "mixed"
     backgrounds: str = "procedural"
 
@@ -39,6 +49,12 @@ class SyntheticSettings:
                 raise InputError("synthetic.share", file=field.name, found=value)
         if self.view not in ("mixed", "egocentric", "third_person"):
             raise InputError("synthetic.view", file="view", found=self.view)
+
+    def description(self) -> dict[str, Any]:
+        """What samples depend on. Shares that came later are left out where they are 0, so that
+        data sets from before say the same of themselves."""
+        values = asdict(self)
+        return {k: v for k, v in values.items() if k not in _LATER or v}
 
     @classmethod
     def unoccluded(cls) -> Self:

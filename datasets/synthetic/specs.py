@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.synthetic.gloves import fitted, sample_glove, sample_other_glove
+from datasets.synthetic.imaging import sample_imaging
 from datasets.synthetic.poses import (
     MODE_ATTEMPTS,
     Candidate,
@@ -21,14 +23,17 @@ from datasets.synthetic.poses import (
     full_intrinsics,
     is_good,
     pose_candidates,
+    sample_adult,
     sample_candidate,
+    sample_child,
     sample_mode,
-    sample_shape,
 )
 from datasets.synthetic.records import (
     ArmSpec,
     BackgroundSpec,
     Batch,
+    GloveSpec,
+    ImagingSpec,
     LensSpec,
     LightSpec,
     ObjectSpec,
@@ -48,38 +53,55 @@ from datasets.synthetic.surroundings import (
     sample_other_skin,
     sample_skin,
 )
+from fitter.hand_models.open_hand import ChildShapes
 from fitter.records import HandParams, TensorBatch
 
 Rng = np.random.Generator
-POSE, SECOND, APPEARANCE = 0, 1, 2
-"""Third number of a generator's seed: what it decides."""
+POSE, SECOND, APPEARANCE, GLOVE, CHILD, IMAGING, VARIED = range(7)
+"""Third number of a generator's seed: what it decides. What is new gets one of its own, so that
+what was there before stays as it is."""
 NEAREST = 0.1
 """Metres from the camera that another hand keeps."""
 SHIFTS = np.arange(0.0, 0.4, 0.02)
 """Metres by which another hand is moved away until it is clear of the first."""
 
 
+@dataclass(frozen=True)
+class People:
+    """Who there is.
+
+    Attributes:
+        model: of a right hand.
+        appearances: coefficients of its skin.
+        children: how children are shaped; None where there are none.
+    """
+
+    model: PoseModel
+    appearances: int
+    children: ChildShapes | None
+
+
 def sample_specs(
-    model: PoseModel,
-    appearance_count: int,
-    settings: SyntheticSettings,
-    seed: int,
-    indices: Sequence[int],
+    people: People, settings: SyntheticSettings, seed: int, indices: Sequence[int]
 ) -> SampleSpecs:
     """Specs of the samples `indices` of the data set `seed`.
 
     Args:
-        model: of a right hand.
-        appearance_count: coefficients of its skin.
+        people: whose hands they are.
         settings: of the data set.
         seed, indices: non-negative; nothing else decides what a sample is.
 
     Raises:
         RuntimeError: no natural pose in view was found in `ATTEMPTS` attempts.
     """
-    rngs = [np.random.default_rng([seed, index, APPEARANCE]) for index in indices]
-    hands = _first_hands(model, settings, (seed, indices), rngs)
-    appearance = [sample_skin(rng, appearance_count) for rng in rngs]
+    model = people.model
+
+    def streams(what: int) -> list[Rng]:
+        return [np.random.default_rng([seed, index, what]) for index in indices]
+
+    rngs = streams(APPEARANCE)
+    hands = _first_hands(people, settings, (seed, indices), (rngs, streams(CHILD)))
+    appearance = [sample_skin(rng, people.appearances) for rng in rngs]
     arms = [sample_arm(rng, settings) for rng in rngs]
     wants_second = np.array([rng.random() < settings.second_hand_share for rng in rngs])
     second = _second_hands(model, hands, wants_second, settings, (seed, indices))
@@ -87,17 +109,35 @@ def sample_specs(
     other_skins = [sample_other_skin(rng, skin) for rng, skin in pairs]
     other_arms = [sample_other_arm(rng, arm, settings) for rng, arm in zip(rngs, arms, strict=True)]
     objects = [
-        sample_objects(rng, hands, row, settings, bool(second.present[row]))
-        for row, rng in enumerate(rngs)
+        sample_objects(rng, hands, row, settings, bool(second.present[row]), varied)
+        for row, (rng, varied) in enumerate(zip(rngs, streams(VARIED), strict=True))
     ]
+    arms = _sized(arms, model.size(hands.params.betas))
+    other_arms = _sized(other_arms, model.size(second.params.betas))
+    gloves, other_gloves = _gloves(streams(GLOVE), settings, arms, other_arms)
+    view = _view(model, hands, rngs)
+    images = [
+        {"light": sample_light(rng), "background": sample_backdrop(rng),
+         "lens": sample_lens(rng, skin["appearance"][0])} for rng, skin in pairs
+    ]  # fmt: skip
+    distances = hands.points[..., 2].mean(dim=1).tolist()
+    images = [
+        image | sample_imaging(rng, settings.grey_share, distance, image)
+        for rng, distance, image in zip(streams(IMAGING), distances, images, strict=True)
+    ]
+
+    def part(kind: type[Batch], name: str) -> Batch:
+        return _stacked(kind, [image[name] for image in images])
+
     specs = SampleSpecs(
         index=torch.tensor(list(indices), dtype=torch.int64),
         mode=torch.tensor([c.mode for c in hands.candidates]),
         hand=hands.params,
-        view=_view(model, hands, rngs),
+        view=view,
         arm=_stacked(ArmSpec, arms),
         skin=_stacked(SkinSpec, appearance),
-        light=_stacked(LightSpec, [sample_light(rng) for rng in rngs]),
+        glove=_stacked(GloveSpec, gloves),
+        light=part(LightSpec, "light"),
         objects=_stacked(ObjectSpec, objects),
         second=SecondHandSpec(
             second.present,
@@ -105,22 +145,47 @@ def sample_specs(
             second.params,
             arm=_stacked(ArmSpec, other_arms),
             skin=_stacked(SkinSpec, other_skins),
+            glove=_stacked(GloveSpec, other_gloves),
         ),
-        background=_stacked(BackgroundSpec, [sample_backdrop(rng) for rng in rngs]),
-        lens=_stacked(LensSpec, [sample_lens(rng, skin["appearance"][0]) for rng, skin in pairs]),
+        background=part(BackgroundSpec, "background"),
+        lens=part(LensSpec, "lens"),
+        imaging=part(ImagingSpec, "imaging"),
     )
     return _rounded(specs)
 
 
+def _sized(arms: list[dict], sizes: Tensor) -> list[dict]:
+    """Arms as thick as hands of sizes (B,) want them."""
+    return [arm | {"size": size} for arm, size in zip(arms, sizes.tolist(), strict=True)]
+
+
+def _gloves(
+    streams: list[Rng], settings: SyntheticSettings, arms: list[dict], other_arms: list[dict]
+) -> tuple[list[dict], list[dict]]:
+    """Gloves of the first hands and of the others."""
+    share = settings.glove_share
+    worn = [sample_glove(rng, share) for rng in streams]
+    other = [sample_other_glove(rng, own, share) for rng, own in zip(streams, worn, strict=True)]
+    return (
+        [fitted(glove, arm) for glove, arm in zip(worn, arms, strict=True)],
+        [fitted(glove, arm) for glove, arm in zip(other, other_arms, strict=True)],
+    )
+
+
 def _first_hands(
-    model: PoseModel,
+    people: People,
     settings: SyntheticSettings,
     source: tuple[int, Sequence[int]],
-    rngs: list[Rng],
+    streams: tuple[list[Rng], list[Rng]],
 ) -> PosedHands:
-    """The hands that the samples are about; `source` is the seed and the indices."""
+    """The hands that the samples are about; `source` is the seed and the indices, `streams` are
+    those of adults and of children."""
     seed, indices = source
-    betas = np.stack([sample_shape(rng, model.shapes) for rng in rngs])
+    model, (rngs, child_rngs) = people.model, streams
+    betas = np.stack([sample_adult(rng, model) for rng in rngs])
+    for row, rng in enumerate(child_rngs):
+        if people.children is not None and rng.random() < settings.child_share:
+            betas[row] = sample_child(rng, people.children)
     modes = [sample_mode(rng) for rng in rngs]
 
     def sample(row: int, attempt: int) -> Candidate:
@@ -204,7 +269,7 @@ def _second_hands(
     streams = {row: np.random.default_rng([seed, indices[row], SECOND]) for row in rows}
     left = {row: bool(stream.random() < 0.8) for row, stream in streams.items()}
     same = {row: stream.random() < 0.75 for row, stream in streams.items()}
-    shapes = {row: sample_shape(stream, model.shapes) for row, stream in streams.items()}
+    shapes = {row: sample_adult(stream, model) for row, stream in streams.items()}
     betas = np.stack(
         [first.params.betas[row].numpy() if same[row] else shapes[row] for row in rows]
     ) if len(rows) else np.zeros((0, model.shapes))  # fmt: skip

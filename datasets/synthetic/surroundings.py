@@ -10,7 +10,13 @@ import colorsys
 
 import numpy as np
 
-from datasets.synthetic.objects import GRASPS, no_object, sample_grasp, sample_occluder
+from datasets.synthetic.objects import (
+    GRASPS,
+    more_varied,
+    no_object,
+    sample_grasp,
+    sample_occluder,
+)
 from datasets.synthetic.poses import PosedHands
 from datasets.synthetic.records import FOLDS, LIGHTS
 from datasets.synthetic.settings import SyntheticSettings
@@ -63,6 +69,7 @@ def sample_arm(rng: Rng, settings: SyntheticSettings) -> dict:
             rng.uniform(15, 90) * (rng.random() < 0.8),
             rng.integers(4, 16) * (rng.random() < 0.4),
         ],
+        "size": 1.0,
     }
 
 
@@ -77,12 +84,17 @@ def sample_other_arm(rng: Rng, arm: dict, settings: SyntheticSettings) -> dict:
 
 
 def sample_objects(
-    rng: Rng, hands: PosedHands, row: int, settings: SyntheticSettings, second: bool
+    rng: Rng, hands: PosedHands, row: int, settings: SyntheticSettings, second: bool, varied: Rng
 ) -> dict:
-    """The object in the grasp, where the pose holds one, and the one in front."""
+    """The object in the grasp, where the pose holds one, and the one in front.
+
+    `varied` decides which things in the grasp are of more shapes, and of which.
+    """
     points, mode = hands.points[row].numpy(), hands.candidates[row].mode
     holds, floats = rng.random(2) < [settings.object_share, settings.occluder_share]
     grasp = sample_grasp(rng, points, mode) if mode in GRASPS else no_object(points)
+    if varied.random() < settings.varied_object_share:
+        grasp = more_varied(varied, grasp, mode)
     front = sample_occluder(rng, points)
     colours = [[_colour(rng), _colour(rng)] for _ in range(2)]
     # Where two hands meet there is no room for a third thing.

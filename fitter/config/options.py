@@ -83,6 +83,11 @@ class ModelConfig(Section):
         description="which vertices of MANO are its fingertips: the name of a convention, or five "
         "vertices, thumb to little, for another mesh in MANO's layout",
     )
+    children: bool = Field(
+        False,
+        description="fit the open hand with the shape component that leads to children's hands; "
+        "of adults a fit of one image then knows size and distance less well",
+    )
     fix_left_shapedirs: bool = Field(
         True, description="correct the known sign error in the shape space of MANO_LEFT.pkl"
     )

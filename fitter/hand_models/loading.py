@@ -18,6 +18,7 @@ def load_hand_model(
     side: Side = "right",
     dtype: torch.dtype = torch.float32,
     mano: ManoOptions | None = None,
+    children: bool = False,
 ) -> HandModel:
     """Load a hand model on the CPU.
 
@@ -26,9 +27,11 @@ def load_hand_model(
         side: the wanted hand; a file of the other hand is mirrored.
         dtype: of the model's floating-point buffers.
         mano: how to read a MANO file; None: `ManoOptions()`.
+        children: with the open hand's shape components for children, see `load_open_hand`.
 
     Raises:
-        InputError: the file is missing, unsafe, or no hand model.
+        InputError: the file is missing, unsafe, or no hand model; children of another model than
+            the open hand are asked for.
 
     Example:
         ```python
@@ -40,7 +43,9 @@ def load_hand_model(
         ```
     """
     if source == "open_hand":
-        data = load_open_hand()
+        data = load_open_hand(children=children)
+    elif children:
+        raise InputError("model.no_children", file=str(source))
     elif not Path(source).exists():
         raise InputError("model.unknown", file=str(source))
     else:

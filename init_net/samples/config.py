@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from datasets.synthetic import SyntheticSettings
 from fitter.config.section import Section
 
 Folder = Annotated[
@@ -24,10 +25,12 @@ Backgrounds = Annotated[
     str,
     Field(
         min_length=1,
-        description="procedural, packages (images with free licences in installed packages), or "
-        "a folder of images",
+        description="procedural, packages (images with free licences in installed packages), "
+        "mixed (both, and more painted ones), or a folder of images",
     ),
 ]
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class SamplesConfig(Section):
@@ -39,6 +42,12 @@ class SamplesConfig(Section):
     size: int = Field(224, ge=16, le=2048, description="side of a image, pixels")
     supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a image")
     backgrounds: Backgrounds = "procedural"
+    glove_share: Share = Field(0.0, description="of hands in a glove")
+    child_share: Share = Field(0.0, description="of hands that are a child's")
+    grey_share: Share = Field(0.0, description="of images without colours, half of them infrared")
+    varied_object_share: Share = Field(
+        0.0, description="of things in the grasp that are of more shapes"
+    )
     sightings: int = Field(
         2,
         ge=1,
@@ -49,6 +58,17 @@ class SamplesConfig(Section):
     workers: int = Field(
         1, ge=1, description="processes that render what is missing and look at it"
     )
+
+    @property
+    def settings(self) -> SyntheticSettings:
+        """Of the engine."""
+        return SyntheticSettings(
+            backgrounds=self.backgrounds,
+            glove_share=self.glove_share,
+            child_share=self.child_share,
+            grey_share=self.grey_share,
+            varied_object_share=self.varied_object_share,
+        )
 
 
 class HeldOutConfig(SamplesConfig):

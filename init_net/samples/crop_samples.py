@@ -125,11 +125,11 @@ class Cropper:
 
     @cached_property
     def _sightings(self) -> Sightings:
-        return Sightings(self.samples, 1)
+        return Sightings(self.samples, [1] * len(self.samples.sets))
 
     @cached_property
     def _model(self) -> KeypointModel:
-        return load_hand_model(dtype=torch.float64).keypoint_model()
+        return load_hand_model(dtype=torch.float64, children=True).keypoint_model()
 
     def _transforms(self, keypoints: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """(B, 2, 3) from pixels of the image to those of the crop, whose corner is at (0, 0)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -57,7 +58,10 @@ class DetectedSamples:
 
     @classmethod
     def of(
-        cls, samples: ShardedSamples, as_rendered: bool = False, variants: int | None = None
+        cls,
+        samples: ShardedSamples,
+        as_rendered: bool = False,
+        variants: Sequence[int] | None = None,
     ) -> Self:
         """All sightings of a data set.
 
@@ -65,12 +69,12 @@ class DetectedSamples:
             samples: that the detector has looked at, see `init_net.samples.sightings`.
             as_rendered: those alone of pictures as they were rendered in which the detector found
                 the hand by itself.
-            variants: leading sightings of each sample; None for all.
+            variants: for each of `samples.sets`, leading sightings of a sample; None for all.
 
         Raises:
             InputError: there is none, or they are missing or damaged.
         """
-        sightings = Sightings(samples, 1 if as_rendered else variants)
+        sightings = Sightings(samples, [1] * len(samples.sets) if as_rendered else variants)
         wanted = sightings.found == FOUND if as_rendered else sightings.found > 0
         index, variant = np.nonzero(wanted)
         if len(index) == 0:
@@ -171,7 +175,8 @@ def _part(
     hands = normalise(observed_samples(samples, sightings, which))
     rows = samples.read(which[0], [*HAND_FIELDS, "keypoint_state"])
     truth = true_hands(rows)
-    keypoints = pose_keypoints(load_hand_model(dtype=torch.float64).keypoint_model(), truth)[1]
+    model = load_hand_model(dtype=torch.float64, children=True).keypoint_model()
+    keypoints = pose_keypoints(model, truth)[1]
     wrist = view_rotations(hands).mT @ roma.rotvec_to_rotmat(truth.global_orient)
     pose = roma.rotvec_to_rotmat(truth.hand_pose)
     inputs = lifter_inputs(hands)

@@ -59,7 +59,7 @@ def claim(folder: Path, source: SampleSource) -> None:
 
 
 def _wanted(source: SampleSource) -> dict[str, Any]:
-    wanted = {"layout": _LAYOUT, **asdict(source)}
+    wanted = {"layout": _LAYOUT, **asdict(source), "settings": source.settings.description()}
     del wanted["count"]
     return wanted
 

@@ -50,7 +50,7 @@ SAMPLE_FIELDS: Mapping[str, tuple[str, str]] = {
     "intrinsics": ("float32", "(3, 3) K in pixels"),
     "global_orient": ("float32", "(3,) axis-angle"),
     "hand_pose": ("float32", "(15, 3) axis-angle"),
-    "betas": ("float32", "(10,)"),
+    "betas": ("float32", "(S,) 10, and further ones where there are children"),
     "transl": ("float32", "(3,) metres"),
     "mode": ("int16", "row of `pose_modes()`"),
     "egocentric": ("bool", "the camera sits on the owner's head"),
@@ -139,6 +139,11 @@ class ShardedSamples:
         if count is not None and total < count:
             raise InputError("samples.too_few", file=folder, expected=count, found=total)
         self._count = total if count is None else count
+
+    @property
+    def sets(self) -> Sequence[ShardedSamples]:
+        """The sets that these are, one after the other, each in a folder of its own."""
+        return (self,)
 
     def __len__(self) -> int:
         return self._count

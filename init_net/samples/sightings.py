@@ -8,7 +8,7 @@ picture as it was rendered; what the others see is carried back to that picture,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -225,31 +225,21 @@ def _row(hand: HandObservation | None, found: int) -> dict[str, np.ndarray]:
 class Sightings:
     """The sightings of a folder of samples, read as they are asked for."""
 
-    def __init__(self, samples: ShardedSamples, variants: int | None = None) -> None:
+    def __init__(self, samples: ShardedSamples, variants: Sequence[int] | None = None) -> None:
         """Open those of this detector.
 
         Args:
             samples: that it has looked at.
-            variants: leading sightings of each sample; None for all that the first shard has.
+            variants: for each of `samples.sets`, leading sightings of a sample; None for all that
+                its first shard has. Where one set has fewer than another, the rest was not seen.
 
         Raises:
             InputError: some are missing, too few or damaged.
         """
-        folder = sightings_folder(samples.folder)
+        wanted = [None] * len(samples.sets) if variants is None else variants
         self._parts: list[dict[str, np.ndarray]] = []
-        for start in range(0, len(samples), SHARD):
-            shard = _open_shard(folder / shard_name(start))
-            count = min(SHARD, len(samples) - start)
-            wanted = shard["found"].shape[1] if variants is None else variants
-            variants = wanted
-            if shard["found"].shape[0] < count or shard["found"].shape[1] < wanted:
-                raise InputError(
-                    "samples.too_few_sightings",
-                    file=folder / shard_name(start),
-                    expected=_in_words((count, wanted)),
-                    found=_in_words(shard["found"].shape),
-                )
-            self._parts.append({name: array[:count, :wanted] for name, array in shard.items()})
+        for part, count in zip(samples.sets, wanted, strict=True):
+            self._parts += _shards_of(part, count)
         self._columns: dict[str, np.ndarray] = {}
 
     @property
@@ -273,8 +263,41 @@ class Sightings:
         """One field of all sightings. In memory from the first time on: to find each one's shard
         costs more."""
         if name not in self._columns:
-            self._columns[name] = np.concatenate([part[name] for part in self._parts])
+            widest = max(part["found"].shape[1] for part in self._parts)
+            self._columns[name] = np.concatenate(
+                [_padded(part[name], widest) for part in self._parts]
+            )
         return self._columns[name]
+
+
+def _shards_of(samples: ShardedSamples, variants: int | None) -> list[dict[str, np.ndarray]]:
+    """The shards of one set of samples, see `Sightings`."""
+    folder = sightings_folder(samples.folder)
+    parts = []
+    for start in range(0, len(samples), SHARD):
+        shard = _open_shard(folder / shard_name(start))
+        count = min(SHARD, len(samples) - start)
+        found = shard["found"].shape
+        variants = found[1] if variants is None else variants
+        if found[0] < count or found[1] < variants:
+            raise InputError(
+                "samples.too_few_sightings",
+                file=folder / shard_name(start),
+                expected=_in_words((count, variants)),
+                found=_in_words(found),
+            )
+        parts.append({name: array[:count, :variants] for name, array in shard.items()})
+    return parts
+
+
+def _padded(array: np.ndarray, variants: int) -> np.ndarray:
+    """Sightings with further ones in which nothing was seen."""
+    lacking = variants - array.shape[1]
+    if lacking == 0:
+        return array
+    nothing = np.nan if np.issubdtype(array.dtype, np.floating) else 0
+    rest = np.full((len(array), lacking, *array.shape[2:]), nothing, array.dtype)
+    return np.concatenate([array, rest], axis=1)
 
 
 def _open_shard(path: Path) -> dict[str, np.ndarray]:

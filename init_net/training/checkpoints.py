@@ -148,7 +148,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise InputError("checkpoint.damaged_part", file=path, part=name)
     if hand_model is None:
         raise InputError("checkpoint.damaged_part", file=path, part="hand_model")
-    require_hand_model(path, hand_model)
+    network = values["config"].get("network")
+    betas = network.get("betas") if isinstance(network, dict) else None
+    require_hand_model(path, hand_model, betas if isinstance(betas, int) else 0)
     return Checkpoint(**{**{n: values[n] for n in names}, "hand_model": hand_model})
 
 

@@ -167,10 +167,11 @@ def _train_hands(options: argparse.Namespace) -> int:
         # Before anything is rendered. A smoke test that has been done is done again.
         overwrite = check_run(out, config) and options.smoke
     require_trainable(config)
-    for samples in (config.data, config.validation):
+    sets = (*config.learned_from, config.validation)
+    for samples in sets:
         _prepare(samples, looks_at(config, samples), console)
     if options.prepare_only:
-        say(console, f"samples are in {config.data.folder} and {config.validation.folder}")
+        say(console, f"samples are in {' and '.join(samples.folder for samples in sets)}")
         return EXIT_OK
     return _train(_Request(config, out, options.typed, overwrite, console))
 
@@ -298,7 +299,11 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
         network=config.network,
         command=read_manifest(out)["command"],
         steps=found.step,
-        data={"training": _public(config.data), "validation": _public(config.validation)},
+        data={
+            "training": _public(config.data),
+            **{f"training {k}": _public(more) for k, more in enumerate(config.further_data, 2)},
+            "validation": _public(config.validation),
+        },
         figures=found.figures,
         hand_model=found.hand_model,
         options={
@@ -322,6 +327,6 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
 def _public(samples: SamplesConfig) -> dict[str, object]:
     """Options of samples, without where somebody's files lie."""
     options = samples.model_dump(mode="json", exclude={"folder", "workers"})
-    if samples.backgrounds not in ("procedural", "packages"):
+    if samples.backgrounds not in ("procedural", "packages", "mixed"):
         options["backgrounds"] = "a folder"
     return options

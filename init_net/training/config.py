@@ -75,6 +75,9 @@ class TrainConfig(Section):
 
     network: NetworkConfig = Field(description="which network, and how large")
     data: SamplesConfig = Field(default_factory=SamplesConfig)
+    further_data: tuple[SamplesConfig, ...] = Field(
+        (), description="samples of other kinds that are learned from as well, each as `data`"
+    )
     validation: HeldOutConfig = Field(default_factory=HeldOutConfig)
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)
     losses: dict[str, Annotated[float, Field(ge=0)]] = Field(
@@ -88,17 +91,32 @@ class TrainConfig(Section):
         """Every option with its value, as nested JSON-able dictionaries."""
         return self.model_dump(mode="json")
 
+    @property
+    def learned_from(self) -> tuple[SamplesConfig, ...]:
+        """`data` and `further_data`."""
+        return (self.data, *self.further_data)
+
     @model_validator(mode="after")
     def _holds_samples_out(self) -> Self:
-        if self.data.seed == self.validation.seed:
-            raise ValueError(
-                f"validation.seed to differ from data.seed, found {self.data.seed} for both"
-            )
-        if Path(self.data.folder).resolve() == Path(self.validation.folder).resolve():
-            raise ValueError(
-                "validation.folder to differ from data.folder, found "
-                f"{self.validation.folder!r} for both"
-            )
+        held_out, folders = self.validation, set()
+        for name, samples in zip(
+            ("data", *(f"further_data.{k}" for k in range(len(self.further_data)))),
+            self.learned_from,
+            strict=True,
+        ):
+            if samples.seed == held_out.seed:
+                raise ValueError(
+                    f"validation.seed to differ from {name}.seed, found {samples.seed} for both"
+                )
+            folder = Path(samples.folder).resolve()
+            if folder == Path(held_out.folder).resolve():
+                raise ValueError(
+                    f"validation.folder to differ from {name}.folder, found "
+                    f"{held_out.folder!r} for both"
+                )
+            if folder in folders:
+                raise ValueError(f"a folder for each set, found {samples.folder!r} for two")
+            folders.add(folder)
         return self
 
 
@@ -122,6 +140,14 @@ LIKE_EARLIER: Mapping[str, Any] = {
     "augmentation.keypoint_dropout": 0.0,
     "augmentation.all_keypoints_dropout": 0.0,
     "network.margin": 1.4,
+    "further_data": [],
+    "data.sightings": 2,
+    "validation.sightings": 1,
+    **{
+        f"{samples}.{share}_share": 0.0
+        for samples in ("data", "validation")
+        for share in ("glove", "child", "grey", "varied_object")
+    },
 }
 """Options that earlier versions had and this one has not, or the other way round, and the value
 with which a run is the same with and without them."""
@@ -198,6 +224,7 @@ def smoke(config: TrainConfig) -> TrainConfig:
         update={
             "network": network,
             "data": few(config.data, 192),
+            "further_data": tuple(few(samples, 192) for samples in config.further_data),
             "validation": few(config.validation, 64),
             "optimiser": optimiser.model_copy(
                 update={

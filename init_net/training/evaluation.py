@@ -130,6 +130,7 @@ def lifter_figures(network: nn.Module, held_out: DetectedSamples) -> dict[str, f
     """
     device = next(network.parameters()).device
     model = load_hand_model(dtype=torch.float64)
+    whole = load_hand_model(dtype=torch.float64, children=True)
     errors, covered = [], []
     for rows in torch.arange(len(held_out)).split(_BATCH):
         hands = held_out.samples[rows]
@@ -138,7 +139,7 @@ def lifter_figures(network: nn.Module, held_out: DetectedSamples) -> dict[str, f
         solved = inverse_kinematics(
             model.keypoint_model(), said.keypoints.double(), up_to_scale=True
         )
-        mesh, true = model(solved), posed_mesh(model, hands.rotations, hands.betas)
+        mesh, true = model(solved), posed_mesh(whole, hands.rotations, hands.betas)
         keypoints, true_keypoints = said.keypoints * unit, hands.keypoints * unit
         errors.append(HandErrors.of(keypoints, true_keypoints, mesh.vertices, true.vertices))
         within = (said.keypoints - hands.keypoints).abs() < said.std[..., (0, 0, 1)]
@@ -164,7 +165,7 @@ def crop_figures(
         with_keypoints: give it what the detector saw; else nothing but the image.
     """
     device = next(network.parameters()).device
-    model = load_hand_model(dtype=torch.float64)
+    model = load_hand_model(dtype=torch.float64, children=True)
     reduced = model.keypoint_model().to(torch.float32)
     errors, seen = [], []
     for crops in _batches(held_out):

@@ -204,6 +204,7 @@ def _begin(task: Task[Any], config: TrainConfig) -> _State:
         optimiser=make_optimiser(task.network, config.optimiser),
         average=WeightAverage(task.network, config.optimiser.ema_decay),
         scaler=torch.amp.GradScaler(device.type, enabled=half),
+        hand_model=current_hand_model(getattr(config.network, "betas", 0)),
     )
 
 

@@ -46,7 +46,8 @@ def check_run(folder: Path, config: TrainConfig) -> bool:
         return False
     manifest = read_manifest(folder)
     require_same_run(folder, manifest["config"], config)
-    require_hand_model(folder / MANIFEST, HandModelId(**manifest["hand_model"]))
+    found = HandModelId(**manifest["hand_model"])
+    require_hand_model(folder / MANIFEST, found, getattr(config.network, "betas", 0))
     _require_detector(folder / MANIFEST, manifest)
     return True
 
@@ -148,7 +149,7 @@ def _write_manifest(folder: Path, config: TrainConfig, command: str) -> None:
         "magic": _MAGIC,
         "layout": _LAYOUT,
         "command": command,
-        "hand_model": asdict(current_hand_model()),
+        "hand_model": asdict(current_hand_model(getattr(config.network, "betas", 0))),
         "detector": detector_digest(),
         "config": config.resolved(),
     }

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from datasets.detector import DetectorNoise
-from datasets.synthetic import SyntheticSettings
 from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
@@ -25,6 +25,7 @@ from init_net.samples.config import SamplesConfig
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.detected_samples import DetectedSamples, with_less
 from init_net.samples.hand_sampler import HandSampler
+from init_net.samples.joined import JoinedSamples, fitting_shapes
 from init_net.samples.lifter_samples import LifterSamples
 from init_net.samples.shards import SampleSource, ShardedSamples, render_shards
 from init_net.samples.sightings import look_at_shards
@@ -68,9 +69,7 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     """
     require_trainable(config)
     network: Any = build_network(config.network, config.run.seed).to(device)
-    train, held_out = (
-        _seen(part, looks_at(config, part)) for part in (config.data, config.validation)
-    )
+    train, held_out = _seen(config, config.learned_from), _seen(config, [config.validation])
     match config.network:
         case LifterConfig():
             return LifterTask(config, network, train, held_out)
@@ -89,7 +88,7 @@ def prepare_samples(
         count=config.count,
         size=config.size,
         supersampling=config.supersampling,
-        settings=SyntheticSettings(backgrounds=config.backgrounds),
+        settings=config.settings,
     )
     render_shards(Path(config.folder), source, config.workers, progress)
 
@@ -111,11 +110,13 @@ def _opened(config: SamplesConfig) -> ShardedSamples:
     return ShardedSamples(Path(config.folder), config.count)
 
 
-def _seen(config: SamplesConfig, variants: int) -> ShardedSamples:
+def _seen(config: TrainConfig, sets: Sequence[SamplesConfig]) -> ShardedSamples:
     """Samples that the detector has looked at."""
-    prepare_samples(config)
-    look_at_samples(config, variants)
-    return _opened(config)
+    for samples in sets:
+        prepare_samples(samples)
+        look_at_samples(samples, looks_at(config, samples))
+    opened = [_opened(samples) for samples in sets]
+    return opened[0] if len(opened) == 1 else JoinedSamples(opened)
 
 
 class _SampleTask:
@@ -124,6 +125,8 @@ class _SampleTask:
     def __init__(self, config: TrainConfig, network: nn.Module, count: int) -> None:
         self.config, self.network = config, network
         self._count = count
+        # Networks of no shape look at none.
+        self._shapes = getattr(config.network, "betas", 0)
         self._device = next(network.parameters()).device
 
     def _chosen(self, step: int, size: int) -> np.ndarray:
@@ -151,7 +154,8 @@ class LifterTask(_SampleTask):
         held_out: ShardedSamples,
     ) -> None:
         """Load what the detector saw; images are not needed."""
-        self._seen = DetectedSamples.of(train, variants=config.data.sightings)
+        looks = [samples.sightings for samples in config.learned_from]
+        self._seen = DetectedSamples.of(train, variants=looks)
         self._held_out = DetectedSamples.of(held_out, as_rendered=True)
         super().__init__(config, network, len(self._seen))
         self.weights = loss_weights(self.config)
@@ -166,6 +170,7 @@ class LifterTask(_SampleTask):
             self._seen.batch(self._chosen(step, seen), seed),
             self._sampler.sample(size - seen, seed),
         ]
+        parts = [replace(part, betas=fitting_shapes(part.betas, self._shapes)) for part in parts]
         return with_less(LifterSamples.together(parts), seed)
 
     def losses(self, batch: LifterSamples, step: int) -> dict[str, Tensor]:
@@ -203,7 +208,8 @@ class _ImageTask(_SampleTask):
         crops = self._cropper.crop(self._chosen(step, size), seed)
         generator = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
         seen = self._drop_keypoints(crops.inputs, generator)
-        return crops.with_confidence(seen.confidence)
+        crops = crops.with_confidence(seen.confidence)
+        return replace(crops, betas=fitting_shapes(crops.betas, self._shapes))
 
 
 class HandNetTask(_ImageTask):
@@ -213,7 +219,7 @@ class HandNetTask(_ImageTask):
         """As `_ImageTask`."""
         super().__init__(*arguments)
         self.weights = loss_weights(self.config)
-        model = load_hand_model().keypoint_model()
+        model = load_hand_model(children=True).keypoint_model()
         self._model = model.to(torch.float32).to(self._device)
 
     def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
@@ -267,10 +273,14 @@ def require_trainable(config: TrainConfig) -> None:
     loss_weights(config)
     network = config.network
     if not isinstance(network, SegmentationConfig):
-        betas = load_open_hand(keypoint_offsets=False).shapedirs.shape[2]
-        if network.betas != betas:
+        allowed = [
+            load_open_hand(keypoint_offsets=False, children=children).shapedirs.shape[2]
+            for children in (False, True)
+        ]
+        if network.betas not in allowed:
+            expected = " or ".join(map(str, allowed))
             raise InputError(
-                "training.other_betas", file="network.betas", expected=betas, found=network.betas
+                "training.other_betas", file="network.betas", expected=expected, found=network.betas
             )
     if not isinstance(network, LifterConfig) and config.optimiser.batch_size == 1:
         # The statistics of a batch would be those of one sample, or of one number.

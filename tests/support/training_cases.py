@@ -114,7 +114,7 @@ def blank_samples(folder: Path, source: SampleSource) -> None:
         if name == "intrinsics":
             array[:] = np.eye(3)
         np.save(shard / f"{name}.npy", array)
-    manifest = {"layout": 1, **asdict(source)}
+    manifest = {"layout": 1, **asdict(source), "settings": source.settings.description()}
     del manifest["count"]
     (folder / "samples.json").write_text(json.dumps(manifest))
 

@@ -38,6 +38,8 @@ SENTENCES: dict[str, str] = {
     ),
     "model.betas": "The hand model has {available} shape components, but {given} coefficients "
     "were given.",
+    "model.no_children": "expected the open hand where shapes of children are asked for, found "
+    "another hand model.",
     "appearance.vertices": "expected an appearance of {expected} vertices, found one of {found}.",
     "appearance.texel": "expected {expected}, found texel {texel} of {texels} in it.",
     "prior.unreadable": "expected a pose prior in safetensors format, found: {reason}",

@@ -325,6 +325,13 @@ def test_rebuild_gives_the_committed_model(tmp_path):
     assert rebuilt.keys() == committed.keys()
     for name, array in committed.items():
         np.testing.assert_allclose(rebuilt[name], array, rtol=0, atol=2e-6, err_msg=name)
+    children, shipped = (
+        safetensors.numpy.load_file(folder / "open_hand_children.safetensors")
+        for folder in (tmp_path, ASSETS)
+    )
+    assert children.keys() == shipped.keys()
+    for name, array in shipped.items():
+        np.testing.assert_allclose(children[name], array, rtol=1e-3, atol=1e-3, err_msg=name)
     mano = pickle.loads((tmp_path / "open_hand_mano.pkl").read_bytes())
     np.testing.assert_array_equal(mano["v_template"], rebuilt["v_template"])
 

@@ -246,7 +246,7 @@ class TestSightings:
 
     def refused(self, folder: Path, code: str, variants: int | None = None, **facts) -> None:
         with raises(code, **facts) as error:
-            Sightings(ShardedSamples(folder), variants)
+            Sightings(ShardedSamples(folder), None if variants is None else [variants])
         assert "\n" not in str(error.value)
 
     def test_none(self, folder):

@@ -248,7 +248,7 @@ class TestSeen:
         assert every.variant.tolist() == 11 * [0, 1]
         first = torch.from_numpy(every.variant == 0)
         require_same(every.samples[first], seen.samples, rtol=0, atol=1e-6)
-        require_same(DetectedSamples.of(rendered, variants=1).samples, seen.samples, **EXACTLY)
+        require_same(DetectedSamples.of(rendered, variants=[1]).samples, seen.samples, **EXACTLY)
         assert not torch.equal(every.samples.features[first], every.samples.features[~first])
 
     def test_what_is_hidden_is_the_renders(self, rendered, seen):

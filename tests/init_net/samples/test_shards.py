@@ -13,7 +13,7 @@ import torch
 
 from datasets.poses.sampler import pose_modes
 from datasets.synthetic import SyntheticEngine
-from datasets.synthetic.poses import sample_mode, sample_shape
+from datasets.synthetic.poses import sample_adult, sample_mode
 from datasets.synthetic.specs import APPEARANCE
 from fitter.hand_models.open_hand import load_open_hand
 from init_net.samples import shards
@@ -188,7 +188,7 @@ class TestAShapeWithoutRoom:
 
     def drawn_mode(self, index: int) -> int:
         look = np.random.default_rng([1000, index, APPEARANCE])
-        sample_shape(look, engine().pose_model.shapes)
+        sample_adult(look, engine().pose_model)
         return sample_mode(look)
 
     def test_it_gets_another_mode_and_nobody_else_does(self):

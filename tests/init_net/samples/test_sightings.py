@@ -75,7 +75,7 @@ def whole(rendered, by_two) -> dict[str, np.ndarray]:
 
 def everything(samples: ShardedSamples, variants: int | None = None) -> dict[str, np.ndarray]:
     """Every field of all sightings, (samples, variants, ...)."""
-    seen = Sightings(samples, variants)
+    seen = Sightings(samples, None if variants is None else [variants])
     which = np.indices(seen.found.shape).reshape(2, -1)
     return {
         name: value.reshape(*seen.found.shape, *value.shape[1:])
