@@ -199,6 +199,9 @@ class NormalisedHands(TensorBatch):
             unknown.
         bone_directions: (B, 20, 3) unit vectors, camera frame, palm to tip; 0 where unknown.
         bone_weight: (B, 20) confidence in the directions, 0 where unknown.
+        features: (B, 2, F) float32, what the landmark network read its landmarks off in the looks
+            in which the hand was a right and a left one, see `HandObservation.features`; NaN where
+            there was no such look.
         is_usable: (B,) bool; all other values of a hand that is not are NaN.
     """
 
@@ -210,6 +213,7 @@ class NormalisedHands(TensorBatch):
     depth_weight: Tensor
     bone_directions: Tensor
     bone_weight: Tensor
+    features: Tensor
     is_usable: Tensor
 
     def with_depth_gain(self, gain: float) -> NormalisedHands:

@@ -1,8 +1,8 @@
 """Networks that look at a hand before it is fitted: what they are, how they are trained, weights.
 
-`KeypointLifter` makes 21 keypoints in 3D of 21 in the image, `HandNet` the parameters of a hand of
-its crop, `HandSegmentation` its mask. Each is a plain `torch.nn.Module`. The trained lifter on
-21 keypoints:
+`HandLifter` makes 21 keypoints in 3D of 21 in the image and what the detector has seen of the hand,
+`HandNet` the parameters of a hand of its crop, `HandSegmentation` its mask. Each is a plain
+`torch.nn.Module`. The trained lifter on 21 keypoints alone:
 
     >>> import torch
     >>> from init_net import LifterInputs, load_network, weights_file
@@ -14,6 +14,7 @@ its crop, `HandSegmentation` its mask. Each is a plain `torch.nn.Module`. The tr
     ...     depth=torch.full((1, 21), torch.nan),                   # not known
     ...     bones=torch.full((1, 20, 3), torch.nan),                # nor these
     ...     focal=torch.tensor([600.0]) / side,
+    ...     features=torch.full((1, 2, 1152), torch.nan),           # nor what a detector has seen
     ... ))
     >>> hands.keypoints.shape, hands.std.shape, hands.rotations.shape
     (torch.Size([1, 21, 3]), torch.Size([1, 21, 2]), torch.Size([1, 16, 3, 3]))
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from init_net.networks.build import build_network
     from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
     from init_net.networks.handnet import HandNet
-    from init_net.networks.lifter import KeypointLifter
+    from init_net.networks.lifter import HandLifter
     from init_net.networks.segmentation import HandSegmentation
     from init_net.offer import OFFER, InitNetOptions
     from init_net.predict import Networks, load_networks
@@ -49,11 +50,11 @@ if TYPE_CHECKING:
 __all__ = [
     "OFFER",
     "CropInputs",
+    "HandLifter",
     "HandNet",
     "HandNetConfig",
     "HandSegmentation",
     "InitNetOptions",
-    "KeypointLifter",
     "LiftedHands",
     "LifterConfig",
     "LifterInputs",
@@ -79,7 +80,7 @@ _MODULES = {
     "networks.build": ("build_network",),
     "networks.config": ("HandNetConfig", "LifterConfig", "SegmentationConfig"),
     "networks.handnet": ("HandNet",),
-    "networks.lifter": ("KeypointLifter",),
+    "networks.lifter": ("HandLifter",),
     "networks.segmentation": ("HandSegmentation",),
     "offer": ("OFFER", "InitNetOptions"),
     "predict": ("Networks", "load_networks"),

@@ -125,7 +125,8 @@ class Networks:
     def _lifted(self, hands: NormalisedHands) -> Prediction:
         lifted = self._networks["lifter"](lifter_inputs(hands).to(self._device))
         keypoints = in_camera(lifted.keypoints.to(hands.view_direction), hands)
-        return Prediction(keypoints, lifted.std.to(hands.view_direction))
+        visibility = lifted.visibility.sigmoid().to(hands.view_direction)
+        return Prediction(keypoints, lifted.std.to(hands.view_direction), visibility)
 
     def _regressed(self, usable: NormalisedHands, seen: _Crops) -> Prediction:
         """What `HandNet` says. It does not say how sure it is: its std is NaN."""
@@ -144,7 +145,8 @@ class Networks:
         # The camera's scale is that of the mean depth, a prediction's unit that of the wrist's.
         unit = focal / (distance - points[..., 2].mean(1)).clamp_min(_NEAREST)
         keypoints = unit[:, None, None] * (points @ rotation_to(ray).mT)
-        return Prediction(keypoints, torch.full_like(keypoints[..., :2], torch.nan))
+        unknown = torch.full_like(keypoints[..., :2], torch.nan)
+        return Prediction(keypoints, unknown, unknown[..., 0].clone())
 
     def _masks(self, seen: _Crops) -> list[np.ndarray]:
         if not seen:
@@ -202,7 +204,7 @@ class _Crops:
 
 def _nothing(hands: NormalisedHands) -> Prediction:
     keypoints = hands.confidence.new_full((*hands.confidence.shape, 3), torch.nan)
-    return Prediction(keypoints, keypoints[..., :2].clone())
+    return Prediction(keypoints, keypoints[..., :2].clone(), keypoints[..., 0].clone())
 
 
 def _resized(image: np.ndarray, size: int) -> np.ndarray:

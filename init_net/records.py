@@ -22,7 +22,7 @@ from fitter.records import TensorBatch
 
 @dataclass(frozen=True)
 class LifterInputs(TensorBatch):
-    """What `KeypointLifter` sees.
+    """What `HandLifter` sees.
 
     Attributes:
         positions: (B, 21, 2) keypoints as the view frame's camera sees them, crop units.
@@ -31,6 +31,8 @@ class LifterInputs(TensorBatch):
         bones: (B, 20, 3) unit directions of `fitter.conventions.BONES` as the detector's weak 3D
             keypoints have them, view frame; NaN where unknown.
         focal: (B,) crop units.
+        features: (B, 2, F) what the detector's landmark network read its landmarks off, see
+            `NormalisedHands.features`; NaN where there was no such look.
     """
 
     positions: Tensor
@@ -38,11 +40,12 @@ class LifterInputs(TensorBatch):
     depth: Tensor
     bones: Tensor
     focal: Tensor
+    features: Tensor
 
 
 @dataclass(frozen=True)
 class LiftedHands(TensorBatch):
-    """What `KeypointLifter` says.
+    """What `HandLifter` says.
 
     Attributes:
         keypoints: (B, 21, 3) keypoints relative to the wrist, view frame, crop units:
@@ -52,12 +55,17 @@ class LiftedHands(TensorBatch):
         rotations: (B, 16, 3, 3) of MANO's joints: the wrist's in the view frame, then each relative
             to its parent.
         betas: (B, S) of the open hand.
+        visibility: (B, 21) logit that the keypoint is seen in the image.
+        log_size: (B, 2) natural logarithm of the metres that a crop unit has at the wrist's
+            distance, and its standard deviation.
     """
 
     keypoints: Tensor
     std: Tensor
     rotations: Tensor
     betas: Tensor
+    visibility: Tensor
+    log_size: Tensor
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ def lifter_inputs(hands: NormalisedHands, dtype: torch.dtype = torch.float32) ->
         depth=torch.where(has_depth, hands.relative_depth, torch.nan),
         bones=torch.where(has_bones, hands.bone_directions @ rotation, torch.nan),
         focal=focal,
+        features=hands.features,
     ).to(dtype)
 
 

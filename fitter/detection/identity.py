@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import lru_cache
 from pathlib import Path
 
 from fitter.detection.backend import BackendName
 from fitter.detection.mediapipe_task import task_identity
-from fitter.detection.networks.weights import ASSETS
-
-
-@lru_cache(maxsize=1)
-def networks_digest() -> str:
-    """Sha256 of the detector's networks: graphs and weights."""
-    digest = hashlib.sha256()
-    for path in sorted([*ASSETS.glob("*.graph"), *ASSETS.glob("*.safetensors")]):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+from fitter.detection.networks.weights import detector_digest
 
 
 def detector_identity(backend: BackendName, task: Path | None) -> dict[str, str]:
@@ -32,7 +21,7 @@ def detector_identity(backend: BackendName, task: Path | None) -> dict[str, str]
         InputError: a file cannot be used; with a cluster nobody on this machine has read it.
     """
     if backend == "builtin":
-        return {"detector_networks_sha256": networks_digest()}
+        return {"detector_networks_sha256": detector_digest()}
     return task_identity(task)
 
 

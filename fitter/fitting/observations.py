@@ -20,6 +20,7 @@ from fitter.camera import (
     to_crop,
 )
 from fitter.conventions import BONES
+from fitter.detection.networks.shapes import FEATURES
 from fitter.records import HandObservation, NormalisedHands, TensorBatch
 
 LEAST_EXTENT = 4.0
@@ -42,6 +43,7 @@ class ObservationBatch(TensorBatch):
         relative_depth: (B, 21) pixels, NaN where unknown.
         relative_xyz: (B, 21, 3) metres, NaN where unknown.
         intrinsics: (B, 3, 3) pixels of the full image.
+        features: (B, 2, F) float32, see `HandObservation.features`, NaN where unknown.
         is_left: (B,) bool.
     """
 
@@ -50,6 +52,7 @@ class ObservationBatch(TensorBatch):
     relative_depth: Tensor
     relative_xyz: Tensor
     intrinsics: Tensor
+    features: Tensor
     is_left: Tensor
 
     @classmethod
@@ -75,8 +78,22 @@ class ObservationBatch(TensorBatch):
                 [unknown_xyz if hand.relative_xyz is None else hand.relative_xyz for hand in hands]
             ),
             intrinsics=stack(list(intrinsics)),
+            features=_stacked_features(hands, like),
             is_left=torch.tensor([hand.side == "left" for hand in hands], device=like.device),
         )
+
+
+def unknown_features(batch: int, like: Tensor) -> Tensor:
+    """(B, 2, F) float32 NaN, for hands that no landmark network of ours has seen."""
+    return torch.full((batch, 2, FEATURES), torch.nan, dtype=torch.float32, device=like.device)
+
+
+def _stacked_features(hands: Sequence[HandObservation], like: Tensor) -> Tensor:
+    features = unknown_features(len(hands), like)
+    for i, hand in enumerate(hands):
+        if hand.features is not None:
+            features[i] = torch.from_numpy(hand.features)
+    return features
 
 
 def normalise(observed: ObservationBatch) -> NormalisedHands:
@@ -98,6 +115,8 @@ def normalise(observed: ObservationBatch) -> NormalisedHands:
         intrinsics=torch.where(left, mirror_intrinsics(seen.intrinsics, 0.0), seen.intrinsics),
         relative_depth=seen.relative_depth,
         bone_directions=normalize(bones_of(xyz), dim=-1),
+        # In the mirrored picture the look at its mirror image is that at the picture itself.
+        features=torch.where(left, seen.features.flip(1), seen.features),
     )
     if len(index) == len(observed.is_left) and bool(hands.is_usable.all()):
         return hands
@@ -111,6 +130,7 @@ def normalise_right(
     intrinsics: Tensor,
     relative_depth: Tensor,
     bone_directions: Tensor,
+    features: Tensor,
 ) -> NormalisedHands:
     """Express what is known of right hands in crop units.
 
@@ -122,6 +142,7 @@ def normalise_right(
             none.
         bone_directions: (B, 20, 3) unit vectors in the axes of a camera that looks straight at the
             hand, as a detector gives them; a hand with any that is not finite has none.
+        features: (B, 2, F) see `NormalisedHands`.
     """
     crop = SquareCrop.around(seen_only(keypoints, confidence), _BOX_MARGIN, 1)
     intrinsics = crop_intrinsics(intrinsics, crop)
@@ -142,9 +163,11 @@ def normalise_right(
         bone_directions=bones.nan_to_num(),
         # The product of the confidences of both ends, as in S2HAND (Chen et al. 2021) eq. 4.
         bone_weight=confidence[:, palm] * confidence[:, tip] * has_bones,
+        features=features,
         is_usable=has_depth.new_ones(len(keypoints)),
     )
-    values = (value.flatten(1) for name, value in vars(hands).items() if name != "is_usable")
+    free = ("features", "is_usable")
+    values = (value.flatten(1) for name, value in vars(hands).items() if name not in free)
     finite = torch.stack([value.isfinite().all(-1) for value in values]).all(0)
     return replace(hands, is_usable=finite)
 
@@ -177,6 +200,7 @@ def _unusable(observed: ObservationBatch) -> NormalisedHands:
         depth_weight=unknown(20),
         bone_directions=unknown(20, 3),
         bone_weight=unknown(20),
+        features=unknown_features(batch, like),
         is_usable=torch.zeros(batch, dtype=torch.bool, device=like.device),
     )
 

@@ -16,10 +16,10 @@ from init_net.networks.config import (
 
 if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
-    from init_net.networks.lifter import KeypointLifter
+    from init_net.networks.lifter import HandLifter
     from init_net.networks.segmentation import HandSegmentation
 
-AnyNetwork: TypeAlias = "KeypointLifter | HandNet | HandSegmentation"
+AnyNetwork: TypeAlias = "HandLifter | HandNet | HandSegmentation"
 """What a configuration describes."""
 
 
@@ -31,7 +31,7 @@ def build_network(config: NetworkConfig, seed: int) -> AnyNetwork:
         seed: of its weights. PyTorch's global generator is left as it was.
 
     Returns:
-        A `KeypointLifter`, `HandNet` or `HandSegmentation` on the CPU, in training mode.
+        A `HandLifter`, `HandNet` or `HandSegmentation` on the CPU, in training mode.
 
     Raises:
         InputError: there is no such encoder.
@@ -42,9 +42,9 @@ def build_network(config: NetworkConfig, seed: int) -> AnyNetwork:
         torch.default_generator.manual_seed(seed)
         match config:
             case LifterConfig():
-                from init_net.networks.lifter import KeypointLifter
+                from init_net.networks.lifter import HandLifter
 
-                return KeypointLifter(config)
+                return HandLifter(config)
             case HandNetConfig():
                 from init_net.networks.handnet import HandNet
 

@@ -27,12 +27,18 @@ class KeypointDropout(Section):
 
 
 class LifterConfig(Section):
-    """A `init_net.networks.lifter.KeypointLifter`."""
+    """A `init_net.networks.lifter.HandLifter`."""
 
     kind: Literal["lifter"] = "lifter"
     width: Positive = Field(256, description="features of the hidden layers")
     blocks: int = Field(3, ge=1, le=100, description="residual blocks of two layers each")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of features dropped in training")
+    feature_dropout: float = Field(
+        0.2, ge=0, lt=1, description="share of the detector's features dropped in training"
+    )
+    fusion_ratio: Positive = Field(
+        8, description="of 2 width to the features of the fusion's bottleneck"
+    )
     betas: Positive = Field(10, description="shape coefficients S")
 
 

@@ -1,20 +1,30 @@
-"""`KeypointLifter`: 2D keypoints with the detector's hints of depth to a hand in 3D.
+"""`HandLifter`: what the detector says and has seen of a hand, to the hand in 3D.
+
+    keypoints, weak depth and bones  -> dense \\
+                                                fusion -> residual blocks -> heads
+    features of the landmark network -> dense /
+
+The network that finds landmarks has learned from real hands, which nothing of ours has; what it
+read them off says more than they do. A hand without such features is lifted from its keypoints.
 
 A residual network of dense layers (the kind of Martinez et al. 2017, "A simple yet effective
 baseline for 3d human pose estimation", with LayerNorm before each block, so that a hand's result
 does not depend on its batch). It corrects what the detector says and does not repeat it: its
 keypoints are the observed ones, brought to the depths that the detector gives, plus what it adds.
+
+It sees every hand upright, its palm pointing up in the image, as the landmark network does.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from fitter.conventions import BONES
+from fitter.detection.networks.shapes import FEATURES
 from init_net.networks.config import LifterConfig
 from init_net.networks.rotations import to_rotations
 from init_net.records import LiftedHands, LifterInputs
@@ -23,13 +33,26 @@ STD_RANGE = (2e-3, 0.5)
 """Least and largest standard deviation that is ever said, crop units: about a quarter of a
 millimetre and half a hand."""
 
+SIZE_STD_RANGE = (0.02, 0.5)
+"""Least and largest standard deviation of the logarithm of a hand's size that is ever said."""
+
+TYPICAL_METRES = 0.16
+"""Metres of a crop unit of a common hand: where the size starts."""
+
 _KEYPOINT_UNIT = 0.1
 """Crop units of an output of 1 for keypoints: what the last layer says before training is small."""
 
-_FEATURES = 21 * (2 + 1 + 1 + 1 + 1) + 20 * (3 + 1) + 1
-_COUNTS = {"keypoints": 20 * 3, "std": 20 * 2, "rotations": 16 * 6}
+_OBSERVED = 21 * (2 + 1 + 1 + 1 + 1) + 20 * (3 + 1) + 1
+_COUNTS = {
+    "keypoints": 20 * 3,
+    "std": 20 * 2,
+    "rotations": 16 * 6,
+    "visibility": 21,
+    "size": 2,
+}
 _PALM_ENDS = [palm for palm, _ in BONES]
 _TIP_ENDS = [tip for _, tip in BONES]
+_WRIST, _FIRST_JOINTS = 0, [5, 9, 13]
 
 
 @dataclass(frozen=True)
@@ -68,7 +91,32 @@ class _Observed:
             torch.where(bones_known[..., None], inputs.bones, 0),
         )
 
-    def features(self, confidence: Tensor, focal: Tensor) -> Tensor:
+    def upright(self) -> Tensor:
+        """(B, 3, 3) rotations about the line of sight that make the palm point up.
+
+        The palm's direction is that from the wrist to the first joints of three fingers; a hand of
+        which these were not seen is left as it is.
+        """
+        palm = self.positions[:, _FIRST_JOINTS].mean(1) - self.positions[:, _WRIST]
+        known = self.seen[:, [_WRIST, *_FIRST_JOINTS]].all(1)
+        length = palm.norm(dim=-1)
+        known = known & (length > 0)
+        # Up is the negative y axis; a hand that is not turned has (0, -1).
+        unit = torch.where(known[:, None], palm / length.clamp_min(1e-9)[:, None], 0)
+        sine, cosine = -unit[:, 0], torch.where(known, -unit[:, 1], 1)
+        zero, one = torch.zeros_like(sine), torch.ones_like(sine)
+        rows = [cosine, -sine, zero, sine, cosine, zero, zero, zero, one]
+        return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+    def turned(self, rotation: Tensor) -> _Observed:
+        """The same of hands turned about the line of sight."""
+        return replace(
+            self,
+            positions=self.positions @ rotation[:, :2, :2].mT,
+            bones=self.bones @ rotation.mT,
+        )
+
+    def numbers(self, confidence: Tensor, focal: Tensor) -> Tensor:
         """(B, F) what the network's first layer sees."""
         flags = torch.cat([self.seen, self.depth_known, self.bones_known], 1)
         known = torch.where(self.seen, confidence, 0)
@@ -98,7 +146,7 @@ class _Observed:
         return torch.cat([torch.zeros_like(keypoints[:, :1]), keypoints[:, 1:]], 1)
 
 
-class KeypointLifter(nn.Module):
+class HandLifter(nn.Module):
     """`LifterInputs` to `LiftedHands`.
 
     Attributes:
@@ -108,15 +156,14 @@ class KeypointLifter(nn.Module):
     def __init__(self, config: LifterConfig) -> None:
         super().__init__()
         self.config = config
+        width = config.width
         counts = {**_COUNTS, "betas": config.betas}
         self._counts = list(counts.values())
-        self.embed = nn.Linear(_FEATURES, config.width)
-        self.blocks = nn.ModuleList(
-            _Block(config.width, config.dropout) for _ in range(config.blocks)
-        )
-        self.head = nn.Sequential(
-            nn.LayerNorm(config.width), nn.Linear(config.width, sum(self._counts))
-        )
+        self.embed = nn.Linear(_OBSERVED, width)
+        self.looks = _Looks(width, config.feature_dropout)
+        self.fusion = _Fusion(width, config.fusion_ratio)
+        self.blocks = nn.ModuleList(_Block(width, config.dropout) for _ in range(config.blocks))
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, sum(self._counts)))
 
     def forward(self, inputs: LifterInputs) -> LiftedHands:
         """Lift B hands.
@@ -126,22 +173,79 @@ class KeypointLifter(nn.Module):
         Returns:
             In the dtype of `inputs`; the wrist's joint is 0, its std the least there is.
         """
-        observed = _Observed.of(inputs)
-        features = self.embed(observed.features(inputs.confidence, inputs.focal))
+        # Mixed precision is for the layers: halves are too coarse for positions and rotations.
+        exact = torch.autocast(inputs.positions.device.type, enabled=False)
+        given = _Observed.of(inputs)
+        with exact:
+            upright = given.upright()
+            observed = given.turned(upright)
+        fused = self.fusion(
+            self.looks(inputs.features),
+            self.embed(observed.numbers(inputs.confidence, inputs.focal)),
+        )
         for block in self.blocks:
-            features = block(features)
-        # Under mixed precision the layers give halves, too coarse for positions and rotations.
-        values = self.head(features).to(inputs.positions.dtype)
-        keypoints, std, rotations, betas = values.split(self._counts, 1)
+            fused = block(fused)
+        values = self.head(fused).to(inputs.positions.dtype)
+        with exact:
+            return self._said(values, observed, upright, inputs.focal)
+
+    def _said(
+        self, values: Tensor, observed: _Observed, upright: Tensor, focal: Tensor
+    ) -> LiftedHands:
+        """What the last layer's numbers (B, N) say of hands that were turned by `upright`."""
+        keypoints, std, rotations, visibility, size, betas = values.split(self._counts, 1)
         correction = nn.functional.pad(
             _KEYPOINT_UNIT * keypoints.unflatten(1, (20, 3)), (0, 0, 1, 0)
         )
+        turned = to_rotations(rotations.unflatten(1, (16, 6)), "6d")
+        wrist = upright.mT[:, None] @ turned[:, :1]
+        spread = _within(std.unflatten(1, (20, 2)), STD_RANGE)
+        least = torch.full_like(spread[:, :1], STD_RANGE[0])
         return LiftedHands(
-            keypoints=observed.keypoints(correction, inputs.focal),
-            std=_std(std.unflatten(1, (20, 2))),
-            rotations=to_rotations(rotations.unflatten(1, (16, 6)), "6d"),
+            keypoints=observed.keypoints(correction, focal) @ upright,
+            std=torch.cat([least, spread], 1),
+            rotations=torch.cat([wrist, turned[:, 1:]], 1),
             betas=betas,
+            visibility=visibility,
+            log_size=torch.stack(
+                [math.log(TYPICAL_METRES) + size[:, 0], _within(size[:, 1], SIZE_STD_RANGE)], 1
+            ),
         )
+
+
+class _Looks(nn.Module):
+    """The features of two looks (B, 2, F), each or both of which may be missing, to (B, width)."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(FEATURES)
+        self.dropout = nn.Dropout(dropout)
+        self.embed = nn.Linear(2 * FEATURES + 2, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        known = features.isfinite().all(-1, keepdim=True)
+        normed = self.norm(torch.where(known, features, 0).to(self.norm.weight.dtype))
+        seen = torch.where(known, self.dropout(normed), 0)
+        return self.embed(torch.cat([seen.flatten(1), known[..., 0].to(seen.dtype)], 1))
+
+
+class _Fusion(nn.Module):
+    """Weighs the features of two branches against each other (Seeber et al., section 3.1), as
+    `init_net.networks.handnet.FusionBlock` does place by place:
+
+        X = [X_img, X_kp];   w = sigmoid(dense(ReLU(dense(X))));   Y = dense(w * X)
+    """
+
+    def __init__(self, width: int, ratio: int) -> None:
+        super().__init__()
+        both = 2 * width
+        self.reduce = nn.Linear(both, max(both // ratio, 1))
+        self.expand = nn.Linear(max(both // ratio, 1), both)
+        self.project = nn.Linear(both, width)
+
+    def forward(self, image: Tensor, keypoints: Tensor) -> Tensor:
+        features = torch.cat([image, keypoints], 1)
+        return self.project(self.expand(self.reduce(features).relu()).sigmoid() * features)
 
 
 class _Block(nn.Module):
@@ -161,8 +265,7 @@ class _Block(nn.Module):
         return features + self.layers(features)
 
 
-def _std(values: Tensor) -> Tensor:
-    """(B, 21, 2) within `STD_RANGE`, geometrically, of (B, 20, 2) of any size."""
-    least, largest = (math.log(bound) for bound in STD_RANGE)
-    std = (least + (largest - least) * values.sigmoid()).exp()
-    return torch.cat([torch.full_like(std[:, :1], STD_RANGE[0]), std], 1)
+def _within(values: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """Numbers of any size brought between bounds, geometrically."""
+    least, largest = (math.log(bound) for bound in bounds)
+    return (least + (largest - least) * values.sigmoid()).exp()

@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 
 from datasets.detector import DetectorNoise
 from datasets.poses import sample_hand_angles
-from fitter.fitting.observations import bones_of, normalise_right
+from fitter.fitting.observations import bones_of, normalise_right, unknown_features
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.hand_models.skinning import pose_keypoints
@@ -108,6 +108,7 @@ class HandSampler:
             intrinsics=camera,
             relative_depth=unknown,
             bone_directions=torch.full((batch, 20, 3), torch.nan),
+            features=unknown_features(batch, keypoints),
         )
         view = lifter_inputs(exact)
         depth = relative_keypoints(keypoints, exact)[..., 2]
@@ -124,15 +125,20 @@ class HandSampler:
             intrinsics=camera,
             relative_depth=detected.depth * to_pixels,
             bone_directions=detected.bones,
+            features=exact.features,
         )
         inputs = lifter_inputs(hands)
+        # They are seen by a camera that looks straight at the exact crop.
+        turned = keypoints @ into
         both = view_rotations(hands).mT @ into.mT
         rotations = roma.rotvec_to_rotmat(params.hand_pose)
         return LifterSamples(
             **vars(inputs),
-            keypoints=relative_keypoints(keypoints @ into, hands),
+            keypoints=relative_keypoints(turned, hands),
             rotations=torch.cat([(both @ rotation)[:, None], rotations], 1),
             betas=params.betas,
+            visible=unknown,
+            metres=(turned[:, 0] * hands.view_direction).sum(-1) / hands.intrinsics[:, 0, 0],
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,10 +17,12 @@ class LifterSamples(TensorBatch):
     """B hands: `inputs` fields of `LifterInputs`, and the truth.
 
     Attributes:
-        positions, confidence, depth, bones, focal: see `LifterInputs`.
+        positions, confidence, depth, bones, focal, features: see `LifterInputs`.
         keypoints: (B, 21, 3) see `LiftedHands`.
         rotations: (B, 16, 3, 3) see `LiftedHands`.
         betas: (B, S).
+        visible: (B, 21) 1 for keypoints that are seen, 0 for hidden ones; NaN where unknown.
+        metres: (B,) of a crop unit at the wrist's distance.
     """
 
     positions: Tensor
@@ -27,14 +30,25 @@ class LifterSamples(TensorBatch):
     depth: Tensor
     bones: Tensor
     focal: Tensor
+    features: Tensor
     keypoints: Tensor
     rotations: Tensor
     betas: Tensor
+    visible: Tensor
+    metres: Tensor
+
+    @classmethod
+    def together(cls, parts: Sequence[LifterSamples]) -> LifterSamples:
+        """The hands of all parts, in order."""
+        names = vars(parts[0])
+        return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
     @property
     def inputs(self) -> LifterInputs:
         """What the lifter sees."""
-        return LifterInputs(self.positions, self.confidence, self.depth, self.bones, self.focal)
+        return LifterInputs(
+            self.positions, self.confidence, self.depth, self.bones, self.focal, self.features
+        )
 
 
 def rotated(hands: LifterSamples, angle: Tensor) -> LifterSamples:

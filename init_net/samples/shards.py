@@ -1,4 +1,4 @@
-"""Training samples on disk: rendered hands, what is true of them, and what the detector saw.
+"""Training samples on disk: rendered hands and what is true of them.
 
     data set = (seed, settings) -> `render_shards` -> folder of shards -> `ShardedSamples`
 
@@ -13,19 +13,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
-from multiprocessing import get_context
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from datasets.synthetic import SyntheticBatch, SyntheticEngine, SyntheticSettings
-from fitter.detection.detector import DetectorOptions, HandDetector
-from fitter.errors import InputError, LostError
-from fitter.records import HandObservation, HandParams, ImageRecord
+from fitter.errors import InputError
+from fitter.records import HandParams
 from fitter.system.lock import WriterLock
 from init_net.samples.manifest import (
     MANIFEST,
@@ -35,6 +31,7 @@ from init_net.samples.manifest import (
     refused,
     require_same,
 )
+from init_net.samples.processes import make_shards
 
 SHARD = 256
 """Samples in a shard, the last one of a data set excepted."""
@@ -43,10 +40,6 @@ _CHUNK = 32
 
 HAND_FIELDS = ("global_orient", "hand_pose", "betas", "transl")
 """Fields of `HandParams`."""
-
-WRONG_HAND = 0.25
-"""Mean distance of detected and true keypoints, over the larger side of the true ones' box, from
-which on the detector saw something else."""
 
 SAMPLE_FIELDS: Mapping[str, tuple[str, str]] = {
     "image": ("uint8", "(S, S, 3) sRGB"),
@@ -61,12 +54,6 @@ SAMPLE_FIELDS: Mapping[str, tuple[str, str]] = {
     "transl": ("float32", "(3,) metres"),
     "mode": ("int16", "row of `pose_modes()`"),
     "egocentric": ("bool", "the camera sits on the owner's head"),
-    "detected": ("bool", "the detector reported this hand, as a right one"),
-    "detected_score": ("float32", "the detector's score, NaN without"),
-    "detected_keypoints": ("float32", "(21, 2) pixels, NaN without"),
-    "detected_confidence": ("float32", "(21,), NaN without"),
-    "detected_depth": ("float32", "(21,) pixels relative to the wrist, NaN without"),
-    "detected_xyz": ("float32", "(21, 3) weak metres, NaN without"),
 }
 """Name -> dtype and meaning of what is stored of a sample."""
 
@@ -77,7 +64,7 @@ def render_shards(
     workers: int = 1,
     progress: Callable[[int], None] = lambda count: None,
 ) -> None:
-    """Render and detect what is missing of a data set.
+    """Render what is missing of a data set.
 
     Args:
         folder: of the data set; made where it is missing.
@@ -102,7 +89,7 @@ def render_shards(
         claim(folder, source)
         missing = _missing(folder, source)
         progress(source.count - sum(min(SHARD, source.count - start) for start in missing))
-        _render_missing(folder, source, missing, workers, progress)
+        make_shards(folder, partial(_render_shard, folder, source), missing, workers, progress)
     finally:
         lock.release()
 
@@ -125,31 +112,6 @@ def _missing(folder: Path, source: SampleSource) -> list[int]:
     return [start for start in starts if not _is_whole(folder, source, start)]
 
 
-def _render_missing(
-    folder: Path,
-    source: SampleSource,
-    missing: Sequence[int],
-    workers: int,
-    progress: Callable[[int], None],
-) -> None:
-    if workers <= 1:
-        for start in missing:
-            progress(_render_shard(folder, source, start))
-        return
-    # A fresh interpreter each: a forked one would inherit the caller's threads and their locks.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        try:
-            for future in as_completed(
-                [pool.submit(_render_shard, folder, source, start) for start in missing]
-            ):
-                progress(future.result())
-        except BrokenProcessPool:
-            raise LostError("samples.process_lost", file=folder) from None
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
 class ShardedSamples:
     """The samples of a folder, in order, read as they are asked for."""
 
@@ -166,9 +128,10 @@ class ShardedSamples:
         self.folder = folder
         manifest = read_manifest(folder)
         self.size: int = manifest["size"]
+        self.seed: int = manifest["seed"]
         self._arrays: list[dict[str, np.ndarray]] = []
         total = 0
-        while (path := folder / _shard_name(total)).is_dir():
+        while (path := folder / shard_name(total)).is_dir():
             self._arrays.append(_open_shard(path))
             total += len(self._arrays[-1]["mode"])
         if total == 0:
@@ -176,6 +139,11 @@ class ShardedSamples:
         if count is not None and total < count:
             raise InputError("samples.too_few", file=folder, expected=count, found=total)
         self._count = total if count is None else count
+
+    @property
+    def sets(self) -> Sequence[ShardedSamples]:
+        """The sets that these are, one after the other, each in a folder of its own."""
+        return (self,)
 
     def __len__(self) -> int:
         return self._count
@@ -202,24 +170,25 @@ def true_hands(rows: Mapping[str, np.ndarray]) -> HandParams:
     return HandParams(*(torch.from_numpy(rows[name]).double() for name in HAND_FIELDS))
 
 
-def _shard_name(start: int) -> str:
+def shard_name(start: int) -> str:
+    """The name of the shard whose first sample has this number."""
     return f"shard-{start:09d}"
 
 
 def _is_whole(folder: Path, source: SampleSource, start: int) -> bool:
-    path = folder / _shard_name(start)
+    path = folder / shard_name(start)
     if not path.is_dir():
         return False
     # The last shard of a smaller data set is rendered again where there is to be more of it.
-    return len(_load(path / "mode.npy", "int16")) >= min(SHARD, source.count - start)
+    return len(load_array(path / "mode.npy", "int16")) >= min(SHARD, source.count - start)
 
 
 def _open_shard(path: Path) -> dict[str, np.ndarray]:
     arrays = {}
-    count = len(_load(path / "mode.npy", "int16"))
+    count = len(load_array(path / "mode.npy", "int16"))
     for name, (dtype, _) in SAMPLE_FIELDS.items():
         file = path / f"{name}.npy"
-        array = _load(file, dtype)
+        array = load_array(file, dtype)
         if len(array) != count:
             raise InputError("samples.too_few", file=file, expected=count, found=len(array))
         # Small ones are read at once: opening each again for a sample costs more than they do.
@@ -227,8 +196,16 @@ def _open_shard(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _load(file: Path, dtype: str) -> np.ndarray:
-    """An array of samples, mapped into memory."""
+def load_array(file: Path, dtype: str) -> np.ndarray:
+    """An array of a shard, mapped into memory.
+
+    Args:
+        file: of the array.
+        dtype: that it is to have.
+
+    Raises:
+        InputError: it is missing, damaged, cut off, or of another dtype.
+    """
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -246,30 +223,31 @@ def _render_shard(folder: Path, source: SampleSource, start: int) -> int:
     try:
         engine = _engine(source.size, source.supersampling, source.settings)
         parts = []
-        with HandDetector(DetectorOptions(max_hands=2)) as detector:
-            for indices in _chunks(start, stop):
-                batch = engine.batch(source.seed, indices)
-                parts.append({**_truth(batch), **_seen(batch, detector)})
+        for indices in _chunks(start, stop):
+            parts.append(_truth(engine.batch(source.seed, indices)))
     finally:
         # The process may be the one that trains afterwards.
         torch.set_num_threads(threads)
     try:
-        _write_shard(folder / _shard_name(start), parts)
+        arrays = {
+            name: np.concatenate([part[name] for part in parts]).astype(dtype, copy=False)
+            for name, (dtype, _) in SAMPLE_FIELDS.items()
+        }
+        write_arrays(folder / shard_name(start), arrays)
     except OSError as error:
         raise refused(folder, error) from error
     return stop - start
 
 
-def _write_shard(path: Path, parts: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Write under another name, and give it its own when it is whole."""
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a shard's arrays under another name, and give it its own when it is whole."""
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     # Left by a process that was killed; containers give the same numbers again.
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        for name, (dtype, _) in SAMPLE_FIELDS.items():
-            whole = np.concatenate([part[name] for part in parts])
-            np.save(partial / f"{name}.npy", whole.astype(dtype, copy=False))
+        for name, array in arrays.items():
+            np.save(partial / f"{name}.npy", array)
         if path.exists():
             shutil.rmtree(path)
         partial.rename(path)
@@ -302,36 +280,3 @@ def _truth(batch: SyntheticBatch) -> dict[str, np.ndarray]:
         "mode": specs.mode.numpy(),
         "egocentric": specs.view.egocentric.numpy(),
     }
-
-
-def _seen(batch: SyntheticBatch, detector: HandDetector) -> dict[str, np.ndarray]:
-    hands = []
-    for pixels, K, truth in zip(
-        batch.image.numpy(), batch.intrinsics.numpy(), batch.keypoints_2d.numpy(), strict=True
-    ):
-        found = detector.detect(ImageRecord("sample", Path("sample"), pixels, K, "given"))
-        hands.append(_nearest(found, truth))
-    unknown = np.full(21, np.nan)
-
-    def column(name: str, otherwise: np.ndarray) -> np.ndarray:
-        return np.stack([otherwise if hand is None else getattr(hand, name) for hand in hands])
-
-    return {
-        "detected": np.array([hand is not None for hand in hands]),
-        "detected_score": np.array([np.nan if hand is None else hand.score for hand in hands]),
-        "detected_keypoints": column("keypoints", np.stack([unknown, unknown], -1)),
-        "detected_confidence": column("confidence", unknown),
-        "detected_depth": column("relative_depth", unknown),
-        "detected_xyz": column("relative_xyz", np.stack([unknown] * 3, -1)),
-    }
-
-
-def _nearest(found: Sequence[HandObservation], truth: np.ndarray) -> HandObservation | None:
-    """The hand among those found that is the one with true keypoints (21, 2), if any is."""
-    extent = np.ptp(truth, axis=0).max()
-    best, least = None, WRONG_HAND * extent
-    for hand in found:
-        distance = np.linalg.norm(hand.keypoints - truth, axis=1).mean()
-        if hand.side == "right" and distance < least:
-            best, least = hand, distance
-    return best

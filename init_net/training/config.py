@@ -141,6 +141,8 @@ LIKE_EARLIER: Mapping[str, Any] = {
     "augmentation.all_keypoints_dropout": 0.0,
     "network.margin": 1.4,
     "further_data": [],
+    "data.sightings": 2,
+    "validation.sightings": 1,
     **{
         f"{samples}.{share}_share": 0.0
         for samples in ("data", "validation")

@@ -123,7 +123,7 @@ def weighted_iou(estimate: np.ndarray, truth: np.ndarray, weight: np.ndarray) ->
 
 @torch.no_grad()
 def lifter_figures(network: nn.Module, held_out: DetectedSamples) -> dict[str, float]:
-    """Of a `KeypointLifter` on hands that the detector found.
+    """Of a `HandLifter` on hands that the detector found.
 
     Its keypoints, the mesh that inverse kinematics makes of them, and how many true coordinates lie
     within one std of the said ones across and along the line of sight (0.68 for Gaussians).
@@ -133,7 +133,8 @@ def lifter_figures(network: nn.Module, held_out: DetectedSamples) -> dict[str, f
     whole = load_hand_model(dtype=torch.float64, children=True)
     errors, covered = [], []
     for rows in torch.arange(len(held_out)).split(_BATCH):
-        hands, unit = held_out.samples[rows], held_out.metres[rows][:, None, None]
+        hands = held_out.samples[rows]
+        unit = hands.metres[:, None, None]
         said = network(hands.inputs.to(device)).to("cpu")
         solved = inverse_kinematics(
             model.keypoint_model(), said.keypoints.double(), up_to_scale=True

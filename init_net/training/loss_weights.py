@@ -70,6 +70,8 @@ class LifterWeights(Section):
     keypoints: Weight = Field(1.0, description="of the keypoints' negative log-likelihood")
     rotation: Weight = Field(1.0, description="of the rotations")
     shape: Weight = Field(0.1, description="of the shape coefficients")
+    visibility: Weight = Field(0.2, description="of the keypoints' visibility")
+    size: Weight = Field(0.1, description="of the size's negative log-likelihood")
 
 
 _DEFAULTS: dict[str, type[Section]] = {

@@ -21,6 +21,7 @@ from fitter.energies.keypoints_2d import bone_orientation, squared_l2_keypoints
 from fitter.energies.regularisers import shape_norm, squared_norm
 from init_net.posing import HandPoints
 from init_net.records import LiftedHands, RegressedHands
+from init_net.samples.lifter_samples import LifterSamples
 
 REFERENCE_BONE = (0, 9)
 """Keypoints between which a normalised hand measures 1: wrist and base of the middle finger."""
@@ -152,22 +153,50 @@ def dice_loss(logits: Tensor, mask: Tensor, smooth: float = 1.0) -> Tensor:
     return 1 - (2 * common + smooth) / (total + smooth)
 
 
-def lifter_terms(
-    lifted: LiftedHands, keypoints: Tensor, rotations: Tensor, betas: Tensor
-) -> dict[str, Tensor]:
-    """What `KeypointLifter` is trained on, in the order of `LifterWeights`.
+def lifter_terms(lifted: LiftedHands, truth: LifterSamples) -> dict[str, Tensor]:
+    """What `HandLifter` is trained on, in the order of `LifterWeights`.
 
     Args:
         lifted: B hands.
-        keypoints: (B, 21, 3), true, as `LiftedHands.keypoints`.
-        rotations: (B, 16, 3, 3), true.
-        betas: (B, S), true.
+        truth: of the same hands.
     """
     return {
-        "keypoints": keypoint_likelihood(lifted, keypoints),
-        "rotation": squared_chords(lifted.rotations, rotations).mean(1),
-        "shape": _mean_square(lifted.betas - betas),
+        "keypoints": keypoint_likelihood(lifted, truth.keypoints),
+        "rotation": squared_chords(lifted.rotations, truth.rotations).mean(1),
+        "shape": _mean_square(lifted.betas - truth.betas),
+        "visibility": visibility_entropy(lifted.visibility, truth.visible),
+        "size": size_likelihood(lifted.log_size, truth.metres),
     }
+
+
+def visibility_entropy(logits: Tensor, visible: Tensor) -> Tensor:
+    """Binary cross entropy of keypoints' visibility, averaged over those of which it is known.
+
+    Args:
+        logits: (B, 21).
+        visible: (B, 21) 1 or 0, NaN where unknown.
+
+    Returns:
+        (B,), 0 for a hand of which nothing is known.
+    """
+    known = visible.isfinite()
+    entropy = functional.binary_cross_entropy_with_logits(
+        logits, torch.where(known, visible, 0), reduction="none"
+    )
+    return torch.where(known, entropy, 0).sum(1) / known.sum(1).clamp_min(1)
+
+
+def size_likelihood(log_size: Tensor, metres: Tensor) -> Tensor:
+    """Negative log-likelihood of a hand's size, Laplace in its logarithm; see
+    `keypoint_likelihood`.
+
+    Args:
+        log_size: (B, 2) see `LiftedHands`.
+        metres: (B,) true, of a crop unit.
+    """
+    mean, std = log_size.unbind(1)
+    error = (mean - metres.log()).abs()
+    return (math.sqrt(2) * std).log() + math.sqrt(2) * error / std
 
 
 def keypoint_likelihood(

@@ -28,6 +28,7 @@ from init_net.samples.hand_sampler import HandSampler
 from init_net.samples.joined import JoinedSamples, fitting_shapes
 from init_net.samples.lifter_samples import LifterSamples
 from init_net.samples.shards import SampleSource, ShardedSamples, render_shards
+from init_net.samples.sightings import look_at_shards
 from init_net.training.config import TrainConfig
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.loop import Task
@@ -57,7 +58,7 @@ does not learn one data set's joints by heart."""
 
 
 def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
-    """The task of a configuration; renders the samples that are missing.
+    """The task of a configuration; renders the samples that are missing and looks at them.
 
     Args:
         config: of the run.
@@ -68,7 +69,7 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     """
     require_trainable(config)
     network: Any = build_network(config.network, config.run.seed).to(device)
-    train, held_out = _samples(config.learned_from), _samples([config.validation])
+    train, held_out = _seen(config, config.learned_from), _seen(config, [config.validation])
     match config.network:
         case LifterConfig():
             return LifterTask(config, network, train, held_out)
@@ -92,11 +93,29 @@ def prepare_samples(
     render_shards(Path(config.folder), source, config.workers, progress)
 
 
-def _samples(sets: Sequence[SamplesConfig]) -> ShardedSamples:
-    opened = []
-    for config in sets:
-        prepare_samples(config)
-        opened.append(ShardedSamples(Path(config.folder), config.count))
+def looks_at(config: TrainConfig, samples: SamplesConfig) -> int:
+    """How often the detector looks at each sample of one of a configuration's data sets: networks
+    that see images vary crops of the rendered picture themselves."""
+    return samples.sightings if isinstance(config.network, LifterConfig) else 1
+
+
+def look_at_samples(
+    config: SamplesConfig, variants: int, progress: Callable[[int], None] = lambda count: None
+) -> None:
+    """Look at what nobody has looked at of a rendered data set; see `look_at_shards`."""
+    look_at_shards(_opened(config), variants, config.workers, progress)
+
+
+def _opened(config: SamplesConfig) -> ShardedSamples:
+    return ShardedSamples(Path(config.folder), config.count)
+
+
+def _seen(config: TrainConfig, sets: Sequence[SamplesConfig]) -> ShardedSamples:
+    """Samples that the detector has looked at."""
+    for samples in sets:
+        prepare_samples(samples)
+        look_at_samples(samples, looks_at(config, samples))
+    opened = [_opened(samples) for samples in sets]
     return opened[0] if len(opened) == 1 else JoinedSamples(opened)
 
 
@@ -125,7 +144,7 @@ class _SampleTask:
 
 
 class LifterTask(_SampleTask):
-    """A `KeypointLifter` from hands that are sampled as it learns and from rendered ones."""
+    """A `HandLifter` from hands that are sampled as it learns and from rendered ones."""
 
     def __init__(
         self,
@@ -135,7 +154,9 @@ class LifterTask(_SampleTask):
         held_out: ShardedSamples,
     ) -> None:
         """Load what the detector saw; images are not needed."""
-        self._seen, self._held_out = DetectedSamples.of(train), DetectedSamples.of(held_out)
+        looks = [samples.sightings for samples in config.learned_from]
+        self._seen = DetectedSamples.of(train, variants=looks)
+        self._held_out = DetectedSamples.of(held_out, as_rendered=True)
         super().__init__(config, network, len(self._seen))
         self.weights = loss_weights(self.config)
         self._sampler = HandSampler(load_hand_model(), DetectorNoise.load(), DEFINITION_STD)
@@ -150,16 +171,13 @@ class LifterTask(_SampleTask):
             self._sampler.sample(size - seen, seed),
         ]
         parts = [replace(part, betas=fitting_shapes(part.betas, self._shapes)) for part in parts]
-        together = LifterSamples(
-            **{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])}
-        )
-        return with_less(together, seed)
+        return with_less(LifterSamples.together(parts), seed)
 
     def losses(self, batch: LifterSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
         batch = batch.to(self._device)
         lifted = self.network(batch.inputs)
-        terms = lifter_terms(lifted, batch.keypoints, batch.rotations, batch.betas)
+        terms = lifter_terms(lifted, batch)
         return _scaled(terms, self.weights)
 
     def validate(self) -> dict[str, float]:

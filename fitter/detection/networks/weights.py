@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -106,6 +107,18 @@ def _end(entry: dict) -> int:
     if entry["dtype"] != "F16" or end - start != 2 * math.prod(entry["shape"]) or start < 0:
         raise ValueError("not a tensor of half precision")
     return end
+
+
+def detector_digest(folder: Path = ASSETS) -> str:
+    """Sha256, in hexadecimal digits, of both weight files: which detector it is.
+
+    Raises:
+        InputError: see `read_weights`.
+    """
+    digest = hashlib.sha256()
+    for name in get_args(NetworkName):
+        digest.update(read_weights(name, folder).data)
+    return digest.hexdigest()
 
 
 def read_graph(name: NetworkName, folder: Path = ASSETS) -> bytes:
