@@ -57,11 +57,27 @@ def drop_duplicates(
         All kept hands; equal scores keep their order.
     """
     result = list(kept)
+    places = [_place(hand) for hand in result]
     for hand in sorted(hands, key=lambda hand: -hand.score):
+        place = _place(hand)
+        near = [result[i] for i in _near(place, places)]
         if not any(
             ordered_distance(hand, other) < strictness * DUPLICATE_ORDERED
             or unordered_distance(hand, other) < strictness * DUPLICATE_UNORDERED
-            for other in result
+            for other in near
         ):
             result.append(hand)
+            places.append(place)
     return sorted(result, key=lambda hand: -hand.score)
+
+
+def _place(hand: HandObservation) -> np.ndarray:
+    """(3,) mean of the keypoints and size, pixels."""
+    return np.append(hand.keypoints.mean(axis=0), hand_size(hand))
+
+
+def _near(place: np.ndarray, places: Sequence[np.ndarray]) -> np.ndarray:
+    """Which of N places are no farther than two sizes: others are another hand by any measure."""
+    others = np.array(places).reshape(-1, 3)
+    distance = np.linalg.norm(others[:, :2] - place[:2], axis=1)
+    return np.flatnonzero(distance <= 2 * np.maximum(others[:, 2], place[2]))
