@@ -27,9 +27,9 @@ BEYOND = 0.25
 """How far windows reach beyond the picture, as a share of their side, for hands at its border."""
 
 LEAST_WINDOW = 150
-"""Least side in pixels of a window within the picture. The palm network sees it at 192, so a smaller
-one only enlarges what it shows. With windows from 150 on 127 of the scenes' 162 hands are found,
-from 192 on 121, from 100 on no more."""
+"""Least side in pixels of a window within the picture. The palm network sees it at 192, so a
+smaller one only enlarges what it shows. With windows from 150 on 127 of the scenes' 162 hands are
+found, from 192 on 121, from 100 on no more."""
 
 COARSE_STEP, FINE_STEP = 0.5, 2 / 3
 """Distance of neighbouring windows over their side: coarse windows are few, and fine ones need only

@@ -71,7 +71,9 @@ def test_more_is_searched_from_fast_to_thorough():
     looked = {}
     for name, plan in PLANS.items():
         hands = [hand(0.3, 2000)]
-        looked[name] = [p.share for p in plan.rounds(2000, 1500) if plan.wants(p.share, hands, 2000)]
+        looked[name] = [
+            p.share for p in plan.rounds(2000, 1500) if plan.wants(p.share, hands, 2000)
+        ]
     assert looked["fast"] == [1.0]
     assert looked["standard"] == [1.0, 0.6]
     assert looked["thorough"] == sides("thorough", (2000, 1500))
