@@ -120,7 +120,7 @@ def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) ->
     options = engine.config.detector
     plan = Plan(sources, store.pending_blocks(), engine.config.run.batch_size)
     with HandDetector(
-        DetectorOptions(options.max_hands, options.min_score, options.second_pass)
+        DetectorOptions(options.slots, options.min_score, options.second_pass, options.search)
     ) as detector:
         warm_up(sources, detector, engine, alone)
         beside = BesideMediaPipe(detector, alone, watch)

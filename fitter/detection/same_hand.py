@@ -59,9 +59,13 @@ def drop_duplicates(
         All kept hands; equal scores keep their order.
     """
     result = list(kept)
+    places = [_place(hand) for hand in result]
     for hand in sorted(hands, key=lambda hand: -rank(hand)):
-        if not any(is_same_hand(hand, other, strictness) for other in result):
+        place = _place(hand)
+        near = (result[i] for i in _near(place, places))
+        if not any(is_same_hand(hand, other, strictness) for other in near):
             result.append(hand)
+            places.append(place)
     return sorted(result, key=lambda hand: -hand.score)
 
 
@@ -79,7 +83,21 @@ def rivals_of(
     """Other finds of the same hands, for each at most `most`, those of the best scores."""
     chosen: dict[int, HandObservation] = {}
     ranked = sorted(finds, key=lambda find: -find.score)
+    places = [_place(find) for find in ranked]
     for hand in hands:
-        rivals = [find for find in ranked if find is not hand and is_same_hand(find, hand)]
+        near = (ranked[i] for i in _near(_place(hand), places))
+        rivals = [find for find in near if find is not hand and is_same_hand(find, hand)]
         chosen |= {id(find): find for find in rivals[:most]}
     return [find for find in chosen.values() if not any(find is hand for hand in hands)]
+
+
+def _place(hand: HandObservation) -> np.ndarray:
+    """(3,) mean of the keypoints and size, pixels."""
+    return np.append(hand.keypoints.mean(axis=0), hand_size(hand))
+
+
+def _near(place: np.ndarray, places: Sequence[np.ndarray]) -> np.ndarray:
+    """Which of N places are no farther than two sizes: others are another hand by any measure."""
+    others = np.array(places).reshape(-1, 3)
+    distance = np.linalg.norm(others[:, :2] - place[:2], axis=1)
+    return np.flatnonzero(distance <= 2 * np.maximum(others[:, 2], place[2]))

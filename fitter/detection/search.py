@@ -2,8 +2,7 @@
 
 The palm network sees every window at 192 pixels. On composed scenes of rendered hands it finds
 those whose size is 0.12 to 0.6 of the window, most surely from 0.2 to 0.45, so the sides of the
-windows of one round are about 0.6 of those of the round before. Windows smaller than 192 pixels
-show it nothing new.
+windows of one round are about 0.6 of those of the round before.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 
-from fitter.detection.networks.shapes import PALM_PIXELS
 from fitter.detection.same_hand import hand_size
 from fitter.detection.windows import Window
 from fitter.records import HandObservation
@@ -27,6 +25,11 @@ picture the palm network sees no such hand."""
 
 BEYOND = 0.25
 """How far windows reach beyond the picture, as a share of their side, for hands at its border."""
+
+LEAST_WINDOW = 150
+"""Least side in pixels of a window within the picture. The palm network sees it at 192, so a
+smaller one only enlarges what it shows. With windows from 150 on 127 of the scenes' 162 hands are
+found, from 192 on 121, from 100 on no more."""
 
 COARSE_STEP, FINE_STEP = 0.5, 2 / 3
 """Distance of neighbouring windows over their side: coarse windows are few, and fine ones need only
@@ -62,7 +65,7 @@ class SearchPlan:
         yield SearchRound(CANVAS, [Window(middle, CANVAS * longer)])
         for share in self.shares:
             size = share * longer
-            if size >= PALM_PIXELS:
+            if size >= LEAST_WINDOW:
                 step = COARSE_STEP if share > FINE else FINE_STEP
                 columns, rows = _centres(width, size, step), _centres(height, size, step)
                 windows = [Window(np.array([x, y]), size) for y in rows for x in columns]

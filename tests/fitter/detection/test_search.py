@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fitter.detection.search import BEYOND, CANVAS, COARSE_STEP, PLANS
+from fitter.detection.search import BEYOND, CANVAS, COARSE_STEP, LEAST_WINDOW, PLANS
 from tests.support.drawn_hands import observed, shape
 
 SIZES = [(640, 480), (480, 640), (1333, 1333), (3000, 2000), (2000, 300), (17, 5000), (5000, 1)]
@@ -36,17 +36,17 @@ def test_a_round_shows_all_of_the_picture_and_what_is_around_it(name, size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_no_window_is_smaller_than_what_the_palm_network_sees(size):
+def test_no_window_is_too_small_and_none_are_without_number(size):
     for name in PLANS:
         for part in PLANS[name].rounds(*size):
-            assert part.share >= 1 or part.windows[0].size >= 192
+            assert part.share >= 1 or part.windows[0].size >= LEAST_WINDOW
             # A strip does not have windows without number.
             assert len(part.windows) < 1000
 
 
 def test_a_small_picture_is_looked_at_whole_and_on_a_canvas_alone():
-    assert sides("standard", (256, 256)) == [1.0, CANVAS]
-    assert sides("thorough", (256, 1)) == [1.0, CANVAS]
+    assert sides("standard", (224, 224)) == [1.0, CANVAS]
+    assert sides("thorough", (224, 1)) == [1.0, CANVAS]
 
 
 def test_a_hand_up_to_half_a_coarse_window_is_whole_in_one_of_them():
