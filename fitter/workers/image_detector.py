@@ -61,9 +61,10 @@ class ImageDetector:
     def _load(self) -> HandDetector:
         chosen = self.config.detector
         options = DetectorOptions(chosen.max_hands, chosen.min_score, chosen.second_pass)
-        task = None if chosen.task is None else Path(chosen.task)
         # A few more than asked for, so that duplicates do not take the places of hands.
-        backend = load_backend(chosen.used_backend, chosen.min_score, task, chosen.max_hands + 2)
+        backend = load_backend(
+            chosen.used_backend, chosen.min_score, chosen.used_file, chosen.max_hands + 2
+        )
         return HandDetector(options, backend)
 
 
