@@ -51,10 +51,11 @@ class DetectorConfig(Section):
     second_pass: bool = Field(
         True, description="detect again in an enlarged crop around every hand that was found"
     )
-    backend: Literal["builtin", "mediapipe"] = Field(
+    backend: Literal["builtin", "mediapipe", "onnx"] = Field(
         "builtin",
         description="what runs the networks: builtin, MediaPipe's networks as they ship with the "
-        "project; mediapipe, the package of that name, which is then to be installed",
+        "project; mediapipe, the package of that name, which is then to be installed; onnx, the "
+        "user's network in onnx_model, in hands that builtin finds",
     )
     task: str | None = Field(
         None,
@@ -63,15 +64,28 @@ class DetectorConfig(Section):
         "package mediapipe; null takes the networks of the backend",
     )
 
+    onnx_model: str | None = Field(
+        None,
+        min_length=1,
+        description="file of a network of 21 keypoints (.onnx) for the backend onnx, in the form "
+        "of RTMPose's hand network",
+    )
+
     @property
     def slots(self) -> int:
         """Hands that are kept of an image."""
         return self.max_slots if self.max_hands == "auto" else self.max_hands
 
     @property
-    def used_backend(self) -> Literal["builtin", "mediapipe"]:
+    def used_backend(self) -> Literal["builtin", "mediapipe", "onnx"]:
         """The backend; a task file is for the package alone."""
         return self.backend if self.task is None else "mediapipe"
+
+    @property
+    def used_file(self) -> Path | None:
+        """The file that the backend takes its networks from; None for those that it brings."""
+        named = {"mediapipe": self.task, "onnx": self.onnx_model}.get(self.used_backend)
+        return None if named is None else Path(named)
 
 
 class CameraConfig(Section):
@@ -308,7 +322,12 @@ class Config(Section):
         networks = dict(self.init.options.with_absolute_paths())
         return self.model_copy(
             update={
-                "detector": self.detector.model_copy(update={"task": absolute(self.detector.task)}),
+                "detector": self.detector.model_copy(
+                    update={
+                        "task": absolute(self.detector.task),
+                        "onnx_model": absolute(self.detector.onnx_model),
+                    }
+                ),
                 "model": self.model.model_copy(update={"path": absolute(self.model.path)}),
                 "init": self.init.model_copy(update=networks),
             }

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from fitter.detection.windows import Picture, Window
+from fitter.errors import InputError
 from fitter.records import HandObservation
 
-BackendName = Literal["builtin", "mediapipe"]
+BackendName = Literal["builtin", "mediapipe", "onnx"]
 
 
 class Backend(Protocol):
@@ -48,27 +49,35 @@ class Backend(Protocol):
 
 
 def load_backend(
-    name: BackendName, min_score: float, task: Path | None = None, hand_count: int = 4
+    name: BackendName, min_score: float, file: Path | None = None, hand_count: int = 4
 ) -> Backend:
     """Load a backend.
 
     Args:
         name: "builtin": MediaPipe's networks run by us, on one thread of the CPU; "mediapipe": the
-            package.
+            package; "onnx": a user's network of 21 keypoints, in hands that the first one finds.
         min_score: in [0, 1]; least palm score, and least probability of the landmark network that
             its window shows a hand.
-        task: file of MediaPipe's hand landmarker, for the package; None for the networks inside it.
+        file: of MediaPipe's hand landmarker, for the package; None for the networks inside it. For
+            "onnx" the user's network, see `fitter.detection.onnx_backend`.
         hand_count: most hands that the package reports of a window.
 
     Raises:
-        InputError: weights cannot be read, `mediapipe` cannot be imported or carries no networks,
-            or the task file cannot be used.
+        InputError: weights cannot be read, the package cannot be imported, `mediapipe` carries no
+            networks, or the file cannot be used.
     """
-    if name == "builtin":
+    if name != "mediapipe":
         from fitter.detection.networks.litert import LiteRtNetworks
         from fitter.detection.own_networks import OwnNetworks
 
-        return OwnNetworks(LiteRtNetworks(), min_score)
+        own = OwnNetworks(LiteRtNetworks(), min_score)
+        if name == "builtin":
+            return own
+        from fitter.detection.onnx_backend import OnnxBackend, SimccNetwork
+
+        if file is None:
+            raise InputError("detector.no_onnx_model", file="detector.onnx_model")
+        return OnnxBackend(own, SimccNetwork(file))
     from fitter.detection.mediapipe_backend import MediaPipeBackend
 
-    return MediaPipeBackend.load(task, hand_count, min_score)
+    return MediaPipeBackend.load(file, hand_count, min_score)

@@ -50,15 +50,18 @@ def merge_looks(
         for hand in (first, second)
     ]
     right_mean = share * right[0] + (1.0 - share) * right[1]
-    (depth, xyz), (second_depth, second_xyz) = weak_depth(first), weak_depth(second)
+    depth = xyz = None
+    if first.relative_depth is not None and second.relative_depth is not None:
+        (own, own_xyz), (other, other_xyz) = weak_depth(first), weak_depth(second)
+        depth, xyz = mean(own, other), mean(own_xyz - own_xyz[0], other_xyz - other_xyz[0])
     return HandObservation(
         keypoints=mean(first.keypoints, second.keypoints),
         confidence=1.0 / (1.0 + (gap / (DISAGREEMENT_SCALE * size)) ** 2),
         side="right" if right_mean >= 0.5 else "left",
         side_score=max(right_mean, 1.0 - right_mean),
         score=max(first.score, second.score),
-        relative_depth=mean(depth, second_depth),
-        relative_xyz=mean(xyz - xyz[0], second_xyz - second_xyz[0]),
+        relative_depth=depth,
+        relative_xyz=xyz,
         features=_both(first.features, second.features),
         presence=_least(first.presence, second.presence),
     )

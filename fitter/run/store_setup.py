@@ -7,7 +7,6 @@ import platform
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Protocol, cast
 
 from fitter.config.options import Config
@@ -72,7 +71,7 @@ def open_store(
 def _spec(config: Config, inputs: RunInputs, fitter: Fitter, block_size: int) -> StoreSpec:
     engine, device = fitter.engine, fitter.device
     model = engine.meshes.data
-    detects = inputs.given.keypoints is None
+    detects, backend = inputs.given.keypoints is None, config.detector.used_backend
     resolved = config.resolved()
     # Where it ran, not "auto": blocks of a CPU and of a GPU are not of one run.
     resolved["run"] |= {"device": device, "block_size": block_size}
@@ -86,12 +85,10 @@ def _spec(config: Config, inputs: RunInputs, fitter: Fitter, block_size: int) ->
         config=resolved | {"inputs": inputs.given.kinds},
         model={
             **engine.identity,
-            **(_detector_identity(config) if detects else {}),
+            **(detector_identity(backend, config.detector.used_file) if detects else {}),
             "sides": "a left hand's parameters are those of this model mirrored in x",
         },
-        versions=_versions(
-            device, detector_packages(config.detector.used_backend) if detects else ()
-        ),
+        versions=_versions(device, detector_packages(backend) if detects else ()),
     )
 
 
@@ -110,12 +107,6 @@ def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:
         "light_coefficient": light if "lighting" in refiner.freed else 0,
     }
     return {name: size for name, size in sizes.items() if size}
-
-
-def _detector_identity(config: Config) -> dict[str, str]:
-    chosen = config.detector
-    task = None if chosen.task is None else Path(chosen.task)
-    return detector_identity(chosen.used_backend, task)
 
 
 def _versions(device: str, of_detector: Sequence[str]) -> dict[str, str]:

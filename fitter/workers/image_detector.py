@@ -62,10 +62,9 @@ class ImageDetector:
         chosen = self.config.detector
         most = None if chosen.max_hands == "auto" else chosen.max_hands
         options = DetectorOptions(most, chosen.min_score, chosen.second_pass, chosen.search)
-        task = None if chosen.task is None else Path(chosen.task)
         # A few more than asked for, so that duplicates do not take the places of hands.
         least = first_score(chosen.min_score)
-        backend = load_backend(chosen.used_backend, least, task, chosen.slots + 2)
+        backend = load_backend(chosen.used_backend, least, chosen.used_file, chosen.slots + 2)
         return HandDetector(options, backend)
 
 

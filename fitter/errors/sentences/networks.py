@@ -2,6 +2,8 @@
 
 _TASK = "expected MediaPipe's hand landmarker (.task)"
 
+_ONNX = "expected a network of 21 keypoints (.onnx)"
+
 _DETECTOR = {
     "detector.max_hands": "expected at least 1, found {found}.",
     "detector.cut_weights": "expected {expected} bytes of the detector's weights, found {found}.",
@@ -15,6 +17,14 @@ _DETECTOR = {
     "detector.min_score": "expected a number from 0 to 1, found {found}.",
     "detector.no_mediapipe": "expected the package mediapipe (pip install 'fit-hands[mediapipe]') "
     "for finding hands, found: {reason}.",
+    "detector.no_onnxruntime": "expected the package onnxruntime (pip install 'fit-hands[onnx]') "
+    "for detector.backend=onnx, found: {reason}.",
+    "detector.no_onnx_model": "expected a file (.onnx) for detector.backend=onnx, found none.",
+    "onnx.missing": f"{_ONNX}, found no such file.",
+    "onnx.cannot_run": f"{_ONNX} that ONNX Runtime can run, found: {{reason}}",
+    "onnx.other_input": f"{_ONNX} with one input, tensor(float) [N or 1, 3, S, S], found "
+    "{found}.",
+    "onnx.other_outputs": f"{_ONNX} with two outputs, [1, 21, X] and [1, 21, Y], found {{found}}.",
     "detector.no_models": "expected hand models from --task FILE or from mediapipe<0.10.22, found "
     "mediapipe {version} without any: {reason}.",
     "task.cannot_run": "expected hand models that mediapipe {version} can run, found: {reason}",
