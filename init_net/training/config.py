@@ -76,7 +76,9 @@ class TrainConfig(Section):
     network: NetworkConfig = Field(description="which network, and how large")
     data: SamplesConfig = Field(default_factory=SamplesConfig)
     further_data: tuple[SamplesConfig, ...] = Field(
-        (), description="samples of other kinds that are learned from as well, each as `data`"
+        (),
+        strict=False,  # YAML knows lists alone
+        description="samples of other kinds that are learned from as well, each as `data`",
     )
     validation: HeldOutConfig = Field(default_factory=HeldOutConfig)
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)

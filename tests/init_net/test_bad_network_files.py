@@ -251,7 +251,11 @@ def small_but(**options: object) -> dict[str, str]:
             {"tensor": "embed.weight", "expected": "10000000 x 207", "found": "16 x 207"},
         ),
         (small_but(width=10**10), "weights.too_large", {}),
-        (small_but(betas=10**25), "weights.too_large", {}),
+        (
+            {**small_but(betas=10**25), "hand_model_sha256": current_hand_model(10**25).sha256},
+            "weights.too_large",
+            {},
+        ),
         (small_but(blocks=10**9), "weights.unknown_network", {"option": "lifter.blocks"}),
         (
             {"network": HandNetConfig(encoder="resnet51").model_dump_json()},

@@ -54,7 +54,7 @@ SEE = "; see train-hands --help"
             ["--set", "validation.folder=./data/"],
         ),
         (
-            said("training.other_betas", file="network.betas", expected=10, found=12),
+            said("training.other_betas", file="network.betas", expected="10 or 11", found=12),
             ["--set", "network.betas=12"],
         ),
         (
@@ -104,7 +104,7 @@ def test_flags(refused, wanted, arguments):
         ),
         (
             "mine.yaml: unknown option 'network.encoder'; expected one of kind, width, blocks, "
-            "dropout, betas",
+            "dropout, feature_dropout, fusion_ratio, betas",
             "network: {kind: lifter, encoder: resnet18}",
         ),
         (

@@ -151,7 +151,7 @@ class TestVisibility:
 
     def test_of_which_nothing_is_known(self):
         """Such as every hand without an image: no loss and no gradient, whatever is said."""
-        logits = (50 * randn(B, 21)).requires_grad_()
+        logits = torch.cat([randn(1, 21), 50 * randn(B - 1, 21)]).requires_grad_()
         visible = torch.full((B, 21), torch.nan).double()
         visible[0, 3] = 1
         found = visibility_entropy(logits, visible)
@@ -183,7 +183,7 @@ class TestSize:
     def test_the_unit_of_length_does_not_matter(self):
         """A hand said twice as large as it is costs what one said half as large costs."""
         said = torch.tensor([[np.log(0.32), 0.2], [np.log(0.08), 0.2]]).double()
-        one, other = size_likelihood(said, torch.full((2,), 0.16).double())
+        one, other = size_likelihood(said, torch.full((2,), 0.16, dtype=torch.float64))
         close(one, other)
 
     def test_the_true_spread_costs_least(self):
