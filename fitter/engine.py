@@ -26,6 +26,9 @@ from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance import appearance_identity
 from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
 from fitter.meshes import HandMeshes
+from fitter.quality.inputs import JudgedHands
+from fitter.quality.judge import HandJudge
+from fitter.quality.model import quality_identity
 from fitter.records import HandCrop, HandObservation, IntrinsicsSource, NormalisedHands
 from fitter.refinement.refiner import Refiner
 from fitter.solvers.status import Status
@@ -38,14 +41,18 @@ class _Slot:
 
     hand: HandObservation
     crop: HandCrop | None
+    image_size: tuple[int, int]
     intrinsics: np.ndarray
     intrinsics_source: IntrinsicsSource
 
     @classmethod
     def of(cls, image: DetectedImage, index: int) -> _Slot:
-        assert image.intrinsics is not None and image.intrinsics_source is not None  # it has hands
+        assert image.size is not None  # it has hands
+        assert image.intrinsics is not None and image.intrinsics_source is not None
         crop = image.crops[index] if image.crops else None
-        return cls(image.hands[index], crop, image.intrinsics, image.intrinsics_source)
+        return cls(
+            image.hands[index], crop, image.size, image.intrinsics, image.intrinsics_source
+        )
 
 
 class Engine:
@@ -68,6 +75,7 @@ class Engine:
         pose_space = PoseSpace.of(anatomy_of(right.data), load_pose_prior(), like)
         self.fit_model = FitModel(right.keypoint_model(), pose_space)
         self.refiner = Refiner(right, self.fit_model, config.refine, config.fit)
+        self.judge = HandJudge(right, self.fit_model)
         self.initializer = load_initializer(config, self.device)
 
     def fit(self, images: Sequence[DetectedImage]) -> list[ImageRow]:
@@ -93,6 +101,7 @@ class Engine:
         return {
             **self.meshes.data.identity,
             **pose_prior_identity(),
+            **quality_identity(),
             **(appearance_identity() if self.config.refine.stages else {}),
             **{f"{name}_sha256": digest for name, digest in networks.items()},
         }
@@ -105,16 +114,16 @@ class Engine:
         detected = normalise(observed)
         predictions = self._predict(slots, detected)
         initialisations = list(predictions.initialisations.values())
-        hands = with_network_prior(
-            detected.with_depth_gain(config.relative_depth_gain), initialisations, config
-        )
+        alone = detected.with_depth_gain(config.relative_depth_gain)
+        hands = with_network_prior(alone, initialisations, config)
         from_keypoints = self.config.init.source != "network"
         fit = fit_keypoints(self.fit_model, hands, config, initialisations, from_keypoints)
         refined = self._refine(slots, hands, fit, predictions)
         fitted = FittedHands.of(
             self.fit_model.keypoints, fit, refined, observed.intrinsics, observed.is_left
         )
-        rows = fitted.rows(observations, ["keypoints", *predictions.initialisations])
+        judged = self.judge(_judged(slots, alone, predictions, fitted))
+        rows = fitted.rows(observations, ["keypoints", *predictions.initialisations], judged)
         if not self.config.output.save_vertices:
             return rows
         return [
@@ -155,6 +164,36 @@ class Engine:
             torch.tensor(unknown),
         )
         return RefinedHands(index, result, self.refiner.freed)
+
+
+def _judged(
+    slots: Sequence[_Slot], hands: NormalisedHands, predictions: Predictions, fitted: FittedHands
+) -> JudgedHands:
+    """What is to be judged of the hands of a batch."""
+    masks, mask_iou, refined = {}, {}, fitted.refined
+    if refined is not None:
+        places = refined.index.tolist()
+        masks = {
+            place: mask
+            for place, mask in zip(places, refined.result.masks, strict=True)
+            if mask is not None
+        }
+        mask_iou = dict(zip(places, refined.result.mask_iou.tolist(), strict=True))
+    sizes = [slot.image_size for slot in slots]
+    return JudgedHands(
+        observed=[slot.hand for slot in slots],
+        crops=[slot.crop for slot in slots],
+        hands=hands,
+        predictions=predictions,
+        fit=fitted.fit,
+        right=fitted.right,
+        offsets=fitted.right_offsets,
+        log_focal=fitted.log_focal,
+        image_keypoints=fitted.image_keypoints,
+        image_sizes=torch.tensor(sizes).to(fitted.image_keypoints),
+        masks=masks,
+        mask_iou=mask_iou,
+    )
 
 
 def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:

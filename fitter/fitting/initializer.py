@@ -29,10 +29,24 @@ class Prediction(TensorBatch):
             `NormalisedHands.view_direction`. NaN for a hand that the network could not see.
         std: (B, 21, 2) standard deviation of `keypoints` across (each of two axes) and along the
             line of sight, crop units.
+        visibility: (B, 21) probability that each keypoint is seen in the image; NaN where the
+            network says nothing of it, which is what None becomes.
     """
 
     keypoints: Tensor
     std: Tensor
+    visibility: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.visibility is None:
+            unknown = torch.full_like(self.keypoints[..., 0], torch.nan)
+            object.__setattr__(self, "visibility", unknown)
+
+    @property
+    def visible(self) -> Tensor:
+        """(B, 21) `visibility`, NaN where nothing is said."""
+        assert self.visibility is not None  # since `__post_init__`
+        return self.visibility
 
 
 @dataclass(frozen=True)

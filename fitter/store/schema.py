@@ -258,7 +258,16 @@ class HandRow:
     residual_px: float | None = _variable(
         "root mean square distance of keypoints_2d from keypoints_2d_detected", units="pixel"
     )
-    score: float | None = _variable("confidence in the fit, in [0, 1]", units="1")
+    keypoint_visibility: np.ndarray | None = _variable(
+        "probability that each keypoint of the fitted hand is seen in the image", "keypoint", units="1"
+    )
+    predicted_error_mm: float | None = _variable(
+        "median of what the mean error of keypoints_3d is expected to be, aligned by a similarity",
+        units="mm",
+    )
+    score: float | None = _variable(
+        "probability that this error is below 10 mm; near 0 for what is no hand", units="1"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

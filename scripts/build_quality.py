@@ -1,0 +1,1 @@
+"""Everything from scenes to the shipped quality model; see `main`."""
