@@ -15,7 +15,7 @@ import torch
 from fitter.config.options import Config
 from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace
-from fitter.fitted_hands import FittedHands, RefinedHands
+from fitter.fitted_hands import FittedHands, RefinedHands, refused_below
 from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Predictions, load_initializer
@@ -29,6 +29,7 @@ from fitter.meshes import HandMeshes
 from fitter.quality.inputs import JudgedHands
 from fitter.quality.judge import HandJudge
 from fitter.quality.model import quality_identity
+from fitter.quality.visibility import SceneHand, behind_others
 from fitter.records import HandCrop, HandObservation, IntrinsicsSource, NormalisedHands
 from fitter.refinement.refiner import Refiner
 from fitter.solvers.status import Status
@@ -50,9 +51,7 @@ class _Slot:
         assert image.size is not None  # it has hands
         assert image.intrinsics is not None and image.intrinsics_source is not None
         crop = image.crops[index] if image.crops else None
-        return cls(
-            image.hands[index], crop, image.size, image.intrinsics, image.intrinsics_source
-        )
+        return cls(image.hands[index], crop, image.size, image.intrinsics, image.intrinsics_source)
 
 
 class Engine:
@@ -92,7 +91,10 @@ class Engine:
         for start in range(0, len(slots), size):
             rows += self._fit_batch(slots[start : start + size])
         found = iter(rows)
-        return [image_row(image, [next(found) for _ in image.hands]) for image in images]
+        return [
+            image_row(image, self._beside_others(image, [next(found) for _ in image.hands]))
+            for image in images
+        ]
 
     @property
     def identity(self) -> dict[str, str]:
@@ -124,11 +126,31 @@ class Engine:
         )
         judged = self.judge(_judged(slots, alone, predictions, fitted))
         rows = fitted.rows(observations, ["keypoints", *predictions.initialisations], judged)
+        rows = [refused_below(row, self.config.output.min_quality) for row in rows]
         if not self.config.output.save_vertices:
             return rows
         return [
-            replace(row, vertices=self.meshes.vertices(row)) if row.valid else row for row in rows
+            row if row.has_failed else replace(row, vertices=self.meshes.vertices(row))
+            for row in rows
         ]
+
+    def _beside_others(self, image: DetectedImage, rows: list[HandRow]) -> list[HandRow]:
+        """The hands of an image, with keypoints that lie behind another of them less visible."""
+        fitted = [place for place, row in enumerate(rows) if not row.has_failed]
+        if len(fitted) < 2:
+            return rows
+        assert image.intrinsics is not None  # it has hands
+        hands = [SceneHand.of(rows[k], *self._mesh(rows[k])) for k in fitted]
+        for place, free in zip(fitted, behind_others(hands, image.intrinsics), strict=True):
+            seen = rows[place].keypoint_visibility
+            assert seen is not None
+            rows[place] = replace(rows[place], keypoint_visibility=seen * free)
+        return rows
+
+    def _mesh(self, row: HandRow) -> tuple[np.ndarray, np.ndarray]:
+        """(V, 3) vertices and (F, 3) faces of a fitted hand."""
+        assert row.side is not None
+        return self.meshes.vertices(row), self.meshes.faces(row.side)
 
     def _predict(self, slots: Sequence[_Slot], hands: NormalisedHands) -> Predictions:
         """What networks say of the hands, where they are asked."""

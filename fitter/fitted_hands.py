@@ -239,6 +239,14 @@ class _Pose:
         return all(np.isfinite(array).all() for array in vars(self).values())
 
 
+def refused_below(row: HandRow, least: float) -> HandRow:
+    """A hand as stored where scores below `least` are not wanted: all of it, but not valid."""
+    if row.score is None or row.score >= least:
+        return row
+    reason = sentence("fit.low_quality", {"least": least, "found": row.score})
+    return replace(row, valid=False, fit_error=reason)
+
+
 def mirror_where(mask: Tensor, points: Tensor) -> Tensor:
     """Points (B, N, 3) with x negated for the hands whose entry in `mask` (B,) bool is set."""
     flip = points.new_tensor([-1.0, 1.0, 1.0])

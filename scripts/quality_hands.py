@@ -151,9 +151,7 @@ class Bench:
             hands.append(HandObservation(points, np.ones(21), hand.side, 1.0, 1.0))
         return find_hands(record(scene), hands, None, None, self.config)
 
-    def _fitted(
-        self, mode: str, rows: Sequence[tuple[int, Scene, DetectedImage]]
-    ) -> MeasuredHands:
+    def _fitted(self, mode: str, rows: Sequence[tuple[int, Scene, DetectedImage]]) -> MeasuredHands:
         engine, recorder = self.engines[mode], _Recorder()
         engine.judge = HandJudge(engine.meshes.right, engine.fit_model, recorder)
         images = engine.fit([image for _, _, image in rows])

@@ -34,6 +34,7 @@ _FLAGS = {
     "run.device": "--device",
     "init.source": "--init",
     "output.save_vertices": "--save-vertices",
+    "output.min_quality": "--min-quality",
 }
 """Options of the configuration that have a flag of their own."""
 
@@ -157,6 +158,13 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     )
     fit.add_argument(
         "--save-vertices", action="store_true", default=None, help="store every mesh as well"
+    )
+    fit.add_argument(
+        "--min-quality",
+        type=number_from_zero,
+        metavar="P",
+        help="store hands whose score, the probability of an error below 10 mm, is less than P as "
+        "not valid; nothing is deleted (default 0)",
     )
     fit.add_argument(
         "--task",

@@ -225,6 +225,9 @@ class OutputConfig(Section):
     """What the result store keeps."""
 
     save_vertices: bool = Field(False, description="store every hand's mesh, 12 bytes a vertex")
+    min_quality: float = Field(
+        0.0, ge=0, le=1, description="hands of a lower score are stored as not valid, with a reason"
+    )
 
 
 class Config(Section):

@@ -167,9 +167,7 @@ def _fitted(judged: JudgedHands, usable: Tensor, model: FitModel) -> Columns:
         space=model.pose_space,
         fit=FitConfig(),
     )
-    energies = {
-        name: ENERGIES[name].quadratic(inputs).value.cpu().numpy() for name in ENERGY_NAMES
-    }
+    energies = {name: ENERGIES[name].quadratic(inputs).value.cpu().numpy() for name in ENERGY_NAMES}
     has_depth = (hands.depth_weight > 0).any(-1).cpu().numpy()
     has_bones = (hands.bone_weight > 0).any(-1).cpu().numpy()
     energies["relative_depth"] = np.where(has_depth, energies["relative_depth"], np.nan)
@@ -196,7 +194,9 @@ def _residuals(judged: JudgedHands, usable: Tensor) -> np.ndarray:
         found = judged.image_keypoints[place].cpu().numpy()
         distance = np.linalg.norm(found - hand.keypoints, axis=1)
         size = max((hand.box[2:] - hand.box[:2]).max(), 1.0)
-        rows.append(np.where(hand.seen, distance / size, np.nan) if hand.seen.any() else 0 * distance)
+        rows.append(
+            np.where(hand.seen, distance / size, np.nan) if hand.seen.any() else 0 * distance
+        )
     return np.stack(rows)
 
 

@@ -7,17 +7,20 @@ them at once, and `combined` puts its answer beside theirs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fitter.camera import project
+from fitter.camera import SquareCrop, crop_intrinsics, project
 from fitter.hand_models import HandModel
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.raster import MeshTopology, rasterize
 from fitter.records import HandParams
+from fitter.store.schema import HandRow
 
 SIDE = 128
 """Side in pixels of the square in which meshes are rendered."""
@@ -36,6 +39,9 @@ POSITION_STD = 1.5
 
 HANDS_STD = 0.02
 """Metres by which two fitted hands lie too near or too far beside each other."""
+
+FLESH = 0.3
+"""Of the longer side of a hand's box, by which its mesh may reach beyond its keypoints."""
 
 LEAST = 0.01
 """Nothing is surer than this: probabilities are kept in [LEAST, 1 - LEAST]."""
@@ -59,7 +65,7 @@ class VisibilityModel:
     tolerance: Tensor
 
     @classmethod
-    def of(cls, hand: HandModel) -> VisibilityModel:
+    def of(cls, hand: HandModel) -> Self:
         """For a right-hand model, float32."""
         return cls(hand, MeshTopology(hand.faces), flesh(hand))
 
@@ -136,6 +142,66 @@ def unhidden(
     own = (keypoints[..., 2] - tolerance)[..., None]
     hidden = ((own - depth) * (torch.pi / (3**0.5 * std))).sigmoid()
     return 1 - (hidden * weight).sum(-1) / weight.sum()
+
+
+@dataclass(frozen=True)
+class SceneHand:
+    """One fitted hand of an image.
+
+    Attributes:
+        vertices: (V, 3) metres, camera frame.
+        faces: (F, 3).
+        keypoints: (21, 3) metres, camera frame.
+        positions: (21, 2) their projection, pixels of the image.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    keypoints: np.ndarray
+    positions: np.ndarray
+
+    @classmethod
+    def of(cls, row: HandRow, vertices: np.ndarray, faces: np.ndarray) -> Self:
+        """A fitted hand with its mesh."""
+        assert row.keypoints_3d is not None and row.keypoints_2d is not None
+        return cls(vertices, faces, row.keypoints_3d, row.keypoints_2d)
+
+    def touches(self, other: SceneHand) -> bool:
+        """Whether the boxes around both hands' keypoints, widened by flesh, overlap in the image."""
+        low, high = zip(*(_wide_box(hand.positions) for hand in (self, other)), strict=True)
+        return bool((np.maximum(*low) <= np.minimum(*high)).all())
+
+
+def _wide_box(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low, high = positions.min(0), positions.max(0)
+    flesh_width = FLESH * (high - low).max()
+    return low - flesh_width, high + flesh_width
+
+
+def behind_others(hands: Sequence[SceneHand], intrinsics: np.ndarray) -> np.ndarray:
+    """(H, 21) probability that no other fitted hand of the image hides a keypoint.
+
+    Args:
+        hands: H of one image.
+        intrinsics: (3, 3) K of the image.
+    """
+    free = np.ones((len(hands), 21), np.float32)
+    K = torch.as_tensor(intrinsics, dtype=torch.float64)[None]
+    for place, hand in enumerate(hands):
+        window = SquareCrop.around(
+            torch.as_tensor(hand.positions, dtype=torch.float64)[None], 1 + 2 * BORDER, SIDE
+        )
+        points = torch.as_tensor(hand.keypoints, dtype=torch.float64)[None]
+        for other in (*hands[:place], *hands[place + 1 :]):
+            if not hand.touches(other):
+                continue
+            vertices = torch.as_tensor(other.vertices, dtype=torch.float64)[None]
+            topology = MeshTopology(torch.as_tensor(np.ascontiguousarray(other.faces)))
+            found = unhidden(
+                topology, vertices, points, crop_intrinsics(K, window), (0.0, HANDS_STD)
+            )
+            free[place] *= found[0].numpy()
+    return free
 
 
 def mask_visibility(mask: np.ndarray, weight: np.ndarray, positions: np.ndarray) -> np.ndarray:

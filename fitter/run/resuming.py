@@ -86,7 +86,7 @@ def _count_done(store: ResultStore, summary: Summary) -> None:
         summary.done_before += len(block)
         summary.failed_before += int((store.read("image_status", block) == failed).sum())
         lost = (store.read("side", block) != 0) & ~store.read("valid", block)
-        summary.fits_failed_before += int(lost.sum())
+        summary.fits_failed_before += int((lost & np.isnan(store.read("score", block))).sum())
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class Summary:
         hands: fitted.
         failures: images that failed.
         fit_failures: hands whose fit failed.
+        refused: hands that were fitted and are not valid because their score is too low.
         unrendered: overlays that could not be rendered.
         done_before: images that the store held already when this run continued it.
         failed_before: how many of those failed.
@@ -65,6 +66,7 @@ class Summary:
     hands: int = 0
     failures: Told = field(default_factory=Told)
     fit_failures: Told = field(default_factory=Told)
+    refused: int = 0
     unrendered: Told = field(default_factory=Told)
     done_before: int = 0
     failed_before: int = 0
@@ -104,8 +106,9 @@ class Summary:
         self.with_hands += bool(row.hands)
         self.hands += sum(hand.valid for hand in row.hands)
         self.masks_rejected += sum(hand.mask_source == "rejected" for hand in row.hands)
+        self.refused += sum(hand.is_refused for hand in row.hands)
         for hand in row.hands:
-            if not hand.valid:
+            if hand.has_failed:
                 self.fit_failures.add(f"no fit in {name}: {hand.fit_error or 'unknown'}")
         if row.image_status == "failed":
             self.failures.add(f"failed {name}: {row.image_error or 'unknown'}")
@@ -118,6 +121,7 @@ class Summary:
             "hands": self.hands,
             "failed_images": self.failures.count,
             "failed_fits": self.fit_failures.count,
+            "refused": self.refused,
             "unrendered": self.unrendered.count,
             "done_before": self.done_before,
             "added": self.added,
@@ -158,6 +162,9 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.added:
         say(f"{count(summary.added, 'image')} added to the store")
     _say_work(summary, say)
+    if summary.refused:
+        hands = count(summary.refused, "hand")
+        say(f"{hands} stored as not valid, because the score is below output.min_quality")
     if summary.left:
         say(f"{count(summary.left, 'image')} left to do")
     if summary.masks_found is not None:

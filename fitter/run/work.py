@@ -142,7 +142,7 @@ def _write_block(run: RunState, block: Block, batches: Sequence[FittedBatch]) ->
             if row.image_status == "failed":
                 run.events.write("failed", image=name, reason=row.image_error)
             for slot, hand in enumerate(row.hands):
-                if not hand.valid:
+                if hand.has_failed:
                     run.events.write("failed", image=name, hand=slot, reason=hand.fit_error)
 
 

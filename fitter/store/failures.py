@@ -6,6 +6,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from fitter.store.files import refused_as
 from fitter.store.reader import StoreReader
 from fitter.store.schema import HAND_VARIABLES, IMAGE_STATUS
@@ -21,7 +23,8 @@ def failures(store: StoreReader) -> Iterator[tuple[str, str, str, str]]:
         store: of which one block at a time is read.
 
     Yields:
-        Name of the image, slot of the hand or an empty text, "image" or "fit", and the reason.
+        Name of the image, slot of the hand or an empty text, what it is ("image", "fit", or
+        "quality" of a hand that was fitted and refused), and the reason.
     """
     failed = IMAGE_STATUS.index("failed")
     empty = next(v for v in HAND_VARIABLES if v.name == "side").fill
@@ -32,11 +35,13 @@ def failures(store: StoreReader) -> Iterator[tuple[str, str, str, str]]:
             continue
         names = store.names[block.start : block.stop]
         errors, fit_errors = store.read("image_error", block), store.read("fit_error", block)
+        scores = store.read("score", block)
         for i, name in enumerate(names):
             if status[i] == failed:
                 yield name, "", "image", str(errors[i])
             for hand in lost[i].nonzero()[0]:
-                yield name, str(hand), "fit", str(fit_errors[i, hand])
+                what = "fit" if np.isnan(scores[i, hand]) else "quality"
+                yield name, str(hand), what, str(fit_errors[i, hand])
 
 
 def write_failures(store: StoreReader, path: Path) -> int:

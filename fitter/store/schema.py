@@ -149,7 +149,8 @@ class HandRow:
     """Everything stored about one hand; see each field's text for its meaning and unit.
 
     A detected hand whose fit failed keeps what the detector said, with `valid` False,
-    `fit_status` and `fit_error`. `vertices` reach the disk only in a store that keeps them.
+    `fit_status` and `fit_error`. One that was fitted and then refused keeps everything, with `valid`
+    False and the reason in `fit_error`. `vertices` reach the disk only in a store that keeps them.
     """
 
     valid: bool = _variable("the slot holds a hand whose fit can be used", dtype="bool")
@@ -259,7 +260,9 @@ class HandRow:
         "root mean square distance of keypoints_2d from keypoints_2d_detected", units="pixel"
     )
     keypoint_visibility: np.ndarray | None = _variable(
-        "probability that each keypoint of the fitted hand is seen in the image", "keypoint", units="1"
+        "probability that each keypoint of the fitted hand is seen in the image",
+        "keypoint",
+        units="1",
     )
     predicted_error_mm: float | None = _variable(
         "median of what the mean error of keypoints_3d is expected to be, aligned by a similarity",
@@ -268,6 +271,16 @@ class HandRow:
     score: float | None = _variable(
         "probability that this error is below 10 mm; near 0 for what is no hand", units="1"
     )
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was fitted, and is not valid because its score is too low."""
+        return not self.valid and self.score is not None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the fit failed."""
+        return not self.valid and self.score is None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,9 @@ _KEPT = "what is done is kept, and --resume continues"
 
 SENTENCES: dict[str, str] = {
     "fit.no_hand": "found no hand in front of the camera that explains these keypoints with this K",
+    "fit.low_quality": (
+        "expected a hand whose score is at least {least:g} (output.min_quality), found {found:.2g}"
+    ),
     "fit.not_finite": "expected finite keypoints, found some that are not",
     "fit.too_small": ("expected keypoints that span at least {least:g} pixels, found {found:.2g}"),
     "device.missing": (
