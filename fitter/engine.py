@@ -98,12 +98,16 @@ class Engine:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What tells the parts of this engine from others, for the store: name -> digest."""
+        """What tells this engine from others, for the store: name -> digest."""
+        return self.parts | quality_identity()
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """What tells the parts that fit from others: name -> digest."""
         networks = {} if self.initializer is None else self.initializer.digests
         return {
             **self.meshes.data.identity,
             **pose_prior_identity(),
-            **quality_identity(),
             **(appearance_identity() if self.config.refine.stages else {}),
             **{f"{name}_sha256": digest for name, digest in networks.items()},
         }
@@ -177,6 +181,7 @@ class Engine:
         if not crops:
             return None
         index = torch.tensor(list(crops), device=fit.status.device)
+        hands = self._hidden_weighed(hands, fit, predictions)
         unknown = [float(slots[place].intrinsics_source == "default") for place in crops]
         result = self.refiner(
             fit.params[index],
@@ -186,6 +191,17 @@ class Engine:
             torch.tensor(unknown),
         )
         return RefinedHands(index, result, self.refiner.freed)
+
+    def _hidden_weighed(
+        self, hands: NormalisedHands, fit: KeypointFit, predictions: Predictions
+    ) -> NormalisedHands:
+        """The hands with less confidence in keypoints that their mesh and networks take for
+        hidden: a detector places those by habit."""
+        least = self.config.refine.hidden_weight
+        if least == 1:
+            return hands
+        seen = self.judge.seen_by_mesh(fit.params, hands, predictions)
+        return replace(hands, confidence=hands.confidence * (least + (1 - least) * seen))
 
 
 def _judged(

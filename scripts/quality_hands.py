@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from quality_scenes import Scene
 
 from datasets.freihand import load_freihand
 from fitter import metrics
@@ -23,7 +24,6 @@ from fitter.records import HandObservation, ImageRecord
 from fitter.store.schema import HandRow
 from fitter.workers.image_detector import ImageDetector, find_hands
 from init_net.samples.shards import ShardedSamples
-from quality_scenes import Scene
 
 MODES = ("default", "keypoints_alone", "given", "no_stages")
 """How a hand was fitted: as the command does; started from keypoints, without networks; from
@@ -235,10 +235,10 @@ def shard_scenes(folder: Path, count: int | None = None) -> Iterator[Scene]:
         yield Scene(values[0], *(v.astype(float) for v in values[1:4]), values[4], True)
 
 
-def freihand_scenes(folder: Path, images: range) -> Iterator[Scene]:
+def freihand_scenes(folder: Path) -> Iterator[Scene]:
     """Annotated images in FreiHAND's layout, with one right hand each."""
     split = load_freihand(folder)
-    for index in images:
+    for index in range(len(split.names)):
         yield Scene(
             read_image(split.image_dir / split.names[index]),
             split.intrinsics[index],

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from quality_hands import HAND, PHANTOM, MeasuredHands
 from scipy.optimize import minimize
 from torch import Tensor
 
 from fitter.quality.features import DETECTOR, FEATURES, IMAGE, MASK, NETWORK, WEAK_3D
 from fitter.quality.model import GOOD_MM, QualityModel
-from quality_hands import HAND, PHANTOM, MeasuredHands
 
 CENSORED_MM = 30.0
 """The error of what is no hand exceeds this."""

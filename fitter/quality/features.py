@@ -11,7 +11,6 @@ from itertools import combinations
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 from fitter import metrics
@@ -76,8 +75,12 @@ FIT = (
     "limits",
     "pose_prior",
     "shape_prior",
+    "facing",
     "edge_on",
-    "bend",
+    "foreshortened",
+    "bend_thumb",
+    "bend_least",
+    "bend_most",
     "visible",
     "least_visible",
     "outside",
@@ -173,15 +176,36 @@ def _fitted(judged: JudgedHands, usable: Tensor, model: FitModel) -> Columns:
     energies["relative_depth"] = np.where(has_depth, energies["relative_depth"], np.nan)
     energies["bone_directions"] = np.where(has_bones, energies["bone_directions"], np.nan)
     residual = _residuals(judged, usable)
-    palm = points[:, _PALM]
-    normal = torch.linalg.cross(palm[:, 1] - palm[:, 0], palm[:, 2] - palm[:, 0])
-    facing = (torch.nn.functional.normalize(normal, dim=-1) * hands.view_direction).sum(-1)
-    return energies | {
-        "residual": np.sqrt(np.nanmean(residual**2, 1)),
-        "largest_residual": np.nanmax(residual, 1),
-        "iterations": judged.fit.iterations[usable].double().cpu().numpy(),
-        "edge_on": 1 - facing.abs().cpu().numpy(),
-        "bend": params.hand_pose.norm(dim=-1).mean(1).cpu().numpy(),
+    return (
+        energies
+        | _posture(points.cpu().numpy(), hands.view_direction.cpu().numpy())
+        | {
+            "residual": np.sqrt(np.nanmean(residual**2, 1)),
+            "largest_residual": np.nanmax(residual, 1),
+            "iterations": judged.fit.iterations[usable].double().cpu().numpy(),
+        }
+    )
+
+
+def _posture(points: np.ndarray, view: np.ndarray) -> Columns:
+    """How a hand is held and seen: keypoints (N, 21, 3), and lines of sight (N, 3).
+
+    A finger's bend is 1 less its tip's distance from the knuckle over the length of its bones.
+    """
+    facing = (_palm_normal(points) * view).sum(-1)
+    along = points[:, 9] - points[:, 0]
+    along = along / np.linalg.norm(along, axis=-1, keepdims=True).clip(1e-12)
+    fingers = points[:, 1:].reshape(-1, 5, 4, 3)
+    length = np.linalg.norm(np.diff(fingers, axis=2), axis=-1).sum(-1)
+    reach = np.linalg.norm(fingers[:, :, -1] - fingers[:, :, 0], axis=-1)
+    bend = 1 - reach / length.clip(1e-12)
+    return {
+        "facing": facing,
+        "edge_on": 1 - np.abs(facing),
+        "foreshortened": np.abs((along * view).sum(-1)),
+        "bend_thumb": bend[:, 0],
+        "bend_least": bend[:, 1:].min(1),
+        "bend_most": bend[:, 1:].max(1),
     }
 
 

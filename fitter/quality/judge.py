@@ -15,6 +15,7 @@ from torch import Tensor
 from fitter.camera import project
 from fitter.energies.scene import focal_applied
 from fitter.fitting.fit_model import FitModel
+from fitter.fitting.initializer import Predictions
 from fitter.hand_models import HandModel
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.quality.features import features_of
@@ -27,6 +28,7 @@ from fitter.quality.visibility import (
     mask_visibility,
     mesh_visibility,
 )
+from fitter.records import HandParams, NormalisedHands
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class HandJudge:
 
     def __call__(self, judged: JudgedHands) -> Judgement:
         """Judge B hands."""
-        with torch.inference_mode():
+        # Not inference mode: tables that libraries keep would be made in it.
+        with torch.no_grad():
             visibility = self.visibility(judged)
             features = features_of(judged, self.fit_model, visibility)
         unfitted = ~judged.right.transl.isfinite().all(-1).cpu().numpy()
@@ -78,6 +81,29 @@ class HandJudge:
             error_mm=np.where(unfitted, np.nan, quality.error_mm),
             probability=np.where(unfitted, np.nan, quality.probability),
         )
+
+    def seen_by_mesh(
+        self, right: HandParams, hands: NormalisedHands, predictions: Predictions
+    ) -> Tensor:
+        """(B, 21) probability that keypoints are seen, as far as a hand's own mesh and networks
+        tell; 1 for hands that were not fitted.
+
+        Args:
+            right: (B) right hands.
+            hands: the same as they were detected.
+            predictions: of networks.
+        """
+        with torch.no_grad():
+            fitted = right.transl.isfinite().all(-1) & hands.is_usable
+            index = fitted.nonzero().flatten()
+            found = torch.ones_like(hands.confidence)
+            if len(index) == 0:
+                return found
+            K = hands.intrinsics[index]
+            seen = mesh_visibility(self.visibility_model, right[index], K).to(found)
+            for said in predictions.initialisations.values():
+                seen = combined(seen, said.visible[index].to(found))
+            return found.index_copy(0, index, seen)
 
     def visibility(self, judged: JudgedHands) -> Tensor:
         """(B, 21) probability that each keypoint is seen; NaN for hands that were not fitted.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 
@@ -80,6 +80,10 @@ class QualityModel:
         z = (np.log(GOOD_MM) - said[:, 0]) / np.exp(said[:, 1])
         probability = 1 / (1 + np.exp(-(slope * z + shift)))
         return Quality(np.exp(said[:, 0]), probability)
+
+    def calibrated_as(self, other: QualityModel) -> QualityModel:
+        """Another model with this one's calibration."""
+        return replace(other, calibration=self.calibration)
 
     def inputs(self, features: np.ndarray) -> np.ndarray:
         """(B, 2 F) standardised features, 0 where unknown, and 1 for each that is."""

@@ -1,4 +1,4 @@
-"""Which keypoints of a fitted hand can be seen: by its mesh, by masks, by other hands, by a network.
+"""Which keypoints of a fitted hand are seen: by its mesh, masks, other hands and a network.
 
 Each says a probability. The causes that hide a keypoint are independent, so what the mesh, masks,
 other hands and the image's border say is multiplied; a network that sees the image judges all of
@@ -34,7 +34,7 @@ CLEARANCE = 0.004
 DEPTH_STD = 0.004
 """Metres by which a fitted hand's surface lies too near or too far beside its own keypoints."""
 
-POSITION_STD = 1.5
+POSITION_STD = 2.5
 """Pixels of the square by which keypoints miss their true place."""
 
 HANDS_STD = 0.02
@@ -133,7 +133,7 @@ def unhidden(
     surface = torch.where(seen.mask, seen.depth, torch.inf).flatten(1)
     steps = torch.arange(-_REACH, _REACH + 1, device=K.device)
     around = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1).flatten(0, 1)
-    weight = (-0.5 * around.square().sum(-1) / POSITION_STD**2).exp()
+    weight = (-0.5 * around.to(K).square().sum(-1) / POSITION_STD**2).exp()
     place = project(keypoints, K)[:, :, None].floor().nan_to_num() + around
     inside = ((place >= 0) & (place < SIDE)).all(-1)
     place = place.clamp(0, SIDE - 1).long()
@@ -167,7 +167,7 @@ class SceneHand:
         return cls(vertices, faces, row.keypoints_3d, row.keypoints_2d)
 
     def touches(self, other: SceneHand) -> bool:
-        """Whether the boxes around both hands' keypoints, widened by flesh, overlap in the image."""
+        """Whether the boxes around both hands' keypoints, widened by flesh, overlap."""
         low, high = zip(*(_wide_box(hand.positions) for hand in (self, other)), strict=True)
         return bool((np.maximum(*low) <= np.minimum(*high)).all())
 
@@ -229,7 +229,7 @@ def mask_visibility(mask: np.ndarray, weight: np.ndarray, positions: np.ndarray)
 
 
 def inside_image(positions: Tensor, sizes: Tensor) -> Tensor:
-    """(B, 21) bool: positions (B, 21, 2) lie in images of sizes (B, 2), width and height, pixels."""
+    """(B, 21) bool: positions (B, 21, 2) lie in images of width and height (B, 2), pixels."""
     return ((positions >= 0) & (positions <= sizes[:, None])).all(-1)
 
 

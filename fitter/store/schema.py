@@ -149,8 +149,9 @@ class HandRow:
     """Everything stored about one hand; see each field's text for its meaning and unit.
 
     A detected hand whose fit failed keeps what the detector said, with `valid` False,
-    `fit_status` and `fit_error`. One that was fitted and then refused keeps everything, with `valid`
-    False and the reason in `fit_error`. `vertices` reach the disk only in a store that keeps them.
+    `fit_status` and `fit_error`. One that was fitted and then refused keeps everything, with
+    `valid` False and the reason in `fit_error`. `vertices` reach the disk only in a store that
+    keeps them.
     """
 
     valid: bool = _variable("the slot holds a hand whose fit can be used", dtype="bool")
