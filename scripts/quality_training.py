@@ -1,4 +1,4 @@
-"""Fits the quality model to measured hands: maximum likelihood of log-logistic errors."""
+"""Fits the quality model to measured hands: maximum likelihood, with calibration afterwards."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from fitter.quality.features import DETECTOR, FEATURES, IMAGE, MASK, NETWORK, WEAK_3D
-from fitter.quality.model import GOOD_MM, QualityModel
-
-CENSORED_MM = 30.0
-"""The error of what is no hand exceeds this."""
-
-PHANTOM_WEIGHT = 1.0
+from fitter.quality.model import GOOD_MM, QualityModel, logit
 
 GROUPS = (DETECTOR, WEAK_3D, NETWORK, MASK, IMAGE)
 """What may be unknown together."""
@@ -36,10 +31,10 @@ class TrainingOptions:
         jitter: standard deviation of what is added to standardised features.
     """
 
-    members: int = 8
+    members: int = 6
     units: int = 16
-    steps: int = 600
-    rate: float = 0.01
+    steps: int = 400
+    rate: float = 0.02
     decay: float = 0.02
     dropped: float = 0.07
     jitter: float = 0.1
@@ -55,7 +50,8 @@ def train(hands: MeasuredHands, options: TrainingOptions, seed: int = 0) -> Qual
     """
     hands = hands[hands.kind <= PHANTOM]
     model = _untrained(hands.features, options, np.random.default_rng(seed))
-    target = torch.from_numpy(np.where(hands.kind == HAND, hands.error_mm, CENSORED_MM))
+    # The error of what is no hand is never looked at, but has to be a number.
+    target = torch.from_numpy(np.where(hands.kind == HAND, hands.error_mm, 1.0))
     is_hand = torch.from_numpy(hands.kind == HAND)
     values = torch.from_numpy(model.inputs(hands.features))
     names = ("hidden", "hidden_bias", "output", "output_bias", "skip")
@@ -94,9 +90,9 @@ def _untrained(
         high=high,
         hidden=rng.normal(0, count**-0.5, (e, count, h)),
         hidden_bias=np.zeros((e, h)),
-        output=rng.normal(0, 0.1 * h**-0.5, (e, h, 2)),
-        output_bias=np.tile([np.log(8.0), np.log(0.25)], (e, 1)),
-        skip=np.zeros((e, count, 2)),
+        output=rng.normal(0, 0.1 * h**-0.5, (e, h, 3)),
+        output_bias=np.tile([np.log(8.0), np.log(0.25), 1.0], (e, 1)),
+        skip=np.zeros((e, count, 3)),
         calibration=np.array([1.0, 0.0]),
     )
 
@@ -116,15 +112,21 @@ def _hidden_groups(values: Tensor, options: TrainingOptions, generator: torch.Ge
 
 
 def _negative_log_likelihood(said: Tensor, target: Tensor, is_hand: Tensor) -> Tensor:
-    """(B, E) of log-logistic errors, and of exceeding the target where there is no hand.
+    """(B, E) of being a hand with a log-logistic error, or of being none.
 
-    With ``z = (log e - m) / s`` the density of log e is ``exp(-z) / (s (1 + exp(-z))^2)``, and the
-    probability of a greater one ``1 / (1 + exp(z))``.
+    With ``z = (log e - m) / s`` the density of log e is ``exp(-z) / (s (1 + exp(-z))^2)``; the
+    probability of a hand is ``sigmoid(h)``.
+
+    Args:
+        said: (B, E, 3) m, log s and h.
+        target: (B, E) or alike, errors in mm.
+        is_hand: of the shape of `target`, bool.
     """
-    z = (target.log() - said[..., 0]) / said[..., 1].exp()
+    middle, log_scale, hand = said.unbind(-1)
+    z = (target.log() - middle) / log_scale.exp()
     softplus = torch.nn.functional.softplus
-    density = z + said[..., 1] + 2 * softplus(-z)
-    return torch.where(is_hand, density, PHANTOM_WEIGHT * softplus(z))
+    error = z + log_scale + 2 * softplus(-z)
+    return torch.where(is_hand, softplus(-hand) + error, softplus(hand))
 
 
 def calibrated(
@@ -144,12 +146,6 @@ def calibrated(
         return float(np.mean(np.logaddexp(0, raised) - labels * raised))
 
     return replace(model, calibration=minimize(loss, np.array([1.0, 0.0])).x)
-
-
-def logit(probability: np.ndarray) -> np.ndarray:
-    """Of probabilities, kept finite."""
-    safe = probability.clip(1e-9, 1 - 1e-9)
-    return np.log(safe) - np.log1p(-safe)
 
 
 def is_good(hands: MeasuredHands) -> np.ndarray:

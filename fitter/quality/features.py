@@ -341,8 +341,10 @@ def image_features(crop: HandCrop) -> dict[str, float]:
     """
     side = crop.side
     middle = slice(side // 8, side - side // 8)
-    pixels = crop.pixels[middle, middle].astype(np.float32) / 255
-    grey = pixels @ np.float32([0.299, 0.587, 0.114])
+    pixels = np.multiply(crop.pixels[middle, middle], 1 / 255, dtype=np.float32)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    red, green, blue = cv2.split(pixels)
+    most, least = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
     contrast = float(grey.std())
     small = cv2.resize(grey, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
 
@@ -353,7 +355,7 @@ def image_features(crop: HandCrop) -> dict[str, float]:
     return {
         "brightness": float(grey.mean()),
         "contrast": contrast,
-        "saturation": float((pixels.max(-1) - pixels.min(-1)).mean()),
+        "saturation": float((most - least).mean()),
         "fine_detail": detail(grey),
         "coarse_detail": detail(small),
     }

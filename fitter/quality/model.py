@@ -1,12 +1,12 @@
 """The quality model: from a hand's features to its expected error and the chance that it is good.
 
-A hand's error e after alignment is taken to be log-logistic, ``log e = m + s L`` with L logistic:
-the accelerated failure time model of survival analysis (Kalbfleisch, Prentice, "The statistical
-analysis of failure time data", 2002, chapter 2). So one model gives both: the median error
-``exp(m)``, and ``P(e < t) = sigmoid((log t - m) / s)``. A window without a hand has no error; it is
-one that exceeds every bound, a censored observation.
+A window shows a hand with probability ``sigmoid(h)``. A hand's error e after alignment is taken to
+be log-logistic, ``log e = m + s L`` with L logistic: the accelerated failure time model of survival
+analysis (Kalbfleisch, Prentice, "The statistical analysis of failure time data", 2002, chapter 2).
+So one model gives both: the median error ``exp(m)`` of what is taken for a hand, and the
+probability that it is a hand with an error below t, ``sigmoid(h) sigmoid((log t - m) / s)``.
 
-m and log s come from small networks of the features, whose mean is taken. A feature that is
+h, m and log s come from small networks of the features, whose mean is taken. A feature that is
 unknown has the value of the mean hand, and the network is told so.
 """
 
@@ -19,6 +19,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 import numpy as np
+from scipy.special import expit
 
 from fitter.quality.features import FEATURES
 
@@ -28,13 +29,19 @@ GOOD_MM = 10.0
 WEIGHTS = "assets/quality.safetensors"
 
 
+def logit(probability: np.ndarray) -> np.ndarray:
+    """Of probabilities, kept finite."""
+    safe = probability.clip(1e-9, 1 - 1e-9)
+    return np.log(safe) - np.log1p(-safe)
+
+
 @dataclass(frozen=True)
 class Quality:
     """What is expected of B hands.
 
     Attributes:
         error_mm: (B,) median of the error after alignment, millimetres.
-        probability: (B,) that it is below `GOOD_MM`.
+        probability: (B,) that it is a hand and the error is below `GOOD_MM`.
     """
 
     error_mm: np.ndarray
@@ -49,9 +56,9 @@ class QualityModel:
         mean, scale: (F,) of the features; low, high: (F,) to which they are clipped before.
         hidden: (E, 2 F, H) weights of the hidden layer, for values and for what is unknown.
         hidden_bias: (E, H).
-        output: (E, H, 2) weights of m and log s; output_bias: (E, 2).
-        skip: (E, 2 F, 2) weights from the input straight to the output.
-        calibration: (2,) a and b of the logit ``a z + b`` of what the networks say.
+        output: (E, H, 3) weights of m, log s and h; output_bias: (E, 3).
+        skip: (E, 2 F, 3) weights from the input straight to the output.
+        calibration: (2,) a and b of the logit ``a z + b``, z that of what the networks say.
     """
 
     mean: np.ndarray
@@ -76,9 +83,9 @@ class QualityModel:
         hidden = np.einsum("bf,efh->beh", inputs, self.hidden) + self.hidden_bias
         said = np.einsum("beh,eho->beo", np.tanh(hidden), self.output) + self.output_bias
         said = (said + np.einsum("bf,efo->beo", inputs, self.skip)).mean(1)
-        slope, shift = self.calibration
         z = (np.log(GOOD_MM) - said[:, 0]) / np.exp(said[:, 1])
-        probability = 1 / (1 + np.exp(-(slope * z + shift)))
+        slope, shift = self.calibration
+        probability = expit(slope * logit(expit(z) * expit(said[:, 2])) + shift)
         return Quality(np.exp(said[:, 0]), probability)
 
     def calibrated_as(self, other: QualityModel) -> QualityModel:

@@ -48,21 +48,21 @@ class OverlayHand:
         faces: (F, 3) integer, counter-clockwise seen from outside.
         side: chooses the colour and is written beside the hand.
         keypoints: (21, 2) pixels of the image for the skeleton, or None for no skeleton.
-        visibility: (21,) probability that each keypoint is seen; those that are not are drawn as
-            rings. None where it is not known.
         score: in [0, 1], written behind the side, or None.
         note: short text written behind the score, such as a reason for failure.
         focal_scale: focal length that the hand was fitted with over that of the image's K.
+        visibility: (21,) probability that each keypoint is seen; those that are not are drawn as
+            rings. None where it is not known.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     side: Side
     keypoints: np.ndarray | None = None
-    visibility: np.ndarray | None = None
     score: float | None = None
     note: str = ""
     focal_scale: float = 1.0
+    visibility: np.ndarray | None = None
 
     @classmethod
     def of(cls, hand: HandRow, vertices: np.ndarray, faces: np.ndarray) -> Self:

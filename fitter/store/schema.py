@@ -270,7 +270,7 @@ class HandRow:
         units="mm",
     )
     score: float | None = _variable(
-        "probability that this error is below 10 mm; near 0 for what is no hand", units="1"
+        "probability that it is a hand and this error is below 10 mm", units="1"
     )
 
     @property

@@ -11,24 +11,24 @@ from quality_figures import JudgedSet, average_precision, figures, reliability, 
 from quality_hands import HAND, PHANTOM, MeasuredHands
 from quality_scenes import Scene, _photographed, read_scenes, scene_file, write_scenes
 from quality_training import (
-    CENSORED_MM,
     TrainingOptions,
     _negative_log_likelihood,
     calibrated,
     folds,
-    logit,
     train,
 )
 
 from fitter.quality.features import FEATURES
-from fitter.quality.model import Quality
+from fitter.quality.model import logit
 
 
 def measured(count: int, seed: int = 0) -> MeasuredHands:
     """Hands whose log error follows the first known feature; one in six is none."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(count, len(FEATURES)))
-    error = np.exp(2.2 + 0.5 * features[:, FEATURES.index("residual")] + rng.logistic(0, 0.1, count))
+    error = np.exp(
+        2.2 + 0.5 * features[:, FEATURES.index("residual")] + rng.logistic(0, 0.1, count)
+    )
     kind = np.where(np.arange(count) % 6 == 5, PHANTOM, HAND).astype(np.uint8)
     features[kind == PHANTOM, FEATURES.index("aspect")] += 3
     features[:, FEATURES.index("networks_apart")] = np.nan  # as long as there is one network
@@ -58,16 +58,17 @@ def test_errors_are_learned_and_phantoms_refused() -> None:
     np.testing.assert_array_equal(again.hidden, model.hidden)
 
 
-def test_the_likelihood_is_that_of_log_logistic_errors() -> None:
-    said = torch.tensor([[2.0, -0.7]]).double()
+def test_the_likelihood_is_that_of_hands_and_their_errors() -> None:
+    """Over all errors of hands, and what is no hand, it adds up to one."""
+    said = torch.tensor([[2.0, -0.7, 0.4]]).double()
     log_error = torch.linspace(-10, 14, 200_001).double()
     one = torch.ones(len(log_error), dtype=torch.bool)
-    density = (-_negative_log_likelihood(said.expand(len(one), 2), log_error.exp(), one)).exp()
-    assert torch.trapezoid(density, log_error) == pytest.approx(1, abs=1e-6)
-    bound = torch.tensor([CENSORED_MM]).double()
-    beyond = (-_negative_log_likelihood(said, bound, torch.tensor([False]))).exp()
-    above = log_error >= np.log(CENSORED_MM)
-    assert torch.trapezoid(density[above], log_error[above]) == pytest.approx(float(beyond), abs=1e-4)
+    density = (-_negative_log_likelihood(said.expand(len(one), 3), log_error.exp(), one)).exp()
+    none = (-_negative_log_likelihood(said, log_error.exp()[:1], ~one[:1])).exp()
+    hand = torch.trapezoid(density, log_error)
+    assert hand == pytest.approx(1 / (1 + np.exp(-0.4)), abs=1e-6)
+    assert hand + none == pytest.approx(1, abs=1e-6)
+    assert log_error[density.argmax()] == pytest.approx(2, abs=1e-3)
 
 
 def test_calibration_mends_what_is_too_sure() -> None:

@@ -93,7 +93,7 @@ def test_a_configuration_cannot_change():
         (
             "output: {colour: 1}",
             "unknown_option",
-            {"option": "output.colour", "close": None, "known": ("save_vertices",)},
+            {"option": "output.colour", "close": None, "known": ("save_vertices", "min_quality")},
         ),
         (
             "fit: {max_iterations: 1.5}",

@@ -34,9 +34,9 @@ def random_model() -> QualityModel:
         high=np.full(COUNT, 3.0),
         hidden=rng.normal(0, 0.2, (3, 2 * COUNT, 5)),
         hidden_bias=rng.normal(size=(3, 5)),
-        output=rng.normal(0, 0.3, (3, 5, 2)),
-        output_bias=np.tile([2.0, -1.0], (3, 1)),
-        skip=rng.normal(0, 0.02, (3, 2 * COUNT, 2)),
+        output=rng.normal(0, 0.3, (3, 5, 3)),
+        output_bias=np.tile([2.0, -1.0, 1.0], (3, 1)),
+        skip=rng.normal(0, 0.02, (3, 2 * COUNT, 3)),
         calibration=np.array([1.0, 0.0]),
     )
 
@@ -50,21 +50,25 @@ def test_the_networks_are_the_equations(random_model, features) -> None:
     said = random_model(features)
     row = random_model.inputs(features)[7]
     outputs = [
-        np.tanh(row @ random_model.hidden[e] + random_model.hidden_bias[e])
-        @ random_model.output[e]
+        np.tanh(row @ random_model.hidden[e] + random_model.hidden_bias[e]) @ random_model.output[e]
         + random_model.output_bias[e]
         + row @ random_model.skip[e]
         for e in range(3)
     ]
-    middle, log_scale = np.mean(outputs, 0)
+    middle, log_scale, hand = np.mean(outputs, 0)
     assert said.error_mm[7] == pytest.approx(np.exp(middle))
     z = (np.log(GOOD_MM) - middle) / np.exp(log_scale)
-    assert said.probability[7] == pytest.approx(1 / (1 + np.exp(-z)))
+    good = 1 / (1 + np.exp(-z)) / (1 + np.exp(-hand))
+    assert said.probability[7] == pytest.approx(good)
 
 
 def test_an_error_of_the_bound_is_as_likely_as_not(random_model, features) -> None:
-    found = random_model(features)
+    bias = random_model.output_bias + [0, 0, 60]  # surely a hand
+    found = replace(random_model, output_bias=bias)(features)
     assert ((found.error_mm < GOOD_MM) == (found.probability > 0.5)).all()
+    none = replace(random_model, output_bias=bias - [0, 0, 120])(features)
+    assert (none.probability < 1e-6).all()
+    np.testing.assert_array_equal(none.error_mm, found.error_mm)
 
 
 def test_calibration_is_a_line_in_the_logit(random_model, features) -> None:
