@@ -43,7 +43,7 @@ import fitter.engine
 import fitter.refinement.refiner
 import fitter.workers.image_detector
 from fitter.config.options import load_config
-from fitter.detection.detector import MediaPipeDetector
+from fitter.detection.detector import DetectorOptions, HandDetector
 from fitter.engine import Engine
 from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.intrinsics import Intrinsics
@@ -85,7 +85,7 @@ CALLS = (
 class BesideMediaPipe:
     """The detector, each call on the clock, and before it MediaPipe alone on the same image."""
 
-    def __init__(self, detector: MediaPipeDetector, alone: Any, watch: Stopwatch) -> None:
+    def __init__(self, detector: HandDetector, alone: Any, watch: Stopwatch) -> None:
         self.detector, self.alone, self.watch = detector, alone, watch
 
     def detect(self, image: ImageRecord) -> list[HandObservation]:
@@ -118,7 +118,9 @@ def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) ->
     watch = Stopwatch()
     options = engine.config.detector
     plan = Plan(sources, store.pending_blocks(), engine.config.run.batch_size)
-    with MediaPipeDetector(options.max_hands, options.min_score, options.second_pass) as detector:
+    with HandDetector(
+        DetectorOptions(options.max_hands, options.min_score, options.second_pass)
+    ) as detector:
         warm_up(sources, detector, engine, alone)
         beside = BesideMediaPipe(detector, alone, watch)
         with on_the_clock(watch):
@@ -149,7 +151,7 @@ def rows_of(
         return engine.fit(seen)
 
 
-def warm_up(sources: Sources, detector: MediaPipeDetector, engine: Engine, alone: Any) -> None:
+def warm_up(sources: Sources, detector: HandDetector, engine: Engine, alone: Any) -> None:
     """Let everything load what it loads at first use."""
     (first,) = sources.tasks(0, 1)
     alone.process(read_image_and_exif(first.path)[0])

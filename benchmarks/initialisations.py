@@ -25,7 +25,7 @@ from torch import Tensor
 
 from datasets import FreiHandSplit, load_freihand
 from fitter.config.options import Config, load_config
-from fitter.detection.detector import MediaPipeDetector
+from fitter.detection.detector import DetectorOptions, HandDetector
 from fitter.engine import Engine
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
@@ -44,7 +44,7 @@ def detected_images(split: FreiHandSplit, config: Config) -> list[DetectedImage]
     """Every image with its most confident right hand, as `detect_image` gives it."""
     images = []
     crop = (config.refine.resolution, config.refine.margin)
-    with MediaPipeDetector(max_hands=1) as detector:
+    with HandDetector(DetectorOptions(max_hands=1)) as detector:
         for name, K in zip(split.names, split.intrinsics, strict=True):
             path = split.image_dir / name
             pixels, _ = read_image_and_exif(path)

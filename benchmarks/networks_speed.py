@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from datasets.synthetic import SyntheticEngine
-from fitter.detection.detector import MediaPipeDetector
+from fitter.detection.detector import DetectorOptions, HandDetector
 from fitter.records import ImageRecord
 from init_net import TrainConfig, build_network, load_train_config
 from init_net.samples.shards import ShardedSamples
@@ -93,7 +93,7 @@ def _engine_speeds(options: SpeedOptions) -> list[Speed]:
         engine = SyntheticEngine(size, device=options.device, supersampling=supersampling)
         name = f"{size} px, supersampling {supersampling}"
         add(name, lambda engine=engine: engine.batch(_SEED, indices).image.cpu())
-    with MediaPipeDetector(max_hands=2) as detector:
+    with HandDetector(DetectorOptions(max_hands=2)) as detector:
 
         def draw_and_look() -> None:
             batch = engine.batch(_SEED, indices)

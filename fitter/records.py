@@ -56,6 +56,11 @@ class HandObservation:
             `keypoints` (pixels), positive away from the camera.
         relative_xyz: (21, 3) float64 or None; weak 3D keypoints, metres, camera axes, arbitrary
             origin.
+        features: (2, F) float32, what the landmark network read its landmarks off in a look at the
+            picture and in one at its mirror image, NaN without such a look; None where another
+            network found the hand.
+        presence: probability of the landmark network that it saw a hand, the least of all looks;
+            None where another network found the hand.
     """
 
     keypoints: np.ndarray
@@ -65,6 +70,8 @@ class HandObservation:
     score: float
     relative_depth: np.ndarray | None = None
     relative_xyz: np.ndarray | None = None
+    features: np.ndarray | None = None
+    presence: float | None = None
 
     @property
     def seen(self) -> np.ndarray:

@@ -35,12 +35,22 @@ class DetectorConfig(Section):
     second_pass: bool = Field(
         True, description="detect again in an enlarged crop around every hand that was found"
     )
+    backend: Literal["builtin", "mediapipe"] = Field(
+        "builtin",
+        description="what runs the networks: builtin, MediaPipe's networks as they ship with the "
+        "project; mediapipe, the package of that name, which is then to be installed",
+    )
     task: str | None = Field(
         None,
         min_length=1,
-        description="file of MediaPipe's hand landmarker (.task) to find hands with; mediapipe "
-        "from 0.10.22 on needs one, null takes the networks inside earlier releases",
+        description="file of MediaPipe's hand landmarker (.task) to find hands with, by the "
+        "package mediapipe; null takes the networks of the backend",
     )
+
+    @property
+    def used_backend(self) -> Literal["builtin", "mediapipe"]:
+        """The backend; a task file is for the package alone."""
+        return self.backend if self.task is None else "mediapipe"
 
 
 class CameraConfig(Section):

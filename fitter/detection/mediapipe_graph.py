@@ -1,8 +1,8 @@
 """MediaPipe's palm detector and hand landmark network, one run on one image.
 
-`fitter.detection.detector` builds its detector on this or on `fitter.detection.mediapipe_task`,
-which shares what both
-need; nothing else should need it. `mediapipe` is imported when a graph is built, never before.
+`fitter.detection.mediapipe_backend` builds on this or on `fitter.detection.mediapipe_task`, which
+shares what both need; nothing else should need it. `mediapipe` is imported when a graph is built,
+never before.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from fitter.detection.palms import PALM_KEYPOINTS
 from fitter.errors import InputError
 from fitter.records import HandObservation, Side
 from fitter.system.streams import HeldStderr
-
-PALM_KEYPOINTS = (0, 5, 9, 13, 17, 1, 2)
-"""Canonical keypoints that the palm detector's seven points stand for."""
 
 _GRAPH = "mediapipe/modules/hand_landmark/hand_landmark_tracking_cpu.binarypb"
 

@@ -1,91 +1,159 @@
-"""Square windows of a picture, and those in which hands are searched.
+"""Square windows of a picture, upright or turned, as images that a network sees.
 
-A window is an image of its own, perhaps a mirrored one; `Window` carries hands between its pixels
-and the picture's.
+Positions in the picture count as everywhere: the first pixel covers [0, 1]. Nothing here needs
+PyTorch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
 
+import cv2
 import numpy as np
-import torch
 
-from fitter.camera import SquareCrop, crop_pixels
 from fitter.records import HandObservation, Side
 
-LARGEST_LOOK = 1280
-"""Longer side in pixels of the picture at the first look; larger pictures are shrunk for it."""
-
-MOST_WINDOWS = 100
-"""Rounds of the search with more windows than this are left out: in a picture that is a strip, its
-shorter side says nothing about the size of hands, and the windows would be without number."""
+FINEST_STEP = 2.0
+"""Pixels of a picture along one of a window up to which interpolation between four of them leaves
+nothing out; beyond, the picture is halved first."""
 
 _MIRROR_X = np.array([-1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
 class Window:
-    """A square of the picture as an image of its own; `mirrored` flips that image."""
+    """A square of a picture, which may reach beyond it.
 
-    crop: SquareCrop
+    Attributes:
+        centre: (2,) float64, pixels of the picture.
+        size: of its side, pixels of the picture.
+        angle: radians by which its x axis is turned from the picture's, towards y.
+        mirrored: whether its x axis is flipped: its image is that of the mirrored picture.
+    """
+
+    centre: np.ndarray
+    size: float
+    angle: float = 0.0
     mirrored: bool = False
 
     @staticmethod
-    def at(centre: np.ndarray, size: float, output_size: int, mirrored: bool = False) -> Window:
-        """A window in one place.
+    def whole(picture: np.ndarray, share: float = 1.0) -> Window:
+        """The square around a picture (H, W, 3), its side `share` of the longer side.
 
-        Args:
-            centre: (2,), in pixels of the picture.
-            size: of its sides, in pixels of the picture; may reach beyond it.
-            output_size: of its sides, in its own pixels.
-            mirrored: whether to flip it left to right.
+        Half a pixel further than the picture's middle, which makes it MediaPipe's to the bit: there
+        a picture begins in the middle of its first pixel.
         """
-        crop = SquareCrop(
-            torch.as_tensor(centre, dtype=torch.float64)[None],
-            torch.tensor([size], dtype=torch.float64),
-            output_size,
-        )
-        return Window(crop, mirrored)
+        height, width = picture.shape[:2]
+        return Window(np.array([width + 1, height + 1]) / 2, share * max(height, width))
 
-    def pixels(self, picture: np.ndarray) -> np.ndarray:
-        """What the window shows of a picture, (output_size, output_size, 3) uint8."""
-        window = crop_pixels(picture, self.crop)[0]
-        return window[:, ::-1] if self.mirrored else window
+    @cached_property
+    def axes(self) -> np.ndarray:
+        """(2, 2) its x and y axis in the picture, as columns, unit vectors."""
+        cosine, sine = np.cos(self.angle), np.sin(self.angle)
+        flip = -1.0 if self.mirrored else 1.0
+        return np.array([[flip * cosine, -sine], [flip * sine, cosine]])
+
+    def matrix(self, pixels: int) -> np.ndarray:
+        """(2, 3) affine map from positions in its image, `pixels` a side, to the picture's.
+
+        Positions in a window's image count from the middle of its first pixel, as the networks were
+        trained to count them.
+        """
+        turned = self.axes * (self.size / pixels)
+        return np.column_stack([turned, self.centre - turned @ [pixels / 2, pixels / 2]])
+
+    def points_to_picture(self, points: np.ndarray, pixels: int) -> np.ndarray:
+        """Positions (..., 2) in its image, `pixels` a side, in the picture's pixels."""
+        matrix = self.matrix(pixels)
+        return points @ matrix[:, :2].T + matrix[:, 2]
+
+    def points_from_picture(self, points: np.ndarray, pixels: int) -> np.ndarray:
+        """Positions (..., 2) in the picture's pixels, in its image, `pixels` a side."""
+        return (points - self.centre) @ self.axes * (pixels / self.size) + pixels / 2
+
+    def to_picture(self, hand: HandObservation, pixels: int) -> HandObservation:
+        """A hand found in its image, `pixels` a side, in the picture's pixels and axes."""
+        depth, xyz = weak_depth(hand)
+        across = xyz[:, :2] @ self.axes.T
+        return replace(
+            hand,
+            keypoints=self.points_to_picture(hand.keypoints, pixels),
+            relative_depth=depth * (self.size / pixels),
+            relative_xyz=np.column_stack([across, xyz[:, 2]]),
+            side=other_side(hand.side) if self.mirrored else hand.side,
+        )
+
+    def from_picture(self, hand: HandObservation, pixels: int) -> HandObservation:
+        """A hand of the picture with its keypoints and side in the window; the rest as it was."""
+        keypoints = self.points_from_picture(hand.keypoints, pixels)
+        side = other_side(hand.side) if self.mirrored else hand.side
+        return replace(hand, keypoints=keypoints, side=side)
 
     def cuts(self, hand: HandObservation, picture: np.ndarray) -> bool:
-        """Whether a hand, in the picture's pixels, leaves the window where the picture goes on."""
-        low = self.crop.origin[0].numpy()
-        high = low + float(self.crop.size[0])
+        """Whether a hand, in the picture's pixels, leaves an upright window where the picture goes
+        on."""
+        low, high = self.centre - self.size / 2, self.centre + self.size / 2
         limit = np.array([picture.shape[1], picture.shape[0]])
         beyond_low = (hand.box[:2] < low) & (low > 0)
         beyond_high = (hand.box[2:] > high) & (high < limit)
         return bool((beyond_low | beyond_high).any())
 
-    def from_image(self, hand: HandObservation) -> HandObservation:
-        """A hand of the picture with its keypoints and side in the window; the rest as it was."""
-        scale = float(self.crop.scale[0])
-        keypoints, side = (hand.keypoints - self.crop.origin[0].numpy()) * scale, hand.side
-        if self.mirrored:
-            keypoints = [self.crop.output_size, 0.0] + keypoints * [-1.0, 1.0]
-            side = _other(side)
-        return replace(hand, keypoints=keypoints, side=side)
+    def turned_about(self, turn: float) -> Self:
+        """The same window, turned further."""
+        return replace(self, angle=self.angle + turn)
 
-    def to_image(self, hand: HandObservation) -> HandObservation:
-        """A hand found in the window, in the picture's pixels and axes."""
-        scale = float(self.crop.scale[0])
-        keypoints, side = hand.keypoints, hand.side
-        depth, xyz = weak_depth(hand)
-        if self.mirrored:
-            keypoints = keypoints * [-1.0, 1.0] + [self.crop.output_size, 0.0]
-            xyz, side = xyz * _MIRROR_X, _other(side)
-        return replace(
-            hand,
-            keypoints=keypoints / scale + self.crop.origin[0].numpy(),
-            relative_depth=depth / scale,
-            relative_xyz=xyz,
-            side=side,
-        )
+
+class Picture:
+    """A picture with its reductions by half, made as they are needed.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+    """
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels = np.ascontiguousarray(pixels)
+        self._levels = [self.pixels]
+
+    def cut(self, windows: Sequence[Window], pixels: int, repeats: bool = False) -> np.ndarray:
+        """The images of windows, (N, pixels, pixels, 3) uint8 RGB.
+
+        Each is interpolated linearly in a reduction of the picture whose pixels are not smaller
+        than half of its own, so that nothing is left out and no pattern is made up.
+
+        Args:
+            windows: N of them.
+            pixels: of a side of their images.
+            repeats: whether the picture's outermost pixels go on outside of it; else it is black.
+        """
+        border = cv2.BORDER_REPLICATE if repeats else cv2.BORDER_CONSTANT
+        images = np.empty((len(windows), pixels, pixels, 3), dtype=np.uint8)
+        for image, window in zip(images, windows, strict=True):
+            level = self._level(window.size / pixels)
+            source = self._levels[level]
+            scale = np.array([source.shape[1], source.shape[0]]) / self.pixels.shape[1::-1]
+            matrix = scale[:, None] * window.matrix(pixels)
+            matrix[:, 2] -= 0.5  # OpenCV counts from the middle of the first pixel
+            cv2.warpAffine(
+                source, matrix, (pixels, pixels), dst=image,
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=border,
+            )  # fmt: skip
+        return images
+
+    def _level(self, step: float) -> int:
+        """How often to halve for a window that has a pixel for `step` of the picture's."""
+        level = 0
+        while step > FINEST_STEP and min(self._levels[level].shape[:2]) > 1:
+            step, level = step / 2, level + 1
+            if level == len(self._levels):
+                height, width = self._levels[-1].shape[:2]
+                size = (max(width // 2, 1), max(height // 2, 1))
+                reduced = cv2.resize(self._levels[-1], size, interpolation=cv2.INTER_AREA)
+                self._levels.append(reduced)
+        return level
 
 
 def weak_depth(hand: HandObservation) -> tuple[np.ndarray, np.ndarray]:
@@ -95,31 +163,6 @@ def weak_depth(hand: HandObservation) -> tuple[np.ndarray, np.ndarray]:
     return hand.relative_depth, hand.relative_xyz
 
 
-def search_windows(width: int, height: int) -> list[list[Window]]:
-    """Rounds of windows to search in a picture of this size.
-
-    First the picture with a border as wide as half of it, for a hand that fills it; then squares as
-    high as its shorter side and squares half as high, both overlapping by half, for hands that are
-    small in it.
-    """
-    longer, shorter = max(width, height), min(width, height)
-    middle = np.array([width / 2, height / 2])
-    rounds = [[Window.at(middle, 2.0 * longer, min(2 * longer, LARGEST_LOOK))]]
-    for size in (shorter, shorter / 2):
-        columns, rows = _centres(width, size), _centres(height, size)
-        if len(columns) * len(rows) <= MOST_WINDOWS:
-            pixels = int(np.clip(size, 256, 768))
-            rounds.append(
-                [Window.at(np.array([x, y]), size, pixels) for y in rows for x in columns]
-            )
-    return rounds
-
-
-def _centres(length: float, size: float) -> np.ndarray:
-    """Centres of intervals of `size` that cover [0, length] and overlap by at least half."""
-    count = int(np.ceil(2.0 * (length - size) / size - 1e-9)) + 1
-    return np.linspace(size / 2, length - size / 2, count) if count > 1 else np.array([length / 2])
-
-
-def _other(side: Side) -> Side:
+def other_side(side: Side) -> Side:
+    """The side that a mirror shows."""
     return "left" if side == "right" else "right"

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from fitter.config.options import Config
-from fitter.detection.detector import Detector, MediaPipeDetector
+from fitter.detection.backend import load_backend
+from fitter.detection.detector import Detector, DetectorOptions, HandDetector
 from fitter.errors import InputError
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
@@ -57,12 +58,13 @@ class ImageDetector:
         if self.detector is not None:
             self.detector.close()
 
-    def _load(self) -> MediaPipeDetector:
-        options = self.config.detector
-        task = None if options.task is None else Path(options.task)
-        return MediaPipeDetector(
-            options.max_hands, options.min_score, options.second_pass, task=task
-        )
+    def _load(self) -> HandDetector:
+        chosen = self.config.detector
+        options = DetectorOptions(chosen.max_hands, chosen.min_score, chosen.second_pass)
+        task = None if chosen.task is None else Path(chosen.task)
+        # A few more than asked for, so that duplicates do not take the places of hands.
+        backend = load_backend(chosen.used_backend, chosen.min_score, task, chosen.max_hands + 2)
+        return HandDetector(options, backend)
 
 
 def detect_image(task: ImageTask, detector: Detector | None, config: Config) -> DetectedImage:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from datasets.synthetic import SyntheticBatch, SyntheticEngine, SyntheticSettings
-from fitter.detection.detector import MediaPipeDetector
+from fitter.detection.detector import DetectorOptions, HandDetector
 from fitter.errors import InputError, LostError
 from fitter.records import HandObservation, HandParams, ImageRecord
 from fitter.system.lock import WriterLock
@@ -246,7 +246,7 @@ def _render_shard(folder: Path, source: SampleSource, start: int) -> int:
     try:
         engine = _engine(source.size, source.supersampling, source.settings)
         parts = []
-        with MediaPipeDetector(max_hands=2) as detector:
+        with HandDetector(DetectorOptions(max_hands=2)) as detector:
             for indices in _chunks(start, stop):
                 batch = engine.batch(source.seed, indices)
                 parts.append({**_truth(batch), **_seen(batch, detector)})
@@ -304,7 +304,7 @@ def _truth(batch: SyntheticBatch) -> dict[str, np.ndarray]:
     }
 
 
-def _seen(batch: SyntheticBatch, detector: MediaPipeDetector) -> dict[str, np.ndarray]:
+def _seen(batch: SyntheticBatch, detector: HandDetector) -> dict[str, np.ndarray]:
     hands = []
     for pixels, K, truth in zip(
         batch.image.numpy(), batch.intrinsics.numpy(), batch.keypoints_2d.numpy(), strict=True

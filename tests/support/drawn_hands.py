@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fitter.detection.detector import DetectorOptions, HandDetector
+from fitter.detection.mediapipe_backend import MediaPipeBackend
 from fitter.records import HandObservation, ImageRecord
 
 SEES_FROM = 0.15
@@ -48,7 +50,7 @@ class DrawnHands:
     looks = 0
     blur = 0.0
 
-    def __init__(self, hand_count, min_score):
+    def __init__(self):
         self.closed = False
 
     def look(self, pixels):
@@ -102,6 +104,11 @@ class DrawnHands:
             relative_depth=0.5 * (keypoints[:, 1] - keypoints[0, 1]),
             relative_xyz=xyz,
         )
+
+
+def drawn_detector(graphs=None, **options):
+    """A detector that reads drawn hands."""
+    return HandDetector(DetectorOptions(**options), MediaPipeBackend(graphs or DrawnHands()))
 
 
 def record(pixels):

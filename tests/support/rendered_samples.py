@@ -47,7 +47,7 @@ def render(
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "MediaPipeDetector", Blind)
+        patch.setattr(shards, "HandDetector", Blind)
         patch.setattr(shards, "_seen", seen)
         render_shards(folder, source, **options)
 

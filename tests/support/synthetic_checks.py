@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fitter.detection.detector import MediaPipeDetector
+from fitter.detection.detector import HandDetector
 from fitter.records import ImageRecord
 from fitter.rendering.shading import vertex_normals
 
@@ -62,7 +62,7 @@ def found_hands(batch) -> tuple[np.ndarray, np.ndarray]:
     """Of each picture of a batch: whether MediaPipe reports a hand, and whether it lies where the
     hand is."""
     found, placed = [], []
-    with MediaPipeDetector() as detector:
+    with HandDetector() as detector:
         for row in range(len(batch.image)):
             pixels, K = batch.image[row].numpy(), batch.intrinsics[row].numpy()
             hands = detector.detect(ImageRecord("a", Path("a"), pixels, K, "given"))

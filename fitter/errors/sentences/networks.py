@@ -4,6 +4,12 @@ _TASK = "expected MediaPipe's hand landmarker (.task)"
 
 _DETECTOR = {
     "detector.max_hands": "expected at least 1, found {found}.",
+    "detector.cut_weights": "expected {expected} bytes of the detector's weights, found {found}.",
+    "detector.damaged_weights": "expected weights (safetensors) of the detector's {network} "
+    "network, found a cut-off, damaged or foreign file.",
+    "detector.no_weights": "expected a network of the detector, found: {reason}.",
+    "detector.other_weights": "expected weights of the detector's {expected} network, found those "
+    "of its {found} network.",
     "detector.min_score": "expected a number from 0 to 1, found {found}.",
     "detector.no_mediapipe": "expected the package mediapipe for finding hands, found: {reason}.",
     "detector.no_models": "expected hand models from --task FILE or from mediapipe<0.10.22, found "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fitter.detection.detector import MediaPipeDetector
+from fitter.detection.backend import load_backend
 from fitter.detection.mediapipe_task import MODELS, TaskLandmarker
 from fitter.errors import sentence
 from tests.support import task_files
@@ -96,15 +96,15 @@ def test_a_release_without_networks(monkeypatch):
     """Stands in for mediapipe from 0.10.22 on, which has no module `mediapipe.python`."""
     monkeypatch.setitem(sys.modules, "mediapipe.python.solution_base", None)
     with raises("detector.no_models", version=version("mediapipe")):
-        MediaPipeDetector()
+        load_backend("mediapipe", 0.5)
 
 
 def test_no_mediapipe_at_all(tmp_path, monkeypatch):
     task = task_files.bundle(tmp_path / "a.task")
     monkeypatch.setitem(sys.modules, "mediapipe", None)
-    for options in ({}, {"task": task}):
+    for file in (None, task):
         with raises("detector.no_mediapipe"):
-            MediaPipeDetector(**options)
+            load_backend("mediapipe", 0.5, file)
 
 
 class TestTheCommand:

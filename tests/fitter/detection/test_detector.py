@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-import fitter.detection.detector as detect_module
-from fitter.detection.detector import MediaPipeDetector, drop_duplicates, unordered_distance
-from fitter.detection.windows import Window, search_windows
+from fitter.detection.same_hand import drop_duplicates, unordered_distance
+from fitter.detection.search import search_windows
+from fitter.detection.windows import Window
 from tests.support.drawn_hands import (
     DrawnHands,
     canvas,
     draw,
+    drawn_detector,
     expected_xyz,
     observed,
     record,
@@ -32,7 +33,7 @@ def test_both_looks_agree_in_the_pictures_frame(drawn, side):
     picture = canvas(400, 320)
     draw(picture, keypoints, side)
     wedge(picture, keypoints)
-    (hand,) = MediaPipeDetector().detect(record(picture))
+    (hand,) = drawn_detector().detect(record(picture))
     assert drawn.looks == 2
     assert hand.side == side
     assert_placed(hand, keypoints)
@@ -50,7 +51,7 @@ def test_confidence_falls_with_disagreement(drawn, monkeypatch):
     means = []
     for blur in (0.0, 2.0, 6.0):
         monkeypatch.setattr(drawn, "blur", blur)
-        means.append(MediaPipeDetector().detect(record(picture))[0].confidence.mean())
+        means.append(drawn_detector().detect(record(picture))[0].confidence.mean())
     assert means[0] > means[1] > means[2]
 
 
@@ -58,7 +59,7 @@ def test_without_a_second_look_the_score_is_the_confidence(drawn):
     keypoints = shape(150, (203.3, 240.7))
     picture = canvas(400, 320)
     draw(picture, keypoints)
-    (hand,) = MediaPipeDetector(second_pass=False).detect(record(picture))
+    (hand,) = drawn_detector(second_pass=False).detect(record(picture))
     assert drawn.looks == 1
     assert (hand.confidence == hand.score).all()
 
@@ -67,8 +68,8 @@ def test_a_hand_the_second_look_misses_is_doubted(drawn, monkeypatch):
     keypoints = shape(150, (203.3, 240.7))
     picture = canvas(400, 320)
     draw(picture, keypoints)
-    monkeypatch.setattr(MediaPipeDetector, "_look_around", lambda *_: None)
-    (hand,) = MediaPipeDetector().detect(record(picture))
+    monkeypatch.setattr(DrawnHands, "look_again", lambda *_: None)
+    (hand,) = drawn_detector().detect(record(picture))
     assert hand.score == pytest.approx(0.45)
     assert hand.confidence.max() == pytest.approx(0.45)
 
@@ -78,8 +79,8 @@ def test_a_hand_too_small_at_first_is_found_by_the_search(drawn, place):
     keypoints = shape(110, place)
     picture = canvas(1200, 500)
     draw(picture, keypoints)
-    assert MediaPipeDetector(search=False).detect(record(picture)) == []
-    (hand,) = MediaPipeDetector().detect(record(picture))
+    assert drawn_detector(search=False).detect(record(picture)) == []
+    (hand,) = drawn_detector().detect(record(picture))
     assert_placed(hand, keypoints)
 
 
@@ -90,8 +91,8 @@ def test_a_second_hand_is_searched_beside_a_small_one(drawn):
     draw(picture, smaller, "left")
     wedge(picture, small)
     wedge(picture, smaller)
-    assert len(MediaPipeDetector(max_hands=1).detect(record(picture))) == 1
-    hands = MediaPipeDetector(max_hands=2).detect(record(picture))
+    assert len(drawn_detector(max_hands=1).detect(record(picture))) == 1
+    hands = drawn_detector(max_hands=2).detect(record(picture))
     assert sorted(hand.side for hand in hands) == ["left", "right"]
     left = next(hand for hand in hands if hand.side == "left")
     assert_placed(left, smaller)
@@ -101,7 +102,7 @@ def test_a_huge_picture_gives_positions_in_its_own_pixels(drawn):
     keypoints = shape(1500, (1800, 2200))
     picture = canvas(4000, 2600)
     draw(picture, keypoints)
-    (hand,) = MediaPipeDetector().detect(record(picture))
+    (hand,) = drawn_detector().detect(record(picture))
     assert np.abs(hand.keypoints - keypoints).max() < 2.0
     assert hand.relative_depth[12] == pytest.approx(0.5 * (keypoints[12, 1] - 2200), rel=0.01)
 
@@ -111,16 +112,16 @@ def test_keypoints_outside_the_picture_are_distrusted(drawn, monkeypatch):
     picture = canvas(400, 320)
     draw(picture, keypoints)
 
+    look = DrawnHands.look
+
     def shifted(self, pixels):
-        hands = DrawnHands.look(self, pixels)
+        hands = look(self, pixels)
         for hand in hands:
             hand.keypoints[4] = (-5.0, 50.0)
         return hands
 
-    monkeypatch.setattr(detect_module, "HandGraph", type("Shifted", (DrawnHands,), {}))
-    monkeypatch.setattr(detect_module.HandGraph, "look", shifted)
-    monkeypatch.setattr(detect_module.HandGraph, "_is_mirrored", staticmethod(lambda _: False))
-    (hand,) = MediaPipeDetector(second_pass=False).detect(record(picture))
+    monkeypatch.setattr(DrawnHands, "look", shifted)
+    (hand,) = drawn_detector(second_pass=False).detect(record(picture))
     assert hand.confidence[4] == pytest.approx(0.1 * hand.score)
     assert (np.delete(hand.confidence, 4) == hand.score).all()
 
@@ -153,7 +154,7 @@ def test_best_scores_come_first_and_at_most_max_hands(drawn, monkeypatch):
     scores = [0.6, 0.9, 0.8, 0.7]
     found = [observed(shape(80, (100 + 150 * i, 150)), s) for i, s in enumerate(scores)]
     monkeypatch.setattr(drawn, "look", lambda *_: found)
-    hands = MediaPipeDetector(max_hands=3, second_pass=False).detect(record(canvas(700, 200)))
+    hands = drawn_detector(max_hands=3, second_pass=False).detect(record(canvas(700, 200)))
     assert [hand.score for hand in hands] == [0.9, 0.8, 0.7]
 
 
@@ -164,8 +165,8 @@ def test_rounds_of_windows_cover_the_picture(size):
     for windows in rounds:
         covered = np.zeros((size[1], size[0]), dtype=bool)
         for window in windows:
-            x, y = window.crop.origin[0].numpy()
-            side = float(window.crop.size[0])
+            side = window.size
+            x, y = window.centre - 0.5 - side / 2
             y0, y1 = max(round(y), 0), max(round(y + side), 0)
             covered[y0:y1, max(round(x), 0) : max(round(x + side), 0)] = True
         assert covered.all()
@@ -176,12 +177,12 @@ def test_rounds_of_windows_cover_the_picture(size):
     [((300, 250), False), ((205, 250), True), ((300, 420), True), ((300, 100), True)],
 )
 def test_a_hand_that_leaves_its_window_is_cut(drawn, place, is_cut):
-    window = Window.at(np.array([300.0, 250.0]), 200.0, 256)
+    window = Window(np.array([300.0, 250.0]), 200.0)
     points = shape(90)
     points = points - 0.5 * (points.min(axis=0) + points.max(axis=0)) + place
     assert window.cuts(observed(points, 0.9), canvas(600, 500)) == is_cut
     # At the picture's own border nothing is cut off that could be seen elsewhere.
-    whole = Window.at(np.array([300.0, 250.0]), 600.0, 256)
+    whole = Window(np.array([300.0, 250.0]), 600.0)
     assert not whole.cuts(observed(points - [400.0, 0.0], 0.9), canvas(600, 500))
 
 
@@ -195,7 +196,7 @@ def test_the_search_leaves_out_hands_that_a_window_cuts(drawn, monkeypatch):
         return [observed(across + np.array([size - 40.0, 20.0]), 0.9)] if size == 256 else []
 
     monkeypatch.setattr(drawn, "look", look)
-    hands = MediaPipeDetector(max_hands=20, second_pass=False).detect(record(canvas(512, 256)))
+    hands = drawn_detector(max_hands=20, second_pass=False).detect(record(canvas(512, 256)))
     # Windows of both rounds end at the picture's right border or inside it: only there they stay.
     assert hands
     assert all(hand.box[2] > 512 for hand in hands)
@@ -205,4 +206,4 @@ def test_the_search_leaves_out_hands_that_a_window_cuts(drawn, monkeypatch):
 def test_options_out_of_range_are_refused(options):
     ((name, value),) = options.items()
     with raises(f"detector.{name}", file=name, found=value):
-        MediaPipeDetector(**options)
+        drawn_detector(**options)

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from fitter.conventions import KEYPOINT_NAMES
-from fitter.detection.detector import MediaPipeDetector, hand_size
+from fitter.detection.backend import load_backend
+from fitter.detection.detector import DetectorOptions, HandDetector
+from fitter.detection.same_hand import hand_size
 from fitter.inputs.images import ImageEntry, read_image_and_exif
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.listing import ImageSource
@@ -23,9 +25,13 @@ from tests.support.drawn_hands import canvas, record
 from tests.support.paths import ROOT
 
 
+def mediapipe_detector_of(**options):
+    return HandDetector(DetectorOptions(**options), load_backend("mediapipe", 0.5))
+
+
 @pytest.fixture(scope="module")
 def mediapipe_detector():
-    with MediaPipeDetector() as detector:
+    with mediapipe_detector_of() as detector:
         yield detector
 
 
@@ -36,7 +42,7 @@ def test_mediapipe_finds_no_hand_in_a_plain_picture(mediapipe_detector, size):
 
 
 def test_a_closed_detector_says_so():
-    detector = MediaPipeDetector()
+    detector = mediapipe_detector_of()
     detector.close()
     detector.close()
     with pytest.raises(RuntimeError, match="closed"):
@@ -48,11 +54,11 @@ def test_importing_does_not_load_mediapipe_and_detecting_is_silent():
         "import sys\n"
         "import numpy as np\n"
         "from pathlib import Path\n"
-        "from fitter.detection.detector import MediaPipeDetector\n"
+        "from fitter.detection import DetectorOptions, HandDetector, load_backend\n"
         "from fitter.records import ImageRecord\n"
         "assert 'mediapipe' not in sys.modules\n"
         "picture = np.full((200, 200, 3), 90, dtype=np.uint8)\n"
-        "with MediaPipeDetector() as detector:\n"
+        "with HandDetector(None, load_backend('mediapipe', 0.5)) as detector:\n"
         "    detector.detect(ImageRecord('a', Path('a'), picture, np.eye(3), 'default'))\n"
         "print('own words', file=sys.stderr)\n"
     )
@@ -122,7 +128,7 @@ def real_records(step):
 
 @real
 def test_real_hands_are_found_as_right_hands_where_they_are():
-    with MediaPipeDetector(max_hands=1) as detector:
+    with mediapipe_detector_of(max_hands=1) as detector:
         for image, truth in real_records(15):
             (hand,) = detector.detect(image)
             assert hand.side == "right"
@@ -135,7 +141,7 @@ def test_real_hands_are_found_as_right_hands_where_they_are():
 
 @real
 def test_real_hands_mirrored_are_left_hands():
-    with MediaPipeDetector(max_hands=1) as detector:
+    with mediapipe_detector_of(max_hands=1) as detector:
         for image, truth in real_records(30):
             mirrored = np.ascontiguousarray(image.pixels[:, ::-1])
             (hand,) = detector.detect(record(mirrored))
@@ -148,7 +154,7 @@ def test_real_hands_mirrored_are_left_hands():
 @real
 def test_pixel_centres_lie_at_one_half():
     """Turned by half a turn, a position p becomes size - p exactly in this convention alone."""
-    with MediaPipeDetector(max_hands=1, second_pass=False) as detector:
+    with mediapipe_detector_of(max_hands=1, second_pass=False) as detector:
         sums = []
         for image, _ in real_records(10):
             turned = np.ascontiguousarray(image.pixels[::-1, ::-1])
@@ -160,7 +166,7 @@ def test_pixel_centres_lie_at_one_half():
 
 @real
 def test_an_enlarged_hand_is_found_at_the_enlarged_place():
-    with MediaPipeDetector(max_hands=1) as detector:
+    with mediapipe_detector_of(max_hands=1) as detector:
         for image, _ in real_records(50):
             (hand,) = detector.detect(image)
             large = cv2.resize(image.pixels, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
@@ -177,7 +183,7 @@ def test_many_pictures_leak_neither_memory_nor_threads():
 
     image, _ = next(iter(real_records(1000)))
     descriptors = Path("/proc/self/fd")
-    with MediaPipeDetector(max_hands=1, second_pass=False) as detector:
+    with mediapipe_detector_of(max_hands=1, second_pass=False) as detector:
         for _ in range(20):
             detector.detect(image)
         before = resident(), threading.active_count(), len(list(descriptors.iterdir()))

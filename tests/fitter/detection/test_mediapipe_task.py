@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fitter.detection.detector import MediaPipeDetector, hand_size
+from fitter.detection.backend import load_backend
+from fitter.detection.detector import HandDetector
 from fitter.detection.mediapipe_task import TaskLandmarker
+from fitter.detection.same_hand import hand_size
 from fitter.system.isolation import Isolated
 from tests.support import task_files
 from tests.support.drawn_hands import canvas, record
@@ -58,15 +60,15 @@ class Elsewhere:
         self._isolated.close()
 
 
-def with_file(task: Path) -> MediaPipeDetector:
-    return MediaPipeDetector(task=task)
+def with_file(task: Path | None) -> HandDetector:
+    return HandDetector(None, load_backend("mediapipe", 0.5, task))
 
 
 class Unloading:
     """What is checked of closing, away from the other tests."""
 
     def a_closed_one_says(self, task: Path) -> str:
-        detector = MediaPipeDetector(task=task)
+        detector = with_file(task)
         detector.close()
         detector.close()
         with pytest.raises(RuntimeError) as refusal:
@@ -94,7 +96,7 @@ def landmarker(task):
 @pytest.fixture(scope="module")
 def both(task):
     """What the detector finds in each example with the networks inside, and with the file."""
-    with MediaPipeDetector() as inside, Elsewhere(with_file, task) as given:
+    with with_file(None) as inside, Elsewhere(with_file, task) as given:
         pictures = {name: record(pixels_of(name)) for name in NAMES}
         return {n: (inside.detect(p), given.detect(p)) for n, p in pictures.items()}
 

@@ -203,7 +203,7 @@ class TestRendering:
             raise error
 
         monkeypatch.setattr(shards, "_engine", lambda *options: Engine())
-        monkeypatch.setattr(shards, "MediaPipeDetector", rendered_samples.Blind)
+        monkeypatch.setattr(shards, "HandDetector", rendered_samples.Blind)
         zeros = {name: np.zeros(4, dtype) for name, (dtype, _) in SAMPLE_FIELDS.items()}
         monkeypatch.setattr(shards, "_truth", lambda batch: zeros)
         monkeypatch.setattr(shards, "_seen", lambda batch, detector: {})
