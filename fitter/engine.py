@@ -15,7 +15,7 @@ import torch
 from fitter.config.options import Config
 from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace
-from fitter.fitted_hands import FittedHands, RefinedHands, without_phantom
+from fitter.fitted_hands import FittedHands, RefinedHands, refused_below, without_phantom
 from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Predictions, load_initializer
@@ -27,6 +27,10 @@ from fitter.hand_models.appearance import appearance_identity
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
 from fitter.meshes import HandMeshes
+from fitter.quality.inputs import JudgedHands
+from fitter.quality.judge import HandJudge
+from fitter.quality.model import quality_identity
+from fitter.quality.visibility import SceneHand, behind_others
 from fitter.records import HandCrop, HandObservation, IntrinsicsSource, NormalisedHands
 from fitter.refinement.refiner import Refiner
 from fitter.solvers.status import Status
@@ -39,14 +43,16 @@ class _Slot:
 
     hand: HandObservation
     crop: HandCrop | None
+    image_size: tuple[int, int]
     intrinsics: np.ndarray
     intrinsics_source: IntrinsicsSource
 
     @classmethod
     def of(cls, image: DetectedImage, index: int) -> _Slot:
-        assert image.intrinsics is not None and image.intrinsics_source is not None  # it has hands
+        assert image.size is not None  # it has hands
+        assert image.intrinsics is not None and image.intrinsics_source is not None
         crop = image.crops[index] if image.crops else None
-        return cls(image.hands[index], crop, image.intrinsics, image.intrinsics_source)
+        return cls(image.hands[index], crop, image.size, image.intrinsics, image.intrinsics_source)
 
 
 class Engine:
@@ -69,6 +75,7 @@ class Engine:
         pose_space = PoseSpace.of(anatomy_of(right.data), load_pose_prior(), like)
         self.fit_model = FitModel(right.keypoint_model(), pose_space)
         self.refiner = Refiner(right, self.fit_model, config.refine, config.fit)
+        self.judge = HandJudge(right, self.fit_model)
         self.initializer = load_initializer(config, self.device)
         definition = config.output.keypoint_definition
         self.definition = KeypointDefinition.of(right, definition)
@@ -87,11 +94,19 @@ class Engine:
         for start in range(0, len(slots), size):
             rows += self._fit_batch(slots[start : start + size])
         found = iter(rows)
-        return [image_row(image, [next(found) for _ in image.hands]) for image in images]
+        return [
+            image_row(image, self._beside_others(image, [next(found) for _ in image.hands]))
+            for image in images
+        ]
 
     @property
     def identity(self) -> dict[str, str]:
-        """What tells the parts of this engine from others, for the store: name -> digest."""
+        """What tells this engine from others, for the store: name -> digest."""
+        return self.parts | quality_identity()
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """What tells the parts that fit from others: name -> digest."""
         networks = {} if self.initializer is None else self.initializer.digests
         return {
             **self.meshes.data.identity,
@@ -111,9 +126,8 @@ class Engine:
         detected = normalise(observed)
         predictions = self._predict(slots, detected)
         initialisations = list(predictions.initialisations.values())
-        hands = with_network_prior(
-            detected.with_depth_gain(config.relative_depth_gain), initialisations, config
-        )
+        alone = detected.with_depth_gain(config.relative_depth_gain)
+        hands = with_network_prior(alone, initialisations, config)
         from_keypoints = self.config.init.source != "network"
         fit = fit_keypoints(self.fit_model, hands, config, initialisations, from_keypoints, sizes)
         refined = self._refine(slots, hands, fit, predictions, sizes)
@@ -125,14 +139,34 @@ class Engine:
             observed.is_left,
             self.definition,
         )
-        rows = fitted.rows(observations, ["keypoints", *predictions.initialisations])
+        judged = self.judge(_judged(slots, alone, predictions, fitted))
+        rows = fitted.rows(observations, ["keypoints", *predictions.initialisations], judged)
         rows = [without_phantom(*pair) for pair in zip(rows, observations, strict=True)]
+        rows = [refused_below(row, self.config.output.min_quality) for row in rows]
         if not self.config.output.save_vertices:
             return rows
         return [
             row if row.has_failed else replace(row, vertices=self.meshes.vertices(row))
             for row in rows
         ]
+
+    def _beside_others(self, image: DetectedImage, rows: list[HandRow]) -> list[HandRow]:
+        """The hands of an image, with keypoints that lie behind another of them less visible."""
+        fitted = [place for place, row in enumerate(rows) if not row.has_failed]
+        if len(fitted) < 2:
+            return rows
+        assert image.intrinsics is not None  # it has hands
+        hands = [SceneHand.of(rows[k], *self._mesh(rows[k])) for k in fitted]
+        for place, free in zip(fitted, behind_others(hands, image.intrinsics), strict=True):
+            seen = rows[place].keypoint_visibility
+            assert seen is not None
+            rows[place] = replace(rows[place], keypoint_visibility=seen * free)
+        return rows
+
+    def _mesh(self, row: HandRow) -> tuple[np.ndarray, np.ndarray]:
+        """(V, 3) vertices and (F, 3) faces of a fitted hand."""
+        assert row.side is not None
+        return self.meshes.vertices(row), self.meshes.faces(row.side)
 
     def _predict(self, slots: Sequence[_Slot], hands: NormalisedHands) -> Predictions:
         """What networks say of the hands, where they are asked."""
@@ -160,6 +194,7 @@ class Engine:
         if not crops:
             return None
         index = torch.tensor(list(crops), device=fit.status.device)
+        hands = self._hidden_weighed(hands, fit, predictions)
         unknown = [float(slots[place].intrinsics_source == "default") for place in crops]
         result = self.refiner(
             fit.params[index],
@@ -170,6 +205,47 @@ class Engine:
             sizes[index],
         )
         return RefinedHands(index, result, self.refiner.freed)
+
+    def _hidden_weighed(
+        self, hands: NormalisedHands, fit: KeypointFit, predictions: Predictions
+    ) -> NormalisedHands:
+        """The hands with less confidence in keypoints that their mesh and networks take for
+        hidden: a detector places those by habit."""
+        least = self.config.refine.hidden_weight
+        if least == 1:
+            return hands
+        seen = self.judge.seen_by_mesh(fit.params, hands, predictions)
+        return replace(hands, confidence=hands.confidence * (least + (1 - least) * seen))
+
+
+def _judged(
+    slots: Sequence[_Slot], hands: NormalisedHands, predictions: Predictions, fitted: FittedHands
+) -> JudgedHands:
+    """What is to be judged of the hands of a batch."""
+    masks, mask_iou, refined = {}, {}, fitted.refined
+    if refined is not None:
+        places = refined.index.tolist()
+        masks = {
+            place: mask
+            for place, mask in zip(places, refined.result.masks, strict=True)
+            if mask is not None
+        }
+        mask_iou = dict(zip(places, refined.result.mask_iou.tolist(), strict=True))
+    sizes = [slot.image_size for slot in slots]
+    return JudgedHands(
+        observed=[slot.hand for slot in slots],
+        crops=[slot.crop for slot in slots],
+        hands=hands,
+        predictions=predictions,
+        fit=fitted.fit,
+        right=fitted.right,
+        offsets=fitted.right_offsets,
+        log_focal=fitted.log_focal,
+        image_keypoints=fitted.image_keypoints,
+        image_sizes=torch.tensor(sizes).to(fitted.image_keypoints),
+        masks=masks,
+        mask_iou=mask_iou,
+    )
 
 
 def _of_known_size(hand: HandObservation, everywhere: float | None) -> HandObservation:

@@ -26,7 +26,8 @@ class FittedHand(HandRow):
     with the centre of the top-left pixel at (0.5, 0.5), angles radians; arrays are float32 unless
     said. Keypoints are in the canonical order (wrist, then thumb to little finger, palm to tip),
     joints in MANO's. A hand whose fit failed has `valid` False, what was detected, and `fit_error`;
-    the rest is None.
+    the rest is None. One whose score is below `output.min_quality` has `valid` False, `fit_error`,
+    and everything else.
 
     Attributes:
         image_name: of the image: its path as given, or "image 0" for the first array.
@@ -38,7 +39,10 @@ class FittedHand(HandRow):
         valid: whether the fit can be used.
         side: "left" or "right".
         side_score: probability of `side`, in [0.5, 1].
-        score: confidence in the fit, in [0, 1].
+        score: probability that the mean error of `keypoints_3d`, aligned by a similarity, is below
+            10 mm; near 0 for what is no hand.
+        predicted_error_mm: median of what that error is expected to be, millimetres.
+        keypoint_visibility: (21,) probability that each keypoint is seen in the image.
         detection_score: how sure the detector is that this is a hand, in [0, 1].
         box: (4,) float64 x0, y0, x1, y1 around the detected keypoints, pixels.
         keypoints_2d_detected: (21, 2) float64 keypoints as detected, pixels.
@@ -68,7 +72,7 @@ class FittedHand(HandRow):
         initialisation_source: what the fit started from: "keypoints" or a network's name.
         fit_status: how the fit to the keypoints ended: "converged", "stalled", "max_iterations" or
             "diverged".
-        fit_error: why the fit failed, or None.
+        fit_error: why the hand is not valid, or None.
         iterations: of the fit to the keypoints.
         final_cost: of the fit to the keypoints at its end.
         refine_status: how the last stage after the keypoints ended; None without stages.
@@ -92,7 +96,7 @@ class FittedHand(HandRow):
         assert image.intrinsics is not None and image.intrinsics_source is not None
         assert hand.side is not None
         values = {field.name: getattr(hand, field.name) for field in fields(hand)}
-        if hand.valid:
+        if not hand.has_failed:
             values["vertices"] = meshes.vertices(hand)
         return cls(
             **values,
@@ -147,7 +151,7 @@ class FittedHand(HandRow):
         return OverlayHand.of(self, self._fitted_vertices(), self.faces)
 
     def _fitted_vertices(self) -> np.ndarray:
-        if not self.valid or self.vertices is None:
+        if self.vertices is None:
             raise InputError("hand.not_fitted", file=self.image_name, reason=self.fit_error)
         return self.vertices
 

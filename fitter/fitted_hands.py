@@ -17,10 +17,10 @@ from fitter.camera import project
 from fitter.errors import sentence
 from fitter.fitting.keypoint_fit import KeypointFit
 from fitter.fitting.observations import LEAST_EXTENT
-from fitter.fitting.quality import fit_confidence, rms_error
 from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
+from fitter.quality.judge import Judgement
 from fitter.records import FitStatus, HandObservation, HandParams
 from fitter.refinement.refiner import Refined
 from fitter.refinement.scene import focal_applied
@@ -64,6 +64,8 @@ class FittedHands:
 
     Attributes:
         params: float64 values of single precision; a left hand's are those of the mirrored model.
+        right: the same hands as right ones.
+        log_focal: (B,) see `SceneParams`; 0 for a hand that was not refined.
         joints: (B, 16, 3) metres.
         keypoints: (B, 21, 3) metres, in the definition that was asked for.
         image_keypoints: (B, 21, 2) pixels, projection of those that the fit compares with the
@@ -75,6 +77,8 @@ class FittedHands:
     """
 
     params: HandParams
+    right: HandParams
+    log_focal: Tensor
     joints: Tensor
     keypoints: Tensor
     image_keypoints: Tensor
@@ -118,6 +122,8 @@ class FittedHands:
         )
         return cls(
             params=right.mirrored_where(is_left),
+            right=right,
+            log_focal=focal,
             joints=joints,
             keypoints=keypoints,
             image_keypoints=project(marks, focal_applied(intrinsics, focal)),
@@ -127,12 +133,25 @@ class FittedHands:
             refined=refined,
         )
 
-    def rows(self, hands: Sequence[HandObservation], sources: Sequence[str]) -> list[HandRow]:
+    @property
+    def right_offsets(self) -> Tensor | None:
+        """(B, V, 3) metres, of the hands as right ones; None where none were fitted."""
+        if self.refined is None or "offsets" not in self.refined.freed:
+            return None
+        offsets = self.refined.result.params.offsets
+        return offsets.new_zeros(len(self.keypoints), *offsets.shape[1:]).index_copy(
+            0, self.refined.index, offsets
+        )
+
+    def rows(
+        self, hands: Sequence[HandObservation], sources: Sequence[str], judged: Judgement
+    ) -> list[HandRow]:
         """A row a hand.
 
         Args:
             hands: what was detected of each of the B hands.
             sources: what each value of `KeypointFit.initialisation` from 0 on stands for.
+            judged: what is thought of the B hands.
         """
         rows = [
             replace(_detected(hand), **vars(outcome))
@@ -142,7 +161,16 @@ class FittedHands:
         return [
             replace(row, valid=False, fit_error=_why_failed(hand))
             if row.fit_status == "diverged" or not pose.is_finite
-            else _scored(replace(row, valid=True, **vars(pose), **stages.get(i, {})), hand)
+            else replace(
+                row,
+                valid=True,
+                residual_px=_residual(hand, pose),
+                keypoint_visibility=judged.visibility[i],
+                predicted_error_mm=float(judged.error_mm[i]),
+                score=float(judged.probability[i]),
+                **vars(pose),
+                **stages.get(i, {}),
+            )
             for i, (row, pose, hand) in enumerate(zip(rows, poses, hands, strict=True))
         ]
 
@@ -236,6 +264,14 @@ def without_phantom(row: HandRow, hand: HandObservation) -> HandRow:
     return replace(row, valid=False, fit_error=sentence("fit.phantom", facts))
 
 
+def refused_below(row: HandRow, least: float) -> HandRow:
+    """A hand as stored where scores below `least` are not wanted: all of it, but not valid."""
+    if not row.valid or row.score is None or row.score >= least:
+        return row
+    reason = sentence("fit.low_quality", {"least": least, "found": row.score})
+    return replace(row, valid=False, fit_error=reason)
+
+
 def mirror_where(mask: Tensor, points: Tensor) -> Tensor:
     """Points (B, N, 3) with x negated for the hands whose entry in `mask` (B,) bool is set."""
     flip = points.new_tensor([-1.0, 1.0, 1.0])
@@ -261,10 +297,11 @@ def _detected(hand: HandObservation) -> HandRow:
     )
 
 
-def _scored(row: HandRow, hand: HandObservation) -> HandRow:
-    assert row.keypoints_2d is not None
-    error = np.linalg.norm(row.keypoints_2d - hand.keypoints, axis=-1)
-    return replace(row, residual_px=rms_error(hand, error), score=fit_confidence(hand, error))
+def _residual(hand: HandObservation, pose: _Pose) -> float:
+    """Root mean square distance of fitted and detected keypoints, pixels, over those that were
+    seen; 0 if none was."""
+    error = np.linalg.norm(pose.keypoints_2d - hand.keypoints, axis=-1)
+    return float(np.sqrt(np.mean(np.square(error[hand.seen])))) if hand.seen.any() else 0.0
 
 
 def _why_failed(hand: HandObservation) -> str:

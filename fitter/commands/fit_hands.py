@@ -39,6 +39,7 @@ _FLAGS = {
     "output.save_vertices": "--save-vertices",
     "output.keypoint_definition": "--keypoint-definition",
     "fit.hand_size": "--hand-size",
+    "output.min_quality": "--min-quality",
 }
 """Options of the configuration that have a flag of their own."""
 
@@ -191,6 +192,13 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="what keypoints_3d are: mediapipe (default, the detector's marks), mano, openpose, "
         "freihand or ho3d",
+    )
+    fit.add_argument(
+        "--min-quality",
+        type=number_from_zero,
+        metavar="P",
+        help="store hands whose score, the probability of an error below 10 mm, is less than P as "
+        "not valid; nothing is deleted (default 0)",
     )
     fit.add_argument(
         "--task",

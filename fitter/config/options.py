@@ -295,6 +295,9 @@ class OutputConfig(Section):
         description="what keypoints_3d are: the detector's marks, or what public code takes for "
         "the keypoints of a hand, see docs/hand_size.md",
     )
+    min_quality: float = Field(
+        0.0, ge=0, le=1, description="hands of a lower score are stored as not valid, with a reason"
+    )
 
 
 class Config(Section):

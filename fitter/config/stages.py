@@ -165,6 +165,13 @@ class RefineConfig(Section):
         description="a mask is rejected if it raises the keypoints' distance by more than this "
         "share of the longer side of their box",
     )
+    hidden_weight: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="weight of a 2D keypoint that the fitted mesh and the networks take for "
+        "hidden, beside 1 of one that is seen; 1 makes no difference between them",
+    )
     light: Literal["ambient_directional", "spherical_harmonics"] = Field(
         default="spherical_harmonics", description="model of the light"
     )

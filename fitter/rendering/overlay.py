@@ -51,6 +51,8 @@ class OverlayHand:
         score: in [0, 1], written behind the side, or None.
         note: short text written behind the score, such as a reason for failure.
         focal_scale: focal length that the hand was fitted with over that of the image's K.
+        visibility: (21,) probability that each keypoint is seen; those that are not are drawn as
+            rings. None where it is not known.
     """
 
     vertices: np.ndarray
@@ -60,6 +62,7 @@ class OverlayHand:
     score: float | None = None
     note: str = ""
     focal_scale: float = 1.0
+    visibility: np.ndarray | None = None
 
     @classmethod
     def of(cls, hand: HandRow, vertices: np.ndarray, faces: np.ndarray) -> Self:
@@ -70,6 +73,7 @@ class OverlayHand:
             faces=faces,
             side=hand.side,
             keypoints=hand.keypoints_2d,
+            visibility=hand.keypoint_visibility,
             score=hand.score,
             focal_scale=1.0 if hand.focal_scale is None else hand.focal_scale,
         )
@@ -129,7 +133,7 @@ def render_overlay(
     if style.skeleton:
         for hand in hands:
             if hand.keypoints is not None:
-                _render_skeleton(image, hand.keypoints, unit)
+                _render_skeleton(image, hand.keypoints, hand.visibility, unit)
     if style.captions:
         for hand, screen in zip(hands, screens, strict=True):
             _write_caption(image, hand, screen, unit)
@@ -256,8 +260,12 @@ def _vertex_colours(hand: OverlayHand) -> np.ndarray:
     return np.minimum(shade * np.array(SIDE_COLOURS[hand.side], dtype=np.float32), 255)
 
 
-def _render_skeleton(image: np.ndarray, keypoints: np.ndarray, unit: float) -> None:
-    """Draw 20 bones and 21 joints in place, with sub-pixel positions."""
+def _render_skeleton(
+    image: np.ndarray, keypoints: np.ndarray, visibility: np.ndarray | None, unit: float
+) -> None:
+    """Draw 20 bones and 21 joints in place, with sub-pixel positions; joints that are hidden as
+    rings."""
+    hidden = np.zeros(len(keypoints), bool) if visibility is None else visibility < 0.5
     shift = 4
     limit = 8 * max(image.shape)  # keeps OpenCV's fixed-point numbers in range
     usable = np.isfinite(keypoints).all(axis=-1)
@@ -275,7 +283,8 @@ def _render_skeleton(image: np.ndarray, keypoints: np.ndarray, unit: float) -> N
     radius = round(max(1.0, 2.6 * unit) * 2**shift)
     for index in np.flatnonzero(usable):
         colour = (255, 255, 255) if index == 0 else FINGER_COLOURS[(index - 1) // 4]
-        cv2.circle(image, points[index], radius, colour, cv2.FILLED, cv2.LINE_AA, shift)
+        line = max(1, round(0.8 * unit)) if hidden[index] else cv2.FILLED
+        cv2.circle(image, points[index], radius, colour, line, cv2.LINE_AA, shift)
 
 
 def _write_caption(image: np.ndarray, hand: OverlayHand, screen: np.ndarray, unit: float) -> None:

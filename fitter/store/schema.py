@@ -150,7 +150,9 @@ class HandRow:
     """Everything stored about one hand; see each field's text for its meaning and unit.
 
     A detected hand whose fit failed keeps what the detector said, with `valid` False,
-    `fit_status` and `fit_error`. `vertices` reach the disk only in a store that keeps them.
+    `fit_status` and `fit_error`. One that was fitted and then refused keeps everything, with
+    `valid` False and the reason in `fit_error`. `vertices` reach the disk only in a store that
+    keeps them.
     """
 
     valid: bool = _variable("the slot holds a hand whose fit can be used", dtype="bool")
@@ -271,7 +273,18 @@ class HandRow:
     residual_px: float | None = _variable(
         "root mean square distance of keypoints_2d from keypoints_2d_detected", units="pixel"
     )
-    score: float | None = _variable("confidence in the fit, in [0, 1]", units="1")
+    keypoint_visibility: np.ndarray | None = _variable(
+        "probability that each keypoint of the fitted hand is seen in the image",
+        "keypoint",
+        units="1",
+    )
+    predicted_error_mm: float | None = _variable(
+        "median of what the mean error of keypoints_3d is expected to be, aligned by a similarity",
+        units="mm",
+    )
+    score: float | None = _variable(
+        "probability that it is a hand and this error is below 10 mm", units="1"
+    )
 
     @property
     def is_refused(self) -> bool:

@@ -161,6 +161,18 @@ def test_keypoints_and_masks_may_be_given(plain, hands, pixels, matrices) -> Non
     assert found.mask_source == "given"
 
 
+def test_hands_below_a_score_are_refused_and_kept(plain, hands, pixels) -> None:
+    options = {"init.source": "keypoints", "refine.stages": {}, "output.min_quality": 1.0}
+    palm = given(hands[0][0])
+    (kept,) = plain(pixels, keypoints=[palm])
+    (refused,) = HandFitter(device="cpu", options=options)(pixels, keypoints=[palm])
+    assert kept.valid and kept.score < 1 and kept.predicted_error_mm > 0
+    assert ((kept.keypoint_visibility >= 0) & (kept.keypoint_visibility <= 1)).all()
+    assert refused.is_refused and not refused.has_failed and "at least 1 " in refused.fit_error
+    require_same(refused, kept, "valid", "fit_error")
+    assert len(refused.mesh().vertices) == len(kept.vertices)
+
+
 def test_hands_that_could_not_be_fitted_say_so(plain, pixels) -> None:
     points = np.full((21, 2), 100.0)
     (failed,) = plain(pixels, keypoints=[{"side": "right", "keypoints": points}])

@@ -8,6 +8,9 @@ SENTENCES: dict[str, str] = {
         "expected something that looks like a hand with a probability of at least {least:g} in "
         "every look, found {found:.2g}"
     ),
+    "fit.low_quality": (
+        "expected a hand whose score is at least {least:g} (output.min_quality), found {found:.2g}"
+    ),
     "fit.not_finite": "expected finite keypoints, found some that are not",
     "fit.too_small": ("expected keypoints that span at least {least:g} pixels, found {found:.2g}"),
     "device.missing": (

@@ -96,7 +96,7 @@ def test_a_configuration_cannot_change():
             {
                 "option": "output.colour",
                 "close": None,
-                "known": ("save_vertices", "keypoint_definition"),
+                "known": ("save_vertices", "keypoint_definition", "min_quality"),
             },
         ),
         (

@@ -90,6 +90,21 @@ def test_opacity_blends():
     np.testing.assert_allclose(views[1], (views[0] + views[2]) / 2, atol=1.01)
 
 
+def test_hidden_keypoints_are_rings():
+    points = np.stack([np.linspace(60, 540, 21), np.tile([80.0, 320.0], 11)[:21]], axis=1)
+    seen = np.where(np.arange(21) % 2 == 0, 0.9, 0.1)
+    style = OverlayStyle(opacity=0.0, captions=False)
+
+    rings = render_overlay(grey(400, 600), [ball((0, 0, 1), keypoints=points, visibility=seen)],
+                           intrinsics(400, 600), style)  # fmt: skip
+    discs = render_overlay(grey(400, 600), [ball((0, 0, 1), keypoints=points)],
+                           intrinsics(400, 600), style)  # fmt: skip
+    for index, (x, y) in enumerate(points.astype(int)):
+        part = (slice(y - 4, y + 5), slice(x - 4, x + 5))
+        same = (rings[part] == discs[part]).all()
+        assert same == (seen[index] > 0.5), index
+
+
 def test_skeleton_is_drawn_at_the_keypoints():
     keypoints = np.stack([np.linspace(20, 180, 21), np.full(21, 40.5)], -1)
     hand = ball([0, 0.1, 0.5], radius=0.02, keypoints=keypoints)

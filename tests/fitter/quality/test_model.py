@@ -1,0 +1,131 @@
+"""The quality model: what its two answers mean, and that it is what ships."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from fitter.quality import model as home
+from fitter.quality.features import FEATURES, FIT
+from fitter.quality.model import (
+    GOOD_MM,
+    WEIGHTS,
+    QualityModel,
+    load_quality_model,
+    quality_identity,
+)
+
+COUNT = len(FEATURES)
+
+
+@pytest.fixture
+def random_model() -> QualityModel:
+    rng = np.random.default_rng(0)
+    return QualityModel(
+        mean=rng.normal(size=COUNT),
+        scale=rng.uniform(0.5, 2, COUNT),
+        low=np.full(COUNT, -3.0),
+        high=np.full(COUNT, 3.0),
+        hidden=rng.normal(0, 0.2, (3, 2 * COUNT, 5)),
+        hidden_bias=rng.normal(size=(3, 5)),
+        output=rng.normal(0, 0.3, (3, 5, 3)),
+        output_bias=np.tile([2.0, -1.0, 1.0], (3, 1)),
+        skip=rng.normal(0, 0.02, (3, 2 * COUNT, 3)),
+        calibration=np.array([1.0, 0.0]),
+    )
+
+
+@pytest.fixture
+def features() -> np.ndarray:
+    return np.random.default_rng(1).normal(0, 1.5, (20, COUNT))
+
+
+def test_the_networks_are_the_equations(random_model, features) -> None:
+    said = random_model(features)
+    row = random_model.inputs(features)[7]
+    outputs = [
+        np.tanh(row @ random_model.hidden[e] + random_model.hidden_bias[e]) @ random_model.output[e]
+        + random_model.output_bias[e]
+        + row @ random_model.skip[e]
+        for e in range(3)
+    ]
+    middle, log_scale, hand = np.mean(outputs, 0)
+    assert said.error_mm[7] == pytest.approx(np.exp(middle))
+    z = (np.log(GOOD_MM) - middle) / np.exp(log_scale)
+    good = 1 / (1 + np.exp(-z)) / (1 + np.exp(-hand))
+    assert said.probability[7] == pytest.approx(good)
+
+
+def test_an_error_of_the_bound_is_as_likely_as_not(random_model, features) -> None:
+    bias = random_model.output_bias + [0, 0, 60]  # surely a hand
+    found = replace(random_model, output_bias=bias)(features)
+    assert ((found.error_mm < GOOD_MM) == (found.probability > 0.5)).all()
+    none = replace(random_model, output_bias=bias - [0, 0, 120])(features)
+    assert (none.probability < 1e-6).all()
+    np.testing.assert_array_equal(none.error_mm, found.error_mm)
+
+
+def test_calibration_is_a_line_in_the_logit(random_model, features) -> None:
+    before = random_model(features)
+    after = replace(random_model, calibration=np.array([0.5, 1.0]))(features)
+    logit = np.log(before.probability / (1 - before.probability))
+    np.testing.assert_allclose(after.probability, 1 / (1 + np.exp(-(0.5 * logit + 1))))
+    np.testing.assert_array_equal(after.error_mm, before.error_mm)
+
+
+def test_rows_do_not_know_each_other(random_model, features) -> None:
+    together = random_model(features)
+    for row in range(len(features)):
+        alone = random_model(features[row : row + 1])
+        assert alone.probability[0] == pytest.approx(together.probability[row], rel=1e-12)
+        assert alone.error_mm[0] == pytest.approx(together.error_mm[row], rel=1e-12)
+
+
+def test_what_is_unknown_is_the_mean_hand_and_is_told(random_model) -> None:
+    unknown = np.full((1, COUNT), np.nan)
+    inputs = random_model.inputs(unknown)[0]
+    np.testing.assert_array_equal(inputs, np.repeat([0.0, 1.0], COUNT))
+    known = random_model.inputs(random_model.mean[None].clip(-3, 3))[0]
+    np.testing.assert_allclose(known[COUNT:], 0)
+    assert np.isfinite(random_model(unknown).probability).all()
+
+
+def test_features_are_clipped_to_what_was_seen(random_model, features) -> None:
+    far = features.copy()
+    far[:, 3] = 1e6
+    edge = features.copy()
+    edge[:, 3] = random_model.high[3]
+    np.testing.assert_array_equal(random_model(far).error_mm, random_model(edge).error_mm)
+
+
+def test_what_ships_is_whole() -> None:
+    model = load_quality_model()
+    rng = np.random.default_rng(2)
+    rows = model.mean + model.scale * rng.normal(size=(50, COUNT))
+    rows[25:, : COUNT - len(FIT)] = np.nan  # as of keypoints that were given, without networks
+    found = model(rows)
+    assert np.isfinite(found.error_mm).all() and (found.error_mm > 0).all()
+    assert ((found.probability >= 0) & (found.probability <= 1)).all()
+    assert np.ptp(found.probability) > 0.2
+    content = files("fitter.quality").joinpath(WEIGHTS).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    assert quality_identity() == {"quality_sha256": digest}
+    card = files("fitter.quality").joinpath("assets/quality.md").read_text("utf-8")
+    assert digest in card
+
+
+def test_weights_of_other_features_are_refused(tmp_path, monkeypatch) -> None:
+    package = files("fitter.quality")
+    arrays = load_file(str(package.joinpath(WEIGHTS)))
+    (tmp_path / "assets").mkdir()
+    names = json.dumps([*FEATURES[:-1], "another"])
+    save_file(arrays, tmp_path / WEIGHTS, {"features": names})
+    monkeypatch.setattr(home, "files", lambda package: tmp_path)
+    with pytest.raises(ValueError, match="another"):
+        load_quality_model.__wrapped__()
