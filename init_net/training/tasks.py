@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _BATCHES, _ORDER = 1, 2
 """What a seed is for, besides the first weights."""
 
-SEEN_SHARE = 0.25
+SEEN_SHARE = 0.8
 """Of the lifter's batches: rendered hands that the detector itself has seen; the others are seen
 with its measured noise, which never runs out."""
 
