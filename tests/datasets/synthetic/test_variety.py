@@ -102,7 +102,8 @@ def test_a_sample_does_not_depend_on_its_batch(varied_engine, varied):
 
 class TestGloves:
     @pytest.fixture(scope="class")
-    def pair(self):
+    @classmethod
+    def pair(cls):
         """The same hands with gloves and without."""
         made = engine(glove_share=1.0, second_hand_share=0.0)
         specs = made.sample(3, range(16))
@@ -146,7 +147,8 @@ class TestGloves:
 
 class TestCameras:
     @pytest.fixture(scope="class")
-    def batch(self):
+    @classmethod
+    def batch(cls):
         return engine(grey_share=0.7, second_hand_share=0.0).batch(5, range(24))
 
     def test_all_kinds_are_there(self, batch):
@@ -184,7 +186,8 @@ class TestCameras:
 
 class TestChildren:
     @pytest.fixture(scope="class")
-    def batch(self):
+    @classmethod
+    def batch(cls):
         return engine(child_share=1.0, second_hand_share=0.0).batch(5, range(24))
 
     def test_their_hands_and_arms_are_smaller(self, batch, plain):
