@@ -97,7 +97,12 @@ def _place(hand: HandObservation) -> np.ndarray:
 
 
 def _near(place: np.ndarray, places: Sequence[np.ndarray]) -> np.ndarray:
-    """Which of N places are no farther than two sizes: others are another hand by any measure."""
+    """Which of N places are no farther than the larger size: others are another hand by any measure.
+
+    The mean distance of corresponding keypoints is at least that of their means. The unordered
+    distance is at least that of one mean from the other's hull, no point of which is farther than
+    0.75 sizes from its own mean.
+    """
     others = np.array(places).reshape(-1, 3)
     distance = np.linalg.norm(others[:, :2] - place[:2], axis=1)
-    return np.flatnonzero(distance <= 2 * np.maximum(others[:, 2], place[2]))
+    return np.flatnonzero(distance <= np.maximum(others[:, 2], place[2]))

@@ -19,8 +19,8 @@ from fitter.records import HandObservation
 
 SearchName = Literal["fast", "standard", "thorough"]
 
-CANVAS = 2.0
-"""Side of the window around a picture that a hand fills, over the picture's longer side: within the
+CANVASES = (1.4, 2.0)
+"""Sides of windows around a picture that a hand fills, over the picture's longer side: within the
 picture the palm network sees no such hand."""
 
 BEYOND = 0.25
@@ -62,7 +62,8 @@ class SearchPlan:
         longer = max(width, height)
         middle = np.array([width + 1, height + 1]) / 2
         yield SearchRound(1.0, [Window(middle, float(longer))])
-        yield SearchRound(CANVAS, [Window(middle, CANVAS * longer)])
+        for share in CANVASES:
+            yield SearchRound(share, [Window(middle, share * longer)])
         for share in self.shares:
             size = share * longer
             if size >= LEAST_WINDOW:

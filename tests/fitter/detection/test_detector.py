@@ -76,10 +76,10 @@ def test_a_hand_the_second_look_misses_is_doubted(drawn, monkeypatch):
     assert hand.confidence.max() == pytest.approx(0.45)
 
 
-@pytest.mark.parametrize("place", [(160, 200), (1070, 420), (640, 300)])
+@pytest.mark.parametrize("place", [(320, 400), (2140, 840), (1280, 600)])
 def test_a_hand_too_small_at_first_is_found_by_the_search(drawn, place):
-    keypoints = shape(100, place)
-    picture = canvas(1200, 500)
+    keypoints = shape(150, place)
+    picture = canvas(2400, 1000)
     draw(picture, keypoints)
     assert drawn_detector(search="fast").detect(record(picture)) == []
     (hand,) = drawn_detector().detect(record(picture))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fitter.detection.search import BEYOND, CANVAS, COARSE_STEP, LEAST_WINDOW, PLANS
+from fitter.detection.search import BEYOND, CANVASES, COARSE_STEP, LEAST_WINDOW, PLANS
 from tests.support.drawn_hands import observed, shape
 
 SIZES = [(640, 480), (480, 640), (1333, 1333), (3000, 2000), (2000, 300), (17, 5000), (5000, 1)]
@@ -44,9 +44,9 @@ def test_no_window_is_too_small_and_none_are_without_number(size):
             assert len(part.windows) < 1000
 
 
-def test_a_small_picture_is_looked_at_whole_and_on_a_canvas_alone():
-    assert sides("standard", (224, 224)) == [1.0, CANVAS]
-    assert sides("thorough", (224, 1)) == [1.0, CANVAS]
+def test_a_small_picture_is_looked_at_whole_and_on_canvases_alone():
+    assert sides("standard", (224, 224)) == [1.0, *CANVASES]
+    assert sides("thorough", (224, 1)) == [1.0, *CANVASES]
 
 
 def test_a_hand_up_to_half_a_coarse_window_is_whole_in_one_of_them():
@@ -91,4 +91,4 @@ def test_smaller_hands_call_for_smaller_windows_and_large_ones_for_none():
     assert wanted(0.2) == [0.6, 0.4]
     assert wanted(0.5, 0.05) == [0.6, 0.4, 0.25, 0.16, 0.1]
     assert wanted() == list(shares)
-    assert not plan.wants(CANVAS, [hand(0.5, 2000)], 2000)
+    assert not plan.wants(CANVASES[0], [hand(0.5, 2000)], 2000)
