@@ -23,7 +23,7 @@ def folder(tmp_path_factory) -> Path:
     """Samples to learn from, and others held out."""
     folder = tmp_path_factory.mktemp("samples")
     settings = SyntheticSettings()
-    for name, seed, count in (("data", 31, COUNT), ("validation", 32, 6)):
+    for name, seed, count in (("data", 31, COUNT), ("validation", 32, 6), ("more", 33, 4)):
         source = SampleSource(seed, count, SIZE, 1, settings)
         rendered_samples.render(folder / name, source, noise=0.5, unseen=(UNSEEN,), variants=2)
     return folder

@@ -76,6 +76,16 @@ class TestBatches:
         task = build_task(config.model_copy(update={"data": data}), CPU)
         assert task._count == looks * (COUNT - 1)
 
+    def test_the_lifter_learns_from_several_sets(self, folder):
+        """Each looked at as often as it says."""
+        config = configured(folder, "lifter")
+        more = {"folder": str(folder / "more"), "seed": 33, "count": 4, "sightings": 1}
+        more = config.data.model_copy(update=more)
+        task = build_task(config.model_copy(update={"further_data": (more,)}), CPU)
+        assert task._count == 2 * (COUNT - 1) + 4
+        assert task._seen.index[-4:].tolist() == [COUNT, COUNT + 1, COUNT + 2, COUNT + 3]
+        assert (task._seen.variant[-4:] == 0).all()
+
     def test_figures_are_of_pictures_as_they_were_rendered(self, folder):
         for config in (HeldOutConfig(), configured(folder, "lifter").validation):
             assert config.sightings == 1
