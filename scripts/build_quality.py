@@ -151,7 +151,7 @@ def _require_same(work: Path, bench: Bench) -> None:
     Raises:
         SystemExit: WORK_DIR holds measurements of others.
     """
-    identity = bench.engines["default"].parts | {"mediapipe": version("mediapipe")}
+    identity = bench.identity
     path = work / "measured-with.json"
     if path.exists() and json.loads(path.read_text("utf-8")) != identity:
         raise SystemExit(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
@@ -12,7 +14,7 @@ import numpy as np
 from quality_scenes import Scene
 
 from datasets.freihand import load_freihand
-from fitter import metrics
+from fitter import detection, metrics
 from fitter.config.options import Config, load_config
 from fitter.engine import Engine
 from fitter.fitting.detected_image import DetectedImage
@@ -108,6 +110,19 @@ class Bench:
         for mode in modes:
             config = load_config(None, ["run.device=cpu", *options, *_OPTIONS[mode]])
             self.engines[mode] = Engine(config)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells detector, networks, hand model and options from others: name -> digest."""
+        options = self.config.resolved()
+        del options["run"], options["output"]
+        detector = hashlib.sha256()
+        for path in sorted((Path(detection.__file__).parent / "assets").iterdir()):
+            detector.update(path.read_bytes())
+        return self.engines["default"].parts | {
+            "detector_sha256": detector.hexdigest(),
+            "options_sha256": hashlib.sha256(json.dumps(options).encode()).hexdigest(),
+        }
 
     def measure(
         self, scenes: Iterable[Scene], share: Mapping[str, int], first: int = 0

@@ -77,14 +77,15 @@ def _untrained(
     features: np.ndarray, options: TrainingOptions, rng: np.random.Generator
 ) -> QualityModel:
     known = np.where(np.isfinite(features), features, np.nan)
-    # A feature that nobody has yet, such as what further networks say, is as if it were constant.
-    known = np.where(np.isnan(known).all(0), 0.0, known)
+    # A feature that nobody has yet, such as what further networks say, stays unknown.
+    never = np.isnan(known).all(0)
+    known[:, never] = 0.0
     low, high = np.nanquantile(known, [0.005, 0.995], axis=0)
     clipped = known.clip(low, high)
     mean, scale = np.nanmean(clipped, 0), np.nanstd(clipped, 0)
     count, (e, h) = 2 * len(FEATURES), (options.members, options.units)
     return QualityModel(
-        mean=mean,
+        mean=np.where(never, np.nan, mean),
         scale=np.where(scale > 1e-9, scale, 1.0),
         low=low,
         high=high,

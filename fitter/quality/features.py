@@ -29,6 +29,7 @@ ENERGY_NAMES = ("relative_depth", "bone_directions", "limits", "pose_prior", "sh
 
 DETECTOR = (
     "detection_score",
+    "presence",
     "side_score",
     "mean_confidence",
     "least_confidence",
@@ -137,6 +138,7 @@ def _seen(judged: JudgedHands, usable: Tensor, model: FitModel) -> Columns:
     ]
     return {
         "detection_score": detected(lambda hand: hand.score),
+        "presence": column(lambda hand: np.nan if hand.presence is None else hand.presence),
         "side_score": detected(lambda hand: hand.side_score),
         "mean_confidence": detected(lambda hand: hand.confidence.mean()),
         "least_confidence": detected(lambda hand: np.sort(hand.confidence)[:3].mean()),

@@ -53,7 +53,8 @@ class QualityModel:
     """E networks of one hidden layer over F features, H units each, float64.
 
     Attributes:
-        mean, scale: (F,) of the features; low, high: (F,) to which they are clipped before.
+        mean, scale: (F,) of the features; low, high: (F,) to which they are clipped before. A mean
+            is NaN where no hand of the training had the feature: it then counts as unknown.
         hidden: (E, 2 F, H) weights of the hidden layer, for values and for what is unknown.
         hidden_bias: (E, H).
         output: (E, H, 3) weights of m, log s and h; output_bias: (E, 3).
@@ -94,8 +95,8 @@ class QualityModel:
 
     def inputs(self, features: np.ndarray) -> np.ndarray:
         """(B, 2 F) standardised features, 0 where unknown, and 1 for each that is."""
-        unknown = ~np.isfinite(features)
         values = (features.clip(self.low, self.high) - self.mean) / self.scale
+        unknown = ~np.isfinite(values)
         return np.concatenate([np.where(unknown, 0.0, values), unknown], 1)
 
 

@@ -30,7 +30,7 @@ def measured(count: int, seed: int = 0) -> MeasuredHands:
         2.2 + 0.5 * features[:, FEATURES.index("residual")] + rng.logistic(0, 0.1, count)
     )
     kind = np.where(np.arange(count) % 6 == 5, PHANTOM, HAND).astype(np.uint8)
-    features[kind == PHANTOM, FEATURES.index("aspect")] += 3
+    features[kind == PHANTOM, FEATURES.index("aspect")] += 6
     features[:, FEATURES.index("networks_apart")] = np.nan  # as long as there is one network
     return MeasuredHands(
         scene=np.arange(count),

@@ -96,6 +96,16 @@ def test_what_is_unknown_is_the_mean_hand_and_is_told(random_model) -> None:
     assert np.isfinite(random_model(unknown).probability).all()
 
 
+def test_a_feature_that_no_hand_of_the_training_had_stays_unknown(random_model, features) -> None:
+    mean = random_model.mean.copy()
+    mean[4] = np.nan
+    model = replace(random_model, mean=mean)
+    without = features.copy()
+    without[:, 4] = np.nan
+    np.testing.assert_array_equal(model(features).error_mm, model(without).error_mm)
+    np.testing.assert_array_equal(model.inputs(features)[:, COUNT + 4], 1)
+
+
 def test_features_are_clipped_to_what_was_seen(random_model, features) -> None:
     far = features.copy()
     far[:, 3] = 1e6
