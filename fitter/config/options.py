@@ -241,6 +241,16 @@ class FitConfig(Section):
     network_max_confidence: float = Field(
         30.0, gt=0, description="upper bound of a prediction's weight, (scale / its std)^2"
     )
+    network_position_share: float = Field(
+        1.0, ge=0, le=1, description="share of the networks' positions in the 2D keypoints"
+    )
+    detector_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share that the detector's depth and bone directions keep of their weight "
+        "where a network has seen them",
+    )
     limit_weight: float = Field(1.5, ge=0, description="weight of the anatomical joint limits")
     pose_prior_weight: float = Field(0.13, ge=0, description="weight of the prior of the pose")
     shape_prior_weight: float = Field(0.1, ge=0, description="weight of the prior of the shape")

@@ -2,8 +2,9 @@
 
 A prediction is 21 keypoints relative to the wrist with a standard deviation for each. As an
 initialisation it is laid onto the image, and inverse kinematics turns it into the parameters of any
-hand model. As a prior it says how deep the keypoints lie and where the bones point, which 2D
-keypoints do not show. Its weight follows from its standard deviation.
+hand model. As a prior it says where in the image the keypoints lie, which corrects what the
+detector says of them, how deep they lie and where the bones point. Its weight follows from its
+standard deviation.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Prediction
@@ -26,14 +28,17 @@ from fitter.records import HandParams, NormalisedHands
 def with_network_prior(
     hands: NormalisedHands, predictions: Sequence[Prediction], config: FitConfig
 ) -> NormalisedHands:
-    """Hands to whose depths and bone directions predictions are added, where one is finite.
+    """Hands to whose positions, depths and bone directions predictions are added, where one is
+    finite.
 
     The weight of a predicted depth is ``c (s / sigma)^2``, with c of
     `FitConfig.network_depth_confidence`, s the scale of the energy and sigma the prediction's
     standard deviation: near zero the energy then is ``c (difference / sigma)^2``, times its weight.
     A bone's direction has the standard deviation of its two ends, over its length. No
     ``(s / sigma)^2`` exceeds `FitConfig.network_max_confidence`. Detector and network together are
-    their mean, weighted by their weights, with the sum of these.
+    their mean, weighted by their weights, with the sum of these; since the network has seen what
+    the detector says, that counts `FitConfig.detector_share` of its weight. Positions are the mean
+    of both by `FitConfig.network_position_share`; how far each counts stays the detector's word.
 
     Args:
         hands: B hands.
@@ -50,12 +55,17 @@ def with_network_prior(
     variance = std.square().mean(-1)
     rotation_variance = ends_sum(variance) / length.square()
 
+    share = torch.where(known, config.detector_share, 1.0)[:, None]
+    laid = project(laid_on_image(points, hands), hands.intrinsics)
+    moved = torch.lerp(hands.keypoints, laid, config.network_position_share)
+    keypoints = torch.where(known[:, None, None], moved, hands.keypoints)
+
     def weight(confidence: float, scale: float, squared: Tensor) -> Tensor:
         believed = confidence * (scale**2 / squared).clamp_max(config.network_max_confidence)
         return torch.where(known[:, None], believed, 0.0)
 
     both_depths, depth_weight = _mean(
-        (hands.relative_depth[:, 1:], hands.depth_weight),
+        (hands.relative_depth[:, 1:], share * hands.depth_weight),
         (
             depth[:, 1:],
             weight(
@@ -66,7 +76,7 @@ def with_network_prior(
         ),
     )
     directions, bone_weight = _mean(
-        (hands.bone_directions, hands.bone_weight),
+        (hands.bone_directions, share * hands.bone_weight),
         (
             bones / length[..., None],
             weight(
@@ -76,6 +86,7 @@ def with_network_prior(
     )
     return replace(
         hands,
+        keypoints=keypoints,
         relative_depth=torch.cat([torch.zeros_like(depth[:, :1]), both_depths], 1),
         depth_weight=depth_weight,
         bone_directions=normalize(directions, dim=-1),
@@ -88,20 +99,34 @@ def predicted_initialisations(
 ) -> HandParams:
     """Parameters of B hands that a prediction leads to; NaN for a hand without one.
 
-    The prediction, whose keypoints lie as they would at the distance one, is shifted across the
-    line of sight until it lies over the detected keypoints, weighted by their confidence, in the
-    least squares sense; its scale follows from the size of the model's bones.
+    The prediction is laid onto the image; its scale follows from the size of the model's bones.
+    """
+    laid = laid_on_image(prediction.keypoints, hands)
+    return inverse_kinematics(model.keypoints, laid, up_to_scale=True)
+
+
+def laid_on_image(keypoints: Tensor, hands: NormalisedHands) -> Tensor:
+    """Predicted keypoints where they lie over the detected ones, at the distance one.
+
+    They are shifted across the line of sight until their rays meet those of the detected keypoints,
+    weighted by confidence, in the least squares sense.
+
+    Args:
+        keypoints: (B, 21, 3) see `Prediction.keypoints`.
+        hands: the same hands.
+
+    Returns:
+        (B, 21, 3) in the camera's frame, in units of the wrist's distance.
     """
     weight = hands.confidence
     weight = torch.where((weight > 0).any(-1, keepdim=True), weight, 1.0)[..., None]
     focal = hands.intrinsics[:, 0, 0, None, None]
-    relative = prediction.keypoints / focal
+    relative = keypoints / focal
     depth = 1 + (relative @ hands.view_direction[..., None])
     rays = rays_of(hands.intrinsics, hands.keypoints)
     rays = rays / (rays @ hands.view_direction[..., None])
     shift = (weight * (rays * depth - relative)).sum(1, keepdim=True)
-    shift = shift / weight.sum(1, keepdim=True)
-    return inverse_kinematics(model.keypoints, relative + shift, up_to_scale=True)
+    return relative + shift / weight.sum(1, keepdim=True)
 
 
 def _fused(predictions: Sequence[Prediction]) -> tuple[Tensor, Tensor]:
