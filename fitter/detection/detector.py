@@ -136,9 +136,11 @@ class HandDetector:
         if self._is_closed:
             raise RuntimeError("a closed detector was asked for hands")
         hands = self._hands(Picture(seen_by_networks(image.pixels)))
-        if not hands and self.options.search != "fast":
+        if self.options.search != "fast":
             for pixels in other_appearances(image.pixels):
-                hands = hands or self._hands(Picture(pixels))
+                if not _has_sure(hands):
+                    others = self._hands(Picture(pixels))
+                    hands = others if _has_sure(others) else hands
         height, width = image.pixels.shape[:2]
         return [distrust_outside(hand, width, height) for hand in hands]
 
@@ -228,6 +230,10 @@ def first_score(min_score: float) -> float:
 def _with_presence(hand: HandObservation) -> HandObservation:
     """The hand with the score that it has after its last look."""
     return hand if hand.presence is None else replace(hand, score=hand.score * hand.presence)
+
+
+def _has_sure(hands: Sequence[HandObservation]) -> bool:
+    return not all(hand.is_doubtful for hand in hands)
 
 
 def _sureness(hand: HandObservation) -> float:

@@ -77,7 +77,7 @@ def _place(hand: HandObservation) -> np.ndarray:
 
 
 def _near(place: np.ndarray, places: Sequence[np.ndarray]) -> np.ndarray:
-    """Which of N places are no farther than the larger size: others are another hand by any measure.
+    """Which of N places are no farther than the larger size: others are other hands by any measure.
 
     The mean distance of corresponding keypoints is at least that of their means. The unordered
     distance is at least that of one mean from the other's hull, no point of which is farther than
