@@ -237,7 +237,7 @@ def show(rows: Sequence[Row]) -> None:
 
 def main() -> None:
     options = parser("Which hands are found, which things are taken for hands, and the CPU time.")
-    options.add_argument("--real", type=Path, default=os.environ.get("HAND_REAL_DATA"))
+    options.add_argument("--real", type=Path, default=os.environ.get("HAND_REAL_DATA") or None)
     options.add_argument("--limit", type=int, help="take only so many images of dev")
     options.add_argument("--renders", type=int, default=200, help="default: 200")
     options.add_argument("--empty", type=int, default=100, help="images without hands")

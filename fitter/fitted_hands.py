@@ -21,7 +21,7 @@ from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.quality.judge import Judgement
-from fitter.records import FitStatus, HandObservation, HandParams
+from fitter.records import LEAST_PRESENCE, FitStatus, HandObservation, HandParams
 from fitter.refinement.refiner import Refined
 from fitter.refinement.scene import focal_applied
 from fitter.solvers.status import Status
@@ -33,11 +33,6 @@ _FIT_STATUS: dict[Status, FitStatus] = {
     Status.MAX_ITERATIONS: "max_iterations",
     Status.DIVERGED: "diverged",
 }
-
-
-LEAST_PRESENCE = 0.7
-"""Least probability, in every look, that there is a hand. On composed scenes of rendered hands a
-third of what is found and is none is below it, and one in sixty of the hands."""
 
 
 @dataclass(frozen=True)
@@ -258,7 +253,7 @@ class _Pose:
 
 def without_phantom(row: HandRow, hand: HandObservation) -> HandRow:
     """The row of a fitted hand; not valid where the detector's looks say that it is none."""
-    if not row.valid or hand.presence is None or hand.presence >= LEAST_PRESENCE:
+    if not row.valid or not hand.is_doubtful:
         return row
     facts = {"least": LEAST_PRESENCE, "found": hand.presence}
     return replace(row, valid=False, fit_error=sentence("fit.phantom", facts))

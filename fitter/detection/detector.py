@@ -147,9 +147,11 @@ class HandDetector:
         if self._is_closed:
             raise RuntimeError("a closed detector was asked for hands")
         hands = self._hands(Picture(seen_by_networks(image.pixels)))
-        if not hands and self.options.search != "fast":
+        if self.options.search != "fast":
             for pixels in other_appearances(image.pixels):
-                hands = hands or self._hands(Picture(pixels))
+                if not _has_sure(hands):
+                    others = self._hands(Picture(pixels))
+                    hands = others if _has_sure(others) else hands
         height, width = image.pixels.shape[:2]
         return [distrust_outside(hand, width, height) for hand in hands]
 
@@ -248,6 +250,10 @@ def _with_presence(hand: HandObservation) -> HandObservation:
 def _agreement(hand: HandObservation) -> float:
     """How well two looks at a hand agree."""
     return float(hand.confidence.mean())
+
+
+def _has_sure(hands: Sequence[HandObservation]) -> bool:
+    return not all(hand.is_doubtful for hand in hands)
 
 
 def _sureness(hand: HandObservation) -> float:
