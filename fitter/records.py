@@ -56,8 +56,9 @@ class HandObservation:
             `keypoints` (pixels), positive away from the camera.
         relative_xyz: (21, 3) float64 or None; weak 3D keypoints, metres, camera axes, arbitrary
             origin.
-        features: (F,) of one look or (2, F) float32 of an upright and a mirrored one, what the
-            landmark network read its landmarks off; None where another network found the hand.
+        features: (2, F) float32, what the landmark network read its landmarks off in a look at the
+            picture and in one at its mirror image, NaN without such a look; None where another
+            network found the hand.
         presence: probability of the landmark network that it saw a hand, the least of all looks;
             None where another network found the hand.
     """

@@ -39,11 +39,12 @@ def hands_of(values: LandmarkValues, windows: Sequence[Window]) -> list[HandObse
         are the probability that it does.
     """
     return [
-        window.to_picture(_hand(values, i), LANDMARK_PIXELS) for i, window in enumerate(windows)
+        window.to_picture(_hand(values, i, window), LANDMARK_PIXELS)
+        for i, window in enumerate(windows)
     ]
 
 
-def _hand(values: LandmarkValues, i: int) -> HandObservation:
+def _hand(values: LandmarkValues, i: int, window: Window) -> HandObservation:
     landmarks = values.landmarks[i].astype(np.float64)
     presence = float(values.presence[i])
     right = float(values.handedness[i])
@@ -55,9 +56,16 @@ def _hand(values: LandmarkValues, i: int) -> HandObservation:
         score=presence,
         relative_depth=(landmarks[:, 2] - landmarks[0, 2]) / DEPTH_UNIT,
         relative_xyz=values.world[i].astype(np.float64),
-        features=values.features[i],
+        features=_features(values.features[i], window.mirrored),
         presence=presence,
     )
+
+
+def _features(features: np.ndarray, mirrored: bool) -> np.ndarray:
+    """(2, F) see `HandObservation.features`."""
+    both = np.full((2, len(features)), np.nan, dtype=np.float32)
+    both[int(mirrored)] = features
+    return both
 
 
 def hand_window(hand: HandObservation, mirrored: bool) -> Window:

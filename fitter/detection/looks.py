@@ -79,7 +79,10 @@ def distrust_outside(hand: HandObservation, width: int, height: int) -> HandObse
 
 
 def _both(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
-    return None if first is None or second is None else np.stack([first, second])
+    """The features of either look; the first one's where both were at the same picture."""
+    if first is None or second is None:
+        return None
+    return np.where(np.isnan(first), second, first)
 
 
 def _least(first: float | None, second: float | None) -> float | None:
