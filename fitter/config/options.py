@@ -57,6 +57,11 @@ class DetectorConfig(Section):
         "project; mediapipe, the package of that name, which is then to be installed; onnx, the "
         "user's network in onnx_model, in hands that builtin finds",
     )
+    engine: Literal["auto", "litert", "torch"] = Field(
+        "auto",
+        description="what computes the networks of the backend builtin: litert, on a CPU; torch, "
+        "where the fit runs; auto takes torch where that is a GPU",
+    )
     task: str | None = Field(
         None,
         min_length=1,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+from fitter.detection.networks.runtime import HandNetworks
 from fitter.detection.windows import Picture, Window
 from fitter.errors import InputError
 from fitter.records import HandObservation
@@ -49,28 +50,33 @@ class Backend(Protocol):
 
 
 def load_backend(
-    name: BackendName, min_score: float, file: Path | None = None, hand_count: int = 4
+    name: BackendName,
+    min_score: float,
+    file: Path | None = None,
+    hand_count: int = 4,
+    device: str | None = None,
 ) -> Backend:
     """Load a backend.
 
     Args:
-        name: "builtin": MediaPipe's networks run by us, on one thread of the CPU; "mediapipe": the
+        name: "builtin": MediaPipe's networks run by us; "mediapipe": the
             package; "onnx": a user's network of 21 keypoints, in hands that the first one finds.
         min_score: in [0, 1]; least palm score, and least probability of the landmark network that
             its window shows a hand.
         file: of MediaPipe's hand landmarker, for the package; None for the networks inside it. For
             "onnx" the user's network, see `fitter.detection.onnx_backend`.
         hand_count: most hands that the package reports of a window.
+        device: of PyTorch's, which then runs the networks that ship; None for LiteRT on one thread
+            of the CPU.
 
     Raises:
         InputError: weights cannot be read, the package cannot be imported, `mediapipe` carries no
             networks, or the file cannot be used.
     """
     if name != "mediapipe":
-        from fitter.detection.networks.litert import LiteRtNetworks
         from fitter.detection.own_networks import OwnNetworks
 
-        own = OwnNetworks(LiteRtNetworks(), min_score)
+        own = OwnNetworks(_networks(device), min_score)
         if name == "builtin":
             return own
         from fitter.detection.onnx_backend import OnnxBackend, SimccNetwork
@@ -81,3 +87,14 @@ def load_backend(
     from fitter.detection.mediapipe_backend import MediaPipeBackend
 
     return MediaPipeBackend.load(file, hand_count, min_score)
+
+
+def _networks(device: str | None) -> HandNetworks:
+    """Each runtime is loaded where it is used alone."""
+    if device is None:
+        from fitter.detection.networks.litert import LiteRtNetworks
+
+        return LiteRtNetworks()
+    from fitter.detection.networks.on_torch import TorchNetworks
+
+    return TorchNetworks(device)

@@ -94,9 +94,7 @@ class SimccNetwork:
         return points, scores
 
     def _run(self, window: np.ndarray) -> list[np.ndarray]:
-        colours = (window.astype(np.float32) - np.asarray(MEAN, np.float32)) / np.asarray(
-            STD, np.float32
-        )
+        colours = (window - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
         return self._session.run(None, {self._input: colours.transpose(2, 0, 1)[None]})
 
     def _entry(self, path: Path) -> tuple[str, int]:

@@ -13,7 +13,6 @@ import numpy as np
 
 from fitter.detection.hand_windows import hand_window, hands_of
 from fitter.detection.networks.runtime import HandNetworks
-from fitter.detection.networks.shapes import LANDMARK_PIXELS, PALM_PIXELS
 from fitter.detection.palms import Palms, decode_palms, palm_window, suppress_across, suppress_palms
 from fitter.detection.windows import Picture, Window
 from fitter.records import HandObservation
@@ -34,7 +33,7 @@ class OwnNetworks:
 
     def palms(self, picture: Picture, windows: Sequence[Window], min_score: float) -> list[Palms]:
         """The palms in each of N upright windows, best first, in the picture's pixels."""
-        said = self._networks.palms(picture.cut(windows, PALM_PIXELS))
+        said = self._networks.palms(picture, windows)
         return [
             suppress_palms(decode_palms(values, logits, min_score)).to_picture(window)
             for values, logits, window in zip(said.values, said.logits, windows, strict=True)
@@ -42,7 +41,7 @@ class OwnNetworks:
 
     def hands(self, picture: Picture, windows: Sequence[Window]) -> list[HandObservation]:
         """The hand in each of N turned windows, whether or not there is one; see `hands_of`."""
-        said = self._networks.landmarks(picture.cut(windows, LANDMARK_PIXELS, repeats=True))
+        said = self._networks.landmarks(picture, windows)
         return hands_of(said, windows)
 
     def find(self, picture: Picture, windows: Sequence[Window]) -> list[list[HandObservation]]:

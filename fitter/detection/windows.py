@@ -131,8 +131,7 @@ class Picture:
         border = cv2.BORDER_REPLICATE if repeats else cv2.BORDER_CONSTANT
         images = np.empty((len(windows), pixels, pixels, 3), dtype=np.uint8)
         for image, window in zip(images, windows, strict=True):
-            level = self._level(window.size / pixels)
-            source = self._levels[level]
+            source = self._reduced(self.level(window.size / pixels))
             scale = np.array([source.shape[1], source.shape[0]]) / self.pixels.shape[1::-1]
             matrix = scale[:, None] * window.matrix(pixels)
             matrix[:, 2] -= 0.5  # OpenCV counts from the middle of the first pixel
@@ -143,17 +142,21 @@ class Picture:
             )  # fmt: skip
         return images
 
-    def _level(self, step: float) -> int:
+    def level(self, step: float) -> int:
         """How often to halve for a window that has a pixel for `step` of the picture's."""
-        level = 0
-        while step > FINEST_STEP and min(self._levels[level].shape[:2]) > 1:
-            step, level = step / 2, level + 1
-            if level == len(self._levels):
-                height, width = self._levels[-1].shape[:2]
-                size = (max(width // 2, 1), max(height // 2, 1))
-                reduced = cv2.resize(self._levels[-1], size, interpolation=cv2.INTER_AREA)
-                self._levels.append(reduced)
+        shorter, level = min(self.pixels.shape[:2]), 0
+        while step > FINEST_STEP and shorter > 1:
+            step, shorter, level = step / 2, shorter // 2, level + 1
         return level
+
+    def _reduced(self, level: int) -> np.ndarray:
+        """The picture halved so often."""
+        while level >= len(self._levels):
+            height, width = self._levels[-1].shape[:2]
+            size = (max(width // 2, 1), max(height // 2, 1))
+            reduced = cv2.resize(self._levels[-1], size, interpolation=cv2.INTER_AREA)
+            self._levels.append(reduced)
+        return self._levels[level]
 
 
 def weak_depth(hand: HandObservation) -> tuple[np.ndarray, np.ndarray]:

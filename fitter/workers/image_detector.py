@@ -21,6 +21,7 @@ from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.sources import ImageTask
 from fitter.records import HandCrop, HandObservation, ImageRecord
+from fitter.system.gpu_driver import has_gpu_driver
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +64,20 @@ class ImageDetector:
         most = None if chosen.max_hands == "auto" else chosen.max_hands
         options = DetectorOptions(most, chosen.min_score, chosen.second_pass, chosen.search)
         # A few more than asked for, so that duplicates do not take the places of hands.
-        least = first_score(chosen.min_score)
-        backend = load_backend(chosen.used_backend, least, chosen.used_file, chosen.slots + 2)
+        count, device = chosen.slots + 2, self._device()
+        file, least = chosen.used_file, first_score(chosen.min_score)
+        backend = load_backend(chosen.used_backend, least, file, count, device)
         return HandDetector(options, backend)
+
+    def _device(self) -> str | None:
+        """Where PyTorch runs the detector's networks; None where LiteRT does."""
+        engine, asked = self.config.detector.engine, self.config.run.device
+        if engine == "litert" or (engine == "auto" and (asked == "cpu" or not has_gpu_driver())):
+            return None
+        from fitter.device import choose_device  # loads PyTorch, which LiteRT does without
+
+        device = choose_device(asked).type
+        return device if engine == "torch" or device != "cpu" else None
 
 
 def detect_image(task: ImageTask, detector: Detector | None, config: Config) -> DetectedImage:

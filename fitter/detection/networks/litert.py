@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from fitter.detection.networks.runtime import LandmarkValues, PalmValues
 from fitter.detection.networks.shapes import LANDMARK_PIXELS, PALM_PIXELS
 from fitter.detection.networks.weights import ASSETS, NetworkName, read_graph
+from fitter.detection.windows import Picture, Window
 from fitter.errors import InputError
 from fitter.system.streams import HeldStderr
 
@@ -37,14 +39,15 @@ class LiteRtNetworks:
         finally:
             stderr.close()
 
-    def palms(self, windows: np.ndarray) -> PalmValues:
+    def palms(self, picture: Picture, windows: Sequence[Window]) -> PalmValues:
         """See `HandNetworks.palms`."""
-        values, logits = self._palm(windows)
+        values, logits = self._palm(picture.cut(windows, PALM_PIXELS))
         return PalmValues(values, logits[..., 0])
 
-    def landmarks(self, windows: np.ndarray) -> LandmarkValues:
+    def landmarks(self, picture: Picture, windows: Sequence[Window]) -> LandmarkValues:
         """See `HandNetworks.landmarks`."""
-        landmarks, presence, handedness, world, features = self._landmark(windows)
+        images = picture.cut(windows, LANDMARK_PIXELS, repeats=True)
+        landmarks, presence, handedness, world, features = self._landmark(images)
         shape = (len(windows), 21, 3)
         return LandmarkValues(
             landmarks=landmarks.reshape(shape),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+from fitter.detection.windows import Picture, Window
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,11 @@ class LandmarkValues:
 class HandNetworks(Protocol):
     """The palm network and the landmark network."""
 
-    def palms(self, windows: np.ndarray) -> PalmValues:
-        """Palms in windows (N, 192, 192, 3) uint8 RGB."""
+    def palms(self, picture: Picture, windows: Sequence[Window]) -> PalmValues:
+        """Palms in N windows of a picture, which is black outside of itself."""
         ...
 
-    def landmarks(self, windows: np.ndarray) -> LandmarkValues:
-        """Landmarks of the hands in windows (N, 224, 224, 3) uint8 RGB, one each."""
+    def landmarks(self, picture: Picture, windows: Sequence[Window]) -> LandmarkValues:
+        """Landmarks of the hands in N windows, one each; outside of it the picture's outermost
+        pixels go on."""
         ...
