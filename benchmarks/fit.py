@@ -36,7 +36,7 @@ from fitter.device import choose_device
 from fitter.energies import PoseSpace
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.keypoint_fit import fit_observations
-from fitter.fitting.observations import ObservationBatch
+from fitter.fitting.observations import ObservationBatch, unknown_features
 from fitter.hand_models import anatomy_of, load_hand_model, load_pose_prior, pose_keypoints
 from fitter.records import HandParams
 from fitter.refinement import Refiner
@@ -107,6 +107,7 @@ def observe(
         relative_depth=relative[..., 2] * FOCAL / DISTANCE + normal(DEPTH_NOISE, 21),
         relative_xyz=relative + normal(XYZ_NOISE, 21, 3),
         intrinsics=K,
+        features=unknown_features(count, like),
         is_left=torch.zeros(count, dtype=torch.bool, device=like.device),
     )
     return truth, observed

@@ -37,7 +37,6 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from measuring import (
     BenchmarkError,
     add_set,
@@ -47,7 +46,7 @@ from measuring import (
     use_threads,
     write_json,
 )
-from networks_figures import Bench, Row, blind_rows, initialisation_rows
+from networks_figures import Bench, Row, blind_rows, found_alone, initialisation_rows
 from networks_masks import MaskRow, mask_rows
 from networks_speed import Speed, SpeedOptions, speeds
 from rich.console import Console
@@ -143,7 +142,7 @@ def measure_hands(
 ) -> dict[str, object]:
     """The tables of initialisations, fits and masks, printed and as figures."""
     samples = ShardedSamples(options.samples, options.count)
-    found = np.flatnonzero(samples.column("detected"))
+    found = found_alone(samples)
     if len(found) == 0:
         raise BenchmarkError(
             f"{options.samples}: expected samples in which the detector found the hand, found none "

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -27,12 +28,10 @@ from fitter.records import HandCrop, HandObservation, HandParams
 from init_net import Networks, RegressedHands
 from init_net.posing import weak_projection
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
+from init_net.samples.sightings import FOUND, Sightings
 from init_net.training.evaluation import HandErrors, posed_mesh
 
-_FIELDS = (
-    "image", "mask", "intrinsics", "keypoints_2d", *HAND_FIELDS,
-    "detected_keypoints", "detected_confidence", "detected_depth", "detected_xyz",
-)  # fmt: skip
+_FIELDS = ("image", "mask", "intrinsics", "keypoints_2d", *HAND_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -130,13 +129,19 @@ class Bench:
         """Samples as the pipeline sees them.
 
         Args:
-            samples: rendered.
+            samples: rendered, and looked at by the detector.
             index: of the samples, B.
             from_truth: crop around the true keypoints, of which none counts as seen, instead of the
                 detected ones.
         """
         rows = samples.read(index, _FIELDS)
-        hands = [_observation(rows, i, from_truth) for i in range(len(index))]
+        if from_truth:
+            unseen = np.zeros(21)
+            hands = [HandObservation(true.astype(float), unseen, "right", 1.0, 1.0)
+                     for true in rows["keypoints_2d"]]  # fmt: skip
+        else:
+            sightings = opened_sightings(samples).read(index, np.zeros_like(index))
+            hands = [_observation(sightings, i) for i in range(len(index))]
         crop = (self.side, self.config.refine.margin)
         images = zip(rows["image"], rows["intrinsics"], hands, rows["mask"], strict=True)
         crops = [crop_hands(image, K, [hand], mask > 127, crop)[0]
@@ -223,13 +228,24 @@ def batches(
         yield bench.sample_batch(samples, index[start : start + size], from_truth)
 
 
-def _observation(rows: Mapping[str, np.ndarray], i: int, from_truth: bool) -> HandObservation:
-    if from_truth:
-        unseen = np.zeros(21)
-        return HandObservation(rows["keypoints_2d"][i].astype(float), unseen, "right", 1.0, 1.0)
+@lru_cache(maxsize=1)
+def opened_sightings(samples: ShardedSamples) -> Sightings:
+    """What the detector saw in the pictures as they were rendered; kept, since each part reads."""
+    return Sightings(samples, [1])
+
+
+def found_alone(samples: ShardedSamples) -> np.ndarray:
+    """Numbers of the samples in which the detector found the hand by itself."""
+    return np.flatnonzero(opened_sightings(samples).found[:, 0] == FOUND)
+
+
+def _observation(sightings: Mapping[str, np.ndarray], i: int) -> HandObservation:
     names = ("keypoints", "confidence", "depth", "xyz")
-    seen, confidence, depth, xyz = (rows[f"detected_{name}"][i].astype(float) for name in names)
-    return HandObservation(seen, confidence, "right", 1.0, 1.0, depth, xyz)
+    seen, confidence, depth, xyz = (sightings[name][i].astype(float) for name in names)
+    return HandObservation(
+        seen, confidence, "right", 1.0, 1.0, depth, xyz,
+        sightings["features"][i].astype(np.float32), float(sightings["presence"][i]),
+    )  # fmt: skip
 
 
 def _estimates(bench: Bench, batch: SampleBatch) -> dict[str, Estimate]:

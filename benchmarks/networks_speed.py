@@ -109,7 +109,9 @@ def _network_speeds(
     kind: str, network: nn.Module, samples: ShardedSamples, options: SpeedOptions
 ) -> list[Speed]:
     """Of a network: first how it learns, then how it works by the size of the batch."""
-    config = load_train_config(kind).model_copy(update={"network": network.config})
+    config = load_train_config(kind, ["data.sightings=1"]).model_copy(
+        update={"network": network.config}
+    )
     student = build_network(network.config, config.run.seed).to(options.device)
     task = _TASKS[kind](config, student, samples, samples)
     batch = task.batch(0)

@@ -1,8 +1,8 @@
 """Networks that look at a hand before it is fitted: what they are, how they are trained, weights.
 
-`HandLifter` makes 21 keypoints in 3D of 21 in the image, `HandNet` the parameters of a hand of
-its crop, `HandSegmentation` its mask. Each is a plain `torch.nn.Module`. The trained lifter on
-21 keypoints:
+`HandLifter` makes 21 keypoints in 3D of 21 in the image and what the detector has seen of the hand,
+`HandNet` the parameters of a hand of its crop, `HandSegmentation` its mask. Each is a plain
+`torch.nn.Module`. The trained lifter on 21 keypoints alone:
 
     >>> import torch
     >>> from init_net import LifterInputs, load_network, weights_file
@@ -14,6 +14,7 @@ its crop, `HandSegmentation` its mask. Each is a plain `torch.nn.Module`. The tr
     ...     depth=torch.full((1, 21), torch.nan),                   # not known
     ...     bones=torch.full((1, 20, 3), torch.nan),                # nor these
     ...     focal=torch.tensor([600.0]) / side,
+    ...     features=torch.full((1, 2, 1152), torch.nan),           # nor what a detector has seen
     ... ))
     >>> hands.keypoints.shape, hands.std.shape, hands.rotations.shape
     (torch.Size([1, 21, 3]), torch.Size([1, 21, 2]), torch.Size([1, 16, 3, 3]))

@@ -9,11 +9,12 @@ from typing import Any
 
 from torch import nn
 
+from fitter.detection.networks.weights import detector_digest
 from init_net.hand_model_id import HandModelId, current_hand_model
-from init_net.networks.config import NetworkConfig
+from init_net.networks.config import LifterConfig, NetworkConfig
 
 _TITLES = {
-    "lifter": ("HandLifter", "2D keypoints to a relative 3D hand"),
+    "lifter": ("HandLifter", "2D keypoints and the detector's features to a relative 3D hand"),
     "handnet": ("HandNet", "image and 2D keypoints to the parameters of a hand"),
     "segmentation": ("HandSegmentation", "image and 2D keypoints to the mask of a hand"),
 }
@@ -34,6 +35,8 @@ class WeightsInfo:
         options: of the training, JSON-able: section of its configuration -> option -> value; empty
             in files from before they were kept.
         figures_step: steps done when the figures were measured; None likewise, and without figures.
+        detector: sha256 of the detector's weights, hexadecimal digits: whose keypoints, and whose
+            features if it takes any, it has learned from; None in files from before it was kept.
     """
 
     network: NetworkConfig
@@ -44,6 +47,7 @@ class WeightsInfo:
     hand_model: HandModelId = field(default_factory=current_hand_model)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     figures_step: int | None = None
+    detector: str | None = field(default_factory=detector_digest)
 
 
 def model_card(info: WeightsInfo, network: nn.Module, size: int) -> str:
@@ -64,6 +68,7 @@ def model_card(info: WeightsInfo, network: nn.Module, size: int) -> str:
         f"{'' if of is None else f'of {of:,} '}steps; the weights are their exponential moving "
         "average. Keypoints, rotations and shape are those of the hand model "
         f"{info.hand_model.name}, whose sha256 is `{info.hand_model.sha256}`.",
+        *_detector(info),
         "",
         "## Training",
         "",
@@ -91,6 +96,18 @@ def model_card(info: WeightsInfo, network: nn.Module, size: int) -> str:
 
 def _options(info: WeightsInfo) -> dict[str, Any]:
     return info.network.model_dump(mode="json")
+
+
+def _detector(info: WeightsInfo) -> list[str]:
+    """Lines on which detector it has learned from, where that is known."""
+    if info.detector is None:
+        return []
+    also = ", and the features that it takes," if isinstance(info.network, LifterConfig) else ""
+    return [
+        "",
+        f"The keypoints that it has learned from{also} are those of the detector whose sha256 is "
+        f"`{info.detector}`.",
+    ]
 
 
 def _figures(info: WeightsInfo) -> list[str]:

@@ -55,8 +55,8 @@ def load_networks(
         device: where they are to compute.
 
     Raises:
-        InputError: weights cannot be read, are of another network or hand model, or were trained
-            on crops of another margin.
+        InputError: weights cannot be read, are of another network or hand model, take the
+            features of another detector, or were trained on crops of another margin.
     """
     networks: dict[str, AnyNetwork] = {}
     digests: dict[str, str] = {}

@@ -15,12 +15,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from fitter.detection.networks.weights import detector_digest
 from fitter.errors import InputError
 from fitter.system.files import write_whole
 from init_net.hand_model_id import HandModelId, require_fitting, require_hand_model
 from init_net.model_card import WeightsInfo, model_card
 from init_net.networks.build import AnyNetwork, build_network
-from init_net.networks.config import NetworkConfig
+from init_net.networks.config import LifterConfig, NetworkConfig
 from init_net.offer import SHIPPED
 
 FORMAT = "fit-hands network"
@@ -56,6 +57,7 @@ def save_weights(path: Path, network: nn.Module, info: WeightsInfo) -> None:
         "figures": json.dumps(info.figures),
         "options": json.dumps(info.options),
         "figures_step": json.dumps(info.figures_step),
+        **({} if info.detector is None else {"detector": info.detector}),
     }
     content = _sorted_header(save(_stored(network), metadata))
     try:
@@ -99,8 +101,8 @@ def load_network(
 
     Raises:
         InputError: the file is missing, damaged, none of weights, from a newer version, of another
-            kind of network or another hand model, or its tensors are not those of its network,
-            which is not built before that is known.
+            kind of network or another hand model, takes the features of another detector, or its
+            tensors are not those of its network, which is not built before that is known.
     """
     info, tensors = _read(path)
     if expected_kind is not None and info.network.kind != expected_kind:
@@ -108,6 +110,7 @@ def load_network(
             "weights.other_network", file=path, expected=expected_kind, found=info.network.kind
         )
     require_hand_model(path, info.hand_model, getattr(info.network, "betas", 0))
+    _require_detector(path, info)
     outline = _outline(path, info.network)
     if outline is not None:
         require_fitting(path, outline, tensors)
@@ -118,6 +121,14 @@ def load_network(
     require_fitting(path, network, tensors)
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False).to(device)
+
+
+def _require_detector(path: Path, info: WeightsInfo) -> None:
+    """Refuse a network that takes the features of another detector than the one installed."""
+    current = detector_digest()
+    if isinstance(info.network, LifterConfig) and info.detector != current:
+        found = "none" if info.detector is None else info.detector[:12]
+        raise InputError("weights.other_detector", file=path, expected=current[:12], found=found)
 
 
 def _outline(path: Path, config: NetworkConfig) -> nn.Module | None:
@@ -184,8 +195,8 @@ def _read(path: Path) -> tuple[WeightsInfo, dict[str, Tensor]]:
 
 
 def _info(path: Path, metadata: dict[str, str]) -> WeightsInfo:
-    """What a file's metadata say; files from before `options`, `figures_step` and the crops'
-    margin were kept are read as well."""
+    """What a file's metadata say; files from before `options`, `figures_step`, `detector`
+    and the crops' margin were kept are read as well."""
     try:
         network: NetworkConfig = TypeAdapter(NetworkConfig).validate_json(metadata["network"])
         return WeightsInfo(
@@ -197,6 +208,7 @@ def _info(path: Path, metadata: dict[str, str]) -> WeightsInfo:
             hand_model=HandModelId(metadata["hand_model"], metadata["hand_model_sha256"]),
             options=json.loads(metadata.get("options", "{}")),
             figures_step=json.loads(metadata.get("figures_step", "null")),
+            detector=metadata.get("detector"),
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from fitter.conventions import BONES, MODEL_TO_KEYPOINTS
 from fitter.hand_models import HandModel, load_open_hand
 from fitter.hand_models.skinning import KEYPOINT_BONES, forward_kinematics
 from fitter.records import HandParams
+from init_net.samples import sightings as looks
+from init_net.samples.shards import ShardedSamples
 
 FIELDS = (
     "keypoint_state",
@@ -28,11 +29,6 @@ FIELDS = (
     "betas",
     "transl",
     "egocentric",
-    "detected",
-    "detected_keypoints",
-    "detected_confidence",
-    "detected_depth",
-    "detected_xyz",
 )
 CHUNK = 512
 MARGIN = 1.2
@@ -92,24 +88,18 @@ def read_sightings(folder: Path, count: int | None = None) -> Sightings:
     detected.
 
     Args:
-        folder: of shards; those that are not there yet are passed over.
+        folder: of shards that the detector has looked at.
         count: leading samples to use, None for all.
 
     Raises:
-        SystemExit: there are no samples, or fewer than asked for.
+        InputError: there are no samples, fewer than asked for, or nobody has looked at them.
     """
-    shards = sorted(folder.glob("shard-*[0-9]"))
-    if not shards:
-        raise SystemExit(f"{folder}: expected rendered samples, found none")
-    columns = {
-        name: np.concatenate([np.load(shard / f"{name}.npy") for shard in shards])[:count]
-        for name in FIELDS
-    }
-    rendered = len(columns["detected"])
-    if count is not None and rendered < count:
-        raise SystemExit(f"{folder}: expected {count} samples, found {rendered}")
-    found = columns["detected"]
-    kept = {name: torch.from_numpy(value[found]) for name, value in columns.items()}
+    samples = ShardedSamples(folder, count)
+    sightings = looks.Sightings(samples, [1])
+    indices = np.flatnonzero(sightings.found[:, 0] == looks.FOUND)
+    seen = sightings.read(indices, np.zeros_like(indices))
+    columns = {**{name: samples.column(name)[indices] for name in FIELDS}, **seen}
+    kept = {name: torch.from_numpy(value) for name, value in columns.items()}
     kept = {k: v.double() if v.is_floating_point() else v for k, v in kept.items()}
     params = HandParams(*(kept[n] for n in ("global_orient", "hand_pose", "betas", "transl")))
     points, rotations = _bones(bare_hand(), params)
@@ -120,13 +110,13 @@ def read_sightings(folder: Path, count: int | None = None) -> Sightings:
         kept["keypoint_state"].numpy(),
         kept["egocentric"].numpy(),
         kept["intrinsics"].numpy(),
-        kept["detected_keypoints"].numpy(),
-        kept["detected_confidence"].numpy(),
-        kept["detected_depth"].numpy(),
-        kept["detected_xyz"].numpy(),
-        rendered,
-        json.loads((folder / "samples.json").read_text(encoding="utf-8"))["seed"],
-        np.flatnonzero(found),
+        kept["keypoints"].numpy(),
+        kept["confidence"].numpy(),
+        kept["depth"].numpy(),
+        kept["xyz"].numpy(),
+        len(samples),
+        samples.seed,
+        indices,
     )
 
 

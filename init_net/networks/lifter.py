@@ -173,17 +173,26 @@ class HandLifter(nn.Module):
         Returns:
             In the dtype of `inputs`; the wrist's joint is 0, its std the least there is.
         """
+        # Mixed precision is for the layers: halves are too coarse for positions and rotations.
+        exact = torch.autocast(inputs.positions.device.type, enabled=False)
         given = _Observed.of(inputs)
-        upright = given.upright()
-        observed = given.turned(upright)
+        with exact:
+            upright = given.upright()
+            observed = given.turned(upright)
         fused = self.fusion(
             self.looks(inputs.features),
             self.embed(observed.numbers(inputs.confidence, inputs.focal)),
         )
         for block in self.blocks:
             fused = block(fused)
-        # Under mixed precision the layers give halves, too coarse for positions and rotations.
         values = self.head(fused).to(inputs.positions.dtype)
+        with exact:
+            return self._said(values, observed, upright, inputs.focal)
+
+    def _said(
+        self, values: Tensor, observed: _Observed, upright: Tensor, focal: Tensor
+    ) -> LiftedHands:
+        """What the last layer's numbers (B, N) say of hands that were turned by `upright`."""
         keypoints, std, rotations, visibility, size, betas = values.split(self._counts, 1)
         correction = nn.functional.pad(
             _KEYPOINT_UNIT * keypoints.unflatten(1, (20, 3)), (0, 0, 1, 0)
@@ -193,7 +202,7 @@ class HandLifter(nn.Module):
         spread = _within(std.unflatten(1, (20, 2)), STD_RANGE)
         least = torch.full_like(spread[:, :1], STD_RANGE[0])
         return LiftedHands(
-            keypoints=observed.keypoints(correction, inputs.focal) @ upright,
+            keypoints=observed.keypoints(correction, focal) @ upright,
             std=torch.cat([least, spread], 1),
             rotations=torch.cat([wrist, turned[:, 1:]], 1),
             betas=betas,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -48,7 +48,16 @@ class SamplesConfig(Section):
     varied_object_share: Share = Field(
         0.0, description="of things in the grasp that are of more shapes"
     )
-    workers: int = Field(1, ge=1, description="processes that render what is missing")
+    sightings: int = Field(
+        2,
+        ge=1,
+        le=100,
+        description="variants of each picture that the detector looks at for the lifter, the first "
+        "as it was rendered",
+    )
+    workers: int = Field(
+        1, ge=1, description="processes that render what is missing and look at it"
+    )
 
     @property
     def settings(self) -> SyntheticSettings:
@@ -69,6 +78,9 @@ class HeldOutConfig(SamplesConfig):
     seed: Seed = 2000
     count: Count = 2_000
     backgrounds: Backgrounds = "packages"
+    sightings: Literal[1] = Field(
+        1, description="only pictures as they were rendered: figures are those of the samples"
+    )
 
 
 class AugmentationConfig(Section):

@@ -30,11 +30,10 @@ from init_net.posing import HandPoints
 from init_net.records import CropInputs, RegressedHands
 from init_net.samples.config import AugmentationConfig
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
+from init_net.samples.sightings import Sightings
 
-_FIELDS = (
-    "image", "mask", "keypoints_2d", "intrinsics", *HAND_FIELDS,
-    "detected", "detected_keypoints", "detected_confidence",
-)  # fmt: skip
+_FIELDS = ("image", "mask", "keypoints_2d", "intrinsics", *HAND_FIELDS)
+_SEEN = ("found", "keypoints", "confidence")
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Cropper:
     """Cuts crops out of samples.
 
     Attributes:
-        samples: rendered.
+        samples: rendered, and looked at by the detector as they were rendered.
         size: S.
         margin: side of the crop over the longer side of the keypoints' box.
         variation: how crops are varied; None for none, as at inference.
@@ -103,12 +102,14 @@ class Cropper:
             indices: of the samples, B.
             seed: decides how they are varied, non-negative numbers.
         """
-        rows = self.samples.read(indices, _FIELDS)
+        numbers = np.fromiter(indices, np.int64)
+        rows = self.samples.read(numbers, _FIELDS)
+        sighting = self._sightings.read(numbers, np.zeros_like(numbers), _SEEN)
         generator = np.random.default_rng(seed)
-        seen = rows["detected"][:, None]
-        confidence = np.where(seen, np.nan_to_num(rows["detected_confidence"]), 0.0)
+        seen = sighting["found"][:, None] > 0
+        confidence = np.where(seen, np.nan_to_num(sighting["confidence"]), 0.0)
         # Where the detector saw nothing somebody else has to say where the hand is.
-        keypoints = np.where(seen[..., None], rows["detected_keypoints"], rows["keypoints_2d"])
+        keypoints = np.where(seen[..., None], sighting["keypoints"], rows["keypoints_2d"])
         transforms = self._transforms(keypoints, generator)
         images = [self._image(*row, generator) for row in zip(
             rows["image"], rows["mask"], transforms, strict=True)]  # fmt: skip
@@ -121,6 +122,10 @@ class Cropper:
             mask=torch.from_numpy(np.stack([mask for _, mask in images])),
             **truth,
         )
+
+    @cached_property
+    def _sightings(self) -> Sightings:
+        return Sightings(self.samples, [1] * len(self.samples.sets))
 
     @cached_property
     def _model(self) -> KeypointModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -56,19 +57,25 @@ class DetectedSamples:
         return len(self.index)
 
     @classmethod
-    def of(cls, samples: ShardedSamples, as_rendered: bool = False) -> Self:
+    def of(
+        cls,
+        samples: ShardedSamples,
+        as_rendered: bool = False,
+        variants: Sequence[int] | None = None,
+    ) -> Self:
         """All sightings of a data set.
 
         Args:
             samples: that the detector has looked at, see `init_net.samples.sightings`.
             as_rendered: those alone of pictures as they were rendered in which the detector found
                 the hand by itself.
+            variants: for each of `samples.sets`, leading sightings of a sample; None for all.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none, or they are missing or damaged.
         """
-        sightings = Sightings(samples)
-        wanted = sightings.found[:, :1] == FOUND if as_rendered else sightings.found > 0
+        sightings = Sightings(samples, [1] * len(samples.sets) if as_rendered else variants)
+        wanted = sightings.found == FOUND if as_rendered else sightings.found > 0
         index, variant = np.nonzero(wanted)
         if len(index) == 0:
             raise InputError("samples.none_detected", file=samples.folder, count=len(samples))

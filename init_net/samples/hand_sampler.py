@@ -128,15 +128,17 @@ class HandSampler:
             features=exact.features,
         )
         inputs = lifter_inputs(hands)
+        # They are seen by a camera that looks straight at the exact crop.
+        turned = keypoints @ into
         both = view_rotations(hands).mT @ into.mT
         rotations = roma.rotvec_to_rotmat(params.hand_pose)
         return LifterSamples(
             **vars(inputs),
-            keypoints=relative_keypoints(keypoints @ into, hands),
+            keypoints=relative_keypoints(turned, hands),
             rotations=torch.cat([(both @ rotation)[:, None], rotations], 1),
             betas=params.betas,
             visible=unknown,
-            metres=(keypoints[:, 0] * hands.view_direction).sum(-1) / hands.intrinsics[:, 0, 0],
+            metres=(turned[:, 0] * hands.view_direction).sum(-1) / hands.intrinsics[:, 0, 0],
         )
 
 

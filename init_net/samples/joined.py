@@ -42,6 +42,11 @@ class JoinedSamples(ShardedSamples):
         self._starts = np.cumsum([0, *(len(part) for part in sets)])
         self._shapes = max(part.column("betas").shape[1] for part in sets)
 
+    @property
+    def sets(self) -> Sequence[ShardedSamples]:
+        """See `ShardedSamples.sets`."""
+        return self._sets
+
     def __len__(self) -> int:
         return int(self._starts[-1])
 

@@ -66,11 +66,11 @@ def _wanted(source: SampleSource) -> dict[str, Any]:
 
 def _maker() -> dict[str, str]:
     """What samples depend on besides their source. Of the hand model it is mesh and joints: where
-    its keypoints are is posed anew, see `init_net.samples.shards.true_hands`."""
+    its keypoints are is posed anew, see `init_net.samples.shards.true_hands`. No detector: what one
+    sees in them is kept apart, see `init_net.samples.sightings`."""
     return {
         "fit-hands": version("fit-hands"),
         "hand model": load_open_hand(keypoint_offsets=False).sha256,
-        "mediapipe": version("mediapipe"),
     }
 
 
@@ -120,8 +120,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError("samples.bad_manifest", file=folder / MANIFEST, reason=reason) from error
     if not isinstance(manifest, dict) or manifest.get("layout") != _LAYOUT:
         raise InputError("samples.other_layout", file=folder, expected=_LAYOUT)
-    if not isinstance(manifest.get("size"), int):
-        raise InputError("samples.no_size", file=folder / MANIFEST)
+    for name in ("size", "seed"):
+        if not isinstance(manifest.get(name), int):
+            raise InputError(f"samples.no_{name}", file=folder / MANIFEST)
     return manifest
 
 

@@ -13,17 +13,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
-from multiprocessing import get_context
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from datasets.synthetic import SyntheticBatch, SyntheticEngine, SyntheticSettings
-from fitter.errors import InputError, LostError
+from fitter.errors import InputError
 from fitter.records import HandParams
 from fitter.system.lock import WriterLock
 from init_net.samples.manifest import (
@@ -34,6 +31,7 @@ from init_net.samples.manifest import (
     refused,
     require_same,
 )
+from init_net.samples.processes import make_shards
 
 SHARD = 256
 """Samples in a shard, the last one of a data set excepted."""
@@ -91,7 +89,7 @@ def render_shards(
         claim(folder, source)
         missing = _missing(folder, source)
         progress(source.count - sum(min(SHARD, source.count - start) for start in missing))
-        _render_missing(folder, source, missing, workers, progress)
+        make_shards(folder, partial(_render_shard, folder, source), missing, workers, progress)
     finally:
         lock.release()
 
@@ -112,31 +110,6 @@ def _missing(folder: Path, source: SampleSource) -> list[int]:
     """Numbers of the first samples of shards that are not there, or not whole."""
     starts = range(0, source.count, SHARD)
     return [start for start in starts if not _is_whole(folder, source, start)]
-
-
-def _render_missing(
-    folder: Path,
-    source: SampleSource,
-    missing: Sequence[int],
-    workers: int,
-    progress: Callable[[int], None],
-) -> None:
-    if workers <= 1:
-        for start in missing:
-            progress(_render_shard(folder, source, start))
-        return
-    # A fresh interpreter each: a forked one would inherit the caller's threads and their locks.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        try:
-            for future in as_completed(
-                [pool.submit(_render_shard, folder, source, start) for start in missing]
-            ):
-                progress(future.result())
-        except BrokenProcessPool:
-            raise LostError("samples.process_lost", file=folder) from None
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 class ShardedSamples:
@@ -166,6 +139,11 @@ class ShardedSamples:
         if count is not None and total < count:
             raise InputError("samples.too_few", file=folder, expected=count, found=total)
         self._count = total if count is None else count
+
+    @property
+    def sets(self) -> Sequence[ShardedSamples]:
+        """The sets that these are, one after the other, each in a folder of its own."""
+        return (self,)
 
     def __len__(self) -> int:
         return self._count
@@ -202,15 +180,15 @@ def _is_whole(folder: Path, source: SampleSource, start: int) -> bool:
     if not path.is_dir():
         return False
     # The last shard of a smaller data set is rendered again where there is to be more of it.
-    return len(_load(path / "mode.npy", "int16")) >= min(SHARD, source.count - start)
+    return len(load_array(path / "mode.npy", "int16")) >= min(SHARD, source.count - start)
 
 
 def _open_shard(path: Path) -> dict[str, np.ndarray]:
     arrays = {}
-    count = len(_load(path / "mode.npy", "int16"))
+    count = len(load_array(path / "mode.npy", "int16"))
     for name, (dtype, _) in SAMPLE_FIELDS.items():
         file = path / f"{name}.npy"
-        array = _load(file, dtype)
+        array = load_array(file, dtype)
         if len(array) != count:
             raise InputError("samples.too_few", file=file, expected=count, found=len(array))
         # Small ones are read at once: opening each again for a sample costs more than they do.
@@ -218,8 +196,16 @@ def _open_shard(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _load(file: Path, dtype: str) -> np.ndarray:
-    """An array of samples, mapped into memory."""
+def load_array(file: Path, dtype: str) -> np.ndarray:
+    """An array of a shard, mapped into memory.
+
+    Args:
+        file: of the array.
+        dtype: that it is to have.
+
+    Raises:
+        InputError: it is missing, damaged, cut off, or of another dtype.
+    """
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -8,12 +8,14 @@ picture as it was rendered; what the others see is carried back to that picture,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from fitter.detection.backend import Backend, load_backend
+from fitter.detection.detector import DetectorOptions
 from fitter.detection.looks import merge_looks
 from fitter.detection.networks.shapes import FEATURES
 from fitter.detection.networks.weights import detector_digest
@@ -21,8 +23,10 @@ from fitter.detection.same_hand import ordered_distance
 from fitter.detection.windows import Picture, Window
 from fitter.errors import InputError
 from fitter.records import HandObservation
+from fitter.system.lock import WriterLock
 from init_net.samples.manifest import refused
-from init_net.samples.shards import SHARD, ShardedSamples, shard_name, write_arrays
+from init_net.samples.processes import make_shards
+from init_net.samples.shards import SHARD, ShardedSamples, load_array, shard_name, write_arrays
 from init_net.samples.variations import identity, sample_look, sample_placement
 
 WRONG_HAND = 0.25
@@ -56,42 +60,62 @@ def sightings_folder(samples: Path) -> Path:
 def look_at_shards(
     samples: ShardedSamples,
     variants: int,
+    workers: int = 1,
     progress: Callable[[int], None] = lambda count: None,
 ) -> None:
-    """Look at the samples whose sightings are missing.
+    """Look at the samples whose sightings are missing. Work that was stopped or killed continues
+    with the shards that are missing.
 
     Args:
         samples: rendered.
-        variants: sightings a sample; a folder of fewer is looked at again.
+        variants: sightings a sample; a shard of fewer is looked at again.
+        workers: processes.
         progress: told how many further samples are done.
 
     Raises:
-        InputError: the folder cannot be written, or the detector's weights cannot be read.
+        InputError: the folder is in use or cannot be written, sightings in it are damaged, or the
+            detector's weights cannot be read.
+        LostError: a process was lost.
     """
-    folder = sightings_folder(samples.folder)
-    backend = load_backend("builtin", 0.5)
+    folder, count = sightings_folder(samples.folder), len(samples)
+    missing = [
+        start
+        for start in range(0, count, SHARD)
+        if not _is_whole(folder / shard_name(start), min(SHARD, count - start), variants)
+    ]
+    progress(count - sum(min(SHARD, count - start) for start in missing))
+    if not missing:
+        # What is whole is only read: by several at once, or where nobody may write.
+        return
     try:
         folder.mkdir(exist_ok=True)
-        for start in range(0, len(samples), SHARD):
-            stop = min(start + SHARD, len(samples))
-            path = folder / shard_name(start)
-            if not _is_whole(path, stop - start, variants):
-                _write(path, samples, range(start, stop), variants, backend)
-            progress(stop - start)
+        lock = WriterLock(folder)
     except OSError as error:
         raise refused(folder, error) from error
+    try:
+        make = partial(_look_at_shard, samples.folder, count, variants)
+        make_shards(folder, make, missing, workers, progress)
+    finally:
+        lock.release()
 
 
 def _is_whole(path: Path, count: int, variants: int) -> bool:
     if not path.is_dir():
         return False
-    found = np.load(path / "found.npy", mmap_mode="r")
-    return found.shape[0] >= count and found.shape[1] >= variants
+    found = load_array(path / "found.npy", SIGHTING_FIELDS["found"][0])
+    return found.ndim == 2 and found.shape[0] >= count and found.shape[1] >= variants
 
 
-def _write(
-    path: Path, samples: ShardedSamples, indices: range, variants: int, backend: Backend
-) -> None:
+@lru_cache(maxsize=1)
+def _opened(folder: Path, count: int) -> tuple[ShardedSamples, Backend]:
+    """Kept, since a process looks at many shards."""
+    return ShardedSamples(folder, count), load_backend("builtin", DetectorOptions().min_score)
+
+
+def _look_at_shard(folder: Path, count: int, variants: int, start: int) -> int:
+    """Look at one shard of a folder of samples and return its number of samples."""
+    samples, backend = _opened(folder, count)
+    indices = range(start, min(start + SHARD, count))
     rows = samples.read(indices, ["image", "keypoints_2d"])
     seen = [
         [
@@ -106,7 +130,12 @@ def _write(
         name: np.array([[each[name] for each in row] for row in seen]).astype(dtype)
         for name, (dtype, _) in SIGHTING_FIELDS.items()
     }
-    write_arrays(path, arrays)
+    path = sightings_folder(folder) / shard_name(start)
+    try:
+        write_arrays(path, arrays)
+    except OSError as error:
+        raise refused(path.parent, error) from error
+    return len(indices)
 
 
 def _sighting(
@@ -196,30 +225,99 @@ def _row(hand: HandObservation | None, found: int) -> dict[str, np.ndarray]:
 class Sightings:
     """The sightings of a folder of samples, read as they are asked for."""
 
-    def __init__(self, samples: ShardedSamples) -> None:
+    def __init__(self, samples: ShardedSamples, variants: Sequence[int] | None = None) -> None:
         """Open those of this detector.
 
+        Args:
+            samples: that it has looked at.
+            variants: for each of `samples.sets`, leading sightings of a sample; None for all that
+                its first shard has. Where one set has fewer than another, the rest was not seen.
+
         Raises:
-            InputError: they are missing, or of fewer samples.
+            InputError: some are missing, too few or damaged.
         """
-        folder = sightings_folder(samples.folder)
+        wanted = [None] * len(samples.sets) if variants is None else variants
+        self._parts: list[dict[str, np.ndarray]] = []
+        for part, count in zip(samples.sets, wanted, strict=True):
+            self._parts += _shards_of(part, count)
         self._columns: dict[str, np.ndarray] = {}
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in SIGHTING_FIELDS}
-        for start in range(0, len(samples), SHARD):
-            path = folder / shard_name(start)
-            if not path.is_dir():
-                raise InputError("samples.no_sightings", file=path)
-            for name in SIGHTING_FIELDS:
-                parts[name].append(np.load(path / f"{name}.npy", mmap_mode="r"))
-        self._columns = {
-            name: np.concatenate(arrays)[: len(samples)] for name, arrays in parts.items()
-        }
 
     @property
     def found(self) -> np.ndarray:
         """(samples, variants) uint8, see `SIGHTING_FIELDS`."""
-        return self._columns["found"]
+        return self._column("found")
 
-    def read(self, sample: np.ndarray, variant: np.ndarray) -> dict[str, np.ndarray]:
-        """All fields of sightings, each (B, ...)."""
-        return {name: column[sample, variant] for name, column in self._columns.items()}
+    def read(
+        self, sample: np.ndarray, variant: np.ndarray, names: Iterable[str] = SIGHTING_FIELDS
+    ) -> dict[str, np.ndarray]:
+        """Fields of sightings, each (B, ...).
+
+        Args:
+            sample: (B,) numbers of samples.
+            variant: (B,) which sighting of each.
+            names: of `SIGHTING_FIELDS`.
+        """
+        return {name: self._column(name)[sample, variant] for name in names}
+
+    def _column(self, name: str) -> np.ndarray:
+        """One field of all sightings. In memory from the first time on: to find each one's shard
+        costs more."""
+        if name not in self._columns:
+            widest = max(part["found"].shape[1] for part in self._parts)
+            self._columns[name] = np.concatenate(
+                [_padded(part[name], widest) for part in self._parts]
+            )
+        return self._columns[name]
+
+
+def _shards_of(samples: ShardedSamples, variants: int | None) -> list[dict[str, np.ndarray]]:
+    """The shards of one set of samples, see `Sightings`."""
+    folder = sightings_folder(samples.folder)
+    parts = []
+    for start in range(0, len(samples), SHARD):
+        shard = _open_shard(folder / shard_name(start))
+        count = min(SHARD, len(samples) - start)
+        found = shard["found"].shape
+        variants = found[1] if variants is None else variants
+        if found[0] < count or found[1] < variants:
+            raise InputError(
+                "samples.too_few_sightings",
+                file=folder / shard_name(start),
+                expected=_in_words((count, variants)),
+                found=_in_words(found),
+            )
+        parts.append({name: array[:count, :variants] for name, array in shard.items()})
+    return parts
+
+
+def _padded(array: np.ndarray, variants: int) -> np.ndarray:
+    """Sightings with further ones in which nothing was seen."""
+    lacking = variants - array.shape[1]
+    if lacking == 0:
+        return array
+    nothing = np.nan if np.issubdtype(array.dtype, np.floating) else 0
+    rest = np.full((len(array), lacking, *array.shape[2:]), nothing, array.dtype)
+    return np.concatenate([array, rest], axis=1)
+
+
+def _open_shard(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_dir():
+        raise InputError("samples.no_sightings", file=path)
+    arrays = {
+        name: load_array(path / f"{name}.npy", dtype)
+        for name, (dtype, _) in SIGHTING_FIELDS.items()
+    }
+    shape = arrays["found"].shape[:2]
+    for name, array in arrays.items():
+        if len(array.shape) < 2 or array.shape[:2] != shape:
+            raise InputError(
+                "samples.too_few_sightings",
+                file=path / f"{name}.npy",
+                expected=_in_words(shape),
+                found=_in_words(array.shape[:2]),
+            )
+    return arrays
+
+
+def _in_words(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

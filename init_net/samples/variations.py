@@ -109,7 +109,7 @@ def sample_look(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     Each change comes in a share of the pictures alone, in this order: light, colour, grey, blur,
     noise, compression.
     """
-    values = image.astype(np.float32) / 255
+    values: np.ndarray = image.astype(np.float32) / 255
     if rng.random() < 0.5:
         values = values ** np.float32(np.exp(0.35 * rng.standard_normal()))
     if rng.random() < 0.15:
@@ -126,7 +126,7 @@ def sample_look(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     if rng.random() < 0.35:
         noise = rng.standard_normal(values.shape, np.float32)
         values = values + np.float32(rng.uniform(0.005, 0.07)) * noise
-    result = (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+    result: np.ndarray = (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
     if rng.random() < 0.4:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(12, 90))]
         result = cv2.imdecode(cv2.imencode(".jpg", result, quality)[1], cv2.IMREAD_COLOR)

@@ -101,7 +101,9 @@ def train_hands(arguments: Sequence[str] | None = None) -> None:
     )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
-        "--prepare-only", action="store_true", help="render the samples that are missing, no more"
+        "--prepare-only",
+        action="store_true",
+        help="render and look at the samples that are missing, no more",
     )
     instead.add_argument(
         "--export",
@@ -146,7 +148,7 @@ def _train_hands(options: argparse.Namespace) -> int:
     from fitter.run.progress import say
     from init_net.training.config import TRAIN, load_train_config, smoke
     from init_net.training.run_folder import check_run
-    from init_net.training.tasks import require_trainable
+    from init_net.training.tasks import looks_at, require_trainable
 
     flags = {}
     if options.device is not None:
@@ -167,23 +169,25 @@ def _train_hands(options: argparse.Namespace) -> int:
     require_trainable(config)
     sets = (*config.learned_from, config.validation)
     for samples in sets:
-        _prepare(samples, console)
+        _prepare(samples, looks_at(config, samples), console)
     if options.prepare_only:
         say(console, f"samples are in {' and '.join(samples.folder for samples in sets)}")
         return EXIT_OK
     return _train(_Request(config, out, options.typed, overwrite, console))
 
 
-def _prepare(samples: SamplesConfig, console: Console) -> None:
-    """Render what is missing of a data set."""
+def _prepare(samples: SamplesConfig, looks: int, console: Console) -> None:
+    """Render what is missing of a data set, and look at what nobody has looked at."""
     from rich.progress import Progress
 
-    from init_net.training.tasks import prepare_samples
+    from init_net.training.tasks import look_at_samples, prepare_samples
 
     hidden = console.quiet or not console.is_terminal
     with Progress(console=console, disable=hidden) as progress:
         task = progress.add_task(f"rendering {samples.folder}", total=samples.count)
         prepare_samples(samples, lambda count: progress.advance(task, count))
+        look = progress.add_task(f"looking at {samples.folder}", total=samples.count)
+        look_at_samples(samples, looks, lambda count: progress.advance(look, count))
 
 
 def _train(request: _Request) -> int:

@@ -76,7 +76,9 @@ class TrainConfig(Section):
     network: NetworkConfig = Field(description="which network, and how large")
     data: SamplesConfig = Field(default_factory=SamplesConfig)
     further_data: tuple[SamplesConfig, ...] = Field(
-        (), description="samples of other kinds that are learned from as well, each as `data`"
+        (),
+        strict=False,  # YAML knows lists alone
+        description="samples of other kinds that are learned from as well, each as `data`",
     )
     validation: HeldOutConfig = Field(default_factory=HeldOutConfig)
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)
@@ -141,6 +143,8 @@ LIKE_EARLIER: Mapping[str, Any] = {
     "augmentation.all_keypoints_dropout": 0.0,
     "network.margin": 1.4,
     "further_data": [],
+    "data.sightings": 2,
+    "validation.sightings": 1,
     **{
         f"{samples}.{share}_share": 0.0
         for samples in ("data", "validation")

@@ -1,6 +1,6 @@
 """The folder of a training run: whose it is, and who may write to it.
 
-run.json                 configuration, hand model and command: written first
+run.json                 configuration, hand model, detector and command: written first
 checkpoint.pt            the last checkpoint, and checkpoint-previous.pt the one before
 metrics.jsonl            losses and validations
 tensorboard/             the same for TensorBoard
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fitter.detection.networks.weights import detector_digest
 from fitter.errors import InputError
 from fitter.system.files import write_whole
 from fitter.system.lock import WriterLock
@@ -38,7 +39,8 @@ def check_run(folder: Path, config: TrainConfig) -> bool:
     """Whether a folder holds a run of a configuration, as opposed to nothing.
 
     Raises:
-        InputError: it holds something else, or a run of another configuration or hand model.
+        InputError: it holds something else, or a run of another configuration, hand model or
+            detector.
     """
     if not _is_occupied(folder):
         return False
@@ -46,7 +48,18 @@ def check_run(folder: Path, config: TrainConfig) -> bool:
     require_same_run(folder, manifest["config"], config)
     found = HandModelId(**manifest["hand_model"])
     require_hand_model(folder / MANIFEST, found, getattr(config.network, "betas", 0))
+    _require_detector(folder / MANIFEST, manifest)
     return True
+
+
+def _require_detector(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse to go on learning from another detector; of a run from before it was kept nobody
+    knows."""
+    current = detector_digest()
+    found = manifest.get("detector", current)
+    if found != current:
+        shown = found[:12] if isinstance(found, str) else found
+        raise InputError("training.other_detector", file=path, expected=current[:12], found=shown)
 
 
 @contextmanager
@@ -137,6 +150,7 @@ def _write_manifest(folder: Path, config: TrainConfig, command: str) -> None:
         "layout": _LAYOUT,
         "command": command,
         "hand_model": asdict(current_hand_model(getattr(config.network, "betas", 0))),
+        "detector": detector_digest(),
         "config": config.resolved(),
     }
     try:

@@ -58,7 +58,7 @@ does not learn one data set's joints by heart."""
 
 
 def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
-    """The task of a configuration; renders the samples that are missing.
+    """The task of a configuration; renders the samples that are missing and looks at them.
 
     Args:
         config: of the run.
@@ -69,7 +69,7 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     """
     require_trainable(config)
     network: Any = build_network(config.network, config.run.seed).to(device)
-    train, held_out = _samples(config.learned_from), _samples([config.validation])
+    train, held_out = _seen(config, config.learned_from), _seen(config, [config.validation])
     match config.network:
         case LifterConfig():
             return LifterTask(config, network, train, held_out)
@@ -93,19 +93,30 @@ def prepare_samples(
     render_shards(Path(config.folder), source, config.workers, progress)
 
 
-def _samples(sets: Sequence[SamplesConfig]) -> ShardedSamples:
-    opened = []
-    for config in sets:
-        prepare_samples(config)
-        opened.append(ShardedSamples(Path(config.folder), config.count))
-    return opened[0] if len(opened) == 1 else JoinedSamples(opened)
+def looks_at(config: TrainConfig, samples: SamplesConfig) -> int:
+    """How often the detector looks at each sample of one of a configuration's data sets: networks
+    that see images vary crops of the rendered picture themselves."""
+    return samples.sightings if isinstance(config.network, LifterConfig) else 1
 
 
-def _seen(config: SamplesConfig, variants: int) -> ShardedSamples:
+def look_at_samples(
+    config: SamplesConfig, variants: int, progress: Callable[[int], None] = lambda count: None
+) -> None:
+    """Look at what nobody has looked at of a rendered data set; see `look_at_shards`."""
+    look_at_shards(_opened(config), variants, config.workers, progress)
+
+
+def _opened(config: SamplesConfig) -> ShardedSamples:
+    return ShardedSamples(Path(config.folder), config.count)
+
+
+def _seen(config: TrainConfig, sets: Sequence[SamplesConfig]) -> ShardedSamples:
     """Samples that the detector has looked at."""
-    samples = _samples(config)
-    look_at_shards(samples, variants)
-    return samples
+    for samples in sets:
+        prepare_samples(samples)
+        look_at_samples(samples, looks_at(config, samples))
+    opened = [_opened(samples) for samples in sets]
+    return opened[0] if len(opened) == 1 else JoinedSamples(opened)
 
 
 class _SampleTask:
@@ -143,7 +154,8 @@ class LifterTask(_SampleTask):
         held_out: ShardedSamples,
     ) -> None:
         """Load what the detector saw; images are not needed."""
-        self._seen = DetectedSamples.of(train)
+        looks = [samples.sightings for samples in config.learned_from]
+        self._seen = DetectedSamples.of(train, variants=looks)
         self._held_out = DetectedSamples.of(held_out, as_rendered=True)
         super().__init__(config, network, len(self._seen))
         self.weights = loss_weights(self.config)

@@ -109,7 +109,7 @@ def test_handnet_is_measured_as_its_training_measures_it(written, folder, weight
 
 def test_what_handnet_should_say_is_the_true_hand(bench, folder):
     samples = ShardedSamples(folder)
-    index = np.flatnonzero(samples.column("detected"))
+    index = networks_figures.found_alone(samples)
     batch = bench.sample_batch(samples, index)
     truth = Cropper(samples, bench.side, 1.4, None).crop(index, (0,))
     said, true = bench.of_regressed(truth.hands), bench.of_params(batch.hands, batch)
@@ -123,7 +123,7 @@ def test_what_handnet_should_say_is_the_true_hand(bench, folder):
 
 def test_a_hand_without_a_fit_counts_as_failed_alone(bench, folder, monkeypatch):
     samples = ShardedSamples(folder)
-    index = np.flatnonzero(samples.column("detected"))
+    index = networks_figures.found_alone(samples)
     fitted = networks_figures.Bench.fitted
 
     def first_one_lost(self, batch, *given):

@@ -11,18 +11,19 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load, save
 
+from fitter.detection.networks.weights import detector_digest
 from init_net.hand_model_id import HandModelId, current_hand_model
 from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
 from init_net.training.checkpoints import load_checkpoint
 from init_net.training.loop import Watch, train
-from init_net.weights import load_network, save_weights
+from init_net.weights import load_network, read_info, save_weights
 from tests.support.errors import raises
 from tests.support.paths import ROOT
 from tests.support.training_cases import SMALL, ToyTask, small_config
 
-CURRENT = current_hand_model()
+CURRENT, DETECTOR = current_hand_model(), detector_digest()
 
 
 def stopped_at(step: int, folder: Path) -> None:
@@ -229,6 +230,11 @@ def small_but(**options: object) -> dict[str, str]:
             {"expected": CURRENT, "found": HandModelId("other_hand", CURRENT.sha256)},
         ),
         (
+            {"detector": "0" * 64},
+            "weights.other_detector",
+            {"expected": DETECTOR[:12], "found": 12 * "0"},
+        ),
+        (
             {"network": '{"kind": "lifter", "heads": 3}'},
             "weights.unknown_network",
             {"option": "lifter.heads", "reason": "Extra inputs are not permitted"},
@@ -245,7 +251,11 @@ def small_but(**options: object) -> dict[str, str]:
             {"tensor": "embed.weight", "expected": "10000000 x 207", "found": "16 x 207"},
         ),
         (small_but(width=10**10), "weights.too_large", {}),
-        (small_but(betas=10**25), "weights.too_large", {}),
+        (
+            {**small_but(betas=10**25), "hand_model_sha256": current_hand_model(10**25).sha256},
+            "weights.too_large",
+            {},
+        ),
         (small_but(blocks=10**9), "weights.unknown_network", {"option": "lifter.blocks"}),
         (
             {"network": HandNetConfig(encoder="resnet51").model_dump_json()},
@@ -269,6 +279,23 @@ def test_weights_that_say_something_else(weights, tmp_path, change, code, facts)
     path.write_bytes(save(load(weights.read_bytes()), {**metadata_of(weights), **change}))
     with raises(code, file=path, **facts):
         load_network(path)
+
+
+def test_a_lifter_that_does_not_say_whose_features_it_takes(weights, tmp_path):
+    """As those from before it was kept; of a network that takes none it does not matter."""
+    path, metadata = tmp_path / "w.safetensors", metadata_of(weights)
+    del metadata["detector"]
+    path.write_bytes(save(load(weights.read_bytes()), metadata))
+    with raises("weights.other_detector", file=path, expected=DETECTOR[:12], found="none"):
+        load_network(path)
+    config = SegmentationConfig(input_size=32, decoder_channels=[8, 8, 8, 8, 8])
+    for detector in (None, 64 * "0"):
+        info = WeightsInfo(config, "train-hands", 1, {}, {}, detector=detector)
+        save_weights(path, build_network(config, 0), info)
+        load_network(path)
+        assert read_info(path).detector == detector
+        card = path.with_suffix(".md").read_text()
+        assert ("detector whose sha256" in card) == (detector is not None)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is full")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fitter.detection.networks.weights import detector_digest
 from fitter.errors import sentence
 from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
@@ -42,6 +43,15 @@ def test_weights_that_are_cut_off(refused, weights, workplace):
     (workplace / "half.safetensors").write_bytes(content[: len(content) // 2])
     said = sentence("weights.damaged", {"file": "half.safetensors"})
     refused_with(refused, said, "init.lifter=half.safetensors")
+
+
+def test_a_lifter_of_another_detectors_features(refused, workplace):
+    config = LifterConfig(width=8, blocks=1)
+    info = WeightsInfo(config, "train-hands", 1, {}, {}, detector=64 * "0")
+    save_weights(workplace / "other.safetensors", build_network(config, 0), info)
+    facts = {"expected": detector_digest()[:12], "found": 12 * "0"}
+    said = sentence("weights.other_detector", {"file": "other.safetensors", **facts})
+    refused_with(refused, said, "init.lifter=other.safetensors")
 
 
 def test_crops_of_another_margin_than_was_learned_from(refused):

@@ -137,14 +137,18 @@ def test_a_lifter_that_is_right_gives_the_true_keypoints(model, hands):
     observed, crops = seen(keypoints)
     wanted = true_keypoints(model, hands)
     in_view = wanted @ view_rotations(normalise(observed))
+    logits = torch.linspace(-3, 3, 63).view(3, 21)
     answer = LiftedHands(
-        in_view, torch.full((3, 21, 2), 0.1), torch.eye(3).expand(3, 16, 3, 3), hands.betas
-    )
+        in_view, torch.full((3, 21, 2), 0.1), torch.eye(3).expand(3, 16, 3, 3), hands.betas,
+        logits, torch.zeros(3, 2),
+    )  # fmt: skip
     guess = Networks({"lifter": Truth(answer)}, CPU)(normalise(observed), crops).initialisations[
         "lifter"
     ]
     torch.testing.assert_close(guess.keypoints, wanted)
     assert (guess.std - 0.1).abs().max() < 1e-6
+    wanted_visibility = (1 / (1 + (-logits.double()).exp())).to(guess.visible)
+    torch.testing.assert_close(guess.visible, wanted_visibility, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("broken", ["nan", "inf", "K"])

@@ -6,6 +6,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load, save
 
+from fitter.detection.networks.weights import detector_digest
 from fitter.hand_models.open_hand import load_open_hand
 from init_net.model_card import WeightsInfo, model_card
 from init_net.networks.build import build_network
@@ -90,6 +91,7 @@ def test_what_is_said_of_weights_comes_back(segmentation):
     info = read_info(path)
     assert info == info_of(SEGMENTATION)
     assert info.hand_model.sha256 == load_open_hand().sha256
+    assert info.detector == detector_digest()
 
 
 def test_the_same_weights_make_the_same_file(segmentation, tmp_path):
@@ -107,7 +109,8 @@ def test_the_card_says_what_the_file_says(segmentation):
     megabytes = f"{path.stat().st_size / 1e6:.2f} MB"
     for words in (
         "# HandSegmentation", f"{number:,} weights", megabytes, info.command,
-        "1,234 of 5,678 steps", "held-out samples after 1,200 steps", "| losses.bce | 0.25 |",
+        "1,234 of 5,678 steps", f"`{detector_digest()}`",
+        "held-out samples after 1,200 steps", "| losses.bce | 0.25 |",
         "| optimiser.clip_norm | null |", "| joints_mm | 12.3457 |",
         "| data | training | validation |", "| seed | 7 | 8 |",
         "| size |  | 224 |", '| encoder | "tu-mobilenetv3_small_100" |', load_open_hand().sha256,

@@ -11,7 +11,7 @@ from torch import Tensor
 from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.fitting.fit_model import FitModel
-from fitter.fitting.observations import ObservationBatch
+from fitter.fitting.observations import ObservationBatch, unknown_features
 from fitter.hand_models.skinning import pose_keypoints
 from fitter.records import HandParams
 from fitter.solvers.levenberg_marquardt import SolverResult
@@ -57,6 +57,7 @@ def observe(points: Tensor, weak: bool = True) -> ObservationBatch:
         relative_depth=depth if weak else torch.full_like(depth, torch.nan),
         relative_xyz=xyz if weak else torch.full_like(xyz, torch.nan),
         intrinsics=intrinsics,
+        features=unknown_features(count, points),
         is_left=torch.zeros(count, dtype=torch.bool),
     )
 
@@ -71,6 +72,7 @@ def mirrored(observed: ObservationBatch, width: float = 640.0) -> ObservationBat
         keypoints=keypoints,
         intrinsics=intrinsics,
         relative_xyz=observed.relative_xyz * torch.tensor([-1.0, 1, 1]).double(),
+        features=observed.features.flip(1),
         is_left=~observed.is_left,
     )
 

@@ -14,7 +14,7 @@ from fitter.config.options import FitConfig
 from fitter.energies.keypoints import KeypointTargets
 from fitter.energies.priors import PoseSpace
 from fitter.fitting.fit_model import FitModel
-from fitter.fitting.observations import ObservationBatch, normalise
+from fitter.fitting.observations import ObservationBatch, normalise, unknown_features
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance import load_appearance
@@ -101,6 +101,7 @@ def hands_of(view: SceneView, fit: FitConfig) -> NormalisedHands:
         relative_depth=unknown,
         relative_xyz=unknown[..., None].expand(-1, -1, 3),
         intrinsics=view.intrinsics.double(),
+        features=unknown_features(len(unknown), unknown),
         is_left=torch.zeros(len(unknown), dtype=torch.bool),
     )
     return normalise(observed).with_depth_gain(fit.relative_depth_gain)

@@ -8,11 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fitter.errors import sentence
+from fitter.fitting.observations import unknown_features
 from fitter.records import TensorBatch
 from init_net.networks.build import build_network
 from init_net.networks.config import LifterConfig
 from init_net.records import LifterInputs
 from init_net.samples.shards import SAMPLE_FIELDS, SampleSource
+from init_net.training.command import train_hands
 from init_net.training.config import TrainConfig
 
 SMALL = LifterConfig(width=16, blocks=1, dropout=0.2)
@@ -42,11 +45,14 @@ class ToyBatch(TensorBatch):
     depth: Tensor
     bones: Tensor
     focal: Tensor
+    features: Tensor
     keypoints: Tensor
 
     @property
     def inputs(self) -> LifterInputs:
-        return LifterInputs(self.positions, self.confidence, self.depth, self.bones, self.focal)
+        return LifterInputs(
+            self.positions, self.confidence, self.depth, self.bones, self.focal, self.features
+        )
 
 
 class ToyTask:
@@ -68,6 +74,7 @@ class ToyTask:
             torch.full((count, 21), torch.nan),
             torch.full((count, 20, 3), torch.nan),
             torch.full((count,), 2.0),
+            unknown_features(count, positions),
             keypoints,
         )
 
@@ -94,18 +101,27 @@ def toy_tasks(monkeypatch, before=lambda step: None) -> None:
 
 
 def blank_samples(folder: Path, source: SampleSource) -> None:
-    """What `render_shards` takes for a whole data set, of zeros."""
+    """What `render_shards` takes for a whole data set, of zeros and a camera."""
     shapes = {"image": (source.size, source.size, 3), "mask": (source.size, source.size)}
     keypoints = {"keypoints_3d": (21, 3), "keypoints_2d": (21, 2), "keypoint_state": (21,),
                  "intrinsics": (3, 3), "global_orient": (3,), "hand_pose": (15, 3),
-                 "betas": (10,), "transl": (3,), "detected_keypoints": (21, 2),
-                 "detected_confidence": (21,), "detected_depth": (21,),
-                 "detected_xyz": (21, 3)}  # fmt: skip
+                 "betas": (10,), "transl": (3,)}  # fmt: skip
     shapes |= keypoints
     shard = folder / "shard-000000000"
     shard.mkdir(parents=True)
     for name, (dtype, _) in SAMPLE_FIELDS.items():
-        np.save(shard / f"{name}.npy", np.zeros((source.count, *shapes.get(name, ())), dtype))
+        array = np.zeros((source.count, *shapes.get(name, ())), dtype)
+        if name == "intrinsics":
+            array[:] = np.eye(3)
+        np.save(shard / f"{name}.npy", array)
     manifest = {"layout": 1, **asdict(source), "settings": source.settings.description()}
     del manifest["count"]
     (folder / "samples.json").write_text(json.dumps(manifest))
+
+
+def said(code: str, **facts: object) -> str:
+    return sentence(code, facts)
+
+
+def trained(say, *arguments: object):
+    return say("toy.yaml", "--quiet", *arguments, command=train_hands)

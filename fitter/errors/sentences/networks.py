@@ -64,6 +64,8 @@ SENTENCES: dict[str, str] = {
     "weights.other_network": "expected weights of the network {expected!r}, found those of "
     "{found!r}",
     "weights.other_hand_model": "expected a network for the hand model {expected}, found {found}",
+    "weights.other_detector": "expected a network that takes the features of the detector "
+    "{expected}, found one for those of {found}",
     "weights.too_large": "expected a network that can be built, found one too large for any memory",
     "weights.no_tensor": "expected the weights of a {network} as its configuration says, found "
     "none for {tensor!r}",

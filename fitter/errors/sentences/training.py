@@ -11,14 +11,18 @@ SENTENCES: dict[str, str] = {
     "samples.bad_manifest": "expected JSON, found {reason}",
     "samples.other_layout": "expected samples in layout {expected}, found another",
     "samples.no_size": "expected the size of images, found none",
+    "samples.no_seed": "expected the seed of the samples, found none",
     "samples.none": "expected rendered samples, found none",
     "samples.too_few": "expected {expected} samples, found {found}",
     "samples.bad_array": "expected an array of samples, found {reason}",
     "samples.other_type": "expected {expected}, found {found}",
+    "samples.no_sightings": "expected what the detector of this version sees in the samples, found "
+    "nothing; `train-hands CONFIG --prepare-only` has it look at them",
+    "samples.too_few_sightings": "expected {expected} (samples x looks at each), found {found}",
     "samples.none_detected": "expected samples in which the detector found the hand, found none "
     "among {count}",
     "samples.cannot_write": "cannot write samples: {reason}",
-    "samples.process_lost": "a process that rendered samples was lost, as when memory runs out; "
+    "samples.process_lost": "a process that made samples was lost, as when memory runs out; "
     "what is done is kept, and the same command continues",
     # Folders of runs.
     "training.no_run": "expected a run of train-hands, found no {manifest}",
@@ -31,6 +35,8 @@ SENTENCES: dict[str, str] = {
     "training.out_is_taken": "expected an empty folder or a run of train-hands, found other files",
     "training.other_run": "expected a run with {option} {expected!r}, found one with {found!r}; "
     "use --overwrite to replace it, or another --out",
+    "training.other_detector": "expected a run that learns from the detector {expected}, found one "
+    "from {found}; use --overwrite to replace it, or another --out",
     "training.cannot_write": "cannot write the run: {reason}",
     "training.cannot_log": "cannot write the log: {reason}",
     # What is asked of a run.

@@ -18,6 +18,7 @@ from fitter.energies.keypoints import (
 )
 from fitter.energies.priors import PoseSpace, anatomical_limits, pose_prior, shape_prior
 from fitter.energies.residuals import Quadratic
+from fitter.fitting.observations import unknown_features
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.anatomy import anatomical_angles, anatomy_of
 from fitter.hand_models.keypoint_jacobian import by_finger
@@ -54,6 +55,7 @@ class Observed:
                 depth_weight=self.confidence[:, 1:] * has_depth,
                 bone_directions=bones.nan_to_num(),
                 bone_weight=self.confidence[:, palm] * self.confidence[:, tip] * has_bones,
+                features=unknown_features(len(bones), bones),
                 is_usable=torch.ones(len(bones), dtype=torch.bool),
             )
         )

@@ -12,7 +12,7 @@ from fitter.camera import mirror_intrinsics, project
 from fitter.config.energies import DECLARATIONS
 from fitter.config.stages import StageConfig
 from fitter.energies import ENERGIES, KeypointTargets, SceneParams, focal_applied
-from fitter.fitting.observations import ObservationBatch, normalise
+from fitter.fitting.observations import ObservationBatch, normalise, unknown_features
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
 from fitter.refinement.objective import Objective, StageTask
@@ -102,6 +102,7 @@ def test_the_energies_of_data_are_those_that_change_with_what_is_seen(task, trut
         view.confidence,
         **cues,
         intrinsics=view.intrinsics,
+        features=unknown_features(2, view.keypoints),
         is_left=torch.zeros(2) > 0,
     )
     targets = KeypointTargets.of(normalise(observed).with_depth_gain(task.fit.relative_depth_gain))

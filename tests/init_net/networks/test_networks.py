@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import pytest
+import roma
 import torch
 from pydantic import TypeAdapter, ValidationError
-from torch.nn import functional
 
 from fitter.conventions import BONES
 from init_net.networks.build import build_network
@@ -20,8 +20,9 @@ from init_net.networks.config import (
 )
 from init_net.networks.heatmaps import drop_keypoints
 from init_net.networks.lifter import STD_RANGE
-from init_net.records import CropInputs, LifterInputs
+from init_net.records import CropInputs
 from tests.support.errors import raises
+from tests.support.lifter_cases import lifter_inputs
 
 SIZE = 32
 SMALL = {
@@ -35,18 +36,6 @@ SMALL = {
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def lifter_inputs(batch=3, seed=0):
-    random = generator(seed)
-    bones = torch.randn(batch, 20, 3, generator=random)
-    return LifterInputs(
-        positions=torch.rand(batch, 21, 2, generator=random) - 0.5,
-        confidence=0.5 + 0.5 * torch.rand(batch, 21, generator=random),
-        depth=0.1 * torch.randn(batch, 21, generator=random),
-        bones=functional.normalize(bones, dim=-1),
-        focal=2 + torch.rand(batch, generator=random),
-    )
 
 
 def crop_inputs(batch=3, seed=0):
@@ -94,6 +83,8 @@ SHAPES = {
         "std": (3, 21, 2),
         "rotations": (3, 16, 3, 3),
         "betas": (3, 10),
+        "visibility": (3, 21),
+        "log_size": (3, 2),
     },
     "handnet": {"rotations": (3, 16, 3, 3), "betas": (3, 10), "camera": (3, 3)},
     "segmentation": {"logits": (3, SIZE, SIZE)},
@@ -186,7 +177,7 @@ class TestBuilding:
 
     def test_defaults_are_small_enough_to_ship(self):
         for config, limit in [
-            (LifterConfig(), 0.55e6),
+            (LifterConfig(), 1.4e6),
             (HandNetConfig(), 7.5e6),
             (SegmentationConfig(), 7.5e6),
         ]:
@@ -270,7 +261,11 @@ class TestLifter:
         )
         found = silent.double()(inputs)
         torch.testing.assert_close(found.keypoints, truth, rtol=0, atol=1e-12)
-        unit = torch.eye(3, dtype=torch.float64).expand(3, 16, 3, 3)
+        # At rest, and upright in the picture.
+        palm = inputs.positions[:, [5, 9, 13]].mean(1) - inputs.positions[:, 0]
+        unit = torch.eye(3, dtype=torch.float64).repeat(3, 16, 1, 1)
+        angle = torch.atan2(palm[:, 0], -palm[:, 1])
+        unit[:, 0] = roma.rotvec_to_rotmat(angle[:, None] * unit[:, 0, 2])
         torch.testing.assert_close(found.rotations, unit, rtol=0, atol=1e-12)
 
     def test_wrist_is_the_origin(self, lifter):

@@ -14,8 +14,15 @@ from fitter.errors import InputError
 from fitter.system.lock import WriterLock
 from init_net.samples import manifest as shard_manifest
 from init_net.samples import shards
+from init_net.samples.crop_samples import Cropper
 from init_net.samples.detected_samples import DetectedSamples
 from init_net.samples.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
+from init_net.samples.sightings import (
+    SIGHTING_FIELDS,
+    Sightings,
+    look_at_shards,
+    sightings_folder,
+)
 from tests.support import rendered_samples, training_cases
 from tests.support.errors import raises
 
@@ -59,7 +66,7 @@ class TestOpening:
         refused(nothing, "samples.no_manifest", file=nothing)
 
     def test_no_samples(self, tmp_path):
-        (tmp_path / "samples.json").write_text('{"layout": 1, "size": 16}')
+        (tmp_path / "samples.json").write_text('{"layout": 1, "size": 16, "seed": 3}')
         refused(tmp_path, "samples.none", file=tmp_path)
 
     def test_too_few(self, folder):
@@ -79,9 +86,12 @@ class TestOpening:
         (folder / "samples.json").write_text(json.dumps(manifest))
         refused(folder, "samples.other_layout", file=folder, expected=1)
 
-    def test_a_manifest_without_a_size(self, folder):
-        (folder / "samples.json").write_text('{"layout": 1}')
-        refused(folder, "samples.no_size", file=folder / "samples.json")
+    @pytest.mark.parametrize("name", ["size", "seed"])
+    def test_a_manifest_without_a_number(self, folder, name):
+        manifest = json.loads((folder / "samples.json").read_text())
+        del manifest[name]
+        (folder / "samples.json").write_text(json.dumps(manifest))
+        refused(folder, f"samples.no_{name}", file=folder / "samples.json")
 
 
 DAMAGE = {
@@ -96,7 +106,7 @@ DAMAGE = {
 
 class TestADamagedShard:
     @pytest.mark.parametrize("damage", DAMAGE)
-    @pytest.mark.parametrize("name", ["image", "mode", "detected_xyz"])
+    @pytest.mark.parametrize("name", ["image", "mode", "betas"])
     def test_an_array(self, folder, name, damage):
         file = folder / SHARD / f"{name}.npy"
         DAMAGE[damage](file)
@@ -145,7 +155,7 @@ class TestRendering:
         backgrounds = [error.value.facts[name]["backgrounds"] for name in ("expected", "found")]
         assert backgrounds == ["packages", "procedural"]
 
-    @pytest.mark.parametrize("name", ["fit-hands", "hand model", "mediapipe"])
+    @pytest.mark.parametrize("name", ["fit-hands", "hand model"])
     def test_another_maker_has_begun(self, folder, name):
         mine = shard_manifest._maker()
         path = folder / "samples.json"
@@ -203,10 +213,8 @@ class TestRendering:
             raise error
 
         monkeypatch.setattr(shards, "_engine", lambda *options: Engine())
-        monkeypatch.setattr(shards, "HandDetector", rendered_samples.Blind)
         zeros = {name: np.zeros(4, dtype) for name, (dtype, _) in SAMPLE_FIELDS.items()}
         monkeypatch.setattr(shards, "_truth", lambda batch: zeros)
-        monkeypatch.setattr(shards, "_seen", lambda batch, detector: {})
         monkeypatch.setattr(np, "save", full)
         folder = tmp_path / "s"
         refused_to_render(folder, SOURCE, "samples.cannot_write", file=folder, reason=reason)
@@ -221,6 +229,97 @@ class TestRendering:
 
 def test_nothing_was_detected(folder):
     samples = ShardedSamples(folder)
-    assert not samples.column("detected").any()
-    with raises("samples.none_detected", file=folder, count=4):
-        DetectedSamples.of(samples)
+    rendered_samples.write_sightings(samples, unseen=(0, 1, 2, 3))
+    for as_rendered in (False, True):
+        with raises("samples.none_detected", file=folder, count=4):
+            DetectedSamples.of(samples, as_rendered)
+
+
+class TestSightings:
+    """Bad folders of what the detector has seen."""
+
+    @pytest.fixture
+    def seen(self, folder) -> Path:
+        """The one shard of sightings, two of each sample."""
+        rendered_samples.write_sightings(ShardedSamples(folder), variants=2)
+        return sightings_folder(folder) / SHARD
+
+    def refused(self, folder: Path, code: str, variants: int | None = None, **facts) -> None:
+        with raises(code, **facts) as error:
+            Sightings(ShardedSamples(folder), None if variants is None else [variants])
+        assert "\n" not in str(error.value)
+
+    def test_none(self, folder):
+        shard = sightings_folder(folder) / SHARD
+        self.refused(folder, "samples.no_sightings", file=shard)
+        with raises("samples.no_sightings", file=shard):
+            DetectedSamples.of(ShardedSamples(folder))
+        with raises("samples.no_sightings", file=shard):
+            Cropper(ShardedSamples(folder), 16, 1.4, None).crop([0], (0,))
+
+    def test_those_of_another_detector(self, folder, seen, monkeypatch):
+        monkeypatch.setattr("init_net.samples.sightings.detector_digest", lambda: 64 * "0")
+        missing = folder / "sightings-000000000000" / SHARD
+        self.refused(folder, "samples.no_sightings", file=missing)
+
+    def test_too_few_of_each(self, folder, seen):
+        facts = {"expected": "4 x 3", "found": "4 x 2"}
+        self.refused(folder, "samples.too_few_sightings", 3, file=seen, **facts)
+
+    def test_of_too_few_samples(self, folder, seen):
+        for file in seen.iterdir():
+            np.save(file, np.load(file)[:3])
+        facts = {"expected": "4 x 2", "found": "3 x 2"}
+        self.refused(folder, "samples.too_few_sightings", file=seen, **facts)
+
+    @pytest.mark.parametrize("name", ["keypoints", "features"])
+    @pytest.mark.parametrize("cut", [np.s_[:3], np.s_[:, :1]])
+    def test_an_array_of_another_count(self, folder, seen, name, cut):
+        file = seen / f"{name}.npy"
+        array = np.load(file)[cut]
+        np.save(file, array)
+        facts = {"expected": "4 x 2", "found": f"{array.shape[0]} x {array.shape[1]}"}
+        self.refused(folder, "samples.too_few_sightings", file=file, **facts)
+
+    @pytest.mark.parametrize("damage", DAMAGE)
+    @pytest.mark.parametrize("name", ["found", "features"])
+    def test_a_damaged_array(self, folder, seen, name, damage):
+        file = seen / f"{name}.npy"
+        DAMAGE[damage](file)
+        self.refused(folder, "samples.bad_array", file=file)
+
+    @pytest.mark.parametrize("name", SIGHTING_FIELDS)
+    def test_numbers_of_another_kind(self, folder, seen, name):
+        file = seen / f"{name}.npy"
+        np.save(file, np.load(file).astype(np.complex64))
+        wanted = SIGHTING_FIELDS[name][0]
+        facts = {"expected": wanted, "found": "complex64"}
+        self.refused(folder, "samples.other_type", file=file, **facts)
+
+    def test_damage_is_not_looked_at_again(self, folder, seen):
+        """Who knows what happened to the others: their owner decides."""
+        file = seen / "found.npy"
+        file.write_bytes(file.read_bytes()[:-1])
+        with raises("samples.bad_array", file=file):
+            look_at_shards(ShardedSamples(folder), 2)
+
+    def test_another_process_looks(self, folder, seen):
+        """What is whole may be read at the same time."""
+        lock = WriterLock(seen.parent)
+        samples = ShardedSamples(folder)
+        with raises("run.busy", file=seen.parent):
+            look_at_shards(samples, 3)
+        look_at_shards(samples, 2)
+        lock.release()
+
+    def test_the_disk_refuses(self, folder, monkeypatch):
+        def full(file, array):
+            Path(file).touch()
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(np, "save", full)
+        where = sightings_folder(folder)
+        facts = {"file": where, "reason": "No space left on device"}
+        with raises("samples.cannot_write", **facts):
+            look_at_shards(ShardedSamples(folder), 1)
+        assert [*where.iterdir()] == []

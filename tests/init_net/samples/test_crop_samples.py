@@ -22,6 +22,7 @@ from init_net.posing import regressed_keypoints, weak_projection
 from init_net.samples.config import AugmentationConfig
 from init_net.samples.crop_samples import Cropper, weak_camera
 from init_net.samples.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
+from init_net.samples.sightings import Sightings
 from tests.support import rendered_samples
 
 COUNT, UNSEEN, SIZE, MARGIN = 10, 3, 64, 1.4
@@ -34,7 +35,7 @@ PLAIN = AugmentationConfig(rotation_degrees=0, scale=0, shift=0, **STILL)
 def samples(tmp_path_factory) -> ShardedSamples:
     folder: Path = tmp_path_factory.mktemp("samples") / "s"
     source = SampleSource(21, COUNT, 96, 2, SyntheticSettings.unoccluded())
-    rendered_samples.render(folder, source, noise=1.0, unseen=(UNSEEN,))
+    rendered_samples.render(folder, source, noise=1.0, unseen=(UNSEEN,), variants=2)
     return ShardedSamples(folder)
 
 
@@ -50,8 +51,14 @@ def truth(samples) -> tuple[HandParams, torch.Tensor, torch.Tensor]:
     return hands, pose_keypoints(model, hands)[1], torch.tensor(samples.column("intrinsics"))
 
 
+def sighted(samples) -> dict[str, np.ndarray]:
+    """What the detector saw in the pictures as they were rendered."""
+    numbers = np.arange(len(samples))
+    return Sightings(samples).read(numbers, np.zeros_like(numbers))
+
+
 def detected(samples) -> np.ndarray:
-    found = samples.column("detected_keypoints")
+    found = sighted(samples)["keypoints"]
     return np.where(np.isfinite(found), found, samples.column("keypoints_2d"))
 
 
@@ -176,7 +183,7 @@ class TestPictures:
     def test_without_variation_it_is_the_crop_of_the_fit(self, samples):
         crops = Cropper(samples, SIZE, MARGIN, None).crop(range(COUNT), (0,))
         _, points, _ = truth(samples)
-        keypoints, confidence = detected(samples), samples.column("detected_confidence")
+        keypoints, confidence = detected(samples), sighted(samples)["confidence"]
         for row in range(COUNT):
             seen = np.nan_to_num(confidence[row])
             hand = HandObservation(keypoints[row].astype(float), seen, "right", 0.9, 0.9)

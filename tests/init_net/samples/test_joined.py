@@ -8,7 +8,9 @@ import torch
 
 from init_net.samples.joined import JoinedSamples, fitting_shapes
 from init_net.samples.shards import SampleSource, ShardedSamples
+from init_net.samples.sightings import Sightings
 from tests.support.errors import raises
+from tests.support.rendered_samples import write_sightings
 from tests.support.training_cases import blank_samples
 
 SOURCE = SampleSource(seed=3, count=4, size=16)
@@ -56,3 +58,24 @@ def test_a_network_is_asked_for_the_coefficients_it_has(given, wanted):
     assert found.shape == (3, wanted)
     common = min(given, wanted)
     assert torch.equal(found[:, :common], betas[:, :common]) and not found[:, common:].any()
+
+
+def test_sightings_of_sets_that_were_looked_at_more_and_less_often(tmp_path):
+    """In the order of the samples; what a set has not was not seen."""
+    sets = [written(tmp_path / "a", 4, 10), written(tmp_path / "b", 6, 11)]
+    for part, variants in zip(sets, (1, 3), strict=True):
+        write_sightings(part, noise=1.0, variants=variants)
+    seen = Sightings(JoinedSamples(sets))
+    wanted = np.zeros((10, 3), bool)
+    wanted[:4, 0], wanted[4:] = True, True
+    assert ((seen.found > 0) == wanted).all()
+    which = np.array([1, 4, 9]), np.array([0, 2, 1])
+    found = seen.read(*which)
+    for row, (part, sample, variant) in enumerate([(0, 1, 0), (1, 0, 2), (1, 5, 1)]):
+        alone = Sightings(sets[part]).read(np.array([sample]), np.array([variant]))
+        for name, value in alone.items():
+            np.testing.assert_array_equal(found[name][row], value[0], err_msg=name)
+    assert np.isnan(seen.read(np.array([2]), np.array([1]))["keypoints"]).all()
+    assert Sightings(JoinedSamples(sets), [1, 2]).found.shape == (10, 2)
+    with raises("samples.too_few_sightings", expected="4 x 2", found="4 x 1"):
+        Sightings(JoinedSamples(sets), [2, 2])

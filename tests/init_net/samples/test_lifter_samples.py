@@ -11,24 +11,36 @@ import roma
 import torch
 
 from datasets.detector import DetectedHands, DetectorNoise
-from fitter.camera import project, rotation_to
+from datasets.synthetic.records import VISIBLE
+from fitter.camera import rotation_to
 from fitter.conventions import BONES
-from fitter.fitting.observations import ObservationBatch, normalise
+from fitter.detection.networks.shapes import FEATURES
+from fitter.fitting.observations import normalise, unknown_features
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints
 from init_net.posing import regressed_keypoints
 from init_net.records import RegressedHands
-from init_net.samples.detected_samples import NOISE, DetectedSamples, observed_samples, with_less
+from init_net.samples.detected_samples import (
+    BARE,
+    NOISE,
+    ONE_LOOK,
+    UNLOOKED,
+    DetectedSamples,
+    observed_samples,
+    with_less,
+)
 from init_net.samples.hand_sampler import FARTHEST, NEAREST, HandSampler
 from init_net.samples.lifter_samples import LifterSamples, rotated
 from init_net.samples.shards import HAND_FIELDS, SampleSource, ShardedSamples, true_hands
-from init_net.view_frame import in_camera, lifter_inputs, relative_keypoints, view_rotations
+from init_net.samples.sightings import Sightings
 from tests.support import rendered_samples
 
 COUNT = 400
 SEED = (3, 1, 4)
 PALM_ENDS, TIP_ENDS = (list(ends) for ends in zip(*BONES, strict=True))
 CONFIDENCE = torch.linspace(0.2, 1.0, 21)
+UNKNOWN = ("features", "visible")
+"""What nobody knows of a hand without an image."""
 
 
 class Exact:
@@ -51,15 +63,15 @@ def exact(model) -> LifterSamples:
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory) -> ShardedSamples:
-    """Samples that are detected without error, but for one that is not detected."""
+    """Samples that are seen twice without error, but for one that is not seen."""
     folder: Path = tmp_path_factory.mktemp("samples") / "s"
-    rendered_samples.render(folder, SampleSource(5, 12, 32), unseen=(4,))
+    rendered_samples.render(folder, SampleSource(5, 12, 32), unseen=(4,), variants=2)
     return ShardedSamples(folder)
 
 
 @pytest.fixture(scope="module")
 def seen(rendered) -> DetectedSamples:
-    return DetectedSamples.of(rendered)
+    return DetectedSamples.of(rendered, as_rendered=True)
 
 
 def bone_angles(hands: LifterSamples) -> torch.Tensor:
@@ -82,87 +94,11 @@ def scales(model, hands: LifterSamples) -> torch.Tensor:
 def require_same(first: LifterSamples, second: LifterSamples, **tolerance: float) -> None:
     for field in fields(first):
         found, wanted = getattr(first, field.name), getattr(second, field.name)
-        torch.testing.assert_close(found, wanted, msg=field.name, **tolerance)
+        same = {"msg": field.name, "equal_nan": True, **tolerance}
+        torch.testing.assert_close(found, wanted, **same)
 
 
 EXACTLY = {"rtol": 0.0, "atol": 0.0}
-
-
-class TestViewFrame:
-    """Against the same by hand: a wide camera, hands away from its axis."""
-
-    K = torch.tensor([[300.0, 0, 320], [0, 300, 200], [0, 0, 1]]).double()
-
-    @pytest.fixture
-    def hand(self):
-        generator = torch.Generator().manual_seed(1)
-        points = 0.06 * torch.randn(3, 21, 3, generator=generator).double()
-        return points + torch.tensor([[0.3, 0.2, 0.5], [-0.4, 0.1, 0.45], [0.0, 0.0, 1.0]])[:, None]
-
-    def observed(self, points, **changes) -> ObservationBatch:
-        positions = project(points, self.K.expand(3, 3, 3))
-        found = rendered_samples.exact_detection(points, positions, self.K.expand(3, 3, 3))
-        given = {
-            "keypoints": positions,
-            "confidence": CONFIDENCE.double().expand(3, 21),
-            "relative_depth": torch.tensor(found["detected_depth"]),
-            "relative_xyz": torch.tensor(found["detected_xyz"]),
-            "intrinsics": self.K.expand(3, 3, 3),
-            "is_left": torch.zeros(3, dtype=torch.bool),
-        }
-        return ObservationBatch(**{**given, **changes})
-
-    def test_by_hand(self, hand):
-        targets = normalise(self.observed(hand))
-        inputs = lifter_inputs(targets, torch.float64)
-        keypoints = relative_keypoints(hand, targets)
-        pixels = project(hand, self.K.expand(3, 3, 3))
-        for row in range(3):
-            low, high = pixels[row].amin(0), pixels[row].amax(0)
-            focal = 300 / (1.2 * (high - low).max())
-            middle = 0.5 * (low + high)
-            z = torch.cat([(middle - self.K[:2, 2]) / 300, torch.ones(1)])
-            z = z / z.norm()
-            # The least turn of the z axis to it, by Rodrigues' formula.
-            axis, cosine = torch.tensor([-z[1], z[0], 0.0]).double(), z[2]
-            cross = torch.tensor([[0, 0, axis[1]], [0, 0, -axis[0]], [-axis[1], axis[0], 0]])
-            turn = torch.eye(3) + cross + cross @ cross / (1 + cosine)
-            view = (turn.T @ hand[row].T).T
-            assert float(inputs.focal[row]) == pytest.approx(float(focal))
-            wanted = focal * view[:, :2] / view[:, 2:]
-            torch.testing.assert_close(inputs.positions[row], wanted)
-            relative = focal * (view - view[0]) / view[0, 2]
-            torch.testing.assert_close(keypoints[row], relative)
-            torch.testing.assert_close(inputs.depth[row], relative[:, 2])
-            bones = torch.nn.functional.normalize(view[TIP_ENDS] - view[PALM_ENDS], dim=-1)
-            torch.testing.assert_close(inputs.bones[row], bones)
-            torch.testing.assert_close(view_rotations(targets)[row], turn)
-
-    def test_bones_are_in_canonical_order(self, hand):
-        targets = normalise(self.observed(hand))
-        points = hand @ view_rotations(targets)
-        palm, tip = (list(ends) for ends in zip(*BONES, strict=True))
-        wanted = torch.nn.functional.normalize(points[:, tip] - points[:, palm], dim=-1)
-        torch.testing.assert_close(lifter_inputs(targets, torch.float64).bones, wanted)
-
-    def test_confidence_is_the_detectors(self, hand):
-        found = lifter_inputs(normalise(self.observed(hand))).confidence
-        torch.testing.assert_close(found, CONFIDENCE.expand(3, 21))
-
-    def test_there_and_back(self, hand):
-        targets = normalise(self.observed(hand))
-        unit = (hand[:, 0] * targets.view_direction).sum(-1) / targets.intrinsics[:, 0, 0]
-        back = unit[:, None, None] * in_camera(relative_keypoints(hand, targets), targets)
-        torch.testing.assert_close(back, hand - hand[:, :1])
-
-    def test_what_is_unknown_is_nan(self, hand):
-        observed = self.observed(hand)
-        depth, xyz = observed.relative_depth.clone(), observed.relative_xyz.clone()
-        depth[1, 4], xyz[2, 8] = torch.nan, torch.nan
-        inputs = lifter_inputs(normalise(replace(observed, relative_depth=depth, relative_xyz=xyz)))
-        assert inputs.depth.isnan().all(1).tolist() == [False, True, False]
-        assert inputs.bones.isnan().flatten(1).all(1).tolist() == [False, False, True]
-        assert not inputs.depth[[0, 2]].isnan().any() and not inputs.bones[:2].isnan().any()
 
 
 class TestSampler:
@@ -207,12 +143,27 @@ class TestSampler:
         sure = ((less.confidence == 1) | (exact.confidence == 0)).all(1)
         assert 0.1 < sure.float().mean() < 0.3
         assert (less.confidence[exact.confidence == 0] == 0).all()
-        for name in ("positions", "focal", "keypoints", "rotations", "betas"):
+        for name in ("positions", "focal", "keypoints", "rotations", "betas", "visible", "metres"):
             assert getattr(less, name) is getattr(exact, name)
+
+    def test_some_hands_come_without_looks(self, exact):
+        seen = replace(exact, features=torch.zeros(COUNT, 2, FEATURES))
+        less = with_less(seen, SEED)
+        gone = less.features.isnan()
+        assert (gone.all(-1) == gone.any(-1)).all(), "a look is there or it is not"
+        looks = (~gone.any(-1)).sum(1)
+        none, one = ((looks == count).float().mean() for count in (0, 1))
+        assert abs(none - (1 - (1 - BARE) * (1 - UNLOOKED))) < 0.06
+        assert abs(one - (1 - BARE) * (1 - UNLOOKED) * ONE_LOOK) < 0.05
+        bare = less.depth.isnan().all(1) & less.bones.isnan().all((1, 2))
+        assert looks[bare].eq(0).float().mean() > 0.8
+        # Without features nothing else changes.
+        require_same(replace(less, features=exact.features), with_less(exact, SEED), **EXACTLY)
 
     def test_parameters_pose_the_joints(self, model, exact):
         # At the wrist's distance Z a metre has focal / Z crop units.
-        distance = exact.focal / scales(model, exact)
+        torch.testing.assert_close(1 / scales(model, exact), exact.metres, rtol=1e-3, atol=0)
+        distance = exact.focal * exact.metres
         assert distance.min() > NEAREST - 0.15 and distance.max() < FARTHEST + 0.15
         shares = (distance.log() - np.log(NEAREST)) / np.log(FARTHEST / NEAREST)
         assert 0.4 < shares.mean() < 0.6 and shares.std() > 0.2
@@ -238,7 +189,9 @@ class TestSampler:
     def test_with_the_measured_noise(self, model):
         hands = HandSampler(model, DetectorNoise.load(), 0.01).sample(COUNT, SEED)
         for field in fields(hands):
-            assert getattr(hands, field.name).isfinite().all(), field.name
+            finite = getattr(hands, field.name).isfinite()
+            # Nobody has looked at them, and nothing hides them.
+            assert not finite.any() if field.name in UNKNOWN else finite.all(), field.name
         assert hands.confidence.min() >= 0 and hands.confidence.max() <= 1
         assert (hands.depth[:, 0] == 0).all() and (hands.keypoints[:, 0] == 0).all()
         lengths = hands.bones.norm(dim=-1)
@@ -253,8 +206,11 @@ class TestSampler:
 class TestSeen:
     def test_only_what_was_detected(self, seen):
         assert seen.index.tolist() == [i for i in range(12) if i != 4]
-        assert len(seen) == 11 == len(seen.metres) == len(seen.samples.betas)
-        assert all(value.dtype == torch.float32 for value in vars(seen.samples).values())
+        assert len(seen) == 11 == len(seen.samples.metres) == len(seen.samples.betas)
+        assert (seen.variant == 0).all()
+        dtypes = {name: value.dtype for name, value in vars(seen.samples).items()}
+        assert dtypes.pop("features") == torch.float16
+        assert {*dtypes.values()} == {torch.float32}
 
     def test_it_is_consistent(self, model, rendered, seen):
         hands = seen.samples
@@ -264,27 +220,46 @@ class TestSeen:
         )
         torch.testing.assert_close(hands.depth, hands.keypoints[..., 2], rtol=0, atol=1e-4)
         assert bone_angles(hands).max() < 0.1
-        torch.testing.assert_close(1 / scales(model, hands), seen.metres, rtol=1e-3, atol=0)
+        torch.testing.assert_close(1 / scales(model, hands), hands.metres, rtol=1e-3, atol=0)
         true = true_hands(rendered.read(seen.index, HAND_FIELDS))
         torch.testing.assert_close(hands.betas, true.betas.float())
         exact = load_hand_model(dtype=torch.float64).keypoint_model()
         points = pose_keypoints(exact, true)[1]
         lengths = (points - points[:, :1]).norm(dim=-1).float()
-        found = seen.metres[:, None] * hands.keypoints.norm(dim=-1)
+        found = seen.samples.metres[:, None] * hands.keypoints.norm(dim=-1)
         torch.testing.assert_close(found, lengths, rtol=0, atol=1e-5)
 
     def test_the_wrist_is_turned_into_the_view_frame(self, rendered, seen):
         true = true_hands(rendered.read(seen.index, HAND_FIELDS))
-        targets = normalise(observed_samples(rendered, seen.index))
+        which = (seen.index, seen.variant)
+        targets = normalise(observed_samples(rendered, Sightings(rendered), which))
         wrist = rotation_to(targets.view_direction) @ seen.samples.rotations[:, 0].double()
         wanted = roma.rotvec_to_rotmat(true.global_orient)
         torch.testing.assert_close(wrist, wanted, rtol=0, atol=1e-5)
 
     def test_parts_are_put_together(self, rendered, seen, monkeypatch):
         monkeypatch.setattr("init_net.samples.detected_samples._PART", 4)
-        parts = DetectedSamples.of(rendered)
+        parts = DetectedSamples.of(rendered, as_rendered=True)
         require_same(parts.samples, seen.samples, rtol=0, atol=1e-6)
-        assert torch.allclose(parts.metres, seen.metres)
+
+    def test_all_sightings_or_the_first_few(self, rendered, seen):
+        every = DetectedSamples.of(rendered)
+        assert every.index.tolist() == [i for i in range(12) for _ in range(2) if i != 4]
+        assert every.variant.tolist() == 11 * [0, 1]
+        first = torch.from_numpy(every.variant == 0)
+        require_same(every.samples[first], seen.samples, rtol=0, atol=1e-6)
+        require_same(DetectedSamples.of(rendered, variants=[1]).samples, seen.samples, **EXACTLY)
+        assert not torch.equal(every.samples.features[first], every.samples.features[~first])
+
+    def test_what_is_hidden_is_the_renders(self, rendered, seen):
+        states = rendered.read(seen.index, ["keypoint_state"])["keypoint_state"]
+        assert torch.equal(seen.samples.visible, torch.from_numpy(states == VISIBLE).float())
+        assert 0.2 < seen.samples.visible.mean() < 1
+
+    def test_features_are_those_of_the_sighting(self, rendered, seen):
+        wanted = Sightings(rendered).read(seen.index, seen.variant, ["features"])["features"]
+        assert torch.equal(seen.samples.features, torch.from_numpy(wanted))
+        assert seen.samples.features.isfinite().all()
 
 
 class TestBatches:
@@ -305,10 +280,9 @@ class TestBatches:
 
     def test_the_truth_is_turned_and_stays_true(self, model, seen):
         batch = seen.batch(self.ROWS, SEED)
-        torch.testing.assert_close(
-            1 / scales(model, batch), seen.metres[self.ROWS], rtol=1e-3, atol=0
-        )
-        for name in ("confidence", "focal", "betas"):
+        torch.testing.assert_close(1 / scales(model, batch), batch.metres, rtol=1e-3, atol=0)
+        assert batch.features.dtype == torch.float32
+        for name in ("confidence", "focal", "betas", "visible", "metres"):
             found, wanted = getattr(batch, name), getattr(seen.samples, name)[self.ROWS]
             assert torch.equal(found, wanted)
 
@@ -342,9 +316,12 @@ class TestTurned:
             depth=keypoints[..., 2],
             bones=torch.nn.functional.normalize(bones, dim=-1),
             focal=focal,
+            features=unknown_features(2, points),
             keypoints=keypoints,
             rotations=rotations.view(2, 16, 3, 3),
             betas=torch.zeros(2, 10),
+            visible=torch.ones(2, 21),
+            metres=points[:, 0, 2] / focal,
         )
 
     def test_it_is_what_a_rolled_camera_sees(self):

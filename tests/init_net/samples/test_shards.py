@@ -16,10 +16,8 @@ from datasets.synthetic import SyntheticEngine
 from datasets.synthetic.poses import sample_adult, sample_mode
 from datasets.synthetic.specs import APPEARANCE
 from fitter.hand_models.open_hand import load_open_hand
-from fitter.records import HandObservation
 from init_net.samples import shards
 from init_net.samples.shards import SAMPLE_FIELDS, SampleSource, ShardedSamples, render_shards
-from tests.support.rendered_samples import render
 
 SOURCE = SampleSource(seed=17, count=7, size=48)
 
@@ -51,7 +49,7 @@ def require_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], co
 def whole(tmp_path_factory):
     """All samples, rendered in one go into one shard."""
     folder = tmp_path_factory.mktemp("samples") / "whole"
-    render(folder, SOURCE, noise=1.0, unseen=(2,))
+    render_shards(folder, SOURCE)
     return everything(folder)
 
 
@@ -68,7 +66,7 @@ class TestWhatASampleIs:
         assert whole["mode"][4] == batch.specs.mode[0]
 
     def test_shards_and_their_number_change_nothing(self, whole, by_three, tmp_path):
-        render(tmp_path / "s", replace(SOURCE, count=5), noise=1.0, unseen=(2,))
+        render_shards(tmp_path / "s", replace(SOURCE, count=5))
         assert {path.name for path in (tmp_path / "s").iterdir()} == {
             "samples.json", "shard-000000000", "shard-000000003",
         }  # fmt: skip
@@ -77,18 +75,10 @@ class TestWhatASampleIs:
         require_same(found, whole, 5)
 
     def test_another_seed_is_another_data_set(self, whole, tmp_path):
-        render(tmp_path / "s", replace(SOURCE, seed=18, count=1))
+        render_shards(tmp_path / "s", replace(SOURCE, seed=18, count=1))
         assert not np.array_equal(everything(tmp_path / "s")["image"][0], whole["image"][0])
 
-    def test_what_was_not_detected_is_unknown(self, whole):
-        assert whole["detected"].tolist() == [True, True, False, True, True, True, True]
-        for name in ("keypoints", "confidence", "depth", "xyz", "score"):
-            known = np.isfinite(whole[f"detected_{name}"].reshape(7, -1))
-            assert known.all(1).tolist() == whole["detected"].tolist()
-            assert not known[2].any()
-
-    def test_processes_of_their_own_render_and_detect_the_same(self, tmp_path):
-        """With MediaPipe itself; at this size it finds some of the hands."""
+    def test_processes_of_their_own_render_the_same(self, tmp_path):
         source = SampleSource(seed=7, count=2, size=48)
         told = {1: [], 2: []}
         for workers, counts in told.items():
@@ -96,34 +86,6 @@ class TestWhatASampleIs:
         alone = everything(tmp_path / "1")
         require_same(everything(tmp_path / "2"), alone, 2)
         assert told[1] == told[2] == [0, 2]
-        assert alone["detected"].any()
-        seen = alone["detected"]
-        away = np.linalg.norm(alone["detected_keypoints"] - alone["keypoints_2d"], axis=-1).mean(1)
-        extent = np.ptp(alone["keypoints_2d"], axis=1).max(1)
-        assert (away[seen] < shards.WRONG_HAND * extent[seen]).all()
-
-
-class TestWhoIsTheHand:
-    TRUTH = np.random.default_rng(0).uniform(10, 90, (21, 2))
-
-    def observed(self, offset: float, side: str = "right") -> HandObservation:
-        return HandObservation(self.TRUTH + [offset, 0], np.ones(21), side, 0.9, 0.8)
-
-    def nearest(self, *found: HandObservation) -> HandObservation | None:
-        return shards._nearest(found, self.TRUTH)
-
-    def test_the_nearest_right_hand(self):
-        near, far = self.observed(5), self.observed(9)
-        assert self.nearest(far, near) is near
-        assert self.nearest(near, far) is near
-        assert self.nearest(far, self.observed(0, "left")) is far
-
-    def test_nobody(self):
-        limit = shards.WRONG_HAND * np.ptp(self.TRUTH, axis=0).max()
-        assert self.nearest() is None
-        assert self.nearest(self.observed(0, "left")) is None
-        assert self.nearest(self.observed(1.01 * limit)) is None
-        assert self.nearest(self.observed(0.99 * limit)) is not None
 
 
 class TestWorkThatIsContinued:
@@ -139,7 +101,7 @@ class TestWorkThatIsContinued:
 
         monkeypatch.setattr(np, "save", killed)
         with pytest.raises(KeyboardInterrupt):
-            render(folder, SOURCE, noise=1.0, unseen=(2,))
+            render_shards(folder, SOURCE)
         monkeypatch.undo()
         monkeypatch.setattr(shards, "SHARD", 3)
         left = [path for path in folder.iterdir() if "." in path.name and path.is_dir()]
@@ -147,7 +109,7 @@ class TestWorkThatIsContinued:
         assert len(ShardedSamples(folder)) == 3, "what is whole is there"
         first = (folder / "shard-000000000").stat().st_ino
         counts: list[int] = []
-        render(folder, SOURCE, noise=1.0, unseen=(2,), progress=counts.append)
+        render_shards(folder, SOURCE, progress=counts.append)
         assert counts == [3, 3, 1]
         assert (folder / "shard-000000000").stat().st_ino == first
         assert not left[0].exists()
@@ -155,10 +117,10 @@ class TestWorkThatIsContinued:
 
     def test_growing(self, whole, by_three, tmp_path):
         folder = tmp_path / "s"
-        render(folder, replace(SOURCE, count=4), noise=1.0, unseen=(2,))
+        render_shards(folder, replace(SOURCE, count=4))
         before = [(folder / f"shard-00000000{start}").stat().st_ino for start in (0, 3)]
         counts: list[int] = []
-        render(folder, SOURCE, noise=1.0, unseen=(2,), progress=counts.append)
+        render_shards(folder, SOURCE, progress=counts.append)
         assert counts == [3, 3, 1]
         assert (folder / "shard-000000000").stat().st_ino == before[0], "a full shard is kept"
         assert (folder / "shard-000000003").stat().st_ino != before[1]
@@ -166,29 +128,28 @@ class TestWorkThatIsContinued:
 
     def test_what_somebody_began_before_its_maker_was_said_grows(self, whole, tmp_path):
         folder = tmp_path / "s"
-        render(folder, replace(SOURCE, count=1), noise=1.0, unseen=(2,))
+        render_shards(folder, replace(SOURCE, count=1))
         manifest = json.loads((folder / "samples.json").read_text())
         assert manifest.pop("made_by") == {
             "fit-hands": version("fit-hands"),
             "hand model": load_open_hand(keypoint_offsets=False).sha256,
-            "mediapipe": version("mediapipe"),
         }
         (folder / "samples.json").write_text(json.dumps(manifest))
-        render(folder, replace(SOURCE, count=3), noise=1.0, unseen=(2,))
+        render_shards(folder, replace(SOURCE, count=3))
         require_same(everything(folder), whole, 3)
         assert [path.name for path in tmp_path.iterdir()] == ["s"], "no lock is left"
 
     def test_enough_is_enough(self, by_three, tmp_path, monkeypatch):
-        render(tmp_path / "s", replace(SOURCE, count=4))
+        render_shards(tmp_path / "s", replace(SOURCE, count=4))
         monkeypatch.setattr(shards, "_engine", None)
         for count in (1, 3, 4):
             counts: list[int] = []
-            render(tmp_path / "s", replace(SOURCE, count=count), progress=counts.append)
+            render_shards(tmp_path / "s", replace(SOURCE, count=count), progress=counts.append)
             assert counts == [count]
 
     def test_a_manifest_that_was_not_finished(self, tmp_path):
         (tmp_path / "samples.json.partial").write_text("{")
-        render(tmp_path, replace(SOURCE, count=1))
+        render_shards(tmp_path, replace(SOURCE, count=1))
         assert len(ShardedSamples(tmp_path)) == 1
 
     def test_threads_are_left_as_they_are(self, tmp_path):
@@ -196,7 +157,7 @@ class TestWorkThatIsContinued:
         threads = torch.get_num_threads()
         try:
             torch.set_num_threads(2)
-            render(tmp_path / "s", replace(SOURCE, count=1))
+            render_shards(tmp_path / "s", replace(SOURCE, count=1))
             assert torch.get_num_threads() == 2
         finally:
             torch.set_num_threads(threads)
@@ -204,7 +165,7 @@ class TestWorkThatIsContinued:
 
 class TestReading:
     def test_any_order_across_shards(self, whole, by_three, tmp_path):
-        render(tmp_path / "s", SOURCE, noise=1.0, unseen=(2,))
+        render_shards(tmp_path / "s", SOURCE)
         samples = ShardedSamples(tmp_path / "s")
         order = [6, 0, 3, 3, 5]
         found = samples.read(np.array(order), ["image", "betas"])
@@ -214,7 +175,7 @@ class TestReading:
         np.testing.assert_array_equal(samples.column("transl"), whole["transl"])
 
     def test_the_first_few(self, by_three, tmp_path):
-        render(tmp_path / "s", SOURCE)
+        render_shards(tmp_path / "s", SOURCE)
         samples = ShardedSamples(tmp_path / "s", 4)
         assert len(samples) == 4 == len(samples.column("image"))
         assert samples.size == SOURCE.size

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from scipy.stats import laplace, norm
 from torch.autograd import gradcheck
 
 from fitter.conventions import BONES
@@ -16,11 +15,10 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.skinning import pose_keypoints, pose_keypoints_from_rotations
 from fitter.records import HandParams
 from init_net.posing import HandPoints, hand_points, regressed_keypoints, weak_projection
-from init_net.records import LiftedHands, RegressedHands
+from init_net.records import RegressedHands
 from init_net.training import losses
 from init_net.training.loss_weights import (
     GeometricWeights,
-    LifterWeights,
     ManoWeights,
     MaskWeights,
 )
@@ -28,8 +26,6 @@ from init_net.training.losses import (
     bce_loss,
     dice_loss,
     geometric_terms,
-    keypoint_likelihood,
-    lifter_terms,
     mano_terms,
     mask_terms,
     normalised,
@@ -267,67 +263,6 @@ class TestMasks:
         nothing = torch.zeros(1, 6, 6)
         assert dice_loss(nothing - 100, nothing) == 0
         assert dice_loss(nothing + 100, nothing) > 0.9
-
-
-def lifted(seed=0):
-    std = 0.01 + 0.1 * torch.rand(B, 21, 2, generator=generator(seed), dtype=torch.float64)
-    return LiftedHands(
-        0.1 * randn(B, 21, 3, seed=seed), std, turns(seed)[1], randn(B, 10, seed=seed)
-    )
-
-
-class TestLifter:
-    @pytest.mark.parametrize("density", ["laplace", "gaussian"])
-    def test_is_the_density_of_the_library(self, density):
-        said, truth = lifted(), 0.1 * randn(B, 21, 3, seed=5)
-        found = keypoint_likelihood(said, truth, density)
-        for hand in range(B):
-            values = []
-            for k in range(1, 21):
-                for axis in range(3):
-                    std = float(said.std[hand, k, 1 if axis == 2 else 0])
-                    place, seen = float(said.keypoints[hand, k, axis]), float(truth[hand, k, axis])
-                    values.append(
-                        laplace(place, std / np.sqrt(2)).logpdf(seen)
-                        if density == "laplace"
-                        else norm(place, std).logpdf(seen)
-                    )
-            close(found[hand], -np.mean(values))
-
-    @pytest.mark.parametrize("density", ["laplace", "gaussian"])
-    def test_best_spread_is_that_of_the_errors(self, density):
-        """The std that costs least of many draws is their standard deviation."""
-        random = np.random.default_rng(0)
-        sigma = 0.05
-        draws = random.laplace(scale=sigma / np.sqrt(2), size=(2000, 21, 3))
-        if density == "gaussian":
-            draws = random.normal(scale=sigma, size=(2000, 21, 3))
-        truth = torch.tensor(draws)
-
-        def cost(std):
-            zeros = torch.zeros_like(truth)
-            said = LiftedHands(zeros, torch.full((2000, 21, 2), std).double(), zeros, zeros)
-            return float(keypoint_likelihood(said, truth, density).mean())
-
-        assert cost(sigma) < min(cost(0.9 * sigma), cost(1.1 * sigma))
-
-    def test_unknown_density(self):
-        with pytest.raises(ValueError, match="cauchy"):
-            keypoint_likelihood(lifted(), lifted().keypoints, "cauchy")
-
-    def test_terms(self):
-        said, truth = lifted(0), lifted(1)
-        terms = lifter_terms(said, truth.keypoints, truth.rotations, truth.betas)
-        total = summed(terms, LifterWeights(keypoints=2.0, rotation=3.0, shape=5.0))
-        relative = said.rotations.mT @ truth.rotations
-        for hand in range(B):
-            angles = Rotation.from_matrix(relative[hand].numpy()).magnitude()
-            shape = np.mean((said.betas - truth.betas)[hand].numpy() ** 2)
-            rotation = np.mean(4 * np.sin(angles / 2) ** 2)
-            expected = (
-                2 * keypoint_likelihood(said, truth.keypoints)[hand] + 3 * rotation + 5 * shape
-            )
-            close(total[hand], expected)
 
 
 class TestRotations:

@@ -8,61 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from pydantic import ValidationError
 
-from datasets.synthetic import SyntheticSettings
-from fitter.hand_models import load_hand_model
 from fitter.records import TensorBatch
-from init_net.posing import hand_points, regressed_keypoints
-from init_net.records import CropInputs, LiftedHands, LifterInputs, RegressedHands
+from init_net.samples.config import HeldOutConfig
 from init_net.samples.crop_samples import Cropper
-from init_net.samples.detected_samples import DetectedSamples
-from init_net.samples.shards import SampleSource, ShardedSamples
+from init_net.samples.shards import ShardedSamples
 from init_net.training.config import TrainConfig
-from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.tasks import build_task
-from tests.support import rendered_samples
 from tests.support.errors import raises
-
-COUNT, UNSEEN, SIZE = 14, 5, 48
-NETWORKS = {
-    "lifter": {"kind": "lifter", "width": 32, "blocks": 1},
-    "handnet": {"kind": "handnet", "input_size": 32, "hidden": [32]},
-    "segmentation": {
-        "kind": "segmentation", "input_size": 32, "decoder_channels": [16, 16, 8, 8, 8],
-    },
-}  # fmt: skip
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """Samples to learn from, and others held out."""
-    folder = tmp_path_factory.mktemp("samples")
-    settings = SyntheticSettings()
-    for name, seed, count in (("data", 31, COUNT), ("validation", 32, 6)):
-        source = SampleSource(seed, count, SIZE, 1, settings)
-        rendered_samples.render(folder / name, source, noise=0.5, unseen=(UNSEEN,))
-    return folder
-
-
-def configured(
-    folder: Path, network: str, batch_size: int = 4, seed: int = 0, **more
-) -> TrainConfig:
-    def samples(name: str, seed: int, count: int) -> dict:
-        return {"folder": str(folder / name), "seed": seed, "count": count, "size": SIZE,
-                "backgrounds": "procedural"}  # fmt: skip
-
-    return TrainConfig.model_validate(
-        {
-            "network": NETWORKS[network],
-            "data": samples("data", 31, COUNT),
-            "validation": samples("validation", 32, 6),
-            "optimiser": {"batch_size": batch_size},
-            "run": {"device": "cpu", "seed": seed},
-            **more,
-        }
-    )
+from tests.support.task_cases import COUNT, CPU, NETWORKS, Says, configured
 
 
 def built(folder: Path, network: str, **options):
@@ -109,7 +64,33 @@ class TestBatches:
         shapes = ShardedSamples(folder / "data").column("betas")
         known = [bool((shapes == betas.numpy()).all(1).any()) for betas in batch.betas]
         assert known == [True] * rendered + [False] * (size - rendered)
-        assert task._count == COUNT - 1
+        assert task._count == 2 * (COUNT - 1)
+        # What was only sampled nobody has looked at.
+        assert batch.features[rendered:].isnan().all() and batch.visible[rendered:].isnan().all()
+        assert batch.visible[:rendered].isfinite().all() and batch.metres.isfinite().all()
+
+    @pytest.mark.parametrize("looks", [1, 2])
+    def test_the_lifter_learns_from_as_many_sightings_as_are_asked_for(self, folder, looks):
+        config = configured(folder, "lifter")
+        data = config.data.model_copy(update={"sightings": looks})
+        task = build_task(config.model_copy(update={"data": data}), CPU)
+        assert task._count == looks * (COUNT - 1)
+
+    def test_the_lifter_learns_from_several_sets(self, folder):
+        """Each looked at as often as it says."""
+        config = configured(folder, "lifter")
+        more = {"folder": str(folder / "more"), "seed": 33, "count": 4, "sightings": 1}
+        more = config.data.model_copy(update=more)
+        task = build_task(config.model_copy(update={"further_data": (more,)}), CPU)
+        assert task._count == 2 * (COUNT - 1) + 4
+        assert task._seen.index[-4:].tolist() == [COUNT, COUNT + 1, COUNT + 2, COUNT + 3]
+        assert (task._seen.variant[-4:] == 0).all()
+
+    def test_figures_are_of_pictures_as_they_were_rendered(self, folder):
+        for config in (HeldOutConfig(), configured(folder, "lifter").validation):
+            assert config.sightings == 1
+        with pytest.raises(ValidationError, match="sightings"):
+            HeldOutConfig(sightings=2)
 
     @pytest.mark.parametrize("network", ["handnet", "segmentation"])
     def test_of_pictures(self, folder, network):
@@ -122,7 +103,9 @@ class TestBatches:
         assert ((seen > 0) & (seen < 1)).any()
         plain = Cropper(ShardedSamples(folder / "data"), 32, 1.4, None).crop(range(COUNT), (0,))
         chosen = task._chosen(0, 4 * COUNT)
-        assert torch.equal(batch.betas, plain.betas[chosen])
+        # A segmentation is told no shapes.
+        shapes = 10 if network == "handnet" else 0
+        assert torch.equal(batch.betas, plain.betas[chosen][:, :shapes])
         assert ((batch.positions - plain.positions[chosen]).abs().amax((1, 2)) > 1e-3).all()
 
 
@@ -172,7 +155,7 @@ class TestLosses:
 
     @pytest.mark.parametrize(
         ("network", "known"), [
-            ("lifter", "keypoints, rotation, shape"),
+            ("lifter", "keypoints, rotation, shape, visibility, size"),
             ("segmentation", "bce, dice"),
             ("handnet", "mano_pose, mano_shape, mano_joints_2d, mano_shape_norm, mano_camera, "
              "geometric_joints_3d, geometric_joints_2d, geometric_joints_3d_norm, geometric_bone, "
@@ -183,11 +166,11 @@ class TestLosses:
         with raises("training.unknown_loss", file="losses.colour", known=known):
             built(folder, network, losses={"colour": 1.0})
 
-    @pytest.mark.parametrize(("kind", "betas"), [("lifter", 4), ("handnet", 11)])
+    @pytest.mark.parametrize(("kind", "betas"), [("lifter", 4), ("handnet", 12)])
     def test_shapes_of_another_hand(self, folder, kind, betas):
         options = configured(folder, kind).resolved()
         options["network"]["betas"] = betas
-        with raises("training.other_betas", file="network.betas", expected=10, found=betas):
+        with raises("training.other_betas", file="network.betas", expected="10 or 11", found=betas):
             build_task(TrainConfig.model_validate(options), CPU)
 
     @pytest.mark.parametrize("network", ["handnet", "segmentation"])
@@ -206,144 +189,6 @@ class TestLosses:
             mixed = task.losses(batch, 0)
         for name, term in exact.items():
             torch.testing.assert_close(mixed[name], term, rtol=1e-5, atol=1e-7)
-
-
-class Says(nn.Module):
-    """A network that answers from a record, hand after hand, and keeps what it was asked."""
-
-    def __init__(self, answers: TensorBatch | Tensor) -> None:
-        super().__init__()
-        self.nothing = nn.Parameter(torch.zeros(1))
-        self.answers, self.asked = answers, []
-
-    def forward(self, inputs: LifterInputs | CropInputs) -> TensorBatch | Tensor:
-        start = sum(len(given.confidence) for given in self.asked)
-        count = len(self.answers.betas if isinstance(self.answers, TensorBatch) else self.answers)
-        self.asked.append(inputs)
-        start %= count
-        return self.answers[start : start + len(inputs.confidence)]
-
-
-def aligned_error(found: Tensor, true: Tensor) -> float:
-    """Mean distance of points (B, 21, 3), each hand turned, scaled and moved onto the true one."""
-    errors = []
-    for a, b in zip(found, true, strict=True):
-        a, b = a - a.mean(0), b - b.mean(0)
-        u, s, vt = torch.linalg.svd(b.T @ a)
-        signs = torch.ones(3).double()
-        signs[2] = torch.det(u @ vt).sign()
-        scale = (s * signs).sum() / a.square().sum()
-        errors.append((scale * a @ (u @ signs.diag() @ vt).T - b).norm(dim=-1).mean())
-    return float(torch.stack(errors).mean())
-
-
-class TestFiguresOfLifters:
-    @pytest.fixture
-    def held_out(self, folder) -> DetectedSamples:
-        return DetectedSamples.of(ShardedSamples(folder / "data"))
-
-    def truth(self, held_out, std: float = 0.01) -> LiftedHands:
-        hands = held_out.samples
-        wide = torch.full_like(hands.keypoints[..., :2], std)
-        return LiftedHands(hands.keypoints, wide, hands.rotations, hands.betas)
-
-    def test_one_that_is_right(self, held_out, monkeypatch):
-        monkeypatch.setattr("init_net.training.evaluation._BATCH", 5)
-        network = Says(self.truth(held_out))
-        figures = lifter_figures(network, held_out)
-        assert [len(asked.focal) for asked in network.asked] == [5, 5, 3]
-        assert figures["hands"] == COUNT - 1
-        assert figures["pa_mpjpe_mm"] < 1e-3 and figures["auc"] == pytest.approx(1, abs=0.006)
-        assert figures["within_std_across"] == figures["within_std_along"] == 1
-        # Joints do not tell all of a shape, nor how bones are twisted.
-        assert 0.05 < figures["pa_mpvpe_mm"] < 4
-        assert figures["f_5"] > 0.8 and figures["f_15"] > 0.99
-
-    def test_the_unit_is_millimetres_of_the_hand(self, held_out):
-        """One fingertip is a centimetre too far in every hand."""
-        truth = self.truth(held_out)
-        keypoints = truth.keypoints.clone()
-        keypoints[:, 12, 2] += 0.01 / held_out.metres
-        figures = lifter_figures(Says(replace(truth, keypoints=keypoints)), held_out)
-        unit = held_out.metres[:, None, None].double()
-        wanted = aligned_error(unit * keypoints.double(), unit * truth.keypoints.double())
-        assert figures["pa_mpjpe_mm"] == pytest.approx(1000 * wanted, rel=1e-4)
-        assert 0.01 / 21 < wanted < 0.003
-
-    def test_shares_within_the_spread_are_of_hands(self, held_out, monkeypatch):
-        """The last batch is smaller, its hands count like others: in one of 13 all is off."""
-        monkeypatch.setattr("init_net.training.evaluation._BATCH", 12)
-        truth = self.truth(held_out)
-        keypoints = truth.keypoints.clone()
-        keypoints[-1, :, 0] += 0.02
-        keypoints[-1, :, 2] -= 0.02
-        figures = lifter_figures(Says(replace(truth, keypoints=keypoints)), held_out)
-        assert figures["within_std_along"] == pytest.approx(12 / 13)
-        assert figures["within_std_across"] == pytest.approx(12.5 / 13)
-
-
-class TestFiguresOfPictures:
-    @pytest.fixture
-    def held_out(self, folder) -> Cropper:
-        return Cropper(ShardedSamples(folder / "data"), 32, 1.4, None)
-
-    @pytest.fixture
-    def crops(self, held_out):
-        return held_out.crop(range(COUNT), (0,))
-
-    def test_a_handnet_that_is_right(self, held_out, crops, monkeypatch):
-        monkeypatch.setattr("init_net.training.evaluation._BATCH", 6)
-        network = Says(crops.hands)
-        figures = crop_figures(network, held_out)
-        assert [len(asked.image) for asked in network.asked] == [5, 5, 4]
-        assert figures["hands"] == COUNT
-        assert figures["pa_mpjpe_mm"] < 1e-3 and figures["pa_mpvpe_mm"] < 1e-3
-        assert figures["auc"] == pytest.approx(1, abs=0.006)
-        assert figures["f_5"] == figures["f_15"] == 1
-        # What is left is that a weak camera cannot see a hand as a camera does.
-        model = load_hand_model().keypoint_model().to(torch.float32)
-        seen = hand_points(model, crops.hands).positions
-        left = (seen - crops.positions).norm(dim=-1).mean() * 32
-        assert figures["keypoints_2d_px"] == pytest.approx(float(left), rel=1e-4)
-        assert left < 1
-
-    def test_a_handnet_that_sees_open_hands(self, held_out, crops):
-        """Against the same by hand."""
-        hands = RegressedHands(
-            torch.eye(3).expand(COUNT, 16, 3, 3), torch.zeros(COUNT, 10), crops.camera
-        )
-        figures = crop_figures(Says(hands), held_out)
-        model = load_hand_model().keypoint_model().to(torch.float32)
-        found = regressed_keypoints(model, hands).double()
-        wanted = aligned_error(found, crops.points.double())
-        assert figures["pa_mpjpe_mm"] == pytest.approx(1000 * wanted, rel=1e-4)
-        assert figures["pa_mpjpe_mm"] > 5 and figures["f_5"] < 0.9
-
-    @pytest.mark.parametrize("figures_of", [crop_figures, mask_figures])
-    def test_with_nothing_but_the_picture(self, held_out, crops, figures_of):
-        answers = crops.hands if figures_of is crop_figures else crops.mask
-        network = Says(answers)
-        figures_of(network, held_out)
-        figures_of(network, held_out, with_keypoints=False)
-        told, blind = network.asked
-        assert torch.equal(told.confidence, crops.confidence)
-        assert (blind.confidence == 0).all() and torch.equal(told.image, blind.image)
-
-    def test_a_segmentation_that_is_right(self, held_out, crops):
-        logits = torch.where(crops.mask > 0.5, 4.0, -4.0)
-        figures = mask_figures(Says(logits), held_out)
-        assert figures == {
-            "mask_iou": 1, "mask_iou_median": 1, "pixel_accuracy": 1, "hands": COUNT,
-        }  # fmt: skip
-        figures = mask_figures(Says(-logits), held_out)
-        assert figures["mask_iou"] == figures["pixel_accuracy"] == 0
-
-    def test_a_segmentation_that_takes_all_for_the_hand(self, held_out, crops):
-        figures = mask_figures(Says(torch.ones_like(crops.mask)), held_out)
-        share = (crops.mask > 0.5).float().mean((1, 2))
-        assert figures["mask_iou"] == pytest.approx(float(share.mean()))
-        assert figures["mask_iou_median"] == pytest.approx(float(np.median(share)))
-        assert figures["pixel_accuracy"] == pytest.approx(float(share.mean()))
 
 
 @pytest.mark.parametrize("network", NETWORKS)
