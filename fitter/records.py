@@ -199,7 +199,8 @@ class NormalisedHands(TensorBatch):
 
     Attributes:
         keypoints: (B, 21, 2) crop units.
-        confidence: (B, 21) in [0, 1], 0 for a keypoint that was not seen.
+        confidence: (B, 21) in [0, 1], 0 for a keypoint that was not seen; in a fit the weight of
+            the position, which may be greater where a network has corrected it.
         intrinsics: (B, 3, 3) K of the crop.
         view_direction: (B, 3) unit vector, camera frame, along the ray through the middle of the
             hand.

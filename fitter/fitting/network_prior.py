@@ -37,8 +37,9 @@ def with_network_prior(
     A bone's direction has the standard deviation of its two ends, over its length. No
     ``(s / sigma)^2`` exceeds `FitConfig.network_max_confidence`. Detector and network together are
     their mean, weighted by their weights, with the sum of these; since the network has seen what
-    the detector says, that counts `FitConfig.detector_share` of its weight. Positions are the mean
-    of both by `FitConfig.network_position_share`; how far each counts stays the detector's word.
+    the detector says, that counts `FitConfig.detector_share` of its weight. Positions of a hand of
+    which a network saw the features are the mean of both by `FitConfig.network_position_share`,
+    and count `FitConfig.network_position_weight` times as much.
 
     Args:
         hands: B hands.
@@ -56,9 +57,12 @@ def with_network_prior(
     rotation_variance = ends_sum(variance) / length.square()
 
     share = torch.where(known, config.detector_share, 1.0)[:, None]
+    # Keypoints that somebody else has placed are no guesses of the detector's to be corrected.
+    corrected = known & hands.features.isfinite().flatten(1).any(-1)
     laid = project(laid_on_image(points, hands), hands.intrinsics)
     moved = torch.lerp(hands.keypoints, laid, config.network_position_share)
-    keypoints = torch.where(known[:, None, None], moved, hands.keypoints)
+    keypoints = torch.where(corrected[:, None, None], moved, hands.keypoints)
+    surer = torch.where(corrected, config.network_position_weight, 1.0)[:, None]
 
     def weight(confidence: float, scale: float, squared: Tensor) -> Tensor:
         believed = confidence * (scale**2 / squared).clamp_max(config.network_max_confidence)
@@ -87,6 +91,7 @@ def with_network_prior(
     return replace(
         hands,
         keypoints=keypoints,
+        confidence=surer * hands.confidence,
         relative_depth=torch.cat([torch.zeros_like(depth[:, :1]), both_depths], 1),
         depth_weight=depth_weight,
         bone_directions=normalize(directions, dim=-1),
