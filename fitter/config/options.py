@@ -263,7 +263,7 @@ class FitConfig(Section):
     pose_prior_weight: float = Field(0.13, ge=0, description="weight of the prior of the pose")
     shape_prior_weight: float = Field(0.1, ge=0, description="weight of the prior of the shape")
     size_prior_weight: float = Field(
-        1.0,
+        0.1,
         ge=0,
         description="weight of the prior of the hand's size, which no image shows",
     )

@@ -202,7 +202,7 @@ def _contour(band: float) -> StageConfig:
             "limits": 1.5,
             "pose_prior": 0.13,
             "shape_prior": 0.2,
-            "size_prior": 2.0,
+            "size_prior": 0.2,
         },
         band=band,
         tolerance=1e-3,
