@@ -27,7 +27,15 @@ FORMAT_VERSION = 4
 READ_VERSIONS = (2, 3, 4)
 """Of the stores that can be read."""
 
-ADDED_VARIABLES = frozenset({"hand_size", "hand_size_source"})
+ADDED_VARIABLES = frozenset(
+    {
+        "hand_size",
+        "hand_size_source",
+        "hands_beyond",
+        "keypoint_visibility",
+        "predicted_error_mm",
+    }
+)
 """Variables that stores of versions before `FORMAT_VERSION` lack."""
 
 _OLDER_NAME = {new: old for old, new in RENAMED_VARIABLES.items()}

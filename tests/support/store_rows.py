@@ -57,6 +57,10 @@ def fake_hand(seed: int, side="right") -> HandRow:
         lighting=rng.random(11),
         fit_status="converged",
         iterations=seed,
+        hand_size=0.15 + 0.05 * rng.random(),
+        hand_size_source="fitted",
+        keypoint_visibility=rng.random(21),
+        predicted_error_mm=10 * rng.random(),
     )
 
 
@@ -66,7 +70,13 @@ def fake_row(i: int) -> ImageRow:
     if i % 5 == 4:
         return ImageRow(image_status="no_hand", image_width=640, image_height=480)
     hands = (fake_hand(i), fake_hand(i + 100, "left"))[: 1 + i % 2]
-    return ImageRow(image_status="ok", intrinsics=np.eye(3), intrinsics_source="exif", hands=hands)
+    return ImageRow(
+        image_status="ok",
+        intrinsics=np.eye(3),
+        intrinsics_source="exif",
+        hands=hands,
+        hands_beyond=i,
+    )
 
 
 def fill(store: ResultStore, blocks: list[Block] | None = None) -> None:

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 
+import numpy as np
+
 from fitter.store.files import require_resumable
 from fitter.store.older import (
     ADDED_VARIABLES,
@@ -13,8 +15,24 @@ from fitter.store.older import (
     with_todays_options,
 )
 from fitter.store.reader import StoreReader
+from fitter.store.schema import VARIABLES
 from tests.support.errors import raises
 from tests.support.store_rows import SPEC, contents
+
+VERSION_3 = frozenset(
+    {
+        "appearance", "betas", "box", "detection_score", "detector_relative_depth",
+        "detector_relative_xyz", "file_size", "file_time", "final_cost", "fit_error",
+        "fit_status", "focal_scale", "global_orient", "hand_pose", "image_error",
+        "image_height", "image_status", "image_width", "initialisation_source",
+        "inputs_digest", "intrinsics", "intrinsics_source", "iterations", "joints_3d",
+        "keypoint_confidence", "keypoints_2d", "keypoints_2d_detected", "keypoints_3d",
+        "lighting", "mask_agreement", "mask_iou", "mask_source", "refine_iterations",
+        "refine_status", "residual_px", "score", "side", "side_score", "transl", "valid",
+        "vertex_colours", "vertex_offsets", "vertices",
+    }
+)  # fmt: skip
+"""The variables of stores of format version 3."""
 
 
 def test_options_have_todays_names_in_their_order():
@@ -49,6 +67,10 @@ def test_what_may_only_be_read_is_read(undisturbed, tmp_path, monkeypatch):
     assert contents(path) == before
 
 
+def test_every_variable_that_an_older_store_lacks_is_named():
+    assert {v.name for v in VARIABLES} - VERSION_3 == ADDED_VARIABLES
+
+
 def test_stores_from_before_a_variable_are_read_without_it(undisturbed, tmp_path):
     path = shutil.copytree(undisturbed, tmp_path / "results.zarr")
     metadata = json.loads((path / "zarr.json").read_text())
@@ -58,10 +80,28 @@ def test_stores_from_before_a_variable_are_read_without_it(undisturbed, tmp_path
     (path / "zarr.json").write_text(json.dumps(metadata))
     with raises("store.lost", file=path):
         StoreReader.open(path)
+    whole = StoreReader.open(undisturbed)
+    before = [row for block in whole.committed_blocks() for row in whole.read_block(block)]
     metadata["attributes"]["format_version"] = FORMAT_VERSION - 1
     (path / "zarr.json").write_text(json.dumps(metadata))
     store = StoreReader.open(path)
     rows = [row for block in store.committed_blocks() for row in store.read_block(block)]
-    assert len(rows) == 11 and all(h.hand_size is None for row in rows for h in row.hands)
+    assert len(rows) == len(before) == 11
+    for row, same in zip(rows, before, strict=True):
+        wanted = [(same, row), *zip(same.hands, row.hands, strict=True)]
+        for stored, found in wanted:
+            for name, value in vars(found).items():
+                if name in ADDED_VARIABLES:
+                    assert value is None
+                elif name != "hands":
+                    np.testing.assert_array_equal(value, getattr(stored, name))
+    known = {
+        name
+        for row in before
+        for one in (row, *row.hands)
+        for name, value in vars(one).items()
+        if value is not None
+    }
+    assert known >= ADDED_VARIABLES
     with raises("store.older_names", file=path):
         require_resumable(path)
