@@ -26,6 +26,7 @@ TRUSTING = FitConfig(
     bone_direction_weight=0.1,
     pose_prior_weight=1e-4,
     shape_prior_weight=1e-4,
+    size_prior_weight=1e-4,
     num_initialisations=4,
     initialisation_iterations=5,
     max_iterations=80,

@@ -20,7 +20,7 @@ from fitter.energies.priors import PoseSpace
 from fitter.energies.silhouette import squared_l2
 from fitter.energies.surface import normal_consistency
 from fitter.fitting.fit_model import FitModel
-from fitter.fitting.observations import ObservationBatch, normalise
+from fitter.fitting.observations import ObservationBatch, normalise, unknown_features
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
@@ -209,6 +209,7 @@ def scene_of(hand: HandModel, config: Config) -> Scene:
         relative_depth=unknown,
         relative_xyz=unknown[..., None].expand(-1, -1, 3),
         intrinsics=view.intrinsics.double(),
+        features=unknown_features(2, unknown),
         is_left=torch.zeros(2, dtype=torch.bool),
     )
     targets = KeypointTargets.of(
