@@ -56,13 +56,14 @@ def with_network_prior(
     variance = std.square().mean(-1)
     rotation_variance = ends_sum(variance) / length.square()
 
-    share = torch.where(known, config.detector_share, 1.0)[:, None]
+    one = points.new_ones(())  # else the factors were single precision, whatever the fit's is
+    share = torch.where(known, config.detector_share, one)[:, None]
     # Keypoints that somebody else has placed are no guesses of the detector's to be corrected.
     corrected = known & hands.features.isfinite().flatten(1).any(-1)
     laid = project(laid_on_image(points, hands), hands.intrinsics)
     moved = torch.lerp(hands.keypoints, laid, config.network_position_share)
     keypoints = torch.where(corrected[:, None, None], moved, hands.keypoints)
-    surer = torch.where(corrected, config.network_position_weight, 1.0)[:, None]
+    surer = torch.where(corrected, config.network_position_weight, one)[:, None]
 
     def weight(confidence: float, scale: float, squared: Tensor) -> Tensor:
         believed = confidence * (scale**2 / squared).clamp_max(config.network_max_confidence)

@@ -105,7 +105,7 @@ class TestConfiguration:
         (["photos", "--out", "o.zarr", "--max", "1"], "unrecognized arguments: --max 1"),
         (
             ["photos", "--out", "o.zarr", "--max-hands", "x"],
-            "argument --max-hands: expected a whole number, found 'x'",
+            "argument --max-hands: expected a whole number or auto, found 'x'",
         ),
         (
             ["photos", "--out", "o.zarr", "--resume", "--overwrite"],

@@ -61,7 +61,7 @@ class TestStore:
         before = contents(Path("kept.zarr"))
         said = "already holds results: use --resume to continue it or --overwrite to replace it"
         refused(f"kept.zarr: {said}", *FAST, out="kept.zarr")
-        was = "configuration.detector.max_hands was auto when it was started and is 1 now"
+        was = "configuration.detector.max_hands was 'auto' when it was started and is 1 now"
         instead = "use --overwrite to replace it, or another --out"
         said = f"kept.zarr: cannot be resumed: {was}; {instead}"
         refused(said, *FAST, *ALONE, "--resume", "--max-hands", "1", out="kept.zarr")

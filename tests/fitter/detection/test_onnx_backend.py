@@ -17,8 +17,8 @@ from tests.support.drawn_hands import observed, record, shape
 from tests.support.errors import raises
 from tests.support.paths import ROOT
 
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+onnx = pytest.importorskip("onnx", exc_type=ImportError)
+pytest.importorskip("onnxruntime", exc_type=ImportError)
 
 SIDE, SPLIT = 32, 2
 

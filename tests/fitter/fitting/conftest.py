@@ -39,3 +39,9 @@ def hands(model) -> HandParams:
 
     middle = torch.tensor([0.0, 0.0, 0.55], dtype=torch.float64)
     return HandParams(normal(1.0, 3), pose, normal(0.3, 10), middle + normal(0.04, 3))
+
+
+@pytest.fixture(scope="module")
+def some(hands) -> HandParams:
+    """Four open hands and four fists."""
+    return hands[torch.tensor([0, 3, 6, 9, 12, 15, 18, 21])]

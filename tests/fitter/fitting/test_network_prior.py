@@ -1,10 +1,9 @@
-"""What networks say of hands, in the fit to the keypoints: as starts, and beside its weak 3D."""
+"""What networks say of hands, in the fit to the keypoints, beside what the detector says."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,70 +11,44 @@ from torch import Tensor
 from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.fitting.initializer import Prediction
-from fitter.fitting.keypoint_fit import KeypointFit, _Initialisations, fit_observations
-from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
-from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.metrics import pa_mpjpe
-from fitter.records import HandParams
-from fitter.solvers.levenberg_marquardt import Linearization
-from fitter.solvers.status import Status
+from fitter.fitting.network_prior import laid_on_image, with_network_prior
+from fitter.fitting.observations import normalise
 from tests.support import keypoint_cases as cases
+from tests.support.predictions import nothing, perfect
 
-TRUSTING = cases.TRUSTING
 PREDICTED = ("relative_depth", "depth_weight", "bone_directions", "bone_weight")
 
 
-@pytest.fixture(scope="module")
-def some(hands) -> HandParams:
-    """Four open hands and four fists."""
-    return hands[torch.tensor([0, 3, 6, 9, 12, 15, 18, 21])]
+def same(found: Tensor, wanted: Tensor, atol: float = 0.0) -> None:
+    torch.testing.assert_close(found, wanted, rtol=0, atol=atol, equal_nan=True)
 
 
-def perfect(points: Tensor, observed: ObservationBatch, std: float = 0.01) -> Prediction:
-    """What a network that errs in nothing says of keypoints (B, 21, 3), camera axes."""
-    targets = normalise(observed)
-    points = torch.where(
-        observed.is_left[:, None, None], points * points.new_tensor([-1.0, 1, 1]), points
-    )
-    distance = (points[:, :1] * targets.view_direction[:, None]).sum(-1, keepdim=True)
-    keypoints = targets.intrinsics[:, 0, 0, None, None] * (points - points[:, :1]) / distance
-    return Prediction(keypoints, torch.full_like(keypoints[..., :2], std))
+@pytest.fixture
+def seen(model, some):
+    observed = cases.observe(cases.keypoints_of(model, some))
+    return normalise(observed), perfect(cases.keypoints_of(model, some), observed)
 
 
-def nothing(prediction: Prediction, *rows: int) -> Prediction:
-    """A prediction whose network could not see some hands."""
-    prediction = prediction.map(torch.clone)
-    prediction.keypoints[list(rows)], prediction.std[list(rows)] = torch.nan, torch.nan
-    return prediction
+@pytest.fixture
+def flat(model, some):
+    """The same without the detector's weak 3D."""
+    return normalise(cases.observe(cases.keypoints_of(model, some), weak=False))
 
 
-def require_close(found: KeypointFit, wanted: KeypointFit, rows: Tensor | slice) -> None:
-    """The same hands; sums over batches of different sizes differ in their last digits."""
-    assert torch.equal(found.initialisation[rows], wanted.initialisation[rows])
-    assert torch.equal(found.status[rows], wanted.status[rows])
-    for name, value in vars(found.params).items():
-        before = getattr(wanted.params, name)[rows]
-        torch.testing.assert_close(value[rows], before, rtol=0, atol=1e-8, equal_nan=True)
+def bent(prediction: Prediction) -> Prediction:
+    """A prediction of hands with other poses."""
+    keypoints = prediction.keypoints + 0.05 * torch.sin(40 * prediction.keypoints)
+    return replace(prediction, keypoints=keypoints - keypoints[:, :1])
 
 
 class TestNetworkPrior:
-    @pytest.fixture
-    def seen(self, model, some):
-        observed = cases.observe(cases.keypoints_of(model, some))
-        return normalise(observed), perfect(cases.keypoints_of(model, some), observed)
-
-    @pytest.fixture
-    def flat(self, model, some):
-        """The same without the detector's weak 3D."""
-        return normalise(cases.observe(cases.keypoints_of(model, some), weak=False))
-
     def test_a_true_prediction_says_what_a_true_detector_does(self, seen):
         targets, prediction = seen
         found = with_network_prior(targets, [prediction], FitConfig())
         torch.testing.assert_close(found.relative_depth, targets.relative_depth)
         torch.testing.assert_close(found.bone_directions, targets.bone_directions)
         for name in vars(targets).keys() - set(PREDICTED):
-            assert getattr(found, name) is getattr(targets, name)
+            same(getattr(found, name), getattr(targets, name))
 
     def test_hands_without_a_prediction_keep_what_they_have(self, seen):
         targets, prediction = seen
@@ -98,7 +71,7 @@ class TestNetworkPrior:
         for predictions in ([unseen], [unseen, unseen]):
             found = with_network_prior(targets, predictions, FitConfig())
             for name, value in vars(targets).items():
-                torch.testing.assert_close(getattr(found, name), value, rtol=0, atol=1e-14)
+                same(getattr(found, name), value, atol=1e-14)
 
     def test_trust(self, seen, flat):
         """Written out for a straight finger of four bones of 0.1, 0.2, 0.2 and 0.2."""
@@ -126,38 +99,43 @@ class TestNetworkPrior:
         straight = torch.tensor([1.0, 0, 0]).double().expand(20, 3)
         torch.testing.assert_close(found.bone_directions[0], straight)
 
-    def test_the_detectors_own_counts_beside_it(self, seen, flat):
-        """The mean by their trusts, whose sum is that of both."""
+    @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+    def test_the_detectors_own_counts_beside_it(self, seen, flat, share):
+        """The mean by their weights, whose sum is that of both."""
         targets, prediction = seen
-        bent = replace(
-            prediction, keypoints=prediction.keypoints + 0.05 * torch.sin(40 * prediction.keypoints)
+        other = nothing(bent(prediction), 5)
+        config = FitConfig(
+            network_depth_confidence=0.7, network_direction_confidence=1.3, detector_share=share
         )
-        bent.keypoints[:, 0] = 0.0
-        config = FitConfig(network_depth_confidence=0.7, network_direction_confidence=1.3)
-        own, both = (
-            with_network_prior(flat, [bent], config),
-            with_network_prior(targets, [bent], config),
-        )
+        own = with_network_prior(flat, [other], config)
+        both = with_network_prior(targets, [other], config)
         assert (targets.depth_weight == 1).all() and (targets.bone_weight == 1).all()
-        torch.testing.assert_close(both.depth_weight, own.depth_weight + 1)
-        torch.testing.assert_close(both.bone_weight, own.bone_weight + 1)
-        depth = own.depth_weight * own.relative_depth[:, 1:] + targets.relative_depth[:, 1:]
+        # All of it where no network has seen what it says.
+        kept = torch.full((8, 1), share).double()
+        kept[5] = 1.0
+        torch.testing.assert_close(both.depth_weight, own.depth_weight + kept)
+        torch.testing.assert_close(both.bone_weight, own.bone_weight + kept)
+        depth = own.depth_weight * own.relative_depth[:, 1:] + kept * targets.relative_depth[:, 1:]
         torch.testing.assert_close(both.relative_depth[:, 1:], depth / both.depth_weight)
         assert (both.relative_depth[:, 0] == 0).all()
-        bones = own.bone_weight[..., None] * own.bone_directions + targets.bone_directions
+        bones = own.bone_weight[..., None] * own.bone_directions
+        bones = bones + kept[..., None] * targets.bone_directions
         wanted = torch.nn.functional.normalize(bones, dim=-1)
         torch.testing.assert_close(both.bone_directions, wanted)
 
     def test_weights_are_finite_whatever_is_said(self, seen):
         targets, prediction = seen
+        config = FitConfig()
+        most = config.network_max_confidence
         for keypoints, std in ((0.0, 0.0), (0.0, 1.0), (1e-9, 1e9), (1e5, 1e-9)):
             strange = Prediction(
                 keypoints * prediction.keypoints, torch.full_like(prediction.std, std)
             )
-            found = with_network_prior(targets, [strange], FitConfig())
+            found = with_network_prior(targets, [strange], config)
             assert all(getattr(found, name).isfinite().all() for name in PREDICTED)
-            most = 1 + FitConfig().network_max_confidence
-            assert found.depth_weight.max() <= most and found.bone_weight.max() <= most
+            own = config.detector_share
+            assert found.depth_weight.max() <= own + config.network_depth_confidence * most
+            assert found.bone_weight.max() <= own + config.network_direction_confidence * most
 
     def test_two_predictions(self, seen, flat):
         """Their mean weighted by precision along the line of sight, and the surer one's std."""
@@ -192,248 +170,98 @@ class TestNetworkPrior:
                     torch.testing.assert_close(getattr(found, name), getattr(wanted, name))
 
 
-class TestInitialisations:
-    def wide(self, model, some) -> tuple[Tensor, Tensor]:
-        """Keypoints of hands far off the axis of wide cameras, and K (B, 3, 3)."""
-        places = torch.tensor(
-            [[0.0, 0, 0.5], [0.6, 0, 0.5], [-0.6, 0.3, 0.45], [0.2, -0.5, 0.4]]
-        ).double().repeat(2, 1)  # fmt: skip
-        points = cases.keypoints_of(model, replace(some, transl=places))
-        K = torch.tensor([[250.0, 0, 300], [0, 250, 260], [0, 0, 1]]).double()
-        K = K.repeat(8, 1, 1)
-        K[4:, 0, 0] = 280.0  # pixels that are not square
-        return points, K
+class TestPositions:
+    @pytest.fixture
+    def sighted(self, seen):
+        """Eight hands, and a prediction of each. The features of the last three are not known, and
+        of the fifth in one look alone."""
+        targets, prediction = seen
+        features = torch.zeros_like(targets.features)
+        features[5:], features[4, 1] = torch.nan, torch.nan
+        return replace(targets, features=features), prediction
 
-    def test_a_perfect_prediction_lies_on_the_picture(self, model, some):
-        points, K = self.wide(model, some)
-        assert points[..., 2].min() > 0.2
-        observed = replace(cases.observe(points), intrinsics=K, keypoints=project(points, K))
-        targets = normalise(observed)
-        start = predicted_initialisations(model, targets, perfect(points, observed))
-        found = cases.keypoints_of(model, start)
-        error = (project(found, targets.intrinsics) - project(points, targets.intrinsics)).norm(
-            dim=-1
+    def test_a_keypoint_that_the_detector_misplaced_is_put_right(self, sighted):
+        """The prediction is laid on all of them, so a 21st of what one errs is left."""
+        targets, prediction = sighted
+        wrong = targets.keypoints.clone()
+        error = torch.tensor([0.1, -0.05]).double()
+        wrong[:, 8] += error
+        found = with_network_prior(
+            replace(targets, keypoints=wrong), [prediction], FitConfig(network_position_share=1.0)
         )
-        # Crop units. What is left: the shape, which bones tell roughly, and the thumb's first
-        # keypoint, which lies off its joint and turns with the thumb's unknown twist.
-        assert error.mean() < 0.003 and error[:, 2:].max() < 0.02 and error.max() < 0.05
-        # The picture does not tell the size; the shape is about the mean.
-        ratio = found[:, 0].norm(dim=-1) / points[:, 0].norm(dim=-1)
-        assert ratio.min() > 0.9 and ratio.max() < 1.1
-        assert 1000 * pa_mpjpe(found.numpy(), points.numpy()).max() < 2
+        left = found.keypoints - targets.keypoints
+        torch.testing.assert_close(left[:5], (error / 21).expand(5, 21, 2), rtol=0, atol=0.003)
+        same(found.keypoints[5:], wrong[5:])
 
-    def test_only_what_was_seen_places_it(self, model, some):
-        points = cases.keypoints_of(model, some)
-        observed = cases.observe(points)
-        prediction = perfect(points, observed)
-        wanted = predicted_initialisations(model, normalise(observed), prediction)
-        seen = torch.ones(8, 21).double().index_fill_(1, torch.tensor([8, 15]), 0.0)
-        targets = normalise(observed)
-        blind = replace(
-            targets,
-            keypoints=targets.keypoints + 0.5 * (1 - seen)[..., None],
-            confidence=targets.confidence * seen,
-        )
-        found = predicted_initialisations(model, blind, prediction)
-        for name, value in vars(wanted).items():
-            torch.testing.assert_close(getattr(found, name), value, rtol=0, atol=1e-6)
-        # Where nobody is sure of anything, all keypoints count alike.
-        blind = replace(targets, confidence=torch.zeros_like(targets.confidence))
-        torch.testing.assert_close(
-            predicted_initialisations(model, blind, prediction).transl, wanted.transl
-        )
-
-    @pytest.mark.parametrize("keypoint", [0, 8])
-    def test_keypoints_count_alike(self, model, some, keypoint):
-        """One that is displaced draws the hand after it by a twenty-first, the wrist too."""
-        points = cases.keypoints_of(model, some)
-        observed = cases.observe(points)
-        targets, prediction = normalise(observed), perfect(points, observed)
-        step = 0.21 * torch.eye(2).double()[0]
-        offset = torch.zeros(8, 21, 2).double()
-        offset[:, keypoint] = step
-        moved = replace(targets, keypoints=targets.keypoints + offset)
-        before, after = (
-            project(
-                cases.keypoints_of(model, predicted_initialisations(model, t, prediction)),
-                targets.intrinsics,
+    def test_only_hands_of_which_a_network_saw_the_features_are_corrected(self, sighted):
+        targets, prediction = sighted
+        prediction = nothing(bent(prediction), 1)
+        config = FitConfig()
+        assert config.network_position_share > 0 and config.network_position_weight > 1
+        found = with_network_prior(targets, [prediction], config)
+        corrected = torch.tensor([0, 2, 3, 4])
+        kept = torch.tensor([1, 5, 6, 7])
+        same(found.keypoints[kept], targets.keypoints[kept])
+        same(found.confidence[kept], targets.confidence[kept])
+        assert ((found.keypoints - targets.keypoints)[corrected].norm(dim=-1).amax(1) > 0.01).all()
+        # Depths and directions come from the prediction with and without features.
+        blind = replace(targets, features=targets.features * torch.nan)
+        for name in PREDICTED:
+            same(
+                getattr(found, name), getattr(with_network_prior(blind, [prediction], config), name)
             )
-            for t in (targets, moved)
-        )
-        drawn = (after - before).mean(1)
-        torch.testing.assert_close(drawn, (step / 21).expand(8, 2), rtol=0.25, atol=1e-3)
 
-    def test_no_prediction_no_start(self, model, some):
-        points = cases.keypoints_of(model, some)
-        observed = cases.observe(points)
-        prediction = nothing(perfect(points, observed), 2, 5)
-        start = predicted_initialisations(model, normalise(observed), prediction)
-        for value in vars(start).values():
-            known = value.flatten(1).isfinite()
-            assert known.all(1).tolist() == [i not in (2, 5) for i in range(8)]
-            assert not known[[2, 5]].any()
+    def test_the_share_leads_from_the_detectors_positions_to_the_networks(self, sighted):
+        targets, prediction = sighted
+        prediction = bent(prediction)
 
+        def keypoints(share: float) -> Tensor:
+            config = FitConfig(network_position_share=share)
+            return with_network_prior(targets, [prediction], config).keypoints
 
-class TestFit:
-    """From 2D keypoints without any depth of the detector's own."""
+        same(keypoints(0.0), targets.keypoints)
+        laid = project(laid_on_image(prediction.keypoints, targets), targets.intrinsics)
+        torch.testing.assert_close(keypoints(1.0)[:5], laid[:5])
+        torch.testing.assert_close(keypoints(0.3)[:5], (0.7 * targets.keypoints + 0.3 * laid)[:5])
 
-    def observed(self, model, some) -> tuple[Tensor, ObservationBatch]:
-        points = cases.keypoints_of(model, some)
-        return points, cases.observe(points, weak=False)
+    @pytest.mark.parametrize("factor", [0.5, 1.0, 16.0])
+    def test_corrected_keypoints_count_by_a_factor(self, sighted, factor):
+        targets, prediction = sighted
+        confidence = torch.linspace(0, 1, 21).double().expand(8, 21)
+        targets = replace(targets, confidence=confidence)
+        config = FitConfig(network_position_weight=factor)
+        found = with_network_prior(targets, [prediction], config)
+        same(found.confidence[:5], factor * confidence[:5])
+        same(found.confidence[5:], confidence[5:])
+        once = with_network_prior(targets, [prediction], FitConfig(network_position_weight=1.0))
+        for name in ("keypoints", *PREDICTED):
+            same(getattr(found, name), getattr(once, name))
 
-    @pytest.mark.parametrize("side", ["right", "left"])
-    def test_the_truth_leads_to_the_truth(self, model, some, side):
-        points, observed = self.observed(model, some)
-        if side == "left":
-            observed = cases.mirrored(observed)
-            points = points * torch.tensor([-1.0, 1, 1])
-        prediction = perfect(points, observed)
+    @pytest.mark.parametrize("field", ["keypoints", "std"])
+    @pytest.mark.parametrize("value", [torch.nan, torch.inf])
+    def test_a_prediction_that_is_not_finite_changes_nothing(self, sighted, field, value):
+        targets, prediction = sighted
+        broken = bent(prediction)
+        getattr(broken, field)[:, 7, 0] = value
+        found = with_network_prior(targets, [broken], FitConfig())
+        for name, before in vars(targets).items():
+            same(getattr(found, name), before, atol=1e-14)
 
-        def error(predictions) -> np.ndarray:
-            result = fit_observations(model, observed, TRUSTING, predictions)
-            found = cases.fitted_keypoints(model, result, observed.is_left)
-            pixels = (project(found, observed.intrinsics) - observed.keypoints).norm(dim=-1)
-            assert pixels.mean(1).max() < 0.5
-            return 1000 * pa_mpjpe(found.numpy(), points.numpy())
+    def test_positions_of_two_predictions_are_those_of_their_mean(self, sighted):
+        targets, prediction = sighted
+        other = replace(bent(prediction), std=2 * prediction.std)
+        found = with_network_prior(targets, [prediction, other], FitConfig())
+        mean = 0.8 * prediction.keypoints + 0.2 * other.keypoints
+        wanted = with_network_prior(targets, [replace(prediction, keypoints=mean)], FitConfig())
+        torch.testing.assert_close(found.keypoints, wanted.keypoints)
+        torch.testing.assert_close(found.confidence, wanted.confidence)
 
-        alone, with_network_prior = error([]), error([prediction])
-        assert with_network_prior.max() < 0.03
-        assert alone.min() > 0.2, "keypoints alone do not say all of it"
-
-    def test_the_truth_outweighs_a_detector_that_takes_front_for_back(self, model, some):
-        points = cases.keypoints_of(model, some)
-        observed = cases.observe(points)
-        wrong = replace(
-            observed,
-            relative_depth=-observed.relative_depth,
-            relative_xyz=observed.relative_xyz * torch.tensor([1.0, 1, -1]).double(),
-        )
-
-        def error(predictions) -> np.ndarray:
-            result = fit_observations(model, wrong, FitConfig(), predictions)
-            return 1000 * pa_mpjpe(cases.keypoints_of(model, result.params).numpy(), points.numpy())
-
-        assert np.median(error([])) > 5
-        assert error([perfect(points, wrong)]).max() < 3
-
-    def test_mirrored_hands_are_mirrored(self, model, some):
-        points, observed = self.observed(model, some)
-        prediction = perfect(points, observed)
-        right = fit_observations(model, observed, FitConfig(), [prediction])
-        # The prediction is of the mirrored picture, in which a left hand is a right one.
-        left = fit_observations(model, cases.mirrored(observed), FitConfig(), [prediction])
-        assert torch.equal(left.initialisation, right.initialisation)
-        for name, value in vars(left.params).items():
-            wanted = getattr(right.params.mirrored(), name)
-            torch.testing.assert_close(value, wanted, rtol=0, atol=1e-5)
-
-    def test_unknown_predictions_change_nothing(self, model, some):
-        _, observed = self.observed(model, some)
-        points = cases.keypoints_of(model, some)
-        unseen = nothing(perfect(points, observed), *range(8))
-        wanted = fit_observations(model, observed, FitConfig())
-        assert (wanted.initialisation == 0).all()
-        for predictions in ([unseen], [unseen, unseen]):
-            for from_keypoints in (True, False):
-                found = fit_observations(model, observed, FitConfig(), predictions, from_keypoints)
-                require_close(found, wanted, slice(None))
-
-    def test_who_started(self, model, some):
-        points, observed = self.observed(model, some)
-        good = perfect(points, observed)
-        # Any other hand with the fingers of all hands mixed up.
-        bad = replace(good, keypoints=good.keypoints.roll(3, 1) - good.keypoints.roll(3, 1)[:, :1])
-        unsure = replace(bad, std=bad.std * torch.nan)
-        broken = replace(
-            observed, keypoints=observed.keypoints.clone().index_fill_(0, torch.tensor(7), 5.0)
-        )
-
-        def started(predictions, **options) -> list[int]:
-            return fit_observations(
-                model, broken, TRUSTING, predictions, **options
-            ).initialisation.tolist()
-
-        assert started([]) == [0] * 7 + [-1]
-        assert started([good], from_keypoints=False) == [1] * 7 + [-1]
-        assert started([unsure, good], from_keypoints=False) == [2] * 7 + [-1]
-        assert started([good, unsure], from_keypoints=False) == [1] * 7 + [-1]
-        mixed = started([nothing(good, 1, 4)], from_keypoints=False)
-        assert mixed == [1, 0, 1, 1, 0, 1, 1, -1]
-        mixed = started([nothing(good, 1, 4), nothing(good, 0, 1)], from_keypoints=False)
-        assert mixed[:2] == [1, 0] and mixed[4] == 2 and mixed[7] == -1
-        # The best of all wins: the truth beside typical poses.
-        assert started([good]).count(1) >= 5
-
-    def test_hands_without_a_prediction_start_from_keypoints_anyway(self, model, some):
-        points, observed = self.observed(model, some)
-        prediction = nothing(perfect(points, observed), 1, 4)
-        found = fit_observations(model, observed, FitConfig(), [prediction], from_keypoints=False)
-        wanted = fit_observations(model, observed, FitConfig())
-        require_close(found, wanted, torch.tensor([1, 4]))
-        assert (found.status != Status.DIVERGED).all()
-
-    def test_a_hand_that_takes_no_part(self, model, some):
-        points, observed = self.observed(model, some)
-        prediction = perfect(points, observed)
-        keypoints = observed.keypoints.clone()
-        keypoints[2, 5] = torch.nan
-        broken = replace(observed, keypoints=keypoints)
-        found = fit_observations(model, broken, FitConfig(), [prediction])
-        assert found.initialisation[2] == -1 and found.status[2] == Status.DIVERGED
-        others = torch.arange(8) != 2
-        require_close(found, fit_observations(model, observed, FitConfig(), [prediction]), others)
-        gone = replace(observed, keypoints=observed.keypoints * torch.nan)
-        found = fit_observations(model, gone, FitConfig(), [prediction])
-        assert (
-            found.initialisation.tolist() == [-1] * 8 and found.initialisation.dtype == torch.int64
-        )
-
-    @pytest.mark.parametrize("from_keypoints", [True, False])
-    def test_a_batch_gives_what_its_hands_give_alone(self, model, some, from_keypoints):
-        points, _ = self.observed(model, some)
-        observed = cases.noisy(model, some)
-        truth = torch.where(observed.is_left[:, None, None], points * points.new_tensor(
-            [-1.0, 1, 1]), points)  # fmt: skip
-        predictions = [
-            nothing(perfect(truth, observed, 0.03), 1, 4),
-            nothing(perfect(truth + 0.01 * torch.sin(900 * truth), observed, 0.05), 2, 4),
-        ]
-        together = fit_observations(model, observed, FitConfig(), predictions, from_keypoints)
-        assert len(set(together.initialisation.tolist())) > 1
+    def test_a_batch_gives_what_its_hands_give_alone(self, sighted):
+        targets, prediction = sighted
+        predictions = [nothing(bent(prediction), 1, 6), nothing(prediction, 2, 6)]
+        together = with_network_prior(targets, predictions, FitConfig())
         for i in range(8):
-            row = [prediction[[i]] for prediction in predictions]
-            alone = fit_observations(model, observed[[i]], FitConfig(), row, from_keypoints)
-            assert alone.initialisation[0] == together.initialisation[i]
-            for name, value in vars(alone.params).items():
-                torch.testing.assert_close(
-                    value[0], getattr(together.params, name)[i], rtol=0, atol=1e-8
-                )
-
-
-class TestTheBestStart:
-    @dataclass(frozen=True)
-    class Costs:
-        """An objective that only has values: `costs` (N,) of N states."""
-
-        costs: Tensor
-
-        def select(self, index: Tensor) -> TestTheBestStart.Costs:
-            return self
-
-        def linearize(self, params: HandParams) -> Linearization:
-            return Linearization(self.costs, params.transl, params.transl)
-
-    @pytest.mark.parametrize("worst", [torch.inf, torch.nan])
-    def test_a_hand_never_gets_the_start_of_another(self, worst):
-        """Of two hands the second has no prediction, and nothing that it tries has a cost."""
-        count = 6  # three starts of two hands
-        states = HandParams(
-            torch.zeros(count, 3), torch.zeros(count, 15, 3), torch.zeros(count, 10),
-            torch.arange(count).float()[:, None].expand(-1, 3),
-        )  # fmt: skip
-        source = torch.tensor([[1, -1], [0, 0], [0, 0]])
-        costs = torch.tensor([3.0, 2.0, worst, 5.0, worst])  # of the states that are tried
-        tried = _Initialisations(states, source)
-        best, source = tried.best(self.Costs(costs), FitConfig(initialisation_iterations=0))
-        assert best.transl[:, 0].tolist() == [2.0, 3.0]
-        assert source.tolist() == [0, 0]
+            rows = [said[[i]] for said in predictions]
+            alone = with_network_prior(targets[[i]], rows, FitConfig())
+            for name, value in vars(alone).items():
+                same(value, getattr(together, name)[[i]], atol=1e-12)
