@@ -306,7 +306,7 @@ SENTENCE_TOPICS = {
     "masks": ("mask",),
     "configuration": ("config", "stages"),
     "hand-models": ("model", "appearance", "prior"),
-    "detector": ("detector", "task"),
+    "detector": ("detector", "task", "onnx"),
     "networks": ("network", "weights"),
     "runs": ("usage", "run", "device", "worker", "fit", "overlay", "ray"),
     "output": ("output", "store"),

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from fitter.detection.backend import Backend, load_backend
-from fitter.detection.detector import DetectorOptions
 from fitter.detection.looks import merge_looks
 from fitter.detection.networks.shapes import FEATURES
 from fitter.detection.networks.weights import detector_digest
@@ -28,6 +27,11 @@ from init_net.samples.manifest import refused
 from init_net.samples.processes import make_shards
 from init_net.samples.shards import SHARD, ShardedSamples, load_array, shard_name, write_arrays
 from init_net.samples.variations import identity, sample_look, sample_placement
+
+LEAST_SCORE = 0.5
+"""Least palm score, and least probability of each look that there is a hand. No option of the
+search decides it: sightings of the same samples stay the same, and a look that is less sure has
+often seen something else."""
 
 WRONG_HAND = 0.25
 """Mean distance of detected and true keypoints, over the larger side of the true ones' box, from
@@ -109,7 +113,7 @@ def _is_whole(path: Path, count: int, variants: int) -> bool:
 @lru_cache(maxsize=1)
 def _opened(folder: Path, count: int) -> tuple[ShardedSamples, Backend]:
     """Kept, since a process looks at many shards."""
-    return ShardedSamples(folder, count), load_backend("builtin", DetectorOptions().min_score)
+    return ShardedSamples(folder, count), load_backend("builtin", LEAST_SCORE)
 
 
 def _look_at_shard(folder: Path, count: int, variants: int, start: int) -> int:

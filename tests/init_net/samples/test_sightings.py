@@ -107,7 +107,8 @@ class TestByTheDetectorItself:
         assert (looks == np.isfinite(whole["features"]).any(-1)).all()
         assert (looks.all(-1) == seen).all(), "confirmed by a look at the mirror image"
         assert (np.isfinite(whole["score"]) == (whole["found"] == FOUND)).all()
-        assert (whole["presence"][seen] > 0.5).all()
+        assert (whole["presence"][seen] >= sightings.LEAST_SCORE).all()
+        assert (whole["score"][whole["found"] == FOUND] >= sightings.LEAST_SCORE).all()
 
     def test_work_that_was_killed_continues(self, folder, whole):
         """Killed for real as soon as the first shard is done."""
@@ -164,7 +165,7 @@ class TestByTheDetectorItself:
         rows = samples.read([row], ["image", "keypoints_2d"])
         picture = Picture(MIRROR.pixels(rows["image"][0]))
         known = MIRROR.points(rows["keypoints_2d"][0].astype(float))
-        backend = load_backend("builtin", 0.5)
+        backend = load_backend("builtin", sightings.LEAST_SCORE)
         found = sightings._detected(backend, picture, known, "left")
         assert found is not None and found.side == "left"
         back = MIRROR.back(found)
