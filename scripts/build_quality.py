@@ -79,7 +79,7 @@ def main() -> None:
     if options.held_out is not None:
         count = options.held_out_count
         scenes = shard_scenes(options.held_out, count)
-        hands = _measured(work / f"held-out-{count}.npz", scenes, ["detector.min_score=0.5"])
+        hands = _measured(work / f"held-out-{count}.npz", scenes, [])
         sets["renders, held out"] = JudgedSet(hands, trained(hands.features))
     if options.annotated is not None:
         scenes = freihand_scenes(options.annotated)

@@ -238,10 +238,10 @@ class FitConfig(Section):
         1.25, gt=0, description="true depth per unit of the detector's relative depth"
     )
     network_depth_confidence: float = Field(
-        2.0, ge=0, description="weight of the networks' relative depth beside the detector's"
+        1.0, ge=0, description="weight of the networks' relative depth beside the detector's"
     )
     network_direction_confidence: float = Field(
-        2.0, ge=0, description="weight of the networks' bone directions beside the detector's"
+        1.0, ge=0, description="weight of the networks' bone directions beside the detector's"
     )
     network_max_confidence: float = Field(
         30.0, gt=0, description="upper bound of a prediction's weight, (scale / its std)^2"
@@ -250,10 +250,10 @@ class FitConfig(Section):
         1.0, ge=0, le=1, description="share of the networks' positions in the 2D keypoints"
     )
     network_position_weight: float = Field(
-        16.0, gt=0, description="factor on the weight of 2D keypoints that a network has corrected"
+        8.0, gt=0, description="factor on the weight of 2D keypoints that a network has corrected"
     )
     detector_share: float = Field(
-        0.6,
+        1.0,
         ge=0,
         le=1,
         description="share that the detector's depth and bone directions keep of their weight "

@@ -37,7 +37,7 @@ def merge_looks(
         second: another look.
         scales: for each look, pixels of what it looked at per pixel of the picture.
     """
-    size = hand_size(first)
+    size = max(hand_size(first), 1.0)
     details = np.minimum(1.0, np.array(scales) * size / FULL_DETAIL)
     share = float(details[0] / details.sum())
 

@@ -108,8 +108,9 @@ class HandJudge:
     def visibility(self, judged: JudgedHands) -> Tensor:
         """(B, 21) probability that each keypoint is seen; NaN for hands that were not fitted.
 
-        The hand's other side, masks, and the image's border, each of which may hide a keypoint,
-        and then what networks say. Other hands of the image are asked in `hidden_by_others`.
+        What mesh and networks say together, times what masks and the image's border leave of it:
+        nothing shows a keypoint outside the image. Other hands of the image are asked in
+        `fitter.quality.visibility.behind_others`.
         """
         right = judged.right
         fitted = right.transl.isfinite().all(-1) & judged.hands.is_usable
@@ -121,10 +122,10 @@ class HandJudge:
         K = focal_applied(judged.hands.intrinsics[index], judged.log_focal[index])
         offsets = None if judged.offsets is None else judged.offsets[index]
         seen = mesh_visibility(self.visibility_model, hands, K, offsets).to(found)
-        seen = seen * torch.as_tensor(self._masks(judged, index)).to(found)
-        seen = seen * inside_image(judged.image_keypoints[index], judged.image_sizes[index])
         for said in judged.predictions.initialisations.values():
             seen = combined(seen, said.visible[index].to(found))
+        seen = seen * torch.as_tensor(self._masks(judged, index)).to(found)
+        seen = seen * inside_image(judged.image_keypoints[index], judged.image_sizes[index])
         return found.index_copy(0, index, seen)
 
     def _masks(self, judged: JudgedHands, index: Tensor) -> np.ndarray:
