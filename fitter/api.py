@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 
@@ -297,7 +298,7 @@ class _Given:
         hands = _for_each("keypoints", keypoints, count, is_single)
         checked = [_image(image, _name(image, place)) for place, image in enumerate(images)]
         names = [_name(image, place) for place, image in enumerate(images)]
-        one = isinstance(hand_size, int | float)
+        one = isinstance(hand_size, Real)
         sizes = [hand_size] * count if one else _for_each("hand_size", hand_size, count, is_single)
         return cls(
             checked,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -75,6 +75,12 @@ class DetectorConfig(Section):
         description="file of a network of 21 keypoints (.onnx) for the backend onnx, in the form "
         "of RTMPose's hand network",
     )
+
+    @model_validator(mode="after")
+    def _files_fit_the_backend(self) -> Self:
+        if self.onnx_model is not None and (self.backend != "onnx" or self.task is not None):
+            raise ValueError("detector.onnx_model needs detector.backend=onnx, without a task")
+        return self
 
     @property
     def slots(self) -> int:

@@ -156,6 +156,8 @@ class OnnxBackend:
                 confidence=confidence,
                 relative_depth=None,
                 relative_xyz=None,
+                # The lifter corrects the landmark network's keypoints, not a user's.
+                features=None,
             )
             for hand, window, each, confidence in zip(hands, windows, points, scores, strict=True)
         ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
 
 import cv2
 import numpy as np
@@ -19,8 +18,6 @@ from fitter.records import HandObservation, Side
 FINEST_STEP = 2.0
 """Pixels of a picture along one of a window up to which interpolation between four of them leaves
 nothing out; beyond, the picture is halved first."""
-
-_MIRROR_X = np.array([-1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -100,10 +97,6 @@ class Window:
         beyond_low = (hand.box[:2] < low) & (low > 0)
         beyond_high = (hand.box[2:] > high) & (high < limit)
         return bool((beyond_low | beyond_high).any())
-
-    def turned_about(self, turn: float) -> Self:
-        """The same window, turned further."""
-        return replace(self, angle=self.angle + turn)
 
 
 class Picture:

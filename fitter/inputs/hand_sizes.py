@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def check_hand_size(given: Any, where: str) -> float:
         InputError: it is no number, or no hand is of that size.
     """
     least, largest = HAND_SIZES
-    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    is_number = isinstance(given, Real) and not isinstance(given, bool)
     if not is_number or not (math.isfinite(given) and least <= given <= largest):
         raise InputError(
             "hand_size.metres", file=where, least=least, largest=largest, found=repr(given)
