@@ -128,6 +128,8 @@ def suppress_across(palms: Sequence[Palms], same: float = SAME_PALM) -> list[Pal
         palms: of each window, in pixels of one picture.
         same: intersection over union from which on two are one.
     """
+    if not palms:
+        return []
     boxes = np.concatenate([each.boxes for each in palms])
     scores = np.concatenate([each.scores for each in palms])
     keep = np.zeros(len(scores), dtype=bool)

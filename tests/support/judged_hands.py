@@ -49,6 +49,7 @@ def judged_hands(
             score=0.9,
             relative_depth=None,
             relative_xyz=points[i].numpy() if detected else None,
+            presence=0.97 if detected else None,
         )
         for i in range(count)
     ]

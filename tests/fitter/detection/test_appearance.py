@@ -52,10 +52,16 @@ def test_swapped_channels_are_swapped_back_and_right_ones_are_not(path):
 
 def test_an_overexposed_picture_is_darkened_and_keeps_its_order():
     ramp = np.minimum(np.arange(0, 512), 255).astype(np.uint8)
-    pixels = np.broadcast_to(ramp[None, :, None], (8, 512, 3))
-    (seen, *_) = other_appearances(pixels)
-    assert (seen <= pixels).all() and (np.diff(seen[0, :, 0].astype(int)) >= 0).all()
+    colour = np.array([1.0, 0.8, 0.6])
+    pixels = np.broadcast_to((ramp[:, None] * colour).astype(np.uint8), (8, 512, 3))
+    (seen,) = other_appearances(pixels)
+    assert (seen <= pixels).all() and (seen < pixels).any(axis=(0, 1)).all()
+    assert (np.diff(seen[0].astype(int), axis=0) >= 0).all()
     assert seen[0, -1, 0] == 255
+    # A grey one is tried red first, which is no darker.
+    grey = np.broadcast_to(ramp[None, :, None], (8, 512, 3))
+    _, darkened = other_appearances(grey)
+    assert (darkened <= grey).all() and (darkened[0, 128] < grey[0, 128]).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 700), (700, 1), (1, 1), (3, 5)])

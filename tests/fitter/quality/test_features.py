@@ -84,6 +84,10 @@ def test_what_nobody_says_is_unknown(scenes) -> None:
     both = columns(judged_hands(scenes, 4), scenes)
     assert all(np.isfinite(both[name]).all() for name in (*DETECTOR, *IMAGE, "network_std"))
     assert np.isfinite(both["fit_from_world"]).all() and set(WEAK_3D) < set(FEATURES)
+    absent = judged_hands(scenes, 4)
+    absent = replace(absent, observed=[replace(hand, presence=None) for hand in absent.observed])
+    unsaid = columns(absent, scenes)
+    assert {name for name in DETECTOR if np.isnan(unsaid[name]).any()} == {"presence"}
 
 
 def test_two_networks_are_apart_by_what_they_say(scenes) -> None:
