@@ -110,7 +110,7 @@ def _network_speeds(
 ) -> list[Speed]:
     """Of a network: first how it learns, then how it works by the size of the batch."""
     config = load_train_config(kind, ["data.sightings=1"]).model_copy(
-        update={"network": network.config}
+        update={"network": network.config, "further_data": ()}
     )
     student = build_network(network.config, config.run.seed).to(options.device)
     task = _TASKS[kind](config, student, samples, samples)
