@@ -117,7 +117,7 @@ def noise_tile(seed: int = 0) -> np.ndarray:
     grain = generator.normal(0, 1, (TILE, TILE, 3)) + generator.normal(0, 0.7, (TILE, TILE, 1))
     wrapped = np.concatenate([grain[-4:], grain, grain[:4]])
     wrapped = np.concatenate([wrapped[:, -4:], wrapped, wrapped[:, :4]], axis=1)
-    grain = cv2.GaussianBlur(wrapped, (0, 0), 0.55)[4:-4, 4:-4]
+    grain = np.asarray(cv2.GaussianBlur(wrapped, (0, 0), 0.55)[4:-4, 4:-4], np.float64)
     smooth = np.zeros((TILE, TILE))
     for octave, cells in enumerate((4, 8, 16, 32)):
         grid = np.pad(generator.normal(0, 0.6**octave, (cells, cells)), 2, mode="wrap")

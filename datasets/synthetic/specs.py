@@ -201,7 +201,7 @@ def _first_hands(
         lambda hands, rows: is_good(model, hands),
     )
     if not found.all():
-        missing = [indices[row] for row in np.flatnonzero(~found)]
+        missing = [indices[row] for row in np.flatnonzero(~found).tolist()]
         raise RuntimeError(f"seed {seed}: no pose in view found for samples {missing}")
     return pose_candidates(model, [c for c in chosen if c is not None], betas)
 
@@ -266,12 +266,12 @@ def _second_hands(
     """Another hand beside, before or behind each first one where it is `wanted` (B,) bool."""
     rows = np.flatnonzero(wanted)
     seed, indices = source
-    streams = {row: np.random.default_rng([seed, indices[row], SECOND]) for row in rows}
+    streams = {row: np.random.default_rng([seed, indices[row], SECOND]) for row in rows.tolist()}
     left = {row: bool(stream.random() < 0.8) for row, stream in streams.items()}
     same = {row: stream.random() < 0.75 for row, stream in streams.items()}
     shapes = {row: sample_adult(stream, model) for row, stream in streams.items()}
     betas = np.stack(
-        [first.params.betas[row].numpy() if same[row] else shapes[row] for row in rows]
+        [first.params.betas[row].numpy() if same[row] else shapes[row] for row in rows.tolist()]
     ) if len(rows) else np.zeros((0, model.shapes))  # fmt: skip
     whole_first = flesh(model, first, np.zeros(len(wanted), bool))
     placed: dict[int, HandParams] = {}

@@ -404,7 +404,7 @@ def disassemble(arrays: Mapping[Variable, np.ndarray]) -> list[ImageRow]:
         ImageRow(
             **values(IMAGE_VARIABLES, (i,)),
             hands=tuple(
-                HandRow(**values(HAND_VARIABLES, (i, h))) for h in np.flatnonzero(arrays[side][i])
+                HandRow(**values(HAND_VARIABLES, (i, h))) for h in _places(arrays[side][i])
             ),
         )
         for i in range(len(arrays[side]))
@@ -420,3 +420,8 @@ def _decoded(variable: Variable, value: Any) -> Any:
     if variable.dtype.startswith("float") and np.isnan(value).all():
         return None
     return value if variable.dims else value.item()
+
+
+def _places(marks: np.ndarray) -> list[int]:
+    """Where a row (N,) is not zero."""
+    return [int(place) for place in np.flatnonzero(marks)]

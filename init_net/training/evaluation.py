@@ -197,12 +197,12 @@ def mask_figures(
         true = (crops.mask > 0.5).numpy()
         overlap.append(mask_iou(found, true))
         right.append((found == true).mean((1, 2)))
-    overlap = np.concatenate(overlap)
+    every = np.concatenate(overlap)
     return {
-        "mask_iou": float(overlap.mean()),
-        "mask_iou_median": float(np.median(overlap)),
+        "mask_iou": float(every.mean()),
+        "mask_iou_median": float(np.median(every)),
         "pixel_accuracy": float(np.concatenate(right).mean()),
-        "hands": float(len(overlap)),
+        "hands": float(len(every)),
     }
 
 
