@@ -79,7 +79,9 @@ class DetectorConfig(Section):
     @model_validator(mode="after")
     def _files_fit_the_backend(self) -> Self:
         if self.onnx_model is not None and (self.backend != "onnx" or self.task is not None):
-            raise ValueError("detector.onnx_model needs detector.backend=onnx, without a task")
+            raise ValueError(
+                "detector.backend to be onnx, without a task, where detector.onnx_model is given"
+            )
         return self
 
     @property
