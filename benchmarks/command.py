@@ -131,7 +131,8 @@ def measure(sources: Sources, engine: Engine, store: ResultStore, alone: Any) ->
                 with watch.part("store"):
                     store.write_block(block, rows)
     nothing = Seconds(0.0, 0.0)
-    parts = {name: watch.parts.get(name, nothing) for name in (*PARTS, "fit", ALONE)}
+    names = (*PARTS, "fit") if alone is None else (*PARTS, "fit", ALONE)
+    parts = {name: watch.parts.get(name, nothing) for name in names}
     inner = [parts[name] for name in ("networks", "keypoints", "masks", "stages")]
     parts["rows"] = Seconds(
         parts["fit"].wall - sum(part.wall for part in inner),

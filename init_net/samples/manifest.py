@@ -120,9 +120,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError("samples.bad_manifest", file=folder / MANIFEST, reason=reason) from error
     if not isinstance(manifest, dict) or manifest.get("layout") != _LAYOUT:
         raise InputError("samples.other_layout", file=folder, expected=_LAYOUT)
-    for name in ("size", "seed"):
-        if not isinstance(manifest.get(name), int):
-            raise InputError(f"samples.no_{name}", file=folder / MANIFEST)
+    if not isinstance(manifest.get("size"), int):
+        raise InputError("samples.no_size", file=folder / MANIFEST)
+    if not isinstance(manifest.get("seed"), int):
+        raise InputError("samples.no_seed", file=folder / MANIFEST)
     return manifest
 
 

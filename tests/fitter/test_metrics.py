@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import orthogonal_procrustes
@@ -115,11 +116,11 @@ def test_no_hands_give_no_figures():
 def test_auc_is_freihands_mean_of_21_curves():
     errors = np.random.default_rng(3).gamma(2, 0.01, (40, 21))
     thresholds = np.linspace(0.0, 0.05, 100)
-    norm = np.trapz(np.ones(100), thresholds)
+    norm = trapezoid(np.ones(100), thresholds)
     areas = []
     for joint in range(21):
         curve = [np.mean(errors[:, joint] <= threshold) for threshold in thresholds]
-        areas.append(np.trapz(curve, thresholds) / norm)
+        areas.append(trapezoid(curve, thresholds) / norm)
     assert metrics.auc(errors) == pytest.approx(np.mean(areas), abs=1e-12)
 
 

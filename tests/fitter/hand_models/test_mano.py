@@ -160,9 +160,11 @@ class TestFormats:
         swapped = {**arrays, "v_template": arrays["v_template"].astype(">f8")}
         path = mano_files.write_plain(tmp_path / "MANO_RIGHT.pkl", swapped, 2)
         content = path.read_bytes()
-        assert b"numpy.core.multiarray" in content
-        path.write_bytes(content.replace(b"numpy.core.multiarray", b"numpy._core.multiarray"))
-        assert_holds(load_mano(path), arrays)
+        names = (b"cnumpy.core.multiarray\n", b"cnumpy._core.multiarray\n")
+        (written,) = [name for name in names if name in content]
+        for name in names:
+            path.write_bytes(content.replace(written, name))
+            assert_holds(load_mano(path), arrays)
 
     def test_other_mesh_in_the_same_layout(self, tmp_path):
         small = mano_files.fabricate(n_vertices=64, n_faces=100)
