@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from scipy.integrate import trapezoid
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import trapezoid
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.transform import Rotation
 
