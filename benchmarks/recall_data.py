@@ -19,7 +19,7 @@ from PIL import Image
 
 from datasets import load_freihand
 from datasets.synthetic import SampleSpecs, SyntheticEngine, SyntheticSettings
-from datasets.synthetic.background_files import package_images
+from datasets.synthetic.background_files import FREE_IMAGES, package_images
 
 RENDER_SIZE = 256
 """Pixels of a rendered image's side."""
@@ -222,7 +222,7 @@ def variants(behind: list[np.ndarray]) -> dict[str, Callable[[Scene], Scene]]:
 
 def package_pictures() -> list[Scene]:
     """Free images without hands in installed packages."""
-    paths = package_images()
+    paths = package_images(FREE_IMAGES)
     for package, name, _ in MORE_PACKAGE_IMAGES:
         path = _in_package(package, name)
         if path is not None:
