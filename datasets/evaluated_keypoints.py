@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 import xarray as xr
@@ -60,7 +60,8 @@ def keypoints_defined(store: StoreReader, results: xr.Dataset, name: str) -> np.
     from fitter.hand_models.keypoint_definitions import KeypointDefinition
     from fitter.records import HandParams
 
-    definition = KeypointDefinition.of(Results(store).meshes.right, name)  # type: ignore[arg-type]
+    known = cast(KeypointDefinitionName, name)  # since `check_definition`
+    definition = KeypointDefinition.of(Results(store).meshes.right, known)
     valid = results.valid.values
     is_left = torch.from_numpy(decode_flags(results.side).values[valid] == "left")
     params = HandParams(

@@ -121,13 +121,13 @@ def _has(judged: JudgedSet, mode: str) -> bool:
 
 def _training_hands(work: Path, options: argparse.Namespace) -> MeasuredHands:
     """The hands of all scenes, measured part by part where that has not been done."""
-    bench: Bench | None = None
+    bench = Bench([f"detector.min_score={LEAST_SCORE}"])
+    # Also where nothing is left to measure: what is there may be another detector's.
+    _require_same(work, bench)
     parts = []
     for start in range(0, options.count, PART):
         path = work / "measured" / f"{options.seed}-{start:06d}.npz"
         if not path.exists():
-            bench = bench or Bench([f"detector.min_score={LEAST_SCORE}"])
-            _require_same(work, bench)
             path.parent.mkdir(exist_ok=True)
             scenes = read_scenes(scene_file(work / "scenes", options.seed, start))
             hands = list(bench.measure(scenes, TRAINING_SHARE, start))
