@@ -10,6 +10,9 @@ SENTENCES: dict[str, str] = {
     "dataset.entries": "has {found} entries, {other} has {expected}",
     "dataset.no_images": "expected FreiHAND's folder of images, found none",
     "dataset.images": "holds {found} images, {other} {expected} entries",
+    "dataset.image_size": "expected the annotation's {expected} pixels, found an image of {found}",
+    "dataset.not_offered": "expected a data set known here ({known}), found {found!r}",
+    "dataset.split": "expected one of {known} for {dataset}, found {found!r}",
     # ---- eval-hands; `file` is an option or a store
     "evaluation.kind": "expected freihand, the only kind known, found {found!r}",
     "evaluation.missing_as": "expected at least 0 mm and a finite number, found {found:g}",

@@ -1,0 +1,212 @@
+"""What a data set says of its images: one typed form for all of them.
+
+A reader is an `AnnotatedImages`: random access to images whose annotations are read when they are
+asked for. Conventions are those of `fitter.conventions` whatever the data set's own are: metres,
+pixels with the first pixel's centre at (0.5, 0.5), the OpenCV camera, 21 keypoints in canonical
+order, MANO's pose relative to the flat hand.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fitter.errors import InputError
+from fitter.inputs.images import read_image
+from fitter.records import Side
+
+AnnotatedDefinition = Literal[
+    "freihand", "ho3d", "mano", "openpose", "mediapipe", "interhand", "rhd", "ge", "coco"
+]
+"""What the 21 keypoints of a data set are; the first five are `KeypointDefinitionName`s, which can
+be posed from parameters. The others were marked by people or by another rig."""
+
+
+@dataclass(frozen=True)
+class ManoAnnotation:
+    """A hand's MANO parameters in this project's conventions, whatever the data set's own are.
+
+    Attributes:
+        global_orient: (3,) float64 axis-angle, about the root joint, OpenCV camera.
+        hand_pose: (45,) float64 axis-angle relative to the flat hand (`flat_hand_mean=True`).
+        betas: (10,) float64.
+        translation: (3,) float64 metres, added to the posed vertices, OpenCV camera.
+        scale: factor on the posed vertices before the translation; 1 where the data set has none.
+        fixed_left: whether a left hand's shape displacements are those with the sign of x mended,
+            see `fitter.hand_models.mano.ManoOptions.fix_left_shapedirs`.
+    """
+
+    global_orient: np.ndarray
+    hand_pose: np.ndarray
+    betas: np.ndarray
+    translation: np.ndarray
+    scale: float = 1.0
+    fixed_left: bool = True
+
+
+@dataclass(frozen=True)
+class AnnotatedHand:
+    """What is known of one hand in an image.
+
+    Attributes:
+        side: which hand it is, or None where the data set does not say.
+        keypoints_2d: (21, 2) float64 pixels of the image, NaN where not annotated.
+        keypoints_3d: (21, 3) float64 metres in the camera, NaN where not annotated.
+        visible: (21,) bool or None: whether a keypoint can be seen, where the data set says so.
+        mano: parameters, or None.
+        vertices: (V, 3) float64 metres in the camera, or None.
+        box: (4,) float64 x0, y0, x1, y1 pixels, or None.
+        is_root_relative: `keypoints_3d` are relative to the wrist, as where a data set has no
+            place in the camera.
+    """
+
+    side: Side | None
+    keypoints_2d: np.ndarray
+    keypoints_3d: np.ndarray
+    visible: np.ndarray | None = None
+    mano: ManoAnnotation | None = None
+    vertices: np.ndarray | None = None
+    box: np.ndarray | None = None
+    is_root_relative: bool = False
+
+
+@dataclass(frozen=True)
+class AnnotatedObject:
+    """An object's pose in the camera.
+
+    Attributes:
+        name: the data set's.
+        rotation: (3, 3) float64 and translation: (3,) float64 metres: ``x_cam = R x + t``.
+        mesh: file of its mesh where the data set's folder has it, or None.
+    """
+
+    name: str
+    rotation: np.ndarray
+    translation: np.ndarray
+    mesh: Path | None = None
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """All that a data set says of an image, except what has as many pixels.
+
+    Attributes:
+        name: of the image relative to the data set's folder, with forward slashes.
+        intrinsics: (3, 3) float64 K in pixels of the image, or None where there is none.
+        hands: in the image; empty where the data set says that there is none.
+        objects: in the image.
+        sequence: name of the video or capture it is of, or None for single images.
+        frame: number in the sequence.
+        size: (width, height) that the annotation was made for, or None where it does not say.
+    """
+
+    name: str
+    intrinsics: np.ndarray | None
+    hands: tuple[AnnotatedHand, ...]
+    objects: tuple[AnnotatedObject, ...] = ()
+    sequence: str | None = None
+    frame: int | None = None
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """An image with all that is known of it.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        annotation: what is known.
+        masks: (hands, H, W) bool, one for each of the annotation's hands, or None.
+        depth: (H, W) float32 metres, 0 where not measured, or None.
+    """
+
+    pixels: np.ndarray
+    annotation: Annotation
+    masks: np.ndarray | None = None
+    depth: np.ndarray | None = None
+
+
+class AnnotatedImages(Sequence[AnnotatedImage], ABC):
+    """A data set's split: lazy, picklable, the same in every process.
+
+    Opening one reads its lists and touches no image; a sample's files are opened when it is asked
+    for. A damaged sample raises an `InputError` that names its file and changes no other sample.
+
+    Attributes:
+        dataset: the reader's name, such as ``freihand``.
+        root: folder of the data set; image names are relative to it.
+        split: as the user named it.
+        definition: of the keypoints.
+        names: of all images, in the data set's order.
+    """
+
+    dataset: str
+    root: Path
+    split: str
+    definition: AnnotatedDefinition
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def path(self, place: int) -> Path:
+        """The file of image `place`."""
+        return self.root / self.names[place]
+
+    @abstractmethod
+    def annotation(self, place: int) -> Annotation:
+        """What is known of image `place`, without opening the image.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+
+    def masks(self, place: int) -> np.ndarray | None:
+        """(hands, H, W) bool, or None where the data set has none of this image.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        return None
+
+    def depth(self, place: int) -> np.ndarray | None:
+        """(H, W) float32 metres, 0 where not measured, or None where there is none.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        return None
+
+    def pixels(self, place: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB.
+
+        Raises:
+            InputError: the image is missing or damaged.
+        """
+        return read_image(self.path(place))
+
+    def __getitem__(self, place: int) -> AnnotatedImage:  # type: ignore[override]
+        """Image `place` with all that is known of it.
+
+        Raises:
+            IndexError: there is no such image.
+            InputError: a file is missing or damaged, or the image's size is not the annotation's.
+        """
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        annotation = self.annotation(place)
+        pixels = self.pixels(place)
+        height, width = pixels.shape[:2]
+        if annotation.size not in (None, (width, height)):
+            raise InputError(
+                "dataset.image_size",
+                file=self.path(place),
+                found=f"{width}x{height}",
+                expected="{}x{}".format(*annotation.size),
+            )
+        return AnnotatedImage(pixels, annotation, self.masks(place), self.depth(place))
