@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import getitem
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from datasets.annotations import AnnotatedImage, AnnotatedImages
 from fitter.errors import InputError
@@ -103,7 +103,7 @@ def _read(samples: GuardedSamples[Any], workers: int) -> Iterable[tuple[int, Any
         return (samples[row] for row in range(len(samples)))
     from torch.utils.data import DataLoader  # only here: who reads alone need not load PyTorch
 
-    return DataLoader(samples, batch_size=None, num_workers=workers, collate_fn=as_is)
+    return DataLoader(cast(Any, samples), batch_size=None, num_workers=workers, collate_fn=as_is)
 
 
 def as_is(sample: Any) -> Any:

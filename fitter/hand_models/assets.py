@@ -276,7 +276,7 @@ def _admitted_globals() -> dict[tuple[str, str], object]:
         return _Array().fill(raw, dtype, shape, str(order))
 
     def new_scalar(dtype: object, raw: object) -> object:
-        return np.ndarray.item(_Array().fill(raw, dtype, (), "C").array)
+        return _plain(_Array().fill(raw, dtype, (), "C"), {}).item()
 
     def new_wrapper(kind: object, parent: object, state: object) -> _Wrapper:
         if kind not in (_Ch, _Select, _SparseColumns) or parent is not base or state is not None:
