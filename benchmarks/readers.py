@@ -20,6 +20,7 @@ from pathlib import Path
 
 from measuring import BenchmarkError, parser, positive, run_command, use_threads, write_json
 from reading import Reading, Task
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -31,8 +32,8 @@ MOST_GROWTH = 1.1
 
 
 def show(readings: dict[str, dict[str, Reading]]) -> None:
-    table = Table(title="Readers of data sets")
-    headings = ("", "", "samples", "a second", "CPU ms", "MB before", "MB most", "growth")
+    table = Table(title="Readers of data sets", box=SIMPLE)
+    headings = ("", "", "samples", "a second", "CPU ms", "MB", "most", "growth")
     for heading in headings:
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for name, kinds in readings.items():
