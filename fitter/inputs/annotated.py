@@ -314,11 +314,13 @@ class DatasetFiles:
 
     @staticmethod
     def of(dataset: DatasetHandle) -> DatasetFiles:
-        """All images of a data set.
+        """All images of a data set, as it is now.
 
         Raises:
             InputError: the folder is not what it should be.
         """
+        for held in (_opened, _annotation_of, _masks_of):  # by an earlier run of this process
+            held.cache_clear()
         names = dataset.images.names
         order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
         return DatasetFiles(dataset, order)

@@ -37,6 +37,11 @@ def stream(content: ImageContent) -> BinaryIO:
     return Path(content).open("rb")
 
 
+def pillows(content: ImageContent) -> Path | BinaryIO:
+    """A picture as Pillow opens it: by its path, so that it can map a file into memory."""
+    return io.BytesIO(content.content) if isinstance(content, ImageBytes) else Path(content)
+
+
 def length(content: ImageContent) -> int:
     """Number of a picture's bytes."""
     if isinstance(content, ImageBytes):

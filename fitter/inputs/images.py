@@ -24,7 +24,14 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from fitter.errors import InputError
-from fitter.inputs.image_content import ImageBytes, ImageContent, length, named, stream
+from fitter.inputs.image_content import (
+    ImageBytes,
+    ImageContent,
+    length,
+    named,
+    pillows,
+    stream,
+)
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """File name endings that count as pictures, compared in lower case. The content decides the
@@ -185,7 +192,7 @@ def opened(content: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Iterat
         # It also warns about every oddity of a damaged EXIF block, which the reader survives.
         warnings.simplefilter("ignore")
         try:
-            with stream(content) as file, Image.open(file, formats=FORMATS) as image:
+            with Image.open(pillows(content), formats=FORMATS) as image:
                 check_size(path, image.size, limits)
                 _check_content(content, image)
                 yield image
