@@ -50,6 +50,29 @@ class ManoAnnotation:
 
 
 @dataclass(frozen=True)
+class ModelParameters:
+    """Parameters of a hand of this project's own making, rendered or fitted: one row of a
+    `fitter.records.HandParams`.
+
+    A left hand's are those of the model's left hand, which is the right one mirrored in x:
+    `HandParams.mirrored` gives the right hand's.
+
+    Attributes:
+        model: name of the hand model, such as ``open_hand``.
+        global_orient: (3,) float64 axis-angle, about the root joint, OpenCV camera.
+        hand_pose: (15, 3) float64 axis-angle relative to the flat rest pose.
+        betas: (S,) float64, those of the model.
+        translation: (3,) float64 metres, added to the posed vertices, OpenCV camera.
+    """
+
+    model: str
+    global_orient: np.ndarray
+    hand_pose: np.ndarray
+    betas: np.ndarray
+    translation: np.ndarray
+
+
+@dataclass(frozen=True)
 class AnnotatedHand:
     """What is known of one hand in an image.
 
@@ -63,6 +86,13 @@ class AnnotatedHand:
         box: (4,) float64 x0, y0, x1, y1 pixels, or None.
         is_root_relative: `keypoints_3d` are relative to the wrist, as where a data set has no
             place in the camera.
+        parameters: of the model that it was rendered or fitted with, or None.
+        confidence: (21,) float64 in [0, 1], how sure whoever marked or fitted the hand is of each
+            keypoint; or None. Of a fitted hand: the detected keypoints' confidence.
+        score: probability that the hand is right, where it is a pseudo-label, see
+            `fitter.fitted_hand.FittedHand.score`; None where people or a renderer made it.
+        predicted_error: metres, of a pseudo-label: median of what the mean error of
+            `keypoints_3d` is expected to be, aligned by a similarity; or None.
     """
 
     side: Side | None
@@ -73,6 +103,10 @@ class AnnotatedHand:
     vertices: np.ndarray | None = None
     box: np.ndarray | None = None
     is_root_relative: bool = False
+    parameters: ModelParameters | None = None
+    confidence: np.ndarray | None = None
+    score: float | None = None
+    predicted_error: float | None = None
 
 
 @dataclass(frozen=True)
