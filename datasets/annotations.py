@@ -3,7 +3,7 @@
 A reader is an `AnnotatedImages`: random access to images whose annotations are read when they are
 asked for. Conventions are those of `fitter.conventions` whatever the data set's own are: metres,
 pixels with the first pixel's centre at (0.5, 0.5), the OpenCV camera, 21 keypoints in canonical
-order, MANO's pose relative to the flat hand.
+order.
 """
 
 from __future__ import annotations
@@ -21,21 +21,41 @@ from fitter.inputs.images import read_image
 from fitter.records import Side
 
 AnnotatedDefinition = Literal[
-    "freihand", "ho3d", "mano", "openpose", "mediapipe", "interhand", "rhd", "ge", "coco"
+    "freihand",
+    "ho3d",
+    "mano",
+    "openpose",
+    "mediapipe",
+    "dexycb",
+    "interhand",
+    "rhd",
+    "ge",
+    "coco",
 ]
 """What the 21 keypoints of a data set are; the first five are `KeypointDefinitionName`s, which can
-be posed from parameters. The others were marked by people or by another rig."""
+be posed from parameters. DexYCB's are MANO's joints and the fingertips of manopth. The others were
+marked by people or by another rig."""
+
+PoseSpace = Literal["flat", "mean", "pca"]
+"""What a MANO pose is relative to: the flat hand (`flat_hand_mean=True`), or the mean pose of the
+MANO file, given as angles or as coefficients of the file's components. Mean and components are
+under MANO's licence and only in the user's file, so a reader cannot add them."""
 
 
 @dataclass(frozen=True)
 class ManoAnnotation:
-    """A hand's MANO parameters in this project's conventions, whatever the data set's own are.
+    """A hand's MANO parameters in the OpenCV camera and metres, whatever the data set's own are.
+
+    `datasets.readers.posing.hand_params` gives them for the user's MANO file wholly in this
+    project's conventions: it adds the mean pose and finds the translation where a data set says
+    instead where a keypoint is.
 
     Attributes:
         global_orient: (3,) float64 axis-angle, about the root joint, OpenCV camera.
-        hand_pose: (45,) float64 axis-angle relative to the flat hand (`flat_hand_mean=True`).
+        hand_pose: (45,) float64, see `pose_space`.
         betas: (10,) float64.
-        translation: (3,) float64 metres, added to the posed vertices, OpenCV camera.
+        translation: (3,) float64 metres, added to the posed vertices, OpenCV camera; with
+            `placed_keypoint` the place of that keypoint in the camera.
         scale: factor on the posed vertices before the translation; 1 where the data set has none.
         fixed_left: whether a left hand's shape displacements are those with the sign of x mended,
             see `fitter.hand_models.mano.ManoOptions.fix_left_shapedirs`.
@@ -47,6 +67,8 @@ class ManoAnnotation:
     translation: np.ndarray
     scale: float = 1.0
     fixed_left: bool = True
+    pose_space: PoseSpace = "flat"
+    placed_keypoint: int | None = None
 
 
 @dataclass(frozen=True)
