@@ -19,6 +19,9 @@ SENTENCES: dict[str, str] = {
     "dataset.values": "expected {expected} numbers as {what}, found {found}",
     "dataset.not_finite": "expected finite numbers as {what}, found others",
     "dataset.no_entry": "expected an entry {what}, found none",
+    "dataset.no_valid_hand": "holds no valid hand",
+    "dataset.images_unknown": "does not say where its images lie; give their folder as the split",
+    "dataset.images_elsewhere": "holds no image of {store}, such as {image}",
     "dataset.states": "expected 21 states of keypoints ({known}), found others",
     # ---- eval-hands; `file` is an option or a store
     "evaluation.kind": "expected freihand, the only kind known, found {found!r}",
