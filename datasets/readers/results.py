@@ -37,9 +37,25 @@ from fitter.store.reader import StoreReader
 from fitter.store.schema import HandRow, ImageRow, Variable
 
 _READ = frozenset(
-    "image_status image_width image_height intrinsics valid side box keypoint_confidence "
-    "global_orient hand_pose betas transl keypoints_3d focal_scale keypoint_visibility "
-    "predicted_error_mm score".split()
+    (
+        "image_status",
+        "image_width",
+        "image_height",
+        "intrinsics",
+        "valid",
+        "side",
+        "box",
+        "keypoint_confidence",
+        "global_orient",
+        "hand_pose",
+        "betas",
+        "transl",
+        "keypoints_3d",
+        "focal_scale",
+        "keypoint_visibility",
+        "predicted_error_mm",
+        "score",
+    )
 )
 """Variables that annotations are made of."""
 
