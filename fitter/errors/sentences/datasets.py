@@ -11,6 +11,16 @@ SENTENCES: dict[str, str] = {
     "dataset.no_images": "expected FreiHAND's folder of images, found none",
     "dataset.images": "holds {found} images, {other} {expected} entries",
     "dataset.image_size": "expected the annotation's {expected} pixels, found an image of {found}",
+    # ---- Readers of data sets; `file` is a path in the data set
+    "dataset.lacks": "expected this {what} of {dataset}, found none.",
+    "dataset.no_table": "expected a table of names, found {found}.",
+    "dataset.no_list": "expected a list of lists of numbers, found none.",
+    "dataset.cut_list": "expected a whole JSON list, found one that breaks off after {found} "
+    "entries.",
+    "dataset.no_entry": "has {found} entries, none for {image}.",
+    "dataset.no_key": "expected {key} in it, found none.",
+    "dataset.values": "expected {expected} numbers as {key}, found {found}.",
+    "dataset.not_finite": "expected finite numbers as {key}, found nan or infinity.",
     "dataset.not_offered": "expected a data set known here ({known}), found {found!r}",
     "dataset.split": "expected one of {known} for {dataset}, found {found!r}",
     # ---- Readers; `file` is a data set's folder, or a file of it
