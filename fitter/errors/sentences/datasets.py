@@ -23,12 +23,7 @@ SENTENCES: dict[str, str] = {
     "dataset.not_finite": "expected finite numbers as {key}, found nan or infinity.",
     "dataset.not_offered": "expected a data set known here ({known}), found {found!r}",
     "dataset.split": "expected one of {known} for {dataset}, found {found!r}",
-    # ---- Readers; `file` is a data set's folder, or a file of it
-    "dataset.lacks": "expected {expected}, found no {missing} in it",
     "dataset.empty": "holds no complete sample",
-    "dataset.values": "expected {expected} numbers as {what}, found {found}",
-    "dataset.not_finite": "expected finite numbers as {what}, found others",
-    "dataset.no_entry": "expected an entry {what}, found none",
     "dataset.no_valid_hand": "holds no valid hand",
     "dataset.images_unknown": "does not say where its images lie; give their folder as the split",
     "dataset.images_elsewhere": "holds no image of {store}, such as {image}",
