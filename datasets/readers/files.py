@@ -7,9 +7,10 @@ sample is asked for, so that a damaged one costs its own sample alone.
 from __future__ import annotations
 
 import json
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import yaml
@@ -21,6 +22,9 @@ from fitter.inputs.json_files import load_json
 
 _CHUNK = 2**24
 """Bytes of a JSON list that are scanned at a time."""
+
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one in C where PyYAML was built with it; both read plain values only."""
 
 _OPENS, _CLOSES = ord("["), ord("]")
 
@@ -65,7 +69,7 @@ def read_yaml(path: Path, dataset: str) -> dict[str, Any]:
         InputError: there is no such file, it cannot be read, or it holds no table.
     """
     try:
-        value = yaml.safe_load(require_file(path, dataset).read_text(encoding="utf-8"))
+        value = yaml.load(require_file(path, dataset).read_text(encoding="utf-8"), _YAML_LOADER)
     except OSError as error:
         raise InputError("dataset.unreadable", file=path, reason=error.strerror) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -105,7 +109,8 @@ def numbers(value: object, shape: tuple[int, ...], file: Path, what: str) -> np.
     Raises:
         InputError: `dataset.values`: it is something else; `dataset.not_finite`.
     """
-    expected = "x".join("n" if size < 0 else str(size) for size in shape) or "1"
+    expected = "x".join("n" if size < 0 else str(size) for size in shape)
+    expected = f"{expected} numbers" if shape else "a number"
     try:
         array = np.array(value, dtype=np.float64)
     except (ValueError, TypeError) as error:
@@ -152,8 +157,8 @@ def read_raw_image(path: Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class JsonRows:
-    """A JSON list of lists of numbers, such as ``training_verts.json`` with its 76 million: only
-    the places of its entries are held.
+    """A JSON list of numbers or of lists of them, such as ``training_verts.json`` with its 76
+    million: only the places of its entries are held.
 
     Attributes:
         path: of the file.
@@ -166,21 +171,24 @@ class JsonRows:
 
     @staticmethod
     def open(path: Path, dataset: str) -> JsonRows:
-        """Find the entries, reading the file once, a chunk at a time.
+        """Find the entries, going through the file once.
 
         Raises:
-            InputError: there is no such file, it cannot be read, or it is no whole list of lists.
+            InputError: there is no such file, it cannot be read, or it is no whole list.
         """
         path = require_file(path, dataset)
         try:
-            with path.open("rb") as file:
-                starts, ends, depth = _entries(file)
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m:
+                brackets = _brackets(m)
+                if brackets.depth != 0:
+                    raise InputError("dataset.cut_list", file=path, found=len(brackets.ends))
+                if brackets.first < 0 or m[: brackets.first].strip() or m[brackets.last :].strip():
+                    raise InputError("dataset.no_list", file=path)
+                starts, ends = _entries(m, brackets)
         except OSError as error:
             raise InputError("dataset.unreadable", file=path, reason=error.strerror) from error
-        if depth != 0:
-            raise InputError("dataset.cut_list", file=path, found=len(ends))
-        if not len(ends):
-            raise InputError("dataset.no_list", file=path)
+        except ValueError as error:  # of an empty file
+            raise InputError("dataset.no_list", file=path) from error
         return JsonRows(path, starts, ends)
 
     def __len__(self) -> int:
@@ -212,17 +220,51 @@ class JsonRows:
         return numbers(value, shape, self.path, f"entry {place}")
 
 
-def _entries(file: BinaryIO) -> tuple[np.ndarray, np.ndarray, int]:
-    """Bytes where the entries of a list of lists start and end, and how many brackets stay open."""
+@dataclass(frozen=True)
+class _Brackets:
+    """Of a JSON list: bytes where the list starts and ends, where the lists in it do, and how many
+    brackets stay open."""
+
+    first: int
+    last: int
+    starts: np.ndarray
+    ends: np.ndarray
+    depth: int
+
+
+def _brackets(content: mmap.mmap) -> _Brackets:
     starts, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    depth = offset = 0
-    while content := file.read(_CHUNK):
-        characters = np.frombuffer(content, np.uint8)
+    depth, first, last = 0, -1, -1
+    for offset in range(0, len(content), _CHUNK):
+        characters = np.frombuffer(content[offset : offset + _CHUNK], np.uint8)
         places = np.flatnonzero((characters == _OPENS) | (characters == _CLOSES))
+        if not len(places):
+            continue
         opens = characters[places] == _OPENS
         depths = depth + np.cumsum(np.where(opens, 1, -1))
         starts.append(offset + places[opens & (depths == 2)])
         ends.append(offset + places[~opens & (depths == 1)] + 1)
-        depth = int(depths[-1]) if len(depths) else depth
-        offset += len(content)
-    return np.concatenate(starts), np.concatenate(ends), depth
+        first = offset + int(places[0]) if first < 0 else first
+        depth, last = int(depths[-1]), offset + int(places[-1]) + 1
+    return _Brackets(first, last, np.concatenate(starts), np.concatenate(ends), depth)
+
+
+def _entries(content: mmap.mmap, brackets: _Brackets) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes where the entries of a list start and end, those between the lists in it included: a
+    null must not move the entries behind it."""
+    starts, ends = [], []
+    gap = brackets.first + 1
+    following = [*brackets.starts.tolist(), brackets.last - 1]
+    for start, end in zip(following, [*brackets.ends.tolist(), -1], strict=True):
+        # Between two lists stands a comma, and whatever else is there is an entry of its own.
+        parts = content[gap:start].split(b",")
+        for part in parts:
+            if part.strip():
+                starts.append(gap)
+                ends.append(gap + len(part))
+            gap += len(part) + 1
+        if end >= 0:
+            starts.append(start)
+            ends.append(end)
+            gap = end
+    return np.array(starts, np.int64), np.array(ends, np.int64)
