@@ -13,9 +13,7 @@ children's shapes where there are more `betas` than adults' ones.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 
@@ -27,7 +25,15 @@ from datasets.annotations import (
     ModelParameters,
 )
 from datasets.keypoint_states import STATE_NAMES, VISIBLE
-from datasets.readers.files import member, numbers, read_json, read_raw_image, require_file, require_folder
+from datasets.readers.files import (
+    member,
+    numbers,
+    read_json,
+    read_raw_image,
+    require_file,
+    require_folder,
+)
+from datasets.readers.names import ChosenNames
 from datasets.synthetic_layout import DEPTH_UNIT, DESCRIPTION, FOLDERS
 from fitter.errors import InputError
 
@@ -53,29 +59,6 @@ def open_rendered(folder: Path, split: str) -> RenderedImages:
     return RenderedImages(folder, split, size)
 
 
-class NumberedNames(Sequence[str]):
-    """Names that differ in a number, made when they are asked for."""
-
-    def __init__(self, pattern: str, numbers: np.ndarray) -> None:
-        """`pattern` is for `str.format`; `numbers` is (N,) int64."""
-        self.pattern = pattern
-        self.numbers = numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[str]: ...
-
-    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
-        if isinstance(place, slice):
-            return NumberedNames(self.pattern, self.numbers[place])
-        return self.pattern.format(int(self.numbers[place]))
-
-
 class RenderedImages(AnnotatedImages):
     """Rendered samples; make it with `open_rendered`."""
 
@@ -93,7 +76,7 @@ class RenderedImages(AnnotatedImages):
         found = np.array(sorted(int(stem) for stem in stems if stem.isdigit()), np.int64)
         if not len(found):
             raise InputError("dataset.empty", file=self._folder / "truth")
-        self.names: NumberedNames = NumberedNames(split + "/rgb/{:08d}.jpg", found)
+        self.names: ChosenNames = ChosenNames(split + "/rgb/{:08d}.jpg", found)
 
     def annotation(self, place: int) -> Annotation:
         """See `AnnotatedImages`; `visible` are the keypoints that nothing hides."""
@@ -116,19 +99,15 @@ class RenderedImages(AnnotatedImages):
 
     def masks(self, place: int) -> np.ndarray:
         """(1, H, W) bool, pixels at least half of which show the hand."""
-        return self._pixels("mask", place, "jpg")[None] > 127
+        return read_raw_image(self._file("mask", place, "jpg"))[None] > 127
 
     def depth(self, place: int) -> np.ndarray:
         """(H, W) float32 metres of whatever is nearest, 0 where the background is."""
-        return self._pixels("depth", place, "png").astype(np.float32) * np.float32(DEPTH_UNIT)
+        steps = read_raw_image(self._file("depth", place, "png"))
+        return steps.astype(np.float32) * np.float32(DEPTH_UNIT)
 
     def _file(self, kind: str, place: int, suffix: str) -> Path:
         return self._folder / kind / f"{int(self.names.numbers[place]):08d}.{suffix}"
-
-    def _pixels(self, kind: str, place: int, suffix: str) -> np.ndarray:
-        """(H, W) grey values."""
-        path, (width, height) = self._file(kind, place, suffix), self._size
-        return numbers_of_pixels(path, (height, width))
 
 
 def _visible(states: object, path: Path) -> np.ndarray:

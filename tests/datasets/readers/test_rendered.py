@@ -76,10 +76,10 @@ def test_a_damaged_sample_is_alone(damaged):
     path = damaged / "training" / "truth" / "00000001.json"
     truth = json.loads(path.read_text())
     path.write_text(json.dumps(truth | {"K": [[1, 2], [3, 4]]}))
-    with raises("dataset.values", file=path, what="K", expected="3x3", found="2x2"):
+    with raises("dataset.values", file=path, key="K", expected="3x3 numbers", found="2x2"):
         images[1]
     path.write_text(json.dumps({k: v for k, v in truth.items() if k != "K"}))
-    with raises("dataset.no_entry", file=path, what="K"):
+    with raises("dataset.no_key", file=path, key="K"):
         images[1]
     path.write_text(json.dumps(truth)[:100])
     with raises("json.invalid", file=path):
@@ -98,10 +98,10 @@ def test_a_damaged_sample_is_alone(damaged):
 
 
 def test_another_folder_is_named(damaged, tmp_path):
-    with raises("dataset.no_folder", file=tmp_path / "nowhere"):
+    with raises("dataset.lacks", file=tmp_path / "nowhere", what="folder"):
         open_dataset("synthetic", tmp_path / "nowhere")
     shutil.rmtree(damaged / "training" / "depth")
-    with raises("dataset.lacks", file=damaged, missing="training/depth"):
+    with raises("dataset.lacks", file=damaged / "training" / "depth"):
         open_dataset("synthetic", damaged)
     (damaged / "training" / "depth").mkdir()
     for path in (damaged / "training" / "truth").iterdir():
