@@ -33,6 +33,10 @@ def hand_params(mano: ManoAnnotation, model: HandModel) -> HandParams:
     else:
         hand_pose = model.pose_from_full(pose, flat_hand_mean=mano.pose_space == "flat")
     transl = row(mano.translation)
+    if mano.root_rotation is not None:
+        # A hand turns about j0, which is to come to A j0.
+        root = model.rest_joints(row(mano.betas))[:, 0]
+        transl = transl + root @ row(mano.root_rotation)[0].T - root
     params = HandParams(row(mano.global_orient), hand_pose, row(mano.betas), transl)
     if mano.placed_keypoint is None:
         return params
