@@ -4,8 +4,8 @@
 
 The JSON file may lie beside ``annotations`` instead of in it, the images in ``images``. Of each
 person's annotation the reader takes ``lefthand_kpts`` and ``righthand_kpts`` (x, y, v of 21
-keypoints in canonical order, v = 0 not marked, 1 hidden, 2 visible; pixels from the image's corner),
-``*_box`` (x, y, width, height) and ``*_valid``: see github.com/jin-s13/COCO-WholeBody,
+keypoints in canonical order, v = 0 not marked, 1 hidden, 2 visible; pixels from the image's
+corner), ``*_box`` (x, y, width, height) and ``*_valid``: see github.com/jin-s13/COCO-WholeBody,
 ``data_format.md``. Images without a valid hand are left out. There is no camera and nothing in 3D.
 
 The file of ``train``, a gigabyte, is read once, at opening, and kept as arrays.

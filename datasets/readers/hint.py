@@ -13,7 +13,6 @@ Images have to be where their JSON file is: HInt comes without those of Ego4D.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +77,7 @@ def open_hint(root: Path, split: str) -> Hint:
 
 def _listed(folder: Path) -> Sequence[str]:
     try:
-        return sorted(os.listdir(folder))
+        return sorted(path.name for path in folder.iterdir())
     except OSError as error:
         raise InputError("dataset.unreadable", file=folder, reason=error.strerror) from error
 
