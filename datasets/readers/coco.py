@@ -55,6 +55,7 @@ class Coco(AnnotatedImages):
     refused: Mapping[int, InputError]
     dataset: str = "coco"
     definition: AnnotatedDefinition = "coco"
+    has_intrinsics: bool = False
 
     def annotation(self, place: int) -> Annotation:
         """See `AnnotatedImages.annotation`."""

@@ -38,6 +38,7 @@ class Hint(AnnotatedImages):
     names: PackedNames
     dataset: str = "hint"
     definition: AnnotatedDefinition = "coco"
+    has_intrinsics: bool = False
 
     def annotation(self, place: int) -> Annotation:
         """See `AnnotatedImages.annotation`."""

@@ -196,14 +196,14 @@ def read_views(path: Path, split: str) -> tuple[PackedNames, Views]:
         InputError: there is no such file, or it is no JSON with images.
     """
     images, annotations = _Images(path), _Annotations(path)
+    adding = {"images": images.add, "annotations": annotations.add}
     with opened_json(path, DATASET) as stream:
         for key in stream.members():
-            reading = {"images": images, "annotations": annotations}.get(key)
-            if reading is None:
+            if key not in adding:
                 stream.value()
                 continue
             for number in stream.elements():
-                reading.add(stream.value(), number)
+                adding[key](stream.value(), number)
     names = PackedNames.of(f"images/{split}/{name}" for name in images.names)
     return names, _joined(images, annotations)
 

@@ -39,6 +39,7 @@ class MarkedImages(AnnotatedImages):
     files: KeypointFiles
     dataset: str = "openpose"
     definition: AnnotatedDefinition = "openpose"
+    has_intrinsics: bool = False
 
     def annotation(self, place: int) -> Annotation:
         """See `AnnotatedImages.annotation`; `confidence` is OpenPose's."""

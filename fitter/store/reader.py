@@ -122,6 +122,11 @@ class StoreReader:
         return json.loads(cast(str, self._group.attrs["model"]))
 
     @property
+    def dataset_place(self) -> dict[str, str] | None:
+        """Name, folder and split of the data set that the images are from, or None."""
+        return json.loads(cast(str, self._group.attrs.get("dataset", "null")))
+
+    @property
     def names(self) -> ImageNames:
         """The names of all images, in order."""
         return ImageNames(self._names)

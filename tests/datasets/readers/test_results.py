@@ -116,6 +116,12 @@ def test_unfinished_blocks_are_left_out(folder, tmp_path):
     assert list(opened(tmp_path).names) == ["b/5.png"]
 
 
+def test_the_store_tells_where_its_data_set_is(folder, tmp_path):
+    write_store(tmp_path / "r.zarr", ROWS, images=folder / "images")
+    images = open_dataset("store", tmp_path / "r.zarr")
+    assert images.root == folder / "images" and len(images[0].annotation.hands) == 2
+
+
 def test_images_that_are_elsewhere_are_named(folder, tmp_path):
     with raises("dataset.images_unknown", file=folder / "r.zarr"):
         open_dataset("store", folder / "r.zarr")
