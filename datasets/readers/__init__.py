@@ -15,12 +15,21 @@ from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
     from datasets.annotations import AnnotatedImages
-    from datasets.readers.iteration import DamagedSample, GuardedSamples, usable, usable_of
+    from datasets.readers.iteration import (
+        DamagedSample,
+        GuardedSamples,
+        annotation_alone,
+        as_is,
+        usable,
+        usable_of,
+    )
     from datasets.readers.posing import hand_params
 
 __all__ = [
     "DamagedSample",
     "GuardedSamples",
+    "annotation_alone",
+    "as_is",
     "hand_params",
     "open_dataset",
     "usable",
@@ -32,6 +41,8 @@ __getattr__, __dir__ = lazy_face(
     {
         "DamagedSample": "datasets.readers.iteration",
         "GuardedSamples": "datasets.readers.iteration",
+        "annotation_alone": "datasets.readers.iteration",
+        "as_is": "datasets.readers.iteration",
         "hand_params": "datasets.readers.posing",
         "usable": "datasets.readers.iteration",
         "usable_of": "datasets.readers.iteration",
@@ -45,7 +56,7 @@ def open_dataset(name: str, folder: Path, split: str | None = None) -> Annotated
     ```python
     from datasets.readers import open_dataset
 
-    images = open_dataset("freihand", "FreiHAND_pub_v2_eval", "evaluation")
+    images = open_dataset("freihand", "FreiHAND", "evaluation")
     sample = images[0]
     sample.pixels.shape, sample.annotation.hands[0].keypoints_3d.shape  # (224, 224, 3), (21, 3)
     ```
