@@ -67,6 +67,10 @@ class SeenImages(Protocol):
     def has_intrinsics(self) -> bool:
         """Whether the data set has a K for each image, so that one without it is damaged."""
 
+    @property
+    def broken(self) -> Sequence[str]:
+        """A sentence for each file of many images that breaks off."""
+
     def path(self, place: int) -> Path:
         """The file of image `place`, if it is one."""
 
