@@ -90,8 +90,8 @@ def open_results(folder: Path, split: str) -> ResultImages:
 class ResultImages(AnnotatedImages):
     """The images of a store with valid hands; make it with `open_results`.
 
-    `root` is the folder of the images. Reading in order is fast; by chance each image costs a chunk,
-    some 20 ms, unless all fit into those that are remembered.
+    `root` is the folder of the images. Reading in order is fast; by chance each image costs a
+    chunk, some 20 ms, unless all fit into those that are remembered.
     """
 
     dataset = "store"
