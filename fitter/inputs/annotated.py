@@ -8,7 +8,8 @@ the data set once, when the first image is asked for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -143,8 +144,14 @@ class DatasetHandle:
         Raises:
             InputError: the folder is not what it should be.
         """
-        # What is used of it has no part in how it is opened.
-        return _opened(replace(self, use=()))
+        # What is used of it, and from which folder a relative path starts, has no part in it.
+        return _opened(replace(self.absolute(), use=()))
+
+    def open(self) -> None:
+        """Have the data set opened in this process; what is wrong with it is said when an image is
+        read."""
+        with suppress(InputError):
+            _ = self.images
 
     def absolute(self) -> DatasetHandle:
         """The same for a process in another working directory."""
@@ -235,7 +242,8 @@ class DatasetImage(ImageFile):
     @property
     def folder(self) -> Path | None:
         """The data set's folder."""
-        return None if is_address(self.dataset.folder) else Path(self.dataset.folder)
+        folder = self.dataset.absolute().folder
+        return None if is_address(folder) else Path(folder)
 
     def absolute(self) -> DatasetImage:
         """See `ImageFile`."""
@@ -343,6 +351,11 @@ class DatasetFiles:
         names = dataset.images.names
         order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
         return DatasetFiles(dataset, order)
+
+    @property
+    def prepare(self) -> Callable[[], object]:
+        """Open the data set, whose lists may be long."""
+        return self.dataset.absolute().open
 
     @property
     def gives_keypoints(self) -> bool:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fitter.errors import sentence
-from fitter.inputs import datasets
+from fitter.errors import InputError, sentence
+from fitter.inputs import annotated, datasets
 from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
 from fitter.store.reader import StoreReader, decode_flags
 from tests.support import tiny_dataset
@@ -167,3 +167,28 @@ def test_a_folder_of_rendered_samples_is_no_folder_of_photographs(refused, here)
     refused(
         sentence("list.rendered", {"file": "rendered", "folder": "rendered"}), images="rendered"
     )
+
+
+def test_the_first_image_does_not_pay_for_opening(tiny, tmp_path, monkeypatch):
+    """A process opens the data set before the time of its first image begins, from any folder."""
+    monkeypatch.chdir(tmp_path)
+    write_tiny(tmp_path / "t", a={})
+    files = DatasetFiles.of(DatasetHandle.of(DatasetRequest("tiny"), "t"))
+    prepare, there = pickle.loads(pickle.dumps((files.absolute().prepare, files.absolute())))
+    monkeypatch.chdir("/")
+    opened = []
+    real = tiny_dataset.open_tiny
+    monkeypatch.setattr(
+        tiny_dataset, "open_tiny", lambda *found: opened.append(found) or real(*found)
+    )
+    for held in (annotated._opened, annotated._annotation_of):
+        held.cache_clear()
+    prepare()
+    assert opened == [(tmp_path / "t", "good")]
+    image = there.file_of("a.img")
+    assert image.read()[0].shape == (480, 640, 3) and len(opened) == 1
+    (tmp_path / "t" / "tiny.json").unlink()
+    annotated._opened.cache_clear()
+    prepare()  # what is wrong is the images' to say
+    with pytest.raises(InputError):
+        image.read()
