@@ -144,8 +144,23 @@ class DatasetHandle:
         Raises:
             InputError: the folder is not what it should be.
         """
-        # What is used of it, and from which folder a relative path starts, has no part in it.
-        return _opened(replace(self.absolute(), use=()))
+        key = self._opening
+        if key not in _held:
+            if len(_held) >= _MOST_HELD:
+                _held.pop(next(iter(_held)))
+            _held[key] = key.offer.open(key.name, key.folder, key.split)
+        return _held[key]
+
+    def forget(self) -> None:
+        """Have the data set opened anew when it is next asked for, since it may have changed."""
+        _held.pop(self._opening, None)
+        for asked in (_annotation_of, _masks_of):
+            asked.cache_clear()
+
+    @property
+    def _opening(self) -> DatasetHandle:
+        """How it is opened, in which what is used of it and the current folder have no part."""
+        return replace(self.absolute(), use=())
 
     def open(self) -> None:
         """Have the data set opened in this process; what is wrong with it is said when an image is
@@ -160,10 +175,11 @@ class DatasetHandle:
         return replace(self, folder=str(Path(self.folder).absolute()))
 
 
-@lru_cache(maxsize=2)
-def _opened(handle: DatasetHandle) -> SeenImages:
-    images: SeenImages = handle.offer.open(handle.name, handle.folder, handle.split)
-    return images
+_MOST_HELD = 16
+"""Data sets open in a process; that many are mixed in one training at most."""
+
+_held: dict[DatasetHandle, SeenImages] = {}
+"""Those that are open, by how they are opened; the one opened first is closed first."""
 
 
 @dataclass(frozen=True)
@@ -346,8 +362,7 @@ class DatasetFiles:
         Raises:
             InputError: the folder is not what it should be.
         """
-        for held in (_opened, _annotation_of, _masks_of):  # by an earlier run of this process
-            held.cache_clear()
+        dataset.forget()  # it may be of an earlier run of this process
         names = dataset.images.names
         order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
         return DatasetFiles(dataset, order)

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from fitter.errors import InputError, sentence
-from fitter.inputs import annotated, datasets
+from fitter.inputs import datasets
 from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
 from fitter.store.reader import StoreReader, decode_flags
 from tests.support import tiny_dataset
@@ -181,14 +181,13 @@ def test_the_first_image_does_not_pay_for_opening(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(
         tiny_dataset, "open_tiny", lambda *found: opened.append(found) or real(*found)
     )
-    for held in (annotated._opened, annotated._annotation_of):
-        held.cache_clear()
+    there.dataset.forget()
     prepare()
     assert opened == [(tmp_path / "t", "good")]
     image = there.file_of("a.img")
     assert image.read()[0].shape == (480, 640, 3) and len(opened) == 1
     (tmp_path / "t" / "tiny.json").unlink()
-    annotated._opened.cache_clear()
+    there.dataset.forget()
     prepare()  # what is wrong is the images' to say
     with pytest.raises(InputError):
         image.read()
