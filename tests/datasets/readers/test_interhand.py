@@ -139,6 +139,11 @@ class TestDamage:
         places, damaged = usable_places(open_interhand(copied, SPLIT))
         assert places == [0, 1, 3] and [d.code for d in damaged] == ["image.missing"]
 
+    def test_a_file_without_images(self, copied):
+        path = changed(copied, "data", lambda c: c.pop("images"))
+        with raises("dataset.empty", file=path):
+            open_interhand(copied, SPLIT)
+
     def test_an_image_without_its_name(self, copied):
         path = changed(copied, "data", lambda c: c["images"][1].pop("file_name"))
         with raises("dataset.bad_entry", file=path, list="images", number=1):
