@@ -75,9 +75,10 @@ def test_joints_that_are_not_annotated(copied):
     assert np.flatnonzero(np.isnan(right.keypoints_2d[:, 0])).tolist() == [1]
 
 
-def test_without_parameters_and_in_one_folder_for_all(copied):
-    (copied / "annotations" / SPLIT).rename(copied / "annotations" / "all")
-    (copied / "annotations" / "all" / f"InterHand2.6M_{SPLIT}_MANO_NeuralAnnot.json").unlink()
+@pytest.mark.parametrize("folder", ["all", "machine_annot"])
+def test_without_parameters_and_in_the_first_release_s_folders(copied, folder):
+    (copied / "annotations" / SPLIT).rename(copied / "annotations" / folder)
+    (copied / "annotations" / folder / f"InterHand2.6M_{SPLIT}_MANO_NeuralAnnot.json").unlink()
     images = open_interhand(copied, SPLIT)
     assert len(images) == 4 and images.annotation(0).hands[0].mano is None
 
