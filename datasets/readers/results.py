@@ -39,7 +39,6 @@ from fitter.store.schema import HandRow, ImageRow, Variable, disassemble
 
 _READ = frozenset(
     (
-        "image_status",
         "image_width",
         "image_height",
         "intrinsics",
@@ -100,7 +99,6 @@ class ResultImages(AnnotatedImages):
         """Find the images in `store` that have valid hands; they lie in the folder `images`."""
         self.root = images
         self.split = str(images)
-        self._path = store.path
         self.definition = cast(
             AnnotatedDefinition,
             store.configuration.get("output", {}).get("keypoint_definition", "mediapipe"),
