@@ -11,6 +11,11 @@ SENTENCES: dict[str, str] = {
     "dataset.no_images": "expected FreiHAND's folder of images, found none",
     "dataset.images": "holds {found} images, {other} {expected} entries",
     "dataset.image_size": "expected the annotation's {expected} pixels, found an image of {found}",
+    "dataset.address": "expected a folder of this machine for {dataset}, found an address; copy "
+    "the data set first",
+    "dataset.no_intrinsics": "expected a camera matrix K of this image in {dataset}, found none",
+    "dataset.no_side": "expected left or right for a hand whose keypoints are used, found neither",
+    "dataset.use": "expected one of {known}, found {found!r}",
     # ---- Readers of data sets; `file` is a path in the data set
     "dataset.lacks": "expected this {what} of {dataset}, found none.",
     "dataset.layer_size": "expected {what} of the image's {expected} pixels, found {found}.",
