@@ -55,10 +55,14 @@ class ManoAnnotation:
         hand_pose: (45,) float64, see `pose_space`.
         betas: (10,) float64.
         translation: (3,) float64 metres, added to the posed vertices, OpenCV camera; with
-            `placed_keypoint` the place of that keypoint in the camera.
+            `placed_keypoint` the place of that keypoint in the camera; with
+            `root_rotation` counted from where that puts the root joint.
         scale: factor on the posed vertices before the translation; 1 where the data set has none.
         fixed_left: whether a left hand's shape displacements are those with the sign of x mended,
             see `fitter.hand_models.mano.ManoOptions.fix_left_shapedirs`.
+        root_rotation: (3, 3) float64 A of a data set that poses hands in a world, whose axes it
+            turns into the camera's: there the rest pose's root joint j0 has turned to A j0 as well.
+            None where it has stayed at j0.
     """
 
     global_orient: np.ndarray
@@ -69,6 +73,30 @@ class ManoAnnotation:
     fixed_left: bool = True
     pose_space: PoseSpace = "flat"
     placed_keypoint: int | None = None
+    root_rotation: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class ModelParameters:
+    """Parameters of a hand of this project's own making, rendered or fitted: one row of a
+    `fitter.records.HandParams`.
+
+    A left hand's are those of the model's left hand, which is the right one mirrored in x:
+    `HandParams.mirrored` gives the right hand's.
+
+    Attributes:
+        model: name of the hand model, such as ``open_hand``.
+        global_orient: (3,) float64 axis-angle, about the root joint, OpenCV camera.
+        hand_pose: (15, 3) float64 axis-angle relative to the flat rest pose.
+        betas: (S,) float64, those of the model.
+        translation: (3,) float64 metres, added to the posed vertices, OpenCV camera.
+    """
+
+    model: str
+    global_orient: np.ndarray
+    hand_pose: np.ndarray
+    betas: np.ndarray
+    translation: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -85,6 +113,13 @@ class AnnotatedHand:
         box: (4,) float64 x0, y0, x1, y1 pixels, or None.
         is_root_relative: `keypoints_3d` are relative to the wrist, as where a data set has no
             place in the camera.
+        parameters: of the model that it was rendered or fitted with, or None.
+        confidence: (21,) float64 in [0, 1], how sure whoever marked or fitted the hand is of each
+            keypoint; or None. Of a fitted hand: the detected keypoints' confidence.
+        score: probability that the hand is right, where it is a pseudo-label, see
+            `fitter.fitted_hand.FittedHand.score`; None where people or a renderer made it.
+        predicted_error: metres, of a pseudo-label: median of what the mean error of
+            `keypoints_3d` is expected to be, aligned by a similarity; or None.
     """
 
     side: Side | None
@@ -95,6 +130,10 @@ class AnnotatedHand:
     vertices: np.ndarray | None = None
     box: np.ndarray | None = None
     is_root_relative: bool = False
+    parameters: ModelParameters | None = None
+    confidence: np.ndarray | None = None
+    score: float | None = None
+    predicted_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +204,10 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
         split: as the user named it.
         definition: of the keypoints.
         names: of all images, in the data set's order.
+        has_intrinsics: whether the data set has a K for each image. An image without one is then
+            damaged; in a data set that has none, K comes from elsewhere.
+        broken: a sentence for each file of many images that breaks off, whose other images are
+            left out.
     """
 
     dataset: str
@@ -172,6 +215,8 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
     split: str
     definition: AnnotatedDefinition
     names: Sequence[str]
+    has_intrinsics: bool = True
+    broken: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.names)

@@ -15,8 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 
@@ -26,21 +24,17 @@ from fitter.config.files import Flag
 from fitter.config.options import Config, load_config
 from fitter.errors import InputError
 from fitter.fitted_hand import FittedHand
-from fitter.inputs.arrays import check_mask, check_pixels
-from fitter.inputs.hand_sizes import check_hand_size
-from fitter.inputs.images import CameraExif, ImageEntry, read_image_and_exif
-from fitter.inputs.intrinsics import Intrinsics, check_intrinsics
-from fitter.inputs.keypoint_files import hand_observation
-from fitter.inputs.mask_files import read_mask
-from fitter.records import HandObservation, ImageRecord
+from fitter.inputs.given_images import GivenImages
+from fitter.inputs.samples import Given, Sample, without_samples
+from fitter.records import HandObservation
 
 if TYPE_CHECKING:
     from fitter.fitting.detected_image import DetectedImage
     from fitter.run.request import RunRequest
     from fitter.run.summary import Summary
 
-ImageInput: TypeAlias = str | Path | np.ndarray
-"""Path of an image file, or (H, W, 3) uint8 RGB pixels, upright."""
+ImageInput: TypeAlias = str | Path | np.ndarray | Sample
+"""Path or address of an image, (H, W, 3) uint8 RGB pixels, upright, or a data set's sample."""
 
 HandInput: TypeAlias = HandObservation | Mapping[str, Any]
 """A hand's keypoints given in place of the detector's: a `HandObservation`, or a mapping with
@@ -63,6 +57,7 @@ def fit(
     keypoints: Any = None,
     masks: Any = None,
     hand_size: Any = None,
+    use: Sequence[str] = (),
     **settings: Any,
 ) -> list[FittedHand] | list[list[FittedHand]]:
     """Find and fit the hands of one image or of several.
@@ -73,6 +68,7 @@ def fit(
         keypoints: hands given in place of the detector's, see `HandFitter.__call__`.
         masks: of the hands, see `HandFitter.__call__`.
         hand_size: metres, where they are known, see `HandFitter.__call__`.
+        use: of a data set's samples, see `HandFitter.__call__`.
         settings: those of `HandFitter`: model, device, max_hands, config, options.
 
     Returns:
@@ -92,7 +88,7 @@ def fit(
     ```
     """
     with HandFitter(**settings) as fitter:
-        return fitter(images, K, keypoints=keypoints, masks=masks, hand_size=hand_size)
+        return fitter(images, K, keypoints=keypoints, masks=masks, hand_size=hand_size, use=use)
 
 
 def fit_to_store(request: RunRequest, config: Config | None = None) -> Summary:
@@ -165,6 +161,7 @@ class HandFitter:
         keypoints: Any = None,
         masks: Any = None,
         hand_size: Any = None,
+        use: Sequence[str] = (),
     ) -> list[FittedHand]: ...
 
     @overload
@@ -176,6 +173,7 @@ class HandFitter:
         keypoints: Any = None,
         masks: Any = None,
         hand_size: Any = None,
+        use: Sequence[str] = (),
     ) -> list[list[FittedHand]]: ...
 
     def __call__(
@@ -186,6 +184,7 @@ class HandFitter:
         keypoints: Any = None,
         masks: Any = None,
         hand_size: Any = None,
+        use: Sequence[str] = (),
     ) -> list[FittedHand] | list[list[FittedHand]]:
         """Find and fit the hands of one image or of several.
 
@@ -195,16 +194,19 @@ class HandFitter:
         arrays are checked before anything is computed, files when their batch is read.
 
         Args:
-            images: the path of an image, (H, W, 3) uint8 RGB pixels, or a list of these; also an
-                array (N, H, W, 3).
+            images: the path of an image or its address (``s3://...``), (H, W, 3) uint8 RGB pixels,
+                a sample of a data set (`datasets.annotations.AnnotatedImage`), or a list of these;
+                also an array (N, H, W, 3).
             K: (3, 3) camera matrix in pixels, for all images; or one for each image, None where it
-                is not known. Without it EXIF is asked, then a default field of view is taken.
+                is not known. Without it a sample's own is taken, then EXIF is asked, then a default
+                field of view is taken.
             keypoints: of one image the list of its hands, each a `HandInput`; of several images
                 such a list for each.
             masks: (H, W) bool or integer, or the path of a mask, of the pixels that show hands; of
                 several images one for each, None where there is none.
             hand_size: metres from the wrist's joint along the bones to the middle fingertip, of
                 all hands; or one for each image, None where it is not known. The fit keeps to it.
+            use: what to take from samples beside K, where it is not given: "keypoints", "masks".
 
         Returns:
             The hands of the image, the surest first; of a list of images a list for each.
@@ -212,7 +214,8 @@ class HandFitter:
         Raises:
             InputError: something given cannot be used; nothing is returned then.
         """
-        given = _Given.of(images, K, keypoints, masks, hand_size)
+        said = without_samples(Given(images, K, keypoints, masks), use)
+        given = GivenImages.of(said, hand_size)
         found: list[list[FittedHand]] = []
         size = self.config.run.batch_size
         with _one_thread():
@@ -232,7 +235,7 @@ class HandFitter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _fit_batch(self, given: _Given, places: range) -> list[list[FittedHand]]:
+    def _fit_batch(self, given: GivenImages, places: range) -> list[list[FittedHand]]:
         detected = [self._detect(given, place) for place in places]
         rows = self.engine.fit(detected)
         return [
@@ -240,14 +243,14 @@ class HandFitter:
             for place, row in zip(places, rows, strict=True)
         ]
 
-    def _detect(self, given: _Given, place: int) -> DetectedImage:
+    def _detect(self, given: GivenImages, place: int) -> DetectedImage:
         from fitter.workers.image_detector import ImageDetector, find_hands
 
         record = given.record(place, math.radians(self.config.camera.default_fov_degrees))
-        hands = given.hands[place]
+        hands, size = given.hands[place], given.hand_sizes[place]
         mask = given.mask(place, record)
         if hands is not None:
-            return given.sized(place, find_hands(record, hands, mask, None, self.config))
+            return _sized(find_hands(record, hands, mask, None, self.config), size)
         if self._detector is None:
             self._detector = ImageDetector(self.config, detects=True)
         try:
@@ -256,98 +259,7 @@ class HandFitter:
             # After an error of its own MediaPipe's graph refuses every further image.
             self.close()
             raise
-        return given.sized(place, found)
-
-
-@dataclass(frozen=True)
-class _Given:
-    """Images with what is known of each, checked as far as that needs no file.
-
-    Attributes:
-        images: paths or checked pixels.
-        intrinsics: checked K of each, or None.
-        hands: of each, or None where they are to be detected.
-        masks: of each, not checked, or None.
-        hand_sizes: checked metres of each, or None.
-        is_single: one image was given, and not a list.
-    """
-
-    images: list[Path | np.ndarray]
-    intrinsics: list[np.ndarray | None]
-    hands: list[list[HandObservation] | None]
-    masks: list[Any]
-    hand_sizes: list[float | None]
-    is_single: bool
-
-    @classmethod
-    def of(cls, images: Any, K: Any, keypoints: Any, masks: Any, hand_size: Any) -> _Given:
-        """Check what a user gave.
-
-        Raises:
-            InputError: an array or a number of values is not as expected.
-        """
-        is_single = isinstance(images, str | Path) or (
-            isinstance(images, np.ndarray) and images.ndim < 4
-        )
-        if is_single:
-            images = [images]
-        elif not isinstance(images, Sequence | np.ndarray):
-            raise InputError("door.images", file="images", found=type(images).__name__)
-        count = len(images)
-        matrices = [K] * count if _is_matrix(K) else _for_each("K", K, count, is_single)
-        hands = _for_each("keypoints", keypoints, count, is_single)
-        checked = [_image(image, _name(image, place)) for place, image in enumerate(images)]
-        names = [_name(image, place) for place, image in enumerate(images)]
-        one = isinstance(hand_size, Real)
-        sizes = [hand_size] * count if one else _for_each("hand_size", hand_size, count, is_single)
-        return cls(
-            checked,
-            [
-                None if matrix is None else check_intrinsics(matrix, f"K of {name}")
-                for matrix, name in zip(matrices, names, strict=True)
-            ],
-            [_hands(each, name) for each, name in zip(hands, names, strict=True)],
-            _for_each("masks", masks, count, is_single),
-            [
-                None if size is None else check_hand_size(size, f"hand_size of {name}")
-                for size, name in zip(sizes, names, strict=True)
-            ],
-            is_single,
-        )
-
-    def name(self, place: int) -> str:
-        """What an image is called."""
-        return _name(self.images[place], place)
-
-    def record(self, place: int, default_field_of_view: float) -> ImageRecord:
-        """An image, decoded where it is a file, with its K."""
-        image, exif = self.images[place], CameraExif()
-        path = image if isinstance(image, Path) else Path(self.name(place))
-        pixels, exif = read_image_and_exif(path) if isinstance(image, Path) else (image, exif)
-        size = (pixels.shape[1], pixels.shape[0])
-        known = Intrinsics(
-            origin=f"K of {self.name(place)}",
-            everywhere=self.intrinsics[place],
-            default_field_of_view=default_field_of_view,
-        )
-        entry = ImageEntry(self.name(place), path)
-        matrix, source = known.intrinsics_for(entry, place, size, exif)
-        return ImageRecord(self.name(place), path, pixels, matrix, source)
-
-    def sized(self, place: int, found: DetectedImage) -> DetectedImage:
-        """What was found in an image, with the size of its hands where it is known."""
-        size = self.hand_sizes[place]
-        return found if size is None else found.of_size(size)
-
-    def mask(self, place: int, image: ImageRecord) -> np.ndarray | None:
-        """The image's mask (H, W) bool, or None."""
-        mask = self.masks[place]
-        if mask is None:
-            return None
-        where = f"mask of {image.name}"
-        if isinstance(mask, str | Path):
-            where, mask = str(mask), read_mask(Path(mask))
-        return check_mask(mask, (image.pixels.shape[1], image.pixels.shape[0]), where)
+        return _sized(found, size)
 
 
 def _configured(
@@ -392,54 +304,9 @@ def _as_flags(values: Mapping[str, Any], prefix: str = "") -> dict[str, Flag]:
     return found
 
 
-def _is_matrix(K: Any) -> bool:
-    """Whether K is one matrix, and not one for each of several images."""
-    if isinstance(K, np.ndarray):
-        return K.ndim == 2
-    return isinstance(K, Sequence) and all(
-        isinstance(row, Sequence | np.ndarray) and np.ndim(row) == 1 for row in K
-    )
-
-
-def _name(image: Any, place: int) -> str:
-    return str(image) if isinstance(image, str | Path) else f"image {place}"
-
-
-def _image(image: Any, name: str) -> Path | np.ndarray:
-    return Path(image) if isinstance(image, str | Path) else check_pixels(image, name)
-
-
-def _for_each(what: str, given: Any, count: int, is_single: bool) -> list[Any]:
-    """One value for each image, None where nothing was given."""
-    if given is None:
-        return [None] * count
-    if is_single:
-        return [given]
-    is_list = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
-    if not is_list or len(given) != count:
-        found = len(given) if is_list else type(given).__name__
-        raise InputError("door.count", file=what, expected=count, found=found)
-    return list(given)
-
-
-def _hands(given: Any, image: str) -> list[HandObservation] | None:
-    if given is None:
-        return None
-    where = f"keypoints of {image}"
-    if not isinstance(given, Sequence) or isinstance(given, str):
-        raise InputError("door.hands", file=where, found=type(given).__name__)
-    return [_hand(hand, f"{where}, hand {number}") for number, hand in enumerate(given)]
-
-
-def _hand(given: Any, where: str) -> HandObservation:
-    if isinstance(given, HandObservation):
-        points = np.column_stack([given.keypoints, given.confidence])
-        hand_observation(points, given.side, where, given.relative_depth)  # refuses what is none
-        return given
-    if not isinstance(given, Mapping) or "keypoints" not in given:
-        raise InputError("door.hands", file=where, found=type(given).__name__)
-    depth = given.get("relative_depth")
-    return hand_observation(given["keypoints"], given.get("side"), where, depth)
+def _sized(found: DetectedImage, size: float | None) -> DetectedImage:
+    """What was found in an image, with the size of its hands in metres where it is known."""
+    return found if size is None else found.of_size(size)
 
 
 @contextmanager

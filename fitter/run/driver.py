@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fitter.config.options import Config
 from fitter.errors import InputError
-from fitter.run.inputs import opened_inputs
+from fitter.run.inputs import RunInputs, opened_inputs
 from fitter.run.request import RunRequest
 from fitter.run.summary import Summary, report
 
@@ -36,7 +36,7 @@ def run(request: RunRequest, config: Config) -> Summary:
     """
     with ExitStack() as stack:
         inputs = stack.enter_context(opened_inputs(request, config))
-        workers = stack.enter_context(_workers(request, config))
+        workers = stack.enter_context(_workers(request, config, inputs))
 
         from fitter.run import work
         from fitter.run.progress import RunLog, console_for, say
@@ -48,7 +48,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         if request.overlays is not None:
             _make_folder(request.overlays)
         store = stack.enter_context(open_store(request, config, inputs, workers))
-        summary = Summary(skipped=inputs.source.skipped)
+        summary = Summary(skipped=inputs.source.skipped, broken=inputs.source.broken)
         if store.was_there:
             take_up(store, inputs, summary)
         else:
@@ -66,18 +66,22 @@ def run(request: RunRequest, config: Config) -> Summary:
     return summary
 
 
-def _workers(request: RunRequest, config: Config) -> AbstractContextManager[Workers]:
+def _workers(
+    request: RunRequest, config: Config, inputs: RunInputs
+) -> AbstractContextManager[Workers]:
+    from fitter.workers.detection_pool import DetectionOptions
+
     execution = request.execution
-    detects = request.keypoints is None
+    files, timeout = inputs.given.files, execution.timeout
+    prepare = None if files is None else files.prepare
+    options = DetectionOptions(inputs.given.detects, execution.workers, timeout, prepare)
     if execution.ray is not None:
         from fitter.cluster.ray_workers import RayPlaces, RayWorkers
 
         places = RayPlaces(request.overlays, request.beside("ray.log"))
-        return RayWorkers(config, execution, detects, places)
-    from fitter.workers.detection_pool import DetectionOptions
+        return RayWorkers(config, execution, options, places)
     from fitter.workers.local_executor import ExecutorFiles, LocalExecutor
 
-    options = DetectionOptions(detects, execution.workers, execution.timeout)
     in_hand = request.out.with_name(f".{request.beside('in-hand').name}")
     return LocalExecutor(config, options, ExecutorFiles(request.overlays, in_hand))
 

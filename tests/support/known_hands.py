@@ -139,7 +139,7 @@ def known_hand(
     params = HandParams(orient, pose, params.betas, aside - middle)
     mesh = hand(params)
     regressed = KeypointDefinition.of(hand, "freihand").keypoints(params)[0].numpy()
-    image, mask, depth = _draw(mesh.vertices, hand.faces, view, rng)
+    image, mask, depth = draw(mesh.vertices, hand.faces, view, rng)
     return KnownHand(
         side,
         view,
@@ -156,7 +156,7 @@ def known_hand(
     )
 
 
-def _draw(
+def draw(
     vertices: torch.Tensor, faces: torch.Tensor, view: View, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The image, the mask and the depth; nearer is brighter."""
