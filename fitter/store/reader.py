@@ -122,6 +122,13 @@ class StoreReader:
         return json.loads(cast(str, self._group.attrs["model"]))
 
     @property
+    def source_dataset(self) -> dict[str, Any] | None:
+        """The data set that the images are of, with its "name", "folder" and "split"; None where
+        they were given as files."""
+        found = self._group.attrs.get("dataset")
+        return None if found is None else cast("dict[str, Any]", found)
+
+    @property
     def names(self) -> ImageNames:
         """The names of all images, in order."""
         return ImageNames(self._names)

@@ -1,0 +1,71 @@
+"""Hands compared with a data set's annotations: what the command `eval-hands` reports.
+
+```python
+from datasets.evaluation import evaluate, open_estimates
+from datasets.readers import open_dataset
+
+images = open_dataset("freihand", "FreiHAND_pub_v2_eval", "evaluation")
+found = evaluate(open_estimates("results.zarr", images), images)
+found.whole.figures["pa_mpjpe_mm"]
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fitter.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from datasets.evaluation.evaluating import evaluate
+    from datasets.evaluation.evaluation import Evaluation, Part
+    from datasets.evaluation.freihand_protocol import FreiHandEvaluation, freihand_evaluation
+    from datasets.evaluation.measures import MEASURES
+    from datasets.evaluation.options import EvaluationOptions
+    from datasets.evaluation.paper_tables import paper_table
+    from datasets.evaluation.plots import write_plots
+    from datasets.evaluation.records import EstimatedHand, EstimatedImage, Estimates
+    from datasets.evaluation.sources import open_estimates, stored_dataset
+    from datasets.evaluation.table import FORMATS, Table
+
+__all__ = [
+    "FORMATS",
+    "MEASURES",
+    "EstimatedHand",
+    "EstimatedImage",
+    "Estimates",
+    "Evaluation",
+    "EvaluationOptions",
+    "FreiHandEvaluation",
+    "Part",
+    "Table",
+    "evaluate",
+    "freihand_evaluation",
+    "open_estimates",
+    "paper_table",
+    "stored_dataset",
+    "write_plots",
+]
+
+_HOMES = {
+    "EstimatedHand": "records",
+    "EstimatedImage": "records",
+    "Estimates": "records",
+    "Evaluation": "evaluation",
+    "EvaluationOptions": "options",
+    "FORMATS": "table",
+    "FreiHandEvaluation": "freihand_protocol",
+    "MEASURES": "measures",
+    "Part": "evaluation",
+    "Table": "table",
+    "evaluate": "evaluating",
+    "freihand_evaluation": "freihand_protocol",
+    "open_estimates": "sources",
+    "paper_table": "paper_tables",
+    "stored_dataset": "sources",
+    "write_plots": "plots",
+}
+
+__getattr__, __dir__ = lazy_face(
+    __name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()}
+)
