@@ -1,0 +1,136 @@
+"""What `synth-hands` wrote: FreiHAND's layout, with depth and all parameters beside it.
+
+``training/rgb/%08d.jpg``, ``training/mask/%08d.jpg``, ``training/depth/%08d.png`` and
+``training/truth/%08d.json``, which is written last: a sample without it is not complete and is left
+out. ``synthetic.json`` says what the samples were made from. Annotations come from the truth
+files, one a sample, so that opening takes no longer than listing them.
+
+Each sample has one annotated hand, a right one. Another hand in the image has no keypoints and no
+mask of its own, and is not annotated. A hand's `parameters` are those of the open hand, with
+children's shapes where there are more `betas` than adults' ones.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from datasets.annotations import (
+    AnnotatedHand,
+    AnnotatedImages,
+    AnnotatedObject,
+    Annotation,
+    ModelParameters,
+)
+from datasets.keypoint_states import STATE_NAMES, VISIBLE
+from datasets.readers.files import (
+    member,
+    numbers,
+    read_json,
+    read_raw_image,
+    require_file,
+    require_folder,
+)
+from datasets.readers.names import ChosenNames
+from datasets.synthetic_layout import DEPTH_UNIT, DESCRIPTION, FOLDERS
+from fitter.errors import InputError
+
+_LAYOUT = "synth-hands"
+_OBJECTS = ("in_grasp", "in_front")
+"""What `datasets.synthetic.records.ObjectSpec` holds, in its order."""
+
+
+def open_rendered(folder: Path, split: str) -> RenderedImages:
+    """A folder of `synth-hands`.
+
+    Args:
+        folder: that was given as ``--out``.
+        split: ``training``.
+
+    Raises:
+        InputError: it is no such folder, or holds no complete sample.
+    """
+    path = require_file(require_folder(folder, _LAYOUT) / DESCRIPTION, _LAYOUT)
+    for part in FOLDERS:
+        require_folder(folder / split / part, _LAYOUT)
+    size = int(numbers(member(read_json(path, _LAYOUT), "size", path), (), path, "size"))
+    return RenderedImages(folder, split, size)
+
+
+class RenderedImages(AnnotatedImages):
+    """Rendered samples; make it with `open_rendered`."""
+
+    dataset = "synthetic"
+    definition = "mediapipe"
+
+    def __init__(self, root: Path, split: str, size: int) -> None:
+        """List the complete samples in `root`, which are `size` pixels wide and high."""
+        self.root = root
+        self.split = split
+        self._size = (size, size)
+        self._folder = root / split
+        with os.scandir(self._folder / "truth") as listing:
+            stems = [e.name[:-5] for e in listing if e.name.endswith(".json")]
+        found = np.array(sorted(int(stem) for stem in stems if stem.isdigit()), np.int64)
+        if not len(found):
+            raise InputError("dataset.empty", file=self._folder / "truth")
+        self.names: ChosenNames = ChosenNames(split + "/rgb/{:08d}.jpg", found)
+
+    def annotation(self, place: int) -> Annotation:
+        """See `AnnotatedImages`; `visible` are the keypoints that nothing hides."""
+        path = self._file("truth", place, "json")
+        truth = read_json(path, _LAYOUT)
+        hand = AnnotatedHand(
+            side="right",
+            keypoints_2d=numbers(member(truth, "uv", path), (21, 2), path, "uv"),
+            keypoints_3d=numbers(member(truth, "xyz", path), (21, 3), path, "xyz"),
+            visible=_visible(member(truth, "keypoint_state", path), path),
+            parameters=_parameters(member(truth, "specs", path), path),
+        )
+        return Annotation(
+            name=self.names[place],
+            intrinsics=numbers(member(truth, "K", path), (3, 3), path, "K"),
+            hands=(hand,),
+            objects=_objects(member(truth, "specs", path), path),
+            size=self._size,
+        )
+
+    def masks(self, place: int) -> np.ndarray:
+        """(1, H, W) bool, pixels at least half of which show the hand."""
+        return read_raw_image(self._file("mask", place, "jpg"))[None] > 127
+
+    def depth(self, place: int) -> np.ndarray:
+        """(H, W) float32 metres of whatever is nearest, 0 where the background is."""
+        steps = read_raw_image(self._file("depth", place, "png"))
+        return steps.astype(np.float32) * np.float32(DEPTH_UNIT)
+
+    def _file(self, kind: str, place: int, suffix: str) -> Path:
+        return self._folder / kind / f"{int(self.names.numbers[place]):08d}.{suffix}"
+
+
+def _visible(states: object, path: Path) -> np.ndarray:
+    if not isinstance(states, list) or len(states) != 21 or not set(states) <= set(STATE_NAMES):
+        raise InputError("dataset.states", file=path, known=", ".join(STATE_NAMES))
+    return np.array([state == STATE_NAMES[VISIBLE] for state in states])
+
+
+def _parameters(specs: object, path: Path) -> ModelParameters:
+    hand = member(specs, "hand", path)
+    shapes = {"global_orient": (3,), "hand_pose": (15, 3), "betas": (-1,), "transl": (3,)}
+    values = [numbers(member(hand, name, path), shapes[name], path, name) for name in shapes]
+    return ModelParameters("open_hand", *values)
+
+
+def _objects(specs: object, path: Path) -> tuple[AnnotatedObject, ...]:
+    """The bodies that are there; each stands along the z of its own frame."""
+    objects, n = member(specs, "objects", path), len(_OBJECTS)
+    present = numbers(member(objects, "present", path), (n,), path, "present")
+    axes = numbers(member(objects, "axes", path), (n, 3, 3), path, "axes")
+    centre = numbers(member(objects, "centre", path), (n, 3), path, "centre")
+    return tuple(
+        AnnotatedObject(name, axes[row].T, centre[row])
+        for row, name in enumerate(_OBJECTS)
+        if present[row]
+    )
