@@ -3,7 +3,9 @@
     poses         random hand poses
     detector      a detector's keypoint definition and noise
     synthetic     rendered hands; the command `synth-hands`
-    freihand      FreiHAND's annotations, and stored results compared with them (`eval-hands`)
+    readers       the field's data sets, each as it lies on disk
+    evaluation    hands compared with a data set's annotations; the command `eval-hands`
+    freihand      FreiHAND's annotations, whole
 
 The name is shared with a package on the public index; `OWNER` lets the commands notice at start
 when the other one is imported instead.
@@ -16,20 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datasets.freihand import FreiHandSplit, load_freihand
-    from datasets.freihand_evaluation import Evaluation, evaluate_freihand
 
 OWNER = "fit-hands"
-__all__ = ["OWNER", "Evaluation", "FreiHandSplit", "evaluate_freihand", "load_freihand"]
+__all__ = ["OWNER", "FreiHandSplit", "load_freihand"]
 _MODULES = {
-    "Evaluation": "freihand_evaluation",
     "FreiHandSplit": "freihand",
-    "evaluate_freihand": "freihand_evaluation",
     "load_freihand": "freihand",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """What `__all__` names, imported when it is asked for: the evaluation needs torch."""
+    """What `__all__` names, imported when it is asked for: reading needs NumPy."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

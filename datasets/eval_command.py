@@ -34,7 +34,7 @@ _EVAL_DESCRIPTION = """\
 Compare result stores, or any tool's predictions, with a data set's annotations.
 
 Prints errors of keypoints in mm, in the camera and aligned, AUC over 0 to 50 mm, the 2D error in
-pixels, and errors of vertices, meshes and masks where there are some; and how many hands were found.
+pixels, errors of vertices, meshes and masks where there are some, and how many hands were found.
 Images are matched by name. docs/evaluation.md says how hands of an image are matched.
 """
 
@@ -187,7 +187,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     wanted = _checked(options)
     sources = [*options.store, *options.predictions]
     labels = dict(zip(sources, options.label, strict=False))
-    given = None if options.dataset is None else _opened(*options.dataset, options.split)
+    given = None if options.dataset is None else _opened(options.dataset, options.split)
     for source in options.store:
         from fitter.store.files import require_store
 
@@ -258,9 +258,10 @@ def _checked(options: argparse.Namespace) -> EvaluationOptions:
     )
 
 
-def _opened(name: str, folder: str, split: str | None) -> AnnotatedImages:
+def _opened(named: Sequence[str], split: str | None) -> AnnotatedImages:
     from datasets.readers import open_dataset
 
+    name, folder = named
     return open_dataset(name, Path(folder), split)
 
 
@@ -271,7 +272,7 @@ def _stored(store: Path, split: str | None) -> AnnotatedImages:
     said = stored_dataset(store)
     if said is None:
         raise InputError("evaluation.no_dataset", file=store)
-    return _opened(said.name, str(said.folder), split or said.split)
+    return _opened((said.name, str(said.folder)), split or said.split)
 
 
 def _protocol(

@@ -11,11 +11,11 @@ import numpy as np
 from datasets.annotations import AnnotatedImages
 from datasets.evaluation import scores
 from datasets.evaluation.evaluation import Curves, Evaluation, Part
-from datasets.evaluation.matching import match_image
+from datasets.evaluation.matching import MatchRule, match_image
 from datasets.evaluation.measures import MEASURES, Measure
 from datasets.evaluation.options import EvaluationOptions, check_penalty, check_ranges
 from datasets.evaluation.records import EstimatedImage, Estimates, Lost, Pair
-from datasets.evaluation.truth import TruthChunk, TrueMeshes, truth_in_chunks
+from datasets.evaluation.truth import TrueMeshes, TruthChunk, truth_in_chunks
 from fitter import metrics
 from fitter.conventions import KEYPOINT_NAMES
 from fitter.errors import InputError
@@ -94,7 +94,7 @@ class _Scored:
 
     estimates: Estimates
     meshes: TrueMeshes
-    rule: str
+    rule: MatchRule
     place: list[int] = field(default_factory=list)
     other_side: list[bool] = field(default_factory=list)
     figures: list[scores.Errors] = field(default_factory=list)

@@ -34,7 +34,7 @@ class FreiHandEvaluation:
     def to_json(self) -> dict[str, Any]:
         """JSON-able: the names of FreiHAND's `scores.txt`; lengths in cm."""
         counts = {"label": self.label, "hands": self.hands, "found": self.found}
-        return counts | {name: value for name, value in asdict(self.scores).items()}
+        return {**counts, **asdict(self.scores)}
 
     def printed(self) -> str:
         """What FreiHAND's script prints, and a line where hands are missing."""
@@ -85,9 +85,7 @@ def _pairs(estimates: Estimates, images: AnnotatedImages) -> tuple[list[Pair], i
             TrueMeshes().are_known(hand) for a in chunk.annotations for hand in a.hands
         )
         found = estimates.images(chunk.places, chunk.annotations, with_meshes)
-        for place, annotation, of_image in zip(
-            chunk.places, chunk.annotations, found, strict=True
-        ):
+        for place, annotation, of_image in zip(chunk.places, chunk.annotations, found, strict=True):
             hands += len(annotation.hands)
             of_place, _, _ = match_image(place, annotation, of_image, "best")
             pairs += [p for p in of_place if np.isfinite(p.truth.keypoints_3d).all()]

@@ -142,9 +142,7 @@ def _distance(truth: AnnotatedHand, hand: EstimatedHand, annotation: Annotation)
     elif truth.box is not None and np.isfinite(hand.keypoints_2d).any():
         x0, y0, x1, y1 = truth.box
         size = float(max(x1 - x0, y1 - y0))
-        centre = 0.5 * (
-            np.nanmin(hand.keypoints_2d, axis=0) + np.nanmax(hand.keypoints_2d, axis=0)
-        )
+        centre = 0.5 * (np.nanmin(hand.keypoints_2d, axis=0) + np.nanmax(hand.keypoints_2d, axis=0))
         apart = np.linalg.norm(centre - [(x0 + x1) / 2, (y0 + y1) / 2])
     else:
         return 0.0

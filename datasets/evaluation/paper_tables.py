@@ -256,9 +256,7 @@ def paper_table(name: str, evaluations: Sequence[Evaluation]) -> Table:
     check_table(name)
     shape = SHAPES[name]
     columns = [
-        Column(c.heading)
-        if isinstance(c, Text)
-        else Column(c.heading, c.better, c.group)
+        Column(c.heading) if isinstance(c, Text) else Column(c.heading, c.better, c.group)
         for c in shape.columns
     ]
     ours = [[_cell(column, evaluation) for column in shape.columns] for evaluation in evaluations]

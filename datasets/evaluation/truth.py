@@ -1,4 +1,4 @@
-"""A data set's images for an evaluation: annotations, masks and meshes, read past what is damaged."""
+"""A data set's images for an evaluation: annotations, masks and meshes."""
 
 from __future__ import annotations
 
