@@ -5,7 +5,6 @@
     synthetic     rendered hands; the command `synth-hands`
     readers       the field's data sets, each as it lies on disk
     evaluation    hands compared with a data set's annotations; the command `eval-hands`
-    freihand      FreiHAND's annotations, whole
 
 The name is shared with a package on the public index; `OWNER` lets the commands notice at start
 when the other one is imported instead.
@@ -13,22 +12,14 @@ when the other one is imported instead.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from datasets.freihand import FreiHandSplit, load_freihand
+    from datasets.readers import open_dataset
 
 OWNER = "fit-hands"
-__all__ = ["OWNER", "FreiHandSplit", "load_freihand"]
-_MODULES = {
-    "FreiHandSplit": "freihand",
-    "load_freihand": "freihand",
-}
+__all__ = ["OWNER", "open_dataset"]
 
-
-def __getattr__(name: str) -> Any:
-    """What `__all__` names, imported when it is asked for: reading needs NumPy."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__ = lazy_face(__name__, {"open_dataset": "datasets.readers"})

@@ -197,11 +197,11 @@ class _Scored:
 
     def notes(self) -> tuple[str, ...]:
         """What could not be measured and why."""
-        said = [f"Left out, {sentence}." for sentence in self.damage[:NOTES_SHOWN]]
+        said = [f"Left out, {sentence.rstrip('.')}." for sentence in self.damage[:NOTES_SHOWN]]
         if len(self.damage) > NOTES_SHOWN:
             said.append(f"{len(self.damage)} images were left out in all.")
         if self.no_mesh is not None:
-            said.append(f"Meshes are not compared: {self.no_mesh}.")
+            said.append(f"Meshes are not compared: {self.no_mesh.rstrip('.')}.")
         return tuple(said)
 
     def part(self, name: str, places: range, options: EvaluationOptions) -> Part:

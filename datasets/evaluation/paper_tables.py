@@ -261,11 +261,16 @@ def paper_table(name: str, evaluations: Sequence[Evaluation]) -> Table:
     ]
     ours = [[_cell(column, evaluation) for column in shape.columns] for evaluation in evaluations]
     notes = [shape.note]
-    for e in evaluations:
-        penalty = "left out" if e.missing_as_mm is None else f"charged {e.missing_as_mm:g} mm"
-        counts = f"{e.whole.found} of {e.whole.hands} hands of {e.dataset} found"
-        notes.append(f"{e.label}: {counts}, the others {penalty}.")
+    notes += [_counts(evaluation) for evaluation in evaluations]
     return Table(shape.title, columns, [*PUBLISHED[name], *ours], len(ours), notes)
+
+
+def _counts(evaluation: Evaluation) -> str:
+    whole, penalty = evaluation.whole, evaluation.missing_as_mm
+    said = f"{evaluation.label}: {whole.found} of {whole.hands} hands of {evaluation.dataset} found"
+    if whole.found == whole.hands:
+        return f"{said}."
+    return f"{said}, the others {'left out' if penalty is None else f'charged {penalty:g} mm'}."
 
 
 def _cell(column: Text | Figure, evaluation: Evaluation) -> str:

@@ -155,7 +155,8 @@ class Similarities(NamedTuple):
     def apply(self, points: np.ndarray) -> np.ndarray:
         """(B, P, 3) points, moved."""
         centred = np.asarray(points, float) - self.source
-        rotated = centred @ self.rotation.transpose(0, 2, 1)
+        with np.errstate(invalid="ignore"):  # infinite points become NaN, as is said
+            rotated = centred @ self.rotation.transpose(0, 2, 1)
         return self.scale[:, None, None] * rotated + self.target
 
 

@@ -1,15 +1,8 @@
 """Sentences about data sets, rendered samples and their evaluation."""
 
 SENTENCES: dict[str, str] = {
-    # ---- FreiHAND's layout; `file` is a path in it
-    "dataset.no_folder": "expected a data set folder, found none",
-    "dataset.file_missing": "expected this file of FreiHAND's layout, found none",
+    # ---- Data sets; `file` is a path in one
     "dataset.unreadable": "cannot read it: {reason}",
-    "dataset.not_numbers": "must hold a list of {rows}x{columns} numbers, and does not",
-    "dataset.shape": "must hold a list of {rows}x{columns} numbers, found shape {found}",
-    "dataset.entries": "has {found} entries, {other} has {expected}",
-    "dataset.no_images": "expected FreiHAND's folder of images, found none",
-    "dataset.images": "holds {found} images, {other} {expected} entries",
     "dataset.image_size": "expected the annotation's {expected} pixels, found an image of {found}",
     # ---- Readers of data sets; `file` is a path in the data set
     "dataset.lacks": "expected this {what} of {dataset}, found none.",
