@@ -204,6 +204,8 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
         split: as the user named it.
         definition: of the keypoints.
         names: of all images, in the data set's order.
+        has_intrinsics: whether the data set has a K for each image. An image without one is then
+            damaged; in a data set that has none, K comes from elsewhere.
     """
 
     dataset: str
@@ -211,6 +213,7 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
     split: str
     definition: AnnotatedDefinition
     names: Sequence[str]
+    has_intrinsics: bool = True
 
     def __len__(self) -> int:
         return len(self.names)

@@ -19,12 +19,12 @@ class StoredDataset(NamedTuple):
     Attributes:
         name: of its reader.
         folder: where it lay.
-        split: of it; None for the reader's own.
+        split: of it.
     """
 
     name: str
     folder: Path
-    split: str | None
+    split: str
 
 
 def stored_dataset(path: Path) -> StoredDataset | None:
@@ -33,10 +33,10 @@ def stored_dataset(path: Path) -> StoredDataset | None:
     Raises:
         InputError: there is no store, or it is damaged.
     """
-    said = StoreReader.open(Path(path)).source_dataset
+    said = StoreReader.open(Path(path)).dataset_place
     if said is None:
         return None
-    return StoredDataset(said["name"], Path(said["folder"]), said.get("split"))
+    return StoredDataset(said["name"], Path(said["folder"]), said["split"])
 
 
 def open_estimates(

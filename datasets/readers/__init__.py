@@ -1,6 +1,8 @@
 """Readers of the field's data sets, each in the layout that is published.
 
-`open_dataset` opens one by name. A reader is a `datasets.annotations.AnnotatedImages`.
+`open_dataset` opens one by name. A reader is a `datasets.annotations.AnnotatedImages`; `usable`
+goes through it past damaged samples, `GuardedSamples` gives it to torch's DataLoader, `hand_params`
+poses its hands with the user's MANO file.
 """
 
 from __future__ import annotations
@@ -9,11 +11,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitter.inputs.datasets import dataset_offer
+from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
     from datasets.annotations import AnnotatedImages
+    from datasets.readers.iteration import DamagedSample, GuardedSamples, usable, usable_of
+    from datasets.readers.posing import hand_params
 
-__all__ = ["open_dataset"]
+__all__ = [
+    "DamagedSample",
+    "GuardedSamples",
+    "hand_params",
+    "open_dataset",
+    "usable",
+    "usable_of",
+]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "DamagedSample": "datasets.readers.iteration",
+        "GuardedSamples": "datasets.readers.iteration",
+        "hand_params": "datasets.readers.posing",
+        "usable": "datasets.readers.iteration",
+        "usable_of": "datasets.readers.iteration",
+    },
+)
 
 
 def open_dataset(name: str, folder: Path, split: str | None = None) -> AnnotatedImages:

@@ -1,10 +1,10 @@
-"""A data set's MANO parameters in this project's conventions, with the user's MANO file."""
+"""Annotated hands as parameters that a hand model takes."""
 
 from __future__ import annotations
 
 import torch
 
-from datasets.annotations import ManoAnnotation
+from datasets.annotations import ManoAnnotation, ModelParameters
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.skinning import HandModel
 from fitter.records import HandParams
@@ -48,3 +48,14 @@ def hand_params(mano: ManoAnnotation, model: HandModel) -> HandParams:
         params.betas,
         transl + transl - posed[:, mano.placed_keypoint],
     )
+
+
+def own_params(parameters: ModelParameters) -> HandParams:
+    """One hand, float64, for the model that `parameters` names; a left hand's for its left one."""
+    values = (
+        parameters.global_orient,
+        parameters.hand_pose,
+        parameters.betas,
+        parameters.translation,
+    )
+    return HandParams(*(torch.from_numpy(value)[None] for value in values))

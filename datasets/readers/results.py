@@ -10,8 +10,8 @@ Images without a valid hand, and those of blocks that are not finished, are left
     keypoints_3d      as stored, in the definition that the run asked for
     keypoints_2d      their projection, with the hand's own focal length where that was fitted
 
-K is the one that the store has. The images stay where they were: their folder is the split, or the
-one that the store tells of.
+K is the one that the store has. The images stay where they were: their folder is the split, or
+without one that of the data set that the store tells of.
 """
 
 from __future__ import annotations
@@ -73,16 +73,17 @@ def open_results(folder: Path, split: str) -> ResultImages:
     Args:
         folder: of the store, such as "results.zarr".
         split: the folder that the names of the store's images are relative to, as it was given to
-            `fit-hands`.
+            `fit-hands`; nothing for the folder of the data set that it was given.
 
     Raises:
         InputError: there is no store, it is damaged, or has no valid hand; or its images are not
-            in that folder.
+            in that folder, or the store does not say where they are.
     """
     store = StoreReader.open(Path(folder))
-    if not split:
+    place = split or (store.dataset_place or {}).get("folder")
+    if not place:
         raise InputError("dataset.images_unknown", file=folder)
-    return ResultImages(store, Path(split))
+    return ResultImages(store, Path(place))
 
 
 class ResultImages(AnnotatedImages):

@@ -122,11 +122,9 @@ class StoreReader:
         return json.loads(cast(str, self._group.attrs["model"]))
 
     @property
-    def source_dataset(self) -> dict[str, Any] | None:
-        """The data set that the images are of, with its "name", "folder" and "split"; None where
-        they were given as files."""
-        found = self._group.attrs.get("dataset")
-        return None if found is None else cast("dict[str, Any]", found)
+    def dataset_place(self) -> dict[str, str] | None:
+        """Name, folder and split of the data set that the images are from, or None."""
+        return json.loads(cast(str, self._group.attrs.get("dataset", "null")))
 
     @property
     def names(self) -> ImageNames:

@@ -14,6 +14,7 @@ ROOMS = (
     "datasets.detector",
     "datasets.evaluation",
     "datasets.poses",
+    "datasets.readers",
     "datasets.synthetic",
 )
 

@@ -24,6 +24,11 @@ SENTENCES: dict[str, str] = {
     "dataset.not_offered": "expected a data set known here ({known}), found {found!r}",
     "dataset.split": "expected one of {known} for {dataset}, found {found!r}",
     "dataset.empty": "holds no complete sample",
+    "dataset.bad_entry": "entry {number} of {list} cannot be read: {reason}.",
+    "dataset.no_annotation": "expected an annotation of {image}, found none.",
+    "dataset.no_camera": "expected the parameters of camera {name}, which {image} is of, found "
+    "none.",
+    "dataset.no_frame": "expected the joints of the frame of {image}, found none.",
     "dataset.no_valid_hand": "holds no valid hand",
     "dataset.images_unknown": "does not say where its images lie; give their folder as the split",
     "dataset.images_elsewhere": "holds no image of {store}, such as {image}",
