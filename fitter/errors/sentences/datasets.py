@@ -21,6 +21,11 @@ SENTENCES: dict[str, str] = {
     "dataset.no_key": "expected {key} in it, found none.",
     "dataset.values": "expected {expected} as {key}, found {found}.",
     "dataset.not_finite": "expected finite numbers as {key}, found nan or infinity.",
+    "dataset.address": "expected a folder of this machine for {dataset}, found an address; copy "
+    "the data set first",
+    "dataset.no_intrinsics": "expected a camera matrix K of this image in {dataset}, found none",
+    "dataset.no_side": "expected left or right for a hand whose keypoints are used, found neither",
+    "dataset.use": "expected one of {known}, found {found!r}",
     "dataset.not_offered": "expected a data set known here ({known}), found {found!r}",
     "dataset.split": "expected one of {known} for {dataset}, found {found!r}",
     "dataset.empty": "holds no complete sample",
