@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def _placed(hand: EstimatedHand, K: np.ndarray | None) -> EstimatedHand:
     if np.isfinite(hand.keypoints_2d).any() or K is None or (hand.keypoints_3d[:, 2] <= 0).any():
         return hand
     marks = project(hand.keypoints_3d, K)
-    return EstimatedHand(hand.keypoints_3d, marks, hand.side, hand.score, hand.vertices)
+    return replace(hand, keypoints_2d=marks)
 
 
 def _read(path: Path) -> Any:

@@ -31,6 +31,8 @@ class EstimatedHand:
         side: which hand it is; None where the source does not say.
         score: ranks the hands of an image.
         vertices: (V, 3) float64 metres in the camera, or None.
+        focal_scale: its camera's focal lengths divided by those of the image's K, where they were
+            fitted with the hand; else 1.
         references: what else is compared with the annotated keypoints, by name: (21, 3) in any
             unit, NaN where there is none.
     """
@@ -40,6 +42,7 @@ class EstimatedHand:
     side: Side | None = None
     score: float = 0.0
     vertices: np.ndarray | None = None
+    focal_scale: float = 1.0
     references: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 

@@ -181,7 +181,9 @@ def mask_figures(
         mesh = faces(pair)
         if mesh is None:
             continue
-        seen = silhouette(vertices, mesh, K, mask.shape)[None]
+        own = K.astype(float)
+        own[[0, 1], [0, 1]] *= pair.estimate.focal_scale
+        seen = silhouette(vertices, mesh, own, mask.shape)[None]
         figures["mask_iou"][row] = metrics.mask_iou(seen, mask[None])[0]
         figures["mask_accuracy"][row] = metrics.mask_accuracy(seen, mask[None])[0]
     return figures

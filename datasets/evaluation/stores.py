@@ -94,6 +94,9 @@ class StoreEstimates(Estimates):
             "detector_xyz": np.concatenate([detected, depth], axis=-1),
         }
         vertices = self._posed.vertices(results) if with_meshes else None
+        focal = np.ones(valid.shape)
+        if "focal_scale" in results:
+            focal = np.nan_to_num(results.focal_scale.values.astype(float), nan=1.0)
         return [
             EstimatedImage(
                 cast(Fate, IMAGE_STATUS[int(status)]),
@@ -104,6 +107,7 @@ class StoreEstimates(Estimates):
                         sides[i, slot],
                         float(scores[i, slot]),
                         None if vertices is None else vertices[i, slot],
+                        float(focal[i, slot]),
                         {name: points[i, slot] for name, points in references.items()},
                     )
                     for slot in np.flatnonzero(valid[i])
@@ -114,7 +118,7 @@ class StoreEstimates(Estimates):
 
     def _loaded(self, rows: Sequence[int], with_meshes: bool) -> xr.Dataset:
         """Some of the store's images, with what is scored read from the disk."""
-        names = [*_VARIABLES]
+        names = [*_VARIABLES, *(name for name in ("focal_scale",) if name in self._results)]
         if self.is_posed or with_meshes:
             names += _PARAMETERS
         if with_meshes:

@@ -17,6 +17,7 @@ from fitter.records import Side
 if TYPE_CHECKING:
     from fitter.hand_models import HandModel
 
+OPEN_HAND = "open_hand"
 IMAGES_AT_ONCE = 32
 """Images whose hands are scored together."""
 
@@ -75,7 +76,7 @@ class TrueMeshes:
         """Whether `vertices` are something."""
         return (
             hand.vertices is not None
-            or hand.parameters is not None
+            or (hand.parameters is not None and self._source(hand.parameters) is not None)
             or (hand.mano is not None and self._mano is not None and hand.side is not None)
         )
 
@@ -111,22 +112,34 @@ class TrueMeshes:
         sides: tuple[Side, ...] = ("left", "right")
         return {side: self._model(str(self._mano), side, True).data.faces for side in sides}
 
-    def _posed(self, given: ModelParameters, side: Side) -> np.ndarray:
+    def _source(self, given: ModelParameters) -> str | None:
+        """What to load for parameters of a model's name; None where that is not known."""
+        if given.model == OPEN_HAND:
+            return given.model
+        return None if self._mano is None else str(self._mano)
+
+    def _posed(self, given: ModelParameters, side: Side) -> np.ndarray | None:
         """The vertices of a hand of this project's own making."""
+        source = self._source(given)
+        if source is None:
+            return None
         import torch
 
         from fitter.records import HandParams
 
-        model = self._model(given.model, side, True)
+        model = self._model(source, side, True, len(given.betas))
         rows = (given.global_orient, given.hand_pose, given.betas, given.translation)
         params = HandParams(*(torch.as_tensor(row).double()[None] for row in rows))
         return model(params).vertices[0].numpy()
 
     @staticmethod
-    def _loaded(source: str, side: Side, fixed_left: bool) -> HandModel:
+    def _loaded(source: str, side: Side, fixed_left: bool, shapes: int = 0) -> HandModel:
         import torch
 
         from fitter.hand_models import ManoOptions, load_hand_model
 
         options = ManoOptions(fix_left_shapedirs=fixed_left)
-        return load_hand_model(source, side, torch.float64, options)
+        model = load_hand_model(source, side, torch.float64, options)
+        if source == OPEN_HAND and shapes > model.shapedirs.shape[-1]:
+            return load_hand_model(source, side, torch.float64, options, children=True)
+        return model
