@@ -18,7 +18,6 @@ from fitter import detection, metrics
 from fitter.config.options import Config, load_config
 from fitter.engine import Engine
 from fitter.fitting.detected_image import DetectedImage
-from fitter.inputs.images import read_image
 from fitter.quality.features import FEATURES
 from fitter.quality.judge import HandJudge
 from fitter.quality.model import Quality

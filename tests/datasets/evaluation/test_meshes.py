@@ -8,14 +8,20 @@ import torch
 
 from datasets.annotations import Annotation, ManoAnnotation, ModelParameters
 from datasets.evaluation import EvaluationOptions, evaluate, open_estimates
-from datasets.evaluation.scores import acceleration_figures, silhouette
+from datasets.evaluation.records import EstimatedHand, Pair
+from datasets.evaluation.scores import (
+    acceleration_figures,
+    keypoint_errors,
+    keypoint_figures,
+    silhouette,
+)
 from datasets.evaluation.truth import TrueMeshes
 from fitter import metrics
 from fitter.errors import InputError
 from fitter.hand_models import ManoOptions, load_hand_model
 from fitter.records import HandParams
 from tests.support import mano_files
-from tests.support.annotated import InMemoryImages, K, annotated_hand
+from tests.support.annotated import InMemoryImages, K, annotated_hand, project
 from tests.support.scored_stores import ok, posed_row, row_of, write_store
 
 SIZE = (224, 224)
@@ -86,7 +92,7 @@ def test_vertex_figures_are_the_metrics_of_the_meshes(posed, hands):
 
 
 def test_stored_vertices_are_taken_as_they_are(tmp_path, hands):
-    row, points, mesh = hands[0]
+    _, points, mesh = hands[0]
     moved = row_of(points, vertices=mesh + 0.1)
     store = write_store(tmp_path / "r.zarr", {"0.jpg": ok(moved)}, vertices=len(mesh))
     figures = scored(store, images_of(hands[:1])).whole.figures
@@ -251,3 +257,18 @@ def test_acceleration_stops_at_gaps_hands_and_sequences():
     order = [1, 2, 0]
     expected = 1e3 * metrics.acceleration_error(estimate[order], truth[order])
     np.testing.assert_allclose(found[2], expected[0])
+
+
+def test_hands_are_scored_alike_alone_and_together():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 0.04, (5, 21, 3)) + [0, 0, 0.6]
+    found = truth + rng.normal(0, 0.01, truth.shape)
+    truth[1, 7], truth[2, 3:] = np.nan, np.nan
+    pairs = [
+        Pair(i, 0, Annotation("a", K, ()), annotated_hand(t), EstimatedHand(f, project(f)))
+        for i, (t, f) in enumerate(zip(truth, found, strict=True))
+    ]
+    together = keypoint_figures(keypoint_errors(pairs))
+    alone = [keypoint_figures(keypoint_errors([pair])) for pair in pairs]
+    for measure, values in together.items():
+        np.testing.assert_allclose(values, [of[measure][0] for of in alone], rtol=1e-12)
