@@ -43,11 +43,16 @@ def open_dataset(name: str, folder: Path, split: str | None = None) -> Annotated
     """A data set as it lies on disk.
 
     ```python
-    from datasets.readers import open_dataset
+    from pathlib import Path
 
-    images = open_dataset("freihand", "FreiHAND_pub_v2_eval", "evaluation")
+    from datasets.readers import open_dataset
+    from datasets.synthetic import SyntheticRequest, write_dataset
+
+    list(write_dataset(SyntheticRequest(Path("rendered"), 2, seed=0, size=64)))
+    images = open_dataset("synthetic", "rendered")
     sample = images[0]
-    sample.pixels.shape, sample.annotation.hands[0].keypoints_3d.shape  # (224, 224, 3), (21, 3)
+    assert sample.pixels.shape == (64, 64, 3)
+    assert sample.annotation.hands[0].keypoints_3d.shape == (21, 3)
     ```
 
     Args:
