@@ -2,7 +2,8 @@
 
 `open_dataset` opens one by name. A reader is a `datasets.annotations.AnnotatedImages`; `usable`
 goes through it past damaged samples, `GuardedSamples` gives it to torch's DataLoader, `hand_params`
-poses its hands with the user's MANO file.
+poses its hands with the user's MANO file, `own_params` with the model that they were rendered or
+fitted with.
 """
 
 from __future__ import annotations
@@ -15,14 +16,24 @@ from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
     from datasets.annotations import AnnotatedImages
-    from datasets.readers.iteration import DamagedSample, GuardedSamples, usable, usable_of
-    from datasets.readers.posing import hand_params
+    from datasets.readers.iteration import (
+        DamagedSample,
+        GuardedSamples,
+        annotation_alone,
+        as_is,
+        usable,
+        usable_of,
+    )
+    from datasets.readers.posing import hand_params, own_params
 
 __all__ = [
     "DamagedSample",
     "GuardedSamples",
+    "annotation_alone",
+    "as_is",
     "hand_params",
     "open_dataset",
+    "own_params",
     "usable",
     "usable_of",
 ]
@@ -32,7 +43,10 @@ __getattr__, __dir__ = lazy_face(
     {
         "DamagedSample": "datasets.readers.iteration",
         "GuardedSamples": "datasets.readers.iteration",
+        "annotation_alone": "datasets.readers.iteration",
+        "as_is": "datasets.readers.iteration",
         "hand_params": "datasets.readers.posing",
+        "own_params": "datasets.readers.posing",
         "usable": "datasets.readers.iteration",
         "usable_of": "datasets.readers.iteration",
     },
@@ -43,16 +57,11 @@ def open_dataset(name: str, folder: Path, split: str | None = None) -> Annotated
     """A data set as it lies on disk.
 
     ```python
-    from pathlib import Path
-
     from datasets.readers import open_dataset
-    from datasets.synthetic import SyntheticRequest, write_dataset
 
-    list(write_dataset(SyntheticRequest(Path("rendered"), 2, seed=0, size=64)))
-    images = open_dataset("synthetic", "rendered")
+    images = open_dataset("freihand", "FreiHAND", "evaluation")
     sample = images[0]
-    assert sample.pixels.shape == (64, 64, 3)
-    assert sample.annotation.hands[0].keypoints_3d.shape == (21, 3)
+    sample.pixels.shape, sample.annotation.hands[0].keypoints_3d.shape  # (224, 224, 3), (21, 3)
     ```
 
     Args:

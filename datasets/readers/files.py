@@ -245,7 +245,7 @@ def _brackets(content: mmap.mmap) -> _Brackets:
         depths = depth + np.cumsum(np.where(opens, 1, -1))
         starts.append(offset + places[opens & (depths == 2)])
         ends.append(offset + places[~opens & (depths == 1)] + 1)
-        lists += np.count_nonzero(~opens & (depths == 0))
+        lists += int(np.count_nonzero(~opens & (depths == 0)))
         first = offset + int(places[0]) if first < 0 else first
         depth, last = int(depths[-1]), offset + int(places[-1]) + 1
     return _Brackets(first, last, np.concatenate(starts), np.concatenate(ends), lists, depth)

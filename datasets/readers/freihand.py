@@ -109,12 +109,12 @@ class FreiHand(AnnotatedImages):
         return Annotation(name, K, (hand,), size=self.size)
 
     def masks(self, place: int) -> np.ndarray | None:
-        """(1, H, W) bool, which of the hand's pixels are lit above half: the files are JPEG."""
+        """(1, H, W) bool, what is lit above half: the files are JPEG, grey in three channels."""
         if not self.has_masks:
             return None
         path = self.root / self.split / "mask" / f"{self.entry(place):08d}.jpg"
         values = read_raw_image(path)
-        return (values if values.ndim == 2 else values.max(axis=-1))[None] > 127
+        return (values if values.ndim == 2 else values[..., 1])[None] > 127
 
 
 def open_freihand(root: Path, split: str) -> FreiHand:

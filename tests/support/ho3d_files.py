@@ -2,6 +2,7 @@
 ``vis_HO3D.py`` and ``utils/vis_utils.py``. The pickles are Python 2's, with NumPy's
 old names of modules."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -44,6 +45,22 @@ def write_ho3d(folder: Path, models: Path, version: int = 3) -> dict[str, KnownH
     return hands
 
 
+def write_truth(folder: Path, hands: dict[str, KnownHand]) -> None:
+    """The evaluation's lists, in the order of the frames, for OpenGL's camera."""
+    shown = [hands[frame] for frame in FRAMES]
+    for kind, arrays in (
+        ("xyz", [_joints(hand) for hand in shown]),
+        ("verts", [hand.vertices @ FLIP for hand in shown]),
+    ):
+        values = [array.tolist() for array in arrays]
+        (folder / f"evaluation_{kind}.json").write_text(json.dumps(values))
+
+
+def _joints(hand: KnownHand) -> np.ndarray:
+    """MANO's 16 joints and the fingertips, thumb to little, in OpenGL's camera."""
+    return np.concatenate([hand.joints, hand.keypoints[4::4]]) @ FLIP
+
+
 def annotation(hand: KnownHand | None, split: str) -> dict[str, object]:
     """What a frame's pickle holds; without a hand, that of a frame that is not annotated."""
     names = ("handJoints3D", "camMat", "objRot", "objTrans", "objName", "objLabel")
@@ -52,7 +69,7 @@ def annotation(hand: KnownHand | None, split: str) -> dict[str, object]:
     )
     if hand is None:
         return dict.fromkeys(names)
-    joints = np.concatenate([hand.joints, hand.keypoints[4::4]]) @ FLIP
+    joints = _joints(hand)
     known = {
         "camMat": hand.view.intrinsics,
         "objRot": OBJECT_ROTATION[:, None],

@@ -14,6 +14,8 @@ SENTENCES: dict[str, str] = {
     "dataset.no_entry": "has {found} entries, none for {image}.",
     "dataset.which_entry": "of the {images} images, no multiple of the {found} entries, only the "
     "first {found} are known to have theirs; {image} is not among them.",
+    "dataset.other_root": "expected the wrist of {image} where its own file has it, found it "
+    "{distance:.1f} mm away: the list is in another order or another camera.",
     "dataset.not_annotated": "expected an annotated frame, as {list} says, found no {key}.",
     "dataset.sequences": "expected the {expected} sequences of a subject, found {found}.",
     "dataset.frame_names": "expected lines of a sequence and a frame, such as ABF10/0000, found "

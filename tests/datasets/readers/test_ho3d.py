@@ -24,6 +24,7 @@ from tests.support.ho3d_files import (
     annotation,
     write_ho3d,
     write_pickle,
+    write_truth,
 )
 from tests.support.known_hands import model
 from tests.support.reader_checks import check_reader, posed
@@ -82,6 +83,24 @@ def test_evaluation_has_the_root_and_a_box(written):
         rows, columns = np.nonzero(hands[frame].mask)
         box = [columns.min(), rows.min(), columns.max(), rows.max()]
         np.testing.assert_array_equal(hand.box, box)
+
+
+def test_evaluation_with_the_lists_published_later(third, copied):
+    _, hands = third
+    write_truth(copied, hands)
+    images = check_reader(lambda: open_ho3d(copied, "evaluation"))
+    for place, frame in enumerate(FRAMES):
+        (hand,) = images.annotation(place).hands
+        np.testing.assert_allclose(hand.keypoints_3d, hands[frame].keypoints, atol=1e-12)
+        np.testing.assert_allclose(hand.vertices, hands[frame].vertices, atol=1e-12)
+
+
+def test_lists_of_other_frames_are_noticed(third, copied):
+    _, hands = third
+    write_truth(copied, dict(zip(FRAMES, list(hands.values())[::-1], strict=True)))
+    places, damaged = read(open_ho3d(copied, "evaluation"))
+    assert places == [1]  # the middle one of three stays in its place
+    assert {sample.code for sample in damaged.values()} == {"dataset.other_root"}
 
 
 def test_objects_are_in_the_opencv_camera(written):
