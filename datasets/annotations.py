@@ -206,6 +206,8 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
         names: of all images, in the data set's order.
         has_intrinsics: whether the data set has a K for each image. An image without one is then
             damaged; in a data set that has none, K comes from elsewhere.
+        broken: a sentence for each file of many images that breaks off, whose other images are
+            left out.
     """
 
     dataset: str
@@ -214,6 +216,7 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
     definition: AnnotatedDefinition
     names: Sequence[str]
     has_intrinsics: bool = True
+    broken: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.names)

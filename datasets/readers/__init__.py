@@ -53,7 +53,7 @@ __getattr__, __dir__ = lazy_face(
 )
 
 
-def open_dataset(name: str, folder: Path, split: str | None = None) -> AnnotatedImages:
+def open_dataset(name: str, folder: Path | str, split: str | None = None) -> AnnotatedImages:
     """A data set as it lies on disk.
 
     ```python
@@ -66,11 +66,11 @@ def open_dataset(name: str, folder: Path, split: str | None = None) -> Annotated
 
     Args:
         name: of an installed reader, such as ``freihand``.
-        folder: of the data set.
+        folder: of the data set; for readers that take them also an address.
         split: its name; None for the one that evaluations are made on.
 
     Raises:
         InputError: there is no such reader or split, or the folder is not what it should be.
     """
-    images: AnnotatedImages = dataset_offer(name).open(name, Path(folder), split)
+    images: AnnotatedImages = dataset_offer(name).open(name, folder, split)
     return images

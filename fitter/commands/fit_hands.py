@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitter.commands.parser import (
@@ -100,7 +101,7 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
         help="folder, image or images, pattern, text list, tar files, addresses of any of these, "
         "or - for a list on standard input; with --dataset the data set's folder",
     )
-    parser.add_argument("--out", type=text, required=True, metavar="STORE.zarr", help="results")
+    parser.add_argument("--out", type=_place, required=True, metavar="STORE.zarr", help="results")
     parser.add_argument(
         "--overlays", type=path, metavar="DIR", help="render every fitted mesh over its photograph"
     )
@@ -279,6 +280,11 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
 
 def _parts(given: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text(given).split(","))
+
+
+def _place(given: str) -> Path | str:
+    """A path, which would take a slash from an address."""
+    return given if "://" in given else path(given)
 
 
 def _share(given: str) -> tuple[int, int]:

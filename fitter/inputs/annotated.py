@@ -67,6 +67,10 @@ class SeenImages(Protocol):
     def has_intrinsics(self) -> bool:
         """Whether the data set has a K for each image, so that one without it is damaged."""
 
+    @property
+    def broken(self) -> Sequence[str]:
+        """A sentence for each file of many images that breaks off."""
+
     def path(self, place: int) -> Path:
         """The file of image `place`, if it is one."""
 
@@ -209,9 +213,7 @@ class DatasetImage(ImageFile):
         image are left out."""
         if "keypoints" not in self.dataset.use:
             return None
-        where = f"{self.label}, hand"
-        hands = enumerate(self._annotation().hands)
-        return [_observation(h, f"{where} {k}") for k, h in hands if _marked(h).any()]
+        return observations(self._annotation().hands, self.label)
 
     def mask(self) -> np.ndarray | None:
         """See `ImageFile`; None where masks are not used."""
@@ -281,6 +283,23 @@ def _outcome(part: Any) -> object:
         return part()
     except InputError as error:
         return error.code
+
+
+def observations(hands: Sequence[SeenHand], where: str) -> list[HandObservation]:
+    """Annotated hands in place of detected ones, without those that have no keypoint in the image.
+
+    Args:
+        hands: of an image.
+        where: what to name in messages.
+
+    Raises:
+        InputError: a hand has no side, or its keypoints are no pixels.
+    """
+    return [
+        _observation(hand, f"{where}, hand {number}")
+        for number, hand in enumerate(hands)
+        if _marked(hand).any()
+    ]
 
 
 def _marked(hand: SeenHand) -> np.ndarray:

@@ -126,7 +126,7 @@ class ImageSource:
             raise InputError("list.nothing_there", file=path)
         if stat.S_ISDIR(mode):
             if (path / RENDERED).is_file():
-                raise InputError("list.rendered", file=path)
+                raise InputError("list.rendered", file=path, folder=path)
             read = partial(_pictures, path, ("**",))
             return ImageSource(path, str(path), read, "list.empty_folder", is_folder=True)
         if path.suffix.lower() in LIST_SUFFIXES:

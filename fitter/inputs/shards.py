@@ -117,6 +117,10 @@ class ShardFiles:
             sidecar = Sidecar(_endings(beside.name)[1], at.offset, at.size, at.time)
         return FilePart(place, name, found.offset, found.size, found.time, sidecar)
 
+    def __getstate__(self) -> dict[str, object]:
+        # Another process reads the indices that it needs itself.
+        return self.__dict__ | {"held": {}}
+
     def absolute(self) -> ShardFiles:
         """The same for a process in another working directory."""
         places = {
@@ -141,6 +145,15 @@ def image_members(index: TarIndex) -> set[str]:
     plain = {name for name in images if _endings(name)[1].lower() in IMAGE_SUFFIXES}
     keys = {_endings(name)[0] for name in plain}
     return plain | {name for name in images if _endings(name)[0] not in keys}
+
+
+def members_beside(index: TarIndex, image: str, endings: Sequence[str]) -> list[Member | None]:
+    """The files beside an image that have these endings, such as ``.mask.png``; None for those that
+    are not there. The image's whole stem goes before its key."""
+    stems = dict.fromkeys((posixpath.splitext(image)[0], sample_key(image)))
+    return [
+        next((index.members[s + e] for s in stems if s + e in index.members), None) for e in endings
+    ]
 
 
 def sample_key(name: str) -> str:

@@ -77,10 +77,28 @@ def sidecar_intrinsics(content: bytes, suffix: str, where: str) -> np.ndarray | 
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise InputError("json.invalid", file=where, content="K", reason=str(error)) from error
+    return intrinsics_said(value, where)
+
+
+def intrinsics_said(value: object, where: str) -> np.ndarray | None:
+    """K, (3, 3) float64 in pixels, from what a JSON file holds; None where it says nothing of it.
+
+    Args:
+        value: of the file.
+        where: what to name in messages.
+
+    Raises:
+        InputError: what should be K is none.
+    """
     if isinstance(value, Mapping):
         name = next((name for name in _NAMES if name in value), None)
         return None if name is None else _matrix(value[name], where)
-    return _matrix(value, where) if np.shape(value) == (3, 3) else None
+    is_matrix = (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(row, list) and len(row) == 3 for row in value)
+    )
+    return _matrix(value, where) if is_matrix else None
 
 
 def _numbers(content: bytes) -> list[float] | None:

@@ -83,8 +83,15 @@ def _source(request: RunRequest) -> ImageSource:
 
     folder = request.images[0]
     files = DatasetFiles.of(DatasetHandle.of(request.dataset, folder))
-    names = files.dataset.images.names
-    return ImageSource(Path(), folder, lambda _: iter(names), "list.empty", files=files)
+    images = files.dataset.images
+    return ImageSource(
+        Path(),
+        folder,
+        lambda _: iter(images.names),
+        "list.empty",
+        files=files,
+        broken=list(images.broken),
+    )
 
 
 def _check_results(request: RunRequest) -> bool:

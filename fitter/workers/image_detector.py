@@ -155,10 +155,11 @@ def _beside_name(error: InputError, task: ImageTask) -> InputError:
     file, label = error.facts.get("file"), task.file.label
     if not isinstance(file, str | Path):
         return error
-    if str(file) == label:
+    if str(file) in (label, task.name):
         return InputError(error.code, **{k: v for k, v in error.facts.items() if k != "file"})
-    if str(file).startswith(label):  # a part of it, such as one of its hands
-        return error.about(file=str(file)[len(label) :].lstrip(" ,:"))
+    for start in (label, task.name):  # of a part of it, such as one of its hands
+        if str(file) != start and str(file).startswith(start):
+            return error.about(file=str(file)[len(start) :].lstrip(" ,:"))
     folders = (None if task.masks is None else task.masks.folder, task.file.folder)
     for folder in folders:
         if folder is not None and Path(file).is_relative_to(folder):

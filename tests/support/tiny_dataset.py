@@ -1,4 +1,4 @@
-"""A data set of a few copies of one photograph, as a reader of somebody else's package offers it."""
+"""A data set of copies of one photograph, as a reader of somebody else's package offers it."""
 
 import json
 from pathlib import Path

@@ -4,6 +4,11 @@ SENTENCES: dict[str, str] = {
     # ---- Data sets; `file` is a path in one
     "dataset.unreadable": "cannot read it: {reason}",
     "dataset.image_size": "expected the annotation's {expected} pixels, found an image of {found}",
+    "dataset.address": "expected a folder of this machine for {dataset}, found an address; copy "
+    "the data set first",
+    "dataset.no_intrinsics": "expected a camera matrix K of this image in {dataset}, found none",
+    "dataset.no_side": "expected left or right for a hand whose keypoints are used, found neither",
+    "dataset.use": "expected one of {known}, found {found!r}",
     # ---- Readers of data sets; `file` is a path in the data set
     "dataset.lacks": "expected this {what} of {dataset}, found none.",
     "dataset.layer_size": "expected {what} of the image's {expected} pixels, found {found}.",
@@ -23,11 +28,6 @@ SENTENCES: dict[str, str] = {
     "dataset.no_key": "expected {key} in it, found none.",
     "dataset.values": "expected {expected} as {key}, found {found}.",
     "dataset.not_finite": "expected finite numbers as {key}, found nan or infinity.",
-    "dataset.address": "expected a folder of this machine for {dataset}, found an address; copy "
-    "the data set first",
-    "dataset.no_intrinsics": "expected a camera matrix K of this image in {dataset}, found none",
-    "dataset.no_side": "expected left or right for a hand whose keypoints are used, found neither",
-    "dataset.use": "expected one of {known}, found {found!r}",
     "dataset.not_offered": "expected a data set known here ({known}), found {found!r}",
     "dataset.split": "expected one of {known} for {dataset}, found {found!r}",
     "dataset.empty": "holds no complete sample",

@@ -124,7 +124,7 @@ _LISTS = {
     "list.other_names": "expected names of pictures such as {image!r}, found none of them, but "
     "{found!r}.",
     "list.rendered": "expected photographs, found a folder of synth-hands, whose masks and depth "
-    "are none; fit it with --dataset synthetic {file}.",
+    "are none; fit it with --dataset synthetic {folder}.",
     "list.unlistable": "expected a folder that can be listed, found: {reason}.",
     "list.unreachable": "expected a folder or a picture, found: {reason}.",
     "list.unreadable": "expected a list of pictures that can be read, found: {reason}.",

@@ -103,7 +103,10 @@ def test_masks_are_used_on_request(fit):
     told, _ = fit("--use", "masks,keypoints", "--overwrite")
     expected = sentence("run.masks_unused", {"file": "--use masks", "found": "refine.stages empty"})
     assert told.status == 2 and told.err == f"fit-hands: {expected}\n"
-    stages = ["--set", "refine.stages={a: {solver: adam, iterations: 1, free: [camera], "]
+    stages = [
+        "--set",
+        "refine.stages={a: {solver: adam, learning_rate: 0.01, iterations: 1, free: [camera], ",
+    ]
     stages[1] += "energies: {silhouette_l2: 1}}}"
     told, results = fit("--use", "masks,keypoints", *stages, "--overwrite", "--init", "keypoints")
     assert "masks found for 1 of 2 images" in told.err
@@ -161,4 +164,6 @@ def test_what_travels_to_a_worker_is_small_whatever_the_data_set_holds(tiny, tmp
 def test_a_folder_of_rendered_samples_is_no_folder_of_photographs(refused, here):
     (here / "rendered" / "training" / "mask").mkdir(parents=True)
     (here / "rendered" / "synthetic.json").write_text(json.dumps({}))
-    refused(sentence("list.rendered", {"file": "rendered"}), images="rendered")
+    refused(
+        sentence("list.rendered", {"file": "rendered", "folder": "rendered"}), images="rendered"
+    )
