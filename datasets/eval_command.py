@@ -187,7 +187,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     """
     wanted = _checked(options)
     sources = [*options.store, *options.predictions]
-    labels = dict(zip(sources, options.label, strict=False))
+    labels = options.label or [None] * len(sources)
     given = None if options.dataset is None else _opened(options.dataset, options.split)
     for source in options.store:
         from fitter.store.files import require_store
@@ -197,7 +197,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     for truth in truths:
         check_ranges(wanted.ranges, truth.root, len(truth))
     if options.protocol is not None:
-        _protocol(options, list(zip(sources, truths, strict=True)), labels)
+        _protocol(options, list(zip(sources, truths, labels, strict=True)))
         return
 
     from datasets.evaluation import evaluate, open_estimates
@@ -207,9 +207,9 @@ def evaluate_command(options: argparse.Namespace) -> None:
             open_estimates(source, truth, wanted.definition, wanted.mano),
             truth,
             wanted,
-            labels.get(source),
+            label,
         )
-        for source, truth in zip(sources, truths, strict=True)
+        for source, truth, label in zip(sources, truths, labels, strict=True)
     ]
     _write_json(options, found)
     if options.plots is not None:
@@ -274,19 +274,15 @@ def _stored(store: Path, split: str | None) -> AnnotatedImages:
 
 
 def _protocol(
-    options: argparse.Namespace,
-    sources: Sequence[tuple[Path, AnnotatedImages]],
-    labels: dict[Path, str],
+    options: argparse.Namespace, sources: Sequence[tuple[Path, AnnotatedImages, str | None]]
 ) -> None:
     """Print what FreiHAND's own evaluation prints."""
     from datasets.evaluation import freihand_evaluation, open_estimates
 
     definition, mano = options.keypoint_definition, options.mano
     found = [
-        freihand_evaluation(
-            open_estimates(source, truth, definition, mano), truth, labels.get(source)
-        )
-        for source, truth in sources
+        freihand_evaluation(open_estimates(source, truth, definition, mano), truth, label)
+        for source, truth, label in sources
     ]
     _write_json(options, found)
     if not options.quiet:
