@@ -55,8 +55,8 @@ class ManoAnnotation:
         hand_pose: (45,) float64, see `pose_space`.
         betas: (10,) float64.
         translation: (3,) float64 metres, added to the posed vertices, OpenCV camera; with
-            `placed_keypoint` the place of that keypoint in the camera; with
-            `root_rotation` counted from where that puts the root joint.
+            `placed_keypoint` the place of that keypoint, of the definition `mano`, in the camera;
+            with `root_rotation` counted from where that puts the root joint.
         scale: factor on the posed vertices before the translation; 1 where the data set has none.
         fixed_left: whether a left hand's shape displacements are those with the sign of x mended,
             see `fitter.hand_models.mano.ManoOptions.fix_left_shapedirs`.

@@ -41,7 +41,8 @@ _LOOKED_AT = 9
 """How many images are looked at to find the size that those of a split have."""
 
 _PLACED_KEYPOINT = 9
-"""``mano`` says where this keypoint is."""
+"""``mano`` says where this keypoint is: the joint of the posed chain (``pose_by_root``), not the
+joint regressor's on the posed vertices."""
 
 
 @dataclass(frozen=True)
