@@ -129,6 +129,11 @@ class TestDamage:
         assert places == [0, 1]
         assert {sample.code for sample in damaged.values()} == {"dataset.which_entry"}
 
+    @pytest.mark.parametrize("name", ["²³.jpg", "123456789012345678901.jpg", "a.jpg"])
+    def test_other_files_among_the_images(self, copied, name):
+        (copied / "evaluation" / "rgb" / name).write_bytes(b"")
+        assert len(open_freihand(copied, "evaluation")) == COUNT
+
     def test_a_missing_camera(self, copied):
         change_list(copied, "evaluation_K", lambda values: values.__setitem__(1, None))
         places, damaged = read(open_freihand(copied, "evaluation"))
