@@ -120,6 +120,8 @@ class AnnotatedHand:
             `fitter.fitted_hand.FittedHand.score`; None where people or a renderer made it.
         predicted_error: metres, of a pseudo-label: median of what the mean error of
             `keypoints_3d` is expected to be, aligned by a similarity; or None.
+        intrinsics: (3, 3) float64 K of this hand alone, where its focal length was fitted:
+            `keypoints_2d` are then `keypoints_3d` through it. None for the image's.
     """
 
     side: Side | None
@@ -134,6 +136,7 @@ class AnnotatedHand:
     confidence: np.ndarray | None = None
     score: float | None = None
     predicted_error: float | None = None
+    intrinsics: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
