@@ -11,8 +11,10 @@ from fitter.errors import InputError, sentence
 from fitter.inputs import datasets
 from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
 from fitter.store.reader import StoreReader, decode_flags
+from fitter.workers.overlay_renderer import OverlayRenderer
 from tests.support import errors, tiny_dataset
 from tests.support.bad_commands import ALONE
+from tests.support.same_process import SameProcess
 from tests.support.shard_files import K
 from tests.support.tiny_dataset import write_tiny
 
@@ -161,6 +163,50 @@ def test_what_is_stored_of_a_failure_does_not_depend_on_how_the_folder_was_spell
         out = tmp_path / f"{number}.zarr"
         say("--dataset", "tiny", spelled, "--out", out, *GIVEN)
         assert xr.open_zarr(out).image_error.values.tolist() == reasons
+
+
+def test_overlays_do_not_go_into_the_data_set(fit, tmp_path):
+    place = tmp_path / "tiny" / "drawn"
+    told, results = fit("--overlays", place, a={})
+    facts = {"file": f"--overlays {place}", "root": tmp_path / "tiny"}
+    expected = sentence("overlay.inside_images", facts)
+    assert (told.status, told.err) == (2, f"fit-hands: {expected}\n")
+    assert results is None and not place.exists()
+
+
+def test_a_process_that_draws_opens_the_data_set_before_its_first_overlay(
+    fit, tmp_path, monkeypatch
+):
+    made = []
+
+    class Told(SameProcess):
+        def __init__(self, factory, *arguments):
+            super().__init__(factory, *arguments)
+            made.append((factory, arguments))
+
+    monkeypatch.setattr("fitter.workers.process_pool.Isolated", Told)
+    assert fit("--overlays", tmp_path / "drawn", a={})[0].status == 0
+    ((factory, arguments),) = [one for one in made if one[0] is OverlayRenderer]
+    handle = DatasetHandle.of(DatasetRequest("tiny", use=["keypoints"]), str(tmp_path / "tiny"))
+    handle.forget()
+    opened = []
+    real = tiny_dataset.open_tiny
+    monkeypatch.setattr(
+        tiny_dataset, "open_tiny", lambda *found: opened.append(found) or real(*found)
+    )
+    factory(*arguments)
+    assert opened == [(tmp_path / "tiny", "good")]
+
+
+def test_a_continued_run_tells_of_the_folder_that_its_data_set_is_in_now(fit, tmp_path, say):
+    assert fit(a={}, b={})[0].status == 0
+    (tmp_path / "tiny").rename(tmp_path / "moved")
+    out = tmp_path / "r.zarr"
+    told = say("--dataset", "tiny", tmp_path / "moved", "--out", out, *GIVEN, "--resume")
+    assert told.status == 0, told.err
+    store = StoreReader.open(out)
+    assert store.dataset_place["folder"] == str(tmp_path / "moved")
+    assert xr.open_zarr(out, consolidated=False).sizes["image"] == 2
 
 
 def test_misuse_is_said_in_one_sentence(tiny, say, tmp_path):
