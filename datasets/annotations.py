@@ -3,7 +3,7 @@
 A reader is an `AnnotatedImages`: random access to images whose annotations are read when they are
 asked for. Conventions are those of `fitter.conventions` whatever the data set's own are: metres,
 pixels with the first pixel's centre at (0.5, 0.5), the OpenCV camera, 21 keypoints in canonical
-order, MANO's pose relative to the flat hand.
+order.
 """
 
 from __future__ import annotations
@@ -21,21 +21,41 @@ from fitter.inputs.images import read_image
 from fitter.records import Side
 
 AnnotatedDefinition = Literal[
-    "freihand", "ho3d", "mano", "openpose", "mediapipe", "interhand", "rhd", "ge", "coco"
+    "freihand",
+    "ho3d",
+    "mano",
+    "openpose",
+    "mediapipe",
+    "dexycb",
+    "interhand",
+    "rhd",
+    "ge",
+    "coco",
 ]
 """What the 21 keypoints of a data set are; the first five are `KeypointDefinitionName`s, which can
-be posed from parameters. The others were marked by people or by another rig."""
+be posed from parameters. DexYCB's are MANO's joints and the fingertips of manopth. The others were
+marked by people or by another rig."""
+
+PoseSpace = Literal["flat", "mean", "pca"]
+"""What a MANO pose is relative to: the flat hand (`flat_hand_mean=True`), or the mean pose of the
+MANO file, given as angles or as coefficients of the file's components. Mean and components are
+under MANO's licence and only in the user's file, so a reader cannot add them."""
 
 
 @dataclass(frozen=True)
 class ManoAnnotation:
-    """A hand's MANO parameters in this project's conventions, whatever the data set's own are.
+    """A hand's MANO parameters in the OpenCV camera and metres, whatever the data set's own are.
+
+    `datasets.readers.posing.hand_params` gives them for the user's MANO file wholly in this
+    project's conventions: it adds the mean pose and finds the translation where a data set says
+    instead where a keypoint is.
 
     Attributes:
         global_orient: (3,) float64 axis-angle, about the root joint, OpenCV camera.
-        hand_pose: (45,) float64 axis-angle relative to the flat hand (`flat_hand_mean=True`).
+        hand_pose: (45,) float64, see `pose_space`.
         betas: (10,) float64.
-        translation: (3,) float64 metres, added to the posed vertices, OpenCV camera.
+        translation: (3,) float64 metres, added to the posed vertices, OpenCV camera; with
+            `placed_keypoint` the place of that keypoint in the camera.
         scale: factor on the posed vertices before the translation; 1 where the data set has none.
         fixed_left: whether a left hand's shape displacements are those with the sign of x mended,
             see `fitter.hand_models.mano.ManoOptions.fix_left_shapedirs`.
@@ -47,6 +67,31 @@ class ManoAnnotation:
     translation: np.ndarray
     scale: float = 1.0
     fixed_left: bool = True
+    pose_space: PoseSpace = "flat"
+    placed_keypoint: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelParameters:
+    """Parameters of a hand of this project's own making, rendered or fitted: one row of a
+    `fitter.records.HandParams`.
+
+    A left hand's are those of the model's left hand, which is the right one mirrored in x:
+    `HandParams.mirrored` gives the right hand's.
+
+    Attributes:
+        model: name of the hand model, such as ``open_hand``.
+        global_orient: (3,) float64 axis-angle, about the root joint, OpenCV camera.
+        hand_pose: (15, 3) float64 axis-angle relative to the flat rest pose.
+        betas: (S,) float64, those of the model.
+        translation: (3,) float64 metres, added to the posed vertices, OpenCV camera.
+    """
+
+    model: str
+    global_orient: np.ndarray
+    hand_pose: np.ndarray
+    betas: np.ndarray
+    translation: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -63,6 +108,13 @@ class AnnotatedHand:
         box: (4,) float64 x0, y0, x1, y1 pixels, or None.
         is_root_relative: `keypoints_3d` are relative to the wrist, as where a data set has no
             place in the camera.
+        parameters: of the model that it was rendered or fitted with, or None.
+        confidence: (21,) float64 in [0, 1], how sure whoever marked or fitted the hand is of each
+            keypoint; or None. Of a fitted hand: the detected keypoints' confidence.
+        score: probability that the hand is right, where it is a pseudo-label, see
+            `fitter.fitted_hand.FittedHand.score`; None where people or a renderer made it.
+        predicted_error: metres, of a pseudo-label: median of what the mean error of
+            `keypoints_3d` is expected to be, aligned by a similarity; or None.
     """
 
     side: Side | None
@@ -73,6 +125,10 @@ class AnnotatedHand:
     vertices: np.ndarray | None = None
     box: np.ndarray | None = None
     is_root_relative: bool = False
+    parameters: ModelParameters | None = None
+    confidence: np.ndarray | None = None
+    score: float | None = None
+    predicted_error: float | None = None
 
 
 @dataclass(frozen=True)

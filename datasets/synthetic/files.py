@@ -23,20 +23,18 @@ import numpy as np
 import torch
 from PIL import Image
 
+from datasets.keypoint_states import STATE_NAMES
 from datasets.poses.sampler import pose_modes
 from datasets.synthetic.backgrounds import load_bank
 from datasets.synthetic.engine import SyntheticEngine
-from datasets.synthetic.folder import SPLIT, SyntheticRequest, prepare_folder
+from datasets.synthetic.folder import SyntheticRequest, prepare_folder
 from datasets.synthetic.records import SyntheticBatch
 from datasets.synthetic.settings import SyntheticSettings
+from datasets.synthetic_layout import DEPTH_UNIT, SPLIT
 from fitter.records import TensorBatch
 from fitter.system.files import write_whole
 
-STATES = ("visible", "self_occluded", "occluded", "outside")
-"""Names of `SyntheticBatch.keypoint_state`, in the order of their numbers."""
 JPEG_QUALITY = 97
-DEPTH_UNIT = 1e-4
-"""Metres a step of the depth images."""
 BATCH = 32
 """Samples that a process renders at once."""
 
@@ -129,7 +127,7 @@ def _truth(batch: SyntheticBatch, row: int) -> dict[str, Any]:
         "xyz": _rounded(keypoints, 6),
         "scale": round(scale, 6),
         "uv": _rounded(batch.keypoints_2d[row], 3),
-        "keypoint_state": [STATES[state] for state in batch.keypoint_state[row].tolist()],
+        "keypoint_state": [STATE_NAMES[state] for state in batch.keypoint_state[row].tolist()],
         "mode": list(pose_modes())[int(batch.specs.mode[row])],
         "specs": _spec(batch.specs, row),
     }

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from datasets.synthetic.settings import SyntheticSettings
+from datasets.synthetic_layout import DESCRIPTION, FOLDERS, SPLIT
 from fitter.errors import InputError
 from fitter.system.files import write_whole
 
-SPLIT = "training"
-FOLDERS = ("rgb", "mask", "depth", "truth")
-DESCRIPTION = "synthetic.json"
 VERSION = 1
 """Of the engine: samples of the same number are other ones when it changes."""
 

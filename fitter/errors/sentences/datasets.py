@@ -13,6 +13,13 @@ SENTENCES: dict[str, str] = {
     "dataset.image_size": "expected the annotation's {expected} pixels, found an image of {found}",
     "dataset.not_offered": "expected a data set known here ({known}), found {found!r}",
     "dataset.split": "expected one of {known} for {dataset}, found {found!r}",
+    # ---- Readers; `file` is a data set's folder, or a file of it
+    "dataset.lacks": "expected {expected}, found no {missing} in it",
+    "dataset.empty": "holds no complete sample",
+    "dataset.values": "expected {expected} numbers as {what}, found {found}",
+    "dataset.not_finite": "expected finite numbers as {what}, found others",
+    "dataset.no_entry": "expected an entry {what}, found none",
+    "dataset.states": "expected 21 states of keypoints ({known}), found others",
     # ---- eval-hands; `file` is an option or a store
     "evaluation.kind": "expected freihand, the only kind known, found {found!r}",
     "evaluation.missing_as": "expected at least 0 mm and a finite number, found {found:g}",
