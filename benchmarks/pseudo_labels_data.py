@@ -57,7 +57,7 @@ def _skin(skin: SkinSpec, streams: list[np.random.Generator]) -> SkinSpec:
     """Tones beyond both ends of those that are learned from, [-1.6, 1.8], and stronger hues."""
     appearance = (1.5 * skin.appearance).clamp(-2.5, 2.5)
     tones = [
-        rng.uniform(-2.4, -1.6) if rng.random() < 0.5 else rng.uniform(1.8, 2.4) for rng in streams
+        rng.uniform(-2.2, -1.6) if rng.random() < 0.5 else rng.uniform(1.8, 2.4) for rng in streams
     ]
     appearance[:, 0] = torch.tensor(tones)
     return replace(skin, appearance=appearance)
@@ -66,13 +66,13 @@ def _skin(skin: SkinSpec, streams: list[np.random.Generator]) -> SkinSpec:
 def _lens(lens: LensSpec, streams: list[np.random.Generator]) -> LensSpec:
     """A worse camera."""
     count = len(streams)
-    dark = np.array([np.exp(rng.normal(-0.4, 0.35)) for rng in streams])
+    dark = np.array([np.exp(rng.normal(-0.15, 0.3)) for rng in streams])
     tint = np.array([np.exp(rng.normal(0, 0.15, 3)) for rng in streams])
-    blur = np.array([rng.uniform(0.003, 0.009) for rng in streams])
+    blur = np.array([rng.uniform(0.002, 0.007) for rng in streams])
     angle = np.array([rng.uniform(0, np.pi) for rng in streams])
-    way = np.array([rng.uniform(0.005, 0.03) * (rng.random() < 0.5) for rng in streams])
-    noise = np.array([rng.uniform(2, 9, 2) for rng in streams])
-    quality = np.array([rng.uniform(20, 70) for rng in streams])
+    way = np.array([rng.uniform(0.005, 0.025) * (rng.random() < 0.4) for rng in streams])
+    noise = np.array([rng.uniform(1, 5, 2) for rng in streams])
+    quality = np.array([rng.uniform(25, 75) for rng in streams])
     motion = np.stack([way * np.cos(angle), way * np.sin(angle)], 1)
 
     def like(values: np.ndarray, given: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,12 @@ from pydantic import Field, model_validator
 from fitter.config.files import ConfigKind, Flag, load_kind
 from fitter.config.section import Section
 from init_net.networks.config import NetworkConfig
-from init_net.samples.config import AugmentationConfig, HeldOutConfig, SamplesConfig
+from init_net.samples.config import (
+    AugmentationConfig,
+    DatasetConfig,
+    HeldOutConfig,
+    SamplesConfig,
+)
 
 
 class OptimiserConfig(Section):
@@ -80,7 +85,21 @@ class TrainConfig(Section):
         strict=False,  # YAML knows lists alone
         description="samples of other kinds that are learned from as well, each as `data`",
     )
+    datasets: dict[str, DatasetConfig] = Field(
+        default_factory=dict,
+        description="annotated data sets, and stores of fit-hands as pseudo-labels, by a name each, "
+        "that are learned from as well",
+    )
     validation: HeldOutConfig = Field(default_factory=HeldOutConfig)
+    validation_dataset: DatasetConfig | None = Field(
+        None, description="annotated pictures that are validated on instead of `validation`"
+    )
+    start: str | None = Field(
+        None,
+        min_length=1,
+        description="weights that the network begins with: a file of safetensors, or shipped; null "
+        "for random ones",
+    )
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)
     losses: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
@@ -94,17 +113,22 @@ class TrainConfig(Section):
         return self.model_dump(mode="json")
 
     @property
-    def learned_from(self) -> tuple[SamplesConfig, ...]:
-        """`data` and `further_data`."""
-        return (self.data, *self.further_data)
+    def learned_from(self) -> tuple[SamplesConfig | DatasetConfig, ...]:
+        """`data`, `further_data` and `datasets` but those of share 0, in this order."""
+        every = (self.data, *self.further_data, *self.datasets.values())
+        return tuple(source for source in every if source.share != 0)
+
+    @property
+    def held_out(self) -> HeldOutConfig | DatasetConfig:
+        """What is validated on."""
+        return self.validation if self.validation_dataset is None else self.validation_dataset
 
     @model_validator(mode="after")
     def _holds_samples_out(self) -> Self:
         held_out, folders = self.validation, set()
-        for name, samples in zip(
-            ("data", *(f"further_data.{k}" for k in range(len(self.further_data)))),
-            self.learned_from,
-            strict=True,
+        for name, samples in (
+            ("data", self.data),
+            *((f"further_data.{k}", more) for k, more in enumerate(self.further_data)),
         ):
             if samples.seed == held_out.seed:
                 raise ValueError(
@@ -119,6 +143,31 @@ class TrainConfig(Section):
             if folder in folders:
                 raise ValueError(f"a folder for each set, found {samples.folder!r} for two")
             folders.add(folder)
+        return self
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> Self:
+        shares = [source.share for source in self.learned_from]
+        total = sum(share or 0 for share in shares)
+        if not shares:
+            raise ValueError("a source of samples whose share is not 0, found none")
+        if total > 1 + 1e-9 or (None not in shares and total < 1 - 1e-9):
+            raise ValueError(
+                f"shares of `data`, `further_data` and `datasets` that add up to 1, found {total:g}"
+            )
+        if None in shares and total > 1 - 1e-9:
+            raise ValueError("a share left for the sources that state none, found 0")
+        return self
+
+    @model_validator(mode="after")
+    def _holds_pictures_out(self) -> Self:
+        held_out = self.validation_dataset
+        for name, source in self.datasets.items():
+            if held_out is None:
+                break
+            where = (source.dataset, Path(source.folder).resolve(), source.split)
+            if where == (held_out.dataset, Path(held_out.folder).resolve(), held_out.split):
+                raise ValueError(f"validation_dataset to be other pictures than datasets.{name}")
         return self
 
 
@@ -138,7 +187,14 @@ UNBOUND: frozenset[str] = frozenset(
 )
 """Options that may change between the parts of one run: where and how fast, not what."""
 
+_UNBOUND_OF_DATASETS = ("samples", "workers")
+"""The same of each data set."""
+
 LIKE_EARLIER: Mapping[str, Any] = {
+    "data.share": None,
+    "validation.share": None,
+    "validation_dataset": None,
+    "start": None,
     "augmentation.keypoint_dropout": 0.0,
     "augmentation.all_keypoints_dropout": 0.0,
     "network.margin": 1.4,
@@ -189,9 +245,15 @@ def first_difference(
         for values in (wanted, found)
     )
     for name in [*mine, *(name for name in others if name not in mine)]:
-        if name not in UNBOUND and mine.get(name) != others.get(name):
+        if not _is_unbound(name) and mine.get(name) != others.get(name):
             return name, mine.get(name), others.get(name)
     return None
+
+
+def _is_unbound(name: str) -> bool:
+    section, _, option = name.rpartition(".")
+    of_dataset = section == "validation_dataset" or section.startswith("datasets.")
+    return name in UNBOUND or (of_dataset and option in _UNBOUND_OF_DATASETS)
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
@@ -218,7 +280,16 @@ def smoke(config: TrainConfig) -> TrainConfig:
             }
         )
 
-    optimiser, network = config.optimiser, config.network
+    def fewer(source: DatasetConfig) -> DatasetConfig:
+        return source.model_copy(
+            update={
+                "samples": f"{source.samples_folder}-smoke",
+                "count": min(source.count or 32, 32),
+                "size": min(source.size, 112),
+            }
+        )
+
+    optimiser, network, held_out = config.optimiser, config.network, config.validation_dataset
     steps = min(optimiser.steps, 24)
     if hasattr(network, "input_size"):
         network = network.model_copy(update={"input_size": min(network.input_size, 64)})
@@ -227,7 +298,9 @@ def smoke(config: TrainConfig) -> TrainConfig:
             "network": network,
             "data": few(config.data, 192),
             "further_data": tuple(few(samples, 192) for samples in config.further_data),
+            "datasets": {name: fewer(source) for name, source in config.datasets.items()},
             "validation": few(config.validation, 64),
+            "validation_dataset": None if held_out is None else fewer(held_out),
             "optimiser": optimiser.model_copy(
                 update={
                     "steps": steps,
