@@ -251,7 +251,8 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
 
         Raises:
             IndexError: there is no such image.
-            InputError: a file is missing or damaged, or the image's size is not the annotation's.
+            InputError: a file is missing or damaged, the image's size is not the annotation's, or
+                the masks' or the depth's is not the image's.
         """
         if not 0 <= place < len(self):
             raise IndexError(place)
@@ -265,4 +266,14 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
                 found=f"{width}x{height}",
                 expected="{}x{}".format(*annotation.size),
             )
-        return AnnotatedImage(pixels, annotation, self.masks(place), self.depth(place))
+        masks, depth = self.masks(place), self.depth(place)
+        for what, layer in (("mask", masks), ("depth", depth)):
+            if layer is not None and layer.shape[-2:] != (height, width):
+                raise InputError(
+                    "dataset.layer_size",
+                    file=self.path(place),
+                    what=what,
+                    found="{1}x{0}".format(*layer.shape[-2:]),
+                    expected=f"{width}x{height}",
+                )
+        return AnnotatedImage(pixels, annotation, masks, depth)

@@ -1,10 +1,10 @@
-"""Reads model files from outside. Nothing else in the project opens them.
+"""Reads model files, and the pickles of data sets, from outside. Nothing else opens them.
 
 A pickle is a program, and a downloaded one is untrusted. `read_pickle` runs it with an unpickler
-whose only globals are stand-ins defined here for the array types that hand model files hold: NumPy
-arrays, SciPy's sparse columns and chumpy's wrappers. The stand-ins record what the file says; only
-when it has been read to its end are plain arrays built from the records. NumPy's own classes are
-not admitted, since a forged dtype can make them read memory as objects.
+whose only globals are stand-ins defined here for the array types that such files hold: NumPy's
+arrays and numbers, SciPy's sparse columns and chumpy's wrappers. The stand-ins record what the file
+says; only when it has been read to its end are plain arrays built from the records. NumPy's own
+classes are not admitted, since a forged dtype can make them read memory as objects.
 """
 
 from __future__ import annotations
@@ -73,12 +73,13 @@ def read_safetensors(
     return {name: arrays[name] for name in names}, digest
 
 
-def read_pickle(path: Path, expected: str) -> tuple[dict[str, Any], str]:
+def read_pickle(path: Path, expected: str, keys: type = str) -> tuple[dict[Any, Any], str]:
     """Read a dictionary of arrays from an untrusted pickle (protocols 0 to 5).
 
     Args:
         path: the file.
         expected: what it should be, for the error message.
+        keys: type of the dictionary's keys.
 
     Returns:
         The dictionary, in which every NumPy, SciPy sparse or chumpy array is a dense NumPy array,
@@ -106,7 +107,7 @@ def read_pickle(path: Path, expected: str) -> tuple[dict[str, Any], str]:
                 "model.truncated", file=path, expected=expected, size=len(content)
             ) from error
         raise InputError("model.no_pickle", file=path, expected=expected, reason=reason) from error
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+    if not isinstance(value, dict) or not all(isinstance(key, keys) for key in value):
         raise InputError(
             "model.no_dictionary", file=path, expected=expected, found=type(value).__name__
         )
@@ -274,6 +275,9 @@ def _admitted_globals() -> dict[tuple[str, str], object]:
     def array_from_buffer(raw: object, dtype: object, shape: object, order: object) -> _Array:
         return _Array().fill(raw, dtype, shape, str(order))
 
+    def new_scalar(dtype: object, raw: object) -> object:
+        return _plain(_Array().fill(raw, dtype, (), "C"), {}).item()
+
     def new_wrapper(kind: object, parent: object, state: object) -> _Wrapper:
         if kind not in (_Ch, _Select, _SparseColumns) or parent is not base or state is not None:
             raise _RefusedError("an object that is not an array")
@@ -295,6 +299,7 @@ def _admitted_globals() -> dict[tuple[str, str], object]:
     }
     stand_ins: dict[str, Callable[..., object]] = {
         "multiarray._reconstruct": new_array,
+        "multiarray.scalar": new_scalar,
         "numeric._frombuffer": array_from_buffer,
     }
     for package in ("numpy.core", "numpy._core"):

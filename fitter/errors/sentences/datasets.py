@@ -11,14 +11,29 @@ SENTENCES: dict[str, str] = {
     "dataset.no_images": "expected FreiHAND's folder of images, found none",
     "dataset.images": "holds {found} images, {other} {expected} entries",
     "dataset.image_size": "expected the annotation's {expected} pixels, found an image of {found}",
+    # ---- Readers of data sets; `file` is a path in the data set
+    "dataset.lacks": "expected this {what} of {dataset}, found none.",
+    "dataset.layer_size": "expected {what} of the image's {expected} pixels, found {found}.",
+    "dataset.no_table": "expected a table of names, found {found}.",
+    "dataset.no_list": "expected a list in JSON, found something else.",
+    "dataset.cut_list": "expected a whole JSON list, found one that breaks off after {found} "
+    "entries.",
+    "dataset.no_entry": "has {found} entries, none for {image}.",
+    "dataset.which_entry": "of the {images} images, no multiple of the {found} entries, only the "
+    "first {found} are known to have theirs; {image} is not among them.",
+    "dataset.not_annotated": "expected an annotated frame, as {list} says, found no {key}.",
+    "dataset.sequences": "expected the {expected} sequences of a subject, found {found}.",
+    "dataset.frame_names": "expected lines of a sequence and a frame, such as ABF10/0000, found "
+    "{found!r}.",
+    "dataset.no_key": "expected {key} in it, found none.",
+    "dataset.values": "expected {expected} as {key}, found {found}.",
+    "dataset.not_finite": "expected finite numbers as {key}, found nan or infinity.",
     "dataset.not_offered": "expected a data set known here ({known}), found {found!r}",
     "dataset.split": "expected one of {known} for {dataset}, found {found!r}",
-    # ---- Readers; `file` is a data set's folder, or a file of it
-    "dataset.lacks": "expected {expected}, found no {missing} in it",
     "dataset.empty": "holds no complete sample",
-    "dataset.values": "expected {expected} numbers as {what}, found {found}",
-    "dataset.not_finite": "expected finite numbers as {what}, found others",
-    "dataset.no_entry": "expected an entry {what}, found none",
+    "dataset.no_valid_hand": "holds no valid hand",
+    "dataset.images_unknown": "does not say where its images lie; give their folder as the split",
+    "dataset.images_elsewhere": "holds no image of {store}, such as {image}",
     "dataset.states": "expected 21 states of keypoints ({known}), found others",
     # ---- eval-hands; `file` is an option or a store
     "evaluation.kind": "expected freihand, the only kind known, found {found!r}",

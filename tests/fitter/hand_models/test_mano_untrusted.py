@@ -164,11 +164,8 @@ class TestHostileFiles:
     @pytest.mark.parametrize(
         ("attack", "found"),
         [
-            (
-                Call(np.core.multiarray.scalar, np.dtype("f8"), b"\0" * 8),
-                "multiarray.scalar, which",
-            ),
-            (np.float64(1.0), "multiarray.scalar, which"),
+            (Call(np.core.multiarray.scalar, np.dtype("O"), "text"), "an array of 'O8' elements"),
+            (Call(np.core.multiarray.scalar, object, b"\0" * 8), "an array without a dtype"),
             (Call(np.load, "x.npy"), "numpy.load, which"),
             (Call(getattr, "text", "upper"), ".getattr, which"),
             (Call(np.ndarray, (2,)), None),
@@ -236,6 +233,20 @@ class TestHostileFiles:
         matrix.indptr = np.array([0, 2, 2, 3], np.int32)
         content, _ = read_pickle(write(tmp_path / "sparse.pkl", {"a": matrix}), "a test")
         np.testing.assert_array_equal(content["a"], matrix.toarray())
+
+    @pytest.mark.parametrize("protocol", range(6))
+    def test_numpy_numbers_are_plain_numbers(self, tmp_path, protocol):
+        numbers = {"single": np.float32(2.5), "whole": np.int64(-3), "flag": np.bool_(True)}
+        content, _ = read_pickle(write(tmp_path / "numbers.pkl", numbers, protocol), "a test")
+        assert content == {"single": 2.5, "whole": -3, "flag": True}
+        assert [type(value) for value in content.values()] == [float, int, bool]
+
+    def test_keys_of_another_type(self, tmp_path):
+        path = write(tmp_path / "numbered.pkl", {0: np.arange(2), 1: None})
+        content, _ = read_pickle(path, "a test", int)
+        assert list(content) == [0, 1] and content[1] is None
+        with raises("model.no_dictionary", file=path):
+            read_pickle(path, "a test")
 
     def test_forged_memo_index_takes_no_memory(self, arrays, tmp_path):
         program = b"\x80\x02}r" + struct.pack("<I", 2**32 - 1) + b"."

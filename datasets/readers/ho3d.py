@@ -1,0 +1,180 @@
+"""HO-3D, versions 2 and 3 (Hampali et al., "HOnnotate", CVPR 2020), as published.
+
+    train.txt  evaluation.txt             a line SEQUENCE/FRAME for every annotated frame
+    train/SEQUENCE/rgb/FRAME.png          .jpg in version 3
+    train/SEQUENCE/depth/FRAME.png
+    train/SEQUENCE/meta/FRAME.pkl
+    models/NAME/textured_simple.obj       the YCB models, where they are put here
+
+Only frames that a list names are annotated; of the evaluation's hands only the root joint and a box
+are published. The camera is OpenGL's, the 21 joints are MANO's 16 and then the fingertips: see
+github.com/shreyashampali/ho3d, ``vis_HO3D.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.annotations import (
+    AnnotatedDefinition,
+    AnnotatedHand,
+    AnnotatedImages,
+    AnnotatedObject,
+    Annotation,
+    ManoAnnotation,
+)
+from datasets.readers.files import (
+    member,
+    numbers,
+    read_pickled,
+    read_raw_image,
+    require_file,
+    require_folder,
+)
+from datasets.readers.parameters import OPENGL_TO_OPENCV, moved_root, project, to_matrix
+from fitter.conventions import KEYPOINT_ORDERS
+from fitter.errors import InputError
+from fitter.inputs.intrinsics import check_intrinsics
+
+_DATASET = "HO-3D"
+_SIZE = (640, 480)
+_DEPTH_UNIT = 0.00012498664727900177
+"""Metres for each unit of the depth images, from the public code, ``read_depth_img``."""
+
+
+@dataclass(frozen=True)
+class Ho3d(AnnotatedImages):
+    """A split of HO-3D. Build it with `open_ho3d`.
+
+    Attributes:
+        frames: SEQUENCE/FRAME of every image, as listed.
+        version: 2 or 3.
+    """
+
+    root: Path
+    split: str
+    names: Sequence[str]
+    frames: Sequence[str]
+    version: int
+    dataset: str = "ho3d"
+    definition: AnnotatedDefinition = "ho3d"
+
+    def annotation(self, place: int) -> Annotation:
+        """See `AnnotatedImages.annotation`; positions in the image are the projected ones."""
+        sequence, frame = self.frames[place].split("/")
+        path = self.root / self.split / sequence / "meta" / f"{frame}.pkl"
+        meta = read_pickled(require_file(path, _DATASET), _DATASET)
+        K = check_intrinsics(self._member(meta, "camMat", path), f"{path}, camMat")
+        return Annotation(
+            name=self.names[place],
+            intrinsics=K,
+            hands=(self._hand(meta, K, path),),
+            objects=self._objects(meta, path),
+            sequence=sequence,
+            frame=int(frame) if frame.isdigit() else None,
+            size=_SIZE,
+        )
+
+    def depth(self, place: int) -> np.ndarray | None:
+        """(H, W) float32 metres, or None for a sequence without a folder of depths."""
+        sequence, frame = self.frames[place].split("/")
+        folder = self.root / self.split / sequence / "depth"
+        if not folder.is_dir():
+            return None
+        path = folder / f"{frame}.png"
+        values = read_raw_image(path)
+        if values.ndim != 3:
+            found = "x".join(map(str, values.shape))
+            raise InputError(
+                "dataset.values", file=path, key="colours", expected="HxWx3", found=found
+            )
+        # In the file's red channel are the low bits, in green the high ones.
+        low, high = values[..., 0].astype(np.float32), values[..., 1].astype(np.float32)
+        return (low + 256 * high) * np.float32(_DEPTH_UNIT)
+
+    def _member(self, meta: Mapping[str, Any], key: str, path: Path) -> Any:
+        """What a frame's annotation holds, which is None where the frame was not annotated."""
+        value = member(meta, key, path)
+        if value is None:
+            raise InputError("dataset.not_annotated", file=path, list=f"{self.split}.txt", key=key)
+        return value
+
+    def _hand(self, meta: Mapping[str, Any], K: np.ndarray, path: Path) -> AnnotatedHand:
+        def of(key: str, shape: tuple[int, ...]) -> np.ndarray:
+            return numbers(self._member(meta, key, path), shape, path, key)
+
+        keypoints = np.full((21, 3), np.nan)
+        box = mano = None
+        if self.split == "evaluation":
+            keypoints[0] = OPENGL_TO_OPENCV @ of("handJoints3D", (3,))
+            box = of("handBoundingBox", (4,))
+        else:
+            joints = of("handJoints3D", (21, 3))
+            keypoints = joints[list(KEYPOINT_ORDERS["mano_tips"])] @ OPENGL_TO_OPENCV
+            pose = of("handPose", (48,))
+            orient, translation = moved_root(
+                pose[:3], of("handTrans", (3,)), joints[0], (OPENGL_TO_OPENCV, np.zeros(3))
+            )
+            mano = ManoAnnotation(orient, pose[3:], of("handBeta", (10,)), translation)
+        return AnnotatedHand("right", project(keypoints, K), keypoints, mano=mano, box=box)
+
+    def _objects(self, meta: Mapping[str, Any], path: Path) -> tuple[AnnotatedObject, ...]:
+        name = str(self._member(meta, "objName", path))
+        # A vector of three or a column of them.
+        rotation = np.ravel(self._member(meta, "objRot", path))
+        rotation = numbers(rotation, (3,), path, "objRot")
+        translation = numbers(self._member(meta, "objTrans", path), (3,), path, "objTrans")
+        mesh = self.root / "models" / Path(name).name / "textured_simple.obj"
+        found = AnnotatedObject(
+            name,
+            OPENGL_TO_OPENCV @ to_matrix(rotation),
+            OPENGL_TO_OPENCV @ translation,
+            mesh if mesh.is_file() else None,
+        )
+        return (found,)
+
+
+def open_ho3d(root: Path, split: str) -> Ho3d:
+    """Open a split of version 2 or 3, whichever the folder holds.
+
+    Args:
+        root: folder that holds ``train.txt`` and the rest.
+        split: "evaluation" or "train".
+
+    Raises:
+        InputError: the folder, its list or its images are missing, or the list is none of frames.
+    """
+    root = require_folder(root, _DATASET)
+    path = require_file(root / f"{split}.txt", _DATASET)
+    require_folder(root / split, _DATASET)
+    try:
+        frames = path.read_text(encoding="utf-8").split()
+    except (OSError, ValueError) as error:
+        raise InputError("dataset.unreadable", file=path, reason=str(error)) from error
+    for frame in frames or [""]:
+        if len(parts := frame.split("/")) != 2 or not all(part.strip(".") for part in parts):
+            raise InputError("dataset.frame_names", file=path, found=frame)
+    version, suffix = _version(root / split, frames)
+    names = []
+    for frame in frames:
+        sequence, number = frame.split("/")
+        names.append(f"{split}/{sequence}/rgb/{number}{suffix}")
+    return Ho3d(root, split, tuple(names), tuple(frames), version)
+
+
+def _version(folder: Path, frames: Sequence[str]) -> tuple[int, str]:
+    """The version, and the ending of its images, of the first frame that has an image."""
+    for frame in frames:
+        sequence, number = frame.split("/")
+        for version, suffix in ((3, ".jpg"), (2, ".png")):
+            if (folder / sequence / "rgb" / f"{number}{suffix}").is_file():
+                return version, suffix
+    sequence = frames[0].split("/")[0]
+    raise InputError(
+        "dataset.lacks", file=folder / sequence / "rgb", what="folder of images", dataset=_DATASET
+    )

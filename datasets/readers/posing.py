@@ -1,0 +1,46 @@
+"""A data set's MANO parameters in this project's conventions, with the user's MANO file."""
+
+from __future__ import annotations
+
+import torch
+
+from datasets.annotations import ManoAnnotation
+from fitter.hand_models.keypoint_definitions import KeypointDefinition
+from fitter.hand_models.skinning import HandModel
+from fitter.records import HandParams
+
+
+def hand_params(mano: ManoAnnotation, model: HandModel) -> HandParams:
+    """The parameters with which a MANO model poses an annotated hand.
+
+    The vertices of `model` for them are the annotated hand's in the camera, once multiplied by
+    `mano.scale` about the origin of the posed model where that is not 1.
+
+    Args:
+        mano: of the data set.
+        model: MANO of the hand's side, read with `fix_left_shapedirs` as `mano.fixed_left` says.
+
+    Returns:
+        One hand, in the model's dtype: the pose relative to the flat hand, `transl` in metres.
+    """
+
+    def row(values: object) -> torch.Tensor:
+        return torch.as_tensor(values).to(model.v_template)[None]
+
+    pose = row(mano.hand_pose)
+    if mano.pose_space == "pca":
+        hand_pose = model.pose_from_pca(pose, flat_hand_mean=False)
+    else:
+        hand_pose = model.pose_from_full(pose, flat_hand_mean=mano.pose_space == "flat")
+    transl = row(mano.translation)
+    params = HandParams(row(mano.global_orient), hand_pose, row(mano.betas), transl)
+    if mano.placed_keypoint is None:
+        return params
+    # Posed where its translation is the wanted place, the keypoint is off by what is subtracted.
+    posed = KeypointDefinition.of(model, "freihand").keypoints(params)
+    return HandParams(
+        params.global_orient,
+        params.hand_pose,
+        params.betas,
+        transl + transl - posed[:, mano.placed_keypoint],
+    )

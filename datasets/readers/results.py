@@ -1,0 +1,223 @@
+"""A result store of `fit-hands`: its valid hands as annotations, to train on (pseudo-labels).
+
+Images without a valid hand, and those of blocks that are not finished, are left out. Of each hand:
+
+    score             `FittedHand.score`: probability that it is a hand, fitted to below 10 mm
+    predicted_error   `FittedHand.predicted_error_mm` in metres
+    confidence        `FittedHand.keypoint_confidence`: the detected 2D keypoints'
+    visible           `FittedHand.keypoint_visibility` of at least a half
+    parameters        of the model that was fitted, whose name is in it
+    keypoints_3d      as stored, in the definition that the run asked for
+    keypoints_2d      their projection, with the hand's own focal length where that was fitted
+
+K is the one that the store has. The images stay where they were: their folder is the split, or the
+one that the store tells of.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast, overload
+
+import numpy as np
+
+from datasets.annotations import (
+    AnnotatedDefinition,
+    AnnotatedHand,
+    AnnotatedImages,
+    Annotation,
+    ModelParameters,
+)
+from fitter.errors import InputError
+from fitter.store.layout import Block
+from fitter.store.reader import StoreReader
+from fitter.store.schema import HandRow, ImageRow, Variable
+
+_READ = frozenset(
+    (
+        "image_status",
+        "image_width",
+        "image_height",
+        "intrinsics",
+        "valid",
+        "side",
+        "box",
+        "keypoint_confidence",
+        "global_orient",
+        "hand_pose",
+        "betas",
+        "transl",
+        "keypoints_3d",
+        "focal_scale",
+        "keypoint_visibility",
+        "predicted_error_mm",
+        "score",
+    )
+)
+"""Variables that annotations are made of."""
+
+CHUNK = 256
+"""Images that are read from the store at once."""
+MOST_HELD = 32
+"""Chunks that are remembered; the one not asked for longest is forgotten first."""
+LOOKED_FOR = 64
+"""Images of which one must be in the folder of images."""
+
+
+def open_results(folder: Path, split: str) -> ResultImages:
+    """A result store, finished or not.
+
+    Args:
+        folder: of the store, such as "results.zarr".
+        split: the folder that the names of the store's images are relative to, as it was given to
+            `fit-hands`.
+
+    Raises:
+        InputError: there is no store, it is damaged, or has no valid hand; or its images are not
+            in that folder.
+    """
+    store = StoreReader.open(Path(folder))
+    if not split:
+        raise InputError("dataset.images_unknown", file=folder)
+    return ResultImages(store, Path(split))
+
+
+class ResultImages(AnnotatedImages):
+    """The images of a store with valid hands; make it with `open_results`.
+
+    `root` is the folder of the images. A process of its own reads the store by itself.
+    """
+
+    dataset = "store"
+
+    def __init__(self, store: StoreReader, images: Path) -> None:
+        """Find the images in `store` that have valid hands; they lie in the folder `images`."""
+        self.root = images
+        self.split = str(images)
+        self._path = store.path
+        self.definition = cast(
+            AnnotatedDefinition,
+            store.configuration.get("output", {}).get("keypoint_definition", "mediapipe"),
+        )
+        self._chunks = _Chunks(store)
+        places = list(_places_with_hands(store))
+        if not places:
+            raise InputError("dataset.no_valid_hand", file=store.path)
+        self.names: _Names = _Names(self._chunks, np.concatenate(places))
+        if not any((images / name).is_file() for name in islice(self.names, LOOKED_FOR)):
+            raise InputError(
+                "dataset.images_elsewhere", file=images, store=store.path, image=self.names[0]
+            )
+
+    def annotation(self, place: int) -> Annotation:
+        """See `AnnotatedImages`."""
+        row, name = self._chunks.row(int(self.names.places[place]))
+        assert row.intrinsics is not None
+        size = None
+        if row.image_width is not None and row.image_height is not None:
+            size = (int(row.image_width), int(row.image_height))
+        hands = tuple(
+            _annotated(hand, row.intrinsics, self._chunks.model) for hand in row.hands if hand.valid
+        )
+        return Annotation(name, row.intrinsics, hands, size=size)
+
+
+class _Chunks:
+    """Rows and names of a store's images, read a chunk at a time; the last ones are remembered."""
+
+    def __init__(self, store: StoreReader) -> None:
+        self._path = store.path
+        self.model: str = store.model["name"]
+        self._forget(store)
+
+    def _forget(self, store: StoreReader) -> None:
+        self.store = store
+        self._held: OrderedDict[int, tuple[list[ImageRow], Sequence[str]]] = OrderedDict()
+
+    def __getstate__(self) -> tuple[Path, str]:
+        return self._path, self.model
+
+    def __setstate__(self, state: tuple[Path, str]) -> None:
+        self._path, self.model = state
+        self._forget(StoreReader.open(self._path))
+
+    def row(self, place: int) -> tuple[ImageRow, str]:
+        """The row and the name of an image of the store."""
+        number, size = place // self.store.block_size, self.store.block_size
+        start = number * size + place % size // CHUNK * CHUNK
+        if start not in self._held:
+            stop = min(start + CHUNK, (number + 1) * size, self.store.sizes["image"])
+            rows = self.store.read_block(Block(number, start, stop), _is_read)
+            self._held[start] = rows, self.store.names[start:stop]
+            while len(self._held) > MOST_HELD:
+                self._held.popitem(last=False)
+        self._held.move_to_end(start)
+        rows, names = self._held[start]
+        return rows[place - start], names[place - start]
+
+
+class _Names(Sequence[str]):
+    """Names of the images at some places of a store, (N,) int64."""
+
+    def __init__(self, chunks: _Chunks, places: np.ndarray) -> None:
+        self._chunks = chunks
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[str]:
+        names = self._chunks.store.names
+        return (names[int(place)] for place in self.places)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        if isinstance(place, slice):
+            return _Names(self._chunks, self.places[place])
+        return self._chunks.row(int(self.places[place]))[1]
+
+
+def _is_read(variable: Variable) -> bool:
+    return variable.name in _READ
+
+
+def _places_with_hands(store: StoreReader) -> Iterator[np.ndarray]:
+    """Of each finished block, the places of its images with a valid hand."""
+    for block in store.committed_blocks():
+        found = np.flatnonzero(store.read("valid", block).any(axis=1))
+        if len(found):
+            yield block.start + found
+
+
+def _annotated(hand: HandRow, K: np.ndarray, model: str) -> AnnotatedHand:
+    points = _float64(hand.keypoints_3d)
+    scale = 1.0 if hand.focal_scale is None else float(hand.focal_scale)
+    own = K * np.array([[scale, scale, 1.0], [scale, scale, 1.0], [1.0, 1.0, 1.0]])
+    image = points @ own.T
+    parameters = ModelParameters(
+        model, *map(_float64, (hand.global_orient, hand.hand_pose, hand.betas, hand.transl))
+    )
+    visibility, error = hand.keypoint_visibility, hand.predicted_error_mm
+    return AnnotatedHand(
+        side=hand.side,
+        keypoints_2d=image[:, :2] / image[:, 2:],
+        keypoints_3d=points,
+        visible=None if visibility is None else visibility >= 0.5,
+        box=None if hand.box is None else _float64(hand.box),
+        parameters=parameters,
+        confidence=_float64(hand.keypoint_confidence),
+        score=None if hand.score is None else float(hand.score),
+        predicted_error=None if error is None else float(error) / 1000,
+    )
+
+
+def _float64(value: Any) -> np.ndarray:
+    return np.asarray(value, dtype=np.float64)
