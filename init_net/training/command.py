@@ -35,7 +35,7 @@ EXIT_DIVERGED = 1
 
 _FOLDER = re.compile(
     r"((?:data|validation)\.backgrounds=)(?!(?:procedural|packages)$).*"
-    r"|((?:datasets\.\w+|validation_dataset)\.(?:folder|split|samples)=|start=(?!shipped$)).*",
+    r"|((?:validation_)?datasets\.\w+\.(?:folder|split|samples)=|run\.start=(?!shipped$)).*",
     re.DOTALL,
 )
 """A folder of the user's own images or data on the command line, or weights of his."""
@@ -171,7 +171,7 @@ def _train_hands(options: argparse.Namespace) -> int:
         overwrite = check_run(out, config) and options.smoke
     for source, lost in require_trainable(config).items():
         say(console, f"{source}: has no {lost}: losses on the others are learned from")
-    sets = (*config.learned_from, config.held_out)
+    sets = (*config.learned_from, *config.held_out)
     for samples in sets:
         _prepare(samples, looks_at(config, samples), console)
     if options.prepare_only:
@@ -313,11 +313,12 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
         command=read_manifest(out)["command"],
         steps=found.step,
         data={
-            **{
-                f"training {k}" if k > 1 else "training": _public(source)
-                for k, source in enumerate(config.learned_from, 1)
-            },
-            "validation": _public(config.held_out),
+            f"{what} {k}" if k > 1 else what: _public(source)
+            for what, sources in (
+                ("training", config.learned_from),
+                ("validation", config.held_out),
+            )
+            for k, source in enumerate(sources, 1)
         },
         figures=found.figures,
         hand_model=found.hand_model,
@@ -325,8 +326,8 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
             "optimiser": config.optimiser.model_dump(mode="json"),
             "losses": loss_weights(config),
             "augmentation": config.augmentation.model_dump(mode="json"),
-            **({} if config.start is None else {"start": _public_start(config.start)}),
-            "run": found.config["run"],  # of the training: whoever exports may have another device
+            # Of the training: whoever exports may have another device.
+            "run": _public_run(found.config["run"]),
         },
         figures_step=found.validated or None,
     )
@@ -355,6 +356,7 @@ def _public(source: SourceConfig) -> dict[str, object]:
     return options
 
 
-def _public_start(start: str) -> str:
-    """What a network began with, without where somebody's files lie."""
-    return start if start == "shipped" else Path(start).name
+def _public_run(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a run; of the weights that it began with only the file's name."""
+    start = options.get("start")
+    return {**options, "start": None if start is None else Path(start).name}

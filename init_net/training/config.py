@@ -56,6 +56,12 @@ class TrainRunConfig(Section):
     """How and where the work is done."""
 
     seed: int = Field(0, ge=0, description="of the first weights, the batches and the augmentation")
+    start: str | None = Field(
+        None,
+        min_length=1,
+        description="weights that the network begins with: a file of safetensors, or shipped; null "
+        "for random ones",
+    )
     threads: int = Field(
         0, ge=0, description="that PyTorch computes on, 0 for its own choice; shows in last digits"
     )
@@ -91,14 +97,9 @@ class TrainConfig(Section):
         "that are learned from as well",
     )
     validation: HeldOutConfig = Field(default_factory=HeldOutConfig)
-    validation_dataset: DatasetConfig | None = Field(
-        None, description="annotated pictures that are validated on instead of `validation`"
-    )
-    start: str | None = Field(
-        None,
-        min_length=1,
-        description="weights that the network begins with: a file of safetensors, or shipped; null "
-        "for random ones",
+    validation_datasets: dict[str, DatasetConfig] = Field(
+        default_factory=dict,
+        description="annotated pictures that are validated on instead of `validation`, by names",
     )
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)
     losses: dict[str, Annotated[float, Field(ge=0)]] = Field(
@@ -119,9 +120,9 @@ class TrainConfig(Section):
         return tuple(source for source in every if source.share != 0)
 
     @property
-    def held_out(self) -> HeldOutConfig | DatasetConfig:
+    def held_out(self) -> tuple[HeldOutConfig | DatasetConfig, ...]:
         """What is validated on."""
-        return self.validation if self.validation_dataset is None else self.validation_dataset
+        return tuple(self.validation_datasets.values()) or (self.validation,)
 
     @model_validator(mode="after")
     def _holds_samples_out(self) -> Self:
@@ -161,14 +162,17 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _holds_pictures_out(self) -> Self:
-        held_out = self.validation_dataset
         for name, source in self.datasets.items():
-            if held_out is None:
-                break
-            where = (source.dataset, Path(source.folder).resolve(), source.split)
-            if where == (held_out.dataset, Path(held_out.folder).resolve(), held_out.split):
-                raise ValueError(f"validation_dataset to be other pictures than datasets.{name}")
+            for held_out, other in self.validation_datasets.items():
+                if _pictures(source) == _pictures(other):
+                    raise ValueError(
+                        f"validation_datasets.{held_out} to be other pictures than datasets.{name}"
+                    )
         return self
+
+
+def _pictures(source: DatasetConfig) -> tuple[str, Path, str | None]:
+    return source.dataset, Path(source.folder).resolve(), source.split
 
 
 TRAIN = ConfigKind(TrainConfig, "train", "", "optimiser", "optimiser.steps=2000")
@@ -193,8 +197,7 @@ _UNBOUND_OF_DATASETS = ("samples", "workers")
 LIKE_EARLIER: Mapping[str, Any] = {
     "data.share": None,
     "validation.share": None,
-    "validation_dataset": None,
-    "start": None,
+    "run.start": None,
     "augmentation.keypoint_dropout": 0.0,
     "augmentation.all_keypoints_dropout": 0.0,
     "network.margin": 1.4,
@@ -252,7 +255,7 @@ def first_difference(
 
 def _is_unbound(name: str) -> bool:
     section, _, option = name.rpartition(".")
-    of_dataset = section == "validation_dataset" or section.startswith("datasets.")
+    of_dataset = section.startswith(("datasets.", "validation_datasets."))
     return name in UNBOUND or (of_dataset and option in _UNBOUND_OF_DATASETS)
 
 
@@ -289,7 +292,7 @@ def smoke(config: TrainConfig) -> TrainConfig:
             }
         )
 
-    optimiser, network, held_out = config.optimiser, config.network, config.validation_dataset
+    optimiser, network = config.optimiser, config.network
     steps = min(optimiser.steps, 24)
     if hasattr(network, "input_size"):
         network = network.model_copy(update={"input_size": min(network.input_size, 64)})
@@ -298,9 +301,11 @@ def smoke(config: TrainConfig) -> TrainConfig:
             "network": network,
             "data": few(config.data, 192),
             "further_data": tuple(few(samples, 192) for samples in config.further_data),
-            "datasets": {name: fewer(source) for name, source in config.datasets.items()},
+            **{
+                option: {name: fewer(source) for name, source in getattr(config, option).items()}
+                for option in ("datasets", "validation_datasets")
+            },
             "validation": few(config.validation, 64),
-            "validation_dataset": None if held_out is None else fewer(held_out),
             "optimiser": optimiser.model_copy(
                 update={
                     "steps": steps,

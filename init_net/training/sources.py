@@ -53,6 +53,12 @@ class LearnedFrom:
     owner: np.ndarray
     shares: tuple[float | None, ...]
 
+    @classmethod
+    def rendered(cls, samples: ShardedSamples) -> LearnedFrom:
+        """Of one rendered set."""
+        owner = np.zeros(len(samples), np.int64)
+        return cls(samples, LabelWeights.of(samples), owner, (None,))
+
 
 def learned_from(sources: Sequence[SourceConfig]) -> LearnedFrom:
     """The samples of sources that were prepared and looked at.
@@ -213,13 +219,15 @@ def require_learnable(config: TrainConfig, weights: Mapping[str, float]) -> dict
     """
     said = {}
     is_masks = isinstance(config.network, SegmentationConfig)
-    named = [(f"datasets.{name}", source) for name, source in config.datasets.items()]
-    if config.validation_dataset is not None:
-        named.append(("validation_dataset", config.validation_dataset))
+    named = [
+        (f"{option}.{name}", source)
+        for option in ("datasets", "validation_datasets")
+        for name, source in getattr(config, option).items()
+    ]
     for name, source in named:
         contents = Contents.of(annotated_source(source).images)
         lacking = _lacking(config, weights, contents)
-        measures_space = source is config.validation_dataset and not is_masks
+        measures_space = name.startswith("validation") and not is_masks
         if lacking is None and measures_space and not _has_space(contents):
             lacking = "keypoints in 3D and K, which its figures are of"
         if lacking is not None:

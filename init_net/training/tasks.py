@@ -81,12 +81,12 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     """
     require_trainable(config)
     network: Any = build_network(config.network, config.run.seed).to(device)
-    if config.start is not None:
+    if config.run.start is not None:
         begin_with(network, config)
-    for source in (*config.learned_from, config.held_out):
+    for source in (*config.learned_from, *config.held_out):
         prepare(source)
         look_at(source, looks_at(config, source))
-    train, held_out = learned_from(config.learned_from), learned_from([config.held_out]).samples
+    train, held_out = learned_from(config.learned_from), learned_from(config.held_out).samples
     match config.network:
         case LifterConfig():
             return LifterTask(config, network, train, held_out)
@@ -97,13 +97,13 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
 
 
 def begin_with(network: nn.Module, config: TrainConfig) -> None:
-    """Give a network the weights of `TrainConfig.start`.
+    """Give a network the weights of `TrainRunConfig.start`.
 
     Raises:
         InputError: they cannot be read, or are of a network with other options.
     """
-    assert config.start is not None
-    path = weights_file(config.network.kind, config.start)
+    assert config.run.start is not None
+    path = weights_file(config.network.kind, config.run.start)
     found = read_info(path).network
     mine, theirs = (each.model_dump(exclude=_FREE) for each in (config.network, found))
     for name, wanted in mine.items():

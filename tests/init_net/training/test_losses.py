@@ -32,7 +32,7 @@ from init_net.training.losses import (
     regularised_l1,
     squared_chords,
 )
-from tests.support.loss_cases import B, close, generator, randn, summed, turns
+from tests.support.loss_cases import B, SURE, close, generator, randn, summed, turns
 
 
 def hands(seed, size=0.5):
@@ -103,7 +103,7 @@ class TestPoints:
 class TestMano:
     def test_seeber_equation_9(self, said, true):
         (regressed, points), (truth, true_points) = said, true
-        terms = mano_terms(regressed, points, truth, true_points.positions)
+        terms = mano_terms(regressed, points, truth, true_points.positions, SURE)
         total = summed(terms, ManoWeights())
         for hand in range(B):
             chord = (regressed.rotations - truth.rotations)[hand].numpy() ** 2
@@ -125,13 +125,14 @@ class TestMano:
             points,
             replace(regressed, rotations=second),
             points.positions,
+            SURE,
         )
         printed = (a - b).square().mean((1, 2))
         torch.testing.assert_close(terms["pose"], printed, rtol=1e-3, atol=0)
 
     def test_only_the_regulariser_is_left_for_the_truth(self, said):
         regressed, points = said
-        terms = mano_terms(regressed, points, regressed, points.positions)
+        terms = mano_terms(regressed, points, regressed, points.positions, SURE)
         assert all((terms[name] == 0).all() for name in ("pose", "shape", "joints_2d", "camera"))
         close(terms["shape_norm"], regressed.betas.norm(dim=1))
 
@@ -142,7 +143,7 @@ class TestGeometric:
         weights = GeometricWeights(
             joints_3d=2.0, joints_2d=3.0, joints_3d_norm=5.0, bone=7.0, pose=11.0, shape=13.0
         )
-        total = summed(geometric_terms(regressed, points, truth), weights)
+        total = summed(geometric_terms(regressed, points, truth, SURE), weights)
         for hand in range(B):
             p, q = points.points[hand].numpy(), truth.points[hand].numpy()
             u, v = points.positions[hand].numpy(), truth.positions[hand].numpy()
@@ -175,7 +176,7 @@ class TestGeometric:
             rotations=torch.eye(3).double().expand(B, 16, 3, 3),
             betas=torch.zeros(B, 10).double(),
         )
-        for term in geometric_terms(still, points, points).values():
+        for term in geometric_terms(still, points, points, torch.ones(len(points.points), 21).double()).values():
             assert not term.any()
 
     def test_normalised_does_not_know_size_and_place(self):
@@ -259,12 +260,18 @@ class TestReduction:
         some = slice(1, 2)
         pairs = [
             (
-                mano_terms(regressed, points, truth, true_points.positions),
-                mano_terms(regressed[some], points[some], truth[some], true_points.positions[some]),
+                mano_terms(regressed, points, truth, true_points.positions, SURE),
+                mano_terms(
+                    regressed[some],
+                    points[some],
+                    truth[some],
+                    true_points.positions[some],
+                    SURE[some],
+                ),
             ),
             (
-                geometric_terms(regressed, points, true_points),
-                geometric_terms(regressed[some], points[some], true_points[some]),
+                geometric_terms(regressed, points, true_points, SURE[: len(points.points)]),
+                geometric_terms(regressed[some], points[some], true_points[some], SURE[some]),
             ),
         ]
         for whole, alone in pairs:
@@ -280,8 +287,8 @@ class TestReduction:
         def cost(rotations, betas, camera):
             regressed = RegressedHands(rotations, betas, camera)
             points = hand_points(model, regressed)
-            mano = mano_terms(regressed, points, truth[:1], true_points.positions)
-            geometric = geometric_terms(regressed, points, true_points)
+            mano = mano_terms(regressed, points, truth[:1], true_points.positions, SURE[:1])
+            geometric = geometric_terms(regressed, points, true_points, SURE[: len(points.points)])
             return summed(mano, ManoWeights()), summed(geometric, GeometricWeights())
 
         arguments = (start.rotations[:1], start.betas[:1], start.camera[:1])

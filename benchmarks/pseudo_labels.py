@@ -1,0 +1,260 @@
+"""What a round of pseudo-labels gains on a domain that a network has not seen.
+
+    python benchmarks/pseudo_labels.py DIR
+    python benchmarks/pseudo_labels.py DIR --pictures 300 --steps 50 --seeds 1
+
+domain A
+    Rendered samples as `train-hands` renders them by default.
+domain B
+    `benchmarks/pseudo_labels_data.py`: other skin, cameras, backgrounds and views, of other seeds.
+    One set without labels, one of held-out pictures with their truth.
+network
+    A HandNet that sees the image alone, trained on A. Its crops are around what the detector saw,
+    or around the true keypoints where it saw nothing.
+pseudo-labels
+    The store that `fit-hands` makes of the unlabelled pictures, as users run it; the network takes
+    no part in it.
+arms
+    From the same weights, as many steps each: on A alone; on A and pseudo-labels, half of each
+    batch, with and without the filter by score and the weights by confidence; on A and the true
+    labels of half of the pictures, about as many as have pseudo-labels, as what could be reached.
+
+Errors are of the held-out pictures, mm: after a similarity alignment (PA), and with the wrists on
+each other (root-aligned). The standard error is over the seeds of the arms, which decide order and
+variation of the samples. Each part is kept in DIR: the same command continues after a stop.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from measuring import BenchmarkError, parser, positive, run_command, use_threads, write_json
+from pseudo_labels_data import write_shifted
+
+import fitter
+from init_net import load_network
+from init_net.samples.config import DatasetConfig
+from init_net.samples.crop_samples import Cropper
+from init_net.training.command import train_hands
+from init_net.training.evaluation import crop_figures, standard_error
+from init_net.training.sources import learned_from, look_at, prepare
+
+FIGURES = ("pa_mpjpe_mm", "mpjpe_mm")
+BEGUN_WITH, RENDERS, TRUE = "before", "renders alone", "true labels"
+UNLABELLED_SEED, HELD_OUT_SEED = 7001, 7002
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of everything.
+
+    Attributes:
+        folder: where all of it is kept.
+        pictures, held_out: of domain B.
+        renders: of domain A.
+        base_steps, steps: of the network on A, and of each arm.
+        seeds: runs of each arm.
+        share: of a batch that is of domain B.
+        least_score: of the filter.
+    """
+
+    folder: Path
+    pictures: int
+    held_out: int
+    renders: int
+    base_steps: int
+    steps: int
+    seeds: int
+    share: float
+    least_score: float
+
+    def network(self) -> dict[str, Any]:
+        """The shipped HandNet's options, with no keypoints to see."""
+        dropout = {"all": 1.0, "single": 0.0}
+        encoder = "mobilenetv4_conv_small"
+        return {"kind": "handnet", "encoder": encoder, "keypoint_dropout": dropout}
+
+    def run(self, start: str, steps: int, seed: int) -> dict[str, Any]:
+        """A training configuration on domain A."""
+        few = self.folder / "held-out"
+        return {
+            "network": self.network(),
+            "data": {"folder": str(self.folder / "A"), "count": self.renders},
+            # Figures of the arms are made here, of all held-out pictures.
+            "validation_datasets": {"B": {**self.source("synthetic", few, "held-out"), "count": 8}},
+            "optimiser": {
+                "steps": steps,
+                "batch_size": 32,
+                "learning_rate": 5e-4,
+                "warmup_steps": steps // 10,
+                "ema_decay": 0.99,
+            },
+            "run": {
+                "start": start, "seed": seed, "device": "cpu", "threads": 1, "validate_every": steps,
+                "log_every": 25, "checkpoint_minutes": 1.0,
+            },
+        }  # fmt: skip
+
+    def source(self, dataset: str, folder: Path, samples: str) -> dict[str, Any]:
+        """A data set whose samples are kept beside it."""
+        kept = str(self.folder / "samples" / samples)
+        return {"dataset": dataset, "folder": str(folder), "samples": kept}
+
+    def arms(self) -> dict[str, dict[str, Any] | None]:
+        """Name -> what is learned from besides the renders."""
+        pictures = self.folder / "unlabelled"
+        labels = {
+            **self.source("store", self.folder / "labels.zarr", "labels"),
+            "split": str(pictures / "training" / "rgb"),
+            "share": self.share,
+        }
+        true = {
+            **self.source("synthetic", pictures, "unlabelled"),
+            "share": self.share,
+            "count": self.pictures // 2,  # about as many as the detector finds hands in
+        }
+        score = self.least_score
+        return {
+            RENDERS: None,
+            "labels, weights and filter": {**labels, "confidence": True, "least_score": score},
+            "labels, filter": {**labels, "confidence": False, "least_score": score},
+            "labels, weights": {**labels, "confidence": True},
+            "labels": {**labels, "confidence": False},
+            TRUE: true,
+        }
+
+
+@dataclass(frozen=True)
+class Row:
+    """Errors of an arm: mean over its seeds and standard error of that, mm."""
+
+    arm: str
+    seeds: int
+    figures: dict[str, float]
+    standard_errors: dict[str, float]
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("folder", type=Path, metavar="DIR")
+    for flag, default, what in (
+        ("--pictures", 3000, "unlabelled"),
+        ("--held-out", 600, "held-out pictures"),
+        ("--renders", 2560, "samples of domain A"),
+        ("--base-steps", 300, "of the network on domain A"),
+        ("--steps", 160, "of each arm"),
+        ("--seeds", 3, "runs of each arm"),
+    ):
+        options.add_argument(flag, type=positive(int), default=default, metavar="N", help=what)
+    options.add_argument("--share", type=float, default=0.5, help="of a batch that is of domain B")
+    options.add_argument("--least-score", type=float, default=0.7, help="of the filter")
+    given = vars(options.parse_args())
+    use_threads(given.pop("threads"))
+    written = given.pop("json")
+    plan = Plan(**given)
+    rows = measure(plan)
+    print(table(rows))
+    if written is not None:
+        write_json(written, {"plan": {**asdict(plan), "folder": None}, "rows": list(map(asdict, rows))})
+
+
+def measure(plan: Plan) -> list[Row]:
+    """All parts that are not there yet, and the errors."""
+    write_shifted(plan.folder / "unlabelled", plan.pictures, UNLABELLED_SEED)
+    write_shifted(plan.folder / "held-out", plan.held_out, HELD_OUT_SEED)
+    label(plan)
+    base = trained(plan, "base", plan.run("shipped", plan.base_steps, 0))
+    found: dict[str, list[dict[str, float]]] = {BEGUN_WITH: [figures(plan, base)]}
+    for seed in range(plan.seeds):
+        for arm, source in plan.arms().items():
+            config = plan.run(str(base), plan.steps, seed)
+            if source is not None:
+                config["datasets"] = {"B": source}
+            weights = trained(plan, f"{arm.replace(', ', '-').replace(' ', '-')}-{seed}", config)
+            found.setdefault(arm, []).append(figures(plan, weights))
+            print(f"{arm}, seed {seed}: {found[arm][-1]}", file=sys.stderr)
+    return [row(arm, values) for arm, values in found.items()]
+
+
+def label(plan: Plan) -> None:
+    """Fit the unlabelled pictures, as ``fit-hands --resume`` does."""
+    out, pictures = plan.folder / "labels.zarr", plan.folder / "unlabelled"
+    fitter.fit_to_store(
+        fitter.RunRequest(
+            str(pictures / "training" / "rgb"),
+            out,
+            intrinsics=str(pictures / "training_K.json"),
+            resume=out.exists(),
+            quiet=True,
+        )
+    )
+
+
+def trained(plan: Plan, name: str, config: Mapping[str, Any]) -> Path:
+    """Weights of a run of `train-hands`, which is continued where it stopped."""
+    out = plan.folder / "runs" / name
+    weights = out / "weights.safetensors"
+    if not weights.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        file = out.with_suffix(".yaml")
+        file.write_text(yaml.safe_dump(dict(config)))
+        try:
+            train_hands([str(file), "--out", str(out), "--quiet"])
+        except SystemExit as end:
+            if end.code:
+                raise BenchmarkError(f"train-hands ended with {end.code} in {out}") from None
+    return weights
+
+
+def figures(plan: Plan, weights: Path) -> dict[str, float]:
+    """Errors of a network that sees images alone, on all held-out pictures; kept beside it."""
+    file = weights.with_name("held-out.json")
+    if not file.exists():
+        given = plan.source("synthetic", plan.folder / "held-out", "held-out")
+        source = DatasetConfig.model_validate(given)
+        prepare(source)
+        look_at(source, 1)
+        network = load_network(weights, expected_kind="handnet")
+        samples = learned_from([source]).samples
+        cropper = Cropper(samples, network.config.input_size, network.config.margin, None)
+        file.write_text(json.dumps(crop_figures(network, cropper, with_keypoints=False)))
+    found: dict[str, float] = json.loads(file.read_text())
+    return {name: found[name] for name in (*FIGURES, "hands")}
+
+
+def row(arm: str, values: list[dict[str, float]]) -> Row:
+    """The row of an arm."""
+    columns = {name: np.array([value[name] for value in values]) for name in FIGURES}
+    return Row(
+        arm,
+        len(values),
+        {name: float(column.mean()) for name, column in columns.items()},
+        {name: standard_error(column) for name, column in columns.items()},
+    )
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown."""
+    before = rows[0].figures
+    lines = ["| learned from | PA mm | root-aligned mm | change of PA |", "| --- | --- | --- | --- |"]
+    for each in rows:
+        cells = [
+            f"{each.figures[name]:.2f}"
+            + ("" if math.isnan(error) else f" ± {error:.2f}")
+            for name, error in each.standard_errors.items()
+        ]
+        change = each.figures[FIGURES[0]] / before[FIGURES[0]] - 1
+        lines.append(f"| {each.arm} | {cells[0]} | {cells[1]} | {100 * change:+.1f} % |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_command(main)
