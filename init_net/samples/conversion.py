@@ -201,7 +201,8 @@ def _convert_shard(source: AnnotatedSource, start: int) -> int:
             problems.append(" ".join(str(error).split()))
             rows.append(_nothing(source.size))
     arrays = {
-        name: np.stack([row[name] for row in rows]).astype(dtype)
+        # Each by itself: next to a row of floating-point zeros a hash would lose its last bits.
+        name: np.stack([row[name].astype(dtype) for row in rows])
         for name, (dtype, _) in {**SAMPLE_FIELDS, **LABEL_FIELDS}.items()
     }
     try:
