@@ -153,7 +153,7 @@ def main() -> None:
         ("--steps", 160, "of each arm"),
         ("--seeds", 3, "runs of each arm"),
     ):
-        options.add_argument(flag, type=positive(int), default=default, metavar="N", help=what)
+        options.add_argument(flag, type=positive, default=default, metavar="N", help=what)
     options.add_argument("--share", type=float, default=0.5, help="of a batch that is of domain B")
     options.add_argument("--least-score", type=float, default=0.7, help="of the filter")
     given = vars(options.parse_args())
