@@ -45,7 +45,7 @@ import fitter.workers.image_detector
 from fitter.config.options import load_config
 from fitter.detection.detector import DetectorOptions, HandDetector
 from fitter.engine import Engine
-from fitter.inputs.images import read_image_and_exif
+from fitter.inputs.image_files import LocalFile
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.mask_files import MaskFolder
@@ -69,7 +69,7 @@ ALONE = "MediaPipe alone"
 
 CALLS = (
     ("read", ImageTask, "stamps"),
-    ("read", fitter.workers.image_detector, "read_image_and_exif"),
+    ("read", LocalFile, "read"),
     ("read", Intrinsics, "intrinsics_for"),
     ("crop", MaskFolder, "mask_for"),
     ("crop", fitter.workers.image_detector, "crop_hands"),
@@ -157,7 +157,7 @@ def warm_up(sources: Sources, detector: HandDetector, engine: Engine, alone: Any
     """Let everything load what it loads at first use."""
     (first,) = sources.tasks(0, 1)
     if alone is not None:
-        alone.process(read_image_and_exif(first.path)[0])
+        alone.process(first.file.read()[0])
     engine.fit([detect_image(first, detector, engine.config)])
 
 

@@ -55,10 +55,14 @@ class ManoAnnotation:
         hand_pose: (45,) float64, see `pose_space`.
         betas: (10,) float64.
         translation: (3,) float64 metres, added to the posed vertices, OpenCV camera; with
-            `placed_keypoint` the place of that keypoint in the camera.
+            `placed_keypoint` the place of that keypoint in the camera; with
+            `root_rotation` counted from where that puts the root joint.
         scale: factor on the posed vertices before the translation; 1 where the data set has none.
         fixed_left: whether a left hand's shape displacements are those with the sign of x mended,
             see `fitter.hand_models.mano.ManoOptions.fix_left_shapedirs`.
+        root_rotation: (3, 3) float64 A of a data set that poses hands in a world, whose axes it
+            turns into the camera's: there the rest pose's root joint j0 has turned to A j0 as well.
+            None where it has stayed at j0.
     """
 
     global_orient: np.ndarray
@@ -69,6 +73,7 @@ class ManoAnnotation:
     fixed_left: bool = True
     pose_space: PoseSpace = "flat"
     placed_keypoint: int | None = None
+    root_rotation: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -199,6 +204,10 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
         split: as the user named it.
         definition: of the keypoints.
         names: of all images, in the data set's order.
+        has_intrinsics: whether the data set has a K for each image. An image without one is then
+            damaged; in a data set that has none, K comes from elsewhere.
+        broken: a sentence for each file of many images that breaks off, whose other images are
+            left out.
     """
 
     dataset: str
@@ -206,6 +215,8 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
     split: str
     definition: AnnotatedDefinition
     names: Sequence[str]
+    has_intrinsics: bool = True
+    broken: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.names)

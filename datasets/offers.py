@@ -58,6 +58,12 @@ SYNTHETIC = DatasetOffer(
     ("training",),
     "datasets.readers.rendered:open_rendered",
 )
+SHARDS = DatasetOffer(
+    "tar files of images with a JSON file beside each, on this machine or at addresses",
+    (),
+    "datasets.readers.shards:open_shards",
+    takes_addresses=True,
+)
 STORE = DatasetOffer(
     "a result store of fit-hands, its valid hands as annotations",
     (),

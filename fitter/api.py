@@ -26,12 +26,15 @@ from fitter.config.files import Flag
 from fitter.config.options import Config, load_config
 from fitter.errors import InputError
 from fitter.fitted_hand import FittedHand
+from fitter.inputs.addresses import is_address
 from fitter.inputs.arrays import check_mask, check_pixels
 from fitter.inputs.hand_sizes import check_hand_size
-from fitter.inputs.images import CameraExif, ImageEntry, read_image_and_exif
+from fitter.inputs.image_files import FilePart, ImageFile, LocalFile
+from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.intrinsics import Intrinsics, check_intrinsics
 from fitter.inputs.keypoint_files import hand_observation
 from fitter.inputs.mask_files import read_mask
+from fitter.inputs.samples import Given, Sample, without_samples
 from fitter.records import HandObservation, ImageRecord
 
 if TYPE_CHECKING:
@@ -39,8 +42,8 @@ if TYPE_CHECKING:
     from fitter.run.request import RunRequest
     from fitter.run.summary import Summary
 
-ImageInput: TypeAlias = str | Path | np.ndarray
-"""Path of an image file, or (H, W, 3) uint8 RGB pixels, upright."""
+ImageInput: TypeAlias = str | Path | np.ndarray | Sample
+"""Path or address of an image, (H, W, 3) uint8 RGB pixels, upright, or a data set's sample."""
 
 HandInput: TypeAlias = HandObservation | Mapping[str, Any]
 """A hand's keypoints given in place of the detector's: a `HandObservation`, or a mapping with
@@ -63,6 +66,7 @@ def fit(
     keypoints: Any = None,
     masks: Any = None,
     hand_size: Any = None,
+    use: Sequence[str] = (),
     **settings: Any,
 ) -> list[FittedHand] | list[list[FittedHand]]:
     """Find and fit the hands of one image or of several.
@@ -73,6 +77,7 @@ def fit(
         keypoints: hands given in place of the detector's, see `HandFitter.__call__`.
         masks: of the hands, see `HandFitter.__call__`.
         hand_size: metres, where they are known, see `HandFitter.__call__`.
+        use: of a data set's samples, see `HandFitter.__call__`.
         settings: those of `HandFitter`: model, device, max_hands, config, options.
 
     Returns:
@@ -92,7 +97,7 @@ def fit(
     ```
     """
     with HandFitter(**settings) as fitter:
-        return fitter(images, K, keypoints=keypoints, masks=masks, hand_size=hand_size)
+        return fitter(images, K, keypoints=keypoints, masks=masks, hand_size=hand_size, use=use)
 
 
 def fit_to_store(request: RunRequest, config: Config | None = None) -> Summary:
@@ -165,6 +170,7 @@ class HandFitter:
         keypoints: Any = None,
         masks: Any = None,
         hand_size: Any = None,
+        use: Sequence[str] = (),
     ) -> list[FittedHand]: ...
 
     @overload
@@ -176,6 +182,7 @@ class HandFitter:
         keypoints: Any = None,
         masks: Any = None,
         hand_size: Any = None,
+        use: Sequence[str] = (),
     ) -> list[list[FittedHand]]: ...
 
     def __call__(
@@ -186,6 +193,7 @@ class HandFitter:
         keypoints: Any = None,
         masks: Any = None,
         hand_size: Any = None,
+        use: Sequence[str] = (),
     ) -> list[FittedHand] | list[list[FittedHand]]:
         """Find and fit the hands of one image or of several.
 
@@ -195,16 +203,19 @@ class HandFitter:
         arrays are checked before anything is computed, files when their batch is read.
 
         Args:
-            images: the path of an image, (H, W, 3) uint8 RGB pixels, or a list of these; also an
-                array (N, H, W, 3).
+            images: the path of an image or its address (``s3://...``), (H, W, 3) uint8 RGB pixels,
+                a sample of a data set (`datasets.annotations.AnnotatedImage`), or a list of these;
+                also an array (N, H, W, 3).
             K: (3, 3) camera matrix in pixels, for all images; or one for each image, None where it
-                is not known. Without it EXIF is asked, then a default field of view is taken.
+                is not known. Without it a sample's own is taken, then EXIF is asked, then a default
+                field of view is taken.
             keypoints: of one image the list of its hands, each a `HandInput`; of several images
                 such a list for each.
             masks: (H, W) bool or integer, or the path of a mask, of the pixels that show hands; of
                 several images one for each, None where there is none.
             hand_size: metres from the wrist's joint along the bones to the middle fingertip, of
                 all hands; or one for each image, None where it is not known. The fit keeps to it.
+            use: what to take from samples beside K, where it is not given: "keypoints", "masks".
 
         Returns:
             The hands of the image, the surest first; of a list of images a list for each.
@@ -212,7 +223,8 @@ class HandFitter:
         Raises:
             InputError: something given cannot be used; nothing is returned then.
         """
-        given = _Given.of(images, K, keypoints, masks, hand_size)
+        said = without_samples(Given(images, K, keypoints, masks), use)
+        given = _Given.of(said, hand_size)
         found: list[list[FittedHand]] = []
         size = self.config.run.batch_size
         with _one_thread():
@@ -264,7 +276,7 @@ class _Given:
     """Images with what is known of each, checked as far as that needs no file.
 
     Attributes:
-        images: paths or checked pixels.
+        images: files or checked pixels.
         intrinsics: checked K of each, or None.
         hands: of each, or None where they are to be detected.
         masks: of each, not checked, or None.
@@ -272,7 +284,7 @@ class _Given:
         is_single: one image was given, and not a list.
     """
 
-    images: list[Path | np.ndarray]
+    images: list[ImageFile | np.ndarray]
     intrinsics: list[np.ndarray | None]
     hands: list[list[HandObservation] | None]
     masks: list[Any]
@@ -280,12 +292,13 @@ class _Given:
     is_single: bool
 
     @classmethod
-    def of(cls, images: Any, K: Any, keypoints: Any, masks: Any, hand_size: Any) -> _Given:
+    def of(cls, given: Given, hand_size: Any) -> _Given:
         """Check what a user gave.
 
         Raises:
             InputError: an array or a number of values is not as expected.
         """
+        images, K = given.images, given.K
         is_single = isinstance(images, str | Path) or (
             isinstance(images, np.ndarray) and images.ndim < 4
         )
@@ -295,7 +308,7 @@ class _Given:
             raise InputError("door.images", file="images", found=type(images).__name__)
         count = len(images)
         matrices = [K] * count if _is_matrix(K) else _for_each("K", K, count, is_single)
-        hands = _for_each("keypoints", keypoints, count, is_single)
+        hands = _for_each("keypoints", given.keypoints, count, is_single)
         checked = [_image(image, _name(image, place)) for place, image in enumerate(images)]
         names = [_name(image, place) for place, image in enumerate(images)]
         one = isinstance(hand_size, Real)
@@ -307,7 +320,7 @@ class _Given:
                 for matrix, name in zip(matrices, names, strict=True)
             ],
             [_hands(each, name) for each, name in zip(hands, names, strict=True)],
-            _for_each("masks", masks, count, is_single),
+            _for_each("masks", given.masks, count, is_single),
             [
                 None if size is None else check_hand_size(size, f"hand_size of {name}")
                 for size, name in zip(sizes, names, strict=True)
@@ -322,8 +335,8 @@ class _Given:
     def record(self, place: int, default_field_of_view: float) -> ImageRecord:
         """An image, decoded where it is a file, with its K."""
         image, exif = self.images[place], CameraExif()
-        path = image if isinstance(image, Path) else Path(self.name(place))
-        pixels, exif = read_image_and_exif(path) if isinstance(image, Path) else (image, exif)
+        pixels, exif = image.read() if isinstance(image, ImageFile) else (image, exif)
+        path = Path(self.name(place))
         size = (pixels.shape[1], pixels.shape[0])
         known = Intrinsics(
             origin=f"K of {self.name(place)}",
@@ -402,11 +415,15 @@ def _is_matrix(K: Any) -> bool:
 
 
 def _name(image: Any, place: int) -> str:
+    if isinstance(image, ImageFile):
+        return image.label
     return str(image) if isinstance(image, str | Path) else f"image {place}"
 
 
-def _image(image: Any, name: str) -> Path | np.ndarray:
-    return Path(image) if isinstance(image, str | Path) else check_pixels(image, name)
+def _image(image: Any, name: str) -> ImageFile | np.ndarray:
+    if isinstance(image, str | Path):
+        return FilePart(name, name) if is_address(name) else LocalFile(Path(image))
+    return check_pixels(image, name)
 
 
 def _for_each(what: str, given: Any, count: int, is_single: bool) -> list[Any]:

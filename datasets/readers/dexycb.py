@@ -135,7 +135,7 @@ class DexYcb(AnnotatedImages):
         hand = numbers(labels["pose_m"], (1, 51), path, "pose_m")[0]
         points = numbers(labels["joint_3d"], (1, 21, 3), path, "joint_3d")[0]
         positions = numbers(labels["joint_2d"], (1, 21, 2), path, "joint_2d")[0]
-        hands = ()
+        hands: tuple[AnnotatedHand, ...] = ()
         if hand.any():
             mano = ManoAnnotation(
                 global_orient=hand[:3],

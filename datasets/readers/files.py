@@ -182,7 +182,7 @@ class JsonRows:
                 brackets = _brackets(m)
                 if brackets.depth != 0:
                     raise InputError("dataset.cut_list", file=path, found=len(brackets.ends))
-                if brackets.first < 0 or m[: brackets.first].strip() or m[brackets.last :].strip():
+                if brackets.lists != 1 or m[: brackets.first].strip() or m[brackets.last :].strip():
                     raise InputError("dataset.no_list", file=path)
                 starts, ends = _entries(m, brackets)
         except OSError as error:
@@ -222,19 +222,20 @@ class JsonRows:
 
 @dataclass(frozen=True)
 class _Brackets:
-    """Of a JSON list: bytes where the list starts and ends, where the lists in it do, and how many
-    brackets stay open."""
+    """Of a JSON list: bytes where the list starts and ends, where the lists in it do, how many
+    lists are closed that are in no other, and how many brackets stay open."""
 
     first: int
     last: int
     starts: np.ndarray
     ends: np.ndarray
+    lists: int
     depth: int
 
 
 def _brackets(content: mmap.mmap) -> _Brackets:
     starts, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    depth, first, last = 0, -1, -1
+    depth, first, last, lists = 0, -1, -1, 0
     for offset in range(0, len(content), _CHUNK):
         characters = np.frombuffer(content[offset : offset + _CHUNK], np.uint8)
         places = np.flatnonzero((characters == _OPENS) | (characters == _CLOSES))
@@ -244,9 +245,10 @@ def _brackets(content: mmap.mmap) -> _Brackets:
         depths = depth + np.cumsum(np.where(opens, 1, -1))
         starts.append(offset + places[opens & (depths == 2)])
         ends.append(offset + places[~opens & (depths == 1)] + 1)
+        lists += int(np.count_nonzero(~opens & (depths == 0)))
         first = offset + int(places[0]) if first < 0 else first
         depth, last = int(depths[-1]), offset + int(places[-1]) + 1
-    return _Brackets(first, last, np.concatenate(starts), np.concatenate(ends), depth)
+    return _Brackets(first, last, np.concatenate(starts), np.concatenate(ends), lists, depth)
 
 
 def _entries(content: mmap.mmap, brackets: _Brackets) -> tuple[np.ndarray, np.ndarray]:

@@ -5,14 +5,19 @@
 
 The lists have an entry for each sample; only K has to be there. Each training sample was
 photographed once and is then shown with several backgrounds: image i shows sample i modulo the
-number of samples, and so does its mask. Orders, units and the meaning of ``mano`` are those of the
-public code, github.com/lmb-freiburg/freihand, ``utils/model.py``.
+number of samples, and so does its mask. The lists do not say for which size of the images they are;
+it is the same for a whole split (224 x 224 in FreiHAND, others in sets of its layout). Orders,
+units and the meaning of ``mano`` are those of the public code, github.com/lmb-freiburg/freihand,
+``utils/model.py``.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +33,13 @@ from datasets.readers.files import JsonRows, read_raw_image, require_folder
 from datasets.readers.names import NumberedNames
 from datasets.readers.parameters import project
 from fitter.errors import InputError
+from fitter.inputs.images import opened
 from fitter.inputs.intrinsics import check_intrinsics
 
 _DATASET = "FreiHAND"
-_SIZE = (224, 224)
+_LOOKED_AT = 9
+"""How many images are looked at to find the size that those of a split have."""
+
 _PLACED_KEYPOINT = 9
 """``mano`` says where this keypoint is."""
 
@@ -73,6 +81,15 @@ class FreiHand(AnnotatedImages):
             )
         return place % self.samples
 
+    @cached_property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the split's images: what most of the first ones have."""
+        sizes: Counter[tuple[int, int]] = Counter()
+        for place in range(min(_LOOKED_AT, len(self))):
+            with suppress(InputError), opened(self.path(place)) as image:
+                sizes[image.size] += 1
+        return sizes.most_common(1)[0][0] if sizes else None
+
     def annotation(self, place: int) -> Annotation:
         """See `AnnotatedImages.annotation`; positions in the image are the projected ones."""
         name, entry = self.names[place], self.entry(place)
@@ -89,15 +106,15 @@ class FreiHand(AnnotatedImages):
             mano=_mano(rows["mano"].row(entry, (1, 61), name)[0], K) if "mano" in rows else None,
             vertices=rows["verts"].row(entry, (-1, 3), name) if "verts" in rows else None,
         )
-        return Annotation(name, K, (hand,), size=_SIZE)
+        return Annotation(name, K, (hand,), size=self.size)
 
     def masks(self, place: int) -> np.ndarray | None:
-        """(1, H, W) bool, which of the hand's pixels are lit above half: the files are JPEG."""
+        """(1, H, W) bool, what is lit above half: the files are JPEG, grey in three channels."""
         if not self.has_masks:
             return None
         path = self.root / self.split / "mask" / f"{self.entry(place):08d}.jpg"
         values = read_raw_image(path)
-        return (values if values.ndim == 2 else values.max(axis=-1))[None] > 127
+        return (values if values.ndim == 2 else values[..., 1])[None] > 127
 
 
 def open_freihand(root: Path, split: str) -> FreiHand:

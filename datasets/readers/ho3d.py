@@ -4,11 +4,13 @@
     train/SEQUENCE/rgb/FRAME.png          .jpg in version 3
     train/SEQUENCE/depth/FRAME.png
     train/SEQUENCE/meta/FRAME.pkl
+    evaluation_{xyz,verts}.json           published later, in the order of evaluation.txt
     models/NAME/textured_simple.obj       the YCB models, where they are put here
 
-Only frames that a list names are annotated; of the evaluation's hands only the root joint and a box
-are published. The camera is OpenGL's, the 21 joints are MANO's 16 and then the fingertips: see
-github.com/shreyashampali/ho3d, ``vis_HO3D.py``.
+Only frames that a list names are annotated; of the evaluation's hands the frames' own files have
+the root joint and a box. The camera is OpenGL's, the 21 joints are MANO's 16 and then the
+fingertips: see github.com/shreyashampali/ho3d, ``vis_HO3D.py``. What the two lists hold is taken
+from what its ``eval.py`` compares with them; the root joint of every frame shows whether it is so.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from datasets.annotations import (
     ManoAnnotation,
 )
 from datasets.readers.files import (
+    JsonRows,
     member,
     numbers,
     read_pickled,
@@ -46,6 +49,10 @@ _SIZE = (640, 480)
 _DEPTH_UNIT = 0.00012498664727900177
 """Metres for each unit of the depth images, from the public code, ``read_depth_img``."""
 
+_ORDER = list(KEYPOINT_ORDERS["mano_tips"])
+_SAME_ROOT = 1e-3
+"""Metres within which two files must agree on where a wrist is."""
+
 
 @dataclass(frozen=True)
 class Ho3d(AnnotatedImages):
@@ -54,6 +61,7 @@ class Ho3d(AnnotatedImages):
     Attributes:
         frames: SEQUENCE/FRAME of every image, as listed.
         version: 2 or 3.
+        lists: of xyz and verts, what there is for the evaluation.
     """
 
     root: Path
@@ -61,19 +69,20 @@ class Ho3d(AnnotatedImages):
     names: Sequence[str]
     frames: Sequence[str]
     version: int
+    lists: Mapping[str, JsonRows]
     dataset: str = "ho3d"
     definition: AnnotatedDefinition = "ho3d"
 
     def annotation(self, place: int) -> Annotation:
         """See `AnnotatedImages.annotation`; positions in the image are the projected ones."""
         sequence, frame = self.frames[place].split("/")
-        path = self.root / self.split / sequence / "meta" / f"{frame}.pkl"
+        path = self._meta(place)
         meta = read_pickled(require_file(path, _DATASET), _DATASET)
         K = check_intrinsics(self._member(meta, "camMat", path), f"{path}, camMat")
         return Annotation(
             name=self.names[place],
             intrinsics=K,
-            hands=(self._hand(meta, K, path),),
+            hands=(self._hand(place, meta, K),),
             objects=self._objects(meta, path),
             sequence=sequence,
             frame=int(frame) if frame.isdigit() else None,
@@ -104,24 +113,49 @@ class Ho3d(AnnotatedImages):
             raise InputError("dataset.not_annotated", file=path, list=f"{self.split}.txt", key=key)
         return value
 
-    def _hand(self, meta: Mapping[str, Any], K: np.ndarray, path: Path) -> AnnotatedHand:
+    def _hand(self, place: int, meta: Mapping[str, Any], K: np.ndarray) -> AnnotatedHand:
+        path = self._meta(place)
+
         def of(key: str, shape: tuple[int, ...]) -> np.ndarray:
             return numbers(self._member(meta, key, path), shape, path, key)
 
-        keypoints = np.full((21, 3), np.nan)
-        box = mano = None
         if self.split == "evaluation":
-            keypoints[0] = OPENGL_TO_OPENCV @ of("handJoints3D", (3,))
+            keypoints, vertices = self._listed(place, of("handJoints3D", (3,)))
+            seen = project(keypoints, K)
             box = of("handBoundingBox", (4,))
-        else:
-            joints = of("handJoints3D", (21, 3))
-            keypoints = joints[list(KEYPOINT_ORDERS["mano_tips"])] @ OPENGL_TO_OPENCV
-            pose = of("handPose", (48,))
-            orient, translation = moved_root(
-                pose[:3], of("handTrans", (3,)), joints[0], (OPENGL_TO_OPENCV, np.zeros(3))
-            )
-            mano = ManoAnnotation(orient, pose[3:], of("handBeta", (10,)), translation)
-        return AnnotatedHand("right", project(keypoints, K), keypoints, mano=mano, box=box)
+            return AnnotatedHand("right", seen, keypoints, vertices=vertices, box=box)
+        joints = of("handJoints3D", (21, 3))
+        keypoints = joints[_ORDER] @ OPENGL_TO_OPENCV
+        pose = of("handPose", (48,))
+        orient, translation = moved_root(
+            pose[:3], of("handTrans", (3,)), joints[0], (OPENGL_TO_OPENCV, np.zeros(3))
+        )
+        mano = ManoAnnotation(orient, pose[3:], of("handBeta", (10,)), translation)
+        return AnnotatedHand("right", project(keypoints, K), keypoints, mano=mano)
+
+    def _listed(self, place: int, root: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Keypoints and vertices of an evaluation's hand, of whose keypoints the first alone is
+        known where there is no list."""
+        name, vertices = self.names[place], None
+        joints = np.full((21, 3), np.nan)
+        joints[0] = root
+        if "xyz" in self.lists:
+            joints = self.lists["xyz"].row(place, (21, 3), name)
+            distance = float(np.linalg.norm(joints[0] - root))
+            if distance > _SAME_ROOT:
+                raise InputError(
+                    "dataset.other_root",
+                    file=self.lists["xyz"].path,
+                    image=name,
+                    distance=1000 * distance,
+                )
+        if "verts" in self.lists:
+            vertices = self.lists["verts"].row(place, (-1, 3), name) @ OPENGL_TO_OPENCV
+        return joints[_ORDER] @ OPENGL_TO_OPENCV, vertices
+
+    def _meta(self, place: int) -> Path:
+        sequence, frame = self.frames[place].split("/")
+        return self.root / self.split / sequence / "meta" / f"{frame}.pkl"
 
     def _objects(self, meta: Mapping[str, Any], path: Path) -> tuple[AnnotatedObject, ...]:
         name = str(self._member(meta, "objName", path))
@@ -164,7 +198,9 @@ def open_ho3d(root: Path, split: str) -> Ho3d:
     for frame in frames:
         sequence, number = frame.split("/")
         names.append(f"{split}/{sequence}/rgb/{number}{suffix}")
-    return Ho3d(root, split, tuple(names), tuple(frames), version)
+    paths = {kind: root / f"{split}_{kind}.json" for kind in ("xyz", "verts")}
+    lists = {k: JsonRows.open(path, _DATASET) for k, path in paths.items() if path.exists()}
+    return Ho3d(root, split, tuple(names), tuple(frames), version, lists)
 
 
 def _version(folder: Path, frames: Sequence[str]) -> tuple[int, str]:

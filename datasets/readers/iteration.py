@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from operator import getitem
 from typing import Any, Generic, TypeVar, cast
 
-from datasets.annotations import AnnotatedImage, AnnotatedImages
+from datasets.annotations import AnnotatedImage, AnnotatedImages, Annotation
 from fitter.errors import InputError
 
 Read = TypeVar("Read")
@@ -44,8 +44,8 @@ class GuardedSamples(Sequence[Any], Generic[Read]):
 
     Attributes:
         images: the data set.
-        read: what is read of image `place`; by default all. `AnnotatedImages.annotation` leaves
-            the pixels on the disk.
+        read: what is read of image `place`; by default all; `annotation_alone` leaves the pixels
+            on the disk.
         places: of the samples, in order; None for all.
     """
 
@@ -65,6 +65,11 @@ class GuardedSamples(Sequence[Any], Generic[Read]):
             return place, self.read(self.images, place)
         except InputError as error:
             return place, DamagedSample(place, self.images.names[place], error.code, str(error))
+
+
+def annotation_alone(images: AnnotatedImages, place: int) -> Annotation:
+    """What is known of image `place`, without opening the image: for `GuardedSamples`."""
+    return images.annotation(place)
 
 
 def usable(

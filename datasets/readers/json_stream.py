@@ -24,16 +24,16 @@ class JsonStream:
 
     ```python
     with opened_json(path, "COCO-WholeBody") as stream:
-        for key in stream.keys():
+        for key in stream.members():
             if key == "annotations":
-                for _ in stream.items():
+                for _ in stream.elements():
                     annotation = stream.value()
             else:
                 stream.value()
     ```
 
-    Whoever is given a key or an item takes its value before the next: by `value`, or by going
-    through `keys` or `items` of it.
+    Whoever is given a key or a number takes its value before the next: by `value`, or by going
+    through `members` or `elements` of it.
     """
 
     def __init__(self, text: str) -> None:
@@ -46,7 +46,7 @@ class JsonStream:
         value, self._place = _DECODER.raw_decode(self._text, self._after_space())
         return value
 
-    def keys(self) -> Iterator[str]:
+    def members(self) -> Iterator[str]:
         """The keys of the object here; the place is then at the value."""
         for _ in self._parts("{", "}"):
             key = self.value()
@@ -55,7 +55,7 @@ class JsonStream:
             self._take(":")
             yield key
 
-    def items(self) -> Iterator[int]:
+    def elements(self) -> Iterator[int]:
         """The numbers of the values of the list here; the place is then at the value."""
         yield from self._parts("[", "]")
 

@@ -15,21 +15,21 @@ class NumberedNames(Sequence[str]):
 
     Attributes:
         pattern: of a name, with a place for its number, such as ``training/rgb/{:08d}.jpg``.
-        count: of the names.
+        length: how many there are.
     """
 
     pattern: str
-    count: int
+    length: int
 
     def __len__(self) -> int:
-        return self.count
+        return self.length
 
     @overload
     def __getitem__(self, place: int) -> str: ...
     @overload
     def __getitem__(self, place: slice) -> Sequence[str]: ...
     def __getitem__(self, place: int | slice) -> str | Sequence[str]:
-        places = range(self.count)[place]
+        places = range(self.length)[place]
         if isinstance(places, range):
             return [self.pattern.format(number) for number in places]
         return self.pattern.format(places)

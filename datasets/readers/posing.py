@@ -1,10 +1,10 @@
-"""A data set's MANO parameters in this project's conventions, with the user's MANO file."""
+"""Annotated hands as parameters that a hand model takes."""
 
 from __future__ import annotations
 
 import torch
 
-from datasets.annotations import ManoAnnotation
+from datasets.annotations import ManoAnnotation, ModelParameters
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.skinning import HandModel
 from fitter.records import HandParams
@@ -33,6 +33,10 @@ def hand_params(mano: ManoAnnotation, model: HandModel) -> HandParams:
     else:
         hand_pose = model.pose_from_full(pose, flat_hand_mean=mano.pose_space == "flat")
     transl = row(mano.translation)
+    if mano.root_rotation is not None:
+        # A hand turns about j0, which is to come to A j0.
+        root = model.rest_joints(row(mano.betas))[:, 0]
+        transl = transl + root @ row(mano.root_rotation)[0].T - root
     params = HandParams(row(mano.global_orient), hand_pose, row(mano.betas), transl)
     if mano.placed_keypoint is None:
         return params
@@ -44,3 +48,14 @@ def hand_params(mano: ManoAnnotation, model: HandModel) -> HandParams:
         params.betas,
         transl + transl - posed[:, mano.placed_keypoint],
     )
+
+
+def own_params(parameters: ModelParameters) -> HandParams:
+    """One hand, float64, for the model that `parameters` names; a left hand's for its left one."""
+    values = (
+        parameters.global_orient,
+        parameters.hand_pose,
+        parameters.betas,
+        parameters.translation,
+    )
+    return HandParams(*(torch.from_numpy(value)[None] for value in values))

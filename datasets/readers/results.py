@@ -10,14 +10,15 @@ Images without a valid hand, and those of blocks that are not finished, are left
     keypoints_3d      as stored, in the definition that the run asked for
     keypoints_2d      their projection, with the hand's own focal length where that was fitted
 
-K is the one that the store has. The images stay where they were: their folder is the split, or the
-one that the store tells of.
+K is the one that the store has. The images stay where they were: their folder is the split, or
+without one that of the data set that the store tells of.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast, overload
@@ -34,7 +35,7 @@ from datasets.annotations import (
 from fitter.errors import InputError
 from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
-from fitter.store.schema import HandRow, ImageRow, Variable
+from fitter.store.schema import HandRow, ImageRow, Variable, disassemble
 
 _READ = frozenset(
     (
@@ -73,22 +74,24 @@ def open_results(folder: Path, split: str) -> ResultImages:
     Args:
         folder: of the store, such as "results.zarr".
         split: the folder that the names of the store's images are relative to, as it was given to
-            `fit-hands`.
+            `fit-hands`; nothing for the folder of the data set that it was given.
 
     Raises:
         InputError: there is no store, it is damaged, or has no valid hand; or its images are not
-            in that folder.
+            in that folder, or the store does not say where they are.
     """
     store = StoreReader.open(Path(folder))
-    if not split:
+    place = split or (store.dataset_place or {}).get("folder")
+    if not place:
         raise InputError("dataset.images_unknown", file=folder)
-    return ResultImages(store, Path(split))
+    return ResultImages(store, Path(place))
 
 
 class ResultImages(AnnotatedImages):
     """The images of a store with valid hands; make it with `open_results`.
 
-    `root` is the folder of the images. A process of its own reads the store by itself.
+    `root` is the folder of the images. Reading in order is fast; by chance each image costs a
+    chunk, some 20 ms, unless all fit into those that are remembered.
     """
 
     dataset = "store"
@@ -125,38 +128,66 @@ class ResultImages(AnnotatedImages):
         return Annotation(name, row.intrinsics, hands, size=size)
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """Consecutive images of a store.
+
+    Attributes:
+        start: place of the first.
+        names: of all.
+        arrays: what annotations are made of, by variable.
+    """
+
+    start: int
+    names: Sequence[str]
+    arrays: Mapping[Variable, np.ndarray]
+
+    def row(self, place: int) -> tuple[ImageRow, str]:
+        """The row and the name of an image of the store."""
+        own = place - self.start
+        (row,) = disassemble({v: array[own : own + 1] for v, array in self.arrays.items()})
+        return row, self.names[own]
+
+
 class _Chunks:
-    """Rows and names of a store's images, read a chunk at a time; the last ones are remembered."""
+    """Images of a store, read a chunk at a time; the last ones are remembered."""
 
     def __init__(self, store: StoreReader) -> None:
         self._path = store.path
         self.model: str = store.model["name"]
-        self._forget(store)
+        self._begin(store)
 
-    def _forget(self, store: StoreReader) -> None:
+    def _begin(self, store: StoreReader) -> None:
         self.store = store
-        self._held: OrderedDict[int, tuple[list[ImageRow], Sequence[str]]] = OrderedDict()
+        self._held: OrderedDict[int, _Chunk] = OrderedDict()
 
     def __getstate__(self) -> tuple[Path, str]:
         return self._path, self.model
 
     def __setstate__(self, state: tuple[Path, str]) -> None:
         self._path, self.model = state
-        self._forget(StoreReader.open(self._path))
+        self._begin(StoreReader.open(self._path))
 
     def row(self, place: int) -> tuple[ImageRow, str]:
         """The row and the name of an image of the store."""
+        return self._chunk_of(place).row(place)
+
+    def name(self, place: int) -> str:
+        """The name of an image of the store."""
+        chunk = self._chunk_of(place)
+        return chunk.names[place - chunk.start]
+
+    def _chunk_of(self, place: int) -> _Chunk:
         number, size = place // self.store.block_size, self.store.block_size
         start = number * size + place % size // CHUNK * CHUNK
         if start not in self._held:
             stop = min(start + CHUNK, (number + 1) * size, self.store.sizes["image"])
-            rows = self.store.read_block(Block(number, start, stop), _is_read)
-            self._held[start] = rows, self.store.names[start:stop]
+            arrays = self.store.read_arrays(Block(number, start, stop), _is_read)
+            self._held[start] = _Chunk(start, self.store.names[start:stop], arrays)
             while len(self._held) > MOST_HELD:
                 self._held.popitem(last=False)
         self._held.move_to_end(start)
-        rows, names = self._held[start]
-        return rows[place - start], names[place - start]
+        return self._held[start]
 
 
 class _Names(Sequence[str]):
@@ -182,7 +213,7 @@ class _Names(Sequence[str]):
     def __getitem__(self, place: int | slice) -> str | Sequence[str]:
         if isinstance(place, slice):
             return _Names(self._chunks, self.places[place])
-        return self._chunks.row(int(self.places[place]))[1]
+        return self._chunks.name(int(self.places[place]))
 
 
 def _is_read(variable: Variable) -> bool:

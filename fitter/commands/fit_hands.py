@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitter.commands.parser import (
@@ -27,6 +28,7 @@ from fitter.commands.parser import (
 
 if TYPE_CHECKING:
     from fitter.config.options import Flag
+    from fitter.inputs.annotated import DatasetRequest
     from fitter.run.request import RunRequest
 
 _FLAGS = {
@@ -52,7 +54,9 @@ in stages, to its outline in the image, from a mask of yours or one that a netwo
 
 IMAGES is a folder (searched with its subfolders), an image or several (JPEG, PNG, WebP, BMP or
 TIFF), a pattern in quotes ('photos/**/left_*.jpg'), a text file that ends in .txt or .lst with one
-path a line, or - for such a list on standard input.
+path a line, or - for such a list on standard input. Images may be in tar files (shards/*.tar,
+'shards/{000..004}.tar'), and all of these at addresses (s3://, gs://, hf://, https://).
+With --dataset NAME it is the folder of a data set.
 Results go to a Zarr store that xarray.open_zarr reads: for every hand the side, pose, shape,
 global rotation, translation, 21 keypoints in 3D (metres, camera frame) and 2D (pixels), scores,
 and why a fit failed when it failed. An image that cannot be read is recorded and never stops
@@ -69,6 +73,8 @@ examples:
   fit-hands photos/ --out r.zarr --config realistic_hands --masks masks/
   fit-hands photos/ --out r.zarr --set refine.stages={}         # the fit to the keypoints alone
   fit-hands photos/ --out r.zarr --set fit.max_iterations=50
+  fit-hands --dataset freihand FreiHAND_pub_v2_eval/ --split evaluation --out r.zarr
+  fit-hands 's3://bucket/shards/{000..099}.tar' --out r.zarr
   find /data -name '*.jpg' | fit-hands - --out r.zarr
   fit-hands photos/ --out r.zarr --resume --ray local          # all cores of this machine
   fit-hands photos/ --out r.zarr --resume --ray auto           # a Ray cluster
@@ -92,9 +98,10 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
         type=text,
         nargs="+",
         metavar="IMAGES",
-        help="folder, image or images, pattern, text list, or - for a list on standard input",
+        help="folder, image or images, pattern, text list, tar files, addresses of any of these, "
+        "or - for a list on standard input; with --dataset the data set's folder",
     )
-    parser.add_argument("--out", type=path, required=True, metavar="STORE.zarr", help="results")
+    parser.add_argument("--out", type=_place, required=True, metavar="STORE.zarr", help="results")
     parser.add_argument(
         "--overlays", type=path, metavar="DIR", help="render every fitted mesh over its photograph"
     )
@@ -117,6 +124,25 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
     """What the user gives beside the images."""
     inputs = parser.add_argument_group("what is known about the images")
+    inputs.add_argument(
+        "--dataset",
+        type=text,
+        metavar="NAME",
+        help="IMAGES is the folder of a data set as it is published, such as freihand or "
+        "synthetic; images and true K come from it (docs/inputs.md lists the names)",
+    )
+    inputs.add_argument(
+        "--split",
+        type=text,
+        metavar="NAME",
+        help="of the data set; without it the one that evaluations are made on",
+    )
+    inputs.add_argument(
+        "--use",
+        type=_parts,
+        metavar="PARTS",
+        help="what else to take from the data set: keypoints, masks, or keypoints,masks",
+    )
     inputs.add_argument(
         "--intrinsics",
         type=text,
@@ -252,6 +278,15 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _parts(given: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text(given).split(","))
+
+
+def _place(given: str) -> Path | str:
+    """A path, which would take a slash from an address."""
+    return given if "://" in given else path(given)
+
+
 def _share(given: str) -> tuple[int, int]:
     place, slash, of = given.partition("/")
     if not (slash and place.isdecimal() and of.isdecimal() and 1 <= int(place) <= int(of)):
@@ -285,6 +320,19 @@ def _flags(options: argparse.Namespace) -> dict[str, Flag]:
     return flags
 
 
+def _dataset(options: argparse.Namespace) -> DatasetRequest | None:
+    """The data set that was asked for; refuses what belongs to one where there is none."""
+    from fitter.errors import InputError
+    from fitter.inputs.annotated import DatasetRequest
+
+    if options.dataset is not None:
+        return DatasetRequest(options.dataset, options.split, options.use or ())
+    for flag in ("split", "use"):
+        if getattr(options, flag) is not None:
+            raise InputError("usage.dataset_missing", file=f"--{flag}")
+    return None
+
+
 def _request(options: argparse.Namespace) -> RunRequest:
     from fitter.run.request import RunRequest
     from fitter.system.lock import WHOLE, Share
@@ -298,6 +346,7 @@ def _request(options: argparse.Namespace) -> RunRequest:
         keypoints=options.keypoints,
         masks=options.masks,
         hand_sizes=options.person_size,
+        dataset=_dataset(options),
         resume=options.resume or options.shard is not None,
         overwrite=options.overwrite,
         quiet=options.quiet,

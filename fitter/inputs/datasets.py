@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fitter.errors import InputError
+from fitter.inputs.addresses import is_address
 
 ENTRY_POINTS = "fit_hands.datasets"
 """Group of the entry points; the name of one is what `--dataset` says."""
@@ -32,13 +33,24 @@ class DatasetOffer:
         opener: where the reader is, "module:function" of ``(folder, split)``; the module is
             imported when it is needed. The function returns the images as
             `datasets.annotations.AnnotatedImages` describes them.
+        takes_addresses: whether the folder may be an address as `fitter.inputs.addresses` knows
+            them, which is then handed over as a text; otherwise it is a `Path`.
     """
 
     summary: str
     splits: tuple[str, ...]
     opener: str
+    takes_addresses: bool = False
 
-    def open(self, name: str, folder: Path, split: str | None = None) -> Any:
+    def chosen(self, name: str, folder: Path | str, split: str | None = None) -> str:
+        """The split that is meant; arguments and errors as of `open`."""
+        chosen = (self.splits[0] if self.splits else "") if split is None else split
+        if self.splits and chosen not in self.splits:
+            known = ", ".join(self.splits)
+            raise InputError("dataset.split", file=folder, dataset=name, known=known, found=chosen)
+        return chosen
+
+    def open(self, name: str, folder: Path | str, split: str | None = None) -> Any:
         """The data set in a folder.
 
         Args:
@@ -47,14 +59,15 @@ class DatasetOffer:
             split: one of `splits`; None for the first.
 
         Raises:
-            InputError: there is no such split; or see the reader.
+            InputError: there is no such split, or the folder is an address and the reader takes
+                none; or see the reader.
         """
-        chosen = (self.splits[0] if self.splits else "") if split is None else split
-        if self.splits and chosen not in self.splits:
-            known = ", ".join(self.splits)
-            raise InputError("dataset.split", file=folder, dataset=name, known=known, found=chosen)
+        chosen = self.chosen(name, folder, split)
+        if is_address(folder) and not self.takes_addresses:
+            raise InputError("dataset.address", file=folder, dataset=name)
         module, _, function = self.opener.partition(":")
-        return getattr(import_module(module), function)(Path(folder), chosen)
+        place = str(folder) if is_address(folder) else Path(folder)
+        return getattr(import_module(module), function)(place, chosen)
 
 
 @lru_cache

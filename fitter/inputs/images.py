@@ -24,6 +24,14 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from fitter.errors import InputError
+from fitter.inputs.image_content import (
+    ImageBytes,
+    ImageContent,
+    length,
+    named,
+    pillows,
+    stream,
+)
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """File name endings that count as pictures, compared in lower case. The content decides the
@@ -113,7 +121,7 @@ class CameraExif:
     swaps_axes: bool = False
 
 
-def read_image(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
+def read_image(path: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
     """Read one picture.
 
     The EXIF orientation is applied; 16-bit values are scaled to 8 bits; grey, palette and CMYK
@@ -121,7 +129,7 @@ def read_image(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
     the first picture is taken; colour profiles are ignored.
 
     Args:
-        path: the picture file.
+        path: the picture's file, or its bytes.
         limits: sizes to accept.
 
     Returns:
@@ -135,12 +143,12 @@ def read_image(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
 
 
 def read_image_and_exif(
-    path: Path, limits: ReadLimits = DEFAULT_LIMITS
+    path: ImageContent, limits: ReadLimits = DEFAULT_LIMITS
 ) -> tuple[np.ndarray, CameraExif]:
     """Read one picture as `read_image` does, and what it says about its camera.
 
     Args:
-        path: the picture file.
+        path: the picture's file, or its bytes.
         limits: sizes to accept.
 
     Returns:
@@ -151,33 +159,42 @@ def read_image_and_exif(
     """
     with opened(path, limits) as image:
         exif = _camera_exif(image)  # before turning the picture, which takes the orientation away
-        return _decode(Path(path), image), exif
+        return _decode(named(path), image), exif
+
+
+def read_exif(path: Path) -> CameraExif:
+    """What a picture says about its camera, without its pixels; nothing for a damaged file."""
+    try:
+        with opened(path) as image:
+            return _camera_exif(image)
+    except InputError:
+        return CameraExif()
 
 
 @contextlib.contextmanager
-def opened(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> Iterator[Image.Image]:
+def opened(content: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Iterator[Image.Image]:
     """Pillow's picture of a file, not yet decoded.
 
     Whatever shows the file to be damaged, in here or in the block that decodes it, becomes the
     `InputError` that `read_image` promises.
 
     Args:
-        path: the picture file.
+        content: the picture's file, or its bytes.
         limits: sizes to accept.
 
     Raises:
         InputError: as `read_image`.
     """
-    path = Path(path)
-    _check_readable(path)
+    path = named(content)
+    _check_readable(content)
     with warnings.catch_warnings():
         # Pillow warns at 89 million pixels; `limits` is the rule here and is enforced below.
         # It also warns about every oddity of a damaged EXIF block, which the reader survives.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(pillows(content), formats=FORMATS) as image:
                 check_size(path, image.size, limits)
-                _check_content(path, image)
+                _check_content(content, image)
                 yield image
         except Image.DecompressionBombError as error:
             raise InputError(
@@ -200,7 +217,12 @@ def turn_upright(image: Image.Image) -> None:
         ImageOps.exif_transpose(image, in_place=True)
 
 
-def _check_readable(path: Path) -> None:
+def _check_readable(content: ImageContent) -> None:
+    if isinstance(content, ImageBytes):
+        if not content.content:
+            raise InputError("image.empty", file=content.name)
+        return
+    path = Path(content)
     if path.is_dir():
         raise InputError("image.folder", file=path)
     try:
@@ -246,16 +268,15 @@ def check_size(where: Path | str, size: tuple[int, int], limits: ReadLimits) -> 
         )
 
 
-def _check_content(path: Path, image: Image.Image) -> None:
+def _check_content(content: ImageContent, image: Image.Image) -> None:
     """Refuse a header that claims more pixels than the file has, before memory is taken."""
+    path = named(content)
     width, height = image.size
     most = _MOST_PIXELS_A_BYTE.get(image.format or "")
-    length = path.stat().st_size
-    if most and width * height > most * length:
-        raise InputError(
-            "image.too_few_bytes", file=path, length=length, width=width, height=height
-        )
-    covered = _covered(path, image)
+    size = length(content)
+    if most and width * height > most * size:
+        raise InputError("image.too_few_bytes", file=path, length=size, width=width, height=height)
+    covered = _covered(content, image)
     # Pillow leaves black what no strip of a TIFF covers. The first frame of an animation may be
     # much smaller than its canvas; but with one wrong bit a canvas takes gigabytes, so above 16
     # million pixels a share of it must be there.
@@ -266,12 +287,12 @@ def _check_content(path: Path, image: Image.Image) -> None:
         )
 
 
-def _covered(path: Path, image: Image.Image) -> int:
+def _covered(content: ImageContent, image: Image.Image) -> int:
     """How many pixels the file says it has, of those that its size promises."""
     if tiles := getattr(image, "tile", None):
         return sum((right - left) * (low - top) for _, (left, top, right, low), *_ in tiles)
     if image.format == "WEBP":
-        with path.open("rb") as file:
+        with stream(content) as file:
             file.seek(12)
             while len(head := file.read(8)) == 8:
                 kind, length = struct.unpack("<4sI", head)
@@ -283,7 +304,7 @@ def _covered(path: Path, image: Image.Image) -> int:
     return image.width * image.height
 
 
-def _decode(path: Path, image: Image.Image) -> np.ndarray:
+def _decode(path: Path | str, image: Image.Image) -> np.ndarray:
     if image.mode == "F":
         raise InputError("image.float", file=path)
     image.load()

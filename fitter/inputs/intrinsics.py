@@ -63,6 +63,11 @@ class Intrinsics:
     default_field_of_view: float = DEFAULT_FIELD_OF_VIEW
     use_exif: bool = True
 
+    @property
+    def is_given(self) -> bool:
+        """Whether the user gave any K."""
+        return any(k is not None for k in (self.everywhere, self.by_name, self.by_index))
+
     @staticmethod
     def from_option(
         option: str | None,

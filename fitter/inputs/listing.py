@@ -1,8 +1,9 @@
 """Which pictures a run has, in memory that does not depend on how many they are.
 
-`ImageSource.of` understands what a user may give in the place of the pictures. `ImageSource.names`
-lists them, sorted by code point and each once, whatever order the disk or a list has them in: an
-external sort (`sorted_unique`) keeps one run of names in memory and the others in temporary files.
+`ImageSource.of` understands what a user may give in the place of the pictures; addresses and tar
+files are the affair of `fitter.inputs.elsewhere`. `ImageSource.names` lists them, sorted by code
+point and each once, whatever order the disk or a list has them in: an external sort
+(`sorted_unique`) keeps one run of names in memory and the others in temporary files.
 
 Text lists
     Files that end in .txt or .lst, and standard input: one path a line in UTF-8, absolute or
@@ -30,14 +31,20 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from fitter.errors import InputError
 from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.names import sorted_unique
 
+if TYPE_CHECKING:
+    from fitter.inputs.image_files import ImageFiles
+
 LIST_SUFFIXES = (".txt", ".lst")
 """File name endings of text lists, compared in lower case."""
+
+RENDERED = "synthetic.json"
+"""In a folder of `synth-hands`, whose masks and depth are no photographs."""
 
 OTHER_ENDINGS = "other endings"
 """Key of `ImageSource.skipped` for the files whose endings were too many to be counted apart."""
@@ -73,6 +80,8 @@ class ImageSource:
             the folder, or match the pattern, but are no pictures. Complete when `names` has yielded
             its first name. Beyond 100 endings, further ones count as `OTHER_ENDINGS`.
         is_folder: whether all pictures in a folder are meant, those too that come into it later.
+        files: where the pictures are by their names, where they are no files below `root`.
+        broken: a sentence for each tar file that breaks off. Complete as `skipped` is.
     """
 
     root: Path
@@ -81,20 +90,30 @@ class ImageSource:
     nothing: str = field(repr=False)
     skipped: Counter[str] = field(default_factory=Counter, compare=False)
     is_folder: bool = False
+    files: ImageFiles | None = None
+    broken: list[str] = field(default_factory=list, compare=False)
 
     @staticmethod
-    def of(arguments: Sequence[str]) -> ImageSource:
+    def of(arguments: Sequence[str], index: Path | None = None) -> ImageSource:
         """What the user's arguments mean.
 
         Args:
             arguments: one of: a folder, a picture, a pattern (as the user quoted it), a text list,
                 "-" for a list on standard input; or several pictures (a pattern that the shell
-                expanded), which count as a list relative to the current folder.
+                expanded), which count as a list relative to the current folder. All of them may be
+                addresses, and tar files in place of pictures.
+            index: folder in which to keep where the members of tar files are, or None.
 
         Raises:
             InputError: there is nothing at a single argument, it is a file of another kind, the
-                folder in front of a pattern is missing, or one of several arguments is no picture.
+                folder in front of a pattern is missing, one of several arguments is no picture, or
+                the folder is one of rendered samples.
         """
+        from fitter.inputs.elsewhere import source_elsewhere  # it makes sources too
+
+        elsewhere = source_elsewhere(arguments, index)
+        if elsewhere is not None:
+            return elsewhere
         if len(arguments) != 1:
             return _of_several(arguments)
         given, path = arguments[0], Path(arguments[0])
@@ -102,10 +121,12 @@ class ImageSource:
             return _of_list(Path(), "standard input", _standard_input)
         mode = _mode(given)
         if mode is None:
-            if _has_wildcard(given):
+            if has_wildcard(given):
                 return _of_pattern(given)
             raise InputError("list.nothing_there", file=path)
         if stat.S_ISDIR(mode):
+            if (path / RENDERED).is_file():
+                raise InputError("list.rendered", file=path, folder=path)
             read = partial(_pictures, path, ("**",))
             return ImageSource(path, str(path), read, "list.empty_folder", is_folder=True)
         if path.suffix.lower() in LIST_SUFFIXES:
@@ -153,7 +174,7 @@ def _of_several(arguments: Sequence[str]) -> ImageSource:
             found = "a folder"
         elif ending in LIST_SUFFIXES:
             found = "a list"
-        elif mode is None and _has_wildcard(given):
+        elif mode is None and has_wildcard(given):
             found = "a pattern"
         elif ending not in IMAGE_SUFFIXES:
             found = f"a name that ends in {ending!r}"
@@ -166,7 +187,7 @@ def _of_several(arguments: Sequence[str]) -> ImageSource:
 
 def _of_pattern(pattern: str) -> ImageSource:
     parts = Path(pattern).parts
-    literal = next(i for i, part in enumerate(parts) if _has_wildcard(part))
+    literal = next(i for i, part in enumerate(parts) if has_wildcard(part))
     root = Path(*parts[:literal])
     if not root.is_dir():
         raise InputError("list.no_folder", file=pattern, folder=str(root))
@@ -188,12 +209,13 @@ def _mode(given: str) -> int | None:
         return None
     except OSError as error:
         # Some systems allow no wildcards in a path, and a pattern may be longer than any path.
-        if _has_wildcard(given):
+        if has_wildcard(given):
             return None
         raise InputError("list.unreachable", file=given, reason=error.strerror) from error
 
 
-def _has_wildcard(text: str) -> bool:
+def has_wildcard(text: str) -> bool:
+    """Whether a text is meant as a pattern, if it is not the name of something."""
     return any(character in text for character in "*?[")
 
 
@@ -235,14 +257,14 @@ def _listed(
             lines = iter(partial(file.readline, _LONGEST_LINE), b"")
             for number, line in enumerate(lines, start=1):
                 content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-                name = _name_in_line(content, f"{title}, line {number}")
+                name = name_in_line(content, f"{title}, line {number}")
                 if name is not None:
                     yield name
     except OSError as error:
         raise InputError("list.unreadable", file=title, reason=error.strerror) from error
 
 
-def _name_in_line(line: bytes, where: str) -> str | None:
+def name_in_line(line: bytes, where: str) -> str | None:
     """The name that a line of a list holds, None for a line without one."""
     if len(line) >= _LONGEST_LINE:
         raise InputError("list.long_line", file=where, length=_LONGEST_LINE)
@@ -262,7 +284,7 @@ def _name_in_line(line: bytes, where: str) -> str | None:
 
 def _pictures(root: Path, parts: Sequence[str], skipped: Counter[str]) -> Iterator[str]:
     """Names of the pictures that a pattern matches, with a count of other files that it does."""
-    for name in _walk(root, parts):
+    for name in walk(root, parts):
         ending = _ending(name)
         if ending in IMAGE_SUFFIXES:
             yield _in_utf8(name)
@@ -272,7 +294,7 @@ def _pictures(root: Path, parts: Sequence[str], skipped: Counter[str]) -> Iterat
             skipped[OTHER_ENDINGS if full else kind] += 1
 
 
-def _walk(root: Path, parts: Sequence[str]) -> Iterator[str]:
+def walk(root: Path, parts: Sequence[str]) -> Iterator[str]:
     """Names of the files below `root` that the components of a pattern match, in any order.
 
     A folder stays open while those in it are walked, so that neither files nor folders pile up;

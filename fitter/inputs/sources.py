@@ -15,7 +15,9 @@ from typing import Protocol
 
 import numpy as np
 
+from fitter.errors import InputError
 from fitter.inputs.hand_sizes import HandSizes
+from fitter.inputs.image_files import ImageFile, ImageFiles, LocalFile
 from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
@@ -55,7 +57,7 @@ class ImageTask:
     Attributes:
         place: of the image in the whole listing.
         name: of the image, relative to the listed folder, with forward slashes.
-        path: of its file.
+        file: where it is; it may know K, keypoints and masks, where none are given.
         intrinsics: how to come by its K; of a file's entries only that of this image.
         keypoints: keypoints given in place of the detector's, of this image only, or None.
         masks: folder of given masks, of which only this image's is listed, or None.
@@ -64,7 +66,7 @@ class ImageTask:
 
     place: int
     name: str
-    path: Path
+    file: ImageFile
     intrinsics: Intrinsics
     keypoints: KeypointFiles | None = None
     masks: MaskFolder | None = None
@@ -73,7 +75,7 @@ class ImageTask:
     @property
     def entry(self) -> ImageEntry:
         """The image as an entry of a listing."""
-        return ImageEntry(self.name, self.path)
+        return ImageEntry(self.name, Path(self.file.label))
 
     @property
     def mask(self) -> Path | None:
@@ -90,9 +92,12 @@ class ImageTask:
             exif: what the image says about its camera.
 
         Raises:
-            InputError: what was given is no K of this image.
+            InputError: what was given is no K of this image, or the image's own source lacks it.
         """
-        return self.intrinsics.intrinsics_for(self.entry, self.place, size, exif)
+        known = self.intrinsics
+        if not known.is_given and (said := self.file.intrinsics()) is not None:
+            known = replace(known, origin=self.file.label, everywhere=said)
+        return known.intrinsics_for(self.entry, self.place, size, exif)
 
     def given_hands(self) -> list[HandObservation] | None:
         """The hands whose keypoints were given, or None where they are to be detected.
@@ -100,7 +105,9 @@ class ImageTask:
         Raises:
             InputError: what was given for this image is missing or malformed.
         """
-        return None if self.keypoints is None else self.keypoints.hands_for(self.entry, self.place)
+        if self.keypoints is None:
+            return self.file.hands()
+        return self.keypoints.hands_for(self.entry, self.place)
 
     def mask_for(self, size: tuple[int, int]) -> np.ndarray | None:
         """The given mask, (H, W) bool; None for an image without one.
@@ -111,13 +118,22 @@ class ImageTask:
         Raises:
             InputError: the mask cannot be read, or has another size.
         """
-        return None if self.masks is None else self.masks.mask_for(self.entry, size)
+        if self.masks is not None:
+            return self.masks.mask_for(self.entry, size)
+        mask = self.file.mask()
+        if mask is not None and mask.shape != (size[1], size[0]):
+            expected, found = f"{size[0]} x {size[1]}", f"{mask.shape[1]} x {mask.shape[0]}"
+            label = self.file.label
+            raise InputError(
+                "mask.size", file=label, image=self.name, expected=expected, found=found
+            )
+        return mask
 
     def inputs_digest(self) -> int:
         """A number that tells whether other K, keypoints, mask or size are given for the image.
 
         Of a mask the content counts, because masks that were corrected often keep their size; of
-        an OpenPose file its size.
+        an OpenPose file its size; of an image's own source what `ImageFile.said` gives.
 
         Returns:
             A signed 64-bit integer; 0 where nothing is given.
@@ -130,19 +146,23 @@ class ImageTask:
         ]
         if self.hand_size is not None:
             given.append(self.hand_size)
+        said = self.file.said()
+        if said is not None:
+            given.append(["said", said])
         if given == [None, None, None]:
             return 0
         text = json.dumps(given, default=repr).encode()
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
 
     def stamps(self) -> ImageStamps:
-        """The image's file and inputs as they are now; of a mask all of it is read."""
+        """The image's file and inputs as they are now; of a mask all of it is read. Never raises:
+        what is wrong is said by whoever reads it."""
         try:
-            found = self.path.stat()
-            file = (found.st_size, found.st_mtime_ns / 1e9)
-        except OSError:
+            file = self.file.stamp()
+        except InputError:
             file = None
-        return ImageStamps(file, self.inputs_digest(), self.mask is not None)
+        has_mask = self.file.has_mask if self.masks is None else self.mask is not None
+        return ImageStamps(file, self.inputs_digest(), has_mask)
 
 
 @dataclass(frozen=True)
@@ -157,6 +177,7 @@ class Sources:
         keypoints: keypoints given by the user in place of the detector's, or None.
         masks: the images' masks given by the user, or None.
         hand_sizes: sizes of the images' hands given by the user, or None.
+        files: where the images are by their names; None for files below `root`.
     """
 
     root: Path
@@ -165,6 +186,17 @@ class Sources:
     keypoints: KeypointFiles | None = None
     masks: MaskFolder | None = None
     hand_sizes: HandSizes | None = None
+    files: ImageFiles | None = None
+
+    @property
+    def detects(self) -> bool:
+        """Whether hands are to be found, and not given."""
+        return self.keypoints is None and not (self.files and self.files.gives_keypoints)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether masks are given."""
+        return self.masks is not None or (self.files is not None and self.files.gives_masks)
 
     def tasks(self, start: int, stop: int) -> list[ImageTask]:
         """The images from place `start` to `stop` (exclusive), each with what is given for it.
@@ -178,7 +210,7 @@ class Sources:
         return ImageTask(
             place,
             name,
-            self.root / name,
+            LocalFile(self.root / name) if self.files is None else self.files.file_of(name),
             self.intrinsics.part(place, [name]),
             None if self.keypoints is None else self.keypoints.part(place, [name]),
             None if self.masks is None else self.masks.part([name]),
@@ -193,6 +225,7 @@ class Sources:
             root=self.root.absolute(),
             keypoints=keypoints and replace(keypoints, path=keypoints.path.absolute()),
             masks=masks and replace(masks, folder=masks.folder.absolute()),
+            files=self.files and self.files.absolute(),
         )
 
     def check(self, names: Names) -> None:
@@ -221,9 +254,10 @@ class Sources:
         one = None if everywhere is None else everywhere.tolist()
         return {
             "intrinsics": "given for each picture" if by_image else one,
-            "keypoints": None if self.keypoints is None else "given",
-            "masks": None if self.masks is None else "given",
+            "keypoints": None if self.detects else "given",
+            "masks": "given" if self.has_masks else None,
             "hand_sizes": None if self.hand_sizes is None else "given",
+            **({} if self.files is None else self.files.kinds),
         }
 
     @property

@@ -16,7 +16,6 @@ from PIL import Image
 from fitter.camera import in_front, project
 from fitter.conventions import BONES
 from fitter.errors import InputError
-from fitter.inputs.images import read_image
 from fitter.numba_kernels import compile_kernel
 from fitter.raster import rasterize
 from fitter.records import Side
@@ -304,7 +303,7 @@ def _write_caption(image: np.ndarray, hand: OverlayHand, screen: np.ndarray, uni
 
 
 def write_image_overlay(
-    path: Path, image: Path, hands: Sequence[OverlayHand], intrinsics: np.ndarray
+    path: Path, pixels: np.ndarray, hands: Sequence[OverlayHand], intrinsics: np.ndarray
 ) -> None:
     """Render hands over their photograph.
 
@@ -312,12 +311,12 @@ def write_image_overlay(
 
     Args:
         path: the file to make, and the folders on the way to it.
-        image: the photograph.
+        pixels: (H, W, 3) uint8 RGB, the photograph.
         hands: fitted to it.
         intrinsics: (3, 3) K of the photograph.
 
     Raises:
-        InputError: the image or the folder is gone, or cannot be written.
+        InputError: the folder is gone, or cannot be written.
     """
     path = Path(path)
     try:
@@ -328,6 +327,6 @@ def write_image_overlay(
     unfinished = path.with_name(f".unfinished-{uuid.uuid4().hex}.jpg")
     try:
         with whole_file(path, durable=False, partial=unfinished):
-            write_overlay(unfinished, read_image(image), hands, intrinsics)
+            write_overlay(unfinished, pixels, hands, intrinsics)
     except OSError as error:
         raise InputError("overlay.unwritable", file=path, reason=error.strerror) from error

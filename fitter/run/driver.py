@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fitter.config.options import Config
 from fitter.errors import InputError
-from fitter.run.inputs import opened_inputs
+from fitter.run.inputs import RunInputs, opened_inputs
 from fitter.run.request import RunRequest
 from fitter.run.summary import Summary, report
 
@@ -36,7 +36,7 @@ def run(request: RunRequest, config: Config) -> Summary:
     """
     with ExitStack() as stack:
         inputs = stack.enter_context(opened_inputs(request, config))
-        workers = stack.enter_context(_workers(request, config))
+        workers = stack.enter_context(_workers(request, config, inputs))
 
         from fitter.run import work
         from fitter.run.progress import RunLog, console_for, say
@@ -48,7 +48,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         if request.overlays is not None:
             _make_folder(request.overlays)
         store = stack.enter_context(open_store(request, config, inputs, workers))
-        summary = Summary(skipped=inputs.source.skipped)
+        summary = Summary(skipped=inputs.source.skipped, broken=inputs.source.broken)
         if store.was_there:
             take_up(store, inputs, summary)
         else:
@@ -66,9 +66,11 @@ def run(request: RunRequest, config: Config) -> Summary:
     return summary
 
 
-def _workers(request: RunRequest, config: Config) -> AbstractContextManager[Workers]:
+def _workers(
+    request: RunRequest, config: Config, inputs: RunInputs
+) -> AbstractContextManager[Workers]:
     execution = request.execution
-    detects = request.keypoints is None
+    detects = inputs.given.detects
     if execution.ray is not None:
         from fitter.cluster.ray_workers import RayPlaces, RayWorkers
 

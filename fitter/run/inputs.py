@@ -50,8 +50,8 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
     """
     _check_options(request)
     check_name(request.out)
-    source = ImageSource.of(request.images)
-    given = _given(request, config, source.root)
+    source = _source(request)
+    given = _given(request, config, source)
     if request.overlays is not None:
         _check_overlays(request.overlays, request.out, source)
     if config.model.path is not None and not Path(config.model.path).exists():
@@ -73,6 +73,27 @@ def _check_options(request: RunRequest) -> None:
         raise InputError("usage.gpus_without_ray", file="--gpus-per-worker")
 
 
+def _source(request: RunRequest) -> ImageSource:
+    """Where the images are."""
+    if request.dataset is None:
+        return ImageSource.of(request.images, request.out.with_name(f"{request.out.name}.shards"))
+    if len(request.images) != 1:
+        raise InputError("usage.dataset_folder", file="--dataset", found=len(request.images))
+    from fitter.inputs.annotated import DatasetFiles, DatasetHandle
+
+    folder = request.images[0]
+    files = DatasetFiles.of(DatasetHandle.of(request.dataset, folder))
+    images = files.dataset.images
+    return ImageSource(
+        Path(),
+        folder,
+        lambda _: iter(images.names),
+        "list.empty",
+        files=files,
+        broken=list(images.broken),
+    )
+
+
 def _check_results(request: RunRequest) -> bool:
     """Refuse a store that may not be made or continued; whether it is continued."""
     out = request.out
@@ -90,24 +111,26 @@ def _brings(overlays: Path | None, folder: Path) -> bool:
     return overlays is not None and overlays.resolve().is_relative_to(folder.resolve())
 
 
-def _given(request: RunRequest, config: Config, root: Path) -> Sources:
+def _given(request: RunRequest, config: Config, source: ImageSource) -> Sources:
     """What is known about the images, which are not listed yet."""
     field_of_view = math.radians(config.camera.default_fov_degrees)
     intrinsics = Intrinsics.from_option(request.intrinsics, field_of_view)
     masks = None if request.masks is None else MaskFolder.open(request.masks)
-    _check_masks(config, masks)
     keypoints = None if request.keypoints is None else KeypointFiles.open(request.keypoints)
     sizes = None if request.hand_sizes is None else HandSizes.open(request.hand_sizes)
-    return Sources(root, (), intrinsics, keypoints, masks, sizes)
+    given = Sources(source.root, (), intrinsics, keypoints, masks, sizes, source.files)
+    _check_masks(config, given)
+    return given
 
 
-def _check_masks(config: Config, masks: MaskFolder | None) -> None:
+def _check_masks(config: Config, given: Sources) -> None:
     """Refuse masks that no stage uses, and stages that lack them."""
     stages = config.refine.stages
-    if masks is not None and not config.refine.uses_masks:
+    if given.has_masks and not config.refine.uses_masks:
         found = ", ".join(stages) + " that compare with none" if stages else "refine.stages empty"
-        raise InputError("run.masks_unused", file="--masks", found=found)
-    if masks is None and not config.finds_masks:
+        option = "--masks" if given.masks is not None else "--use masks"
+        raise InputError("run.masks_unused", file=option, found=found)
+    if not given.has_masks and not config.finds_masks:
         for name, stage in config.refine.stages.items():
             if stage.masked:
                 raise InputError(
@@ -119,9 +142,11 @@ def _check_overlays(folder: Path, out: Path, source: ImageSource) -> None:
     option, root = f"--overlays {folder}", source.root
     if folder.exists() and not folder.is_dir():
         raise InputError("output.is_file", file=option)
+    if folder.resolve().is_relative_to(out.resolve()):
+        raise InputError("overlay.inside_results", file=option, out=out)
+    if source.files is not None:
+        return
     if source.is_folder and folder.resolve().is_relative_to(root.resolve()):
         raise InputError("overlay.inside_images", file=option, root=root)
     if folder.resolve() == root.resolve():
         raise InputError("overlay.among_images", file=option, title=source.title)
-    if folder.resolve().is_relative_to(out.resolve()):
-        raise InputError("overlay.inside_results", file=option, out=out)

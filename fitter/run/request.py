@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fitter.errors import InputError
+from fitter.inputs.addresses import is_address, was_address
+from fitter.inputs.annotated import DatasetRequest
 from fitter.system.lock import WHOLE
 from fitter.workers.execution_options import ExecutionOptions
 
@@ -16,13 +19,16 @@ class RunRequest:
 
     Attributes:
         images: a folder of images, an image or several, a pattern, a list file, or "-"; one text
-            or a sequence of them.
+            or a sequence of them. They may be addresses, and tar files in place of images. With
+            `dataset` the data set's folder.
         out: path of the store, such as "results.zarr".
         overlays: folder for overlays, made where it is missing, or None.
         intrinsics: the option ``--intrinsics`` as given, or None.
         keypoints: folder or file of keypoints that replace the detector's, or None.
         masks: folder of masks of the images, or None.
         hand_sizes: file of sizes of the images' hands, see `fitter.inputs.hand_sizes`, or None.
+        dataset: the data set that the images, their K and what else is asked for come from, or
+            None.
         resume: continue the store.
         overwrite: replace the store.
         quiet: no progress and no summary.
@@ -36,21 +42,36 @@ class RunRequest:
     keypoints: Path | None = None
     masks: Path | None = None
     hand_sizes: Path | None = None
+    dataset: DatasetRequest | None = None
     resume: bool = False
     overwrite: bool = False
     quiet: bool = False
     execution: ExecutionOptions = field(default_factory=ExecutionOptions)
 
     def __post_init__(self) -> None:
-        """Take one text for a list of one, and texts for paths."""
+        """Take one text for a list of one, and texts for paths.
+
+        Raises:
+            InputError: `out` is an address, where results cannot be written safely.
+        """
         if isinstance(self.images, str | Path):
             object.__setattr__(self, "images", [self.images])
         object.__setattr__(self, "images", [str(image) for image in self.images])
+        self._check_out()
         for name in ("out", "overlays", "keypoints", "masks", "hand_sizes"):
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else Path(given))
         if self.intrinsics is not None:
             object.__setattr__(self, "intrinsics", str(self.intrinsics))
+
+    def _check_out(self) -> None:
+        """Refuse results at an address, also one from which `Path` took a slash: a run locks its
+        store, and what is made or replaced appears in one step, which no such place promises."""
+        out = str(self.out)
+        if out.startswith("file://"):
+            object.__setattr__(self, "out", out.removeprefix("file://"))
+        elif is_address(out) or was_address(out):
+            raise InputError("output.address", file=out)
 
     def beside(self, ending: str) -> Path:
         """A file beside the store, of this run's share of it."""

@@ -71,7 +71,7 @@ def open_store(
 def _spec(config: Config, inputs: RunInputs, fitter: Fitter, block_size: int) -> StoreSpec:
     engine, device = fitter.engine, fitter.device
     model = engine.meshes.data
-    detects, backend = inputs.given.keypoints is None, config.detector.used_backend
+    detects, backend = inputs.given.detects, config.detector.used_backend
     resolved = config.resolved()
     # Where it ran, not "auto": blocks of a CPU and of a GPU are not of one run.
     resolved["run"] |= {"device": device, "block_size": block_size}
@@ -89,6 +89,7 @@ def _spec(config: Config, inputs: RunInputs, fitter: Fitter, block_size: int) ->
             "sides": "a left hand's parameters are those of this model mirrored in x",
         },
         versions=_versions(device, detector_packages(backend) if detects else ()),
+        dataset={} if inputs.given.files is None else inputs.given.files.dataset_place,
     )
 
 

@@ -55,6 +55,7 @@ class Summary:
         left: images of the store that are not done, and new ones that are not in it yet.
         off_centre: images whose given K has its principal point outside them.
         skipped: ending -> number of files in the images' folder that are no images to us.
+        broken: a sentence for each tar file that breaks off, so that images are missing.
         masks_rejected: hands whose given mask contradicted their keypoints.
         masks_found: images that have a given mask, or None where no masks were given.
         lost: times that a process that detects or renders was lost.
@@ -79,6 +80,7 @@ class Summary:
     left: int = 0
     off_centre: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
+    broken: Sequence[str] = ()
     masks_rejected: int = 0
     masks_found: int | None = None
     lost: int = 0
@@ -88,8 +90,9 @@ class Summary:
 
     @property
     def has_failures(self) -> bool:
-        """Whether an image or a fit failed, in this run or in those that it continued."""
-        now = self.failures.count or self.fit_failures.count
+        """Whether an image or a fit failed, in this run or in those that it continued, or images
+        are missing."""
+        now = self.failures.count or self.fit_failures.count or len(self.broken)
         return bool(now or self.failed_before or self.fits_failed_before)
 
     def add(self, batches: Sequence[FittedBatch]) -> None:
@@ -154,6 +157,8 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
         table: of all failures, or None where it was not written.
         say: prints one line.
     """
+    for sentence in summary.broken:
+        say(sentence)
     _say_failures(summary, table, say)
     if summary.changed.count:
         _say_told(summary.changed, "", say)

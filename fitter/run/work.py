@@ -87,7 +87,7 @@ def process(run: RunState, console: Console) -> None:
         "started", images=total, done_before=done, added=summary.added, blocks=len(plan.blocks),
         device=run.workers.device, version=version("fit-hands"),
     )  # fmt: skip
-    if run.request.masks is not None:
+    if run.sources.has_masks:
         summary.masks_found = 0
     started = time.monotonic()
     with ProgressLine(console, total, done) as progress:

@@ -84,6 +84,8 @@ class StoreSpec:
         model: the hand model, JSON-able: its name, its sha256, and how its parameters mean a
             left hand.
         versions: package name to version, of everything that shapes the numbers.
+        dataset: name, folder and split of the data set that the images are from; empty where they
+            are from none. A continued run may find it in another folder.
     """
 
     images: Sequence[str]
@@ -95,6 +97,7 @@ class StoreSpec:
     config: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    dataset: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -120,6 +123,7 @@ class StoreSpec:
             "model": _to_json(self.model),
             "configuration": _to_json(self.config),
             "versions": _to_json(self.versions),
+            **({"dataset": _to_json(self.dataset)} if self.dataset else {}),
         }
 
     def difference_from(

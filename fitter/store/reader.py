@@ -122,6 +122,11 @@ class StoreReader:
         return json.loads(cast(str, self._group.attrs["model"]))
 
     @property
+    def dataset_place(self) -> dict[str, str] | None:
+        """Name, folder and split of the data set that the images are from, or None."""
+        return json.loads(cast(str, self._group.attrs.get("dataset", "null")))
+
+    @property
     def names(self) -> ImageNames:
         """The names of all images, in order."""
         return ImageNames(self._names)
@@ -164,8 +169,21 @@ class StoreReader:
         Raises:
             InputError: one of its files is damaged.
         """
+        return disassemble(self.read_arrays(block, wanted))
+
+    def read_arrays(
+        self, block: Block, wanted: Callable[[Variable], bool] | None = None
+    ) -> dict[Variable, np.ndarray]:
+        """What `read_block` makes rows of, for a caller that keeps many and asks for few.
+
+        Returns:
+            Variable -> (B, ...); `fitter.store.schema.disassemble` takes them, or a part of each.
+
+        Raises:
+            InputError: one of its files is damaged.
+        """
         wanted = wanted or (lambda variable: "vertex" not in variable.dims)
-        return disassemble({v: self._read(v, block) for v in self._arrays if wanted(v)})
+        return {v: self._read(v, block) for v in self._arrays if wanted(v)}
 
     def dataset(self) -> xr.Dataset:
         """The store as a lazily read dataset; `decode_flags` turns its flags into text."""

@@ -18,7 +18,6 @@ from fitter.detection.detector import Detector, DetectorOptions, HandDetector, f
 from fitter.errors import InputError
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
-from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.sources import ImageTask
 from fitter.records import HandCrop, HandObservation, ImageRecord
 from fitter.system.gpu_driver import has_gpu_driver
@@ -97,18 +96,18 @@ def detect_image(task: ImageTask, detector: Detector | None, config: Config) -> 
         found = DetectedImage.of_error(_beside_name(error, task))
     except Exception as error:
         # A fault of ours or of a library must not stop the other images of a long run.
-        log.exception("unexpected error in %s", task.path)
+        log.exception("unexpected error in %s", task.file.label)
         unexpected = InputError(UNEXPECTED, kind=type(error).__name__, reason=str(error))
         found = DetectedImage.of_error(unexpected)
     return replace(found, **vars(stamps))
 
 
 def _detect(task: ImageTask, detector: Detector | None, config: Config) -> DetectedImage:
-    pixels, exif = read_image_and_exif(task.path)
+    pixels, exif = task.file.read()
     size = (pixels.shape[1], pixels.shape[0])
     matrix, source = task.intrinsics_for(size, exif)
     hands = task.given_hands()
-    image = ImageRecord(task.name, task.path, pixels, matrix, source)
+    image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source)
     mask = task.mask_for(size) if config.needs_crops else None
     found = find_hands(image, hands, mask, detector, config)
     return found if task.hand_size is None else found.of_size(task.hand_size)
@@ -153,11 +152,16 @@ def _beside_name(error: InputError, task: ImageTask) -> InputError:
     The path of the image would say nothing more, and with the folders it would make the rows depend
     on where images and masks lie.
     """
-    file = error.facts.get("file")
+    file, label = error.facts.get("file"), task.file.label
     if not isinstance(file, str | Path):
         return error
-    if Path(file) == task.path:
+    if str(file) in (label, task.name):
         return InputError(error.code, **{k: v for k, v in error.facts.items() if k != "file"})
-    if task.masks is not None and Path(file).is_relative_to(task.masks.folder):
-        return error.about(file=str(Path(file).relative_to(task.masks.folder)))
+    for start in (label, task.name):  # of a part of it, such as one of its hands
+        if str(file) != start and str(file).startswith(start):
+            return error.about(file=str(file)[len(start) :].lstrip(" ,:"))
+    folders = (None if task.masks is None else task.masks.folder, task.file.folder)
+    for folder in folders:
+        if folder is not None and Path(file).is_relative_to(folder):
+            return error.about(file=str(Path(file).relative_to(folder)))
     return error

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.inputs.image_files import ImageFile
 from fitter.rendering.overlay import OverlayHand, write_image_overlay
 
 log = logging.getLogger(__name__)
@@ -21,13 +22,13 @@ class OverlayTask:
 
     Attributes:
         path: the file to make.
-        image: file of the photograph.
+        image: where the photograph is.
         intrinsics: (3, 3) float64 K in pixels of the photograph.
         hands: what to render over it.
     """
 
     path: Path
-    image: Path
+    image: ImageFile
     intrinsics: np.ndarray
     hands: Sequence[OverlayHand]
 
@@ -42,7 +43,7 @@ class OverlayRenderer:
             Why it could not be rendered, or an empty text.
         """
         try:
-            write_image_overlay(task.path, task.image, task.hands, task.intrinsics)
+            write_image_overlay(task.path, task.image.read()[0], task.hands, task.intrinsics)
         except InputError as error:
             return str(error)
         except Exception as error:

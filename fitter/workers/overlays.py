@@ -79,7 +79,7 @@ class OverlayPool:
             raise ValueError(f"expected the K of {task.name}, which is fitted, found none")
         path = self._folder / overlay_name(task.name)
         hands = overlay_hands(self._meshes, row)
-        return self._pool.submit("render", OverlayTask(path, task.path, row.intrinsics, hands))
+        return self._pool.submit("render", OverlayTask(path, task.file, row.intrinsics, hands))
 
 
 def reasons(promises: Promises) -> list[tuple[str, str]]:

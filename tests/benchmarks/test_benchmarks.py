@@ -61,3 +61,25 @@ def test_the_fit_is_measured(tmp_path) -> None:
     assert set(configured["parts"]) == {"rendering", "outline", "keypoints", "rest"}
     assert all(0 < ms < 3 * configured["cpu_ms"] for ms in configured["parts"].values())
     assert written["mask_cpu_ms"] > 0
+
+
+def test_readers_are_measured(tmp_path) -> None:
+    figures = tmp_path / "readers.json"
+    command = [sys.executable, "benchmarks/readers.py", "--annotations", "400", "--samples", "40"]
+    subprocess.run(
+        [*command, "--readers", "freihand", "dexycb", "--json", figures],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    readings = json.loads(figures.read_text())["readers"]
+    assert set(readings) == {"freihand", "dexycb"}
+    for kinds in readings.values():
+        annotations, samples = kinds["annotations"], kinds["samples"]
+        assert (annotations["samples"], samples["samples"]) == (400, 40)
+        assert 0 < samples["per_second"] < annotations["per_second"]
+        assert (
+            annotations["rss_before"] <= annotations["rss_most"] < 1.1 * annotations["rss_before"]
+        )

@@ -9,7 +9,13 @@ import pytest
 
 from tests.support.paths import ROOT
 
-ROOMS = ("datasets", "datasets.detector", "datasets.poses", "datasets.synthetic")
+ROOMS = (
+    "datasets",
+    "datasets.detector",
+    "datasets.poses",
+    "datasets.readers",
+    "datasets.synthetic",
+)
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -19,6 +19,7 @@ from fitter.errors import SENTENCES
 from fitter.store.older import RENAMED_OPTIONS, RENAMED_VARIABLES
 from init_net.training.command import train_hands
 from tests.support import mano_files
+from tests.support.freihand_files import write_freihand
 from tests.support.paths import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -134,7 +135,7 @@ def test_the_changelog_has_the_names_that_stores_are_read_by():
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
     """The files that the snippets name: an image, results of its two hands, its keypoints and
-    mask, and a MANO file."""
+    mask, a MANO file, and a small FreiHAND."""
     folder = tmp_path_factory.mktemp("snippets")
     (folder / "photos").mkdir()
     for path in (folder / "photo.jpg", folder / "photos" / EXAMPLE):
@@ -156,6 +157,8 @@ def workplace(tmp_path_factory) -> Path:
         fit_hands([str(folder / "photos"), *options, "--save-vertices", "--quiet"])
     assert ended.value.code == 0
     mano_files.write_plain(folder / "MANO_RIGHT.pkl", mano_files.fabricate())
+    (folder / "models").mkdir()
+    write_freihand(folder / "FreiHAND", folder / "models")
     return folder
 
 

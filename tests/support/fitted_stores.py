@@ -1,6 +1,7 @@
 """Result stores of hands that are posed, not fitted, with images that show nothing."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,9 +88,14 @@ def store_spec(names: list[str], block_size: int = 4) -> StoreSpec:
     )
 
 
-def write_store(path: Path, rows: Mapping[str, ImageRow]) -> None:
-    """A finished store of these rows by image name."""
-    with ResultStore.create(path, store_spec(list(rows))) as store:
+def write_store(
+    path: Path, rows: Mapping[str, ImageRow], images: Path | None = None, block_size: int = 4
+) -> None:
+    """A finished store of these rows by image name; `images` is a data set's folder, if they are
+    from one."""
+    dataset = {"name": "openpose", "folder": str(images), "split": ""} if images else {}
+    spec = replace(store_spec(list(rows), block_size), dataset=dataset)
+    with ResultStore.create(path, spec) as store:
         listed = list(rows.values())
         for block in store.pending_blocks():
             store.write_block(block, listed[block.start : block.stop])

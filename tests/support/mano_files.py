@@ -103,7 +103,7 @@ def write_published(path: Path, arrays: dict[str, np.ndarray], protocol: int = 2
             "v_template": ch(x=arrays["v_template"], _dirty_vars={"x"}),
         }
         with path.open("wb") as file:
-            _Python2Pickler(file, protocol).dump({**layout(arrays), **wrapped})
+            Python2Pickler(file, protocol).dump({**layout(arrays), **wrapped})
     content = path.read_bytes()
     path.write_bytes(content.replace(b"scipy.sparse._csc\n", b"scipy.sparse.csc\n"))
     return path
@@ -132,7 +132,7 @@ def fake_chumpy() -> Iterator[tuple[type, type]]:
             del sys.modules[module_name]
 
 
-class _Python2Pickler(pickle._Pickler):
+class Python2Pickler(pickle._Pickler):
     """Writes text and bytes as Python 2's one string type."""
 
     dispatch: ClassVar = dict(pickle._Pickler.dispatch)

@@ -11,6 +11,11 @@ SENTENCES: dict[str, str] = {
     "dataset.no_images": "expected FreiHAND's folder of images, found none",
     "dataset.images": "holds {found} images, {other} {expected} entries",
     "dataset.image_size": "expected the annotation's {expected} pixels, found an image of {found}",
+    "dataset.address": "expected a folder of this machine for {dataset}, found an address; copy "
+    "the data set first",
+    "dataset.no_intrinsics": "expected a camera matrix K of this image in {dataset}, found none",
+    "dataset.no_side": "expected left or right for a hand whose keypoints are used, found neither",
+    "dataset.use": "expected one of {known}, found {found!r}",
     # ---- Readers of data sets; `file` is a path in the data set
     "dataset.lacks": "expected this {what} of {dataset}, found none.",
     "dataset.layer_size": "expected {what} of the image's {expected} pixels, found {found}.",
@@ -21,6 +26,8 @@ SENTENCES: dict[str, str] = {
     "dataset.no_entry": "has {found} entries, none for {image}.",
     "dataset.which_entry": "of the {images} images, no multiple of the {found} entries, only the "
     "first {found} are known to have theirs; {image} is not among them.",
+    "dataset.other_root": "expected the wrist of {image} where its own file has it, found it "
+    "{distance:.1f} mm away: the list is in another order or another camera.",
     "dataset.not_annotated": "expected an annotated frame, as {list} says, found no {key}.",
     "dataset.sequences": "expected the {expected} sequences of a subject, found {found}.",
     "dataset.frame_names": "expected lines of a sequence and a frame, such as ABF10/0000, found "
@@ -31,6 +38,11 @@ SENTENCES: dict[str, str] = {
     "dataset.not_offered": "expected a data set known here ({known}), found {found!r}",
     "dataset.split": "expected one of {known} for {dataset}, found {found!r}",
     "dataset.empty": "holds no complete sample",
+    "dataset.bad_entry": "entry {number} of {list} cannot be read: {reason}.",
+    "dataset.no_annotation": "expected an annotation of {image}, found none.",
+    "dataset.no_camera": "expected the parameters of camera {name}, which {image} is of, found "
+    "none.",
+    "dataset.no_frame": "expected the joints of the frame of {image}, found none.",
     "dataset.no_valid_hand": "holds no valid hand",
     "dataset.images_unknown": "does not say where its images lie; give their folder as the split",
     "dataset.images_elsewhere": "holds no image of {store}, such as {image}",

@@ -123,9 +123,31 @@ _LISTS = {
     "anything else is given alone.",
     "list.other_names": "expected names of pictures such as {image!r}, found none of them, but "
     "{found!r}.",
+    "list.rendered": "expected photographs, found a folder of synth-hands, whose masks and depth "
+    "are none; fit it with --dataset synthetic {folder}.",
     "list.unlistable": "expected a folder that can be listed, found: {reason}.",
     "list.unreachable": "expected a folder or a picture, found: {reason}.",
     "list.unreadable": "expected a list of pictures that can be read, found: {reason}.",
+}
+
+_ADDRESSES = {
+    "address.no_parts": "expected a server that sends parts of a file (HTTP ranges), found one "
+    "that sends all of it; copy the file first.",
+    "address.package": "expected the package {package}, which reads {protocol}:// addresses, found "
+    "that it is not installed: pip install {package}.",
+    "address.protocol": "expected an address that fsspec knows, found {found}://.",
+    "address.unreadable": "expected an address that can be read, found: {reason}.",
+    "shard.breaks_off": "expected a whole tar file, found one that breaks off at {size:,} bytes; "
+    "the {count} whole files before are used.",
+    "shard.compressed": "expected a tar file without compression, whose files can be read one by "
+    "one, found {found}; unpack it first.",
+    "shard.ends": "expected {expected:,} bytes, found {found:,}.",
+    "shard.missing": "expected a tar file, found no such file.",
+    "shard.no_image": "expected pictures ({endings}) in the tar files, found none.",
+    "shard.no_match": "expected a pattern that tar files match, found none that does.",
+    "shard.no_tar": "expected a tar file, found none ({reason}).",
+    "shard.none_whole": "expected at least one whole picture in tar files, found none: {reason}",
+    "shard.range": "expected a range that goes up, such as 000..004, found {found}.",
 }
 
 SENTENCES: dict[str, str] = {
@@ -136,4 +158,5 @@ SENTENCES: dict[str, str] = {
     **_HAND_SIZES,
     **_MASKS,
     **_LISTS,
+    **_ADDRESSES,
 }

@@ -64,6 +64,8 @@ SENTENCES: dict[str, str] = {
         "cannot be resumed: what is given for {name} now (--intrinsics, --keypoints, --masks) is "
         "not what it was fitted with; use --overwrite to replace the store, or another --out"
     ),
+    "usage.dataset_folder": "expected one folder of a data set beside it, found {found}",
+    "usage.dataset_missing": "expected --dataset NAME beside it, found none",
     "usage.gpus_without_ray": "expected --ray beside it, found none",
     "usage.other_datasets": (
         "expected fit-hands' own package `datasets`, found another; install fit-hands in an "

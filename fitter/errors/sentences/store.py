@@ -3,6 +3,10 @@
 _INSTEAD = "use --overwrite to replace it, or another --out"
 
 SENTENCES: dict[str, str] = {
+    "output.address": (
+        "expected a folder of this machine for results, found an address, where nothing keeps two "
+        "runs from writing the same results; write to a disk and copy the finished store"
+    ),
     "output.cannot_add": "cannot add images: {reason}",
     "output.cannot_continue": "cannot continue the results: {reason}",
     "output.cannot_write": "cannot write: {reason}",

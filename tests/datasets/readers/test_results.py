@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from datasets.readers import open_dataset, results
+from datasets.readers.posing import own_params
 from fitter.hand_models import load_hand_model
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import ImageRow
@@ -22,7 +23,7 @@ from tests.support.fitted_stores import (
     write_images,
     write_store,
 )
-from tests.support.readers import assert_projects, hand_params
+from tests.support.reader_checks import check_reader
 
 ROWS = {
     "a/0.png": image_row(posed_hand(0), posed_hand(1, "left")),
@@ -70,7 +71,7 @@ def test_parameters_give_the_keypoints(folder):
     images, model = opened(folder), load_hand_model("open_hand", dtype=torch.float64)
     for place in range(len(images)):
         for hand in images.annotation(place).hands:
-            found = keypoints(model, hand_params(hand.parameters), hand.side)
+            found = keypoints(model, own_params(hand.parameters), hand.side)
             np.testing.assert_allclose(found, hand.keypoints_3d, atol=2e-6)
             assert hand.parameters.model == "open_hand"
 
@@ -86,8 +87,7 @@ def test_projections_with_k_are_the_stored_ones(tmp_path):
     rows = {name: row for name, row in ROWS.items() if name != "b/5.png"}
     write_store(tmp_path / "r.zarr", rows)
     write_images(tmp_path / "images", list(rows))
-    images = opened(tmp_path)
-    assert assert_projects(images) == 3 * 21
+    images = check_reader(lambda: opened(tmp_path))
     np.testing.assert_allclose(
         images.annotation(0).hands[0].keypoints_2d, posed_hand(0).keypoints_2d, atol=1e-3
     )
@@ -114,6 +114,12 @@ def test_unfinished_blocks_are_left_out(folder, tmp_path):
         open_dataset("store", tmp_path / "empty.zarr", str(tmp_path / "images"))
     (tmp_path / "r.zarr" / "image_status" / "c" / "0").unlink()
     assert list(opened(tmp_path).names) == ["b/5.png"]
+
+
+def test_the_store_tells_where_its_data_set_is(folder, tmp_path):
+    write_store(tmp_path / "r.zarr", ROWS, images=folder / "images")
+    images = open_dataset("store", tmp_path / "r.zarr")
+    assert images.root == folder / "images" and len(images[0].annotation.hands) == 2
 
 
 def test_images_that_are_elsewhere_are_named(folder, tmp_path):

@@ -183,7 +183,6 @@ def test_a_hand_fitted_with_another_focal_length_is_drawn_with_it():
 
 def test_the_overlay_of_a_stored_hand_takes_its_focal_length(tmp_path):
     camera, hand = intrinsics(96, 128), ball([0.1, 0, 0.6], radius=0.05)
-    Image.fromarray(grey(96, 128)).save(tmp_path / "a.png")
     meshes = SimpleNamespace(
         vertices=lambda row: hand.vertices, faces=lambda side: {"right": hand.faces}[side]
     )
@@ -193,8 +192,8 @@ def test_the_overlay_of_a_stored_hand_takes_its_focal_length(tmp_path):
         image = ImageRow(image_status="ok", intrinsics=camera, hands=(row,))
         path = tmp_path / overlay_name("a.png")
         hands = overlay_hands(meshes, image)
-        write_image_overlay(path, tmp_path / "a.png", hands, camera)
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "a.png.jpg"]
+        write_image_overlay(path, grey(96, 128), hands, camera)
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png.jpg"]
         pictures[scale] = np.asarray(Image.open(path)).astype(int)
         drawn = replace(hand, focal_scale=scale or 1.0)
         expected = render_overlay(grey(96, 128), [drawn], camera)

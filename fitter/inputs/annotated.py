@@ -1,0 +1,387 @@
+"""A run's images from a data set: pixels and true K, on request its keypoints and masks.
+
+The engine knows no data set. `SeenImages` is all that a run needs of a reader; who has one is told
+by `fitter.inputs.datasets`. What travels to workers is a handle of a few words: each process opens
+the data set once, when the first image is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+
+from fitter.errors import InputError
+from fitter.inputs.addresses import is_address
+from fitter.inputs.datasets import DatasetOffer, dataset_offer
+from fitter.inputs.image_files import ImageFile, LocalFile, MissingFile
+from fitter.inputs.images import DEFAULT_LIMITS, CameraExif, check_size, read_exif
+from fitter.inputs.intrinsics import check_intrinsics
+from fitter.inputs.keypoint_files import hand_observation
+from fitter.records import HandObservation, Side
+
+DatasetPart = Literal["keypoints", "masks"]
+"""What a run may use of a data set beside images and K."""
+
+
+class SeenHand(Protocol):
+    """A hand as a data set knows it; see `datasets.annotations.AnnotatedHand`."""
+
+    @property
+    def side(self) -> Side | None:
+        """Which hand it is."""
+
+    @property
+    def keypoints_2d(self) -> np.ndarray:
+        """(21, 2) pixels of the image, NaN where not annotated."""
+
+
+class SeenAnnotation(Protocol):
+    """What a data set says of an image; see `datasets.annotations.Annotation`."""
+
+    @property
+    def intrinsics(self) -> np.ndarray | None:
+        """(3, 3) K in pixels of the image, or None."""
+
+    @property
+    def hands(self) -> Sequence[SeenHand]:
+        """In the image."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) that the annotation was made for, or None."""
+
+
+class SeenImages(Protocol):
+    """What a run needs of a reader; see `datasets.annotations.AnnotatedImages`."""
+
+    names: Sequence[str]
+    """Of all images."""
+
+    @property
+    def has_intrinsics(self) -> bool:
+        """Whether the data set has a K for each image, so that one without it is damaged."""
+
+    @property
+    def broken(self) -> Sequence[str]:
+        """A sentence for each file of many images that breaks off."""
+
+    def path(self, place: int) -> Path:
+        """The file of image `place`, if it is one."""
+
+    def annotation(self, place: int) -> SeenAnnotation:
+        """What is known of image `place`; raises InputError where it is damaged."""
+
+    def masks(self, place: int) -> np.ndarray | None:
+        """(hands, H, W) bool, or None; raises InputError where they are damaged."""
+
+    def pixels(self, place: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB; raises InputError where they are damaged."""
+
+
+@dataclass(frozen=True)
+class DatasetRequest:
+    """Which data set a run takes its images from; the folder is the run's images.
+
+    Attributes:
+        name: of an installed reader, such as ``freihand``.
+        split: its name; None for the one that evaluations are made on.
+        use: what to use beside images and K.
+    """
+
+    name: str
+    split: str | None = None
+    use: Sequence[DatasetPart] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse parts that no data set has."""
+        object.__setattr__(self, "use", tuple(dict.fromkeys(self.use)))
+        for part in self.use:
+            if part not in get_args(DatasetPart):
+                known = ", ".join(get_args(DatasetPart))
+                raise InputError("dataset.use", file="--use", known=known, found=part)
+
+
+@dataclass(frozen=True)
+class DatasetHandle:
+    """A data set in a few words, from which any process opens it.
+
+    Attributes:
+        name: of the data set.
+        offer: who reads it.
+        folder: of the data set, a path or an address.
+        split: its name.
+        use: what is used beside images and K.
+    """
+
+    name: str
+    offer: DatasetOffer
+    folder: str
+    split: str
+    use: tuple[DatasetPart, ...] = ()
+
+    @staticmethod
+    def of(request: DatasetRequest, folder: str) -> DatasetHandle:
+        """The data set that was asked for.
+
+        Raises:
+            InputError: nobody reads such data sets, or there is no such split.
+        """
+        offer = dataset_offer(request.name)
+        split = offer.chosen(request.name, folder, request.split)
+        return DatasetHandle(request.name, offer, folder, split, tuple(request.use))
+
+    @property
+    def images(self) -> SeenImages:
+        """The data set, opened once in a process.
+
+        Raises:
+            InputError: the folder is not what it should be.
+        """
+        # What is used of it has no part in how it is opened.
+        return _opened(replace(self, use=()))
+
+    def absolute(self) -> DatasetHandle:
+        """The same for a process in another working directory."""
+        if is_address(self.folder):
+            return self
+        return replace(self, folder=str(Path(self.folder).absolute()))
+
+
+@lru_cache(maxsize=2)
+def _opened(handle: DatasetHandle) -> SeenImages:
+    images: SeenImages = handle.offer.open(handle.name, handle.folder, handle.split)
+    return images
+
+
+@dataclass(frozen=True)
+class DatasetImage(ImageFile):
+    """An image of a data set.
+
+    Attributes:
+        dataset: to open.
+        place: in the data set.
+        name: of the image.
+    """
+
+    dataset: DatasetHandle
+    place: int
+    name: str
+
+    @property
+    def label(self) -> str:
+        """Its path as it would be below the data set's folder."""
+        return f"{self.dataset.folder}/{self.name}"
+
+    def read(self) -> tuple[np.ndarray, CameraExif]:
+        """See `ImageFile`.
+
+        Raises:
+            InputError: its size is not that of its annotation; or see the reader.
+        """
+        images = self.dataset.images
+        pixels = images.pixels(self.place)
+        height, width = pixels.shape[:2]
+        check_size(self.label, (width, height), DEFAULT_LIMITS)
+        size = self._annotation().size
+        if size is not None and tuple(size) != (width, height):
+            expected = f"{size[0]}x{size[1]}"
+            found = f"{width}x{height}"
+            raise InputError("dataset.image_size", file=self.label, expected=expected, found=found)
+        return pixels, CameraExif() if images.has_intrinsics else read_exif(images.path(self.place))
+
+    def stamp(self) -> tuple[int, float] | None:
+        """See `ImageFile`; None for an image that is no file of its own."""
+        return LocalFile(self.dataset.images.path(self.place)).stamp()
+
+    def intrinsics(self) -> np.ndarray | None:
+        """See `ImageFile`."""
+        found = self._annotation().intrinsics
+        if found is not None:
+            return check_intrinsics(found, self.label)
+        if self.dataset.images.has_intrinsics:
+            raise InputError("dataset.no_intrinsics", file=self.label, dataset=self.dataset.name)
+        return None
+
+    def hands(self) -> list[HandObservation] | None:
+        """See `ImageFile`; None where keypoints are not used. Hands without a keypoint in the
+        image are left out."""
+        if "keypoints" not in self.dataset.use:
+            return None
+        return observations(self._annotation().hands, self.label)
+
+    def mask(self) -> np.ndarray | None:
+        """See `ImageFile`; None where masks are not used."""
+        found = self._masks()
+        return None if found is None else np.logical_or.reduce(found, axis=0)
+
+    @property
+    def has_mask(self) -> bool:
+        """See `ImageFile`."""
+        try:
+            return self._masks() is not None
+        except InputError:
+            return True
+
+    def said(self) -> object:
+        """See `ImageFile`: K, what is used of the hands, and a digest of the masks."""
+        return [_outcome(part) for part in (self._said_intrinsics, self._said_hands, self._digest)]
+
+    @property
+    def folder(self) -> Path | None:
+        """The data set's folder."""
+        return None if is_address(self.dataset.folder) else Path(self.dataset.folder)
+
+    def absolute(self) -> DatasetImage:
+        """See `ImageFile`."""
+        return replace(self, dataset=self.dataset.absolute())
+
+    def _annotation(self) -> SeenAnnotation:
+        return _annotation_of(self.dataset, self.place)
+
+    def _masks(self) -> np.ndarray | None:
+        if "masks" not in self.dataset.use:
+            return None
+        return _masks_of(self.dataset, self.place)
+
+    def _said_intrinsics(self) -> object:
+        found = self._annotation().intrinsics
+        return None if found is None else np.asarray(found).tolist()
+
+    def _said_hands(self) -> object:
+        if "keypoints" not in self.dataset.use:
+            return None
+        return [[h.side, np.asarray(h.keypoints_2d).tolist()] for h in self._annotation().hands]
+
+    def _digest(self) -> object:
+        found = self._masks()
+        if found is None:
+            return None
+        return [found.shape, hashlib.sha256(np.packbits(found).tobytes()).hexdigest()]
+
+
+# The stamps of an image, its K, its hands and its masks are asked for one after the other.
+@lru_cache(maxsize=2)
+def _annotation_of(dataset: DatasetHandle, place: int) -> SeenAnnotation:
+    return dataset.images.annotation(place)
+
+
+@lru_cache(maxsize=1)
+def _masks_of(dataset: DatasetHandle, place: int) -> np.ndarray | None:
+    return dataset.images.masks(place)
+
+
+def _outcome(part: Any) -> object:
+    """What a part says, or which sentence it raises: a damaged annotation that was mended counts
+    as another one."""
+    try:
+        return part()
+    except InputError as error:
+        return error.code
+
+
+def observations(hands: Sequence[SeenHand], where: str) -> list[HandObservation]:
+    """Annotated hands in place of detected ones, without those that have no keypoint in the image.
+
+    Args:
+        hands: of an image.
+        where: what to name in messages.
+
+    Raises:
+        InputError: a hand has no side, or its keypoints are no pixels.
+    """
+    return [
+        _observation(hand, f"{where}, hand {number}")
+        for number, hand in enumerate(hands)
+        if _marked(hand).any()
+    ]
+
+
+def _marked(hand: SeenHand) -> np.ndarray:
+    """(21,) whether a keypoint has a place in the image."""
+    return np.isfinite(np.asarray(hand.keypoints_2d)).all(axis=-1)
+
+
+def _observation(hand: SeenHand, where: str) -> HandObservation:
+    """An annotated hand in place of a detected one; keypoints that are not marked count nothing."""
+    if hand.side is None:
+        raise InputError("dataset.no_side", file=where)
+    marked = _marked(hand)
+    confidence = getattr(hand, "confidence", None)
+    weight = marked * (np.ones(21) if confidence is None else np.nan_to_num(confidence))
+    positions = np.where(marked[:, None], hand.keypoints_2d, 0.0)
+    return hand_observation(np.column_stack([positions, weight]), hand.side, where)
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """The images of a data set.
+
+    Attributes:
+        dataset: to open.
+        order: (N,) int64 places in the data set, by the images' names sorted. Names are looked up
+            in it, since a table of them would need many times the memory.
+    """
+
+    dataset: DatasetHandle
+    order: np.ndarray = field(compare=False, repr=False)
+
+    @staticmethod
+    def of(dataset: DatasetHandle) -> DatasetFiles:
+        """All images of a data set, as it is now.
+
+        Raises:
+            InputError: the folder is not what it should be.
+        """
+        for held in (_opened, _annotation_of, _masks_of):  # by an earlier run of this process
+            held.cache_clear()
+        names = dataset.images.names
+        order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
+        return DatasetFiles(dataset, order)
+
+    @property
+    def gives_keypoints(self) -> bool:
+        """Whether its keypoints are used."""
+        return "keypoints" in self.dataset.use
+
+    @property
+    def gives_masks(self) -> bool:
+        """Whether its masks are used."""
+        return "masks" in self.dataset.use
+
+    @property
+    def kinds(self) -> dict[str, object]:
+        """Name, split and what is used; where the folder is shapes no row."""
+        dataset = self.dataset
+        return {
+            "dataset": {"name": dataset.name, "split": dataset.split, "use": sorted(dataset.use)}
+        }
+
+    @property
+    def dataset_place(self) -> dict[str, str]:
+        """See `ImageFiles`; the folder is one that is found from everywhere."""
+        dataset = self.dataset.absolute()
+        return {"name": dataset.name, "folder": dataset.folder, "split": dataset.split}
+
+    def file_of(self, name: str) -> ImageFile:
+        """The image of this name."""
+        names = self.dataset.images.names
+        low, high = 0, len(self.order)
+        while low < high:
+            middle = (low + high) // 2
+            if names[int(self.order[middle])] < name:
+                low = middle + 1
+            else:
+                high = middle
+        if low == len(self.order) or names[int(self.order[low])] != name:
+            return MissingFile(name)
+        return DatasetImage(self.dataset, int(self.order[low]), name)
+
+    def absolute(self) -> DatasetFiles:
+        """The same for a process in another working directory."""
+        return replace(self, dataset=self.dataset.absolute())

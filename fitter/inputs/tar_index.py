@@ -1,0 +1,193 @@
+"""Where in a tar file its members are, so that any of them is read without the others.
+
+The index is made once, by going through the headers, and kept as a JSON file; it counts as long as
+the tar file has the same size and time of change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import posixpath
+import tarfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from fitter.errors import InputError
+from fitter.inputs.addresses import (
+    file_system,
+    is_address,
+    read_part,
+    said_of,
+    size_and_time,
+)
+from fitter.system.files import whole_file
+
+_BLOCK = 512
+"""Bytes of a tar file's header and of the unit in which members are padded."""
+
+_FORMAT = 1
+"""Of the JSON file."""
+
+_COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstandard",
+}
+"""First bytes of compressed files, whose members cannot be read one by one."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a tar file.
+
+    Attributes:
+        offset: of its first byte.
+        size: bytes.
+        time: of its last change, seconds since 1970.
+    """
+
+    offset: int
+    size: int
+    time: float
+
+
+@dataclass(frozen=True)
+class TarIndex:
+    """The whole files in a tar file.
+
+    Attributes:
+        place: an address, or a path.
+        members: by name, sorted; of two of one name the later, as when a tar file is unpacked.
+        broken: the sentence that says where it breaks off, or an empty text.
+    """
+
+    place: str
+    members: dict[str, Member]
+    broken: str = ""
+
+
+def tar_index(place: str, folder: Path | None = None) -> TarIndex:
+    """The index of a tar file, as it was kept or made anew.
+
+    A tar file that breaks off, or is none, has an index of the members before.
+
+    Args:
+        place: an address, or the path of a file of this machine.
+        folder: where indices are kept, made where it is missing; None to keep none.
+
+    Raises:
+        InputError: there is no such file, it cannot be read, or the server reads no parts of it.
+    """
+    stamp = _stamp(place)
+    kept = None if folder is None else folder / f"{_digest(place)}.json"
+    if kept is not None and (found := _read(kept, place, stamp)) is not None:
+        return found
+    if is_address(place):
+        read_part(place, 0, min(_BLOCK, stamp[0]), place)  # whether parts can be read at all
+    with said_of(place, "shard.missing"), _opened(place) as file:
+        members, broken = _members(file, stamp[0], place)
+    index = TarIndex(place, dict(sorted(members.items())), broken)
+    if kept is not None:
+        _keep(kept, index, stamp)
+    return index
+
+
+def _stamp(place: str) -> tuple[int, float]:
+    if is_address(place):
+        file_system(place)  # says what is wrong with the address itself
+        stamp = size_and_time(place)
+    else:
+        try:
+            found = Path(place).stat()
+            stamp = (found.st_size, found.st_mtime)
+        except OSError:
+            stamp = None
+    if stamp is None:
+        raise InputError("shard.missing", file=place)
+    return stamp
+
+
+@contextlib.contextmanager
+def _opened(place: str) -> Iterator[BinaryIO]:
+    if is_address(place):
+        system, path = file_system(place)
+        with system.open(path, "rb") as file:
+            yield file
+    else:
+        with Path(place).open("rb") as file:
+            yield file
+
+
+def _members(file: BinaryIO, size: int, place: str) -> tuple[dict[str, Member], str]:
+    """The whole members of a tar file of `size` bytes, and where it breaks off."""
+    start = file.read(_BLOCK)
+    file.seek(0)
+    packed = next((name for magic, name in _COMPRESSIONS.items() if start.startswith(magic)), None)
+    if packed is not None:
+        return {}, str(InputError("shard.compressed", file=place, found=packed))
+    members: dict[str, Member] = {}
+    end = 0
+    try:
+        # Without a compression to be guessed: each guess would read the file once more.
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            while (info := tar.next()) is not None:
+                end = tar.offset
+                if end - (-info.size % _BLOCK) > size:
+                    break  # its content is not all there
+                if info.isreg() and not info.issparse():
+                    member = Member(info.offset_data, info.size, float(info.mtime))
+                    members[_inside(info.name)] = member
+            file.seek(end)
+            is_whole = file.read(_BLOCK) == bytes(_BLOCK)
+    except (tarfile.TarError, EOFError) as error:
+        if not end:
+            return {}, str(InputError("shard.no_tar", file=place, reason=str(error)))
+        is_whole = False
+    if is_whole:
+        return members, ""
+    return members, str(InputError("shard.breaks_off", file=place, size=size, count=len(members)))
+
+
+def _inside(name: str) -> str:
+    """A member's name without what would lead out of the folder it is unpacked in."""
+    return posixpath.normpath("/" + name).lstrip("/")
+
+
+def _digest(place: str) -> str:
+    name = place if is_address(place) else str(Path(place).absolute())
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def _read(kept: Path, place: str, stamp: tuple[int, float]) -> TarIndex | None:
+    """The index that was kept, None where it is missing, damaged or of another tar file."""
+    try:
+        content = json.loads(kept.read_text(encoding="utf-8"))
+        if (content["format"], tuple(content["stamp"])) != (_FORMAT, stamp):
+            return None
+        members = {name: Member(*values) for name, values in content["members"].items()}
+        return TarIndex(place, members, content["broken"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(kept: Path, index: TarIndex, stamp: tuple[int, float]) -> None:
+    content = {
+        "format": _FORMAT,
+        "stamp": stamp,
+        "broken": index.broken,
+        "members": {name: [*asdict(m).values()] for name, m in index.members.items()},
+    }
+    # Several runs may keep the same index at a time.
+    partial = kept.with_name(f"{kept.name}.{os.getpid()}.partial")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(kept, durable=False, partial=partial):
+            partial.write_text(json.dumps(content), encoding="utf-8")
+    except OSError as error:
+        raise InputError("output.cannot_write", file=kept, reason=error.strerror) from error

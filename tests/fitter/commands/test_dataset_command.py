@@ -1,0 +1,169 @@
+"""`fit-hands --dataset`: images, K, keypoints and masks from whoever offers a reader."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fitter.errors import sentence
+from fitter.inputs import datasets
+from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
+from fitter.store.reader import StoreReader, decode_flags
+from tests.support import tiny_dataset
+from tests.support.bad_commands import ALONE
+from tests.support.shard_files import K
+from tests.support.tiny_dataset import write_tiny
+
+GIVEN = ["--use", "keypoints", "--device", "cpu", *ALONE]
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    tiny_dataset.offer_tiny(monkeypatch)
+    yield
+    monkeypatch.undo()
+    for cached in (datasets.dataset_names, datasets.dataset_offer):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def fit(tiny, same_process, tmp_path, say):
+    """Fits a tiny data set, whose images these are; what is said, and the results by name."""
+
+    def run(*more: object, **said: dict):
+        folder = tmp_path / "tiny"
+        if said:
+            write_tiny(folder, **said)
+        out = tmp_path / "r.zarr"
+        told = say("--dataset", "tiny", folder, "--out", out, *GIVEN, *more)
+        results = xr.open_zarr(out).load() if out.exists() else None
+        return told, results
+
+    return run
+
+
+def test_images_k_and_keypoints_come_from_the_data_set(fit, tmp_path):
+    told, results = fit(b={}, a={})
+    assert told.status == 0
+    assert results.image_name.values.tolist() == ["a.img", "b.img"]
+    assert set(decode_flags(results.intrinsics_source).values) == {"given"}
+    np.testing.assert_array_equal(results.intrinsics.values[0], K)
+    # The hand is where the data set says, and no detector was asked.
+    truth = tiny_dataset.Tiny(tmp_path / "tiny", "good").annotation(0).hands[0].keypoints_2d
+    np.testing.assert_allclose(results.keypoints_2d_detected.values[:, 0], [truth] * 2, atol=1e-3)
+    store = StoreReader.open(tmp_path / "r.zarr")
+    place = {"name": "tiny", "folder": str(tmp_path / "tiny"), "split": "good"}
+    assert store.dataset_place == place
+    used = {"name": "tiny", "split": "good", "use": ["keypoints"]}
+    assert store.configuration["inputs"]["dataset"] == used
+    assert "detector_networks_sha256" not in store.model
+
+
+def test_what_is_wrong_with_an_image_fails_it_alone(fit):
+    damaged = dict.fromkeys(["damaged"], True)
+    images = {
+        "a": {},
+        "b": damaged,
+        "c": {"no_k": True},
+        "d": {"size": [100, 100]},
+        "e": {"side": None},
+        "f": {"no_hand": True},
+        "g": {"unmarked": [8]},
+    }
+    told, results = fit(**images)
+    assert told.status == 1
+    reasons = dict(zip("abcdefg", results.image_error.values.tolist(), strict=True))
+    facts = {"dataset": "tiny", "expected": "100x100", "found": "640x480", "reason": "damaged"}
+    for name, code in {
+        "b": "dataset.unreadable",
+        "c": "dataset.no_intrinsics",
+        "d": "dataset.image_size",
+    }.items():
+        assert reasons[name] == sentence(code, facts)
+    assert reasons["e"] == "hand 0: " + sentence("dataset.no_side", {})
+    assert [reasons[name] for name in "afg"] == ["", "", ""]
+    status = decode_flags(results.image_status).values.tolist()
+    assert status == ["ok", "failed", "failed", "failed", "failed", "no_hand", "ok"]
+    confidence = results.keypoint_confidence.values[6, 0]
+    assert confidence[8] == 0 and np.delete(confidence, 8).all()
+
+
+def test_a_data_set_without_k_leaves_it_to_others(fit, tmp_path):
+    told, results = fit("--split", "bad", a={"no_k": True})
+    assert told.status == 0
+    assert decode_flags(results.intrinsics_source).values.tolist() == ["default"]
+    told, results = fit("--split", "bad", "--intrinsics", "700,700,320,240", "--overwrite")
+    assert told.status == 0 and results.intrinsics.values[0, 0, 0] == 700
+
+
+def test_masks_are_used_on_request(fit):
+    assert fit(a={"mask": True}, b={})[0].status == 0
+    told, _ = fit("--use", "masks,keypoints", "--overwrite")
+    expected = sentence("run.masks_unused", {"file": "--use masks", "found": "refine.stages empty"})
+    assert told.status == 2 and told.err == f"fit-hands: {expected}\n"
+    stages = [
+        "--set",
+        "refine.stages={a: {solver: adam, learning_rate: 0.01, iterations: 1, free: [camera], ",
+    ]
+    stages[1] += "energies: {silhouette_l2: 1}}}"
+    told, results = fit("--use", "masks,keypoints", *stages, "--overwrite", "--init", "keypoints")
+    assert "masks found for 1 of 2 images" in told.err
+    assert decode_flags(results.mask_source).values[0, 0] in ("given", "rejected")
+
+
+def test_a_continued_run_notices_other_annotations_and_adds_images(fit, tmp_path):
+    assert fit(a={}, b={})[0].status == 0
+    assert "nothing left to do" in fit("--resume")[0].err
+    told, _ = fit("--resume", a={}, b={"unmarked": [3]})
+    expected = sentence("run.other_inputs", {"file": tmp_path / "r.zarr", "name": "b.img"})
+    assert (told.status, told.err) == (2, f"fit-hands: {expected}\n")
+    write_tiny(tmp_path / "tiny", a={}, b={})
+    told, results = fit("--resume", a={}, b={}, c={})
+    assert told.status == 0 and results.sizes["image"] == 3
+
+
+def test_misuse_is_said_in_one_sentence(tiny, say, tmp_path):
+    out = tmp_path / "r.zarr"
+    write_tiny(tmp_path / "t", a={})
+    for arguments, expected in {
+        ("--dataset", "none", "t"): sentence(
+            "dataset.not_offered", {"file": "--dataset", "known": "tiny", "found": "none"}
+        ),
+        ("--dataset", "tiny", "a", "b"): sentence(
+            "usage.dataset_folder", {"file": "--dataset", "found": 2}
+        ),
+        ("--split", "good", "photos"): sentence("usage.dataset_missing", {"file": "--split"}),
+        ("--use", "depth", "--dataset", "tiny", "t"): sentence(
+            "dataset.use", {"file": "--use", "known": "keypoints, masks", "found": "depth"}
+        ),
+        ("--dataset", "tiny", "s3://bucket/t"): sentence(
+            "dataset.address", {"file": "s3://bucket/t", "dataset": "tiny"}
+        ),
+        ("--dataset", "tiny", "--split", "val", tmp_path / "t"): sentence(
+            "dataset.split",
+            {"file": tmp_path / "t", "dataset": "tiny", "known": "good, bad", "found": "val"},
+        ),
+    }.items():
+        told = say(*arguments, "--out", out)
+        assert (told.status, told.err) == (2, f"fit-hands: {expected}\n")
+    assert not out.exists()
+
+
+def test_what_travels_to_a_worker_is_small_whatever_the_data_set_holds(tiny, tmp_path):
+    names = {f"image{k:06}": {} for k in range(20_000)}
+    handle = DatasetHandle.of(DatasetRequest("tiny"), str(write_tiny(tmp_path / "t", **names)))
+    files = DatasetFiles.of(handle)
+    image = files.file_of("image012345.img")
+    assert image.place == 12345 and len(pickle.dumps(image)) < 1000
+    assert pickle.loads(pickle.dumps(image)).read()[0].shape == (480, 640, 3)
+    assert files.file_of("image").stamp() is None  # there is none of this name
+
+
+def test_a_folder_of_rendered_samples_is_no_folder_of_photographs(refused, here):
+    (here / "rendered" / "training" / "mask").mkdir(parents=True)
+    (here / "rendered" / "synthetic.json").write_text(json.dumps({}))
+    refused(
+        sentence("list.rendered", {"file": "rendered", "folder": "rendered"}), images="rendered"
+    )

@@ -1,0 +1,268 @@
+"""Images in tar files and at addresses: which there are, where their bytes are, what is refused."""
+
+import gzip
+import io
+import pickle
+import tarfile
+
+import fsspec
+import numpy as np
+import pytest
+import webdataset
+from fsspec.registry import known_implementations
+
+from fitter.inputs import ImageSource
+from fitter.inputs.sidecars import sidecar_intrinsics
+from fitter.inputs.tar_index import tar_index
+from tests.support import bad_files
+from tests.support.errors import raises
+from tests.support.shard_files import TIME, K, cut, k_json, samples, served, write_shard
+
+HAND = bad_files.HAND.read_bytes()
+
+
+def names(*arguments: object, index=None) -> list[str]:
+    return list(ImageSource.of([str(a) for a in arguments], index).names())
+
+
+@pytest.fixture
+def memory():
+    system = fsspec.filesystem("memory")
+    yield system
+    if system.exists("/b"):
+        system.rm("/b", recursive=True)
+
+
+class TestIndex:
+    def test_members_are_where_tarfile_finds_them(self, tmp_path):
+        generator = np.random.default_rng(3)
+        members = {
+            f"{'long/' * 30}{k}.bin": generator.bytes(int(generator.integers(0, 3000)))
+            for k in range(40)
+        }
+        for kind in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT):
+            path = tmp_path / f"{kind}.tar"
+            with tarfile.open(path, "w", format=kind) as tar:
+                for name, content in members.items():
+                    info = tarfile.TarInfo(name)
+                    info.size, info.mtime = len(content), TIME
+                    tar.addfile(info, io.BytesIO(content))
+            index = tar_index(str(path))
+            content = path.read_bytes()
+            found = {n: content[m.offset : m.offset + m.size] for n, m in index.members.items()}
+            assert found == members and not index.broken
+
+    @pytest.mark.parametrize("share", [0.1, 0.37, 0.5, 0.9, 0.999])
+    def test_of_one_that_breaks_off_anywhere_the_whole_members_are_used(self, tmp_path, share):
+        members = {f"{k}.bin": bytes([k]) * (700 * k) for k in range(12)}
+        path = write_shard(tmp_path / "a.tar", members)
+        whole = tar_index(str(path))
+        # Without the padding at the end, of which nothing is missed.
+        end = max(m.offset + m.size for m in whole.members.values())
+        size = int(end * share)
+        cut(path, size)
+        index = tar_index(str(path))
+        assert index.members == {
+            n: m for n, m in whole.members.items() if m.offset + m.size <= size
+        }
+        assert "breaks off" in index.broken and f"{len(index.members)} whole files" in index.broken
+
+    def test_it_is_kept_until_the_tar_file_changes(self, tmp_path, monkeypatch):
+        path, kept = write_shard(tmp_path / "a.tar", samples(["a"])), tmp_path / "index"
+        first = tar_index(str(path), kept)
+        with monkeypatch.context() as patch:
+            patch.setattr("tarfile.open", None)
+            assert tar_index(str(path), kept) == first
+        write_shard(path, samples(["a", "b"]))
+        assert sorted(tar_index(str(path), kept).members) == ["a.jpg", "b.jpg"]
+        for damaged in kept.iterdir():
+            damaged.write_text('{"format": 1')
+        assert sorted(tar_index(str(path), kept).members) == ["a.jpg", "b.jpg"]
+
+    def test_names_stay_inside(self, tmp_path):
+        members = {"../../a.jpg": HAND, "/b.jpg": HAND, "./c/../d.jpg": HAND}
+        index = tar_index(str(write_shard(tmp_path / "a.tar", members)))
+        assert sorted(index.members) == ["a.jpg", "b.jpg", "d.jpg"]
+
+
+class TestSource:
+    def test_what_webdataset_writes_is_read(self, tmp_path):
+        with webdataset.ShardWriter(str(tmp_path / "%03d.tar"), maxcount=2, verbose=0) as writer:
+            for k in range(5):
+                writer.write({"__key__": f"s/{k}", "jpg": HAND, "json": {"K": K}, "cls": k})
+        source = ImageSource.of([str(tmp_path / "{000..002}.tar")])
+        found = list(source.names())
+        assert found == [f"00{k // 2}.tar/s/{k}.jpg" for k in range(5)]
+        assert source.skipped == {".cls": 5}
+        image = pickle.loads(pickle.dumps(source.files)).file_of(found[3])
+        assert image.read()[0].shape == (480, 640, 3)
+        np.testing.assert_array_equal(image.intrinsics(), K)
+
+    def test_masks_and_depth_beside_an_image_are_none(self, tmp_path):
+        beside = {"mask.png": HAND, "depth.png": HAND}
+        members = samples(["a"], **beside) | {"v.1.jpg": HAND, "v.2.jpg": HAND, "c.rgb.png": HAND}
+        write_shard(tmp_path / "a.tar", members)
+        source = ImageSource.of([str(tmp_path / "a.tar")])
+        assert list(source.names()) == [
+            f"a.tar/{name}" for name in ("a.jpg", "c.rgb.png", "v.1.jpg", "v.2.jpg")
+        ]
+        assert source.skipped == {".mask.png": 1, ".depth.png": 1}
+
+    def test_shards_are_named_in_every_way_alike(self, tmp_path, monkeypatch, memory):
+        (tmp_path / "x").mkdir()
+        for k in range(3):
+            path = write_shard(tmp_path / "x" / f"p-{k:02}.tar", samples(["a"]))
+            memory.pipe(f"/b/x/p-{k:02}.tar", path.read_bytes())
+        (tmp_path / "x" / "all.lst").write_text("# shards\np-00.tar\n\np-01.tar\np-02.tar\n")
+        expected = [f"p-0{k}.tar/a.jpg" for k in range(3)]
+        monkeypatch.chdir(tmp_path)
+        assert names("x/p-{00..02}.tar") == expected
+        assert names("x/p-0{0,1,2}.tar") == expected
+        assert names("x/*.tar") == expected
+        assert names("**/p-*.tar") == expected
+        assert names("x/all.lst") == expected
+        assert names(*(f"x/p-0{k}.tar" for k in (2, 0, 1))) == expected
+        assert names("memory://b/x/p-{00..02}.tar") == expected
+        assert names("memory://b/x/*.tar") == expected
+        assert names(f"file://{tmp_path}/x/*.tar") == expected
+
+    def test_what_is_no_shard_is_refused_or_said(self, tmp_path, memory):
+        path = tmp_path / "a.tar"
+        with raises("shard.missing", file=str(path)):
+            names(path)
+        with raises("shard.no_match"):
+            names(tmp_path / "*.tar")
+        with raises("shard.range", found="3..1"):
+            names(tmp_path / "{3..1}.tar")
+        write_shard(path, {"a.cls": b"1"})
+        with raises("shard.no_image"):
+            names(path)
+        with raises("list.one_of_several"):
+            names(path, tmp_path / "b.jpg")
+        path.write_bytes(gzip.compress(HAND))
+        with raises("shard.none_whole") as raised:
+            names(path)
+        assert "gzip" in str(raised.value)
+        # Beside a good one it costs its own images alone.
+        write_shard(tmp_path / "b.tar", samples(["a"]))
+        (tmp_path / "c.tar").write_bytes(b"no tar file" * 100)
+        source = ImageSource.of([str(tmp_path / "*.tar")])
+        assert list(source.names()) == ["b.tar/a.jpg"] and len(source.broken) == 2
+
+    def test_a_member_that_is_gone_reads_as_missing(self, tmp_path):
+        path = write_shard(tmp_path / "a.tar", samples(["a"]))
+        files = ImageSource.of([str(path)]).files
+        for name in ("a.tar/b.jpg", "b.tar/a.jpg"):
+            with raises("image.missing"):
+                files.file_of(name).read()
+
+    def test_a_shard_that_shrinks_while_it_is_read_is_told(self, tmp_path):
+        path = write_shard(tmp_path / "a.tar", samples(["a"]))
+        image = ImageSource.of([str(path)]).files.file_of("a.tar/a.jpg")
+        cut(path, 1000)
+        with raises("shard.ends", expected=len(HAND), found=1000 - 512):
+            image.read()
+
+
+class TestAddresses:
+    def test_folders_patterns_lists_and_images(self, memory):
+        for name in ("x.jpg", "s/y.PNG", "s/t/z.jpg", "s/n.txt", ".hidden/h.jpg", "s/.h.jpg"):
+            memory.pipe(f"/b/{name}", HAND)
+        memory.pipe("/b/list.txt", b"s/y.PNG\nmemory://b/x.jpg\n")
+        source = ImageSource.of(["memory://b/"])
+        assert list(source.names()) == ["s/t/z.jpg", "s/y.PNG", "x.jpg"]
+        assert source.is_folder and source.skipped == {".txt": 2}
+        assert names("memory://b/*/*.PNG") == ["s/y.PNG"]
+        assert names("memory://b/**/*.jpg") == ["s/t/z.jpg", "x.jpg"]
+        assert names("memory://b/s/t/z.jpg") == ["z.jpg"]
+        listed = ImageSource.of(["memory://b/list.txt"])
+        assert list(listed.names()) == ["memory://b/x.jpg", "s/y.PNG"]
+        for name in listed.names():
+            assert listed.files.file_of(name).read()[0].shape == (480, 640, 3)
+        assert names("memory://b/x.jpg", "memory://b/s/y.PNG") == [
+            "memory://b/s/y.PNG",
+            "memory://b/x.jpg",
+        ]
+
+    def test_a_server_without_parts_of_files_is_refused_for_shards(self, tmp_path):
+        write_shard(tmp_path / "a.tar", samples(["a"]))
+        (tmp_path / "a.jpg").write_bytes(HAND)
+        with served(tmp_path, sends_parts=False) as server:
+            with raises("address.no_parts", file=f"{server}/a.tar"):
+                names(f"{server}/a.tar")
+            image = ImageSource.of([f"{server}/a.jpg"]).files.file_of("a.jpg")
+            assert image.read()[0].shape == (480, 640, 3)
+
+    def test_of_a_shard_far_away_each_image_costs_its_own_bytes(self, tmp_path):
+        write_shard(tmp_path / "a.tar", samples([f"{k}" for k in range(9)], json=k_json()))
+        with served(tmp_path) as server:
+            files = ImageSource.of([f"{server}/a.tar"], tmp_path / "index").files
+            image = files.file_of("a.tar/5.jpg")
+            read = []
+            system = fsspec.filesystem("http")
+            real = system.cat_file
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(
+                    system, "cat_file", lambda *a, **k: read.append(real(*a, **k)) or read[-1]
+                )
+                assert image.read()[0].shape == (480, 640, 3)
+                image.intrinsics()
+        assert [len(part) for part in read] == [len(HAND), len(k_json())]
+
+    def test_what_cannot_be_asked_is_said_in_one_sentence(self, memory, monkeypatch):
+        with raises("address.protocol", found="nonsense"):
+            names("nonsense://b/x.jpg")
+        with raises("list.nothing_there"):
+            names("memory://b/nowhere")
+        monkeypatch.setitem(
+            known_implementations, "far", {"class": "no_such_package.File", "err": "no"}
+        )
+        with raises("address.package", package="no_such_package", protocol="far"):
+            names("far://b/x.jpg")
+
+        def refuse(*_: object, **__: object) -> None:
+            raise RuntimeError("the token\nhas expired")
+
+        memory.pipe("/b/x.jpg", HAND)
+        image = ImageSource.of(["memory://b/x.jpg"]).files.file_of("x.jpg")
+        monkeypatch.setattr(type(memory), "cat_file", refuse)
+        with raises("address.unreadable", reason="the token has expired"):
+            image.read()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".json", k_json(caption="a hand")),
+        (".json", b"[[800, 0, 320], [0, 800, 240], [0, 0, 1]]"),
+        (".json", b'{"intrinsics": [800, 0, 320, 0, 800, 240, 0, 0, 1]}'),
+        (".json", b'{"camera_matrix": [800, 800, 320, 240]}'),
+        (".json", b'{"K": {"fx": 800, "fy": 800, "cx": 320, "cy": 240}}'),
+        (".txt", b"800,800,320,240\n"),
+        (".txt", b"800 0 320\n0 800 240\n0 0 1\n"),
+    ],
+)
+def test_k_is_found_as_it_is_written(suffix, content):
+    np.testing.assert_array_equal(sidecar_intrinsics(content, suffix, "x"), K)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [(".txt", b"a hand"), (".txt", b"1 2 3"), (".txt", b"\xff"), (".json", b'{"label": 3}')],
+)
+def test_what_says_nothing_of_k_is_no_k(suffix, content):
+    assert sidecar_intrinsics(content, suffix, "x") is None
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "code"),
+    [
+        (".json", b"{", "json.invalid"),
+        (".json", b'{"K": "no"}', "intrinsics.no_numbers"),
+        (".json", b'{"K": [1, 2]}', "intrinsics.shape"),
+        (".txt", b"-800,800,320,240", "intrinsics.focal_length"),
+    ],
+)
+def test_what_should_be_k_and_is_none_is_refused(suffix, content, code):
+    with raises(code):
+        sidecar_intrinsics(content, suffix, "x")
