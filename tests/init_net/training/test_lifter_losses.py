@@ -169,3 +169,34 @@ class TestSize:
     def test_gradient(self):
         said, metres = lifted().log_size.requires_grad_(), true_hands().metres
         assert gradcheck(lambda values: size_likelihood(values, metres), [said])
+
+
+class TestConfidence:
+    def test_a_keypoint_counts_by_its_confidence(self):
+        said, truth = lifted(), 0.1 * randn(B, 21, 3, seed=5)
+        sure = torch.rand(B, 21, generator=generator(6), dtype=torch.float64)
+        found = keypoint_likelihood(said, truth, sure)
+        each = torch.zeros(B, 21).double()
+        for k in range(1, 21):
+            one = torch.zeros(B, 21).double()
+            one[:, k] = 1
+            each[:, k] = keypoint_likelihood(said, truth, one)
+        close(found, (sure * each).sum(1))
+
+    def test_what_is_not_known_costs_and_moves_nothing(self):
+        truth = true_hands()
+        unknown = truth.map(torch.clone)
+        unknown.keypoints[:2] = torch.nan
+        unknown.rotations[:2] = torch.nan
+        unknown.betas[:2] = torch.nan
+        unknown.metres[:2] = torch.nan
+        said = lifted().map(lambda value: value.clone().requires_grad_())
+        terms = lifter_terms(said, unknown)
+        for name, wanted in lifter_terms(said, truth).items():
+            close(terms[name][2:].detach(), wanted[2:].detach())
+            if name != "visibility":
+                assert not terms[name][:2].any()
+        (sum(term.sum() for term in terms.values()) - terms["visibility"].sum()).backward()
+        for name in ("keypoints", "std", "rotations", "betas", "log_size"):
+            gradient = getattr(said, name).grad
+            assert gradient.isfinite().all() and not gradient[:2].any() and gradient[2:].any()

@@ -301,3 +301,58 @@ class TestReduction:
         points = HandPoints(randn(B, 21, 3), randn(B, 21, 2))
         assert len(points[:2].points) == 2
         assert losses.REFERENCE_BONE == (0, 9)
+
+
+class TestConfidence:
+    """S2HAND eq. 3 and 4: a keypoint counts by its confidence, a bone by that of both ends."""
+
+    CONFIDENCE = torch.rand(B, 21, generator=generator(7), dtype=torch.float64)
+
+    def test_each_term_in_numpy(self, said, true):
+        (regressed, points), (truth, true_points) = said, true
+        mano = mano_terms(regressed, points, truth, true_points.positions, self.CONFIDENCE)
+        geometric = geometric_terms(regressed, points, true_points, self.CONFIDENCE)
+        for hand in range(B):
+            sure = self.CONFIDENCE[hand].numpy()
+            across = (points.positions - true_points.positions)[hand].numpy()
+            deep = (points.points - true_points.points)[hand].numpy()
+            close(mano["joints_2d"][hand], (sure[:, None] * across**2).mean())
+            close(geometric["joints_2d"][hand], (sure[:, None] * across**2).sum())
+            close(geometric["joints_3d"][hand], (sure[:, None] * deep**2).sum())
+            bones = []
+            for first, second in BONES:
+                said_, true_ = (
+                    p.positions[hand, second] - p.positions[hand, first]
+                    for p in (points, true_points)
+                )
+                away = said_ / said_.norm() - true_ / true_.norm()
+                bones.append(sure[first] * sure[second] * away.square().sum())
+            close(geometric["bone"][hand], sum(bones))
+
+    def test_what_is_not_known_is_what_counts_nothing(self, said, true):
+        """NaN in the place of a truth of confidence 0 changes no term and no gradient."""
+        (regressed, _), (truth, true_points) = said, true
+        sure = self.CONFIDENCE.clone()
+        sure[:, [3, 8]] = 0
+        unknown = true_points.map(torch.clone)
+        unknown.points[:, [3, 8]] = torch.nan
+        unknown.positions[:, [3, 8]] = torch.nan
+        model = load_hand_model(dtype=torch.float64).keypoint_model()
+        found = []
+        for known in (true_points, unknown):
+            given = regressed.map(lambda value: value.clone().requires_grad_())
+            points = hand_points(model, given)
+            terms = {
+                **mano_terms(given, points, truth, known.positions, sure),
+                **{f"g_{k}": v for k, v in geometric_terms(given, points, known, sure).items()},
+            }
+            sum(term.sum() for term in terms.values()).backward()
+            found.append([*terms.values(), given.rotations.grad, given.camera.grad])
+        for one, other in zip(*found, strict=True):
+            close(one, other)
+
+    def test_a_network_that_has_diverged_still_shows(self, said, true):
+        (regressed, points), (truth, true_points) = said, true
+        lost = replace(regressed, betas=torch.full_like(regressed.betas, torch.nan))
+        terms = mano_terms(lost, points, truth, true_points.positions, SURE)
+        assert terms["shape"].isnan().all()
