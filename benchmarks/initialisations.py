@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from datasets import FreiHandSplit, load_freihand
+from datasets.annotations import AnnotatedImages
+from datasets.readers import open_dataset
 from fitter.config.options import Config, load_config
 from fitter.detection.detector import DetectorOptions, HandDetector
 from fitter.engine import Engine
@@ -40,13 +41,14 @@ from fitter.records import HandParams, ImageRecord
 from init_net.offer import SHIPPED
 
 
-def detected_images(split: FreiHandSplit, config: Config) -> list[DetectedImage]:
+def detected_images(annotated: AnnotatedImages, config: Config) -> list[DetectedImage]:
     """Every image with its most confident right hand, as `detect_image` gives it."""
     images = []
     crop = (config.refine.resolution, config.refine.margin)
     with HandDetector(DetectorOptions(max_hands=1)) as detector:
-        for name, K in zip(split.names, split.intrinsics, strict=True):
-            path = split.image_dir / name
+        for place, name in enumerate(annotated.names):
+            path, K = annotated.path(place), annotated.annotation(place).intrinsics
+            assert K is not None
             pixels, _ = read_image_and_exif(path)
             hands = tuple(detector.detect(ImageRecord(name, path, pixels, K, "given"))[:1])
             size = (pixels.shape[1], pixels.shape[0])
@@ -181,15 +183,16 @@ def main() -> None:
     options = _options()
     use_threads(options.threads)
     config = load_config(options.config, options.set)
-    split = load_freihand(options.root)
-    images = detected_images(split, config)
+    annotated = open_dataset("freihand", options.root, "evaluation")
+    images = detected_images(annotated, config)
     kept = [i for i, image in enumerate(images) if image.hands]
     if not kept:
         raise BenchmarkError(f"{options.root}: expected images of hands, the detector found none")
-    images, truth = [images[i] for i in kept], split.keypoints_3d[kept]
+    images = [images[i] for i in kept]
+    truth = np.array([annotated.annotation(i).hands[0].keypoints_3d for i in kept])
     console = Console()
-    console.print(f"{len(kept)} of {len(split.names)} found")
-    halves = [np.array(kept) < len(split.names) // 2, np.array(kept) >= len(split.names) // 2]
+    console.print(f"{len(kept)} of {len(annotated)} found")
+    halves = [np.array(kept) < len(annotated) // 2, np.array(kept) >= len(annotated) // 2]
     table = Table("PA-MPJPE, mm", "all", "first half", "second half", "initialised from")
     figures = {}
     everything = with_networks(config)

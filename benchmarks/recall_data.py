@@ -17,7 +17,7 @@ import torch
 from measuring import BenchmarkError
 from PIL import Image
 
-from datasets import load_freihand
+from datasets.readers import open_dataset
 from datasets.synthetic import SampleSpecs, SyntheticEngine, SyntheticSettings
 from datasets.synthetic.background_files import FREE_IMAGES, package_images
 
@@ -113,9 +113,16 @@ def photos(folder: Path) -> list[Photo]:
 
 def annotated(folder: Path, count: int | None) -> list[Scene]:
     """The images of a FreiHAND evaluation set, one hand each; the first `count` of them."""
-    split = load_freihand(folder)
-    pairs = zip(split.names[:count], split.keypoints_2d[:, None], strict=False)
-    return [Scene(name, read(split.image_dir / name), keypoints) for name, keypoints in pairs]
+    images = open_dataset("freihand", folder, "evaluation")
+    places = range(len(images) if count is None else min(count, len(images)))
+    return [
+        Scene(
+            images.path(place).name,
+            images.pixels(place),
+            np.array([hand.keypoints_2d for hand in images.annotation(place).hands]),
+        )
+        for place in places
+    ]
 
 
 def rendered(count: int, seed: int) -> Iterator[Scene]:

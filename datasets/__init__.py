@@ -3,7 +3,8 @@
     poses         random hand poses
     detector      a detector's keypoint definition and noise
     synthetic     rendered hands; the command `synth-hands`
-    freihand      FreiHAND's annotations, and stored results compared with them (`eval-hands`)
+    readers       the field's data sets, each as it lies on disk
+    evaluation    hands compared with a data set's annotations; the command `eval-hands`
 
 The name is shared with a package on the public index; `OWNER` lets the commands notice at start
 when the other one is imported instead.
@@ -11,25 +12,14 @@ when the other one is imported instead.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from datasets.freihand import FreiHandSplit, load_freihand
-    from datasets.freihand_evaluation import Evaluation, evaluate_freihand
+    from datasets.readers import open_dataset
 
 OWNER = "fit-hands"
-__all__ = ["OWNER", "Evaluation", "FreiHandSplit", "evaluate_freihand", "load_freihand"]
-_MODULES = {
-    "Evaluation": "freihand_evaluation",
-    "FreiHandSplit": "freihand",
-    "evaluate_freihand": "freihand_evaluation",
-    "load_freihand": "freihand",
-}
+__all__ = ["OWNER", "open_dataset"]
 
-
-def __getattr__(name: str) -> Any:
-    """What `__all__` names, imported when it is asked for: the evaluation needs torch."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__ = lazy_face(__name__, {"open_dataset": "datasets.readers"})

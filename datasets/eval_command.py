@@ -1,4 +1,4 @@
-"""`eval-hands`: arguments in, figures out."""
+"""`eval-hands`: arguments in, figures, tables and plots out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from datasets.evaluation_options import check_penalty, check_ranges, parse_range
+from datasets.evaluation.options import (
+    EvaluationOptions,
+    check_penalty,
+    check_ranges,
+    parse_range,
+)
 from fitter.commands.parser import (
     EXIT_OK,
     CommandParser,
@@ -16,21 +22,30 @@ from fitter.commands.parser import (
     path,
     run_command,
     text,
+    whole_number,
 )
 from fitter.errors import InputError
 
-_EVAL_DESCRIPTION = """\
-Compare a result store with annotated 3D keypoints.
+if TYPE_CHECKING:
+    from datasets.annotations import AnnotatedImages
+    from datasets.evaluation import Evaluation, FreiHandEvaluation
 
-Prints MPJPE, root-aligned MPJPE and PA-MPJPE in mm, AUC over 0 to 50 mm, the 2D error in pixels
-and the share of hands found; beside them the same for what the detector alone says.
-Images are matched by file name.
+_EVAL_DESCRIPTION = """\
+Compare result stores, or any tool's predictions, with a data set's annotations.
+
+Prints errors of keypoints in mm, in the camera and aligned, AUC over 0 to 50 mm, the 2D error in
+pixels, errors of vertices, meshes and masks where there are some, and how many hands were found.
+Images are matched by name. docs/evaluation.md says how hands of an image are matched.
 """
 
 
 _EVAL_EPILOG = """\
 examples:
   eval-hands results.zarr --dataset freihand FreiHAND_pub_v2_eval/
+  eval-hands results.zarr
+                             # made with fit-hands --dataset: the store knows its data set
+  eval-hands --predictions pred.json --dataset freihand FreiHAND/ --protocol freihand
+  eval-hands a.zarr b.zarr --dataset ho3d HO3D_v3/ --table s2hand3 --format latex --plots plots/
   eval-hands results.zarr --dataset freihand FreiHAND/ --range 0:75 --json figures.json
 
 exit status:
@@ -40,19 +55,51 @@ exit status:
   130  interrupted
 """
 
+FORMAT_NAMES = ("markdown", "latex", "csv", "json")
+
 
 def eval_hands(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `eval-hands`."""
     parser = CommandParser("eval-hands", _EVAL_DESCRIPTION, _EVAL_EPILOG)
-    parser.add_argument("store", type=path, metavar="STORE.zarr", help="written by fit-hands")
+    parser.add_argument(
+        "store", type=path, nargs="*", metavar="STORE.zarr", help="written by fit-hands"
+    )
+    parser.add_argument(
+        "--predictions",
+        type=path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="JSON of any tool: [xyz, verts] as FreiHAND takes it, or hands by image; repeatable",
+    )
     parser.add_argument(
         "--dataset",
         nargs=2,
-        required=True,
-        metavar=("KIND", "DIR"),
-        help="annotations to compare with; KIND is freihand (evaluation layout)",
+        metavar=("NAME", "DIR"),
+        help="annotations to compare with: freihand, ho3d, dexycb, interhand, rhd, ge, coco, hint, "
+        "openpose, synthetic, store, or what an installed package reads; by default the data set "
+        "that the store was made of",
     )
-    parser.add_argument("--json", type=path, metavar="FILE", help="write the figures here as well")
+    parser.add_argument("--split", type=text, metavar="NAME", help="of the data set")
+    _add_measures(parser)
+    _add_outputs(parser)
+    add_verbosity(parser)
+    run_command(parser, arguments, _eval_hands)
+
+
+def _add_measures(parser: argparse.ArgumentParser) -> None:
+    """Options about what is measured."""
+    parser.add_argument(
+        "--protocol",
+        choices=("freihand",),
+        help="print what the data set's own evaluation prints",
+    )
+    parser.add_argument(
+        "--match",
+        choices=("best", "place"),
+        help="pair hands of an image by the best score (default for freihand, which annotates one "
+        "hand an image), or by side and place in the image (default elsewhere)",
+    )
     parser.add_argument(
         "--missing-as", type=number, metavar="MM", help="charge a hand not found with this error"
     )
@@ -70,8 +117,55 @@ def eval_hands(arguments: Sequence[str] | None = None) -> None:
         help="score keypoints in this definition, posed from the stored parameters where the store "
         "has another: mediapipe, mano, openpose, freihand (what FreiHAND annotates) or ho3d",
     )
-    add_verbosity(parser)
-    run_command(parser, arguments, _eval_hands)
+    parser.add_argument(
+        "--mano",
+        type=path,
+        metavar="FILE",
+        help="your MANO file: poses annotated MANO parameters, gives predicted vertices faces",
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=whole_number,
+        default=0,
+        metavar="N",
+        help="95 %% confidence intervals by N resamples of the images",
+    )
+    parser.add_argument(
+        "--seed", type=whole_number, default=0, metavar="N", help="of the bootstrap; default 0"
+    )
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Options about what is written."""
+    parser.add_argument("--json", type=path, metavar="FILE", help="write the figures here as well")
+    parser.add_argument(
+        "--table",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="print a paper's table with a row for each source in place of the figures: freihand, "
+        "s2hand2, s2hand3, seeber1, seeber3, seeber4, seeber9, yu1, yu2, zhao2 to zhao6; "
+        "repeatable",
+    )
+    parser.add_argument(
+        "--format", choices=FORMAT_NAMES, default="markdown", help="of --table; default markdown"
+    )
+    parser.add_argument(
+        "--label",
+        type=text,
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="what a source is called in tables and plots, in the order of stores, then "
+        "predictions; default its file name",
+    )
+    parser.add_argument(
+        "--plots",
+        type=path,
+        metavar="DIR",
+        help="write plots here: curves of correct keypoints and vertices, error by joint, IoU by "
+        "iteration (of several stores, one for each budget)",
+    )
 
 
 def _eval_hands(options: argparse.Namespace) -> int:
@@ -80,51 +174,166 @@ def _eval_hands(options: argparse.Namespace) -> int:
 
 
 def evaluate_command(options: argparse.Namespace) -> None:
-    """What `eval-hands` does: print the table, and write the JSON where one is asked for.
+    """What `eval-hands` does: print figures or tables, and write what is asked for.
 
-    Arguments, data set and store are checked before anything heavy is imported.
+    Arguments, data set and sources are checked before anything heavy is imported.
 
     Args:
-        options: `store`, `dataset` as (kind, folder), `json`, `missing_as`, `range` (a list of
-            texts), `keypoint_definition` and `quiet`, as parsed from the command line.
+        options: as parsed from the command line.
 
     Raises:
-        InputError: an option, the data set or the store is bad, see `load_freihand` and
-            `evaluate_freihand`; the JSON cannot be written.
+        InputError: an option, the data set or a source is bad; a file cannot be written.
     """
-    kind, folder = options.dataset
-    if kind != "freihand":
-        raise InputError("evaluation.kind", file="--dataset", found=kind)
+    wanted = _checked(options)
+    sources = [*options.store, *options.predictions]
+    labels = dict(zip(sources, options.label, strict=False))
+    given = None if options.dataset is None else _opened(options.dataset, options.split)
+    for source in options.store:
+        from fitter.store.files import require_store
+
+        require_store(source)
+    truths = [given or _stored(source, options.split) for source in sources]
+    for truth in truths:
+        check_ranges(wanted.ranges, truth.root, len(truth))
+    if options.protocol is not None:
+        _protocol(options, list(zip(sources, truths, strict=True)), labels)
+        return
+
+    from datasets.evaluation import evaluate, open_estimates
+
+    found = [
+        evaluate(
+            open_estimates(source, truth, wanted.definition, wanted.mano),
+            truth,
+            wanted,
+            labels.get(source),
+        )
+        for source, truth in zip(sources, truths, strict=True)
+    ]
+    _write_json(options, found)
+    if options.plots is not None:
+        from datasets.evaluation import write_plots
+
+        write_plots(found, options.plots)
+    if not options.quiet:
+        _print(options, found)
+
+
+def _checked(options: argparse.Namespace) -> EvaluationOptions:
+    """The options, those that can be checked without looking at anything checked."""
     ranges = [parse_range(text) for text in options.range]
     check_penalty(options.missing_as)
+    if options.bootstrap < 0:
+        raise InputError("evaluation.bootstrap", file="--bootstrap", found=options.bootstrap)
+    if not options.store and not options.predictions:
+        raise InputError("evaluation.no_source", file="eval-hands")
+    if options.predictions and options.dataset is None:
+        raise InputError("evaluation.no_dataset", file=options.predictions[0])
+    count = len(options.store) + len(options.predictions)
+    if len(options.label) not in (0, count):
+        raise InputError(
+            "evaluation.labels", file="--label", found=len(options.label), expected=count
+        )
     if options.keypoint_definition is not None:
-        from datasets.evaluated_keypoints import check_definition
+        from datasets.evaluation.posed import check_definition
 
         check_definition(options.keypoint_definition)
+    if options.table:
+        from datasets.evaluation.paper_tables import check_table
 
-    from datasets.freihand import load_freihand
+        for name in options.table:
+            check_table(name)
+    if options.plots is not None:
+        from datasets.evaluation.plots import check_plots
 
-    truth = load_freihand(Path(folder))
-    check_ranges(ranges, truth.root, len(truth.names))
-
-    from fitter.store.files import require_store
-
-    require_store(options.store)
-
-    from rich.console import Console
-
-    from datasets.freihand_evaluation import evaluate_freihand
-
-    found = evaluate_freihand(
-        options.store, truth, ranges, options.missing_as, options.keypoint_definition
+        check_plots()
+    return EvaluationOptions(
+        options.match,
+        options.missing_as,
+        options.keypoint_definition,
+        options.mano,
+        ranges,
+        options.bootstrap,
+        options.seed,
     )
-    if options.json is not None:
-        text = json.dumps(found.to_json(), indent=2, allow_nan=False)
-        try:
-            options.json.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(
-                "output.cannot_write", file=options.json, reason=error.strerror
-            ) from error
+
+
+def _opened(named: Sequence[str], split: str | None) -> AnnotatedImages:
+    from datasets.readers import open_dataset
+
+    name, folder = named
+    return open_dataset(name, Path(folder), split)
+
+
+def _stored(store: Path, split: str | None) -> AnnotatedImages:
+    """The data set that a store was made of."""
+    from datasets.evaluation import stored_dataset
+
+    said = stored_dataset(store)
+    if said is None:
+        raise InputError("evaluation.no_dataset", file=store)
+    return _opened((said.name, str(said.folder)), split or said.split)
+
+
+def _protocol(
+    options: argparse.Namespace,
+    sources: Sequence[tuple[Path, AnnotatedImages]],
+    labels: dict[Path, str],
+) -> None:
+    """Print what FreiHAND's own evaluation prints."""
+    from datasets.evaluation import freihand_evaluation, open_estimates
+
+    definition, mano = options.keypoint_definition, options.mano
+    found = [
+        freihand_evaluation(
+            open_estimates(source, truth, definition, mano), truth, labels.get(source)
+        )
+        for source, truth in sources
+    ]
+    _write_json(options, found)
     if not options.quiet:
-        Console().print(found.table())
+        for evaluation in found:
+            if len(found) > 1:
+                print(f"{evaluation.label}:")
+            print(evaluation.printed())
+
+
+def _write_json(
+    options: argparse.Namespace, found: Sequence[Evaluation | FreiHandEvaluation]
+) -> None:
+    """Write the figures: of one source as they are, of several as a list."""
+    if options.json is None:
+        return
+    documents: Any = [evaluation.to_json() for evaluation in found]
+    document = documents[0] if len(documents) == 1 else documents
+    try:
+        options.json.write_text(
+            json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8"
+        )
+    except OSError as error:
+        raise InputError("output.cannot_write", file=options.json, reason=error.strerror) from error
+
+
+def _print(options: argparse.Namespace, found: Sequence[Evaluation]) -> None:
+    """Print the papers' tables that are asked for, or the figures."""
+    if options.table:
+        from datasets.evaluation import FORMATS, paper_table
+
+        write, _ = FORMATS[options.format]
+        print("\n".join(write(paper_table(name, found)) for name in options.table), end="")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    for evaluation in found:
+        title = f"{evaluation.source.name} on {evaluation.folder}"
+        table = Table(title=title, caption=evaluation.caption())
+        table.add_column("measure", no_wrap=True)
+        for part in (evaluation.whole, *evaluation.parts):
+            table.add_column(part.name, justify="right")
+        for row in evaluation.rows():
+            if row is None:
+                table.add_section()
+            else:
+                table.add_row(*row)
+        Console().print(table)

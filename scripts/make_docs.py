@@ -18,6 +18,8 @@ import numpy as np
 from pydantic.fields import FieldInfo
 from safetensors import safe_open
 
+from datasets.evaluation import MEASURES
+from datasets.evaluation.paper_tables import SHAPES
 from fitter.config.energies import Need
 from fitter.config.options import Config, InitConfig
 from fitter.config.stages import StageConfig
@@ -312,9 +314,34 @@ SENTENCE_TOPICS = {
     "output": ("output", "store"),
     "python": ("door", "hand", "results"),
     "training": ("samples", "training", "checkpoint"),
-    "datasets": ("dataset", "evaluation", "synthetic", "background", "definition", "noise"),
+    "datasets": (
+        *("dataset", "evaluation", "predictions", "plots"),
+        *("synthetic", "background", "definition", "noise"),
+    ),
 }
 """Table of sentences -> the topics of the codes in it, the part before the dot."""
+
+
+def measures() -> str:
+    """What eval-hands measures: the name in its JSON, what it is, its unit."""
+    return table(
+        ("in the JSON", "what", "unit", "a hand not found is charged"),
+        (
+            (f"`{key}`", measure.label.strip(), measure.unit, _CHARGES[measure.charge])
+            for key, measure in MEASURES.items()
+        ),
+    )
+
+
+_CHARGES = {"length": "the penalty", "area": "its AUC", "none": "nothing"}
+
+
+def paper_tables() -> str:
+    """The tables that eval-hands prints in the papers' shapes."""
+    return table(
+        ("`--table`", "which", "how"),
+        ((f"`{name}`", shape.title, shape.note) for name, shape in SHAPES.items()),
+    )
 
 
 def sentences(topics: Sequence[str]) -> str:
@@ -353,6 +380,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "keypoint-offsets": keypoint_offsets,
     "shape-variance": shape_variance,
     "appearance": appearance,
+    "measures": measures,
+    "paper-tables": paper_tables,
     **{f"sentences-{name}": partial(sentences, topics) for name, topics in SENTENCE_TOPICS.items()},
 }
 """Name in the markers -> what writes the text between them."""

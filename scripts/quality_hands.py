@@ -13,12 +13,11 @@ from typing import Self
 import numpy as np
 from quality_scenes import Scene
 
-from datasets.freihand import load_freihand
+from datasets.readers import open_dataset
 from fitter import detection, metrics
 from fitter.config.options import Config, load_config
 from fitter.engine import Engine
 from fitter.fitting.detected_image import DetectedImage
-from fitter.inputs.images import read_image
 from fitter.quality.features import FEATURES
 from fitter.quality.judge import HandJudge
 from fitter.quality.model import Quality
@@ -252,13 +251,16 @@ def shard_scenes(folder: Path, count: int | None = None) -> Iterator[Scene]:
 
 def freihand_scenes(folder: Path) -> Iterator[Scene]:
     """Annotated images in FreiHAND's layout, with one right hand each."""
-    split = load_freihand(folder)
-    for index in range(len(split.names)):
+    images = open_dataset("freihand", folder, "evaluation")
+    for place in range(len(images)):
+        annotation = images.annotation(place)
+        assert annotation.intrinsics is not None
+        (hand,) = annotation.hands
         yield Scene(
-            read_image(split.image_dir / split.names[index]),
-            split.intrinsics[index],
-            split.keypoints_3d[index],
-            split.keypoints_2d[index],
+            images.pixels(place),
+            annotation.intrinsics,
+            hand.keypoints_3d,
+            hand.keypoints_2d,
             np.zeros(21, np.uint8),
             False,
         )

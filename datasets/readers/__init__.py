@@ -2,7 +2,8 @@
 
 `open_dataset` opens one by name. A reader is a `datasets.annotations.AnnotatedImages`; `usable`
 goes through it past damaged samples, `GuardedSamples` gives it to torch's DataLoader, `hand_params`
-poses its hands with the user's MANO file.
+poses its hands with the user's MANO file, `own_params` with the model that they were rendered or
+fitted with.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         usable,
         usable_of,
     )
-    from datasets.readers.posing import hand_params
+    from datasets.readers.posing import hand_params, own_params
 
 __all__ = [
     "DamagedSample",
@@ -32,6 +33,7 @@ __all__ = [
     "as_is",
     "hand_params",
     "open_dataset",
+    "own_params",
     "usable",
     "usable_of",
 ]
@@ -44,6 +46,7 @@ __getattr__, __dir__ = lazy_face(
         "annotation_alone": "datasets.readers.iteration",
         "as_is": "datasets.readers.iteration",
         "hand_params": "datasets.readers.posing",
+        "own_params": "datasets.readers.posing",
         "usable": "datasets.readers.iteration",
         "usable_of": "datasets.readers.iteration",
     },

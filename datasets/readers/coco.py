@@ -4,9 +4,11 @@
 
 The JSON file may lie beside ``annotations`` instead of in it, the images in ``images``. Of each
 person's annotation the reader takes ``lefthand_kpts`` and ``righthand_kpts`` (x, y, v of 21
-keypoints in canonical order, v = 0 not marked, 1 hidden, 2 visible; pixels from the image's
-corner), ``*_box`` (x, y, width, height) and ``*_valid``: see github.com/jin-s13/COCO-WholeBody,
-``data_format.md``. Images without a valid hand are left out. There is no camera and nothing in 3D.
+keypoints in canonical order, pixels from the image's corner), ``*_box`` (x, y, width, height) and
+``*_valid``: see github.com/jin-s13/COCO-WholeBody, ``data_format.md``. A keypoint whose v is 0 was
+not marked. Other values do not say whether it can be seen: beside COCO's 1 and 2 there are scores
+of the networks whose marks people corrected (its issue 5). Images without a valid hand are left
+out. There is no camera and nothing in 3D.
 
 The file of ``train``, a gigabyte, is read once, at opening, and kept as arrays.
 """
@@ -73,7 +75,6 @@ class Coco(AnnotatedImages):
             side=_SIDES[self.sides[row]],
             keypoints_2d=np.where(marks[:, 2:] > 0, marks[:, :2], np.nan),
             keypoints_3d=np.full((21, 3), np.nan),
-            visible=marks[:, 2] > 1,
             box=np.concatenate([corner, corner + extent]),
         )
 

@@ -3,7 +3,8 @@
     images/SPLIT/CaptureN/SEQUENCE/camCAMERA/imageFRAME.jpg
     annotations/SPLIT/InterHand2.6M_SPLIT_{data,camera,joint_3d,MANO_NeuralAnnot}.json
 
-``annotations/all`` may stand for ``annotations/SPLIT``; the MANO file may be missing. The JSON
+``annotations/all`` or ``machine_annot`` may stand for ``annotations/SPLIT``, as in the first
+release; the MANO file may be missing. The JSON
 files are read once, at opening, and kept as arrays. Names, orders, units and
 ``Xc = R (X - campos)`` are those of the public code, github.com/facebookresearch/InterHand2.6M,
 ``data/InterHand2.6M/dataset.py`` and ``tool/MANO_world_to_camera/convert.py``: millimetres, MANO in
@@ -128,13 +129,14 @@ def open_interhand(root: Path, split: str) -> InterHand:
     """
     root = require_folder(root, DATASET)
     require_folder(root / "images" / split, DATASET)
-    folder = root / "annotations" / split
-    if not folder.is_dir() and (root / "annotations" / "all").is_dir():
-        folder = root / "annotations" / "all"
+    # The first release had a folder for people's annotations, one for machines', and one for all,
+    # which lacks "val", where no person annotated.
+    places = [root / "annotations" / name for name in (split, "all", "machine_annot")]
+    folder = next((p for p in places if (p / _file(split, "data")).is_file()), places[0])
     require_folder(folder, DATASET)
 
     def path(what: str) -> Path:
-        return folder / f"InterHand2.6M_{split}_{what}.json"
+        return folder / _file(split, what)
 
     names, views = read_views(path("data"), split)
     mano = path("MANO_NeuralAnnot")
@@ -147,3 +149,7 @@ def open_interhand(root: Path, split: str) -> InterHand:
         frames=read_frames(path("joint_3d")),
         mano=read_mano(mano) if mano.exists() else None,
     )
+
+
+def _file(split: str, what: str) -> str:
+    return f"InterHand2.6M_{split}_{what}.json"

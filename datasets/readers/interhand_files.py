@@ -206,6 +206,8 @@ def read_views(path: Path, split: str) -> tuple[PackedNames, Views]:
                 continue
             for number in stream.elements():
                 adding[key](stream.value(), number)
+    if not images.names:
+        raise InputError("dataset.empty", file=path)
     names = PackedNames.of(f"images/{split}/{name}" for name in images.names)
     return names, _joined(images, annotations)
 

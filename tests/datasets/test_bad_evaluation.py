@@ -43,9 +43,16 @@ class TestEvaluation:
             (
                 "e.zarr",
                 "notes",
-                sentence("dataset.file_missing", {"file": "notes/evaluation_K.json"}),
+                sentence(
+                    "dataset.lacks",
+                    {"file": "notes/evaluation_K.json", "what": "file", "dataset": "FreiHAND"},
+                ),
             ),
-            ("e.zarr", "no", sentence("dataset.no_folder", {"file": "no"})),
+            (
+                "e.zarr",
+                "no",
+                sentence("dataset.lacks", {"file": "no", "what": "folder", "dataset": "FreiHAND"}),
+            ),
             ("cut.zarr", "freihand", "found a damaged keypoints_3d"),
         ],
     )
@@ -69,7 +76,7 @@ class TestEvaluation:
         )
         command = [sys.executable, "-c", code]
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert (ended.returncode, "data set folder" in ended.stderr) == (0, True)
+        assert (ended.returncode, "this folder of FreiHAND" in ended.stderr) == (0, True)
 
     def test_the_same_arguments_with_good_input_work(self, say, store):
         told = say("e.zarr", "--dataset", "freihand", "freihand", command=eval_hands)

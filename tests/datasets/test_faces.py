@@ -12,6 +12,7 @@ from tests.support.paths import ROOT
 ROOMS = (
     "datasets",
     "datasets.detector",
+    "datasets.evaluation",
     "datasets.poses",
     "datasets.readers",
     "datasets.synthetic",

@@ -14,6 +14,7 @@ from PIL import Image
 
 from datasets.eval_command import eval_hands
 from datasets.synthetic.command import synth_hands
+from datasets.synthetic.files import SyntheticRequest, write_dataset
 from fitter.commands.fit_hands import fit_hands
 from fitter.errors import SENTENCES
 from fitter.store.older import RENAMED_OPTIONS, RENAMED_VARIABLES
@@ -135,7 +136,7 @@ def test_the_changelog_has_the_names_that_stores_are_read_by():
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
     """The files that the snippets name: an image, results of its two hands, its keypoints and
-    mask, a MANO file, and a small FreiHAND."""
+    mask, a MANO file, a small FreiHAND and rendered samples."""
     folder = tmp_path_factory.mktemp("snippets")
     (folder / "photos").mkdir()
     for path in (folder / "photo.jpg", folder / "photos" / EXAMPLE):
@@ -159,6 +160,7 @@ def workplace(tmp_path_factory) -> Path:
     mano_files.write_plain(folder / "MANO_RIGHT.pkl", mano_files.fabricate())
     (folder / "models").mkdir()
     write_freihand(folder / "FreiHAND", folder / "models")
+    list(write_dataset(SyntheticRequest(folder / "synthetic", 2, size=64)))
     return folder
 
 

@@ -31,7 +31,7 @@ def write_coco(folder: Path, models: Path, split: str = "val") -> dict[str, Hand
 
     Returns:
         Name -> the hands, of the images with some; in the first keypoint 3 of the left hand is not
-        marked and keypoint 5 is hidden.
+        marked, and keypoint 5 has a network's score.
     """
     images, annotations, pairs = [], [], {}
     (folder / f"{split}2017").mkdir(parents=True)
@@ -45,7 +45,7 @@ def write_coco(folder: Path, models: Path, split: str = "val") -> dict[str, Hand
         if number < 2:
             pairs[f"{split}2017/{name}"] = pair
             annotations.append(_person(1000 - number, pair))
-    for value, keypoint in ((0, 3), (1, 5)):
+    for value, keypoint in ((0, 3), (0.04, 5)):
         marks = annotations[0]["lefthand_kpts"]
         marks[3 * keypoint : 3 * keypoint + 3] = [
             *((0, 0) if value == 0 else marks[3 * keypoint : 3 * keypoint + 2]),

@@ -1,15 +1,8 @@
 """Sentences about data sets, rendered samples and their evaluation."""
 
 SENTENCES: dict[str, str] = {
-    # ---- FreiHAND's layout; `file` is a path in it
-    "dataset.no_folder": "expected a data set folder, found none",
-    "dataset.file_missing": "expected this file of FreiHAND's layout, found none",
+    # ---- Data sets; `file` is a path in one
     "dataset.unreadable": "cannot read it: {reason}",
-    "dataset.not_numbers": "must hold a list of {rows}x{columns} numbers, and does not",
-    "dataset.shape": "must hold a list of {rows}x{columns} numbers, found shape {found}",
-    "dataset.entries": "has {found} entries, {other} has {expected}",
-    "dataset.no_images": "expected FreiHAND's folder of images, found none",
-    "dataset.images": "holds {found} images, {other} {expected} entries",
     "dataset.image_size": "expected the annotation's {expected} pixels, found an image of {found}",
     "dataset.address": "expected a folder of this machine for {dataset}, found an address; copy "
     "the data set first",
@@ -48,12 +41,30 @@ SENTENCES: dict[str, str] = {
     "dataset.images_elsewhere": "holds no image of {store}, such as {image}",
     "dataset.states": "expected 21 states of keypoints ({known}), found others",
     # ---- eval-hands; `file` is an option or a store
-    "evaluation.kind": "expected freihand, the only kind known, found {found!r}",
     "evaluation.missing_as": "expected at least 0 mm and a finite number, found {found:g}",
     "evaluation.range": "expected start:stop with start < stop, such as 0:75, found {found!r}",
     "evaluation.range_beyond": "{start}:{stop} leaves the data set {dataset} of {count} images",
     "evaluation.other_images": "holds none of the images of {dataset}",
     "evaluation.same_name": "holds two images called {name}; which is meant?",
+    "evaluation.no_source": "expected a result store or --predictions FILE, found neither",
+    "evaluation.no_dataset": "expected --dataset NAME DIR, because it was not made with "
+    "fit-hands --dataset",
+    "evaluation.no_hands": "has none of the annotated hands of {dataset}",
+    "evaluation.labels": "expected one for each of the {expected} sources, found {found}",
+    "evaluation.bootstrap": "expected at least 0 resamples, found {found}",
+    "evaluation.table": "expected one of {known}, found {found!r}",
+    "predictions.unreadable": "cannot read it: {reason}",
+    "predictions.not_json": "must be JSON, and is not: {reason}",
+    "predictions.form": "must hold [xyz, verts] or an object of hands by image, and does not",
+    "predictions.entries": "has {found} entries in {what}, the data set {expected} images",
+    "predictions.hand": "must hold for {image} a hand or a list of hands, each with xyz and no more "
+    "than {fields}, and does not",
+    "predictions.points": "must hold {expected} finite numbers as {what} for {image}, and does "
+    "not",
+    "predictions.side": "expected left, right or null as side for {image}, found {found!r}",
+    "predictions.score": "expected a number as score for {image}, found {found!r}",
+    "plots.no_matplotlib": "needs matplotlib, which is not installed: pip install "
+    "'fit-hands[plots]'",
     # ---- synth-hands; `file` is a setting, an option or its folder
     "synthetic.share": "expected a number from 0 to 1, found {found}",
     "synthetic.view": "expected mixed, egocentric or third_person, found {found!r}",

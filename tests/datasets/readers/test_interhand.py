@@ -75,9 +75,10 @@ def test_joints_that_are_not_annotated(copied):
     assert np.flatnonzero(np.isnan(right.keypoints_2d[:, 0])).tolist() == [1]
 
 
-def test_without_parameters_and_in_one_folder_for_all(copied):
-    (copied / "annotations" / SPLIT).rename(copied / "annotations" / "all")
-    (copied / "annotations" / "all" / f"InterHand2.6M_{SPLIT}_MANO_NeuralAnnot.json").unlink()
+@pytest.mark.parametrize("folder", ["all", "machine_annot"])
+def test_without_parameters_and_in_the_first_release_s_folders(copied, folder):
+    (copied / "annotations" / SPLIT).rename(copied / "annotations" / folder)
+    (copied / "annotations" / folder / f"InterHand2.6M_{SPLIT}_MANO_NeuralAnnot.json").unlink()
     images = open_interhand(copied, SPLIT)
     assert len(images) == 4 and images.annotation(0).hands[0].mano is None
 
@@ -138,6 +139,11 @@ class TestDamage:
         (copied / open_interhand(copied, SPLIT).names[2]).unlink()
         places, damaged = usable_places(open_interhand(copied, SPLIT))
         assert places == [0, 1, 3] and [d.code for d in damaged] == ["image.missing"]
+
+    def test_a_file_without_images(self, copied):
+        path = changed(copied, "data", lambda c: c.pop("images"))
+        with raises("dataset.empty", file=path):
+            open_interhand(copied, SPLIT)
 
     def test_an_image_without_its_name(self, copied):
         path = changed(copied, "data", lambda c: c["images"][1].pop("file_name"))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets import load_freihand
+from datasets.readers import open_dataset
 from datasets.synthetic import SyntheticEngine
 from datasets.synthetic.backgrounds import load_bank, noise_tile, painted_bank
 from datasets.synthetic.camera_effects import compressed
@@ -29,13 +29,16 @@ def written(tmp_path_factory):
 
 
 def test_reads_as_freihand(written):
-    split = load_freihand(written, "training")
+    images = open_dataset("freihand", written, "training")
     batch = SyntheticEngine(SIZE).batch(4, range(6))
-    assert len(split.names) == 6 and split.vertices is None
-    np.testing.assert_allclose(split.keypoints_3d, batch.keypoints_3d, atol=1e-6)
-    np.testing.assert_allclose(split.keypoints_2d, batch.keypoints_2d, atol=0.05)
-    for row, name in enumerate(split.names):
-        with Image.open(split.image_dir / name) as picture:
+    assert len(images) == 6
+    for row in range(6):
+        (hand,) = images.annotation(row).hands
+        np.testing.assert_allclose(hand.keypoints_3d, batch.keypoints_3d[row], atol=1e-6)
+        np.testing.assert_allclose(hand.keypoints_2d, batch.keypoints_2d[row], atol=0.05)
+        assert hand.vertices is None
+        name = images.path(row).name
+        with Image.open(images.path(row)) as picture:
             difference = np.array(picture).astype(int) - batch.image[row].numpy()
         assert np.abs(difference).mean() < 2.0
         mask = cv2.imread(str(written / "training" / "mask" / name), cv2.IMREAD_GRAYSCALE)

@@ -4,9 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import trapezoid
 from scipy.linalg import orthogonal_procrustes
+from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
 
 from fitter import metrics
+from fitter.conventions import KEYPOINT_NAMES
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -104,6 +106,88 @@ def test_a_broken_hand_stays_alone(value):
     np.testing.assert_allclose(metrics.pa_mpjpe(broken, truth)[[0, 2]], whole[[0, 2]])
     np.testing.assert_array_equal(np.isnan(metrics.fscore(broken, truth))[:, 0], [0, 1, 0])
     assert np.isnan(metrics.pa_mpjpe(np.full_like(truth, value), truth)).all()
+
+
+@settings(max_examples=30)
+@given(seeds)
+def test_unknown_points_are_left_out_of_the_alignment(seed):
+    estimate, truth = random_hands(seed)
+    known = np.random.default_rng(seed).random((3, 21)) < 0.6
+    known[:, :4] = True
+    unknown = np.where(known[..., None], truth, np.nan)
+    found = metrics.pa_mpjpe(estimate, unknown, known=known)
+    for hand in range(3):
+        part = [points[hand : hand + 1, known[hand]] for points in (estimate, truth)]
+        np.testing.assert_allclose(found[hand], metrics.pa_mpjpe(*part)[0], rtol=1e-9)
+    moved = metrics.procrustes_aligned(estimate, unknown, known=known)
+    assert np.isfinite(moved).all()
+    assert np.isnan(metrics.pa_mpjpe(estimate, unknown, known=np.zeros_like(known))).all()
+
+
+@given(seeds)
+def test_without_rotation_it_is_the_least_squares_fit(seed):
+    estimate, truth = random_hands(seed)
+    found = metrics.scale_translation_aligned(estimate, truth)
+    for hand in range(3):
+        # truth ~ scale * estimate + translation, one row a coordinate
+        places = np.tile(np.eye(3), (21, 1))
+        design = np.concatenate([estimate[hand].reshape(-1, 1), places], axis=1)
+        answer = np.linalg.lstsq(design, truth[hand].reshape(-1), rcond=None)[0]
+        np.testing.assert_allclose(found[hand], (design @ answer).reshape(21, 3), atol=1e-9)
+
+
+@given(seeds)
+def test_bone_alignment_is_that_of_ho3d(seed):
+    estimate, truth = random_hands(seed)
+    found = metrics.bone_scale_aligned(estimate, truth)
+    for mine, e, t in zip(found, estimate, truth, strict=True):
+        scaled = e / np.sqrt(((e[9] - e[0]) ** 2).sum()) * np.sqrt(((t[9] - t[0]) ** 2).sum())
+        np.testing.assert_allclose(mine, scaled - scaled[:1] + t[:1], atol=1e-12)
+    flat = np.zeros((1, 21, 3))
+    np.testing.assert_array_equal(
+        metrics.bone_scale_aligned(flat, truth[:1]), np.repeat(truth[:1, :1], 21, 1)
+    )
+
+
+def test_fingers_are_the_means_of_their_keypoints():
+    errors = np.random.default_rng(0).random((5, 21))
+    errors[1, 6] = errors[2, 0] = np.nan
+    found = metrics.per_finger(errors)
+    assert list(found) == ["wrist", "thumb", "index", "middle", "ring", "little"]
+    np.testing.assert_allclose(found["little"], errors[:, 17:].mean(1))
+    np.testing.assert_allclose(found["index"], np.nanmean(errors[:, 5:9], axis=1))
+    np.testing.assert_array_equal(np.isnan(found["wrist"]), [0, 0, 1, 0, 0])
+    names = [name.split("_")[0] for name in KEYPOINT_NAMES]
+    for finger in list(found)[1:]:
+        of = [i for i, name in enumerate(names) if name == finger]
+        np.testing.assert_allclose(found[finger][0], errors[0, of].mean())
+
+
+@settings(max_examples=20)
+@given(seeds)
+def test_scipys_disparity_is_the_squared_residual(seed):
+    """`scipy.spatial.procrustes` scales both to norm 1 and may reflect."""
+    estimate, truth = random_hands(seed, batch=1)
+    aligned = metrics.procrustes_aligned(estimate, truth, allow_reflection=True)[0]
+    norm = np.linalg.norm(truth[0] - truth[0].mean(0))
+    _, _, disparity = procrustes(truth[0], estimate[0])
+    np.testing.assert_allclose(((aligned - truth[0]) ** 2).sum() / norm**2, disparity, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        metrics.mpjpe,
+        metrics.pa_mpjpe,
+        metrics.scale_translation_aligned,
+        metrics.bone_scale_aligned,
+        metrics.fscore,
+    ],
+)
+def test_a_batch_is_its_hands_one_by_one(metric):
+    estimate, truth = random_hands(5)
+    alone = [metric(estimate[i : i + 1], truth[i : i + 1])[0] for i in range(3)]
+    np.testing.assert_allclose(metric(estimate, truth), alone, rtol=1e-12)
 
 
 def test_no_hands_give_no_figures():

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from fitter.metrics import contour_distance, edge_error, mask_iou, normal_error
+from fitter.metrics import contour_distance, edge_error, mask_accuracy, mask_iou, normal_error
 
 SPHERE = trimesh.creation.icosphere(2, 0.05)
 VERTICES, FACES = np.array(SPHERE.vertices)[None], np.array(SPHERE.faces)
@@ -22,6 +23,35 @@ def test_iou_of_overlapping_rectangles():
     np.testing.assert_allclose(mask_iou(a, b), 100 / 300)
     np.testing.assert_allclose(mask_iou(a, a), 1)
     np.testing.assert_allclose(mask_iou(a, rectangle((30, 35), (0, 9))), 0)
+
+
+def test_masks_are_scored_as_torchmetrics_scores_them():
+    segmentation = pytest.importorskip("torchmetrics.functional.classification")
+    drawn = np.random.default_rng(0).random((2, 6, 20, 30))
+    estimate, truth = drawn[0] < 0.4, drawn[1] < 0.7
+    scores = [
+        [
+            float(metric(torch.from_numpy(e).int(), torch.from_numpy(t).int()))
+            for e, t in zip(estimate, truth, strict=True)
+        ]
+        for metric in (segmentation.binary_jaccard_index, segmentation.binary_accuracy)
+    ]
+    np.testing.assert_allclose(mask_iou(estimate, truth), scores[0], atol=1e-6)
+    np.testing.assert_allclose(mask_accuracy(estimate, truth), scores[1], atol=1e-6)
+
+
+def test_edges_and_normals_are_those_of_trimesh():
+    rng = np.random.default_rng(1)
+    estimate, truth = (VERTICES + rng.normal(0, 0.004, VERTICES.shape) for _ in range(2))
+    meshes = [trimesh.Trimesh(v[0], FACES, process=False) for v in (estimate, truth)]
+    lengths = [mesh.edges_unique_length for mesh in meshes]
+    np.testing.assert_allclose(
+        edge_error(estimate, truth, FACES), np.abs(lengths[0] - lengths[1]).mean()
+    )
+    edges = np.diff(estimate[0][FACES[:, [0, 1, 2, 0]]], axis=1)
+    edges /= np.linalg.norm(edges, axis=-1, keepdims=True)
+    expected = np.abs((edges * meshes[1].face_normals[:, None]).sum(-1)).mean()
+    np.testing.assert_allclose(normal_error(estimate, truth, FACES), expected)
 
 
 def test_iou_of_empty_masks():

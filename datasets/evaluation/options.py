@@ -4,9 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from fitter.errors import InputError
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How hands are compared.
+
+    Attributes:
+        match: how hands of an image are paired, see `datasets.evaluation.matching`; None for
+            "best" on FreiHAND and "place" elsewhere.
+        missing_as_mm: millimetres that every point of a hand that was not found is charged in the
+            figures in millimetres and the AUC, or None to average over the found hands alone.
+            Pixels, F-scores, masks, edges, normals and the detector's figures are never charged.
+        definition: score keypoints in this definition; None for that of the store.
+        mano: the user's MANO file: annotated MANO parameters are posed with it, and predicted
+            vertices have its faces; or None.
+        ranges: ranges of image numbers to report apart, besides the whole.
+        resamples: of the bootstrap; 0 for no confidence intervals.
+        seed: of the bootstrap.
+    """
+
+    match: Literal["best", "place"] | None = None
+    missing_as_mm: float | None = None
+    definition: str | None = None
+    mano: Path | None = None
+    ranges: Sequence[range] = ()
+    resamples: int = 0
+    seed: int = 0
 
 
 def parse_range(text: str) -> range:
