@@ -20,13 +20,13 @@ arms
     labels of half of the pictures, about as many as have pseudo-labels, as what could be reached.
 
 Errors are of the held-out pictures, mm: after a similarity alignment (PA), and with the wrists on
-each other (root-aligned). The standard error is over the seeds of the arms, which decide order and
-variation of the samples. Each part is kept in DIR: the same command continues after a stop.
+each other (root-aligned). Their standard errors are over the seeds of the arms, which decide order
+and variation of the samples; that of the difference from the renders alone is over the held-out
+hands, each paired with itself. Each part is kept in DIR: the same command continues after a stop.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ from init_net import load_network
 from init_net.samples.config import DatasetConfig
 from init_net.samples.crop_samples import Cropper
 from init_net.training.command import train_hands
-from init_net.training.evaluation import crop_figures, standard_error
+from init_net.training.evaluation import CropErrors, standard_error
 from init_net.training.sources import learned_from, look_at, prepare
 
 FIGURES = ("pa_mpjpe_mm", "mpjpe_mm")
@@ -98,8 +98,8 @@ class Plan:
                 "ema_decay": 0.99,
             },
             "run": {
-                "start": start, "seed": seed, "device": "cpu", "threads": 1, "validate_every": steps,
-                "log_every": 25, "checkpoint_minutes": 1.0,
+                "start": start, "seed": seed, "device": "cpu", "threads": 1,
+                "validate_every": steps, "log_every": 25, "checkpoint_minutes": 1.0,
             },
         }  # fmt: skip
 
@@ -134,12 +134,22 @@ class Plan:
 
 @dataclass(frozen=True)
 class Row:
-    """Errors of an arm: mean over its seeds and standard error of that, mm."""
+    """Errors of an arm, mm.
+
+    Attributes:
+        arm: its name; seeds: number of its runs.
+        figures: by their names, mean over hands and seeds.
+        seed_errors: standard errors of these over the seeds.
+        gain: PA less that of the renders alone, and gain_error: its standard error over the
+            held-out hands, each paired with itself.
+    """
 
     arm: str
     seeds: int
     figures: dict[str, float]
-    standard_errors: dict[str, float]
+    seed_errors: dict[str, float]
+    gain: float
+    gain_error: float
 
 
 def main() -> None:
@@ -163,7 +173,9 @@ def main() -> None:
     rows = measure(plan)
     print(table(rows))
     if written is not None:
-        write_json(written, {"plan": {**asdict(plan), "folder": None}, "rows": list(map(asdict, rows))})
+        write_json(
+            written, {"plan": {**asdict(plan), "folder": None}, "rows": list(map(asdict, rows))}
+        )
 
 
 def measure(plan: Plan) -> list[Row]:
@@ -172,16 +184,16 @@ def measure(plan: Plan) -> list[Row]:
     write_shifted(plan.folder / "held-out", plan.held_out, HELD_OUT_SEED)
     label(plan)
     base = trained(plan, "base", plan.run("shipped", plan.base_steps, 0))
-    found: dict[str, list[dict[str, float]]] = {BEGUN_WITH: [figures(plan, base)]}
+    found: dict[str, list[np.ndarray]] = {BEGUN_WITH: [errors(plan, base)]}
     for seed in range(plan.seeds):
         for arm, source in plan.arms().items():
             config = plan.run(str(base), plan.steps, seed)
             if source is not None:
                 config["datasets"] = {"B": source}
             weights = trained(plan, f"{arm.replace(', ', '-').replace(' ', '-')}-{seed}", config)
-            found.setdefault(arm, []).append(figures(plan, weights))
-            print(f"{arm}, seed {seed}: {found[arm][-1]}", file=sys.stderr)
-    return [row(arm, values) for arm, values in found.items()]
+            found.setdefault(arm, []).append(errors(plan, weights))
+            print(f"{arm}, seed {seed}: {found[arm][-1].mean(0)} mm", file=sys.stderr)
+    return [row(arm, values, found[RENDERS]) for arm, values in found.items()]
 
 
 def label(plan: Plan) -> None:
@@ -214,9 +226,10 @@ def trained(plan: Plan, name: str, config: Mapping[str, Any]) -> Path:
     return weights
 
 
-def figures(plan: Plan, weights: Path) -> dict[str, float]:
-    """Errors of a network that sees images alone, on all held-out pictures; kept beside it."""
-    file = weights.with_name("held-out.json")
+def errors(plan: Plan, weights: Path) -> np.ndarray:
+    """(N, 2) errors of a network that sees images alone on each held-out picture, in the order of
+    `FIGURES`; kept beside its weights."""
+    file = weights.with_name("held-out.npy")
     if not file.exists():
         given = plan.source("synthetic", plan.folder / "held-out", "held-out")
         source = DatasetConfig.model_validate(given)
@@ -225,34 +238,41 @@ def figures(plan: Plan, weights: Path) -> dict[str, float]:
         network = load_network(weights, expected_kind="handnet")
         samples = learned_from([source]).samples
         cropper = Cropper(samples, network.config.input_size, network.config.margin, None)
-        file.write_text(json.dumps(crop_figures(network, cropper, with_keypoints=False)))
-    found: dict[str, float] = json.loads(file.read_text())
-    return {name: found[name] for name in (*FIGURES, "hands")}
+        found = CropErrors.of(network, cropper, with_keypoints=False)
+        np.save(file, np.stack([found.aligned.keypoints.mean(1), found.rooted.mean(1)], 1))
+    return np.load(file)
 
 
-def row(arm: str, values: list[dict[str, float]]) -> Row:
-    """The row of an arm."""
-    columns = {name: np.array([value[name] for value in values]) for name in FIGURES}
+def row(arm: str, found: list[np.ndarray], control: list[np.ndarray]) -> Row:
+    """The row of an arm whose runs have errors, beside those of the control of the same seeds."""
+    seeds = np.stack([each.mean(0) for each in found])
+    pairs = list(zip(found, control, strict=False))
+    gain = np.mean([one[:, 0] - other[:, 0] for one, other in pairs], 0)
     return Row(
-        arm,
-        len(values),
-        {name: float(column.mean()) for name, column in columns.items()},
-        {name: standard_error(column) for name, column in columns.items()},
+        arm=arm,
+        seeds=len(found),
+        figures=dict(zip(FIGURES, seeds.mean(0).tolist(), strict=True)),
+        seed_errors=dict(zip(FIGURES, (standard_error(c) for c in seeds.T), strict=True)),
+        gain=float(gain.mean()),
+        gain_error=standard_error(gain),
     )
 
 
 def table(rows: list[Row]) -> str:
     """Markdown."""
-    before = rows[0].figures
-    lines = ["| learned from | PA mm | root-aligned mm | change of PA |", "| --- | --- | --- | --- |"]
+    before = rows[0].figures[FIGURES[0]]
+    lines = [
+        "| learned from | PA mm | root-aligned mm | PA against before | against renders alone |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for each in rows:
         cells = [
-            f"{each.figures[name]:.2f}"
-            + ("" if math.isnan(error) else f" ± {error:.2f}")
-            for name, error in each.standard_errors.items()
+            f"{each.figures[name]:.2f}" + ("" if math.isnan(error) else f" ± {error:.2f}")
+            for name, error in each.seed_errors.items()
         ]
-        change = each.figures[FIGURES[0]] / before[FIGURES[0]] - 1
-        lines.append(f"| {each.arm} | {cells[0]} | {cells[1]} | {100 * change:+.1f} % |")
+        change = f"{100 * (each.figures[FIGURES[0]] / before - 1):+.1f} %"
+        gain = f"{each.gain:+.2f} ± {each.gain_error:.2f} mm"
+        lines.append(f"| {each.arm} | {cells[0]} | {cells[1]} | {change} | {gain} |")
     return "\n".join(lines)
 
 

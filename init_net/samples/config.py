@@ -45,7 +45,9 @@ BatchShare = Annotated[
 
 ImageSize = Annotated[int, Field(ge=16, le=2048, description="side of a image, pixels")]
 
-Workers = Annotated[int, Field(ge=1, description="processes that make what is missing, and look at it")]
+Workers = Annotated[
+    int, Field(ge=1, description="processes that make what is missing, and look at it")
+]
 
 Sightings = Annotated[
     int,
@@ -130,8 +132,8 @@ class DatasetConfig(Section):
         None,
         ge=0,
         le=32,
-        description="of hands whose perceptual hashes (64 bits) differ in so many bits or fewer the "
-        "best scored is learned from alone; null: all are",
+        description="of hands whose perceptual hashes (64 bits) differ in so many bits or fewer "
+        "the best scored is learned from alone; null: all are",
     )
     sightings: Sightings = 2
     samples: str | None = Field(

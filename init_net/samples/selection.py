@@ -1,14 +1,16 @@
 """Which pseudo-labels are learned from, and how far each counts.
 
 Filtered by score, freed of near-duplicates by perceptual hash, weighted by confidence. Confidences
-are those of S2HAND (Chen et al. 2021) eq. 3 and 4, here over their mean in the set: they move weight
-between its hands and keypoints, while the set's share of a batch says how much all of it counts.
+are those of S2HAND (Chen et al. 2021) eq. 3 and 4, here over their mean in the set: they move
+weight between its hands and keypoints, while the set's share of a batch says how much all of it
+counts.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -81,8 +83,8 @@ def distinct(hashes: np.ndarray, score: np.ndarray, bits: int) -> np.ndarray:
     """Places of hashes of which no two are within `bits` bits of each other, in ascending order.
 
     Greedy from the best score on, the first of equal ones first: each is kept unless one that is
-    kept is near. Two hashes that differ in at most `bits` bits agree in at least one of ``bits + 1``
-    pieces, so that only those with a common piece are compared.
+    kept is near. Two hashes that differ in at most `bits` bits agree in at least one of
+    ``bits + 1`` pieces, so that only those with a common piece are compared.
 
     Args:
         hashes: (N,) uint64.
@@ -92,7 +94,7 @@ def distinct(hashes: np.ndarray, score: np.ndarray, bits: int) -> np.ndarray:
     edges = np.linspace(0, HASH_BITS, bits + 2).astype(int)
     pieces = [
         ((hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)).tolist()
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        for low, high in pairwise(edges.tolist())
     ]
     whole = hashes.tolist()
     buckets: dict[tuple[int, int], list[int]] = defaultdict(list)

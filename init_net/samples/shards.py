@@ -63,8 +63,8 @@ SAMPLE_FIELDS: Mapping[str, tuple[str, str]] = {
     "mode": ("int16", "row of `pose_modes()`"),
     "egocentric": ("bool", "the camera sits on the owner's head"),
 }
-"""Name -> dtype and meaning of what is stored of a sample. Of annotated hands some is not known: NaN,
-and `UNKNOWN`."""
+"""Name -> dtype and meaning of what is stored of a sample. What is not known of an annotated hand is
+NaN, or `UNKNOWN`."""
 
 UNKNOWN = 255
 """Value of ``keypoint_state`` where nobody says whether a keypoint can be seen."""

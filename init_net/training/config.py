@@ -93,8 +93,8 @@ class TrainConfig(Section):
     )
     datasets: dict[str, DatasetConfig] = Field(
         default_factory=dict,
-        description="annotated data sets, and stores of fit-hands as pseudo-labels, by a name each, "
-        "that are learned from as well",
+        description="annotated data sets, and stores of fit-hands as pseudo-labels, by a name "
+        "each, that are learned from as well",
     )
     validation: HeldOutConfig = Field(default_factory=HeldOutConfig)
     validation_datasets: dict[str, DatasetConfig] = Field(

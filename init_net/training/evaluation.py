@@ -30,6 +30,7 @@ from fitter.metrics import (
 from fitter.records import HandMesh, HandParams
 from fitter.rotations import roma
 from init_net.posing import labelled_points
+from init_net.records import CropInputs
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.detected_samples import DetectedSamples
 from init_net.samples.lifter_samples import LifterSamples
@@ -163,42 +164,72 @@ def lifter_figures(network: nn.Module, held_out: DetectedSamples) -> dict[str, f
     }
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class CropErrors:
+    """How far a `HandNet` is off on N crops whose keypoints are all known in 3D.
+
+    Attributes:
+        aligned: after a similarity alignment of each hand.
+        rooted: (N, 21) mm, with the wrists on each other.
+        positions: (N, 21) pixels of the crop.
+    """
+
+    aligned: HandErrors
+    rooted: np.ndarray
+    positions: np.ndarray
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, network: nn.Module, held_out: Cropper, with_keypoints: bool = True) -> Self:
+        """Measure a network; the arguments are those of `crop_figures`."""
+        device = next(network.parameters()).device
+        model = load_hand_model(dtype=torch.float64, children=True)
+        marks, joints = (
+            each.to(torch.float32)
+            for each in (model.keypoint_model(), KeypointDefinition.of(model, "mano").reduced)
+        )
+        errors, seen, rooted = [], [], []
+        for whole in _batches(held_out):
+            crops = whole[whole.points.isfinite().all(dim=(1, 2))]
+            hands = network(_given(crops, with_keypoints).to(device)).to("cpu")
+            found = labelled_points(marks, joints, hands, crops.is_marks)
+            mesh = posed_mesh(model, hands.rotations, hands.betas).vertices
+            true = _true_vertices(model, crops)
+            errors.append(HandErrors.of(found.points, crops.points, mesh, true))
+            rooted.append(1000 * point_errors(found.points.numpy(), crops.points.numpy()))
+            seen.append(keypoint_2d_error(found.positions.numpy(), crops.positions.numpy()))
+        return cls(
+            HandErrors.together(errors),
+            np.concatenate(rooted),
+            held_out.size * np.concatenate(seen),
+        )
+
+
 def crop_figures(
     network: nn.Module, held_out: Cropper, with_keypoints: bool = True
 ) -> dict[str, float]:
     """Of a `HandNet` on crops whose keypoints are all known in 3D.
 
-    ``mpjpe_mm`` is the distance of keypoints when the wrists lie on each other.
+    ``mpjpe_mm`` is the distance of keypoints with the wrists on each other.
 
     Args:
         network: to be measured.
         held_out: of samples.
         with_keypoints: give it what the detector saw; else nothing but the image.
     """
-    device = next(network.parameters()).device
-    model = load_hand_model(dtype=torch.float64, children=True)
-    marks, joints = (
-        each.to(torch.float32)
-        for each in (model.keypoint_model(), KeypointDefinition.of(model, "mano").reduced)
-    )
-    errors, seen, rooted = [], [], []
-    for whole in _batches(held_out):
-        crops = whole[whole.points.isfinite().all(dim=(1, 2))]
-        inputs = crops.inputs
-        if not with_keypoints:
-            inputs = crops.with_confidence(torch.zeros_like(crops.confidence)).inputs
-        hands = network(inputs.to(device)).to("cpu")
-        found = labelled_points(marks, joints, hands, crops.is_marks)
-        mesh = posed_mesh(model, hands.rotations, hands.betas).vertices
-        true = _true_vertices(model, crops)
-        errors.append(HandErrors.of(found.points, crops.points, mesh, true))
-        rooted.append(point_errors(found.points.numpy(), crops.points.numpy()))
-        seen.append(keypoint_2d_error(found.positions.numpy(), crops.positions.numpy()))
-    figures = HandErrors.together(errors).figures()
-    figures["mpjpe_mm"] = float(1000 * np.concatenate(rooted).mean())
-    figures["keypoints_2d_px"] = float(np.concatenate(seen).mean() * held_out.size)
-    return {**figures, "hands": float(len(np.concatenate(rooted)))}
+    errors = CropErrors.of(network, held_out, with_keypoints)
+    return {
+        **errors.aligned.figures(),
+        "mpjpe_mm": float(errors.rooted.mean()),
+        "keypoints_2d_px": float(errors.positions.mean()),
+        "hands": float(len(errors.rooted)),
+    }
+
+
+def _given(crops: CropSamples, with_keypoints: bool) -> CropInputs:
+    if with_keypoints:
+        return crops.inputs
+    return crops.with_confidence(torch.zeros_like(crops.confidence)).inputs
 
 
 @torch.no_grad()
@@ -210,10 +241,7 @@ def mask_figures(
     overlap, right = [], []
     for whole in _batches(held_out):
         crops = whole[whole.has_mask]
-        inputs = crops.inputs
-        if not with_keypoints:
-            inputs = crops.with_confidence(torch.zeros_like(crops.confidence)).inputs
-        found = (network(inputs.to(device)).cpu() > 0).numpy()
+        found = (network(_given(crops, with_keypoints).to(device)).cpu() > 0).numpy()
         true = (crops.mask > 0.5).numpy()
         overlap.append(mask_iou(found, true))
         right.append((found == true).mean((1, 2)))

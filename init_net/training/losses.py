@@ -3,7 +3,8 @@
 Each function gives one value a hand, (B,), or a dictionary of such terms without weights, whose
 names are the fields of a section of `init_net.training.loss_weights`. Nothing here averages over a
 batch. Truth that is not known is NaN: it costs nothing and moves nothing. Keypoints have a
-confidence each, as in S2HAND (Chen et al. 2021) eq. 3 and 4; 1 is that of a true one. The terms of Zhao 3.5 that need a renderer are in `fitter.energies.photometric`.
+confidence each, as in S2HAND (Chen et al. 2021) eq. 3 and 4; 1 is that of a true one. The terms of
+Zhao 3.5 that need a renderer are in `fitter.energies.photometric`.
 
 Positions in an image are in crop units, as in `init_net.records`. In which unit the papers measure
 them is not published.
@@ -64,9 +65,9 @@ def geometric_terms(
 ) -> dict[str, Tensor]:
     """The terms of Zhao 3.5 that need no renderer, in the order of `GeometricWeights`.
 
-    All are sums, as printed; with confidences the bones' is S2HAND eq. 4. The pose is regularised by ``sum_j ||R_j - I||_F^2 / 2`` over the 15
-    finger joints, which is ||theta||^2 of their axis-angle vectors to second order (Zhao has 30
-    components of a pose space).
+    All are sums, as printed; with confidences the bones' is that of S2HAND eq. 4. The pose is
+    regularised by ``sum_j ||R_j - I||_F^2 / 2`` over the 15 finger joints, which is ||theta||^2 of
+    their axis-angle vectors to second order (Zhao has 30 components of a pose space).
 
     Args:
         hands: B hands as regressed.

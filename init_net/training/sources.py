@@ -250,9 +250,7 @@ def _has_space(contents: Contents) -> bool:
     return contents.keypoints_3d and contents.camera
 
 
-def _lacking(
-    config: TrainConfig, weights: Mapping[str, float], contents: Contents
-) -> str | None:
+def _lacking(config: TrainConfig, weights: Mapping[str, float], contents: Contents) -> str | None:
     """What a data set would have to have besides, in words; None for nothing."""
     if not contents.keypoints_2d:
         return "keypoints in 2D, which say where a hand is"

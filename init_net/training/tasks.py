@@ -301,4 +301,6 @@ def _scaled(
     terms: Mapping[str, Tensor], weights: Mapping[str, float], counts: Tensor
 ) -> dict[str, Tensor]:
     """Terms (B,) by the weights of losses and by how far each hand `counts` (B,)."""
-    return {name: weights[name] * counts * term for name, term in terms.items() if weights[name] > 0}
+    return {
+        name: weights[name] * counts * term for name, term in terms.items() if weights[name] > 0
+    }

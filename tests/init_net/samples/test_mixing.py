@@ -38,7 +38,7 @@ def test_every_sample_of_a_source_once_in_each_of_its_passes():
         own = found[OWNER[found] == source]
         whole = own[: len(own) // count * count].reshape(-1, count)
         assert len(whole) > 1
-        assert (np.sort(whole, 1) == np.flatnonzero(OWNER == source)).all()
+        assert (np.sort(whole, 1) == np.flatnonzero(source == OWNER)).all()
         assert (whole[0] != whole[1]).any()
 
 

@@ -20,7 +20,7 @@ from init_net.training.losses import (
     size_likelihood,
     visibility_entropy,
 )
-from tests.support.loss_cases import B, SURE, close, generator, randn, summed, turns
+from tests.support.loss_cases import SURE, B, close, generator, randn, summed, turns
 
 
 def lifted(seed=0):

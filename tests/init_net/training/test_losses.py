@@ -32,7 +32,7 @@ from init_net.training.losses import (
     regularised_l1,
     squared_chords,
 )
-from tests.support.loss_cases import B, SURE, close, generator, randn, summed, turns
+from tests.support.loss_cases import SURE, B, close, generator, randn, summed, turns
 
 
 def hands(seed, size=0.5):
@@ -176,7 +176,9 @@ class TestGeometric:
             rotations=torch.eye(3).double().expand(B, 16, 3, 3),
             betas=torch.zeros(B, 10).double(),
         )
-        for term in geometric_terms(still, points, points, torch.ones(len(points.points), 21).double()).values():
+        for term in geometric_terms(
+            still, points, points, torch.ones(len(points.points), 21).double()
+        ).values():
             assert not term.any()
 
     def test_normalised_does_not_know_size_and_place(self):

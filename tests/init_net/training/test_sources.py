@@ -130,7 +130,7 @@ class TestRefused:
 
     def test_what_is_learned_from_is_not_held_out(self):
         given = {"dataset": "store", "folder": "x"}
-        with pytest.raises(ValidationError, match="other pictures than datasets.B"):
+        with pytest.raises(ValidationError, match="other pictures than datasets"):
             TrainConfig.model_validate(
                 {"network": {"kind": "handnet"}, "datasets": {"B": given},
                  "validation_datasets": {"V": given | {"folder": "./x"}}}
@@ -212,9 +212,7 @@ class TestHandNet:
         task = build_task(learning(Pictures(unsure), given={"least_score": 0.75}), CPU)
         assert len(task._cropper.samples) == 14 + 3
 
-    def test_a_run_that_was_stopped_has_the_curve_that_it_would_have_had(
-        self, learning, tmp_path
-    ):
+    def test_a_run_that_was_stopped_has_the_curve_that_it_would_have_had(self, learning, tmp_path):
         optimiser = {"steps": 6, "warmup_steps": 1, "batch_size": 4}
         config = learning(Pictures(unsure)).model_copy(deep=True)
         config = TrainConfig.model_validate(
@@ -237,9 +235,7 @@ class TestHandNet:
     def test_figures_on_pictures_whose_meshes_nobody_knows(self, learning):
         config = learning(Pictures(without_parameters))
         held_out = config.datasets["B"].model_copy(update={"split": "other"})
-        config = config.model_copy(
-            update={"validation_datasets": {"V": held_out}, "datasets": {}}
-        )
+        config = config.model_copy(update={"validation_datasets": {"V": held_out}, "datasets": {}})
         figures = build_task(config, CPU).validate()
         assert figures["hands"] == 6 and figures["mpjpe_mm"] > figures["pa_mpjpe_mm"] > 0
         assert "pa_mpvpe_mm" not in figures and all(map(np.isfinite, figures.values()))
