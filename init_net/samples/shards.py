@@ -63,7 +63,7 @@ SAMPLE_FIELDS: Mapping[str, tuple[str, str]] = {
     "mode": ("int16", "row of `pose_modes()`"),
     "egocentric": ("bool", "the camera sits on the owner's head"),
 }
-"""Name -> dtype and meaning of what is stored of a sample. What is not known of an annotated hand is
+"""Name -> dtype and meaning of what is stored of a sample. Of annotated hands, what is not known is
 NaN, or `UNKNOWN`."""
 
 UNKNOWN = 255

@@ -116,7 +116,11 @@ class TrainConfig(Section):
     @property
     def learned_from(self) -> tuple[SamplesConfig | DatasetConfig, ...]:
         """`data`, `further_data` and `datasets` but those of share 0, in this order."""
-        every = (self.data, *self.further_data, *self.datasets.values())
+        every: tuple[SamplesConfig | DatasetConfig, ...] = (
+            self.data,
+            *self.further_data,
+            *self.datasets.values(),
+        )
         return tuple(source for source in every if source.share != 0)
 
     @property
