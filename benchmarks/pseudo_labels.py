@@ -92,7 +92,7 @@ class Plan:
             "optimiser": {
                 "steps": steps,
                 "batch_size": 256,
-                "learning_rate": 1.5e-3 if start is None else 8e-4,
+                "learning_rate": 1.5e-3,
                 "warmup_steps": steps // 10,
                 "ema_decay": 0.97,
                 "weight_decay": 0.02,
@@ -160,7 +160,7 @@ def main() -> None:
         ("--held-out", 600, "held-out pictures"),
         ("--renders", 512, "samples of domain A"),
         ("--base-steps", 200, "of the network on domain A"),
-        ("--steps", 120, "of each arm"),
+        ("--steps", 500, "of each arm"),
         ("--seeds", 3, "runs of each arm"),
     ):
         options.add_argument(flag, type=positive, default=default, metavar="N", help=what)

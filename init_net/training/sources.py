@@ -33,7 +33,7 @@ SourceConfig = SamplesConfig | DatasetConfig
 _SHOWN = 64
 """Pictures of a data set that are asked what it has."""
 
-_IN_SPACE = ("mano_joints_2d", "mano_camera", "geometric_joints_2d", "geometric_bone")
+_IN_THE_IMAGE = ("mano_joints_2d", "mano_camera", "geometric_joints_2d", "geometric_bone")
 """Losses of a HandNet that compare positions in the image: keypoints in 2D are enough."""
 
 
@@ -263,6 +263,6 @@ def _lacking(config: TrainConfig, weights: Mapping[str, float], contents: Conten
             if not contents.marks:
                 return "keypoints as the detector marks them"
         case HandNetConfig():
-            if not (_has_space(contents) or any(weights[name] for name in _IN_SPACE)):
+            if not (_has_space(contents) or any(weights[name] for name in _IN_THE_IMAGE)):
                 return "keypoints in 3D and K: no loss compares positions in the image"
     return None
