@@ -302,6 +302,7 @@ def appearance() -> str:
 SENTENCE_TOPICS = {
     "images": ("image", "array"),
     "lists": ("list", "json"),
+    "addresses": ("address", "shard"),
     "intrinsics": ("intrinsics",),
     "keypoints": ("keypoints",),
     "hand-sizes": ("hand_size",),

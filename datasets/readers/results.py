@@ -10,8 +10,8 @@ Images without a valid hand, and those of blocks that are not finished, are left
     keypoints_3d      as stored, in the definition that the run asked for
     keypoints_2d      their projection, with the hand's own focal length where that was fitted
 
-K is the one that the store has. The images stay where they were: their folder is the split, or
-without one that of the data set that the store tells of.
+K is the one that the store has. The images stay where they were: in the folder, the tar files or
+at the address that the split is, or without one in the data set that the store tells of.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, Protocol, cast, overload
 
 import numpy as np
 
@@ -33,13 +33,15 @@ from datasets.annotations import (
     ModelParameters,
 )
 from fitter.errors import InputError
+from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
+from fitter.inputs.image_files import ImageFile, LocalFile
+from fitter.inputs.listing import ImageSource
 from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
 from fitter.store.schema import HandRow, ImageRow, Variable, disassemble
 
 _READ = frozenset(
     (
-        "image_status",
         "image_width",
         "image_height",
         "intrinsics",
@@ -65,7 +67,7 @@ CHUNK = 256
 MOST_HELD = 32
 """Chunks that are remembered; the one not asked for longest is forgotten first."""
 LOOKED_FOR = 64
-"""Images of which one must be in the folder of images."""
+"""Images of which one must be there."""
 
 
 def open_results(folder: Path, split: str) -> ResultImages:
@@ -73,47 +75,84 @@ def open_results(folder: Path, split: str) -> ResultImages:
 
     Args:
         folder: of the store, such as "results.zarr".
-        split: the folder that the names of the store's images are relative to, as it was given to
-            `fit-hands`; nothing for the folder of the data set that it was given.
+        split: what was given to `fit-hands` for its images, a folder, tar files or an address;
+            nothing where that was a data set.
 
     Raises:
         InputError: there is no store, it is damaged, or has no valid hand; or its images are not
-            in that folder, or the store does not say where they are.
+            there, or the store does not say where they are.
     """
     store = StoreReader.open(Path(folder))
-    place = split or (store.dataset_place or {}).get("folder")
-    if not place:
+    place = store.dataset_place
+    if split:
+        source = ImageSource.of([split])
+        files, root = source.files or _Folder(source.root), source.root
+    elif place is not None:
+        # Any reader's images: they need not be files.
+        request = DatasetRequest(place["name"], place["split"])
+        files = DatasetFiles.of(DatasetHandle.of(request, place["folder"]))
+        root = Path(place["folder"])
+    else:
         raise InputError("dataset.images_unknown", file=folder)
-    return ResultImages(store, Path(place))
+    return ResultImages(store, files, root, split)
+
+
+class _Found(Protocol):
+    """Where images are by their names, see `fitter.inputs.image_files.ImageFiles`."""
+
+    def file_of(self, name: str) -> ImageFile: ...
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Images that are files below a folder."""
+
+    root: Path
+
+    def file_of(self, name: str) -> ImageFile:
+        return LocalFile(self.root / name)
 
 
 class ResultImages(AnnotatedImages):
     """The images of a store with valid hands; make it with `open_results`.
 
-    `root` is the folder of the images. Reading in order is fast; by chance each image costs a
-    chunk, some 20 ms, unless all fit into those that are remembered.
+    `root` is the folder of the images, if they are files below one. Reading in order is fast; by
+    chance each image costs a chunk, some 20 ms, unless all fit into those that are remembered.
     """
 
     dataset = "store"
 
-    def __init__(self, store: StoreReader, images: Path) -> None:
-        """Find the images in `store` that have valid hands; they lie in the folder `images`."""
-        self.root = images
-        self.split = str(images)
-        self._path = store.path
+    def __init__(self, store: StoreReader, files: _Found, root: Path, split: str) -> None:
+        """Find the images in `store` that have valid hands.
+
+        Args:
+            store: of the hands.
+            files: where its images are by their names.
+            root: their folder; split: what the user called them.
+        """
+        self.root = root
+        self.split = split
         self.definition = cast(
             AnnotatedDefinition,
             store.configuration.get("output", {}).get("keypoint_definition", "mediapipe"),
         )
+        self._files = files
         self._chunks = _Chunks(store)
         places = list(_places_with_hands(store))
         if not places:
             raise InputError("dataset.no_valid_hand", file=store.path)
         self.names: _Names = _Names(self._chunks, np.concatenate(places))
-        if not any((images / name).is_file() for name in islice(self.names, LOOKED_FOR)):
+        if not any(files.file_of(name).stamp() for name in islice(self.names, LOOKED_FOR)):
             raise InputError(
-                "dataset.images_elsewhere", file=images, store=store.path, image=self.names[0]
+                "dataset.images_elsewhere",
+                file=split or root,
+                store=store.path,
+                image=self.names[0],
             )
+
+    def pixels(self, place: int) -> np.ndarray:
+        """See `AnnotatedImages`."""
+        return self._files.file_of(self.names[place]).read()[0]
 
     def annotation(self, place: int) -> Annotation:
         """See `AnnotatedImages`."""

@@ -182,7 +182,7 @@ def open_shards(root: Path | str, split: str) -> ShardImages:
     for number, (prefix, place) in enumerate(files.places.items()):
         index = tar_index(place, index_folder)
         if index.broken:
-            log.warning(index.broken)
+            log.info("%s", index.broken)
             broken.append(index.broken)
         for name in sorted(image_members(index)):
             names.append(f"{prefix}/{name}")

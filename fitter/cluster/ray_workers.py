@@ -73,7 +73,7 @@ class RayWorkers:
         self,
         config: Config,
         execution: ExecutionOptions,
-        detects: bool,
+        detection: DetectionOptions,
         places: RayPlaces,
     ) -> None:
         """Start Ray, or join a cluster.
@@ -81,7 +81,7 @@ class RayWorkers:
         Args:
             config: of the run.
             execution: over what the work is execution.
-            detects: whether hands are to be found, and not given.
+            detection: how images are detected; each actor has one process that does.
             places: where to write.
 
         Raises:
@@ -102,7 +102,7 @@ class RayWorkers:
             # A cluster may grow while it works, and its machines come one by one.
             self._detectors = execution.workers or (int(cpus) if self._is_local else None)
             run = config.run.model_copy(update={"device": self.device})
-            options = DetectionOptions(detects, 1, execution.timeout)
+            options = replace(detection, workers=1)
             there = config.model_copy(update={"run": run})
             if not self._is_local:  # its actors work in other folders
                 overlays = overlays and overlays.absolute()

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from fitter.config.detection import DetectorConfig
     from fitter.config.files import ConfigKind, Flag, find_preset, load_kind
     from fitter.config.networks import NetworkOffer, NetworkOptions, OfferedNetwork
     from fitter.config.options import (
         FIT,
         Config,
-        DetectorConfig,
         FitConfig,
         InitConfig,
         ModelConfig,
@@ -57,7 +57,7 @@ __getattr__, __dir__ = lazy_face(
     {
         "Config": "fitter.config.options",
         "ConfigKind": "fitter.config.files",
-        "DetectorConfig": "fitter.config.options",
+        "DetectorConfig": "fitter.config.detection",
         "FIT": "fitter.config.options",
         "FitConfig": "fitter.config.options",
         "Flag": "fitter.config.files",

@@ -7,6 +7,7 @@ On-device Real-time Hand Tracking").
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -93,3 +94,23 @@ def _palm_direction(points: np.ndarray) -> np.ndarray:
     the middle finger's."""
     beside = 0.5 * (points[5] + points[13])
     return 0.5 * (beside + points[9]) - points[0]
+
+
+def hand_filling(window: Window) -> HandObservation:
+    """A hand, drawn with a ruler, whose `hand_window` is the given one.
+
+    Shown to a network that looks again where a hand is known to be, it asks whether there is one:
+    nothing of it but its window counts.
+
+    Args:
+        window: in the picture; not mirrored.
+    """
+    spread = np.deg2rad([-40.0, -20.0, 0.0, 15.0, 30.0])[:, None] * np.ones(4)
+    reach = np.linspace(0.4, 1.0, 4)
+    fingers = np.stack([reach * np.sin(spread), -reach * np.cos(spread)], axis=-1)
+    points = np.concatenate([np.zeros((1, 2)), fingers.reshape(20, 2)])
+    nothing = np.zeros(21)
+    hand = HandObservation(points, np.ones(21), "right", 0.5, 1.0, nothing, np.zeros((21, 3)))
+    own = hand_window(replace(hand, keypoints=100 * points), mirrored=False)
+    keypoints = window.points_to_picture(own.points_from_picture(100 * points, 1), 1)
+    return replace(hand, keypoints=keypoints)

@@ -32,6 +32,7 @@ class AddressFiles:
 
     gives_keypoints = False
     gives_masks = False
+    prepare = None
 
     @property
     def kinds(self) -> dict[str, object]:

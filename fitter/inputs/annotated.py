@@ -8,7 +8,8 @@ the data set once, when the first image is asked for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -143,8 +144,29 @@ class DatasetHandle:
         Raises:
             InputError: the folder is not what it should be.
         """
-        # What is used of it has no part in how it is opened.
-        return _opened(replace(self, use=()))
+        key = self._opening
+        if key not in _held:
+            if len(_held) >= _MOST_HELD:
+                _held.pop(next(iter(_held)))
+            _held[key] = key.offer.open(key.name, key.folder, key.split)
+        return _held[key]
+
+    def forget(self) -> None:
+        """Have the data set opened anew when it is next asked for, since it may have changed."""
+        _held.pop(self._opening, None)
+        for asked in (_annotation_of, _masks_of):
+            asked.cache_clear()
+
+    @property
+    def _opening(self) -> DatasetHandle:
+        """How it is opened, in which what is used of it and the current folder have no part."""
+        return replace(self.absolute(), use=())
+
+    def open(self) -> None:
+        """Have the data set opened in this process; what is wrong with it is said when an image is
+        read."""
+        with suppress(InputError):
+            _ = self.images
 
     def absolute(self) -> DatasetHandle:
         """The same for a process in another working directory."""
@@ -153,10 +175,11 @@ class DatasetHandle:
         return replace(self, folder=str(Path(self.folder).absolute()))
 
 
-@lru_cache(maxsize=2)
-def _opened(handle: DatasetHandle) -> SeenImages:
-    images: SeenImages = handle.offer.open(handle.name, handle.folder, handle.split)
-    return images
+_MOST_HELD = 16
+"""Data sets open in a process; that many are mixed in one training at most."""
+
+_held: dict[DatasetHandle, SeenImages] = {}
+"""Those that are open, by how they are opened; the one opened first is closed first."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +258,8 @@ class DatasetImage(ImageFile):
     @property
     def folder(self) -> Path | None:
         """The data set's folder."""
-        return None if is_address(self.dataset.folder) else Path(self.dataset.folder)
+        folder = self.dataset.absolute().folder
+        return None if is_address(folder) else Path(folder)
 
     def absolute(self) -> DatasetImage:
         """See `ImageFile`."""
@@ -338,11 +362,15 @@ class DatasetFiles:
         Raises:
             InputError: the folder is not what it should be.
         """
-        for held in (_opened, _annotation_of, _masks_of):  # by an earlier run of this process
-            held.cache_clear()
+        dataset.forget()  # it may be of an earlier run of this process
         names = dataset.images.names
         order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
         return DatasetFiles(dataset, order)
+
+    @property
+    def prepare(self) -> Callable[[], object]:
+        """Open the data set, whose lists may be long."""
+        return self.dataset.absolute().open
 
     @property
     def gives_keypoints(self) -> bool:

@@ -6,6 +6,7 @@ An `ImageFile` is small and travels to the worker that reads it; nothing is open
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
@@ -110,6 +111,12 @@ class ImageFiles(Protocol):
     def kinds(self) -> dict[str, object]:
         """What tells these from others, as the store remembers it, without what it says of single
         images."""
+        ...
+
+    @property
+    def prepare(self) -> Callable[[], object] | None:
+        """What a process does once before it reads the first image, so that the image's time is its
+        own; picklable. None for nothing."""
         ...
 
     @property

@@ -157,6 +157,8 @@ class ImageSource:
         self.skipped.clear()
         with contextlib.closing(sorted_unique(self.unsorted(self.skipped), scratch)) as ordered:
             first = next(ordered, None)
+            if first is None and self.skipped[".tar"]:
+                raise InputError("list.only_shards", file=self.title, folder=self.title)
             if first is None:
                 raise InputError(self.nothing, file=self.title, endings=_ENDINGS)
             yield first

@@ -60,6 +60,7 @@ class ShardFiles:
 
     gives_keypoints = False
     gives_masks = False
+    prepare = None
 
     @property
     def kinds(self) -> dict[str, object]:

@@ -69,17 +69,19 @@ def run(request: RunRequest, config: Config) -> Summary:
 def _workers(
     request: RunRequest, config: Config, inputs: RunInputs
 ) -> AbstractContextManager[Workers]:
+    from fitter.workers.detection_pool import DetectionOptions
+
     execution = request.execution
-    detects = inputs.given.detects
+    files, timeout = inputs.given.files, execution.timeout
+    prepare = None if files is None else files.prepare
+    options = DetectionOptions(inputs.given.detects, execution.workers, timeout, prepare)
     if execution.ray is not None:
         from fitter.cluster.ray_workers import RayPlaces, RayWorkers
 
         places = RayPlaces(request.overlays, request.beside("ray.log"))
-        return RayWorkers(config, execution, detects, places)
-    from fitter.workers.detection_pool import DetectionOptions
+        return RayWorkers(config, execution, options, places)
     from fitter.workers.local_executor import ExecutorFiles, LocalExecutor
 
-    options = DetectionOptions(detects, execution.workers, execution.timeout)
     in_hand = request.out.with_name(f".{request.beside('in-hand').name}")
     return LocalExecutor(config, options, ExecutorFiles(request.overlays, in_hand))
 

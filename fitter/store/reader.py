@@ -23,7 +23,8 @@ from fitter.store.older import (
     stored_name,
     with_todays_options,
 )
-from fitter.store.schema import OPTIONAL_DIMENSIONS, VARIABLES, ImageRow, Variable, disassemble
+from fitter.store.rows import disassemble
+from fitter.store.schema import OPTIONAL_DIMENSIONS, VARIABLES, ImageRow, Variable
 
 if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Zarr
     import xarray as xr

@@ -43,7 +43,8 @@ from fitter.store.layout import (
     write_layout,
 )
 from fitter.store.reader import StoreReader, decode_flags
-from fitter.store.schema import ImageRow, Variable, assemble
+from fitter.store.rows import assemble
+from fitter.store.schema import ImageRow, Variable
 from fitter.system.files import flush, write_whole
 from fitter.system.lock import WHOLE, Share, WriterLock
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
@@ -40,11 +40,13 @@ class DetectionOptions:
         workers: processes, one thread each; None for as many as suit the device: a fit on a CPU
             takes about as long as finding the hands, one on a GPU next to nothing.
         timeout: seconds that one image may take.
+        prepare: what each process does first, without that time; picklable. None for nothing.
     """
 
     detects: bool = True
     workers: int | None = 1
     timeout: float = 120.0
+    prepare: Callable[[], object] | None = None
 
 
 class DetectionPool:
@@ -57,7 +59,7 @@ class DetectionPool:
             config: of the run.
             options: how many, and how long an image may take.
         """
-        arguments = (config, options.detects)
+        arguments = (config, options.detects, options.prepare)
         self._pool = ProcessPool(_image_detector, arguments, options.workers or 1, options.timeout)
 
     @property
@@ -133,9 +135,13 @@ class DetectionPool:
             )
 
 
-def _image_detector(config: Config, detects: bool) -> ImageDetector:
+def _image_detector(
+    config: Config, detects: bool, prepare: Callable[[], object] | None
+) -> ImageDetector:
     """What each process holds. What it needs is loaded there and not here, where processes are
     started before anything else is loaded."""
     from fitter.workers.image_detector import ImageDetector
 
+    if prepare is not None:
+        prepare()
     return ImageDetector(config, detects)

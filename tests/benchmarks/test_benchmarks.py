@@ -79,7 +79,9 @@ def test_readers_are_measured(tmp_path) -> None:
     for kinds in readings.values():
         annotations, samples = kinds["annotations"], kinds["samples"]
         assert (annotations["samples"], samples["samples"]) == (400, 40)
-        assert 0 < samples["per_second"] < annotations["per_second"]
+        # Processor time: the wall's is up to what else the machine does.
+        assert 0 < annotations["cpu_ms"] < samples["cpu_ms"]
+        assert all(measured["per_second"] > 0 for measured in kinds.values())
         assert (
             annotations["rss_before"] <= annotations["rss_most"] < 1.1 * annotations["rss_before"]
         )

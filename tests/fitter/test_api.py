@@ -9,12 +9,14 @@ import shutil
 from dataclasses import fields
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import trimesh
 from PIL import Image
 
 import fitter
+from datasets.annotations import AnnotatedHand, AnnotatedImage, Annotation
 from fitter import FittedHand, HandFitter, HandObservation
 from fitter.config.options import load_config
 from tests.support.errors import raises
@@ -311,3 +313,39 @@ def test_keypoints_come_in_the_definition_asked_for(plain, hands, pixels, matric
     np.testing.assert_allclose(joints.keypoints_3d[0], joints.joints_3d[0], atol=1e-6)
     np.testing.assert_allclose(joints.keypoints_3d[9:12], joints.joints_3d[4:7], atol=1e-6)
     assert np.abs(joints.keypoints_3d - marks.keypoints_3d).max() > 5e-3
+
+
+def test_a_data_sets_sample_brings_its_k_and_what_is_asked_for(plain, hands, pixels, matrices):
+    (found,) = hands[0]
+    marked = found.keypoints_2d.copy()
+    marked[4] = np.nan
+    hand = AnnotatedHand(found.side, marked, np.full((21, 3), np.nan))
+    masks = np.ones((1, *pixels.shape[:2]), bool)
+    sample = AnnotatedImage(pixels, Annotation("a.jpg", matrices[0], (hand,)), masks)
+    nobody = AnnotatedImage(pixels, Annotation("b.jpg", None, ()))
+    (first,), none = plain([sample, nobody], use=("keypoints",))
+    assert none == []
+    np.testing.assert_array_equal(first.intrinsics, matrices[0])
+    np.testing.assert_allclose(first.keypoints_2d_detected[5:], marked[5:], atol=1e-3)
+    assert first.keypoint_confidence[4] == 0 and first.keypoint_confidence[5] == 1
+    other = matrices[0] * [[2, 1, 1], [1, 2, 1], [1, 1, 1]]
+    (alone,) = plain(sample, other, use=("keypoints",))
+    np.testing.assert_array_equal(alone.intrinsics, other)
+    with raises("dataset.use", found="depth"):
+        plain(sample, use=("depth",))
+    nobodys = dataclasses.replace(hand, side=None)
+    with raises("dataset.no_side", file="image 0, hand 0"):
+        plain(AnnotatedImage(pixels, Annotation("a.jpg", None, (nobodys,))), use=("keypoints",))
+
+
+def test_an_address_is_as_good_as_a_path(plain, hands, folder, matrices):
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/door/a.jpg", (folder / "images" / NAMES[0]).read_bytes())
+    given = [{"side": hand.side, "keypoints": hand.keypoints_2d} for hand in hands[0]]
+    (here,) = plain(folder / "images" / NAMES[0], matrices[0], keypoints=given)
+    (there,) = plain("memory://door/a.jpg", matrices[0], keypoints=given)
+    np.testing.assert_array_equal(here.keypoints_3d, there.keypoints_3d)
+    assert there.image_name == "memory://door/a.jpg"
+    memory.rm("/door", recursive=True)
+    with raises("image.missing", file="memory://door/a.jpg"):
+        plain("memory://door/a.jpg")

@@ -89,12 +89,13 @@ def store_spec(names: list[str], block_size: int = 4) -> StoreSpec:
 
 
 def write_store(
-    path: Path, rows: Mapping[str, ImageRow], images: Path | None = None, block_size: int = 4
+    path: Path,
+    rows: Mapping[str, ImageRow],
+    dataset: Mapping[str, str] | None = None,
+    block_size: int = 4,
 ) -> None:
-    """A finished store of these rows by image name; `images` is a data set's folder, if they are
-    from one."""
-    dataset = {"name": "openpose", "folder": str(images), "split": ""} if images else {}
-    spec = replace(store_spec(list(rows), block_size), dataset=dataset)
+    """A finished store of these rows by image name; `dataset` is its `StoreSpec.dataset`."""
+    spec = replace(store_spec(list(rows), block_size), dataset=dataset or {})
     with ResultStore.create(path, spec) as store:
         listed = list(rows.values())
         for block in store.pending_blocks():

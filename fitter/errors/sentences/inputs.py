@@ -121,6 +121,8 @@ _LISTS = {
     "list.nothing_there": "expected a folder or a picture, found nothing there.",
     "list.one_of_several": "expected a picture ({endings}), as one of several, found {found}; "
     "anything else is given alone.",
+    "list.only_shards": "expected a folder with pictures, found tar files; give them as "
+    "'{folder}/*.tar'.",
     "list.other_names": "expected names of pictures such as {image!r}, found none of them, but "
     "{found!r}.",
     "list.rendered": "expected photographs, found a folder of synth-hands, whose masks and depth "

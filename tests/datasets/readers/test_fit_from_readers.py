@@ -14,7 +14,8 @@ from tests.support.same_process import SameProcess
 @pytest.mark.parametrize("name", FIXTURES)
 def test_the_store_holds_what_the_data_set_says(name, tmp_path, say, monkeypatch):
     monkeypatch.setattr("fitter.workers.process_pool.Isolated", SameProcess)
-    images = FIXTURES[name](tmp_path).images
+    written = FIXTURES[name](tmp_path)
+    images = written.images
     folder = images.root if name != "store" else tmp_path / "r.zarr"
     out = tmp_path / "fitted.zarr"
     options = ["--split", images.split] if images.split else []
@@ -29,8 +30,10 @@ def test_the_store_holds_what_the_data_set_says(name, tmp_path, say, monkeypatch
     status = decode_flags(results.image_status).values
     sources = decode_flags(results.intrinsics_source).values
     fitted = 0
-    for row in range(0, len(names), 1 + len(names) // 50):
-        image = results.image_name.values[row]
+    on_disk = {names[place] for place in written.places[:50]}
+    for row, image in enumerate(results.image_name.values):
+        if image not in on_disk and row % (1 + len(names) // 50):
+            continue
         try:
             sample = images[names.index(image)]
         except InputError as error:

@@ -23,7 +23,9 @@ from tests.support.fitted_stores import (
     write_images,
     write_store,
 )
+from tests.support.marked_files import write_hint
 from tests.support.reader_checks import check_reader
+from tests.support.shard_files import write_shard
 
 ROWS = {
     "a/0.png": image_row(posed_hand(0), posed_hand(1, "left")),
@@ -116,16 +118,34 @@ def test_unfinished_blocks_are_left_out(folder, tmp_path):
     assert list(opened(tmp_path).names) == ["b/5.png"]
 
 
-def test_the_store_tells_where_its_data_set_is(folder, tmp_path):
-    write_store(tmp_path / "r.zarr", ROWS, images=folder / "images")
+def test_images_of_a_data_set_that_the_store_tells_of(tmp_path):
+    names = list(write_hint(tmp_path / "hint", tmp_path))
+    write_images(tmp_path / "hint", names)
+    rows = {name: image_row(posed_hand(seed)) for seed, name in enumerate(names)}
+    dataset = {"name": "hint", "folder": str(tmp_path / "hint"), "split": "TEST"}
+    write_store(tmp_path / "r.zarr", rows, dataset)
     images = open_dataset("store", tmp_path / "r.zarr")
-    assert images.root == folder / "images" and len(images[0].annotation.hands) == 2
+    assert images[0].pixels.shape == (HEIGHT, WIDTH, 3) and images[1].annotation.name == names[1]
+    with raises("image.missing"):  # it is of another split
+        images[2]
+
+
+def test_images_in_a_tar_file(folder, tmp_path):
+    content = {name: (folder / "images" / name).read_bytes() for name in ("a/0.png", "b/5.png")}
+    write_shard(tmp_path / "s.tar", content)
+    rows = {f"s.tar/{name}": row for name, row in ROWS.items()}
+    write_store(tmp_path / "r.zarr", rows)
+    images = open_dataset("store", tmp_path / "r.zarr", str(tmp_path / "s.tar"))
+    images = pickle.loads(pickle.dumps(images))
+    assert images[0].pixels.shape == (HEIGHT, WIDTH, 3) and len(images[0].annotation.hands) == 2
+    with raises("image.missing"):
+        images[1]
 
 
 def test_images_that_are_elsewhere_are_named(folder, tmp_path):
     with raises("dataset.images_unknown", file=folder / "r.zarr"):
         open_dataset("store", folder / "r.zarr")
-    with raises("dataset.images_elsewhere", file=tmp_path, image="a/0.png"):
+    with raises("dataset.images_elsewhere", file=str(tmp_path), image="a/0.png"):
         open_dataset("store", folder / "r.zarr", str(tmp_path))
 
 

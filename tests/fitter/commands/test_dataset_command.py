@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fitter.errors import sentence
+from fitter.errors import InputError, sentence
 from fitter.inputs import datasets
 from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
 from fitter.store.reader import StoreReader, decode_flags
@@ -167,3 +167,27 @@ def test_a_folder_of_rendered_samples_is_no_folder_of_photographs(refused, here)
     refused(
         sentence("list.rendered", {"file": "rendered", "folder": "rendered"}), images="rendered"
     )
+
+
+def test_the_first_image_does_not_pay_for_opening(tiny, tmp_path, monkeypatch):
+    """A process opens the data set before the time of its first image begins, from any folder."""
+    monkeypatch.chdir(tmp_path)
+    write_tiny(tmp_path / "t", a={})
+    files = DatasetFiles.of(DatasetHandle.of(DatasetRequest("tiny"), "t"))
+    prepare, there = pickle.loads(pickle.dumps((files.absolute().prepare, files.absolute())))
+    monkeypatch.chdir("/")
+    opened = []
+    real = tiny_dataset.open_tiny
+    monkeypatch.setattr(
+        tiny_dataset, "open_tiny", lambda *found: opened.append(found) or real(*found)
+    )
+    there.dataset.forget()
+    prepare()
+    assert opened == [(tmp_path / "t", "good")]
+    image = there.file_of("a.img")
+    assert image.read()[0].shape == (480, 640, 3) and len(opened) == 1
+    (tmp_path / "t" / "tiny.json").unlink()
+    there.dataset.forget()
+    prepare()  # what is wrong is the images' to say
+    with pytest.raises(InputError):
+        image.read()

@@ -215,7 +215,8 @@ def many_hands(count, score=0.9):
 @pytest.mark.parametrize(("presence", "kept"), [(0.95, 1), (0.5, 1), (0.3, 0)])
 def test_the_score_counts_what_the_second_look_says(presence, kept):
     """Of a palm of 0.7 the least score 0.3 leaves what has a presence of 0.43 or more."""
-    detector = HandDetector(DetectorOptions(), Says(many_hands(1, 0.7), presence))
+    options = DetectorOptions(search="fast")
+    detector = HandDetector(options, Says(many_hands(1, 0.7), presence))
     hands = detector.detect(record(canvas(200, 200)))
     assert len(hands) == kept
     for hand in hands:

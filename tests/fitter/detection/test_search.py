@@ -3,14 +3,28 @@
 import numpy as np
 import pytest
 
-from fitter.detection.search import BEYOND, CANVASES, COARSE_STEP, LEAST_WINDOW, PLANS
+from fitter.detection.search import (
+    BEYOND,
+    CANVASES,
+    COARSE_STEP,
+    GUESSES,
+    LEAST_WINDOW,
+    PLANS,
+    TURNS,
+    SearchRound,
+)
 from tests.support.drawn_hands import observed, shape
 
 SIZES = [(640, 480), (480, 640), (1333, 1333), (3000, 2000), (2000, 300), (17, 5000), (5000, 1)]
 
 
 def sides(name, size):
-    return [part.share for part in PLANS[name].rounds(*size)]
+    return [part.share for part in PLANS[name].rounds(*size) if not part.is_guess]
+
+
+def searched(name, size):
+    """The rounds that the palm network looks at."""
+    return [part for part in PLANS[name].rounds(*size) if not part.is_guess]
 
 
 def hand(share, longer):
@@ -22,7 +36,7 @@ def hand(share, longer):
 @pytest.mark.parametrize("name", PLANS)
 @pytest.mark.parametrize("size", SIZES)
 def test_a_round_shows_all_of_the_picture_and_what_is_around_it(name, size):
-    for part in PLANS[name].rounds(*size):
+    for part in searched(name, size):
         reach = BEYOND * part.windows[0].size if part.share < 1 else 0.0
         for axis in (0, 1):
             middles = np.unique([window.centre[axis] - 0.5 for window in part.windows])
@@ -71,9 +85,7 @@ def test_more_is_searched_from_fast_to_thorough():
     looked = {}
     for name, plan in PLANS.items():
         hands = [hand(0.3, 2000)]
-        looked[name] = [
-            p.share for p in plan.rounds(2000, 1500) if plan.wants(p.share, hands, 2000)
-        ]
+        looked[name] = [p.share for p in plan.rounds(2000, 1500) if plan.wants(p, hands, 2000)]
     assert looked["fast"] == [1.0]
     assert looked["standard"] == [1.0, 0.6]
     assert looked["thorough"] == sides("thorough", (2000, 1500))
@@ -82,13 +94,29 @@ def test_more_is_searched_from_fast_to_thorough():
 
 def test_smaller_hands_call_for_smaller_windows_and_large_ones_for_none():
     plan = PLANS["standard"]
-    shares = (0.6, 0.4, 0.25, 0.16, 0.1)
+    shares = plan.shares
 
     def wanted(*sizes):
-        return [s for s in shares if plan.wants(s, [hand(k, 2000) for k in sizes], 2000)]
+        hands = [hand(k, 2000) for k in sizes]
+        return [s for s in shares if plan.wants(SearchRound(s, []), hands, 2000)]
 
     assert wanted(0.5) == []
     assert wanted(0.2) == [0.6, 0.4]
-    assert wanted(0.5, 0.05) == [0.6, 0.4, 0.25, 0.16, 0.1]
+    assert wanted(0.5, 0.03) == list(shares)
     assert wanted() == list(shares)
-    assert not plan.wants(CANVASES[0], [hand(0.5, 2000)], 2000)
+    assert not plan.wants(SearchRound(CANVASES[0], []), [hand(0.5, 2000)], 2000)
+
+
+@pytest.mark.parametrize("name", ["standard", "thorough"])
+@pytest.mark.parametrize("size", SIZES)
+def test_guesses_are_hands_that_fill_the_picture_turned_every_way(name, size):
+    plan, longer = PLANS[name], max(size)
+    (guess,) = [part for part in plan.rounds(*size) if part.is_guess]
+    assert len(guess.windows) == len(GUESSES) * TURNS
+    assert {round(w.size / longer, 9) for w in guess.windows} == set(GUESSES)
+    assert all((w.centre == [(n + 1) / 2 for n in size]).all() for w in guess.windows)
+    assert len({round(w.angle, 9) for w in guess.windows}) == TURNS
+    # They cost: only where nobody is sure of a hand, and never in a fast search.
+    assert plan.wants(guess, [], longer)
+    assert not plan.wants(guess, [hand(0.05, longer)], longer)
+    assert not any(part.is_guess for part in PLANS["fast"].rounds(*size))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fitter.detection import DetectorOptions, HandDetector
+from fitter.detection import DetectorOptions, HandDetector, load_backend
 from tests.support.drawn_hands import record
 from tests.support.paths import ROOT
 
@@ -63,3 +63,36 @@ def test_a_hand_is_found_in_the_dark_and_with_swapped_channels(examples, change)
         (hand,) = detector.detect(record(changed))
     size = np.ptp(plain.keypoints, axis=0).max()
     assert np.linalg.norm(hand.keypoints - plain.keypoints, axis=1).mean() < 0.1 * size
+
+
+class Blind:
+    """The shipped networks without an eye for palms."""
+
+    def __init__(self):
+        self.own = load_backend("builtin", 0.3)
+
+    def find(self, picture, windows):
+        return [[] for _ in windows]
+
+    def follow(self, picture, hands, mirrored):
+        return self.own.follow(picture, hands, mirrored)
+
+    def close(self):
+        self.own.close()
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_hand_that_fills_the_picture_is_found_without_its_palm_at_every_turn(examples, turns):
+    pixels = np.ascontiguousarray(np.rot90(examples[0], turns))
+    with HandDetector() as detector:
+        whole = detector.detect(record(pixels))[0]
+    middle, size = 0.5 * (whole.box[:2] + whole.box[2:]), (whole.box[2:] - whole.box[:2]).max()
+    low, high = (np.round(middle + k * size).astype(int).clip(0) for k in (-0.45, 0.45))
+    cut = np.ascontiguousarray(pixels[low[1] : high[1], low[0] : high[0]])
+    with HandDetector(DetectorOptions(search="standard"), Blind()) as detector:
+        (found,) = detector.detect(record(cut))
+    distance = np.linalg.norm(found.keypoints + low - whole.keypoints, axis=1).mean()
+    assert distance < 0.1 * size
+    assert found.side == whole.side
+    with HandDetector(DetectorOptions(search="fast"), Blind()) as detector:
+        assert not detector.detect(record(cut))

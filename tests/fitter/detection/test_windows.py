@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from fitter.detection.hand_windows import hand_window
+from fitter.detection.hand_windows import hand_filling, hand_window
 from fitter.detection.networks.litert import LiteRtNetworks
 from fitter.detection.own_networks import OwnNetworks
 from fitter.detection.palms import palm_window
@@ -153,3 +153,13 @@ def test_a_hand_goes_through_a_window_and_back():
     np.testing.assert_allclose(back.relative_xyz[:, 2], hand.relative_xyz[:, 2])
     lengths = [np.linalg.norm(h.relative_xyz, axis=1) for h in (back, hand)]
     np.testing.assert_allclose(*lengths)
+
+
+@pytest.mark.parametrize("turn", np.linspace(-3, 3, 7))
+@pytest.mark.parametrize("size", [20.0, 224.0, 5000.0])
+def test_a_hand_drawn_for_a_window_calls_for_that_window(turn, size):
+    window = Window(np.array([130.0, -20.0]), size, turn)
+    again = hand_window(hand_filling(window), mirrored=False)
+    np.testing.assert_allclose(again.centre, window.centre, atol=1e-6 * size)
+    assert again.size == pytest.approx(window.size, rel=1e-9)
+    np.testing.assert_allclose(again.axes, window.axes, atol=1e-9)

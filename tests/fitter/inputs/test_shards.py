@@ -4,6 +4,7 @@ import gzip
 import io
 import pickle
 import tarfile
+from pathlib import Path
 
 import fsspec
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import webdataset
 from fsspec.registry import known_implementations
 
-from fitter.inputs import ImageSource
+from fitter.inputs import ImageSource, Intrinsics, Sources
 from fitter.inputs.sidecars import sidecar_intrinsics
 from fitter.inputs.tar_index import tar_index
 from tests.support import bad_files
@@ -155,6 +156,24 @@ class TestSource:
         for name in ("a.tar/b.jpg", "b.tar/a.jpg"):
             with raises("image.missing"):
                 files.file_of(name).read()
+
+    def test_a_folder_of_them_alone_is_told_how_to_give_them(self, tmp_path):
+        write_shard(tmp_path / "a.tar", samples(["a"]))
+        with raises("list.only_shards", folder=str(tmp_path)):
+            names(tmp_path)
+
+    def test_a_process_in_another_folder_reads_the_same(self, tmp_path, monkeypatch):
+        write_shard(tmp_path / "a.tar", samples(["a"], json=k_json()))
+        monkeypatch.chdir(tmp_path)
+        source = ImageSource.of(["a.tar"], Path("index"))
+        sources = Sources(source.root, list(source.names()), Intrinsics(), files=source.files)
+        there = pickle.loads(pickle.dumps(sources.absolute()))
+        (here,) = sources.tasks(0, 1)
+        monkeypatch.chdir("/")
+        (task,) = there.tasks(0, 1)
+        assert task.file.read()[0].shape == (480, 640, 3)
+        assert task.stamps() == here.stamps()
+        assert len(pickle.dumps(task)) < 1500
 
     def test_a_shard_that_shrinks_while_it_is_read_is_told(self, tmp_path):
         path = write_shard(tmp_path / "a.tar", samples(["a"]))

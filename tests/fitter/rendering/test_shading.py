@@ -1,4 +1,4 @@
-"""Shading: normals, attributes at pixels, textures, light, composition, colour encoding."""
+"""Shading: normals, attributes at pixels, textures, colour encoding."""
 
 import math
 from dataclasses import replace
@@ -9,13 +9,10 @@ import torch
 import trimesh
 
 from fitter.raster import RasterSettings, rasterize
-from fitter.raster.types import Fragments
-from fitter.rendering.composition import composite_tensors
 from fitter.rendering.interpolation import interpolate_tensors
 from fitter.rendering.shading import (
     AmbientDirectionalLight,
     SphericalHarmonicsLight,
-    band_width,
     composite,
     interpolate,
     linear_from_srgb,
@@ -24,35 +21,7 @@ from fitter.rendering.shading import (
     texture_colours,
     vertex_normals,
 )
-
-DOUBLE = torch.float64
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def random(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.rand(shape, generator=rng(seed), dtype=DOUBLE)
-
-
-def unit(*shape: int, seed: int = 0) -> torch.Tensor:
-    drawn = torch.randn((*shape, 3), generator=rng(seed), dtype=DOUBLE)
-    return torch.nn.functional.normalize(drawn, dim=-1)
-
-
-def intrinsics(height: int, width: int) -> np.ndarray:
-    focal = 1.5 * min(height, width)
-    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-
-
-def square(batch: int = 1, size: float = 6.0, corner: float = 3.0) -> tuple:
-    """Two faces that show a square of `size` pixels; a picture each is a little shifted."""
-    corners = torch.tensor([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=DOUBLE) * size + corner
-    screen = torch.cat([corners, torch.tensor([[1.0], [1.2], [1.1], [1.3]], dtype=DOUBLE)], dim=1)
-    screen = screen.repeat(batch, 1, 1)
-    screen[..., :2] += 0.37 * torch.arange(batch, dtype=DOUBLE)[:, None, None]
-    return screen, torch.tensor([[0, 1, 2], [0, 2, 3]])
+from tests.support.shading_cases import DOUBLE, intrinsics, random, square
 
 
 def test_normals_of_a_sphere_point_outward():
@@ -254,230 +223,6 @@ def test_a_smooth_texture_shows_what_vertex_colours_show():
 
 
 # Light
-
-
-def eleven_numbers(batch: int) -> torch.Tensor:
-    return torch.cat([random(batch, 8, seed=5), unit(batch, seed=6) * 3], dim=1)
-
-
-def test_eleven_numbers_are_those_of_the_paper():
-    # S2HAND, section 3.2: L = (l^a, l_c^a, l^d, l_c^d, n^d).
-    vector = torch.tensor([[0.5, 0.1, 0.2, 0.3, 2.0, 0.4, 0.5, 0.6, 0.0, 0.0, -4.0]], dtype=DOUBLE)
-    light = AmbientDirectionalLight.of(vector)
-    normals = torch.tensor([[[0.0, 0, -1], [0, 0, 1], [0, -0.8, -0.6]]], dtype=DOUBLE)
-    ambient = 0.5 * np.array([0.1, 0.2, 0.3])
-    direct = 2.0 * np.array([0.4, 0.5, 0.6])
-    expected = torch.tensor(np.stack([ambient + direct, ambient, ambient + 0.6 * direct]))
-    torch.testing.assert_close(light.irradiance(normals)[0], expected)
-    with pytest.raises(ValueError, match=r"\(B, 11\)"):
-        AmbientDirectionalLight.of(vector[0])
-
-
-@pytest.mark.parametrize("shape", [(4,), (4, 7), (4, 3, 5)])
-def test_lights_of_a_batch_are_those_of_each_alone(shape):
-    normals = unit(*shape)
-    vectors, harmonics = eleven_numbers(4), random(4, 9, 3, seed=7)
-    together = AmbientDirectionalLight.of(vectors).irradiance(normals)
-    spherical = SphericalHarmonicsLight(harmonics).irradiance(normals)
-    assert together.shape == spherical.shape == (*shape, 3)
-    for k in range(4):
-        alone = AmbientDirectionalLight.of(vectors[k : k + 1]).irradiance(normals[k : k + 1])
-        torch.testing.assert_close(together[k : k + 1], alone)
-        shared = SphericalHarmonicsLight(harmonics[k]).irradiance(normals[k])
-        torch.testing.assert_close(spherical[k], shared)
-
-
-def test_lights_are_differentiable():
-    normals = unit(2, 3).requires_grad_()
-    vectors, harmonics = eleven_numbers(2).requires_grad_(), random(2, 9, 3).requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda v, n: AmbientDirectionalLight.of(v).irradiance(n), (vectors, normals)
-    )
-    assert torch.autograd.gradcheck(
-        lambda c, n: SphericalHarmonicsLight(c).irradiance(n), (harmonics, normals)
-    )
-
-
-def test_light_of_radiance_one_from_everywhere_gives_one():
-    light = SphericalHarmonicsLight.uniform(torch.ones(2, 3, dtype=DOUBLE))
-    torch.testing.assert_close(light.irradiance(unit(2, 50)), torch.ones(2, 50, 3, dtype=DOUBLE))
-
-
-def test_an_ambient_light_is_a_uniform_environment():
-    vector = eleven_numbers(2)
-    vector[:, 4] = 0
-    normals = unit(2, 20)
-    uniform = SphericalHarmonicsLight.uniform(vector[:, :1] * vector[:, 1:4])
-    torch.testing.assert_close(
-        AmbientDirectionalLight.of(vector).irradiance(normals), uniform.irradiance(normals)
-    )
-
-
-def test_what_a_directional_light_gives_all_surfaces_together():
-    # Lambert: the mean of max(0, cosine) over all normals is 1/4.
-    z = (torch.arange(2000, dtype=DOUBLE) + 0.5) / 1000 - 1
-    angle = torch.arange(2000, dtype=DOUBLE) * math.pi * (1 + math.sqrt(5))
-    ring = torch.sqrt(1 - z**2)
-    normals = torch.stack([ring * torch.cos(angle), ring * torch.sin(angle), z], dim=-1)
-    vector = torch.tensor([[0.0, 0, 0, 0, 1, 1, 1, 1, 0.3, -0.5, 0.4]], dtype=DOUBLE)
-    mean = AmbientDirectionalLight.of(vector).irradiance(normals[None]).mean()
-    assert float(mean) == pytest.approx(0.25, rel=1e-3)
-
-
-def test_without_a_direction_or_a_normal_there_is_the_ambient_part():
-    vector = eleven_numbers(1)
-    vector[:, 8:] = 0
-    vector.requires_grad_()
-    ambient = (vector[:, :1] * vector[:, 1:4]).detach()
-    light = AmbientDirectionalLight.of(vector).irradiance(unit(1, 5))
-    torch.testing.assert_close(light, ambient[:, None].expand(1, 5, 3))
-    (gradient,) = torch.autograd.grad(light.sum(), vector)
-    assert torch.isfinite(gradient).all() and (gradient[0, 8:] == 0).all()
-    lit = AmbientDirectionalLight.of(eleven_numbers(1)).irradiance(torch.zeros(1, 1, 3).double())
-    torch.testing.assert_close(lit[0], ambient)
-
-
-# Composition
-
-
-def wide_fragments() -> Fragments:
-    """A square of 4x4 visible pixels with a silhouette that reaches two pixels further."""
-    screen, faces = square(size=4.0, corner=4.0)
-    fragments = rasterize(screen, faces, (12, 12))
-    alpha = torch.zeros(1, 12, 12, dtype=DOUBLE)
-    alpha[:, 2:10, 2:10] = 0.25
-    alpha[:, 3:9, 3:9] = 0.5
-    alpha[:, 4:8, 4:8] = 0.75
-    assert int(fragments.mask.sum()) == 16
-    return replace(fragments, alpha=alpha)
-
-
-@pytest.mark.parametrize("reach", [None, 2, 5])
-def test_colour_goes_on_as_far_as_the_silhouette(reach):
-    fragments = wide_fragments()
-    colour = torch.where(fragments.mask[..., None], torch.tensor([0.2, 0.4, 0.6]).double(), 99.0)
-    background = random(1, 3)
-    expected = fragments.alpha[..., None] * torch.tensor([0.2, 0.4, 0.6]).double()
-    expected = expected + (1 - fragments.alpha[..., None]) * background
-    torch.testing.assert_close(composite(colour, fragments, background, reach), expected)
-
-
-def test_continued_colours_are_those_nearby_and_end_with_the_reach():
-    fragments = wide_fragments()
-    colour = torch.zeros(1, 12, 12, 3, dtype=DOUBLE)
-    colour[..., 6:, :] = 1.0
-    black = torch.zeros(3, dtype=DOUBLE)
-    picture = composite(colour, fragments, black)
-    # Two rows above the square: dark over its left half, bright over its right half.
-    assert (picture[0, 2, 2:4] < 1e-12).all() and (picture[0, 2, 8:10] == 0.25).all()
-    one_step = composite(colour, fragments, black, reach=1)
-    assert (one_step[0, 3, 8] == 0.5).all() and (one_step[0, 2] == 0).all()
-
-
-def test_composition_is_differentiable():
-    fragments = wide_fragments()
-    colour, background = random(1, 12, 12, 3), random(1, 12, 12, 3, seed=1)
-    alpha = fragments.alpha.clone().requires_grad_()
-
-    def picture(colour, alpha, background):
-        return composite(colour, replace(fragments, alpha=alpha), background, 2)[:, ::2, ::3]
-
-    inputs = (colour.requires_grad_(), alpha, background.requires_grad_())
-    assert torch.autograd.gradcheck(picture, inputs)
-
-
-@pytest.mark.parametrize("reach", [0, 1, 2, None])
-@pytest.mark.parametrize("silhouette", ["edge", "soft"])
-def test_composition_kernel_and_tensor_version_agree(silhouette, reach):
-    settings = RasterSettings(silhouette=silhouette, band=2.5, sigma=4e-3)
-    screen, faces = square(batch=3, size=7.0, corner=4.2)
-    screen[1] += 100  # nothing in view
-    fragments = rasterize(screen, faces, (18, 17), settings=settings)
-    cotangent, found = random(3, 18, 17, 3, seed=3), []
-    for number in range(2):
-        colour, background = random(3, 18, 17, 3, seed=4), random(3, 18, 17, 3, seed=5)
-        inputs = [t.clone().requires_grad_() for t in (colour, fragments.alpha, background)]
-        if number == 0:
-            with_alpha = replace(fragments, alpha=inputs[1])
-            picture = composite(inputs[0], with_alpha, inputs[2], reach)
-        else:
-            colour, alpha, background = inputs
-            picture = composite_tensors(colour, fragments.face_index, alpha, background, reach)
-        found.append((picture, *torch.autograd.grad(picture, inputs, cotangent)))
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other)
-
-
-def test_without_a_silhouette_the_surface_hides_the_background():
-    fragments = replace(wide_fragments(), alpha=None)
-    colour, background = random(1, 12, 12, 3), random(1, 12, 12, 3, seed=1)
-    expected = torch.where(fragments.mask[..., None], colour, background)
-    torch.testing.assert_close(composite(colour, fragments, background), expected)
-
-
-def test_a_picture_without_a_face_leaves_the_others_alone():
-    fragments = wide_fragments()
-    empty = replace(
-        fragments,
-        face_index=torch.full_like(fragments.face_index, -1),
-        alpha=torch.full_like(fragments.alpha, 0.3),
-    )
-    both = Fragments(
-        *(
-            torch.cat([getattr(part, name) for part in (empty, fragments)])
-            for name in ("face_index", "barycentrics", "depth", "alpha")
-        )
-    )
-    colour, background = random(2, 12, 12, 3), random(2, 3)
-    picture = composite(colour, both, background)
-    torch.testing.assert_close(picture[0], background[0].expand(12, 12, 3))
-    torch.testing.assert_close(picture[1:], composite(colour[1:], fragments, background[1:]))
-
-
-@pytest.mark.parametrize("silhouette", ["edge", "soft"])
-@pytest.mark.parametrize("shift", [-1.5, 1.5])
-def test_a_difference_of_colours_moves_the_contour(silhouette, shift):
-    settings = RasterSettings(silhouette=silhouette, band=2.0, sigma=3e-3)
-    screen, faces = square(size=9.3, corner=8.2)
-    bright, dark = torch.tensor([0.8, 0.7, 0.6]).double(), torch.tensor([0.1, 0.2, 0.1]).double()
-
-    def picture(screen):
-        fragments = rasterize(screen, faces, (26, 26), settings=settings)
-        colour = interpolate(fragments, faces, bright.expand(4, 3))
-        return composite(colour, fragments, dark, band_width(settings, (26, 26)))
-
-    goal = picture(screen + torch.tensor([shift, 0.0, 0.0], dtype=DOUBLE))
-    screen = screen.requires_grad_()
-    loss = ((picture(screen) - goal) ** 2).sum()
-    (gradient,) = torch.autograd.grad(loss, screen)
-    pull = -gradient[0, :, :2].sum(dim=0)
-    assert float(pull[0] * shift) > 0
-    assert abs(float(pull[1])) < 0.2 * abs(float(pull[0]))
-    moved = screen + 0.2 * torch.nn.functional.normalize(-gradient, dim=-1)
-    assert ((picture(moved) - goal) ** 2).sum() < loss
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        RasterSettings(silhouette="soft"),
-        RasterSettings(silhouette="soft", sigma=2e-3),
-        RasterSettings(silhouette="edge", band=1.0),
-        RasterSettings(silhouette="edge", band=2.5),
-        RasterSettings(),
-    ],
-)
-def test_the_band_is_as_wide_as_the_silhouette_reaches(settings):
-    screen, faces = square(size=30.4, corner=16.3)
-    fragments = rasterize(screen, faces, (64, 64), settings=settings)
-    beyond = (fragments.mask if fragments.alpha is None else fragments.alpha > 0)[0, 32]
-    columns = torch.nonzero(beyond)[:, 0]
-    seen = torch.nonzero(fragments.mask[0, 32])[:, 0]
-    reached = int(seen.min() - columns.min())
-    assert band_width(settings, (64, 64)) - 1 <= reached <= band_width(settings, (64, 64))
-
-
-# Encoding
 
 
 def test_srgb_is_that_of_the_standard_and_its_inverse():

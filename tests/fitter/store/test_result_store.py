@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from fitter.store.layout import is_result_store
 from fitter.store.result_store import Block, ResultStore, decode_flags
-from fitter.store.schema import HAND_VARIABLES, VARIABLES, HandRow, ImageRow, assemble
+from fitter.store.rows import assemble
+from fitter.store.schema import HAND_VARIABLES, VARIABLES, HandRow, ImageRow
 from tests.support.errors import raises
 from tests.support.store_rows import SPEC, contents, fake_hand, fake_row, fill
 

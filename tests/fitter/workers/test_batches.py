@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fitter.cluster.job import Feeder
+from fitter.inputs.image_files import LocalFile
 from fitter.inputs.images import CameraExif
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.sources import ImageTask, Sources
@@ -54,7 +55,7 @@ def test_a_task_has_what_its_image_needs_and_no_more(plan):
     assert names(tasks) == NAMES[8:11]
     assert [task.place for task in tasks] == [8, 9, 10]
     assert [set(task.intrinsics.by_name) for task in tasks] == [{name} for name in NAMES[8:11]]
-    assert tasks[1].path == Path("in/09.jpg")
+    assert tasks[1].file == LocalFile(Path("in/09.jpg"))
     assert len({task.inputs_digest() for task in tasks}) == 3
     travelled = pickle.loads(pickle.dumps(tasks[1]))
     assert travelled.inputs_digest() == tasks[1].inputs_digest()

@@ -1,0 +1,164 @@
+"""Images as the Python door takes them, checked as far as that needs no file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fitter.errors import InputError
+from fitter.inputs.addresses import is_address
+from fitter.inputs.arrays import check_mask, check_pixels
+from fitter.inputs.hand_sizes import check_hand_size
+from fitter.inputs.image_files import FilePart, ImageFile, LocalFile
+from fitter.inputs.images import CameraExif, ImageEntry
+from fitter.inputs.intrinsics import Intrinsics, check_intrinsics
+from fitter.inputs.keypoint_files import hand_observation
+from fitter.inputs.mask_files import read_mask
+from fitter.inputs.samples import Given
+from fitter.records import HandObservation, ImageRecord
+
+
+@dataclass(frozen=True)
+class GivenImages:
+    """Images with what is known of each, checked as far as that needs no file.
+
+    Attributes:
+        images: files or checked pixels.
+        intrinsics: checked K of each, or None.
+        hands: of each, or None where they are to be detected.
+        masks: of each, not checked, or None.
+        hand_sizes: checked metres of each, or None.
+        is_single: one image was given, and not a list.
+    """
+
+    images: list[ImageFile | np.ndarray]
+    intrinsics: list[np.ndarray | None]
+    hands: list[list[HandObservation] | None]
+    masks: list[Any]
+    hand_sizes: list[float | None]
+    is_single: bool
+
+    @classmethod
+    def of(cls, given: Given, hand_size: Any) -> GivenImages:
+        """Check what a user gave.
+
+        Raises:
+            InputError: an array or a number of values is not as expected.
+        """
+        images, K = given.images, given.K
+        is_single = isinstance(images, str | Path) or (
+            isinstance(images, np.ndarray) and images.ndim < 4
+        )
+        if is_single:
+            images = [images]
+        elif not isinstance(images, Sequence | np.ndarray):
+            raise InputError("door.images", file="images", found=type(images).__name__)
+        count = len(images)
+        matrices = [K] * count if _is_matrix(K) else _for_each("K", K, count, is_single)
+        hands = _for_each("keypoints", given.keypoints, count, is_single)
+        checked = [_image(image, _name(image, place)) for place, image in enumerate(images)]
+        names = [_name(image, place) for place, image in enumerate(images)]
+        one = isinstance(hand_size, Real)
+        sizes = [hand_size] * count if one else _for_each("hand_size", hand_size, count, is_single)
+        return cls(
+            checked,
+            [
+                None if matrix is None else check_intrinsics(matrix, f"K of {name}")
+                for matrix, name in zip(matrices, names, strict=True)
+            ],
+            [_hands(each, name) for each, name in zip(hands, names, strict=True)],
+            _for_each("masks", given.masks, count, is_single),
+            [
+                None if size is None else check_hand_size(size, f"hand_size of {name}")
+                for size, name in zip(sizes, names, strict=True)
+            ],
+            is_single,
+        )
+
+    def name(self, place: int) -> str:
+        """What an image is called."""
+        return _name(self.images[place], place)
+
+    def record(self, place: int, default_field_of_view: float) -> ImageRecord:
+        """An image, decoded where it is a file, with its K."""
+        image, exif = self.images[place], CameraExif()
+        pixels, exif = image.read() if isinstance(image, ImageFile) else (image, exif)
+        path = Path(self.name(place))
+        size = (pixels.shape[1], pixels.shape[0])
+        known = Intrinsics(
+            origin=f"K of {self.name(place)}",
+            everywhere=self.intrinsics[place],
+            default_field_of_view=default_field_of_view,
+        )
+        entry = ImageEntry(self.name(place), path)
+        matrix, source = known.intrinsics_for(entry, place, size, exif)
+        return ImageRecord(self.name(place), path, pixels, matrix, source)
+
+    def mask(self, place: int, image: ImageRecord) -> np.ndarray | None:
+        """The image's mask (H, W) bool, or None."""
+        mask = self.masks[place]
+        if mask is None:
+            return None
+        where = f"mask of {image.name}"
+        if isinstance(mask, str | Path):
+            where, mask = str(mask), read_mask(Path(mask))
+        return check_mask(mask, (image.pixels.shape[1], image.pixels.shape[0]), where)
+
+
+def _is_matrix(K: Any) -> bool:
+    """Whether K is one matrix, and not one for each of several images."""
+    if isinstance(K, np.ndarray):
+        return K.ndim == 2
+    return isinstance(K, Sequence) and all(
+        isinstance(row, Sequence | np.ndarray) and np.ndim(row) == 1 for row in K
+    )
+
+
+def _name(image: Any, place: int) -> str:
+    if isinstance(image, ImageFile):
+        return image.label
+    return str(image) if isinstance(image, str | Path) else f"image {place}"
+
+
+def _image(image: Any, name: str) -> ImageFile | np.ndarray:
+    if isinstance(image, str | Path):
+        return FilePart(name, name) if is_address(name) else LocalFile(Path(image))
+    return check_pixels(image, name)
+
+
+def _for_each(what: str, given: Any, count: int, is_single: bool) -> list[Any]:
+    """One value for each image, None where nothing was given."""
+    if given is None:
+        return [None] * count
+    if is_single:
+        return [given]
+    is_list = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
+    if not is_list or len(given) != count:
+        found = len(given) if is_list else type(given).__name__
+        raise InputError("door.count", file=what, expected=count, found=found)
+    return list(given)
+
+
+def _hands(given: Any, image: str) -> list[HandObservation] | None:
+    if given is None:
+        return None
+    where = f"keypoints of {image}"
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise InputError("door.hands", file=where, found=type(given).__name__)
+    return [_hand(hand, f"{where}, hand {number}") for number, hand in enumerate(given)]
+
+
+def _hand(given: Any, where: str) -> HandObservation:
+    if isinstance(given, HandObservation):
+        points = np.column_stack([given.keypoints, given.confidence])
+        hand_observation(points, given.side, where, given.relative_depth)  # refuses what is none
+        return given
+    if not isinstance(given, Mapping) or "keypoints" not in given:
+        raise InputError("door.hands", file=where, found=type(given).__name__)
+    depth = given.get("relative_depth")
+    return hand_observation(given["keypoints"], given.get("side"), where, depth)
