@@ -205,7 +205,9 @@ def given(arguments: argparse.Namespace, field_of_view: float) -> tuple[ImageSou
     source = ImageSource.of([arguments.images])
     intrinsics = Intrinsics.from_option(arguments.intrinsics, field_of_view)
     masks = None if arguments.masks is None else MaskFolder.open(arguments.masks)
-    sources = Sources(source.root, list(source.names()), intrinsics, masks=masks, files=source.files)
+    sources = Sources(
+        source.root, list(source.names()), intrinsics, masks=masks, files=source.files
+    )
     sources.check(sources.names)
     return source, replace(sources, names=sources.names[: arguments.limit])
 

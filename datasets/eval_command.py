@@ -12,8 +12,10 @@ from datasets.evaluation.options import (
     EvaluationOptions,
     check_penalty,
     check_ranges,
+    check_table,
     parse_range,
 )
+from datasets.evaluation.published import PUBLISHED
 from fitter.commands.parser import (
     EXIT_OK,
     CommandParser,
@@ -25,6 +27,7 @@ from fitter.commands.parser import (
     whole_number,
 )
 from fitter.errors import InputError
+from fitter.inputs.datasets import dataset_names
 
 if TYPE_CHECKING:
     from datasets.annotations import AnnotatedImages
@@ -76,9 +79,8 @@ def eval_hands(arguments: Sequence[str] | None = None) -> None:
         "--dataset",
         nargs=2,
         metavar=("NAME", "DIR"),
-        help="annotations to compare with: freihand, ho3d, dexycb, interhand, rhd, ge, coco, hint, "
-        "openpose, synthetic, store, or what an installed package reads; by default the data set "
-        "that the store was made of",
+        help=f"annotations to compare with: NAME is one of {', '.join(dataset_names())}; by "
+        "default the data set that the store was made of",
     )
     parser.add_argument("--split", type=text, metavar="NAME", help="of the data set")
     _add_measures(parser)
@@ -143,9 +145,8 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="print a paper's table with a row for each source in place of the figures: freihand, "
-        "s2hand2, s2hand3, seeber1, seeber3, seeber4, seeber9, yu1, yu2, zhao2 to zhao6; "
-        "repeatable",
+        help="print a paper's table with a row for each source in place of the figures: "
+        f"{', '.join(PUBLISHED)}; repeatable",
     )
     parser.add_argument(
         "--format", choices=FORMAT_NAMES, default="markdown", help="of --table; default markdown"
@@ -186,7 +187,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     """
     wanted = _checked(options)
     sources = [*options.store, *options.predictions]
-    labels = dict(zip(sources, options.label, strict=False))
+    labels = options.label or [None] * len(sources)
     given = None if options.dataset is None else _opened(options.dataset, options.split)
     for source in options.store:
         from fitter.store.files import require_store
@@ -196,7 +197,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     for truth in truths:
         check_ranges(wanted.ranges, truth.root, len(truth))
     if options.protocol is not None:
-        _protocol(options, list(zip(sources, truths, strict=True)), labels)
+        _protocol(options, list(zip(sources, truths, labels, strict=True)))
         return
 
     from datasets.evaluation import evaluate, open_estimates
@@ -206,9 +207,9 @@ def evaluate_command(options: argparse.Namespace) -> None:
             open_estimates(source, truth, wanted.definition, wanted.mano),
             truth,
             wanted,
-            labels.get(source),
+            label,
         )
-        for source, truth in zip(sources, truths, strict=True)
+        for source, truth, label in zip(sources, truths, labels, strict=True)
     ]
     _write_json(options, found)
     if options.plots is not None:
@@ -238,11 +239,8 @@ def _checked(options: argparse.Namespace) -> EvaluationOptions:
         from datasets.evaluation.posed import check_definition
 
         check_definition(options.keypoint_definition)
-    if options.table:
-        from datasets.evaluation.paper_tables import check_table
-
-        for name in options.table:
-            check_table(name)
+    for name in options.table:
+        check_table(name)
     if options.plots is not None:
         from datasets.evaluation.plots import check_plots
 
@@ -262,7 +260,7 @@ def _opened(named: Sequence[str], split: str | None) -> AnnotatedImages:
     from datasets.readers import open_dataset
 
     name, folder = named
-    return open_dataset(name, Path(folder), split)
+    return open_dataset(name, folder, split)
 
 
 def _stored(store: Path, split: str | None) -> AnnotatedImages:
@@ -272,23 +270,19 @@ def _stored(store: Path, split: str | None) -> AnnotatedImages:
     said = stored_dataset(store)
     if said is None:
         raise InputError("evaluation.no_dataset", file=store)
-    return _opened((said.name, str(said.folder)), split or said.split)
+    return _opened((said.name, said.folder), split or said.split)
 
 
 def _protocol(
-    options: argparse.Namespace,
-    sources: Sequence[tuple[Path, AnnotatedImages]],
-    labels: dict[Path, str],
+    options: argparse.Namespace, sources: Sequence[tuple[Path, AnnotatedImages, str | None]]
 ) -> None:
     """Print what FreiHAND's own evaluation prints."""
     from datasets.evaluation import freihand_evaluation, open_estimates
 
     definition, mano = options.keypoint_definition, options.mano
     found = [
-        freihand_evaluation(
-            open_estimates(source, truth, definition, mano), truth, labels.get(source)
-        )
-        for source, truth in sources
+        freihand_evaluation(open_estimates(source, truth, definition, mano), truth, label)
+        for source, truth, label in sources
     ]
     _write_json(options, found)
     if not options.quiet:

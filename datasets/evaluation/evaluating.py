@@ -11,7 +11,7 @@ import numpy as np
 from datasets.annotations import AnnotatedImages
 from datasets.evaluation import scores
 from datasets.evaluation.evaluation import Curves, Evaluation, Part
-from datasets.evaluation.matching import MatchRule, match_image
+from datasets.evaluation.matching import FREIHAND, MatchRule, match_image
 from datasets.evaluation.measures import MEASURES, Measure
 from datasets.evaluation.options import EvaluationOptions, check_penalty, check_ranges
 from datasets.evaluation.records import EstimatedImage, Estimates, Lost, Pair
@@ -48,7 +48,7 @@ def evaluate(
     options = options or EvaluationOptions()
     check_penalty(options.missing_as_mm)
     check_ranges(options.ranges, images.root, len(images))
-    rule = options.match or ("best" if images.dataset == "freihand" else "place")
+    rule = options.match or ("best" if images.dataset == FREIHAND else "place")
     scored = _Scored(estimates, TrueMeshes(options.mano), rule)
     for chunk in truth_in_chunks(images, scored.damaged):
         scored.add(chunk)

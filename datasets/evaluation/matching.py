@@ -28,6 +28,8 @@ from fitter.errors import InputError
 
 MatchRule = Literal["best", "place"]
 
+FREIHAND = "freihand"
+"""The reader whose data set annotates one hand an image and numbers its images."""
 LIMIT = 1.0
 """Sizes of the annotated hand: farther apart is another hand."""
 OTHER_SIDE = 0.5
@@ -41,8 +43,8 @@ def places_in_dataset(
     """Where the images of a data set are in a source that lists images by name.
 
     Two names are of one image where they are equal or one ends in the other, whole folders at a
-    time: ``rgb/7.png`` and ``train/A/rgb/7.png``. Where no two images of the data set have the same
-    file name, the file name alone decides, whatever folder it lies in.
+    time: ``rgb/7.png`` and ``train/A/rgb/7.png``. FreiHAND numbers its images, and there the file
+    name alone decides, whatever folder it lies in.
 
     Args:
         source: for what is said.
@@ -59,12 +61,11 @@ def places_in_dataset(
     by_file: dict[str, list[int]] = defaultdict(list)
     for place, name in enumerate(names):
         by_file[PurePosixPath(name).name].append(place)
-    distinct = len(by_file) == len(names)
     places: dict[int, int] = {}
     for row, name in enumerate(found):
         parts = PurePosixPath(name).parts
         candidates = by_file.get(parts[-1], []) if parts else []
-        if not distinct:
+        if images.dataset != FREIHAND:
             ends = [PurePosixPath(names[place]).parts for place in candidates]
             candidates = [
                 place

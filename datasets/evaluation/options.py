@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from datasets.evaluation.published import PUBLISHED
 from fitter.errors import InputError
 
 
@@ -76,3 +77,14 @@ def check_penalty(missing_as_mm: float | None) -> None:
     """
     if missing_as_mm is not None and not 0 <= missing_as_mm < math.inf:
         raise InputError("evaluation.missing_as", file="--missing-as", found=missing_as_mm)
+
+
+def check_table(name: str) -> None:
+    """Make sure that there is such a table of a paper.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in PUBLISHED:
+        known = ", ".join(PUBLISHED)
+        raise InputError("evaluation.table", file="--table", known=known, found=name)

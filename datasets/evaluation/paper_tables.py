@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from datasets.evaluation.evaluation import Evaluation
+from datasets.evaluation.options import check_table
 from datasets.evaluation.published import PUBLISHED
 from datasets.evaluation.table import Column, Table
-from fitter.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -231,16 +231,6 @@ SHAPES: dict[str, Shape] = {
     ),
 }
 """Tables by the name that `--table` takes."""
-
-
-def check_table(name: str) -> None:
-    """Make sure that there is such a table.
-
-    Raises:
-        InputError: there is none.
-    """
-    if name not in SHAPES:
-        raise InputError("evaluation.table", file="--table", known=", ".join(SHAPES), found=name)
 
 
 def paper_table(name: str, evaluations: Sequence[Evaluation]) -> Table:

@@ -18,12 +18,12 @@ class StoredDataset(NamedTuple):
 
     Attributes:
         name: of its reader.
-        folder: where it lay.
+        folder: where it lay; a path or an address.
         split: of it.
     """
 
     name: str
-    folder: Path
+    folder: str
     split: str
 
 
@@ -36,7 +36,7 @@ def stored_dataset(path: Path) -> StoredDataset | None:
     said = StoreReader.open(Path(path)).dataset_place
     if said is None:
         return None
-    return StoredDataset(said["name"], Path(said["folder"]), said["split"])
+    return StoredDataset(said["name"], said["folder"], said["split"])
 
 
 def open_estimates(

@@ -38,7 +38,8 @@ from fitter.inputs.image_files import ImageFile, LocalFile
 from fitter.inputs.listing import ImageSource
 from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
-from fitter.store.schema import HandRow, ImageRow, Variable, disassemble
+from fitter.store.rows import disassemble
+from fitter.store.schema import HandRow, ImageRow, Variable
 
 _READ = frozenset(
     (

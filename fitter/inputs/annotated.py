@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -24,65 +24,11 @@ from fitter.inputs.image_files import ImageFile, LocalFile, MissingFile
 from fitter.inputs.images import DEFAULT_LIMITS, CameraExif, check_size, read_exif
 from fitter.inputs.intrinsics import check_intrinsics
 from fitter.inputs.keypoint_files import hand_observation
-from fitter.records import HandObservation, Side
+from fitter.inputs.seen_images import SeenAnnotation, SeenHand, SeenImages
+from fitter.records import HandObservation
 
 DatasetPart = Literal["keypoints", "masks"]
 """What a run may use of a data set beside images and K."""
-
-
-class SeenHand(Protocol):
-    """A hand as a data set knows it; see `datasets.annotations.AnnotatedHand`."""
-
-    @property
-    def side(self) -> Side | None:
-        """Which hand it is."""
-
-    @property
-    def keypoints_2d(self) -> np.ndarray:
-        """(21, 2) pixels of the image, NaN where not annotated."""
-
-
-class SeenAnnotation(Protocol):
-    """What a data set says of an image; see `datasets.annotations.Annotation`."""
-
-    @property
-    def intrinsics(self) -> np.ndarray | None:
-        """(3, 3) K in pixels of the image, or None."""
-
-    @property
-    def hands(self) -> Sequence[SeenHand]:
-        """In the image."""
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """(width, height) that the annotation was made for, or None."""
-
-
-class SeenImages(Protocol):
-    """What a run needs of a reader; see `datasets.annotations.AnnotatedImages`."""
-
-    names: Sequence[str]
-    """Of all images."""
-
-    @property
-    def has_intrinsics(self) -> bool:
-        """Whether the data set has a K for each image, so that one without it is damaged."""
-
-    @property
-    def broken(self) -> Sequence[str]:
-        """A sentence for each file of many images that breaks off."""
-
-    def path(self, place: int) -> Path:
-        """The file of image `place`, if it is one."""
-
-    def annotation(self, place: int) -> SeenAnnotation:
-        """What is known of image `place`; raises InputError where it is damaged."""
-
-    def masks(self, place: int) -> np.ndarray | None:
-        """(hands, H, W) bool, or None; raises InputError where they are damaged."""
-
-    def pixels(self, place: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB; raises InputError where they are damaged."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fitter.inputs.annotated import DatasetRequest, SeenAnnotation, observations
+from fitter.inputs.annotated import DatasetRequest, observations
+from fitter.inputs.seen_images import SeenAnnotation
 from fitter.records import HandObservation
 
 

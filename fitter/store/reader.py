@@ -178,7 +178,7 @@ class StoreReader:
         """What `read_block` makes rows of, for a caller that keeps many and asks for few.
 
         Returns:
-            Variable -> (B, ...); `fitter.store.schema.disassemble` takes them, or a part of each.
+            Variable -> (B, ...); `fitter.store.rows.disassemble` takes them, or a part of each.
 
         Raises:
             InputError: one of its files is damaged.

@@ -100,6 +100,12 @@ def test_several_sources_become_several_rows(run, store, tmp_path):
     assert labels == ["mine", "perfect"]
 
 
+def test_one_source_given_twice_has_two_labels(run, store):
+    words = [store, store, "--label", "once", "--label", "again", "--table", "freihand"]
+    out = run(*words, "--format", "csv")[1]
+    assert [line.split(",")[0] for line in out.splitlines()[-2:]] == ["once (ours)", "again (ours)"]
+
+
 def test_freihands_own_lines(run, store, tmp_path):
     file = tmp_path / "scores.json"
     status, out, _ = run(store, "--protocol", "freihand", "--json", file)

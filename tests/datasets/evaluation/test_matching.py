@@ -50,14 +50,15 @@ class TestImages:
         found = ["B/rgb/1.png", "train/A/rgb/0.png", "x/train/B/rgb/0.png"]
         assert places_in_dataset(STORE, found, images) == {2: 0, 0: 1, 1: 2}
 
-    def test_file_names_alone_where_no_two_are_the_same(self):
+    def test_freihands_file_names_alone(self):
         images = images_called("evaluation/rgb/0.jpg", "evaluation/rgb/1.jpg")
+        images.dataset = "freihand"
         assert places_in_dataset(STORE, ["photos/1.jpg", "cat.jpg"], images) == {1: 0}
 
-    def test_another_folder_is_another_image_where_two_have_the_same_name(self):
-        images = images_called("A/rgb/0.png", "B/rgb/0.png")
+    def test_another_folder_is_another_image(self):
+        images = images_called("A/rgb/0.png", "A/rgb/1.png")
         with raises("evaluation.other_images", file=STORE, dataset=images.root):
-            places_in_dataset(STORE, ["C/rgb/0.png"], images)
+            places_in_dataset(STORE, ["B/rgb/0.png"], images)
 
     def test_parts_of_a_folders_name_are_no_folders(self):
         images = images_called("SA/0.png", "B/0.png")
