@@ -76,7 +76,7 @@ class ShardFiles:
         """The images' names, shard by shard, from indices that are of the shards as they are now.
 
         Args:
-            skipped: gets the number of other files by ending.
+            skipped: gets the number of other files by ending, or by what they are.
             broken: gets a sentence for each shard that breaks off.
 
         Raises:
@@ -92,8 +92,10 @@ class ShardFiles:
                 broken.append(index.broken)
             images = image_members(index)
             beside = {found.name for found in map(partial(_beside, index), images) if found}
+            skipped.update(index.left_out)
             for name in index.members.keys() - images - beside:
-                skipped[_endings(name)[1] or "no ending"] += 1
+                if not _is_hidden(name):
+                    skipped[_endings(name)[1] or "no ending"] += 1
             for name in images:
                 found_any = True
                 yield f"{shard}/{name}"
@@ -142,7 +144,11 @@ class ShardFiles:
 
 def image_members(index: TarIndex) -> set[str]:
     """Names of the members of a shard that are the images of its samples, see the module."""
-    images = [name for name in index.members if name.lower().endswith(IMAGE_SUFFIXES)]
+    images = [
+        name
+        for name in index.members
+        if name.lower().endswith(IMAGE_SUFFIXES) and not _is_hidden(name)
+    ]
     plain = {name for name in images if _endings(name)[1].lower() in IMAGE_SUFFIXES}
     keys = {_endings(name)[0] for name in plain}
     return plain | {name for name in images if _endings(name)[0] not in keys}
@@ -176,6 +182,11 @@ def _beside(index: TarIndex, image: str) -> _Named | None:
         if (member := index.members.get(stem + suffix)) is not None:
             return _Named(stem + suffix, member)
     return None
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a member would be hidden in a folder, as what macOS puts beside each file is."""
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def _endings(name: str) -> tuple[str, str]:

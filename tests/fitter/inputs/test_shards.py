@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import pickle
 import tarfile
 from pathlib import Path
@@ -80,6 +81,57 @@ class TestIndex:
             damaged.write_text('{"format": 1')
         assert sorted(tar_index(str(path), kept).members) == ["a.jpg", "b.jpg"]
 
+    def test_several_runs_keep_one_index_at_a_time(self, tmp_path, monkeypatch):
+        # Processes of two machines may have the same number.
+        written = []
+        real = Path.write_text
+        monkeypatch.setattr(
+            Path, "write_text", lambda path, *a, **k: written.append(path) or real(path, *a, **k)
+        )
+        path = write_shard(tmp_path / "a.tar", samples(["a"]))
+        for folder in ("x", "x"):
+            tar_index(str(path), tmp_path / folder)
+            for kept in (tmp_path / folder).iterdir():
+                kept.unlink()
+        assert len(set(written)) == 2
+
+    def test_an_index_of_another_form_is_made_anew(self, tmp_path):
+        path, kept = write_shard(tmp_path / "a.tar", samples(["a"])), tmp_path / "index"
+        first = tar_index(str(path), kept)
+        (file,) = kept.iterdir()
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"members": [1]}))
+        assert tar_index(str(path), kept) == first
+
+    def test_links_are_members_and_what_has_no_content_or_name_is_counted(self, tmp_path):
+        path = tmp_path / "a.tar"
+        with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+            for name in ("a.jpg", "\udcff.jpg"):
+                info = tarfile.TarInfo(name)
+                info.size = len(HAND)
+                tar.addfile(info, io.BytesIO(HAND))
+            for name, kind, target in (
+                ("hard.jpg", tarfile.LNKTYPE, "a.jpg"),
+                ("none.jpg", tarfile.LNKTYPE, "b.jpg"),
+                ("soft.jpg", tarfile.SYMTYPE, "a.jpg"),
+                ("folder", tarfile.DIRTYPE, ""),
+                ("pipe.jpg", tarfile.FIFOTYPE, ""),
+            ):
+                info = tarfile.TarInfo(name)
+                info.type, info.linkname = kind, target
+                tar.addfile(info)
+        for _ in range(2):  # made, then kept
+            index = tar_index(str(path), tmp_path / "index")
+            assert sorted(index.members) == ["a.jpg", "hard.jpg"] and not index.broken
+            assert index.members["hard.jpg"] == index.members["a.jpg"]
+        source = ImageSource.of([str(path)])
+        assert list(source.names()) == ["a.tar/a.jpg", "a.tar/hard.jpg"]
+        assert source.files.file_of("a.tar/hard.jpg").read()[0].shape == (480, 640, 3)
+        assert source.skipped == {
+            "names that are not UTF-8": 1,
+            "links": 2,
+            "sparse or special files": 1,
+        }
+
     def test_names_stay_inside(self, tmp_path):
         members = {"../../a.jpg": HAND, "/b.jpg": HAND, "./c/../d.jpg": HAND}
         index = tar_index(str(write_shard(tmp_path / "a.tar", members)))
@@ -108,6 +160,12 @@ class TestSource:
             f"a.tar/{name}" for name in ("a.jpg", "c.rgb.png", "v.1.jpg", "v.2.jpg")
         ]
         assert source.skipped == {".mask.png": 1, ".depth.png": 1}
+
+    def test_hidden_files_are_no_images_as_in_a_folder(self, tmp_path):
+        beside = {"a/._0.jpg": HAND, "__MACOSX/._x.jpg": HAND, ".cache/y.jpg": HAND}
+        write_shard(tmp_path / "a.tar", samples(["a/0"]) | beside)
+        source = ImageSource.of([str(tmp_path / "a.tar")])
+        assert list(source.names()) == ["a.tar/a/0.jpg"] and not source.skipped
 
     def test_shards_are_named_in_every_way_alike(self, tmp_path, monkeypatch, memory):
         (tmp_path / "x").mkdir()
