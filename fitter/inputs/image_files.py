@@ -182,7 +182,8 @@ class FilePart(ImageFile):
         name: what it is called in messages.
         offset: of its first byte in the file.
         size: bytes; None for the whole file.
-        time: of its last change, seconds since 1970, where a tar file says it.
+        time: of the last change of the tar file, seconds since 1970, or of the member where that is
+            not known.
         sidecar: where its K stands, or None.
     """
 
@@ -204,7 +205,8 @@ class FilePart(ImageFile):
         return read_image_and_exif(ImageBytes(self.name, content))
 
     def stamp(self) -> tuple[int, float] | None:
-        """See `ImageFile`; of a tar file's member what its index says."""
+        """See `ImageFile`; of a tar file's member what its index says. The tar file's own time
+        counts, because tools that make equal tar files of equal content give all members one."""
         if self.size is not None:
             return self.size, self.time
         return size_and_time(self.place)
@@ -214,8 +216,8 @@ class FilePart(ImageFile):
         return None if self.sidecar is None else self.sidecar.intrinsics(self.place, self.name)
 
     def said(self) -> object:
-        """See `ImageFile`: size and time of what stands beside the image."""
-        return None if self.sidecar is None else [self.sidecar.size, self.sidecar.time]
+        """See `ImageFile`: a digest of what stands beside the image."""
+        return None if self.sidecar is None else [self.sidecar.size, self.sidecar.digest]
 
     def absolute(self) -> FilePart:
         """See `ImageFile`."""

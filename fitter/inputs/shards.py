@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from fitter.errors import InputError
-from fitter.inputs.addresses import file_system, is_address, read_part, said_of
+from fitter.inputs.addresses import check_line, file_system, is_address, read_part, said_of
 from fitter.inputs.image_files import FilePart, ImageFile, MissingFile
 from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.listing import has_wildcard, walk
@@ -91,7 +91,7 @@ class ShardFiles:
             if index.broken:
                 broken.append(index.broken)
             images = image_members(index)
-            beside = {found.name for found in map(partial(_beside, index), images) if found}
+            beside = {name_beside(index, name, SIDECAR_SUFFIXES) for name in images}
             skipped.update(index.left_out)
             for name in index.members.keys() - images - beside:
                 if not _is_hidden(name):
@@ -113,12 +113,12 @@ class ShardFiles:
         found = index.members.get(member)
         if found is None:
             return MissingFile(name)
-        beside = _beside(index, member)
+        beside = name_beside(index, member, SIDECAR_SUFFIXES)
         sidecar = None
         if beside is not None:
-            at = beside.member
-            sidecar = Sidecar(_endings(beside.name)[1], at.offset, at.size, at.time)
-        return FilePart(place, name, found.offset, found.size, found.time, sidecar)
+            at = index.members[beside]
+            sidecar = Sidecar(posixpath.splitext(beside)[1], at.offset, at.size, at.digest)
+        return FilePart(place, name, found.offset, found.size, index.time or found.time, sidecar)
 
     def __getstate__(self) -> dict[str, object]:
         # Another process reads the indices that it needs itself.
@@ -155,33 +155,25 @@ def image_members(index: TarIndex) -> set[str]:
 
 
 def members_beside(index: TarIndex, image: str, endings: Sequence[str]) -> list[Member | None]:
-    """The files beside an image that have these endings, such as ``.mask.png``; None for those that
-    are not there. The image's whole stem goes before its key."""
+    """The files beside an image, one for each of these endings, such as ``.mask.png``; None for
+    those that are not there."""
+    names = (name_beside(index, image, (ending,)) for ending in endings)
+    return [None if name is None else index.members[name] for name in names]
+
+
+def name_beside(index: TarIndex, image: str, endings: Sequence[str]) -> str | None:
+    """The name of the first file beside an image that has one of these endings; None for none.
+
+    The image's whole stem goes before its key, and then an ending before those behind it."""
     stems = dict.fromkeys((posixpath.splitext(image)[0], sample_key(image)))
-    return [
-        next((index.members[s + e] for s in stems if s + e in index.members), None) for e in endings
-    ]
+    names = (stem + ending for stem, ending in itertools.product(stems, endings))
+    return next((name for name in names if name in index.members), None)
 
 
 def sample_key(name: str) -> str:
     """What a sample's files have in common: a member's name up to the first dot of its last part,
     which is webdataset's rule."""
     return _endings(name)[0]
-
-
-@dataclass(frozen=True)
-class _Named:
-    name: str
-    member: Member
-
-
-def _beside(index: TarIndex, image: str) -> _Named | None:
-    """What may hold the K of an image, the file that has the image's whole stem first."""
-    stems = dict.fromkeys((posixpath.splitext(image)[0], sample_key(image)))
-    for stem, suffix in itertools.product(stems, SIDECAR_SUFFIXES):
-        if (member := index.members.get(stem + suffix)) is not None:
-            return _Named(stem + suffix, member)
-    return None
 
 
 def _is_hidden(name: str) -> bool:
@@ -233,16 +225,21 @@ def shards_in_list(given: str) -> list[str] | None:
 
     Args:
         given: path or address of the list; lines are relative to its folder.
+
+    Raises:
+        InputError: the list is at an address and a line of it leads elsewhere.
     """
     folder = posixpath.dirname(given)
     found = []
     with _opened_list(given) as lines:
-        for raw in lines:
+        for number, raw in enumerate(lines, start=1):
             line = raw.decode("utf-8", "replace").strip()
             if not line or line.startswith("#"):
                 continue
             if not is_shard(line):
                 return None
+            if is_address(given):
+                check_line(line, given, f"{given}, line {number}")
             is_whole = is_address(line) or line.startswith("/") or not folder
             found.append(line if is_whole else f"{folder}/{line}")
     return found or None

@@ -14,7 +14,7 @@ import tarfile
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +26,7 @@ from fitter.inputs.addresses import (
     said_of,
     size_and_time,
 )
+from fitter.inputs.sidecars import LARGEST_SIDECAR, SIDECAR_SUFFIXES
 from fitter.system.files import whole_file
 
 _BLOCK = 512
@@ -55,11 +56,14 @@ class Member:
         offset: of its first byte.
         size: bytes.
         time: of its last change, seconds since 1970.
+        digest: of the content of what may hold an image's K, see `fitter.inputs.sidecars`; an empty
+            text for all other members.
     """
 
     offset: int
     size: int
     time: float
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,14 @@ class TarIndex:
         broken: the sentence that says where it breaks off, or an empty text.
         left_out: number of other members by what they are. A hard link is a member like any other
             where what it links to is one.
+        time: of the tar file's own last change, seconds since 1970; 0 where that is not known.
     """
 
     place: str
     members: dict[str, Member]
     broken: str = ""
     left_out: dict[str, int] = field(default_factory=dict)
+    time: float = 0.0
 
 
 def tar_index(place: str, folder: Path | None = None) -> TarIndex:
@@ -99,7 +105,7 @@ def tar_index(place: str, folder: Path | None = None) -> TarIndex:
     if is_address(place):
         read_part(place, 0, min(_BLOCK, stamp[0]), place)  # whether parts can be read at all
     with said_of(place, "shard.missing"), _opened(place) as file:
-        index = _gone_through(file, stamp[0], place)
+        index = replace(_gone_through(file, stamp[0], place), time=stamp[1])
     if kept is not None:
         _keep(kept, index, stamp)
     return index
@@ -150,7 +156,7 @@ def _gone_through(file: BinaryIO, size: int, place: str) -> TarIndex:
                     break  # its content is not all there
                 found = _found(info, members)
                 if isinstance(found, Member):
-                    members[_inside(info.name)] = found
+                    members[_inside(info.name)] = _with_digest(found, info.name, file)
                 elif found is not None:
                     left_out[found] += 1
             file.seek(end)
@@ -184,6 +190,16 @@ def _found(info: tarfile.TarInfo, members: dict[str, Member]) -> Member | str | 
     return Member(info.offset_data, info.size, float(info.mtime))
 
 
+def _with_digest(member: Member, name: str, file: BinaryIO) -> Member:
+    """With the digest of what may hold an image's K. Taken here, since far away the content goes by
+    anyway, it costs no request of its own, and a tool that makes equal tar files of equal content
+    gives all members one time, which tells nothing."""
+    if not name.lower().endswith(SIDECAR_SUFFIXES) or member.size > LARGEST_SIDECAR:
+        return member
+    file.seek(member.offset)
+    return replace(member, digest=hashlib.sha256(file.read(member.size)).hexdigest()[:24])
+
+
 def _inside(name: str) -> str:
     """A member's name without what would lead out of the folder it is unpacked in."""
     return posixpath.normpath("/" + name).lstrip("/")
@@ -201,7 +217,7 @@ def _read(kept: Path, place: str, stamp: tuple[int, float]) -> TarIndex | None:
         if (content["format"], tuple(content["stamp"])) != (_FORMAT, stamp):
             return None
         members = {name: Member(*values) for name, values in content["members"].items()}
-        return TarIndex(place, members, content["broken"], dict(content["left_out"]))
+        return TarIndex(place, members, content["broken"], content["left_out"], stamp[1])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
