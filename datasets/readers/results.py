@@ -151,9 +151,9 @@ class ResultImages(AnnotatedImages):
                 image=self.names[0],
             )
 
-    def pixels(self, place: int) -> np.ndarray:
+    def file(self, place: int) -> ImageFile:
         """See `AnnotatedImages`."""
-        return self._files.file_of(self.names[place]).read()[0]
+        return self._files.file_of(self.names[place])
 
     def annotation(self, place: int) -> Annotation:
         """See `AnnotatedImages`."""

@@ -11,7 +11,7 @@ from fitter.errors import InputError, sentence
 from fitter.inputs import datasets
 from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
 from fitter.store.reader import StoreReader, decode_flags
-from tests.support import tiny_dataset
+from tests.support import errors, tiny_dataset
 from tests.support.bad_commands import ALONE
 from tests.support.shard_files import K
 from tests.support.tiny_dataset import write_tiny
@@ -122,6 +122,45 @@ def test_a_continued_run_notices_other_annotations_and_adds_images(fit, tmp_path
     write_tiny(tmp_path / "tiny", a={}, b={})
     told, results = fit("--resume", a={}, b={}, c={})
     assert told.status == 0 and results.sizes["image"] == 3
+
+
+def test_a_continued_run_notices_other_confidence(fit, tmp_path):
+    assert fit(a={"confidence": 0.5})[0].status == 0
+    assert "nothing left to do" in fit("--resume", a={"confidence": 0.5})[0].err
+    told, _ = fit("--resume", a={"confidence": 0.9})
+    expected = sentence("run.other_inputs", {"file": tmp_path / "r.zarr", "name": "a.img"})
+    assert (told.status, told.err) == (2, f"fit-hands: {expected}\n")
+
+
+def test_an_image_is_found_by_its_name_where_the_data_set_has_grown(tiny, tmp_path):
+    """A process that opens it later has other images at the places that were told."""
+    folder = write_tiny(tmp_path / "t", c={"unmarked": [3]})
+    request = DatasetRequest("tiny", use=["keypoints"])
+    image = DatasetFiles.of(DatasetHandle.of(request, str(folder))).file_of("c.img")
+    write_tiny(folder, b={"size": [100, 100]}, a={}, c={"unmarked": [3]})
+    image.dataset.forget()
+    assert image.read()[0].shape == (480, 640, 3)
+    (hand,) = image.hands()
+    assert np.flatnonzero(hand.confidence == 0).tolist() == [3]
+    write_tiny(folder, b={}, a={})
+    image.dataset.forget()
+    assert image.stamp() is None
+    for read in (image.read, image.hands, image.intrinsics):
+        with errors.raises("image.missing", file=str(folder / "c.img")):
+            read()
+
+
+def test_what_is_stored_of_a_failure_does_not_depend_on_how_the_folder_was_spelled(
+    fit, tmp_path, same_process, say, monkeypatch
+):
+    images = {"a": {"damaged": True}, "b": {"size": [1, 1]}, "c": {"side": None}}
+    reasons = fit(**images)[1].image_error.values.tolist()
+    assert all(reasons) and not any(str(tmp_path) in reason for reason in reasons)
+    monkeypatch.chdir(tmp_path)
+    for number, spelled in enumerate(("tiny", "tiny/", "./tiny//", f"{tmp_path}//tiny/.")):
+        out = tmp_path / f"{number}.zarr"
+        say("--dataset", "tiny", spelled, "--out", out, *GIVEN)
+        assert xr.open_zarr(out).image_error.values.tolist() == reasons
 
 
 def test_misuse_is_said_in_one_sentence(tiny, say, tmp_path):
