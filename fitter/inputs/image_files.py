@@ -182,8 +182,8 @@ class FilePart(ImageFile):
         name: what it is called in messages.
         offset: of its first byte in the file.
         size: bytes; None for the whole file.
-        time: of the last change of the tar file, seconds since 1970, or of the member where that is
-            not known.
+        time: of the last change of what is in a tar file, seconds since 1970, see
+            `fitter.inputs.tar_index.TarIndex.time_of`.
         sidecar: where its K stands, or None.
     """
 
@@ -205,8 +205,7 @@ class FilePart(ImageFile):
         return read_image_and_exif(ImageBytes(self.name, content))
 
     def stamp(self) -> tuple[int, float] | None:
-        """See `ImageFile`; of a tar file's member what its index says. The tar file's own time
-        counts, because tools that make equal tar files of equal content give all members one."""
+        """See `ImageFile`; of a tar file's member what its index says."""
         if self.size is not None:
             return self.size, self.time
         return size_and_time(self.place)

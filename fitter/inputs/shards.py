@@ -118,7 +118,7 @@ class ShardFiles:
         if beside is not None:
             at = index.members[beside]
             sidecar = Sidecar(posixpath.splitext(beside)[1], at.offset, at.size, at.digest)
-        return FilePart(place, name, found.offset, found.size, index.time or found.time, sidecar)
+        return FilePart(place, name, found.offset, found.size, index.time_of(member), sidecar)
 
     def __getstate__(self) -> dict[str, object]:
         # Another process reads the indices that it needs itself.

@@ -85,6 +85,12 @@ class TarIndex:
     left_out: dict[str, int] = field(default_factory=dict)
     time: float = 0.0
 
+    def time_of(self, member: str) -> float:
+        """The time of change that counts for a member, seconds since 1970: the tar file's own,
+        because tools that make equal tar files of equal content give all members one; the member's
+        where that is not known."""
+        return self.time or self.members[member].time
+
 
 def tar_index(place: str, folder: Path | None = None) -> TarIndex:
     """The index of a tar file, as it was kept or made anew.
