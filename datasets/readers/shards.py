@@ -74,7 +74,7 @@ class ShardImages(AnnotatedImages):
         shard: (N,) int32 in which of them each image is.
         parts: (N, 3, 2) int64 offset and size of the image, its JSON file and its mask in the
             shard; -1 for what there is none of.
-        times: (N,) float64 of each image's last change as its shard says it, seconds since 1970.
+        times: (N,) float64 of each image's last change, seconds since 1970, see `TarIndex.time_of`.
     """
 
     root: Path
@@ -192,7 +192,7 @@ def open_shards(root: Path | str, split: str) -> ShardImages:
             shard.append(number)
             found = [index.members[name], *members_beside(index, name, _ENDINGS)]
             parts.append([(-1, -1) if m is None else (m.offset, m.size) for m in found])
-            times.append(index.members[name].time)
+            times.append(index.time_of(name))
     if not names:
         if broken:
             raise InputError("shard.none_whole", reason=broken[0])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tomllib
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ import xarray as xr
 from PIL import ExifTags, Image
 
 from fitter.errors import InputError
+from fitter.inputs.datasets import ENTRY_POINTS
 from fitter.store.reader import StoreReader, decode_flags
 from tests.support import bad_files
 from tests.support.bad_commands import ALONE
+from tests.support.paths import ROOT
 from tests.support.reader_fixtures import FIXTURES
 from tests.support.same_process import SameProcess
 from tests.support.shard_files import TIME, K, write_shard
@@ -72,6 +75,7 @@ def test_a_shard_without_k_has_it_from_exif(fit_shard):
 @pytest.mark.parametrize("name", FIXTURES)
 def test_the_store_holds_what_the_data_set_says(name, tmp_path, say, monkeypatch):
     monkeypatch.setattr("fitter.workers.process_pool.Isolated", SameProcess)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     written = FIXTURES[name](tmp_path)
     images = written.images
     folder = images.root if name != "store" else tmp_path / "r.zarr"
@@ -117,3 +121,10 @@ def test_the_store_holds_what_the_data_set_says(name, tmp_path, say, monkeypatch
             )
             fitted += 1
     assert fitted
+    told = say("--dataset", name, folder, "--out", out, *options, "--resume")
+    assert "nothing left to do" in told.err and "changed" not in told.err
+
+
+def test_every_reader_of_this_project_is_tried():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(FIXTURES) == set(project["entry-points"][ENTRY_POINTS])
