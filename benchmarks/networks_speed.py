@@ -17,6 +17,7 @@ from fitter.records import ImageRecord
 from init_net import TrainConfig, build_network, load_train_config
 from init_net.samples.shards import ShardedSamples
 from init_net.training.optimisation import WeightAverage, make_optimiser
+from init_net.training.sources import LearnedFrom
 from init_net.training.tasks import HandNetTask, LifterTask, SegmentationTask
 
 ENGINES = ((128, 1), (128, 2), (224, 1))
@@ -113,7 +114,7 @@ def _network_speeds(
         update={"network": network.config, "further_data": ()}
     )
     student = build_network(network.config, config.run.seed).to(options.device)
-    task = _TASKS[kind](config, student, samples, samples)
+    task = _TASKS[kind](config, student, LearnedFrom.rendered(samples), samples)
     batch = task.batch(0)
     count = config.optimiser.batch_size
     device = options.device.type

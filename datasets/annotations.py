@@ -17,7 +17,9 @@ from typing import Literal
 import numpy as np
 
 from fitter.errors import InputError
-from fitter.inputs.images import read_image
+from fitter.inputs.image_files import ImageFile, LocalFile
+from fitter.inputs.images import CameraExif
+from fitter.inputs.seen_images import check_annotated_size
 from fitter.records import Side
 
 AnnotatedDefinition = Literal[
@@ -201,6 +203,9 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
     Opening one reads its lists and touches no image; a sample's files are opened when it is asked
     for. A damaged sample raises an `InputError` that names its file and changes no other sample.
 
+    A reader says where its images are: by `root` and `names` where they are files below a folder,
+    else by `file`; only one whose images are bytes of no file says by `read` what they show.
+
     Attributes:
         dataset: the reader's name, such as ``freihand``.
         root: folder of the data set; image names are relative to it.
@@ -225,8 +230,13 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
         return len(self.names)
 
     def path(self, place: int) -> Path:
-        """The file of image `place`."""
+        """Where image `place` is below `root`, if it is a file of its own."""
         return self.root / self.names[place]
+
+    def file(self, place: int) -> ImageFile:
+        """Where image `place` is: a file, a part of one, an address. It tells also whether the
+        image has changed, and what it is called in messages."""
+        return LocalFile(self.path(place))
 
     @abstractmethod
     def annotation(self, place: int) -> Annotation:
@@ -252,13 +262,17 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
         """
         return None
 
-    def pixels(self, place: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB.
+    def read(self, place: int) -> tuple[np.ndarray, CameraExif]:
+        """(H, W, 3) uint8 RGB, and what the image says about its camera.
 
         Raises:
             InputError: the image is missing or damaged.
         """
-        return read_image(self.path(place))
+        return self.file(place).read()
+
+    def pixels(self, place: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB; see `read`."""
+        return self.read(place)[0]
 
     def __getitem__(self, place: int) -> AnnotatedImage:  # type: ignore[override]
         """Image `place` with all that is known of it.
@@ -273,19 +287,14 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
         annotation = self.annotation(place)
         pixels = self.pixels(place)
         height, width = pixels.shape[:2]
-        if annotation.size not in (None, (width, height)):
-            raise InputError(
-                "dataset.image_size",
-                file=self.path(place),
-                found=f"{width}x{height}",
-                expected="{}x{}".format(*annotation.size),
-            )
+        label = self.file(place).label
+        check_annotated_size(label, annotation, (width, height))
         masks, depth = self.masks(place), self.depth(place)
         for what, layer in (("mask", masks), ("depth", depth)):
             if layer is not None and layer.shape[-2:] != (height, width):
                 raise InputError(
                     "dataset.layer_size",
-                    file=self.path(place),
+                    file=label,
                     what=what,
                     found="{1}x{0}".format(*layer.shape[-2:]),
                     expected=f"{width}x{height}",

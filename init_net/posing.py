@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from fitter.hand_models.skinning import KeypointModel, pose_keypoints_from_rotations
@@ -49,6 +50,28 @@ def regressed_keypoints(model: KeypointModel, hands: RegressedHands) -> Tensor:
     """
     _, keypoints = pose_keypoints_from_rotations(model, hands.rotations, hands.betas)
     return keypoints - keypoints[:, :1]
+
+
+def labelled_points(
+    marks: KeypointModel, joints: KeypointModel, hands: RegressedHands, is_marks: Tensor
+) -> HandPoints:
+    """`hand_points` in the definition that each hand's label has.
+
+    Args:
+        marks: model with keypoints where the detector marks them, see `hand_points`.
+        joints: the same with keypoints at its joints and fingertips.
+        hands: B hands.
+        is_marks: (B,) bool, which of the two a label has.
+
+    Returns:
+        Points relative to the wrist keypoint of the label's definition. What the camera says is of
+        the wrist keypoint that is marked.
+    """
+    _, marked = pose_keypoints_from_rotations(marks, hands.rotations, hands.betas)
+    _, jointed = pose_keypoints_from_rotations(joints, hands.rotations, hands.betas)
+    points = torch.where(is_marks[:, None, None], marked, jointed)
+    positions = weak_projection(points - marked[:, :1], hands.camera)
+    return HandPoints(points - points[:, :1], positions)
 
 
 def hand_points(model: KeypointModel, hands: RegressedHands) -> HandPoints:

@@ -205,12 +205,8 @@ class ResultImages(AnnotatedImages):
                 image=self.names[0],
             )
 
-    def pixels(self, place: int) -> np.ndarray:
-        """See `AnnotatedImages`."""
-        return self.file(place).read()[0]
-
     def file(self, place: int) -> ImageFile:
-        """Where image `place` is."""
+        """See `AnnotatedImages`."""
         name = self.names[place]
         files = self._files
         return files.file(place, name) if isinstance(files, _Members) else files.file_of(name)

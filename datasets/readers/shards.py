@@ -46,7 +46,8 @@ from datasets.readers.names import PackedNames
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, read_part
 from fitter.inputs.image_content import ImageBytes
-from fitter.inputs.images import opened, read_image
+from fitter.inputs.image_files import FilePart, ImageFile
+from fitter.inputs.images import opened
 from fitter.inputs.shards import (
     SHARD_SUFFIX,
     image_members,
@@ -79,6 +80,7 @@ class ShardImages(AnnotatedImages):
         shard: (N,) int32 in which of them each image is.
         parts: (N, 3, 2) int64 offset and size of the image, its JSON file and its mask in the
             shard; -1 for what there is none of.
+        times: (N,) float64 of each image's last change, seconds since 1970, see `TarIndex.time_of`.
     """
 
     root: Path
@@ -87,6 +89,7 @@ class ShardImages(AnnotatedImages):
     places: tuple[str, ...]
     shard: np.ndarray
     parts: np.ndarray
+    times: np.ndarray
     broken: tuple[str, ...] = ()
     definition: AnnotatedDefinition = _DEFINITION
     has_intrinsics: bool = True
@@ -127,12 +130,11 @@ class ShardImages(AnnotatedImages):
             )
         return np.stack([labels == number for number in range(1, count + 1)]) if count else None
 
-    def pixels(self, place: int) -> np.ndarray:
-        """See `AnnotatedImages.pixels`."""
-        name = self.names[place]
-        content = self._read(place, 0, name)
-        assert content is not None  # every image has one
-        return read_image(ImageBytes(name, content))
+    def file(self, place: int) -> ImageFile:
+        """See `AnnotatedImages.file`."""
+        offset, size = self.parts[place, 0].tolist()
+        shard, time = self.places[self.shard[place]], float(self.times[place])
+        return FilePart(shard, self.names[place], offset, size, time)
 
     def _said(self, place: int) -> Mapping[str, Any]:
         """The table beside an image.
@@ -186,6 +188,7 @@ def open_shards(root: Path | str, split: str) -> ShardImages:
     names: list[str] = []
     shard: list[int] = []
     parts: list[list[tuple[int, int]]] = []
+    times: list[float] = []
     broken = []
     files = shard_files(shard_places([text]), index_folder)
     for number, (prefix, place) in enumerate(files.places.items()):
@@ -198,6 +201,7 @@ def open_shards(root: Path | str, split: str) -> ShardImages:
             shard.append(number)
             found = [index.members[name], *members_beside(index, name, _ENDINGS)]
             parts.append([(-1, -1) if m is None else (m.offset, m.size) for m in found])
+            times.append(index.time_of(name))
     if not names:
         if broken:
             raise InputError("shard.none_whole", reason=broken[0])
@@ -209,6 +213,7 @@ def open_shards(root: Path | str, split: str) -> ShardImages:
         tuple(files.places.values()),
         np.array(shard, np.int32),
         np.array(parts, np.int64),
+        np.array(times, np.float64),
         tuple(broken),
     )
     return _with_first_said(images)

@@ -316,11 +316,25 @@ def _location(
         if field is not None and isinstance(field.discriminator, str) and rest:
             # The place names the kind of a section of several kinds, the file does not.
             inner = _of_kind(field, field.discriminator, rest.pop(0))
+        if get_origin(inner) is dict and rest and _section_in(inner) is not None:
+            # Sections by names that the user gives them.
+            keys.append(rest.pop(0))
+            inner = _section_in(inner)
+        elif type(None) in get_args(inner):
+            inner = _section_in(inner) or inner
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             section = inner
         elif get_origin(inner) is not dict:
             break
     return tuple(keys), section
+
+
+def _section_in(named: Any) -> type[BaseModel] | None:
+    """The section that a dictionary, or something that may be none, holds."""
+    for part in get_args(named):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return part
+    return None
 
 
 def _of_kind(field: FieldInfo, discriminator: str, tag: str) -> type[BaseModel] | None:

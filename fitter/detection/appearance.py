@@ -52,7 +52,7 @@ FURTHER = (
 percentiles that become black and white, and the curve. With them 125 of the 137 are found."""
 
 DARK = 100.0
-"""Value below which the `BRIGHTEST` share of a picture that counts as dark lies."""
+"""Value below which the `LESS_BRIGHT` percentile of a picture that counts as dark lies."""
 
 BRIGHTEST, SMOOTHED = 95.0, 0.7
 """Percentile of a dark picture's values that is made white, and by what standard deviation in

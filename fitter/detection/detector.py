@@ -69,9 +69,9 @@ AGREEMENT = 0.5
 
 
 SURE = 0.7
-"""Palm score times probability of the first look from which on a find may end the search. Hands of
-real crops are above 0.9, a third of those in renders below 0.7; what is found in the backgrounds of
-hands of 40 pixels is below 0.6."""
+"""Palm score times probability of the first look, of a guess the probability squared, from which on
+a find may end the search. Hands of real crops are above 0.9, a third of those in renders below 0.7;
+what is found in the backgrounds of hands of 40 pixels is below 0.6."""
 
 RIVALS = 3
 """Further finds of one hand, of different windows, that are looked at again."""

@@ -88,8 +88,8 @@ class SearchPlan:
 
         Args:
             part: the round.
-            hands: of which the finds so far are sure, in a picture whose longer side has `longer`
-                pixels.
+            hands: the sure ones among the finds so far.
+            longer: pixels of the picture's longer side.
         """
         if part.share == 1.0 or not hands:
             return True

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from fitter.errors import InputError
-from fitter.inputs.addresses import file_system, is_address, read_part, said_of
+from fitter.inputs.addresses import check_line, file_system, is_address, read_part, said_of
 from fitter.inputs.image_files import FilePart, ImageFile
 from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.listing import has_wildcard, name_in_line
@@ -102,8 +102,11 @@ def addressed_images(arguments: Sequence[str], list_suffixes: tuple[str, ...]) -
     address = arguments[0].rstrip("/")
     system, path = file_system(address)
     root, _, last = address.rpartition("/")
-    if has_wildcard(address.partition("://")[2]) and not system.exists(path):
-        return _pattern(address)
+    if has_wildcard(address.partition("://")[2]):
+        with said_of(address, "list.nothing_there"):
+            is_pattern = not system.exists(path)
+        if is_pattern:
+            return _pattern(address)
     if last.partition("?")[0].lower().endswith(IMAGE_SUFFIXES):  # with a query, as http has it
         return AddressedImages(AddressFiles(root), lambda _: iter([last]), "list.empty")
     if last.lower().endswith(list_suffixes):
@@ -167,7 +170,10 @@ def _listed(address: str, skipped: Counter[str]) -> Iterator[str]:
     lines = read_part(address, 0, None, address).splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
         where = f"{address}, line {number}"
-        if is_address(line.decode("utf-8", "replace").strip()):
-            yield line.decode("utf-8", "replace").strip()
+        text = line.decode("utf-8", "replace").strip()
+        if is_address(text):
+            check_line(text, address, where)
+            yield text
         elif (name := name_in_line(line, where)) is not None:
+            check_line(name, address, where)
             yield name

@@ -16,6 +16,10 @@ from typing import Any
 
 from fitter.errors import InputError
 
+LARGEST_READ = 1 << 30
+"""Bytes that are read at once, for what lies elsewhere may be of any size: 150 million pixels
+(`fitter.inputs.images.ReadLimits`) are 600 MB without any compression."""
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://?")
 """With one slash too: what `Path` makes of an address."""
 
@@ -75,6 +79,30 @@ def said_of(name: str, missing: str = "image.missing") -> Iterator[None]:
         raise InputError("address.unreadable", file=name, reason=reason_of(error)) from error
 
 
+def check_line(line: str, listed_at: str, where: str) -> None:
+    """Refuse a line of a list at an address that leads anywhere else: whoever wrote the list must
+    not choose which files of this machine, or of others, are read.
+
+    Args:
+        line: a name relative to the list's folder, or an address.
+        listed_at: address of the list.
+        where: what to name in messages.
+
+    Raises:
+        InputError: it is an address of another protocol or host, chains several, or is a path from
+            the root on.
+    """
+    home = _home(listed_at)
+    leads_away = line.startswith("/") if not is_address(line) else _home(line) != home
+    if leads_away or "::" in line:
+        raise InputError("address.leads_away", file=where, expected=home, found=line)
+
+
+def _home(address: str) -> str:
+    """An address's protocol and host, or bucket."""
+    return "/".join(address.split("/", 3)[:3]).lower()
+
+
 def reason_of(error: Exception) -> str:
     """What an error says, in one line."""
     if isinstance(error, OSError) and error.strerror:
@@ -82,7 +110,9 @@ def reason_of(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def read_part(place: str, offset: int, size: int | None, name: str) -> bytes:
+def read_part(
+    place: str, offset: int, size: int | None, name: str, largest: int = LARGEST_READ
+) -> bytes:
     """Bytes of a file.
 
     Args:
@@ -90,21 +120,26 @@ def read_part(place: str, offset: int, size: int | None, name: str) -> bytes:
         offset: of the first byte.
         size: number of bytes; None for all of the file.
         name: what to name in messages.
+        largest: number of bytes from which on nothing is read, or not all.
 
     Raises:
-        InputError: there is no such file, it cannot be read, or it ends before.
+        InputError: there is no such file, it cannot be read, it ends before, or it has more bytes
+            than `largest`.
     """
+    if size is not None and size > largest:
+        raise InputError("address.too_large", file=name, expected=largest, found=size)
+    # One byte more than there may be tells a file that is too large without its size.
+    asked = largest + 1 if size is None else size
     with said_of(name):
         if is_address(place):
             system, path = file_system(place)
-            if size is None:
-                content = system.cat_file(path)
-            else:
-                content = system.cat_file(path, start=offset, end=offset + size) if size else b""
+            content = system.cat_file(path, start=offset, end=offset + asked) if asked else b""
         else:
             with Path(place).open("rb") as file:
                 file.seek(offset)
-                content = file.read() if size is None else file.read(size)
+                content = file.read(asked)
+    if size is None and len(content) > largest:
+        raise InputError("address.too_large", file=name, expected=largest, found=len(content))
     if size is not None and len(content) > size:
         raise InputError("address.no_parts", file=place)
     if size is not None and len(content) < size:

@@ -2,16 +2,18 @@
 
 The engine knows no data set. `SeenImages` is all that a run needs of a reader; who has one is told
 by `fitter.inputs.datasets`. What travels to workers is a handle of a few words: each process opens
-the data set once, when the first image is asked for.
+the data set once, when the first image is asked for, and finds the image in it by its name: the
+folder may have grown meanwhile.
 """
 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,11 +22,16 @@ import numpy as np
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address
 from fitter.inputs.datasets import DatasetOffer, dataset_offer
-from fitter.inputs.image_files import ImageFile, LocalFile, MissingFile
-from fitter.inputs.images import DEFAULT_LIMITS, CameraExif, check_size, read_exif
+from fitter.inputs.image_files import ImageFile, MissingFile
+from fitter.inputs.images import DEFAULT_LIMITS, CameraExif, check_size
 from fitter.inputs.intrinsics import check_intrinsics
 from fitter.inputs.keypoint_files import hand_observation
-from fitter.inputs.seen_images import SeenAnnotation, SeenHand, SeenImages
+from fitter.inputs.seen_images import (
+    SeenAnnotation,
+    SeenHand,
+    SeenImages,
+    check_annotated_size,
+)
 from fitter.records import HandObservation
 
 DatasetPart = Literal["keypoints", "masks"]
@@ -61,7 +68,8 @@ class DatasetHandle:
     Attributes:
         name: of the data set.
         offer: who reads it.
-        folder: of the data set, a path or an address.
+        folder: of the data set, an absolute path or an address, so that every process finds it and
+            however it was spelled the same is said of its images.
         split: its name.
         use: what is used beside images and K.
     """
@@ -74,14 +82,15 @@ class DatasetHandle:
 
     @staticmethod
     def of(request: DatasetRequest, folder: str) -> DatasetHandle:
-        """The data set that was asked for.
+        """The data set that was asked for; a relative folder is below the current one.
 
         Raises:
             InputError: nobody reads such data sets, or there is no such split.
         """
         offer = dataset_offer(request.name)
         split = offer.chosen(request.name, folder, request.split)
-        return DatasetHandle(request.name, offer, folder, split, tuple(request.use))
+        place = folder.rstrip("/") if is_address(folder) else str(Path(folder).absolute())
+        return DatasetHandle(request.name, offer, place, split, tuple(request.use))
 
     @property
     def images(self) -> SeenImages:
@@ -90,12 +99,19 @@ class DatasetHandle:
         Raises:
             InputError: the folder is not what it should be.
         """
-        key = self._opening
-        if key not in _held:
-            if len(_held) >= _MOST_HELD:
-                _held.pop(next(iter(_held)))
-            _held[key] = key.offer.open(key.name, key.folder, key.split)
-        return _held[key]
+        return self._opened.images
+
+    def place_of(self, name: str, guess: int | None = None) -> int | None:
+        """The place of an image in the data set as this process has it open, or None.
+
+        Args:
+            name: of the image.
+            guess: where another process has it, which is looked at first.
+
+        Raises:
+            InputError: see `images`.
+        """
+        return self._opened.place_of(name, guess)
 
     def forget(self) -> None:
         """Have the data set opened anew when it is next asked for, since it may have changed."""
@@ -104,9 +120,18 @@ class DatasetHandle:
             asked.cache_clear()
 
     @property
+    def _opened(self) -> _OpenedImages:
+        key = self._opening
+        if key not in _held:
+            if len(_held) >= _MOST_HELD:
+                _held.pop(next(iter(_held)))
+            _held[key] = _OpenedImages(key.offer.open(key.name, key.folder, key.split))
+        return _held[key]
+
+    @property
     def _opening(self) -> DatasetHandle:
-        """How it is opened, in which what is used of it and the current folder have no part."""
-        return replace(self.absolute(), use=())
+        """How it is opened, in which what is used of it has no part."""
+        return replace(self, use=())
 
     def open(self) -> None:
         """Have the data set opened in this process; what is wrong with it is said when an image is
@@ -114,17 +139,35 @@ class DatasetHandle:
         with suppress(InputError):
             _ = self.images
 
-    def absolute(self) -> DatasetHandle:
-        """The same for a process in another working directory."""
-        if is_address(self.folder):
-            return self
-        return replace(self, folder=str(Path(self.folder).absolute()))
+
+@dataclass
+class _OpenedImages:
+    """A data set that is open in this process."""
+
+    images: SeenImages
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """(N,) int64 places by the images' names sorted. Names are looked up in it, since a table
+        of them would need many times the memory."""
+        names = self.images.names
+        return np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
+
+    def place_of(self, name: str, guess: int | None) -> int | None:
+        """See `DatasetHandle.place_of`."""
+        names = self.images.names
+        if guess is not None and guess < len(names) and names[guess] == name:
+            return guess
+        at = bisect_left(self.order, name, key=lambda place: names[int(place)])
+        if at == len(self.order) or names[int(self.order[at])] != name:
+            return None
+        return int(self.order[at])
 
 
 _MOST_HELD = 16
 """Data sets open in a process; that many are mixed in one training at most."""
 
-_held: dict[DatasetHandle, SeenImages] = {}
+_held: dict[DatasetHandle, _OpenedImages] = {}
 """Those that are open, by how they are opened; the one opened first is closed first."""
 
 
@@ -134,7 +177,7 @@ class DatasetImage(ImageFile):
 
     Attributes:
         dataset: to open.
-        place: in the data set.
+        place: in the data set as it was open where this was made; elsewhere the name counts.
         name: of the image.
     """
 
@@ -145,28 +188,27 @@ class DatasetImage(ImageFile):
     @property
     def label(self) -> str:
         """Its path as it would be below the data set's folder."""
-        return f"{self.dataset.folder}/{self.name}"
+        folder = self.dataset.folder
+        return f"{folder}/{self.name}" if is_address(folder) else str(Path(folder) / self.name)
 
     def read(self) -> tuple[np.ndarray, CameraExif]:
         """See `ImageFile`.
 
         Raises:
-            InputError: its size is not that of its annotation; or see the reader.
+            InputError: the data set has none of its name, its size is not that of its annotation;
+                or see the reader.
         """
-        images = self.dataset.images
-        pixels = images.pixels(self.place)
+        pixels, exif = self.dataset.images.read(self._place())
         height, width = pixels.shape[:2]
         check_size(self.label, (width, height), DEFAULT_LIMITS)
-        size = self._annotation().size
-        if size is not None and tuple(size) != (width, height):
-            expected = f"{size[0]}x{size[1]}"
-            found = f"{width}x{height}"
-            raise InputError("dataset.image_size", file=self.label, expected=expected, found=found)
-        return pixels, CameraExif() if images.has_intrinsics else read_exif(images.path(self.place))
+        check_annotated_size(self.label, self._annotation(), (width, height))
+        return pixels, exif
 
     def stamp(self) -> tuple[int, float] | None:
-        """See `ImageFile`; None for an image that is no file of its own."""
-        return LocalFile(self.dataset.images.path(self.place)).stamp()
+        """See `ImageFile`: that of the file or the part of one that the reader names; None also for
+        an image that the data set no longer has."""
+        place = self.dataset.place_of(self.name, self.place)
+        return None if place is None else self.dataset.images.file(place).stamp()
 
     def intrinsics(self) -> np.ndarray | None:
         """See `ImageFile`."""
@@ -204,29 +246,33 @@ class DatasetImage(ImageFile):
     @property
     def folder(self) -> Path | None:
         """The data set's folder."""
-        folder = self.dataset.absolute().folder
+        folder = self.dataset.folder
         return None if is_address(folder) else Path(folder)
 
-    def absolute(self) -> DatasetImage:
-        """See `ImageFile`."""
-        return replace(self, dataset=self.dataset.absolute())
+    def _place(self) -> int:
+        """Where the data set as this process has it open has the image."""
+        place = self.dataset.place_of(self.name, self.place)
+        if place is None:
+            raise InputError("image.missing", file=self.label)
+        return place
 
     def _annotation(self) -> SeenAnnotation:
-        return _annotation_of(self.dataset, self.place)
+        return _annotation_of(self.dataset, self._place())
 
     def _masks(self) -> np.ndarray | None:
         if "masks" not in self.dataset.use:
             return None
-        return _masks_of(self.dataset, self.place)
+        return _masks_of(self.dataset, self._place())
 
     def _said_intrinsics(self) -> object:
         found = self._annotation().intrinsics
         return None if found is None else np.asarray(found).tolist()
 
     def _said_hands(self) -> object:
-        if "keypoints" not in self.dataset.use:
+        found = self.hands()
+        if found is None:
             return None
-        return [[h.side, np.asarray(h.keypoints_2d).tolist()] for h in self._annotation().hands]
+        return [[h.side, h.keypoints.tolist(), h.confidence.tolist()] for h in found]
 
     def _digest(self) -> object:
         found = self._masks()
@@ -282,8 +328,8 @@ def _observation(hand: SeenHand, where: str) -> HandObservation:
     if hand.side is None:
         raise InputError("dataset.no_side", file=where)
     marked = _marked(hand)
-    confidence = getattr(hand, "confidence", None)
-    weight = marked * (np.ones(21) if confidence is None else np.nan_to_num(confidence))
+    sure = np.ones(21) if hand.confidence is None else np.nan_to_num(hand.confidence)
+    weight = marked * sure
     positions = np.where(marked[:, None], hand.keypoints_2d, 0.0)
     return hand_observation(np.column_stack([positions, weight]), hand.side, where)
 
@@ -294,12 +340,9 @@ class DatasetFiles:
 
     Attributes:
         dataset: to open.
-        order: (N,) int64 places in the data set, by the images' names sorted. Names are looked up
-            in it, since a table of them would need many times the memory.
     """
 
     dataset: DatasetHandle
-    order: np.ndarray = field(compare=False, repr=False)
 
     @staticmethod
     def of(dataset: DatasetHandle) -> DatasetFiles:
@@ -309,14 +352,13 @@ class DatasetFiles:
             InputError: the folder is not what it should be.
         """
         dataset.forget()  # it may be of an earlier run of this process
-        names = dataset.images.names
-        order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
-        return DatasetFiles(dataset, order)
+        _ = dataset.images
+        return DatasetFiles(dataset)
 
     @property
     def prepare(self) -> Callable[[], object]:
         """Open the data set, whose lists may be long."""
-        return self.dataset.absolute().open
+        return self.dataset.open
 
     @property
     def gives_keypoints(self) -> bool:
@@ -338,24 +380,15 @@ class DatasetFiles:
 
     @property
     def dataset_place(self) -> dict[str, str]:
-        """See `ImageFiles`; the folder is one that is found from everywhere."""
-        dataset = self.dataset.absolute()
+        """See `ImageFiles`."""
+        dataset = self.dataset
         return {"name": dataset.name, "folder": dataset.folder, "split": dataset.split}
 
     def file_of(self, name: str) -> ImageFile:
         """The image of this name."""
-        names = self.dataset.images.names
-        low, high = 0, len(self.order)
-        while low < high:
-            middle = (low + high) // 2
-            if names[int(self.order[middle])] < name:
-                low = middle + 1
-            else:
-                high = middle
-        if low == len(self.order) or names[int(self.order[low])] != name:
-            return MissingFile(name)
-        return DatasetImage(self.dataset, int(self.order[low]), name)
+        place = self.dataset.place_of(name)
+        return MissingFile(name) if place is None else DatasetImage(self.dataset, place, name)
 
     def absolute(self) -> DatasetFiles:
-        """The same for a process in another working directory."""
-        return replace(self, dataset=self.dataset.absolute())
+        """See `ImageFiles`; its folder is found from everywhere."""
+        return self

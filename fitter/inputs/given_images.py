@@ -19,7 +19,7 @@ from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.intrinsics import Intrinsics, check_intrinsics
 from fitter.inputs.keypoint_files import hand_observation
 from fitter.inputs.mask_files import read_mask
-from fitter.inputs.samples import Given
+from fitter.inputs.samples import Given, is_matrix
 from fitter.records import HandObservation, ImageRecord
 
 
@@ -59,7 +59,7 @@ class GivenImages:
         elif not isinstance(images, Sequence | np.ndarray):
             raise InputError("door.images", file="images", found=type(images).__name__)
         count = len(images)
-        matrices = [K] * count if _is_matrix(K) else _for_each("K", K, count, is_single)
+        matrices = [K] * count if is_matrix(K) else _for_each("K", K, count, is_single)
         hands = _for_each("keypoints", given.keypoints, count, is_single)
         checked = [_image(image, _name(image, place)) for place, image in enumerate(images)]
         names = [_name(image, place) for place, image in enumerate(images)]
@@ -108,15 +108,6 @@ class GivenImages:
         if isinstance(mask, str | Path):
             where, mask = str(mask), read_mask(Path(mask))
         return check_mask(mask, (image.pixels.shape[1], image.pixels.shape[0]), where)
-
-
-def _is_matrix(K: Any) -> bool:
-    """Whether K is one matrix, and not one for each of several images."""
-    if isinstance(K, np.ndarray):
-        return K.ndim == 2
-    return isinstance(K, Sequence) and all(
-        isinstance(row, Sequence | np.ndarray) and np.ndim(row) == 1 for row in K
-    )
 
 
 def _name(image: Any, place: int) -> str:

@@ -182,7 +182,8 @@ class FilePart(ImageFile):
         name: what it is called in messages.
         offset: of its first byte in the file.
         size: bytes; None for the whole file.
-        time: of its last change, seconds since 1970, where a tar file says it.
+        time: of the last change of what is in a tar file, seconds since 1970, see
+            `fitter.inputs.tar_index.TarIndex.time_of`.
         sidecar: where its K stands, or None.
     """
 
@@ -214,8 +215,8 @@ class FilePart(ImageFile):
         return None if self.sidecar is None else self.sidecar.intrinsics(self.place, self.name)
 
     def said(self) -> object:
-        """See `ImageFile`: size and time of what stands beside the image."""
-        return None if self.sidecar is None else [self.sidecar.size, self.sidecar.time]
+        """See `ImageFile`: a digest of what stands beside the image."""
+        return None if self.sidecar is None else [self.sidecar.size, self.sidecar.digest]
 
     def absolute(self) -> FilePart:
         """See `ImageFile`."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fitter.errors import InputError
 from fitter.inputs.annotated import DatasetRequest, observations
 from fitter.inputs.seen_images import SeenAnnotation
 from fitter.records import HandObservation
@@ -50,37 +51,66 @@ def is_sample(value: object) -> bool:
 
 def without_samples(given: Given, use: Sequence[str]) -> Given:
     """The same with a sample's pixels in its place, and its K and what `use` names where nothing
-    was given.
+    was given for it, image by image.
 
     Args:
         given: images, some of which may be samples.
         use: "keypoints", "masks", both or neither.
 
     Raises:
-        InputError: `use` names something else, or a hand whose keypoints are used has no side.
+        InputError: `use` names something else, the images are a whole data set, or a hand whose
+            keypoints are used has no side.
     """
     used = DatasetRequest("", use=use).use  # type: ignore[arg-type]  # it refuses others
-    if is_sample(given.images):
-        known = _known(given.images, used, "image 0")
-        images, K, keypoints, masks = known.images, known.K, known.keypoints, known.masks
-    elif isinstance(given.images, Sequence) and any(map(is_sample, given.images)):
-        each = [
-            _known(image, used, f"image {place}") if is_sample(image) else Given(image)
-            for place, image in enumerate(given.images)
-        ]
-        images = [one.images for one in each]
-        K, keypoints, masks = (
-            _unless_empty([getattr(one, name) for one in each])
-            for name in ("K", "keypoints", "masks")
+    images = given.images
+    if is_sample(images):
+        said = _known(images, used, "image 0")
+        return Given(
+            said.images,
+            said.K if given.K is None else given.K,
+            said.keypoints if given.keypoints is None else given.keypoints,
+            said.masks if given.masks is None else given.masks,
         )
-    else:
+    if _is_dataset(images):
+        # Each sample that it is asked for is decoded, and all of them at once fit in no memory.
+        raise InputError("door.dataset", file="images", count=len(images))
+    if not isinstance(images, Sequence) or not any(map(is_sample, images)):
         return given
+    each = [
+        _known(image, used, f"image {place}") if is_sample(image) else Given(image)
+        for place, image in enumerate(images)
+    ]
     return Given(
-        images,
-        K if given.K is None else given.K,
-        keypoints if given.keypoints is None else given.keypoints,
-        masks if given.masks is None else given.masks,
+        [one.images for one in each],
+        given.K if is_matrix(given.K) else _merged(given.K, [one.K for one in each]),
+        _merged(given.keypoints, [one.keypoints for one in each]),
+        _merged(given.masks, [one.masks for one in each]),
     )
+
+
+def is_matrix(K: object) -> bool:
+    """Whether K is one matrix, and not one for each of several images."""
+    if isinstance(K, np.ndarray):
+        return K.ndim == 2
+    return isinstance(K, Sequence) and all(
+        isinstance(row, Sequence | np.ndarray) and np.ndim(row) == 1 for row in K
+    )
+
+
+def _is_dataset(value: object) -> bool:
+    """Whether a value is a reader, see `fitter.inputs.seen_images.SeenImages`."""
+    return isinstance(value, Sequence) and hasattr(value, "annotation") and hasattr(value, "names")
+
+
+def _merged(given: Any, said: list[Any]) -> Any:
+    """What was given for each image, and where that is None what its sample says; what is no list
+    of as many values stays as it is, for whoever refuses it."""
+    if given is None:
+        return None if all(value is None for value in said) else said
+    is_list = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
+    if not is_list or len(given) != len(said):
+        return given
+    return [own if one is None else one for one, own in zip(given, said, strict=True)]
 
 
 def _known(sample: Sample, use: Sequence[str], where: str) -> Given:
@@ -91,7 +121,3 @@ def _known(sample: Sample, use: Sequence[str], where: str) -> Given:
     if "masks" in use and sample.masks is not None:
         mask = np.logical_or.reduce(sample.masks, axis=0)
     return Given(sample.pixels, sample.annotation.intrinsics, hands, mask)
-
-
-def _unless_empty(values: list[Any]) -> list[Any] | None:
-    return None if all(value is None for value in values) else values

@@ -1,13 +1,15 @@
-"""What a run needs of a data set's reader: pixels, K, and on request keypoints and masks."""
+"""What a run needs of a data set's reader: images, K, and on request keypoints and masks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from fitter.errors import InputError
+from fitter.inputs.image_files import ImageFile
+from fitter.inputs.images import CameraExif
 from fitter.records import Side
 
 
@@ -21,6 +23,10 @@ class SeenHand(Protocol):
     @property
     def keypoints_2d(self) -> np.ndarray:
         """(21, 2) pixels of the image, NaN where not annotated."""
+
+    @property
+    def confidence(self) -> np.ndarray | None:
+        """(21,) in [0, 1] of the keypoints, or None where all that are annotated are sure."""
 
 
 class SeenAnnotation(Protocol):
@@ -53,8 +59,8 @@ class SeenImages(Protocol):
     def broken(self) -> Sequence[str]:
         """A sentence for each file of many images that breaks off."""
 
-    def path(self, place: int) -> Path:
-        """The file of image `place`, if it is one."""
+    def file(self, place: int) -> ImageFile:
+        """Where image `place` is."""
 
     def annotation(self, place: int) -> SeenAnnotation:
         """What is known of image `place`; raises InputError where it is damaged."""
@@ -62,5 +68,27 @@ class SeenImages(Protocol):
     def masks(self, place: int) -> np.ndarray | None:
         """(hands, H, W) bool, or None; raises InputError where they are damaged."""
 
-    def pixels(self, place: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB; raises InputError where they are damaged."""
+    def read(self, place: int) -> tuple[np.ndarray, CameraExif]:
+        """(H, W, 3) uint8 RGB, and what the image says about its camera; raises InputError where
+        it is damaged."""
+
+
+def check_annotated_size(label: str, annotation: SeenAnnotation, size: tuple[int, int]) -> None:
+    """Refuse an image that is not of the size that its annotation was made for.
+
+    Args:
+        label: of the image, for the message.
+        annotation: of the image.
+        size: (width, height) of the upright image in pixels.
+
+    Raises:
+        InputError: `dataset.image_size`.
+    """
+    expected = annotation.size
+    if expected is not None and tuple(expected) != size:
+        raise InputError(
+            "dataset.image_size",
+            file=label,
+            expected=f"{expected[0]}x{expected[1]}",
+            found=f"{size[0]}x{size[1]}",
+        )

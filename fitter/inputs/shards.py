@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from fitter.errors import InputError
-from fitter.inputs.addresses import file_system, is_address, read_part, said_of
+from fitter.inputs.addresses import check_line, file_system, is_address, read_part, said_of
 from fitter.inputs.image_files import FilePart, ImageFile, MissingFile
 from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.listing import has_wildcard, walk
@@ -76,7 +76,7 @@ class ShardFiles:
         """The images' names, shard by shard, from indices that are of the shards as they are now.
 
         Args:
-            skipped: gets the number of other files by ending.
+            skipped: gets the number of other files by ending, or by what they are.
             broken: gets a sentence for each shard that breaks off.
 
         Raises:
@@ -91,9 +91,11 @@ class ShardFiles:
             if index.broken:
                 broken.append(index.broken)
             images = image_members(index)
-            beside = {found.name for found in map(partial(_beside, index), images) if found}
+            beside = {name_beside(index, name, SIDECAR_SUFFIXES) for name in images}
+            skipped.update(index.left_out)
             for name in index.members.keys() - images - beside:
-                skipped[_endings(name)[1] or "no ending"] += 1
+                if not _is_hidden(name):
+                    skipped[_endings(name)[1] or "no ending"] += 1
             for name in images:
                 found_any = True
                 yield f"{shard}/{name}"
@@ -111,12 +113,12 @@ class ShardFiles:
         found = index.members.get(member)
         if found is None:
             return MissingFile(name)
-        beside = _beside(index, member)
+        beside = name_beside(index, member, SIDECAR_SUFFIXES)
         sidecar = None
         if beside is not None:
-            at = beside.member
-            sidecar = Sidecar(_endings(beside.name)[1], at.offset, at.size, at.time)
-        return FilePart(place, name, found.offset, found.size, found.time, sidecar)
+            at = index.members[beside]
+            sidecar = Sidecar(posixpath.splitext(beside)[1], at.offset, at.size, at.digest)
+        return FilePart(place, name, found.offset, found.size, index.time_of(member), sidecar)
 
     def __getstate__(self) -> dict[str, object]:
         # Another process reads the indices that it needs itself.
@@ -142,19 +144,30 @@ class ShardFiles:
 
 def image_members(index: TarIndex) -> set[str]:
     """Names of the members of a shard that are the images of its samples, see the module."""
-    images = [name for name in index.members if name.lower().endswith(IMAGE_SUFFIXES)]
+    images = [
+        name
+        for name in index.members
+        if name.lower().endswith(IMAGE_SUFFIXES) and not _is_hidden(name)
+    ]
     plain = {name for name in images if _endings(name)[1].lower() in IMAGE_SUFFIXES}
     keys = {_endings(name)[0] for name in plain}
     return plain | {name for name in images if _endings(name)[0] not in keys}
 
 
 def members_beside(index: TarIndex, image: str, endings: Sequence[str]) -> list[Member | None]:
-    """The files beside an image that have these endings, such as ``.mask.png``; None for those that
-    are not there. The image's whole stem goes before its key."""
+    """The files beside an image, one for each of these endings, such as ``.mask.png``; None for
+    those that are not there."""
+    names = (name_beside(index, image, (ending,)) for ending in endings)
+    return [None if name is None else index.members[name] for name in names]
+
+
+def name_beside(index: TarIndex, image: str, endings: Sequence[str]) -> str | None:
+    """The name of the first file beside an image that has one of these endings; None for none.
+
+    The image's whole stem goes before its key, and then an ending before those behind it."""
     stems = dict.fromkeys((posixpath.splitext(image)[0], sample_key(image)))
-    return [
-        next((index.members[s + e] for s in stems if s + e in index.members), None) for e in endings
-    ]
+    names = (stem + ending for stem, ending in itertools.product(stems, endings))
+    return next((name for name in names if name in index.members), None)
 
 
 def sample_key(name: str) -> str:
@@ -163,19 +176,9 @@ def sample_key(name: str) -> str:
     return _endings(name)[0]
 
 
-@dataclass(frozen=True)
-class _Named:
-    name: str
-    member: Member
-
-
-def _beside(index: TarIndex, image: str) -> _Named | None:
-    """What may hold the K of an image, the file that has the image's whole stem first."""
-    stems = dict.fromkeys((posixpath.splitext(image)[0], sample_key(image)))
-    for stem, suffix in itertools.product(stems, SIDECAR_SUFFIXES):
-        if (member := index.members.get(stem + suffix)) is not None:
-            return _Named(stem + suffix, member)
-    return None
+def _is_hidden(name: str) -> bool:
+    """Whether a member would be hidden in a folder, as what macOS puts beside each file is."""
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def _endings(name: str) -> tuple[str, str]:
@@ -222,16 +225,21 @@ def shards_in_list(given: str) -> list[str] | None:
 
     Args:
         given: path or address of the list; lines are relative to its folder.
+
+    Raises:
+        InputError: the list is at an address and a line of it leads elsewhere.
     """
     folder = posixpath.dirname(given)
     found = []
     with _opened_list(given) as lines:
-        for raw in lines:
+        for number, raw in enumerate(lines, start=1):
             line = raw.decode("utf-8", "replace").strip()
             if not line or line.startswith("#"):
                 continue
             if not is_shard(line):
                 return None
+            if is_address(given):
+                check_line(line, given, f"{given}, line {number}")
             is_whole = is_address(line) or line.startswith("/") or not folder
             found.append(line if is_whole else f"{folder}/{line}")
     return found or None

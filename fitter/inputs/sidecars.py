@@ -25,6 +25,9 @@ from fitter.inputs.intrinsics import check_intrinsics
 SIDECAR_SUFFIXES = (".json", ".txt")
 """Endings of what may hold K, in the order in which they are looked for."""
 
+LARGEST_SIDECAR = 1 << 24
+"""Bytes of what may hold K; K with its image's annotations is some kilobytes."""
+
 _NAMES = ("K", "intrinsics", "camera_matrix")
 
 
@@ -36,13 +39,13 @@ class Sidecar:
         suffix: one of `SIDECAR_SUFFIXES`.
         offset: of its first byte.
         size: bytes.
-        time: of its last change, seconds since 1970.
+        digest: of its content, as the tar file's index has it.
     """
 
     suffix: str
     offset: int
     size: int
-    time: float
+    digest: str
 
     def intrinsics(self, place: str, image: str) -> np.ndarray | None:
         """K, (3, 3) float64, or None where the file says nothing of it.
@@ -52,10 +55,10 @@ class Sidecar:
             image: what the image is called in messages.
 
         Raises:
-            InputError: it cannot be read, is no JSON, or what should be K is none.
+            InputError: it cannot be read, is too large or no JSON, or what should be K is none.
         """
         where = f"{image}: {self.suffix} beside it"
-        content = read_part(place, self.offset, self.size, where)
+        content = read_part(place, self.offset, self.size, where, LARGEST_SIDECAR)
         return sidecar_intrinsics(content, self.suffix, where)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fitter.config.options import Config
 from fitter.errors import InputError
+from fitter.inputs.addresses import is_address
 from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
@@ -138,6 +139,14 @@ def _check_masks(config: Config, given: Sources) -> None:
                 )
 
 
+def _check_beside_dataset(overlays: Path, folder: str | None) -> None:
+    """Refuse overlays in the folder of a data set, some of which read every image in it."""
+    if folder is None or is_address(folder):
+        return
+    if overlays.resolve().is_relative_to(Path(folder).resolve()):
+        raise InputError("overlay.inside_images", file=f"--overlays {overlays}", root=folder)
+
+
 def _check_overlays(folder: Path, out: Path, source: ImageSource) -> None:
     option, root = f"--overlays {folder}", source.root
     if folder.exists() and not folder.is_dir():
@@ -145,6 +154,7 @@ def _check_overlays(folder: Path, out: Path, source: ImageSource) -> None:
     if folder.resolve().is_relative_to(out.resolve()):
         raise InputError("overlay.inside_results", file=option, out=out)
     if source.files is not None:
+        _check_beside_dataset(folder, source.files.dataset_place.get("folder"))
         return
     if source.is_folder and folder.resolve().is_relative_to(root.resolve()):
         raise InputError("overlay.inside_images", file=option, root=root)

@@ -252,6 +252,19 @@ def chunk_length(block_size: int) -> int:
     return next((length for length in divisors if block_size % length == 0), block_size)
 
 
+def write_dataset_place(path: Path, place: Mapping[str, str]) -> None:
+    """Replace what a store says of where its data set is, in one step, all of it on the disk.
+
+    Args:
+        path: the store.
+        place: see `StoreSpec.dataset`.
+    """
+    file = path / "zarr.json"
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    metadata["attributes"]["dataset"] = _to_json(place)
+    write_whole(file, json.dumps(metadata, indent=2).encode())
+
+
 def consolidate(path: Path) -> None:
     """Gather the metadata of all variables in the group's file, in one step, all of it on the disk.
 

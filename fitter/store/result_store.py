@@ -15,7 +15,7 @@ and is computed again, whole.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,7 @@ from fitter.store.layout import (
     consolidate,
     is_result_store,
     lengthen,
+    write_dataset_place,
     write_layout,
 )
 from fitter.store.reader import StoreReader, decode_flags
@@ -145,8 +146,17 @@ class ResultStore(StoreReader):
                     sweep_metadata(path)
                 store._lock = lock
                 store._discard_uncommitted()
+                store._move_dataset(spec.dataset)
             store._lock = lock
         return store
+
+    def _move_dataset(self, place: Mapping[str, str]) -> None:
+        """Have the store tell of the folder that the images of its data set are read from now."""
+        if not self.is_alone or not place or place == self.dataset_place:
+            return
+        write_dataset_place(self.path, place)
+        flush(self.path)
+        self._load()
 
     def append(self, names: Sequence[str]) -> None:
         """Add images at the end; a last block that was not full is to be computed again.

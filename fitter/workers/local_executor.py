@@ -97,7 +97,7 @@ class LocalExecutor:
                 from fitter.workers.overlays import OverlayPool
 
                 meshes = self.engine.meshes
-                self._overlays = OverlayPool(files.overlays, meshes, count, options.timeout)
+                self._overlays = OverlayPool(files.overlays, meshes, count, options)
                 undo.callback(self._overlays.close)
             self.detection.ready()
             self._threads = torch.get_num_threads()

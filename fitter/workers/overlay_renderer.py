@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,15 @@ class OverlayTask:
 
 class OverlayRenderer:
     """Renders overlays; what goes wrong with one is told, and loses no result."""
+
+    def __init__(self, prepare: Callable[[], object] | None = None) -> None:
+        """Do what comes before the first overlay, so that its time is its own.
+
+        Args:
+            prepare: see `fitter.inputs.image_files.ImageFiles.prepare`.
+        """
+        if prepare is not None:
+            prepare()
 
     def render(self, task: OverlayTask) -> str:
         """See `fitter.rendering.overlay.write_image_overlay`.

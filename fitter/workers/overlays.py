@@ -15,6 +15,7 @@ from fitter.rendering.overlay import OverlayHand
 from fitter.rendering.overlay_names import overlay_name
 from fitter.store.schema import ImageRow
 from fitter.system.isolation import Lost
+from fitter.workers.detection_pool import DetectionOptions
 from fitter.workers.overlay_renderer import OverlayRenderer, OverlayTask
 from fitter.workers.process_pool import ProcessPool
 
@@ -40,17 +41,20 @@ def overlay_hands(meshes: HandMeshes, row: ImageRow) -> list[OverlayHand]:
 class OverlayPool:
     """Processes that render overlays into a folder, beside the ones that detect."""
 
-    def __init__(self, folder: Path, meshes: HandMeshes, count: int, timeout: float) -> None:
+    def __init__(
+        self, folder: Path, meshes: HandMeshes, count: int, options: DetectionOptions
+    ) -> None:
         """Start the processes.
 
         Args:
             folder: of all overlays.
             meshes: poses the model that is fitted.
             count: of processes.
-            timeout: seconds that one overlay may take.
+            options: of the processes that detect: seconds that one image may take, and what each
+                process does before its first.
         """
         self._folder, self._meshes = folder, meshes
-        self._pool = ProcessPool(OverlayRenderer, (), count, timeout)
+        self._pool = ProcessPool(OverlayRenderer, (options.prepare,), count, options.timeout)
 
     @property
     def lost(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -32,6 +34,31 @@ Backgrounds = Annotated[
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
+BatchShare = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=1,
+        description="of every batch; those without one share the rest by their numbers of samples",
+    ),
+]
+
+ImageSize = Annotated[int, Field(ge=16, le=2048, description="side of a image, pixels")]
+
+Workers = Annotated[
+    int, Field(ge=1, description="processes that make what is missing, and look at it")
+]
+
+Sightings = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=100,
+        description="variants of each picture that the detector looks at for the lifter, the first "
+        "as it is",
+    ),
+]
+
 
 class SamplesConfig(Section):
     """Rendered samples to learn from; see `init_net.samples.shards`."""
@@ -39,7 +66,8 @@ class SamplesConfig(Section):
     folder: Folder = "data/train"
     seed: Seed = 1000
     count: Count = 60_000
-    size: int = Field(224, ge=16, le=2048, description="side of a image, pixels")
+    share: BatchShare = None
+    size: ImageSize = 224
     supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a image")
     backgrounds: Backgrounds = "procedural"
     glove_share: Share = Field(0.0, description="of hands in a glove")
@@ -48,16 +76,8 @@ class SamplesConfig(Section):
     varied_object_share: Share = Field(
         0.0, description="of things in the grasp that are of more shapes"
     )
-    sightings: int = Field(
-        2,
-        ge=1,
-        le=100,
-        description="variants of each picture that the detector looks at for the lifter, the first "
-        "as it was rendered",
-    )
-    workers: int = Field(
-        1, ge=1, description="processes that render what is missing and look at it"
-    )
+    sightings: Sightings = 2
+    workers: Workers = 1
 
     @property
     def settings(self) -> SyntheticSettings:
@@ -78,9 +98,59 @@ class HeldOutConfig(SamplesConfig):
     seed: Seed = 2000
     count: Count = 2_000
     backgrounds: Backgrounds = "packages"
+    share: Literal[None] = Field(None, description="all are validated on")
     sightings: Literal[1] = Field(
         1, description="only pictures as they were rendered: figures are those of the samples"
     )
+
+
+class DatasetConfig(Section):
+    """Annotated pictures to learn from: a data set as it lies on disk, or a store of `fit-hands`
+    whose hands are pseudo-labels; see `init_net.samples.conversion`."""
+
+    dataset: str = Field(
+        min_length=1, description="name of an installed reader, such as freihand, or store"
+    )
+    folder: str = Field(min_length=1, description="of the data set, or the store")
+    split: str | None = Field(
+        None,
+        description="which part of it; null for the reader's first. Of a store: the folder of its "
+        "images",
+    )
+    count: Count | None = Field(None, description="leading pictures; null for all")
+    share: BatchShare = None
+    size: ImageSize = 224
+    least_score: float = Field(
+        0.0, ge=0, le=1, description="of a pseudo-label; others are not learned from"
+    )
+    confidence: bool = Field(
+        True,
+        description="weight hands by their scores and keypoints by their confidence, each over its "
+        "mean; false: all alike",
+    )
+    near_duplicates: int | None = Field(
+        None,
+        ge=0,
+        le=32,
+        description="of hands whose perceptual hashes (64 bits) differ in so many bits or fewer "
+        "the best scored is learned from alone; null: all are",
+    )
+    sightings: Sightings = 2
+    samples: str | None = Field(
+        None,
+        min_length=1,
+        description="folder where the cropped hands are kept; null for one in data/ that is named "
+        "after the data set",
+    )
+    workers: Workers = 1
+
+    @property
+    def samples_folder(self) -> Path:
+        """Where the cropped hands are kept."""
+        if self.samples is not None:
+            return Path(self.samples)
+        said = f"{Path(self.folder).resolve()}\n{self.split}\n{self.size}"
+        return Path("data") / f"{self.dataset}-{sha256(said.encode()).hexdigest()[:8]}"
 
 
 class AugmentationConfig(Section):

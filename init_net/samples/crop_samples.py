@@ -1,4 +1,4 @@
-"""Rendered samples as the networks for images see them: cropped, varied, with their truth.
+"""Samples as the networks for images see them: cropped, varied, with their truth.
 
 sample -> square around what the detector saw -> one similarity transform of the image -> image,
 mask, K and keypoints of the crop together -> colours, blur, noise of the image alone.
@@ -23,22 +23,32 @@ from torch.nn.functional import normalize
 
 from fitter.camera import back_project, project, rotation_to
 from fitter.hand_models import load_hand_model
-from fitter.hand_models.skinning import KeypointModel, pose_keypoints
+from fitter.hand_models.skinning import KeypointModel
 from fitter.records import TensorBatch
 from fitter.rotations import roma
 from init_net.posing import HandPoints
 from init_net.records import CropInputs, RegressedHands
 from init_net.samples.config import AugmentationConfig
-from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
+from init_net.samples.shards import HAND_FIELDS, ShardedSamples
 from init_net.samples.sightings import Sightings
+from init_net.samples.truth import true_keypoints
 
-_FIELDS = ("image", "mask", "keypoints_2d", "intrinsics", *HAND_FIELDS)
+_FIELDS = (
+    "image",
+    "mask",
+    "keypoints_2d",
+    "keypoints_3d",
+    "intrinsics",
+    "has_mask",
+    "is_marks",
+    *HAND_FIELDS,
+)
 _SEEN = ("found", "keypoints", "confidence")
 
 
 @dataclass(frozen=True)
 class CropSamples(TensorBatch):
-    """B crops of S x S pixels and what is true of their hands.
+    """B crops of S x S pixels and what is true of their hands, NaN where it is not known.
 
     Attributes:
         image, keypoints, confidence: see `CropInputs`; keypoints are what the detector saw, of
@@ -47,6 +57,9 @@ class CropSamples(TensorBatch):
         positions: (B, 21, 2) true keypoints, crop units about the crop's middle.
         points: (B, 21, 3) true keypoints relative to the wrist, metres, view frame.
         rotations, betas, camera: see `RegressedHands`, the truth.
+        has_mask: (B,) bool, the mask is known.
+        is_marks: (B,) bool, keypoints are the detector's marks; else joints and fingertips.
+        weight: (B,) how far each hand counts; keypoint_weight: (B, 21) each of its keypoints.
     """
 
     image: Tensor
@@ -58,6 +71,10 @@ class CropSamples(TensorBatch):
     rotations: Tensor
     betas: Tensor
     camera: Tensor
+    has_mask: Tensor
+    is_marks: Tensor
+    weight: Tensor
+    keypoint_weight: Tensor
 
     @property
     def inputs(self) -> CropInputs:
@@ -84,7 +101,7 @@ class Cropper:
     """Cuts crops out of samples.
 
     Attributes:
-        samples: rendered, and looked at by the detector as they were rendered.
+        samples: that the detector has looked at as they are.
         size: S.
         margin: side of the crop over the longer side of the keypoints' box.
         variation: how crops are varied; None for none, as at inference.
@@ -115,12 +132,18 @@ class Cropper:
             rows["image"], rows["mask"], transforms, strict=True)]  # fmt: skip
         truth = _truth(self._model, rows, transforms, self.size)
         positions = np.einsum("bij,bkj->bki", transforms[:, :, :2], keypoints)
+        # Those that nobody marked have confidence 0, wherever they are.
+        positions = np.where(np.isfinite(positions), positions, 0.0)
         return CropSamples(
             image=torch.from_numpy(np.stack([image for image, _ in images])),
             keypoints=torch.from_numpy(positions + transforms[:, None, :, 2]).float(),
             confidence=torch.from_numpy(confidence).float(),
             mask=torch.from_numpy(np.stack([mask for _, mask in images])),
             **truth,
+            has_mask=torch.from_numpy(rows["has_mask"]),
+            is_marks=torch.from_numpy(rows["is_marks"]),
+            weight=torch.ones(len(numbers)),
+            keypoint_weight=torch.ones(len(numbers), 21),
         )
 
     @cached_property
@@ -133,7 +156,7 @@ class Cropper:
 
     def _transforms(self, keypoints: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """(B, 2, 3) from pixels of the image to those of the crop, whose corner is at (0, 0)."""
-        low, high = keypoints.min(1), keypoints.max(1)
+        low, high = np.nanmin(keypoints, 1), np.nanmax(keypoints, 1)
         centre, side = 0.5 * (low + high), self.margin * (high - low).max(-1)
         count = len(keypoints)
         angle, shift = np.zeros(count), np.zeros((count, 2))
@@ -206,13 +229,15 @@ def _truth(
     ray = back_project(middle, torch.ones_like(middle[..., 0]), crop_K)[:, 0]
     # From the camera of the image to the view frame of the crop.
     rotation = rotation_to(normalize(ray, dim=-1)).mT @ roll
-    hands = true_hands(rows)
-    keypoints = pose_keypoints(model, hands)[1]
+    hands, is_posed, keypoints = true_keypoints(model, rows)
     points = keypoints @ rotation.mT
     orient, pose = map(roma.rotvec_to_rotmat, (hands.global_orient, hands.hand_pose))
-    positions = (
-        project(keypoints, K) @ linear.mT + torch.from_numpy(transforms[:, None, :, 2])
-    ) / size - 0.5
+    seen = torch.where(
+        is_posed[:, None, None],
+        project(keypoints, K),
+        torch.from_numpy(rows["keypoints_2d"]).double(),
+    )
+    positions = (seen @ linear.mT + torch.from_numpy(transforms[:, None, :, 2])) / size - 0.5
     points = points - points[:, :1]
     found = {
         "positions": positions,

@@ -1,4 +1,4 @@
-"""Sightings of rendered hands with the truth, for the lifter: all of them in memory, no images."""
+"""Sightings of hands with the truth, for the lifter: all of them in memory, no images."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from datasets.synthetic.records import VISIBLE
 from fitter.errors import InputError
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
-from fitter.hand_models.skinning import pose_keypoints
 from fitter.rotations import roma
 from init_net.samples.lifter_samples import LifterSamples, rotated
-from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
+from init_net.samples.shards import HAND_FIELDS, UNKNOWN, ShardedSamples
 from init_net.samples.sightings import FOUND, Sightings
+from init_net.samples.truth import true_keypoints
 from init_net.view_frame import lifter_inputs, relative_keypoints, view_rotations
 
 _PART = 4096
@@ -173,10 +173,9 @@ def _part(
     samples: ShardedSamples, sightings: Sightings, which: tuple[np.ndarray, np.ndarray]
 ) -> LifterSamples:
     hands = normalise(observed_samples(samples, sightings, which))
-    rows = samples.read(which[0], [*HAND_FIELDS, "keypoint_state"])
-    truth = true_hands(rows)
+    rows = samples.read(which[0], [*HAND_FIELDS, "keypoints_3d", "keypoint_state"])
     model = load_hand_model(dtype=torch.float64, children=True).keypoint_model()
-    keypoints = pose_keypoints(model, truth)[1]
+    truth, _, keypoints = true_keypoints(model, rows)
     wrist = view_rotations(hands).mT @ roma.rotvec_to_rotmat(truth.global_orient)
     pose = roma.rotvec_to_rotmat(truth.hand_pose)
     inputs = lifter_inputs(hands)
@@ -186,7 +185,15 @@ def _part(
         keypoints=relative_keypoints(keypoints, hands),
         rotations=torch.cat([wrist[:, None], pose], 1),
         betas=truth.betas,
-        visible=torch.from_numpy(rows["keypoint_state"] == VISIBLE).double(),
+        visible=_visible(rows["keypoint_state"]),
         metres=distance / hands.intrinsics[:, 0, 0],
+        weight=torch.ones(len(keypoints)),
+        keypoint_weight=torch.ones(len(keypoints), 21),
     )
     return replace(whole.to(torch.float32), features=inputs.features.half())
+
+
+def _visible(state: np.ndarray) -> Tensor:
+    """(N, 21) 1 or 0 of states, NaN where nobody says."""
+    seen = torch.from_numpy(state == VISIBLE).double()
+    return seen.masked_fill(torch.from_numpy(state == UNKNOWN), torch.nan)

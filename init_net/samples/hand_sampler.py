@@ -139,6 +139,8 @@ class HandSampler:
             betas=params.betas,
             visible=unknown,
             metres=(turned[:, 0] * hands.view_direction).sum(-1) / hands.intrinsics[:, 0, 0],
+            weight=torch.ones(batch),
+            keypoint_weight=torch.ones(batch, 21),
         )
 
 

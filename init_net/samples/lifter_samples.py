@@ -23,6 +23,9 @@ class LifterSamples(TensorBatch):
         betas: (B, S).
         visible: (B, 21) 1 for keypoints that are seen, 0 for hidden ones; NaN where unknown.
         metres: (B,) of a crop unit at the wrist's distance.
+        weight: (B,) how far each hand counts; keypoint_weight: (B, 21) each of its keypoints.
+
+    Of the truth, what is not known is NaN.
     """
 
     positions: Tensor
@@ -36,6 +39,8 @@ class LifterSamples(TensorBatch):
     betas: Tensor
     visible: Tensor
     metres: Tensor
+    weight: Tensor
+    keypoint_weight: Tensor
 
     @classmethod
     def together(cls, parts: Sequence[LifterSamples]) -> LifterSamples:

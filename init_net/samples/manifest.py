@@ -1,4 +1,4 @@
-"""What a folder of rendered samples is for, and who made it: its ``samples.json``."""
+"""What a folder of samples is for, and who made it: its ``samples.json``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from datasets.synthetic import SyntheticSettings
 from fitter.errors import InputError
@@ -16,6 +16,19 @@ from fitter.system.files import write_whole
 MANIFEST = "samples.json"
 
 _LAYOUT = 1
+
+
+class Source(Protocol):
+    """What defines the samples of a folder."""
+
+    @property
+    def count(self) -> int:
+        """Samples; a folder that holds fewer of the same grows."""
+        ...
+
+    def description(self) -> dict[str, Any]:
+        """What they depend on besides their number, JSON: ``size`` and ``seed`` among it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,8 +49,14 @@ class SampleSource:
     supersampling: int = 1
     settings: SyntheticSettings = field(default_factory=SyntheticSettings)
 
+    def description(self) -> dict[str, Any]:
+        """See `Source`."""
+        said = {**asdict(self), "settings": self.settings.description()}
+        del said["count"]
+        return said
 
-def claim(folder: Path, source: SampleSource) -> None:
+
+def claim(folder: Path, source: Source) -> None:
     """Write what a folder is for and who begins it, or compare it with what it says.
 
     Raises:
@@ -58,10 +77,8 @@ def claim(folder: Path, source: SampleSource) -> None:
         raise refused(folder, error) from error
 
 
-def _wanted(source: SampleSource) -> dict[str, Any]:
-    wanted = {"layout": _LAYOUT, **asdict(source), "settings": source.settings.description()}
-    del wanted["count"]
-    return wanted
+def _wanted(source: Source) -> dict[str, Any]:
+    return {"layout": _LAYOUT, **source.description()}
 
 
 def _maker() -> dict[str, str]:
@@ -74,7 +91,7 @@ def _maker() -> dict[str, str]:
     }
 
 
-def require_same(folder: Path, source: SampleSource) -> None:
+def require_same(folder: Path, source: Source) -> None:
     """Compare what a folder is for with what it is wanted for; the number of samples is free.
 
     Raises:
@@ -106,7 +123,7 @@ def _require_same_maker(folder: Path) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a folder says of itself: the fields of `SampleSource` but its count, and ``made_by``.
+    """What a folder says of itself: the description of its `Source`, and ``made_by``.
 
     Raises:
         InputError: there is no such file, or it is damaged or of another layout.

@@ -1,20 +1,24 @@
-"""Training samples on disk: rendered hands and what is true of them.
+"""Training samples on disk: right hands and what is true of them.
 
-    data set = (seed, settings) -> `render_shards` -> folder of shards -> `ShardedSamples`
+    data set = (seed, settings) -> `render_shards` ------------------------+
+    annotated pictures -> `init_net.samples.conversion.convert_images` -> folder of shards
+                                                                              -> `ShardedSamples`
 
 A shard is a folder of plain ``.npy`` arrays, one for each field of `SAMPLE_FIELDS`, so that any
 sample is read without reading its neighbours. It is written under another name and renamed when it
-is whole; a run that was killed continues with the shards that are missing. Sample i depends on
-(seed, i) and the settings alone, not on how many shards or processes there are.
+is whole; a run that was killed continues with the shards that are missing. Rendered sample i
+depends on (seed, i) and the settings alone, not on how many shards or processes there are.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -26,6 +30,7 @@ from fitter.system.lock import WriterLock
 from init_net.samples.manifest import (
     MANIFEST,
     SampleSource,
+    Source,
     claim,
     read_manifest,
     refused,
@@ -37,6 +42,9 @@ SHARD = 256
 """Samples in a shard, the last one of a data set excepted."""
 
 _CHUNK = 32
+
+LEFT_OUT = "left_out.txt"
+"""File of a shard that says in a line each why hands are not usable, where some are not."""
 
 HAND_FIELDS = ("global_orient", "hand_pose", "betas", "transl")
 """Fields of `HandParams`."""
@@ -55,7 +63,31 @@ SAMPLE_FIELDS: Mapping[str, tuple[str, str]] = {
     "mode": ("int16", "row of `pose_modes()`"),
     "egocentric": ("bool", "the camera sits on the owner's head"),
 }
-"""Name -> dtype and meaning of what is stored of a sample."""
+"""Name -> dtype and meaning of what is stored of a sample. Of annotated hands, what is not known is
+NaN, or `UNKNOWN`."""
+
+UNKNOWN = 255
+"""Value of ``keypoint_state`` where nobody says whether a keypoint can be seen."""
+
+LABEL_FIELDS: Mapping[str, tuple[str, str]] = {
+    "usable": ("bool", "it could be made; all else is 0 where not"),
+    "has_mask": ("bool", "the mask is known"),
+    "is_marks": ("bool", "keypoints are the detector's marks; else joints and fingertips"),
+    "label_confidence": ("float32", "(21,) how sure whoever marked or fitted it was"),
+    "label_score": ("float32", "probability that the label is right"),
+    "picture_hash": ("uint64", "perceptual hash of the image"),
+}
+"""Further fields, of annotated hands alone; all is true of rendered ones."""
+
+TRUE_LABELS: Mapping[str, np.ndarray] = {
+    "usable": np.array(True),
+    "has_mask": np.array(True),
+    "is_marks": np.array(True),
+    "label_confidence": np.ones(21, np.float32),
+    "label_score": np.array(1.0, np.float32),
+    "picture_hash": np.array(0, np.uint64),
+}
+"""What `LABEL_FIELDS` are of a rendered sample."""
 
 
 def render_shards(
@@ -77,6 +109,29 @@ def render_shards(
             to grow, or is in use, or cannot be written.
         LostError: a process was lost.
     """
+    fill_shards(folder, source, partial(_render_shard, folder, source), workers, progress)
+
+
+def fill_shards(
+    folder: Path,
+    source: Source,
+    make: Callable[[int], int],
+    workers: int,
+    progress: Callable[[int], None],
+) -> None:
+    """Make what is missing of a folder's samples.
+
+    Args:
+        folder: made where it is missing.
+        source: what the samples are.
+        make: makes the shard whose first sample has a number and returns its number of samples; it
+            can be pickled.
+        workers: processes.
+        progress: told how many further samples are on disk.
+
+    Raises:
+        InputError, LostError: see `render_shards`.
+    """
     try:
         # What is whole is only read: by several at once, or where nobody may write.
         lock = None if _is_done(folder, source) else _locked(folder)
@@ -89,12 +144,12 @@ def render_shards(
         claim(folder, source)
         missing = _missing(folder, source)
         progress(source.count - sum(min(SHARD, source.count - start) for start in missing))
-        make_shards(folder, partial(_render_shard, folder, source), missing, workers, progress)
+        make_shards(folder, make, missing, workers, progress)
     finally:
         lock.release()
 
 
-def _is_done(folder: Path, source: SampleSource) -> bool:
+def _is_done(folder: Path, source: Source) -> bool:
     if not (folder / MANIFEST).exists():
         return False
     require_same(folder, source)
@@ -106,14 +161,23 @@ def _locked(folder: Path) -> WriterLock:
     return WriterLock(folder)
 
 
-def _missing(folder: Path, source: SampleSource) -> list[int]:
+def _missing(folder: Path, source: Source) -> list[int]:
     """Numbers of the first samples of shards that are not there, or not whole."""
     starts = range(0, source.count, SHARD)
     return [start for start in starts if not _is_whole(folder, source, start)]
 
 
 class ShardedSamples:
-    """The samples of a folder, in order, read as they are asked for."""
+    """The samples of a folder, in order, read as they are asked for.
+
+    Attributes:
+        folder: theirs.
+        size: of their images, pixels.
+        seed: of the folder.
+        chosen: (N,) places in the folder of those that are read, see `subset`; None for all.
+    """
+
+    chosen: np.ndarray | None = None
 
     def __init__(self, folder: Path, count: int | None = None) -> None:
         """Open a folder.
@@ -140,6 +204,13 @@ class ShardedSamples:
             raise InputError("samples.too_few", file=folder, expected=count, found=total)
         self._count = total if count is None else count
 
+    def subset(self, chosen: np.ndarray) -> Self:
+        """Those at places `chosen` (N,), in that order."""
+        part = copy.copy(self)
+        part.chosen = chosen if self.chosen is None else self.chosen[chosen]
+        part._count = len(chosen)
+        return part
+
     @property
     def sets(self) -> Sequence[ShardedSamples]:
         """The sets that these are, one after the other, each in a folder of its own."""
@@ -149,16 +220,28 @@ class ShardedSamples:
         return self._count
 
     def read(self, indices: Iterable[int], names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Fields of samples, stacked in the order of `indices`."""
-        where = [divmod(int(i), SHARD) for i in indices]
-        return {
-            name: np.stack([self._arrays[shard][name][row] for shard, row in where])
-            for name in names
-        }
+        """Fields of samples, stacked in the order of `indices`.
+
+        Args:
+            indices: of the samples.
+            names: of `SAMPLE_FIELDS` and `LABEL_FIELDS`.
+        """
+        numbers = [int(i) for i in indices]
+        if self.chosen is not None:
+            numbers = self.chosen[numbers].tolist()
+        where = [divmod(number, SHARD) for number in numbers]
+        return {name: np.stack([self._value(name, *at) for at in where]) for name in names}
+
+    def _value(self, name: str, shard: int, row: int) -> np.ndarray:
+        arrays = self._arrays[shard]
+        return arrays[name][row] if name in arrays else TRUE_LABELS[name]
 
     def column(self, name: str) -> np.ndarray:
         """One field of all samples."""
-        return np.concatenate([shard[name] for shard in self._arrays])[: self._count]
+        if name not in self._arrays[0]:
+            return np.stack([TRUE_LABELS[name]] * self._count)
+        whole = np.concatenate([shard[name] for shard in self._arrays])
+        return whole[: self._count] if self.chosen is None else whole[self.chosen]
 
 
 def true_hands(rows: Mapping[str, np.ndarray]) -> HandParams:
@@ -175,7 +258,7 @@ def shard_name(start: int) -> str:
     return f"shard-{start:09d}"
 
 
-def _is_whole(folder: Path, source: SampleSource, start: int) -> bool:
+def _is_whole(folder: Path, source: Source, start: int) -> bool:
     path = folder / shard_name(start)
     if not path.is_dir():
         return False
@@ -186,7 +269,10 @@ def _is_whole(folder: Path, source: SampleSource, start: int) -> bool:
 def _open_shard(path: Path) -> dict[str, np.ndarray]:
     arrays = {}
     count = len(load_array(path / "mode.npy", "int16"))
-    for name, (dtype, _) in SAMPLE_FIELDS.items():
+    fields = dict(SAMPLE_FIELDS)
+    if (path / "usable.npy").exists():
+        fields |= LABEL_FIELDS
+    for name, (dtype, _) in fields.items():
         file = path / f"{name}.npy"
         array = load_array(file, dtype)
         if len(array) != count:
@@ -239,8 +325,14 @@ def _render_shard(folder: Path, source: SampleSource, start: int) -> int:
     return stop - start
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a shard's arrays under another name, and give it its own when it is whole."""
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], problems: str = "") -> None:
+    """Write a shard's arrays under another name, and give it its own when it is whole.
+
+    Args:
+        path: of the shard.
+        arrays: name -> array.
+        problems: lines of what could not be made of it, for `LEFT_OUT`; empty for nothing.
+    """
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     # Left by a process that was killed; containers give the same numbers again.
     shutil.rmtree(partial, ignore_errors=True)
@@ -248,6 +340,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     try:
         for name, array in arrays.items():
             np.save(partial / f"{name}.npy", array)
+        if problems:
+            (partial / LEFT_OUT).write_text(problems, encoding="utf-8")
         if path.exists():
             shutil.rmtree(path)
         partial.rename(path)

@@ -1,6 +1,6 @@
-"""What the detector sees in rendered samples, as they are and varied: made once and kept on disk.
+"""What the detector sees in samples, as they are and varied: made once and kept on disk.
 
-    shards of rendered samples -> `look_at_shards` -> shards of sightings -> `Sightings`
+    shards of samples -> `look_at_shards` -> shards of sightings -> `Sightings`
 
 Sighting v of sample i depends on (the data set, i, v) and the detector alone. The first is of the
 picture as it was rendered; what the others see is carried back to that picture, where the truth is.
@@ -120,15 +120,19 @@ def _look_at_shard(folder: Path, count: int, variants: int, start: int) -> int:
     """Look at one shard of a folder of samples and return its number of samples."""
     samples, backend = _opened(folder, count)
     indices = range(start, min(start + SHARD, count))
-    rows = samples.read(indices, ["image", "keypoints_2d"])
+    rows = samples.read(indices, ["image", "keypoints_2d", "usable"])
     seen = [
         [
             _sighting(
                 backend, image, truth, np.random.default_rng([samples.seed, i, v, _STREAM]), v
             )
+            if usable
+            else _row(None, 0)
             for v in range(variants)
         ]
-        for i, image, truth in zip(indices, rows["image"], rows["keypoints_2d"], strict=True)
+        for i, image, truth, usable in zip(
+            indices, rows["image"], rows["keypoints_2d"], rows["usable"], strict=True
+        )
     ]
     arrays = {
         name: np.array([[each[name] for each in row] for row in seen]).astype(dtype)
@@ -149,7 +153,7 @@ def _sighting(
     rng: np.random.Generator,
     variant: int,
 ) -> dict[str, np.ndarray]:
-    """One sighting; `truth` (21, 2) says which hand is meant."""
+    """One sighting; `truth` (21, 2) says which hand is meant, NaN where it is not known."""
     size = len(image)
     placement = identity(size) if variant == 0 else sample_placement(rng, size)
     pixels = image if variant == 0 else sample_look(rng, placement.pixels(image))
@@ -171,6 +175,7 @@ def _detected(
 
 def _roughly(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Keypoints (21, 2) about where a palm would place them."""
+    points = np.where(np.isfinite(points), points, np.nanmean(points, axis=0))
     middle = points.mean(axis=0)
     size = np.ptp(points, axis=0).max()
     angle = 0.15 * rng.standard_normal()
@@ -191,10 +196,11 @@ def _told(
 def _confirmed(
     backend: Backend, picture: Picture, hands: list[HandObservation], known: np.ndarray, side: str
 ) -> HandObservation | None:
-    extent = np.ptp(known, axis=0).max()
+    # Of annotated hands not every keypoint may be known.
+    extent = (np.nanmax(known, axis=0) - np.nanmin(known, axis=0)).max()
 
     def distance(hand: HandObservation) -> float:
-        return float(np.linalg.norm(hand.keypoints - known, axis=1).mean() / extent)
+        return float(np.nanmean(np.linalg.norm(hand.keypoints - known, axis=1)) / extent)
 
     near = [hand for hand in hands if distance(hand) < WRONG_HAND]
     if not near:
@@ -241,9 +247,10 @@ class Sightings:
             InputError: some are missing, too few or damaged.
         """
         wanted = [None] * len(samples.sets) if variants is None else variants
-        self._parts: list[dict[str, np.ndarray]] = []
-        for part, count in zip(samples.sets, wanted, strict=True):
-            self._parts += _shards_of(part, count)
+        self._parts = [
+            (_shards_of(part, count), part.chosen)
+            for part, count in zip(samples.sets, wanted, strict=True)
+        ]
         self._columns: dict[str, np.ndarray] = {}
 
     @property
@@ -267,20 +274,23 @@ class Sightings:
         """One field of all sightings. In memory from the first time on: to find each one's shard
         costs more."""
         if name not in self._columns:
-            widest = max(part["found"].shape[1] for part in self._parts)
-            self._columns[name] = np.concatenate(
-                [_padded(part[name], widest) for part in self._parts]
-            )
+            widest = max(shards[0]["found"].shape[1] for shards, _ in self._parts)
+            columns = []
+            for shards, chosen in self._parts:
+                whole = np.concatenate([_padded(shard[name], widest) for shard in shards])
+                columns.append(whole if chosen is None else whole[chosen])
+            self._columns[name] = np.concatenate(columns)
         return self._columns[name]
 
 
 def _shards_of(samples: ShardedSamples, variants: int | None) -> list[dict[str, np.ndarray]]:
     """The shards of one set of samples, see `Sightings`."""
     folder = sightings_folder(samples.folder)
+    total = len(samples) if samples.chosen is None else int(samples.chosen.max()) + 1
     parts = []
-    for start in range(0, len(samples), SHARD):
+    for start in range(0, total, SHARD):
         shard = _open_shard(folder / shard_name(start))
-        count = min(SHARD, len(samples) - start)
+        count = min(SHARD, total - start)
         found = shard["found"].shape
         variants = found[1] if variants is None else variants
         if found[0] < count or found[1] < variants:

@@ -1,4 +1,4 @@
-"""The command `train-hands`: networks for the start of a fit, from rendered hands.
+"""The command `train-hands`: networks for the start of a fit.
 
 Arguments are parsed before anything heavy is imported, so that `--help` answers at once.
 """
@@ -27,21 +27,23 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from init_net.samples.config import SamplesConfig
     from init_net.training.config import TrainConfig
+    from init_net.training.sources import SourceConfig
 
 EXIT_DIVERGED = 1
 """A loss or a gradient was not finite; what was learned before is kept."""
 
 _FOLDER = re.compile(
-    r"((?:data|validation)\.backgrounds=)(?!(?:procedural|packages)$).*", re.DOTALL
+    r"((?:data|validation)\.backgrounds=)(?!(?:procedural|packages)$).*"
+    r"|((?:validation_)?datasets\.\w+\.(?:folder|split|samples)=|run\.start=(?!shipped$)).*",
+    re.DOTALL,
 )
-"""A folder of the user's own images on the command line."""
+"""A folder of the user's own images or data on the command line, or weights of his."""
 
 _DESCRIPTION = """\
-Train a network of the learned start on rendered hands: samples are rendered where they are missing,
-then batches are learned from, and the average of the weights is validated and written as
-safetensors with a card.
+Train a network of the learned start: on rendered hands, which are rendered where they are missing,
+on annotated data sets, and on what fit-hands has labelled. Batches are learned from, and the
+average of the weights is validated and written as safetensors with a card.
 
 CONFIG is a YAML file or the name of a preset in configs/train. DIR gets the run: checkpoints, a log
 (metrics.jsonl, and TensorBoard's where it is installed) and the weights. A run that was stopped or
@@ -115,7 +117,7 @@ def train_hands(arguments: Sequence[str] | None = None) -> None:
     add_verbosity(parser)
     # What was typed stands in the card of the weights; where somebody's images lie does not.
     given = sys.argv[1:] if arguments is None else arguments
-    typed = [_FOLDER.sub(r"\1FOLDER", word) for word in given]
+    typed = [_FOLDER.sub(r"\1\2FOLDER", word) for word in given]
     parser.set_defaults(typed=shlex.join(["train-hands", *typed]))
     run_command(parser, arguments, _train_hands)
 
@@ -148,7 +150,8 @@ def _train_hands(options: argparse.Namespace) -> int:
     from fitter.run.progress import say
     from init_net.training.config import TRAIN, load_train_config, smoke
     from init_net.training.run_folder import check_run
-    from init_net.training.tasks import looks_at, require_trainable
+    from init_net.training.sources import folder_of, looks_at
+    from init_net.training.tasks import require_trainable
 
     flags = {}
     if options.device is not None:
@@ -166,28 +169,38 @@ def _train_hands(options: argparse.Namespace) -> int:
     if not (options.prepare_only or overwrite):
         # Before anything is rendered. A smoke test that has been done is done again.
         overwrite = check_run(out, config) and options.smoke
-    require_trainable(config)
-    sets = (*config.learned_from, config.validation)
+    for source, lost in require_trainable(config).items():
+        say(console, f"{source}: has no {lost}: losses on the others are learned from")
+    sets = (*config.learned_from, *config.held_out)
     for samples in sets:
         _prepare(samples, looks_at(config, samples), console)
     if options.prepare_only:
-        say(console, f"samples are in {' and '.join(samples.folder for samples in sets)}")
+        say(console, f"samples are in {' and '.join(str(folder_of(samples)) for samples in sets)}")
         return EXIT_OK
     return _train(_Request(config, out, options.typed, overwrite, console))
 
 
-def _prepare(samples: SamplesConfig, looks: int, console: Console) -> None:
-    """Render what is missing of a data set, and look at what nobody has looked at."""
+def _prepare(source: SourceConfig, looks: int, console: Console) -> None:
+    """Make what is missing of a source of samples, and look at what nobody has looked at."""
     from rich.progress import Progress
 
-    from init_net.training.tasks import look_at_samples, prepare_samples
+    from fitter.run.progress import say
+    from init_net.samples.shards import LEFT_OUT
+    from init_net.training.sources import folder_of, look_at, prepare, sample_count
 
     hidden = console.quiet or not console.is_terminal
+    folder, total = folder_of(source), sample_count(source)
     with Progress(console=console, disable=hidden) as progress:
-        task = progress.add_task(f"rendering {samples.folder}", total=samples.count)
-        prepare_samples(samples, lambda count: progress.advance(task, count))
-        look = progress.add_task(f"looking at {samples.folder}", total=samples.count)
-        look_at_samples(samples, looks, lambda count: progress.advance(look, count))
+        task = progress.add_task(f"making samples in {folder}", total=total)
+        problems = prepare(source, lambda count: progress.advance(task, count))
+        look = progress.add_task(f"looking at {folder}", total=total)
+        look_at(source, looks, lambda count: progress.advance(look, count))
+    if problems:
+        say(
+            console,
+            f"{folder}: {len(problems)} of {total} hands cannot be learned from, the first because "
+            f"{problems[0]}; {folder}/shard-*/{LEFT_OUT} name all",
+        )
 
 
 def _train(request: _Request) -> int:
@@ -300,9 +313,12 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
         command=read_manifest(out)["command"],
         steps=found.step,
         data={
-            "training": _public(config.data),
-            **{f"training {k}": _public(more) for k, more in enumerate(config.further_data, 2)},
-            "validation": _public(config.validation),
+            f"{what} {k}" if k > 1 else what: _public(source)
+            for what, sources in (
+                ("training", config.learned_from),
+                ("validation", config.held_out),
+            )
+            for k, source in enumerate(sources, 1)
         },
         figures=found.figures,
         hand_model=found.hand_model,
@@ -310,7 +326,8 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
             "optimiser": config.optimiser.model_dump(mode="json"),
             "losses": loss_weights(config),
             "augmentation": config.augmentation.model_dump(mode="json"),
-            "run": found.config["run"],  # of the training: whoever exports may have another device
+            # Of the training: whoever exports may have another device.
+            "run": _public_run(found.config["run"]),
         },
         figures_step=found.validated or None,
     )
@@ -324,9 +341,22 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
     )
 
 
-def _public(samples: SamplesConfig) -> dict[str, object]:
-    """Options of samples, without where somebody's files lie."""
-    options = samples.model_dump(mode="json", exclude={"folder", "workers"})
-    if samples.backgrounds not in ("procedural", "packages", "mixed"):
+def _public(source: SourceConfig) -> dict[str, object]:
+    """Options of a source, without where somebody's files lie."""
+    from init_net.samples.config import SamplesConfig
+
+    hidden = {"folder", "workers", "samples", "split"}
+    options = source.model_dump(mode="json", exclude=hidden, exclude_none=True)
+    if isinstance(source, SamplesConfig) and source.backgrounds not in (
+        "procedural",
+        "packages",
+        "mixed",
+    ):
         options["backgrounds"] = "a folder"
     return options
+
+
+def _public_run(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a run; of the weights that it began with only the file's name."""
+    start = options.get("start")
+    return {**options, "start": None if start is None else Path(start).name}

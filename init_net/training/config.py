@@ -15,7 +15,12 @@ from pydantic import Field, model_validator
 from fitter.config.files import ConfigKind, Flag, load_kind
 from fitter.config.section import Section
 from init_net.networks.config import NetworkConfig
-from init_net.samples.config import AugmentationConfig, HeldOutConfig, SamplesConfig
+from init_net.samples.config import (
+    AugmentationConfig,
+    DatasetConfig,
+    HeldOutConfig,
+    SamplesConfig,
+)
 
 
 class OptimiserConfig(Section):
@@ -51,6 +56,12 @@ class TrainRunConfig(Section):
     """How and where the work is done."""
 
     seed: int = Field(0, ge=0, description="of the first weights, the batches and the augmentation")
+    start: str | None = Field(
+        None,
+        min_length=1,
+        description="weights that the network begins with: a file of safetensors, or shipped; null "
+        "for random ones",
+    )
     threads: int = Field(
         0, ge=0, description="that PyTorch computes on, 0 for its own choice; shows in last digits"
     )
@@ -80,7 +91,16 @@ class TrainConfig(Section):
         strict=False,  # YAML knows lists alone
         description="samples of other kinds that are learned from as well, each as `data`",
     )
+    datasets: dict[str, DatasetConfig] = Field(
+        default_factory=dict,
+        description="annotated data sets, and stores of fit-hands as pseudo-labels, by a name "
+        "each, that are learned from as well",
+    )
     validation: HeldOutConfig = Field(default_factory=HeldOutConfig)
+    validation_datasets: dict[str, DatasetConfig] = Field(
+        default_factory=dict,
+        description="annotated pictures that are validated on instead of `validation`, by names",
+    )
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)
     losses: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
@@ -94,17 +114,26 @@ class TrainConfig(Section):
         return self.model_dump(mode="json")
 
     @property
-    def learned_from(self) -> tuple[SamplesConfig, ...]:
-        """`data` and `further_data`."""
-        return (self.data, *self.further_data)
+    def learned_from(self) -> tuple[SamplesConfig | DatasetConfig, ...]:
+        """`data`, `further_data` and `datasets` but those of share 0, in this order."""
+        every: tuple[SamplesConfig | DatasetConfig, ...] = (
+            self.data,
+            *self.further_data,
+            *self.datasets.values(),
+        )
+        return tuple(source for source in every if source.share != 0)
+
+    @property
+    def held_out(self) -> tuple[HeldOutConfig | DatasetConfig, ...]:
+        """What is validated on."""
+        return tuple(self.validation_datasets.values()) or (self.validation,)
 
     @model_validator(mode="after")
     def _holds_samples_out(self) -> Self:
         held_out, folders = self.validation, set()
-        for name, samples in zip(
-            ("data", *(f"further_data.{k}" for k in range(len(self.further_data)))),
-            self.learned_from,
-            strict=True,
+        for name, samples in (
+            ("data", self.data),
+            *((f"further_data.{k}", more) for k, more in enumerate(self.further_data)),
         ):
             if samples.seed == held_out.seed:
                 raise ValueError(
@@ -120,6 +149,34 @@ class TrainConfig(Section):
                 raise ValueError(f"a folder for each set, found {samples.folder!r} for two")
             folders.add(folder)
         return self
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> Self:
+        shares = [source.share for source in self.learned_from]
+        total = sum(share or 0 for share in shares)
+        if not shares:
+            raise ValueError("a source of samples whose share is not 0, found none")
+        if total > 1 + 1e-9 or (None not in shares and total < 1 - 1e-9):
+            raise ValueError(
+                f"shares of `data`, `further_data` and `datasets` that add up to 1, found {total:g}"
+            )
+        if None in shares and total > 1 - 1e-9:
+            raise ValueError("a share left for the sources that state none, found 0")
+        return self
+
+    @model_validator(mode="after")
+    def _holds_pictures_out(self) -> Self:
+        for name, source in self.datasets.items():
+            for held_out, other in self.validation_datasets.items():
+                if _pictures(source) == _pictures(other):
+                    raise ValueError(
+                        f"validation_datasets.{held_out} to be other pictures than datasets.{name}"
+                    )
+        return self
+
+
+def _pictures(source: DatasetConfig) -> tuple[str, Path, str | None]:
+    return source.dataset, Path(source.folder).resolve(), source.split
 
 
 TRAIN = ConfigKind(TrainConfig, "train", "", "optimiser", "optimiser.steps=2000")
@@ -138,7 +195,13 @@ UNBOUND: frozenset[str] = frozenset(
 )
 """Options that may change between the parts of one run: where and how fast, not what."""
 
+_UNBOUND_OF_DATASETS = ("samples", "workers")
+"""The same of each data set."""
+
 LIKE_EARLIER: Mapping[str, Any] = {
+    "data.share": None,
+    "validation.share": None,
+    "run.start": None,
     "augmentation.keypoint_dropout": 0.0,
     "augmentation.all_keypoints_dropout": 0.0,
     "network.margin": 1.4,
@@ -189,9 +252,15 @@ def first_difference(
         for values in (wanted, found)
     )
     for name in [*mine, *(name for name in others if name not in mine)]:
-        if name not in UNBOUND and mine.get(name) != others.get(name):
+        if not _is_unbound(name) and mine.get(name) != others.get(name):
             return name, mine.get(name), others.get(name)
     return None
+
+
+def _is_unbound(name: str) -> bool:
+    section, _, option = name.rpartition(".")
+    of_dataset = section.startswith(("datasets.", "validation_datasets."))
+    return name in UNBOUND or (of_dataset and option in _UNBOUND_OF_DATASETS)
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
@@ -218,6 +287,15 @@ def smoke(config: TrainConfig) -> TrainConfig:
             }
         )
 
+    def fewer(source: DatasetConfig) -> DatasetConfig:
+        return source.model_copy(
+            update={
+                "samples": f"{source.samples_folder}-smoke",
+                "count": min(source.count or 32, 32),
+                "size": min(source.size, 112),
+            }
+        )
+
     optimiser, network = config.optimiser, config.network
     steps = min(optimiser.steps, 24)
     if hasattr(network, "input_size"):
@@ -227,6 +305,10 @@ def smoke(config: TrainConfig) -> TrainConfig:
             "network": network,
             "data": few(config.data, 192),
             "further_data": tuple(few(samples, 192) for samples in config.further_data),
+            **{
+                option: {name: fewer(source) for name, source in getattr(config, option).items()}
+                for option in ("datasets", "validation_datasets")
+            },
             "validation": few(config.validation, 64),
             "optimiser": optimiser.model_copy(
                 update={

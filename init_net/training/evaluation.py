@@ -13,7 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fitter.hand_models import HandModel, inverse_kinematics, load_hand_model
+from fitter.hand_models import (
+    HandModel,
+    KeypointDefinition,
+    inverse_kinematics,
+    load_hand_model,
+)
 from fitter.metrics import (
     auc,
     fscore,
@@ -24,9 +29,11 @@ from fitter.metrics import (
 )
 from fitter.records import HandMesh, HandParams
 from fitter.rotations import roma
-from init_net.posing import hand_points
+from init_net.posing import labelled_points
+from init_net.records import CropInputs
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.detected_samples import DetectedSamples
+from init_net.samples.lifter_samples import LifterSamples
 
 _BATCH = 64
 
@@ -51,7 +58,7 @@ class HandErrors:
         keypoints: Tensor,
         true_keypoints: Tensor,
         vertices: Tensor | None,
-        true_vertices: Tensor,
+        true_vertices: Tensor | None,
     ) -> Self:
         """Compare hands.
 
@@ -60,10 +67,10 @@ class HandErrors:
             true_keypoints: (N, 21, 3) metres.
             vertices: (N, V, 3) as found, of whichever unit and frame; None without a mesh, whose
                 figures are NaN.
-            true_vertices: (N, V, 3) metres.
+            true_vertices: (N, V, 3) metres; None where they are not known, likewise.
         """
         errors = _aligned_errors(keypoints.numpy(), true_keypoints.numpy())
-        if vertices is None:
+        if vertices is None or true_vertices is None:
             return cls(errors, np.full(len(errors), np.nan), np.full((len(errors), 2), np.nan))
         true = true_vertices.numpy()
         aligned = procrustes_aligned(vertices.numpy(), true)
@@ -80,11 +87,14 @@ class HandErrors:
         return HandErrors(self.keypoints[index], self.vertices[index], self.f_scores[index])
 
     def figures(self) -> dict[str, float]:
-        """Means over the hands; NaN where a hand has no finite value."""
+        """Means over the hands; NaN where a hand has no finite value, and nothing of meshes where
+        no hand has one."""
         five, fifteen = self.f_scores.mean(0).tolist()
+        figures = {"pa_mpjpe_mm": float(self.keypoints.mean()), "auc": auc(self.keypoints / 1000)}
+        if np.isnan(self.vertices).all():
+            return figures
         return {
-            "pa_mpjpe_mm": float(self.keypoints.mean()),
-            "auc": auc(self.keypoints / 1000),
+            **figures,
             "pa_mpvpe_mm": float(self.vertices.mean()),
             "f_5": five,
             "f_15": fifteen,
@@ -132,16 +142,17 @@ def lifter_figures(network: nn.Module, held_out: DetectedSamples) -> dict[str, f
     model = load_hand_model(dtype=torch.float64)
     whole = load_hand_model(dtype=torch.float64, children=True)
     errors, covered = [], []
-    for rows in torch.arange(len(held_out)).split(_BATCH):
+    complete = held_out.samples.keypoints.isfinite().all(dim=(1, 2)).nonzero()[:, 0]
+    for rows in complete.split(_BATCH):
         hands = held_out.samples[rows]
         unit = hands.metres[:, None, None]
         said = network(hands.inputs.to(device)).to("cpu")
         solved = inverse_kinematics(
             model.keypoint_model(), said.keypoints.double(), up_to_scale=True
         )
-        mesh, true = model(solved), posed_mesh(whole, hands.rotations, hands.betas)
+        true = _true_vertices(whole, hands)
         keypoints, true_keypoints = said.keypoints * unit, hands.keypoints * unit
-        errors.append(HandErrors.of(keypoints, true_keypoints, mesh.vertices, true.vertices))
+        errors.append(HandErrors.of(keypoints, true_keypoints, model(solved).vertices, true))
         within = (said.keypoints - hands.keypoints).abs() < said.std[..., (0, 0, 1)]
         covered.append(within[:, 1:].float().mean(1))
     across_x, across_y, along = torch.cat(covered).mean(0).tolist()
@@ -149,37 +160,76 @@ def lifter_figures(network: nn.Module, held_out: DetectedSamples) -> dict[str, f
         **HandErrors.together(errors).figures(),
         "within_std_across": 0.5 * (across_x + across_y),
         "within_std_along": along,
-        "hands": float(len(held_out)),
+        "hands": float(len(complete)),
     }
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class CropErrors:
+    """How far a `HandNet` is off on N crops whose keypoints are all known in 3D.
+
+    Attributes:
+        aligned: after a similarity alignment of each hand.
+        rooted: (N, 21) mm, with the wrists on each other.
+        positions: (N, 21) pixels of the crop.
+    """
+
+    aligned: HandErrors
+    rooted: np.ndarray
+    positions: np.ndarray
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, network: nn.Module, held_out: Cropper, with_keypoints: bool = True) -> Self:
+        """Measure a network; the arguments are those of `crop_figures`."""
+        device = next(network.parameters()).device
+        model = load_hand_model(dtype=torch.float64, children=True)
+        marks, joints = (
+            each.to(torch.float32)
+            for each in (model.keypoint_model(), KeypointDefinition.of(model, "mano").reduced)
+        )
+        errors, seen, rooted = [], [], []
+        for whole in _batches(held_out):
+            crops = whole[whole.points.isfinite().all(dim=(1, 2))]
+            hands = network(_given(crops, with_keypoints).to(device)).to("cpu")
+            found = labelled_points(marks, joints, hands, crops.is_marks)
+            mesh = posed_mesh(model, hands.rotations, hands.betas).vertices
+            true = _true_vertices(model, crops)
+            errors.append(HandErrors.of(found.points, crops.points, mesh, true))
+            rooted.append(1000 * point_errors(found.points.numpy(), crops.points.numpy()))
+            seen.append(keypoint_2d_error(found.positions.numpy(), crops.positions.numpy()))
+        return cls(
+            HandErrors.together(errors),
+            np.concatenate(rooted),
+            held_out.size * np.concatenate(seen),
+        )
+
+
 def crop_figures(
     network: nn.Module, held_out: Cropper, with_keypoints: bool = True
 ) -> dict[str, float]:
-    """Of a `HandNet` on crops.
+    """Of a `HandNet` on crops whose keypoints are all known in 3D.
+
+    ``mpjpe_mm`` is the distance of keypoints with the wrists on each other.
 
     Args:
         network: to be measured.
         held_out: of samples.
         with_keypoints: give it what the detector saw; else nothing but the image.
     """
-    device = next(network.parameters()).device
-    model = load_hand_model(dtype=torch.float64, children=True)
-    reduced = model.keypoint_model().to(torch.float32)
-    errors, seen = [], []
-    for crops in _batches(held_out):
-        inputs = crops.inputs
-        if not with_keypoints:
-            inputs = crops.with_confidence(torch.zeros_like(crops.confidence)).inputs
-        hands = network(inputs.to(device)).to("cpu")
-        found = hand_points(reduced, hands)
-        mesh, true = (posed_mesh(model, h.rotations, h.betas).vertices for h in (hands, crops))
-        errors.append(HandErrors.of(found.points, crops.points, mesh, true))
-        seen.append(keypoint_2d_error(found.positions.numpy(), crops.positions.numpy()))
-    figures = HandErrors.together(errors).figures()
-    figures["keypoints_2d_px"] = float(np.concatenate(seen).mean() * held_out.size)
-    return {**figures, "hands": float(len(held_out.samples))}
+    errors = CropErrors.of(network, held_out, with_keypoints)
+    return {
+        **errors.aligned.figures(),
+        "mpjpe_mm": float(errors.rooted.mean()),
+        "keypoints_2d_px": float(errors.positions.mean()),
+        "hands": float(len(errors.rooted)),
+    }
+
+
+def _given(crops: CropSamples, with_keypoints: bool) -> CropInputs:
+    if with_keypoints:
+        return crops.inputs
+    return crops.with_confidence(torch.zeros_like(crops.confidence)).inputs
 
 
 @torch.no_grad()
@@ -189,11 +239,9 @@ def mask_figures(
     """Of a `HandSegmentation` on crops; the arguments are those of `crop_figures`."""
     device = next(network.parameters()).device
     overlap, right = [], []
-    for crops in _batches(held_out):
-        inputs = crops.inputs
-        if not with_keypoints:
-            inputs = crops.with_confidence(torch.zeros_like(crops.confidence)).inputs
-        found = (network(inputs.to(device)).cpu() > 0).numpy()
+    for whole in _batches(held_out):
+        crops = whole[whole.has_mask]
+        found = (network(_given(crops, with_keypoints).to(device)).cpu() > 0).numpy()
         true = (crops.mask > 0.5).numpy()
         overlap.append(mask_iou(found, true))
         right.append((found == true).mean((1, 2)))
@@ -204,6 +252,13 @@ def mask_figures(
         "pixel_accuracy": float(np.concatenate(right).mean()),
         "hands": float(len(every)),
     }
+
+
+def _true_vertices(model: HandModel, hands: CropSamples | LifterSamples) -> Tensor | None:
+    """(B, V, 3) of true hands, None where the parameters of one are not known."""
+    if not (hands.rotations.isfinite().all() and hands.betas.isfinite().all()):
+        return None
+    return posed_mesh(model, hands.rotations, hands.betas).vertices
 
 
 def posed_mesh(model: HandModel, rotations: Tensor, betas: Tensor) -> HandMesh:

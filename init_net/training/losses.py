@@ -2,7 +2,9 @@
 
 Each function gives one value a hand, (B,), or a dictionary of such terms without weights, whose
 names are the fields of a section of `init_net.training.loss_weights`. Nothing here averages over a
-batch. The terms of Zhao 3.5 that need a renderer are in `fitter.energies.photometric`.
+batch. Truth that is not known is NaN: it costs nothing and moves nothing. Keypoints have a
+confidence each, as in S2HAND (Chen et al. 2021) eq. 3 and 4; 1 is that of a true one. The terms of
+Zhao 3.5 that need a renderer are in `fitter.energies.photometric`.
 
 Positions in an image are in crop units, as in `init_net.records`. In which unit the papers measure
 them is not published.
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fitter.energies.keypoints_2d import bone_orientation, squared_l2_keypoints
+from fitter.energies.keypoints_2d import bone_orientation
 from fitter.energies.regularisers import shape_norm, squared_norm
 from init_net.posing import HandPoints
 from init_net.records import LiftedHands, RegressedHands
@@ -28,7 +30,11 @@ REFERENCE_BONE = (0, 9)
 
 
 def mano_terms(
-    hands: RegressedHands, points: HandPoints, truth: RegressedHands, true_positions: Tensor
+    hands: RegressedHands,
+    points: HandPoints,
+    truth: RegressedHands,
+    true_positions: Tensor,
+    confidence: Tensor,
 ) -> dict[str, Tensor]:
     """The terms of Seeber eq. 9, in the order of `ManoWeights`.
 
@@ -42,39 +48,44 @@ def mano_terms(
         points: theirs, of `hand_points`.
         truth: what is true of them.
         true_positions: (B, 21, 2) crop units.
+        confidence: (B, 21) of these.
     """
+    across = _squared_distances(points.positions, true_positions)
     return {
         "pose": squared_chords(hands.rotations, truth.rotations).sum(1) / 48,
-        "shape": _mean_square(hands.betas - truth.betas),
-        "joints_2d": _mean_square(points.positions - true_positions),
+        "shape": known_error(hands.betas, truth.betas).square().mean(1),
+        "joints_2d": (confidence * across).mean(1) / 2,
         "shape_norm": shape_norm(hands.betas),
-        "camera": (hands.camera[:, 0] - truth.camera[:, 0]).square(),
+        "camera": known_error(hands.camera[:, 0], truth.camera[:, 0]).square(),
     }
 
 
 def geometric_terms(
-    hands: RegressedHands, points: HandPoints, truth: HandPoints
+    hands: RegressedHands, points: HandPoints, truth: HandPoints, confidence: Tensor
 ) -> dict[str, Tensor]:
     """The terms of Zhao 3.5 that need no renderer, in the order of `GeometricWeights`.
 
-    All are sums, as printed. The pose is regularised by ``sum_j ||R_j - I||_F^2 / 2`` over the 15
-    finger joints, which is ||theta||^2 of their axis-angle vectors to second order (Zhao has 30
-    components of a pose space).
+    All are sums, as printed; with confidences the bones' is that of S2HAND eq. 4. The pose is
+    regularised by ``sum_j ||R_j - I||_F^2 / 2`` over the 15 finger joints, which is ||theta||^2 of
+    their axis-angle vectors to second order (Zhao has 30 components of a pose space).
 
     Args:
         hands: B hands as regressed.
         points: theirs, of `hand_points`.
         truth: the true ones.
+        confidence: (B, 21) of these.
     """
     fingers = hands.rotations[:, 1:]
     rest = torch.eye(3, dtype=fingers.dtype, device=fingers.device)
-    sure = torch.ones_like(truth.positions[..., 0])
+    marked = truth.positions.isfinite().all(-1)
+    positions = torch.where(marked[..., None], truth.positions, points.positions.detach())
     # `bone_orientation` is divided by the number of bones, 20; Zhao's norm is not.
-    bone = 20 * bone_orientation(points.positions, truth.positions, sure)
+    bone = 20 * bone_orientation(points.positions, positions, confidence * marked)
+    unscaled = _squared_distances(normalised(points.points), normalised(truth.points))
     return {
-        "joints_3d": squared_norm(points.points - truth.points),
-        "joints_2d": squared_l2_keypoints(points.positions, truth.positions),
-        "joints_3d_norm": squared_norm(normalised(points.points) - normalised(truth.points)),
+        "joints_3d": (confidence * _squared_distances(points.points, truth.points)).sum(1),
+        "joints_2d": (confidence * _squared_distances(points.positions, truth.positions)).sum(1),
+        "joints_3d_norm": (confidence * unscaled).sum(1),
         "bone": bone,
         "pose": squared_chords(fingers, rest.expand_as(fingers)).sum(1),
         "shape": squared_norm(hands.betas),
@@ -161,9 +172,9 @@ def lifter_terms(lifted: LiftedHands, truth: LifterSamples) -> dict[str, Tensor]
         truth: of the same hands.
     """
     return {
-        "keypoints": keypoint_likelihood(lifted, truth.keypoints),
+        "keypoints": keypoint_likelihood(lifted, truth.keypoints, truth.keypoint_weight),
         "rotation": squared_chords(lifted.rotations, truth.rotations).mean(1),
-        "shape": _mean_square(lifted.betas - truth.betas),
+        "shape": known_error(lifted.betas, truth.betas).square().mean(1),
         "visibility": visibility_entropy(lifted.visibility, truth.visible),
         "size": size_likelihood(lifted.log_size, truth.metres),
     }
@@ -195,12 +206,16 @@ def size_likelihood(log_size: Tensor, metres: Tensor) -> Tensor:
         metres: (B,) true, of a crop unit.
     """
     mean, std = log_size.unbind(1)
-    error = (mean - metres.log()).abs()
-    return (math.sqrt(2) * std).log() + math.sqrt(2) * error / std
+    error = known_error(mean, metres.log()).abs()
+    surprise = (math.sqrt(2) * std).log() + math.sqrt(2) * error / std
+    return torch.where(metres.isfinite(), surprise, 0)
 
 
 def keypoint_likelihood(
-    lifted: LiftedHands, keypoints: Tensor, density: Literal["laplace", "gaussian"] = "laplace"
+    lifted: LiftedHands,
+    keypoints: Tensor,
+    confidence: Tensor,
+    density: Literal["laplace", "gaussian"] = "laplace",
 ) -> Tensor:
     """Negative log-likelihood of the true keypoints, given what was said and how sure it was.
 
@@ -214,6 +229,7 @@ def keypoint_likelihood(
     Args:
         lifted: B hands.
         keypoints: (B, 21, 3), true, as `LiftedHands.keypoints`.
+        confidence: (B, 21) of these, a factor on the likelihood of each.
         density: which.
 
     Returns:
@@ -222,15 +238,16 @@ def keypoint_likelihood(
     Raises:
         ValueError: for another density.
     """
-    error = (lifted.keypoints - keypoints)[:, 1:]
+    error = known_error(lifted.keypoints, keypoints)[:, 1:]
     std = lifted.std[:, 1:][..., (0, 0, 1)]
+    counts = confidence[:, 1:, None] * keypoints[:, 1:].isfinite()
     if density == "laplace":
         surprise = (math.sqrt(2) * std).log() + math.sqrt(2) * error.abs() / std
     elif density == "gaussian":
         surprise = (math.sqrt(2 * math.pi) * std).log() + (error / std).square() / 2
     else:
         raise ValueError(f"density must be 'laplace' or 'gaussian', got {density!r}")
-    return surprise.mean((1, 2))
+    return (counts * surprise).mean((1, 2))
 
 
 def squared_chords(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -240,14 +257,20 @@ def squared_chords(predicted: Tensor, truth: Tensor) -> Tensor:
 
     Args:
         predicted: (B, J, 3, 3) rotations.
-        truth: the same.
+        truth: the same; NaN where it is not known.
 
     Returns:
         (B, J).
     """
-    return (predicted - truth).square().sum((-2, -1)) / 2
+    return known_error(predicted, truth).square().sum((-2, -1)) / 2
 
 
-def _mean_square(difference: Tensor) -> Tensor:
-    """(B,) mean over all but the first dimension."""
-    return difference.square().flatten(1).mean(1)
+def known_error(predicted: Tensor, truth: Tensor) -> Tensor:
+    """``predicted - truth``; 0, with no gradient, where the truth is NaN. What is predicted is not
+    asked: a network that has diverged still shows."""
+    return torch.where(truth.isfinite(), predicted - truth, 0)
+
+
+def _squared_distances(predicted: Tensor, truth: Tensor) -> Tensor:
+    """(B, 21) ``||p_i - p*_i||^2`` of points (B, 21, D); 0 where the truth is not known."""
+    return known_error(predicted, truth).square().sum(-1)

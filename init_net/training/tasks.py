@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,19 +15,18 @@ from torch import Tensor, nn
 
 from datasets.detector import DetectorNoise
 from fitter.errors import InputError
-from fitter.hand_models import load_hand_model
+from fitter.hand_models import KeypointDefinition, load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
-from init_net.posing import hand_points
-from init_net.samples.config import SamplesConfig
+from init_net.posing import labelled_points
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.detected_samples import DetectedSamples, with_less
 from init_net.samples.hand_sampler import HandSampler
-from init_net.samples.joined import JoinedSamples, fitting_shapes
+from init_net.samples.joined import fitting_shapes
 from init_net.samples.lifter_samples import LifterSamples
-from init_net.samples.shards import SampleSource, ShardedSamples, render_shards
-from init_net.samples.sightings import look_at_shards
+from init_net.samples.mixing import Mixture
+from init_net.samples.shards import ShardedSamples
 from init_net.training.config import TrainConfig
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.loop import Task
@@ -40,13 +38,27 @@ from init_net.training.losses import (
     mask_terms,
     squared_chords,
 )
+from init_net.training.sources import (
+    LearnedFrom,
+    learned_from,
+    look_at,
+    looks_at,
+    prepare,
+    require_learnable,
+)
+from init_net.weights import load_network, read_info, weights_file
 
 if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
     from init_net.networks.segmentation import HandSegmentation
 
-_BATCHES, _ORDER = 1, 2
-"""What a seed is for, besides the first weights."""
+_BATCHES = 1
+"""What a seed is for, besides the first weights and the order of samples."""
+
+_FREE = {"keypoint_dropout", "dropout", "feature_dropout"}
+"""Options of a network that its weights do not depend on."""
+
+Batch = TypeVar("Batch", CropSamples, LifterSamples)
 
 SEEN_SHARE = 0.8
 """Of the lifter's batches: rendered hands that the detector itself has seen; the others are seen
@@ -69,7 +81,12 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     """
     require_trainable(config)
     network: Any = build_network(config.network, config.run.seed).to(device)
-    train, held_out = _seen(config, config.learned_from), _seen(config, [config.validation])
+    if config.run.start is not None:
+        begin_with(network, config)
+    for source in (*config.learned_from, *config.held_out):
+        prepare(source)
+        look_at(source, looks_at(config, source))
+    train, held_out = learned_from(config.learned_from), learned_from(config.held_out).samples
     match config.network:
         case LifterConfig():
             return LifterTask(config, network, train, held_out)
@@ -79,68 +96,50 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
             return SegmentationTask(config, network, train, held_out)
 
 
-def prepare_samples(
-    config: SamplesConfig, progress: Callable[[int], None] = lambda count: None
-) -> None:
-    """Render what is missing of a data set; see `render_shards`."""
-    source = SampleSource(
-        seed=config.seed,
-        count=config.count,
-        size=config.size,
-        supersampling=config.supersampling,
-        settings=config.settings,
-    )
-    render_shards(Path(config.folder), source, config.workers, progress)
+def begin_with(network: nn.Module, config: TrainConfig) -> None:
+    """Give a network the weights of `TrainRunConfig.start`.
 
-
-def looks_at(config: TrainConfig, samples: SamplesConfig) -> int:
-    """How often the detector looks at each sample of one of a configuration's data sets: networks
-    that see images vary crops of the rendered picture themselves."""
-    return samples.sightings if isinstance(config.network, LifterConfig) else 1
-
-
-def look_at_samples(
-    config: SamplesConfig, variants: int, progress: Callable[[int], None] = lambda count: None
-) -> None:
-    """Look at what nobody has looked at of a rendered data set; see `look_at_shards`."""
-    look_at_shards(_opened(config), variants, config.workers, progress)
-
-
-def _opened(config: SamplesConfig) -> ShardedSamples:
-    return ShardedSamples(Path(config.folder), config.count)
-
-
-def _seen(config: TrainConfig, sets: Sequence[SamplesConfig]) -> ShardedSamples:
-    """Samples that the detector has looked at."""
-    for samples in sets:
-        prepare_samples(samples)
-        look_at_samples(samples, looks_at(config, samples))
-    opened = [_opened(samples) for samples in sets]
-    return opened[0] if len(opened) == 1 else JoinedSamples(opened)
+    Raises:
+        InputError: they cannot be read, or are of a network with other options.
+    """
+    assert config.run.start is not None
+    path = weights_file(config.network.kind, config.run.start)
+    found = read_info(path).network
+    mine, theirs = (each.model_dump(exclude=_FREE) for each in (config.network, found))
+    for name, wanted in mine.items():
+        if theirs.get(name) != wanted:
+            raise InputError(
+                "training.other_start",
+                file=path,
+                option=f"network.{name}",
+                expected=wanted,
+                found=theirs.get(name),
+            )
+    network.load_state_dict(load_network(path, expected_kind=config.network.kind).state_dict())
 
 
 class _SampleTask:
     """What the tasks share: which samples a step learns from, and where the network is."""
 
-    def __init__(self, config: TrainConfig, network: nn.Module, count: int) -> None:
+    def __init__(
+        self, config: TrainConfig, network: nn.Module, train: LearnedFrom, owner: np.ndarray
+    ) -> None:
+        """`owner` (N,) is the source of each item that is learned from."""
         self.config, self.network = config, network
-        self._count = count
+        self._train = train
+        self._mixture = Mixture(owner, train.shares, config.run.seed)
         # Networks of no shape look at none.
         self._shapes = getattr(config.network, "betas", 0)
         self._device = next(network.parameters()).device
 
-    def _chosen(self, step: int, size: int) -> np.ndarray:
-        """(size,) samples of a step: each once in every pass over all, in a new order each."""
-        place = step * size + np.arange(size)
-        passes = np.unique(place // self._count)
-        orders = {
-            number: np.random.default_rng([self.config.run.seed, _ORDER, number]).permutation(
-                self._count
-            )
-            for number in passes.tolist()
-        }
-        chosen = [orders[p // self._count][p % self._count] for p in place.tolist()]
-        return np.array(chosen, np.int64)
+    def _weighted(self, batch: Batch, numbers: np.ndarray) -> Batch:
+        """Samples `numbers` (B,) with how far each of them counts."""
+        weights = self._train.weights
+        return replace(
+            batch,
+            weight=torch.from_numpy(weights.hands[numbers]),
+            keypoint_weight=torch.from_numpy(weights.keypoints[numbers]),
+        )
 
 
 class LifterTask(_SampleTask):
@@ -150,14 +149,14 @@ class LifterTask(_SampleTask):
         self,
         config: TrainConfig,
         network: nn.Module,
-        train: ShardedSamples,
+        train: LearnedFrom,
         held_out: ShardedSamples,
     ) -> None:
         """Load what the detector saw; images are not needed."""
         looks = [samples.sightings for samples in config.learned_from]
-        self._seen = DetectedSamples.of(train, variants=looks)
+        self._seen = DetectedSamples.of(train.samples, variants=looks)
         self._held_out = DetectedSamples.of(held_out, as_rendered=True)
-        super().__init__(config, network, len(self._seen))
+        super().__init__(config, network, train, train.owner[self._seen.index])
         self.weights = loss_weights(self.config)
         self._sampler = HandSampler(load_hand_model(), DetectorNoise.load(), DEFINITION_STD)
 
@@ -166,8 +165,9 @@ class LifterTask(_SampleTask):
         size = self.config.optimiser.batch_size
         seen = round(SEEN_SHARE * size)
         seed = (self.config.run.seed, _BATCHES, step)
+        rows = self._mixture.chosen(step, seen)
         parts = [
-            self._seen.batch(self._chosen(step, seen), seed),
+            self._weighted(self._seen.batch(rows, seed), self._seen.index[rows]),
             self._sampler.sample(size - seen, seed),
         ]
         parts = [replace(part, betas=fitting_shapes(part.betas, self._shapes)) for part in parts]
@@ -178,7 +178,7 @@ class LifterTask(_SampleTask):
         batch = batch.to(self._device)
         lifted = self.network(batch.inputs)
         terms = lifter_terms(lifted, batch)
-        return _scaled(terms, self.weights)
+        return _scaled(terms, self.weights, batch.weight)
 
     def validate(self) -> dict[str, float]:
         """See `Task.validate`."""
@@ -192,20 +192,21 @@ class _ImageTask(_SampleTask):
         self,
         config: TrainConfig,
         network: HandNet | HandSegmentation,
-        train: ShardedSamples,
+        train: LearnedFrom,
         held_out: ShardedSamples,
     ) -> None:
-        super().__init__(config, network, len(train))
+        super().__init__(config, network, train, train.owner)
         self._drop_keypoints = network.drop_keypoints
         size, margin = network.config.input_size, network.config.margin
-        self._cropper = Cropper(train, size, margin, config.augmentation)
+        self._cropper = Cropper(train.samples, size, margin, config.augmentation)
         self._held_out = Cropper(held_out, size, margin, None)
 
     def batch(self, step: int) -> CropSamples:
         """See `Task.batch`."""
         size = self.config.optimiser.batch_size
         seed = (self.config.run.seed, _BATCHES, step)
-        crops = self._cropper.crop(self._chosen(step, size), seed)
+        numbers = self._mixture.chosen(step, size)
+        crops = self._weighted(self._cropper.crop(numbers, seed), numbers)
         generator = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
         seen = self._drop_keypoints(crops.inputs, generator)
         crops = crops.with_confidence(seen.confidence)
@@ -219,8 +220,11 @@ class HandNetTask(_ImageTask):
         """As `_ImageTask`."""
         super().__init__(*arguments)
         self.weights = loss_weights(self.config)
-        model = load_hand_model(children=True).keypoint_model()
-        self._model = model.to(torch.float32).to(self._device)
+        model = load_hand_model(children=True)
+        marks, joints = model.keypoint_model(), KeypointDefinition.of(model, "mano").reduced
+        self._marks, self._joints = (
+            each.to(torch.float32).to(self._device) for each in (marks, joints)
+        )
 
     def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
@@ -228,9 +232,9 @@ class HandNetTask(_ImageTask):
         hands = self.network(batch.inputs)
         # Under mixed precision a hand would be posed in halves: off by up to two millimetres.
         with torch.autocast(self._device.type, enabled=False):
-            points, truth = hand_points(self._model, hands), batch.truth
-        mano = mano_terms(hands, points, batch.hands, batch.positions)
-        geometric = geometric_terms(hands, points, truth)
+            points = labelled_points(self._marks, self._joints, hands, batch.is_marks)
+        mano = mano_terms(hands, points, batch.hands, batch.positions, batch.keypoint_weight)
+        geometric = geometric_terms(hands, points, batch.truth, batch.keypoint_weight)
         chords = squared_chords(hands.rotations, batch.rotations)
         terms = {
             **{f"mano_{name}": value for name, value in mano.items()},
@@ -238,7 +242,7 @@ class HandNetTask(_ImageTask):
             "global_rotation": chords[:, 0],
             "joint_rotations": chords[:, 1:].mean(1),
         }
-        return _scaled(terms, self.weights)
+        return _scaled(terms, self.weights, batch.weight)
 
     def validate(self) -> dict[str, float]:
         """See `Task.validate`."""
@@ -256,21 +260,26 @@ class SegmentationTask(_ImageTask):
     def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
         batch = batch.to(self._device)
-        return _scaled(mask_terms(self.network(batch.inputs), batch.mask), self.weights)
+        terms = mask_terms(self.network(batch.inputs), batch.mask)
+        return _scaled(terms, self.weights, batch.weight * batch.has_mask)
 
     def validate(self) -> dict[str, float]:
         """See `Task.validate`."""
         return mask_figures(self.network, self._held_out)
 
 
-def require_trainable(config: TrainConfig) -> None:
+def require_trainable(config: TrainConfig) -> dict[str, str]:
     """Refuse what no training can be done with, before samples are rendered for hours.
+
+    Returns:
+        Of data sets that lack something: what is not learned from them, see `require_learnable`.
 
     Raises:
         InputError: the network has no such loss, none is to count, its shape coefficients are not
-            the samples', or its batches are too small for it.
+            the samples', its batches are too small for it, its data sets are not what they should
+            be, or they lack what its losses compare.
     """
-    loss_weights(config)
+    weights = loss_weights(config)
     network = config.network
     if not isinstance(network, SegmentationConfig):
         allowed = [
@@ -285,7 +294,13 @@ def require_trainable(config: TrainConfig) -> None:
     if not isinstance(network, LifterConfig) and config.optimiser.batch_size == 1:
         # The statistics of a batch would be those of one sample, or of one number.
         raise InputError("training.small_batch", file="optimiser.batch_size")
+    return require_learnable(config, weights)
 
 
-def _scaled(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
-    return {name: weights[name] * term for name, term in terms.items() if weights[name] > 0}
+def _scaled(
+    terms: Mapping[str, Tensor], weights: Mapping[str, float], counts: Tensor
+) -> dict[str, Tensor]:
+    """Terms (B,) by the weights of losses and by how far each hand `counts` (B,)."""
+    return {
+        name: weights[name] * counts * term for name, term in terms.items() if weights[name] > 0
+    }

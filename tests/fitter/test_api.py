@@ -16,9 +16,10 @@ import trimesh
 from PIL import Image
 
 import fitter
-from datasets.annotations import AnnotatedHand, AnnotatedImage, Annotation
+from datasets.annotations import AnnotatedHand, AnnotatedImage, AnnotatedImages, Annotation
 from fitter import FittedHand, HandFitter, HandObservation
 from fitter.config.options import load_config
+from fitter.inputs.samples import Given, without_samples
 from tests.support.errors import raises
 from tests.support.paths import ROOT
 
@@ -331,11 +332,43 @@ def test_a_data_sets_sample_brings_its_k_and_what_is_asked_for(plain, hands, pix
     other = matrices[0] * [[2, 1, 1], [1, 2, 1], [1, 1, 1]]
     (alone,) = plain(sample, other, use=("keypoints",))
     np.testing.assert_array_equal(alone.intrinsics, other)
+    # Of several, where nothing was given for one, its own.
+    K, seen = [None, other, other], [None, [given(first)], [given(first)]]
+    for one, wanted in zip(
+        plain([sample, pixels, sample], K, keypoints=seen, use=("keypoints",)),
+        (matrices[0], other, other),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one[0].intrinsics, wanted)
+    with raises("door.count", file="K", expected=2):
+        plain([sample, pixels], [None], use=("keypoints",))
     with raises("dataset.use", found="depth"):
         plain(sample, use=("depth",))
     nobodys = dataclasses.replace(hand, side=None)
     with raises("dataset.no_side", file="image 0, hand 0"):
         plain(AnnotatedImage(pixels, Annotation("a.jpg", None, (nobodys,))), use=("keypoints",))
+
+
+def test_masks_of_samples_and_given_ones_are_taken_image_by_image(pixels) -> None:
+    own, other = (np.full((1, *pixels.shape[:2]), value) for value in (True, False))
+    samples = [AnnotatedImage(pixels, Annotation("a.jpg", None, ()), own)] * 2
+    said = without_samples(Given([*samples, pixels], masks=[None, other[0], None]), ["masks"])
+    assert [None if mask is None else bool(mask.all()) for mask in said.masks] == [
+        True,
+        False,
+        None,
+    ]
+
+
+def test_a_whole_data_set_is_refused_before_a_sample_is_decoded(plain, tmp_path) -> None:
+    class Unread(AnnotatedImages):
+        names = ("a.jpg",) * 10**6
+
+        def annotation(self, place: int) -> Annotation:
+            raise AssertionError("it was read")
+
+    with raises("door.dataset", count=10**6):
+        plain(Unread())
 
 
 def test_an_address_is_as_good_as_a_path(plain, hands, folder, matrices):

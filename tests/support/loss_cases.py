@@ -14,6 +14,10 @@ def randn(*shape, seed=0):
     return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
 
 
+SURE = torch.ones(B, 21, dtype=torch.float64)
+"""Confidence of true keypoints."""
+
+
 def close(actual, expected, atol=1e-10):
     torch.testing.assert_close(
         torch.as_tensor(actual), torch.as_tensor(expected), rtol=1e-10, atol=atol

@@ -10,6 +10,7 @@ from datasets.annotations import AnnotatedImages
 from datasets.readers import open_dataset
 from datasets.synthetic.files import SyntheticRequest, write_dataset
 from tests.support import fitted_stores
+from tests.support.annotated_shards import write_annotated_shards
 from tests.support.dexycb_files import write_dexycb
 from tests.support.freihand_files import write_freihand
 from tests.support.ge_files import write_ge
@@ -35,7 +36,7 @@ class WrittenSet:
     def of(cls, name: str, folder: Path, split: str) -> WrittenSet:
         """All samples of a data set whose images are on disk."""
         images = open_dataset(name, folder, split)
-        places = [place for place in range(len(images)) if images.path(place).is_file()]
+        places = [k for k in range(len(images)) if images.file(k).stamp() is not None]
         return cls(images, places)
 
 
@@ -98,6 +99,11 @@ def _store(folder: Path) -> WrittenSet:
     return WrittenSet.of("store", folder / "r.zarr", str(folder / "images"))
 
 
+def _shards(folder: Path) -> WrittenSet:
+    write_annotated_shards(folder / "set", folder)
+    return WrittenSet.of("shards", folder / "set", "")
+
+
 FIXTURES: dict[str, Callable[[Path], WrittenSet]] = {
     "freihand": _freihand,
     "ho3d": _ho3d,
@@ -110,5 +116,7 @@ FIXTURES: dict[str, Callable[[Path], WrittenSet]] = {
     "openpose": _openpose,
     "synthetic": _synthetic,
     "store": _store,
+    "shards": _shards,
 }
-"""Name of a reader -> what writes a data set of it into an empty folder."""
+"""Name of a reader -> what writes a data set of it into an empty folder. Indices of shards go into
+the user's cache folder, so a test sets `XDG_CACHE_HOME`."""

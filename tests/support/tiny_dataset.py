@@ -9,7 +9,7 @@ import numpy as np
 from datasets.annotations import AnnotatedHand, AnnotatedImages, Annotation
 from fitter.errors import InputError
 from fitter.inputs import datasets
-from fitter.inputs.images import read_image
+from fitter.inputs.images import CameraExif, read_image_and_exif
 from tests.support import bad_files
 from tests.support.shard_files import K
 
@@ -45,7 +45,12 @@ class Tiny(AnnotatedImages):
         (known,) = bad_files.known_hands()
         points = np.array(known["keypoints"], float)[:, :2]
         points[said.get("unmarked", [])] = np.nan
-        hand = AnnotatedHand(said.get("side", known["side"]), points, np.full((21, 3), np.nan))
+        hand = AnnotatedHand(
+            said.get("side", known["side"]),
+            points,
+            np.full((21, 3), np.nan),
+            confidence=np.full(21, said["confidence"]) if "confidence" in said else None,
+        )
         matrix = None if said.get("no_k") else np.array(K)
         size = tuple(said["size"]) if "size" in said else None
         hands = () if said.get("no_hand") else (hand,)
@@ -55,13 +60,13 @@ class Tiny(AnnotatedImages):
         value = self.said[self.names[place]].get("mask")
         return None if value is None else np.full((1, 480, 640), value)
 
-    def pixels(self, place: int) -> np.ndarray:
-        return read_image(bad_files.HAND)
+    def read(self, place: int) -> tuple[np.ndarray, CameraExif]:
+        return read_image_and_exif(bad_files.HAND)
 
 
 def open_tiny(folder: Path, split: str) -> Tiny:
     if not (folder / "tiny.json").exists():
-        raise InputError("dataset.no_folder", file=folder)
+        raise InputError("dataset.empty", file=folder)
     return Tiny(folder, split)
 
 

@@ -2,6 +2,11 @@
 
 SENTENCES: dict[str, str] = {
     "door.count": "expected one for each of the {expected} images, found {found}",
+    "door.dataset": (
+        "expected images or samples, found a data set of {count:,}, which would be decoded as a "
+        "whole; fit it with fit-hands --dataset, or give some samples: [data_set[k] for k in "
+        "range(64)]"
+    ),
     "door.images": (
         "expected the path of an image, an array (height, width, 3) of uint8, or a list of these, "
         "found {found}"

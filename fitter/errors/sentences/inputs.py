@@ -133,11 +133,14 @@ _LISTS = {
 }
 
 _ADDRESSES = {
+    "address.leads_away": "expected a name relative to the list, or an address below {expected}, "
+    "found {found!r}; copy the list to this machine if it is to name others.",
     "address.no_parts": "expected a server that sends parts of a file (HTTP ranges), found one "
     "that sends all of it; copy the file first.",
     "address.package": "expected the package {package}, which reads {protocol}:// addresses, found "
     "that it is not installed: pip install {package}.",
     "address.protocol": "expected an address that fsspec knows, found {found}://.",
+    "address.too_large": "expected at most {expected:,} bytes, found {found:,} or more.",
     "address.unreadable": "expected an address that can be read, found: {reason}.",
     "shard.breaks_off": "expected a whole tar file, found one that breaks off at {size:,} bytes; "
     "the {count} whole files before are used.",

@@ -21,6 +21,13 @@ SENTENCES: dict[str, str] = {
     "samples.too_few_sightings": "expected {expected} (samples x looks at each), found {found}",
     "samples.none_detected": "expected samples in which the detector found the hand, found none "
     "among {count}",
+    # Annotated pictures as samples.
+    "samples.no_side": "expected a right or a left hand, found one of which nobody says which",
+    "samples.no_place": "expected at least {expected} keypoints in 2D that say where the hand is, "
+    "found {found}",
+    "samples.no_annotated": "expected annotated hands, found none",
+    "samples.none_left": "expected hands to learn from, found none of {count} that can be used and "
+    "has a score of at least {score:g}",
     "samples.cannot_write": "cannot write samples: {reason}",
     "samples.process_lost": "a process that made samples was lost, as when memory runs out; "
     "what is done is kept, and the same command continues",
@@ -44,6 +51,9 @@ SENTENCES: dict[str, str] = {
     "training.nothing_to_export": "expected a run with a checkpoint to export, found none",
     "training.other_betas": "expected {expected}, the shape coefficients of the open hand, found "
     "{found}",
+    "training.lacks": "expected {expected} for the {network}, found a data set without",
+    "training.other_start": "expected weights of a network with {option} {expected!r} to begin "
+    "with, found {found!r}",
     "training.small_batch": "expected at least 2 for a network that sees images, found 1",
     "training.unknown_loss": "expected one of {known}, found a loss that this network has not",
     "training.no_loss": "expected one of a weight above 0, found none",

@@ -11,7 +11,8 @@ from tests.support.reader_fixtures import FIXTURES
 
 
 @pytest.mark.parametrize("name", FIXTURES)
-def test_predictions_that_are_the_truth_are_perfect(name, tmp_path):
+def test_predictions_that_are_the_truth_are_perfect(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     images = FIXTURES[name](tmp_path).images
     said, full, marked, damaged = {}, 0, 0, 0
     for place in range(len(images)):

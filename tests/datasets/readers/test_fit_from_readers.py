@@ -1,25 +1,87 @@
 """`fit-hands --dataset` takes every reader's images, K and keypoints by the same flag."""
 
+import io
+import json
+import tomllib
+
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import ExifTags, Image
 
 from fitter.errors import InputError
+from fitter.inputs.datasets import ENTRY_POINTS
 from fitter.store.reader import StoreReader, decode_flags
+from tests.support import bad_files
 from tests.support.bad_commands import ALONE
+from tests.support.paths import ROOT
 from tests.support.reader_fixtures import FIXTURES
 from tests.support.same_process import SameProcess
+from tests.support.shard_files import TIME, K, write_shard
+
+GIVEN = ["--use", "keypoints", "--device", "cpu", *ALONE]
+
+
+@pytest.fixture
+def fit_shard(tmp_path, say, monkeypatch):
+    """Writes a shard of one photograph, fits it as a data set; what is said, and the results."""
+    monkeypatch.setattr("fitter.workers.process_pool.Isolated", SameProcess)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    path, out = tmp_path / "0.tar", tmp_path / "r.zarr"
+
+    def run(picture: bytes | None, annotation: bytes = b"", *more: object):
+        if picture is not None:
+            write_shard(path, {"a.jpg": picture, "a.json": annotation})
+        told = say("--dataset", "shards", path, "--out", out, *GIVEN, *more)
+        return told, xr.open_zarr(out).load()
+
+    return run
+
+
+def hand_json(**more: object) -> bytes:
+    (known,) = bad_files.known_hands()
+    points = np.array(known["keypoints"])[:, :2].tolist()
+    return json.dumps({"hands": [{"side": known["side"], "keypoints_2d": points}], **more}).encode()
+
+
+def photograph(focal_in_35mm: int | None = None) -> bytes:
+    written = io.BytesIO()
+    with Image.open(bad_files.HAND) as image:
+        exif = Image.Exif()
+        if focal_in_35mm is not None:
+            exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = focal_in_35mm
+        image.save(written, "jpeg", quality=90, exif=exif)
+    return written.getvalue()
+
+
+def test_a_continued_run_notices_another_image_in_a_shard(fit_shard):
+    told, results = fit_shard(photograph(), hand_json(K=K))
+    assert told.status == 0, told.err
+    assert results.file_size.values[0] == len(photograph()) and results.file_time.values[0] >= TIME
+    told, _ = fit_shard(None, b"", "--resume")
+    assert "nothing left to do" in told.err and "changed" not in told.err
+    told, _ = fit_shard(photograph(28), hand_json(K=K), "--resume")
+    assert "changed 0.tar/a.jpg" in told.err
+
+
+def test_a_shard_without_k_has_it_from_exif(fit_shard):
+    told, results = fit_shard(photograph(28), hand_json())
+    assert told.status == 0, told.err
+    assert decode_flags(results.intrinsics_source).values.tolist() == ["exif"]
+    assert not np.allclose(results.intrinsics.values[0], K)
 
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_the_store_holds_what_the_data_set_says(name, tmp_path, say, monkeypatch):
     monkeypatch.setattr("fitter.workers.process_pool.Isolated", SameProcess)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     written = FIXTURES[name](tmp_path)
     images = written.images
     folder = images.root if name != "store" else tmp_path / "r.zarr"
     out = tmp_path / "fitted.zarr"
     options = ["--split", images.split] if images.split else []
-    options += ["--use", "keypoints", "--device", "cpu", *ALONE]
+    options += GIVEN
     told = say("--dataset", name, folder, "--out", out, *options)
     assert told.status in (0, 1), told.err
     place = StoreReader.open(out).dataset_place
@@ -59,3 +121,10 @@ def test_the_store_holds_what_the_data_set_says(name, tmp_path, say, monkeypatch
             )
             fitted += 1
     assert fitted
+    told = say("--dataset", name, folder, "--out", out, *options, "--resume")
+    assert "nothing left to do" in told.err and "changed" not in told.err
+
+
+def test_every_reader_of_this_project_is_tried():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(FIXTURES) == set(project["entry-points"][ENTRY_POINTS])

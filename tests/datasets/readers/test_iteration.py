@@ -13,6 +13,7 @@ from datasets.readers import GuardedSamples, usable, usable_of
 from datasets.readers.iteration import DamagedSample, annotation_alone, as_is
 from datasets.readers.names import NumberedNames
 from fitter.errors import InputError
+from fitter.inputs.images import CameraExif
 
 COUNT = 10
 DAMAGED = (0, 3, 9)
@@ -36,8 +37,8 @@ class Numbers(AnnotatedImages):
             raise InputError("image.missing", file=self.path(place))
         return Annotation(self.names[place], np.eye(3), (), frame=place)
 
-    def pixels(self, place):
-        return np.full((16, 16, 3), place, np.uint8)
+    def read(self, place):
+        return np.full((16, 16, 3), place, np.uint8), CameraExif()
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -9,6 +9,7 @@ import torch
 from datasets.readers import open_dataset, results
 from datasets.readers.posing import own_params
 from fitter.hand_models import load_hand_model
+from fitter.inputs.listing import ImageSource
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import ImageRow
 from tests.support.errors import raises
@@ -139,6 +140,10 @@ def test_images_in_a_tar_file(folder, tmp_path):
     images = open_dataset("store", tmp_path / "r.zarr", str(tmp_path / "s.tar"))
     images = pickle.loads(pickle.dumps(images))
     assert images[0].pixels.shape == (HEIGHT, WIDTH, 3) and len(images[0].annotation.hands) == 2
+    assert (
+        images.file(0).stamp()
+        == ImageSource.of([str(tmp_path / "s.tar")]).files.file_of("s.tar/a/0.png").stamp()
+    )
     with raises("image.missing"):
         images[1]
 

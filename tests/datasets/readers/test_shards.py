@@ -11,7 +11,9 @@ from PIL import Image
 
 from datasets.offers import SHARDS
 from datasets.readers import usable
+from tests.support.annotated_shards import write_annotated_shards
 from tests.support.errors import raises
+from tests.support.reader_checks import check_reader
 from tests.support.shard_files import K, cut, samples, write_shard
 
 
@@ -68,6 +70,22 @@ def test_a_sample_is_what_stands_beside_the_image(shards):
     assert np.isnan(second.keypoints_3d[:, 2]).all() and (second.keypoints_3d[:, 1] == 0.1).all()
     assert second.visible.all() and first.visible is None
     assert sample.masks.sum((1, 2)).tolist() == [6400, 3200]
+
+
+def test_it_is_a_reader_as_any_other(tmp_path):
+    pairs = write_annotated_shards(tmp_path / "set", tmp_path)
+    images = check_reader(lambda: opened(tmp_path / "set"))
+    assert set(pairs) == set(images.names) - {"001.tar/s/none.png"}
+    assert images[4].annotation.hands == () and images[4].masks is None
+    for name, pair in pairs.items():
+        sample = images[images.names.index(name)]
+        np.testing.assert_array_equal(sample.pixels, pair.image)
+        for hand, mask, known in zip(
+            sample.annotation.hands, sample.masks, pair.hands.values(), strict=True
+        ):
+            assert hand.side == known.side
+            np.testing.assert_array_equal(hand.keypoints_3d, known.keypoints)
+            np.testing.assert_array_equal(mask, known.mask)
 
 
 def test_it_travels_and_is_read_in_any_order_from_patterns_and_addresses(shards):

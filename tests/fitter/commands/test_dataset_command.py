@@ -11,8 +11,10 @@ from fitter.errors import InputError, sentence
 from fitter.inputs import datasets
 from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
 from fitter.store.reader import StoreReader, decode_flags
-from tests.support import tiny_dataset
+from fitter.workers.overlay_renderer import OverlayRenderer
+from tests.support import errors, tiny_dataset
 from tests.support.bad_commands import ALONE
+from tests.support.same_process import SameProcess
 from tests.support.shard_files import K
 from tests.support.tiny_dataset import write_tiny
 
@@ -122,6 +124,89 @@ def test_a_continued_run_notices_other_annotations_and_adds_images(fit, tmp_path
     write_tiny(tmp_path / "tiny", a={}, b={})
     told, results = fit("--resume", a={}, b={}, c={})
     assert told.status == 0 and results.sizes["image"] == 3
+
+
+def test_a_continued_run_notices_other_confidence(fit, tmp_path):
+    assert fit(a={"confidence": 0.5})[0].status == 0
+    assert "nothing left to do" in fit("--resume", a={"confidence": 0.5})[0].err
+    told, _ = fit("--resume", a={"confidence": 0.9})
+    expected = sentence("run.other_inputs", {"file": tmp_path / "r.zarr", "name": "a.img"})
+    assert (told.status, told.err) == (2, f"fit-hands: {expected}\n")
+
+
+def test_an_image_is_found_by_its_name_where_the_data_set_has_grown(tiny, tmp_path):
+    """A process that opens it later has other images at the places that were told."""
+    folder = write_tiny(tmp_path / "t", c={"unmarked": [3]})
+    request = DatasetRequest("tiny", use=["keypoints"])
+    image = DatasetFiles.of(DatasetHandle.of(request, str(folder))).file_of("c.img")
+    write_tiny(folder, b={"size": [100, 100]}, a={}, c={"unmarked": [3]})
+    image.dataset.forget()
+    assert image.read()[0].shape == (480, 640, 3)
+    (hand,) = image.hands()
+    assert np.flatnonzero(hand.confidence == 0).tolist() == [3]
+    write_tiny(folder, b={}, a={})
+    image.dataset.forget()
+    assert image.stamp() is None
+    for read in (image.read, image.hands, image.intrinsics):
+        with errors.raises("image.missing", file=str(folder / "c.img")):
+            read()
+
+
+def test_what_is_stored_of_a_failure_does_not_depend_on_how_the_folder_was_spelled(
+    fit, tmp_path, same_process, say, monkeypatch
+):
+    images = {"a": {"damaged": True}, "b": {"size": [1, 1]}, "c": {"side": None}}
+    reasons = fit(**images)[1].image_error.values.tolist()
+    assert all(reasons) and not any(str(tmp_path) in reason for reason in reasons)
+    monkeypatch.chdir(tmp_path)
+    for number, spelled in enumerate(("tiny", "tiny/", "./tiny//", f"{tmp_path}//tiny/.")):
+        out = tmp_path / f"{number}.zarr"
+        say("--dataset", "tiny", spelled, "--out", out, *GIVEN)
+        assert xr.open_zarr(out).image_error.values.tolist() == reasons
+
+
+def test_overlays_do_not_go_into_the_data_set(fit, tmp_path):
+    place = tmp_path / "tiny" / "drawn"
+    told, results = fit("--overlays", place, a={})
+    facts = {"file": f"--overlays {place}", "root": tmp_path / "tiny"}
+    expected = sentence("overlay.inside_images", facts)
+    assert (told.status, told.err) == (2, f"fit-hands: {expected}\n")
+    assert results is None and not place.exists()
+
+
+def test_a_process_that_draws_opens_the_data_set_before_its_first_overlay(
+    fit, tmp_path, monkeypatch
+):
+    made = []
+
+    class Told(SameProcess):
+        def __init__(self, factory, *arguments):
+            super().__init__(factory, *arguments)
+            made.append((factory, arguments))
+
+    monkeypatch.setattr("fitter.workers.process_pool.Isolated", Told)
+    assert fit("--overlays", tmp_path / "drawn", a={})[0].status == 0
+    ((factory, arguments),) = [one for one in made if one[0] is OverlayRenderer]
+    handle = DatasetHandle.of(DatasetRequest("tiny", use=["keypoints"]), str(tmp_path / "tiny"))
+    handle.forget()
+    opened = []
+    real = tiny_dataset.open_tiny
+    monkeypatch.setattr(
+        tiny_dataset, "open_tiny", lambda *found: opened.append(found) or real(*found)
+    )
+    factory(*arguments)
+    assert opened == [(tmp_path / "tiny", "good")]
+
+
+def test_a_continued_run_tells_of_the_folder_that_its_data_set_is_in_now(fit, tmp_path, say):
+    assert fit(a={}, b={})[0].status == 0
+    (tmp_path / "tiny").rename(tmp_path / "moved")
+    out = tmp_path / "r.zarr"
+    told = say("--dataset", "tiny", tmp_path / "moved", "--out", out, *GIVEN, "--resume")
+    assert told.status == 0, told.err
+    store = StoreReader.open(out)
+    assert store.dataset_place["folder"] == str(tmp_path / "moved")
+    assert xr.open_zarr(out, consolidated=False).sizes["image"] == 2
 
 
 def test_misuse_is_said_in_one_sentence(tiny, say, tmp_path):

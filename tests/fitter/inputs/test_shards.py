@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import json
+import os
 import pickle
 import tarfile
 from pathlib import Path
@@ -13,7 +15,8 @@ import webdataset
 from fsspec.registry import known_implementations
 
 from fitter.inputs import ImageSource, Intrinsics, Sources
-from fitter.inputs.sidecars import sidecar_intrinsics
+from fitter.inputs.addresses import read_part
+from fitter.inputs.sidecars import LARGEST_SIDECAR, sidecar_intrinsics
 from fitter.inputs.tar_index import tar_index
 from tests.support import bad_files
 from tests.support.errors import raises
@@ -80,6 +83,57 @@ class TestIndex:
             damaged.write_text('{"format": 1')
         assert sorted(tar_index(str(path), kept).members) == ["a.jpg", "b.jpg"]
 
+    def test_several_runs_keep_one_index_at_a_time(self, tmp_path, monkeypatch):
+        # Processes of two machines may have the same number.
+        written = []
+        real = Path.write_text
+        monkeypatch.setattr(
+            Path, "write_text", lambda path, *a, **k: written.append(path) or real(path, *a, **k)
+        )
+        path = write_shard(tmp_path / "a.tar", samples(["a"]))
+        for folder in ("x", "x"):
+            tar_index(str(path), tmp_path / folder)
+            for kept in (tmp_path / folder).iterdir():
+                kept.unlink()
+        assert len(set(written)) == 2
+
+    def test_an_index_of_another_form_is_made_anew(self, tmp_path):
+        path, kept = write_shard(tmp_path / "a.tar", samples(["a"])), tmp_path / "index"
+        first = tar_index(str(path), kept)
+        (file,) = kept.iterdir()
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"members": [1]}))
+        assert tar_index(str(path), kept) == first
+
+    def test_links_are_members_and_what_has_no_content_or_name_is_counted(self, tmp_path):
+        path = tmp_path / "a.tar"
+        with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+            for name in ("a.jpg", "\udcff.jpg"):
+                info = tarfile.TarInfo(name)
+                info.size = len(HAND)
+                tar.addfile(info, io.BytesIO(HAND))
+            for name, kind, target in (
+                ("hard.jpg", tarfile.LNKTYPE, "a.jpg"),
+                ("none.jpg", tarfile.LNKTYPE, "b.jpg"),
+                ("soft.jpg", tarfile.SYMTYPE, "a.jpg"),
+                ("folder", tarfile.DIRTYPE, ""),
+                ("pipe.jpg", tarfile.FIFOTYPE, ""),
+            ):
+                info = tarfile.TarInfo(name)
+                info.type, info.linkname = kind, target
+                tar.addfile(info)
+        for _ in range(2):  # made, then kept
+            index = tar_index(str(path), tmp_path / "index")
+            assert sorted(index.members) == ["a.jpg", "hard.jpg"] and not index.broken
+            assert index.members["hard.jpg"] == index.members["a.jpg"]
+        source = ImageSource.of([str(path)])
+        assert list(source.names()) == ["a.tar/a.jpg", "a.tar/hard.jpg"]
+        assert source.files.file_of("a.tar/hard.jpg").read()[0].shape == (480, 640, 3)
+        assert source.skipped == {
+            "names that are not UTF-8": 1,
+            "links": 2,
+            "sparse or special files": 1,
+        }
+
     def test_names_stay_inside(self, tmp_path):
         members = {"../../a.jpg": HAND, "/b.jpg": HAND, "./c/../d.jpg": HAND}
         index = tar_index(str(write_shard(tmp_path / "a.tar", members)))
@@ -108,6 +162,12 @@ class TestSource:
             f"a.tar/{name}" for name in ("a.jpg", "c.rgb.png", "v.1.jpg", "v.2.jpg")
         ]
         assert source.skipped == {".mask.png": 1, ".depth.png": 1}
+
+    def test_hidden_files_are_no_images_as_in_a_folder(self, tmp_path):
+        beside = {"a/._0.jpg": HAND, "__MACOSX/._x.jpg": HAND, ".cache/y.jpg": HAND}
+        write_shard(tmp_path / "a.tar", samples(["a/0"]) | beside)
+        source = ImageSource.of([str(tmp_path / "a.tar")])
+        assert list(source.names()) == ["a.tar/a/0.jpg"] and not source.skipped
 
     def test_shards_are_named_in_every_way_alike(self, tmp_path, monkeypatch, memory):
         (tmp_path / "x").mkdir()
@@ -175,6 +235,36 @@ class TestSource:
         assert task.stamps() == here.stamps()
         assert len(pickle.dumps(task)) < 1500
 
+    def test_what_changes_in_a_shard_is_told_though_sizes_and_times_are_equal(self, tmp_path):
+        path = tmp_path / "a.tar"
+
+        def stamps(image: bytes, k: bytes):
+            write_shard(path, {"a.jpg": image, "a.json": k})
+            source = ImageSource.of([str(path)], tmp_path / "index")
+            sources = Sources(source.root, list(source.names()), Intrinsics(), files=source.files)
+            return sources.tasks(0, 1)[0].stamps()
+
+        first, other_k = k_json(), k_json().replace(b"800.0", b"900.0")
+        before = stamps(HAND, first)
+        os.utime(path, (TIME, TIME))
+        touched = stamps(HAND, first)
+        assert touched.inputs_digest == before.inputs_digest  # which would be refused
+        assert stamps(HAND, other_k).inputs_digest != before.inputs_digest
+        os.utime(path, (TIME, TIME))
+        again = stamps(HAND[:-3] + b"abc", first)
+        assert again.file[0] == before.file[0] and again.file[1] != TIME
+
+    def test_what_stands_beside_an_image_has_a_largest_size(self, tmp_path):
+        path = write_shard(tmp_path / "a.tar", samples(["a"], json=bytes(LARGEST_SIDECAR + 1)))
+        image = ImageSource.of([str(path)]).files.file_of("a.tar/a.jpg")
+        with raises("address.too_large", expected=LARGEST_SIDECAR, found=LARGEST_SIDECAR + 1):
+            image.intrinsics()
+
+    def test_a_key_with_dots_has_its_k_in_a_text(self, tmp_path):
+        path = write_shard(tmp_path / "a.tar", {"v.1.jpg": HAND, "v.1.txt": b"800,800,320,240"})
+        image = ImageSource.of([str(path)]).files.file_of("a.tar/v.1.jpg")
+        np.testing.assert_array_equal(image.intrinsics(), K)
+
     def test_a_shard_that_shrinks_while_it_is_read_is_told(self, tmp_path):
         path = write_shard(tmp_path / "a.tar", samples(["a"]))
         image = ImageSource.of([str(path)]).files.file_of("a.tar/a.jpg")
@@ -228,6 +318,29 @@ class TestAddresses:
                 image.intrinsics()
         assert [len(part) for part in read] == [len(HAND), len(k_json())]
 
+    @pytest.mark.parametrize("ending", ["jpg", "tar"])
+    def test_a_list_far_away_cannot_name_files_of_this_machine(self, memory, tmp_path, ending):
+        (tmp_path / "x.jpg").write_bytes(HAND)
+        write_shard(tmp_path / "x.tar", samples(["a"]))
+        for line in (
+            f"file://{tmp_path}/x.{ending}",
+            f"{tmp_path}/x.{ending}",
+            f"memory://other/x.{ending}",
+            f"memory://b/y::file://{tmp_path}/x.{ending}",
+        ):
+            memory.pipe("/b/list.txt", f"# a comment\n{line}\n".encode())
+            with raises("address.leads_away", expected="memory://b", found=line):
+                names("memory://b/list.txt")
+
+    def test_no_more_is_read_than_an_image_can_need(self, memory, tmp_path):
+        memory.pipe("/b/x.jpg", HAND)
+        (tmp_path / "x.jpg").write_bytes(HAND)
+        for place in ("memory://b/x.jpg", str(tmp_path / "x.jpg")):
+            assert read_part(place, 0, None, "x", len(HAND)) == HAND
+            for size, found in ((None, 1001), (1002, 1002)):
+                with raises("address.too_large", file="x", expected=1000, found=found):
+                    read_part(place, 0, size, "x", 1000)
+
     def test_what_cannot_be_asked_is_said_in_one_sentence(self, memory, monkeypatch):
         with raises("address.protocol", found="nonsense"):
             names("nonsense://b/x.jpg")
@@ -247,6 +360,9 @@ class TestAddresses:
         monkeypatch.setattr(type(memory), "cat_file", refuse)
         with raises("address.unreadable", reason="the token has expired"):
             image.read()
+        monkeypatch.setattr(type(memory), "exists", refuse)
+        with raises("address.unreadable", file="memory://b/*.jpg"):
+            names("memory://b/*.jpg")
 
 
 @pytest.mark.parametrize(

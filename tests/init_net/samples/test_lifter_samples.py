@@ -322,6 +322,8 @@ class TestTurned:
             betas=torch.zeros(2, 10),
             visible=torch.ones(2, 21),
             metres=points[:, 0, 2] / focal,
+            weight=torch.ones(2),
+            keypoint_weight=torch.ones(2, 21),
         )
 
     def test_it_is_what_a_rolled_camera_sees(self):

@@ -20,7 +20,7 @@ from init_net.training.losses import (
     size_likelihood,
     visibility_entropy,
 )
-from tests.support.loss_cases import B, close, generator, randn, summed, turns
+from tests.support.loss_cases import SURE, B, close, generator, randn, summed, turns
 
 
 def lifted(seed=0):
@@ -39,7 +39,7 @@ def true_hands(seed=1) -> LifterSamples:
     visible = torch.where(state < 0.5, torch.nan, (state < 0.8).double())
     return LifterSamples(
         *(nothing,) * 6, hands.keypoints, hands.rotations, hands.betas, visible,
-        metres=hands.log_size[:, 0].exp(),
+        metres=hands.log_size[:, 0].exp(), weight=torch.ones(B).double(), keypoint_weight=SURE,
     )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ class TestLifter:
     @pytest.mark.parametrize("density", ["laplace", "gaussian"])
     def test_is_the_density_of_the_library(self, density):
         said, truth = lifted(), 0.1 * randn(B, 21, 3, seed=5)
-        found = keypoint_likelihood(said, truth, density)
+        found = keypoint_likelihood(said, truth, SURE, density)
         for hand in range(B):
             values = []
             for k in range(1, 21):
@@ -75,13 +75,13 @@ class TestLifter:
             zeros = torch.zeros_like(truth)
             wide = torch.full((2000, 21, 2), std).double()
             said = LiftedHands(zeros, wide, *(zeros,) * 4)
-            return float(keypoint_likelihood(said, truth, density).mean())
+            return float(keypoint_likelihood(said, truth, torch.ones(2000, 21), density).mean())
 
         assert cost(sigma) < min(cost(0.9 * sigma), cost(1.1 * sigma))
 
     def test_unknown_density(self):
         with pytest.raises(ValueError, match="cauchy"):
-            keypoint_likelihood(lifted(), lifted().keypoints, "cauchy")
+            keypoint_likelihood(lifted(), lifted().keypoints, SURE, "cauchy")
 
     def test_terms(self):
         said, truth = lifted(0), true_hands(1)
@@ -94,7 +94,7 @@ class TestLifter:
             shape = np.mean((said.betas - truth.betas)[hand].numpy() ** 2)
             rotation = np.mean(4 * np.sin(angles / 2) ** 2)
             expected = (
-                2 * keypoint_likelihood(said, truth.keypoints)[hand]
+                2 * keypoint_likelihood(said, truth.keypoints, SURE)[hand]
                 + 3 * rotation
                 + 5 * shape
                 + 7 * visibility_entropy(said.visibility, truth.visible)[hand]
@@ -169,3 +169,34 @@ class TestSize:
     def test_gradient(self):
         said, metres = lifted().log_size.requires_grad_(), true_hands().metres
         assert gradcheck(lambda values: size_likelihood(values, metres), [said])
+
+
+class TestConfidence:
+    def test_a_keypoint_counts_by_its_confidence(self):
+        said, truth = lifted(), 0.1 * randn(B, 21, 3, seed=5)
+        sure = torch.rand(B, 21, generator=generator(6), dtype=torch.float64)
+        found = keypoint_likelihood(said, truth, sure)
+        each = torch.zeros(B, 21).double()
+        for k in range(1, 21):
+            one = torch.zeros(B, 21).double()
+            one[:, k] = 1
+            each[:, k] = keypoint_likelihood(said, truth, one)
+        close(found, (sure * each).sum(1))
+
+    def test_what_is_not_known_costs_and_moves_nothing(self):
+        truth = true_hands()
+        unknown = truth.map(torch.clone)
+        unknown.keypoints[:2] = torch.nan
+        unknown.rotations[:2] = torch.nan
+        unknown.betas[:2] = torch.nan
+        unknown.metres[:2] = torch.nan
+        said = lifted().map(lambda value: value.clone().requires_grad_())
+        terms = lifter_terms(said, unknown)
+        for name, wanted in lifter_terms(said, truth).items():
+            close(terms[name][2:].detach(), wanted[2:].detach())
+            if name != "visibility":
+                assert not terms[name][:2].any()
+        (sum(term.sum() for term in terms.values()) - terms["visibility"].sum()).backward()
+        for name in ("keypoints", "std", "rotations", "betas", "log_size"):
+            gradient = getattr(said, name).grad
+            assert gradient.isfinite().all() and not gradient[:2].any() and gradient[2:].any()

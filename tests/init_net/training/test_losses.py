@@ -32,7 +32,7 @@ from init_net.training.losses import (
     regularised_l1,
     squared_chords,
 )
-from tests.support.loss_cases import B, close, generator, randn, summed, turns
+from tests.support.loss_cases import SURE, B, close, generator, randn, summed, turns
 
 
 def hands(seed, size=0.5):
@@ -103,7 +103,7 @@ class TestPoints:
 class TestMano:
     def test_seeber_equation_9(self, said, true):
         (regressed, points), (truth, true_points) = said, true
-        terms = mano_terms(regressed, points, truth, true_points.positions)
+        terms = mano_terms(regressed, points, truth, true_points.positions, SURE)
         total = summed(terms, ManoWeights())
         for hand in range(B):
             chord = (regressed.rotations - truth.rotations)[hand].numpy() ** 2
@@ -125,13 +125,14 @@ class TestMano:
             points,
             replace(regressed, rotations=second),
             points.positions,
+            SURE,
         )
         printed = (a - b).square().mean((1, 2))
         torch.testing.assert_close(terms["pose"], printed, rtol=1e-3, atol=0)
 
     def test_only_the_regulariser_is_left_for_the_truth(self, said):
         regressed, points = said
-        terms = mano_terms(regressed, points, regressed, points.positions)
+        terms = mano_terms(regressed, points, regressed, points.positions, SURE)
         assert all((terms[name] == 0).all() for name in ("pose", "shape", "joints_2d", "camera"))
         close(terms["shape_norm"], regressed.betas.norm(dim=1))
 
@@ -142,7 +143,7 @@ class TestGeometric:
         weights = GeometricWeights(
             joints_3d=2.0, joints_2d=3.0, joints_3d_norm=5.0, bone=7.0, pose=11.0, shape=13.0
         )
-        total = summed(geometric_terms(regressed, points, truth), weights)
+        total = summed(geometric_terms(regressed, points, truth, SURE), weights)
         for hand in range(B):
             p, q = points.points[hand].numpy(), truth.points[hand].numpy()
             u, v = points.positions[hand].numpy(), truth.positions[hand].numpy()
@@ -175,7 +176,9 @@ class TestGeometric:
             rotations=torch.eye(3).double().expand(B, 16, 3, 3),
             betas=torch.zeros(B, 10).double(),
         )
-        for term in geometric_terms(still, points, points).values():
+        for term in geometric_terms(
+            still, points, points, torch.ones(len(points.points), 21).double()
+        ).values():
             assert not term.any()
 
     def test_normalised_does_not_know_size_and_place(self):
@@ -259,12 +262,18 @@ class TestReduction:
         some = slice(1, 2)
         pairs = [
             (
-                mano_terms(regressed, points, truth, true_points.positions),
-                mano_terms(regressed[some], points[some], truth[some], true_points.positions[some]),
+                mano_terms(regressed, points, truth, true_points.positions, SURE),
+                mano_terms(
+                    regressed[some],
+                    points[some],
+                    truth[some],
+                    true_points.positions[some],
+                    SURE[some],
+                ),
             ),
             (
-                geometric_terms(regressed, points, true_points),
-                geometric_terms(regressed[some], points[some], true_points[some]),
+                geometric_terms(regressed, points, true_points, SURE[: len(points.points)]),
+                geometric_terms(regressed[some], points[some], true_points[some], SURE[some]),
             ),
         ]
         for whole, alone in pairs:
@@ -280,8 +289,8 @@ class TestReduction:
         def cost(rotations, betas, camera):
             regressed = RegressedHands(rotations, betas, camera)
             points = hand_points(model, regressed)
-            mano = mano_terms(regressed, points, truth[:1], true_points.positions)
-            geometric = geometric_terms(regressed, points, true_points)
+            mano = mano_terms(regressed, points, truth[:1], true_points.positions, SURE[:1])
+            geometric = geometric_terms(regressed, points, true_points, SURE[: len(points.points)])
             return summed(mano, ManoWeights()), summed(geometric, GeometricWeights())
 
         arguments = (start.rotations[:1], start.betas[:1], start.camera[:1])
@@ -294,3 +303,58 @@ class TestReduction:
         points = HandPoints(randn(B, 21, 3), randn(B, 21, 2))
         assert len(points[:2].points) == 2
         assert losses.REFERENCE_BONE == (0, 9)
+
+
+class TestConfidence:
+    """S2HAND eq. 3 and 4: a keypoint counts by its confidence, a bone by that of both ends."""
+
+    CONFIDENCE = torch.rand(B, 21, generator=generator(7), dtype=torch.float64)
+
+    def test_each_term_in_numpy(self, said, true):
+        (regressed, points), (truth, true_points) = said, true
+        mano = mano_terms(regressed, points, truth, true_points.positions, self.CONFIDENCE)
+        geometric = geometric_terms(regressed, points, true_points, self.CONFIDENCE)
+        for hand in range(B):
+            sure = self.CONFIDENCE[hand].numpy()
+            across = (points.positions - true_points.positions)[hand].numpy()
+            deep = (points.points - true_points.points)[hand].numpy()
+            close(mano["joints_2d"][hand], (sure[:, None] * across**2).mean())
+            close(geometric["joints_2d"][hand], (sure[:, None] * across**2).sum())
+            close(geometric["joints_3d"][hand], (sure[:, None] * deep**2).sum())
+            bones = []
+            for first, second in BONES:
+                said_, true_ = (
+                    p.positions[hand, second] - p.positions[hand, first]
+                    for p in (points, true_points)
+                )
+                away = said_ / said_.norm() - true_ / true_.norm()
+                bones.append(sure[first] * sure[second] * away.square().sum())
+            close(geometric["bone"][hand], sum(bones))
+
+    def test_what_is_not_known_is_what_counts_nothing(self, said, true):
+        """NaN in the place of a truth of confidence 0 changes no term and no gradient."""
+        (regressed, _), (truth, true_points) = said, true
+        sure = self.CONFIDENCE.clone()
+        sure[:, [3, 8]] = 0
+        unknown = true_points.map(torch.clone)
+        unknown.points[:, [3, 8]] = torch.nan
+        unknown.positions[:, [3, 8]] = torch.nan
+        model = load_hand_model(dtype=torch.float64).keypoint_model()
+        found = []
+        for known in (true_points, unknown):
+            given = regressed.map(lambda value: value.clone().requires_grad_())
+            points = hand_points(model, given)
+            terms = {
+                **mano_terms(given, points, truth, known.positions, sure),
+                **{f"g_{k}": v for k, v in geometric_terms(given, points, known, sure).items()},
+            }
+            sum(term.sum() for term in terms.values()).backward()
+            found.append([*terms.values(), given.rotations.grad, given.camera.grad])
+        for one, other in zip(*found, strict=True):
+            close(one, other)
+
+    def test_a_network_that_has_diverged_still_shows(self, said, true):
+        (regressed, points), (truth, true_points) = said, true
+        lost = replace(regressed, betas=torch.full_like(regressed.betas, torch.nan))
+        terms = mano_terms(lost, points, truth, true_points.positions, SURE)
+        assert terms["shape"].isnan().all()

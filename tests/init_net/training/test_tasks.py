@@ -35,12 +35,12 @@ class TestBatches:
     def test_every_sample_once_in_every_pass(self, folder, size):
         task = built(folder, "segmentation")
         steps = -(-3 * COUNT // size)
-        chosen = np.concatenate([task._chosen(step, size) for step in range(steps)])
+        chosen = np.concatenate([task._mixture.chosen(step, size) for step in range(steps)])
         passes = chosen[: 3 * COUNT].reshape(3, COUNT)
         assert (np.sort(passes, 1) == np.arange(COUNT)).all()
         assert not (passes[0] == passes[1]).all() and not (passes[1] == passes[2]).all()
         # Whatever was asked for before.
-        last = task._chosen(steps - 1, size)
+        last = task._mixture.chosen(steps - 1, size)
         assert (last == chosen[(steps - 1) * size :]).all()
 
     @pytest.mark.parametrize("network", NETWORKS)
@@ -64,7 +64,7 @@ class TestBatches:
         shapes = ShardedSamples(folder / "data").column("betas")
         known = [bool((shapes == betas.numpy()).all(1).any()) for betas in batch.betas]
         assert known == [True] * rendered + [False] * (size - rendered)
-        assert task._count == 2 * (COUNT - 1)
+        assert len(task._seen) == 2 * (COUNT - 1)
         # What was only sampled nobody has looked at.
         assert batch.features[rendered:].isnan().all() and batch.visible[rendered:].isnan().all()
         assert batch.visible[:rendered].isfinite().all() and batch.metres.isfinite().all()
@@ -74,7 +74,7 @@ class TestBatches:
         config = configured(folder, "lifter")
         data = config.data.model_copy(update={"sightings": looks})
         task = build_task(config.model_copy(update={"data": data}), CPU)
-        assert task._count == looks * (COUNT - 1)
+        assert len(task._seen) == looks * (COUNT - 1)
 
     def test_the_lifter_learns_from_several_sets(self, folder):
         """Each looked at as often as it says."""
@@ -82,7 +82,7 @@ class TestBatches:
         more = {"folder": str(folder / "more"), "seed": 33, "count": 4, "sightings": 1}
         more = config.data.model_copy(update=more)
         task = build_task(config.model_copy(update={"further_data": (more,)}), CPU)
-        assert task._count == 2 * (COUNT - 1) + 4
+        assert len(task._seen) == 2 * (COUNT - 1) + 4
         assert task._seen.index[-4:].tolist() == [COUNT, COUNT + 1, COUNT + 2, COUNT + 3]
         assert (task._seen.variant[-4:] == 0).all()
 
@@ -102,7 +102,7 @@ class TestBatches:
         assert 0.1 < (seen == 0).float().mean() < 0.5
         assert ((seen > 0) & (seen < 1)).any()
         plain = Cropper(ShardedSamples(folder / "data"), 32, 1.4, None).crop(range(COUNT), (0,))
-        chosen = task._chosen(0, 4 * COUNT)
+        chosen = task._mixture.chosen(0, 4 * COUNT)
         # A segmentation is told no shapes.
         shapes = 10 if network == "handnet" else 0
         assert torch.equal(batch.betas, plain.betas[chosen][:, :shapes])
