@@ -33,7 +33,8 @@ from datasets.annotations import (
     ModelParameters,
 )
 from fitter.errors import InputError
-from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
+from fitter.inputs.annotated import DatasetFiles, DatasetHandle
+from fitter.inputs.dataset_request import DatasetRequest
 from fitter.inputs.image_files import ImageFile, LocalFile
 from fitter.inputs.listing import ImageSource
 from fitter.store.layout import Block

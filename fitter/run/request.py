@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, was_address
-from fitter.inputs.annotated import DatasetRequest
+from fitter.inputs.dataset_request import DatasetRequest
 from fitter.system.lock import WHOLE
 from fitter.workers.execution_options import ExecutionOptions
 

@@ -382,3 +382,18 @@ def test_an_address_is_as_good_as_a_path(plain, hands, folder, matrices):
     memory.rm("/door", recursive=True)
     with raises("image.missing", file="memory://door/a.jpg"):
         plain("memory://door/a.jpg")
+
+
+def test_samples_none_of_which_has_what_is_used_are_refused(plain, pixels) -> None:
+    nowhere = np.full((21, 2), np.nan)
+    unmarked = AnnotatedHand("right", nowhere, np.full((21, 3), np.nan))
+    sample, empty = (
+        AnnotatedImage(pixels, Annotation("a.jpg", None, hands)) for hands in ((unmarked,), ())
+    )
+    for images in (sample, [sample, empty]):
+        with raises("door.no_keypoints", file="use"):
+            plain(images, use=("keypoints",))
+        with raises("door.no_masks", file="use"):
+            plain(images, use="masks")
+    # Such a sample says that there is no hand.
+    assert plain(empty, use="keypoints") == []

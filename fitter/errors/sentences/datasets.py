@@ -8,6 +8,9 @@ SENTENCES: dict[str, str] = {
     "the data set first",
     "dataset.no_intrinsics": "expected a camera matrix K of this image in {dataset}, found none",
     "dataset.no_side": "expected left or right for a hand whose keypoints are used, found neither",
+    "dataset.no_keypoints": "expected a hand with keypoints in at least one image of {dataset} in "
+    "{folder}, found none",
+    "dataset.no_masks": "expected masks of at least one image of {dataset} in {folder}, found none",
     "dataset.use": "expected one of {known}, found {found!r}",
     # ---- Readers of data sets; `file` is a path in the data set
     "dataset.lacks": "expected this {what} of {dataset}, found none.",

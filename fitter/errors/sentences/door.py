@@ -15,6 +15,8 @@ SENTENCES: dict[str, str] = {
         "expected a list of hands, each a HandObservation or a mapping with side and keypoints, "
         "found {found}"
     ),
+    "door.no_keypoints": "expected samples whose hands have keypoints in the image, found none",
+    "door.no_masks": "expected a sample with masks at least, found none",
     "door.options": "expected a mapping such as {{'fit.max_iterations': 50}}, found {found}",
     "door.option": "expected section.option such as fit.max_iterations, found {found!r}",
     "hand.not_fitted": "expected a hand that was fitted, found one whose fit failed: {reason}",

@@ -9,7 +9,8 @@ import xarray as xr
 
 from fitter.errors import InputError, sentence
 from fitter.inputs import datasets
-from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
+from fitter.inputs.annotated import DatasetFiles, DatasetHandle
+from fitter.inputs.dataset_request import DatasetRequest
 from fitter.store.reader import StoreReader, decode_flags
 from fitter.workers.overlay_renderer import OverlayRenderer
 from tests.support import errors, tiny_dataset
@@ -276,3 +277,24 @@ def test_the_first_image_does_not_pay_for_opening(tiny, tmp_path, monkeypatch):
     prepare()  # what is wrong is the images' to say
     with pytest.raises(InputError):
         image.read()
+
+
+@pytest.mark.parametrize(
+    ("part", "without"), [("keypoints", {"unmarked": list(range(21))}), ("masks", {})]
+)
+def test_what_is_used_is_there_for_at_least_one_image(fit, tmp_path, part, without):
+    more = ["--use", part, "--init", "keypoints", "--set"]
+    more.append(
+        "refine.stages={a: {solver: adam, learning_rate: 0.01, iterations: 1, free: [camera], "
+        "energies: {silhouette_l2: 1}}}"
+    )
+    told, results = fit(*more, a=without, b=without)
+    facts = {"file": f"--use {part}", "dataset": "tiny", "folder": str(tmp_path / "tiny")}
+    assert told.err == f"fit-hands: {sentence(f'dataset.no_{part}', facts)}\n"
+    assert told.status == 2 and results is None
+
+
+def test_a_single_image_without_keypoints_has_no_hands(fit):
+    told, results = fit(a={"unmarked": list(range(21))}, b={})
+    assert told.status == 0
+    assert decode_flags(results.image_status).values.tolist() == ["no_hand", "ok"]
