@@ -41,7 +41,7 @@ from datasets.annotations import (
     AnnotatedImages,
     Annotation,
 )
-from datasets.readers.files import numbers
+from datasets.readers.files import json_kind, numbers
 from datasets.readers.names import PackedNames
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, read_part
@@ -96,7 +96,7 @@ class ShardImages(AnnotatedImages):
         size = said.get("size")
         hands = said.get("hands", [])
         if not isinstance(hands, list):
-            raise InputError("dataset.no_list", file=f"{where}, hands")
+            raise InputError("dataset.no_list", file=f"{where}, hands", found=json_kind(hands))
         return Annotation(
             self.names[place],
             intrinsics_said(said, str(where)),

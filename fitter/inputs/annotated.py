@@ -314,6 +314,9 @@ def _observation(hand: SeenHand, where: str) -> HandObservation:
     return hand_observation(np.column_stack([positions, weight]), hand.side, where)
 
 
+_NOWHERE = {"keypoints": "dataset.no_keypoints", "masks": "dataset.no_masks"}
+
+
 @dataclass(frozen=True)
 class DatasetFiles:
     """The images of a data set.
@@ -382,7 +385,7 @@ class DatasetFiles:
         for part in parts:
             if part in self.dataset.use and not any(self._has(part, name) for name in names):
                 facts = {"file": f"--use {part}", "dataset": self.dataset.name}
-                raise InputError(f"dataset.no_{part}", folder=self.dataset.folder, **facts)
+                raise InputError(_NOWHERE[part], folder=self.dataset.folder, **facts)
 
     def _has(self, part: DatasetPart, name: str) -> bool:
         """Whether an image has hands with keypoints, or a mask."""

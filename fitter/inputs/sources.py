@@ -266,6 +266,20 @@ class Sources:
         }
 
     @property
+    def options(self) -> list[str]:
+        """What says something of single images, as the user gave it."""
+        place = {} if self.files is None else self.files.dataset_place
+        given = {
+            f"--dataset {place.get('name')} {place.get('folder')}": place,
+            "--intrinsics": self.intrinsics.is_given,
+            "--keypoints": self.keypoints is not None,
+            "--masks": self.masks is not None,
+            "--person-size": self.hand_sizes is not None,
+        }
+        # Without any it is what stands beside the images in tar files.
+        return [option for option, value in given.items() if value] or ["K beside it"]
+
+    @property
     def ordered(self) -> str | None:
         """What is a list in the order of the names, which no image can join later, or None."""
         if self.intrinsics.by_index is not None:

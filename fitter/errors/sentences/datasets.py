@@ -16,7 +16,7 @@ SENTENCES: dict[str, str] = {
     "dataset.lacks": "expected this {what} of {dataset}, found none.",
     "dataset.layer_size": "expected {what} of the image's {expected} pixels, found {found}.",
     "dataset.no_table": "expected a table of names, found {found}.",
-    "dataset.no_list": "expected a list in JSON, found something else.",
+    "dataset.no_list": "expected a list in JSON, found {found}.",
     "dataset.cut_list": "expected a whole JSON list, found one that breaks off after {found} "
     "entries.",
     "dataset.no_entry": "has {found} entries, none for {image}.",
