@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 import numpy as np
 
@@ -275,15 +275,15 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
         return self.read(place)[0]
 
     def __getitem__(self, place: int) -> AnnotatedImage:  # type: ignore[override]
-        """Image `place` with all that is known of it.
+        """Image `place` with all that is known of it; -1 is the last.
 
         Raises:
             IndexError: there is no such image.
+            TypeError: it is no whole number.
             InputError: a file is missing or damaged, the image's size is not the annotation's, or
                 the masks' or the depth's is not the image's.
         """
-        if not 0 <= place < len(self):
-            raise IndexError(place)
+        place = self._counted(place)
         annotation = self.annotation(place)
         pixels = self.pixels(place)
         height, width = pixels.shape[:2]
@@ -300,3 +300,12 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
                     expected=f"{width}x{height}",
                 )
         return AnnotatedImage(pixels, annotation, masks, depth)
+
+    def _counted(self, place: object) -> int:
+        """The place from the first image on."""
+        if not isinstance(place, SupportsIndex):
+            raise TypeError(f"expected the number of an image, found {place!r}")
+        number, count = int(place.__index__()), len(self)
+        if not -count <= number < count:
+            raise IndexError(f"expected the number of one of {count} images, found {number}")
+        return number % count

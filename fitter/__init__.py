@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fitter.config.options import Config, load_config
     from fitter.errors import InputError, LostError
     from fitter.fitted_hand import FittedHand, render_hands
+    from fitter.inputs.dataset_request import DatasetRequest
     from fitter.records import HandObservation
     from fitter.results import Results, open_results
     from fitter.run.request import RunRequest
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Config",
+    "DatasetRequest",
     "ExecutionOptions",
     "FittedHand",
     "HandFitter",
@@ -52,6 +54,7 @@ __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "Config": "fitter.config.options",
+        "DatasetRequest": "fitter.inputs.dataset_request",
         "ExecutionOptions": "fitter.workers.execution_options",
         "FittedHand": "fitter.fitted_hand",
         "HandFitter": "fitter.api",

@@ -57,7 +57,7 @@ def fit(
     keypoints: Any = None,
     masks: Any = None,
     hand_size: Any = None,
-    use: Sequence[str] = (),
+    use: str | Sequence[str] = (),
     **settings: Any,
 ) -> list[FittedHand] | list[list[FittedHand]]:
     """Find and fit the hands of one image or of several.
@@ -161,7 +161,7 @@ class HandFitter:
         keypoints: Any = None,
         masks: Any = None,
         hand_size: Any = None,
-        use: Sequence[str] = (),
+        use: str | Sequence[str] = (),
     ) -> list[FittedHand]: ...
 
     @overload
@@ -173,7 +173,7 @@ class HandFitter:
         keypoints: Any = None,
         masks: Any = None,
         hand_size: Any = None,
-        use: Sequence[str] = (),
+        use: str | Sequence[str] = (),
     ) -> list[list[FittedHand]]: ...
 
     def __call__(
@@ -184,7 +184,7 @@ class HandFitter:
         keypoints: Any = None,
         masks: Any = None,
         hand_size: Any = None,
-        use: Sequence[str] = (),
+        use: str | Sequence[str] = (),
     ) -> list[FittedHand] | list[list[FittedHand]]:
         """Find and fit the hands of one image or of several.
 
@@ -206,7 +206,8 @@ class HandFitter:
                 several images one for each, None where there is none.
             hand_size: metres from the wrist's joint along the bones to the middle fingertip, of
                 all hands; or one for each image, None where it is not known. The fit keeps to it.
-            use: what to take from samples beside K, where it is not given: "keypoints", "masks".
+            use: what to take from samples beside K, where it is not given: "keypoints", "masks", or
+                both. At least one of the samples must have it.
 
         Returns:
             The hands of the image, the surest first; of a list of images a list for each.

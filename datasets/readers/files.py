@@ -21,6 +21,9 @@ from fitter.hand_models.assets import read_pickle
 from fitter.inputs.images import opened
 from fitter.inputs.json_files import load_json
 
+_START = 64
+"""Bytes in which the first sign of a JSON file stands, whatever blanks are before it."""
+
 _CHUNK = 2**24
 """Bytes of a JSON list that are scanned at a time."""
 
@@ -52,6 +55,12 @@ def require_file(path: Path, dataset: str) -> Path:
     if not path.is_file():
         raise InputError("dataset.lacks", file=path, what="file", dataset=dataset)
     return path
+
+
+def json_kind(value: object) -> str:
+    """What a value that JSON held is called in messages."""
+    kinds = {dict: "an object", list: "a list", str: "a text", type(None): "null"}
+    return kinds.get(type(value), "a number or truth value")
 
 
 def read_json(path: Path, dataset: str) -> Any:
@@ -234,12 +243,14 @@ class JsonRows:
                 if brackets.depth != 0:
                     raise InputError("dataset.cut_list", file=path, found=len(brackets.ends))
                 if brackets.lists != 1 or m[: brackets.first].strip() or m[brackets.last :].strip():
-                    raise InputError("dataset.no_list", file=path)
+                    opens = m[:_START].lstrip()[:1]
+                    found = "an object" if opens == b"{" else "something else"
+                    raise InputError("dataset.no_list", file=path, found=found)
                 starts, ends = _entries(m, brackets)
         except OSError as error:
             raise InputError("dataset.unreadable", file=path, reason=error.strerror) from error
         except ValueError as error:  # of an empty file
-            raise InputError("dataset.no_list", file=path) from error
+            raise InputError("dataset.no_list", file=path, found="an empty file") from error
         return JsonRows(path, starts, ends)
 
     def __len__(self) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.annotations import AnnotatedDefinition, AnnotatedHand, AnnotatedImages, Annotation
-from datasets.readers.files import member, numbers, read_json, require_folder
+from datasets.readers.files import json_kind, member, numbers, read_json, require_folder
 from datasets.readers.names import PackedNames
 from fitter.errors import InputError
 from fitter.records import Side
@@ -45,7 +45,7 @@ class Hint(AnnotatedImages):
         path = self.path(place).with_suffix(".json")
         listed = read_json(path, _DATASET)
         if not isinstance(listed, list):
-            raise InputError("dataset.no_list", file=path)
+            raise InputError("dataset.no_list", file=path, found=json_kind(listed))
         side = _ENDINGS.get(path.stem[-2:])
         hands = tuple(_hand(hand, side, path, number) for number, hand in enumerate(listed))
         return Annotation(self.names[place], None, hands)

@@ -35,7 +35,8 @@ from datasets.annotations import (
 )
 from datasets.readers.files import shard_index_folder
 from fitter.errors import InputError
-from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
+from fitter.inputs.annotated import DatasetFiles, DatasetHandle
+from fitter.inputs.dataset_request import DatasetRequest
 from fitter.inputs.image_files import FilePart, ImageFile, LocalFile, MissingFile
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.shards import ShardFiles

@@ -41,7 +41,7 @@ from datasets.annotations import (
     AnnotatedImages,
     Annotation,
 )
-from datasets.readers.files import numbers, require_size, shard_index_folder
+from datasets.readers.files import json_kind, numbers, require_size, shard_index_folder
 from datasets.readers.names import PackedNames
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, read_part
@@ -103,7 +103,7 @@ class ShardImages(AnnotatedImages):
         _require_definition(said, (self.definition,), where)
         hands = said.get("hands", [])
         if not isinstance(hands, list):
-            raise InputError("dataset.no_list", file=f"{where}, hands")
+            raise InputError("dataset.no_list", file=f"{where}, hands", found=json_kind(hands))
         return Annotation(
             self.names[place],
             intrinsics_said(said, str(where)),

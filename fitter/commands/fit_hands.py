@@ -28,7 +28,7 @@ from fitter.commands.parser import (
 
 if TYPE_CHECKING:
     from fitter.config.options import Flag
-    from fitter.inputs.annotated import DatasetRequest
+    from fitter.inputs.dataset_request import DatasetRequest
     from fitter.run.request import RunRequest
 
 _FLAGS = {
@@ -323,7 +323,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Flag]:
 def _dataset(options: argparse.Namespace) -> DatasetRequest | None:
     """The data set that was asked for; refuses what belongs to one where there is none."""
     from fitter.errors import InputError
-    from fitter.inputs.annotated import DatasetRequest
+    from fitter.inputs.dataset_request import DatasetRequest
 
     if options.dataset is not None:
         return DatasetRequest(options.dataset, options.split, options.use or ())

@@ -8,13 +8,14 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import check_line, file_system, is_address, read_part, said_of
+from fitter.inputs.dataset_request import DatasetPart
 from fitter.inputs.image_files import FilePart, ImageFile
 from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.listing import has_wildcard, name_in_line
@@ -33,6 +34,9 @@ class AddressFiles:
     gives_keypoints = False
     gives_masks = False
     prepare = None
+
+    def require_for(self, names: Iterable[str], parts: Collection[DatasetPart]) -> None:
+        """See `ImageFiles`: nothing is used of them."""
 
     @property
     def kinds(self) -> dict[str, object]:

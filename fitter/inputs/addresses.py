@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ LARGEST_READ = 1 << 30
 """Bytes that are read at once, for what lies elsewhere may be of any size: 150 million pixels
 (`fitter.inputs.images.ReadLimits`) are 600 MB without any compression."""
 
+_GONE = (404, 410)
+"""Status by which a web server says that there is nothing."""
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://?")
 """With one slash too: what `Path` makes of an address."""
 
@@ -27,6 +30,20 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://?")
 def is_address(text: str | Path) -> bool:
     """Whether a text is an address and no path of this machine, such as ``s3://bucket/photos``."""
     return "://" in str(text) and _SCHEME.match(str(text)) is not None
+
+
+def require_shared(addresses: Sequence[str]) -> None:
+    """Refuse addresses in the memory of this process, of which those that detect have none.
+
+    Args:
+        addresses: of a run's images, or paths.
+
+    Raises:
+        InputError: `address.memory`.
+    """
+    for address in addresses:
+        if is_address(address) and "memory" in re.split("://|::", address):
+            raise InputError("address.memory", file=address)
 
 
 def was_address(path: str | Path) -> bool:
@@ -74,9 +91,23 @@ def said_of(name: str, missing: str = "image.missing") -> Iterator[None]:
     except InputError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(missing, file=name) from error
+        # fsspec's driver of web pages says so of a server that cannot be reached, too.
+        reason = _other_reason(error)
+        if reason is None:
+            raise InputError(missing, file=name) from error
+        raise InputError("address.unreadable", file=name, reason=reason) from error
+    except IsADirectoryError as error:
+        raise InputError("image.folder", file=name) from error
     except Exception as error:  # each driver has errors of its own
         raise InputError("address.unreadable", file=name, reason=reason_of(error)) from error
+
+
+def _other_reason(error: OSError) -> str | None:
+    """Why a driver says that there is nothing, where that is not because there is nothing."""
+    cause = error.__cause__
+    if cause is None or isinstance(cause, FileNotFoundError | NotADirectoryError | KeyError):
+        return None
+    return None if getattr(cause, "status", None) in _GONE else reason_of(cause)
 
 
 def check_line(line: str, listed_at: str, where: str) -> None:
@@ -103,7 +134,7 @@ def _home(address: str) -> str:
     return "/".join(address.split("/", 3)[:3]).lower()
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """What an error says, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -133,7 +164,12 @@ def read_part(
     with said_of(name):
         if is_address(place):
             system, path = file_system(place)
-            content = system.cat_file(path, start=offset, end=offset + asked) if asked else b""
+            try:
+                content = system.cat_file(path, start=offset, end=offset + asked) if asked else b""
+            except FileNotFoundError as error:
+                if _other_reason(error) is None and system.isdir(path):
+                    raise IsADirectoryError(place) from error
+                raise
         else:
             with Path(place).open("rb") as file:
                 file.seek(offset)

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address
+from fitter.inputs.dataset_request import DatasetPart, DatasetRequest, used_parts
 from fitter.inputs.datasets import DatasetOffer, dataset_offer
 from fitter.inputs.image_files import ImageFile, MissingFile
 from fitter.inputs.images import DEFAULT_LIMITS, CameraExif, check_size
@@ -33,32 +34,6 @@ from fitter.inputs.seen_images import (
     check_annotated_size,
 )
 from fitter.records import HandObservation
-
-DatasetPart = Literal["keypoints", "masks"]
-"""What a run may use of a data set beside images and K."""
-
-
-@dataclass(frozen=True)
-class DatasetRequest:
-    """Which data set a run takes its images from; the folder is the run's images.
-
-    Attributes:
-        name: of an installed reader, such as ``freihand``.
-        split: its name; None for the one that evaluations are made on.
-        use: what to use beside images and K.
-    """
-
-    name: str
-    split: str | None = None
-    use: Sequence[DatasetPart] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse parts that no data set has."""
-        object.__setattr__(self, "use", tuple(dict.fromkeys(self.use)))
-        for part in self.use:
-            if part not in get_args(DatasetPart):
-                known = ", ".join(get_args(DatasetPart))
-                raise InputError("dataset.use", file="--use", known=known, found=part)
 
 
 @dataclass(frozen=True)
@@ -90,7 +65,7 @@ class DatasetHandle:
         offer = dataset_offer(request.name)
         split = offer.chosen(request.name, folder, request.split)
         place = folder.rstrip("/") if is_address(folder) else str(Path(folder).absolute())
-        return DatasetHandle(request.name, offer, place, split, tuple(request.use))
+        return DatasetHandle(request.name, offer, place, split, used_parts(request.use))
 
     @property
     def images(self) -> SeenImages:
@@ -314,8 +289,13 @@ def observations(hands: Sequence[SeenHand], where: str) -> list[HandObservation]
     return [
         _observation(hand, f"{where}, hand {number}")
         for number, hand in enumerate(hands)
-        if _marked(hand).any()
+        if is_marked(hand)
     ]
+
+
+def is_marked(hand: SeenHand) -> bool:
+    """Whether any keypoint of a hand has a place in the image."""
+    return bool(_marked(hand).any())
 
 
 def _marked(hand: SeenHand) -> np.ndarray:
@@ -332,6 +312,9 @@ def _observation(hand: SeenHand, where: str) -> HandObservation:
     weight = marked * sure
     positions = np.where(marked[:, None], hand.keypoints_2d, 0.0)
     return hand_observation(np.column_stack([positions, weight]), hand.side, where)
+
+
+_NOWHERE = {"keypoints": "dataset.no_keypoints", "masks": "dataset.no_masks"}
 
 
 @dataclass(frozen=True)
@@ -388,6 +371,29 @@ class DatasetFiles:
         """The image of this name."""
         place = self.dataset.place_of(name)
         return MissingFile(name) if place is None else DatasetImage(self.dataset, place, name)
+
+    def require_for(self, names: Iterable[str], parts: Collection[DatasetPart]) -> None:
+        """Refuse a data set that says nothing of what is to be used of it; one image is enough.
+
+        Args:
+            names: of all images; those that it does not have count as silent.
+            parts: of what is used; a damaged one counts as there, since its image will say so.
+
+        Raises:
+            InputError: `dataset.no_keypoints` or `dataset.no_masks`.
+        """
+        for part in parts:
+            if part in self.dataset.use and not any(self._has(part, name) for name in names):
+                facts = {"file": f"--use {part}", "dataset": self.dataset.name}
+                raise InputError(_NOWHERE[part], folder=self.dataset.folder, **facts)
+
+    def _has(self, part: DatasetPart, name: str) -> bool:
+        """Whether an image has hands with keypoints, or a mask."""
+        file = self.file_of(name)
+        try:
+            return file.has_mask if part == "masks" else bool(file.hands())
+        except InputError:
+            return True
 
     def absolute(self) -> DatasetFiles:
         """See `ImageFiles`; its folder is found from everywhere."""

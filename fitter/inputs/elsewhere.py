@@ -15,6 +15,13 @@ from fitter.inputs.listing import LIST_SUFFIXES, ImageSource
 
 _FILE = "file://"
 
+_COMPRESSED = (
+    ".tgz",
+    ".tbz2",
+    ".txz",
+    *(f".tar.{packed}" for packed in ("gz", "bz2", "xz", "zst", "lz4")),
+)
+
 
 def source_elsewhere(arguments: Sequence[str], index: Path | None) -> ImageSource | None:
     """The source of arguments that are addresses or tar files, None for others.
@@ -29,6 +36,10 @@ def source_elsewhere(arguments: Sequence[str], index: Path | None) -> ImageSourc
     one = arguments[0] if arguments else ""
     if any(given.startswith(_FILE) for given in arguments):
         return ImageSource.of([given.removeprefix(_FILE) for given in arguments], index)
+    for given in arguments:
+        ending = compressed_ending(given)
+        if ending and not Path(given).is_dir():
+            raise InputError("shard.compressed", file=given, found=ending)
     shards = _shards(arguments)
     if shards is not None:
         from fitter.inputs.shards import shard_files, shard_places
@@ -47,6 +58,11 @@ def source_elsewhere(arguments: Sequence[str], index: Path | None) -> ImageSourc
     return ImageSource(
         Path(), title, found.names, found.nothing, is_folder=found.is_folder, files=found.files
     )
+
+
+def compressed_ending(name: str) -> str:
+    """The ending of a compressed tar file's name; an empty text for other files."""
+    return next((ending for ending in _COMPRESSED if name.lower().endswith(ending)), "")
 
 
 def _shards(arguments: Sequence[str]) -> list[str] | None:

@@ -13,6 +13,7 @@ import numpy as np
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address
 from fitter.inputs.arrays import check_mask, check_pixels
+from fitter.inputs.elsewhere import compressed_ending
 from fitter.inputs.hand_sizes import check_hand_size
 from fitter.inputs.image_files import FilePart, ImageFile, LocalFile
 from fitter.inputs.images import CameraExif, ImageEntry
@@ -118,6 +119,8 @@ def _name(image: Any, place: int) -> str:
 
 def _image(image: Any, name: str) -> ImageFile | np.ndarray:
     if isinstance(image, str | Path):
+        if name.lower().endswith(".tar") or compressed_ending(name):
+            raise InputError("door.shard", file=name)
         return FilePart(name, name) if is_address(name) else LocalFile(Path(image))
     return check_pixels(image, name)
 

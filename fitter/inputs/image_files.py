@@ -6,7 +6,7 @@ An `ImageFile` is small and travels to the worker that reads it; nothing is open
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
@@ -15,6 +15,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, read_part, size_and_time
+from fitter.inputs.dataset_request import DatasetPart
 from fitter.inputs.image_content import ImageBytes
 from fitter.inputs.images import CameraExif, read_image_and_exif
 from fitter.inputs.sidecars import Sidecar
@@ -105,6 +106,18 @@ class ImageFiles(Protocol):
     @property
     def gives_masks(self) -> bool:
         """Whether masks are given."""
+        ...
+
+    def require_for(self, names: Iterable[str], parts: Collection[DatasetPart]) -> None:
+        """Refuse where what is to be used is there for none of the images.
+
+        Args:
+            names: of all images; can be gone through several times.
+            parts: of what may be used.
+
+        Raises:
+            InputError: see `fitter.inputs.annotated.DatasetFiles`.
+        """
         ...
 
     @property

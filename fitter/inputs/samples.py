@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from fitter.errors import InputError
-from fitter.inputs.annotated import DatasetRequest, observations
+from fitter.inputs.annotated import is_marked, observations
+from fitter.inputs.dataset_request import used_parts
 from fitter.inputs.seen_images import SeenAnnotation
 from fitter.records import HandObservation
 
@@ -49,7 +50,7 @@ def is_sample(value: object) -> bool:
     )
 
 
-def without_samples(given: Given, use: Sequence[str]) -> Given:
+def without_samples(given: Given, use: str | Sequence[str]) -> Given:
     """The same with a sample's pixels in its place, and its K and what `use` names where nothing
     was given for it, image by image.
 
@@ -58,12 +59,13 @@ def without_samples(given: Given, use: Sequence[str]) -> Given:
         use: "keypoints", "masks", both or neither.
 
     Raises:
-        InputError: `use` names something else, the images are a whole data set, or a hand whose
-            keypoints are used has no side.
+        InputError: `use` names something else, none of the samples has what it names, the images
+            are a whole data set, or a hand whose keypoints are used has no side.
     """
-    used = DatasetRequest("", use=use).use  # type: ignore[arg-type]  # it refuses others
+    used = used_parts(use)
     images = given.images
     if is_sample(images):
+        _require([images], given, used)
         said = _known(images, used, "image 0")
         return Given(
             said.images,
@@ -76,6 +78,7 @@ def without_samples(given: Given, use: Sequence[str]) -> Given:
         raise InputError("door.dataset", file="images", count=len(images))
     if not isinstance(images, Sequence) or not any(map(is_sample, images)):
         return given
+    _require([image for image in images if is_sample(image)], given, used)
     each = [
         _known(image, used, f"image {place}") if is_sample(image) else Given(image)
         for place, image in enumerate(images)
@@ -111,6 +114,16 @@ def _merged(given: Any, said: list[Any]) -> Any:
     if not is_list or len(given) != len(said):
         return given
     return [own if one is None else one for one, own in zip(given, said, strict=True)]
+
+
+def _require(samples: Sequence[Sample], given: Given, use: Sequence[str]) -> None:
+    """Refuse samples that say nothing of what is to be used of them; one is enough. Samples without
+    any hand say that there is none."""
+    seen = [hand for sample in samples for hand in sample.annotation.hands]
+    if "keypoints" in use and given.keypoints is None and seen and not any(map(is_marked, seen)):
+        raise InputError("door.no_keypoints", file="use")
+    if "masks" in use and given.masks is None and all(one.masks is None for one in samples):
+        raise InputError("door.no_masks", file="use")
 
 
 def _known(sample: Sample, use: Sequence[str], where: str) -> Given:

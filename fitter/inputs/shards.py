@@ -17,13 +17,14 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import check_line, file_system, is_address, read_part, said_of
+from fitter.inputs.dataset_request import DatasetPart
 from fitter.inputs.image_files import FilePart, ImageFile, MissingFile
 from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.listing import has_wildcard, walk
@@ -61,6 +62,9 @@ class ShardFiles:
     gives_keypoints = False
     gives_masks = False
     prepare = None
+
+    def require_for(self, names: Iterable[str], parts: Collection[DatasetPart]) -> None:
+        """See `ImageFiles`: nothing is used of them."""
 
     @property
     def kinds(self) -> dict[str, object]:

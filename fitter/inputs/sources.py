@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.inputs.dataset_request import DatasetPart
 from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.image_files import ImageFile, ImageFiles, LocalFile
 from fitter.inputs.images import CameraExif, ImageEntry
@@ -244,6 +245,10 @@ class Sources:
             self.masks.require_for(_Entries(self.root, names))
         if self.hand_sizes is not None:
             self.hand_sizes.require_for(names)
+        if self.files is not None:
+            others: dict[DatasetPart, object] = {"keypoints": self.keypoints, "masks": self.masks}
+            own = [part for part, other in others.items() if other is None]
+            self.files.require_for(names, own)
 
     @property
     def kinds(self) -> dict[str, object]:
@@ -259,6 +264,20 @@ class Sources:
             "hand_sizes": None if self.hand_sizes is None else "given",
             **({} if self.files is None else self.files.kinds),
         }
+
+    @property
+    def options(self) -> list[str]:
+        """What says something of single images, as the user gave it."""
+        place = {} if self.files is None else self.files.dataset_place
+        given = {
+            f"--dataset {place.get('name')} {place.get('folder')}": place,
+            "--intrinsics": self.intrinsics.is_given,
+            "--keypoints": self.keypoints is not None,
+            "--masks": self.masks is not None,
+            "--person-size": self.hand_sizes is not None,
+        }
+        # Without any it is what stands beside the images in tar files.
+        return [option for option, value in given.items() if value] or ["K beside it"]
 
     @property
     def ordered(self) -> str | None:

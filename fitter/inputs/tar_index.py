@@ -28,6 +28,7 @@ from fitter.inputs.addresses import (
 )
 from fitter.inputs.sidecars import LARGEST_SIDECAR, SIDECAR_SUFFIXES
 from fitter.system.files import whole_file
+from fitter.system.messages import count
 
 _BLOCK = 512
 """Bytes of a tar file's header and of the unit in which members are padded."""
@@ -119,8 +120,11 @@ def tar_index(place: str, folder: Path | None = None) -> TarIndex:
 
 def _stamp(place: str) -> tuple[int, float]:
     if is_address(place):
-        file_system(place)  # says what is wrong with the address itself
+        system, path = file_system(place)  # says what is wrong with the address itself
         stamp = size_and_time(place)
+        if stamp is None:
+            with said_of(place, "shard.missing"):
+                system.info(path)  # once more, for why nothing is told
     else:
         try:
             found = Path(place).stat()
@@ -175,7 +179,8 @@ def _gone_through(file: BinaryIO, size: int, place: str) -> TarIndex:
         is_whole = False
     broken = ""
     if not is_whole:
-        broken = str(InputError("shard.breaks_off", file=place, size=size, count=len(members)))
+        whole = count(len(members), "whole file")
+        broken = str(InputError("shard.breaks_off", file=place, size=size, whole=whole))
     return TarIndex(place, dict(sorted(members.items())), broken, dict(left_out))
 
 

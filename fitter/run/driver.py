@@ -48,7 +48,11 @@ def run(request: RunRequest, config: Config) -> Summary:
         if request.overlays is not None:
             _make_folder(request.overlays)
         store = stack.enter_context(open_store(request, config, inputs, workers))
-        summary = Summary(skipped=inputs.source.skipped, broken=inputs.source.broken)
+        summary = Summary(
+            skipped=inputs.source.skipped,
+            broken=inputs.source.broken,
+            trusts_intrinsics=request.dataset is not None and request.intrinsics is None,
+        )
         if store.was_there:
             take_up(store, inputs, summary)
         else:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fitter.config.options import Config
 from fitter.errors import InputError
-from fitter.inputs.addresses import is_address
+from fitter.inputs.addresses import is_address, require_shared
 from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
@@ -76,6 +76,7 @@ def _check_options(request: RunRequest) -> None:
 
 def _source(request: RunRequest) -> ImageSource:
     """Where the images are."""
+    require_shared(request.images)
     if request.dataset is None:
         return ImageSource.of(request.images, request.out.with_name(f"{request.out.name}.shards"))
     if len(request.images) != 1:

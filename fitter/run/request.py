@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, was_address
-from fitter.inputs.annotated import DatasetRequest
+from fitter.inputs.dataset_request import DatasetRequest
 from fitter.system.lock import WHOLE
 from fitter.workers.execution_options import ExecutionOptions
 
@@ -52,10 +52,12 @@ class RunRequest:
         """Take one text for a list of one, and texts for paths.
 
         Raises:
-            InputError: `out` is an address, where results cannot be written safely.
+            InputError: `images` or `dataset` is something else, such as a data set that is open; or
+                `out` is an address, where results cannot be written safely.
         """
         if isinstance(self.images, str | Path):
             object.__setattr__(self, "images", [self.images])
+        self._check_images()
         object.__setattr__(self, "images", [str(image) for image in self.images])
         self._check_out()
         for name in ("out", "overlays", "keypoints", "masks", "hand_sizes"):
@@ -63,6 +65,18 @@ class RunRequest:
             object.__setattr__(self, name, None if given is None else Path(given))
         if self.intrinsics is not None:
             object.__setattr__(self, "intrinsics", str(self.intrinsics))
+
+    def _check_images(self) -> None:
+        """Refuse values of other types; images are looked at no further than to the first."""
+        kind, images = type(self.images).__name__, self.images
+        if not isinstance(images, Sequence) or hasattr(images, "annotation"):
+            raise InputError("door.run_images", file="images", found=kind)
+        for image in images:
+            if not isinstance(image, str | Path):
+                raise InputError("door.run_images", file="images", found=type(image).__name__)
+        if self.dataset is not None and not isinstance(self.dataset, DatasetRequest):
+            found = type(self.dataset).__name__
+            raise InputError("door.run_dataset", file="dataset", found=found)
 
     def _check_out(self) -> None:
         """Refuse results at an address, also one from which `Path` took a slash: a run locks its

@@ -140,7 +140,12 @@ def changed_images(store: ResultStore, sources: Sources) -> Iterator[ChangedImag
         for task, (size, changed, digest, status) in zip(tasks, rows, strict=True):
             now = task.stamps()
             if now.inputs_digest != digest:
-                raise InputError("run.other_inputs", file=store.path, name=task.name)
+                raise InputError(
+                    "run.other_inputs",
+                    file=store.path,
+                    name=task.name,
+                    options=", ".join(sources.options),
+                )
             before = None if np.isnan(changed) else (size, changed)
             if now.file != before:
                 yield ChangedImage(task.place, task.name, now.file is None, status == failed)

@@ -39,8 +39,8 @@ class Summary:
 
     Attributes:
         images: processed, in blocks that were written.
-        with_hands: images in which at least one hand was found.
-        hands: fitted.
+        with_hands: images with at least one valid hand.
+        hands: that are valid.
         failures: images that failed.
         fit_failures: hands whose fit failed.
         refused: hands that were fitted and are not valid, because they look like none, or because
@@ -54,6 +54,7 @@ class Summary:
         changed: images whose files are others than those that were fitted before.
         left: images of the store that are not done, and new ones that are not in it yet.
         off_centre: images whose given K has its principal point outside them.
+        trusts_intrinsics: K is a data set's own, so that such a one is no mistake to be told.
         skipped: ending -> number of files in the images' folder that are no images to us.
         broken: a sentence for each tar file that breaks off, so that images are missing.
         masks_rejected: hands whose given mask contradicted their keypoints.
@@ -79,6 +80,7 @@ class Summary:
     changed: Told = field(default_factory=Told)
     left: int = 0
     off_centre: int = 0
+    trusts_intrinsics: bool = False
     skipped: Mapping[str, int] = field(default_factory=dict)
     broken: Sequence[str] = ()
     masks_rejected: int = 0
@@ -109,7 +111,7 @@ class Summary:
     def _add_row(self, name: str, row: ImageRow) -> None:
         self.images += 1
         self.off_centre += _is_off_centre(row)
-        self.with_hands += bool(row.hands)
+        self.with_hands += any(hand.valid for hand in row.hands)
         self.hands += sum(hand.valid for hand in row.hands)
         self.masks_rejected += sum(hand.mask_source == "rejected" for hand in row.hands)
         self.refused += sum(hand.is_refused for hand in row.hands)
@@ -188,7 +190,7 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.skipped:
         kinds = ", ".join(sorted(summary.skipped))
         say(f"{count(sum(summary.skipped.values()), 'file')} of other kinds left out ({kinds})")
-    if summary.off_centre:
+    if summary.off_centre and not summary.trusts_intrinsics:
         say(
             f"the given principal point lies outside {count(summary.off_centre, 'image')}: right "
             "for a crop, wrong where K belongs to another resolution"
@@ -223,7 +225,7 @@ def _say_told(told: Told, where: str, say: Callable[[str], None]) -> None:
 def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
     if summary.images:
         say(
-            f"{count(summary.images, 'image')}: {count(summary.hands, 'hand')} in "
+            f"{count(summary.images, 'image')}: {count(summary.hands, 'valid hand')} in "
             f"{summary.with_hands} of them, {count(summary.failures.count, 'image')} failed, "
             f"{count(summary.fit_failures.count, 'fit')} failed; {summary.seconds:.1f} s, "
             f"{summary.images / summary.seconds:.1f} images a second"

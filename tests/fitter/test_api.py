@@ -20,6 +20,7 @@ from datasets.annotations import AnnotatedHand, AnnotatedImage, AnnotatedImages,
 from fitter import FittedHand, HandFitter, HandObservation
 from fitter.config.options import load_config
 from fitter.inputs.samples import Given, without_samples
+from tests.support.annotated import InMemoryImages
 from tests.support.errors import raises
 from tests.support.paths import ROOT
 
@@ -379,6 +380,56 @@ def test_an_address_is_as_good_as_a_path(plain, hands, folder, matrices):
     (there,) = plain("memory://door/a.jpg", matrices[0], keypoints=given)
     np.testing.assert_array_equal(here.keypoints_3d, there.keypoints_3d)
     assert there.image_name == "memory://door/a.jpg"
+    with raises("image.folder", file="memory://door"):
+        plain("memory://door")
     memory.rm("/door", recursive=True)
     with raises("image.missing", file="memory://door/a.jpg"):
         plain("memory://door/a.jpg")
+
+
+def test_samples_none_of_which_has_what_is_used_are_refused(plain, pixels) -> None:
+    nowhere = np.full((21, 2), np.nan)
+    unmarked = AnnotatedHand("right", nowhere, np.full((21, 3), np.nan))
+    sample, empty = (
+        AnnotatedImage(pixels, Annotation("a.jpg", None, hands)) for hands in ((unmarked,), ())
+    )
+    for images in (sample, [sample, empty]):
+        with raises("door.no_keypoints", file="use"):
+            plain(images, use=("keypoints",))
+        with raises("door.no_masks", file="use"):
+            plain(images, use="masks")
+    # Such a sample says that there is no hand.
+    assert plain(empty, use="keypoints") == []
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz", "s3://bucket/x.tar"])
+def test_a_tar_file_is_sent_to_the_other_door(plain, name) -> None:
+    with raises("door.shard", file=name):
+        plain(name)
+
+
+def test_a_request_takes_a_data_set_by_its_folder_and_name(tmp_path) -> None:
+    out = tmp_path / "p.zarr"
+    with raises("door.run_dataset", file="dataset", found="str"):
+        fitter.RunRequest("syn", out, dataset="synthetic")
+    with raises("door.run_images", file="images", found="InMemoryImages"):
+        fitter.RunRequest(InMemoryImages([]), out)
+    with raises("door.run_images", file="images", found="ndarray"):
+        fitter.RunRequest([np.zeros((64, 64, 3), np.uint8)], out)
+    asked = fitter.DatasetRequest("synthetic", use="keypoints")
+    assert fitter.RunRequest("syn", out, dataset=asked).dataset.use == ("keypoints",)
+    with raises("dataset.use", file="--use", found="depth"):
+        fitter.DatasetRequest("synthetic", use="depth")
+
+
+def test_a_data_set_goes_into_a_store(tmp_path, folder, hands, matrices) -> None:
+    images = tmp_path / "evaluation" / "rgb"
+    images.mkdir(parents=True)
+    shutil.copy(folder / "images" / NAMES[0], images / "00000000.jpg")
+    for kind, entry in (("K", matrices[0]), ("xyz", hands[0][0].keypoints_3d)):
+        (tmp_path / f"evaluation_{kind}.json").write_text(json.dumps([entry.tolist()]))
+    asked = fitter.DatasetRequest("freihand", use="keypoints")
+    request = fitter.RunRequest(tmp_path, tmp_path / "r.zarr", dataset=asked, quiet=True)
+    options = ["run.device=cpu", "init.source=keypoints", "refine.stages={}"]
+    summary = fitter.fit_to_store(request, load_config(None, options))
+    assert (summary.images, summary.with_hands, summary.hands) == (1, 1, 1)

@@ -51,7 +51,7 @@ class Tiny(AnnotatedImages):
             np.full((21, 3), np.nan),
             confidence=np.full(21, said["confidence"]) if "confidence" in said else None,
         )
-        matrix = None if said.get("no_k") else np.array(K)
+        matrix = None if said.get("no_k") else np.array(said.get("k", K))
         size = tuple(said["size"]) if "size" in said else None
         hands = () if said.get("no_hand") else (hand,)
         return Annotation(name, matrix, hands, size=size)

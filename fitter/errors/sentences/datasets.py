@@ -8,12 +8,15 @@ SENTENCES: dict[str, str] = {
     "the data set first",
     "dataset.no_intrinsics": "expected a camera matrix K of this image in {dataset}, found none",
     "dataset.no_side": "expected left or right for a hand whose keypoints are used, found neither",
+    "dataset.no_keypoints": "expected a hand with keypoints in at least one image of {dataset} in "
+    "{folder}, found none",
+    "dataset.no_masks": "expected masks of at least one image of {dataset} in {folder}, found none",
     "dataset.use": "expected one of {known}, found {found!r}",
     # ---- Readers of data sets; `file` is a path in the data set
     "dataset.lacks": "expected this {what} of {dataset}, found none.",
     "dataset.layer_size": "expected {what} of the image's {expected} pixels, found {found}.",
     "dataset.no_table": "expected a table of names, found {found}.",
-    "dataset.no_list": "expected a list in JSON, found something else.",
+    "dataset.no_list": "expected a list in JSON, found {found}.",
     "dataset.cut_list": "expected a whole JSON list, found one that breaks off after {found} "
     "entries.",
     "dataset.no_entry": "has {found} entries, none for {image}.",

@@ -15,6 +15,17 @@ SENTENCES: dict[str, str] = {
         "expected a list of hands, each a HandObservation or a mapping with side and keypoints, "
         "found {found}"
     ),
+    "door.no_keypoints": "expected samples whose hands have keypoints in the image, found none",
+    "door.no_masks": "expected a sample with masks at least, found none",
+    "door.run_dataset": "expected a data set as fitter.DatasetRequest(name), found {found}",
+    "door.run_images": (
+        "expected the path or address of images, or a list of these, found {found}; a data set is "
+        "given by its folder, and dataset=fitter.DatasetRequest(name)"
+    ),
+    "door.shard": (
+        "expected the path of an image, found that of a tar file; its images are fitted by "
+        "fitter.fit_to_store, and by fit-hands"
+    ),
     "door.options": "expected a mapping such as {{'fit.max_iterations': 50}}, found {found}",
     "door.option": "expected section.option such as fit.max_iterations, found {found!r}",
     "hand.not_fitted": "expected a hand that was fitted, found one whose fit failed: {reason}",

@@ -135,6 +135,8 @@ _LISTS = {
 _ADDRESSES = {
     "address.leads_away": "expected a name relative to the list, or an address below {expected}, "
     "found {found!r}; copy the list to this machine if it is to name others.",
+    "address.memory": "expected an address that every process can read, found one in the memory of "
+    "this process; give such images to fitter.fit, or write them to a folder.",
     "address.no_parts": "expected a server that sends parts of a file (HTTP ranges), found one "
     "that sends all of it; copy the file first.",
     "address.package": "expected the package {package}, which reads {protocol}:// addresses, found "
@@ -143,7 +145,7 @@ _ADDRESSES = {
     "address.too_large": "expected at most {expected:,} bytes, found {found:,} or more.",
     "address.unreadable": "expected an address that can be read, found: {reason}.",
     "shard.breaks_off": "expected a whole tar file, found one that breaks off at {size:,} bytes; "
-    "the {count} whole files before are used.",
+    "{whole} before that are used.",
     "shard.compressed": "expected a tar file without compression, whose files can be read one by "
     "one, found {found}; unpack it first.",
     "shard.ends": "expected {expected:,} bytes, found {found:,}.",

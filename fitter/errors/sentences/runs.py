@@ -61,8 +61,8 @@ SENTENCES: dict[str, str] = {
         "but {found!r}; give the folder or list that it was started with, or another --out"
     ),
     "run.other_inputs": (
-        "cannot be resumed: what is given for {name} now (--intrinsics, --keypoints, --masks) is "
-        "not what it was fitted with; use --overwrite to replace the store, or another --out"
+        "cannot be resumed: what is given for {name} now ({options}) is not "
+        "what it was fitted with; use --overwrite to replace the store, or another --out"
     ),
     "usage.dataset_folder": "expected one folder of a data set beside it, found {found}",
     "usage.dataset_missing": "expected --dataset NAME beside it, found none",

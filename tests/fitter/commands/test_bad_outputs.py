@@ -128,7 +128,10 @@ class TestStore:
         told = say(*arguments, "--keypoints", other, "--resume")
         assert told.status == 2
         store = tmp_path / "a.zarr"
-        assert sentence("run.other_inputs", {"file": store, "name": "a.jpg"}) in told.err
+        assert (
+            sentence("run.other_inputs", {"file": store, "name": "a.jpg", "options": "--keypoints"})
+            in told.err
+        )
         told = say(*arguments, "--resume")
         assert "cannot be resumed: configuration.inputs.keypoints was 'given' when" in told.err
         assert told.status == 2
@@ -172,7 +175,7 @@ class TestStore:
         told = say(tmp_path / "in", *out, "--keypoints", known, "--resume")
         assert told.status == 0
         assert told.err.splitlines()[0] == "1 image added to the store"
-        assert told.err.splitlines()[1].startswith("2 images: 2 hands in 2 of them")
+        assert told.err.splitlines()[1].startswith("2 images: 2 valid hands in 2 of them")
         size = ResultStore.open(store).dataset().file_size.values.tolist()
         assert size == [(tmp_path / "in" / name).stat().st_size for name in ("a.jpg", "b.jpg")]
 
@@ -253,7 +256,7 @@ class TestOverlays:
             f"no overlay of b.jpg: {pictures / 'b.jpg'}: expected a picture, found no such file.",
         ]
         assert told.err.splitlines()[2].startswith(
-            "3 images: 3 hands in 3 of them, 0 images failed"
+            "3 images: 3 valid hands in 3 of them, 0 images failed"
         )
         assert sorted(p.name for p in drawn.iterdir()) == ["a.jpg.jpg", "c.jpg.jpg"]
         assert set(bad_files.statuses(Path("o.zarr")).values()) == {"ok"}

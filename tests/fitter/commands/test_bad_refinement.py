@@ -138,7 +138,9 @@ def test_a_run_goes_on_with_its_own_masks_alone(say, tmp_path):
     assert say(*run, "--masks", tmp_path / "masks").status == 0
     assert say(*run, "--resume", "--masks", tmp_path / "moved").status == 0
     told = say(*run, "--resume", "--masks", tmp_path / "others")
-    sentence = errors.sentence("run.other_inputs", {"file": "o.zarr", "name": "a.jpg"})
+    sentence = errors.sentence(
+        "run.other_inputs", {"file": "o.zarr", "name": "a.jpg", "options": "--masks"}
+    )
     assert (told.status, told.err) == (2, f"fit-hands: {sentence}\n")
     told = say(*run, "--resume")
     assert told.status == 2 and "configuration.inputs.masks was 'given' when" in told.err

@@ -9,7 +9,8 @@ import xarray as xr
 
 from fitter.errors import InputError, sentence
 from fitter.inputs import datasets
-from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
+from fitter.inputs.annotated import DatasetFiles, DatasetHandle
+from fitter.inputs.dataset_request import DatasetRequest
 from fitter.store.reader import StoreReader, decode_flags
 from fitter.workers.overlay_renderer import OverlayRenderer
 from tests.support import errors, tiny_dataset
@@ -44,6 +45,13 @@ def fit(tiny, same_process, tmp_path, say):
         return told, results
 
     return run
+
+
+def other_inputs(folder, name):
+    options = f"--dataset tiny {folder / 'tiny'}"
+    return sentence(
+        "run.other_inputs", {"file": folder / "r.zarr", "name": name, "options": options}
+    )
 
 
 def test_images_k_and_keypoints_come_from_the_data_set(fit, tmp_path):
@@ -119,7 +127,7 @@ def test_a_continued_run_notices_other_annotations_and_adds_images(fit, tmp_path
     assert fit(a={}, b={})[0].status == 0
     assert "nothing left to do" in fit("--resume")[0].err
     told, _ = fit("--resume", a={}, b={"unmarked": [3]})
-    expected = sentence("run.other_inputs", {"file": tmp_path / "r.zarr", "name": "b.img"})
+    expected = other_inputs(tmp_path, "b.img")
     assert (told.status, told.err) == (2, f"fit-hands: {expected}\n")
     write_tiny(tmp_path / "tiny", a={}, b={})
     told, results = fit("--resume", a={}, b={}, c={})
@@ -130,7 +138,7 @@ def test_a_continued_run_notices_other_confidence(fit, tmp_path):
     assert fit(a={"confidence": 0.5})[0].status == 0
     assert "nothing left to do" in fit("--resume", a={"confidence": 0.5})[0].err
     told, _ = fit("--resume", a={"confidence": 0.9})
-    expected = sentence("run.other_inputs", {"file": tmp_path / "r.zarr", "name": "a.img"})
+    expected = other_inputs(tmp_path, "a.img")
     assert (told.status, told.err) == (2, f"fit-hands: {expected}\n")
 
 
@@ -276,3 +284,44 @@ def test_the_first_image_does_not_pay_for_opening(tiny, tmp_path, monkeypatch):
     prepare()  # what is wrong is the images' to say
     with pytest.raises(InputError):
         image.read()
+
+
+@pytest.mark.parametrize(
+    ("part", "without"), [("keypoints", {"unmarked": list(range(21))}), ("masks", {})]
+)
+def test_what_is_used_is_there_for_at_least_one_image(fit, tmp_path, part, without):
+    more = ["--use", part, "--init", "keypoints", "--set"]
+    more.append(
+        "refine.stages={a: {solver: adam, learning_rate: 0.01, iterations: 1, free: [camera], "
+        "energies: {silhouette_l2: 1}}}"
+    )
+    told, results = fit(*more, a=without, b=without)
+    facts = {"file": f"--use {part}", "dataset": "tiny", "folder": str(tmp_path / "tiny")}
+    assert told.err == f"fit-hands: {sentence(f'dataset.no_{part}', facts)}\n"
+    assert told.status == 2 and results is None
+
+
+def test_a_single_image_without_keypoints_has_no_hands(fit):
+    told, results = fit(a={"unmarked": list(range(21))}, b={})
+    assert told.status == 0
+    assert decode_flags(results.image_status).values.tolist() == ["no_hand", "ok"]
+
+
+def test_a_data_sets_own_k_is_not_doubted(fit):
+    told, _ = fit(a={"k": [[700, 0, -50], [0, 700, 240], [0, 0, 1]]})
+    assert told.status == 0 and "principal point" not in told.err
+    told, _ = fit("--intrinsics", "700,700,-50,240", "--overwrite")
+    assert "principal point lies outside 1 image" in told.err
+
+
+def test_samples_are_counted_from_both_ends(tmp_path):
+    images = tiny_dataset.Tiny(write_tiny(tmp_path / "t", a={}, b={}), "good")
+    for place in (-1, 1, np.int64(1)):
+        assert images[place].annotation.name == "b.img"
+    for place in (-3, 2):
+        with pytest.raises(IndexError, match=f"one of 2 images, found {place}"):
+            images[place]
+    for place in ("a", slice(1), 0.0):
+        with pytest.raises(TypeError, match="number of an image"):
+            images[place]
+    assert len(list(images)) == 2

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import pytest
 import xarray as xr
@@ -86,7 +85,7 @@ def test_a_shard_that_breaks_off_is_said_and_the_rest_is_used(
     cut(shards / "001.tar", left)
     told = say(shards / "*.tar", "--out", tmp_path / "r.zarr", *options)
     assert told.status == 1
-    facts = {"file": shards / "001.tar", "size": left, "count": 8}
+    facts = {"file": shards / "001.tar", "size": left, "whole": "8 whole files"}
     assert sentence("shard.breaks_off", facts) in told.err.splitlines()
     assert results_of(tmp_path / "r.zarr").image_name.values.tolist() == NAMES[:5]
 
@@ -129,48 +128,51 @@ fit_hands(sys.argv[1:])
 
 
 def test_addresses_give_what_files_give(same_process, shards, options, say, tmp_path):
-    memory = fsspec.filesystem("memory")
     (tmp_path / "photos").mkdir()
     for key in KEYS:
         shutil.copy(bad_files.HAND, tmp_path / "photos" / f"{key}.jpg")
-        memory.pipe(f"/bucket/photos/{key}.jpg", bad_files.HAND.read_bytes())
-    for shard in ("000.tar", "001.tar"):
-        memory.pipe(f"/bucket/shards/{shard}", (shards / shard).read_bytes())
     found = {}
-    try:
-        with served(tmp_path) as server:
-            for name, places in {
-                "photos": (tmp_path / "photos", "memory://bucket/photos", f"{server}/photos"),
-                "shards": (
-                    shards / "{000..001}.tar",
-                    "memory://bucket/shards/{000..001}.tar",
-                    f"{server}/shards/{{000..001}}.tar",
-                    f"file://{shards}/{{000..001}}.tar",
-                ),
-            }.items():
-                for number, place in enumerate(places):
-                    out = tmp_path / f"{name}{number}.zarr"
-                    assert say(place, "--out", out, *options).status == (name == "shards")
-                    found[name, number] = results_of(out).drop_vars(["file_time"])
-    finally:
-        memory.rm("/bucket", recursive=True)
+    with served(tmp_path) as server:
+        for name, places in {
+            "photos": (tmp_path / "photos", f"{server}/photos"),
+            "shards": (
+                shards / "{000..001}.tar",
+                f"{server}/shards/{{000..001}}.tar",
+                f"file://{shards}/{{000..001}}.tar",
+            ),
+        }.items():
+            for number, place in enumerate(places):
+                out = tmp_path / f"{name}{number}.zarr"
+                assert say(place, "--out", out, *options).status == (name == "shards")
+                found[name, number] = results_of(out).drop_vars(["file_time"])
     for (name, _), results in found.items():
         xr.testing.assert_equal(results, found[name, 0])
 
 
 def test_an_image_that_an_address_lacks_fails_alone(same_process, options, say, tmp_path):
-    memory = fsspec.filesystem("memory")
-    memory.pipe("/bucket/a.jpg", bad_files.HAND.read_bytes())
-    memory.pipe("/bucket/list.txt", b"a.jpg\nb.jpg\n")
-    try:
-        told = say("memory://bucket/list.txt", "--out", tmp_path / "r.zarr", *options)
-    finally:
-        memory.rm("/bucket", recursive=True)
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "a.jpg").write_bytes(bad_files.HAND.read_bytes())
+    (tmp_path / "far" / "list.txt").write_text("a.jpg\nb.jpg\n")
+    with served(tmp_path / "far") as server:
+        told = say(f"{server}/list.txt", "--out", tmp_path / "r.zarr", *options)
     assert told.status == 1
     assert results_of(tmp_path / "r.zarr").image_error.values.tolist() == [
         "",
         sentence("image.missing", {}),
     ]
+
+
+@pytest.mark.parametrize("images", ["memory://b", "memory://b/{0..3}.tar", "memory://b/list.txt"])
+def test_images_in_the_memory_of_this_process_are_refused(refused, images):
+    refused(sentence("address.memory", {"file": images}), images=images)
+
+
+@pytest.mark.parametrize("ending", [".tar.gz", ".tgz"])
+def test_a_compressed_tar_file_is_told_what_to_do(refused, here, ending):
+    (here / f"a{ending}").write_bytes(b"")
+    refused(
+        sentence("shard.compressed", {"file": f"a{ending}", "found": ending}), images=f"a{ending}"
+    )
 
 
 @pytest.mark.parametrize("out", ["s3://bucket/r.zarr", "memory://r.zarr", "https://host/r.zarr"])

@@ -100,7 +100,8 @@ class TestPicturesBesideEachOther:
         number = len(finished.results.image)
         hands = 10 if finished.can_lock else 11
         assert re.fullmatch(
-            rf"{number} images: {hands} hands in {hands} of them, {len(expected)} images failed, "
+            rf"{number} images: {hands} valid hands in {hands} of them, "
+            rf"{len(expected)} images failed, "
             r"0 fits failed; \d+\.\d s, \d+\.\d images a second",
             summary,
         )

@@ -302,6 +302,14 @@ class TestAddresses:
             image = ImageSource.of([f"{server}/a.jpg"]).files.file_of("a.jpg")
             assert image.read()[0].shape == (480, 640, 3)
 
+    def test_a_server_that_cannot_be_reached_is_no_missing_file(self, tmp_path):
+        write_shard(tmp_path / "a.tar", samples(["a"]))
+        with served(tmp_path) as server, raises("shard.missing", file=f"{server}/b.tar"):
+            names(f"{server}/b.tar")
+        with raises("address.unreadable", file=f"{server}/a.tar") as refusal:
+            names(f"{server}/a.tar")
+        assert "onnect" in refusal.value.facts["reason"]
+
     def test_of_a_shard_far_away_each_image_costs_its_own_bytes(self, tmp_path):
         write_shard(tmp_path / "a.tar", samples([f"{k}" for k in range(9)], json=k_json()))
         with served(tmp_path) as server:

@@ -44,6 +44,19 @@ def test_hands_without_a_slot_are_counted_and_said(settings, slots, tmp_path):
     assert any(line.startswith(f"{22 - slots} hands more than there are slots") for line in said)
 
 
+def test_hands_and_their_images_are_counted_where_they_are_valid(tmp_path):
+    """The numbers are of the same hands: 1 hand cannot be in 2 images."""
+    image, other = found(2), found(1)
+    valid = HandRow(valid=True, side="right", score=0.9)
+    refused = replace(valid, valid=False)
+    rows = [image_row(image, [valid, refused]), image_row(other, [refused])]
+    summary, said = Summary(seconds=1.0), []
+    summary.add([FittedBatch(0, ["a.png", "b.png"], rows, 0)])
+    report(summary, tmp_path / "a.zarr", None, said.append)
+    assert (summary.hands, summary.with_hands, summary.refused) == (1, 1, 2)
+    assert any(line.startswith("2 images: 1 valid hand in 1 of them, ") for line in said)
+
+
 def test_where_there_are_slots_enough_nothing_is_said(tmp_path):
     image = found(2)
     assert image.hands_beyond == 0
