@@ -241,6 +241,8 @@ def _checked(options: argparse.Namespace) -> EvaluationOptions:
         check_definition(options.keypoint_definition)
     for name in options.table:
         check_table(name)
+    if options.format == "csv" and len(options.table) > 1:
+        raise InputError("evaluation.one_csv", file="--table", found=len(options.table))
     if options.plots is not None:
         from datasets.evaluation.plots import check_plots
 
@@ -311,10 +313,10 @@ def _write_json(
 def _print(options: argparse.Namespace, found: Sequence[Evaluation]) -> None:
     """Print the papers' tables that are asked for, or the figures."""
     if options.table:
-        from datasets.evaluation import FORMATS, paper_table
+        from datasets.evaluation import paper_table, tables_text
 
-        write, _ = FORMATS[options.format]
-        print("\n".join(write(paper_table(name, found)) for name in options.table), end="")
+        tables = [paper_table(name, found) for name in options.table]
+        print(tables_text(tables, options.format), end="")
         return
     from rich.console import Console
     from rich.table import Table

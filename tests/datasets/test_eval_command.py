@@ -88,14 +88,14 @@ def test_several_sources_become_several_rows(run, store, tmp_path):
     file = tmp_path / "figures.json"
     status, out, _ = run(
         *(store, "--predictions", pred, "--label", "mine", "--label", "perfect"),
-        *("--table", "s2hand2", "--table", "freihand", "--format", "csv", "--json", file),
+        *("--table", "s2hand2", "--table", "freihand", "--format", "json", "--json", file),
     )
-    lines = out.splitlines()
-    assert status == 0 and [line.split(",")[1] for line in lines[7:9]] == [
-        "mine (ours)",
-        "perfect (ours)",
-    ]
-    assert "perfect (ours),0.0," in out
+    tables = json.loads(out)
+    assert status == 0 and [table["title"][:8] for table in tables] == ["S2HAND (", "FreiHAND"]
+    for table in tables:
+        ours = [row for row in table["rows"] if not row["published"]]
+        assert [row["Method"] for row in ours] == ["mine (ours)", "perfect (ours)"]
+    assert tables[1]["rows"][-1]["joints"] == 0
     labels = [document["label"] for document in json.loads(file.read_text())]
     assert labels == ["mine", "perfect"]
 
@@ -144,6 +144,11 @@ def test_formats_are_those_of_the_tables():
             ["--label", "a", "--label", "b"],
             "evaluation.labels",
             {"file": "--label", "found": 2, "expected": 1},
+        ),
+        (
+            ["--table", "yu1", "--table", "yu2", "--format", "csv"],
+            "evaluation.one_csv",
+            {"file": "--table", "found": 2},
         ),
     ],
 )

@@ -53,6 +53,8 @@ SENTENCES: dict[str, str] = {
     "evaluation.labels": "expected one for each of the {expected} sources, found {found}",
     "evaluation.bootstrap": "expected at least 0 resamples, found {found}",
     "evaluation.table": "expected one of {known}, found {found!r}",
+    "evaluation.one_csv": "expected one table for --format csv, found {found}; run once for each, or "
+    "take --format json, which holds them as a list",
     "predictions.unreadable": "cannot read it: {reason}",
     "predictions.not_json": "must be JSON, and is not: {reason}",
     "predictions.form": "must hold [xyz, verts] or an object of hands by image, and does not",
