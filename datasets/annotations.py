@@ -57,8 +57,8 @@ class ManoAnnotation:
         hand_pose: (45,) float64, see `pose_space`.
         betas: (10,) float64.
         translation: (3,) float64 metres, added to the posed vertices, OpenCV camera; with
-            `placed_keypoint` the place of that keypoint in the camera; with
-            `root_rotation` counted from where that puts the root joint.
+            `placed_keypoint` the place of that keypoint, of the definition `mano`, in the camera;
+            with `root_rotation` counted from where that puts the root joint.
         scale: factor on the posed vertices before the translation; 1 where the data set has none.
         fixed_left: whether a left hand's shape displacements are those with the sign of x mended,
             see `fitter.hand_models.mano.ManoOptions.fix_left_shapedirs`.
@@ -122,6 +122,8 @@ class AnnotatedHand:
             `fitter.fitted_hand.FittedHand.score`; None where people or a renderer made it.
         predicted_error: metres, of a pseudo-label: median of what the mean error of
             `keypoints_3d` is expected to be, aligned by a similarity; or None.
+        intrinsics: (3, 3) float64 K of this hand alone, where its focal length was fitted:
+            `keypoints_2d` are then `keypoints_3d` through it. None for the image's.
     """
 
     side: Side | None
@@ -136,6 +138,7 @@ class AnnotatedHand:
     confidence: np.ndarray | None = None
     score: float | None = None
     predicted_error: float | None = None
+    intrinsics: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,8 @@ def _distance(truth: AnnotatedHand, hand: EstimatedHand, annotation: Annotation)
 def _projected(truth: AnnotatedHand, annotation: Annotation) -> np.ndarray:
     if annotation.intrinsics is None or truth.is_root_relative:
         return truth.keypoints_2d
-    return project(truth.keypoints_3d, annotation.intrinsics)
+    K = annotation.intrinsics if truth.intrinsics is None else truth.intrinsics
+    return project(truth.keypoints_3d, K)
 
 
 def project(points: np.ndarray, K: np.ndarray) -> np.ndarray:

@@ -32,6 +32,8 @@ from fitter.records import Side
 
 _DATASET = "COCO-WholeBody"
 _SIDES: tuple[Side, Side] = ("left", "right")
+_LARGEST_NUMBER = np.iinfo(np.int64).max
+"""Of an image."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,10 @@ class _Content:
 
     def _add_image(self, image: Any, number: int) -> None:
         try:
-            size = int(image["width"]), int(image["height"])
-            self.images[int(image["id"])] = (str(image["file_name"]), *size)
-        except (KeyError, TypeError, ValueError) as error:
+            width, height = np.array([int(image[key]) for key in ("width", "height")], np.int32)
+            name = str(image["file_name"])
+            self.images[int(image["id"])] = (name, int(width), int(height))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 "dataset.bad_entry", file=self.path, list="images", number=number, reason=str(error)
             ) from error
@@ -134,6 +137,10 @@ class _Content:
     def _add_person(self, person: object, number: int) -> None:
         path, what = self.path, f"of annotation {number}"
         image = int(numbers(member(person, "image_id", path), (), path, f"image_id {what}"))
+        if abs(image) > _LARGEST_NUMBER:
+            expected = f"at most {_LARGEST_NUMBER}"
+            key = f"image_id {what}"
+            raise InputError("dataset.values", file=path, key=key, expected=expected, found=image)
         for place, side in enumerate(_SIDES):
             try:
                 if not member(person, f"{side}hand_valid", path):

@@ -11,8 +11,6 @@ manopth, its left hands were annotated with the shape displacements as MANO's fi
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +36,7 @@ from datasets.readers.files import (
     read_yaml,
     require_file,
     require_folder,
+    require_size,
 )
 from datasets.readers.parameters import matrix_of_focal
 from fitter.errors import InputError
@@ -47,6 +46,8 @@ from fitter.records import Side
 _DATASET = "DexYCB"
 _SIZE = (640, 480)
 _HAND_LABEL = 255
+_MOST_BYTES = 8 * _SIZE[0] * _SIZE[1] + 2**12
+"""Of an array of labels: a number for each pixel, and a header."""
 _DEPTH_UNIT = 1e-3
 """Metres for each unit of the depth images."""
 
@@ -132,7 +133,7 @@ class DexYcb(AnnotatedImages):
         labels = _read_labels(path, ("pose_y", "pose_m", "joint_3d", "joint_2d"))
         count = len(recording.objects)
         poses = numbers(labels["pose_y"], (count, 3, 4), path, "pose_y")
-        hand = numbers(labels["pose_m"], (1, 51), path, "pose_m")[0]
+        hand = _pose(labels, path)
         points = numbers(labels["joint_3d"], (1, 21, 3), path, "joint_3d")[0]
         positions = numbers(labels["joint_2d"], (1, 21, 2), path, "joint_2d")[0]
         hands: tuple[AnnotatedHand, ...] = ()
@@ -167,16 +168,14 @@ class DexYcb(AnnotatedImages):
             InputError: the file is missing or damaged.
         """
         path = self._beside(place, "labels_{:06d}.npz")
-        labels = _read_labels(path, ("seg",))["seg"]
-        if labels.ndim != 2:
-            found = "x".join(map(str, labels.shape))
-            raise InputError("dataset.values", file=path, key="seg", expected="HxW", found=found)
-        return labels
+        return _segmentation(_read_labels(path, ("seg",)), path)
 
     def masks(self, place: int) -> np.ndarray | None:
         """(hands, H, W) bool, of no hand or one."""
-        hand = self.segmentation(place)[None] == _HAND_LABEL
-        return hand[: len(self.annotation(place).hands)]
+        path = self._beside(place, "labels_{:06d}.npz")
+        labels = _read_labels(path, ("seg", "pose_m"))
+        hand = _segmentation(labels, path)[None] == _HAND_LABEL
+        return hand[: int(_pose(labels, path).any())]
 
     def depth(self, place: int) -> np.ndarray | None:
         """(H, W) float32 metres, in the axes of the colour camera."""
@@ -252,7 +251,9 @@ def _recording(root: Path, name: str, betas: dict[str, np.ndarray]) -> Recording
         raise InputError(
             "dataset.values", file=path, key="mano_sides", expected="left or right", found=sides
         )
-    if not isinstance(objects, list) or not set(objects) <= set(OBJECTS):
+    if not isinstance(objects, list) or not all(
+        isinstance(number, int) and number in OBJECTS for number in objects
+    ):
         raise InputError(
             "dataset.values", file=path, key="ycb_ids", expected="numbers 1 to 21", found=objects
         )
@@ -267,6 +268,21 @@ def _recording(root: Path, name: str, betas: dict[str, np.ndarray]) -> Recording
     return Recording(name, frames, sides[0], betas[calibration], tuple(objects))
 
 
+def _pose(labels: Mapping[str, np.ndarray], path: Path) -> np.ndarray:
+    """(51,) 48 coefficients and 3 metres of the hand, all 0 where there is none."""
+    return numbers(labels["pose_m"], (1, 51), path, "pose_m")[0]
+
+
+def _segmentation(labels: Mapping[str, np.ndarray], path: Path) -> np.ndarray:
+    """(H, W) of the images' size."""
+    found, expected = labels["seg"], _SIZE[::-1]
+    if found.shape != expected:
+        sizes = ("x".join(map(str, shape)) for shape in (expected, found.shape))
+        wanted, given = sizes
+        raise InputError("dataset.values", file=path, key="seg", expected=wanted, found=given)
+    return found
+
+
 def _read_labels(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Arrays of an npz file; those that are not named stay packed, and pickled ones are refused."""
     require_file(path, _DATASET)
@@ -275,7 +291,13 @@ def _read_labels(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
             missing = [name for name in names if name not in archive]
             if missing:
                 raise InputError("dataset.no_key", file=path, key=missing[0])
+            for name in names:
+                # A zip file's member is never read beyond the size that the file says.
+                require_size(archive.zip.getinfo(f"{name}.npy").file_size, _MOST_BYTES, path)
             return {name: archive[name] for name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except InputError:
+        raise
+    except Exception as error:
+        # A damaged file raises nearly anything: a header may ask for any memory.
         reason = " ".join(str(error).split())
         raise InputError("dataset.unreadable", file=path, reason=reason) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,9 @@ def read_pickled(path: Path, dataset: str, keys: type = str) -> dict[Any, Any]:
     return read_pickle(path, f"annotations of {dataset} in a pickle", keys)[0]
 
 
-def numbers(value: object, shape: tuple[int, ...], file: Path, what: str) -> np.ndarray:
+def numbers(
+    value: object, shape: tuple[int, ...], file: Path, what: str, finite: bool = True
+) -> np.ndarray:
     """An array from outside.
 
     Args:
@@ -102,9 +105,11 @@ def numbers(value: object, shape: tuple[int, ...], file: Path, what: str) -> np.
         shape: expected; -1 for an axis of any length.
         file: to name in messages.
         what: the array's name in the file.
+        finite: whether NaN and infinity are refused; False where a row is checked when its sample
+            is asked for.
 
     Returns:
-        `shape` float64.
+        `shape` float64; null is NaN.
 
     Raises:
         InputError: `dataset.values`: it is something else; `dataset.not_finite`.
@@ -113,7 +118,7 @@ def numbers(value: object, shape: tuple[int, ...], file: Path, what: str) -> np.
     expected = f"{expected} numbers" if shape else "a number"
     try:
         array = np.array(value, dtype=np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         found = "something else"
         raise InputError(
             "dataset.values", file=file, key=what, expected=expected, found=found
@@ -124,7 +129,7 @@ def numbers(value: object, shape: tuple[int, ...], file: Path, what: str) -> np.
     if not matches:
         found = "x".join(map(str, array.shape)) or "a single one"
         raise InputError("dataset.values", file=file, key=what, expected=expected, found=found)
-    if not np.isfinite(array).all():
+    if finite and not np.isfinite(array).all():
         raise InputError("dataset.not_finite", file=file, key=what)
     return array
 
@@ -153,6 +158,52 @@ def read_raw_image(path: Path) -> np.ndarray:
     with opened(path) as image:
         image.load()
         return np.array(image)
+
+
+def read_layer(path: Path, dimensions: int, what: str) -> np.ndarray:
+    """The values of an image that has to be grey, or in colours.
+
+    Args:
+        path: of the image.
+        dimensions: 2 for (H, W), 3 for (H, W, C).
+        what: is wanted of the image, for messages.
+
+    Raises:
+        InputError: as `read_raw_image`; or `dataset.values`: it is the other kind of image.
+    """
+    values = read_raw_image(path)
+    if values.ndim != dimensions:
+        found = "x".join(map(str, values.shape))
+        expected = "HxWx3"[: 2 * dimensions - 1]
+        raise InputError("dataset.values", file=path, key=what, expected=expected, found=found)
+    return values
+
+
+def shard_index_folder() -> Path | None:
+    """Where indices of shards are kept for every process of the user; None where nothing can be
+    written."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(base) if base else Path.home() / ".cache") / "fit-hands" / "shards"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def require_size(size: int, most: int, file: Path) -> None:
+    """Refuse what would fill the memory before it is unpacked.
+
+    Args:
+        size: bytes that it takes unpacked.
+        most: bytes that it may take.
+        file: to name in messages.
+
+    Raises:
+        InputError: `dataset.too_large`.
+    """
+    if size > most:
+        raise InputError("dataset.too_large", file=file, expected=most, found=size)
 
 
 @dataclass(frozen=True)

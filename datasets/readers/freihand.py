@@ -13,6 +13,7 @@ units and the meaning of ``mano`` are those of the public code, github.com/lmb-f
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -37,11 +38,15 @@ from fitter.inputs.images import opened
 from fitter.inputs.intrinsics import check_intrinsics
 
 _DATASET = "FreiHAND"
+_NUMBERED = re.compile(r"[0-9]{8}\.jpg")
+"""Names of images."""
+
 _LOOKED_AT = 9
 """How many images are looked at to find the size that those of a split have."""
 
 _PLACED_KEYPOINT = 9
-"""``mano`` says where this keypoint is."""
+"""``mano`` says where this keypoint is: the joint of the posed chain (``pose_by_root``), not the
+joint regressor's on the posed vertices."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +147,7 @@ def open_freihand(root: Path, split: str) -> FreiHand:
 
 def _image_count(folder: Path) -> int:
     """One more than the highest number of an image."""
-    numbers = [
-        int(path.stem) for path in folder.iterdir() if path.suffix == ".jpg" and path.stem.isdigit()
-    ]
+    numbers = [int(path.stem) for path in folder.iterdir() if _NUMBERED.fullmatch(path.name)]
     return max(numbers, default=-1) + 1
 
 

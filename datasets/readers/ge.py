@@ -15,6 +15,8 @@ palm of a left hand.
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from datasets.annotations import AnnotatedDefinition, AnnotatedHand, AnnotatedImages, Annotation
-from datasets.readers.files import member, numbers, require_file, require_folder
+from datasets.readers.files import member, numbers, require_file, require_folder, require_size
 from datasets.readers.parameters import matrix_of_focal, project
 from fitter.errors import InputError
 from fitter.inputs.intrinsics import check_intrinsics
@@ -32,6 +34,13 @@ _DATASET = "Ge et al.'s real set"
 _SIDE = 256
 """Pixels of the images' sides, which no file says."""
 _CENTIMETRE = 1e-2
+_FILES = {"cam_param": "params.mat", "bbox": "params.mat", "pose_gt": "pose_gt.mat"}
+"""The file of each array that has a row for an image."""
+_MOST_BYTES = 2**26
+"""That a file may take unpacked, many times what the published ones do."""
+_CHUNK = 2**20
+_MAT_HEADER, _MAT_COMPRESSED = 128, 15
+"""Of a file of MATLAB's: bytes of the header, and the type of a compressed element."""
 _ARM = slice(473, 529)
 """Vertices of the meshes that are the arm's."""
 
@@ -58,22 +67,36 @@ class Ge(AnnotatedImages):
     def annotation(self, place: int) -> Annotation:
         """See `AnnotatedImages.annotation`; positions in the image are the projected ones."""
         name = self.names[place]
-        for what, rows in (("params", self.cameras), ("pose_gt", self.keypoints)):
-            if place >= len(rows):
-                path = self.root / f"{what}.mat"
-                raise InputError("dataset.no_entry", file=path, found=len(rows), image=name)
-        fx, fy, u0, v0 = self.cameras[place]
-        x, y, width, _ = self.crops[place]
+        fx, fy, u0, v0 = self._row(place, "cam_param", self.cameras)
+        x, y, width, _ = crop = self._row(place, "bbox", self.crops)
+        points = self._row(place, "pose_gt", self.keypoints)
+        if width <= 0:
+            raise InputError(
+                "dataset.values",
+                file=self.root / "params.mat",
+                key=f"bbox, entry {place}",
+                expected="x, y, width and height above 0",
+                found=crop.tolist(),
+            )
         zoom = np.diag([_SIDE / width, _SIDE / width, 1.0])
         K = zoom @ matrix_of_focal(fx, fy, u0 - x, v0 - y)
         hand = AnnotatedHand(
             side="left",
-            keypoints_2d=project(self.keypoints[place], K),
-            keypoints_3d=self.keypoints[place],
+            keypoints_2d=project(points, K),
+            keypoints_3d=points,
             vertices=self._vertices(name),
         )
         where = f"{self.root / 'params.mat'}, entry {place}"
         return Annotation(name, check_intrinsics(K, where), (hand,), size=(_SIDE, _SIDE))
+
+    def _row(self, place: int, key: str, rows: np.ndarray) -> np.ndarray:
+        """What an array has of image `place`."""
+        path = self.root / _FILES[key]
+        if place >= len(rows):
+            raise InputError(
+                "dataset.no_entry", file=path, found=len(rows), image=self.names[place]
+            )
+        return numbers(rows[place], rows.shape[1:], path, f"{key}, entry {place}")
 
     def _vertices(self, name: str) -> np.ndarray | None:
         path = self.root / "real_hand_3D_mesh" / f"{Path(name).stem}.obj"
@@ -103,17 +126,21 @@ def open_ge(root: Path, split: str) -> Ge:
         raise InputError("dataset.split", file=root, dataset="ge", known="test", found=split)
     root = require_folder(root, _DATASET)
     require_folder(root / "images", _DATASET)
-    params, truth = (root / f"{name}.mat" for name in ("params", "pose_gt"))
-    tables = _read(params)
-    names = np.ravel(member(tables, "image_path", params))
+    params = root / _FILES["bbox"]
+    tables = {name: _read(root / name) for name in dict.fromkeys(_FILES.values())}
+    names = np.ravel(member(tables[params.name], "image_path", params))
+
+    def rows(key: str, *shape: int) -> np.ndarray:
+        path = root / _FILES[key]
+        return numbers(member(tables[path.name], key, path), (-1, *shape), path, key, finite=False)
+
     return Ge(
         root=root,
         split="test",
         names=tuple(str(name).strip() for name in names),
-        cameras=numbers(member(tables, "cam_param", params), (-1, 4), params, "cam_param"),
-        crops=numbers(member(tables, "bbox", params), (-1, 4), params, "bbox"),
-        keypoints=_CENTIMETRE
-        * numbers(member(_read(truth), "pose_gt", truth), (-1, 21, 3), truth, "pose_gt"),
+        cameras=rows("cam_param", 4),
+        crops=rows("bbox", 4),
+        keypoints=_CENTIMETRE * rows("pose_gt", 21, 3),
     )
 
 
@@ -122,10 +149,31 @@ def _read(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat
 
     try:
-        tables: dict[str, Any] = loadmat(require_file(path, _DATASET))
+        require_size(_unpacked_size(require_file(path, _DATASET).read_bytes()), _MOST_BYTES, path)
+        tables: dict[str, Any] = loadmat(path)
     except InputError:
         raise
     except Exception as error:
         # A damaged file raises nearly anything, as it does in other readers of binary files.
         raise InputError("dataset.unreadable", file=path, reason=str(error)) from error
     return tables
+
+
+def _unpacked_size(content: bytes) -> int:
+    """Bytes that the compressed elements of a file of MATLAB's take unpacked; counting ends above
+    `_MOST_BYTES`. The format: a header of 128 bytes with the order of bytes at its end, then
+    elements, each behind its type and its length; version 4 has neither header nor compression."""
+    if 0 in content[:4]:
+        return 0
+    words = struct.Struct("<II" if content[126:128] == b"IM" else ">II")
+    size, place = 0, _MAT_HEADER
+    while place + words.size <= len(content) and size <= _MOST_BYTES:
+        kind, length = words.unpack_from(content, place)
+        place += words.size
+        if kind == _MAT_COMPRESSED:
+            unpacker, packed = zlib.decompressobj(), content[place : place + length]
+            while packed and size <= _MOST_BYTES:
+                size += len(unpacker.decompress(packed, _CHUNK))
+                packed = unpacker.unconsumed_tail
+        place += length
+    return size

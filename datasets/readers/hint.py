@@ -4,9 +4,9 @@
 
 Each JSON file is a list of hands: ``keypoints`` (21 of x, y in canonical order, pixels of the
 image), ``occlusion`` (21, above 0 where a keypoint is hidden) and ``bbox`` (a list of one box x0,
-y0, x1, y1). A name that ends in ``_l`` or ``_r`` says which hand it is. So the public code reads
-them, github.com/ddshan/hint, ``README.md`` and ``visualize_HInt/draw_hand.py``. There is no camera
-and nothing in 3D.
+y0, x1, y1, or of none). A name that ends in ``_l`` or ``_r`` says which hand it is. So the public
+code reads them, github.com/ddshan/hint, ``README.md`` and ``visualize_HInt/draw_hand.py``. There is
+no camera and nothing in 3D.
 
 Images have to be where their JSON file is: HInt comes without those of Ego4D.
 """
@@ -87,11 +87,11 @@ def _hand(hand: object, side: Side | None, path: Path, number: int) -> Annotated
     what = f"of hand {number}"
     marks = numbers(member(hand, "keypoints", path), (21, 2), path, f"keypoints {what}")
     occlusion = numbers(member(hand, "occlusion", path), (21,), path, f"occlusion {what}")
-    boxes = numbers(member(hand, "bbox", path), (-1, 4), path, f"bbox {what}")
+    boxes = member(hand, "bbox", path)
     return AnnotatedHand(
         side=side,
         keypoints_2d=marks,
         keypoints_3d=np.full((21, 3), np.nan),
         visible=occlusion <= 0,
-        box=boxes[0] if len(boxes) else None,
+        box=None if boxes == [] else numbers(boxes, (-1, 4), path, f"bbox {what}")[0],
     )

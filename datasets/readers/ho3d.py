@@ -34,8 +34,8 @@ from datasets.readers.files import (
     JsonRows,
     member,
     numbers,
+    read_layer,
     read_pickled,
-    read_raw_image,
     require_file,
     require_folder,
 )
@@ -85,7 +85,7 @@ class Ho3d(AnnotatedImages):
             hands=(self._hand(place, meta, K),),
             objects=self._objects(meta, path),
             sequence=sequence,
-            frame=int(frame) if frame.isdigit() else None,
+            frame=int(frame) if frame.isdecimal() else None,
             size=_SIZE,
         )
 
@@ -96,12 +96,7 @@ class Ho3d(AnnotatedImages):
         if not folder.is_dir():
             return None
         path = folder / f"{frame}.png"
-        values = read_raw_image(path)
-        if values.ndim != 3:
-            found = "x".join(map(str, values.shape))
-            raise InputError(
-                "dataset.values", file=path, key="colours", expected="HxWx3", found=found
-            )
+        values = read_layer(path, 3, "colours")
         # In the file's red channel are the low bits, in green the high ones.
         low, high = values[..., 0].astype(np.float32), values[..., 1].astype(np.float32)
         return (low + 256 * high) * np.float32(_DEPTH_UNIT)

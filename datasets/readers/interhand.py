@@ -85,8 +85,12 @@ class InterHand(AnnotatedImages):
         joints = self.frames.get(capture, str(frame))
         if joints is None:
             raise InputError("dataset.no_frame", file=self.frames.path, image=name)
-        joints = (joints - camera.position) @ camera.rotation.T
-        joints = np.where(views.valid[place][:, None], joints, np.nan).reshape(2, 21, 3)
+        valid = views.valid[place][:, None]
+        if not np.isfinite(joints[valid[:, 0]]).all():
+            key = f"the joints of {name}"
+            raise InputError("dataset.not_finite", file=self.frames.path, key=key)
+        joints = (np.where(valid, joints, np.nan) - camera.position) @ camera.rotation.T
+        joints = joints.reshape(2, 21, 3)
         seen = [side for side in (0, 1) if np.isfinite(joints[side]).any()]
         corner, extent = np.split(views.boxes[place].astype(np.float64), 2)
         box = np.concatenate([corner, corner + extent]) if len(seen) == 1 else None

@@ -125,7 +125,8 @@ def _camera(table: object, capture: str, name: str, path: Path) -> Camera:
 
 
 def read_frames(path: Path) -> Rows:
-    """(capture, frame) -> (42, 3) metres in the world, the data set's order.
+    """(capture, frame) -> (42, 3) metres in the world, the data set's order; a joint that is not
+    annotated may be no number.
 
     Raises:
         InputError: there is no such file, or it is no JSON of captures and frames.
@@ -134,7 +135,7 @@ def read_frames(path: Path) -> Rows:
     for capture, frame, value in _frame_values(path):
         with found.added((capture, frame)):
             where = f"world_coord of frame {frame} in capture {capture}"
-            joints = numbers(member(value, "world_coord", path), (42, 3), path, where)
+            joints = numbers(member(value, "world_coord", path), (42, 3), path, where, finite=False)
             found.values.extend((joints * _MILLIMETRE).ravel())
     return found.rows_of(path, (42, 3))
 
@@ -230,7 +231,7 @@ class _Images:
             self.places.extend(self.words.setdefault(word, len(self.words)) for word in kinds)
             self.places.extend(int(image[key]) for key in ("frame_idx", "width", "height"))
             self.names.append(str(image["file_name"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 "dataset.bad_entry", file=self.path, list="images", number=number, reason=str(error)
             ) from error
@@ -249,9 +250,15 @@ class _Annotations:
 
     def add(self, annotation: object, number: int) -> None:
         """Add an annotation; a damaged one costs its image, if it says which that is."""
-        if not isinstance(member(annotation, "image_id", self.path), int):
-            what = f"image_id of annotation {number}"
+        image, what = member(annotation, "image_id", self.path), f"image_id of annotation {number}"
+        if not isinstance(image, int):
             raise InputError("dataset.no_key", file=self.path, key=what)
+        most = np.iinfo(np.int64).max
+        if abs(image) > most:
+            expected = f"at most {most}"
+            raise InputError(
+                "dataset.values", file=self.path, key=what, expected=expected, found=image
+            )
         self.pending.append((number, annotation))
         if len(self.pending) == _AT_ONCE:
             self.check()
@@ -276,7 +283,7 @@ class _Annotations:
             try:
                 # What is valid may be a list of 42, or of 42 lists of one.
                 rows: object = np.array(given, np.float64).reshape(count, *shape)
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):
                 rows = given
             return numbers(rows, (count, *shape), path, f"{key} {what}")
 
@@ -290,7 +297,7 @@ def _joined(images: _Images, annotations: _Annotations) -> Views:
     annotations.check()
     count, path = len(images.names), images.path
     boxes, valid = np.zeros((count, 4), np.float32), np.zeros((count, 42), bool)
-    is_annotated = np.zeros(count, bool)
+    annotated = np.zeros(count, np.int64)
     parts = zip(annotations.images, annotations.boxes, annotations.valid, strict=True)
     for numbers_of_images, given_boxes, given_valid in parts:
         found = [images.by_id.get(number, -1) for number in numbers_of_images.tolist()]
@@ -298,14 +305,19 @@ def _joined(images: _Images, annotations: _Annotations) -> Views:
         known = places >= 0
         boxes[places[known]] = given_boxes[known]
         valid[places[known]] = given_valid[known]
-        is_annotated[places[known]] = True
+        np.add.at(annotated, places[known], 1)
     refused = {
         images.by_id[number]: error
         for number, error in annotations.refused.items()
         if number in images.by_id
     }
-    for place in np.flatnonzero(~is_annotated).tolist():
-        name = images.names[place]
-        refused.setdefault(place, InputError("dataset.no_annotation", file=path, image=name))
+    for place in np.flatnonzero(annotated != 1).tolist():
+        name, several = images.names[place], int(annotated[place])
+        error = (
+            InputError("dataset.two_annotations", file=path, image=name, found=several)
+            if several
+            else InputError("dataset.no_annotation", file=path, image=name)
+        )
+        refused.setdefault(place, error)
     table = np.array(images.places, np.int64).reshape(count, 6)
     return Views(path, list(images.words), table, boxes, valid, refused)

@@ -41,7 +41,7 @@ def hand_params(mano: ManoAnnotation, model: HandModel) -> HandParams:
     if mano.placed_keypoint is None:
         return params
     # Posed where its translation is the wanted place, the keypoint is off by what is subtracted.
-    posed = KeypointDefinition.of(model, "freihand").keypoints(params)
+    posed = KeypointDefinition.of(model, "mano").keypoints(params)
     return HandParams(
         params.global_orient,
         params.hand_pose,

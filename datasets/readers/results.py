@@ -10,16 +10,17 @@ Images without a valid hand, and those of blocks that are not finished, are left
     keypoints_3d      as stored, in the definition that the run asked for
     keypoints_2d      their projection, with the hand's own focal length where that was fitted
 
-K is the one that the store has. The images stay where they were: in the folder, the tar files or
+K is the one that the store has; `AnnotatedHand.intrinsics` that of a hand whose focal length was
+fitted. The images stay where they were: in the folder, the tar files or
 at the address that the split is, or without one in the data set that the store tells of.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast, overload
 
@@ -32,10 +33,12 @@ from datasets.annotations import (
     Annotation,
     ModelParameters,
 )
+from datasets.readers.files import shard_index_folder
 from fitter.errors import InputError
 from fitter.inputs.annotated import DatasetFiles, DatasetHandle, DatasetRequest
-from fitter.inputs.image_files import ImageFile, LocalFile
+from fitter.inputs.image_files import FilePart, ImageFile, LocalFile, MissingFile
 from fitter.inputs.listing import ImageSource
+from fitter.inputs.shards import ShardFiles
 from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
 from fitter.store.rows import disassemble
@@ -86,7 +89,8 @@ def open_results(folder: Path, split: str) -> ResultImages:
     store = StoreReader.open(Path(folder))
     place = store.dataset_place
     if split:
-        source = ImageSource.of([split])
+        # Where the members of tar files are is found once for all processes.
+        source = ImageSource.of([split], shard_index_folder())
         files, root = source.files or _Folder(source.root), source.root
     elif place is not None:
         # Any reader's images: they need not be files.
@@ -114,6 +118,56 @@ class _Folder:
         return LocalFile(self.root / name)
 
 
+@dataclass(frozen=True)
+class _Members:
+    """Where the images of a store are in tar files, so that any is found without an index.
+
+    Attributes:
+        shards: an image in each of the tar files.
+        shard: (N,) int32 in which of them each image is, -1 for one that is in none.
+        offsets, sizes: (N,) int64 bytes; times: (N,) float64 seconds since 1970.
+    """
+
+    shards: tuple[FilePart, ...]
+    shard: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    times: np.ndarray
+
+    @classmethod
+    def of(cls, files: ShardFiles, names: Iterable[str]) -> _Members:
+        """Look each name up once, in the store's order, which is that of the tar files."""
+        shards: dict[str, tuple[int, FilePart]] = {}
+        shard, where, times = array("i"), array("q"), array("d")
+        for name in names:
+            found = files.file_of(name)
+            if isinstance(found, FilePart) and found.size is not None:
+                number, _ = shards.setdefault(found.place, (len(shards), found))
+                shard.append(number)
+                where.extend((found.offset, found.size))
+                times.append(found.time)
+            else:
+                shard.append(-1)
+                where.extend((0, 0))
+                times.append(0.0)
+        offsets, sizes = np.array(where, np.int64).reshape(-1, 2).T.copy()
+        parts = tuple(part for _, part in shards.values())
+        return cls(parts, np.array(shard, np.int32), offsets, sizes, np.array(times))
+
+    def file(self, place: int, name: str) -> ImageFile:
+        number = int(self.shard[place])
+        if number < 0:
+            return MissingFile(name)
+        return replace(
+            self.shards[number],
+            name=name,
+            offset=int(self.offsets[place]),
+            size=int(self.sizes[place]),
+            time=float(self.times[place]),
+            sidecar=None,  # K is the store's
+        )
+
+
 class ResultImages(AnnotatedImages):
     """The images of a store with valid hands; make it with `open_results`.
 
@@ -137,13 +191,13 @@ class ResultImages(AnnotatedImages):
             AnnotatedDefinition,
             store.configuration.get("output", {}).get("keypoint_definition", "mediapipe"),
         )
-        self._files = files
         self._chunks = _Chunks(store)
         places = list(_places_with_hands(store))
         if not places:
             raise InputError("dataset.no_valid_hand", file=store.path)
         self.names: _Names = _Names(self._chunks, np.concatenate(places))
-        if not any(files.file_of(name).stamp() for name in islice(self.names, LOOKED_FOR)):
+        self._files = _Members.of(files, self.names) if isinstance(files, ShardFiles) else files
+        if not any(self.file(place).stamp() for place in range(min(LOOKED_FOR, len(self)))):
             raise InputError(
                 "dataset.images_elsewhere",
                 file=split or root,
@@ -153,7 +207,9 @@ class ResultImages(AnnotatedImages):
 
     def file(self, place: int) -> ImageFile:
         """See `AnnotatedImages`."""
-        return self._files.file_of(self.names[place])
+        name = self.names[place]
+        files = self._files
+        return files.file(place, name) if isinstance(files, _Members) else files.file_of(name)
 
     def annotation(self, place: int) -> Annotation:
         """See `AnnotatedImages`."""
@@ -185,7 +241,7 @@ class _Chunk:
     def row(self, place: int) -> tuple[ImageRow, str]:
         """The row and the name of an image of the store."""
         own = place - self.start
-        (row,) = disassemble({v: array[own : own + 1] for v, array in self.arrays.items()})
+        (row,) = disassemble({v: a[own : own + 1] for v, a in self.arrays.items()})
         return row, self.names[own]
 
 
@@ -287,6 +343,7 @@ def _annotated(hand: HandRow, K: np.ndarray, model: str) -> AnnotatedHand:
         confidence=_float64(hand.keypoint_confidence),
         score=None if hand.score is None else float(hand.score),
         predicted_error=None if error is None else float(error) / 1000,
+        intrinsics=None if scale == 1.0 else own,
     )
 
 

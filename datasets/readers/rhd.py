@@ -21,8 +21,8 @@ from datasets.annotations import AnnotatedDefinition, AnnotatedHand, AnnotatedIm
 from datasets.readers.files import (
     member,
     numbers,
+    read_layer,
     read_pickled,
-    read_raw_image,
     require_file,
     require_folder,
 )
@@ -90,12 +90,7 @@ class Rhd(AnnotatedImages):
     def _layer(self, kind: str, place: int, dimensions: int) -> np.ndarray:
         """The values of a mask or a depth image as stored."""
         path = self.root / self.split / kind / f"{self.names.numbers[place]:05d}.png"
-        values = read_raw_image(path)
-        if values.ndim != dimensions:
-            found = "x".join(map(str, values.shape))
-            expected = "HxWx3"[: 2 * dimensions - 1]
-            raise InputError("dataset.values", file=path, key=kind, expected=expected, found=found)
-        return values
+        return read_layer(path, dimensions, kind)
 
     def _seen(self, place: int) -> list[int]:
         """The hands that can be seen, as places in `_SIDES`."""

@@ -10,8 +10,9 @@ all may be left out but what the use of it needs:
                 keypoints_3d (21 x 3 metres in the camera), visible (21 times true or false),
                 confidence (21 numbers in [0, 1]), box (x0, y0, x1, y1), is_root_relative; in
                 keypoints null stands for a number that is not known
-    definition  of the keypoints, one of `datasets.annotations.AnnotatedDefinition`; the first
-                image's is that of all, without it "openpose"
+    definition  of the keypoints, one of `datasets.annotations.AnnotatedDefinition`, without it
+                "openpose"; the first readable one is that of all, and an image of another is
+                damaged
     size        width and height that it was annotated for
     sequence, frame
 
@@ -27,8 +28,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -41,7 +41,7 @@ from datasets.annotations import (
     AnnotatedImages,
     Annotation,
 )
-from datasets.readers.files import numbers
+from datasets.readers.files import numbers, require_size, shard_index_folder
 from datasets.readers.names import PackedNames
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, read_part
@@ -64,6 +64,12 @@ log = logging.getLogger(__name__)
 _ENDINGS = (".json", ".mask.png")
 """Of the files beside an image."""
 
+_MOST_BYTES = 2**24
+"""Of a JSON file, thousands of times what a hand takes."""
+
+_DEFINITION: AnnotatedDefinition = "openpose"
+"""Of keypoints of which nothing else is said."""
+
 
 @dataclass(frozen=True)
 class ShardImages(AnnotatedImages):
@@ -85,7 +91,7 @@ class ShardImages(AnnotatedImages):
     parts: np.ndarray
     times: np.ndarray
     broken: tuple[str, ...] = ()
-    definition: AnnotatedDefinition = "openpose"
+    definition: AnnotatedDefinition = _DEFINITION
     has_intrinsics: bool = True
     dataset: str = "shards"
 
@@ -94,6 +100,7 @@ class ShardImages(AnnotatedImages):
         where = Path(f"{self.names[place]}: .json beside it")
         said = self._said(place)
         size = said.get("size")
+        _require_definition(said, (self.definition,), where)
         hands = said.get("hands", [])
         if not isinstance(hands, list):
             raise InputError("dataset.no_list", file=f"{where}, hands")
@@ -140,6 +147,7 @@ class ShardImages(AnnotatedImages):
         content = self._read(place, 1, where)
         if content is None:
             raise InputError("dataset.no_annotation", file=name, image=name)
+        require_size(len(content), _MOST_BYTES, Path(where))
         try:
             said = json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -169,13 +177,14 @@ def open_shards(root: Path | str, split: str) -> ShardImages:
         split: folder in a folder of shards, or nothing.
 
     Raises:
-        InputError: there are no shards, none of them has an image, or one cannot be read.
+        InputError: there are no shards, none of them has an image, or one cannot be read; or no
+            image has a whole annotation, or the first that has names no known definition.
     """
     text = str(root)
     if not is_shard(text) or (not is_address(text) and Path(text).is_dir()):
         folder = "/".join(part for part in (text.rstrip("/"), split) if part)
         text = f"{folder}/*{SHARD_SUFFIX}"
-    index_folder = _cache_folder()
+    index_folder = shard_index_folder()
     names: list[str] = []
     shard: list[int] = []
     parts: list[list[tuple[int, int]]] = []
@@ -211,37 +220,39 @@ def open_shards(root: Path | str, split: str) -> ShardImages:
 
 
 def _with_first_said(images: ShardImages) -> ShardImages:
-    """With what the first image that has a readable JSON file says for all."""
-    for place in range(min(9, len(images))):
+    """With what the first image that has a whole annotation says for all.
+
+    Raises:
+        InputError: what the first image raises, where none has one; or `dataset.values`: the
+            definition is none.
+    """
+    first_error: InputError | None = None
+    for place, name in enumerate(images.names):
         try:
             said = images._said(place)
-            has_intrinsics = images.annotation(place).intrinsics is not None
-        except InputError:
+            definition = said.get("definition", _DEFINITION)
+            chosen = replace(images, definition=definition)
+            has_intrinsics = chosen.annotation(place).intrinsics is not None
+        except InputError as error:
+            first_error = first_error or error
             continue
-        definition = said.get("definition", "openpose")
-        if definition not in get_args(AnnotatedDefinition):
-            known = ", ".join(get_args(AnnotatedDefinition))
-            raise InputError(
-                "dataset.values",
-                file=f"{images.names[place]}: .json beside it",
-                key="definition",
-                expected=f"one of {known}",
-                found=definition,
-            )
-        return replace(images, definition=definition, has_intrinsics=has_intrinsics)
-    return images
+        _require_definition(said, get_args(AnnotatedDefinition), Path(f"{name}: .json beside it"))
+        return replace(chosen, has_intrinsics=has_intrinsics)
+    assert first_error is not None  # there is an image
+    raise first_error
 
 
-def _cache_folder() -> Path | None:
-    """Where indices of shards are kept for every process of the user; None where nothing can be
-    written."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(base) if base else Path.home() / ".cache") / "fit-hands" / "shards"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
+def _require_definition(said: Mapping[str, Any], known: Sequence[str], where: Path) -> None:
+    """Raises InputError: the definition that is said is none of those `known`."""
+    definition = said.get("definition", _DEFINITION)
+    if definition not in known:
+        raise InputError(
+            "dataset.values",
+            file=where,
+            key="definition",
+            expected=f"one of {', '.join(known)}" if len(known) > 1 else known[0],
+            found=definition,
+        )
 
 
 def _hand(said: object, where: Path) -> AnnotatedHand:

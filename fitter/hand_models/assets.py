@@ -3,8 +3,10 @@
 A pickle is a program, and a downloaded one is untrusted. `read_pickle` runs it with an unpickler
 whose only globals are stand-ins defined here for the array types that such files hold: NumPy's
 arrays and numbers, SciPy's sparse columns and chumpy's wrappers. The stand-ins record what the file
-says; only when it has been read to its end are plain arrays built from the records. NumPy's own
-classes are not admitted, since a forged dtype can make them read memory as objects.
+says. NumPy's arrays and numbers are read at once, as views of bytes that the file holds and of
+numeric types alone; sparse columns and wrappers, which work with several of them, are built from
+the records only when the file has been read to its end. NumPy's own classes are not admitted, since
+a forged dtype can make them read memory as objects.
 """
 
 from __future__ import annotations

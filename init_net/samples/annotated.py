@@ -60,7 +60,8 @@ def hand_sample(
         raise InputError("samples.no_place", file=where, expected=FEWEST, found=int(known.sum()))
     square = SquareCrop.around(torch.from_numpy(hand.keypoints_2d[known])[None], AROUND, size)
     positions = to_crop(torch.from_numpy(hand.keypoints_2d)[None], square)
-    K = image.annotation.intrinsics
+    # The focal length of a pseudo-label may have been fitted with it.
+    K = image.annotation.intrinsics if hand.intrinsics is None else hand.intrinsics
     matrix = torch.full((1, 3, 3), torch.nan, dtype=torch.float64)
     if K is not None:
         matrix = crop_intrinsics(torch.from_numpy(K)[None].double(), square)

@@ -21,7 +21,9 @@ def write_freihand(folder: Path, models: Path, count: int = 3) -> list[KnownHand
         models: for MANO's files.
         count: of the samples.
     """
-    hands = [known_hand(models, seed, view=View((224, 224), 470 + seed)) for seed in range(count)]
+    # One focal length for both axes, as the public code's weak perspective takes.
+    views = [View((224, 224), 470 + seed, aspect=1.0) for seed in range(count)]
+    hands = [known_hand(models, seed, view=view) for seed, view in enumerate(views)]
     for split, versions, lists in (
         ("training", VERSIONS, ("K", "xyz", "scale", "mano", "verts")),
         ("evaluation", 1, ("K", "xyz", "scale")),
@@ -52,9 +54,10 @@ def entry(hand: KnownHand, kind: str) -> object:
         return hand.vertices.tolist()
     if kind == "scale":
         return float(np.linalg.norm(hand.regressed[9] - hand.regressed[10]))
-    # MANO: 48 angles relative to the mean pose, 10 betas, and keypoint 9 under weak perspective.
+    # MANO: 48 angles relative to the mean pose, 10 betas, and keypoint 9 under weak perspective:
+    # the joint of the chain, which is not the one that the list of keypoints has.
     K = hand.view.intrinsics
-    focal, root = 0.5 * (K[0, 0] + K[1, 1]), hand.regressed[9]
+    focal, root = 0.5 * (K[0, 0] + K[1, 1]), hand.keypoints[9]
     scale = focal / root[2]
     position = scale * root[:2] + K[:2, 2]
     pose = np.concatenate([hand.flat("global_orient"), hand.pose_from_mean])

@@ -27,11 +27,13 @@ from tests.support.mano_files import ROOT_PARENT
 
 @dataclass(frozen=True)
 class View:
-    """How a hand is seen: image size, focal length in pixels, metres from the camera."""
+    """How a hand is seen: image size, focal length in pixels, metres from the camera, and the focal
+    length along y over that along x."""
 
     size: tuple[int, int] = (224, 224)
     focal: float = 480.0
     distance: float = 0.55
+    aspect: float = 1.01
 
     @property
     def intrinsics(self) -> np.ndarray:
@@ -40,7 +42,7 @@ class View:
         return np.array(
             [
                 [self.focal, 0.0, width / 2 + 3.25],
-                [0.0, 1.01 * self.focal, height / 2 - 2.5],
+                [0.0, self.aspect * self.focal, height / 2 - 2.5],
                 [0.0, 0.0, 1.0],
             ]
         )

@@ -70,7 +70,8 @@ def check_sample(sample: AnnotatedImage) -> None:
         assert hand.keypoints_2d.shape == (21, 2) and hand.keypoints_2d.dtype == np.float64
         assert hand.keypoints_3d.shape == (21, 3) and hand.keypoints_3d.dtype == np.float64
         if annotation.intrinsics is not None and not hand.is_root_relative:
-            seen = project(hand.keypoints_3d, annotation.intrinsics)
+            K = annotation.intrinsics if hand.intrinsics is None else hand.intrinsics
+            seen = project(hand.keypoints_3d, K)
             known = np.isfinite(seen).all(1) & np.isfinite(hand.keypoints_2d).all(1)
             assert np.abs(seen - hand.keypoints_2d)[known].max(initial=0.0) < 0.5
     for thing in annotation.objects:

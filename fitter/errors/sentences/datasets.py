@@ -30,6 +30,8 @@ SENTENCES: dict[str, str] = {
     "dataset.not_finite": "expected finite numbers as {key}, found nan or infinity.",
     "dataset.not_offered": "expected a data set known here ({known}), found {found!r}",
     "dataset.split": "expected one of {known} for {dataset}, found {found!r}",
+    "dataset.too_large": "expected at most {expected:,} bytes unpacked, found {found:,} or more",
+    "dataset.two_annotations": "expected one annotation of {image}, found {found}.",
     "dataset.empty": "holds no complete sample",
     "dataset.bad_entry": "entry {number} of {list} cannot be read: {reason}.",
     "dataset.no_annotation": "expected an annotation of {image}, found none.",

@@ -1,5 +1,6 @@
 """Which images and which hands are held against each other."""
 
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -168,3 +169,13 @@ def test_the_fate_of_the_image_is_why_a_hand_is_lost(rule, fate):
     assert (pairs, lost.why, lost.place) == ([], fate, 7)
     _, (lost,), _ = matched([annotated_hand(HAND)], [], rule)
     assert lost.why == "failed"  # every fit of the image did
+
+
+def test_a_hand_with_a_k_of_its_own_is_where_that_shows_it():
+    own = K * [[3, 3, 1], [3, 3, 1], [1, 1, 1]]  # three times the focal length
+    seen = np.asarray(at(0.1)) @ own.T
+    hand = EstimatedHand(at(0.1), seen[:, :2] / seen[:, 2:], "right", 0.5)
+    unmarked = np.full((21, 2), np.nan)
+    truth = annotated_hand(at(0.1), keypoints_2d=unmarked, intrinsics=own)
+    assert which([truth], [hand]) == {0: 0}
+    assert which([replace(truth, intrinsics=None)], [hand]) == {}

@@ -180,7 +180,13 @@ class TestDamage:
 
     @pytest.mark.parametrize(
         ("key", "value"),
-        [("num_frames", "two"), ("mano_sides", ["both"]), ("ycb_ids", [22]), ("mano_calib", [])],
+        [
+            ("num_frames", "two"),
+            ("mano_sides", ["both"]),
+            ("ycb_ids", [22]),
+            ("ycb_ids", [[1, 2]]),
+            ("mano_calib", []),
+        ],
     )
     def test_descriptions_that_say_something_else(self, copied, key, value):
         path = copied / SUBJECTS[0] / sequence_name(4) / "meta.yml"
@@ -223,6 +229,11 @@ class TestDamage:
         assert self.damaged(copied).sentence == (
             f"{path}: expected 2x3x4 numbers as pose_y, found 1x3x4."
         )
+        np.savez(path, **(whole | {"seg": whole["seg"][:100]}))
+        assert self.damaged(copied).sentence == f"{path}: expected 480x640 as seg, found 100x640."
+        np.savez_compressed(path, **(whole | {"seg": np.zeros((20_000, 10_000), np.uint8)}))
+        assert path.stat().st_size < 1e6
+        assert self.damaged(copied).code == "dataset.too_large"
         np.savez(path, **(whole | {"pose_m": np.array([[object()] * 51])}))
         assert self.damaged(copied).code == "dataset.unreadable"
         path.unlink()

@@ -76,6 +76,35 @@ class TestDamage:
         assert [p for p, _ in usable(open_ge(copied, ""), damaged.append)] == [0, 1]
         assert [d.code for d in damaged] == ["dataset.no_entry"]
 
+    @pytest.mark.parametrize("key", ["cam_param", "bbox", "pose_gt"])
+    def test_a_row_that_is_no_number_is_alone(self, copied, key):
+        path = copied / ("pose_gt.mat" if key == "pose_gt" else "params.mat")
+        arrays = {k: v for k, v in loadmat(path).items() if not k.startswith("_")}
+        arrays[key] = arrays[key].astype(float)
+        arrays[key][1].flat[0] = np.nan
+        savemat(path, arrays)
+        damaged = []
+        assert [p for p, _ in usable(open_ge(copied, ""), damaged.append)] == [0, 2]
+        assert [d.code for d in damaged] == ["dataset.not_finite"]
+        assert f"{key}, entry 1" in damaged[0].sentence
+
+    def test_fewer_crops_than_images_and_one_without_extent(self, copied):
+        path = copied / "params.mat"
+        arrays = {k: v for k, v in loadmat(path).items() if not k.startswith("_")}
+        arrays["bbox"] = arrays["bbox"][:2]
+        arrays["bbox"][0, 2] = 0
+        savemat(path, arrays)
+        damaged = []
+        assert [p for p, _ in usable(open_ge(copied, ""), damaged.append)] == [1]
+        assert [d.code for d in damaged] == ["dataset.values", "dataset.no_entry"]
+
+    def test_a_file_that_would_fill_the_memory(self, copied):
+        path = copied / "pose_gt.mat"
+        savemat(path, {"pose_gt": np.zeros((200_000, 21, 3))}, do_compression=True)
+        assert path.stat().st_size < 1e6
+        with raises("dataset.too_large", file=path):
+            open_ge(copied, "")
+
     def test_damaged_files_are_alone(self, copied):
         (copied / "images" / "00000.jpg").unlink()
         Image.new("RGB", (128, 128)).save(copied / "images" / "00002.jpg")

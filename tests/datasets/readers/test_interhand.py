@@ -14,7 +14,7 @@ from tests.support.errors import raises
 from tests.support.hand_pairs import SIDES
 from tests.support.interhand_files import FRAMES, SPLIT, write_interhand
 from tests.support.known_hands import model
-from tests.support.reader_checks import check_reader, posed
+from tests.support.reader_checks import assert_same, check_reader, posed
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +134,39 @@ class TestDamage:
         changed(copied, kind, change)
         places, damaged = usable_places(open_interhand(copied, SPLIT))
         assert places == [0, 2, 3] and [d.code for d in damaged] == [code]
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+    def test_a_joint_that_is_no_number_costs_nothing_where_it_is_not_annotated(self, copied, value):
+        def spoil(joints):
+            joints["0"]["47"]["world_coord"][30][0] = value  # of the left hand, which is not there
+
+        whole = open_interhand(copied, SPLIT).annotation(1)
+        changed(copied, "joint_3d", spoil)
+        places, damaged = usable_places(open_interhand(copied, SPLIT))
+        assert places == [0, 1, 2, 3] and not damaged
+        assert_same(open_interhand(copied, SPLIT).annotation(1), whole)
+        changed(copied, "joint_3d", lambda j: j["0"]["47"]["world_coord"][3].__setitem__(0, value))
+        places, damaged = usable_places(open_interhand(copied, SPLIT))
+        assert places == [0, 2, 3] and [d.code for d in damaged] == ["dataset.not_finite"]
+
+    def test_two_annotations_of_an_image(self, copied):
+        changed(copied, "data", lambda c: c["annotations"].append(c["annotations"][1]))
+        places, damaged = usable_places(open_interhand(copied, SPLIT))
+        assert places == [0, 2, 3] and [d.code for d in damaged] == ["dataset.two_annotations"]
+
+    @pytest.mark.parametrize("value", [float("inf"), 1 << 70])
+    def test_numbers_that_no_image_has(self, copied, value):
+        path = changed(copied, "data", lambda c: c["images"][1].update(width=value))
+        with raises("dataset.bad_entry", file=path, list="images", number=1):
+            open_interhand(copied, SPLIT)
+
+    def test_annotations_with_numbers_beyond_all(self, copied):
+        changed(copied, "data", lambda c: c["annotations"][1]["bbox"].__setitem__(0, 10**400))
+        places, damaged = usable_places(open_interhand(copied, SPLIT))
+        assert places == [0, 2, 3] and [d.code for d in damaged] == ["dataset.values"]
+        path = changed(copied, "data", lambda c: c["annotations"][1].update(image_id=1 << 70))
+        with raises("dataset.values", file=path, key="image_id of annotation 1"):
+            open_interhand(copied, SPLIT)
 
     def test_a_frame_that_the_disk_lacks(self, copied):
         (copied / open_interhand(copied, SPLIT).names[2]).unlink()

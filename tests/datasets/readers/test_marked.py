@@ -107,6 +107,21 @@ class TestCoco:
         change(copied / self.path, function)
         assert read(open_coco(copied / "coco", "val")) == ([0], [code])
 
+    @pytest.mark.parametrize("value", [float("inf"), 1 << 40])
+    def test_a_size_that_no_image_has(self, copied, value):
+        path = change(copied / self.path, lambda c: c["images"][1].update(height=value))
+        with raises("dataset.bad_entry", file=path, list="images", number=1):
+            open_coco(copied / "coco", "val")
+
+    def test_numbers_beyond_all(self, copied):
+        path = change(
+            copied / self.path, lambda c: c["annotations"][0].update(lefthand_box=[10**400] * 4)
+        )
+        assert read(open_coco(copied / "coco", "val")) == ([0], ["dataset.values"])
+        change(path, lambda c: c["annotations"][0].update(image_id=1e300))
+        with raises("dataset.values", file=path, key="image_id of annotation 0"):
+            open_coco(copied / "coco", "val")
+
     def test_an_image_that_the_disk_or_the_list_lacks(self, copied):
         root = copied / "coco"
         (root / "val2017" / "000000001000.jpg").unlink()
@@ -157,6 +172,13 @@ class TestHint:
         images = open_hint(copied / "hint", "")
         images.path(1).with_suffix(".json").write_text(content)
         assert read(images) == ([0, 2], [code])
+
+    def test_a_hand_without_a_box(self, copied):
+        images = open_hint(copied / "hint", "")
+        path = images.path(1).with_suffix(".json")
+        change(path, lambda hands: hands[0].update(bbox=[]))
+        (hand,) = images[1].annotation.hands
+        assert hand.box is None and np.isfinite(hand.keypoints_2d).all()
 
     def test_images_that_have_to_be_fetched(self, copied):
         images = open_hint(copied / "hint", "")

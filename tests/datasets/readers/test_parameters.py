@@ -60,7 +60,7 @@ def test_every_way_to_say_a_pose_is_the_same_hand(tmp_path):
         "mean": known.pose_from_mean,
         "pca": known.coefficients,
     }
-    placed = KeypointDefinition.of(hand, "freihand").keypoints(known.params)[0, 13].numpy()
+    placed = KeypointDefinition.of(hand, "mano").keypoints(known.params)[0, 13].numpy()
     for space, pose in ways.items():
         for keypoint, translation in ((None, known.flat("transl")), (13, placed)):
             said = ManoAnnotation(

@@ -84,12 +84,13 @@ def test_keypoints_are_projected_with_the_focal_length_that_was_fitted(folder):
     own = K * [[1.25, 1.25, 1], [1.25, 1.25, 1], [1, 1, 1]]
     points = hand.keypoints_3d @ own.T
     np.testing.assert_allclose(points[:, :2] / points[:, 2:], hand.keypoints_2d, atol=1e-9)
+    np.testing.assert_allclose(hand.intrinsics, own)
+    assert opened(folder).annotation(0).hands[0].intrinsics is None
 
 
 def test_projections_with_k_are_the_stored_ones(tmp_path):
-    rows = {name: row for name, row in ROWS.items() if name != "b/5.png"}
-    write_store(tmp_path / "r.zarr", rows)
-    write_images(tmp_path / "images", list(rows))
+    write_store(tmp_path / "r.zarr", ROWS)
+    write_images(tmp_path / "images", list(ROWS))
     images = check_reader(lambda: opened(tmp_path))
     np.testing.assert_allclose(
         images.annotation(0).hands[0].keypoints_2d, posed_hand(0).keypoints_2d, atol=1e-3
@@ -145,6 +146,22 @@ def test_images_in_a_tar_file(folder, tmp_path):
     )
     with raises("image.missing"):
         images[1]
+
+
+def test_images_in_many_tar_files_at_random(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "tars").mkdir()
+    pixels = (folder / "images" / "a" / "0.png").read_bytes()
+    for number in range(6):
+        write_shard(tmp_path / "tars" / f"{number}.tar", {"a.png": pixels})
+    hand = posed_hand(0)
+    write_store(tmp_path / "r.zarr", {f"{n}.tar/a.png": image_row(hand) for n in range(6)})
+    images = open_dataset("store", tmp_path / "r.zarr", str(tmp_path / "tars" / "*.tar"))
+    assert len(list((tmp_path / "cache" / "fit-hands" / "shards").iterdir())) == 6
+    monkeypatch.setattr("fitter.inputs.tar_index.tar_index", None)
+    monkeypatch.setattr("fitter.inputs.shards.tar_index", None)  # would fail where one is asked for
+    for place in (5, 0, 4, 1, 3, 2):
+        assert images[place].pixels.shape == (HEIGHT, WIDTH, 3)
 
 
 def test_images_that_are_elsewhere_are_named(folder, tmp_path):

@@ -153,3 +153,27 @@ def test_there_must_be_shards_with_images(tmp_path):
         opened(path)
     with raises("dataset.values", key="definition"):
         opened(write_shard(path, samples(["a"], json=annotation(definition="mine"))))
+
+
+def test_another_definition_costs_its_image(shards):
+    write_shard(shards / "003.tar", samples(["a"], json=annotation(definition="coco")))
+    images, damaged = opened(shards), []
+    assert len(list(usable(images, damaged.append))) == 6 and images.definition == "ge"
+    assert [(one.name, one.code) for one in damaged] == [("003.tar/a.jpg", "dataset.values")]
+    assert "expected ge as definition, found coco" in damaged[0].sentence
+
+
+def test_the_first_whole_annotation_says_the_definition(tmp_path):
+    first = samples([f"{k:02}" for k in range(20)], json=b"{")
+    path = write_shard(tmp_path / "0.tar", first | samples(["99"], json=annotation()))
+    assert opened(path).definition == "ge"
+    with raises("json.invalid"):
+        opened(write_shard(tmp_path / "1.tar", first))
+
+
+def test_a_json_file_that_would_fill_the_memory(tmp_path):
+    large = b" " * 2**24 + annotation()
+    members = samples(["a"], json=annotation()) | samples(["b"], json=large)
+    images = opened(write_shard(tmp_path / "0.tar", members))
+    with raises("dataset.too_large"):
+        images[1]

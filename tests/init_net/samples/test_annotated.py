@@ -86,6 +86,14 @@ def test_what_is_not_known_is_nan():
     assert np.isfinite(flat["keypoints_2d"]).all() and flat["is_marks"]
 
 
+def test_a_focal_length_that_was_fitted_with_a_hand_is_the_samples():
+    own = np.array([[200.0, 0, 48], [0, 200, 48], [0, 0, 1]])
+    found = sample(Pictures(lambda row, hand: replace(hand, intrinsics=own)))["intrinsics"]
+    given = sample(Pictures())["intrinsics"]
+    true = Pictures()[0].annotation.intrinsics
+    assert found[0, 0] / given[0, 0] == pytest.approx(own[0, 0] / true[0, 0])
+
+
 def test_confidence_score_and_visibility_go_over():
     sure, seen = np.linspace(0, 1, 21), np.arange(21) % 2 == 0
     found = sample(
