@@ -69,7 +69,8 @@ SENTENCES: dict[str, str] = {
     "predictions.entries": "has {found} entries in {what}, the data set {expected} images",
     "predictions.hand": "must hold for {image} a hand or a list of hands, each with xyz and no "
     "more than {fields}, and does not",
-    "predictions.points": "must hold {expected} finite numbers as {what} for {image}, found {found}",
+    "predictions.points": "must hold {expected} finite numbers as {what} for {image}, found "
+    "{found}",
     "predictions.side": "expected left, right or null as side for {image}, found {found!r}",
     "predictions.score": "expected a number as score for {image}, found {found!r}",
     "plots.no_matplotlib": "needs matplotlib, which is not installed: pip install "
