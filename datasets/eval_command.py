@@ -27,6 +27,7 @@ from fitter.commands.parser import (
     whole_number,
 )
 from fitter.errors import InputError
+from fitter.inputs.addresses import is_address
 from fitter.inputs.datasets import dataset_names
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ exit status:
   130  interrupted
 """
 
+_WIDEST = 10_000
+"""Columns of text that no table reaches."""
 FORMAT_NAMES = ("markdown", "latex", "csv", "json")
 
 
@@ -133,7 +136,7 @@ def _add_measures(parser: argparse.ArgumentParser) -> None:
         help="95 %% confidence intervals by N resamples of the images",
     )
     parser.add_argument(
-        "--seed", type=whole_number, default=0, metavar="N", help="of the bootstrap; default 0"
+        "--seed", type=whole_number, metavar="N", help="of the bootstrap; default 0"
     )
 
 
@@ -148,9 +151,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         help="print a paper's table with a row for each source in place of the figures: "
         f"{', '.join(PUBLISHED)}; repeatable",
     )
-    parser.add_argument(
-        "--format", choices=FORMAT_NAMES, default="markdown", help="of --table; default markdown"
-    )
+    parser.add_argument("--format", choices=FORMAT_NAMES, help="of --table; default markdown")
     parser.add_argument(
         "--label",
         type=text,
@@ -221,7 +222,8 @@ def evaluate_command(options: argparse.Namespace) -> None:
 
 
 def _checked(options: argparse.Namespace) -> EvaluationOptions:
-    """The options, those that can be checked without looking at anything checked."""
+    """The options, those that can be checked without looking at the sources checked."""
+    _check_used(options)
     ranges = [parse_range(text) for text in options.range]
     check_penalty(options.missing_as)
     if options.bootstrap < 0:
@@ -229,7 +231,9 @@ def _checked(options: argparse.Namespace) -> EvaluationOptions:
     if not options.store and not options.predictions:
         raise InputError("evaluation.no_source", file="eval-hands")
     if options.predictions and options.dataset is None:
-        raise InputError("evaluation.no_dataset", file=options.predictions[0])
+        raise InputError("evaluation.predictions_dataset", file=options.predictions[0])
+    if options.mano is not None and not options.mano.is_file():
+        raise InputError("model.missing", file=options.mano, expected="a MANO file")
     count = len(options.store) + len(options.predictions)
     if len(options.label) not in (0, count):
         raise InputError(
@@ -241,6 +245,8 @@ def _checked(options: argparse.Namespace) -> EvaluationOptions:
         check_definition(options.keypoint_definition)
     for name in options.table:
         check_table(name)
+    if options.format == "csv" and len(options.table) > 1:
+        raise InputError("evaluation.one_csv", file="--table", found=len(options.table))
     if options.plots is not None:
         from datasets.evaluation.plots import check_plots
 
@@ -252,8 +258,32 @@ def _checked(options: argparse.Namespace) -> EvaluationOptions:
         options.mano,
         ranges,
         options.bootstrap,
-        options.seed,
+        options.seed or 0,
     )
+
+
+_NOT_BY_PROTOCOL = ("match", "missing_as", "range", "mano", "bootstrap", "seed", "table", "plots")
+"""Options of what FreiHAND's own evaluation does not do."""
+_NEEDS = {"format": "table", "seed": "bootstrap"}
+"""Options that say something of another one."""
+
+
+def _check_used(options: argparse.Namespace) -> None:
+    """Refuse options that would change nothing, which whoever gives them does not expect."""
+    given = vars(options)
+    if options.protocol is not None:
+        for name in _NOT_BY_PROTOCOL:
+            if given[name]:
+                raise InputError(
+                    "evaluation.not_with", file=_flag(name), other=f"--protocol {options.protocol}"
+                )
+    for name, other in _NEEDS.items():
+        if given[name] is not None and not given[other]:
+            raise InputError("evaluation.not_without", file=_flag(name), other=_flag(other))
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _opened(named: Sequence[str], split: str | None) -> AnnotatedImages:
@@ -270,6 +300,8 @@ def _stored(store: Path, split: str | None) -> AnnotatedImages:
     said = stored_dataset(store)
     if said is None:
         raise InputError("evaluation.no_dataset", file=store)
+    if not is_address(said.folder) and not Path(said.folder).exists():
+        raise InputError("evaluation.moved", file=store, dataset=said.name, folder=said.folder)
     return _opened((said.name, said.folder), split or said.split)
 
 
@@ -311,10 +343,10 @@ def _write_json(
 def _print(options: argparse.Namespace, found: Sequence[Evaluation]) -> None:
     """Print the papers' tables that are asked for, or the figures."""
     if options.table:
-        from datasets.evaluation import FORMATS, paper_table
+        from datasets.evaluation import paper_table, tables_text
 
-        write, _ = FORMATS[options.format]
-        print("\n".join(write(paper_table(name, found)) for name in options.table), end="")
+        tables = [paper_table(name, found) for name in options.table]
+        print(tables_text(tables, options.format or "markdown"), end="")
         return
     from rich.console import Console
     from rich.table import Table
@@ -330,4 +362,9 @@ def _print(options: argparse.Namespace, found: Sequence[Evaluation]) -> None:
                 table.add_section()
             else:
                 table.add_row(*row)
-        Console().print(table)
+        console = Console()
+        if not console.is_terminal:
+            # In a file or a pipe there is no width to keep to, and wrapped figures are no table.
+            needed = console.measure(table, options=console.options.update(max_width=_WIDEST))
+            console.width = max(console.width, needed.maximum)
+        console.print(table)

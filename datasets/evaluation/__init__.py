@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datasets.evaluation.plots import write_plots
     from datasets.evaluation.records import EstimatedHand, EstimatedImage, Estimates
     from datasets.evaluation.sources import open_estimates, stored_dataset
-    from datasets.evaluation.table import FORMATS, Table
+    from datasets.evaluation.table import FORMATS, Table, tables_text
 
 __all__ = [
     "FORMATS",
@@ -51,6 +51,7 @@ __all__ = [
     "open_estimates",
     "paper_table",
     "stored_dataset",
+    "tables_text",
     "write_plots",
 ]
 
@@ -70,6 +71,7 @@ _HOMES = {
     "open_estimates": "sources",
     "paper_table": "paper_tables",
     "stored_dataset": "sources",
+    "tables_text": "table",
     "write_plots": "plots",
 }
 

@@ -13,6 +13,7 @@ from datasets.evaluation import scores
 from datasets.evaluation.evaluation import Curves, Evaluation, Part
 from datasets.evaluation.matching import FREIHAND, MatchRule, match_image
 from datasets.evaluation.measures import MEASURES, Measure
+from datasets.evaluation.notes import size_ratios, source_notes, unit_notes
 from datasets.evaluation.options import EvaluationOptions, check_penalty, check_ranges
 from datasets.evaluation.records import EstimatedImage, Estimates, Lost, Pair
 from datasets.evaluation.truth import TrueMeshes, TruthChunk, truth_in_chunks
@@ -79,7 +80,7 @@ def evaluate(
         tuple(parts),
         by_joint,
         by_finger,
-        scored.notes(),
+        (*source_notes(estimates, images), *scored.notes()),
         curves,
     )
 
@@ -108,6 +109,7 @@ class _Scored:
     left_over: Counter[int] = field(default_factory=Counter)
     read: list[int] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
     no_mesh: str | None = None
     """Why there are no meshes, where the model that poses them is missing."""
 
@@ -147,6 +149,7 @@ class _Scored:
         return self.estimates.images(chunk.places, chunk.annotations, False)
 
     def _score(self, pairs: list[Pair], masks: list[np.ndarray | None]) -> None:
+        self.ratios += size_ratios(pairs)
         errors = scores.keypoint_errors(pairs)
         figures = scores.keypoint_figures(errors) | scores.reference_figures(pairs)
         vertices = [
@@ -202,7 +205,7 @@ class _Scored:
             said.append(f"{len(self.damage)} images were left out in all.")
         if self.no_mesh is not None:
             said.append(f"Meshes are not compared: {self.no_mesh.rstrip('.')}.")
-        return tuple(said)
+        return (*said, *unit_notes(self.estimates, self.ratios))
 
     def part(self, name: str, places: range, options: EvaluationOptions) -> Part:
         """The figures of a range of images."""

@@ -12,14 +12,16 @@ import numpy as np
 from datasets.evaluation.measures import MEASURES
 from fitter.metrics import Interval
 
-LOSSES = ("no_hand", "failed", "pending", "absent", "missed")
-_COUNTS = {
+LOSSES = ("no_hand", "refused", "failed", "pending", "absent", "missed")
+LOST_AS = {
     "no_hand": "no hand",
+    "refused": "refused",
     "failed": "failed",
     "pending": "pending",
-    "absent": "not in store",
+    "absent": "not in the source",
     "missed": "not at its place",
 }
+"""What is said of a hand without an estimate, by why there is none."""
 
 
 class Curves(NamedTuple):
@@ -145,7 +147,7 @@ class Evaluation:
         ]
         if any(part.images != part.hands for part in columns):
             rows.append(("  images", *(str(part.images) for part in columns)))
-        for key, label in _COUNTS.items():
+        for key, label in LOST_AS.items():
             if any(part.lost.get(key) for part in columns):
                 rows.append((f"  {label}", *(str(part.lost.get(key, 0)) for part in columns)))
         for label, numbers in (
@@ -163,7 +165,7 @@ class Evaluation:
 
     def caption(self) -> str:
         """What a reader of the figures has to know."""
-        said = [_RULES[self.match]]
+        said = [MATCH_RULES[self.match]]
         if self.missing_as_mm is None:
             said.append("Hands that were not found are left out of the means.")
         else:
@@ -183,15 +185,16 @@ class Evaluation:
             return f"{said}; so are the annotations of {name}."
         return (
             f"{said}; the annotations of {name} are in another, {self.annotated}, and a part of "
-            "the error is the difference."
+            "the error is the difference, see docs/hand_size.md."
         )
 
 
-_RULES = {
+MATCH_RULES = {
     "best": "Where several hands were found in an image, the valid one with the best detection "
     "score is scored.",
     "place": "Hands are paired by side and place in the image.",
 }
+"""What is said of how hands of an image are paired."""
 
 
 def _cell(part: Part, key: str, digits: int) -> str:

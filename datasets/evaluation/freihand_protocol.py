@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from datasets.annotations import AnnotatedImages
-from datasets.evaluation.matching import match_image
+from datasets.evaluation.evaluation import LOST_AS, MATCH_RULES
+from datasets.evaluation.matching import FREIHAND, match_image
+from datasets.evaluation.notes import size_ratios, source_notes, unit_notes
 from datasets.evaluation.records import Estimates, Pair
 from datasets.evaluation.truth import TrueMeshes, truth_in_chunks
 from fitter.errors import InputError
@@ -23,25 +27,36 @@ class FreiHandEvaluation:
         label: of the source.
         scores: of the hands found.
         found: number of hands that are scored.
-        hands: annotated. FreiHAND's script takes no submission that lacks one.
+        lost: number of the other annotated hands by why there is none, see `records.Loss`; "partly
+            annotated" for those that the script does not know.
+        notes: what a reader of the figures has to know, in sentences.
     """
 
     label: str
     scores: FreiHandScores
     found: int
-    hands: int
+    lost: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def hands(self) -> int:
+        """How many are annotated. FreiHAND's script takes no submission that lacks one."""
+        return self.found + sum(self.lost.values())
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able: the names of FreiHAND's `scores.txt`; lengths in cm."""
         counts = {"label": self.label, "hands": self.hands, "found": self.found}
-        return {**counts, **asdict(self.scores)}
+        return {**counts, **asdict(self.scores), "notes": list(self.notes)}
 
     def printed(self) -> str:
-        """What FreiHAND's script prints, and a line where hands are missing."""
-        lines = self.scores.printed()
-        if self.found == self.hands:
-            return lines
-        return f"{lines}\n{self.found} of {self.hands} hands: the others were not found"
+        """What FreiHAND's script prints, a line where hands are missing, and the notes."""
+        lines = [self.scores.printed()]
+        if self.lost:
+            whys = ", ".join(
+                f"{number} {LOST_AS.get(why, why)}" for why, number in self.lost.items()
+            )
+            lines.append(f"{self.found} of {self.hands} hands; the others: {whys}")
+        return "\n".join([*lines, *self.notes])
 
 
 def freihand_evaluation(
@@ -59,7 +74,7 @@ def freihand_evaluation(
     Raises:
         InputError: a sample is damaged, or no annotated hand has an estimate.
     """
-    pairs, hands = _pairs(estimates, images)
+    pairs, lost = _pairs(estimates, images)
     if not pairs:
         raise InputError("evaluation.no_hands", file=estimates.path, dataset=images.root)
     vertices = [(pair.estimate.vertices, pair.truth.vertices) for pair in pairs]
@@ -69,27 +84,32 @@ def freihand_evaluation(
         np.array([pair.truth.keypoints_3d for pair in pairs]),
         *meshes,
     )
-    return FreiHandEvaluation(label or estimates.path.stem, scores, len(pairs), hands)
+    notes = source_notes(estimates, images) + unit_notes(estimates, size_ratios(pairs))
+    if images.dataset != FREIHAND:
+        notes.append(f"{MATCH_RULES['best']} Without --protocol they are paired by place.")
+    return FreiHandEvaluation(label or estimates.path.stem, scores, len(pairs), lost, tuple(notes))
 
 
-def _pairs(estimates: Estimates, images: AnnotatedImages) -> tuple[list[Pair], int]:
-    """The pairs that are scored, and the number of annotated hands."""
+def _pairs(estimates: Estimates, images: AnnotatedImages) -> tuple[list[Pair], dict[str, int]]:
+    """The pairs that are scored, and the number of the other annotated hands by why."""
 
     def damaged(place: int, error: InputError) -> None:
         raise error
 
     pairs: list[Pair] = []
-    hands = 0
+    lost: Counter[str] = Counter()
     for chunk in truth_in_chunks(images, damaged):
         with_meshes = any(
             TrueMeshes().are_known(hand) for a in chunk.annotations for hand in a.hands
         )
         found = estimates.images(chunk.places, chunk.annotations, with_meshes)
         for place, annotation, of_image in zip(chunk.places, chunk.annotations, found, strict=True):
-            hands += len(annotation.hands)
-            of_place, _, _ = match_image(place, annotation, of_image, "best")
-            pairs += [p for p in of_place if np.isfinite(p.truth.keypoints_3d).all()]
-    return pairs, hands
+            of_place, of_lost, _ = match_image(place, annotation, of_image, "best")
+            whole = [p for p in of_place if np.isfinite(p.truth.keypoints_3d).all()]
+            pairs += whole
+            lost.update(hand.why for hand in of_lost)
+            lost["partly annotated"] += len(of_place) - len(whole)
+    return pairs, dict(+lost)
 
 
 def _meshes(vertices: list[np.ndarray | None]) -> np.ndarray | None:

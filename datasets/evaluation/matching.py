@@ -23,7 +23,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from datasets.annotations import AnnotatedHand, AnnotatedImages, Annotation
-from datasets.evaluation.records import EstimatedHand, EstimatedImage, Lost, Pair
+from datasets.evaluation.records import EstimatedHand, EstimatedImage, Loss, Lost, Pair
 from fitter.errors import InputError
 
 MatchRule = Literal["best", "place"]
@@ -103,7 +103,13 @@ def match_image(
         for number, found in sorted(chosen.items())
     ]
     fate = estimate.fate
-    why = fate if fate != "ok" else "missed" if hands and rule == "place" else "failed"
+    why: Loss
+    if fate != "ok":
+        why = fate
+    elif hands and rule == "place":
+        why = "missed"
+    else:
+        why = "refused" if estimate.refused else "failed"
     lost = [
         Lost(place, truth, why)
         for number, truth in enumerate(annotation.hands)

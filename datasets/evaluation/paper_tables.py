@@ -252,6 +252,7 @@ def paper_table(name: str, evaluations: Sequence[Evaluation]) -> Table:
     ours = [[_cell(column, evaluation) for column in shape.columns] for evaluation in evaluations]
     notes = [shape.note]
     notes += [_counts(evaluation) for evaluation in evaluations]
+    notes += [f"{each.label}: {note}" for each in evaluations for note in each.notes]
     return Table(shape.title, columns, [*PUBLISHED[name], *ours], len(ours), notes)
 
 

@@ -58,6 +58,8 @@ class PredictionEstimates(Estimates):
             places = places_in_dataset(path, keys, images)
             hands = {place: found[keys[row]] for place, row in places.items()}
             self._hands = {p: _hands(path, names[p], entry) for p, entry in hands.items()}
+            known = set(places.values())
+            self.unknown_names = [key for row, key in enumerate(keys) if row not in known]
         else:
             self._hands = _submission(path, found, names)
 
@@ -158,9 +160,24 @@ def _points(
     try:
         points = np.array(given, float)
     except (ValueError, TypeError):
-        points = np.empty(0)
-    fits = points.ndim == 2 and points.shape[1] == columns and rows in (None, len(points))
-    if not (fits and np.isfinite(points).all()):
-        expected = f"{'V' if rows is None else rows}x{columns}"
-        raise InputError("predictions.points", file=path, image=image, what=what, expected=expected)
+        points = None
+    fits = points is not None and points.ndim == 2 and points.shape[1] == columns
+    if points is None or not (fits and rows in (None, len(points)) and np.isfinite(points).all()):
+        raise InputError(
+            "predictions.points",
+            file=path,
+            image=image,
+            what=what,
+            expected=f"{'V' if rows is None else rows}x{columns}",
+            found=_described(points),
+        )
     return points
+
+
+def _described(points: np.ndarray | None) -> str:
+    """What was found in the place of points."""
+    if points is None:
+        return "something else"
+    if not np.isfinite(points).all():
+        return "nan or infinity"
+    return "x".join(map(str, points.shape)) or "one number"

@@ -16,9 +16,9 @@ from fitter.records import Side
 Fate = Literal["ok", "no_hand", "failed", "pending", "absent"]
 """What became of an image: the states of a store, or absent where the source does not have it."""
 
-Loss = Literal["no_hand", "failed", "pending", "absent", "missed"]
+Loss = Literal["no_hand", "refused", "failed", "pending", "absent", "missed"]
 """Why an annotated hand has no estimate; missed where the image has valid hands and none at its
-place."""
+place, refused where it has none that is valid and one that was fitted and then refused."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,12 @@ class EstimatedImage:
     Attributes:
         fate: of the image.
         hands: the valid ones.
+        refused: how many were fitted and then refused, as no hand or one of too low a quality.
     """
 
     fate: Fate
     hands: tuple[EstimatedHand, ...] = ()
+    refused: int = 0
 
 
 ABSENT = EstimatedImage("absent")
@@ -70,12 +72,17 @@ class Estimates(ABC):
         definition: of the keypoints; None where it is not known.
         is_posed: whether they were posed from parameters in another definition than the stored.
         iterations: mean number of solver iterations after the keypoints, of a store; or None.
+        made_of: name, folder and split of the data set that a store was made of; None where that is
+            not known.
+        unknown_names: of a file of predictions: images that the data set does not have.
     """
 
     path: Path
     definition: str | None = None
     is_posed: bool = False
     iterations: float | None = None
+    made_of: dict[str, str] | None = None
+    unknown_names: Sequence[str] = ()
 
     @abstractmethod
     def images(

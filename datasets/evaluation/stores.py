@@ -56,6 +56,7 @@ class StoreEstimates(Estimates):
         """
         stored = stored_definition(store)
         self.path = store.path
+        self.made_of = store.dataset_place
         self.definition = stored if definition is None else definition
         check_definition(self.definition)
         self.is_posed = self.definition != stored
@@ -83,6 +84,10 @@ class StoreEstimates(Estimates):
     def _read(self, results: xr.Dataset, with_meshes: bool) -> list[EstimatedImage]:
         assert self.definition is not None
         valid = results.valid.values
+        # As `HandRow.is_refused`: what has a score was fitted.
+        refused = np.zeros(valid.shape, bool)
+        if "score" in results:
+            refused = ~valid & np.isfinite(results.score.values)
         sides = decode_flags(results.side).values
         scores = np.nan_to_num(results.detection_score.values, nan=0.0)
         keypoints = self._posed.keypoints(results, self.definition).astype(float)
@@ -112,13 +117,14 @@ class StoreEstimates(Estimates):
                     )
                     for slot in np.flatnonzero(valid[i])
                 ),
+                int(refused[i].sum()),
             )
             for i, status in enumerate(results.image_status.values)
         ]
 
     def _loaded(self, rows: Sequence[int], with_meshes: bool) -> xr.Dataset:
         """Some of the store's images, with what is scored read from the disk."""
-        names = [*_VARIABLES, *(name for name in ("focal_scale",) if name in self._results)]
+        names = [*_VARIABLES, *(name for name in ("score", "focal_scale") if name in self._results)]
         if self.is_posed or with_meshes:
             names += _PARAMETERS
         if with_meshes:

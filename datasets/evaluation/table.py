@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Format = Literal["markdown", "latex", "csv", "json"]
 
@@ -101,6 +101,32 @@ def comma_separated(table: Table) -> str:
 
 def json_text(table: Table) -> str:
     """JSON: title, notes, and a list of rows by heading; figures are numbers."""
+    return _as_json(_document(table))
+
+
+def tables_text(tables: Sequence[Table], form: Format) -> str:
+    """Several tables as one text: below each other, in JSON as a list where there are several.
+
+    Args:
+        tables: at least one.
+        form: how they are written. CSV holds one table, several are no CSV that can be read back.
+
+    Raises:
+        ValueError: several tables as CSV.
+    """
+    if form == "json" and len(tables) > 1:
+        return _as_json([_document(table) for table in tables])
+    if form == "csv" and len(tables) > 1:
+        raise ValueError(f"CSV holds one table, not {len(tables)}")
+    write, _ = FORMATS[form]
+    return "\n".join(map(write, tables))
+
+
+def _as_json(document: Any) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _document(table: Table) -> dict[str, Any]:
     rows = [
         {
             **{c.name: _value(c, cell) for c, cell in zip(table.columns, row, strict=True)},
@@ -108,8 +134,7 @@ def json_text(table: Table) -> str:
         }
         for number, row in enumerate(table.rows)
     ]
-    document = {"title": table.title, "notes": list(table.notes), "rows": rows}
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return {"title": table.title, "notes": list(table.notes), "rows": rows}
 
 
 FORMATS: dict[Format, tuple[Callable[[Table], str], str]] = {

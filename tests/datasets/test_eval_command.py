@@ -41,6 +41,14 @@ def store(tmp_path):
     return write_store(tmp_path / "r.zarr", rows)
 
 
+def made_of(store, name, folder, split):
+    """Let a store say that its images are a data set's."""
+    attributes = json.loads((store / "zarr.json").read_text())
+    place = {"name": name, "folder": str(folder), "split": split}
+    attributes["attributes"]["dataset"] = json.dumps(place)
+    (store / "zarr.json").write_text(json.dumps(attributes))
+
+
 @pytest.fixture
 def run(tmp_path, capsys):
     def run(*words, data=("--dataset", "tests", "of-tests")):
@@ -70,14 +78,15 @@ def test_a_store_knows_its_data_set(run, tmp_path):
         2,
         f"eval-hands: {sentence('evaluation.no_dataset', {'file': store})}\n",
     )
-    place = {"name": "tests", "folder": "there", "split": "train"}
-    attributes = json.loads((store / "zarr.json").read_text())
-    attributes["attributes"]["dataset"] = json.dumps(place)
-    (store / "zarr.json").write_text(json.dumps(attributes))
+    there = tmp_path / "there"
+    made_of(store, "tests", there, "train")
     file = tmp_path / "figures.json"
+    said = sentence("evaluation.moved", {"file": store, "dataset": "tests", "folder": there})
+    assert run(store, data=()) == (2, "", f"eval-hands: {said}\n")
+    there.mkdir()
     assert run(store, "--json", file, data=())[0] == 0
     document = json.loads(file.read_text())
-    assert (document["dataset"], document["split"]) == ("there", "train")
+    assert (document["dataset"], document["split"]) == (str(there), "train")
     assert run(store, "--split", "test", "--json", file, data=())[0] == 0
     assert json.loads(file.read_text())["split"] == "test"
 
@@ -88,14 +97,14 @@ def test_several_sources_become_several_rows(run, store, tmp_path):
     file = tmp_path / "figures.json"
     status, out, _ = run(
         *(store, "--predictions", pred, "--label", "mine", "--label", "perfect"),
-        *("--table", "s2hand2", "--table", "freihand", "--format", "csv", "--json", file),
+        *("--table", "s2hand2", "--table", "freihand", "--format", "json", "--json", file),
     )
-    lines = out.splitlines()
-    assert status == 0 and [line.split(",")[1] for line in lines[7:9]] == [
-        "mine (ours)",
-        "perfect (ours)",
-    ]
-    assert "perfect (ours),0.0," in out
+    tables = json.loads(out)
+    assert status == 0 and [table["title"][:8] for table in tables] == ["S2HAND (", "FreiHAND"]
+    for table in tables:
+        ours = [row for row in table["rows"] if not row["published"]]
+        assert [row["Method"] for row in ours] == ["mine (ours)", "perfect (ours)"]
+    assert tables[1]["rows"][-1]["joints"] == 0
     labels = [document["label"] for document in json.loads(file.read_text())]
     assert labels == ["mine", "perfect"]
 
@@ -118,6 +127,14 @@ def test_freihands_own_lines(run, store, tmp_path):
 def test_intervals_are_printed_and_plots_written(run, store, tmp_path):
     status, out, _ = run(store, "--bootstrap", "50", "--seed", "3", "--plots", tmp_path / "plots")
     assert status == 0 and "[" in out and (tmp_path / "plots" / "pck_joints.png").is_file()
+
+
+def test_tables_in_a_pipe_are_not_wrapped(run, store, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    ranges = [word for start in range(5) for word in ("--range", f"{start}:{start + 2}")]
+    out = run(store, "--bootstrap", "20", *ranges)[1]
+    (line,) = [line for line in out.splitlines() if "PA-MPJPE, mm" in line]
+    assert line.count("[") == line.count("]") == 6
 
 
 def test_formats_are_those_of_the_tables():
@@ -145,6 +162,34 @@ def test_formats_are_those_of_the_tables():
             "evaluation.labels",
             {"file": "--label", "found": 2, "expected": 1},
         ),
+        (
+            ["--table", "yu1", "--table", "yu2", "--format", "csv"],
+            "evaluation.one_csv",
+            {"file": "--table", "found": 2},
+        ),
+        (["--format", "latex"], "evaluation.not_without", {"file": "--format", "other": "--table"}),
+        (["--seed", "0"], "evaluation.not_without", {"file": "--seed", "other": "--bootstrap"}),
+        (
+            ["--mano", "no.pkl"],
+            "model.missing",
+            {"file": "no.pkl", "expected": "a MANO file"},
+        ),
+        *(
+            (
+                ["--protocol", "freihand", *words],
+                "evaluation.not_with",
+                {"file": words[0], "other": "--protocol freihand"},
+            )
+            for words in (
+                ["--bootstrap", "200"],
+                ["--range", "0:3"],
+                ["--missing-as", "40"],
+                ["--match", "place"],
+                ["--mano", "no.pkl"],
+                ["--table", "yu1"],
+                ["--plots", "plots"],
+            )
+        ),
     ],
 )
 def test_options_that_cannot_be_are_refused(run, store, words, code, facts):
@@ -158,7 +203,7 @@ def test_something_has_to_be_compared(run, tmp_path):
     assert (status, err) == (2, f"eval-hands: {said}\n")
     pred = tmp_path / "pred.json"
     status, _, err = run("--predictions", pred, data=())
-    said = sentence("evaluation.no_dataset", {"file": pred})
+    said = sentence("evaluation.predictions_dataset", {"file": pred})
     assert (status, err) == (2, f"eval-hands: {said}\n")
 
 

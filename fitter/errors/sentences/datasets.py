@@ -54,17 +54,26 @@ SENTENCES: dict[str, str] = {
     "evaluation.no_source": "expected a result store or --predictions FILE, found neither",
     "evaluation.no_dataset": "expected --dataset NAME DIR, because it was not made with "
     "fit-hands --dataset",
+    "evaluation.predictions_dataset": "expected --dataset NAME DIR beside predictions: "
+    "what they are compared with",
+    "evaluation.moved": "was made of {dataset} in {folder}, which is not there; say where "
+    "it lies now: --dataset {dataset} DIR",
+    "evaluation.not_with": "has no effect with {other}; leave one of them out",
+    "evaluation.not_without": "has no effect without {other}",
     "evaluation.no_hands": "has none of the annotated hands of {dataset}",
     "evaluation.labels": "expected one for each of the {expected} sources, found {found}",
     "evaluation.bootstrap": "expected at least 0 resamples, found {found}",
     "evaluation.table": "expected one of {known}, found {found!r}",
+    "evaluation.one_csv": "expected one table for --format csv, found {found}; run "
+    "once for each, or take --format json, which holds them as a list",
     "predictions.unreadable": "cannot read it: {reason}",
     "predictions.not_json": "must be JSON, and is not: {reason}",
     "predictions.form": "must hold [xyz, verts] or an object of hands by image, and does not",
     "predictions.entries": "has {found} entries in {what}, the data set {expected} images",
     "predictions.hand": "must hold for {image} a hand or a list of hands, each with xyz and no "
     "more than {fields}, and does not",
-    "predictions.points": "must hold {expected} finite numbers as {what} for {image}, and does not",
+    "predictions.points": "must hold {expected} finite numbers as {what} for {image}, found "
+    "{found}",
     "predictions.side": "expected left, right or null as side for {image}, found {found!r}",
     "predictions.score": "expected a number as score for {image}, found {found!r}",
     "plots.no_matplotlib": "needs matplotlib, which is not installed: pip install "

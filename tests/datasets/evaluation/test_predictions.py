@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datasets.annotations import Annotation
-from datasets.evaluation import evaluate, freihand_evaluation, open_estimates
+from datasets.evaluation import evaluate, freihand_evaluation, open_estimates, paper_table
 from fitter.metrics import freihand_scores
 from tests.support.annotated import InMemoryImages, K, annotated_hand, one_hand_images, project
 from tests.support.errors import raises
@@ -86,12 +86,39 @@ def test_freihands_evaluation_is_of_the_numbers_in_the_file(tmp_path):
     assert vars(scored.scores) == pytest.approx(
         vars(freihand_scores(FOUND, TRUTH, found, vertices))
     )
-    assert scored.found == scored.hands == 5 and "not found" not in scored.printed()
+    assert scored.found == scored.hands == 5 and not scored.lost
+    (rule,) = scored.notes
+    assert "best detection score" in rule and scored.printed().endswith(rule)
     some = written(tmp_path, [[None, *FOUND[1:].tolist()]])
-    assert "4 of 5 hands" in freihand_evaluation(open_estimates(some, images), images).printed()
+    told = freihand_evaluation(open_estimates(some, images), images).printed()
+    assert "4 of 5 hands; the others: 1 no hand" in told
     none = written(tmp_path, [[None] * 5])
     with raises("evaluation.no_hands", file=none):
         freihand_evaluation(open_estimates(none, images), images)
+
+
+def test_names_that_match_nothing_are_told(tmp_path, images):
+    hand = {"xyz": FOUND[0].tolist()}
+    file = written(tmp_path, {"00000000.jpg": hand, "cat.jpg": hand})
+    found = evaluate(open_estimates(file, images), images)
+    assert found.notes == ("1 image name of pred.json is not of the data set: cat.jpg.",)
+    assert ("  not in the source", "4") in found.rows()
+    assert found.notes[0] in paper_table("freihand", [found]).notes[-1]
+    file = written(tmp_path, {"00000000.jpg": hand, "cat.jpg": hand, "dog.jpg": hand})
+    scored = freihand_evaluation(open_estimates(file, images), images)
+    assert scored.notes == ("2 image names of pred.json are not of the data set, such as cat.jpg.",)
+    assert "1 of 5 hands; the others: 4 not in the source" in scored.printed()
+
+
+@pytest.mark.parametrize(("factor", "is_told"), [(1, 0), (2.5, 0), (0.4, 0), (100, 1), (1000, 1)])
+def test_another_unit_than_metres_is_told(tmp_path, images, factor, is_told):
+    file = written(tmp_path, [(factor * TRUTH).tolist()])
+    notes = evaluate(open_estimates(file, images), images).notes
+    assert len(notes) == is_told
+    assert freihand_evaluation(open_estimates(file, images), images).notes == notes
+    if is_told:
+        expected = f"The hands of pred.json are {factor:.3g} times as large"
+        assert notes[0].startswith(expected)
 
 
 HAND = FOUND[0].tolist()
@@ -107,10 +134,15 @@ HAND = FOUND[0].tolist()
         ([], "predictions.form", {}),
         ("text", "predictions.form", {}),
         ({"cat.jpg": {"xyz": HAND}}, "evaluation.other_images", {}),
-        ([[HAND[:20]] * 5], "predictions.points", {"what": "xyz", "expected": "21x3"}),
-        ([[[[float("nan")] * 3] * 21] * 5], "predictions.points", {"what": "xyz"}),
-        ([[HAND] * 5, [[[1, 2]]] * 5], "predictions.points", {"what": "verts", "expected": "Vx3"}),
-        ({"00000000.jpg": {"xyz": HAND, "uv": 3}}, "predictions.points", {"what": "uv"}),
+        ([[HAND[:20]] * 5], "predictions.points", {"expected": "21x3", "found": "20x3"}),
+        ([[[[float("nan")] * 3] * 21] * 5], "predictions.points", {"found": "nan or infinity"}),
+        ([[HAND] * 5, [[[1, 2]]] * 5], "predictions.points", {"what": "verts", "found": "1x2"}),
+        (
+            {"00000000.jpg": {"xyz": HAND, "uv": 3}},
+            "predictions.points",
+            {"what": "uv", "found": "one number"},
+        ),
+        ([[[[1], [1, 2]]] * 5], "predictions.points", {"found": "something else"}),
         ({"00000000.jpg": {"verts": HAND}}, "predictions.hand", {}),
         ({"00000000.jpg": {"xyz": HAND, "joints": HAND}}, "predictions.hand", {}),
         ({"00000000.jpg": {"xyz": HAND, "side": "both"}}, "predictions.side", {"found": "both"}),

@@ -1,11 +1,12 @@
 """The figures of stores against FreiHAND's annotations."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from datasets.evaluation import EvaluationOptions, evaluate, open_estimates
+from datasets.evaluation import EvaluationOptions, evaluate, freihand_evaluation, open_estimates
 from datasets.evaluation.options import parse_range
 from fitter import metrics
 from fitter.store.schema import HandRow, ImageRow
@@ -93,6 +94,56 @@ def test_every_lost_picture_is_counted_once_and_by_its_fate(tmp_path, images, tr
     assert "pa_mpvpe_mm" not in charged.figures and "f5" not in charged.figures
 
 
+def test_hands_that_were_refused_have_not_failed(tmp_path, images, truth):
+    fitted = row_of(truth[0], valid=False, fit_error="looks like no hand")
+    refused = replace(fitted, score=0.1)
+    rows = dict.fromkeys(names(), ok(row_of(truth[0])))
+    rows[names()[0]] = ok(refused)
+    rows[names()[1]] = ok(HandRow(valid=False, fit_status="diverged"), refused)
+    rows[names()[2]] = ok(HandRow(valid=False, fit_status="diverged"))
+    store = write_store(tmp_path / "r.zarr", rows)
+    found = scored(store, images)
+    assert found.whole.lost == {"refused": 2, "failed": 1}
+    assert found.to_json()["refused"] == 2 and ("  refused", "2") in found.rows()
+    told = freihand_evaluation(open_estimates(store, images), images).printed()
+    assert told.splitlines()[-1] == "5 of 8 hands; the others: 2 refused, 1 failed"
+
+
+def made_of(store, name, folder, split):
+    attributes = json.loads((store / "zarr.json").read_text())
+    place = {"name": name, "folder": str(folder), "split": split}
+    attributes["attributes"]["dataset"] = json.dumps(place)
+    (store / "zarr.json").write_text(json.dumps(attributes))
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "split", "is_told"),
+    [
+        ("synthetic", "elsewhere", "training", True),
+        ("freihand", "here", "training", True),
+        ("freihand", "elsewhere", "evaluation", True),
+        ("freihand", "moved", "evaluation", False),
+        ("freihand", "here/../here", "evaluation", False),
+        ("store", "here", "", False),
+        ("shards", "s3://bucket/shards", "", True),
+    ],
+)
+def test_a_store_of_another_data_set_is_told(tmp_path, images, truth, name, folder, split, is_told):
+    for there in ("here", "elsewhere"):
+        (tmp_path / there).mkdir()
+    images.root = tmp_path / "here"
+    store = write_store(tmp_path / "r.zarr", dict.fromkeys(names(), ok(row_of(truth[0]))))
+    assert not scored(store, images).notes
+    place = folder if "://" in folder else tmp_path / folder
+    made_of(store, name, place, split)
+    notes = scored(store, images).notes
+    assert freihand_evaluation(open_estimates(store, images), images).notes == notes
+    assert len(notes) == is_told
+    if is_told:
+        assert f"was made of {name}" in notes[0] and str(place) in notes[0]
+        assert f"not of freihand (evaluation) in {images.root}" in notes[0]
+
+
 def test_a_store_that_found_nothing_is_charged_for_all(tmp_path, images):
     rows = dict.fromkeys(names(), ImageRow(image_status="no_hand"))
     store = write_store(tmp_path / "r.zarr", rows)
@@ -159,7 +210,7 @@ def test_json_and_table_show_the_same_figures(tmp_path, images, truth, estimate)
         "nan",
         rows["PA-MPJPE, mm"][0],
     )
-    assert "not in store" in rows and "best detection score" in found.caption()
+    assert "not in the source" in rows and "best detection score" in found.caption()
 
 
 def test_intervals_hold_the_figure_and_shrink_with_images(tmp_path, images, estimate):

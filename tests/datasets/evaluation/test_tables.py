@@ -12,7 +12,15 @@ from datasets.evaluation import FORMATS, evaluate, open_estimates, paper_table
 from datasets.evaluation.measures import MEASURES
 from datasets.evaluation.paper_tables import SHAPES, Figure
 from datasets.evaluation.published import PUBLISHED
-from datasets.evaluation.table import Column, Table, comma_separated, json_text, latex, markdown
+from datasets.evaluation.table import (
+    Column,
+    Table,
+    comma_separated,
+    json_text,
+    latex,
+    markdown,
+    tables_text,
+)
 from tests.support.annotated import InMemoryImages, K, annotated_hand
 from tests.support.errors import raises
 from tests.support.scored_stores import ok, posed_row, write_store
@@ -130,6 +138,15 @@ def test_json_has_numbers_and_nothing_for_what_is_missing():
         {"Method": "one|two", "A AUC_J": 0.7, "A MPJPE": None, "published": True},
         {"Method": "100%, {a}_b", "A AUC_J": 0.8, "A MPJPE": 1.2, "published": False},
     ]
+
+
+def test_several_tables_are_one_text():
+    assert tables_text([TABLE, TABLE], "markdown").count("**Title & more**") == 2
+    assert json.loads(tables_text([TABLE, TABLE], "json")) == 2 * [json.loads(json_text(TABLE))]
+    assert tables_text([TABLE], "json") == json_text(TABLE)
+    assert tables_text([TABLE], "csv") == comma_separated(TABLE)
+    with pytest.raises(ValueError, match="2"):
+        tables_text([TABLE, TABLE], "csv")
 
 
 @pytest.mark.parametrize("form", FORMATS)
