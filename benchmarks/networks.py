@@ -108,7 +108,7 @@ def show_rows(
     for row in rows:
         cells = []
         for key, (_, digits) in headings.items():
-            value, error = row.figures[key], row.standard_errors.get(key, math.nan)
+            value, error = (of.get(key, math.nan) for of in (row.figures, row.standard_errors))
             shown = "" if math.isnan(value) else f"{value:.{digits}f}"
             cells.append(shown if math.isnan(error) else f"{shown} ± {error:.{digits}f}")
         counts = [row.hands, row.failed] if isinstance(row, Row) else [row.hands]
