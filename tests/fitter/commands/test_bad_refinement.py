@@ -139,7 +139,7 @@ def test_a_run_goes_on_with_its_own_masks_alone(say, tmp_path):
     assert say(*run, "--resume", "--masks", tmp_path / "moved").status == 0
     told = say(*run, "--resume", "--masks", tmp_path / "others")
     sentence = errors.sentence(
-        "run.other_inputs", {"file": "o.zarr", "name": "a.jpg", "options": "--masks"}
+        "run.other_inputs", {"file": "o.zarr", "name": "a.jpg", "options": "--keypoints, --masks"}
     )
     assert (told.status, told.err) == (2, f"fit-hands: {sentence}\n")
     told = say(*run, "--resume")
