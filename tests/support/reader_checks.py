@@ -40,7 +40,8 @@ def check_reader(opener: Callable[[], AnnotatedImages]) -> AnnotatedImages:
     again = pickle.loads(pickle.dumps(images))
     assert_same(again[count - 1], samples[-1])
     assert [str(name) for name in again.names] == list(images.names)
-    for outside in (-1, count):
+    assert_same(again[-1], samples[-1])
+    for outside in (-count - 1, count):
         with pytest.raises(IndexError):
             images[outside]
     damaged = []
