@@ -274,6 +274,7 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
         """(H, W, 3) uint8 RGB; see `read`."""
         return self.read(place)[0]
 
+    # A `Sequence` promises slices, too, which would decode all of them: there are none.
     def __getitem__(self, place: int) -> AnnotatedImage:  # type: ignore[override]
         """Image `place` with all that is known of it; -1 is the last.
 

@@ -50,12 +50,14 @@ class GuardedSamples(Sequence[Any], Generic[Read]):
     """
 
     images: AnnotatedImages
+    # The default reads an `AnnotatedImage`, which a default cannot tell the type parameter.
     read: Callable[[AnnotatedImages, int], Read] = getitem  # type: ignore[assignment]
     places: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(self.images if self.places is None else self.places)
 
+    # A `Sequence` promises slices, too, which would read all of them: there are none.
     def __getitem__(self, row: int) -> tuple[int, Read | DamagedSample]:  # type: ignore[override]
         """The place of a sample in the data set, and the sample or why there is none."""
         if not 0 <= row < len(self):

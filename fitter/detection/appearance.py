@@ -40,8 +40,8 @@ GREY = 2.0
 grey."""
 
 SKIN = Curve((1.0, 0.9, 0.8), (0.45, 1.0, 1.3))
-"""What a grey picture is seen through first: of those tried on the 137 grey renders whose hands are
-found in colour the one with which most are found, 108; without any 52."""
+"""What a grey picture is seen through first: of those tried on grey renders the one with which most
+hands are found."""
 
 FURTHER = (
     (1.0, 99.0, Curve((1.0, 1.0, 1.0), (0.5, 1.0, 1.2))),
@@ -49,19 +49,18 @@ FURTHER = (
     (0.0, 95.0, Curve((1.0, 0.95, 0.9), (0.35, 0.7, 0.9))),
 )
 """What a grey picture in which no hand is found so is seen through, one after the other: the
-percentiles that become black and white, and the curve. With them 125 of the 137 are found."""
+percentiles that become black and white, and the curve."""
 
 DARK = 100.0
 """Value below which the `LESS_BRIGHT` percentile of a picture that counts as dark lies."""
 
 BRIGHTEST, SMOOTHED = 95.0, 0.7
 """Percentile of a dark picture's values that is made white, and by what standard deviation in
-pixels its steps, few and far between, are smoothed: of 137 dark renders 132 are found so, 127 with
-the 99th percentile and without smoothing."""
+pixels its steps, few and far between, are smoothed."""
 
 LESS_BRIGHT, LAMPLIGHT = 99.0, (0.8, 1.0, 1.1)
 """The percentile, and exponents of red, green and blue, of a dark picture in which no hand is found
-so: then 136 are."""
+so."""
 
 WHITE, MUCH_WHITE = 250, 0.1
 """Value from which on a channel is overexposed, and the share of such ones of an overexposed

@@ -8,21 +8,20 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import check_line, file_system, is_address, read_part, said_of
-from fitter.inputs.dataset_request import DatasetPart
-from fitter.inputs.image_files import FilePart, ImageFile
+from fitter.inputs.image_files import FilePart, ImageFile, ImagesAlone
 from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.listing import has_wildcard, name_in_line
 
 
 @dataclass(frozen=True)
-class AddressFiles:
+class AddressFiles(ImagesAlone):
     """Images below an address.
 
     Attributes:
@@ -30,23 +29,6 @@ class AddressFiles:
     """
 
     root: str
-
-    gives_keypoints = False
-    gives_masks = False
-    prepare = None
-
-    def require_for(self, names: Iterable[str], parts: Collection[DatasetPart]) -> None:
-        """See `ImageFiles`: nothing is used of them."""
-
-    @property
-    def kinds(self) -> dict[str, object]:
-        """Nothing: where the images lie shapes no row."""
-        return {}
-
-    @property
-    def dataset_place(self) -> dict[str, str]:
-        """Nothing: they are no data set."""
-        return {}
 
     def file_of(self, name: str) -> ImageFile:
         """The image of this name."""

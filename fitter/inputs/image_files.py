@@ -236,3 +236,24 @@ class FilePart(ImageFile):
         if is_address(self.place):
             return self
         return replace(self, place=str(Path(self.place).absolute()))
+
+
+class ImagesAlone:
+    """The part of `ImageFiles` of which files that are no data set give nothing."""
+
+    gives_keypoints = False
+    gives_masks = False
+    prepare = None
+
+    def require_for(self, names: Iterable[str], parts: Collection[DatasetPart]) -> None:
+        """See `ImageFiles`: nothing is used of them."""
+
+    @property
+    def kinds(self) -> dict[str, object]:
+        """Nothing: where the images lie shapes no row."""
+        return {}
+
+    @property
+    def dataset_place(self) -> dict[str, str]:
+        """Nothing: they are no data set."""
+        return {}

@@ -17,15 +17,14 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import check_line, file_system, is_address, read_part, said_of
-from fitter.inputs.dataset_request import DatasetPart
-from fitter.inputs.image_files import FilePart, ImageFile, MissingFile
+from fitter.inputs.image_files import FilePart, ImageFile, ImagesAlone, MissingFile
 from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.listing import has_wildcard, walk
 from fitter.inputs.sidecars import SIDECAR_SUFFIXES, Sidecar
@@ -46,7 +45,7 @@ _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
 @dataclass(frozen=True)
-class ShardFiles:
+class ShardFiles(ImagesAlone):
     """The images in shards.
 
     Attributes:
@@ -58,23 +57,6 @@ class ShardFiles:
     places: dict[str, str]
     index: Path | None
     held: dict[str, TarIndex] = field(default_factory=dict, compare=False, repr=False)
-
-    gives_keypoints = False
-    gives_masks = False
-    prepare = None
-
-    def require_for(self, names: Iterable[str], parts: Collection[DatasetPart]) -> None:
-        """See `ImageFiles`: nothing is used of them."""
-
-    @property
-    def kinds(self) -> dict[str, object]:
-        """Nothing: where the shards lie shapes no row."""
-        return {}
-
-    @property
-    def dataset_place(self) -> dict[str, str]:
-        """Nothing: they are no data set."""
-        return {}
 
     def names(self, skipped: Counter[str], broken: list[str]) -> Iterator[str]:
         """The images' names, shard by shard, from indices that are of the shards as they are now.
