@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fitter.conventions import MIRROR_AXIS_ANGLE
+from fitter.hand_models.skeleton import MANO_SKELETON, Skeleton
 from fitter.records import Side
 
 _MIRROR_POSITION = np.array([-1.0, 1.0, 1.0])
@@ -37,6 +38,7 @@ class HandModelData:
         keypoint_offsets: (21, 3) in the rest frame, order [16 joints, 5 tips]: where the keypoints
             lie that people and detectors mark, relative to the joints and tip vertices, fixed to
             the bones `KEYPOINT_BONES`; None where they coincide, as by MANO's definition.
+        skeleton: the tree of its joints.
     """
 
     name: str
@@ -54,6 +56,7 @@ class HandModelData:
     uv_faces: np.ndarray | None
     sha256: str
     keypoint_offsets: np.ndarray | None = None
+    skeleton: Skeleton = MANO_SKELETON
 
     @property
     def identity(self) -> dict[str, str]:
