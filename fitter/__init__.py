@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fitter.api import HandFitter, fit, fit_to_store
     from fitter.config.options import Config, load_config
     from fitter.errors import InputError, LostError
-    from fitter.fitted_hand import FittedHand, render_hands
+    from fitter.fitted_hand import FittedHand, hand_texture, render_hands
     from fitter.inputs.dataset_request import DatasetRequest
     from fitter.records import HandObservation
     from fitter.results import Results, open_results
@@ -45,6 +45,7 @@ __all__ = [
     "RunRequest",
     "fit",
     "fit_to_store",
+    "hand_texture",
     "load_config",
     "open_results",
     "render_hands",
@@ -65,6 +66,7 @@ __getattr__, __dir__ = lazy_face(
         "RunRequest": "fitter.run.request",
         "fit": "fitter.api",
         "fit_to_store": "fitter.api",
+        "hand_texture": "fitter.fitted_hand",
         "load_config": "fitter.config.options",
         "open_results": "fitter.results",
         "render_hands": "fitter.fitted_hand",

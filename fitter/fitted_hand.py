@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from fitter.meshes import HandMeshes
     from fitter.rendering.overlay import OverlayHand
+    from fitter.textures import FusionOptions, HandTexture, HandView
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -152,8 +155,67 @@ class FittedHand(HandRow):
             InputError: the fit failed.
         """
         from fitter.rendering.overlay import OverlayHand
+    from fitter.textures import FusionOptions, HandTexture, HandView
 
         return OverlayHand.of(self, self._fitted_vertices(), self.faces)
+
+    def extract_texture(
+        self,
+        image: np.ndarray,
+        *,
+        size: int = 512,
+        others: Sequence[FittedHand] = (),
+        mask: np.ndarray | None = None,
+        linear_light: bool = True,
+    ) -> HandTexture:
+        """The texture that the hand's image shows; see [textures](docs/textures.md).
+
+        The image's light is the fitted one, or, where no stage fitted it, estimated.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, of `image_size`.
+            size: texels along a side.
+            others: the image's other hands, which may hide this one; this one among them is no
+                matter, and neither are hands whose fit failed.
+            mask: (H, W) bool, the pixels that show hands; None where it is not known.
+            linear_light: `refine.linear_light` of the configuration that fitted the light.
+
+        Raises:
+            InputError: the fit failed (`hand.not_fitted`), the image is another size
+                (`hand.other_image`), or the model has no texture coordinates (`texture.no_uv`).
+        """
+        from fitter.textures import extract_texture
+
+        view = self._view(image, others, mask, linear_light)
+        return extract_texture(self.meshes.atlas(size), view)
+
+    def _view(
+        self,
+        image: np.ndarray,
+        others: Sequence[FittedHand],
+        mask: np.ndarray | None,
+        linear_light: bool,
+    ) -> HandView:
+        from fitter.inputs.arrays import check_mask
+        from fitter.textures import HandView, Occluder
+
+        vertices, pixels = self._fitted_vertices(), _pixels_of(image, [self])
+        if mask is not None:
+            mask = check_mask(mask, self.image_size, f"mask of {self.image_name}")
+        intrinsics = self.intrinsics.copy()
+        intrinsics[:2, :2] *= 1.0 if self.focal_scale is None else self.focal_scale
+        assert self.side is not None
+        hiding = (o for o in others if o is not self and o.vertices is not None)
+        return HandView(
+            pixels,
+            intrinsics,
+            vertices,
+            self.side,
+            [Occluder(o.vertices, o.faces) for o in hiding if o.vertices is not None],
+            mask,
+            self.lighting,
+            linear_light,
+        )
 
     def _fitted_vertices(self) -> np.ndarray:
         if self.vertices is None:
@@ -174,8 +236,73 @@ def render_hands(image: np.ndarray, hands: list[FittedHand]) -> np.ndarray:
     Raises:
         InputError: a fit failed, or the image is another size than the one that was fitted.
     """
-    from fitter.inputs.arrays import check_pixels
     from fitter.rendering.overlay import render_overlay
+
+    pixels = _pixels_of(image, hands)
+    if not hands:
+        return pixels.copy()
+    return render_overlay(pixels, [hand.as_overlay() for hand in hands], hands[0].intrinsics)
+
+
+def hand_texture(
+    hands: Sequence[FittedHand],
+    images: Sequence[np.ndarray | str | Path],
+    *,
+    size: int = 512,
+    fusion: FusionOptions | None = None,
+    linear_light: bool = True,
+) -> HandTexture:
+    """One texture of several pictures of one person's hand; see [textures](docs/textures.md).
+
+    Left and right hands of one person may be among them: they share the atlas, and what one has
+    shown fills what the other has not. Images are read one after the other.
+
+    Args:
+        hands: one of each image; those whose fit failed are left out.
+        images: (H, W, 3) uint8 RGB, or the path of the image, for each hand.
+        size: texels along a side.
+        fusion: how pictures are fused; None is `fitter.textures.FusionOptions()`.
+        linear_light: `refine.linear_light` of the configuration that fitted the light.
+
+    Raises:
+        InputError: there is no fitted hand, the numbers or models differ, or see
+            `FittedHand.extract_texture`.
+
+    ```python
+    import fitter
+    from fitter.inputs import read_image
+
+    (hand,) = fitter.fit("photo.jpg", max_hands=1)
+    texture = fitter.hand_texture([hand], [read_image("photo.jpg")], size=128)
+    assert texture.colours.shape == (128, 128, 3) and texture.measured.any()
+    ```
+    """
+    from fitter.inputs import read_image
+    from fitter.textures import TextureFusion
+
+    if len(hands) != len(images):
+        raise InputError("texture.count", expected=len(hands), found=len(images))
+    pairs = [pair for pair in zip(hands, images, strict=True) if pair[0].vertices is not None]
+    if not pairs:
+        raise InputError("texture.no_hand")
+    models = {hand.meshes.data.sha256: hand.meshes.data.name for hand, _ in pairs}
+    if len(models) > 1:
+        first, second, *_ = models.values()
+        raise InputError("texture.models", expected=first, found=second)
+    fused = TextureFusion(pairs[0][0].meshes.atlas(size), fusion)
+    for hand, image in pairs:
+        pixels = read_image(Path(image)) if isinstance(image, str | Path) else image
+        fused.add(hand.extract_texture(pixels, size=size, linear_light=linear_light))
+    return fused.result()
+
+
+def _pixels_of(image: np.ndarray, hands: Sequence[FittedHand]) -> np.ndarray:
+    """The image (H, W, 3) uint8 of these hands.
+
+    Raises:
+        InputError: it is no image, or another size than the one that was fitted.
+    """
+    from fitter.inputs.arrays import check_pixels
 
     pixels = check_pixels(image, "image")
     size = (pixels.shape[1], pixels.shape[0])
@@ -184,6 +311,4 @@ def render_hands(image: np.ndarray, hands: list[FittedHand]) -> np.ndarray:
             raise InputError(
                 "hand.other_image", file=hand.image_name, expected=hand.image_size, found=size
             )
-    if not hands:
-        return pixels.copy()
-    return render_overlay(pixels, [hand.as_overlay() for hand in hands], hands[0].intrinsics)
+    return pixels

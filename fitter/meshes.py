@@ -11,6 +11,7 @@ from fitter.config.options import ModelConfig
 from fitter.hand_models import HandModel, HandModelData, ManoOptions, load_hand_model
 from fitter.records import HandParams, Side
 from fitter.store.schema import HandRow
+from fitter.textures.atlas import TextureAtlas
 
 
 class HandMeshes:
@@ -20,6 +21,7 @@ class HandMeshes:
         """Take a right-hand model, float64."""
         self.right = right
         self._models: dict[Side, HandModel] = {"right": right, "left": right.mirrored()}
+        self._atlases: dict[int, TextureAtlas] = {}
 
     @classmethod
     def of(cls, config: ModelConfig, device: torch.device) -> Self:
@@ -45,6 +47,16 @@ class HandMeshes:
     def faces(self, side: Side) -> np.ndarray:
         """(F, 3) int64 vertices of each face, counter-clockwise seen from outside."""
         return self._models[side].data.faces
+
+    def atlas(self, size: int) -> TextureAtlas:
+        """Of textures with `size` texels along a side; unfolded once.
+
+        Raises:
+            InputError: the model has no texture coordinates (`texture.no_uv`).
+        """
+        if size not in self._atlases:
+            self._atlases[size] = TextureAtlas.of(self.data, size)
+        return self._atlases[size]
 
     def vertices(self, row: HandRow) -> np.ndarray:
         """(V, 3) float32 mesh of a fitted hand in metres, camera frame."""
