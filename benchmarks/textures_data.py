@@ -1,8 +1,8 @@
 """The images of `benchmarks/textures.py`: several pictures of one hand whose skin is known.
 
-A person is a shape of the open hand and a skin painted as `scripts/build_appearance.py` paints, with
-all that the appearance basis leaves out: this person's course of lines and veins, mottling, freckles,
-and moles. Every picture shows it in another pose, view and light.
+A person is a shape of the open hand and a skin painted as `scripts/build_appearance.py` paints,
+with what the appearance basis leaves out: this person's course of lines and veins, mottling,
+freckles and moles. Every picture shows it in another pose, view and light.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ from build_examples import develop
 from example_geometry import rest_frame
 from example_light import LightDetail, light_vertices
 from open_hand_skin import draw_layers, unfold
-from open_hand_skin_population import paint, sample_person
+from open_hand_skin_population import CREASE, HAEMOGLOBIN, MELANIN, VEIN, paint, sample_person
 from synthetic_scenes import _fingers_collide, _light
 
 from datasets.synthetic.painted_backgrounds import THEMES, sample_background
 
 SIZE, TEXELS, SUPERSAMPLING = 512, 512, 2
 """Sides of an image and of the true texture; samples along a pixel's side."""
-MOLES = 60
+MOLES, MOTTLING = 250, 0.12
+"""How many spots a hand has, and by how much the blood in it varies from place to place."""
 DETAIL = LightDetail(directions=112, map_size=256)
 MOST_TILT = np.deg2rad(50)
 """Angle between the line of sight and the palm's or the back's normal."""
@@ -87,18 +88,29 @@ class Photographer:
     def person(self, seed: int) -> Person:
         """A person of a seed."""
         generator = np.random.default_rng([seed, 0])
-        skin = paint(sample_person(generator), draw_layers(self.atlas, generator))
-        rest = np.stack([self.atlas.averaged(axis) for axis in self.atlas.samples.rest.T], 1)
-        centres = rest[generator.integers(len(rest), size=MOLES)]
-        radii = generator.uniform(0.0006, 0.0018, MOLES)
-        density = np.zeros(len(rest))
-        for centre, radius in zip(centres, radii, strict=True):
-            distance = np.linalg.norm(rest - centre, axis=1)
-            density = np.maximum(density, 1 / (1 + np.exp((distance - radius) / 0.0002)))
-        skin = skin * np.exp(-density[:, None] * generator.uniform(0.6, 1.2) * [0.76, 0.92, 1.0])
+        layers = draw_layers(self.atlas, generator)
+        skin = paint(sample_person(generator), layers)
+        # Beyond the basis: lines and veins of this hand alone, mottling, moles and freckles.
+        lines = layers.palm_lines + layers.back_lines
+        density = 0.5 * lines[:, None] * CREASE + 2 * layers.veins[:, None] * VEIN
+        density = density + MOTTLING * layers.coarse[:, None] * HAEMOGLOBIN
+        density = density + self._moles(generator)[:, None] * MELANIN
+        skin = skin * np.exp(-density)
         shapes = self.model.shapedirs.shape[-1]
         betas = torch.from_numpy(generator.normal(0, 0.8, (1, shapes)).clip(-2, 2))
         return Person(seed, betas, skin[self.atlas.texel_rows].astype(np.float32))
+
+    def _moles(self, generator: np.random.Generator) -> np.ndarray:
+        """(M,) melanin of moles and freckles."""
+        rest = np.stack([self.atlas.averaged(axis) for axis in self.atlas.samples.rest.T], 1)
+        centres = rest[generator.integers(len(rest), size=MOLES)]
+        radii, depths = generator.uniform(0.0005, 0.002, MOLES), generator.uniform(0.3, 1.2, MOLES)
+        melanin = np.zeros(len(rest))
+        for centre, radius, depth in zip(centres, radii, depths, strict=True):
+            distance = np.linalg.norm(rest - centre, axis=1)
+            spot = depth * (0.5 - 0.5 * np.tanh((distance - radius) / 0.0004))
+            melanin = np.maximum(melanin, spot)
+        return melanin
 
     def picture(self, person: Person, number: int) -> Picture:
         """One of a person's pictures; even ones show more of the palm, odd ones of the back."""
@@ -157,7 +169,7 @@ class Photographer:
         linear = (linear + behind * (1 - alpha[..., None])) * generator.uniform(0.8, 1.2)
         encoded = develop(linear).astype(np.float32)
         encoded = cv2.GaussianBlur(encoded, (0, 0), generator.uniform(0.4, 0.8))
-        grain = generator.normal(0, generator.uniform(1, 3), encoded.shape)
+        grain = generator.normal(0, generator.uniform(0.5, 2), encoded.shape)
         return np.clip(np.round(encoded + grain), 0, 255).astype(np.uint8)
 
 

@@ -155,7 +155,6 @@ class FittedHand(HandRow):
             InputError: the fit failed.
         """
         from fitter.rendering.overlay import OverlayHand
-    from fitter.textures import FusionOptions, HandTexture, HandView
 
         return OverlayHand.of(self, self._fitted_vertices(), self.faces)
 
@@ -186,16 +185,18 @@ class FittedHand(HandRow):
         """
         from fitter.textures import extract_texture
 
-        view = self._view(image, others, mask, linear_light)
+        view = self.as_view(image, others=others, mask=mask, linear_light=linear_light)
         return extract_texture(self.meshes.atlas(size), view)
 
-    def _view(
+    def as_view(
         self,
         image: np.ndarray,
-        others: Sequence[FittedHand],
-        mask: np.ndarray | None,
-        linear_light: bool,
+        *,
+        others: Sequence[FittedHand] = (),
+        mask: np.ndarray | None = None,
+        linear_light: bool = True,
     ) -> HandView:
+        """What a texture is extracted from; see `extract_texture`."""
         from fitter.inputs.arrays import check_mask
         from fitter.textures import HandView, Occluder
 
@@ -249,6 +250,7 @@ def hand_texture(
     images: Sequence[np.ndarray | str | Path],
     *,
     size: int = 512,
+    others: Sequence[Sequence[FittedHand]] | None = None,
     fusion: FusionOptions | None = None,
     linear_light: bool = True,
 ) -> HandTexture:
@@ -261,6 +263,7 @@ def hand_texture(
         hands: one of each image; those whose fit failed are left out.
         images: (H, W, 3) uint8 RGB, or the path of the image, for each hand.
         size: texels along a side.
+        others: for each hand the hands of its image, which may hide it.
         fusion: how pictures are fused; None is `fitter.textures.FusionOptions()`.
         linear_light: `refine.linear_light` of the configuration that fitted the light.
 
@@ -280,19 +283,23 @@ def hand_texture(
     from fitter.inputs import read_image
     from fitter.textures import TextureFusion
 
-    if len(hands) != len(images):
-        raise InputError("texture.count", expected=len(hands), found=len(images))
-    pairs = [pair for pair in zip(hands, images, strict=True) if pair[0].vertices is not None]
-    if not pairs:
+    others = [()] * len(hands) if others is None else others
+    for given in (images, others):
+        if len(given) != len(hands):
+            raise InputError("texture.count", expected=len(hands), found=len(given))
+    tasks = [
+        each for each in zip(hands, images, others, strict=True) if each[0].vertices is not None
+    ]
+    if not tasks:
         raise InputError("texture.no_hand")
-    models = {hand.meshes.data.sha256: hand.meshes.data.name for hand, _ in pairs}
+    models = {hand.meshes.data.sha256: hand.meshes.data.name for hand, _, _ in tasks}
     if len(models) > 1:
         first, second, *_ = models.values()
         raise InputError("texture.models", expected=first, found=second)
-    fused = TextureFusion(pairs[0][0].meshes.atlas(size), fusion)
-    for hand, image in pairs:
+    fused = TextureFusion(tasks[0][0].meshes.atlas(size), fusion)
+    for hand, image, beside in tasks:
         pixels = read_image(Path(image)) if isinstance(image, str | Path) else image
-        fused.add(hand.extract_texture(pixels, size=size, linear_light=linear_light))
+        fused.add(hand.extract_texture(pixels, size=size, others=beside, linear_light=linear_light))
     return fused.result()
 
 

@@ -26,8 +26,8 @@ LOGIT_STD, INDEPENDENT = 0.3, 300
 """Standard deviation of a texel's logit about a skin, and how many samples the texels are worth:
 neighbours differ from a skin alike."""
 SMOOTHNESS, RETURN = 4.0, 0.004
-"""Weights of the change between neighbouring vertices and of the change itself, beside the weight
-1 of a vertex whose texels are all measured: how soon the change fades away from them."""
+"""Of the filling: see `smooth_over`, and the weight with which changes return to 0, on the same
+scale: how soon they fade away from what is measured."""
 BLEND = 0.02
 """Weight that a texel's filling has beside what was measured there: the border is blended."""
 
@@ -57,7 +57,7 @@ def fill(
     if measured.any():
         change = np.zeros_like(base)
         change[measured] = _logit(colours[measured]) - base[measured]
-        filled = base + atlas.at(_smooth_change(atlas, change, weight))
+        filled = base + atlas.at(smooth_over(atlas, change, weight, SMOOTHNESS))
     share = _believed(weight)[:, None]
     logits = np.where(
         measured[:, None], share * _logit(np.clip(colours, 1e-3, 0.999)) + (1 - share) * filled,
@@ -114,9 +114,19 @@ def _believed(weight: np.ndarray) -> np.ndarray:
     return weight / (weight + BLEND)
 
 
-def _smooth_change(atlas: TextureAtlas, change: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(V, 3) change at the vertices: near that of the measured texels (M, 3), and smooth over the
-    surface, across the seams of the atlas too."""
+def smooth_over(
+    atlas: TextureAtlas, change: np.ndarray, weight: np.ndarray, smoothness: float
+) -> np.ndarray:
+    """(V, 3) values at the vertices near those of the measured texels, and smooth over the surface,
+    across the seams of the atlas too; they fade to 0 where nothing is measured.
+
+    Args:
+        atlas: of the model.
+        change: (M, 3) at the texels.
+        weight: (M,) how surely each was measured.
+        smoothness: weight of the change between neighbouring vertices, beside the weight 1 of a
+            vertex whose texels are all measured.
+    """
     count = atlas.vertex_count
     believed = np.where(atlas.on_chart, _believed(weight), 0)
     flat = np.clip(atlas.weights, 0, 1) * believed[:, None]
@@ -137,7 +147,7 @@ def _smooth_change(atlas: TextureAtlas, change: np.ndarray, weight: np.ndarray) 
     edges = np.concatenate([atlas.faces[:, [0, 1]], atlas.faces[:, [1, 2]], atlas.faces[:, [2, 0]]])
     graph = scipy.sparse.coo_matrix((np.ones(len(edges)), edges.T), (count, count)).tocsr()
     laplacian = scipy.sparse.csgraph.laplacian(((graph + graph.T) > 0).astype(np.float64))
-    left = SMOOTHNESS * laplacian + scipy.sparse.diags(of_vertex * scale + RETURN)
+    left = smoothness * laplacian + scipy.sparse.diags(of_vertex * scale + RETURN)
     return scipy.sparse.linalg.factorized(left.tocsc())(sums * scale[:, None])
 
 

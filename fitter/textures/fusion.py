@@ -20,6 +20,8 @@ FusionMethod = Literal["robust_mean", "exponential"]
 
 PRIOR_WEIGHT = 2.0
 """Pictures that the assumed spread of a texel's colours counts as."""
+YIELDING = 3
+"""Power of its share of the weight by which what does not agree with the rest is believed."""
 LEAST_LINEAR = 2e-3
 """Linear reflectance below which ratios are not looked at."""
 
@@ -130,8 +132,9 @@ class TextureFusion:
             "spread": self._spread,
             "gain": self._gain,
         }
-        facts = {"options": json.dumps(asdict(self.options)), "pictures": str(self._pictures)}
-        return safetensors.numpy.save(arrays, facts)
+        facts = {"options": asdict(self.options), "pictures": self._pictures}
+        # Several entries would stand in any order.
+        return safetensors.numpy.save(arrays, {"fusion": json.dumps(facts)})
 
     @classmethod
     def from_bytes(cls, atlas: TextureAtlas, state: bytes) -> Self:
@@ -143,8 +146,8 @@ class TextureFusion:
         try:
             arrays = safetensors.numpy.load(state)
             length = int.from_bytes(state[:8], "little")
-            facts = json.loads(state[8 : 8 + length])["__metadata__"]
-            fusion = cls(atlas, FusionOptions(**json.loads(facts["options"])))
+            facts = json.loads(json.loads(state[8 : 8 + length])["__metadata__"]["fusion"])
+            fusion = cls(atlas, FusionOptions(**facts["options"]))
             pictures = int(facts["pictures"])
         except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"expected the state of a texture fusion: {error}") from error
@@ -181,10 +184,10 @@ class TextureFusion:
         variance = (PRIOR_WEIGHT * self.options.spread**2 + spread) / (PRIOR_WEIGHT + before)
         agreement = 1 / (1 + squared / (variance * self.options.outlier**2)) ** 2
         agreement = np.where(before > 0, agreement, 1)
-        # Of two that do not agree the one that is less sure gives way.
-        total = before + weight
-        new = weight * (before * agreement + weight) / total
-        old = before * (weight * agreement + before) / total
+        # Of two that do not agree the one that is less sure gives way; of equals, both nearly.
+        total, doubt = before + weight, 1 - agreement
+        new = weight * (agreement + doubt * (weight / total) ** YIELDING)
+        old = before * (agreement + doubt * (before / total) ** YIELDING)
         kept = np.divide(old, before, out=np.zeros_like(old), where=before > 0)
         share = new / (old + new)
         self._mean[rows] = mean + share[:, None] * (colours - mean)

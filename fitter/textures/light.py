@@ -41,7 +41,7 @@ class SkinSamples:
         colours: (N, 3) linear RGB of the picture.
         normals: (N, 3) unit, outward, camera axes.
         weights: (N,) how much each counts.
-        mean: (N, 3) logits of the mean skin there; components: (K, N, 3).
+        mean: (N, 3) logits of the mean skin there; components: (K, N, 3), none of a known skin.
     """
 
     colours: np.ndarray
@@ -112,7 +112,7 @@ def fit_light(samples: SkinSamples, light: Light | None = None) -> LightFit:
         left = np.einsum("inc,jnc,nc->ij", slope, slope, weight) + np.eye(len(coefficients))
         right = np.einsum("inc,nc->i", slope, weight * (samples.colours - skin * lit))
         step = np.linalg.solve(left, right - coefficients)
-        coefficients = coefficients + step / max(1.0, np.abs(step).max())
+        coefficients = coefficients + step / max(1.0, np.abs(step).max(initial=0))
         skin = _sigmoid(samples.mean + np.tensordot(coefficients, samples.components, 1))
         shown = skin * np.maximum(lit, 0)
         error = np.linalg.norm((samples.colours - shown) / (shown + FLOOR), axis=1)

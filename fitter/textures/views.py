@@ -173,9 +173,7 @@ def _pixels_of_texels(atlas: TextureAtlas, screen: np.ndarray) -> np.ndarray:
     return area / atlas.areas
 
 
-def _window(
-    screen: np.ndarray, shape: tuple[int, ...], least: int, largest: int
-) -> _Window | None:
+def _window(screen: np.ndarray, shape: tuple[int, ...], least: int, largest: int) -> _Window | None:
     """The part of the image that positions (N, 2) span, with a margin; None where it is empty."""
     finite = screen[np.isfinite(screen).all(1)]
     if not len(finite):
@@ -209,14 +207,18 @@ def _unhidden(
     at, depth, cosine = texels
     scene = [points, *(np.asarray(each.vertices, np.float64) for each in view.others)]
     starts = np.cumsum([0, *(len(each) for each in scene)])
-    rows = [faces, *(np.asarray(e.faces) + s for e, s in zip(view.others, starts[1:], strict=False))]
+    rows = [
+        faces,
+        *(np.asarray(e.faces) + s for e, s in zip(view.others, starts[1:], strict=False)),
+    ]
     vertices = np.concatenate(scene)
     position = (_project(vertices, view.intrinsics) - window.origin) * window.scale
     screen = torch.from_numpy(np.concatenate([position, vertices[:, 2:]], 1))[None]
     seen = rasterize(screen, torch.from_numpy(np.concatenate(rows)), window.shape)
     index, surface = seen.face_index[0].numpy(), seen.depth[0].numpy()
     own = (index >= 0) & (index < len(faces))
-    distance = _from_border(own, surface, view.mask, window) / window.scale
+    # To a pixel's border it is half a pixel less than to its middle.
+    distance = (_from_border(own, surface, view.mask, window) - 0.5) / window.scale
 
     column, row = (np.nan_to_num((at - window.origin) * window.scale, nan=-1).astype(int)).T
     inside = (row >= 0) & (column >= 0) & (row < window.shape[0]) & (column < window.shape[1])
