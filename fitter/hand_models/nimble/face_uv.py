@@ -73,9 +73,7 @@ def _bad_line(path: Path, line: str) -> InputError:
     return InputError("nimble.uv_line", file=path, expected=_EXPECTED, found=line[:60])
 
 
-def _aligned(
-    path: Path, skin_faces: np.ndarray, faces: np.ndarray, rows: np.ndarray
-) -> np.ndarray:
+def _aligned(path: Path, skin_faces: np.ndarray, faces: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Bring rows of coordinates in the order of the skin's faces and corners."""
 
     def refuse(found: str) -> InputError:

@@ -2,8 +2,9 @@
 
 A folder holds what its users download: NIMBLE_DICT_9137.pkl (vertices and all that moves them),
 NIMBLE_MANO_VREG.pkl (where MANO's vertices lie on the skin), NIMBLE_TEX_FUV.pkl (texture
-coordinates) and NIMBLE_TEX_DICT.pkl (textures, see `nimble.textures`). The published sizes are 3,345
-vertices of bones, 5,635 of muscles and 5,990 of skin, in this order; any that fit together are read.
+coordinates) and NIMBLE_TEX_DICT.pkl (textures, see `nimble.textures`). The published sizes are
+3,345 vertices of bones, 5,635 of muscles and 5,990 of skin, in this order; any that fit together
+are read.
 """
 
 from __future__ import annotations
@@ -138,9 +139,7 @@ def read_nimble(folder: Path) -> NimbleGeometry:
     arrays = _arrays(checks, content)
     scale = _metres(checks, arrays["vert"][_first_of_skin(checks) :])
     faces = {key: _faces(checks, content[key], key) for key in _FACES}
-    uv, uv_faces, uv_digest = read_face_uv(
-        folder / FUV_FILE, faces["skin_f"], checks.sizes["skin"]
-    )
+    uv, uv_faces, uv_digest = read_face_uv(folder / FUV_FILE, faces["skin_f"], checks.sizes["skin"])
     mano_map, mano_digest = read_mano_map(folder / VREG_FILE, faces["skin_f"], checks.sizes["skin"])
     vertices, shapedirs = _shape_space(arrays, checks.sizes["V"], scale)
     first = {"bone_f": 0, "muscle_f": checks.sizes["bones"], "skin_f": _first_of_skin(checks)}
@@ -223,9 +222,7 @@ def _arrays(checks: ArrayChecks, content: Mapping[str, Any]) -> dict[str, np.nda
     vert = checks.array("vert", content["vert"], _SHAPES["vert"])
     bone, skin = (_count(checks, key, content[key]) for key in _COUNTS)
     if not 0 < bone < skin < len(vert):
-        raise InputError(
-            "nimble.parts", file=checks.file, vertices=len(vert), bone=bone, skin=skin
-        )
+        raise InputError("nimble.parts", file=checks.file, vertices=len(vert), bone=bone, skin=skin)
     checks.sizes.update(
         {"bones": bone, "muscles": skin - bone, "skin": len(vert) - skin, "3 V": 3 * len(vert)}
     )
@@ -283,7 +280,11 @@ def _faces(checks: ArrayChecks, value: Any, key: str) -> np.ndarray:
 
 def _check_indices(checks: ArrayChecks, key: str, indices: np.ndarray, count: int) -> None:
     if indices.size == 0 or indices.min() < 0 or indices.max() >= count:
-        found = "none" if not indices.size else int(indices.min() if indices.min() < 0 else indices.max())
+        found = (
+            "none"
+            if not indices.size
+            else int(indices.min() if indices.min() < 0 else indices.max())
+        )
         raise InputError("nimble.indices", file=checks.file, array=key, count=count, found=found)
 
 

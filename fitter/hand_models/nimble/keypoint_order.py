@@ -10,9 +10,7 @@ from fitter.conventions import KEYPOINT_NAMES, KEYPOINT_ORDERS
 from fitter.errors import InputError
 from fitter.hand_models.skeleton import NIMBLE_SKELETON
 
-KEYPOINT_JOINTS = tuple(
-    NIMBLE_SKELETON.names.index(name) for name in KEYPOINT_NAMES
-)
+KEYPOINT_JOINTS = tuple(NIMBLE_SKELETON.names.index(name) for name in KEYPOINT_NAMES)
 """The joint of NIMBLE's rig that is named as each of the 21 canonical keypoints."""
 
 _FARTHEST = 0.1

@@ -23,7 +23,7 @@ _TIPS = range(4, 21, 4)
 
 
 def load_nimble(
-    folder: Path, mano: Path | None = None, options: ManoOptions = ManoOptions()
+    folder: Path, mano: Path | None = None, options: ManoOptions | None = None
 ) -> HandModelData:
     """Read the skin of a NIMBLE model from its folder.
 
@@ -31,7 +31,7 @@ def load_nimble(
         folder: with NIMBLE's files, see `nimble.files`.
         mano: the file of a MANO model, for keypoints by MANO's own regressor and fingertip vertices
             on the skin in MANO's vertices (Zhao, section 3.2); None: by NIMBLE's `jreg_mano`.
-        options: how to read `mano`.
+        options: how to read `mano`; None: `ManoOptions()`.
 
     Raises:
         InputError: a file is missing, unsafe, cut off or inconsistent, or the MANO model is of
@@ -41,12 +41,10 @@ def load_nimble(
     data = skin_data(geometry)
     if mano is None:
         return data
-    mano_data = load_mano(mano, options)
+    mano_data = load_mano(mano, options or ManoOptions())
     regressor = mano_keypoint_regressor(geometry, mano_data, mano)
     if mano_data.side != data.side:
-        raise InputError(
-            "nimble.mano_side", file=mano, expected=data.side, found=mano_data.side
-        )
+        raise InputError("nimble.mano_side", file=mano, expected=data.side, found=mano_data.side)
     return with_keypoints(data, regressor, mano_data.sha256)
 
 

@@ -1,8 +1,8 @@
 """NIMBLE's textures: diffuse colour, normals and highlights, each linear in 10 coefficients.
 
 `clamp(mean + basis @ (std * alpha), 0, 1)` for each of three maps of 1024 x 1024 texels (Li et al.
-2022, section 5). The diffuse map is in sRGB and the file has its channels as blue, green, red, which
-is how OpenCV writes them; here they are red, green, blue.
+2022, section 5). The diffuse map is in sRGB, and the file has its channels as blue, green, red,
+which is how OpenCV writes them; here they are red, green, blue.
 """
 
 from __future__ import annotations
@@ -127,18 +127,13 @@ def _space(checks: ArrayChecks, name: str, content: Any) -> TextureSpace:
     basis = checks.array(f"{name}.basis", content["basis"], ("T T 3", "textures"))
     side = math.isqrt(mean.size // 3)
     if 3 * side * side != mean.size:
-        raise InputError(
-            "nimble.square", file=checks.file, array=f"{name}.mean", found=mean.size
-        )
+        raise InputError("nimble.square", file=checks.file, array=f"{name}.mean", found=mean.size)
     unit = basis[:, :TEXTURE_COMPONENTS].T.astype(np.float32) * std[:, None].astype(np.float32)
     shape = (side, side, 3)
     return TextureSpace(
         mean=torch.from_numpy(mean.astype(np.float32).reshape(shape)[..., ::-1].copy()),
         components=torch.from_numpy(unit.reshape(-1, *shape)[..., ::-1].copy()),
     )
-
-
-
 
 
 def _with_red_first(path: Path, normal: TextureSpace) -> TextureSpace:
