@@ -188,8 +188,10 @@ def metacarpal_axes(bone: np.ndarray, knuckle: np.ndarray) -> np.ndarray:
         (3, 3) float64, see `Anatomy.axes`.
     """
     twist = _unit(np.asarray(bone, float))
+    # A left hand's axis points from the knuckle to the base, as those of its fingers do.
+    twist = twist * np.sign(twist @ knuckle[TWIST])
     hinge = _unit(knuckle[FLEXION] - (knuckle[FLEXION] @ twist) * twist)
-    # Ring and little finger, and left hands, have triples of the other handedness.
+    # Ring and little finger have triples of the other handedness.
     handedness = np.sign(np.linalg.det(knuckle))
     return np.stack([hinge, handedness * np.cross(twist, hinge), twist])
 
@@ -268,7 +270,7 @@ def anatomy_of(data: HandModelData) -> Anatomy:
         knuckle_axes = own_axes[finger_joints(finger).start]
         axes[row] = metacarpal_axes(joints[knuckle] - joints[base], knuckle_axes)
         limits[:, row] = metacarpal_limits(finger)
-    return Anatomy(axes, *limits, skeleton)
+    return Anatomy(axes, limits[0], limits[1], skeleton)
 
 
 def anatomical_angles(hand_pose: Tensor, axes: Tensor | np.ndarray) -> Tensor:

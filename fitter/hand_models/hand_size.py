@@ -67,8 +67,8 @@ class HandSize:
 
     def to(self, *args: torch.device | torch.dtype | str) -> Self:
         """`Tensor.to` on every tensor."""
-        template, shapedirs = self.template.to(*args), self.shapedirs.to(*args)
-        return replace(self, template=template, shapedirs=shapedirs)
+        tensors = {name: getattr(self, name) for name in ("template", "shapedirs")}
+        return replace(self, **{name: tensor.to(*args) for name, tensor in tensors.items()})
 
     @cached_property
     def mean(self) -> Tensor:

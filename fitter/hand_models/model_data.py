@@ -88,10 +88,10 @@ class HandModelData:
             ValueError: there is not exactly one of `joint_regressor` and `given_joints`.
         """
         regressor, given = self.joint_regressor, self.given_joints
-        if (regressor is None) == (given is None):
-            raise ValueError("expected joint_regressor or given_joints, and not both")
-        if given is not None:
+        if given is not None and regressor is None:
             return given
+        if given is not None or regressor is None:
+            raise ValueError("expected joint_regressor or given_joints, and not both")
         shapedirs = np.einsum("jv,vcs->jcs", regressor, self.shapedirs)
         return RestJoints(regressor @ self.v_template, shapedirs)
 
