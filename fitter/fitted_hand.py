@@ -81,6 +81,8 @@ class FittedHand(HandRow):
         mask_agreement: how far the mask agreed with keypoints and mesh, in [0, 1].
         mask_iou: intersection over union of the fitted mesh and the mask.
         residual_px: root mean square distance of `keypoints_2d` from the detected ones, pixels.
+        meshes: the model that was fitted, one for all hands of a fitter or a store: what textures
+            and exports need beside the hand itself.
     """
 
     image_name: str
@@ -88,6 +90,7 @@ class FittedHand(HandRow):
     intrinsics: np.ndarray
     intrinsics_source: IntrinsicsSource
     faces: np.ndarray
+    meshes: HandMeshes
 
     @classmethod
     def of(cls, name: str, image: ImageRow, hand: HandRow, meshes: HandMeshes) -> Self:
@@ -105,6 +108,7 @@ class FittedHand(HandRow):
             intrinsics=image.intrinsics,
             intrinsics_source=image.intrinsics_source,
             faces=meshes.faces(hand.side),
+            meshes=meshes,
         )
 
     def __repr__(self) -> str:
@@ -112,8 +116,9 @@ class FittedHand(HandRow):
         return f"FittedHand({self.side} hand in {self.image_name}, {score})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field that is not None, by name: NumPy arrays, numbers and texts."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Every field that is not None, by name: NumPy arrays, numbers and texts, no `meshes`."""
+        names = (field.name for field in fields(self) if field.name != "meshes")
+        values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
     def mesh(self) -> trimesh.Trimesh:
