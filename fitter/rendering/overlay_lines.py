@@ -62,8 +62,8 @@ def outlines(scene: Scene, focal: float) -> np.ndarray:
         n = np.moveaxis(normals, axis, 0)
         # A slanted surface is no step: the depth has to leave the line on which the samples before
         # and the samples behind go on.
-        slope = np.diff(z, axis=0)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # beside hands the depth is infinite
+            slope = np.diff(z, axis=0)
             before = np.abs(slope[1:] - slope[:-1])
         leaves = np.full(slope.shape, np.inf)
         leaves[1:], leaves[:-1] = before, np.fmin(leaves[:-1], before)

@@ -69,15 +69,15 @@ class Scene:
         x0, y0, x1, y1 = self.box
         return image[y0:y1, x0:x1]
 
-    def alone(self, number: int) -> Fragments:
-        """What is seen of one hand, its faces counted from 0."""
+    def of_hand(self, number: int) -> Fragments:
+        """The N samples (1, 1, N) that show one hand, its faces counted from 0."""
         first = sum(len(hand.faces) for hand in self.hands[:number])
         mine = torch.from_numpy(self.hand_index == number)[None]
         seen = self.fragments
         return Fragments(
-            face_index=torch.where(mine, seen.face_index - first, -1).to(seen.face_index.dtype),
-            barycentrics=torch.where(mine[..., None], seen.barycentrics, 0),
-            depth=torch.where(mine, seen.depth, 0),
+            face_index=(seen.face_index[mine] - first)[None, None],
+            barycentrics=seen.barycentrics[mine][None, None],
+            depth=seen.depth[mine][None, None],
         )
 
 
@@ -162,7 +162,7 @@ def blend_skins(image: np.ndarray, scene: Scene, opacity: float) -> None:
             raise ValueError("expected the skin of every hand that is shown in it, found none")
         faces = torch.from_numpy(hand.faces.astype(np.int64))
         mine = scene.hand_index == number
-        colours[mine] = hand.skin.at_pixels(scene.alone(number), faces)[mine]
+        colours[mine] = hand.skin.at_pixels(scene.of_hand(number), faces)[0]
     blend_samples(scene.part(image), colours, scene.covered, scene.scale, opacity)
 
 

@@ -1,4 +1,4 @@
-"""How overlays look. Nothing heavy is imported, so that a command can refuse a bad style at once."""
+"""How overlays look. Nothing heavy is imported: a command refuses a bad style at once."""
 
 from __future__ import annotations
 

@@ -75,9 +75,7 @@ def render_view(
         screens = [
             np.column_stack([scale * seen[:, :2] + centre, seen[:, 2] + far]) for seen in points
         ]
-        turned = [
-            _turned(hand, seen) for hand, seen in zip(hands, points, strict=True)
-        ]
+        turned = [_turned(hand, seen) for hand, seen in zip(hands, points, strict=True)]
         scene = render_scene(panel.shape, turned, screens)
         assert scene is not None  # its middle is the panel's
         if look == "appearance":
