@@ -35,7 +35,12 @@ if TYPE_CHECKING:
         anatomy_of,
         hand_pose_from_angles,
     )
-    from fitter.hand_models.appearance import AppearanceModel, load_appearance
+    from fitter.hand_models.appearance import (
+        Appearance,
+        AppearanceModel,
+        SurfaceMaps,
+        load_appearance,
+    )
     from fitter.hand_models.hand_size import HandSize
     from fitter.hand_models.keypoint_definitions import KeypointDefinition
     from fitter.hand_models.loading import load_hand_model
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Anatomy",
+    "Appearance",
     "AppearanceModel",
     "HandModel",
     "HandModelData",
@@ -55,6 +61,7 @@ __all__ = [
     "KeypointModel",
     "ManoOptions",
     "PosePrior",
+    "SurfaceMaps",
     "anatomical_angles",
     "anatomy_of",
     "hand_pose_from_angles",
@@ -71,6 +78,7 @@ __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "Anatomy": "fitter.hand_models.anatomy",
+        "Appearance": "fitter.hand_models.appearance",
         "AppearanceModel": "fitter.hand_models.appearance",
         "HandModel": "fitter.hand_models.skinning",
         "HandModelData": "fitter.hand_models.model_data",
@@ -79,6 +87,7 @@ __getattr__, __dir__ = lazy_face(
         "KeypointModel": "fitter.hand_models.skinning",
         "ManoOptions": "fitter.hand_models.mano",
         "PosePrior": "fitter.hand_models.pose_prior",
+        "SurfaceMaps": "fitter.hand_models.appearance",
         "anatomical_angles": "fitter.hand_models.anatomy",
         "anatomy_of": "fitter.hand_models.anatomy",
         "hand_pose_from_angles": "fitter.hand_models.anatomy",

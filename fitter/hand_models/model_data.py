@@ -32,7 +32,8 @@ class HandModelData:
         tip_vertices: vertices taken for the tips of thumb, index, middle, ring, little.
         hands_mean: (45,) axis-angle mean pose, relative to the template.
         hands_components: (45, 45) pose space, one component in each row, axis-angle.
-        uv: (T, 2) texture coordinates, or None.
+        uv: (T, 2) texture coordinates, u to the right and v up, or None where the file has none;
+            `load_hand_model` then makes them (`fitter.hand_models.uv_atlas`).
         uv_faces: (F, 3) indices into `uv`, or None.
         sha256: hexadecimal digest of the file the model was read from.
         keypoint_offsets: (21, 3) in the rest frame, order [16 joints, 5 tips]: where the keypoints
