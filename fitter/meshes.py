@@ -65,9 +65,7 @@ class HandMeshes:
             fix_left_shapedirs=config.fix_left_shapedirs,
         )
         source = config.path or config.name
-        model = load_hand_model(
-            source, "right", torch.float64, mano, config.children, config.mano
-        )
+        model = load_hand_model(source, "right", torch.float64, mano, config.children, config.mano)
         return cls(model.to(device), linear_light)
 
     @property

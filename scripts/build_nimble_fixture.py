@@ -73,7 +73,9 @@ class FixtureOptions:
     def scaled(cls, scale: float, **others: Any) -> FixtureOptions:
         """NIMBLE's sizes times a factor, textures by its root."""
         whole = cls()
-        sizes = {k: round(scale * getattr(whole, k)) for k in ("bones", "muscles", "skin", "surface")}
+        sizes = {
+            k: round(scale * getattr(whole, k)) for k in ("bones", "muscles", "skin", "surface")
+        }
         return cls(**{**sizes, "texture": round(scale**0.5 * whole.texture), **others})
 
 
@@ -159,7 +161,9 @@ class Fixture:
             "all_pbs": (self._pose_blend() * scale).astype(np.float32),
             "jreg_bone": self._bone_regressor().astype(np.float32),
             "jreg_mano": self._keypoint_regressor()[order].astype(np.float32),
-            "shape_basis": (shape["basis"] * scale).reshape(len(shape["basis"]), -1).astype(np.float32),
+            "shape_basis": (shape["basis"] * scale)
+            .reshape(len(shape["basis"]), -1)
+            .astype(np.float32),
             "shape_pm_std": shape["std"].astype(np.float32),
             "shape_pm_mean": shape["mean"].astype(np.float32),
             **self._pose_space(),
@@ -340,7 +344,9 @@ class Fixture:
         """(16, P) the open hand's joints as combinations of other vertices of its surface, exact at
         rest for every shape: as near as can be to its own regressor's places."""
         assert self.data.joint_regressor is not None
-        known = np.concatenate([points.T, shapedirs.reshape(len(points), -1).T, np.ones((1, len(points)))])
+        known = np.concatenate(
+            [points.T, shapedirs.reshape(len(points), -1).T, np.ones((1, len(points)))]
+        )
         template = self.data.v_template
         _, near = cKDTree(points).query(template)
         moved = scipy.sparse.coo_matrix(
@@ -363,7 +369,9 @@ class Fixture:
     def _distances(self) -> np.ndarray:
         """(skin, skin) metres along the edges of the skin; inner vertices hang on outer ones."""
         points = self.hand.points[-self.options.skin :]
-        sides = np.concatenate([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
+        sides = np.concatenate(
+            [self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]]
+        )
         hung = np.stack([np.flatnonzero(~self.surface), self.row[self.above]], axis=1)
         edges = np.unique(np.sort(np.concatenate([sides, hung]), axis=1), axis=0)
         length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)

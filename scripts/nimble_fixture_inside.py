@@ -143,9 +143,7 @@ def muscles(rig: Rig, skin: np.ndarray, count: int) -> Bodies:
     for joint, end in _segments():
         start, stop = rig.points[joint], rig.points[end]
 
-        def radius(
-            t: np.ndarray, start: np.ndarray = start, stop: np.ndarray = stop
-        ) -> np.ndarray:
+        def radius(t: np.ndarray, start: np.ndarray = start, stop: np.ndarray = stop) -> np.ndarray:
             places = start + t[:, None] * (stop - start)
             distance, _ = tree.query(places)
             return MUSCLE_SHARE * distance
@@ -214,7 +212,9 @@ def _capsule(axis: _Axis, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
         points = np.concatenate([points, points[[a, b, c]].mean(0, keepdims=True)])
         along = np.append(along, along[[a, b, c]].mean())
         new = len(points) - 1
-        faces = np.concatenate([np.delete(faces, longest, 0), [[a, b, new], [b, c, new], [c, a, new]]])
+        faces = np.concatenate(
+            [np.delete(faces, longest, 0), [[a, b, new], [b, c, new], [c, a, new]]]
+        )
     return points, faces, along
 
 

@@ -44,9 +44,7 @@ class Skin:
         """The open hand's own."""
         assert data.uv is not None and data.uv_faces is not None
         count = len(data.v_template)
-        return cls(
-            scipy.sparse.identity(count, format="csr"), data.faces, data.uv, data.uv_faces
-        )
+        return cls(scipy.sparse.identity(count, format="csr"), data.faces, data.uv, data.uv_faces)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Values (V, ...) of values (1670, ...) of the open hand's vertices."""
@@ -181,9 +179,7 @@ class _Decimation:
             error = place @ (self.quadrics[vertex] + self.quadrics[target]) @ place
             apart = self.points[target] - self.points[vertex]
             cost = float(max(error, 0) + LENGTH_SHARE * apart @ apart)
-            heapq.heappush(
-                heap, (cost, vertex, target, self.version[vertex], self.version[target])
-            )
+            heapq.heappush(heap, (cost, vertex, target, self.version[vertex], self.version[target]))
 
     def _collapse(self, vertex: int, target: int) -> bool:
         """Move a vertex into its neighbour, where the mesh stays closed, smooth and unwrapped."""

@@ -39,7 +39,9 @@ def textures(data: HandModelData, side: int) -> dict[str, dict[str, np.ndarray]]
     normal = _encoded_normals(relief)
     by_normal = np.stack([_encoded_normals(relief + step) - normal for step in by_relief])
     gloss = np.repeat(0.35 + 0.6 * _fine(diffuse)[..., None], 3, axis=-1)
-    by_gloss = np.stack([np.repeat(0.6 * _fine(step)[..., None], 3, axis=-1) for step in by_diffuse])
+    by_gloss = np.stack(
+        [np.repeat(0.6 * _fine(step)[..., None], 3, axis=-1) for step in by_diffuse]
+    )
     return {
         "diffuse": _space(diffuse, by_diffuse),
         "normal": _space(normal, by_normal),

@@ -194,6 +194,4 @@ def _sparse(matrix: scipy.sparse.csr_matrix, dtype: torch.dtype) -> Tensor:
     entries = matrix.tocoo()
     places = torch.from_numpy(np.stack([entries.row, entries.col]).astype(np.int64))
     values = torch.from_numpy(entries.data).to(dtype)
-    return torch.sparse_coo_tensor(
-        places, values, entries.shape, check_invariants=True
-    ).coalesce()
+    return torch.sparse_coo_tensor(places, values, entries.shape, check_invariants=True).coalesce()
