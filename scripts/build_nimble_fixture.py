@@ -1,8 +1,8 @@
 """Write NIMBLE's files on the open hand: `python scripts/build_nimble_fixture.py --out DIR`.
 
 NIMBLE itself comes from its authors, to users who have registered. This writes files of exactly its
-layout, and by default its sizes, so that everything that works on them can be tried and tested: skin,
-appearance and poses are the open hand's, bones and muscles are built inside it (see
+layout, and by default its sizes, so that everything that works on them can be tried and tested:
+skin, appearance and poses are the open hand's, bones and muscles are built inside it (see
 `nimble_fixture_inside`). Beside them it writes a MANO_RIGHT.pkl of the same hand, in MANO's layout
 and number of vertices, to which NIMBLE_MANO_VREG.pkl maps. Same arguments, same files.
 """
@@ -18,13 +18,13 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse
 from nimble_fixture_inside import Bodies, Rig, bones, muscles
-from nimble_fixture_skin import Skin, closest_on_faces, place_of, sized_skin
+from nimble_fixture_skin import closest_on_faces, place_of, sized_skin
 from nimble_fixture_textures import textures
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
 from fitter.conventions import FINGERTIP_VERTICES, JOINT_NAMES, KEYPOINT_ORDERS, PARENTS
-from fitter.hand_models import HandModelData, anatomy_of, load_open_hand, load_pose_prior
+from fitter.hand_models import anatomy_of, load_open_hand, load_pose_prior
 from fitter.hand_models.nimble.face_uv import uv_lines
 from fitter.hand_models.nimble.files import (
     DICT_FILE,

@@ -1,10 +1,11 @@
 """The skin of the NIMBLE fixture: the open hand's, subdivided and decimated to a given size.
 
-Each face of the open hand is divided into four at the middles of its edges, which leaves the surface
-as it is, and vertices are taken away again, the least noticed first, until the wanted number is left.
-A vertex goes by moving it into a neighbour (half-edge collapse), so all that are left are vertices
-of the divided mesh, and whatever is linear in the open hand's vertices stays so. A closed surface
-without handles has two faces less than twice its vertices less two: 4,994 vertices, 9,984 faces.
+Each face of the open hand is divided into four at the middles of its edges, which leaves the
+surface as it is, and vertices are taken away again, the least noticed first, until the wanted
+number is left. A vertex goes by moving it into a neighbour (half-edge collapse), so all that are
+left are vertices of the divided mesh, and whatever is linear in the open hand's vertices stays so.
+A closed surface without handles has four faces less than twice its vertices: of 4,994 vertices,
+9,984 faces.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ def load_hand_model(
     """Load a hand model on the CPU, with texture coordinates: the file's own, or ours.
 
     Args:
-        source: "open_hand" for the shipped model, the path of a MANO file, or the folder of a NIMBLE
-            model, whose skin is the hand.
+        source: "open_hand" for the shipped model, the path of a MANO file, or the folder of a
+            NIMBLE model, whose skin is the hand.
         side: the wanted hand; a file of the other hand is mirrored.
         dtype: of the model's floating-point buffers.
         mano: how to read a MANO file; None: `ManoOptions()`.

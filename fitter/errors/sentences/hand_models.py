@@ -63,7 +63,9 @@ SENTENCES: dict[str, str] = {
     ),
     "nimble.uv_line": "expected {expected}, found the line {found!r}.",
     "nimble.uv_faces": ("expected {expected} with the {faces} faces of skin_f, found {found}."),
-    "nimble.square": "expected a square texture of three channels in {array}, found {found} values.",
+    "nimble.square": (
+        "expected a square texture of three channels in {array}, found {found} values."
+    ),
     "nimble.normal_map": (
         "expected mean normals that point out of the skin in their first or third channel, found "
         "mean channels {found}."

@@ -1,4 +1,4 @@
-"""NIMBLE (Li et al. 2022): a hand of skin, muscles and bones, from the files that its users download.
+"""NIMBLE (Li et al. 2022): skin, muscles and bones, from the files that its users download.
 
 `Nimble` is the whole layer, `load_nimble` its skin as the hand model that is fitted.
 """

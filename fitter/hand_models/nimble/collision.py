@@ -56,9 +56,9 @@ def separate(
     """Move skin out of muscles.
 
     Vertices inside move along their normals to `CLEARANCE` beyond the muscles: d of each vertex,
-    0 of all others. The result is ``v + 0.7 d + 0.3 W d`` with the mean W of the vertices around, by
-    distance along the skin. So a vertex deep inside is not moved out whole, and its neighbours move
-    with it; repeating moves it further.
+    0 of all others. The result is ``v + 0.7 d + 0.3 W d`` with the mean W of the vertices around,
+    by distance along the skin. So a vertex deep inside is not moved out whole, and its neighbours
+    move with it; repeating moves it further.
 
     Args:
         skin: (B, N, 3) metres; skin_faces: (F, 3), counter-clockwise seen from outside.
@@ -132,8 +132,8 @@ def exit_depths(
 ) -> tuple[Tensor, Tensor]:
     """How far rays from inside closed meshes run until they are outside all of them.
 
-    Of all crossings of a ray that is the nearest with no mesh around it on the far side. (The public
-    layer takes whatever crossing comes last in its list.)
+    Of all crossings of a ray that is the nearest with no mesh around it on the far side. (The
+    public layer takes whatever crossing comes last in its list.)
 
     Args:
         origins: (K, 3) inside; directions: (K, 3) unit; hand: (K,) which of the B meshes' is meant.
@@ -223,8 +223,8 @@ def _crossings(placed: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
             edge crosses exactly one of them, or both, or none, as the surface does.
 
     Returns:
-        (K,) int64: 1 where the axis leaves (it passes from the back to the front of the triangle), -1
-        where it enters, 0 where it misses; and (K,) the z of the crossing.
+        (K,) int64: 1 where the axis leaves (it passes from the back to the front of the triangle),
+        -1 where it enters, 0 where it misses; and (K,) the z of the crossing.
     """
     x, y, z = placed.unbind(-1)
     winding = torch.zeros(len(placed), dtype=torch.int64, device=placed.device)
