@@ -14,9 +14,8 @@ from torch.nn import functional
 from fitter.colours import srgb_from_linear
 from fitter.hand_models import HandModelData, load_appearance
 
-RELIEF = 0.9
-"""Tilt of a normal for each unit of sRGB by which the skin is darker than its surroundings, over a
-texel at 256 texels a side."""
+RELIEF = 4.0
+"""Slope of the skin for each unit of sRGB by which it gets lighter over a texel, of 256 a side."""
 BLUR = 1 / 64
 """Of the texture's side: the standard deviation of what counts as the surroundings."""
 
@@ -66,10 +65,8 @@ def _fine(colours: np.ndarray) -> np.ndarray:
 
 def _relief(colours: np.ndarray) -> np.ndarray:
     """(T, T, 2) slopes of the skin to the right and up, furrows where it is darker."""
-    height = _fine(colours) * RELIEF * 256 * len(colours) / 256
-    down, right = np.gradient(height)
-    scale = 256 / len(colours)
-    return np.stack([right, -down], axis=-1) * scale
+    down, right = np.gradient(_fine(colours))
+    return RELIEF * len(colours) / 256 * np.stack([right, -down], axis=-1)
 
 
 def _encoded_normals(slopes: np.ndarray) -> np.ndarray:

@@ -53,6 +53,10 @@ class Nimble(torch.nn.Module):
 
     Example:
         ```python
+        import torch
+        from fitter.hand_models.nimble import Nimble
+        from fitter.records import HandParams
+
         hand = Nimble.load("nimble/")
         pose = hand.pose_from_components(torch.zeros(1, 30))  # the mean pose
         params = HandParams(torch.zeros(1, 3), pose, torch.zeros(1, 20), torch.zeros(1, 3))

@@ -12,7 +12,7 @@ from fitter.conventions import JOINT_NAMES, MODEL_TO_KEYPOINTS
 from fitter.errors import InputError
 from fitter.hand_models.mano import ManoOptions, load_mano, side_of_bends
 from fitter.hand_models.model_data import HandModelData, RestJoints
-from fitter.hand_models.nimble.files import NimbleGeometry, read_nimble
+from fitter.hand_models.nimble.files import TEXTURE_FILE, NimbleGeometry, read_nimble
 from fitter.hand_models.skeleton import NIMBLE_SKELETON
 from fitter.records import Side
 
@@ -38,7 +38,7 @@ def load_nimble(
             another side or of another number of vertices.
     """
     geometry = read_nimble(folder)
-    data = skin_data(geometry)
+    data = replace(skin_data(geometry), appearance_file=folder / TEXTURE_FILE)
     if mano is None:
         return data
     mano_data = load_mano(mano, options or ManoOptions())

@@ -43,9 +43,9 @@ class TextureSpace:
         """(B, T, T, C) of coefficients (B, N), between 0 and 1; differentiable."""
         return linear_values(self.mean, self.components, coefficients).clamp(0, 1)
 
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:
-        """`Tensor.to` on both."""
-        return type(self)(self.mean.to(*args), self.components.to(*args))
+    def to(self, target: torch.device | torch.dtype | str) -> Self:
+        """The same on a device or in a floating-point dtype."""
+        return type(self)(self.mean.to(target), self.components.to(target))
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ class NimbleTextures:
         maps = (self.diffuse, self.normal, self.specular)
         return torch.cat([each(coefficients) for each in maps], dim=-1)
 
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:
-        """`Tensor.to` on every tensor."""
-        maps = (self.diffuse, self.normal, self.specular)
-        return type(self)(*(each.to(*args) for each in maps), self.sha256)
+    def to(self, target: torch.device | torch.dtype | str) -> Self:
+        """The same on a device or in a floating-point dtype."""
+        diffuse, normal = self.diffuse.to(target), self.normal.to(target)
+        return type(self)(diffuse, normal, self.specular.to(target), self.sha256)
 
 
 def linear_values(mean: Tensor, components: Tensor, coefficients: Tensor) -> Tensor:
