@@ -146,7 +146,7 @@ class Bench:
         rows = np.flatnonzero(seen.weight > 0)[:: max(1, int((seen.weight > 0).sum() // 6000))]
         if texture is None:
             mean = self.atlas.mean_logits[rows].astype(np.float64)
-            components = self.atlas.component_logits(rows).astype(np.float64)
+            components = self.atlas.component_logits[:, rows].astype(np.float64)
         else:
             colours = self.atlas.rows(texture.colours)[rows].astype(np.float64).clip(1e-3, 0.999)
             mean, components = np.log(colours / (1 - colours)), np.zeros((0, len(rows), 3))

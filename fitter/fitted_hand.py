@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import trimesh
 
     from fitter.meshes import HandMeshes
-    from fitter.rendering.overlay import OverlayHand
+    from fitter.rendering.overlay_hand import OverlayHand
+    from fitter.rendering.overlay_style import OverlayLook, OverlayStyle, OverlayView
     from fitter.textures import FusionOptions, HandTexture, HandView
 
 
@@ -134,29 +135,44 @@ class FittedHand(HandRow):
 
         return trimesh.Trimesh(self._fitted_vertices(), self.faces, process=False)
 
-    def overlay(self, image: np.ndarray) -> np.ndarray:
-        """The hand rendered over its image, with its skeleton, side and score.
+    def overlay(
+        self,
+        image: np.ndarray,
+        style: OverlayStyle | OverlayLook = "mesh",
+        opacity: float | None = None,
+        views: Sequence[OverlayView] | None = None,
+    ) -> np.ndarray:
+        """The hand rendered over its image, by default with its skeleton, side and score.
 
         Args:
             image: (H, W, 3) uint8 RGB, of `image_size`.
+            style: "mesh", "outline", "side-by-side", "appearance", or a whole `OverlayStyle`.
+            opacity: of the hand, in [0, 1]; None leaves that of the style.
+            views: further sides to show it from, beside the image: "side", "top", "back"; None
+                leaves those of the style.
 
         Returns:
-            (H, W, 3) uint8 RGB; `image` is left as it is.
+            (H, W, 3) uint8 RGB, wider than `image` where the style puts something beside it;
+            `image` is left as it is.
 
         Raises:
-            InputError: the fit failed, or the image is another size (`hand.other_image`).
+            InputError: the fit failed, the image is another size (`hand.other_image`), or there is
+                no such style.
         """
-        return render_hands(image, [self])
+        return render_hands(image, [self], style, opacity, views)
 
-    def as_overlay(self) -> OverlayHand:
-        """What an overlay shows of the hand.
+    def as_overlay(self, style: OverlayStyle | None = None) -> OverlayHand:
+        """What an overlay of a style shows of the hand; None is `OverlayStyle()`.
 
         Raises:
             InputError: the fit failed.
         """
-        from fitter.rendering.overlay import OverlayHand
+        from fitter.rendering.overlay_hand import OverlayHand
 
-        return OverlayHand.of(self, self._fitted_vertices(), self.faces)
+        vertices, skin = self._fitted_vertices(), None
+        if style is not None and style.look == "appearance":
+            skin = self.meshes.skin(self, vertices)
+        return OverlayHand.of(self, vertices, self.faces, skin)
 
     def extract_texture(
         self,
@@ -165,7 +181,6 @@ class FittedHand(HandRow):
         size: int = 512,
         others: Sequence[FittedHand] = (),
         mask: np.ndarray | None = None,
-        linear_light: bool = True,
     ) -> HandTexture:
         """The texture that the hand's image shows; see [textures](docs/textures.md).
 
@@ -177,7 +192,6 @@ class FittedHand(HandRow):
             others: the image's other hands, which may hide this one; this one among them is no
                 matter, and neither are hands whose fit failed.
             mask: (H, W) bool, the pixels that show hands; None where it is not known.
-            linear_light: `refine.linear_light` of the configuration that fitted the light.
 
         Raises:
             InputError: the fit failed (`hand.not_fitted`), the image is another size
@@ -185,7 +199,7 @@ class FittedHand(HandRow):
         """
         from fitter.textures import extract_texture
 
-        view = self.as_view(image, others=others, mask=mask, linear_light=linear_light)
+        view = self.as_view(image, others=others, mask=mask)
         return extract_texture(self.meshes.atlas(size), view)
 
     def as_view(
@@ -194,7 +208,6 @@ class FittedHand(HandRow):
         *,
         others: Sequence[FittedHand] = (),
         mask: np.ndarray | None = None,
-        linear_light: bool = True,
     ) -> HandView:
         """What a texture is extracted from; see `extract_texture`."""
         from fitter.inputs.arrays import check_mask
@@ -215,7 +228,7 @@ class FittedHand(HandRow):
             [Occluder(o.vertices, o.faces) for o in hiding if o.vertices is not None],
             mask,
             self.lighting,
-            linear_light,
+            self.meshes.linear_light,
         )
 
     def _fitted_vertices(self) -> np.ndarray:
@@ -224,25 +237,39 @@ class FittedHand(HandRow):
         return self.vertices
 
 
-def render_hands(image: np.ndarray, hands: list[FittedHand]) -> np.ndarray:
+def render_hands(
+    image: np.ndarray,
+    hands: list[FittedHand],
+    style: OverlayStyle | OverlayLook = "mesh",
+    opacity: float | None = None,
+    views: Sequence[OverlayView] | None = None,
+) -> np.ndarray:
     """Render fitted hands of one image over it; nearer hands hide farther ones.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         hands: of this image; those whose fit failed must be left out.
+        style: see `FittedHand.overlay`.
+        opacity: see `FittedHand.overlay`.
+        views: see `FittedHand.overlay`.
 
     Returns:
-        (H, W, 3) uint8 RGB; `image` is left as it is.
+        (H, W, 3) uint8 RGB, wider than `image` where the style puts something beside it; `image`
+        is left as it is.
 
     Raises:
-        InputError: a fit failed, or the image is another size than the one that was fitted.
+        InputError: a fit failed, the image is another size than the one that was fitted, or there
+            is no such style.
     """
     from fitter.rendering.overlay import render_overlay
+    from fitter.rendering.overlay_style import OverlayStyle
 
+    chosen = OverlayStyle.of(style, opacity, views)
     pixels = _pixels_of(image, hands)
-    if not hands:
-        return pixels.copy()
-    return render_overlay(pixels, [hand.as_overlay() for hand in hands], hands[0].intrinsics)
+    # Of no hand nothing is projected.
+    intrinsics = hands[0].intrinsics if hands else np.eye(3)
+    shown = [hand.as_overlay(chosen) for hand in hands]
+    return render_overlay(pixels, shown, intrinsics, chosen)
 
 
 def hand_texture(
@@ -252,7 +279,6 @@ def hand_texture(
     size: int = 512,
     others: Sequence[Sequence[FittedHand]] | None = None,
     fusion: FusionOptions | None = None,
-    linear_light: bool = True,
 ) -> HandTexture:
     """One texture of several pictures of one person's hand; see [textures](docs/textures.md).
 
@@ -265,7 +291,6 @@ def hand_texture(
         size: texels along a side.
         others: for each hand the hands of its image, which may hide it.
         fusion: how pictures are fused; None is `fitter.textures.FusionOptions()`.
-        linear_light: `refine.linear_light` of the configuration that fitted the light.
 
     Raises:
         InputError: there is no fitted hand, the numbers or models differ, or see
@@ -299,7 +324,7 @@ def hand_texture(
     fused = TextureFusion(tasks[0][0].meshes.atlas(size), fusion)
     for hand, image, beside in tasks:
         pixels = read_image(Path(image)) if isinstance(image, str | Path) else image
-        fused.add(hand.extract_texture(pixels, size=size, others=beside, linear_light=linear_light))
+        fused.add(hand.extract_texture(pixels, size=size, others=beside))
     return fused.result()
 
 

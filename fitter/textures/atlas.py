@@ -9,10 +9,9 @@ from typing import Self
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
-from torch.nn import functional
 
 from fitter.errors import InputError
-from fitter.hand_models.appearance import AppearanceModel, load_appearance
+from fitter.hand_models import Appearance, load_appearance
 from fitter.hand_models.model_data import HandModelData
 from fitter.raster import rasterize
 
@@ -38,6 +37,7 @@ class TextureAtlas:
         shown: (T * T,) int64 which of the M texels each texel of the texture shows.
         faces: (F, 3) int64 of the right-hand model.
         appearance: the model's skin.
+        vertex_count: V of the model.
     """
 
     size: int
@@ -48,15 +48,17 @@ class TextureAtlas:
     on_chart: np.ndarray
     shown: np.ndarray
     faces: np.ndarray
-    appearance: AppearanceModel
+    appearance: Appearance
+    vertex_count: int
 
     @classmethod
-    def of(cls, data: HandModelData, size: int = 512) -> Self:
+    def of(cls, data: HandModelData, size: int = 512, appearance: Appearance | None = None) -> Self:
         """Unfold a model.
 
         Args:
             data: of the right hand; the left one has the same atlas.
             size: T, texels along a side.
+            appearance: the model's skin, if it is loaded.
 
         Raises:
             InputError: the model has no texture coordinates (`texture.no_uv`).
@@ -88,13 +90,9 @@ class TextureAtlas:
             on_chart=face_index[row, column] >= 0,
             shown=number[tuple(known)].ravel(),
             faces=data.faces,
-            appearance=load_appearance(data, torch.float32),
+            appearance=load_appearance(data) if appearance is None else appearance,
+            vertex_count=len(data.v_template),
         )
-
-    @property
-    def vertex_count(self) -> int:
-        """V of the model."""
-        return len(self.appearance.vertex_mean)
 
     def at(self, attribute: np.ndarray) -> np.ndarray:
         """(M, C) values at the texels of an attribute (V, C) of the vertices."""
@@ -111,30 +109,25 @@ class TextureAtlas:
     @cached_property
     def mean_logits(self) -> np.ndarray:
         """(M, 3) float32 logits of the mean skin."""
-        return self._resampled(self.appearance.texture_mean[None])[0]
+        return self._logits(np.zeros(self.appearance.count))
 
-    def component_logits(self, rows: np.ndarray) -> np.ndarray:
-        """(N, R, 3) float32 components of the skin at R of the texels."""
-        components = self.appearance.texture_components
-        return np.stack([self._resampled(each[None], rows)[0] for each in components])
+    @cached_property
+    def component_logits(self) -> np.ndarray:
+        """(N, M, 3) float32 change of the skin's logits for each coefficient of 1. A skin that is
+        not linear in logits is taken as linear from its mean to one standard deviation."""
+        steps = [self._logits(unit) - self.mean_logits for unit in np.eye(self.appearance.count)]
+        return np.stack(steps)
 
     def skin(self, coefficients: np.ndarray) -> np.ndarray:
         """(M, 3) float64 reflectance of the skin of coefficients (N,), linear RGB."""
-        mixed = np.tensordot(coefficients, self.appearance.texture_components.numpy(), 1)
-        step = self._resampled(torch.from_numpy(mixed.astype(np.float32))[None])[0]
-        return 1 / (1 + np.exp(-(self.mean_logits + step).astype(np.float64)))
+        steps = np.tensordot(coefficients, self.component_logits.astype(np.float64), 1)
+        return 1 / (1 + np.exp(-(self.mean_logits + steps)))
 
-    def _resampled(self, logits: torch.Tensor, rows: np.ndarray | None = None) -> np.ndarray:
-        """Textures (B, S, S, 3) of logits at the texels that show the surface: (B, M, 3)."""
-        texels = self.texels if rows is None else self.texels[rows]
-        fine = functional.interpolate(
-            logits.permute(0, 3, 1, 2),
-            size=(self.size, self.size),
-            mode="bilinear",
-            align_corners=False,
-            antialias=len(logits[0]) > self.size,
-        )
-        return fine.flatten(2)[:, :, texels].transpose(1, 2).numpy()
+    def _logits(self, coefficients: np.ndarray) -> np.ndarray:
+        row = torch.from_numpy(coefficients).float()[None]
+        colours = self.rows(self.appearance.maps(row, self.size).diffuse[0].numpy())
+        share = colours.clip(1e-3, 0.999)
+        return np.log(share / (1 - share))
 
 
 def _barycentrics(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -79,7 +79,7 @@ def _light(
     light = None if view.lighting is None else light_of(view.lighting, view.side)
     if known is None:
         mean = atlas.mean_logits[rows].astype(np.float64)
-        components = atlas.component_logits(rows).astype(np.float64)
+        components = atlas.component_logits[:, rows].astype(np.float64)
     else:
         mean = _logit(np.clip(atlas.rows(known.colours)[rows].astype(np.float64), *REFLECTANCE))
         components = np.zeros((0, len(rows), 3))

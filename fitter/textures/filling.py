@@ -97,7 +97,7 @@ def fit_skin(atlas: TextureAtlas, colours: np.ndarray, weight: np.ndarray) -> np
     if not len(rows):
         return coefficients
     rows = rows[:: max(1, len(rows) // SAMPLES)]
-    components = atlas.component_logits(rows).reshape(len(coefficients), -1).astype(np.float64)
+    components = atlas.component_logits[:, rows].reshape(len(coefficients), -1).astype(np.float64)
     goal = (_logit(colours[rows]) - atlas.mean_logits[rows]).ravel()
     each = np.repeat(weight[rows] / weight[rows].sum() * INDEPENDENT / LOGIT_STD**2, 3)
     robust = np.ones(len(goal))

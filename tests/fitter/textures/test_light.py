@@ -19,7 +19,7 @@ def samples(coefficients: np.ndarray, light: SphericalHarmonicsLight, seed: int 
     lit = light.irradiance(torch.from_numpy(normals)).numpy()
     colours = at.skin(coefficients)[rows] * lit
     mean = at.mean_logits[rows].astype(np.float64)
-    components = at.component_logits(rows).astype(np.float64)
+    components = at.component_logits[:, rows].astype(np.float64)
     return SkinSamples(colours, normals, np.ones(len(rows)), mean, components)
 
 
