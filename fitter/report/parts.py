@@ -126,9 +126,9 @@ def _of_hand(hand: HandRow) -> dict[str, Any]:
 
 
 def _of_image(row: ImageRow) -> dict[str, Any]:
-    sizes = (row.image_width, row.image_height)
+    width, height = row.image_width, row.image_height
     return {
-        "pixels": None if None in sizes else f"{sizes[0]} x {sizes[1]}",
+        "pixels": f"{width} x {height}" if width and height else None,
         "camera": row.intrinsics_source,
     }
 
