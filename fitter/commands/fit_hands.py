@@ -336,13 +336,11 @@ def _dataset(options: argparse.Namespace) -> DatasetRequest | None:
 def _overlay_style(options: argparse.Namespace) -> OverlayStyle:
     """How overlays are to look; refuses what says so where there are none."""
     from fitter.errors import InputError
-    from fitter.rendering.overlay_style import OverlayStyle
 
-    style = overlay_style(options)
-    if options.overlays is None and style != OverlayStyle():
-        given = next(flag for flag in OVERLAY_FLAGS if getattr(options, flag) is not None)
-        raise InputError("usage.overlays_missing", file=f"--{given.replace('_', '-')}")
-    return style
+    given = [flag for flag in OVERLAY_FLAGS if getattr(options, flag) is not None]
+    if given and options.overlays is None:
+        raise InputError("usage.overlays_missing", file=f"--{given[0].replace('_', '-')}")
+    return overlay_style(options)
 
 
 def _request(options: argparse.Namespace) -> RunRequest:

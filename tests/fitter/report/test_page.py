@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitter.report import ReportOptions, write_report
+from fitter.report import ReportOptions, parts, write_report
 from fitter.report.parts import PartMaker
 from tests.support.browser import opened_browser, require_browser
 from tests.support.fitted_stores import write_images, write_store
@@ -198,6 +198,9 @@ class TestMixed:
         notes = [note.text for note in browser.all("#run .note")]
         assert len(notes) == 1 and notes[0].startswith("2 photographs could not be read")
 
+    def test_without_persons_there_is_no_such_filter(self, browser):
+        assert not browser.one("#person").is_displayed()
+
     def test_light_and_dark(self, browser):
         ground = "return getComputedStyle(document.body).backgroundColor"
         browser.one("#theme").click()
@@ -217,6 +220,23 @@ def test_one_hand(browser, tmp_path):
     size = browser.run("const i = document.images[0]; return [i.naturalWidth, i.naturalHeight]")
     assert size == [128, 128]
     assert is_quiet(browser, tmp_path / "page.html")
+
+
+def test_persons_where_the_store_has_them(browser, tmp_path, monkeypatch):
+    of_hand = parts._of_hand
+
+    def of_hand_with_person(hand):
+        return of_hand(hand) | {"person": "Ann <b>" if hand.side == "left" else "Bo"}
+
+    monkeypatch.setattr(parts, "_of_hand", of_hand_with_person)
+    write_store(tmp_path / "r.zarr", mixed_rows())
+    write_report(tmp_path / "r.zarr", tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+    assert [o.text for o in browser.all("#person option")] == ["everybody", "Ann <b>", "Bo"]
+    browser.choose("#person", "Ann <b>")
+    assert sorted(names(browser)) == ["a/two.jpg", "b/left.jpg"]
+    browser.choose("#person", "")
+    assert len(names(browser)) == 8 and is_quiet(browser, tmp_path / "page.html")
 
 
 class TestMany:
