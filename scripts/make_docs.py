@@ -315,7 +315,7 @@ SENTENCE_TOPICS = {
     "detector": ("detector", "task", "onnx"),
     "networks": ("network", "weights"),
     "runs": ("usage", "run", "device", "worker", "fit", "overlay", "ray"),
-    "output": ("output", "store"),
+    "output": ("output", "store", "report"),
     "python": ("door", "hand", "results"),
     "training": ("samples", "training", "checkpoint"),
     "datasets": (
