@@ -25,7 +25,6 @@ from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.fitting.shape_information import shape_information, shapeless
 from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.known_shape import KnownShape
-from fitter.hand_models.tangent import HandManifold
 from fitter.records import HandParams, NormalisedHands
 from fitter.solvers import (
     LevenbergMarquardt,
@@ -173,7 +172,7 @@ def _fit(
     initialisations = initialisations.of_known(model.size, known)
     best, source = initialisations.best(problem, config)
     options = LevenbergMarquardt(max_iterations=config.max_iterations)
-    result = levenberg_marquardt(problem, best, options, HandManifold())
+    result = levenberg_marquardt(problem, best, options, model.manifold)
     params = known.sized(model.size, result.params)
     fitted = KeypointFit(params, result.cost, result.iterations, result.status, source)
     if len(index) == len(hands.is_usable):
@@ -236,7 +235,7 @@ class _Initialisations:
             found = problem.linearize(states).cost
         else:
             options = LevenbergMarquardt(max_iterations=config.initialisation_iterations)
-            result = levenberg_marquardt(problem, states, options, HandManifold())
+            result = levenberg_marquardt(problem, states, options, problem.model.manifold)
             states, found = result.params, result.cost
         # One that leads nowhere still is the hand's own, which one that was not tried is not.
         worst = torch.finfo(found.dtype).max
@@ -258,6 +257,7 @@ def _nothing_fitted(model: FitModel, hands: NormalisedHands) -> KeypointFit:
     def unknown(*shape: int) -> Tensor:
         return like.new_full((batch, *shape), torch.nan)
 
-    params = HandParams(unknown(3), unknown(15, 3), unknown(shapes), unknown(3))
+    rotations = model.keypoints.skeleton.rotations
+    params = HandParams(unknown(3), unknown(rotations, 3), unknown(shapes), unknown(3))
     diverged = count + int(Status.DIVERGED)
     return KeypointFit(params, unknown(), count, diverged, count - 1)

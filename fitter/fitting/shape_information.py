@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from fitter.config.options import FitConfig
-from fitter.hand_models.tangent import BETAS
+from fitter.hand_models.tangent import TangentLayout
 from fitter.solvers import Linearization
 
 SHAPE_PRIORS = ("shape_prior", "size_prior")
@@ -72,7 +72,7 @@ def shape_information(found: Linearization, betas: Tensor) -> Tensor:
     """
     count = betas.shape[-1]
     shape = torch.zeros(found.gradient.shape[-1], dtype=torch.bool, device=betas.device)
-    shape[BETAS] = True
+    shape[TangentLayout(count, 0).betas] = True
     own, others = shape.nonzero().flatten(), (~shape).nonzero().flatten()
     hessian = found.hessian[:, others[:, None], others]
     diagonal = hessian.diagonal(dim1=-2, dim2=-1)

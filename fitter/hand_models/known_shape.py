@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fitter.hand_models.hand_size import HandSize
-from fitter.hand_models.tangent import BETAS
+from fitter.hand_models.tangent import TangentLayout
 from fitter.records import HandParams, TensorBatch
 
 
@@ -79,7 +79,7 @@ class KnownShape(TensorBatch):
         if self._knows_no_betas:
             return gradient, hessian
         fixed = torch.zeros_like(gradient, dtype=torch.bool)
-        fixed[:, BETAS] = _is_known(self.betas)[:, None]
+        fixed[:, TangentLayout(betas.shape[-1], 0).betas] = _is_known(self.betas)[:, None]
         stiff = hessian.diagonal(dim1=-2, dim2=-1).amax(-1)[:, None, None]
         identity = torch.eye(hessian.shape[-1], dtype=hessian.dtype, device=hessian.device)
         either = fixed[:, :, None] | fixed[:, None, :]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fitter.camera import project
 from fitter.hand_models import HandModel, load_hand_model
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.records import HandParams
 from tests.support.mano_files import random_params
 
