@@ -37,11 +37,11 @@ OUTLIER = 1.0
 """How many times as far off as its hand's median an image is that has a quarter of the largest
 weight."""
 
-ALIKE = 0.5
+ALIKE = 0.2
 """Correlation of what two images of a hand err by. This and `OUTLIER` were chosen on 8 rendered
 hands of 10 images each, see `docs/same_hand.md`."""
 
-SIZE_FACTOR = 10.0
+SIZE_FACTOR = 30.0
 """On the weight that the fits give the size's prior. A hand twice as large and twice as far away
 gives the same image, so that what images say of the size by way of proportions is mostly error, and
 adds up; the shape but for its size does not change."""

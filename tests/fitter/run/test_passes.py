@@ -1,5 +1,5 @@
-"""Runs whose images share a hand's shape: one shape a person, whatever ended the run, in shares, and
-side by side with others."""
+"""Runs whose images share a hand's shape: one shape a person, whatever ended the run, and in
+shares."""
 
 import os
 import shutil
@@ -46,12 +46,13 @@ from fitter.commands.fit_hands import fit_hands
 fit_hands(arguments)
 """
 
+COMMIT = "fitter.store.result_store:ResultStore._commit"
 MOMENTS = {
-    "before the second block of the first pass": ("fitter.store.result_store:ResultStore._commit", 2),
+    "before the second block of the first pass": (COMMIT, 2),
     "while the shapes are made": ("fitter.groups.people:joint_shapes", 1),
     "while the shapes are written": ("fitter.store.people:flush_all", 1),
     "when the shapes are written": ("fitter.run.work:sources_for", 2),
-    "before the second block of the last pass": ("fitter.store.result_store:ResultStore._commit", 5),
+    "before the second block of the last pass": (COMMIT, 5),
     "while the first pass is removed": ("fitter.store.result_store:shutil.rmtree", 1),
 }  # fmt: skip
 """What is called, and the how many-th call does not come to its end."""
@@ -160,7 +161,7 @@ def test_shares_in_two_processes_wait_for_each_other(folder):
 
 def test_more_rounds_are_more_passes(folder, told):
     rounds = ("--people", "people.csv", "--set", "people.rounds=2")
-    kill = ("fitter.store.result_store:ResultStore._commit", 5)  # in the second pass of three
+    kill = (COMMIT, 5)  # in the second pass of three
     assert run(folder, "rounds.zarr", *rounds, kill=kill) == -signal.SIGKILL
     assert (folder / "rounds.zarr" / "passes" / "1" / "people").exists()
     assert told("rounds.zarr", *rounds, "--resume").status == 0
