@@ -14,11 +14,15 @@ from fitter.commands.parser import (
     EXIT_OK,
     EXIT_SOME_FAILED,
     EXIT_WAITS,
+    OVERLAY_FLAGS,
     CommandParser,
     add_configuration,
+    add_overlay_style,
     add_verbosity,
     number,
     number_from_zero,
+    overlay_style,
+    parts,
     path,
     positive,
     run_command,
@@ -26,7 +30,6 @@ from fitter.commands.parser import (
     whole_number,
     whole_number_or_auto,
 )
-from fitter.rendering.overlay_style import LOOKS
 
 if TYPE_CHECKING:
     from fitter.config.options import Flag
@@ -72,6 +75,7 @@ examples:
   fit-hands photos/ --out results.zarr --resume
   fit-hands frames/ --out r.zarr --intrinsics 1450,1450,960,540 --max-hands 1
   fit-hands photos/ --out r.zarr --model MANO_RIGHT.pkl --save-vertices
+  fit-hands photos/ --out r.zarr --model nimble/ --set model.mano=MANO_RIGHT.pkl
   fit-hands photos/ --out r.zarr --masks masks/
   fit-hands photos/ --out r.zarr --config realistic_hands --masks masks/
   fit-hands photos/ --out r.zarr --set refine.stages={}         # the fit to the keypoints alone
@@ -89,8 +93,7 @@ exit status:
   0    every image was processed (with or without hands in it)
   1    finished, but some images or fits failed; the summary and the store say why
   2    wrong usage or bad input, and one line says what; results that were there are kept
-  3    with --shard and --same-hand or --people: this part of a pass is done, and other parts have
-       to be done before the next pass; run it again then
+  3    this --shard of a pass is done; the next pass waits for others: run it again then
   70   a fault of the program, with a traceback to report
   75   Ray was lost; what is done is kept, and --resume continues
   130  interrupted; what is done is kept, and --resume continues
@@ -112,7 +115,7 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--overlays", type=path, metavar="DIR", help="render every fitted mesh over its photograph"
     )
-    _add_overlays(parser)
+    add_overlay_style(parser)
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
         "--resume",
@@ -127,30 +130,6 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     add_configuration(parser)
     add_verbosity(parser)
     run_command(parser, arguments, _fit_hands)
-
-
-def _add_overlays(parser: argparse.ArgumentParser) -> None:
-    """How overlays look."""
-    parser.add_argument(
-        "--overlay-style",
-        choices=LOOKS,
-        help="mesh (default): shaded, with skeleton, side and score; outline: contour and creases "
-        "alone; side-by-side: the photograph beside its mesh; appearance: the hand in its fitted "
-        "skin and light",
-    )
-    parser.add_argument(
-        "--overlay-opacity",
-        type=number,
-        metavar="X",
-        help="of the mesh or the lines, 0 to 1 (default 0.75 for a shaded mesh, else 1)",
-    )
-    parser.add_argument(
-        "--overlay-views",
-        type=_parts,
-        metavar="VIEWS",
-        help="show the hands from other sides, too, beside the photograph, where errors of depth "
-        "are seen: side, top, back, or several such as side,top",
-    )
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
@@ -171,7 +150,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     inputs.add_argument(
         "--use",
-        type=_parts,
+        type=parts,
         metavar="PARTS",
         help="what else to take from the data set: keypoints, masks, or keypoints,masks",
     )
@@ -217,8 +196,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     whose.add_argument(
         "--same-hand",
         action="store_true",
-        help="all hands of a side are one person's: they share a shape, made of all images "
-        "together",
+        help="all hands of a side are one person's, and share a shape made of all images",
     )
     whose.add_argument(
         "--people",
@@ -236,8 +214,8 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     fit.add_argument(
         "--model",
         type=text,
-        metavar="NAME|FILE",
-        help="open_hand (default), or a MANO_RIGHT.pkl of yours",
+        metavar="NAME|FILE|DIR",
+        help="open_hand (default), a MANO_RIGHT.pkl of yours, or the folder of a NIMBLE model",
     )
     fit.add_argument(
         "--init",
@@ -327,13 +305,8 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     execution.add_argument(
         "--wait",
         action="store_true",
-        help="with --shard and --same-hand or --people: wait for the other parts between passes "
-        "instead of ending with status 3",
+        help="with --shard: wait for other parts between passes, and do not end with status 3",
     )
-
-
-def _parts(given: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text(given).split(","))
 
 
 def _place(given: str) -> Path | str:
@@ -361,7 +334,7 @@ def _fit_hands(options: argparse.Namespace) -> int:
 
 def _flags(options: argparse.Namespace) -> dict[str, Flag]:
     """What flags of their own say of options of the configuration."""
-    from fitter.config.options import Flag
+    from fitter.config.options import Flag, model_flags
 
     flags: dict[str, Flag] = {}
     for name, flag in _FLAGS.items():
@@ -369,10 +342,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Flag]:
         if value is not None:
             flags[name] = Flag(f"{flag} {value}", value)
     if options.model is not None:
-        is_name = options.model == "open_hand"
-        typed = f"--model {options.model}"
-        flags["model.name"] = Flag(typed, "open_hand" if is_name else "mano")
-        flags["model.path"] = Flag(typed, None if is_name else options.model)
+        flags |= model_flags(f"--model {options.model}", options.model)
     return flags
 
 
@@ -392,20 +362,11 @@ def _dataset(options: argparse.Namespace) -> DatasetRequest | None:
 def _overlay_style(options: argparse.Namespace) -> OverlayStyle:
     """How overlays are to look; refuses what says so where there are none."""
     from fitter.errors import InputError
-    from fitter.rendering.overlay_style import OverlayStyle
 
-    given = {f"--overlay-{part}" for part in ("style", "opacity", "views")}
-    used = sorted(
-        flag for flag in given if getattr(options, flag[2:].replace("-", "_")) is not None
-    )
-    if used and options.overlays is None:
-        raise InputError("usage.overlays_missing", file=used[0])
-    try:
-        return OverlayStyle.of(
-            options.overlay_style, options.overlay_opacity, options.overlay_views
-        )
-    except InputError as error:
-        raise error.about(file=f"--overlay-{error.facts['file']}") from error
+    given = [flag for flag in OVERLAY_FLAGS if getattr(options, flag) is not None]
+    if given and options.overlays is None:
+        raise InputError("usage.overlays_missing", file=f"--{given[0].replace('_', '-')}")
+    return overlay_style(options)
 
 
 def _request(options: argparse.Namespace) -> RunRequest:

@@ -21,7 +21,7 @@ from fitter.fitting.shape_information import (
     without_shape_priors,
 )
 from fitter.hand_models import HandModel
-from fitter.hand_models.appearance import load_appearance
+from fitter.hand_models.appearance_loading import load_appearance
 from fitter.hand_models.known_shape import KnownShape
 from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
 from fitter.raster import rasterize
