@@ -1,7 +1,8 @@
 """The engine that turns photographs into 3D hands.
 
 `fit` finds and fits the hands of an image, `HandFitter` those of many, `fit_to_store` those of a
-folder into a store on disk, and `open_results` reads a store. All give `FittedHand` records.
+folder into a store on disk, and `open_results` reads a store. All give `FittedHand` records, which
+`FittedHand.save` and `export_results` write as files that other programs read.
 
 ```python
 import fitter
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from fitter.api import HandFitter, fit, fit_to_store
     from fitter.config.options import Config, load_config
     from fitter.errors import InputError, LostError
+    from fitter.export.exporter import export_results
+    from fitter.export.request import ExportRequest
     from fitter.fitted_hand import FittedHand, render_hands
     from fitter.inputs.dataset_request import DatasetRequest
     from fitter.records import HandObservation
@@ -36,6 +39,7 @@ __all__ = [
     "Config",
     "DatasetRequest",
     "ExecutionOptions",
+    "ExportRequest",
     "FittedHand",
     "HandFitter",
     "HandObservation",
@@ -43,6 +47,7 @@ __all__ = [
     "LostError",
     "Results",
     "RunRequest",
+    "export_results",
     "fit",
     "fit_to_store",
     "load_config",
@@ -56,6 +61,7 @@ __getattr__, __dir__ = lazy_face(
         "Config": "fitter.config.options",
         "DatasetRequest": "fitter.inputs.dataset_request",
         "ExecutionOptions": "fitter.workers.execution_options",
+        "ExportRequest": "fitter.export.request",
         "FittedHand": "fitter.fitted_hand",
         "HandFitter": "fitter.api",
         "HandObservation": "fitter.records",
@@ -63,6 +69,7 @@ __getattr__, __dir__ = lazy_face(
         "LostError": "fitter.errors",
         "Results": "fitter.results",
         "RunRequest": "fitter.run.request",
+        "export_results": "fitter.export.exporter",
         "fit": "fitter.api",
         "fit_to_store": "fitter.api",
         "load_config": "fitter.config.options",

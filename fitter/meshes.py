@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 import torch
 
 from fitter.config.options import ModelConfig
-from fitter.hand_models import HandModel, HandModelData, ManoOptions, load_hand_model
+from fitter.hand_models import (
+    AppearanceModel,
+    HandModel,
+    HandModelData,
+    ManoOptions,
+    load_appearance,
+    load_hand_model,
+)
 from fitter.records import HandParams, Side
 from fitter.store.schema import HandRow
 
@@ -16,14 +24,25 @@ from fitter.store.schema import HandRow
 class HandMeshes:
     """Meshes of fitted hands, left ones by the mirrored right-hand model."""
 
-    def __init__(self, right: HandModel) -> None:
-        """Take a right-hand model, float64."""
-        self.right = right
+    def __init__(self, right: HandModel, linear_light: bool = True) -> None:
+        """Take a model.
+
+        Args:
+            right: a right-hand model, float64.
+            linear_light: whether colours at the vertices of its hands are linear light, see
+                `refine.linear_light`; else they are sRGB.
+        """
+        self.right, self.linear_light = right, linear_light
         self._models: dict[Side, HandModel] = {"right": right, "left": right.mirrored()}
 
     @classmethod
-    def of(cls, config: ModelConfig, device: torch.device) -> Self:
+    def of(cls, config: ModelConfig, device: torch.device, linear_light: bool = True) -> Self:
         """Load the model that a configuration names.
+
+        Args:
+            config: which model.
+            device: where it poses hands.
+            linear_light: see `HandMeshes`.
 
         Raises:
             InputError: its file is missing, unsafe, or no hand model.
@@ -35,12 +54,21 @@ class HandMeshes:
         )
         source = config.path or config.name
         model = load_hand_model(source, "right", torch.float64, mano, config.children)
-        return cls(model.to(device))
+        return cls(model.to(device), linear_light)
 
     @property
     def data(self) -> HandModelData:
         """Of the right-hand model."""
         return self.right.data
+
+    @cached_property
+    def appearance(self) -> AppearanceModel:
+        """The skin's colours of the model, of both sides, on the CPU."""
+        return load_appearance(self.data)
+
+    def model(self, side: Side) -> HandModel:
+        """The model of a side."""
+        return self._models[side]
 
     def faces(self, side: Side) -> np.ndarray:
         """(F, 3) int64 vertices of each face, counter-clockwise seen from outside."""
