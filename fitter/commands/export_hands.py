@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from fitter.commands.parser import (
+    EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_SOME_FAILED,
     CommandParser,
@@ -132,4 +134,9 @@ def _export_hands(options: argparse.Namespace) -> int:
 
     from fitter.export.exporter import export_results
 
-    return EXIT_SOME_FAILED if export_results(request).without_mesh else EXIT_OK
+    try:
+        summary = export_results(request)
+    except KeyboardInterrupt:
+        print("export-hands: interrupted; a file that is there is whole", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if summary.without_mesh else EXIT_OK

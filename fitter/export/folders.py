@@ -63,9 +63,9 @@ class FolderSink(Sink):
 
     def _write(self, stem: str, hands: Sequence[HandRecord]) -> None:
         path = self.source.request.out / stem
+        files = self.contents(path.name, hands)
         with refused_as("output.cannot_write", path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-        files = self.contents(path.name, hands)
         write_files(path.parent, files)
         self.source.summary.files += len(files)
 

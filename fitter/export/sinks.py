@@ -94,6 +94,7 @@ class Sink(ABC):
     def add(self, image: ImageHands) -> None:
         """Write an image's hands, and count them."""
 
+    @abstractmethod
     def finish(self) -> None:
         """Write what was held back until all images were seen."""
 
@@ -116,6 +117,9 @@ class CsvSink(Sink):
         """See `Sink.add`."""
         self._file.write(csv_lines([csv_row(record) for record in image.hands]).encode())
         self.count(len(image.hands))
+
+    def finish(self) -> None:
+        """See `Sink.finish`: nothing is left to write."""
 
 
 class JsonSink(Sink):

@@ -1,4 +1,4 @@
-"""The nearest points of a triangle mesh, for meshes whose faces are small beside their distances."""
+"""The nearest points of a triangle mesh of faces that are small beside the mesh."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from scipy.spatial import cKDTree
 _CANDIDATES = 12
 """Faces that are looked at, those with the nearest centres. On the open hand 12 find the nearest
 face of all for every vertex of MANO; the search among all takes a hundred times as long."""
+
+_FLAT = 1e-12
+"""Squared sine of a corner below which a triangle is a line and its plane is noise."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,11 @@ def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     aa, bb, cross = (ab * ab).sum(-1), (ac * ac).sum(-1), (ab * ac).sum(-1)
     pb, pc = (ap * ab).sum(-1), (ap * ac).sum(-1)
     area = aa * bb - cross**2
-    scale = np.where(area > 0, area, 1)
+    has_area = area > _FLAT * aa * bb
+    scale = np.where(has_area, area, 1)
     second, third = (bb * pb - cross * pc) / scale, (aa * pc - cross * pb) / scale
     inside = np.stack([1 - second - third, second, third], axis=-1)
-    is_inside = (area > 0) & (inside >= 0).all(axis=-1)
+    is_inside = has_area & (inside >= 0).all(axis=-1)
     sides = [_closest_on_side(points, corners, side) for side in range(3)]
     found = np.stack(sides, axis=-2)
     distances = np.linalg.norm(

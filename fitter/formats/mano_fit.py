@@ -3,8 +3,8 @@
 The other hand's surface is known, so this is a fit of one mesh to another. It starts from the 21
 keypoints by inverse kinematics; then every vertex of MANO is drawn to the nearest point of the
 surface and along its normal, the keypoints hold the fingers apart, and the nearest points are
-found anew in each round. Vertices whose nearest point lies on the border of the surface do not
-count: two models end at different places of the forearm.
+found anew in each round. Vertices whose nearest point lies on the border of the surface, or on a
+part of it that faces elsewhere, do not count: two models end at different places of the forearm.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from fitter.hand_models.tangent import BETAS, HandManifold
 from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.meshes import HandMeshes
 from fitter.records import HandParams
+from fitter.rendering.shading import vertex_normals
 from fitter.solvers import LevenbergMarquardt, Linearization, levenberg_marquardt
 from fitter.store.schema import HandRow
 
@@ -43,6 +44,10 @@ along the surface, where the nearest point is no more than a guess of the corres
 
 OUTLIER = 5.0
 """Standard deviations at which a vertex's distance counts half."""
+
+LEAST_AGREEMENT = 0.5
+"""Cosine between the normals of a vertex and of its nearest point, below which that is another part
+of the hand: the neighbouring finger, or the cap that closes the cut of one model."""
 
 _SOLVER = LevenbergMarquardt(max_iterations=ITERATIONS)
 
@@ -118,13 +123,15 @@ class ManoConverter:
         """Parameters of the right hand on a surface, from its keypoints (1, 21, 3)."""
         params = inverse_kinematics(self._target_keypoints.reduced, keypoints)
         for _ in range(ROUNDS):
-            vertices = self.target.right(params).vertices[0].numpy()
-            near = surface.closest(vertices)
+            vertices = self.target.right(params).vertices
+            near = surface.closest(vertices[0].numpy())
+            normals = vertex_normals(vertices, self.target.right.faces)[0]
+            facing = (normals * torch.from_numpy(near.normals)).sum(-1) > LEAST_AGREEMENT
             targets = _Targets(
                 keypoints,
                 torch.from_numpy(near.points),
                 torch.from_numpy(near.normals),
-                torch.from_numpy(~near.at_edge).to(keypoints),
+                (facing & torch.from_numpy(~near.at_edge)).to(keypoints),
             )
             problem = _Problem(*self._kinematics, targets)
             params = levenberg_marquardt(problem, params, _SOLVER, HandManifold()).params

@@ -21,7 +21,7 @@ def small_mano() -> dict[str, np.ndarray]:
     """The open hand on 778 of its vertices: same shapes, same skeleton, no pose blend shapes."""
     data = load_open_hand()
     faces, kept = decimated(data, N_VERTICES)
-    order = with_tips_in_place(kept, data.tip_vertices)
+    order = with_tips_in_place(kept, data)
     places = np.full(len(data.v_template), -1)
     places[order] = np.arange(N_VERTICES)
     vertices, shapedirs = data.v_template[order], data.shapedirs[order]
@@ -49,10 +49,16 @@ def regressor(data: HandModelData, vertices: np.ndarray, shapedirs: np.ndarray) 
     return np.linalg.lstsq(known.T, (data.joint_regressor @ full).T, rcond=None)[0].T
 
 
-def with_tips_in_place(kept: np.ndarray, tips: tuple[int, ...]) -> np.ndarray:
-    """The kept vertices in an order that puts the fingertips where MANO has them."""
+def with_tips_in_place(kept: np.ndarray, data: HandModelData) -> np.ndarray:
+    """The kept vertices in an order that puts the fingertips where MANO has them, and where
+    FreiHAND takes other vertices for them, the ones beside."""
+    tips = data.tip_vertices
     wanted = dict(zip(FINGERTIP_VERTICES["smplx"], tips, strict=True))
-    others = iter([vertex for vertex in kept if vertex not in tips])
+    for place, tip in zip(FINGERTIP_VERTICES["freihand"], tips, strict=True):
+        free = np.setdiff1d(kept, [*wanted.values()])
+        away = np.linalg.norm(data.v_template[free] - data.v_template[tip], axis=1)
+        wanted.setdefault(place, int(free[away.argmin()]))
+    others = iter(np.setdiff1d(kept, [*wanted.values()]).tolist())
     return np.array([wanted[p] if p in wanted else next(others) for p in range(len(kept))])
 
 

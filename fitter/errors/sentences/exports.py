@@ -27,6 +27,8 @@ SENTENCES: dict[str, str] = {
         "expected results that say whose hand each is, for --per person, found none; fit-hands "
         "--people FILE or --same-hand makes such"
     ),
-    "export.no_image": "expected the name of an image in the results, or a pattern, found {found!r}",
+    "export.no_image": (
+        "expected the name of an image in the results, or a pattern of such, found {found!r}"
+    ),
     "export.vertices_unused": "expected the format json with --save-vertices, found {format}",
 }
