@@ -112,7 +112,7 @@ def test_without_a_texture_there_are_colours():
     hand = untextured()
     colours = Glb.read(glb([hand])).attributes(0)["COLOR_0"]
     np.testing.assert_allclose(colours, hand.skin.colours[hand.corners.vertices], atol=1e-6)
-    assert 0 < colours.min() and colours.max() < 1
+    assert colours.min() > 0 and colours.max() < 1
 
 
 def test_normals_have_length_one_and_look_outward():
