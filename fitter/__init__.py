@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fitter.fitted_hand import FittedHand, render_hands
     from fitter.inputs.dataset_request import DatasetRequest
     from fitter.records import HandObservation
+    from fitter.rendering.overlay_style import OverlayStyle
     from fitter.results import Results, open_results
     from fitter.run.request import RunRequest
     from fitter.workers.execution_options import ExecutionOptions
@@ -45,6 +46,7 @@ __all__ = [
     "HandObservation",
     "InputError",
     "LostError",
+    "OverlayStyle",
     "Results",
     "RunRequest",
     "export_results",
@@ -67,6 +69,7 @@ __getattr__, __dir__ = lazy_face(
         "HandObservation": "fitter.records",
         "InputError": "fitter.errors",
         "LostError": "fitter.errors",
+        "OverlayStyle": "fitter.rendering.overlay_style",
         "Results": "fitter.results",
         "RunRequest": "fitter.run.request",
         "export_results": "fitter.export.exporter",

@@ -21,6 +21,7 @@ import pygltflib as gltf
 from scipy.spatial.transform import Rotation
 
 from fitter.formats.hand_asset import HandAsset
+from fitter.formats.tangents import tangents
 
 GLTF_FROM_CAMERA = np.diag([1.0, -1.0, -1.0])
 """Takes a point of the camera frame to glTF's axes."""
@@ -129,6 +130,8 @@ class _Scene:
         if corners.uv is not None and hand.skin.texture is not None:
             # Their origin is the upper left corner of the picture.
             arrays["TEXCOORD_0"] = corners.uv * [1, -1] + [0, 1]
+            if hand.skin.normals is not None:
+                arrays["TANGENT"] = tangents(hand.rig.rest_vertices, hand.rest_normals, corners)
         elif hand.skin.texture is None:
             arrays["COLOR_0"] = hand.skin.colours[corners.vertices]
         attributes = {
@@ -145,28 +148,33 @@ class _Scene:
 
     def _add_material(self, hand: HandAsset) -> int:
         surface = gltf.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=_ROUGHNESS)
-        png = hand.skin.png()
+        png, normals = hand.skin.png(), hand.skin.normal_png()
         if png is not None:
-            self.root.images.append(
-                gltf.Image(bufferView=self._bytes(png), mimeType="image/png", name=hand.name)
-            )
-            sampler = gltf.Sampler(
-                magFilter=gltf.LINEAR,
-                minFilter=gltf.LINEAR_MIPMAP_LINEAR,
-                wrapS=gltf.CLAMP_TO_EDGE,
-                wrapT=gltf.CLAMP_TO_EDGE,
-            )
-            self.root.samplers.append(sampler)
-            texture = gltf.Texture(
-                source=len(self.root.images) - 1, sampler=len(self.root.samplers) - 1
-            )
-            self.root.textures.append(texture)
-            surface.baseColorTexture = gltf.TextureInfo(index=len(self.root.textures) - 1)
+            surface.baseColorTexture = gltf.TextureInfo(index=self._add_texture(png, hand.name))
         material = gltf.Material(name=hand.name, pbrMetallicRoughness=surface)
         # None, where the library's default is to write "OPAQUE" and 0.5, which go not together.
         material.alphaCutoff = None
+        if normals is not None:
+            place = self._add_texture(normals, f"{hand.name}_normals")
+            material.normalTexture = gltf.NormalMaterialTexture(index=place)
         self.root.materials.append(material)
         return len(self.root.materials) - 1
+
+    def _add_texture(self, png: bytes, name: str) -> int:
+        view = self._bytes(png)
+        self.root.images.append(gltf.Image(bufferView=view, mimeType="image/png", name=name))
+        sampler = gltf.Sampler(
+            magFilter=gltf.LINEAR,
+            minFilter=gltf.LINEAR_MIPMAP_LINEAR,
+            wrapS=gltf.CLAMP_TO_EDGE,
+            wrapT=gltf.CLAMP_TO_EDGE,
+        )
+        self.root.samplers.append(sampler)
+        texture = gltf.Texture(
+            source=len(self.root.images) - 1, sampler=len(self.root.samplers) - 1
+        )
+        self.root.textures.append(texture)
+        return len(self.root.textures) - 1
 
     def _numbers(
         self, array: np.ndarray, target: int | None = None, with_bounds: bool = False

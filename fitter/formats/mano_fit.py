@@ -24,7 +24,7 @@ from fitter.hand_models.analytic_ik import inverse_kinematics
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.keypoint_jacobian import KeypointKinematics, by_finger
 from fitter.hand_models.skinning import HandModel
-from fitter.hand_models.tangent import BETAS, HandManifold
+from fitter.hand_models.tangent import HandManifold, TangentLayout
 from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.meshes import HandMeshes
 from fitter.records import HandParams
@@ -122,6 +122,7 @@ class ManoConverter:
     def _fitted(self, keypoints: Tensor, surface: Surface) -> HandParams:
         """Parameters of the right hand on a surface, from its keypoints (1, 21, 3)."""
         params = inverse_kinematics(self._target_keypoints.reduced, keypoints)
+        manifold = HandManifold(TangentLayout.of(params).rotations)
         for _ in range(ROUNDS):
             vertices = self.target.right(params).vertices
             near = surface.closest(vertices[0].numpy())
@@ -134,7 +135,7 @@ class ManoConverter:
                 (facing & torch.from_numpy(~near.at_edge)).to(keypoints),
             )
             problem = _Problem(*self._kinematics, targets)
-            params = levenberg_marquardt(problem, params, _SOLVER, HandManifold()).params
+            params = levenberg_marquardt(problem, params, _SOLVER, manifold).params
         return params
 
     def _errors(
@@ -211,8 +212,9 @@ class _Problem:
     def _of_shape(self, params: HandParams, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Coefficients have unit variance."""
         gradient, hessian = like.new_zeros(like.shape[:2]), torch.zeros_like(like)
-        gradient[:, BETAS] = 2 * params.betas
-        hessian[:, BETAS, BETAS] = 2 * torch.eye(params.betas.shape[1]).to(like)
+        betas = TangentLayout.of(params).betas
+        gradient[:, betas] = 2 * params.betas
+        hessian[:, betas, betas] = 2 * torch.eye(params.betas.shape[1]).to(like)
         return params.betas.square().sum(-1), gradient, hessian
 
 

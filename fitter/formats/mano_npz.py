@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fitter.conventions import MIRROR_AXIS_ANGLE
 from fitter.formats.hand_record import HandRecord
 from fitter.formats.mano_fit import ManoHand
 from fitter.hand_models.model_data import HandModelData
@@ -46,7 +47,7 @@ def mano_npz(hands: Sequence[tuple[HandRecord, ManoHand]], model: HandModelData)
 
     pose = stacked("hand_pose").reshape(len(rows), -1)
     # A left hand's mean pose is the right one's mirrored, as its parameters are.
-    flips = np.tile([1.0, -1.0, -1.0], pose.shape[1] // 3)
+    flips = np.tile(MIRROR_AXIS_ANGLE, pose.shape[1] // 3)
     is_right = np.array([row.side == "right" for row in rows])
     means = np.where(is_right[:, None] == (model.side == "right"), 1.0, flips) * model.hands_mean
     none = np.full((3, 3), np.nan)

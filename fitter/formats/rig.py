@@ -56,11 +56,12 @@ class Rig:
         assert row.betas is not None and row.transl is not None
         betas = row.betas.astype(np.float64)
         shaped = data.v_template + data.shapedirs[:, :, : len(betas)] @ betas
+        resting = data.rest_joints
         weights = data.skin_weights / data.skin_weights.sum(axis=1, keepdims=True)
         rig = cls(
             skeleton=data.skeleton,
             rest_vertices=shaped,
-            rest_joints=data.joint_regressor @ shaped,
+            rest_joints=resting.template + resting.shapedirs[:, :, : len(betas)] @ betas,
             rotations=_local_rotations(data.skeleton, row),
             transl=row.transl.astype(np.float64),
             weights=weights,

@@ -13,7 +13,7 @@ from fitter.rendering.shading import linear_from_srgb, sample_texture, srgb_from
 from fitter.store.schema import HandRow
 
 if TYPE_CHECKING:
-    from fitter.hand_models.appearance import AppearanceModel
+    from fitter.hand_models.appearance import Appearance
     from fitter.textures.texture import HandTexture
 
 
@@ -25,17 +25,20 @@ class HandSkin:
         colours: (V, 3) float64 linear RGB at the vertices, in [0, 1].
         texture: (T, T, 3) float32 linear RGB in the model's atlas, row 0 at the top; None where the
             model has no atlas, or the colours were fitted at the vertices.
+        normals: (T, T, 3) float32 in the same atlas, x along u, y along v, z out of the skin; None
+            where the model has no such map.
     """
 
     colours: np.ndarray
     texture: np.ndarray | None = None
+    normals: np.ndarray | None = None
 
     @classmethod
     def of(
         cls,
         data: HandModelData,
         row: HandRow,
-        appearance: AppearanceModel,
+        appearance: Appearance,
         linear_light: bool,
         texture: HandTexture | None = None,
     ) -> HandSkin:
@@ -53,31 +56,34 @@ class HandSkin:
             return cls(_at_vertices(data, texture.colours), texture.colours)
         import torch
 
-        dtype = appearance.vertex_mean.dtype
         said = np.zeros(appearance.count) if row.appearance is None else row.appearance
-        coefficients = torch.as_tensor(said, dtype=dtype)[None]
+        coefficients = torch.as_tensor(said, dtype=torch.float32)[None]
         colours = appearance.vertex_colours(coefficients)[0]
         if row.vertex_colours is not None:
-            added = torch.as_tensor(row.vertex_colours, dtype=dtype)
+            added = torch.as_tensor(row.vertex_colours, dtype=torch.float32)
             colours = (
                 colours + added
                 if linear_light
                 else linear_from_srgb(srgb_from_linear(colours) + added)
             )
             return cls(colours.clamp(0, 1).double().numpy())
-        if data.uv is None or appearance.texture_mean.shape[0] == 1:
+        maps = appearance.maps(coefficients)
+        if data.uv is None or maps.diffuse.shape[1] == 1:
             return cls(colours.double().numpy())  # one colour needs no picture of it
-        return cls(colours.double().numpy(), appearance.texture(coefficients)[0].numpy())
+        normals = None if maps.normal is None else maps.normal[0].numpy()
+        return cls(colours.double().numpy(), maps.diffuse[0].numpy(), normals)
 
     def png(self) -> bytes | None:
         """The texture as a PNG of 8-bit sRGB, or None without one."""
-        if self.texture is None:
+        return None if self.texture is None else _png(encoded(self.texture))
+
+    def normal_png(self) -> bytes | None:
+        """The normals as a PNG that holds (n + 1) / 2 in 8 bits, as glTF has them, or None."""
+        if self.normals is None:
             return None
-        pixels = encoded(self.texture)
-        done, content = cv2.imencode(".png", pixels[..., ::-1])  # OpenCV's order is BGR
-        if not done:
-            raise RuntimeError("OpenCV could not encode a PNG")
-        return content.tobytes()
+        lengths = np.linalg.norm(self.normals, axis=-1, keepdims=True)
+        unit = self.normals / np.where(lengths > 0, lengths, 1)
+        return _png(np.round(255 * (unit + 1) / 2).astype(np.uint8))
 
 
 def encoded(linear: np.ndarray) -> np.ndarray:
@@ -86,6 +92,13 @@ def encoded(linear: np.ndarray) -> np.ndarray:
 
     srgb = srgb_from_linear(torch.as_tensor(linear, dtype=torch.float64)).numpy()
     return np.round(255 * srgb.clip(0, 1)).astype(np.uint8)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    done, content = cv2.imencode(".png", pixels[..., ::-1])  # OpenCV's order is BGR
+    if not done:
+        raise RuntimeError("OpenCV could not encode a PNG")
+    return content.tobytes()
 
 
 def _at_vertices(data: HandModelData, texture: np.ndarray) -> np.ndarray:

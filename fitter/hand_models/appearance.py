@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fitter.errors import InputError
 from fitter.hand_models.assets import read_safetensors
@@ -28,6 +30,46 @@ TONES = 3
 """Components of a model without a basis of its own: as many as a colour has."""
 
 _EXPECTED = "the open hand's appearance (.safetensors)"
+
+
+@dataclass(frozen=True)
+class SurfaceMaps:
+    """What the surface of B hands is like, in their model's texture coordinates.
+
+    All maps have T x T texels, row 0 at the top, as `fitter.rendering.shading.sample_texture`
+    takes them.
+
+    Attributes:
+        diffuse: (B, T, T, 3) reflectance in linear RGB, in [0, 1].
+        normal: (B, T, T, 3) normals of any length in the frame of the texture: x along u, y along
+            v, z out of the skin; None where the mesh's own are all there is.
+        specular: (B, T, T, 1 or 3) share of the light that is mirrored, in [0, 1]; None for none.
+    """
+
+    diffuse: Tensor
+    normal: Tensor | None = None
+    specular: Tensor | None = None
+
+
+class Appearance(Protocol):
+    """The skin of a hand model as a function of N coefficients of unit variance."""
+
+    @property
+    def count(self) -> int:
+        """N, the number of coefficients."""
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether it has normal or specular maps, which only show where pixels are shaded."""
+
+    def vertex_colours(self, coefficients: Tensor) -> Tensor:
+        """Reflectance (B, V, 3) in linear RGB, between 0 and 1, for coefficients (B, N)."""
+
+    def maps(self, coefficients: Tensor, size: int | None = None) -> SurfaceMaps:
+        """The maps for coefficients (B, N), `size` texels a side or as many as there are."""
+
+    def to(self, target: torch.device | torch.dtype | str) -> Self:
+        """The same on a device or in a floating-point dtype."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +100,32 @@ class AppearanceModel:
         """Reflectance (B, T, T, 3) in linear RGB, between 0 and 1, for coefficients (B, N)."""
         return _reflectance(self.texture_mean, self.texture_components, coefficients)
 
+    @property
+    def is_mapped(self) -> bool:
+        """False: it has colours alone."""
+        return False
+
+    def maps(self, coefficients: Tensor, size: int | None = None) -> SurfaceMaps:
+        """See `Appearance`; logits are resampled, not colours."""
+        side = size or len(self.texture_mean)
+        mean, components = self._resampled(side)
+        return SurfaceMaps(_reflectance(mean, components, coefficients))
+
+    def _resampled(self, side: int) -> tuple[Tensor, Tensor]:
+        """Mean and components with another number of texels; kept, since the stages ask often."""
+        found = self._sizes.get(side)
+        if found is None:
+            found = self._sizes[side] = (
+                resized_texture(self.texture_mean[None], side)[0].contiguous(),
+                resized_texture(self.texture_components, side).contiguous(),
+            )
+        return found
+
+    @cached_property
+    def _sizes(self) -> dict[int, tuple[Tensor, Tensor]]:
+        own = (self.texture_mean, self.texture_components)
+        return {len(self.texture_mean): own}
+
     def vertex_colours(self, coefficients: Tensor) -> Tensor:
         """Reflectance (B, V, 3) in linear RGB, between 0 and 1, for coefficients (B, N)."""
         return _reflectance(self.vertex_mean, self.vertex_components, coefficients)
@@ -65,6 +133,19 @@ class AppearanceModel:
     def to(self, target: torch.device | torch.dtype | str) -> Self:
         """The same model on a device or in a floating-point dtype."""
         return type(self)(*(getattr(self, field.name).to(target) for field in fields(self)))
+
+
+def resized_texture(textures: Tensor, side: int) -> Tensor:
+    """Textures (B, T, T, C) of `side` texels: means of what a texel covers where they get smaller,
+    bilinear where they get larger."""
+    images = textures.permute(0, 3, 1, 2)
+    if side < images.shape[-1]:
+        resized = functional.interpolate(images, size=(side, side), mode="area")
+    else:
+        resized = functional.interpolate(
+            images, size=(side, side), mode="bilinear", align_corners=False
+        )
+    return resized.permute(0, 2, 3, 1)
 
 
 def _reflectance(mean: Tensor, components: Tensor, coefficients: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from fitter.errors import InputError
 from fitter.hand_models.mano import ManoOptions, load_mano
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.skinning import HandModel
+from fitter.hand_models.uv_atlas import with_atlas
 from fitter.records import Side
 
 
@@ -20,7 +21,7 @@ def load_hand_model(
     mano: ManoOptions | None = None,
     children: bool = False,
 ) -> HandModel:
-    """Load a hand model on the CPU.
+    """Load a hand model on the CPU, with texture coordinates: the file's own, or ours.
 
     Args:
         source: "open_hand" for the shipped model, or the path of a MANO file.
@@ -50,4 +51,5 @@ def load_hand_model(
         raise InputError("model.unknown", file=str(source))
     else:
         data = load_mano(Path(source), mano or ManoOptions())
+    data = with_atlas(data)
     return HandModel(data if data.side == side else data.mirrored(), dtype)

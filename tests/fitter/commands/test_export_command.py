@@ -31,7 +31,8 @@ def run(say):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_every_format(run, store, tmp_path, kind):
+def test_every_format(run, store, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr("fitter.formats.mano_fit.ROUNDS", 1)
     out = tmp_path / "out"
     mano = []
     if kind in ("freihand", "mano-npz"):

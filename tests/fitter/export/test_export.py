@@ -256,7 +256,8 @@ class TestMano:
             export("mano-npz")
         assert not [*tmp_path.iterdir()]
 
-    def test_npz_per_hand_and_per_image(self, export, mano):
+    def test_npz_per_hand_and_per_image(self, export, mano, monkeypatch):
+        monkeypatch.setattr("fitter.formats.mano_fit.ROUNDS", 1)
         chosen = {"images": ["a.jpg"], "mano": mano}
         summary, out = export("mano-npz", "each", **chosen)
         assert files(out) == ["a.jpg_0_right.npz", "a.jpg_1_left.npz"]

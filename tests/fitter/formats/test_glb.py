@@ -1,6 +1,7 @@
 """GLB: what a viewer shows is the fitted hand, and the validator of the format agrees."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,12 +29,21 @@ def untextured(side="right"):
     return asset(meshes, hands.offset_hand(2, side, meshes.data), side)
 
 
+def mapped():
+    """With a normal map, as NIMBLE has one: mostly flat, of any length."""
+    hand = textured()
+    rng = np.random.default_rng(0)
+    normals = (rng.normal(size=(16, 16, 3)) * 0.2 + [0, 0, 1]).astype(np.float32)
+    return replace(hand, skin=replace(hand.skin, normals=normals))
+
+
 CASES = {
     "textured": lambda: [textured()],
     "of the mean skin": lambda: [asset(hands.open_hand(), posed_hand(3))],
     "left": lambda: [textured("left")],
     "untextured, MANO's layout": lambda: [untextured()],
     "left, untextured": lambda: [untextured("left")],
+    "with a normal map": lambda: [mapped()],
     "two hands": lambda: [textured(), untextured("left")],
 }
 
@@ -106,6 +116,39 @@ def test_the_texture_is_where_the_model_has_it():
     rows, columns = ((1 - v) * side).astype(int), (u * side).astype(int)
     mine = encoded(hand.skin.texture)[rows, columns]
     np.testing.assert_array_equal(picture[(uv[:, 1] * side).astype(int), columns], mine)
+
+
+def test_the_normal_map_is_stored_as_gltf_has_it():
+    hand = mapped()
+    found = Glb.read(glb([hand]))
+    (material,) = found.json["materials"]
+    (place,) = {material["normalTexture"]["index"]} - {
+        material["pbrMetallicRoughness"]["baseColorTexture"]["index"]
+    }
+    picture = np.array(Image.open(io.BytesIO(found.image(found.json["textures"][place]["source"]))))
+    unit = hand.skin.normals / np.linalg.norm(hand.skin.normals, axis=-1, keepdims=True)
+    np.testing.assert_allclose(picture / 255 * 2 - 1, unit, atol=1 / 255 + 1e-6)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_tangents_follow_the_texture(side):
+    """A step along u is a step along the tangent, one along v along normal x tangent x sign: the
+    frame that `SurfaceMaps.normal` is in."""
+    hand = textured(side)
+    flat = np.zeros((4, 4, 3), np.float32) + [0, 0, 1]
+    hand = replace(hand, skin=replace(hand.skin, normals=flat))
+    found = Glb.read(glb([hand])).attributes(0)
+    tangent, sign = found["TANGENT"][:, :3], found["TANGENT"][:, 3:]
+    np.testing.assert_allclose((tangent * found["NORMAL"]).sum(1), 0, atol=1e-5)
+    assert set(sign.ravel()) <= {-1.0, 1.0}
+    bitangent = np.cross(found["NORMAL"], tangent) * sign
+    faces, position = hand.corners.faces, found["POSITION"]
+    steps = np.diff(position[faces], axis=1)
+    grown = np.diff(hand.corners.uv[faces], axis=1)
+    for direction, which in ((tangent, 0), (bitangent, 1)):
+        along = (steps * direction[faces[:, :2]]).sum(-1)
+        correlation = np.corrcoef(along.ravel(), grown[..., which].ravel())[0, 1]
+        assert correlation > 0.9
 
 
 def test_without_a_texture_there_are_colours():

@@ -256,3 +256,22 @@ def test_components_have_unit_variance_and_are_orthogonal(builder):
     products = basis.components @ basis.components.T
     assert np.abs(products - np.diag(np.diag(products))).max() < 1e-6
     assert (basis.components.sum(axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("side", [64, 256, 300])
+def test_maps_are_the_texture_at_any_size(side: int) -> None:
+    """Of the colours, whose logits are resampled; the texture's own size is the texture."""
+    skin = load_appearance(load_open_hand())
+    coefficients = torch.randn(2, skin.count, generator=torch.Generator().manual_seed(0))
+    maps = skin.maps(coefficients, side)
+    assert maps.diffuse.shape == (2, side, side, 3)
+    assert maps.normal is None and maps.specular is None and not skin.is_mapped
+    whole = skin.texture(coefficients)
+    assert torch.equal(skin.maps(coefficients).diffuse, whole)
+    if side == 256:
+        assert torch.equal(maps.diffuse, whole)
+    shown, expected = (image.logit().mean((1, 2)) for image in (maps.diffuse, whole))
+    torch.testing.assert_close(shown, expected, rtol=0, atol=0.02)
+    assert torch.equal(skin.maps(coefficients, side).diffuse, maps.diffuse)
+    halved = skin.to(torch.float64).maps(coefficients.double(), side).diffuse
+    torch.testing.assert_close(halved.float(), maps.diffuse, rtol=0, atol=1e-5)
