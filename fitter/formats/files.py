@@ -35,7 +35,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     last = folder / list(files)[-1]
     # All are written before the first gets its name, and names are given from the last on back.
     with refused_as("output.cannot_write", last), ExitStack() as stack:
-        for name, content in reversed(files.items()):
+        for name, content in reversed(list(files.items())):
             stack.enter_context(whole_file(folder / name, durable=False)).write_bytes(content)
 
 

@@ -40,6 +40,6 @@ class FreiHandEntries:
         params = HandParams(*(torch.as_tensor(value).to(like)[None] for value in values))
         is_left = row.side == "left"
         points = self._definition.keypoints(params.mirrored() if is_left else params)[0]
-        xyz = points.float().cpu().numpy() * np.float32([-1 if is_left else 1, 1, 1])
+        xyz = points.float().cpu().numpy() * np.array([-1 if is_left else 1, 1, 1], np.float32)
         vertices = row.vertices if row.vertices is not None else self.meshes.vertices(row)
         return plain(xyz), plain(vertices)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ of the hand: the neighbouring finger, or the cap that closes the cut of one mode
 
 _SOLVER = LevenbergMarquardt(max_iterations=ITERATIONS)
 
-_ONLY_MANO = ("vertices", "vertex_offsets", "appearance", "vertex_colours", "lighting")
+_OTHER_MESH = ("vertices", "vertex_offsets", "appearance", "vertex_colours", "lighting")
 """What is about the other model's mesh."""
 
 
@@ -103,7 +103,7 @@ class ManoConverter:
             name: getattr(mine, name)[0].numpy().astype(np.float32)
             for name in (field.name for field in fields(HandParams))
         }
-        gone = dict.fromkeys(_ONLY_MANO)
+        gone: dict[str, Any] = dict.fromkeys(_OTHER_MESH)
         return ManoHand(replace(row, **values, **gone), *errors)
 
     @cached_property

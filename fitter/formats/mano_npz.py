@@ -69,5 +69,5 @@ def mano_npz(hands: Sequence[tuple[HandRecord, ManoHand]], model: HandModelData)
     }
     assert arrays.keys() == KEYS.keys()
     content = io.BytesIO()
-    np.savez(content, **arrays)  # type: ignore[arg-type]
+    np.savez(content, **arrays)
     return content.getvalue()
