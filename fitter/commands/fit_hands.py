@@ -71,6 +71,7 @@ examples:
   fit-hands photos/ --out results.zarr --resume
   fit-hands frames/ --out r.zarr --intrinsics 1450,1450,960,540 --max-hands 1
   fit-hands photos/ --out r.zarr --model MANO_RIGHT.pkl --save-vertices
+  fit-hands photos/ --out r.zarr --model nimble/ --set model.mano=MANO_RIGHT.pkl
   fit-hands photos/ --out r.zarr --masks masks/
   fit-hands photos/ --out r.zarr --config realistic_hands --masks masks/
   fit-hands photos/ --out r.zarr --set refine.stages={}         # the fit to the keypoints alone
@@ -215,8 +216,8 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     fit.add_argument(
         "--model",
         type=text,
-        metavar="NAME|FILE",
-        help="open_hand (default), or a MANO_RIGHT.pkl of yours",
+        metavar="NAME|FILE|DIR",
+        help="open_hand (default), a MANO_RIGHT.pkl of yours, or the folder of a NIMBLE model",
     )
     fit.add_argument(
         "--init",
@@ -332,7 +333,7 @@ def _fit_hands(options: argparse.Namespace) -> int:
 
 def _flags(options: argparse.Namespace) -> dict[str, Flag]:
     """What flags of their own say of options of the configuration."""
-    from fitter.config.options import Flag
+    from fitter.config.options import Flag, model_flags
 
     flags: dict[str, Flag] = {}
     for name, flag in _FLAGS.items():
@@ -340,10 +341,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Flag]:
         if value is not None:
             flags[name] = Flag(f"{flag} {value}", value)
     if options.model is not None:
-        is_name = options.model == "open_hand"
-        typed = f"--model {options.model}"
-        flags["model.name"] = Flag(typed, "open_hand" if is_name else "mano")
-        flags["model.path"] = Flag(typed, None if is_name else options.model)
+        flags |= model_flags(f"--model {options.model}", options.model)
     return flags
 
 

@@ -15,7 +15,7 @@ from fitter.energies.scene import Rendering, SceneParams, SceneView, focal_appli
 from fitter.energies.surface import SurfaceGraph
 from fitter.fitting.fit_model import FitModel
 from fitter.hand_models import HandModel
-from fitter.hand_models.appearance import AppearanceModel
+from fitter.hand_models.appearance import Appearance
 from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.raster import MeshTopology, RasterSettings, rasterize
 from fitter.records import HandParams
@@ -63,7 +63,7 @@ class SceneModel:
 
     hand: HandModel
     fit: FitModel
-    appearance: AppearanceModel
+    appearance: Appearance
     light: Light
     linear_light: bool
 

@@ -17,7 +17,7 @@ from fitter.fitting.fit_model import FitModel
 from fitter.fitting.observations import ObservationBatch, normalise, unknown_features
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
-from fitter.hand_models.appearance import load_appearance
+from fitter.hand_models.appearance_loading import load_appearance
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams, NormalisedHands
