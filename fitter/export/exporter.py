@@ -41,6 +41,8 @@ def export_results(request: ExportRequest) -> ExportSummary:
 
     import fitter
 
+    fit = fitter.RunRequest(["photos"], Path("results.zarr"), overwrite=True, quiet=True)
+    fitter.fit_to_store(fit)  # as `fit-hands photos/ --out results.zarr --overwrite` does
     request = fitter.ExportRequest(
         Path("results.zarr"), Path("meshes"), "glb", overwrite=True, quiet=True
     )
