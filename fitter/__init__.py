@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fitter.inputs.dataset_request import DatasetRequest
     from fitter.records import HandObservation
     from fitter.rendering.overlay_style import OverlayStyle
+    from fitter.report import ReportOptions, write_report
     from fitter.results import Results, open_results
     from fitter.run.request import RunRequest
     from fitter.workers.execution_options import ExecutionOptions
@@ -47,6 +48,7 @@ __all__ = [
     "InputError",
     "LostError",
     "OverlayStyle",
+    "ReportOptions",
     "Results",
     "RunRequest",
     "export_results",
@@ -55,6 +57,7 @@ __all__ = [
     "load_config",
     "open_results",
     "render_hands",
+    "write_report",
 ]
 
 __getattr__, __dir__ = lazy_face(
@@ -70,6 +73,7 @@ __getattr__, __dir__ = lazy_face(
         "InputError": "fitter.errors",
         "LostError": "fitter.errors",
         "OverlayStyle": "fitter.rendering.overlay_style",
+        "ReportOptions": "fitter.report",
         "Results": "fitter.results",
         "RunRequest": "fitter.run.request",
         "export_results": "fitter.export.exporter",
@@ -78,5 +82,6 @@ __getattr__, __dir__ = lazy_face(
         "load_config": "fitter.config.options",
         "open_results": "fitter.results",
         "render_hands": "fitter.fitted_hand",
+        "write_report": "fitter.report",
     },
 )

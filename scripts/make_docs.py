@@ -317,7 +317,7 @@ SENTENCE_TOPICS = {
     "detector": ("detector", "task", "onnx"),
     "networks": ("network", "weights"),
     "runs": ("usage", "run", "device", "worker", "fit", "overlay", "ray"),
-    "output": ("output", "store"),
+    "output": ("output", "store", "report"),
     "python": ("door", "hand", "results"),
     "exports": ("export",),
     "training": ("samples", "training", "checkpoint"),
