@@ -313,7 +313,7 @@ SENTENCE_TOPICS = {
     "hand-sizes": ("hand_size",),
     "masks": ("mask",),
     "configuration": ("config", "stages"),
-    "hand-models": ("model", "appearance", "prior"),
+    "hand-models": ("model", "nimble", "appearance", "prior"),
     "detector": ("detector", "task", "onnx"),
     "networks": ("network", "weights"),
     "runs": ("usage", "run", "device", "worker", "fit", "overlay", "ray"),
