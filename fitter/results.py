@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from fitter.meshes import HandMeshes
+    from fitter.records import HandKey
     from fitter.store.people import PersonHand
     from fitter.store.schema import ImageRow
 
@@ -87,7 +88,7 @@ class Results(Mapping[str, list[FittedHand]]):
         return self.store.dataset()
 
     @cached_property
-    def people(self) -> dict[tuple[str, str], PersonHand]:
+    def people(self) -> dict[HandKey, PersonHand]:
         """What the images of each person's hand share, by person and side; empty in a store whose
         hands were fitted alone, and as long as it is not known.
 
@@ -97,7 +98,7 @@ class Results(Mapping[str, list[FittedHand]]):
         from fitter.store.people import PEOPLE, read_people
 
         place = self.store.path / PEOPLE
-        return dict(read_people(place)) if place.exists() else {}
+        return read_people(place) if place.exists() else {}
 
     @cached_property
     def meshes(self) -> HandMeshes:

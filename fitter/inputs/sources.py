@@ -290,7 +290,9 @@ class Sources:
         sizes: dict[str, float] = {}
         for name in names:
             size, those = self.hand_sizes.size_of(name), people.of(name)
-            for person in [] if size is None or those is None else those.persons:
+            if size is None or those is None:
+                continue
+            for person in those.persons:
                 one = sizes.setdefault(person, size)
                 if one != size:
                     raise InputError(

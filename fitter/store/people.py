@@ -108,7 +108,7 @@ def _write(path: Path, hands: Mapping[HandKey, PersonHand], num_betas: int) -> N
     betas = np.array([hand.shared.betas for hand in values]).reshape(-1, num_betas)
     flags = {"flag_values": list(range(len(SIDES))), "flag_meanings": " ".join(SIDES)}
 
-    def put(name: str, array: np.ndarray, dims: list[str], **attributes: object) -> None:
+    def put(name: str, array: np.ndarray, dims: list[str], **attributes: Any) -> None:
         stored = group.create_array(
             name,
             shape=array.shape,
