@@ -1,7 +1,8 @@
 """The engine that turns photographs into 3D hands.
 
 `fit` finds and fits the hands of an image, `HandFitter` those of many, `fit_to_store` those of a
-folder into a store on disk, and `open_results` reads a store. All give `FittedHand` records.
+folder into a store on disk, and `open_results` reads a store. All give `FittedHand` records, which
+`FittedHand.save` and `export_results` write as files that other programs read.
 
 ```python
 import fitter
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from fitter.api import HandFitter, fit, fit_to_store
     from fitter.config.options import Config, load_config
     from fitter.errors import InputError, LostError
+    from fitter.export.exporter import export_results
+    from fitter.export.request import ExportRequest
     from fitter.fitted_hand import FittedHand, render_hands
     from fitter.inputs.dataset_request import DatasetRequest
     from fitter.records import HandObservation
@@ -38,6 +41,7 @@ __all__ = [
     "Config",
     "DatasetRequest",
     "ExecutionOptions",
+    "ExportRequest",
     "FittedHand",
     "HandFitter",
     "HandObservation",
@@ -47,6 +51,7 @@ __all__ = [
     "ReportOptions",
     "Results",
     "RunRequest",
+    "export_results",
     "fit",
     "fit_to_store",
     "load_config",
@@ -61,6 +66,7 @@ __getattr__, __dir__ = lazy_face(
         "Config": "fitter.config.options",
         "DatasetRequest": "fitter.inputs.dataset_request",
         "ExecutionOptions": "fitter.workers.execution_options",
+        "ExportRequest": "fitter.export.request",
         "FittedHand": "fitter.fitted_hand",
         "HandFitter": "fitter.api",
         "HandObservation": "fitter.records",
@@ -70,6 +76,7 @@ __getattr__, __dir__ = lazy_face(
         "ReportOptions": "fitter.report",
         "Results": "fitter.results",
         "RunRequest": "fitter.run.request",
+        "export_results": "fitter.export.exporter",
         "fit": "fitter.api",
         "fit_to_store": "fitter.api",
         "load_config": "fitter.config.options",

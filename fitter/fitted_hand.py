@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -127,7 +128,7 @@ class FittedHand(HandRow):
         return {name: value for name, value in values.items() if value is not None}
 
     def mesh(self) -> trimesh.Trimesh:
-        """The hand as a mesh in metres, camera frame: `mesh().export("hand.obj")` writes it.
+        """The hand as a mesh in metres, camera frame, without colours; `save` writes those too.
 
         Raises:
             InputError: the fit failed (`hand.not_fitted`).
@@ -135,6 +136,31 @@ class FittedHand(HandRow):
         import trimesh
 
         return trimesh.Trimesh(self._fitted_vertices(), self.faces, process=False)
+
+    def save(self, path: str | Path) -> None:
+        """Write the hand to a file, which is replaced if it is there.
+
+        Args:
+            path: its ending says what it becomes: ".glb" (texture or colours, normals, a skeleton
+                in the fitted pose; y up), ".obj" (with a .mtl and, for a texture, a .png beside
+                it), ".ply", both in the camera frame, ".json" or ".csv". See docs/export.md.
+
+        Raises:
+            InputError: the fit failed (`hand.not_fitted`), the ending is none of these
+                (`export.ending`), or the file cannot be written (`output.cannot_write`).
+        """
+        from fitter.formats.files import save_hand
+        from fitter.formats.hand_record import HandRecord
+
+        self._fitted_vertices()
+        width, height = self.image_size
+        image = ImageRow(
+            image_width=width,
+            image_height=height,
+            intrinsics=self.intrinsics,
+            intrinsics_source=self.intrinsics_source,
+        )
+        save_hand(HandRecord(self.image_name, 0, 0, image, self), self.meshes, Path(path))
 
     def overlay(
         self,

@@ -137,6 +137,11 @@ class StoreReader:
         """The names of all images, in order."""
         return ImageNames(self._names)
 
+    @property
+    def variable_names(self) -> frozenset[str]:
+        """The variables that the store has, under today's names."""
+        return frozenset(variable.name for variable in self._arrays)
+
     def blocks(self) -> list[Block]:
         """Every block, in order."""
         size, total = self.block_size, self.sizes["image"]
