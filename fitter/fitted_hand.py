@@ -59,12 +59,16 @@ class FittedHand(HandRow):
             (`output.keypoint_definition`).
         keypoints_2d: (21, 2) pixels, projection of the keypoints that correspond to the detected
             ones, whatever definition `keypoints_3d` are in.
+        person: whose hand it is, where images share its shape; None for a hand fitted alone.
+        shape_information: what the image says of the shape; None in results that are complete.
         hand_size: metres from the wrist's joint along the bones to the middle fingertip.
         hand_size_source: "fitted", or "given" where the user knows it.
-        joints_3d: (16, 3) joints of the model, metres, camera frame.
+        joints_3d: (J, 3) joints of the model (16 in MANO and the open hand, 25 in NIMBLE), metres,
+            camera frame.
         global_orient: (3,) axis-angle of the wrist, model to camera.
-        hand_pose: (15, 3) axis-angle of the other joints relative to the flat rest pose. A left
-            hand's parameters are those of the right-hand model mirrored in x.
+        hand_pose: (R, 3) axis-angle of the other joints that rotate (15, or 19 in NIMBLE) relative
+            to the flat rest pose. A left hand's parameters are those of the right-hand model
+            mirrored in x.
         betas: (S,) shape coefficients of unit variance.
         transl: (3,) metres; the hand turns about its root joint first.
         vertex_offsets: (V, 3) metres, added to the posed model's vertices; None unless a stage
@@ -126,7 +130,7 @@ class FittedHand(HandRow):
         return {name: value for name, value in values.items() if value is not None}
 
     def mesh(self) -> trimesh.Trimesh:
-        """The hand as a mesh in metres, camera frame: `mesh().export("hand.obj")` writes it.
+        """The hand as a mesh in metres, camera frame, without colours; `save` writes those too.
 
         Raises:
             InputError: the fit failed (`hand.not_fitted`).
@@ -135,12 +139,39 @@ class FittedHand(HandRow):
 
         return trimesh.Trimesh(self._fitted_vertices(), self.faces, process=False)
 
+    def save(self, path: str | Path) -> None:
+        """Write the hand to a file, which is replaced if it is there.
+
+        Args:
+            path: its ending says what it becomes: ".glb" (texture or colours, normals, a skeleton
+                in the fitted pose; y up), ".obj" (with a .mtl and, for a texture, a .png beside
+                it), ".ply", both in the camera frame, ".json" or ".csv". See docs/export.md.
+
+        Raises:
+            InputError: the fit failed (`hand.not_fitted`), the ending is none of these
+                (`export.ending`), or the file cannot be written (`output.cannot_write`).
+        """
+        from fitter.formats.files import save_hand
+        from fitter.formats.hand_record import HandRecord
+
+        self._fitted_vertices()
+        width, height = self.image_size
+        image = ImageRow(
+            image_width=width,
+            image_height=height,
+            intrinsics=self.intrinsics,
+            intrinsics_source=self.intrinsics_source,
+        )
+        save_hand(HandRecord(self.image_name, 0, 0, image, self), self.meshes, Path(path))
+
     def overlay(
         self,
         image: np.ndarray,
         style: OverlayStyle | OverlayLook = "mesh",
         opacity: float | None = None,
         views: Sequence[OverlayView] | None = None,
+        *,
+        texture: HandTexture | None = None,
     ) -> np.ndarray:
         """The hand rendered over its image, by default with its skeleton, side and score.
 
@@ -150,6 +181,7 @@ class FittedHand(HandRow):
             opacity: of the hand, in [0, 1]; None leaves that of the style.
             views: further sides to show it from, beside the image: "side", "top", "back"; None
                 leaves those of the style.
+            texture: of the hand, which "appearance" shows in place of its fitted skin.
 
         Returns:
             (H, W, 3) uint8 RGB, wider than `image` where the style puts something beside it;
@@ -159,10 +191,13 @@ class FittedHand(HandRow):
             InputError: the fit failed, the image is another size (`hand.other_image`), or there is
                 no such style.
         """
-        return render_hands(image, [self], style, opacity, views)
+        return render_hands(image, [self], style, opacity, views, textures=[texture])
 
-    def as_overlay(self, style: OverlayStyle | None = None) -> OverlayHand:
-        """What an overlay of a style shows of the hand; None is `OverlayStyle()`.
+    def as_overlay(
+        self, style: OverlayStyle | None = None, texture: HandTexture | None = None
+    ) -> OverlayHand:
+        """What an overlay of a style shows of the hand; None is `OverlayStyle()`. A texture takes
+        the place of the fitted skin.
 
         Raises:
             InputError: the fit failed.
@@ -171,7 +206,7 @@ class FittedHand(HandRow):
 
         vertices, skin = self._fitted_vertices(), None
         if style is not None and style.look == "appearance":
-            skin = self.meshes.skin(self, vertices)
+            skin = self.meshes.skin(self, vertices, texture)
         return OverlayHand.of(self, vertices, self.faces, skin)
 
     def extract_texture(
@@ -243,6 +278,8 @@ def render_hands(
     style: OverlayStyle | OverlayLook = "mesh",
     opacity: float | None = None,
     views: Sequence[OverlayView] | None = None,
+    *,
+    textures: Sequence[HandTexture | None] | None = None,
 ) -> np.ndarray:
     """Render fitted hands of one image over it; nearer hands hide farther ones.
 
@@ -252,6 +289,7 @@ def render_hands(
         style: see `FittedHand.overlay`.
         opacity: see `FittedHand.overlay`.
         views: see `FittedHand.overlay`.
+        textures: of each hand, or None where it has none; see `FittedHand.overlay`.
 
     Returns:
         (H, W, 3) uint8 RGB, wider than `image` where the style puts something beside it; `image`
@@ -268,7 +306,8 @@ def render_hands(
     pixels = _pixels_of(image, hands)
     # Of no hand nothing is projected.
     intrinsics = hands[0].intrinsics if hands else np.eye(3)
-    shown = [hand.as_overlay(chosen) for hand in hands]
+    given = textures or [None] * len(hands)
+    shown = [hand.as_overlay(chosen, own) for hand, own in zip(hands, given, strict=True)]
     return render_overlay(pixels, shown, intrinsics, chosen)
 
 

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING
 from fitter.commands.parser import (
     EXIT_OK,
     EXIT_SOME_FAILED,
+    EXIT_WAITS,
+    OVERLAY_FLAGS,
     CommandParser,
     add_configuration,
+    add_overlay_style,
     add_verbosity,
     number,
     number_from_zero,
+    overlay_style,
+    parts,
     path,
     positive,
     run_command,
@@ -25,7 +30,6 @@ from fitter.commands.parser import (
     whole_number,
     whole_number_or_auto,
 )
-from fitter.rendering.overlay_style import LOOKS
 
 if TYPE_CHECKING:
     from fitter.config.options import Flag
@@ -81,12 +85,15 @@ examples:
   find /data -name '*.jpg' | fit-hands - --out r.zarr
   fit-hands photos/ --out r.zarr --resume --ray local          # all cores of this machine
   fit-hands photos/ --out r.zarr --resume --ray auto           # a Ray cluster
+  fit-hands photos/ --out r.zarr --same-hand                   # one person's hands
+  fit-hands photos/ --out r.zarr --people people.csv
   fit-hands photos/ --out r.zarr --shard 1/2                   # half of the work, beside 2/2
 
 exit status:
   0    every image was processed (with or without hands in it)
   1    finished, but some images or fits failed; the summary and the store say why
   2    wrong usage or bad input, and one line says what; results that were there are kept
+  3    this --shard of a pass is done; the next pass waits for others: run it again then
   70   a fault of the program, with a traceback to report
   75   Ray was lost; what is done is kept, and --resume continues
   130  interrupted; what is done is kept, and --resume continues
@@ -108,7 +115,7 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--overlays", type=path, metavar="DIR", help="render every fitted mesh over its photograph"
     )
-    _add_overlays(parser)
+    add_overlay_style(parser)
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
         "--resume",
@@ -123,30 +130,6 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     add_configuration(parser)
     add_verbosity(parser)
     run_command(parser, arguments, _fit_hands)
-
-
-def _add_overlays(parser: argparse.ArgumentParser) -> None:
-    """How overlays look."""
-    parser.add_argument(
-        "--overlay-style",
-        choices=LOOKS,
-        help="mesh (default): shaded, with skeleton, side and score; outline: contour and creases "
-        "alone; side-by-side: the photograph beside its mesh; appearance: the hand in its fitted "
-        "skin and light",
-    )
-    parser.add_argument(
-        "--overlay-opacity",
-        type=number,
-        metavar="X",
-        help="of the mesh or the lines, 0 to 1 (default 0.75 for a shaded mesh, else 1)",
-    )
-    parser.add_argument(
-        "--overlay-views",
-        type=_parts,
-        metavar="VIEWS",
-        help="show the hands from other sides, too, beside the photograph, where errors of depth "
-        "are seen: side, top, back, or several such as side,top",
-    )
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
@@ -167,7 +150,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     inputs.add_argument(
         "--use",
-        type=_parts,
+        type=parts,
         metavar="PARTS",
         help="what else to take from the data set: keypoints, masks, or keypoints,masks",
     )
@@ -207,6 +190,21 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the same by image: a JSON file, name of an image or a pattern such as 'anna/*' to "
         "metres; images that it leaves out have --hand-size",
+    )
+
+    whose = inputs.add_mutually_exclusive_group()
+    whose.add_argument(
+        "--same-hand",
+        action="store_true",
+        help="all hands of a side are one person's, and share a shape made of all images",
+    )
+    whose.add_argument(
+        "--people",
+        type=path,
+        metavar="FILE",
+        help="whose hands the images show: a CSV table with the columns image, person and perhaps "
+        "hand, or JSON or YAML from names or patterns such as 'anna/*' to persons; hands of one "
+        "person and side share a shape",
     )
 
 
@@ -304,10 +302,11 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         help="compute every Nth block of the store alone, from the Ith on, beside runs that "
         "compute the others; continues a store that is there",
     )
-
-
-def _parts(given: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text(given).split(","))
+    execution.add_argument(
+        "--wait",
+        action="store_true",
+        help="with --shard: wait for other parts between passes, and do not end with status 3",
+    )
 
 
 def _place(given: str) -> Path | str:
@@ -328,6 +327,8 @@ def _fit_hands(options: argparse.Namespace) -> int:
 
     config = load_config(options.config, options.set, _flags(options))
     summary = fit_to_store(_request(options), config)
+    if summary.waits:
+        return EXIT_WAITS
     return EXIT_SOME_FAILED if summary.has_failures else EXIT_OK
 
 
@@ -361,20 +362,11 @@ def _dataset(options: argparse.Namespace) -> DatasetRequest | None:
 def _overlay_style(options: argparse.Namespace) -> OverlayStyle:
     """How overlays are to look; refuses what says so where there are none."""
     from fitter.errors import InputError
-    from fitter.rendering.overlay_style import OverlayStyle
 
-    given = {f"--overlay-{part}" for part in ("style", "opacity", "views")}
-    used = sorted(
-        flag for flag in given if getattr(options, flag[2:].replace("-", "_")) is not None
-    )
-    if used and options.overlays is None:
-        raise InputError("usage.overlays_missing", file=used[0])
-    try:
-        return OverlayStyle.of(
-            options.overlay_style, options.overlay_opacity, options.overlay_views
-        )
-    except InputError as error:
-        raise error.about(file=f"--overlay-{error.facts['file']}") from error
+    given = [flag for flag in OVERLAY_FLAGS if getattr(options, flag) is not None]
+    if given and options.overlays is None:
+        raise InputError("usage.overlays_missing", file=f"--{given[0].replace('_', '-')}")
+    return overlay_style(options)
 
 
 def _request(options: argparse.Namespace) -> RunRequest:
@@ -391,10 +383,13 @@ def _request(options: argparse.Namespace) -> RunRequest:
         keypoints=options.keypoints,
         masks=options.masks,
         hand_sizes=options.person_size,
+        same_hand=options.same_hand,
+        people=options.people,
         dataset=_dataset(options),
         resume=options.resume or options.shard is not None,
         overwrite=options.overwrite,
         quiet=options.quiet,
+        wait=options.wait,
         execution=ExecutionOptions(
             ray=options.ray,
             workers=options.workers,

@@ -29,9 +29,7 @@ REFLECTANCE = (0.003, 0.98)
 """What skin can be; see `paint` of the skins that the appearance was made from."""
 
 
-def extract_texture(
-    atlas: TextureAtlas, view: HandView, known: HandTexture | None = None
-) -> HandTexture:
+def extract_texture(atlas: TextureAtlas, view: HandView) -> HandTexture:
     """The texture that a picture shows of a hand.
 
     Texels that the picture does not show are filled, see `fitter.textures.filling`, and have a
@@ -40,8 +38,6 @@ def extract_texture(
     Args:
         atlas: of the model, in the size of the texture.
         view: the picture, the mesh and what is known of its light.
-        known: what other pictures say of the hand, in the same size: the light is then fitted with
-            this skin, and not with what the appearance can be.
     """
     seen = see(atlas, view)
     if not (seen.weight > 0).any():
@@ -49,15 +45,12 @@ def extract_texture(
     encoded = not view.linear_light and view.lighting is not None
     colours = _encoded(seen.colours) if encoded else seen.colours
     samples = SeenTexels(colours, seen.normals, seen.weight)
-    found = _light(atlas, view, samples, encoded, known)
+    found = _light(atlas, view, samples, encoded)
     lit = found.irradiance(seen.normals)
     level = np.median(lit[seen.weight > 0].mean(1))
     least = np.maximum(lit.mean(1), LEAST_LIGHT * level)
     lit = np.maximum(lit, 0.5 * least[:, None])
-    if known is None:
-        skin = atlas.skin(found.coefficients)
-    else:
-        skin = atlas.rows(known.colours).astype(np.float64)
+    skin = atlas.skin(found.coefficients)
     reflectance = colours / lit
     if encoded:
         reflectance = _linear(reflectance)
@@ -67,22 +60,12 @@ def extract_texture(
     return fill(atlas, np.clip(reflectance, *REFLECTANCE), weight)
 
 
-def _light(
-    atlas: TextureAtlas,
-    view: HandView,
-    seen: SeenTexels,
-    encoded: bool,
-    known: HandTexture | None,
-) -> LightFit:
+def _light(atlas: TextureAtlas, view: HandView, seen: SeenTexels, encoded: bool) -> LightFit:
     rows = np.flatnonzero(seen.weight > 0)
     rows = rows[:: max(1, len(rows) // SAMPLES)]
     light = None if view.lighting is None else light_of(view.lighting, view.side)
-    if known is None:
-        mean = atlas.mean_logits[rows].astype(np.float64)
-        components = atlas.component_logits[:, rows].astype(np.float64)
-    else:
-        mean = _logit(np.clip(atlas.rows(known.colours)[rows].astype(np.float64), *REFLECTANCE))
-        components = np.zeros((0, len(rows), 3))
+    mean = atlas.mean_logits[rows].astype(np.float64)
+    components = atlas.component_logits[:, rows].astype(np.float64)
     if encoded:
         # The light multiplies encoded colours: the skin, too, in that space.
         base = 1 / (1 + np.exp(-mean))

@@ -202,7 +202,7 @@ def uniform_texture(
     size = atlas.size
     certain = np.zeros(size * size, np.float32)
     certain[atlas.texels] = weight
-    colours = np.broadcast_to(np.float32(colour), (size, size, 3))
+    colours = np.broadcast_to(np.array(colour, np.float32), (size, size, 3))
     return HandTexture(np.array(colours), certain.reshape(size, size))
 
 

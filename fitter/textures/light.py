@@ -97,15 +97,15 @@ def fit_light(samples: SkinSamples, light: Light | None = None) -> LightFit:
     basis = _harmonics(samples.normals)
     coefficients = np.zeros(len(samples.components))
     prior_mean, prior_precision = _light_prior()
-    found = prior_mean.copy() if light is None else None
+    found = prior_mean
     share = samples.weights / samples.weights.sum() * INDEPENDENT / RELATIVE_ERROR**2
-    known = None if light is None else np.maximum(_irradiance(light, samples.normals), 1e-3)
+    fixed = None if light is None else np.maximum(_irradiance(light, samples.normals), 1e-3)
     robust = np.ones(len(share))
     for _ in range(ROUNDS):
         skin = _sigmoid(samples.mean + np.tensordot(coefficients, samples.components, 1))
-        lit = basis @ found if found is not None else known
+        lit = basis @ found if fixed is None else fixed
         weight = (share * robust)[:, None] / (np.abs(skin * lit) + FLOOR) ** 2
-        if found is not None:
+        if fixed is None:
             found = _solve_light(basis, skin, samples.colours, weight, prior_mean, prior_precision)
             lit = basis @ found
         slope = skin * (1 - skin) * lit * samples.components
@@ -118,9 +118,8 @@ def fit_light(samples: SkinSamples, light: Light | None = None) -> LightFit:
         error = np.linalg.norm((samples.colours - shown) / (shown + FLOOR), axis=1)
         scale = max(RELATIVE_ERROR, 1.4826 * _weighted_median(error, samples.weights))
         robust = 1 / (1 + (error / (2 * scale)) ** 2) ** 2
-    if found is not None:
+    if light is None:
         light = SphericalHarmonicsLight(torch.from_numpy(found))
-    assert light is not None
     return LightFit(light, coefficients)
 
 
