@@ -1,6 +1,6 @@
 """Textures of fitted hands, from Python."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -65,7 +65,9 @@ def test_palm_and_back_together_show_both(meshes, tmp_path):
     images = [shots[0].pixels, tmp_path / "back.png"]
     both = fitter.hand_texture(hands, images, size=128)
     fusion = TextureFusion(meshes.atlas(128))
-    parts = [hand.extract_texture(shot.pixels, size=128) for hand, shot in zip(hands, shots)]  # noqa: B905
+    parts = [
+        hand.extract_texture(shot.pixels, size=128) for hand, shot in zip(hands, shots, strict=True)
+    ]
     for part in parts:
         fusion.add(part)
     np.testing.assert_array_equal(both.colours, fusion.result().colours)
@@ -92,8 +94,6 @@ def test_what_cannot_be_used_is_refused(meshes):
     with raises("texture.no_hand"):
         fitter.hand_texture([fitted(meshes, True, vertices=None)], [shot.pixels])
     bare = load_hand_model("open_hand", dtype=torch.float64).mirrored().mirrored()
-    from dataclasses import replace
-
     bare.data = replace(bare.data, sha256="0" * 64, name="other")
     other = fitted(HandMeshes(bare), True)
     with raises("texture.models", expected="open_hand", found="other"):
