@@ -2,9 +2,9 @@
 
 HAND_REAL_DATA=... python benchmarks/textures_real.py --out looked_at --hands 5 --frames 60
 
-The folder has `photos/*.jpg` and `video/*.mp4`. For the surest hands of the photographs, and for the
-first frames of each video as pictures of one hand, a PNG shows the hand with its texture where the
-camera saw it and from two other sides, and another one the texture and what of it is measured.
+The folder has `photos/*.jpg` and `video/*.mp4`. For the surest hands of the photographs, and for
+the first frames of each video as pictures of one hand, a PNG shows the hand with its texture where
+the camera saw it and from two other sides, and another one the texture and what of it is measured.
 """
 
 from __future__ import annotations

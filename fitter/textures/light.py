@@ -20,6 +20,8 @@ Light: TypeAlias = AmbientDirectionalLight | SphericalHarmonicsLight
 
 ROUNDS = 12
 """Steps of Gauss and Newton, each with new robust weights."""
+HALVINGS = 6
+"""Times that a step is halved until it is one for the better."""
 RELATIVE_ERROR = 0.15
 """Standard deviation of a colour about what light and skin explain, as a share of it."""
 INDEPENDENT = 20
@@ -107,13 +109,26 @@ def fit_light(samples: SkinSamples, light: Light | None = None) -> LightFit:
     share = samples.weights / samples.weights.sum() * INDEPENDENT / RELATIVE_ERROR**2
     fixed = None if light is None else np.maximum(_irradiance(light, samples.normals), 1e-3)
     values, robust = prior.copy(), np.ones(len(share))
+    if light is None:
+        # Begin where the mean skin is as bright as what is seen, not where every skin is saturated.
+        values[:27] *= _weighted_median(
+            samples.colours.mean(1) / _sigmoid(samples.mean).mean(1), samples.weights
+        )
     for _ in range(ROUNDS):
         skin, lit = _shown(samples, basis, values, fixed)
         weight = (share * robust)[:, None] / (np.abs(skin * lit) + FLOOR) ** 2
         left, right = _normal_equations(samples, basis, (skin, lit), weight)
         left, right = left + precision, right - precision @ (values - prior)
         step = np.linalg.solve(left[unknown, unknown], right[unknown])
-        values[unknown] += step * min(1.0, 1.5 / max(np.abs(step).max(initial=0), 1e-9))
+        before = _cost(samples, (skin, lit), weight, values - prior, precision)
+        for _ in range(HALVINGS):
+            moved = values.copy()
+            moved[unknown] += step
+            skin, lit = _shown(samples, basis, moved, fixed)
+            if _cost(samples, (skin, lit), weight, moved - prior, precision) < before:
+                values = moved
+                break
+            step = 0.5 * step
         skin, lit = _shown(samples, basis, values, fixed)
         shown = skin * np.maximum(lit, 0)
         error = np.linalg.norm((samples.colours - shown) / (shown + FLOOR), axis=1)
@@ -130,6 +145,17 @@ def _shown(
     """Skin and irradiance (N, 3) for the values of light (9 x 3) and skin."""
     skin = _sigmoid(samples.mean + np.tensordot(values[27:], samples.components, 1))
     return skin, basis @ values[:27].reshape(9, 3) if fixed is None else fixed
+
+
+def _cost(
+    samples: SkinSamples,
+    shown: tuple[np.ndarray, np.ndarray],
+    weight: np.ndarray,
+    from_prior: np.ndarray,
+    precision: np.ndarray,
+) -> float:
+    error = samples.colours - shown[0] * shown[1]
+    return float((weight * error**2).sum() + from_prior @ precision @ from_prior)
 
 
 def _normal_equations(
