@@ -72,7 +72,7 @@ class FolderSink(Sink):
     def _keep_surest(self, hands: Sequence[HandRecord]) -> None:
         """Of each person and side the hand with the best score, the first of equals."""
         for record in hands:
-            person, side = getattr(record.hand, "person", None), record.hand.side
+            person, side = record.hand.person, record.hand.side
             if person is None or side is None:
                 continue
             kept = self._persons.get((person, side))

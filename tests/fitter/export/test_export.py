@@ -353,6 +353,49 @@ def write_mano_store(path, mano, rows, where=None):
         store.write_block(store.blocks()[0], list(rows.values()))
 
 
+@pytest.fixture(scope="module")
+def people(self, tmp_path_factory):
+    path = tmp_path_factory.mktemp("people") / "p.zarr"
+    anna, ben = {"person": "anna"}, {"person": "../ben"}
+    rows = {
+        "1.jpg": image_row(posed_hand(3, **anna), posed_hand(4, "left", **anna)),
+        "2.jpg": image_row(posed_hand(1, "left", **anna), posed_hand(2, "left", **anna)),
+        "3.jpg": image_row(posed_hand(5, "left", **ben), posed_hand(6, person=None)),
+    }
+    spec = replace(store_spec(list(rows)), has_people=True)
+    with ResultStore.create(path, spec) as store:
+        store.write_block(store.blocks()[0], list(rows.values()))
+    return path
+
+
+class TestPeople:
+    def test_a_file_has_the_surest_hand_of_each_side(self, people, tmp_path):
+        request = ExportRequest(people, tmp_path / "o", "glb", "person", quiet=True)
+        summary = export_results(request)
+        assert files(request.out) == ["_up/ben.glb", "anna.glb"]
+        assert (summary.hands, summary.images, summary.files) == (3, 3, 2)
+        meshes = Glb.read((request.out / "anna.glb").read_bytes()).json["meshes"]
+        told = {mesh["name"]: (mesh["extras"]["image"], mesh["extras"]["hand"]) for mesh in meshes}
+        assert told == {"left": ("2.jpg", 0), "right": ("1.jpg", 0)}
+
+    def test_coco_puts_one_person_s_hands_together(self, people, tmp_path):
+        export_results(ExportRequest(people, tmp_path / "o.json", "coco", quiet=True))
+        said = json.loads((tmp_path / "o.json").read_text())["annotations"]
+        sides = [(a["image_id"], a["lefthand_valid"], a["righthand_valid"]) for a in said]
+        assert sides == [
+            (0, True, True),
+            (1, True, False),
+            (1, True, False),
+            (2, True, False),
+            (2, False, True),
+        ]
+
+    def test_the_table_names_them(self, people, tmp_path):
+        export_results(ExportRequest(people, tmp_path / "o.csv", "csv", quiet=True))
+        table = pd.read_csv(tmp_path / "o.csv", keep_default_na=False)
+        assert list(table.person) == ["anna"] * 4 + ["../ben", ""]
+
+
 class TestBadCases:
     def test_nothing_in_it(self, tmp_path):
         rows = {"a.jpg": image_row(), "b.jpg": image_row(FAILED)}
