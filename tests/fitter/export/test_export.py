@@ -20,6 +20,7 @@ from fitter.export import ExportRequest, export_results
 from fitter.formats.mano_fit import load_mano_meshes
 from fitter.formats.skin import encoded
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
+from fitter.inputs.images import read_image
 from fitter.store.layout import StoreSpec
 from fitter.store.reader import StoreReader
 from fitter.store.result_store import ResultStore
@@ -354,7 +355,8 @@ def write_mano_store(path, mano, rows, where=None):
 
 
 @pytest.fixture(scope="module")
-def people(self, tmp_path_factory):
+def people(tmp_path_factory):
+    """Anna's hands in two images, her left one three times, Ben's in one, and one of nobody."""
     path = tmp_path_factory.mktemp("people") / "p.zarr"
     anna, ben = {"person": "anna"}, {"person": "../ben"}
     rows = {
@@ -394,6 +396,48 @@ class TestPeople:
         export_results(ExportRequest(people, tmp_path / "o.csv", "csv", quiet=True))
         table = pd.read_csv(tmp_path / "o.csv", keep_default_na=False)
         assert list(table.person) == ["anna"] * 4 + ["../ben", ""]
+
+
+class TestTextures:
+    """On images of one colour; what texels show is the business of `fitter.textures`."""
+
+    def test_each_hand_has_its_image_s(self, store, tmp_path):
+        write_images(tmp_path / "photos", ["a.jpg", "e.jpg"])
+        request = ExportRequest(store, tmp_path / "o", "glb", images=["a.jpg"], quiet=True)
+        export_results(replace(request, textures=tmp_path / "photos"))
+        for name, slot in ALL[:2]:
+            hand = fitted(store, name, slot)
+            found = Glb.read((request.out / f"a.jpg_{slot}_{hand.side}.glb").read_bytes())
+            picture = np.array(Image.open(io.BytesIO(found.image())))
+            pixels = read_image(tmp_path / "photos" / name)
+            others = fitter.open_results(store)[name]
+            mine = hand.extract_texture(pixels, size=512, others=others)
+            np.testing.assert_array_equal(picture, encoded(mine.colours))
+
+    def test_images_that_are_not_there_or_others(self, store, tmp_path):
+        write_images(tmp_path, ["e.jpg"])
+        Image.new("RGB", (10, 10)).save(tmp_path / "a.png")
+        request = ExportRequest(store, tmp_path / "o", "ply", textures=tmp_path, quiet=True)
+        summary = export_results(request)
+        assert (summary.hands, summary.untextured.count, summary.has_failures) == (6, 4, True)
+        assert "a.png" in summary.untextured.first[2]
+        with raises("export.no_images"):
+            export_results(replace(request, textures=tmp_path / "no", out=tmp_path / "p"))
+
+    def test_a_person_has_one_of_all_images(self, people, tmp_path):
+        write_images(tmp_path, ["1.jpg", "2.jpg", "3.jpg"])
+        request = ExportRequest(people, tmp_path / "o", "glb", "person", quiet=True)
+        export_results(replace(request, textures=tmp_path))
+        results = fitter.open_results(people)
+        anna = [hand for name in ("1.jpg", "2.jpg") for hand in results[name]]
+        pixels = [read_image(tmp_path / hand.image_name) for hand in anna]
+        others = [results[hand.image_name] for hand in anna]
+        fused = fitter.hand_texture(anna, pixels, others=others)
+        found = Glb.read((request.out / "anna.glb").read_bytes())
+        assert len(found.json["images"]) == 2  # the right and the left hand have it
+        for place in range(2):
+            picture = np.array(Image.open(io.BytesIO(found.image(place))))
+            np.testing.assert_array_equal(picture, encoded(fused.colours))
 
 
 class TestBadCases:
@@ -450,6 +494,7 @@ class TestBadCases:
             ("export.per_name", {"format": "glb", "per": "finger"}),
             ("export.per", {"format": "csv", "per": "image"}),
             ("export.mano_unused", {"format": "glb", "mano": Path("m.pkl")}),
+            ("export.textures_unused", {"format": "csv", "textures": Path()}),
             ("export.vertices_unused", {"format": "csv", "save_vertices": True}),
         ):
             with raises(code):
