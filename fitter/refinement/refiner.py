@@ -33,6 +33,7 @@ class Refined:
         status: (B,) int64 values of `fitter.solvers.status.Status`.
         masks: of each hand, None for one without.
         mask_iou: (B,) of the mesh's silhouette and the mask where it is trusted, NaN without one.
+        texture: (B, T, T, 3) reflectance of the skin in linear light; None where no stage frees it.
     """
 
     params: SceneParams
@@ -40,6 +41,7 @@ class Refined:
     status: Tensor
     masks: Sequence[HandMask | None]
     mask_iou: Tensor
+    texture: Tensor | None = None
 
 
 class Refiner:
@@ -59,7 +61,15 @@ class Refiner:
         self.config, self.fit = config, fit
         drawn = HandModel(hand.data, torch.float32).to(hand.v_template.device)
         appearance = load_appearance(hand.data).to(drawn.v_template.device)
-        self.model = SceneModel(drawn, fit_model, appearance, config.light, config.linear_light)
+        shades_pixels = "texture" in self.freed or appearance.is_mapped
+        self.model = SceneModel(
+            drawn,
+            fit_model,
+            appearance,
+            config.light,
+            config.linear_light,
+            config.texture_size if shades_pixels else 0,
+        )
 
     @property
     def freed(self) -> frozenset[str]:
@@ -108,6 +118,7 @@ class Refiner:
             status=result.status,
             masks=masks,
             mask_iou=self._mask_iou(result.params, view),
+            texture=self._texture(result.params),
         )
 
     def _pulled_off(self, view: SceneView, start: HandParams, after: SceneParams) -> Tensor:
@@ -172,6 +183,12 @@ class Refiner:
             confidence=self._tensor([crop.confidence for crop in crops]),
             focal_unknown=focal_unknown.to(like),
         )
+
+    def _texture(self, params: SceneParams) -> Tensor | None:
+        if "texture" not in self.freed:
+            return None
+        with torch.no_grad():
+            return self.model.maps(params).diffuse
 
     def _mask_iou(self, params: SceneParams, view: SceneView) -> Tensor:
         with torch.inference_mode():
