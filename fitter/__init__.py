@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fitter.fitted_hand import FittedHand, render_hands
     from fitter.inputs.dataset_request import DatasetRequest
     from fitter.records import HandObservation
+    from fitter.rendering.overlay_style import OverlayStyle
     from fitter.results import Results, open_results
     from fitter.run.request import RunRequest
     from fitter.workers.execution_options import ExecutionOptions
@@ -41,6 +42,7 @@ __all__ = [
     "HandObservation",
     "InputError",
     "LostError",
+    "OverlayStyle",
     "Results",
     "RunRequest",
     "fit",
@@ -61,6 +63,7 @@ __getattr__, __dir__ = lazy_face(
         "HandObservation": "fitter.records",
         "InputError": "fitter.errors",
         "LostError": "fitter.errors",
+        "OverlayStyle": "fitter.rendering.overlay_style",
         "Results": "fitter.results",
         "RunRequest": "fitter.run.request",
         "fit": "fitter.api",

@@ -69,7 +69,7 @@ class Engine:
         """
         self.config = config
         self.device = choose_device(config.run.device)
-        self.meshes = HandMeshes.of(config.model, self.device)
+        self.meshes = HandMeshes.of(config.model, self.device, config.refine.linear_light)
         right = self.meshes.right
         like = torch.zeros((), dtype=torch.float64, device=self.device)
         pose_space = PoseSpace.of(anatomy_of(right.data), load_pose_prior(), like)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     import trimesh
 
     from fitter.meshes import HandMeshes
-    from fitter.rendering.overlay import OverlayHand
+    from fitter.rendering.overlay_hand import OverlayHand
+    from fitter.rendering.overlay_style import OverlayLook, OverlayStyle, OverlayView
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -133,29 +135,44 @@ class FittedHand(HandRow):
 
         return trimesh.Trimesh(self._fitted_vertices(), self.faces, process=False)
 
-    def overlay(self, image: np.ndarray) -> np.ndarray:
-        """The hand rendered over its image, with its skeleton, side and score.
+    def overlay(
+        self,
+        image: np.ndarray,
+        style: OverlayStyle | OverlayLook = "mesh",
+        opacity: float | None = None,
+        views: Sequence[OverlayView] | None = None,
+    ) -> np.ndarray:
+        """The hand rendered over its image, by default with its skeleton, side and score.
 
         Args:
             image: (H, W, 3) uint8 RGB, of `image_size`.
+            style: "mesh", "outline", "side-by-side", "appearance", or a whole `OverlayStyle`.
+            opacity: of the hand, in [0, 1]; None leaves that of the style.
+            views: further sides to show it from, beside the image: "side", "top", "back"; None
+                leaves those of the style.
 
         Returns:
-            (H, W, 3) uint8 RGB; `image` is left as it is.
+            (H, W, 3) uint8 RGB, wider than `image` where the style puts something beside it;
+            `image` is left as it is.
 
         Raises:
-            InputError: the fit failed, or the image is another size (`hand.other_image`).
+            InputError: the fit failed, the image is another size (`hand.other_image`), or there is
+                no such style.
         """
-        return render_hands(image, [self])
+        return render_hands(image, [self], style, opacity, views)
 
-    def as_overlay(self) -> OverlayHand:
-        """What an overlay shows of the hand.
+    def as_overlay(self, style: OverlayStyle | None = None) -> OverlayHand:
+        """What an overlay of a style shows of the hand; None is `OverlayStyle()`.
 
         Raises:
             InputError: the fit failed.
         """
-        from fitter.rendering.overlay import OverlayHand
+        from fitter.rendering.overlay_hand import OverlayHand
 
-        return OverlayHand.of(self, self._fitted_vertices(), self.faces)
+        vertices, skin = self._fitted_vertices(), None
+        if style is not None and style.look == "appearance":
+            skin = self.meshes.skin(self, vertices)
+        return OverlayHand.of(self, vertices, self.faces, skin)
 
     def _fitted_vertices(self) -> np.ndarray:
         if self.vertices is None:
@@ -163,22 +180,35 @@ class FittedHand(HandRow):
         return self.vertices
 
 
-def render_hands(image: np.ndarray, hands: list[FittedHand]) -> np.ndarray:
+def render_hands(
+    image: np.ndarray,
+    hands: list[FittedHand],
+    style: OverlayStyle | OverlayLook = "mesh",
+    opacity: float | None = None,
+    views: Sequence[OverlayView] | None = None,
+) -> np.ndarray:
     """Render fitted hands of one image over it; nearer hands hide farther ones.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         hands: of this image; those whose fit failed must be left out.
+        style: see `FittedHand.overlay`.
+        opacity: see `FittedHand.overlay`.
+        views: see `FittedHand.overlay`.
 
     Returns:
-        (H, W, 3) uint8 RGB; `image` is left as it is.
+        (H, W, 3) uint8 RGB, wider than `image` where the style puts something beside it; `image`
+        is left as it is.
 
     Raises:
-        InputError: a fit failed, or the image is another size than the one that was fitted.
+        InputError: a fit failed, the image is another size than the one that was fitted, or there
+            is no such style.
     """
     from fitter.inputs.arrays import check_pixels
     from fitter.rendering.overlay import render_overlay
+    from fitter.rendering.overlay_style import OverlayStyle
 
+    chosen = OverlayStyle.of(style, opacity, views)
     pixels = check_pixels(image, "image")
     size = (pixels.shape[1], pixels.shape[0])
     for hand in hands:
@@ -186,6 +216,7 @@ def render_hands(image: np.ndarray, hands: list[FittedHand]) -> np.ndarray:
             raise InputError(
                 "hand.other_image", file=hand.image_name, expected=hand.image_size, found=size
             )
-    if not hands:
-        return pixels.copy()
-    return render_overlay(pixels, [hand.as_overlay() for hand in hands], hands[0].intrinsics)
+    # Of no hand nothing is projected.
+    intrinsics = hands[0].intrinsics if hands else np.eye(3)
+    shown = [hand.as_overlay(chosen) for hand in hands]
+    return render_overlay(pixels, shown, intrinsics, chosen)

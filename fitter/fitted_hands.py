@@ -19,7 +19,7 @@ from fitter.fitting.keypoint_fit import KeypointFit
 from fitter.fitting.observations import LEAST_EXTENT
 from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
-from fitter.hand_models.skinning import KeypointModel, pose_keypoints
+from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
 from fitter.quality.judge import Judgement
 from fitter.records import LEAST_PRESENCE, FitStatus, HandObservation, HandParams
 from fitter.refinement.refiner import Refined

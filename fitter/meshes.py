@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 import torch
 
 from fitter.config.options import ModelConfig
-from fitter.hand_models import HandModel, HandModelData, ManoOptions, load_hand_model
+from fitter.hand_models import (
+    AppearanceModel,
+    HandModel,
+    HandModelData,
+    ManoOptions,
+    load_appearance,
+    load_hand_model,
+)
 from fitter.records import HandParams, Side
+from fitter.rendering.shading import (
+    AmbientDirectionalLight,
+    SphericalHarmonicsLight,
+    srgb_from_linear,
+    vertex_normals,
+)
+from fitter.rendering.skin import Skin, SkinTexture
 from fitter.store.schema import HandRow
+from fitter.textures import HandTexture
+
+_PLAIN_LIGHT = (0.7, 1.0, 1.0, 1.0, 0.3, 1.0, 1.0, 1.0, 0.0, 0.0, -1.0)
+"""S2HAND's 11 numbers of the light of hands whose light was not fitted: white, part of it from the
+camera."""
 
 
 class HandMeshes:
     """Meshes of fitted hands, left ones by the mirrored right-hand model."""
 
-    def __init__(self, right: HandModel) -> None:
-        """Take a right-hand model, float64."""
-        self.right = right
+    def __init__(self, right: HandModel, linear_light: bool = True) -> None:
+        """Take a model.
+
+        Args:
+            right: a right-hand model, float64.
+            linear_light: whether colours at the vertices of its hands are linear light, see
+                `refine.linear_light`; else they are sRGB.
+        """
+        self.right, self.linear_light = right, linear_light
         self._models: dict[Side, HandModel] = {"right": right, "left": right.mirrored()}
 
     @classmethod
-    def of(cls, config: ModelConfig, device: torch.device) -> Self:
+    def of(cls, config: ModelConfig, device: torch.device, linear_light: bool = True) -> Self:
         """Load the model that a configuration names.
+
+        Args:
+            config: which model.
+            device: where it poses hands.
+            linear_light: see `HandMeshes`.
 
         Raises:
             InputError: its file is missing, unsafe, or no hand model.
@@ -35,12 +66,21 @@ class HandMeshes:
         )
         source = config.path or config.name
         model = load_hand_model(source, "right", torch.float64, mano, config.children)
-        return cls(model.to(device))
+        return cls(model.to(device), linear_light)
 
     @property
     def data(self) -> HandModelData:
         """Of the right-hand model."""
         return self.right.data
+
+    @cached_property
+    def appearance(self) -> AppearanceModel:
+        """The skin's colours of the model, of both sides, on the CPU."""
+        return load_appearance(self.data)
+
+    def model(self, side: Side) -> HandModel:
+        """The model of a side."""
+        return self._models[side]
 
     def faces(self, side: Side) -> np.ndarray:
         """(F, 3) int64 vertices of each face, counter-clockwise seen from outside."""
@@ -58,3 +98,47 @@ class HandMeshes:
         )
         vertices = self._models[row.side](params).vertices[0].float().cpu().numpy()
         return vertices if row.vertex_offsets is None else vertices + row.vertex_offsets
+
+    def skin(self, row: HandRow, vertices: np.ndarray, texture: HandTexture | None = None) -> Skin:
+        """The skin of a fitted hand in its fitted light.
+
+        Args:
+            row: of the hand. Where no stage fitted its appearance it is the model's mean skin,
+                where none fitted its light it is white light, part of it from the camera.
+            vertices: (V, 3) metres, camera frame, of its mesh.
+            texture: of the hand, in place of the colours at its vertices.
+        """
+        assert row.side is not None
+        colours = torch.zeros(1, self.appearance.count)
+        if row.appearance is not None:
+            colours = torch.as_tensor(row.appearance, dtype=torch.float32)[None]
+        reflectance = self.appearance.vertex_colours(colours)[0]
+        if not self.linear_light:
+            reflectance = srgb_from_linear(reflectance)
+        if row.vertex_colours is not None:
+            reflectance = reflectance + torch.as_tensor(row.vertex_colours)
+        data = self._models[row.side].data
+        of_hand = None
+        if texture is not None:
+            assert data.uv is not None and data.uv_faces is not None  # it is in their atlas
+            of_hand = SkinTexture(texture.colours, data.uv.astype(np.float32), data.uv_faces)
+        return Skin(
+            reflectance.numpy().astype(np.float32),
+            _irradiance(row, vertices, data.faces),
+            self.linear_light,
+            of_hand,
+        )
+
+
+def _irradiance(row: HandRow, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V, 3) float32 light that reaches the vertices of a hand."""
+    points = torch.from_numpy(np.asarray(vertices, dtype=np.float32))[None]
+    normals = vertex_normals(points, torch.from_numpy(faces))
+    if row.side == "left" and row.lighting is not None:
+        # A left hand's light is that of the image mirrored in x.
+        normals = normals * torch.tensor([-1.0, 1.0, 1.0])
+    numbers = _PLAIN_LIGHT if row.lighting is None else row.lighting
+    light = torch.as_tensor(np.asarray(numbers, dtype=np.float32))[None]
+    if light.shape[1] == len(_PLAIN_LIGHT):
+        return AmbientDirectionalLight.of(light).irradiance(normals)[0].numpy()
+    return SphericalHarmonicsLight(light.unflatten(-1, (9, 3))).irradiance(normals)[0].numpy()

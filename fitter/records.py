@@ -238,8 +238,8 @@ class HandParams(TensorBatch):
 
     Attributes:
         global_orient: (B, 3) axis-angle of the wrist.
-        hand_pose: (B, 15, 3) axis-angle of the other joints in MANO's order, relative to the
-            model's rest (flat) pose: zero means the template.
+        hand_pose: (B, R, 3) axis-angle of the other joints that rotate, in the order of the model's
+            skeleton (MANO's has 15), relative to the rest (flat) pose: zero means the template.
         betas: (B, S) shape coefficients, unit variance.
         transl: (B, 3) metres, see `fitter.conventions` (the hand turns about its root joint).
     """
@@ -276,7 +276,7 @@ class HandMesh(TensorBatch):
 
     Attributes:
         vertices: (B, V, 3) metres.
-        joints: (B, 16, 3) metres, MANO's order.
+        joints: (B, J, 3) metres, in the order of the model's skeleton (MANO's has 16).
         keypoints: (B, 21, 3) metres, canonical order.
     """
 

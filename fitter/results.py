@@ -96,8 +96,11 @@ class Results(Mapping[str, list[FittedHand]]):
         from fitter.config.options import ModelConfig
         from fitter.meshes import HandMeshes
 
+        configuration = self.store.configuration
         found = HandMeshes.of(
-            ModelConfig.model_validate(self.store.configuration["model"]), torch.device("cpu")
+            ModelConfig.model_validate(configuration["model"]),
+            torch.device("cpu"),
+            configuration.get("refine", {}).get("linear_light", True),
         )
         wanted, known = self.store.model["sha256"], found.data.sha256
         if wanted != known:

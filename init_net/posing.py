@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fitter.hand_models.skinning import KeypointModel, pose_keypoints_from_rotations
+from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints_from_rotations
 from fitter.records import TensorBatch
 from init_net.records import RegressedHands
 

@@ -16,7 +16,8 @@ from datasets.detector import HandPairs
 from datasets.detector.keypoint_definition import facing
 from fitter.conventions import BONES, MODEL_TO_KEYPOINTS
 from fitter.hand_models import HandModel, load_open_hand
-from fitter.hand_models.skinning import KEYPOINT_BONES, forward_kinematics
+from fitter.hand_models.keypoint_model import KEYPOINT_BONES
+from fitter.hand_models.kinematics import forward_kinematics
 from fitter.records import HandParams
 from init_net.samples import sightings as looks
 from init_net.samples.shards import ShardedSamples

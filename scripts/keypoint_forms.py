@@ -14,7 +14,7 @@ from scipy.optimize import nnls
 
 from fitter.conventions import MODEL_TO_KEYPOINTS, PARENTS
 from fitter.hand_models import HandModelData
-from fitter.hand_models.skinning import KEYPOINT_BONES
+from fitter.hand_models.keypoint_model import KEYPOINT_BONES
 
 OUTLIER = 0.04
 """Distance over hand size at which a detection counts half: the Cauchy loss's scale."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from datasets.keypoint_states import OCCLUDED, OUTSIDE, SELF_OCCLUDED, VISIBLE
 from datasets.synthetic.poses import PoseModel
 from datasets.synthetic.records import BACKGROUND, FOREARM, HAND, OTHER_HAND
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.raster import Fragments
 from fitter.records import HandParams
 

@@ -20,8 +20,8 @@ from fitter.camera import project
 from fitter.conventions import FINGERS
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import Anatomy, anatomy_of, hand_pose_from_angles
+from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
 from fitter.hand_models.open_hand import ChildShapes
-from fitter.hand_models.skinning import KeypointModel, pose_keypoints
 from fitter.records import HandParams
 from fitter.rotations import roma
 

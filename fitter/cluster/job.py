@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.inputs.sources import ImageTask
+from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.workers.batches import Plan, split
 from fitter.workers.detection_pool import DetectionOptions
 from fitter.workers.execution_options import ExecutionOptions
@@ -20,12 +20,12 @@ class Job:
     Attributes:
         config: of the run, with the device of the actors that fit.
         options: how images are detected.
-        overlays: folder to render overlays into, or None.
+        overlays: folder to render overlays into, and their style, or None.
     """
 
     config: Config
     options: DetectionOptions
-    overlays: Path | None
+    overlays: OverlayFolder | None
 
 
 def gpus_per_fit(config: Config, execution: ExecutionOptions, gpus: float) -> float:

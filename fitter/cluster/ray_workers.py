@@ -32,6 +32,7 @@ from fitter.config.options import Config
 from fitter.engine import Engine
 from fitter.errors import LostError
 from fitter.inputs.sources import ImageTask
+from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.store.schema import ImageRow
 from fitter.system.stopping import StopRequest
 from fitter.workers.batches import FittedBatch, Plan, split
@@ -53,11 +54,11 @@ class RayPlaces:
     """Where a run on Ray writes, beside the store.
 
     Attributes:
-        overlays: folder to render overlays into, or None.
+        overlays: folder to render overlays into, and their style, or None.
         said: file for what Ray's own processes say.
     """
 
-    overlays: Path | None
+    overlays: OverlayFolder | None
     said: Path
 
 

@@ -25,10 +25,12 @@ from fitter.commands.parser import (
     whole_number,
     whole_number_or_auto,
 )
+from fitter.rendering.overlay_style import LOOKS
 
 if TYPE_CHECKING:
     from fitter.config.options import Flag
     from fitter.inputs.dataset_request import DatasetRequest
+    from fitter.rendering.overlay_style import OverlayStyle
     from fitter.run.request import RunRequest
 
 _FLAGS = {
@@ -105,6 +107,7 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--overlays", type=path, metavar="DIR", help="render every fitted mesh over its photograph"
     )
+    _add_overlays(parser)
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
         "--resume",
@@ -119,6 +122,30 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     add_configuration(parser)
     add_verbosity(parser)
     run_command(parser, arguments, _fit_hands)
+
+
+def _add_overlays(parser: argparse.ArgumentParser) -> None:
+    """How overlays look."""
+    parser.add_argument(
+        "--overlay-style",
+        choices=LOOKS,
+        help="mesh (default): shaded, with skeleton, side and score; outline: contour and creases "
+        "alone; side-by-side: the photograph beside its mesh; appearance: the hand in its fitted "
+        "skin and light",
+    )
+    parser.add_argument(
+        "--overlay-opacity",
+        type=number,
+        metavar="X",
+        help="of the mesh or the lines, 0 to 1 (default 0.75 for a shaded mesh, else 1)",
+    )
+    parser.add_argument(
+        "--overlay-views",
+        type=_parts,
+        metavar="VIEWS",
+        help="show the hands from other sides, too, beside the photograph, where errors of depth "
+        "are seen: side, top, back, or several such as side,top",
+    )
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
@@ -333,6 +360,25 @@ def _dataset(options: argparse.Namespace) -> DatasetRequest | None:
     return None
 
 
+def _overlay_style(options: argparse.Namespace) -> OverlayStyle:
+    """How overlays are to look; refuses what says so where there are none."""
+    from fitter.errors import InputError
+    from fitter.rendering.overlay_style import OverlayStyle
+
+    given = {f"--overlay-{part}" for part in ("style", "opacity", "views")}
+    used = sorted(
+        flag for flag in given if getattr(options, flag[2:].replace("-", "_")) is not None
+    )
+    if used and options.overlays is None:
+        raise InputError("usage.overlays_missing", file=used[0])
+    try:
+        return OverlayStyle.of(
+            options.overlay_style, options.overlay_opacity, options.overlay_views
+        )
+    except InputError as error:
+        raise error.about(file=f"--overlay-{error.facts['file']}") from error
+
+
 def _request(options: argparse.Namespace) -> RunRequest:
     from fitter.run.request import RunRequest
     from fitter.system.lock import WHOLE, Share
@@ -342,6 +388,7 @@ def _request(options: argparse.Namespace) -> RunRequest:
         images=options.images,
         out=options.out,
         overlays=options.overlays,
+        overlay_style=_overlay_style(options),
         intrinsics=options.intrinsics,
         keypoints=options.keypoints,
         masks=options.masks,

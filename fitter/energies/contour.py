@@ -55,7 +55,7 @@ def contour_l2(
 
     Returns:
         Value (B,), gradient (B, D) and Gauss-Newton Hessian (B, D, D) by the tangent vector of
-        `fitter.hand_models.keypoint_jacobian`.
+        `fitter.hand_models.tangent`.
     """
     if screen.device.type == "cpu":
         return _contour_l2_compiled(surface, screen, drawn, view)
@@ -108,7 +108,7 @@ def contour_l2_by_rows(
     residual = (alpha - view.mask.to(screen.dtype)).flatten(1)
     weight = scale * view.mask_weight.to(screen.dtype).flatten(1)
     value = (weight * residual.square()).sum(1)
-    size = 51 + surface.shifts.shape[-1] - 1
+    size = surface.layout.size
     gradient, hessian = screen.new_zeros(batch, size), screen.new_zeros(batch, size, size)
     edge, inside = contour_edge.flatten(1), fragments.mask.flatten(1)
     step = max(1, limits.at_once // max(1, limits.places))
@@ -162,9 +162,9 @@ def _contour_l2_compiled(
     """`contour_l2` by the Numba kernels, a hand a task."""
     fragments, topology, half_width = drawn
     batch, height, width = fragments.face_index.shape
-    shapes = surface.shifts.shape[-1] - 1
+    size = surface.layout.size
     value = np.empty(batch)
-    gradient, hessian = np.zeros((batch, 51 + shapes)), np.zeros((batch, 51 + shapes, 51 + shapes))
+    gradient, hessian = np.zeros((batch, size)), np.zeros((batch, size, size))
     edges = _array(topology.edges)
     alpha, contour_edge = _outline_of(fragments)
     mask, weight = view.mask.to(screen.dtype), view.mask_weight.to(screen.dtype)
@@ -180,7 +180,8 @@ def _contour_l2_compiled(
         shapedirs=_array(constants.shapedirs),
         skin_weights=_array(constants.skin_weights),
         carried=_array(constants.carried),
-        posedirs=_array(screen.new_empty(0, 3, 135) if posedirs is None else posedirs),
+        posedirs=_array(screen.new_empty(0, 3, 0) if posedirs is None else posedirs),
+        parents=np.array(constants.skeleton.parents),
     )
 
     def linearize(b: int) -> None:

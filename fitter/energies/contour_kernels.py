@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fitter.conventions import PARENTS
 from fitter.numba_kernels import compile_kernel, compile_sum
 
 LEAST_DISTANCE = 1e-9
@@ -26,7 +25,7 @@ class PosedHand(NamedTuple):
     Attributes:
         screen: (V, 3) pixels, and depth in metres.
         rest, bones, shifts, joints, turns: as there.
-        local_change: (15, 9, 3) as there; (0, 9, 3) without pose blend shapes.
+        local_change: (R, 9, 3) as there; (0, 9, 3) without pose blend shapes.
         intrinsics: (3, 3) K in pixels.
     """
 
@@ -42,12 +41,13 @@ class PosedHand(NamedTuple):
 
 class SkinnedModel(NamedTuple):
     """What all hands share, see `fitter.hand_models.vertex_jacobian.SurfaceKinematics`;
-    `posedirs` (0, 3, 135) where the model has none."""
+    `posedirs` (0, 3, 0) where the model has none, `parents` (M,) int64 of the skeleton's joints."""
 
     shapedirs: np.ndarray
     skin_weights: np.ndarray
     carried: np.ndarray
     posedirs: np.ndarray
+    parents: np.ndarray
 
 
 class Outline(NamedTuple):
@@ -165,9 +165,11 @@ def fill_vertex_rows(
 ) -> None:
     """Write the derivatives (2, D) of a vertex's position in the picture by the tangent vector.
 
-    The formulas are those of `SurfaceJacobian.rows`; `room` (16, 3) is scratch.
+    The formulas are those of `SurfaceJacobian.rows`; `room` (M, 3) is scratch.
     """
-    size, shapes = rows.shape[1], hand.shifts.shape[2] - 1
+    shapes, joints = hand.shifts.shape[2] - 1, len(model.parents)
+    # Of the joint after the root.
+    first_pose = 6 + shapes
     depth = hand.screen[vertex, 2]
     rows[:] = 0.0
     for axis in range(2):
@@ -177,7 +179,7 @@ def fill_vertex_rows(
         rows[axis, 5] = (hand.intrinsics[axis, 2] - hand.screen[vertex, axis]) / depth
     room[:] = 0.0
     blended = np.zeros((3, 3))
-    for bone in range(16):
+    for bone in range(joints):
         weight = model.skin_weights[vertex, bone]
         if weight == 0.0:
             continue
@@ -189,19 +191,19 @@ def fill_vertex_rows(
             joint = bone
             while joint >= 0:
                 room[joint, r] += weight * taken
-                joint = PARENTS[joint]
+                joint = model.parents[joint]
             for axis in range(2):
                 pull = weight * rows[axis, 3 + r]
                 for shape in range(shapes):
                     rows[axis, 6 + shape] += pull * hand.shifts[bone, r, 1 + shape]
-    for joint in range(16):
+    for joint in range(joints):
         carried = model.carried[vertex, joint]
         if carried == 0.0:
             continue
         x = room[joint, 0] - carried * hand.joints[joint, 0]
         y = room[joint, 1] - carried * hand.joints[joint, 1]
         z = room[joint, 2] - carried * hand.joints[joint, 2]
-        first = 0 if joint == 0 else size - 48 + 3 * joint
+        first = 0 if joint == 0 else first_pose + 3 * (joint - 1)
         for axis in range(2):
             px, py, pz = rows[axis, 3], rows[axis, 4], rows[axis, 5]
             tx, ty, tz = y * pz - z * py, z * px - x * pz, x * py - y * px
@@ -221,7 +223,7 @@ def fill_vertex_rows(
                 for entry in range(9):
                     moved = pull * model.posedirs[vertex, c, 9 * joint + entry]
                     for k in range(3):
-                        place = size - 45 + 3 * joint + k
+                        place = first_pose + 3 * joint + k
                         rows[axis, place] += moved * hand.local_change[joint, entry, k]
 
 
@@ -273,7 +275,7 @@ def linearize_outline(
     sum_pixels(outline, hand.screen, vertex_place, slopes, at_vertices, at_edges)
 
     rows, pulled = np.empty((count, 2, size)), np.zeros((count, 2, size))
-    room = np.empty((16, 3))
+    room = np.empty((len(model.parents), 3))
     for place in range(count):
         fill_vertex_rows(hand, model, vertices[place], rows[place], room)
         add_pulled(at_vertices[place], rows[place], pulled[place])

@@ -23,8 +23,8 @@ Variables = Literal["points", "hand_pose", "joints", "betas", "shape", "tangent"
 """By what the derivatives of a least-squares energy are:
 
 points: (B, 5, 5, 3) the keypoints in the finger layout; Hessian (B, 5, 5, 3, 5, 3), a finger each.
-hand_pose: (B, 45); Hessian (B, 45, 45).
-joints: (B, 45), the hand's pose again; Hessian (B, 15, 3, 3), a joint each.
+hand_pose: (B, 3 R); Hessian (B, 3 R, 3 R).
+joints: (B, 3 R), the hand's pose again; Hessian (B, R, 3, 3), a joint each.
 betas: (B, S); Hessian (B, S), its diagonal.
 shape: (B, S) by the betas again; Hessian (B, S, S).
 tangent: (B, D) the hand's tangent vector (`fitter.hand_models.tangent`); Hessian (B, D, D).

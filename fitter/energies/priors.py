@@ -14,7 +14,7 @@ from torch import Tensor
 from fitter.energies.declare import least_squares
 from fitter.energies.residuals import Quadratic
 from fitter.hand_models.anatomy import Anatomy
-from fitter.hand_models.pose_prior import PosePrior
+from fitter.hand_models.pose_prior import PosePrior, on_skeleton
 from fitter.records import HandParams
 
 
@@ -23,11 +23,11 @@ class PoseSpace:
     """Anatomy and pose prior of one model as tensors in the space of `hand_pose`.
 
     Attributes:
-        axes: (15, 3, 3) rows flexion, abduction, twist of each joint.
-        lower: (15, 3) radians.
-        upper: (15, 3) radians.
-        means: (K, 45) of the mixture, radians.
-        precisions: (K, 45, 45) of the mixture, 1 / radians^2.
+        axes: (R, 3, 3) rows flexion, abduction, twist of each joint.
+        lower: (R, 3) radians.
+        upper: (R, 3) radians.
+        means: (K, 3 R) of the mixture, radians.
+        precisions: (K, 3 R, 3 R) of the mixture, 1 / radians^2.
         offsets: (K,) twice the negative logarithm of each component's peak, least one 0.
     """
 
@@ -44,10 +44,11 @@ class PoseSpace:
 
         Args:
             anatomy: of the model.
-            prior: over anatomical angles.
+            prior: over the anatomical angles of MANO's 15 joints.
             like: a tensor with the wanted device and dtype.
         """
-        to_pose = np.zeros((45, 45))
+        prior = on_skeleton(prior, anatomy)
+        to_pose = np.zeros((len(prior.mean), len(prior.mean)))
         for joint, axes in enumerate(anatomy.axes):
             block = slice(3 * joint, 3 * joint + 3)
             to_pose[block, block] = axes.T
@@ -76,7 +77,7 @@ class PoseSpace:
 def anatomical_limits(params: HandParams, space: PoseSpace) -> Quadratic:
     """Squared radians by which the anatomical angles leave their limits, summed.
 
-    The gradient is (B, 45) by `hand_pose`, the Hessian's non-zero blocks are (B, 15, 3, 3).
+    The gradient is (B, 3 R) by `hand_pose`, the Hessian's non-zero blocks are (B, R, 3, 3).
     """
     angles = (space.axes @ params.hand_pose[..., None])[..., 0]
     excess = (angles - space.upper).clamp_min(0) - (space.lower - angles).clamp_min(0)
@@ -92,8 +93,8 @@ def pose_prior(params: HandParams, space: PoseSpace) -> Quadratic:
     of a mixture: ``min_k (p - m_k)^T P_k (p - m_k) + c_k`` (Olson, Agarwal, "Inference on networks
     of mixtures for robust robot mapping", 2012, eq. 5).
 
-    The maximum over components stands for the sum, as there. Gradient (B, 45) and Hessian
-    (B, 45, 45) are by `hand_pose`.
+    The maximum over components stands for the sum, as there. Gradient (B, 3 R) and
+    Hessian (B, 3 R, 3 R) are by `hand_pose`.
     """
     difference = params.hand_pose.flatten(1) - space.means[:, None]
     gradient = difference @ space.precisions

@@ -136,7 +136,7 @@ def joint_limits(
     its square, is summed. Squared it is the value of `fitter.energies.priors.anatomical_limits`.
 
     Args:
-        hand_pose: (B, 15, 3) axis-angle, see `HandParams.hand_pose`.
+        hand_pose: (B, R, 3) axis-angle, see `HandParams.hand_pose`.
         space: axes and limits of the model.
         hinge: what of the excess is summed.
 

@@ -13,7 +13,7 @@ from fitter.energies.inputs import KeypointInputs, SceneInputs
 from fitter.energies.residuals import Quadratic, weighted_sum
 from fitter.energies.table import ENERGIES
 from fitter.hand_models.keypoint_jacobian import KeypointJacobian
-from fitter.hand_models.tangent import BETAS, POSE
+from fitter.hand_models.tangent import TangentLayout
 
 
 def values(inputs: SceneInputs, weights: Mapping[str, float]) -> dict[str, Tensor]:
@@ -54,17 +54,18 @@ def keypoint_quadratic(
     data = weighted_sum([(weight, term) for weight, term, _ in points])
     gradient, hessian = jacobian.pull_back(data.gradient, data.hessian)
 
-    cost = data.value
+    cost, layout = data.value, jacobian.layout
     terms = _weighted(inputs, weights, frozenset({"hand_pose", "joints", "betas", "shape"}))
     for weight, term, variables in terms:
         cost = cost + weight * term.value
-        part = BETAS if variables in ("betas", "shape") else POSE
+        part = _part(layout, variables)
         gradient[:, part].add_(term.gradient, alpha=weight)
     # Whole blocks first, then diagonals.
     for weight, term, variables in sorted(
         terms, key=lambda found: found.variables not in ("hand_pose", "shape")
     ):
-        _add_hessian(hessian, term.hessian, variables, weight)
+        part = _part(layout, variables)
+        _add_hessian(hessian[:, part, part], term.hessian, variables, weight)
     return Quadratic(cost, gradient, hessian)
 
 
@@ -107,15 +108,17 @@ def _weighted(
     return found
 
 
-def _add_hessian(hessian: Tensor, added: Tensor, variables: Variables, weight: float) -> None:
-    """Add a term's Hessian to that of the tangent vector (B, D, D), in place."""
+def _part(layout: TangentLayout, variables: Variables) -> slice:
+    return layout.betas if variables in ("betas", "shape") else layout.pose
+
+
+def _add_hessian(block: Tensor, added: Tensor, variables: Variables, weight: float) -> None:
+    """Add a term's Hessian to the block (B, P, P) of its variables, in place."""
     match variables:
-        case "hand_pose":
-            hessian[:, POSE, POSE].add_(added, alpha=weight)
+        case "hand_pose" | "shape":
+            block.add_(added, alpha=weight)
         case "joints":
-            joints = hessian[:, POSE, POSE].unflatten(2, (15, 3)).unflatten(1, (15, 3))
+            joints = block.unflatten(2, (-1, 3)).unflatten(1, (-1, 3))
             joints.diagonal(dim1=1, dim2=3).add_(added.permute(0, 2, 3, 1), alpha=weight)
-        case "shape":
-            hessian[:, BETAS, BETAS].add_(added, alpha=weight)
         case "betas":
-            hessian[:, BETAS, BETAS].diagonal(dim1=1, dim2=2).add_(added, alpha=weight)
+            block.diagonal(dim1=1, dim2=2).add_(added, alpha=weight)

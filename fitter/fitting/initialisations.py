@@ -27,7 +27,7 @@ def propose_initialisations(
         ``p * B + b`` belongs to hand b. Half of them, the odd one included, take the first answer;
         a single one takes the better answer.
     """
-    poses, rest = model.pose_space.means.unflatten(-1, (15, 3)), model.rest_keypoints
+    poses, rest = model.pose_space.means.unflatten(-1, (-1, 3)), model.rest_keypoints
     keypoints = hands.keypoints
     has_depth = (hands.depth_weight > 0).any(-1, keepdim=True)
     seen = seen_keypoints(hands.confidence).to(keypoints)

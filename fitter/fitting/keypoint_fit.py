@@ -23,7 +23,6 @@ from fitter.fitting.initializer import Prediction
 from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models.hand_size import HandSize
-from fitter.hand_models.tangent import HandManifold
 from fitter.records import HandParams, NormalisedHands
 from fitter.solvers import (
     LevenbergMarquardt,
@@ -153,7 +152,7 @@ def _fit(
     initialisations = initialisations.of_sizes(model.size, sizes)
     best, source = initialisations.best(problem, config)
     options = LevenbergMarquardt(max_iterations=config.max_iterations)
-    result = levenberg_marquardt(problem, best, options, HandManifold())
+    result = levenberg_marquardt(problem, best, options, model.manifold)
     params = model.size.sized(result.params, sizes)
     fitted = KeypointFit(params, result.cost, result.iterations, result.status, source)
     if len(index) == len(hands.is_usable):
@@ -215,7 +214,7 @@ class _Initialisations:
             found = problem.linearize(states).cost
         else:
             options = LevenbergMarquardt(max_iterations=config.initialisation_iterations)
-            result = levenberg_marquardt(problem, states, options, HandManifold())
+            result = levenberg_marquardt(problem, states, options, problem.model.manifold)
             states, found = result.params, result.cost
         # One that leads nowhere still is the hand's own, which one that was not tried is not.
         worst = torch.finfo(found.dtype).max
@@ -237,6 +236,7 @@ def _nothing_fitted(model: FitModel, hands: NormalisedHands) -> KeypointFit:
     def unknown(*shape: int) -> Tensor:
         return like.new_full((batch, *shape), torch.nan)
 
-    params = HandParams(unknown(3), unknown(15, 3), unknown(shapes), unknown(3))
+    rotations = model.keypoints.skeleton.rotations
+    params = HandParams(unknown(3), unknown(rotations, 3), unknown(shapes), unknown(3))
     diverged = count + int(Status.DIVERGED)
     return KeypointFit(params, unknown(), count, diverged, count - 1)

@@ -43,12 +43,13 @@ if TYPE_CHECKING:
     )
     from fitter.hand_models.hand_size import HandSize
     from fitter.hand_models.keypoint_definitions import KeypointDefinition
+    from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
     from fitter.hand_models.loading import load_hand_model
     from fitter.hand_models.mano import ManoOptions
     from fitter.hand_models.model_data import HandModelData
     from fitter.hand_models.open_hand import load_open_hand
     from fitter.hand_models.pose_prior import PosePrior, load_pose_prior
-    from fitter.hand_models.skinning import HandModel, KeypointModel, pose_keypoints
+    from fitter.hand_models.skinning import HandModel
 
 __all__ = [
     "Anatomy",
@@ -84,7 +85,7 @@ __getattr__, __dir__ = lazy_face(
         "HandModelData": "fitter.hand_models.model_data",
         "HandSize": "fitter.hand_models.hand_size",
         "KeypointDefinition": "fitter.hand_models.keypoint_definitions",
-        "KeypointModel": "fitter.hand_models.skinning",
+        "KeypointModel": "fitter.hand_models.keypoint_model",
         "ManoOptions": "fitter.hand_models.mano",
         "PosePrior": "fitter.hand_models.pose_prior",
         "SurfaceMaps": "fitter.hand_models.appearance",
@@ -96,7 +97,7 @@ __getattr__, __dir__ = lazy_face(
         "load_hand_model": "fitter.hand_models.loading",
         "load_open_hand": "fitter.hand_models.open_hand",
         "load_pose_prior": "fitter.hand_models.pose_prior",
-        "pose_keypoints": "fitter.hand_models.skinning",
+        "pose_keypoints": "fitter.hand_models.keypoint_model",
         "twist_angles": "fitter.hand_models.analytic_ik",
     },
 )

@@ -22,6 +22,8 @@ Keypoints are not joints: they lie beside them by the model's `keypoint_offsets`
 follows more bones than one. How far a keypoint lies beside the skeleton depends on the pose, so the
 pose is found in rounds: each takes off the keypoints what the pose of the round before has put
 between them and the skeleton. On the open hand a round leaves about a quarter of the error.
+
+Metacarpals stay at rest in models that have joints at their bases: the palm is taken as rigid.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ from torch.nn.functional import one_hot, pad
 
 from fitter.conventions import BONES, MODEL_TO_KEYPOINTS
 from fitter.hand_models.keypoint_jacobian import by_finger, in_canonical_order
-from fitter.hand_models.skinning import KeypointModel, pose_keypoints
+from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
+from fitter.hand_models.skeleton import MANO_SKELETON
 from fitter.records import HandParams
 from fitter.rotations import roma
 
@@ -83,7 +86,8 @@ def inverse_kinematics(
         keypoints: (B, 21, 3) canonical order, metres, in any frame, such as a camera's or one
             whose origin is the wrist. A left hand is mirrored by the caller.
         betas: (B, n) shape coefficients; None: all of the model's, estimated from bone lengths.
-        twist: (B, 15) radians, MANO's order without the root, see `twist_angles`; None: zero.
+        twist: (B, 15) radians of the finger joints in MANO's order, whatever the model's skeleton,
+            see `twist_angles`; None: zero.
         up_to_scale: the unit of `keypoints` is unknown, and they are scaled to a hand of the
             given shape, or of about the mean size; `transl` belongs to the scaled ones.
         length_noise: see `LENGTH_NOISE`; less for keypoints that are nearly exact.
@@ -136,7 +140,7 @@ def twist_angles(model: KeypointModel, params: HandParams) -> Tensor:
         params: B hands, in the model's dtype.
 
     Returns:
-        (B, 15) radians in [-pi, pi], MANO's order without the root; zero, with a gradient of zero,
+        (B, 15) radians in [-pi, pi], finger joints in MANO's order; zero, with a gradient of zero,
         for a swing by pi, beside which a twist means nothing.
 
     Raises:
@@ -144,7 +148,7 @@ def twist_angles(model: KeypointModel, params: HandParams) -> Tensor:
     """
     points = by_finger(_RestSkeleton.of(model).shaped(params.betas))
     bones = _unit(torch.diff(points[:, :, 1:], dim=2).flatten(1, 2))
-    quaternion = roma.rotvec_to_unitquat(params.hand_pose)
+    quaternion = roma.rotvec_to_unitquat(params.hand_pose[:, list(model.skeleton.finger_rows)])
     # A swing's axis is at right angles to the bone, so (sine, cosine) of the half twist is this,
     # up to a factor that belongs to the swing.
     sine, cosine = (quaternion[..., :3] * bones).sum(-1), quaternion[..., 3]
@@ -167,12 +171,16 @@ class _RestSkeleton(NamedTuple):
 
     @classmethod
     def of(cls, model: KeypointModel) -> Self:
-        tips = model.tip_template + model.keypoint_offsets[16:]
-        template = torch.cat([model.joint_template, tips]).unbind()
-        shapedirs = torch.cat([model.joint_shapedirs, model.tip_shapedirs]).unbind()
+        joints = [0, *model.skeleton.finger_joints]
+        rest = zip(
+            (model.joint_template, model.joint_shapedirs), model.rest_keypoints(), strict=True
+        )
+        tips = [MODEL_TO_KEYPOINTS.index(number) for number in range(16, 21)]
         return cls(
-            torch.stack([template[index] for index in MODEL_TO_KEYPOINTS]),
-            torch.stack([shapedirs[index] for index in MODEL_TO_KEYPOINTS]),
+            *(
+                torch.cat([of_joints[joints], of_keypoints[tips]])[list(MODEL_TO_KEYPOINTS)]
+                for of_joints, of_keypoints in rest
+            )
         )
 
     def shaped(self, betas: Tensor) -> Tensor:
@@ -215,9 +223,20 @@ class _Problem(NamedTuple):
             if self.betas is None:
                 shape = _estimate_shape(rest, points, shape, self.length_noise)
             params, skeleton = _swing_chain(rest.shaped(shape), points, self.twist, shape)
+            params = self._on_skeleton(params)
             if number < ROUNDS - 1:
                 beside = pose_keypoints(self.model, params)[1] - skeleton
         return params, scale
+
+    def _on_skeleton(self, params: HandParams) -> HandParams:
+        """Poses of MANO's joints as those of the model, its metacarpals at rest."""
+        skeleton = self.model.skeleton
+        if skeleton == MANO_SKELETON:
+            return params
+        found = dict(zip(skeleton.finger_rows, params.hand_pose.unbind(1), strict=True))
+        still = torch.zeros_like(params.global_orient)
+        pose = [found.get(row, still) for row in range(skeleton.rotations)]
+        return replace(params, hand_pose=torch.stack(pose, 1))
 
 
 def _where(usable: Tensor, tensor: Tensor, otherwise: Tensor | float) -> Tensor:

@@ -1,4 +1,5 @@
-"""Anatomical axes, angles and limits of the 15 finger joints of a hand model.
+"""Anatomical axes, angles and limits of the finger joints of a hand model: MANO's 15, and the
+metacarpals of models in which they move.
 
 Angles
     A joint's rotation vector (axis-angle, relative to the rest pose, in the model's rest frame) is
@@ -39,6 +40,25 @@ Limits, in degrees from the rest pose: a flat hand, fingers spread, thumb half a
     The carpometacarpal range is wider than Cooney's means because the models let this one joint
     stand for the trapezium, the whole thenar and the differences between people.
 
+Metacarpals of index, middle, ring and little finger, where a model has joints at their bases
+    ==================  ===========  ==========  ========
+    joint               flexion      abduction   twist
+    ==================  ===========  ==========  ========
+    index CMC           -2.75 to     +-1         +-2.5
+                        8.25
+    middle CMC          -1.75 to     +-2         +-2.5
+                        5.25
+    ring CMC            -5 to 15     +-3.5       +-13.5
+    little CMC          -6.75 to     +-6.5       +-11
+                        20.25
+    ==================  ===========  ==========  ========
+    El-shennawy, Nakamura, Patterson, Viegas, "Three-dimensional kinematic analysis of the second
+    through fifth carpometacarpal joints", J Hand Surg Am 26, 2001, measured 11, 7, 20, 27 degrees
+    of flexion-extension in all, 2, 4, 7, 13 of radial-ulnar deviation, 5, 5, 27, 22 of
+    pronation-supination. They do not say where a flat hand lies in these ranges; three quarters
+    of flexion are taken to lie before it, because the palm hollows and hardly bends back, and half
+    of the others.
+
     AAOS: American Academy of Orthopaedic Surgeons, "Joint Motion: Method of Measuring and
     Recording", 1965, as tabulated by Norkin and White, "Measurement of Joint Motion".
     Lin: Lin, Wu, Huang, "Modeling the constraints of human hand motion", HUMO 2000.
@@ -56,6 +76,7 @@ import torch
 from torch import Tensor
 
 from fitter.conventions import FINGERS, MIRROR_AXIS_ANGLE, MODEL_FINGERS
+from fitter.hand_models.skeleton import MANO_SKELETON, Skeleton
 from fitter.records import Side
 
 if TYPE_CHECKING:
@@ -90,20 +111,35 @@ _THUMB = (
 )
 
 
+_METACARPAL_RANGES = {
+    "index": (11.0, 2.0, 5.0),
+    "middle": (7.0, 4.0, 5.0),
+    "ring": (20.0, 7.0, 27.0),
+    "little": (27.0, 13.0, 22.0),
+}
+"""Degrees of flexion, abduction and twist, from one end to the other."""
+
+_SHARE_OF_EXTENSION = 0.25
+"""Of the range of a metacarpal's flexion; the rest of it bends the palm."""
+
+
 @dataclass(frozen=True)
 class Anatomy:
-    """What a model's joints may do.
+    """What a model's joints may do, R of them beside the root.
 
     Attributes:
-        axes: (15, 3, 3) float64; rows are the unit axes of flexion, abduction and twist of every
-            joint but the root, in MANO's order, in the model's rest frame. Orthonormal.
-        lower: (15, 3) float64 radians, smallest anatomical angles.
-        upper: (15, 3) float64 radians, largest anatomical angles.
+        axes: (R, 3, 3) float64; rows are the unit axes of flexion, abduction and twist of every
+            rotating joint but the root, in the order of the skeleton, in the model's rest frame.
+            Orthonormal.
+        lower: (R, 3) float64 radians, smallest anatomical angles.
+        upper: (R, 3) float64 radians, largest anatomical angles.
+        skeleton: the tree of joints.
     """
 
     axes: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
+    skeleton: Skeleton = MANO_SKELETON
 
 
 def finger_joints(finger: str) -> slice:
@@ -113,9 +149,10 @@ def finger_joints(finger: str) -> slice:
 
 
 def joint_limits() -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper limits (15, 3) float64 in radians of the anatomical angles.
+    """Lower and upper limits (15, 3) float64 in radians of the anatomical angles of MANO's joints.
 
-    The table in this module's docstring; the same for every model whose rest pose is a flat hand.
+    The first table in this module's docstring; the same for every model whose rest pose is a flat
+    hand.
     """
     degrees = np.empty((15, 3, 2))
     for finger in MODEL_FINGERS:
@@ -126,6 +163,37 @@ def joint_limits() -> tuple[np.ndarray, np.ndarray]:
             degrees[finger_joints(finger)] = (mcp, _PIP, _DIP)
     radians = np.deg2rad(degrees)
     return radians[..., 0], radians[..., 1]
+
+
+def metacarpal_limits(finger: str) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper limits (3,) float64 in radians of a metacarpal's anatomical angles.
+
+    Args:
+        finger: index, middle, ring or little.
+    """
+    size = np.deg2rad(_METACARPAL_RANGES[finger])
+    lower = -size * [_SHARE_OF_EXTENSION, 0.5, 0.5]
+    return lower, lower + size
+
+
+def metacarpal_axes(bone: np.ndarray, knuckle: np.ndarray) -> np.ndarray:
+    """Anatomical axes of a metacarpal, which bends about the same hinge as its finger does at the
+    knuckle, as far as its bone allows.
+
+    Args:
+        bone: (3,) from its base to the knuckle, metres.
+        knuckle: (3, 3) axes of the knuckle, see `Anatomy.axes`.
+
+    Returns:
+        (3, 3) float64, see `Anatomy.axes`.
+    """
+    twist = _unit(np.asarray(bone, float))
+    # A left hand's axis points from the knuckle to the base, as those of its fingers do.
+    twist = twist * np.sign(twist @ knuckle[TWIST])
+    hinge = _unit(knuckle[FLEXION] - (knuckle[FLEXION] @ twist) * twist)
+    # Ring and little finger have triples of the other handedness.
+    handedness = np.sign(np.linalg.det(knuckle))
+    return np.stack([hinge, handedness * np.cross(twist, hinge), twist])
 
 
 def joint_axes(rest_joints: np.ndarray, tips: np.ndarray, side: Side = "right") -> np.ndarray:
@@ -175,25 +243,48 @@ def joint_axes(rest_joints: np.ndarray, tips: np.ndarray, side: Side = "right") 
 
 
 def anatomy_of(data: HandModelData) -> Anatomy:
-    """Axes and limits of a model of either side, from its mean rest shape."""
-    rest_joints = data.joint_regressor @ data.v_template
-    tips = data.v_template[list(data.tip_vertices)]
-    lower, upper = joint_limits()
-    return Anatomy(joint_axes(rest_joints, tips, data.side), lower, upper)
+    """Axes and limits of a model of either side, from its mean rest shape.
+
+    Fingertips are the joints of the skeleton that are called so, else the model's tip vertices.
+
+    Raises:
+        ValueError: the skeleton has not the joints of MANO, or others than metacarpals beside them.
+    """
+    skeleton, joints = data.skeleton, data.rest_joints.template
+    names = [f"{finger}_tip" for finger in FINGERS]
+    if set(names) <= set(skeleton.names):
+        tips = joints[[skeleton.names.index(name) for name in names]]
+    else:
+        tips = data.v_template[list(data.tip_vertices)]
+    own_axes = joint_axes(joints[[0, *skeleton.finger_joints]], tips, data.side)
+    axes, limits = np.empty((skeleton.rotations, 3, 3)), np.empty((2, skeleton.rotations, 3))
+    axes[list(skeleton.finger_rows)] = own_axes
+    limits[:, list(skeleton.finger_rows)] = joint_limits()
+    for row in skeleton.metacarpal_rows:
+        name = skeleton.pose_names[row]
+        finger, _, kind = name.partition("_")
+        if kind != "cmc" or finger not in _METACARPAL_RANGES:
+            raise ValueError(f"no anatomy is known of the joint {name}")
+        base = skeleton.rotating[row]
+        knuckle = skeleton.names.index(f"{finger}_mcp")
+        knuckle_axes = own_axes[finger_joints(finger).start]
+        axes[row] = metacarpal_axes(joints[knuckle] - joints[base], knuckle_axes)
+        limits[:, row] = metacarpal_limits(finger)
+    return Anatomy(axes, limits[0], limits[1], skeleton)
 
 
 def anatomical_angles(hand_pose: Tensor, axes: Tensor | np.ndarray) -> Tensor:
-    """Components of rotation vectors (..., 15, 3) along the axes (15, 3, 3), radians.
+    """Components of rotation vectors (..., R, 3) along the axes (R, 3, 3), radians.
 
     Returns:
-        (..., 15, 3): flexion, abduction, twist, with the dtype and device of `hand_pose`.
+        (..., R, 3): flexion, abduction, twist, with the dtype and device of `hand_pose`.
     """
     axes = torch.as_tensor(axes, dtype=hand_pose.dtype, device=hand_pose.device)
     return torch.einsum("...jc,jac->...ja", hand_pose, axes)
 
 
 def hand_pose_from_angles(angles: Tensor, axes: Tensor | np.ndarray) -> Tensor:
-    """Rotation vectors (..., 15, 3) of anatomical angles (..., 15, 3); see `anatomical_angles`."""
+    """Rotation vectors (..., R, 3) of anatomical angles (..., R, 3); see `anatomical_angles`."""
     axes = torch.as_tensor(axes, dtype=angles.dtype, device=angles.device)
     return torch.einsum("...ja,jac->...jc", angles, axes)
 

@@ -63,24 +63,16 @@ def palm_faces(data: HandModelData) -> np.ndarray:
     the skin's weights decide. The line between the sides is straightened, and islands are given to
     the side around them.
     """
-    rest = data.joint_regressor @ data.v_template
+    rest = data.rest_joints.template
     axes = anatomy_of(data).axes
     bends = np.cross(axes[:, FLEXION], axes[:, TWIST])
     palm = bends.mean(0)
     toward = np.concatenate([palm[None] / np.linalg.norm(palm), bends])
-    moving = [0, *data.skeleton.rotating]
     # Joints that do not rotate, such as the ends of the fingers, lie on the bone of their parent.
-    toward = toward[[moving.index(_turning(data, j)) for j in range(data.skeleton.count)]]
+    toward = toward[list(data.skeleton.carriers)]
     beyond = np.einsum("vjx,jx->vj", data.v_template[:, None] - rest, toward)
     height = (data.skin_weights * beyond).sum(1)
     return _tidied(data.faces, height[data.faces].mean(1) > 0)
-
-
-def _turning(data: HandModelData, joint: int) -> int:
-    """The joint itself or the next one toward the root that rotates."""
-    while joint > 0 and joint not in data.skeleton.rotating:
-        joint = data.skeleton.parents[joint]
-    return joint
 
 
 def charts(faces: np.ndarray, labels: np.ndarray) -> list[Chart]:
@@ -130,7 +122,7 @@ def finger_faces(data: HandModelData) -> np.ndarray:
     The thumb is no finger here. The cut crosses every finger at the same share of the bone after
     its knuckle: the least one at which no two fingers have an edge in common.
     """
-    rest = data.joint_regressor @ data.v_template
+    rest = data.rest_joints.template
     names = data.skeleton.names
     knuckles = [names.index(f"{finger}_mcp") for finger in FINGERS[1:]]
     owned = [

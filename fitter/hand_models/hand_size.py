@@ -7,19 +7,24 @@ of its own here, beside the shape coefficients it follows from: with a prior of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from fitter.hand_models.skinning import KeypointModel
-from fitter.hand_models.tangent import BETAS
+from fitter.hand_models.keypoint_model import KeypointModel
+from fitter.hand_models.tangent import TangentLayout
 from fitter.records import HandParams
 
 _JOINTS, _TIP = (0, 4, 5, 6), 2
-"""Wrist and middle finger in the order of the joints, and of the tips."""
+"""Wrist and middle finger in the order of MANO's joints, and of the tips."""
+
+_KEYPOINTS = (0, 9, 10, 11, 12)
+"""The same among the 21 keypoints."""
+
+_PATH = len(_KEYPOINTS)
 
 _NEWTON_STEPS = 4
 """The size is all but linear in the shape, so that few steps reach the last digits."""
@@ -33,25 +38,37 @@ class HandSize:
     the skin, moves against the last of them by what blending the skin gives.
 
     Attributes:
-        template: (5, 3) metres, rest positions of wrist, the middle finger's three joints and its
-            tip, of the mean shape.
-        shapedirs: (5, 3, S) their displacement for each unit of a coefficient.
+        template: (P, 3) metres, rest positions of wrist, the middle finger's three joints and its
+            tip, of the mean shape; then that of the root joint where it is not the wrist, which is
+            a keypoint in models whose keypoints are combinations of vertices.
+        shapedirs: (P, 3, S) their displacement for each unit of a coefficient.
+        root: place of the root joint, about which the hand rotates.
     """
 
     template: Tensor
     shapedirs: Tensor
+    root: int
 
     @classmethod
     def of(cls, model: KeypointModel) -> Self:
         """That of a model, on its device and dtype."""
+        if model.regressed is not None:
+            rest, basis = model.rest_keypoints()
+            path = list(_KEYPOINTS)
+            return cls(
+                template=torch.cat([rest[path], model.joint_template[:1]]),
+                shapedirs=torch.cat([basis[path], model.joint_shapedirs[:1]]),
+                root=_PATH,
+            )
         joints = list(_JOINTS)
         template = [model.joint_template[joints], model.tip_template[_TIP : _TIP + 1]]
         shapedirs = [model.joint_shapedirs[joints], model.tip_shapedirs[_TIP : _TIP + 1]]
-        return cls(torch.cat(template), torch.cat(shapedirs))
+        return cls(torch.cat(template), torch.cat(shapedirs), 0)
 
     def to(self, *args: torch.device | torch.dtype | str) -> Self:
         """`Tensor.to` on every tensor."""
-        return replace(self, **{f.name: getattr(self, f.name).to(*args) for f in fields(self)})
+        tensors = {name: getattr(self, name) for name in ("template", "shapedirs")}
+        return replace(self, **{name: tensor.to(*args) for name, tensor in tensors.items()})
 
     @cached_property
     def mean(self) -> Tensor:
@@ -73,7 +90,7 @@ class HandSize:
         """(B,) metres of shapes (B, S), and (B, S) their derivatives by the coefficients."""
         bones = self._bones(betas)
         length = bones.norm(dim=-1)
-        by_betas = self.shapedirs.diff(dim=0)
+        by_betas = self.shapedirs[:_PATH].diff(dim=0)
         slope = torch.einsum("bkc,kcs->bs", bones / length[..., None], by_betas)
         return length.sum(-1), slope
 
@@ -108,8 +125,8 @@ class HandSize:
             return hand
         shaped = self.held(hand.betas, size)
         factor = torch.where(size.isfinite(), self(shaped) / self(hand.betas), 1.0)[:, None]
-        root = (self._wrist(hand.betas) + hand.transl) * factor
-        return replace(hand, betas=shaped, transl=root - self._wrist(shaped))
+        root = (self._root(hand.betas) + hand.transl) * factor
+        return replace(hand, betas=shaped, transl=root - self._root(shaped))
 
     def restrict(
         self, betas: Tensor, size: Tensor, gradient: Tensor, hessian: Tensor
@@ -134,7 +151,7 @@ class HandSize:
         known = size.isfinite()
         _, slope = self.with_slope(betas)
         normal = torch.zeros_like(gradient)
-        normal[:, BETAS] = slope / slope.norm(dim=-1, keepdim=True)
+        normal[:, TangentLayout(betas.shape[1], 0).betas] = slope / slope.norm(dim=-1, keepdim=True)
         normal = torch.where(known[:, None], normal, 0.0)
         along = (normal * gradient).sum(-1, keepdim=True)
         turned = (hessian @ normal[..., None])[..., 0]
@@ -147,10 +164,10 @@ class HandSize:
 
     def _bones(self, betas: Tensor) -> Tensor:
         """(B, 4, 3) from wrist to tip."""
-        return self._points(betas).diff(dim=1)
+        return self._points(betas)[:, :_PATH].diff(dim=1)
 
-    def _wrist(self, betas: Tensor) -> Tensor:
-        return self._points(betas)[:, 0]
+    def _root(self, betas: Tensor) -> Tensor:
+        return self._points(betas)[:, self.root]
 
     def _points(self, betas: Tensor) -> Tensor:
         return self.template + torch.einsum("kcs,bs->bkc", self.shapedirs, betas)

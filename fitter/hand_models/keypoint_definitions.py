@@ -13,7 +13,8 @@ short of the fingers' ends. The fit compares its own keypoints with the marks; w
 
 Vertices are those of `fitter.conventions.FINGERTIP_VERTICES`, which are MANO's. Another mesh has no
 such numbers, and nothing says which of its vertices corresponds to which of MANO's: there its own
-fingertip vertices stand for all of them.
+fingertip vertices stand for all of them. A model whose keypoints are combinations of its vertices
+(`HandModelData.keypoint_regressor`) has these keypoints in every definition.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from fitter.conventions import (
     MODEL_TO_KEYPOINTS,
     KeypointDefinitionName,
 )
-from fitter.hand_models.skinning import HandModel, KeypointModel, pose_keypoints
+from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
+from fitter.hand_models.skinning import HandModel
 from fitter.records import HandParams
 
 _TIPS = {"mano": "smplx", "openpose": "smplx", "freihand": "freihand", "ho3d": "ho3d"}
@@ -58,7 +60,7 @@ class KeypointDefinition:
     def of(cls, model: HandModel, name: KeypointDefinitionName) -> Self:
         """A definition on a model, on its device and in its dtype."""
         reduced = model.keypoint_model()
-        if name == "mediapipe":
+        if name == "mediapipe" or reduced.regressed is not None:
             return cls(name, reduced)
         tips = model.tip_vertices
         if len(model.v_template) == _MANO_VERTICES:
@@ -73,6 +75,8 @@ class KeypointDefinition:
             keypoint_offsets=torch.zeros_like(reduced.keypoint_offsets),
         )
         if name != "freihand":
+            return cls(name, reduced)
+        if model.data.joint_regressor is None:
             return cls(name, reduced)
         regressor = torch.as_tensor(model.data.joint_regressor).to(model.v_template)
         return cls(name, reduced, model, regressor)

@@ -14,24 +14,39 @@ _MIRROR_POSITION = np.array([-1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
+class RestJoints:
+    """Joints of the rest pose of a model with J joints and S shape components, float64.
+
+    Attributes:
+        template: (J, 3) metres, of the mean shape.
+        shapedirs: (J, 3, S) metres, displacement for each unit of a shape coefficient.
+    """
+
+    template: np.ndarray
+    shapedirs: np.ndarray
+
+
+@dataclass(frozen=True)
 class HandModelData:
-    """A hand model as its file describes it. V vertices, F faces, S shape components.
+    """A hand model as its file describes it. V vertices, F faces, S shape components, J joints of
+    which R beside the root rotate, see `skeleton`; 16 and 15 by MANO's definition.
 
     Floating-point arrays are float64, index arrays int64, lengths metres, angles radians.
 
     Attributes:
-        name: "open_hand" or "mano".
+        name: "open_hand", "mano" or "nimble".
         side: which hand the arrays describe.
         v_template: (V, 3) vertices of the rest pose with mean shape.
         faces: (F, 3) vertex indices, counter-clockwise seen from outside.
         shapedirs: (V, 3, S) displacement for each unit of a shape coefficient.
-        posedirs: (V, 3, 135) displacement for each unit of an element of R_k - I, k = 1..15,
+        posedirs: (V, 3, 9 R) displacement for each unit of an element of R_k - I, k = 1..R,
             row-major; None for plain linear blend skinning.
-        skin_weights: (V, 16) weight of each joint on each vertex.
-        joint_regressor: (16, V) rest joints as linear combinations of shaped vertices.
+        skin_weights: (V, J) weight of each joint on each vertex.
+        joint_regressor: (J, V) rest joints as linear combinations of shaped vertices; None where
+            `given_joints` says where they are.
         tip_vertices: vertices taken for the tips of thumb, index, middle, ring, little.
-        hands_mean: (45,) axis-angle mean pose, relative to the template.
-        hands_components: (45, 45) pose space, one component in each row, axis-angle.
+        hands_mean: (3 R,) axis-angle mean pose, relative to the template.
+        hands_components: (N, 3 R) pose space, one component in each row, axis-angle.
         uv: (T, 2) texture coordinates, u to the right and v up, or None where the file has none;
             `load_hand_model` then makes them (`fitter.hand_models.uv_atlas`).
         uv_faces: (F, 3) indices into `uv`, or None.
@@ -40,6 +55,11 @@ class HandModelData:
             lie that people and detectors mark, relative to the joints and tip vertices, fixed to
             the bones `KEYPOINT_BONES`; None where they coincide, as by MANO's definition.
         skeleton: the tree of its joints.
+        keypoint_regressor: (21, V) the keypoints, canonical order, as linear combinations of POSED
+            vertices, each row of sum 1; None for those of joints, `tip_vertices` and
+            `keypoint_offsets`, which make no keypoints where it is given.
+        given_joints: the rest joints of a model whose joints are no combination of its skin's
+            vertices, such as NIMBLE's, which lie in its bones; else None.
     """
 
     name: str
@@ -49,7 +69,7 @@ class HandModelData:
     shapedirs: np.ndarray
     posedirs: np.ndarray | None
     skin_weights: np.ndarray
-    joint_regressor: np.ndarray
+    joint_regressor: np.ndarray | None
     tip_vertices: tuple[int, ...]
     hands_mean: np.ndarray
     hands_components: np.ndarray
@@ -58,6 +78,23 @@ class HandModelData:
     sha256: str
     keypoint_offsets: np.ndarray | None = None
     skeleton: Skeleton = MANO_SKELETON
+    keypoint_regressor: np.ndarray | None = None
+    given_joints: RestJoints | None = None
+
+    @property
+    def rest_joints(self) -> RestJoints:
+        """Where the joints rest and how they follow the shape (SMPL eq. 10).
+
+        Raises:
+            ValueError: there is not exactly one of `joint_regressor` and `given_joints`.
+        """
+        regressor, given = self.joint_regressor, self.given_joints
+        if given is not None and regressor is None:
+            return given
+        if given is not None or regressor is None:
+            raise ValueError("expected joint_regressor or given_joints, and not both")
+        shapedirs = np.einsum("jv,vcs->jcs", regressor, self.shapedirs)
+        return RestJoints(regressor @ self.v_template, shapedirs)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -66,13 +103,19 @@ class HandModelData:
 
     def mirrored(self) -> HandModelData:
         """The model of the other hand: x negated, winding flipped, pose spaces mirrored."""
-        axis_angle = np.tile(MIRROR_AXIS_ANGLE, 15)
+        rotations = self.skeleton.rotations
+        axis_angle = np.tile(MIRROR_AXIS_ANGLE, rotations)
         # A rotation R mirrors to M R M with M = diag(-1, 1, 1), so element (a, b) of R - I, which
         # drives a pose blend shape, changes sign by M_aa M_bb.
-        feature = np.tile(np.outer(_MIRROR_POSITION, _MIRROR_POSITION).ravel(), 15)
+        feature = np.tile(np.outer(_MIRROR_POSITION, _MIRROR_POSITION).ravel(), rotations)
         posedirs = self.posedirs
         if posedirs is not None:
             posedirs = posedirs * _MIRROR_POSITION[:, None] * feature
+        joints = self.given_joints
+        if joints is not None:
+            joints = RestJoints(
+                joints.template * _MIRROR_POSITION, joints.shapedirs * _MIRROR_POSITION[:, None]
+            )
         return replace(
             self,
             side="left" if self.side == "right" else "right",
@@ -88,4 +131,5 @@ class HandModelData:
             keypoint_offsets=None
             if self.keypoint_offsets is None
             else self.keypoint_offsets * _MIRROR_POSITION,
+            given_joints=joints,
         )

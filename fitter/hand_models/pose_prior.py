@@ -3,6 +3,7 @@
 The asset is built by `scripts/build_pose_prior.py` from poses of `datasets.poses.sampler`. It holds
 for any model with MANO's 16 joints, because it speaks of the angles of `fitter.hand_models.anatomy`
 and not of rotation vectors: the 45 angles are (15, 3) flattened, joints in MANO's order, radians.
+`on_skeleton` embeds it in the angles of models whose metacarpals move too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from fitter.errors import InputError
+from fitter.hand_models.anatomy import Anatomy
 
 POSE_PRIOR_PATH = Path(__file__).parent / "assets" / "pose_prior.safetensors"
 """The prior that ships with the package."""
@@ -23,18 +25,19 @@ POSE_PRIOR_PATH = Path(__file__).parent / "assets" / "pose_prior.safetensors"
 
 @dataclass(frozen=True)
 class PosePrior:
-    """Distribution of the 45 anatomical angles, float64, radians; K mixture components.
+    """Distribution of the A anatomical angles, float64, radians; K mixture components. A is 45, or
+    3 R for the R rotating joints of another skeleton, see `on_skeleton`.
 
     Attributes:
-        mean: (45,) mean pose.
-        components: (45, 45) orthonormal principal directions, one in each row, by falling variance.
-        std: (45,) standard deviation along each of them.
+        mean: (A,) mean pose.
+        components: (A, A) orthonormal principal directions, one in each row, by falling variance.
+        std: (A,) standard deviation along each of them.
         mixture_weights: (K,) positive, sum 1.
-        mixture_means: (K, 45).
-        mixture_precision_factors: (K, 45, 45) lower triangular L with L L^T the inverse of the
-            component's covariance, so that ``(x - mean) @ L`` is white.
+        mixture_means: (K, A).
+        mixture_precision_factors: (K, A, A) L with L L^T the inverse of the component's
+            covariance, in the asset lower triangular, so that ``(x - mean) @ L`` is white.
         mixture_log_norms: (K,) log of the density of each (unweighted) Gaussian at its mean:
-            log det L - 45/2 log 2 pi.
+            log det L - A/2 log 2 pi.
     """
 
     mean: np.ndarray
@@ -69,6 +72,53 @@ def pose_prior_identity() -> dict[str, str]:
     return {"pose_prior_sha256": hashlib.sha256(POSE_PRIOR_PATH.read_bytes()).hexdigest()}
 
 
+def on_skeleton(prior: PosePrior, anatomy: Anatomy) -> PosePrior:
+    """The prior over the angles of a model's skeleton, in which metacarpals may move too.
+
+    The asset knows nothing of these, so each of their angles is an independent Gaussian about the
+    rest pose. Its standard deviation is a quarter of the range between the joint's limits: ranges
+    of motion are what living joints reach, which is read as two standard deviations on either side.
+
+    Args:
+        prior: over the 45 angles of MANO's joints.
+        anatomy: of the model.
+
+    Returns:
+        The same where the skeleton has no metacarpals.
+    """
+    metacarpals = anatomy.skeleton.metacarpal_rows
+    if not metacarpals:
+        return prior
+    size = 3 * anatomy.skeleton.rotations
+    own = np.arange(size).reshape(-1, 3)[list(anatomy.skeleton.finger_rows)].ravel()
+    added = np.arange(size).reshape(-1, 3)[list(metacarpals)].ravel()
+    std = ((anatomy.upper - anatomy.lower) / 4).ravel()[added]
+
+    def embedded(rows: np.ndarray) -> np.ndarray:
+        wide = np.zeros((*rows.shape[:-1], size))
+        wide[..., own] = rows
+        return wide
+
+    count = len(prior.mixture_means)
+    factors = np.zeros((count, size, size))
+    factors[:, own[:, None], own] = prior.mixture_precision_factors
+    factors[:, added, added] = 1 / std
+    components = np.concatenate([embedded(prior.components), np.eye(size)[added]])
+    every = np.concatenate([prior.std, std])
+    order = np.argsort(-every, kind="stable")
+    return PosePrior(
+        mean=embedded(prior.mean),
+        components=components[order],
+        std=every[order],
+        mixture_weights=prior.mixture_weights,
+        mixture_means=embedded(prior.mixture_means),
+        mixture_precision_factors=factors,
+        mixture_log_norms=prior.mixture_log_norms
+        - np.log(std).sum()
+        - len(std) / 2 * np.log(2 * np.pi),
+    )
+
+
 def pose_pca(prior: PosePrior, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The prior's PCA in the rotation vectors of a model with the given axes.
 
@@ -77,22 +127,22 @@ def pose_pca(prior: PosePrior, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
     Args:
         prior: see `load_pose_prior`.
-        axes: (15, 3, 3), see `anatomy.Anatomy.axes`.
+        axes: (R, 3, 3), see `anatomy.Anatomy.axes`.
 
     Returns:
-        mean (45,) and components (45, 45) in radians as in a MANO file:
+        mean (3 R,) and components (3 R, 3 R) in radians as in a MANO file:
         ``hand_pose = coefficients @ components[:n] + mean``, relative to the rest pose.
     """
 
     def rotate(angles: np.ndarray) -> np.ndarray:
-        triples = angles.reshape(-1, 15, 3)
+        triples = angles.reshape(-1, len(axes), 3)
         return np.einsum("nja,jac->njc", triples, axes).reshape(angles.shape)
 
     return rotate(prior.mean), rotate(prior.components)
 
 
 def mixture_log_density(prior: PosePrior, angles: np.ndarray) -> np.ndarray:
-    """Log density (N,) of poses (N, 45) under the mixture, in radians^-45."""
+    """Log density (N,) of poses (N, A) under the mixture, in radians^-A."""
     terms = component_log_densities(
         angles, prior.mixture_means, prior.mixture_precision_factors, prior.mixture_log_norms
     )

@@ -20,8 +20,8 @@ class Skeleton:
     Attributes:
         names: of the J joints, each once.
         parents: of the J joints; -1 for the root, which is joint 0.
-        rotating: the R joints beside the root that rotate, in the order of the rows of `hand_pose`.
-            The others keep the orientation of their parent.
+        rotating: the R joints beside the root that rotate, ascending, in the order of the rows of
+            `hand_pose`. The others keep the orientation of their parent.
     """
 
     names: tuple[str, ...]
@@ -41,10 +41,12 @@ class Skeleton:
                 f"expected {count} parents, -1 first and each before its children, "
                 f"found {self.parents}"
             )
-        if sorted(set(self.rotating)) != sorted(self.rotating) or not all(
+        if sorted(set(self.rotating)) != list(self.rotating) or not all(
             0 < joint < count for joint in self.rotating
         ):
-            raise ValueError(f"expected each rotating joint once, root left out: {self.rotating}")
+            raise ValueError(
+                f"expected each rotating joint once, ascending, root left out: {self.rotating}"
+            )
 
     @property
     def count(self) -> int:
@@ -71,6 +73,49 @@ class Skeleton:
             tuple(joint for joint in range(self.count) if depth[joint] == level)
             for level in range(max(depth) + 1)
         )
+
+    @cached_property
+    def carriers(self) -> tuple[int, ...]:
+        """For each of the J joints the joint of `moving` whose rotation it has: its own place there
+        or that of the nearest rotating joint above it."""
+        place = {joint: number for number, joint in enumerate((0, *self.rotating))}
+        carriers: list[int] = []
+        for joint, parent in enumerate(self.parents):
+            carriers.append(place.get(joint, carriers[parent] if parent >= 0 else 0))
+        return tuple(carriers)
+
+    @cached_property
+    def moving(self) -> Skeleton:
+        """The root and the R rotating joints alone; what hangs on the others hangs on their
+        carriers, as part of the same rigid body."""
+        if self.rotations == self.count - 1:
+            return self
+        kept = (0, *self.rotating)
+        parents = tuple(-1 if j == 0 else self.carriers[self.parents[j]] for j in kept)
+        names = tuple(self.names[joint] for joint in kept)
+        return Skeleton(names, parents, tuple(range(1, len(kept))))
+
+    @cached_property
+    def finger_joints(self) -> tuple[int, ...]:
+        """MANO's 15 joints, three of each finger, by their names.
+
+        Raises:
+            ValueError: one of them is missing or does not rotate.
+        """
+        missing = [name for name in JOINT_NAMES[1:] if name not in self.pose_names]
+        if missing:
+            raise ValueError(f"expected rotating joints of the names of MANO's, missing {missing}")
+        return tuple(self.names.index(name) for name in JOINT_NAMES[1:])
+
+    @cached_property
+    def finger_rows(self) -> tuple[int, ...]:
+        """The rows of `hand_pose` of `finger_joints`."""
+        return tuple(self.rotating.index(joint) for joint in self.finger_joints)
+
+    @cached_property
+    def metacarpal_rows(self) -> tuple[int, ...]:
+        """The rows of `hand_pose` of the joints that MANO has not: those of the metacarpals."""
+        return tuple(row for row in range(self.rotations) if row not in self.finger_rows)
 
     def is_below(self, joint: int, ancestor: int) -> bool:
         """Whether a joint hangs on another, or is it."""

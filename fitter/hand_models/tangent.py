@@ -1,40 +1,73 @@
 """The tangent space of a hand's parameters: its layout, rotations to first order, the step along
 it.
 
-Tangent vector of one hand, D = 51 + S entries:
-    0:3    left-multiplicative increment of the global rotation, R <- exp(delta) R
-    3:6    increment of `transl`
-    6:-45  increments of the S `betas`
-    -45:   increments of the 15 axis-angle vectors of `hand_pose`, MANO's order
+Tangent vector of one hand with S shape coefficients and R joints that rotate beside the root,
+D = 6 + S + 3 R entries, see `TangentLayout`:
+    0:3          left-multiplicative increment of the global rotation, R <- exp(delta) R
+    3:6          increment of `transl`
+    6:6 + S      increments of the `betas`
+    6 + S:       increments of the R axis-angle vectors of `hand_pose`, in the skeleton's order
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import pi
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from fitter.conventions import PARENTS
+from fitter.hand_models.skeleton import Skeleton
 from fitter.records import HandParams
 from fitter.rotations import roma
 
 GLOBAL = slice(0, 3)
 TRANSL = slice(3, 6)
-BETAS = slice(6, -45)
-POSE = slice(-45, None)
 
 
-def descendants(like: Tensor) -> Tensor:
-    """(16, 16): entry (j, b) is 1 where bone b hangs on joint j (itself included)."""
-    table = torch.zeros(16, 16)
-    for bone in range(16):
-        joint = bone
-        while joint >= 0:
-            table[joint, bone] = 1
-            joint = PARENTS[joint]
-    return table.to(like)
+class TangentLayout(NamedTuple):
+    """Where the parts of a tangent vector stand.
+
+    Attributes:
+        shapes: S, the number of shape coefficients.
+        rotations: R, the number of rows of `hand_pose`.
+    """
+
+    shapes: int
+    rotations: int
+
+    @classmethod
+    def of(cls, params: HandParams) -> Self:
+        """That of hands with such parameters."""
+        return cls(params.betas.shape[-1], params.hand_pose.shape[-2])
+
+    @property
+    def common(self) -> int:
+        """6 + S, the number of entries before the pose."""
+        return 6 + self.shapes
+
+    @property
+    def size(self) -> int:
+        """D."""
+        return self.common + 3 * self.rotations
+
+    @property
+    def betas(self) -> slice:
+        """The shape's entries."""
+        return slice(6, self.common)
+
+    @property
+    def pose(self) -> slice:
+        """The entries of `hand_pose`."""
+        return slice(self.common, self.size)
+
+
+def descendants(skeleton: Skeleton, like: Tensor) -> Tensor:
+    """(J, J): entry (j, b) is 1 where bone b hangs on joint j (itself included)."""
+    count = range(skeleton.count)
+    table = [[float(skeleton.is_below(bone, joint)) for bone in count] for joint in count]
+    return torch.tensor(table).to(like)
 
 
 def exp_and_left_jacobian(vectors: Tensor, generators: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,12 +117,13 @@ def retract(params: HandParams, step: Tensor) -> HandParams:
         torch.stack([step[:, GLOBAL], params.global_orient])
     )
     rotation = roma.unitquat_to_rotvec(roma.quat_product(increment, current))
+    layout = TangentLayout.of(params)
     return replace(
         params,
         global_orient=rotation,
         transl=params.transl + step[:, TRANSL],
-        hand_pose=params.hand_pose + step[:, POSE].unflatten(-1, (15, 3)),
-        betas=params.betas + step[:, BETAS],
+        hand_pose=params.hand_pose + step[:, layout.pose].unflatten(-1, (-1, 3)),
+        betas=params.betas + step[:, layout.betas],
     )
 
 
@@ -98,10 +132,12 @@ class HandManifold:
     """The space of a hand's parameters, for `fitter.solvers`.
 
     Attributes:
+        rotations: R, the number of rows of `hand_pose`.
         max_rotation: radians; the largest change of any one rotation in a step. Without it joints
             of fingertips flip by 180 degrees.
     """
 
+    rotations: int
     max_rotation: float = 0.5
 
     def retract(self, state: HandParams, step: Tensor) -> HandParams:
@@ -110,6 +146,7 @@ class HandManifold:
 
     def shortened(self, step: Tensor) -> Tensor:
         """Steps (B, D) of the same directions in which no rotation exceeds `max_rotation`."""
-        rotations = torch.cat([step[:, GLOBAL], step[:, POSE]], -1).unflatten(-1, (16, 3))
+        pose = step[:, step.shape[1] - 3 * self.rotations :]
+        rotations = torch.cat([step[:, GLOBAL], pose], -1).unflatten(-1, (-1, 3))
         largest = rotations.square().sum(-1).amax(-1).sqrt()
         return step * (self.max_rotation / largest.clamp_min(self.max_rotation))[:, None]

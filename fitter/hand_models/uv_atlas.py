@@ -61,7 +61,7 @@ def unwrap(data: HandModelData) -> UvAtlas:
     longest = np.maximum((first * first).sum(1), (second * second).sum(1))
     labels = np.where(palm_faces(data), 0, 1)
     waiting = charts(faces, np.where(doubled > 1e-9 * longest, labels, -1))[::-1]
-    rest = data.joint_regressor @ positions
+    rest = data.rest_joints.template
     tips = positions[list(data.tip_vertices)]
     up = tips.mean(0) - rest[0]
     done: list[tuple[Chart, np.ndarray]] = []

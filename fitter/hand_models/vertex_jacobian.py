@@ -3,7 +3,10 @@
 A silhouette depends on a few hundred vertices, others in each iteration. So no Jacobian of every
 vertex is computed, only the vertices and the motion of the skeleton; `SurfaceJacobian.rows` makes
 of these the derivatives of the vertices that count. The readable twin is `HandModel.forward`; the
-tests hold the two together. Tangent vectors are those of `fitter.hand_models.keypoint_jacobian`.
+tests hold the two together. Tangent vectors are those of `fitter.hand_models.tangent`.
+
+The skeleton here is `Skeleton.moving`, M = R + 1 joints all of which rotate: what follows a joint
+that does not is part of the bone that carries it.
 """
 
 from __future__ import annotations
@@ -14,9 +17,10 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from fitter.conventions import PARENTS
+from fitter.hand_models.kinematics import on_moving_joints, world_rotations
+from fitter.hand_models.skeleton import Skeleton
 from fitter.hand_models.skinning import HandModel
-from fitter.hand_models.tangent import descendants, exp_and_left_jacobian, skew
+from fitter.hand_models.tangent import TangentLayout, descendants, exp_and_left_jacobian, skew
 from fitter.records import HandParams
 
 
@@ -31,11 +35,11 @@ class SurfaceJacobian(NamedTuple):
     Attributes:
         vertices: (B, V, 3) metres, the camera's frame.
         rest: (B, V, 3) metres, t_v: shaped, and with pose blend shapes, but not posed.
-        bones: (B, 16, 3, 3) R_j, world rotations.
-        shifts: (B, 16, 3, 1 + S) metres, s_j, then its change for each unit of a coefficient.
-        joints: (B, 16, 3) metres, p_k, without `transl`.
-        turns: (B, 16, 3, 3) world axes, in columns, about which increments rotate each joint.
-        local_change: (B, 15, 9, 3) derivatives of the 15 rotations of the fingers' joints, which
+        bones: (B, M, 3, 3) R_j, world rotations.
+        shifts: (B, M, 3, 1 + S) metres, s_j, then its change for each unit of a coefficient.
+        joints: (B, M, 3) metres, p_k, without `transl`.
+        turns: (B, M, 3, 3) world axes, in columns, about which increments rotate each joint.
+        local_change: (B, R, 9, 3) derivatives of the R rotations of the fingers' joints, which
             pose blend shapes follow, by their increments; None without such shapes.
         model: the hand model.
     """
@@ -48,6 +52,11 @@ class SurfaceJacobian(NamedTuple):
     turns: Tensor
     local_change: Tensor | None
     model: SurfaceKinematics
+
+    @property
+    def layout(self) -> TangentLayout:
+        """Of the tangent vector."""
+        return TangentLayout(self.shifts.shape[-1] - 1, self.bones.shape[1] - 1)
 
     def select(self, hands: slice) -> SurfaceJacobian:
         """The same of some of the hands."""
@@ -63,35 +72,36 @@ class SurfaceJacobian(NamedTuple):
             cotangents: (B, N, k, 3) derivative of each scalar by its vertices, 1 / metre.
 
         Returns:
-            (B, N, D) derivatives by the tangent vector of `fitter.hand_models.keypoint_jacobian`.
+            (B, N, D) derivatives by the tangent vector of `fitter.hand_models.tangent`.
         """
         batch, count, points = vertex_index.shape
         model, flat = self.model, vertex_index.flatten(1)
+        joints = len(model.below)
         hand = torch.arange(batch, device=flat.device)[:, None]
         weights = model.skin_weights[flat]
         rest = self.rest[hand, flat]
         shifts = self.shifts.permute(0, 1, 3, 2)
-        # (B, N k, 16, 3): where each bone alone would take the vertex.
-        taken = (rest @ self.bones.flatten(1, 2).mT).unflatten(-1, (16, 3)) + shifts[:, None, :, 0]
+        # (B, N k, M, 3): where each bone alone would take the vertex.
+        taken = (rest @ self.bones.flatten(1, 2).mT).unflatten(-1, (-1, 3)) + shifts[:, None, :, 0]
         levers = model.below @ (weights[..., None] * taken)
         levers = levers - model.carried[flat][..., None] * self.joints[:, None]
 
         pull = cotangents.flatten(1, 2)
         # c . (a x l) = a . (l x c), the axes in the columns of `turns`.
         torques = torch.linalg.cross(levers, pull[:, :, None].expand_as(levers))
-        torques = torques.view(batch, count, points, 16, 3).sum(2)
+        torques = torques.view(batch, count, points, joints, 3).sum(2)
         by_joint = (torques.transpose(1, 2) @ self.turns).transpose(1, 2)
         # The cotangent of the vertex of the rest pose: sum_j w_j R_j^T c.
-        pull_rest = (pull @ self.bones.permute(0, 2, 1, 3).flatten(2)).unflatten(-1, (16, 3))
+        pull_rest = (pull @ self.bones.permute(0, 2, 1, 3).flatten(2)).unflatten(-1, (-1, 3))
         pull_rest = (weights[..., None] * pull_rest).sum(2)
         by_betas = (pull_rest[..., None, :] @ model.shapedirs[flat])[..., 0, :]
-        # (B, N k, 16 * 3) @ (B, 16 * 3, S)
+        # (B, N k, 3 M) @ (B, 3 M, S)
         carried = (weights[..., None] * pull[:, :, None]).flatten(2)
         by_betas = by_betas + carried @ self.shifts[..., 1:].flatten(1, 2)
         by_pose = by_joint[:, :, 1:].flatten(2)
         if self.local_change is not None and model.posedirs is not None:
             features = (pull_rest[..., None, :] @ model.posedirs[flat])[..., 0, :]
-            features = features.view(batch, count, points, 15, 9).sum(2)
+            features = features.view(batch, count, points, joints - 1, 9).sum(2)
             bent = features.transpose(1, 2) @ self.local_change
             by_pose = by_pose + bent.transpose(1, 2).flatten(2)
         by_betas = by_betas.unflatten(1, (count, points)).sum(2)
@@ -104,11 +114,12 @@ class SurfaceKinematics:
 
     Attributes:
         v_template: (V, 3) metres; shapedirs: (V, 3, S).
-        joint_template: (16, 3) metres; joint_shapedirs: (16, 3, S).
-        skin_weights: (V, 16); carried: (V, 16) their sums over the bones that hang on each joint.
-        below: (16, 16) entry (j, b) is 1 where bone b hangs on joint j (itself included).
+        joint_template: (M, 3) metres; joint_shapedirs: (M, 3, S).
+        skin_weights: (V, M); carried: (V, M) their sums over the bones that hang on each joint.
+        below: (M, M) entry (j, b) is 1 where bone b hangs on joint j (itself included).
         generators: (3, 9) of `exp_and_left_jacobian`.
-        posedirs: (V, 3, 135), None in a model without pose blend shapes.
+        posedirs: (V, 3, 9 R), None in a model without pose blend shapes.
+        skeleton: the tree of the M joints.
     """
 
     v_template: Tensor
@@ -120,42 +131,47 @@ class SurfaceKinematics:
     below: Tensor
     generators: Tensor
     posedirs: Tensor | None
+    skeleton: Skeleton
 
     @classmethod
     def of(cls, model: HandModel) -> Self:
         """Prepare a model, on its device and in its dtype."""
-        weights = model.skin_weights
-        below = descendants(weights)
+        weights = on_moving_joints(model.skin_weights, model.skeleton, dim=1)
+        skeleton, moving = model.skeleton.moving, [0, *model.skeleton.rotating]
+        below = descendants(skeleton, weights)
         identity = torch.eye(3, dtype=weights.dtype, device=weights.device)
         return cls(
             v_template=model.v_template,
             shapedirs=model.shapedirs,
-            joint_template=model.joint_template,
-            joint_shapedirs=model.joint_shapedirs,
+            joint_template=model.joint_template[moving],
+            joint_shapedirs=model.joint_shapedirs[moving],
             skin_weights=weights,
             carried=weights @ below.T,
             below=below,
             generators=skew(identity).flatten(1),
             posedirs=model.posedirs,
+            skeleton=skeleton,
         )
 
     def __call__(self, params: HandParams) -> SurfaceJacobian:
         """Pose the vertices of B hands; all shape components are given."""
         vectors = torch.cat([params.global_orient[:, None], params.hand_pose], 1)
         local, left = exp_and_left_jacobian(vectors, self.generators)
-        bones, turns = _chain(local, left)
+        bones, parents = world_rotations(local, self.skeleton)
+        identity = torch.eye(3, dtype=local.dtype, device=local.device)
+        # The root's increment is a world rotation itself.
+        turns = torch.cat([identity.expand_as(local[:, :1]), parents @ left[:, 1:]], 1)
         joints, shifts = self._skeleton(params.betas, bones)
         rest = self.v_template + (params.betas @ self.shapedirs.flatten(0, 1).T).unflatten(
             1, (-1, 3)
         )
         local_change = None
         if self.posedirs is not None:
-            identity = torch.eye(3, dtype=local.dtype, device=local.device)
             feature = (local[:, 1:] - identity).flatten(1)
             rest = rest + (feature @ self.posedirs.flatten(0, 1).T).unflatten(1, (-1, 3))
             # d(local)/d(increment k) = (J_l e_k)^ local, J_l the left Jacobian.
             local_change = (skew(left[:, 1:].mT) @ local[:, 1:, None]).flatten(3).mT
-        # (V, 16) @ (B, 16, 12), then each vertex through its own blended 3x4 matrix.
+        # (V, M) @ (B, M, 12), then each vertex through its own blended 3x4 matrix.
         skinning = torch.cat([bones, shifts[..., :1]], -1).flatten(2)
         blended = (self.skin_weights @ skinning).unflatten(-1, (3, 4))
         vertices = (blended[..., :3] * rest[..., None, :]).sum(-1) + blended[..., 3]
@@ -163,27 +179,14 @@ class SurfaceKinematics:
         return SurfaceJacobian(vertices, rest, bones, shifts, joints, turns, local_change, self)
 
     def _skeleton(self, betas: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
-        """Posed joints (B, 16, 3) and what `SurfaceJacobian.shifts` says (the chain of SMPL
-        eqs. 3-4), for world rotations (B, 16, 3, 3)."""
+        """Posed joints (B, M, 3) and what `SurfaceJacobian.shifts` says (the chain of SMPL
+        eqs. 3-4), for world rotations (B, M, 3, 3)."""
         # Columns of the rest joints: where they are, then their change with each coefficient.
         basis = self.joint_shapedirs.expand(len(bones), -1, -1, -1)
         place = self.joint_template + (basis @ betas[:, None, :, None])[..., 0]
         rest = torch.cat([place[..., None], basis], -1)
-        parents = list(PARENTS[1:])
+        parents = list(self.skeleton.parents[1:])
         segments = bones[:, parents] @ (rest[:, 1:] - rest[:, parents])
         segments = torch.cat([rest[:, :1], segments], 1)
         posed = (self.below.T @ segments.flatten(2)).view_as(rest)
         return posed[..., 0], posed - bones @ rest
-
-
-def _chain(local: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
-    """World rotations (B, 16, 3, 3) of the bones and, in the columns of (B, 16, 3, 3), the world
-    axes about which increments rotate them; the root's increment is a world rotation itself."""
-    own, batch = local[:, 1:].unflatten(1, (5, 3)).unbind(2), len(local)
-    parents = [local[:, :1].expand(-1, 5, -1, -1)]
-    for rotation in own:
-        parents.append(parents[-1] @ rotation)
-    bones = torch.stack(parents[1:], 2).flatten(1, 2)
-    turns = torch.stack(parents[:3], 2).flatten(1, 2) @ left[:, 1:]
-    identity = torch.eye(3, dtype=local.dtype, device=local.device).expand(batch, 1, 3, 3)
-    return torch.cat([local[:, :1], bones], 1), torch.cat([identity, turns], 1)

@@ -20,7 +20,7 @@ from fitter.energies.keypoints import KeypointTargets
 from fitter.energies.table import ENERGIES
 from fitter.fitting.fit_model import FitModel
 from fitter.hand_models.keypoint_jacobian import by_finger
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.quality.inputs import JudgedHands
 from fitter.records import HandCrop, HandObservation
 

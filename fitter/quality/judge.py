@@ -17,7 +17,7 @@ from fitter.energies.scene import focal_applied
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Predictions
 from fitter.hand_models import HandModel
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.quality.features import features_of
 from fitter.quality.inputs import JudgedHands
 from fitter.quality.model import Quality, load_quality_model

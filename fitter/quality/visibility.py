@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fitter.camera import SquareCrop, crop_intrinsics, project
 from fitter.hand_models import HandModel
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.raster import MeshTopology, rasterize
 from fitter.records import HandParams
 from fitter.store.schema import HandRow
@@ -75,7 +75,7 @@ def flesh(hand: HandModel) -> Tensor:
     distance to the nearest vertex, which is more where the hand is turned sideways."""
     still = hand.v_template.new_zeros(1, 3)
     betas = hand.v_template.new_zeros(1, hand.joint_shapedirs.shape[-1])
-    params = HandParams(still, still.expand(15, 3)[None], betas, still)
+    params = HandParams(still, still.expand(hand.skeleton.rotations, 3)[None], betas, still)
     keypoints = pose_keypoints(hand.keypoint_model(), params)[1]
     return 1.6 * torch.cdist(keypoints[0], hand.v_template).amin(1) + CLEARANCE
 

@@ -19,7 +19,6 @@ from fitter.config.stages import StageConfig
 from fitter.energies.inputs import KeypointInputs, OutlineInputs
 from fitter.energies.scene import SceneParams, SceneView, focal_applied
 from fitter.energies.weighted import weighted_quadratic
-from fitter.hand_models.tangent import HandManifold
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.refinement.objective import Objective, StageTask
@@ -172,7 +171,7 @@ def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> 
     with torch.inference_mode():
         problem = LeastSquaresObjective.of(task, stage, params)
         start = params.hand.to(torch.float64)
-        result = levenberg_marquardt(problem, start, options, HandManifold())
+        result = levenberg_marquardt(problem, start, options, task.model.fit.manifold)
         hand = size.sized(result.params, task.targets.hand_size)
     result, hand = result.map(torch.clone), hand.map(torch.clone)
     moved = params.with_hand(hand.to(params.transl.dtype))

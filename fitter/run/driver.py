@@ -8,11 +8,9 @@ from __future__ import annotations
 import logging
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitter.config.options import Config
-from fitter.errors import InputError
 from fitter.run.inputs import RunInputs, opened_inputs
 from fitter.run.request import RunRequest
 from fitter.run.summary import Summary, report
@@ -45,8 +43,8 @@ def run(request: RunRequest, config: Config) -> Summary:
 
         console = console_for(request.quiet)
         log.info("hand model %s on %s", workers.engine.meshes.data.name, workers.device)
-        if request.overlays is not None:
-            _make_folder(request.overlays)
+        if request.overlay_folder is not None:
+            request.overlay_folder.prepare()
         store = stack.enter_context(open_store(request, config, inputs, workers))
         summary = Summary(
             skipped=inputs.source.skipped,
@@ -82,16 +80,9 @@ def _workers(
     if execution.ray is not None:
         from fitter.cluster.ray_workers import RayPlaces, RayWorkers
 
-        places = RayPlaces(request.overlays, request.beside("ray.log"))
+        places = RayPlaces(request.overlay_folder, request.beside("ray.log"))
         return RayWorkers(config, execution, options, places)
     from fitter.workers.local_executor import ExecutorFiles, LocalExecutor
 
     in_hand = request.out.with_name(f".{request.beside('in-hand').name}")
-    return LocalExecutor(config, options, ExecutorFiles(request.overlays, in_hand))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError("overlay.no_folder", file=folder, reason=error.strerror) from error
+    return LocalExecutor(config, options, ExecutorFiles(request.overlay_folder, in_hand))

@@ -19,6 +19,7 @@ from fitter.inputs.listing import ImageSource
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.names import NameList
 from fitter.inputs.sources import Sources
+from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.run.request import RunRequest
 from fitter.store.files import check_name, check_target, is_empty_folder, require_resumable
 from fitter.system.lock import WHOLE
@@ -55,6 +56,7 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
     given = _given(request, config, source)
     if request.overlays is not None:
         _check_overlays(request.overlays, request.out, source)
+        OverlayFolder(request.overlays, request.overlay_style).check()
     if config.model.path is not None and not Path(config.model.path).exists():
         raise InputError("model.unknown", file=config.model.path)
     continues = _check_results(request)

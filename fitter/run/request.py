@@ -9,6 +9,8 @@ from pathlib import Path
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, was_address
 from fitter.inputs.dataset_request import DatasetRequest
+from fitter.rendering.overlay_folder import OverlayFolder
+from fitter.rendering.overlay_style import OverlayStyle
 from fitter.system.lock import WHOLE
 from fitter.workers.execution_options import ExecutionOptions
 
@@ -23,6 +25,7 @@ class RunRequest:
             `dataset` the data set's folder.
         out: path of the store, such as "results.zarr".
         overlays: folder for overlays, made where it is missing, or None.
+        overlay_style: how overlays look; of use beside `overlays` alone.
         intrinsics: the option ``--intrinsics`` as given, or None.
         keypoints: folder or file of keypoints that replace the detector's, or None.
         masks: folder of masks of the images, or None.
@@ -38,6 +41,7 @@ class RunRequest:
     images: Sequence[str]
     out: Path
     overlays: Path | None = None
+    overlay_style: OverlayStyle = field(default_factory=OverlayStyle)
     intrinsics: str | None = None
     keypoints: Path | None = None
     masks: Path | None = None
@@ -52,12 +56,15 @@ class RunRequest:
         """Take one text for a list of one, and texts for paths.
 
         Raises:
-            InputError: `images` or `dataset` is something else, such as a data set that is open; or
-                `out` is an address, where results cannot be written safely.
+            InputError: `images` or `dataset` is something else, such as a data set that is open;
+                `out` is an address, where results cannot be written safely; or there is a style of
+                overlays and no folder for them.
         """
         if isinstance(self.images, str | Path):
             object.__setattr__(self, "images", [self.images])
         self._check_images()
+        if self.overlays is None and self.overlay_style != OverlayStyle():
+            raise InputError("usage.overlays_missing", file="overlay_style")
         object.__setattr__(self, "images", [str(image) for image in self.images])
         self._check_out()
         for name in ("out", "overlays", "keypoints", "masks", "hand_sizes"):
@@ -86,6 +93,11 @@ class RunRequest:
             object.__setattr__(self, "out", out.removeprefix("file://"))
         elif is_address(out) or was_address(out):
             raise InputError("output.address", file=out)
+
+    @property
+    def overlay_folder(self) -> OverlayFolder | None:
+        """The folder for overlays, with their style, or None."""
+        return None if self.overlays is None else OverlayFolder(self.overlays, self.overlay_style)
 
     def beside(self, ending: str) -> Path:
         """A file beside the store, of this run's share of it."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from fitter.config.options import Config
 from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.sources import ImageTask
+from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.store.schema import ImageRow
 from fitter.system.stopping import StopRequest
 from fitter.workers.attempts import Attempts
@@ -34,12 +35,12 @@ class ExecutorFiles:
     """Where a `LocalExecutor` writes.
 
     Attributes:
-        overlays: folder to render overlays into, or None.
+        overlays: folder to render overlays into, and their style, or None.
         in_hand: file that says what is being fitted, for a run that has to be continued, or None
             where somebody else counts.
     """
 
-    overlays: Path | None = None
+    overlays: OverlayFolder | None = None
     in_hand: Path | None = None
 
 

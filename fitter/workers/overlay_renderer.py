@@ -11,7 +11,9 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.image_files import ImageFile
-from fitter.rendering.overlay import OverlayHand, write_image_overlay
+from fitter.rendering.overlay import write_image_overlay
+from fitter.rendering.overlay_hand import OverlayHand
+from fitter.rendering.overlay_style import OverlayStyle
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +27,14 @@ class OverlayTask:
         image: where the photograph is.
         intrinsics: (3, 3) float64 K in pixels of the photograph.
         hands: what to render over it.
+        style: how.
     """
 
     path: Path
     image: ImageFile
     intrinsics: np.ndarray
     hands: Sequence[OverlayHand]
+    style: OverlayStyle
 
 
 class OverlayRenderer:
@@ -52,7 +56,8 @@ class OverlayRenderer:
             Why it could not be rendered, or an empty text.
         """
         try:
-            write_image_overlay(task.path, task.image.read()[0], task.hands, task.intrinsics)
+            pixels = task.image.read()[0]
+            write_image_overlay(task.path, pixels, task.hands, task.intrinsics, task.style)
         except InputError as error:
             return str(error)
         except Exception as error:

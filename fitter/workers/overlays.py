@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 
 from fitter.inputs.sources import ImageTask
 from fitter.meshes import HandMeshes
-from fitter.rendering.overlay import OverlayHand
+from fitter.rendering.overlay_folder import OverlayFolder
+from fitter.rendering.overlay_hand import OverlayHand
 from fitter.rendering.overlay_names import overlay_name
+from fitter.rendering.overlay_style import OverlayStyle
 from fitter.store.schema import ImageRow
 from fitter.system.isolation import Lost
 from fitter.workers.detection_pool import DetectionOptions
@@ -24,30 +25,36 @@ Promises = list[tuple[str, Future[str]]]
 text."""
 
 
-def overlay_hands(meshes: HandMeshes, row: ImageRow) -> list[OverlayHand]:
+def overlay_hands(
+    meshes: HandMeshes, row: ImageRow, style: OverlayStyle | None = None
+) -> list[OverlayHand]:
     """What an overlay shows of an image's fitted hands.
 
     Args:
         meshes: poses the model that the hands were fitted with.
         row: of the image.
+        style: of the overlay; None is `OverlayStyle()`.
     """
-    return [
-        OverlayHand.of(hand, meshes.vertices(hand), meshes.faces(hand.side))
-        for hand in row.hands
-        if hand.valid and hand.side is not None
-    ]
+    shows_skin = style is not None and style.look == "appearance"
+    found = []
+    for hand in row.hands:
+        if hand.valid and hand.side is not None:
+            vertices = meshes.vertices(hand)
+            skin = meshes.skin(hand, vertices) if shows_skin else None
+            found.append(OverlayHand.of(hand, vertices, meshes.faces(hand.side), skin))
+    return found
 
 
 class OverlayPool:
     """Processes that render overlays into a folder, beside the ones that detect."""
 
     def __init__(
-        self, folder: Path, meshes: HandMeshes, count: int, options: DetectionOptions
+        self, folder: OverlayFolder, meshes: HandMeshes, count: int, options: DetectionOptions
     ) -> None:
         """Start the processes.
 
         Args:
-            folder: of all overlays.
+            folder: of all overlays, and their style.
             meshes: poses the model that is fitted.
             count: of processes.
             options: of the processes that detect: seconds that one image may take, and what each
@@ -81,9 +88,10 @@ class OverlayPool:
     def _submit(self, task: ImageTask, row: ImageRow) -> Future[str]:
         if row.intrinsics is None:
             raise ValueError(f"expected the K of {task.name}, which is fitted, found none")
-        path = self._folder / overlay_name(task.name)
-        hands = overlay_hands(self._meshes, row)
-        return self._pool.submit("render", OverlayTask(path, task.file, row.intrinsics, hands))
+        path, style = self._folder.path / overlay_name(task.name), self._folder.style
+        hands = overlay_hands(self._meshes, row, style)
+        overlay = OverlayTask(path, task.file, row.intrinsics, hands, style)
+        return self._pool.submit("render", overlay)
 
 
 def reasons(promises: Promises) -> list[tuple[str, str]]:

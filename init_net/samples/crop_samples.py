@@ -23,7 +23,7 @@ from torch.nn.functional import normalize
 
 from fitter.camera import back_project, project, rotation_to
 from fitter.hand_models import load_hand_model
-from fitter.hand_models.skinning import KeypointModel
+from fitter.hand_models.keypoint_model import KeypointModel
 from fitter.records import TensorBatch
 from fitter.rotations import roma
 from init_net.posing import HandPoints

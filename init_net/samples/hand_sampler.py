@@ -19,7 +19,7 @@ from datasets.poses import sample_hand_angles
 from fitter.fitting.observations import bones_of, normalise_right, unknown_features
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.records import HandParams
 from fitter.rotations import roma
 from init_net.samples.lifter_samples import LifterSamples

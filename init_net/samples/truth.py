@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fitter.hand_models.skinning import KeypointModel, pose_keypoints
+from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
 from fitter.records import HandParams
 from init_net.samples.shards import true_hands
 

@@ -17,7 +17,7 @@ from fitter.camera import project, rotation_to
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import load_hand_model
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.metrics import mask_iou, pa_mpjpe
 from fitter.records import HandObservation, HandParams
 from init_net.offer import InitNetOptions

@@ -16,8 +16,9 @@ from datasets.poses.sampler import sample_hand_angles
 from fitter.hand_models import ManoOptions, load_hand_model
 from fitter.hand_models.analytic_ik import twist_angles
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
+from fitter.hand_models.keypoint_model import KeypointModel
 from fitter.hand_models.open_hand import load_open_hand
-from fitter.hand_models.skinning import HandModel, KeypointModel
+from fitter.hand_models.skinning import HandModel
 from fitter.records import HandMesh, HandParams
 from tests.support.mano_files import fabricate, write_plain
 

@@ -11,7 +11,7 @@ from fitter.camera import project
 from fitter.fitting.initializer import Prediction, Predictions
 from fitter.fitting.keypoint_fit import KeypointFit
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.quality.inputs import JudgedHands
 from fitter.records import HandCrop, HandObservation, HandParams
 from fitter.refinement.scene import SceneModel

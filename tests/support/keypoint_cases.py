@@ -12,7 +12,7 @@ from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.observations import ObservationBatch, unknown_features
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.records import HandParams
 from fitter.solvers.levenberg_marquardt import SolverResult
 

@@ -25,8 +25,16 @@ SENTENCES: dict[str, str] = {
         "overlays for images"
     ),
     "overlay.inside_results": "expected a folder outside the results {out}, found one inside them",
+    "overlay.look": "expected one of {expected}, found {found!r}",
     "overlay.no_folder": "expected a folder that can be made, found: {reason}",
+    "overlay.opacity": "expected a number from 0 to 1, found {found!r}",
+    "overlay.other_style": (
+        "expected a folder without overlays or with ones of this style, found ones whose {name} is "
+        "{was!r} and not {now!r}; give the new ones another folder"
+    ),
+    "overlay.style_file": "expected the style of the overlays beside it, found: {reason}",
     "overlay.unwritable": "expected an overlay that can be written, found: {reason}",
+    "overlay.view": "expected one of {expected}, found {found!r}",
     "ray.device_contradiction": "expected 0 beside --device cpu, found more",
     "ray.failed": f"Ray failed ({{reason}}); {_KEPT}",
     "ray.head_gone": f"Ray's head is gone; {_KEPT}",
@@ -71,6 +79,7 @@ SENTENCES: dict[str, str] = {
         "expected fit-hands' own package `datasets`, found another; install fit-hands in an "
         "environment of its own (a virtual environment, pipx or uv tool)"
     ),
+    "usage.overlays_missing": "expected a folder for overlays beside it, found none",
     "usage.shard_and_overwrite": (
         "expected one of them, because other shards may be at work in the store"
     ),

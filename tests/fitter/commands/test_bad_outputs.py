@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from fitter.commands.fit_hands import fit_hands
 from fitter.engine import Engine
@@ -283,6 +284,46 @@ class TestOverlays:
         (tmp_path / "later" / "c.jpg.jpg").write_bytes(b"kept")
         again = drawn_by("a.zarr", "later", "--resume")
         assert again == undisturbed | {"c.jpg.jpg": b"kept"}
+
+    def test_resuming_with_another_style_is_refused_and_with_the_same_completes(
+        self, tmp_path, here, say, same_process
+    ):
+        (tmp_path / "in").mkdir()
+        names = ["a.jpg", "b.jpg"]
+        for name in names:
+            shutil.copy(bad_files.HAND, tmp_path / "in" / name)
+        known, out = tmp_path / "p.json", tmp_path / "drawn"
+        known.write_text(json.dumps(dict.fromkeys(names, bad_files.known_hands())))
+        arguments = [tmp_path / "in", "--out", "o.zarr", "--overlays", out, "--keypoints", known]
+        arguments += ["--device", "cpu", "-q", *ALONE]
+        style = ["--overlay-style", "outline", "--overlay-views", "side,top"]
+        assert say(*arguments, *style).status == 0
+        first = {p.name: p.read_bytes() for p in out.glob("*.jpg")}
+        assert sorted(first) == ["a.jpg.jpg", "b.jpg.jpg"]
+        (out / "b.jpg.jpg").unlink()
+        told = say(*arguments, "--resume")
+        facts = {"file": out, "name": "look", "was": "outline", "now": "mesh"}
+        assert told.status == 2
+        assert sentence("overlay.other_style", facts) in told.err
+        assert say(*arguments, *style, "--resume").status == 0
+        assert {p.name: p.read_bytes() for p in out.glob("*.jpg")} == first
+        with Image.open(out / "a.jpg.jpg") as wide, Image.open(bad_files.HAND) as photograph:
+            width, height = photograph.size
+            assert wide.size == (width + 2 * min(width, height), height)
+
+    def test_a_style_that_cannot_be_is_refused(self, refused):
+        for options, code, facts in (
+            (("--overlay-opacity", "2"), "overlay.opacity", {"found": 2.0}),
+            (
+                ("--overlay-views", "left"),
+                "overlay.view",
+                {"found": "left", "expected": "side, top, back"},
+            ),
+        ):
+            said = sentence(code, {"file": options[0], **facts})
+            refused(said, "--overlays", "d", *options, *FAST, *ALONE)
+            said = sentence("usage.overlays_missing", {"file": options[0]})
+            refused(said, *options, *FAST, *ALONE)
 
     def test_every_picture_has_its_own_even_with_the_longest_name(self, tmp_path, here, say):
         longest = "ä" * 125 + ".jpg"

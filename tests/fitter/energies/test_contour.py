@@ -16,10 +16,11 @@ from fitter.energies.residuals import Quadratic
 from fitter.energies.scene import SceneView
 from fitter.energies.silhouette import squared_l2
 from fitter.hand_models import HandModel, load_hand_model
-from fitter.hand_models.tangent import BETAS, GLOBAL, POSE, TRANSL, retract
+from fitter.hand_models.tangent import GLOBAL, TRANSL, TangentLayout, retract
 from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.raster import Fragments, MeshTopology, RasterSettings, rasterize
 from fitter.records import HandParams
+from tests.support.jointed_hands import jointed_hand
 from tests.support.mano_files import fabricate, write_plain
 
 SIDE, BAND = 40, 2.0
@@ -53,7 +54,7 @@ class Case:
         return energy(surface, screen, (fragments, self.topology, band), self.view)
 
     def still(self) -> Tensor:
-        return torch.zeros(len(self.params.transl), 51 + self.params.betas.shape[1]).double()
+        return torch.zeros(len(self.params.transl), TangentLayout.of(self.params).size).double()
 
     def by_autograd(self) -> tuple[Tensor, Tensor]:
         """Value (B,) and gradient (B, D) of the same energy."""
@@ -91,7 +92,8 @@ def case_of(model: HandModel, batch: int = 2) -> Case:
 
     turn = noise(3)
     shapes = model.shapedirs.shape[-1]
-    params = HandParams(turn, 0.2 * noise(15, 3), 0.7 * noise(shapes), 0.0 * noise(3))
+    bend = 0.2 * noise(model.skeleton.rotations, 3)
+    params = HandParams(turn, bend, 0.7 * noise(shapes), 0.0 * noise(3))
     middle = model(params).vertices.mean(1)
     place = torch.tensor([0.0, 0.0, 0.4]).double() + 0.01 * noise(3)
     params = replace(params, transl=place - middle)
@@ -104,10 +106,12 @@ def case_of(model: HandModel, batch: int = 2) -> Case:
     return Case(model, MeshTopology(model.faces), params, view)
 
 
-@pytest.fixture(scope="module", params=["open_hand", "mano"])
+@pytest.fixture(scope="module", params=["open_hand", "mano", "nimble"])
 def case(request, tmp_path_factory) -> Case:
     if request.param == "open_hand":
         return case_of(load_hand_model("open_hand", dtype=torch.float64))
+    if request.param == "nimble":
+        return case_of(jointed_hand())
     path = write_plain(tmp_path_factory.mktemp("mano") / "MANO_RIGHT.pkl", fabricate())
     model = load_hand_model(str(path), dtype=torch.float64)
     assert model.posedirs is not None
@@ -121,7 +125,8 @@ def test_value_and_gradient_are_those_of_the_drawn_silhouette(case: Case) -> Non
     scale = float(gradient.abs().max())
     torch.testing.assert_close(energy.gradient, gradient, rtol=0, atol=1e-7 * scale)
     # Every part of the tangent vector moves the outline.
-    for part in (GLOBAL, TRANSL, BETAS, POSE):
+    layout = TangentLayout.of(case.params)
+    for part in (GLOBAL, TRANSL, layout.betas, layout.pose):
         assert gradient[:, part].abs().amax() > 1e-3 * scale
 
 

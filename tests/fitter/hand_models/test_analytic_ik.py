@@ -14,7 +14,7 @@ from torch import Tensor
 import fitter.hand_models.analytic_ik as ik
 from fitter.conventions import FINGERS, MODEL_FINGERS
 from fitter.hand_models.analytic_ik import inverse_kinematics, twist_angles
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from tests.support.ik_cases import (
     FIELDS,
     bones_at_rest,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fitter.hand_models import inverse_kinematics
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from tests.support.ik_cases import (
     FIELDS,
     bones_at_rest,

@@ -14,6 +14,7 @@ from scipy.stats import multivariate_normal
 from datasets.poses.sampler import sample_hand_angles
 from fitter.conventions import FINGERS, MIRROR_AXIS_ANGLE, MODEL_FINGERS
 from fitter.hand_models import anatomy, load_hand_model
+from fitter.hand_models.kinematics import forward_kinematics
 from fitter.hand_models.model_data import HandModelData
 from fitter.hand_models.pose_prior import (
     POSE_PRIOR_PATH,
@@ -21,7 +22,6 @@ from fitter.hand_models.pose_prior import (
     mixture_log_density,
     pose_pca,
 )
-from fitter.hand_models.skinning import forward_kinematics
 from fitter.records import HandParams
 from tests.support.errors import raises
 from tests.support.paths import ROOT

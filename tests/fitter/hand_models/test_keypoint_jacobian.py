@@ -11,7 +11,7 @@ from fitter.hand_models.keypoint_jacobian import (
     by_finger,
     in_canonical_order,
 )
-from fitter.hand_models.skinning import KeypointModel, pose_keypoints
+from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
 from fitter.hand_models.tangent import retract
 from fitter.records import HandParams
 

@@ -13,10 +13,12 @@ from scipy.spatial.transform import Rotation
 
 from fitter.conventions import KEYPOINT_NAMES, MODEL_TO_KEYPOINTS, PARENTS
 from fitter.hand_models import load_hand_model
+from fitter.hand_models.keypoint_model import pose_keypoints
+from fitter.hand_models.kinematics import forward_kinematics
 from fitter.hand_models.mano import ManoOptions, load_mano, side_of
 from fitter.hand_models.model_data import HandModelData
 from fitter.hand_models.open_hand import load_open_hand, read_open_hand
-from fitter.hand_models.skinning import HandModel, forward_kinematics, pose_keypoints
+from fitter.hand_models.skinning import HandModel
 from fitter.records import HandParams
 from tests.support.errors import raises
 from tests.support.mano_files import fabricate, random_params

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from fitter.hand_models.tangent import (
-    BETAS,
     GLOBAL,
-    POSE,
     TRANSL,
     HandManifold,
+    TangentLayout,
     exp_and_left_jacobian,
     skew,
 )
@@ -23,7 +22,8 @@ from fitter.records import HandParams
 from fitter.solvers import LevenbergMarquardt, Linearization, levenberg_marquardt
 
 SHAPES = 2
-D = 51 + SHAPES
+LAYOUT = TangentLayout(SHAPES, 15)
+D = LAYOUT.size
 
 
 def hands(count: int) -> HandParams:
@@ -50,13 +50,13 @@ class Pull:
         return self
 
 
-@pytest.mark.parametrize("part", [GLOBAL, slice(POSE.start + 6, POSE.start + 9)])
+@pytest.mark.parametrize("part", [GLOBAL, slice(LAYOUT.pose.start + 6, LAYOUT.pose.start + 9)])
 def test_no_joint_rotates_farther_than_allowed_in_a_step(part: slice) -> None:
     target = torch.zeros(D, dtype=torch.float64)
     target[part] = torch.tensor([2.0, -1.0, 2.0], dtype=torch.float64)
-    target[TRANSL], target[BETAS] = 0.6, -1.2
+    target[TRANSL], target[LAYOUT.betas] = 0.6, -1.2
     options = LevenbergMarquardt(max_iterations=1, damping=1e-9)
-    manifold = HandManifold(max_rotation=0.5)
+    manifold = HandManifold(15, max_rotation=0.5)
     params = levenberg_marquardt(Pull(target), hands(1), options, manifold).params
     angles = torch.cat([params.global_orient[:, None], params.hand_pose], 1).norm(dim=-1)
     torch.testing.assert_close(angles.max(), angles.new_tensor(0.5), rtol=1e-6, atol=0)
@@ -67,7 +67,7 @@ def test_no_joint_rotates_farther_than_allowed_in_a_step(part: slice) -> None:
 
 def test_steps_that_are_short_enough_stay_as_they_are() -> None:
     step = 0.1 * torch.randn(4, D, generator=torch.Generator().manual_seed(0)).double()
-    assert torch.equal(HandManifold(max_rotation=1.0).shortened(step), step)
+    assert torch.equal(HandManifold(15, max_rotation=1.0).shortened(step), step)
 
 
 def test_the_rotation_and_its_left_jacobian_are_those_of_the_vector() -> None:

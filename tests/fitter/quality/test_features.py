@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fitter.fitting.initializer import Predictions
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.masks.hand_mask import HandMask
 from fitter.quality.features import (
     DETECTOR,

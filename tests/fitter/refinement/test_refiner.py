@@ -10,7 +10,7 @@ from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.config.stages import DEFAULT_STAGES, RefineConfig, StageConfig
 from fitter.hand_models import load_hand_model
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.masks.hand_mask import MaskSettings
 from fitter.records import HandCrop, HandParams
 from fitter.refinement.refiner import Refined, Refiner

@@ -6,37 +6,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import trimesh
 from PIL import Image
 
-from fitter.rendering.overlay import (
-    SIDE_COLOURS,
-    OverlayHand,
-    OverlayStyle,
-    render_overlay,
-    write_image_overlay,
-    write_overlay,
-)
+from fitter.rendering.overlay import render_overlay, write_image_overlay, write_overlay
+from fitter.rendering.overlay_hand import SIDE_COLOURS
 from fitter.rendering.overlay_names import overlay_name
+from fitter.rendering.overlay_style import OverlayStyle
 from fitter.store.schema import HandRow, ImageRow
 from fitter.workers.overlays import overlay_hands
 from tests.support.errors import raises
+from tests.support.overlay_scenes import ball, grey, intrinsics
 
 PLAIN = OverlayStyle(opacity=1.0, skeleton=False, captions=False)
-
-
-def intrinsics(height: int, width: int) -> np.ndarray:
-    focal = 1.5 * min(height, width)
-    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-
-
-def ball(centre, side="right", radius=0.1, **extra) -> OverlayHand:
-    sphere = trimesh.creation.icosphere(subdivisions=3, radius=radius)
-    return OverlayHand(sphere.vertices + np.array(centre), sphere.faces, side, **extra)
-
-
-def grey(height: int, width: int) -> np.ndarray:
-    return np.full((height, width, 3), 128, np.uint8)
 
 
 def is_side(colour: np.ndarray, side: str) -> bool:
@@ -82,7 +63,7 @@ def test_opacity_blends():
             grey(60, 60),
             [ball([0, 0, 0.5])],
             intrinsics(60, 60),
-            OverlayStyle(opacity, skeleton=False, captions=False),
+            OverlayStyle(opacity=opacity, skeleton=False, captions=False),
         )[30, 30].astype(float)
         for opacity in (0.0, 0.5, 1.0)
     ]

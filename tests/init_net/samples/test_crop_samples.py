@@ -15,7 +15,7 @@ from datasets.synthetic import SyntheticSettings
 from fitter.camera import back_project, project
 from fitter.fitting.crops import crop_hands
 from fitter.hand_models import load_hand_model
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.raster import rasterize
 from fitter.records import HandObservation, HandParams
 from init_net.posing import regressed_keypoints, weak_projection

@@ -17,7 +17,7 @@ from fitter.conventions import BONES
 from fitter.detection.networks.shapes import FEATURES
 from fitter.fitting.observations import normalise, unknown_features
 from fitter.hand_models import load_hand_model
-from fitter.hand_models.skinning import pose_keypoints
+from fitter.hand_models.keypoint_model import pose_keypoints
 from init_net.posing import regressed_keypoints
 from init_net.records import RegressedHands
 from init_net.samples.detected_samples import (

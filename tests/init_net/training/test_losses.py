@@ -12,7 +12,7 @@ from torch.autograd import gradcheck
 
 from fitter.conventions import BONES
 from fitter.hand_models import load_hand_model
-from fitter.hand_models.skinning import pose_keypoints, pose_keypoints_from_rotations
+from fitter.hand_models.keypoint_model import pose_keypoints, pose_keypoints_from_rotations
 from fitter.records import HandParams
 from init_net.posing import HandPoints, hand_points, regressed_keypoints, weak_projection
 from init_net.records import RegressedHands

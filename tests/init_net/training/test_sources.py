@@ -174,7 +174,7 @@ class TestHandNet:
     def test_joints_are_compared_with_joints(self, learning):
         """A network that says the truth has no error whichever definition the label has."""
         from fitter.hand_models import KeypointDefinition, load_hand_model
-        from fitter.hand_models.skinning import pose_keypoints_from_rotations
+        from fitter.hand_models.keypoint_model import pose_keypoints_from_rotations
         from init_net.posing import labelled_points
 
         task = build_task(learning(Pictures(), batch_size=8), CPU)

@@ -1,0 +1,238 @@
+"""Hands of one image rendered as one scene, and blended into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from fitter.camera import in_front, project
+from fitter.numba_kernels import compile_kernel
+from fitter.raster import rasterize
+from fitter.raster.types import Fragments
+from fitter.rendering.overlay_hand import SIDE_COLOURS, OverlayHand
+from fitter.rendering.shading import AmbientDirectionalLight, interpolate, vertex_normals
+
+_LIGHT = AmbientDirectionalLight(
+    direction=torch.tensor([-0.35, -0.6, -1.0]),
+    diffuse=torch.tensor([0.75]),
+    ambient=torch.tensor([0.3]),
+)
+_LARGEST_RENDERING = 4_000_000
+"""Supersampled pixels above which a pixel is sampled once: its steps are then too fine to see."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is seen of all hands in a part of the image, so that depth is mutual.
+
+    Attributes:
+        hands: at least one.
+        box: x0, y0, x1, y1 of the part, pixels; everything seen is inside.
+        scale: samples along a pixel's side.
+        fragments: (1, scale * (y1 - y0), scale * (x1 - x0)) samples; faces count through all hands.
+    """
+
+    hands: Sequence[OverlayHand]
+    box: tuple[int, int, int, int]
+    scale: int
+    fragments: Fragments
+
+    @cached_property
+    def faces(self) -> np.ndarray:
+        """(F, 3) vertices of the faces of all hands, which count through all hands."""
+        return _joined_faces(self.hands)
+
+    @property
+    def covered(self) -> np.ndarray:
+        """(sH, sW) bool, the samples that show a hand."""
+        return self.fragments.mask[0].numpy()
+
+    @cached_property
+    def hand_index(self) -> np.ndarray:
+        """(sH, sW) int, the hand that a sample shows; -1 for none."""
+        last = np.cumsum([len(hand.faces) for hand in self.hands])
+        seen = self.fragments.face_index[0].numpy()
+        return np.where(seen < 0, -1, np.searchsorted(last, seen, side="right"))
+
+    def normals(self) -> np.ndarray:
+        """(sH, sW, 3) normals of the surface, interpolated between vertices; 0 for none."""
+        normals = torch.from_numpy(np.concatenate([normals_of(hand) for hand in self.hands]))
+        faces = torch.from_numpy(self.faces.astype(np.int64))
+        return interpolate(self.fragments, faces, normals)[0].numpy()
+
+    def part(self, image: np.ndarray) -> np.ndarray:
+        """The part of the image, (y1 - y0, x1 - x0, 3), to be written to."""
+        x0, y0, x1, y1 = self.box
+        return image[y0:y1, x0:x1]
+
+    def of_hand(self, number: int) -> Fragments:
+        """The N samples (1, 1, N) that show one hand, its faces counted from 0."""
+        first = sum(len(hand.faces) for hand in self.hands[:number])
+        mine = torch.from_numpy(self.hand_index == number)[None]
+        seen = self.fragments
+        return Fragments(
+            face_index=(seen.face_index[mine] - first)[None, None],
+            barycentrics=seen.barycentrics[mine][None, None],
+            depth=seen.depth[mine][None, None],
+        )
+
+
+def render_scene(
+    shape: tuple[int, ...],
+    hands: Sequence[OverlayHand],
+    screens: Sequence[np.ndarray],
+    margin: int = 0,
+) -> Scene | None:
+    """Render hands as one scene; None where no part of the image shows one.
+
+    Args:
+        shape: (H, W, ...) of the image.
+        hands: to render.
+        screens: of each the (V, 3) x px, y px, depth m of its vertices.
+        margin: pixels around all that is seen, as far as the image goes.
+    """
+    box = bounds(np.concatenate(screens), shape, margin) if hands else None
+    if box is None:
+        return None
+    x0, y0, x1, y1 = box
+    scale = 2 if 4 * (x1 - x0) * (y1 - y0) <= _LARGEST_RENDERING else 1
+    screen = (np.concatenate(screens) - [x0, y0, 0]) * [scale, scale, 1]
+    fragments = rasterize(
+        torch.from_numpy(screen.astype(np.float32))[None],
+        torch.from_numpy(_joined_faces(hands).astype(np.int64)),
+        ((y1 - y0) * scale, (x1 - x0) * scale),
+    )
+    return Scene(hands, box, scale, fragments)
+
+
+def _joined_faces(hands: Sequence[OverlayHand]) -> np.ndarray:
+    offsets = np.cumsum([0, *(len(hand.vertices) for hand in hands)])
+    return np.concatenate([hand.faces + o for hand, o in zip(hands, offsets, strict=False)])
+
+
+def projected(hand: OverlayHand, intrinsics: np.ndarray) -> np.ndarray:
+    """(V, 3) x px, y px, depth m of a hand's vertices; NaN for those not in front of the camera."""
+    points = torch.from_numpy(np.asarray(hand.vertices, dtype=np.float64))[None]
+    matrix = np.array(intrinsics, dtype=np.float64)
+    matrix[:2, :2] *= hand.focal_scale
+    pixels = project(points, torch.from_numpy(matrix)[None])
+    screen = torch.cat([pixels, points[..., 2:]], dim=-1)
+    return torch.where(in_front(points)[..., None], screen, torch.nan)[0].numpy()
+
+
+def bounds(
+    points: np.ndarray, shape: tuple[int, ...], margin: int = 0
+) -> tuple[int, int, int, int] | None:
+    """x0, y0, x1, y1 of the image's part that finite points (N, 2+) span with a margin around
+    them; None when empty."""
+    finite = points[np.isfinite(points).all(axis=-1)]
+    if not len(finite):
+        return None
+    size = (shape[1], shape[0])
+    low = np.clip(np.floor(finite[:, :2].min(axis=0)) - margin, 0, size).astype(int)
+    high = np.clip(np.ceil(finite[:, :2].max(axis=0)) + margin, 0, size).astype(int)
+    return None if (low >= high).any() else (low[0], low[1], high[0], high[1])
+
+
+def blend_meshes(image: np.ndarray, scene: Scene, opacity: float) -> None:
+    """Blend the shaded meshes into the image (H, W, 3) in place."""
+    colours = np.concatenate([side_colours(hand) for hand in scene.hands])
+    _composite(
+        scene.part(image),
+        scene.fragments.face_index[0].numpy(),
+        scene.fragments.barycentrics[0].numpy(),
+        colours[scene.faces],
+        opacity,
+    )
+
+
+def blend_skins(image: np.ndarray, scene: Scene, opacity: float) -> None:
+    """Blend the hands in their skin and light into the image (H, W, 3) in place.
+
+    Raises:
+        ValueError: a hand has no skin.
+    """
+    colours = np.zeros((*scene.covered.shape, 3), np.float32)
+    for number, hand in enumerate(scene.hands):
+        if hand.skin is None:
+            raise ValueError("expected the skin of every hand that is shown in it, found none")
+        faces = torch.from_numpy(hand.faces.astype(np.int64))
+        mine = scene.hand_index == number
+        colours[mine] = hand.skin.at_pixels(scene.of_hand(number), faces)[0]
+    blend_samples(scene.part(image), colours, scene.covered, scene.scale, opacity)
+
+
+def blend_samples(
+    image: np.ndarray, colours: np.ndarray, covered: np.ndarray, scale: int, opacity: float
+) -> None:
+    """Average the samples of every pixel and blend them into the image (H, W, 3) in place.
+
+    Args:
+        image: (H, W, 3) uint8.
+        colours: (sH, sW, 3) RGB in 0-255 of the samples, or (3,) of one colour.
+        covered: (sH, sW) bool, the samples that count.
+        scale: s.
+        opacity: of the samples.
+    """
+    height, width = image.shape[:2]
+
+    def summed(values: np.ndarray) -> np.ndarray:
+        return values.reshape(height, scale, width, scale, -1).sum((1, 3), dtype=np.float32)
+
+    share = opacity / scale**2
+    over = summed(np.where(covered[..., None], colours, np.float32(0)))
+    image[:] = np.minimum((1 - share * summed(covered)) * image + share * over + 0.5, 255)
+
+
+@compile_kernel
+def _composite(
+    image: np.ndarray,
+    face_index: np.ndarray,
+    barycentrics: np.ndarray,
+    face_colours: np.ndarray,
+    opacity: float,
+) -> None:
+    """Average the samples of every pixel and blend them into the image (H, W, 3) in place.
+
+    Samples are (sH, sW) with a whole number s; face_colours is (F, 3 corners, RGB) in 0-255.
+    """
+    scale = face_index.shape[0] // image.shape[0]
+    share = opacity / scale**2
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            covered = 0
+            red, green, blue = 0.0, 0.0, 0.0
+            for y in range(row * scale, (row + 1) * scale):
+                for x in range(column * scale, (column + 1) * scale):
+                    face = face_index[y, x]
+                    if face < 0:
+                        continue
+                    covered += 1
+                    for corner in range(3):
+                        weight = barycentrics[y, x, corner]
+                        red += weight * face_colours[face, corner, 0]
+                        green += weight * face_colours[face, corner, 1]
+                        blue += weight * face_colours[face, corner, 2]
+            if covered == 0:
+                continue
+            rest = 1.0 - share * covered
+            colour = (red, green, blue)
+            for channel in range(3):
+                value = rest * image[row, column, channel] + share * colour[channel]
+                image[row, column, channel] = np.uint8(min(value + 0.5, 255.0))
+
+
+def side_colours(hand: OverlayHand) -> np.ndarray:
+    """(V, 3) float32 RGB in 0-255: the side's colour under a fixed light from over the shoulder."""
+    shade = _LIGHT.irradiance(torch.from_numpy(normals_of(hand))).numpy()
+    return np.minimum(shade * np.array(SIDE_COLOURS[hand.side], dtype=np.float32), 255)
+
+
+def normals_of(hand: OverlayHand) -> np.ndarray:
+    """(V, 3) float32 unit normals, camera axes."""
+    vertices = torch.from_numpy(np.asarray(hand.vertices, dtype=np.float32))[None]
+    return vertex_normals(vertices, torch.from_numpy(hand.faces.astype(np.int64)))[0].numpy()

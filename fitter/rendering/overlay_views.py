@@ -1,0 +1,110 @@
+"""Hands seen from another side, on plain ground beside their photograph: errors of depth show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from fitter.rendering.overlay_hand import OverlayHand
+from fitter.rendering.overlay_scene import blend_meshes, blend_skins, render_scene
+from fitter.rendering.overlay_style import OverlayLook, OverlayView
+
+_ROTATIONS: dict[OverlayView, np.ndarray] = {
+    "side": np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]),
+    "top": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]),
+    "back": np.array([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]]),
+}
+"""Camera axes (x right, y down, z forward) to those of a viewer who stands at the camera's right,
+above the hands, and behind them."""
+
+_LABELS: dict[OverlayView, str] = {
+    "side": "side, camera at the left",
+    "top": "top, camera below",
+    "back": "back",
+}
+
+_GROUND = (238, 240, 242)
+_INK = (60, 64, 70)
+_FILLED = 0.8
+"""Share of the panel that the hands reach across, along one of its sides at least."""
+
+_DISTANCE = 100.0
+"""Times the scene's extent at which the viewer stands: near enough to no perspective."""
+
+
+def rotated(points: np.ndarray, view: OverlayView, middle: np.ndarray) -> np.ndarray:
+    """Points (N, 3) about a middle (3,), metres in camera axes, in the axes of a viewer of `view`,
+    whose origin is the middle."""
+    return (points - middle) @ _ROTATIONS[view].T
+
+
+def scene_middle(hands: Sequence[OverlayHand]) -> np.ndarray:
+    """(3,) metres: the middle of the box around the vertices of all hands, camera axes."""
+    points = np.concatenate([hand.vertices for hand in hands])
+    return (points.min(0) + points.max(0)) / 2
+
+
+def render_view(
+    hands: Sequence[OverlayHand], view: OverlayView, size: tuple[int, int], look: OverlayLook
+) -> np.ndarray:
+    """A panel that shows hands from another side, without perspective, with a bar for scale.
+
+    Args:
+        hands: any number, also none.
+        view: where from.
+        size: (H, W) of the panel, pixels.
+        look: "appearance" shows skin, every other one the colour of the side.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    panel = np.full((*size, 3), _GROUND, np.uint8)
+    unit = max(size) / 640
+    if hands:
+        middle = scene_middle(hands)
+        points = [rotated(np.asarray(hand.vertices, np.float64), view, middle) for hand in hands]
+        every = np.concatenate(points)
+        extent = np.abs(every).max(0)
+        reach = _FILLED / 2 * np.array([size[1], size[0]])
+        scale = float((reach / np.maximum(extent[:2], 1e-9)).min())  # pixels a metre
+        far = _DISTANCE * float(extent.max())
+        centre = np.array([size[1] / 2, size[0] / 2])
+        screens = [
+            np.column_stack([scale * seen[:, :2] + centre, seen[:, 2] + far]) for seen in points
+        ]
+        turned = [_turned(hand, seen) for hand, seen in zip(hands, points, strict=True)]
+        scene = render_scene(panel.shape, turned, screens)
+        assert scene is not None  # its middle is the panel's
+        if look == "appearance":
+            blend_skins(panel, scene, 1.0)
+        else:
+            blend_meshes(panel, scene, 1.0)
+        _draw_bar(panel, scale, unit)
+    _write(panel, _LABELS[view], (round(10 * unit), round(22 * unit)), unit)
+    return panel
+
+
+def _turned(hand: OverlayHand, vertices: np.ndarray) -> OverlayHand:
+    return replace(hand, vertices=vertices, keypoints=None)
+
+
+def _draw_bar(panel: np.ndarray, scale: float, unit: float) -> None:
+    """A bar of a round length of at most a third of the panel, at its lower left."""
+    lengths = [c * 10.0**e for e in range(-3, 3) for c in (1, 2, 5)]
+    fitting = [length for length in lengths if length * scale <= panel.shape[1] / 3]
+    if not fitting:
+        return
+    length = fitting[-1]
+    x, y = round(10 * unit), panel.shape[0] - round(14 * unit)
+    end, width = x + round(length * scale), max(1, round(2 * unit))
+    cv2.line(panel, (x, y), (end, y), _INK, width, cv2.LINE_AA)
+    text = f"{100 * length:g} cm" if length < 1 else f"{length:g} m"
+    _write(panel, text, (x, y - round(6 * unit)), unit)
+
+
+def _write(panel: np.ndarray, text: str, place: tuple[int, int], unit: float) -> None:
+    font, width = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(unit))
+    cv2.putText(panel, text, place, font, max(0.35, 0.5 * unit), _INK, width, cv2.LINE_AA)
