@@ -11,16 +11,23 @@ The hands are those of `benchmarks/appearance_data.py`. All fits begin where the
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from appearance_data import Scenes, covered, render_scenes
 from fit import load_fit_model
-from measuring import Seconds, Stopwatch, add_set, parser, positive, run_command, use_threads, write_json
+from measuring import (
+    Seconds,
+    Stopwatch,
+    add_set,
+    parser,
+    positive,
+    run_command,
+    use_threads,
+    write_json,
+)
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -35,7 +42,6 @@ from fitter.fitting.keypoint_fit import fit_observations
 from fitter.fitting.observations import normalise
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.appearance import AppearanceModel
-from fitter.masks.geometry import resample_mask
 from fitter.raster import RasterSettings
 from fitter.records import HandCrop, HandParams
 from fitter.refinement import Refiner, SceneModel, draw
@@ -49,7 +55,8 @@ FIGURES = {
     "iou": "IoU",
     "vertex_mm": "vertex mm",
     "pa_vertex_mm": "PA-vertex mm",
-    "worst_edge": "worst edge",
+    "folded": "folded %",
+    "colliding": "colliding %",
 }
 """Figures of a hand and their headings."""
 
@@ -151,7 +158,8 @@ class Bench:
             "iou": metrics.mask_iou(rendering.fragments.mask.numpy(), view.mask.numpy() > 0.5),
             "vertex_mm": 1e3 * metrics.mpjpe(vertices, true),
             "pa_vertex_mm": 1e3 * metrics.pa_mpjpe(vertices, true),
-            "worst_edge": _worst_edge(vertices, true, faces),
+            "folded": 100 * _folded(vertices, rendering.bare.double().numpy(), faces),
+            "colliding": 100 * _colliding(vertices, faces),
         }
 
     def _colour_error(
@@ -186,15 +194,36 @@ class Bench:
         return raw, but_for_light
 
 
-def _worst_edge(vertices: np.ndarray, true: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(B,) the largest factor by which an edge is longer or shorter than the true one: how much
-    offsets deform the mesh where they do so most."""
-    edges = np.unique(np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0)
-    found, wanted = (
-        np.linalg.norm(p[:, edges[:, 0]] - p[:, edges[:, 1]], axis=2) for p in (vertices, true)
-    )
-    ratio = np.log(np.maximum(found, 1e-9) / wanted)
-    return np.exp(np.abs(ratio - np.median(ratio, axis=1, keepdims=True)).max(1))
+def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    corners = vertices[:, faces]
+    return np.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
+
+
+def _folded(vertices: np.ndarray, bare: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(B,) share of the faces that offsets have turned round."""
+    turned = (_normals(vertices, faces) * _normals(bare, faces)).sum(-1) < 0
+    return turned.mean(1)
+
+
+def _colliding(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(B,) share of the surface that lies inside the hand: of every fourth vertex, moved out by
+    half a millimetre, whether the mesh winds around it.
+
+    The winding number is the sum of the faces' solid angles over 4 pi (Jacobson, Kavan,
+    Sorkine-Hornung, "Robust inside-outside segmentation", 2013; van Oosterom, Strackee, 1983).
+    """
+    normals = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(normals, (slice(None), faces[:, corner]), _normals(vertices, faces))
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    share = np.empty(len(vertices))
+    for hand, points in enumerate((vertices + 0.0005 * normals)[:, ::4]):
+        a, b, c = (vertices[hand, faces[:, k]] - points[:, None] for k in range(3))
+        la, lb, lc = (np.linalg.norm(x, axis=-1) for x in (a, b, c))
+        volume = (a * np.cross(b, c)).sum(-1)
+        rest = la * lb * lc + (a * b).sum(-1) * lc + (b * c).sum(-1) * la + (c * a).sum(-1) * lb
+        share[hand] = (np.arctan2(volume, rest).sum(1) / (2 * np.pi) > 0.5).mean()
+    return share
 
 
 def image_stages(config: Config) -> dict[str, StageConfig]:
@@ -236,6 +265,44 @@ def row_of(
     return Row(name, mean, diverged, watch.parts["stages"])
 
 
+REGULARISERS = (
+    *("limits", "pose_prior", "shape_prior", "size_prior", "appearance_prior"),
+    *("laplacian_change", "edge_length_change", "vertex_offset"),
+    *("texture_smoothness", "texture_prior"),
+)
+"""Energies that know nothing of the image."""
+
+FACTORS = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
+"""By which the sweep multiplies the weights of all of them."""
+
+
+def scaled(stages: Mapping[str, StageConfig], factor: float) -> dict[str, StageConfig]:
+    """The stages with the weights of the regularisers multiplied by a factor."""
+    return {
+        name: stage.model_copy(
+            update={
+                "energies": {
+                    e: w * (factor if e in REGULARISERS else 1) for e, w in stage.energies.items()
+                }
+            }
+        )
+        for name, stage in stages.items()
+    }
+
+
+def rows_of_preset(bench: Bench, name: str) -> list[Row]:
+    """A preset's stages after the outline, one more each time; and all but what sees colours."""
+    config = load_config(name)
+    stages = image_stages(config)
+    kept: dict[str, StageConfig] = {}
+    rows = []
+    for stage, options in stages.items():
+        kept[stage] = options
+        rows.append(row_of(bench, f"{name}: to {stage}", kept, config))
+    rows.append(row_of(bench, f"{name}: no colours", without_photometric(stages), config))
+    return rows
+
+
 def show(rows: Sequence[Row], console: Console) -> None:
     table = Table(title="means over the hands")
     table.add_column("stages")
@@ -245,3 +312,61 @@ def show(rows: Sequence[Row], console: Console) -> None:
         values = (f"{row.mean[key]:.3f}" for key in FIGURES)
         table.add_row(row.name, *values, str(row.diverged), f"{row.seconds.cpu:.1f}")
     console.print(table)
+
+
+def goals(rows: Sequence[Row]) -> dict[str, float | bool]:
+    """What the last preset reached, against the mean skin and against the same stages without
+    colours."""
+    start, light, end, blind = rows[0], rows[1], rows[-2], rows[-1]
+    gain = end.mean["psnr"] - start.mean["psnr"]
+    rise = end.mean["vertex_mm"] / blind.mean["vertex_mm"] - 1
+    aligned = end.mean["pa_vertex_mm"] / blind.mean["pa_vertex_mm"] - 1
+    return {
+        "psnr_gain": gain,
+        "psnr_gain_over_light_alone": end.mean["psnr"] - light.mean["psnr"],
+        "psnr_enough": gain >= 3.0,
+        "vertex_rise": rise,
+        "pa_vertex_rise": aligned,
+        "vertex_enough": max(rise, aligned) <= 0.02,
+    }
+
+
+def main() -> None:
+    options = parser(
+        "PSNR, SSIM, colour and mesh of hands before and after their appearance is fitted."
+    )
+    options.add_argument("--count", type=positive, default=100, help="hands (default: 100)")
+    options.add_argument(
+        "--covered", type=float, default=0.0, metavar="SHARE", help="of each hand, 0 to 0.4"
+    )
+    options.add_argument("--preset", nargs="+", default=["detailed", "textured"])
+    options.add_argument(
+        "--sweep", action="store_true", help="the weights of the last preset's regularisers instead"
+    )
+    add_set(options)
+    runs = options.parse_args()
+    use_threads(runs.threads)
+    scenes = render_scenes(runs.count)
+    bench = Bench.of(covered(scenes, runs.covered) if runs.covered else scenes)
+    console = Console(width=max(Console().width, 170))
+    rows = [row_of(bench, "mean skin", {}), row_of(bench, "light alone", {"l": LIGHT_ALONE})]
+    if runs.sweep:
+        config = load_config(runs.preset[-1], runs.set)
+        stages = image_stages(config)
+        rows += [
+            row_of(bench, f"weights x {factor:g}", scaled(stages, factor), config)
+            for factor in FACTORS
+        ]
+    else:
+        for name in runs.preset:
+            rows += rows_of_preset(bench, name)
+    show(rows, console)
+    found = {} if runs.sweep else goals(rows)
+    console.print(found)
+    write_json(
+        runs.json, {"count": runs.count, "covered": runs.covered, "rows": rows, "goals": found}
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -79,16 +79,17 @@ def rgb_all_pixels(image: Tensor, rendered: Tensor, settings: SsimSettings | Non
 
 @energy("photometric_robust", "view.image", "foreground", "skin_alpha", "stage.photometric_scale")
 def robust_pixels(image: Tensor, rendered: Tensor, weight: Tensor, scale: float) -> Tensor:
-    """Colour distance of which pixels that are no bare skin are taken little notice of, ours:
-    ``s sum w rho(d^2 / s^2) / sum w``, d the distance ``||I_uv - I_re_uv||_2`` of a pixel, rho
+    """Colour distance that takes little notice of pixels that are no bare skin, ours:
+    ``sum w s rho(d / s) / sum w``, d the distance ``||I_uv - I_re_uv||_2`` of a pixel, rho
     that of Geman and McClure, 1987, ``rho(q) = q / (1 + q)``, and s = scale * median d.
 
-    An iteration of least squares that has this sum's gradient counts a pixel ``w / (1 + q)^2``: a
-    ring, a shadow or a sleeve at three times s one per cent, and skin about fully. The scale is
-    the hand's own: while its colours are still far off it is large and all pixels count. It is
-    taken at the current colours and held in the gradient; as s falls with the distances, so does
-    the value (distances c times as large cost c times as much), and values of different iterations
-    can be compared. s is never below a step of 8-bit colour. 0 where no pixel has a weight.
+    Where d is small that is the distance itself, as of S2HAND's eq. 6. A pixel pulls with
+    ``w / (1 + q)^2`` of the force that it has there: a ring or a sleeve at three times s with a
+    sixteenth. The scale is the hand's own: while its colours are still far off it is large and all
+    pixels count. It is taken at the current colours and held in the gradient. As s falls with the
+    distances, so does the value (distances c times as large cost c times as much), so values of
+    different iterations can be compared. s is never below a step of 8-bit colour. 0 where no pixel
+    has a weight.
 
     Args:
         image: (B, H, W, 3) photograph.
@@ -99,26 +100,19 @@ def robust_pixels(image: Tensor, rendered: Tensor, weight: Tensor, scale: float)
     Returns:
         (B,).
     """
-    squared = _squared_distance(image, rendered)
+    distance = _colour_distance(image, rendered)
     with torch.no_grad():
-        seen, few = weight[:, ::2, ::2].flatten(1) > 0.5, squared[:, ::2, ::2].flatten(1)
-        square = (scale * scale * median(few, seen)).clamp_min(1 / 255**2)
-    # In this form nothing overflows, however small the scale.
-    share = squared / (squared + square[:, None, None])
+        seen, few = weight[:, ::2, ::2].flatten(1) > 0.5, distance[:, ::2, ::2].flatten(1)
+        s = (scale * median(few, seen)).clamp_min(1 / 255)[:, None, None]
+    total = (weight * s * distance / (s + distance)).sum((1, 2))
     area = weight.sum((1, 2))
-    total = (weight * share).sum((1, 2))
-    return square.sqrt() * total / torch.where(area == 0, 1, area)
+    return total / torch.where(area == 0, 1, area)
 
 
 def _colour_distance(first: Tensor, second: Tensor) -> Tensor:
     """(B, H, W) L2 norm of the difference of two colours; no gradient where they are equal."""
-    squared = _squared_distance(first, second)
-    # Below the clamp, whose root is 0 for all purposes, no gradient passes.
-    return squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
-
-
-def _squared_distance(first: Tensor, second: Tensor) -> Tensor:
-    """(B, H, W) squared L2 norm of the difference of two colours."""
     # Channels first: a reduction over an innermost dimension of 3 takes far longer.
     difference = (first - second).permute(3, 0, 1, 2).contiguous()
-    return (difference * difference).sum(0)
+    squared = (difference * difference).sum(0)
+    # Below the clamp, whose root is 0 for all purposes, no gradient passes.
+    return squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()

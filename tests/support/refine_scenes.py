@@ -28,7 +28,10 @@ SIDE = 48
 
 
 def scene_model(
-    dtype: torch.dtype = torch.float32, light: Light = "spherical_harmonics", linear: bool = True
+    dtype: torch.dtype = torch.float32,
+    light: Light = "spherical_harmonics",
+    linear: bool = True,
+    texture_size: int = 0,
 ) -> SceneModel:
     """The open hand."""
     hand = load_hand_model("open_hand", dtype=torch.float64)
@@ -36,7 +39,8 @@ def scene_model(
     space = PoseSpace.of(anatomy_of(hand.data), load_pose_prior(), like)
     fit = FitModel(hand.keypoint_model(), space)
     drawn = HandModel(hand.data, dtype)
-    return SceneModel(drawn, fit, load_appearance(hand.data, dtype), light, linear)
+    skin = load_appearance(hand.data, dtype)
+    return SceneModel(drawn, fit, skin, light, linear, texture_size)
 
 
 def true_hands(model: SceneModel, count: int, seed: int = 0) -> HandParams:
