@@ -3,7 +3,7 @@
 python benchmarks/appearance.py --count 100
 python benchmarks/appearance.py --count 100 --covered 0.2     # with things before the hands
 python benchmarks/appearance.py --count 40 --sweep            # weights of the regularisers
-python benchmarks/appearance.py --count 40 --preset textured my.yaml
+python benchmarks/appearance.py --count 40 --preset textured my.yaml --stages
 
 The hands are those of `benchmarks/appearance_data.py`. All fits begin where the stages of
 `default.yaml` left them.
@@ -290,15 +290,15 @@ def scaled(stages: Mapping[str, StageConfig], factor: float) -> dict[str, StageC
     }
 
 
-def rows_of_preset(bench: Bench, name: str) -> list[Row]:
-    """A preset's stages after the outline, one more each time; and all but what sees colours."""
-    config = load_config(name)
+def rows_of_preset(bench: Bench, name: str, config: Config, each_stage: bool) -> list[Row]:
+    """A preset's stages after the outline, one more each time where that is asked for; and all but
+    what sees colours."""
     stages = image_stages(config)
-    kept: dict[str, StageConfig] = {}
+    names = list(stages)
     rows = []
-    for stage, options in stages.items():
-        kept[stage] = options
-        rows.append(row_of(bench, f"{name}: to {stage}", kept, config))
+    for count in range(1 if each_stage else len(names), len(names) + 1):
+        kept = {stage: stages[stage] for stage in names[:count]}
+        rows.append(row_of(bench, f"{name}: to {names[count - 1]}", kept, config))
     rows.append(row_of(bench, f"{name}: no colours", without_photometric(stages), config))
     return rows
 
@@ -340,6 +340,7 @@ def main() -> None:
         "--covered", type=float, default=0.0, metavar="SHARE", help="of each hand, 0 to 0.4"
     )
     options.add_argument("--preset", nargs="+", default=["detailed", "textured"])
+    options.add_argument("--stages", action="store_true", help="a row after each stage")
     options.add_argument(
         "--sweep", action="store_true", help="the weights of the last preset's regularisers instead"
     )
@@ -359,7 +360,7 @@ def main() -> None:
         ]
     else:
         for name in runs.preset:
-            rows += rows_of_preset(bench, name)
+            rows += rows_of_preset(bench, name, load_config(name, runs.set), runs.stages)
     show(rows, console)
     found = {} if runs.sweep else goals(rows)
     console.print(found)
