@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fitter.inputs.dataset_request import DatasetRequest
     from fitter.records import HandObservation
     from fitter.rendering.overlay_style import OverlayStyle
+    from fitter.report import ReportOptions, write_report
     from fitter.results import Results, open_results
     from fitter.run.request import RunRequest
     from fitter.workers.execution_options import ExecutionOptions
@@ -43,6 +44,7 @@ __all__ = [
     "InputError",
     "LostError",
     "OverlayStyle",
+    "ReportOptions",
     "Results",
     "RunRequest",
     "fit",
@@ -50,6 +52,7 @@ __all__ = [
     "load_config",
     "open_results",
     "render_hands",
+    "write_report",
 ]
 
 __getattr__, __dir__ = lazy_face(
@@ -64,6 +67,7 @@ __getattr__, __dir__ = lazy_face(
         "InputError": "fitter.errors",
         "LostError": "fitter.errors",
         "OverlayStyle": "fitter.rendering.overlay_style",
+        "ReportOptions": "fitter.report",
         "Results": "fitter.results",
         "RunRequest": "fitter.run.request",
         "fit": "fitter.api",
@@ -71,5 +75,6 @@ __getattr__, __dir__ = lazy_face(
         "load_config": "fitter.config.options",
         "open_results": "fitter.results",
         "render_hands": "fitter.fitted_hand",
+        "write_report": "fitter.report",
     },
 )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 import numpy as np
 
 from fitter.config.files import Flag
-from fitter.config.options import Config, load_config
+from fitter.config.options import Config, load_config, model_flags
 from fitter.errors import InputError
 from fitter.fitted_hand import FittedHand
 from fitter.inputs.given_images import GivenImages
@@ -135,8 +135,8 @@ class HandFitter:
         """Load what is needed.
 
         Args:
-            model: "open_hand", or the path of a `MANO_RIGHT.pkl`; None for the configuration's,
-                which is the open hand by default.
+            model: "open_hand", the path of a `MANO_RIGHT.pkl`, or the folder of a NIMBLE model;
+                None for the configuration's, which is the open hand by default.
             device: "cpu", "cuda" or "auto"; None for the configuration's, "auto" by default.
             max_hands: hands looked for in an image; None for the configuration's.
             config: a `Config`, the path of a YAML file, or the name of a preset; None for the
@@ -275,9 +275,7 @@ def _configured(
         raise InputError("door.options", file="options", found=type(options).__name__)
     flags: dict[str, Flag] = {}
     if model is not None:
-        is_open = str(model) == "open_hand"
-        flags["model.name"] = Flag(f"model={str(model)!r}", "open_hand" if is_open else "mano")
-        flags["model.path"] = Flag(f"model={str(model)!r}", None if is_open else str(model))
+        flags |= model_flags(f"model={str(model)!r}", str(model))
     if device is not None:
         flags["run.device"] = Flag(f"device={device!r}", device)
     if max_hands is not None:

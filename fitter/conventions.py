@@ -18,6 +18,7 @@ Hands
     A left hand is the mirror image (x negated) of a right one.
 """
 
+from pathlib import Path
 from typing import Literal
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
@@ -91,3 +92,14 @@ user may give: no child's and no adult's hand lies beyond, a length in another u
 
 KeypointDefinitionName = Literal["mediapipe", "mano", "openpose", "freihand", "ho3d"]
 """What 21 keypoints of a hand may be, see `fitter.hand_models.keypoint_definitions`."""
+
+ModelName = Literal["open_hand", "mano", "nimble"]
+"""The hand models that there are."""
+
+
+def model_name(source: str | Path) -> ModelName:
+    """Which hand model a name, file or folder is taken for: "open_hand" by its name, NIMBLE where
+    it is a folder, else MANO."""
+    if str(source) == "open_hand":
+        return "open_hand"
+    return "nimble" if Path(source).is_dir() else "mano"

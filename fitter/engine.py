@@ -23,7 +23,7 @@ from fitter.fitting.keypoint_fit import KeypointFit, fit_keypoints
 from fitter.fitting.network_prior import with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models.anatomy import anatomy_of
-from fitter.hand_models.appearance import appearance_identity
+from fitter.hand_models.appearance_loading import appearance_identity
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
 from fitter.meshes import HandMeshes
@@ -111,7 +111,7 @@ class Engine:
         return {
             **self.meshes.data.identity,
             **pose_prior_identity(),
-            **(appearance_identity() if self.config.refine.stages else {}),
+            **(appearance_identity(self.meshes.data) if self.config.refine.stages else {}),
             **{f"{name}_sha256": digest for name, digest in networks.items()},
         }
 

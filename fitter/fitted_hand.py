@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fitter.meshes import HandMeshes
     from fitter.rendering.overlay_hand import OverlayHand
     from fitter.rendering.overlay_style import OverlayLook, OverlayStyle, OverlayView
+    from fitter.textures import HandTexture
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -59,10 +60,12 @@ class FittedHand(HandRow):
             ones, whatever definition `keypoints_3d` are in.
         hand_size: metres from the wrist's joint along the bones to the middle fingertip.
         hand_size_source: "fitted", or "given" where the user knows it.
-        joints_3d: (16, 3) joints of the model, metres, camera frame.
+        joints_3d: (J, 3) joints of the model (16 in MANO and the open hand, 25 in NIMBLE), metres,
+            camera frame.
         global_orient: (3,) axis-angle of the wrist, model to camera.
-        hand_pose: (15, 3) axis-angle of the other joints relative to the flat rest pose. A left
-            hand's parameters are those of the right-hand model mirrored in x.
+        hand_pose: (R, 3) axis-angle of the other joints that rotate (15, or 19 in NIMBLE) relative
+            to the flat rest pose. A left hand's parameters are those of the right-hand model
+            mirrored in x.
         betas: (S,) shape coefficients of unit variance.
         transl: (3,) metres; the hand turns about its root joint first.
         vertex_offsets: (V, 3) metres, added to the posed model's vertices; None unless a stage
@@ -141,6 +144,8 @@ class FittedHand(HandRow):
         style: OverlayStyle | OverlayLook = "mesh",
         opacity: float | None = None,
         views: Sequence[OverlayView] | None = None,
+        *,
+        texture: HandTexture | None = None,
     ) -> np.ndarray:
         """The hand rendered over its image, by default with its skeleton, side and score.
 
@@ -150,6 +155,7 @@ class FittedHand(HandRow):
             opacity: of the hand, in [0, 1]; None leaves that of the style.
             views: further sides to show it from, beside the image: "side", "top", "back"; None
                 leaves those of the style.
+            texture: of the hand, which "appearance" shows in place of its fitted skin.
 
         Returns:
             (H, W, 3) uint8 RGB, wider than `image` where the style puts something beside it;
@@ -159,10 +165,13 @@ class FittedHand(HandRow):
             InputError: the fit failed, the image is another size (`hand.other_image`), or there is
                 no such style.
         """
-        return render_hands(image, [self], style, opacity, views)
+        return render_hands(image, [self], style, opacity, views, textures=[texture])
 
-    def as_overlay(self, style: OverlayStyle | None = None) -> OverlayHand:
-        """What an overlay of a style shows of the hand; None is `OverlayStyle()`.
+    def as_overlay(
+        self, style: OverlayStyle | None = None, texture: HandTexture | None = None
+    ) -> OverlayHand:
+        """What an overlay of a style shows of the hand; None is `OverlayStyle()`. A texture takes
+        the place of the fitted skin.
 
         Raises:
             InputError: the fit failed.
@@ -171,7 +180,7 @@ class FittedHand(HandRow):
 
         vertices, skin = self._fitted_vertices(), None
         if style is not None and style.look == "appearance":
-            skin = self.meshes.skin(self, vertices)
+            skin = self.meshes.skin(self, vertices, texture)
         return OverlayHand.of(self, vertices, self.faces, skin)
 
     def _fitted_vertices(self) -> np.ndarray:
@@ -186,6 +195,8 @@ def render_hands(
     style: OverlayStyle | OverlayLook = "mesh",
     opacity: float | None = None,
     views: Sequence[OverlayView] | None = None,
+    *,
+    textures: Sequence[HandTexture | None] | None = None,
 ) -> np.ndarray:
     """Render fitted hands of one image over it; nearer hands hide farther ones.
 
@@ -195,6 +206,7 @@ def render_hands(
         style: see `FittedHand.overlay`.
         opacity: see `FittedHand.overlay`.
         views: see `FittedHand.overlay`.
+        textures: of each hand, or None where it has none; see `FittedHand.overlay`.
 
     Returns:
         (H, W, 3) uint8 RGB, wider than `image` where the style puts something beside it; `image`
@@ -218,5 +230,6 @@ def render_hands(
             )
     # Of no hand nothing is projected.
     intrinsics = hands[0].intrinsics if hands else np.eye(3)
-    shown = [hand.as_overlay(chosen) for hand in hands]
+    given = textures or [None] * len(hands)
+    shown = [hand.as_overlay(chosen, own) for hand, own in zip(hands, given, strict=True)]
     return render_overlay(pixels, shown, intrinsics, chosen)

@@ -10,7 +10,7 @@ import torch
 
 from fitter.config.options import ModelConfig
 from fitter.hand_models import (
-    AppearanceModel,
+    Appearance,
     HandModel,
     HandModelData,
     ManoOptions,
@@ -65,7 +65,7 @@ class HandMeshes:
             fix_left_shapedirs=config.fix_left_shapedirs,
         )
         source = config.path or config.name
-        model = load_hand_model(source, "right", torch.float64, mano, config.children)
+        model = load_hand_model(source, "right", torch.float64, mano, config.children, config.mano)
         return cls(model.to(device), linear_light)
 
     @property
@@ -74,7 +74,7 @@ class HandMeshes:
         return self.right.data
 
     @cached_property
-    def appearance(self) -> AppearanceModel:
+    def appearance(self) -> Appearance:
         """The skin's colours of the model, of both sides, on the CPU."""
         return load_appearance(self.data)
 

@@ -84,7 +84,7 @@ class TrueMeshes:
         """(V, 3) float64 metres in the camera, or None where they are not known.
 
         Raises:
-            InputError: the MANO file is missing, unsafe, or no hand model.
+            InputError: the MANO file is missing, unsafe, or no MANO model.
         """
         if hand.vertices is not None:
             return np.asarray(hand.vertices, float)
@@ -95,6 +95,8 @@ class TrueMeshes:
         from datasets.readers.posing import hand_params
 
         model = self._model(str(self._mano), hand.side, hand.mano.fixed_left)
+        if model.data.name != "mano":
+            raise InputError("model.not_mano", file=self._mano, found=model.data.name)
         params = hand_params(hand.mano, model)
         vertices, place = (
             x[0].detach().numpy().astype(float) for x in (model(params).vertices, params.transl)
@@ -116,7 +118,7 @@ class TrueMeshes:
         """What to load for parameters of a model's name; None where that is not known."""
         if given.model == OPEN_HAND:
             return given.model
-        return None if self._mano is None else str(self._mano)
+        return str(self._mano) if given.model == "mano" and self._mano is not None else None
 
     def _posed(self, given: ModelParameters, side: Side) -> np.ndarray | None:
         """The vertices of a hand of this project's own making."""

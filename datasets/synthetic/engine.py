@@ -44,7 +44,7 @@ from datasets.synthetic.settings import SyntheticSettings
 from datasets.synthetic.specs import People, sample_specs
 from fitter.camera import SquareCrop, crop_intrinsics, project
 from fitter.hand_models import load_hand_model
-from fitter.hand_models.appearance import load_appearance
+from fitter.hand_models.appearance_loading import load_appearance
 from fitter.hand_models.open_hand import load_child_shapes
 from fitter.raster import Fragments, MeshTopology, rasterize
 from fitter.rendering.shading import linear_from_srgb, vertex_normals

@@ -20,9 +20,9 @@ from fitter.config.files import ConfigKind, Flag, find_preset, load_kind
 from fitter.config.networks import NetworkOffer, NetworkOptions, OfferedNetwork, load_offer
 from fitter.config.section import Section
 from fitter.config.stages import RefineConfig
-from fitter.conventions import HAND_SIZES, KeypointDefinitionName
+from fitter.conventions import HAND_SIZES, KeypointDefinitionName, model_name
 
-__all__ = ["FIT", "Config", "Flag", "find_config", "load_config"]
+__all__ = ["FIT", "Config", "Flag", "find_config", "load_config", "model_flags"]
 
 
 class CameraConfig(Section):
@@ -48,7 +48,14 @@ class ModelConfig(Section):
     path: str | None = Field(
         None,
         min_length=1,
-        description="file of a hand model that does not ship with the project",
+        description="file of a MANO model or folder of a NIMBLE model, which do not ship with the "
+        "project",
+    )
+    mano: str | None = Field(
+        None,
+        min_length=1,
+        description="file of a MANO model by whose joint regressor and fingertip vertices NIMBLE's "
+        "keypoints are found; null for NIMBLE's own regressor",
     )
     fingertips: FingertipConvention | list[int] = Field(
         "smplx",
@@ -281,7 +288,12 @@ class Config(Section):
                         "onnx_model": absolute(self.detector.onnx_model),
                     }
                 ),
-                "model": self.model.model_copy(update={"path": absolute(self.model.path)}),
+                "model": self.model.model_copy(
+                    update={
+                        "path": absolute(self.model.path),
+                        "mano": absolute(self.model.mano),
+                    }
+                ),
                 "init": self.init.model_copy(update=networks),
             }
         )
@@ -307,6 +319,18 @@ class Config(Section):
 
 FIT = ConfigKind(Config, "", "--config", "fit", "fit.num_initialisations=2")
 """What `fit-hands` reads."""
+
+
+def model_flags(typed: str, given: str) -> dict[str, Flag]:
+    """What a model's name, file or folder says of the configuration.
+
+    Args:
+        typed: how it was given, for errors.
+        given: "open_hand", the path of a MANO file, or the folder of a NIMBLE model.
+    """
+    name = model_name(given)
+    path = None if name == "open_hand" else given
+    return {"model.name": Flag(typed, name), "model.path": Flag(typed, path)}
 
 
 def load_config(

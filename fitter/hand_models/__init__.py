@@ -39,8 +39,8 @@ if TYPE_CHECKING:
         Appearance,
         AppearanceModel,
         SurfaceMaps,
-        load_appearance,
     )
+    from fitter.hand_models.appearance_loading import load_appearance
     from fitter.hand_models.hand_size import HandSize
     from fitter.hand_models.keypoint_definitions import KeypointDefinition
     from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
@@ -93,7 +93,7 @@ __getattr__, __dir__ = lazy_face(
         "anatomy_of": "fitter.hand_models.anatomy",
         "hand_pose_from_angles": "fitter.hand_models.anatomy",
         "inverse_kinematics": "fitter.hand_models.analytic_ik",
-        "load_appearance": "fitter.hand_models.appearance",
+        "load_appearance": "fitter.hand_models.appearance_loading",
         "load_hand_model": "fitter.hand_models.loading",
         "load_open_hand": "fitter.hand_models.open_hand",
         "load_pose_prior": "fitter.hand_models.pose_prior",

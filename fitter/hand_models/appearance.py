@@ -7,7 +7,6 @@ reflectance between 0 and 1, smoothly and without clamping.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,6 @@ from torch.nn import functional
 
 from fitter.errors import InputError
 from fitter.hand_models.assets import read_safetensors
-from fitter.hand_models.model_data import HandModelData
 
 APPEARANCE_FILE = "open_hand_appearance.safetensors"
 APPEARANCE_PATH = Path(__file__).parent / "assets" / APPEARANCE_FILE
@@ -166,33 +164,6 @@ def _reflectance(mean: Tensor, components: Tensor, coefficients: Tensor) -> Tens
         )
     logits = torch.addmm(mean.flatten(), coefficients, components.flatten(1))
     return torch.sigmoid(logits).view(len(coefficients), *mean.shape)
-
-
-def load_appearance(
-    model_data: HandModelData, dtype: torch.dtype = torch.float32
-) -> AppearanceModel:
-    """The appearance of a hand model of either side, on the CPU.
-
-    The open hand has a basis of its own. A mirrored model keeps its order of vertices and its
-    texture, and flips the winding of `uv_faces`, so both sides have the same appearance. Models
-    without a basis get `uniform_appearance`.
-
-    Raises:
-        InputError: the model calls itself open_hand and has another number of vertices.
-    """
-    count = len(model_data.v_template)
-    if model_data.name != "open_hand":
-        return uniform_appearance(count, dtype)
-    appearance = read_appearance(APPEARANCE_PATH, dtype)
-    if len(appearance.vertex_mean) != count:
-        found = len(appearance.vertex_mean)
-        raise InputError("appearance.vertices", file=APPEARANCE_FILE, expected=count, found=found)
-    return appearance
-
-
-def appearance_identity() -> dict[str, str]:
-    """What tells the shipped appearance from others, for the store."""
-    return {"appearance_sha256": hashlib.sha256(APPEARANCE_PATH.read_bytes()).hexdigest()}
 
 
 def read_appearance(path: Path, dtype: torch.dtype = torch.float32) -> AppearanceModel:

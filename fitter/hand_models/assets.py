@@ -91,6 +91,36 @@ def read_pickle(path: Path, expected: str, keys: type = str) -> tuple[dict[Any, 
         InputError: the file cannot be read, is no pickle, is incomplete, names a global that is
             not an array type (nothing of it is run), or holds no dictionary.
     """
+    value, digest = _unpickled(path, expected)
+    if not isinstance(value, dict) or not all(isinstance(key, keys) for key in value):
+        raise InputError(
+            "model.no_dictionary", file=path, expected=expected, found=type(value).__name__
+        )
+    return value, digest
+
+
+def read_pickled_lines(path: Path, expected: str) -> tuple[list[str], str]:
+    """Read lines of text from an untrusted pickle of a list of them, or of one string.
+
+    Args:
+        path: the file.
+        expected: what it should be, for the error message.
+
+    Returns:
+        The lines, without line breaks, and the file's SHA-256.
+
+    Raises:
+        InputError: as of `read_pickle`, or it holds something else.
+    """
+    value, digest = _unpickled(path, expected)
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise InputError("model.no_text", file=path, expected=expected, found=type(value).__name__)
+    return [line for part in parts for line in part.splitlines()], digest
+
+
+def _unpickled(path: Path, expected: str) -> tuple[Any, str]:
+    """What an untrusted pickle holds, with plain arrays, and the file's SHA-256."""
     content, digest = read_bytes(path, expected)
     for signature, found in _SIGNATURES:
         if content.lstrip().startswith(signature):
@@ -109,10 +139,6 @@ def read_pickle(path: Path, expected: str, keys: type = str) -> tuple[dict[Any, 
                 "model.truncated", file=path, expected=expected, size=len(content)
             ) from error
         raise InputError("model.no_pickle", file=path, expected=expected, reason=reason) from error
-    if not isinstance(value, dict) or not all(isinstance(key, keys) for key in value):
-        raise InputError(
-            "model.no_dictionary", file=path, expected=expected, found=type(value).__name__
-        )
     return value, digest
 
 
@@ -159,7 +185,9 @@ class _Array:
         if not isinstance(dtype, _Dtype):
             raise _RefusedError("an array without a dtype")
         # Python 2 stored bytes as text, which the latin1 encoding maps back one to one.
-        content = raw.encode("latin1") if isinstance(raw, str) else bytes(memoryview(raw))
+        content = raw.encode("latin1") if isinstance(raw, str) else raw
+        if not isinstance(content, bytes):
+            content = bytes(memoryview(content))
         self.array = np.frombuffer(content, dtype.dtype).reshape(shape, order=order)
         return self
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from fitter.conventions import FINGERTIP_VERTICES, PARENTS
 from fitter.errors import InputError
+from fitter.hand_models.array_checks import ArrayChecks
 from fitter.hand_models.assets import read_pickle
 from fitter.hand_models.model_data import HandModelData
 from fitter.records import Side
-from fitter.shapes import Pattern, filled
+from fitter.shapes import Pattern
 
 _EXPECTED = "a MANO model (MANO_RIGHT.pkl or MANO_LEFT.pkl)"
 _N_VERTICES = 778
@@ -41,8 +42,9 @@ class ManoOptions:
     """How to read a MANO file.
 
     Attributes:
-        side: which hand the file holds; None: as its name says ("left" or "right" in any case),
-            and where the name says neither or both, as its content shows (see `side_of`).
+        side: which hand the file holds; None: as its name says ("left" or "right" in any case)
+            and its content shows (see `side_of`). A file whose name and content say different
+            sides is refused; where one of them says nothing, the other tells.
         fingertips: a name of `fitter.conventions.FINGERTIP_VERTICES`; or five vertices, thumb to
             little, for another mesh stored in MANO's layout, which then may have any size.
         fix_left_shapedirs: undo the known fault of the published left hand, whose shape
@@ -60,14 +62,13 @@ def load_mano(path: Path, options: ManoOptions = ManoOptions()) -> HandModelData
 
     Raises:
         InputError: the file is missing, not a pickle, unsafe, incomplete, or holds arrays that are
-            not a MANO model; or its side or the fingertips' name is unknown.
+            not a MANO model; its side is unknown or its name says another than its content; or
+            the fingertips' name is unknown.
     """
     content, digest = read_pickle(path, _EXPECTED)
     arrays = _checked(path, content, any_size=not isinstance(options.fingertips, str))
     shapedirs = arrays["shapedirs"]
-    side = options.side or _side_of_name(path) or side_of(arrays)
-    if side is None:
-        raise InputError("model.side_unknown", file=path)
+    side = options.side or _side(path, arrays)
     if side == "left" and options.fix_left_shapedirs:
         shapedirs = shapedirs * np.array([-1.0, 1.0, 1.0])[:, None]
     return HandModelData(
@@ -88,6 +89,21 @@ def load_mano(path: Path, options: ManoOptions = ManoOptions()) -> HandModelData
     )
 
 
+def _side(path: Path, arrays: Mapping[str, np.ndarray]) -> Side:
+    """Which hand a file holds, by its name and by its content.
+
+    Raises:
+        InputError: neither shows it, or each says another.
+    """
+    named, shown = _side_of_name(path), side_of(arrays)
+    if named is not None and shown is not None and named != shown:
+        raise InputError("model.side_contradiction", file=path, named=named, shown=shown)
+    side = named or shown
+    if side is None:
+        raise InputError("model.side_unknown", file=path)
+    return side
+
+
 def side_of(arrays: Mapping[str, np.ndarray]) -> Side | None:
     """Tell a left from a right hand by its mean pose.
 
@@ -102,9 +118,21 @@ def side_of(arrays: Mapping[str, np.ndarray]) -> Side | None:
         The side, or None where the mean pose does not bend the fingers.
     """
     joints = arrays["J_regressor"] @ arrays["v_template"]
+    return side_of_bends(joints, arrays["hands_mean"].reshape(15, 3))
+
+
+def side_of_bends(joints: np.ndarray, bends: np.ndarray) -> Side | None:
+    """Tell a left from a right hand by the way its fingers bend.
+
+    Args:
+        joints: (16, 3) of the rest pose, MANO's order.
+        bends: (15, 3) axis-angle of the mean pose, MANO's order.
+
+    Returns:
+        The side, or None where the pose does not bend the fingers.
+    """
     index, middle, little = joints[1], joints[4], joints[7]
     forward, across = middle - joints[0], index - little
-    bends = arrays["hands_mean"].reshape(15, 3)
     # Turning about w moves what points forward along w x forward; the fingers without the thumb.
     palmward = np.cross(bends[:12].sum(axis=0), forward)
     handedness = float(np.linalg.det(np.stack([across, forward, palmward])))
@@ -138,40 +166,14 @@ def _fingertips(path: Path, options: ManoOptions, n_vertices: int) -> tuple[int,
 
 def _checked(path: Path, content: Mapping[str, Any], any_size: bool) -> dict[str, np.ndarray]:
     """The arrays of a MANO file: present, finite, consistent; floating-point ones as float64."""
-    missing = [key for key in _SHAPES if key not in content]
-    if missing:
-        raise InputError(
-            "model.keys_missing", file=path, expected=_EXPECTED, missing=", ".join(missing)
-        )
-    sizes: dict[str, int] = {} if any_size else {"V": _N_VERTICES}
+    checks = ArrayChecks(path, _EXPECTED, {} if any_size else {"V": _N_VERTICES})
+    checks.keys(content, _SHAPES)
     arrays = {}
     for key, pattern in _SHAPES.items():
-        array = content[key]
-        kinds = "iu" if key in _INTEGERS else "iuf"
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
-            raise InputError(
-                "model.array_type",
-                file=path,
-                numbers="integers" if key in _INTEGERS else "numbers",
-                array=key,
-                found=str(getattr(array, "dtype", type(array).__name__)),
-            )
-        shape = filled(pattern, array.shape, sizes)
-        if array.shape != shape:
-            raise InputError(
-                "model.array_shape",
-                file=path,
-                array=key,
-                shape=shape,
-                expected=_EXPECTED,
-                found=array.shape,
-            )
-        if key not in _INTEGERS:
-            array = array.astype(np.float64)
-            broken = np.count_nonzero(~np.isfinite(array))
-            if broken:
-                raise InputError("model.array_not_finite", file=path, array=key, count=broken)
-        arrays[key] = array
+        if key in _INTEGERS:
+            arrays[key] = checks.array(key, content[key], pattern, "integers")
+        else:
+            arrays[key] = checks.array(key, content[key], pattern).astype(np.float64)
     _check_indices(path, arrays)
     return arrays
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -60,6 +61,7 @@ class HandModelData:
             `keypoint_offsets`, which make no keypoints where it is given.
         given_joints: the rest joints of a model whose joints are no combination of its skin's
             vertices, such as NIMBLE's, which lie in its bones; else None.
+        appearance_file: the file of the model's own textures, as NIMBLE has one; else None.
     """
 
     name: str
@@ -80,6 +82,7 @@ class HandModelData:
     skeleton: Skeleton = MANO_SKELETON
     keypoint_regressor: np.ndarray | None = None
     given_joints: RestJoints | None = None
+    appearance_file: Path | None = None
 
     @property
     def rest_joints(self) -> RestJoints:

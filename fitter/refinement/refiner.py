@@ -15,7 +15,7 @@ from fitter.config.stages import RefineConfig
 from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.fit_model import FitModel
 from fitter.hand_models import HandModel
-from fitter.hand_models.appearance import load_appearance
+from fitter.hand_models.appearance_loading import load_appearance
 from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
 from fitter.raster import rasterize
 from fitter.records import HandCrop, HandParams, NormalisedHands

@@ -16,51 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fitter.colours import linear_from_srgb as linear_from_srgb
+from fitter.colours import srgb_from_linear as srgb_from_linear
+from fitter.normals import unit
+from fitter.normals import vertex_normals as vertex_normals
 from fitter.raster.types import Fragments, RasterSettings
 from fitter.rendering.composition import CompositeOnCpu, composite_tensors
 from fitter.rendering.interpolation import InterpolateOnCpu, interpolate_tensors
-
-
-def unit(vectors: Tensor) -> Tensor:
-    """Vectors (..., 3) of length 1; a zero vector stays zero and gets no gradient."""
-    squared = (vectors * vectors).sum(dim=-1, keepdim=True)
-    usable = squared > 0
-    return torch.where(usable, vectors / torch.where(usable, squared, 1).sqrt(), 0)
-
-
-def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Unit normals, each the area-weighted mean of the faces around a vertex.
-
-    Args:
-        vertices: (B, V, 3), any unit.
-        faces: (F, 3) integer shared by the batch, or (B, F, 3) for one mesh per image, in which a
-            row of -1 is no face; counter-clockwise seen from outside gives outward normals.
-
-    Returns:
-        (B, V, 3), same frame and dtype as the vertices; 0, without a gradient, where no face with
-        an area touches.
-    """
-    triangles = faces.long()
-    if triangles.ndim == 3:
-        return _normals_of_different_meshes(vertices, triangles)
-    # With the batch innermost a vertex is one long row, which is gathered and added at once.
-    rows = vertices.permute(1, 2, 0).contiguous()
-    a, b, c = (rows.index_select(0, triangles[:, k]) for k in range(3))
-    # The cross product's length is twice the area, which makes the sum area-weighted.
-    face_normals = torch.linalg.cross(b - a, c - a, dim=1)
-    normals = torch.zeros_like(rows)
-    for k in range(3):
-        normals = normals.index_add(0, triangles[:, k], face_normals)
-    return unit(normals.permute(2, 0, 1).contiguous())
-
-
-def _normals_of_different_meshes(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """`vertex_normals` of meshes (B, F, 3): one mesh after the other in one long table."""
-    batch, count = vertices.shape[:2]
-    first = torch.arange(batch, device=triangles.device).view(-1, 1, 1) * count
-    # A row of -1 becomes a face with one corner thrice, which has no area.
-    rows = (triangles.clamp_min(0) + first).reshape(-1, 3)
-    return vertex_normals(vertices.reshape(1, batch * count, 3), rows).view_as(vertices)
 
 
 def interpolate(fragments: Fragments, faces: Tensor, attributes: Tensor) -> Tensor:
@@ -318,21 +280,3 @@ def composite(
     implementation = CompositeOnCpu.apply if colour.device.type == "cpu" else composite_tensors
     alpha, background = fragments.alpha.to(colour.dtype), background.to(colour.dtype)
     return implementation(colour, fragments.face_index, alpha, background.expand_as(colour), reach)
-
-
-def srgb_from_linear(linear: Tensor) -> Tensor:
-    """Encode linear light, 1 = white (IEC 61966-2-1); any shape, values below 0 go on linearly.
-
-    The slope is at most 12.92, also at 0. Nothing is clamped from above.
-    """
-    low = 0.0031308
-    # Clamped before the power: its slope at 0 would be infinite, and 0 times that not a number.
-    power = 1.055 * linear.clamp_min(low) ** (1 / 2.4) - 0.055
-    return torch.where(linear <= low, 12.92 * linear, power)
-
-
-def linear_from_srgb(encoded: Tensor) -> Tensor:
-    """Linear light of sRGB values, 1 = white (IEC 61966-2-1); the inverse of `srgb_from_linear`."""
-    low = 0.04045
-    power = ((encoded.clamp_min(low) + 0.055) / 1.055) ** 2.4
-    return torch.where(encoded <= low, encoded / 12.92, power)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fitter.hand_models.appearance import SurfaceMaps
 from fitter.hand_models.model_data import HandModelData
+from fitter.normals import unit
 from fitter.raster.types import Fragments
 from fitter.rendering.shading import (
     AmbientDirectionalLight,
@@ -20,7 +21,6 @@ from fitter.rendering.shading import (
     interpolate,
     sample_texture,
     srgb_from_linear,
-    unit,
     vertex_normals,
 )
 

@@ -123,6 +123,11 @@ class StoreReader:
         return json.loads(cast(str, self._group.attrs["model"]))
 
     @property
+    def versions(self) -> dict[str, str]:
+        """Package name to version, of everything that shaped the numbers."""
+        return json.loads(cast(str, self._group.attrs["versions"]))
+
+    @property
     def dataset_place(self) -> dict[str, str] | None:
         """Name, folder and split of the data set that the images are from, or None."""
         return json.loads(cast(str, self._group.attrs.get("dataset", "null")))

@@ -18,6 +18,7 @@ import fitter
 import init_net
 from tests.support import mano_files
 from tests.support.freihand_files import write_freihand
+from tests.support.nimble_files import copied
 from tests.support.paths import ROOT
 
 FENCED = re.compile(r"^( *)```python\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -79,6 +80,7 @@ def workplace(tmp_path_factory):
     for path in (folder / "photo.jpg", folder / "photos" / "photo.jpg"):
         shutil.copy(ROOT / "examples" / "two_hands.jpg", path)
     mano_files.write_plain(folder / "MANO_RIGHT.pkl", mano_files.fabricate())
+    copied(folder / "nimble")
     (folder / "models").mkdir()
     write_freihand(folder / "FreiHAND", folder / "models")
     return folder

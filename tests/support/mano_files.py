@@ -13,11 +13,12 @@ import numpy as np
 import scipy.sparse
 import torch
 
-from fitter.conventions import PARENTS
+from fitter.conventions import MIRROR_AXIS_ANGLE, PARENTS
 from fitter.records import HandParams
 
 N_VERTICES, N_FACES = 778, 1538
 ROOT_PARENT = 2**32 - 1
+MIRROR_POSITION = np.array([-1.0, 1.0, 1.0])
 KNUCKLES = {0: 0.025, 1: 0.0, 2: -0.05, 3: -0.025, 4: 0.045}  # by finger, in MANO's order
 
 
@@ -58,6 +59,16 @@ def fabricate(
     arrays["f"] = rng.integers(0, n_vertices, (n_faces, 3)).astype(np.uint32)
     arrays["kintree_table"] = np.array([(ROOT_PARENT, *PARENTS[1:]), range(16)], np.uint32)
     return arrays
+
+
+def left_of(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The other hand's rest pose and mean pose, with everything else as it is."""
+    return {
+        **arrays,
+        "v_template": arrays["v_template"] * MIRROR_POSITION,
+        "f": np.ascontiguousarray(arrays["f"][:, ::-1]),
+        "hands_mean": arrays["hands_mean"] * np.tile(MIRROR_AXIS_ANGLE, 15),
+    }
 
 
 def random_params(

@@ -158,10 +158,24 @@ class TestModelFile:
         assert not Path("was-run").exists()
 
     def test_missing(self, refused):
-        either = MANO.replace("a MANO model", "open_hand or the file of a MANO model")
-        refused(f"no.pkl: expected {either}, found no such file.", "--model", "no.pkl")
-        refused(f"mano: expected {either}, found no such file.", "--set", "model.name=mano")
-        refused(f"notes: expected {MANO}, found a folder.", "--model", "notes")
+        file = MANO.replace("a MANO", "the file of a MANO")
+        any_of = f"open_hand, {file} or the folder of a NIMBLE model"
+        refused(f"no.pkl: expected {any_of}, found no such file.", "--model", "no.pkl")
+        refused(f"mano: expected {any_of}, found no such file.", "--set", "model.name=mano")
+
+    def test_a_folder_is_taken_for_nimble(self, refused):
+        expected = "NIMBLE's geometry (NIMBLE_DICT_9137.pkl)"
+        refused(
+            f"notes/NIMBLE_DICT_9137.pkl: expected {expected}, found no such file.",
+            "--model", "notes",
+        )  # fmt: skip
+
+    def test_manos_keypoints_are_nimbles_alone(self, refused):
+        refused(
+            "other.pkl: expected the folder of a NIMBLE model where model.mano names a file, "
+            "found another model.",
+            "--set", "model.mano=other.pkl",
+        )  # fmt: skip
 
     def test_the_flag_wins_over_the_file(self, tmp_path, here, say):
         (tmp_path / "c.yaml").write_text("model: {name: mano, path: no.pkl}\n")

@@ -154,7 +154,7 @@ def test_a_run_goes_on_with_its_own_appearance_alone(say, monkeypatch):
     assert say(*plain).status == 0
     with monkeypatch.context() as patch:
         other = {"appearance_sha256": "of another file"}
-        patch.setattr(fitter.engine, "appearance_identity", lambda: other)
+        patch.setattr(fitter.engine, "appearance_identity", lambda data: other)
         told = say(*run, "--resume")
         assert told.status == 2 and "model.appearance_sha256 was" in told.err
         assert say(*plain, "--resume").status == 0

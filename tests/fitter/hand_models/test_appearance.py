@@ -15,10 +15,10 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.appearance import (
     APPEARANCE_FILE,
     TONES,
-    load_appearance,
     read_appearance,
     uniform_appearance,
 )
+from fitter.hand_models.appearance_loading import load_appearance
 from fitter.hand_models.mano import load_mano
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.rendering.shading import sample_texture, srgb_from_linear

@@ -126,7 +126,7 @@ class TestParityWithSmplx:
         torch.testing.assert_close(ours.vertices, theirs.vertices, rtol=0, atol=2e-8)
 
     def test_left_file_as_it_is(self, arrays, tmp_path):
-        path = mano_files.write_plain(tmp_path / "MANO_LEFT.pkl", arrays)
+        path = mano_files.write_plain(tmp_path / "MANO_LEFT.pkl", mano_files.left_of(arrays))
         params = mano_files.random_params(16, dtype=torch.float32)
         theirs = smplx.MANO(str(path), use_pca=False, flat_hand_mean=True)(
             global_orient=params.global_orient,
@@ -205,7 +205,7 @@ class TestOptions:
             load_mano(right, ManoOptions(fingertips="toes"))
 
     def test_left_shapedirs_fix(self, arrays, tmp_path):
-        path = mano_files.write_plain(tmp_path / "MANO_LEFT.pkl", arrays)
+        path = mano_files.write_plain(tmp_path / "MANO_LEFT.pkl", mano_files.left_of(arrays))
         expected = arrays["shapedirs"].copy()
         expected[:, 0, :] *= -1
         np.testing.assert_array_equal(load_mano(path).shapedirs, expected)
@@ -228,16 +228,24 @@ class TestOptions:
         np.testing.assert_array_equal(load_mano(path).shapedirs, mirrored.shapedirs)
 
     def test_side_by_name_then_content_then_option(self, arrays, tmp_path):
-        assert load_mano(write_as(tmp_path, "mano_left_v2.pkl", arrays)).side == "left"
+        flat = {**arrays, "hands_mean": np.zeros(45)}
+        assert load_mano(write_as(tmp_path, "mano_left_v2.pkl", flat)).side == "left"
         unnamed = write_as(tmp_path, "hand.pkl", arrays)
         assert load_mano(unnamed).side == "right"
         assert load_mano(unnamed, ManoOptions(side="left")).side == "left"
-        mirrored = load_mano(unnamed).mirrored()
-        other = {**arrays, "v_template": mirrored.v_template, "hands_mean": mirrored.hands_mean}
-        assert load_mano(write_as(tmp_path, "left_or_right.pkl", other)).side == "left"
-        flat = {**arrays, "hands_mean": np.zeros(45)}
+        left = mano_files.left_of(arrays)
+        assert load_mano(write_as(tmp_path, "left_or_right.pkl", left)).side == "left"
+        assert load_mano(write_as(tmp_path, "LEFT.pkl", left)).side == "left"
         with raises("model.side_unknown", file=unnamed):
             load_mano(write_as(tmp_path, "hand.pkl", flat))
+
+    @pytest.mark.parametrize(("named", "shown"), [("left", "right"), ("right", "left")])
+    def test_name_and_content_of_different_sides(self, arrays, tmp_path, named, shown):
+        content = arrays if shown == "right" else mano_files.left_of(arrays)
+        path = write_as(tmp_path, f"MANO_{named.upper()}.pkl", content)
+        with raises("model.side_contradiction", file=path, named=named, shown=shown):
+            load_mano(path)
+        assert load_mano(path, ManoOptions(side=shown)).side == shown
 
     def test_wanted_side_is_given_by_mirroring(self, right):
         left = load_hand_model(right, "left", torch.float64)

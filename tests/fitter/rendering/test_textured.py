@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fitter.hand_models import load_hand_model
-from fitter.hand_models.appearance import SurfaceMaps, load_appearance, retouched
+from fitter.hand_models import load_appearance, load_hand_model
+from fitter.hand_models.appearance import SurfaceMaps, retouched
 from fitter.hand_models.uv_atlas import unwrap
 from fitter.raster import Fragments, rasterize
 from fitter.rendering.shading import (
