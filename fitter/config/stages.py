@@ -90,7 +90,7 @@ class StageConfig(Section):
         default="sum", description="how normal_consistency and normal_change reduce over faces"
     )
     photometric_scale: float = Field(
-        default=6.0,
+        default=16.0,
         gt=0,
         description="colour distance at which photometric_robust counts a pixel for a quarter, in "
         "medians of the hand's own pixels",

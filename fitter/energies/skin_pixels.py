@@ -11,7 +11,7 @@ _DARKEST = 0.02
 _LEAST_DEVIATION = 0.06
 """Of the skin's tint, natural logarithm: what a palm differs from a back at least."""
 
-_WIDTH = 3.0
+_WIDTH = 6.0
 """Deviations at which a pixel counts for a quarter."""
 
 
@@ -22,7 +22,7 @@ def skin_weight(image: Tensor, mask: Tensor, mask_weight: Tensor) -> Tensor:
     inside the mask differ in tint, which light and shadow change little: with t the logarithms of
     red over green and of blue over green in linear light, m their medians over the mask and s
     1.4826 times the median distances from them, a pixel counts ``1 / (1 + d^2)^2``, where
-    ``d^2 = sum ((t - m) / (3 s))^2``, the weight that the estimator of Geman and McClure, 1987,
+    ``d^2 = sum ((t - m) / (6 s))^2``, the weight that the estimator of Geman and McClure, 1987,
     gives it. A hand without a mask has no known tint, and all its pixels count.
 
     Args:
