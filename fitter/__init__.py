@@ -1,7 +1,8 @@
 """The engine that turns photographs into 3D hands.
 
 `fit` finds and fits the hands of an image, `HandFitter` those of many, `fit_to_store` those of a
-folder into a store on disk, and `open_results` reads a store. All give `FittedHand` records.
+folder into a store on disk, and `open_results` reads a store. All give `FittedHand` records, which
+`FittedHand.save` and `export_results` write as files that other programs read.
 
 ```python
 import fitter
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from fitter.api import HandFitter, fit, fit_to_store
     from fitter.config.options import Config, load_config
     from fitter.errors import InputError, LostError
-    from fitter.fitted_hand import FittedHand, render_hands
+    from fitter.export.exporter import export_results
+    from fitter.export.request import ExportRequest
+    from fitter.fitted_hand import FittedHand, hand_texture, render_hands
     from fitter.inputs.dataset_request import DatasetRequest
     from fitter.records import HandObservation
     from fitter.rendering.overlay_style import OverlayStyle
@@ -38,6 +41,7 @@ __all__ = [
     "Config",
     "DatasetRequest",
     "ExecutionOptions",
+    "ExportRequest",
     "FittedHand",
     "HandFitter",
     "HandObservation",
@@ -47,8 +51,10 @@ __all__ = [
     "ReportOptions",
     "Results",
     "RunRequest",
+    "export_results",
     "fit",
     "fit_to_store",
+    "hand_texture",
     "load_config",
     "open_results",
     "render_hands",
@@ -61,6 +67,7 @@ __getattr__, __dir__ = lazy_face(
         "Config": "fitter.config.options",
         "DatasetRequest": "fitter.inputs.dataset_request",
         "ExecutionOptions": "fitter.workers.execution_options",
+        "ExportRequest": "fitter.export.request",
         "FittedHand": "fitter.fitted_hand",
         "HandFitter": "fitter.api",
         "HandObservation": "fitter.records",
@@ -70,8 +77,10 @@ __getattr__, __dir__ = lazy_face(
         "ReportOptions": "fitter.report",
         "Results": "fitter.results",
         "RunRequest": "fitter.run.request",
+        "export_results": "fitter.export.exporter",
         "fit": "fitter.api",
         "fit_to_store": "fitter.api",
+        "hand_texture": "fitter.fitted_hand",
         "load_config": "fitter.config.options",
         "open_results": "fitter.results",
         "render_hands": "fitter.fitted_hand",

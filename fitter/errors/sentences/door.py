@@ -33,7 +33,21 @@ SENTENCES: dict[str, str] = {
         "expected the image that was fitted, {expected[0]} x {expected[1]} pixels, found one of "
         "{found[0]} x {found[1]}"
     ),
+    "texture.count": "expected one for each of the {expected} hands, found {found}",
+    "texture.models": (
+        "expected hands that were fitted with one model, found {expected} and {found}"
+    ),
+    "texture.no_hand": "expected at least one hand",
+    "texture.no_uv": (
+        "expected a hand model with texture coordinates, which {model} has not; the open hand has "
+        "them"
+    ),
     "results.no_image": "expected the name of an image in these results, found {name!r}",
+    "results.model_moved": (
+        "expected the file of the hand model that {store} was made with, found no such file; put "
+        "it back there, or say where it is now: --model FILE of export-hands, model= of "
+        "fitter.open_results"
+    ),
     "results.other_model": (
         "expected the hand model {name} with the digest {expected} that the results were made "
         "with, found one with {found}"
