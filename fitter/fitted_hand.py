@@ -59,10 +59,12 @@ class FittedHand(HandRow):
             ones, whatever definition `keypoints_3d` are in.
         hand_size: metres from the wrist's joint along the bones to the middle fingertip.
         hand_size_source: "fitted", or "given" where the user knows it.
-        joints_3d: (16, 3) joints of the model, metres, camera frame.
+        joints_3d: (J, 3) joints of the model (16 in MANO and the open hand, 25 in NIMBLE), metres,
+            camera frame.
         global_orient: (3,) axis-angle of the wrist, model to camera.
-        hand_pose: (15, 3) axis-angle of the other joints relative to the flat rest pose. A left
-            hand's parameters are those of the right-hand model mirrored in x.
+        hand_pose: (R, 3) axis-angle of the other joints that rotate (15, or 19 in NIMBLE) relative
+            to the flat rest pose. A left hand's parameters are those of the right-hand model
+            mirrored in x.
         betas: (S,) shape coefficients of unit variance.
         transl: (3,) metres; the hand turns about its root joint first.
         vertex_offsets: (V, 3) metres, added to the posed model's vertices; None unless a stage

@@ -61,7 +61,7 @@ class FittedHands:
         params: float64 values of single precision; a left hand's are those of the mirrored model.
         right: the same hands as right ones.
         log_focal: (B,) see `SceneParams`; 0 for a hand that was not refined.
-        joints: (B, 16, 3) metres.
+        joints: (B, J, 3) metres.
         keypoints: (B, 21, 3) metres, in the definition that was asked for.
         image_keypoints: (B, 21, 2) pixels, projection of those that the fit compares with the
             detector's, in whatever definition `keypoints` are.

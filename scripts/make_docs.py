@@ -37,10 +37,12 @@ from fitter.errors import SENTENCES
 from fitter.hand_models import load_open_hand
 from fitter.hand_models.appearance import APPEARANCE_FILE
 from fitter.hand_models.open_hand import KEYPOINTS_FILE
+from fitter.hand_models.skeleton import MANO_SKELETON, NIMBLE_SKELETON
 from fitter.store.schema import (
     CAMERA,
     DIMENSION_LABELS,
     IMAGE,
+    JOINT_DIMENSIONS,
     MODEL,
     VARIABLES,
     Variable,
@@ -102,12 +104,13 @@ def flags() -> str:
 
 def dimensions() -> str:
     """The dimensions of a store that have labels."""
+    rows = [(f"`{name}`", names) for name, names in DIMENSION_LABELS.items()]
+    for model, skeleton in (("", MANO_SKELETON), (" (NIMBLE)", NIMBLE_SKELETON)):
+        every = (skeleton.names, skeleton.pose_names)
+        rows += [(f"`{n}`{model}", own) for n, own in zip(JOINT_DIMENSIONS, every, strict=True)]
     return table(
         ("dimension", "length", "labels"),
-        (
-            (f"`{name}`", len(labels), ", ".join(labels))
-            for name, labels in DIMENSION_LABELS.items()
-        ),
+        ((name, len(names), ", ".join(names)) for name, names in rows),
     )
 
 

@@ -27,6 +27,7 @@ from torch.nn.functional import normalize
 from fitter.conventions import FINGERTIP_VERTICES, MODEL_TO_KEYPOINTS
 from fitter.errors import InputError
 from fitter.hand_models.model_data import HandModelData
+from fitter.hand_models.skeleton import MANO_SKELETON
 from fitter.records import Side
 
 ASSETS = Path(__file__).parent / "assets"
@@ -125,7 +126,12 @@ def joint_definition(
     Returns:
         Offsets are zero but for tips that are not the model's own: these are fixed to the last bone
         of the finger where they are in the rest pose of the mean hand.
+
+    Raises:
+        ValueError: the model's joints are not those of MANO, regressed from its skin.
     """
+    if data.joint_regressor is None or data.skeleton != MANO_SKELETON:
+        raise ValueError("expected a model with MANO's joints, regressed from its skin")
     tips = data.tip_vertices if tips is None else tips
     rows = [np.flatnonzero(row) for row in data.joint_regressor]
     values = [row[index] for row, index in zip(data.joint_regressor, rows, strict=True)]

@@ -214,7 +214,7 @@ class ArmBuilder:
         tips = mesh.vertices.index_select(1, self.model.tip_vertices)
         arms = PosedArms(
             vertices=torch.cat([mesh.vertices, placed], 1),
-            points=torch.cat([mesh.joints, tips], 1),
+            points=torch.cat([mesh.joints[:, list(self.model.skeleton.mano_joints)], tips], 1),
             keypoints=mesh.keypoints,
         )
         # The last bits of a sum depend on the batch that it is taken in.

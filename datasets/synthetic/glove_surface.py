@@ -22,6 +22,7 @@ from datasets.synthetic.records import (
     GloveSpec,
 )
 from datasets.synthetic.reflectance import SurfacePoints, mixed
+from fitter.hand_models.kinematics import on_mano_joints
 from fitter.rendering.shading import linear_from_srgb, vertex_normals
 
 BEYOND_CUT = (2, 3, 5, 6, 8, 9, 11, 12, 15)
@@ -60,7 +61,7 @@ class GloveSurface:
         forward, palmar = arms.frame[1], arms.frame[2]
         faces = torch.from_numpy(data.faces).to(device)
         normal = -(vertex_normals(template[None], faces)[0] @ palmar)
-        weights = arms.model.skin_weights
+        weights = on_mano_joints(arms.model.skin_weights, arms.model.skeleton, dim=1)
         reach = (template[loop].mean(0) - template) @ forward
         hand = torch.stack([normal, reach, weights[:, list(BEYOND_CUT)].sum(1)], 1)
         hand = torch.cat([template, hand], 1)

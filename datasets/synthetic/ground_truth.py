@@ -74,7 +74,12 @@ def keypoint_tolerance(model: PoseModel, template: np.ndarray) -> Tensor:
     """(21,) metres of flesh that may lie in front of each keypoint: at rest the distance to the
     nearest vertex of the template (V, 3), and more where the hand is turned sideways."""
     zero = torch.zeros(1, 3, dtype=torch.float64)
-    still = HandParams(zero, zero.expand(15, 3)[None], torch.zeros(1, model.shapes).double(), zero)
+    still = HandParams(
+        zero,
+        zero.expand(model.marked.skeleton.rotations, 3)[None],
+        torch.zeros(1, model.shapes).double(),
+        zero,
+    )
     _, keypoints = pose_keypoints(model.marked, still)
     nearest = torch.cdist(keypoints[0], torch.from_numpy(template)).amin(dim=1)
     return 1.6 * nearest + CLEARANCE

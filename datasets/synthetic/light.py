@@ -15,6 +15,7 @@ from torch import Tensor
 from datasets.poses.finger_contact import hand_spheres
 from datasets.synthetic.records import LightSpec
 from fitter.hand_models import HandModel
+from fitter.hand_models.kinematics import on_mano_joints
 from fitter.raster import MeshTopology, rasterize
 
 SHADOWS = 2
@@ -59,6 +60,7 @@ class Occlusion:
         self.share = torch.from_numpy(spheres.share[chosen]).float().to(device)[:, None]
         radius = torch.from_numpy(spheres.radius[chosen]).float()
         weights = torch.from_numpy(model.data.skin_weights).float()
+        weights = on_mano_joints(weights, model.skeleton, dim=1)
         own = weights[:, spheres.joint[chosen]]
         # Parents and children of the bone lie next to the vertex too.
         parents = [max(j - 1, 0) if (j - 1) % 3 else 0 for j in spheres.joint[chosen]]

@@ -19,7 +19,7 @@ from datasets.poses.sampler import pose_modes, sample_mode_angles
 from fitter.camera import project
 from fitter.conventions import FINGERS
 from fitter.hand_models import HandModel
-from fitter.hand_models.anatomy import Anatomy, anatomy_of, hand_pose_from_angles
+from fitter.hand_models.anatomy import Anatomy, anatomy_of
 from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
 from fitter.hand_models.open_hand import ChildShapes
 from fitter.records import HandParams
@@ -60,7 +60,7 @@ class PoseModel:
         those of children."""
         exact = HandModel(model.data, torch.float64)
         marked = exact.keypoint_model()
-        joints = marked.joint_template.numpy()
+        joints = marked.joint_template.numpy()[list(model.skeleton.mano_joints)]
         forward = joints[4] - joints[0]
         forward = forward / np.linalg.norm(forward)
         palmar = np.cross(joints[1] - joints[7], forward)
@@ -77,6 +77,7 @@ class PoseModel:
     def points(self, params: HandParams) -> Tensor:
         """(B, 21, 3) joints, then tips of thumb to little, as `finger_contact` takes them."""
         joints, keypoints = pose_keypoints(self.keypoints, params)
+        joints = joints[:, list(self.keypoints.skeleton.mano_joints)]
         return torch.cat([joints, keypoints[:, list(_TIPS)]], 1)
 
     def size(self, betas: Tensor) -> Tensor:
@@ -84,9 +85,10 @@ class PoseModel:
         hands differ by less than what is made of it."""
         model = self.keypoints
         offsets = (model.joint_shapedirs * betas[:, None, None]).sum(-1)
-        joints = (model.joint_template + offsets)[:, [0, 4, 5, 6]]
+        ray = [model.skeleton.mano_joints[joint] for joint in (0, 4, 5, 6)]
+        joints = (model.joint_template + offsets)[:, ray]
         length = torch.diff(joints, dim=1).norm(dim=-1).sum(1)
-        mean = torch.diff(model.joint_template[[0, 4, 5, 6]], dim=0).norm(dim=-1).sum()
+        mean = torch.diff(model.joint_template[ray], dim=0).norm(dim=-1).sum()
         is_child = (betas[:, self.adult_shapes :] != 0).any(dim=1)
         return torch.where(is_child, length / mean, 1.0).round(decimals=9)
 
@@ -219,7 +221,7 @@ def pose_candidates(model: PoseModel, candidates: list[Candidate], betas: np.nda
     rotations = torch.from_numpy(np.stack([c.rotation for c in candidates]))
     orient = roma.rotmat_to_rotvec(rotations)
     angles = torch.from_numpy(np.stack([c.angles for c in candidates]))
-    pose = hand_pose_from_angles(angles, model.anatomy.axes)
+    pose = model.anatomy.hand_pose(angles)
     zero = torch.zeros(len(candidates), 3, dtype=torch.float64)
     params = HandParams(orient, pose, torch.from_numpy(betas), zero)
     points = model.points(params)

@@ -141,6 +141,15 @@ class Anatomy:
     upper: np.ndarray
     skeleton: Skeleton = MANO_SKELETON
 
+    def hand_pose(self, finger_angles: Tensor) -> Tensor:
+        """Poses (B, R, 3) of the anatomical angles (B, 15, 3) of MANO's joints, as
+        `datasets.poses.sampler` draws them; metacarpals stay at rest."""
+        angles = finger_angles
+        if self.skeleton.metacarpal_rows:
+            angles = finger_angles.new_zeros(len(finger_angles), self.skeleton.rotations, 3)
+            angles[:, list(self.skeleton.finger_rows)] = finger_angles
+        return hand_pose_from_angles(angles, self.axes)
+
 
 def finger_joints(finger: str) -> slice:
     """Rows of one finger's three joints among the 15 of MANO's order, from palm to tip."""

@@ -101,12 +101,22 @@ def with_still_joints(rotations: Tensor, skeleton: Skeleton) -> Tensor:
 def on_moving_joints(per_joint: Tensor, skeleton: Skeleton, dim: int) -> Tensor:
     """Add up what belongs to bones, J entries of a dimension, by the R + 1 joints that rotate them:
     a bone whose joint is still is part of its carrier's."""
-    if skeleton.rotations == skeleton.count - 1:
+    return _summed(per_joint, skeleton.carriers, dim)
+
+
+def on_mano_joints(per_joint: Tensor, skeleton: Skeleton, dim: int) -> Tensor:
+    """Add up what belongs to bones, J entries of a dimension, by the 16 joints of MANO: a
+    metacarpal is part of the wrist's segment."""
+    return _summed(per_joint, skeleton.mano_carriers, dim)
+
+
+def _summed(per_joint: Tensor, carriers: tuple[int, ...], dim: int) -> Tensor:
+    if carriers == tuple(range(len(carriers))):
         return per_joint
-    carriers = torch.tensor(skeleton.carriers, device=per_joint.device)
     shape = list(per_joint.shape)
-    shape[dim] = skeleton.moving.count
-    return per_joint.new_zeros(shape).index_add_(dim, carriers, per_joint)
+    shape[dim] = max(carriers) + 1
+    index = torch.tensor(carriers, device=per_joint.device)
+    return per_joint.new_zeros(shape).index_add_(dim, index, per_joint)
 
 
 @lru_cache(maxsize=16)

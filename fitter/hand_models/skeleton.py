@@ -78,11 +78,7 @@ class Skeleton:
     def carriers(self) -> tuple[int, ...]:
         """For each of the J joints the joint of `moving` whose rotation it has: its own place there
         or that of the nearest rotating joint above it."""
-        place = {joint: number for number, joint in enumerate((0, *self.rotating))}
-        carriers: list[int] = []
-        for joint, parent in enumerate(self.parents):
-            carriers.append(place.get(joint, carriers[parent] if parent >= 0 else 0))
-        return tuple(carriers)
+        return self._carriers((0, *self.rotating))
 
     @cached_property
     def moving(self) -> Skeleton:
@@ -108,6 +104,17 @@ class Skeleton:
         return tuple(self.names.index(name) for name in JOINT_NAMES[1:])
 
     @cached_property
+    def mano_joints(self) -> tuple[int, ...]:
+        """The joints that MANO has too, in its order: the root and `finger_joints`."""
+        return (0, *self.finger_joints)
+
+    @cached_property
+    def mano_carriers(self) -> tuple[int, ...]:
+        """For each of the J joints the one of MANO's 16 whose segment it belongs to: its own or
+        that of the nearest above it."""
+        return self._carriers(self.mano_joints)
+
+    @cached_property
     def finger_rows(self) -> tuple[int, ...]:
         """The rows of `hand_pose` of `finger_joints`."""
         return tuple(self.rotating.index(joint) for joint in self.finger_joints)
@@ -116,6 +123,14 @@ class Skeleton:
     def metacarpal_rows(self) -> tuple[int, ...]:
         """The rows of `hand_pose` of the joints that MANO has not: those of the metacarpals."""
         return tuple(row for row in range(self.rotations) if row not in self.finger_rows)
+
+    def _carriers(self, kept: tuple[int, ...]) -> tuple[int, ...]:
+        """For each joint the place among `kept` of itself or of the nearest above it."""
+        place = {joint: number for number, joint in enumerate(kept)}
+        carriers: list[int] = []
+        for joint, parent in enumerate(self.parents):
+            carriers.append(place.get(joint, carriers[parent] if parent >= 0 else 0))
+        return tuple(carriers)
 
     def is_below(self, joint: int, ancestor: int) -> bool:
         """Whether a joint hangs on another, or is it."""

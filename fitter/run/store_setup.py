@@ -80,6 +80,8 @@ def _spec(config: Config, inputs: RunInputs, fitter: Fitter, block_size: int) ->
         max_hands=config.detector.slots,
         block_size=block_size,
         num_betas=model.shapedirs.shape[-1],
+        joints=model.skeleton.names,
+        pose_joints=model.skeleton.pose_names,
         initialisations=config.init.offer.initialisations,
         optional_sizes=_optional_sizes(config, engine),
         config=resolved | {"inputs": inputs.given.kinds},

@@ -17,8 +17,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from fitter.conventions import JOINT_NAMES
 from fitter.store.older import FORMAT_VERSION
-from fitter.store.schema import DIMENSION_LABELS, OPTIONAL_DIMENSIONS, VARIABLES, variables_with
+from fitter.store.schema import (
+    DIMENSION_LABELS,
+    JOINT_DIMENSIONS,
+    OPTIONAL_DIMENSIONS,
+    VARIABLES,
+    variables_with,
+)
 from fitter.system.files import write_whole
 
 if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Zarr
@@ -78,6 +85,8 @@ class StoreSpec:
         max_hands: hand slots per image.
         block_size: images per block, the unit of commit.
         num_betas: shape coefficients of the hand model.
+        joints: names of its joints, the root first.
+        pose_joints: names of those of them that `hand_pose` rotates, in its order.
         initialisations: names of the networks that fits may start from.
         optional_sizes: lengths of those `OPTIONAL_DIMENSIONS` that the store has.
         config: the resolved configuration, JSON-able.
@@ -92,6 +101,8 @@ class StoreSpec:
     max_hands: int
     block_size: int
     num_betas: int
+    joints: Sequence[str] = JOINT_NAMES
+    pose_joints: Sequence[str] = JOINT_NAMES[1:]
     initialisations: Sequence[str] = ()
     optional_sizes: Mapping[str, int] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -107,11 +118,19 @@ class StoreSpec:
             "image": len(self.images),
             "hand": self.max_hands,
             "shape_component": self.num_betas,
+            "joint": len(self.joints),
+            "pose_joint": len(self.pose_joints),
             **self.optional_sizes,
         }
         lacking = set(OPTIONAL_DIMENSIONS) - set(self.optional_sizes)
         kept = [{*v.outer, *v.dims} for v in VARIABLES if not lacking & set(v.dims)]
         return {dim: size for dim, size in sizes.items() if dim in set().union(*kept)}
+
+    @property
+    def labels(self) -> dict[str, Sequence[str]]:
+        """Names of the entries of the dimensions that have them, as far as the store has these."""
+        labels = {**DIMENSION_LABELS, "joint": self.joints, "pose_joint": self.pose_joints}
+        return {dim: names for dim, names in labels.items() if dim in self.sizes}
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -158,11 +177,10 @@ def write_layout(path: Path, spec: StoreSpec) -> None:
     import zarr
 
     sizes = spec.sizes
-    labels = {dim: names for dim, names in DIMENSION_LABELS.items() if dim in sizes}
     group = zarr.create_group(
         path, zarr_format=3, attributes=spec.attributes | {"coordinates": "image_name"}
     )
-    for dim, names in labels.items():
+    for dim, names in spec.labels.items():
         coordinate = group.create_array(
             dim, shape=(len(names),), dtype=str, dimension_names=[dim], fill_value=""
         )
@@ -274,7 +292,7 @@ def consolidate(path: Path) -> None:
     """
     file = path / "zarr.json"
     metadata = json.loads(file.read_text(encoding="utf-8"))
-    names = [*DIMENSION_LABELS, "image_name", *(v.name for v in VARIABLES)]
+    names = [*DIMENSION_LABELS, *JOINT_DIMENSIONS, "image_name", *(v.name for v in VARIABLES)]
     members = {
         name: json.loads((path / name / "zarr.json").read_text(encoding="utf-8"))
         for name in names

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fitter.conventions import JOINT_NAMES, KEYPOINT_NAMES
+from fitter.conventions import KEYPOINT_NAMES
 from fitter.records import FitStatus, HandSizeSource, IntrinsicsSource, MaskSource, Side
 
 CAMERA = "camera: x right, y down, z forward, origin at the optical centre"
@@ -49,14 +49,16 @@ OPTIONAL_DIMENSIONS = (
 
 DIMENSION_LABELS: dict[str, tuple[str, ...]] = {
     "keypoint": KEYPOINT_NAMES,
-    "joint": JOINT_NAMES,
-    "pose_joint": JOINT_NAMES[1:],
     "xy": ("x", "y"),
     "xyz": ("x", "y", "z"),
     "rgb": ("red", "green", "blue"),
     "corner": ("x0", "y0", "x1", "y1"),
 }
-"""Dimensions whose entries have names; the store writes them as coordinates."""
+"""Dimensions whose entries have names; the store writes them as coordinates. So it does with those
+of `JOINT_DIMENSIONS`, whose names are those of the model's joints."""
+
+JOINT_DIMENSIONS = ("joint", "pose_joint")
+"""All joints of the model, and those beside the root that rotate."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from fitter.fitting.observations import bones_of, normalise_right, unknown_featu
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.hand_models.keypoint_model import pose_keypoints
+from fitter.hand_models.skeleton import MANO_SKELETON
 from fitter.records import HandParams
 from fitter.rotations import roma
 from init_net.samples.lifter_samples import LifterSamples
@@ -54,6 +55,8 @@ class HandSampler:
         self.model = model.keypoint_model().to(torch.float32)
         anatomy = anatomy_of(model.data)
         self.axes = torch.from_numpy(anatomy.axes).float()
+        if model.skeleton != MANO_SKELETON:
+            raise ValueError("networks learn the rotations of MANO's 16 joints")
         joints = model.keypoint_model().joint_template
         self.forward = normalize(joints[4] - joints[0], dim=0).float()
         self.noise, self.definition_std = noise, definition_std

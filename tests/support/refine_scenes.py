@@ -28,10 +28,13 @@ SIDE = 48
 
 
 def scene_model(
-    dtype: torch.dtype = torch.float32, light: Light = "spherical_harmonics", linear: bool = True
+    dtype: torch.dtype = torch.float32,
+    light: Light = "spherical_harmonics",
+    linear: bool = True,
+    hand: HandModel | None = None,
 ) -> SceneModel:
-    """The open hand."""
-    hand = load_hand_model("open_hand", dtype=torch.float64)
+    """The open hand, or another model, float64."""
+    hand = hand or load_hand_model("open_hand", dtype=torch.float64)
     like = torch.zeros((), dtype=torch.float64)
     space = PoseSpace.of(anatomy_of(hand.data), load_pose_prior(), like)
     fit = FitModel(hand.keypoint_model(), space)
@@ -43,13 +46,14 @@ def true_hands(model: SceneModel, count: int, seed: int = 0) -> HandParams:
     """Hands in poses of the prior, half a metre away, in the middle of the crop; float64."""
     rng = np.random.default_rng(seed)
     angles = torch.as_tensor(0.7 * sample_hand_angles(rng, count))
-    pose = torch.einsum("nja,jac->njc", angles, model.fit.pose_space.axes)
+    pose = anatomy_of(model.hand.data).hand_pose(angles)
+    shapes = model.hand.shapedirs.shape[-1]
 
     def normal(scale: float, *shape: int) -> Tensor:
         return torch.as_tensor(rng.normal(scale=scale, size=(count, *shape)))
 
-    params = HandParams(normal(0.8, 3), pose, normal(0.4, 10), normal(0.0, 3))
-    exact = load_hand_model("open_hand", dtype=torch.float64)
+    params = HandParams(normal(0.8, 3), pose, normal(0.4, shapes), normal(0.0, 3))
+    exact = HandModel(model.hand.data, torch.float64)
     middle = exact(params).vertices.mean(1)
     return replace(params, transl=torch.tensor([0.0, 0.0, 0.5]).double() - middle)
 
