@@ -7,6 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Processes that run tests; two use two cores whole.
 TEST_PROCESSES ?= 2
+GLTF_VALIDATOR_VERSION := 2.0.0-dev.3.10
 # Where tests that compare with MediaPipe are.
 BESIDE_MEDIAPIPE := tests/fitter/detection tests/scripts tests/benchmarks
 
@@ -33,12 +34,19 @@ $(VENV)/mediapipe/.installed: $(VENV)/.installed-dev scripts/mediapipe_environme
 	$(BIN)/python scripts/mediapipe_environment.py $(VENV)/mediapipe
 	@mkdir -p $(@D) && touch $@
 
+# The Khronos validator of glTF, which tests of exports ask where npm is there; else they are skipped.
+$(VENV)/.installed-validator: $(VENV)/.installed
+	@if command -v npm >/dev/null; then npm install --silent --no-save --no-audit --no-fund \
+		--prefix $(VENV) gltf-validator@$(GLTF_VALIDATOR_VERSION) || \
+		echo "gltf-validator cannot be installed: its tests are skipped"; fi
+	@touch $@
+
 demo: install
 	$(BIN)/fit-hands examples --intrinsics examples/intrinsics.json \
 		--out demo-out/results.zarr --overlays demo-out/overlays --overwrite
 	@echo "Look at the pictures in demo-out/overlays."
 
-test: $(VENV)/.installed-dev $(VENV)/mediapipe/.installed
+test: $(VENV)/.installed-dev $(VENV)/.installed-validator $(VENV)/mediapipe/.installed
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 	if [ -x $(VENV)/mediapipe/bin/python ]; then $(VENV)/mediapipe/bin/python -m pytest \
 		-n $(TEST_PROCESSES) --dist worksteal -m mediapipe $(BESIDE_MEDIAPIPE); fi

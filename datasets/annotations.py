@@ -89,7 +89,7 @@ class ModelParameters:
     Attributes:
         model: name of the hand model: ``open_hand``, ``mano`` or ``nimble``.
         global_orient: (3,) float64 axis-angle, about the root joint, OpenCV camera.
-        hand_pose: (R, 3) float64 axis-angle relative to the flat rest pose.
+        hand_pose: (R, 3) float64 axis-angle relative to the flat rest pose, those of the model.
         betas: (S,) float64, those of the model.
         translation: (3,) float64 metres, added to the posed vertices, OpenCV camera.
     """

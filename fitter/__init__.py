@@ -1,7 +1,8 @@
 """The engine that turns photographs into 3D hands.
 
 `fit` finds and fits the hands of an image, `HandFitter` those of many, `fit_to_store` those of a
-folder into a store on disk, and `open_results` reads a store. All give `FittedHand` records.
+folder into a store on disk, and `open_results` reads a store. All give `FittedHand` records, which
+`FittedHand.save` and `export_results` write as files that other programs read.
 
 ```python
 import fitter
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from fitter.api import HandFitter, fit, fit_to_store
     from fitter.config.options import Config, load_config
     from fitter.errors import InputError, LostError
+    from fitter.export.exporter import export_results
+    from fitter.export.request import ExportRequest
     from fitter.fitted_hand import FittedHand, render_hands
     from fitter.inputs.dataset_request import DatasetRequest
     from fitter.records import HandObservation
     from fitter.rendering.overlay_style import OverlayStyle
+    from fitter.report import ReportOptions, write_report
     from fitter.results import Results, open_results
     from fitter.run.request import RunRequest
     from fitter.workers.execution_options import ExecutionOptions
@@ -37,19 +41,23 @@ __all__ = [
     "Config",
     "DatasetRequest",
     "ExecutionOptions",
+    "ExportRequest",
     "FittedHand",
     "HandFitter",
     "HandObservation",
     "InputError",
     "LostError",
     "OverlayStyle",
+    "ReportOptions",
     "Results",
     "RunRequest",
+    "export_results",
     "fit",
     "fit_to_store",
     "load_config",
     "open_results",
     "render_hands",
+    "write_report",
 ]
 
 __getattr__, __dir__ = lazy_face(
@@ -58,18 +66,22 @@ __getattr__, __dir__ = lazy_face(
         "Config": "fitter.config.options",
         "DatasetRequest": "fitter.inputs.dataset_request",
         "ExecutionOptions": "fitter.workers.execution_options",
+        "ExportRequest": "fitter.export.request",
         "FittedHand": "fitter.fitted_hand",
         "HandFitter": "fitter.api",
         "HandObservation": "fitter.records",
         "InputError": "fitter.errors",
         "LostError": "fitter.errors",
         "OverlayStyle": "fitter.rendering.overlay_style",
+        "ReportOptions": "fitter.report",
         "Results": "fitter.results",
         "RunRequest": "fitter.run.request",
+        "export_results": "fitter.export.exporter",
         "fit": "fitter.api",
         "fit_to_store": "fitter.api",
         "load_config": "fitter.config.options",
         "open_results": "fitter.results",
         "render_hands": "fitter.fitted_hand",
+        "write_report": "fitter.report",
     },
 )

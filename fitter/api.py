@@ -84,7 +84,7 @@ def fit(
     for hand in hands:
         if hand.valid:  # the fit may have failed
             print(hand.side, round(hand.score, 2), hand.keypoints_3d[8])  # the index finger's tip
-            hand.mesh().export(f"{hand.side}.obj")
+            hand.save(f"{hand.side}.glb")
     ```
     """
     with HandFitter(**settings) as fitter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fitter.meshes import HandMeshes
     from fitter.rendering.overlay_hand import OverlayHand
     from fitter.rendering.overlay_style import OverlayLook, OverlayStyle, OverlayView
+    from fitter.textures import HandTexture
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -126,7 +128,7 @@ class FittedHand(HandRow):
         return {name: value for name, value in values.items() if value is not None}
 
     def mesh(self) -> trimesh.Trimesh:
-        """The hand as a mesh in metres, camera frame: `mesh().export("hand.obj")` writes it.
+        """The hand as a mesh in metres, camera frame, without colours; `save` writes those too.
 
         Raises:
             InputError: the fit failed (`hand.not_fitted`).
@@ -135,12 +137,39 @@ class FittedHand(HandRow):
 
         return trimesh.Trimesh(self._fitted_vertices(), self.faces, process=False)
 
+    def save(self, path: str | Path) -> None:
+        """Write the hand to a file, which is replaced if it is there.
+
+        Args:
+            path: its ending says what it becomes: ".glb" (texture or colours, normals, a skeleton
+                in the fitted pose; y up), ".obj" (with a .mtl and, for a texture, a .png beside
+                it), ".ply", both in the camera frame, ".json" or ".csv". See docs/export.md.
+
+        Raises:
+            InputError: the fit failed (`hand.not_fitted`), the ending is none of these
+                (`export.ending`), or the file cannot be written (`output.cannot_write`).
+        """
+        from fitter.formats.files import save_hand
+        from fitter.formats.hand_record import HandRecord
+
+        self._fitted_vertices()
+        width, height = self.image_size
+        image = ImageRow(
+            image_width=width,
+            image_height=height,
+            intrinsics=self.intrinsics,
+            intrinsics_source=self.intrinsics_source,
+        )
+        save_hand(HandRecord(self.image_name, 0, 0, image, self), self.meshes, Path(path))
+
     def overlay(
         self,
         image: np.ndarray,
         style: OverlayStyle | OverlayLook = "mesh",
         opacity: float | None = None,
         views: Sequence[OverlayView] | None = None,
+        *,
+        texture: HandTexture | None = None,
     ) -> np.ndarray:
         """The hand rendered over its image, by default with its skeleton, side and score.
 
@@ -150,6 +179,7 @@ class FittedHand(HandRow):
             opacity: of the hand, in [0, 1]; None leaves that of the style.
             views: further sides to show it from, beside the image: "side", "top", "back"; None
                 leaves those of the style.
+            texture: of the hand, which "appearance" shows in place of its fitted skin.
 
         Returns:
             (H, W, 3) uint8 RGB, wider than `image` where the style puts something beside it;
@@ -159,10 +189,13 @@ class FittedHand(HandRow):
             InputError: the fit failed, the image is another size (`hand.other_image`), or there is
                 no such style.
         """
-        return render_hands(image, [self], style, opacity, views)
+        return render_hands(image, [self], style, opacity, views, textures=[texture])
 
-    def as_overlay(self, style: OverlayStyle | None = None) -> OverlayHand:
-        """What an overlay of a style shows of the hand; None is `OverlayStyle()`.
+    def as_overlay(
+        self, style: OverlayStyle | None = None, texture: HandTexture | None = None
+    ) -> OverlayHand:
+        """What an overlay of a style shows of the hand; None is `OverlayStyle()`. A texture takes
+        the place of the fitted skin.
 
         Raises:
             InputError: the fit failed.
@@ -171,7 +204,7 @@ class FittedHand(HandRow):
 
         vertices, skin = self._fitted_vertices(), None
         if style is not None and style.look == "appearance":
-            skin = self.meshes.skin(self, vertices)
+            skin = self.meshes.skin(self, vertices, texture)
         return OverlayHand.of(self, vertices, self.faces, skin)
 
     def _fitted_vertices(self) -> np.ndarray:
@@ -186,6 +219,8 @@ def render_hands(
     style: OverlayStyle | OverlayLook = "mesh",
     opacity: float | None = None,
     views: Sequence[OverlayView] | None = None,
+    *,
+    textures: Sequence[HandTexture | None] | None = None,
 ) -> np.ndarray:
     """Render fitted hands of one image over it; nearer hands hide farther ones.
 
@@ -195,6 +230,7 @@ def render_hands(
         style: see `FittedHand.overlay`.
         opacity: see `FittedHand.overlay`.
         views: see `FittedHand.overlay`.
+        textures: of each hand, or None where it has none; see `FittedHand.overlay`.
 
     Returns:
         (H, W, 3) uint8 RGB, wider than `image` where the style puts something beside it; `image`
@@ -218,5 +254,6 @@ def render_hands(
             )
     # Of no hand nothing is projected.
     intrinsics = hands[0].intrinsics if hands else np.eye(3)
-    shown = [hand.as_overlay(chosen) for hand in hands]
+    given = textures or [None] * len(hands)
+    shown = [hand.as_overlay(chosen, own) for hand, own in zip(hands, given, strict=True)]
     return render_overlay(pixels, shown, intrinsics, chosen)

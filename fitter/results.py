@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from fitter.store.schema import ImageRow
 
 
-def open_results(path: str | Path) -> Results:
+def open_results(path: str | Path, model: str | Path | None = None) -> Results:
     """Open a store that `fit-hands` wrote.
 
     Args:
         path: of the store, such as "results.zarr".
+        model: where the hand model's file is now, if it is no longer where the store says.
 
     Raises:
         InputError: there is no store, or it is damaged.
@@ -40,7 +41,7 @@ def open_results(path: str | Path) -> Results:
         print(name, [(hand.side, hand.score) for hand in hands if hand.valid])
     ```
     """
-    return Results(StoreReader.open(Path(path)))
+    return Results(StoreReader.open(Path(path)), model)
 
 
 class Results(Mapping[str, list[FittedHand]]):
@@ -50,9 +51,9 @@ class Results(Mapping[str, list[FittedHand]]):
     `Results.status` and `Results.error` tell which.
     """
 
-    def __init__(self, store: StoreReader) -> None:
-        """Take a store that is open for reading."""
-        self.store = store
+    def __init__(self, store: StoreReader, model: str | Path | None = None) -> None:
+        """Take a store that is open for reading, and where its hand model is if it has moved."""
+        self.store, self._model = store, model
 
     def __len__(self) -> int:
         return len(self.store.names)
@@ -96,11 +97,16 @@ class Results(Mapping[str, list[FittedHand]]):
         from fitter.config.options import ModelConfig
         from fitter.meshes import HandMeshes
 
-        configuration = self.store.configuration
+        options = self.store.configuration
+        chosen = ModelConfig.model_validate(options["model"])
+        if self._model is not None:
+            chosen = chosen.model_copy(update={"path": str(self._model)})
+        if chosen.path is not None and not Path(chosen.path).exists():
+            raise InputError("results.model_moved", file=chosen.path, store=self.store.path)
         found = HandMeshes.of(
-            ModelConfig.model_validate(configuration["model"]),
+            chosen,
             torch.device("cpu"),
-            configuration.get("refine", {}).get("linear_light", True),
+            options.get("refine", {}).get("linear_light", True),
         )
         wanted, known = self.store.model["sha256"], found.data.sha256
         if wanted != known:

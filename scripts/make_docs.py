@@ -34,6 +34,8 @@ from fitter.conventions import (
 )
 from fitter.energies import ENERGIES
 from fitter.errors import SENTENCES
+from fitter.formats.mano_npz import KEYS as MANO_KEYS
+from fitter.formats.tables import IMAGE_COLUMNS, array_columns, csv_variables
 from fitter.hand_models import load_open_hand
 from fitter.hand_models.appearance import APPEARANCE_FILE
 from fitter.hand_models.open_hand import KEYPOINTS_FILE
@@ -311,12 +313,13 @@ SENTENCE_TOPICS = {
     "hand-sizes": ("hand_size",),
     "masks": ("mask",),
     "configuration": ("config", "stages"),
-    "hand-models": ("model", "appearance", "prior"),
+    "hand-models": ("model", "nimble", "appearance", "prior"),
     "detector": ("detector", "task", "onnx"),
     "networks": ("network", "weights"),
     "runs": ("usage", "run", "device", "worker", "fit", "overlay", "ray"),
-    "output": ("output", "store"),
+    "output": ("output", "store", "report"),
     "python": ("door", "hand", "results"),
+    "exports": ("export",),
     "training": ("samples", "training", "checkpoint"),
     "datasets": (
         *("dataset", "evaluation", "predictions", "plots"),
@@ -324,6 +327,28 @@ SENTENCE_TOPICS = {
     ),
 }
 """Table of sentences -> the topics of the codes in it, the part before the dot."""
+
+
+def csv_columns() -> str:
+    """The columns of export-hands --format csv."""
+    single, several = csv_variables()
+    rows = [(f"`{name}`", meaning) for name, meaning in IMAGE_COLUMNS.items()]
+    rows += [(f"`{variable.name}`", _meaning(variable)) for variable in single]
+    for variable in several:
+        names = array_columns(variable)
+        rows.append((f"`{names[0]}` ... `{names[-1]}`", _meaning(variable)))
+    return table(("column", "meaning"), rows)
+
+
+def _meaning(variable: Variable) -> str:
+    unit = "" if variable.units in ("", "1") else f", {variable.units}"
+    frame = f", {_FRAMES[variable.frame]} frame" if variable.frame else ""
+    return f"{variable.long_name}{unit}{frame}"
+
+
+def mano_keys() -> str:
+    """The arrays of export-hands --format mano-npz."""
+    return table(("key", "what"), ((f"`{name}`", what) for name, what in MANO_KEYS.items()))
 
 
 def measures() -> str:
@@ -386,6 +411,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "appearance": appearance,
     "measures": measures,
     "paper-tables": paper_tables,
+    "csv-columns": csv_columns,
+    "mano-keys": mano_keys,
     **{f"sentences-{name}": partial(sentences, topics) for name, topics in SENTENCE_TOPICS.items()},
 }
 """Name in the markers -> what writes the text between them."""

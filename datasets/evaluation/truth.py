@@ -85,7 +85,7 @@ class TrueMeshes:
         """(V, 3) float64 metres in the camera, or None where they are not known.
 
         Raises:
-            InputError: the MANO file is missing, unsafe, or no hand model.
+            InputError: the MANO file is missing, unsafe, or no MANO model.
         """
         if hand.vertices is not None:
             return np.asarray(hand.vertices, float)
@@ -96,6 +96,8 @@ class TrueMeshes:
         from datasets.readers.posing import hand_params
 
         model = self._model(str(self._mano), hand.side, hand.mano.fixed_left)
+        if model.data.name != "mano":
+            raise InputError("model.not_mano", file=self._mano, found=model.data.name)
         params = hand_params(hand.mano, model)
         vertices, place = (
             x[0].detach().numpy().astype(float) for x in (model(params).vertices, params.transl)
@@ -117,7 +119,7 @@ class TrueMeshes:
         """What to load for parameters of a model's name; None where that is not known."""
         if given.model == OPEN_HAND:
             return given.model
-        source = self._nimble if given.model == NIMBLE else self._mano
+        source = {"mano": self._mano, NIMBLE: self._nimble}.get(given.model)
         return None if source is None else str(source)
 
     def _posed(self, given: ModelParameters, side: Side) -> np.ndarray | None:

@@ -6,6 +6,7 @@ import torch
 
 from datasets.annotations import ManoAnnotation, ModelParameters
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
+from fitter.hand_models.skeleton import MANO_SKELETON
 from fitter.hand_models.skinning import HandModel
 from fitter.records import HandParams
 
@@ -22,7 +23,12 @@ def hand_params(mano: ManoAnnotation, model: HandModel) -> HandParams:
 
     Returns:
         One hand, in the model's dtype: the pose relative to the flat hand, `transl` in metres.
+
+    Raises:
+        ValueError: the model has other joints than MANO's.
     """
+    if model.skeleton != MANO_SKELETON:
+        raise ValueError(f"expected MANO's joints, found those of {model.data.name}")
 
     def row(values: object) -> torch.Tensor:
         return torch.as_tensor(values).to(model.v_template)[None]

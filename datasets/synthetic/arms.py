@@ -15,6 +15,7 @@ from torch import Tensor
 
 from datasets.synthetic.records import FOREARM, HAND, SLEEVE, ArmSpec
 from fitter.hand_models import HandModel
+from fitter.hand_models.kinematics import mano_joints
 from fitter.records import HandParams, TensorBatch
 from fitter.rotations import roma
 
@@ -253,7 +254,7 @@ class ArmBuilder:
         tips = mesh.vertices.index_select(1, self.model.tip_vertices)
         arms = PosedArms(
             vertices=torch.cat([mesh.vertices, placed], 1),
-            points=torch.cat([mesh.joints[:, list(self.model.skeleton.mano_joints)], tips], 1),
+            points=torch.cat([mano_joints(mesh.joints, self.model.skeleton), tips], 1),
             keypoints=mesh.keypoints,
         )
         # The last bits of a sum depend on the batch that it is taken in.

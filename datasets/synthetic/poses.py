@@ -21,6 +21,7 @@ from fitter.conventions import FINGERS
 from fitter.hand_models import HandModel
 from fitter.hand_models.anatomy import Anatomy, anatomy_of
 from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
+from fitter.hand_models.kinematics import mano_joints
 from fitter.hand_models.open_hand import ChildShapes
 from fitter.records import HandParams
 from fitter.rotations import roma
@@ -77,7 +78,7 @@ class PoseModel:
     def points(self, params: HandParams) -> Tensor:
         """(B, 21, 3) joints, then tips of thumb to little, as `finger_contact` takes them."""
         joints, keypoints = pose_keypoints(self.keypoints, params)
-        joints = joints[:, list(self.keypoints.skeleton.mano_joints)]
+        joints = mano_joints(joints, self.keypoints.skeleton)
         return torch.cat([joints, keypoints[:, list(_TIPS)]], 1)
 
     def size(self, betas: Tensor) -> Tensor:

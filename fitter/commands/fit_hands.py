@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING
 from fitter.commands.parser import (
     EXIT_OK,
     EXIT_SOME_FAILED,
+    OVERLAY_FLAGS,
     CommandParser,
     add_configuration,
+    add_overlay_style,
     add_verbosity,
     number,
     number_from_zero,
+    overlay_style,
+    parts,
     path,
     positive,
     run_command,
@@ -25,7 +29,6 @@ from fitter.commands.parser import (
     whole_number,
     whole_number_or_auto,
 )
-from fitter.rendering.overlay_style import LOOKS
 
 if TYPE_CHECKING:
     from fitter.config.options import Flag
@@ -108,7 +111,7 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--overlays", type=path, metavar="DIR", help="render every fitted mesh over its photograph"
     )
-    _add_overlays(parser)
+    add_overlay_style(parser)
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
         "--resume",
@@ -123,30 +126,6 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     add_configuration(parser)
     add_verbosity(parser)
     run_command(parser, arguments, _fit_hands)
-
-
-def _add_overlays(parser: argparse.ArgumentParser) -> None:
-    """How overlays look."""
-    parser.add_argument(
-        "--overlay-style",
-        choices=LOOKS,
-        help="mesh (default): shaded, with skeleton, side and score; outline: contour and creases "
-        "alone; side-by-side: the photograph beside its mesh; appearance: the hand in its fitted "
-        "skin and light",
-    )
-    parser.add_argument(
-        "--overlay-opacity",
-        type=number,
-        metavar="X",
-        help="of the mesh or the lines, 0 to 1 (default 0.75 for a shaded mesh, else 1)",
-    )
-    parser.add_argument(
-        "--overlay-views",
-        type=_parts,
-        metavar="VIEWS",
-        help="show the hands from other sides, too, beside the photograph, where errors of depth "
-        "are seen: side, top, back, or several such as side,top",
-    )
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
@@ -167,7 +146,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     inputs.add_argument(
         "--use",
-        type=_parts,
+        type=parts,
         metavar="PARTS",
         help="what else to take from the data set: keypoints, masks, or keypoints,masks",
     )
@@ -306,10 +285,6 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _parts(given: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text(given).split(","))
-
-
 def _place(given: str) -> Path | str:
     """A path, which would take a slash from an address."""
     return given if "://" in given else path(given)
@@ -361,20 +336,11 @@ def _dataset(options: argparse.Namespace) -> DatasetRequest | None:
 def _overlay_style(options: argparse.Namespace) -> OverlayStyle:
     """How overlays are to look; refuses what says so where there are none."""
     from fitter.errors import InputError
-    from fitter.rendering.overlay_style import OverlayStyle
 
-    given = {f"--overlay-{part}" for part in ("style", "opacity", "views")}
-    used = sorted(
-        flag for flag in given if getattr(options, flag[2:].replace("-", "_")) is not None
-    )
-    if used and options.overlays is None:
-        raise InputError("usage.overlays_missing", file=used[0])
-    try:
-        return OverlayStyle.of(
-            options.overlay_style, options.overlay_opacity, options.overlay_views
-        )
-    except InputError as error:
-        raise error.about(file=f"--overlay-{error.facts['file']}") from error
+    given = [flag for flag in OVERLAY_FLAGS if getattr(options, flag) is not None]
+    if given and options.overlays is None:
+        raise InputError("usage.overlays_missing", file=f"--{given[0].replace('_', '-')}")
+    return overlay_style(options)
 
 
 def _request(options: argparse.Namespace) -> RunRequest:

@@ -16,7 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from fitter.errors import LostError, UserError
+from fitter.errors import InputError, LostError, UserError
+from fitter.rendering.overlay_style import LOOKS, OverlayStyle
 from fitter.system.messages import EXIT_LOST, KEPT, one_line
 
 EXIT_OK = 0
@@ -58,6 +59,11 @@ def text(given: str) -> str:
 def path(given: str) -> Path:
     """Type of an argument that is a path."""
     return Path(text(given))
+
+
+def parts(given: str) -> tuple[str, ...]:
+    """Type of an argument of several words with commas between them."""
+    return tuple(part.strip() for part in text(given).split(","))
 
 
 def whole_number(given: str) -> int:
@@ -132,6 +138,46 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change one option of the configuration, such as fit.max_iterations=50; repeatable",
     )
+
+
+OVERLAY_FLAGS = ("overlay_style", "overlay_opacity", "overlay_views")
+"""Names of the options that `add_overlay_style` adds."""
+
+
+def add_overlay_style(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command that draws hands over their photographs."""
+    parser.add_argument(
+        "--overlay-style",
+        choices=LOOKS,
+        help="mesh (default): shaded; outline: contour and creases alone; side-by-side: the "
+        "photograph beside its mesh; appearance: the hand in its fitted skin and light",
+    )
+    parser.add_argument(
+        "--overlay-opacity",
+        type=number,
+        metavar="X",
+        help="of the mesh or the lines, 0 to 1 (default 0.75 for a shaded mesh, else 1)",
+    )
+    parser.add_argument(
+        "--overlay-views",
+        type=parts,
+        metavar="VIEWS",
+        help="show the hands from other sides, too, beside the photograph, where errors of depth "
+        "are seen: side, top, back, or several such as side,top",
+    )
+
+
+def overlay_style(options: argparse.Namespace) -> OverlayStyle:
+    """What the options of `add_overlay_style` say.
+
+    Raises:
+        InputError: there is no such style.
+    """
+    style, opacity, views = (getattr(options, name) for name in OVERLAY_FLAGS)
+    try:
+        return OverlayStyle.of(style, opacity, views)
+    except InputError as error:
+        raise error.about(file=f"--overlay-{error.facts['file']}") from error
 
 
 def add_verbosity(parser: argparse.ArgumentParser) -> None:

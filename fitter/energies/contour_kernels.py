@@ -210,21 +210,25 @@ def fill_vertex_rows(
             for c in range(3):
                 turns = hand.turns[joint]
                 rows[axis, first + c] = tx * turns[0, c] + ty * turns[1, c] + tz * turns[2, c]
+    pull = np.empty(3)
     for axis in range(2):
         for c in range(3):
-            pull = (
+            pull[c] = (
                 rows[axis, 3] * blended[0, c]
                 + rows[axis, 4] * blended[1, c]
                 + rows[axis, 5] * blended[2, c]
             )
             for shape in range(shapes):
-                rows[axis, 6 + shape] += pull * model.shapedirs[vertex, c, shape]
-            for joint in range(len(hand.local_change)):
-                for entry in range(9):
-                    moved = pull * model.posedirs[vertex, c, 9 * joint + entry]
-                    for k in range(3):
-                        place = first_pose + 3 * joint + k
-                        rows[axis, place] += moved * hand.local_change[joint, entry, k]
+                rows[axis, 6 + shape] += pull[c] * model.shapedirs[vertex, c, shape]
+        for joint in range(len(hand.local_change)):
+            by_pose = rows[axis, first_pose + 3 * joint : first_pose + 3 * joint + 3]
+            for entry in range(9):
+                place = 9 * joint + entry
+                moved = pull[0] * model.posedirs[vertex, 0, place]
+                moved += pull[1] * model.posedirs[vertex, 1, place]
+                moved += pull[2] * model.posedirs[vertex, 2, place]
+                for k in range(3):
+                    by_pose[k] += moved * hand.local_change[joint, entry, k]
 
 
 @compile_kernel

@@ -171,17 +171,15 @@ class _RestSkeleton(NamedTuple):
 
     @classmethod
     def of(cls, model: KeypointModel) -> Self:
-        joints = [0, *model.skeleton.finger_joints]
-        rest = zip(
-            (model.joint_template, model.joint_shapedirs), model.rest_keypoints(), strict=True
-        )
-        tips = [MODEL_TO_KEYPOINTS.index(number) for number in range(16, 21)]
-        return cls(
-            *(
-                torch.cat([of_joints[joints], of_keypoints[tips]])[list(MODEL_TO_KEYPOINTS)]
-                for of_joints, of_keypoints in rest
-            )
-        )
+        joints = model.skeleton.mano_joints
+        at_rest = (model.joint_template, model.joint_shapedirs), model.rest_keypoints()
+
+        def placed(of_joints: Tensor, of_keypoints: Tensor) -> Tensor:
+            sources = enumerate(MODEL_TO_KEYPOINTS)
+            points = [of_joints[joints[s]] if s < 16 else of_keypoints[k] for k, s in sources]
+            return torch.stack(points)
+
+        return cls(*(placed(*pair) for pair in zip(*at_rest, strict=True)))
 
     def shaped(self, betas: Tensor) -> Tensor:
         """(B, 21, 3) for shapes (B, n), n at most S."""

@@ -98,6 +98,13 @@ def with_still_joints(rotations: Tensor, skeleton: Skeleton) -> Tensor:
     return torch.stack([turned.get(joint, still) for joint in range(skeleton.count)], 1)
 
 
+def mano_joints(per_joint: Tensor, skeleton: Skeleton) -> Tensor:
+    """Of (B, J, ...) what belongs to the joints that MANO has too, (B, 16, ...) in its order."""
+    if skeleton == MANO_SKELETON:
+        return per_joint
+    return _take(per_joint, skeleton.mano_joints)
+
+
 def on_moving_joints(per_joint: Tensor, skeleton: Skeleton, dim: int) -> Tensor:
     """Add up what belongs to bones, J entries of a dimension, by the R + 1 joints that rotate them:
     a bone whose joint is still is part of its carrier's."""

@@ -149,7 +149,11 @@ class HandModel(torch.nn.Module):
 
         With `flat_hand_mean` the pose is relative to the template, as ours is; without it, to the
         mean pose, which is added here.
+
+        Raises:
+            ValueError: the pose is not one of this model's R joints.
         """
+        check_shapes(pose=(pose, ("B", 3 * self.skeleton.rotations)))
         return (pose if flat_hand_mean else pose + self.hands_mean).unflatten(1, (-1, 3))
 
     def keypoint_model(self) -> KeypointModel:

@@ -26,7 +26,9 @@ _LABELS: dict[OverlayView, str] = {
     "back": "back",
 }
 
-_GROUND = (238, 240, 242)
+GROUND = (238, 240, 242)
+"""RGB of the plain ground that hands stand on where there is no photograph."""
+
 _INK = (60, 64, 70)
 _FILLED = 0.8
 """Share of the panel that the hands reach across, along one of its sides at least."""
@@ -61,7 +63,7 @@ def render_view(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    panel = np.full((*size, 3), _GROUND, np.uint8)
+    panel = np.full((*size, 3), GROUND, np.uint8)
     unit = max(size) / 640
     if hands:
         middle = scene_middle(hands)
@@ -83,7 +85,10 @@ def render_view(
         else:
             blend_meshes(panel, scene, 1.0)
         _draw_bar(panel, scale, unit)
-    _write(panel, _LABELS[view], (round(10 * unit), round(22 * unit)), unit)
+    for label in (_LABELS[view], view):
+        if _width(label, unit) <= size[1] - 20 * unit:
+            _write(panel, label, (round(10 * unit), round(22 * unit)), unit)
+            break
     return panel
 
 
@@ -105,6 +110,17 @@ def _draw_bar(panel: np.ndarray, scale: float, unit: float) -> None:
     _write(panel, text, (x, y - round(6 * unit)), unit)
 
 
+def _letters(unit: float) -> tuple[float, int]:
+    """Scale of the letters and width of their lines."""
+    return max(0.35, 0.5 * unit), max(1, round(unit))
+
+
+def _width(text: str, unit: float) -> int:
+    scale, width = _letters(unit)
+    return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, width)[0][0]
+
+
 def _write(panel: np.ndarray, text: str, place: tuple[int, int], unit: float) -> None:
-    font, width = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(unit))
-    cv2.putText(panel, text, place, font, max(0.35, 0.5 * unit), _INK, width, cv2.LINE_AA)
+    scale, width = _letters(unit)
+    x, y = place[0], max(place[1], round(32 * scale))  # small letters are no smaller
+    cv2.putText(panel, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, width, cv2.LINE_AA)

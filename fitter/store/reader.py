@@ -123,6 +123,11 @@ class StoreReader:
         return json.loads(cast(str, self._group.attrs["model"]))
 
     @property
+    def versions(self) -> dict[str, str]:
+        """Package name to version, of everything that shaped the numbers."""
+        return json.loads(cast(str, self._group.attrs["versions"]))
+
+    @property
     def dataset_place(self) -> dict[str, str] | None:
         """Name, folder and split of the data set that the images are from, or None."""
         return json.loads(cast(str, self._group.attrs.get("dataset", "null")))
@@ -131,6 +136,11 @@ class StoreReader:
     def names(self) -> ImageNames:
         """The names of all images, in order."""
         return ImageNames(self._names)
+
+    @property
+    def variable_names(self) -> frozenset[str]:
+        """The variables that the store has, under today's names."""
+        return frozenset(variable.name for variable in self._arrays)
 
     def blocks(self) -> list[Block]:
         """Every block, in order."""

@@ -34,6 +34,11 @@ SENTENCES: dict[str, str] = {
         "{found[0]} x {found[1]}"
     ),
     "results.no_image": "expected the name of an image in these results, found {name!r}",
+    "results.model_moved": (
+        "expected the file of the hand model that {store} was made with, found no such file; put "
+        "it back there, or say where it is now: --model FILE of export-hands, model= of "
+        "fitter.open_results"
+    ),
     "results.other_model": (
         "expected the hand model {name} with the digest {expected} that the results were made "
         "with, found one with {found}"

@@ -28,6 +28,8 @@ SENTENCES: dict[str, str] = {
     "model.array_not_finite": "expected finite numbers in {array}, found {count} that are not.",
     "model.face_indices": "expected faces f that index {vertices} vertices, found other indices.",
     "model.skeleton": "expected MANO's skeleton with parents {expected}, found {found}.",
+    "model.not_mano": "expected a MANO model, with which the annotations of these hands are posed, "
+    "found {found}.",
     "model.side_unknown": (
         "expected a file name that says left or right, or a mean pose that shows it, found "
         "neither; name the side."

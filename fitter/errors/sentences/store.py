@@ -17,6 +17,16 @@ SENTENCES: dict[str, str] = {
     "output.taken": (
         "already holds results: use --resume to continue it or --overwrite to replace it"
     ),
+    "report.images": "expected the folder of the photographs, found none",
+    "report.inside_results": "expected a file outside the results {store}, found one inside them",
+    "report.is_folder": "expected a file to write the page to, found a folder",
+    "report.no_photograph": (
+        "expected the photographs of the results, such as {name}, found none that can be read "
+        "({reason})"
+    ),
+    "report.order": "expected {expected}, found {found!r}",
+    "report.taken": "exists: use --overwrite to replace it, or another --out",
+    "report.thumbnail": "expected {least} to {most} pixels, found {found}",
     "store.damaged": "expected a whole result store, found a damaged one ({reason})",
     "store.damaged_names": "the result store's list of images is damaged: {reason}",
     "store.damaged_variable": (

@@ -16,12 +16,15 @@ from datasets.evaluation.scores import (
     silhouette,
 )
 from datasets.evaluation.truth import TrueMeshes
+from datasets.readers.posing import hand_params
 from fitter import metrics
 from fitter.errors import InputError
 from fitter.hand_models import ManoOptions, load_hand_model
 from fitter.records import HandParams
 from tests.support import mano_files
 from tests.support.annotated import InMemoryImages, K, annotated_hand, project
+from tests.support.errors import raises
+from tests.support.jointed_hands import jointed_hand
 from tests.support.scored_stores import ok, posed_row, row_of, write_store
 
 SIZE = (224, 224)
@@ -160,6 +163,24 @@ def test_mano_parameters_are_posed_with_the_users_file(tmp_path):
     np.testing.assert_allclose(TrueMeshes(file).vertices(hand), expected, atol=1e-9)
     assert TrueMeshes().vertices(hand) is None and not TrueMeshes().are_known(hand)
     np.testing.assert_array_equal(TrueMeshes(file).faces()["right"], model.data.faces)
+
+
+def test_what_mano_cannot_pose_is_not_posed_with_it(tmp_path):
+    file = mano_files.write_plain(tmp_path / "MANO_RIGHT.pkl", mano_files.fabricate())
+    jointed = ModelParameters("nimble", np.zeros(3), np.zeros((19, 3)), np.zeros(20), np.zeros(3))
+    hand = annotated_hand(np.zeros((21, 3)) + [0, 0, 0.5], parameters=jointed)
+    assert TrueMeshes(file).vertices(hand) is None and not TrueMeshes(file).are_known(hand)
+
+
+def test_annotations_of_mano_need_mano():
+    flat = ManoAnnotation(np.zeros(3), np.zeros(45), np.zeros(10), np.zeros(3))
+    hand = annotated_hand(np.zeros((21, 3)) + [0, 0, 0.5], mano=flat)
+    with raises("model.not_mano", file="open_hand", found="open_hand"):
+        TrueMeshes("open_hand").vertices(hand)
+    with pytest.raises(ValueError, match="MANO's joints, found those of nimble"):
+        hand_params(flat, jointed_hand())
+    with pytest.raises(ValueError, match="pose"):
+        jointed_hand().pose_from_full(torch.zeros(1, 45).double(), flat_hand_mean=True)
 
 
 def test_predicted_meshes_have_the_faces_of_the_users_mano(tmp_path):

@@ -322,6 +322,9 @@ class TestOverlays:
         ):
             said = sentence(code, {"file": options[0], **facts})
             refused(said, "--overlays", "d", *options, *FAST, *ALONE)
+
+    def test_a_style_without_a_folder_is_refused(self, refused):
+        for options in (("--overlay-style", "mesh"), ("--overlay-views", "side")):
             said = sentence("usage.overlays_missing", {"file": options[0]})
             refused(said, *options, *FAST, *ALONE)
 

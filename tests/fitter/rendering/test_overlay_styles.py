@@ -15,6 +15,7 @@ from fitter.rendering.overlay_style import LOOKS, VIEWS, OverlayStyle
 from fitter.rendering.overlay_views import render_view, rotated
 from fitter.rendering.shading import srgb_from_linear
 from fitter.rendering.skin import Skin, SkinTexture
+from fitter.textures import HandTexture
 from tests.support.errors import raises
 from tests.support.fitted_stores import posed_hand
 from tests.support.overlay_scenes import ball, grey, intrinsics
@@ -180,6 +181,31 @@ class TestSkinOfAFittedHand:
         np.testing.assert_allclose(skin.reflectance, mean, rtol=1e-6)
         assert skin.irradiance.min() >= 0.7 - 1e-6 and skin.irradiance.max() <= 1 + 1e-6
         assert np.ptp(skin.irradiance, axis=1).max() < 1e-6  # white
+
+    def test_a_texture_is_shown_in_the_light_of_the_hand(self, meshes):
+        # The hand's own mean skin as a texture: nearly what its vertices show.
+        size = len(meshes.appearance.texture_mean)
+        colours = meshes.appearance.texture(torch.zeros(1, meshes.appearance.count))[0].numpy()
+        texture = HandTexture(colours, np.ones((size, size), np.float32))
+        row = posed_hand(0)
+        vertices = meshes.vertices(row)
+        shown = []
+        for own in (None, texture, HandTexture(1 - colours, texture.weight)):
+            hand = OverlayHand.of(
+                row, vertices, meshes.faces("right"), meshes.skin(row, vertices, own)
+            )
+            shown.append(
+                drawn(
+                    [hand],
+                    OverlayStyle("appearance"),
+                    camera=2.5 * CAMERA
+                    + [[0, 0, -1.5 * CAMERA[0, 2]], [0, 0, -1.5 * CAMERA[1, 2]], [0, 0, -1.5]],
+                ).astype(int)
+            )
+        plain, textured, other = shown
+        seen = (plain != 128).any(-1)
+        assert seen.mean() > 0.05
+        assert np.abs(plain - textured)[seen].mean() < 6 < 30 < np.abs(plain - other)[seen].mean()
 
     def test_a_left_hand_is_the_right_one_in_the_mirror(self, meshes):
         rng = np.random.default_rng(0)

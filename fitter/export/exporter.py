@@ -1,0 +1,85 @@
+"""A whole store to files of another format, some images after others.
+
+`ExportRequest` -> `Selection.images` -> a `Sink` -> `ExportSummary`
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.progress import Progress
+
+from fitter.errors import InputError
+from fitter.export.request import ExportRequest
+from fitter.export.summary import ExportSummary
+from fitter.run.progress import console_for, say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fitter.export.selection import Selection
+    from fitter.results import Results
+
+
+def export_results(request: ExportRequest) -> ExportSummary:
+    """Write the hands of a store as files that other programs read; what `export-hands` does.
+
+    Memory does not grow with the store.
+
+    Args:
+        request: which store, hands and format, and where to.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: something that was asked for cannot be done, there is no hand to export, or
+            nothing more can be written; a file that is seen is whole.
+
+    ```python
+    from pathlib import Path
+
+    import fitter
+
+    fit = fitter.RunRequest(["photos"], Path("results.zarr"), overwrite=True, quiet=True)
+    fitter.fit_to_store(fit)  # as `fit-hands photos/ --out results.zarr --overwrite` does
+    request = fitter.ExportRequest(
+        Path("results.zarr"), Path("meshes"), "glb", overwrite=True, quiet=True
+    )
+    print(fitter.export_results(request).hands)
+    ```
+    """
+    from fitter.export.selection import Selection
+    from fitter.results import open_results
+
+    request.check_out()
+    results = open_results(request.store, request.model)
+    selection = Selection(request)
+    selection.require_images(results.store.names)
+    if request.unit == "person" and "person" not in results.store.variable_names:
+        raise InputError("export.no_person", file=request.store)
+    console = console_for(request.quiet)
+    summary = _exported(request, results, selection, console)
+    summary.report(request.out, lambda text: say(console, text))
+    return summary
+
+
+def _exported(
+    request: ExportRequest, results: Results, selection: Selection, console: Console
+) -> ExportSummary:
+    from fitter.export.folders import folder_sink
+    from fitter.export.sinks import Source, file_sink
+
+    summary = ExportSummary()
+    source = Source(request, results, summary)
+    opened = folder_sink if request.is_folder else file_sink
+    hidden = console.quiet or not console.is_terminal
+    with Progress(console=console, disable=hidden) as progress, opened(source) as sink:
+        task = progress.add_task("exporting", total=len(results))
+        for image in selection.images(results.store):
+            sink.add(image)
+            summary.left_out += image.others
+            summary.empty += image.image is not None and not image.hands
+            summary.pending += image.image is None
+            progress.update(task, completed=image.place + 1)
+    return summary

@@ -1,0 +1,133 @@
+"""What is asked of one export, checked before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from fitter.errors import InputError
+from fitter.inputs.addresses import is_address
+from fitter.records import Side
+from fitter.store.layout import is_result_store
+
+FormatName = Literal["glb", "obj", "ply", "csv", "json", "freihand", "coco", "mano-npz"]
+FORMATS: tuple[FormatName, ...] = get_args(FormatName)
+
+Unit = Literal["hand", "image", "person"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+
+OWN_UNITS: dict[FormatName, Unit] = {
+    "csv": "hand",
+    "json": "hand",
+    "freihand": "image",
+    "coco": "image",
+}
+"""What one entry is in the formats that are one file; of the others `per` says what a file is."""
+
+MANO_FORMATS: tuple[FormatName, ...] = ("mano-npz", "freihand")
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What the user asked for.
+
+    Attributes:
+        store: that `fit-hands` wrote.
+        out: the file, or for glb, obj, ply and mano-npz the folder, made where it is missing.
+        format: one of `FORMATS`.
+        per: what one file holds: a hand, the hands of an image, or of a person the surest hand of
+            each side; None for a hand, and for formats that are one file.
+        images: names of images or patterns (``anna/*``); empty for all.
+        min_score: hands with a score below it are left out.
+        side: only hands of this side.
+        include_invalid: also hands that are not valid: refused ones, and in csv and json those
+            whose fit failed.
+        overwrite: replace files that are there.
+        mano: file of MANO, to convert hands of other models (mano-npz, freihand).
+        model: where the hand model's file is now, if it has moved.
+        save_vertices: put `vertices` and `faces` into json.
+        quiet: no progress and no summary.
+    """
+
+    store: Path
+    out: Path
+    format: FormatName
+    per: Unit | None = None
+    images: Sequence[str] = ()
+    min_score: float = 0.0
+    side: Side | None = None
+    include_invalid: bool = False
+    overwrite: bool = False
+    mano: Path | None = None
+    model: Path | None = None
+    save_vertices: bool = False
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        """Take texts for paths and one pattern for a list of one.
+
+        Raises:
+            InputError: format, unit and what goes with them do not fit together, or `out` is an
+                address.
+        """
+        if is_address(str(self.out)):
+            raise InputError("export.address", file=self.out)
+        for name in ("store", "out", "mano", "model"):
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, Path(given))
+        if isinstance(self.images, str):
+            object.__setattr__(self, "images", (self.images,))
+        self._check_choices()
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the format is a folder of files."""
+        return self.format not in OWN_UNITS
+
+    @property
+    def unit(self) -> Unit:
+        """What one file or entry is."""
+        return OWN_UNITS.get(self.format, self.per or "hand")
+
+    def _check_choices(self) -> None:
+        if self.format not in FORMATS:
+            known = ", ".join(FORMATS)
+            raise InputError("export.format", file="--format", expected=known, found=self.format)
+        if self.per is not None and self.per not in UNITS:
+            raise InputError("export.per_name", file="--per", found=self.per)
+        own = OWN_UNITS.get(self.format)
+        if own is not None and self.per not in (None, own):
+            raise InputError(
+                "export.per", file="--per", expected=own, format=self.format, found=self.per
+            )
+        if self.mano is not None and self.format not in MANO_FORMATS:
+            raise InputError("export.mano_unused", file="--mano", format=self.format)
+        if self.save_vertices and self.format != "json":
+            raise InputError("export.vertices_unused", file="--save-vertices", format=self.format)
+
+    def check_out(self) -> None:
+        """Make sure that what is exported may be written.
+
+        Raises:
+            InputError: there is something that is not to be replaced, or no folder to write to.
+        """
+        out = self.out
+        if out.name in ("", ".."):
+            raise InputError("output.no_name", file=out)
+        place = out.absolute()
+        if any(is_result_store(folder) for folder in (place, *place.parents)):
+            raise InputError("export.in_store", file=out)
+        if not out.parent.is_dir():
+            raise InputError("export.no_folder", file=out, folder=out.parent)
+        if not out.exists():
+            return
+        if self.is_folder and not out.is_dir():
+            raise InputError("export.is_file", file=out, format=self.format)
+        if not self.is_folder and out.is_dir():
+            raise InputError("export.is_folder", file=out, format=self.format)
+        has_content = not out.is_dir() or any(out.iterdir())
+        if has_content and not self.overwrite:
+            raise InputError("export.exists", file=out)

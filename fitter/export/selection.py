@@ -1,0 +1,114 @@
+"""The hands of a store that are exported, image after image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from fitter.errors import InputError
+from fitter.export.request import ExportRequest
+from fitter.formats.hand_record import HandRecord
+from fitter.store.layout import Block, chunk_length
+from fitter.store.reader import StoreReader
+from fitter.store.schema import HandRow, ImageRow, Variable
+
+_HEAVY = frozenset(("vertex", "offset_vertex", "colour_vertex"))
+"""Dimensions of variables that only meshes need."""
+
+
+@dataclass(frozen=True)
+class ImageHands:
+    """An image and those of its hands that are exported.
+
+    Attributes:
+        name: of the image.
+        place: in the store, from 0 on.
+        image: what is known of it; None where it was not reached yet.
+        hands: those selected, in the order of their slots.
+        others: number of its other hands.
+    """
+
+    name: str
+    place: int
+    image: ImageRow | None
+    hands: tuple[HandRecord, ...]
+    others: int = 0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which images and hands.
+
+    Attributes:
+        request: says it.
+    """
+
+    request: ExportRequest
+
+    def has_image(self, name: str) -> bool:
+        """Whether an image is among those asked for."""
+        patterns = self.request.images
+        return not patterns or any(name == p or fnmatchcase(name, p) for p in patterns)
+
+    def require_images(self, names: Sequence[str]) -> None:
+        """Make sure that every name and pattern means an image.
+
+        Raises:
+            InputError: one does not.
+        """
+        unmatched = dict.fromkeys(self.request.images)
+        for name in names if unmatched else ():
+            for pattern in [p for p in unmatched if name == p or fnmatchcase(name, p)]:
+                del unmatched[pattern]
+            if not unmatched:
+                return
+        for pattern in unmatched:
+            raise InputError("export.no_image", file=self.request.store, found=pattern)
+
+    def has_hand(self, hand: HandRow) -> bool:
+        """Whether a hand is among those asked for."""
+        request = self.request
+        if not (hand.valid or request.include_invalid):
+            return False
+        if request.side is not None and hand.side != request.side:
+            return False
+        score = 0.0 if hand.score is None else hand.score
+        return score >= request.min_score
+
+    def images(self, store: StoreReader) -> Iterator[ImageHands]:
+        """All images asked for, in the store's order, some in memory at a time.
+
+        Raises:
+            InputError: the store is damaged.
+        """
+        committed = {block.index for block in store.committed_blocks()}
+        step = chunk_length(store.block_size)  # what is decompressed as a whole anyway
+        for block in store.blocks():
+            for start in range(block.start, block.stop, step):
+                part = Block(block.index, start, min(start + step, block.stop))
+                names = store.names[part.start : part.stop]
+                if not any(map(self.has_image, names)):
+                    continue
+                rows: Sequence[ImageRow | None] = [None] * len(part)
+                if block.index in committed:
+                    rows = store.read_block(part, self._wanted)
+                for offset, (name, row) in enumerate(zip(names, rows, strict=True)):
+                    if self.has_image(name):
+                        yield self._of_image(name, start + offset, row)
+
+    @property
+    def _wanted(self) -> Callable[[Variable], bool]:
+        is_mesh = self.request.is_folder or self.request.format == "freihand"
+        heavy = {"vertex"} if is_mesh or self.request.save_vertices else _HEAVY
+        return lambda variable: not heavy & set(variable.dims)
+
+    def _of_image(self, name: str, place: int, row: ImageRow | None) -> ImageHands:
+        if row is None:
+            return ImageHands(name, place, None, ())
+        chosen = tuple(
+            HandRecord(name, place, slot, row, hand)
+            for slot, hand in enumerate(row.hands)
+            if self.has_hand(hand)
+        )
+        return ImageHands(name, place, row, chosen, len(row.hands) - len(chosen))

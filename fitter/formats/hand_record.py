@@ -1,0 +1,76 @@
+"""One hand of one image, as tables and JSON take it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fitter.store.schema import HandRow, ImageRow
+
+
+@dataclass(frozen=True)
+class HandRecord:
+    """A hand and where it comes from.
+
+    Attributes:
+        image_name: of its image.
+        place: of the image in its store, from 0 on.
+        slot: of the hand in its image, from 0 on.
+        image: what is known of the image.
+        hand: what is known of the hand.
+    """
+
+    image_name: str
+    place: int
+    slot: int
+    image: ImageRow
+    hand: HandRow
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What a file of meshes tells of the hand, JSON-able."""
+        facts = {
+            "image": self.image_name,
+            "hand": self.slot,
+            "side": self.hand.side,
+            "score": None if self.hand.score is None else float(self.hand.score),
+            "intrinsics": None if self.image.intrinsics is None else self.image.intrinsics.tolist(),
+            "image_size": [self.image.image_width, self.image.image_height],
+        }
+        return {name: value for name, value in facts.items() if value is not None}
+
+
+def plain(value: object) -> object:
+    """A value of a row as JSON has it: lists and numbers, None for what is not a number.
+
+    Numbers of single precision have the nine digits that tell them apart.
+    """
+    import numpy as np
+
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in "iub":
+            return value.tolist()
+        digits = digits_of(value)
+        flat = [number(item, digits) for item in value.ravel().tolist()]
+        return _nested(flat, value.shape)
+    if isinstance(value, np.generic):
+        value = value.item() if not isinstance(value, np.float32) else number(float(value), 9)
+    if isinstance(value, float):
+        return number(value, 17)
+    return value
+
+
+def digits_of(array: object) -> int:
+    """Decimal digits that tell the numbers of an array's type apart."""
+    return 9 if getattr(array, "dtype", None) == "float32" else 17
+
+
+def number(value: float, digits: int) -> float | None:
+    """A number with so many digits; None for what is none."""
+    return float(f"{value:.{digits}g}") if value - value == 0 else None
+
+
+def _nested(flat: list[float | None], shape: tuple[int, ...]) -> object:
+    if len(shape) <= 1:
+        return flat if shape else flat[0]
+    step = len(flat) // shape[0] if shape[0] else 0
+    return [_nested(flat[k * step : (k + 1) * step], shape[1:]) for k in range(shape[0])]

@@ -1,0 +1,114 @@
+"""What colours an exported hand has: a texture where there is one, and colours at its vertices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from fitter.hand_models.model_data import HandModelData
+from fitter.rendering.shading import linear_from_srgb, sample_texture, srgb_from_linear
+from fitter.store.schema import HandRow
+
+if TYPE_CHECKING:
+    from fitter.hand_models.appearance import Appearance
+    from fitter.textures.texture import HandTexture
+
+
+@dataclass(frozen=True)
+class HandSkin:
+    """Diffuse reflectance of a hand: its colours in even white light.
+
+    Attributes:
+        colours: (V, 3) float64 linear RGB at the vertices, in [0, 1].
+        texture: (T, T, 3) float32 linear RGB in the model's atlas, row 0 at the top; None where the
+            model has no atlas, or the colours were fitted at the vertices.
+        normals: (T, T, 3) float32 in the same atlas, x along u, y along v, z out of the skin; None
+            where the model has no such map.
+    """
+
+    colours: np.ndarray
+    texture: np.ndarray | None = None
+    normals: np.ndarray | None = None
+
+    @classmethod
+    def of(
+        cls,
+        data: HandModelData,
+        row: HandRow,
+        appearance: Appearance,
+        linear_light: bool,
+        texture: HandTexture | None = None,
+    ) -> HandSkin:
+        """The skin of a hand: its own texture, else what was fitted to it, else the mean skin.
+
+        Args:
+            data: the model of the hand's side.
+            row: of the hand; its `appearance` and `vertex_colours` count where they were fitted.
+            appearance: of the model.
+            linear_light: whether `vertex_colours` were added in linear light, see
+                `refine.linear_light`.
+            texture: of the hand, in the model's atlas, or None.
+        """
+        if texture is not None and data.uv is not None:
+            return cls(_at_vertices(data, texture.colours), texture.colours)
+        import torch
+
+        said = np.zeros(appearance.count) if row.appearance is None else row.appearance
+        coefficients = torch.as_tensor(said, dtype=torch.float32)[None]
+        colours = appearance.vertex_colours(coefficients)[0]
+        if row.vertex_colours is not None:
+            added = torch.as_tensor(row.vertex_colours, dtype=torch.float32)
+            colours = (
+                colours + added
+                if linear_light
+                else linear_from_srgb(srgb_from_linear(colours) + added)
+            )
+            return cls(colours.clamp(0, 1).double().numpy())
+        maps = appearance.maps(coefficients)
+        if data.uv is None or maps.diffuse.shape[1] == 1:
+            return cls(colours.double().numpy())  # one colour needs no picture of it
+        normals = None if maps.normal is None else maps.normal[0].numpy()
+        return cls(colours.double().numpy(), maps.diffuse[0].numpy(), normals)
+
+    def png(self) -> bytes | None:
+        """The texture as a PNG of 8-bit sRGB, or None without one."""
+        return None if self.texture is None else _png(encoded(self.texture))
+
+    def normal_png(self) -> bytes | None:
+        """The normals as a PNG that holds (n + 1) / 2 in 8 bits, as glTF has them, or None."""
+        if self.normals is None:
+            return None
+        lengths = np.linalg.norm(self.normals, axis=-1, keepdims=True)
+        unit = self.normals / np.where(lengths > 0, lengths, 1)
+        return _png(np.round(255 * (unit + 1) / 2).astype(np.uint8))
+
+
+def encoded(linear: np.ndarray) -> np.ndarray:
+    """Linear colours (...) in [0, 1] as uint8 sRGB."""
+    import torch
+
+    srgb = srgb_from_linear(torch.as_tensor(linear, dtype=torch.float64)).numpy()
+    return np.round(255 * srgb.clip(0, 1)).astype(np.uint8)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    done, content = cv2.imencode(".png", pixels[..., ::-1])  # OpenCV's order is BGR
+    if not done:
+        raise RuntimeError("OpenCV could not encode a PNG")
+    return content.tobytes()
+
+
+def _at_vertices(data: HandModelData, texture: np.ndarray) -> np.ndarray:
+    """(V, 3) a texture's colour at each vertex; on a seam, the mean of what its sides show."""
+    import torch
+
+    assert data.uv is not None and data.uv_faces is not None
+    looked_up = sample_texture(torch.as_tensor(texture), torch.as_tensor(data.uv)).double().numpy()
+    corners, texels = data.faces.ravel(), data.uv_faces.ravel()
+    pairs = np.unique(np.stack([corners, texels], axis=1), axis=0)
+    sums = np.zeros((len(data.v_template), 4))
+    np.add.at(sums, pairs[:, 0], np.column_stack([looked_up[pairs[:, 1]], np.ones(len(pairs))]))
+    return sums[:, :3] / np.maximum(sums[:, 3:], 1)

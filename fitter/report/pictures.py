@@ -1,0 +1,45 @@
+"""The photographs of a store, where they are still there and still the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fitter.errors import InputError
+from fitter.inputs.images import read_image
+from fitter.store.schema import ImageRow
+
+
+@dataclass
+class Photographs:
+    """Reads photographs by their names, and keeps count of those that it could not give.
+
+    Attributes:
+        folder: that the names are relative to.
+        read: how many were given.
+        other_size: how many have another size than the images that were fitted.
+        unread: how many could not be read.
+        first_reason: why the first of those could not.
+    """
+
+    folder: Path
+    read: int = 0
+    other_size: int = 0
+    unread: int = 0
+    first_reason: str = field(default="")
+
+    def of(self, name: str, row: ImageRow) -> np.ndarray | None:
+        """(H, W, 3) uint8 RGB of an image that was fitted, or None."""
+        try:
+            pixels = read_image(self.folder / name)
+        except InputError as error:
+            self.unread += 1
+            self.first_reason = self.first_reason or str(error)
+            return None
+        if pixels.shape[:2] != (row.image_height, row.image_width):
+            self.other_size += 1
+            return None
+        self.read += 1
+        return pixels
