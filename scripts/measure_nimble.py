@@ -19,8 +19,7 @@ import torch
 from torch import Tensor
 
 from datasets.poses import sample_hand_angles
-from fitter.conventions import KEYPOINT_NAMES
-from fitter.hand_models import HandModel, anatomy_of, load_hand_model
+from fitter.hand_models import HandModel, anatomy_of
 from fitter.hand_models.mano import load_mano
 from fitter.hand_models.nimble import Nimble, load_nimble
 from fitter.hand_models.nimble.keypoint_order import KEYPOINT_JOINTS
@@ -29,6 +28,7 @@ from fitter.metrics.points import mpjpe, pa_mpjpe
 from fitter.records import HandParams
 
 HANDS, BATCH = 64, 8
+STEPS = 300
 SEED = 0
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--hands", type=int, default=HANDS, help=f"poses (default {HANDS})")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with torch.inference_mode():
+    with torch.no_grad():
         print_times(options.folder)
         print_collisions(options.folder, options.hands)
         if (options.folder / "MANO_RIGHT.pkl").exists():
@@ -78,41 +78,61 @@ def print_collisions(folder: Path, count: int) -> None:
             apart = hand.separate(mesh)
             passes.append(apart.depth)
             mesh = type(mesh)(**{**vars(mesh), "skin": apart.skin})
-    print(f"\n{count} random poses\n")
-    print(
-        "| moved out | hands with skin in a muscle | vertices a hand | mean depth, mm | deepest, mm |"
-    )
+    print(f"\nskin in muscles, of {count} random poses\n")
+    print("| moved out | hands with any | vertices a hand | mean depth, mm | deepest, mm |")
     print("|---|---|---|---|---|")
     for times, found in zip(("never", "once", "twice"), depths, strict=True):
         depth = 1e3 * torch.cat(found)
         inside = depth > 0
         mean = depth.sum() / inside.sum().clamp_min(1)
-        hands = inside.any(1).sum()
+        hands = int(inside.any(1).sum())
         print(
             f"| {times} | {hands} | {inside.sum() / count:.1f} | {mean:.2f} | {depth.max():.1f} |"
         )
 
 
 def print_keypoints(folder: Path, count: int) -> None:
-    """Error of three definitions of the keypoints against MANO's joints and fingertips."""
+    """Error of three definitions of the keypoints against MANO's joints and fingertips, on the same
+    surface: NIMBLE is first fitted to the vertices of posed MANO hands."""
     mano = HandModel(load_mano(folder / "MANO_RIGHT.pkl"), torch.float64)
-    own = load_hand_model(folder, dtype=torch.float64)
+    layer = Nimble.load(folder, textures=False, dtype=torch.float64)
+    own = HandModel(skin_data(layer.geometry), torch.float64)
     mapped = HandModel(load_nimble(folder, folder / "MANO_RIGHT.pkl"), torch.float64)
-    params = prior_hands(own, count)
-    pose = params.hand_pose[:, list(own.skeleton.finger_rows)]
-    truth = mano(HandParams(params.global_orient, pose, params.betas[:, :10], params.transl))
+    start = prior_hands(own, count)
+    pose = start.hand_pose[:, list(own.skeleton.finger_rows)]
+    truth = mano(HandParams(start.global_orient, pose, start.betas[:, :10], start.transl))
+    params = fitted(own, layer.to_mano, start, truth.vertices)
+    apart = 1e3 * (layer.to_mano(own(params).vertices) - truth.vertices).norm(dim=-1).mean()
     rig = own(params).joints[:, list(KEYPOINT_JOINTS)]
     rows = {
         "joints of the rig, by name": rig,
         "NIMBLE's jreg_mano": own(params).keypoints,
         "MANO's regressor and fingertips": mapped(params).keypoints,
     }
-    assert len(KEYPOINT_NAMES) == rig.shape[1]
-    print("\n| keypoints | error, mm | after Procrustes, mm |\n|---|---|---|")
+    print(f"\n{count} MANO hands, NIMBLE's skin fitted to them, {apart:.2f} mm apart\n")
+    print("| keypoints | error, mm | after Procrustes, mm |\n|---|---|---|")
     for name, points in rows.items():
         found, wanted = points.numpy(), truth.keypoints.numpy()
         error, aligned = (1e3 * each(found, wanted).mean() for each in (mpjpe, pa_mpjpe))
         print(f"| {name} | {error:.2f} | {aligned:.2f} |")
+
+
+def fitted(
+    model: HandModel, to_mano: Callable[[Tensor], Tensor], start: HandParams, vertices: Tensor
+) -> HandParams:
+    """Parameters whose skin lies on MANO's vertices (B, 778, 3), by Adam."""
+    with torch.enable_grad():
+        leaves = {name: value.clone().requires_grad_() for name, value in vars(start).items()}
+        wanted = vertices.clone()
+        solver = torch.optim.Adam(leaves.values(), lr=0.01)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(solver, STEPS)
+        for _ in range(STEPS):
+            solver.zero_grad()
+            off = to_mano(model(HandParams(**leaves)).vertices) - wanted
+            (1e6 * off.square().sum(-1).mean() + 1e-3 * leaves["betas"].square().sum()).backward()
+            solver.step()
+            schedule.step()
+    return HandParams(**{name: value.detach() for name, value in leaves.items()})
 
 
 def random_hands(hand: Nimble, count: int, seed: int = SEED) -> HandParams:
