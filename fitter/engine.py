@@ -19,12 +19,13 @@ from fitter.fitted_hands import FittedHands, RefinedHands, refused_below, withou
 from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Predictions, load_initializer
-from fitter.fitting.keypoint_fit import KeypointFit, fit_keypoints
+from fitter.fitting.keypoint_fit import KeypointFit, fit_keypoints, keypoint_information
 from fitter.fitting.network_prior import with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance_loading import appearance_identity
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
+from fitter.hand_models.known_shape import KnownShape
 from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
 from fitter.meshes import HandMeshes
 from fitter.quality.inputs import JudgedHands
@@ -119,9 +120,7 @@ class Engine:
         """Hands of one batch: mirrored in, predicted, fitted, refined, mirrored out."""
         like, config = self.fit_model.keypoints.joint_template, self.config.fit
         observations = [_of_known_size(slot.hand, config.hand_size) for slot in slots]
-        sizes = like.new_tensor(
-            [math.nan if hand.hand_size is None else hand.hand_size for hand in observations]
-        )
+        known = self._known_shapes(observations)
         observed = ObservationBatch.of(observations, [slot.intrinsics for slot in slots], like)
         detected = normalise(observed)
         predictions = self._predict(slots, detected)
@@ -129,8 +128,8 @@ class Engine:
         alone = detected.with_depth_gain(config.relative_depth_gain)
         hands = with_network_prior(alone, initialisations, config)
         from_keypoints = self.config.init.source != "network"
-        fit = fit_keypoints(self.fit_model, hands, config, initialisations, from_keypoints, sizes)
-        refined = self._refine(slots, hands, fit, predictions, sizes)
+        fit = fit_keypoints(self.fit_model, hands, config, initialisations, from_keypoints, known)
+        refined = self._refine(slots, hands, fit, predictions, known)
         fitted = FittedHands.of(
             self.fit_model.keypoints,
             fit,
@@ -143,11 +142,43 @@ class Engine:
         rows = fitted.rows(observations, ["keypoints", *predictions.initialisations], judged)
         rows = [without_phantom(*pair) for pair in zip(rows, observations, strict=True)]
         rows = [refused_below(row, self.config.output.min_quality) for row in rows]
+        rows = self._with_shape_information(rows, hands, fitted)
         if not self.config.output.save_vertices:
             return rows
         return [
             row if row.has_failed else replace(row, vertices=self.meshes.vertices(row))
             for row in rows
+        ]
+
+    def _known_shapes(self, observations: Sequence[HandObservation]) -> KnownShape:
+        """What is known of the shapes of the hands of a batch."""
+        like = self.fit_model.keypoints.joint_shapedirs
+        sizes = [math.nan if hand.hand_size is None else hand.hand_size for hand in observations]
+        unknown = np.full(like.shape[-1], np.nan)
+        betas = [unknown if hand.shared is None else hand.shared.betas for hand in observations]
+        return KnownShape.of(like.new_tensor(sizes), like.new_tensor(np.stack(betas)))
+
+    def _with_shape_information(
+        self, rows: list[HandRow], hands: NormalisedHands, fitted: FittedHands
+    ) -> list[HandRow]:
+        """The rows with what their images say of the shape, of valid hands that are somebody's."""
+        places = [k for k, row in enumerate(rows) if row.valid and row.person is not None]
+        refined = fitted.refined
+        at = {} if refined is None else {p: k for k, p in enumerate(refined.index.tolist())}
+        found: dict[int, np.ndarray] = {}
+        if refined is not None and (those := [p for p in places if p in at]):
+            index = torch.tensor([at[p] for p in those], device=refined.index.device)
+            said = self.refiner.shape_information(refined.result, index)
+            found |= dict(zip(those, said.cpu().numpy(), strict=True))
+        if alone := [p for p in places if p not in at]:
+            index = torch.tensor(alone, device=hands.keypoints.device)
+            said = keypoint_information(
+                self.fit_model, hands[index], fitted.right[index], self.config.fit
+            )
+            found |= dict(zip(alone, said.cpu().numpy(), strict=True))
+        return [
+            replace(row, shape_information=found[place]) if place in found else row
+            for place, row in enumerate(rows)
         ]
 
     def _beside_others(self, image: DetectedImage, rows: list[HandRow]) -> list[HandRow]:
@@ -181,7 +212,7 @@ class Engine:
         hands: NormalisedHands,
         fit: KeypointFit,
         predictions: Predictions,
-        sizes: torch.Tensor,
+        known: KnownShape,
     ) -> RefinedHands | None:
         """The stages after the keypoints, of the hands that were fitted and have a crop."""
         if not self.config.refine.stages:
@@ -202,7 +233,7 @@ class Engine:
             [predictions.masks[place] for place in crops],
             hands[index],
             torch.tensor(unknown),
-            sizes[index],
+            known[index],
         )
         return RefinedHands(index, result, self.refiner.freed)
 

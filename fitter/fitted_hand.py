@@ -59,6 +59,8 @@ class FittedHand(HandRow):
             (`output.keypoint_definition`).
         keypoints_2d: (21, 2) pixels, projection of the keypoints that correspond to the detected
             ones, whatever definition `keypoints_3d` are in.
+        person: whose hand it is, where images share its shape; None for a hand fitted alone.
+        shape_information: what the image says of the shape; None in results that are complete.
         hand_size: metres from the wrist's joint along the bones to the middle fingertip.
         hand_size_source: "fitted", or "given" where the user knows it.
         joints_3d: (J, 3) joints of the model (16 in MANO and the open hand, 25 in NIMBLE), metres,

@@ -47,6 +47,24 @@ LEAST_PRESENCE = 0.7
 third of what is found and is none is below it, and one in sixty of the hands."""
 
 
+HandKey = tuple[str, Side]
+"""Whose hand, and which."""
+
+
+@dataclass(frozen=True)
+class SharedHand:
+    """What all images of one person's hand of a side share; see `fitter.groups`.
+
+    Attributes:
+        betas: (S,) float64 shape coefficients; a left hand's are those of the mirrored model.
+        offsets: (V, 3) float32 metres, of the right hand's vertices in the rest pose, on top of its
+            shape; None where none are fitted.
+    """
+
+    betas: np.ndarray
+    offsets: np.ndarray | None = None
+
+
 @dataclass(frozen=True)
 class HandObservation:
     """One detected hand.
@@ -68,6 +86,8 @@ class HandObservation:
             None where another network found the hand.
         hand_size: metres from the wrist's joint along the bones to the middle fingertip, where the
             user knows it, or None.
+        person: whose hand it is, where the user says so, or None.
+        shared: what is known of this hand from its other images, or None.
     """
 
     keypoints: np.ndarray
@@ -80,6 +100,8 @@ class HandObservation:
     features: np.ndarray | None = None
     presence: float | None = None
     hand_size: float | None = None
+    person: str | None = None
+    shared: SharedHand | None = None
 
     @property
     def is_doubtful(self) -> bool:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from fitter.meshes import HandMeshes
+    from fitter.records import HandKey
+    from fitter.store.people import PersonHand
     from fitter.store.schema import ImageRow
 
 
@@ -84,6 +86,19 @@ class Results(Mapping[str, list[FittedHand]]):
     def dataset(self) -> xr.Dataset:
         """The store as arrays, read lazily: dimensions image x hand; see docs/results.md."""
         return self.store.dataset()
+
+    @cached_property
+    def people(self) -> dict[HandKey, PersonHand]:
+        """What the images of each person's hand share, by person and side; empty in a store whose
+        hands were fitted alone, and as long as it is not known.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        from fitter.store.people import PEOPLE, read_people
+
+        place = self.store.path / PEOPLE
+        return read_people(place) if place.exists() else {}
 
     @cached_property
     def meshes(self) -> HandMeshes:

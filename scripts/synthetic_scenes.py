@@ -88,19 +88,20 @@ class _Staged:
     recipe: HandRecipe
 
 
-def render_scene(model: HandModel, seed: int) -> Scene:
+def render_scene(model: HandModel, seed: int, betas: np.ndarray | None = None) -> Scene:
     """Render the scene of a seed.
 
     Args:
         model: the right open hand in float64.
-        seed: any non-negative integer; the scene depends on nothing else.
+        seed: any non-negative integer; the scene depends on nothing else but `betas`.
+        betas: (S,) shape of the hand; None for one that is sampled.
 
     Raises:
         RuntimeError: no natural pose in full sight was found in `ATTEMPTS` samples.
     """
     generator = np.random.default_rng([seed, 0])
     for _ in range(ATTEMPTS):
-        staged = _stage(model, generator)
+        staged = _stage(model, generator, betas)
         if staged is None:
             continue
         hand, arm, covered = _masks(model, staged)
@@ -127,11 +128,15 @@ def render_scene(model: HandModel, seed: int) -> Scene:
 # ---- Pose, view and camera
 
 
-def _stage(model: HandModel, generator: np.random.Generator) -> _Staged | None:
+def _stage(
+    model: HandModel, generator: np.random.Generator, given: np.ndarray | None = None
+) -> _Staged | None:
     """Sample pose, shape, view, camera and forearm; None where fingers pass through each other, or
     where the arm points at the camera."""
     shapes = model.shapedirs.shape[-1]
     betas = torch.from_numpy(generator.normal(0, 0.85, (1, shapes)).clip(-2.0, 2.0))
+    if given is not None:
+        betas = torch.from_numpy(given)[None]
     zero = torch.zeros(1, 3, dtype=torch.float64)
     rest = model(HandParams(zero, zero.expand(15, 3)[None], betas, zero))
     frame = rest_frame(rest.joints[0].numpy(), rest.vertices[0, model.tip_vertices].numpy())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fitter.commands.parser import (
     EXIT_OK,
     EXIT_SOME_FAILED,
+    EXIT_WAITS,
     OVERLAY_FLAGS,
     CommandParser,
     add_configuration,
@@ -84,12 +85,15 @@ examples:
   find /data -name '*.jpg' | fit-hands - --out r.zarr
   fit-hands photos/ --out r.zarr --resume --ray local          # all cores of this machine
   fit-hands photos/ --out r.zarr --resume --ray auto           # a Ray cluster
+  fit-hands photos/ --out r.zarr --same-hand                   # one person's hands
+  fit-hands photos/ --out r.zarr --people people.csv
   fit-hands photos/ --out r.zarr --shard 1/2                   # half of the work, beside 2/2
 
 exit status:
   0    every image was processed (with or without hands in it)
   1    finished, but some images or fits failed; the summary and the store say why
   2    wrong usage or bad input, and one line says what; results that were there are kept
+  3    this --shard of a pass is done; the next pass waits for others: run it again then
   70   a fault of the program, with a traceback to report
   75   Ray was lost; what is done is kept, and --resume continues
   130  interrupted; what is done is kept, and --resume continues
@@ -188,6 +192,21 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         "metres; images that it leaves out have --hand-size",
     )
 
+    whose = inputs.add_mutually_exclusive_group()
+    whose.add_argument(
+        "--same-hand",
+        action="store_true",
+        help="all hands of a side are one person's, and share a shape made of all images",
+    )
+    whose.add_argument(
+        "--people",
+        type=path,
+        metavar="FILE",
+        help="whose hands the images show: a CSV table with the columns image, person and perhaps "
+        "hand, or JSON or YAML from names or patterns such as 'anna/*' to persons; hands of one "
+        "person and side share a shape",
+    )
+
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
     """Which model is fitted, and the options of the configuration with a flag of their own."""
@@ -283,6 +302,11 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         help="compute every Nth block of the store alone, from the Ith on, beside runs that "
         "compute the others; continues a store that is there",
     )
+    execution.add_argument(
+        "--wait",
+        action="store_true",
+        help="with --shard: wait for other parts between passes, and do not end with status 3",
+    )
 
 
 def _place(given: str) -> Path | str:
@@ -303,6 +327,8 @@ def _fit_hands(options: argparse.Namespace) -> int:
 
     config = load_config(options.config, options.set, _flags(options))
     summary = fit_to_store(_request(options), config)
+    if summary.waits:
+        return EXIT_WAITS
     return EXIT_SOME_FAILED if summary.has_failures else EXIT_OK
 
 
@@ -357,10 +383,13 @@ def _request(options: argparse.Namespace) -> RunRequest:
         keypoints=options.keypoints,
         masks=options.masks,
         hand_sizes=options.person_size,
+        same_hand=options.same_hand,
+        people=options.people,
         dataset=_dataset(options),
         resume=options.resume or options.shard is not None,
         overwrite=options.overwrite,
         quiet=options.quiet,
+        wait=options.wait,
         execution=ExecutionOptions(
             ray=options.ray,
             workers=options.workers,

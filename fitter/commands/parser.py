@@ -25,6 +25,8 @@ EXIT_SOME_FAILED = 1
 """The run was finished, but some images or fits failed."""
 EXIT_USAGE = 2
 """Wrong usage or bad input."""
+EXIT_WAITS = 3
+"""A share of a run has done its part, and goes on when others have done theirs."""
 EXIT_FAULT = 70
 """A fault of the program; that of "internal software error" in sysexits.h."""
 EXIT_INTERRUPTED = 130

@@ -18,6 +18,7 @@ from fitter.config.detection import DetectorConfig
 from fitter.config.energies import EnergyName
 from fitter.config.files import ConfigKind, Flag, find_preset, load_kind
 from fitter.config.networks import NetworkOffer, NetworkOptions, OfferedNetwork, load_offer
+from fitter.config.people import PeopleConfig
 from fitter.config.section import Section
 from fitter.config.stages import RefineConfig
 from fitter.conventions import HAND_SIZES, KeypointDefinitionName, model_name
@@ -266,6 +267,7 @@ class Config(Section):
     init: InitConfig = Field(default_factory=InitConfig)
     fit: FitConfig = Field(default_factory=FitConfig)
     refine: RefineConfig = Field(default_factory=RefineConfig)
+    people: PeopleConfig = Field(default_factory=PeopleConfig)
     run: RunConfig = Field(default_factory=RunConfig)
     output: OutputConfig = Field(default_factory=OutputConfig)
 

@@ -10,7 +10,7 @@ constant depends on how large the hand is in the picture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from fitter.energies.declare import least_squares
 from fitter.energies.residuals import Quadratic, charbonnier, geman_mcclure
 from fitter.hand_models.keypoint_jacobian import bones_by_finger, by_finger
+from fitter.hand_models.known_shape import KnownShape
 from fitter.records import NormalisedHands, TensorBatch
 
 
@@ -37,6 +38,7 @@ class KeypointTargets(TensorBatch):
         bone_directions: (B, 5, 4, 3) unit vectors, camera frame, palm to tip.
         bone_weight: (B, 5, 4) confidence in the directions.
         hand_size: (B,) metres, see `fitter.hand_models.hand_size`; NaN where it is not known.
+        betas: (B, S) shapes that are known; NaN where they are not.
     """
 
     keypoints: Tensor
@@ -48,15 +50,27 @@ class KeypointTargets(TensorBatch):
     bone_directions: Tensor
     bone_weight: Tensor
     hand_size: Tensor
+    betas: Tensor
+
+    @property
+    def known(self) -> KnownShape:
+        """What is known of the shapes."""
+        return KnownShape(self.hand_size, self.betas)
+
+    def of_unknown_shape(self) -> Self:
+        """The same with nothing known of the shapes."""
+        nothing = KnownShape.nothing(self.keypoint_weight)
+        return replace(self, hand_size=nothing.size, betas=nothing.betas)
 
     @classmethod
-    def of(cls, hands: NormalisedHands, hand_size: Tensor | None = None) -> Self:
+    def of(cls, hands: NormalisedHands, known: KnownShape | None = None) -> Self:
         """Arrange hands, all of them usable, by finger.
 
         Args:
             hands: B of them.
-            hand_size: (B,) metres, NaN where it is not known; None where none is.
+            known: of their shapes; None for nothing.
         """
+        known = known or KnownShape.nothing(hands.confidence)
         weight = by_finger(hands.confidence)
         weight[..., 0] /= 5
         return cls(
@@ -68,9 +82,8 @@ class KeypointTargets(TensorBatch):
             depth_weight=bones_by_finger(hands.depth_weight),
             bone_directions=bones_by_finger(hands.bone_directions),
             bone_weight=bones_by_finger(hands.bone_weight),
-            hand_size=torch.full_like(weight[:, 0, 0], torch.nan)
-            if hand_size is None
-            else hand_size,
+            hand_size=known.size,
+            betas=known.betas,
         )
 
 

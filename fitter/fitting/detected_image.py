@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 
 from fitter.errors import UserError
-from fitter.records import HandCrop, HandObservation, IntrinsicsSource
+from fitter.inputs.people import ImagePeople
+from fitter.records import HandCrop, HandKey, HandObservation, IntrinsicsSource, SharedHand
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,17 @@ class DetectedImage:
         hands = [
             hand if hand.hand_size is not None else replace(hand, hand_size=hand_size)
             for hand in self.hands
+        ]
+        return replace(self, hands=tuple(hands))
+
+    def of_people(self, people: ImagePeople, shared: Mapping[HandKey, SharedHand]) -> DetectedImage:
+        """The same where it is known whose hands they are, and what their images share."""
+        persons = people.of([hand.side for hand in self.hands])
+        hands = [
+            hand
+            if person is None
+            else replace(hand, person=person, shared=shared.get((person, hand.side)))
+            for hand, person in zip(self.hands, persons, strict=True)
         ]
         return replace(self, hands=tuple(hands))
 

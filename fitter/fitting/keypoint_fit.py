@@ -22,7 +22,9 @@ from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
+from fitter.fitting.shape_information import shape_information, shapeless
 from fitter.hand_models.hand_size import HandSize
+from fitter.hand_models.known_shape import KnownShape
 from fitter.records import HandParams, NormalisedHands
 from fitter.solvers import (
     LevenbergMarquardt,
@@ -37,7 +39,7 @@ from fitter.solvers import (
 class KeypointProblem:
     """The objective of the stage over B hands; a `LeastSquaresProblem`.
 
-    Hands of known size, `targets.hand_size`, are judged with the nearest shape of that size.
+    Hands of a known size or shape, `targets.known`, are judged with the nearest such shape.
     """
 
     model: FitModel
@@ -47,11 +49,11 @@ class KeypointProblem:
     def linearize(self, params: HandParams) -> Linearization:
         """Their weighted sum."""
         space, size, targets = self.model.pose_space, self.model.size, self.targets
-        params = size.sized(params, targets.hand_size)
+        params = targets.known.sized(size, params)
         keypoints = self.model.kinematics(params)
         inputs = KeypointInputs(params, keypoints.points, targets, space, size, self.config)
         cost, *derivatives = keypoint_quadratic(inputs, keypoints, self.config.energies)
-        held = size.restrict(params.betas, targets.hand_size, *derivatives)
+        held = targets.known.restrict(size, params.betas, *derivatives)
         return Linearization(cost, *held)
 
     def select(self, index: Tensor) -> KeypointProblem:
@@ -77,7 +79,7 @@ def fit_keypoints(
     config: FitConfig,
     predictions: Sequence[Prediction] = (),
     from_keypoints: bool = True,
-    sizes: Tensor | None = None,
+    known: KnownShape | None = None,
 ) -> KeypointFit:
     """Fit B hands.
 
@@ -91,8 +93,8 @@ def fit_keypoints(
             initialisation.
         from_keypoints: also initialise from the keypoints alone; a hand without any prediction
             is initialised from them anyway.
-        sizes: (B,) metres, see `fitter.hand_models.hand_size`, of hands whose size is known, NaN
-            for the others; None for `FitConfig.hand_size` everywhere. The fit keeps to them.
+        known: what is known of the hands' shapes, which the fit keeps to; None for
+            `FitConfig.hand_size` everywhere.
 
     Returns:
         Parameters in the full image's camera.
@@ -100,13 +102,31 @@ def fit_keypoints(
     # Built outside: what is made in inference mode can never be differentiated through, and the
     # model is the caller's.
     _ = model.kinematics, model.rest_keypoints, model.size
-    if sizes is None:
-        known = torch.nan if config.hand_size is None else config.hand_size
-        sizes = torch.full_like(hands.keypoints[:, 0, 0], known)
+    if known is None:
+        known = KnownShape.nothing(hands.keypoints)
+        if config.hand_size is not None:
+            known = replace(known, size=torch.full_like(known.size, config.hand_size))
     # Not inference mode: roma makes a table in here that it keeps for whoever differentiates later.
     with torch.no_grad():
-        result = _fit(model, hands, config, predictions, from_keypoints, sizes)
+        result = _fit(model, hands, config, predictions, from_keypoints, known)
     return result.map(torch.clone)
+
+
+def keypoint_information(
+    model: FitModel, hands: NormalisedHands, fitted: HandParams, config: FitConfig
+) -> Tensor:
+    """What the keypoints of B hands say of their shapes, see `fitter.fitting.shape_information`.
+
+    Args:
+        model, hands, config: as of `fit_keypoints`; all hands are usable.
+        fitted: float64 parameters of the same hands.
+
+    Returns:
+        (B, E) float64.
+    """
+    problem = KeypointProblem(model, KeypointTargets.of(hands), shapeless(config))
+    with torch.no_grad():
+        return shape_information(problem.linearize(fitted), fitted.betas)
 
 
 def fit_observations(
@@ -140,20 +160,20 @@ def _fit(
     config: FitConfig,
     predictions: Sequence[Prediction],
     from_keypoints: bool,
-    sizes: Tensor,
+    known: KnownShape,
 ) -> KeypointFit:
     index = hands.is_usable.nonzero().flatten()
     if len(index) == 0:
         return _nothing_fitted(model, hands)
     usable, predictions = hands[index], [prediction[index] for prediction in predictions]
-    sizes = sizes[index]
-    problem = KeypointProblem(model, KeypointTargets.of(usable, sizes), config)
+    known = known[index]
+    problem = KeypointProblem(model, KeypointTargets.of(usable, known), config)
     initialisations = _Initialisations.of(model, usable, config, predictions, from_keypoints)
-    initialisations = initialisations.of_sizes(model.size, sizes)
+    initialisations = initialisations.of_known(model.size, known)
     best, source = initialisations.best(problem, config)
     options = LevenbergMarquardt(max_iterations=config.max_iterations)
     result = levenberg_marquardt(problem, best, options, model.manifold)
-    params = model.size.sized(result.params, sizes)
+    params = known.sized(model.size, result.params)
     fitted = KeypointFit(params, result.cost, result.iterations, result.status, source)
     if len(index) == len(hands.is_usable):
         return fitted
@@ -197,10 +217,11 @@ class _Initialisations:
         ]
         return cls(HandParams(*together), torch.cat(sources))
 
-    def of_sizes(self, size: HandSize, sizes: Tensor) -> _Initialisations:
-        """The same with the sizes (B,) that are known."""
-        placed = size.placed(self.params, sizes.repeat(len(self.source)))
-        return replace(self, params=placed)
+    def of_known(self, size: HandSize, known: KnownShape) -> _Initialisations:
+        """The same with what is known of the B hands' shapes."""
+        count = len(self.source)
+        repeated = known.map(lambda values: values.repeat(count, *[1] * (values.ndim - 1)))
+        return replace(self, params=repeated.placed(size, self.params))
 
     def best(self, problem: KeypointProblem, config: FitConfig) -> tuple[HandParams, Tensor]:
         """Run a few iterations from each; the one with the lowest cost, and (B,) its source."""

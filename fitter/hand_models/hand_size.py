@@ -123,10 +123,14 @@ class HandSize:
         """Hands with known sizes (B,), moved along the line of sight until they look as before."""
         if _none_known(size):
             return hand
-        shaped = self.held(hand.betas, size)
-        factor = torch.where(size.isfinite(), self(shaped) / self(hand.betas), 1.0)[:, None]
+        return self.shaped(hand, self.held(hand.betas, size))
+
+    def shaped(self, hand: HandParams, betas: Tensor) -> HandParams:
+        """Hands with shapes (B, S), moved along the line of sight until they look as before."""
+        changed = (betas != hand.betas).any(-1)
+        factor = torch.where(changed, self(betas) / self(hand.betas), 1.0)[:, None]
         root = (self._root(hand.betas) + hand.transl) * factor
-        return replace(hand, betas=shaped, transl=root - self._root(shaped))
+        return replace(hand, betas=betas, transl=root - self._root(betas))
 
     def restrict(
         self, betas: Tensor, size: Tensor, gradient: Tensor, hessian: Tensor

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +23,8 @@ from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.mask_files import MaskFolder
-from fitter.records import HandObservation, IntrinsicsSource
+from fitter.inputs.people import SIDES, ImagePeople, People
+from fitter.records import HandKey, HandObservation, IntrinsicsSource, SharedHand
 
 
 class Names(Protocol):
@@ -63,6 +64,9 @@ class ImageTask:
         keypoints: keypoints given in place of the detector's, of this image only, or None.
         masks: folder of given masks, of which only this image's is listed, or None.
         hand_size: metres, known of the image's hands, or None.
+        people: whose hands they are, or None.
+        shared: what is known of these people's hands from other images.
+        is_final: whether the results are those of the last pass, see `fitter.run.passes`.
     """
 
     place: int
@@ -72,6 +76,9 @@ class ImageTask:
     keypoints: KeypointFiles | None = None
     masks: MaskFolder | None = None
     hand_size: float | None = None
+    people: ImagePeople | None = None
+    shared: Mapping[HandKey, SharedHand] = field(default_factory=dict)
+    is_final: bool = True
 
     @property
     def entry(self) -> ImageEntry:
@@ -131,7 +138,8 @@ class ImageTask:
         return mask
 
     def inputs_digest(self) -> int:
-        """A number that tells whether other K, keypoints, mask or size are given for the image.
+        """A number that tells whether other K, keypoints, mask, size or people are given for the
+        image.
 
         Of a mask the content counts, because masks that were corrected often keep their size; of
         an OpenPose file its size; of an image's own source what `ImageFile.said` gives.
@@ -147,6 +155,8 @@ class ImageTask:
         ]
         if self.hand_size is not None:
             given.append(self.hand_size)
+        if self.people is not None:
+            given.append(["people", sorted(self.people.by_hand.items())])
         said = self.file.said()
         if said is not None:
             given.append(["said", said])
@@ -178,6 +188,9 @@ class Sources:
         keypoints: keypoints given by the user in place of the detector's, or None.
         masks: the images' masks given by the user, or None.
         hand_sizes: sizes of the images' hands given by the user, or None.
+        people: whose hands the images show, or None.
+        shared: what is known of people's hands from the passes before, see `fitter.run.passes`.
+        is_final: whether the results are those of the last pass.
         files: where the images are by their names; None for files below `root`.
     """
 
@@ -187,6 +200,9 @@ class Sources:
     keypoints: KeypointFiles | None = None
     masks: MaskFolder | None = None
     hand_sizes: HandSizes | None = None
+    people: People | None = None
+    shared: Mapping[HandKey, SharedHand] = field(default_factory=dict)
+    is_final: bool = True
     files: ImageFiles | None = None
 
     @property
@@ -208,6 +224,7 @@ class Sources:
         return [self._task(start + k, name) for k, name in enumerate(self.names[start:stop])]
 
     def _task(self, place: int, name: str) -> ImageTask:
+        people = None if self.people is None else self.people.of(name)
         return ImageTask(
             place,
             name,
@@ -216,7 +233,16 @@ class Sources:
             None if self.keypoints is None else self.keypoints.part(place, [name]),
             None if self.masks is None else self.masks.part([name]),
             None if self.hand_sizes is None else self.hand_sizes.size_of(name),
+            people,
+            self._shared_by(people),
+            self.is_final,
         )
+
+    def _shared_by(self, people: ImagePeople | None) -> dict[HandKey, SharedHand]:
+        """What is known of the hands of an image's people."""
+        persons = [] if people is None or not self.shared else people.persons
+        keys: list[HandKey] = [(person, side) for person in persons for side in SIDES]
+        return {key: self.shared[key] for key in keys if key in self.shared}
 
     def absolute(self) -> Sources:
         """The same for a process in another working directory."""
@@ -245,10 +271,38 @@ class Sources:
             self.masks.require_for(_Entries(self.root, names))
         if self.hand_sizes is not None:
             self.hand_sizes.require_for(names)
+        if self.people is not None:
+            self.people.require_for(names)
+            self._require_one_size(self.people, names)
         if self.files is not None:
             others: dict[DatasetPart, object] = {"keypoints": self.keypoints, "masks": self.masks}
             own = [part for part, other in others.items() if other is None]
             self.files.require_for(names, own)
+
+    def _require_one_size(self, people: People, names: Names) -> None:
+        """Refuse two sizes for one person's hand.
+
+        Raises:
+            InputError: images of one person have different sizes.
+        """
+        if self.hand_sizes is None:
+            return
+        sizes: dict[str, float] = {}
+        for name in names:
+            size, those = self.hand_sizes.size_of(name), people.of(name)
+            if size is None or those is None:
+                continue
+            for person in those.persons:
+                one = sizes.setdefault(person, size)
+                if one != size:
+                    raise InputError(
+                        "people.two_sizes",
+                        file=self.hand_sizes.path,
+                        person=person,
+                        one=one,
+                        image=name,
+                        other=size,
+                    )
 
     @property
     def kinds(self) -> dict[str, object]:
@@ -262,6 +316,7 @@ class Sources:
             "keypoints": None if self.detects else "given",
             "masks": "given" if self.has_masks else None,
             "hand_sizes": None if self.hand_sizes is None else "given",
+            **({} if self.people is None else {"people": self.people.kind}),
             **({} if self.files is None else self.files.kinds),
         }
 
@@ -275,6 +330,8 @@ class Sources:
             "--keypoints": self.keypoints is not None,
             "--masks": self.masks is not None,
             "--person-size": self.hand_sizes is not None,
+            "--people": self.people is not None and self.people.path is not None,
+            "--same-hand": self.people is not None and self.people.path is None,
         }
         # Without any it is what stands beside the images in tar files.
         return [option for option, value in given.items() if value] or ["K beside it"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -38,6 +38,10 @@ class StageTask:
     def select(self, index: Tensor) -> StageTask:
         """The task of the hands at `index` (n,) alone."""
         return StageTask(self.model, self.view[index], self.targets[index], self.fit)
+
+    def of_unknown_shape(self) -> StageTask:
+        """The same task with nothing known of the hands' shapes."""
+        return replace(self, targets=self.targets.of_unknown_shape())
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,21 @@ from fitter.config.options import FitConfig
 from fitter.config.stages import RefineConfig
 from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.fit_model import FitModel
+from fitter.fitting.keypoint_fit import KeypointProblem
+from fitter.fitting.shape_information import (
+    shape_information,
+    shapeless,
+    without_shape_priors,
+)
 from fitter.hand_models import HandModel
 from fitter.hand_models.appearance_loading import load_appearance
+from fitter.hand_models.known_shape import KnownShape
 from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
 from fitter.raster import rasterize
 from fitter.records import HandCrop, HandParams, NormalisedHands
 from fitter.refinement.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
-from fitter.refinement.stages import StageTask, run_stages
+from fitter.refinement.stages import LeastSquaresObjective, StageTask, run_stages
+from fitter.solvers import LeastSquaresProblem
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class Refined:
         status: (B,) int64 values of `fitter.solvers.status.Status`.
         masks: of each hand, None for one without.
         mask_iou: (B,) of the mesh's silhouette and the mask where it is trusted, NaN without one.
+        task: what the hands were compared with.
     """
 
     params: SceneParams
@@ -40,6 +49,7 @@ class Refined:
     status: Tensor
     masks: Sequence[HandMask | None]
     mask_iou: Tensor
+    task: StageTask
 
 
 class Refiner:
@@ -73,7 +83,7 @@ class Refiner:
         predicted_masks: Sequence[np.ndarray | None],
         observed: NormalisedHands,
         focal_unknown: Tensor,
-        sizes: Tensor | None = None,
+        known: KnownShape | None = None,
     ) -> Refined:
         """Refine B hands.
 
@@ -83,15 +93,14 @@ class Refiner:
             predicted_masks: of each hand, see `fitter.fitting.initializer.Predictions.masks`.
             observed: what is known of the same hands, all of them usable.
             focal_unknown: (B,) 1 where K was guessed.
-            sizes: (B,) metres, of hands whose size is known and stays, NaN for the others; None
-                where none is.
+            known: of their shapes, which stays; None for nothing.
         """
         intrinsics = self._tensor([crop.intrinsics for crop in crops])
         silhouettes = self._silhouettes(hands, intrinsics)
         looks = zip(crops, predicted_masks, silhouettes, strict=True)
         masks = [self._mask(*look) for look in looks]
         view = self._view(crops, masks, focal_unknown)
-        targets = KeypointTargets.of(observed, sizes)
+        targets = KeypointTargets.of(observed, known)
         task = StageTask(self.model, view, targets, self.fit)
         result = run_stages(task, hands, self.config.stages)
         pulled = self._pulled_off(view, hands, result.params)
@@ -108,7 +117,35 @@ class Refiner:
             status=result.status,
             masks=masks,
             mask_iou=self._mask_iou(result.params, view),
+            task=replace(task, view=view),
         )
+
+    def shape_information(self, refined: Refined, index: Tensor) -> Tensor:
+        """What the images of some hands say of their shapes, by the energies of the last stage that
+        is solved by least squares, or by those of the keypoint fit where there is none.
+
+        Args:
+            refined: B hands.
+            index: (N,) int64 places of the wanted ones among them.
+
+        Returns:
+            (N, E) float64, see `fitter.fitting.shape_information`.
+        """
+        # What is held says nothing of the image.
+        task = refined.task.select(index).of_unknown_shape()
+        params = refined.params[index]
+        hands = params.hand.to(torch.float64)
+        squares = [stage for stage in self.config.stages.values() if stage.solver == "lm"]
+        problem: LeastSquaresProblem[HandParams] = KeypointProblem(
+            self.model.fit, task.targets, shapeless(self.fit)
+        )
+        if squares:
+            weights = without_shape_priors(squares[-1].energies)
+            stage = squares[-1].model_copy(update={"energies": weights})
+            problem = LeastSquaresObjective.of(task, stage, params)
+        with torch.inference_mode():
+            found = problem.linearize(hands)
+            return shape_information(found, hands.betas).clone()
 
     def _pulled_off(self, view: SceneView, start: HandParams, after: SceneParams) -> Tensor:
         """(N,) hands with a mask that moved away from their keypoints by more than `max_pull`."""

@@ -127,7 +127,7 @@ class LeastSquaresObjective:
     def linearize(self, params: HandParams) -> Linearization:
         """The weighted sum of the stage's energies."""
         model, targets = self.task.model.fit, self.task.targets
-        params = model.size.sized(params, targets.hand_size)
+        params = targets.known.sized(model.size, params)
         keypoints = model.kinematics(params)
         space, size = model.pose_space, model.size
         inputs = KeypointInputs(params, keypoints.points, targets, space, size, self.task.fit)
@@ -135,7 +135,7 @@ class LeastSquaresObjective:
         if any(Need.SILHOUETTE in DECLARATIONS[n].needs for n, w in weights.items() if w != 0):
             inputs = self._with_outline(inputs)
         cost, *derivatives = weighted_quadratic(inputs, keypoints, weights)
-        held = size.restrict(params.betas, targets.hand_size, *derivatives)
+        held = targets.known.restrict(size, params.betas, *derivatives)
         return Linearization(cost, *held)
 
     def _with_outline(self, inputs: KeypointInputs) -> OutlineInputs:
@@ -172,7 +172,7 @@ def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> 
         problem = LeastSquaresObjective.of(task, stage, params)
         start = params.hand.to(torch.float64)
         result = levenberg_marquardt(problem, start, options, task.model.fit.manifold)
-        hand = size.sized(result.params, task.targets.hand_size)
+        hand = task.targets.known.sized(size, result.params)
     result, hand = result.map(torch.clone), hand.map(torch.clone)
     moved = params.with_hand(hand.to(params.transl.dtype))
     return StagesResult(moved, result.cost, result.iterations, result.status)
@@ -198,7 +198,7 @@ def _descent(task: StageTask, params: SceneParams, stage: StageConfig) -> Stages
             steps["log_focal"] = steps["log_focal"] * task.view.focal_unknown
         after = params.moved(steps)
         # Not `sized`, which may ask the device whether there is anything to hold.
-        return replace(after, betas=size.held(after.betas, objective.targets.hand_size))
+        return replace(after, betas=objective.targets.known.held(size, after.betas))
 
     start = {name: torch.zeros_like(getattr(params, name)) for name in names}
     rates = {FIELDS[group]: stage.rate(group) for group in stage.free}

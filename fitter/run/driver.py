@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fitter.config.options import Config
 from fitter.run.inputs import RunInputs, opened_inputs
@@ -16,6 +16,7 @@ from fitter.run.request import RunRequest
 from fitter.run.summary import Summary, report
 
 if TYPE_CHECKING:
+    from fitter.groups.sharing import Sharing
     from fitter.run.work import Workers
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         workers = stack.enter_context(_workers(request, config, inputs))
 
         from fitter.run import work
+        from fitter.run.passes import passes_of
         from fitter.run.progress import RunLog, console_for, say
         from fitter.run.resuming import take_up
         from fitter.run.store_setup import open_store
@@ -45,22 +47,26 @@ def run(request: RunRequest, config: Config) -> Summary:
         log.info("hand model %s on %s", workers.engine.meshes.data.name, workers.device)
         if request.overlay_folder is not None:
             request.overlay_folder.prepare()
-        store = stack.enter_context(open_store(request, config, inputs, workers))
+        sharing = _sharing(config, inputs, workers)
+        store = stack.enter_context(open_store(request, config, inputs, workers, sharing))
+        passes = passes_of(store, sharing)
         summary = Summary(
             skipped=inputs.source.skipped,
             broken=inputs.source.broken,
             trusts_intrinsics=request.dataset is not None and request.intrinsics is None,
         )
         if store.was_there:
-            take_up(store, inputs, summary)
+            is_fixed = any(each.given is not None for each in passes[:1])
+            take_up(store, passes[0].rows, inputs, summary, is_fixed)
         else:
             workers.begin_anew()
         store.settle()
         inputs.listing.close()
         sources = replace(inputs.given, names=store.names)
         events = stack.enter_context(RunLog(request.beside("log.jsonl")))
-        state = work.RunState(request, config, store, sources, workers, summary, events)
-        work.process(state, console)
+        state = work.RunState(request, config, store, store, sources, workers, summary, events)
+        state = work.process_passes(state, passes, sharing, console)
+        summary = state.summary
         table = work.finish(state)
         report(summary, request.out, table, lambda text: say(console, text))
     if summary.was_stopped:
@@ -86,3 +92,12 @@ def _workers(
 
     in_hand = request.out.with_name(f".{request.beside('in-hand').name}")
     return LocalExecutor(config, options, ExecutorFiles(request.overlay_folder, in_hand))
+
+
+def _sharing(config: Config, inputs: RunInputs, workers: Workers) -> Sharing[Any] | None:
+    """What the images share, or None."""
+    if inputs.given.people is None:
+        return None
+    from fitter.groups.people import PeopleSharing
+
+    return PeopleSharing(config, workers.engine.fit_model)

@@ -18,6 +18,7 @@ from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.names import NameList
+from fitter.inputs.people import People
 from fitter.inputs.sources import Sources
 from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.run.request import RunRequest
@@ -72,6 +73,10 @@ def _check_options(request: RunRequest) -> None:
     execution = request.execution
     if execution.share != WHOLE and request.overwrite:
         raise InputError("usage.shard_and_overwrite", file="--shard and --overwrite")
+    if request.wait and execution.share == WHOLE:
+        raise InputError("usage.wait_without_shard", file="--wait")
+    if request.same_hand and request.people is not None:
+        raise InputError("usage.two_people", file="--same-hand and --people")
     if execution.gpus_per_worker is not None and execution.ray is None:
         raise InputError("usage.gpus_without_ray", file="--gpus-per-worker")
 
@@ -122,7 +127,12 @@ def _given(request: RunRequest, config: Config, source: ImageSource) -> Sources:
     masks = None if request.masks is None else MaskFolder.open(request.masks)
     keypoints = None if request.keypoints is None else KeypointFiles.open(request.keypoints)
     sizes = None if request.hand_sizes is None else HandSizes.open(request.hand_sizes)
-    given = Sources(source.root, (), intrinsics, keypoints, masks, sizes, source.files)
+    people = None if request.people is None else People.open(request.people)
+    if request.same_hand:
+        people = People.one_person()
+    given = Sources(
+        source.root, (), intrinsics, keypoints, masks, sizes, people, files=source.files
+    )
     _check_masks(config, given)
     return given
 

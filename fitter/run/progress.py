@@ -81,11 +81,12 @@ class ProgressLine:
     A file gets nothing: a line that redraws itself would only fill it.
     """
 
-    def __init__(self, console: Console, total: int, done: int) -> None:
+    def __init__(self, console: Console, total: int, done: int, title: str = "fitting") -> None:
         """Show the line while its ``with`` block lasts.
 
         Args:
             console: to show it on.
+            title: of what is done.
             total: images of the run.
             done: images that are done before it starts.
         """
@@ -103,7 +104,7 @@ class ProgressLine:
             *columns, console=console, disable=hidden, speed_estimate_period=_RATE_SECONDS
         )
         self._task = self._progress.add_task(
-            "fitting", total=total, completed=done, hands=0, failed=0, rates=""
+            title, total=total, completed=done, hands=0, failed=0, rates=""
         )
         self._done, self._started = done, time.monotonic()
 

@@ -30,11 +30,15 @@ class RunRequest:
         keypoints: folder or file of keypoints that replace the detector's, or None.
         masks: folder of masks of the images, or None.
         hand_sizes: file of sizes of the images' hands, see `fitter.inputs.hand_sizes`, or None.
+        same_hand: all hands of a side are one person's and share a shape.
+        people: file that says whose hands the images show, see `fitter.inputs.people`, or None.
         dataset: the data set that the images, their K and what else is asked for come from, or
             None.
         resume: continue the store.
         overwrite: replace the store.
         quiet: no progress and no summary.
+        wait: where images share something and other shares have not done their part of a pass,
+            wait for them.
         execution: over what the work is spread.
     """
 
@@ -46,10 +50,13 @@ class RunRequest:
     keypoints: Path | None = None
     masks: Path | None = None
     hand_sizes: Path | None = None
+    same_hand: bool = False
+    people: Path | None = None
     dataset: DatasetRequest | None = None
     resume: bool = False
     overwrite: bool = False
     quiet: bool = False
+    wait: bool = False
     execution: ExecutionOptions = field(default_factory=ExecutionOptions)
 
     def __post_init__(self) -> None:
@@ -67,7 +74,7 @@ class RunRequest:
             raise InputError("usage.overlays_missing", file="overlay_style")
         object.__setattr__(self, "images", [str(image) for image in self.images])
         self._check_out()
-        for name in ("out", "overlays", "keypoints", "masks", "hand_sizes"):
+        for name in ("out", "overlays", "keypoints", "masks", "hand_sizes", "people"):
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else Path(given))
         if self.intrinsics is not None:

@@ -24,13 +24,17 @@ MANY_BLOCKS = 20_000
 """Blocks from which on a store has millions of files."""
 
 
-def take_up(store: ResultStore, inputs: RunInputs, summary: Summary) -> None:
+def take_up(
+    store: ResultStore, rows: ResultStore, inputs: RunInputs, summary: Summary, is_fixed: bool
+) -> None:
     """Add new images to a store, and count what is done in it.
 
     Args:
         store: held to be written to.
+        rows: those of the pass that is to be continued; `store` itself where there is one pass.
         inputs: the images that there are now, and what is known about them.
         summary: of the run; gets what was added, has changed, and was done before.
+        is_fixed: whether images share something that was made without those that are new.
 
     Raises:
         InputError: these are the images of another store; what is given for them is not what
@@ -42,12 +46,14 @@ def take_up(store: ResultStore, inputs: RunInputs, summary: Summary) -> None:
         _require_relatives(store, inputs.listing, new)
         if len(new) and given.ordered is not None:
             raise InputError("run.list_order", file=given.ordered, count=len(new))
+        if len(new) and is_fixed:
+            raise InputError("run.new_beside_people", file=store.path, count=len(new))
         before, adds = len(store.names), len(new) > 0 and store.is_alone
         # All that may be refused, before anything is changed.
         given.check(_Joined(store.names, new) if adds else store.names)
         # A last block that is not full is done again with the images that are added.
         again = before - before % store.block_size if adds else before
-        for change in changed_images(store, replace(given, names=store.names)):
+        for change in changed_images(rows, replace(given, names=store.names)):
             if change.place < again:
                 summary.changed.add(f"{'gone' if change.is_gone else 'changed'} {change.name}")
             elif change.is_gone and not change.has_failed:
@@ -62,7 +68,7 @@ def take_up(store: ResultStore, inputs: RunInputs, summary: Summary) -> None:
             f"the store has {len(store.blocks()):,} blocks of {store.block_size} images, each some "
             "40 files: another --out would be laid out in larger ones"
         )
-    _count_done(store, summary)
+    count_done(rows, summary)
 
 
 def _require_relatives(store: ResultStore, listing: NameList, new: NameList) -> None:
@@ -80,7 +86,8 @@ def _require_relatives(store: ResultStore, listing: NameList, new: NameList) -> 
         )
 
 
-def _count_done(store: ResultStore, summary: Summary) -> None:
+def count_done(store: ResultStore, summary: Summary) -> None:
+    """Count what the committed blocks of a store hold."""
     failed = IMAGE_STATUS.index("failed")
     for block in store.committed_blocks():
         summary.done_before += len(block)

@@ -6,12 +6,14 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from fitter.config.options import Config
 from fitter.detection.identity import detector_identity, detector_packages
 from fitter.engine import Engine
+from fitter.groups.sharing import Sharing
 from fitter.run.inputs import RunInputs
 from fitter.run.request import RunRequest
 from fitter.store.layout import StoreSpec, choose_block_size, is_result_store
@@ -33,6 +35,10 @@ _SHAPING_PACKAGES = (
 of the detector, and on a GPU Triton's, which compiles the rasteriser there."""
 
 
+_LAST_PASS = ("vertex",)
+"""Optional dimensions of what only the last pass stores."""
+
+
 class Fitter(Protocol):
     """Whoever fits the hands of a run."""
 
@@ -43,7 +49,11 @@ class Fitter(Protocol):
 
 
 def open_store(
-    request: RunRequest, config: Config, inputs: RunInputs, fitter: Fitter
+    request: RunRequest,
+    config: Config,
+    inputs: RunInputs,
+    fitter: Fitter,
+    sharing: Sharing[Any] | None,
 ) -> ResultStore:
     """Make the store of a run, or continue it where the request says so.
 
@@ -52,6 +62,7 @@ def open_store(
         config: of the run.
         inputs: all images that there are now, and what is given for them.
         fitter: who fits the hands.
+        sharing: what the images share, or None.
 
     Raises:
         InputError: see `ResultStore.create` and `ResultStore.resume`.
@@ -62,6 +73,10 @@ def open_store(
         count = len(inputs.listing)
         size = ResultStore.open(request.out).block_size if continues else choose_block_size(count)
     spec = _spec(config, inputs, fitter, size)
+    if sharing is not None:
+        kept = {k: v for k, v in spec.optional_sizes.items() if k not in _LAST_PASS}
+        rows = kept | sharing.pass_sizes
+        spec = replace(spec, has_people=True, pass_sizes=[rows] * (sharing.passes - 1))
     share = request.execution.share
     if request.resume:
         return ResultStore.resume(request.out, spec, share)

@@ -62,6 +62,7 @@ class Summary:
         lost: times that a process that detects or renders was lost.
         seconds: wall time of the work, the start of the run not included.
         was_stopped: whether the user stopped it before its end.
+        waits: images of a pass that other shares have to do before the next one can begin.
         notes: further things to tell.
     """
 
@@ -88,6 +89,7 @@ class Summary:
     lost: int = 0
     seconds: float = 0.0
     was_stopped: bool = False
+    waits: int = 0
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -180,7 +182,12 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.beyond:
         hands = count(summary.beyond, "hand")
         say(f"{hands} more than there are slots for, hands_beyond says where: --max-hands N")
-    if summary.left:
+    if summary.waits:
+        say(
+            f"{count(summary.waits, 'image')} of this pass are left to other shares: run this one "
+            "again when they are done, or with --wait"
+        )
+    elif summary.left:
         say(f"{count(summary.left, 'image')} left to do")
     if summary.masks_found is not None:
         say(f"masks found for {summary.masks_found} of {count(summary.images, 'image')}")
@@ -230,5 +237,5 @@ def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
             f"{count(summary.fit_failures.count, 'fit')} failed; {summary.seconds:.1f} s, "
             f"{summary.images / summary.seconds:.1f} images a second"
         )
-    elif not summary.left:
+    elif not summary.left and not summary.waits:
         say("nothing left to do")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 
@@ -17,8 +17,10 @@ from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.inputs.sources import ImageTask, Sources
 from fitter.rendering.overlay_names import overlay_name
-from fitter.run.progress import ProgressLine, RunLog
+from fitter.run.passes import Pass, share, sources_for, stoppable, wait_for_others
+from fitter.run.progress import ProgressLine, RunLog, say
 from fitter.run.request import RunRequest
+from fitter.run.resuming import count_done
 from fitter.run.summary import Summary
 from fitter.store.failures import write_failures
 from fitter.store.result_store import Block, ResultStore
@@ -29,6 +31,7 @@ from fitter.workers.batches import Collector, FittedBatch, Plan, split
 
 if TYPE_CHECKING:
     from fitter.engine import Engine
+    from fitter.groups.sharing import Sharing
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class RunState:
         request: what was asked for.
         config: of the run.
         store: held to be written to.
+        rows: those of the pass that is being done; the store's own in the last one.
         sources: the images of the store, and what is known about them.
         workers: who computes.
         summary: counts what is done.
@@ -71,34 +75,90 @@ class RunState:
     request: RunRequest
     config: Config
     store: ResultStore
+    rows: ResultStore
     sources: Sources
     workers: Workers
     summary: Summary
     events: RunLog
 
 
-def process(run: RunState, console: Console) -> None:
-    """Do what is to be done, block after block."""
-    store, summary = run.store, run.summary
-    plan = Plan(run.sources, store.pending_blocks(), run.config.run.batch_size)
+def process_passes(
+    run: RunState, passes: Sequence[Pass], sharing: Sharing[Any] | None, console: Console
+) -> RunState:
+    """Do what is to be done, pass after pass.
+
+    Args:
+        run: whose summary has counted what is done of the first of the passes.
+        passes: those that are not done yet.
+        sharing: what the images share, or None.
+        console: to show progress on.
+
+    Returns:
+        The run as it was in the last pass that it came to, with the summary of that pass.
+    """
+    first, state = run, run
+    for now in passes:
+        summary = run.summary if now is passes[0] else _summary_of(now, run.summary)
+        sources = sources_for(now, first.sources, sharing)
+        state = replace(first, rows=now.rows, sources=sources, summary=summary)
+        process(state, now, console)
+        if summary.was_stopped or sharing is None:
+            break
+        if now.is_last:
+            if now.rows.is_complete:
+                assert now.given is not None  # it is not the first
+                sharing.sweep(now.given)
+                run.store.finish_passes()
+            break
+        if not _is_complete(state, now, console):
+            break
+        share(now, sharing)
+        run.events.write("shared", after=now.number, of=now.of)
+    return state
+
+
+def _summary_of(now: Pass, before: Summary) -> Summary:
+    """Of a further pass of a run, with what belongs to the run as a whole."""
+    names = ("skipped", "broken", "trusts_intrinsics", "added", "changed", "notes", "lost")
+    summary = Summary(**{name: getattr(before, name) for name in names})
+    count_done(now.rows, summary)
+    return summary
+
+
+def _is_complete(run: RunState, now: Pass, console: Console) -> bool:
+    """Whether all shares have done their part of a pass; waits for them where that is asked."""
+    if run.request.wait:
+        with stoppable(lambda text: say(console, text)) as stop:
+            complete = wait_for_others(now, stop, lambda text: say(console, text))
+        run.summary.was_stopped = stop.asked
+        return complete
+    total = len(run.sources.names)
+    done = sum(len(block) for block in now.rows.committed_blocks())
+    run.summary.waits = total - done
+    return done == total
+
+
+def process(run: RunState, now: Pass, console: Console) -> None:
+    """Do what is to be done of one pass, block after block."""
+    summary = run.summary
+    plan = Plan(run.sources, run.rows.pending_blocks(), run.config.run.batch_size)
     total, done = len(plan.sources.names), summary.done_before
-    log.info("%s to do, %d done before", count(sum(map(len, plan.blocks)), "image"), done)
+    log.info(
+        "%s: %s to do, %d done before",
+        now.title, count(sum(map(len, plan.blocks)), "image"), done,
+    )  # fmt: skip
     run.events.write(
         "started", images=total, done_before=done, added=summary.added, blocks=len(plan.blocks),
         device=run.workers.device, version=version("fit-hands"),
+        **({} if now.of == 1 else {"number": now.number, "of": now.of}),
     )  # fmt: skip
     if run.sources.has_masks:
         summary.masks_found = 0
     started = time.monotonic()
-    with ProgressLine(console, total, done) as progress:
-        stop = StopRequest(
-            lambda: progress.say(
-                "stopping when the blocks in flight are written; press Ctrl-C again to stop at once"
-            )
-        )
-        with stop:
+    with ProgressLine(console, total, done, now.title) as progress, stoppable(progress.say) as stop:
+        if now.is_last:
             _render_missing(run, plan, stop)
-            _write_blocks(run, plan, stop, progress)
+        _write_blocks(run, plan, stop, progress)
     summary.was_stopped = stop.asked
     summary.seconds = time.monotonic() - started
 
@@ -130,7 +190,7 @@ def _write_block(run: RunState, block: Block, batches: Sequence[FittedBatch]) ->
     try:
         # Its overlays are rendered: an interrupted block is rendered again, a committed one only
         # where an overlay is missing.
-        run.store.write_block(block, [row for batch in batches for row in batch.rows])
+        run.rows.write_block(block, [row for batch in batches for row in batch.rows])
     except InputError as error:
         run.events.write("broken off", reason=str(error))
         if not run.store.path.exists():
@@ -174,12 +234,12 @@ def _render_missing(run: RunState, plan: Plan, stop: StopRequest) -> None:
 
 def finish(run: RunState) -> Path | None:
     """Write the table of failures, and the log's last line; the table's place."""
-    done = sum(len(block) for block in run.store.committed_blocks())
+    done = sum(len(block) for block in run.rows.committed_blocks())
     run.summary.left += len(run.sources.names) - done
     table = run.request.beside("failures.csv")
     is_written = True
     try:
-        write_failures(run.store, table)
+        write_failures(run.rows, table)
     except InputError as error:  # the results are there all the same
         run.summary.notes.append(str(error))
         is_written = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, overload
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, overload
 
 import numpy as np
 
@@ -11,6 +12,14 @@ from fitter.errors import InputError
 
 if TYPE_CHECKING:
     import zarr
+
+
+class SizedNames(Protocol):
+    """Names that can be gone through, and may lie on disk."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[str]: ...
 
 
 class ImageNames(Sequence[str]):
@@ -59,3 +68,17 @@ class ImageNames(Sequence[str]):
         if not all(names):
             raise InputError("store.damaged_names", reason="names are missing")
         return names
+
+
+class RestOfNames:
+    """The names of a store from a place on, not held in memory."""
+
+    def __init__(self, names: ImageNames, start: int) -> None:
+        """Those of `names` from place `start` on."""
+        self._names, self._start = names, start
+
+    def __len__(self) -> int:
+        return len(self._names) - self._start
+
+    def __iter__(self) -> Iterator[str]:
+        return islice(iter(self._names), self._start, None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from fitter.conventions import JOINT_NAMES
+from fitter.store.image_names import SizedNames
 from fitter.store.older import FORMAT_VERSION
 from fitter.store.schema import (
     DIMENSION_LABELS,
     JOINT_DIMENSIONS,
     OPTIONAL_DIMENSIONS,
+    PEOPLE_VARIABLES,
     VARIABLES,
+    Variable,
     variables_with,
 )
 from fitter.system.files import write_whole
@@ -34,6 +37,9 @@ if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Z
 FORMAT = "fit-hands results"
 MARKER = "image_status"
 """The variable whose chunks mark committed blocks: one uncompressed byte per image."""
+
+PASSES = "passes"
+"""Folder in a store with what was computed before the last pass; it is gone when that is done."""
 
 LONGEST_CHUNK, SHORTEST_CHUNK = 256, 32
 """Images that a reader takes at once from a block of many. A block without a divisor in between is
@@ -89,6 +95,9 @@ class StoreSpec:
         pose_joints: names of those of them that `hand_pose` rotates, in its order.
         initialisations: names of the networks that fits may start from.
         optional_sizes: lengths of those `OPTIONAL_DIMENSIONS` that the store has.
+        has_people: whether the store has the `PEOPLE_VARIABLES`.
+        pass_sizes: `optional_sizes` of the rows of each pass before the last one, in order; those
+            are kept in stores of their own in the store, see `pass_specs`.
         config: the resolved configuration, JSON-able.
         model: the hand model, JSON-able: its name, its sha256, and how its parameters mean a
             left hand.
@@ -105,6 +114,8 @@ class StoreSpec:
     pose_joints: Sequence[str] = JOINT_NAMES[1:]
     initialisations: Sequence[str] = ()
     optional_sizes: Mapping[str, int] = field(default_factory=dict)
+    has_people: bool = False
+    pass_sizes: Sequence[Mapping[str, int]] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -131,6 +142,17 @@ class StoreSpec:
         """Names of the entries of the dimensions that have them, as far as the store has these."""
         labels = {**DIMENSION_LABELS, "joint": self.joints, "pose_joint": self.pose_joints}
         return {dim: names for dim, names in labels.items() if dim in self.sizes}
+
+    @property
+    def pass_specs(self) -> list[StoreSpec]:
+        """Of the stores of the passes before the last one, which lie in `pass_folder`."""
+        return [replace(self, optional_sizes=sizes, pass_sizes=()) for sizes in self.pass_sizes]
+
+    def has(self, variable: Variable) -> bool:
+        """Whether the store has a variable."""
+        if variable.name in PEOPLE_VARIABLES and not self.has_people:
+            return False
+        return {*variable.outer, *variable.dims} <= set(self.sizes)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -197,7 +219,7 @@ def write_layout(path: Path, spec: StoreSpec) -> None:
     write_names(image_names, spec.images, 0, spec.block_size)
     for variable in variables_with(spec.initialisations):
         dims = (*variable.outer, *variable.dims)
-        if not set(dims) <= set(sizes):
+        if not spec.has(variable):
             continue  # the vertices of a store that leaves them out, for one
         shape = tuple(sizes[dim] for dim in dims)
         chunk = spec.block_size if variable.name == MARKER else chunk_length(spec.block_size)
@@ -214,6 +236,20 @@ def write_layout(path: Path, spec: StoreSpec) -> None:
             compressors=None if variable.name == MARKER else "auto",
         )
     consolidate(path)
+    if spec.pass_sizes:
+        zarr.create_group(path / PASSES, zarr_format=3)
+    for number, rows in enumerate(spec.pass_specs, 1):
+        write_layout(pass_folder(path, number), rows)
+
+
+def pass_folder(path: Path, number: int) -> Path:
+    """Where the rows of a pass before the last one are, in the store at `path`.
+
+    Args:
+        path: the store.
+        number: of the pass, from 1 on.
+    """
+    return path / PASSES / str(number)
 
 
 def write_names(array: zarr.Array, names: Iterable[str], start: int, block_size: int) -> None:
@@ -232,7 +268,7 @@ def dimensions(array: zarr.Array) -> tuple[str, ...]:
     return tuple(cast(Any, array.metadata).dimension_names)
 
 
-def lengthen(path: Path, names: Sequence[str], count: int, block_size: int) -> None:
+def lengthen(path: Path, names: SizedNames, count: int, block_size: int) -> None:
     """Add images to the end of a store, which reads as it was before until `consolidate`.
 
     Args:

@@ -24,7 +24,13 @@ from fitter.store.older import (
     with_todays_options,
 )
 from fitter.store.rows import disassemble
-from fitter.store.schema import OPTIONAL_DIMENSIONS, VARIABLES, ImageRow, Variable
+from fitter.store.schema import (
+    OPTIONAL_DIMENSIONS,
+    PEOPLE_VARIABLES,
+    VARIABLES,
+    ImageRow,
+    Variable,
+)
 
 if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Zarr
     import xarray as xr
@@ -58,6 +64,7 @@ class StoreReader:
             for v in VARIABLES
             if v.name not in names
             and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
+            and v.name not in PEOPLE_VARIABLES
             and not (self._is_older and v.name in ADDED_VARIABLES)
         ]
         # The gathered metadata still tell of a variable whose folder is gone, and it would read as
@@ -149,6 +156,11 @@ class StoreReader:
             Block(index, start, min(start + size, total))
             for index, start in enumerate(range(0, total, size))
         ]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every block has a commit marker, whoever wrote it."""
+        return len(self._committed()) == len(self.blocks())
 
     def pending_blocks(self) -> list[Block]:
         """The blocks without a commit marker, in order."""

@@ -15,7 +15,9 @@ and is computed again, whole.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +35,16 @@ from fitter.store.files import (
     sweep,
     sweep_metadata,
 )
+from fitter.store.image_names import RestOfNames, SizedNames
 from fitter.store.layout import (
     MARKER,
+    PASSES,
     Block,
     StoreSpec,
     consolidate,
     is_result_store,
     lengthen,
+    pass_folder,
     write_dataset_place,
     write_layout,
 )
@@ -50,6 +55,10 @@ from fitter.system.files import flush, write_whole
 from fitter.system.lock import WHOLE, Share, WriterLock
 
 __all__ = ["Block", "ResultStore", "StoreReader", "StoreSpec", "decode_flags"]
+
+
+_FINISHED = "passes.finished"
+"""What `PASSES` is called while it is removed."""
 
 
 class ResultStore(StoreReader):
@@ -67,6 +76,8 @@ class ResultStore(StoreReader):
         self.was_there = True
         """Whether it was there before it was opened to be written to."""
         self._lock: WriterLock | None = None
+        self.passes: list[ResultStore] = []
+        """The rows of the passes before the last one; empty when that is done."""
 
     @classmethod
     def create(
@@ -94,6 +105,7 @@ class ResultStore(StoreReader):
             store = cls._make(path, spec, overwrite)
             lock.settle()
             store._lock = lock
+            store._open_passes(spec)
         return store
 
     @classmethod
@@ -148,7 +160,40 @@ class ResultStore(StoreReader):
                 store._discard_uncommitted()
                 store._move_dataset(spec.dataset)
             store._lock = lock
+            store._open_passes(spec)
         return store
+
+    def _open_passes(self, spec: StoreSpec) -> None:
+        """Open the rows of the passes before the last one, as long as they are there.
+
+        Raises:
+            InputError: they are missing, although the last pass is not done.
+        """
+        if self.is_alone and (folder := self.path / _FINISHED).exists():
+            shutil.rmtree(folder)
+        if spec.pass_sizes and not (self.path / PASSES).exists() and not self.is_complete:
+            raise InputError("store.lost", file=self.path, what=PASSES)
+        for number, rows in enumerate(spec.pass_specs, 1):
+            path = pass_folder(self.path, number)
+            if not (self.path / PASSES).exists():
+                return
+            store = type(self)(path)
+            store._lock = self._lock
+            store._require_same(rows)
+            if self.is_alone:
+                sweep_metadata(path)
+            store._discard_uncommitted()
+            if self.is_alone and store.sizes["image"] < self.sizes["image"]:
+                # The run that added them ended in between.
+                store.append(RestOfNames(self.names, store.sizes["image"]))
+            self.passes.append(store)
+
+    def finish_passes(self) -> None:
+        """Remove what was computed before the last pass, when that is done."""
+        self.passes = []
+        with suppress(FileNotFoundError):  # another share has done it
+            (self.path / PASSES).replace(self.path / _FINISHED)
+            shutil.rmtree(self.path / _FINISHED)
 
     def _move_dataset(self, place: Mapping[str, str]) -> None:
         """Have the store tell of the folder that the images of its data set are read from now."""
@@ -158,7 +203,7 @@ class ResultStore(StoreReader):
         flush(self.path)
         self._load()
 
-    def append(self, names: Sequence[str]) -> None:
+    def append(self, names: SizedNames) -> None:
         """Add images at the end; a last block that was not full is to be computed again.
 
         Args:
@@ -187,13 +232,16 @@ class ResultStore(StoreReader):
             consolidate(self.path)
             flush(self.path)
         self._load()
+        for rows in self.passes:
+            rows.append(RestOfNames(self.names, count))
 
     def settle(self) -> None:
         """Let runs with other shares in: all images are there."""
         if self._lock is not None:
             self._lock.settle()
         # On the way another run may have been alone, and have added some.
-        self._load()
+        for store in (self, *self.passes):
+            store._load()
 
     @property
     def is_alone(self) -> bool:

@@ -39,6 +39,7 @@ last table goes on with the networks that are offered, see `variables_with`."""
 ImageStatus = Literal["ok", "no_hand", "failed"]
 
 OPTIONAL_DIMENSIONS = (
+    "shape_information_entry",
     "vertex",
     "offset_vertex",
     "colour_vertex",
@@ -46,6 +47,9 @@ OPTIONAL_DIMENSIONS = (
     "light_coefficient",
 )
 """Dimensions that a store may lack; it then lacks the variables that have them."""
+
+PEOPLE_VARIABLES = frozenset({"person"})
+"""Variables of stores whose hands are grouped by person, and of no others."""
 
 DIMENSION_LABELS: dict[str, tuple[str, ...]] = {
     "keypoint": KEYPOINT_NAMES,
@@ -158,6 +162,10 @@ class HandRow:
     """
 
     valid: bool = _variable("the slot holds a hand whose fit can be used", dtype="bool")
+    person: str | None = _variable(
+        "whose hand it is, of those that share a shape; empty for a hand fitted alone",
+        dtype="string",
+    )
     side: Side | None = _variable("side of the hand", flags=SIDES)
     side_score: float | None = _variable("probability of side, in [0.5, 1]", units="1")
     detection_score: float | None = _variable(
@@ -214,6 +222,13 @@ class HandRow:
     )
     hand_size_source: HandSizeSource | None = _variable(
         "whether hand_size was fitted, or given by the user and kept", flags=HAND_SIZE_SOURCES
+    )
+    shape_information: np.ndarray | None = _variable(
+        "what the image says of the shape: upper triangle of a matrix, row by row, and a vector, "
+        "see fitter.groups.shape_information",
+        "shape_information_entry",
+        dtype="float64",
+        units="1",
     )
     vertices: np.ndarray | None = _variable(
         "vertices of the fitted mesh", "vertex xyz", units="m", frame=CAMERA

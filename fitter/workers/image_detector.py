@@ -110,7 +110,9 @@ def _detect(task: ImageTask, detector: Detector | None, config: Config) -> Detec
     image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source)
     mask = task.mask_for(size) if config.needs_crops else None
     found = find_hands(image, hands, mask, detector, config)
-    return found if task.hand_size is None else found.of_size(task.hand_size)
+    if task.hand_size is not None:
+        found = found.of_size(task.hand_size)
+    return found if task.people is None else found.of_people(task.people, task.shared)
 
 
 def find_hands(

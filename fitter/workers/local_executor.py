@@ -196,7 +196,10 @@ class LocalExecutor:
         return done, self._submit_overlays(tasks, rows)
 
     def _submit_overlays(self, tasks: Sequence[ImageTask], rows: Iterable[ImageRow]) -> Promises:
-        return [] if self._overlays is None else self._overlays.submit(tasks, rows)
+        # Only the last pass's hands are results.
+        if self._overlays is None or not all(task.is_final for task in tasks):
+            return []
+        return self._overlays.submit(tasks, rows)
 
 
 def _rendered(fitted: tuple[FittedBatch, Promises]) -> FittedBatch:

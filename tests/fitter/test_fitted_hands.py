@@ -75,7 +75,7 @@ def test_offsets_are_mirrored_with_their_hands(scenes, fit, intrinsics) -> None:
     offsets = torch.randn(scene.offsets.shape, generator=torch.Generator().manual_seed(0))
     scene = replace(scene, offsets=0.01 * offsets)
     result = Refined(scene, torch.tensor([3, 4]), fit.status[index], [None, None],
-                     torch.tensor([torch.nan, torch.nan]))  # fmt: skip
+                     torch.tensor([torch.nan, torch.nan]), None)  # fmt: skip
     refined = RefinedHands(index, result, frozenset({"offsets"}))
     fitted = FittedHands.of(scenes.fit.keypoints, fit, refined, intrinsics, IS_LEFT)
     flip = torch.tensor([-1.0, 1.0, 1.0])

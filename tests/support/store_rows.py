@@ -18,7 +18,9 @@ SPEC = StoreSpec(
     max_hands=2,
     block_size=4,
     num_betas=10,
+    has_people=True,
     optional_sizes={
+        "shape_information_entry": 5,
         "vertex": 6,
         "offset_vertex": 6,
         "colour_vertex": 6,
@@ -43,6 +45,8 @@ def fake_hand(seed: int, side="right") -> HandRow:
     rng = np.random.default_rng(seed)
     return HandRow(
         valid=True,
+        person=f"person {seed % 3}",
+        shape_information=rng.random(5),
         side=side,
         detection_score=rng.random(),
         box=rng.random(4),

@@ -64,6 +64,10 @@ SENTENCES: dict[str, str] = {
         "neither; refine.stages={{}} goes without"
     ),
     "run.masks_unused": "expected stages that use masks, found {found}",
+    "run.new_beside_people": (
+        "cannot take {count} new images: the shapes of its people were made without them; fit all "
+        "of them into another --out"
+    ),
     "run.other_images": (
         "cannot be resumed: expected some of its images, such as {expected!r}, found none of them, "
         "but {found!r}; give the folder or list that it was started with, or another --out"
@@ -83,6 +87,8 @@ SENTENCES: dict[str, str] = {
     "usage.shard_and_overwrite": (
         "expected one of them, because other shards may be at work in the store"
     ),
+    "usage.two_people": "expected one of them, found both",
+    "usage.wait_without_shard": "expected --shard I/N beside it, found none",
     "worker.lost_at_start": "what detects hands {how} while it was loaded",
     "worker.undetectable": (
         "expected an image that can be looked at, found one that, tried twice, {how}"

@@ -8,6 +8,7 @@ import torch
 from fitter.config.options import FitConfig
 from fitter.fitting.keypoint_fit import fit_keypoints, fit_observations
 from fitter.fitting.observations import normalise
+from fitter.hand_models.known_shape import KnownShape
 from fitter.solvers.status import Status
 from tests.support.keypoint_cases import TRUSTING, keypoints_of, observe
 
@@ -26,9 +27,13 @@ def known_sizes(model, hands) -> torch.Tensor:
     return sizes
 
 
+def known_of(sizes: torch.Tensor) -> KnownShape:
+    return replace(KnownShape.nothing(sizes), size=sizes)
+
+
 def test_known_sizes_are_kept_and_place_the_hand(model, hands, observed) -> None:
     sizes = known_sizes(model, hands)
-    fit = fit_keypoints(model, normalise(observed), TRUSTING, sizes=sizes)
+    fit = fit_keypoints(model, normalise(observed), TRUSTING, known=known_of(sizes))
     assert (fit.status != Status.DIVERGED).all()
     found, known = model.size(fit.params.betas), sizes.isfinite()
     torch.testing.assert_close(found[known], sizes[known], rtol=0, atol=1e-6)
@@ -49,9 +54,9 @@ def test_a_size_for_all_is_an_option(model, observed) -> None:
 
 def test_a_known_size_touches_no_neighbour(model, hands, observed) -> None:
     sizes = known_sizes(model, hands)
-    together = fit_keypoints(model, normalise(observed), TRUSTING, sizes=sizes)
+    together = fit_keypoints(model, normalise(observed), TRUSTING, known=known_of(sizes))
     none = torch.full_like(sizes, torch.nan)
-    alone = fit_keypoints(model, normalise(observed), TRUSTING, sizes=none)
+    alone = fit_keypoints(model, normalise(observed), TRUSTING, known=known_of(none))
     torch.testing.assert_close(together.params.betas[1], alone.params.betas[1], rtol=0, atol=1e-9)
     assert (together.params.betas[2:4] - alone.params.betas[2:4]).abs().amax(1).min() > 0.1
 

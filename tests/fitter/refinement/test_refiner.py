@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from fitter.config.options import FitConfig
 from fitter.config.stages import DEFAULT_STAGES, RefineConfig, StageConfig
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.keypoint_model import pose_keypoints
+from fitter.hand_models.known_shape import KnownShape
 from fitter.masks.hand_mask import MaskSettings
 from fitter.records import HandCrop, HandParams
 from fitter.refinement.refiner import Refined, Refiner
@@ -188,11 +191,12 @@ def test_stages_keep_known_sizes(model, truth, view) -> None:
     )
     size = model.fit.size
     sizes = torch.tensor([0.16, torch.nan, 0.2], dtype=torch.float64)
+    known_sizes = replace(KnownShape.nothing(sizes), size=sizes)
     start = size.placed(truth.to(torch.float64), sizes)
     crops = crops_of(view, [view.mask[i].numpy() for i in range(3)])
     known = refiner(model, stages)
     observed = hands_of(view, FitConfig())
-    found = known(start, crops, [None] * 3, observed, torch.zeros(3), sizes)
+    found = known(start, crops, [None] * 3, observed, torch.zeros(3), known_sizes)
     after = size(found.params.hand.betas.to(torch.float64))
     torch.testing.assert_close(after[[0, 2]], sizes[[0, 2]], rtol=0, atol=1e-6)
     free = known(start, crops, [None] * 3, observed, torch.zeros(3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fitter.run.resuming import _count_done
+from fitter.run.resuming import count_done
 from fitter.run.summary import Summary
 from fitter.store.failures import failures
 from fitter.store.result_store import ResultStore
@@ -34,7 +34,7 @@ def test_refused_hands_are_listed_as_such_and_are_no_failures(tmp_path) -> None:
             (names[2], "", "image", "cut off"),
         ]
         summary = Summary()
-        _count_done(store, summary)
+        count_done(store, summary)
         assert (summary.fits_failed_before, summary.failed_before) == (1, 1)
 
 

@@ -1,0 +1,19 @@
+"""Options of hands that are one person's."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from fitter.config.section import Section
+
+
+class PeopleConfig(Section):
+    """What is made of images that show the same person's hand, `--same-hand` and `--people`."""
+
+    rounds: int = Field(
+        1,
+        ge=1,
+        le=5,
+        description="times that the shape of each person's hand is made of the fits to all images "
+        "before the fits that are kept: one pass over the images each, and one for the last fits",
+    )

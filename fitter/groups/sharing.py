@@ -1,0 +1,67 @@
+"""What a kind of shared values has to say of itself, so that passes are made for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from fitter.inputs.sources import Sources
+from fitter.store.reader import StoreReader
+
+Shared = TypeVar("Shared")
+
+
+class Sharing(Protocol[Shared]):
+    """Something that several images share, such as a person's shape.
+
+    A run goes over all images `passes` times. What a pass has found is in a store of its own; when
+    it is complete, the shared values are made of its rows, written, and given to the next pass.
+    Whatever is written depends on the rows alone, in the order of the images, so that a run that is
+    killed and continued ends with the same bits.
+    """
+
+    @property
+    def name(self) -> str:
+        """Of the group of the store that holds the values."""
+        ...
+
+    @property
+    def passes(self) -> int:
+        """At least 2."""
+        ...
+
+    @property
+    def pass_sizes(self) -> dict[str, int]:
+        """Lengths of optional dimensions that the rows of all passes but the last one need."""
+        ...
+
+    def share(self, rows: StoreReader) -> Shared:
+        """The values, from the rows of a pass that is complete.
+
+        Memory may grow with the values, not with the images.
+        """
+        ...
+
+    def write(self, path: Path, shared: Shared) -> None:
+        """Write the values to the folder `path`, in one step; one that is there already stays.
+
+        Raises:
+            InputError: the disk refuses.
+        """
+        ...
+
+    def sweep(self, path: Path) -> None:
+        """Remove what killed runs left of values that were never put in place at `path`."""
+        ...
+
+    def read(self, path: Path) -> Shared:
+        """What `write` has written.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        ...
+
+    def given(self, sources: Sources, shared: Shared) -> Sources:
+        """The images with what is known of them now."""
+        ...

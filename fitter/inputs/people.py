@@ -1,0 +1,260 @@
+"""Whose hands the images show: from a file, or one person's all.
+
+A file is JSON or YAML, an object from names of images, or patterns that names match, to a person,
+or to the persons of its hands by side or by slot::
+
+    {"anna/*": "anna", "ben/*": "ben", "ben/with_anna.jpg": {"left": "anna", "right": "ben"}}
+
+or CSV with the columns ``image``, ``person`` and, where a line is about one hand alone, ``hand``::
+
+    image,person,hand
+    anna/*,anna,
+    ben/with_anna.jpg,anna,left
+    ben/with_anna.jpg,ben,right
+
+A name of its own goes before patterns; ``*`` in a pattern is any number of characters, slashes too.
+A hand is "left", "right", or the number of its slot in the results, from 0 on. Hands of which the
+file says nothing are fitted alone.
+
+A person has one hand of a side: of several in an image that would be the same one, the first in the
+order of the slots is taken, which is the surest, and the others are fitted alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fitter.errors import InputError
+from fitter.records import Side
+
+ONE_PERSON = "one person"
+"""The name of the person whose hands all images show."""
+
+SIDES: tuple[Side, ...] = ("left", "right")
+
+_WILD = frozenset("*?[")
+_COLUMNS = ("image", "person", "hand")
+_ALL = "all"
+"""Stands for all hands of an image."""
+
+
+@dataclass(frozen=True)
+class ImagePeople:
+    """Whose hands one image shows.
+
+    Attributes:
+        by_hand: person by "left", "right", the number of a slot, or "all".
+    """
+
+    by_hand: Mapping[str, str]
+
+    def of(self, sides: Sequence[Side]) -> list[str | None]:
+        """The person of each hand of the image, None for a hand that is fitted alone.
+
+        Args:
+            sides: of the hands, in the order of their slots.
+        """
+        found: list[str | None] = []
+        taken: set[tuple[str, Side]] = set()
+        for slot, side in enumerate(sides):
+            hands = (str(slot), side, _ALL)
+            person = next((self.by_hand[hand] for hand in hands if hand in self.by_hand), None)
+            if person is not None and (person, side) in taken:
+                person = None
+            if person is not None:
+                taken.add((person, side))
+            found.append(person)
+        return found
+
+    @property
+    def persons(self) -> list[str]:
+        """All that may be in the image, each once."""
+        return sorted(set(self.by_hand.values()))
+
+
+@dataclass(frozen=True)
+class People:
+    """Whose hands the images of a listing show.
+
+    Build it with `People.open` or `People.one_person`.
+
+    Attributes:
+        path: the file; None where all hands are one person's.
+        by_name: by the name of an image.
+        by_pattern: by a pattern, in the order of the file.
+    """
+
+    path: Path | None
+    by_name: Mapping[str, ImagePeople] = field(default_factory=dict)
+    by_pattern: Mapping[str, ImagePeople] = field(default_factory=dict)
+
+    @staticmethod
+    def one_person() -> People:
+        """All hands of a side are one person's."""
+        return People(None, {}, {"*": ImagePeople({_ALL: ONE_PERSON})})
+
+    @staticmethod
+    def open(path: Path) -> People:
+        """Read the file.
+
+        Raises:
+            InputError: it is missing, of another kind, names an image or a hand twice, or an entry
+                of it is no person.
+        """
+        lines: dict[str, dict[str, str]] = {}
+        for image, hand, person in _entries(path):
+            by_hand = lines.setdefault(image, {})
+            if hand in by_hand:
+                raise InputError("people.twice", file=path, image=image, hand=hand)
+            by_hand[hand] = person
+        if not lines:
+            raise InputError("people.empty", file=path)
+        found = {image: ImagePeople(by_hand) for image, by_hand in lines.items()}
+        wild = {name for name in found if _WILD & set(name)}
+        return People(
+            path,
+            {name: people for name, people in found.items() if name not in wild},
+            {name: people for name, people in found.items() if name in wild},
+        )
+
+    @property
+    def kind(self) -> str:
+        """How it was given, for the store."""
+        return "one person" if self.path is None else "given for each image"
+
+    def require_for(self, names: Iterable[str]) -> None:
+        """Refuse a file that speaks of other images.
+
+        Args:
+            names: of all images.
+
+        Raises:
+            InputError: a name or pattern in the file matches no image; or an image matches two
+                patterns that say different things, and has no entry of its own.
+        """
+        if self.path is None:
+            return
+        unmatched = {*self.by_name, *self.by_pattern}
+        example = ""
+        for name in names:
+            example = example or name
+            unmatched.discard(name)
+            unmatched.difference_update(self._matching(name))
+            self.of(name)
+        if unmatched:
+            first = next(n for n in (*self.by_name, *self.by_pattern) if n in unmatched)
+            raise InputError("people.no_image", file=self.path, found=first, image=example)
+
+    def of(self, name: str) -> ImagePeople | None:
+        """Whose hands an image shows, or None where nothing is said of it.
+
+        Raises:
+            InputError: two patterns say different things of it.
+        """
+        if name in self.by_name:
+            return self.by_name[name]
+        found = self._matching(name)
+        if any(self.by_pattern[pattern] != self.by_pattern[found[0]] for pattern in found):
+            raise InputError("people.two_patterns", file=self.path, image=name, found=found)
+        return self.by_pattern[found[0]] if found else None
+
+    def _matching(self, name: str) -> list[str]:
+        return [pattern for pattern in self.by_pattern if fnmatchcase(name, pattern)]
+
+
+def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
+    """(image or pattern, hand, person) of each entry of a file."""
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError("json.missing", file=path, content="people") from error
+    except OSError as error:
+        raise InputError("json.unreadable", file=path, reason=error.strerror) from error
+    except ValueError as error:
+        raise InputError("people.kind", file=path, found="no text in UTF-8") from error
+    if path.suffix.lower() == ".csv":
+        yield from _of_table(path, content)
+        return
+    for image, said in _mapping(path, content).items():
+        if not isinstance(said, Mapping):
+            yield str(image), _ALL, _person(path, str(image), said)
+            continue
+        if not said:
+            raise InputError("people.nobody", file=path, image=image)
+        for hand, person in said.items():
+            yield str(image), _hand(path, image, str(hand)), _person(path, str(image), person)
+
+
+def _of_table(path: Path, content: str) -> Iterator[tuple[str, str, str]]:
+    table = csv.DictReader(content.splitlines(), skipinitialspace=True, restkey="more")
+    header = table.fieldnames or []
+    if not {"image", "person"} <= set(header) <= set(_COLUMNS):
+        raise InputError("people.header", file=path, found=", ".join(header))
+    for row in table:
+        image = (row["image"] or "").strip()
+        if not image or "more" in row:
+            raise InputError("people.line", file=path, line=table.line_num)
+        hand = (row.get("hand") or "").strip()
+        yield image, _hand(path, image, hand) if hand else _ALL, _person(path, image, row["person"])
+
+
+def _mapping(path: Path, content: str) -> Mapping[Any, Any]:
+    """The object in a JSON or YAML file; keys that come twice are told."""
+    is_yaml = path.suffix.lower() in (".yaml", ".yml")
+
+    def once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise InputError("people.twice", file=path, image=key, hand=_ALL)
+            found[key] = value
+        return found
+
+    try:
+        value = _yaml(content, once) if is_yaml else json.loads(content, object_pairs_hook=once)
+    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        kind = "YAML" if is_yaml else "JSON"
+        reason = " ".join(str(error).split())
+        raise InputError("people.kind", file=path, found=f"no {kind} ({reason})") from error
+    if not isinstance(value, Mapping):
+        raise InputError("people.kind", file=path, found=type(value).__name__)
+    return value
+
+
+def _yaml(content: str, once: Any) -> Any:
+    class Loader(yaml.SafeLoader):
+        """One that tells of keys that come twice."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+            self.flatten_mapping(node)
+            return once(
+                (self.construct_object(key, deep=True), self.construct_object(value, deep=True))
+                for key, value in node.value
+            )
+
+    return yaml.load(content, Loader)
+
+
+def _hand(path: Path, image: str, hand: str) -> str:
+    if hand in SIDES:
+        return hand
+    if hand.isascii() and hand.isdigit():
+        return str(int(hand))
+    raise InputError("people.hand", file=path, image=image, found=hand)
+
+
+def _person(path: Path, image: str, given: Any) -> str:
+    """A person's name; numbers are names too."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        given = str(given)
+    if not isinstance(given, str) or not given.strip():
+        raise InputError("people.nobody", file=path, image=image)
+    return given.strip()
