@@ -54,7 +54,7 @@ class Nimble(torch.nn.Module):
     Example:
         ```python
         import torch
-        from fitter.hand_models.nimble import Nimble
+        from fitter.hand_models import Nimble
         from fitter.records import HandParams
 
         hand = Nimble.load("nimble/")
