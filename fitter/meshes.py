@@ -26,7 +26,7 @@ from fitter.rendering.shading import (
 )
 from fitter.rendering.skin import Skin, SkinTexture
 from fitter.store.schema import HandRow
-from fitter.textures import HandTexture
+from fitter.textures import HandTexture, TextureAtlas
 
 _PLAIN_LIGHT = (0.7, 1.0, 1.0, 1.0, 0.3, 1.0, 1.0, 1.0, 0.0, 0.0, -1.0)
 """S2HAND's 11 numbers of the light of hands whose light was not fitted: white, part of it from the
@@ -46,6 +46,7 @@ class HandMeshes:
         """
         self.right, self.linear_light = right, linear_light
         self._models: dict[Side, HandModel] = {"right": right, "left": right.mirrored()}
+        self._atlases: dict[int, TextureAtlas] = {}
 
     @classmethod
     def of(cls, config: ModelConfig, device: torch.device, linear_light: bool = True) -> Self:
@@ -85,6 +86,16 @@ class HandMeshes:
     def faces(self, side: Side) -> np.ndarray:
         """(F, 3) int64 vertices of each face, counter-clockwise seen from outside."""
         return self._models[side].data.faces
+
+    def atlas(self, size: int) -> TextureAtlas:
+        """Of textures with `size` texels along a side; unfolded once.
+
+        Raises:
+            InputError: the model has no texture coordinates (`texture.no_uv`).
+        """
+        if size not in self._atlases:
+            self._atlases[size] = TextureAtlas.of(self.data, size, self.appearance)
+        return self._atlases[size]
 
     def vertices(self, row: HandRow) -> np.ndarray:
         """(V, 3) float32 mesh of a fitted hand in metres, camera frame."""
