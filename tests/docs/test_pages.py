@@ -22,8 +22,8 @@ from fitter.errors import SENTENCES
 from fitter.store.older import RENAMED_OPTIONS, RENAMED_VARIABLES
 from init_net.training.command import train_hands
 from tests.support import mano_files
-from tests.support.nimble_files import copied
 from tests.support.freihand_files import write_freihand
+from tests.support.nimble_files import copied
 from tests.support.paths import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
