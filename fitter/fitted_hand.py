@@ -76,6 +76,8 @@ class FittedHand(HandRow):
         appearance: coefficients of the skin's appearance, unit variance; None unless fitted.
         vertex_colours: (V, 3) added to the skin's colours; None unless fitted.
         lighting: coefficients of the light; None unless fitted.
+        texture: (T, T, 3) float16 reflectance of the skin in linear light, in the model's texture
+            coordinates (`meshes.data.uv`), row 0 at the top; None unless fitted.
         focal_scale: fitted focal length over that of `intrinsics`; None unless fitted.
         initialisation_source: what the fit started from: "keypoints" or a network's name.
         fit_status: how the fit to the keypoints ended: "converged", "stalled", "max_iterations" or
