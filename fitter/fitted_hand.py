@@ -76,6 +76,8 @@ class FittedHand(HandRow):
         appearance: coefficients of the skin's appearance, unit variance; None unless fitted.
         vertex_colours: (V, 3) added to the skin's colours; None unless fitted.
         lighting: coefficients of the light; None unless fitted.
+        texture: (T, T, 3) float16 reflectance of the skin in linear light, in the model's texture
+            coordinates (`meshes.data.uv`), row 0 at the top; None unless fitted.
         focal_scale: fitted focal length over that of `intrinsics`; None unless fitted.
         initialisation_source: what the fit started from: "keypoints" or a network's name.
         fit_status: how the fit to the keypoints ended: "converged", "stalled", "max_iterations" or
@@ -139,13 +141,14 @@ class FittedHand(HandRow):
 
         return trimesh.Trimesh(self._fitted_vertices(), self.faces, process=False)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, texture: HandTexture | None = None) -> None:
         """Write the hand to a file, which is replaced if it is there.
 
         Args:
             path: its ending says what it becomes: ".glb" (texture or colours, normals, a skeleton
                 in the fitted pose; y up), ".obj" (with a .mtl and, for a texture, a .png beside
                 it), ".ply", both in the camera frame, ".json" or ".csv". See docs/export.md.
+            texture: of the hand, in place of its fitted skin; ".json" and ".csv" have none.
 
         Raises:
             InputError: the fit failed (`hand.not_fitted`), the ending is none of these
@@ -162,7 +165,8 @@ class FittedHand(HandRow):
             intrinsics=self.intrinsics,
             intrinsics_source=self.intrinsics_source,
         )
-        save_hand(HandRecord(self.image_name, 0, 0, image, self), self.meshes, Path(path))
+        record = HandRecord(self.image_name, None, None, image, self)
+        save_hand(record, self.meshes, Path(path), texture)
 
     def overlay(
         self,

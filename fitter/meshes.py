@@ -117,7 +117,8 @@ class HandMeshes:
             row: of the hand. Where no stage fitted its appearance it is the model's mean skin,
                 where none fitted its light it is white light, part of it from the camera.
             vertices: (V, 3) metres, camera frame, of its mesh.
-            texture: of the hand, in place of the colours at its vertices.
+            texture: of the hand, in place of its own: the one that a stage fitted, or else the
+                colours at its vertices.
         """
         assert row.side is not None
         colours = torch.zeros(1, self.appearance.count)
@@ -129,10 +130,11 @@ class HandMeshes:
         if row.vertex_colours is not None:
             reflectance = reflectance + torch.as_tensor(row.vertex_colours)
         data = self._models[row.side].data
-        of_hand = None
-        if texture is not None:
+        of_hand, shown = None, row.texture if texture is None else texture.colours
+        if shown is not None:
             assert data.uv is not None and data.uv_faces is not None  # it is in their atlas
-            of_hand = SkinTexture(texture.colours, data.uv.astype(np.float32), data.uv_faces)
+            uv = data.uv.astype(np.float32)
+            of_hand = SkinTexture(shown.astype(np.float32), uv, data.uv_faces)
         return Skin(
             reflectance.numpy().astype(np.float32),
             _irradiance(row, vertices, data.faces),

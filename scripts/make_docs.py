@@ -310,7 +310,7 @@ SENTENCE_TOPICS = {
     "addresses": ("address", "shard"),
     "intrinsics": ("intrinsics",),
     "keypoints": ("keypoints",),
-    "hand-sizes": ("hand_size",),
+    "hand-sizes": ("hand_size", "people"),
     "masks": ("mask",),
     "configuration": ("config", "stages"),
     "hand-models": ("model", "nimble", "appearance", "prior"),
@@ -318,7 +318,7 @@ SENTENCE_TOPICS = {
     "networks": ("network", "weights"),
     "runs": ("usage", "run", "device", "worker", "fit", "overlay", "ray"),
     "output": ("output", "store", "report"),
-    "python": ("door", "hand", "results"),
+    "python": ("door", "hand", "texture", "results"),
     "exports": ("export",),
     "training": ("samples", "training", "checkpoint"),
     "datasets": (
