@@ -76,14 +76,14 @@ def report_hands(arguments: Sequence[str] | None = None) -> None:
 def _report_hands(options: argparse.Namespace) -> int:
     from fitter.errors import InputError
     from fitter.report.options import ReportOptions
-    from fitter.store.files import require_store
+    from fitter.report.target import check_target
 
     style = overlay_style(options)
-    require_store(options.store)  # before anything heavy is imported
     try:
         wanted = ReportOptions(options.thumbnail_size, style, options.sort)
     except InputError as error:
         raise error.about(file="--thumbnail-size") from error
+    check_target(options.out, options.store, options.overwrite)
     from fitter.report import write_report
 
     written = write_report(

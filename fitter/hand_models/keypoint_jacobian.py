@@ -109,12 +109,14 @@ class KeypointJacobian(NamedTuple):
             (B, D) gradient and (B, D, D) Gauss-Newton Hessian.
         """
         jacobian = self.jacobian.flatten(2, 3)
-        slopes = (gradient.flatten(2)[:, :, None] @ jacobian)[:, :, 0]
-        blocks = jacobian.mT @ (hessian.flatten(4).flatten(2, 3) @ jacobian)
+        weighed = hessian.flatten(4).flatten(2, 3) @ jacobian
         n, batch = self.common, len(gradient)
         if jacobian.shape[-1] == self.layout.size:
-            return slopes.sum(1), blocks.sum(1)
+            rows = jacobian.flatten(1, 2)
+            return (gradient.flatten(1)[:, None] @ rows)[:, 0], rows.mT @ weighed.flatten(1, 2)
 
+        slopes = (gradient.flatten(2)[:, :, None] @ jacobian)[:, :, 0]
+        blocks = jacobian.mT @ weighed
         full = gradient.new_zeros(batch, self.layout.size, self.layout.size)
         full[:, :n, :n] = blocks[..., :n, :n].sum(1)
         full[:, n:, :n] = blocks[..., n:, :n].flatten(1, 2)

@@ -54,7 +54,7 @@ def outlines(scene: Scene, focal: float) -> np.ndarray:
         focal: pixels of the image.
     """
     found = np.zeros(scene.covered.shape, bool)
-    depth = np.where(scene.covered, scene.fragments.depth[0].numpy(), np.inf)
+    depth = np.where(scene.covered, scene.fragments.depth[0].numpy(), np.float32(np.inf))
     normals = scene.normals()
     for axis in (0, 1):
         # Views with the axis first: neighbours are one row apart.
@@ -65,7 +65,7 @@ def outlines(scene: Scene, focal: float) -> np.ndarray:
         with np.errstate(invalid="ignore"):  # beside hands the depth is infinite
             slope = np.diff(z, axis=0)
             before = np.abs(slope[1:] - slope[:-1])
-        leaves = np.full(slope.shape, np.inf)
+        leaves = np.full(slope.shape, np.inf, np.float32)
         leaves[1:], leaves[:-1] = before, np.fmin(leaves[:-1], before)
         leaves[1:-1] = np.fmin(before[:-1], before[1:])
         nearer = np.minimum(z[1:], z[:-1])
@@ -81,5 +81,7 @@ def outlines(scene: Scene, focal: float) -> np.ndarray:
 
 def _wider(lines: np.ndarray, width: int) -> np.ndarray:
     """Lines (H, W) bool made `width` samples wide."""
-    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
-    return cv2.dilate(lines.astype(np.uint8), brush).astype(bool)
+    if not lines.any():
+        return lines
+    beside = (~lines).astype(np.uint8)
+    return cv2.distanceTransform(beside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= width / 2

@@ -24,6 +24,9 @@ _LIGHT = AmbientDirectionalLight(
 _LARGEST_RENDERING = 4_000_000
 """Supersampled pixels above which a pixel is sampled once: its steps are then too fine to see."""
 
+_BAND = 256
+"""Rows that are blended at once, so that a large photograph needs little memory."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -53,10 +56,11 @@ class Scene:
 
     @cached_property
     def hand_index(self) -> np.ndarray:
-        """(sH, sW) int, the hand that a sample shows; -1 for none."""
+        """(sH, sW) int16, the hand that a sample shows; -1 for none."""
         last = np.cumsum([len(hand.faces) for hand in self.hands])
         seen = self.fragments.face_index[0].numpy()
-        return np.where(seen < 0, -1, np.searchsorted(last, seen, side="right"))
+        hand_of_face = np.searchsorted(last, np.arange(last[-1]), side="right").astype(np.int16)
+        return np.where(seen < 0, np.int16(-1), hand_of_face[seen])
 
     def normals(self) -> np.ndarray:
         """(sH, sW, 3) normals of the surface, interpolated between vertices; 0 for none."""
@@ -178,14 +182,23 @@ def blend_samples(
         scale: s.
         opacity: of the samples.
     """
-    height, width = image.shape[:2]
-
-    def summed(values: np.ndarray) -> np.ndarray:
-        return values.reshape(height, scale, width, scale, -1).sum((1, 3), dtype=np.float32)
-
     share = opacity / scale**2
-    over = summed(np.where(covered[..., None], colours, np.float32(0)))
-    image[:] = np.minimum((1 - share * summed(covered)) * image + share * over + 0.5, 255)
+    for first in range(0, len(image), _BAND):
+        pixels = image[first : first + _BAND]
+        samples = slice(first * scale, (first + len(pixels)) * scale)
+        here = covered[samples]
+        if not here.any():
+            continue
+        colour = colours if colours.ndim == 1 else colours[samples]
+        over = _summed(np.where(here[..., None], colour, np.float32(0)), scale)
+        blended = (1 - share * _summed(here[..., None], scale)) * pixels + share * over
+        pixels[:] = np.minimum(blended + 0.5, 255)
+
+
+def _summed(samples: np.ndarray, scale: int) -> np.ndarray:
+    """(H, W, C) float32 sums over the samples (sH, sW, C) of each pixel."""
+    height, width = len(samples) // scale, samples.shape[1] // scale
+    return samples.reshape(height, scale, width, scale, -1).sum((1, 3), dtype=np.float32)
 
 
 @compile_kernel

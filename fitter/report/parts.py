@@ -106,7 +106,7 @@ def _of_hand(hand: HandRow) -> dict[str, Any]:
     return {
         "status": status,
         "reason": hand.fit_error,
-        "person": getattr(hand, "person", None),
+        "person": hand.person,
         "side": hand.side,
         "sideScore": _rounded(hand.side_score, 2),
         "score": _rounded(hand.score, 4),

@@ -29,7 +29,7 @@ class ReportSummary:
         refused: hands that were fitted and are not valid.
         unfitted: hands whose fit failed.
         beyond: hands for which their images had no slots.
-        people: hands that are somebody's.
+        scores: sum of those of valid hands.
         photographs: of the images that were to be shown; None where the hands are drawn alone.
     """
 

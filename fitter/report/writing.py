@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fitter.report.options import ReportOptions
 from fitter.report.parts import PartMaker
 from fitter.report.pictures import Photographs
 from fitter.report.summary import About, ReportSummary
+from fitter.report.target import check_target
 from fitter.report.thumbnails import Thumbnails
 from fitter.results import Results, open_results
 from fitter.store.files import refused_as
@@ -53,8 +55,8 @@ def write_report(
             photographs is in `images`; `out` exists or cannot be written. `out` is left as it was.
     """
     options, out = options or ReportOptions(), Path(out)
+    check_target(out, Path(store), overwrite)
     results = open_results(store)
-    _check_out(out, results.store.path, overwrite)
     photographs = None if images is None else _photographs(Path(images))
     thumbnails = Thumbnails(options.thumbnail, options.style)
     summary = ReportSummary(out, len(results), photographs=photographs)
@@ -62,7 +64,7 @@ def write_report(
     setup = {"sort": options.order, "ratio": thumbnails.ratio}
     with (
         refused_as("output.cannot_write", out),
-        whole_file(out, partial=out.with_name(f".{out.name}.unfinished")) as partial,
+        whole_file(out, partial=out.with_name(f".{uuid.uuid4().hex}.unfinished")) as partial,
     ):
         with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
             for text in _page(results, maker, summary, setup):
@@ -111,17 +113,6 @@ def _policy(css: str, js: str) -> str:
         f"default-src 'none'; img-src data:; style-src 'sha256-{digest(css)}'; "
         f"script-src 'sha256-{digest(js)}'; base-uri 'none'; form-action 'none'"
     )
-
-
-def _check_out(out: Path, store: Path, overwrite: bool) -> None:
-    if not out.name or out.is_dir():
-        raise InputError("report.is_folder", file=out)
-    if not out.parent.is_dir():
-        raise InputError("output.no_folder", file=out, folder=out.parent)
-    if out.resolve().is_relative_to(store.resolve()):
-        raise InputError("report.inside_results", file=out, store=store)
-    if out.exists() and not overwrite:
-        raise InputError("report.taken", file=out)
 
 
 def _photographs(folder: Path) -> Photographs:

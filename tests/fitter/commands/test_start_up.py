@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from tests.support import bad_files
+from tests.support.fitted_stores import image_row, write_store
 from tests.support.paths import ROOT
 
 REFUSALS = [
@@ -54,6 +55,33 @@ def imported(program: str, *arguments: str) -> set[str]:
 def test_a_refusal_loads_nothing_heavy(here):
     heavy = {"torch", "cv2", "mediapipe", "numba", "scipy", "xarray", "rich", "ray", "timm"}
     assert not heavy & imported(REFUSED, json.dumps(REFUSALS))
+
+
+REFUSED_REPORTS = """
+import json, sys
+from fitter.commands.report_hands import report_hands
+for arguments in json.loads(sys.argv[1]):
+    try:
+        report_hands(arguments)
+    except SystemExit as ended:
+        assert ended.code == 2, (arguments, ended.code)
+print(json.dumps([*sys.modules]))
+"""
+
+
+def test_a_refusal_of_a_report_loads_nothing_heavy(tmp_path):
+    write_store(tmp_path / "r.zarr", {"a.jpg": image_row()})
+    (tmp_path / "there.html").touch()
+    store = str(tmp_path / "r.zarr")
+    refusals = [
+        [store, "--out", str(tmp_path / "there.html")],
+        [store, "--out", str(tmp_path / "none" / "r.html")],
+        [store, "--out", str(tmp_path / "r.html"), "--thumbnail-size", "1"],
+        [store, "--out", str(tmp_path / "r.html"), "--overlay-views", "below"],
+        ["missing.zarr", "--out", str(tmp_path / "r.html")],
+    ]
+    heavy = {"torch", "cv2", "numba", "scipy", "xarray", "zarr", "rich", "jinja2"}
+    assert not heavy & imported(REFUSED_REPORTS, json.dumps(refusals))
 
 
 def test_a_run_loads_only_what_it_needs(tmp_path):

@@ -21,8 +21,10 @@ from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.keypoint_jacobian import KeypointKinematics, by_finger
 from fitter.hand_models.keypoint_model import pose_keypoints_from_rotations
 from fitter.hand_models.kinematics import forward_kinematics, world_rotations
+from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.pose_prior import mixture_log_density, on_skeleton
 from fitter.hand_models.skeleton import MANO_SKELETON, NIMBLE_SKELETON, Skeleton
+from fitter.hand_models.skinning import HandModel
 from fitter.hand_models.tangent import HandManifold, TangentLayout, descendants, retract
 from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.records import HandParams
@@ -161,6 +163,36 @@ def test_derivatives_of_keypoints_are_central_differences(model, angle):
         step[:, column] = 1e-5
         slope = (moved(step) - moved(-step)) / 2e-5
         torch.testing.assert_close(found.jacobian[..., column], slope, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("posedirs", [True, False])
+def test_keypoints_may_be_regressed_in_a_model_with_manos_joints(posedirs):
+    regressor = jointed_data().keypoint_regressor
+    bent = np.random.default_rng(2).normal(scale=3e-4, size=(1670, 3, 135)) if posedirs else None
+    data = replace(load_open_hand(), keypoint_regressor=regressor, posedirs=bent)
+    model, generator = HandModel(data, torch.float64), torch.Generator().manual_seed(3)
+    reduced = model.keypoint_model()
+    random = [
+        torch.randn(2, *s, generator=generator).double() for s in ((3,), (15, 3), (10,), (3,))
+    ]
+    params = HandParams(random[0], 0.4 * random[1], *random[2:])
+    found = KeypointKinematics.of(reduced)(params)
+    expected = by_finger(model(params).keypoints)
+    torch.testing.assert_close(found.points, expected, rtol=0, atol=1e-12)
+    for column in (1, 4, 9, 20, 40, 60):
+        step = torch.zeros(2, 61, dtype=torch.float64)
+        step[:, column] = 1e-5
+        ends = [pose_keypoints(reduced, retract(params, s))[1] for s in (step, -step)]
+        slope = by_finger(ends[0] - ends[1]) / 2e-5
+        torch.testing.assert_close(found.jacobian[..., column], slope, rtol=0, atol=1e-9)
+
+
+def test_a_skeleton_without_a_regressor_of_keypoints_is_refused():
+    with pytest.raises(ValueError, match="keypoint_regressor"):
+        HandModel(replace(jointed_data(), keypoint_regressor=None), torch.float64)
+    for joints in ({"given_joints": None}, {"joint_regressor": np.zeros((25, 1670))}):
+        with pytest.raises(ValueError, match="and not both"):
+            HandModel(replace(jointed_data(), **joints), torch.float64)
 
 
 def test_derivatives_are_pulled_back_to_the_tangent_vector(model):

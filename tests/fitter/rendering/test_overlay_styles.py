@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from fitter.hand_models import load_hand_model
 from fitter.meshes import HandMeshes
+from fitter.raster import RasterSettings
+from fitter.refinement.scene import draw as draw_scene
 from fitter.rendering.overlay import render_overlay
 from fitter.rendering.overlay_folder import STYLE_FILE, OverlayFolder
 from fitter.rendering.overlay_hand import OverlayHand
@@ -19,6 +22,7 @@ from fitter.textures import HandTexture
 from tests.support.errors import raises
 from tests.support.fitted_stores import posed_hand
 from tests.support.overlay_scenes import ball, grey, intrinsics
+from tests.support.refine_scenes import camera, scene_model, true_hands, view_of
 
 SIZE = (240, 320)
 CAMERA = intrinsics(*SIZE)
@@ -181,6 +185,32 @@ class TestSkinOfAFittedHand:
         np.testing.assert_allclose(skin.reflectance, mean, rtol=1e-6)
         assert skin.irradiance.min() >= 0.7 - 1e-6 and skin.irradiance.max() <= 1 + 1e-6
         assert np.ptp(skin.irradiance, axis=1).max() < 1e-6  # white
+
+    @pytest.mark.parametrize("light", ["spherical_harmonics", "ambient_directional"])
+    @pytest.mark.parametrize("linear", [True, False])
+    def test_it_is_what_the_stages_compared_with_the_photograph(self, light, linear):
+        model, side = scene_model(light=light, linear=linear), 192
+        scene, rng = model.start(true_hands(model, 1)), np.random.default_rng(3)
+        stds = {"appearance": 1.0, "vertex_colours": 0.03, "lighting": 0.2}
+        moved = {
+            name: getattr(scene, name) + std * torch.from_numpy(rng.normal(size=shape)).float()
+            for name, std in stds.items()
+            for shape in [getattr(scene, name).shape]
+        }
+        scene = replace(scene, **moved)
+        view = replace(view_of(model, scene, side), intrinsics=camera(1, side).float())
+        seen = draw_scene(model, scene, view, RasterSettings(silhouette="edge"), shaded=True)
+        pose = ("global_orient", "hand_pose", "betas", "transl")
+        row = posed_hand(0, **{n: getattr(scene, n)[0].numpy() for n in (*pose, *stds)})
+        meshes = HandMeshes(load_hand_model("open_hand", dtype=torch.float64), linear)
+        vertices = meshes.vertices(row)
+        hand = OverlayHand.of(row, vertices, meshes.faces("right"), meshes.skin(row, vertices))
+        K = camera(1, side)[0].numpy()
+        shown = drawn([hand], OverlayStyle("appearance"), grey(side, side), K)
+        inside = cv2.erode(seen.fragments.mask[0].numpy().astype(np.uint8), np.ones((3, 3))) > 0
+        expected = 255 * seen.foreground[0].clamp(0, 1).numpy()
+        assert inside.sum() > 3000 and expected[inside].std() > 10
+        assert np.abs(shown - expected)[inside].mean() < 2
 
     def test_a_texture_is_shown_in_the_light_of_the_hand(self, meshes):
         # The hand's own mean skin as a texture: nearly what its vertices show.

@@ -1,11 +1,14 @@
 """The page of a report in a real browser: what its users see, and that it needs nothing else."""
 
+from dataclasses import replace
+
 import pytest
 
-from fitter.report import ReportOptions, parts, write_report
+from fitter.report import ReportOptions, write_report
 from fitter.report.parts import PartMaker
+from fitter.store.result_store import ResultStore
 from tests.support.browser import opened_browser, require_browser
-from tests.support.fitted_stores import write_images, write_store
+from tests.support.fitted_stores import store_spec, write_images, write_store
 from tests.support.report_stores import (
     HARMFUL_NAME,
     HARMFUL_REASON,
@@ -222,14 +225,20 @@ def test_one_hand(browser, tmp_path):
     assert is_quiet(browser, tmp_path / "page.html")
 
 
-def test_persons_where_the_store_has_them(browser, tmp_path, monkeypatch):
-    of_hand = parts._of_hand
-
-    def of_hand_with_person(hand):
-        return of_hand(hand) | {"person": "Ann <b>" if hand.side == "left" else "Bo"}
-
-    monkeypatch.setattr(parts, "_of_hand", of_hand_with_person)
-    write_store(tmp_path / "r.zarr", mixed_rows())
+def test_persons_where_the_store_has_them(browser, tmp_path):
+    rows = {
+        name: replace(
+            row,
+            hands=tuple(
+                replace(hand, person="Ann <b>" if hand.side == "left" else "Bo")
+                for hand in row.hands
+            ),
+        )
+        for name, row in mixed_rows().items()
+    }
+    spec = replace(store_spec([*rows], len(rows)), has_people=True)
+    with ResultStore.create(tmp_path / "r.zarr", spec) as store:
+        store.write_block(store.pending_blocks()[0], [*rows.values()])
     write_report(tmp_path / "r.zarr", tmp_path / "page.html")
     browser.open(tmp_path / "page.html")
     assert [o.text for o in browser.all("#person option")] == ["everybody", "Ann <b>", "Bo"]

@@ -217,7 +217,7 @@ class TestRefusals:
                 return super().write(text)
 
         def open_page(path, mode="r", *args, **kwargs):
-            if path.name != ".p.html.unfinished":
+            if not path.name.endswith(".unfinished"):
                 return opened(path, mode, *args, **kwargs)
             return Full(opened(path, "wb"), encoding="utf-8")
 
