@@ -311,6 +311,7 @@ SENTENCE_TOPICS = {
     "intrinsics": ("intrinsics",),
     "keypoints": ("keypoints",),
     "hand-sizes": ("hand_size",),
+    "people": ("people",),
     "masks": ("mask",),
     "configuration": ("config", "stages"),
     "hand-models": ("model", "nimble", "appearance", "prior"),
