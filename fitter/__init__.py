@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fitter.errors import InputError, LostError
     from fitter.export.exporter import export_results
     from fitter.export.request import ExportRequest
-    from fitter.fitted_hand import FittedHand, render_hands
+    from fitter.fitted_hand import FittedHand, hand_texture, render_hands
     from fitter.inputs.dataset_request import DatasetRequest
     from fitter.records import HandObservation
     from fitter.rendering.overlay_style import OverlayStyle
@@ -54,6 +54,7 @@ __all__ = [
     "export_results",
     "fit",
     "fit_to_store",
+    "hand_texture",
     "load_config",
     "open_results",
     "render_hands",
@@ -79,6 +80,7 @@ __getattr__, __dir__ = lazy_face(
         "export_results": "fitter.export.exporter",
         "fit": "fitter.api",
         "fit_to_store": "fitter.api",
+        "hand_texture": "fitter.fitted_hand",
         "load_config": "fitter.config.options",
         "open_results": "fitter.results",
         "render_hands": "fitter.fitted_hand",

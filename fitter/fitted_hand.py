@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fitter.meshes import HandMeshes
     from fitter.rendering.overlay_hand import OverlayHand
     from fitter.rendering.overlay_style import OverlayLook, OverlayStyle, OverlayView
-    from fitter.textures import HandTexture
+    from fitter.textures import FusionOptions, HandTexture, HandView
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -76,6 +76,8 @@ class FittedHand(HandRow):
         appearance: coefficients of the skin's appearance, unit variance; None unless fitted.
         vertex_colours: (V, 3) added to the skin's colours; None unless fitted.
         lighting: coefficients of the light; None unless fitted.
+        texture: (T, T, 3) float16 reflectance of the skin in linear light, in the model's texture
+            coordinates (`meshes.data.uv`), row 0 at the top; None unless fitted.
         focal_scale: fitted focal length over that of `intrinsics`; None unless fitted.
         initialisation_source: what the fit started from: "keypoints" or a network's name.
         fit_status: how the fit to the keypoints ended: "converged", "stalled", "max_iterations" or
@@ -209,6 +211,63 @@ class FittedHand(HandRow):
             skin = self.meshes.skin(self, vertices, texture)
         return OverlayHand.of(self, vertices, self.faces, skin)
 
+    def extract_texture(
+        self,
+        image: np.ndarray,
+        *,
+        size: int = 512,
+        others: Sequence[FittedHand] = (),
+        mask: np.ndarray | None = None,
+    ) -> HandTexture:
+        """The texture that the hand's image shows; see [textures](docs/textures.md).
+
+        The image's light is the fitted one, or, where no stage fitted it, estimated.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, of `image_size`.
+            size: texels along a side.
+            others: the image's other hands, which may hide this one; this one among them is no
+                matter, and neither are hands whose fit failed.
+            mask: (H, W) bool, the pixels that show hands; None where it is not known.
+
+        Raises:
+            InputError: the fit failed (`hand.not_fitted`), the image is another size
+                (`hand.other_image`), or the model has no texture coordinates (`texture.no_uv`).
+        """
+        from fitter.textures import extract_texture
+
+        view = self.as_view(image, others=others, mask=mask)
+        return extract_texture(self.meshes.atlas(size), view)
+
+    def as_view(
+        self,
+        image: np.ndarray,
+        *,
+        others: Sequence[FittedHand] = (),
+        mask: np.ndarray | None = None,
+    ) -> HandView:
+        """What a texture is extracted from; see `extract_texture`."""
+        from fitter.inputs.arrays import check_mask
+        from fitter.textures import HandView, Occluder
+
+        vertices, pixels = self._fitted_vertices(), _pixels_of(image, [self])
+        if mask is not None:
+            mask = check_mask(mask, self.image_size, f"mask of {self.image_name}")
+        intrinsics = self.intrinsics.copy()
+        intrinsics[:2, :2] *= 1.0 if self.focal_scale is None else self.focal_scale
+        assert self.side is not None
+        hiding = (o for o in others if o is not self and o.vertices is not None)
+        return HandView(
+            pixels,
+            intrinsics,
+            vertices,
+            self.side,
+            [Occluder(o.vertices, o.faces) for o in hiding if o.vertices is not None],
+            mask,
+            self.lighting,
+            self.meshes.linear_light,
+        )
+
     def _fitted_vertices(self) -> np.ndarray:
         if self.vertices is None:
             raise InputError("hand.not_fitted", file=self.image_name, reason=self.fit_error)
@@ -242,11 +301,82 @@ def render_hands(
         InputError: a fit failed, the image is another size than the one that was fitted, or there
             is no such style.
     """
-    from fitter.inputs.arrays import check_pixels
     from fitter.rendering.overlay import render_overlay
     from fitter.rendering.overlay_style import OverlayStyle
 
     chosen = OverlayStyle.of(style, opacity, views)
+    pixels = _pixels_of(image, hands)
+    # Of no hand nothing is projected.
+    intrinsics = hands[0].intrinsics if hands else np.eye(3)
+    given = textures or [None] * len(hands)
+    shown = [hand.as_overlay(chosen, own) for hand, own in zip(hands, given, strict=True)]
+    return render_overlay(pixels, shown, intrinsics, chosen)
+
+
+def hand_texture(
+    hands: Sequence[FittedHand],
+    images: Sequence[np.ndarray | str | Path],
+    *,
+    size: int = 512,
+    others: Sequence[Sequence[FittedHand]] | None = None,
+    fusion: FusionOptions | None = None,
+) -> HandTexture:
+    """One texture of several pictures of one person's hand; see [textures](docs/textures.md).
+
+    Left and right hands of one person may be among them: they share the atlas, and what one has
+    shown fills what the other has not. Images are read one after the other.
+
+    Args:
+        hands: one of each image; those whose fit failed are left out.
+        images: (H, W, 3) uint8 RGB, or the path of the image, for each hand.
+        size: texels along a side.
+        others: for each hand the hands of its image, which may hide it.
+        fusion: how pictures are fused; None is `fitter.textures.FusionOptions()`.
+
+    Raises:
+        InputError: there is no fitted hand, the numbers or models differ, or see
+            `FittedHand.extract_texture`.
+
+    ```python
+    import fitter
+    from fitter.inputs import read_image
+
+    (hand,) = fitter.fit("photo.jpg", max_hands=1)
+    texture = fitter.hand_texture([hand], [read_image("photo.jpg")], size=128)
+    assert texture.colours.shape == (128, 128, 3) and texture.measured.any()
+    ```
+    """
+    from fitter.inputs import read_image
+    from fitter.textures import TextureFusion
+
+    others = [()] * len(hands) if others is None else others
+    for given in (images, others):
+        if len(given) != len(hands):
+            raise InputError("texture.count", expected=len(hands), found=len(given))
+    tasks = [
+        each for each in zip(hands, images, others, strict=True) if each[0].vertices is not None
+    ]
+    if not tasks:
+        raise InputError("texture.no_hand")
+    models = {hand.meshes.data.sha256: hand.meshes.data.name for hand, _, _ in tasks}
+    if len(models) > 1:
+        first, second, *_ = models.values()
+        raise InputError("texture.models", expected=first, found=second)
+    fused = TextureFusion(tasks[0][0].meshes.atlas(size), fusion)
+    for hand, image, beside in tasks:
+        pixels = read_image(Path(image)) if isinstance(image, str | Path) else image
+        fused.add(hand.extract_texture(pixels, size=size, others=beside))
+    return fused.result()
+
+
+def _pixels_of(image: np.ndarray, hands: Sequence[FittedHand]) -> np.ndarray:
+    """The image (H, W, 3) uint8 of these hands.
+
+    Raises:
+        InputError: it is no image, or another size than the one that was fitted.
+    """
+    from fitter.inputs.arrays import check_pixels
+
     pixels = check_pixels(image, "image")
     size = (pixels.shape[1], pixels.shape[0])
     for hand in hands:
@@ -254,8 +384,4 @@ def render_hands(
             raise InputError(
                 "hand.other_image", file=hand.image_name, expected=hand.image_size, found=size
             )
-    # Of no hand nothing is projected.
-    intrinsics = hands[0].intrinsics if hands else np.eye(3)
-    given = textures or [None] * len(hands)
-    shown = [hand.as_overlay(chosen, own) for hand, own in zip(hands, given, strict=True)]
-    return render_overlay(pixels, shown, intrinsics, chosen)
+    return pixels

@@ -210,6 +210,7 @@ class FittedHands:
             "vertex_colours": params.vertex_colours if "vertex_colours" in freed else None,
             "appearance": params.appearance if "appearance" in freed else None,
             "lighting": params.lighting if "lighting" in freed else None,
+            "texture": result.texture,
             "focal_scale": params.log_focal.exp() if "focal" in freed else None,
         }
         stored = {name: _single(value) for name, value in optional.items() if value is not None}

@@ -26,7 +26,7 @@ from fitter.rendering.shading import (
 )
 from fitter.rendering.skin import Skin, SkinTexture
 from fitter.store.schema import HandRow
-from fitter.textures import HandTexture
+from fitter.textures import HandTexture, TextureAtlas
 
 _PLAIN_LIGHT = (0.7, 1.0, 1.0, 1.0, 0.3, 1.0, 1.0, 1.0, 0.0, 0.0, -1.0)
 """S2HAND's 11 numbers of the light of hands whose light was not fitted: white, part of it from the
@@ -46,6 +46,7 @@ class HandMeshes:
         """
         self.right, self.linear_light = right, linear_light
         self._models: dict[Side, HandModel] = {"right": right, "left": right.mirrored()}
+        self._atlases: dict[int, TextureAtlas] = {}
 
     @classmethod
     def of(cls, config: ModelConfig, device: torch.device, linear_light: bool = True) -> Self:
@@ -86,6 +87,16 @@ class HandMeshes:
         """(F, 3) int64 vertices of each face, counter-clockwise seen from outside."""
         return self._models[side].data.faces
 
+    def atlas(self, size: int) -> TextureAtlas:
+        """Of textures with `size` texels along a side; unfolded once.
+
+        Raises:
+            InputError: the model has no texture coordinates (`texture.no_uv`).
+        """
+        if size not in self._atlases:
+            self._atlases[size] = TextureAtlas.of(self.data, size, self.appearance)
+        return self._atlases[size]
+
     def vertices(self, row: HandRow) -> np.ndarray:
         """(V, 3) float32 mesh of a fitted hand in metres, camera frame."""
         assert row.side is not None
@@ -106,7 +117,8 @@ class HandMeshes:
             row: of the hand. Where no stage fitted its appearance it is the model's mean skin,
                 where none fitted its light it is white light, part of it from the camera.
             vertices: (V, 3) metres, camera frame, of its mesh.
-            texture: of the hand, in place of the colours at its vertices.
+            texture: of the hand, in place of its own: the one that a stage fitted, or else the
+                colours at its vertices.
         """
         assert row.side is not None
         colours = torch.zeros(1, self.appearance.count)
@@ -118,10 +130,11 @@ class HandMeshes:
         if row.vertex_colours is not None:
             reflectance = reflectance + torch.as_tensor(row.vertex_colours)
         data = self._models[row.side].data
-        of_hand = None
-        if texture is not None:
+        of_hand, shown = None, row.texture if texture is None else texture.colours
+        if shown is not None:
             assert data.uv is not None and data.uv_faces is not None  # it is in their atlas
-            of_hand = SkinTexture(texture.colours, data.uv.astype(np.float32), data.uv_faces)
+            uv = data.uv.astype(np.float32)
+            of_hand = SkinTexture(shown.astype(np.float32), uv, data.uv_faces)
         return Skin(
             reflectance.numpy().astype(np.float32),
             _irradiance(row, vertices, data.faces),

@@ -103,8 +103,9 @@ class Fixture:
         self.rig = Rig.of(self.data, options.shift)
         self.outside = sized_skin(self.data, options.surface, self.data.tip_vertices)
         outer = self.outside(self.data.v_template)
-        self.bones = bones(self.rig, outer, options.bones)
-        self.muscles = muscles(self.rig, outer, options.muscles)
+        everywhere = _sampled(outer, self.outside.faces)
+        self.bones = bones(self.rig, everywhere, options.bones)
+        self.muscles = muscles(self.rig, everywhere, options.muscles)
         # Inner vertices stand between the outer ones, so that nobody takes the mask for a slice.
         inner = options.skin - options.surface
         self.surface = np.ones(options.skin, bool)
@@ -385,6 +386,12 @@ def _normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     for corner in range(3):
         np.add.at(normals, faces[:, corner], np.cross(b - a, c - a))
     return normals / np.linalg.norm(normals, axis=1, keepdims=True)
+
+
+def _sampled(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(15 F, 3) points of a grid over each face."""
+    shares = [(a, b, 4 - a - b) for a in range(5) for b in range(5 - a)]
+    return (np.array(shares) / 4 @ points[faces]).reshape(-1, 3)
 
 
 def main() -> None:

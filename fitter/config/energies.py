@@ -28,6 +28,8 @@ class Need(StrEnum):
     """The rendered colours."""
     NEIGHBOURS = "mesh neighbours"
     """Which vertices and faces of the mesh lie side by side."""
+    TEXELS = "texture neighbours"
+    """Which texels of the texture lie side by side on the surface."""
 
 
 OBSERVED = frozenset({Need.KEYPOINTS, Need.MASK, Need.IMAGE})
@@ -78,6 +80,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "photometric_pixel": _of(Need.SILHOUETTE, Need.COLOURS, Need.IMAGE, Need.KEYPOINTS),
     "photometric_ssim": _of(Need.SILHOUETTE, Need.COLOURS, Need.IMAGE),
     "photometric_rgb": _of(Need.COLOURS, Need.IMAGE),
+    "photometric_robust": _of(Need.SILHOUETTE, Need.COLOURS, Need.IMAGE),
     "vertex_offset": _of(),
     "laplacian": _of(Need.NEIGHBOURS),
     "laplacian_change": _of(Need.NEIGHBOURS),
@@ -94,6 +97,8 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "shape_norm": _of(),
     "appearance_prior": _of(),
     "texture_range": _of(Need.COLOURS),
+    "texture_smoothness": _of(Need.TEXELS),
+    "texture_prior": _of(),
     "camera_scale": _of(),
 }
 """Every energy by its name in a configuration."""

@@ -18,6 +18,7 @@ Free = Literal[
     "offsets",
     "appearance",
     "vertex_colours",
+    "texture",
     "lighting",
 ]
 """Groups of parameters that a stage may free."""
@@ -87,6 +88,12 @@ class StageConfig(Section):
     )
     normal_reduction: Literal["sum", "mean"] = Field(
         default="sum", description="how normal_consistency and normal_change reduce over faces"
+    )
+    photometric_scale: float = Field(
+        default=16.0,
+        gt=0,
+        description="colour distance at which photometric_robust counts a pixel for a quarter, in "
+        "medians of the hand's own pixels",
     )
     keypoint_beta: float = Field(
         default=0.02,
@@ -178,6 +185,13 @@ class RefineConfig(Section):
     linear_light: bool = Field(
         default=True,
         description="multiply colours and light in linear light, then encode as sRGB",
+    )
+    texture_size: int = Field(
+        default=128,
+        ge=16,
+        le=1024,
+        description="texels along a side of a free texture, and of the skin's maps where the model "
+        "has some of normals and highlights",
     )
     stages: dict[str, StageConfig] = Field(
         default_factory=lambda: dict(DEFAULT_STAGES), description="the stages, in order"

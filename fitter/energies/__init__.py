@@ -36,14 +36,16 @@ from fitter.energies.keypoints_2d import (
     smooth_l1_keypoints,
     squared_l2_keypoints,
 )
-from fitter.energies.photometric import pixel_l2, rgb_all_pixels, ssim_foreground
+from fitter.energies.photometric import pixel_l2, rgb_all_pixels, robust_pixels, ssim_foreground
 from fitter.energies.priors import PoseSpace, anatomical_limits, pose_prior, shape_prior
 from fitter.energies.regularisers import (
     camera_scale,
     joint_limits,
     shape_norm,
     squared_norm,
+    texture_prior,
     texture_range,
+    texture_smoothness,
 )
 from fitter.energies.residuals import Quadratic
 from fitter.energies.scene import Rendering, SceneParams, SceneView, focal_applied
@@ -105,6 +107,7 @@ __all__ = [
     "relative_depth",
     "reprojection",
     "rgb_all_pixels",
+    "robust_pixels",
     "shape_norm",
     "shape_prior",
     "size_prior",
@@ -116,7 +119,9 @@ __all__ = [
     "ssim_foreground",
     "ssim_mask",
     "ssim_silhouette",
+    "texture_prior",
     "texture_range",
+    "texture_smoothness",
     "values",
     "vertex_offset",
     "weighted_quadratic",

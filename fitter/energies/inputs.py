@@ -19,6 +19,7 @@ from fitter.energies.scene import Rendering, SceneParams, SceneView, focal_appli
 from fitter.energies.surface import SurfaceGraph
 from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.keypoint_jacobian import by_finger
+from fitter.hand_models.texels import TexelGraph
 from fitter.hand_models.vertex_jacobian import SurfaceJacobian
 from fitter.raster import Fragments, MeshTopology
 from fitter.records import HandParams
@@ -80,6 +81,7 @@ class SceneInputs:
         graph: neighbours on the mesh; None where no energy needs them.
         fit: the scales of the robust losses.
         stage: the stage's options.
+        texel_graph: neighbours in the texture; None where no energy needs them.
     """
 
     params: SceneParams
@@ -92,6 +94,7 @@ class SceneInputs:
     graph: SurfaceGraph | None
     fit: FitConfig
     stage: StageConfig
+    texel_graph: TexelGraph | None = None
 
     @property
     def hand(self) -> HandParams:
@@ -117,6 +120,11 @@ class SceneInputs:
     def neighbours(self) -> SurfaceGraph:
         """Of vertices and faces."""
         return _given(self.graph, "mesh neighbours")
+
+    @property
+    def texels(self) -> TexelGraph:
+        """Of the texture's texels."""
+        return _given(self.texel_graph, "texture neighbours")
 
     @property
     def camera_scale(self) -> Tensor:
@@ -171,8 +179,13 @@ class SceneInputs:
         return self.alpha.detach() * self.view.image_weight
 
     @property
+    def skin_alpha(self) -> Tensor:
+        """(B, S, S) `fixed_alpha` of pixels that look like skin."""
+        return self.fixed_alpha * self.view.skin_weight
+
+    @property
     def colours(self) -> Tensor:
-        """(B, V, 3) the skin without light."""
+        """(B, V, 3) the skin without light, or (B, T, T, 3) its texture."""
         return _given(self.rendering.colours, "colours")
 
     @property

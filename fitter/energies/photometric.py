@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fitter.energies.declare import energy
+from fitter.energies.skin_pixels import median
 from fitter.energies.structural import SsimSettings, ssim
 
 
@@ -74,6 +75,38 @@ def rgb_all_pixels(image: Tensor, rendered: Tensor, settings: SsimSettings | Non
         (B,).
     """
     return _colour_distance(image, rendered).mean((1, 2)) + 1 - ssim(image, rendered, settings)
+
+
+@energy("photometric_robust", "view.image", "foreground", "skin_alpha", "stage.photometric_scale")
+def robust_pixels(image: Tensor, rendered: Tensor, weight: Tensor, scale: float) -> Tensor:
+    """Colour distance that takes little notice of pixels that are no bare skin, ours:
+    ``sum w s rho(d / s) / sum w``, d the distance ``||I_uv - I_re_uv||_2`` of a pixel, rho
+    that of Geman and McClure, 1987, ``rho(q) = q / (1 + q)``, and s = scale * median d.
+
+    Where d is small that is the distance itself, as of S2HAND's eq. 6. A pixel pulls with
+    ``w / (1 + q)^2`` of the force that it has there: a ring or a sleeve at three times s with a
+    sixteenth. The scale is the hand's own: while its colours are still far off it is large and all
+    pixels count. It is taken at the current colours and held in the gradient. As s falls with the
+    distances, so does the value (distances c times as large cost c times as much), so values of
+    different iterations can be compared. s is never below a step of 8-bit colour. 0 where no pixel
+    has a weight.
+
+    Args:
+        image: (B, H, W, 3) photograph.
+        rendered: (B, H, W, 3).
+        weight: (B, H, W) of the pixels, in [0, 1].
+        scale: of s, in medians; the median is that of every second pixel of every second row.
+
+    Returns:
+        (B,).
+    """
+    distance = _colour_distance(image, rendered)
+    with torch.no_grad():
+        seen, few = weight[:, ::2, ::2].flatten(1) > 0.5, distance[:, ::2, ::2].flatten(1)
+        s = (scale * median(few, seen)).clamp_min(1 / 255)[:, None, None]
+    total = (weight * s * distance / (s + distance)).sum((1, 2))
+    area = weight.sum((1, 2))
+    return total / torch.where(area == 0, 1, area)
 
 
 def _colour_distance(first: Tensor, second: Tensor) -> Tensor:

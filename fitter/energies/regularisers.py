@@ -14,6 +14,7 @@ from torch import Tensor
 from fitter.energies.declare import energy
 from fitter.energies.priors import PoseSpace
 from fitter.hand_models.anatomy import anatomical_angles
+from fitter.hand_models.texels import TexelGraph
 
 
 @energy("appearance_prior", "params.appearance")
@@ -85,6 +86,43 @@ def texture_range(texture: Tensor) -> Tensor:
     """
     outside = (texture - 1).clamp_min(0) - (-texture).clamp_min(0)
     return outside.square().flatten(1).mean(-1)
+
+
+@energy("texture_smoothness", "params.texture", "texels")
+def texture_smoothness(texture: Tensor, texels: TexelGraph) -> Tensor:
+    """How far a free texture changes along the surface, ours: ``sum ||r_i - r_j||^2`` over texels
+    side by side, r the change of their logits.
+
+    The sum is the integral of the squared gradient over the atlas, whatever the number of texels.
+    Texels are neighbours within a chart, and across a seam where its two sides lie on the mesh; so
+    what is not seen takes the change of what is seen around it.
+
+    Args:
+        texture: (B, T, T, 3).
+        texels: neighbours of the T x T texels.
+
+    Returns:
+        (B,).
+    """
+    # Texels first, so that one is a long row, which is gathered and added at once.
+    rows = texture.flatten(1, 2).transpose(0, 1).contiguous()
+    first, second = (rows.index_select(0, texels.pairs[:, k]) for k in range(2))
+    return (first - second).square().sum((0, 2))
+
+
+@energy("texture_prior", "params.texture")
+def texture_prior(texture: Tensor) -> Tensor:
+    """How far a free texture is from the model's skin, ours: ``mean ||r||^2`` over texels, r the
+    change of their logits.
+
+    Args:
+        texture: (B, T, T, 3).
+
+    Returns:
+        (B,); 0 for a texture without texels.
+    """
+    count = texture.shape[1] * texture.shape[2]
+    return texture.square().flatten(1).sum(-1) / max(count, 1)
 
 
 @energy("limits", "params.hand_pose", "space")

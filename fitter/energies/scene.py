@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from fitter.energies.skin_pixels import skin_weight
 from fitter.raster import Fragments
 from fitter.records import HandParams, TensorBatch
 from fitter.rotations import roma
@@ -26,6 +28,8 @@ class SceneParams(TensorBatch):
         appearance: (B, A) coefficients of the model's skin, unit variance.
         vertex_colours: (B, V, 3) added to the skin's colours.
         lighting: (B, 11) S2HAND's light vector, or (B, 27) 9 spherical harmonics of 3 colours.
+        texture: (B, T, T, 3) added to the logits of the skin's texture, see `retouched`; T is 0
+            where colours stand at the vertices.
     """
 
     global_orient: Tensor
@@ -37,6 +41,7 @@ class SceneParams(TensorBatch):
     appearance: Tensor
     vertex_colours: Tensor
     lighting: Tensor
+    texture: Tensor
 
     @property
     def hand(self) -> HandParams:
@@ -91,6 +96,11 @@ class SceneView(TensorBatch):
         """S."""
         return self.image.shape[1]
 
+    @cached_property
+    def skin_weight(self) -> Tensor:
+        """(B, S, S) in [0, 1], how much each pixel looks like the hand's skin."""
+        return skin_weight(self.image, self.mask, self.mask_weight)
+
 
 @dataclass(frozen=True)
 class Rendering:
@@ -102,7 +112,8 @@ class Rendering:
         points: (B, 21, 3) metres, camera frame, the keypoints.
         keypoints: (B, 21, 2) pixels of the crop.
         fragments: the visible surface with its silhouette; None where no energy asks for it.
-        colours: (B, V, 3) the skin without light; None where no energy asks for it.
+        colours: (B, V, 3) the skin without light, or (B, T, T, 3) its texture; None where no energy
+            asks for it.
         foreground: (B, S, S, 3) the shaded hand as sRGB; None where no energy asks for it.
         picture: (B, S, S, 3) the same over black by the silhouette; None likewise.
     """

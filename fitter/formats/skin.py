@@ -46,14 +46,17 @@ class HandSkin:
 
         Args:
             data: the model of the hand's side.
-            row: of the hand; its `appearance` and `vertex_colours` count where they were fitted.
+            row: of the hand; its `texture`, or else its `appearance` and `vertex_colours`, count
+                where they were fitted.
             appearance: of the model.
             linear_light: whether `vertex_colours` were added in linear light, see
                 `refine.linear_light`.
             texture: of the hand, in the model's atlas, or None.
         """
-        if texture is not None and data.uv is not None:
-            return cls(_at_vertices(data, texture.colours), texture.colours)
+        own = row.texture if texture is None else texture.colours
+        if own is not None and data.uv is not None:
+            own = own.astype(np.float32)
+            return cls(_at_vertices(data, own), own)
         import torch
 
         said = np.zeros(appearance.count) if row.appearance is None else row.appearance

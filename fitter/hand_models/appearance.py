@@ -133,6 +133,16 @@ class AppearanceModel:
         return type(self)(*(getattr(self, field.name).to(target) for field in fields(self)))
 
 
+def retouched(reflectance: Tensor, change: Tensor) -> Tensor:
+    """Reflectance whose logits are changed: ``sigmoid(logit(reflectance) + change)``.
+
+    Args:
+        reflectance: (...) in [0, 1]; at both ends it stays what it is.
+        change: (...) of any size; 0 leaves a reflectance as it is.
+    """
+    return reflectance / (reflectance + (1 - reflectance) * torch.exp(-change))
+
+
 def resized_texture(textures: Tensor, side: int) -> Tensor:
     """Textures (B, T, T, C) of `side` texels: means of what a texel covers where they get smaller,
     bilinear where they get larger."""

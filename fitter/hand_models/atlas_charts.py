@@ -152,7 +152,7 @@ def _chart(faces: np.ndarray, group: np.ndarray) -> Chart:
     corners = faces[group]
     count = 3 * len(group)
     joined = []
-    for first, second, own, other in _edge_corners(corners):
+    for first, second, own, other in common_edges(corners):
         # The edge runs the other way round in its other face.
         joined += [(3 * first + own, 3 * second + (other + 1) % 3)]
         joined += [(3 * first + (own + 1) % 3, 3 * second + other)]
@@ -167,7 +167,7 @@ def _directed_edges(faces: np.ndarray) -> np.ndarray:
     return np.stack([faces, np.roll(faces, -1, axis=1)], axis=2)
 
 
-def _edge_corners(faces: np.ndarray) -> list[tuple[int, int, int, int]]:
+def common_edges(faces: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Face, other face, and the first corner of their common edge in either, of every edge that
     exactly two faces have, in opposite directions."""
     edges = _directed_edges(faces).reshape(-1, 2)
@@ -186,7 +186,7 @@ def _edge_corners(faces: np.ndarray) -> list[tuple[int, int, int, int]]:
 
 def _neighbours(faces: np.ndarray) -> np.ndarray:
     """(N, 2) faces with an edge in common that no third face has."""
-    found = [(first, second) for first, second, _, _ in _edge_corners(faces)]
+    found = [(first, second) for first, second, _, _ in common_edges(faces)]
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 

@@ -127,6 +127,7 @@ class Objective:
             graph=model.graph if Need.NEIGHBOURS in self.needs else None,
             fit=self.task.fit,
             stage=self.stage,
+            texel_graph=model.texels if Need.TEXELS in self.needs else None,
         )
 
     def terms(self, params: SceneParams) -> dict[str, Tensor]:

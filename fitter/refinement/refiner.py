@@ -42,6 +42,7 @@ class Refined:
         masks: of each hand, None for one without.
         mask_iou: (B,) of the mesh's silhouette and the mask where it is trusted, NaN without one.
         task: what the hands were compared with.
+        texture: (B, T, T, 3) reflectance of the skin in linear light; None where no stage frees it.
     """
 
     params: SceneParams
@@ -50,6 +51,7 @@ class Refined:
     masks: Sequence[HandMask | None]
     mask_iou: Tensor
     task: StageTask
+    texture: Tensor | None = None
 
 
 class Refiner:
@@ -69,7 +71,15 @@ class Refiner:
         self.config, self.fit = config, fit
         drawn = HandModel(hand.data, torch.float32).to(hand.v_template.device)
         appearance = load_appearance(hand.data).to(drawn.v_template.device)
-        self.model = SceneModel(drawn, fit_model, appearance, config.light, config.linear_light)
+        shades_pixels = "texture" in self.freed or appearance.is_mapped
+        self.model = SceneModel(
+            drawn,
+            fit_model,
+            appearance,
+            config.light,
+            config.linear_light,
+            config.texture_size if shades_pixels else 0,
+        )
 
     @property
     def freed(self) -> frozenset[str]:
@@ -120,6 +130,7 @@ class Refiner:
             masks=masks,
             mask_iou=self._mask_iou(result.params, view),
             task=replace(task, view=view),
+            texture=self._texture(result.params),
         )
 
     def shape_information(self, refined: Refined, index: Tensor) -> Tensor:
@@ -211,6 +222,12 @@ class Refiner:
             confidence=self._tensor([crop.confidence for crop in crops]),
             focal_unknown=focal_unknown.to(like),
         )
+
+    def _texture(self, params: SceneParams) -> Tensor | None:
+        if "texture" not in self.freed:
+            return None
+        with torch.no_grad():
+            return self.model.maps(params).diffuse
 
     def _mask_iou(self, params: SceneParams, view: SceneView) -> Tensor:
         with torch.inference_mode():

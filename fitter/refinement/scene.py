@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from fitter.camera import project
 from fitter.config.stages import Free
@@ -15,7 +16,8 @@ from fitter.energies.scene import Rendering, SceneParams, SceneView, focal_appli
 from fitter.energies.surface import SurfaceGraph
 from fitter.fitting.fit_model import FitModel
 from fitter.hand_models import HandModel
-from fitter.hand_models.appearance import Appearance
+from fitter.hand_models.appearance import Appearance, SurfaceMaps, retouched
+from fitter.hand_models.texels import TexelGraph
 from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.raster import MeshTopology, RasterSettings, rasterize
 from fitter.records import HandParams
@@ -28,6 +30,7 @@ from fitter.rendering.shading import (
     srgb_from_linear,
     vertex_normals,
 )
+from fitter.rendering.textured import Surface, TexturedFaces, shade
 
 FIELDS: Mapping[Free, str] = {
     "global_orient": "global_orient",
@@ -38,6 +41,7 @@ FIELDS: Mapping[Free, str] = {
     "offsets": "offsets",
     "appearance": "appearance",
     "vertex_colours": "vertex_colours",
+    "texture": "texture",
     "lighting": "lighting",
 }
 """The field of `SceneParams` that each group of parameters is."""
@@ -59,6 +63,8 @@ class SceneModel:
         light: which light `SceneParams.lighting` describes.
         linear_light: colours and light are linear and the picture is encoded as sRGB at the end;
             without it they are multiplied as they are, as S2HAND does.
+        texture_size: texels along a side of the texture that gives every pixel its colour; 0 takes
+            colours at the vertices, which is faster.
     """
 
     hand: HandModel
@@ -66,6 +72,7 @@ class SceneModel:
     appearance: Appearance
     light: Light
     linear_light: bool
+    texture_size: int = 0
 
     @cached_property
     def topology(self) -> MeshTopology:
@@ -76,6 +83,16 @@ class SceneModel:
     def graph(self) -> SurfaceGraph:
         """Neighbours of vertices and faces."""
         return SurfaceGraph.of(self.hand.faces, len(self.hand.v_template))
+
+    @cached_property
+    def texture_faces(self) -> TexturedFaces:
+        """Where the faces lie in the texture."""
+        return TexturedFaces.of(self.hand.data, self.hand.v_template)
+
+    @cached_property
+    def texels(self) -> TexelGraph:
+        """Neighbours in the texture."""
+        return TexelGraph.of(self.hand.data, self.texture_size).to(self.hand.v_template.device)
 
     @cached_property
     def kinematics(self) -> SurfaceKinematics:
@@ -101,7 +118,19 @@ class SceneModel:
             appearance=like.new_zeros(batch, self.appearance.count),
             vertex_colours=like.new_zeros(batch, vertices, 3),
             lighting=lighting,
+            texture=like.new_zeros(batch, self.texture_size, self.texture_size, 3),
         )
+
+    def lamp(self, lighting: Tensor) -> AmbientDirectionalLight | SphericalHarmonicsLight:
+        """The light that `SceneParams.lighting` describes."""
+        if self.light == "ambient_directional":
+            return AmbientDirectionalLight.of(lighting)
+        return SphericalHarmonicsLight(lighting.unflatten(-1, (9, 3)))
+
+    def maps(self, params: SceneParams) -> SurfaceMaps:
+        """The skin's maps with the free texture in them."""
+        maps = self.appearance.maps(params.appearance, self.texture_size)
+        return replace(maps, diffuse=retouched(maps.diffuse, params.texture))
 
 
 def draw(
@@ -132,21 +161,38 @@ def draw(
     drawing = replace(drawing, fragments=fragments)
     if not shaded:
         return drawing
-    colours = model.appearance.vertex_colours(params.appearance)
-    if not model.linear_light:
-        colours = srgb_from_linear(colours)
-    colours = colours + params.vertex_colours
-    # Light is computed at the vertices and interpolated (Gouraud): at this scale a face is a few
-    # pixels, and a third of the work is left.
-    normals = vertex_normals(vertices, model.hand.faces)
-    if model.light == "ambient_directional":
-        irradiance = AmbientDirectionalLight.of(params.lighting).irradiance(normals)
-    else:
-        coefficients = params.lighting.unflatten(-1, (9, 3))
-        irradiance = SphericalHarmonicsLight(coefficients).irradiance(normals)
-    foreground = interpolate(fragments, model.hand.faces, colours * irradiance)
+    colours, foreground = (_textured if model.texture_size else _coloured)(model, params, drawing)
     if model.linear_light:
         foreground = srgb_from_linear(foreground)
     black = foreground.new_zeros(len(foreground), 3)
     picture = composite(foreground, fragments, black, band_width(settings, (view.size, view.size)))
     return replace(drawing, colours=colours, foreground=foreground, picture=picture)
+
+
+def _coloured(model: SceneModel, params: SceneParams, drawing: Rendering) -> tuple[Tensor, Tensor]:
+    """Colours at the vertices (B, V, 3), and the lit surface (B, S, S, 3).
+
+    Light is computed at the vertices and interpolated (Gouraud): at this scale a face is a few
+    pixels, and a third of the work is left.
+    """
+    assert drawing.fragments is not None
+    colours = model.appearance.vertex_colours(params.appearance)
+    if not model.linear_light:
+        colours = srgb_from_linear(colours)
+    colours = colours + params.vertex_colours
+    normals = vertex_normals(drawing.vertices, model.hand.faces)
+    irradiance = model.lamp(params.lighting).irradiance(normals)
+    return colours, interpolate(drawing.fragments, model.hand.faces, colours * irradiance)
+
+
+def _textured(model: SceneModel, params: SceneParams, drawing: Rendering) -> tuple[Tensor, Tensor]:
+    """The skin's texture (B, T, T, 3), and the lit surface (B, S, S, 3)."""
+    assert drawing.fragments is not None
+    surface = Surface(
+        mesh=model.texture_faces,
+        vertices=drawing.vertices,
+        maps=model.maps(params),
+        added=params.vertex_colours,
+        linear=model.linear_light,
+    )
+    return surface.maps.diffuse, shade(surface, drawing.fragments, model.lamp(params.lighting))

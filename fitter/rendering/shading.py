@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import torch
@@ -145,10 +146,26 @@ class AmbientDirectionalLight:
             (B, ..., 3), or (..., 1) when neither part has a colour. A normal of 0 gets the ambient
             part.
         """
-        direction = _for_normals(unit(self.direction), normals)
-        cosine = (normals * direction).sum(dim=-1, keepdim=True).clamp_min(0)
-        ambient = _for_normals(self.ambient, normals)
-        return ambient + cosine * _for_normals(self.diffuse, normals)
+        return self.reflection(normals, 1.0)
+
+    def reflection(self, directions: Tensor, shininess: float) -> Tensor:
+        """Light from around some directions, the mean weighted by ``max(0, cos angle)^shininess``.
+
+        With a shininess of 1 that is the irradiance over pi; with a large one it is what a mirror
+        shows. Of one directional light it is ``(shininess + 1) / 2 cos^shininess``.
+
+        Args:
+            directions: (B, ..., 3) unit, camera axes; any shape (..., 3) without a batch.
+            shininess: at least 1.
+
+        Returns:
+            As of `irradiance`.
+        """
+        toward = _for_normals(unit(self.direction), directions)
+        cosine = (directions * toward).sum(dim=-1, keepdim=True).clamp_min(0)
+        lobe = cosine if shininess == 1 else (shininess + 1) / 2 * cosine**shininess
+        ambient = _for_normals(self.ambient, directions)
+        return ambient + lobe * _for_normals(self.diffuse, directions)
 
 
 @dataclass(frozen=True)
@@ -181,34 +198,48 @@ class SphericalHarmonicsLight:
         Without a batch in the coefficients the normals may be of any shape (..., 3). A normal of
         0 gets what the polynomial is there, a light without a direction.
         """
-        x, y, z = normals.unbind(dim=-1)
+        return self.reflection(normals, 1.0)
+
+    def reflection(self, directions: Tensor, shininess: float) -> Tensor:
+        """Light from around some directions, as of `AmbientDirectionalLight.reflection`; of this
+        light's two degrees.
+
+        Args:
+            directions: (B, ..., 3) unit, camera axes; any shape (..., 3) without a batch.
+            shininess: at least 1.
+
+        Returns:
+            (B, ..., 3 or 1).
+        """
+        x, y, z = directions.unbind(dim=-1)
         ones = torch.ones_like(x)
         terms = [ones, y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]
+        scales = _lobe(shininess)
         basis = torch.stack(
-            [scale * term for scale, term in zip(_HARMONICS, terms, strict=True)], dim=-1
+            [scale * term for scale, term in zip(scales, terms, strict=True)], dim=-1
         )
-        coefficients = self.coefficients.to(normals)
+        coefficients = self.coefficients.to(directions)
         if coefficients.ndim == 2:
             return basis @ coefficients
         return torch.einsum("b...k,bkc->b...c", basis, coefficients)
 
 
-def _harmonics() -> tuple[float, ...]:
-    """Share of each real harmonic's polynomial in the irradiance over pi.
+@cache
+def _lobe(shininess: float) -> tuple[float, ...]:
+    """Each real harmonic's polynomial, scaled by its normalisation and by what the lobe
+    ``(s + 1) / (2 pi) max(0, cos)^s`` leaves of its degree.
 
-    The exact constants behind equation 13's c1..c5: A_l / pi times the harmonic's normalisation,
-    with A_0, A_1, A_2 = pi, 2 pi / 3, pi / 4 (Ramamoorthi and Hanrahan, eq. 8).
+    A lobe leaves the mean of the Legendre polynomial of a degree over it: 1, (s + 1) / (s + 2) and
+    s / (s + 3). Of s = 1 these are A_l / pi = 1, 2/3, 1/4 of Ramamoorthi and Hanrahan, eq. 8, and
+    the products are the exact constants behind equation 13's c1 to c5.
     """
     y0, y1 = math.sqrt(1 / (4 * math.pi)), math.sqrt(3 / (4 * math.pi))
     y2, y20, y22 = (math.sqrt(k / math.pi) for k in (15 / 4, 5 / 16, 15 / 16))
-    first, second = 2 / 3, 1 / 4
+    first, second = (shininess + 1) / (shininess + 2), shininess / (shininess + 3)
     return (
         *(y0, first * y1, first * y1, first * y1),
         *(second * y2, second * y2, second * y20, second * y2, second * y22),
     )
-
-
-_HARMONICS = _harmonics()
 
 
 def band_width(settings: RasterSettings, image_size: tuple[int, int]) -> int:

@@ -115,6 +115,7 @@ def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:
     refiner = engine.refiner
     vertices = len(engine.meshes.data.v_template)
     light = 11 if config.refine.light == "ambient_directional" else 27
+    texels = config.refine.texture_size if "texture" in refiner.freed else 0
     sizes = {
         "vertex": vertices if config.output.save_vertices else 0,
         "offset_vertex": vertices if "offsets" in refiner.freed else 0,
@@ -123,6 +124,8 @@ def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:
             refiner.model.appearance.count if "appearance" in refiner.freed else 0
         ),
         "light_coefficient": light if "lighting" in refiner.freed else 0,
+        "texel_row": texels,
+        "texel_column": texels,
     }
     return {name: size for name, size in sizes.items() if size}
 

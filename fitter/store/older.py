@@ -34,6 +34,7 @@ ADDED_VARIABLES = frozenset(
         "hands_beyond",
         "keypoint_visibility",
         "predicted_error_mm",
+        "texture",
     }
 )
 """Variables that stores of versions before `FORMAT_VERSION` lack."""

@@ -45,6 +45,8 @@ OPTIONAL_DIMENSIONS = (
     "colour_vertex",
     "appearance_component",
     "light_coefficient",
+    "texel_row",
+    "texel_column",
 )
 """Dimensions that a store may lack; it then lacks the variables that have them."""
 
@@ -251,6 +253,13 @@ class HandRow:
         "light: S2HAND's 11 numbers, or the coefficients of 9 real spherical harmonics of the "
         "radiance in red, green and blue; a left hand's is that of the image mirrored in x",
         "light_coefficient",
+        units="1",
+    )
+    texture: np.ndarray | None = _variable(
+        "reflectance of the skin in linear light, in the model's texture coordinates, row 0 at the "
+        "top; what the image does not show follows from what it shows",
+        "texel_row texel_column rgb",
+        dtype="float16",
         units="1",
     )
     focal_scale: float | None = _variable(

@@ -72,7 +72,9 @@ def given(hand: FittedHand) -> dict[str, object]:
 
 
 def require_same(found: FittedHand, wanted: FittedHand, *apart: str) -> None:
-    """Every field in the precision in which it is stored."""
+    """Every field in the precision in which it is stored, and the same model."""
+    assert found.meshes.data.identity == wanted.meshes.data.identity
+    apart = (*apart, "meshes")
     for field in fields(FittedHand):
         if field.name in apart:
             continue

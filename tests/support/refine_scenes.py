@@ -31,6 +31,7 @@ def scene_model(
     dtype: torch.dtype = torch.float32,
     light: Light = "spherical_harmonics",
     linear: bool = True,
+    texture_size: int = 0,
     hand: HandModel | None = None,
 ) -> SceneModel:
     """The open hand, or another model, float64."""
@@ -39,7 +40,8 @@ def scene_model(
     space = PoseSpace.of(anatomy_of(hand.data), load_pose_prior(), like)
     fit = FitModel(hand.keypoint_model(), space)
     drawn = HandModel(hand.data, dtype)
-    return SceneModel(drawn, fit, load_appearance(hand.data, dtype), light, linear)
+    skin = load_appearance(hand.data, dtype)
+    return SceneModel(drawn, fit, skin, light, linear, texture_size)
 
 
 def true_hands(model: SceneModel, count: int, seed: int = 0) -> HandParams:

@@ -33,6 +33,15 @@ SENTENCES: dict[str, str] = {
         "expected the image that was fitted, {expected[0]} x {expected[1]} pixels, found one of "
         "{found[0]} x {found[1]}"
     ),
+    "texture.count": "expected one for each of the {expected} hands, found {found}",
+    "texture.models": (
+        "expected hands that were fitted with one model, found {expected} and {found}"
+    ),
+    "texture.no_hand": "expected at least one hand",
+    "texture.no_uv": (
+        "expected a hand model with texture coordinates, which {model} has not; the open hand has "
+        "them"
+    ),
     "results.no_image": "expected the name of an image in these results, found {name!r}",
     "results.model_moved": (
         "expected the file of the hand model that {store} was made with, found no such file; put "

@@ -12,9 +12,10 @@ import torch
 import xarray as xr
 from PIL import Image
 
+import fitter
 from fitter.camera import project
 from fitter.config.stages import DEFAULT_STAGES
-from fitter.hand_models import load_hand_model
+from fitter.hand_models import load_appearance, load_hand_model
 from fitter.raster import rasterize
 from fitter.records import HandParams
 from fitter.store.result_store import decode_flags
@@ -162,18 +163,19 @@ def test_without_stages_the_rows_are_those_of_the_keypoints(masks, here, say) ->
 
 EVERYTHING = (
     "{solver: adam, iterations: 3, "
-    "free: [global_orient, camera, focal, offsets, appearance, vertex_colours, lighting], "
+    "free: [global_orient, camera, focal, offsets, appearance, vertex_colours, texture, lighting], "
     "energies: {keypoints: 1.0, silhouette_l2: 0.001, photometric_rgb: 1.0}, "
     "learning_rate: 0.01, rates: {offsets: 0.003, camera: 0.02, global_orient: 0.2}}"
 )
 ALL_FREE = ("--set", "refine.stages={}", "--set", f"refine.stages.a={EVERYTHING}")
+TEXELS = ("--set", "refine.texture_size=32")
 
 
 def test_all_that_stages_may_free_is_stored(masks, here, say) -> None:
     """A focal length that is guessed, because nothing is told of the camera, may move."""
     Path("plain").mkdir()
     Image.fromarray(np.asarray(Image.open("photos/a.jpg"))).save("plain/a.jpg", quality=95)
-    given = (*FAST, *KEYPOINTS, *ALL_FREE)
+    given = (*FAST, *KEYPOINTS, *ALL_FREE, *TEXELS)
     told = say("plain", "--out", "o.zarr", *given, "--save-vertices", "--overlays", "o")
     assert told.status == 0 and Path("o/a.jpg.jpg").exists()
     rows = xr.open_zarr("o.zarr").load()
@@ -195,6 +197,17 @@ def test_all_that_stages_may_free_is_stored(masks, here, say) -> None:
         values = hand[name].values
         assert np.isfinite(values).all() and values.any(), name
     assert hand.vertex_colours.sizes == {"colour_vertex": len(bare), "rgb": 3}
+    assert hand.texture.sizes == {"texel_row": 32, "texel_column": 32, "rgb": 3}
+    assert hand.texture.dtype == np.float16
+    coefficients = torch.tensor(hand.appearance.values)[None]
+    skin = load_appearance(load_hand_model().data).maps(coefficients, 32).diffuse[0].numpy()
+    texture = hand.texture.values.astype(np.float32)
+    assert texture.min() > 0 and texture.max() < 1
+    # Three steps of 0.01 in the logits; most texels are seen by nobody.
+    change = np.abs(np.log(texture / (1 - texture)) - np.log(skin / (1 - skin)))
+    assert 0.005 < change.max() < 0.05 and np.median(change) < 0.002
+    (read,) = fitter.open_results("o.zarr")["a.jpg"]
+    np.testing.assert_array_equal(read.texture, hand.texture.values)
 
 
 def test_stages_that_need_masks_ask_for_them(masks, here, refused) -> None:

@@ -28,7 +28,7 @@ LIGHTS = pytest.mark.parametrize("light", ["spherical_harmonics", "ambient_direc
 
 @pytest.fixture(scope="module")
 def model() -> SceneModel:
-    return scene_model(torch.float64)
+    return scene_model(torch.float64, texture_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,7 @@ def random_scene(model: SceneModel, hands: HandParams) -> SceneParams:
         "appearance": 0.5,
         "vertex_colours": 0.05,
         "lighting": 0.05,
+        "texture": 0.3,
     }
 
     def noise(name: str, like: torch.Tensor) -> torch.Tensor:
@@ -77,7 +78,8 @@ def test_every_energy_is_one_finite_value_a_hand(task, truth, name) -> None:
     found = [gradient for gradient in gradients if gradient is not None]
     # The detector of this scene gives no weak depth and no bones, and the fingers bend within
     # their limits.
-    silent = name in ("relative_depth", "bone_directions", "limits")
+    # A texture's colours lie between 0 and 1 however its logits change.
+    silent = name in ("relative_depth", "bone_directions", "limits", "texture_range")
     assert any(gradient[0].ne(0).any() for gradient in found) != silent
     rows = slice(1, 2)
     one = StageTask(task.model, task.view[rows], task.targets[rows], task.fit)
@@ -141,9 +143,11 @@ def test_an_objective_of_weights_of_zero_is_zero(task, truth) -> None:
 
 @LIGHTS
 @pytest.mark.parametrize("linear", [True, False])
-@pytest.mark.parametrize("silhouette", ["edge", "soft"])
-def test_shaded_pictures_are_differentiable_in_every_group(truth, light, linear, silhouette):
-    model = scene_model(torch.float64, light, linear)
+@pytest.mark.parametrize(("silhouette", "texels"), [("edge", 0), ("soft", 0), ("edge", 16)])
+def test_shaded_pictures_are_differentiable_in_every_group(
+    truth, light, linear, silhouette, texels
+):
+    model = scene_model(torch.float64, light, linear, texels)
     view = view_of(model, truth, SIDE)
     scene = random_scene(model, truth)
     leaves = SceneParams(**{n: x.clone().requires_grad_() for n, x in vars(scene).items()})
@@ -153,8 +157,10 @@ def test_shaded_pictures_are_differentiable_in_every_group(truth, light, linear,
     cotangent = torch.rand(drawing.picture.shape, generator=torch.Generator().manual_seed(0))
     value = (drawing.picture * cotangent).sum()
     assert value.isfinite()
-    gradients = torch.autograd.grad(value, list(vars(leaves).values()))
-    for name, gradient in zip(vars(leaves), gradients, strict=True):
+    moving = [name for name, leaf in vars(leaves).items() if leaf.numel()]
+    assert ("texture" in moving) == (texels > 0)
+    gradients = torch.autograd.grad(value, [getattr(leaves, name) for name in moving])
+    for name, gradient in zip(moving, gradients, strict=True):
         assert gradient.isfinite().all() and gradient.reshape(2, -1).ne(0).any(1).all(), name
 
 
@@ -175,6 +181,39 @@ def test_the_start_is_lit_by_about_one(truth, light, linear) -> None:
         torch.testing.assert_close(ratio, ratio.new_tensor(1.0), rtol=0, atol=1e-3)
     else:
         assert 0.7 < ratio < 1.01
+
+
+def test_a_texture_of_no_change_is_the_skin_between_the_vertices(model, task, truth) -> None:
+    """Colours at pixels and at vertices tell the same, but for what is finer than a face."""
+    fine, plain = replace(model, texture_size=256), scene_model(torch.float64)
+    at_pixels, at_vertices = (
+        draw(one, one.start(truth), task.view, EDGE, shaded=True) for one in (fine, plain)
+    )
+    seen = at_pixels.fragments.mask
+    difference = (at_pixels.foreground - at_vertices.foreground)[seen].abs()
+    assert difference.mean() < 0.02 and difference.max() < 0.3
+    assert not at_pixels.foreground[~seen].any()
+    assert at_pixels.colours.shape == (2, 256, 256, 3)
+
+
+def test_a_free_texture_changes_what_it_is_told_to(model, task, truth) -> None:
+    """Brighter logits brighten the hand, and each texel only where it is seen."""
+    scene = model.start(truth)
+    brighter = replace(scene, texture=scene.texture + 0.5)
+    before, after = (
+        draw(model, one, task.view, EDGE, shaded=True).foreground for one in (scene, brighter)
+    )
+    seen = draw(model, scene, task.view, EDGE, shaded=False).fragments.mask
+    assert (after > before)[seen].all()
+    shown = 0
+    for row, column in model.texels.used.nonzero()[::9].tolist():
+        texture = torch.zeros_like(scene.texture)
+        texture[:, row, column] = 1.0
+        touched = draw(model, replace(scene, texture=texture), task.view, EDGE, shaded=True)
+        changed = (touched.foreground - before).abs().sum(-1) > 0
+        assert changed.sum() < 0.2 * seen.sum() and seen[changed].all()
+        shown += int(changed.sum())
+    assert shown > 0
 
 
 def test_only_what_is_asked_for_is_drawn(model, task, truth) -> None:

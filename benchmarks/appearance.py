@@ -1,0 +1,373 @@
+"""What the appearance of a hand is worth: PSNR, SSIM, colour and mesh, before and after the fit.
+
+python benchmarks/appearance.py --count 100
+python benchmarks/appearance.py --count 100 --covered 0.2     # with things before the hands
+python benchmarks/appearance.py --count 40 --sweep            # weights of the regularisers
+python benchmarks/appearance.py --count 40 --preset textured my.yaml --stages
+
+The hands are those of `benchmarks/appearance_data.py`. All fits begin where the stages of
+`default.yaml` left them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from appearance_data import Scenes, covered, render_scenes
+from fit import load_fit_model
+from measuring import (
+    Seconds,
+    Stopwatch,
+    add_set,
+    parser,
+    positive,
+    run_command,
+    use_threads,
+    write_json,
+)
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from fitter import metrics
+from fitter.config.options import Config, load_config
+from fitter.config.stages import StageConfig
+from fitter.energies import SceneParams, SceneView
+from fitter.energies.structural import SsimSettings, ssim_map
+from fitter.fitting.crops import crop_hands
+from fitter.fitting.keypoint_fit import fit_observations
+from fitter.fitting.observations import normalise
+from fitter.hand_models import load_hand_model
+from fitter.hand_models.appearance import AppearanceModel
+from fitter.raster import RasterSettings
+from fitter.records import HandCrop, HandParams
+from fitter.refinement import Refiner, SceneModel, draw
+from fitter.rendering import sample_texture
+
+FIGURES = {
+    "psnr": "PSNR dB",
+    "ssim": "SSIM",
+    "colour": "colour %",
+    "tint": "colour but for light %",
+    "iou": "IoU",
+    "vertex_mm": "vertex mm",
+    "pa_vertex_mm": "PA-vertex mm",
+    "folded": "folded %",
+    "colliding": "colliding %",
+}
+"""Figures of a hand and their headings."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: means over the hands, and the seconds of the stages of all."""
+
+    name: str
+    mean: dict[str, float]
+    diverged: int
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class Bench:
+    """B hands at the end of the stages of the outline, and what they are compared with."""
+
+    scenes: Scenes
+    crops: Sequence[HandCrop]
+    bare: Tensor
+    config: Config
+    hands: HandParams
+
+    @classmethod
+    def of(cls, scenes: Scenes) -> Bench:
+        config = load_config("default")
+        side, margin = config.refine.resolution, config.refine.margin
+        crops, bare = [], []
+        for number, hand in enumerate(scenes.hands):
+            looked = (scenes.images[number], scenes.intrinsics[number], [hand])
+            (crop,) = crop_hands(*looked, scenes.masks[number], (side, margin))
+            (truth,) = crop_hands(*looked, scenes.true_masks[number] > 0.5, (side, margin))
+            assert crop is not None and truth is not None and truth.given_share is not None
+            crops.append(crop)
+            bare.append(truth.given_share)
+        fit = load_fit_model("open_hand", torch.device("cpu"))
+        start = fit_observations(fit, scenes.observed, config.fit).params
+        bench = cls(scenes, crops, torch.from_numpy(np.stack(bare)), config, start)
+        params, _, _ = bench.refined(config.refine.stages)
+        return cls(scenes, crops, bench.bare, config, params.hand.to(torch.float64))
+
+    def refined(
+        self, stages: Mapping[str, StageConfig], config: Config | None = None
+    ) -> tuple[SceneParams, SceneModel, int]:
+        """Where stages put the hands from here, and how many of them diverged."""
+        chosen = (config or self.config).refine.model_copy(update={"stages": dict(stages)})
+        fit = load_fit_model("open_hand", torch.device("cpu"))
+        hand = load_hand_model("open_hand", dtype=torch.float64)
+        refiner = Refiner(hand, fit, chosen, self.config.fit)
+        observed = normalise(self.scenes.observed).with_depth_gain(
+            self.config.fit.relative_depth_gain
+        )
+        known = torch.zeros(len(self.crops))
+        found = refiner(self.hands, self.crops, [None] * len(self.crops), observed, known)
+        return found.params, refiner.model, int((found.status == 3).sum())
+
+    @property
+    def view(self) -> SceneView:
+        """What is seen of the hands."""
+
+        def stacked(name: str) -> Tensor:
+            arrays = [np.asarray(getattr(crop, name), np.float32) for crop in self.crops]
+            return torch.from_numpy(np.stack(arrays))
+
+        return SceneView(
+            image=stacked("pixels") / 255,
+            mask=self.bare,
+            mask_weight=torch.zeros_like(self.bare),
+            image_weight=stacked("inside_share"),
+            intrinsics=stacked("intrinsics"),
+            keypoints=stacked("keypoints"),
+            confidence=stacked("confidence"),
+            focal_unknown=torch.zeros(len(self.crops)),
+        )
+
+    def figures(self, params: SceneParams, model: SceneModel) -> dict[str, np.ndarray]:
+        """`FIGURES` of every hand: name -> (B,)."""
+        view = self.view
+        with torch.no_grad():
+            settings = RasterSettings(silhouette="edge")
+            rendering = draw(model, params, view, settings, shaded=True)
+        assert rendering.fragments is not None and rendering.foreground is not None
+        seen = rendering.fragments.mask & (view.mask > 0.99)
+        inside = seen[..., None]
+        picture = torch.where(inside, rendering.foreground.clamp(0, 1), view.image)
+        error = ((picture - view.image) ** 2).sum((1, 2, 3)) / (3 * seen.sum((1, 2)))
+        windows = ssim_map(view.image, picture, SsimSettings(stride=1)).mean(1)
+        centres = seen[:, 5:-5, 5:-5]
+        ssim = (windows * centres).sum((1, 2)) / centres.sum((1, 2))
+        vertices, true = rendering.vertices.double().numpy(), self.scenes.vertices
+        faces = model.hand.faces.numpy()
+        raw, but_for_light = self._colour_error(params, model, rendering.fragments.face_index)
+        return {
+            "psnr": (-10 * error.log10()).numpy(),
+            "ssim": ssim.numpy(),
+            "colour": 100 * raw,
+            "tint": 100 * but_for_light,
+            "iou": metrics.mask_iou(rendering.fragments.mask.numpy(), view.mask.numpy() > 0.5),
+            "vertex_mm": 1e3 * metrics.mpjpe(vertices, true),
+            "pa_vertex_mm": 1e3 * metrics.pa_mpjpe(vertices, true),
+            "folded": 100 * _folded(vertices, rendering.bare.double().numpy(), faces),
+            "colliding": 100 * _colliding(vertices, faces),
+        }
+
+    def _colour_error(
+        self, params: SceneParams, model: SceneModel, face_index: Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(B,) relative error of the reflectance of the vertices that are seen, root mean square
+        over the true mean: as it is, and after the best factor for each of red, green and blue.
+
+        An image shows the product of light and reflectance alone. The three factors are what that
+        leaves open.
+        """
+        appearance = model.appearance
+        assert isinstance(appearance, AppearanceModel)
+        with torch.no_grad():
+            if model.texture_size:
+                data, maps = model.hand.data, model.maps(params)
+                assert data.uv is not None and data.uv_faces is not None
+                row = np.zeros(len(data.v_template), int)
+                row[data.faces.ravel()] = data.uv_faces.ravel()
+                uv = torch.from_numpy(data.uv[row]).float().expand(len(face_index), -1, 2)
+                found = sample_texture(maps.diffuse, uv).numpy()
+            else:
+                found = appearance.vertex_colours(params.appearance).numpy()
+        true = self.scenes.reflectance(appearance)
+        raw, but_for_light = np.empty(len(true)), np.empty(len(true))
+        for hand, faces in enumerate(face_index.flatten(1)):
+            seen = np.unique(model.hand.faces[faces[faces >= 0].long()].numpy())
+            ours, theirs = found[hand, seen], true[hand, seen]
+            factor = (ours * theirs).sum(0) / (ours**2).sum(0)
+            raw[hand] = np.sqrt(((ours - theirs) ** 2).mean()) / theirs.mean()
+            but_for_light[hand] = np.sqrt(((factor * ours - theirs) ** 2).mean()) / theirs.mean()
+        return raw, but_for_light
+
+
+def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    corners = vertices[:, faces]
+    return np.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
+
+
+def _folded(vertices: np.ndarray, bare: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(B,) share of the faces that offsets have turned round."""
+    turned = (_normals(vertices, faces) * _normals(bare, faces)).sum(-1) < 0
+    return turned.mean(1)
+
+
+def _colliding(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(B,) share of the surface that lies inside the hand: of every fourth vertex, moved out by
+    half a millimetre, whether the mesh winds around it.
+
+    The winding number is the sum of the faces' solid angles over 4 pi (Jacobson, Kavan,
+    Sorkine-Hornung, "Robust inside-outside segmentation", 2013; van Oosterom, Strackee, 1983).
+    """
+    normals = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(normals, (slice(None), faces[:, corner]), _normals(vertices, faces))
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    share = np.empty(len(vertices))
+    for hand, points in enumerate((vertices + 0.0005 * normals)[:, ::4]):
+        a, b, c = (vertices[hand, faces[:, k]] - points[:, None] for k in range(3))
+        la, lb, lc = (np.linalg.norm(x, axis=-1) for x in (a, b, c))
+        volume = (a * np.cross(b, c)).sum(-1)
+        rest = la * lb * lc + (a * b).sum(-1) * lc + (b * c).sum(-1) * la + (c * a).sum(-1) * lb
+        share[hand] = (np.arctan2(volume, rest).sum(1) / (2 * np.pi) > 0.5).mean()
+    return share
+
+
+def image_stages(config: Config) -> dict[str, StageConfig]:
+    """The stages of a preset after those of the outline."""
+    return {name: s for name, s in config.refine.stages.items() if s.solver != "lm"}
+
+
+def without_photometric(stages: Mapping[str, StageConfig]) -> dict[str, StageConfig]:
+    """The same stages with nothing that compares colours; those that compare nothing else are left
+    out."""
+    kept = {}
+    for name, stage in stages.items():
+        energies = {e: w for e, w in stage.energies.items() if not e.startswith("photometric")}
+        changed = stage.model_copy(update={"energies": energies})
+        if changed.energies and any(e in energies for e in ("keypoints", "silhouette_l2")):
+            kept[name] = changed
+    return kept
+
+
+LIGHT_ALONE = StageConfig(
+    solver="adam",
+    iterations=40,
+    free=["lighting"],
+    energies={"photometric_pixel": 0.05},
+    learning_rate=0.05,
+)
+"""What is to be had with the mean skin."""
+
+
+def row_of(
+    bench: Bench, name: str, stages: Mapping[str, StageConfig], config: Config | None = None
+) -> Row:
+    """Run some stages and measure the hands."""
+    watch = Stopwatch()
+    with watch.part("stages"):
+        params, model, diverged = bench.refined(stages, config)
+    figures = bench.figures(params, model)
+    mean = {key: float(np.nanmean(figures[key])) for key in FIGURES}
+    return Row(name, mean, diverged, watch.parts["stages"])
+
+
+REGULARISERS = (
+    *("limits", "pose_prior", "shape_prior", "size_prior", "appearance_prior"),
+    *("laplacian_change", "edge_length_change", "vertex_offset"),
+    *("texture_smoothness", "texture_prior"),
+)
+"""Energies that know nothing of the image."""
+
+FACTORS = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
+"""By which the sweep multiplies the weights of all of them."""
+
+
+def scaled(stages: Mapping[str, StageConfig], factor: float) -> dict[str, StageConfig]:
+    """The stages with the weights of the regularisers multiplied by a factor."""
+    return {
+        name: stage.model_copy(
+            update={
+                "energies": {
+                    e: w * (factor if e in REGULARISERS else 1) for e, w in stage.energies.items()
+                }
+            }
+        )
+        for name, stage in stages.items()
+    }
+
+
+def rows_of_preset(bench: Bench, name: str, config: Config, each_stage: bool) -> list[Row]:
+    """A preset's stages after the outline, one more each time where that is asked for; and all but
+    what sees colours."""
+    stages = image_stages(config)
+    names = list(stages)
+    rows = []
+    for count in range(1 if each_stage else len(names), len(names) + 1):
+        kept = {stage: stages[stage] for stage in names[:count]}
+        rows.append(row_of(bench, f"{name}: to {names[count - 1]}", kept, config))
+    rows.append(row_of(bench, f"{name}: no colours", without_photometric(stages), config))
+    return rows
+
+
+def show(rows: Sequence[Row], console: Console) -> None:
+    table = Table(title="means over the hands")
+    table.add_column("stages")
+    for heading in (*FIGURES.values(), "diverged", "CPU s"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        values = (f"{row.mean[key]:.3f}" for key in FIGURES)
+        table.add_row(row.name, *values, str(row.diverged), f"{row.seconds.cpu:.1f}")
+    console.print(table)
+
+
+def goals(rows: Sequence[Row]) -> dict[str, float | bool]:
+    """What the last preset reached, against the mean skin and against the same stages without
+    colours."""
+    start, light, end, blind = rows[0], rows[1], rows[-2], rows[-1]
+    gain = end.mean["psnr"] - start.mean["psnr"]
+    rise = end.mean["vertex_mm"] / blind.mean["vertex_mm"] - 1
+    aligned = end.mean["pa_vertex_mm"] / blind.mean["pa_vertex_mm"] - 1
+    return {
+        "psnr_gain": gain,
+        "psnr_gain_over_light_alone": end.mean["psnr"] - light.mean["psnr"],
+        "psnr_enough": gain >= 3.0,
+        "vertex_rise": rise,
+        "pa_vertex_rise": aligned,
+        "vertex_enough": max(rise, aligned) <= 0.02,
+    }
+
+
+def main() -> None:
+    options = parser(
+        "PSNR, SSIM, colour and mesh of hands before and after their appearance is fitted."
+    )
+    options.add_argument("--count", type=positive, default=100, help="hands (default: 100)")
+    options.add_argument(
+        "--covered", type=float, default=0.0, metavar="SHARE", help="of each hand, 0 to 0.4"
+    )
+    options.add_argument("--preset", nargs="+", default=["detailed", "textured"])
+    options.add_argument("--stages", action="store_true", help="a row after each stage")
+    options.add_argument(
+        "--sweep", action="store_true", help="the weights of the last preset's regularisers instead"
+    )
+    add_set(options)
+    runs = options.parse_args()
+    use_threads(runs.threads)
+    scenes = render_scenes(runs.count)
+    bench = Bench.of(covered(scenes, runs.covered) if runs.covered else scenes)
+    console = Console(width=max(Console().width, 170))
+    rows = [row_of(bench, "mean skin", {}), row_of(bench, "light alone", {"l": LIGHT_ALONE})]
+    if runs.sweep:
+        config = load_config(runs.preset[-1], runs.set)
+        stages = image_stages(config)
+        rows += [
+            row_of(bench, f"weights x {factor:g}", scaled(stages, factor), config)
+            for factor in FACTORS
+        ]
+    else:
+        for name in runs.preset:
+            rows += rows_of_preset(bench, name, load_config(name, runs.set), runs.stages)
+    show(rows, console)
+    found = {} if runs.sweep else goals(rows)
+    console.print(found)
+    write_json(
+        runs.json, {"count": runs.count, "covered": runs.covered, "rows": rows, "goals": found}
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)
