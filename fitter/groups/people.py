@@ -102,7 +102,7 @@ def _parts(rows: StoreReader, length: int) -> Iterator[Block]:
             yield Block(block.index, start, min(start + length, block.stop))
 
 
-def _hands(rows: StoreReader, part: Block) -> tuple[list[HandKey], tuple[np.ndarray, np.ndarray]]:
+def _hands(rows: StoreReader, part: Block) -> tuple[list[HandKey], tuple[np.ndarray, ...]]:
     """The valid hands in some images that are somebody's, and their places (image, slot)."""
     persons = rows.read("person", part)
     places = np.nonzero((persons != "") & rows.read("valid", part))
