@@ -87,7 +87,7 @@ class ModelParameters:
     `HandParams.mirrored` gives the right hand's.
 
     Attributes:
-        model: name of the hand model, such as ``open_hand``.
+        model: name of the hand model: ``open_hand``, ``mano`` or ``nimble``.
         global_orient: (3,) float64 axis-angle, about the root joint, OpenCV camera.
         hand_pose: (R, 3) float64 axis-angle relative to the flat rest pose, those of the model.
         betas: (S,) float64, those of the model.

@@ -129,6 +129,13 @@ def _add_measures(parser: argparse.ArgumentParser) -> None:
         help="your MANO file: poses annotated MANO parameters, gives predicted vertices faces",
     )
     parser.add_argument(
+        "--model",
+        type=path,
+        metavar="DIR",
+        help="the folder of the NIMBLE model that the data set's hands were rendered with: poses "
+        "their parameters, so that vertices are compared",
+    )
+    parser.add_argument(
         "--bootstrap",
         type=whole_number,
         default=0,
@@ -234,6 +241,8 @@ def _checked(options: argparse.Namespace) -> EvaluationOptions:
         raise InputError("evaluation.predictions_dataset", file=options.predictions[0])
     if options.mano is not None and not options.mano.is_file():
         raise InputError("model.missing", file=options.mano, expected="a MANO file")
+    if options.model is not None and not options.model.is_dir():
+        raise InputError("synthetic.model", file=options.model)
     count = len(options.store) + len(options.predictions)
     if len(options.label) not in (0, count):
         raise InputError(
@@ -259,10 +268,21 @@ def _checked(options: argparse.Namespace) -> EvaluationOptions:
         ranges,
         options.bootstrap,
         options.seed or 0,
+        options.model,
     )
 
 
-_NOT_BY_PROTOCOL = ("match", "missing_as", "range", "mano", "bootstrap", "seed", "table", "plots")
+_NOT_BY_PROTOCOL = (
+    "match",
+    "missing_as",
+    "range",
+    "mano",
+    "model",
+    "bootstrap",
+    "seed",
+    "table",
+    "plots",
+)
 """Options of what FreiHAND's own evaluation does not do."""
 _NEEDS = {"format": "table", "seed": "bootstrap"}
 """Options that say something of another one."""

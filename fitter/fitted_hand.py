@@ -141,13 +141,14 @@ class FittedHand(HandRow):
 
         return trimesh.Trimesh(self._fitted_vertices(), self.faces, process=False)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, texture: HandTexture | None = None) -> None:
         """Write the hand to a file, which is replaced if it is there.
 
         Args:
             path: its ending says what it becomes: ".glb" (texture or colours, normals, a skeleton
                 in the fitted pose; y up), ".obj" (with a .mtl and, for a texture, a .png beside
                 it), ".ply", both in the camera frame, ".json" or ".csv". See docs/export.md.
+            texture: of the hand, in place of its fitted skin; ".json" and ".csv" have none.
 
         Raises:
             InputError: the fit failed (`hand.not_fitted`), the ending is none of these
@@ -164,7 +165,8 @@ class FittedHand(HandRow):
             intrinsics=self.intrinsics,
             intrinsics_source=self.intrinsics_source,
         )
-        save_hand(HandRecord(self.image_name, 0, 0, image, self), self.meshes, Path(path))
+        record = HandRecord(self.image_name, None, None, image, self)
+        save_hand(record, self.meshes, Path(path), texture)
 
     def overlay(
         self,

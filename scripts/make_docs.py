@@ -311,6 +311,7 @@ SENTENCE_TOPICS = {
     "intrinsics": ("intrinsics",),
     "keypoints": ("keypoints",),
     "hand-sizes": ("hand_size",),
+    "people": ("people",),
     "masks": ("mask",),
     "configuration": ("config", "stages"),
     "hand-models": ("model", "nimble", "appearance", "prior"),
@@ -318,7 +319,7 @@ SENTENCE_TOPICS = {
     "networks": ("network", "weights"),
     "runs": ("usage", "run", "device", "worker", "fit", "overlay", "ray"),
     "output": ("output", "store", "report"),
-    "python": ("door", "hand", "results"),
+    "python": ("door", "hand", "texture", "results"),
     "exports": ("export",),
     "training": ("samples", "training", "checkpoint"),
     "datasets": (

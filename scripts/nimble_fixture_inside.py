@@ -121,7 +121,7 @@ class _Axis:
 
 
 def bones(rig: Rig, skin: np.ndarray, count: int) -> Bodies:
-    """20 bones of `count` vertices together; `skin` (V, 3) at rest."""
+    """20 bones of `count` vertices together; `skin` (P, 3) points all over it, at rest."""
     tree = cKDTree(skin)
     axes = []
     for joint, end in _segments():
@@ -137,7 +137,7 @@ def bones(rig: Rig, skin: np.ndarray, count: int) -> Bodies:
 
 
 def muscles(rig: Rig, skin: np.ndarray, count: int) -> Bodies:
-    """One muscle around each bone, of `count` vertices together."""
+    """One muscle around each bone, of `count` vertices together; `skin` as for `bones`."""
     tree = cKDTree(skin)
     axes = []
     for joint, end in _segments():

@@ -50,7 +50,7 @@ def evaluate(
     check_penalty(options.missing_as_mm)
     check_ranges(options.ranges, images.root, len(images))
     rule = options.match or ("best" if images.dataset == FREIHAND else "place")
-    scored = _Scored(estimates, TrueMeshes(options.mano), rule)
+    scored = _Scored(estimates, TrueMeshes(options.mano, options.model), rule)
     for chunk in truth_in_chunks(images, scored.damaged):
         scored.add(chunk)
     whole, *parts = (

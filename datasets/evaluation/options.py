@@ -28,6 +28,8 @@ class EvaluationOptions:
         ranges: ranges of image numbers to report apart, besides the whole.
         resamples: of the bootstrap; 0 for no confidence intervals.
         seed: of the bootstrap.
+        model: the folder of the NIMBLE model that the data set's hands were rendered or fitted
+            with, to pose their parameters with; or None.
     """
 
     match: Literal["best", "place"] | None = None
@@ -37,6 +39,7 @@ class EvaluationOptions:
     ranges: Sequence[range] = ()
     resamples: int = 0
     seed: int = 0
+    model: Path | None = None
 
 
 def parse_range(text: str) -> range:

@@ -17,7 +17,7 @@ from fitter.records import Side
 if TYPE_CHECKING:
     from fitter.hand_models import HandModel
 
-OPEN_HAND = "open_hand"
+OPEN_HAND, NIMBLE = "open_hand", "nimble"
 IMAGES_AT_ONCE = 32
 """Images whose hands are scored together."""
 
@@ -64,12 +64,13 @@ def truth_in_chunks(
 class TrueMeshes:
     """The vertices of annotated hands: the data set's own, or posed from its parameters.
 
-    MANO's parameters are posed with the user's MANO file, and without one not at all.
+    MANO's parameters are posed with the user's MANO file, NIMBLE's with the user's folder, and
+    without them not at all.
     """
 
-    def __init__(self, mano: Path | None = None) -> None:
-        """Take a MANO file, or None."""
-        self._mano = mano
+    def __init__(self, mano: Path | None = None, nimble: Path | None = None) -> None:
+        """Take a MANO file and the folder of a NIMBLE model, or None."""
+        self._mano, self._nimble = mano, nimble
         self._model = cache(self._loaded)
 
     def are_known(self, hand: AnnotatedHand) -> bool:
@@ -118,7 +119,8 @@ class TrueMeshes:
         """What to load for parameters of a model's name; None where that is not known."""
         if given.model == OPEN_HAND:
             return given.model
-        return str(self._mano) if given.model == "mano" and self._mano is not None else None
+        source = {"mano": self._mano, NIMBLE: self._nimble}.get(given.model)
+        return None if source is None else str(source)
 
     def _posed(self, given: ModelParameters, side: Side) -> np.ndarray | None:
         """The vertices of a hand of this project's own making."""

@@ -6,8 +6,9 @@ out. ``synthetic.json`` says what the samples were made from. Annotations come f
 files, one a sample, so that opening takes no longer than listing them.
 
 Each sample has one annotated hand, a right one. Another hand in the image has no keypoints and no
-mask of its own, and is not annotated. A hand's `parameters` are those of the open hand, with
-children's shapes where there are more `betas` than adults' ones.
+mask of its own, and is not annotated. A hand's `parameters` are those of the model that
+``synthetic.json`` names: the open hand, with children's shapes where there are more `betas` than
+adults' ones, or NIMBLE.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ from datasets.readers.files import (
 from datasets.readers.names import ChosenNames
 from datasets.synthetic_layout import DEPTH_UNIT, DESCRIPTION, FOLDERS
 from fitter.errors import InputError
+from fitter.hand_models.skeleton import MANO_SKELETON, NIMBLE_SKELETON
 
 _LAYOUT = "synth-hands"
+_ROTATIONS = {"open_hand": MANO_SKELETON.rotations, "nimble": NIMBLE_SKELETON.rotations}
 _OBJECTS = ("in_grasp", "in_front")
 """What `datasets.synthetic.records.ObjectSpec` holds, in its order."""
 
@@ -55,18 +58,23 @@ def open_rendered(folder: Path, split: str) -> RenderedImages:
     path = require_file(require_folder(folder, _LAYOUT) / DESCRIPTION, _LAYOUT)
     for part in FOLDERS:
         require_folder(folder / split / part, _LAYOUT)
-    size = int(numbers(member(read_json(path, _LAYOUT), "size", path), (), path, "size"))
-    return RenderedImages(folder, split, size)
+    description = read_json(path, _LAYOUT)
+    size = int(numbers(member(description, "size", path), (), path, "size"))
+    model = description.get("model", {"name": "open_hand"})
+    return RenderedImages(folder, split, size, str(member(model, "name", path)))
 
 
 class RenderedImages(AnnotatedImages):
     """Rendered samples; make it with `open_rendered`."""
 
     dataset = "synthetic"
-    definition = "mediapipe"
 
-    def __init__(self, root: Path, split: str, size: int) -> None:
-        """List the complete samples in `root`, which are `size` pixels wide and high."""
+    def __init__(self, root: Path, split: str, size: int, model: str = "open_hand") -> None:
+        """List the complete samples in `root`, which are `size` pixels wide and high and show the
+        hands of the named model."""
+        self.model = model
+        # The open hand's keypoints are where detectors mark them, NIMBLE's are MANO's joints.
+        self.definition = "mediapipe" if model == "open_hand" else "mano"
         self.root = root
         self.split = split
         self._size = (size, size)
@@ -87,7 +95,7 @@ class RenderedImages(AnnotatedImages):
             keypoints_2d=numbers(member(truth, "uv", path), (21, 2), path, "uv"),
             keypoints_3d=numbers(member(truth, "xyz", path), (21, 3), path, "xyz"),
             visible=_visible(member(truth, "keypoint_state", path), path),
-            parameters=_parameters(member(truth, "specs", path), path),
+            parameters=_parameters(member(truth, "specs", path), path, self.model),
         )
         return Annotation(
             name=self.names[place],
@@ -116,11 +124,16 @@ def _visible(states: object, path: Path) -> np.ndarray:
     return np.array([state == STATE_NAMES[VISIBLE] for state in states])
 
 
-def _parameters(specs: object, path: Path) -> ModelParameters:
+def _parameters(specs: object, path: Path, model: str) -> ModelParameters:
     hand = member(specs, "hand", path)
-    shapes = {"global_orient": (3,), "hand_pose": (15, 3), "betas": (-1,), "transl": (3,)}
+    shapes = {
+        "global_orient": (3,),
+        "hand_pose": (_ROTATIONS.get(model, -1), 3),
+        "betas": (-1,),
+        "transl": (3,),
+    }
     values = [numbers(member(hand, name, path), shapes[name], path, name) for name in shapes]
-    return ModelParameters("open_hand", *values)
+    return ModelParameters(model, *values)
 
 
 def _objects(specs: object, path: Path) -> tuple[AnnotatedObject, ...]:

@@ -23,6 +23,8 @@ ARM_LENGTH = 0.55
 """Metres of forearm and sleeve beyond the wrist: long enough to leave every image."""
 BENDING = 0.05
 """Metres beyond the wrist in which the forearm takes up its bend."""
+CUTS = tuple(0.01 * step for step in range(1, 16))
+"""Shares of a hand's length that are taken away at its wrist, the first that leaves one loop."""
 RINGS = 15
 SLEEVE_RINGS, AROUND = 16, 24
 HIDDEN = -1.0
@@ -88,14 +90,48 @@ def open_wrist(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     inner = np.unique(faces[(faces == centre).any(axis=1)])
     is_cap = np.isin(faces, inner).any(axis=1)
     remaining = faces[~is_cap]
-    edges = {(a, b) for f in remaining.tolist() for a, b in zip(f, f[1:] + f[:1], strict=True)}
+    loop = _only_loop(remaining)
+    if loop is None:
+        raise ValueError("expected one loop around the wrist's cap, found several")
+    return remaining, loop
+
+
+def cut_wrist(faces: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Remove the end of a closed hand beyond its wrist, whatever it is like.
+
+    Args:
+        faces: (F, 3).
+        heights: (V,) of the vertices along the hand, rising from the wrist to the fingers.
+
+    Returns:
+        As `open_wrist`, for the least cut that leaves one loop.
+
+    Raises:
+        ValueError: none of the cuts leaves one loop.
+    """
+    used = heights[np.unique(faces)]
+    for share in CUTS:
+        level = used.min() + share * np.ptp(used)
+        remaining = faces[(heights[faces] >= level).all(axis=1)]
+        loop = _only_loop(remaining)
+        if loop is not None:
+            return remaining, loop
+    raise ValueError("expected a hand that can be cut at its wrist along one loop, found none")
+
+
+def _only_loop(faces: np.ndarray) -> np.ndarray | None:
+    """The vertices of a mesh's one boundary, in the order of its half-edges; None if it has none or
+    several."""
+    edges = {(a, b) for f in faces.tolist() for a, b in zip(f, f[1:] + f[:1], strict=True)}
     following = {a: b for a, b in edges if (b, a) not in edges}
+    if not following:
+        return None
     loop = [min(following)]
     while following[loop[-1]] != loop[0]:
         loop.append(following[loop[-1]])
-    if len(loop) != len(following):
-        raise ValueError("expected one loop around the wrist's cap, found several")
-    return remaining, np.array(loop)
+        if len(loop) > len(following):
+            return None
+    return np.array(loop) if len(loop) == len(following) else None
 
 
 def smoothstep(x: Tensor) -> Tensor:
@@ -156,13 +192,16 @@ class ArmBuilder:
         """Prepare.
 
         Args:
-            model: right hand, closed by a fan of faces at the wrist.
+            model: right hand, closed at the wrist: the open hand, by a fan of faces.
             frame: (3, 3) rows radial, forward, palmar, see `PoseModel.frame`.
             device: where hands are posed.
         """
         self.model = HandModel(model.data, torch.float64).to(device)
         self.frame = torch.from_numpy(frame).to(device)
-        hand_faces, loop = open_wrist(model.data.faces)
+        heights = model.data.v_template @ frame[1]
+        is_open_hand = model.data.name == "open_hand"
+        faces = model.data.faces
+        hand_faces, loop = open_wrist(faces) if is_open_hand else cut_wrist(faces, heights)
         self.loop = torch.from_numpy(loop).to(device)
         beyond = len(model.data.v_template) + torch.arange(RINGS * len(loop), device=device)
         self.arm_rows = torch.cat([self.loop, beyond])

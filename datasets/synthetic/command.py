@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from datasets.synthetic.background_files import background_files
 from datasets.synthetic.folder import SyntheticRequest, check_folder
@@ -42,6 +43,7 @@ examples:
   synth-hands --count 1000 --out synthetic/
   synth-hands --count 50000 --out synthetic/ --seed 7 --size 128 --workers 8
   synth-hands --count 1000 --out plain/ --objects 0 --occluders 0 --second-hands 0
+  synth-hands --count 1000 --out nimble_hands/ --model nimble/
   synth-hands --count 1000 --out ego/ --view egocentric --backgrounds photos/
   synth-hands --count 15000 --out varied/ --gloves 0.12 --children 0.2 --grey 0.12 \\
       --varied-objects 0.5 --backgrounds mixed
@@ -98,6 +100,14 @@ def synth_hands(arguments: Sequence[str] | None = None) -> None:
         "--size", type=_size, default=224, metavar="PX", help="side of an image (default 224)"
     )
     what = parser.add_argument_group("what is in the images")
+    what.add_argument(
+        "--model",
+        type=text,
+        default="open_hand",
+        metavar="open_hand|DIR",
+        help="whose hands and skin: the open hand's (default), or those of a NIMBLE model in a "
+        "folder",
+    )
     what.add_argument(
         "--view",
         choices=("mixed", "egocentric", "third_person"),
@@ -181,6 +191,7 @@ def _checked_request(options: argparse.Namespace) -> SyntheticRequest:
             varied_object_share=options.varied_objects,
             view=options.view,
             backgrounds=options.backgrounds,
+            model=None if options.model == "open_hand" else Path(options.model),
         ),
         device=options.device,
         workers=options.workers,

@@ -28,10 +28,12 @@ from datasets.synthetic.light import (
     illuminate,
     shadowed,
 )
+from datasets.synthetic.mapped_skin import Frames, MappedSkin, skin_of
 from datasets.synthetic.object_meshes import body_mesh, body_vertices
 from datasets.synthetic.poses import PoseModel
 from datasets.synthetic.records import (
     COLOUR,
+    HAND,
     INFRARED,
     OBJECT,
     OTHER_HAND,
@@ -39,7 +41,7 @@ from datasets.synthetic.records import (
     SyntheticBatch,
     joined,
 )
-from datasets.synthetic.reflectance import SkinColours, SurfacePoints, mixed, reflectance
+from datasets.synthetic.reflectance import SurfacePoints, mixed, reflectance
 from datasets.synthetic.settings import SyntheticSettings
 from datasets.synthetic.specs import People, sample_specs
 from fitter.camera import SquareCrop, crop_intrinsics, project
@@ -103,7 +105,8 @@ class SyntheticEngine:
         self.settings = settings or SyntheticSettings()
         self.device = torch.device(device)
         children = load_child_shapes() if self.settings.child_share > 0 else None
-        model = load_hand_model(children=children is not None)
+        source = self.settings.model or "open_hand"
+        model = load_hand_model(source, children=children is not None)
         appearance = load_appearance(model.data)
         self.pose_model = PoseModel.of(model, 0 if children is None else children.count)
         self.people = People(self.pose_model, appearance.count, children)
@@ -111,7 +114,7 @@ class SyntheticEngine:
         self.gloves = GloveSurface(self.arms)
         self.hand_vertices = len(model.data.v_template)
         texels = size * supersampling * 3 // 4
-        self.skin = SkinColours(appearance.to(self.device), self.arms.loop, texels)
+        self.skin = skin_of(appearance.to(self.device), self.arms.loop, texels)
         self.occlusion = Occlusion(model, self.device)
         self.tolerance = keypoint_tolerance(self.pose_model, model.data.v_template).to(self.device)
         bank = torch.from_numpy(load_bank(self.settings.backgrounds)).to(self.device)
@@ -273,19 +276,29 @@ class SyntheticEngine:
             arm_colour=arm_colour,
         )
         colour, gloss = reflectance(self.skin, specs, points, scene.hands)
+        normals = torch.nn.functional.normalize(normals, dim=1)
+        if isinstance(self.skin, MappedSkin):
+            positions = stage.vertices.flatten(0, 1)[corners]
+            texture = scene.mesh.coordinates[scene.mesh.corners[face]]
+            relief = self._relief(specs, points, Frames.of(positions, texture), (normals, gloss))
+        else:
+            relief = normals, gloss
         if bool(specs.glove.present.any() | specs.second.glove.present.any()):
             people = [specs.glove, specs.second.glove][: scene.hands]
             local = scene.mesh.faces[face] % self.arms.hand_mesh.count
             colour, gloss, gloved = self.gloves.paint(
                 colour, gloss, points, people, (local, weights)
             )
+            bare = ~gloved[:, None]
+            normals = torch.where(bare, relief[0], normals)
+            gloss = torch.where(bare, relief[1], gloss)
         else:
             gloved = torch.zeros_like(row, dtype=torch.bool)
+            normals, gloss = relief
         infrared = bool((specs.imaging.kind == INFRARED).any())
         if infrared:
             sensor = specs.imaging[row]
             colour, gloss = infrared_reflectance(colour, gloss, points.kind, gloved, sensor)
-        normals = torch.nn.functional.normalize(normals, dim=1)
         to_eye = self._to_eye(stage.K, covered, row, fine)
         shine = highlights(normals, to_eye, shown, specs.light, gloss, row)
         lit = colour * diffuse + shine
@@ -300,6 +313,24 @@ class SyntheticEngine:
         total = sum((blocks[:, :, y, :, x] for y in range(ss) for x in range(ss)),
                     start=torch.zeros_like(blocks[:, :, 0, :, 0])) / (ss * ss)  # fmt: skip
         return total[..., :3], total[..., 3]
+
+    def _relief(
+        self,
+        specs: SampleSpecs,
+        points: SurfacePoints,
+        frames: Frames,
+        surface: tuple[Tensor, Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Normals (N, 3) and gloss (N, 2) at pixels, those of bare skin by its maps."""
+        assert isinstance(self.skin, MappedSkin)
+        normals, gloss = (each.clone() for each in surface)
+        shown = (points.kind == HAND).nonzero()[:, 0]
+        people = [specs.skin.appearance, specs.second.skin.appearance]
+        skin = SurfacePoints(*(values[shown] for values in vars(points).values()))
+        there = Frames(frames.along_u[shown], frames.along_v[shown])
+        normals[shown], strength = self.skin.relief(people, skin, there, normals[shown])
+        gloss[shown] = gloss[shown] * strength[:, None]
+        return normals, gloss
 
     def _to_eye(self, K: Tensor, covered: Tensor, row: Tensor, fine: int) -> Tensor:
         """(N, 3) unit vectors from pixels to the camera."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -38,22 +39,27 @@ class SkinColours:
 
     def textures(self, coefficients: Tensor) -> Tensor:
         """(B, T * T, 3) linear RGB."""
-        logits = _mixed(self.texture_mean, self.texture_components, coefficients)
+        logits = mixed_maps(self.texture_mean, self.texture_components, coefficients)
         return torch.sigmoid(logits).flatten(1, 2)
 
     def arms(self, coefficients: Tensor) -> Tensor:
         """((RINGS + 1) * L) linear RGB (B, ..., 3) of the loop's and the forearm's vertices: what
         the skin is at the wrist, smoother and smoother along the arm."""
-        logits = _mixed(self.loop_mean, self.loop_components, coefficients)
-        around = torch.sigmoid(logits.double()).float()
-        rings = [around]
-        for _ in range(RINGS):
-            around = 0.5 * around + 0.25 * (around.roll(1, 1) + around.roll(-1, 1))
-            rings.append(around)
-        return torch.cat(rings, 1)
+        logits = mixed_maps(self.loop_mean, self.loop_components, coefficients)
+        return along_arm(torch.sigmoid(logits.double()).float())
 
 
-def _mixed(mean: Tensor, components: Tensor, coefficients: Tensor) -> Tensor:
+def along_arm(around: Tensor) -> Tensor:
+    """Colours (B, L, 3) around the wrist and, smoother and smoother, those of the RINGS rings of
+    the forearm: (B, (RINGS + 1) * L, 3)."""
+    rings = [around]
+    for _ in range(RINGS):
+        around = 0.5 * around + 0.25 * (around.roll(1, 1) + around.roll(-1, 1))
+        rings.append(around)
+    return torch.cat(rings, 1)
+
+
+def mixed_maps(mean: Tensor, components: Tensor, coefficients: Tensor) -> Tensor:
     """Mean plus coefficients (B, N) times components (N, ...), one after the other: the same for
     every batch."""
     total = mean[None].expand(len(coefficients), *mean.shape).clone()
@@ -116,7 +122,7 @@ def look_up(textures: Tensor, side: int, uv: Tensor, row: Tensor) -> Tensor:
     return upper * (1 - down) + lower * down
 
 
-def _linear(colours: Tensor) -> Tensor:
+def linear(colours: Tensor) -> Tensor:
     """Linear RGB of sRGB in [0, 1], by way of float64, see `patterned`."""
     return linear_from_srgb(colours.double()).float()
 
@@ -161,8 +167,17 @@ class SurfacePoints:
     arm_colour: Tensor
 
 
+class Skin(Protocol):
+    """Colours of the skin of many people."""
+
+    side: int
+
+    def textures(self, coefficients: Tensor) -> Tensor:
+        """(B, side * side, 3) linear RGB of coefficients (B, N)."""
+
+
 def reflectance(
-    skin: SkinColours, specs: SampleSpecs, points: SurfacePoints, hands: int
+    skin: Skin, specs: SampleSpecs, points: SurfacePoints, hands: int
 ) -> tuple[Tensor, Tensor]:
     """Reflectance and gloss at N pixels of B samples that show one or two hands each.
 
@@ -186,7 +201,7 @@ def reflectance(
     which = owner[on_cloth]
     scale = colour.new_tensor([1.0, ARM_LENGTH, 1.0])  # bands a metre to bands a length
     colour[on_cloth] = patterned(
-        _linear(torch.cat([arm.colours for arm in arms]))[which],
+        linear(torch.cat([arm.colours for arm in arms]))[which],
         torch.cat([arm.pattern for arm in arms])[which] * scale,
         points.coordinates[on_cloth],
     )
@@ -196,7 +211,7 @@ def reflectance(
     rows, numbers = points.row[on_thing], points.number[on_thing]
     things = specs.objects
     colour[on_thing] = patterned(
-        _linear(things.colours)[rows, numbers],
+        linear(things.colours)[rows, numbers],
         things.pattern[rows, numbers],
         points.coordinates[on_thing],
     )

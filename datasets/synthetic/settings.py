@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, Self
 
+from fitter.conventions import model_name
 from fitter.errors import InputError
 
-_LATER = ("glove_share", "child_share", "grey_share", "varied_object_share")
+_LATER = ("glove_share", "child_share", "grey_share", "varied_object_share", "model")
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,12 @@ class SyntheticSettings:
         grey_share: of images without colours, half of them infrared.
         varied_object_share: of things in the grasp that are of more shapes than the simplest.
         view: "mixed", or one of its parts alone.
+        model: folder of a NIMBLE model whose hands and skin are shown; None for the open hand.
         backgrounds: "procedural", "packages" (images with free licences in installed packages),
             "mixed" (both and more painted ones) or a folder of images.
 
     Raises:
-        InputError: a share outside [0, 1], or another view.
+        InputError: a share outside [0, 1], another view, or a model that is no folder.
     """
 
     object_share: float = 0.45
@@ -41,6 +45,7 @@ class SyntheticSettings:
     varied_object_share: float = 0.0
     view: Literal["mixed", "egocentric", "third_person"] = "mixed"
     backgrounds: str = "procedural"
+    model: Path | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -49,14 +54,34 @@ class SyntheticSettings:
                 raise InputError("synthetic.share", file=field.name, found=value)
         if self.view not in ("mixed", "egocentric", "third_person"):
             raise InputError("synthetic.view", file="view", found=self.view)
+        if self.model is not None and model_name(self.model) != "nimble":
+            raise InputError("synthetic.model", file=self.model)
 
     def description(self) -> dict[str, Any]:
         """What samples depend on. Shares that came later are left out where they are 0, so that
         data sets from before say the same of themselves."""
         values = asdict(self)
+        if self.model is not None:
+            values["model"] = {"name": model_name(self.model), "sha256": _digest(self.model)}
         return {k: v for k, v in values.items() if k not in _LATER or v}
 
     @classmethod
     def unoccluded(cls) -> Self:
         """Nothing but one hand with its own arm."""
         return cls(object_share=0.0, occluder_share=0.0, second_hand_share=0.0)
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 of the files in a folder, in the order of their names.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    total = hashlib.sha256()
+    for path in sorted(folder.glob("*.pkl")):
+        try:
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise InputError("synthetic.model_file", file=path, reason=error.strerror) from error
+    return total.hexdigest()

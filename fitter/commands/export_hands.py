@@ -39,13 +39,15 @@ _EPILOG = """\
 examples:
   export-hands results.zarr --format glb --out meshes/
   export-hands results.zarr --format glb --per image --min-score 0.5 --out scenes/
+  export-hands results.zarr --format glb --out textured/ --textures photos/
   export-hands results.zarr --format csv --out hands.csv --images 'anna/*' --side left
   export-hands results.zarr --format mano-npz --mano MANO_RIGHT.pkl --out mano/
   export-hands results.zarr --format freihand --mano MANO_RIGHT.pkl --out pred.json
 
 exit status:
   0    everything that was asked for is there
-  1    finished, but hands were left out whose fit failed; the summary says how many
+  1    finished, but hands were left out whose fit failed, or have no texture; the summary says
+       which
   2    wrong usage or bad input, and one line says what; no file is there in part
   70   a fault of the program, with a traceback to report
   130  interrupted; a file that is there is whole
@@ -66,7 +68,7 @@ def export_hands(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     _add_selection(parser)
-    models = parser.add_argument_group("hand models")
+    models = parser.add_argument_group("hand models and images")
     models.add_argument(
         "--mano",
         type=path,
@@ -78,6 +80,13 @@ def export_hands(arguments: Sequence[str] | None = None) -> None:
         type=path,
         metavar="FILE",
         help="where the hand model of the results is now, if it is not where it was",
+    )
+    models.add_argument(
+        "--textures",
+        type=path,
+        metavar="DIR",
+        help="folder of the images: textures are extracted from them (glb, obj, ply); with --per "
+        "person one of all images of the person",
     )
     add_verbosity(parser)
     run_command(parser, arguments, _export_hands)
@@ -127,6 +136,7 @@ def _export_hands(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
         mano=options.mano,
         model=options.model,
+        textures=options.textures,
         save_vertices=options.save_vertices,
         quiet=options.quiet,
     )
@@ -139,4 +149,4 @@ def _export_hands(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("export-hands: interrupted; a file that is there is whole", file=sys.stderr)
         return EXIT_INTERRUPTED
-    return EXIT_SOME_FAILED if summary.without_mesh else EXIT_OK
+    return EXIT_SOME_FAILED if summary.has_failures else EXIT_OK

@@ -10,6 +10,7 @@ from typing import cast
 
 from fitter.export.selection import ImageHands
 from fitter.export.sinks import Sink, Source, score_of
+from fitter.export.textures import ImageTextures
 from fitter.formats.files import write_files
 from fitter.formats.hand_asset import HandAsset
 from fitter.formats.hand_record import HandRecord
@@ -17,6 +18,7 @@ from fitter.formats.mano_npz import mano_npz
 from fitter.formats.meshes import MeshFormat, mesh_files
 from fitter.store.files import refused_as
 from fitter.system.file_names import name_below
+from fitter.textures.texture import HandTexture
 
 _LONGEST_ENDING = "_right_999.npz"
 """What a file may have behind its image's name."""
@@ -36,7 +38,7 @@ class FolderSink(Sink):
         self.source.summary.without_mesh += len(image.hands) - len(fitted)
         unit = self.source.request.unit
         if unit == "person":
-            self._keep_surest(fitted)
+            self.keep_surest(fitted)
             return
         stem = name_below(image.name, _LONGEST_ENDING).removesuffix(_LONGEST_ENDING)
         if unit == "image" and fitted:
@@ -69,10 +71,10 @@ class FolderSink(Sink):
         write_files(path.parent, files)
         self.source.summary.files += len(files)
 
-    def _keep_surest(self, hands: Sequence[HandRecord]) -> None:
+    def keep_surest(self, hands: Sequence[HandRecord]) -> None:
         """Of each person and side the hand with the best score, the first of equals."""
         for record in hands:
-            person, side = getattr(record.hand, "person", None), record.hand.side
+            person, side = record.hand.person, record.hand.side
             if person is None or side is None:
                 continue
             kept = self._persons.get((person, side))
@@ -83,6 +85,14 @@ class FolderSink(Sink):
 class MeshSink(FolderSink):
     """GLB, OBJ and PLY."""
 
+    def __init__(self, source: Source) -> None:
+        """Take what hands are exported from."""
+        super().__init__(source)
+        folder = source.request.textures
+        self._textures = (
+            None if folder is None else ImageTextures(folder, source.results, source.summary)
+        )
+
     def contents(self, stem: str, hands: Sequence[HandRecord]) -> Mapping[str, bytes]:
         """See `FolderSink.contents`."""
         meshes = self.source.results.meshes
@@ -91,8 +101,23 @@ class MeshSink(FolderSink):
         for record in hands:
             side = str(record.hand.side)
             name = side if sides[record.hand.side] == 1 else f"{side}_{record.slot}"
-            assets.append(HandAsset.of(record.hand, meshes, name, None, record.facts))
+            texture = self._texture_of(record)
+            assets.append(HandAsset.of(record.hand, meshes, name, texture, record.facts))
         return mesh_files(cast(MeshFormat, self.source.request.format), assets, stem)
+
+    def keep_surest(self, hands: Sequence[HandRecord]) -> None:
+        """See `FolderSink.keep_surest`; every image adds to the person's texture."""
+        super().keep_surest(hands)
+        for record in hands if self._textures is not None else ():
+            if record.hand.person is not None and self._textures is not None:
+                self._textures.add(record.hand.person, record)
+
+    def _texture_of(self, record: HandRecord) -> HandTexture | None:
+        if self._textures is None:
+            return None
+        if self.source.request.unit == "person" and record.hand.person is not None:
+            return self._textures.of_person(record.hand.person)
+        return self._textures.of_hand(record)
 
 
 class ManoSink(FolderSink):

@@ -26,6 +26,8 @@ OWN_UNITS: dict[FormatName, Unit] = {
 }
 """What one entry is in the formats that are one file; of the others `per` says what a file is."""
 
+TEXTURED: tuple[FormatName, ...] = ("glb", "obj", "ply")
+
 MANO_FORMATS: tuple[FormatName, ...] = ("mano-npz", "freihand")
 
 
@@ -47,6 +49,8 @@ class ExportRequest:
         overwrite: replace files that are there.
         mano: file of MANO, to convert hands of other models (mano-npz, freihand).
         model: where the hand model's file is now, if it has moved.
+        textures: folder of the images: textures are extracted from them (glb, obj, ply); with `per`
+            "person" one of all images of the person. None for the skin as it was fitted.
         save_vertices: put `vertices` and `faces` into json.
         quiet: no progress and no summary.
     """
@@ -62,6 +66,7 @@ class ExportRequest:
     overwrite: bool = False
     mano: Path | None = None
     model: Path | None = None
+    textures: Path | None = None
     save_vertices: bool = False
     quiet: bool = False
 
@@ -74,7 +79,7 @@ class ExportRequest:
         """
         if is_address(str(self.out)):
             raise InputError("export.address", file=self.out)
-        for name in ("store", "out", "mano", "model"):
+        for name in ("store", "out", "mano", "model", "textures"):
             given = getattr(self, name)
             if given is not None:
                 object.__setattr__(self, name, Path(given))
@@ -105,16 +110,24 @@ class ExportRequest:
             )
         if self.mano is not None and self.format not in MANO_FORMATS:
             raise InputError("export.mano_unused", file="--mano", format=self.format)
+        if self.textures is not None and self.format not in TEXTURED:
+            known = ", ".join(TEXTURED)
+            raise InputError(
+                "export.textures_unused", file="--textures", expected=known, format=self.format
+            )
         if self.save_vertices and self.format != "json":
             raise InputError("export.vertices_unused", file="--save-vertices", format=self.format)
 
     def check_out(self) -> None:
-        """Make sure that what is exported may be written.
+        """Make sure that what is exported may be written, and that images are where they are said
+        to be.
 
         Raises:
-            InputError: there is something that is not to be replaced, or no folder to write to.
+            InputError: there is something that is not to be replaced, or a folder is missing.
         """
         out = self.out
+        if self.textures is not None and not self.textures.is_dir():
+            raise InputError("export.no_images", file=self.textures)
         if out.name in ("", ".."):
             raise InputError("output.no_name", file=out)
         place = out.absolute()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -169,9 +169,9 @@ class CocoSink(Sink):
             number = int(PurePosixPath(name).stem)
         self._lists.add(0, json.dumps(coco_image(name, number, image.image), ensure_ascii=False))
         written = [record for record in image.hands if record.hand.keypoints_2d is not None]
-        for record in written:
+        for hands in persons_of(written):
             self._persons += 1
-            self._lists.add(1, json.dumps(coco_person([record], number, self._persons)))
+            self._lists.add(1, json.dumps(coco_person(hands, number, self._persons)))
         self.source.summary.without_mesh += len(image.hands) - len(written)
         self.count(len(written))
 
@@ -245,6 +245,22 @@ def file_sink(source: Source) -> Iterator[Sink]:
         sink.finish()
         source.require_hands()
         source.summary.files = 1
+
+
+def persons_of(hands: Sequence[HandRecord]) -> list[list[HandRecord]]:
+    """An image's hands by person: one of each side at the most, and a hand of nobody in
+    particular by itself."""
+    persons: list[list[HandRecord]] = []
+    for record in hands:
+        person = record.hand.person
+        for others in persons if person is not None else ():
+            sides = {other.hand.side for other in others}
+            if others[0].hand.person == person and record.hand.side not in sides:
+                others.append(record)
+                break
+        else:
+            persons.append([record])
+    return persons
 
 
 def score_of(record: HandRecord) -> float:

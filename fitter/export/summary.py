@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fitter.run.summary import Told
 from fitter.system.messages import count
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class ExportSummary:
         further: hands of images of which the format takes one alone.
         empty: images without a hand to export.
         pending: images that `fit-hands` has not reached.
+        untextured: hands without a texture of their own, because their image could not be used.
         mano: of hands that were converted.
     """
 
@@ -69,7 +71,13 @@ class ExportSummary:
     further: int = 0
     empty: int = 0
     pending: int = 0
+    untextured: Told = field(default_factory=Told)
     mano: ManoErrors | None = None
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether something that was asked for is missing."""
+        return bool(self.without_mesh or self.untextured.count)
 
     def report(self, out: Path, say: Callable[[str], None]) -> None:
         """Tell the user.
@@ -78,6 +86,10 @@ class ExportSummary:
             out: what was written.
             say: prints one line.
         """
+        for sentence in self.untextured.first:
+            say(sentence)
+        if self.untextured.count > len(self.untextured.first):
+            say(f"and {self.untextured.count - len(self.untextured.first)} more")
         files = f", {count(self.files, 'file')}" if self.files > 1 else ""
         say(f"{count(self.hands, 'hand')} of {count(self.images, 'image')}{files}")
         if self.left_out:

@@ -107,9 +107,10 @@ class Corners:
         count = len(data.v_template)
         if data.uv is None or data.uv_faces is None:
             return cls(np.arange(count), None, data.faces)
-        pairs = np.stack([data.faces.ravel(), data.uv_faces.ravel()], axis=1)
-        found, places = np.unique(pairs, axis=0, return_inverse=True)
-        return cls(found[:, 0], data.uv[found[:, 1]], places.reshape(-1, 3))
+        # A pair as one number: sorting those takes a tenth of the time.
+        texels = len(data.uv)
+        found, places = np.unique(data.faces * texels + data.uv_faces, return_inverse=True)
+        return cls(found // texels, data.uv[found % texels], places.reshape(-1, 3))
 
 
 def normals_of(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -13,15 +13,15 @@ class HandRecord:
 
     Attributes:
         image_name: of its image.
-        place: of the image in its store, from 0 on.
-        slot: of the hand in its image, from 0 on.
+        place: of the image in its store, from 0 on; None for an image of none.
+        slot: of the hand in its image, from 0 on; None where it is not known.
         image: what is known of the image.
         hand: what is known of the hand.
     """
 
     image_name: str
-    place: int
-    slot: int
+    place: int | None
+    slot: int | None
     image: ImageRow
     hand: HandRow
 

@@ -23,7 +23,7 @@ KEYS: dict[str, str] = {
     "is_rhand": "(N,) bool: right hands; a left hand's parameters are for MANO's left model, or "
     "for the right one mirrored in x",
     "image_name": "(N,) text",
-    "hand": "(N,) slot of the hand in its image",
+    "hand": "(N,) slot of the hand in its image, from 0 on",
     "score": "(N,) float32, NaN where there is none",
     "intrinsics": "(N, 3, 3) K of the image, pixels",
     "vertex_error_mm": "(N,) mean distance of MANO's vertices from the fitted surface; 0 for a "
@@ -59,7 +59,7 @@ def mano_npz(hands: Sequence[tuple[HandRecord, ManoHand]], model: HandModelData)
         "transl": stacked("transl"),
         "is_rhand": is_right,
         "image_name": np.array([record.image_name for record, _ in hands]),
-        "hand": np.array([record.slot for record, _ in hands]),
+        "hand": np.array([-1 if r.slot is None else r.slot for r, _ in hands]),
         "score": np.array([np.nan if r.score is None else r.score for r in rows], np.float32),
         "intrinsics": np.array(
             [none if r.image.intrinsics is None else r.image.intrinsics for r, _ in hands]

@@ -1,9 +1,10 @@
 """Hand models: parameters in, posed mesh out, differentiable, batch first.
 
-`load_hand_model` gives the open hand or MANO; a `HandModel` poses it, `HandModel.mirrored` is the
-other hand, and `inverse_kinematics` goes back from 21 keypoints to parameters. Beside them stand
-the anatomical axes and limits of the joints, the pose prior and the skin's appearance. Frames,
-units and the orders of joints are those of `fitter.conventions`.
+`load_hand_model` gives the open hand, MANO or NIMBLE; a `HandModel` poses it, `HandModel.mirrored`
+is the other hand, and `inverse_kinematics` goes back from 21 keypoints to parameters. Beside them
+stand the anatomical axes and limits of the joints, the pose prior, the skin's appearance, and
+`Nimble`, the whole of NIMBLE. Frames, units and the orders of joints are those of
+`fitter.conventions`.
 
 Load a model, pose it, mirror it:
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from fitter.hand_models.loading import load_hand_model
     from fitter.hand_models.mano import ManoOptions
     from fitter.hand_models.model_data import HandModelData
+    from fitter.hand_models.nimble.layer import Nimble, NimbleMesh
     from fitter.hand_models.open_hand import load_open_hand
     from fitter.hand_models.pose_prior import PosePrior, load_pose_prior
     from fitter.hand_models.skinning import HandModel
@@ -61,6 +63,8 @@ __all__ = [
     "KeypointDefinition",
     "KeypointModel",
     "ManoOptions",
+    "Nimble",
+    "NimbleMesh",
     "PosePrior",
     "SurfaceMaps",
     "anatomical_angles",
@@ -87,6 +91,8 @@ __getattr__, __dir__ = lazy_face(
         "KeypointDefinition": "fitter.hand_models.keypoint_definitions",
         "KeypointModel": "fitter.hand_models.keypoint_model",
         "ManoOptions": "fitter.hand_models.mano",
+        "Nimble": "fitter.hand_models.nimble.layer",
+        "NimbleMesh": "fitter.hand_models.nimble.layer",
         "PosePrior": "fitter.hand_models.pose_prior",
         "SurfaceMaps": "fitter.hand_models.appearance",
         "anatomical_angles": "fitter.hand_models.anatomy",

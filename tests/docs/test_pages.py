@@ -23,6 +23,7 @@ from fitter.store.older import RENAMED_OPTIONS, RENAMED_VARIABLES
 from init_net.training.command import train_hands
 from tests.support import mano_files
 from tests.support.freihand_files import write_freihand
+from tests.support.nimble_files import copied
 from tests.support.paths import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -160,6 +161,7 @@ def workplace(tmp_path_factory) -> Path:
         fit_hands([str(folder / "photos"), *options, "--save-vertices", "--quiet"])
     assert ended.value.code == 0
     mano_files.write_plain(folder / "MANO_RIGHT.pkl", mano_files.fabricate())
+    copied(folder / "nimble")
     (folder / "models").mkdir()
     write_freihand(folder / "FreiHAND", folder / "models")
     list(write_dataset(SyntheticRequest(folder / "synthetic", 2, size=64)))

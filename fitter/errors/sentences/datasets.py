@@ -81,6 +81,8 @@ SENTENCES: dict[str, str] = {
     # ---- synth-hands; `file` is a setting, an option or its folder
     "synthetic.share": "expected a number from 0 to 1, found {found}",
     "synthetic.view": "expected mixed, egocentric or third_person, found {found!r}",
+    "synthetic.model": "expected open_hand or the folder of a NIMBLE model, found no folder",
+    "synthetic.model_file": "cannot be read: {reason}",
     "synthetic.device": "expected cpu, cuda or auto, found {found!r}",
     "synthetic.out_filled": "expected an empty folder or one of synth-hands, found files",
     "synthetic.description": "cannot be read; --overwrite starts anew",

@@ -23,6 +23,7 @@ SENTENCES: dict[str, str] = {
         "expected --per {expected} with the format {format}, which is one file, found {found}"
     ),
     "export.per_name": "expected --per hand, image or person, found {found!r}",
+    "export.no_images": "expected the folder of the images, found no such folder",
     "export.no_person": (
         "expected results that say whose hand each is, for --per person, found none; fit-hands "
         "--people FILE or --same-hand makes such"
@@ -30,5 +31,6 @@ SENTENCES: dict[str, str] = {
     "export.no_image": (
         "expected the name of an image in the results, or a pattern of such, found {found!r}"
     ),
+    "export.textures_unused": "expected one of {expected} with --textures, found {format}",
     "export.vertices_unused": "expected the format json with --save-vertices, found {format}",
 }

@@ -63,7 +63,7 @@ class NimbleAppearance:
 
     def maps(self, coefficients: Tensor, size: int | None = None) -> SurfaceMaps:
         """The three maps for coefficients (B, N), `size` texels a side or as many as there are."""
-        diffuse, normal, specular = self._resampled(size or len(self.textures.diffuse.mean))
+        diffuse, normal, specular = self.spaces(size)
         return SurfaceMaps(
             diffuse=linear_from_srgb(diffuse(coefficients)),
             normal=2 * normal(coefficients) - 1,
@@ -74,8 +74,10 @@ class NimbleAppearance:
         """The same on a device or in a floating-point dtype."""
         return type(self)(self.textures.to(target), self.vertex_space.to(target))
 
-    def _resampled(self, side: int) -> tuple[TextureSpace, ...]:
-        """The maps with another number of texels; kept, since the stages ask often."""
+    def spaces(self, size: int | None = None) -> tuple[TextureSpace, ...]:
+        """Diffuse, normal and specular with `size` texels a side, or as many as there are; kept,
+        since the stages ask often."""
+        side = size or len(self.textures.diffuse.mean)
         if side not in self._sizes:
             self._sizes[side] = tuple(_resized(each, side) for each in self._own)
         return self._sizes[side]

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import scipy.sparse
 import torch
 from torch import Tensor
 
@@ -29,6 +31,39 @@ _CELLS = 64
 """Cells of the grid along each axis."""
 _PAIRS = 2**22
 """Pairs of a ray and a face that are worked on at once."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A sparse matrix (N, N) by its columns.
+
+    Attributes:
+        start: (N + 1,) int64 where each column's entries begin in the others.
+        row: (E,) int64; value: (E,).
+    """
+
+    start: Tensor
+    row: Tensor
+    value: Tensor
+
+    @classmethod
+    def of(cls, matrix: scipy.sparse.csr_matrix, dtype: torch.dtype) -> Columns:
+        """Of a SciPy matrix."""
+        by_column = matrix.tocsc()
+        start, row = (
+            torch.from_numpy(array.astype(np.int64))
+            for array in (by_column.indptr, by_column.indices)
+        )
+        return cls(start, row, torch.from_numpy(by_column.data).to(dtype))
+
+    def columns(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The entries of columns (K,): which of the K each is of, its row, its value."""
+        first = self.start[chosen]
+        count = self.start[chosen + 1] - first
+        of = torch.repeat_interleave(count)
+        within = torch.arange(len(of), device=of.device) - (count.cumsum(0) - count)[of]
+        entry = first[of] + within
+        return of, self.row[entry], self.value[entry]
 
 
 @dataclass(frozen=True)
@@ -50,7 +85,7 @@ def separate(
     skin_faces: Tensor,
     muscles: Tensor,
     muscle_faces: Tensor,
-    smoothing: Tensor,
+    smoothing: Columns,
     surface: Tensor,
 ) -> Separation:
     """Move skin out of muscles.
@@ -63,7 +98,7 @@ def separate(
     Args:
         skin: (B, N, 3) metres; skin_faces: (F, 3), counter-clockwise seen from outside.
         muscles: (B, M, 3) metres; muscle_faces: (G, 3) of closed meshes.
-        smoothing: (N, N) sparse W, rows of sum 1, see `smoothing_weights`.
+        smoothing: (N, N) W, rows of sum 1, see `smoothing_weights`.
         surface: (N,) bool, which vertices may move of themselves.
 
     Returns:
@@ -77,7 +112,6 @@ def separate(
         skin_faces=(skin_faces, ("F", 3)),
         muscles=(muscles, ("B", "M", 3)),
         muscle_faces=(muscle_faces, ("G", 3)),
-        smoothing=(smoothing, ("N", "N")),
         surface=(surface, ("N",)),
     )
     normals = vertex_normals(skin, skin_faces)
@@ -89,9 +123,10 @@ def separate(
     depth, met = exit_depths(origins, directions, hand, muscles, muscle_faces)
     moved = torch.where(met, depth + CLEARANCE, 0.0)[:, None] * directions
     step = torch.zeros_like(skin).index_put((hand, vertex), moved)
-    # (N, N) times (N, B 3): sparse matrices know no batch.
-    around = torch.sparse.mm(smoothing.to(skin.dtype), step.transpose(0, 1).flatten(1))
-    mean = around.unflatten(1, (-1, 3)).transpose(0, 1)
+    # The few vertices that move are passed on to those around them: columns of W.
+    place, receiver, share = smoothing.columns(vertex)
+    passed = share.to(skin.dtype)[:, None] * moved[place]
+    mean = torch.zeros_like(skin).index_put((hand[place], receiver), passed, accumulate=True)
     depths = torch.zeros_like(skin[..., 0]).index_put((hand, vertex), depth)
     return Separation(skin + OWN_SHARE * step + (1 - OWN_SHARE) * mean, depths)
 
@@ -159,16 +194,21 @@ def _exits(
     count = len(origins)
     face = torch.zeros(count, dtype=torch.int64, device=origins.device)
     met = torch.zeros(count, dtype=torch.bool, device=origins.device)
-    centres = vertices[:, faces].mean(dim=2)
-    radii = (vertices[:, faces] - centres[:, :, None]).norm(dim=-1).amax(dim=-1)
+    corners = vertices[:, faces]
+    centres = corners.mean(dim=2)
+    reaches = (corners - centres[:, :, None]).norm(dim=-1).amax(dim=-1)
     step = max(1, _PAIRS // max(1, len(faces)))
-    for rows in torch.arange(count, device=origins.device).split(step):
-        offset = centres[hand[rows]] - origins[rows][:, None]
-        along = (offset * directions[rows][:, None]).sum(-1)
-        aside = offset.square().sum(-1) - along.square()
-        reach = radii[hand[rows]]
+    for rows in _by_hand(hand, step):
+        own = hand[rows[0]]
+        # Distances from differences of squares are exact enough about the middle of the mesh.
+        middle = centres[own].mean(dim=0)
+        centre, reach = centres[own] - middle, reaches[own]
+        origin, direction = origins[rows] - middle, directions[rows]
+        along = direction @ centre.T - (origin * direction).sum(-1, keepdim=True)
+        squared = origin.square().sum(-1, keepdim=True) - 2 * origin @ centre.T
+        aside = squared + centre.square().sum(-1) - along.square()
         # Spheres around the faces; a little larger, for rounding.
-        near = (aside <= 1.01 * reach.square()) & (along >= -reach)
+        near = (aside <= 1.01 * reach.square() + 1e-9) & (along >= -reach)
         ray, triangle = near.nonzero(as_tuple=True)
         ray = rows[ray]
         corners = faces[triangle]
@@ -178,6 +218,13 @@ def _exits(
         found = _first_outside(ray[hit], triangle[hit], sign[hit], height[hit])
         face[found[0]], met[found[0]] = found[1], True
     return face, met
+
+
+def _by_hand(hand: Tensor, most: int) -> list[Tensor]:
+    """Rows of rays of one hand each, at most so many together."""
+    order = torch.argsort(hand, stable=True)
+    groups = order.split(torch.bincount(hand).tolist()) if len(hand) else ()
+    return [rows for group in groups if len(group) for rows in group.split(most)]
 
 
 def _first_outside(
@@ -258,6 +305,7 @@ class _Grid:
         low: (B, 2) corner and cell: (B, 2) size of the grids.
         start, count: (B * cells,) where a cell's faces are in `face`, and how many.
         face: (E,) faces, cell by cell.
+        box: (B, F, 5) of each face: least x and y, largest x, y and z.
     """
 
     low: Tensor
@@ -265,15 +313,16 @@ class _Grid:
     start: Tensor
     count: Tensor
     face: Tensor
+    box: Tensor
 
     @classmethod
     def over(cls, vertices: Tensor, faces: Tensor) -> _Grid:
         flat = vertices[..., :2]
         low, high = flat.amin(dim=1), flat.amax(dim=1)
         cell = (high - low).clamp_min(1e-9) / _CELLS
-        boxes = flat[:, faces]
-        first = _cells(boxes.amin(dim=2), low, cell)
-        last = _cells(boxes.amax(dim=2), low, cell)
+        corners = vertices[:, faces]
+        least, most = corners.amin(dim=2), corners.amax(dim=2)
+        first, last = _cells(least[..., :2], low, cell), _cells(most[..., :2], low, cell)
         width = (last - first + 1).flatten(0, 1)
         entries = width.prod(dim=-1)
         box = torch.repeat_interleave(entries)
@@ -284,7 +333,8 @@ class _Grid:
         place = ((box // len(faces)) * _CELLS + row) * _CELLS + column
         count = torch.bincount(place, minlength=len(vertices) * _CELLS * _CELLS)
         order = torch.argsort(place, stable=True)
-        return cls(low, cell, count.cumsum(0) - count, count, (box % len(faces))[order])
+        boxes = torch.cat([least[..., :2], most], dim=-1)
+        return cls(low, cell, count.cumsum(0) - count, count, (box % len(faces))[order], boxes)
 
     def candidates(self, hand: Tensor, points: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Pairs of points (K, 3) of hands (K,) and faces that a ray from them along z may meet: the
@@ -300,7 +350,11 @@ class _Grid:
             ray = torch.repeat_interleave(number)
             within = torch.arange(len(ray), device=ray.device) - (number.cumsum(0) - number)[ray]
             ray = rows[ray]
-            parts.append((ray, self.face[self.start[place[ray]] + within], hand[ray]))
+            face, owner = self.face[self.start[place[ray]] + within], hand[ray]
+            x, y, z = points[ray].unbind(1)
+            left, lower, right, upper, top = self.box[owner, face].unbind(1)
+            met = (left <= x) & (x <= right) & (lower <= y) & (y <= upper) & (z <= top)
+            parts.append((ray[met], face[met], owner[met]))
         return parts
 
 

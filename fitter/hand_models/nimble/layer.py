@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fitter.hand_models.model_data import HandModelData
-from fitter.hand_models.nimble.collision import Separation, separate
+from fitter.hand_models.nimble.collision import Columns, Separation, separate
 from fitter.hand_models.nimble.files import NimbleGeometry, read_nimble
 from fitter.hand_models.nimble.model_data import skin_data
 from fitter.hand_models.nimble.textures import NimbleTextures, read_textures
@@ -54,7 +54,7 @@ class Nimble(torch.nn.Module):
     Example:
         ```python
         import torch
-        from fitter.hand_models.nimble import Nimble
+        from fitter.hand_models import Nimble
         from fitter.records import HandParams
 
         hand = Nimble.load("nimble/")
@@ -70,7 +70,6 @@ class Nimble(torch.nn.Module):
         textures: its textures, on the CPU until moved by `NimbleTextures.to`; None if not loaded.
         skin_faces, muscle_faces, bone_faces: (F, 3) int64, counted within the tissue.
         surface: (N,) bool, the skin that is seen from outside.
-        smoothing: (N, N) sparse, see `smoothing_weights`.
         mano_map: (778, N) sparse.
     """
 
@@ -78,8 +77,10 @@ class Nimble(torch.nn.Module):
     muscle_faces: Tensor
     bone_faces: Tensor
     surface: Tensor
-    smoothing: Tensor
     mano_map: Tensor
+    _smoothing_start: Tensor
+    _smoothing_row: Tensor
+    _smoothing_value: Tensor
 
     def __init__(
         self,
@@ -90,13 +91,14 @@ class Nimble(torch.nn.Module):
         super().__init__()
         self.geometry, self.textures = geometry, textures
         self.model = HandModel(whole_data(geometry), dtype)
+        columns = Columns.of(geometry.smoothing, dtype)
         buffers = {
             "skin_faces": torch.from_numpy(geometry.skin_faces),
             "muscle_faces": torch.from_numpy(geometry.muscle_faces),
             "bone_faces": torch.from_numpy(geometry.bone_faces),
             "surface": torch.from_numpy(geometry.surface),
-            "smoothing": _sparse(geometry.smoothing, dtype),
             "mano_map": _sparse(geometry.mano_map, dtype),
+            **{f"_smoothing_{name}": tensor for name, tensor in vars(columns).items()},
         }
         for name, tensor in buffers.items():
             self.register_buffer(name, tensor, persistent=False)
@@ -125,6 +127,11 @@ class Nimble(torch.nn.Module):
     def side(self) -> Side:
         """Which hand it is."""
         return self.model.data.side
+
+    @property
+    def smoothing(self) -> Columns:
+        """(N, N) weights of `smoothing_weights`."""
+        return Columns(self._smoothing_start, self._smoothing_row, self._smoothing_value)
 
     def pose_from_components(self, coefficients: Tensor) -> Tensor:
         """(B, 19, 3) `HandParams.hand_pose` of coefficients (B, n), n = 1..30, of unit variance;

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 import trimesh
 
@@ -9,10 +10,12 @@ from fitter.hand_models.nimble import collision_reference as reference
 from fitter.hand_models.nimble.collision import (
     CLEARANCE,
     OWN_SHARE,
+    Columns,
     exit_depths,
     inside_meshes,
     separate,
 )
+from fitter.normals import vertex_normals
 
 BALL = trimesh.creation.icosphere(subdivisions=2, radius=0.01)
 BOX = trimesh.creation.box((0.02, 0.02, 0.02))
@@ -124,7 +127,7 @@ def dented():
 
 
 def identity(count):
-    return torch.eye(count, dtype=torch.float64).to_sparse()
+    return Columns.of(scipy.sparse.identity(count, format="csr"), torch.float64)
 
 
 class TestSeparate:
@@ -155,9 +158,14 @@ class TestSeparate:
         smoothing = near.double() / near.sum(1, keepdim=True)
         surface = torch.ones(count, dtype=torch.bool)
         both = torch.cat([skin, skin + 0.1]), torch.cat([muscle, muscle + 0.1])
-        apart = separate(both[0], faces, both[1], muscle_faces, smoothing.to_sparse(), surface)
-        from fitter.normals import vertex_normals
-
+        apart = separate(
+            both[0],
+            faces,
+            both[1],
+            muscle_faces,
+            Columns.of(scipy.sparse.csr_matrix(smoothing.numpy()), torch.float64),
+            surface,
+        )
         normals = vertex_normals(skin, faces)[0].numpy()
         wanted = reference.separated(
             skin[0].numpy(), normals, muscle[0].numpy(), muscle_faces.numpy(),

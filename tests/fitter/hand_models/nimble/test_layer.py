@@ -226,7 +226,7 @@ class TestLayer:
         rng = np.random.default_rng(4)
         alpha = np.float32(rng.normal(size=(2, 10)))
         image = hand.textures.image(torch.from_numpy(alpha)).numpy()
-        wild = hand.textures.image(torch.full((1, 10), 30.0))
+        wild = hand.textures.image(torch.tensor([[30.0], [-30.0]]).expand(2, 10))
         assert wild.min() == 0 and wild.max() == 1
         for first, name in ((0, "diffuse"), (6, "spec")):
             part = stored[name]

@@ -1,0 +1,71 @@
+"""Textures of the hands of a store, extracted from their images while they are exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fitter.errors import InputError
+from fitter.export.summary import ExportSummary
+from fitter.fitted_hand import FittedHand
+from fitter.formats.hand_record import HandRecord
+from fitter.inputs.images import read_image
+from fitter.results import Results
+from fitter.textures import HandTexture, TextureFusion
+
+SIZE = 512
+"""Texels along a side, as of `FittedHand.extract_texture`."""
+
+
+class ImageTextures:
+    """Extracts textures; a hand whose image cannot be used goes without, which is told.
+
+    One image is in memory at a time, and what was measured of each person's hands.
+    """
+
+    def __init__(self, folder: Path, results: Results, summary: ExportSummary) -> None:
+        """Take the folder that the images' names belong to.
+
+        Args:
+            folder: of the images.
+            results: the store.
+            summary: counts hands without a texture.
+        """
+        self._folder, self._results, self._summary = folder, results, summary
+        self._image: tuple[int | None, list[FittedHand], np.ndarray | None] = (None, [], None)
+        self._fused: dict[str, TextureFusion] = {}
+
+    def of_hand(self, record: HandRecord) -> HandTexture | None:
+        """The texture that a hand's image shows; what it hides is filled."""
+        assert record.slot is not None
+        try:
+            hands, pixels = self._opened(record)
+            return hands[record.slot].extract_texture(pixels, size=SIZE, others=hands)
+        except InputError as error:
+            self._summary.untextured.add(f"no texture of a hand in {record.image_name}: {error}")
+            return None
+
+    def add(self, person: str, record: HandRecord) -> None:
+        """Add what an image shows of a person's hand to what others have shown."""
+        found = self.of_hand(record)
+        if found is not None:
+            atlas = self._results.meshes.atlas(SIZE)
+            self._fused.setdefault(person, TextureFusion(atlas)).add(found)
+
+    def of_person(self, person: str) -> HandTexture | None:
+        """The texture of all images of a person's hands; None where none could be used."""
+        fused = self._fused.get(person)
+        return None if fused is None else fused.result()
+
+    def _opened(self, record: HandRecord) -> tuple[list[FittedHand], np.ndarray]:
+        """All hands of a record's image, and its pixels."""
+        place, hands, pixels = self._image
+        if place != record.place or pixels is None:
+            pixels = read_image(self._folder / record.image_name)
+            hands = [
+                FittedHand.of(record.image_name, record.image, hand, self._results.meshes)
+                for hand in record.image.hands
+            ]
+            self._image = (record.place, hands, pixels)
+        return hands, pixels
