@@ -1,7 +1,7 @@
 """What the appearance of a hand is worth: PSNR, SSIM, colour and mesh, before and after the fit.
 
 python benchmarks/appearance.py --count 100
-python benchmarks/appearance.py --count 100 --covered 0.2     # with things before the hands
+python benchmarks/appearance.py --count 24 --covered 0.3 --plain    # with things before the hands
 python benchmarks/appearance.py --count 40 --sweep            # weights of the regularisers
 python benchmarks/appearance.py --count 40 --preset textured my.yaml --stages
 
@@ -290,6 +290,22 @@ def scaled(stages: Mapping[str, StageConfig], factor: float) -> dict[str, StageC
     }
 
 
+def plain(stages: Mapping[str, StageConfig]) -> dict[str, StageConfig]:
+    """The stages with S2HAND's colour distance in place of the robust one, at the same weight: the
+    confidences of 21 keypoints add up to 21 here."""
+    names = {"photometric_robust": "photometric_pixel"}
+    return {
+        name: stage.model_copy(
+            update={
+                "energies": {
+                    names.get(e, e): w / 21 if e in names else w for e, w in stage.energies.items()
+                }
+            }
+        )
+        for name, stage in stages.items()
+    }
+
+
 def rows_of_preset(bench: Bench, name: str, config: Config, each_stage: bool) -> list[Row]:
     """A preset's stages after the outline, one more each time where that is asked for; and all but
     what sees colours."""
@@ -339,7 +355,10 @@ def main() -> None:
     options.add_argument(
         "--covered", type=float, default=0.0, metavar="SHARE", help="of each hand, 0 to 0.4"
     )
-    options.add_argument("--preset", nargs="+", default=["detailed", "textured"])
+    options.add_argument("--preset", nargs="+", default=["textured"])
+    options.add_argument(
+        "--plain", action="store_true", help="a row with the distance that is not robust, too"
+    )
     options.add_argument("--stages", action="store_true", help="a row after each stage")
     options.add_argument(
         "--sweep", action="store_true", help="the weights of the last preset's regularisers instead"
@@ -360,7 +379,11 @@ def main() -> None:
         ]
     else:
         for name in runs.preset:
-            rows += rows_of_preset(bench, name, load_config(name, runs.set), runs.stages)
+            config = load_config(name, runs.set)
+            if runs.plain:
+                stages = plain(image_stages(config))
+                rows.append(row_of(bench, f"{name}: photometric_pixel", stages, config))
+            rows += rows_of_preset(bench, name, config, runs.stages)
     show(rows, console)
     found = {} if runs.sweep else goals(rows)
     console.print(found)

@@ -158,6 +158,16 @@ class Engine:
         betas = [unknown if hand.shared is None else hand.shared.betas for hand in observations]
         return KnownShape.of(like.new_tensor(sizes), like.new_tensor(np.stack(betas)))
 
+    def _rest_offsets(self, hands: Sequence[HandObservation]) -> torch.Tensor | None:
+        """(N, V, 3) offsets that are known, NaN of hands whose are not; None where none are."""
+        found = [None if hand.shared is None else hand.shared.offsets for hand in hands]
+        if all(offsets is None for offsets in found):
+            return None
+        like = self.refiner.model.hand.v_template
+        unknown = np.full(like.shape, np.nan, np.float32)
+        stacked = np.stack([unknown if offsets is None else offsets for offsets in found])
+        return torch.as_tensor(stacked, dtype=like.dtype, device=like.device)
+
     def _with_shape_information(
         self, rows: list[HandRow], hands: NormalisedHands, fitted: FittedHands
     ) -> list[HandRow]:
@@ -234,6 +244,7 @@ class Engine:
             hands[index],
             torch.tensor(unknown),
             known[index],
+            self._rest_offsets([slots[place].hand for place in crops]),
         )
         return RefinedHands(index, result, self.refiner.freed)
 

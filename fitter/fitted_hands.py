@@ -21,7 +21,13 @@ from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
 from fitter.quality.judge import Judgement
-from fitter.records import LEAST_PRESENCE, FitStatus, HandObservation, HandParams
+from fitter.records import (
+    LEAST_PRESENCE,
+    FitStatus,
+    HandObservation,
+    HandParams,
+    mirror_where,
+)
 from fitter.refinement.refiner import Refined
 from fitter.refinement.scene import focal_applied
 from fitter.solvers.status import Status
@@ -266,12 +272,6 @@ def refused_below(row: HandRow, least: float) -> HandRow:
         return row
     reason = sentence("fit.low_quality", {"least": least, "found": row.score})
     return replace(row, valid=False, fit_error=reason)
-
-
-def mirror_where(mask: Tensor, points: Tensor) -> Tensor:
-    """Points (B, N, 3) with x negated for the hands whose entry in `mask` (B,) bool is set."""
-    flip = points.new_tensor([-1.0, 1.0, 1.0])
-    return torch.where(mask[:, None, None], points * flip, points)
 
 
 def _single(tensor: Tensor) -> np.ndarray:

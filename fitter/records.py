@@ -292,6 +292,14 @@ class HandParams(TensorBatch):
         )
 
 
+def mirror_where(mask: Tensor, points: Tensor) -> Tensor:
+    """Points (B, N, 3) with x negated for the hands whose entry in `mask` (B,) bool is set."""
+    import torch
+
+    flip = points.new_tensor([-1.0, 1.0, 1.0])
+    return torch.where(mask[:, None, None], points * flip, points)
+
+
 @dataclass(frozen=True)
 class HandMesh(TensorBatch):
     """A hand model's output for B hands; same frame as its parameters put it in.

@@ -18,7 +18,13 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse
 from nimble_fixture_inside import Bodies, Rig, bones, muscles
-from nimble_fixture_skin import closest_on_faces, place_of, sized_skin
+from nimble_fixture_skin import (
+    closest_on_faces,
+    place_of,
+    sampled,
+    sized_skin,
+    vertex_normals,
+)
 from nimble_fixture_textures import textures
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
@@ -103,7 +109,7 @@ class Fixture:
         self.rig = Rig.of(self.data, options.shift)
         self.outside = sized_skin(self.data, options.surface, self.data.tip_vertices)
         outer = self.outside(self.data.v_template)
-        everywhere = _sampled(outer, self.outside.faces)
+        everywhere = sampled(outer, self.outside.faces)
         self.bones = bones(self.rig, everywhere, options.bones)
         self.muscles = muscles(self.rig, everywhere, options.muscles)
         # Inner vertices stand between the outer ones, so that nobody takes the mask for a slice.
@@ -213,7 +219,7 @@ class Fixture:
     def _hand(self, outer: np.ndarray) -> Hand:
         data = self.data
         skin_weights = self._rig_weights(outer, self.outside(data.skin_weights))
-        normals = _normals(outer, self.outside.faces)
+        normals = vertex_normals(outer, self.outside.faces)
         points = self.spread(outer)
         points[~self.surface] -= INSIDE_DEPTH * self.spread(normals)[~self.surface]
         moved = self.rig.displacements(data)
@@ -378,20 +384,6 @@ class Fixture:
         length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
         graph = scipy.sparse.coo_matrix((length, edges.T), (len(points), len(points)))
         return dijkstra(graph.tocsr(), directed=False)
-
-
-def _normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    a, b, c = (points[faces[:, k]] for k in range(3))
-    normals = np.zeros_like(points)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], np.cross(b - a, c - a))
-    return normals / np.linalg.norm(normals, axis=1, keepdims=True)
-
-
-def _sampled(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(15 F, 3) points of a grid over each face."""
-    shares = [(a, b, 4 - a - b) for a in range(5) for b in range(5 - a)]
-    return (np.array(shares) / 4 @ points[faces]).reshape(-1, 3)
 
 
 def main() -> None:

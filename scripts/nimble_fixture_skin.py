@@ -95,6 +95,21 @@ def closest_on_faces(
     return near[row, best], inside[row, best]
 
 
+def vertex_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V, 3) unit normals of a mesh, outward."""
+    a, b, c = (points[faces[:, k]] for k in range(3))
+    normals = np.zeros_like(points)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], np.cross(b - a, c - a))
+    return normals / np.linalg.norm(normals, axis=1, keepdims=True)
+
+
+def sampled(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(15 F, 3) points of a grid over each face."""
+    shares = [(a, b, 4 - a - b) for a in range(5) for b in range(5 - a)]
+    return (np.array(shares) / 4 @ points[faces]).reshape(-1, 3)
+
+
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a * b).sum(-1)
 

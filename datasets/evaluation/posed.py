@@ -111,7 +111,7 @@ class PosedHands:
         """Write points of right hands into the valid places, those of left hands mirrored."""
         import torch
 
-        from fitter.fitted_hands import mirror_where
+        from fitter.records import mirror_where
 
         if posed:
             found[results.valid.values] = mirror_where(is_left, torch.cat(posed)).numpy()

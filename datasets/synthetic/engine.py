@@ -254,10 +254,7 @@ class SyntheticEngine:
         fragments: Fragments,
     ) -> tuple[Tensor, Tensor]:
         """Linear light (B, S, S, 3) of what is in front, and the share (B, S, S) that it covers."""
-        colours = torch.zeros_like(stage.vertices)
-        for number, person in enumerate([specs.skin, specs.second.skin][: scene.hands]):
-            rows = self.arms.arm_rows + number * self.arms.hand_mesh.count
-            colours[:, rows] = self.skin.arms(person.appearance)
+        colours = self._arm_colours(specs, scene, stage)
         attributes = torch.cat([stage.normals, light.diffuse, light.shown, colours], -1)
         flat, fine = fragments.face_index.flatten(), fragments.face_index.shape[1]
         covered = (flat >= 0).nonzero()[:, 0]
@@ -277,12 +274,11 @@ class SyntheticEngine:
         )
         colour, gloss = reflectance(self.skin, specs, points, scene.hands)
         normals = torch.nn.functional.normalize(normals, dim=1)
+        relief = normals, gloss
         if isinstance(self.skin, MappedSkin):
-            positions = stage.vertices.flatten(0, 1)[corners]
             texture = scene.mesh.coordinates[scene.mesh.corners[face]]
-            relief = self._relief(specs, points, Frames.of(positions, texture), (normals, gloss))
-        else:
-            relief = normals, gloss
+            frames = Frames.of(stage.vertices.flatten(0, 1)[corners], texture)
+            relief = self._relief(specs, points, frames, relief)
         if bool(specs.glove.present.any() | specs.second.glove.present.any()):
             people = [specs.glove, specs.second.glove][: scene.hands]
             local = scene.mesh.faces[face] % self.arms.hand_mesh.count
@@ -308,8 +304,20 @@ class SyntheticEngine:
         shaded = torch.cat([lit, torch.ones_like(shine[:, :1])], 1)
         canvas = shaded.new_zeros(len(flat), 4)
         canvas[covered] = shaded
+        return self._averaged(canvas)
+
+    def _arm_colours(self, specs: SampleSpecs, scene: _Scene, stage: _Stage) -> Tensor:
+        """(B, V, 3) linear RGB of the arms' vertices, 0 of all others."""
+        colours = torch.zeros_like(stage.vertices)
+        for number, person in enumerate([specs.skin, specs.second.skin][: scene.hands]):
+            rows = self.arms.arm_rows + number * self.arms.hand_mesh.count
+            colours[:, rows] = self.skin.arms(person.appearance)
+        return colours
+
+    def _averaged(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
+        """Means (B, S, S, 3) and (B, S, S) of the finer pixels (B * F * F, 4)."""
         ss, size = self.supersampling, self.size
-        blocks = canvas.view(len(specs), size, ss, size, ss, 4)
+        blocks = canvas.view(-1, size, ss, size, ss, 4)
         total = sum((blocks[:, :, y, :, x] for y in range(ss) for x in range(ss)),
                     start=torch.zeros_like(blocks[:, :, 0, :, 0])) / (ss * ss)  # fmt: skip
         return total[..., :3], total[..., 3]

@@ -1,4 +1,4 @@
-"""The shape that all images of a person's hand share."""
+"""What all images of a person's hand share: its shape, and the offsets of its vertices."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from fitter.config.options import Config
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.shape_information import entries
+from fitter.groups.joint_offsets import OffsetImages, joint_offsets
 from fitter.groups.joint_shape import Images, ShapePriors, joint_shapes
+from fitter.hand_models import HandModel
 from fitter.inputs.sources import Sources
-from fitter.records import HandKey, SharedHand, Side
+from fitter.records import HandKey, HandParams, SharedHand, Side, mirror_where
 from fitter.store.layout import Block
 from fitter.store.people import PEOPLE, PersonHand, read_people, sweep_people, write_people
 from fitter.store.reader import StoreReader
 from fitter.store.schema import HAND_SIZE_SOURCES, SIDES
 
-PART = 256
-"""Images whose rows are read at once."""
+PART, OFFSET_PART = 256, 16
+"""Images whose rows are read at once, and those whose offsets are."""
 
 PeopleShared = Mapping[HandKey, PersonHand]
 
@@ -31,9 +35,15 @@ class PeopleSharing:
 
     name = PEOPLE
 
-    def __init__(self, config: Config, model: FitModel) -> None:
-        """For fits of a model with the options of a run."""
-        self._config, self._model = config, model
+    def __init__(self, config: Config, model: FitModel, hand: HandModel) -> None:
+        """For fits with the options of a run.
+
+        Args:
+            config: of the run.
+            model: what the keypoint fit uses of the hand model.
+            hand: the right-hand model.
+        """
+        self._config, self._model, self._hand = config, model, hand
         self._num_betas = model.keypoints.joint_shapedirs.shape[-1]
 
     @property
@@ -47,10 +57,17 @@ class PeopleSharing:
         return {"shape_information_entry": entries(self._num_betas)}
 
     def share(self, rows: StoreReader) -> PeopleShared:
-        """The shapes, see `fitter.groups.joint_shape`."""
+        """The shapes and, where a stage frees them, the offsets; see `fitter.groups.joint_shape`
+        and `fitter.groups.joint_offsets`."""
         shapes = joint_shapes(lambda: _images(rows), self._num_betas, self._priors())
+        offsets: dict[HandKey, np.ndarray] = {}
+        if "offset_vertex" in rows.sizes:
+            offsets = joint_offsets(self._hand, _offset_images(rows, self._hand.v_template))
+            none = np.zeros((rows.sizes["offset_vertex"], 3), np.float32)
+            offsets = {key: offsets.get(key, none) for key in shapes}
         return {
-            key: PersonHand(SharedHand(found.betas), found.images) for key, found in shapes.items()
+            key: PersonHand(SharedHand(found.betas, offsets.get(key)), found.images)
+            for key, found in shapes.items()
         }
 
     def write(self, path: Path, shared: PeopleShared) -> None:
@@ -78,24 +95,48 @@ class PeopleSharing:
         )
 
 
-def _images(rows: StoreReader) -> Iterator[Images[HandKey]]:
-    """What all images say, some at a time, in their order."""
-    given = HAND_SIZE_SOURCES.index("given")
+def _parts(rows: StoreReader, length: int) -> Iterator[Block]:
+    """All images, some at a time, in their order."""
     for block in rows.committed_blocks():
-        for start in range(block.start, block.stop, PART):
-            part = Block(block.index, start, min(start + PART, block.stop))
-            persons = rows.read("person", part)
-            image, hand = np.nonzero((persons != "") & rows.read("valid", part))
-            if not len(image):
-                continue
-            sides = rows.read("side", part)[image, hand]
-            sizes = rows.read("hand_size", part)[image, hand].astype(np.float64)
-            is_given = rows.read("hand_size_source", part)[image, hand] == given
+        for start in range(block.start, block.stop, length):
+            yield Block(block.index, start, min(start + length, block.stop))
+
+
+def _hands(rows: StoreReader, part: Block) -> tuple[list[HandKey], tuple[np.ndarray, ...]]:
+    """The valid hands in some images that are somebody's, and their places (image, slot)."""
+    persons = rows.read("person", part)
+    places = np.nonzero((persons != "") & rows.read("valid", part))
+    sides = rows.read("side", part)[places]
+    keys = [
+        (str(person), cast(Side, SIDES[side]))
+        for person, side in zip(persons[places], sides, strict=True)
+    ]
+    return keys, places
+
+
+def _images(rows: StoreReader) -> Iterator[Images[HandKey]]:
+    """What all images say of the shapes."""
+    given = HAND_SIZE_SOURCES.index("given")
+    for part in _parts(rows, PART):
+        keys, places = _hands(rows, part)
+        if keys:
+            sizes = rows.read("hand_size", part)[places].astype(np.float64)
+            is_given = rows.read("hand_size_source", part)[places] == given
             yield Images(
-                [
-                    (str(person), cast(Side, SIDES[side]))
-                    for person, side in zip(persons[image, hand], sides, strict=True)
-                ],
-                rows.read("shape_information", part)[image, hand],
+                keys,
+                rows.read("shape_information", part)[places],
                 np.where(is_given, sizes, np.nan),
             )
+
+
+def _offset_images(rows: StoreReader, like: Tensor) -> Iterator[OffsetImages[HandKey]]:
+    """The offsets of all hands, left ones mirrored."""
+    for part in _parts(rows, OFFSET_PART):
+        keys, places = _hands(rows, part)
+        if not keys:
+            continue
+        names = ("global_orient", "hand_pose", "betas", "transl", "vertex_offsets")
+        values = [like.new_tensor(rows.read(name, part)[places]) for name in names]
+        is_left = torch.tensor([side == "left" for _, side in keys], device=like.device)
+        params = HandParams(*values[:4]).mirrored_where(is_left)
+        yield OffsetImages(keys, params, mirror_where(is_left, values[4]))

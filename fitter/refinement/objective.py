@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from fitter.config.energies import DECLARATIONS, RENDERED, Need
@@ -15,6 +16,7 @@ from fitter.energies.priors import PoseSpace
 from fitter.energies.scene import SceneParams, SceneView
 from fitter.energies.weighted import values, weighted_value
 from fitter.hand_models.hand_size import HandSize
+from fitter.hand_models.rest_offsets import posed_offsets
 from fitter.raster import RasterSettings
 from fitter.refinement.scene import SceneModel, draw
 
@@ -28,16 +30,41 @@ class StageTask:
         view: what is seen of them, in the dtype of `model.hand`.
         targets: the keypoint stage's targets of the same hands, float64.
         fit: the keypoint stage's options; a stage changes its weights, not its scales.
+        rest_offsets: (B, V, 3) metres, offsets in the rest pose that are known and stay, NaN of
+            hands whose offsets are not known; None where none are.
     """
 
     model: SceneModel
     view: SceneView
     targets: KeypointTargets
     fit: FitConfig
+    rest_offsets: Tensor | None = None
 
     def select(self, index: Tensor) -> StageTask:
         """The task of the hands at `index` (n,) alone."""
-        return StageTask(self.model, self.view[index], self.targets[index], self.fit)
+        return replace(
+            self,
+            view=self.view[index],
+            targets=self.targets[index],
+            rest_offsets=None if self.rest_offsets is None else self.rest_offsets[index],
+        )
+
+    @property
+    def free_offsets(self) -> Tensor | float:
+        """(B, 1, 1) 1 where the offsets may change, 0 where they are known; 1 for all."""
+        if self.rest_offsets is None:
+            return 1.0
+        return self.rest_offsets.isnan().any((1, 2), keepdim=True).to(self.rest_offsets)
+
+    def with_known_offsets(self, params: SceneParams) -> SceneParams:
+        """Hands with the offsets that are known, in their poses."""
+        if self.rest_offsets is None:
+            return params
+        with torch.no_grad():
+            known = posed_offsets(self.model.hand, params.hand, self.rest_offsets.nan_to_num())
+        return replace(
+            params, offsets=torch.where(self.rest_offsets.isnan(), params.offsets, known)
+        )
 
     def of_unknown_shape(self) -> StageTask:
         """The same task with nothing known of the hands' shapes."""

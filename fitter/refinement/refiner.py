@@ -94,6 +94,7 @@ class Refiner:
         observed: NormalisedHands,
         focal_unknown: Tensor,
         known: KnownShape | None = None,
+        rest_offsets: Tensor | None = None,
     ) -> Refined:
         """Refine B hands.
 
@@ -104,6 +105,7 @@ class Refiner:
             observed: what is known of the same hands, all of them usable.
             focal_unknown: (B,) 1 where K was guessed.
             known: of their shapes, which stays; None for nothing.
+            rest_offsets: (B, V, 3) see `StageTask`.
         """
         intrinsics = self._tensor([crop.intrinsics for crop in crops])
         silhouettes = self._silhouettes(hands, intrinsics)
@@ -111,12 +113,12 @@ class Refiner:
         masks = [self._mask(*look) for look in looks]
         view = self._view(crops, masks, focal_unknown)
         targets = KeypointTargets.of(observed, known)
-        task = StageTask(self.model, view, targets, self.fit)
+        task = StageTask(self.model, view, targets, self.fit, rest_offsets)
         result = run_stages(task, hands, self.config.stages)
         pulled = self._pulled_off(view, hands, result.params)
         if len(pulled):
             without = replace(view, mask_weight=view.mask_weight.index_fill(0, pulled, 0.0))
-            alone = StageTask(self.model, without[pulled], targets[pulled], self.fit)
+            alone = replace(task, view=without).select(pulled)
             again = run_stages(alone, hands[pulled], self.config.stages)
             result, view = result.with_hands(pulled, again), without
             for i in pulled.tolist():

@@ -70,13 +70,14 @@ def run_stages(
         hands: where the keypoint stage left them.
         stages: by name.
     """
-    params = task.model.start(hands)
+    params = task.with_known_offsets(task.model.start(hands))
     like = torch.zeros(len(hands.transl), dtype=torch.int64, device=hands.transl.device)
     result = StagesResult(params, like.double(), like, like + int(Status.CONVERGED))
     diverged = torch.zeros_like(like, dtype=torch.bool)
     for stage in stages.values():
         run = _least_squares if stage.solver == "lm" else _descent
         after = run(task, result.params, stage)
+        after = replace(after, params=task.with_known_offsets(after.params))
         if stage.only_masked:
             after = _still_without_mask(task.view, result.params, after)
         diverged = diverged | (after.status == int(Status.DIVERGED))
@@ -196,6 +197,8 @@ def _descent(task: StageTask, params: SceneParams, stage: StageConfig) -> Stages
         steps = {name: unit[name] * step for name, step in increments.items()}
         if "log_focal" in steps:
             steps["log_focal"] = steps["log_focal"] * task.view.focal_unknown
+        if "offsets" in steps:
+            steps["offsets"] = steps["offsets"] * task.free_offsets
         after = params.moved(steps)
         # Not `sized`, which may ask the device whether there is anything to hold.
         return replace(after, betas=objective.targets.known.held(size, after.betas))

@@ -100,4 +100,5 @@ def _sharing(config: Config, inputs: RunInputs, workers: Workers) -> Sharing[Any
         return None
     from fitter.groups.people import PeopleSharing
 
-    return PeopleSharing(config, workers.engine.fit_model)
+    engine = workers.engine
+    return PeopleSharing(config, engine.fit_model, engine.meshes.right)

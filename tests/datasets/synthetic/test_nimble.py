@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from datasets.evaluation.evaluating import evaluate
 from datasets.evaluation.options import EvaluationOptions
@@ -134,6 +135,22 @@ class TestFolder:
         assert report.whole.found == 4
         assert figures["kp2d_px"] < 1.5 and figures["mask_iou"] > 0.8
         assert figures["pa_mpvpe_mm"] < 8
+
+    def test_render_and_compare_with_all_maps(self, tmp_path, monkeypatch):
+        """NIMBLE's ten coefficients are fitted through its three maps."""
+        monkeypatch.setattr("fitter.workers.process_pool.Isolated", SameProcess)
+        folder, store, nimble = tmp_path / "data", tmp_path / "r.zarr", str(nimble_folder())
+        shares = [f"--{name}=0" for name in ("objects", "occluders", "second-hands")]
+        run(synth_hands, "--count", 2, "--out", folder, "--size", 96, "--model", nimble, *shares)
+        run(fit_hands, folder, "--dataset", "synthetic", "--use", "keypoints", "--out", store,
+            "--config", "nimble_render_compare", "--model", nimble, "--device", "cpu", "--init",
+            "keypoints", "--set", "refine.stages.refinement.iterations=4", "--quiet")  # fmt: skip
+        found = xr.open_zarr(store)
+        assert bool(found.valid.any(dim="hand").all())
+        skins = found.appearance.values[found.valid.values]
+        assert skins.shape[-1] == 10 and np.isfinite(skins).all() and np.abs(skins).max() > 0.01
+        identity = json.dumps(dict(found.attrs), default=str)
+        assert "appearance_sha256" in identity
 
 
 def as_params(parameters):

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fitter.camera import project
 from fitter.config.stages import DEFAULT_STAGES, Free, StageConfig
 from fitter.energies import SceneParams, focal_applied
+from fitter.hand_models.rest_offsets import posed_offsets
 from fitter.records import HandParams
 from fitter.refinement.objective import Objective, StageTask
 from fitter.refinement.scene import FIELDS, SceneModel
@@ -424,3 +425,21 @@ def test_nothing_in_a_first_order_stage_waits_for_the_host(task, begun, silhouet
     assert isinstance(result, StagesResult)
     with NoWaiting(), pytest.raises(AssertionError, match="waits"):
         bool(result.cost.sum() > 0)
+
+
+def test_known_offsets_follow_the_pose_and_stay(task, begun) -> None:
+    like = task.model.hand.v_template
+    generator = torch.Generator().manual_seed(0)
+    rest = 0.001 * torch.randn(3, *like.shape, generator=generator)
+    rest[1] = torch.nan
+    known = replace(task, rest_offsets=rest)
+    stages = {"a": SHORT, "b": staged("adam", ["offsets"], 3)}
+    after = run_stages(known, begun, stages).params
+    expected = posed_offsets(task.model.hand, after.hand, rest)
+    torch.testing.assert_close(after.offsets[[0, 2]], expected[[0, 2]], rtol=0, atol=1e-9)
+    alone = run_stages(task, begun, stages).params
+    same(after, alone, [1])
+    assert (alone.offsets[1] != 0).any()
+    # So does a hand whose mask is dropped: its task is a part of the batch's.
+    part = run_stages(known.select(torch.tensor([2])), begun[2:], stages).params
+    torch.testing.assert_close(part.offsets, after.offsets[2:], rtol=0, atol=1e-6)

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import fitter
 from fitter.errors import sentence
+from fitter.hand_models.rest_offsets import posed_offsets
+from fitter.records import HandParams
 from tests.support.paths import ROOT
 from tests.support.people_cases import OPTIONS, write_images
 from tests.support.store_rows import contents
@@ -75,6 +78,7 @@ def told(folder, say, monkeypatch):
     def run(store: str, *more: object):
         return say("in", "--out", store, *OPTIONS, *more)
 
+    run.say = say
     return run
 
 
@@ -208,3 +212,37 @@ def test_options_that_contradict_each_other_are_refused(told):
     assert refused.err == (
         f"fit-hands: {sentence('usage.wait_without_shard', {'file': '--wait'})}\n"
     )
+
+
+OFFSETS = """
+refine:
+  resolution: 32
+  segmentation: none
+  stages:
+    surface:
+      solver: adam
+      iterations: 2
+      free: [offsets]
+      energies: {photometric_pixel: 1.0}
+      rates: {offsets: 0.0005}
+"""
+
+
+def test_offsets_are_shared_in_the_rest_pose(folder, told):
+    (folder / "offsets.yaml").write_text(OFFSETS)
+    nothing = OPTIONS.index("refine.stages={}")
+    options = [*OPTIONS[: nothing - 1], *OPTIONS[nothing + 1 :], "--config", "offsets.yaml"]
+    words = ("in", "--out", "offsets.zarr", "--people", "people.csv", *options)
+    assert told.say(*words).status == 0
+    results = fitter.open_results(folder / "offsets.zarr")
+    hand = results.meshes.right
+    for hands in results.values():
+        for found in hands:
+            shared = results.people[found.person, found.side].shared.offsets
+            assert np.abs(shared).max() > 1e-5
+            values = (found.global_orient, found.hand_pose, found.betas, found.transl)
+            params = HandParams(*(torch.as_tensor(v, dtype=torch.float64)[None] for v in values))
+            params = params.mirrored() if found.side == "left" else params
+            posed = posed_offsets(hand, params, torch.from_numpy(shared).double()[None])[0].numpy()
+            flip = [-1, 1, 1] if found.side == "left" else [1, 1, 1]
+            np.testing.assert_allclose(found.vertex_offsets, posed * flip, rtol=0, atol=1e-7)
