@@ -131,6 +131,16 @@ class FittedHand(HandRow):
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
+    @property
+    def person_texture(self) -> HandTexture | None:
+        """The texture that was made of all images of the hand's person (`people.textures`), which
+        `save`, `overlay`, reports and exports show; None where none was made.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        return self.meshes.texture_of(self)
+
     def mesh(self) -> trimesh.Trimesh:
         """The hand as a mesh in metres, camera frame, without colours; `save` writes those too.
 
@@ -250,25 +260,12 @@ class FittedHand(HandRow):
     ) -> HandView:
         """What a texture is extracted from; see `extract_texture`."""
         from fitter.inputs.arrays import check_mask
-        from fitter.textures import HandView, Occluder
 
-        vertices, pixels = self._fitted_vertices(), _pixels_of(image, [self])
+        self._fitted_vertices()
+        pixels = _pixels_of(image, [self])
         if mask is not None:
             mask = check_mask(mask, self.image_size, f"mask of {self.image_name}")
-        intrinsics = self.intrinsics.copy()
-        intrinsics[:2, :2] *= 1.0 if self.focal_scale is None else self.focal_scale
-        assert self.side is not None
-        hiding = (o for o in others if o is not self and o.vertices is not None)
-        return HandView(
-            pixels,
-            intrinsics,
-            vertices,
-            self.side,
-            [Occluder(o.vertices, o.faces) for o in hiding if o.vertices is not None],
-            mask,
-            self.lighting,
-            self.meshes.linear_light,
-        )
+        return self.meshes.view(self, self.intrinsics, pixels, others, mask)
 
     def _fitted_vertices(self) -> np.ndarray:
         if self.vertices is None:

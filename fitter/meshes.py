@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Self
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from fitter.config.options import ModelConfig
+from fitter.groups.person_textures import PersonTextures
 from fitter.hand_models import (
     Appearance,
     HandModel,
@@ -26,7 +28,7 @@ from fitter.rendering.shading import (
 )
 from fitter.rendering.skin import Skin, SkinTexture
 from fitter.store.schema import HandRow
-from fitter.textures import HandTexture, TextureAtlas
+from fitter.textures import HandTexture, HandView, Occluder, TextureAtlas
 
 _PLAIN_LIGHT = (0.7, 1.0, 1.0, 1.0, 0.3, 1.0, 1.0, 1.0, 0.0, 0.0, -1.0)
 """S2HAND's 11 numbers of the light of hands whose light was not fitted: white, part of it from the
@@ -47,6 +49,8 @@ class HandMeshes:
         self.right, self.linear_light = right, linear_light
         self._models: dict[Side, HandModel] = {"right": right, "left": right.mirrored()}
         self._atlases: dict[int, TextureAtlas] = {}
+        self.person_textures: PersonTextures | None = None
+        """Textures of the people whose hands are shown; None where there are none."""
 
     @classmethod
     def of(cls, config: ModelConfig, device: torch.device, linear_light: bool = True) -> Self:
@@ -110,6 +114,49 @@ class HandMeshes:
         vertices = self._models[row.side](params).vertices[0].float().cpu().numpy()
         return vertices if row.vertex_offsets is None else vertices + row.vertex_offsets
 
+    def texture_of(self, row: HandRow) -> HandTexture | None:
+        """The texture that was made of all images of a hand's person; None where there is none.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        if self.person_textures is None or row.person is None or row.side is None:
+            return None
+        return self.person_textures.of((row.person, row.side))
+
+    def view(
+        self,
+        row: HandRow,
+        intrinsics: np.ndarray,
+        pixels: np.ndarray,
+        others: Sequence[HandRow] = (),
+        mask: np.ndarray | None = None,
+    ) -> HandView:
+        """A fitted hand in its image, as a texture is extracted from it.
+
+        Args:
+            row: of the hand.
+            intrinsics: (3, 3) K of the image.
+            pixels: (H, W, 3) uint8 RGB, the image.
+            others: all hands of the image, which may hide this one; this one among them is no
+                matter, and neither are hands whose fit failed.
+            mask: (H, W) bool, the pixels that show hands; None where it is not known.
+        """
+        assert row.side is not None
+        matrix = intrinsics.copy()
+        matrix[:2, :2] *= 1.0 if row.focal_scale is None else row.focal_scale
+        hiding = [
+            Occluder(self._mesh(other), self.faces(other.side))
+            for other in others
+            if other is not row and not other.has_failed and other.side is not None
+        ]
+        return HandView(
+            pixels, matrix, self._mesh(row), row.side, hiding, mask, row.lighting, self.linear_light
+        )
+
+    def _mesh(self, row: HandRow) -> np.ndarray:
+        return self.vertices(row) if row.vertices is None else row.vertices
+
     def skin(self, row: HandRow, vertices: np.ndarray, texture: HandTexture | None = None) -> Skin:
         """The skin of a fitted hand in its fitted light.
 
@@ -117,10 +164,11 @@ class HandMeshes:
             row: of the hand. Where no stage fitted its appearance it is the model's mean skin,
                 where none fitted its light it is white light, part of it from the camera.
             vertices: (V, 3) metres, camera frame, of its mesh.
-            texture: of the hand, in place of its own: the one that a stage fitted, or else the
-                colours at its vertices.
+            texture: of the hand, in place of its own: the one that was made of all images of its
+                person, or else the one that a stage fitted, or else the colours at its vertices.
         """
         assert row.side is not None
+        texture = self.texture_of(row) if texture is None else texture
         colours = torch.zeros(1, self.appearance.count)
         if row.appearance is not None:
             colours = torch.as_tensor(row.appearance, dtype=torch.float32)[None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 from fitter.errors import InputError
 from fitter.fitted_hand import FittedHand
 from fitter.store.layout import Block
+from fitter.store.people import PersonHand
 from fitter.store.reader import StoreReader
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from fitter.groups.person_textures import PersonTextures
     from fitter.meshes import HandMeshes
     from fitter.records import HandKey
-    from fitter.store.people import PersonHand
     from fitter.store.schema import ImageRow
+    from fitter.textures import HandTexture
 
 
 def open_results(path: str | Path, model: str | Path | None = None) -> Results:
@@ -44,6 +47,29 @@ def open_results(path: str | Path, model: str | Path | None = None) -> Results:
     ```
     """
     return Results(StoreReader.open(Path(path)), model)
+
+
+@dataclass(frozen=True)
+class FittedPerson(PersonHand):
+    """One hand of one person, as its images share it.
+
+    Attributes:
+        key: person and side.
+        textures: of all people of the store.
+    """
+
+    key: HandKey
+    textures: PersonTextures
+
+    @property
+    def texture(self) -> HandTexture | None:
+        """The texture that was made of all images of the hand, read now; None without
+        `people.textures`, and as long as it is not made.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        return self.textures.of(self.key)
 
 
 class Results(Mapping[str, list[FittedHand]]):
@@ -88,7 +114,7 @@ class Results(Mapping[str, list[FittedHand]]):
         return self.store.dataset()
 
     @cached_property
-    def people(self) -> dict[HandKey, PersonHand]:
+    def people(self) -> dict[HandKey, FittedPerson]:
         """What the images of each person's hand share, by person and side; empty in a store whose
         hands were fitted alone, and as long as it is not known.
 
@@ -98,7 +124,17 @@ class Results(Mapping[str, list[FittedHand]]):
         from fitter.store.people import PEOPLE, read_people
 
         place = self.store.path / PEOPLE
-        return read_people(place) if place.exists() else {}
+        found = read_people(place) if place.exists() else {}
+        return {
+            key: FittedPerson(hand.shared, hand.images, key, self._person_textures)
+            for key, hand in found.items()
+        }
+
+    @cached_property
+    def _person_textures(self) -> PersonTextures:
+        from fitter.groups.person_textures import PersonTextures
+
+        return PersonTextures(self.store.path)
 
     @cached_property
     def meshes(self) -> HandMeshes:
@@ -132,6 +168,7 @@ class Results(Mapping[str, list[FittedHand]]):
                 expected=wanted[:12],
                 found=known[:12],
             )
+        found.person_textures = self._person_textures
         return found
 
     def _row(self, name: str) -> ImageRow:

@@ -55,10 +55,12 @@ class HandAsset:
             row: a hand that was fitted.
             meshes: the model it was fitted with.
             name: see `name`.
-            texture: of the hand, in the atlas of the model, or None.
+            texture: of the hand, in the atlas of the model; None for the one of its person, if
+                there is one.
             facts: see `facts`.
         """
         assert row.side is not None
+        texture = meshes.texture_of(row) if texture is None else texture
         data = meshes.model(row.side).data
         found = row.vertices if row.vertices is not None else meshes.vertices(row)
         vertices = found.astype(np.float64)

@@ -95,14 +95,14 @@ class PeopleSharing:
         )
 
 
-def _parts(rows: StoreReader, length: int) -> Iterator[Block]:
-    """All images, some at a time, in their order."""
+def parts_of(rows: StoreReader, length: int) -> Iterator[Block]:
+    """All images, `length` at a time, in their order."""
     for block in rows.committed_blocks():
         for start in range(block.start, block.stop, length):
             yield Block(block.index, start, min(start + length, block.stop))
 
 
-def _hands(rows: StoreReader, part: Block) -> tuple[list[HandKey], tuple[np.ndarray, ...]]:
+def hands_in(rows: StoreReader, part: Block) -> tuple[list[HandKey], tuple[np.ndarray, ...]]:
     """The valid hands in some images that are somebody's, and their places (image, slot)."""
     persons = rows.read("person", part)
     places = np.nonzero((persons != "") & rows.read("valid", part))
@@ -117,8 +117,8 @@ def _hands(rows: StoreReader, part: Block) -> tuple[list[HandKey], tuple[np.ndar
 def _images(rows: StoreReader) -> Iterator[Images[HandKey]]:
     """What all images say of the shapes."""
     given = HAND_SIZE_SOURCES.index("given")
-    for part in _parts(rows, PART):
-        keys, places = _hands(rows, part)
+    for part in parts_of(rows, PART):
+        keys, places = hands_in(rows, part)
         if keys:
             sizes = rows.read("hand_size", part)[places].astype(np.float64)
             is_given = rows.read("hand_size_source", part)[places] == given
@@ -131,8 +131,8 @@ def _images(rows: StoreReader) -> Iterator[Images[HandKey]]:
 
 def _offset_images(rows: StoreReader, like: Tensor) -> Iterator[OffsetImages[HandKey]]:
     """The offsets of all hands, left ones mirrored."""
-    for part in _parts(rows, OFFSET_PART):
-        keys, places = _hands(rows, part)
+    for part in parts_of(rows, OFFSET_PART):
+        keys, places = hands_in(rows, part)
         if not keys:
             continue
         names = ("global_orient", "hand_pose", "betas", "transl", "vertex_offsets")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fitter.config.options import Config
+from fitter.errors import InputError
 from fitter.run.inputs import RunInputs, opened_inputs
 from fitter.run.request import RunRequest
 from fitter.run.summary import Summary, report
@@ -95,10 +96,16 @@ def _workers(
 
 
 def _sharing(config: Config, inputs: RunInputs, workers: Workers) -> Sharing[Any] | None:
-    """What the images share, or None."""
+    """What the images share, or None.
+
+    Raises:
+        InputError: textures are asked for of a model without texture coordinates.
+    """
     if inputs.given.people is None:
         return None
     from fitter.groups.people import PeopleSharing
 
-    engine = workers.engine
+    engine, data = workers.engine, workers.engine.meshes.data
+    if config.people.textures and data.uv is None:
+        raise InputError("texture.no_uv", model=data.name)
     return PeopleSharing(config, engine.fit_model, engine.meshes.right)

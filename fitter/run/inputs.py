@@ -51,7 +51,7 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
     Raises:
         InputError: something the user gave cannot be used, or the results may not be written.
     """
-    _check_options(request)
+    _check_options(request, config)
     check_name(request.out)
     source = _source(request)
     given = _given(request, config, source)
@@ -68,7 +68,7 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
         yield RunInputs(source, listing, given)
 
 
-def _check_options(request: RunRequest) -> None:
+def _check_options(request: RunRequest, config: Config) -> None:
     """Refuse options that contradict each other."""
     execution = request.execution
     if execution.share != WHOLE and request.overwrite:
@@ -77,6 +77,8 @@ def _check_options(request: RunRequest) -> None:
         raise InputError("usage.wait_without_shard", file="--wait")
     if request.same_hand and request.people is not None:
         raise InputError("usage.two_people", file="--same-hand and --people")
+    if config.people.textures and not request.same_hand and request.people is None:
+        raise InputError("usage.textures_without_people", file="people.textures")
     if execution.gpus_per_worker is not None and execution.ray is None:
         raise InputError("usage.gpus_without_ray", file="--gpus-per-worker")
 

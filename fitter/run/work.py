@@ -22,6 +22,7 @@ from fitter.run.progress import ProgressLine, RunLog, say
 from fitter.run.request import RunRequest
 from fitter.run.resuming import count_done
 from fitter.run.summary import Summary
+from fitter.run.textures import make_textures
 from fitter.store.failures import write_failures
 from fitter.store.result_store import Block, ResultStore
 from fitter.store.schema import ImageRow
@@ -107,6 +108,10 @@ def process_passes(
         if now.is_last:
             if now.rows.is_complete:
                 assert now.given is not None  # it is not the first
+                if run.config.people.textures and not make_textures(
+                    state, [*sharing.read(now.given)], console
+                ):
+                    break
                 sharing.sweep(now.given)
                 run.store.finish_passes()
             break

@@ -87,6 +87,7 @@ SENTENCES: dict[str, str] = {
     "usage.shard_and_overwrite": (
         "expected one of them, because other shards may be at work in the store"
     ),
+    "usage.textures_without_people": "expected --same-hand or --people beside it, found neither",
     "usage.two_people": "expected one of them, found both",
     "usage.wait_without_shard": "expected --shard I/N beside it, found none",
     "worker.lost_at_start": "what detects hands {how} while it was loaded",

@@ -17,37 +17,12 @@ import fitter
 from fitter.errors import sentence
 from fitter.hand_models.rest_offsets import posed_offsets
 from fitter.records import HandParams
+from tests.support.killed_runs import RUN
 from tests.support.paths import ROOT
 from tests.support.people_cases import OPTIONS, write_images
 from tests.support.store_rows import contents
 
 PEOPLE = {"anna": 6, "ben": 5}
-
-RUN = """
-import os, signal, sys
-from pathlib import Path
-
-def killed(function, times):
-    def wrapped(*arguments, **more):
-        wrapped.calls += 1
-        if wrapped.calls == times:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **more)
-    wrapped.calls = 0
-    return wrapped
-
-place, times, *arguments = sys.argv[1:]
-if place != "nowhere":
-    import importlib
-    module, _, name = place.partition(":")
-    owner = importlib.import_module(module)
-    *path, last = name.split(".")
-    for part in path:
-        owner = getattr(owner, part)
-    setattr(owner, last, killed(getattr(owner, last), int(times)))
-from fitter.commands.fit_hands import fit_hands
-fit_hands(arguments)
-"""
 
 COMMIT = "fitter.store.result_store:ResultStore._commit"
 MOMENTS = {
