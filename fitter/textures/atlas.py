@@ -14,6 +14,7 @@ from fitter.errors import InputError
 from fitter.hand_models import Appearance, load_appearance
 from fitter.hand_models.model_data import HandModelData
 from fitter.raster import rasterize
+from fitter.textures import numbers
 
 FRINGE = 1.5
 """Texels around a chart that belong to it, too: a bilinear look-up at its border uses them, and
@@ -121,13 +122,12 @@ class TextureAtlas:
     def skin(self, coefficients: np.ndarray) -> np.ndarray:
         """(M, 3) float64 reflectance of the skin of coefficients (N,), linear RGB."""
         steps = np.tensordot(coefficients, self.component_logits.astype(np.float64), 1)
-        return 1 / (1 + np.exp(-(self.mean_logits + steps)))
+        return numbers.sigmoid(self.mean_logits + steps)
 
     def _logits(self, coefficients: np.ndarray) -> np.ndarray:
         row = torch.from_numpy(coefficients).float()[None]
         colours = self.rows(self.appearance.maps(row, self.size).diffuse[0].numpy())
-        share = colours.clip(1e-3, 0.999)
-        return np.log(share / (1 - share))
+        return numbers.logit(colours.clip(1e-3, 0.999))
 
 
 def _barycentrics(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

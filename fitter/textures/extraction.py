@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from fitter.rendering.shading import linear_from_srgb, srgb_from_linear
+from fitter.textures import numbers
 from fitter.textures.atlas import TextureAtlas
 from fitter.textures.filling import fill, smooth_over
-from fitter.textures.light import LightFit, SkinSamples, fit_light, light_of
+from fitter.textures.light import Light, LightFit, SkinSamples, fit_light, irradiance, light_of
 from fitter.textures.texture import HandTexture
 from fitter.textures.views import HandView, SeenTexels, see
 
 SAMPLES = 6000
 """Texels that light and skin are fitted to, evenly chosen among those that are seen."""
+LEAST_LEVEL = 1e-3
+"""Median irradiance below which a light is none."""
 LEAST_LIGHT = 0.25
 """Share of the median irradiance below which a texel's light is no longer divided by: the error of
 a dark surface's light is as large as the light."""
@@ -42,37 +43,47 @@ def extract_texture(atlas: TextureAtlas, view: HandView) -> HandTexture:
     seen = see(atlas, view)
     if not (seen.weight > 0).any():
         return fill(atlas, atlas.skin(np.zeros(atlas.appearance.count)), seen.weight)
-    encoded = not view.linear_light and view.lighting is not None
-    colours = _encoded(seen.colours) if encoded else seen.colours
+    light = _known_light(view, seen)
+    encoded = not view.linear_light and light is not None
+    colours = numbers.encoded(seen.colours) if encoded else seen.colours
     samples = SeenTexels(colours, seen.normals, seen.weight)
-    found = _light(atlas, view, samples, encoded)
+    found = _light(atlas, samples, light, encoded)
     lit = found.irradiance(seen.normals)
-    level = np.median(lit[seen.weight > 0].mean(1))
+    level = max(np.median(lit[seen.weight > 0].mean(1)), LEAST_LEVEL)
     least = np.maximum(lit.mean(1), LEAST_LIGHT * level)
     lit = np.maximum(lit, 0.5 * least[:, None])
     skin = atlas.skin(found.coefficients)
     reflectance = colours / lit
     if encoded:
-        reflectance = _linear(reflectance)
+        reflectance = numbers.linear(reflectance)
     weight = seen.weight * np.minimum(least / level, 1)
     reflectance = _without_shading(atlas, reflectance, skin, weight)
     weight = weight * _skin_likelihood(reflectance, skin)
     return fill(atlas, np.clip(reflectance, *REFLECTANCE), weight)
 
 
-def _light(atlas: TextureAtlas, view: HandView, seen: SeenTexels, encoded: bool) -> LightFit:
+def _known_light(view: HandView, seen: SeenTexels) -> Light | None:
+    """The fitted light in camera axes; None where it has to be estimated: there is none, or one
+    that is not finite or leaves in the dark what the picture shows."""
+    if view.lighting is None or not np.isfinite(view.lighting).all():
+        return None
+    light = light_of(view.lighting, view.side)
+    lit = irradiance(light, seen.normals[seen.weight > 0]).mean(1)
+    return light if np.median(lit) > LEAST_LEVEL else None
+
+
+def _light(atlas: TextureAtlas, seen: SeenTexels, light: Light | None, encoded: bool) -> LightFit:
     rows = np.flatnonzero(seen.weight > 0)
     rows = rows[:: max(1, len(rows) // SAMPLES)]
-    light = None if view.lighting is None else light_of(view.lighting, view.side)
     mean = atlas.mean_logits[rows].astype(np.float64)
     components = atlas.component_logits[:, rows].astype(np.float64)
     if encoded:
         # The light multiplies encoded colours: the skin, too, in that space.
-        base = 1 / (1 + np.exp(-mean))
-        mean = _logit(_encoded(base))
+        base = numbers.sigmoid(mean)
+        mean = numbers.logit(numbers.encoded(base))
         # d logit(encoded) / d logit(linear), by a small step.
         step = 1e-3
-        moved = _logit(_encoded(1 / (1 + np.exp(-(np.log(base / (1 - base)) + step)))))
+        moved = numbers.logit(numbers.encoded(numbers.sigmoid(numbers.logit(base) + step)))
         components = components * ((moved - mean) / step)
     samples = SkinSamples(
         seen.colours[rows], seen.normals[rows], seen.weight[rows], mean, components
@@ -118,15 +129,3 @@ def _skin_likelihood(reflectance: np.ndarray, skin: np.ndarray) -> np.ndarray:
         1 / (1 + (chroma / CHROMA_TOLERANCE) ** 2) ** 2
         / (1 + (brightness / BRIGHTNESS_TOLERANCE) ** 2) ** 2
     )  # fmt: skip
-
-
-def _encoded(linear: np.ndarray) -> np.ndarray:
-    return srgb_from_linear(torch.from_numpy(np.ascontiguousarray(linear))).numpy()
-
-
-def _linear(encoded: np.ndarray) -> np.ndarray:
-    return linear_from_srgb(torch.from_numpy(np.ascontiguousarray(encoded))).numpy()
-
-
-def _logit(share: np.ndarray) -> np.ndarray:
-    return np.log(share / (1 - share))

@@ -8,17 +8,13 @@ hand that was seen from one side alone has a palm, or a back, as most people of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
+from fitter.textures import numbers
 from fitter.textures.atlas import TextureAtlas
 from fitter.textures.texture import HandTexture
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 SAMPLES = 6000
 """Texels that the skin is fitted to."""
@@ -48,22 +44,20 @@ def fill(
         counterpart: the texture of the other hand of the same person.
     """
     measured = weight > 0
-    base = _logit(atlas.skin(fit_skin(atlas, colours, weight)))
+    base = numbers.logit(atlas.skin(fit_skin(atlas, colours, weight)))
     if counterpart is not None:
         share = _believed(atlas.rows(counterpart.weight).astype(np.float64))[:, None]
-        other = _logit(np.clip(atlas.rows(counterpart.colours).astype(np.float64), 1e-3, 0.999))
+        colours_there = np.clip(atlas.rows(counterpart.colours).astype(np.float64), 1e-3, 0.999)
+        other = numbers.logit(colours_there)
         base = base + share * (other - base)
     filled = base
     if measured.any():
         change = np.zeros_like(base)
-        change[measured] = _logit(colours[measured]) - base[measured]
+        change[measured] = numbers.logit(colours[measured]) - base[measured]
         filled = base + atlas.at(smooth_over(atlas, change, weight, SMOOTHNESS))
     share = _believed(weight)[:, None]
-    logits = np.where(
-        measured[:, None], share * _logit(np.clip(colours, 1e-3, 0.999)) + (1 - share) * filled,
-        filled,
-    )  # fmt: skip
-    found = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    blended = share * numbers.logit(np.clip(colours, 1e-3, 0.999)) + (1 - share) * filled
+    found = numbers.sigmoid(np.where(measured[:, None], blended, filled)).astype(np.float32)
     # Outside of the charts nothing is measured; a look-up there continues the colours.
     certain = np.zeros(atlas.size**2, np.float32)
     certain[atlas.texels] = weight
@@ -98,7 +92,7 @@ def fit_skin(atlas: TextureAtlas, colours: np.ndarray, weight: np.ndarray) -> np
         return coefficients
     rows = rows[:: max(1, len(rows) // SAMPLES)]
     components = atlas.component_logits[:, rows].reshape(len(coefficients), -1).astype(np.float64)
-    goal = (_logit(colours[rows]) - atlas.mean_logits[rows]).ravel()
+    goal = (numbers.logit(colours[rows]) - atlas.mean_logits[rows]).ravel()
     each = np.repeat(weight[rows] / weight[rows].sum() * INDEPENDENT / LOGIT_STD**2, 3)
     robust = np.ones(len(goal))
     for _ in range(4):
@@ -149,8 +143,3 @@ def smooth_over(
     laplacian = scipy.sparse.csgraph.laplacian(((graph + graph.T) > 0).astype(np.float64))
     left = smoothness * laplacian + scipy.sparse.diags(of_vertex * scale + RETURN)
     return scipy.sparse.linalg.factorized(left.tocsc())(sums * scale[:, None])
-
-
-def _logit(share: ArrayLike) -> np.ndarray:
-    values = np.asarray(share)
-    return np.log(values / (1 - values))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 import safetensors
 import safetensors.numpy
-import torch
 
-from fitter.rendering.shading import linear_from_srgb, srgb_from_linear
+from fitter.textures import numbers
 from fitter.textures.atlas import TextureAtlas
 from fitter.textures.filling import fill
 from fitter.textures.texture import HandTexture
@@ -47,6 +47,20 @@ class FusionOptions:
     align_gain: bool = True
     spread: float = 0.06
     outlier: float = 2.5
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: there is no such method, or a number is out of its range.
+        """
+        methods = get_args(FusionMethod)
+        if self.method not in methods:
+            raise ValueError(f"expected method {' or '.join(methods)}, got {self.method!r}")
+        for name, largest in (("rate", 1.0), ("spread", math.inf), ("outlier", math.inf)):
+            value = getattr(self, name)
+            if not (0 < value <= largest and math.isfinite(value)):
+                raise ValueError(f"expected {name} above 0 and at most {largest}, got {value}")
 
 
 class TextureFusion:
@@ -107,7 +121,7 @@ class TextureFusion:
             linear = linear * np.exp(gain)
             self._gain += gain
         self._pictures += 1
-        colours = _encoded(linear)
+        colours = numbers.encoded(linear)
         if self.options.method == "exponential":
             self._smooth(colours, weight, rows)
         else:
@@ -121,7 +135,7 @@ class TextureFusion:
                 this one: what it has measured fills what this one has not.
         """
         scale = np.exp(-self._gain / max(self._pictures, 1))
-        linear = np.clip(_linear(self._mean) * scale, 1e-3, 0.999)
+        linear = np.clip(numbers.linear(self._mean) * scale, 1e-3, 0.999)
         return fill(self._atlas, linear, self._weight, counterpart)
 
     def to_bytes(self) -> bytes:
@@ -165,11 +179,11 @@ class TextureFusion:
         known = common > 0
         if not known.any():
             return np.zeros(3)
-        before = np.maximum(_linear(self._mean[rows[known]]), LEAST_LINEAR)
+        before = np.maximum(numbers.linear(self._mean[rows[known]]), LEAST_LINEAR)
         ratio = np.log(before) - np.log(np.maximum(linear[known], LEAST_LINEAR))
         # A few texels say little about the whole.
         sure = common.sum() / (common.sum() + 0.005 * len(self._weight))
-        return sure * np.array([_weighted_median(each, common[known]) for each in ratio.T])
+        return sure * np.array([numbers.weighted_median(each, common[known]) for each in ratio.T])
 
     def _smooth(self, colours: np.ndarray, weight: np.ndarray, rows: np.ndarray) -> None:
         """Seeber, "Texturing": the current texture averaged with the previous."""
@@ -204,17 +218,3 @@ def uniform_texture(
     certain[atlas.texels] = weight
     colours = np.broadcast_to(np.array(colour, np.float32), (size, size, 3))
     return HandTexture(np.array(colours), certain.reshape(size, size))
-
-
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(reached, 0.5 * reached[-1])])
-
-
-def _encoded(linear: np.ndarray) -> np.ndarray:
-    return srgb_from_linear(torch.from_numpy(np.ascontiguousarray(linear))).numpy()
-
-
-def _linear(encoded: np.ndarray) -> np.ndarray:
-    return linear_from_srgb(torch.from_numpy(np.ascontiguousarray(encoded))).numpy()

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from fitter.rendering.shading import AmbientDirectionalLight, SphericalHarmonicsLight
+from fitter.textures import numbers
 
 Light: TypeAlias = AmbientDirectionalLight | SphericalHarmonicsLight
 
@@ -63,7 +64,7 @@ class LightFit:
 
     def irradiance(self, normals: np.ndarray) -> np.ndarray:
         """(N, 3) light on surfaces with unit normals (N, 3), camera axes."""
-        return _irradiance(self.light, normals)
+        return irradiance(self.light, normals)
 
 
 def light_of(lighting: np.ndarray, side: str) -> Light:
@@ -107,12 +108,12 @@ def fit_light(samples: SkinSamples, light: Light | None = None) -> LightFit:
     precision[:27, :27] = light_precision
     unknown = slice(0 if light is None else 27, None)
     share = samples.weights / samples.weights.sum() * INDEPENDENT / RELATIVE_ERROR**2
-    fixed = None if light is None else np.maximum(_irradiance(light, samples.normals), 1e-3)
+    fixed = None if light is None else np.maximum(irradiance(light, samples.normals), 1e-3)
     values, robust = prior.copy(), np.ones(len(share))
     if light is None:
         # Begin where the mean skin is as bright as what is seen, not where every skin is saturated.
-        values[:27] *= _weighted_median(
-            samples.colours.mean(1) / _sigmoid(samples.mean).mean(1), samples.weights
+        values[:27] *= numbers.weighted_median(
+            samples.colours.mean(1) / numbers.sigmoid(samples.mean).mean(1), samples.weights
         )
     for _ in range(ROUNDS):
         skin, lit = _shown(samples, basis, values, fixed)
@@ -132,7 +133,7 @@ def fit_light(samples: SkinSamples, light: Light | None = None) -> LightFit:
         skin, lit = _shown(samples, basis, values, fixed)
         shown = skin * np.maximum(lit, 0)
         error = np.linalg.norm((samples.colours - shown) / (shown + FLOOR), axis=1)
-        scale = max(RELATIVE_ERROR, 1.4826 * _weighted_median(error, samples.weights))
+        scale = max(RELATIVE_ERROR, 1.4826 * numbers.weighted_median(error, samples.weights))
         robust = 1 / (1 + (error / (2 * scale)) ** 2) ** 2
     if light is None:
         light = SphericalHarmonicsLight(torch.from_numpy(values[:27].reshape(9, 3)))
@@ -143,7 +144,7 @@ def _shown(
     samples: SkinSamples, basis: np.ndarray, values: np.ndarray, fixed: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Skin and irradiance (N, 3) for the values of light (9 x 3) and skin."""
-    skin = _sigmoid(samples.mean + np.tensordot(values[27:], samples.components, 1))
+    skin = numbers.sigmoid(samples.mean + np.tensordot(values[27:], samples.components, 1))
     return skin, basis @ values[:27].reshape(9, 3) if fixed is None else fixed
 
 
@@ -205,16 +206,7 @@ def _harmonics(normals: np.ndarray) -> np.ndarray:
     return unit.irradiance(torch.from_numpy(np.asarray(normals, np.float64))).numpy()
 
 
-def _irradiance(light: Light, normals: np.ndarray) -> np.ndarray:
+def irradiance(light: Light, normals: np.ndarray) -> np.ndarray:
+    """(N, 3) a light on surfaces with unit normals (N, 3), camera axes."""
     found = light.irradiance(torch.from_numpy(np.asarray(normals, np.float64))).numpy()
     return np.broadcast_to(found, (len(normals), 3))
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logits))
-
-
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(reached, 0.5 * reached[-1])])

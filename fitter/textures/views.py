@@ -220,7 +220,8 @@ def _unhidden(
     # To a pixel's border it is half a pixel less than to its middle.
     distance = (_from_border(own, surface, view.mask, window) - 0.5) / window.scale
 
-    column, row = (np.nan_to_num((at - window.origin) * window.scale, nan=-1).astype(int)).T
+    pixel = np.floor(np.nan_to_num((at - window.origin) * window.scale, nan=-1)).astype(int)
+    column, row = pixel.T
     inside = (row >= 0) & (column >= 0) & (row < window.shape[0]) & (column < window.shape[1])
     row, column = np.where(inside, row, 0), np.where(inside, column, 0)
     # Within a pixel of the test the depth of a slanted surface changes by so much.
