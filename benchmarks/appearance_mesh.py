@@ -1,4 +1,4 @@
-"""What `benchmarks/appearance.py` says of fitted meshes: folds, and where they run into themselves."""
+"""What `benchmarks/appearance.py` says of meshes: folds, and where they run into themselves."""
 
 from __future__ import annotations
 
