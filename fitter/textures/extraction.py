@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from fitter.rendering.fitted_light import light_of
+from fitter.rendering.textured import Light
 from fitter.textures import numbers
 from fitter.textures.atlas import TextureAtlas
 from fitter.textures.filling import fill, smooth_over
-from fitter.textures.light import Light, LightFit, SkinSamples, fit_light, irradiance, light_of
+from fitter.textures.light import LightFit, SkinSamples, fit_light, irradiance
 from fitter.textures.texture import HandTexture
 from fitter.textures.views import HandView, SeenTexels, see
 

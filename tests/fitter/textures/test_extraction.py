@@ -61,6 +61,23 @@ def test_an_estimated_light_does_nearly_as_well(palm):
     assert np.abs(ratio - np.median(ratio, axis=0)).mean() < 0.06
 
 
+@pytest.mark.parametrize("count", (11, 27))
+@pytest.mark.parametrize("value", (0.0, np.nan))
+@pytest.mark.parametrize("linear", (True, False))
+def test_a_light_that_is_none_is_estimated(palm, count, value, linear):
+    dark = replace(palm, lighting=np.full(count, value), linear_light=linear)
+    found = extract_texture(atlas(), dark)
+    estimated = extract_texture(atlas(), replace(palm, lighting=None))
+    np.testing.assert_array_equal(found.colours, estimated.colours)
+    np.testing.assert_array_equal(found.weight, estimated.weight)
+
+
+def test_a_black_picture_gives_a_texture_of_numbers(palm):
+    black = replace(palm, pixels=np.zeros_like(palm.pixels), lighting=None)
+    found = extract_texture(atlas(), black)
+    assert np.isfinite(found.colours).all() and np.isfinite(found.weight).all()
+
+
 def test_a_left_hand_is_the_mirrored_right_one(palm):
     left = shoot(chequered(), posed(palm=True), side="left").view
     assert left.side == "left" and (left.pixels == palm.pixels[:, ::-1]).all()

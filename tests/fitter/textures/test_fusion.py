@@ -125,6 +125,34 @@ def test_a_state_that_is_none_is_refused():
         TextureFusion.from_bytes(atlas(256), state)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    (
+        {"method": "median"},
+        {"rate": 0.0},
+        {"rate": 1.5},
+        {"spread": 0.0},
+        {"spread": np.inf},
+        {"outlier": -1.0},
+        {"outlier": np.nan},
+    ),
+)
+def test_options_out_of_their_range_are_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=name):
+        FusionOptions(**wrong)
+    state = TextureFusion(atlas()).to_bytes()
+    (value,) = wrong.values()
+    if isinstance(value, float) and np.isfinite(value):
+        text = f'\\"{name}\\": {getattr(FusionOptions(), name)}'.encode()
+        assert text in state
+        other = f'\\"{name}\\": {value}'.encode()
+        changed = state.replace(text, other)
+        length = int.from_bytes(state[:8], "little") + len(other) - len(text)
+        with pytest.raises(ValueError, match=name):
+            TextureFusion.from_bytes(atlas(), length.to_bytes(8, "little") + changed[8:])
+
+
 def test_another_size_is_refused():
     with pytest.raises(ValueError, match="128 texels, got 256"):
         TextureFusion(atlas()).add(uniform_texture(atlas(256), (0.5, 0.4, 0.3)))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fitter.textures import HandView, Occluder
+from fitter.textures import HandView, Occluder, views
 from fitter.textures.views import see
 from tests.support.textured_hands import SIZE, atlas, camera, chequered, encoded, posed, shoot
 
@@ -89,6 +89,22 @@ def test_a_part_beyond_the_image_is_not_seen(palm):
     seen = see(at, half)
     assert (seen.weight[place[:, 0] / place[:, 2] > SIZE / 2] == 0).all()
     assert (seen.weight > 0).any()
+
+
+def test_what_lies_just_left_of_the_window_of_the_test_is_not_inside():
+    # Of a large picture a pixel of the test is wide, and what is left of the first one is no part
+    # of it.
+    at, view = atlas(), shoot(chequered(), posed(palm=True)).view
+    place = at.at(view.vertices) @ camera().T
+    column = place[:, 0] / place[:, 2]
+    origin = np.array([SIZE / 2, 0.0])
+    window = views._Window(origin, 0.1, (SIZE // 10, SIZE // 20))
+    cosine = np.ones(len(column))
+    texels = (place[:, :2] / place[:, 2:], np.zeros(len(column)), cosine)
+    found = views._unhidden(view, view.vertices, at.faces, window, texels)
+    just = (column < origin[0]) & (column > origin[0] - 10)
+    assert just.any() and (found[column > origin[0]] > 0).any()
+    assert (found[just] == 0).all()
 
 
 def test_clipped_pixels_count_little(palm):
