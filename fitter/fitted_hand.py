@@ -265,7 +265,8 @@ class FittedHand(HandRow):
         pixels = _pixels_of(image, [self])
         if mask is not None:
             mask = check_mask(mask, self.image_size, f"mask of {self.image_name}")
-        return self.meshes.view(self, self.intrinsics, pixels, others, mask)
+        fitted = [other for other in others if other.vertices is not None]
+        return self.meshes.view(self, self.intrinsics, pixels, fitted, mask)
 
     def _fitted_vertices(self) -> np.ndarray:
         if self.vertices is None:
