@@ -90,7 +90,7 @@ def test_hands_of_the_person_are_shown_with_it(folder, tmp_path):
     texture = results.people[RIGHT].texture
     assert (hand.person_texture.colours == texture.colours).all()
     skin = results.meshes.skin(hand, hand.vertices)
-    assert (skin.texture.colours == texture.colours).all()
+    assert (skin.diffuse == texture.colours).all()
     asset = HandAsset.of(hand, results.meshes, "right")
     assert (asset.skin.texture == texture.colours).all()
     request = fitter.ExportRequest(
