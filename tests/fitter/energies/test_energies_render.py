@@ -1,4 +1,4 @@
-"""Keypoint and silhouette energies, and SSIM, against their equations as printed."""
+"""Keypoint, silhouette and photometric energies against their equations as printed."""
 
 import math
 
@@ -12,6 +12,7 @@ from fitter.energies.keypoints_2d import (
     smooth_l1_keypoints,
     squared_l2_keypoints,
 )
+from fitter.energies.photometric import pixel_l2, rgb_all_pixels, ssim_foreground
 from fitter.energies.silhouette import iou_loss, squared_l2, ssim_mask, ssim_silhouette
 from fitter.energies.structural import SsimSettings, ssim, ssim_map
 from tests.support.energy_checks import (
@@ -22,25 +23,20 @@ from tests.support.energy_checks import (
     check_nan_stays,
     check_no_host_synchronisation,
 )
-from tests.support.energy_pictures import (
-    ALPHA,
-    BATCH,
-    CONFIDENCE,
-    DETECTED,
-    HEIGHT,
-    MASK,
-    PICTURE,
-    PROJECTED,
-    RENDERED,
-    WEIGHT,
-    WIDTH,
-    as_numpy,
-    close,
-    ssim_as_printed,
-)
 
+BATCH, HEIGHT, WIDTH = 3, 14, 13
 PLAIN = SsimSettings(stride=1)
 
+
+def uniform(seed: int, *shape: int) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+PICTURE, RENDERED = uniform(0, BATCH, HEIGHT, WIDTH, 3), uniform(1, BATCH, HEIGHT, WIDTH, 3)
+ALPHA, MASK = uniform(2, BATCH, HEIGHT, WIDTH), uniform(3, BATCH, HEIGHT, WIDTH).round()
+WEIGHT = uniform(4, BATCH, HEIGHT, WIDTH)
+PROJECTED, DETECTED = 6 * uniform(5, BATCH, 21, 2), 6 * uniform(6, BATCH, 21, 2)
+CONFIDENCE, CONFIDENCE_SUM = uniform(7, BATCH, 21), 21 * uniform(8, BATCH)
 
 CASES = {
     "smooth_l1_keypoints": Case(smooth_l1_keypoints, (PROJECTED, DETECTED, CONFIDENCE)),
@@ -53,6 +49,19 @@ CASES = {
     "ssim_silhouette, picture": Case(ssim_silhouette, (ALPHA, PICTURE)),
     "ssim_mask": Case(ssim_mask, (ALPHA, MASK, WEIGHT)),
     "ssim": Case(ssim, (PICTURE, RENDERED), free=2),
+    "pixel_l2": Case(
+        lambda rendered, alpha, image, total: pixel_l2(image, rendered, alpha, total),
+        (RENDERED, ALPHA, PICTURE, CONFIDENCE_SUM),
+        free=2,
+    ),
+    "ssim_foreground": Case(
+        lambda rendered, alpha, image: ssim_foreground(image, rendered, alpha),
+        (RENDERED, ALPHA, PICTURE),
+        free=2,
+    ),
+    "rgb_all_pixels": Case(
+        lambda rendered, image: rgb_all_pixels(image, rendered), (RENDERED, PICTURE)
+    ),
 }
 EACH = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
@@ -75,6 +84,14 @@ def test_nan_stays_in_its_hand(case):
 @EACH
 def test_no_host_synchronisation(case):
     check_no_host_synchronisation(case)
+
+
+def close(values: torch.Tensor, expected: list[float]) -> None:
+    np.testing.assert_allclose(values.numpy(), expected, rtol=1e-11, atol=1e-12)
+
+
+def as_numpy(*tensors: torch.Tensor) -> list[np.ndarray]:
+    return [tensor.numpy() for tensor in tensors]
 
 
 # Keypoints
@@ -212,6 +229,38 @@ def test_nothing_rendered_or_nothing_masked(name, rendered, seen):
 # Structural similarity
 
 
+def ssim_as_printed(first, second, stride=1, size=11, deviation=1.5):
+    """Wang et al. 2004, eqs. 13 to 17, window by window."""
+    c1, c2 = 0.01**2, 0.03**2
+    weights = np.array(
+        [
+            [
+                math.exp(-((i - size // 2) ** 2 + (j - size // 2) ** 2) / (2 * deviation**2))
+                for j in range(size)
+            ]
+            for i in range(size)
+        ]
+    )
+    weights /= weights.sum()
+    height, width, channels = first.shape
+    values = []
+    for channel in range(channels):
+        for row in range(0, height - size + 1, stride):
+            for column in range(0, width - size + 1, stride):
+                window = (slice(row, row + size), slice(column, column + size), channel)
+                x, y = first[window], second[window]
+                mean_x, mean_y = (weights * x).sum(), (weights * y).sum()
+                variance_x = (weights * (x - mean_x) ** 2).sum()
+                variance_y = (weights * (y - mean_y) ** 2).sum()
+                covariance = (weights * (x - mean_x) * (y - mean_y)).sum()
+                values.append(
+                    (2 * mean_x * mean_y + c1)
+                    * (2 * covariance + c2)
+                    / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))
+                )
+    return np.array(values)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_wang_equations_13_to_17(stride):
     settings = SsimSettings(stride=stride)
@@ -293,3 +342,59 @@ def test_a_silhouette_is_compared_with_a_mask_where_it_is_trusted():
     ]
     close(ssim_mask(ALPHA, MASK, WEIGHT, PLAIN), expected)
     assert ssim_mask(ALPHA, MASK, 0 * WEIGHT).abs().max() < 1e-12
+
+
+# Photographs
+
+
+def test_s2hand_equation_6():
+    expected = []
+    for image, rendered, mask, total in zip(
+        *as_numpy(PICTURE, RENDERED, MASK, CONFIDENCE_SUM), strict=True
+    ):
+        inside = [
+            math.sqrt(((image[row, column] - rendered[row, column]) ** 2).sum())
+            for row in range(HEIGHT)
+            for column in range(WIDTH)
+            if mask[row, column]
+        ]
+        expected.append(total / len(inside) * sum(inside))
+    close(pixel_l2(PICTURE, RENDERED, MASK, CONFIDENCE_SUM), expected)
+    close(pixel_l2(PICTURE, RENDERED, MASK > 0, CONFIDENCE_SUM), expected)
+
+
+def test_s2hand_equation_7():
+    expected = [
+        1 - ssim_as_printed(image * alpha[..., None], rendered).mean()
+        for image, rendered, alpha in zip(*as_numpy(PICTURE, RENDERED, ALPHA), strict=True)
+    ]
+    close(ssim_foreground(PICTURE, RENDERED, ALPHA, PLAIN), expected)
+    close(ssim_foreground(PICTURE, PICTURE * MASK[..., None], MASK > 0), [0.0] * BATCH)
+
+
+def test_zhao_l_rgb():
+    expected = []
+    for image, rendered in zip(*as_numpy(PICTURE, RENDERED), strict=True):
+        distances = [
+            math.sqrt(((image[row, column] - rendered[row, column]) ** 2).sum())
+            for row in range(HEIGHT)
+            for column in range(WIDTH)
+        ]
+        total = sum(distances) / (HEIGHT * WIDTH)
+        expected.append(total + 1 - ssim_as_printed(image, rendered).mean())
+    close(rgb_all_pixels(PICTURE, RENDERED, PLAIN), expected)
+
+
+@pytest.mark.parametrize("name", ["pixel_l2", "ssim_foreground", "rgb_all_pixels"])
+def test_equal_pictures_and_nothing_rendered(name):
+    case = CASES[name]
+    check_finite(case.at(PICTURE))
+    check_finite(case.at(torch.zeros_like(PICTURE)))
+    if name != "rgb_all_pixels":
+        check_finite(case.at(PICTURE, torch.zeros_like(ALPHA)))
+        check_finite(case.at(torch.zeros_like(PICTURE), torch.zeros_like(ALPHA)))
+
+
+def test_pixel_l2_of_nothing_rendered_is_zero():
+    values, gradients = CASES["pixel_l2"].at(RENDERED, torch.zeros_like(ALPHA)).run()
+    assert (values == 0).all() and (gradients[0] == 0).all()
