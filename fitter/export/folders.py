@@ -20,8 +20,8 @@ from fitter.store.files import refused_as
 from fitter.system.file_names import name_below
 from fitter.textures.texture import HandTexture
 
-_LONGEST_ENDING = "_right_999.npz"
-"""What a file may have behind its image's name."""
+_LONGEST_ENDING = "_999_right.measured.png.partial"
+"""What a file may have behind its image's or its person's name, as long as it is not whole."""
 
 
 class FolderSink(Sink):
@@ -103,7 +103,9 @@ class MeshSink(FolderSink):
             name = side if sides[record.hand.side] == 1 else f"{side}_{record.slot}"
             texture = self._texture_of(record)
             assets.append(HandAsset.of(record.hand, meshes, name, texture, record.facts))
-        return mesh_files(cast(MeshFormat, self.source.request.format), assets, stem)
+        request = self.source.request
+        kind = cast(MeshFormat, request.format)
+        return mesh_files(kind, assets, stem, alone=request.unit == "hand")
 
     def keep_surest(self, hands: Sequence[HandRecord]) -> None:
         """See `FolderSink.keep_surest`; every image adds to the person's texture."""

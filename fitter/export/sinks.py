@@ -54,6 +54,10 @@ class Source:
 
         meshes, request = self.results.meshes, self.request
         if meshes.data.name == "mano":
+            # A submission has the vertices themselves; parameters have no offsets.
+            has_offsets = "vertex_offsets" in self.results.store.variable_names
+            if has_offsets and request.format == "mano-npz":
+                self.summary.mano = ManoErrors()
             return ManoConverter(meshes, meshes)
         if request.mano is None:
             raise self.no_mano()
