@@ -55,5 +55,5 @@ def test_a_model_file_that_changed_or_is_gone(tmp_path):
     shutil.rmtree(mano.parent)
     found = pickle.loads(content)  # its numbers need no model
     assert found.side == "right" and found.vertices.shape == (778, 3)
-    with raises("model.missing"):
+    with raises("model.unknown"):
         found.save(tmp_path / "a.glb")

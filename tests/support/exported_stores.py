@@ -50,5 +50,7 @@ def write_mano_store(
 def write_people(path: Path, rows: dict[str, ImageRow]) -> None:
     """A store that says whose hands its rows' are."""
     spec = replace(store_spec(list(rows)), has_people=True)
+    listed = list(rows.values())
     with ResultStore.create(path, spec) as store:
-        store.write_block(store.blocks()[0], list(rows.values()))
+        for block in store.blocks():
+            store.write_block(block, listed[block.start : block.stop])
