@@ -124,7 +124,10 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
         "in it are not tried again",
     )
     existing.add_argument("--overwrite", action="store_true", help="replace existing results")
-    _add_inputs(parser)
+    inputs = parser.add_argument_group("what is known about the images")
+    _add_dataset(inputs)
+    _add_inputs(inputs)
+    _add_sizes_and_persons(inputs)
     _add_fit(parser)
     _add_execution(parser)
     add_configuration(parser)
@@ -132,9 +135,8 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     run_command(parser, arguments, _fit_hands)
 
 
-def _add_inputs(parser: argparse.ArgumentParser) -> None:
-    """What the user gives beside the images."""
-    inputs = parser.add_argument_group("what is known about the images")
+def _add_dataset(inputs: argparse._ArgumentGroup) -> None:
+    """That the images are a data set, and what of it is taken."""
     inputs.add_argument(
         "--dataset",
         type=text,
@@ -154,6 +156,10 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="PARTS",
         help="what else to take from the data set: keypoints, masks, or keypoints,masks",
     )
+
+
+def _add_inputs(inputs: argparse._ArgumentGroup) -> None:
+    """What the user gives beside the images."""
     inputs.add_argument(
         "--intrinsics",
         type=text,
@@ -177,6 +183,10 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         help="masks of the images' hands, DIR/a/b.png for a/b.jpg; without one a hand is "
         "segmented from the image (refine.segmentation)",
     )
+
+
+def _add_sizes_and_persons(inputs: argparse._ArgumentGroup) -> None:
+    """What is known about the hands, and whose they are."""
     inputs.add_argument(
         "--hand-size",
         type=number,

@@ -39,6 +39,7 @@ class FolderSink(Sink):
         unit = self.source.request.unit
         if unit == "person":
             self.keep_surest(fitted)
+            self.source.summary.less_sure += len(fitted)
             return
         stem = name_below(image.name, _LONGEST_ENDING).removesuffix(_LONGEST_ENDING)
         if unit == "image" and fitted:
@@ -56,6 +57,7 @@ class FolderSink(Sink):
             stem = name_below(person, _LONGEST_ENDING).removesuffix(_LONGEST_ENDING)
             self._write(stem, records)
             self.source.summary.hands += len(records)
+            self.source.summary.less_sure -= len(records)
         places = {record.place for records in people.values() for record in records}
         self.source.summary.images += len(places)
 

@@ -69,7 +69,7 @@ def test_flags_reach_the_request(run, monkeypatch, store, tmp_path):
     assert told.status == 130
     assert told.err == "export-hands: interrupted; a file that is there is whole\n"
     (request,) = seen
-    assert (request.images, request.min_score, request.side) == (["a*", "b"], 0.5, "left")
+    assert (request.only, request.min_score, request.side) == (["a*", "b"], 0.5, "left")
     assert request.include_invalid and request.save_vertices and request.overwrite
     assert (request.model, request.per, request.quiet) == (Path("m.pkl"), None, True)
 

@@ -25,6 +25,7 @@ class TestPeople:
         summary = export_results(request)
         assert files(request.out) == ["_up/ben.glb", "anna.glb"]
         assert (summary.hands, summary.images, summary.files) == (3, 3, 2)
+        assert summary.less_sure == 3  # two of Anna's left hand, and one that is nobody's
         meshes = Glb.read((request.out / "anna.glb").read_bytes()).json["meshes"]
         told = {mesh["name"]: (mesh["extras"]["image"], mesh["extras"]["hand"]) for mesh in meshes}
         assert told == {"left": ("2.jpg", 0), "right": ("1.jpg", 0)}

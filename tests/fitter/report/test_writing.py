@@ -135,6 +135,7 @@ class TestWhatAPageHolds:
         page = Page(tmp_path / "p.html")
         assert [row["name"] for row in page.rows] == [*rows][:8]
         assert ("not reached yet", "2") in written.totals
+        assert ", 2 images not reached yet; " in written.said() and written.said().endswith(" kB")
 
     def test_a_store_with_nothing_in_it(self, tmp_path):
         write_part(tmp_path / "r.zarr", many_rows(3), blocks=0)
