@@ -124,10 +124,7 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
         "in it are not tried again",
     )
     existing.add_argument("--overwrite", action="store_true", help="replace existing results")
-    inputs = parser.add_argument_group("what is known about the images")
-    _add_dataset(inputs)
-    _add_inputs(inputs)
-    _add_sizes_and_persons(inputs)
+    _add_inputs(parser)
     _add_fit(parser)
     _add_execution(parser)
     add_configuration(parser)
@@ -135,31 +132,10 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     run_command(parser, arguments, _fit_hands)
 
 
-def _add_dataset(inputs: argparse._ArgumentGroup) -> None:
-    """That the images are a data set, and what of it is taken."""
-    inputs.add_argument(
-        "--dataset",
-        type=text,
-        metavar="NAME",
-        help="IMAGES is the folder of a data set as it is published, such as freihand or "
-        "synthetic; images and true K come from it (docs/inputs.md lists the names)",
-    )
-    inputs.add_argument(
-        "--split",
-        type=text,
-        metavar="NAME",
-        help="of the data set; without it the one that evaluations are made on",
-    )
-    inputs.add_argument(
-        "--use",
-        type=parts,
-        metavar="PARTS",
-        help="what else to take from the data set: keypoints, masks, or keypoints,masks",
-    )
-
-
-def _add_inputs(inputs: argparse._ArgumentGroup) -> None:
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
     """What the user gives beside the images."""
+    inputs = parser.add_argument_group("what is known about the images")
+    _add_dataset(inputs)
     inputs.add_argument(
         "--intrinsics",
         type=text,
@@ -183,10 +159,6 @@ def _add_inputs(inputs: argparse._ArgumentGroup) -> None:
         help="masks of the images' hands, DIR/a/b.png for a/b.jpg; without one a hand is "
         "segmented from the image (refine.segmentation)",
     )
-
-
-def _add_sizes_and_persons(inputs: argparse._ArgumentGroup) -> None:
-    """What is known about the hands, and whose they are."""
     inputs.add_argument(
         "--hand-size",
         type=number,
@@ -201,7 +173,34 @@ def _add_sizes_and_persons(inputs: argparse._ArgumentGroup) -> None:
         help="the same by image: a JSON file, name of an image or a pattern such as 'anna/*' to "
         "metres; images that it leaves out have --hand-size",
     )
+    _add_people(inputs)
 
+
+def _add_dataset(inputs: argparse._ArgumentGroup) -> None:
+    """What a data set gives beside its images."""
+    inputs.add_argument(
+        "--dataset",
+        type=text,
+        metavar="NAME",
+        help="IMAGES is the folder of a data set as it is published, such as freihand or "
+        "synthetic; images and true K come from it (docs/inputs.md lists the names)",
+    )
+    inputs.add_argument(
+        "--split",
+        type=text,
+        metavar="NAME",
+        help="of the data set; without it the one that evaluations are made on",
+    )
+    inputs.add_argument(
+        "--use",
+        type=parts,
+        metavar="PARTS",
+        help="what else to take from the data set: keypoints, masks, or keypoints,masks",
+    )
+
+
+def _add_people(inputs: argparse._ArgumentGroup) -> None:
+    """Whose hands the images show."""
     whose = inputs.add_mutually_exclusive_group()
     whose.add_argument(
         "--same-hand",
