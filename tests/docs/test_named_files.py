@@ -8,7 +8,7 @@ from tests.docs.test_pages import ALL_TEXTS
 from tests.support.paths import ROOT
 
 FOLDERS = "benchmarks|configs|datasets|docs|examples|fitter|init_net|scripts|tests"
-NAMED = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./*-]*[\w*/]")
+NAMED = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/(?:[\w./*-]*[\w*/])?")
 HISTORY = re.compile(r"^## \[?0\.", re.MULTILINE)
 
 
