@@ -19,7 +19,8 @@ class PersonTextures:
 
     def __init__(self, store: Path) -> None:
         """Take the folder of a result store; nothing is read before it is asked for."""
-        self._stored = StoredTextures(store / PEOPLE / TEXTURES)
+        self.store = store.absolute()
+        self._stored = StoredTextures(self.store / PEOPLE / TEXTURES)
         self._kept: OrderedDict[HandKey, HandTexture | None] = OrderedDict()
 
     def of(self, key: HandKey) -> HandTexture | None:

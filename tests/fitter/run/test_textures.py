@@ -1,6 +1,7 @@
 """The texture of a person is made of all images of a run, whatever ended it, and in shares."""
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -91,6 +92,7 @@ def test_hands_of_the_person_are_shown_with_it(folder, tmp_path):
     assert (hand.person_texture.colours == texture.colours).all()
     skin = results.meshes.skin(hand, hand.vertices)
     assert (skin.diffuse == texture.colours).all()
+    assert (pickle.loads(pickle.dumps(hand)).person_texture.colours == texture.colours).all()
     asset = HandAsset.of(hand, results.meshes, "right")
     assert (asset.skin.texture == texture.colours).all()
     request = fitter.ExportRequest(
