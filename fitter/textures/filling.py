@@ -28,7 +28,7 @@ neighbours differ from a skin alike."""
 SMOOTHNESS, RETURN = 4.0, 0.004
 """Of the filling: see `smooth_over`, and the weight with which changes return to 0, on the same
 scale: how soon they fade away from what is measured."""
-BLEND = 0.02
+BLEND = 0.1
 """Weight that a texel's filling has beside what was measured there: the border is blended."""
 
 

@@ -1,7 +1,7 @@
 """The light of a picture and the skin's coefficients, from the colours of a hand's texels.
 
 A texel's colour is ``reflectance(coefficients) * irradiance(normal)``. With the skin fixed that is
-linear in the light's coefficients, with the light fixed nearly linear in the skin's: alternating
+linear in the light's coefficients, with the light fixed nearly linear in the skin's: nonlinear
 least squares, small and dense, with robust weights for what is neither (shadows, highlights,
 rings). What pictures leave open, whether a skin is dark or its light dim, the priors decide.
 """
@@ -9,27 +9,28 @@ rings). What pictures leave open, whether a skin is dark or its light dim, the p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import torch
 
-from fitter.rendering.shading import AmbientDirectionalLight, SphericalHarmonicsLight
+from fitter.rendering.shading import SphericalHarmonicsLight
+from fitter.rendering.textured import Light
 
-Light: TypeAlias = AmbientDirectionalLight | SphericalHarmonicsLight
-
-ROUNDS = 8
-"""Times that light and skin are solved for in turn."""
+ROUNDS = 12
+"""Steps of Gauss and Newton, each with new robust weights."""
+HALVINGS = 6
+"""Times that a step is halved until it is one for the better."""
 RELATIVE_ERROR = 0.15
 """Standard deviation of a colour about what light and skin explain, as a share of it."""
-INDEPENDENT = 300
-"""Samples that a whole picture is worth: neighbouring texels err alike."""
+INDEPENDENT = 20
+"""Samples that a whole picture is worth: neighbouring texels err alike, and the models of light and
+skin are wrong in the same way in all of a picture."""
 FLOOR = 0.02
 """Linear light below which differences no longer count as shares."""
-LUMINANCE_STD = (0.4, 0.25, 0.08)
+LUMINANCE_STD = (0.25, 0.25, 0.08)
 """Prior standard deviation of the irradiance's parts of degree 0, 1 and 2, white; the mean is an
 irradiance of 1 from everywhere."""
-CHROMA_STD = (0.08, 0.05, 0.02)
+CHROMA_STD = (0.2, 0.1, 0.04)
 """The same of each colour on its own."""
 
 
@@ -63,82 +64,94 @@ class LightFit:
         return _irradiance(self.light, normals)
 
 
-def light_of(lighting: np.ndarray, side: str) -> Light:
-    """The light of a fitted hand in camera axes.
-
-    Args:
-        lighting: (11,) or (27,), as `FittedHand.lighting`.
-        side: of the hand; a left one's light is stored as that of the image mirrored in x.
-
-    Raises:
-        ValueError: it has another number of coefficients.
-    """
-    values = torch.as_tensor(np.asarray(lighting, np.float64))
-    if values.shape not in ((11,), (27,)):
-        raise ValueError(f"expected 11 or 27 coefficients of the light, got {tuple(values.shape)}")
-    if len(values) == 11:
-        mirrored = values.clone()
-        mirrored[8] *= -1 if side == "left" else 1
-        light = AmbientDirectionalLight.of(mirrored[None])
-        return AmbientDirectionalLight(light.direction[0], light.diffuse[0], light.ambient[0])
-    odd = torch.ones(9, 1, dtype=torch.float64)
-    if side == "left":
-        odd[[3, 4, 7]] = -1  # L11, L2-2 and L21 are odd in x
-    return SphericalHarmonicsLight(values.reshape(9, 3) * odd)
-
-
 def fit_light(samples: SkinSamples, light: Light | None = None) -> LightFit:
-    """Fit light and skin.
+    """Fit light and skin together.
+
+    Gauss-Newton in both: solved in turn they would stay where they began along the direction in
+    which one undoes the other, a darker skin in brighter light.
 
     Args:
         samples: at least one.
         light: where it is known; the skin alone is fitted then.
     """
-    basis = _harmonics(samples.normals)
-    coefficients = np.zeros(len(samples.components))
-    prior_mean, prior_precision = _light_prior()
-    found = prior_mean
+    basis, count = _harmonics(samples.normals), len(samples.components)
+    prior_mean, light_precision = _light_prior()
+    prior = np.concatenate([prior_mean.ravel(), np.zeros(count)])
+    precision = np.eye(27 + count)
+    precision[:27, :27] = light_precision
+    unknown = slice(0 if light is None else 27, None)
     share = samples.weights / samples.weights.sum() * INDEPENDENT / RELATIVE_ERROR**2
     fixed = None if light is None else np.maximum(_irradiance(light, samples.normals), 1e-3)
-    robust = np.ones(len(share))
+    values, robust = prior.copy(), np.ones(len(share))
+    if light is None:
+        # Begin where the mean skin is as bright as what is seen, not where every skin is saturated.
+        values[:27] *= _weighted_median(
+            samples.colours.mean(1) / _sigmoid(samples.mean).mean(1), samples.weights
+        )
     for _ in range(ROUNDS):
-        skin = _sigmoid(samples.mean + np.tensordot(coefficients, samples.components, 1))
-        lit = basis @ found if fixed is None else fixed
+        skin, lit = _shown(samples, basis, values, fixed)
         weight = (share * robust)[:, None] / (np.abs(skin * lit) + FLOOR) ** 2
-        if fixed is None:
-            found = _solve_light(basis, skin, samples.colours, weight, prior_mean, prior_precision)
-            lit = basis @ found
-        slope = skin * (1 - skin) * lit * samples.components
-        left = np.einsum("inc,jnc,nc->ij", slope, slope, weight) + np.eye(len(coefficients))
-        right = np.einsum("inc,nc->i", slope, weight * (samples.colours - skin * lit))
-        step = np.linalg.solve(left, right - coefficients)
-        coefficients = coefficients + step / max(1.0, np.abs(step).max(initial=0))
-        skin = _sigmoid(samples.mean + np.tensordot(coefficients, samples.components, 1))
+        left, right = _normal_equations(samples, basis, (skin, lit), weight)
+        left, right = left + precision, right - precision @ (values - prior)
+        step = np.linalg.solve(left[unknown, unknown], right[unknown])
+        before = _cost(samples, (skin, lit), weight, values - prior, precision)
+        for _ in range(HALVINGS):
+            moved = values.copy()
+            moved[unknown] += step
+            skin, lit = _shown(samples, basis, moved, fixed)
+            if _cost(samples, (skin, lit), weight, moved - prior, precision) < before:
+                values = moved
+                break
+            step = 0.5 * step
+        skin, lit = _shown(samples, basis, values, fixed)
         shown = skin * np.maximum(lit, 0)
         error = np.linalg.norm((samples.colours - shown) / (shown + FLOOR), axis=1)
         scale = max(RELATIVE_ERROR, 1.4826 * _weighted_median(error, samples.weights))
         robust = 1 / (1 + (error / (2 * scale)) ** 2) ** 2
     if light is None:
-        light = SphericalHarmonicsLight(torch.from_numpy(found))
-    return LightFit(light, coefficients)
+        light = SphericalHarmonicsLight(torch.from_numpy(values[:27].reshape(9, 3)))
+    return LightFit(light, values[27:])
 
 
-def _solve_light(
-    basis: np.ndarray,
-    skin: np.ndarray,
-    colours: np.ndarray,
+def _shown(
+    samples: SkinSamples, basis: np.ndarray, values: np.ndarray, fixed: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Skin and irradiance (N, 3) for the values of light (9 x 3) and skin."""
+    skin = _sigmoid(samples.mean + np.tensordot(values[27:], samples.components, 1))
+    return skin, basis @ values[:27].reshape(9, 3) if fixed is None else fixed
+
+
+def _cost(
+    samples: SkinSamples,
+    shown: tuple[np.ndarray, np.ndarray],
     weight: np.ndarray,
-    mean: np.ndarray,
+    from_prior: np.ndarray,
     precision: np.ndarray,
-) -> np.ndarray:
-    """(9, 3) coefficients of the light, the skin (N, 3) fixed; the prior couples the colours."""
-    left, right = precision.copy(), precision @ mean.ravel()
+) -> float:
+    error = samples.colours - shown[0] * shown[1]
+    return float((weight * error**2).sum() + from_prior @ precision @ from_prior)
+
+
+def _normal_equations(
+    samples: SkinSamples,
+    basis: np.ndarray,
+    shown: tuple[np.ndarray, np.ndarray],
+    weight: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the step of light (9 x 3) and skin: J^T W J and J^T W r, without the priors."""
+    skin, lit = shown
+    count = len(samples.components)
+    left, right = np.zeros((27 + count, 27 + count)), np.zeros(27 + count)
+    slopes = skin * (1 - skin) * lit * samples.components
+    error = samples.colours - skin * lit
     for colour in range(3):
-        rows = skin[:, colour : colour + 1] * basis
-        weighted = rows * weight[:, colour : colour + 1]
-        left[colour::3, colour::3] += weighted.T @ rows
-        right[colour::3] += weighted.T @ colours[:, colour]
-    return np.linalg.solve(left, right).reshape(9, 3)
+        # Columns of the light's coefficients of this colour, then of the skin's.
+        rows = np.concatenate([skin[:, colour] * basis.T, slopes[:, :, colour]])
+        place = np.concatenate([np.arange(colour, 27, 3), np.arange(27, 27 + count)])
+        weighted = rows * weight[:, colour]
+        left[np.ix_(place, place)] += weighted @ rows.T
+        right[place] += weighted @ error[:, colour]
+    return left, right
 
 
 def _light_prior() -> tuple[np.ndarray, np.ndarray]:
