@@ -99,9 +99,7 @@ class PeopleSharing:
         weights = squares[-1].energies if squares else self._config.fit.energies
         # Small systems, of least norm: for the processor.
         size = self._model.size.to("cpu")
-        return ShapePriors(
-            size, weights.get("shape_prior", 0.0), weights.get("size_prior", 0.0)
-        )
+        return ShapePriors(size, weights.get("shape_prior", 0.0), weights.get("size_prior", 0.0))
 
 
 def _parts(rows: StoreReader, length: int) -> Iterator[Block]:

@@ -157,9 +157,7 @@ def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _of_table(path: Path, content: str) -> Iterator[tuple[str, str, str]]:
-    table = csv.DictReader(
-        content.splitlines(), skipinitialspace=True, restkey="more", strict=True
-    )
+    table = csv.DictReader(content.splitlines(), skipinitialspace=True, restkey="more", strict=True)
     try:
         header = list(table.fieldnames or [])
         rows = [(table.line_num, row) for row in table]

@@ -1,6 +1,7 @@
 """What the images of each hand share, in a store."""
 
 import numpy as np
+import pytest
 
 from fitter.records import SharedHand
 from fitter.store import people
@@ -41,10 +42,8 @@ def test_what_killed_runs_left_is_swept(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(people, "flush_all", killed)
-    try:
+    with pytest.raises(KeyboardInterrupt):
         write_people(tmp_path / "people", HANDS, 10)
-    except KeyboardInterrupt:
-        pass
     assert list(tmp_path.iterdir())
     sweep_people(tmp_path / "people")
     assert not list(tmp_path.iterdir())
