@@ -28,7 +28,7 @@ from datasets.synthetic.light import (
     illuminate,
     shadowed,
 )
-from datasets.synthetic.mapped_skin import Frames, MappedSkin, skin_of
+from datasets.synthetic.mapped_skin import MappedSkin, skin_of
 from datasets.synthetic.object_meshes import body_mesh, body_vertices
 from datasets.synthetic.poses import PoseModel
 from datasets.synthetic.records import (
@@ -50,6 +50,7 @@ from fitter.hand_models.appearance_loading import load_appearance
 from fitter.hand_models.open_hand import load_child_shapes
 from fitter.raster import Fragments, MeshTopology, rasterize
 from fitter.rendering.shading import linear_from_srgb, vertex_normals
+from fitter.rendering.textured import TexturedFaces, uv_tangents
 
 CPU_CHUNK, GPU_CHUNK = 16, 256
 """Samples that are rendered at once: what fits into a processor's caches, and a GPU's memory."""
@@ -276,9 +277,11 @@ class SyntheticEngine:
         normals = torch.nn.functional.normalize(normals, dim=1)
         relief = normals, gloss
         if isinstance(self.skin, MappedSkin):
-            texture = scene.mesh.coordinates[scene.mesh.corners[face]]
-            frames = Frames.of(stage.vertices.flatten(0, 1)[corners], texture)
-            relief = self._relief(specs, points, frames, relief)
+            surface = TexturedFaces(scene.mesh.faces, scene.mesh.coordinates, scene.mesh.corners)
+            tangents = uv_tangents(stage.vertices, surface)
+            of_row = scene.mesh.corners[face] + (row * tangents.shape[1])[:, None]
+            at_pixels = mixed(tangents.flatten(0, 1), of_row, weights)
+            relief = self._relief(specs, points, at_pixels, relief)
         if bool(specs.glove.present.any() | specs.second.glove.present.any()):
             people = [specs.glove, specs.second.glove][: scene.hands]
             local = scene.mesh.faces[face] % self.arms.hand_mesh.count
@@ -326,7 +329,7 @@ class SyntheticEngine:
         self,
         specs: SampleSpecs,
         points: SurfacePoints,
-        frames: Frames,
+        tangents: Tensor,
         surface: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor]:
         """Normals (N, 3) and gloss (N, 2) at pixels, those of bare skin by its maps."""
@@ -335,8 +338,8 @@ class SyntheticEngine:
         shown = (points.kind == HAND).nonzero()[:, 0]
         people = [specs.skin.appearance, specs.second.skin.appearance]
         skin = SurfacePoints(*(values[shown] for values in vars(points).values()))
-        there = Frames(frames.along_u[shown], frames.along_v[shown])
-        normals[shown], strength = self.skin.relief(people, skin, there, normals[shown])
+        at = tangents[shown]
+        normals[shown], strength = self.skin.relief(people, skin, at, normals[shown])
         gloss[shown] = gloss[shown] * strength[:, None]
         return normals, gloss
 
