@@ -1,11 +1,8 @@
 """The texture of a person is made of all images of a run, whatever ended it, and in shares."""
 
-import os
 import pickle
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +14,7 @@ import fitter
 from fitter.errors import sentence
 from fitter.formats.hand_asset import HandAsset
 from fitter.run import textures
-from tests.support.killed_runs import RUN
-from tests.support.paths import ROOT
+from tests.support.forked_runs import Kill, start, status_of
 from tests.support.store_rows import contents
 from tests.support.textured_hands import atlas, chequered
 from tests.support.textured_people import OPTIONS, likeness, write_renders
@@ -27,11 +23,11 @@ RIGHTS, LEFTS = 10, 2
 RIGHT, LEFT = ("one person", "right"), ("one person", "left")
 
 MOMENTS = {
-    "before the first image": ("fitter.run.textures:extract_texture", 1),
-    "behind the first state": ("fitter.run.textures:extract_texture", 11),
-    "while a state is written": ("fitter.run.textures:write_whole", 2),
-    "while the textures are written": ("fitter.store.people_textures:flush_all", 1),
-    "before the passes are removed": ("fitter.store.result_store:ResultStore.finish_passes", 1),
+    "before the first image": Kill("fitter.run.textures:extract_texture", 1),
+    "behind the first state": Kill("fitter.run.textures:extract_texture", 11),
+    "while a state is written": Kill("fitter.run.textures:write_whole", 2),
+    "while the textures are written": Kill("fitter.store.people_textures:flush_all", 1),
+    "before the passes are removed": Kill("fitter.store.result_store:ResultStore.finish_passes", 1),
 }
 """What is called, and the how many-th call does not come to its end. Left hands come first: the
 first state but one is of the eighth right hand."""
@@ -53,10 +49,8 @@ def told(folder, say, monkeypatch):
     return lambda store, *more: say("in", "--out", store, *OPTIONS, *more)
 
 
-def run(folder: Path, store: str, *more: str, kill=("nowhere", 0)) -> int:
-    words = [sys.executable, "-c", RUN, kill[0], str(kill[1]), "in", "--out", store, *OPTIONS]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run([*words, *more], cwd=folder, env=environment, check=False).returncode
+def run(folder: Path, store: str, kill: Kill | None = None) -> int | None:
+    return status_of(start(folder, ["in", "--out", store, *OPTIONS], kill))
 
 
 def test_a_texture_shows_what_the_images_show(folder):
@@ -100,8 +94,8 @@ def test_hands_of_the_person_are_shown_with_it(folder, tmp_path):
     )
     assert fitter.export_results(request).hands == 2
     hand.save(tmp_path / "own.obj")
-    (own,) = tmp_path.glob("*.png")
-    exported = [path.read_bytes() for path in (tmp_path / "out").glob("*.png")]
+    own = tmp_path / "own.png"
+    exported = [path.read_bytes() for path in (tmp_path / "out").glob("*t.png")]
     assert own.read_bytes() in exported and len(exported) == 2
 
 
