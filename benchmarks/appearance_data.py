@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor
 from datasets.synthetic.engine import SyntheticEngine
 from datasets.synthetic.settings import SyntheticSettings
 from fitter.fitting.observations import ObservationBatch
-from fitter.hand_models.appearance import AppearanceModel
+from fitter.hand_models.appearance import Appearance
 from fitter.records import HandObservation
 
 SEED = 30_000
@@ -63,14 +64,20 @@ class Scenes:
         like = torch.zeros((), dtype=torch.float64)
         return ObservationBatch.of(self.hands, list(self.intrinsics), like)
 
-    def reflectance(self, appearance: AppearanceModel) -> np.ndarray:
+    def reflectance(self, appearance: Appearance) -> np.ndarray:
         """(B, V, 3) true reflectance at the vertices, linear RGB."""
-        return appearance.vertex_colours(self.skin.to(appearance.vertex_mean)).numpy()
+        return appearance.vertex_colours(self.skin.float()).numpy()
 
 
-def render_scenes(count: int, first: int = 0) -> Scenes:
-    """Hands with their forearms and nothing else."""
-    engine = SyntheticEngine(SIZE, SyntheticSettings.unoccluded())
+def render_scenes(count: int, first: int = 0, source: str = "open_hand") -> Scenes:
+    """Hands with their forearms and nothing else.
+
+    Args:
+        count: how many; first: the number of the first, which decides what it is.
+        source: whose hands and skin: "open_hand", or the folder of a NIMBLE model.
+    """
+    model = None if source == "open_hand" else Path(source)
+    engine = SyntheticEngine(SIZE, replace(SyntheticSettings.unoccluded(), model=model))
     batch = engine.batch(SEED, range(first, first + count))
     hands, masks = [], []
     true = batch.mask.numpy()

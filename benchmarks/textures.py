@@ -31,6 +31,7 @@ from rich.table import Table
 from textures_data import Person, Photographer, Picture, render
 
 import fitter
+from fitter.rendering.fitted_light import light_of
 from fitter.rendering.shading import linear_from_srgb, srgb_from_linear, vertex_normals
 from fitter.textures import (
     FusionMethod,
@@ -42,7 +43,7 @@ from fitter.textures import (
     extract_texture,
     uniform_texture,
 )
-from fitter.textures.light import LightFit, SkinSamples, fit_light, light_of
+from fitter.textures.light import LightFit, SkinSamples, fit_light
 from fitter.textures.views import see
 
 COUNTS = (1, 3, 10)

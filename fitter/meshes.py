@@ -18,19 +18,19 @@ from fitter.hand_models import (
     load_hand_model,
 )
 from fitter.records import HandParams, Side
-from fitter.rendering.shading import (
-    AmbientDirectionalLight,
-    SphericalHarmonicsLight,
-    srgb_from_linear,
-    vertex_normals,
-)
-from fitter.rendering.skin import Skin, SkinTexture
+from fitter.rendering.fitted_light import light_of
+from fitter.rendering.shading import srgb_from_linear, vertex_normals
+from fitter.rendering.skin import Skin, TexturedSkin, VertexSkin
 from fitter.store.schema import HandRow
 from fitter.textures import HandTexture, TextureAtlas
 
 _PLAIN_LIGHT = (0.7, 1.0, 1.0, 1.0, 0.3, 1.0, 1.0, 1.0, 0.0, 0.0, -1.0)
 """S2HAND's 11 numbers of the light of hands whose light was not fitted: white, part of it from the
 camera."""
+
+_TEXELS = 256
+"""Along a side of the maps of a skin that has no texture of its own: twice what stages compare a
+crop with unless told otherwise, since a photograph shows more."""
 
 
 class HandMeshes:
@@ -119,39 +119,69 @@ class HandMeshes:
             vertices: (V, 3) metres, camera frame, of its mesh.
             texture: of the hand, in place of its own: the one that a stage fitted, or else the
                 colours at its vertices.
+
+        Returns:
+            Colours at the vertices, or textures where the hand has one or its model has maps of
+            normals and highlights: as the stages draw it.
         """
         assert row.side is not None
-        colours = torch.zeros(1, self.appearance.count)
+        coefficients = torch.zeros(1, self.appearance.count)
         if row.appearance is not None:
-            colours = torch.as_tensor(row.appearance, dtype=torch.float32)[None]
-        reflectance = self.appearance.vertex_colours(colours)[0]
+            coefficients = torch.as_tensor(row.appearance, dtype=torch.float32)[None]
+        if texture is None and row.texture is None and not self.appearance.is_mapped:
+            return self._skin_of_vertices(row, vertices, coefficients)
+        own = row.texture if texture is None else texture.colours
+        return self._skin_of_maps(row, vertices, coefficients, own, texture is None)
+
+    def _skin_of_vertices(
+        self, row: HandRow, vertices: np.ndarray, coefficients: torch.Tensor
+    ) -> VertexSkin:
+        assert row.side is not None
+        reflectance = self.appearance.vertex_colours(coefficients)[0]
         if not self.linear_light:
             reflectance = srgb_from_linear(reflectance)
         if row.vertex_colours is not None:
             reflectance = reflectance + torch.as_tensor(row.vertex_colours)
-        data = self._models[row.side].data
-        of_hand, shown = None, row.texture if texture is None else texture.colours
-        if shown is not None:
-            assert data.uv is not None and data.uv_faces is not None  # it is in their atlas
-            uv = data.uv.astype(np.float32)
-            of_hand = SkinTexture(shown.astype(np.float32), uv, data.uv_faces)
-        return Skin(
-            reflectance.numpy().astype(np.float32),
-            _irradiance(row, vertices, data.faces),
+        points = torch.from_numpy(np.asarray(vertices, dtype=np.float64))[None]
+        normals = vertex_normals(points, torch.from_numpy(self.faces(row.side)))
+        irradiance = light_of(_lighting(row), row.side).irradiance(normals)[0]
+        return VertexSkin(
+            *(values.numpy().astype(np.float32) for values in (reflectance, irradiance)),
             self.linear_light,
-            of_hand,
+        )
+
+    def _skin_of_maps(
+        self,
+        row: HandRow,
+        vertices: np.ndarray,
+        coefficients: torch.Tensor,
+        texture: np.ndarray | None,
+        with_vertex_colours: bool,
+    ) -> TexturedSkin:
+        """Of a hand with a texture (T, T, 3), None for that of its coefficients."""
+        assert row.side is not None
+        data = self._models[row.side].data
+        assert data.uv is not None and data.uv_faces is not None  # textures are in their atlas
+        maps: dict[str, np.ndarray] = {}
+        if self.appearance.is_mapped:
+            size = _TEXELS if texture is None else len(texture)
+            found = vars(self.appearance.maps(coefficients, size))
+            maps = {name: values[0].numpy() for name, values in found.items()}
+        if texture is not None:
+            maps["diffuse"] = texture.astype(np.float32)
+        added = row.vertex_colours if with_vertex_colours else None
+        return TexturedSkin(
+            vertices=np.asarray(vertices, dtype=np.float32),
+            uv=data.uv.astype(np.float32),
+            uv_faces=data.uv_faces,
+            lighting=_lighting(row),
+            side=row.side,
+            **maps,
+            added=None if added is None else added.astype(np.float32),
+            linear=self.linear_light,
         )
 
 
-def _irradiance(row: HandRow, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 3) float32 light that reaches the vertices of a hand."""
-    points = torch.from_numpy(np.asarray(vertices, dtype=np.float32))[None]
-    normals = vertex_normals(points, torch.from_numpy(faces))
-    if row.side == "left" and row.lighting is not None:
-        # A left hand's light is that of the image mirrored in x.
-        normals = normals * torch.tensor([-1.0, 1.0, 1.0])
-    numbers = _PLAIN_LIGHT if row.lighting is None else row.lighting
-    light = torch.as_tensor(np.asarray(numbers, dtype=np.float32))[None]
-    if light.shape[1] == len(_PLAIN_LIGHT):
-        return AmbientDirectionalLight.of(light).irradiance(normals)[0].numpy()
-    return SphericalHarmonicsLight(light.unflatten(-1, (9, 3))).irradiance(normals)[0].numpy()
+def _lighting(row: HandRow) -> np.ndarray:
+    """(11,) or (27,) float32, as it is stored."""
+    return np.asarray(_PLAIN_LIGHT if row.lighting is None else row.lighting, dtype=np.float32)

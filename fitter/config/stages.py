@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fitter.config.energies import DECLARATIONS, EnergyName
+from fitter.config.energies import DECLARATIONS, EnergyName, Need
 from fitter.config.section import Section, mistake
 
 Free = Literal[
@@ -201,6 +201,16 @@ class RefineConfig(Section):
     def uses_masks(self) -> bool:
         """Whether any stage compares with a mask."""
         return any(stage.masked for stage in self.stages.values())
+
+    @model_validator(mode="after")
+    def _has_what_it_smooths(self) -> Self:
+        """There are texels only where a stage frees the texture."""
+        stages = self.stages.values()
+        named = [name for stage in stages for name in stage.energies]
+        of_texels = [name for name in named if Need.TEXELS in DECLARATIONS[name].needs]
+        if of_texels and not any("texture" in stage.free for stage in stages):
+            raise mistake("stages.no_texture", found=of_texels[0])
+        return self
 
 
 def _contour(band: float) -> StageConfig:

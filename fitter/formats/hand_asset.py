@@ -67,7 +67,7 @@ class HandAsset:
             data=data,
             vertices=vertices,
             rig=Rig.of(data, row, vertices),
-            skin=HandSkin.of(data, row, meshes.appearance, meshes.linear_light, texture),
+            skin=HandSkin.of(row, meshes, texture),
             facts=facts or {},
         )
 

@@ -13,7 +13,7 @@ from fitter.rendering.shading import linear_from_srgb, sample_texture, srgb_from
 from fitter.store.schema import HandRow
 
 if TYPE_CHECKING:
-    from fitter.hand_models.appearance import Appearance
+    from fitter.meshes import HandMeshes
     from fitter.textures.texture import HandTexture
 
 
@@ -34,47 +34,43 @@ class HandSkin:
     normals: np.ndarray | None = None
 
     @classmethod
-    def of(
-        cls,
-        data: HandModelData,
-        row: HandRow,
-        appearance: Appearance,
-        linear_light: bool,
-        texture: HandTexture | None = None,
-    ) -> HandSkin:
+    def of(cls, row: HandRow, meshes: HandMeshes, texture: HandTexture | None = None) -> HandSkin:
         """The skin of a hand: its own texture, else what was fitted to it, else the mean skin.
 
+        Colours that a stage added at the vertices are in the texture where there is one; the
+        model's normals belong to every texture.
+
         Args:
-            data: the model of the hand's side.
-            row: of the hand; its `texture`, or else its `appearance` and `vertex_colours`, count
-                where they were fitted.
-            appearance: of the model.
-            linear_light: whether `vertex_colours` were added in linear light, see
-                `refine.linear_light`.
-            texture: of the hand, in the model's atlas, or None.
+            row: of the hand; its `texture`, `appearance` and `vertex_colours` count where they
+                were fitted.
+            meshes: the model it was fitted with.
+            texture: of the hand, in the model's atlas, in place of the row's; None for none.
         """
-        own = row.texture if texture is None else texture.colours
-        if own is not None and data.uv is not None:
-            own = own.astype(np.float32)
-            return cls(_at_vertices(data, own), own)
         import torch
 
+        appearance, data = meshes.appearance, meshes.data
         said = np.zeros(appearance.count) if row.appearance is None else row.appearance
         coefficients = torch.as_tensor(said, dtype=torch.float32)[None]
-        colours = appearance.vertex_colours(coefficients)[0]
-        if row.vertex_colours is not None:
-            added = torch.as_tensor(row.vertex_colours, dtype=torch.float32)
-            colours = (
-                colours + added
-                if linear_light
-                else linear_from_srgb(srgb_from_linear(colours) + added)
-            )
-            return cls(colours.clamp(0, 1).double().numpy())
-        maps = appearance.maps(coefficients)
-        if data.uv is None or maps.diffuse.shape[1] == 1:
-            return cls(colours.double().numpy())  # one colour needs no picture of it
-        normals = None if maps.normal is None else maps.normal[0].numpy()
-        return cls(colours.double().numpy(), maps.diffuse[0].numpy(), normals)
+        added = row.vertex_colours if texture is None else None
+        own = row.texture if texture is None else texture.colours
+        if data.uv is None or (own is None and not appearance.is_mapped and added is not None):
+            colours = appearance.vertex_colours(coefficients)[0].double().numpy()
+            return cls(_with_added(colours, added, meshes.linear_light))
+        normals = None
+        if own is None or appearance.is_mapped:
+            maps = appearance.maps(coefficients)
+            normals = None if maps.normal is None else maps.normal[0].numpy()
+            if own is None and added is None:
+                colours = appearance.vertex_colours(coefficients)[0].double().numpy()
+                # One colour needs no picture of it.
+                one = maps.diffuse.shape[1] == 1
+                return cls(colours) if one else cls(colours, maps.diffuse[0].numpy(), normals)
+            own = maps.diffuse[0].numpy() if own is None else own
+        if added is not None:
+            atlas = meshes.atlas(len(own))
+            own = _with_added(own, atlas.texture(atlas.at(added)), meshes.linear_light)
+        own = own.astype(np.float32)
+        return cls(_at_vertices(data, own), own, normals)
 
     def png(self) -> bytes | None:
         """The texture as a PNG of 8-bit sRGB, or None without one."""
@@ -95,6 +91,19 @@ def encoded(linear: np.ndarray) -> np.ndarray:
 
     srgb = srgb_from_linear(torch.as_tensor(linear, dtype=torch.float64)).numpy()
     return np.round(255 * srgb.clip(0, 1)).astype(np.uint8)
+
+
+def _with_added(colours: np.ndarray, added: np.ndarray | None, linear_light: bool) -> np.ndarray:
+    """Linear RGB (..., 3) in [0, 1] with colours (..., 3) added to it, in linear light or to its
+    sRGB."""
+    import torch
+
+    if added is None:
+        return colours
+    linear = torch.as_tensor(np.asarray(colours, np.float64))
+    more = torch.as_tensor(np.asarray(added, np.float64))
+    total = linear + more if linear_light else linear_from_srgb(srgb_from_linear(linear) + more)
+    return total.clamp(0, 1).numpy()
 
 
 def _png(pixels: np.ndarray) -> bytes:

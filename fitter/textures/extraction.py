@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from fitter.rendering.fitted_light import light_of
 from fitter.rendering.shading import linear_from_srgb, srgb_from_linear
 from fitter.textures.atlas import TextureAtlas
 from fitter.textures.filling import fill, smooth_over
-from fitter.textures.light import LightFit, SkinSamples, fit_light, light_of
+from fitter.textures.light import LightFit, SkinSamples, fit_light
 from fitter.textures.texture import HandTexture
 from fitter.textures.views import HandView, SeenTexels, see
 

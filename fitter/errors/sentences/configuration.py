@@ -31,6 +31,8 @@ _STAGES = {
     "stages.lm_silhouette": "expected silhouette to be 'edge' for the solver lm, found {found!r}",
     "stages.no_step": "expected a learning_rate for the solver {solver} or a rate for {group}, "
     "found neither",
+    "stages.no_texture": "expected a stage that frees texture, whose texels {found!r} compares; "
+    "found none",
     "stages.rate_not_free": "expected rates of free parameters alone, found {found!r}",
 }
 

@@ -187,6 +187,17 @@ def test_options_that_do_not_fit_together_are_told_by_code(tmp_path, options, co
         load_config(path)
 
 
+def test_texels_are_compared_only_where_a_texture_is_free(tmp_path):
+    smooth = "energies: {photometric_rgb: 1.0, texture_smoothness: 1.0}"
+    stage = "{solver: adam, iterations: 1, learning_rate: 0.1, free: [%s], %s}"
+    light, texture = stage % ("lighting", smooth), stage % ("texture", smooth)
+    path = written(tmp_path, f"refine: {{stages: {{a: {light}}}}}")
+    with raises("stages.no_texture", file=f"{path}: refine", found="texture_smoothness"):
+        load_config(path)
+    # Another stage's texels stay.
+    load_config(written(tmp_path, f"refine: {{stages: {{a: {texture}, b: {light}}}}}"))
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

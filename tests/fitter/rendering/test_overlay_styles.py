@@ -17,10 +17,11 @@ from fitter.rendering.overlay_hand import OverlayHand
 from fitter.rendering.overlay_style import LOOKS, VIEWS, OverlayStyle
 from fitter.rendering.overlay_views import render_view, rotated
 from fitter.rendering.shading import srgb_from_linear
-from fitter.rendering.skin import Skin, SkinTexture
+from fitter.rendering.skin import TexturedSkin, VertexSkin
 from fitter.textures import HandTexture
 from tests.support.errors import raises
 from tests.support.fitted_stores import posed_hand
+from tests.support.nimble_files import nimble_folder
 from tests.support.overlay_scenes import ball, grey, intrinsics
 from tests.support.refine_scenes import camera, scene_model, true_hands, view_of
 
@@ -55,7 +56,8 @@ def quad(depth=0.5, size=0.1, **extra):
 
 
 def flat_skin(colour, light=1.0, linear=True):
-    return Skin(np.tile(np.float32(colour), (4, 1)), np.full((4, 3), light, np.float32), linear)
+    reflectance = np.tile(np.float32(colour), (4, 1))
+    return VertexSkin(reflectance, np.full((4, 3), light, np.float32), linear)
 
 
 class TestLooks:
@@ -153,9 +155,16 @@ class TestAppearance:
         colours = np.zeros((2, 2, 3), np.float32)
         colours[0, :, 0], colours[1, :, 1] = 1, 1  # red above, green below
         uv = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)  # v up: the square's top is 1
-        texture = SkinTexture(colours, uv, np.array([[0, 1, 2], [0, 2, 3]])[:, ::-1].copy())
-        skin = replace(flat_skin((0.0, 0.0, 1.0)), texture=texture)
-        image = drawn([quad(skin=skin)], OverlayStyle("appearance")).astype(int)
+        square = quad()
+        skin = TexturedSkin(
+            vertices=square.vertices.astype(np.float32),
+            uv=uv,
+            uv_faces=square.faces.copy(),
+            lighting=np.float32([1, 1, 1, 1, 0, 1, 1, 1, 0, 0, -1]),
+            side="right",
+            diffuse=colours,
+        )
+        image = drawn([replace(square, skin=skin)], OverlayStyle("appearance")).astype(int)
         y = round(CAMERA[1, 1] * 0.09 / 0.5)
         assert image[120 - y, 160].tolist() == [255, 0, 0]
         assert image[120 + y, 160].tolist() == [0, 255, 0]
@@ -211,6 +220,44 @@ class TestSkinOfAFittedHand:
         expected = 255 * seen.foreground[0].clamp(0, 1).numpy()
         assert inside.sum() > 3000 and expected[inside].std() > 10
         assert np.abs(shown - expected)[inside].mean() < 2
+
+    @pytest.mark.parametrize("side", ["right", "left"])
+    @pytest.mark.parametrize("own", [False, True], ids=["maps", "texture"])
+    def test_maps_are_shaded_at_every_pixel_as_the_stages_do_it(self, own, side):
+        hand = load_hand_model(nimble_folder(), dtype=torch.float64)
+        size, texels = 192, 64 if own else 256
+        model = scene_model(hand=hand, texture_size=texels)
+        scene, rng = model.start(true_hands(model, 1)), np.random.default_rng(3)
+        stds = {"appearance": 1.0, "vertex_colours": 0.1, "lighting": 0.3}
+        if own:
+            stds["texture"] = 0.5
+        moved = {
+            name: getattr(scene, name) + std * torch.from_numpy(rng.normal(size=shape)).float()
+            for name, std in stds.items()
+            for shape in [getattr(scene, name).shape]
+        }
+        scene = replace(scene, **moved)
+        view = replace(view_of(model, scene, size), intrinsics=camera(1, size).float())
+        seen = draw_scene(model, scene, view, RasterSettings(silhouette="edge"), shaded=True)
+        pose = ("global_orient", "hand_pose", "betas", "transl")
+        values = {n: getattr(scene, n)[0].numpy() for n in (*pose, *stds)}
+        if own:
+            values["texture"] = model.maps(scene).diffuse[0].numpy()
+        meshes = HandMeshes(hand)
+        expected = 255 * seen.foreground[0].clamp(0, 1).numpy()
+        inside = cv2.erode(seen.fragments.mask[0].numpy().astype(np.uint8), np.ones((3, 3))) > 0
+        K = camera(1, size)[0].numpy()
+        row = posed_hand(0, **values)
+        vertices = meshes.vertices(row)
+        if side == "left":  # what is stored is that of the mirrored image
+            row, vertices = replace(row, side="left"), vertices * np.float32([-1, 1, 1])
+            K = K * [[1, 1, 1], [1, 1, 1], [1, 1, 1]]
+            K[0, 2] = size - K[0, 2]
+            expected, inside = expected[:, ::-1], inside[:, ::-1]
+        shown_hand = OverlayHand.of(row, vertices, meshes.faces(side), meshes.skin(row, vertices))
+        shown = drawn([shown_hand], OverlayStyle("appearance"), grey(size, size), K)
+        assert inside.sum() > 3000 and expected[inside].std() > 10
+        assert np.abs(shown - expected)[inside].mean() < 3
 
     def test_a_texture_is_shown_in_the_light_of_the_hand(self, meshes):
         # The hand's own mean skin as a texture: nearly what its vertices show.

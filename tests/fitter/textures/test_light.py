@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from fitter.rendering.fitted_light import light_of
 from fitter.rendering.shading import SphericalHarmonicsLight
-from fitter.textures.light import SkinSamples, fit_light, light_of
+from fitter.textures.light import SkinSamples, fit_light
 from tests.support.shading_cases import unit
 from tests.support.textured_hands import LIGHT, atlas
 
