@@ -52,6 +52,11 @@ class PeopleSharing:
         return self._config.people.rounds + 1
 
     @property
+    def reads(self) -> frozenset[str]:
+        """The offsets, where a stage frees them."""
+        return frozenset({"offset_vertex"})
+
+    @property
     def pass_sizes(self) -> dict[str, int]:
         """What each image says of the shape."""
         return {"shape_information_entry": entries(self._num_betas)}
@@ -62,7 +67,9 @@ class PeopleSharing:
         shapes = joint_shapes(lambda: _images(rows), self._num_betas, self._priors())
         offsets: dict[HandKey, np.ndarray] = {}
         if "offset_vertex" in rows.sizes:
-            offsets = joint_offsets(self._hand, _offset_images(rows, self._hand.v_template))
+            like = self._hand.v_template
+            betas = {key: found.betas for key, found in shapes.items()}
+            offsets = joint_offsets(self._hand, lambda: _offset_images(rows, like), betas)
             none = np.zeros((rows.sizes["offset_vertex"], 3), np.float32)
             offsets = {key: offsets.get(key, none) for key in shapes}
         return {
@@ -90,8 +97,10 @@ class PeopleSharing:
         """Those of the energies that the information of an image comes from."""
         squares = [stage for stage in self._config.refine.stages.values() if stage.solver == "lm"]
         weights = squares[-1].energies if squares else self._config.fit.energies
+        # Small systems, of least norm: for the processor.
+        size = self._model.size.to("cpu")
         return ShapePriors(
-            self._model.size, weights.get("shape_prior", 0.0), weights.get("size_prior", 0.0)
+            size, weights.get("shape_prior", 0.0), weights.get("size_prior", 0.0)
         )
 
 

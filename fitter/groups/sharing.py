@@ -31,6 +31,12 @@ class Sharing(Protocol[Shared]):
         ...
 
     @property
+    def reads(self) -> frozenset[str]:
+        """Those of `fitter.store.schema.OPTIONAL_DIMENSIONS` whose variables `share` reads; rows of
+        passes before the last one have no others."""
+        ...
+
+    @property
     def pass_sizes(self) -> dict[str, int]:
         """Lengths of optional dimensions that the rows of all passes but the last one need."""
         ...

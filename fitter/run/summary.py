@@ -60,7 +60,9 @@ class Summary:
         masks_rejected: hands whose given mask contradicted their keypoints.
         masks_found: images that have a given mask, or None where no masks were given.
         lost: times that a process that detects or renders was lost.
-        seconds: wall time of the work, the start of the run not included.
+        seconds: wall time of the work, the start of the run not included; of a run in passes that
+            of the last one it came to.
+        seconds_before: wall time of the passes before, and of making what their images share.
         was_stopped: whether the user stopped it before its end.
         waits: images of a pass that other shares have to do before the next one can begin.
         notes: further things to tell.
@@ -88,6 +90,7 @@ class Summary:
     masks_found: int | None = None
     lost: int = 0
     seconds: float = 0.0
+    seconds_before: float = 0.0
     was_stopped: bool = False
     waits: int = 0
     notes: list[str] = field(default_factory=list)
@@ -139,7 +142,7 @@ class Summary:
             "added": self.added,
             "changed": self.changed.count,
             "lost": self.lost,
-            "seconds": round(self.seconds, 3),
+            "seconds": round(self.seconds + self.seconds_before, 3),
             "was_stopped": self.was_stopped,
         }
 
@@ -231,11 +234,13 @@ def _say_told(told: Told, where: str, say: Callable[[str], None]) -> None:
 
 def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
     if summary.images:
+        seconds = summary.seconds + summary.seconds_before
+        passes = " with the passes before" if summary.seconds_before else ""
         say(
             f"{count(summary.images, 'image')}: {count(summary.hands, 'valid hand')} in "
             f"{summary.with_hands} of them, {count(summary.failures.count, 'image')} failed, "
-            f"{count(summary.fit_failures.count, 'fit')} failed; {summary.seconds:.1f} s, "
-            f"{summary.images / summary.seconds:.1f} images a second"
+            f"{count(summary.fit_failures.count, 'fit')} failed; {seconds:.1f} s{passes}, "
+            f"{summary.images / seconds:.1f} images a second"
         )
     elif not summary.left and not summary.waits:
         say("nothing left to do")

@@ -98,7 +98,9 @@ def process_passes(
     """
     first, state = run, run
     for now in passes:
-        summary = run.summary if now is passes[0] else _summary_of(now, run.summary)
+        if now.is_over:
+            continue
+        summary = run.summary if now is passes[0] else _summary_of(now, state.summary)
         sources = sources_for(now, first.sources, sharing)
         state = replace(first, rows=now.rows, sources=sources, summary=summary)
         process(state, now, console)
@@ -107,12 +109,15 @@ def process_passes(
         if now.is_last:
             if now.rows.is_complete:
                 assert now.given is not None  # it is not the first
-                sharing.sweep(now.given)
+                if now.rows.is_alone:
+                    sharing.sweep(now.given)
                 run.store.finish_passes()
             break
         if not _is_complete(state, now, console):
             break
+        started = time.monotonic()
         share(now, sharing)
+        summary.seconds += time.monotonic() - started
         run.events.write("shared", after=now.number, of=now.of)
     return state
 
@@ -121,6 +126,7 @@ def _summary_of(now: Pass, before: Summary) -> Summary:
     """Of a further pass of a run, with what belongs to the run as a whole."""
     names = ("skipped", "broken", "trusts_intrinsics", "added", "changed", "notes", "lost")
     summary = Summary(**{name: getattr(before, name) for name in names})
+    summary.seconds_before = before.seconds_before + before.seconds
     count_done(now.rows, summary)
     return summary
 
@@ -132,6 +138,8 @@ def _is_complete(run: RunState, now: Pass, console: Console) -> bool:
             complete = wait_for_others(now, stop, lambda text: say(console, text))
         run.summary.was_stopped = stop.asked
         return complete
+    if now.is_shared or now.is_over:
+        return True
     total = len(run.sources.names)
     done = sum(len(block) for block in now.rows.committed_blocks())
     run.summary.waits = total - done
