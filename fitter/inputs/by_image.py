@@ -26,7 +26,8 @@ class ByImage(Generic[Value]):
 
     Attributes:
         path: the file that says them, for messages.
-        subject: of the codes of errors: there are `<subject>.no_image` and `<subject>.two_patterns`.
+        subject: of the codes of errors: there are `<subject>.no_image` and
+            `<subject>.two_patterns`.
         entries: by the name of an image or a pattern, in the order of the file.
     """
 
@@ -65,14 +66,16 @@ class ByImage(Generic[Value]):
         Raises:
             InputError: two patterns say different things of it.
         """
-        if name in self.entries:
-            return self.entries[name]
-        found = self._matching(name)
+        found = self.entries_of(name)
         values = [self.entries[pattern] for pattern in found]
         if any(value != values[0] for value in values):
             code = f"{self.subject}.two_patterns"
             raise InputError(code, file=self.path, image=name, found=found)
         return values[0] if values else None
+
+    def entries_of(self, name: str) -> list[str]:
+        """Its own name, or the patterns that it matches."""
+        return [name] if name in self.entries else self._matching(name)
 
     def _matching(self, name: str) -> list[str]:
         return [pattern for pattern in self._patterns if fnmatchcase(name, pattern)]
