@@ -97,8 +97,8 @@ class Bench:
         config = load_config("default")
         side, margin = config.refine.resolution, config.refine.margin
         crops, bare = [], []
-        for number, hand in enumerate(scenes.hands):
-            looked = (scenes.images[number], scenes.intrinsics[number], [hand])
+        for number, seen in enumerate(scenes.hands):
+            looked = (scenes.images[number], scenes.intrinsics[number], [seen])
             (crop,) = crop_hands(*looked, scenes.masks[number], (side, margin))
             (truth,) = crop_hands(*looked, scenes.true_masks[number] > 0.5, (side, margin))
             assert crop is not None and truth is not None and truth.given_share is not None
@@ -115,7 +115,9 @@ class Bench:
         self, stages: Mapping[str, StageConfig], config: Config | None = None
     ) -> tuple[SceneParams, SceneModel, int]:
         """Where stages put the hands from here, and how many of them diverged."""
-        chosen = (config or self.config).refine.model_copy(update={"stages": dict(stages)})
+        # Without a stage that looks at colours, the model's skin is not even read.
+        looked_at = {"seen": LIGHT_ALONE.model_copy(update={"iterations": 0}), **stages}
+        chosen = (config or self.config).refine.model_copy(update={"stages": looked_at})
         refiner = Refiner(self.hand, self.fit, chosen, self.config.fit)
         observed = normalise(self.scenes.observed).with_depth_gain(
             self.config.fit.relative_depth_gain

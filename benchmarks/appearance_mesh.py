@@ -26,9 +26,10 @@ def colliding(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     normals = np.zeros_like(vertices)
     for corner in range(3):
         np.add.at(normals, (slice(None), faces[:, corner]), _normals(vertices, faces))
-    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    shown = np.unique(faces)  # NIMBLE has vertices of no face
+    normals = normals[:, shown] / np.linalg.norm(normals[:, shown], axis=-1, keepdims=True)
     share = np.empty(len(vertices))
-    for hand, points in enumerate((vertices + 0.0005 * normals)[:, ::4]):
+    for hand, points in enumerate((vertices[:, shown] + 0.0005 * normals)[:, ::4]):
         a, b, c = (vertices[hand, faces[:, k]] - points[:, None] for k in range(3))
         la, lb, lc = (np.linalg.norm(x, axis=-1) for x in (a, b, c))
         volume = (a * np.cross(b, c)).sum(-1)

@@ -146,7 +146,8 @@ class HandMeshes:
         normals = vertex_normals(points, torch.from_numpy(self.faces(row.side)))
         irradiance = light_of(_lighting(row), row.side).irradiance(normals)[0]
         return VertexSkin(
-            *(values.numpy().astype(np.float32) for values in (reflectance, irradiance)),
+            reflectance.numpy().astype(np.float32),
+            irradiance.numpy().astype(np.float32),
             self.linear_light,
         )
 

@@ -135,25 +135,7 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
     """What the user gives beside the images."""
     inputs = parser.add_argument_group("what is known about the images")
-    inputs.add_argument(
-        "--dataset",
-        type=text,
-        metavar="NAME",
-        help="IMAGES is the folder of a data set as it is published, such as freihand or "
-        "synthetic; images and true K come from it (docs/inputs.md lists the names)",
-    )
-    inputs.add_argument(
-        "--split",
-        type=text,
-        metavar="NAME",
-        help="of the data set; without it the one that evaluations are made on",
-    )
-    inputs.add_argument(
-        "--use",
-        type=parts,
-        metavar="PARTS",
-        help="what else to take from the data set: keypoints, masks, or keypoints,masks",
-    )
+    _add_dataset(inputs)
     inputs.add_argument(
         "--intrinsics",
         type=text,
@@ -191,7 +173,34 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         help="the same by image: a JSON file, name of an image or a pattern such as 'anna/*' to "
         "metres; images that it leaves out have --hand-size",
     )
+    _add_people(inputs)
 
+
+def _add_dataset(inputs: argparse._ArgumentGroup) -> None:
+    """What a data set gives beside its images."""
+    inputs.add_argument(
+        "--dataset",
+        type=text,
+        metavar="NAME",
+        help="IMAGES is the folder of a data set as it is published, such as freihand or "
+        "synthetic; images and true K come from it (docs/inputs.md lists the names)",
+    )
+    inputs.add_argument(
+        "--split",
+        type=text,
+        metavar="NAME",
+        help="of the data set; without it the one that evaluations are made on",
+    )
+    inputs.add_argument(
+        "--use",
+        type=parts,
+        metavar="PARTS",
+        help="what else to take from the data set: keypoints, masks, or keypoints,masks",
+    )
+
+
+def _add_people(inputs: argparse._ArgumentGroup) -> None:
+    """Whose hands the images show."""
     whose = inputs.add_mutually_exclusive_group()
     whose.add_argument(
         "--same-hand",

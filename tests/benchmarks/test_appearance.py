@@ -16,6 +16,7 @@ from measuring import Seconds
 
 from fitter.config.options import load_config
 from fitter.config.stages import StageConfig
+from tests.support.nimble_files import nimble_folder
 
 
 def scenes() -> Scenes:
@@ -95,3 +96,14 @@ def test_the_verdict_is_on_the_last_preset() -> None:
     assert not appearance.goals([rows[0], lit, *rows[2:]])["psnr_enough"]
     better = replace(rows[2], mean=rows[2].mean | {"vertex_mm": 40.5})
     assert appearance.goals([*rows[:2], better, rows[3]])["vertex_enough"]
+
+
+def test_hands_of_nimble_are_measured_as_those_of_the_open_hand() -> None:
+    folder = str(nimble_folder())
+    rendered = appearance_data.render_scenes(1, source=folder)
+    bench = appearance.Bench.of(rendered, folder)
+    mean = appearance.row_of(bench, "mean skin", {}).mean
+    lit = appearance.row_of(bench, "light", {"l": appearance.LIGHT_ALONE}).mean
+    assert rendered.vertices.shape[1] == len(bench.hand.data.v_template)
+    assert np.isfinite([*mean.values(), *lit.values()]).all()
+    assert lit["psnr"] > mean["psnr"] + 1 and lit["colour"] == mean["colour"] > 0

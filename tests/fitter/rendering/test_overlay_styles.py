@@ -2,15 +2,10 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
-from fitter.hand_models import load_hand_model
-from fitter.meshes import HandMeshes
-from fitter.raster import RasterSettings
-from fitter.refinement.scene import draw as draw_scene
 from fitter.rendering.overlay import render_overlay
 from fitter.rendering.overlay_folder import STYLE_FILE, OverlayFolder
 from fitter.rendering.overlay_hand import OverlayHand
@@ -18,12 +13,8 @@ from fitter.rendering.overlay_style import LOOKS, VIEWS, OverlayStyle
 from fitter.rendering.overlay_views import render_view, rotated
 from fitter.rendering.shading import srgb_from_linear
 from fitter.rendering.skin import TexturedSkin, VertexSkin
-from fitter.textures import HandTexture
 from tests.support.errors import raises
-from tests.support.fitted_stores import posed_hand
-from tests.support.nimble_files import nimble_folder
 from tests.support.overlay_scenes import ball, grey, intrinsics
-from tests.support.refine_scenes import camera, scene_model, true_hands, view_of
 
 SIZE = (240, 320)
 CAMERA = intrinsics(*SIZE)
@@ -58,6 +49,23 @@ def quad(depth=0.5, size=0.1, **extra):
 def flat_skin(colour, light=1.0, linear=True):
     reflectance = np.tile(np.float32(colour), (4, 1))
     return VertexSkin(reflectance, np.full((4, 3), light, np.float32), linear)
+
+
+def textured_quad():
+    """A square with a texture that is red above and green below."""
+    colours = np.zeros((2, 2, 3), np.float32)
+    colours[0, :, 0], colours[1, :, 1] = 1, 1
+    uv = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)  # v up: the square's top is 1
+    square = quad()
+    skin = TexturedSkin(
+        vertices=square.vertices.astype(np.float32),
+        uv=uv,
+        uv_faces=square.faces.copy(),
+        lighting=np.float32([1, 1, 1, 1, 0, 1, 1, 1, 0, 0, -1]),
+        side="right",
+        diffuse=colours,
+    )
+    return replace(square, skin=skin)
 
 
 class TestLooks:
@@ -152,19 +160,7 @@ class TestAppearance:
         assert np.abs(image[120, 160] - 255 * np.array([0.3, 0.2, 0.1])).max() <= 0.51
 
     def test_a_texture_takes_the_place_of_the_vertices(self):
-        colours = np.zeros((2, 2, 3), np.float32)
-        colours[0, :, 0], colours[1, :, 1] = 1, 1  # red above, green below
-        uv = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)  # v up: the square's top is 1
-        square = quad()
-        skin = TexturedSkin(
-            vertices=square.vertices.astype(np.float32),
-            uv=uv,
-            uv_faces=square.faces.copy(),
-            lighting=np.float32([1, 1, 1, 1, 0, 1, 1, 1, 0, 0, -1]),
-            side="right",
-            diffuse=colours,
-        )
-        image = drawn([replace(square, skin=skin)], OverlayStyle("appearance")).astype(int)
+        image = drawn([textured_quad()], OverlayStyle("appearance")).astype(int)
         y = round(CAMERA[1, 1] * 0.09 / 0.5)
         assert image[120 - y, 160].tolist() == [255, 0, 0]
         assert image[120 + y, 160].tolist() == [0, 255, 0]
@@ -179,132 +175,6 @@ class TestAppearance:
     def test_a_hand_without_skin_is_a_fault(self):
         with pytest.raises(ValueError, match="skin"):
             drawn([quad()], OverlayStyle("appearance"))
-
-
-@pytest.fixture(scope="module")
-def meshes():
-    return HandMeshes(load_hand_model("open_hand", dtype=torch.float64))
-
-
-class TestSkinOfAFittedHand:
-    def test_what_no_stage_fitted_is_the_mean_skin_in_white_light(self, meshes):
-        row = posed_hand(0)
-        skin = meshes.skin(row, meshes.vertices(row))
-        mean = meshes.appearance.vertex_colours(torch.zeros(1, meshes.appearance.count))[0]
-        np.testing.assert_allclose(skin.reflectance, mean, rtol=1e-6)
-        assert skin.irradiance.min() >= 0.7 - 1e-6 and skin.irradiance.max() <= 1 + 1e-6
-        assert np.ptp(skin.irradiance, axis=1).max() < 1e-6  # white
-
-    @pytest.mark.parametrize("light", ["spherical_harmonics", "ambient_directional"])
-    @pytest.mark.parametrize("linear", [True, False])
-    def test_it_is_what_the_stages_compared_with_the_photograph(self, light, linear):
-        model, side = scene_model(light=light, linear=linear), 192
-        scene, rng = model.start(true_hands(model, 1)), np.random.default_rng(3)
-        stds = {"appearance": 1.0, "vertex_colours": 0.03, "lighting": 0.2}
-        moved = {
-            name: getattr(scene, name) + std * torch.from_numpy(rng.normal(size=shape)).float()
-            for name, std in stds.items()
-            for shape in [getattr(scene, name).shape]
-        }
-        scene = replace(scene, **moved)
-        view = replace(view_of(model, scene, side), intrinsics=camera(1, side).float())
-        seen = draw_scene(model, scene, view, RasterSettings(silhouette="edge"), shaded=True)
-        pose = ("global_orient", "hand_pose", "betas", "transl")
-        row = posed_hand(0, **{n: getattr(scene, n)[0].numpy() for n in (*pose, *stds)})
-        meshes = HandMeshes(load_hand_model("open_hand", dtype=torch.float64), linear)
-        vertices = meshes.vertices(row)
-        hand = OverlayHand.of(row, vertices, meshes.faces("right"), meshes.skin(row, vertices))
-        K = camera(1, side)[0].numpy()
-        shown = drawn([hand], OverlayStyle("appearance"), grey(side, side), K)
-        inside = cv2.erode(seen.fragments.mask[0].numpy().astype(np.uint8), np.ones((3, 3))) > 0
-        expected = 255 * seen.foreground[0].clamp(0, 1).numpy()
-        assert inside.sum() > 3000 and expected[inside].std() > 10
-        assert np.abs(shown - expected)[inside].mean() < 2
-
-    @pytest.mark.parametrize("side", ["right", "left"])
-    @pytest.mark.parametrize("own", [False, True], ids=["maps", "texture"])
-    def test_maps_are_shaded_at_every_pixel_as_the_stages_do_it(self, own, side):
-        hand = load_hand_model(nimble_folder(), dtype=torch.float64)
-        size, texels = 192, 64 if own else 256
-        model = scene_model(hand=hand, texture_size=texels)
-        scene, rng = model.start(true_hands(model, 1)), np.random.default_rng(3)
-        stds = {"appearance": 1.0, "vertex_colours": 0.1, "lighting": 0.3}
-        if own:
-            stds["texture"] = 0.5
-        moved = {
-            name: getattr(scene, name) + std * torch.from_numpy(rng.normal(size=shape)).float()
-            for name, std in stds.items()
-            for shape in [getattr(scene, name).shape]
-        }
-        scene = replace(scene, **moved)
-        view = replace(view_of(model, scene, size), intrinsics=camera(1, size).float())
-        seen = draw_scene(model, scene, view, RasterSettings(silhouette="edge"), shaded=True)
-        pose = ("global_orient", "hand_pose", "betas", "transl")
-        values = {n: getattr(scene, n)[0].numpy() for n in (*pose, *stds)}
-        if own:
-            values["texture"] = model.maps(scene).diffuse[0].numpy()
-        meshes = HandMeshes(hand)
-        expected = 255 * seen.foreground[0].clamp(0, 1).numpy()
-        inside = cv2.erode(seen.fragments.mask[0].numpy().astype(np.uint8), np.ones((3, 3))) > 0
-        K = camera(1, size)[0].numpy()
-        row = posed_hand(0, **values)
-        vertices = meshes.vertices(row)
-        if side == "left":  # what is stored is that of the mirrored image
-            row, vertices = replace(row, side="left"), vertices * np.float32([-1, 1, 1])
-            K = K * [[1, 1, 1], [1, 1, 1], [1, 1, 1]]
-            K[0, 2] = size - K[0, 2]
-            expected, inside = expected[:, ::-1], inside[:, ::-1]
-        shown_hand = OverlayHand.of(row, vertices, meshes.faces(side), meshes.skin(row, vertices))
-        shown = drawn([shown_hand], OverlayStyle("appearance"), grey(size, size), K)
-        assert inside.sum() > 3000 and expected[inside].std() > 10
-        assert np.abs(shown - expected)[inside].mean() < 3
-
-    def test_a_texture_is_shown_in_the_light_of_the_hand(self, meshes):
-        # The hand's own mean skin as a texture: nearly what its vertices show.
-        size = len(meshes.appearance.texture_mean)
-        colours = meshes.appearance.texture(torch.zeros(1, meshes.appearance.count))[0].numpy()
-        texture = HandTexture(colours, np.ones((size, size), np.float32))
-        row = posed_hand(0)
-        vertices = meshes.vertices(row)
-        shown = []
-        for own in (None, texture, HandTexture(1 - colours, texture.weight)):
-            hand = OverlayHand.of(
-                row, vertices, meshes.faces("right"), meshes.skin(row, vertices, own)
-            )
-            shown.append(
-                drawn(
-                    [hand],
-                    OverlayStyle("appearance"),
-                    camera=2.5 * CAMERA
-                    + [[0, 0, -1.5 * CAMERA[0, 2]], [0, 0, -1.5 * CAMERA[1, 2]], [0, 0, -1.5]],
-                ).astype(int)
-            )
-        plain, textured, other = shown
-        seen = (plain != 128).any(-1)
-        assert seen.mean() > 0.05
-        assert np.abs(plain - textured)[seen].mean() < 6 < 30 < np.abs(plain - other)[seen].mean()
-
-    def test_a_left_hand_is_the_right_one_in_the_mirror(self, meshes):
-        rng = np.random.default_rng(0)
-        for count in (11, 27):
-            values = {
-                "lighting": rng.random(count).astype(np.float32),
-                "appearance": rng.normal(size=meshes.appearance.count).astype(np.float32),
-            }
-            right, left = (posed_hand(0, side, **values) for side in ("right", "left"))
-            vertices = meshes.vertices(right)
-            a = meshes.skin(right, vertices)
-            b = meshes.skin(left, vertices * [-1, 1, 1])
-            np.testing.assert_allclose(a.irradiance, b.irradiance, atol=1e-6)
-            np.testing.assert_array_equal(a.reflectance, b.reflectance)
-            assert np.ptp(a.irradiance) > 0.1
-
-    def test_a_hand_lit_from_the_left_is_bright_there(self, meshes):
-        row = posed_hand(0, lighting=np.float32([0, 0, 0, 0, 1, 1, 1, 1, -1, 0, 0]))
-        vertices = meshes.vertices(row)
-        skin = meshes.skin(row, vertices)
-        lit = skin.irradiance[:, 0] > 0.7
-        assert vertices[lit, 0].mean() < vertices[~lit, 0].mean()
 
 
 class TestViews:
@@ -346,6 +216,9 @@ class TestViews:
         hand = quad(skin=flat_skin((1, 0, 0)))
         panel = render_view([hand], "back", (120, 120), "appearance")
         assert panel[60, 60].tolist() == [255, 0, 0]
+        panel = render_view([textured_quad()], "back", (120, 120), "appearance")
+        colours = {tuple(panel[row, 60].tolist()) for row in range(10, 110)}
+        assert {(255, 0, 0), (0, 255, 0)} <= colours
 
 
 class TestStyles:
