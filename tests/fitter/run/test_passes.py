@@ -1,7 +1,6 @@
 """Runs whose images share a hand's shape: one shape a person, whatever ended the run, and in
 shares."""
 
-import json
 import os
 import shutil
 import signal
@@ -23,8 +22,6 @@ from tests.support.people_cases import OPTIONS, write_images
 from tests.support.store_rows import contents
 
 PEOPLE = {"anna": 6, "ben": 5}
-
-LOUD = tuple(word for word in OPTIONS if word != "-q")
 
 RUN = """
 import os, signal, sys
@@ -154,45 +151,6 @@ def test_shares_end_between_passes_and_go_on(folder, told):
     assert told("shares.zarr", *people, "--shard", "2/2").status == 0
     assert told("shares.zarr", *people, "--shard", "1/2").status == 0
     assert contents(folder / "shares.zarr") == contents(folder / "undisturbed.zarr")
-
-
-def test_what_was_made_and_what_of_the_file_had_no_effect_is_said(folder, told):
-    said = {"anna_*": "anna", "ben_1.png": {"left": "ben", "5": "carl"}, "ben_0.png": {"left": "x"}}
-    (folder / "odd.json").write_text(json.dumps(said))
-    run = told.say("in", "--out", "odd.zarr", *LOUD, "--people", "odd.json")
-    assert run.status == 0
-    assert (
-        "3 shapes made, of 2 persons (anna, left: 3 images; anna, right: 6 images; "
-        "ben, left: 1 image)\n"
-        "odd.json: no valid hand of carl; x was found\n"
-        "odd.json: there is no hand 5 in ben_1.png; left hand in ben_0.png\n"
-        "results: odd.zarr\n"
-    ) in run.err
-
-
-def test_a_summary_before_the_last_pass_says_that_there_are_no_results(folder, told, monkeypatch):
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    people = ("--out", "ended.zarr", *LOUD, "--people", "people.csv")
-    part = told.say("in", *people, "--shard", "1/2")
-    assert part.status == 3
-    assert "pass 1 of 2: 7 images: 10 valid hands in 7 of them" in part.err
-    assert "\n4 images left to other shares in pass 1 of 2: run this one again" in part.err
-    assert "results: " not in part.err and "\nno results to read yet" in part.err
-    with monkeypatch.context() as patch:
-        patch.setattr("fitter.groups.people.joint_shapes", interrupted)
-        stopped = told.say("in", *people, "--resume")
-    assert stopped.status == 130
-    assert "\n0 images left to do in pass 1 of 2\nno results to read yet" in stopped.err
-    part = told.say("in", *people, "--shard", "2/2")
-    assert part.status == 0
-    assert "\n7 images left to other shares: run those that are not at work again" in part.err
-    assert "\nresults: ended.zarr\n" in part.err
-    refused = told.say("in", "--out", "ended.zarr", *LOUD, "--resume")
-    facts = {"was": "--people FILE", "now": "neither --same-hand nor --people"}
-    assert refused.status == 2
-    assert sentence("store.other_people", {"file": "ended.zarr", **facts}) in refused.err
 
 
 def test_shares_in_two_processes_wait_for_each_other(folder):
