@@ -68,6 +68,8 @@ def test_an_image_whose_surface_is_far_off_moves_little():
 
 def test_images_of_hands_without_a_shape_are_left_out():
     model = load_hand_model("open_hand", dtype=torch.float64)
-    images = [replace(image, keys=[key]) for key, image in zip("abab", surfaces(model, 4), strict=True)]
+    images = [
+        replace(image, keys=[key]) for key, image in zip("abab", surfaces(model, 4), strict=True)
+    ]
     found = joint_offsets(model, lambda: images, {"a": person_shape(0)[0].numpy()})
     assert list(found) == ["a"]

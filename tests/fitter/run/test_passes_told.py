@@ -12,8 +12,8 @@ LOUD = (*(word for word in OPTIONS if word != "-q"), "--set", "run.block_size=4"
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """The images of two people, in the current folder."""
+def folder(tmp_path, here, monkeypatch) -> Path:
+    """The images of two people, in the current folder, which is not that of `here`."""
     write_images(tmp_path, {"anna": 6, "ben": 5})
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -19,6 +19,7 @@ from fitter.store.layout import (
     LARGEST_BLOCK_BYTES,
     LONGEST_CHUNK,
     SHORTEST_CHUNK,
+    StoreSpec,
     choose_block_size,
     chunk_length,
 )
