@@ -22,6 +22,9 @@ PRIOR_WEIGHT = 2.0
 """Pictures that the assumed spread of a texel's colours counts as."""
 YIELDING = 3
 """Power of its share of the weight by which what does not agree with the rest is believed."""
+FILLED = 0.1
+"""Weight of a texel that no picture before has shown in the brightness of the next: what is filled
+in there is that of the fitted skin, on the whole, but has no detail."""
 LEAST_LINEAR = 2e-3
 """Linear reflectance below which ratios are not looked at."""
 
@@ -35,8 +38,9 @@ class FusionOptions:
             with those before; or Seeber's "exponential" smoothing, in the order of the pictures.
         rate: of the exponential smoothing, the share of the new picture where it sees a texel with
             weight 1; Seeber averages the current texture with the previous.
-        align_gain: bring each picture to the brightness and tint of those before, where they show
-            the same texels: the light of a picture is known up to a factor.
+        align_gain: bring each picture to the brightness and tint of those before, by the texels
+            that both show, and by those that are filled in: the light of a picture is known up to
+            a factor.
         spread: standard deviation of a texel's colours from picture to picture that is expected,
             sRGB in [0, 1].
         outlier: distance in standard deviations at which a picture counts a quarter.
@@ -160,16 +164,19 @@ class TextureFusion:
         return fusion
 
     def _gain_of(self, linear: np.ndarray, weight: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """(3,) logarithm of the factor that brings a picture to those before it."""
-        common = np.minimum(self._weight[rows], 1) * weight
-        known = common > 0
-        if not known.any():
+        """(3,) logarithm of the factor that brings a picture to those before it.
+
+        A palm and a back share no texels, and the light of either alone may leave it twice as
+        bright as the other. So what those before have not shown counts, too, as their skin has it.
+        """
+        if not self._weight.any():
             return np.zeros(3)
-        before = np.maximum(_linear(self._mean[rows[known]]), LEAST_LINEAR)
-        ratio = np.log(before) - np.log(np.maximum(linear[known], LEAST_LINEAR))
-        # A few texels say little about the whole.
-        sure = common.sum() / (common.sum() + 0.005 * len(self._weight))
-        return sure * np.array([_weighted_median(each, common[known]) for each in ratio.T])
+        # Filled at the mean brightness: the skin's palm tells its back at that brightness alone.
+        so_far = np.log(self._atlas.rows(self.result().colours)[rows].astype(np.float64))
+        so_far += self._gain / self._pictures
+        believed = (np.minimum(self._weight[rows], 1) + FILLED) * weight
+        ratio = so_far - np.log(np.maximum(linear, LEAST_LINEAR))
+        return np.array([_weighted_median(each, believed) for each in ratio.T])
 
     def _smooth(self, colours: np.ndarray, weight: np.ndarray, rows: np.ndarray) -> None:
         """Seeber, "Texturing": the current texture averaged with the previous."""

@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
+from fitter.rendering.shading import vertex_normals
 from fitter.textures import FusionOptions, HandTexture, TextureFusion, uniform_texture
-from tests.support.textured_hands import atlas, chequered, encoded
+from tests.support.textured_hands import atlas, chequered, encoded, model
 
 
 def noisy(seed: int, gain: float = 1.0, share: float = 0.7) -> HandTexture:
@@ -91,6 +93,30 @@ def test_pictures_of_other_brightness_are_brought_together():
             )
         )
     )
+
+
+def of_one_side(palm: bool, gain: float) -> HandTexture:
+    """What a picture of the palm, or of the back, shows: no texel that the other one shows."""
+    at, data = atlas(), model().data
+    corners = torch.from_numpy(data.v_template)[None], torch.from_numpy(data.faces)
+    out_of_back = at.at(vertex_normals(*corners)[0].numpy())[:, 1]
+    certain = np.zeros(at.size**2, np.float32)
+    certain[at.texels] = out_of_back < -0.3 if palm else out_of_back > 0.3
+    return HandTexture(chequered() * np.float32(gain), certain.reshape(at.size, at.size))
+
+
+@pytest.mark.parametrize("palm_first", [True, False])
+def test_palm_and_back_come_to_one_brightness_though_they_share_no_texel(palm_first):
+    gains = {True: 0.6, False: 1.5}
+    textures = [of_one_side(palm, gains[palm]) for palm in (palm_first, not palm_first)]
+    at, ratios = atlas(), []
+    assert not np.logical_and(*(each.measured for each in textures)).any()
+    for align in (True, False):
+        found = np.log(at.rows(fused(textures, align_gain=align).colours / chequered()))
+        first, second = (np.median(found[at.rows(each.measured)]) for each in textures)
+        ratios.append(abs(first - second))
+    assert ratios[1] == pytest.approx(np.log(1.5 / 0.6), abs=0.05)
+    assert ratios[0] < 0.25 * ratios[1]
 
 
 def test_exponential_smoothing_averages_with_the_previous():
