@@ -92,7 +92,8 @@ class FittedHand(HandRow):
         mask_iou: intersection over union of the fitted mesh and the mask.
         residual_px: root mean square distance of `keypoints_2d` from the detected ones, pixels.
         meshes: the model that was fitted, one for all hands of a fitter or a store: what textures
-            and exports need beside the hand itself.
+            and exports need beside the hand itself. A pickled hand brings how to load it, not the
+            model.
     """
 
     image_name: str

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from fitter.config.options import ModelConfig
+from fitter.errors import InputError
 from fitter.hand_models import (
     Appearance,
     HandModel,
@@ -34,19 +37,30 @@ crop with unless told otherwise, since a photograph shows more."""
 
 
 class HandMeshes:
-    """Meshes of fitted hands, left ones by the mirrored right-hand model."""
+    """Meshes of fitted hands, left ones by the mirrored right-hand model.
 
-    def __init__(self, right: HandModel, linear_light: bool = True) -> None:
+    What was loaded by a configuration is pickled as that alone: it is loaded again, once in a
+    process, when it is first asked for. Of a model that was given, the model travels.
+    """
+
+    def __init__(
+        self, right: HandModel | Callable[[], HandModel], linear_light: bool = True
+    ) -> None:
         """Take a model.
 
         Args:
-            right: a right-hand model, float64.
+            right: a right-hand model, float64, or what loads it.
             linear_light: whether colours at the vertices of its hands are linear light, see
                 `refine.linear_light`; else they are sRGB.
         """
-        self.right, self.linear_light = right, linear_light
-        self._models: dict[Side, HandModel] = {"right": right, "left": right.mirrored()}
+        self._given, self.linear_light = right, linear_light
+        self._source: _Source | None = None
         self._atlases: dict[int, TextureAtlas] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._source is None:
+            return HandMeshes, (self.right, self.linear_light)
+        return _known, (self._source,)
 
     @classmethod
     def of(cls, config: ModelConfig, device: torch.device, linear_light: bool = True) -> Self:
@@ -60,14 +74,23 @@ class HandMeshes:
         Raises:
             InputError: its file is missing, unsafe, or no hand model.
         """
-        tips = config.fingertips
-        mano = ManoOptions(
-            fingertips=tips if isinstance(tips, str) else tuple(tips),
-            fix_left_shapedirs=config.fix_left_shapedirs,
-        )
-        source = config.path or config.name
-        model = load_hand_model(source, "right", torch.float64, mano, config.children, config.mano)
-        return cls(model.to(device), linear_light)
+        model = _loaded(config)
+        found = cls(model.to(device), linear_light)
+        found._source = _Source(config.model_dump_json(), model.data.sha256, linear_light)
+        return found
+
+    @cached_property
+    def right(self) -> HandModel:
+        """The right-hand model, float64.
+
+        Raises:
+            InputError: of meshes from another process: its file is gone or another one.
+        """
+        return self._given if isinstance(self._given, HandModel) else self._given()
+
+    @cached_property
+    def _models(self) -> dict[Side, HandModel]:
+        return {"right": self.right, "left": self.right.mirrored()}
 
     @property
     def data(self) -> HandModelData:
@@ -181,6 +204,49 @@ class HandMeshes:
             added=None if added is None else added.astype(np.float32),
             linear=self.linear_light,
         )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What meshes are loaded by: the model's configuration as JSON, what it read, and the light."""
+
+    config: str
+    sha256: str
+    linear_light: bool
+
+    def load(self) -> HandModel:
+        """The same model again, on the CPU.
+
+        Raises:
+            InputError: its file is gone or no model (see `HandMeshes.of`), or another one than it
+                was (`model.changed`).
+        """
+        config = ModelConfig.model_validate_json(self.config)
+        model = _loaded(config)
+        if model.data.sha256 != self.sha256:
+            file = config.path or config.name
+            facts = {"expected": self.sha256[:12], "found": model.data.sha256[:12]}
+            raise InputError("model.changed", file=file, **facts)
+        return model
+
+
+@lru_cache(maxsize=8)
+def _known(source: _Source) -> HandMeshes:
+    """The meshes that all hands have which come from one source; nothing is loaded yet."""
+    found = HandMeshes(source.load, source.linear_light)
+    found._source = source
+    return found
+
+
+def _loaded(config: ModelConfig) -> HandModel:
+    """The right-hand model of a configuration, float64."""
+    tips = config.fingertips
+    mano = ManoOptions(
+        fingertips=tips if isinstance(tips, str) else tuple(tips),
+        fix_left_shapedirs=config.fix_left_shapedirs,
+    )
+    source = config.path or config.name
+    return load_hand_model(source, "right", torch.float64, mano, config.children, config.mano)
 
 
 def _lighting(row: HandRow) -> np.ndarray:

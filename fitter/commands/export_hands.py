@@ -40,7 +40,7 @@ examples:
   export-hands results.zarr --format glb --out meshes/
   export-hands results.zarr --format glb --per image --min-score 0.5 --out scenes/
   export-hands results.zarr --format glb --out textured/ --textures photos/
-  export-hands results.zarr --format csv --out hands.csv --images 'anna/*' --side left
+  export-hands results.zarr --format csv --out hands.csv --only 'anna/*' --side left
   export-hands results.zarr --format mano-npz --mano MANO_RIGHT.pkl --out mano/
   export-hands results.zarr --format freihand --mano MANO_RIGHT.pkl --out pred.json
 
@@ -96,7 +96,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     """Which hands, and how much of them."""
     chosen = parser.add_argument_group("which hands")
     chosen.add_argument(
-        "--images",
+        "--only",
         type=text,
         action="append",
         default=[],
@@ -117,7 +117,9 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         help="also hands that are not valid: refused ones, and in csv and json failed fits",
     )
     chosen.add_argument(
-        "--save-vertices", action="store_true", help="put every mesh into json as well"
+        "--save-vertices",
+        action="store_true",
+        help="put every mesh into json as well, with its texture where one was fitted",
     )
 
 
@@ -129,7 +131,7 @@ def _export_hands(options: argparse.Namespace) -> int:
         out=options.out,
         format=options.format,
         per=options.per,
-        images=options.images,
+        only=options.only,
         min_score=options.min_score,
         side=options.side,
         include_invalid=options.include_invalid,

@@ -54,6 +54,12 @@ def report_hands(arguments: Sequence[str] | None = None) -> None:
         help="the folder of photographs that fit-hands was given, to be shown behind the hands; "
         "without it, and where one is gone, hands are drawn alone",
     )
+    parser.add_argument(
+        "--model",
+        type=path,
+        metavar="FILE",
+        help="where the hand model of the results is now, if it is not where it was",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.add_argument(
         "--sort",
@@ -87,7 +93,12 @@ def _report_hands(options: argparse.Namespace) -> int:
     from fitter.report import write_report
 
     written = write_report(
-        options.store, options.out, options.images, options=wanted, overwrite=options.overwrite
+        options.store,
+        options.out,
+        options.images,
+        options=wanted,
+        model=options.model,
+        overwrite=options.overwrite,
     )
     if not options.quiet:
         for note in written.notes:

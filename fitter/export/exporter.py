@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def export_results(request: ExportRequest) -> ExportSummary:
     """Write the hands of a store as files that other programs read; what `export-hands` does.
 
-    Memory does not grow with the store.
+    Memory does not grow with the store, but with the persons where `ExportRequest.per` is "person".
 
     Args:
         request: which store, hands and format, and where to.

@@ -20,8 +20,8 @@ from fitter.store.files import refused_as
 from fitter.system.file_names import name_below
 from fitter.textures.texture import HandTexture
 
-_LONGEST_ENDING = "_right_999.npz"
-"""What a file may have behind its image's name."""
+_LONGEST_ENDING = "_999_right.measured.png.partial"
+"""What a file may have behind its image's or its person's name, as long as it is not whole."""
 
 
 class FolderSink(Sink):
@@ -39,6 +39,7 @@ class FolderSink(Sink):
         unit = self.source.request.unit
         if unit == "person":
             self.keep_surest(fitted)
+            self.source.summary.less_sure += len(fitted)
             return
         stem = name_below(image.name, _LONGEST_ENDING).removesuffix(_LONGEST_ENDING)
         if unit == "image" and fitted:
@@ -56,6 +57,7 @@ class FolderSink(Sink):
             stem = name_below(person, _LONGEST_ENDING).removesuffix(_LONGEST_ENDING)
             self._write(stem, records)
             self.source.summary.hands += len(records)
+            self.source.summary.less_sure -= len(records)
         places = {record.place for records in people.values() for record in records}
         self.source.summary.images += len(places)
 
@@ -103,7 +105,9 @@ class MeshSink(FolderSink):
             name = side if sides[record.hand.side] == 1 else f"{side}_{record.slot}"
             texture = self._texture_of(record)
             assets.append(HandAsset.of(record.hand, meshes, name, texture, record.facts))
-        return mesh_files(cast(MeshFormat, self.source.request.format), assets, stem)
+        request = self.source.request
+        kind = cast(MeshFormat, request.format)
+        return mesh_files(kind, assets, stem, alone=request.unit == "hand")
 
     def keep_surest(self, hands: Sequence[HandRecord]) -> None:
         """See `FolderSink.keep_surest`; every image adds to the person's texture."""

@@ -41,7 +41,7 @@ class ExportRequest:
         format: one of `FORMATS`.
         per: what one file holds: a hand, the hands of an image, or of a person the surest hand of
             each side; None for a hand, and for formats that are one file.
-        images: names of images or patterns (``anna/*``); empty for all.
+        only: names of images or patterns (``anna/*``); empty for all.
         min_score: hands with a score below it are left out.
         side: only hands of this side.
         include_invalid: also hands that are not valid: refused ones, and in csv and json those
@@ -51,7 +51,8 @@ class ExportRequest:
         model: where the hand model's file is now, if it has moved.
         textures: folder of the images: textures are extracted from them (glb, obj, ply); with `per`
             "person" one of all images of the person. None for the skin as it was fitted.
-        save_vertices: put `vertices` and `faces` into json.
+        save_vertices: put meshes into json: `vertices`, `faces`, and what a stage fitted to them,
+            `vertex_offsets`, `vertex_colours` and `texture`.
         quiet: no progress and no summary.
     """
 
@@ -59,7 +60,7 @@ class ExportRequest:
     out: Path
     format: FormatName
     per: Unit | None = None
-    images: Sequence[str] = ()
+    only: Sequence[str] = ()
     min_score: float = 0.0
     side: Side | None = None
     include_invalid: bool = False
@@ -83,8 +84,8 @@ class ExportRequest:
             given = getattr(self, name)
             if given is not None:
                 object.__setattr__(self, name, Path(given))
-        if isinstance(self.images, str):
-            object.__setattr__(self, "images", (self.images,))
+        if isinstance(self.only, str):
+            object.__setattr__(self, "only", (self.only,))
         self._check_choices()
 
     @property

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from fitter.errors import InputError
-from fitter.export.request import ExportRequest
+from fitter.export.request import MANO_FORMATS, TEXTURED, ExportRequest
 from fitter.formats.hand_record import HandRecord
 from fitter.store.layout import Block, chunk_length
 from fitter.store.reader import StoreReader
 from fitter.store.schema import HandRow, ImageRow, Variable
 
-_HEAVY = frozenset(("vertex", "offset_vertex", "colour_vertex"))
-"""Dimensions of variables that only meshes need."""
+_MESH = frozenset(("vertex", "offset_vertex"))
+_SKIN = frozenset(("colour_vertex", "texel_row", "texel_column"))
+"""Dimensions of variables that only meshes need, and those of them that only colours need."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Selection:
 
     def has_image(self, name: str) -> bool:
         """Whether an image is among those asked for."""
-        patterns = self.request.images
+        patterns = self.request.only
         return not patterns or any(name == p or fnmatchcase(name, p) for p in patterns)
 
     def require_images(self, names: Sequence[str]) -> None:
@@ -57,7 +58,7 @@ class Selection:
         Raises:
             InputError: one does not.
         """
-        unmatched = dict.fromkeys(self.request.images)
+        unmatched = dict.fromkeys(self.request.only)
         for name in names if unmatched else ():
             for pattern in [p for p in unmatched if name == p or fnmatchcase(name, p)]:
                 del unmatched[pattern]
@@ -99,9 +100,12 @@ class Selection:
 
     @property
     def _wanted(self) -> Callable[[Variable], bool]:
-        is_mesh = self.request.is_folder or self.request.format == "freihand"
-        heavy = {"vertex"} if is_mesh or self.request.save_vertices else _HEAVY
-        return lambda variable: not heavy & set(variable.dims)
+        request, left = self.request, {"vertex"}  # meshes are posed, with or without it
+        if request.format in MANO_FORMATS:
+            left |= _SKIN
+        elif not (request.format in TEXTURED or request.save_vertices):
+            left |= _MESH | _SKIN
+        return lambda variable: not left & set(variable.dims)
 
     def _of_image(self, name: str, place: int, row: ImageRow | None) -> ImageHands:
         if row is None:

@@ -24,6 +24,7 @@ from fitter.formats.tables import csv_header, csv_lines, csv_row, json_object
 from fitter.results import Results
 from fitter.store.files import refused_as
 from fitter.system.files import whole_file
+from fitter.system.messages import count
 
 if TYPE_CHECKING:
     from fitter.export.request import ExportRequest
@@ -54,6 +55,10 @@ class Source:
 
         meshes, request = self.results.meshes, self.request
         if meshes.data.name == "mano":
+            # A submission has the vertices themselves; parameters have no offsets.
+            has_offsets = "vertex_offsets" in self.results.store.variable_names
+            if has_offsets and request.format == "mano-npz":
+                self.summary.mano = ManoErrors()
             return ManoConverter(meshes, meshes)
         if request.mano is None:
             raise self.no_mano()
@@ -68,7 +73,9 @@ class Source:
         """
         if self.summary.hands == 0:
             images = len(self.results)
-            found = f"none that is valid and asked for in {images} images"
+            found = f"none that is valid and asked for in {count(images, 'image')}"
+            if self.summary.pending:
+                found += f", {self.summary.pending:,} of which fit-hands has not reached yet"
             raise InputError("export.no_hand", file=self.request.store, found=found)
 
     def no_mano(self) -> InputError:

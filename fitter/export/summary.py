@@ -57,6 +57,7 @@ class ExportSummary:
         left_out: hands of these images that were not asked for, or are not valid.
         without_mesh: hands asked for whose fit failed, so that the format has nothing of them.
         further: hands of images of which the format takes one alone.
+        less_sure: hands that are not the surest of their person's side, or nobody's.
         empty: images without a hand to export.
         pending: images that `fit-hands` has not reached.
         untextured: hands without a texture of their own, because their image could not be used.
@@ -69,6 +70,7 @@ class ExportSummary:
     left_out: int = 0
     without_mesh: int = 0
     further: int = 0
+    less_sure: int = 0
     empty: int = 0
     pending: int = 0
     untextured: Told = field(default_factory=Told)
@@ -100,6 +102,11 @@ class ExportSummary:
             say(
                 f"{count(self.further, 'further hand')} left out: of an image the one with the "
                 "best score is written"
+            )
+        if self.less_sure:
+            say(
+                f"{count(self.less_sure, 'further hand')} left out: of a person the surest hand of "
+                "each side is written, and none that is nobody's"
             )
         if self.empty:
             say(f"{count(self.empty, 'image')} without a hand to export")

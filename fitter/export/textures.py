@@ -10,7 +10,7 @@ from fitter.errors import InputError
 from fitter.export.summary import ExportSummary
 from fitter.fitted_hand import FittedHand
 from fitter.formats.hand_record import HandRecord
-from fitter.inputs.images import read_image
+from fitter.inputs.stored_images import read_stored_image
 from fitter.results import Results
 from fitter.textures import HandTexture, TextureFusion
 
@@ -33,7 +33,8 @@ class ImageTextures:
             summary: counts hands without a texture.
         """
         self._folder, self._results, self._summary = folder, results, summary
-        self._image: tuple[int | None, list[FittedHand], np.ndarray | None] = (None, [], None)
+        self._place: int | None = None
+        self._image: tuple[list[FittedHand], np.ndarray] | InputError | None = None
         self._fused: dict[str, TextureFusion] = {}
 
     def of_hand(self, record: HandRecord) -> HandTexture | None:
@@ -60,12 +61,20 @@ class ImageTextures:
 
     def _opened(self, record: HandRecord) -> tuple[list[FittedHand], np.ndarray]:
         """All hands of a record's image, and its pixels."""
-        place, hands, pixels = self._image
-        if place != record.place or pixels is None:
-            pixels = read_image(self._folder / record.image_name)
-            hands = [
-                FittedHand.of(record.image_name, record.image, hand, self._results.meshes)
-                for hand in record.image.hands
-            ]
-            self._image = (record.place, hands, pixels)
+        if self._image is None or self._place != record.place:
+            self._place, self._image = record.place, self._read(record)
+        if isinstance(self._image, InputError):
+            raise self._image
+        return self._image
+
+    def _read(self, record: HandRecord) -> tuple[list[FittedHand], np.ndarray] | InputError:
+        """The same, or why it cannot be read, which is so for each of its hands."""
+        try:
+            pixels = read_stored_image(self._folder, record.image_name)
+        except InputError as error:
+            return error
+        hands = [
+            FittedHand.of(record.image_name, record.image, hand, self._results.meshes)
+            for hand in record.image.hands
+        ]
         return hands, pixels

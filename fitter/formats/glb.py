@@ -51,7 +51,8 @@ def glb(hands: Sequence[HandAsset]) -> bytes:
         hands: at least one; their names differ.
 
     Returns:
-        The file. Its extras hold each hand's `HandAsset.facts`.
+        The file. Each mesh's extras hold the hand's `HandAsset.facts`, and as `texture_weight` the
+        place of the picture that says where its texture was measured (`HandSkin.weight_png`).
     """
     scene = _Scene()
     for hand in hands:
@@ -82,7 +83,11 @@ class _Scene:
             indices=self._numbers(_indices(hand), gltf.ELEMENT_ARRAY_BUFFER),
             material=self._add_material(hand),
         )
-        mesh = gltf.Mesh(name=hand.name, primitives=[primitive], extras=dict(hand.facts))
+        extras = dict(hand.facts)
+        weight = hand.skin.weight_png()
+        if weight is not None:
+            extras["texture_weight"] = self._add_image(weight, f"{hand.name}_measured")
+        mesh = gltf.Mesh(name=hand.name, primitives=[primitive], extras=extras)
         self.root.meshes.append(mesh)
         node = gltf.Node(
             name=hand.name, mesh=len(self.root.meshes) - 1, skin=len(self.root.skins) - 1
@@ -161,8 +166,7 @@ class _Scene:
         return len(self.root.materials) - 1
 
     def _add_texture(self, png: bytes, name: str) -> int:
-        view = self._bytes(png)
-        self.root.images.append(gltf.Image(bufferView=view, mimeType="image/png", name=name))
+        image = self._add_image(png, name)
         sampler = gltf.Sampler(
             magFilter=gltf.LINEAR,
             minFilter=gltf.LINEAR_MIPMAP_LINEAR,
@@ -170,11 +174,14 @@ class _Scene:
             wrapT=gltf.CLAMP_TO_EDGE,
         )
         self.root.samplers.append(sampler)
-        texture = gltf.Texture(
-            source=len(self.root.images) - 1, sampler=len(self.root.samplers) - 1
-        )
+        texture = gltf.Texture(source=image, sampler=len(self.root.samplers) - 1)
         self.root.textures.append(texture)
         return len(self.root.textures) - 1
+
+    def _add_image(self, png: bytes, name: str) -> int:
+        view = self._bytes(png)
+        self.root.images.append(gltf.Image(bufferView=view, mimeType="image/png", name=name))
+        return len(self.root.images) - 1
 
     def _numbers(
         self, array: np.ndarray, target: int | None = None, with_bounds: bool = False

@@ -18,10 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fitter.conventions import KEYPOINT_NAMES
 from fitter.energies.residuals import geman_mcclure
+from fitter.errors import InputError
 from fitter.formats.closest import Surface
 from fitter.hand_models.analytic_ik import inverse_kinematics
-from fitter.hand_models.keypoint_definitions import KeypointDefinition
+from fitter.hand_models.keypoint_definitions import KeypointDefinition, fingertips
 from fitter.hand_models.keypoint_jacobian import KeypointKinematics, by_finger
 from fitter.hand_models.skinning import HandModel
 from fitter.hand_models.tangent import HandManifold, TangentLayout
@@ -63,9 +65,10 @@ class ManoHand:
         row: the hand with MANO's parameters; a left hand's are those of the mirrored right-hand
             model.
         vertex_error_mm: mean distance of MANO's vertices from the surface that was fitted, those
-            left out whose nearest point is on its border; 0 for a hand that was MANO's already.
+            left out whose nearest point is on its border; of a hand that was MANO's already the
+            mean length of its offsets, 0 without any.
         keypoint_error_mm: mean distance of the 21 keypoints, each model's own joints and fingertip
-            vertices; 0 for a hand that was MANO's already.
+            vertices; of a hand that was MANO's already what its offsets move them.
     """
 
     row: HandRow
@@ -88,7 +91,7 @@ class ManoConverter:
     def __call__(self, row: HandRow) -> ManoHand:
         """MANO's parameters of a fitted hand of either side."""
         if self.source is self.target:
-            return ManoHand(row, 0.0, 0.0)
+            return ManoHand(row, *self._errors_of_offsets(row))
         assert row.side is not None
         vertices = row.vertices if row.vertices is not None else self.source.vertices(row)
         mirror = np.array([-1.0 if row.side == "left" else 1.0, 1.0, 1.0])
@@ -137,6 +140,14 @@ class ManoConverter:
             problem = _Problem(*self._kinematics, targets)
             params = levenberg_marquardt(problem, params, _SOLVER, manifold).params
         return params
+
+    def _errors_of_offsets(self, row: HandRow) -> tuple[float, float]:
+        """How far a hand of MANO is from its own parameters, which have no offsets."""
+        if row.vertex_offsets is None:
+            return 0.0, 0.0
+        lengths = 1000 * np.linalg.norm(row.vertex_offsets.astype(np.float64), axis=-1)
+        tips = fingertips(self.target.right, "mano").cpu().numpy()
+        return float(lengths.mean()), float(lengths[tips].sum() / len(KEYPOINT_NAMES))
 
     def _errors(
         self, params: HandParams, keypoints: Tensor, surface: Surface
@@ -225,11 +236,13 @@ def load_mano_meshes(path: Path) -> HandMeshes:
         path: of the user's `MANO_RIGHT.pkl`, or the left hand's, which is mirrored.
 
     Raises:
-        InputError: it is missing, or no MANO model.
+        InputError: it is missing, or no MANO model (`export.not_mano`).
     """
     from fitter.hand_models.loading import load_hand_model
 
     right: HandModel = load_hand_model(path, "right", torch.float64)
+    if right.data.name != "mano":
+        raise InputError("export.not_mano", file=path, found=right.data.name)
     return HandMeshes(right)
 
 

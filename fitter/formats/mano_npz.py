@@ -26,8 +26,8 @@ KEYS: dict[str, str] = {
     "hand": "(N,) slot of the hand in its image, from 0 on",
     "score": "(N,) float32, NaN where there is none",
     "intrinsics": "(N, 3, 3) K of the image, pixels",
-    "vertex_error_mm": "(N,) mean distance of MANO's vertices from the fitted surface; 0 for a "
-    "hand that was fitted with MANO",
+    "vertex_error_mm": "(N,) mean distance of MANO's vertices from the fitted surface; of a "
+    "hand that was fitted with MANO the mean length of its offsets, 0 without any",
     "keypoint_error_mm": "(N,) mean distance of the two models' 21 keypoints",
 }
 """Names of the arrays and what they hold; N hands."""

@@ -13,15 +13,19 @@ import numpy as np
 from fitter.formats.hand_asset import HandAsset
 
 
-def obj(hands: Sequence[HandAsset], stem: str) -> dict[str, bytes]:
-    """The files of hands: OBJ, its materials, and a PNG for each hand that has a texture.
+def obj(hands: Sequence[HandAsset], stem: str, alone: bool = True) -> dict[str, bytes]:
+    """The files of hands: OBJ, its materials, and PNGs for each hand that has a texture.
 
     Args:
         hands: at least one; their names differ.
         stem: of the files' names.
+        alone: whether files beside it hold a hand each, as this one does. Otherwise the textures'
+            names say whose they are, even of a hand that is alone in its file, so that those of
+            another stem, such as ``stem.right``, never have the same.
 
     Returns:
-        File name -> content, ``stem.obj`` last, since it points at the others. Hands without a
+        File name -> content, ``stem.obj`` last, since it points at the others. ``.measured.png`` is
+        `HandSkin.weight_png`, for textures that were made from pictures. Hands without a
         texture have their colours behind their positions (linear RGB is encoded as sRGB), which
         trimesh, MeshLab and Blender read.
     """
@@ -33,8 +37,12 @@ def obj(hands: Sequence[HandAsset], stem: str) -> dict[str, bytes]:
         png = hand.skin.png()
         texture = None
         if png is not None:
-            texture = f"{stem}.png" if len(hands) == 1 else f"{stem}_{hand.name}.png"
+            own = stem if alone else f"{stem}.{hand.name}"
+            texture = f"{own}.png"
             files[texture] = png
+            weight = hand.skin.weight_png()
+            if weight is not None:
+                files[f"{own}.measured.png"] = weight
         materials += _material(hand, texture)
         lines += [f"o {hand.name}", f"usemtl {hand.name}"]
         more, counts = _shape(hand, starts)

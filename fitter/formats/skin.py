@@ -27,11 +27,14 @@ class HandSkin:
             model has no atlas, or the colours were fitted at the vertices.
         normals: (T, T, 3) float32 in the same atlas, x along u, y along v, z out of the skin; None
             where the model has no such map.
+        weight: (T, T) float32, how surely each texel of a texture made from pictures was measured,
+            see `HandTexture.weight`; None for other skins.
     """
 
     colours: np.ndarray
     texture: np.ndarray | None = None
     normals: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
     @classmethod
     def of(cls, row: HandRow, meshes: HandMeshes, texture: HandTexture | None = None) -> HandSkin:
@@ -70,11 +73,21 @@ class HandSkin:
             atlas = meshes.atlas(len(own))
             own = _with_added(own, atlas.texture(atlas.at(added)), meshes.linear_light)
         own = own.astype(np.float32)
-        return cls(_at_vertices(data, own), own, normals)
+        weight = None if texture is None else texture.weight
+        return cls(_at_vertices(data, own), own, normals, weight)
 
     def png(self) -> bytes | None:
         """The texture as a PNG of 8-bit sRGB, or None without one."""
         return None if self.texture is None else _png(encoded(self.texture))
+
+    def weight_png(self) -> bytes | None:
+        """Where the texture was measured, as a grey PNG, or None: 0 where a texel is filled in, 255
+        where it was seen as well as by one picture straight on, or better."""
+        if self.weight is None:
+            return None
+        grey = np.round(255 * self.weight.clip(0, 1))
+        # What was seen at all, however badly, is not what was filled in.
+        return _png(np.maximum(grey, self.weight > 0).astype(np.uint8))
 
     def normal_png(self) -> bytes | None:
         """The normals as a PNG that holds (n + 1) / 2 in 8 bits, as glTF has them, or None."""
@@ -107,7 +120,8 @@ def _with_added(colours: np.ndarray, added: np.ndarray | None, linear_light: boo
 
 
 def _png(pixels: np.ndarray) -> bytes:
-    done, content = cv2.imencode(".png", pixels[..., ::-1])  # OpenCV's order is BGR
+    bgr = pixels[..., ::-1] if pixels.ndim == 3 else pixels  # OpenCV's order
+    done, content = cv2.imencode(".png", bgr)
     if not done:
         raise RuntimeError("OpenCV could not encode a PNG")
     return content.tobytes()

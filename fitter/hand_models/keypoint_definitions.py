@@ -62,9 +62,7 @@ class KeypointDefinition:
         reduced = model.keypoint_model()
         if name == "mediapipe" or reduced.regressed is not None:
             return cls(name, reduced)
-        tips = model.tip_vertices
-        if len(model.v_template) == _MANO_VERTICES:
-            tips = torch.tensor(FINGERTIP_VERTICES[_TIPS[name]], device=tips.device)
+        tips = fingertips(model, name)
         posedirs = model.posedirs
         reduced = replace(
             reduced,
@@ -84,12 +82,22 @@ class KeypointDefinition:
     def keypoints(self, params: HandParams) -> Tensor:
         """(B, 21, 3) keypoints of right hands in canonical order, metres, in the frame that
         `params` put them in."""
-        _, points = pose_keypoints(self.reduced, params)
         if self.mesh is None or self.regressor is None:
-            return points
-        joints = self.regressor @ self.mesh(params).vertices
-        places = [place for place, source in enumerate(MODEL_TO_KEYPOINTS) if source < 16]
-        sources = [source for source in MODEL_TO_KEYPOINTS if source < 16]
-        points = points.clone()
-        points[:, places] = joints[:, sources]
-        return points
+            return pose_keypoints(self.reduced, params)[1]
+        return self.keypoints_of(self.mesh(params).vertices)
+
+    def keypoints_of(self, vertices: Tensor) -> Tensor:
+        """(B, 21, 3) of posed vertices (B, V, 3) of either side, in a definition that is made of
+        them alone: "freihand" on a model with a joint regressor."""
+        assert self.mesh is not None and self.regressor is not None
+        tips = vertices[:, fingertips(self.mesh, self.name)]
+        points = torch.cat([self.regressor @ vertices, tips], dim=1)
+        return points[:, list(MODEL_TO_KEYPOINTS)]
+
+
+def fingertips(model: HandModel, name: KeypointDefinitionName) -> Tensor:
+    """(5,) int64 vertices of a model that are a definition's fingertips, from the thumb on."""
+    tips = model.tip_vertices
+    if name == "mediapipe" or len(model.v_template) != _MANO_VERTICES:
+        return tips
+    return torch.tensor(FINGERTIP_VERTICES[_TIPS[name]], device=tips.device)

@@ -7,7 +7,7 @@ A name of its own goes before patterns, also where it could be a pattern itself,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -26,14 +26,14 @@ class ByImage(Generic[Value]):
 
     Attributes:
         path: the file that says them, for messages.
-        subject: of the codes of errors: there are `<subject>.no_image` and
-            `<subject>.two_patterns`.
         entries: by the name of an image or a pattern, in the order of the file.
+        no_image, two_patterns: codes of the errors of `require_for` and `of`.
     """
 
     path: Path
-    subject: str
-    entries: Mapping[str, Value] = field(default_factory=dict)
+    entries: Mapping[str, Value]
+    no_image: str
+    two_patterns: str
 
     @cached_property
     def _patterns(self) -> list[str]:
@@ -58,7 +58,7 @@ class ByImage(Generic[Value]):
             self.of(name)
         if unmatched:
             first = next(entry for entry in self.entries if entry in unmatched)
-            raise InputError(f"{self.subject}.no_image", file=self.path, found=first, image=example)
+            raise InputError(self.no_image, file=self.path, found=first, image=example)
 
     def of(self, name: str) -> Value | None:
         """What is said of an image, or None where nothing is.
@@ -69,8 +69,7 @@ class ByImage(Generic[Value]):
         found = self.entries_of(name)
         values = [self.entries[pattern] for pattern in found]
         if any(value != values[0] for value in values):
-            code = f"{self.subject}.two_patterns"
-            raise InputError(code, file=self.path, image=name, found=found)
+            raise InputError(self.two_patterns, file=self.path, image=name, found=found)
         return values[0] if values else None
 
     def entries_of(self, name: str) -> list[str]:

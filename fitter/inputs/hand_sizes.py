@@ -53,7 +53,9 @@ class HandSizes:
         if not isinstance(content, dict) or not content:
             raise InputError("hand_size.layout", file=path, found=type(content).__name__)
         sizes = {name: check_hand_size(size, f"{path}: {name}") for name, size in content.items()}
-        return HandSizes(ByImage(path, "hand_size", sizes), everywhere)
+        return HandSizes(
+            ByImage(path, sizes, "hand_size.no_image", "hand_size.two_patterns"), everywhere
+        )
 
     @property
     def path(self) -> Path:

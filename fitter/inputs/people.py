@@ -122,7 +122,7 @@ class People:
         if not lines:
             raise InputError("people.empty", file=path)
         found = {image: ImagePeople(by_hand) for image, by_hand in lines.items()}
-        return People(ByImage(path, "people", found))
+        return People(ByImage(path, found, "people.no_image", "people.two_patterns"))
 
     @property
     def kind(self) -> str:

@@ -15,7 +15,7 @@ from fitter.report.summary import ReportSummary
 from fitter.report.thumbnails import Thumbnails
 from fitter.results import Results
 from fitter.store.layout import Block
-from fitter.store.schema import HandRow, ImageRow
+from fitter.store.schema import HandRow, ImageRow, Variable
 
 _IMAGES = 128
 """Images of a part: so many thumbnails are in memory at once."""
@@ -64,10 +64,17 @@ class PartMaker:
                 some = Block(block.index, start, min(start + _IMAGES, block.stop))
                 part = Part()
                 names = store.names[some.start : some.stop]
-                for name, row in zip(names, store.read_block(some), strict=True):
+                for name, row in zip(names, store.read_block(some, self._wanted), strict=True):
                     summary.add(row)
                     self._add(part, name, row)
                 yield part
+
+    def _wanted(self, variable: Variable) -> bool:
+        """Meshes are posed, so none is read; skins only where they are shown."""
+        left = {"vertex"}
+        if self._thumbnails.style.look != "appearance":
+            left |= {"colour_vertex", "texel_row", "texel_column"}
+        return not left & set(variable.dims)
 
     def _add(self, part: Part, name: str, row: ImageRow) -> None:
         pixels = None

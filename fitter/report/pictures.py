@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fitter.errors import InputError
-from fitter.inputs.images import read_image
+from fitter.inputs.stored_images import read_stored_image
 from fitter.store.schema import ImageRow
 
 
@@ -33,7 +33,7 @@ class Photographs:
     def of(self, name: str, row: ImageRow) -> np.ndarray | None:
         """(H, W, 3) uint8 RGB of an image that was fitted, or None."""
         try:
-            pixels = read_image(self.folder / name)
+            pixels = read_stored_image(self.folder, name)
         except InputError as error:
             self.unread += 1
             self.first_reason = self.first_reason or str(error)

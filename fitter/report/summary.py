@@ -99,10 +99,13 @@ class ReportSummary:
 
     def said(self) -> str:
         """One line about the page."""
+        pending = self.images - self.done
+        later = f", {count(pending, 'image')} not reached yet" if pending else ""
+        size = f"{self.size / 1e6:.1f} MB" if self.size >= 1e6 else f"{self.size / 1e3:.0f} kB"
         return (
             f"{self.path}: {count(self.hands, 'hand')} of {count(self.done, 'image')}, "
-            f"{count(self.failed_images, 'image')} failed, {count(self.unfitted, 'fit')} failed; "
-            f"{self.size / 1e6:.1f} MB"
+            f"{count(self.failed_images, 'image')} failed, {count(self.unfitted, 'fit')} failed"
+            f"{later}; {size}"
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,9 @@ from fitter.system.files import whole_file
 
 _FOLDER = "page"
 
+_UNFINISHED = ".fit-hands-report.unfinished"
+"""What a page is called until it is whole; short, whatever the page is called."""
+
 
 def write_report(
     store: str | Path,
@@ -32,6 +34,7 @@ def write_report(
     images: str | Path | None = None,
     *,
     options: ReportOptions | None = None,
+    model: str | Path | None = None,
     overwrite: bool = False,
 ) -> ReportSummary:
     """Write one page that shows the hands of a store; what `report-hands` does.
@@ -45,6 +48,7 @@ def write_report(
         images: the folder that `fit-hands` was given, for photographs behind the hands. Without it,
             and where a photograph is gone or has another size, hands are drawn alone.
         options: of thumbnails and order; None is `ReportOptions()`.
+        model: where the hand model's file is now, if it is no longer where the store says.
         overwrite: replace what is at `out`.
 
     Returns:
@@ -56,7 +60,7 @@ def write_report(
     """
     options, out = options or ReportOptions(), Path(out)
     check_target(out, Path(store), overwrite)
-    results = open_results(store)
+    results = open_results(store, model)
     photographs = None if images is None else _photographs(Path(images))
     thumbnails = Thumbnails(options.thumbnail, options.style)
     summary = ReportSummary(out, len(results), photographs=photographs)
@@ -64,7 +68,8 @@ def write_report(
     setup = {"sort": options.order, "ratio": thumbnails.ratio}
     with (
         refused_as("output.cannot_write", out),
-        whole_file(out, partial=out.with_name(f".{uuid.uuid4().hex}.unfinished")) as partial,
+        # One name for all that write there, so that a killed one's is taken over.
+        whole_file(out, partial=out.with_name(_UNFINISHED)) as partial,
     ):
         with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
             for text in _page(results, maker, summary, setup):

@@ -106,7 +106,9 @@ def process_passes(
         summary.has_results = now.is_last
         try:
             goes_on = _do_pass(state, now, sharing, console)
-        except KeyboardInterrupt:  # a second one, or between the blocks of two passes
+        except KeyboardInterrupt:
+            if summary.was_stopped:  # this is the second
+                raise
             summary.was_stopped, goes_on = True, False
         if summary.was_stopped or summary.waits:
             summary.stopped_in = now.title if now.of > 1 else ""
@@ -187,7 +189,7 @@ def process(run: RunState, now: Pass, console: Console) -> None:
             _write_blocks(run, plan, stop, progress)
     finally:
         summary.seconds = time.monotonic() - started
-    summary.was_stopped = stop.asked
+        summary.was_stopped = stop.asked
 
 
 def _write_blocks(run: RunState, plan: Plan, stop: StopRequest, progress: ProgressLine) -> None:

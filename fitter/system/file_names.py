@@ -7,8 +7,11 @@ import hashlib
 _LONGEST_NAME = 255
 """Bytes that file systems allow in one file name."""
 
-_KEPT = 40
-"""Bytes left for a digest and an ending where a name is cut."""
+_DIGITS = 16
+"""Of the digest behind a name that is cut."""
+
+_OWN = {"": "_root", ".": "_here", "..": "_up"}
+"""What stands for parts of a name that lead elsewhere."""
 
 
 def name_below(name: str, ending: str) -> str:
@@ -16,17 +19,31 @@ def name_below(name: str, ending: str) -> str:
     ending behind it, so that no two images share one (``a.jpg`` and ``a.png``, for example).
 
     What is too long for a file system is cut and numbered; what would lead out of the folder
-    (``/a.jpg``, ``../a.jpg``) leads to a folder ``_root`` or ``_up`` in it.
+    (``/a.jpg``, ``../a.jpg``) leads to a folder ``_root`` or ``_up`` in it, and a part that is
+    called so already gets another underscore.
 
     Args:
         name: of an image, with forward slashes.
         ending: such as ".jpg"; the longest one that any file of this image gets.
     """
     folders, slash, last = name.rpartition("/")
+    last = _own(last)
     if len(last.encode()) > _LONGEST_NAME - len(ending):
-        digest = hashlib.sha256(last.encode()).hexdigest()[:16]
-        last = last.encode()[: _LONGEST_NAME - _KEPT].decode(errors="ignore") + "-" + digest
-    if name.startswith("/"):
-        folders = "_root" + folders
-    folders = "/".join("_up" if part == ".." else part for part in folders.split("/"))
-    return folders + slash + last + ending
+        digest = hashlib.sha256(last.encode()).hexdigest()[:_DIGITS]
+        kept = _LONGEST_NAME - len(ending) - 1 - _DIGITS
+        last = last.encode()[:kept].decode(errors="ignore") + "-" + digest
+    parts = [_own(part) for part in folders.split("/")] if slash else []
+    return "/".join([*parts, last + ending])
+
+
+def is_below(name: str) -> bool:
+    """Whether a name with forward slashes leads to a place in its folder, and not out of it."""
+    return not name.startswith("/") and ".." not in name.split("/")
+
+
+def _own(part: str) -> str:
+    """A part of a name as the name of a folder's own entry, each part another one."""
+    if part in _OWN:
+        return _OWN[part]
+    stands_for = part.startswith("_") and "_" + part.lstrip("_") in _OWN.values()
+    return "_" + part if stands_for else part

@@ -102,6 +102,16 @@ def write_store(
             store.write_block(block, listed[block.start : block.stop])
 
 
+def write_heavy_store(path: Path, rows: Mapping[str, ImageRow], texels: int) -> None:
+    """A store of hands with offsets, colours and textures of their own."""
+    count = len(load_hand_model("open_hand").data.v_template)
+    vertices = dict.fromkeys(("offset_vertex", "colour_vertex"), count)
+    sizes = vertices | dict.fromkeys(("texel_row", "texel_column"), texels)
+    spec = replace(store_spec(list(rows)), optional_sizes=sizes)
+    with ResultStore.create(path, spec) as store:
+        store.write_block(store.blocks()[0], list(rows.values()))
+
+
 def write_images(folder: Path, names: list[str]) -> None:
     """Grey images under these names."""
     for name in names:

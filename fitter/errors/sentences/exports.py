@@ -19,6 +19,9 @@ SENTENCES: dict[str, str] = {
     "export.mano_unused": "expected the format mano-npz or freihand with --mano, found {format}",
     "export.no_folder": "cannot write there: there is no folder {folder}",
     "export.no_hand": "expected a hand to export, found {found}",
+    "export.not_mano": (
+        "expected your MANO_RIGHT.pkl with --mano, found a hand model of another kind, {found}"
+    ),
     "export.per": (
         "expected --per {expected} with the format {format}, which is one file, found {found}"
     ),

@@ -28,6 +28,8 @@ SENTENCES: dict[str, str] = {
     "model.array_not_finite": "expected finite numbers in {array}, found {count} that are not.",
     "model.face_indices": "expected faces f that index {vertices} vertices, found other indices.",
     "model.skeleton": "expected MANO's skeleton with parents {expected}, found {found}.",
+    "model.changed": "expected the model that the hands were fitted with ({expected}), found "
+    "another one ({found}).",
     "model.not_mano": "expected a MANO model, with which the annotations of these hands are posed, "
     "found {found}.",
     "model.side_unknown": (

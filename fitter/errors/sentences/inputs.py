@@ -13,6 +13,7 @@ _IMAGES = {
     "image.missing_pixels": "expected a whole picture, found {found:,} of the {width} x {height} "
     "pixels that the file claims.",
     "image.not_regular": "expected a picture, found no regular file.",
+    "image.outside": "expected an image below {folder}, found a name that leads out of it.",
     "image.permission": "expected a picture that may be read, found no permission to read it.",
     "image.too_few_bytes": "expected a whole picture, found {length:,} bytes, too few for the "
     "{width} x {height} pixels that they claim.",

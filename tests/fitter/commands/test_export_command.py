@@ -37,7 +37,7 @@ def test_every_format(run, store, tmp_path, kind, monkeypatch):
     mano = []
     if kind in ("freihand", "mano-npz"):
         mano = ["--mano", write_small_mano(tmp_path / "MANO_RIGHT.pkl")]
-    told = run(store, "--format", kind, "--out", out, "--images", "a.jpg", *mano)
+    told = run(store, "--format", kind, "--out", out, "--only", "a.jpg", *mano)
     assert (told.status, told.out) == (0, "")
     lines = told.err.splitlines()
     hands = "1 hand" if kind == "freihand" else "2 hands"
@@ -62,14 +62,14 @@ def test_flags_reach_the_request(run, monkeypatch, store, tmp_path):
 
     monkeypatch.setattr("fitter.export.exporter.export_results", note)
     told = run(
-        *(store, "--format", "json", "--out", tmp_path / "o", "--images", "a*", "--images", "b"),
+        *(store, "--format", "json", "--out", tmp_path / "o", "--only", "a*", "--only", "b"),
         *("--min-score", "0.5", "--side", "left", "--include-invalid", "--save-vertices"),
         *("--model", "m.pkl", "--overwrite", "-q"),
     )  # fmt: skip
     assert told.status == 130
     assert told.err == "export-hands: interrupted; a file that is there is whole\n"
     (request,) = seen
-    assert (request.images, request.min_score, request.side) == (["a*", "b"], 0.5, "left")
+    assert (request.only, request.min_score, request.side) == (["a*", "b"], 0.5, "left")
     assert request.include_invalid and request.save_vertices and request.overwrite
     assert (request.model, request.per, request.quiet) == (Path("m.pkl"), None, True)
 

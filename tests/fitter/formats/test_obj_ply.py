@@ -16,7 +16,7 @@ from tests.support.fitted_stores import posed_hand
 
 
 def written(folder, kind, assets, stem):
-    write_files(folder, mesh_files(kind, assets, stem))
+    write_files(folder, mesh_files(kind, assets, stem, alone=len(assets) == 1))
     return trimesh.load_scene(folder / f"{stem}.{kind}", process=False)
 
 
@@ -62,7 +62,9 @@ def test_obj_keeps_the_model_s_vertices(tmp_path, textured):
 
 def test_obj_of_two_hands(tmp_path, textured, coloured):
     scene = written(tmp_path, "obj", [textured, coloured], "both")
-    assert {p.name for p in tmp_path.iterdir()} == {"both.obj", "both.mtl", "both_right.png"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        *("both.obj", "both.mtl", "both.right.png", "both.right.measured.png")
+    }
     meshes = {len(mesh.faces): mesh for mesh in scene.geometry.values()}
     for hand in (textured, coloured):
         mesh = meshes[len(hand.data.faces)]
