@@ -93,6 +93,15 @@ user may give: no child's and no adult's hand lies beyond, a length in another u
 KeypointDefinitionName = Literal["mediapipe", "mano", "openpose", "freihand", "ho3d"]
 """What 21 keypoints of a hand may be, see `fitter.hand_models.keypoint_definitions`."""
 
+NIMBLE_FILES = (
+    "NIMBLE_DICT_9137.pkl",
+    "NIMBLE_MANO_VREG.pkl",
+    "NIMBLE_TEX_FUV.pkl",
+    "NIMBLE_TEX_DICT.pkl",
+)
+"""What the folder of a NIMBLE model holds: geometry, the map to MANO's vertices, texture
+coordinates and textures."""
+
 ModelName = Literal["open_hand", "mano", "nimble"]
 """The hand models that there are."""
 

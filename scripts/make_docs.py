@@ -14,31 +14,19 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, get_args, get_origin
 
-import numpy as np
+import doc_models
+from doc_table import table
 from pydantic.fields import FieldInfo
-from safetensors import safe_open
 
 from datasets.evaluation import MEASURES
 from datasets.evaluation.paper_tables import SHAPES
 from fitter.config.energies import Need
 from fitter.config.options import Config, InitConfig
 from fitter.config.stages import StageConfig
-from fitter.conventions import (
-    FINGERS,
-    FINGERTIP_VERTICES,
-    JOINT_NAMES,
-    KEYPOINT_NAMES,
-    KEYPOINT_ORDERS,
-    MODEL_TO_KEYPOINTS,
-    PARENTS,
-)
 from fitter.energies import ENERGIES
 from fitter.errors import SENTENCES
 from fitter.formats.mano_npz import KEYS as MANO_KEYS
 from fitter.formats.tables import IMAGE_COLUMNS, array_columns, csv_variables
-from fitter.hand_models import load_open_hand
-from fitter.hand_models.appearance import APPEARANCE_FILE
-from fitter.hand_models.open_hand import KEYPOINTS_FILE
 from fitter.hand_models.skeleton import MANO_SKELETON, NIMBLE_SKELETON
 from fitter.store.schema import (
     CAMERA,
@@ -57,12 +45,6 @@ ASSETS = ROOT / "fitter" / "hand_models" / "assets"
 
 _FRAMES = {CAMERA: "camera", IMAGE: "image", MODEL: "model", "": ""}
 """What the variables' frames are called in the table; results.md says what each is."""
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
 def variables() -> str:
@@ -191,119 +173,6 @@ def _bounds(rules: Iterable[Any]) -> list[str]:
     ]
 
 
-def keypoints() -> str:
-    """The 21 keypoints, and where each comes from in a model."""
-    rows = []
-    for number, (name, entry) in enumerate(zip(KEYPOINT_NAMES, MODEL_TO_KEYPOINTS, strict=True)):
-        source = f"joint {entry}" if entry < 16 else f"tip of the {FINGERS[entry - 16]}"
-        rows.append((number, f"`{name}`", source))
-    return table(("keypoint", "name", "in the model"), rows)
-
-
-def joints() -> str:
-    """The 16 joints of the models."""
-    rows = (
-        (number, f"`{name}`", parent, MODEL_TO_KEYPOINTS.index(number))
-        for number, (name, parent) in enumerate(zip(JOINT_NAMES, PARENTS, strict=True))
-    )
-    return table(("joint", "name", "parent", "keypoint"), rows)
-
-
-def orders() -> str:
-    """`KEYPOINT_ORDERS`."""
-    return table(
-        ("name", "canonical keypoint k is the foreign keypoint"),
-        ((f"`{name}`", " ".join(map(str, order))) for name, order in KEYPOINT_ORDERS.items()),
-    )
-
-
-def fingertips() -> str:
-    """`FINGERTIP_VERTICES`."""
-    return table(
-        ("name", *FINGERS),
-        ((f"`{name}`", *tips) for name, tips in FINGERTIP_VERTICES.items()),
-    )
-
-
-def open_hand() -> str:
-    """What the open hand's file holds."""
-    data = load_open_hand()
-    tips = ", ".join(map(str, data.tip_vertices))
-    rows = [
-        ("vertices", len(data.v_template)),
-        ("faces", len(data.faces)),
-        ("texture coordinates", len(data.uv)),
-        ("joints", data.skin_weights.shape[1]),
-        ("shape components", data.shapedirs.shape[-1]),
-        ("pose components", len(data.hands_components)),
-        ("most joints that move one vertex", int((data.skin_weights > 0).sum(1).max())),
-        ("fingertip vertices, thumb to little", tips),
-        ("sha256 in the results, of the file and the offsets", f"`{data.sha256}`"),
-    ]
-    return table(("", ""), rows)
-
-
-def bone_lengths() -> str:
-    """Bones of the open hand's mean shape, and its keypoint offsets."""
-    data = load_open_hand()
-    joint_positions = data.joint_regressor @ data.v_template
-    points = np.concatenate([joint_positions, data.v_template[list(data.tip_vertices)]])
-    points = 1000 * points[list(MODEL_TO_KEYPOINTS)]
-    rows = []
-    for number, finger in enumerate(FINGERS):
-        chain = points[[0, *range(4 * number + 1, 4 * number + 5)]]
-        lengths = np.linalg.norm(np.diff(chain, axis=0), axis=1)
-        rows.append((finger, *(f"{length:.1f}" for length in lengths)))
-    return table(("mm", "wrist to base", "1st segment", "2nd segment", "to the tip"), rows)
-
-
-def keypoint_offsets() -> str:
-    """How far the open hand's keypoints lie off its joints and fingertip vertices."""
-    offsets = np.array(json.loads((ASSETS / KEYPOINTS_FILE).read_text("utf-8"))["offsets"])
-    return table(
-        ("keypoint", "toward the wrist (x), mm", "out of the back (y), mm", "to the thumb (z), mm"),
-        (
-            (f"`{name}`", *(f"{value:.1f}" for value in np.round(1000 * offsets[entry], 1) + 0.0))
-            for name, entry in zip(KEYPOINT_NAMES, MODEL_TO_KEYPOINTS, strict=True)
-        ),
-    )
-
-
-def shape_variance() -> str:
-    """Share of the shape components in the variance, from the file's metadata."""
-    with safe_open(ASSETS / "open_hand.safetensors", "np") as file:
-        shares = json.loads(file.metadata()["provenance"])["variance_explained"]
-    total = np.cumsum(shares)
-    return table(
-        ("component", "share of the variance", "together"),
-        (
-            (k + 1, f"{100 * share:.1f} %", f"{100 * total[k]:.1f} %")
-            for k, share in enumerate(shares)
-        ),
-    )
-
-
-def appearance() -> str:
-    """What the components of the open hand's skin hold, and how well they restore other skins."""
-    with safe_open(ASSETS / APPEARANCE_FILE, framework="np") as file:
-        provenance = json.loads(file.metadata()["provenance"])
-    shares = np.array(provenance["variance_explained"])
-    errors = provenance["held_out_error_8_bit_steps"]
-    rows = [
-        (number, f"{share:.2%}", f"{together:.2%}")
-        for number, (share, together) in enumerate(
-            zip(shares, shares.cumsum(), strict=True), start=1
-        )
-    ]
-    restored = ", ".join(f"{error:.2f} in the {space} space" for space, error in errors.items())
-    return (
-        table(("component", "share of the variance", "together"), rows)
-        + "\n\nMean error of 10 components on held-out random skins, in steps of 8-bit sRGB: "
-        + restored
-        + "."
-    )
-
-
 SENTENCE_TOPICS = {
     "images": ("image", "array"),
     "lists": ("list", "json"),
@@ -401,15 +270,15 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "options": options,
     "stage-options": stage_options,
     "energies": energies,
-    "keypoints": keypoints,
-    "joints": joints,
-    "orders": orders,
-    "fingertips": fingertips,
-    "open-hand": open_hand,
-    "bone-lengths": bone_lengths,
-    "keypoint-offsets": keypoint_offsets,
-    "shape-variance": shape_variance,
-    "appearance": appearance,
+    "keypoints": doc_models.keypoints,
+    "joints": doc_models.joints,
+    "orders": doc_models.orders,
+    "fingertips": doc_models.fingertips,
+    "open-hand": doc_models.open_hand,
+    "bone-lengths": doc_models.bone_lengths,
+    "keypoint-offsets": doc_models.keypoint_offsets,
+    "shape-variance": doc_models.shape_variance,
+    "appearance": doc_models.appearance,
     "measures": measures,
     "paper-tables": paper_tables,
     "csv-columns": csv_columns,

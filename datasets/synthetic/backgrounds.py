@@ -187,3 +187,41 @@ def _window(bank: Tensor, spec: BackgroundSpec, number: int, x: Tensor, y: Tenso
 def _mirrored(position: Tensor, length: int) -> Tensor:
     """Positions folded into [0, length]."""
     return length - (position % (2 * length) - length).abs()
+
+
+def cast_shadow(behind: Tensor, coverage: Tensor, cast: Tensor) -> Tensor:
+    """Darken what is behind by the blurred and shifted outline of what is in front.
+
+    Args:
+        behind: (B, S, S, 3) linear RGB; coverage: (B, S, S).
+        cast: (B, 3) shift in x and y as a share of the side, and strength; see `LightSpec`.
+    """
+    dark = (cast[:, 2] > 0).nonzero()[:, 0]
+    if len(dark) == 0:
+        return behind
+    size, step = coverage.shape[1], max(1, coverage.shape[1] // 32)
+    low = torch.nn.functional.avg_pool2d(coverage[dark, None], step, ceil_mode=True)
+    for _ in range(2):
+        padded = torch.nn.functional.pad(low, (1, 1, 1, 1), mode="replicate")
+        rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
+        low = (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
+    steps = torch.arange(size, device=low.device) + 0.5
+    count = low.shape[-1]
+
+    def place(shift: Tensor) -> tuple[Tensor, Tensor]:
+        at = ((steps - shift[:, None] * size) / step - 0.5).clamp(0, count - 1)
+        first = at.floor().clamp_max(count - 2)
+        return first.long(), at - first
+
+    (left, right), (top, down) = place(cast[dark, 0]), place(cast[dark, 1])
+    number = torch.arange(len(dark), device=low.device)[:, None, None]
+    low = low[:, 0]
+
+    def at(lower: int, righter: int) -> Tensor:
+        return low[number, (top + lower)[:, :, None], (left + righter)[:, None]]
+
+    right, down = right[:, None], down[:, :, None]
+    upper = at(0, 0) * (1 - right) + at(0, 1) * right
+    shadow = upper * (1 - down) + (at(1, 0) * (1 - right) + at(1, 1) * right) * down
+    dimmed = behind[dark] * (1 - cast[dark, 2, None, None] * shadow)[..., None]
+    return behind.index_copy(0, dark, dimmed)

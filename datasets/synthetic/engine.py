@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from datasets.synthetic.arms import ArmBuilder, Mesh, PosedArms, together
-from datasets.synthetic.backgrounds import backgrounds, load_bank, noise_tile
+from datasets.synthetic.backgrounds import backgrounds, cast_shadow, load_bank, noise_tile
 from datasets.synthetic.camera_effects import develop, encoding_table
 from datasets.synthetic.glove_surface import GloveSurface
 from datasets.synthetic.ground_truth import keypoint_states, keypoint_tolerance, truth_of_pixels
@@ -28,7 +28,7 @@ from datasets.synthetic.light import (
     illuminate,
     shadowed,
 )
-from datasets.synthetic.mapped_skin import Frames, MappedSkin, skin_of
+from datasets.synthetic.mapped_skin import MappedSkin, skin_of
 from datasets.synthetic.object_meshes import body_mesh, body_vertices
 from datasets.synthetic.poses import PoseModel
 from datasets.synthetic.records import (
@@ -50,6 +50,7 @@ from fitter.hand_models.appearance_loading import load_appearance
 from fitter.hand_models.open_hand import load_child_shapes
 from fitter.raster import Fragments, MeshTopology, rasterize
 from fitter.rendering.shading import linear_from_srgb, vertex_normals
+from fitter.rendering.textured import TexturedFaces, uv_tangents
 
 CPU_CHUNK, GPU_CHUNK = 16, 256
 """Samples that are rendered at once: what fits into a processor's caches, and a GPU's memory."""
@@ -78,6 +79,31 @@ class _Stage:
     skin: Tensor
     open_share: Tensor
     K: Tensor
+
+
+@dataclass(frozen=True)
+class _Rays:
+    """What falls on N pixels, and where they are seen from.
+
+    `diffuse` (N, 3) and `shown` (N, SHADOWS) as in `Irradiance`; `to_eye` (N, 3) unit; `depth` (N,)
+    metres.
+    """
+
+    diffuse: Tensor
+    shown: Tensor
+    to_eye: Tensor
+    depth: Tensor
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """What N pixels show: `colour` (N, 3) linear RGB, unit `normals` (N, 3), `gloss` (N, 2) and
+    whether it is a glove, `gloved` (N,) bool."""
+
+    colour: Tensor
+    normals: Tensor
+    gloss: Tensor
+    gloved: Tensor
 
 
 class SyntheticEngine:
@@ -265,20 +291,17 @@ class SyntheticEngine:
         at = mixed(attributes.flatten(0, 1), corners, weights)
         normals, diffuse, shown, arm_colour = at.split([3, 3, SHADOWS, 3], dim=1)
         coordinates = mixed(scene.mesh.coordinates, scene.mesh.corners[face], weights)
-        points = SurfacePoints(
-            row=row,
-            kind=scene.mesh.part[face],
-            number=scene.mesh.skin_of[face],
-            coordinates=coordinates,
-            arm_colour=arm_colour,
-        )
+        kind, number = scene.mesh.part[face], scene.mesh.skin_of[face]
+        points = SurfacePoints(row, kind, number, coordinates, arm_colour)
         colour, gloss = reflectance(self.skin, specs, points, scene.hands)
         normals = torch.nn.functional.normalize(normals, dim=1)
         relief = normals, gloss
         if isinstance(self.skin, MappedSkin):
-            texture = scene.mesh.coordinates[scene.mesh.corners[face]]
-            frames = Frames.of(stage.vertices.flatten(0, 1)[corners], texture)
-            relief = self._relief(specs, points, frames, relief)
+            surface = TexturedFaces(scene.mesh.faces, scene.mesh.coordinates, scene.mesh.corners)
+            tangents = uv_tangents(stage.vertices, surface)
+            of_row = scene.mesh.corners[face] + (row * tangents.shape[1])[:, None]
+            at_pixels = mixed(tangents.flatten(0, 1), of_row, weights)
+            relief = self._relief(specs, points, at_pixels, relief)
         if bool(specs.glove.present.any() | specs.second.glove.present.any()):
             people = [specs.glove, specs.second.glove][: scene.hands]
             local = scene.mesh.faces[face] % self.arms.hand_mesh.count
@@ -291,19 +314,12 @@ class SyntheticEngine:
         else:
             gloved = torch.zeros_like(row, dtype=torch.bool)
             normals, gloss = relief
-        infrared = bool((specs.imaging.kind == INFRARED).any())
-        if infrared:
-            sensor = specs.imaging[row]
-            colour, gloss = infrared_reflectance(colour, gloss, points.kind, gloved, sensor)
         to_eye = self._to_eye(stage.K, covered, row, fine)
-        shine = highlights(normals, to_eye, shown, specs.light, gloss, row)
-        lit = colour * diffuse + shine
-        if infrared:
-            lit = lit * fall_off(fragments.depth.flatten()[covered], sensor)[:, None]
+        rays = _Rays(diffuse, shown, to_eye, fragments.depth.flatten()[covered])
+        lit = _lit(specs, points, rays, _Surface(colour, normals, gloss, gloved))
         # One channel more: how much of a pixel is covered.
-        shaded = torch.cat([lit, torch.ones_like(shine[:, :1])], 1)
-        canvas = shaded.new_zeros(len(flat), 4)
-        canvas[covered] = shaded
+        canvas = lit.new_zeros(len(flat), 4)
+        canvas[covered] = torch.cat([lit, torch.ones_like(lit[:, :1])], 1)
         return self._averaged(canvas)
 
     def _arm_colours(self, specs: SampleSpecs, scene: _Scene, stage: _Stage) -> Tensor:
@@ -326,7 +342,7 @@ class SyntheticEngine:
         self,
         specs: SampleSpecs,
         points: SurfacePoints,
-        frames: Frames,
+        tangents: Tensor,
         surface: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor]:
         """Normals (N, 3) and gloss (N, 2) at pixels, those of bare skin by its maps."""
@@ -335,8 +351,8 @@ class SyntheticEngine:
         shown = (points.kind == HAND).nonzero()[:, 0]
         people = [specs.skin.appearance, specs.second.skin.appearance]
         skin = SurfacePoints(*(values[shown] for values in vars(points).values()))
-        there = Frames(frames.along_u[shown], frames.along_v[shown])
-        normals[shown], strength = self.skin.relief(people, skin, there, normals[shown])
+        at = tangents[shown]
+        normals[shown], strength = self.skin.relief(people, skin, at, normals[shown])
         gloss[shown] = gloss[shown] * strength[:, None]
         return normals, gloss
 
@@ -349,39 +365,13 @@ class SyntheticEngine:
         return -torch.nn.functional.normalize(rays, dim=1)
 
 
-def cast_shadow(behind: Tensor, coverage: Tensor, cast: Tensor) -> Tensor:
-    """Darken what is behind by the blurred and shifted outline of what is in front.
-
-    Args:
-        behind: (B, S, S, 3) linear RGB; coverage: (B, S, S).
-        cast: (B, 3) shift in x and y as a share of the side, and strength; see `LightSpec`.
-    """
-    dark = (cast[:, 2] > 0).nonzero()[:, 0]
-    if len(dark) == 0:
-        return behind
-    size, step = coverage.shape[1], max(1, coverage.shape[1] // 32)
-    low = torch.nn.functional.avg_pool2d(coverage[dark, None], step, ceil_mode=True)
-    for _ in range(2):
-        padded = torch.nn.functional.pad(low, (1, 1, 1, 1), mode="replicate")
-        rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
-        low = (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
-    steps = torch.arange(size, device=low.device) + 0.5
-    count = low.shape[-1]
-
-    def place(shift: Tensor) -> tuple[Tensor, Tensor]:
-        at = ((steps - shift[:, None] * size) / step - 0.5).clamp(0, count - 1)
-        first = at.floor().clamp_max(count - 2)
-        return first.long(), at - first
-
-    (left, right), (top, down) = place(cast[dark, 0]), place(cast[dark, 1])
-    number = torch.arange(len(dark), device=low.device)[:, None, None]
-    low = low[:, 0]
-
-    def at(lower: int, righter: int) -> Tensor:
-        return low[number, (top + lower)[:, :, None], (left + righter)[:, None]]
-
-    right, down = right[:, None], down[:, :, None]
-    upper = at(0, 0) * (1 - right) + at(0, 1) * right
-    shadow = upper * (1 - down) + (at(1, 0) * (1 - right) + at(1, 1) * right) * down
-    dimmed = behind[dark] * (1 - cast[dark, 2, None, None] * shadow)[..., None]
-    return behind.index_copy(0, dark, dimmed)
+def _lit(specs: SampleSpecs, points: SurfacePoints, rays: _Rays, surface: _Surface) -> Tensor:
+    """(N, 3) linear light that pixels send to the camera's sensor."""
+    colour, gloss = surface.colour, surface.gloss
+    infrared = bool((specs.imaging.kind == INFRARED).any())
+    if infrared:
+        sensor = specs.imaging[points.row]
+        colour, gloss = infrared_reflectance(colour, gloss, points.kind, surface.gloved, sensor)
+    shine = highlights(surface.normals, rays.to_eye, rays.shown, specs.light, gloss, points.row)
+    lit = colour * rays.diffuse + shine
+    return lit * fall_off(rays.depth, sensor)[:, None] if infrared else lit

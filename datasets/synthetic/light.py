@@ -24,6 +24,8 @@ MAP_SIZE, MAP_WIDTH = 80, 0.32
 """Pixels of a shadow map's side and the metres around the hand that it covers."""
 BIAS = 0.004
 """Metres by which a point must lie behind the first surface to be in its shadow."""
+SKIN_REFLECTANCE = 0.028
+"""Share of the light that skin of gloss 1 mirrors when it falls straight on it."""
 FAR = 100.0
 """Metres from which a lamp's shadow map is rendered."""
 SKIN_BOUNCE = (0.5, 0.27, 0.2)
@@ -180,6 +182,6 @@ def highlights(
         sixteen = eight * eight
         sixty_four = sixteen * sixteen * sixteen * sixteen
         lobes = gloss[:, 0] * 3.0 * sixteen + gloss[:, 1] * 9.0 * sixty_four
-        strength = (0.028 * lobes * lit)[:, None]
+        strength = (SKIN_REFLECTANCE * lobes * lit)[:, None]
         total = total + strength * light.colour[:, number].index_select(0, row)
     return total

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from fitter.conventions import model_name
+from fitter.conventions import NIMBLE_FILES, model_name
 from fitter.errors import InputError
 
 _LATER = ("glove_share", "child_share", "grey_share", "varied_object_share", "model")
@@ -72,16 +73,26 @@ class SyntheticSettings:
 
 
 def _digest(folder: Path) -> str:
-    """SHA-256 of the files in a folder, in the order of their names.
+    """SHA-256 of the names and contents of NIMBLE's files in a folder; read once as long as they
+    stay what they are.
 
     Raises:
         InputError: one of them cannot be read.
     """
     total = hashlib.sha256()
-    for path in sorted(folder.glob("*.pkl")):
+    for name in NIMBLE_FILES:
+        path = folder / name
         try:
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
+            facts = path.stat()
+            digest = _digest_of_file(path.resolve(), facts.st_size, facts.st_mtime_ns)
         except OSError as error:
             raise InputError("synthetic.model_file", file=path, reason=error.strerror) from error
+        total.update(f"{name} {digest}\n".encode())
     return total.hexdigest()
+
+
+@cache
+def _digest_of_file(path: Path, _size: int, _changed: int) -> str:
+    """SHA-256 of a file; size and time tell a changed one from what was read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -160,6 +160,37 @@ def sum_pixels(
 
 
 @compile_kernel
+def add_blend_shapes(
+    hand: PosedHand, model: SkinnedModel, vertex: int, blended: np.ndarray, rows: np.ndarray
+) -> None:
+    """Add to the derivatives (2, D) of a vertex what moves it in the rest pose: shape and pose.
+
+    `blended` (3, 3) is the mean of its bones' rotations.
+    """
+    shapes = hand.shifts.shape[2] - 1
+    first_pose = 6 + shapes
+    pull = np.empty(3)
+    for axis in range(2):
+        for c in range(3):
+            pull[c] = (
+                rows[axis, 3] * blended[0, c]
+                + rows[axis, 4] * blended[1, c]
+                + rows[axis, 5] * blended[2, c]
+            )
+            for shape in range(shapes):
+                rows[axis, 6 + shape] += pull[c] * model.shapedirs[vertex, c, shape]
+        for joint in range(len(hand.local_change)):
+            by_pose = rows[axis, first_pose + 3 * joint : first_pose + 3 * joint + 3]
+            for entry in range(9):
+                place = 9 * joint + entry
+                moved = pull[0] * model.posedirs[vertex, 0, place]
+                moved += pull[1] * model.posedirs[vertex, 1, place]
+                moved += pull[2] * model.posedirs[vertex, 2, place]
+                for k in range(3):
+                    by_pose[k] += moved * hand.local_change[joint, entry, k]
+
+
+@compile_kernel
 def fill_vertex_rows(
     hand: PosedHand, model: SkinnedModel, vertex: int, rows: np.ndarray, room: np.ndarray
 ) -> None:
@@ -210,25 +241,7 @@ def fill_vertex_rows(
             for c in range(3):
                 turns = hand.turns[joint]
                 rows[axis, first + c] = tx * turns[0, c] + ty * turns[1, c] + tz * turns[2, c]
-    pull = np.empty(3)
-    for axis in range(2):
-        for c in range(3):
-            pull[c] = (
-                rows[axis, 3] * blended[0, c]
-                + rows[axis, 4] * blended[1, c]
-                + rows[axis, 5] * blended[2, c]
-            )
-            for shape in range(shapes):
-                rows[axis, 6 + shape] += pull[c] * model.shapedirs[vertex, c, shape]
-        for joint in range(len(hand.local_change)):
-            by_pose = rows[axis, first_pose + 3 * joint : first_pose + 3 * joint + 3]
-            for entry in range(9):
-                place = 9 * joint + entry
-                moved = pull[0] * model.posedirs[vertex, 0, place]
-                moved += pull[1] * model.posedirs[vertex, 1, place]
-                moved += pull[2] * model.posedirs[vertex, 2, place]
-                for k in range(3):
-                    by_pose[k] += moved * hand.local_change[joint, entry, k]
+    add_blend_shapes(hand, model, vertex, blended, rows)
 
 
 @compile_kernel

@@ -119,8 +119,7 @@ def inverse_kinematics(
     # What is not usable is computed as a hand at rest: a NaN would come back in gradients.
     keypoints = _where(usable, keypoints, rest.template)
     betas = None if betas is None else _where(usable, betas, 0.0)
-    untwisted = keypoints.new_zeros(len(keypoints), 15)
-    twist = untwisted if twist is None else _where(usable, twist, 0.0)
+    twist = keypoints.new_zeros(len(keypoints), 15) if twist is None else _where(usable, twist, 0.0)
     # About the wrist, because far from the origin float32 has fewer digits for the hand.
     wrist = keypoints[:, :1]
     problem = _Problem(model, rest, keypoints - wrist, betas, twist, length_noise)

@@ -123,6 +123,10 @@ _SHARE_OF_EXTENSION = 0.25
 """Of the range of a metacarpal's flexion; the rest of it bends the palm."""
 
 
+class NoAxesError(ValueError):
+    """Joints that coincide or lie on one line, which define no anatomical axes."""
+
+
 @dataclass(frozen=True)
 class Anatomy:
     """What a model's joints may do, R of them beside the root.
@@ -301,7 +305,7 @@ def hand_pose_from_angles(angles: Tensor, axes: Tensor | np.ndarray) -> Tensor:
 def _unit(vectors: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     if not np.all(lengths > 0):
-        raise ValueError("joints that coincide or lie on one line define no anatomical axes")
+        raise NoAxesError("joints that coincide or lie on one line define no anatomical axes")
     return vectors / lengths
 
 

@@ -113,10 +113,12 @@ class AppearanceModel:
         """Mean and components with another number of texels; kept, since the stages ask often."""
         found = self._sizes.get(side)
         if found is None:
-            found = self._sizes[side] = (
-                resized_texture(self.texture_mean[None], side)[0].contiguous(),
-                resized_texture(self.texture_components, side).contiguous(),
-            )
+            # Kept for whoever asks next, who may want gradients through them.
+            with torch.inference_mode(False):
+                found = self._sizes[side] = (
+                    resized_texture(self.texture_mean[None], side)[0].contiguous(),
+                    resized_texture(self.texture_components, side).contiguous(),
+                )
         return found
 
     @cached_property

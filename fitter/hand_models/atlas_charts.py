@@ -22,6 +22,9 @@ _ISLAND = 0.02
 _ROUNDS = 8
 """How often the cut is straightened, at most."""
 
+MOST_PIECES = 256
+"""Pieces that a hand's surface may fall into; what is in more of them is no surface."""
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -75,6 +78,14 @@ def palm_faces(data: HandModelData) -> np.ndarray:
     return _tidied(data.faces, height[data.faces].mean(1) > 0)
 
 
+def pieces(faces: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(F,) which connected piece of equal label each of the faces (F, 3) is in, numbered by their
+    first faces."""
+    neighbours = _neighbours(faces)
+    same = labels[neighbours[:, 0]] == labels[neighbours[:, 1]]
+    return _pieces(len(faces), neighbours[same])
+
+
 def charts(faces: np.ndarray, labels: np.ndarray) -> list[Chart]:
     """The connected pieces of equal label, in the order of their first face.
 
@@ -82,9 +93,7 @@ def charts(faces: np.ndarray, labels: np.ndarray) -> list[Chart]:
         faces: (F, 3) vertices.
         labels: (F,) of each face; faces of a negative label are left out.
     """
-    neighbours = _neighbours(faces)
-    same = labels[neighbours[:, 0]] == labels[neighbours[:, 1]]
-    piece = _pieces(len(faces), neighbours[same])
+    piece = pieces(faces, labels)
     # One pass over the faces, however many pieces there are.
     kept = np.flatnonzero(labels >= 0)
     kept = kept[np.argsort(piece[kept], kind="stable")]
@@ -125,12 +134,9 @@ def finger_faces(data: HandModelData) -> np.ndarray:
     rest = data.rest_joints.template
     names = data.skeleton.names
     knuckles = [names.index(f"{finger}_mcp") for finger in FINGERS[1:]]
+    every = range(data.skeleton.count)
     owned = [
-        sum(
-            data.skin_weights[:, joint]
-            for joint in range(data.skeleton.count)
-            if data.skeleton.is_below(joint, knuckle)
-        )
+        data.skin_weights[:, [data.skeleton.is_below(joint, knuckle) for joint in every]].sum(1)
         for knuckle in knuckles
     ]
     finger = np.argmax(np.stack([weight[data.faces].mean(1) for weight in owned]), 0)
@@ -222,7 +228,7 @@ def _straightened(faces: np.ndarray, side: np.ndarray) -> np.ndarray:
 def _without_islands(faces: np.ndarray, side: np.ndarray) -> np.ndarray:
     """The sides, small pieces given to the side around them, the smallest first."""
     neighbours = _neighbours(faces)
-    for _ in range(len(faces)):
+    for _ in range(MOST_PIECES):
         same = side[neighbours[:, 0]] == side[neighbours[:, 1]]
         piece = _pieces(len(faces), neighbours[same])
         sizes = np.bincount(piece)

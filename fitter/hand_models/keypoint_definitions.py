@@ -74,8 +74,8 @@ class KeypointDefinition:
         )
         if name != "freihand":
             return cls(name, reduced)
-        if model.data.joint_regressor is None:
-            return cls(name, reduced)
+        # A model without one has a regressor of keypoints, and is done above.
+        assert model.data.joint_regressor is not None
         regressor = torch.as_tensor(model.data.joint_regressor).to(model.v_template)
         return cls(name, reduced, model, regressor)
 

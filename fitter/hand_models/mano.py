@@ -83,8 +83,7 @@ def load_mano(path: Path, options: ManoOptions = ManoOptions()) -> HandModelData
         tip_vertices=_fingertips(path, options, len(arrays["v_template"])),
         hands_mean=arrays["hands_mean"],
         hands_components=arrays["hands_components"],
-        uv=None,
-        uv_faces=None,
+        layout=None,
         sha256=digest,
     )
 

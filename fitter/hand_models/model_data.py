@@ -9,6 +9,7 @@ import numpy as np
 
 from fitter.conventions import MIRROR_AXIS_ANGLE
 from fitter.hand_models.skeleton import MANO_SKELETON, Skeleton
+from fitter.hand_models.uv_layout import UvLayout, mirrored_layout
 from fitter.records import Side
 
 _MIRROR_POSITION = np.array([-1.0, 1.0, 1.0])
@@ -48,9 +49,8 @@ class HandModelData:
         tip_vertices: vertices taken for the tips of thumb, index, middle, ring, little.
         hands_mean: (3 R,) axis-angle mean pose, relative to the template.
         hands_components: (N, 3 R) pose space, one component in each row, axis-angle.
-        uv: (T, 2) texture coordinates, u to the right and v up, or None where the file has none;
-            `load_hand_model` then makes them (`fitter.hand_models.uv_atlas`).
-        uv_faces: (F, 3) indices into `uv`, or None.
+        layout: texture coordinates, or None where the file has none; `load_hand_model` then gives
+            some that are made when they are first asked for (`fitter.hand_models.uv_atlas`).
         sha256: hexadecimal digest of the file the model was read from.
         keypoint_offsets: (21, 3) in the rest frame, order [16 joints, 5 tips]: where the keypoints
             lie that people and detectors mark, relative to the joints and tip vertices, fixed to
@@ -75,8 +75,7 @@ class HandModelData:
     tip_vertices: tuple[int, ...]
     hands_mean: np.ndarray
     hands_components: np.ndarray
-    uv: np.ndarray | None
-    uv_faces: np.ndarray | None
+    layout: UvLayout | None
     sha256: str
     keypoint_offsets: np.ndarray | None = None
     skeleton: Skeleton = MANO_SKELETON
@@ -98,6 +97,21 @@ class HandModelData:
             raise ValueError("expected joint_regressor or given_joints, and not both")
         shapedirs = np.einsum("jv,vcs->jcs", regressor, self.shapedirs)
         return RestJoints(regressor @ self.v_template, shapedirs)
+
+    @property
+    def uv(self) -> np.ndarray | None:
+        """(T, 2) texture coordinates, u to the right and v up, or None.
+
+        Raises:
+            InputError: they are to be made, and the joints say nothing of palm and back
+                (`model.no_anatomy`).
+        """
+        return None if self.layout is None else self.layout.uv
+
+    @property
+    def uv_faces(self) -> np.ndarray | None:
+        """(F, 3) int64 indices into `uv`, or None; raises as `uv` does."""
+        return None if self.layout is None else self.layout.faces
 
     @property
     def identity(self) -> dict[str, str]:
@@ -128,9 +142,7 @@ class HandModelData:
             posedirs=posedirs,
             hands_mean=self.hands_mean * axis_angle,
             hands_components=self.hands_components * axis_angle,
-            uv_faces=None
-            if self.uv_faces is None
-            else np.ascontiguousarray(self.uv_faces[:, ::-1]),
+            layout=None if self.layout is None else mirrored_layout(self.layout),
             keypoint_offsets=None
             if self.keypoint_offsets is None
             else self.keypoint_offsets * _MIRROR_POSITION,

@@ -12,6 +12,7 @@ import numpy as np
 
 from fitter.hand_models.assets import read_safetensors
 from fitter.hand_models.model_data import HandModelData
+from fitter.hand_models.uv_layout import UvAtlas
 
 _EXPECTED = "the open hand model (.safetensors)"
 _ARRAYS = (
@@ -125,7 +126,6 @@ def read_open_hand(path: Path) -> HandModelData:
         tip_vertices=tuple(get("tip_vertices", np.int64).tolist()),
         hands_mean=get("hands_mean", np.float64),
         hands_components=get("hands_components", np.float64),
-        uv=get("uv", np.float64),
-        uv_faces=get("uv_faces", np.int64),
+        layout=UvAtlas(get("uv", np.float64), get("uv_faces", np.int64)),
         sha256=digest,
     )

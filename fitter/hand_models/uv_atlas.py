@@ -7,12 +7,24 @@ shipped, and the same file gives the same atlas.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from fitter.hand_models.atlas_charts import Chart, charts, finger_faces, palm_faces, split
+from fitter.errors import InputError
+from fitter.hand_models.anatomy import NoAxesError
+from fitter.hand_models.atlas_charts import (
+    MOST_PIECES,
+    Chart,
+    charts,
+    finger_faces,
+    palm_faces,
+    pieces,
+    split,
+)
 from fitter.hand_models.atlas_flattening import flattened
 from fitter.hand_models.model_data import HandModelData
+from fitter.hand_models.uv_layout import MirroredLayout, UvAtlas, UvLayout
 
 GUTTER = 1 / 64
 """Least distance between two charts, in a texture's sides; half of it around the border. A texture
@@ -23,28 +35,38 @@ _WIDTHS = 24
 
 
 @dataclass(frozen=True)
-class UvAtlas:
-    """Texture coordinates of a mesh with F faces.
+class Unwrapped:
+    """The atlas of a right hand, made by `unwrap` when it is first asked for; see `UvLayout`."""
 
-    Attributes:
-        uv: (T, 2) float64 in [0, 1], u to the right and v up.
-        faces: (F, 3) int64 rows of `uv`, counter-clockwise.
-    """
+    data: HandModelData
 
-    uv: np.ndarray
-    faces: np.ndarray
+    @property
+    def uv(self) -> np.ndarray:
+        """See `UvLayout`."""
+        return self._atlas.uv
+
+    @property
+    def faces(self) -> np.ndarray:
+        """See `UvLayout`."""
+        return self._atlas.faces
+
+    @cached_property
+    def _atlas(self) -> UvAtlas:
+        return unwrap(self.data)
 
 
 def with_atlas(data: HandModelData) -> HandModelData:
-    """The model with texture coordinates: its own, or those of `unwrap`.
+    """The model with texture coordinates: its own, or those of `unwrap`, made when asked for.
 
     A left hand gets the atlas of the right hand that it mirrors, wound the other way round.
     """
-    if data.uv is not None:
+    if data.layout is not None:
         return data
-    atlas = unwrap(data if data.side == "right" else data.mirrored())
-    faces = atlas.faces if data.side == "right" else np.ascontiguousarray(atlas.faces[:, ::-1])
-    return replace(data, uv=atlas.uv, uv_faces=faces)
+    if data.side == "right":
+        layout: UvLayout = Unwrapped(data)
+    else:
+        layout = MirroredLayout(Unwrapped(data.mirrored()))
+    return replace(data, layout=layout)
 
 
 def unwrap(data: HandModelData) -> UvAtlas:
@@ -52,21 +74,33 @@ def unwrap(data: HandModelData) -> UvAtlas:
 
     Palm and back are laid flat, each in one piece where that works, else with its fingers cut off,
     and so on; with the tips up, all at one scale, as large as fits. Charts are `GUTTER` apart.
-    Faces without an area get a point.
+    Faces without an area get a point. What is in more than `MOST_PIECES` pieces is no surface: its
+    faces are laid out one by one, each as a half of a cell of a grid.
+
+    Raises:
+        InputError: the joints say nothing of palm and back (`model.no_anatomy`).
     """
     positions, faces = data.v_template, data.faces
     first = positions[faces[:, 1]] - positions[faces[:, 0]]
     second = positions[faces[:, 2]] - positions[faces[:, 0]]
     doubled = np.linalg.norm(np.cross(first, second), axis=1)
     longest = np.maximum((first * first).sum(1), (second * second).sum(1))
-    labels = np.where(palm_faces(data), 0, 1)
-    waiting = charts(faces, np.where(doubled > 1e-9 * longest, labels, -1))[::-1]
+    kept = doubled > 1e-9 * longest
+    if not kept.any() or len(np.unique(pieces(faces, kept)[kept])) > MOST_PIECES:
+        return _grid(kept)
+    try:
+        palm = palm_faces(data)
+    except NoAxesError as error:
+        raise InputError("model.no_anatomy", file=data.name) from error
+    waiting = charts(faces, np.where(kept, np.where(palm, 0, 1), -1))[::-1]
     rest = data.rest_joints.template
     tips = positions[list(data.tip_vertices)]
     up = tips.mean(0) - rest[0]
     done: list[tuple[Chart, np.ndarray]] = []
     fingers = finger_faces(data)
     while waiting:
+        if len(waiting) + len(done) > MOST_PIECES:
+            return _grid(kept)
         chart = waiting.pop()
         flat = flattened(chart, positions)
         if flat is None:
@@ -79,6 +113,18 @@ def unwrap(data: HandModelData) -> UvAtlas:
         uv_faces[chart.faces] = chart.corners + row
         row += len(chart.vertices)
     return UvAtlas(_packed([flat for _, flat in done]), uv_faces)
+
+
+def _grid(kept: np.ndarray) -> UvAtlas:
+    """The atlas of single faces, those that are `kept` (F,); the others get a point."""
+    number = np.cumsum(kept) - 1
+    across = max(1, int(np.ceil(np.sqrt(kept.sum()))))
+    cells = np.stack([number[kept] % across, number[kept] // across], 1)
+    # The gutter is a share of a cell here: a grid of many has no room for more.
+    corners = GUTTER + (1 - 2 * GUTTER) * np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    uv = ((cells[:, None] + corners) / across).reshape(-1, 2)
+    faces = np.where(kept[:, None], 3 * number[:, None] + np.arange(3), 0)
+    return UvAtlas(uv if len(uv) else np.zeros((1, 2)), faces)
 
 
 def _upright(flat: np.ndarray, height: np.ndarray) -> np.ndarray:

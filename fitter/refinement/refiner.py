@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
+from fitter.config.energies import DECLARATIONS, Need
 from fitter.config.options import FitConfig
 from fitter.config.stages import RefineConfig
 from fitter.energies.keypoints import KeypointTargets
@@ -21,6 +22,7 @@ from fitter.fitting.shape_information import (
     without_shape_priors,
 )
 from fitter.hand_models import HandModel
+from fitter.hand_models.appearance import uniform_appearance
 from fitter.hand_models.appearance_loading import load_appearance
 from fitter.hand_models.known_shape import KnownShape
 from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
@@ -70,7 +72,10 @@ class Refiner:
         """
         self.config, self.fit = config, fit
         drawn = HandModel(hand.data, torch.float32).to(hand.v_template.device)
-        appearance = load_appearance(hand.data).to(drawn.v_template.device)
+        # Textures may be large: they are read only where a stage looks at them.
+        vertices = len(hand.data.v_template)
+        skin = load_appearance(hand.data) if self.shows_skin else uniform_appearance(vertices)
+        appearance = skin.to(drawn.v_template.device)
         shades_pixels = "texture" in self.freed or appearance.is_mapped
         self.model = SceneModel(
             drawn,
@@ -85,6 +90,15 @@ class Refiner:
     def freed(self) -> frozenset[str]:
         """Groups of parameters that any stage frees."""
         return frozenset(group for stage in self.config.stages.values() for group in stage.free)
+
+    @property
+    def shows_skin(self) -> bool:
+        """Whether any stage compares colours, or frees those of the model."""
+        energies = [e for stage in self.config.stages.values() for e in stage.energies.items()]
+        compared = any(
+            Need.COLOURS in DECLARATIONS[name].needs for name, weight in energies if weight
+        )
+        return compared or not self.freed.isdisjoint(("appearance", "texture"))
 
     def __call__(
         self,

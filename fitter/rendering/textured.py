@@ -60,11 +60,28 @@ class TexturedFaces:
         return cls(faces, torch.as_tensor(data.uv).to(like), uv_faces)
 
 
-def uv_tangents(vertices: Tensor, mesh: TexturedFaces) -> Tensor:
-    """Directions in which u grows along the surface, and on which side v grows.
+def u_direction(edges: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """Where u grows along triangles, and on which side of that v grows.
 
     With edges e1, e2 of a face and their steps (u1, v1), (u2, v2) in the texture, u grows along
     ``v2 e1 - v1 e2`` times the sign of ``d = u1 v2 - u2 v1``.
+
+    Args:
+        edges: (..., 2, 3) from the first corner to the second and to the third.
+        steps: (..., 2, 2) of the texture coordinates along them; leading axes broadcast.
+
+    Returns:
+        (..., 3) directions, of any length, and (..., 1) the sign of d: 1 where v grows to the left
+        of u seen from outside; both 0 where a face has no area in the texture.
+    """
+    (u1, v1), (u2, v2) = (steps[..., k, :].split(1, dim=-1) for k in range(2))
+    sign = (u1 * v2 - u2 * v1).sign()
+    return sign * (v2 * edges[..., 0, :] - v1 * edges[..., 1, :]), sign
+
+
+def uv_tangents(vertices: Tensor, mesh: TexturedFaces) -> Tensor:
+    """Directions in which u grows along a surface, and on which side v grows: the sums of
+    `u_direction` of the faces around.
 
     Args:
         vertices: (B, V, 3).
@@ -76,12 +93,8 @@ def uv_tangents(vertices: Tensor, mesh: TexturedFaces) -> Tensor:
         no face has an area in the texture.
     """
     corners, flat = vertices[:, mesh.faces], mesh.uv[mesh.uv_faces]
-    first, second = corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]
-    u1, v1 = (flat[:, 1] - flat[:, 0]).unbind(-1)
-    u2, v2 = (flat[:, 2] - flat[:, 0]).unbind(-1)
-    sign = (u1 * v2 - u2 * v1).sign()
-    along = sign[:, None] * (v2[:, None] * first - v1[:, None] * second)
-    of_face = torch.cat([along, sign[:, None].expand(len(vertices), -1, 1)], -1)
+    along, sign = u_direction(corners[:, :, 1:] - corners[:, :, :1], flat[:, 1:] - flat[:, :1])
+    of_face = torch.cat([along, sign.expand(len(vertices), -1, 1)], -1)
     total = vertices.new_zeros(len(vertices), len(mesh.uv), 4)
     for k in range(3):
         total = total.index_add(1, mesh.uv_faces[:, k], of_face)

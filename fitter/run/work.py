@@ -180,16 +180,16 @@ def process(run: RunState, now: Pass, console: Console) -> None:
     if run.sources.has_masks:
         summary.masks_found = 0
     started = time.monotonic()
-    line = ProgressLine(console, total, done, now.title)
-    try:
-        with line as progress, stoppable(progress.say) as stop:
+    with ProgressLine(console, total, done, now.title) as progress, stoppable(progress.say) as stop:
+        try:
             if now.is_last:
                 summary.overlays = run.request.overlays
                 _render_missing(run, plan, stop)
             _write_blocks(run, plan, stop, progress)
-    finally:
-        summary.seconds = time.monotonic() - started
-        summary.was_stopped = stop.asked
+        finally:  # also at a second Ctrl-C
+            summary.seconds = time.monotonic() - started
+            summary.was_stopped = stop.asked
+    summary.was_stopped = stop.asked
 
 
 def _write_blocks(run: RunState, plan: Plan, stop: StopRequest, progress: ProgressLine) -> None:

@@ -36,8 +36,7 @@ def with_blend_shapes() -> HandMeshes:
         skin_weights=weights / weights.sum(axis=1, keepdims=True),
         joint_regressor=arrays["J_regressor"],
         tip_vertices=(744, 320, 443, 554, 671),
-        uv=None,
-        uv_faces=None,
+        layout=None,
     )
     return HandMeshes(HandModel(data, torch.float64))
 

@@ -13,7 +13,7 @@ from fitter.fitting.keypoint_fit import KeypointFit
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.quality.inputs import JudgedHands
-from fitter.records import HandCrop, HandObservation, HandParams
+from fitter.records import HandCrop, HandObservation, HandParams, NormalisedHands
 from fitter.refinement.scene import SceneModel
 from tests.support.refine_scenes import camera, true_hands
 
@@ -55,12 +55,6 @@ def judged_hands(
     ]
     like = torch.zeros((), dtype=torch.float64)
     observed = normalise(ObservationBatch.of(hands, list(K.numpy()), like))
-    said = {}
-    if network_std is not None:
-        scale = (observed.intrinsics[:, 0, 0] / points[:, 0, 2])[:, None, None]
-        relative = scale * (points - points[:, :1])
-        std = torch.full_like(relative[..., :2], network_std)
-        said = {"lifter": Prediction(relative, std)}
     right = truth if fitted is None else fitted
     zeros = torch.zeros(count, dtype=torch.int64)
     image = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), np.uint8)
@@ -73,7 +67,7 @@ def judged_hands(
         observed=hands,
         crops=crops,
         hands=observed,
-        predictions=Predictions(said, [None] * count),
+        predictions=Predictions(_said(observed, points, network_std), [None] * count),
         fit=KeypointFit(right, zeros.double(), zeros + 5, zeros, zeros),
         right=right,
         offsets=None,
@@ -83,6 +77,17 @@ def judged_hands(
         masks={},
         mask_iou={},
     )
+
+
+def _said(
+    observed: NormalisedHands, points: torch.Tensor, std: float | None
+) -> dict[str, Prediction]:
+    """What a network says that knows the truth."""
+    if std is None:
+        return {}
+    scale = (observed.intrinsics[:, 0, 0] / points[:, 0, 2])[:, None, None]
+    relative = scale * (points - points[:, :1])
+    return {"lifter": Prediction(relative, torch.full_like(relative[..., :2], std))}
 
 
 def mirrored(judged: JudgedHands) -> JudgedHands:

@@ -1,5 +1,6 @@
 """NIMBLE's files on the open hand, a tenth of their size, written once for all tests."""
 
+import atexit
 import pickle
 import shutil
 import tempfile
@@ -15,7 +16,10 @@ SMALL = {"scale": 0.1, "texture": 48}
 @lru_cache
 def nimble_folder(**others: Any) -> Path:
     """A folder with the files, read by many and changed by nobody; options of the builder."""
-    folder = Path(tempfile.mkdtemp(prefix="nimble-"))
+    kept = tempfile.TemporaryDirectory(prefix="nimble-")
+    # Removed when the tests end.
+    atexit.register(kept.cleanup)
+    folder = Path(kept.name)
     Fixture(FixtureOptions.scaled(**{**SMALL, **others})).write(folder)
     return folder
 

@@ -49,6 +49,10 @@ SENTENCES: dict[str, str] = {
     "model.no_children": "expected the open hand where shapes of children are asked for, found "
     "another hand model.",
     "model.no_text": "expected {expected}, a list of lines of text, found a pickled {found}.",
+    "model.no_anatomy": (
+        "expected joints that tell palm and back of the hand where texture coordinates are to be "
+        "made, found some that coincide or lie on one line."
+    ),
     "nimble.units": (
         "expected {expected} with a hand of 0.1 to 0.35 metres, or of 100 to 350 millimetres, "
         "along its longest side, found one of {extent:.4g}."
@@ -60,6 +64,9 @@ SENTENCES: dict[str, str] = {
     "nimble.indices": "expected {array} of indices below {count}, found {found}.",
     "nimble.shares": "expected rows of {array} that sum to 1, found a sum of {found:.4g}.",
     "nimble.deviation": "expected standard deviations {array} above 0, found {found:.4g}.",
+    "nimble.negative": "expected {array} of at least 0, found {found:.4g}.",
+    "nimble.empty": "expected at least one component in {array}, found none.",
+    "nimble.surface": "expected at least {least} vertices in {array}, found {found}.",
     "nimble.keypoint_order": (
         "expected a regressor jreg_mano whose 21 points lie in one of the orders {orders} beside "
         "the hand's joints, found none: the nearest is {nearest}, with points {distance:.3f} of "

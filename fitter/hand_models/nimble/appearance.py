@@ -14,6 +14,11 @@ from fitter.hand_models.appearance import SurfaceMaps, resized_texture
 from fitter.hand_models.model_data import HandModelData
 from fitter.hand_models.nimble.textures import NimbleTextures, TextureSpace
 
+MIRRORED = 0.08
+"""Share of the light that skin of specular value 1 mirrors when it falls straight on it: what
+"specular" is in the renderer that NIMBLE's authors name, Blender, and in the model it has this from
+(Burley, "Physically-based shading at Disney", SIGGRAPH 2012). Skin's 0.028 is 0.35."""
+
 
 class NimbleAppearance:
     """An `Appearance` of NIMBLE's textures.
@@ -67,11 +72,14 @@ class NimbleAppearance:
         return SurfaceMaps(
             diffuse=linear_from_srgb(diffuse(coefficients)),
             normal=2 * normal(coefficients) - 1,
-            specular=specular(coefficients),
+            specular=MIRRORED * specular(coefficients),
         )
 
     def to(self, target: torch.device | torch.dtype | str) -> NimbleAppearance:
-        """The same on a device or in a floating-point dtype."""
+        """The same on a device or in a floating-point dtype; itself where it is that already."""
+        mean = self.textures.diffuse.mean
+        if mean.to(target) is mean:
+            return self
         return type(self)(self.textures.to(target), self.vertex_space.to(target))
 
     def spaces(self, size: int | None = None) -> tuple[TextureSpace, ...]:
@@ -79,7 +87,9 @@ class NimbleAppearance:
         since the stages ask often."""
         side = size or len(self.textures.diffuse.mean)
         if side not in self._sizes:
-            self._sizes[side] = tuple(_resized(each, side) for each in self._own)
+            # Kept for whoever asks next, who may want gradients through them.
+            with torch.inference_mode(False):
+                self._sizes[side] = tuple(_resized(each, side) for each in self._own)
         return self._sizes[side]
 
     @property

@@ -73,7 +73,7 @@ class Separation:
     Attributes:
         skin: (B, N, 3) metres, moved.
         depth: (B, N) metres along the normal from a vertex inside a muscle to where its ray leaves
-            the muscles, before it was moved; 0 for all others.
+            the muscles, before it was moved; 0 for all others, NaN for a hand that is not finite.
     """
 
     skin: Tensor
@@ -95,6 +95,8 @@ def separate(
     by distance along the skin. So a vertex deep inside is not moved out whole, and its neighbours
     move with it; repeating moves it further.
 
+    A hand with a position that is not finite stays as it is, and the others do not notice.
+
     Args:
         skin: (B, N, 3) metres; skin_faces: (F, 3), counter-clockwise seen from outside.
         muscles: (B, M, 3) metres; muscle_faces: (G, 3) of closed meshes.
@@ -114,6 +116,27 @@ def separate(
         muscle_faces=(muscle_faces, ("G", 3)),
         surface=(surface, ("N",)),
     )
+    both = [part.isfinite().flatten(1).all(1) for part in (skin, muscles)]
+    finite = (both[0] & both[1]).nonzero()[:, 0]
+    parts = (skin_faces, muscle_faces, smoothing, surface)
+    if len(finite) == len(skin):
+        return _separated(skin, muscles, *parts)
+    apart = _separated(skin[finite], muscles[finite], *parts)
+    return Separation(
+        skin.index_copy(0, finite, apart.skin),
+        torch.full_like(skin[..., 0], torch.nan).index_copy(0, finite, apart.depth),
+    )
+
+
+def _separated(
+    skin: Tensor,
+    muscles: Tensor,
+    skin_faces: Tensor,
+    muscle_faces: Tensor,
+    smoothing: Columns,
+    surface: Tensor,
+) -> Separation:
+    """`separate` of finite hands."""
     normals = vertex_normals(skin, skin_faces)
     candidates = surface & (normals.detach().square().sum(-1) > 0)
     inside = torch.zeros_like(candidates)

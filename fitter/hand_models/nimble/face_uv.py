@@ -51,7 +51,9 @@ def _parsed(path: Path, lines: list[str]) -> tuple[np.ndarray, np.ndarray, np.nd
                 coordinates.append([float(field) for field in fields[:2]])
             elif kind == "f":
                 corners.append([_corner(field) for field in fields])
-        except ValueError:
+            # Numbers too large for the table would be found when all lines are read.
+            np.asarray(corners[-1:], np.int64)
+        except (ValueError, OverflowError):
             raise _bad_line(path, line) from None
         if (kind == "vt" and len(coordinates[-1]) != 2) or (kind == "f" and len(corners[-1]) != 3):
             raise _bad_line(path, line)

@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+from scipy.sparse.csgraph import connected_components
 
+from fitter.conventions import NIMBLE_FILES
 from fitter.errors import InputError
 from fitter.hand_models.array_checks import ArrayChecks
 from fitter.hand_models.assets import read_pickle
@@ -28,8 +30,7 @@ from fitter.hand_models.nimble.smoothing import smoothing_weights
 from fitter.hand_models.skeleton import NIMBLE_SKELETON
 from fitter.shapes import Pattern
 
-DICT_FILE, VREG_FILE = "NIMBLE_DICT_9137.pkl", "NIMBLE_MANO_VREG.pkl"
-FUV_FILE, TEXTURE_FILE = "NIMBLE_TEX_FUV.pkl", "NIMBLE_TEX_DICT.pkl"
+DICT_FILE, VREG_FILE, FUV_FILE, TEXTURE_FILE = NIMBLE_FILES
 SHAPE_COMPONENTS, POSE_COMPONENTS, TEXTURE_COMPONENTS = 20, 30, 10
 """That are used, of those in the files: as many as NIMBLE's paper and its public layer use."""
 
@@ -54,7 +55,10 @@ _FACES = {"bone_f": "bones", "muscle_f": "muscles", "skin_f": "skin"}
 _COUNTS = ("bone_v_sep", "skin_v_sep")
 _SHARES = ("all_sw", "jreg_bone", "jreg_mano")
 """Arrays whose rows sum to 1, or what they make would not move with the hand."""
+_SHARE_ROUNDING = 1e-3
+"""By how much such a sum may be off, and a weight be below 0."""
 _MASK = "skin_v_surface_mask"
+_TIPS = 5
 _LENGTH = (0.1, 0.35)
 """Metres, least and largest, along the longest side of a hand's box."""
 
@@ -144,7 +148,7 @@ def read_nimble(folder: Path) -> NimbleGeometry:
     vertices, shapedirs = _shape_space(arrays, checks.sizes["V"], scale)
     first = {"bone_f": 0, "muscle_f": checks.sizes["bones"], "skin_f": _first_of_skin(checks)}
     inward = {key: _winds_inward(vertices[first[key] :], faces[key]) for key in _FACES}
-    outward = {key: f[:, ::-1].copy() if inward[key] else f for key, f in faces.items()}
+    outward = {key: _turned(f, inward[key]) for key, f in faces.items()}
     regressor = _keypoints(checks, arrays, vertices)
     components = arrays["pose_basis"][:POSE_COMPONENTS]
     means, stds = arrays["pose_pm_mean"][:POSE_COMPONENTS], arrays["pose_pm_std"][:POSE_COMPONENTS]
@@ -160,11 +164,11 @@ def read_nimble(folder: Path) -> NimbleGeometry:
         bone_faces=outward["bone_f"],
         muscle_faces=outward["muscle_f"],
         skin_faces=outward["skin_f"],
-        surface=checks.array(_MASK, _as_numbers(content[_MASK]), ("skin",)) > 0.5,
+        surface=_surface(checks, content[_MASK]),
         smoothing=smoothing_weights(arrays["skin_v_gd"], millimetres=scale < 1),
         mano_map=mano_map,
         uv=uv,
-        uv_faces=uv_faces[:, ::-1].copy() if inward["skin_f"] else uv_faces,
+        uv_faces=_turned(uv_faces, inward["skin_f"]),
         sha256=hashlib.sha256((digest + uv_digest + mano_digest).encode()).hexdigest(),
     )
 
@@ -201,6 +205,7 @@ def read_mano_map(
     index = checks.array(keys[0], index, ("R", "M"), "integers").astype(np.int64)
     bary = checks.array(keys[1], bary, ("R", "M", 3)).astype(np.float64)
     _check_indices(checks, keys[0], index, len(skin_faces))
+    bary = _shares(checks, keys[1], bary)
     repeats, count = index.shape
     rows = np.broadcast_to(np.arange(count)[:, None], bary.shape)
     entries = (bary.ravel() / repeats, (rows.ravel(), skin_faces[index].ravel()))
@@ -228,18 +233,47 @@ def _arrays(checks: ArrayChecks, content: Mapping[str, Any]) -> dict[str, np.nda
     )
     arrays = {key: checks.array(key, content[key], pattern) for key, pattern in _SHAPES.items()}
     for key in ("shape_pm_std", "pose_pm_std"):
-        if arrays[key].min() <= 0:
-            raise InputError(
-                "nimble.deviation", file=checks.file, array=key, found=float(arrays[key].min())
-            )
+        check_deviations(checks.file, key, arrays[key])
     exact = {k: array.astype(np.float64) for k, array in arrays.items() if k != "skin_v_gd"}
     for key in _SHARES:
-        sums = exact[key].sum(axis=1, keepdims=True)
-        worst = float(sums.flat[np.abs(sums - 1).argmax()])
-        if abs(worst - 1) > 1e-3:
-            raise InputError("nimble.shares", file=checks.file, array=key, found=worst)
-        exact[key] = exact[key] / sums
+        exact[key] = _shares(checks, key, exact[key])
+    least = float(exact["all_sw"].min())
+    if least < -_SHARE_ROUNDING:
+        raise InputError("nimble.negative", file=checks.file, array="all_sw", found=least)
     return exact | {"skin_v_gd": arrays["skin_v_gd"]}
+
+
+def check_deviations(file: Path, array: str, deviations: np.ndarray) -> None:
+    """Check that there are standard deviations, and all of them above 0.
+
+    Raises:
+        InputError: they are not.
+    """
+    if not deviations.size:
+        raise InputError("nimble.empty", file=file, array=array)
+    if deviations.min() <= 0:
+        found = float(deviations.min())
+        raise InputError("nimble.deviation", file=file, array=array, found=found)
+
+
+def _shares(checks: ArrayChecks, key: str, rows: np.ndarray) -> np.ndarray:
+    """Rows (..., N) of which each sums to 1 but for rounding, made to do so exactly."""
+    if not rows.size:
+        raise InputError("nimble.empty", file=checks.file, array=key)
+    sums = rows.sum(axis=-1, keepdims=True)
+    worst = float(sums.flat[np.abs(sums - 1).argmax()])
+    if abs(worst - 1) > _SHARE_ROUNDING:
+        raise InputError("nimble.shares", file=checks.file, array=key, found=worst)
+    return rows / sums
+
+
+def _surface(checks: ArrayChecks, value: Any) -> np.ndarray:
+    """(N,) bool of the mask; among its vertices are the five fingertips."""
+    surface = checks.array(_MASK, _as_numbers(value), ("skin",)) > 0.5
+    if surface.sum() < _TIPS:
+        found = int(surface.sum())
+        raise InputError("nimble.surface", file=checks.file, array=_MASK, least=_TIPS, found=found)
+    return surface
 
 
 def _count(checks: ArrayChecks, key: str, value: Any) -> int:
@@ -271,8 +305,10 @@ def _metres(checks: ArrayChecks, skin: np.ndarray) -> float:
 
 def _faces(checks: ArrayChecks, value: Any, key: str) -> np.ndarray:
     """(F, 3) int64 vertices of a part; public code keeps them as floating-point numbers too."""
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and (value == value.round()).all():
-        value = value.astype(np.int64)
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        # What is not finite equals its rounded self, and is no integer.
+        whole = np.isfinite(value).all() and (value == value.round()).all()
+        value = value.astype(np.int64) if whole else value
     faces = checks.array(key, value, (f"faces of {key}", 3), "integers").astype(np.int64)
     _check_indices(checks, key, faces, checks.sizes[_FACES[key]])
     return faces
@@ -288,10 +324,24 @@ def _check_indices(checks: ArrayChecks, key: str, indices: np.ndarray, count: in
         raise InputError("nimble.indices", file=checks.file, array=key, count=count, found=found)
 
 
-def _winds_inward(vertices: np.ndarray, faces: np.ndarray) -> bool:
-    """Whether a mesh encloses a negative volume."""
-    a, b, c = (vertices[faces[:, corner]] - vertices[faces[0, 0]] for corner in range(3))
-    return bool(np.einsum("fc,fc->", a, np.cross(b, c)) < 0)
+def _winds_inward(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F,) bool: the faces of connected pieces that enclose a negative volume."""
+    start, end = faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel()
+    graph = scipy.sparse.coo_array((np.ones(len(start)), (start, end)), (len(vertices),) * 2)
+    piece = connected_components(graph, directed=False)[1][faces[:, 0]]
+    return np.bincount(piece, _volumes(vertices, faces))[piece] < 0
+
+
+def _volumes(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F,) six times the signed volumes of the tetrahedra of faces and the vertices' mean, which
+    sum to that of a closed mesh."""
+    a, b, c = (vertices[faces[:, corner]] - vertices.mean(axis=0) for corner in range(3))
+    return np.einsum("fc,fc->f", a, np.cross(b, c))
+
+
+def _turned(faces: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Faces (F, 3), the `chosen` (F,) ones wound the other way round."""
+    return np.where(chosen[:, None], faces[:, ::-1], faces)
 
 
 def _shape_space(

@@ -195,8 +195,7 @@ def whole_data(geometry: NimbleGeometry) -> HandModelData:
         skin_weights=geometry.skin_weights,
         tip_vertices=tuple(tip + geometry.skin.start for tip in skin.tip_vertices),
         keypoint_regressor=regressor,
-        uv=None,
-        uv_faces=None,
+        layout=None,
     )
 
 

@@ -14,6 +14,7 @@ from fitter.hand_models.mano import ManoOptions, load_mano, side_of_bends
 from fitter.hand_models.model_data import HandModelData, RestJoints
 from fitter.hand_models.nimble.files import TEXTURE_FILE, NimbleGeometry, read_nimble
 from fitter.hand_models.skeleton import NIMBLE_SKELETON
+from fitter.hand_models.uv_layout import UvAtlas
 from fitter.records import Side
 
 _MANO_JOINTS = [NIMBLE_SKELETON.names.index(name) for name in JOINT_NAMES]
@@ -65,8 +66,7 @@ def skin_data(geometry: NimbleGeometry) -> HandModelData:
         tip_vertices=_tips(geometry, regressor),
         hands_mean=geometry.hands_mean,
         hands_components=geometry.hands_components,
-        uv=geometry.uv,
-        uv_faces=geometry.uv_faces,
+        layout=UvAtlas(geometry.uv, geometry.uv_faces),
         sha256=geometry.sha256,
         skeleton=NIMBLE_SKELETON,
         keypoint_regressor=regressor,

@@ -20,11 +20,13 @@ from torch import Tensor
 from fitter.errors import InputError
 from fitter.hand_models.array_checks import ArrayChecks
 from fitter.hand_models.assets import read_pickle
-from fitter.hand_models.nimble.files import TEXTURE_COMPONENTS, TEXTURE_FILE
+from fitter.hand_models.nimble.files import TEXTURE_COMPONENTS, TEXTURE_FILE, check_deviations
 
 _EXPECTED = f"NIMBLE's textures ({TEXTURE_FILE})"
 _MAPS = ("diffuse", "normal", "spec")
 _KEYS = ("basis", "mean", "std")
+_UNIT = (0.5, 1.5)
+"""Between which a mean of unit normals is long: black and white are the root of 3, grey is 0."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,9 @@ def _space(checks: ArrayChecks, name: str, content: Any) -> TextureSpace:
     mean = checks.array(f"{name}.mean", content["mean"], ("T T 3",))
     std = checks.array(f"{name}.std", content["std"], ("textures",))[:TEXTURE_COMPONENTS]
     basis = checks.array(f"{name}.basis", content["basis"], ("T T 3", "textures"))
+    check_deviations(checks.file, f"{name}.std", std)
     side = math.isqrt(mean.size // 3)
-    if 3 * side * side != mean.size:
+    if not side or 3 * side * side != mean.size:
         raise InputError("nimble.square", file=checks.file, array=f"{name}.mean", found=mean.size)
     unit = basis[:, :TEXTURE_COMPONENTS].T.astype(np.float32) * std[:, None].astype(np.float32)
     shape = (side, side, 3)
@@ -142,7 +145,9 @@ def _with_red_first(path: Path, normal: TextureSpace) -> TextureSpace:
     Nothing published says whether the normals are blue first too. They say it: skin is flat on
     average, so the mean of the channel that points outwards is far above those of the others.
     """
-    mean = normal.mean.mean(dim=(0, 1))
+    # Nothing says what lies between the charts either, but it is no unit vector.
+    length = (2 * normal.mean - 1).norm(dim=-1)
+    mean = normal.mean[(length > _UNIT[0]) & (length < _UNIT[1])].mean(dim=0)
     outward = int(mean.argmax())
     others = mean[[k for k in range(3) if k != outward]]
     if outward == 1 or not mean[outward] > 0.6 or not bool((others - 0.5).abs().max() < 0.1):

@@ -16,7 +16,7 @@ from datasets.readers.rendered import open_rendered
 from datasets.synthetic.arms import cut_wrist
 from datasets.synthetic.command import synth_hands
 from datasets.synthetic.engine import SyntheticEngine
-from datasets.synthetic.mapped_skin import Frames, MappedSkin
+from datasets.synthetic.mapped_skin import MappedSkin
 from datasets.synthetic.settings import SyntheticSettings
 from fitter.commands.fit_hands import fit_hands
 from fitter.hand_models import load_hand_model, load_open_hand
@@ -74,21 +74,6 @@ class TestImages:
         assert not torch.equal(level, batch.image) and not torch.equal(level, dull)
         assert dull.float().mean() < level.float().mean()
 
-    def test_frames_follow_the_texture(self):
-        """A triangle turned in space, of a mirrored texture or not: a map's x leads along u."""
-        generator = torch.Generator().manual_seed(0)
-        basis = torch.linalg.qr(torch.randn(3, 3, generator=generator)).Q
-        u, v, n = basis
-        for mirror in (1.0, -1.0):
-            coordinates = torch.tensor([[[0.1, 0.2], [0.4, 0.25], [0.2, 0.6]]])
-            corners = coordinates[..., :1] * mirror * u + coordinates[..., 1:] * v + 0.3 * n
-            frames = Frames.of(corners, coordinates)
-            tilted = torch.tensor([[0.6, 0.0, 0.8]])
-            found = frames.turned(tilted, n[None])
-            torch.testing.assert_close(found[0], 0.6 * mirror * u + 0.8 * n)
-            found = frames.turned(torch.tensor([[0.0, -0.6, 0.8]]), n[None])
-            torch.testing.assert_close(found[0], -0.6 * v + 0.8 * n)
-
     def test_wrist_is_cut_along_one_loop(self):
         data = load_open_hand()
         heights = -data.v_template[:, 0]
@@ -107,8 +92,16 @@ class TestFolder:
         first = SETTINGS.description()["model"]
         other = copied(tmp_path)
         assert replace(SETTINGS, model=other).description()["model"] == first
+        (other / "MANO_RIGHT.pkl").write_bytes(b"of the same hand")
+        assert replace(SETTINGS, model=other).description()["model"] == first
         (other / "NIMBLE_TEX_FUV.pkl").write_bytes(b"changed")
         assert replace(SETTINGS, model=other).description()["model"] != first
+
+    def test_files_are_read_once(self, tmp_path, monkeypatch):
+        settings = replace(SETTINGS, model=copied(tmp_path))
+        first = settings.description()
+        monkeypatch.setattr(Path, "open", None)
+        assert settings.description() == first
 
     def test_no_folder(self, tmp_path):
         with raises("synthetic.model", file=tmp_path / "none"):

@@ -204,8 +204,7 @@ def model_data():
         tip_vertices=(16, 17, 18, 19, 20),
         hands_mean=np.zeros(45),
         hands_components=np.eye(45),
-        uv=None,
-        uv_faces=None,
+        layout=None,
         sha256="",
     )
 

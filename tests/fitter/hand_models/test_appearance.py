@@ -95,6 +95,15 @@ def test_gradients(skin):
     assert torch.autograd.gradcheck(few.vertex_colours, (given,))
 
 
+def test_gradients_after_maps_of_another_size_were_made_without(data):
+    own = load_appearance(data, DOUBLE)
+    coefficients = torch.zeros(1, own.count, dtype=DOUBLE, requires_grad=True)
+    with torch.inference_mode():
+        own.maps(coefficients, 16)
+    own.maps(coefficients, 16).diffuse.sum().backward()
+    assert coefficients.grad.abs().max() > 0
+
+
 def test_dtype_follows(skin):
     single = skin.to(torch.float32)
     assert single.texture_mean.dtype == single.vertex_components.dtype == torch.float32

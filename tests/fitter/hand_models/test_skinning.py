@@ -19,6 +19,7 @@ from fitter.hand_models.mano import ManoOptions, load_mano, side_of
 from fitter.hand_models.model_data import HandModelData
 from fitter.hand_models.open_hand import load_open_hand, read_open_hand
 from fitter.hand_models.skinning import HandModel
+from fitter.hand_models.uv_layout import UvAtlas
 from fitter.records import HandParams
 from tests.support.errors import raises
 from tests.support.mano_files import fabricate, random_params
@@ -41,8 +42,9 @@ def make_data(n_vertices=96, with_posedirs=True):
         tip_vertices=(15, 3, 6, 12, 9),
         hands_mean=arrays["hands_mean"],
         hands_components=arrays["hands_components"],
-        uv=np.random.default_rng(0).uniform(size=(n_vertices, 2)),
-        uv_faces=arrays["f"].astype(np.int64),
+        layout=UvAtlas(
+            np.random.default_rng(0).uniform(size=(n_vertices, 2)), arrays["f"].astype(np.int64)
+        ),
         sha256="0" * 64,
     )
 

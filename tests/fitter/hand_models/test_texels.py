@@ -20,8 +20,7 @@ def data(request):
     data = load_hand_model().data
     if request.param == "own":
         return data
-    atlas = unwrap(data)
-    return replace(data, uv=atlas.uv, uv_faces=atlas.faces)
+    return replace(data, layout=unwrap(data))
 
 
 @pytest.fixture(scope="module")
@@ -91,4 +90,4 @@ def test_each_pair_is_there_once_and_used(graph) -> None:
 
 def test_a_model_without_an_atlas_has_none(data) -> None:
     with pytest.raises(ValueError, match="no texture coordinates"):
-        TexelGraph.of(replace(data, uv=None, uv_faces=None), SIZE)
+        TexelGraph.of(replace(data, layout=None), SIZE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from fitter.hand_models.mano import load_mano
 from fitter.hand_models.open_hand import load_open_hand
 from fitter.hand_models.uv_atlas import GUTTER, UvAtlas, unwrap, with_atlas
 from tests.support import mano_files
+from tests.support.errors import raises
 
 GRID = 700
 
@@ -43,7 +45,7 @@ def bare(seed: int | None, opened: bool):
         betas = np.random.default_rng(seed).normal(0, 1.5, data.shapedirs.shape[2])
         data = replace(data, v_template=data.v_template + data.shapedirs @ betas)
     data = without_cap(data) if opened else data
-    return replace(data, uv=None, uv_faces=None)
+    return replace(data, layout=None)
 
 
 CASES = [(None, False), (None, True), (0, True), (1, False), (5, True), (6, False)]
@@ -146,6 +148,48 @@ def test_a_loaded_model_has_one(tmp_path) -> None:
     np.testing.assert_array_equal(right.uv, left.uv)
     own = load_open_hand()
     np.testing.assert_array_equal(load_hand_model().data.uv, own.uv)
+
+
+def test_it_is_made_once_and_only_when_asked_for(tmp_path, monkeypatch) -> None:
+    made = []
+
+    def counted(data):
+        made.append(data)
+        return unwrap(data)
+
+    monkeypatch.setattr("fitter.hand_models.uv_atlas.unwrap", counted)
+    path = mano_files.write_plain(tmp_path / "MANO_RIGHT.pkl", mano_files.fabricate())
+    right = load_hand_model(path)
+    left = right.mirrored()
+    again = replace(right.data, name="the same")
+    assert not made
+    assert right.data.uv is left.data.uv is again.uv
+    assert left.data.mirrored().uv_faces is right.data.uv_faces
+    assert len(made) == 1
+
+
+def test_joints_without_palm_and_back_are_named_where_a_texture_is_asked_for(tmp_path) -> None:
+    arrays = mano_files.fabricate()
+    arrays["J_regressor"] = np.repeat(arrays["J_regressor"][:1], 16, 0)
+    bare_hand = bare(None, opened=True)
+    joints = np.repeat(bare_hand.joint_regressor[:1], 16, 0)
+    loaded = load_hand_model(mano_files.write_plain(tmp_path / "MANO_RIGHT.pkl", arrays)).data
+    assert loaded.side == "right"
+    with raises("model.no_anatomy", file="open_hand"):
+        _ = with_atlas(replace(bare_hand, joint_regressor=joints)).uv
+
+
+@pytest.mark.parametrize("count", [0, 1, 6000])
+def test_no_number_of_loose_faces_takes_long(count) -> None:
+    data = bare(None, opened=False)
+    faces = np.random.default_rng(0).integers(0, len(data.v_template), (count, 3))
+    start = time.process_time()
+    atlas = unwrap(replace(data, faces=faces))
+    assert time.process_time() - start < 0.5
+    real = [len(set(face)) == 3 for face in faces.tolist()]
+    assert atlas.faces.shape == faces.shape and 0 <= atlas.uv.min() <= atlas.uv.max() <= 1
+    np.testing.assert_array_equal(signed_areas(atlas.uv[atlas.faces]) > 0, real)
+    assert covers(atlas).max() <= 1
 
 
 def test_a_soup_of_faces_is_laid_out_face_by_face(tmp_path) -> None:

@@ -12,7 +12,7 @@ from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.config.stages import DEFAULT_STAGES, RefineConfig, StageConfig
 from fitter.fitting.shape_information import unpacked
-from fitter.hand_models import load_hand_model
+from fitter.hand_models import load_appearance, load_hand_model
 from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.hand_models.known_shape import KnownShape
 from fitter.masks.hand_mask import MaskSettings
@@ -178,6 +178,24 @@ def test_freed_lists_the_groups_of_all_stages(model) -> None:
     expected = {"global_orient", "pose", "shape", "camera", "lighting"}
     assert refiner(model, config).freed == expected
     assert refiner(model, SETTINGS.model_copy(update={"stages": {}})).freed == frozenset()
+
+
+def test_the_skin_is_read_only_where_a_stage_looks_at_it(model, monkeypatch) -> None:
+    read = []
+
+    def load(data):
+        read.append(data.name)
+        return load_appearance(data)
+
+    monkeypatch.setattr("fitter.refinement.refiner.load_appearance", load)
+    refiner(model)
+    assert not read
+    for change in ({"free": ["appearance"]}, {"energies": {"photometric_rgb": 1.0}}):
+        stage = SHORT.model_copy(update=change)
+        refiner(model, SETTINGS.model_copy(update={"stages": {"one": stage}}))
+    off = SHORT.model_copy(update={"energies": {"photometric_rgb": 0.0}})
+    refiner(model, SETTINGS.model_copy(update={"stages": {"one": off}}))
+    assert len(read) == 2
 
 
 def test_stages_keep_known_sizes(model, truth, view) -> None:

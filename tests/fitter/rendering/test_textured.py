@@ -251,7 +251,7 @@ def test_another_atlas_with_the_same_colours_gives_the_same_picture() -> None:
     assert fragments.mask.sum() > 300
     torch.testing.assert_close(first, second)
     with pytest.raises(ValueError, match="no texture coordinates"):
-        TexturedFaces.of(replace(model.data, uv=None, uv_faces=None), vertices)
+        TexturedFaces.of(replace(model.data, layout=None), vertices)
 
 
 def test_retouching_moves_logits() -> None:

@@ -49,6 +49,6 @@ def test_rows_and_textures_are_inverse():
 
 
 def test_a_model_without_texture_coordinates_is_refused():
-    data = replace(model().data, name="bare", uv=None, uv_faces=None)
+    data = replace(model().data, name="bare", layout=None)
     with raises("texture.no_uv", model="bare"):
         TextureAtlas.of(data, 64)

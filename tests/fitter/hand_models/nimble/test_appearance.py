@@ -7,8 +7,12 @@ import torch
 from fitter.colours import linear_from_srgb, srgb_from_linear
 from fitter.hand_models import load_appearance, load_hand_model, load_open_hand
 from fitter.hand_models.appearance_loading import appearance_identity
+from fitter.hand_models.nimble.appearance import NimbleAppearance
 from fitter.hand_models.nimble.files import TEXTURE_FILE
-from fitter.rendering.shading import sample_texture
+from fitter.hand_models.nimble.textures import read_textures
+from fitter.raster import rasterize
+from fitter.rendering.shading import SphericalHarmonicsLight, sample_texture
+from fitter.rendering.textured import Surface, TexturedFaces, shade
 from tests.support.nimble_files import nimble_folder
 
 
@@ -22,6 +26,17 @@ def skin(data):
     return load_appearance(data)
 
 
+def shown_mean(model, skin):
+    """(3,) mean sRGB of a hand at rest with its mean skin in white light."""
+    vertices = model.v_template[None] + torch.tensor([0.0, 0.0, 0.5])
+    place = 250 * vertices[..., :2] / vertices[..., 2:] + 64
+    fragments = rasterize(torch.cat([place, vertices[..., 2:]], -1), model.faces, (128, 128))
+    maps = skin.maps(torch.zeros(1, skin.count))
+    surface = Surface(TexturedFaces.of(model.data, vertices), vertices, maps)
+    light = SphericalHarmonicsLight.uniform(torch.ones(1, 3))
+    return srgb_from_linear(shade(surface, fragments, light)[fragments.mask].mean(0))
+
+
 def random_skins(batch=3):
     return torch.randn(batch, 10, generator=torch.Generator().manual_seed(0))
 
@@ -33,7 +48,7 @@ class TestMaps:
         torch.testing.assert_close(
             srgb_from_linear(maps.diffuse), image[..., :3], atol=2e-6, rtol=0
         )
-        torch.testing.assert_close(maps.specular, image[..., 6:])
+        torch.testing.assert_close(maps.specular, 0.08 * image[..., 6:])
         length = maps.normal.norm(dim=-1)
         assert maps.normal[..., 2].mean() > 0.8 and 0.9 < length.mean() < 1.1
         assert skin.is_mapped and skin.count == 10
@@ -45,6 +60,23 @@ class TestMaps:
         found = srgb_from_linear(skin.maps(torch.zeros(1, 10), 24).diffuse)[0]
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
         assert small.normal.shape == small.specular.shape == (3, 24, 24, 3)
+
+    def test_mean_skin_in_white_light_is_as_bright_as_the_open_hands(self, skin, data):
+        """Highlights and all; within 10 % of what the picture shows. Grey highlights are bluer
+        than skin."""
+        other = load_hand_model()
+        shown = [shown_mean(load_hand_model(nimble_folder()), skin)]
+        shown += [shown_mean(other, load_appearance(other.data))]
+        assert float(shown[0].mean()) == pytest.approx(float(shown[1].mean()), rel=0.1)
+        torch.testing.assert_close(*shown, rtol=0.12, atol=0)
+
+    def test_gradients_after_maps_of_another_size_were_made_without(self, data):
+        own = NimbleAppearance.of(read_textures(nimble_folder()), data)
+        alpha = random_skins(1).requires_grad_()
+        with torch.inference_mode():
+            own.maps(alpha, 12)
+        own.maps(alpha, 12).diffuse.sum().backward()
+        assert alpha.grad.abs().max() > 0
 
     def test_gradients(self, skin):
         double = skin.to(torch.float64)
@@ -80,6 +112,25 @@ class TestVertices:
     def test_both_sides_have_the_same(self, data):
         left = load_appearance(data.mirrored()).vertex_colours(random_skins())
         assert torch.equal(left, load_appearance(data).vertex_colours(random_skins()))
+
+
+def test_textures_are_there_once_and_no_longer_than_somebody_has_them(data, monkeypatch):
+    first = load_appearance(data)
+    moved = first.to(torch.device("cpu"))
+    again = load_appearance(data.mirrored())
+    assert moved is first and again.textures is first.textures
+    reads = []
+
+    def counted(folder):
+        reads.append(folder)
+        return read_textures(folder)
+
+    monkeypatch.setattr("fitter.hand_models.appearance_loading.read_textures", counted)
+    double = load_appearance(data, torch.float64)
+    assert load_appearance(data, torch.float64) is double and len(reads) == 1
+    del double
+    load_appearance(data, torch.float64)
+    assert len(reads) == 2
 
 
 def test_identity_follows_the_file(data, tmp_path):

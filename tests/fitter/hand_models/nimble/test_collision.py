@@ -198,6 +198,20 @@ class TestSeparate:
             assert gradient.abs().sum() > 0
             torch.testing.assert_close(slope, (gradient * direction).sum(), rtol=1e-5, atol=1e-6)
 
+    def test_a_hand_that_is_not_finite_stays_alone(self):
+        skin, faces, muscle, muscle_faces = dented()
+        parts = (identity(skin.shape[1]), torch.ones(skin.shape[1], dtype=torch.bool))
+        wanted = separate(skin, faces, muscle, muscle_faces, *parts)
+        skins, muscles = skin.repeat(3, 1, 1), muscle.repeat(3, 1, 1)
+        skins[0, 5, 1], muscles[2, 0, 0] = torch.nan, torch.inf
+        leaf = skins.clone().requires_grad_()
+        found = separate(leaf, faces, muscles, muscle_faces, *parts)
+        torch.testing.assert_close(found.skin[1], wanted.skin[0], rtol=0, atol=0)
+        assert torch.equal(found.depth[1], wanted.depth[0])
+        assert found.depth[[0, 2]].isnan().all() and torch.equal(found.skin[2], skin[0])
+        found.skin[1].sum().backward()
+        assert leaf.grad.isfinite().all() and leaf.grad[1].abs().max() > 0
+
     def test_shapes_are_checked(self):
         skin, faces, muscle, muscle_faces = dented()
         surface = torch.ones(skin.shape[1] - 1, dtype=torch.bool)

@@ -4,6 +4,8 @@ import os
 
 import numpy as np
 import pytest
+import scipy.sparse
+from scipy.sparse.csgraph import connected_components
 
 from fitter.conventions import KEYPOINT_ORDERS
 from fitter.hand_models import load_hand_model, load_open_hand
@@ -82,6 +84,19 @@ class TestWhatIsRead:
         # The map to MANO's vertices counts corners as the file has them.
         assert abs(again.mano_map - geometry.mano_map).max() > 0
 
+    def test_each_muscle_is_turned_for_itself(self, geometry, tmp_path):
+        changed = content(copied(tmp_path), DICT_FILE)
+        faces = changed["muscle_f"]
+        start, end = faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel()
+        graph = scipy.sparse.coo_array((np.ones(len(start)), (start, end)))
+        graph.resize(2 * (int(faces.max()) + 1,))
+        count, piece = connected_components(graph, directed=False)
+        assert count > 1
+        second = piece[faces[:, 0]] == 1
+        changed["muscle_f"] = np.where(second[:, None], faces[:, ::-1], faces)
+        rewritten(tmp_path, DICT_FILE, changed)
+        np.testing.assert_array_equal(read_nimble(tmp_path).muscle_faces, geometry.muscle_faces)
+
     def test_texture_faces_in_another_order(self, geometry, tmp_path):
         lines = content(copied(tmp_path), FUV_FILE)
         faces = [line for line in lines if line.startswith("f ")]
@@ -157,6 +172,20 @@ class TestWhatIsRead:
 class _Command:
     def __reduce__(self):
         return os.system, ("touch was-run",)
+
+
+def _without(content, *keys):
+    """No component is left."""
+    content.update({key: content[key][:0] for key in keys})
+
+
+def _negative(weights):
+    """Rows still sum to 1."""
+    changed = np.array(weights)
+    least = changed[0].argmin()
+    changed[0, least] -= 0.5
+    changed[0, (least + 1) % changed.shape[1]] += 0.5
+    return changed
 
 
 class TestBadFiles:
@@ -259,6 +288,16 @@ class TestBadFiles:
             (lambda c: c.update(skin_f=c["skin_f"] - 1), "nimble.indices", {"found": -1}),
             (lambda c: c.update(pose_pm_std=-c["pose_pm_std"]), "nimble.deviation", {}),
             (lambda c: c.update(jreg_mano=c["jreg_mano"][::-1]), "nimble.keypoint_order", {}),
+            (lambda c: _without(c, "shape_pm_std", "shape_pm_mean", "shape_basis"), "nimble.empty",
+             {"array": "shape_pm_std"}),
+            (lambda c: _without(c, "pose_pm_std", "pose_pm_mean", "pose_basis"), "nimble.empty",
+             {"array": "pose_pm_std"}),
+            (lambda c: c.update(skin_v_surface_mask=0 * c["skin_v_surface_mask"]), "nimble.surface",
+             {"found": 0}),
+            (lambda c: c.update(all_sw=_negative(c["all_sw"])), "nimble.negative",
+             {"array": "all_sw"}),
+            (lambda c: c.update(skin_f=np.full(c["skin_f"].shape, np.inf)), "model.array_type",
+             {"array": "skin_f"}),
         ],
     )  # fmt: skip
     def test_senseless_content(self, tmp_path, change, code, facts):
@@ -279,13 +318,60 @@ class TestBadFiles:
         rewritten(tmp_path, FUV_FILE, [*lines[:-1], "f 1/1 2/2 3/999999\n"])
         with raises("nimble.indices", file=path, array="vt", found=999998):
             read_nimble(tmp_path)
-        for line in ("f 1 2 3", "f 1/1 2/2 3/3 4/4", "vt 0.5", "vt one two"):
+        for line in (
+            "f 99999999999999999999/1 2/2 3/3",
+            "f 1 2 3",
+            "f 1/1 2/2 3/3 4/4",
+            "vt 0.5",
+            "vt one two",
+        ):
             rewritten(tmp_path, FUV_FILE, [*lines, line])
             with raises("nimble.uv_line", file=path, found=line):
                 read_nimble(tmp_path)
         rewritten(tmp_path, FUV_FILE, {"lines": lines})
         with raises("model.no_text", file=path, found="dict"):
             read_nimble(tmp_path)
+
+    def test_barycentric_coordinates_of_another_sum(self, tmp_path):
+        """MANO's hand would be half as large again."""
+        changed = content(copied(tmp_path), VREG_FILE)
+        changed["lmk_bary_coords"] = 1.5 * np.asarray(changed["lmk_bary_coords"])
+        path = rewritten(tmp_path, VREG_FILE, changed)
+        with raises("nimble.shares", file=path, array="lmk_bary_coords"):
+            read_nimble(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("part", "change", "code"),
+        [
+            ("std", lambda std: -std, "nimble.deviation"),
+            ("std", lambda std: std[..., :0], "nimble.empty"),
+            ("mean", lambda mean: mean[..., :0], "nimble.square"),
+        ],
+    )
+    def test_textures_of_nothing(self, tmp_path, part, change, code):
+        changed = content(copied(tmp_path), TEXTURE_FILE)
+        space = changed["diffuse"]
+        space[part] = change(space[part])
+        space["basis"] = space["basis"][: space["mean"].size, : space["std"].size]
+        for other in ("normal", "spec") if part == "mean" else ():
+            changed[other]["mean"] = changed[other]["mean"][..., :0]
+            changed[other]["basis"] = changed[other]["basis"][:0]
+        path = rewritten(tmp_path, TEXTURE_FILE, changed)
+        with raises(code, file=path):
+            read_textures(tmp_path)
+
+    @pytest.mark.parametrize("between", [0.0, 0.5, 1.0])
+    def test_normals_between_the_charts_do_not_matter(self, folder, tmp_path, between):
+        """Nobody says what lies there."""
+        changed = content(copied(tmp_path), TEXTURE_FILE)
+        mean = changed["normal"]["mean"].copy()
+        texels = mean.reshape(-1, 3)
+        texels[: 2 * len(texels) // 3] = between
+        changed["normal"]["mean"] = mean
+        rewritten(tmp_path, TEXTURE_FILE, changed)
+        found = read_textures(tmp_path).normal.mean
+        rest = found.flatten(0, 1)[2 * len(texels) // 3 :]
+        assert rest.equal(read_textures(folder).normal.mean.flatten(0, 1)[-len(rest) :])
 
     def test_normals_that_point_nowhere(self, tmp_path):
         changed = content(copied(tmp_path), TEXTURE_FILE)
