@@ -19,7 +19,7 @@ from fitter.records import HandParams
 from fitter.run import passes
 from fitter.run.passes import Pass, share, wait_for_others
 from fitter.run.summary import Summary, report
-from tests.support.killed_runs import Kill, start, status_of
+from tests.support.forked_runs import Kill, start, status_of
 from tests.support.people_cases import OPTIONS, write_images
 from tests.support.store_rows import contents
 

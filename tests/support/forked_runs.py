@@ -21,7 +21,7 @@ _IMPORTED = (
     "fitter.run.work",
     "fitter.workers.local_executor",
     "fitter.store.people",
-    "tests.support.killed_runs",
+    "tests.support.forked_runs",
 )
 
 
