@@ -52,7 +52,7 @@ def write_rows(path: Path, images: int, people: int) -> None:
     spec = StoreSpec(
         images=[f"{k:08d}.jpg" for k in range(images)],
         max_hands=1,
-        block_size=choose_block_size(images),
+        block_size=choose_block_size(images, row_bytes=0),
         num_betas=BETAS,
         has_people=True,
         optional_sizes={"shape_information_entry": entries(BETAS)},

@@ -14,7 +14,7 @@ the model is the same. So n of them count for less than n, see `effective_images
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fitter.energies.residuals import geman_mcclure
 from fitter.energies.size import size_prior
 from fitter.fitting.shape_information import ShapeInformation, unpacked
+from fitter.groups.robust import Medians, robust_weights
 from fitter.hand_models.hand_size import HandSize
 from fitter.records import HandParams
 
@@ -52,9 +52,8 @@ NEWTON_STEPS = 12
 _LEAST_EIGENVALUE = 1e-6
 """Relative to the largest one: what an image says less of than this it says nothing of."""
 
-_BINS, _DECADES = 240, 24
-"""Of the histogram of how far off images are, from 10^-12 to 10^12 in the unit of a standard
-deviation."""
+SOLVED_AT_ONCE = 1024
+"""Hands whose small systems are solved at once."""
 
 
 @dataclass(frozen=True)
@@ -147,35 +146,34 @@ def joint_shapes(
 
 
 def distances(information: ShapeInformation, betas: np.ndarray) -> np.ndarray:
-    """How far a shape is from what each of N images would have alone.
+    """How far shapes are from what each of N images would have alone.
 
     Args:
         information: of N images.
-        betas: (S,) the shape.
+        betas: (S,) or (N, S) the shapes.
 
     Returns:
         (N,) root of twice the rise of an image's cost over its own minimum, for each direction of
         which it says anything.
     """
     values, axes = np.linalg.eigh(information.matrix)
-    slope = (information.matrix @ betas) - information.vector
-    along = np.einsum("nij,ni->nj", axes, slope)
+    slope = np.einsum("nij,nj->ni", information.matrix, np.broadcast_to(betas, values.shape))
+    along = np.einsum("nij,ni->nj", axes, slope - information.vector)
     says = values > _LEAST_EIGENVALUE * values[:, -1:]
     rise = np.where(says, along**2 / np.where(says, values, 1.0), 0.0)
     return np.sqrt(rise.sum(1) / says.sum(1).clip(1))
 
 
-def _by_hand(
+def _usable(
     stream: Callable[[], Iterable[Images[Key]]], num_betas: int
-) -> Iterator[tuple[Key, ShapeInformation, np.ndarray]]:
-    """Each hand's part of each part of the stream, and the sizes that are known."""
+) -> Iterator[tuple[list[Key], ShapeInformation, np.ndarray]]:
+    """What the images of each part of the stream say, and the sizes that are known, without those
+    that say nothing."""
     for images in stream():
-        usable = np.isfinite(images.information).all(1)
-        places: dict[Key, list[int]] = {}
-        for place in np.flatnonzero(usable):
-            places.setdefault(images.keys[place], []).append(int(place))
-        for key, rows in places.items():
-            yield key, unpacked(images.information[rows], num_betas), images.sizes[rows]
+        rows = np.flatnonzero(np.isfinite(images.information).all(1))
+        if len(rows):
+            keys = [images.keys[row] for row in rows]
+            yield keys, unpacked(images.information[rows], num_betas), images.sizes[rows]
 
 
 @dataclass(frozen=True)
@@ -185,9 +183,15 @@ class _Weights(Generic[Key]):
     shapes: Mapping[Key, np.ndarray]
     medians: Mapping[Key, float]
 
-    def __call__(self, key: Key, information: ShapeInformation) -> np.ndarray:
-        far = distances(information, self.shapes[key]) / (OUTLIER * self.medians[key])
-        return geman_mcclure(torch.from_numpy(far**2))[1].numpy()
+    def __call__(self, keys: list[Key], information: ShapeInformation) -> np.ndarray:
+        scale = OUTLIER * np.array([self.medians[key] for key in keys])
+        return robust_weights(_distances(keys, information, self.shapes), scale)
+
+
+def _distances(
+    keys: list[Key], information: ShapeInformation, shapes: Mapping[Key, np.ndarray]
+) -> np.ndarray:
+    return distances(information, np.array([shapes[key] for key in keys]))
 
 
 def _added(
@@ -195,92 +199,86 @@ def _added(
 ) -> dict[Key, _Sums]:
     """The weighted sums of all hands."""
     sums: dict[Key, _Sums] = {}
-    for key, information, sizes in _by_hand(stream, num_betas):
-        known = sizes[np.isfinite(sizes)]
-        found = sums.get(key)
-        if found is None:
-            found = _Sums(np.zeros((num_betas, num_betas)), np.zeros(num_betas), np.nan)
-            sums[key] = found
-        if len(known):
-            found.size = float(known[0])
-        weighed = np.ones(len(sizes)) if weights is None else weights(key, information)
+    for keys, information, sizes in _usable(stream, num_betas):
+        weighed = np.ones(len(sizes)) if weights is None else weights(keys, information)
         # One after another: the sum must not depend on how the stream is cut.
-        for weight, matrix, vector in zip(weighed, *information, strict=True):
+        for key, weight, size, matrix, vector in zip(
+            keys, weighed, sizes, *information, strict=True
+        ):
+            found = sums.get(key)
+            if found is None:
+                found = _Sums(np.zeros((num_betas, num_betas)), np.zeros(num_betas), np.nan)
+                sums[key] = found
+            if np.isnan(found.size):
+                found.size = float(size)
             found.matrix += weight * matrix
             found.vector += weight * vector
             found.weight += float(weight)
-        found.images += len(sizes)
+            found.images += 1
     return sums
 
 
 def _medians(
     stream: Callable[[], Iterable[Images[Key]]], num_betas: int, shapes: Mapping[Key, np.ndarray]
 ) -> dict[Key, float]:
-    """The median of how far off the images of each hand are, from a histogram."""
-    counts: dict[Key, np.ndarray] = {}
-    per_decade = _BINS / _DECADES
-    for key, information, _ in _by_hand(stream, num_betas):
-        far = distances(information, shapes[key])
-        bins = np.floor((np.log10(far.clip(1e-300)) + _DECADES / 2) * per_decade)
-        histogram = counts.setdefault(key, np.zeros(_BINS, np.int64))
-        np.add.at(histogram, bins.clip(0, _BINS - 1).astype(int), 1)
-    return {key: _median(histogram) for key, histogram in counts.items()}
-
-
-def _median(histogram: np.ndarray) -> float:
-    """The middle, on the logarithmic scale, of the bin with the median, interpolated in it."""
-    total, below = histogram.sum(), np.cumsum(histogram)
-    place = int(np.searchsorted(below, total / 2))
-    before = below[place] - histogram[place]
-    share = (total / 2 - before) / histogram[place]
-    return float(10 ** ((place + share) * _DECADES / _BINS - _DECADES / 2))
+    """The median of how far off the images of each hand are."""
+    medians: Medians[Key] = Medians()
+    for keys, information, _ in _usable(stream, num_betas):
+        far = _distances(keys, information, shapes)
+        for place, key in enumerate(keys):
+            medians.add(key, far[place : place + 1])
+    return medians.found()
 
 
 def _solved(sums: Mapping[Key, _Sums], priors: ShapePriors) -> dict[Key, np.ndarray]:
     """The shapes with the lowest cost, (S,) each."""
-    return {key: _minimum(found, priors) for key, found in sums.items()}
+    found: dict[Key, np.ndarray] = {}
+    keys = list(sums)
+    for start in range(0, len(keys), SOLVED_AT_ONCE):
+        some = keys[start : start + SOLVED_AT_ONCE]
+        found |= zip(some, _minima([sums[key] for key in some], priors), strict=True)
+    return found
 
 
-def _minimum(sums: _Sums, priors: ShapePriors) -> np.ndarray:
-    """Newton's method; where the size is known on the surface of shapes of that size."""
+def _minima(sums: Sequence[_Sums], priors: ShapePriors) -> np.ndarray:
+    """(G, S) shapes of G hands by Newton's method; where the size is known on the surface of shapes
+    of that size."""
     like = priors.size.template
-    matrix, vector = (like.new_tensor(part) for part in sums.information)
-    size = like.new_tensor([sums.size])
-    betas = like.new_zeros(1, len(vector))
-    identity = torch.eye(len(vector), dtype=like.dtype, device=like.device)
-    is_known = bool(size.isfinite())
+    parts = [each.information for each in sums]
+    matrix = like.new_tensor(np.array([part.matrix for part in parts]))
+    vector = like.new_tensor(np.array([part.vector for part in parts]))
+    size = like.new_tensor([each.size for each in sums])
+    betas = torch.zeros_like(vector)
+    identity = torch.eye(vector.shape[-1], dtype=like.dtype, device=like.device)
+    known = size.isfinite()
+    weight = SIZE_FACTOR * priors.size_weight
     for _ in range(NEWTON_STEPS):
         betas = priors.size.held(betas, size)
-        gradient = matrix @ betas[0] - vector + 2 * priors.shape_weight * betas[0]
+        gradient = (matrix @ betas[..., None])[..., 0] - vector + 2 * priors.shape_weight * betas
         hessian = matrix + 2 * priors.shape_weight * identity
-        if is_known:
-            step = _along_surface(gradient, hessian, priors.size.with_slope(betas)[1][0])
-        else:
-            prior = size_prior(_hand(betas), priors.size)
-            weight = SIZE_FACTOR * priors.size_weight
-            step = _solve(
-                hessian + weight * prior.hessian[0], -gradient - weight * prior.gradient[0]
-            )
+        prior = size_prior(_hand(betas), priors.size)
+        free = _solve(hessian + weight * prior.hessian, -gradient - weight * prior.gradient)
+        step = free
+        if known.any():
+            held = _along_surface(gradient, hessian, priors.size.with_slope(betas)[1])
+            step = torch.where(known[:, None], held, free)
         betas = betas + step
-    return priors.size.held(betas, size)[0].cpu().numpy()
+    return priors.size.held(betas, size).numpy()
 
 
 def _along_surface(gradient: Tensor, hessian: Tensor, normal: Tensor) -> Tensor:
-    """The step to the minimum at right angles to `normal`: Nocedal, Wright, "Numerical
-    optimization", 2006, eq. 16.5."""
-    across = normal.new_zeros(1, 1)
-    system = torch.cat(
-        [
-            torch.cat([hessian, normal[:, None]], 1),
-            torch.cat([normal[None], across], 1),
-        ]
-    )
-    return _solve(system, torch.cat([-gradient, across[0]]))[:-1]
+    """The steps (G, S) to the minima at right angles to `normal` (G, S): Nocedal, Wright,
+    "Numerical optimization", 2006, eq. 16.5."""
+    across = normal.new_zeros(len(normal), 1)
+    last = torch.cat([normal, across], 1)
+    system = torch.cat([torch.cat([hessian, normal[..., None]], 2), last[:, None]], 1)
+    return _solve(system, torch.cat([-gradient, across], 1))[:, :-1]
 
 
 def _solve(system: Tensor, right: Tensor) -> Tensor:
-    """The least-squares solution, of least norm: priors of weight 0 may leave a direction open."""
-    return torch.linalg.lstsq(system, right[:, None], driver="gelsd").solution[:, 0]
+    """The least-squares solutions (G, S), of least norm: priors of weight 0 may leave a direction
+    open."""
+    return torch.linalg.lstsq(system, right[..., None], driver="gelsd").solution[..., 0]
 
 
 def _hand(betas: Tensor) -> HandParams:

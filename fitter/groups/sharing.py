@@ -31,6 +31,12 @@ class Sharing(Protocol[Shared]):
         ...
 
     @property
+    def reads(self) -> frozenset[str]:
+        """Those of `fitter.store.schema.OPTIONAL_DIMENSIONS` whose variables `share` reads; rows of
+        passes before the last one have no others."""
+        ...
+
+    @property
     def pass_sizes(self) -> dict[str, int]:
         """Lengths of optional dimensions that the rows of all passes but the last one need."""
         ...
@@ -64,4 +70,17 @@ class Sharing(Protocol[Shared]):
 
     def given(self, sources: Sources, shared: Shared) -> Sources:
         """The images with what is known of them now."""
+        ...
+
+    def notes(self, rows: StoreReader, sources: Sources, path: Path) -> list[str]:
+        """Sentences for whoever started the run, when its last pass is complete.
+
+        Args:
+            rows: of that pass.
+            sources: of the run.
+            path: of the shared values that it was given.
+
+        Raises:
+            InputError: the values are damaged.
+        """
         ...

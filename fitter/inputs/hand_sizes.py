@@ -12,18 +12,16 @@ A size is that of all hands of the image. Images that nothing matches have no kn
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from fitter.conventions import HAND_SIZES
 from fitter.errors import InputError
+from fitter.inputs.by_image import ByImage
 from fitter.inputs.json_files import load_json
-
-_WILD = frozenset("*?[")
 
 
 @dataclass(frozen=True)
@@ -33,18 +31,20 @@ class HandSizes:
     Build it with `HandSizes.open`.
 
     Attributes:
-        path: the file.
-        by_name: metres by the name of an image.
-        by_pattern: metres by a pattern, in the order of the file.
+        said: metres by image.
+        everywhere: metres of the hands of all images of which the file says nothing, or None.
     """
 
-    path: Path
-    by_name: Mapping[str, float]
-    by_pattern: Mapping[str, float]
+    said: ByImage[float]
+    everywhere: float | None = None
 
     @staticmethod
-    def open(path: Path) -> HandSizes:
+    def open(path: Path, everywhere: float | None = None) -> HandSizes:
         """Read the file.
+
+        Args:
+            path: of the file.
+            everywhere: metres of the hands of all other images, or None.
 
         Raises:
             InputError: it is missing, no JSON object, empty, or a size is none.
@@ -53,49 +53,22 @@ class HandSizes:
         if not isinstance(content, dict) or not content:
             raise InputError("hand_size.layout", file=path, found=type(content).__name__)
         sizes = {name: check_hand_size(size, f"{path}: {name}") for name, size in content.items()}
-        wild = {name for name in sizes if _WILD & set(name)}
         return HandSizes(
-            path,
-            {name: size for name, size in sizes.items() if name not in wild},
-            {name: size for name, size in sizes.items() if name in wild},
+            ByImage(path, sizes, "hand_size.no_image", "hand_size.two_patterns"), everywhere
         )
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.said.path
+
     def require_for(self, names: Iterable[str]) -> None:
-        """Refuse a file that speaks of other images.
-
-        Args:
-            names: of all images.
-
-        Raises:
-            InputError: a name or pattern in the file matches no image; or an image matches two
-                patterns of different sizes, and has no entry of its own.
-        """
-        unmatched = {*self.by_name, *self.by_pattern}
-        example = ""
-        for name in names:
-            example = example or name
-            unmatched.discard(name)
-            unmatched.difference_update(self._matching(name))
-            self.size_of(name)
-        if unmatched:
-            first = next(n for n in (*self.by_name, *self.by_pattern) if n in unmatched)
-            raise InputError("hand_size.no_image", file=self.path, found=first, image=example)
+        """See `ByImage.require_for`."""
+        self.said.require_for(names)
 
     def size_of(self, name: str) -> float | None:
-        """Metres of the hands of an image, or None where they are not known.
-
-        Raises:
-            InputError: two patterns say different things of it.
-        """
-        if name in self.by_name:
-            return self.by_name[name]
-        found = self._matching(name)
-        if len({self.by_pattern[pattern] for pattern in found}) > 1:
-            raise InputError("hand_size.two_patterns", file=self.path, image=name, found=found)
-        return self.by_pattern[found[0]] if found else None
-
-    def _matching(self, name: str) -> list[str]:
-        return [pattern for pattern in self.by_pattern if fnmatchcase(name, pattern)]
+        """Metres that the file says of the hands of an image, or None; see `ByImage.of`."""
+        return self.said.of(name)
 
 
 def check_hand_size(given: Any, where: str) -> float:

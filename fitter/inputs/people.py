@@ -25,14 +25,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from fitter.errors import InputError
+from fitter.inputs.by_image import ByImage
 from fitter.records import Side
 
 ONE_PERSON = "one person"
@@ -40,10 +40,17 @@ ONE_PERSON = "one person"
 
 SIDES: tuple[Side, ...] = ("left", "right")
 
-_WILD = frozenset("*?[")
 _COLUMNS = ("image", "person", "hand")
-_ALL = "all"
+ALL_HANDS = "all"
 """Stands for all hands of an image."""
+
+_LONGEST_SLOT = 6
+"""Digits of the number of a slot."""
+
+
+def hand_title(hand: str) -> str:
+    """What to call "left", "right" or the number of a slot, for messages."""
+    return f"{hand} hand" if hand in SIDES else f"hand {hand}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class ImagePeople:
         found: list[str | None] = []
         taken: set[tuple[str, Side]] = set()
         for slot, side in enumerate(sides):
-            hands = (str(slot), side, _ALL)
+            hands = (str(slot), side, ALL_HANDS)
             person = next((self.by_hand[hand] for hand in hands if hand in self.by_hand), None)
             if person is not None and (person, side) in taken:
                 person = None
@@ -87,19 +94,15 @@ class People:
     Build it with `People.open` or `People.one_person`.
 
     Attributes:
-        path: the file; None where all hands are one person's.
-        by_name: by the name of an image.
-        by_pattern: by a pattern, in the order of the file.
+        said: by image; None where all hands are one person's.
     """
 
-    path: Path | None
-    by_name: Mapping[str, ImagePeople] = field(default_factory=dict)
-    by_pattern: Mapping[str, ImagePeople] = field(default_factory=dict)
+    said: ByImage[ImagePeople] | None = None
 
     @staticmethod
     def one_person() -> People:
         """All hands of a side are one person's."""
-        return People(None, {}, {"*": ImagePeople({_ALL: ONE_PERSON})})
+        return People()
 
     @staticmethod
     def open(path: Path) -> People:
@@ -113,61 +116,27 @@ class People:
         for image, hand, person in _entries(path):
             by_hand = lines.setdefault(image, {})
             if hand in by_hand:
-                raise InputError("people.twice", file=path, image=image, hand=hand)
+                whose = "all hands" if hand == ALL_HANDS else f"the {hand_title(hand)}"
+                raise InputError("people.twice", file=path, image=image, hand=whose)
             by_hand[hand] = person
         if not lines:
             raise InputError("people.empty", file=path)
         found = {image: ImagePeople(by_hand) for image, by_hand in lines.items()}
-        wild = {name for name in found if _WILD & set(name)}
-        return People(
-            path,
-            {name: people for name, people in found.items() if name not in wild},
-            {name: people for name, people in found.items() if name in wild},
-        )
+        return People(ByImage(path, found, "people.no_image", "people.two_patterns"))
 
     @property
     def kind(self) -> str:
         """How it was given, for the store."""
-        return "one person" if self.path is None else "given for each image"
+        return "one person" if self.said is None else "given for each image"
 
     def require_for(self, names: Iterable[str]) -> None:
-        """Refuse a file that speaks of other images.
-
-        Args:
-            names: of all images.
-
-        Raises:
-            InputError: a name or pattern in the file matches no image; or an image matches two
-                patterns that say different things, and has no entry of its own.
-        """
-        if self.path is None:
-            return
-        unmatched = {*self.by_name, *self.by_pattern}
-        example = ""
-        for name in names:
-            example = example or name
-            unmatched.discard(name)
-            unmatched.difference_update(self._matching(name))
-            self.of(name)
-        if unmatched:
-            first = next(n for n in (*self.by_name, *self.by_pattern) if n in unmatched)
-            raise InputError("people.no_image", file=self.path, found=first, image=example)
+        """See `ByImage.require_for`."""
+        if self.said is not None:
+            self.said.require_for(names)
 
     def of(self, name: str) -> ImagePeople | None:
-        """Whose hands an image shows, or None where nothing is said of it.
-
-        Raises:
-            InputError: two patterns say different things of it.
-        """
-        if name in self.by_name:
-            return self.by_name[name]
-        found = self._matching(name)
-        if any(self.by_pattern[pattern] != self.by_pattern[found[0]] for pattern in found):
-            raise InputError("people.two_patterns", file=self.path, image=name, found=found)
-        return self.by_pattern[found[0]] if found else None
-
-    def _matching(self, name: str) -> list[str]:
-        return [pattern for pattern in self.by_pattern if fnmatchcase(name, pattern)]
+        """Whose hands an image shows, or None where nothing is said of it; see `ByImage.of`."""
+        return ImagePeople({ALL_HANDS: ONE_PERSON}) if self.said is None else self.said.of(name)
 
 
 def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -175,9 +144,9 @@ def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise InputError("json.missing", file=path, content="people") from error
+        raise InputError("people.missing", file=path) from error
     except OSError as error:
-        raise InputError("json.unreadable", file=path, reason=error.strerror) from error
+        raise InputError("people.unreadable", file=path, reason=error.strerror) from error
     except ValueError as error:
         raise InputError("people.kind", file=path, found="no text in UTF-8") from error
     if path.suffix.lower() == ".csv":
@@ -185,7 +154,7 @@ def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
         return
     for image, said in _mapping(path, content).items():
         if not isinstance(said, Mapping):
-            yield str(image), _ALL, _person(path, str(image), said)
+            yield str(image), ALL_HANDS, _person(path, str(image), said)
             continue
         if not said:
             raise InputError("people.nobody", file=path, image=image)
@@ -194,16 +163,24 @@ def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _of_table(path: Path, content: str) -> Iterator[tuple[str, str, str]]:
-    table = csv.DictReader(content.splitlines(), skipinitialspace=True, restkey="more")
-    header = table.fieldnames or []
+    table = csv.DictReader(content.splitlines(), skipinitialspace=True, restkey="more", strict=True)
+    try:
+        header = list(table.fieldnames or [])
+        rows = [(table.line_num, row) for row in table]
+    except csv.Error as error:
+        raise InputError("people.kind", file=path, found=f"no CSV ({error})") from error
     if not {"image", "person"} <= set(header) <= set(_COLUMNS):
         raise InputError("people.header", file=path, found=", ".join(header))
-    for row in table:
+    for line, row in rows:
         image = (row["image"] or "").strip()
-        if not image or "more" in row:
-            raise InputError("people.line", file=path, line=table.line_num)
+        if not image or "more" in row or row["person"] is None:
+            raise InputError("people.line", file=path, line=line)
         hand = (row.get("hand") or "").strip()
-        yield image, _hand(path, image, hand) if hand else _ALL, _person(path, image, row["person"])
+        yield (
+            image,
+            _hand(path, image, hand) if hand else ALL_HANDS,
+            _person(path, image, row["person"]),
+        )
 
 
 def _mapping(path: Path, content: str) -> Mapping[Any, Any]:
@@ -214,7 +191,7 @@ def _mapping(path: Path, content: str) -> Mapping[Any, Any]:
         found: dict[Any, Any] = {}
         for key, value in pairs:
             if key in found:
-                raise InputError("people.twice", file=path, image=key, hand=_ALL)
+                raise InputError("people.twice", file=path, image=key, hand="all hands")
             found[key] = value
         return found
 
@@ -222,7 +199,10 @@ def _mapping(path: Path, content: str) -> Mapping[Any, Any]:
         value = _yaml(content, once) if is_yaml else json.loads(content, object_pairs_hook=once)
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         kind = "YAML" if is_yaml else "JSON"
-        reason = " ".join(str(error).split())
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None)
+        reason = f"line {mark.line + 1}: {problem}" if mark and problem else str(error)
+        reason = " ".join(reason.split())
         raise InputError("people.kind", file=path, found=f"no {kind} ({reason})") from error
     if not isinstance(value, Mapping):
         raise InputError("people.kind", file=path, found=type(value).__name__)
@@ -246,7 +226,7 @@ def _yaml(content: str, once: Any) -> Any:
 def _hand(path: Path, image: str, hand: str) -> str:
     if hand in SIDES:
         return hand
-    if hand.isascii() and hand.isdigit():
+    if hand.isascii() and hand.isdigit() and len(hand) <= _LONGEST_SLOT:
         return str(int(hand))
     raise InputError("people.hand", file=path, image=image, found=hand)
 

@@ -290,6 +290,7 @@ class Sources:
         sizes: dict[str, float] = {}
         for name in names:
             size, those = self.hand_sizes.size_of(name), people.of(name)
+            size = self.hand_sizes.everywhere if size is None else size
             if size is None or those is None:
                 continue
             for person in those.persons:
@@ -330,8 +331,8 @@ class Sources:
             "--keypoints": self.keypoints is not None,
             "--masks": self.masks is not None,
             "--person-size": self.hand_sizes is not None,
-            "--people": self.people is not None and self.people.path is not None,
-            "--same-hand": self.people is not None and self.people.path is None,
+            "--people": self.people is not None and self.people.said is not None,
+            "--same-hand": self.people is not None and self.people.said is None,
         }
         # Without any it is what stands beside the images in tar files.
         return [option for option, value in given.items() if value] or ["K beside it"]

@@ -126,7 +126,9 @@ def _given(request: RunRequest, config: Config, source: ImageSource) -> Sources:
     intrinsics = Intrinsics.from_option(request.intrinsics, field_of_view)
     masks = None if request.masks is None else MaskFolder.open(request.masks)
     keypoints = None if request.keypoints is None else KeypointFiles.open(request.keypoints)
-    sizes = None if request.hand_sizes is None else HandSizes.open(request.hand_sizes)
+    sizes = None
+    if request.hand_sizes is not None:
+        sizes = HandSizes.open(request.hand_sizes, config.fit.hand_size)
     people = None if request.people is None else People.open(request.people)
     if request.same_hand:
         people = People.one_person()

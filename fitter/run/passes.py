@@ -57,6 +57,11 @@ class Pass:
         return self.shared is not None and self.shared.exists()
 
     @property
+    def is_over(self) -> bool:
+        """Whether other shares have ended the last pass, so that its rows are gone."""
+        return self.shared is not None and not self.rows.path.exists()
+
+    @property
     def title(self) -> str:
         """What to call it."""
         return "fitting" if self.of == 1 else f"pass {self.number} of {self.of}"
@@ -98,7 +103,7 @@ def sources_for(now: Pass, sources: Sources, sharing: Sharing[Any] | None) -> So
 
 
 def share(now: Pass, sharing: Sharing[Any]) -> None:
-    """Make the shared values of a complete pass, and write them.
+    """Make the shared values of a complete pass, and write them, unless another share has.
 
     Raises:
         InputError: rows are damaged, or the disk refuses.
@@ -106,8 +111,12 @@ def share(now: Pass, sharing: Sharing[Any]) -> None:
     assert now.shared is not None  # the last pass gives nothing
     if now.rows.is_alone:
         sharing.sweep(now.shared)
+    if now.is_shared or now.is_over:
+        return
     log.info("%s is complete: making what its images share", now.title)
-    sharing.write(now.shared, sharing.share(now.rows))
+    values = sharing.share(now.rows)
+    if not now.is_over:
+        sharing.write(now.shared, values)
 
 
 def wait_for_others(now: Pass, stop: StopRequest, tell: Callable[[str], None]) -> bool:
@@ -122,7 +131,7 @@ def wait_for_others(now: Pass, stop: StopRequest, tell: Callable[[str], None]) -
         Whether the pass is complete.
     """
     told = False
-    while not now.rows.is_complete:
+    while not (now.is_shared or now.is_over or now.rows.is_complete):
         if stop.asked:
             return False
         if not told:

@@ -35,10 +35,6 @@ _SHAPING_PACKAGES = (
 of the detector, and on a GPU Triton's, which compiles the rasteriser there."""
 
 
-_LAST_PASS = ("vertex",)
-"""Optional dimensions of what only the last pass stores."""
-
-
 class Fitter(Protocol):
     """Whoever fits the hands of a run."""
 
@@ -68,13 +64,13 @@ def open_store(
         InputError: see `ResultStore.create` and `ResultStore.resume`.
     """
     continues = request.resume and is_result_store(request.out)
+    spec = _spec(config, inputs, fitter)
     size = config.run.block_size
-    if not size:
-        count = len(inputs.listing)
-        size = ResultStore.open(request.out).block_size if continues else choose_block_size(count)
-    spec = _spec(config, inputs, fitter, size)
+    if not size and continues:
+        size = ResultStore.open(request.out).block_size
+    spec = _in_blocks(spec, size or choose_block_size(len(inputs.listing), spec.row_bytes))
     if sharing is not None:
-        kept = {k: v for k, v in spec.optional_sizes.items() if k not in _LAST_PASS}
+        kept = {k: v for k, v in spec.optional_sizes.items() if k in sharing.reads}
         rows = kept | sharing.pass_sizes
         spec = replace(spec, has_people=True, pass_sizes=[rows] * (sharing.passes - 1))
     share = request.execution.share
@@ -83,17 +79,24 @@ def open_store(
     return ResultStore.create(request.out, spec, request.overwrite, share)
 
 
-def _spec(config: Config, inputs: RunInputs, fitter: Fitter, block_size: int) -> StoreSpec:
+def _in_blocks(spec: StoreSpec, size: int) -> StoreSpec:
+    """For blocks of so many images."""
+    run = {**spec.config["run"], "block_size": size}
+    return replace(spec, block_size=size, config={**spec.config, "run": run})
+
+
+def _spec(config: Config, inputs: RunInputs, fitter: Fitter) -> StoreSpec:
+    """Of the run, with blocks of one image."""
     engine, device = fitter.engine, fitter.device
     model = engine.meshes.data
     detects, backend = inputs.given.detects, config.detector.used_backend
     resolved = config.resolved()
     # Where it ran, not "auto": blocks of a CPU and of a GPU are not of one run.
-    resolved["run"] |= {"device": device, "block_size": block_size}
+    resolved["run"] |= {"device": device}
     return StoreSpec(
         images=cast("Sequence[str]", inputs.listing),  # gone through in order, once
         max_hands=config.detector.slots,
-        block_size=block_size,
+        block_size=1,
         num_betas=model.shapedirs.shape[-1],
         joints=model.skeleton.names,
         pose_joints=model.skeleton.pose_names,

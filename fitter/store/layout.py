@@ -9,6 +9,7 @@ axes; and attributes that say which configuration, model and software the rows c
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -47,6 +48,9 @@ one chunk."""
 
 SMALLEST_BLOCK, LARGEST_BLOCK, FEWEST_BLOCKS = 64, 16384, 64
 """What `choose_block_size` keeps to."""
+
+LARGEST_BLOCK_BYTES = 256 * 2**20
+"""A block is held in memory until it is written, so it has no more images than come to this."""
 
 _FIXED_SIZES = {"row": 3, "column": 3} | {
     dim: len(names) for dim, names in DIMENSION_LABELS.items()
@@ -136,6 +140,18 @@ class StoreSpec:
         lacking = set(OPTIONAL_DIMENSIONS) - set(self.optional_sizes)
         kept = [{*v.outer, *v.dims} for v in VARIABLES if not lacking & set(v.dims)]
         return {dim: size for dim, size in sizes.items() if dim in set().union(*kept)}
+
+    @property
+    def row_bytes(self) -> int:
+        """What an image with a hand in every slot takes in memory; texts do not count."""
+        sizes, total = self.sizes, 0
+        for variable in VARIABLES:
+            if self.has(variable) and variable.dtype != "string":
+                # Rows hold what is stored with 2 bytes as it was computed.
+                width = max(4, np.dtype(variable.dtype).itemsize)
+                dims = (*variable.outer[1:], *variable.dims)
+                total += width * math.prod(sizes[dim] for dim in dims)
+        return total
 
     @property
     def labels(self) -> dict[str, Sequence[str]]:
@@ -286,16 +302,23 @@ def lengthen(path: Path, names: SizedNames, count: int, block_size: int) -> None
     write_names(cast("zarr.Array", group["image_name"]), names, count, block_size)
 
 
-def choose_block_size(images: int) -> int:
-    """Images per block of a store for so many images.
+def choose_block_size(images: int, row_bytes: int) -> int:
+    """Images per block of a store.
 
     What a crash costs is at most one block, so there should be many. What is stored is one file
     for each block and variable, so there should be few: from 4,096 images on a block is between a
-    64th and a 128th of the run, up to 16,384 images.
+    64th and a 128th of the run, up to 16,384 images. Where rows are large a block is smaller, so
+    that it takes no more than `LARGEST_BLOCK_BYTES`.
+
+    Args:
+        images: of the store.
+        row_bytes: see `StoreSpec.row_bytes`.
     """
     size = SMALLEST_BLOCK
     while size < LARGEST_BLOCK and images >= 2 * FEWEST_BLOCKS * size:
         size *= 2
+    while size > 1 and size * row_bytes > LARGEST_BLOCK_BYTES:
+        size //= 2
     return size
 
 

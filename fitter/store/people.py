@@ -6,13 +6,13 @@ there whole or not at all. `xarray.open_zarr("results.zarr/people")` reads it.
 
 from __future__ import annotations
 
-import os
 import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 import numpy as np
 
@@ -51,8 +51,8 @@ def write_people(path: Path, hands: Mapping[HandKey, PersonHand], num_betas: int
         InputError: the disk refuses.
     """
     with refused_as("output.cannot_write", path):
-        # Several shares may write the same at once.
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+        # Several shares may write the same at once, in containers with the same process id.
+        unfinished = path.with_name(f".{path.name}.{uuid4().hex}.unfinished")
         _write(unfinished, hands, num_betas)
         flush_all(unfinished)
         try:
@@ -102,7 +102,6 @@ def read_people(path: Path) -> dict[HandKey, PersonHand]:
 def _write(path: Path, hands: Mapping[HandKey, PersonHand], num_betas: int) -> None:
     import zarr
 
-    shutil.rmtree(path, ignore_errors=True)
     group = zarr.create_group(path, zarr_format=3)
     values = list(hands.values())
     betas = np.array([hand.shared.betas for hand in values]).reshape(-1, num_betas)

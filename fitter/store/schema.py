@@ -227,7 +227,7 @@ class HandRow:
     )
     shape_information: np.ndarray | None = _variable(
         "what the image says of the shape: upper triangle of a matrix, row by row, and a vector, "
-        "see fitter.groups.shape_information",
+        "see fitter.fitting.shape_information",
         "shape_information_entry",
         dtype="float64",
         units="1",

@@ -25,6 +25,9 @@ YIELDING = 3
 FILLED = 0.1
 """Weight of a texel that no picture before has shown in the brightness of the next: what is filled
 in there is that of the fitted skin, on the whole, but has no detail."""
+FILLED_ERROR = 0.1
+"""Difference in the logarithm of brightness that says nothing where it is seen by what is filled in
+alone: skins of one palm have backs that differ so."""
 LEAST_LINEAR = 2e-3
 """Linear reflectance below which ratios are not looked at."""
 
@@ -167,16 +170,20 @@ class TextureFusion:
         """(3,) logarithm of the factor that brings a picture to those before it.
 
         A palm and a back share no texels, and the light of either alone may leave it twice as
-        bright as the other. So what those before have not shown counts, too, as their skin has it.
+        bright as the other. So what those before have not shown counts, too, as their skin has it:
+        as far as the difference is larger than what a skin tells of its other side.
         """
         if not self._weight.any():
             return np.zeros(3)
         # Filled at the mean brightness: the skin's palm tells its back at that brightness alone.
         so_far = np.log(self._atlas.rows(self.result().colours)[rows].astype(np.float64))
         so_far += self._gain / self._pictures
-        believed = (np.minimum(self._weight[rows], 1) + FILLED) * weight
+        common, filled = np.minimum(self._weight[rows], 1) * weight, FILLED * weight
         ratio = so_far - np.log(np.maximum(linear, LEAST_LINEAR))
-        return np.array([_weighted_median(each, believed) for each in ratio.T])
+        gain = np.array([_weighted_median(each, common + filled) for each in ratio.T])
+        sure = common.sum() / (common.sum() + filled.sum())
+        squared = float((gain**2).mean())
+        return gain * (sure + (1 - sure) * squared / (squared + FILLED_ERROR**2))
 
     def _smooth(self, colours: np.ndarray, weight: np.ndarray, rows: np.ndarray) -> None:
         """Seeber, "Texturing": the current texture averaged with the previous."""

@@ -18,9 +18,9 @@ K = np.array([[620.0, 0.0, 320.0], [0.0, 620.0, 240.0], [0.0, 0.0, 1.0]])
 OPTIONS = (
     "--keypoints", "known.json", "--device", "cpu", "--intrinsics", "620,620,320,240",
     "--max-hands", "2", "--init", "keypoints", "--set", "refine.stages={}",
-    "--set", "run.block_size=4", "--batch-size", "2", "-q",
+    "--set", "run.block_size=2", "--batch-size", "1", "-q",
 )  # fmt: skip
-"""What fits them, in the folder of `write_images`: three blocks of the images of two people."""
+"""What fits them, in the folder of `write_images`, in blocks of two images."""
 
 
 def person_shape(seed: int) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Files that say whose hands the images show."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -57,23 +58,31 @@ def test_a_name_goes_before_patterns_and_numbers_are_names(tmp_path):
     ("name", "content", "code", "facts"),
     [
         ("p.csv", "image,person\na.jpg,anna\na.jpg,ben\n", "people.twice",
-         {"image": "a.jpg", "hand": "all"}),
+         {"image": "a.jpg", "hand": "all hands"}),
         ("p.csv", "image,person,hand\na.jpg,anna,left\na.jpg,ben,left\n", "people.twice",
-         {"image": "a.jpg", "hand": "left"}),
+         {"image": "a.jpg", "hand": "the left hand"}),
         ("p.json", '{"a.jpg": "anna", "a.jpg": "ben"}', "people.twice",
-         {"image": "a.jpg", "hand": "all"}),
-        ("p.yaml", "a.jpg: anna\na.jpg: ben\n", "people.twice", {"image": "a.jpg", "hand": "all"}),
+         {"image": "a.jpg", "hand": "all hands"}),
+        ("p.yaml", "a.jpg: anna\na.jpg: ben\n", "people.twice",
+         {"image": "a.jpg", "hand": "all hands"}),
         ("p.csv", "image,person\na.jpg,\n", "people.nobody", {"image": "a.jpg"}),
         ("p.json", '{"a.jpg": null}', "people.nobody", {"image": "a.jpg"}),
         ("p.json", '{"a.jpg": {}}', "people.nobody", {"image": "a.jpg"}),
         ("p.json", '{"a.jpg": ["anna"]}', "people.nobody", {"image": "a.jpg"}),
         ("p.csv", "name,who\na.jpg,anna\n", "people.header", {"found": "name, who"}),
         ("p.csv", "image,person\na.jpg,anna,left\n", "people.line", {"line": 2}),
+        ("p.csv", "image,person\na.jpg\n", "people.line", {"line": 2}),
+        ("p.csv", "image;person\na.jpg;anna\n", "people.header", {"found": "image;person"}),
         ("p.csv", "image,person\n", "people.empty", {}),
+        ("p.yaml", "a.jpg: [anna\nb.jpg: ben\n", "people.kind",
+         {"found": "no YAML (line 2: expected ',' or ']', but got ':')"}),
         ("p.csv", "", "people.header", {"found": ""}),
         ("p.json", "{}", "people.empty", {}),
         ("p.json", '["a.jpg"]', "people.kind", {"found": "list"}),
         ("p.yaml", "just words", "people.kind", {"found": "str"}),
+        ("p.csv", "image,person,hand\na.jpg,anna," + "1" * 5000, "people.hand", {"image": "a.jpg"}),
+        ("p.csv", 'image,person\na.jpg,"anna\n', "people.kind", {}),
+        ("p.csv", "image,person\na.jpg," + "a" * 200_000, "people.kind", {}),
         ("p.csv", "image,person,hand\na.jpg,anna,both\n", "people.hand",
          {"image": "a.jpg", "found": "both"}),
     ],
@@ -94,7 +103,7 @@ def test_files_of_another_kind_are_told(tmp_path, name, content):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with raises("json.missing", file=tmp_path / "p.csv"):
+    with raises("people.missing", file=tmp_path / "p.csv"):
         People.open(tmp_path / "p.csv")
 
 
@@ -112,6 +121,16 @@ def test_patterns_that_contradict_each_other_are_told(tmp_path):
         People.open(path).require_for(NAMES)
 
 
+@pytest.mark.parametrize("name", ["hand[1].jpg", "what?.jpg", "a*b.jpg"])
+def test_a_name_that_looks_like_a_pattern_is_a_name(tmp_path, name):
+    people = People.open(write(tmp_path, "p.csv", f"image,person\n*,ben\n{name},anna\n"))
+    people.require_for([name, "other.jpg"])
+    assert people.of(name).of(["left"]) == ["anna"]
+    sizes = HandSizes.open(write(tmp_path, "s.json", json.dumps({"*": 0.17, name: 0.18})))
+    sizes.require_for([name, "other.jpg"])
+    assert sizes.size_of(name) == 0.18
+
+
 def sources(people: People, **more: object) -> Sources:
     return Sources(Path("in"), NAMES, Intrinsics(), people=people, **more)
 
@@ -122,6 +141,15 @@ def test_a_persons_hand_has_one_size(tmp_path):
     facts = {"person": "anna", "one": 0.17, "other": 0.18, "image": "both.jpg"}
     with raises("people.two_sizes", file=path, **facts):
         sources(people, hand_sizes=HandSizes.open(path)).check(NAMES)
+
+
+def test_a_size_of_all_other_images_is_no_second_size_of_a_person(tmp_path):
+    people = People.open(write(tmp_path, "p.csv", CSV))
+    path = write(tmp_path, "s.json", '{"anna/*": 0.17}')
+    facts = {"person": "anna", "one": 0.17, "other": 0.18, "image": "both.jpg"}
+    with raises("people.two_sizes", file=path, **facts):
+        sources(people, hand_sizes=HandSizes.open(path, everywhere=0.18)).check(NAMES)
+    sources(people, hand_sizes=HandSizes.open(path, everywhere=0.17)).check(NAMES)
 
 
 def test_tasks_carry_what_their_people_share_and_no_more(tmp_path):

@@ -11,6 +11,7 @@ import torch
 from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.config.stages import DEFAULT_STAGES, RefineConfig, StageConfig
+from fitter.fitting.shape_information import unpacked
 from fitter.hand_models import load_appearance, load_hand_model
 from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.hand_models.known_shape import KnownShape
@@ -18,6 +19,7 @@ from fitter.masks.hand_mask import MaskSettings
 from fitter.records import HandCrop, HandParams
 from fitter.refinement.refiner import Refined, Refiner
 from fitter.refinement.scene import SceneModel, SceneView
+from fitter.refinement.stages import LeastSquaresObjective
 from fitter.solvers.status import Status
 from tests.support.refine_scenes import (
     SIDE,
@@ -221,3 +223,42 @@ def test_stages_keep_known_sizes(model, truth, view) -> None:
     moved = size(free.params.hand.betas.to(torch.float64)) - sizes
     assert moved[[0, 2]].abs().min() > 1e-4
     torch.testing.assert_close(free.params.betas[1], found.params.betas[1], rtol=0, atol=1e-4)
+
+
+def test_shape_information_predicts_how_the_cost_of_a_stage_rises_with_the_shape(
+    model, view, truth
+):
+    """With a mask, along the shapes of which the image says most: pose and place follow the shape.
+
+    To both sides, since a drawn outline is no smooth function, so that the slope is not quite 0.
+    """
+    energies = {"keypoints": 2.0, "silhouette_l2": 1000.0, "limits": 1.5, "pose_prior": 0.13}
+    changes = {"iterations": 60, "tolerance": 1e-7, "band": 3.0, "energies": energies}
+    stage = DEFAULT_STAGES["contour"].model_copy(update=changes)
+    config = SETTINGS.model_copy(update={"snap_masks": False, "stages": {"contour": stage}})
+    refine, none = refiner(model, config), [None] * 3
+    looks = (crops_of(view, given(view)), none, hands_of(view, FitConfig()), torch.zeros(3))
+
+    def cost(result: Refined) -> np.ndarray:
+        task = result.task.of_unknown_shape()
+        with torch.inference_mode():
+            problem = LeastSquaresObjective.of(task, stage, result.params)
+            return problem.linearize(result.params.hand.to(torch.float64)).cost.numpy()
+
+    free = refine(perturbed(truth, size=0.2), *looks)
+    best = free.params.hand.to(torch.float64)
+    said = unpacked(refine.shape_information(free, torch.arange(3)).numpy(), 10)
+    values, axes = np.linalg.eigh(said.matrix)
+    unknown, foreseen, ratios = torch.full((3,), torch.nan).double(), 0.3, []
+    for place in (-1, -2):
+        step = np.sqrt(2 * foreseen / values[:, place])[:, None] * axes[:, :, place]
+        rise = np.zeros(3)
+        for moved in (step, -step):
+            betas = best.betas + torch.from_numpy(moved)
+            known = KnownShape.of(unknown, betas)
+            held = refine(replace(best, betas=betas), *looks, known)
+            np.testing.assert_allclose(held.params.hand.betas, betas, atol=1e-6)
+            rise += (cost(held) - cost(free)) / 2
+        ratios.append(rise / foreseen)
+    assert np.min(ratios) > 0.5 and np.max(ratios) < 2
+    assert 0.8 < np.mean(ratios) < 1.25

@@ -1,72 +1,50 @@
 """Runs whose images share a hand's shape: one shape a person, whatever ended the run, and in
 shares."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+import zarr
 
 import fitter
 from fitter.errors import sentence
 from fitter.hand_models.rest_offsets import posed_offsets
 from fitter.records import HandParams
-from tests.support.paths import ROOT
+from fitter.run import passes
+from fitter.run.passes import Pass, share, wait_for_others
+from fitter.run.summary import Summary, report
+from tests.support.forked_runs import Kill, start, status_of
 from tests.support.people_cases import OPTIONS, write_images
 from tests.support.store_rows import contents
 
-PEOPLE = {"anna": 6, "ben": 5}
-
-RUN = """
-import os, signal, sys
-from pathlib import Path
-
-def killed(function, times):
-    def wrapped(*arguments, **more):
-        wrapped.calls += 1
-        if wrapped.calls == times:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **more)
-    wrapped.calls = 0
-    return wrapped
-
-place, times, *arguments = sys.argv[1:]
-if place != "nowhere":
-    import importlib
-    module, _, name = place.partition(":")
-    owner = importlib.import_module(module)
-    *path, last = name.split(".")
-    for part in path:
-        owner = getattr(owner, part)
-    setattr(owner, last, killed(getattr(owner, last), int(times)))
-from fitter.commands.fit_hands import fit_hands
-fit_hands(arguments)
-"""
+PEOPLE = {"anna": 3, "ben": 2}
+"""Three blocks of images."""
 
 COMMIT = "fitter.store.result_store:ResultStore._commit"
 MOMENTS = {
-    "before the second block of the first pass": (COMMIT, 2),
-    "while the shapes are made": ("fitter.groups.people:joint_shapes", 1),
-    "while the shapes are written": ("fitter.store.people:flush_all", 1),
-    "when the shapes are written": ("fitter.run.work:sources_for", 2),
-    "before the second block of the last pass": (COMMIT, 5),
-    "while the first pass is removed": ("fitter.store.result_store:shutil.rmtree", 1),
+    "before the second block of the first pass": Kill(COMMIT, 2),
+    "while the shapes are made": Kill("fitter.groups.people:joint_shapes", 1),
+    "while the shapes are written": Kill("fitter.store.people:flush_all", 1),
+    "when the shapes are written": Kill("fitter.run.work:sources_for", 2),
+    "before the second block of the last pass": Kill(COMMIT, 5),
+    "while the first pass is removed": Kill("fitter.store.result_store:shutil.rmtree", 1),
 }  # fmt: skip
 """What is called, and the how many-th call does not come to its end."""
+
+GROUPS = ("--people", "people.csv")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """The images of two people, and the store of an undisturbed run."""
+    """The images of two people."""
     folder = tmp_path_factory.mktemp("people")
     write_images(folder, PEOPLE)
-    assert run(folder, "undisturbed.zarr", "--people", "people.csv") == 0
     return folder
 
 
@@ -75,26 +53,38 @@ def told(folder, say, monkeypatch):
     """Runs the command over these images, in this process."""
     monkeypatch.chdir(folder)
 
-    def run(store: str, *more: object):
-        return say("in", "--out", store, *OPTIONS, *more)
+    def run(store: str, *more: object, options=OPTIONS):
+        return say("in", "--out", store, *options, *more)
 
-    run.say = say
     return run
 
 
-def start(folder: Path, store: str, *more: str, kill=("nowhere", 0)) -> subprocess.Popen:
-    words = [sys.executable, "-c", RUN, kill[0], str(kill[1]), "in", "--out", store, *OPTIONS]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([*words, *more], cwd=folder, env=environment)
+@pytest.fixture
+def undisturbed(folder, told) -> Path:
+    """The store of a run that nothing disturbed."""
+    store = folder / "undisturbed.zarr"
+    if not store.exists():
+        assert told(store.name, *GROUPS).status == 0
+    return store
 
 
-def run(folder: Path, store: str, *more: str, kill=("nowhere", 0)) -> int:
-    with start(folder, store, *more, kill=kill) as process:
-        return process.wait()
+@pytest.fixture
+def killed(folder):
+    """A copy of the store of a run that was killed at a moment."""
+
+    def at(moment: str, copy: str) -> Path:
+        store = folder / f"{moment.replace(' ', '-')}.zarr"
+        if not store.exists():
+            words = ["in", "--out", store.name, *OPTIONS, *GROUPS]
+            assert status_of(start(folder, words, MOMENTS[moment])) == -signal.SIGKILL
+        shutil.copytree(store, folder / copy)
+        return folder / copy
+
+    return at
 
 
-def test_a_person_has_one_shape_for_a_side(folder):
-    results = fitter.open_results(folder / "undisturbed.zarr")
+def test_a_person_has_one_shape_for_a_side(undisturbed):
+    results = fitter.open_results(undisturbed)
     shapes = {}
     for name, hands in results.items():
         assert [hand.side for hand in hands] == ["right", "left"][: len(hands)]
@@ -108,110 +98,134 @@ def test_a_person_has_one_shape_for_a_side(folder):
         assert {hand.shared.betas.astype(np.float32).tobytes()} == shapes[key]
     images = {key: hand.images for key, hand in results.people.items()}
     assert images == {
-        ("anna", "left"): 3, ("anna", "right"): 6, ("ben", "left"): 2, ("ben", "right"): 5,
+        ("anna", "left"): 1, ("anna", "right"): 3, ("ben", "left"): 1, ("ben", "right"): 2,
     }  # fmt: skip
 
 
-def test_nothing_is_left_of_the_passes(folder):
-    assert not [path.name for path in (folder / "undisturbed.zarr").glob("*passes*")]
-    assert not [path.name for path in (folder / "undisturbed.zarr").glob(".*")]
-    assert "shape_information" not in xr.open_zarr(folder / "undisturbed.zarr")
-
-
-def test_all_hands_of_a_side_are_one_persons(folder, told):
-    assert told("same.zarr", "--same-hand").status == 0
-    results = xr.open_zarr(folder / "same.zarr")
-    for slot in (0, 1):
-        valid = results.valid.values[:, slot]
-        assert len(np.unique(results.betas.values[valid, slot], axis=0)) == 1
-    assert set(np.unique(results.person.values[results.valid.values])) == {"one person"}
+def test_nothing_is_left_of_the_passes(undisturbed):
+    assert not [path.name for path in undisturbed.glob("*passes*")]
+    assert not [path.name for path in undisturbed.glob(".*")]
+    assert "shape_information" not in xr.open_zarr(undisturbed)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_run_ends_with_the_same_bits(folder, told, moment):
-    store = f"{moment.replace(' ', '-')}.zarr"
-    assert run(folder, store, "--people", "people.csv", kill=MOMENTS[moment]) == -signal.SIGKILL
-    assert told(store, "--people", "people.csv", "--resume").status == 0
-    assert contents(folder / store) == contents(folder / "undisturbed.zarr")
-    shutil.rmtree(folder / store)
+def test_a_killed_run_ends_with_the_same_bits(undisturbed, told, killed, moment):
+    store = killed(moment, "killed.zarr")
+    assert told(store.name, *GROUPS, "--resume").status == 0
+    assert contents(store) == contents(undisturbed)
+    shutil.rmtree(store)
 
 
-def test_an_unfinished_run_shows_no_hand_of_its_first_pass(folder, told):
-    kill = MOMENTS["when the shapes are written"]
-    assert run(folder, "first.zarr", "--people", "people.csv", kill=kill) == -signal.SIGKILL
-    results = fitter.open_results(folder / "first.zarr")
+def test_an_unfinished_run_shows_no_hand_of_its_first_pass(killed):
+    results = fitter.open_results(killed("when the shapes are written", "first.zarr"))
     assert {results.status(name) for name in results} == {"pending"}
     assert not any(results.values()) and len(results.people) == 4
 
 
-def test_shares_end_between_passes_and_go_on(folder, told):
-    people = ("--people", "people.csv")
-    assert told("shares.zarr", *people, "--shard", "1/2").status == 3
-    assert told("shares.zarr", *people, "--shard", "1/2").status == 3
-    assert told("shares.zarr", *people, "--shard", "2/2").status == 0
-    assert told("shares.zarr", *people, "--shard", "1/2").status == 0
-    assert contents(folder / "shares.zarr") == contents(folder / "undisturbed.zarr")
-
-
-def test_shares_in_two_processes_wait_for_each_other(folder):
-    people = ("--people", "people.csv", "--wait")
-    with (
-        start(folder, "two.zarr", *people, "--shard", "1/2") as first,
-        start(folder, "two.zarr", *people, "--shard", "2/2") as second,
-    ):
-        assert (first.wait(), second.wait()) == (0, 0)
-    assert contents(folder / "two.zarr") == contents(folder / "undisturbed.zarr")
-
-
-def test_more_rounds_are_more_passes(folder, told):
-    rounds = ("--people", "people.csv", "--set", "people.rounds=2")
-    kill = (COMMIT, 5)  # in the second pass of three
-    assert run(folder, "rounds.zarr", *rounds, kill=kill) == -signal.SIGKILL
-    assert (folder / "rounds.zarr" / "passes" / "1" / "people").exists()
-    assert told("rounds.zarr", *rounds, "--resume").status == 0
-    assert told("again.zarr", *rounds).status == 0
-    assert contents(folder / "rounds.zarr") == contents(folder / "again.zarr")
-
-
-def test_new_images_are_taken_in_the_first_pass_alone(folder, told):
-    people = ("--people", "people.csv")
+def test_new_images_are_taken_in_the_first_pass_alone(folder, undisturbed, told, killed):
     new = folder / "in" / "anna_0a.png"
-    kill = MOMENTS["before the second block of the first pass"]
-    assert run(folder, "new.zarr", *people, kill=kill) == -signal.SIGKILL
+    killed("before the second block of the first pass", "new.zarr")
     try:
         shutil.copy(folder / "in" / "anna_0.png", new)
-        assert told("new.zarr", *people, "--resume").status == 0
+        assert told("new.zarr", *GROUPS, "--resume").status == 0
         assert fitter.open_results(folder / "new.zarr").status(new.name) == "no_hand"
-        refused = told("undisturbed.zarr", *people, "--resume")
+        refused = told(undisturbed.name, *GROUPS, "--resume")
     finally:
         new.unlink()
-    facts = {"file": "undisturbed.zarr", "count": 1}
+    facts = {"file": undisturbed.name, "count": 1}
     assert refused.status == 2
     assert refused.err == f"fit-hands: {sentence('run.new_beside_people', facts)}\n"
 
 
-def test_other_people_for_a_fitted_image_are_refused(folder, told):
+def test_shares_end_between_passes_and_go_on(folder, undisturbed, told):
+    assert told("shares.zarr", *GROUPS, "--shard", "1/2").status == 3
+    assert told("shares.zarr", *GROUPS, "--shard", "1/2").status == 3
+    assert told("shares.zarr", *GROUPS, "--shard", "2/2").status == 0
+    assert told("shares.zarr", *GROUPS, "--shard", "1/2").status == 0
+    assert contents(folder / "shares.zarr") == contents(undisturbed)
+
+
+def test_shares_in_two_processes_wait_for_each_other(folder, undisturbed):
+    words = ["in", "--out", "two.zarr", *OPTIONS, *GROUPS, "--wait", "--shard"]
+    both = [start(folder, [*words, shard]) for shard in ("1/2", "2/2")]
+    assert [status_of(process) for process in both] == [0, 0]
+    assert contents(folder / "two.zarr") == contents(undisturbed)
+
+
+@pytest.fixture
+def first(tmp_path, monkeypatch) -> Pass:
+    """A pass whose rows are not complete here; waiting for them would take for ever."""
+
+    def never(_: float) -> None:
+        raise AssertionError("it waits")
+
+    monkeypatch.setattr(passes.time, "sleep", never)
+    folder = tmp_path / "passes" / "1"
+    folder.mkdir(parents=True)
+    rows = SimpleNamespace(path=folder, is_complete=False, is_alone=False)
+    return Pass(1, 3, rows, folder / "people", None)
+
+
+@pytest.mark.parametrize("end", ["the values are there", "the last pass has ended"])
+def test_a_share_without_blocks_neither_waits_nor_shares_once_others_have(first, end):
+    stop = SimpleNamespace(asked=False)
+    with pytest.raises(AssertionError, match="it waits"):
+        wait_for_others(first, stop, lambda _: None)
+    if end == "the values are there":
+        first.shared.mkdir()
+    else:
+        shutil.rmtree(first.rows.path.parent)
+    assert wait_for_others(first, stop, lambda _: None)
+    assert first.is_over is (end != "the values are there")
+    # Whoever asks it for anything fails, since it has none of the methods.
+    share(first, SimpleNamespace())
+
+
+def test_all_hands_of_a_side_are_one_persons_and_a_known_size_stays(folder, told):
+    assert told("same.zarr", "--same-hand", "--hand-size", "0.17").status == 0
+    results = xr.open_zarr(folder / "same.zarr")
+    for slot in (0, 1):
+        valid = results.valid.values[:, slot]
+        assert len(np.unique(results.betas.values[valid, slot], axis=0)) == 1
+    valid = results.valid.values
+    assert set(np.unique(results.person.values[valid])) == {"one person"}
+    np.testing.assert_allclose(results.hand_size.values[valid], 0.17, rtol=0, atol=1e-6)
+
+
+def test_other_people_for_a_fitted_image_are_refused(folder, undisturbed, told):
     (folder / "others.csv").write_text("image,person\nanna_*,anna\nben_*,ben\nben_0.png,anna\n")
-    refused = told("undisturbed.zarr", "--people", "others.csv", "--resume")
+    refused = told(undisturbed.name, "--people", "others.csv", "--resume")
     assert refused.status == 2
     assert "what is given for ben_0.png now" in refused.err
 
 
-def test_a_known_size_stays(folder, told):
-    assert told("sized.zarr", "--same-hand", "--hand-size", "0.17").status == 0
-    results = xr.open_zarr(folder / "sized.zarr")
-    valid = results.valid.values
-    np.testing.assert_allclose(results.hand_size.values[valid], 0.17, rtol=0, atol=1e-6)
-    assert len(np.unique(results.betas.values[:, 0][valid[:, 0]], axis=0)) == 1
+def test_two_sizes_of_one_person_are_refused(folder, told):
+    (folder / "sizes.json").write_text('{"anna_0.png": 0.17}')
+    words = ("--person-size", "sizes.json", "--hand-size", "0.18")
+    refused = told("sizes.zarr", *GROUPS, *words)
+    facts = {
+        "file": "sizes.json", "person": "anna", "one": 0.17, "other": 0.18, "image": "anna_1.png",
+    }  # fmt: skip
+    assert (refused.status, refused.err) == (
+        2,
+        f"fit-hands: {sentence('people.two_sizes', facts)}\n",
+    )
 
 
 def test_options_that_contradict_each_other_are_refused(told):
-    assert "--same-hand" in told("x.zarr", "--same-hand", "--people", "people.csv").err
+    assert "--same-hand" in told("x.zarr", "--same-hand", *GROUPS).err
     refused = told("x.zarr", "--same-hand", "--wait")
     assert refused.status == 2
     assert refused.err == (
         f"fit-hands: {sentence('usage.wait_without_shard', {'file': '--wait'})}\n"
     )
+
+
+def test_the_summary_counts_the_time_of_all_passes():
+    lines: list[str] = []
+    report(Summary(images=8, seconds=2.0, seconds_before=6.0), Path("o"), None, lines.append)
+    assert "8.0 s with the passes before, 1.0 images a second" in lines[0]
+    assert Summary(seconds=2.0, seconds_before=6.0).counts()["seconds"] == 8.0
 
 
 OFFSETS = """
@@ -222,19 +236,48 @@ refine:
     surface:
       solver: adam
       iterations: 2
-      free: [offsets]
+      free: [offsets, vertex_colours]
       energies: {photometric_pixel: 1.0}
-      rates: {offsets: 0.0005}
+      rates: {offsets: 0.0005, vertex_colours: 0.01}
 """
 
 
-def test_offsets_are_shared_in_the_rest_pose(folder, told):
+@pytest.fixture
+def rounds(folder) -> tuple[str, ...]:
+    """Options of runs of three passes with a stage that frees offsets."""
     (folder / "offsets.yaml").write_text(OFFSETS)
     nothing = OPTIONS.index("refine.stages={}")
-    options = [*OPTIONS[: nothing - 1], *OPTIONS[nothing + 1 :], "--config", "offsets.yaml"]
-    words = ("in", "--out", "offsets.zarr", "--people", "people.csv", *options)
-    assert told.say(*words).status == 0
-    results = fitter.open_results(folder / "offsets.zarr")
+    options = [*OPTIONS[: nothing - 1], *OPTIONS[nothing + 1 :], *GROUPS]
+    return (*options, "--config", "offsets.yaml", "--set", "people.rounds=2")
+
+
+@pytest.fixture
+def offsets(folder, told, rounds) -> Path:
+    """The store of such a run."""
+    store = folder / "offsets.zarr"
+    if not store.exists():
+        assert told(store.name, options=rounds).status == 0
+    return store
+
+
+def test_more_rounds_are_more_passes_and_a_killed_one_ends_with_the_same_offsets(
+    folder, told, rounds, offsets
+):
+    words = ["in", "--out", "rounds.zarr", *rounds]
+    kill = Kill(COMMIT, 5)  # in the second pass of three
+    assert status_of(start(folder, words, kill)) == -signal.SIGKILL
+    before = folder / "rounds.zarr" / "passes" / "1"
+    assert (before / "people" / "offsets").exists()
+    # Of what a run stores on request the passes before the last keep what is made use of.
+    assert {"vertex_offsets", "vertex_colours"} <= set(zarr.open_group(offsets).array_keys())
+    assert "vertex_offsets" in zarr.open_group(before).array_keys()
+    assert "vertex_colours" not in zarr.open_group(before).array_keys()
+    assert told("rounds.zarr", "--resume", options=rounds).status == 0
+    assert contents(folder / "rounds.zarr") == contents(offsets)
+
+
+def test_offsets_are_shared_in_the_rest_pose(offsets):
+    results = fitter.open_results(offsets)
     hand = results.meshes.right
     for hands in results.values():
         for found in hands:

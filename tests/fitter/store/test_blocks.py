@@ -16,8 +16,10 @@ from fitter.store.image_names import ImageNames
 from fitter.store.layout import (
     FEWEST_BLOCKS,
     LARGEST_BLOCK,
+    LARGEST_BLOCK_BYTES,
     LONGEST_CHUNK,
     SHORTEST_CHUNK,
+    StoreSpec,
     choose_block_size,
     chunk_length,
 )
@@ -89,10 +91,10 @@ class TestShards:
         assert contents(tmp_path / "r.zarr") == contents(many)
 
     def test_the_size_of_blocks_follows_the_number_of_images(self):
-        assert choose_block_size(1) == 64
+        assert choose_block_size(1, 0) == 64
         largest = 2 * FEWEST_BLOCKS * LARGEST_BLOCK
         counts = sorted({*range(1, 20_000, 37), *(int(1.01**k) for k in range(10, 1700))})
-        sizes = [choose_block_size(count) for count in counts]
+        sizes = [choose_block_size(count, 1000) for count in counts]
         assert sizes == sorted(sizes) and sizes[-1] == LARGEST_BLOCK
         blocks = {
             -(-count // size)
@@ -100,6 +102,16 @@ class TestShards:
             if 4096 <= count < largest
         }
         assert min(blocks) >= FEWEST_BLOCKS and max(blocks) <= 2 * FEWEST_BLOCKS
+
+    @pytest.mark.parametrize("texels", [128, 512])
+    def test_a_block_takes_no_more_memory_than_that(self, texels):
+        sizes = {"texel_row": texels, "texel_column": texels, "vertex": 778}
+        spec = StoreSpec(["a"], 2, 1, 10, optional_sizes=sizes)
+        row = 2 * 4 * 3 * (texels**2 + 778)
+        assert row < spec.row_bytes < row + 10_000
+        size = choose_block_size(10_000_000, spec.row_bytes)
+        assert LARGEST_BLOCK_BYTES / 2 < size * spec.row_bytes <= LARGEST_BLOCK_BYTES
+        assert choose_block_size(10, 2 * LARGEST_BLOCK_BYTES) == 1
 
 
 class Counted:

@@ -1,0 +1,80 @@
+"""What a file says of images by their names, or by patterns that names match.
+
+A name of its own goes before patterns, also where it could be a pattern itself, such as
+``hand[1].jpg``; ``*`` in a pattern is any number of characters, slashes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from fitter.errors import InputError
+
+Value = TypeVar("Value")
+
+_WILD = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class ByImage(Generic[Value]):
+    """Values of the images of a listing.
+
+    Attributes:
+        path: the file that says them, for messages.
+        entries: by the name of an image or a pattern, in the order of the file.
+        no_image, two_patterns: codes of the errors of `require_for` and `of`.
+    """
+
+    path: Path
+    entries: Mapping[str, Value]
+    no_image: str
+    two_patterns: str
+
+    @cached_property
+    def _patterns(self) -> list[str]:
+        return [entry for entry in self.entries if _WILD & set(entry)]
+
+    def require_for(self, names: Iterable[str]) -> None:
+        """Refuse a file that speaks of other images.
+
+        Args:
+            names: of all images.
+
+        Raises:
+            InputError: a name or pattern in the file matches no image; or an image matches two
+                patterns that say different things, and has no entry of its own.
+        """
+        unmatched = set(self.entries)
+        example = ""
+        for name in names:
+            example = example or name
+            unmatched.discard(name)
+            unmatched.difference_update(self._matching(name))
+            self.of(name)
+        if unmatched:
+            first = next(entry for entry in self.entries if entry in unmatched)
+            raise InputError(self.no_image, file=self.path, found=first, image=example)
+
+    def of(self, name: str) -> Value | None:
+        """What is said of an image, or None where nothing is.
+
+        Raises:
+            InputError: two patterns say different things of it.
+        """
+        found = self.entries_of(name)
+        values = [self.entries[pattern] for pattern in found]
+        if any(value != values[0] for value in values):
+            raise InputError(self.two_patterns, file=self.path, image=name, found=found)
+        return values[0] if values else None
+
+    def entries_of(self, name: str) -> list[str]:
+        """Its own name, or the patterns that it matches."""
+        return [name] if name in self.entries else self._matching(name)
+
+    def _matching(self, name: str) -> list[str]:
+        return [pattern for pattern in self._patterns if fnmatchcase(name, pattern)]
