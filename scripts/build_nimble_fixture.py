@@ -393,6 +393,8 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of NIMBLE's sizes (default 1)")
     options = parser.parse_args()
     Fixture(FixtureOptions.scaled(options.scale)).write(options.out)
+    files = sorted(path.name for path in options.out.iterdir())
+    print(f"{options.out}: {', '.join(files)}")
 
 
 if __name__ == "__main__":

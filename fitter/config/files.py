@@ -33,6 +33,9 @@ _EXPECTED = {
 _FEW = 6
 """Names that a sentence may spell out although one of them was meant for sure."""
 
+_OVERRIDE = "--set"
+"""The flag of options by their whole names."""
+
 _shortened = reprlib.Repr()
 _shortened.maxstring = _shortened.maxother = 80
 
@@ -96,7 +99,7 @@ def load_kind(
     given = [(*name.split("."), flag.value, flag.typed) for name, flag in (flags or {}).items()]
     for text in overrides:
         keys, value = _parse_override(text, kind.override)
-        given.append((*keys, value, f"--set {text}"))
+        given.append((*keys, value, f"{_OVERRIDE} {text}"))
     for *path_to, value, typed in given:
         keys = tuple(path_to)
         defaults = _defaults(kind.root)
@@ -164,11 +167,11 @@ def _parse_override(text: str, example: str) -> tuple[tuple[str, ...], Any]:
     name, equals, value = text.partition("=")
     keys = tuple(name.strip().split("."))
     if not equals or len(keys) < 2 or not all(keys):
-        raise InputError("config.no_override", file=f"--set {text}", example=example)
+        raise InputError("config.no_override", file=f"{_OVERRIDE} {text}", example=example)
     try:
         return keys, yaml.load(value, StrictLoader)
     except (yaml.YAMLError, RecursionError) as error:
-        raise InputError("config.no_yaml_value", file=f"--set {text}", found=value) from error
+        raise InputError("config.no_yaml_value", file=f"{_OVERRIDE} {text}", found=value) from error
 
 
 def _defaults(root: type[Section]) -> dict[str, Any]:
@@ -225,13 +228,20 @@ def _source(
     return None if path is None else str(path)
 
 
-def _hint(found: str, known: Sequence[str]) -> dict[str, Any]:
-    """Facts that help with an unknown name: `known`, the one that is `close` or None, `hint`."""
+def _hint(found: str, known: Sequence[str], prefix: str = "") -> dict[str, Any]:
+    """Facts that help with an unknown name: `known`, the one that is `close` or None, `hint`.
+
+    Args:
+        found: the unknown name.
+        known: all that there are.
+        prefix: with which the user may type them.
+    """
     close = next(iter(difflib.get_close_matches(found, known, n=1)), None)
     if close is not None:
         hint = f"did you mean {close!r}?"
     else:
-        hint = f"expected one of {', '.join(known)}" if known else "there is none"
+        names = ", ".join(prefix + name for name in known)
+        hint = f"expected one of {names}" if known else "there is none"
     return {"hint": hint, "close": close, "known": tuple(known)}
 
 
@@ -249,19 +259,23 @@ def _refusal(
     if first["type"] == MISTAKE:
         about = ".".join(keys) if source is None else f"{source}: {'.'.join(keys)}"
         return InputError(first["ctx"]["code"], file=about, **first["ctx"]["facts"])
-    code, facts = _what_is_wrong(first, keys, section)
+    is_typed = source is not None and source.startswith(_OVERRIDE)
+    code, facts = _what_is_wrong(first, keys, section, is_typed)
     return _about(source, code, **facts)
 
 
 def _what_is_wrong(
-    first: Mapping[str, Any], keys: tuple[str, ...], section: type[BaseModel]
+    first: Mapping[str, Any], keys: tuple[str, ...], section: type[BaseModel], is_typed: bool
 ) -> tuple[str, dict[str, Any]]:
-    """Code and facts of one of Pydantic's errors about the option `keys` in `section`."""
+    """Code and facts of one of Pydantic's errors about the option `keys` in `section`, which the
+    user may have typed whole."""
     kind, name, found = first["type"], ".".join(keys), first["input"]
     if kind in ("extra_forbidden", "invalid_key"):
         # A section whose options come from elsewhere says which there are.
         known = first.get("ctx", {}).get("known", list(section.model_fields))
-        return "config.unknown_option", {"option": name, **_hint(keys[-1], known)}
+        # In a file a section's options stand below it.
+        prefix = ".".join((*keys[:-1], "")) if is_typed else ""
+        return "config.unknown_option", {"option": name, **_hint(keys[-1], known, prefix)}
     if kind == "literal_error" and isinstance(found, str):
         known = re.findall("'([^']*)'", first["ctx"]["expected"])
         if len(known) > _FEW:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -17,15 +17,21 @@ from fitter.fitting.shape_information import entries
 from fitter.groups.joint_offsets import OffsetImages, joint_offsets
 from fitter.groups.joint_shape import Images, ShapePriors, joint_shapes
 from fitter.hand_models import HandModel
+from fitter.inputs.by_image import ByImage
+from fitter.inputs.people import ALL_HANDS, ImagePeople, hand_title
 from fitter.inputs.sources import Sources
 from fitter.records import HandKey, HandParams, SharedHand, Side, mirror_where
 from fitter.store.layout import Block
 from fitter.store.people import PEOPLE, PersonHand, read_people, sweep_people, write_people
 from fitter.store.reader import StoreReader
 from fitter.store.schema import HAND_SIZE_SOURCES, SIDES
+from fitter.system.messages import count
 
 PART, OFFSET_PART = 256, 16
 """Images whose rows are read at once, and those whose offsets are."""
+
+LISTED = 10
+"""People and hands that a note spells out."""
 
 PeopleShared = Mapping[HandKey, PersonHand]
 
@@ -93,6 +99,27 @@ class PeopleSharing:
         """Each image's people with their shapes."""
         return replace(sources, shared={key: hand.shared for key, hand in shared.items()})
 
+    def notes(self, rows: StoreReader, sources: Sources, path: Path) -> list[str]:
+        """How many shapes were made, and what of a file of people had no effect."""
+        shared = self.read(path)
+        persons = {person for person, _ in shared}
+        hands = [
+            f"{person}, {side}: {count(shared[person, side].images, 'image')}"
+            for person, side in shared
+        ]
+        made = f"{count(len(shared), 'shape')} made, of {count(len(persons), 'person')}"
+        notes = [f"{made} ({_some(hands)})" if hands else made]
+        said = None if sources.people is None else sources.people.said
+        if said is not None:
+            expected = {person for each in said.entries.values() for person in each.persons}
+            if expected - persons:
+                names = _some(sorted(expected - persons))
+                notes.append(f"{said.path}: no valid hand of {names} was found")
+            unseen = _unseen(rows, said)
+            if unseen:
+                notes.append(f"{said.path}: there is no {_some(unseen)}")
+        return notes
+
     def _priors(self) -> ShapePriors:
         """Those of the energies that the information of an image comes from."""
         squares = [stage for stage in self._config.refine.stages.values() if stage.solver == "lm"]
@@ -100,6 +127,32 @@ class PeopleSharing:
         # Small systems, of least norm: for the processor.
         size = self._model.size.to("cpu")
         return ShapePriors(size, weights.get("shape_prior", 0.0), weights.get("size_prior", 0.0))
+
+
+def _some(texts: Sequence[str]) -> str:
+    """The first of some texts, and how many more there are."""
+    more = len(texts) - LISTED
+    return "; ".join(texts[:LISTED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _unseen(rows: StoreReader, said: ByImage[ImagePeople]) -> list[str]:
+    """The hands of which a file says whose they are, and which no image of the entry shows."""
+    wanted = {
+        (entry, hand): None
+        for entry, people in said.entries.items()
+        for hand in people.by_hand
+        if hand != ALL_HANDS
+    }
+    if wanted:
+        for block in rows.committed_blocks():
+            names = rows.names[block.start : block.stop]
+            for name, codes in zip(names, rows.read("side", block), strict=True):
+                found = [str(slot) for slot in np.flatnonzero(codes)]
+                found += [SIDES[code] for code in set(codes.tolist()) - {0}]
+                for entry in said.entries_of(name):
+                    for hand in found:
+                        wanted.pop((entry, hand), None)
+    return [f"{hand_title(hand)} in {entry}" for entry, hand in wanted]
 
 
 def _parts(rows: StoreReader, length: int) -> Iterator[Block]:

@@ -71,3 +71,16 @@ class Sharing(Protocol[Shared]):
     def given(self, sources: Sources, shared: Shared) -> Sources:
         """The images with what is known of them now."""
         ...
+
+    def notes(self, rows: StoreReader, sources: Sources, path: Path) -> list[str]:
+        """Sentences for whoever started the run, when its last pass is complete.
+
+        Args:
+            rows: of that pass.
+            sources: of the run.
+            path: of the shared values that it was given.
+
+        Raises:
+            InputError: the values are damaged.
+        """
+        ...

@@ -66,13 +66,15 @@ class ByImage(Generic[Value]):
         Raises:
             InputError: two patterns say different things of it.
         """
-        if name in self.entries:
-            return self.entries[name]
-        found = self._matching(name)
+        found = self.entries_of(name)
         values = [self.entries[pattern] for pattern in found]
         if any(value != values[0] for value in values):
             raise InputError(self.two_patterns, file=self.path, image=name, found=found)
         return values[0] if values else None
+
+    def entries_of(self, name: str) -> list[str]:
+        """Its own name, or the patterns that it matches."""
+        return [name] if name in self.entries else self._matching(name)
 
     def _matching(self, name: str) -> list[str]:
         return [pattern for pattern in self._patterns if fnmatchcase(name, pattern)]

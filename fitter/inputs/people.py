@@ -41,11 +41,16 @@ ONE_PERSON = "one person"
 SIDES: tuple[Side, ...] = ("left", "right")
 
 _COLUMNS = ("image", "person", "hand")
-_ALL = "all"
+ALL_HANDS = "all"
 """Stands for all hands of an image."""
 
 _LONGEST_SLOT = 6
 """Digits of the number of a slot."""
+
+
+def hand_title(hand: str) -> str:
+    """What to call "left", "right" or the number of a slot, for messages."""
+    return f"{hand} hand" if hand in SIDES else f"hand {hand}"
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class ImagePeople:
         found: list[str | None] = []
         taken: set[tuple[str, Side]] = set()
         for slot, side in enumerate(sides):
-            hands = (str(slot), side, _ALL)
+            hands = (str(slot), side, ALL_HANDS)
             person = next((self.by_hand[hand] for hand in hands if hand in self.by_hand), None)
             if person is not None and (person, side) in taken:
                 person = None
@@ -111,7 +116,8 @@ class People:
         for image, hand, person in _entries(path):
             by_hand = lines.setdefault(image, {})
             if hand in by_hand:
-                raise InputError("people.twice", file=path, image=image, hand=hand)
+                whose = "all hands" if hand == ALL_HANDS else f"the {hand_title(hand)}"
+                raise InputError("people.twice", file=path, image=image, hand=whose)
             by_hand[hand] = person
         if not lines:
             raise InputError("people.empty", file=path)
@@ -130,7 +136,7 @@ class People:
 
     def of(self, name: str) -> ImagePeople | None:
         """Whose hands an image shows, or None where nothing is said of it; see `ByImage.of`."""
-        return ImagePeople({_ALL: ONE_PERSON}) if self.said is None else self.said.of(name)
+        return ImagePeople({ALL_HANDS: ONE_PERSON}) if self.said is None else self.said.of(name)
 
 
 def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -138,9 +144,9 @@ def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise InputError("json.missing", file=path, content="people") from error
+        raise InputError("people.missing", file=path) from error
     except OSError as error:
-        raise InputError("json.unreadable", file=path, reason=error.strerror) from error
+        raise InputError("people.unreadable", file=path, reason=error.strerror) from error
     except ValueError as error:
         raise InputError("people.kind", file=path, found="no text in UTF-8") from error
     if path.suffix.lower() == ".csv":
@@ -148,7 +154,7 @@ def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
         return
     for image, said in _mapping(path, content).items():
         if not isinstance(said, Mapping):
-            yield str(image), _ALL, _person(path, str(image), said)
+            yield str(image), ALL_HANDS, _person(path, str(image), said)
             continue
         if not said:
             raise InputError("people.nobody", file=path, image=image)
@@ -167,10 +173,14 @@ def _of_table(path: Path, content: str) -> Iterator[tuple[str, str, str]]:
         raise InputError("people.header", file=path, found=", ".join(header))
     for line, row in rows:
         image = (row["image"] or "").strip()
-        if not image or "more" in row:
+        if not image or "more" in row or row["person"] is None:
             raise InputError("people.line", file=path, line=line)
         hand = (row.get("hand") or "").strip()
-        yield image, _hand(path, image, hand) if hand else _ALL, _person(path, image, row["person"])
+        yield (
+            image,
+            _hand(path, image, hand) if hand else ALL_HANDS,
+            _person(path, image, row["person"]),
+        )
 
 
 def _mapping(path: Path, content: str) -> Mapping[Any, Any]:
@@ -181,7 +191,7 @@ def _mapping(path: Path, content: str) -> Mapping[Any, Any]:
         found: dict[Any, Any] = {}
         for key, value in pairs:
             if key in found:
-                raise InputError("people.twice", file=path, image=key, hand=_ALL)
+                raise InputError("people.twice", file=path, image=key, hand="all hands")
             found[key] = value
         return found
 
@@ -189,7 +199,10 @@ def _mapping(path: Path, content: str) -> Mapping[Any, Any]:
         value = _yaml(content, once) if is_yaml else json.loads(content, object_pairs_hook=once)
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         kind = "YAML" if is_yaml else "JSON"
-        reason = " ".join(str(error).split())
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None)
+        reason = f"line {mark.line + 1}: {problem}" if mark and problem else str(error)
+        reason = " ".join(reason.split())
         raise InputError("people.kind", file=path, found=f"no {kind} ({reason})") from error
     if not isinstance(value, Mapping):
         raise InputError("people.kind", file=path, found=type(value).__name__)

@@ -66,6 +66,12 @@ class Summary:
         was_stopped: whether the user stopped it before its end.
         waits: images of a pass that other shares have to do before the next one can begin.
         notes: further things to tell.
+        left_to_others: those of `left` that are in blocks of other shares.
+        overlays: the folder with overlays, or None.
+        rendered: overlays of images that were done before.
+        stopped_in: what to call the pass in which the run ended; empty where it came to its end, or
+            there is one pass.
+        has_results: whether rows of the last pass can be read.
     """
 
     images: int = 0
@@ -94,6 +100,11 @@ class Summary:
     was_stopped: bool = False
     waits: int = 0
     notes: list[str] = field(default_factory=list)
+    left_to_others: int = 0
+    overlays: Path | None = None
+    rendered: int = 0
+    stopped_in: str = ""
+    has_results: bool = True
 
     @property
     def has_failures(self) -> bool:
@@ -185,13 +196,7 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.beyond:
         hands = count(summary.beyond, "hand")
         say(f"{hands} more than there are slots for, hands_beyond says where: --max-hands N")
-    if summary.waits:
-        say(
-            f"{count(summary.waits, 'image')} of this pass are left to other shares: run this one "
-            "again when they are done, or with --wait"
-        )
-    elif summary.left:
-        say(f"{count(summary.left, 'image')} left to do")
+    _say_left(summary, say)
     if summary.masks_found is not None:
         say(f"masks found for {summary.masks_found} of {count(summary.images, 'image')}")
         if summary.masks_rejected:
@@ -207,7 +212,30 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
         )
     for note in summary.notes:
         say(note)
+    if not summary.has_results:
+        say(f"no results to read yet, they are those of the last pass; --resume continues {out}")
+        return
+    if summary.overlays is not None:
+        say(f"overlays: {summary.overlays}")
     say(f"results: {out}")
+
+
+def _say_left(summary: Summary, say: Callable[[str], None]) -> None:
+    where = f" in {summary.stopped_in}" if summary.stopped_in else ""
+    if summary.waits:
+        say(
+            f"{count(summary.waits, 'image')} left to other shares{where}: run this one again "
+            "when they are done, or with --wait"
+        )
+        return
+    own = summary.left - summary.left_to_others
+    if own or summary.stopped_in:
+        say(f"{count(own, 'image')} left to do{where}")
+    if summary.left_to_others:
+        say(
+            f"{count(summary.left_to_others, 'image')} left to other shares{where}: run those "
+            "that are not at work again"
+        )
 
 
 def _say_failures(summary: Summary, table: Path | None, say: Callable[[str], None]) -> None:
@@ -234,13 +262,16 @@ def _say_told(told: Told, where: str, say: Callable[[str], None]) -> None:
 
 def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
     if summary.images:
+        where = f"{summary.stopped_in}: " if summary.stopped_in else ""
         seconds = summary.seconds + summary.seconds_before
         passes = " with the passes before" if summary.seconds_before else ""
         say(
-            f"{count(summary.images, 'image')}: {count(summary.hands, 'valid hand')} in "
+            f"{where}{count(summary.images, 'image')}: {count(summary.hands, 'valid hand')} in "
             f"{summary.with_hands} of them, {count(summary.failures.count, 'image')} failed, "
             f"{count(summary.fit_failures.count, 'fit')} failed; {seconds:.1f} s{passes}, "
             f"{summary.images / seconds:.1f} images a second"
         )
-    elif not summary.left and not summary.waits:
+    elif not (summary.left or summary.waits or summary.stopped_in or summary.rendered):
         say("nothing left to do")
+    if summary.rendered:
+        say(f"{count(summary.rendered, 'overlay')} rendered of images done before")

@@ -96,30 +96,47 @@ def process_passes(
     Returns:
         The run as it was in the last pass that it came to, with the summary of that pass.
     """
-    first, state = run, run
+    state = run
     for now in passes:
         if now.is_over:
             continue
         summary = run.summary if now is passes[0] else _summary_of(now, state.summary)
-        sources = sources_for(now, first.sources, sharing)
-        state = replace(first, rows=now.rows, sources=sources, summary=summary)
-        process(state, now, console)
-        if summary.was_stopped or sharing is None:
+        sources = sources_for(now, run.sources, sharing)
+        state = replace(run, rows=now.rows, sources=sources, summary=summary)
+        summary.has_results = now.is_last
+        try:
+            goes_on = _do_pass(state, now, sharing, console)
+        except KeyboardInterrupt:
+            if summary.was_stopped:  # this is the second
+                raise
+            summary.was_stopped, goes_on = True, False
+        if summary.was_stopped or summary.waits:
+            summary.stopped_in = now.title if now.of > 1 else ""
+        if not goes_on:
             break
-        if now.is_last:
-            if now.rows.is_complete:
-                assert now.given is not None  # it is not the first
-                if now.rows.is_alone:
-                    sharing.sweep(now.given)
-                run.store.finish_passes()
-            break
-        if not _is_complete(state, now, console):
-            break
-        started = time.monotonic()
-        share(now, sharing)
-        summary.seconds += time.monotonic() - started
-        run.events.write("shared", after=now.number, of=now.of)
     return state
+
+
+def _do_pass(run: RunState, now: Pass, sharing: Sharing[Any] | None, console: Console) -> bool:
+    """Do what is to be done of one pass, and make the shared values; whether the next can begin."""
+    process(run, now, console)
+    if run.summary.was_stopped or sharing is None:
+        return False
+    if now.is_last:
+        if now.rows.is_complete:
+            assert now.given is not None  # it is not the first
+            if now.rows.is_alone:
+                sharing.sweep(now.given)
+            run.store.finish_passes()
+            run.summary.notes.extend(sharing.notes(now.rows, run.sources, now.given))
+        return False
+    if not _is_complete(run, now, console):
+        return False
+    started = time.monotonic()
+    share(now, sharing)
+    run.summary.seconds += time.monotonic() - started
+    run.events.write("shared", after=now.number, of=now.of)
+    return True
 
 
 def _summary_of(now: Pass, before: Summary) -> Summary:
@@ -164,11 +181,15 @@ def process(run: RunState, now: Pass, console: Console) -> None:
         summary.masks_found = 0
     started = time.monotonic()
     with ProgressLine(console, total, done, now.title) as progress, stoppable(progress.say) as stop:
-        if now.is_last:
-            _render_missing(run, plan, stop)
-        _write_blocks(run, plan, stop, progress)
+        try:
+            if now.is_last:
+                summary.overlays = run.request.overlays
+                _render_missing(run, plan, stop)
+            _write_blocks(run, plan, stop, progress)
+        finally:  # also at a second Ctrl-C
+            summary.seconds = time.monotonic() - started
+            summary.was_stopped = stop.asked
     summary.was_stopped = stop.asked
-    summary.seconds = time.monotonic() - started
 
 
 def _write_blocks(run: RunState, plan: Plan, stop: StopRequest, progress: ProgressLine) -> None:
@@ -238,12 +259,17 @@ def _render_missing(run: RunState, plan: Plan, stop: StopRequest) -> None:
         ]
         for name, reason in run.workers.render(tasks, rows):
             run.summary.unrendered.add(f"no overlay of {name}: {reason}")
+        run.summary.rendered += sum(
+            (folder / overlay_name(task.name)).exists() for task in tasks
+        ) - sum(rendered)
 
 
 def finish(run: RunState) -> Path | None:
     """Write the table of failures, and the log's last line; the table's place."""
     done = sum(len(block) for block in run.rows.committed_blocks())
     run.summary.left += len(run.sources.names) - done
+    own = sum(len(block) for block in run.rows.pending_blocks())
+    run.summary.left_to_others = len(run.sources.names) - done - own
     table = run.request.beside("failures.csv")
     is_written = True
     try:

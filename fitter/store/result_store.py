@@ -60,6 +60,14 @@ __all__ = ["Block", "ResultStore", "StoreReader", "StoreSpec", "decode_flags"]
 _FINISHED = "passes.finished"
 """What `PASSES` is called while it is removed."""
 
+_PEOPLE = "configuration.inputs.people"
+_PEOPLE_OPTIONS = {
+    "one person": "--same-hand",
+    "given for each image": "--people FILE",
+    "absent": "neither --same-hand nor --people",
+}
+"""What the user types for the values of `_PEOPLE`."""
+
 
 class ResultStore(StoreReader):
     """A result store that is written to; make one with `create` or `resume`.
@@ -336,4 +344,7 @@ class ResultStore(StoreReader):
         if difference is not None:
             code = "store.other_order" if difference.is_order else "store.other_value"
             name, was, now = difference.name, difference.was, difference.now
+            if name == _PEOPLE:
+                was, now = _PEOPLE_OPTIONS[was], _PEOPLE_OPTIONS[now]
+                raise InputError("store.other_people", file=self.path, was=was, now=now)
             raise InputError(code, file=self.path, name=name, was=was, now=now)

@@ -86,20 +86,23 @@ _PEOPLE = {
     "people.empty": "expected at least one image and whose hand it shows, found none.",
     "people.hand": 'expected a hand of {image!r} to be "left", "right" or the number of a slot, '
     "found {found!r}.",
-    "people.header": "expected a first line with the columns image, person and perhaps hand, found "
-    "{found!r}.",
+    "people.header": "expected a first line with the columns image, person and perhaps hand, with "
+    "commas between them, found {found!r}.",
     "people.kind": "expected a CSV table (.csv), or a JSON or YAML object (image name or pattern: "
     "person), found {found}.",
     "people.line": "expected an image, a person and perhaps a hand in line {line}.",
+    "people.missing": "expected a CSV, JSON or YAML file that says whose hands the images show, "
+    "found nothing.",
     "people.no_image": "expected names of images such as {image!r}, or patterns that match them, "
     "found {found!r}, which matches none.",
     "people.nobody": "expected a person's name for {image!r}, found none; leave out images whose "
     "hands are nobody's.",
-    "people.twice": "expected {image!r} ({hand}) once, found it twice.",
+    "people.twice": "expected one entry for {hand} of {image!r}, found two.",
     "people.two_patterns": "expected one person for {image!r}, found the patterns {found} with "
     "different ones; give the image an entry of its own.",
     "people.two_sizes": "expected one size of the hands of {person}, found {one:g} m, and "
     "{other:g} m for {image!r}.",
+    "people.unreadable": "expected a file that can be read, found: {reason}.",
 }
 
 _MASKS = {

@@ -65,8 +65,8 @@ SENTENCES: dict[str, str] = {
     ),
     "run.masks_unused": "expected stages that use masks, found {found}",
     "run.new_beside_people": (
-        "cannot take {count} new images: the shapes of its people were made without them; fit all "
-        "of them into another --out"
+        "cannot take what is new ({count} of the images): the shapes of its people were made "
+        "without them; fit all of them into another --out"
     ),
     "run.other_images": (
         "cannot be resumed: expected some of its images, such as {expected!r}, found none of them, "

@@ -44,6 +44,10 @@ SENTENCES: dict[str, str] = {
     "store.other_order": (
         "cannot be resumed: {name} had the order {was} and has {now} now; " + _INSTEAD
     ),
+    "store.other_people": (
+        "cannot be resumed: it was started with {was} and would go on with {now}; give it "
+        f"what it was started with, {_INSTEAD}"
+    ),
     "store.other_value": (
         "cannot be resumed: {name} was {was!r} when it was started and is {now!r} now; " + _INSTEAD
     ),

@@ -146,6 +146,14 @@ def test_a_mistake_in_the_file_is_one_sentence_that_names_it(tmp_path, text, cod
         ("a.b.c=3", "unknown_option", {"option": "a"}),
         ("fit.=3", "no_override", {}),
         ("fit.num_initialisation=3", "unknown_option", {"close": "num_initialisations"}),
+        (
+            "output.textures=true",
+            "unknown_option",
+            {
+                "hint": "expected one of output.save_vertices, output.keypoint_definition, "
+                "output.min_quality"
+            },
+        ),
         ("fot.num_initialisations=3", "unknown_option", {"close": "fit"}),
         (
             "fit.num_initialisations=none",

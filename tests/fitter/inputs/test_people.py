@@ -58,19 +58,24 @@ def test_a_name_goes_before_patterns_and_numbers_are_names(tmp_path):
     ("name", "content", "code", "facts"),
     [
         ("p.csv", "image,person\na.jpg,anna\na.jpg,ben\n", "people.twice",
-         {"image": "a.jpg", "hand": "all"}),
+         {"image": "a.jpg", "hand": "all hands"}),
         ("p.csv", "image,person,hand\na.jpg,anna,left\na.jpg,ben,left\n", "people.twice",
-         {"image": "a.jpg", "hand": "left"}),
+         {"image": "a.jpg", "hand": "the left hand"}),
         ("p.json", '{"a.jpg": "anna", "a.jpg": "ben"}', "people.twice",
-         {"image": "a.jpg", "hand": "all"}),
-        ("p.yaml", "a.jpg: anna\na.jpg: ben\n", "people.twice", {"image": "a.jpg", "hand": "all"}),
+         {"image": "a.jpg", "hand": "all hands"}),
+        ("p.yaml", "a.jpg: anna\na.jpg: ben\n", "people.twice",
+         {"image": "a.jpg", "hand": "all hands"}),
         ("p.csv", "image,person\na.jpg,\n", "people.nobody", {"image": "a.jpg"}),
         ("p.json", '{"a.jpg": null}', "people.nobody", {"image": "a.jpg"}),
         ("p.json", '{"a.jpg": {}}', "people.nobody", {"image": "a.jpg"}),
         ("p.json", '{"a.jpg": ["anna"]}', "people.nobody", {"image": "a.jpg"}),
         ("p.csv", "name,who\na.jpg,anna\n", "people.header", {"found": "name, who"}),
         ("p.csv", "image,person\na.jpg,anna,left\n", "people.line", {"line": 2}),
+        ("p.csv", "image,person\na.jpg\n", "people.line", {"line": 2}),
+        ("p.csv", "image;person\na.jpg;anna\n", "people.header", {"found": "image;person"}),
         ("p.csv", "image,person\n", "people.empty", {}),
+        ("p.yaml", "a.jpg: [anna\nb.jpg: ben\n", "people.kind",
+         {"found": "no YAML (line 2: expected ',' or ']', but got ':')"}),
         ("p.csv", "", "people.header", {"found": ""}),
         ("p.json", "{}", "people.empty", {}),
         ("p.json", '["a.jpg"]', "people.kind", {"found": "list"}),
@@ -98,7 +103,7 @@ def test_files_of_another_kind_are_told(tmp_path, name, content):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with raises("json.missing", file=tmp_path / "p.csv"):
+    with raises("people.missing", file=tmp_path / "p.csv"):
         People.open(tmp_path / "p.csv")
 
 
