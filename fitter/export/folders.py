@@ -120,7 +120,8 @@ class MeshSink(FolderSink):
         if self._textures is None:
             return None
         if self.source.request.unit == "person" and record.hand.person is not None:
-            return self._textures.of_person(record.hand.person)
+            assert record.hand.side is not None
+            return self._textures.of_person(record.hand.person, record.hand.side)
         return self._textures.of_hand(record)
 
 

@@ -11,6 +11,7 @@ from fitter.export.summary import ExportSummary
 from fitter.fitted_hand import FittedHand
 from fitter.formats.hand_record import HandRecord
 from fitter.inputs.stored_images import read_stored_image
+from fitter.records import Side
 from fitter.results import Results
 from fitter.textures import HandTexture, TextureFusion
 
@@ -35,7 +36,7 @@ class ImageTextures:
         self._folder, self._results, self._summary = folder, results, summary
         self._place: int | None = None
         self._image: tuple[list[FittedHand], np.ndarray] | InputError | None = None
-        self._fused: dict[str, TextureFusion] = {}
+        self._fused: dict[tuple[str, Side], TextureFusion] = {}
 
     def of_hand(self, record: HandRecord) -> HandTexture | None:
         """The texture that a hand's image shows; what it hides is filled."""
@@ -48,16 +49,21 @@ class ImageTextures:
             return None
 
     def add(self, person: str, record: HandRecord) -> None:
-        """Add what an image shows of a person's hand to what others have shown."""
+        """Add what an image shows of a person's hand to what others have shown of that hand."""
         found = self.of_hand(record)
         if found is not None:
+            assert record.hand.side is not None
             atlas = self._results.meshes.atlas(SIZE)
-            self._fused.setdefault(person, TextureFusion(atlas)).add(found)
+            key = (person, record.hand.side)
+            self._fused.setdefault(key, TextureFusion(atlas)).add(found)
 
-    def of_person(self, person: str) -> HandTexture | None:
-        """The texture of all images of a person's hands; None where none could be used."""
-        fused = self._fused.get(person)
-        return None if fused is None else fused.result()
+    def of_person(self, person: str, side: Side) -> HandTexture | None:
+        """The texture of all images of a person's hand of one side, where none shows it that of
+        the other hand; None where none could be used."""
+        others: Side = "left" if side == "right" else "right"
+        own, other = self._fused.get((person, side)), self._fused.get((person, others))
+        counterpart = None if other is None else other.result()
+        return counterpart if own is None else own.result(counterpart)
 
     def _opened(self, record: HandRecord) -> tuple[list[FittedHand], np.ndarray]:
         """All hands of a record's image, and its pixels."""

@@ -13,6 +13,7 @@ from fitter.export import ExportRequest, export_results
 from fitter.formats.skin import encoded
 from fitter.inputs.images import read_image
 from fitter.inputs.stored_images import read_stored_image
+from fitter.textures import TextureFusion
 from tests.support.errors import raises
 from tests.support.exported_stores import ALL, files, fitted, write_people
 from tests.support.fitted_stores import image_row, posed_hand, write_images, write_store
@@ -102,21 +103,27 @@ class TestTextures:
         with raises("export.no_images"):
             export_results(replace(request, textures=tmp_path / "no", out=tmp_path / "p"))
 
-    def test_a_person_has_one_of_all_images(self, people, tmp_path):
+    def test_a_person_has_one_of_all_images_for_each_hand(self, people, tmp_path):
+        """What one hand never shows is filled from the other."""
         write_images(tmp_path, ["1.jpg", "2.jpg", "3.jpg"])
         request = ExportRequest(people, tmp_path / "o", "glb", "person", quiet=True)
         export_results(replace(request, textures=tmp_path))
         results = fitter.open_results(people)
         anna = [hand for name in ("1.jpg", "2.jpg") for hand in results[name]]
-        pixels = [read_image(tmp_path / hand.image_name) for hand in anna]
-        others = [results[hand.image_name] for hand in anna]
-        fused = fitter.hand_texture(anna, pixels, others=others)
+        fused = {side: TextureFusion(results.meshes.atlas(512)) for side in ("left", "right")}
+        for hand in anna:
+            pixels, others = read_image(tmp_path / hand.image_name), results[hand.image_name]
+            fused[hand.side].add(hand.extract_texture(pixels, others=others))
+        alone = {side: fusion.result() for side, fusion in fused.items()}
+        left = fused["left"].result(alone["right"])
+        right = fused["right"].result(alone["left"])
+        assert not np.array_equal(left.weight, right.weight)
         found = Glb.read((request.out / "anna.glb").read_bytes())
-        textures = [texture["source"] for texture in found.json["textures"]]
-        assert len(textures) == 2  # the right and the left hand have it
-        for place in textures:
-            picture = np.array(Image.open(io.BytesIO(found.image(place))))
-            np.testing.assert_array_equal(picture, encoded(fused.colours))
+        sources = [texture["source"] for texture in found.json["textures"]]
+        pictures = [np.array(Image.open(io.BytesIO(found.image(place)))) for place in sources]
+        wanted = [encoded(left.colours), encoded(right.colours)]
+        for picture in wanted:
+            assert any(np.array_equal(picture, each) for each in pictures)
 
     def test_they_say_where_they_were_measured(self, store, tmp_path):
         write_images(tmp_path / "photos", ["a.jpg"])
