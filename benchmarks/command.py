@@ -230,7 +230,7 @@ def run(arguments: argparse.Namespace, settings: Sequence[str]) -> dict[str, obj
         request = RunRequest(images=[arguments.images], out=Path(folder) / "benchmark.zarr")
         fitter = SimpleNamespace(engine=engine, device=engine.device.type)
         inputs = RunInputs(source, NameList(sources.names), sources)
-        with open_store(request, config, inputs, fitter) as store:
+        with open_store(request, config, inputs, fitter, sharing=None) as store:
             watch = measure(sources, engine, store, alone)
         hands = hands_in(store)
     images = len(sources.names)

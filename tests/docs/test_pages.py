@@ -152,6 +152,7 @@ def workplace(tmp_path_factory) -> Path:
     ]
     assert {hand["side"] for hand in hands} == {"left", "right"}
     (folder / "keypoints.json").write_text(json.dumps({EXAMPLE: hands}))
+    (folder / "people.csv").write_text("image,person\n*,anna\n")
     (folder / "masks").mkdir()
     with Image.open(folder / "photos" / EXAMPLE) as picture:
         Image.new("L", picture.size, 255).save(folder / "masks" / Path(EXAMPLE).with_suffix(".png"))
