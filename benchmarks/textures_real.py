@@ -36,7 +36,9 @@ def frames(path: Path, count: int) -> Iterator[np.ndarray]:
     video.release()
 
 
-def write(out: Path, name: str, pixels: np.ndarray, hand: fitter.FittedHand, texture: HandTexture):  # noqa: ANN201
+def write(
+    out: Path, name: str, pixels: np.ndarray, hand: fitter.FittedHand, texture: HandTexture
+) -> None:
     """The two PNGs of a hand."""
     box = np.asarray(hand.box)
     middle, half = 0.5 * (box[:2] + box[2:]), 0.8 * (box[2:] - box[:2]).max()

@@ -98,10 +98,11 @@ def _hand(side: Side, record: HandRecord | None) -> dict[str, Any]:
         flags = np.where(seen >= 0.5, VISIBLE, HIDDEN)
         marks = []
         for point, flag in zip(hand.keypoints_2d, flags.tolist(), strict=True):
+            # An array becomes a list, which `plain` cannot say of its type.
             marks += [*plain(point), flag]  # type: ignore[misc]
         around = hand.keypoints_2d if hand.box is None else hand.box.reshape(2, 2)
         corners = np.concatenate([around.min(axis=0), around.max(axis=0)]).astype(np.float64)
-        box = plain(_around(corners[None]))  # type: ignore[assignment]
+        box = plain(_around(corners[None]))  # type: ignore[assignment]  # likewise
     return {f"{side}hand_kpts": marks, f"{side}hand_box": box, f"{side}hand_valid": valid}
 
 

@@ -82,6 +82,7 @@ class OverlayStyle:
         given = style if isinstance(style, OverlayStyle) else cls(look=style or "mesh")
         changes: dict[str, object] = {"opacity": opacity, "views": views}
         kept = {name: value for name, value in changes.items() if value is not None}
+        # The record checks each value itself, whatever its type.
         return replace(given, **kept)  # type: ignore[arg-type]
 
     @property
