@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fitter.formats.hand_record import HandRecord, plain
+from fitter.formats.hand_record import HandRecord, numbers, plain
 from fitter.records import Side
 from fitter.store.schema import ImageRow
 
@@ -90,7 +90,8 @@ def coco_person(hands: Sequence[HandRecord], image: int, number: int) -> dict[st
 
 def _hand(side: Side, record: HandRecord | None) -> dict[str, Any]:
     """The fields of one side."""
-    marks, box = [0] * (3 * _HAND), [0.0] * 4
+    marks: list[float | None] = [0] * (3 * _HAND)
+    box: list[float | None] = [0.0] * 4
     hand = None if record is None else record.hand
     valid = hand is not None and hand.keypoints_2d is not None
     if hand is not None and hand.keypoints_2d is not None:
@@ -98,11 +99,10 @@ def _hand(side: Side, record: HandRecord | None) -> dict[str, Any]:
         flags = np.where(seen >= 0.5, VISIBLE, HIDDEN)
         marks = []
         for point, flag in zip(hand.keypoints_2d, flags.tolist(), strict=True):
-            # An array becomes a list, which `plain` cannot say of its type.
-            marks += [*plain(point), flag]  # type: ignore[misc]
+            marks += [*numbers(point), flag]
         around = hand.keypoints_2d if hand.box is None else hand.box.reshape(2, 2)
         corners = np.concatenate([around.min(axis=0), around.max(axis=0)]).astype(np.float64)
-        box = plain(_around(corners[None]))  # type: ignore[assignment]  # likewise
+        box = numbers(_around(corners[None]))
     return {f"{side}hand_kpts": marks, f"{side}hand_box": box, f"{side}hand_valid": valid}
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fitter.store.schema import HandRow, ImageRow
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,18 @@ def plain(value: object) -> object:
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "iub":
             return value.tolist()
-        digits = digits_of(value)
-        flat = [number(item, digits) for item in value.ravel().tolist()]
-        return _nested(flat, value.shape)
+        return _nested(numbers(value), value.shape)
     if isinstance(value, np.generic):
         value = value.item() if not isinstance(value, np.float32) else number(float(value), 9)
     if isinstance(value, float):
         return number(value, 17)
     return value
+
+
+def numbers(array: np.ndarray) -> list[float | None]:
+    """The elements of an array of floating-point numbers, in order, as `plain` has them."""
+    digits = digits_of(array)
+    return [number(item, digits) for item in array.ravel().tolist()]
 
 
 def digits_of(array: object) -> int:

@@ -45,7 +45,7 @@ class OverlayStyle:
     opacity: float | None = None
     skeleton: bool | None = None
     captions: bool | None = None
-    views: tuple[OverlayView, ...] = ()
+    views: Sequence[OverlayView] = ()
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -80,10 +80,11 @@ class OverlayStyle:
             InputError: see `OverlayStyle`.
         """
         given = style if isinstance(style, OverlayStyle) else cls(look=style or "mesh")
-        changes: dict[str, object] = {"opacity": opacity, "views": views}
-        kept = {name: value for name, value in changes.items() if value is not None}
-        # The record checks each value itself, whatever its type.
-        return replace(given, **kept)  # type: ignore[arg-type]
+        return replace(
+            given,
+            opacity=given.opacity if opacity is None else opacity,
+            views=given.views if views is None else views,
+        )
 
     @property
     def resolved(self) -> ResolvedStyle:

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from fitter.report import ReportOptions
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import ImageRow
 from tests.support.fitted_stores import HEIGHT, WIDTH, image_row, posed_hand, store_spec
+
+SMALL = ReportOptions(thumbnail=32)
+"""Thumbnails that are quickly made."""
 
 HARM = "<script>document.title='harmed'</script>"
 HARMFUL_NAME = f'{HARM}<img src=x onerror="document.title=1">.jpg'

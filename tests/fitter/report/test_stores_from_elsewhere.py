@@ -8,7 +8,7 @@ import pytest
 
 from fitter.commands.report_hands import report_hands
 from fitter.rendering.overlay_style import OverlayStyle
-from fitter.report import ReportOptions, write_report
+from fitter.report import write_report
 from fitter.store.reader import StoreReader
 from tests.support.errors import raises
 from tests.support.exported_stores import write_mano_store
@@ -20,16 +20,8 @@ from tests.support.fitted_stores import (
     write_store,
 )
 from tests.support.report_pages import Page
-from tests.support.report_stores import mixed_rows
+from tests.support.report_stores import SMALL
 from tests.support.small_mano import write_small_mano
-
-SMALL = ReportOptions(thumbnail=32)
-
-
-@pytest.fixture
-def mixed(tmp_path) -> Path:
-    write_store(tmp_path / "r.zarr", mixed_rows())
-    return tmp_path / "r.zarr"
 
 
 class TestStoresFromElsewhere:

@@ -36,15 +36,7 @@ from tests.support.fitted_stores import (
     write_store,
 )
 from tests.support.report_pages import Page
-from tests.support.report_stores import HARM, many_rows, mixed_rows, write_part
-
-SMALL = ReportOptions(thumbnail=32)
-
-
-@pytest.fixture
-def mixed(tmp_path) -> Path:
-    write_store(tmp_path / "r.zarr", mixed_rows())
-    return tmp_path / "r.zarr"
+from tests.support.report_stores import HARM, SMALL, many_rows, write_part
 
 
 class TestWhatAPageHolds:

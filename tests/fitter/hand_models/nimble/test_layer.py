@@ -13,6 +13,7 @@ from fitter.hand_models.skeleton import NIMBLE_SKELETON
 from fitter.hand_models.skinning import HandModel
 from fitter.records import HandParams
 from tests.support.nimble_files import content, nimble_folder
+from tests.support.slopes import assert_slopes
 
 BONE_OF_JOINT = {1: 1, 2: 2, 3: 3, 5: 4, 6: 5, 7: 6, 8: 7, 10: 8, 11: 9, 12: 10, 13: 11,
                  15: 12, 16: 13, 17: 14, 18: 15, 20: 16, 21: 17, 22: 18, 23: 19}  # fmt: skip
@@ -191,15 +192,7 @@ class TestLayer:
             parts = (mesh.skin, mesh.muscles, mesh.bones, mesh.joints, mesh.keypoints)
             return sum((index + 1) * part.square().sum() for index, part in enumerate(parts))
 
-        gradients = torch.autograd.grad(loss(*leaves), leaves)
-        for place, gradient in enumerate(gradients):
-            direction = torch.randn(gradient.shape, generator=generator, dtype=torch.float64)
-            step = 1e-7
-            ends = [[leaf.detach().clone() for leaf in leaves] for _ in range(2)]
-            ends[0][place] += step * direction
-            ends[1][place] -= step * direction
-            slope = (loss(*ends[0]) - loss(*ends[1])) / (2 * step)
-            torch.testing.assert_close(slope, (gradient * direction).sum(), rtol=1e-5, atol=1e-5)
+        assert_slopes(loss, leaves, generator, step=1e-7, atol=1e-5)
 
     def test_mirrored_model_is_the_left_hand(self, hand):
         right = load_hand_model(nimble_folder(), dtype=torch.float64)
