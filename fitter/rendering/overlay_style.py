@@ -95,7 +95,7 @@ class OverlayStyle:
             opacity=_OPACITY[self.look] if self.opacity is None else float(self.opacity),
             skeleton=annotated if self.skeleton is None else self.skeleton,
             captions=annotated if self.captions is None else self.captions,
-            views=self.views,
+            views=tuple(self.views),
         )
 
 
