@@ -99,3 +99,39 @@ class RegressedHands(TensorBatch):
     rotations: Tensor
     betas: Tensor
     camera: Tensor
+
+
+@dataclass(frozen=True)
+class CropPredictions:
+    """All that a `HandNet` says of B crops.
+
+    Attributes:
+        hands: what `RegressedHands` holds; None where the part that says it is left out.
+        mask_logits: (B, S, S) above 0 where the hand is likelier; None for a network without that
+            decoder, or where it is left out.
+        base: (B, F) the features that the last layer regresses the hands from; None likewise.
+    """
+
+    hands: RegressedHands | None
+    mask_logits: Tensor | None
+    base: Tensor | None
+
+
+@dataclass(frozen=True)
+class StereoInputs(TensorBatch):
+    """What the stereo network sees of B right hands: two calibrated crops each.
+
+    Attributes:
+        left, right: the views, see `CropInputs`.
+        rotation: (B, 3, 3) from the view frame of the left view to that of the right one.
+        translation: (B, 3) metres, the left camera's optical centre in the right one's view frame.
+            A point X of the left view frame is ``rotation X + translation`` in the right one.
+        left_focal, right_focal: (B,) focal length of each view, crop units.
+    """
+
+    left: CropInputs
+    right: CropInputs
+    rotation: Tensor
+    translation: Tensor
+    left_focal: Tensor
+    right_focal: Tensor

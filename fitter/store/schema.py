@@ -133,7 +133,7 @@ class Variable:
         return value
 
 
-def _variable(
+def stored(
     long_name: str,
     dims: str = "",
     dtype: str = "float32",
@@ -163,152 +163,152 @@ class HandRow:
     keeps them.
     """
 
-    valid: bool = _variable("the slot holds a hand whose fit can be used", dtype="bool")
-    person: str | None = _variable(
+    valid: bool = stored("the slot holds a hand whose fit can be used", dtype="bool")
+    person: str | None = stored(
         "whose hand it is, of those that share a shape; empty for a hand fitted alone",
         dtype="string",
     )
-    side: Side | None = _variable("side of the hand", flags=SIDES)
-    side_score: float | None = _variable("probability of side, in [0.5, 1]", units="1")
-    detection_score: float | None = _variable(
+    side: Side | None = stored("side of the hand", flags=SIDES)
+    side_score: float | None = stored("probability of side, in [0.5, 1]", units="1")
+    detection_score: float | None = stored(
         "the detector's confidence that this is a hand, in [0, 1]", units="1"
     )
-    box: np.ndarray | None = _variable(
+    box: np.ndarray | None = stored(
         "box around the detected keypoints", "corner", units="pixel", frame=IMAGE
     )
-    keypoints_2d_detected: np.ndarray | None = _variable(
+    keypoints_2d_detected: np.ndarray | None = stored(
         "keypoints as detected", "keypoint xy", units="pixel", frame=IMAGE
     )
-    keypoint_confidence: np.ndarray | None = _variable(
+    keypoint_confidence: np.ndarray | None = stored(
         "confidence of the detected keypoints, in [0, 1]", "keypoint", units="1"
     )
-    detector_relative_depth: np.ndarray | None = _variable(
+    detector_relative_depth: np.ndarray | None = stored(
         "weak depth from the detector, relative to the wrist, positive away from the camera",
         "keypoint",
         units="pixel",
     )
-    detector_relative_xyz: np.ndarray | None = _variable(
+    detector_relative_xyz: np.ndarray | None = stored(
         "weak 3D keypoints from the detector, camera axes, arbitrary origin",
         "keypoint xyz",
         units="m",
     )
-    global_orient: np.ndarray | None = _variable(
+    global_orient: np.ndarray | None = stored(
         "axis-angle of the wrist, model to camera", "xyz", units="radian", frame=CAMERA
     )
-    hand_pose: np.ndarray | None = _variable(
+    hand_pose: np.ndarray | None = stored(
         "axis-angle of the joints after the wrist", "pose_joint xyz", units="radian", frame=MODEL
     )
-    betas: np.ndarray | None = _variable(
+    betas: np.ndarray | None = stored(
         "shape coefficients, each of unit variance", "shape_component", units="1"
     )
-    transl: np.ndarray | None = _variable(
+    transl: np.ndarray | None = stored(
         "translation, after the rotation about the root joint", "xyz", units="m", frame=CAMERA
     )
-    joints_3d: np.ndarray | None = _variable(
+    joints_3d: np.ndarray | None = stored(
         "joints of the fitted model", "joint xyz", units="m", frame=CAMERA
     )
-    keypoints_3d: np.ndarray | None = _variable(
+    keypoints_3d: np.ndarray | None = stored(
         "keypoints of the fitted hand, in the definition output.keypoint_definition",
         "keypoint xyz",
         units="m",
         frame=CAMERA,
     )
-    keypoints_2d: np.ndarray | None = _variable(
+    keypoints_2d: np.ndarray | None = stored(
         "projection of the fitted hand's keypoints that correspond to the detected ones",
         "keypoint xy",
         units="pixel",
         frame=IMAGE,
     )
-    hand_size: float | None = _variable(
+    hand_size: float | None = stored(
         "length from the wrist's joint along the bones to the middle fingertip", units="m"
     )
-    hand_size_source: HandSizeSource | None = _variable(
+    hand_size_source: HandSizeSource | None = stored(
         "whether hand_size was fitted, or given by the user and kept", flags=HAND_SIZE_SOURCES
     )
-    shape_information: np.ndarray | None = _variable(
+    shape_information: np.ndarray | None = stored(
         "what the image says of the shape: upper triangle of a matrix, row by row, and a vector, "
         "see fitter.fitting.shape_information",
         "shape_information_entry",
         dtype="float64",
         units="1",
     )
-    vertices: np.ndarray | None = _variable(
+    vertices: np.ndarray | None = stored(
         "vertices of the fitted mesh", "vertex xyz", units="m", frame=CAMERA
     )
-    vertex_offsets: np.ndarray | None = _variable(
+    vertex_offsets: np.ndarray | None = stored(
         "offsets added to the posed model's vertices", "offset_vertex xyz", units="m", frame=CAMERA
     )
-    appearance: np.ndarray | None = _variable(
+    appearance: np.ndarray | None = stored(
         "coefficients of the skin's appearance, each of unit variance",
         "appearance_component",
         units="1",
     )
-    vertex_colours: np.ndarray | None = _variable(
+    vertex_colours: np.ndarray | None = stored(
         "added to the skin's colours at the vertices; linear light if refine.linear_light is true, "
         "else sRGB",
         "colour_vertex rgb",
         units="1",
     )
-    lighting: np.ndarray | None = _variable(
+    lighting: np.ndarray | None = stored(
         "light: S2HAND's 11 numbers, or the coefficients of 9 real spherical harmonics of the "
         "radiance in red, green and blue; a left hand's is that of the image mirrored in x",
         "light_coefficient",
         units="1",
     )
-    texture: np.ndarray | None = _variable(
+    texture: np.ndarray | None = stored(
         "reflectance of the skin in linear light, in the model's texture coordinates, row 0 at the "
         "top; what the image does not show follows from what it shows",
         "texel_row texel_column rgb",
         dtype="float16",
         units="1",
     )
-    focal_scale: float | None = _variable(
+    focal_scale: float | None = stored(
         "fitted focal length divided by that of intrinsics", units="1"
     )
-    initialisation_source: str | None = _variable(
+    initialisation_source: str | None = stored(
         "which initialisation the fit to the keypoints continued from: a typical pose placed on "
         "them, or the prediction of a network",
         flags=INITIALISATION_SOURCES,
     )
-    fit_status: FitStatus | None = _variable("how the fit to the keypoints ended", flags=FIT_STATUS)
-    fit_error: str | None = _variable("why the fit failed; empty otherwise", dtype="string")
-    iterations: int | None = _variable(
+    fit_status: FitStatus | None = stored("how the fit to the keypoints ended", flags=FIT_STATUS)
+    fit_error: str | None = stored("why the fit failed; empty otherwise", dtype="string")
+    iterations: int | None = stored(
         "solver iterations of the fit to the keypoints", dtype="int32", units="1"
     )
-    final_cost: float | None = _variable("final value of the keypoint fit's objective", units="1")
-    refine_status: FitStatus | None = _variable(
+    final_cost: float | None = stored("final value of the keypoint fit's objective", units="1")
+    refine_status: FitStatus | None = stored(
         "how the last stage after the keypoints ended; a hand that diverged in a stage keeps its "
         "best state",
         flags=FIT_STATUS,
     )
-    refine_iterations: int | None = _variable(
+    refine_iterations: int | None = stored(
         "solver iterations of the stages after the keypoints", dtype="int32", units="1"
     )
-    mask_source: MaskSource | None = _variable(
+    mask_source: MaskSource | None = stored(
         "where the hand's mask came from; a rejected one contradicted its keypoints and was not "
         "used",
         flags=MASK_SOURCES,
     )
-    mask_agreement: float | None = _variable(
+    mask_agreement: float | None = stored(
         "how far the mask agreed with keypoints and mesh before it was used, in [0, 1]", units="1"
     )
-    mask_iou: float | None = _variable(
+    mask_iou: float | None = stored(
         "intersection over union of the fitted mesh and the mask, where the mask has weight",
         units="1",
     )
-    residual_px: float | None = _variable(
+    residual_px: float | None = stored(
         "root mean square distance of keypoints_2d from keypoints_2d_detected", units="pixel"
     )
-    keypoint_visibility: np.ndarray | None = _variable(
+    keypoint_visibility: np.ndarray | None = stored(
         "probability that each keypoint of the fitted hand is seen in the image",
         "keypoint",
         units="1",
     )
-    predicted_error_mm: float | None = _variable(
+    predicted_error_mm: float | None = stored(
         "median of what the mean error of keypoints_3d is expected to be, aligned by a similarity",
         units="mm",
     )
-    score: float | None = _variable(
+    score: float | None = stored(
         "probability that it is a hand and this error is below 10 mm", units="1"
     )
 
@@ -330,30 +330,30 @@ class ImageRow:
     The image's name is not here: the list of images is fixed when the store is made.
     """
 
-    image_status: ImageStatus = _variable("state of the image", flags=IMAGE_STATUS)
-    image_error: str | None = _variable("why the image failed; empty otherwise", dtype="string")
-    image_width: int | None = _variable("width, upright", dtype="int32", units="pixel")
-    image_height: int | None = _variable("height, upright", dtype="int32", units="pixel")
-    intrinsics: np.ndarray | None = _variable(
+    image_status: ImageStatus = stored("state of the image", flags=IMAGE_STATUS)
+    image_error: str | None = stored("why the image failed; empty otherwise", dtype="string")
+    image_width: int | None = stored("width, upright", dtype="int32", units="pixel")
+    image_height: int | None = stored("height, upright", dtype="int32", units="pixel")
+    intrinsics: np.ndarray | None = stored(
         "camera matrix K of the full image", "row column", "float64", "pixel", IMAGE
     )
-    intrinsics_source: IntrinsicsSource | None = _variable(
+    intrinsics_source: IntrinsicsSource | None = stored(
         "where the camera matrix came from", flags=INTRINSICS_SOURCES
     )
-    file_size: int | None = _variable(
+    file_size: int | None = stored(
         "size of the image's file when it was read", dtype="int64", units="byte"
     )
-    file_time: float | None = _variable(
+    file_time: float | None = stored(
         "time of the last change of the image's file, seconds since 1970, UTC",
         dtype="float64",
         units="s",
     )
-    hands_beyond: int | None = _variable(
+    hands_beyond: int | None = stored(
         "hands found or given beyond the slots of the image, which are not stored",
         dtype="int32",
         units="1",
     )
-    inputs_digest: int | None = _variable(
+    inputs_digest: int | None = stored(
         "digest of the camera matrix, keypoints and mask given for the image; 0 for none",
         dtype="int64",
         units="1",
@@ -361,12 +361,12 @@ class ImageRow:
     hands: tuple[HandRow, ...] = ()
 
 
-def _declared(row_type: type, outer: tuple[str, ...]) -> tuple[Variable, ...]:
+def declared(row_type: type, outer: tuple[str, ...]) -> tuple[Variable, ...]:
     return tuple(Variable(f.name, outer, **f.metadata) for f in fields(row_type) if f.metadata)
 
 
-IMAGE_VARIABLES = _declared(ImageRow, ("image",))
-HAND_VARIABLES = _declared(HandRow, ("image", "hand"))
+IMAGE_VARIABLES = declared(ImageRow, ("image",))
+HAND_VARIABLES = declared(HandRow, ("image", "hand"))
 VARIABLES = (*IMAGE_VARIABLES, *HAND_VARIABLES)
 
 

@@ -1,6 +1,8 @@
 """Sentences about rendered samples, training runs and their checkpoints."""
 
 SENTENCES: dict[str, str] = {
+    # Stages of a run.
+    "training.stage_length": "expected either epochs or steps, found both or neither",
     # Rendered samples.
     "samples.other_folder": "expected an empty folder or rendered samples, found other",
     "samples.other_option": "expected samples with {option} {expected!r}, found a data set with "

@@ -1,0 +1,1 @@
+"""Hands that several calibrated cameras see: matched, placed and fitted together."""

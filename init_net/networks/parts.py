@@ -1,0 +1,30 @@
+"""Networks of named parts, which a training run may freeze, and leave out, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from torch import nn
+
+
+class HasParts(Protocol):
+    """A network whose training has stages (`init_net.training.stage_config.StageConfig`).
+
+    Every parameter and buffer belongs to exactly one part. A part that is frozen is in eval mode, so
+    that it stays bit for bit what it was: its normalisation moves no statistics.
+    """
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """Its parts by name, in the order in which data pass through them."""
+        ...
+
+    @property
+    def optional_parts(self) -> frozenset[str]:
+        """Names of those that it can do without."""
+        ...
+
+    def __call__(self, inputs: Any, absent: frozenset[str] = frozenset()) -> Any:
+        """Its outputs, computed without the parts that are `absent`."""
+        ...
