@@ -362,6 +362,7 @@ class ImageRow:
 
 
 def declared(row_type: type, outer: tuple[str, ...]) -> tuple[Variable, ...]:
+    """The variables that the fields of a type of rows are, with the dimensions before their own."""
     return tuple(Variable(f.name, outer, **f.metadata) for f in fields(row_type) if f.metadata)
 
 

@@ -11,8 +11,8 @@ from torch import nn
 class HasParts(Protocol):
     """A network whose training has stages (`init_net.training.stage_config.StageConfig`).
 
-    Every parameter and buffer belongs to exactly one part. A part that is frozen is in eval mode, so
-    that it stays bit for bit what it was: its normalisation moves no statistics.
+    Every parameter and buffer belongs to exactly one part. A frozen part is in eval mode, so that
+    it stays bit for bit what it was: its normalisation moves no statistics.
     """
 
     @property

@@ -43,7 +43,7 @@ class StageConfig(Section):
     sources: dict[str, Weight] | None = Field(
         None,
         description="shares of every batch by the name of the source: data, further_data.0 and so "
-        "on, or a name in datasets; those not named take no part. null for all, as the run has them",
+        "on, or a name in datasets; those not named take no part. null: all, as the run has them",
     )
 
     @model_validator(mode="after")
