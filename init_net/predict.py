@@ -27,7 +27,7 @@ from init_net.networks.build import AnyNetwork
 from init_net.offer import OFFER, InitNetOptions
 from init_net.posing import regressed_keypoints
 from init_net.records import CropInputs
-from init_net.view_frame import in_camera, lifter_inputs
+from init_net.view_frame import in_camera, lifter_inputs, view_focal
 from init_net.weights import load_network, weights_file
 
 if TYPE_CHECKING:
@@ -137,11 +137,8 @@ class Networks:
         K, side = (torch.as_tensor(array).to(like) for array in (seen.intrinsics, seen.sides))
         middle = (0.5 * side)[:, None, None].expand(-1, 1, 2)
         ray = normalize(back_project(middle, torch.ones_like(middle[..., 0]), K)[:, 0], dim=-1)
-        # A crop away from the optical axis is stretched: by 1 / cos^2 along the way from the middle
-        # of the image and by 1 / cos across it.
-        stretch = ray[:, 2] ** -1.5
         focal = usable.intrinsics[:, 0, 0]
-        distance = K[:, 0, 0] / side / (scale / stretch)
+        distance = view_focal(K[:, 0, 0] / side, ray) / scale
         # The camera's scale is that of the mean depth, a prediction's unit that of the wrist's.
         unit = focal / (distance - points[..., 2].mean(1)).clamp_min(_NEAREST)
         keypoints = unit[:, None, None] * (points @ rotation_to(ray).mT)

@@ -126,7 +126,8 @@ class StereoInputs(TensorBatch):
         rotation: (B, 3, 3) from the view frame of the left view to that of the right one.
         translation: (B, 3) metres, the left camera's optical centre in the right one's view frame.
             A point X of the left view frame is ``rotation X + translation`` in the right one.
-        left_focal, right_focal: (B,) focal length of each view, crop units.
+        left_focal, right_focal: (B,) focal length of each view, crop units, as `view_focal` of
+            `init_net.view_frame` gives it: a hand at depth Z is seen at the scale ``focal / Z``.
     """
 
     left: CropInputs
