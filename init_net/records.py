@@ -110,11 +110,15 @@ class CropPredictions:
         mask_logits: (B, S, S) above 0 where the hand is likelier; None for a network without that
             decoder, or where it is left out.
         base: (B, F) the features that the last layer regresses the hands from; None likewise.
+        pose: (B, 48) `RegressedHands.rotations` as axis-angle, radians, joint after joint (Seeber
+            3.1: p). A network that says axis-angle vectors gives them as it says them, which may
+            be longer than half a turn. None likewise.
     """
 
     hands: RegressedHands | None
     mask_logits: Tensor | None
     base: Tensor | None
+    pose: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,8 @@ class StereoInputs(TensorBatch):
         rotation: (B, 3, 3) from the view frame of the left view to that of the right one.
         translation: (B, 3) metres, the left camera's optical centre in the right one's view frame.
             A point X of the left view frame is ``rotation X + translation`` in the right one.
-        left_focal, right_focal: (B,) focal length of each view, crop units.
+        left_focal, right_focal: (B,) focal length of each view, crop units, as `view_focal` of
+            `init_net.view_frame` gives it: a hand at depth Z is seen at the scale ``focal / Z``.
     """
 
     left: CropInputs

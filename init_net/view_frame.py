@@ -44,3 +44,17 @@ def in_camera(keypoints: Tensor, hands: NormalisedHands) -> Tensor:
 def view_rotations(hands: NormalisedHands) -> Tensor:
     """(B, 3, 3) rotations from the view frame to the camera's: ``x_camera = R x_view``."""
     return rotation_to(hands.view_direction)
+
+
+def view_focal(focal: Tensor, direction: Tensor) -> Tensor:
+    """(B,) focal lengths that cameras have about a line of sight, in the unit of `focal`.
+
+    An image is stretched away from its optical axis: by ``1 / cos^2`` along the way from its middle
+    and by ``1 / cos`` across it, with the angle to the axis. What it shows of a hand there is what
+    a camera turned to the hand would show with the geometric mean of both as much focal length.
+
+    Args:
+        focal: (B,) of the cameras.
+        direction: (B, 3) unit vectors, lines of sight in the cameras' axes.
+    """
+    return focal * direction[:, 2] ** -1.5

@@ -7,10 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fitter.camera import project
+from fitter.camera import project, rotation_to
 from fitter.conventions import BONES
 from fitter.fitting.observations import ObservationBatch, normalise, unknown_features
-from init_net.view_frame import in_camera, lifter_inputs, relative_keypoints, view_rotations
+from init_net.view_frame import (
+    in_camera,
+    lifter_inputs,
+    relative_keypoints,
+    view_focal,
+    view_rotations,
+)
 from tests.support import rendered_samples
 
 PALM_ENDS, TIP_ENDS = (list(ends) for ends in zip(*BONES, strict=True))
@@ -93,3 +99,16 @@ class TestViewFrame:
         assert inputs.depth.isnan().all(1).tolist() == [False, True, False]
         assert inputs.bones.isnan().flatten(1).all(1).tolist() == [False, False, True]
         assert not inputs.depth[[0, 2]].isnan().any() and not inputs.bones[:2].isnan().any()
+
+
+@pytest.mark.parametrize("direction", [(0.0, 0.0), (0.4, 0.0), (-0.3, 0.5)])
+def test_a_small_area_across_the_line_of_sight_is_seen_at_the_views_focal_length(direction):
+    depth, side, focal = 0.7, 1e-4, 300.0
+    ray = torch.nn.functional.normalize(torch.tensor([[*direction, 1.0]]).double(), dim=-1)
+    corners = side * torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]).double()
+    corners[:, 2] = depth
+    K = torch.diag(torch.tensor([focal, focal, 1.0]).double())[None]
+    seen = project((corners @ rotation_to(ray)[0].T)[None], K)[0]
+    area = torch.linalg.det(seen[1:] - seen[0]).abs()
+    expected = (view_focal(torch.tensor([focal]).double(), ray) * side / depth) ** 2
+    torch.testing.assert_close(area[None], expected, rtol=1e-3, atol=0)
