@@ -133,6 +133,16 @@ def find_preset(given: str | Path, kind: ConfigKind[Any]) -> Path:
     return presets[path.name]
 
 
+def described_presets(kind: ConfigKind[Any]) -> dict[str, str]:
+    """Name of every preset of a kind, and the first line of its file, a comment that says what it
+    is, without its ``#``."""
+    files = sorted((_preset_folder() / kind.presets).glob("*.yaml"))
+    return {
+        file.stem: file.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
+        for file in files
+    }
+
+
 def _preset_folder() -> Path:
     # An installed package holds them itself; in a checkout they lie beside it.
     inside, beside = (parent / "configs" for parent in Path(__file__).parents[1:3])

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from datasets.synthetic import SyntheticSettings
 from fitter.config.section import Section
+from init_net.samples.part import Part
 
 Folder = Annotated[
     str,
@@ -67,6 +68,7 @@ class SamplesConfig(Section):
     seed: Seed = 1000
     count: Count = 60_000
     share: BatchShare = None
+    part: Part = None
     size: ImageSize = 224
     supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a image")
     backgrounds: Backgrounds = "procedural"
@@ -119,6 +121,7 @@ class DatasetConfig(Section):
     )
     count: Count | None = Field(None, description="leading pictures; null for all")
     share: BatchShare = None
+    part: Part = None
     size: ImageSize = 224
     least_score: float = Field(
         0.0, ge=0, le=1, description="of a pseudo-label; others are not learned from"

@@ -21,6 +21,7 @@ from init_net.samples.config import (
     HeldOutConfig,
     SamplesConfig,
 )
+from init_net.samples.part import overlap
 from init_net.training.stage_config import Schedule, StageConfig
 
 SourceConfig = SamplesConfig | DatasetConfig
@@ -190,6 +191,8 @@ class TrainConfig(Section):
             ("data", self.data),
             *((f"further_data.{k}", more) for k, more in enumerate(self.further_data)),
         ):
+            if _are_parts(samples, held_out):
+                continue
             if samples.seed == held_out.seed:
                 raise ValueError(
                     f"validation.seed to differ from {name}.seed, found {samples.seed} for both"
@@ -229,11 +232,18 @@ class TrainConfig(Section):
     def _holds_pictures_out(self) -> Self:
         for name, source in self.datasets.items():
             for held_out, other in self.validation_datasets.items():
-                if _pictures(source) == _pictures(other):
+                if _pictures(source) == _pictures(other) and overlap(source.part, other.part):
                     raise ValueError(
                         f"validation_datasets.{held_out} to be other pictures than datasets.{name}"
                     )
         return self
+
+
+def _are_parts(one: SamplesConfig, other: SamplesConfig) -> bool:
+    """Whether two are different parts of one rendered set."""
+    same = ("folder", "seed", "count", "size", "supersampling", "settings")
+    is_one = all(getattr(one, name) == getattr(other, name) for name in same)
+    return is_one and not overlap(one.part, other.part)
 
 
 def unshared(shares: Sequence[float | None]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,16 @@ _UNBOUND_OF_DATASETS = ("samples", "workers")
 
 LIKE_EARLIER: Mapping[str, Any] = {
     "data.share": None,
+    **{
+        f"{samples}.part": None
+        for samples in (
+            "data",
+            "validation",
+            "further_data.*",
+            "datasets.*",
+            "validation_datasets.*",
+        )
+    },
     "validation.share": None,
     "run.start": None,
     "run.start_parts": None,
@@ -60,13 +71,18 @@ def first_difference(
         changed nothing.
     """
     mine, others = (
-        {name: value for name, value in _flat(values) if (name, value) not in LIKE_EARLIER.items()}
+        {name: value for name, value in _flat(values) if not _is_like_earlier(name, value)}
         for values in (wanted, found)
     )
     for name in [*mine, *(name for name in others if name not in mine)]:
         if not _is_unbound(name) and mine.get(name) != others.get(name):
             return name, mine.get(name), others.get(name)
     return None
+
+
+def _is_like_earlier(name: str, value: Any) -> bool:
+    known = re.sub(r"^(further_data|datasets|validation_datasets)\.[^.]+\.", r"\1.*.", name)
+    return known in LIKE_EARLIER and bool(LIKE_EARLIER[known] == value)
 
 
 def _is_unbound(name: str) -> bool:
@@ -79,5 +95,7 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
     options: list[tuple[str, Any]] = []
     for key, value in values.items():
         name = f"{before}{key}"
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            value = {str(k): each for k, each in enumerate(value)}
         options += _flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
     return options

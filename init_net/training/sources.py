@@ -19,6 +19,7 @@ from init_net.networks.config import LifterConfig
 from init_net.samples.config import DatasetConfig
 from init_net.samples.conversion import AnnotatedSource, convert_images
 from init_net.samples.joined import JoinedSamples
+from init_net.samples.part import places
 from init_net.samples.selection import LabelRules, LabelWeights, labelled
 from init_net.samples.shards import SampleSource, ShardedSamples, render_shards
 from init_net.samples.sightings import look_at_shards
@@ -134,6 +135,9 @@ def _whole(source: SourceConfig) -> ShardedSamples:
 
 def _chosen(source: SourceConfig) -> ShardedSamples:
     whole = _whole(source)
+    if source.part is not None:
+        # Before rules leave samples out: where a part ends does not depend on them.
+        whole = whole.subset(places(whole, source.part))
     if not isinstance(source, DatasetConfig):
         return whole
     return labelled(whole, LabelRules(source.least_score, source.near_duplicates))

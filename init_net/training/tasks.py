@@ -47,8 +47,8 @@ from init_net.training.sources import (
     prepare,
 )
 from init_net.training.stage_checks import require_stages
+from init_net.training.start import begin_with
 from init_net.training.task import Task
-from init_net.weights import load_network, read_info, weights_file
 
 if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
@@ -56,9 +56,6 @@ if TYPE_CHECKING:
 
 _BATCHES = 1
 """What a seed is for, besides the first weights and the order of samples."""
-
-_FREE = {"keypoint_dropout", "dropout", "feature_dropout"}
-"""Options of a network that its weights do not depend on."""
 
 Batch = TypeVar("Batch", CropSamples, LifterSamples)
 
@@ -83,8 +80,7 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     """
     require_trainable(config)
     network: Any = build_network(config.network, config.run.seed).to(device)
-    if config.run.start is not None:
-        begin_with(network, config)
+    begin_with(network, config)
     sources = tuple(config.learned_from.values())
     for source in (*sources, *config.held_out):
         prepare(source)
@@ -97,28 +93,6 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
             return HandNetTask(config, network, train, held_out)
         case SegmentationConfig():
             return SegmentationTask(config, network, train, held_out)
-
-
-def begin_with(network: nn.Module, config: TrainConfig) -> None:
-    """Give a network the weights of `TrainRunConfig.start`.
-
-    Raises:
-        InputError: they cannot be read, or are of a network with other options.
-    """
-    assert config.run.start is not None
-    path = weights_file(config.network.kind, config.run.start)
-    found = read_info(path).network
-    mine, theirs = (each.model_dump(exclude=_FREE) for each in (config.network, found))
-    for name, wanted in mine.items():
-        if theirs.get(name) != wanted:
-            raise InputError(
-                "training.other_start",
-                file=path,
-                option=f"network.{name}",
-                expected=wanted,
-                found=theirs.get(name),
-            )
-    network.load_state_dict(load_network(path, expected_kind=config.network.kind).state_dict())
 
 
 class _SampleTask:
@@ -297,7 +271,8 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
     Raises:
         InputError: the network has no such loss, none is to count, its shape coefficients are not
             the samples', its batches are too small for it, its data sets are not what they should
-            be, or they lack what the losses of a stage compare; or see `require_stages`.
+            be, or they lack what the losses of a stage compare; or see `require_stages` and
+            `begin_with`.
     """
     require_stages(config)
     network = config.network
@@ -314,4 +289,7 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
     if not isinstance(network, LifterConfig) and config.optimiser.batch_size == 1:
         # The statistics of a batch would be those of one sample, or of one number.
         raise InputError("training.small_batch", file="optimiser.batch_size")
-    return require_learnable(config)
+    said = require_learnable(config)
+    if config.run.start is not None or config.run.start_parts is not None:
+        begin_with(build_network(config.network, config.run.seed), config)
+    return said

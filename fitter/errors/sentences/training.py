@@ -66,6 +66,8 @@ SENTENCES: dict[str, str] = {
     "training.cannot_write": "cannot write the run: {reason}",
     "training.cannot_log": "cannot write the log: {reason}",
     # What is asked of a run.
+    "training.no_config": "expected a configuration file or the name of a preset, found nothing; "
+    "--list names the presets",
     "training.export_name": "expected a name that ends in .safetensors",
     "training.nothing_to_export": "expected a run with a checkpoint to export, found none",
     "training.other_betas": "expected {expected}, the shape coefficients of the open hand, found "
@@ -73,10 +75,18 @@ SENTENCES: dict[str, str] = {
     "training.lacks": "expected {expected} for the {network}, found a data set without",
     "training.other_start": "expected weights of a network with {option} {expected!r} to begin "
     "with, found {found!r}",
+    "training.no_start": "expected weights to begin with in run.start, found none",
+    "training.unknown_start": "expected a part to begin with, of which there are {known}, found "
+    "{part!r}",
+    "training.other_start_part": "expected weights of layers as {part!r} has them, found other ones "
+    "in {found!r}",
     "training.small_batch": "expected at least 2 for a network that sees images, found 1",
     "training.unknown_loss": "expected one of {known}, found a loss that this network has not",
     "training.no_loss": "expected one of a weight above 0, found none",
+    "training.uneven_batch": "expected a multiple of the {count} processes, found {found}",
     # How it ends.
+    "training.rank_lost": "another process of the run has ended, seen by rank {rank}; its own "
+    "message says why. The same command continues from the last checkpoint",
     "training.diverged": "training stopped at step {step}: expected finite losses and gradients, "
     "found {what} {found}; {kept}",
     "training.diverged_often": "training stopped at step {step}: expected finite losses and "
