@@ -210,7 +210,9 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     config = load_train_config(options.config, options.set, flags)
     name = find_preset(options.config, TRAIN).stem
     if options.smoke:
-        config, name = smoke(config), f"{name}-smoke"
+        # A preset for a GPU has a smoke test on any machine.
+        has_gpu = choose_device(options.device or "auto").type == "cuda"
+        config, name = smoke(config, has_gpu), f"{name}-smoke"
     out = options.out or Path("runs") / name
     console = Console(stderr=True, quiet=options.quiet)
     if options.export is not None:

@@ -173,7 +173,10 @@ def _validate(state: TrainState, watch: Watch, log: MetricsLog) -> None:
         return
     with state.average.applied(state.task.network), torch.no_grad():
         state.figures = state.task.validate(state.stage)
+        picture = state.task.pictures(state.stage) if log.shows_pictures else None
     state.validated = state.step
     figures = {f"{VALIDATION}{name}": value for name, value in state.figures.items()}
     log.write(state.step, figures, _named(state))
+    if picture is not None:
+        log.show(state.step, f"{VALIDATION}truth_and_prediction", picture)
     watch.validated(state.step, state.figures)

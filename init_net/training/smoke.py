@@ -9,8 +9,11 @@ from init_net.training.stage_config import StageConfig
 _STEPS = 6
 """Of a stage whose length is given in steps."""
 
-_EPOCHS = 0.1
-"""Of a stage whose length is given in epochs: five steps of the samples below."""
+_SAMPLES = 64
+"""Of each rendered set that is learned from."""
+
+_EPOCHS = 0.3
+"""Of a stage whose length is given in epochs: five steps of so many samples."""
 
 
 def _short(stage: StageConfig, config: TrainConfig) -> StageConfig:
@@ -27,10 +30,15 @@ def _short(stage: StageConfig, config: TrainConfig) -> StageConfig:
     )
 
 
-def smoke(config: TrainConfig) -> TrainConfig:
+def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
     """The same run in miniature: everything is done once, nothing is learned.
 
     Samples go into folders of their own (``-smoke`` behind the name).
+
+    Args:
+        config: of the run.
+        has_gpu: compute as the run does, on a GPU; else on the CPU and in single precision, since
+            halves take a CPU many times as long.
     """
 
     def few(samples: SamplesConfig, count: int) -> SamplesConfig:
@@ -52,7 +60,7 @@ def smoke(config: TrainConfig) -> TrainConfig:
             }
         )
 
-    optimiser, network = config.optimiser, config.network
+    optimiser, network, held_out = config.optimiser, config.network, config.validation
     steps = min(optimiser.steps, 24)
     warmup = min(optimiser.warmup_steps, _STEPS // 3 if config.stages else steps // 4)
     if hasattr(network, "input_size"):
@@ -60,13 +68,14 @@ def smoke(config: TrainConfig) -> TrainConfig:
     return config.model_copy(
         update={
             "network": network,
-            "data": few(config.data, 192),
-            "further_data": tuple(few(samples, 192) for samples in config.further_data),
+            "data": few(config.data, _SAMPLES),
+            "further_data": tuple(few(samples, _SAMPLES) for samples in config.further_data),
             **{
                 option: {name: fewer(source) for name, source in getattr(config, option).items()}
                 for option in ("datasets", "validation_datasets")
             },
-            "validation": few(config.validation, 64),
+            # Two parts of one set have its size.
+            "validation": few(held_out, _SAMPLES // 2 if held_out.part is None else _SAMPLES),
             "stages": {name: _short(stage, config) for name, stage in config.stages.items()},
             "optimiser": optimiser.model_copy(
                 update={
@@ -76,7 +85,12 @@ def smoke(config: TrainConfig) -> TrainConfig:
                 }
             ),
             "run": config.run.model_copy(
-                update={"log_every": 4, "validate_every": steps, "checkpoint_minutes": 5.0}
+                update={
+                    "log_every": 4,
+                    "validate_every": steps,
+                    "checkpoint_minutes": 5.0,
+                    **({} if has_gpu else {"device": "cpu", "precision": "float32"}),
+                }
             ),
         }
     )

@@ -32,6 +32,7 @@ from init_net.training.freezing import said
 from init_net.training.handnet_terms import HandNetTerms
 from init_net.training.learnable import require_learnable
 from init_net.training.losses import lifter_terms, mask_terms
+from init_net.training.pictures import SHOWN, crop_pictures, relative_pictures
 from init_net.training.plan import Stage, Supply, make_plan
 from init_net.training.sources import (
     LearnedFrom,
@@ -113,6 +114,10 @@ class _SampleTask:
         self._shapes = getattr(config.network, "betas", 0)
         self._device = next(network.parameters()).device
 
+    def pictures(self, stage: Stage) -> np.ndarray | None:
+        """See `Task.pictures`."""
+        return None
+
     def _chosen(self, step: int) -> np.ndarray:
         """(B,) items that a step learns from."""
         stage = self.plan.at(step)
@@ -179,6 +184,12 @@ class LifterTask(_SampleTask):
         """See `Task.validate`."""
         return lifter_figures(self.network, self._held_out, stage.without)
 
+    def pictures(self, stage: Stage) -> np.ndarray:
+        """See `Task.pictures`."""
+        hands = self._held_out.samples[:SHOWN]
+        lifted = said(self.network, hands.inputs.to(self._device), stage)
+        return relative_pictures(lifted.keypoints, hands.keypoints)
+
 
 class _ImageTask(_SampleTask):
     """What the networks that see images share."""
@@ -195,6 +206,11 @@ class _ImageTask(_SampleTask):
         size, margin = network.config.input_size, network.config.margin
         self._cropper = Cropper(train.samples, size, margin, config.augmentation)
         self._held_out = Cropper(held_out, size, margin, None)
+
+    def _shown(self) -> CropSamples:
+        """Held-out crops that are shown, on the network's device."""
+        count = min(SHOWN, len(self._held_out.samples))
+        return self._held_out.crop(range(count), (0,)).to(self._device)
 
     def batch(self, step: int) -> CropSamples:
         """See `Task.batch`."""
@@ -225,6 +241,14 @@ class HandNetTask(_ImageTask):
         """See `Task.validate`."""
         return crop_figures(self.network, self._held_out)
 
+    def pictures(self, stage: Stage) -> np.ndarray:
+        """See `Task.pictures`."""
+        crops = self._shown()
+        found = said(self.network, crops.inputs, stage)
+        hands = found.hands
+        points = None if hands is None else self._terms.points(hands, crops).positions
+        return crop_pictures(crops, points, found.mask_logits)
+
 
 class SegmentationTask(_ImageTask):
     """A `HandSegmentation`: binary cross entropy and Dice."""
@@ -238,6 +262,11 @@ class SegmentationTask(_ImageTask):
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
         return mask_figures(self.network, self._held_out)
+
+    def pictures(self, stage: Stage) -> np.ndarray:
+        """See `Task.pictures`."""
+        crops = self._shown()
+        return crop_pictures(crops, None, said(self.network, crops.inputs, stage))
 
 
 def require_trainable(config: TrainConfig) -> dict[str, str]:

@@ -379,7 +379,7 @@ def test_a_smoke_test_has_every_stage():
     assert [stage.name for stage in plan.stages] == ["A", "B", "C"]
     assert all(3 <= stage.steps <= 8 for stage in plan.stages)
     linear, _, steps = plan.stages
-    assert linear.rate.decay == pytest.approx(0.1 * 192 / 4 / 6)
+    assert linear.rate.decay == pytest.approx(0.3 * 64 / 4 / 6)
     ends = [steps.learning_rate(steps.end - 1), config.optimiser.learning_rate / 4]
     assert ends[0] == pytest.approx(ends[1]) and plan.stages[0].trains == {"head"}
 
