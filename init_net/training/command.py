@@ -293,8 +293,10 @@ def _train(request: _Request, device: torch.device) -> int:
             if ranks.is_first:
                 print(f"train-hands: {one_line(str(error))}", file=sys.stderr)
             return EXIT_DIVERGED
+        if ranks.is_first and not result.was_stopped:
+            export(request.out, config, request.out / WEIGHTS, console)
+        # torchrun ends the others when one has ended: not before all is written.
+        ranks.wait()
         if result.was_stopped:
             raise KeyboardInterrupt
-        if ranks.is_first:
-            export(request.out, config, request.out / WEIGHTS, console)
     return EXIT_OK

@@ -28,8 +28,8 @@ from init_net.training.command import train_hands
 from tests.support.training_cases import ToyTask
 
 def before(step):
-    if os.environ.get("DIES") == os.environ["RANK"] and step == 8:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if os.environ.get("SIGNALLED") == os.environ["RANK"] and step == 8:
+        os.kill(os.getpid(), getattr(signal, os.environ["SIGNAL"]))
 
 tasks.build_task = lambda config, device: ToyTask(config, before)
 train_hands(sys.argv[1:])
@@ -83,7 +83,7 @@ def test_two_have_the_curve_of_one(ready, alone):
 def test_one_that_dies_ends_the_run_in_a_sentence(ready, alone):
     """What was written is kept, and the same command ends with the same curve."""
     often = ("--out", "both", "--set", "run.checkpoint_minutes=0")
-    ended = torchrun(ready, *often, DIES="1")
+    ended = torchrun(ready, *often, SIGNALLED="1", SIGNAL="SIGKILL")
     assert ended.returncode != 0
     said = [line for line in ended.stderr.splitlines() if line.startswith("train-hands: another")]
     assert said == [
@@ -93,6 +93,15 @@ def test_one_that_dies_ends_the_run_in_a_sentence(ready, alone):
     assert "Error: [" not in ended.stderr, "no traceback of ours"
     assert load_checkpoint(Path("both/checkpoint.pt")).step == 8
     assert torchrun(ready, *often).returncode == 0
+    assert_same_curve(curve(Path("both")), alone)
+
+
+def test_all_stop_when_one_is_asked_to(ready, alone):
+    """After the same step, with a checkpoint; the same command goes on."""
+    ended = torchrun(ready, "--out", "both", SIGNALLED="1", SIGNAL="SIGTERM")
+    assert ended.returncode != 0 and "another process" not in ended.stderr, ended.stderr
+    assert load_checkpoint(Path("both/checkpoint.pt")).step == 10
+    assert torchrun(ready, "--out", "both").returncode == 0
     assert_same_curve(curve(Path("both")), alone)
 
 
