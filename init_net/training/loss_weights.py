@@ -42,7 +42,10 @@ class HandNetWeights(Section):
     """Weights of a `HandNet`'s terms, chosen so that none of them drowns the others; those that the
     papers print are in ``configs/train/handnet_published.yaml``."""
 
-    mano_pose: Weight = Field(0.0, description="Seeber eq. 9")
+    mano_pose: Weight = Field(0.0, description="Seeber eq. 9, of rotations")
+    mano_pose_axis_angle: Weight = Field(
+        0.0, description="Seeber eq. 9 as printed, of 48 axis-angle numbers"
+    )
     mano_shape: Weight = Field(0.05, description="Seeber eq. 9")
     mano_joints_2d: Weight = Field(1000.0, description="Seeber eq. 9")
     mano_shape_norm: Weight = Field(0.01, description="Seeber eq. 9")
@@ -55,6 +58,8 @@ class HandNetWeights(Section):
     geometric_shape: Weight = Field(0.0, description="Zhao 3.5, L_reg")
     global_rotation: Weight = Field(1.0, description="squared chord of the wrist's rotation")
     joint_rotations: Weight = Field(2.0, description="squared chords of the other joints, mean")
+    mask_bce: Weight = Field(1.0, description="Seeber eq. 10, of a network with a decoder")
+    mask_dice: Weight = Field(0.0, description="of the Dice loss of its masks")
 
 
 class MaskWeights(Section):
