@@ -20,6 +20,7 @@ from fitter.rotations import roma
 from init_net.networks.config import HandNetConfig
 from init_net.networks.encoders import split_encoder, staged
 from init_net.networks.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
+from init_net.networks.parts import NOTHING
 from init_net.networks.rotations import COUNTS, to_rotations
 from init_net.records import CropInputs, CropPredictions, RegressedHands
 
@@ -31,8 +32,6 @@ TYPICAL_SCALE = 4.0
 
 FRONTS = frozenset({"image_front", "keypoint_front"})
 """The parts of which one alone is enough, and both need `fusion`."""
-
-NOTHING: frozenset[str] = frozenset()
 
 
 class HandNet(nn.Module):

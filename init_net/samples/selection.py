@@ -36,14 +36,22 @@ class LabelRules:
     near_duplicates: int | None = None
 
 
-def labelled(samples: ShardedSamples, rules: LabelRules) -> ShardedSamples:
+def labelled(
+    samples: ShardedSamples, rules: LabelRules, among: np.ndarray | None = None
+) -> ShardedSamples:
     """Those samples of a folder that rules leave.
+
+    Args:
+        samples: N.
+        rules: of what is learned from.
+        among: (N,) bool, those that may be; None for all.
 
     Raises:
         InputError: none is left.
     """
     score = samples.column("label_score")
-    keep = np.flatnonzero(samples.column("usable") & (score >= rules.least_score))
+    asked = samples.column("usable") & (score >= rules.least_score)
+    keep = np.flatnonzero(asked if among is None else asked & among)
     if rules.near_duplicates is not None:
         hashes = samples.column("picture_hash")[keep]
         keep = keep[distinct(hashes, score[keep], rules.near_duplicates)]
