@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
     """
     said: dict[str, str] = {}
     learned = {
-        name: Contents.of(annotated_source(source).images)
+        name: _as_learned(config, source)
         for name, source in config.datasets.items()
         if name in config.learned_from
     }
@@ -116,6 +116,14 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
             lacking = "keypoints in 3D and K, which its figures are of"
         _require(config, f"validation_datasets.{name}", source, lacking)
     return said
+
+
+def _as_learned(config: TrainConfig, source: DatasetConfig) -> Contents:
+    """What a data set says, and what is made of that (`DatasetConfig.parameters`)."""
+    contents = Contents.of(annotated_source(source).images)
+    if source.parameters == "fitted" and isinstance(config.network, HandNetConfig):
+        return replace(contents, parameters=contents.parameters or contents.in_space)
+    return contents
 
 
 def _require(config: TrainConfig, where: str, source: DatasetConfig, lacking: str | None) -> None:
