@@ -269,7 +269,7 @@ class TestPortions:
         assert sorted([*chosen, *others]) == list(range(6))
         assert len(chosen) == 4 and len({int(number) % 3 for number in chosen}) == 2
 
-    def test_parameters_are_made_of_the_keypoints_where_they_are_asked_for(self, learning):
+    def test_parameters_are_made_of_the_keypoints_where_they_are_asked_for(self, learning, tmp_path):
         images = Pictures(without_parameters)
         none = build_task(learning(images), CPU).batch(0)
         config = learning(images, given={"parameters": "fitted"})
@@ -279,7 +279,8 @@ class TestPortions:
         assert pictures.sum() == 2, "half of the batch"
         assert found.rotations.isfinite().all() and found.betas.isfinite().all()
         assert torch.equal(found.rotations[~pictures], none.rotations[~pictures])
-        true = build_task(learning(Pictures()), CPU).batch(0).rotations[pictures]
+        whole = learning(Pictures(), given={"samples": str(tmp_path / "whole")})
+        true = build_task(whole, CPU).batch(0).rotations[pictures]
         turned = (found.rotations[pictures] - true).square().sum((2, 3)) / 2
         assert turned[:, 0].max() < 0.1, "radians squared, of the wrist"
 
