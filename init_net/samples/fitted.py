@@ -35,6 +35,8 @@ def with_fitted(crops: CropSamples, asked: Tensor) -> CropSamples:
     """
     unknown = ~crops.rotations.isfinite().flatten(1).all(1)
     wanted = asked & unknown & crops.points.isfinite().flatten(1).all(1)
+    if not bool(wanted.any()):
+        return crops
     rotations, betas = crops.rotations.clone(), crops.betas.clone()
     for model, is_marks in zip(_models(), (True, False), strict=True):
         rows = (wanted & (crops.is_marks == is_marks)).nonzero()[:, 0]

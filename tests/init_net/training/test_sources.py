@@ -269,7 +269,9 @@ class TestPortions:
         assert sorted([*chosen, *others]) == list(range(6))
         assert len(chosen) == 4 and len({int(number) % 3 for number in chosen}) == 2
 
-    def test_parameters_are_made_of_the_keypoints_where_they_are_asked_for(self, learning, tmp_path):
+    def test_parameters_are_made_of_the_keypoints_where_they_are_asked_for(
+        self, learning, tmp_path
+    ):
         images = Pictures(without_parameters)
         none = build_task(learning(images), CPU).batch(0)
         config = learning(images, given={"parameters": "fitted"})
