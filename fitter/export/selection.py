@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from fitter.errors import InputError
 from fitter.export.request import MANO_FORMATS, TEXTURED, ExportRequest
 from fitter.formats.hand_record import HandRecord
-from fitter.store.layout import Block, chunk_length
+from fitter.store.block_sizes import chunk_length
+from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
 from fitter.store.schema import HandRow, ImageRow, Variable
 
