@@ -14,6 +14,7 @@ from fitter.config.options import Config
 from fitter.detection.identity import detector_identity, detector_packages
 from fitter.engine import Engine
 from fitter.groups.sharing import Sharing
+from fitter.inputs.frame_sources import FrameSources
 from fitter.run.inputs import RunInputs
 from fitter.run.request import RunRequest
 from fitter.store.block_sizes import choose_block_size
@@ -112,6 +113,7 @@ def _spec(config: Config, inputs: RunInputs, fitter: Fitter) -> StoreSpec:
         },
         versions=_versions(device, detector_packages(backend) if detects else ()),
         dataset={} if inputs.given.files is None else inputs.given.files.dataset_place,
+        rig=inputs.given.rig if isinstance(inputs.given, FrameSources) else None,
     )
 
 

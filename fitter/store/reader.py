@@ -16,7 +16,7 @@ import numpy as np
 from fitter.errors import InputError
 from fitter.rig import Rig
 from fitter.store.files import require_store
-from fitter.store.image_names import ImageNames
+from fitter.store.image_names import FrameImages, ImageNames
 from fitter.store.layout import Block, dimensions
 from fitter.store.older import (
     ADDED_VARIABLES,
@@ -158,20 +158,10 @@ class StoreReader:
         """The names of all images or frames, in order."""
         return ImageNames(self._names)
 
-    def images_of(self, start: int, stop: int) -> list[tuple[str, ...]]:
-        """The names of the images of some frames, of each camera; empty where there is none.
-
-        Args:
-            start, stop: places of the frames, the last exclusive.
-
-        Raises:
-            InputError: the names are damaged.
-        """
-        try:
-            found = np.asarray(self._image_names[start:stop])
-        except (RuntimeError, ValueError) as error:
-            raise InputError("store.damaged_names", reason=str(error)) from error
-        return [tuple(map(str, row)) for row in found]
+    @property
+    def frame_images(self) -> FrameImages:
+        """Of a store of frames, the names of their images, in order."""
+        return FrameImages(self._image_names)
 
     @property
     def variable_names(self) -> frozenset[str]:

@@ -345,6 +345,9 @@ class ResultStore(StoreReader):
             sweep(self.path / variable.name / "c", self._committed(), self._lock.share.has)
 
     def _require_same(self, spec: StoreSpec) -> None:
+        if self.kind is not spec.kind:
+            was, now = self.kind.name, spec.kind.name
+            raise InputError("store.other_rows", file=self.path, was=was, now=now)
         difference = spec.difference_from(self._group.attrs.asdict(), self.sizes)
         if difference is not None:
             code = "store.other_order" if difference.is_order else "store.other_value"
