@@ -66,7 +66,7 @@ class Feeder:
         self._stopped = False
 
     def tasks(self, number: int) -> list[Task] | None:
-        """The images or frames of the batch of this number; None if it is not to be done any more."""
+        """What is in the batch of this number; None if it is not to be done any more."""
         block, place = divmod(number, self._per_block)
         if self._stopped and block not in self._begun:
             return None

@@ -26,8 +26,8 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         "--views",
         type=path,
         metavar="RIG.json",
-        help="several calibrated cameras have seen the hands at the same time: IMAGES is the folder "
-        "of the images of all, and each hand is fitted to all views of a frame (docs/views.md)",
+        help="several calibrated cameras have seen the hands at once: IMAGES is the folder of the "
+        "images of all, and a hand is fitted to all views of a frame (docs/views.md)",
     )
     _add_dataset(inputs)
     inputs.add_argument(

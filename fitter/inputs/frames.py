@@ -1,4 +1,4 @@
-"""Which frames a run with several views has: the images of all cameras, put together by their names.
+"""Which frames a run with several views has: the images of all cameras, put together by name.
 
 A camera's images are in a folder, or match a pattern, below the folder of all images. Images of
 several cameras are one frame where what is left of their names is equal:
@@ -166,7 +166,9 @@ class FrameSource:
             found = frame_of.fullmatch(name)
             if found is None:
                 continue  # nothing stands in the place of the field
-            own = found["frame"] if FIELD in str(place) else str(PurePosixPath(name).with_suffix(""))
+            own = (
+                found["frame"] if FIELD in str(place) else str(PurePosixPath(name).with_suffix(""))
+            )
             yield _Entry(own, view, str(before / name))
 
     def _example(self, view: int) -> str:
@@ -179,14 +181,14 @@ def _is_pattern(place: str) -> bool:
 
 
 def _frame_finder(parts: tuple[str, ...]) -> re.Pattern[str]:
-    """What matches the names that the components of a pattern match, and finds the frame in them."""
+    """What matches the names that a pattern's components match, and finds the frame in them."""
     pieces = ["(?:[^/]+/)*" if part == "**" else _component(part) + "/" for part in parts[:-1]]
     last = "(?:[^/]+/)*[^/]+" if parts[-1] == "**" else _component(parts[-1])
     return re.compile("".join(pieces) + last, re.DOTALL)
 
 
 def _component(part: str) -> str:
-    """One component of a pattern, as `fnmatch` takes it, as a regular expression without slashes."""
+    """A component of a pattern, as `fnmatch` takes it, as a regular expression without slashes."""
     found = ""
     for piece in re.split(r"(\{frame\}|\[!?\]?[^\]]*\]|\*|\?)", part):
         if piece == FIELD:

@@ -65,7 +65,9 @@ class RigFile:
         cameras = _cameras(content, path)
         rig = Rig(tuple(_camera(said, f"{path}, {_title(said, n)}") for n, said in cameras))
         _require_names(rig, path)
-        placed = [name for name, (_, said) in zip(rig.names, cameras, strict=True) if "images" in said]
+        placed = [
+            name for name, (_, said) in zip(rig.names, cameras, strict=True) if "images" in said
+        ]
         if placed and len(placed) < len(rig):
             lacking = next(name for name in rig.names if name not in placed)
             raise InputError("rig.some_placed", file=path, camera=lacking, other=placed[0])
@@ -192,11 +194,10 @@ def _require_rotation(matrix: np.ndarray, where: str) -> None:
 
 
 def _size(given: object, where: str) -> tuple[int, int]:
-    is_list = isinstance(given, list | tuple) and len(given) == 2
-    if not is_list or not all(type(n) is int and n > 0 for n in given):  # type: ignore[attr-defined]
+    sides = tuple(given) if isinstance(given, list | tuple) else ()
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
         raise InputError("rig.size", file=where, found=repr(given))
-    width, height = given  # type: ignore[misc]
-    return width, height
+    return sides
 
 
 def _place(given: object, where: str) -> str:

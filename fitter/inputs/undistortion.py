@@ -60,7 +60,12 @@ def undistorted_points(camera: RigCamera, points: np.ndarray) -> np.ndarray:
     until = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ITERATIONS, _PRECISION)
     matrix = camera.intrinsics
     found = cv2.undistortPointsIter(
-        points.reshape(-1, 1, 2).astype(np.float64), matrix, camera.distortion, None, matrix, until
+        points.reshape(-1, 1, 2).astype(np.float64),
+        matrix,
+        camera.distortion,
+        np.eye(3),
+        matrix,
+        until,
     )
     return found.reshape(-1, 2)
 
@@ -71,7 +76,7 @@ def _made(matrix: bytes, distortion: bytes, size: tuple[int, int]) -> Undistorti
     opencv = ours.copy()
     opencv[:2, 2] -= 0.5  # it counts the centres of pixels from 0
     x, y = cv2.initUndistortRectifyMap(
-        opencv, np.frombuffer(distortion), None, opencv, size, cv2.CV_32FC1
+        opencv, np.frombuffer(distortion), np.eye(3), opencv, size, cv2.CV_32FC1
     )
     width, height = size
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)

@@ -124,9 +124,7 @@ def _check_beside_views(request: RunRequest) -> None:
             raise InputError("views.option", file=option, why=why)
 
 
-def _frames(
-    request: RunRequest, views: Path, config: Config
-) -> tuple[FrameSource, FrameSources]:
+def _frames(request: RunRequest, views: Path, config: Config) -> tuple[FrameSource, FrameSources]:
     """Where the frames are, and what is known about their images."""
     if len(request.images) != 1:
         raise InputError("views.folder", file="--views", found=len(request.images))
@@ -196,9 +194,7 @@ def _given(request: RunRequest, config: Config, source: ImageSource) -> Sources:
     people = None if request.people is None else People.open(request.people)
     if request.same_hand:
         people = People.one_person()
-    given = Sources(
-        source.root, (), intrinsics, people=people, files=source.files, **beside
-    )
+    given = Sources(source.root, (), intrinsics, people=people, files=source.files, **beside)
     _check_masks(config, given)
     return given
 

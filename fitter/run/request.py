@@ -32,8 +32,8 @@ class RunRequest:
         hand_sizes: file of sizes of the images' hands, see `fitter.inputs.hand_sizes`, or None.
         same_hand: all hands of a side are one person's and share a shape.
         people: file that says whose hands the images show, see `fitter.inputs.people`, or None.
-        views: the rig file of cameras that have seen frames, see `fitter.inputs.rig_files`; `images`
-            is then the folder of the images of all of them. None for single images.
+        views: the rig file of cameras that have seen frames, see `fitter.inputs.rig_files`;
+            `images` is then the folder of the images of all of them. None for single images.
         dataset: the data set that the images, their K and what else is asked for come from, or
             None.
         resume: continue the store.

@@ -11,8 +11,8 @@ from typing import cast
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.inputs.frame_sources import FrameSources, FrameTask, RunSources, Task
 from fitter.inputs.names import NameList, new_names
-from fitter.inputs.frame_sources import FrameSources, FrameTask, RunSources
 from fitter.inputs.sources import ImageTask
 from fitter.rig import FrameNames
 from fitter.run.inputs import RunInputs
@@ -232,10 +232,11 @@ def _stamped(
     status, failed = list(_statuses(store).items())[-1]
     names = ("file_size", "file_time", "inputs_digest", status)
     columns = [store.read(name, block) for name in names]
-    for row, task in enumerate(sources.tasks(block.start, block.stop)):
-        views = [(image, ()) for image in task.images]
+    tasks: Sequence[Task] = sources.tasks(block.start, block.stop)
+    for row, task in enumerate(tasks):
+        images: list[tuple[ImageTask, tuple[int, ...]]] = [(i, (row,)) for i in task.images]
         if isinstance(task, FrameTask):
-            views = [(image, (v,)) for v, image in enumerate(task.views) if image is not None]
-        for image, view in views:
-            size, changed, digest, code = (column[(row, *view)] for column in columns)
+            images = [(i, (row, v)) for v, i in enumerate(task.views) if i is not None]
+        for image, place in images:
+            size, changed, digest, code = (column[place] for column in columns)
             yield image, task.place, (size, changed, digest, code == failed)

@@ -310,14 +310,14 @@ def _say_told(told: Told, where: str, say: Callable[[str], None]) -> None:
 def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
     if summary.images:
         where = f"{summary.stopped_in}: " if summary.stopped_in else ""
+        unit = summary.unit
         seconds = summary.seconds + summary.seconds_before
         passes = " with the passes before" if summary.seconds_before else ""
         failed = count(summary.view_failures.count, "view")
         views = f"{failed} failed, " if summary.cameras else ""
         say(
-            f"{where}{count(summary.images, summary.unit)}: {count(summary.hands, 'valid hand')} in "
-            f"{summary.with_hands} of them, {count(summary.failures.count, summary.unit)} failed, "
-            f"{views}"
+            f"{where}{count(summary.images, unit)}: {count(summary.hands, 'valid hand')} in "
+            f"{summary.with_hands} of them, {count(summary.failures.count, unit)} failed, {views}"
             f"{count(summary.fit_failures.count, 'fit')} failed; {seconds:.1f} s{passes}, "
             f"{summary.images / seconds:.1f} {summary.unit}s a second"
         )

@@ -16,6 +16,7 @@ from rich.console import Console
 from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.inputs.frame_sources import FrameTask, RunSources, Task
+from fitter.inputs.sources import Sources
 from fitter.rendering.overlay_names import overlay_name
 from fitter.run.passes import Pass, share, sources_for, stoppable, wait_for_others
 from fitter.run.progress import ProgressLine, RunLog, say
@@ -134,6 +135,7 @@ def _do_pass(run: RunState, now: Pass, sharing: Sharing[Any] | None, console: Co
             if now.rows.is_alone:
                 sharing.sweep(now.given)
             run.store.finish_passes()
+            assert isinstance(run.sources, Sources)  # frames share nothing
             run.summary.notes.extend(sharing.notes(now.rows, run.sources, now.given))
         return False
     if not _is_complete(run, now, console):
@@ -187,7 +189,10 @@ def process(run: RunState, now: Pass, console: Console) -> None:
     if run.sources.has_masks:
         summary.masks_found = 0
     started = time.monotonic()
-    with ProgressLine(console, total, done, now.title, summary.unit) as progress, stoppable(progress.say) as stop:
+    with (
+        ProgressLine(console, total, done, now.title, summary.unit) as progress,
+        stoppable(progress.say) as stop,
+    ):
         try:
             if now.is_last:
                 summary.overlays = run.request.overlays

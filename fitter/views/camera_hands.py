@@ -46,20 +46,22 @@ def hand_in_camera(hand: HandRow, camera: RigCamera, seen: ViewHandRow) -> HandR
     root = hand.joints_3d[0].astype(np.float64)
     turned, _ = cv2.Rodrigues(R @ cv2.Rodrigues(hand.global_orient.astype(np.float64))[0])
     transl = R @ root + t - (root - hand.transl)
-    moved = {
-        name: None if points is None else _single(points @ R.T + t)
-        for name in ("joints_3d", "keypoints_3d", "vertices")
-        for points in [getattr(hand, name)]
-    }
     offsets = hand.vertex_offsets
     return replace(
         hand,
         global_orient=_single(turned.ravel()),
         transl=_single(transl),
         vertex_offsets=None if offsets is None else _single(offsets @ R.T),
-        **moved,
+        joints_3d=_moved(hand.joints_3d, camera),
+        keypoints_3d=_moved(hand.keypoints_3d, camera),
+        vertices=_moved(hand.vertices, camera),
         **own,
     )
+
+
+def _moved(points: np.ndarray | None, camera: RigCamera) -> np.ndarray | None:
+    """Points (N, 3) of the rig's frame in the camera's, metres."""
+    return None if points is None else _single(points @ camera.rotation.T + camera.translation)
 
 
 def _single(values: np.ndarray) -> np.ndarray:

@@ -18,8 +18,8 @@ from fitter.system.stopping import StopRequest
 
 @dataclass(frozen=True)
 class Batch:
-    """Images or frames `start` to `stop` (exclusive) of the block at place `block`: detected and fitted
-    together, because the last digits of a fit may depend on what is in its batch."""
+    """Images or frames `start` to `stop` (exclusive) of the block at place `block`: detected and
+    fitted together, because the last digits of a fit may depend on what is in its batch."""
 
     block: int
     start: int
@@ -57,7 +57,7 @@ class Plan:
     length: int
 
     def batches(self, stop: StopRequest) -> Iterator[list[Task]]:
-        """The images or frames of each batch, in order; up to the end of a block once a stop is asked."""
+        """What is in each batch, in order; up to the end of a block once a stop is asked."""
         for block in self.blocks:
             if stop.asked:
                 return

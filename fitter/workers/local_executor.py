@@ -45,8 +45,8 @@ class ExecutorFiles:
 
 
 class LocalExecutor:
-    """All that turns images or frames into rows, on one machine: processes that detect, an engine that fits,
-    and processes that render where overlays are wanted.
+    """All that turns images or frames into rows, on one machine: processes that detect, an engine
+    that fits, and processes that render where overlays are wanted.
 
     To be used in a ``with`` block, in which PyTorch computes on one thread: the number of threads
     shows in the last digits, and rows must not depend on where they were computed.

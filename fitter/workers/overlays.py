@@ -22,10 +22,10 @@ from fitter.store.frame_schema import FrameRow
 from fitter.store.row_kinds import Row
 from fitter.store.schema import HandRow, ImageRow
 from fitter.system.isolation import Lost
+from fitter.views.camera_hands import hands_in_view
 from fitter.workers.detection_pool import DetectionOptions
 from fitter.workers.overlay_renderer import OverlayRenderer, OverlayTask
 from fitter.workers.process_pool import ProcessPool
-from fitter.views.camera_hands import hands_in_view
 
 Promises = list[tuple[str, Future[str]]]
 """For each overlay the image's name, and a promise of why it could not be made or of an empty

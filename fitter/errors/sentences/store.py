@@ -38,8 +38,7 @@ SENTENCES: dict[str, str] = {
         "(fit-hands --views); fitter.open_results, export-hands and xarray.open_zarr read them"
     ),
     "store.other_rows": (
-        "cannot be resumed: its rows are {was}, and this run makes {now} (--views); "
-        f"{_INSTEAD}"
+        f"cannot be resumed: its rows are {{was}}, and this run makes {{now}} (--views); {_INSTEAD}"
     ),
     "store.lost": "is a damaged result store: it has lost {what}",
     "store.missing": "there is no such result store",

@@ -23,8 +23,7 @@ _RIGS = {
     "rig.reflection": "expected a rotation, found one with a reflection (its determinant is -1): "
     "an axis or a hand of the frame is turned round",
     "rig.shape": "expected {expected} numbers, found {found}",
-    "rig.size": "expected the size of the camera's images as [width, height] in whole pixels, found "
-    "{found}",
+    "rig.size": "expected the size of the images as [width, height] in pixels, found {found}",
     "rig.some_placed": 'expected "images" of every camera or of none, found it of {other!r} and '
     "not of {camera!r}",
     "rig.twice": "expected one camera of each name, found two called {camera!r}",
