@@ -65,16 +65,16 @@ class RigFile:
         cameras = _cameras(content, path)
         rig = Rig(tuple(_camera(said, f"{path}, {_title(said, n)}") for n, said in cameras))
         _require_names(rig, path)
+        images = tuple(
+            _place(said.get("images", name), f"{path}, camera {name!r}")
+            for name, (_, said) in zip(rig.names, cameras, strict=True)
+        )
         placed = [
             name for name, (_, said) in zip(rig.names, cameras, strict=True) if "images" in said
         ]
         if placed and len(placed) < len(rig):
             lacking = next(name for name in rig.names if name not in placed)
             raise InputError("rig.some_placed", file=path, camera=lacking, other=placed[0])
-        images = tuple(
-            _place(said.get("images", name), f"{path}, camera {name!r}")
-            for name, (_, said) in zip(rig.names, cameras, strict=True)
-        )
         return RigFile(path, rig, images)
 
 

@@ -46,11 +46,12 @@ class Undistortion:
 
     def mask(self, distorted: np.ndarray) -> np.ndarray:
         """The mask (H, W) bool, False where the distorted one shows nothing."""
-        found = cv2.remap(
-            distorted.astype(np.uint8), *self.maps, cv2.INTER_NEAREST,
+        # Not the nearest sample: OpenCV takes that of fixed-point maps to the left and above.
+        share = cv2.remap(
+            distorted.astype(np.uint8) * np.uint8(255), *self.maps, cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_CONSTANT,
         )  # fmt: skip
-        return found > 0
+        return share > 127
 
 
 def undistorted_points(camera: RigCamera, points: np.ndarray) -> np.ndarray:
