@@ -88,14 +88,14 @@ class FrameHand(PosedHand):
         views = {}
         for camera, view, image in zip(rig.cameras, row.views, names.images, strict=True):
             seen = view.hands[slot] if view.hands else ViewHandRow()
-            was_read = view.image_width is not None and view.image_height is not None
-            size = (view.image_width, view.image_height) if was_read else None
+            width, height = view.image_width, view.image_height
+            size = (width, height) if width and height else None  # a store has 0 for none
             views[camera.name] = HandInView(
                 **{field.name: getattr(seen, field.name) for field in fields(ViewHandRow)},
                 camera=camera,
                 image_name=image,
                 view_status=view.view_status,
-                image_size=size,  # type: ignore[arg-type]  # neither is None
+                image_size=size,
                 intrinsics=view.intrinsics,
             )
         return cls(
