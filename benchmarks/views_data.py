@@ -79,7 +79,7 @@ def stereo(rng: np.random.Generator, baseline: float) -> Rig:
             name,
             first.intrinsics,
             first.rotation,
-            first.translation + [shift, 0.0, 0.0],
+            first.translation + np.array([shift, 0.0, 0.0]),
             size=SIZE,
         )
         for name, shift in (("left", baseline / 2), ("right", -baseline / 2))

@@ -1,7 +1,7 @@
 """What energies look at.
 
-`HandInputs`, `KeypointInputs` and `SceneInputs` hold it under the names by which energies declare what they take
-(`fitter.energies.declare`).
+`HandInputs`, `KeypointInputs` and `SceneInputs` hold it under the names by which energies declare
+what they take (`fitter.energies.declare`).
 """
 
 from __future__ import annotations
