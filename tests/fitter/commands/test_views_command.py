@@ -14,6 +14,7 @@ from datasets.eval_command import eval_hands
 from fitter.commands.export_hands import export_hands
 from fitter.commands.report_hands import report_hands
 from fitter.errors import sentence
+from tests.support.glb_files import CAMERA, Glb
 from tests.support.rig_folders import turning_rig, write_frames, write_rig
 
 RIG = turning_rig(["left", "right"])
@@ -96,8 +97,11 @@ def test_meshes_are_in_the_frame_of_the_rig(store, say, tmp_path, kind):
     results = fitter.open_results(store)
     for name in results:
         (hand,) = results[name]
-        found = trimesh.load(tmp_path / "out" / f"{name}_0_right.{kind}", force="mesh")
-        points = np.asarray(found.vertices) * ((1, -1, -1) if kind == "glb" else (1, 1, 1))
+        path = tmp_path / "out" / f"{name}_0_right.{kind}"
+        if kind == "glb":
+            points = Glb.read(path.read_bytes()).skinned() @ CAMERA
+        else:
+            points = np.asarray(trimesh.load(path, force="mesh").vertices)
         np.testing.assert_allclose(points.min(0), hand.vertices.min(0), atol=1e-4)
         np.testing.assert_allclose(points.max(0), hand.vertices.max(0), atol=1e-4)
 
