@@ -288,7 +288,9 @@ class ResultStore(StoreReader):
         """
         self._require_place()
         if len(rows) != len(block):
-            raise ValueError(f"block {block.index} has {len(block)} rows, got {len(rows)}")
+            raise ValueError(
+                f"block {block.index} has {len(block)} {self.kind.item}s, got {len(rows)} rows"
+            )
         if any(row.status is None for row in rows):
             raise ValueError(f"every row needs its {self.kind.marker}")
         contents = {v: assemble(v, rows, self.sizes) for v in self._arrays}
