@@ -12,7 +12,6 @@ from datasets.synthetic import SyntheticSettings
 from datasets.synthetic.rig_shapes import LARGEST_BASELINE, LEAST_BASELINE
 from fitter.config.section import Section, mistake
 from init_net.samples.manifest import StereoSource
-from init_net.samples.part import Part
 
 Folder = Annotated[
     str,
@@ -63,14 +62,37 @@ Sightings = Annotated[
 ]
 
 
-class SamplesConfig(Section):
+class PortionConfig(Section):
+    """Samples of which a portion is learned from, or validated on."""
+
+    portion: tuple[Share, Share] | None = Field(
+        None,
+        strict=False,  # YAML knows lists alone
+        description="which of the scenes that the pictures show, in a random order that is always "
+        "the same, as shares from and to: [0, 0.7] are 70 %; pictures of one scene, such as "
+        "FreiHAND's four backgrounds, and all looks at one, stay together; null for all",
+    )
+
+    @model_validator(mode="after")
+    def _portion_is_some(self) -> Self:
+        if self.portion is not None and self.portion[0] >= self.portion[1]:
+            first, last = self.portion
+            raise ValueError(f"a portion from one share to a larger one, found [{first}, {last}]")
+        return self
+
+    def overlaps(self, other: PortionConfig) -> bool:
+        """Whether two portions of the same pictures may have scenes in common."""
+        (first, last), (start, end) = (each.portion or (0.0, 1.0) for each in (self, other))
+        return max(first, start) < min(last, end)
+
+
+class SamplesConfig(PortionConfig):
     """Rendered samples to learn from; see `init_net.samples.shards`."""
 
     folder: Folder = "data/train"
     seed: Seed = 1000
     count: Count = 60_000
     share: BatchShare = None
-    part: Part = None
     size: ImageSize = 224
     supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a image")
     backgrounds: Backgrounds = "procedural"
@@ -147,7 +169,7 @@ class StereoSamplesConfig(Section):
         )
 
 
-class DatasetConfig(Section):
+class DatasetConfig(PortionConfig):
     """Annotated pictures to learn from: a data set as it lies on disk, or a store of `fit-hands`
     whose hands are pseudo-labels; see `init_net.samples.conversion`."""
 
@@ -162,8 +184,12 @@ class DatasetConfig(Section):
     )
     count: Count | None = Field(None, description="leading pictures; null for all")
     share: BatchShare = None
-    part: Part = None
     size: ImageSize = 224
+    parameters: Literal["annotated", "fitted"] = Field(
+        "annotated",
+        description="rotations and shape that HandNet is compared with where a hand has none of "
+        "the open hand's: none, or those that inverse kinematics makes of its keypoints in 3D",
+    )
     least_score: float = Field(
         0.0, ge=0, le=1, description="of a pseudo-label; others are not learned from"
     )

@@ -21,7 +21,6 @@ from init_net.samples.config import (
     HeldOutConfig,
     SamplesConfig,
 )
-from init_net.samples.part import overlap
 from init_net.training.stage_config import Schedule, StageConfig
 
 SourceConfig = SamplesConfig | DatasetConfig
@@ -232,7 +231,7 @@ class TrainConfig(Section):
     def _holds_pictures_out(self) -> Self:
         for name, source in self.datasets.items():
             for held_out, other in self.validation_datasets.items():
-                if _pictures(source) == _pictures(other) and overlap(source.part, other.part):
+                if _pictures(source) == _pictures(other) and source.overlaps(other):
                     raise ValueError(
                         f"validation_datasets.{held_out} to be other pictures than datasets.{name}"
                     )
@@ -243,7 +242,7 @@ def _are_parts(one: SamplesConfig, other: SamplesConfig) -> bool:
     """Whether two are different parts of one rendered set."""
     same = ("folder", "seed", "count", "size", "supersampling", "settings")
     is_one = all(getattr(one, name) == getattr(other, name) for name in same)
-    return is_one and not overlap(one.part, other.part)
+    return is_one and not one.overlaps(other)
 
 
 def unshared(shares: Sequence[float | None]) -> str | None:

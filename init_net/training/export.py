@@ -63,7 +63,10 @@ def export(out: Path, config: TrainConfig, file: Path, console: Console) -> None
         figures=found.figures,
         hand_model=found.hand_model,
         options={
-            "optimiser": {**config.optimiser.model_dump(mode="json"), "steps": planned},
+            # The steps of a run with stages are those of its stages.
+            "optimiser": config.optimiser.model_dump(
+                mode="json", exclude={"steps"} if config.stages else None
+            ),
             "losses": loss_weights(config),
             **({"stages": stages} if stages else {}),
             "augmentation": config.augmentation.model_dump(mode="json"),

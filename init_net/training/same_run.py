@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,16 +23,8 @@ _UNBOUND_OF_DATASETS = ("samples", "workers")
 
 LIKE_EARLIER: Mapping[str, Any] = {
     "data.share": None,
-    **{
-        f"{samples}.part": None
-        for samples in (
-            "data",
-            "validation",
-            "further_data.*",
-            "datasets.*",
-            "validation_datasets.*",
-        )
-    },
+    "data.portion": None,
+    "validation.portion": None,
     "validation.share": None,
     "run.start": None,
     "run.start_parts": None,
@@ -44,6 +35,7 @@ LIKE_EARLIER: Mapping[str, Any] = {
     "augmentation.keypoint_dropout": 0.0,
     "augmentation.all_keypoints_dropout": 0.0,
     "network.margin": 1.4,
+    "network.decoder_channels": None,
     "further_data": [],
     "data.sightings": 2,
     "validation.sightings": 1,
@@ -55,6 +47,9 @@ LIKE_EARLIER: Mapping[str, Any] = {
 }
 """Options that earlier versions had and this one has not, or the other way round, and the value
 with which a run is the same with and without them."""
+
+_LIKE_EARLIER_OF_DATASETS: Mapping[str, Any] = {"portion": None, "parameters": "annotated"}
+"""The same of each data set, and of each of `further_data`."""
 
 
 def first_difference(
@@ -81,14 +76,20 @@ def first_difference(
 
 
 def _is_like_earlier(name: str, value: Any) -> bool:
-    known = re.sub(r"^(further_data|datasets|validation_datasets)\.[^.]+\.", r"\1.*.", name)
-    return known in LIKE_EARLIER and bool(LIKE_EARLIER[known] == value)
+    option = _of_dataset(name, "further_data.")
+    known = LIKE_EARLIER if option is None else _LIKE_EARLIER_OF_DATASETS
+    return (option or name, value) in known.items()
 
 
 def _is_unbound(name: str) -> bool:
+    return name in UNBOUND or _of_dataset(name) in _UNBOUND_OF_DATASETS
+
+
+def _of_dataset(name: str, *more: str) -> str | None:
+    """The option that a name is of a data set, or of a section that begins with one of `more`; None
+    for one of anything else."""
     section, _, option = name.rpartition(".")
-    of_dataset = section.startswith(("datasets.", "validation_datasets."))
-    return name in UNBOUND or (of_dataset and option in _UNBOUND_OF_DATASETS)
+    return option if section.startswith(("datasets.", "validation_datasets.", *more)) else None
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:

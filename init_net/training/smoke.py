@@ -74,8 +74,8 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
                 option: {name: fewer(source) for name, source in getattr(config, option).items()}
                 for option in ("datasets", "validation_datasets")
             },
-            # Two parts of one set have its size.
-            "validation": few(held_out, _SAMPLES // 2 if held_out.part is None else _SAMPLES),
+            # Two portions of one set have its size.
+            "validation": few(held_out, _SAMPLES // 2 if held_out.portion is None else _SAMPLES),
             "stages": {name: _short(stage, config) for name, stage in config.stages.items()},
             "optimiser": optimiser.model_copy(
                 update={
