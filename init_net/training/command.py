@@ -200,10 +200,11 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     from init_net.training.config import TRAIN, load_train_config
     from init_net.training.export import export
     from init_net.training.run_folder import check_run
-    from init_net.training.smoke import smoke
+    from init_net.training.smoke import missing_sources, smoke
     from init_net.training.sources import folder_of, looks_at
     from init_net.training.tasks import require_trainable
 
+    console = Console(stderr=True, quiet=options.quiet)
     flags = {}
     if options.device is not None:
         flags["run.device"] = Flag(f"--device {options.device}", options.device)
@@ -212,9 +213,11 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     if options.smoke:
         # A preset for a GPU has a smoke test on any machine.
         has_gpu = choose_device(options.device or "auto").type == "cuda"
+        missing = missing_sources(config)
         config, name = smoke(config, has_gpu), f"{name}-smoke"
+        if missing:
+            say(console, f"renders stand for what is not here: {', '.join(missing)}")
     out = options.out or Path("runs") / name
-    console = Console(stderr=True, quiet=options.quiet)
     if options.export is not None:
         export(out, config, options.export, console)
         return EXIT_OK

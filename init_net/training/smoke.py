@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from init_net.samples.config import DatasetConfig, SamplesConfig
 from init_net.training.config import TrainConfig
 from init_net.training.stage_config import StageConfig
@@ -30,10 +33,51 @@ def _short(stage: StageConfig, config: TrainConfig) -> StageConfig:
     )
 
 
+def missing_sources(config: TrainConfig) -> list[str]:
+    """Names of the data sets to learn from, or to validate on, whose folders are not there."""
+    named = (*config.datasets.items(), *config.validation_datasets.items())
+    return list(dict.fromkeys(name for name, source in named if not Path(source.folder).exists()))
+
+
+def _without(config: TrainConfig, missing: Sequence[str]) -> TrainConfig:
+    """A run in which the rendered `data` stand for data sets that are missing."""
+    lost = {name: source for name, source in config.datasets.items() if name in missing}
+    if not missing:
+        return config
+
+    def kept(sources: dict[str, float | None]) -> dict[str, float | None]:
+        found = {name: share for name, share in sources.items() if name not in lost}
+        taken = [sources[name] for name in sources if name in lost]
+        if taken:
+            shares = [*taken, found.get("data", 0.0)]
+            found["data"] = None if None in shares else sum(share or 0.0 for share in shares)
+        return found
+
+    stages = {
+        name: stage if stage.sources is None else stage.model_copy(
+            update={"sources": kept(stage.sources)}
+        )
+        for name, stage in config.stages.items()
+    }  # fmt: skip
+    is_counted = any(source.share != 0 for source in lost.values())
+    return config.model_copy(
+        update={
+            **{
+                option: {k: v for k, v in getattr(config, option).items() if k not in missing}
+                for option in ("datasets", "validation_datasets")
+            },
+            "stages": stages,
+            # What is left of every batch.
+            **({"data": config.data.model_copy(update={"share": None})} if is_counted else {}),
+        }
+    )
+
+
 def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
     """The same run in miniature: everything is done once, nothing is learned.
 
-    Samples go into folders of their own (``-smoke`` behind the name).
+    Samples go into folders of their own (``-smoke`` behind the name). Rendered samples stand for
+    data sets that are not there, see `missing_sources`.
 
     Args:
         config: of the run.
@@ -60,6 +104,7 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
             }
         )
 
+    config = _without(config, missing_sources(config))
     optimiser, network, held_out = config.optimiser, config.network, config.validation
     steps = min(optimiser.steps, 24)
     warmup = min(optimiser.warmup_steps, _STEPS // 3 if config.stages else steps // 4)
