@@ -29,7 +29,7 @@ class ViewHandRow:
     """What one camera saw of one hand of a frame; all None but `view_weight` where it saw nothing
     of it."""
 
-    view_weight: float = stored(
+    view_weight: float | None = stored(
         "how far the view counted in the fit of the hand: 1 in full, less where it disagreed with "
         "the other views, 0 where it does not show the hand",
         units="1",
@@ -79,7 +79,7 @@ class ViewHandRow:
 class ViewRow:
     """Everything stored about one view of a frame; `hands` in the order of the frame's slots."""
 
-    view_status: ViewStatus = stored("state of the view", flags=VIEW_STATUS)
+    view_status: ViewStatus | None = stored("state of the view", flags=VIEW_STATUS)
     view_error: str | None = stored("why the view failed; empty otherwise", dtype="string")
     image_width: int | None = stored("width, upright", dtype="int32", units="pixel")
     image_height: int | None = stored("height, upright", dtype="int32", units="pixel")
@@ -89,6 +89,19 @@ class ViewRow:
     )  # fmt: skip
     hands_alone: int | None = stored(
         "hands found in the view that no hand of the frame is", dtype="int32", units="1"
+    )
+    file_size: int | None = stored(
+        "size of the image's file when it was read", dtype="int64", units="byte"
+    )
+    file_time: float | None = stored(
+        "time of the last change of the image's file, seconds since 1970, UTC",
+        dtype="float64",
+        units="s",
+    )
+    inputs_digest: int | None = stored(
+        "digest of the keypoints, mask and size given for the image; 0 for none",
+        dtype="int64",
+        units="1",
     )
     hands: tuple[ViewHandRow, ...] = ()
 
@@ -103,10 +116,20 @@ class FrameRow:
         views: of each camera, in the order of the rig.
     """
 
-    frame_status: FrameStatus = stored("state of the frame", flags=FRAME_STATUS)
+    frame_status: FrameStatus | None = stored("state of the frame", flags=FRAME_STATUS)
     frame_error: str | None = stored("why the frame failed; empty otherwise", dtype="string")
     hands_beyond: int | None = stored(
         "hands of the frame beyond its slots, which are not stored", dtype="int32", units="1"
     )
     hands: tuple[HandRow, ...] = ()
     views: tuple[ViewRow, ...] = ()
+
+    @property
+    def status(self) -> FrameStatus | None:
+        """As of `ImageRow`."""
+        return self.frame_status
+
+    @property
+    def error(self) -> str | None:
+        """As of `ImageRow`."""
+        return self.frame_error

@@ -360,6 +360,16 @@ class ImageRow:
     )
     hands: tuple[HandRow, ...] = ()
 
+    @property
+    def status(self) -> ImageStatus:
+        """`image_status`, by the name that rows of frames have for theirs, too."""
+        return self.image_status
+
+    @property
+    def error(self) -> str | None:
+        """`image_error`, likewise."""
+        return self.image_error
+
 
 def declared(row_type: type, outer: tuple[str, ...]) -> tuple[Variable, ...]:
     """The variables that the fields of a type of rows are, with the dimensions before their own."""

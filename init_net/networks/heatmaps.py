@@ -28,11 +28,12 @@ def keypoint_heatmaps(keypoints: Tensor, confidence: Tensor, size: int, sigma: f
     """
     seen = (confidence > 0) & keypoints.isfinite().all(-1)
     centres = torch.arange(size, dtype=keypoints.dtype, device=keypoints.device) + 0.5
-    # The Gaussian is a product of one in x and one in y: 2 S exponentials instead of S^2.
-    offsets = (centres - torch.where(seen[..., None], keypoints, 0)[..., None]) / sigma
-    profiles = (-0.5 * offsets.square()).exp() * seen[..., None, None]
-    across, down = profiles.unbind(2)
-    return down[..., :, None] * across[..., None, :]
+    # (B, 2, S, 21). The Gaussian is a product of one in x and one in y: 2 S exponentials instead of
+    # S^2. Keypoints come last, as the convolutions want their channels: see `channels_last`.
+    places = torch.where(seen[..., None], keypoints, 0).mT[:, :, None]
+    profiles = (-0.5 * ((centres[:, None] - places) / sigma).square()).exp()
+    across, down = (profiles * seen[:, None, None]).contiguous().unbind(1)
+    return (down[:, :, None] * across[:, None]).permute(0, 3, 1, 2)
 
 
 def drop_keypoints(
