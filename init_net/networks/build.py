@@ -33,7 +33,8 @@ def build_network(config: NetworkConfig, seed: int) -> AnyNetwork:
         seed: of its weights. PyTorch's global generator is left as it was.
 
     Returns:
-        A `HandLifter`, `HandNet`, `HandSegmentation` or `StereoHandNet` on the CPU, in training mode.
+        A `HandLifter`, `HandNet`, `HandSegmentation` or `StereoHandNet` on the CPU, in training
+        mode.
 
     Raises:
         InputError: there is no such encoder.

@@ -127,7 +127,9 @@ class StereoHandNet(nn.Module):
             features = torch.cat([_base(each) for each in said], 1)
             weights = self.stereo(features).to(inputs.right.image.dtype)
             weights = weights.sigmoid() if self.config.sigmoid else weights  # not published
-        hands = [seen.of_those(_hands(each)) for seen, each in zip((right, left), said, strict=True)]
+        hands = [
+            seen.of_those(_hands(each)) for seen, each in zip((right, left), said, strict=True)
+        ]
         return StereoPredictions(hands[0], hands[1], weights)
 
     def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
@@ -151,7 +153,10 @@ class StereoHandNet(nn.Module):
             )
         count = len(right.image)
         together = CropInputs(
-            *(torch.cat(both) for both in zip(vars(right).values(), vars(left).values(), strict=True))
+            *(
+                torch.cat(both)
+                for both in zip(vars(right).values(), vars(left).values(), strict=True)
+            )
         )
         said = self._look(self._both[0], together, pictures)
         return _rows(said, slice(count)), _rows(said, slice(count, None))
