@@ -1,7 +1,7 @@
 """The stereo network at work: hands that two calibrated cameras see.
 
-    SeenPair of each hand, two cameras -> `PairNetwork` -> `PairPredictions`, in the rig's frame
-        -> `view_prediction` -> `Prediction` for either camera, as a fit takes them
+SeenPair of each hand, two cameras -> `PairNetwork` -> `PairPredictions`, in the rig's frame
+    -> `view_prediction` -> `Prediction` for either camera, as a fit takes them
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pairs of crops in, hands in the rig's frame out; with a network that is right, and a random one."""
+"""Pairs of crops in, hands in the rig's frame out: of a network that is right, and of a random one."""
 
 from __future__ import annotations
 
@@ -127,9 +127,7 @@ def pairs_of(is_left: bool) -> list[SeenPair]:
 def test_a_left_hand_is_the_mirror_image_of_a_right_one(network):
     right = network(pairs_of(False), RIGHT, LEFT)
     # The same crops: those of left hands are kept mirrored, with K as it then is.
-    same = [
-        SeenPair(right=pair.left, left=pair.right, is_left=True) for pair in pairs_of(False)
-    ]
+    same = [SeenPair(right=pair.left, left=pair.right, is_left=True) for pair in pairs_of(False)]
     left = network(same, mirrored(LEFT), mirrored(RIGHT))
     torch.testing.assert_close(left.keypoints @ MIRROR, right.keypoints, rtol=1e-5, atol=1e-6)
 
