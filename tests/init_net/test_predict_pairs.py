@@ -1,4 +1,4 @@
-"""Pairs of crops in, hands in the rig's frame out: of a network that is right, and of a random one."""
+"""Pairs of crops in, hands in the rig's frame out: of a network that is right and a random one."""
 
 from __future__ import annotations
 
