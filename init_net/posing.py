@@ -12,6 +12,7 @@ from fitter.hand_models.keypoint_model import (
     Chain,
     KeypointModel,
     displacement,
+    marked_keypoints,
     pose_keypoints_from_rotations,
     pose_points,
 )
@@ -88,7 +89,7 @@ def hand_points(model: KeypointModel, hands: RegressedHands) -> HandPoints:
 
 
 def regressed_vertices(model: HandModel, hands: RegressedHands) -> Tensor:
-    """(B, V, 3) vertices in metres about the wrist joint at rest, view frame.
+    """(B, V, 3) vertices in metres relative to the wrist keypoint, view frame.
 
     Of rotation matrices as they are: no axis-angle vector comes between, whose gradient fails near
     half a turn.
@@ -102,4 +103,9 @@ def regressed_vertices(model: HandModel, hands: RegressedHands) -> Tensor:
     """
     chain = Chain.of(model.rest_joints(hands.betas), hands.rotations, model.skeleton)
     shaped = model.v_template + displacement(model.shapedirs, hands.betas)
-    return pose_points(shaped, model.posedirs, model.skin_weights, chain)
+    vertices = pose_points(shaped, model.posedirs, model.skin_weights, chain)
+    if model.keypoint_regressor is not None:
+        return vertices - model.keypoint_regressor[:1] @ vertices
+    tips = vertices.index_select(1, model.tip_vertices)
+    keypoints = marked_keypoints(chain.joints, tips, chain, model.keypoint_offsets)
+    return vertices - keypoints[:, :1]
