@@ -170,12 +170,15 @@ class StereoPredictions:
     Attributes:
         right, left: what `HandNet` says of each view, in its own view frame; NaN for a hand whose
             view is not there.
+        right_pose, left_pose: (B, 48) likewise, see `CropPredictions.pose`.
         weights: (B, 48) of the right view (Seeber eq. 6), row by row of 16 axis-angle vectors; None
             where the layer that says them is left out.
     """
 
     right: RegressedHands
     left: RegressedHands
+    right_pose: Tensor
+    left_pose: Tensor
     weights: Tensor | None
 
 

@@ -124,13 +124,14 @@ class StereoHandNet(nn.Module):
         said = self._said(right.crops, left.crops, pictures)
         weights = None
         if "stereo" not in absent:
-            features = torch.cat([_base(each) for each in said], 1)
+            features = torch.cat([_regressed(each)[1] for each in said], 1)
             weights = self.stereo(features).to(inputs.right.image.dtype)
             weights = weights.sigmoid() if self.config.sigmoid else weights  # not published
-        hands = [
-            seen.of_those(_hands(each)) for seen, each in zip((right, left), said, strict=True)
-        ]
-        return StereoPredictions(hands[0], hands[1], weights)
+        hands, poses = zip(
+            *(seen.of_those(each) for seen, each in zip((right, left), said, strict=True)),
+            strict=True,
+        )
+        return StereoPredictions(*hands, *poses, weights)
 
     def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
         """For training: take keypoints of a view away, see `HandNet.drop_keypoints`."""
@@ -187,24 +188,23 @@ class _Crops:
         image = torch.where(seen[:, None, None, None], crops.image, 0)
         return cls(CropInputs(image, crops.keypoints, crops.confidence), seen)
 
-    def of_those(self, hands: RegressedHands) -> RegressedHands:
-        """Hands, NaN where there is no view of them."""
-        return hands.map(
-            lambda tensor: torch.where(
-                self.seen.view(-1, *[1] * (tensor.dim() - 1)), tensor, torch.nan
-            )
-        )
+    def of_those(self, said: CropPredictions) -> tuple[RegressedHands, Tensor]:
+        """Hands and poses, NaN where there is no view of them."""
+
+        def there(tensor: Tensor) -> Tensor:
+            seen = self.seen.view(-1, *[1] * (tensor.dim() - 1))
+            return torch.where(seen, tensor, torch.nan)
+
+        hands, _, pose = _regressed(said)
+        return hands.map(there), there(pose)
 
 
 def _rows(said: CropPredictions, rows: slice) -> CropPredictions:
-    return CropPredictions(_hands(said)[rows], None, _base(said)[rows])
+    hands, base, pose = _regressed(said)
+    return CropPredictions(hands[rows], None, base[rows], pose[rows])
 
 
-def _hands(said: CropPredictions) -> RegressedHands:
-    assert said.hands is not None  # the head is never left out
-    return said.hands
-
-
-def _base(said: CropPredictions) -> Tensor:
-    assert said.base is not None  # the head is never left out
-    return said.base
+def _regressed(said: CropPredictions) -> tuple[RegressedHands, Tensor, Tensor]:
+    """Hands, features and poses: the head is never left out."""
+    assert said.hands is not None and said.base is not None and said.pose is not None
+    return said.hands, said.base, said.pose

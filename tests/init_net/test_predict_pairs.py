@@ -19,7 +19,7 @@ from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, StereoConfig
 from init_net.posing import regressed_keypoints
 from init_net.predict_pairs import PairNetwork, SeenPair, view_prediction
-from init_net.records import RegressedHands, StereoPredictions
+from init_net.records import RegressedHands
 from tests.support import stereo_cases as cases
 
 SIDE, FOCAL = 96, 250.0
@@ -87,7 +87,7 @@ class TrueNetwork(nn.Module):
             RegressedHands(turned, self.hand[1], seen).to(torch.float32)
             for turned, seen in self.views
         ]
-        return StereoPredictions(hands[0], hands[1], torch.full((1, 48), 0.3))
+        return cases.said(*hands, torch.full((1, 48), 0.3))
 
 
 @pytest.mark.parametrize("is_left", [False, True])

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from fitter.rotations import roma
 from init_net.posing import regressed_keypoints, weak_projection
-from init_net.records import StereoGeometry, StereoPredictions
+from init_net.records import StereoGeometry
 from init_net.stereo_fusion import (
     NEAREST,
     fuse,
@@ -196,7 +196,7 @@ class TestFuse:
         across = replace(
             pairs, rotation=mirror @ pairs.rotation @ mirror, translation=pairs.translation @ mirror
         )
-        other = StereoPredictions(
+        other = cases.said(
             cases.mirrored_hands(said.right), cases.mirrored_hands(said.left), said.weights
         )
         found, expected = fuse(other, across, model), fuse(said, pairs, model)
@@ -211,7 +211,7 @@ class TestFuse:
             left_focal=pairs.right_focal,
             right_focal=pairs.left_focal,
         )
-        swapped = StereoPredictions(said.left, said.right, 1 - said.weights)
+        swapped = cases.said(said.left, said.right, 1 - said.weights)
         found, expected = fuse(swapped, back, model), fuse(said, pairs, model)
         torch.testing.assert_close(
             found.hands.rotations[:, 1:], expected.hands.rotations[:, 1:], **EXACT
@@ -220,7 +220,7 @@ class TestFuse:
 
     def test_cameras_of_one_place_that_change_places_give_the_same_hand(self, model):
         said, pairs = cases.predictions(7), cases.no_rig()
-        swapped = StereoPredictions(said.left, said.right, 1 - said.weights)
+        swapped = cases.said(said.left, said.right, 1 - said.weights)
         found, expected = fuse(swapped, pairs, model), fuse(said, pairs, model)
         for name in ("rotations", "betas", "camera"):
             torch.testing.assert_close(
@@ -231,7 +231,7 @@ class TestFuse:
         said, pairs = cases.predictions(8), cases.geometry(9)
         whole = fuse(said, pairs, model)
         for b in range(B):
-            one = StereoPredictions(row(said.right, b), row(said.left, b), said.weights[b : b + 1])
+            one = cases.said(row(said.right, b), row(said.left, b), said.weights[b : b + 1])
             alone = fuse(one, row(pairs, b), model)
             torch.testing.assert_close(alone.points[0], whole.points[b], rtol=0, atol=1e-12)
             torch.testing.assert_close(alone.wrist[0], whole.wrist[b], rtol=0, atol=1e-12)
@@ -314,7 +314,7 @@ class TestMissingViews:
                 lambda t: torch.where(absent.view(-1, *[1] * (t.dim() - 1)), torch.nan, t)
             )
 
-        seen = StereoPredictions(said.right, without(said.left), said.weights.requires_grad_())
+        seen = cases.said(said.right, without(said.left), said.weights.requires_grad_())
         found = fuse(seen, cases.geometry(11), model)
         (found.points.square().sum() + found.wrist.square().sum()).backward()
         for leaf in (*leaves, seen.weights):
@@ -356,7 +356,7 @@ class TestGradients:
                     (said.left, left, cameras[1:]),
                 )
             ]
-            found = fuse(StereoPredictions(*hands, w), pairs, model)
+            found = fuse(cases.said(*hands, w), pairs, model)
             return found.points, found.wrist
 
         vectors = [roma.rotmat_to_rotvec(each.rotations) for each in (said.right, said.left)]

@@ -60,6 +60,12 @@ def no_rig(count: int = B, focal: float = 2.0) -> StereoGeometry:
     )
 
 
+def said(right: RegressedHands, left: RegressedHands, weights: Tensor) -> StereoPredictions:
+    """As a network says them."""
+    poses = [roma.rotmat_to_rotvec(hands.rotations).flatten(1) for hands in (right, left)]
+    return StereoPredictions(right, left, *poses, weights)
+
+
 def predictions(seed: int, count: int = B) -> StereoPredictions:
     """What a network might say of B pairs: both views much the same."""
     right = hands(seed, count)
@@ -68,7 +74,7 @@ def predictions(seed: int, count: int = B) -> StereoPredictions:
         betas=right.betas + 0.1 * randn(seed + 8, count, 10),
         camera=right.camera * (1 + 0.1 * randn(seed + 7, count, 3)),
     )
-    return StereoPredictions(right, left, rand(seed + 6, count, 48))
+    return said(right, left, rand(seed + 6, count, 48))
 
 
 def true_predictions(seed: int, count: int = B) -> tuple[StereoPredictions, StereoGeometry]:
@@ -85,7 +91,7 @@ def true_predictions(seed: int, count: int = B) -> tuple[StereoPredictions, Ster
     scale = pairs.left_focal[:, None] / seen[:, 2:]
     camera = torch.cat([scale, scale * (seen - middle[1])[:, :2]], 1)
     left = RegressedHands(left_rotations, right.betas, camera)
-    return StereoPredictions(right, left, rand(seed + 30, count, 48)), pairs
+    return said(right, left, rand(seed + 30, count, 48)), pairs
 
 
 def mirrored_hands(hands: RegressedHands) -> RegressedHands:

@@ -67,7 +67,10 @@ def close(one: StereoPredictions, other: StereoPredictions, tolerance: float = 1
             torch.testing.assert_close(
                 getattr(found, name), value, rtol=tolerance, atol=tolerance, equal_nan=True
             )
-    torch.testing.assert_close(one.weights, other.weights, rtol=tolerance, atol=tolerance)
+    for name in ("right_pose", "left_pose", "weights"):
+        torch.testing.assert_close(
+            getattr(one, name), getattr(other, name), rtol=tolerance, atol=tolerance, equal_nan=True
+        )
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,8 @@ class TestWhatItSays:
                 torch.testing.assert_close(hands.rotations, expected.rotations)
                 torch.testing.assert_close(hands.betas, expected.betas)
                 torch.testing.assert_close(hands.camera, expected.camera)
+            torch.testing.assert_close(said.right_pose, mono(inputs.right).pose)
+            torch.testing.assert_close(said.left_pose, mono(inputs.left).pose)
         apart = (said.right.rotations - said.left.rotations).flatten(1).abs().amax(1)
         assert apart.min() > 0.05
 
@@ -116,10 +121,14 @@ class TestWhatItSays:
             for b in range(B):
                 one = network(inputs[b : b + 1])
                 rows = slice(b, b + 1)
-                close(
-                    one,
-                    StereoPredictions(whole.right[rows], whole.left[rows], whole.weights[rows]),
+                expected = StereoPredictions(
+                    whole.right[rows],
+                    whole.left[rows],
+                    whole.right_pose[rows],
+                    whole.left_pose[rows],
+                    whole.weights[rows],
                 )
+                close(one, expected)
 
     def test_views_with_weights_of_their_own_begin_alike(self):
         apart, together = made(shared=False), made()
