@@ -81,17 +81,16 @@ class StereoErrors:
         """
         device = next(network.parameters()).device
         model = load_hand_model(children=True)
-        keypoints = model.keypoint_model()
+        on_cpu = model.keypoint_model()
+        keypoints = on_cpu.to(device)
         mono, stereo, weights = [], [], []
         for pairs in _batches(held_out):
-            said = network(pairs.inputs.to(device), pictures=pictures)
-            inputs = pairs.inputs
-            right, left = said.right.to("cpu"), said.left.to("cpu")
-            found = fuse(
-                type(said)(right, left, said.weights.to("cpu")), inputs.geometry, keypoints
-            )
-            points = regressed_keypoints(keypoints, right)
-            place = wrist_place(points, right.camera, inputs.right_focal)
+            inputs = pairs.inputs.to(device)
+            said = network(inputs, pictures=pictures)
+            found = fuse(said, inputs.geometry, keypoints).to("cpu")
+            right = said.right.to("cpu")
+            points = regressed_keypoints(on_cpu, right)
+            place = wrist_place(points, right.camera, pairs.right_focal)
             mono.append(_errors(model, pairs, right, points, place))
             stereo.append(_errors(model, pairs, found.hands, found.points, found.wrist))
             weights.append(said.weights.cpu().numpy())

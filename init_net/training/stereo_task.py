@@ -17,7 +17,7 @@ from torch import Tensor
 from fitter.hand_models import load_hand_model
 from init_net.networks.stereo import StereoHandNet
 from init_net.posing import regressed_vertices
-from init_net.records import StereoPredictions
+from init_net.records import CropPredictions, RegressedHands, StereoPredictions
 from init_net.samples.crop_samples import CropSamples
 from init_net.samples.joined import fitting_shapes
 from init_net.samples.mixing import Mixture
@@ -48,8 +48,9 @@ class StereoTask:
     def __init__(self, config: TrainConfig, network: StereoHandNet, pairs: StereoShards) -> None:
         """Split the pairs, the same way in every run."""
         self.config, self.network = config, network
+        assert config.pairs is not None  # a stereo network has some
         learned, held_out = split_samples(np.arange(len(pairs)), config.pairs.learned)
-        size, margin = config.network.input_size, config.network.margin
+        size, margin = network.config.input_size, network.config.margin
         self._cropper = StereoCropper(pairs.subset(learned), size, margin, config.augmentation)
         self._held_out = StereoCropper(pairs.subset(held_out), size, margin, None)
         self._size = config.optimiser.batch_size
@@ -62,7 +63,7 @@ class StereoTask:
         self._device = next(network.parameters()).device
         self._model = load_hand_model(children=True).to(self._device)
         self._marks = self._model.keypoint_model()
-        self._of_views = HandNetTerms.of(self._model)
+        self._of_views = HandNetTerms(self._model, self._device)
 
     def batch(self, step: int) -> StereoSamples:
         """See `Task.batch`."""
@@ -84,8 +85,8 @@ class StereoTask:
         # Under mixed precision a hand would be posed in halves: off by up to two millimetres.
         with torch.autocast(self._device.type, enabled=False):
             if self._learns_views(stage):
-                right = self._of_views(found.right, batch.right)
-                left = self._of_views(found.left, batch.left)
+                right = self._of_views(_view(found.right, found.right_pose), batch.right)
+                left = self._of_views(_view(found.left, found.left_pose), batch.left)
                 terms |= {name: (right[name] + left[name]) / 2 for name in right}
             if found.weights is not None:
                 terms |= self._of_both(found, batch)
@@ -103,7 +104,7 @@ class StereoTask:
     def _with_less(self, view: CropSamples, generator: torch.Generator) -> CropSamples:
         seen = self.network.drop_keypoints(view.inputs, generator)
         view = view.with_confidence(seen.confidence)
-        return replace(view, betas=fitting_shapes(view.betas, self.config.network.betas))
+        return replace(view, betas=fitting_shapes(view.betas, self.network.config.betas))
 
     def _learns_views(self, stage: Stage) -> bool:
         """Whether anything learns that says the hand of a view."""
@@ -120,3 +121,7 @@ class StereoTask:
             batch.right.points,
         )
         return {f"stereo_{name}": term for name, term in terms.items()}
+
+
+def _view(hands: RegressedHands, pose: Tensor) -> CropPredictions:
+    return CropPredictions(hands, None, None, pose)
