@@ -70,7 +70,9 @@ class StereoHandNet(nn.Module):
         copies = [] if config.shared else [copy.deepcopy(mono)]
         self.views = nn.ModuleList([mono, *copies])
         self.original_front = copy.deepcopy(mono.image_front)
-        self.stereo = nn.Linear(2 * mono.head[-1].in_features, POSE)
+        last = mono.head[-1]
+        assert isinstance(last, nn.Linear)
+        self.stereo = nn.Linear(2 * last.in_features, POSE)
         nn.init.zeros_(self.stereo.weight)
         nn.init.constant_(self.stereo.bias, 0.0 if config.sigmoid else 0.5)
 
@@ -127,11 +129,8 @@ class StereoHandNet(nn.Module):
             features = torch.cat([_regressed(each)[1] for each in said], 1)
             weights = self.stereo(features).to(inputs.right.image.dtype)
             weights = weights.sigmoid() if self.config.sigmoid else weights  # not published
-        hands, poses = zip(
-            *(seen.of_those(each) for seen, each in zip((right, left), said, strict=True)),
-            strict=True,
-        )
-        return StereoPredictions(*hands, *poses, weights)
+        (hands, pose), (left_hands, left_pose) = right.of_those(said[0]), left.of_those(said[1])
+        return StereoPredictions(hands, left_hands, pose, left_pose, weights)
 
     def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
         """For training: take keypoints of a view away, see `HandNet.drop_keypoints`."""
