@@ -33,6 +33,8 @@ class ImageRecord:
         pixels: (H, W, 3) uint8 RGB, upright (EXIF orientation applied).
         intrinsics: (3, 3) float64 K in pixels of `pixels`.
         intrinsics_source: where K came from.
+        inside: (H, W) bool, the pixels that show something: what is black since a lens's distortion
+            was taken out lies outside the image. None where all do.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ImageRecord:
     pixels: np.ndarray
     intrinsics: np.ndarray
     intrinsics_source: IntrinsicsSource
+    inside: np.ndarray | None = None
 
 
 LEAST_PRESENCE = 0.7
@@ -170,6 +173,29 @@ class HandCrop:
     def given_share(self) -> np.ndarray | None:
         """(S, S) float32 in [0, 1], `given` as a share, or None without a mask."""
         return None if self.given is None else _as_share(self.given)
+
+    def mirrored(self) -> HandCrop:
+        """The crop of the same hand taken for one of the other side."""
+        width = self.side
+        intrinsics = self.intrinsics.copy()
+        intrinsics[0, 1] = -intrinsics[0, 1]
+        intrinsics[0, 2] = width - intrinsics[0, 2]
+
+        def flipped(picture: np.ndarray | None) -> np.ndarray | None:
+            return None if picture is None else np.ascontiguousarray(picture[:, ::-1])
+
+        def moved(points: np.ndarray) -> np.ndarray:
+            return np.stack([width - points[..., 0], points[..., 1]], -1)
+
+        return replace(
+            self,
+            pixels=np.ascontiguousarray(self.pixels[:, ::-1]),
+            inside=flipped(self.inside),
+            given=flipped(self.given),
+            intrinsics=intrinsics,
+            keypoints=moved(self.keypoints),
+            others=moved(self.others),
+        )
 
 
 def _as_share(values: np.ndarray) -> np.ndarray:

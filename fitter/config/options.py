@@ -153,7 +153,11 @@ class FitConfig(Section):
     2D keypoints level off (see `fitter.energies.residuals`).
     """
 
-    max_iterations: int = Field(30, ge=1, description="most linearisations per hand")
+    max_iterations: int = Field(
+        30,
+        ge=0,
+        description="most linearisations per hand; 0 leaves it as its best initialisation is",
+    )
     num_initialisations: int = Field(4, ge=1, description="initialisations tried per hand")
     initialisation_iterations: int = Field(
         3, ge=0, description="iterations of every initialisation before the best one is kept"
@@ -206,6 +210,17 @@ class FitConfig(Section):
         0.1,
         ge=0,
         description="weight of the prior of the hand's size, which no image shows",
+    )
+    view_noise: float = Field(
+        0.015,
+        gt=0,
+        description="noise of keypoints for which the weights are, as a share of a hand's length; "
+        "where several views agree better than that, keypoints weigh more",
+    )
+    view_sureness: float = Field(
+        30.0,
+        ge=1,
+        description="most that keypoints weigh more by for the agreement of several views",
     )
     hand_size: KnownSize | None = Field(
         None,

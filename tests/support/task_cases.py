@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fitter.records import TensorBatch
+from fitter.rotations import roma
 from init_net.records import CropInputs, CropPredictions, LifterInputs
 from init_net.training.config import TrainConfig
 
@@ -49,18 +50,20 @@ class Says(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(1))
         self.answers, self.asked = answers, []
 
-    def forward(self, inputs: LifterInputs | CropInputs) -> TensorBatch | Tensor:
+    def forward(
+        self, inputs: LifterInputs | CropInputs, absent: frozenset[str] = frozenset()
+    ) -> TensorBatch | Tensor:
         start = sum(len(given.confidence) for given in self.asked)
         count = len(self.answers.betas if isinstance(self.answers, TensorBatch) else self.answers)
         self.asked.append(inputs)
         start %= count
         return self.answers[start : start + len(inputs.confidence)]
 
-    def regress(self, inputs: CropInputs) -> TensorBatch | Tensor:
+    def regress(self, inputs: CropInputs, absent: frozenset[str]) -> TensorBatch | Tensor:
         """As a `HandNet` says hands alone."""
         return self(inputs)
 
-    def segment(self, inputs: CropInputs) -> TensorBatch | Tensor:
+    def segment(self, inputs: CropInputs, absent: frozenset[str]) -> TensorBatch | Tensor:
         """As a network with masks says them alone."""
         return self(inputs)
 
@@ -69,4 +72,6 @@ class SaysHands(Says):
     """The same of a `HandNet` without a decoder, in training."""
 
     def forward(self, inputs: CropInputs, absent: frozenset[str] = frozenset()) -> CropPredictions:
-        return CropPredictions(super().forward(inputs), None, None)
+        hands = super().forward(inputs)
+        pose = roma.rotmat_to_rotvec(hands.rotations).flatten(1)
+        return CropPredictions(hands, None, None, pose)
