@@ -23,6 +23,7 @@ from torch.func import functional_call
 from init_net.networks.config import StereoConfig
 from init_net.networks.handnet import HandNet
 from init_net.networks.heatmaps import drop_keypoints
+from init_net.networks.parts import NOTHING
 from init_net.records import (
     CropInputs,
     CropPredictions,
@@ -36,8 +37,6 @@ POSE = 48
 
 Pictures = Literal["rendered", "real"]
 """What the crops are: which of its two image fronts a network looks at them with."""
-
-NOTHING: frozenset[str] = frozenset()
 
 
 class StereoHandNet(nn.Module):
