@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from datasets.synthetic.background_files import background_files
 from datasets.synthetic.folder import SyntheticRequest, check_folder
@@ -252,7 +253,7 @@ def _checked_request(options: argparse.Namespace) -> SyntheticRequest:
     if options.device.split(":")[0] not in ("cpu", "cuda", "auto"):
         raise InputError("synthetic.device", file="--device", found=options.device)
     rig = _rig(options)
-    usual = "mixed" if options.stereo is None else "egocentric"
+    usual: Literal["mixed", "egocentric"] = "mixed" if options.stereo is None else "egocentric"
     given = SyntheticRequest(
         out=options.out,
         count=options.count,
