@@ -286,7 +286,7 @@ class TestPublished:
         assert blocks == [[3, 4], [3, 4], [6, 3]]
 
     def test_one_training_step(self):
-        """Eq. 9 and eq. 10 together move every number of every part, and all stay finite."""
+        """Eq. 9 and eq. 10 together reach every number, move every part, and all stay finite."""
         config = load_train_config("handnet_published")
         network = build_network(config.network, seed=0).train()
         betas = config.optimiser.betas
@@ -310,4 +310,13 @@ class TestPublished:
         loss.backward()
         optimiser.step()
         for name, value in network.named_parameters():
-            assert value.isfinite().all() and not torch.equal(value, before[name]), name
+            assert value.grad is not None and value.isfinite().all(), name
+        # Residual blocks begin as nothing (their last normalisation is 0): what lies within waits.
+        still = {
+            name for name, value in network.named_parameters() if torch.equal(value, before[name])
+        }
+        assert all(
+            name.rsplit(".", 2)[1] in ("conv1", "conv2", "conv3", "bn1", "bn2") for name in still
+        )
+        for part in network.parts.values():
+            assert any(value.grad.any() for value in part.parameters())
