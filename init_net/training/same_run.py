@@ -9,6 +9,8 @@ UNBOUND: frozenset[str] = frozenset(
     {
         "data.folder",
         "data.workers",
+        "pairs.folder",
+        "pairs.workers",
         "validation.folder",
         "validation.workers",
         "run.loaders",
@@ -37,6 +39,7 @@ LIKE_EARLIER: Mapping[str, Any] = {
     "network.margin": 1.4,
     "network.decoder_channels": None,
     "further_data": [],
+    "pairs": None,
     "data.sightings": 2,
     "validation.sightings": 1,
     **{

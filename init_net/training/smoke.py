@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from init_net.samples.config import DatasetConfig, SamplesConfig
+from init_net.networks.config import NetworkConfig, StereoConfig
+from init_net.samples.config import DatasetConfig, SamplesConfig, StereoSamplesConfig
 from init_net.training.config import TrainConfig
 from init_net.training.stage_config import StageConfig
 
@@ -17,6 +19,9 @@ _SAMPLES = 64
 
 _EPOCHS = 0.3
 """Of a stage whose length is given in epochs: five steps of so many samples."""
+
+
+Rendered = TypeVar("Rendered", SamplesConfig, StereoSamplesConfig)
 
 
 def _short(stage: StageConfig, config: TrainConfig) -> StageConfig:
@@ -31,6 +36,14 @@ def _short(stage: StageConfig, config: TrainConfig) -> StageConfig:
             "decay_epochs": None if decay is None else decay * shorter,
         }
     )
+
+
+def _small(network: NetworkConfig) -> NetworkConfig:
+    """A network that sees smaller crops."""
+    if isinstance(network, StereoConfig):
+        return network.model_copy(update={"mono": _small(network.mono)})
+    size = getattr(network, "input_size", None)
+    return network if size is None else network.model_copy(update={"input_size": min(size, 64)})
 
 
 def missing_sources(config: TrainConfig) -> list[str]:
@@ -85,7 +98,7 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
             halves take a CPU many times as long.
     """
 
-    def few(samples: SamplesConfig, count: int) -> SamplesConfig:
+    def few(samples: Rendered, count: int) -> Rendered:
         return samples.model_copy(
             update={
                 "folder": f"{samples.folder.rstrip('/')}-smoke",
@@ -108,13 +121,13 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
     optimiser, network, held_out = config.optimiser, config.network, config.validation
     steps = min(optimiser.steps, 24)
     warmup = min(optimiser.warmup_steps, _STEPS // 3 if config.stages else steps // 4)
-    if hasattr(network, "input_size"):
-        network = network.model_copy(update={"input_size": min(network.input_size, 64)})
     return config.model_copy(
         update={
-            "network": network,
+            # Weights to begin with are of the network as it is.
+            "network": network if config.run.start is not None else _small(network),
             "data": few(config.data, _SAMPLES),
             "further_data": tuple(few(samples, _SAMPLES) for samples in config.further_data),
+            "pairs": None if config.pairs is None else few(config.pairs, _SAMPLES),
             **{
                 option: {name: fewer(source) for name, source in getattr(config, option).items()}
                 for option in ("datasets", "validation_datasets")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
 from fitter.errors import InputError
+from init_net.networks.config import NetworkConfig, StereoConfig
 from init_net.training.config import TrainConfig
 from init_net.training.freezing import parts_of
 from init_net.weights import load_network, read_info, weights_file
+
+if TYPE_CHECKING:
+    from init_net.networks.handnet import HandNet
+    from init_net.networks.stereo import StereoHandNet
 
 _FREE = {"keypoint_dropout", "dropout", "feature_dropout"}
 """Options of a network that its weights do not depend on."""
@@ -18,6 +24,8 @@ _FREE = {"keypoint_dropout", "dropout", "feature_dropout"}
 
 def begin_with(network: nn.Module, config: TrainConfig) -> None:
     """Give a network the weights of `TrainRunConfig.start`, all or those of `start_parts`.
+
+    A stereo network may begin with those of a HandNet, for both of its views.
 
     Args:
         network: as it was built, with random weights.
@@ -32,22 +40,32 @@ def begin_with(network: nn.Module, config: TrainConfig) -> None:
         if run.start_parts is not None:
             raise InputError("training.no_start", file="run.start_parts")
         return
-    path = weights_file(config.network.kind, run.start)
+    mine = config.network
+    path = weights_file("handnet" if isinstance(mine, StereoConfig) else mine.kind, run.start)
     if run.start_parts is not None:
         _begin_parts(network, path, run.start_parts)
-        return
-    found = read_info(path).network
-    mine, theirs = (each.model_dump(exclude=_FREE) for each in (config.network, found))
-    for name, wanted in mine.items():
-        if theirs.get(name) != wanted:
+    elif isinstance(mine, StereoConfig) and read_info(path).network.kind == "handnet":
+        _require_options(path, mine.mono, "network.mono")
+        cast("StereoHandNet", network).begin_with(cast("HandNet", load_network(path)))
+    else:
+        _require_options(path, mine, "network")
+        network.load_state_dict(load_network(path, expected_kind=mine.kind).state_dict())
+
+
+def _require_options(path: Path, wanted: NetworkConfig, where: str) -> None:
+    """Refuse weights of a network with other options than one that is `where` in a
+    configuration."""
+    free: Any = {**dict.fromkeys(_FREE, True), "mono": _FREE}
+    mine, theirs = (each.model_dump(exclude=free) for each in (wanted, read_info(path).network))
+    for name, option in mine.items():
+        if theirs.get(name) != option:
             raise InputError(
                 "training.other_start",
                 file=path,
-                option=f"network.{name}",
-                expected=wanted,
+                option=f"{where}.{name}",
+                expected=option,
                 found=theirs.get(name),
             )
-    network.load_state_dict(load_network(path, expected_kind=config.network.kind).state_dict())
 
 
 def _begin_parts(network: nn.Module, path: Path, wanted: Mapping[str, str]) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,7 +19,12 @@ from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from init_net.networks.build import build_network
-from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
+from init_net.networks.config import (
+    HandNetConfig,
+    LifterConfig,
+    SegmentationConfig,
+    StereoConfig,
+)
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.detected_samples import DetectedSamples, with_less
 from init_net.samples.fitted import with_fitted
@@ -27,6 +33,7 @@ from init_net.samples.joined import fitting_shapes
 from init_net.samples.lifter_samples import LifterSamples
 from init_net.samples.mixing import Mixture
 from init_net.samples.shards import ShardedSamples
+from init_net.samples.stereo_shards import StereoShards
 from init_net.training.config import TrainConfig
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.freezing import said
@@ -45,6 +52,7 @@ from init_net.training.sources import (
 )
 from init_net.training.stage_checks import require_stages
 from init_net.training.start import begin_with
+from init_net.training.stereo_task import StereoTask
 from init_net.training.task import Task
 
 if TYPE_CHECKING:
@@ -82,6 +90,9 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     for source in (*sources, *config.held_out):
         prepare(source)
         look_at(source, looks_at(config, source))
+    if config.pairs is not None:
+        pairs = StereoShards(Path(config.pairs.folder), config.pairs.count)
+        return StereoTask(config, network, pairs)
     train, held_out = learned_from(sources), learned_from(config.held_out).samples
     match config.network:
         case LifterConfig():
@@ -90,6 +101,8 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
             return HandNetTask(config, network, train, held_out)
         case SegmentationConfig():
             return SegmentationTask(config, network, train, held_out)
+        case StereoConfig():
+            raise AssertionError("a stereo network has pairs")
 
 
 class _SampleTask:
@@ -252,7 +265,7 @@ class HandNetTask(_ImageTask):
 
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`: of hands, and of masks where the stage has the decoder."""
-        network: HandNet = self.network
+        network = cast("HandNet", self.network)
         figures = crop_figures(network, self._held_out, absent=stage.without)
         if network.segmentation is None or MASK_PART in stage.without:
             return figures
@@ -279,7 +292,7 @@ class SegmentationTask(_ImageTask):
 
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
-        return mask_figures(self.network, self._held_out)
+        return mask_figures(cast("HandSegmentation", self.network), self._held_out)
 
     def pictures(self, stage: Stage) -> np.ndarray:
         """See `Task.pictures`."""
