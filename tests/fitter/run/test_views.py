@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,14 @@ def test_shares_make_the_same_store(undisturbed, folder, told):
     assert "2 frames left to other shares" in first.err
     told("shares.zarr", "--shard", "2/2")
     assert contents(folder / "shares.zarr") == contents(undisturbed)
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs the package ray")
+def test_ray_makes_the_same_store(undisturbed, folder):
+    words = ["in", "--views", "in/rig.json", "--out", "ray.zarr", *OPTIONS]
+    spread = [*words, "--ray", "local", "--workers", "1"]
+    assert status_of(start(folder, spread)) == 1
+    assert contents(folder / "ray.zarr") == contents(undisturbed)
 
 
 def test_it_is_overwritten_only_when_that_is_asked(undisturbed, folder, told):
