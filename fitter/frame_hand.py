@@ -51,6 +51,24 @@ class HandInView(ViewHandRow):
     image_size: tuple[int, int] | None
     intrinsics: np.ndarray | None
 
+    def undistorted(self, image: np.ndarray) -> np.ndarray:
+        """The camera's image without its lens's distortion, to which all positions belong.
+
+        Args:
+            image: (H, W, 3) uint8 RGB as the camera took it.
+
+        Returns:
+            (H, W, 3) uint8 RGB, black where the lens showed nothing.
+
+        Raises:
+            InputError: it is no image (`array.*`), or has another size than the camera's
+                (`view.size`).
+        """
+        from fitter.inputs.arrays import check_pixels
+        from fitter.inputs.view_files import without_distortion
+
+        return without_distortion(check_pixels(image, "image"), self.camera, "image")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FrameHand(PosedHand):
@@ -121,7 +139,7 @@ class FrameHand(PosedHand):
         """The hand as a `FittedHand` of a camera's image, in the camera's frame, for overlays and
         textures; also where the camera saw nothing of it.
 
-        The image is the one without distortion, see `undistorted`.
+        The image is the one without distortion, see `HandInView.undistorted`.
 
         Args:
             camera: its name.

@@ -275,7 +275,9 @@ def test_a_stored_hand_is_a_hand_in_each_camera(undisturbed, tmp_path):
         moved = hand.keypoints_3d @ camera.rotation.T + camera.translation
         np.testing.assert_allclose(own.keypoints_3d, moved, atol=2e-6)
         assert own.image_name == f"{name}/001.png" and own.image_size == SIZE
-        assert own.overlay(np.zeros((*SIZE[::-1], 3), np.uint8)).any()
+        picture = hand.views[name].undistorted(np.full((*SIZE[::-1], 3), 90, np.uint8))
+        assert np.ptp(picture) == 90 or (picture == 90).all()  # black where there is nothing
+        assert (own.overlay(picture) != picture).any()
     with pytest.raises(fitter.InputError, match="left, right"):
         hand.in_view("mid")
     hand.save(tmp_path / "h.glb")
