@@ -15,7 +15,6 @@ from fitter.posed_hand import PosedHand
 from fitter.rig import FrameNames, Rig, RigCamera
 from fitter.store.frame_schema import FrameRow, ViewHandRow, ViewStatus
 from fitter.store.schema import HandRow, ImageRow
-from fitter.views.camera_hands import hand_in_camera
 
 if TYPE_CHECKING:
     from fitter.meshes import HandMeshes
@@ -152,6 +151,8 @@ class FrameHand(PosedHand):
         if view is None or view.image_size is None or view.intrinsics is None:
             known = ", ".join(n for n, v in self.views.items() if v.image_size is not None)
             raise InputError("views.no_image", file=self.title, expected=known, found=camera)
+        from fitter.views.camera_hands import hand_in_camera
+
         own = ViewHandRow(**{f.name: getattr(view, f.name) for f in fields(ViewHandRow)})
         hand = hand_in_camera(self, view.camera, own)
         row = HandRow(**{f.name: getattr(hand, f.name) for f in fields(HandRow)})
