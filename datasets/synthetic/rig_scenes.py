@@ -106,7 +106,7 @@ def _poses(rig: Rig) -> tuple[Tensor, ...]:
     can_see = np.array([_sees_a_hand(rig, number, focus) for number in range(len(rig))])
     if not can_see.any():
         raise InputError(
-            "synthetic.rig_unseen", file=", ".join(rig.names), found=focus.round(3).tolist()
+            "synthetic.rig_unseen", file=", ".join(rig.names), found=(focus.round(3) + 0.0).tolist()
         )
     scene = int(np.flatnonzero(can_see)[0])
     base = rig.cameras[scene]
