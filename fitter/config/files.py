@@ -95,7 +95,7 @@ def load_kind(
     origin: dict[tuple[str, ...], str] = {}
     if path is not None:
         path = find_preset(path, kind)
-        values = _read_yaml(path, kind.section)
+        values = _read_yaml(path, kind)
     given = [(*name.split("."), flag.value, flag.typed) for name, flag in (flags or {}).items()]
     for text in overrides:
         keys, value = _parse_override(text, kind.override)
@@ -149,7 +149,7 @@ def _preset_folder() -> Path:
     return inside if inside.is_dir() else beside
 
 
-def _read_yaml(path: Path, section: str) -> dict[str, Any]:
+def _read_yaml(path: Path, kind: ConfigKind[Any]) -> dict[str, Any]:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
     except OSError as error:
@@ -168,9 +168,15 @@ def _read_yaml(path: Path, section: str) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise InputError("config.no_sections", file=path, section=section, found=_kind(values))
-    # A section whose options are all commented out reads as None, and means its defaults.
-    return {key: {} if value is None else value for key, value in values.items()}
+        raise InputError("config.no_sections", file=path, section=kind.section, found=_kind(values))
+    # A section whose options are all commented out reads as None and means its defaults: that it is
+    # not there, where that is the default.
+    known = kind.root.model_fields
+    return {
+        key: {} if value is None else value
+        for key, value in values.items()
+        if not (value is None and key in known and known[key].default is None)
+    }
 
 
 def _parse_override(text: str, example: str) -> tuple[tuple[str, ...], Any]:
@@ -263,6 +269,8 @@ def _refusal(
     """What to say of the first thing that is wrong; `source_of` says who gave an option."""
     first = error.errors(include_url=False)[0]
     if not first["loc"]:
+        if first["type"] == MISTAKE:
+            return _about(source_of(()), first["ctx"]["code"], **first["ctx"]["facts"])
         return _about(source_of(()), "config.expected_at_all", expected=_reason(first))
     keys, section = _location(first["loc"], root)
     source = source_of(keys)
