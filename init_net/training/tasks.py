@@ -203,7 +203,7 @@ class LifterTask(_SampleTask):
 
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
-        return lifter_figures(self.network, self._held_out)
+        return lifter_figures(self.network, self._held_out, stage.without)
 
 
 class _ImageTask(_SampleTask):
