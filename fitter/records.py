@@ -33,6 +33,8 @@ class ImageRecord:
         pixels: (H, W, 3) uint8 RGB, upright (EXIF orientation applied).
         intrinsics: (3, 3) float64 K in pixels of `pixels`.
         intrinsics_source: where K came from.
+        inside: (H, W) bool, the pixels that show something: what is black since a lens's distortion
+            was taken out lies outside the image. None where all do.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ImageRecord:
     pixels: np.ndarray
     intrinsics: np.ndarray
     intrinsics_source: IntrinsicsSource
+    inside: np.ndarray | None = None
 
 
 LEAST_PRESENCE = 0.7
@@ -201,7 +204,8 @@ def _as_share(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TensorBatch:
-    """Methods shared by records whose fields are all tensors with the batch first."""
+    """Methods shared by records whose fields are all tensors with the batch first, or such records
+    of their own (all but `with_hands`)."""
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Apply a function to every field."""
@@ -225,6 +229,8 @@ class TensorBatch:
         import torch
 
         def move(tensor: Tensor) -> Tensor:
+            if isinstance(tensor, TensorBatch):
+                return tensor.to(*args)
             for a in args:
                 if not isinstance(a, torch.dtype) or tensor.is_floating_point():
                     tensor = tensor.to(a)

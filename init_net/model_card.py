@@ -17,6 +17,7 @@ _TITLES = {
     "lifter": ("HandLifter", "2D keypoints and the detector's features to a relative 3D hand"),
     "handnet": ("HandNet", "image and 2D keypoints to the parameters of a hand"),
     "segmentation": ("HandSegmentation", "image and 2D keypoints to the mask of a hand"),
+    "stereo": ("StereoHandNet", "two views of a hand to its parameters"),
 }
 
 
@@ -61,12 +62,14 @@ def model_card(info: WeightsInfo, network: nn.Module, size: int) -> str:
     title, meaning = _TITLES[info.network.kind]
     number = sum(parameter.numel() for parameter in network.parameters())
     of = info.options.get("optimiser", {}).get("steps")
+    stages = ", ".join(info.options.get("stages", {}))
     lines = [
         f"# {title}: {meaning}",
         "",
         f"{number:,} weights in half precision, {size / 1e6:.2f} MB. Trained for {info.steps:,} "
-        f"{'' if of is None else f'of {of:,} '}steps; the weights are their exponential moving "
-        "average. Keypoints, rotations and shape are those of the hand model "
+        f"{'' if of is None else f'of {of:,} '}steps"
+        f"{f', in the stages {stages}' if stages else ''}; the weights are their exponential "
+        "moving average. Keypoints, rotations and shape are those of the hand model "
         f"{info.hand_model.name}, whose sha256 is `{info.hand_model.sha256}`.",
         *_detector(info),
         "",

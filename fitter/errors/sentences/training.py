@@ -9,6 +9,8 @@ SENTENCES: dict[str, str] = {
     "{known}, found {part!r}",
     "training.absent_part": "expected a part that is there to be trained, found {part!r}, which "
     "the stage leaves out",
+    "training.impossible_parts": "expected parts that the network can do without together, but "
+    "{reason}",
     "training.no_parts": "expected a part that is left, found none",
     "training.unknown_source": "expected sources of this configuration, of which there are {known}, "
     "found {source!r}",
@@ -77,6 +79,8 @@ SENTENCES: dict[str, str] = {
     "with, found {found!r}",
     "training.small_batch": "expected at least 2 for a network that sees images, found 1",
     "training.unknown_loss": "expected one of {known}, found a loss that this network has not",
+    "training.pairs": "expected pairs to learn from if and only if the network is a stereo "
+    "network, found {found} for the kind {network}",
     "training.no_loss": "expected one of a weight above 0, found none",
     # How it ends.
     "training.diverged": "training stopped at step {step}: expected finite losses and gradients, "
