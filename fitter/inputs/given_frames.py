@@ -138,8 +138,8 @@ class GivenFrames:
             name = f"frame {number}"
             size = sizes[number]
             metres = None if size is None else check_hand_size(size, f"hand_size of {name}")
-            given = (frame, marks[number] or {}, shown[number] or {})
-            found.append(GivenFrame(name, _views(name, cameras, *given), metres))
+            own, mask = ({} if part[number] is None else part[number] for part in (marks, shown))
+            found.append(GivenFrame(name, _views(name, cameras, frame, own, mask), metres))
         return cls(cameras, found, is_single)
 
 
@@ -150,11 +150,14 @@ def _views(
     said = {name: images, f"keypoints of {name}": keypoints, f"masks of {name}": masks}
     for what, values in said.items():
         if not isinstance(values, Mapping):
-            raise InputError("frames.kind", file=what, found=type(values).__name__)
+            code = "frames.kind" if values is images else "frames.by_camera"
+            raise InputError(code, file=what, found=type(values).__name__)
         for camera in values:
             if camera not in rig.names:
                 expected = ", ".join(rig.names)
                 raise InputError("frames.camera", file=what, expected=expected, found=camera)
+            if values[camera] is not None and images.get(camera) is None:
+                raise InputError("frames.no_view", file=what, found=camera)
     if all(images.get(camera) is None for camera in rig.names):
         raise InputError("frames.empty", file=name)
     views: list[GivenView | None] = []

@@ -39,7 +39,7 @@ def test_frames_become_rows_in_the_frame_of_the_rig(engine, sampled, frames) -> 
         assert hand.box is None and hand.keypoints_2d is None and hand.detection_score is None
         assert hand.detector_relative_depth is None
         for view, camera, image in zip(row.views, frame.rig.cameras, frame.views, strict=True):
-            assert view.view_status == "ok" and view.hands_alone == 0
+            assert view.view_status == "ok" and view.view_hands_beyond == 0
             (saw,) = view.hands
             assert saw.view_weight == 1
             # In the definition of the detector's, which keypoints_3d are unless told otherwise.
@@ -138,7 +138,7 @@ def test_hands_beyond_the_slots_are_counted(sampled, rng) -> None:
         views.append(DetectedImage((640, 480), camera.intrinsics, "given", tuple(hands)))
     (row,) = engine.fit_frames([DetectedFrame(rig, tuple(views))])
     assert len(row.hands) == 1 and row.hands_beyond == 1
-    assert [view.hands_alone for view in row.views] == [1, 1, 1]
+    assert [view.view_hands_beyond for view in row.views] == [1, 1, 1]
 
 
 def test_the_other_frames_of_a_call_do_not_matter(engine, frames) -> None:
