@@ -3,6 +3,9 @@
 _RIGS = {
     "rig.camera": "expected an object with name, K, R and t, found {found}",
     "rig.camera_kind": "expected a fitter.RigCamera, found {found}",
+    "rig.centre": "expected the principal point of K in the images, which have {expected[0]} x "
+    "{expected[1]} pixels, found ({found[0]:.1f}, {found[1]:.1f}): K is of images of another size; "
+    "where it is right, as for a crop, give size",
     "rig.distortion": "expected {expected} coefficients (OpenCV's order), found {found}",
     "rig.far": "expected lengths in metres, found cameras {one!r} and {other!r} {found:.4g} m "
     "apart, more than {most:g} m: is t in millimetres?",

@@ -1,9 +1,12 @@
 """Frames that are given to the Python door: what belongs to no image of theirs is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fitter.inputs.given_frames import GivenFrames
+from fitter.rig import Rig
 from tests.support.errors import raises
 from tests.support.rig_folders import SIZE, turning_rig
 
@@ -40,6 +43,22 @@ def test_what_is_given_for_an_image_that_is_not_there_is_refused(what, given):
         GivenFrames.of(frame, RIG, **{what: {"a": given, "b": None}})
     with raises("frames.camera", file=f"{what} of frame 0", found="c"):
         GivenFrames.of(FRAME, RIG, **{what: {"c": given}})
+
+
+def test_all_images_of_a_camera_have_one_size():
+    bare = Rig(tuple(replace(camera, size=None) for camera in RIG.cameras))
+    half = IMAGE[::2, ::2].copy()
+    first, second = GivenFrames.of([FRAME, {"a": IMAGE, "b": half}], bare).frames
+    for view in (*first.views, second.views[0]):
+        view.record()
+    with raises("view.size", camera="b", expected=SIZE, found=(160, 120)):
+        second.views[1].record()
+    tiny = np.zeros((20, 20, 3), np.uint8)
+    (one,) = GivenFrames.of({"a": tiny}, bare).frames
+    with raises("rig.centre", expected=(20, 20), found=(163.0, 118.0)):
+        one.views[0].record()
+    crop = Rig((replace(RIG.cameras[0], size=(20, 20)),))
+    GivenFrames.of({"a": tiny}, crop).frames[0].views[0].record()  # said: it may be a crop
 
 
 def test_each_view_has_what_is_given_for_it():
