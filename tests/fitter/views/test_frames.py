@@ -10,6 +10,7 @@ from views_data import frames_of, ring, seen
 
 from fitter.config.options import load_config
 from fitter.engine import Engine
+from fitter.errors import sentence
 from fitter.fitting.detected_frame import DetectedFrame
 from fitter.fitting.detected_image import DetectedImage
 from fitter.records import HandObservation
@@ -119,7 +120,7 @@ def test_views_without_image_hand_or_use(engine, frames) -> None:
     assert rows[0].hands[0].valid
     assert [view.view_status for view in rows[1].views] == ["no_hand", "no_hand", "missing"]
     assert rows[2].frame_error == f"{rig.cameras[1].name}: cannot be read"
-    assert "no" in rows[3].frame_error
+    assert rows[3].frame_error == sentence("fit.no_view", {})
     good, alone = rows[4].hands
     assert good.valid and alone.fit_status == "diverged" and "finite" in alone.fit_error
     assert [view.hands[1].view_weight for view in rows[4].views] == [0, 0, 0]
