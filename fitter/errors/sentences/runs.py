@@ -9,6 +9,10 @@ SENTENCES: dict[str, str] = {
         "expected something that looks like a hand with a probability of at least {least:g} in "
         "every look, found {found:.2g}"
     ),
+    "fit.unconfirmed": (
+        "expected another camera to show it, found {camera} alone, while it lies well inside the "
+        "images of {found} more and nothing that is known hides it there"
+    ),
     "fit.low_quality": (
         "expected a hand whose score is at least {least:g} (output.min_quality), found {found:.2g}"
     ),
