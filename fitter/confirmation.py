@@ -1,7 +1,8 @@
-"""Hands that one camera shows alone although others should see them: most of them are none.
+"""Hands that fewer cameras show than should see them and do not: most of them are none.
 
-What a detector takes for a hand in one view is seen by no other; so is a hand that it puts far off
-its place. Whether another camera should see it follows from the fitted hand.
+What a detector takes for a hand in one view is seen by hardly another; so is a hand that it puts
+off its place or takes for one of the other side, beside the same hand as the other views have it.
+Whether a camera should see a hand follows from where it was fitted.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from fitter.quality.visibility import SceneHand, behind_others
 from fitter.rig import RigCamera
 from fitter.store.schema import HandRow
 from fitter.views.matching import ViewedHand
+from fitter.views.triangulation import HAND_LENGTH
 
-BORDER = 0.5
+BORDER = 0.25
 """Of the longer side of its box in an image, by which a hand has to be away from the border: so far
 it may lie beside its place where one view alone tells its distance."""
 
@@ -31,6 +33,14 @@ LEAST_SIZE = 0.5
 MOST_HIDDEN = 0.2
 """Share of its keypoints that other hands may hide before it may be missed."""
 
+SAME_PLACE = 0.3
+"""Mean distance of their keypoints, in `HAND_LENGTH`, below which two hands are one that was found
+twice: of hands that clasp each other the keypoints are farther apart."""
+
+LEAST_SILENT = 2
+"""Cameras that have to contradict a hand. One against one says nothing: in pairs of rendered views
+the detector misses as many hands in one view as it makes up in the other."""
+
 
 def without_unconfirmed(
     frame: DetectedFrame,
@@ -38,10 +48,11 @@ def without_unconfirmed(
     rows: Sequence[HandRow],
     meshes: HandMeshes,
 ) -> list[HandRow]:
-    """The rows of a frame's hands; not valid where one camera shows what others should see.
+    """The rows of a frame's hands; not valid where fewer cameras show one than contradict it.
 
-    A camera should see a hand that lies in front of it, well inside its image, not much smaller
-    than where it is seen, and not behind another hand that this camera shows. One whose image has
+    A camera contradicts a hand that it does not show and should see: one in front of it, well
+    inside its image, not much smaller than where it is seen, and not behind another hand that this
+    camera shows, unless that one is the same hand, found by more cameras. A camera whose image has
     more hands than slots is not asked. Hands that somebody gave, or whose network tells no
     presence, are as they were.
 
@@ -54,11 +65,11 @@ def without_unconfirmed(
     scene = _Scene(frame, matched, rows, meshes)
     found = []
     for place, row in enumerate(rows):
-        silent = scene.silent(place) if row.valid and scene.is_alone(place) else 0
-        if silent:
-            (view,) = matched[place].places
-            facts = {"camera": frame.rig.cameras[view].name, "found": silent}
-            row = replace(row, valid=False, fit_error=sentence("fit.unconfirmed", facts))
+        if row.valid and scene.is_detected(place):
+            shown, silent = len(matched[place].places), scene.silent(place)
+            if silent >= LEAST_SILENT and silent > shown:
+                facts = {"shown": shown, "found": silent}
+                row = replace(row, valid=False, fit_error=sentence("fit.unconfirmed", facts))
         found.append(row)
     return found
 
@@ -72,21 +83,17 @@ class _Scene:
     rows: Sequence[HandRow]
     meshes: HandMeshes
 
-    def is_alone(self, place: int) -> bool:
-        """Whether one view shows a hand, by a detector that tells its presence."""
-        places = self.matched[place].places
-        if len(places) > 1:
-            return False
-        ((view, number),) = places.items()
-        image = self.frame.views[view]
-        return image is not None and image.hands[number].presence is not None
+    def is_detected(self, place: int) -> bool:
+        """Whether a detector that tells its presence has found a hand in all of its views."""
+        images = [(self.frame.views[v], k) for v, k in self.matched[place].places.items()]
+        return all(image is not None and image.hands[k].presence is not None for image, k in images)
 
     def silent(self, place: int) -> int:
-        """How many cameras should see a hand and do not."""
-        (own,) = self.matched[place].places
-        least = LEAST_SIZE * self._extent(self._positions(place, own))
+        """How many cameras should see a hand and do not show it."""
+        own = self.matched[place].places
+        least = LEAST_SIZE * min(self._extent(self._positions(place, view)) for view in own)
         return sum(
-            view != own
+            view not in own
             and image is not None
             and image.size is not None
             and not image.hands_beyond
@@ -106,11 +113,22 @@ class _Scene:
         hiding = [
             other
             for other, hand in enumerate(self.matched)
-            if other != place and view in hand.places and not self.rows[other].has_failed
+            if other != place
+            and view in hand.places
+            and not self.rows[other].has_failed
+            and not self._is_same(place, other)
         ]
         hands = [self._hand(each, view) for each in (place, *hiding)]
         assert image.intrinsics is not None  # it has a size
         return bool(1 - behind_others(hands, image.intrinsics)[0].mean() <= MOST_HIDDEN)
+
+    def _is_same(self, place: int, other: int) -> bool:
+        """Whether another hand, of more views, is where a hand is: it does not hide it then."""
+        points = [self.rows[each].keypoints_3d for each in (place, other)]
+        assert points[0] is not None and points[1] is not None  # they were fitted
+        apart = np.linalg.norm(points[0] - points[1], axis=1).mean()
+        is_more = len(self.matched[other].places) > len(self.matched[place].places)
+        return bool(is_more and apart < SAME_PLACE * HAND_LENGTH)
 
     def _points(self, place: int, camera: RigCamera) -> np.ndarray:
         """(21, 3) metres, a hand's keypoints in a camera's frame."""

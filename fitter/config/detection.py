@@ -30,8 +30,8 @@ class DetectorConfig(Section):
     )
     unconfirmed: Literal["refuse", "keep"] = Field(
         "refuse",
-        description="hands of a rig (--views) that one camera shows alone although others should "
-        "see them: refuse stores them as not valid, keep as any other",
+        description="hands of a rig (--views) that fewer cameras show than should see them and do "
+        "not, of which there are at least two: refuse stores them as not valid, keep as any other",
     )
     search: Literal["fast", "standard", "thorough"] = Field(
         "standard",

@@ -10,8 +10,8 @@ SENTENCES: dict[str, str] = {
         "every look, found {found:.2g}"
     ),
     "fit.unconfirmed": (
-        "expected another camera to show it, found {camera} alone, while it lies well inside the "
-        "images of {found} more and nothing that is known hides it there"
+        "expected no more cameras that should see it and do not than show it ({shown}), found "
+        "{found}: it lies well inside their images and no other hand hides it there"
     ),
     "fit.low_quality": (
         "expected a hand whose score is at least {least:g} (output.min_quality), found {found:.2g}"

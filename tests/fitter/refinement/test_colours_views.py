@@ -86,9 +86,9 @@ def unexplained(task: StageTask, scene: SceneParams) -> float:
 
 
 COLOURS = StageConfig(
-    solver="adam", iterations=120, free=["appearance", "vertex_colours", "lighting"],
-    rates={"appearance": 0.05, "vertex_colours": 0.005, "lighting": 0.02},
-    energies={"photometric_rgb": 1.0}, silhouette="edge",
+    solver="adam", iterations=80, free=["appearance", "vertex_colours", "lighting"],
+    rates={"appearance": 0.05, "vertex_colours": 0.01, "lighting": 0.05},
+    energies={"photometric_robust": 1.0}, silhouette="edge",
 )  # fmt: skip
 
 
@@ -104,9 +104,10 @@ def test_colours_of_two_views_explain_a_third_better_than_those_of_one(light) ->
     for turns in ([0.0], [0.0, 1.4]):
         task = task_of(model, rig_rows(turns, 2), truth)
         after = run_stages(task, truth.hand, {"colours": COLOURS}).params
-        assert unexplained(task, after) < 0.3 * unexplained(task, begun)
+        # One skin and one light explain all that they were fitted to.
+        assert unexplained(task, after) < 0.05 * unexplained(task, begun)
         left[len(turns)] = unexplained(third, after)
-    assert left[2] < 0.6 * left[1] and left[2] < 0.4 * nothing, (left, nothing)
+    assert left[2] < 0.8 * left[1] and left[2] < 0.5 * nothing, (left, nothing)
 
 
 @LIGHTS
@@ -124,7 +125,7 @@ def test_the_light_stays_in_the_rig(light) -> None:
     twin = replace(task, views=replace(task.views, rows=moved))
     for one, two in zip(seen_colours(task, truth), seen_colours(twin, other), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-7, atol=1e-7)
-    assert unexplained(twin, other) < 1e-6
+    assert unexplained(twin, other) < 1e-4
     # Without its light the hand looks otherwise.
     assert unexplained(twin, replace(other, lighting=truth.lighting)) > 1e-3
 
