@@ -125,17 +125,17 @@ class PairNetwork:
         keypoints = rows.hands.confidence.new_full((len(rows.cameras), 21, 3), torch.nan)
         found = Prediction(keypoints, keypoints[..., :2].clone())
         for right, left in _pairs(rows):
-            cameras = [rows.cameras[places[0]] for places in (right, left)]
+            own, other = rows.cameras[right[0]], rows.cameras[left[0]]
             is_left = rows.is_left[right]
             pairs = [
                 SeenPair(rows.crops[k], rows.crops[j], bool(mirrored))
                 for k, j, mirrored in zip(right, left, is_left, strict=True)
             ]
-            said = self(pairs, *cameras)
-            for places, camera in zip((right, left), cameras, strict=True):
+            said = self(pairs, own, other)
+            for places, camera in ((right, own), (left, other)):
                 index = torch.tensor(places, device=keypoints.device)
-                own = view_prediction(said, camera, rows.hands[index], is_left)
-                found = found.with_hands(index, own)
+                seen = view_prediction(said, camera, rows.hands[index], is_left)
+                found = found.with_hands(index, seen)
         return found
 
     def _part(
