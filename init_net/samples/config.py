@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from datasets.synthetic import SyntheticSettings
 from datasets.synthetic.rig_shapes import LARGEST_BASELINE, LEAST_BASELINE
 from fitter.config.section import Section, mistake
-from init_net.samples.manifest import StereoSource
+from init_net.samples.manifest import SampleSource, StereoSource
 
 Folder = Annotated[
     str,
@@ -114,6 +114,17 @@ class SamplesConfig(PortionConfig):
             child_share=self.child_share,
             grey_share=self.grey_share,
             varied_object_share=self.varied_object_share,
+        )
+
+    @property
+    def source(self) -> SampleSource:
+        """What is rendered."""
+        return SampleSource(
+            seed=self.seed,
+            count=self.count,
+            size=self.size,
+            supersampling=self.supersampling,
+            settings=self.settings,
         )
 
 

@@ -199,9 +199,9 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     from fitter.run.progress import say
     from init_net.training.config import TRAIN, load_train_config
     from init_net.training.export import export
-    from init_net.training.run_folder import check_run
+    from init_net.training.run_folder import check_run, holds_smoke
     from init_net.training.smoke import missing_sources, smoke
-    from init_net.training.sources import folder_of, looks_at
+    from init_net.training.sources import folder_of, looks_at, require_backgrounds
     from init_net.training.tasks import require_trainable
 
     console = Console(stderr=True, quiet=options.quiet)
@@ -224,10 +224,13 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     ranks.require_even(config.optimiser.batch_size)
     overwrite = options.overwrite
     if not (options.prepare_only or overwrite):
-        # Before anything is rendered. A smoke test that has been done is done again.
-        overwrite = check_run(out, config) and options.smoke
+        # Before anything is rendered. A smoke test is done again, and with other options as well.
+        overwrite = options.smoke and holds_smoke(out)
+        if not overwrite:
+            check_run(out, config)
     for source, lost in require_trainable(config).items():
         say(console, f"{source}: has no {lost}: losses on the others are learned from")
+    require_backgrounds(config)
     # Before anything is rendered; a machine that only renders needs none.
     device = None if options.prepare_only else ranks.device(choose_device(config.run.device))
     sets = (*config.learned_from.values(), *config.held_out)

@@ -10,6 +10,7 @@ from init_net.networks.config import NetworkConfig, StereoConfig
 from init_net.samples.config import DatasetConfig, SamplesConfig, StereoSamplesConfig
 from init_net.training.config import TrainConfig
 from init_net.training.stage_config import StageConfig
+from init_net.training.start import crop_size, start_crop_size
 
 _STEPS = 6
 """Of a stage whose length is given in steps."""
@@ -44,6 +45,14 @@ def _small(network: NetworkConfig) -> NetworkConfig:
         return network.model_copy(update={"mono": _small(network.mono)})
     size = getattr(network, "input_size", None)
     return network if size is None else network.model_copy(update={"input_size": min(size, 64)})
+
+
+def _fitting(config: TrainConfig) -> NetworkConfig:
+    """The small network, unless the weights that it is to begin with are of a larger one."""
+    small = _small(config.network)
+    if config.run.start is None or start_crop_size(config) == crop_size(small):
+        return small
+    return config.network
 
 
 def missing_sources(config: TrainConfig) -> list[str]:
@@ -96,6 +105,9 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
         config: of the run.
         has_gpu: compute as the run does, on a GPU; else on the CPU and in single precision, since
             halves take a CPU many times as long.
+
+    Raises:
+        InputError: weights to begin with cannot be read.
     """
 
     def few(samples: Rendered, count: int) -> Rendered:
@@ -118,13 +130,12 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
         )
 
     config = _without(config, missing_sources(config))
-    optimiser, network, held_out = config.optimiser, config.network, config.validation
+    optimiser, held_out = config.optimiser, config.validation
     steps = min(optimiser.steps, 24)
     warmup = min(optimiser.warmup_steps, _STEPS // 3 if config.stages else steps // 4)
     return config.model_copy(
         update={
-            # Weights to begin with are of the network as it is.
-            "network": network if config.run.start is not None else _small(network),
+            "network": _fitting(config),
             "data": few(config.data, _SAMPLES),
             "further_data": tuple(few(samples, _SAMPLES) for samples in config.further_data),
             "pairs": None if config.pairs is None else few(config.pairs, _SAMPLES),

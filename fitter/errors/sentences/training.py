@@ -86,8 +86,10 @@ SENTENCES: dict[str, str] = {
     "ones in {found!r}",
     "training.small_batch": "expected at least 2 for a network that sees images, found 1",
     "training.unknown_loss": "expected one of {known}, found a loss that this network has not",
-    "training.pairs": "expected pairs to learn from if and only if the network is a stereo "
-    "network, found {found} for the kind {network}",
+    "training.no_pairs": "expected a section pairs, which a network of the kind {network} learns "
+    "from, found none",
+    "training.pairs": "expected no section pairs for a network of the kind {network}, found one: "
+    "only a stereo network learns from pairs",
     "training.idle_stage": "expected a stage that trains a part that one of its losses above 0 "
     "depends on, found none for {losses}",
     "training.no_loss": "expected one of a weight above 0, found none",
