@@ -1,0 +1,186 @@
+"""Seeber et al.'s own experiments, on renders and with a compact encoder.
+
+    python benchmarks/realistic_hands.py all --work work/realistic_hands
+    python benchmarks/realistic_hands.py table2 fig8 --seeds 0 --work work/realistic_hands
+
+table2  single-stage or multi-stage training, with and without keypoints
+fig8    shares of vertices within a distance, with and without keypoints, aligned and not
+fig9    IoU of the projected mesh after iterations of the refinement, from the network's own start
+        and its own mask
+table3  masks by the colour of skin and by the decoder of the fifth stage
+table4  one view and two
+
+Samples are rendered ones that the detector has looked at (``train-hands handnet --prepare-only``
+makes them): the first 70 % are learned from, the others are measured on. Every training and every
+measurement is kept, a JSON file each in ``benchmarks/results/realistic_hands``: the same command
+goes on after a stop, does what is missing, and makes the tables and the figure of
+``docs/realistic_hands.md`` of all that is there. Several may run at once: an arm that another one
+trains is passed over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from measuring import parser, positive, run_command, use_threads
+from realistic_hands_arms import Arm, Plan, described, held_out, trained, write_result
+from realistic_hands_figures import hand_figures
+from realistic_hands_masks import mask_figures
+from realistic_hands_refinement import refinement_figures
+
+from fitter.errors import InputError
+from fitter.system.lock import WriterLock
+from init_net import load_network
+from init_net.networks.handnet import HandNet
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
+from doc_realistic_hands import MULTI, RESULTS, ROOT, SINGLE
+from figure_realistic_hands import FIGURE, draw
+from make_docs import filled
+
+PAGE = ROOT / "docs" / "realistic_hands.md"
+
+PRESETS = {MULTI: "handnet_stages", SINGLE: "handnet_single_stage"}
+"""Of the arms, in ``configs/train``."""
+
+PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "table2": ("hands", (SINGLE, MULTI)),
+    "fig8": ("hands", (MULTI, SINGLE)),
+    "fig9": ("refinement", (MULTI,)),
+    "table3": ("masks", (MULTI,)),
+}
+"""Table or figure -> what is measured for it, and on which arms."""
+
+
+def hands(network: HandNet, plan: Plan) -> dict[str, Any]:
+    """How far an arm's hands are off, with and without keypoints."""
+    crops = held_out(plan, network.config.input_size, network.config.margin)
+    return {
+        shown: hand_figures(network.regress, crops, shown == "with").summary()
+        for shown in ("with", "without")
+    }
+
+
+def masks(network: HandNet, plan: Plan) -> dict[str, Any]:
+    """How good its masks are, and those of colours."""
+    crops = held_out(plan, network.config.input_size, network.config.margin)
+    return {"hands": len(crops.samples), "masks": mask_figures(network.segment, crops)}
+
+
+def refinement(network: HandNet, plan: Plan) -> dict[str, Any]:
+    """How well its mesh covers the hand after iterations of the refinement."""
+    crops = held_out(plan, network.config.input_size, network.config.margin)
+    few = np.arange(min(plan.refined, len(crops.samples)))
+    return refinement_figures(network, crops.samples.subset(few))
+
+
+MEASURES: Mapping[str, Callable[[HandNet, Plan], dict[str, Any]]] = {
+    "hands": hands,
+    "masks": masks,
+    "refinement": refinement,
+}
+"""What is measured -> how."""
+
+
+def wanted(parts: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, Arm]]:
+    """What is measured on which arm: the first seed of all of them before the second of any."""
+    said: dict[tuple[str, str], None] = {}
+    for seed in seeds:
+        for part in parts:
+            measure, names = PARTS[part]
+            for name in names:
+                if (measure, f"{name}-{seed}") not in said:
+                    said[measure, f"{name}-{seed}"] = None
+                    yield measure, Arm(name, PRESETS[name], seed)
+
+
+def measured(measure: str, arm: Arm, plan: Plan, results: Path) -> bool:
+    """Train and measure an arm where that is not done yet; whether it is done now.
+
+    It is not where somebody else trains the arm.
+    """
+    file = results / measure / f"{arm}.json"
+    if file.exists():
+        return True
+    plan.work.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = WriterLock(plan.work / f"{arm}.arm")
+    except InputError as error:
+        if error.code != "run.busy":
+            raise
+        print(f"{arm}: another process is at it", file=sys.stderr)
+        return False
+    try:
+        weights = trained(arm, plan)
+        network = cast(HandNet, load_network(weights, torch.device("cpu"), "handnet"))
+        said = {"arm": arm.name, "seed": arm.seed, **MEASURES[measure](network, plan)}
+        if measure == "hands":
+            said["training"] = described(arm, plan)
+        write_result(file, said)
+    finally:
+        lock.release()
+    print(file, file=sys.stderr)
+    return True
+
+
+def write_page() -> None:
+    """The figure and the tables of the page, of all results that are there."""
+    draw(FIGURE)
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def options() -> argparse.ArgumentParser:
+    """The command line."""
+    said = parser("Seeber et al.'s own experiments, on renders and with a compact encoder.")
+    said.add_argument("parts", nargs="+", choices=[*PARTS, "all", "page"], metavar="PART",
+                      help=", ".join([*PARTS, "all, page (of what is there)"]))  # fmt: skip
+    said.add_argument("--work", type=Path, required=True, metavar="DIR", help="of the trainings")
+    said.add_argument("--samples", type=Path, default=Path("data/train"), metavar="DIR",
+                      help="rendered samples (default: data/train)")  # fmt: skip
+    said.add_argument("--validation", type=Path, default=Path("data/validation"), metavar="DIR",
+                      help="others (default: data/validation)")  # fmt: skip
+    said.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="of the figures")
+    said.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+    for flag, default, what in (
+        ("--count", 25_600, "samples"),
+        ("--steps", 2_400, "of the stages that regress hands, all together"),
+        ("--mask-steps", 500, "of the stage that learns masks"),
+        ("--held-out", 1_000, "hands that are measured"),
+        ("--refined", 200, "of them that are refined"),
+    ):
+        said.add_argument(flag, type=positive, default=default, metavar="N",
+                          help=f"{what} (default: {default})")  # fmt: skip
+    said.add_argument("--set", action="append", default=[], metavar="SECTION.OPTION=VALUE",
+                      help="as for train-hands, for all arms")  # fmt: skip
+    return said
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    given = options().parse_args(words)
+    use_threads(given.threads)
+    plan = Plan(
+        samples=given.samples.absolute(),
+        count=given.count,
+        validation=given.validation.absolute(),
+        work=given.work,
+        steps=given.steps,
+        mask_steps=given.mask_steps,
+        held_out=given.held_out,
+        refined=given.refined,
+        options=tuple(given.set),
+    )
+    parts = list(PARTS) if "all" in given.parts else [p for p in given.parts if p != "page"]
+    for measure, arm in wanted(parts, given.seeds):
+        measured(measure, arm, plan, given.results)
+    if given.results == RESULTS:
+        write_page()
+
+
+if __name__ == "__main__":
+    run_command(main)
