@@ -299,12 +299,12 @@ def _blind(bench: Bench, batch: SampleBatch) -> Estimate:
 
 @contextmanager
 def _overheard(network: nn.Module | None) -> Iterator[list[RegressedHands]]:
-    """All that a network says: of `HandNet`'s parameters a prediction keeps the keypoints alone."""
+    """All hands that a `HandNet` says: of its parameters a prediction keeps the keypoints alone."""
     said: list[RegressedHands] = []
     if network is None:
         yield said
         return
-    handle = network.register_forward_hook(lambda module, given, hands: said.append(hands))
+    handle = network.register_forward_hook(lambda module, given, found: said.append(found.hands))
     try:
         yield said
     finally:

@@ -15,6 +15,23 @@ from fitter.config.networks import NetworkOffer, NetworkOptions, OfferedNetwork
 SHIPPED = "shipped"
 """In the place of a file of weights: those that come with the project."""
 
+HANDNET = "handnet"
+"""In the place of the segmentation's weights: the decoder of `InitNetOptions.handnet`'s."""
+
+SHIPPED_WEIGHTS = Path(__file__).parent / "shipped"
+"""Folder of the weights that ship; those of a network alone are named after it."""
+
+
+def shipped_file(name: str) -> Path | None:
+    """The file of the weights that ship under a name; None where none do."""
+    path = SHIPPED_WEIGHTS / f"{name}.safetensors"
+    return path if Path(name).name == name and path.exists() else None
+
+
+def _is_file(given: str | None) -> bool:
+    """Whether an option of `InitNetOptions` names a file of somebody's own."""
+    return given not in (None, SHIPPED, HANDNET) and shipped_file(str(given)) is None
+
 
 class InitNetOptions(NetworkOptions):
     """Which weights the networks have."""
@@ -29,12 +46,15 @@ class InitNetOptions(NetworkOptions):
         "the lifter's that seldom helps",
     )
     segmentation: str | None = Field(
-        SHIPPED, min_length=1, description="weights of the segmentation: shipped, a file, or null"
+        SHIPPED,
+        min_length=1,
+        description="weights of the segmentation: shipped, a file, null, or handnet: the decoder "
+        "of the HandNet's weights",
     )
 
     def with_absolute_paths(self) -> Self:
         """See `NetworkOptions.with_absolute_paths`."""
-        files = {name: file for name, file in self if file not in (None, SHIPPED)}
+        files = {name: file for name, file in self if _is_file(file)}
         return self.model_copy(
             update={name: str(Path(file).absolute()) for name, file in files.items()}
         )

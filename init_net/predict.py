@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import cv2
@@ -24,9 +25,9 @@ from fitter.fitting.initializer import Prediction, Predictions
 from fitter.hand_models import load_hand_model
 from fitter.records import HandCrop, NormalisedHands
 from init_net.networks.build import AnyNetwork
-from init_net.offer import OFFER, InitNetOptions
+from init_net.offer import HANDNET, OFFER, InitNetOptions
 from init_net.posing import regressed_keypoints
-from init_net.records import CropInputs
+from init_net.records import CropInputs, RegressedHands
 from init_net.view_frame import in_camera, lifter_inputs, view_focal
 from init_net.weights import load_network, weights_file
 
@@ -56,16 +57,25 @@ def load_networks(
 
     Raises:
         InputError: weights cannot be read, are of another network or hand model, take the
-            features of another detector, or were trained on crops of another margin.
+            features of another detector, were trained on crops of another margin, or have no
+            decoder where masks are asked of it.
     """
     networks: dict[str, AnyNetwork] = {}
     digests: dict[str, str] = {}
+    loaded: dict[tuple[str, Path], AnyNetwork] = {}
     for name in names:
-        given = getattr(options, name)
+        # A mask may be asked of the decoder of the HandNet's own weights.
+        of_handnet = name == "segmentation" and options.segmentation == HANDNET
+        kind = HANDNET if of_handnet else name
+        given = getattr(options, kind)
         if given is None:
-            raise InputError("network.not_wanted", file=f"init.{name}")
-        path = weights_file(name, given)
-        networks[name] = network = load_network(path, device, name)
+            raise InputError("network.not_wanted", file=f"init.{kind}")
+        path = weights_file(kind, given)
+        if (kind, path) not in loaded:
+            loaded[kind, path] = load_network(path, device, kind)
+        networks[name] = network = loaded[kind, path]
+        if of_handnet and getattr(network, "segmentation", None) is None:
+            raise InputError("weights.no_decoder", file=path)
         learned = getattr(network.config, "margin", margin)
         if not math.isclose(learned, margin):
             raise InputError("network.other_margin", file=path, expected=learned, found=margin)
@@ -85,7 +95,8 @@ class Networks:
         """Take networks.
 
         Args:
-            networks: kind -> network in eval mode, on the device.
+            networks: name among those of `init_net.offer.OFFER` -> network in eval mode, on the
+                device. The segmentation may be the HandNet itself, which then looks once.
             device: where they compute.
             digests: kind -> sha256 of its weights.
         """
@@ -112,14 +123,13 @@ class Networks:
         with torch.no_grad():
             if "lifter" in self._networks:
                 said["lifter"] = said["lifter"].with_hands(index, self._lifted(usable))
-            if seen and "handnet" in self._networks:
+            regressed, found = self._looked_at(seen)
+            if regressed:
                 rows = torch.tensor(seen.rows, device=index.device)
-                regressed = self._regressed(usable[rows], seen)
-                said["handnet"] = said["handnet"].with_hands(index[rows], regressed)
-            if seen and "segmentation" in self._networks:
-                asked = seen.without_masks()
-                for row, mask in zip(asked.rows, self._masks(asked), strict=True):
-                    masks[places[row]] = mask
+                prediction = self._placed(usable[rows], seen, regressed)
+                said["handnet"] = said["handnet"].with_hands(index[rows], prediction)
+            for row, mask in found.items():
+                masks[places[row]] = mask
         return Predictions(said, masks)
 
     def _lifted(self, hands: NormalisedHands) -> Prediction:
@@ -128,10 +138,33 @@ class Networks:
         visibility = lifted.visibility.sigmoid().to(hands.view_direction)
         return Prediction(keypoints, lifted.std.to(hands.view_direction), visibility)
 
-    def _regressed(self, usable: NormalisedHands, seen: _Crops) -> Prediction:
-        """What `HandNet` says. It does not say how sure it is: its std is NaN."""
-        network, like = cast("HandNet", self._networks["handnet"]), usable.view_direction
-        hands = [network(part) for part in self._inputs(seen, network.config.input_size)]
+    def _looked_at(self, seen: _Crops) -> tuple[list[RegressedHands], dict[int, np.ndarray]]:
+        """What the networks that see images say of crops: hands, batch after batch, none without a
+        HandNet, and masks by the crop's row, where nobody has given one."""
+        hands = cast("HandNet | None", self._networks.get("handnet"))
+        segmenter = cast("HandNet | HandSegmentation | None", self._networks.get("segmentation"))
+        if not seen or (hands is None and segmenter is None):
+            return [], {}
+        if hands is not None and hands is segmenter:
+            looks = [hands(part) for part in self._inputs(seen, hands.config.input_size)]
+            masks = _masks(seen, [look.mask_logits for look in looks])
+            asked = seen.without_masks()
+            return [look.hands for look in looks], {row: masks[row] for row in asked.rows}
+        regressed, masks = [], {}
+        if hands is not None:
+            parts = self._inputs(seen, hands.config.input_size)
+            regressed = [hands.regress(part) for part in parts]
+        asked = seen.without_masks()
+        if segmenter is not None and asked:
+            parts = self._inputs(asked, segmenter.config.input_size)
+            masks = _masks(asked, [segmenter.segment(part) for part in parts])
+        return regressed, masks
+
+    def _placed(
+        self, usable: NormalisedHands, seen: _Crops, hands: Sequence[RegressedHands]
+    ) -> Prediction:
+        """What `HandNet` says of its crops. It does not say how sure it is: its std is NaN."""
+        like = usable.view_direction
         points = torch.cat([regressed_keypoints(self._model, part) for part in hands]).to(like)
         scale = torch.cat([part.camera[:, 0] for part in hands]).to(like)
         K, side = (torch.as_tensor(array).to(like) for array in (seen.intrinsics, seen.sides))
@@ -144,15 +177,6 @@ class Networks:
         keypoints = unit[:, None, None] * (points @ rotation_to(ray).mT)
         unknown = torch.full_like(keypoints[..., :2], torch.nan)
         return Prediction(keypoints, unknown, unknown[..., 0].clone())
-
-    def _masks(self, seen: _Crops) -> list[np.ndarray]:
-        if not seen:
-            return []
-        network = cast("HandSegmentation", self._networks["segmentation"])
-        parts = self._inputs(seen, network.config.input_size)
-        found = torch.cat([network(part).sigmoid() for part in parts]).float().cpu().numpy()
-        sides = seen.sides.tolist()
-        return [_resized(mask, side) for mask, side in zip(found, sides, strict=True)]
 
     def _inputs(self, seen: _Crops, size: int) -> list[CropInputs]:
         """Crops in the size that a network takes, as many at once as it may see."""
@@ -197,6 +221,15 @@ class _Crops:
         """Those for which nobody gave a mask."""
         kept = [k for k, crop in enumerate(self.crops) if crop.given is None]
         return _Crops([self.rows[k] for k in kept], [self.crops[k] for k in kept])
+
+
+def _masks(seen: _Crops, logits: Sequence[Tensor]) -> dict[int, np.ndarray]:
+    """Masks of crops in their own sizes, by row, of logits (B, S, S) that follow each other."""
+    found = torch.cat([part.sigmoid() for part in logits]).float().cpu().numpy()
+    sides = seen.sides.tolist()
+    return {
+        row: _resized(mask, side) for row, mask, side in zip(seen.rows, found, sides, strict=True)
+    }
 
 
 def _nothing(hands: NormalisedHands) -> Prediction:

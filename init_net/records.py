@@ -110,11 +110,15 @@ class CropPredictions:
         mask_logits: (B, S, S) above 0 where the hand is likelier; None for a network without that
             decoder, or where it is left out.
         base: (B, F) the features that the last layer regresses the hands from; None likewise.
+        pose: (B, 48) `RegressedHands.rotations` as axis-angle, radians, joint after joint (Seeber
+            3.1: p). A network that says axis-angle vectors gives them as it says them, which may
+            be longer than half a turn. None likewise.
     """
 
     hands: RegressedHands | None
     mask_logits: Tensor | None
     base: Tensor | None
+    pose: Tensor | None = None
 
 
 @dataclass(frozen=True)

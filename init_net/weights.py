@@ -22,13 +22,10 @@ from init_net.hand_model_id import HandModelId, require_fitting, require_hand_mo
 from init_net.model_card import WeightsInfo, model_card
 from init_net.networks.build import AnyNetwork, build_network
 from init_net.networks.config import LifterConfig, NetworkConfig
-from init_net.offer import SHIPPED
+from init_net.offer import SHIPPED, SHIPPED_WEIGHTS, shipped_file
 
 FORMAT = "fit-hands network"
 LAYOUT = 1
-
-SHIPPED_WEIGHTS = Path(__file__).parent / "shipped"
-"""Folder of the weights that ship, each named after its network."""
 
 _SMALL = 1 << 16
 """Elements up to which a buffer keeps its precision."""
@@ -75,9 +72,11 @@ def weights_file(name: str, given: str = SHIPPED) -> Path:
 
     Args:
         name: of the network.
-        given: a path, or "shipped".
+        given: a path, "shipped", or the name of weights that ship (`shipped_file`).
     """
-    return SHIPPED_WEIGHTS / f"{name}.safetensors" if given == SHIPPED else Path(given)
+    if given == SHIPPED:
+        return SHIPPED_WEIGHTS / f"{name}.safetensors"
+    return shipped_file(given) or Path(given)
 
 
 def read_info(path: Path) -> WeightsInfo:

@@ -64,6 +64,13 @@ class HandNetConfig(Section):
     grid_channels: Positive = Field(64, description="of each cell, for the pooling grid")
     rotation: Literal["6d", "axis_angle"] = Field("6d", description="how rotations are given")
     betas: Positive = Field(10, description="shape coefficients S")
+    decoder_channels: list[Positive] | None = Field(
+        None,
+        min_length=5,
+        max_length=5,
+        description="channels of the segmentation decoder's stages, from the coarsest, each of "
+        "twice the resolution of the one before; null for none",
+    )
     input_size: InputSize = 128
     margin: Margin = 1.4
     heatmap_sigma: float = Field(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from fitter.errors import InputError
 from fitter.light_imports import without_compiler
@@ -26,17 +27,47 @@ def is_encoder(name: str) -> bool:
 class SplitEncoder:
     """An encoder in two parts; ``tail(front(image))`` are its last features.
 
+    A stage of it ends where its maps are at half the resolution of the stage before.
+
     Attributes:
-        front: (B, in_channels, S, S) to (B, split_channels, s, s).
-        tail: from there to (B, channels, S / 32, S / 32).
-        split_channels: C where it is cut.
-        channels: of its output.
+        front: (B, in_channels, S, S) to (B, C, s, s), where it is cut.
+        tail: from there to (B, C', s', s'), the last stage.
+        front_ends, tail_ends: places in either of the modules that a stage ends with; the last
+            one is the part's last module.
+        channels: of every stage.
+        strides: of every stage: pixels of the image along a cell of its map.
     """
 
     front: nn.Sequential
     tail: nn.Sequential
-    split_channels: int
-    channels: int
+    front_ends: tuple[int, ...]
+    tail_ends: tuple[int, ...]
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def split_channels(self) -> int:
+        """C where it is cut."""
+        return self.channels[len(self.front_ends) - 1]
+
+
+def staged(modules: nn.Sequential, maps: Tensor, ends: Collection[int]) -> list[Tensor]:
+    """Run modules one after the other, and keep what those at the places `ends` say.
+
+    Args:
+        modules: of `SplitEncoder`.
+        maps: (B, C, H, W) for the first of them.
+        ends: places; the last module's has to be among them.
+
+    Returns:
+        The maps at `ends`, in order: the last one is what the modules together say.
+    """
+    found = []
+    for place, module in enumerate(modules):
+        maps = module(maps)
+        if place in ends:
+            found.append(maps)
+    return found
 
 
 def split_encoder(name: str, split: int, in_channels: int) -> SplitEncoder:
@@ -73,13 +104,17 @@ def split_encoder(name: str, split: int, in_channels: int) -> SplitEncoder:
     if not 1 <= split < last:
         raise InputError("network.no_split", encoder=name, last=last - 1, found=split)
     steps = _steps(model)
-    cut = list(steps).index(_spelled(model, stages.module_name(split))) + 1
-    modules = list(steps.values())
+    places = list(steps)
+    ends = [places.index(_spelled(model, stages.module_name(k))) for k in range(last + 1)]
+    cut = ends[split] + 1
+    modules = list(steps.values())[: ends[last] + 1]
     return SplitEncoder(
-        nn.Sequential(*modules[:cut]),
-        nn.Sequential(*modules[cut:]),
-        channels[split],
-        channels[last],
+        front=nn.Sequential(*modules[:cut]),
+        tail=nn.Sequential(*modules[cut:]),
+        front_ends=tuple(end for end in ends if end < cut),
+        tail_ends=tuple(end - cut for end in ends if end >= cut),
+        channels=tuple(channels),
+        strides=tuple(stages.reduction()),
     )
 
 

@@ -66,6 +66,11 @@ class HandSegmentation(nn.Module):
         logits = self.unet(channels_last(torch.cat([2 * inputs.image - 1, heatmaps], 1)))
         return logits[:, 0].to(inputs.image.dtype)
 
+    def segment(self, inputs: CropInputs) -> Tensor:
+        """As `forward`: what a `HandNet` with a decoder calls the same."""
+        logits: Tensor = self(inputs)
+        return logits
+
     def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
         """For training: take keypoints away, see `init_net.networks.heatmaps.drop_keypoints`."""
         return drop_keypoints(inputs, self.config.keypoint_dropout, generator)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -34,6 +34,10 @@ from init_net.records import CropInputs
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.detected_samples import DetectedSamples
 from init_net.samples.lifter_samples import LifterSamples
+
+if TYPE_CHECKING:
+    from init_net.networks.handnet import HandNet
+    from init_net.networks.segmentation import HandSegmentation
 
 _BATCH = 64
 
@@ -180,7 +184,7 @@ class CropErrors:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, network: nn.Module, held_out: Cropper, with_keypoints: bool = True) -> Self:
+    def of(cls, network: HandNet, held_out: Cropper, with_keypoints: bool = True) -> Self:
         """Measure a network; the arguments are those of `crop_figures`."""
         device = next(network.parameters()).device
         model = load_hand_model(dtype=torch.float64, children=True)
@@ -191,7 +195,7 @@ class CropErrors:
         errors, seen, rooted = [], [], []
         for whole in _batches(held_out):
             crops = whole[whole.points.isfinite().all(dim=(1, 2))]
-            hands = network(_given(crops, with_keypoints).to(device)).to("cpu")
+            hands = network.regress(_given(crops, with_keypoints).to(device)).to("cpu")
             found = labelled_points(marks, joints, hands, crops.is_marks)
             mesh = posed_mesh(model, hands.rotations, hands.betas).vertices
             true = _true_vertices(model, crops)
@@ -206,7 +210,7 @@ class CropErrors:
 
 
 def crop_figures(
-    network: nn.Module, held_out: Cropper, with_keypoints: bool = True
+    network: HandNet, held_out: Cropper, with_keypoints: bool = True
 ) -> dict[str, float]:
     """Of a `HandNet` on crops whose keypoints are all known in 3D.
 
@@ -234,14 +238,14 @@ def _given(crops: CropSamples, with_keypoints: bool) -> CropInputs:
 
 @torch.no_grad()
 def mask_figures(
-    network: nn.Module, held_out: Cropper, with_keypoints: bool = True
+    network: HandNet | HandSegmentation, held_out: Cropper, with_keypoints: bool = True
 ) -> dict[str, float]:
-    """Of a `HandSegmentation` on crops; the arguments are those of `crop_figures`."""
+    """Of the masks of crops whose masks are known; the arguments are those of `crop_figures`."""
     device = next(network.parameters()).device
     overlap, right = [], []
     for whole in _batches(held_out):
         crops = whole[whole.has_mask]
-        found = (network(_given(crops, with_keypoints).to(device)).cpu() > 0).numpy()
+        found = (network.segment(_given(crops, with_keypoints).to(device)).cpu() > 0).numpy()
         true = (crops.mask > 0.5).numpy()
         overlap.append(mask_iou(found, true))
         right.append((found == true).mean((1, 2)))

@@ -229,7 +229,7 @@ class HandNetTask(_ImageTask):
     def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
         batch = batch.to(self._device)
-        hands = self.network(batch.inputs)
+        hands = self.network(batch.inputs).hands
         # Under mixed precision a hand would be posed in halves: off by up to two millimetres.
         with torch.autocast(self._device.type, enabled=False):
             points = labelled_points(self._marks, self._joints, hands, batch.is_marks)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fitter.records import TensorBatch
-from init_net.records import CropInputs, LifterInputs
+from init_net.records import CropInputs, CropPredictions, LifterInputs
 from init_net.training.config import TrainConfig
 
 COUNT, UNSEEN, SIZE = 14, 5, 48
@@ -55,3 +55,18 @@ class Says(nn.Module):
         self.asked.append(inputs)
         start %= count
         return self.answers[start : start + len(inputs.confidence)]
+
+    def regress(self, inputs: CropInputs) -> TensorBatch | Tensor:
+        """As a `HandNet` says hands alone."""
+        return self(inputs)
+
+    def segment(self, inputs: CropInputs) -> TensorBatch | Tensor:
+        """As a network with masks says them alone."""
+        return self(inputs)
+
+
+class SaysHands(Says):
+    """The same of a `HandNet` without a decoder, in training."""
+
+    def forward(self, inputs: CropInputs, absent: frozenset[str] = frozenset()) -> CropPredictions:
+        return CropPredictions(super().forward(inputs), None, None)

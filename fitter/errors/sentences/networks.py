@@ -60,6 +60,8 @@ SENTENCES: dict[str, str] = {
     "or 'tu-' and one of timm, found no such name",
     "network.no_unet": "encoder {encoder!r}: expected one that a U-Net can be made of, found: "
     "{reason}",
+    "network.no_decoder": "encoder {encoder!r}: expected stages of the strides {expected} for the "
+    "segmentation decoder, found {found}",
     # Files of weights.
     "weights.missing": "expected network weights (safetensors), found no such file",
     "weights.cannot_read": "expected network weights (safetensors), found one that cannot be read: "
@@ -76,6 +78,8 @@ SENTENCES: dict[str, str] = {
     "found {reason}",
     "weights.other_network": "expected weights of the network {expected!r}, found those of "
     "{found!r}",
+    "weights.no_decoder": "expected a HandNet with a segmentation decoder, found one without; "
+    "init.segmentation may name other weights",
     "weights.other_hand_model": "expected a network for the hand model {expected}, found {found}",
     "weights.other_detector": "expected a network that takes the features of the detector "
     "{expected}, found one for those of {found}",

