@@ -18,6 +18,7 @@ It sees every hand upright, its palm pointing up in the image, as the landmark n
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -165,13 +166,39 @@ class HandLifter(nn.Module):
         self.blocks = nn.ModuleList(_Block(width, config.dropout) for _ in range(config.blocks))
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, sum(self._counts)))
 
-    def forward(self, inputs: LifterInputs) -> LiftedHands:
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """See `init_net.networks.parts.HasParts`; the names are those of `HandNet`'s parts."""
+        return {
+            "image_front": self.looks,
+            "keypoint_front": self.embed,
+            "fusion": self.fusion,
+            "tail": self.blocks,
+            "head": self.head,
+        }
+
+    @property
+    def optional_parts(self) -> frozenset[str]:
+        """See `HasParts`: either front goes together with the fusion."""
+        return frozenset({"image_front", "keypoint_front", "fusion"})
+
+    def forward(self, inputs: LifterInputs, absent: frozenset[str] = frozenset()) -> LiftedHands:
         """Lift B hands.
 
         A keypoint of confidence 0, or without a finite position, has no influence.
 
+        Args:
+            inputs: of the hands.
+            absent: parts that are left out: none, or the fusion and one front, so that the other
+                feeds the blocks. Keypoints keep turning the hand upright and are still what is
+                corrected when their front is absent: what the layers say is then told by the
+                features alone.
+
         Returns:
             In the dtype of `inputs`; the wrist's joint is 0, its std the least there is.
+
+        Raises:
+            ValueError: it cannot do without these parts.
         """
         # Mixed precision is for the layers: halves are too coarse for positions and rotations.
         exact = torch.autocast(inputs.positions.device.type, enabled=False)
@@ -179,15 +206,27 @@ class HandLifter(nn.Module):
         with exact:
             upright = given.upright()
             observed = given.turned(upright)
-        fused = self.fusion(
-            self.looks(inputs.features),
-            self.embed(observed.numbers(inputs.confidence, inputs.focal)),
-        )
+        fused = self._fused(inputs, observed, absent)
         for block in self.blocks:
             fused = block(fused)
         values = self.head(fused).to(inputs.positions.dtype)
         with exact:
             return self._said(values, observed, upright, inputs.focal)
+
+    def _fused(self, inputs: LifterInputs, observed: _Observed, absent: frozenset[str]) -> Tensor:
+        """(B, width) that the blocks see."""
+        fronts = {
+            "image_front": lambda: self.looks(inputs.features),
+            "keypoint_front": lambda: self.embed(observed.numbers(inputs.confidence, inputs.focal)),
+        }
+        seen = [front() for name, front in fronts.items() if name not in absent]
+        if not absent:
+            return self.fusion(*seen)
+        if absent <= self.optional_parts and "fusion" in absent and len(seen) == 1:
+            return seen[0]
+        raise ValueError(
+            f"expected nothing absent, or the fusion and one front, found {sorted(absent)}"
+        )
 
     def _said(
         self, values: Tensor, observed: _Observed, upright: Tensor, focal: Tensor

@@ -138,6 +138,63 @@ class TestFeatures:
         require_same(lifter(halved), lifter(replace(hands, features=halved.features.float())))
 
 
+WITHOUT_KEYPOINTS = frozenset({"fusion", "keypoint_front"})
+WITHOUT_IMAGE = frozenset({"fusion", "image_front"})
+
+
+class TestParts:
+    def test_every_weight_is_of_one_part(self, lifter):
+        names = ["image_front", "keypoint_front", "fusion", "tail", "head"]
+        assert list(lifter.parts) == names and lifter.optional_parts < set(names)
+        held = [id(weight) for part in lifter.parts.values() for weight in part.parameters()]
+        assert sorted(held) == sorted(id(weight) for weight in lifter.parameters())
+
+    def numbers(self, lifter, hands, absent):
+        """What the layers say, in which no observed position is."""
+        said = lifter(hands, absent)
+        return torch.cat([said.betas, said.visibility, said.log_size], 1)
+
+    def test_one_front_alone_knows_nothing_of_the_other(self, lifter, hands):
+        features = replace(hands, features=hands.features.flip(0))
+        bones = replace(hands, bones=hands.bones.flip(0), depth=hands.depth.flip(0))
+        for absent, seen, unseen in (
+            (WITHOUT_KEYPOINTS, features, bones),
+            (WITHOUT_IMAGE, bones, features),
+        ):
+            said = self.numbers(lifter, hands, absent)
+            assert torch.equal(self.numbers(lifter, unseen, absent), said)
+            assert not torch.allclose(self.numbers(lifter, seen, absent), said, atol=1e-6)
+
+    def test_one_front_feeds_the_blocks(self, lifter, hands):
+        fed = []
+        hook = lifter.blocks[0].register_forward_pre_hook(lambda block, given: fed.append(given[0]))
+        lifter(hands, WITHOUT_KEYPOINTS)
+        hook.remove()
+        assert torch.equal(fed[0], lifter.looks(hands.features))
+
+    def test_parts_that_are_absent_learn_nothing(self, lifter, hands):
+        lifter.zero_grad()
+        self.numbers(lifter, hands, WITHOUT_IMAGE).sum().backward()
+        for name, part in lifter.parts.items():
+            learns = [weight.grad is not None for weight in part.parameters()]
+            assert not any(learns) if name in WITHOUT_IMAGE else all(learns), name
+
+    @pytest.mark.parametrize(
+        "absent",
+        [
+            {"fusion"},
+            {"image_front"},
+            {"keypoint_front"},
+            {"fusion", "image_front", "keypoint_front"},
+            {"fusion", "image_front", "tail"},
+            {"segmentation"},
+        ],
+    )
+    def test_others_cannot_be_left_out(self, lifter, hands, absent):
+        with pytest.raises(ValueError, match="the fusion and one front"):
+            lifter(hands, frozenset(absent))
+
+
 class TestLittleKnown:
     def test_of_many_as_of_one(self, lifter, hands):
         """Whoever lacks what in the same batch."""
