@@ -9,6 +9,7 @@ fig9    IoU of the projected mesh after iterations of the refinement, from the n
         and its own mask
 table3  masks by the colour of skin and by the decoder of the fifth stage
 table4  one view and two
+sizes   the network as printed: parts, shapes, and the cost of a step
 
 Samples are rendered ones that the detector has looked at (``train-hands handnet --prepare-only``
 makes them): the first 70 % are learned from, the others are measured on. Every training and every
@@ -33,6 +34,7 @@ from realistic_hands_arms import Arm, Plan, described, held_out, trained, write_
 from realistic_hands_figures import hand_figures
 from realistic_hands_masks import mask_figures
 from realistic_hands_refinement import refinement_figures
+from realistic_hands_sizes import sizes
 
 from fitter.errors import InputError
 from fitter.system.lock import WriterLock
@@ -56,6 +58,10 @@ PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
     "table3": ("masks", (MULTI,)),
 }
 """Table or figure -> what is measured for it, and on which arms."""
+
+
+OTHERS = ("sizes", "all", "page")
+"""What else may be asked for; page makes the tables of what is there."""
 
 
 def hands(network: HandNet, plan: Plan) -> dict[str, Any]:
@@ -86,6 +92,13 @@ MEASURES: Mapping[str, Callable[[HandNet, Plan], dict[str, Any]]] = {
     "refinement": refinement,
 }
 """What is measured -> how."""
+
+
+def measured_sizes(results: Path) -> None:
+    """The network as printed, where that is not done yet."""
+    file = results / "sizes" / "published-0.json"
+    if not file.exists():
+        write_result(file, {"arm": "published", "seed": 0, **sizes(batch=4, repeats=2)})
 
 
 def wanted(parts: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, Arm]]:
@@ -138,8 +151,8 @@ def write_page() -> None:
 def options() -> argparse.ArgumentParser:
     """The command line."""
     said = parser("Seeber et al.'s own experiments, on renders and with a compact encoder.")
-    said.add_argument("parts", nargs="+", choices=[*PARTS, "all", "page"], metavar="PART",
-                      help=", ".join([*PARTS, "all, page (of what is there)"]))  # fmt: skip
+    said.add_argument("parts", nargs="+", choices=[*PARTS, *OTHERS], metavar="PART",
+                      help=", ".join([*PARTS, *OTHERS]))  # fmt: skip
     said.add_argument("--work", type=Path, required=True, metavar="DIR", help="of the trainings")
     said.add_argument("--samples", type=Path, default=Path("data/train"), metavar="DIR",
                       help="rendered samples (default: data/train)")  # fmt: skip
@@ -175,7 +188,9 @@ def main(words: Sequence[str] | None = None) -> None:
         refined=given.refined,
         options=tuple(given.set),
     )
-    parts = list(PARTS) if "all" in given.parts else [p for p in given.parts if p != "page"]
+    parts = [part for part in PARTS if part in given.parts or "all" in given.parts]
+    if "sizes" in given.parts or "all" in given.parts:
+        measured_sizes(given.results)
     for measure, arm in wanted(parts, given.seeds):
         measured(measure, arm, plan, given.results)
     if given.results == RESULTS:

@@ -197,8 +197,39 @@ def stereo(folder: Path = RESULTS) -> str:
     return table(header, rows)
 
 
+PRINTED_SIZES = {
+    "fusion, bottleneck": "2C / 8 = 128",
+    "fusion, weights": "2C",
+    "fusion, output": "C = 512",
+    "X_base": "2048",
+    "dense 1": "2048",
+    "dense 2": "512",
+    "outputs": "48 + 10 + 3",
+    "mask": "of every pixel",
+}
+"""Widths that the paper prints (3.1)."""
+
+
+def sizes(folder: Path = RESULTS) -> str:
+    """The network as printed."""
+    header = ("", "channels or numbers, here", "the paper")
+    found = results("sizes", "published", folder)
+    shapes = found[0]["shapes"] if found else {}
+    rows = []
+    for name, printed in PRINTED_SIZES.items():
+        shape = " x ".join(str(side) for side in shapes.get(name, ())) or "n/a"
+        rows.append((name, shape, printed))
+    for one in found:
+        rows += [
+            (f"parameters of {name}", f"{count:,}", "") for name, count in one["parts"].items()
+        ]
+        step = f"a step of {one['batch']} crops of {one['input_size']} pixels"
+        rows.append((step, f"{one['cpu_seconds']:.1f} s of one core", "not printed"))
+    return table(header, rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     f"realistic-hands-{make.__name__}": partial(make)
-    for make in (arms, training, curves, refinement, masks, stereo)
+    for make in (arms, training, curves, refinement, masks, stereo, sizes)
 }
 """Name in the markers of the page -> what writes the text between them."""
