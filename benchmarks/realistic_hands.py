@@ -48,7 +48,7 @@ from make_docs import filled
 
 PAGE = ROOT / "docs" / "realistic_hands.md"
 
-PRESETS = {MULTI: "handnet_stages", SINGLE: "handnet_single_stage"}
+PRESETS = {MULTI: "handnet_stages", SINGLE: "handnet"}
 """Of the arms, in ``configs/train``."""
 
 PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
