@@ -21,7 +21,9 @@ _ORDER = 2
 class Mixture:
     """Items of several sources, drawn in shares."""
 
-    def __init__(self, owner: np.ndarray, shares: Sequence[float | None], seed: int) -> None:
+    def __init__(
+        self, owner: np.ndarray, shares: Sequence[float | None], seed: int, stage: int = 0
+    ) -> None:
         """Prepare the order.
 
         Args:
@@ -29,12 +31,14 @@ class Mixture:
             shares: of each source in a batch; None for those that share what is left by their
                 numbers of items.
             seed: of the run.
+            stage: number of the stage, each of which has orders of its own.
 
         Raises:
             ValueError: shares add up to more than 1, or to less with no source for the rest, or a
                 source with a share has no item.
         """
-        self._seed = seed
+        # The first stage is what runs without stages have.
+        self._seed = [seed, _ORDER], [stage] if stage else []
         wanted = np.array([np.nan if share is None else share for share in shares])
         rest = np.flatnonzero(np.isnan(wanted))
         groups = [*([rest] if len(rest) else []), *np.flatnonzero(wanted > 0)[:, None]]
@@ -61,7 +65,7 @@ class Mixture:
         """(size,) items of a step's batch.
 
         Args:
-            step: from 0 on.
+            step: of the stage, from 0 on.
             size: of every batch.
         """
         cycle, place = np.divmod(step * size + np.arange(size), CYCLE)
@@ -78,7 +82,8 @@ class Mixture:
 
     def _order(self, group: int, number: int) -> np.ndarray:
         """Of a source's items in one of its passes."""
-        seed = [self._seed, _ORDER, number, group]
+        before, after = self._seed
+        seed = [*before, number, group, *after]
         return np.random.default_rng(seed).permutation(len(self._members[group]))
 
 

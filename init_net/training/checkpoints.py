@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from torch import Tensor
 from fitter.errors import InputError
 from fitter.system.files import write_whole
 from init_net.hand_model_id import HandModelId, require_hand_model
-from init_net.training.config import TrainConfig, first_difference
+from init_net.training.config import TrainConfig
+from init_net.training.plan import Plan
+from init_net.training.same_run import first_difference
 
 MAGIC = "fit-hands training checkpoint"
 LAYOUT = 1
@@ -48,6 +51,8 @@ class Checkpoint:
         scaler: `state_dict` of the gradients' scaler, empty without one.
         sums: loss term -> sum over the steps since the last line of the log.
         figures: of the last validation, empty before the first.
+        plan: ``stage``, the name of the one that the optimiser is of, and ``stages``, see
+            `Plan.outline`; empty in a checkpoint from before there were stages.
     """
 
     config: dict[str, Any]
@@ -61,6 +66,12 @@ class Checkpoint:
     scaler: dict[str, Any]
     sums: dict[str, float]
     figures: dict[str, float]
+    plan: dict[str, Any]
+
+    @property
+    def planned(self) -> int | None:
+        """Steps of the whole run; None where nobody said."""
+        return int(self.plan["stages"][-1][1]) if self.plan else None
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -138,6 +149,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     layout = values.get("layout")
     if layout != LAYOUT:
         raise InputError("checkpoint.other_layout", file=path, expected=LAYOUT, found=layout)
+    values.setdefault("plan", {})
     names = [field.name for field in fields(Checkpoint)]
     hand_model = HandModelId.of(values.get("hand_model"))
     for name in names:
@@ -169,3 +181,21 @@ def require_same_run(path: Path, found: Mapping[str, Any], config: TrainConfig) 
     if difference is not None:
         name, wanted, there = difference
         raise InputError("training.other_run", file=path, option=name, expected=wanted, found=there)
+
+
+def require_same_plan(path: Path, found: Mapping[str, Any], plan: Plan) -> None:
+    """Refuse to go on where stages have other steps than they had, as when their samples are more.
+
+    Args:
+        path: of the checkpoint, for the message.
+        found: its `Checkpoint.plan`.
+        plan: of the run now.
+
+    Raises:
+        InputError: they differ; the sentence names the first stage that does.
+    """
+    if not found:
+        return
+    for wanted, there in zip_longest(plan.outline(), found.get("stages", []), fillvalue=None):
+        if wanted != there:
+            raise InputError("training.other_plan", file=path, expected=wanted, found=there)

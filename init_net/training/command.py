@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from init_net.training.config import TrainConfig
-    from init_net.training.sources import SourceConfig
+    from init_net.training.config import SourceConfig, TrainConfig
+    from init_net.training.plan import Plan, Stage
 
 EXIT_DIVERGED = 1
 """A loss or a gradient was not finite; what was learned before is kept."""
@@ -148,8 +148,9 @@ def _train_hands(options: argparse.Namespace) -> int:
 
     from fitter.config.files import Flag, find_preset
     from fitter.run.progress import say
-    from init_net.training.config import TRAIN, load_train_config, smoke
+    from init_net.training.config import TRAIN, load_train_config
     from init_net.training.run_folder import check_run
+    from init_net.training.smoke import smoke
     from init_net.training.sources import folder_of, looks_at
     from init_net.training.tasks import require_trainable
 
@@ -171,7 +172,7 @@ def _train_hands(options: argparse.Namespace) -> int:
         overwrite = check_run(out, config) and options.smoke
     for source, lost in require_trainable(config).items():
         say(console, f"{source}: has no {lost}: losses on the others are learned from")
-    sets = (*config.learned_from, *config.held_out)
+    sets = (*config.learned_from.values(), *config.held_out)
     for samples in sets:
         _prepare(samples, looks_at(config, samples), console)
     if options.prepare_only:
@@ -225,8 +226,8 @@ def _train(request: _Request) -> int:
     with claimed(request.out, config, request.command, request.overwrite):
         task = build_task(config, device)
         try:
-            with StopRequest(stopping) as stop, _Line(console, config.optimiser.steps) as line:
-                watch = Watch(lambda: stop.asked, line.step, line.validated)
+            with StopRequest(stopping) as stop, _Line(console, task.plan) as line:
+                watch = Watch(lambda: stop.asked, line.step, line.validated, line.entered)
                 result = train(task, config, request.out, watch)
         except DivergedError as error:
             print(f"train-hands: {one_line(str(error))}", file=sys.stderr)
@@ -240,7 +241,7 @@ def _train(request: _Request) -> int:
 class _Line:
     """Steps done, loss and remaining time on a terminal; validations anywhere."""
 
-    def __init__(self, console: Console, steps: int) -> None:
+    def __init__(self, console: Console, plan: Plan) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -252,7 +253,7 @@ class _Line:
 
         self._console = console
         self._progress = Progress(
-            TextColumn("training"),
+            TextColumn("training {task.fields[stage]}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("steps, loss {task.fields[loss]}"),
@@ -262,14 +263,30 @@ class _Line:
             disable=console.quiet or not console.is_terminal,
             speed_estimate_period=300,
         )
-        self._steps = steps
+        self._plan, self._stage = plan, ""
         self._task: TaskID | None = None
 
     def step(self, done: int, loss: float) -> None:
         """Bring the line up to date."""
         if self._task is None:  # so that the rate is that of this part of the run
-            self._task = self._progress.add_task("", total=self._steps, completed=done - 1, loss="")
-        self._progress.update(self._task, completed=done, loss=f"{loss:.4g}")
+            self._task = self._progress.add_task(
+                "", total=self._plan.steps, completed=done - 1, loss="", stage=""
+            )
+        self._progress.update(self._task, completed=done, loss=f"{loss:.4g}", stage=self._stage)
+
+    def entered(self, stage: Stage) -> None:
+        """Print a line about a stage that begins or goes on."""
+        from fitter.run.progress import say
+
+        if not self._plan.is_staged:
+            return
+        self._stage = stage.name
+        count = len(self._plan.stages)
+        say(
+            self._console,
+            f"stage {stage.name} ({stage.number + 1} of {count}): up to step {stage.end} of "
+            f"{self._plan.steps}",
+        )
 
     def validated(self, done: int, figures: Mapping[str, float]) -> None:
         """Print a line above the progress."""
@@ -315,7 +332,7 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
         data={
             f"{what} {k}" if k > 1 else what: _public(source)
             for what, sources in (
-                ("training", config.learned_from),
+                ("training", config.learned_from.values()),
                 ("validation", config.held_out),
             )
             for k, source in enumerate(sources, 1)
@@ -336,8 +353,8 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
     measured = f"figures of step {found.validated}" if found.validated else "not validated yet"
     say(
         console,
-        f"weights after {found.step} of {config.optimiser.steps} steps, {measured}: {file}, "
-        f"{megabytes:.2f} MB, and its card",
+        f"weights after {found.step} of {found.planned or config.optimiser.steps} steps, "
+        f"{measured}: {file}, {megabytes:.2f} MB, and its card",
     )
 
 

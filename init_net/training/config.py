@@ -21,24 +21,51 @@ from init_net.samples.config import (
     HeldOutConfig,
     SamplesConfig,
 )
+from init_net.training.stage_config import Schedule, StageConfig
+
+SourceConfig = SamplesConfig | DatasetConfig
+"""What a run may learn from."""
+
+
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimiserConfig(Section):
     """AdamW, its learning rate, and the average of the weights that is shipped.
 
-    Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019; the cosine is that of
-    their "SGDR", ICLR 2017, eq. 5, without restarts.
+    Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019; without decay it is
+    Adam of Kingma & Ba, ICLR 2015. The cosine is that of Loshchilov & Hutter, "SGDR", ICLR 2017,
+    eq. 5, without restarts.
     """
 
-    steps: int = Field(20_000, ge=1, description="batches learned from")
+    steps: int = Field(20_000, ge=1, description="batches learned from, where there are no stages")
     batch_size: int = Field(64, ge=1, description="samples of a batch")
     learning_rate: float = Field(1e-3, gt=0, description="at the end of the warm-up")
-    warmup_steps: int = Field(500, ge=0, description="over which the rate rises linearly from 0")
+    warmup_steps: int = Field(
+        500, ge=0, description="over which the rate rises linearly from 0, in each stage"
+    )
+    schedule: Schedule = Field(
+        "cosine",
+        description="how the rate falls after the warm-up: along half a cosine; linear: it is "
+        "constant, and falls to 0 over the last decay_epochs; steps: it is multiplied by "
+        "decay_factor every decay_epochs",
+    )
+    decay_epochs: float | None = Field(
+        None, gt=0, description="passes over the samples, of the schedules linear and steps"
+    )
+    decay_factor: float = Field(0.5, gt=0, le=1, description="of the schedule steps")
     final_fraction: float = Field(
         0.01, ge=0, le=1, description="of the rate that the cosine ends at"
     )
+    betas: tuple[Momentum, Momentum] = Field(
+        (0.9, 0.999),
+        strict=False,  # YAML knows lists alone
+        description="decay of the gradient's averages, of first and second order",
+    )
     weight_decay: float = Field(
-        0.01, ge=0, description="of matrices and filters; biases and normalisation have none"
+        0.01,
+        ge=0,
+        description="of matrices and filters; biases and normalisation have none. 0 for Adam",
     )
     clip_norm: float | None = Field(
         1.0, gt=0, description="longest gradient of all weights together; null for any"
@@ -61,6 +88,12 @@ class TrainRunConfig(Section):
         min_length=1,
         description="weights that the network begins with: a file of safetensors, or shipped; null "
         "for random ones",
+    )
+    start_parts: dict[str, str] | None = Field(
+        None,
+        min_length=1,
+        description="part of the network -> part of the network in start that it begins with; all "
+        "others are random. null: the whole network begins with start, which is one of its kind",
     )
     threads: int = Field(
         0, ge=0, description="that PyTorch computes on, 0 for its own choice; shows in last digits"
@@ -106,6 +139,11 @@ class TrainConfig(Section):
         default_factory=dict,
         description="weights of the loss terms by name; those not given keep the task's own",
     )
+    stages: dict[str, StageConfig] = Field(
+        default_factory=dict,
+        description="by their names, in order; none for one of the whole network, of "
+        "optimiser.steps",
+    )
     augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
     run: TrainRunConfig = Field(default_factory=TrainRunConfig)
 
@@ -114,14 +152,31 @@ class TrainConfig(Section):
         return self.model_dump(mode="json")
 
     @property
-    def learned_from(self) -> tuple[SamplesConfig | DatasetConfig, ...]:
-        """`data`, `further_data` and `datasets` but those of share 0, in this order."""
-        every: tuple[SamplesConfig | DatasetConfig, ...] = (
-            self.data,
-            *self.further_data,
-            *self.datasets.values(),
-        )
-        return tuple(source for source in every if source.share != 0)
+    def sources(self) -> dict[str, SourceConfig]:
+        """`data`, `further_data` and `datasets` by the names that stages know them by."""
+        further = {f"further_data.{k}": more for k, more in enumerate(self.further_data)}
+        return {"data": self.data, **further, **self.datasets}
+
+    def shares_of(self, stage: StageConfig | None) -> dict[str, float | None]:
+        """Shares of every batch by the name of the source, see `Mixture`; none of 0.
+
+        Args:
+            stage: of the run; None for a run without stages.
+        """
+        if stage is not None and stage.sources is not None:
+            shares = stage.sources
+        else:
+            shares = {name: source.share for name, source in self.sources.items()}
+        return {name: share for name, share in shares.items() if share != 0}
+
+    @property
+    def learned_from(self) -> dict[str, SourceConfig]:
+        """Those `sources` that some stage learns from, in the order of `sources`."""
+        stages: list[StageConfig | None] = [*self.stages.values()]
+        if not stages:
+            stages = [None]
+        used = {name for stage in stages for name in self.shares_of(stage)}
+        return {name: source for name, source in self.sources.items() if name in used}
 
     @property
     def held_out(self) -> tuple[HeldOutConfig | DatasetConfig, ...]:
@@ -152,16 +207,22 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> Self:
-        shares = [source.share for source in self.learned_from]
-        total = sum(share or 0 for share in shares)
+        if self.stages and all(stage.sources is not None for stage in self.stages.values()):
+            return self
+        shares = [source.share for source in self.sources.values() if source.share != 0]
         if not shares:
             raise ValueError("a source of samples whose share is not 0, found none")
-        if total > 1 + 1e-9 or (None not in shares and total < 1 - 1e-9):
-            raise ValueError(
-                f"shares of `data`, `further_data` and `datasets` that add up to 1, found {total:g}"
-            )
-        if None in shares and total > 1 - 1e-9:
-            raise ValueError("a share left for the sources that state none, found 0")
+        problem = unshared(shares)
+        if problem is not None:
+            raise ValueError(f"{problem}, in `data`, `further_data` and `datasets`")
+        return self
+
+    @model_validator(mode="after")
+    def _names_its_sources_apart(self) -> Self:
+        taken = set(self.datasets) & {name for name in self.sources if name not in self.datasets}
+        taken |= set(self.datasets) & {"data"}
+        if taken:
+            raise ValueError(f"another name for the data set {min(taken)!r}")
         return self
 
     @model_validator(mode="after")
@@ -175,47 +236,22 @@ class TrainConfig(Section):
         return self
 
 
+def unshared(shares: Sequence[float | None]) -> str | None:
+    """What is wrong with shares of a batch, in words; None for nothing."""
+    total = sum(share or 0 for share in shares)
+    if total > 1 + 1e-9 or (None not in shares and total < 1 - 1e-9):
+        return f"shares that add up to 1, found {total:g}"
+    if None in shares and total > 1 - 1e-9:
+        return "a share left for the sources that state none, found 0"
+    return None
+
+
 def _pictures(source: DatasetConfig) -> tuple[str, Path, str | None]:
     return source.dataset, Path(source.folder).resolve(), source.split
 
 
 TRAIN = ConfigKind(TrainConfig, "train", "", "optimiser", "optimiser.steps=2000")
 """What `train-hands` reads."""
-
-UNBOUND: frozenset[str] = frozenset(
-    {
-        "data.folder",
-        "data.workers",
-        "validation.folder",
-        "validation.workers",
-        "run.loaders",
-        "run.device",
-        "run.checkpoint_minutes",
-    }
-)
-"""Options that may change between the parts of one run: where and how fast, not what."""
-
-_UNBOUND_OF_DATASETS = ("samples", "workers")
-"""The same of each data set."""
-
-LIKE_EARLIER: Mapping[str, Any] = {
-    "data.share": None,
-    "validation.share": None,
-    "run.start": None,
-    "augmentation.keypoint_dropout": 0.0,
-    "augmentation.all_keypoints_dropout": 0.0,
-    "network.margin": 1.4,
-    "further_data": [],
-    "data.sightings": 2,
-    "validation.sightings": 1,
-    **{
-        f"{samples}.{share}_share": 0.0
-        for samples in ("data", "validation")
-        for share in ("glove", "child", "grey", "varied_object")
-    },
-}
-"""Options that earlier versions had and this one has not, or the other way round, and the value
-with which a run is the same with and without them."""
 
 
 def load_train_config(
@@ -232,93 +268,3 @@ def load_train_config(
         InputError: the file cannot be read, a key is unknown or a value has the wrong type.
     """
     return load_kind(TRAIN, path, overrides, flags)
-
-
-def first_difference(
-    wanted: Mapping[str, Any], found: Mapping[str, Any]
-) -> tuple[str, Any, Any] | None:
-    """The first option in which two resolved configurations are not one run's.
-
-    Args:
-        wanted, found: of `TrainConfig.resolved`.
-
-    Returns:
-        Name, value in `wanted` and value in `found` (None where it is missing); None if there is no
-        such option. Options of `UNBOUND` do not count, nor do those of `LIKE_EARLIER` that
-        changed nothing.
-    """
-    mine, others = (
-        {name: value for name, value in _flat(values) if (name, value) not in LIKE_EARLIER.items()}
-        for values in (wanted, found)
-    )
-    for name in [*mine, *(name for name in others if name not in mine)]:
-        if not _is_unbound(name) and mine.get(name) != others.get(name):
-            return name, mine.get(name), others.get(name)
-    return None
-
-
-def _is_unbound(name: str) -> bool:
-    section, _, option = name.rpartition(".")
-    of_dataset = section.startswith(("datasets.", "validation_datasets."))
-    return name in UNBOUND or (of_dataset and option in _UNBOUND_OF_DATASETS)
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
-    options: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        name = f"{before}{key}"
-        options += _flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
-    return options
-
-
-def smoke(config: TrainConfig) -> TrainConfig:
-    """The same run in miniature: everything is done once, nothing is learned.
-
-    Samples go into folders of their own (``-smoke`` behind the name).
-    """
-
-    def few(samples: SamplesConfig, count: int) -> SamplesConfig:
-        return samples.model_copy(
-            update={
-                "folder": f"{samples.folder.rstrip('/')}-smoke",
-                "count": min(samples.count, count),
-                "size": min(samples.size, 112),
-                "supersampling": 1,
-            }
-        )
-
-    def fewer(source: DatasetConfig) -> DatasetConfig:
-        return source.model_copy(
-            update={
-                "samples": f"{source.samples_folder}-smoke",
-                "count": min(source.count or 32, 32),
-                "size": min(source.size, 112),
-            }
-        )
-
-    optimiser, network = config.optimiser, config.network
-    steps = min(optimiser.steps, 24)
-    if hasattr(network, "input_size"):
-        network = network.model_copy(update={"input_size": min(network.input_size, 64)})
-    return config.model_copy(
-        update={
-            "network": network,
-            "data": few(config.data, 192),
-            "further_data": tuple(few(samples, 192) for samples in config.further_data),
-            **{
-                option: {name: fewer(source) for name, source in getattr(config, option).items()}
-                for option in ("datasets", "validation_datasets")
-            },
-            "validation": few(config.validation, 64),
-            "optimiser": optimiser.model_copy(
-                update={
-                    "steps": steps,
-                    "batch_size": min(optimiser.batch_size, 4),
-                    "warmup_steps": min(optimiser.warmup_steps, steps // 4),
-                }
-            ),
-            "run": config.run.model_copy(
-                update={"log_every": 4, "validate_every": steps, "checkpoint_minutes": 5.0}
-            ),
-        }
-    )

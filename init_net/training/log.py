@@ -44,15 +44,20 @@ class MetricsLog:
             raise _refused(self._path, error) from error
         self._events = _event_writer(folder / EVENTS, step)
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
+    def write(self, step: int, values: Mapping[str, float], about: Mapping[str, str]) -> None:
         """Add figures of a step.
+
+        Args:
+            step: steps done.
+            values: the figures, by name.
+            about: what else the line says.
 
         Raises:
             InputError: the disk refuses.
         """
         shown = {name: value if math.isfinite(value) else None for name, value in values.items()}
         try:
-            self._file.write(json.dumps({"step": step, **shown}) + "\n")
+            self._file.write(json.dumps({"step": step, **about, **shown}) + "\n")
             self._file.flush()
             self.tell_events(step, values)
         except OSError as error:

@@ -82,18 +82,26 @@ _DEFAULTS: dict[str, type[Section]] = {
 """Kind of network -> the weights of its losses."""
 
 
-def loss_weights(config: TrainConfig) -> dict[str, float]:
+def loss_weights(config: TrainConfig, stage: str | None = None) -> dict[str, float]:
     """Weight of every loss of a configuration's network, by name.
+
+    Args:
+        config: of the run.
+        stage: name of one of its stages; None for those of the run.
 
     Raises:
         InputError: the network has no such loss, or none is to count.
     """
     weights: dict[str, float] = _DEFAULTS[config.network.kind]().model_dump()
-    for name in config.losses:
-        if name not in weights:
-            known = ", ".join(weights)
-            raise InputError("training.unknown_loss", file=f"losses.{name}", known=known)
-    weights |= config.losses
+    given = {"losses": config.losses}
+    if stage is not None:
+        given[f"stages.{stage}.losses"] = config.stages[stage].losses or {}
+    for option, losses in given.items():
+        for name in losses:
+            if name not in weights:
+                known = ", ".join(weights)
+                raise InputError("training.unknown_loss", file=f"{option}.{name}", known=known)
+        weights |= losses
     if not any(weights.values()):
-        raise InputError("training.no_loss", file="losses")
+        raise InputError("training.no_loss", file=list(given)[-1])
     return weights

@@ -5,37 +5,102 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from init_net.training.config import OptimiserConfig
+from init_net.training.stage_config import Schedule, StageConfig
+
+T = TypeVar("T")
 
 
-def learning_rate(config: OptimiserConfig, step: int) -> float:
-    """Learning rate of a step, 0 being the first.
+@dataclass(frozen=True)
+class LearningRate:
+    """The learning rate of the steps of a stage, 0 being the first.
 
-    It rises linearly over the warm-up steps and then falls along half a cosine, as in Loshchilov &
-    Hutter, "SGDR", ICLR 2017, eq. 5, to ``learning_rate * final_fraction`` at the last step.
+    It rises linearly over the warm-up, and then
+
+    cosine
+        falls along half a cosine, as in Loshchilov & Hutter, "SGDR", ICLR 2017, eq. 5, to
+        ``highest * final_fraction`` at the last step;
+    linear
+        is constant but for the last `decay` steps, over which it falls to 0 as the stage ends;
+    steps
+        is multiplied by `factor` every `decay` steps.
+
+    Attributes:
+        highest: at the end of the warm-up.
+        steps, warmup: their numbers.
+        schedule: which of the three.
+        final_fraction: of the cosine.
+        decay: steps, not always whole; 0 for the cosine.
+        factor: of the schedule steps.
     """
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    last = config.steps - 1
-    progress = (step - config.warmup_steps) / max(last - config.warmup_steps, 1)
-    fraction = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    least = config.final_fraction
-    return config.learning_rate * (least + (1 - least) * fraction)
+
+    highest: float
+    steps: int
+    warmup: int
+    schedule: Schedule
+    final_fraction: float
+    decay: float
+    factor: float
+
+    @classmethod
+    def of(cls, config: OptimiserConfig, stage: StageConfig, steps: int, epoch: float) -> Self:
+        """That of a stage.
+
+        Args:
+            config: of the run.
+            stage: whose options come first.
+            steps: of the stage.
+            epoch: steps of one pass over its samples.
+        """
+
+        def first(mine: T | None, theirs: T) -> T:
+            return theirs if mine is None else mine
+
+        decay = first(stage.decay_epochs, config.decay_epochs)
+        return cls(
+            highest=first(stage.learning_rate, config.learning_rate),
+            steps=steps,
+            warmup=config.warmup_steps,
+            schedule=first(stage.schedule, config.schedule),
+            final_fraction=config.final_fraction,
+            decay=0.0 if decay is None else decay * epoch,
+            factor=first(stage.decay_factor, config.decay_factor),
+        )
+
+    def at(self, step: int) -> float:
+        """Of a step."""
+        if step < self.warmup:
+            return self.highest * (step + 1) / self.warmup
+        if self.schedule == "linear":
+            return self.highest * min(1.0, (self.steps - step) / self.decay)
+        if self.schedule == "steps":
+            # As many steps as whole epochs have are not always a whole number.
+            return self.highest * self.factor ** math.floor(step / self.decay + 1e-9)
+        last = self.steps - 1
+        progress = (step - self.warmup) / max(last - self.warmup, 1)
+        fraction = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        least = self.final_fraction
+        return self.highest * (least + (1 - least) * fraction)
 
 
 def make_optimiser(network: nn.Module, config: OptimiserConfig) -> torch.optim.AdamW:
-    """AdamW that lets biases and the scales of normalisation be as large as they like."""
+    """AdamW of those weights that learn; biases and the scales of normalisation may be as large as
+    they like."""
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     groups = [
         {"params": [w for w in weights if w.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.learning_rate)
+    return torch.optim.AdamW(
+        [g for g in groups if g["params"]], lr=config.learning_rate, betas=config.betas
+    )
 
 
 class WeightAverage(AveragedModel):

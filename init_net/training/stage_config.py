@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from fitter.config.section import Section, mistake
+from init_net.samples.config import BatchShare
 
 Weight = Annotated[float, Field(ge=0)]
+
+Schedule: TypeAlias = Literal["cosine", "linear", "steps"]
+"""How the learning rate falls."""
 
 
 class StageConfig(Section):
@@ -30,7 +34,7 @@ class StageConfig(Section):
     )
     steps: int | None = Field(None, ge=1, description="batches learned from, in place of epochs")
     learning_rate: float | None = Field(None, gt=0, description="at the end of the warm-up")
-    schedule: Literal["cosine", "linear", "steps"] | None = Field(
+    schedule: Schedule | None = Field(
         None, description="how the learning rate falls, see `OptimiserConfig.schedule`"
     )
     decay_epochs: float | None = Field(None, gt=0, description="see `OptimiserConfig.decay_epochs`")
@@ -40,10 +44,12 @@ class StageConfig(Section):
     losses: dict[str, Weight] | None = Field(
         None, description="weights of the loss terms by name; those not given are the run's"
     )
-    sources: dict[str, Weight] | None = Field(
+    sources: dict[str, BatchShare] | None = Field(
         None,
+        min_length=1,
         description="shares of every batch by the name of the source: data, further_data.0 and so "
-        "on, or a name in datasets; those not named take no part. null: all, as the run has them",
+        "on, or a name in datasets; those not named take no part, and those of share null share "
+        "the rest by their numbers of samples. null: all, as the run has them",
     )
 
     @model_validator(mode="after")

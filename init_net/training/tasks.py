@@ -29,8 +29,8 @@ from init_net.samples.mixing import Mixture
 from init_net.samples.shards import ShardedSamples
 from init_net.training.config import TrainConfig
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
-from init_net.training.loop import Task
-from init_net.training.loss_weights import loss_weights
+from init_net.training.freezing import said
+from init_net.training.learnable import require_learnable
 from init_net.training.losses import (
     geometric_terms,
     lifter_terms,
@@ -38,14 +38,16 @@ from init_net.training.losses import (
     mask_terms,
     squared_chords,
 )
+from init_net.training.plan import Stage, Supply, make_plan
 from init_net.training.sources import (
     LearnedFrom,
     learned_from,
     look_at,
     looks_at,
     prepare,
-    require_learnable,
 )
+from init_net.training.stage_checks import require_stages
+from init_net.training.task import Task
 from init_net.weights import load_network, read_info, weights_file
 
 if TYPE_CHECKING:
@@ -83,10 +85,11 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     network: Any = build_network(config.network, config.run.seed).to(device)
     if config.run.start is not None:
         begin_with(network, config)
-    for source in (*config.learned_from, *config.held_out):
+    sources = tuple(config.learned_from.values())
+    for source in (*sources, *config.held_out):
         prepare(source)
         look_at(source, looks_at(config, source))
-    train, held_out = learned_from(config.learned_from), learned_from(config.held_out).samples
+    train, held_out = learned_from(sources), learned_from(config.held_out).samples
     match config.network:
         case LifterConfig():
             return LifterTask(config, network, train, held_out)
@@ -122,15 +125,41 @@ class _SampleTask:
     """What the tasks share: which samples a step learns from, and where the network is."""
 
     def __init__(
-        self, config: TrainConfig, network: nn.Module, train: LearnedFrom, owner: np.ndarray
+        self,
+        config: TrainConfig,
+        network: nn.Module,
+        train: LearnedFrom,
+        items: tuple[np.ndarray, int],
     ) -> None:
-        """`owner` (N,) is the source of each item that is learned from."""
+        """`items` are (N,) the source of each that is learned from, and how many are in a batch."""
         self.config, self.network = config, network
         self._train = train
-        self._mixture = Mixture(owner, train.shares, config.run.seed)
+        owner, self._drawn = items
+        counts = np.bincount(owner, minlength=len(config.learned_from))
+        self.plan = make_plan(config, Supply(counts.tolist(), self._drawn))
+        self._mixtures = [
+            Mixture(owner, stage.shares, config.run.seed, stage.number)
+            for stage in self.plan.stages
+        ]
         # Networks of no shape look at none.
         self._shapes = getattr(config.network, "betas", 0)
         self._device = next(network.parameters()).device
+
+    def _chosen(self, step: int) -> np.ndarray:
+        """(B,) items that a step learns from."""
+        stage = self.plan.at(step)
+        return self._mixtures[stage.number].chosen(step - stage.first, self._drawn)
+
+    def _said(self, inputs: Any, step: int) -> Any:
+        """What the network says in a step."""
+        return said(self.network, inputs, self.plan.at(step))
+
+    def _scaled(self, terms: Mapping[str, Tensor], step: int, counts: Tensor) -> dict[str, Tensor]:
+        """Terms (B,) by the weights of losses in a step and by how far each hand `counts` (B,)."""
+        weights = self.plan.at(step).losses
+        return {
+            name: weights[name] * counts * term for name, term in terms.items() if weights[name] > 0
+        }
 
     def _weighted(self, batch: Batch, numbers: np.ndarray) -> Batch:
         """Samples `numbers` (B,) with how far each of them counts."""
@@ -153,22 +182,21 @@ class LifterTask(_SampleTask):
         held_out: ShardedSamples,
     ) -> None:
         """Load what the detector saw; images are not needed."""
-        looks = [samples.sightings for samples in config.learned_from]
+        looks = [samples.sightings for samples in config.learned_from.values()]
         self._seen = DetectedSamples.of(train.samples, variants=looks)
         self._held_out = DetectedSamples.of(held_out, as_rendered=True)
-        super().__init__(config, network, train, train.owner[self._seen.index])
-        self.weights = loss_weights(self.config)
+        items = train.owner[self._seen.index], round(SEEN_SHARE * config.optimiser.batch_size)
+        super().__init__(config, network, train, items)
         self._sampler = HandSampler(load_hand_model(), DetectorNoise.load(), DEFINITION_STD)
 
     def batch(self, step: int) -> LifterSamples:
         """See `Task.batch`."""
         size = self.config.optimiser.batch_size
-        seen = round(SEEN_SHARE * size)
         seed = (self.config.run.seed, _BATCHES, step)
-        rows = self._mixture.chosen(step, seen)
+        rows = self._chosen(step)
         parts = [
             self._weighted(self._seen.batch(rows, seed), self._seen.index[rows]),
-            self._sampler.sample(size - seen, seed),
+            self._sampler.sample(size - len(rows), seed),
         ]
         parts = [replace(part, betas=fitting_shapes(part.betas, self._shapes)) for part in parts]
         return with_less(LifterSamples.together(parts), seed)
@@ -176,11 +204,10 @@ class LifterTask(_SampleTask):
     def losses(self, batch: LifterSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
         batch = batch.to(self._device)
-        lifted = self.network(batch.inputs)
-        terms = lifter_terms(lifted, batch)
-        return _scaled(terms, self.weights, batch.weight)
+        terms = lifter_terms(self._said(batch.inputs, step), batch)
+        return self._scaled(terms, step, batch.weight)
 
-    def validate(self) -> dict[str, float]:
+    def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
         return lifter_figures(self.network, self._held_out)
 
@@ -195,7 +222,7 @@ class _ImageTask(_SampleTask):
         train: LearnedFrom,
         held_out: ShardedSamples,
     ) -> None:
-        super().__init__(config, network, train, train.owner)
+        super().__init__(config, network, train, (train.owner, config.optimiser.batch_size))
         self._drop_keypoints = network.drop_keypoints
         size, margin = network.config.input_size, network.config.margin
         self._cropper = Cropper(train.samples, size, margin, config.augmentation)
@@ -203,9 +230,8 @@ class _ImageTask(_SampleTask):
 
     def batch(self, step: int) -> CropSamples:
         """See `Task.batch`."""
-        size = self.config.optimiser.batch_size
         seed = (self.config.run.seed, _BATCHES, step)
-        numbers = self._mixture.chosen(step, size)
+        numbers = self._chosen(step)
         crops = self._weighted(self._cropper.crop(numbers, seed), numbers)
         generator = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
         seen = self._drop_keypoints(crops.inputs, generator)
@@ -219,7 +245,6 @@ class HandNetTask(_ImageTask):
     def __init__(self, *arguments: Any) -> None:
         """As `_ImageTask`."""
         super().__init__(*arguments)
-        self.weights = loss_weights(self.config)
         model = load_hand_model(children=True)
         marks, joints = model.keypoint_model(), KeypointDefinition.of(model, "mano").reduced
         self._marks, self._joints = (
@@ -229,7 +254,7 @@ class HandNetTask(_ImageTask):
     def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
         batch = batch.to(self._device)
-        hands = self.network(batch.inputs).hands
+        hands = self._said(batch.inputs, step).hands
         # Under mixed precision a hand would be posed in halves: off by up to two millimetres.
         with torch.autocast(self._device.type, enabled=False):
             points = labelled_points(self._marks, self._joints, hands, batch.is_marks)
@@ -242,9 +267,9 @@ class HandNetTask(_ImageTask):
             "global_rotation": chords[:, 0],
             "joint_rotations": chords[:, 1:].mean(1),
         }
-        return _scaled(terms, self.weights, batch.weight)
+        return self._scaled(terms, step, batch.weight)
 
-    def validate(self) -> dict[str, float]:
+    def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
         return crop_figures(self.network, self._held_out)
 
@@ -252,18 +277,13 @@ class HandNetTask(_ImageTask):
 class SegmentationTask(_ImageTask):
     """A `HandSegmentation`: binary cross entropy and Dice."""
 
-    def __init__(self, *arguments: Any) -> None:
-        """As `_ImageTask`."""
-        super().__init__(*arguments)
-        self.weights = loss_weights(self.config)
-
     def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
         batch = batch.to(self._device)
-        terms = mask_terms(self.network(batch.inputs), batch.mask)
-        return _scaled(terms, self.weights, batch.weight * batch.has_mask)
+        terms = mask_terms(self._said(batch.inputs, step), batch.mask)
+        return self._scaled(terms, step, batch.weight * batch.has_mask)
 
-    def validate(self) -> dict[str, float]:
+    def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
         return mask_figures(self.network, self._held_out)
 
@@ -277,9 +297,9 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
     Raises:
         InputError: the network has no such loss, none is to count, its shape coefficients are not
             the samples', its batches are too small for it, its data sets are not what they should
-            be, or they lack what its losses compare.
+            be, or they lack what the losses of a stage compare; or see `require_stages`.
     """
-    weights = loss_weights(config)
+    require_stages(config)
     network = config.network
     if not isinstance(network, SegmentationConfig):
         allowed = [
@@ -294,13 +314,4 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
     if not isinstance(network, LifterConfig) and config.optimiser.batch_size == 1:
         # The statistics of a batch would be those of one sample, or of one number.
         raise InputError("training.small_batch", file="optimiser.batch_size")
-    return require_learnable(config, weights)
-
-
-def _scaled(
-    terms: Mapping[str, Tensor], weights: Mapping[str, float], counts: Tensor
-) -> dict[str, Tensor]:
-    """Terms (B,) by the weights of losses and by how far each hand `counts` (B,)."""
-    return {
-        name: weights[name] * counts * term for name, term in terms.items() if weights[name] > 0
-    }
+    return require_learnable(config)

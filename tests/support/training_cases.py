@@ -17,6 +17,7 @@ from init_net.records import LifterInputs
 from init_net.samples.shards import SAMPLE_FIELDS, SampleSource
 from init_net.training.command import train_hands
 from init_net.training.config import TrainConfig
+from init_net.training.plan import Supply, make_plan
 
 SMALL = LifterConfig(width=16, blocks=1, dropout=0.2)
 """Drops features at random, so that the state of the generators matters."""
@@ -61,6 +62,7 @@ class ToyTask:
     def __init__(self, config: TrainConfig, before=lambda step: None) -> None:
         self.config, self.before = config, before
         self.network = build_network(config.network, config.run.seed)
+        self.plan = make_plan(config, Supply([20] * len(config.learned_from), 4))
         self.seen = []
 
     def batch(self, step: int) -> ToyBatch:
@@ -86,7 +88,7 @@ class ToyTask:
         return {"keypoints": keypoints * (1.0 if worse is None else worse),
                 "betas": 0.1 * hands.betas.square().mean(1)}  # fmt: skip
 
-    def validate(self) -> dict[str, float]:
+    def validate(self, stage=None) -> dict[str, float]:
         assert not self.network.training
         batch = self.batch(10_000)
         error = (self.network(batch.inputs).keypoints - batch.keypoints).norm(dim=-1)

@@ -3,6 +3,23 @@
 SENTENCES: dict[str, str] = {
     # Stages of a run.
     "training.stage_length": "expected either epochs or steps, found both or neither",
+    "training.unknown_part": "expected parts of the {network}, of which there are {known}, found "
+    "{part!r}",
+    "training.needed_part": "expected parts that the network can do without, of which there are "
+    "{known}, found {part!r}",
+    "training.absent_part": "expected a part that is there to be trained, found {part!r}, which "
+    "the stage leaves out",
+    "training.no_parts": "expected a part that is left, found none",
+    "training.unknown_source": "expected sources of this configuration, of which there are {known}, "
+    "found {source!r}",
+    "training.stage_shares": "expected {expected}",
+    "training.no_decay": "expected decay_epochs for the schedule {schedule}, found none",
+    "training.long_decay": "expected a stage that is as long as its decay of {decay:g} epochs, found "
+    "one of {found:g}",
+    "training.long_warmup": "expected more steps than the {warmup} of the warm-up, found a stage of "
+    "{found}",
+    "training.other_plan": "expected a run whose stage and its last step are {expected}, found "
+    "{found}: its samples are others than they were; use --overwrite to replace it",
     # Rendered samples.
     "samples.other_folder": "expected an empty folder or rendered samples, found other",
     "samples.other_option": "expected samples with {option} {expected!r}, found a data set with "

@@ -13,14 +13,23 @@ import torch
 from init_net.networks.build import build_network
 from init_net.networks.config import LifterConfig, SegmentationConfig
 from init_net.training.checkpoints import find_checkpoint, load_checkpoint
-from init_net.training.config import OptimiserConfig, TrainConfig, first_difference, smoke
+from init_net.training.config import OptimiserConfig, TrainConfig
 from init_net.training.log import METRICS
 from init_net.training.loop import Watch, train
-from init_net.training.optimisation import WeightAverage, learning_rate, make_optimiser
+from init_net.training.optimisation import LearningRate, WeightAverage, make_optimiser
+from init_net.training.plan import Supply, make_plan
+from init_net.training.same_run import first_difference
+from init_net.training.smoke import smoke
+from init_net.training.stage_config import StageConfig
 from tests.support.paths import ROOT
 from tests.support.training_cases import ToyTask, small_config
 
 REPOSITORY = ROOT
+
+
+def whole(config: OptimiserConfig) -> LearningRate:
+    """The learning rate of a run without stages."""
+    return LearningRate.of(config, StageConfig(steps=config.steps), config.steps, 1.0)
 
 
 def read_metrics(folder: Path) -> list[dict]:
@@ -101,7 +110,7 @@ def test_the_log_holds_means_of_losses_and_validations(undisturbed):
     for line in lines:
         if "loss/total" in line:
             assert line["loss/total"] == pytest.approx(line["loss/keypoints"] + line["loss/betas"])
-            rate = learning_rate(small_config().optimiser, line["step"] - 1)
+            rate = whole(small_config().optimiser).at(line["step"] - 1)
             assert line["learning_rate"] == rate
     assert lines[-2]["loss/total"] < lines[0]["loss/total"]
 
@@ -260,14 +269,14 @@ def test_tensorboard_is_told_the_same(undisturbed):
 
 def test_the_learning_rate_rises_linearly_and_falls_along_half_a_cosine():
     config = OptimiserConfig(steps=101, warmup_steps=20, learning_rate=2e-3, final_fraction=0.1)
-    rates = [learning_rate(config, step) for step in range(101)]
+    rates = [whole(config).at(step) for step in range(101)]
     assert rates[0] == pytest.approx(1e-4) and rates[9] == pytest.approx(1e-3)
     assert rates[19] == rates[20] == 2e-3
     assert rates[60] == pytest.approx((2e-3 + 2e-4) / 2), "half way between warm-up and end"
     assert rates[40] == pytest.approx(2e-4 + 1.8e-3 * (1 + math.cos(math.pi / 4)) / 2)
     assert rates[100] == pytest.approx(2e-4)
     assert all(a >= b for a, b in itertools.pairwise(rates[20:]))
-    assert learning_rate(OptimiserConfig(steps=1, warmup_steps=0), 0) == 1e-3
+    assert whole(OptimiserConfig(steps=1, warmup_steps=0)).at(0) == 1e-3
 
 
 def test_the_average_follows_its_formula():
@@ -355,6 +364,24 @@ def test_a_smoke_test_is_a_small_run_of_the_same_options(network):
     kept = ("losses", "augmentation")
     assert all(getattr(small, name) == getattr(config, name) for name in kept)
     assert small.network.kind == network.kind
+
+
+def test_a_smoke_test_has_every_stage():
+    """Each over in a few steps, in which its learning rate falls as far."""
+    given = {
+        "A": {"epochs": 120.0, "schedule": "linear", "decay_epochs": 20.0, "trains": ["head"]},
+        "B": {"steps": 5000, "sources": {"data": 1.0}},
+        "C": {"epochs": 90.0, "schedule": "steps", "decay_epochs": 30.0},
+    }
+    config = TrainConfig.model_validate({"network": {"kind": "segmentation"}, "stages": given})
+    small = smoke(config)
+    plan = make_plan(small, Supply([small.data.count], small.optimiser.batch_size))
+    assert [stage.name for stage in plan.stages] == ["A", "B", "C"]
+    assert all(3 <= stage.steps <= 8 for stage in plan.stages)
+    linear, _, steps = plan.stages
+    assert linear.rate.decay == pytest.approx(0.1 * 192 / 4 / 6)
+    ends = [steps.learning_rate(steps.end - 1), config.optimiser.learning_rate / 4]
+    assert ends[0] == pytest.approx(ends[1]) and plan.stages[0].trains == {"head"}
 
 
 def test_the_first_difference_is_of_what_shapes_a_run():

@@ -236,7 +236,8 @@ class TestHandNet:
         config = learning(Pictures(without_parameters))
         held_out = config.datasets["B"].model_copy(update={"split": "other"})
         config = config.model_copy(update={"validation_datasets": {"V": held_out}, "datasets": {}})
-        figures = build_task(config, CPU).validate()
+        task = build_task(config, CPU)
+        figures = task.validate(task.plan.at(0))
         assert figures["hands"] == 6 and figures["mpjpe_mm"] > figures["pa_mpjpe_mm"] > 0
         assert "pa_mpvpe_mm" not in figures and all(map(np.isfinite, figures.values()))
 

@@ -35,12 +35,12 @@ class TestBatches:
     def test_every_sample_once_in_every_pass(self, folder, size):
         task = built(folder, "segmentation")
         steps = -(-3 * COUNT // size)
-        chosen = np.concatenate([task._mixture.chosen(step, size) for step in range(steps)])
+        chosen = np.concatenate([task._mixtures[0].chosen(step, size) for step in range(steps)])
         passes = chosen[: 3 * COUNT].reshape(3, COUNT)
         assert (np.sort(passes, 1) == np.arange(COUNT)).all()
         assert not (passes[0] == passes[1]).all() and not (passes[1] == passes[2]).all()
         # Whatever was asked for before.
-        last = task._mixture.chosen(steps - 1, size)
+        last = task._mixtures[0].chosen(steps - 1, size)
         assert (last == chosen[(steps - 1) * size :]).all()
 
     @pytest.mark.parametrize("network", NETWORKS)
@@ -102,7 +102,7 @@ class TestBatches:
         assert 0.1 < (seen == 0).float().mean() < 0.5
         assert ((seen > 0) & (seen < 1)).any()
         plain = Cropper(ShardedSamples(folder / "data"), 32, 1.4, None).crop(range(COUNT), (0,))
-        chosen = task._mixture.chosen(0, 4 * COUNT)
+        chosen = task._mixtures[0].chosen(0, 4 * COUNT)
         # A segmentation is told no shapes.
         shapes = 10 if network == "handnet" else 0
         assert torch.equal(batch.betas, plain.betas[chosen][:, :shapes])
@@ -196,7 +196,7 @@ def test_validation(folder, network):
     """Of the held-out samples, not of those learned from; twice the same."""
     task = built(folder, network)
     task.network.eval()
-    figures = task.validate()
+    figures = task.validate(task.plan.at(0))
     assert figures["hands"] == (5 if network == "lifter" else 6)
     assert all(np.isfinite(value) for value in figures.values())
-    assert task.validate() == figures
+    assert task.validate(task.plan.at(0)) == figures

@@ -1,0 +1,173 @@
+"""Whether data sets have what the losses of a run compare, before anything is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from datasets.annotations import AnnotatedHand, AnnotatedImages
+from fitter.errors import InputError
+from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
+from init_net.samples.annotated import OWN_MODEL
+from init_net.samples.config import DatasetConfig
+from init_net.training.config import TrainConfig
+from init_net.training.loss_weights import loss_weights
+from init_net.training.sources import annotated_source
+
+_SHOWN = 64
+"""Pictures of a data set that are asked what it has."""
+
+_IN_THE_IMAGE = ("mano_joints_2d", "mano_camera", "geometric_joints_2d", "geometric_bone")
+"""Losses of a HandNet that compare positions in the image: keypoints in 2D are enough."""
+
+_OF_MASKS = "mask_"
+"""What the names of a HandNet's losses begin with that compare masks."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a data set says of its hands, as far as its first pictures tell.
+
+    Attributes:
+        keypoints_2d, keypoints_3d: of some hand.
+        camera: K of some picture.
+        placed: keypoints in 3D have a place in the camera, not relative to the wrist alone.
+        parameters: rotations and shape of the open hand.
+        masks: of some hand.
+        marks: keypoints are those that the detector marks, or can be posed so.
+    """
+
+    keypoints_2d: bool
+    keypoints_3d: bool
+    camera: bool
+    placed: bool
+    parameters: bool
+    masks: bool
+    marks: bool
+
+    @property
+    def in_space(self) -> bool:
+        """Keypoints in 3D with the camera that saw them."""
+        return self.keypoints_3d and self.camera
+
+    @classmethod
+    def of(cls, images: AnnotatedImages) -> Contents:
+        """What a data set has."""
+        hands: list[AnnotatedHand] = []
+        camera = masks = False
+        for place in range(min(_SHOWN, len(images))):
+            try:
+                annotation = images.annotation(place)
+                if annotation.hands and not masks:
+                    masks = images.masks(place) is not None
+            except InputError:
+                continue  # said when it is converted; others are used
+            hands += annotation.hands
+            camera |= annotation.intrinsics is not None
+        deep = [hand for hand in hands if np.isfinite(hand.keypoints_3d).any()]
+        parameters = any(
+            hand.parameters is not None and hand.parameters.model == OWN_MODEL for hand in hands
+        )
+        return cls(
+            keypoints_2d=any(np.isfinite(hand.keypoints_2d).any() for hand in hands),
+            keypoints_3d=bool(deep),
+            camera=camera,
+            placed=bool(deep) and not any(hand.is_root_relative for hand in deep),
+            parameters=parameters,
+            masks=masks,
+            marks=parameters or images.definition == "mediapipe",
+        )
+
+
+def require_learnable(config: TrainConfig) -> dict[str, str]:
+    """Refuse data sets that a network cannot learn from in one of its stages.
+
+    Args:
+        config: of the run, whose losses and sources are known to be there.
+
+    Returns:
+        Of each data set that lacks something: what is not learned from it, in words.
+
+    Raises:
+        InputError: `training.lacks`: a data set has not what the losses of a stage compare.
+    """
+    said: dict[str, str] = {}
+    learned = {
+        name: Contents.of(annotated_source(source).images)
+        for name, source in config.datasets.items()
+        if name in config.learned_from
+    }
+    for stage in config.stages or [None]:
+        given = None if stage is None else config.stages[stage]
+        weights = loss_weights(config, stage)
+        for name in config.shares_of(given):
+            if name in learned:
+                where = f"datasets.{name}" if stage is None else f"stages.{stage}.sources.{name}"
+                _require(
+                    config, where, config.datasets[name], _lacking(config, weights, learned[name])
+                )
+                lost = _lost(config, weights, learned[name])
+                if lost:
+                    said[f"datasets.{name}"] = " nor ".join(lost)
+    for name, source in config.validation_datasets.items():
+        contents = Contents.of(annotated_source(source).images)
+        lacking = _lacking(config, loss_weights(config), contents)
+        is_masks = isinstance(config.network, SegmentationConfig)
+        if lacking is None and not is_masks and not contents.in_space:
+            lacking = "keypoints in 3D and K, which its figures are of"
+        _require(config, f"validation_datasets.{name}", source, lacking)
+    return said
+
+
+def _require(config: TrainConfig, where: str, source: DatasetConfig, lacking: str | None) -> None:
+    if lacking is not None:
+        raise InputError(
+            "training.lacks",
+            file=f"{where} ({source.dataset})",
+            network=config.network.kind,
+            expected=lacking,
+        )
+
+
+def _lost(config: TrainConfig, weights: Mapping[str, float], contents: Contents) -> list[str]:
+    """What is not learned from a data set, in words."""
+    match config.network:
+        case SegmentationConfig():
+            return []
+        case LifterConfig():
+            return [] if contents.parameters else ["rotations and shape"]
+        case HandNetConfig():
+            pass
+    counts = [name for name, weight in weights.items() if weight > 0]
+    lost = []
+    if any(not name.startswith(_OF_MASKS) for name in counts):
+        lost += [] if contents.in_space else ["keypoints in 3D"]
+        lost += [] if contents.parameters else ["rotations and shape"]
+    if any(name.startswith(_OF_MASKS) for name in counts) and not contents.masks:
+        lost.append("masks")
+    return lost
+
+
+def _lacking(config: TrainConfig, weights: Mapping[str, float], contents: Contents) -> str | None:
+    """What a data set would have to have besides, in words; None for nothing."""
+    if not contents.keypoints_2d:
+        return "keypoints in 2D, which say where a hand is"
+    match config.network:
+        case SegmentationConfig():
+            return None if contents.masks else "masks"
+        case LifterConfig():
+            if not (contents.in_space and contents.placed):
+                return "keypoints in 3D in the camera, and K"
+            if not contents.marks:
+                return "keypoints as the detector marks them"
+        case HandNetConfig():
+            counts = [name for name, weight in weights.items() if weight > 0]
+            if all(name.startswith(_OF_MASKS) for name in counts):
+                return None if contents.masks else "masks"
+            of_masks = contents.masks and any(name.startswith(_OF_MASKS) for name in counts)
+            in_the_image = any(name in _IN_THE_IMAGE for name in counts)
+            if not (contents.in_space or in_the_image or of_masks):
+                return "keypoints in 3D and K: no loss compares positions in the image"
+    return None

@@ -1,0 +1,83 @@
+"""Whether two configurations are of one run: what may change between its parts, and what not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+UNBOUND: frozenset[str] = frozenset(
+    {
+        "data.folder",
+        "data.workers",
+        "validation.folder",
+        "validation.workers",
+        "run.loaders",
+        "run.device",
+        "run.checkpoint_minutes",
+    }
+)
+"""Options that may change between the parts of one run: where and how fast, not what."""
+
+_UNBOUND_OF_DATASETS = ("samples", "workers")
+"""The same of each data set."""
+
+LIKE_EARLIER: Mapping[str, Any] = {
+    "data.share": None,
+    "validation.share": None,
+    "run.start": None,
+    "run.start_parts": None,
+    "optimiser.schedule": "cosine",
+    "optimiser.decay_epochs": None,
+    "optimiser.decay_factor": 0.5,
+    "optimiser.betas": [0.9, 0.999],
+    "augmentation.keypoint_dropout": 0.0,
+    "augmentation.all_keypoints_dropout": 0.0,
+    "network.margin": 1.4,
+    "further_data": [],
+    "data.sightings": 2,
+    "validation.sightings": 1,
+    **{
+        f"{samples}.{share}_share": 0.0
+        for samples in ("data", "validation")
+        for share in ("glove", "child", "grey", "varied_object")
+    },
+}
+"""Options that earlier versions had and this one has not, or the other way round, and the value
+with which a run is the same with and without them."""
+
+
+def first_difference(
+    wanted: Mapping[str, Any], found: Mapping[str, Any]
+) -> tuple[str, Any, Any] | None:
+    """The first option in which two resolved configurations are not one run's.
+
+    Args:
+        wanted, found: of `TrainConfig.resolved`.
+
+    Returns:
+        Name, value in `wanted` and value in `found` (None where it is missing); None if there is no
+        such option. Options of `UNBOUND` do not count, nor do those of `LIKE_EARLIER` that
+        changed nothing.
+    """
+    mine, others = (
+        {name: value for name, value in _flat(values) if (name, value) not in LIKE_EARLIER.items()}
+        for values in (wanted, found)
+    )
+    for name in [*mine, *(name for name in others if name not in mine)]:
+        if not _is_unbound(name) and mine.get(name) != others.get(name):
+            return name, mine.get(name), others.get(name)
+    return None
+
+
+def _is_unbound(name: str) -> bool:
+    section, _, option = name.rpartition(".")
+    of_dataset = section.startswith(("datasets.", "validation_datasets."))
+    return name in UNBOUND or (of_dataset and option in _UNBOUND_OF_DATASETS)
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    options: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        name = f"{before}{key}"
+        options += _flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
+    return options

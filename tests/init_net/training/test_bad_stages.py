@@ -1,0 +1,130 @@
+"""Stages that cannot be done are refused before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from init_net.samples import conversion
+from init_net.training import freezing, learnable, sources
+from init_net.training.config import TrainConfig, load_train_config
+from init_net.training.loss_weights import LifterWeights
+from init_net.training.plan import Supply, make_plan
+from init_net.training.stage_checks import require_stages
+from tests.support.annotated_pictures import Pictures, in_the_picture_alone
+from tests.support.errors import raises
+from tests.support.staged_training import PartedNetwork, staged_config
+from tests.support.task_cases import configured
+
+PARTS = "left, right, fusion, head"
+
+
+@pytest.fixture
+def parted(monkeypatch):
+    monkeypatch.setattr(freezing, "build_network", lambda config, seed: PartedNetwork())
+
+
+def staged(**stage) -> TrainConfig:
+    return staged_config({"A": {"steps": 9}, "B": {"steps": 9, **stage}})
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "facts"),
+    [
+        ({"trains": ["lift", "head"]}, "training.unknown_part",
+         {"file": "stages.B.trains", "part": "lift", "known": PARTS, "network": "lifter"}),
+        ({"without": ["lift"]}, "training.unknown_part",
+         {"file": "stages.B.without", "part": "lift", "known": PARTS, "network": "lifter"}),
+        ({"without": ["head"]}, "training.needed_part",
+         {"file": "stages.B.without", "part": "head", "known": "left, right, fusion"}),
+        ({"trains": ["left", "head"], "without": ["left"]}, "training.absent_part",
+         {"file": "stages.B", "part": "left"}),
+        ({"sources": {"data": 0.5, "photos": 0.5}}, "training.unknown_source",
+         {"file": "stages.B.sources", "source": "photos", "known": "data"}),
+        ({"sources": {"data": 0.5}}, "training.stage_shares",
+         {"file": "stages.B.sources", "expected": "shares that add up to 1, found 0.5"}),
+        ({"schedule": "linear"}, "training.no_decay", {"file": "stages.B", "schedule": "linear"}),
+        ({"schedule": "steps"}, "training.no_decay", {"file": "stages.B", "schedule": "steps"}),
+        ({"steps": None, "epochs": 3, "schedule": "linear", "decay_epochs": 4},
+         "training.long_decay", {"file": "stages.B", "decay": 4.0, "found": 3.0}),
+        ({"steps": 2}, "training.long_warmup", {"file": "stages.B", "warmup": 2, "found": 2}),
+    ],
+)  # fmt: skip
+def test_one_that_makes_no_sense(parted, stage, code, facts):
+    with raises(code, **facts):
+        require_stages(staged(**stage))
+
+
+def test_a_network_without_parts_has_none_to_freeze():
+    with raises("training.unknown_part", file="stages.B.trains", part="width", known="none"):
+        require_stages(staged(trains=["width"]))
+    require_stages(staged(learning_rate=1e-4))
+
+
+def test_a_network_of_which_nothing_is_left(parted, monkeypatch):
+    monkeypatch.setattr(PartedNetwork, "optional_parts", frozenset(PARTS.split(", ")))
+    with raises("training.no_parts", file="stages.B.without"):
+        require_stages(staged(without=PARTS.split(", ")))
+
+
+def test_stages_that_can_be_done(parted):
+    require_stages(staged_config())
+
+
+@pytest.mark.parametrize("length", [{}, {"steps": 3, "epochs": 1.0}])
+def test_either_epochs_or_steps(tmp_path, length):
+    (tmp_path / "a.yaml").write_text(
+        f"network: {{kind: lifter}}\nstages: {{A: {length or '{}'}}}\n".replace("'", "")
+    )
+    with raises("training.stage_length"):
+        load_train_config(tmp_path / "a.yaml")
+
+
+def test_losses_of_a_stage():
+    config = staged(losses={"colour": 1.0})
+    known = ", ".join(LifterWeights.model_fields)
+    with raises("training.unknown_loss", file="stages.B.losses.colour", known=known):
+        make_plan(config, Supply([8], 4))
+    config = staged(losses=dict.fromkeys(LifterWeights.model_fields, 0.0))
+    with raises("training.no_loss", file="stages.B.losses"):
+        make_plan(config, Supply([8], 4))
+
+
+def test_a_stage_of_fewer_epochs_than_its_warm_up():
+    config = staged_config({"A": {"epochs": 0.2}})
+    with raises("training.long_warmup", file="stages.A", warmup=2, found=2):
+        make_plan(config, Supply([40], 4))
+
+
+class TestDataSets:
+    @pytest.fixture
+    def learning(self, tmp_path, monkeypatch):
+        def make(images: Pictures, network: str, **stages) -> TrainConfig:
+            conversion._opened.cache_clear()
+            sources.annotated_source.cache_clear()
+            monkeypatch.setattr(conversion, "open_dataset", lambda *which: images)
+            given = {"dataset": "pictures", "folder": "here", "samples": str(tmp_path / "kept")}
+            return configured(tmp_path, network, datasets={"B": given}, stages=stages)
+
+        return make
+
+    def test_one_without_what_a_stage_compares(self, learning):
+        """In the stage that learns from it, with the losses of that stage."""
+        flat = Pictures(in_the_picture_alone)
+        deep = {"mano_joints_2d": 0.0, "mano_camera": 0.0, "geometric_bone": 0.0}
+        stages = {"First": {"steps": 9}, "Deep": {"steps": 9, "losses": deep}}
+        wanted = "keypoints in 3D and K: no loss compares positions in the image"
+        where = "stages.Deep.sources.B (pictures)"
+        with raises("training.lacks", file=where, network="handnet", expected=wanted):
+            learnable.require_learnable(learning(flat, "handnet", **stages))
+        stages["Deep"]["sources"] = {"data": 1.0}
+        said = learnable.require_learnable(learning(flat, "handnet", **stages))
+        assert said == {"datasets.B": "keypoints in 3D nor rotations and shape"}
+
+    def test_one_that_no_stage_learns_from_is_not_asked(self, learning):
+        nowhere = Pictures(lambda row, hand: replace(hand, keypoints_2d=np.full((21, 2), np.nan)))
+        config = learning(nowhere, "handnet", A={"steps": 9, "sources": {"data": 1.0}})
+        assert learnable.require_learnable(config) == {}
+        assert list(config.learned_from) == ["data"]
