@@ -16,6 +16,7 @@ from measuring import BenchmarkError
 
 from datasets.synthetic import SyntheticSettings
 from fitter.metrics import auc, pck
+from fitter.system.lock import WriterLock
 from init_net.records import RegressedHands
 from init_net.samples.crop_samples import Cropper
 from init_net.samples.shards import SampleSource, ShardedSamples
@@ -27,7 +28,7 @@ COUNT, UNSEEN, SIDE = 10, 8, 64
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("samples") / "train"
-    source = SampleSource(seed=7, count=COUNT, size=96, settings=SyntheticSettings.unoccluded())
+    source = SampleSource(seed=7, count=COUNT, size=96)
     render(path, source, unseen=(UNSEEN,))
     return path
 
@@ -223,3 +224,87 @@ def test_masks_and_refinement_have_their_tables(tmp_path):
     )
     assert first in line and gain in line
     assert "0.071" in doc.refinement(tmp_path)  # what the paper gains
+
+
+def write_stages(folder):
+    """A preset of all five stages of a network that is small."""
+    text = """
+network: {kind: handnet, input_size: 64, hidden: [16], decoder_channels: [8, 8, 8, 8, 8]}
+stages:
+  image:
+    steps: 1
+    trains: [image_front, tail, head]
+    without: [keypoint_front, fusion, segmentation]
+  keypoint: {steps: 1, trains: [keypoint_front], without: [image_front, fusion, segmentation]}
+  fusion: {epochs: 3, trains: [fusion], without: [segmentation], learning_rate: 1.0e-4}
+  finalize: {steps: 1, without: [segmentation], schedule: linear, decay_epochs: 1}
+  segmentation: {steps: 1, trains: [segmentation], without: [head]}
+"""
+    path = folder / "stages.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def arguments(folder, tmp_path, monkeypatch):
+    """Of a run of everything in miniature."""
+    stages = write_stages(tmp_path)
+    single = tmp_path / "single.yaml"
+    single.write_text("network: {kind: handnet, input_size: 64, hidden: [16]}\n")
+    presets = {doc.MULTI: str(stages), doc.SINGLE: str(single)}
+    monkeypatch.setattr(realistic_hands, "PRESETS", presets)
+    held_out = tmp_path / "validation"
+    settings = SyntheticSettings(backgrounds="packages")
+    render(held_out, SampleSource(seed=2000, count=2, size=96, settings=settings))
+    options = ["data.seed=7", "data.size=96", "validation.count=2", "validation.size=96",
+               "optimiser.batch_size=2", "optimiser.warmup_steps=1"]  # fmt: skip
+    sizes = ["--count", COUNT, "--steps", 10, "--mask-steps", 3, "--held-out", 9, "--refined", 2]
+    places = ["--work", tmp_path / "work", "--results", tmp_path / "results",
+              "--samples", folder, "--validation", held_out]  # fmt: skip
+    given = [*places, *sizes, *(word for option in options for word in ("--set", option))]
+    return [str(word) for word in given]
+
+
+def test_an_arm_is_trained_and_measured_once(arguments, tmp_path, monkeypatch):
+    realistic_hands.main(["table2", "table3", "fig9", *arguments, "--seeds", "3"])
+    results = tmp_path / "results"
+    made = sorted(str(file.relative_to(results)) for file in results.rglob("*.json"))
+    assert made == [
+        "hands/multi-stage-3.json", "hands/single-stage-3.json", "masks/multi-stage-3.json",
+        "refinement/multi-stage-3.json",
+    ]  # fmt: skip
+    said = json.loads((results / "hands" / "multi-stage-3.json").read_text())
+    assert said["with"]["hands"] == 2 and said["with"]["mpvpe_mm"] > 0
+    assert said["training"]["cpu_seconds"] > 0 and said["training"]["samples"]["trained_on"] == 7
+    steps = [stage["steps"] for stage in said["training"]["stages"].values()]
+    assert steps == [2, 2, 2, 4, 3]
+    assert all("learning_rate" not in stage for stage in said["training"]["stages"].values())
+    assert str(tmp_path) not in json.dumps(said)
+    tables = [make(results) for make in (doc.arms, doc.training, doc.curves, doc.masks)]
+    assert all("n/a" not in table or table is tables[3] for table in tables)
+    # What is there is neither trained nor measured again, what is gone is measured alone.
+    monkeypatch.setattr(arms, "train_hands", lambda words: pytest.fail(f"trained {words}"))
+    before = (results / "masks" / "multi-stage-3.json").read_text()
+    (results / "masks" / "multi-stage-3.json").unlink()
+    monkeypatch.setitem(realistic_hands.MEASURES, "hands", lambda *given: pytest.fail("measured"))
+    realistic_hands.main(["table2", "table3", *arguments, "--seeds", "3"])
+    assert (results / "masks" / "multi-stage-3.json").read_text() == before
+
+
+def test_an_arm_that_somebody_trains_is_passed_over(arguments, tmp_path, capsys):
+    (tmp_path / "work").mkdir()
+    lock = WriterLock(tmp_path / "work" / "single-stage-0.arm")
+    try:
+        plan = arms.Plan(tmp_path, COUNT, tmp_path, tmp_path / "work", 5, 2, 9, 2)
+        arm = arms.Arm(doc.SINGLE, "nothing.yaml", 0)
+        assert not realistic_hands.measured("hands", arm, plan, tmp_path / "results")
+    finally:
+        lock.release()
+    assert "single-stage-0: another process" in capsys.readouterr().err
+
+
+def test_a_training_that_fails_is_told(arguments, tmp_path):
+    words = [*arguments, "--set", "data.seed=8"]  # other samples than lie there
+    with pytest.raises(BenchmarkError, match="train-hands ended with 2"):
+        realistic_hands.main(["table2", *words])
+    assert not list((tmp_path / "results").rglob("*.json"))
