@@ -141,7 +141,7 @@ class Bench:
                      for true in rows["keypoints_2d"]]  # fmt: skip
         else:
             sightings = opened_sightings(samples).read(index, np.zeros_like(index))
-            hands = [_observation(sightings, i) for i in range(len(index))]
+            hands = [hand_observation(sightings, i) for i in range(len(index))]
         crop = (self.side, self.config.refine.margin)
         images = zip(rows["image"], rows["intrinsics"], hands, rows["mask"], strict=True)
         crops = [crop_hands(image, K, [hand], mask > 127, crop)[0]
@@ -240,7 +240,7 @@ def found_alone(samples: ShardedSamples) -> np.ndarray:
     return np.flatnonzero(opened_sightings(samples).found[:, 0] == FOUND)
 
 
-def _observation(sightings: Mapping[str, np.ndarray], i: int) -> HandObservation:
+def hand_observation(sightings: Mapping[str, np.ndarray], i: int) -> HandObservation:
     names = ("keypoints", "confidence", "depth", "xyz")
     seen, confidence, depth, xyz = (sightings[name][i].astype(float) for name in names)
     return HandObservation(

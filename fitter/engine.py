@@ -1,13 +1,14 @@
 """The second half of the pipeline: hands that were found, to fitted hands, to result rows.
 
 DetectedImage -> `Engine.fit` -> ImageRow, some images at a time.
+DetectedFrame -> `Engine.fit_frames` -> FrameRow, likewise.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,44 +17,37 @@ from fitter.config.options import Config
 from fitter.device import choose_device
 from fitter.energies.priors import PoseSpace
 from fitter.fitted_hands import FittedHands, RefinedHands, refused_below, without_phantom
+from fitter.fitting.detected_frame import DetectedFrame
 from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Predictions, load_initializer
 from fitter.fitting.keypoint_fit import KeypointFit, fit_keypoints, keypoint_information
 from fitter.fitting.network_prior import with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
+from fitter.frame_engine import FrameEngine
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance_loading import appearance_identity
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.known_shape import KnownShape
 from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
+from fitter.hand_slots import (
+    Slot,
+    beside_others,
+    hidden_weighed,
+    judged_hands,
+    known_shapes,
+    of_known_size,
+    predicted,
+    rest_offsets,
+)
 from fitter.meshes import HandMeshes
-from fitter.quality.inputs import JudgedHands
 from fitter.quality.judge import HandJudge
 from fitter.quality.model import quality_identity
-from fitter.quality.visibility import SceneHand, behind_others
-from fitter.records import HandCrop, HandObservation, IntrinsicsSource, NormalisedHands
+from fitter.records import NormalisedHands
 from fitter.refinement.refiner import Refiner
 from fitter.solvers.status import Status
+from fitter.store.frame_schema import FrameRow
 from fitter.store.schema import HandRow, ImageRow
-
-
-@dataclass(frozen=True)
-class _Slot:
-    """One hand of a block with what is needed to fit it."""
-
-    hand: HandObservation
-    crop: HandCrop | None
-    image_size: tuple[int, int]
-    intrinsics: np.ndarray
-    intrinsics_source: IntrinsicsSource
-
-    @classmethod
-    def of(cls, image: DetectedImage, index: int) -> _Slot:
-        assert image.size is not None  # it has hands
-        assert image.intrinsics is not None and image.intrinsics_source is not None
-        crop = image.crops[index] if image.crops else None
-        return cls(image.hands[index], crop, image.size, image.intrinsics, image.intrinsics_source)
 
 
 class Engine:
@@ -80,6 +74,15 @@ class Engine:
         self.initializer = load_initializer(config, self.device)
         definition = config.output.keypoint_definition
         self.definition = KeypointDefinition.of(right, definition)
+        self.frames = FrameEngine(
+            config,
+            self.meshes,
+            self.fit_model,
+            self.refiner,
+            self.judge,
+            self.initializer,
+            self.definition,
+        )
 
     def fit(self, images: Sequence[DetectedImage]) -> list[ImageRow]:
         """Fit every hand of the images, at most `batch_size` at a time; one row an image.
@@ -87,7 +90,7 @@ class Engine:
         A row's last digits may depend on the other images: on a CPU the same images always give
         the same rows.
         """
-        slots = [_Slot.of(image, h) for image in images for h in range(len(image.hands))]
+        slots = [Slot.of(image, h) for image in images for h in range(len(image.hands))]
         # As many as needed, of one size: a last batch of a few hands would cost almost a whole one.
         batches = max(1, math.ceil(len(slots) / self.config.run.batch_size))
         size = max(1, math.ceil(len(slots) / batches))
@@ -96,9 +99,21 @@ class Engine:
             rows += self._fit_batch(slots[start : start + size])
         found = iter(rows)
         return [
-            image_row(image, self._beside_others(image, [next(found) for _ in image.hands]))
+            image_row(
+                image,
+                beside_others(self.meshes, [next(found) for _ in image.hands], image.intrinsics),
+            )
             for image in images
         ]
+
+    def fit_frames(self, frames: Sequence[DetectedFrame]) -> list[FrameRow]:
+        """Fit every hand of the frames, each to all views that see it; one row a frame.
+
+        Hands of different views that are one are found by their lines of sight. As many hands are
+        fitted at once as have `batch_size` rows, a hand in a view each; a row's last digits may
+        depend on the other frames.
+        """
+        return self.frames.fit(frames)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -116,11 +131,11 @@ class Engine:
             **{f"{name}_sha256": digest for name, digest in networks.items()},
         }
 
-    def _fit_batch(self, slots: Sequence[_Slot]) -> list[HandRow]:
+    def _fit_batch(self, slots: Sequence[Slot]) -> list[HandRow]:
         """Hands of one batch: mirrored in, predicted, fitted, refined, mirrored out."""
         like, config = self.fit_model.keypoints.joint_template, self.config.fit
-        observations = [_of_known_size(slot.hand, config.hand_size) for slot in slots]
-        known = self._known_shapes(observations)
+        observations = [of_known_size(slot.hand, config.hand_size) for slot in slots]
+        known = known_shapes(observations, self.fit_model)
         observed = ObservationBatch.of(observations, [slot.intrinsics for slot in slots], like)
         detected = normalise(observed)
         predictions = self._predict(slots, detected)
@@ -138,7 +153,7 @@ class Engine:
             observed.is_left,
             self.definition,
         )
-        judged = self.judge(_judged(slots, alone, predictions, fitted))
+        judged = self.judge(judged_hands(slots, alone, predictions, fitted))
         rows = fitted.rows(observations, ["keypoints", *predictions.initialisations], judged)
         rows = [without_phantom(*pair) for pair in zip(rows, observations, strict=True)]
         rows = [refused_below(row, self.config.output.min_quality) for row in rows]
@@ -149,24 +164,6 @@ class Engine:
             row if row.has_failed else replace(row, vertices=self.meshes.vertices(row))
             for row in rows
         ]
-
-    def _known_shapes(self, observations: Sequence[HandObservation]) -> KnownShape:
-        """What is known of the shapes of the hands of a batch."""
-        like = self.fit_model.keypoints.joint_shapedirs
-        sizes = [math.nan if hand.hand_size is None else hand.hand_size for hand in observations]
-        unknown = np.full(like.shape[-1], np.nan)
-        betas = [unknown if hand.shared is None else hand.shared.betas for hand in observations]
-        return KnownShape.of(like.new_tensor(sizes), like.new_tensor(np.stack(betas)))
-
-    def _rest_offsets(self, hands: Sequence[HandObservation]) -> torch.Tensor | None:
-        """(N, V, 3) offsets that are known, NaN of hands whose are not; None where none are."""
-        found = [None if hand.shared is None else hand.shared.offsets for hand in hands]
-        if all(offsets is None for offsets in found):
-            return None
-        like = self.refiner.model.hand.v_template
-        unknown = np.full(like.shape, np.nan, np.float32)
-        stacked = np.stack([unknown if offsets is None else offsets for offsets in found])
-        return torch.as_tensor(stacked, dtype=like.dtype, device=like.device)
 
     def _with_shape_information(
         self, rows: list[HandRow], hands: NormalisedHands, fitted: FittedHands
@@ -191,34 +188,13 @@ class Engine:
             for place, row in enumerate(rows)
         ]
 
-    def _beside_others(self, image: DetectedImage, rows: list[HandRow]) -> list[HandRow]:
-        """The hands of an image, with keypoints that lie behind another of them less visible."""
-        fitted = [place for place, row in enumerate(rows) if not row.has_failed]
-        if len(fitted) < 2:
-            return rows
-        assert image.intrinsics is not None  # it has hands
-        hands = [SceneHand.of(rows[k], *self._mesh(rows[k])) for k in fitted]
-        for place, free in zip(fitted, behind_others(hands, image.intrinsics), strict=True):
-            seen = rows[place].keypoint_visibility
-            assert seen is not None
-            rows[place] = replace(rows[place], keypoint_visibility=seen * free)
-        return rows
-
-    def _mesh(self, row: HandRow) -> tuple[np.ndarray, np.ndarray]:
-        """(V, 3) vertices and (F, 3) faces of a fitted hand."""
-        assert row.side is not None
-        return self.meshes.vertices(row), self.meshes.faces(row.side)
-
-    def _predict(self, slots: Sequence[_Slot], hands: NormalisedHands) -> Predictions:
+    def _predict(self, slots: Sequence[Slot], hands: NormalisedHands) -> Predictions:
         """What networks say of the hands, where they are asked."""
-        crops = [slot.crop for slot in slots]
-        if self.initializer is None:
-            return Predictions({}, [None] * len(crops))
-        return self.initializer(hands, crops)
+        return predicted(self.initializer, hands, [slot.crop for slot in slots])
 
     def _refine(
         self,
-        slots: Sequence[_Slot],
+        slots: Sequence[Slot],
         hands: NormalisedHands,
         fit: KeypointFit,
         predictions: Predictions,
@@ -235,7 +211,8 @@ class Engine:
         if not crops:
             return None
         index = torch.tensor(list(crops), device=fit.status.device)
-        hands = self._hidden_weighed(hands, fit, predictions)
+        least = self.config.refine.hidden_weight
+        hands = hidden_weighed(self.judge, hands, fit.params, predictions, least)
         unknown = [float(slots[place].intrinsics_source == "default") for place in crops]
         result = self.refiner(
             fit.params[index],
@@ -244,55 +221,9 @@ class Engine:
             hands[index],
             torch.tensor(unknown),
             known[index],
-            self._rest_offsets([slots[place].hand for place in crops]),
+            rest_offsets([slots[place].hand for place in crops], self.refiner),
         )
         return RefinedHands(index, result, self.refiner.freed)
-
-    def _hidden_weighed(
-        self, hands: NormalisedHands, fit: KeypointFit, predictions: Predictions
-    ) -> NormalisedHands:
-        """The hands with less confidence in keypoints that their mesh and networks take for
-        hidden: a detector places those by habit."""
-        least = self.config.refine.hidden_weight
-        if least == 1:
-            return hands
-        seen = self.judge.seen_by_mesh(fit.params, hands, predictions)
-        return replace(hands, confidence=hands.confidence * (least + (1 - least) * seen))
-
-
-def _judged(
-    slots: Sequence[_Slot], hands: NormalisedHands, predictions: Predictions, fitted: FittedHands
-) -> JudgedHands:
-    """What is to be judged of the hands of a batch."""
-    masks, mask_iou, refined = {}, {}, fitted.refined
-    if refined is not None:
-        places = refined.index.tolist()
-        masks = {
-            place: mask
-            for place, mask in zip(places, refined.result.masks, strict=True)
-            if mask is not None
-        }
-        mask_iou = dict(zip(places, refined.result.mask_iou.tolist(), strict=True))
-    sizes = [slot.image_size for slot in slots]
-    return JudgedHands(
-        observed=[slot.hand for slot in slots],
-        crops=[slot.crop for slot in slots],
-        hands=hands,
-        predictions=predictions,
-        fit=fitted.fit,
-        right=fitted.right,
-        offsets=fitted.right_offsets,
-        log_focal=fitted.log_focal,
-        image_keypoints=fitted.image_keypoints,
-        image_sizes=torch.tensor(sizes).to(fitted.image_keypoints),
-        masks=masks,
-        mask_iou=mask_iou,
-    )
-
-
-def _of_known_size(hand: HandObservation, everywhere: float | None) -> HandObservation:
-    """The hand with its size, where the user knows it of this image's hands or of all."""
-    return hand if hand.hand_size is not None else replace(hand, hand_size=everywhere)
 
 
 def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:

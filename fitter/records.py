@@ -171,6 +171,29 @@ class HandCrop:
         """(S, S) float32 in [0, 1], `given` as a share, or None without a mask."""
         return None if self.given is None else _as_share(self.given)
 
+    def mirrored(self) -> HandCrop:
+        """The crop of the same hand taken for one of the other side."""
+        width = self.side
+        intrinsics = self.intrinsics.copy()
+        intrinsics[0, 1] = -intrinsics[0, 1]
+        intrinsics[0, 2] = width - intrinsics[0, 2]
+
+        def flipped(picture: np.ndarray | None) -> np.ndarray | None:
+            return None if picture is None else np.ascontiguousarray(picture[:, ::-1])
+
+        def moved(points: np.ndarray) -> np.ndarray:
+            return np.stack([width - points[..., 0], points[..., 1]], -1)
+
+        return replace(
+            self,
+            pixels=np.ascontiguousarray(self.pixels[:, ::-1]),
+            inside=flipped(self.inside),
+            given=flipped(self.given),
+            intrinsics=intrinsics,
+            keypoints=moved(self.keypoints),
+            others=moved(self.others),
+        )
+
 
 def _as_share(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float32) / 255

@@ -9,42 +9,44 @@ rounding.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from datasets.synthetic.arms import ArmBuilder, Mesh, PosedArms, together
+from datasets.synthetic.arms import ArmBuilder, together
 from datasets.synthetic.backgrounds import backgrounds, cast_shadow, load_bank, noise_tile
 from datasets.synthetic.camera_effects import develop, encoding_table
 from datasets.synthetic.glove_surface import GloveSurface
 from datasets.synthetic.ground_truth import keypoint_states, keypoint_tolerance, truth_of_pixels
-from datasets.synthetic.imaging import fall_off, infrared_reflectance, without_colours
-from datasets.synthetic.light import (
-    SHADOWS,
-    Irradiance,
-    Occlusion,
-    highlights,
-    illuminate,
-    shadowed,
-)
+from datasets.synthetic.imaging import without_colours
+from datasets.synthetic.light import SHADOWS, Irradiance, Occlusion, illuminate, shadowed
 from datasets.synthetic.mapped_skin import MappedSkin, skin_of
 from datasets.synthetic.object_meshes import body_mesh, body_vertices
 from datasets.synthetic.poses import PoseModel
 from datasets.synthetic.records import (
     COLOUR,
     HAND,
-    INFRARED,
     OBJECT,
     OTHER_HAND,
     SampleSpecs,
     SyntheticBatch,
+    ViewSpec,
     joined,
 )
 from datasets.synthetic.reflectance import SurfacePoints, mixed, reflectance
+from datasets.synthetic.rigs import moved_specs
 from datasets.synthetic.settings import SyntheticSettings
 from datasets.synthetic.specs import People, sample_specs
-from fitter.camera import SquareCrop, crop_intrinsics, project
+from datasets.synthetic.stage import (
+    Rays,
+    Scene,
+    Stage,
+    Surface,
+    image_intrinsics,
+    lit_pixels,
+)
+from fitter.camera import project
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.appearance_loading import load_appearance
 from fitter.hand_models.open_hand import load_child_shapes
@@ -54,56 +56,6 @@ from fitter.rendering.textured import TexturedFaces, uv_tangents
 
 CPU_CHUNK, GPU_CHUNK = 16, 256
 """Samples that are rendered at once: what fits into a processor's caches, and a GPU's memory."""
-
-
-@dataclass(frozen=True)
-class _Scene:
-    """What one kind of scene consists of: one hand or two, and objects."""
-
-    mesh: Mesh
-    topology: MeshTopology
-    hands: int
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """B posed scenes of one kind in their cameras.
-
-    `vertices` (B, V, 3) float32 metres; `normals` (B, V, 3); `skin` (B, V) 1 where light wraps
-    around edges; `open_share` (B, V) of the sky.
-    """
-
-    first: PosedArms
-    vertices: Tensor
-    normals: Tensor
-    skin: Tensor
-    open_share: Tensor
-    K: Tensor
-
-
-@dataclass(frozen=True)
-class _Rays:
-    """What falls on N pixels, and where they are seen from.
-
-    `diffuse` (N, 3) and `shown` (N, SHADOWS) as in `Irradiance`; `to_eye` (N, 3) unit; `depth` (N,)
-    metres.
-    """
-
-    diffuse: Tensor
-    shown: Tensor
-    to_eye: Tensor
-    depth: Tensor
-
-
-@dataclass(frozen=True)
-class _Surface:
-    """What N pixels show: `colour` (N, 3) linear RGB, unit `normals` (N, 3), `gloss` (N, 2) and
-    whether it is a glove, `gloved` (N,) bool."""
-
-    colour: Tensor
-    normals: Tensor
-    gloss: Tensor
-    gloved: Tensor
 
 
 class SyntheticEngine:
@@ -149,11 +101,11 @@ class SyntheticEngine:
         self.table = encoding_table().to(self.device)
         self.scenes = {two: self._scene(two) for two in (False, True)}
 
-    def _scene(self, two_hands: bool) -> _Scene:
+    def _scene(self, two_hands: bool) -> Scene:
         hand = self.arms.hand_mesh
         other = replace(hand, skin_of=torch.ones_like(hand.skin_of))
         mesh = together([hand, *([other] if two_hands else []), body_mesh()]).to(self.device)
-        return _Scene(mesh, MeshTopology(mesh.faces), 2 if two_hands else 1)
+        return Scene(mesh, MeshTopology(mesh.faces), 2 if two_hands else 1)
 
     def sample(self, seed: int, indices: Sequence[int]) -> SampleSpecs:
         """Specs of samples, on the CPU.
@@ -177,7 +129,27 @@ class SyntheticEngine:
         Returns:
             A batch on the engine's device, in the order of the specs.
         """
-        specs = specs.to(self.device)
+        return self._in_parts(specs.to(self.device), None)[0]
+
+    @torch.no_grad()
+    def render_views(
+        self, specs: SampleSpecs, views: Sequence[ViewSpec]
+    ) -> tuple[SyntheticBatch, ...]:
+        """Render a batch of specs as several cameras see it, see `datasets.synthetic.rigs`.
+
+        Args:
+            specs: at least one, in the frame of the scene's camera, on any device.
+            views: of each camera, at least one, for all of the specs.
+
+        Returns:
+            A batch for each camera, in its frame.
+        """
+        return self._in_parts(specs.to(self.device), [view.to(self.device) for view in views])
+
+    def _in_parts(
+        self, specs: SampleSpecs, views: Sequence[ViewSpec] | None
+    ) -> tuple[SyntheticBatch, ...]:
+        """A batch for each view; None: as the scene's own camera sees it."""
         chunk = CPU_CHUNK if self.device.type == "cpu" else GPU_CHUNK
         # Scenes with two hands have another mesh, so they are rendered apart.
         rows = [specs.second.present.logical_not().nonzero()[:, 0]]
@@ -185,27 +157,48 @@ class SyntheticEngine:
         parts, order = [], []
         for two_hands, group in enumerate(rows):
             for part in group.split(chunk) if len(group) else []:
-                parts.append(self._render(specs[part], self.scenes[bool(two_hands)]))
+                own = None if views is None else [view[part] for view in views]
+                parts.append(self._render(specs[part], self.scenes[bool(two_hands)], own))
                 order.append(part)
         place = torch.cat(order).argsort()
-        return joined(parts)[place]
+        return tuple(joined(of_view)[place] for of_view in zip(*parts, strict=True))
 
-    def _render(self, specs: SampleSpecs, scene: _Scene) -> SyntheticBatch:
+    def _render(
+        self, specs: SampleSpecs, scene: Scene, views: Sequence[ViewSpec] | None
+    ) -> list[SyntheticBatch]:
         stage = self._pose(specs, scene)
+        # Light falls on surfaces, wherever they are seen from.
         light = self._light(specs, scene, stage)
+        if views is None:
+            return [self._seen(specs, scene, stage, light)]
+        return [
+            self._seen(
+                moved_specs(specs, view, self.arms.model),
+                scene,
+                stage.moved(view.rotation, view.translation),
+                light,
+            )
+            for view in views
+        ]
+
+    def _seen(
+        self, specs: SampleSpecs, scene: Scene, stage: Stage, light: Irradiance
+    ) -> SyntheticBatch:
+        """Images of stages in the frame of the camera that sees them."""
+        K = image_intrinsics(specs.view, self.size)
         fine = self.size * self.supersampling
-        scale = stage.K.new_tensor([self.supersampling, self.supersampling, 1.0])[:, None]
-        screen = torch.cat([project(stage.vertices.double(), stage.K * scale),
+        scale = K.new_tensor([self.supersampling, self.supersampling, 1.0])[:, None]
+        screen = torch.cat([project(stage.vertices.double(), K * scale),
                             stage.vertices[..., 2:].double()], -1).float()  # fmt: skip
         fragments = rasterize(screen, scene.topology, (fine, fine))
-        linear, coverage = self._shade(specs, scene, stage, light, fragments)
+        linear, coverage = self._shade(specs, scene, stage, (light, K), fragments)
         behind = backgrounds(self.bank, self.tile, specs.background, self.size)
         behind = cast_shadow(behind, coverage, specs.light.cast)
         linear = without_colours(linear + behind * (1 - coverage)[..., None], specs.imaging)
         mesh = scene.mesh
         of_face = torch.where((mesh.skin_of == 1) & (mesh.part != OBJECT), OTHER_HAND, mesh.part)
         pixels = truth_of_pixels(fragments, of_face.to(torch.uint8), self.supersampling)
-        positions = project(stage.first.keypoints, stage.K).round(decimals=9)
+        positions = project(stage.first.keypoints, K).round(decimals=9)
         tolerance = self.tolerance + specs.glove.thickness[:, None]
         state = keypoint_states(
             pixels, stage.first.keypoints[..., 2], positions, tolerance, self.supersampling
@@ -218,12 +211,12 @@ class SyntheticEngine:
             keypoints_3d=stage.first.keypoints,
             keypoints_2d=positions,
             keypoint_state=state,
-            intrinsics=stage.K,
+            intrinsics=K,
             vertices=stage.first.vertices[:, : self.hand_vertices],
             specs=specs,
         )
 
-    def _pose(self, specs: SampleSpecs, scene: _Scene) -> _Stage:
+    def _pose(self, specs: SampleSpecs, scene: Scene) -> Stage:
         """Vertices, normals and the darkness between fingers."""
         first = self.arms(specs.hand, specs.arm)
         arms, sign = [first], [torch.ones_like(specs.view.side)]
@@ -254,11 +247,9 @@ class SyntheticEngine:
             vertices[:, whole] = self.gloves.swell(vertices[:, whole], normals[:, whole], glove)
             of_skin = slice(start, start + hand + len(self.arms.arm_rows) - len(self.arms.loop))
             skin[:, of_skin] = (~glove.present).float()[:, None]
-        view = specs.view
-        K = crop_intrinsics(view.intrinsics, SquareCrop(view.centre, view.side, self.size))
-        return _Stage(first, vertices, normals, skin, open_share, K)
+        return Stage(first, vertices, normals, skin, open_share)
 
-    def _light(self, specs: SampleSpecs, scene: _Scene, stage: _Stage) -> Irradiance:
+    def _light(self, specs: SampleSpecs, scene: Scene, stage: Stage) -> Irradiance:
         hand = stage.vertices[:, : self.hand_vertices]
         focus = 0.5 * (hand.amin(dim=1) + hand.amax(dim=1))
         shown = [
@@ -274,12 +265,14 @@ class SyntheticEngine:
     def _shade(
         self,
         specs: SampleSpecs,
-        scene: _Scene,
-        stage: _Stage,
-        light: Irradiance,
+        scene: Scene,
+        stage: Stage,
+        seen: tuple[Irradiance, Tensor],
         fragments: Fragments,
     ) -> tuple[Tensor, Tensor]:
-        """Linear light (B, S, S, 3) of what is in front, and the share (B, S, S) that it covers."""
+        """Linear light (B, S, S, 3) of what is in front, and the share (B, S, S) that it covers;
+        `seen` is the light at the vertices and K (B, 3, 3) of the images."""
+        light, K = seen
         colours = self._arm_colours(specs, scene, stage)
         attributes = torch.cat([stage.normals, light.diffuse, light.shown, colours], -1)
         flat, fine = fragments.face_index.flatten(), fragments.face_index.shape[1]
@@ -314,15 +307,15 @@ class SyntheticEngine:
         else:
             gloved = torch.zeros_like(row, dtype=torch.bool)
             normals, gloss = relief
-        to_eye = self._to_eye(stage.K, covered, row, fine)
-        rays = _Rays(diffuse, shown, to_eye, fragments.depth.flatten()[covered])
-        lit = _lit(specs, points, rays, _Surface(colour, normals, gloss, gloved))
+        to_eye = self._to_eye(K, covered, row, fine)
+        rays = Rays(diffuse, shown, to_eye, fragments.depth.flatten()[covered])
+        lit = lit_pixels(specs, points, rays, Surface(colour, normals, gloss, gloved))
         # One channel more: how much of a pixel is covered.
         canvas = lit.new_zeros(len(flat), 4)
         canvas[covered] = torch.cat([lit, torch.ones_like(lit[:, :1])], 1)
         return self._averaged(canvas)
 
-    def _arm_colours(self, specs: SampleSpecs, scene: _Scene, stage: _Stage) -> Tensor:
+    def _arm_colours(self, specs: SampleSpecs, scene: Scene, stage: Stage) -> Tensor:
         """(B, V, 3) linear RGB of the arms' vertices, 0 of all others."""
         colours = torch.zeros_like(stage.vertices)
         for number, person in enumerate([specs.skin, specs.second.skin][: scene.hands]):
@@ -363,15 +356,3 @@ class SyntheticEngine:
         y = ((covered // fine % fine + 0.5) / self.supersampling - K[:, 1, 2]) / K[:, 1, 1]
         rays = torch.stack([x, y, torch.ones_like(x)], 1)
         return -torch.nn.functional.normalize(rays, dim=1)
-
-
-def _lit(specs: SampleSpecs, points: SurfacePoints, rays: _Rays, surface: _Surface) -> Tensor:
-    """(N, 3) linear light that pixels send to the camera's sensor."""
-    colour, gloss = surface.colour, surface.gloss
-    infrared = bool((specs.imaging.kind == INFRARED).any())
-    if infrared:
-        sensor = specs.imaging[points.row]
-        colour, gloss = infrared_reflectance(colour, gloss, points.kind, surface.gloved, sensor)
-    shine = highlights(surface.normals, rays.to_eye, rays.shown, specs.light, gloss, points.row)
-    lit = colour * rays.diffuse + shine
-    return lit * fall_off(rays.depth, sensor)[:, None] if infrared else lit

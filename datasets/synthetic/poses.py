@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from fitter.hand_models.open_hand import ChildShapes
 from fitter.records import HandParams
 from fitter.rotations import roma
 
+Rng = np.random.Generator
 MODE_ATTEMPTS, ATTEMPTS = 200, 400
 """Candidates after which a sample may leave its mode, and after which it is given up; about one in
 three is good."""
@@ -107,6 +109,18 @@ class Candidate:
     egocentric: bool
 
 
+class Placement(Protocol):
+    """Where hands are put in place of where a camera of their own would have them."""
+
+    def placed(self, candidate: Candidate, row: int, attempt: int, generator: Rng) -> Candidate:
+        """A candidate of sample `row` of the batch somewhere else."""
+        ...
+
+    def sees(self, hands: PosedHands, rows: np.ndarray) -> np.ndarray:
+        """(N,) bool: which of N posed hands, of the samples `rows`, are where they can be seen."""
+        ...
+
+
 @dataclass(frozen=True)
 class PosedHands:
     """B hands with their cameras: `params` float64, `points` (B, 21, 3), what was sampled."""
@@ -154,11 +168,11 @@ def sample_candidate(
     away = generator.uniform(-1, 1, 2) * [reach, reach * FULL_HEIGHT / FULL_WIDTH]
     place = distance * np.array([*away, 1.0])
     # That is meant for a hand on the optical axis; elsewhere the same view of it is rotated.
-    rotation = _toward(place) @ shown @ model.frame
+    rotation = toward(place) @ shown @ model.frame
     return Candidate(mode, angles, rotation, place, fov, bool(egocentric))
 
 
-def _toward(place: np.ndarray) -> np.ndarray:
+def toward(place: np.ndarray) -> np.ndarray:
     """(3, 3) least rotation of the optical axis to a place."""
     unit = place / np.linalg.norm(place)
     axis = np.array([-unit[1], unit[0], 0.0])  # z cross unit
@@ -240,17 +254,37 @@ def is_good(model: PoseModel, hands: PosedHands) -> np.ndarray:
     away = forward[:, 2]
     # Fingers that point at the camera hide what they do; a forearm that does hides the hand.
     shown = (away < 0.75) & (away > -0.7) & (hands.points[..., 2].amin(dim=1) > 0.12)
-    steps = torch.linspace(0.05, FOREARM, 9, dtype=torch.float64)
-    arm = hands.points[:, :1] - steps[:, None] * forward[:, None]
+    arm = forearm(hands.points, forward)
     middle = 0.5 * (hands.points.amin(dim=1) + hands.points.amax(dim=1))
-    # A cone around the hand in which the arm may not come near the camera.
+    # The flesh of a child's fingers is as much thinner as the hand is smaller.
+    size = model.size(hands.params.betas)[:, None, None]
+    apart = overlap(hands.points / size) < 0
+    return (shown & ~is_in_the_way(arm, middle) & apart).numpy()
+
+
+def forearm(points: Tensor, forward: Tensor) -> Tensor:
+    """(B, 9, 3) points along the forearms of hands.
+
+    Args:
+        points: (B, 21, 3) of `PoseModel.points`, metres.
+        forward: (B, 3) unit, from the wrist to the middle knuckle, in the same frame.
+    """
+    steps = torch.linspace(0.05, FOREARM, 9, dtype=torch.float64)
+    return points[:, :1] - steps[:, None] * forward[:, None]
+
+
+def is_in_the_way(arm: Tensor, middle: Tensor) -> Tensor:
+    """(B,) bool: the forearm comes near the camera in a cone around the hand.
+
+    Args:
+        arm: (B, N, 3) points of the forearm, metres, camera frame.
+        middle: (B, 3) of the hand.
+    """
     along = (arm * middle[:, None]).sum(-1) / middle.norm(dim=1, keepdim=True)
     beside = (arm.square().sum(-1) - along.square()).clamp_min(0).sqrt()
     near = arm[..., 2] < 0.16
     blocked = near & (beside < 0.1 + 0.5 * along.clamp_min(0)) & (along > -0.1)
-    # The flesh of a child's fingers is as much thinner as the hand is smaller.
-    size = model.size(hands.params.betas)[:, None, None]
-    return (shown & ~blocked.any(dim=1) & (overlap(hands.points / size) < 0)).numpy()
+    return blocked.any(dim=1)
 
 
 def first_good(
@@ -308,7 +342,11 @@ def crop_boxes(
             that the hand leaves in the square.
     """
     _, keypoints = pose_keypoints(model.marked, hands.params)
-    pixels = project(keypoints, K)
+    return boxes_around(project(keypoints, K), jitter)
+
+
+def boxes_around(pixels: Tensor, jitter: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Centre (B, 2) and side (B,) of squares around positions (B, N, 2); see `crop_boxes`."""
     low, high = pixels.amin(dim=1), pixels.amax(dim=1)
     extent, shift = high - low, torch.from_numpy(jitter)
     side = extent.amax(dim=1) * shift[:, 0]

@@ -321,6 +321,24 @@ class SampleSpecs(NestedBatch):
 
 
 @dataclass(frozen=True)
+class ViewSpec(NestedBatch):
+    """How one camera of a rig sees B scenes, see `datasets.synthetic.rigs`.
+
+    Attributes:
+        rotation: (B, 3, 3) float64, translation: (B, 3) float64 metres, from the frame of the
+            scene's specs to that of the camera: ``x_camera = R x_scene + t``.
+        viewpoint: K and square of its images.
+        background, lens: its own.
+    """
+
+    rotation: Tensor
+    translation: Tensor
+    viewpoint: ViewpointSpec
+    background: BackgroundSpec
+    lens: LensSpec
+
+
+@dataclass(frozen=True)
 class SyntheticBatch(NestedBatch):
     """B rendered samples of S x S pixels, each of one right hand (mirror it for a left one).
 

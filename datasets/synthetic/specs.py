@@ -15,6 +15,7 @@ from datasets.synthetic.imaging import sample_imaging
 from datasets.synthetic.poses import (
     MODE_ATTEMPTS,
     Candidate,
+    Placement,
     PosedHands,
     PoseModel,
     crop_boxes,
@@ -57,7 +58,7 @@ from fitter.hand_models.open_hand import ChildShapes
 from fitter.records import HandParams, TensorBatch
 
 Rng = np.random.Generator
-POSE, SECOND, APPEARANCE, GLOVE, CHILD, IMAGING, VARIED = range(7)
+POSE, SECOND, APPEARANCE, GLOVE, CHILD, IMAGING, VARIED, RIG, VIEW = range(9)
 """Third number of a generator's seed: what it decides. What is new gets one of its own, so that
 what was there before stays as it is."""
 NEAREST = 0.1
@@ -82,7 +83,11 @@ class People:
 
 
 def sample_specs(
-    people: People, settings: SyntheticSettings, seed: int, indices: Sequence[int]
+    people: People,
+    settings: SyntheticSettings,
+    seed: int,
+    indices: Sequence[int],
+    placement: Placement | None = None,
 ) -> SampleSpecs:
     """Specs of the samples `indices` of the data set `seed`.
 
@@ -90,6 +95,7 @@ def sample_specs(
         people: whose hands they are.
         settings: of the data set.
         seed, indices: non-negative; nothing else decides what a sample is.
+        placement: where hands are, instead of where the samples' own cameras have them.
 
     Raises:
         RuntimeError: no natural pose in view was found in `ATTEMPTS` attempts.
@@ -100,7 +106,7 @@ def sample_specs(
         return [np.random.default_rng([seed, index, what]) for index in indices]
 
     rngs = streams(APPEARANCE)
-    hands = _first_hands(people, settings, (seed, indices), (rngs, streams(CHILD)))
+    hands = _first_hands(people, settings, (seed, indices), (rngs, streams(CHILD)), placement)
     appearance = [sample_skin(rng, people.appearances) for rng in rngs]
     arms = [sample_arm(rng, settings) for rng in rngs]
     wants_second = np.array([rng.random() < settings.second_hand_share for rng in rngs])
@@ -177,6 +183,7 @@ def _first_hands(
     settings: SyntheticSettings,
     source: tuple[int, Sequence[int]],
     streams: tuple[list[Rng], list[Rng]],
+    placement: Placement | None,
 ) -> PosedHands:
     """The hands that the samples are about; `source` is the seed and the indices, `streams` are
     those of adults and of children."""
@@ -192,14 +199,16 @@ def _first_hands(
         generator = np.random.default_rng([seed, indices[row], POSE, attempt])
         # One shape in a thousand or two has no room for the fingers of its mode: it gets another.
         mode = modes[row] if attempt < MODE_ATTEMPTS else sample_mode(generator)
-        return sample_candidate(model, mode, settings.view, generator)
+        candidate = sample_candidate(model, mode, settings.view, generator)
+        if placement is not None:
+            candidate = placement.placed(candidate, row, attempt, generator)
+        return candidate
 
-    chosen, found = first_good(
-        model,
-        betas,
-        sample,
-        lambda hands, rows: is_good(model, hands),
-    )
+    def good(hands: PosedHands, rows: np.ndarray) -> np.ndarray:
+        ok = is_good(model, hands)
+        return ok if placement is None else ok & placement.sees(hands, rows)
+
+    chosen, found = first_good(model, betas, sample, good)
     if not found.all():
         missing = [indices[row] for row in np.flatnonzero(~found).tolist()]
         raise RuntimeError(f"seed {seed}: no pose in view found for samples {missing}")

@@ -207,6 +207,17 @@ class FitConfig(Section):
         ge=0,
         description="weight of the prior of the hand's size, which no image shows",
     )
+    view_noise: float = Field(
+        0.015,
+        gt=0,
+        description="noise of keypoints for which the weights are, as a share of a hand's length; "
+        "where several views agree better than that, keypoints weigh more",
+    )
+    view_sureness: float = Field(
+        30.0,
+        ge=1,
+        description="most that keypoints weigh more by for the agreement of several views",
+    )
     hand_size: KnownSize | None = Field(
         None,
         description="metres from the wrist's joint along the bones to the middle fingertip, of "

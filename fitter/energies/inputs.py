@@ -1,7 +1,7 @@
 """What energies look at.
 
-`KeypointInputs` and `SceneInputs` hold it under the names by which energies declare what they take
-(`fitter.energies.declare`).
+`HandInputs`, `KeypointInputs` and `SceneInputs` hold it under the names by which energies declare
+what they take (`fitter.energies.declare`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,21 @@ from fitter.raster import Fragments, MeshTopology
 from fitter.records import HandParams
 
 Given = TypeVar("Given")
+
+
+@dataclass(frozen=True)
+class HandInputs:
+    """What the least-squares energies of parameters alone look at.
+
+    Attributes:
+        hand: parameters of B hands.
+        space: anatomy and pose prior.
+        size: of the hand model.
+    """
+
+    hand: HandParams
+    space: PoseSpace
+    size: HandSize
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from fitter.energies import (  # noqa: F401, each declares its energies when it 
     surface,
 )
 from fitter.energies.declare import FIRST_ORDER, LEAST_SQUARES, Term
-from fitter.energies.inputs import KeypointInputs, SceneInputs
+from fitter.energies.inputs import HandInputs, KeypointInputs, SceneInputs
 from fitter.energies.residuals import Quadratic
 
 
@@ -57,7 +57,7 @@ class Energy:
         found = self.first_order(inputs)
         return found.value if isinstance(found, Quadratic) else found
 
-    def quadratic(self, inputs: KeypointInputs) -> Quadratic:
+    def quadratic(self, inputs: KeypointInputs | HandInputs) -> Quadratic:
         """The energy of each hand and its derivatives by `least_squares.variables`.
 
         Raises:

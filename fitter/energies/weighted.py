@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fitter.energies.declare import Variables
-from fitter.energies.inputs import KeypointInputs, SceneInputs
+from fitter.energies.inputs import HandInputs, KeypointInputs, SceneInputs
 from fitter.energies.residuals import Quadratic, weighted_sum
 from fitter.energies.table import ENERGIES
 from fitter.hand_models.keypoint_jacobian import KeypointJacobian
@@ -38,8 +38,8 @@ def keypoint_quadratic(
 ) -> Quadratic:
     """The weighted sum of the energies of keypoints and parameters, for Levenberg-Marquardt.
 
-    Energies of weight 0 are computed too: where one is infinite, such as behind the camera, no hand
-    can be, whatever its weight.
+    Energies of keypoints are computed where their weight is 0, too: where one is infinite, such as
+    behind the camera, no hand can be, whatever its weight.
 
     Args:
         inputs: of B hands.
@@ -50,12 +50,39 @@ def keypoint_quadratic(
         Value (B,), gradient (B, D) and Gauss-Newton Hessian (B, D, D) by the tangent vector of
         `fitter.hand_models.tangent`.
     """
-    points = _weighted(inputs, weights, frozenset({"points"}))
+    points = _weighted(inputs, weights, frozenset({"points"}), ENERGIES)
     data = weighted_sum([(weight, term) for weight, term, _ in points])
     gradient, hessian = jacobian.pull_back(data.gradient, data.hessian)
 
-    cost, layout = data.value, jacobian.layout
-    terms = _weighted(inputs, weights, frozenset({"hand_pose", "joints", "betas", "shape"}))
+    total = Quadratic(data.value, gradient, hessian)
+    return _with_priors(total, jacobian.layout, inputs, weights)
+
+
+def prior_quadratic(inputs: HandInputs, weights: Mapping[str, float]) -> Quadratic:
+    """The weighted sum of the energies of parameters alone, for Levenberg-Marquardt.
+
+    Args:
+        inputs: of B hands.
+        weights: by name, 0 where not given; those of other energies do not count.
+
+    Returns:
+        As `keypoint_quadratic`.
+    """
+    layout, like = TangentLayout.of(inputs.hand), inputs.hand.betas
+    nothing = [like.new_zeros(len(like), *[layout.size] * order) for order in range(3)]
+    return _with_priors(Quadratic(*nothing), layout, inputs, weights)
+
+
+def _with_priors(
+    total: Quadratic,
+    layout: TangentLayout,
+    inputs: KeypointInputs | HandInputs,
+    weights: Mapping[str, float],
+) -> Quadratic:
+    """The energies of parameters alone added to a sum, to its derivatives in place."""
+    cost, gradient, hessian = total
+    given = {name: weight for name, weight in weights.items() if weight != 0}
+    terms = _weighted(inputs, given, frozenset({"hand_pose", "joints", "betas", "shape"}), given)
     for weight, term, variables in terms:
         cost = cost + weight * term.value
         part = _part(layout, variables)
@@ -96,13 +123,16 @@ class _Weighted(NamedTuple):
 
 
 def _weighted(
-    inputs: KeypointInputs, weights: Mapping[str, float], variables: frozenset[Variables]
+    inputs: KeypointInputs | HandInputs,
+    weights: Mapping[str, float],
+    variables: frozenset[Variables],
+    names: Container[str],
 ) -> list[_Weighted]:
-    """The least-squares energies by some variables, in the table's order."""
+    """The least-squares energies of such names by some variables, in the table's order."""
     found = []
     for name, energy in ENERGIES.items():
         squares = energy.least_squares
-        if squares is not None and squares.variables in variables:
+        if squares is not None and squares.variables in variables and name in names:
             term = energy.quadratic(inputs)
             found.append(_Weighted(weights.get(name, 0.0), term, squares.variables))
     return found

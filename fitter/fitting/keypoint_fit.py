@@ -164,7 +164,7 @@ def _fit(
 ) -> KeypointFit:
     index = hands.is_usable.nonzero().flatten()
     if len(index) == 0:
-        return _nothing_fitted(model, hands)
+        return nothing_fitted(model, len(hands.is_usable))
     usable, predictions = hands[index], [prediction[index] for prediction in predictions]
     known = known[index]
     problem = KeypointProblem(model, KeypointTargets.of(usable, known), config)
@@ -177,7 +177,7 @@ def _fit(
     fitted = KeypointFit(params, result.cost, result.iterations, result.status, source)
     if len(index) == len(hands.is_usable):
         return fitted
-    return _nothing_fitted(model, hands).with_rows(index, fitted)
+    return nothing_fitted(model, len(hands.is_usable)).with_rows(index, fitted)
 
 
 @dataclass(frozen=True)
@@ -248,10 +248,10 @@ class _Initialisations:
         return states[place[flat]], self.source.flatten()[flat]
 
 
-def _nothing_fitted(model: FitModel, hands: NormalisedHands) -> KeypointFit:
-    """The result for B hands none of which can be fitted."""
+def nothing_fitted(model: FitModel, batch: int) -> KeypointFit:
+    """The result for as many hands none of which can be fitted."""
     like = model.keypoints.joint_template
-    batch, shapes = len(hands.is_usable), model.keypoints.joint_shapedirs.shape[-1]
+    shapes = model.keypoints.joint_shapedirs.shape[-1]
     count = torch.zeros(batch, dtype=torch.int64, device=like.device)
 
     def unknown(*shape: int) -> Tensor:

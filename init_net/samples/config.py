@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from datasets.synthetic import SyntheticSettings
-from fitter.config.section import Section
+from datasets.synthetic.rig_shapes import LARGEST_BASELINE, LEAST_BASELINE
+from fitter.config.section import Section, mistake
+from init_net.samples.manifest import StereoSource
 
 Folder = Annotated[
     str,
@@ -102,6 +104,45 @@ class HeldOutConfig(SamplesConfig):
     sightings: Literal[1] = Field(
         1, description="only pictures as they were rendered: figures are those of the samples"
     )
+
+
+Baseline = Annotated[float, Field(ge=LEAST_BASELINE, le=LARGEST_BASELINE)]
+
+
+class StereoSamplesConfig(Section):
+    """Rendered pairs to learn from, as the cameras of a headset see its owner's hands; see
+    `init_net.samples.stereo_shards`."""
+
+    folder: Folder = "data/stereo"
+    seed: Seed = 3000
+    count: Count = Field(15_082, description="pairs, as many as Seeber et al. (3.4) have")
+    share: BatchShare = None
+    size: ImageSize = 224
+    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a image")
+    backgrounds: Backgrounds = "procedural"
+    least_baseline: Baseline = Field(
+        0.08, description="metres between the cameras of a pair; not published"
+    )
+    most_baseline: Baseline = Field(0.12, description="likewise")
+    workers: Workers = 1
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> Self:
+        if self.least_baseline > self.most_baseline:
+            raise mistake("samples.baselines", least=self.least_baseline, most=self.most_baseline)
+        return self
+
+    @property
+    def source(self) -> StereoSource:
+        """What is rendered."""
+        return StereoSource(
+            seed=self.seed,
+            count=self.count,
+            baselines=(self.least_baseline, self.most_baseline),
+            size=self.size,
+            supersampling=self.supersampling,
+            settings=SyntheticSettings(view="egocentric", backgrounds=self.backgrounds),
+        )
 
 
 class DatasetConfig(Section):

@@ -32,6 +32,7 @@ from init_net.samples.config import AugmentationConfig
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples
 from init_net.samples.sightings import Sightings
 from init_net.samples.truth import true_keypoints
+from init_net.view_frame import view_focal
 
 _FIELDS = (
     "image",
@@ -97,6 +98,21 @@ class CropSamples(TensorBatch):
 
 
 @dataclass(frozen=True)
+class CropViews(TensorBatch):
+    """The cameras of B crops, and where the hands are before them.
+
+    Attributes:
+        rotation: (B, 3, 3) float64, from the frame of the image's camera to the crop's view frame.
+        focal: (B,) float64 focal length in the view frame, crop units, see `view_focal`.
+        wrist: (B, 3) float64 metres, true wrist keypoint, view frame; NaN where it is not known.
+    """
+
+    rotation: Tensor
+    focal: Tensor
+    wrist: Tensor
+
+
+@dataclass(frozen=True)
 class Cropper:
     """Cuts crops out of samples.
 
@@ -119,6 +135,12 @@ class Cropper:
             indices: of the samples, B.
             seed: decides how they are varied, non-negative numbers.
         """
+        return self.crop_with_views(indices, seed)[0]
+
+    def crop_with_views(
+        self, indices: Iterable[int], seed: tuple[int, ...]
+    ) -> tuple[CropSamples, CropViews]:
+        """Crops of samples, see `crop`, and their cameras."""
         numbers = np.fromiter(indices, np.int64)
         rows = self.samples.read(numbers, _FIELDS)
         sighting = self._sightings.read(numbers, np.zeros_like(numbers), _SEEN)
@@ -130,11 +152,11 @@ class Cropper:
         transforms = self._transforms(keypoints, generator)
         images = [self._image(*row, generator) for row in zip(
             rows["image"], rows["mask"], transforms, strict=True)]  # fmt: skip
-        truth = _truth(self._model, rows, transforms, self.size)
+        truth, views = _truth(self._model, rows, transforms, self.size)
         positions = np.einsum("bij,bkj->bki", transforms[:, :, :2], keypoints)
         # Those that nobody marked have confidence 0, wherever they are.
         positions = np.where(np.isfinite(positions), positions, 0.0)
-        return CropSamples(
+        samples = CropSamples(
             image=torch.from_numpy(np.stack([image for image, _ in images])),
             keypoints=torch.from_numpy(positions + transforms[:, None, :, 2]).float(),
             confidence=torch.from_numpy(confidence).float(),
@@ -145,6 +167,7 @@ class Cropper:
             weight=torch.ones(len(numbers)),
             keypoint_weight=torch.ones(len(numbers), 21),
         )
+        return samples, views
 
     @cached_property
     def _sightings(self) -> Sightings:
@@ -211,33 +234,41 @@ def _varied(
     return np.clip(image, 0, 1, dtype=np.float32)
 
 
-def _truth(
-    model: KeypointModel, rows: dict[str, np.ndarray], transforms: np.ndarray, size: int
-) -> dict[str, Tensor]:
-    """The fields of `CropSamples` that are true whatever was detected."""
+def _cameras(intrinsics: np.ndarray, transforms: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
+    """Rotations (B, 3, 3) from the cameras of images with K (B, 3, 3) to the view frames of crops
+    `size` pixels wide, cut out by transforms (B, 2, 3), and focal lengths (B,), crop units."""
     linear = torch.from_numpy(transforms[:, :, :2])
     scale = torch.linalg.det(linear).sqrt()
     roll = torch.zeros(len(linear), 3, 3, dtype=torch.float64)
     roll[:, :2, :2] = linear / scale[:, None, None]
     roll[:, 2, 2] = 1
-    K = torch.from_numpy(rows["intrinsics"]).double()
+    K = torch.from_numpy(intrinsics).double()
     centre = (linear @ K[:, :2, 2:])[..., 0] + torch.from_numpy(transforms[:, :, 2])
     crop_K = torch.zeros_like(K)
     crop_K[:, 0, 0] = crop_K[:, 1, 1] = scale * K[:, 0, 0]
     crop_K[:, :2, 2], crop_K[:, 2, 2] = centre, 1
     middle = torch.full((len(K), 1, 2), size / 2, dtype=torch.float64)
     ray = back_project(middle, torch.ones_like(middle[..., 0]), crop_K)[:, 0]
-    # From the camera of the image to the view frame of the crop.
-    rotation = rotation_to(normalize(ray, dim=-1)).mT @ roll
+    ray = normalize(ray, dim=-1)
+    return rotation_to(ray).mT @ roll, view_focal(crop_K[:, 0, 0] / size, ray)
+
+
+def _truth(
+    model: KeypointModel, rows: dict[str, np.ndarray], transforms: np.ndarray, size: int
+) -> tuple[dict[str, Tensor], CropViews]:
+    """The fields of `CropSamples` that are true whatever was detected, and the crops' cameras."""
+    rotation, focal = _cameras(rows["intrinsics"], transforms, size)
+    linear, K = torch.from_numpy(transforms[:, :, :2]), torch.from_numpy(rows["intrinsics"])
     hands, is_posed, keypoints = true_keypoints(model, rows)
     points = keypoints @ rotation.mT
     orient, pose = map(roma.rotvec_to_rotmat, (hands.global_orient, hands.hand_pose))
     seen = torch.where(
         is_posed[:, None, None],
-        project(keypoints, K),
+        project(keypoints, K.double()),
         torch.from_numpy(rows["keypoints_2d"]).double(),
     )
     positions = (seen @ linear.mT + torch.from_numpy(transforms[:, None, :, 2])) / size - 0.5
+    views = CropViews(rotation, focal, points[:, 0])
     points = points - points[:, :1]
     found = {
         "positions": positions,
@@ -246,7 +277,7 @@ def _truth(
         "betas": hands.betas,
         "camera": weak_camera(points, positions),
     }
-    return {name: value.float() for name, value in found.items()}
+    return {name: value.float() for name, value in found.items()}, views
 
 
 def weak_camera(points: Tensor, positions: Tensor) -> Tensor:

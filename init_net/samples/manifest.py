@@ -56,6 +56,46 @@ class SampleSource:
         return said
 
 
+@dataclass(frozen=True)
+class StereoSource:
+    """What defines a data set of rendered pairs; see `init_net.samples.stereo_shards`.
+
+    Attributes:
+        seed, count, size, supersampling, settings: as of `SampleSource`; a sample is a pair.
+        baselines: metres, least and largest distance of a pair's cameras; each has its own.
+    """
+
+    seed: int
+    count: int
+    baselines: tuple[float, float]
+    size: int = 224
+    supersampling: int = 1
+    settings: SyntheticSettings = field(default_factory=SyntheticSettings)
+
+    def description(self) -> dict[str, Any]:
+        """See `Source`."""
+        said = {**asdict(self), "settings": self.settings.description()}
+        del said["count"]
+        return {**said, "baselines": list(self.baselines)}
+
+
+@dataclass(frozen=True)
+class OneViewSource:
+    """The samples that one camera of the pairs sees; `camera` is "left" or "right"."""
+
+    pairs: StereoSource
+    camera: str
+
+    @property
+    def count(self) -> int:
+        """See `Source`."""
+        return self.pairs.count
+
+    def description(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {**self.pairs.description(), "camera": self.camera}
+
+
 def claim(folder: Path, source: Source) -> None:
     """Write what a folder is for and who begins it, or compare it with what it says.
 

@@ -16,6 +16,7 @@ import copy
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Self
@@ -134,7 +135,7 @@ def fill_shards(
     """
     try:
         # What is whole is only read: by several at once, or where nobody may write.
-        lock = None if _is_done(folder, source) else _locked(folder)
+        lock = None if is_done(folder, source) else locked(folder)
     except OSError as error:
         raise refused(folder, error) from error
     if lock is None:
@@ -149,14 +150,24 @@ def fill_shards(
         lock.release()
 
 
-def _is_done(folder: Path, source: Source) -> bool:
+def is_done(folder: Path, source: Source) -> bool:
+    """Whether all shards of a folder are there, so that it is only to be read.
+
+    Raises:
+        InputError: it holds another data set, or a damaged one.
+    """
     if not (folder / MANIFEST).exists():
         return False
     require_same(folder, source)
     return not _missing(folder, source)
 
 
-def _locked(folder: Path) -> WriterLock:
+def locked(folder: Path) -> WriterLock:
+    """The lock of a folder, which is made where it is missing.
+
+    Raises:
+        InputError: somebody else writes there. OSError: it cannot be made.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     return WriterLock(folder)
 
@@ -304,25 +315,34 @@ def load_array(file: Path, dtype: str) -> np.ndarray:
 def _render_shard(folder: Path, source: SampleSource, start: int) -> int:
     """Render one shard and return its number of samples."""
     stop = min(start + SHARD, source.count)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    with one_thread():
+        engine = engine_of(source.size, source.supersampling, source.settings)
+        parts = [stored(engine.batch(source.seed, each)) for each in chunks(start, stop)]
     try:
-        engine = _engine(source.size, source.supersampling, source.settings)
-        parts = []
-        for indices in _chunks(start, stop):
-            parts.append(_truth(engine.batch(source.seed, indices)))
-    finally:
-        # The process may be the one that trains afterwards.
-        torch.set_num_threads(threads)
-    try:
-        arrays = {
-            name: np.concatenate([part[name] for part in parts]).astype(dtype, copy=False)
-            for name, (dtype, _) in SAMPLE_FIELDS.items()
-        }
-        write_arrays(folder / shard_name(start), arrays)
+        write_samples(folder / shard_name(start), parts)
     except OSError as error:
         raise refused(folder, error) from error
     return stop - start
+
+
+def write_samples(path: Path, parts: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Write a shard of parts that `stored` gave, see `write_arrays`."""
+    arrays = {
+        name: np.concatenate([part[name] for part in parts]).astype(dtype, copy=False)
+        for name, (dtype, _) in SAMPLE_FIELDS.items()
+    }
+    write_arrays(path, arrays)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch keeps to one thread; the process may be the one that trains afterwards."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], problems: str = "") -> None:
@@ -350,18 +370,20 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], problems: str = "
         raise
 
 
-def _chunks(start: int, stop: int) -> Iterator[range]:
+def chunks(start: int, stop: int) -> Iterator[range]:
+    """Samples that are rendered at once."""
     for first in range(start, stop, _CHUNK):
         yield range(first, min(first + _CHUNK, stop))
 
 
 @lru_cache(maxsize=1)
-def _engine(size: int, supersampling: int, settings: SyntheticSettings) -> SyntheticEngine:
+def engine_of(size: int, supersampling: int, settings: SyntheticSettings) -> SyntheticEngine:
     """Kept, since a process renders many shards and loading an engine takes seconds."""
     return SyntheticEngine(size, settings, supersampling=supersampling)
 
 
-def _truth(batch: SyntheticBatch) -> dict[str, np.ndarray]:
+def stored(batch: SyntheticBatch) -> dict[str, np.ndarray]:
+    """`SAMPLE_FIELDS` of rendered samples."""
     specs = batch.specs
     return {
         "image": batch.image.numpy(),

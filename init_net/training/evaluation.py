@@ -136,11 +136,18 @@ def weighted_iou(estimate: np.ndarray, truth: np.ndarray, weight: np.ndarray) ->
 
 
 @torch.no_grad()
-def lifter_figures(network: nn.Module, held_out: DetectedSamples) -> dict[str, float]:
+def lifter_figures(
+    network: nn.Module, held_out: DetectedSamples, absent: frozenset[str] = frozenset()
+) -> dict[str, float]:
     """Of a `HandLifter` on hands that the detector found.
 
     Its keypoints, the mesh that inverse kinematics makes of them, and how many true coordinates lie
     within one std of the said ones across and along the line of sight (0.68 for Gaussians).
+
+    Args:
+        network: to be measured.
+        held_out: hands.
+        absent: parts of the network that are left out.
     """
     device = next(network.parameters()).device
     model = load_hand_model(dtype=torch.float64)
@@ -150,7 +157,7 @@ def lifter_figures(network: nn.Module, held_out: DetectedSamples) -> dict[str, f
     for rows in complete.split(_BATCH):
         hands = held_out.samples[rows]
         unit = hands.metres[:, None, None]
-        said = network(hands.inputs.to(device)).to("cpu")
+        said = network(hands.inputs.to(device), absent).to("cpu")
         solved = inverse_kinematics(
             model.keypoint_model(), said.keypoints.double(), up_to_scale=True
         )

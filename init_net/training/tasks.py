@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from datasets.detector import DetectorNoise
 from fitter.errors import InputError
-from fitter.hand_models import KeypointDefinition, load_hand_model
+from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
-from init_net.posing import labelled_points
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.detected_samples import DetectedSamples, with_less
 from init_net.samples.hand_sampler import HandSampler
@@ -30,14 +29,9 @@ from init_net.samples.shards import ShardedSamples
 from init_net.training.config import TrainConfig
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.freezing import said
+from init_net.training.handnet_terms import HandNetTerms
 from init_net.training.learnable import require_learnable
-from init_net.training.losses import (
-    geometric_terms,
-    lifter_terms,
-    mano_terms,
-    mask_terms,
-    squared_chords,
-)
+from init_net.training.losses import lifter_terms, mask_terms
 from init_net.training.plan import Stage, Supply, make_plan
 from init_net.training.sources import (
     LearnedFrom,
@@ -209,7 +203,7 @@ class LifterTask(_SampleTask):
 
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
-        return lifter_figures(self.network, self._held_out)
+        return lifter_figures(self.network, self._held_out, stage.without)
 
 
 class _ImageTask(_SampleTask):
@@ -245,28 +239,12 @@ class HandNetTask(_ImageTask):
     def __init__(self, *arguments: Any) -> None:
         """As `_ImageTask`."""
         super().__init__(*arguments)
-        model = load_hand_model(children=True)
-        marks, joints = model.keypoint_model(), KeypointDefinition.of(model, "mano").reduced
-        self._marks, self._joints = (
-            each.to(torch.float32).to(self._device) for each in (marks, joints)
-        )
+        self._terms = HandNetTerms(load_hand_model(children=True), self._device)
 
     def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
         batch = batch.to(self._device)
-        hands = self._said(batch.inputs, step).hands
-        # Under mixed precision a hand would be posed in halves: off by up to two millimetres.
-        with torch.autocast(self._device.type, enabled=False):
-            points = labelled_points(self._marks, self._joints, hands, batch.is_marks)
-        mano = mano_terms(hands, points, batch.hands, batch.positions, batch.keypoint_weight)
-        geometric = geometric_terms(hands, points, batch.truth, batch.keypoint_weight)
-        chords = squared_chords(hands.rotations, batch.rotations)
-        terms = {
-            **{f"mano_{name}": value for name, value in mano.items()},
-            **{f"geometric_{name}": value for name, value in geometric.items()},
-            "global_rotation": chords[:, 0],
-            "joint_rotations": chords[:, 1:].mean(1),
-        }
+        terms = self._terms(self._said(batch.inputs, step), batch)
         return self._scaled(terms, step, batch.weight)
 
     def validate(self, stage: Stage) -> dict[str, float]:

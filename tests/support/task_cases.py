@@ -49,7 +49,9 @@ class Says(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(1))
         self.answers, self.asked = answers, []
 
-    def forward(self, inputs: LifterInputs | CropInputs) -> TensorBatch | Tensor:
+    def forward(
+        self, inputs: LifterInputs | CropInputs, absent: frozenset[str] = frozenset()
+    ) -> TensorBatch | Tensor:
         start = sum(len(given.confidence) for given in self.asked)
         count = len(self.answers.betas if isinstance(self.answers, TensorBatch) else self.answers)
         self.asked.append(inputs)

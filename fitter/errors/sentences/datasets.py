@@ -84,6 +84,11 @@ SENTENCES: dict[str, str] = {
     "synthetic.model": "expected open_hand or the folder of a NIMBLE model, found no folder",
     "synthetic.model_file": "cannot be read: {reason}",
     "synthetic.device": "expected cpu, cuda or auto, found {found!r}",
+    "synthetic.baseline": "expected a baseline of {least} to {most} metres, found {found}",
+    "synthetic.dome": "expected neighbouring cameras at least {expected} metres apart, found "
+    "{baseline} with {found} cameras",
+    "synthetic.rig_unseen": "expected a camera that sees a hand where they look, found none; they "
+    "look at {found} metres in the rig's frame",
     "synthetic.out_filled": "expected an empty folder or one of synth-hands, found files",
     "synthetic.description": "cannot be read; --overwrite starts anew",
     "synthetic.other_samples": "holds samples with {name} {found}, not {expected}; --overwrite "

@@ -3,6 +3,7 @@
 _KEPT = "what is done is kept, and --resume continues"
 
 SENTENCES: dict[str, str] = {
+    "fit.no_view": "expected an image of at least one view, found none",
     "fit.no_hand": "found no hand in front of the camera that explains these keypoints with this K",
     "fit.phantom": (
         "expected something that looks like a hand with a probability of at least {least:g} in "

@@ -40,6 +40,8 @@ SENTENCES: dict[str, str] = {
     "samples.too_few_sightings": "expected {expected} (samples x looks at each), found {found}",
     "samples.none_detected": "expected samples in which the detector found the hand, found none "
     "among {count}",
+    "samples.baselines": "expected a least baseline up to the largest, found {least} to {most} "
+    "metres",
     # Annotated pictures as samples.
     "samples.no_side": "expected a right or a left hand, found one of which nobody says which",
     "samples.no_place": "expected at least {expected} keypoints in 2D that say where the hand is, "

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from fitter.hand_models import load_hand_model
+from init_net.networks.build import build_network
+from init_net.networks.config import LifterConfig
 from init_net.posing import hand_points, regressed_keypoints
 from init_net.records import LiftedHands, RegressedHands
 from init_net.samples.crop_samples import Cropper
@@ -78,6 +80,14 @@ class TestFiguresOfLifters:
         figures = lifter_figures(Says(replace(truth, keypoints=keypoints)), held_out)
         assert figures["within_std_along"] == pytest.approx(12 / 13)
         assert figures["within_std_across"] == pytest.approx(12.5 / 13)
+
+    def test_without_parts_that_are_absent(self, held_out):
+        """A stage that leaves them out is not measured by what they have not learned yet."""
+        network = build_network(LifterConfig(width=8, blocks=1), seed=0).eval()
+        torch.nn.init.constant_(network.fusion.project.bias, torch.nan)
+        without = frozenset({"fusion", "keypoint_front"})
+        assert np.isfinite(lifter_figures(network, held_out, without)["pa_mpjpe_mm"])
+        assert not np.isfinite(lifter_figures(network, held_out)["pa_mpjpe_mm"])
 
 
 class TestFiguresOfPictures:

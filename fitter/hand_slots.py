@@ -1,0 +1,165 @@
+"""Hands found in images with what is needed to fit them, and the steps that hands of one image and
+hands of several views go through alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fitter.fitted_hands import FittedHands
+from fitter.fitting.detected_image import DetectedImage
+from fitter.fitting.fit_model import FitModel
+from fitter.fitting.initializer import Initializer, Predictions
+from fitter.hand_models.known_shape import KnownShape
+from fitter.meshes import HandMeshes
+from fitter.quality.inputs import JudgedHands
+from fitter.quality.judge import HandJudge
+from fitter.quality.visibility import SceneHand, behind_others
+from fitter.records import (
+    HandCrop,
+    HandObservation,
+    HandParams,
+    IntrinsicsSource,
+    NormalisedHands,
+)
+from fitter.refinement.refiner import Refiner
+from fitter.store.schema import HandRow
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One hand found in an image with what is needed to fit it.
+
+    Attributes:
+        hand: as it was detected.
+        crop: of it; None where there is none.
+        image_size: (width, height) pixels.
+        intrinsics: (3, 3) K of the image.
+        intrinsics_source: where K came from.
+    """
+
+    hand: HandObservation
+    crop: HandCrop | None
+    image_size: tuple[int, int]
+    intrinsics: np.ndarray
+    intrinsics_source: IntrinsicsSource
+
+    @classmethod
+    def of(cls, image: DetectedImage, index: int) -> Slot:
+        """That of one of an image's hands."""
+        assert image.size is not None  # it has hands
+        assert image.intrinsics is not None and image.intrinsics_source is not None
+        crop = image.crops[index] if image.crops else None
+        return cls(image.hands[index], crop, image.size, image.intrinsics, image.intrinsics_source)
+
+
+def of_known_size(hand: HandObservation, everywhere: float | None) -> HandObservation:
+    """The hand with its size, where the user knows it of this image's hands or of all."""
+    return hand if hand.hand_size is not None else replace(hand, hand_size=everywhere)
+
+
+def known_shapes(observations: Sequence[HandObservation], model: FitModel) -> KnownShape:
+    """What is known of the shapes of B hands."""
+    like = model.keypoints.joint_shapedirs
+    sizes = [math.nan if hand.hand_size is None else hand.hand_size for hand in observations]
+    unknown = np.full(like.shape[-1], np.nan)
+    betas = [unknown if hand.shared is None else hand.shared.betas for hand in observations]
+    return KnownShape.of(like.new_tensor(sizes), like.new_tensor(np.stack(betas)))
+
+
+def rest_offsets(hands: Sequence[HandObservation], refiner: Refiner) -> Tensor | None:
+    """(B, V, 3) offsets that are known, NaN of hands whose are not; None where none are."""
+    found = [None if hand.shared is None else hand.shared.offsets for hand in hands]
+    if all(offsets is None for offsets in found):
+        return None
+    like = refiner.model.hand.v_template
+    unknown = np.full(like.shape, np.nan, np.float32)
+    stacked = np.stack([unknown if offsets is None else offsets for offsets in found])
+    return torch.as_tensor(stacked, dtype=like.dtype, device=like.device)
+
+
+def predicted(
+    initializer: Initializer | None, hands: NormalisedHands, crops: Sequence[HandCrop | None]
+) -> Predictions:
+    """What networks say of B hands, where they are asked."""
+    if initializer is None:
+        return Predictions({}, [None] * len(crops))
+    return initializer(hands, crops)
+
+
+def hidden_weighed(
+    judge: HandJudge,
+    hands: NormalisedHands,
+    right: HandParams,
+    predictions: Predictions,
+    least: float,
+) -> NormalisedHands:
+    """Fitted right hands with less confidence, down to the share `least`, in keypoints that their
+    mesh and networks take for hidden: a detector places those by habit."""
+    if least == 1:
+        return hands
+    seen = judge.seen_by_mesh(right, hands, predictions)
+    return replace(hands, confidence=hands.confidence * (least + (1 - least) * seen))
+
+
+def judged_hands(
+    slots: Sequence[Slot], hands: NormalisedHands, predictions: Predictions, fitted: FittedHands
+) -> JudgedHands:
+    """What is to be judged of B hands, each in its image."""
+    masks, mask_iou, refined = {}, {}, fitted.refined
+    if refined is not None:
+        places = refined.index.tolist()
+        masks = {
+            place: mask
+            for place, mask in zip(places, refined.result.masks, strict=True)
+            if mask is not None
+        }
+        mask_iou = dict(zip(places, refined.result.mask_iou.tolist(), strict=True))
+    sizes = [slot.image_size for slot in slots]
+    return JudgedHands(
+        observed=[slot.hand for slot in slots],
+        crops=[slot.crop for slot in slots],
+        hands=hands,
+        predictions=predictions,
+        fit=fitted.fit,
+        right=fitted.right,
+        offsets=fitted.right_offsets,
+        log_focal=fitted.log_focal,
+        image_keypoints=fitted.image_keypoints,
+        image_sizes=torch.tensor(sizes).to(fitted.image_keypoints),
+        masks=masks,
+        mask_iou=mask_iou,
+    )
+
+
+def beside_others(
+    meshes: HandMeshes, rows: list[HandRow], intrinsics: np.ndarray | None
+) -> list[HandRow]:
+    """The hands of an image, with keypoints that lie behind another of them less visible.
+
+    Args:
+        meshes: of the hands.
+        rows: of all hands of an image, in its camera.
+        intrinsics: (3, 3) K of the image.
+    """
+    fitted = [place for place, row in enumerate(rows) if not row.has_failed]
+    if len(fitted) < 2:
+        return rows
+    assert intrinsics is not None  # it has hands
+    hands = [SceneHand.of(rows[k], *_mesh(meshes, rows[k])) for k in fitted]
+    for place, free in zip(fitted, behind_others(hands, intrinsics), strict=True):
+        seen = rows[place].keypoint_visibility
+        assert seen is not None
+        rows[place] = replace(rows[place], keypoint_visibility=seen * free)
+    return rows
+
+
+def _mesh(meshes: HandMeshes, row: HandRow) -> tuple[np.ndarray, np.ndarray]:
+    """(V, 3) vertices and (F, 3) faces of a fitted hand."""
+    assert row.side is not None
+    return meshes.vertices(row), meshes.faces(row.side)

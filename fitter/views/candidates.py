@@ -1,0 +1,120 @@
+"""Where joint fits may begin: poses that single views or all of them together suggest, in the rig's
+frame and at the place where lines of sight meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from fitter.config.options import FitConfig
+from fitter.fitting.fit_model import FitModel
+from fitter.fitting.initialisations import propose_initialisations
+from fitter.fitting.initializer import Prediction
+from fitter.fitting.network_prior import predicted_initialisations
+from fitter.hand_models import inverse_kinematics, pose_keypoints
+from fitter.hand_models.known_shape import KnownShape
+from fitter.records import HandParams, NormalisedHands
+from fitter.views.rows import RigRows, RootJoint
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """C states of B hands; every hand has at least one.
+
+    Attributes:
+        params: in the rig's frame.
+        hand: (C,) int64 whose.
+        source: (C,) int64 see `fitter.fitting.keypoint_fit.KeypointFit.initialisation`.
+    """
+
+    params: HandParams
+    hand: Tensor
+    source: Tensor
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[HandParams, Tensor, int]]) -> Candidates:
+        """Together, each part with whose they are and one source."""
+        params = zip(*(vars(part).values() for part, _, _ in parts), strict=True)
+        return cls(
+            HandParams(*(torch.cat(values) for values in params)),
+            torch.cat([hand for _, hand, _ in parts]),
+            torch.cat([torch.full_like(hand, source) for _, hand, source in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class CandidateSource:
+    """What candidates are made of.
+
+    Attributes:
+        model: right-hand model.
+        rows: N rows of B hands, mirrored where these are left ones.
+        seen: what was seen in them, all usable.
+        config: how many typical poses.
+        known: of the B hands' shapes.
+        points: (B, 21, 3) metres, the rig's frame, where lines of sight meet; NaN where they do
+            not.
+    """
+
+    model: FitModel
+    rows: RigRows
+    seen: NormalisedHands
+    config: FitConfig
+    known: KnownShape
+    points: Tensor
+
+    def candidates(self, predictions: Sequence[Prediction], from_keypoints: bool) -> Candidates:
+        """The pose of the triangulated keypoints by inverse kinematics, the networks' of each view,
+        and typical poses placed on the keypoints of each view, if asked or for want of others.
+
+        Args:
+            predictions: what networks say of the rows, the most trusted first.
+            from_keypoints: also typical poses of hands that have others.
+        """
+        rows = self.rows
+        met = inverse_kinematics(self.model.keypoints, self.points)
+        every = torch.arange(rows.count, device=rows.hand.device)
+        found = [(self.known.sized(self.model.size, met), every, 0)]
+        any_yet = met.transl.isfinite().all(-1)
+        for number, prediction in enumerate(predictions, 1):
+            said = predicted_initialisations(self.model, self.seen, prediction)
+            there = self._placed(said, torch.arange(len(rows), device=rows.hand.device))
+            found.append((there, rows.hand, number))
+            finite = there.transl.isfinite().all(-1)
+            any_yet = any_yet | (rows.sum(finite.long()) > 0)
+        if from_keypoints or not bool(any_yet.all()):
+            asked = torch.full_like(any_yet, from_keypoints) | ~any_yet
+            place = asked[rows.hand].nonzero().flatten()
+            typical = propose_initialisations(self.model, self.seen[place], self.config)
+            repeated = place.repeat(len(typical.transl) // len(place))
+            found.append((self._placed(typical, repeated), rows.hand[repeated], 0))
+        # A hand that nothing leads anywhere keeps its typical poses, to be diverged.
+        kept = [
+            (params.transl.isfinite().all(-1) | ~any_yet[hand]).nonzero().flatten()
+            for params, hand, _ in found
+        ]
+        return Candidates.of(
+            [(p[k], hand[k], source) for (p, hand, source), k in zip(found, kept, strict=True)]
+        )
+
+    def _placed(self, hands: HandParams, place: Tensor) -> HandParams:
+        """Hands (C) in the cameras of rows (C,), as hands of known shapes in the rig's frame, moved
+        so that the middle of their keypoints is that of the triangulated ones, where known."""
+        rows, keypoints = self.rows, self.model.keypoints
+        of = rows.hand[place]
+        hands = self.known[of].placed(self.model.size, hands)
+        part = replace(
+            rows,
+            hand=of,
+            rotation=rows.rotation[place],
+            translation=rows.translation[place],
+            weight=rows.weight[place],
+        )
+        there = part.to_rig(hands, RootJoint.of(keypoints))
+        points = self.points[of]
+        known = points.isfinite().all(-1, keepdim=True)
+        apart = torch.where(known, points - pose_keypoints(keypoints, there)[1], 0.0).sum(1)
+        return replace(there, transl=there.transl + apart / known.sum(1).clamp_min(1))
