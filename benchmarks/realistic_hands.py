@@ -24,22 +24,25 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from measuring import parser, positive, run_command, use_threads
-from realistic_hands_arms import Arm, Plan, described, held_out, trained, write_result
+from realistic_hands_arms import Arm, Plan, StereoArm, described, held_out, trained, write_result
 from realistic_hands_figures import hand_figures
 from realistic_hands_masks import mask_figures
 from realistic_hands_refinement import refinement_figures
 from realistic_hands_sizes import sizes
+from realistic_hands_stereo import stereo_figures
 
 from fitter.errors import InputError
 from fitter.system.lock import WriterLock
 from init_net import load_network
 from init_net.networks.handnet import HandNet
+from init_net.networks.stereo import StereoHandNet
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 from doc_realistic_hands import MULTI, RESULTS, ROOT, SINGLE
@@ -48,7 +51,9 @@ from make_docs import filled
 
 PAGE = ROOT / "docs" / "realistic_hands.md"
 
-PRESETS = {MULTI: "handnet_stages", SINGLE: "handnet"}
+STEREO = "stereo"
+
+PRESETS = {MULTI: "handnet_stages", SINGLE: "handnet", STEREO: "stereo"}
 """Of the arms, in ``configs/train``."""
 
 PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
@@ -56,9 +61,13 @@ PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
     "fig8": ("hands", (MULTI, SINGLE)),
     "fig9": ("refinement", (MULTI,)),
     "table3": ("masks", (MULTI,)),
+    "table4": ("stereo", (STEREO,)),
 }
 """Table or figure -> what is measured for it, and on which arms."""
 
+
+TRAINED_FOR = ("hands", "stereo")
+"""Measures whose results say how the arm was trained, once for each."""
 
 OTHERS = ("sizes", "all", "page")
 """What else may be asked for; page makes the tables of what is there."""
@@ -86,10 +95,16 @@ def refinement(network: HandNet, plan: Plan) -> dict[str, Any]:
     return refinement_figures(network, crops.samples.subset(few))
 
 
-MEASURES: Mapping[str, Callable[[HandNet, Plan], dict[str, Any]]] = {
+def stereo(network: StereoHandNet, plan: Plan) -> dict[str, Any]:
+    """How far hands are off of the right view alone, and of both, on the pairs held out."""
+    return stereo_figures(network, plan.pairs, plan.pair_count, plan.held_out)
+
+
+MEASURES: Mapping[str, Callable[[Any, Plan], dict[str, Any]]] = {
     "hands": hands,
     "masks": masks,
     "refinement": refinement,
+    "stereo": stereo,
 }
 """What is measured -> how."""
 
@@ -110,7 +125,14 @@ def wanted(parts: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, Ar
             for name in names:
                 if (measure, f"{name}-{seed}") not in said:
                     said[measure, f"{name}-{seed}"] = None
-                    yield measure, Arm(name, PRESETS[name], seed)
+                    yield measure, arm_of(name, seed)
+
+
+def arm_of(name: str, seed: int) -> Arm:
+    """The arm of a name."""
+    if name == STEREO:
+        return StereoArm(name, PRESETS[name], seed, arm_of(MULTI, seed))
+    return Arm(name, PRESETS[name], seed)
 
 
 def measured(measure: str, arm: Arm, plan: Plan, results: Path) -> bool:
@@ -121,25 +143,28 @@ def measured(measure: str, arm: Arm, plan: Plan, results: Path) -> bool:
     file = results / measure / f"{arm}.json"
     if file.exists():
         return True
-    plan.work.mkdir(parents=True, exist_ok=True)
-    try:
-        lock = WriterLock(plan.work / f"{arm}.arm")
-    except InputError as error:
-        if error.code != "run.busy":
-            raise
-        print(f"{arm}: another process is at it", file=sys.stderr)
-        return False
-    try:
+    with ExitStack() as locks:
+        try:
+            for each in arm.needed:
+                locks.callback(_locked(plan, each).release)
+        except InputError as error:
+            if error.code != "run.busy":
+                raise
+            print(f"{arm}: another process is at it", file=sys.stderr)
+            return False
         weights = trained(arm, plan)
-        network = cast(HandNet, load_network(weights, torch.device("cpu"), "handnet"))
+        network = load_network(weights, torch.device("cpu"))
         said = {"arm": arm.name, "seed": arm.seed, **MEASURES[measure](network, plan)}
-        if measure == "hands":
+        if measure in TRAINED_FOR:
             said["training"] = described(arm, plan)
         write_result(file, said)
-    finally:
-        lock.release()
     print(file, file=sys.stderr)
     return True
+
+
+def _locked(plan: Plan, arm: Arm) -> WriterLock:
+    plan.work.mkdir(parents=True, exist_ok=True)
+    return WriterLock(plan.work / f"{arm}.arm")
 
 
 def write_page() -> None:
@@ -158,6 +183,8 @@ def options() -> argparse.ArgumentParser:
                       help="rendered samples (default: data/train)")  # fmt: skip
     said.add_argument("--validation", type=Path, default=Path("data/validation"), metavar="DIR",
                       help="others (default: data/validation)")  # fmt: skip
+    said.add_argument("--pairs", type=Path, default=Path("data/pairs"), metavar="DIR",
+                      help="rendered pairs (default: data/pairs)")  # fmt: skip
     said.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="of the figures")
     said.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
     for flag, default, what in (
@@ -166,6 +193,7 @@ def options() -> argparse.ArgumentParser:
         ("--mask-steps", 500, "of the stage that learns masks"),
         ("--held-out", 1_000, "hands that are measured"),
         ("--refined", 200, "of them that are refined"),
+        ("--pair-count", 2_000, "pairs"),
     ):
         said.add_argument(flag, type=positive, default=default, metavar="N",
                           help=f"{what} (default: {default})")  # fmt: skip
@@ -186,6 +214,8 @@ def main(words: Sequence[str] | None = None) -> None:
         mask_steps=given.mask_steps,
         held_out=given.held_out,
         refined=given.refined,
+        pairs=given.pairs.absolute(),
+        pair_count=given.pair_count,
         options=tuple(given.set),
     )
     parts = [part for part in PARTS if part in given.parts or "all" in given.parts]

@@ -64,6 +64,7 @@ class Plan:
         steps: of the stages that regress hands, all together.
         mask_steps: of the stage that learns masks.
         held_out: hands that are measured, at most; refined: of these, those that are refined.
+        pairs: folder of rendered pairs; pair_count: how many of them there are.
         options: further ones of `train-hands`, the same for all arms.
     """
 
@@ -75,6 +76,8 @@ class Plan:
     mask_steps: int
     held_out: int
     refined: int
+    pairs: Path
+    pair_count: int
     options: Sequence[str] = field(default_factory=tuple)
 
     @property
@@ -91,20 +94,23 @@ class Arm:
         name: of what is varied, such as "multi-stage".
         preset: in ``configs/train``.
         seed: of the first weights, the batches and their variation.
-        options: of `train-hands`, over the plan's.
     """
 
     name: str
     preset: str
     seed: int
-    options: Sequence[str] = field(default_factory=tuple)
 
     def __str__(self) -> str:
         return f"{self.name}-{self.seed}"
 
+    @property
+    def needed(self) -> tuple[Arm, ...]:
+        """Arms that are trained first, in order, and this one."""
+        return (self,)
+
     def config(self, plan: Plan) -> TrainConfig:
         """Of the run."""
-        words = [*COMPACT, *_common(plan), *plan.options, *self.options]
+        words = [*COMPACT, *_samples(plan), *_RUN, *plan.options]
         config = load_train_config(self.preset, words)
         lengths = stage_steps(list(config.stages), plan)
         stages = {
@@ -120,25 +126,59 @@ class Arm:
         )
 
 
+@dataclass(frozen=True)
+class StereoArm(Arm):
+    """A training on pairs, which begins with the network of another arm.
+
+    Attributes:
+        mono: that arm.
+    """
+
+    mono: Arm
+
+    @property
+    def needed(self) -> tuple[Arm, ...]:
+        """See `Arm.needed`."""
+        return (*self.mono.needed, self)
+
+    def config(self, plan: Plan) -> TrainConfig:
+        """Of the run; its stages are as long as the preset has them, in epochs."""
+        encoder = COMPACT[0].replace("network.", "network.mono.")
+        words = [
+            encoder,
+            f"pairs.folder={plan.pairs}",
+            f"pairs.count={plan.pair_count}",
+            f"run.start={plan.work / str(self.mono) / WEIGHTS}",
+            *_RUN,
+            *plan.options,
+        ]
+        config = load_train_config(self.preset, words)
+        run = config.run.model_copy(update={"seed": self.seed})
+        return config.model_copy(update={"run": run})
+
+
 _LIKE_THE_RUN = dict.fromkeys(
     ("epochs", "learning_rate", "schedule", "decay_epochs", "decay_factor")
 )
 """Options of stages that the run's take the place of."""
 
+_RUN = (
+    "run.device=cpu",
+    "run.threads=1",
+    "run.loaders=0",
+    "run.log_every=25",
+    "run.validate_every=1000000",
+    "run.checkpoint_minutes=2",
+)
 
-def _common(plan: Plan) -> list[str]:
-    """What all runs have in common."""
+
+def _samples(plan: Plan) -> list[str]:
+    """What all arms but those on pairs learn from."""
     return [
         f"data.folder={plan.samples}",
         f"data.count={plan.trained}",
         f"validation.folder={plan.validation}",
         "validation.count=64",
-        "run.device=cpu",
-        "run.threads=1",
-        "run.loaders=0",
-        "run.log_every=25",
-        "run.validate_every=1000000",
-        "run.checkpoint_minutes=2",
     ]
 
 
@@ -163,10 +203,13 @@ def trained(arm: Arm, plan: Plan) -> Path:
     Raises:
         BenchmarkError: the training did not end well; what is done of it is kept.
     """
+    *earlier, _ = arm.needed
     out = plan.work / str(arm)
     weights = out / WEIGHTS
     if weights.exists():
         return weights
+    for each in earlier:
+        trained(each, plan)
     out.parent.mkdir(parents=True, exist_ok=True)
     file = out.with_suffix(".yaml")
     text = yaml.safe_dump(arm.config(plan).resolved(), sort_keys=False)
@@ -212,6 +255,7 @@ def _read_seconds(file: Path) -> float:
 def described(arm: Arm, plan: Plan) -> dict[str, Any]:
     """What stands beside an arm's figures: its options as far as they are not where files lie."""
     config = arm.config(plan)
+    samples = {"seed": config.data.seed, "trained_on": plan.trained, "all": plan.count}
     return {
         "arm": arm.name,
         "seed": arm.seed,
@@ -224,7 +268,7 @@ def described(arm: Arm, plan: Plan) -> dict[str, Any]:
         },
         "losses": dict(config.losses),
         "augmentation": config.augmentation.model_dump(mode="json"),
-        "samples": {"seed": config.data.seed, "trained_on": plan.trained, "all": plan.count},
+        "samples": samples if config.pairs is None else {"pairs": config.pairs.count},
         "cpu_seconds": round(_read_seconds(seconds_file(plan, arm))),
     }
 

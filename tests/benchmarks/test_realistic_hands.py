@@ -45,6 +45,8 @@ def plan(folder, tmp_path_factory):
         mask_steps=3,
         held_out=50,
         refined=2,
+        pairs=folder,
+        pair_count=2,
     )
 
 
@@ -291,13 +293,13 @@ def test_an_arm_is_trained_and_measured_once(arguments, tmp_path, monkeypatch):
     assert (results / "masks" / "multi-stage-3.json").read_text() == before
 
 
-def test_an_arm_that_somebody_trains_is_passed_over(arguments, tmp_path, capsys):
+def test_an_arm_that_somebody_trains_is_passed_over(plan, tmp_path, capsys):
     (tmp_path / "work").mkdir()
     lock = WriterLock(tmp_path / "work" / "single-stage-0.arm")
     try:
-        plan = arms.Plan(tmp_path, COUNT, tmp_path, tmp_path / "work", 5, 2, 9, 2)
+        here = replace(plan, work=tmp_path / "work")
         arm = arms.Arm(doc.SINGLE, "nothing.yaml", 0)
-        assert not realistic_hands.measured("hands", arm, plan, tmp_path / "results")
+        assert not realistic_hands.measured("hands", arm, here, tmp_path / "results")
     finally:
         lock.release()
     assert "single-stage-0: another process" in capsys.readouterr().err
