@@ -201,7 +201,8 @@ def _as_share(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TensorBatch:
-    """Methods shared by records whose fields are all tensors with the batch first."""
+    """Methods shared by records whose fields are all tensors with the batch first, or such records
+    of their own (all but `with_hands`)."""
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Apply a function to every field."""
@@ -225,6 +226,8 @@ class TensorBatch:
         import torch
 
         def move(tensor: Tensor) -> Tensor:
+            if isinstance(tensor, TensorBatch):
+                return tensor.to(*args)
             for a in args:
                 if not isinstance(a, torch.dtype) or tensor.is_floating_point():
                     tensor = tensor.to(a)

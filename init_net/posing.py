@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints_from_rotations
+from fitter.hand_models import HandModel
+from fitter.hand_models.keypoint_model import (
+    Chain,
+    KeypointModel,
+    displacement,
+    marked_keypoints,
+    pose_keypoints_from_rotations,
+    pose_points,
+)
 from fitter.records import TensorBatch
 from init_net.records import RegressedHands
 
@@ -78,3 +86,26 @@ def hand_points(model: KeypointModel, hands: RegressedHands) -> HandPoints:
     """`regressed_keypoints` and where the hands' own cameras see them."""
     points = regressed_keypoints(model, hands)
     return HandPoints(points, weak_projection(points, hands.camera))
+
+
+def regressed_vertices(model: HandModel, hands: RegressedHands) -> Tensor:
+    """(B, V, 3) vertices in metres relative to the wrist keypoint, view frame.
+
+    Of rotation matrices as they are: no axis-angle vector comes between, whose gradient fails near
+    half a turn.
+
+    Args:
+        model: of a right hand, in the dtype and on the device of `hands`.
+        hands: B hands.
+
+    Raises:
+        InputError: the hands have more shape coefficients than the model.
+    """
+    chain = Chain.of(model.rest_joints(hands.betas), hands.rotations, model.skeleton)
+    shaped = model.v_template + displacement(model.shapedirs, hands.betas)
+    vertices = pose_points(shaped, model.posedirs, model.skin_weights, chain)
+    if model.keypoint_regressor is not None:
+        return vertices - model.keypoint_regressor[:1] @ vertices
+    tips = vertices.index_select(1, model.tip_vertices)
+    keypoints = marked_keypoints(chain.joints, tips, chain, model.keypoint_offsets)
+    return vertices - keypoints[:, :1]

@@ -180,18 +180,24 @@ class Networks:
 
     def _inputs(self, seen: _Crops, size: int) -> list[CropInputs]:
         """Crops in the size that a network takes, as many at once as it may see."""
-        images = np.stack([_resized(crop.pixels, size) for crop in seen.crops])
-        keypoints = np.stack([crop.keypoints for crop in seen.crops])
-        keypoints = keypoints * (size / seen.sides)[:, None, None]
-        confidence = np.stack([crop.confidence for crop in seen.crops])
-
-        def tensor(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(array).to(self._device, torch.float32)
-
-        image = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2).float() / 255
-        inputs = CropInputs(image, tensor(keypoints), tensor(confidence))
-        firsts = range(0, len(image), _LARGEST_BATCH)
+        inputs = crop_inputs(seen.crops, size, self._device)
+        firsts = range(0, len(seen), _LARGEST_BATCH)
         return [inputs[first : first + _LARGEST_BATCH] for first in firsts]
+
+
+def crop_inputs(crops: Sequence[HandCrop], size: int, device: torch.device) -> CropInputs:
+    """Crops, at least one, as networks take them: resized to `size` pixels, on a device."""
+    sides = np.array([crop.side for crop in crops])
+    images = np.stack([_resized(crop.pixels, size) for crop in crops])
+    keypoints = np.stack([crop.keypoints for crop in crops])
+    keypoints = keypoints * (size / sides)[:, None, None]
+    confidence = np.stack([crop.confidence for crop in crops])
+
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(device, torch.float32)
+
+    image = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
+    return CropInputs(image, tensor(keypoints), tensor(confidence))
 
 
 @dataclass(frozen=True)

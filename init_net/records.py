@@ -140,3 +140,60 @@ class StereoInputs(TensorBatch):
     translation: Tensor
     left_focal: Tensor
     right_focal: Tensor
+
+    @property
+    def geometry(self) -> StereoGeometry:
+        """How the two views lie to each other."""
+        return StereoGeometry(self.rotation, self.translation, self.left_focal, self.right_focal)
+
+
+@dataclass(frozen=True)
+class StereoGeometry(TensorBatch):
+    """How the two views of B hands lie to each other; see `StereoInputs`.
+
+    Attributes:
+        rotation: (B, 3, 3) from the view frame of the left view to that of the right one.
+        translation: (B, 3) metres, likewise.
+        left_focal, right_focal: (B,) crop units.
+    """
+
+    rotation: Tensor
+    translation: Tensor
+    left_focal: Tensor
+    right_focal: Tensor
+
+
+@dataclass(frozen=True)
+class StereoPredictions:
+    """All that a `StereoHandNet` says of B pairs.
+
+    Attributes:
+        right, left: what `HandNet` says of each view, in its own view frame; NaN for a hand whose
+            view is not there.
+        right_pose, left_pose: (B, 48) likewise, see `CropPredictions.pose`.
+        weights: (B, 48) of the right view (Seeber eq. 6), row by row of 16 axis-angle vectors; None
+            where the layer that says them is left out.
+    """
+
+    right: RegressedHands
+    left: RegressedHands
+    right_pose: Tensor
+    left_pose: Tensor
+    weights: Tensor | None
+
+
+@dataclass(frozen=True)
+class FusedHands(TensorBatch):
+    """B hands as two views see them together, in the right one's view frame.
+
+    Attributes:
+        hands: their rotations, betas and the right view's camera, as `HandNet` would say them; NaN
+            where neither view is there.
+        points: (B, 21, 3) metres, keypoints relative to the wrist keypoint.
+        wrist: (B, 3) metres, the wrist keypoint in front of the right view's camera; NaN where no
+            view places the hand there.
+    """
+
+    hands: RegressedHands
+    points: Tensor
+    wrist: Tensor

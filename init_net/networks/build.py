@@ -12,14 +12,16 @@ from init_net.networks.config import (
     LifterConfig,
     NetworkConfig,
     SegmentationConfig,
+    StereoConfig,
 )
 
 if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
     from init_net.networks.lifter import HandLifter
     from init_net.networks.segmentation import HandSegmentation
+    from init_net.networks.stereo import StereoHandNet
 
-AnyNetwork: TypeAlias = "HandLifter | HandNet | HandSegmentation"
+AnyNetwork: TypeAlias = "HandLifter | HandNet | HandSegmentation | StereoHandNet"
 """What a configuration describes."""
 
 
@@ -31,7 +33,8 @@ def build_network(config: NetworkConfig, seed: int) -> AnyNetwork:
         seed: of its weights. PyTorch's global generator is left as it was.
 
     Returns:
-        A `HandLifter`, `HandNet` or `HandSegmentation` on the CPU, in training mode.
+        A `HandLifter`, `HandNet`, `HandSegmentation` or `StereoHandNet` on the CPU, in training
+        mode.
 
     Raises:
         InputError: there is no such encoder.
@@ -53,3 +56,7 @@ def build_network(config: NetworkConfig, seed: int) -> AnyNetwork:
                 from init_net.networks.segmentation import HandSegmentation
 
                 return HandSegmentation(config)
+            case StereoConfig():
+                from init_net.networks.stereo import StereoHandNet
+
+                return StereoHandNet(config)

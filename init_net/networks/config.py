@@ -106,7 +106,39 @@ class SegmentationConfig(Section):
     )
 
 
+class StereoConfig(Section):
+    """A `init_net.networks.stereo.StereoHandNet`."""
+
+    kind: Literal["stereo"] = "stereo"
+    mono: HandNetConfig = Field(
+        default_factory=HandNetConfig, description="the network that looks at each view"
+    )
+    shared: bool = Field(
+        True,
+        description="both views are looked at with the same weights; false: each with its own, "
+        "which begin alike",
+    )
+    sigmoid: bool = Field(
+        True, description="weights lie between 0 and 1; false: they are any numbers"
+    )
+
+    @property
+    def input_size(self) -> int:
+        """S of both crops, pixels."""
+        return self.mono.input_size
+
+    @property
+    def margin(self) -> float:
+        """Of both crops."""
+        return self.mono.margin
+
+    @property
+    def betas(self) -> int:
+        """Shape coefficients S."""
+        return self.mono.betas
+
+
 NetworkConfig = Annotated[
-    LifterConfig | HandNetConfig | SegmentationConfig, Field(discriminator="kind")
+    LifterConfig | HandNetConfig | SegmentationConfig | StereoConfig, Field(discriminator="kind")
 ]
 """A network's options, told apart by `kind`."""

@@ -124,6 +124,10 @@ class StereoSamplesConfig(Section):
         0.08, description="metres between the cameras of a pair; not published"
     )
     most_baseline: Baseline = Field(0.12, description="likewise")
+    learned: float = Field(
+        0.7, gt=0, lt=1, description="share of the pairs; the others are held out (Seeber 4.4)"
+    )
+    sightings: Literal[1] = Field(1, description="only pictures as they were rendered")
     workers: Workers = 1
 
     @model_validator(mode="after")

@@ -13,17 +13,18 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from fitter.config.files import ConfigKind, Flag, load_kind
-from fitter.config.section import Section
-from init_net.networks.config import NetworkConfig
+from fitter.config.section import Section, mistake
+from init_net.networks.config import NetworkConfig, StereoConfig
 from init_net.samples.config import (
     AugmentationConfig,
     DatasetConfig,
     HeldOutConfig,
     SamplesConfig,
+    StereoSamplesConfig,
 )
 from init_net.training.stage_config import Schedule, StageConfig
 
-SourceConfig = SamplesConfig | DatasetConfig
+SourceConfig = SamplesConfig | DatasetConfig | StereoSamplesConfig
 """What a run may learn from."""
 
 
@@ -129,6 +130,11 @@ class TrainConfig(Section):
         description="annotated data sets, and stores of fit-hands as pseudo-labels, by a name "
         "each, that are learned from as well",
     )
+    pairs: StereoSamplesConfig | None = Field(
+        None,
+        description="rendered pairs that a stereo network learns from, and is validated on, instead "
+        "of all others; null for any other network",
+    )
     validation: HeldOutConfig = Field(default_factory=HeldOutConfig)
     validation_datasets: dict[str, DatasetConfig] = Field(
         default_factory=dict,
@@ -153,7 +159,10 @@ class TrainConfig(Section):
 
     @property
     def sources(self) -> dict[str, SourceConfig]:
-        """`data`, `further_data` and `datasets` by the names that stages know them by."""
+        """`data`, `further_data` and `datasets`, or `pairs` alone, by the names that stages know
+        them by."""
+        if self.pairs is not None:
+            return {"pairs": self.pairs}
         further = {f"further_data.{k}": more for k, more in enumerate(self.further_data)}
         return {"data": self.data, **further, **self.datasets}
 
@@ -180,7 +189,9 @@ class TrainConfig(Section):
 
     @property
     def held_out(self) -> tuple[HeldOutConfig | DatasetConfig, ...]:
-        """What is validated on."""
+        """What is validated on, besides the part of `pairs` that is held out."""
+        if self.pairs is not None:
+            return ()
         return tuple(self.validation_datasets.values()) or (self.validation,)
 
     @model_validator(mode="after")
@@ -203,6 +214,14 @@ class TrainConfig(Section):
             if folder in folders:
                 raise ValueError(f"a folder for each set, found {samples.folder!r} for two")
             folders.add(folder)
+        return self
+
+    @model_validator(mode="after")
+    def _has_pairs_for_stereo(self) -> Self:
+        is_stereo = isinstance(self.network, StereoConfig)
+        if is_stereo != (self.pairs is not None):
+            found = "none" if is_stereo else "some"
+            raise mistake("training.pairs", network=self.network.kind, found=found)
         return self
 
     @model_validator(mode="after")

@@ -57,6 +57,14 @@ class HandNetWeights(Section):
     joint_rotations: Weight = Field(2.0, description="squared chords of the other joints, mean")
 
 
+class StereoWeights(HandNetWeights):
+    """Weights of a `StereoHandNet`'s terms: those of its views, and of the fused hand. The lambdas
+    of eq. 11 are not published: they count errors in centimetres."""
+
+    stereo_vertices: Weight = Field(1e4, description="Seeber eq. 11, lambda_1")
+    stereo_joints_3d: Weight = Field(1e4, description="Seeber eq. 11, lambda_2")
+
+
 class MaskWeights(Section):
     """Weights of `mask_terms`; that of eq. 10 alone is Seeber's."""
 
@@ -78,6 +86,7 @@ _DEFAULTS: dict[str, type[Section]] = {
     "lifter": LifterWeights,
     "handnet": HandNetWeights,
     "segmentation": MaskWeights,
+    "stereo": StereoWeights,
 }
 """Kind of network -> the weights of its losses."""
 

@@ -123,6 +123,24 @@ def regularised_l1(predicted: Tensor, truth: Tensor) -> Tensor:
     return ((predicted - truth).abs() + predicted.abs()).flatten(1).sum(1)
 
 
+def stereo_terms(
+    vertices: Tensor, true_vertices: Tensor, joints: Tensor, true_joints: Tensor
+) -> dict[str, Tensor]:
+    """The terms of Seeber eq. 11, which a hand of two views is trained on: mean squared errors.
+
+    Which joints, and from where, is not published: the keypoints, and both they and the vertices
+    relative to the wrist keypoint. What eq. 11 trains does not move the camera.
+
+    Args:
+        vertices, true_vertices: (B, V, 3) metres, the right view's frame.
+        joints, true_joints: (B, 21, 3) likewise.
+    """
+    return {
+        "vertices": known_error(vertices, true_vertices).square().mean((1, 2)),
+        "joints_3d": known_error(joints, true_joints).square().mean((1, 2)),
+    }
+
+
 def mask_terms(logits: Tensor, mask: Tensor) -> dict[str, Tensor]:
     """`bce_loss` and `dice_loss`, in the order of `MaskWeights`."""
     return {"bce": bce_loss(logits, mask), "dice": dice_loss(logits, mask)}

@@ -9,6 +9,8 @@ UNBOUND: frozenset[str] = frozenset(
     {
         "data.folder",
         "data.workers",
+        "pairs.folder",
+        "pairs.workers",
         "validation.folder",
         "validation.workers",
         "run.loaders",
@@ -34,6 +36,7 @@ LIKE_EARLIER: Mapping[str, Any] = {
     "augmentation.all_keypoints_dropout": 0.0,
     "network.margin": 1.4,
     "further_data": [],
+    "pairs": None,
     "data.sightings": 2,
     "validation.sightings": 1,
     **{

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from init_net.samples.config import DatasetConfig, SamplesConfig
+from typing import TypeVar
+
+from init_net.networks.config import NetworkConfig, StereoConfig
+from init_net.samples.config import DatasetConfig, SamplesConfig, StereoSamplesConfig
 from init_net.training.config import TrainConfig
 from init_net.training.stage_config import StageConfig
 
@@ -11,6 +14,9 @@ _STEPS = 6
 
 _EPOCHS = 0.1
 """Of a stage whose length is given in epochs: five steps of the samples below."""
+
+
+Rendered = TypeVar("Rendered", SamplesConfig, StereoSamplesConfig)
 
 
 def _short(stage: StageConfig, config: TrainConfig) -> StageConfig:
@@ -27,13 +33,21 @@ def _short(stage: StageConfig, config: TrainConfig) -> StageConfig:
     )
 
 
+def _small(network: NetworkConfig) -> NetworkConfig:
+    """A network that sees smaller crops."""
+    if isinstance(network, StereoConfig):
+        return network.model_copy(update={"mono": _small(network.mono)})
+    size = getattr(network, "input_size", None)
+    return network if size is None else network.model_copy(update={"input_size": min(size, 64)})
+
+
 def smoke(config: TrainConfig) -> TrainConfig:
     """The same run in miniature: everything is done once, nothing is learned.
 
     Samples go into folders of their own (``-smoke`` behind the name).
     """
 
-    def few(samples: SamplesConfig, count: int) -> SamplesConfig:
+    def few(samples: Rendered, count: int) -> Rendered:
         return samples.model_copy(
             update={
                 "folder": f"{samples.folder.rstrip('/')}-smoke",
@@ -55,13 +69,12 @@ def smoke(config: TrainConfig) -> TrainConfig:
     optimiser, network = config.optimiser, config.network
     steps = min(optimiser.steps, 24)
     warmup = min(optimiser.warmup_steps, _STEPS // 3 if config.stages else steps // 4)
-    if hasattr(network, "input_size"):
-        network = network.model_copy(update={"input_size": min(network.input_size, 64)})
     return config.model_copy(
         update={
-            "network": network,
+            "network": _small(network),
             "data": few(config.data, 192),
             "further_data": tuple(few(samples, 192) for samples in config.further_data),
+            "pairs": None if config.pairs is None else few(config.pairs, 96),
             **{
                 option: {name: fewer(source) for name, source in getattr(config, option).items()}
                 for option in ("datasets", "validation_datasets")

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from init_net.networks.config import LifterConfig
-from init_net.samples.config import DatasetConfig
+from init_net.samples.config import DatasetConfig, StereoSamplesConfig
 from init_net.samples.conversion import AnnotatedSource, convert_images
 from init_net.samples.joined import JoinedSamples
 from init_net.samples.selection import LabelRules, LabelWeights, labelled
 from init_net.samples.shards import SampleSource, ShardedSamples, render_shards
 from init_net.samples.sightings import look_at_shards
+from init_net.samples.stereo_shards import StereoShards, look_at_pairs, render_stereo_shards
 from init_net.training.config import SourceConfig, TrainConfig
 
 
@@ -81,6 +82,9 @@ def prepare(
     """
     if isinstance(source, DatasetConfig):
         return convert_images(annotated_source(source), source.workers, progress)
+    if isinstance(source, StereoSamplesConfig):
+        render_stereo_shards(Path(source.folder), source.source, source.workers, progress)
+        return []
     wanted = SampleSource(
         seed=source.seed,
         count=source.count,
@@ -96,6 +100,9 @@ def look_at(
     source: SourceConfig, variants: int, progress: Callable[[int], None] = lambda count: None
 ) -> None:
     """Have the detector look at what nobody has looked at of a source; see `look_at_shards`."""
+    if isinstance(source, StereoSamplesConfig):
+        look_at_pairs(StereoShards(Path(source.folder), source.count), source.workers, progress)
+        return
     look_at_shards(_whole(source), variants, source.workers, progress)
 
 

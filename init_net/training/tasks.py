@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,7 +19,13 @@ from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from init_net.networks.build import build_network
-from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
+from init_net.networks.config import (
+    HandNetConfig,
+    LifterConfig,
+    NetworkConfig,
+    SegmentationConfig,
+    StereoConfig,
+)
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.detected_samples import DetectedSamples, with_less
 from init_net.samples.hand_sampler import HandSampler
@@ -26,6 +33,7 @@ from init_net.samples.joined import fitting_shapes
 from init_net.samples.lifter_samples import LifterSamples
 from init_net.samples.mixing import Mixture
 from init_net.samples.shards import ShardedSamples
+from init_net.samples.stereo_shards import StereoShards
 from init_net.training.config import TrainConfig
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.freezing import said
@@ -41,12 +49,14 @@ from init_net.training.sources import (
     prepare,
 )
 from init_net.training.stage_checks import require_stages
+from init_net.training.stereo_task import StereoTask
 from init_net.training.task import Task
 from init_net.weights import load_network, read_info, weights_file
 
 if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
     from init_net.networks.segmentation import HandSegmentation
+    from init_net.networks.stereo import StereoHandNet
 
 _BATCHES = 1
 """What a seed is for, besides the first weights and the order of samples."""
@@ -83,6 +93,9 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     for source in (*sources, *config.held_out):
         prepare(source)
         look_at(source, looks_at(config, source))
+    if config.pairs is not None:
+        pairs = StereoShards(Path(config.pairs.folder), config.pairs.count)
+        return StereoTask(config, network, pairs)
     train, held_out = learned_from(sources), learned_from(config.held_out).samples
     match config.network:
         case LifterConfig():
@@ -91,28 +104,43 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
             return HandNetTask(config, network, train, held_out)
         case SegmentationConfig():
             return SegmentationTask(config, network, train, held_out)
+        case StereoConfig():
+            raise AssertionError("a stereo network has pairs")
 
 
 def begin_with(network: nn.Module, config: TrainConfig) -> None:
     """Give a network the weights of `TrainRunConfig.start`.
 
+    A stereo network may begin with those of a HandNet, for both of its views.
+
     Raises:
         InputError: they cannot be read, or are of a network with other options.
     """
-    assert config.run.start is not None
-    path = weights_file(config.network.kind, config.run.start)
-    found = read_info(path).network
-    mine, theirs = (each.model_dump(exclude=_FREE) for each in (config.network, found))
-    for name, wanted in mine.items():
-        if theirs.get(name) != wanted:
+    mine, start = config.network, config.run.start
+    assert start is not None
+    path = weights_file("handnet" if isinstance(mine, StereoConfig) else mine.kind, start)
+    if isinstance(mine, StereoConfig) and read_info(path).network.kind == "handnet":
+        _require_options(path, mine.mono, "network.mono")
+        cast("StereoHandNet", network).begin_with(cast("HandNet", load_network(path)))
+        return
+    _require_options(path, mine, "network")
+    network.load_state_dict(load_network(path, expected_kind=mine.kind).state_dict())
+
+
+def _require_options(path: Path, wanted: NetworkConfig, where: str) -> None:
+    """Refuse weights of a network with other options than one that is `where` in a
+    configuration."""
+    free: Any = {**dict.fromkeys(_FREE, True), "mono": _FREE}
+    mine, theirs = (each.model_dump(exclude=free) for each in (wanted, read_info(path).network))
+    for name, option in mine.items():
+        if theirs.get(name) != option:
             raise InputError(
                 "training.other_start",
                 file=path,
-                option=f"network.{name}",
-                expected=wanted,
+                option=f"{where}.{name}",
+                expected=option,
                 found=theirs.get(name),
             )
-    network.load_state_dict(load_network(path, expected_kind=config.network.kind).state_dict())
 
 
 class _SampleTask:
