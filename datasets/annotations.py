@@ -229,6 +229,11 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
     def __len__(self) -> int:
         return len(self.names)
 
+    def scene(self, place: int) -> int:
+        """Number of what image `place` shows: images of one number show the same hands in the same
+        place, with other backgrounds or colours."""
+        return place
+
     def path(self, place: int) -> Path:
         """Where image `place` is below `root`, if it is a file of its own."""
         return self.root / self.names[place]

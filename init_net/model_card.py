@@ -61,12 +61,14 @@ def model_card(info: WeightsInfo, network: nn.Module, size: int) -> str:
     title, meaning = _TITLES[info.network.kind]
     number = sum(parameter.numel() for parameter in network.parameters())
     of = info.options.get("optimiser", {}).get("steps")
+    stages = ", ".join(info.options.get("stages", {}))
     lines = [
         f"# {title}: {meaning}",
         "",
         f"{number:,} weights in half precision, {size / 1e6:.2f} MB. Trained for {info.steps:,} "
-        f"{'' if of is None else f'of {of:,} '}steps; the weights are their exponential moving "
-        "average. Keypoints, rotations and shape are those of the hand model "
+        f"{'' if of is None else f'of {of:,} '}steps"
+        f"{f', in the stages {stages}' if stages else ''}; the weights are their exponential "
+        "moving average. Keypoints, rotations and shape are those of the hand model "
         f"{info.hand_model.name}, whose sha256 is `{info.hand_model.sha256}`.",
         *_detector(info),
         "",

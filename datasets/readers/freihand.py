@@ -86,6 +86,10 @@ class FreiHand(AnnotatedImages):
             )
         return place % self.samples
 
+    def scene(self, place: int) -> int:
+        """See `AnnotatedImages.scene`: what `entry` says."""
+        return self.entry(place)
+
     @cached_property
     def size(self) -> tuple[int, int] | None:
         """(width, height) of the split's images: what most of the first ones have."""

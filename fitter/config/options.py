@@ -153,7 +153,11 @@ class FitConfig(Section):
     2D keypoints level off (see `fitter.energies.residuals`).
     """
 
-    max_iterations: int = Field(30, ge=1, description="most linearisations per hand")
+    max_iterations: int = Field(
+        30,
+        ge=0,
+        description="most linearisations per hand; 0 leaves it as its best initialisation is",
+    )
     num_initialisations: int = Field(4, ge=1, description="initialisations tried per hand")
     initialisation_iterations: int = Field(
         3, ge=0, description="iterations of every initialisation before the best one is kept"

@@ -53,7 +53,7 @@ class LevenbergMarquardt:
     """Options of the solver.
 
     Attributes:
-        max_iterations: linearisations per problem at the most, at least 1.
+        max_iterations: linearisations per problem at the most; 0 leaves it where it starts.
         relative_tolerance: a problem has converged when an accepted step lowers its cost by less
             than this share of it, or when the step predicts no more than that.
         damping: initial damping, relative to the Hessian's diagonal.

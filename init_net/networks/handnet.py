@@ -20,6 +20,7 @@ from fitter.rotations import roma
 from init_net.networks.config import HandNetConfig
 from init_net.networks.encoders import split_encoder, staged
 from init_net.networks.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
+from init_net.networks.parts import NOTHING
 from init_net.networks.rotations import COUNTS, to_rotations
 from init_net.records import CropInputs, CropPredictions, RegressedHands
 
@@ -31,8 +32,6 @@ TYPICAL_SCALE = 4.0
 
 FRONTS = frozenset({"image_front", "keypoint_front"})
 """The parts of which one alone is enough, and both need `fusion`."""
-
-NOTHING: frozenset[str] = frozenset()
 
 
 class HandNet(nn.Module):
@@ -119,13 +118,15 @@ class HandNet(nn.Module):
             logits = self.segmentation(image, maps).to(inputs.image.dtype)
         return CropPredictions(hands, logits, base, pose)
 
-    def regress(self, inputs: CropInputs) -> RegressedHands:
-        """The hands alone, see `forward`."""
-        hands = self(inputs, self.optional_parts & {"segmentation"}).hands
+    def regress(self, inputs: CropInputs, absent: frozenset[str] = NOTHING) -> RegressedHands:
+        """The hands alone, whether or not the head is among those that are `absent`; see
+        `forward`."""
+        others = absent - {"head"} | (self.optional_parts & {"segmentation"})
+        hands = self(inputs, others).hands
         assert hands is not None  # the head is there
         return hands
 
-    def segment(self, inputs: CropInputs) -> Tensor:
+    def segment(self, inputs: CropInputs, absent: frozenset[str] = NOTHING) -> Tensor:
         """The (B, S, S) logits of the masks alone, see `forward`.
 
         Raises:
@@ -133,7 +134,7 @@ class HandNet(nn.Module):
         """
         if self.segmentation is None:
             raise ValueError("a HandNet with a segmentation decoder expected, got one without")
-        logits = self(inputs, frozenset({"head"})).mask_logits
+        logits = self(inputs, absent | {"head"}).mask_logits
         assert logits is not None  # the decoder is there
         return logits
 

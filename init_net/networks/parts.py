@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from torch import nn
 
+NOTHING: frozenset[str] = frozenset()
+"""No part."""
+
 
 class HasParts(Protocol):
     """A network whose training has stages (`init_net.training.stage_config.StageConfig`).
@@ -25,6 +28,6 @@ class HasParts(Protocol):
         """Names of those that it can do without."""
         ...
 
-    def __call__(self, inputs: Any, absent: frozenset[str] = frozenset()) -> Any:
+    def __call__(self, inputs: Any, absent: frozenset[str] = NOTHING) -> Any:
         """Its outputs, computed without the parts that are `absent`."""
         ...

@@ -10,6 +10,7 @@ from fitter.light_imports import without_compiler
 from init_net.networks.config import SegmentationConfig
 from init_net.networks.encoders import is_encoder
 from init_net.networks.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
+from init_net.networks.parts import NOTHING
 from init_net.records import CropInputs
 
 with without_compiler():
@@ -66,8 +67,15 @@ class HandSegmentation(nn.Module):
         logits = self.unet(channels_last(torch.cat([2 * inputs.image - 1, heatmaps], 1)))
         return logits[:, 0].to(inputs.image.dtype)
 
-    def segment(self, inputs: CropInputs) -> Tensor:
-        """As `forward`: what a `HandNet` with a decoder calls the same."""
+    def segment(self, inputs: CropInputs, absent: frozenset[str] = NOTHING) -> Tensor:
+        """As `forward`: what a `HandNet` with a decoder calls the same.
+
+        Raises:
+            ValueError: the crops are not of the configured size, or a part is to be left out of a
+                network that has none.
+        """
+        if absent:
+            raise ValueError(f"a network without parts cannot leave out {sorted(absent)}")
         logits: Tensor = self(inputs)
         return logits
 

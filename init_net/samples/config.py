@@ -163,8 +163,20 @@ class DatasetConfig(Section):
         "images",
     )
     count: Count | None = Field(None, description="leading pictures; null for all")
+    portion: tuple[Share, Share] | None = Field(
+        None,
+        strict=False,  # YAML knows lists alone
+        description="which of the scenes that the pictures show, in a random order that is always "
+        "the same, as shares from and to: [0, 0.7] are 70 %; pictures of one scene, such as "
+        "FreiHAND's four backgrounds, stay together; null for all",
+    )
     share: BatchShare = None
     size: ImageSize = 224
+    parameters: Literal["annotated", "fitted"] = Field(
+        "annotated",
+        description="rotations and shape that HandNet is compared with where a hand has none of "
+        "the open hand's: none, or those that inverse kinematics makes of its keypoints in 3D",
+    )
     least_score: float = Field(
         0.0, ge=0, le=1, description="of a pseudo-label; others are not learned from"
     )
@@ -188,6 +200,18 @@ class DatasetConfig(Section):
         "after the data set",
     )
     workers: Workers = 1
+
+    @model_validator(mode="after")
+    def _portion_is_some(self) -> Self:
+        if self.portion is not None and self.portion[0] >= self.portion[1]:
+            first, last = self.portion
+            raise ValueError(f"a portion from one share to a larger one, found [{first}, {last}]")
+        return self
+
+    def overlaps(self, other: DatasetConfig) -> bool:
+        """Whether two portions of the same pictures may have scenes in common."""
+        (first, last), (start, end) = (each.portion or (0.0, 1.0) for each in (self, other))
+        return max(first, start) < min(last, end)
 
     @property
     def samples_folder(self) -> Path:

@@ -91,6 +91,12 @@ class AnnotatedSource:
         """See `init_net.samples.manifest.Source`."""
         return int(self.starts[-1])
 
+    @property
+    def scenes(self) -> np.ndarray:
+        """(N,) int64, of every sample what its picture shows, see `AnnotatedImages.scene`."""
+        pictures = [self.images.scene(place) for place in range(len(self.starts) - 1)]
+        return np.repeat(np.array(pictures, np.int64), np.diff(self.starts))
+
     def description(self) -> dict[str, Any]:
         """See `init_net.samples.manifest.Source`."""
         return {

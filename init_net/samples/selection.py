@@ -19,6 +19,9 @@ from init_net.samples.shards import ShardedSamples
 
 HASH_BITS = 64
 
+_PORTIONS = 4
+"""Seed of the order that portions are taken from."""
+
 
 @dataclass(frozen=True)
 class LabelRules:
@@ -33,14 +36,22 @@ class LabelRules:
     near_duplicates: int | None = None
 
 
-def labelled(samples: ShardedSamples, rules: LabelRules) -> ShardedSamples:
+def labelled(
+    samples: ShardedSamples, rules: LabelRules, among: np.ndarray | None = None
+) -> ShardedSamples:
     """Those samples of a folder that rules leave.
+
+    Args:
+        samples: N.
+        rules: of what is learned from.
+        among: (N,) bool, those that may be; None for all.
 
     Raises:
         InputError: none is left.
     """
     score = samples.column("label_score")
-    keep = np.flatnonzero(samples.column("usable") & (score >= rules.least_score))
+    asked = samples.column("usable") & (score >= rules.least_score)
+    keep = np.flatnonzero(asked if among is None else asked & among)
     if rules.near_duplicates is not None:
         hashes = samples.column("picture_hash")[keep]
         keep = keep[distinct(hashes, score[keep], rules.near_duplicates)]
@@ -49,6 +60,28 @@ def labelled(samples: ShardedSamples, rules: LabelRules) -> ShardedSamples:
             "samples.none_left", file=samples.folder, count=len(samples), score=rules.least_score
         )
     return samples.subset(keep)
+
+
+def in_portion(scenes: np.ndarray, portion: tuple[float, float]) -> np.ndarray:
+    """Which samples are in a portion of all: those of one scene are together in it or not.
+
+    The scenes are put in an order that is random and depends on their numbers alone, and those
+    from one share of it to another are taken: portions that meet have no scene in common, and
+    together they have all.
+
+    Args:
+        scenes: (N,) the number of what each sample shows, see `AnnotatedImages.scene`.
+        portion: from and to, shares in [0, 1].
+
+    Returns:
+        (N,) bool.
+    """
+    unique = np.unique(scenes)
+    place = np.empty(len(unique))
+    order = np.random.default_rng(_PORTIONS).permutation(len(unique))
+    place[order] = (np.arange(len(unique)) + 0.5) / max(len(unique), 1)
+    first, last = portion
+    return np.isin(scenes, unique[(place >= first) & (place < last)])
 
 
 @dataclass(frozen=True)

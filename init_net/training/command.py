@@ -340,7 +340,11 @@ def _export(out: Path, config: TrainConfig, file: Path, console: Console) -> Non
         figures=found.figures,
         hand_model=found.hand_model,
         options={
-            "optimiser": config.optimiser.model_dump(mode="json"),
+            # The steps of a run with stages are those of its stages.
+            "optimiser": config.optimiser.model_dump(
+                mode="json", exclude={"steps"} if config.stages else None
+            ),
+            **({"stages": _public_stages(config)} if config.stages else {}),
             "losses": loss_weights(config),
             "augmentation": config.augmentation.model_dump(mode="json"),
             # Of the training: whoever exports may have another device.
@@ -371,6 +375,14 @@ def _public(source: SourceConfig) -> dict[str, object]:
     ):
         options["backgrounds"] = "a folder"
     return options
+
+
+def _public_stages(config: TrainConfig) -> dict[str, Any]:
+    """Options of stages by name, those that they state themselves."""
+    return {
+        name: stage.model_dump(mode="json", exclude_none=True)
+        for name, stage in config.stages.items()
+    }
 
 
 def _public_run(options: Mapping[str, Any]) -> dict[str, Any]:

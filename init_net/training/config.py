@@ -248,7 +248,7 @@ class TrainConfig(Section):
     def _holds_pictures_out(self) -> Self:
         for name, source in self.datasets.items():
             for held_out, other in self.validation_datasets.items():
-                if _pictures(source) == _pictures(other):
+                if _pictures(source) == _pictures(other) and source.overlaps(other):
                     raise ValueError(
                         f"validation_datasets.{held_out} to be other pictures than datasets.{name}"
                     )

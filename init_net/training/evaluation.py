@@ -29,6 +29,7 @@ from fitter.metrics import (
 )
 from fitter.records import HandMesh, HandParams
 from fitter.rotations import roma
+from init_net.networks.parts import NOTHING
 from init_net.posing import labelled_points
 from init_net.records import CropInputs
 from init_net.samples.crop_samples import Cropper, CropSamples
@@ -191,7 +192,13 @@ class CropErrors:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, network: HandNet, held_out: Cropper, with_keypoints: bool = True) -> Self:
+    def of(
+        cls,
+        network: HandNet,
+        held_out: Cropper,
+        with_keypoints: bool = True,
+        absent: frozenset[str] = NOTHING,
+    ) -> Self:
         """Measure a network; the arguments are those of `crop_figures`."""
         device = next(network.parameters()).device
         model = load_hand_model(dtype=torch.float64, children=True)
@@ -202,7 +209,7 @@ class CropErrors:
         errors, seen, rooted = [], [], []
         for whole in _batches(held_out):
             crops = whole[whole.points.isfinite().all(dim=(1, 2))]
-            hands = network.regress(_given(crops, with_keypoints).to(device)).to("cpu")
+            hands = network.regress(_given(crops, with_keypoints).to(device), absent).to("cpu")
             found = labelled_points(marks, joints, hands, crops.is_marks)
             mesh = posed_mesh(model, hands.rotations, hands.betas).vertices
             true = _true_vertices(model, crops)
@@ -217,7 +224,10 @@ class CropErrors:
 
 
 def crop_figures(
-    network: HandNet, held_out: Cropper, with_keypoints: bool = True
+    network: HandNet,
+    held_out: Cropper,
+    with_keypoints: bool = True,
+    absent: frozenset[str] = NOTHING,
 ) -> dict[str, float]:
     """Of a `HandNet` on crops whose keypoints are all known in 3D.
 
@@ -227,8 +237,9 @@ def crop_figures(
         network: to be measured.
         held_out: of samples.
         with_keypoints: give it what the detector saw; else nothing but the image.
+        absent: parts of the network that it is to do without; the head is there anyway.
     """
-    errors = CropErrors.of(network, held_out, with_keypoints)
+    errors = CropErrors.of(network, held_out, with_keypoints, absent)
     return {
         **errors.aligned.figures(),
         "mpjpe_mm": float(errors.rooted.mean()),
@@ -245,14 +256,21 @@ def _given(crops: CropSamples, with_keypoints: bool) -> CropInputs:
 
 @torch.no_grad()
 def mask_figures(
-    network: HandNet | HandSegmentation, held_out: Cropper, with_keypoints: bool = True
+    network: HandNet | HandSegmentation,
+    held_out: Cropper,
+    with_keypoints: bool = True,
+    absent: frozenset[str] = NOTHING,
 ) -> dict[str, float]:
-    """Of the masks of crops whose masks are known; the arguments are those of `crop_figures`."""
+    """Of the masks of crops whose masks are known; nothing where none is. The arguments are those
+    of `crop_figures`."""
+    if not held_out.samples.column("has_mask").any():
+        return {}
     device = next(network.parameters()).device
     overlap, right = [], []
     for whole in _batches(held_out):
         crops = whole[whole.has_mask]
-        found = (network.segment(_given(crops, with_keypoints).to(device)).cpu() > 0).numpy()
+        logits = network.segment(_given(crops, with_keypoints).to(device), absent)
+        found = (logits.cpu() > 0).numpy()
         true = (crops.mask > 0.5).numpy()
         overlap.append(mask_iou(found, true))
         right.append((found == true).mean((1, 2)))

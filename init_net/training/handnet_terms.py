@@ -9,11 +9,17 @@ from fitter.hand_models import HandModel, KeypointDefinition
 from init_net.posing import labelled_points
 from init_net.records import CropPredictions
 from init_net.samples.crop_samples import CropSamples
-from init_net.training.losses import geometric_terms, mano_terms, squared_chords
+from init_net.training.losses import (
+    axis_angle_error,
+    geometric_terms,
+    mano_terms,
+    squared_chords,
+)
 
 
 class HandNetTerms:
-    """The terms of `init_net.training.loss_weights.HandNetWeights`, by name, (B,) each."""
+    """The terms of `init_net.training.loss_weights.HandNetWeights` but those of masks, by name,
+    (B,) each."""
 
     def __init__(self, model: HandModel, device: torch.device) -> None:
         """Take a model of right hands in float32, with all shapes that samples have."""
@@ -28,7 +34,7 @@ class HandNetTerms:
             batch: the crops, on the same device.
         """
         hands = said.hands
-        assert hands is not None  # the head is there
+        assert hands is not None and said.pose is not None  # the head is there
         # Under mixed precision a hand would be posed in halves: off by up to two millimetres.
         with torch.autocast(hands.betas.device.type, enabled=False):
             points = labelled_points(self._marks, self._joints, hands, batch.is_marks)
@@ -37,6 +43,7 @@ class HandNetTerms:
         chords = squared_chords(hands.rotations, batch.rotations)
         return {
             **{f"mano_{name}": value for name, value in mano.items()},
+            "mano_pose_axis_angle": axis_angle_error(said.pose, batch.rotations),
             **{f"geometric_{name}": value for name, value in geometric.items()},
             "global_rotation": chords[:, 0],
             "joint_rotations": chords[:, 1:].mean(1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationCo
 from init_net.samples.annotated import OWN_MODEL
 from init_net.samples.config import DatasetConfig
 from init_net.training.config import TrainConfig
-from init_net.training.loss_weights import loss_weights
+from init_net.training.loss_weights import OF_MASKS, loss_weights
 from init_net.training.sources import annotated_source
 
 _SHOWN = 64
@@ -21,9 +21,6 @@ _SHOWN = 64
 
 _IN_THE_IMAGE = ("mano_joints_2d", "mano_camera", "geometric_joints_2d", "geometric_bone")
 """Losses of a HandNet that compare positions in the image: keypoints in 2D are enough."""
-
-_OF_MASKS = "mask_"
-"""What the names of a HandNet's losses begin with that compare masks."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
     """
     said: dict[str, str] = {}
     learned = {
-        name: Contents.of(annotated_source(source).images)
+        name: _as_learned(config, source)
         for name, source in config.datasets.items()
         if name in config.learned_from
     }
@@ -121,6 +118,14 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
     return said
 
 
+def _as_learned(config: TrainConfig, source: DatasetConfig) -> Contents:
+    """What a data set says, and what is made of that (`DatasetConfig.parameters`)."""
+    contents = Contents.of(annotated_source(source).images)
+    if source.parameters == "fitted" and isinstance(config.network, HandNetConfig):
+        return replace(contents, parameters=contents.parameters or contents.in_space)
+    return contents
+
+
 def _require(config: TrainConfig, where: str, source: DatasetConfig, lacking: str | None) -> None:
     if lacking is not None:
         raise InputError(
@@ -142,10 +147,10 @@ def _lost(config: TrainConfig, weights: Mapping[str, float], contents: Contents)
             pass
     counts = [name for name, weight in weights.items() if weight > 0]
     lost = []
-    if any(not name.startswith(_OF_MASKS) for name in counts):
+    if any(not name.startswith(OF_MASKS) for name in counts):
         lost += [] if contents.in_space else ["keypoints in 3D"]
         lost += [] if contents.parameters else ["rotations and shape"]
-    if any(name.startswith(_OF_MASKS) for name in counts) and not contents.masks:
+    if any(name.startswith(OF_MASKS) for name in counts) and not contents.masks:
         lost.append("masks")
     return lost
 
@@ -164,9 +169,9 @@ def _lacking(config: TrainConfig, weights: Mapping[str, float], contents: Conten
                 return "keypoints as the detector marks them"
         case HandNetConfig():
             counts = [name for name, weight in weights.items() if weight > 0]
-            if all(name.startswith(_OF_MASKS) for name in counts):
+            if all(name.startswith(OF_MASKS) for name in counts):
                 return None if contents.masks else "masks"
-            of_masks = contents.masks and any(name.startswith(_OF_MASKS) for name in counts)
+            of_masks = contents.masks and any(name.startswith(OF_MASKS) for name in counts)
             in_the_image = any(name in _IN_THE_IMAGE for name in counts)
             if not (contents.in_space or in_the_image or of_masks):
                 return "keypoints in 3D and K: no loss compares positions in the image"

@@ -12,9 +12,20 @@ from pydantic import Field
 
 from fitter.config.section import Section
 from fitter.errors import InputError
+from init_net.networks.config import HandNetConfig
 from init_net.training.config import TrainConfig
+from init_net.training.stage_config import StageConfig
 
 Weight = Annotated[float, Field(ge=0)]
+
+OF_MASKS = "mask_"
+"""What the names of a HandNet's losses begin with that compare masks."""
+
+HAND_PARTS = ("image_front", "keypoint_front", "fusion", "tail", "head")
+"""Parts of a HandNet that its hands are made of."""
+
+MASK_PART = "segmentation"
+"""The part without which it has no masks."""
 
 
 class ManoWeights(Section):
@@ -42,7 +53,10 @@ class HandNetWeights(Section):
     """Weights of a `HandNet`'s terms, chosen so that none of them drowns the others; those that the
     papers print are in ``configs/train/handnet_published.yaml``."""
 
-    mano_pose: Weight = Field(0.0, description="Seeber eq. 9")
+    mano_pose: Weight = Field(0.0, description="Seeber eq. 9, of rotations")
+    mano_pose_axis_angle: Weight = Field(
+        0.0, description="Seeber eq. 9 as printed, of 48 axis-angle numbers"
+    )
     mano_shape: Weight = Field(0.05, description="Seeber eq. 9")
     mano_joints_2d: Weight = Field(1000.0, description="Seeber eq. 9")
     mano_shape_norm: Weight = Field(0.01, description="Seeber eq. 9")
@@ -55,6 +69,8 @@ class HandNetWeights(Section):
     geometric_shape: Weight = Field(0.0, description="Zhao 3.5, L_reg")
     global_rotation: Weight = Field(1.0, description="squared chord of the wrist's rotation")
     joint_rotations: Weight = Field(2.0, description="squared chords of the other joints, mean")
+    mask_bce: Weight = Field(1.0, description="Seeber eq. 10, of a network with a decoder")
+    mask_dice: Weight = Field(0.0, description="of the Dice loss of its masks")
 
 
 class StereoWeights(HandNetWeights):
@@ -92,7 +108,9 @@ _DEFAULTS: dict[str, type[Section]] = {
 
 
 def loss_weights(config: TrainConfig, stage: str | None = None) -> dict[str, float]:
-    """Weight of every loss of a configuration's network, by name.
+    """Weight of every loss of a configuration's network, by name; 0 for those that cannot count:
+    of a `HandNet`'s masks without a decoder or where it is left out, of its hands where the head
+    is left out or nothing learns that they are made of.
 
     Args:
         config: of the run.
@@ -111,6 +129,23 @@ def loss_weights(config: TrainConfig, stage: str | None = None) -> dict[str, flo
                 known = ", ".join(weights)
                 raise InputError("training.unknown_loss", file=f"{option}.{name}", known=known)
         weights |= losses
+    weights |= dict.fromkeys(_unasked(config, stage), 0.0)
     if not any(weights.values()):
         raise InputError("training.no_loss", file=list(given)[-1])
     return weights
+
+
+def _unasked(config: TrainConfig, stage: str | None) -> list[str]:
+    """Losses of a `HandNet` that do not count: those of what it does not say, in a stage or at all,
+    and those of hands where nothing that they are made of learns."""
+    if not isinstance(config.network, HandNetConfig):
+        return []
+    parts = {*HAND_PARTS} | ({MASK_PART} if config.network.decoder_channels else set())
+    given = StageConfig(steps=1) if stage is None else config.stages[stage]
+    there = parts - set(given.without)
+    learns = there if given.trains is None else there & set(given.trains)
+    says_hands = "head" in there and learns & set(HAND_PARTS)
+    every = [*HandNetWeights.model_fields]
+    masks = [name for name in every if name.startswith(OF_MASKS)]
+    silent = [] if says_hands else [name for name in every if name not in masks]
+    return silent + ([] if MASK_PART in there else masks)

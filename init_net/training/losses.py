@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from fitter.energies.keypoints_2d import bone_orientation
 from fitter.energies.regularisers import shape_norm, squared_norm
+from fitter.rotations import roma
 from init_net.posing import HandPoints
 from init_net.records import LiftedHands, RegressedHands
 from init_net.samples.lifter_samples import LifterSamples
@@ -38,10 +39,11 @@ def mano_terms(
 ) -> dict[str, Tensor]:
     """The terms of Seeber eq. 9, in the order of `ManoWeights`.
 
-    Printed, pose is the mean squared error of 48 axis-angle numbers. Here it is that of rotations:
-    ``1/48 sum_j ||R_j - R*_j||_F^2 / 2``, the same to second order about the hand at rest. Axis-
-    angle vectors jump at half a turn, which the wrist reaches. Not published: the scale's error is
-    taken against its true value, and the norm of the shape is L2.
+    Printed, pose is the mean squared error of 48 axis-angle numbers, which is
+    `axis_angle_error`. Here it is that of rotations: ``1/48 sum_j ||R_j - R*_j||_F^2 / 2``, the
+    same to second order about the hand at rest. Axis-angle vectors jump at half a turn, which the
+    wrist reaches. Not published: the scale's error is taken against its true value, and the norm
+    of the shape is L2.
 
     Args:
         hands: B hands as regressed.
@@ -58,6 +60,26 @@ def mano_terms(
         "shape_norm": shape_norm(hands.betas),
         "camera": known_error(hands.camera[:, 0], truth.camera[:, 0]).square(),
     }
+
+
+def axis_angle_error(pose: Tensor, truth: Tensor) -> Tensor:
+    """L_pose of Seeber eq. 9 as it is printed: the mean squared error of 48 numbers.
+
+    It jumps where the truth does, from one vector of half a turn to its opposite.
+
+    Args:
+        pose: (B, 48) axis-angle, radians, see `CropPredictions.pose`.
+        truth: (B, 16, 3, 3) rotations, taken as vectors of half a turn at the most; NaN where they
+            are not known.
+
+    Returns:
+        (B,) radians squared.
+    """
+    known = truth.isfinite().all(-1).all(-1)
+    rest = torch.eye(3, dtype=truth.dtype, device=truth.device)
+    vectors = roma.rotmat_to_rotvec(torch.where(known[..., None, None], truth, rest))
+    vectors = torch.where(known[..., None], vectors, torch.nan)
+    return known_error(pose, vectors.flatten(1)).square().mean(1)
 
 
 def geometric_terms(

@@ -35,6 +35,7 @@ LIKE_EARLIER: Mapping[str, Any] = {
     "augmentation.keypoint_dropout": 0.0,
     "augmentation.all_keypoints_dropout": 0.0,
     "network.margin": 1.4,
+    "network.decoder_channels": None,
     "further_data": [],
     "pairs": None,
     "data.sightings": 2,
@@ -47,6 +48,9 @@ LIKE_EARLIER: Mapping[str, Any] = {
 }
 """Options that earlier versions had and this one has not, or the other way round, and the value
 with which a run is the same with and without them."""
+
+_LIKE_EARLIER_OF_DATASETS: Mapping[str, Any] = {"portion": None, "parameters": "annotated"}
+"""The same of each data set."""
 
 
 def first_difference(
@@ -63,7 +67,7 @@ def first_difference(
         changed nothing.
     """
     mine, others = (
-        {name: value for name, value in _flat(values) if (name, value) not in LIKE_EARLIER.items()}
+        {name: value for name, value in _flat(values) if not _is_like_earlier(name, value)}
         for values in (wanted, found)
     )
     for name in [*mine, *(name for name in others if name not in mine)]:
@@ -72,10 +76,20 @@ def first_difference(
     return None
 
 
+def _is_like_earlier(name: str, value: Any) -> bool:
+    option = _of_dataset(name)
+    known = LIKE_EARLIER if option is None else _LIKE_EARLIER_OF_DATASETS
+    return (option or name, value) in known.items()
+
+
 def _is_unbound(name: str) -> bool:
+    return name in UNBOUND or _of_dataset(name) in _UNBOUND_OF_DATASETS
+
+
+def _of_dataset(name: str) -> str | None:
+    """The option that a name is of a data set; None for one of anything else."""
     section, _, option = name.rpartition(".")
-    of_dataset = section.startswith(("datasets.", "validation_datasets."))
-    return name in UNBOUND or (of_dataset and option in _UNBOUND_OF_DATASETS)
+    return option if section.startswith(("datasets.", "validation_datasets.")) else None
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:

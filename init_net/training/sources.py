@@ -19,7 +19,7 @@ from init_net.networks.config import LifterConfig
 from init_net.samples.config import DatasetConfig, StereoSamplesConfig
 from init_net.samples.conversion import AnnotatedSource, convert_images
 from init_net.samples.joined import JoinedSamples
-from init_net.samples.selection import LabelRules, LabelWeights, labelled
+from init_net.samples.selection import LabelRules, LabelWeights, in_portion, labelled
 from init_net.samples.shards import SampleSource, ShardedSamples, render_shards
 from init_net.samples.sightings import look_at_shards
 from init_net.samples.stereo_shards import StereoShards, look_at_pairs, render_stereo_shards
@@ -34,17 +34,19 @@ class LearnedFrom:
         samples: N.
         weights: how far each counts.
         owner: (N,) int64, the place of each one's source among `TrainConfig.learned_from`.
+        fitted: (N,) bool, see `DatasetConfig.parameters`.
     """
 
     samples: ShardedSamples
     weights: LabelWeights
     owner: np.ndarray
+    fitted: np.ndarray
 
     @classmethod
     def rendered(cls, samples: ShardedSamples) -> LearnedFrom:
         """Of one rendered set."""
         owner = np.zeros(len(samples), np.int64)
-        return cls(samples, LabelWeights.of(samples), owner)
+        return cls(samples, LabelWeights.of(samples), owner, np.zeros(len(samples), bool))
 
 
 def learned_from(sources: Sequence[SourceConfig]) -> LearnedFrom:
@@ -58,13 +60,16 @@ def learned_from(sources: Sequence[SourceConfig]) -> LearnedFrom:
         LabelWeights.of(part, not isinstance(source, DatasetConfig) or source.confidence)
         for part, source in zip(parts, sources, strict=True)
     ]
+    fitted = [isinstance(each, DatasetConfig) and each.parameters == "fitted" for each in sources]
+    owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     return LearnedFrom(
         samples=parts[0] if len(parts) == 1 else JoinedSamples(parts),
         weights=LabelWeights(
             np.concatenate([each.hands for each in weights]),
             np.concatenate([each.keypoints for each in weights]),
         ),
-        owner=np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+        owner=owner,
+        fitted=np.array(fitted)[owner],
     )
 
 
@@ -143,4 +148,7 @@ def _chosen(source: SourceConfig) -> ShardedSamples:
     whole = _whole(source)
     if not isinstance(source, DatasetConfig):
         return whole
-    return labelled(whole, LabelRules(source.least_score, source.near_duplicates))
+    among = None
+    if source.portion is not None:
+        among = in_portion(annotated_source(source).scenes, source.portion)
+    return labelled(whole, LabelRules(source.least_score, source.near_duplicates), among)

@@ -28,6 +28,7 @@ from init_net.networks.config import (
 )
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.detected_samples import DetectedSamples, with_less
+from init_net.samples.fitted import with_fitted
 from init_net.samples.hand_sampler import HandSampler
 from init_net.samples.joined import fitting_shapes
 from init_net.samples.lifter_samples import LifterSamples
@@ -39,6 +40,7 @@ from init_net.training.evaluation import crop_figures, lifter_figures, mask_figu
 from init_net.training.freezing import said
 from init_net.training.handnet_terms import HandNetTerms
 from init_net.training.learnable import require_learnable
+from init_net.training.loss_weights import MASK_PART, OF_MASKS
 from init_net.training.losses import lifter_terms, mask_terms
 from init_net.training.plan import Stage, Supply, make_plan
 from init_net.training.sources import (
@@ -255,6 +257,7 @@ class _ImageTask(_SampleTask):
         seed = (self.config.run.seed, _BATCHES, step)
         numbers = self._chosen(step)
         crops = self._weighted(self._cropper.crop(numbers, seed), numbers)
+        crops = with_fitted(crops, torch.from_numpy(self._train.fitted[numbers]))
         generator = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
         seen = self._drop_keypoints(crops.inputs, generator)
         crops = crops.with_confidence(seen.confidence)
@@ -262,7 +265,10 @@ class _ImageTask(_SampleTask):
 
 
 class HandNetTask(_ImageTask):
-    """A `HandNet`: Seeber eq. 9 and Zhao 3.5, and rotations compared as rotations."""
+    """A `HandNet`: Seeber eq. 9 and 10 and Zhao 3.5, and rotations compared as rotations.
+
+    Of what a stage leaves out, head or decoder, there is no loss and no figure.
+    """
 
     def __init__(self, *arguments: Any) -> None:
         """As `_ImageTask`."""
@@ -272,12 +278,24 @@ class HandNetTask(_ImageTask):
     def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
         batch = batch.to(self._device)
-        terms = self._terms(self._said(batch.inputs, step), batch)
-        return self._scaled(terms, step, batch.weight)
+        said = self._said(batch.inputs, step)
+        terms: dict[str, Tensor] = {}
+        if said.hands is not None:
+            terms |= self._scaled(self._terms(said, batch), step, batch.weight)
+        if said.mask_logits is not None:
+            masks = mask_terms(said.mask_logits, batch.mask)
+            named = {f"{OF_MASKS}{name}": value for name, value in masks.items()}
+            terms |= self._scaled(named, step, batch.weight * batch.has_mask)
+        return terms
 
     def validate(self, stage: Stage) -> dict[str, float]:
-        """See `Task.validate`."""
-        return crop_figures(self.network, self._held_out)
+        """See `Task.validate`: of hands, and of masks where the stage has the decoder."""
+        network: HandNet = self.network
+        figures = crop_figures(network, self._held_out, absent=stage.without)
+        if network.segmentation is None or MASK_PART in stage.without:
+            return figures
+        masks = mask_figures(network, self._held_out, absent=stage.without)
+        return {**masks, **figures}
 
 
 class SegmentationTask(_ImageTask):

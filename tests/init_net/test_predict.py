@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,12 +21,17 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.metrics import mask_iou, pa_mpjpe
 from fitter.records import HandObservation, HandParams
+from init_net.model_card import WeightsInfo
+from init_net.networks.build import build_network
+from init_net.networks.config import HandNetConfig
 from init_net.offer import InitNetOptions
 from init_net.predict import Networks, load_networks
 from init_net.records import LiftedHands, RegressedHands
 from init_net.samples.crop_samples import weak_camera
 from init_net.samples.hand_sampler import HandSampler
 from init_net.view_frame import view_rotations
+from init_net.weights import save_weights, weights_file
+from tests.support.errors import raises
 
 CPU = torch.device("cpu")
 MARGIN = 1.4
@@ -205,6 +211,75 @@ def test_masks_have_the_size_of_their_crops(model, hands):
     )
     masks = networks(normalise(observed), [small, *crops[1:]]).masks
     assert [mask.shape for mask in masks] == [(64, 64), (128, 128), (128, 128)]
+
+
+@pytest.fixture(scope="module")
+def whole_file(tmp_path_factory):
+    """Weights of a HandNet with a decoder, and of one without."""
+    folder, files = tmp_path_factory.mktemp("weights"), []
+    for channels in ([8, 8, 8, 4, 4], None):
+        config = HandNetConfig(
+            encoder="mobilenetv3_small_050", hidden=[16], input_size=64, decoder_channels=channels
+        )
+        path = folder / f"{'with' if channels else 'without'}.safetensors"
+        network = build_network(config, 0).eval()
+        save_weights(path, network, WeightsInfo(config, "train-hands", 1, {}, {}))
+        files.append(str(path))
+    return files
+
+
+class TestOneNetworkForBoth:
+    """The HandNet's own decoder, by `init.segmentation: handnet`."""
+
+    def test_start_and_mask_of_one_look_are_those_of_two(self, model, hands, whole_file):
+        options = InitNetOptions(lifter=None, handnet=whole_file[0], segmentation="handnet")
+        observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
+        both = load_networks(options, ("handnet", "segmentation"), MARGIN, CPU)
+        looks = []
+        both._networks["handnet"].register_forward_hook(lambda *said: looks.append(1))
+        together = both(normalise(observed), crops)
+        assert len(looks) == 1, "the encoder sees the crops once"
+        start = load_networks(options, ("handnet",), MARGIN, CPU)(normalise(observed), crops)
+        masks = load_networks(options, ("segmentation",), MARGIN, CPU)(normalise(observed), crops)
+        assert not masks.initialisations and masks.masks[0].shape == (128, 128)
+        for found, expected in zip(together.masks, masks.masks, strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+        torch.testing.assert_close(
+            together.initialisations["handnet"].keypoints,
+            start.initialisations["handnet"].keypoints,
+        )
+        assert both.digests["handnet"] == both.digests["segmentation"]
+
+    def test_a_given_mask_stays(self, model, hands, whole_file):
+        options = InitNetOptions(lifter=None, handnet=whole_file[0], segmentation="handnet")
+        observed, crops = seen(pose_keypoints(model.keypoint_model(), hands)[1])
+        crops[1] = replace(crops[1], given=np.zeros((128, 128), np.uint8))
+        found = load_networks(options, ("handnet", "segmentation"), MARGIN, CPU)(
+            normalise(observed), crops
+        )
+        assert [mask is None for mask in found.masks] == [False, True, False]
+        assert found.initialisations["handnet"].keypoints.isfinite().all()
+
+    def test_weights_without_a_decoder(self, whole_file):
+        options = InitNetOptions(handnet=whole_file[1], segmentation="handnet")
+        with raises("weights.no_decoder", file=Path(whole_file[1])):
+            load_networks(options, ("segmentation",), MARGIN, CPU)
+
+    def test_no_weights(self):
+        options = InitNetOptions(handnet=None, segmentation="handnet")
+        with raises("network.not_wanted", file="init.handnet"):
+            load_networks(options, ("segmentation",), MARGIN, CPU)
+
+    def test_names_are_no_files(self, monkeypatch):
+        monkeypatch.setattr("init_net.offer.Path.absolute", lambda path: Path("/here") / path)
+        given = InitNetOptions(lifter="mine", handnet="shipped", segmentation="handnet")
+        found = given.with_absolute_paths()
+        assert (found.lifter, found.handnet, found.segmentation) == (
+            "/here/mine", "shipped", "handnet",
+        )  # fmt: skip
+        # What ships is known by its name, whichever network asks.
+        assert weights_file("handnet", "segmentation") == weights_file("segmentation")
+        assert weights_file("handnet", "mine/segmentation") == Path("mine/segmentation")
 
 
 class TestShippedWeights:

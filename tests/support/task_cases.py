@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fitter.records import TensorBatch
+from fitter.rotations import roma
 from init_net.records import CropInputs, CropPredictions, LifterInputs
 from init_net.training.config import TrainConfig
 
@@ -58,11 +59,11 @@ class Says(nn.Module):
         start %= count
         return self.answers[start : start + len(inputs.confidence)]
 
-    def regress(self, inputs: CropInputs) -> TensorBatch | Tensor:
+    def regress(self, inputs: CropInputs, absent: frozenset[str]) -> TensorBatch | Tensor:
         """As a `HandNet` says hands alone."""
         return self(inputs)
 
-    def segment(self, inputs: CropInputs) -> TensorBatch | Tensor:
+    def segment(self, inputs: CropInputs, absent: frozenset[str]) -> TensorBatch | Tensor:
         """As a network with masks says them alone."""
         return self(inputs)
 
@@ -71,4 +72,6 @@ class SaysHands(Says):
     """The same of a `HandNet` without a decoder, in training."""
 
     def forward(self, inputs: CropInputs, absent: frozenset[str] = frozenset()) -> CropPredictions:
-        return CropPredictions(super().forward(inputs), None, None)
+        hands = super().forward(inputs)
+        pose = roma.rotmat_to_rotvec(hands.rotations).flatten(1)
+        return CropPredictions(hands, None, None, pose)

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from init_net.samples.annotated import picture_hash
-from init_net.samples.selection import LabelRules, LabelWeights, distinct, labelled
+from init_net.samples.selection import (
+    LabelRules,
+    LabelWeights,
+    distinct,
+    in_portion,
+    labelled,
+)
 from tests.support.errors import raises
 
 
@@ -87,3 +93,28 @@ def test_weights_have_mean_one_and_the_proportions_of_the_confidences():
 def test_where_nobody_is_sure_all_count_alike():
     labels = Labels(label_score=np.zeros(2), label_confidence=np.zeros((2, 21)))
     assert (LabelWeights.of(labels).hands == 1).all()
+
+
+class TestPortions:
+    SCENES = np.tile(np.arange(1000), 4)
+    """As FreiHAND's: each is shown four times."""
+
+    def test_those_that_meet_share_no_scene_and_have_all_together(self):
+        first, second, third = (
+            in_portion(self.SCENES, portion) for portion in ((0, 0.3), (0.3, 0.7), (0.7, 1))
+        )
+        assert (first.astype(int) + second + third == 1).all()
+
+    def test_pictures_of_one_scene_stay_together_and_the_share_is_that_of_the_scenes(self):
+        chosen = in_portion(self.SCENES, (0.0, 0.7)).reshape(4, 1000)
+        assert (chosen == chosen[0]).all()
+        assert chosen[0].sum() == 700
+
+    def test_it_is_neither_the_first_ones_nor_another_one_each_time(self):
+        chosen = in_portion(self.SCENES, (0.0, 0.5))
+        assert np.array_equal(chosen, in_portion(self.SCENES, (0.0, 0.5)))
+        assert 200 < chosen[:500].sum() < 300
+
+    def test_all_of_them(self):
+        assert in_portion(self.SCENES, (0.0, 1.0)).all()
+        assert not len(in_portion(np.zeros(0, np.int64), (0.0, 1.0)))

@@ -136,6 +136,21 @@ class TestRefused:
                  "validation_datasets": {"V": given | {"folder": "./x"}}}
             )  # fmt: skip
 
+    def test_a_portion_that_has_no_scene_in_common_is_held_out(self):
+        def config(learned, held_out):
+            given = {"dataset": "store", "folder": "x"}
+            return TrainConfig.model_validate(
+                {"network": {"kind": "handnet"}, "datasets": {"B": given | {"portion": learned}},
+                 "validation_datasets": {"V": given | {"portion": held_out}}}
+            )  # fmt: skip
+
+        assert config([0.0, 0.7], [0.7, 1.0]).datasets["B"].portion == (0.0, 0.7)
+        for learned, held_out in (([0.0, 0.7], [0.6, 1.0]), (None, [0.7, 1.0]), ([0.0, 0.7], None)):
+            with pytest.raises(ValidationError, match="other pictures than datasets"):
+                config(learned, held_out)
+        with pytest.raises(ValidationError, match="a portion from one share to a larger one"):
+            config([0.7, 0.7], [0.8, 1.0])
+
     def test_unknown_options(self):
         with pytest.raises(ValidationError, match="least"):
             DatasetConfig.model_validate({"dataset": "store", "folder": "x", "least": 0.5})
@@ -240,6 +255,36 @@ class TestHandNet:
         figures = task.validate(task.plan.at(0))
         assert figures["hands"] == 6 and figures["mpjpe_mm"] > figures["pa_mpjpe_mm"] > 0
         assert "pa_mpvpe_mm" not in figures and all(map(np.isfinite, figures.values()))
+
+
+class TestPortions:
+    def test_pictures_of_one_scene_are_learned_from_or_held_out_together(self, learning):
+        images = Pictures()
+        images.scene = lambda place: place % 3
+        config = learning(images)
+        source = config.datasets["B"].model_copy(update={"portion": (0.0, 0.7)})
+        rest = source.model_copy(update={"portion": (0.7, 1.0)})
+        sources.prepare(source)
+        chosen, others = (sources.learned_from([each]).samples.chosen for each in (source, rest))
+        assert sorted([*chosen, *others]) == list(range(6))
+        assert len(chosen) == 4 and len({int(number) % 3 for number in chosen}) == 2
+
+    def test_parameters_are_made_of_the_keypoints_where_they_are_asked_for(
+        self, learning, tmp_path
+    ):
+        images = Pictures(without_parameters)
+        none = build_task(learning(images), CPU).batch(0)
+        config = learning(images, given={"parameters": "fitted"})
+        assert require_trainable(config) == {}
+        found = build_task(config, CPU).batch(0)
+        pictures = none.rotations.isnan().flatten(1).any(1)
+        assert pictures.sum() == 2, "half of the batch"
+        assert found.rotations.isfinite().all() and found.betas.isfinite().all()
+        assert torch.equal(found.rotations[~pictures], none.rotations[~pictures])
+        whole = learning(Pictures(), given={"samples": str(tmp_path / "whole")})
+        true = build_task(whole, CPU).batch(0).rotations[pictures]
+        turned = (found.rotations[pictures] - true).square().sum((2, 3)) / 2
+        assert turned[:, 0].max() < 0.1, "radians squared, of the wrist"
 
 
 class TestLifter:
