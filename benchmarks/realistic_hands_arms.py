@@ -212,7 +212,9 @@ def trained(arm: Arm, plan: Plan) -> Path:
         trained(each, plan)
     out.parent.mkdir(parents=True, exist_ok=True)
     file = out.with_suffix(".yaml")
-    text = yaml.safe_dump(arm.config(plan).resolved(), sort_keys=False)
+    # A section without options in a file has its defaults: what is not there is left out.
+    options = {name: said for name, said in arm.config(plan).resolved().items() if said is not None}
+    text = yaml.safe_dump(options, sort_keys=False)
     write_whole(file, text.encode())
     with _timed(seconds_file(plan, arm)):
         run_train_hands([str(file), "--out", str(out), "--quiet"])

@@ -253,6 +253,8 @@ def _refusal(
     """What to say of the first thing that is wrong; `source_of` says who gave an option."""
     first = error.errors(include_url=False)[0]
     if not first["loc"]:
+        if first["type"] == MISTAKE:
+            return _about(source_of(()), first["ctx"]["code"], **first["ctx"]["facts"])
         return _about(source_of(()), "config.expected_at_all", expected=_reason(first))
     keys, section = _location(first["loc"], root)
     source = source_of(keys)
