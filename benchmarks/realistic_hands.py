@@ -183,8 +183,8 @@ def options() -> argparse.ArgumentParser:
                       help="rendered samples (default: data/train)")  # fmt: skip
     said.add_argument("--validation", type=Path, default=Path("data/validation"), metavar="DIR",
                       help="others (default: data/validation)")  # fmt: skip
-    said.add_argument("--pairs", type=Path, default=Path("data/pairs"), metavar="DIR",
-                      help="rendered pairs (default: data/pairs)")  # fmt: skip
+    said.add_argument("--pairs", type=Path, default=Path("data/stereo"), metavar="DIR",
+                      help="rendered pairs (default: data/stereo)")  # fmt: skip
     said.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="of the figures")
     said.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
     for flag, default, what in (

@@ -228,6 +228,17 @@ def test_masks_and_refinement_have_their_tables(tmp_path):
     assert "0.071" in doc.refinement(tmp_path)  # what the paper gains
 
 
+PAIRS = """
+network:
+  kind: stereo
+  mono: {kind: handnet, input_size: 64, hidden: [16], decoder_channels: [8, 8, 8, 8, 8]}
+pairs: {size: 64}
+stages:
+  SyntheticAdaption: {epochs: 1, trains: [image_front], without: [stereo]}
+  Stereo: {epochs: 1, trains: [stereo]}
+"""
+
+
 def write_stages(folder):
     """A preset of all five stages of a network that is small."""
     text = """
@@ -253,27 +264,44 @@ def arguments(folder, tmp_path, monkeypatch):
     stages = write_stages(tmp_path)
     single = tmp_path / "single.yaml"
     single.write_text("network: {kind: handnet, input_size: 64, hidden: [16]}\n")
-    presets = {doc.MULTI: str(stages), doc.SINGLE: str(single)}
+    pairs = tmp_path / "pairs.yaml"
+    pairs.write_text(PAIRS)
+    names = (doc.MULTI, doc.SINGLE, realistic_hands.STEREO)
+    presets = dict(zip(names, map(str, (stages, single, pairs)), strict=True))
     monkeypatch.setattr(realistic_hands, "PRESETS", presets)
     held_out = tmp_path / "validation"
     settings = SyntheticSettings(backgrounds="packages")
     render(held_out, SampleSource(seed=2000, count=2, size=96, settings=settings))
     options = ["data.seed=7", "data.size=96", "validation.count=2", "validation.size=96",
                "optimiser.batch_size=2", "optimiser.warmup_steps=1"]  # fmt: skip
-    sizes = ["--count", COUNT, "--steps", 10, "--mask-steps", 3, "--held-out", 9, "--refined", 2]
+    sizes = [
+        "--count",
+        COUNT,
+        "--steps",
+        10,
+        "--mask-steps",
+        3,
+        "--held-out",
+        9,
+        "--refined",
+        2,
+        "--pair-count",
+        7,
+    ]
     places = ["--work", tmp_path / "work", "--results", tmp_path / "results",
-              "--samples", folder, "--validation", held_out]  # fmt: skip
+              "--samples", folder, "--validation", held_out, "--pairs", tmp_path / "pairs"]  # fmt: skip
     given = [*places, *sizes, *(word for option in options for word in ("--set", option))]
     return [str(word) for word in given]
 
 
 def test_an_arm_is_trained_and_measured_once(arguments, tmp_path, monkeypatch):
-    realistic_hands.main(["table2", "table3", "fig9", *arguments, "--seeds", "3"])
+    parts = ["table2", "table3", "fig9", "table4"]
+    realistic_hands.main([*parts, *arguments, "--seeds", "3"])
     results = tmp_path / "results"
     made = sorted(str(file.relative_to(results)) for file in results.rglob("*.json"))
     assert made == [
         "hands/multi-stage-3.json", "hands/single-stage-3.json", "masks/multi-stage-3.json",
-        "refinement/multi-stage-3.json",
+        "refinement/multi-stage-3.json", "stereo/stereo-3.json",
     ]  # fmt: skip
     said = json.loads((results / "hands" / "multi-stage-3.json").read_text())
     assert said["with"]["hands"] == 2 and said["with"]["mpvpe_mm"] > 0
@@ -282,8 +310,13 @@ def test_an_arm_is_trained_and_measured_once(arguments, tmp_path, monkeypatch):
     assert steps == [2, 2, 2, 4, 3]
     assert all("learning_rate" not in stage for stage in said["training"]["stages"].values())
     assert str(tmp_path) not in json.dumps(said)
-    tables = [make(results) for make in (doc.arms, doc.training, doc.curves, doc.masks)]
-    assert all("n/a" not in table or table is tables[3] for table in tables)
+    pair = json.loads((results / "stereo" / "stereo-3.json").read_text())
+    assert pair["hands"] == 2 and pair["training"]["samples"] == {"pairs": 7}
+    assert pair["mono"]["mpvpe_mm"] - pair["stereo"]["mpvpe_mm"] == pytest.approx(
+        pair["gain_mm"], abs=1e-3
+    )
+    tables = [make(results) for make in (doc.training, doc.curves, doc.refinement, doc.stereo)]
+    assert all("n/a" not in table for table in tables) and "2 image + 2" in doc.arms(results)
     # What is there is neither trained nor measured again, what is gone is measured alone.
     monkeypatch.setattr(arms, "train_hands", lambda words: pytest.fail(f"trained {words}"))
     before = (results / "masks" / "multi-stage-3.json").read_text()
