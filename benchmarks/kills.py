@@ -42,7 +42,7 @@ from processes import Member, Running, kill
 
 from fitter.hand_models import load_hand_model
 from fitter.store.files import neighbours
-from fitter.store.layout import MARKER
+from fitter.store.row_kinds import IMAGES
 from fitter.system.files import write_whole
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -157,7 +157,7 @@ def victims_among(members: Sequence[Member], victim: str, has_ray: bool) -> list
 
 def images_done(store: Path, work: Work) -> int:
     """Images in blocks that are committed."""
-    folder = store / MARKER / "c"
+    folder = store / IMAGES.marker / "c"
     blocks = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
     size = work.block_size
     return sum(min(size, work.count - block * size) for block in blocks)

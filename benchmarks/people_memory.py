@@ -29,7 +29,8 @@ from fitter.config.options import load_config
 from fitter.engine import Engine
 from fitter.fitting.shape_information import entries
 from fitter.groups.people import PeopleSharing
-from fitter.store.layout import StoreSpec, choose_block_size
+from fitter.store.block_sizes import choose_block_size
+from fitter.store.layout import StoreSpec
 from fitter.store.reader import StoreReader
 from fitter.store.result_store import ResultStore
 from fitter.store.schema import HandRow, ImageRow

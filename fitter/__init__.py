@@ -1,8 +1,9 @@
 """The engine that turns photographs into 3D hands.
 
-`fit` finds and fits the hands of an image, `HandFitter` those of many, `fit_to_store` those of a
-folder into a store on disk, and `open_results` reads a store. All give `FittedHand` records, which
-`FittedHand.save` and `export_results` write as files that other programs read.
+`fit` finds and fits the hands of an image, `HandFitter` those of many, `fit_views` those that
+several calibrated cameras see, `fit_to_store` those of a folder into a store on disk, and
+`open_results` reads a store. All give `FittedHand` records, of several cameras `FrameHand`, which
+their `save` and `export_results` write as files that other programs read.
 
 ```python
 import fitter
@@ -23,17 +24,19 @@ from typing import TYPE_CHECKING
 from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from fitter.api import HandFitter, fit, fit_to_store
+    from fitter.api import HandFitter, fit, fit_to_store, fit_views
     from fitter.config.options import Config, load_config
     from fitter.errors import InputError, LostError
     from fitter.export.exporter import export_results
     from fitter.export.request import ExportRequest
     from fitter.fitted_hand import FittedHand, hand_texture, render_hands
+    from fitter.frame_hand import FrameHand
     from fitter.inputs.dataset_request import DatasetRequest
     from fitter.records import HandObservation
     from fitter.rendering.overlay_style import OverlayStyle
     from fitter.report import ReportOptions, write_report
-    from fitter.results import Results, open_results
+    from fitter.results import FrameResults, Results, open_results
+    from fitter.rig import Rig, RigCamera
     from fitter.run.request import RunRequest
     from fitter.workers.execution_options import ExecutionOptions
 
@@ -43,6 +46,8 @@ __all__ = [
     "ExecutionOptions",
     "ExportRequest",
     "FittedHand",
+    "FrameHand",
+    "FrameResults",
     "HandFitter",
     "HandObservation",
     "InputError",
@@ -50,10 +55,13 @@ __all__ = [
     "OverlayStyle",
     "ReportOptions",
     "Results",
+    "Rig",
+    "RigCamera",
     "RunRequest",
     "export_results",
     "fit",
     "fit_to_store",
+    "fit_views",
     "hand_texture",
     "load_config",
     "open_results",
@@ -69,6 +77,8 @@ __getattr__, __dir__ = lazy_face(
         "ExecutionOptions": "fitter.workers.execution_options",
         "ExportRequest": "fitter.export.request",
         "FittedHand": "fitter.fitted_hand",
+        "FrameHand": "fitter.frame_hand",
+        "FrameResults": "fitter.results",
         "HandFitter": "fitter.api",
         "HandObservation": "fitter.records",
         "InputError": "fitter.errors",
@@ -76,10 +86,13 @@ __getattr__, __dir__ = lazy_face(
         "OverlayStyle": "fitter.rendering.overlay_style",
         "ReportOptions": "fitter.report",
         "Results": "fitter.results",
+        "Rig": "fitter.rig",
+        "RigCamera": "fitter.rig",
         "RunRequest": "fitter.run.request",
         "export_results": "fitter.export.exporter",
         "fit": "fitter.api",
         "fit_to_store": "fitter.api",
+        "fit_views": "fitter.api",
         "hand_texture": "fitter.fitted_hand",
         "load_config": "fitter.config.options",
         "open_results": "fitter.results",

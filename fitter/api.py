@@ -20,21 +20,28 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 
 import numpy as np
 
-from fitter.config.files import Flag
-from fitter.config.options import Config, load_config, model_flags
-from fitter.errors import InputError
+from fitter.config.options import Config, load_config
+from fitter.config.overrides import configured
 from fitter.fitted_hand import FittedHand
+from fitter.fitting.detected_frame import DetectedFrame
+from fitter.frame_hand import FrameHand
 from fitter.inputs.given_images import GivenImages
 from fitter.inputs.samples import Given, Sample, without_samples
 from fitter.records import HandObservation
+from fitter.rig import Rig
 
 if TYPE_CHECKING:
     from fitter.fitting.detected_image import DetectedImage
+    from fitter.inputs.given_frames import GivenFrame
+    from fitter.records import ImageRecord
     from fitter.run.request import RunRequest
     from fitter.run.summary import Summary
 
 ImageInput: TypeAlias = str | Path | np.ndarray | Sample
 """Path or address of an image, (H, W, 3) uint8 RGB pixels, upright, or a data set's sample."""
+
+ViewInput: TypeAlias = str | Path | np.ndarray
+"""One camera's image of a frame: path or address, or (H, W, 3) uint8 RGB pixels, upright."""
 
 HandInput: TypeAlias = HandObservation | Mapping[str, Any]
 """A hand's keypoints given in place of the detector's: a `HandObservation`, or a mapping with
@@ -89,6 +96,35 @@ def fit(
     """
     with HandFitter(**settings) as fitter:
         return fitter(images, K, keypoints=keypoints, masks=masks, hand_size=hand_size, use=use)
+
+
+def fit_views(
+    frames: Mapping[str, ViewInput] | Sequence[Mapping[str, ViewInput]],
+    rig: Rig | str | Path,
+    *,
+    keypoints: Any = None,
+    masks: Any = None,
+    hand_size: Any = None,
+    **settings: Any,
+) -> list[FrameHand] | list[list[FrameHand]]:
+    """Find and fit the hands of frames that several calibrated cameras have seen.
+
+    Args:
+        frames: one frame or a list of them, see `HandFitter.fit_views`.
+        rig: the cameras, see `HandFitter.fit_views`.
+        keypoints: hands given in place of the detector's, see `HandFitter.fit_views`.
+        masks: of the hands, see `HandFitter.fit_views`.
+        hand_size: metres, where they are known, see `HandFitter.fit_views`.
+        settings: those of `HandFitter`: model, device, max_hands, config, options.
+
+    Returns:
+        The hands of the frame, in the rig's frame; of a list of frames a list for each.
+
+    Raises:
+        InputError: something given cannot be used; nothing is returned then.
+    """
+    with HandFitter(**settings) as fitter:
+        return fitter.fit_views(frames, rig, keypoints=keypoints, masks=masks, hand_size=hand_size)
 
 
 def fit_to_store(request: RunRequest, config: Config | None = None) -> Summary:
@@ -148,7 +184,7 @@ class HandFitter:
         """
         from fitter.engine import Engine
 
-        self.config = _configured(model, device, max_hands, config, options or {})
+        self.config = configured(model, device, max_hands, config, options or {})
         self.engine = Engine(self.config)
         self._detector: Any = None
 
@@ -224,6 +260,48 @@ class HandFitter:
                 found += self._fit_batch(given, range(start, min(start + size, len(given.images))))
         return found[0] if given.is_single else found
 
+    def fit_views(
+        self,
+        frames: Mapping[str, ViewInput] | Sequence[Mapping[str, ViewInput]],
+        rig: Rig | str | Path,
+        *,
+        keypoints: Any = None,
+        masks: Any = None,
+        hand_size: Any = None,
+    ) -> list[FrameHand] | list[list[FrameHand]]:
+        """Find and fit the hands of frames that several calibrated cameras have seen.
+
+        Frames are fitted in batches of about ``run.batch_size`` images, as the command does with
+        ``--views``; see `__call__`.
+
+        Args:
+            frames: one frame or a list of them: from names of the rig's cameras to images, each a
+                path or (H, W, 3) uint8 RGB pixels, as the camera took them. Cameras may be missing.
+            rig: a `fitter.Rig`, or the path of a rig file (docs/views.md).
+            keypoints: hands given in place of the detector's, in pixels of the images: of one frame
+                from names of cameras to the list of the image's hands, each a `HandInput`; of
+                several frames a list of these. Cameras that it leaves out are searched for hands.
+            masks: likewise, (H, W) or paths, of the pixels that show hands.
+            hand_size: metres, of all hands, or one for each frame; see `__call__`.
+
+        Returns:
+            The hands of the frame in the rig's frame, with what each camera saw of them
+            (`FrameHand.views`); of a list of frames a list for each.
+
+        Raises:
+            InputError: something given cannot be used; nothing is returned then.
+        """
+        from fitter.inputs.given_frames import GivenFrames
+        from fitter.workers.batches import batch_length
+
+        given = GivenFrames.of(frames, rig, keypoints, masks, hand_size)
+        length = batch_length(self.config, len(given.rig))
+        found: list[list[FrameHand]] = []
+        with _one_thread():
+            for start in range(0, len(given.frames), length):
+                found += self._fit_frames(given.frames[start : start + length], given.rig)
+        return found[0] if given.is_single else found
+
     def close(self) -> None:
         """Let go of the detector; it is loaded again when it is needed."""
         if self._detector is not None:
@@ -244,12 +322,41 @@ class HandFitter:
             for place, row in zip(places, rows, strict=True)
         ]
 
+    def _fit_frames(self, frames: Sequence[GivenFrame], rig: Rig) -> list[list[FrameHand]]:
+        detected = []
+        for frame in frames:
+            views: list[DetectedImage | None] = []
+            for view in frame.views:
+                if view is None:
+                    views.append(None)
+                    continue
+                record, mask = view.record()
+                views.append(self._found(record, view.hands, mask, frame.hand_size))
+            detected.append(DetectedFrame(rig, tuple(views)))
+        rows = self.engine.fit_frames(detected)
+        return [
+            [
+                FrameHand.of(frame.names, row, slot, rig, self.engine.meshes)
+                for slot in range(len(row.hands))
+            ]
+            for frame, row in zip(frames, rows, strict=True)
+        ]
+
     def _detect(self, given: GivenImages, place: int) -> DetectedImage:
+        record = given.record(place, math.radians(self.config.camera.default_fov_degrees))
+        mask = given.mask(place, record)
+        return self._found(record, given.hands[place], mask, given.hand_sizes[place])
+
+    def _found(
+        self,
+        record: ImageRecord,
+        hands: Sequence[HandObservation] | None,
+        mask: np.ndarray | None,
+        size: float | None,
+    ) -> DetectedImage:
+        """The hands of an image: those that are given, or the detector's where that is None."""
         from fitter.workers.image_detector import ImageDetector, find_hands
 
-        record = given.record(place, math.radians(self.config.camera.default_fov_degrees))
-        hands, size = given.hands[place], given.hand_sizes[place]
-        mask = given.mask(place, record)
         if hands is not None:
             return _sized(find_hands(record, hands, mask, None, self.config), size)
         if self._detector is None:
@@ -261,46 +368,6 @@ class HandFitter:
             self.close()
             raise
         return _sized(found, size)
-
-
-def _configured(
-    model: str | Path | None,
-    device: str | None,
-    max_hands: int | None,
-    config: Config | str | Path | None,
-    options: Mapping[str, Any],
-) -> Config:
-    """The configuration of a `HandFitter`; what is None does not override it."""
-    if not isinstance(options, Mapping):
-        raise InputError("door.options", file="options", found=type(options).__name__)
-    flags: dict[str, Flag] = {}
-    if model is not None:
-        flags |= model_flags(f"model={str(model)!r}", str(model))
-    if device is not None:
-        flags["run.device"] = Flag(f"device={device!r}", device)
-    if max_hands is not None:
-        flags["detector.max_hands"] = Flag(f"max_hands={max_hands}", max_hands)
-    for name, value in options.items():
-        if "." not in name:
-            raise InputError("door.option", file="options", found=name)
-        flags[name] = Flag(f"{name}={value!r}", value)
-    if not isinstance(config, Config):
-        return load_config(config, (), flags)
-    if not flags:
-        return config
-    return load_config(None, (), _as_flags(config.resolved()) | flags)
-
-
-def _as_flags(values: Mapping[str, Any], prefix: str = "") -> dict[str, Flag]:
-    """Every option of a configuration, as if a flag had said it."""
-    found: dict[str, Flag] = {}
-    for name, value in values.items():
-        full = f"{prefix}{name}"
-        if isinstance(value, Mapping) and prefix == "":
-            found |= _as_flags(value, f"{full}.")
-        else:
-            found[full] = Flag(f"{full}={value!r}", value)
-    return found
 
 
 def _sized(found: DetectedImage, size: float | None) -> DetectedImage:

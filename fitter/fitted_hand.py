@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.formats.hand_record import HandRecord
+from fitter.posed_hand import PosedHand
 from fitter.records import IntrinsicsSource
 from fitter.store.schema import HandRow, ImageRow
 
 if TYPE_CHECKING:
-    import trimesh
-
     from fitter.meshes import HandMeshes
     from fitter.rendering.overlay_hand import OverlayHand
     from fitter.rendering.overlay_style import OverlayLook, OverlayStyle, OverlayView
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class FittedHand(HandRow):
+class FittedHand(PosedHand):
     """A hand that was found in an image and fitted.
 
     Lengths are metres in the camera's frame (x right, y down, z forward), image positions pixels
@@ -100,8 +100,6 @@ class FittedHand(HandRow):
     image_size: tuple[int, int]
     intrinsics: np.ndarray
     intrinsics_source: IntrinsicsSource
-    faces: np.ndarray
-    meshes: HandMeshes
 
     @classmethod
     def of(cls, name: str, image: ImageRow, hand: HandRow, meshes: HandMeshes) -> Self:
@@ -122,53 +120,12 @@ class FittedHand(HandRow):
             meshes=meshes,
         )
 
-    def __repr__(self) -> str:
-        score = "not fitted" if self.score is None else f"score {self.score:.2f}"
-        return f"FittedHand({self.side} hand in {self.image_name}, {score})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Every field that is not None, by name: NumPy arrays, numbers and texts, no `meshes`."""
-        names = (field.name for field in fields(self) if field.name != "meshes")
-        values = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in values.items() if value is not None}
-
     @property
-    def person_texture(self) -> HandTexture | None:
-        """The texture that was made of all images of the hand's person (`people.textures`), which
-        `save`, `overlay`, reports and exports show; None where none was made.
+    def title(self) -> str:
+        """See `PosedHand`."""
+        return self.image_name
 
-        Raises:
-            InputError: it is damaged.
-        """
-        return self.meshes.texture_of(self)
-
-    def mesh(self) -> trimesh.Trimesh:
-        """The hand as a mesh in metres, camera frame, without colours; `save` writes those too.
-
-        Raises:
-            InputError: the fit failed (`hand.not_fitted`).
-        """
-        import trimesh
-
-        return trimesh.Trimesh(self._fitted_vertices(), self.faces, process=False)
-
-    def save(self, path: str | Path, texture: HandTexture | None = None) -> None:
-        """Write the hand to a file, which is replaced if it is there.
-
-        Args:
-            path: its ending says what it becomes: ".glb" (texture or colours, normals, a skeleton
-                in the fitted pose; y up), ".obj" (with a .mtl and, for a texture, a .png beside
-                it), ".ply", both in the camera frame, ".json" or ".csv". See docs/export.md.
-            texture: of the hand, in place of its fitted skin; ".json" and ".csv" have none.
-
-        Raises:
-            InputError: the fit failed (`hand.not_fitted`), the ending is none of these
-                (`export.ending`), or the file cannot be written (`output.cannot_write`).
-        """
-        from fitter.formats.files import save_hand
-        from fitter.formats.hand_record import HandRecord
-
-        self._fitted_vertices()
+    def _record(self) -> HandRecord:
         width, height = self.image_size
         image = ImageRow(
             image_width=width,
@@ -176,8 +133,7 @@ class FittedHand(HandRow):
             intrinsics=self.intrinsics,
             intrinsics_source=self.intrinsics_source,
         )
-        record = HandRecord(self.image_name, None, None, image, self)
-        save_hand(record, self.meshes, Path(path), texture)
+        return HandRecord(self.image_name, None, None, image, self)
 
     def overlay(
         self,
@@ -219,7 +175,7 @@ class FittedHand(HandRow):
         """
         from fitter.rendering.overlay_hand import OverlayHand
 
-        vertices, skin = self._fitted_vertices(), None
+        vertices, skin = self.fitted_vertices(), None
         if style is not None and style.look == "appearance":
             skin = self.meshes.skin(self, vertices, texture)
         return OverlayHand.of(self, vertices, self.faces, skin)
@@ -262,17 +218,12 @@ class FittedHand(HandRow):
         """What a texture is extracted from; see `extract_texture`."""
         from fitter.inputs.arrays import check_mask
 
-        self._fitted_vertices()
+        self.fitted_vertices()
         pixels = _pixels_of(image, [self])
         if mask is not None:
             mask = check_mask(mask, self.image_size, f"mask of {self.image_name}")
         fitted = [other for other in others if other.vertices is not None]
         return self.meshes.view(self, self.intrinsics, pixels, fitted, mask)
-
-    def _fitted_vertices(self) -> np.ndarray:
-        if self.vertices is None:
-            raise InputError("hand.not_fitted", file=self.image_name, reason=self.fit_error)
-        return self.vertices
 
 
 def render_hands(

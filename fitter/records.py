@@ -33,6 +33,8 @@ class ImageRecord:
         pixels: (H, W, 3) uint8 RGB, upright (EXIF orientation applied).
         intrinsics: (3, 3) float64 K in pixels of `pixels`.
         intrinsics_source: where K came from.
+        inside: (H, W) bool, the pixels that show something: what is black since a lens's distortion
+            was taken out lies outside the image. None where all do.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ImageRecord:
     pixels: np.ndarray
     intrinsics: np.ndarray
     intrinsics_source: IntrinsicsSource
+    inside: np.ndarray | None = None
 
 
 LEAST_PRESENCE = 0.7

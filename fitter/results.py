@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fitter.errors import InputError
 from fitter.fitted_hand import FittedHand
+from fitter.frame_hand import FrameHand
+from fitter.posed_hand import PosedHand
+from fitter.rig import FrameNames, Rig
 from fitter.store.layout import Block
 from fitter.store.people import PersonHand
 from fitter.store.reader import StoreReader
+from fitter.store.row_kinds import ALL_KINDS, FRAMES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,16 +25,20 @@ if TYPE_CHECKING:
     from fitter.groups.person_textures import PersonTextures
     from fitter.meshes import HandMeshes
     from fitter.records import HandKey
+    from fitter.store.frame_schema import FrameRow
     from fitter.store.schema import ImageRow
     from fitter.textures import HandTexture
 
 
-def open_results(path: str | Path, model: str | Path | None = None) -> Results:
+def open_results(path: str | Path, model: str | Path | None = None) -> Results | FrameResults:
     """Open a store that `fit-hands` wrote.
 
     Args:
         path: of the store, such as "results.zarr".
         model: where the hand model's file is now, if it is no longer where the store says.
+
+    Returns:
+        `FrameResults` of a run with several views (`fit-hands --views`), else `Results`.
 
     Raises:
         InputError: there is no store, or it is damaged.
@@ -46,7 +55,8 @@ def open_results(path: str | Path, model: str | Path | None = None) -> Results:
         print(name, [(hand.side, hand.score) for hand in hands if hand.valid])
     ```
     """
-    return Results(StoreReader.open(Path(path)), model)
+    store = StoreReader.open(Path(path), ALL_KINDS)
+    return FrameResults(store, model) if store.kind is FRAMES else Results(store, model)
 
 
 @dataclass(frozen=True)
@@ -72,11 +82,14 @@ class FittedPerson(PersonHand):
         return self.textures.of(self.key)
 
 
-class Results(Mapping[str, list[FittedHand]]):
-    """Images by name, each with its hands; nothing is held of an image that was read.
+Hand = TypeVar("Hand", bound=PosedHand)
 
-    An image that was not reached yet, has failed or shows no hand has an empty list;
-    `Results.status` and `Results.error` tell which.
+
+class StoreResults(Mapping[str, list[Hand]]):
+    """Images or frames by name, each with its hands; nothing is held of one that was read.
+
+    One that was not reached yet, has failed or shows no hand has an empty list; `status` and
+    `error` tell which.
     """
 
     def __init__(self, store: StoreReader, model: str | Path | None = None) -> None:
@@ -93,42 +106,32 @@ class Results(Mapping[str, list[FittedHand]]):
         return name in self._places
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The hands of an image, or `default` where the store has no such image."""
+        """The hands of an image or frame, or `default` where the store has none of this name."""
         if name not in self:
             return default
         return self[name]
 
-    def __getitem__(self, name: str) -> list[FittedHand]:
-        return self._hands(name, self._row(name))
+    def __getitem__(self, name: str) -> list[Hand]:
+        row = self._row(name)
+        # The marker is written last: of a row without it, what is there may be half written.
+        return [] if row.status is None else self._hands(name, row)
+
+    @abstractmethod
+    def _hands(self, name: str, row: Any) -> list[Hand]:
+        """The hands of a row that is done."""
 
     def status(self, name: str) -> str:
-        """ "ok", "no_hand", "failed" or, of an image that was not reached, "pending"."""
-        return self._row(name).image_status or "pending"
+        """ "ok", "no_hand", "failed" or, of what was not reached, "pending"."""
+        return self._row(name).status or "pending"
 
     def error(self, name: str) -> str | None:
-        """Why an image failed, or None."""
-        return self._row(name).image_error
+        """Why an image or frame failed, or None."""
+        return self._row(name).error
 
     def dataset(self) -> xr.Dataset:
-        """The store as arrays, read lazily: dimensions image x hand; see docs/results.md."""
+        """The store as arrays, read lazily: dimensions image x hand, or frame x view x hand; see
+        docs/results.md."""
         return self.store.dataset()
-
-    @cached_property
-    def people(self) -> dict[HandKey, FittedPerson]:
-        """What the images of each person's hand share, by person and side; empty in a store whose
-        hands were fitted alone, and as long as it is not known.
-
-        Raises:
-            InputError: it is damaged.
-        """
-        from fitter.store.people import PEOPLE, read_people
-
-        place = self.store.path / PEOPLE
-        found = read_people(place) if place.exists() else {}
-        return {
-            key: FittedPerson(hand.shared, hand.images, key, self._person_textures)
-            for key, hand in found.items()
-        }
 
     @cached_property
     def _person_textures(self) -> PersonTextures:
@@ -171,20 +174,68 @@ class Results(Mapping[str, list[FittedHand]]):
         found.person_textures = self._person_textures
         return found
 
-    def _row(self, name: str) -> ImageRow:
-        place = self._places.get(name)
-        if place is None:
-            raise InputError("results.no_image", file=self.store.path, name=name)
+    def _row(self, name: str) -> Any:
+        place = self._place(name)
         size = self.store.block_size
         (row,) = self.store.read_block(Block(place // size, place, place + 1))
         return row
 
-    def _hands(self, name: str, row: ImageRow) -> list[FittedHand]:
-        if row.image_status is None:
-            # The marker is written last: of an image without it, what is there may be half written.
-            return []
-        return [FittedHand.of(name, row, hand, self.meshes) for hand in row.hands]
+    def _place(self, name: str) -> int:
+        place = self._places.get(name)
+        if place is None:
+            raise InputError("results.no_image", file=self.store.path, name=name)
+        return place
 
     @cached_property
     def _places(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.store.names)}
+
+
+class Results(StoreResults[FittedHand]):
+    """The results of single images: `FittedHand`s by the image's name."""
+
+    def _hands(self, name: str, row: ImageRow) -> list[FittedHand]:
+        return [FittedHand.of(name, row, hand, self.meshes) for hand in row.hands]
+
+    @cached_property
+    def people(self) -> dict[HandKey, FittedPerson]:
+        """What the images of each person's hand share, by person and side; empty in a store whose
+        hands were fitted alone, and as long as it is not known.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        from fitter.store.people import PEOPLE, read_people
+
+        place = self.store.path / PEOPLE
+        found = read_people(place) if place.exists() else {}
+        return {
+            key: FittedPerson(hand.shared, hand.images, key, self._person_textures)
+            for key, hand in found.items()
+        }
+
+
+class FrameResults(StoreResults[FrameHand]):
+    """The results of frames that several cameras have seen: `FrameHand`s by the frame's name."""
+
+    @cached_property
+    def rig(self) -> Rig:
+        """The cameras."""
+        rig = self.store.rig
+        assert rig is not None  # a store of frames has one
+        return rig
+
+    def images(self, name: str) -> dict[str, str]:
+        """The names of a frame's images, by camera; cameras that have none are left out."""
+        names = self.store.frame_images[self._place(name)]
+        return {camera: own for camera, own in zip(self.rig.names, names, strict=True) if own}
+
+    def view_errors(self, name: str) -> dict[str, str]:
+        """Why views of a frame failed, by camera."""
+        views = zip(self.rig.names, self._row(name).views, strict=True)
+        return {camera: view.view_error for camera, view in views if view.view_error}
+
+    def _hands(self, name: str, row: FrameRow) -> list[FrameHand]:
+        names = FrameNames(name, self.store.frame_images[self._place(name)])
+        slots = range(len(row.hands))
+        return [FrameHand.of(names, row, slot, self.rig, self.meshes) for slot in slots]

@@ -6,9 +6,15 @@ One frame for all, the rig's: metres, any origin and axes. A camera is a pinhole
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
+
+_BETWEEN = "\x01"
+"""Between names in the text of `FrameNames`: it sorts before every other character, so that texts
+sort as the names of their frames do. No name that is taken has it."""
 
 
 def _undistorted() -> np.ndarray:
@@ -55,3 +61,63 @@ class Rig:
 
     def __len__(self) -> int:
         return len(self.cameras)
+
+    def as_json(self) -> dict[str, Any]:
+        """As a rig file has it (`fitter.inputs.rig_files`), without places of images."""
+        return {"cameras": [_as_json(camera) for camera in self.cameras]}
+
+    @classmethod
+    def of_json(cls, content: Mapping[str, Any]) -> Self:
+        """What `as_json` gave; a user's file is for `fitter.inputs.rig_files` to check."""
+        return cls(tuple(map(_camera, content["cameras"])))
+
+
+def _as_json(camera: RigCamera) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "name": camera.name,
+        "K": camera.intrinsics.tolist(),
+        "R": camera.rotation.tolist(),
+        "t": camera.translation.tolist(),
+    }
+    if len(camera.distortion):
+        said["distortion"] = camera.distortion.tolist()
+    if camera.size is not None:
+        said["size"] = list(camera.size)
+    return said
+
+
+def _camera(said: Mapping[str, Any]) -> RigCamera:
+    width, height = said.get("size", (None, None))
+    return RigCamera(
+        said["name"],
+        np.array(said["K"], np.float64),
+        np.array(said["R"], np.float64),
+        np.array(said["t"], np.float64),
+        np.array(said.get("distortion", ()), np.float64),
+        None if width is None or height is None else (width, height),
+    )
+
+
+@dataclass(frozen=True)
+class FrameNames:
+    """What a frame and its images are called.
+
+    Attributes:
+        name: of the frame: what its images' names have in common.
+        images: of each camera of the rig, relative to the folder of all images; empty for one that
+            has no image of the frame.
+    """
+
+    name: str
+    images: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All of it, to be listed and sorted like names of images."""
+        return _BETWEEN.join((self.name, *self.images))
+
+    @classmethod
+    def of_text(cls, text: str) -> Self:
+        """What `text` gave."""
+        name, *images = text.split(_BETWEEN)
+        return cls(name, tuple(images))

@@ -17,6 +17,7 @@ _TITLES = {
     "lifter": ("HandLifter", "2D keypoints and the detector's features to a relative 3D hand"),
     "handnet": ("HandNet", "image and 2D keypoints to the parameters of a hand"),
     "segmentation": ("HandSegmentation", "image and 2D keypoints to the mask of a hand"),
+    "stereo": ("StereoHandNet", "two views of a hand to its parameters"),
 }
 
 

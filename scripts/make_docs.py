@@ -37,7 +37,7 @@ from fitter.store.schema import (
     MODEL,
     VARIABLES,
     Variable,
-    variables_with,
+    with_initialisations,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,7 +81,7 @@ def flags() -> str:
         ("variable", "codes"),
         (
             (f"`{v.name}`", ", ".join(f"{code} {text}" for code, text in enumerate(v.flags)))
-            for v in variables_with(InitConfig().offer.initialisations)
+            for v in with_initialisations(VARIABLES, InitConfig().offer.initialisations)
             if v.flags
         ),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fitter.config.options import Config
 from fitter.errors import InputError
-from fitter.inputs.sources import ImageTask
+from fitter.inputs.frame_sources import Task
 from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.workers.batches import Plan, split
 from fitter.workers.detection_pool import DetectionOptions
@@ -65,8 +65,8 @@ class Feeder:
         self._begun: set[int] = set()
         self._stopped = False
 
-    def tasks(self, number: int) -> list[ImageTask] | None:
-        """The images of the batch of this number; None if it is not to be done any more."""
+    def tasks(self, number: int) -> list[Task] | None:
+        """What is in the batch of this number; None if it is not to be done any more."""
         block, place = divmod(number, self._per_block)
         if self._stopped and block not in self._begun:
             return None

@@ -31,9 +31,9 @@ from fitter.cluster.ray_start import first_line, resources, start_ray
 from fitter.config.options import Config
 from fitter.engine import Engine
 from fitter.errors import LostError
-from fitter.inputs.sources import ImageTask
+from fitter.inputs.frame_sources import Task
 from fitter.rendering.overlay_folder import OverlayFolder
-from fitter.store.schema import ImageRow
+from fitter.store.row_kinds import Row
 from fitter.system.stopping import StopRequest
 from fitter.workers.batches import FittedBatch, Plan, split
 from fitter.workers.detection_pool import DetectionOptions
@@ -155,7 +155,7 @@ class RayWorkers:
         except ray.exceptions.RayError as error:
             raise LostError("ray.failed", reason=first_line(error)) from error
 
-    def render(self, tasks: Sequence[ImageTask], rows: Sequence[ImageRow]) -> list[tuple[str, str]]:
+    def render(self, tasks: Sequence[Task], rows: Sequence[Row]) -> list[tuple[str, str]]:
         """See `fitter.workers.local_executor.LocalExecutor.render`; done on this machine."""
         if self._executor is None:
             executor = LocalExecutor(

@@ -54,7 +54,8 @@ IMAGES is a folder (searched with its subfolders), an image or several (JPEG, PN
 TIFF), a pattern in quotes ('photos/**/left_*.jpg'), a text file that ends in .txt or .lst with one
 path a line, or - for such a list on standard input. Images may be in tar files (shards/*.tar,
 'shards/{000..004}.tar'), and all of these at addresses (s3://, gs://, hf://, https://).
-With --dataset NAME it is the folder of a data set.
+With --dataset NAME it is the folder of a data set, with --views RIG.json that of the images of
+several calibrated cameras.
 Results go to a Zarr store that xarray.open_zarr reads: for every hand the side, pose, shape,
 global rotation, translation, 21 keypoints in 3D (metres, camera frame) and 2D (pixels), scores,
 and why a fit failed when it failed. An image that cannot be read is recorded and never stops
@@ -79,6 +80,7 @@ examples:
   fit-hands photos/ --out r.zarr --resume --ray auto           # a Ray cluster
   fit-hands photos/ --out r.zarr --same-hand                   # one person's hands
   fit-hands photos/ --out r.zarr --people people.csv
+  fit-hands recordings/ --views recordings/rig.json --out r.zarr   # several cameras at once
   fit-hands photos/ --out r.zarr --shard 1/2                   # half of the work, beside 2/2
 
 exit status:
@@ -193,6 +195,7 @@ def _request(options: argparse.Namespace) -> RunRequest:
         hand_sizes=options.person_size,
         same_hand=options.same_hand,
         people=options.people,
+        views=options.views,
         dataset=_dataset(options),
         resume=options.resume or options.shard is not None,
         overwrite=options.overwrite,

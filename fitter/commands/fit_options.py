@@ -22,6 +22,13 @@ LONGEST_TIMEOUT = 1e6
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """What the user gives beside the images."""
     inputs = parser.add_argument_group("what is known about the images")
+    inputs.add_argument(
+        "--views",
+        type=path,
+        metavar="RIG.json",
+        help="several calibrated cameras have seen the hands at once: IMAGES is the folder of the "
+        "images of all, and a hand is fitted to all views of a frame (docs/views.md)",
+    )
     _add_dataset(inputs)
     inputs.add_argument(
         "--intrinsics",

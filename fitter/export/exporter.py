@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fitter.export.selection import Selection
-    from fitter.results import Results
+    from fitter.results import FrameResults, Results
 
 
 def export_results(request: ExportRequest) -> ExportSummary:
@@ -50,12 +50,14 @@ def export_results(request: ExportRequest) -> ExportSummary:
     ```
     """
     from fitter.export.selection import Selection
-    from fitter.results import open_results
+    from fitter.results import FrameResults, open_results
 
     request.check_out()
     results = open_results(request.store, request.model)
     selection = Selection(request)
     selection.require_images(results.store.names)
+    if isinstance(results, FrameResults):
+        _check_frames(request)
     if request.unit == "person" and "person" not in results.store.variable_names:
         raise InputError("export.no_person", file=request.store)
     console = console_for(request.quiet)
@@ -64,13 +66,21 @@ def export_results(request: ExportRequest) -> ExportSummary:
     return summary
 
 
+def _check_frames(request: ExportRequest) -> None:
+    """Refuse what means nothing of hands in a rig's frame."""
+    if request.format in ("coco", "freihand"):
+        raise InputError("views.export", file=request.store, format=request.format)
+    if request.textures is not None:
+        raise InputError("views.textures", file=request.store)
+
+
 def _exported(
-    request: ExportRequest, results: Results, selection: Selection, console: Console
+    request: ExportRequest, results: Results | FrameResults, selection: Selection, console: Console
 ) -> ExportSummary:
     from fitter.export.folders import folder_sink
     from fitter.export.sinks import Source, file_sink
 
-    summary = ExportSummary()
+    summary = ExportSummary(unit=results.store.kind.item)
     source = Source(request, results, summary)
     opened = folder_sink if request.is_folder else file_sink
     hidden = console.quiet or not console.is_terminal

@@ -16,6 +16,7 @@ from fitter.formats.hand_asset import HandAsset
 from fitter.formats.hand_record import HandRecord
 from fitter.formats.mano_npz import mano_npz
 from fitter.formats.meshes import MeshFormat, mesh_files
+from fitter.results import Results
 from fitter.store.files import refused_as
 from fitter.system.file_names import name_below
 from fitter.textures.texture import HandTexture
@@ -91,9 +92,9 @@ class MeshSink(FolderSink):
         """Take what hands are exported from."""
         super().__init__(source)
         folder = source.request.textures
-        self._textures = (
-            None if folder is None else ImageTextures(folder, source.results, source.summary)
-        )
+        results, self._textures = source.results, None
+        if folder is not None and isinstance(results, Results):  # frames have been refused
+            self._textures = ImageTextures(folder, results, source.summary)
 
     def contents(self, stem: str, hands: Sequence[HandRecord]) -> Mapping[str, bytes]:
         """See `FolderSink.contents`."""

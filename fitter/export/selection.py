@@ -9,8 +9,12 @@ from fnmatch import fnmatchcase
 from fitter.errors import InputError
 from fitter.export.request import MANO_FORMATS, TEXTURED, ExportRequest
 from fitter.formats.hand_record import HandRecord
-from fitter.store.layout import Block, chunk_length
+from fitter.rig import Rig
+from fitter.store.block_sizes import chunk_length
+from fitter.store.frame_schema import FrameRow, ViewHandRow
+from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
+from fitter.store.row_kinds import Row
 from fitter.store.schema import HandRow, ImageRow, Variable
 
 _MESH = frozenset(("vertex", "offset_vertex"))
@@ -20,10 +24,10 @@ _SKIN = frozenset(("colour_vertex", "texel_row", "texel_column"))
 
 @dataclass(frozen=True)
 class ImageHands:
-    """An image and those of its hands that are exported.
+    """An image, or a frame of several, and those of its hands that are exported.
 
     Attributes:
-        name: of the image.
+        name: of the image or frame.
         place: in the store, from 0 on.
         image: what is known of it; None where it was not reached yet.
         hands: those selected, in the order of their slots.
@@ -32,7 +36,7 @@ class ImageHands:
 
     name: str
     place: int
-    image: ImageRow | None
+    image: Row | None
     hands: tuple[HandRecord, ...]
     others: int = 0
 
@@ -83,6 +87,7 @@ class Selection:
         Raises:
             InputError: the store is damaged.
         """
+        rig = store.rig
         committed = {block.index for block in store.committed_blocks()}
         step = chunk_length(store.block_size)  # what is decompressed as a whole anyway
         for block in store.blocks():
@@ -91,12 +96,12 @@ class Selection:
                 names = store.names[part.start : part.stop]
                 if not any(map(self.has_image, names)):
                     continue
-                rows: Sequence[ImageRow | None] = [None] * len(part)
+                rows: Sequence[Row | None] = [None] * len(part)
                 if block.index in committed:
                     rows = store.read_block(part, self._wanted)
                 for offset, (name, row) in enumerate(zip(names, rows, strict=True)):
                     if self.has_image(name):
-                        yield self._of_image(name, start + offset, row)
+                        yield self._of_image(name, start + offset, row, rig)
 
     @property
     def _wanted(self) -> Callable[[Variable], bool]:
@@ -107,12 +112,30 @@ class Selection:
             left |= _MESH | _SKIN
         return lambda variable: not left & set(variable.dims)
 
-    def _of_image(self, name: str, place: int, row: ImageRow | None) -> ImageHands:
+    def _of_image(self, name: str, place: int, row: Row | None, rig: Rig | None) -> ImageHands:
         if row is None:
             return ImageHands(name, place, None, ())
         chosen = tuple(
-            HandRecord(name, place, slot, row, hand)
+            HandRecord(
+                name,
+                place,
+                slot,
+                _image_of(row),
+                hand,
+                None if rig is None else _seen(row, slot, rig),
+            )
             for slot, hand in enumerate(row.hands)
             if self.has_hand(hand)
         )
         return ImageHands(name, place, row, chosen, len(row.hands) - len(chosen))
+
+
+def _image_of(row: Row) -> ImageRow:
+    return row if isinstance(row, ImageRow) else ImageRow()
+
+
+def _seen(row: Row, slot: int, rig: Rig) -> dict[str, ViewHandRow]:
+    """What each camera saw of a hand of a frame."""
+    assert isinstance(row, FrameRow)
+    pairs = zip(rig.names, row.views, strict=True)
+    return {name: view.hands[slot] if view.hands else ViewHandRow() for name, view in pairs}

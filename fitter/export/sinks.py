@@ -21,8 +21,10 @@ from fitter.formats.coco import HEAD, coco_image, coco_person
 from fitter.formats.freihand import VERTICES, FreiHandEntries
 from fitter.formats.hand_record import HandRecord
 from fitter.formats.tables import csv_header, csv_lines, csv_row, json_object
-from fitter.results import Results
+from fitter.results import FrameResults, Results
 from fitter.store.files import refused_as
+from fitter.store.row_kinds import FRAMES
+from fitter.store.schema import ImageRow
 from fitter.system.files import whole_file
 from fitter.system.messages import count
 
@@ -42,7 +44,7 @@ class Source:
     """
 
     request: ExportRequest
-    results: Results
+    results: Results | FrameResults
     summary: ExportSummary
 
     def converter(self) -> ManoConverter:
@@ -73,7 +75,7 @@ class Source:
         """
         if self.summary.hands == 0:
             images = len(self.results)
-            found = f"none that is valid and asked for in {count(images, 'image')}"
+            found = f"none that is valid and asked for in {count(images, self.summary.unit)}"
             if self.summary.pending:
                 found += f", {self.summary.pending:,} of which fit-hands has not reached yet"
             raise InputError("export.no_hand", file=self.request.store, found=found)
@@ -118,7 +120,7 @@ class CsvSink(Sink):
         """Begin the file."""
         super().__init__(source)
         self._file = file
-        file.write(csv_lines([csv_header()]).encode())
+        file.write(csv_lines([csv_header(source.results.store.kind is FRAMES)]).encode())
 
     def add(self, image: ImageHands) -> None:
         """See `Sink.add`."""
@@ -167,7 +169,7 @@ class CocoSink(Sink):
 
     def add(self, image: ImageHands) -> None:
         """See `Sink.add`."""
-        if image.image is None or image.image.image_width is None:
+        if not isinstance(image.image, ImageRow) or image.image.image_width is None:
             return  # an image that could not be read has no size
         name, number = image.name, image.place
         if self._is_coco:

@@ -51,6 +51,7 @@ class ExportSummary:
     """Counts of an export.
 
     Attributes:
+        unit: what the store's rows are called, "image" or "frame".
         hands: that were written.
         images: that they are in.
         files: written.
@@ -64,6 +65,7 @@ class ExportSummary:
         mano: of hands that were converted.
     """
 
+    unit: str = "image"
     hands: int = 0
     images: int = 0
     files: int = 0
@@ -93,7 +95,7 @@ class ExportSummary:
         if self.untextured.count > len(self.untextured.first):
             say(f"and {self.untextured.count - len(self.untextured.first)} more")
         files = f", {count(self.files, 'file')}" if self.files > 1 else ""
-        say(f"{count(self.hands, 'hand')} of {count(self.images, 'image')}{files}")
+        say(f"{count(self.hands, 'hand')} of {count(self.images, self.unit)}{files}")
         if self.left_out:
             say(f"{count(self.left_out, 'hand')} not valid or not asked for")
         if self.without_mesh:
@@ -109,9 +111,9 @@ class ExportSummary:
                 "each side is written, and none that is nobody's"
             )
         if self.empty:
-            say(f"{count(self.empty, 'image')} without a hand to export")
+            say(f"{count(self.empty, self.unit)} without a hand to export")
         if self.pending:
-            say(f"{count(self.pending, 'image')} that fit-hands has not reached yet")
+            say(f"{count(self.pending, self.unit)} that fit-hands has not reached yet")
         if self.mano is not None and self.mano.hands:
             say(str(self.mano))
         say(f"exported: {out}")

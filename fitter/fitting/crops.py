@@ -6,6 +6,7 @@ A left hand's crop is that of the mirrored picture, in which it is a right one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ def crop_hands(
     hands: Sequence[HandObservation],
     mask: np.ndarray | None,
     crop: tuple[int, float],
+    inside: np.ndarray | None = None,
 ) -> list[HandCrop | None]:
     """Crop all hands of a picture.
 
@@ -37,25 +39,39 @@ def crop_hands(
         hands: found in it.
         mask: (H, W) bool, the pixels that show hands, or None where nobody gave one.
         crop: side in pixels, and side over the longer side of the keypoints' box.
+        inside: (H, W) bool, the pixels that show something, or None where all do.
 
     Returns:
         A crop for each hand, None for one without finite keypoints to put a square around.
     """
+    scene = _Picture(pixels, intrinsics, mask, inside)
     return [
-        _crop(pixels, intrinsics, i, hands, mask, crop) if np.isfinite(hand.box).all() else None
+        _crop(scene, i, hands, crop) if np.isfinite(hand.box).all() else None
         for i, hand in enumerate(hands)
     ]
 
 
+@dataclass(frozen=True)
+class _Picture:
+    """What crops are cut from, see `crop_hands`."""
+
+    pixels: np.ndarray
+    intrinsics: np.ndarray
+    mask: np.ndarray | None
+    inside: np.ndarray | None
+
+    def share_inside(self, window: SquareCrop) -> np.ndarray:
+        """(S, S) float32: the share of each pixel of the only crop that the picture shows."""
+        if self.inside is None:
+            return inside_image((self.pixels.shape[0], self.pixels.shape[1]), window)[0]
+        return resample_mask(self.inside, window)[0]
+
+
 def _crop(
-    pixels: np.ndarray,
-    intrinsics: np.ndarray,
-    index: int,
-    hands: Sequence[HandObservation],
-    mask: np.ndarray | None,
-    crop: tuple[int, float],
+    picture: _Picture, index: int, hands: Sequence[HandObservation], crop: tuple[int, float]
 ) -> HandCrop:
     side, margin = crop
+    mask = picture.mask
     hand, others = hands[index], [*hands[:index], *hands[index + 1 :]]
     window = SquareCrop.around(torch.from_numpy(hand.box.reshape(1, 2, 2)), margin, side)
     positions = np.stack(
@@ -63,15 +79,15 @@ def _crop(
         + [np.where(other.seen[:, None], other.keypoints, np.nan) for other in others]
     )
     points = to_crop(torch.from_numpy(positions.reshape(1, -1, 2)), window)
-    matrix = crop_intrinsics(torch.from_numpy(intrinsics)[None].double(), window)
+    matrix = crop_intrinsics(torch.from_numpy(picture.intrinsics)[None].double(), window)
     pictures = [
-        crop_pixels(pixels, window)[0],
-        _in_255ths(inside_image((pixels.shape[0], pixels.shape[1]), window)[0]),
+        crop_pixels(picture.pixels, window)[0],
+        _in_255ths(picture.share_inside(window)),
         *([] if mask is None else [_in_255ths(resample_mask(mask, window)[0])]),
     ]
     if hand.side == "left":
         points, matrix = mirror_points(points, side), mirror_intrinsics(matrix, side)
-        pictures = [np.ascontiguousarray(picture[:, ::-1]) for picture in pictures]
+        pictures = [np.ascontiguousarray(values[:, ::-1]) for values in pictures]
     own, *rest = points.view(-1, 21, 2).numpy()
     return HandCrop(
         pixels=pictures[0],

@@ -58,7 +58,7 @@ def save_hand(
         from fitter.formats.tables import csv_header, csv_lines, csv_row, json_object
 
         text = (
-            csv_lines([csv_header(), csv_row(record)])
+            csv_lines([csv_header(record.views is not None), csv_row(record)])
             if kind == "csv"
             else json_object(record, meshes) + "\n"
         )

@@ -1,10 +1,12 @@
-"""One hand of one image, as tables and JSON take it."""
+"""One hand of one image or frame, as tables and JSON take it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fitter.store.frame_schema import ViewHandRow
 from fitter.store.schema import HandRow, ImageRow
 
 if TYPE_CHECKING:
@@ -16,11 +18,12 @@ class HandRecord:
     """A hand and where it comes from.
 
     Attributes:
-        image_name: of its image.
-        place: of the image in its store, from 0 on; None for an image of none.
-        slot: of the hand in its image, from 0 on; None where it is not known.
-        image: what is known of the image.
+        image_name: of its image or frame.
+        place: of the image or frame in its store, from 0 on; None for one of none.
+        slot: of the hand in it, from 0 on; None where it is not known.
+        image: what is known of the image; nothing of a frame.
         hand: what is known of the hand.
+        views: of a frame what each camera saw of the hand, by the camera's name; None of an image.
     """
 
     image_name: str
@@ -28,18 +31,23 @@ class HandRecord:
     slot: int | None
     image: ImageRow
     hand: HandRow
+    views: Mapping[str, ViewHandRow] | None = None
 
     @property
     def facts(self) -> dict[str, object]:
         """What a file of meshes tells of the hand, JSON-able."""
-        facts = {
-            "image": self.image_name,
+        facts: dict[str, object] = {
+            "image" if self.views is None else "frame": self.image_name,
             "hand": self.slot,
             "side": self.hand.side,
             "score": None if self.hand.score is None else float(self.hand.score),
+        }
+        of_image = {
             "intrinsics": None if self.image.intrinsics is None else self.image.intrinsics.tolist(),
             "image_size": [self.image.image_width, self.image.image_height],
         }
+        if self.views is None:
+            facts |= of_image
         return {name: value for name, value in facts.items() if value is not None}
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fitter.formats.hand_record import HandRecord, plain
+from fitter.store.frame_schema import ViewHandRow
+from fitter.store.row_kinds import FRAME_HAND_VARIABLES
 from fitter.store.schema import DIMENSION_LABELS, HAND_VARIABLES, HandRow, Variable
 
 if TYPE_CHECKING:
@@ -31,6 +33,13 @@ IMAGE_COLUMNS: dict[str, str] = {
 }
 """Columns about the image, and what they mean."""
 
+FRAME_COLUMNS: dict[str, str] = {
+    "frame_name": "the frame's name",
+    "hand": "slot of the hand in its frame, from 0 on",
+    "cameras": "names of the cameras whose views counted, with spaces between them",
+}
+"""The same about the frame, of hands that several cameras have seen."""
+
 _ARRAYS = (
     "box",
     "transl",
@@ -48,18 +57,24 @@ def array_columns(variable: Variable) -> list[str]:
     return ["_".join((variable.name, *which)) for which in itertools.product(*labels)]
 
 
-def csv_variables() -> tuple[list[Variable], list[Variable]]:
-    """The variables of a hand that are columns: those of one value, and those of several."""
-    by_name = {variable.name: variable for variable in HAND_VARIABLES}
-    single = [variable for variable in HAND_VARIABLES if not variable.dims]
-    return single, [by_name[name] for name in _ARRAYS]
+def csv_variables(of_frames: bool = False) -> tuple[list[Variable], list[Variable]]:
+    """The variables of a hand that are columns: those of one value, and those of several.
+
+    Args:
+        of_frames: of hands that several cameras have seen.
+    """
+    variables = FRAME_HAND_VARIABLES if of_frames else HAND_VARIABLES
+    by_name = {variable.name: variable for variable in variables}
+    single = [variable for variable in variables if not variable.dims]
+    return single, [by_name[name] for name in _ARRAYS if name in by_name]
 
 
-def csv_header() -> list[str]:
-    """Names of all columns, in order."""
-    single, several = csv_variables()
+def csv_header(of_frames: bool = False) -> list[str]:
+    """Names of all columns, in order; of frames as of `csv_variables`."""
+    single, several = csv_variables(of_frames)
     names = [variable.name for variable in single]
-    return [*IMAGE_COLUMNS, *names, *itertools.chain(*map(array_columns, several))]
+    first = FRAME_COLUMNS if of_frames else IMAGE_COLUMNS
+    return [*first, *names, *itertools.chain(*map(array_columns, several))]
 
 
 def csv_row(record: HandRecord) -> list[str]:
@@ -70,7 +85,10 @@ def csv_row(record: HandRecord) -> list[str]:
         *(record.image_name, record.slot, image.image_width, image.image_height),
         *(K[0, 0], K[1, 1], K[0, 2], K[1, 2], image.intrinsics_source),
     ]
-    single, several = csv_variables()
+    if record.views is not None:
+        counted = [name for name, view in record.views.items() if view.view_weight]
+        values = [record.image_name, record.slot, " ".join(counted)]
+    single, several = csv_variables(record.views is not None)
     values += [getattr(hand, variable.name) for variable in single]
     for variable in several:
         found = getattr(hand, variable.name)
@@ -95,16 +113,28 @@ def json_object(record: HandRecord, meshes: HandMeshes | None = None) -> str:
     """
     hand, image = record.hand, record.image
     values: dict[str, Any] = {field.name: getattr(hand, field.name) for field in fields(HandRow)}
-    values["image_name"] = record.image_name
     values["hand"] = record.slot
-    values["image_size"] = [image.image_width, image.image_height]
-    values["intrinsics"], values["intrinsics_source"] = image.intrinsics, image.intrinsics_source
+    if record.views is None:
+        values["image_name"] = record.image_name
+        values["image_size"] = [image.image_width, image.image_height]
+        values["intrinsics"] = image.intrinsics
+        values["intrinsics_source"] = image.intrinsics_source
+    else:
+        values["frame_name"] = record.image_name
     values["vertices"] = values["faces"] = None
     if meshes is not None and not hand.has_failed and hand.side is not None:
         found = hand.vertices if hand.vertices is not None else meshes.vertices(hand)
         values["vertices"], values["faces"] = found, meshes.faces(hand.side)
     there = {name: plain(value) for name, value in values.items() if value is not None}
+    if record.views is not None:
+        there["views"] = {name: _view(view) for name, view in record.views.items()}
     return json.dumps(there, ensure_ascii=False, allow_nan=False)
+
+
+def _view(view: ViewHandRow) -> dict[str, object]:
+    """What a camera saw of a hand, for JSON."""
+    values = {field.name: getattr(view, field.name) for field in fields(ViewHandRow)}
+    return {name: plain(value) for name, value in values.items() if value is not None}
 
 
 def _cell(value: Any) -> str:

@@ -62,7 +62,7 @@ class GivenImages:
         count = len(images)
         matrices = [K] * count if is_matrix(K) else _for_each("K", K, count, is_single)
         hands = _for_each("keypoints", given.keypoints, count, is_single)
-        checked = [_image(image, _name(image, place)) for place, image in enumerate(images)]
+        checked = [checked_image(image, _name(image, place)) for place, image in enumerate(images)]
         names = [_name(image, place) for place, image in enumerate(images)]
         one = isinstance(hand_size, Real)
         sizes = [hand_size] * count if one else _for_each("hand_size", hand_size, count, is_single)
@@ -72,7 +72,7 @@ class GivenImages:
                 None if matrix is None else check_intrinsics(matrix, f"K of {name}")
                 for matrix, name in zip(matrices, names, strict=True)
             ],
-            [_hands(each, name) for each, name in zip(hands, names, strict=True)],
+            [checked_hands(each, name) for each, name in zip(hands, names, strict=True)],
             _for_each("masks", given.masks, count, is_single),
             [
                 None if size is None else check_hand_size(size, f"hand_size of {name}")
@@ -102,13 +102,26 @@ class GivenImages:
 
     def mask(self, place: int, image: ImageRecord) -> np.ndarray | None:
         """The image's mask (H, W) bool, or None."""
-        mask = self.masks[place]
-        if mask is None:
-            return None
-        where = f"mask of {image.name}"
-        if isinstance(mask, str | Path):
-            where, mask = str(mask), read_mask(Path(mask))
-        return check_mask(mask, (image.pixels.shape[1], image.pixels.shape[0]), where)
+        size = (image.pixels.shape[1], image.pixels.shape[0])
+        return given_mask(self.masks[place], size, f"mask of {image.name}")
+
+
+def given_mask(mask: Any, size: tuple[int, int], where: str) -> np.ndarray | None:
+    """A mask as a user gave it, (H, W) bool; None for none.
+
+    Args:
+        mask: array, path or None.
+        size: (width, height) of its image in pixels.
+        where: what to name in messages about an array.
+
+    Raises:
+        InputError: it cannot be read, or is none of the image.
+    """
+    if mask is None:
+        return None
+    if isinstance(mask, str | Path):
+        where, mask = str(mask), read_mask(Path(mask))
+    return check_mask(mask, size, where)
 
 
 def _name(image: Any, place: int) -> str:
@@ -117,7 +130,16 @@ def _name(image: Any, place: int) -> str:
     return str(image) if isinstance(image, str | Path) else f"image {place}"
 
 
-def _image(image: Any, name: str) -> ImageFile | np.ndarray:
+def checked_image(image: Any, name: str) -> ImageFile | np.ndarray:
+    """An image as a user gave it: the place of a file, or checked pixels (H, W, 3) uint8 RGB.
+
+    Args:
+        image: path, address or array.
+        name: what to name in messages.
+
+    Raises:
+        InputError: it is the path of a tar file (`door.shard`), or see `check_pixels`.
+    """
     if isinstance(image, str | Path):
         if name.lower().endswith(".tar") or compressed_ending(name):
             raise InputError("door.shard", file=name)
@@ -138,7 +160,16 @@ def _for_each(what: str, given: Any, count: int, is_single: bool) -> list[Any]:
     return list(given)
 
 
-def _hands(given: Any, image: str) -> list[HandObservation] | None:
+def checked_hands(given: Any, image: str) -> list[HandObservation] | None:
+    """The hands that a user gave for an image, or None for none that are given.
+
+    Args:
+        given: a list of hands, each a `HandObservation` or a mapping with side and keypoints.
+        image: what to name in messages.
+
+    Raises:
+        InputError: it is something else.
+    """
     if given is None:
         return None
     where = f"keypoints of {image}"

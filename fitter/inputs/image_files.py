@@ -51,6 +51,14 @@ class ImageFile(ABC):
         """
         return None
 
+    def inside(self, size: tuple[int, int]) -> np.ndarray | None:
+        """(H, W) bool, the pixels that show something; None where all do.
+
+        Args:
+            size: (width, height) of the image in pixels.
+        """
+        return None
+
     def hands(self) -> list[HandObservation] | None:
         """Hands whose keypoints take the place of the detector's, or None.
 

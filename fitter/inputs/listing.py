@@ -127,7 +127,7 @@ class ImageSource:
         if stat.S_ISDIR(mode):
             if (path / RENDERED).is_file():
                 raise InputError("list.rendered", file=path, folder=path)
-            read = partial(_pictures, path, ("**",))
+            read = partial(pictures, path, ("**",))
             return ImageSource(path, str(path), read, "list.empty_folder", is_folder=True)
         if path.suffix.lower() in LIST_SUFFIXES:
             return _of_list(path.parent, str(path), lambda: path.open("rb"))
@@ -193,7 +193,7 @@ def _of_pattern(pattern: str) -> ImageSource:
     root = Path(*parts[:literal])
     if not root.is_dir():
         raise InputError("list.no_folder", file=pattern, folder=str(root))
-    read = partial(_pictures, root, parts[literal:])
+    read = partial(pictures, root, parts[literal:])
     return ImageSource(root, pattern, read, "list.no_match")
 
 
@@ -284,8 +284,17 @@ def name_in_line(line: bytes, where: str) -> str | None:
     return _normalised(text)
 
 
-def _pictures(root: Path, parts: Sequence[str], skipped: Counter[str]) -> Iterator[str]:
-    """Names of the pictures that a pattern matches, with a count of other files that it does."""
+def pictures(root: Path, parts: Sequence[str], skipped: Counter[str]) -> Iterator[str]:
+    """Names of the pictures below a folder that the components of a pattern match.
+
+    Args:
+        root: the folder.
+        parts: components of the pattern, see `walk`.
+        skipped: gets a count of the other files that match, by ending.
+
+    Raises:
+        InputError: a folder cannot be listed, or a name is not valid UTF-8.
+    """
     for name in walk(root, parts):
         ending = _ending(name)
         if ending in IMAGE_SUFFIXES:

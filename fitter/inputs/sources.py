@@ -17,6 +17,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.dataset_request import DatasetPart
+from fitter.inputs.digests import file_digest
 from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.image_files import ImageFile, ImageFiles, LocalFile
 from fitter.inputs.images import CameraExif, ImageEntry
@@ -79,6 +80,11 @@ class ImageTask:
     people: ImagePeople | None = None
     shared: Mapping[HandKey, SharedHand] = field(default_factory=dict)
     is_final: bool = True
+
+    @property
+    def images(self) -> list[ImageTask]:
+        """Itself, as the only image of its row; a frame's task has several."""
+        return [self]
 
     @property
     def entry(self) -> ImageEntry:
@@ -214,6 +220,10 @@ class Sources:
     def has_masks(self) -> bool:
         """Whether masks are given."""
         return self.masks is not None or (self.files is not None and self.files.gives_masks)
+
+    def of_store(self, names: Sequence[str], _: object = ()) -> Sources:
+        """The same for the images that a store has; `FrameSources` needs more than their names."""
+        return replace(self, names=names)
 
     def tasks(self, start: int, stop: int) -> list[ImageTask]:
         """The images from place `start` to `stop` (exclusive), each with what is given for it.
@@ -356,14 +366,3 @@ class _Entries:
 
     def __iter__(self) -> Iterator[ImageEntry]:
         return (ImageEntry(name, self.root / name) for name in self.names)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content; an empty text for one that cannot be read."""
-    try:
-        if not path.is_file():  # nor would a pipe ever end
-            return ""
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:  # the image that it belongs to will say so itself
-        return ""

@@ -18,8 +18,9 @@ from fitter.report.pictures import Photographs
 from fitter.report.summary import About, ReportSummary
 from fitter.report.target import check_target
 from fitter.report.thumbnails import Thumbnails
-from fitter.results import Results, open_results
+from fitter.results import Results
 from fitter.store.files import refused_as
+from fitter.store.reader import StoreReader
 from fitter.system.files import whole_file
 
 _FOLDER = "page"
@@ -60,7 +61,7 @@ def write_report(
     """
     options, out = options or ReportOptions(), Path(out)
     check_target(out, Path(store), overwrite)
-    results = open_results(store, model)
+    results = Results(StoreReader.open(Path(store)), model)  # which refuses frames
     photographs = None if images is None else _photographs(Path(images))
     thumbnails = Thumbnails(options.thumbnail, options.style)
     summary = ReportSummary(out, len(results), photographs=photographs)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fitter.config.options import Config
@@ -24,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def run(request: RunRequest, config: Config) -> Summary:
-    """Process every image that the store does not hold yet.
+    """Process every image, or frame of several views, that the store does not hold yet.
 
     Ctrl-C ends it after the blocks in flight, a second one at once. What may refuse the request is
     asked first; what is heavy is imported when the first processes are at work.
@@ -55,6 +54,8 @@ def run(request: RunRequest, config: Config) -> Summary:
             skipped=inputs.source.skipped,
             broken=inputs.source.broken,
             trusts_intrinsics=request.dataset is not None and request.intrinsics is None,
+            unit=inputs.unit,
+            cameras=() if store.rig is None else store.rig.names,
         )
         if store.was_there:
             is_fixed = any(each.given is not None for each in passes[:1])
@@ -63,7 +64,8 @@ def run(request: RunRequest, config: Config) -> Summary:
             workers.begin_anew()
         store.settle()
         inputs.listing.close()
-        sources = replace(inputs.given, names=store.names)
+        images = () if store.rig is None else store.frame_images
+        sources = inputs.given.of_store(store.names, images)
         events = stack.enter_context(RunLog(request.beside("log.jsonl")))
         state = work.RunState(request, config, store, store, sources, workers, summary, events)
         state = work.process_passes(state, passes, sharing, console)

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, require_shared
+from fitter.inputs.frame_sources import FrameSources, RunSources
+from fitter.inputs.frames import FrameSource
 from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
@@ -19,6 +22,7 @@ from fitter.inputs.listing import ImageSource
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.names import NameList
 from fitter.inputs.people import People
+from fitter.inputs.rig_files import RigFile
 from fitter.inputs.sources import Sources
 from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.run.request import RunRequest
@@ -29,19 +33,33 @@ from fitter.system.messages import count
 log = logging.getLogger(__name__)
 
 
+class _Beside(TypedDict):
+    """What is given beside images or frames alike."""
+
+    keypoints: KeypointFiles | None
+    masks: MaskFolder | None
+    hand_sizes: HandSizes | None
+
+
 @dataclass(frozen=True)
 class RunInputs:
     """What a run reads.
 
     Attributes:
-        source: where its images are.
-        listing: names of all images that there are now; long ones lie on disk until it is closed.
+        source: where its images or frames are.
+        listing: names of all images that there are now, or texts of `FrameNames`; long ones lie on
+            disk until it is closed.
         given: what is known about the images, as yet without their names.
     """
 
-    source: ImageSource
+    source: ImageSource | FrameSource
     listing: NameList
-    given: Sources
+    given: RunSources
+
+    @property
+    def unit(self) -> str:
+        """What the rows of its results are called."""
+        return "frame" if isinstance(self.given, FrameSources) else "image"
 
 
 @contextmanager
@@ -53,8 +71,13 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
     """
     _check_options(request, config)
     check_name(request.out)
-    source = _source(request)
-    given = _given(request, config, source)
+    source: ImageSource | FrameSource
+    given: RunSources
+    if request.views is None:
+        source = _source(request)
+        given = _given(request, config, source)
+    else:
+        source, given = _frames(request, request.views, config)
     if request.overlays is not None:
         _check_overlays(request.overlays, request.out, source)
         OverlayFolder(request.overlays, request.overlay_style).check()
@@ -62,10 +85,11 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
         raise InputError("model.unknown", file=config.model.path)
     continues = _check_results(request)
     with NameList(source.names()) as listing:
-        log.info("%s: %s", source.title, count(len(listing), "image"))
+        inputs = RunInputs(source, listing, given)
+        log.info("%s: %s", source.title, count(len(listing), inputs.unit))
         if not continues:  # else once it is known which images the store has
             given.check(listing)
-        yield RunInputs(source, listing, given)
+        yield inputs
 
 
 def _check_options(request: RunRequest, config: Config) -> None:
@@ -79,8 +103,48 @@ def _check_options(request: RunRequest, config: Config) -> None:
         raise InputError("usage.two_people", file="--same-hand and --people")
     if config.people.textures and not request.same_hand and request.people is None:
         raise InputError("usage.textures_without_people", file="people.textures")
+    if request.views is not None:
+        _check_beside_views(request)
     if execution.gpus_per_worker is not None and execution.ray is None:
         raise InputError("usage.gpus_without_ray", file="--gpus-per-worker")
+
+
+def _check_beside_views(request: RunRequest) -> None:
+    """Refuse options that mean nothing where calibrated cameras see frames."""
+    calibrated = "whose rig file gives K"
+    alone = "since frames share no shapes of people yet"
+    given = {
+        "--intrinsics": (request.intrinsics is not None, calibrated),
+        "--dataset": (request.dataset is not None, "since data sets are of single images"),
+        "--same-hand": (request.same_hand, alone),
+        "--people": (request.people is not None, alone),
+    }
+    for option, (is_given, why) in given.items():
+        if is_given:
+            raise InputError("views.option", file=option, why=why)
+
+
+def _frames(request: RunRequest, views: Path, config: Config) -> tuple[FrameSource, FrameSources]:
+    """Where the frames are, and what is known about their images."""
+    if len(request.images) != 1:
+        raise InputError("views.folder", file="--views", found=len(request.images))
+    file = RigFile.open(views)
+    source = FrameSource.of(request.images[0], file)
+    given = FrameSources(source.root, file.rig, file.path, **_beside(request, config))
+    _check_masks(config, given)
+    return source, given
+
+
+def _beside(request: RunRequest, config: Config) -> _Beside:
+    """What is given beside images or frames alike."""
+    sizes = None
+    if request.hand_sizes is not None:
+        sizes = HandSizes.open(request.hand_sizes, config.fit.hand_size)
+    return {
+        "keypoints": None if request.keypoints is None else KeypointFiles.open(request.keypoints),
+        "masks": None if request.masks is None else MaskFolder.open(request.masks),
+        "hand_sizes": sizes,
+    }
 
 
 def _source(request: RunRequest) -> ImageSource:
@@ -126,22 +190,16 @@ def _given(request: RunRequest, config: Config, source: ImageSource) -> Sources:
     """What is known about the images, which are not listed yet."""
     field_of_view = math.radians(config.camera.default_fov_degrees)
     intrinsics = Intrinsics.from_option(request.intrinsics, field_of_view)
-    masks = None if request.masks is None else MaskFolder.open(request.masks)
-    keypoints = None if request.keypoints is None else KeypointFiles.open(request.keypoints)
-    sizes = None
-    if request.hand_sizes is not None:
-        sizes = HandSizes.open(request.hand_sizes, config.fit.hand_size)
+    beside = _beside(request, config)
     people = None if request.people is None else People.open(request.people)
     if request.same_hand:
         people = People.one_person()
-    given = Sources(
-        source.root, (), intrinsics, keypoints, masks, sizes, people, files=source.files
-    )
+    given = Sources(source.root, (), intrinsics, people=people, files=source.files, **beside)
     _check_masks(config, given)
     return given
 
 
-def _check_masks(config: Config, given: Sources) -> None:
+def _check_masks(config: Config, given: RunSources) -> None:
     """Refuse masks that no stage uses, and stages that lack them."""
     stages = config.refine.stages
     if given.has_masks and not config.refine.uses_masks:
@@ -164,7 +222,7 @@ def _check_beside_dataset(overlays: Path, folder: str | None) -> None:
         raise InputError("overlay.inside_images", file=f"--overlays {overlays}", root=folder)
 
 
-def _check_overlays(folder: Path, out: Path, source: ImageSource) -> None:
+def _check_overlays(folder: Path, out: Path, source: ImageSource | FrameSource) -> None:
     option, root = f"--overlays {folder}", source.root
     if folder.exists() and not folder.is_dir():
         raise InputError("output.is_file", file=option)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fitter.groups.sharing import Sharing
+from fitter.inputs.frame_sources import RunSources
 from fitter.inputs.sources import Sources
 from fitter.store.result_store import ResultStore
 from fitter.system.stopping import StopRequest
@@ -90,12 +91,14 @@ def passes_of(store: ResultStore, sharing: Sharing[Any] | None) -> list[Pass]:
     return found[done:]
 
 
-def sources_for(now: Pass, sources: Sources, sharing: Sharing[Any] | None) -> Sources:
-    """The images with what the passes before have found.
+def sources_for(now: Pass, sources: RunSources, sharing: Sharing[Any] | None) -> RunSources:
+    """The images or frames with what the passes before have found.
 
     Raises:
         InputError: the shared values are damaged.
     """
+    if not isinstance(sources, Sources):
+        return sources  # frames share nothing
     sources = replace(sources, is_final=now.is_last)
     if sharing is None or now.given is None:
         return sources

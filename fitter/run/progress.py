@@ -81,20 +81,29 @@ class ProgressLine:
     A file gets nothing: a line that redraws itself would only fill it.
     """
 
-    def __init__(self, console: Console, total: int, done: int, title: str = "fitting") -> None:
+    def __init__(
+        self,
+        console: Console,
+        total: int,
+        done: int,
+        title: str = "fitting",
+        unit: str = "image",
+    ) -> None:
         """Show the line while its ``with`` block lasts.
 
         Args:
             console: to show it on.
             title: of what is done.
-            total: images of the run.
-            done: images that are done before it starts.
+            total: images or frames of the run.
+            done: those that are done before it starts.
+            unit: what they are called.
         """
+        self._unit = unit
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("images, {task.fields[hands]} hands, {task.fields[failed]} failed"),
+            TextColumn(f"{unit}s, {{task.fields[hands]}} hands, {{task.fields[failed]}} failed"),
             TextColumn("{task.fields[rates]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
@@ -117,7 +126,7 @@ class ProgressLine:
             failed: images that failed.
         """
         seconds = max(time.monotonic() - self._started, 1e-9)
-        rates = f"{images / seconds:.1f} images/s, {hands / seconds:.1f} hands/s"
+        rates = f"{images / seconds:.1f} {self._unit}s/s, {hands / seconds:.1f} hands/s"
         self._progress.update(
             self._task, completed=self._done + images, hands=hands, failed=failed, rates=rates
         )

@@ -32,6 +32,8 @@ class RunRequest:
         hand_sizes: file of sizes of the images' hands, see `fitter.inputs.hand_sizes`, or None.
         same_hand: all hands of a side are one person's and share a shape.
         people: file that says whose hands the images show, see `fitter.inputs.people`, or None.
+        views: the rig file of cameras that have seen frames, see `fitter.inputs.rig_files`;
+            `images` is then the folder of the images of all of them. None for single images.
         dataset: the data set that the images, their K and what else is asked for come from, or
             None.
         resume: continue the store.
@@ -52,6 +54,7 @@ class RunRequest:
     hand_sizes: Path | None = None
     same_hand: bool = False
     people: Path | None = None
+    views: Path | None = None
     dataset: DatasetRequest | None = None
     resume: bool = False
     overwrite: bool = False
@@ -74,7 +77,7 @@ class RunRequest:
             raise InputError("usage.overlays_missing", file="overlay_style")
         object.__setattr__(self, "images", [str(image) for image in self.images])
         self._check_out()
-        for name in ("out", "overlays", "keypoints", "masks", "hand_sizes", "people"):
+        for name in ("out", "overlays", "keypoints", "masks", "hand_sizes", "people", "views"):
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else Path(given))
         if self.intrinsics is not None:

@@ -14,10 +14,13 @@ from fitter.config.options import Config
 from fitter.detection.identity import detector_identity, detector_packages
 from fitter.engine import Engine
 from fitter.groups.sharing import Sharing
+from fitter.inputs.frame_sources import FrameSources
 from fitter.run.inputs import RunInputs
 from fitter.run.request import RunRequest
-from fitter.store.layout import StoreSpec, choose_block_size, is_result_store
+from fitter.store.block_sizes import choose_block_size
+from fitter.store.layout import StoreSpec, is_result_store
 from fitter.store.result_store import ResultStore
+from fitter.store.row_kinds import ALL_KINDS
 
 _SHAPING_PACKAGES = (
     "fit-hands",
@@ -67,7 +70,7 @@ def open_store(
     spec = _spec(config, inputs, fitter)
     size = config.run.block_size
     if not size and continues:
-        size = ResultStore.open(request.out).block_size
+        size = ResultStore.open(request.out, ALL_KINDS).block_size
     spec = _in_blocks(spec, size or choose_block_size(len(inputs.listing), spec.row_bytes))
     if sharing is not None:
         kept = {k: v for k, v in spec.optional_sizes.items() if k in sharing.reads}
@@ -110,6 +113,7 @@ def _spec(config: Config, inputs: RunInputs, fitter: Fitter) -> StoreSpec:
         },
         versions=_versions(device, detector_packages(backend) if detects else ()),
         dataset={} if inputs.given.files is None else inputs.given.files.dataset_place,
+        rig=inputs.given.rig if isinstance(inputs.given, FrameSources) else None,
     )
 
 

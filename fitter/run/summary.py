@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fitter.store.frame_schema import FrameRow
+from fitter.store.row_kinds import Row
 from fitter.store.schema import ImageRow
 from fitter.system.messages import count
 from fitter.workers.batches import FittedBatch
@@ -35,20 +37,26 @@ class Told:
 
 @dataclass
 class Summary:
-    """Counts over the images this run processed.
+    """Counts over the images this run processed; with several views what is said of images here is
+    said of frames.
 
     Attributes:
+        unit: what its rows are called, "image" or "frame".
+        cameras: their names, where rows are frames.
         images: processed, in blocks that were written.
         with_hands: images with at least one valid hand.
         hands: that are valid.
         failures: images that failed.
+        view_failures: images of frames that failed.
+        views_missing: images that frames lack.
+        hands_alone: hands found in single views that are none of their frames.
         fit_failures: hands whose fit failed.
         refused: hands that were fitted and are not valid, because they look like none, or because
             their score is too low.
         beyond: hands for which their images had no slots.
         unrendered: overlays that could not be rendered.
         done_before: images that the store held already when this run continued it.
-        failed_before: how many of those failed.
+        failed_before: how many of those failed; of frames also how many of their views.
         fits_failed_before: hands in them whose fit failed.
         added: images that this run added to the store.
         changed: images whose files are others than those that were fitted before.
@@ -74,10 +82,15 @@ class Summary:
         has_results: whether rows of the last pass can be read.
     """
 
+    unit: str = "image"
+    cameras: Sequence[str] = ()
     images: int = 0
     with_hands: int = 0
     hands: int = 0
     failures: Told = field(default_factory=Told)
+    view_failures: Told = field(default_factory=Told)
+    views_missing: int = 0
+    hands_alone: int = 0
     fit_failures: Told = field(default_factory=Told)
     refused: int = 0
     beyond: int = 0
@@ -110,8 +123,8 @@ class Summary:
     def has_failures(self) -> bool:
         """Whether an image or a fit failed, in this run or in those that it continued, or images
         are missing."""
-        now = self.failures.count or self.fit_failures.count or len(self.broken)
-        return bool(now or self.failed_before or self.fits_failed_before)
+        now = self.failures.count + self.view_failures.count + self.fit_failures.count
+        return bool(now or len(self.broken) or self.failed_before or self.fits_failed_before)
 
     def add(self, batches: Sequence[FittedBatch]) -> None:
         """Count a block that was written."""
@@ -124,9 +137,28 @@ class Summary:
             for name, row in zip(batch.names, batch.rows, strict=True):
                 self._add_row(name, row)
 
-    def _add_row(self, name: str, row: ImageRow) -> None:
+    def failed_views(self, row: Row) -> Iterator[tuple[str, str]]:
+        """Name of the camera and reason, of each view of a frame that failed."""
+        views = row.views if isinstance(row, FrameRow) else ()
+        for camera, view in zip(self.cameras, views, strict=bool(views)):
+            if view.view_status == "failed":
+                yield camera, view.view_error or "unknown"
+
+    def _add_views(self, name: str, row: FrameRow) -> None:
+        """Count what belongs to single views."""
+        for camera, reason in self.failed_views(row):
+            self.view_failures.add(f"failed {name}, camera {camera}: {reason}")
+        for view in row.views:
+            self.views_missing += view.view_status == "missing"
+            self.hands_alone += view.hands_alone or 0
+            self.masks_rejected += sum(hand.mask_source == "rejected" for hand in view.hands)
+
+    def _add_row(self, name: str, row: Row) -> None:
         self.images += 1
-        self.off_centre += _is_off_centre(row)
+        if isinstance(row, FrameRow):
+            self._add_views(name, row)
+        else:
+            self.off_centre += _is_off_centre(row)
         self.with_hands += any(hand.valid for hand in row.hands)
         self.hands += sum(hand.valid for hand in row.hands)
         self.masks_rejected += sum(hand.mask_source == "rejected" for hand in row.hands)
@@ -135,16 +167,22 @@ class Summary:
         for hand in row.hands:
             if hand.has_failed:
                 self.fit_failures.add(f"no fit in {name}: {hand.fit_error or 'unknown'}")
-        if row.image_status == "failed":
-            self.failures.add(f"failed {name}: {row.image_error or 'unknown'}")
+        if row.status == "failed":
+            self.failures.add(f"failed {name}: {row.error or 'unknown'}")
 
     def counts(self) -> dict[str, object]:
         """All numbers, for the log."""
+        of_views = {
+            "failed_views": self.view_failures.count,
+            "missing_views": self.views_missing,
+            "hands_alone": self.hands_alone,
+        }
         return {
-            "images": self.images,
+            f"{self.unit}s": self.images,
             "with_hands": self.with_hands,
             "hands": self.hands,
-            "failed_images": self.failures.count,
+            f"failed_{self.unit}s": self.failures.count,
+            **(of_views if self.cameras else {}),
             "failed_fits": self.fit_failures.count,
             "refused": self.refused,
             "beyond": self.beyond,
@@ -186,9 +224,9 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
         )
     if summary.done_before:
         failed = f", {summary.failed_before} of them failed" if summary.failed_before else ""
-        say(f"{count(summary.done_before, 'image')} done before{failed}")
+        say(f"{count(summary.done_before, summary.unit)} done before{failed}")
     if summary.added:
-        say(f"{count(summary.added, 'image')} added to the store")
+        say(f"{count(summary.added, summary.unit)} added to the store")
     _say_work(summary, say)
     if summary.refused:
         hands = count(summary.refused, "hand")
@@ -196,9 +234,17 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.beyond:
         hands = count(summary.beyond, "hand")
         say(f"{hands} more than there are slots for, hands_beyond says where: --max-hands N")
+    if summary.views_missing:
+        say(f"{count(summary.views_missing, 'image')} that frames lack: their other views go on")
+    if summary.hands_alone:
+        hands = count(summary.hands_alone, "hand")
+        say(f"{hands} found in one view that are none of their frame's, hands_alone says where")
     _say_left(summary, say)
     if summary.masks_found is not None:
-        say(f"masks found for {summary.masks_found} of {count(summary.images, 'image')}")
+        found = f"masks found for {count(summary.masks_found, 'image')}"
+        if not summary.cameras:
+            found = f"masks found for {summary.masks_found} of {count(summary.images, 'image')}"
+        say(found)
         if summary.masks_rejected:
             hands = count(summary.masks_rejected, "hand")
             say(f"{hands} fitted without a mask, because it contradicted the keypoints")
@@ -224,26 +270,27 @@ def _say_left(summary: Summary, say: Callable[[str], None]) -> None:
     where = f" in {summary.stopped_in}" if summary.stopped_in else ""
     if summary.waits:
         say(
-            f"{count(summary.waits, 'image')} left to other shares{where}: run this one again "
+            f"{count(summary.waits, summary.unit)} left to other shares{where}: run this one again "
             "when they are done, or with --wait"
         )
         return
     own = summary.left - summary.left_to_others
     if own or summary.stopped_in:
-        say(f"{count(own, 'image')} left to do{where}")
+        say(f"{count(own, summary.unit)} left to do{where}")
     if summary.left_to_others:
         say(
-            f"{count(summary.left_to_others, 'image')} left to other shares{where}: run those "
+            f"{count(summary.left_to_others, summary.unit)} left to other shares{where}: run those "
             "that are not at work again"
         )
 
 
 def _say_failures(summary: Summary, table: Path | None, say: Callable[[str], None]) -> None:
     failures = Told()
-    for told in (summary.failures, summary.fit_failures):
+    every = (summary.failures, summary.view_failures, summary.fit_failures)
+    for told in every:
         for sentence in told.first:
             failures.add(sentence)
-    failures.count = summary.failures.count + summary.fit_failures.count
+    failures.count = sum(told.count for told in every)
     _say_told(failures, f"; {table} has all" if table else "; the store says why", say)
     _say_told(summary.unrendered, " not rendered", say)
     if summary.lost:
@@ -263,13 +310,16 @@ def _say_told(told: Told, where: str, say: Callable[[str], None]) -> None:
 def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
     if summary.images:
         where = f"{summary.stopped_in}: " if summary.stopped_in else ""
+        unit = summary.unit
         seconds = summary.seconds + summary.seconds_before
         passes = " with the passes before" if summary.seconds_before else ""
+        failed = count(summary.view_failures.count, "view")
+        views = f"{failed} failed, " if summary.cameras else ""
         say(
-            f"{where}{count(summary.images, 'image')}: {count(summary.hands, 'valid hand')} in "
-            f"{summary.with_hands} of them, {count(summary.failures.count, 'image')} failed, "
+            f"{where}{count(summary.images, unit)}: {count(summary.hands, 'valid hand')} in "
+            f"{summary.with_hands} of them, {count(summary.failures.count, unit)} failed, {views}"
             f"{count(summary.fit_failures.count, 'fit')} failed; {seconds:.1f} s{passes}, "
-            f"{summary.images / seconds:.1f} images a second"
+            f"{summary.images / seconds:.1f} {summary.unit}s a second"
         )
     elif not (summary.left or summary.waits or summary.stopped_in or summary.rendered):
         say("nothing left to do")

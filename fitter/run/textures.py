@@ -171,6 +171,7 @@ class _Maker:
     def _extracted(self, image: int, slot: int) -> HandTexture | None:
         """What an image shows of one of its hands; None, and told, where it cannot be used."""
         (task,) = self._run.sources.tasks(image, image + 1)
+        assert isinstance(task, ImageTask)  # frames share nothing
         row = self._row(image)
         try:
             pixels, mask = _opened(task, row)

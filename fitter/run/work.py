@@ -15,7 +15,8 @@ from rich.console import Console
 
 from fitter.config.options import Config
 from fitter.errors import InputError
-from fitter.inputs.sources import ImageTask, Sources
+from fitter.inputs.frame_sources import FrameTask, RunSources, Task
+from fitter.inputs.sources import Sources
 from fitter.rendering.overlay_names import overlay_name
 from fitter.run.passes import Pass, share, sources_for, stoppable, wait_for_others
 from fitter.run.progress import ProgressLine, RunLog, say
@@ -25,10 +26,11 @@ from fitter.run.summary import Summary
 from fitter.run.textures import make_textures
 from fitter.store.failures import write_failures
 from fitter.store.result_store import Block, ResultStore
+from fitter.store.row_kinds import Row
 from fitter.store.schema import ImageRow
 from fitter.system.messages import count
 from fitter.system.stopping import StopRequest
-from fitter.workers.batches import Collector, FittedBatch, Plan, split
+from fitter.workers.batches import Collector, FittedBatch, Plan, batch_length, split
 
 if TYPE_CHECKING:
     from fitter.engine import Engine
@@ -49,7 +51,7 @@ class Workers(Protocol):
         """See `LocalExecutor.process`; batches may come in any order."""
         ...
 
-    def render(self, tasks: Sequence[ImageTask], rows: Sequence[ImageRow]) -> list[tuple[str, str]]:
+    def render(self, tasks: Sequence[Task], rows: Sequence[Row]) -> list[tuple[str, str]]:
         """See `LocalExecutor.render`."""
         ...
 
@@ -67,7 +69,7 @@ class RunState:
         config: of the run.
         store: held to be written to.
         rows: those of the pass that is being done; the store's own in the last one.
-        sources: the images of the store, and what is known about them.
+        sources: the images or frames of the store, and what is known about them.
         workers: who computes.
         summary: counts what is done.
         events: the log of the run.
@@ -77,7 +79,7 @@ class RunState:
     config: Config
     store: ResultStore
     rows: ResultStore
-    sources: Sources
+    sources: RunSources
     workers: Workers
     summary: Summary
     events: RunLog
@@ -133,6 +135,7 @@ def _do_pass(run: RunState, now: Pass, sharing: Sharing[Any] | None, console: Co
             if now.rows.is_alone:
                 sharing.sweep(now.given)
             run.store.finish_passes()
+            assert isinstance(run.sources, Sources)  # frames share nothing
             run.summary.notes.extend(sharing.notes(now.rows, run.sources, now.given))
         return False
     if not _is_complete(run, now, console):
@@ -171,11 +174,12 @@ def _is_complete(run: RunState, now: Pass, console: Console) -> bool:
 def process(run: RunState, now: Pass, console: Console) -> None:
     """Do what is to be done of one pass, block after block."""
     summary = run.summary
-    plan = Plan(run.sources, run.rows.pending_blocks(), run.config.run.batch_size)
+    length = batch_length(run.config, run.store.sizes.get("view", 1))
+    plan = Plan(run.sources, run.rows.pending_blocks(), length)
     total, done = len(plan.sources.names), summary.done_before
     log.info(
         "%s: %s to do, %d done before",
-        now.title, count(sum(map(len, plan.blocks)), "image"), done,
+        now.title, count(sum(map(len, plan.blocks)), summary.unit), done,
     )  # fmt: skip
     run.events.write(
         "started", images=total, done_before=done, added=summary.added, blocks=len(plan.blocks),
@@ -185,7 +189,10 @@ def process(run: RunState, now: Pass, console: Console) -> None:
     if run.sources.has_masks:
         summary.masks_found = 0
     started = time.monotonic()
-    with ProgressLine(console, total, done, now.title) as progress, stoppable(progress.say) as stop:
+    with (
+        ProgressLine(console, total, done, now.title, summary.unit) as progress,
+        stoppable(progress.say) as stop,
+    ):
         try:
             if now.is_last:
                 summary.overlays = run.request.overlays
@@ -204,7 +211,7 @@ def _write_blocks(run: RunState, plan: Plan, stop: StopRequest, progress: Progre
     for done in run.workers.process(plan, stop):
         images += len(done.rows)
         hands += sum(hand.valid for row in done.rows for hand in row.hands)
-        failed += sum(row.image_status == "failed" for row in done.rows)
+        failed += sum(row.status == "failed" for row in done.rows)
         progress.show(images, hands, failed)
         whole = collector.add(done)
         if whole is not None:
@@ -233,11 +240,14 @@ def _write_block(run: RunState, block: Block, batches: Sequence[FittedBatch]) ->
     run.summary.add(batches)
     for batch in batches:
         for name, row in zip(batch.names, batch.rows, strict=True):
-            if row.image_status == "failed":
-                run.events.write("failed", image=name, reason=row.image_error)
+            item = run.store.kind.item
+            if row.status == "failed":
+                run.events.write("failed", **{item: name}, reason=row.error)
+            for camera, reason in run.summary.failed_views(row):
+                run.events.write("failed", frame=name, view=camera, reason=reason)
             for slot, hand in enumerate(row.hands):
                 if hand.has_failed:
-                    run.events.write("failed", image=name, hand=slot, reason=hand.fit_error)
+                    run.events.write("failed", **{item: name}, hand=slot, reason=hand.fit_error)
 
 
 def _render_missing(run: RunState, plan: Plan, stop: StopRequest) -> None:
@@ -250,23 +260,33 @@ def _render_missing(run: RunState, plan: Plan, stop: StopRequest) -> None:
         if stop.asked:
             return
         tasks = plan.tasks(batch)
-        rendered = [(folder / overlay_name(task.name)).exists() for task in tasks]
-        if all(rendered):
+        before = _rendered(folder, tasks)
+        if before == {image.name for task in tasks for image in task.images}:
             continue
-        rows = [
-            # An image that failed has no overlay, and one that has its overlay needs no other.
-            ImageRow(image_status="failed") if there else row
-            for row, there in zip(
-                run.store.read_block(Block(batch.block, batch.start, batch.stop)),
-                rendered,
-                strict=True,
-            )
-        ]
-        for name, reason in run.workers.render(tasks, rows):
+        rows = run.store.read_block(Block(batch.block, batch.start, batch.stop))
+        pairs = zip(tasks, rows, strict=True)
+        left = [_without_rendered(task, row, before) for task, row in pairs]
+        for name, reason in run.workers.render(tasks, left):
             run.summary.unrendered.add(f"no overlay of {name}: {reason}")
-        run.summary.rendered += sum(
-            (folder / overlay_name(task.name)).exists() for task in tasks
-        ) - sum(rendered)
+        run.summary.rendered += len(_rendered(folder, tasks)) - len(before)
+
+
+def _rendered(folder: Path, tasks: Sequence[Task]) -> set[str]:
+    """Images of some tasks that have an overlay."""
+    names = (image.name for task in tasks for image in task.images)
+    return {name for name in names if (folder / overlay_name(name)).exists()}
+
+
+def _without_rendered(task: Task, row: Row, rendered: set[str]) -> Row:
+    """The row with images that have an overlay as if they were not there: they need no other."""
+    if isinstance(row, ImageRow):
+        return ImageRow(image_status="failed") if task.name in rendered else row
+    assert isinstance(task, FrameTask)
+    views = [
+        replace(view, view_status="missing") if image and image.name in rendered else view
+        for image, view in zip(task.views, row.views, strict=True)
+    ]
+    return replace(row, views=tuple(views))
 
 
 def finish(run: RunState) -> Path | None:

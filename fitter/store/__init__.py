@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from fitter.store.block_sizes import choose_block_size
     from fitter.store.failures import write_failures
     from fitter.store.files import check_target, require_resumable, require_store
-    from fitter.store.layout import Block, StoreSpec, choose_block_size, is_result_store
+    from fitter.store.layout import Block, StoreSpec, is_result_store
     from fitter.store.reader import StoreReader, decode_flags
     from fitter.store.result_store import ResultStore
     from fitter.store.schema import HAND_VARIABLES, IMAGE_VARIABLES, VARIABLES, HandRow, ImageRow
@@ -54,7 +55,7 @@ __getattr__, __dir__ = lazy_face(
         "StoreSpec": "fitter.store.layout",
         "VARIABLES": "fitter.store.schema",
         "check_target": "fitter.store.files",
-        "choose_block_size": "fitter.store.layout",
+        "choose_block_size": "fitter.store.block_sizes",
         "decode_flags": "fitter.store.reader",
         "is_result_store": "fitter.store.layout",
         "require_resumable": "fitter.store.files",

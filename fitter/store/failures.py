@@ -9,39 +9,71 @@ from pathlib import Path
 import numpy as np
 
 from fitter.store.files import refused_as
+from fitter.store.frame_schema import FRAME_STATUS, VIEW_STATUS
+from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
+from fitter.store.row_kinds import IMAGES
 from fitter.store.schema import HAND_VARIABLES, IMAGE_STATUS
 from fitter.system.files import whole_file
 
 HEADER = ("image", "hand", "what", "reason")
+FRAME_HEADER = ("frame", "view", "hand", "what", "reason")
 
 
-def failures(store: StoreReader) -> Iterator[tuple[str, str, str, str]]:
+def failures(store: StoreReader) -> Iterator[tuple[str, ...]]:
     """Every failure in the committed blocks, whichever run had it.
 
     Args:
-        store: of which one block at a time is read.
+        store: of images, of which one block at a time is read.
 
     Yields:
         Name of the image, slot of the hand or an empty text, what it is ("image", "fit", or
         "quality" of a hand that was fitted and refused), and the reason.
     """
     failed = IMAGE_STATUS.index("failed")
-    empty = next(v for v in HAND_VARIABLES if v.name == "side").fill
     for block in store.committed_blocks():
-        status = store.read("image_status", block)
-        lost = (store.read("side", block) != empty) & ~store.read("valid", block)
-        if not (status == failed).any() and not lost.any():
-            continue
+        status, errors = store.read("image_status", block), store.read("image_error", block)
+        lost = _lost_hands(store, block)
         names = store.names[block.start : block.stop]
-        errors, fit_errors = store.read("image_error", block), store.read("fit_error", block)
-        scores = store.read("score", block)
         for i, name in enumerate(names):
             if status[i] == failed:
                 yield name, "", "image", str(errors[i])
-            for hand in lost[i].nonzero()[0]:
-                what = "fit" if np.isnan(scores[i, hand]) else "quality"
-                yield name, str(hand), what, str(fit_errors[i, hand])
+            yield from ((name, *hand) for hand in lost.get(i, ()))
+
+
+def frame_failures(store: StoreReader) -> Iterator[tuple[str, ...]]:
+    """The same of a store of frames.
+
+    Yields:
+        Name of the frame; of the camera, or an empty text; slot of the hand, or an empty text; what
+        it is ("frame", "view", "fit" or "quality"), and the reason.
+    """
+    assert store.rig is not None
+    cameras = store.rig.names
+    for block in store.committed_blocks():
+        lost = _lost_hands(store, block)
+        frames, views = store.read("frame_status", block), store.read("view_status", block)
+        reasons = store.read("frame_error", block), store.read("view_error", block)
+        for i, name in enumerate(store.names[block.start : block.stop]):
+            if frames[i] == FRAME_STATUS.index("failed"):
+                yield name, "", "", "frame", str(reasons[0][i])
+            for view in np.flatnonzero(views[i] == VIEW_STATUS.index("failed")):
+                yield name, cameras[view], "", "view", str(reasons[1][i, view])
+            yield from ((name, "", *hand) for hand in lost.get(i, ()))
+
+
+def _lost_hands(store: StoreReader, block: Block) -> dict[int, list[tuple[str, str, str]]]:
+    """Hands of a block that are not valid, by row: slot, what it is, the reason."""
+    empty = next(v for v in HAND_VARIABLES if v.name == "side").fill
+    lost = (store.read("side", block) != empty) & ~store.read("valid", block)
+    if not lost.any():
+        return {}
+    scores, reasons = store.read("score", block), store.read("fit_error", block)
+    found: dict[int, list[tuple[str, str, str]]] = {}
+    for i, hand in np.argwhere(lost):
+        what = "fit" if np.isnan(scores[i, hand]) else "quality"
+        found.setdefault(int(i), []).append((str(hand), what, str(reasons[i, hand])))
+    return found
 
 
 def write_failures(store: StoreReader, path: Path) -> int:
@@ -66,8 +98,9 @@ def write_failures(store: StoreReader, path: Path) -> int:
         partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         table = csv.writer(file)
-        table.writerow(HEADER)
-        for failure in failures(store):
+        is_of_images = store.kind is IMAGES
+        table.writerow(HEADER if is_of_images else FRAME_HEADER)
+        for failure in failures(store) if is_of_images else frame_failures(store):
             table.writerow(failure)
             count += 1
     return count

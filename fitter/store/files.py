@@ -142,6 +142,11 @@ def sweep(folder: Path, committed: Collection[int], is_ours: Callable[[int], boo
 
 def sweep_metadata(path: Path) -> None:
     """Remove temporary files of a store's metadata and names that were never put in place."""
-    for pattern in ("*.partial", "*/*.partial", "image_name/c/*.partial"):
+    for pattern in (
+        "*.partial",
+        "*/*.partial",
+        "image_name/c/**/*.partial",
+        "frame_name/c/*.partial",
+    ):
         for file in path.glob(pattern):
             file.unlink()

@@ -82,3 +82,31 @@ class RestOfNames:
 
     def __iter__(self) -> Iterator[str]:
         return islice(iter(self._names), self._start, None)
+
+
+class FrameImages(Sequence[tuple[str, ...]]):
+    """The names of the images of a store's frames, of each camera; empty where there is none."""
+
+    def __init__(self, array: zarr.Array) -> None:
+        """The names in `array`, (frames, views)."""
+        self._array = array
+
+    def __len__(self) -> int:
+        return self._array.shape[0]
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[str, ...]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[tuple[str, ...]]: ...
+
+    def __getitem__(self, place: int | slice) -> tuple[str, ...] | list[tuple[str, ...]]:
+        if isinstance(place, int):
+            if not 0 <= place < len(self):
+                raise IndexError(place)
+            return self[place : place + 1][0]
+        try:
+            found = np.asarray(self._array[place])
+        except (RuntimeError, ValueError) as error:
+            raise InputError("store.damaged_names", reason=str(error)) from error
+        return [tuple(map(str, row)) for row in found]

@@ -1,34 +1,36 @@
 """How a result store is laid out on disk, before any row is written.
 
-One Zarr v3 group; an array for each variable of `fitter.store.schema`, one shard per block of
-images, which
-readers can take in smaller chunks; coordinates with the names of images, keypoints, joints and
-axes; and attributes that say which configuration, model and software the rows come from.
+One Zarr v3 group; an array for each variable of the rows' kind (`fitter.store.row_kinds`), one
+shard per block of rows, which readers can take in smaller chunks; coordinates with the names of
+images or frames, keypoints, joints and axes; and attributes that say which configuration, model and
+software the rows come from.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from fitter.conventions import JOINT_NAMES
+from fitter.rig import Rig
+from fitter.store.block_sizes import chunk_length
 from fitter.store.image_names import SizedNames
 from fitter.store.older import FORMAT_VERSION
+from fitter.store.row_kinds import FRAMES, IMAGES, RowKind
+from fitter.store.row_names import create_names, write_names
 from fitter.store.schema import (
     DIMENSION_LABELS,
     JOINT_DIMENSIONS,
     OPTIONAL_DIMENSIONS,
     PEOPLE_VARIABLES,
-    VARIABLES,
     Variable,
-    variables_with,
+    with_initialisations,
 )
 from fitter.system.files import write_whole
 
@@ -36,21 +38,9 @@ if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Z
     import zarr
 
 FORMAT = "fit-hands results"
-MARKER = "image_status"
-"""The variable whose chunks mark committed blocks: one uncompressed byte per image."""
 
 PASSES = "passes"
 """Folder in a store with what was computed before the last pass; it is gone when that is done."""
-
-LONGEST_CHUNK, SHORTEST_CHUNK = 256, 32
-"""Images that a reader takes at once from a block of many. A block without a divisor in between is
-one chunk."""
-
-SMALLEST_BLOCK, LARGEST_BLOCK, FEWEST_BLOCKS = 64, 16384, 64
-"""What `choose_block_size` keeps to."""
-
-LARGEST_BLOCK_BYTES = 256 * 2**20
-"""A block is held in memory until it is written, so it has no more images than come to this."""
 
 _FIXED_SIZES = {"row": 3, "column": 3} | {
     dim: len(names) for dim, names in DIMENSION_LABELS.items()
@@ -59,7 +49,7 @@ _FIXED_SIZES = {"row": 3, "column": 3} | {
 
 @dataclass(frozen=True)
 class Block:
-    """Images `start` to `stop` (exclusive), the block at place `index`."""
+    """Images or frames `start` to `stop` (exclusive), the block at place `index`."""
 
     index: int
     start: int
@@ -90,10 +80,10 @@ class StoreSpec:
     """What is fixed when a store is made, and must be the same when it is resumed.
 
     Attributes:
-        images: the images' names, in order, each once (paths relative to the input folder); they
-            may lie on disk.
-        max_hands: hand slots per image.
-        block_size: images per block, the unit of commit.
+        images: the images' names, in order, each once (paths relative to the input folder), or of
+            frames the texts of `fitter.rig.FrameNames`; they may lie on disk.
+        max_hands: hand slots per row.
+        block_size: rows per block, the unit of commit.
         num_betas: shape coefficients of the hand model.
         joints: names of its joints, the root first.
         pose_joints: names of those of them that `hand_pose` rotates, in its order.
@@ -108,6 +98,7 @@ class StoreSpec:
         versions: package name to version, of everything that shapes the numbers.
         dataset: name, folder and split of the data set that the images are from; empty where they
             are from none. A continued run may find it in another folder.
+        rig: the cameras whose frames are the rows; None where rows are images.
     """
 
     images: Sequence[str]
@@ -124,13 +115,20 @@ class StoreSpec:
     model: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     dataset: Mapping[str, str] = field(default_factory=dict)
+    rig: Rig | None = None
+
+    @property
+    def kind(self) -> RowKind:
+        """What its rows are."""
+        return IMAGES if self.rig is None else FRAMES
 
     @property
     def sizes(self) -> dict[str, int]:
         """Length of every dimension of the store."""
         sizes = {
             **_FIXED_SIZES,
-            "image": len(self.images),
+            self.kind.item: len(self.images),
+            **({} if self.rig is None else {"view": len(self.rig)}),
             "hand": self.max_hands,
             "shape_component": self.num_betas,
             "joint": len(self.joints),
@@ -138,14 +136,14 @@ class StoreSpec:
             **self.optional_sizes,
         }
         lacking = set(OPTIONAL_DIMENSIONS) - set(self.optional_sizes)
-        kept = [{*v.outer, *v.dims} for v in VARIABLES if not lacking & set(v.dims)]
+        kept = [{*v.outer, *v.dims} for v in self.kind.variables if not lacking & set(v.dims)]
         return {dim: size for dim, size in sizes.items() if dim in set().union(*kept)}
 
     @property
     def row_bytes(self) -> int:
-        """What an image with a hand in every slot takes in memory; texts do not count."""
+        """What a row with a hand in every slot takes in memory; texts do not count."""
         sizes, total = self.sizes, 0
-        for variable in VARIABLES:
+        for variable in self.kind.variables:
             if self.has(variable) and variable.dtype != "string":
                 # Rows hold what is stored with 2 bytes as it was computed.
                 width = max(4, np.dtype(variable.dtype).itemsize)
@@ -157,6 +155,8 @@ class StoreSpec:
     def labels(self) -> dict[str, Sequence[str]]:
         """Names of the entries of the dimensions that have them, as far as the store has these."""
         labels = {**DIMENSION_LABELS, "joint": self.joints, "pose_joint": self.pose_joints}
+        if self.rig is not None:
+            labels["view"] = self.rig.names
         return {dim: names for dim, names in labels.items() if dim in self.sizes}
 
     @property
@@ -181,12 +181,16 @@ class StoreSpec:
             "configuration": _to_json(self.config),
             "versions": _to_json(self.versions),
             **({"dataset": _to_json(self.dataset)} if self.dataset else {}),
+            **({} if self.rig is None else self._rig_attributes(self.rig)),
         }
+
+    def _rig_attributes(self, rig: Rig) -> dict[str, Any]:
+        return {"rows": self.kind.name, "rig": _to_json(rig.as_json())}
 
     def difference_from(
         self, attributes: Mapping[str, Any], sizes: Mapping[str, int]
     ) -> Difference | None:
-        """Where this differs from what a store says, images apart; None where it does not.
+        """Where this differs from what a store says, its rows apart; None where it does not.
 
         Args:
             attributes: of the store.
@@ -194,8 +198,9 @@ class StoreSpec:
         """
         stored = {key: _from_json(value) for key, value in attributes.items()}
         asked = {key: _from_json(value) for key, value in self.attributes.items()}
-        stored["sizes"] = {dim: size for dim, size in sizes.items() if dim != "image"}
-        asked["sizes"] = {dim: size for dim, size in self.sizes.items() if dim != "image"}
+        items = {IMAGES.item, FRAMES.item}
+        stored["sizes"] = {dim: size for dim, size in sizes.items() if dim not in items}
+        asked["sizes"] = {dim: size for dim, size in self.sizes.items() if dim not in items}
         keys = ("configuration", "model", "versions", "block_size", "sizes")
         found = (_first_difference(stored[key], asked[key], key) for key in keys)
         return next(filter(None, found), None)
@@ -211,34 +216,28 @@ def is_result_store(path: Path) -> bool:
 
 
 def write_layout(path: Path, spec: StoreSpec) -> None:
-    """Write an empty store to `path`: metadata, the names of images and labels, and no row."""
+    """Write an empty store to `path`: metadata, the names of rows and labels, and no row."""
     import zarr
 
-    sizes = spec.sizes
+    sizes, kind = spec.sizes, spec.kind
+    named = "image_name" if spec.rig is None else "frame_name image_name"
     group = zarr.create_group(
-        path, zarr_format=3, attributes=spec.attributes | {"coordinates": "image_name"}
+        path, zarr_format=3, attributes=spec.attributes | {"coordinates": named}
     )
     for dim, names in spec.labels.items():
         coordinate = group.create_array(
             dim, shape=(len(names),), dtype=str, dimension_names=[dim], fill_value=""
         )
         coordinate[:] = np.array(names, dtype=object)
-    image_names = group.create_array(
-        "image_name",
-        shape=(len(spec.images),),
-        chunks=(spec.block_size,),
-        dtype=str,
-        dimension_names=["image"],
-        fill_value="",
-        attributes={"long_name": "path relative to the input folder"},
-    )
-    write_names(image_names, spec.images, 0, spec.block_size)
-    for variable in variables_with(spec.initialisations):
+    create_names(group, spec.rig, len(spec.images), spec.block_size)
+    write_names(group, kind, spec.images, 0, spec.block_size)
+    for variable in with_initialisations(kind.variables, spec.initialisations):
         dims = (*variable.outer, *variable.dims)
         if not spec.has(variable):
             continue  # the vertices of a store that leaves them out, for one
         shape = tuple(sizes[dim] for dim in dims)
-        chunk = spec.block_size if variable.name == MARKER else chunk_length(spec.block_size)
+        is_marker = variable.name == kind.marker
+        chunk = spec.block_size if is_marker else chunk_length(spec.block_size)
         whole = chunk == spec.block_size
         group.create_array(
             variable.name,
@@ -249,7 +248,7 @@ def write_layout(path: Path, spec: StoreSpec) -> None:
             dimension_names=dims,
             fill_value=variable.fill,
             attributes=variable.attributes,
-            compressors=None if variable.name == MARKER else "auto",
+            compressors=None if is_marker else "auto",
         )
     consolidate(path)
     if spec.pass_sizes:
@@ -268,65 +267,28 @@ def pass_folder(path: Path, number: int) -> Path:
     return path / PASSES / str(number)
 
 
-def write_names(array: zarr.Array, names: Iterable[str], start: int, block_size: int) -> None:
-    """Write names from place `start` on, some blocks at a time, whatever their number."""
-    names = iter(names)
-    # Up to the end of a block first, then whole ones: a chunk that is written twice costs twice.
-    room = block_size - start % block_size
-    while some := list(islice(names, room)):
-        array[start : start + len(some)] = np.array(some, dtype=object)
-        start += len(some)
-        room = block_size
-
-
 def dimensions(array: zarr.Array) -> tuple[str, ...]:
     """Names of an array's dimensions, which Zarr v3 keeps and its types do not tell."""
     return tuple(cast(Any, array.metadata).dimension_names)
 
 
 def lengthen(path: Path, names: SizedNames, count: int, block_size: int) -> None:
-    """Add images to the end of a store, which reads as it was before until `consolidate`.
+    """Add rows to the end of a store, which reads as it was before until `consolidate`.
 
     Args:
         path: the store.
-        names: of the images to add; they may lie on disk.
-        count: images that the store has.
+        names: of the rows to add, as of `StoreSpec.images`; they may lie on disk.
+        count: rows that the store has.
         block_size: of the store.
     """
     import zarr
 
     group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    kind = RowKind.of(group.attrs)
     for _, array in group.arrays():
-        if dimensions(array)[0] == "image":
+        if dimensions(array)[0] == kind.item:
             array.resize((count + len(names), *array.shape[1:]))
-    write_names(cast("zarr.Array", group["image_name"]), names, count, block_size)
-
-
-def choose_block_size(images: int, row_bytes: int) -> int:
-    """Images per block of a store.
-
-    What a crash costs is at most one block, so there should be many. What is stored is one file
-    for each block and variable, so there should be few: from 4,096 images on a block is between a
-    64th and a 128th of the run, up to 16,384 images. Where rows are large a block is smaller, so
-    that it takes no more than `LARGEST_BLOCK_BYTES`.
-
-    Args:
-        images: of the store.
-        row_bytes: see `StoreSpec.row_bytes`.
-    """
-    size = SMALLEST_BLOCK
-    while size < LARGEST_BLOCK and images >= 2 * FEWEST_BLOCKS * size:
-        size *= 2
-    while size > 1 and size * row_bytes > LARGEST_BLOCK_BYTES:
-        size //= 2
-    return size
-
-
-def chunk_length(block_size: int) -> int:
-    """Images per chunk in a block's shards."""
-    longest = min(block_size, LONGEST_CHUNK)
-    divisors = range(longest, SHORTEST_CHUNK - 1, -1)
-    return next((length for length in divisors if block_size % length == 0), block_size)
+    write_names(group, kind, names, count, block_size)
 
 
 def write_dataset_place(path: Path, place: Mapping[str, str]) -> None:
@@ -351,7 +313,10 @@ def consolidate(path: Path) -> None:
     """
     file = path / "zarr.json"
     metadata = json.loads(file.read_text(encoding="utf-8"))
-    names = [*DIMENSION_LABELS, *JOINT_DIMENSIONS, "image_name", *(v.name for v in VARIABLES)]
+    kind = RowKind.of(metadata["attributes"])
+    names = [*DIMENSION_LABELS, *JOINT_DIMENSIONS]
+    names += [*(["view"] if kind is FRAMES else []), *kind.coordinates]
+    names += [variable.name for variable in kind.variables]
     members = {
         name: json.loads((path / name / "zarr.json").read_text(encoding="utf-8"))
         for name in names

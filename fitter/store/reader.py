@@ -7,30 +7,26 @@ before names changed is read under today's names, see `fitter.store.older`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.rig import Rig
 from fitter.store.files import require_store
-from fitter.store.image_names import ImageNames
-from fitter.store.layout import MARKER, Block, dimensions
+from fitter.store.image_names import FrameImages, ImageNames
+from fitter.store.layout import Block, dimensions
 from fitter.store.older import (
     ADDED_VARIABLES,
     FORMAT_VERSION,
     stored_name,
     with_todays_options,
 )
-from fitter.store.rows import disassemble
-from fitter.store.schema import (
-    OPTIONAL_DIMENSIONS,
-    PEOPLE_VARIABLES,
-    VARIABLES,
-    ImageRow,
-    Variable,
-)
+from fitter.store.row_kinds import FRAMES, IMAGES, RowKind
+from fitter.store.rows import disassemble, disassemble_frames
+from fitter.store.schema import OPTIONAL_DIMENSIONS, PEOPLE_VARIABLES, Variable
 
 if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Zarr
     import xarray as xr
@@ -44,7 +40,8 @@ class StoreReader:
 
     Attributes:
         path: its folder.
-        block_size: images per block.
+        kind: what its rows are, images or frames.
+        block_size: rows per block.
         sizes: length of every dimension.
     """
 
@@ -61,7 +58,7 @@ class StoreReader:
         names = {v.name for v in self._arrays}
         missing = [
             v.name
-            for v in VARIABLES
+            for v in self.kind.variables
             if v.name not in names
             and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
             and v.name not in PEOPLE_VARIABLES
@@ -74,22 +71,30 @@ class StoreReader:
             for v, array in self._arrays.items()
             if not (path / array.basename / "zarr.json").exists()
         ]
-        missing += [n for n in _ATTRIBUTES if n not in self._group.attrs]
+        rig = ("rig",) if self.kind is FRAMES else ()
+        missing += [n for n in (*_ATTRIBUTES, *rig) if n not in self._group.attrs]
         if missing:
             raise InputError("store.lost", file=path, what=missing[0])
         self.block_size = cast(int, self._group.attrs["block_size"])
 
     @staticmethod
-    def open(path: Path) -> StoreReader:
+    def open(path: Path, kinds: Collection[RowKind] = (IMAGES,)) -> StoreReader:
         """Open a store to read it, finished or not.
 
+        Args:
+            path: its folder.
+            kinds: what its rows may be.
+
         Raises:
-            InputError: `path` holds no result store, one of a format that is not known, or a
-                damaged one.
+            InputError: `path` holds no result store, one of a format that is not known, a
+                damaged one, or one of rows of another kind.
         """
         path = Path(path)
         require_store(path)
-        return StoreReader(path)
+        found = StoreReader(path)
+        if found.kind not in kinds:
+            raise InputError("store.has_frames", file=path)
+        return found
 
     def _load(self) -> None:
         import zarr
@@ -101,12 +106,14 @@ class StoreReader:
             self._group = zarr.open_group(
                 self.path.absolute(), mode=self._mode, use_consolidated=True
             )
-            self._names = cast("zarr.Array", self._group["image_name"])
+            self.kind = RowKind.of(self._group.attrs)
+            self._names = cast("zarr.Array", self._group[self.kind.names])
+            self._image_names = cast("zarr.Array", self._group["image_name"])
         except (KeyError, ValueError) as error:
             raise InputError("store.lost", file=self.path, what="image_name") from error
         self._place = self.path.stat()
         there = set(self._group.array_keys())
-        named = [(v, stored_name(v.name, there)) for v in VARIABLES]
+        named = [(v, stored_name(v.name, there)) for v in self.kind.variables]
         arrays: list[tuple[Variable, Any]] = [
             (v, self._group[name]) for v, name in named if name is not None
         ]
@@ -140,18 +147,35 @@ class StoreReader:
         return json.loads(cast(str, self._group.attrs.get("dataset", "null")))
 
     @property
+    def rig(self) -> Rig | None:
+        """The cameras of a store of frames; None of images."""
+        if self.kind is IMAGES:
+            return None
+        return Rig.of_json(json.loads(cast(str, self._group.attrs["rig"])))
+
+    @property
     def names(self) -> ImageNames:
-        """The names of all images, in order."""
+        """The names of all images or frames, in order."""
         return ImageNames(self._names)
+
+    @property
+    def frame_images(self) -> FrameImages:
+        """Of a store of frames, the names of their images, in order."""
+        return FrameImages(self._image_names)
 
     @property
     def variable_names(self) -> frozenset[str]:
         """The variables that the store has, under today's names."""
         return frozenset(variable.name for variable in self._arrays)
 
+    @property
+    def count(self) -> int:
+        """Rows of the store, done or not."""
+        return self.sizes[self.kind.item]
+
     def blocks(self) -> list[Block]:
         """Every block, in order."""
-        size, total = self.block_size, self.sizes["image"]
+        size, total = self.block_size, self.count
         return [
             Block(index, start, min(start + size, total))
             for index, start in enumerate(range(0, total, size))
@@ -173,7 +197,7 @@ class StoreReader:
         return [block for block in self.blocks() if block.index in committed]
 
     def read(self, name: str, block: Block) -> np.ndarray:
-        """The variable `name` of the images of a block, (B, ...).
+        """The variable `name` of the rows of a block, (B, ...).
 
         Raises:
             InputError: its file is damaged.
@@ -182,7 +206,7 @@ class StoreReader:
 
     def read_block(
         self, block: Block, wanted: Callable[[Variable], bool] | None = None
-    ) -> list[ImageRow]:
+    ) -> list[Any]:
         """The rows of a committed block; numbers as they were rounded to be stored.
 
         Args:
@@ -192,7 +216,8 @@ class StoreReader:
         Raises:
             InputError: one of its files is damaged.
         """
-        return disassemble(self.read_arrays(block, wanted))
+        arrays = self.read_arrays(block, wanted)
+        return disassemble(arrays) if self.kind is IMAGES else disassemble_frames(arrays)
 
     def read_arrays(
         self, block: Block, wanted: Callable[[Variable], bool] | None = None
@@ -230,7 +255,7 @@ class StoreReader:
             ) from error
 
     def _committed(self) -> set[int]:
-        folder = self.path / MARKER / "c"
+        folder = self.path / self.kind.marker / "c"
         if not folder.is_dir():
             return set()
         return {int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()}

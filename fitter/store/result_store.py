@@ -1,10 +1,11 @@
 """The result store: one Zarr v3 folder that `xarray.open_zarr` reads, written block by block.
 
 Every variable has the dimensions `image` or `image` x `hand`, with a fixed number of hand slots
-per image, so each row's place is known before anything is computed. The image list and the
-resolved configuration are fixed when the store is made; later only images are added at its end.
+per image, so each row's place is known before anything is computed; in a store of frames `frame`
+takes the place of `image`, and there is `view`. The list of rows and the resolved configuration are
+fixed when the store is made; later only rows are added at its end.
 
-A block is `block_size` consecutive images and exactly one shard of every variable, because two
+A block is `block_size` consecutive rows and exactly one shard of every variable, because two
 writers of one shard lose each other's rows without an error. So each block has one writer at a
 time (`fitter.system.lock`), from `create` or `resume` to `close`; readers need no lock. The writer
 writes the block's file of `image_status` last, in one atomic step and only after the other
@@ -37,7 +38,6 @@ from fitter.store.files import (
 )
 from fitter.store.image_names import RestOfNames, SizedNames
 from fitter.store.layout import (
-    MARKER,
     PASSES,
     Block,
     StoreSpec,
@@ -49,8 +49,9 @@ from fitter.store.layout import (
     write_layout,
 )
 from fitter.store.reader import StoreReader, decode_flags
+from fitter.store.row_kinds import Row
 from fitter.store.rows import assemble
-from fitter.store.schema import ImageRow, Variable
+from fitter.store.schema import Variable
 from fitter.system.files import flush, write_whole
 from fitter.system.lock import WHOLE, Share, WriterLock
 
@@ -191,9 +192,9 @@ class ResultStore(StoreReader):
             if self.is_alone:
                 sweep_metadata(path)
             store._discard_uncommitted()
-            if self.is_alone and store.sizes["image"] < self.sizes["image"]:
+            if self.is_alone and store.count < self.count:
                 # The run that added them ended in between.
-                store.append(RestOfNames(self.names, store.sizes["image"]))
+                store.append(RestOfNames(self.names, store.count))
             self.passes.append(store)
 
     def finish_passes(self) -> None:
@@ -212,27 +213,29 @@ class ResultStore(StoreReader):
         self._load()
 
     def append(self, names: SizedNames) -> None:
-        """Add images at the end; a last block that was not full is to be computed again.
+        """Add rows at the end; a last block that was not full is to be computed again.
 
         Args:
-            names: of the images, each once and none of them in the store; they may lie on disk.
+            names: of the images or frames, as of `StoreSpec.images`, each once and none of them in
+                the store; they may lie on disk.
 
         Raises:
             InputError: the disk refuses, or the store's metadata are damaged.
         """
-        count = self.sizes["image"]
+        count = self.count
         with refused_as("output.cannot_add", self.path):
             try:
                 lengthen(self.path, names, count, self.block_size)
             except ValueError as error:
                 raise InputError("store.damaged", file=self.path, reason=str(error)) from error
             # All of it is on the disk before the steps that make it count.
-            flush_all(self.path / "image_name")
+            for name in {self.kind.names, "image_name"}:
+                flush_all(self.path / name)
             for file in self.path.glob("*/zarr.json"):
                 flush(file)
                 flush(file.parent)
             if count % self.block_size:
-                marker = next(v for v in self._arrays if v.name == MARKER)
+                marker = next(v for v in self._arrays if v.name == self.kind.marker)
                 chunk = self._chunk_path(marker, count // self.block_size)
                 if chunk.exists():
                     chunk.unlink()
@@ -272,12 +275,12 @@ class ResultStore(StoreReader):
         share = WHOLE if self._lock is None else self._lock.share
         return [block for block in super().pending_blocks() if share.has(block.index)]
 
-    def write_block(self, block: Block, rows: Sequence[ImageRow]) -> None:
+    def write_block(self, block: Block, rows: Sequence[Row]) -> None:
         """Write one block whole, then mark it committed.
 
         Args:
             block: one of `blocks()`.
-            rows: one row per image of the block, in order.
+            rows: one row per image or frame of the block, in order.
 
         Raises:
             ValueError: the number of rows, or the content of one, does not fit the store.
@@ -285,11 +288,13 @@ class ResultStore(StoreReader):
         """
         self._require_place()
         if len(rows) != len(block):
-            raise ValueError(f"block {block.index} has {len(block)} images, got {len(rows)} rows")
-        if any(row.image_status is None for row in rows):
-            raise ValueError("every row needs an image_status")
+            raise ValueError(
+                f"block {block.index} has {len(block)} {self.kind.item}s, got {len(rows)} rows"
+            )
+        if any(row.status is None for row in rows):
+            raise ValueError(f"every row needs its {self.kind.marker}")
         contents = {v: assemble(v, rows, self.sizes) for v in self._arrays}
-        marker = next(v for v in contents if v.name == MARKER)
+        marker = next(v for v in contents if v.name == self.kind.marker)
         with refused_as("output.cannot_write", self.path):
             rest = [variable for variable in contents if variable is not marker]
             for variable in rest:
@@ -336,10 +341,15 @@ class ResultStore(StoreReader):
         """Remove chunks and temporary files of blocks that were never committed."""
         assert self._lock is not None
         # The markers last, and asked anew each time: no chunk may go whose block has a marker.
-        for variable in sorted(self._arrays, key=lambda variable: variable.name == MARKER):
+        for variable in sorted(
+            self._arrays, key=lambda variable: variable.name == self.kind.marker
+        ):
             sweep(self.path / variable.name / "c", self._committed(), self._lock.share.has)
 
     def _require_same(self, spec: StoreSpec) -> None:
+        if self.kind is not spec.kind:
+            was, now = self.kind.name, spec.kind.name
+            raise InputError("store.other_rows", file=self.path, was=was, now=now)
         difference = spec.difference_from(self._group.attrs.asdict(), self.sizes)
         if difference is not None:
             code = "store.other_order" if difference.is_order else "store.other_value"

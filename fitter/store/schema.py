@@ -34,7 +34,7 @@ HAND_SIZE_SOURCES = ("none", "fitted", "given")
 MASK_SOURCES = ("none", "given", "grabcut", "rejected", "network")
 INITIALISATION_SOURCES = ("none", "keypoints")
 """Texts of the flag variables; a text's position is its stored code, and code 0 means empty. The
-last table goes on with the networks that are offered, see `variables_with`."""
+last table goes on with the networks that are offered, see `with_initialisations`."""
 
 ImageStatus = Literal["ok", "no_hand", "failed"]
 
@@ -381,10 +381,12 @@ HAND_VARIABLES = declared(HandRow, ("image", "hand"))
 VARIABLES = (*IMAGE_VARIABLES, *HAND_VARIABLES)
 
 
-def variables_with(initialisations: Sequence[str]) -> tuple[Variable, ...]:
-    """`VARIABLES`, where fits may start from what networks of these names say."""
+def with_initialisations(
+    variables: Sequence[Variable], initialisations: Sequence[str]
+) -> tuple[Variable, ...]:
+    """The variables, where fits may start from what networks of these names say."""
     flags = (*INITIALISATION_SOURCES, *initialisations)
     return tuple(
         replace(variable, flags=flags) if variable.name == "initialisation_source" else variable
-        for variable in VARIABLES
+        for variable in variables
     )

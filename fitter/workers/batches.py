@@ -1,6 +1,6 @@
 """The work of a run in batches: split from blocks, put together to blocks again.
 
-block -> `split` -> Batch -> ImageTasks -> a worker -> FittedBatch -> `Collector` -> rows of a block
+block -> `split` -> Batch -> tasks -> a worker -> FittedBatch -> `Collector` -> rows of a block
 """
 
 from __future__ import annotations
@@ -9,24 +9,35 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fitter.inputs.sources import ImageTask, Sources
+from fitter.config.options import Config
+from fitter.inputs.frame_sources import RunSources, Task
 from fitter.store.layout import Block
-from fitter.store.schema import ImageRow
+from fitter.store.row_kinds import Row
 from fitter.system.stopping import StopRequest
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images `start` to `stop` (exclusive) of the block at place `block`: detected and fitted
-    together, because the last digits of a fit may depend on what is in its batch."""
+    """Images or frames `start` to `stop` (exclusive) of the block at place `block`: detected and
+    fitted together, because the last digits of a fit may depend on what is in its batch."""
 
     block: int
     start: int
     stop: int
 
 
+def batch_length(config: Config, views: int) -> int:
+    """Images or frames of a batch, which has about `run.batch_size` images.
+
+    Args:
+        config: of the run.
+        views: cameras of each frame; 1 for images.
+    """
+    return max(1, config.run.batch_size // views)
+
+
 def split(block: Block, length: int) -> list[Batch]:
-    """A block in batches of `length` images, the last one shorter where it has to be."""
+    """A block in batches of `length` rows, the last one shorter where it has to be."""
     starts = range(block.start, block.stop, length)
     return [Batch(block.index, start, min(start + length, block.stop)) for start in starts]
 
@@ -36,17 +47,17 @@ class Plan:
     """What a run has to do.
 
     Attributes:
-        sources: all images of the store, and what is known about them.
+        sources: all images or frames of the store, and what is known about them.
         blocks: to be done, in order.
-        length: images per batch.
+        length: images or frames per batch.
     """
 
-    sources: Sources
+    sources: RunSources
     blocks: Sequence[Block]
     length: int
 
-    def batches(self, stop: StopRequest) -> Iterator[list[ImageTask]]:
-        """The images of each batch, in order; up to the end of a block once a stop is asked."""
+    def batches(self, stop: StopRequest) -> Iterator[list[Task]]:
+        """What is in each batch, in order; up to the end of a block once a stop is asked."""
         for block in self.blocks:
             if stop.asked:
                 return
@@ -54,22 +65,22 @@ class Plan:
                 yield self.tasks(batch)
 
     def block_of(self, place: int) -> Block:
-        """The block in which the image at `place` is."""
+        """The block in which the row at `place` is."""
         return self.blocks[bisect_right(self.blocks, place, key=lambda b: b.start) - 1]
 
-    def tasks(self, batch: Batch) -> list[ImageTask]:
-        """The images of a batch, at least one."""
-        return self.sources.tasks(batch.start, batch.stop)
+    def tasks(self, batch: Batch) -> list[Task]:
+        """The images or frames of a batch, at least one."""
+        return [*self.sources.tasks(batch.start, batch.stop)]
 
 
 @dataclass(frozen=True)
 class FittedBatch:
-    """What became of the images of a batch.
+    """What became of the images or frames of a batch.
 
     Attributes:
         start: place of the first of them in the whole listing.
-        names: of the images.
-        rows: of the images.
+        names: of the images or frames.
+        rows: of the same.
         masks: images that had a mask.
         unrendered: (name, reason) of every overlay that could not be rendered.
         lost: times that a process that detects or renders was lost.
@@ -77,7 +88,7 @@ class FittedBatch:
 
     start: int
     names: list[str]
-    rows: list[ImageRow]
+    rows: list[Row]
     masks: int
     unrendered: list[tuple[str, str]] = field(default_factory=list)
     lost: int = 0

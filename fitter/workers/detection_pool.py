@@ -11,16 +11,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.fitting.detected_image import DetectedImage
+from fitter.inputs.frame_sources import Task
 from fitter.inputs.sources import ImageTask
 from fitter.system.isolation import Lost
 from fitter.workers.process_pool import ProcessPool
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # loaded while the processes that detect load what they need
+    from fitter.workers.detected import Detected
     from fitter.workers.image_detector import ImageDetector
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,20 @@ log = logging.getLogger(__name__)
 AHEAD = 2
 """Batches that are being detected, or wait to be fitted, beside the one that is fitted."""
 
-DetectedBatch = tuple[list[ImageTask], list[DetectedImage]]
+
+class DetectedBatch(NamedTuple):
+    """The images or frames of a batch, and what was detected in each."""
+
+    tasks: list[Task]
+    detected: list[Detected]
+
+
+class _Waiting(NamedTuple):
+    """A batch whose images are being looked at."""
+
+    tasks: list[Task]
+    images: list[ImageTask]
+    promises: list[Future[DetectedImage]]
 
 
 @dataclass(frozen=True)
@@ -75,18 +90,20 @@ class DetectionPool:
         """Wait until a first process can detect; raises what `ProcessPool.ready` raises."""
         self._pool.ready()
 
-    def detect(self, batches: Iterable[list[ImageTask]]) -> Iterator[DetectedBatch]:
+    def detect(self, batches: Iterable[list[Task]]) -> Iterator[DetectedBatch]:
         """Detect all images, `AHEAD` batches ahead of the one that is handed out.
 
         Args:
-            batches: images that are wanted together; taken one by one as there is room.
+            batches: images or frames that are wanted together; taken one by one as there is room.
 
         Yields:
-            Each batch, in order, with what was detected in its images.
+            Each batch, in order, with what was detected in it.
         """
-        waiting: deque[tuple[list[ImageTask], list[Future[DetectedImage]]]] = deque()
+        waiting: deque[_Waiting] = deque()
         for tasks in batches:
-            waiting.append((tasks, [self._pool.submit("detect", task) for task in tasks]))
+            images = [image for task in tasks for image in task.images]
+            promises = [self._pool.submit("detect", image) for image in images]
+            waiting.append(_Waiting(tasks, images, promises))
             if len(waiting) > AHEAD:
                 yield self._settled(waiting)
         while waiting:
@@ -102,27 +119,29 @@ class DetectionPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _settled(
-        self, waiting: deque[tuple[list[ImageTask], list[Future[DetectedImage]]]]
-    ) -> DetectedBatch:
+    def _settled(self, waiting: deque[_Waiting]) -> DetectedBatch:
         """The first batch that waits, with the second attempt of images whose process was lost."""
-        tasks, promises = waiting.popleft()
+        from fitter.workers.detected import joined
+
+        tasks, images, promises = waiting.popleft()
         found: list[DetectedImage | None] = []
-        for task, promise in zip(tasks, promises, strict=True):
+        for image, promise in zip(images, promises, strict=True):
             try:
                 found.append(promise.result())
             except Lost as lost:
-                log.warning("%s %s while it was detected", task.name, lost)
+                log.warning("%s %s while it was detected", image.name, lost)
                 found.append(None)
         detected = []
-        for task, image in zip(tasks, found, strict=True):
-            if image is None:
+        for image, first in zip(images, found, strict=True):
+            if first is None:
                 # Alone: whatever else is in memory may be what there was no room beside.
-                for later in (promise for _, promises in waiting for promise in promises):
+                for later in (promise for batch in waiting for promise in batch.promises):
                     later.exception()
-                image = self._second_attempt(task)
-            detected.append(image)
-        return tasks, detected
+                first = self._second_attempt(image)
+            detected.append(first)
+        rest = iter(detected)
+        each = [joined(task, [next(rest) for _ in task.images]) for task in tasks]
+        return DetectedBatch(tasks, each)
 
     def _second_attempt(self, task: ImageTask) -> DetectedImage:
         try:

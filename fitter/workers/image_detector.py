@@ -107,7 +107,8 @@ def _detect(task: ImageTask, detector: Detector | None, config: Config) -> Detec
     size = (pixels.shape[1], pixels.shape[0])
     matrix, source = task.intrinsics_for(size, exif)
     hands = task.given_hands()
-    image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source)
+    inside = task.file.inside(size)
+    image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source, inside)
     mask = task.mask_for(size) if config.needs_crops else None
     found = find_hands(image, hands, mask, detector, config)
     if task.hand_size is not None:
@@ -142,7 +143,7 @@ def find_hands(
     crops: Sequence[HandCrop | None] = ()
     if config.needs_crops:
         crop = (config.refine.resolution, config.refine.margin)
-        crops = crop_hands(image.pixels, image.intrinsics, kept, mask, crop)
+        crops = crop_hands(image.pixels, image.intrinsics, kept, mask, crop, image.inside)
     size = (image.pixels.shape[1], image.pixels.shape[0])
     beyond = len(given) - len(kept)
     return DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops, beyond)

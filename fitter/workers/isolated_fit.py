@@ -1,4 +1,4 @@
-"""Images whose fit may end the process, each fitted alone in one that may be lost over it."""
+"""Images or frames whose fit may end the process, each fitted alone in one that may be lost."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import contextlib
 import logging
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from fitter.config.options import Config
-from fitter.engine import Engine, image_row
+from fitter.engine import Engine
 from fitter.errors import InputError
-from fitter.fitting.detected_image import DetectedImage
-from fitter.store.schema import ImageRow
+from fitter.store.row_kinds import Row
 from fitter.system.isolation import Isolated, Lost
+from fitter.workers.detected import Detected, failed_row, fit_rows
 
 log = logging.getLogger(__name__)
 
@@ -26,71 +25,71 @@ _LEAST_SECONDS = 120.0
 
 
 class _Trial:
-    """Fits images, in a process of its own."""
+    """Fits images or frames, in a process of its own."""
 
     def __init__(self, config: Config) -> None:
         self._engine = Engine(config)
 
-    def fit(self, image: DetectedImage) -> ImageRow:
-        (row,) = self._engine.fit([image])
+    def fit(self, detected: Detected) -> Row:
+        (row,) = fit_rows(self._engine, [detected])
         return row
 
 
-def fit_singly(config: Config, images: Sequence[DetectedImage], timeout: float) -> list[ImageRow]:
-    """Fit images one by one; what goes wrong with one stays with it.
+def fit_singly(config: Config, detected: Sequence[Detected], timeout: float) -> list[Row]:
+    """Fit images or frames one by one; what goes wrong with one stays with it.
 
     Args:
         config: of the run.
-        images: as they were detected.
+        detected: what was detected in each.
         timeout: seconds that one may take.
 
     Returns:
-        A row an image. One that ended the process, took too long, or raised an error, is failed.
+        A row each. One that ended the process, took too long, or raised an error, is failed.
     """
     rows = []
     trial = Isolated(_Trial, config)
-    for image in images:
+    for one in detected:
         try:
-            rows.append(trial.call("fit", image, timeout=timeout))
+            rows.append(trial.call("fit", one, timeout=timeout))
         except (Lost, RuntimeError) as loss:
             how = str(loss) if isinstance(loss, Lost) else f"failed ({_last_line(loss)})"
-            error = InputError("worker.unfittable", how=how)
-            rows.append(image_row(_failed(image, str(error)), []))
+            rows.append(failed_row(one, str(InputError("worker.unfittable", how=how))))
     trial.close()
     return rows
 
 
 def fit_warily(
-    engine: Engine, images: Sequence[DetectedImage], times: int, timeout: float
-) -> list[ImageRow]:
-    """Fit images that may have ended processes before, together if that is possible.
+    engine: Engine, detected: Sequence[Detected], times: int, timeout: float
+) -> list[Row]:
+    """Fit images or frames that may have ended processes before, together if that is possible.
 
     A process that hangs over them is ended by the system, as if it had crashed.
 
     Args:
         engine: to fit with.
-        images: as they were detected.
+        detected: what was detected in each.
         times: how often they have been begun, this time included.
         timeout: seconds that one may take.
 
     Returns:
-        A row an image.
+        A row each.
     """
+    alone: list[Row] = []
     if times > TRIES:
-        alone = fit_singly(engine.config, images, timeout)
+        alone = fit_singly(engine.config, detected, timeout)
         if times > 2 * TRIES:
             return alone
-        images = [
-            _failed(image, row.image_error or "") if row.image_status == "failed" else image
-            for image, row in zip(images, alone, strict=True)
-        ]
+    good = [k for k in range(len(detected)) if not alone or alone[k].status != "failed"]
+    if not good:
+        return alone
     try:
-        with _limited(max(timeout, _LEAST_SECONDS) * max(1, len(images))):
-            return engine.fit(images)
+        with _limited(max(timeout, _LEAST_SECONDS) * len(good)):
+            found = dict(zip(good, fit_rows(engine, [detected[k] for k in good]), strict=True))
     except Exception:
         # A fault of ours or of a library must not stop the other images of a long run.
         log.exception("unexpected error in a fit; its images are fitted one by one")
-        return fit_singly(engine.config, images, timeout)
+        return fit_singly(engine.config, detected, timeout)
+    return [found[k] if k in found else alone[k] for k in range(len(detected))]
 
 
 @contextlib.contextmanager
@@ -101,15 +100,6 @@ def _limited(seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.alarm(0)
-
-
-def _failed(image: DetectedImage, reason: str) -> DetectedImage:
-    """An image that cannot be fitted; one that had failed before stays as it is."""
-    if image.size is None:
-        return image
-    return replace(
-        image, size=None, hands=(), crops=(), error=reason, error_code="worker.unfittable"
-    )
 
 
 def _last_line(error: Exception) -> str:

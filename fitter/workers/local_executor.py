@@ -1,6 +1,6 @@
 """The work of a run done on one machine.
 
-ImageTasks -> `DetectionPool` -> DetectedImages -> `Engine` -> ImageRows -> `OverlayPool`
+tasks -> `DetectionPool` -> what was detected -> `Engine` -> rows -> `OverlayPool`
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from fitter.config.options import Config
-from fitter.fitting.detected_image import DetectedImage
-from fitter.inputs.sources import ImageTask
+from fitter.inputs.frame_sources import Task
 from fitter.rendering.overlay_folder import OverlayFolder
-from fitter.store.schema import ImageRow
+from fitter.store.row_kinds import Row
 from fitter.system.stopping import StopRequest
 from fitter.workers.attempts import Attempts
 from fitter.workers.batches import FittedBatch, Plan
 from fitter.workers.detection_pool import DetectionOptions, DetectionPool
 
 if TYPE_CHECKING:  # loaded while the processes that detect load what they need
+    from fitter.workers.detected import Detected
     from fitter.workers.overlays import OverlayPool, Promises
 
 _UNRENDERED_BATCHES = 3
@@ -45,8 +45,8 @@ class ExecutorFiles:
 
 
 class LocalExecutor:
-    """All that turns images into rows, on one machine: processes that detect, an engine that fits,
-    and processes that render where overlays are wanted.
+    """All that turns images or frames into rows, on one machine: processes that detect, an engine
+    that fits, and processes that render where overlays are wanted.
 
     To be used in a ``with`` block, in which PyTorch computes on one thread: the number of threads
     shows in the last digits, and rows must not depend on where they were computed.
@@ -128,11 +128,11 @@ class LocalExecutor:
         """
         return self.fit(plan.batches(stop))
 
-    def fit(self, batches: Iterable[list[ImageTask]]) -> Iterator[FittedBatch]:
+    def fit(self, batches: Iterable[list[Task]]) -> Iterator[FittedBatch]:
         """Detect and fit, the former some batches ahead of the latter.
 
         Args:
-            batches: images that are fitted together; taken one by one as there is room.
+            batches: images or frames that are fitted together; taken one by one as there is room.
 
         Yields:
             What became of each batch, in order.
@@ -151,12 +151,12 @@ class LocalExecutor:
         yield from map(_rendered, waiting)
 
     def finish(
-        self, tasks: Sequence[ImageTask], detected: Sequence[DetectedImage], times: int
+        self, tasks: Sequence[Task], detected: Sequence[Detected], times: int
     ) -> FittedBatch:
         """Fit the hands of one batch, and render its overlays.
 
         Args:
-            tasks: the images.
+            tasks: the images or frames.
             detected: what was found in each.
             times: how often they have been begun, this time included.
         """
@@ -167,12 +167,12 @@ class LocalExecutor:
         if self._attempts is not None:
             self._attempts.forget()
 
-    def render(self, tasks: Sequence[ImageTask], rows: Iterable[ImageRow]) -> list[tuple[str, str]]:
+    def render(self, tasks: Sequence[Task], rows: Iterable[Row]) -> list[tuple[str, str]]:
         """Render the overlays of images that were fitted before.
 
         Args:
-            tasks: the images.
-            rows: of each; nothing is rendered over failed ones.
+            tasks: the images or frames.
+            rows: of each; nothing is rendered over failed images.
 
         Returns:
             (name, reason) of every overlay that could not be rendered.
@@ -182,20 +182,21 @@ class LocalExecutor:
         return reasons(self._submit_overlays(tasks, rows))
 
     def _fit(
-        self, tasks: Sequence[ImageTask], detected: Sequence[DetectedImage], times: int
+        self, tasks: Sequence[Task], detected: Sequence[Detected], times: int
     ) -> tuple[FittedBatch, Promises]:
-        """What became of images, but for the promised overlays."""
+        """What became of images or frames, but for the promised overlays."""
+        from fitter.workers.detected import masks_in
         from fitter.workers.isolated_fit import fit_warily
 
         rows = fit_warily(self.engine, detected, times, self.options.timeout)
         lost = self.detection.lost + (0 if self._overlays is None else self._overlays.lost)
         lost_now, self._lost = lost - self._lost, lost
-        masks = sum(image.has_mask for image in detected)
+        masks = sum(map(masks_in, detected))
         names = [task.name for task in tasks]
         done = FittedBatch(tasks[0].place, names, rows, masks, lost=lost_now)
         return done, self._submit_overlays(tasks, rows)
 
-    def _submit_overlays(self, tasks: Sequence[ImageTask], rows: Iterable[ImageRow]) -> Promises:
+    def _submit_overlays(self, tasks: Sequence[Task], rows: Iterable[Row]) -> Promises:
         # Only the last pass's hands are results.
         if self._overlays is None or not all(task.is_final for task in tasks):
             return []

@@ -1,21 +1,28 @@
 """Overlays of a run: which are to be made, and processes that make them.
 
-ImageRows -> `OverlayPool.submit` -> promises -> reasons of those that could not be made
+rows -> `OverlayPool.submit` -> promises -> reasons of those that could not be made
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from typing import NamedTuple
 
+import numpy as np
+
+from fitter.inputs.frame_sources import FrameTask, Task
 from fitter.inputs.sources import ImageTask
 from fitter.meshes import HandMeshes
 from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.rendering.overlay_hand import OverlayHand
 from fitter.rendering.overlay_names import overlay_name
 from fitter.rendering.overlay_style import OverlayStyle
-from fitter.store.schema import ImageRow
+from fitter.store.frame_schema import FrameRow
+from fitter.store.row_kinds import Row
+from fitter.store.schema import HandRow, ImageRow
 from fitter.system.isolation import Lost
+from fitter.views.camera_hands import hands_in_view
 from fitter.workers.detection_pool import DetectionOptions
 from fitter.workers.overlay_renderer import OverlayRenderer, OverlayTask
 from fitter.workers.process_pool import ProcessPool
@@ -35,9 +42,35 @@ def overlay_hands(
         row: of the image.
         style: of the overlay; None is `OverlayStyle()`.
     """
+    return _shown(meshes, row.hands, style)
+
+
+class _Picture(NamedTuple):
+    """An image over which hands are rendered, in its camera's frame."""
+
+    image: ImageTask
+    intrinsics: np.ndarray | None
+    hands: Sequence[HandRow]
+
+
+def _pictures(task: Task, row: Row) -> Iterator[_Picture]:
+    """The images of a task that were read."""
+    if isinstance(task, FrameTask):
+        assert isinstance(row, FrameRow)
+        for number, (image, view) in enumerate(zip(task.views, row.views, strict=True)):
+            if image is not None and view.view_status in ("ok", "no_hand"):
+                yield _Picture(image, view.intrinsics, hands_in_view(row, number, task.rig))
+    elif row.status != "failed":
+        assert isinstance(row, ImageRow)
+        yield _Picture(task, row.intrinsics, row.hands)
+
+
+def _shown(
+    meshes: HandMeshes, hands: Sequence[HandRow], style: OverlayStyle | None
+) -> list[OverlayHand]:
     shows_skin = style is not None and style.look == "appearance"
     found = []
-    for hand in row.hands:
+    for hand in hands:
         if hand.valid and hand.side is not None:
             vertices = meshes.vertices(hand)
             skin = meshes.skin(hand, vertices) if shows_skin else None
@@ -68,29 +101,30 @@ class OverlayPool:
         """Times that a process was lost so far."""
         return self._pool.lost
 
-    def submit(self, tasks: Sequence[ImageTask], rows: Iterable[ImageRow]) -> Promises:
-        """Have the overlays of fitted images rendered.
+    def submit(self, tasks: Sequence[Task], rows: Iterable[Row]) -> Promises:
+        """Have the overlays of fitted images rendered, of frames those of each view.
 
         Args:
-            tasks: the images.
-            rows: of each; nothing is rendered over failed ones.
+            tasks: the images or frames.
+            rows: of each; nothing is rendered over failed images.
         """
         return [
-            (task.name, self._submit(task, row))
+            (picture.image.name, self._submit(picture))
             for task, row in zip(tasks, rows, strict=True)
-            if row.image_status != "failed"
+            for picture in _pictures(task, row)
         ]
 
     def close(self) -> None:
         """End all processes, whatever they do."""
         self._pool.close()
 
-    def _submit(self, task: ImageTask, row: ImageRow) -> Future[str]:
-        if row.intrinsics is None:
-            raise ValueError(f"expected the K of {task.name}, which is fitted, found none")
-        path, style = self._folder.path / overlay_name(task.name), self._folder.style
-        hands = overlay_hands(self._meshes, row, style)
-        overlay = OverlayTask(path, task.file, row.intrinsics, hands, style)
+    def _submit(self, picture: _Picture) -> Future[str]:
+        name, matrix = picture.image.name, picture.intrinsics
+        if matrix is None:
+            raise ValueError(f"expected the K of {name}, which is fitted, found none")
+        path, style = self._folder.path / overlay_name(name), self._folder.style
+        hands = _shown(self._meshes, picture.hands, style)
+        overlay = OverlayTask(path, picture.image.file, matrix, hands, style)
         return self._pool.submit("render", overlay)
 
 

@@ -89,6 +89,10 @@ class HandNet(nn.Module):
         `absence_fault`."""
         return frozenset(self.parts) - {"tail"}
 
+    def absence_fault(self, absent: frozenset[str]) -> str | None:
+        """See `HasParts.absence_fault`."""
+        return absence_fault(absent, frozenset(self.parts))
+
     def forward(self, inputs: CropInputs, absent: frozenset[str] = NOTHING) -> CropPredictions:
         """Look at B hands; those without keypoints, of confidence 0, by their image alone.
 
@@ -102,7 +106,7 @@ class HandNet(nn.Module):
                 these parts (`absence_fault`).
         """
         check_size(inputs, self.config.input_size)
-        fault = absence_fault(absent, frozenset(self.parts))
+        fault = self.absence_fault(absent)
         if fault is not None:
             raise ValueError(f"parts that a HandNet can do without expected, but {fault}")
         image, maps = self._fronts(inputs, absent)

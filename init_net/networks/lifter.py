@@ -182,6 +182,13 @@ class HandLifter(nn.Module):
         """See `HasParts`: either front goes together with the fusion."""
         return frozenset({"image_front", "keypoint_front", "fusion"})
 
+    def absence_fault(self, absent: frozenset[str]) -> str | None:
+        """See `HasParts.absence_fault`."""
+        fronts = {"image_front", "keypoint_front"} - absent
+        if not absent or ("fusion" in absent and len(fronts) == 1):
+            return None
+        return "nothing is left out, or fusion and one front"
+
     def forward(self, inputs: LifterInputs, absent: frozenset[str] = frozenset()) -> LiftedHands:
         """Lift B hands.
 

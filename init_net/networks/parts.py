@@ -28,6 +28,11 @@ class HasParts(Protocol):
         """Names of those that it can do without."""
         ...
 
+    def absence_fault(self, absent: frozenset[str]) -> str | None:
+        """Why it cannot do without some of its optional parts together, in words; None if it can.
+        A network without this method can do without any of them."""
+        ...
+
     def __call__(self, inputs: Any, absent: frozenset[str] = NOTHING) -> Any:
         """Its outputs, computed without the parts that are `absent`."""
         ...

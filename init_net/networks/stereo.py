@@ -23,6 +23,7 @@ from torch.func import functional_call
 from init_net.networks.config import StereoConfig
 from init_net.networks.handnet import HandNet
 from init_net.networks.heatmaps import drop_keypoints
+from init_net.networks.parts import NOTHING
 from init_net.records import (
     CropInputs,
     CropPredictions,
@@ -36,8 +37,6 @@ POSE = 48
 
 Pictures = Literal["rendered", "real"]
 """What the crops are: which of its two image fronts a network looks at them with."""
-
-NOTHING: frozenset[str] = frozenset()
 
 
 class StereoHandNet(nn.Module):
@@ -70,7 +69,9 @@ class StereoHandNet(nn.Module):
         copies = [] if config.shared else [copy.deepcopy(mono)]
         self.views = nn.ModuleList([mono, *copies])
         self.original_front = copy.deepcopy(mono.image_front)
-        self.stereo = nn.Linear(2 * mono.head[-1].in_features, POSE)
+        last = mono.head[-1]
+        assert isinstance(last, nn.Linear)
+        self.stereo = nn.Linear(2 * last.in_features, POSE)
         nn.init.zeros_(self.stereo.weight)
         nn.init.constant_(self.stereo.bias, 0.0 if config.sigmoid else 0.5)
 
@@ -127,11 +128,8 @@ class StereoHandNet(nn.Module):
             features = torch.cat([_regressed(each)[1] for each in said], 1)
             weights = self.stereo(features).to(inputs.right.image.dtype)
             weights = weights.sigmoid() if self.config.sigmoid else weights  # not published
-        hands, poses = zip(
-            *(seen.of_those(each) for seen, each in zip((right, left), said, strict=True)),
-            strict=True,
-        )
-        return StereoPredictions(*hands, *poses, weights)
+        (hands, pose), (left_hands, left_pose) = right.of_those(said[0]), left.of_those(said[1])
+        return StereoPredictions(hands, left_hands, pose, left_pose, weights)
 
     def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
         """For training: take keypoints of a view away, see `HandNet.drop_keypoints`."""

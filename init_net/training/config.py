@@ -132,8 +132,8 @@ class TrainConfig(Section):
     )
     pairs: StereoSamplesConfig | None = Field(
         None,
-        description="rendered pairs that a stereo network learns from, and is validated on, instead "
-        "of all others; null for any other network",
+        description="rendered pairs that a stereo network learns from and is validated on, instead "
+        "of all other samples; null for any other network",
     )
     validation: HeldOutConfig = Field(default_factory=HeldOutConfig)
     validation_datasets: dict[str, DatasetConfig] = Field(

@@ -44,7 +44,8 @@ def require_parts(config: TrainConfig) -> None:
 
     Raises:
         InputError: a stage trains or leaves out a part that is not there, leaves out one that
-            cannot be missed, or trains one that it leaves out.
+            cannot be missed, or several that cannot be missed together, or trains one that it
+            leaves out.
     """
     if not any(stage.trains or stage.without for stage in config.stages.values()):
         return
@@ -73,3 +74,10 @@ def require_parts(config: TrainConfig) -> None:
                 raise InputError("training.absent_part", file=where, part=part)
         if stage.without and set(parts) <= set(stage.without):
             raise InputError("training.no_parts", file=f"{where}.without")
+        fault = getattr(network, "absence_fault", _no_fault)(frozenset(stage.without))
+        if fault is not None:
+            raise InputError("training.impossible_parts", file=f"{where}.without", reason=fault)
+
+
+def _no_fault(absent: frozenset[str]) -> None:
+    """Of a network any of whose optional parts can be left out together."""

@@ -18,8 +18,7 @@ from init_net.training.losses import (
 
 
 class HandNetTerms:
-    """The terms of `init_net.training.loss_weights.HandNetWeights` but those of masks, by name,
-    (B,) each."""
+    """The terms of `init_net.training.loss_weights.ViewWeights`, by name, (B,) each."""
 
     def __init__(self, model: HandModel, device: torch.device) -> None:
         """Take a model of right hands in float32, with all shapes that samples have."""

@@ -49,9 +49,10 @@ class GeometricWeights(Section):
     shape: Weight = Field(1.0, description="w_shape")
 
 
-class HandNetWeights(Section):
-    """Weights of a `HandNet`'s terms, chosen so that none of them drowns the others; those that the
-    papers print are in ``configs/train/handnet_published.yaml``."""
+class ViewWeights(Section):
+    """Weights of the terms of a hand in one view (`HandNetTerms`), chosen so that none of them
+    drowns the others; those that the papers print are in ``configs/train/handnet_published.yaml``.
+    """
 
     mano_pose: Weight = Field(0.0, description="Seeber eq. 9, of rotations")
     mano_pose_axis_angle: Weight = Field(
@@ -69,11 +70,16 @@ class HandNetWeights(Section):
     geometric_shape: Weight = Field(0.0, description="Zhao 3.5, L_reg")
     global_rotation: Weight = Field(1.0, description="squared chord of the wrist's rotation")
     joint_rotations: Weight = Field(2.0, description="squared chords of the other joints, mean")
+
+
+class HandNetWeights(ViewWeights):
+    """Weights of a `HandNet`'s terms: those of its hands, and of its masks."""
+
     mask_bce: Weight = Field(1.0, description="Seeber eq. 10, of a network with a decoder")
     mask_dice: Weight = Field(0.0, description="of the Dice loss of its masks")
 
 
-class StereoWeights(HandNetWeights):
+class StereoWeights(ViewWeights):
     """Weights of a `StereoHandNet`'s terms: those of its views, and of the fused hand. The lambdas
     of eq. 11 are not published: they count errors in centimetres."""
 

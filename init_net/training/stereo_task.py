@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fitter.hand_models import load_hand_model
 from init_net.networks.stereo import StereoHandNet
@@ -47,7 +47,8 @@ class StereoTask:
 
     def __init__(self, config: TrainConfig, network: StereoHandNet, pairs: StereoShards) -> None:
         """Split the pairs, the same way in every run."""
-        self.config, self.network = config, network
+        self.config, self._stereo = config, network
+        self.network: nn.Module = network
         assert config.pairs is not None  # a stereo network has some
         learned, held_out = split_samples(np.arange(len(pairs)), config.pairs.learned)
         size, margin = network.config.input_size, network.config.margin
@@ -99,16 +100,16 @@ class StereoTask:
 
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
-        return StereoErrors.of(self.network, self._held_out).figures()
+        return StereoErrors.of(self._stereo, self._held_out).figures()
 
     def _with_less(self, view: CropSamples, generator: torch.Generator) -> CropSamples:
-        seen = self.network.drop_keypoints(view.inputs, generator)
+        seen = self._stereo.drop_keypoints(view.inputs, generator)
         view = view.with_confidence(seen.confidence)
-        return replace(view, betas=fitting_shapes(view.betas, self.network.config.betas))
+        return replace(view, betas=fitting_shapes(view.betas, self._stereo.config.betas))
 
     def _learns_views(self, stage: Stage) -> bool:
         """Whether anything learns that says the hand of a view."""
-        trained: Any = self.network.parts if stage.trains is None else stage.trains
+        trained: Any = self._stereo.parts if stage.trains is None else stage.trains
         return not set(trained) <= OWN_PARTS
 
     def _of_both(self, found: StereoPredictions, batch: StereoSamples) -> dict[str, Tensor]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fitter.hand_models import load_hand_model
 from fitter.rotations import roma
 from init_net.posing import regressed_keypoints
-from init_net.records import RegressedHands, StereoGeometry, StereoPredictions
+from init_net.records import CropInputs, RegressedHands, StereoGeometry, StereoPredictions
 
 B = 3
 
@@ -99,3 +99,27 @@ def mirrored_hands(hands: RegressedHands) -> RegressedHands:
     mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0])).to(hands.betas)
     camera = hands.camera * torch.tensor([1.0, -1.0, 1.0]).to(hands.betas)
     return RegressedHands(mirror @ hands.rotations @ mirror, hands.betas, camera)
+
+
+def crops(seed: int, count: int, size: int) -> CropInputs:
+    """Crops that show nothing, with keypoints anywhere."""
+    generator = draws(seed)
+    return CropInputs(
+        image=torch.rand(count, 3, size, size, generator=generator),
+        keypoints=size * torch.rand(count, 21, 2, generator=generator),
+        confidence=torch.ones(count, 21),
+    )
+
+
+def lively(mono: nn.Module, inputs: CropInputs) -> nn.Module:
+    """A HandNet whose answers differ from crop to crop, which those of random weights hardly do:
+    its normalisation is that of crops, and its dense layers are larger."""
+    with torch.no_grad():
+        for module in mono.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1.0
+        mono(inputs)
+        for layer in mono.head:
+            if isinstance(layer, nn.Linear):
+                layer.weight.mul_(1.5)
+    return mono.eval()

@@ -21,6 +21,7 @@ from fitter.errors.sentences import (
     runs,
     store,
     training,
+    views,
 )
 
 SENTENCES: dict[str, str] = {
@@ -34,6 +35,7 @@ SENTENCES: dict[str, str] = {
     **runs.SENTENCES,
     **store.SENTENCES,
     **training.SENTENCES,
+    **views.SENTENCES,
 }
 
 

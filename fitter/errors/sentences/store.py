@@ -33,6 +33,13 @@ SENTENCES: dict[str, str] = {
         "expected a whole result store, found a damaged {variable} ({reason})"
     ),
     "store.gone": "is gone, and another fit-hands run has its place",
+    "store.has_frames": (
+        "expected results of single images, found those of frames that several cameras have seen "
+        "(fit-hands --views); fitter.open_results, export-hands and xarray.open_zarr read them"
+    ),
+    "store.other_rows": (
+        f"cannot be resumed: its rows are {{was}}, and this run makes {{now}} (--views); {_INSTEAD}"
+    ),
     "store.lost": "is a damaged result store: it has lost {what}",
     "store.missing": "there is no such result store",
     "store.no_image": "there is no image to make results for",

@@ -9,6 +9,8 @@ SENTENCES: dict[str, str] = {
     "{known}, found {part!r}",
     "training.absent_part": "expected a part that is there to be trained, found {part!r}, which "
     "the stage leaves out",
+    "training.impossible_parts": "expected parts that the network can do without together, but "
+    "{reason}",
     "training.no_parts": "expected a part that is left, found none",
     "training.unknown_source": "expected sources of this configuration, of which there are {known}, "
     "found {source!r}",

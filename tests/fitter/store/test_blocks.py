@@ -12,17 +12,17 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitter.store.image_names import ImageNames
-from fitter.store.layout import (
+from fitter.store.block_sizes import (
     FEWEST_BLOCKS,
     LARGEST_BLOCK,
     LARGEST_BLOCK_BYTES,
     LONGEST_CHUNK,
     SHORTEST_CHUNK,
-    StoreSpec,
     choose_block_size,
     chunk_length,
 )
+from fitter.store.image_names import ImageNames
+from fitter.store.layout import StoreSpec
 from fitter.store.result_store import Block, ResultStore
 from fitter.store.schema import VARIABLES
 from tests.support.errors import raises

@@ -6,7 +6,7 @@ import pytest
 
 from fitter.config.options import Config
 from fitter.store.result_store import ResultStore, decode_flags
-from fitter.store.schema import ImageRow, variables_with
+from fitter.store.schema import VARIABLES, ImageRow, with_initialisations
 from tests.support.store_rows import SPEC, fake_hand
 
 NAMES = [None, "keypoints", "lifter", "mine"]
@@ -40,6 +40,8 @@ def test_a_name_that_was_not_offered_is_refused(tmp_path):
 
 
 def test_the_networks_that_ship_keep_their_codes():
-    variables = {v.name: v for v in variables_with(Config().init.offer.initialisations)}
+    variables = {
+        v.name: v for v in with_initialisations(VARIABLES, Config().init.offer.initialisations)
+    }
     flags = variables["initialisation_source"].flags
     assert flags == ("none", "keypoints", "lifter", "handnet")

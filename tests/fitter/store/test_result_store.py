@@ -230,7 +230,7 @@ def test_an_empty_image_list_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        (ImageRow(), "needs an image_status"),
+        (ImageRow(), "needs its image_status"),
         (ImageRow(image_status="pending"), "image_status must be one of"),
         (ImageRow(image_status="ok", hands=(HandRow(),) * 3), "3 hands, the store 2"),
         (

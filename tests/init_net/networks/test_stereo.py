@@ -6,29 +6,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, StereoConfig
-from init_net.records import CropInputs, StereoInputs, StereoPredictions
+from init_net.records import StereoInputs, StereoPredictions
+from tests.support.stereo_cases import crops, lively
 
 SMALL = HandNetConfig(hidden=[24, 16], grid_channels=8, input_size=64)
 B = 3
 
 
-def crops(seed: int) -> CropInputs:
-    generator = torch.Generator().manual_seed(seed)
-    return CropInputs(
-        image=torch.rand(B, 3, 64, 64, generator=generator),
-        keypoints=64 * torch.rand(B, 21, 2, generator=generator),
-        confidence=torch.ones(B, 21),
-    )
-
-
 def pairs(seed: int = 0) -> StereoInputs:
     return StereoInputs(
-        left=crops(seed),
-        right=crops(seed + 1),
+        left=crops(seed, B, 64),
+        right=crops(seed + 1, B, 64),
         rotation=torch.eye(3).repeat(B, 1, 1),
         translation=torch.tensor([[0.1, 0, 0]]).repeat(B, 1),
         left_focal=torch.full((B,), 2.0),
@@ -37,17 +28,7 @@ def pairs(seed: int = 0) -> StereoInputs:
 
 
 def lively_mono(seed: int = 0):
-    """A network whose answers differ from crop to crop, which those of random weights hardly do."""
-    mono = build_network(SMALL, seed)
-    with torch.no_grad():
-        for module in mono.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = 1.0
-        mono(crops(40))
-        for layer in mono.head:
-            if isinstance(layer, nn.Linear):
-                layer.weight.mul_(1.5)
-    return mono.eval()
+    return lively(build_network(SMALL, seed), crops(40, B, 64))
 
 
 def made(seed: int = 0, **options):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from init_net.samples import conversion
 from init_net.training import freezing, learnable, sources
@@ -57,10 +58,27 @@ def test_one_that_makes_no_sense(parted, stage, code, facts):
         require_stages(staged(**stage))
 
 
-def test_a_network_without_parts_has_none_to_freeze():
+def test_a_network_without_parts_has_none_to_freeze(monkeypatch):
+    monkeypatch.setattr(freezing, "build_network", lambda config, seed: torch.nn.Linear(1, 1))
     with raises("training.unknown_part", file="stages.B.trains", part="width", known="none"):
         require_stages(staged(trains=["width"]))
     require_stages(staged(learning_rate=1e-4))
+
+
+@pytest.mark.parametrize(
+    ("network", "without", "reason"),
+    [
+        ("lifter", ["image_front"], "nothing is left out, or fusion and one front"),
+        ("lifter", ["fusion"], "nothing is left out, or fusion and one front"),
+        ("handnet", ["image_front"], "fusion needs both fronts"),
+        ("handnet", ["fusion"], "without fusion one of its fronts has to be left out"),
+        ("handnet", ["head"], "its head or its segmentation is there, or it says nothing"),
+    ],
+)
+def test_parts_that_cannot_be_missed_together(tmp_path, network, without, reason):
+    stages = {"A": {"steps": 900, "without": without}}
+    with raises("training.impossible_parts", file="stages.A.without", reason=reason):
+        require_stages(configured(tmp_path, network, stages=stages))
 
 
 def test_a_network_of_which_nothing_is_left(parted, monkeypatch):

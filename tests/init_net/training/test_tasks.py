@@ -157,9 +157,10 @@ class TestLosses:
         ("network", "known"), [
             ("lifter", "keypoints, rotation, shape, visibility, size"),
             ("segmentation", "bce, dice"),
-            ("handnet", "mano_pose, mano_shape, mano_joints_2d, mano_shape_norm, mano_camera, "
-             "geometric_joints_3d, geometric_joints_2d, geometric_joints_3d_norm, geometric_bone, "
-             "geometric_pose, geometric_shape, global_rotation, joint_rotations"),
+            ("handnet", "mano_pose, mano_pose_axis_angle, mano_shape, mano_joints_2d, "
+             "mano_shape_norm, mano_camera, geometric_joints_3d, geometric_joints_2d, "
+             "geometric_joints_3d_norm, geometric_bone, geometric_pose, geometric_shape, "
+             "global_rotation, joint_rotations, mask_bce, mask_dice"),
         ],
     )  # fmt: skip
     def test_one_that_there_is_not(self, folder, network, known):

@@ -1,0 +1,212 @@
+"""Rig files: where the cameras of a run with several views stand, and where their images are.
+
+JSON, lengths in metres, pixels of the images as they are on disk::
+
+    {"cameras": [
+        {"name": "left", "K": [[600, 0, 320], [0, 600, 240], [0, 0, 1]],
+         "R": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "t": [0, 0, 0],
+         "distortion": [-0.1, 0.01, 0, 0, 0], "size": [640, 480], "images": "left"},
+        ...
+    ]}
+
+``x_cam = R x_rig + t`` with camera axes x right, y down, z forward, as OpenCV and its calibration
+have them; ``distortion`` are OpenCV's coefficients. ``images`` is a folder or a pattern below the
+folder of all images, see `fitter.inputs.frames`; without it it is the folder of the camera's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from fitter.errors import InputError
+from fitter.inputs.intrinsics import check_intrinsics
+from fitter.inputs.json_files import load_json
+from fitter.rig import Rig, RigCamera
+
+NEEDED = ("name", "K", "R", "t")
+OPTIONAL = ("distortion", "size", "images")
+DISTORTION_LENGTHS = (0, 4, 5, 8, 12, 14)
+"""What OpenCV takes."""
+
+LARGEST_SKEW = 1e-3
+"""Most by which an entry of R R^T may differ from the identity's: digits that were left out when a
+rotation was written down are no error, a matrix in other units or a product with a scale is one."""
+
+
+@dataclass(frozen=True)
+class RigFile:
+    """What a rig file says.
+
+    Attributes:
+        path: of the file.
+        rig: its cameras.
+        images: folder or pattern of each camera's images, below the folder of all images.
+    """
+
+    path: Path
+    rig: Rig
+    images: tuple[str, ...]
+
+    @staticmethod
+    def open(path: Path) -> RigFile:
+        """Read and check a file.
+
+        Raises:
+            InputError: it is no JSON, or not what this module's text says; see the codes
+                ``rig.*`` and ``intrinsics.*``.
+        """
+        path = Path(path)
+        content = load_json(path, "the cameras of a rig")
+        cameras = _cameras(content, path)
+        rig = Rig(tuple(_camera(said, f"{path}, {_title(said, n)}") for n, said in cameras))
+        _require_names(rig, path)
+        images = tuple(
+            _place(said.get("images", name), f"{path}, camera {name!r}")
+            for name, (_, said) in zip(rig.names, cameras, strict=True)
+        )
+        placed = [
+            name for name, (_, said) in zip(rig.names, cameras, strict=True) if "images" in said
+        ]
+        if placed and len(placed) < len(rig):
+            lacking = next(name for name in rig.names if name not in placed)
+            raise InputError("rig.some_placed", file=path, camera=lacking, other=placed[0])
+        return RigFile(path, rig, images)
+
+
+def check_rig(given: Any) -> Rig:
+    """A rig that the Python door was given: a `Rig`, or the path of a file.
+
+    Raises:
+        InputError: it is neither, or see `RigFile.open`.
+    """
+    if isinstance(given, str | Path):
+        return RigFile.open(Path(given)).rig
+    if not isinstance(given, Rig):
+        raise InputError("rig.kind", file="rig", found=type(given).__name__)
+    if not given.cameras:
+        raise InputError("rig.no_camera", file="rig", found=0)
+    said = [_said(camera) for camera in given.cameras]
+    rig = Rig(tuple(_camera(each, f"rig, {_title(each, n)}") for n, each in enumerate(said)))
+    _require_names(rig, "rig")
+    return rig
+
+
+def _said(camera: RigCamera) -> dict[str, Any]:
+    """A camera of a `Rig` in the names of a file, its values as they are."""
+    found = {
+        "name": camera.name,
+        "K": camera.intrinsics,
+        "R": camera.rotation,
+        "t": camera.translation,
+        "distortion": camera.distortion,
+    }
+    return found if camera.size is None else found | {"size": list(camera.size)}
+
+
+def _cameras(content: object, path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The file's cameras with their numbers."""
+    if not isinstance(content, dict) or not isinstance(content.get("cameras"), list):
+        found = type(content).__name__ if not isinstance(content, dict) else ", ".join(content)
+        raise InputError("rig.layout", file=path, found=found or "nothing")
+    _require_known(content, ("cameras",), str(path))
+    if not content["cameras"]:
+        raise InputError("rig.no_camera", file=path, found=0)
+    for number, said in enumerate(content["cameras"]):
+        if not isinstance(said, dict):
+            where = f"{path}, camera {number}"
+            raise InputError("rig.camera", file=where, found=type(said).__name__)
+    return list(enumerate(content["cameras"]))
+
+
+def _title(said: Mapping[str, Any], number: int) -> str:
+    name = said.get("name")
+    return f"camera {name!r}" if isinstance(name, str) and name else f"camera {number}"
+
+
+def _require_known(said: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in said:
+        if key not in known:
+            raise InputError("rig.unknown_key", file=where, expected=", ".join(known), found=key)
+
+
+def _require_names(rig: Rig, where: object) -> None:
+    for place, name in enumerate(rig.names):
+        if name in rig.names[:place]:
+            raise InputError("rig.twice", file=where, camera=name)
+
+
+def _camera(said: Mapping[str, Any], where: str) -> RigCamera:
+    """One camera, checked."""
+    _require_known(said, (*NEEDED, *OPTIONAL), where)
+    for key in NEEDED:
+        if key not in said:
+            raise InputError("rig.lacks", file=where, expected=", ".join(NEEDED), found=key)
+    name = said["name"]
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise InputError("rig.name", file=where, found=repr(name))
+    rotation = _numbers(said["R"], (3, 3), f"{where}, R")
+    _require_rotation(rotation, f"{where}, R")
+    distortion = _numbers(said.get("distortion", []), (None,), f"{where}, distortion")
+    if len(distortion) not in DISTORTION_LENGTHS:
+        expected = ", ".join(map(str, DISTORTION_LENGTHS))
+        raise InputError(
+            "rig.distortion", file=f"{where}, distortion", expected=expected, found=len(distortion)
+        )
+    return RigCamera(
+        name=name,
+        intrinsics=check_intrinsics(said["K"], f"{where}, K"),
+        rotation=rotation,
+        translation=_numbers(said["t"], (3,), f"{where}, t"),
+        distortion=distortion,
+        size=None if said.get("size") is None else _size(said["size"], f"{where}, size"),
+    )
+
+
+def _numbers(given: object, shape: tuple[int | None, ...], where: str) -> np.ndarray:
+    """Finite numbers of a shape, None for any length."""
+    expected = "a list" if shape == (None,) else " x ".join(map(str, shape))
+    try:
+        found = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError("rig.no_numbers", file=where, expected=expected) from error
+    fits = found.ndim == len(shape) and all(
+        wanted is None or wanted == size for wanted, size in zip(shape, found.shape, strict=True)
+    )
+    if not fits:
+        sizes = " x ".join(map(str, found.shape)) or "a single number"
+        raise InputError("rig.shape", file=where, expected=expected, found=sizes)
+    if not np.isfinite(found).all():
+        raise InputError("rig.not_finite", file=where)
+    return found
+
+
+def _require_rotation(matrix: np.ndarray, where: str) -> None:
+    off = float(np.abs(matrix @ matrix.T - np.eye(3)).max())
+    if off > LARGEST_SKEW:
+        raise InputError("rig.no_rotation", file=where, most=LARGEST_SKEW, found=off)
+    if np.linalg.det(matrix) < 0:
+        raise InputError("rig.reflection", file=where)
+
+
+def _size(given: object, where: str) -> tuple[int, int]:
+    sides = tuple(given) if isinstance(given, list | tuple) else ()
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        raise InputError("rig.size", file=where, found=repr(given))
+    return sides
+
+
+def _place(given: object, where: str) -> str:
+    """A folder or pattern below the folder of images."""
+    if not isinstance(given, str) or not given:
+        raise InputError("rig.images", file=where, found=repr(given))
+    path = PurePosixPath(given)
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError("rig.outside", file=where, found=given)
+    if given.count("{frame}") > 1:
+        raise InputError("rig.two_fields", file=where, found=given)
+    return given

@@ -1,0 +1,69 @@
+"""What was detected in a row of a run: an image, or a frame of several, whichever its task is.
+
+Task, DetectedImages -> `joined` -> Detected -> `fit_rows` -> Row
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+from fitter.engine import Engine, image_row
+from fitter.fitting.detected_frame import DetectedFrame, view_row
+from fitter.fitting.detected_image import DetectedImage
+from fitter.inputs.frame_sources import FrameTask, Task
+from fitter.store.frame_schema import FrameRow
+from fitter.store.row_kinds import Row
+
+Detected = DetectedImage | DetectedFrame
+
+
+def joined(task: Task, images: Sequence[DetectedImage]) -> Detected:
+    """What was detected of a task.
+
+    Args:
+        task: an image or a frame.
+        images: what was detected in each of `task.images`.
+    """
+    if isinstance(task, FrameTask):
+        found = iter(images)
+        views = tuple(None if view is None else next(found) for view in task.views)
+        return DetectedFrame(task.rig, views)
+    (image,) = images
+    return image
+
+
+def masks_in(detected: Detected) -> int:
+    """Images that have a given mask."""
+    if isinstance(detected, DetectedImage):
+        return int(detected.has_mask)
+    return sum(view is not None and view.has_mask for view in detected.views)
+
+
+def fit_rows(engine: Engine, detected: Sequence[Detected]) -> list[Row]:
+    """Fit images or frames together, which are all of one kind.
+
+    Returns:
+        A row each.
+    """
+    if isinstance(detected[0], DetectedImage):
+        return [*engine.fit(cast("Sequence[DetectedImage]", detected))]
+    return [*engine.fit_frames(cast("Sequence[DetectedFrame]", detected))]
+
+
+def failed_row(detected: Detected, reason: str) -> Row:
+    """The row of what cannot be fitted; an image that had failed before keeps its own reason."""
+    if isinstance(detected, DetectedImage):
+        return image_row(without_hands(detected, reason), [])
+    views = tuple(map(view_row, detected.views))
+    return FrameRow(frame_status="failed", frame_error=reason, views=views)
+
+
+def without_hands(image: DetectedImage, reason: str) -> DetectedImage:
+    """An image that cannot be fitted; one that had failed before stays as it is."""
+    if image.size is None:
+        return image
+    return replace(
+        image, size=None, hands=(), crops=(), error=reason, error_code="worker.unfittable"
+    )
