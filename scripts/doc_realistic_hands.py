@@ -107,6 +107,12 @@ def curves(folder: Path = RESULTS) -> str:
 
 
 ITERATIONS = (0, 3, 10, 15)
+STARTS = {
+    "network": "here, its own start and mask",
+    "truth": "here, its own start and the true mask",
+    "command": "here, as `fit-hands` starts, and its own mask",
+}
+
 PRINTED_IOU = {
     "the paper, MP Hands": (0.677, 0.706, 0.735, 0.748),
     "the paper, PoseNet": (0.722, 0.758, 0.793, 0.806),
@@ -119,8 +125,7 @@ def refinement(folder: Path = RESULTS) -> str:
     found = results("refinement", MULTI, folder)
     header = ["IoU after iterations", *map(str, ITERATIONS), "gain of 15"]
     rows: list[Sequence[str]] = []
-    for name, title in (("network", "here, its own start and mask"),
-                        ("truth", "here, its own start and the true mask")):  # fmt: skip
+    for name, title in STARTS.items():
         values = [np.array([each[name]["iou"][str(k)] for k in ITERATIONS])
                   for each in found if name in each]  # fmt: skip
         each_gain = [row[-1] - row[0] for row in values]

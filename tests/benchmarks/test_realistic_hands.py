@@ -288,8 +288,8 @@ def arguments(folder, tmp_path, monkeypatch):
         "--pair-count",
         7,
     ]
-    places = ["--work", tmp_path / "work", "--results", tmp_path / "results",
-              "--samples", folder, "--validation", held_out, "--pairs", tmp_path / "pairs"]  # fmt: skip
+    places = ["--work", tmp_path / "work", "--results", tmp_path / "results", "--samples", folder,
+              "--validation", held_out, "--pairs", tmp_path / "pairs"]  # fmt: skip
     given = [*places, *sizes, *(word for option in options for word in ("--set", option))]
     return [str(word) for word in given]
 

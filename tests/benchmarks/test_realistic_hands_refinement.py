@@ -79,9 +79,12 @@ def test_all_figures_are_said_of_a_network(samples):
     )
     said = refinement.refinement_figures(HandNet(config).eval(), samples)
     assert said["hands"] == COUNT and 0.8 < said["ceiling"] <= 1
-    for name in ("network", "truth"):
+    for name in refinement.STARTS:
         iou = said[name]["iou"]
         assert list(iou) == [str(count) for count in refinement.ITERATIONS]
         assert all(0 <= value < said["ceiling"] for value in iou.values())
-    # The start is the network's, whatever the mask.
+    assert 0 <= said["rejected_masks"] <= 1
+    # The start is the network's, whatever the mask; one that knows where the keypoints are is
+    # another.
+    assert said["command"]["iou"]["0"] > said["network"]["iou"]["0"]
     assert said["network"]["iou"]["0"] == said["truth"]["iou"]["0"]
