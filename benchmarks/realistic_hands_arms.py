@@ -24,6 +24,7 @@ from init_net.samples.shards import ShardedSamples
 from init_net.samples.sightings import Sightings
 from init_net.training.command import train_hands
 from init_net.training.config import TrainConfig, load_train_config
+from init_net.training.run_folder import read_manifest
 
 TRAINED_SHARE = 0.7
 """Of the samples; the others are measured on (Seeber 4.1)."""
@@ -33,6 +34,10 @@ EPOCHS = {"image": 120, "keypoint": 100, "fusion": 100, "finalize": 180}
 
 MASKS = "segmentation"
 """The stage that comes last."""
+
+MASK_SHARE = 0.2
+"""Its steps, of those of all others together. The paper's 10 epochs beside 500 are of more samples
+each: both of its data sets."""
 
 COMPACT = (
     "network.encoder=mobilenetv3_small_050",
@@ -61,8 +66,6 @@ class Plan:
         count: how many of them there are.
         validation: folder of others, which `train-hands` validates on: nothing is chosen by them.
         work: folder of the runs.
-        steps: of the stages that regress hands, all together.
-        mask_steps: of the stage that learns masks.
         held_out: hands that are measured, at most; refined: of these, those that are refined.
         pairs: folder of rendered pairs; pair_count: how many of them there are.
         options: further ones of `train-hands`, the same for all arms.
@@ -72,8 +75,6 @@ class Plan:
     count: int
     validation: Path
     work: Path
-    steps: int
-    mask_steps: int
     held_out: int
     refined: int
     pairs: Path
@@ -93,15 +94,17 @@ class Arm:
     Attributes:
         name: of what is varied, such as "multi-stage".
         preset: in ``configs/train``.
+        steps: of the stages that regress hands, all together.
         seed: of the first weights, the batches and their variation.
     """
 
     name: str
     preset: str
+    steps: int
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.name}-{self.seed}"
+        return f"{self.name}-{self.steps}-{self.seed}"
 
     @property
     def needed(self) -> tuple[Arm, ...]:
@@ -112,7 +115,7 @@ class Arm:
         """Of the run."""
         words = [*COMPACT, *_samples(plan), *_RUN, *plan.options]
         config = load_train_config(self.preset, words)
-        lengths = stage_steps(list(config.stages), plan)
+        lengths = stage_steps(list(config.stages), self.steps)
         stages = {
             name: stage.model_copy(update={**_LIKE_THE_RUN, "steps": steps})
             for (name, stage), steps in zip(config.stages.items(), lengths, strict=True)
@@ -121,7 +124,7 @@ class Arm:
             update={
                 "stages": stages,
                 "run": config.run.model_copy(update={"seed": self.seed}),
-                "optimiser": config.optimiser.model_copy(update={"steps": plan.steps}),
+                "optimiser": config.optimiser.model_copy(update={"steps": self.steps}),
             }
         )
 
@@ -182,8 +185,8 @@ def _samples(plan: Plan) -> list[str]:
     ]
 
 
-def stage_steps(names: Sequence[str], plan: Plan) -> list[int]:
-    """How long stages are: those that regress hands add up to `Plan.steps`.
+def stage_steps(names: Sequence[str], total: int) -> list[int]:
+    """How long stages are: those that regress hands add up to `total`.
 
     Raises:
         BenchmarkError: there is another stage than those that are printed.
@@ -192,9 +195,10 @@ def stage_steps(names: Sequence[str], plan: Plan) -> list[int]:
     if unknown:
         raise BenchmarkError(f"expected stages {[*EPOCHS, MASKS]}, found {sorted(unknown)}, too")
     epochs = [EPOCHS.get(name, 0) for name in names]
-    ends = np.rint(plan.steps * np.cumsum(epochs) / max(sum(epochs), 1)).astype(int)
+    ends = np.rint(total * np.cumsum(epochs) / max(sum(epochs), 1)).astype(int)
     steps = np.diff(ends, prepend=0).tolist()
-    return [plan.mask_steps if name == MASKS else n for name, n in zip(names, steps, strict=True)]
+    masks = round(MASK_SHARE * total)
+    return [masks if name == MASKS else count for name, count in zip(names, steps, strict=True)]
 
 
 def trained(arm: Arm, plan: Plan) -> Path:
@@ -255,22 +259,24 @@ def _read_seconds(file: Path) -> float:
 
 
 def described(arm: Arm, plan: Plan) -> dict[str, Any]:
-    """What stands beside an arm's figures: its options as far as they are not where files lie."""
-    config = arm.config(plan)
-    samples = {"seed": config.data.seed, "trained_on": plan.trained, "all": plan.count}
+    """How an arm was trained: its options as far as they are not where files lie."""
+    config = read_manifest(plan.work / str(arm))["config"]
+    stages = {
+        name: {option: said for option, said in stage.items() if said not in (None, [])}
+        for name, stage in config["stages"].items()
+    }
+    pairs = config.get("pairs")
+    samples = (
+        {"seed": config["data"]["seed"], "trained_on": plan.trained, "all": plan.count}
+        if pairs is None
+        else {"pairs": pairs["count"]}
+    )
+    options = ("network", "optimiser", "losses", "augmentation")
     return {
-        "arm": arm.name,
-        "seed": arm.seed,
-        "preset": arm.preset,
-        "network": config.network.model_dump(mode="json"),
-        "optimiser": config.optimiser.model_dump(mode="json"),
-        "stages": {
-            name: stage.model_dump(mode="json", exclude_none=True)
-            for name, stage in config.stages.items()
-        },
-        "losses": dict(config.losses),
-        "augmentation": config.augmentation.model_dump(mode="json"),
-        "samples": samples if config.pairs is None else {"pairs": config.pairs.count},
+        "preset": Path(arm.preset).stem,
+        **{name: config[name] for name in options},
+        "stages": stages,
+        "samples": samples,
         "cpu_seconds": round(_read_seconds(seconds_file(plan, arm))),
     }
 

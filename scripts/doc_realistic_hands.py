@@ -1,7 +1,7 @@
 """The tables of `docs/realistic_hands.md`, from what `benchmarks/realistic_hands.py` has measured.
 
-A result is a JSON file ``PART/ARM-SEED.json``; a table has the means over the seeds that are there,
-with their standard errors, and beside them what the paper prints.
+A result is a JSON file ``PART/ARM-STEPS-SEED.json``; a table has the means over the seeds that are
+there, with their standard errors, and beside them what the paper prints.
 """
 
 from __future__ import annotations
@@ -24,10 +24,28 @@ MULTI, SINGLE = "multi-stage", "single-stage"
 Results = Sequence[Mapping[str, Any]]
 
 
-def results(part: str, arm: str, folder: Path = RESULTS) -> Results:
-    """Those of an arm, by seed."""
-    found = [json.loads(file.read_text()) for file in (folder / part).glob(f"{arm}-*.json")]
-    return sorted((each for each in found if each["arm"] == arm), key=lambda each: each["seed"])
+def lengths(part: str, arm: str, folder: Path = RESULTS) -> list[int]:
+    """Of an arm, in steps, of which there are results; from the shortest."""
+    return sorted({each["steps"] for each in _read(part, arm, folder)})
+
+
+def results(part: str, arm: str, folder: Path = RESULTS, steps: int | None = None) -> Results:
+    """Those of an arm, by seed.
+
+    Args:
+        part: what was measured.
+        arm: its name.
+        folder: of all results.
+        steps: of the training; None for the longest.
+    """
+    found = _read(part, arm, folder)
+    wanted = max((each["steps"] for each in found), default=0) if steps is None else steps
+    alike = [each for each in found if each["steps"] == wanted]
+    return sorted(alike, key=lambda each: each["seed"])
+
+
+def _read(part: str, arm: str, folder: Path) -> Results:
+    return [json.loads(file.read_text()) for file in (folder / part).glob(f"{arm}-*-*.json")]
 
 
 def mean_and_error(values: Sequence[float], digits: int) -> str:
@@ -56,12 +74,10 @@ def arms(folder: Path = RESULTS) -> str:
     """What was trained."""
     rows = []
     for arm in (SINGLE, MULTI):
-        found = results("hands", arm, folder)
-        if found:
-            one = found[0]["training"]
-            steps = " + ".join(
-                f"{stage['steps']} {name}" for name, stage in one["stages"].items()
-            ) or str(one["optimiser"]["steps"])
+        for length in lengths("hands", arm, folder):
+            found = results("hands", arm, folder, length)
+            stages = found[0]["training"]["stages"].items()
+            steps = " + ".join(f"{stage['steps']} {name}" for name, stage in stages) or str(length)
             seeds = ", ".join(str(each["seed"]) for each in found)
             minutes = mean_and_error([e["training"]["cpu_seconds"] / 60 for e in found], 1)
             rows.append((arm, steps, seeds, minutes))
@@ -81,13 +97,15 @@ def training(folder: Path = RESULTS) -> str:
                     for kp in ("no KP", "KP"))]  # fmt: skip
     rows: list[Sequence[str]] = []
     for arm, printed in PRINTED_STAGES.items():
-        found = results("hands", arm, folder)
-        figures = [
-            cell(found, (shown, name), digits, scale)
-            for name, digits, scale in (("mpvpe_mm", 2, 0.1), ("f_5", 3, 1.0), ("f_15", 3, 1.0))
-            for shown in SHOWN
-        ]
-        rows += [(f"{arm}, here", *figures), (f"{arm}, the paper", *printed)]
+        for length in lengths("hands", arm, folder):
+            found = results("hands", arm, folder, length)
+            figures = [
+                cell(found, (shown, name), digits, scale)
+                for name, digits, scale in (("mpvpe_mm", 2, 0.1), ("f_5", 3, 1.0), ("f_15", 3, 1.0))
+                for shown in SHOWN
+            ]
+            rows.append((f"{arm}, {length:,} steps", *figures))
+        rows.append((f"{arm}, the paper", *printed))
     return table(header, rows)
 
 
@@ -218,13 +236,13 @@ PRINTED_SIZES = {
 def sizes(folder: Path = RESULTS) -> str:
     """The network as printed."""
     header = ("", "channels or numbers, here", "the paper")
-    found = results("sizes", "published", folder)
-    shapes = found[0]["shapes"] if found else {}
+    file = folder / "sizes" / "published.json"
+    one = json.loads(file.read_text()) if file.exists() else {"shapes": {}}
     rows = []
     for name, printed in PRINTED_SIZES.items():
-        shape = " x ".join(str(side) for side in shapes.get(name, ())) or "n/a"
+        shape = " x ".join(str(side) for side in one["shapes"].get(name, ())) or "n/a"
         rows.append((name, shape, printed))
-    for one in found:
+    if file.exists():
         rows += [
             (f"parameters of {name}", f"{count:,}", "") for name, count in one["parts"].items()
         ]

@@ -41,8 +41,6 @@ def plan(folder, tmp_path_factory):
         count=COUNT,
         validation=folder,
         work=work,
-        steps=10,
-        mask_steps=3,
         held_out=50,
         refined=2,
         pairs=folder,
@@ -147,14 +145,13 @@ def test_a_decoder_that_is_right_has_an_iou_of_one(cropper):
     assert 0 <= found["hsv"]["mask_iou"] < 1 and found["hsv"]["mask_iou_se"] > 0
 
 
-def test_stages_have_the_proportions_of_the_paper(plan):
+def test_stages_have_the_proportions_of_the_paper():
     names = ["image", "keypoint", "fusion", "finalize", "segmentation"]
-    long = replace(plan, steps=2500, mask_steps=77)
-    assert arms.stage_steps(names, long) == [600, 500, 500, 900, 77]
-    assert sum(arms.stage_steps(names[:4], replace(plan, steps=101))) == 101
-    assert arms.stage_steps([], plan) == []
+    assert arms.stage_steps(names, 2500) == [600, 500, 500, 900, 500]
+    assert sum(arms.stage_steps(names[:4], 101)) == 101
+    assert arms.stage_steps([], 101) == []
     with pytest.raises(BenchmarkError, match="stereo"):
-        arms.stage_steps([*names, "stereo"], plan)
+        arms.stage_steps([*names, "stereo"], 9)
 
 
 def test_nothing_that_was_learned_from_is_measured(plan):
@@ -169,18 +166,18 @@ def test_nothing_that_was_learned_from_is_measured(plan):
 def test_the_first_seed_of_everything_comes_before_the_second_of_anything():
     found = [
         (measure, str(arm))
-        for measure, arm in realistic_hands.wanted(["table2", "table3", "fig8"], [0, 2])
+        for measure, arm in realistic_hands.wanted(["table2", "table3", "fig8"], 9, [0, 2])
     ]
     assert found == [
-        ("hands", "single-stage-0"), ("hands", "multi-stage-0"), ("masks", "multi-stage-0"),
-        ("hands", "single-stage-2"), ("hands", "multi-stage-2"), ("masks", "multi-stage-2"),
+        ("hands", "single-stage-9-0"), ("hands", "multi-stage-9-0"), ("masks", "multi-stage-9-0"),
+        ("hands", "single-stage-9-2"), ("hands", "multi-stage-9-2"), ("masks", "multi-stage-9-2"),
     ]  # fmt: skip
 
 
-def write(folder, part, arm, seed, **said):
+def write(folder, part, arm, seed, steps=100, **said):
     (folder / part).mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"arm": arm, "seed": seed, **said})
-    (folder / part / f"{arm}-{seed}.json").write_text(text)
+    text = json.dumps({"arm": arm, "steps": steps, "seed": seed, **said})
+    (folder / part / f"{arm}-{steps}-{seed}.json").write_text(text)
 
 
 def said_of(mpvpe):
@@ -198,10 +195,15 @@ def test_a_table_has_means_over_seeds_beside_what_is_printed(tmp_path):
     write(tmp_path, "hands", doc.SINGLE, 1, **{"with": said_of(15.0), "without": said_of(20.0)})
     rows = {line.split(" | ")[0].lstrip("| "): line for line in doc.training(tmp_path).splitlines()}
     # A standard deviation of 2 mm over the root of three.
-    assert "2.00 ± 0.00 | 1.20 ± 0.12 |" in rows["multi-stage, here"]
-    assert "2.00 | 1.50 |" in rows["single-stage, here"]  # one seed has no scatter
+    assert "2.00 ± 0.00 | 1.20 ± 0.12 |" in rows["multi-stage, 100 steps"]
+    assert "2.00 | 1.50 |" in rows["single-stage, 100 steps"]  # one seed has no scatter
     assert "0.85 | 0.78 | 0.45 | 0.66 | 0.96 | 0.97 |" in rows["multi-stage, the paper"]
-    for make in (doc.refinement, doc.masks, doc.stereo):
+    # What was trained for longer has a row of its own, and the other tables are of it.
+    write(tmp_path, "hands", doc.MULTI, 0, 2000, **{"with": said_of(8.0), "without": said_of(9.0)})
+    assert "| multi-stage, 2,000 steps | 0.90 | 0.80 |" in doc.training(tmp_path)
+    assert doc.lengths("hands", doc.MULTI, tmp_path) == [100, 2000]
+    assert [each["seed"] for each in doc.results("hands", doc.MULTI, tmp_path)] == [0]
+    for make in (doc.refinement, doc.masks, doc.stereo, doc.sizes):
         assert "n/a" in make(tmp_path)
     figure.draw(tmp_path / "curves.png", tmp_path)
     assert (tmp_path / "curves.png").stat().st_size > 10_000
@@ -279,8 +281,6 @@ def arguments(folder, tmp_path, monkeypatch):
         COUNT,
         "--steps",
         10,
-        "--mask-steps",
-        3,
         "--held-out",
         9,
         "--refined",
@@ -300,17 +300,18 @@ def test_an_arm_is_trained_and_measured_once(arguments, tmp_path, monkeypatch):
     results = tmp_path / "results"
     made = sorted(str(file.relative_to(results)) for file in results.rglob("*.json"))
     assert made == [
-        "hands/multi-stage-3.json", "hands/single-stage-3.json", "masks/multi-stage-3.json",
-        "refinement/multi-stage-3.json", "stereo/stereo-3.json",
+        "hands/multi-stage-10-3.json", "hands/single-stage-10-3.json",
+        "masks/multi-stage-10-3.json", "refinement/multi-stage-10-3.json",
+        "stereo/stereo-10-3.json",
     ]  # fmt: skip
-    said = json.loads((results / "hands" / "multi-stage-3.json").read_text())
+    said = json.loads((results / "hands" / "multi-stage-10-3.json").read_text())
     assert said["with"]["hands"] == 2 and said["with"]["mpvpe_mm"] > 0
     assert said["training"]["cpu_seconds"] > 0 and said["training"]["samples"]["trained_on"] == 7
     steps = [stage["steps"] for stage in said["training"]["stages"].values()]
-    assert steps == [2, 2, 2, 4, 3]
+    assert steps == [2, 2, 2, 4, 2]
     assert all("learning_rate" not in stage for stage in said["training"]["stages"].values())
     assert str(tmp_path) not in json.dumps(said)
-    pair = json.loads((results / "stereo" / "stereo-3.json").read_text())
+    pair = json.loads((results / "stereo" / "stereo-10-3.json").read_text())
     assert pair["hands"] == 2 and pair["training"]["samples"] == {"pairs": 7}
     assert pair["mono"]["mpvpe_mm"] - pair["stereo"]["mpvpe_mm"] == pytest.approx(
         pair["gain_mm"], abs=1e-3
@@ -319,23 +320,23 @@ def test_an_arm_is_trained_and_measured_once(arguments, tmp_path, monkeypatch):
     assert all("n/a" not in table for table in tables) and "2 image + 2" in doc.arms(results)
     # What is there is neither trained nor measured again, what is gone is measured alone.
     monkeypatch.setattr(arms, "train_hands", lambda words: pytest.fail(f"trained {words}"))
-    before = (results / "masks" / "multi-stage-3.json").read_text()
-    (results / "masks" / "multi-stage-3.json").unlink()
+    before = (results / "masks" / "multi-stage-10-3.json").read_text()
+    (results / "masks" / "multi-stage-10-3.json").unlink()
     monkeypatch.setitem(realistic_hands.MEASURES, "hands", lambda *given: pytest.fail("measured"))
     realistic_hands.main(["table2", "table3", *arguments, "--seeds", "3"])
-    assert (results / "masks" / "multi-stage-3.json").read_text() == before
+    assert (results / "masks" / "multi-stage-10-3.json").read_text() == before
 
 
 def test_an_arm_that_somebody_trains_is_passed_over(plan, tmp_path, capsys):
     (tmp_path / "work").mkdir()
-    lock = WriterLock(tmp_path / "work" / "single-stage-0.arm")
+    lock = WriterLock(tmp_path / "work" / "single-stage-7-0.arm")
     try:
         here = replace(plan, work=tmp_path / "work")
-        arm = arms.Arm(doc.SINGLE, "nothing.yaml", 0)
+        arm = arms.Arm(doc.SINGLE, "nothing.yaml", 7, 0)
         assert not realistic_hands.measured("hands", arm, here, tmp_path / "results")
     finally:
         lock.release()
-    assert "single-stage-0: another process" in capsys.readouterr().err
+    assert "single-stage-7-0: another process" in capsys.readouterr().err
 
 
 def test_a_training_that_fails_is_told(arguments, tmp_path):
