@@ -250,7 +250,8 @@ def main(words: Sequence[str] | None = None) -> None:
                          help="held-out renders (default: data/validation)")  # fmt: skip
     options.add_argument("--count", type=positive, default=400, help="of them (default: 400)")
     options.add_argument("--real", type=Path, metavar="FREIHAND_ROOT")
-    options.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS)[:3])
+    options.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS)[:2],
+                         help="default: the first two")  # fmt: skip
     options.add_argument("--seeds", type=positive, default=3, help="of each arm (default: 3)")
     options.add_argument("--further", action="append", default=[], metavar="NAME=FILE",
                          help="weights, or handnet for those that ship")  # fmt: skip

@@ -2,7 +2,8 @@
 
 ``training/rgb/%08d.jpg``, ``training/mask/%08d.jpg``, ``training/depth/%08d.png`` and
 ``training/truth/%08d.json``, which is written last: a sample without it is not complete and is left
-out. ``synthetic.json`` says what the samples were made from. Annotations come from the truth
+out. ``synthetic.json`` says what the samples were made from. Of a data set of several cameras each
+camera's folder is one of these. Annotations come from the truth
 files, one a sample, so that opening takes no longer than listing them.
 
 Each sample has one annotated hand, a right one. Another hand in the image has no keypoints and no
@@ -59,9 +60,12 @@ def open_rendered(folder: Path, split: str) -> RenderedImages:
     for part in FOLDERS:
         require_folder(folder / split / part, _LAYOUT)
     description = read_json(path, _LAYOUT)
-    size = int(numbers(member(description, "size", path), (), path, "size"))
+    said = member(description, "size", path)
+    # Squares have one number.
+    sides = numbers(said, (2,) if isinstance(said, list) else (), path, "size")
+    width, height = (int(side) for side in np.broadcast_to(sides, 2))
     model = description.get("model", {"name": "open_hand"})
-    return RenderedImages(folder, split, size, str(member(model, "name", path)))
+    return RenderedImages(folder, split, (width, height), str(member(model, "name", path)))
 
 
 class RenderedImages(AnnotatedImages):
@@ -69,15 +73,17 @@ class RenderedImages(AnnotatedImages):
 
     dataset = "synthetic"
 
-    def __init__(self, root: Path, split: str, size: int, model: str = "open_hand") -> None:
-        """List the complete samples in `root`, which are `size` pixels wide and high and show the
-        hands of the named model."""
+    def __init__(
+        self, root: Path, split: str, size: tuple[int, int], model: str = "open_hand"
+    ) -> None:
+        """List the complete samples in `root`, whose images have the width and height `size` and
+        show the hands of the named model."""
         self.model = model
         # The open hand's keypoints are where detectors mark them, NIMBLE's are MANO's joints.
         self.definition = "mediapipe" if model == "open_hand" else "mano"
         self.root = root
         self.split = split
-        self._size = (size, size)
+        self._size = size
         self._folder = root / split
         with os.scandir(self._folder / "truth") as listing:
             stems = [e.name[:-5] for e in listing if e.name.endswith(".json")]

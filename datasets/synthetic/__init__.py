@@ -12,7 +12,8 @@
     batch.intrinsics        # (2, 3, 3) float64
 
 A sample depends on the seed and on its index alone. `write_dataset` writes any number of them in
-FreiHAND's layout, as the command `synth-hands` does.
+FreiHAND's layout, as the command `synth-hands` does. `RigEngine` renders what the cameras of a rig
+see of one scene, `write_rig_dataset` writes it.
 """
 
 from __future__ import annotations
@@ -25,23 +26,39 @@ if TYPE_CHECKING:
     from datasets.synthetic.files import write_dataset
     from datasets.synthetic.folder import SyntheticRequest
     from datasets.synthetic.records import SampleSpecs, SyntheticBatch
+    from datasets.synthetic.rig_files import write_rig_dataset
+    from datasets.synthetic.rig_request import RigRequest
+    from datasets.synthetic.rig_scenes import RigEngine
+    from datasets.synthetic.rig_shapes import dome_rig, rig_focus, stereo_rig
     from datasets.synthetic.settings import SyntheticSettings
 
 __all__ = [
+    "RigEngine",
+    "RigRequest",
     "SampleSpecs",
     "SyntheticBatch",
     "SyntheticEngine",
     "SyntheticRequest",
     "SyntheticSettings",
+    "dome_rig",
+    "rig_focus",
+    "stereo_rig",
     "write_dataset",
+    "write_rig_dataset",
 ]
 _MODULES = {
+    "RigEngine": "rig_scenes",
+    "RigRequest": "rig_request",
     "SampleSpecs": "records",
     "SyntheticBatch": "records",
     "SyntheticEngine": "engine",
     "SyntheticRequest": "folder",
     "SyntheticSettings": "settings",
+    "dome_rig": "rig_shapes",
+    "rig_focus": "rig_shapes",
+    "stereo_rig": "rig_shapes",
     "write_dataset": "files",
+    "write_rig_dataset": "rig_files",
 }
 
 

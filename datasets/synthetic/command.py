@@ -6,13 +6,17 @@ Arguments and folders are checked before anything heavy is imported.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from datasets.synthetic.background_files import background_files
 from datasets.synthetic.folder import SyntheticRequest, check_folder
+from datasets.synthetic.rig_request import RigRequest, check_rig_to_render
+from datasets.synthetic.rig_shapes import dome_rig, stereo_rig
 from datasets.synthetic.settings import SyntheticSettings
 from fitter.commands.parser import (
     EXIT_INTERRUPTED,
@@ -26,6 +30,7 @@ from fitter.commands.parser import (
     whole_number,
 )
 from fitter.errors import InputError
+from fitter.rig import Rig
 
 _DESCRIPTION = """\
 Render images of hands with everything that is true of them: keypoints in 3D and 2D and what hides
@@ -36,6 +41,10 @@ DIR is a data set in FreiHAND's layout, training/rgb, training/mask, training_K.
 training_xyz.json, training_scale.json, with depth and all parameters beside them. Sample number i
 depends on the seed and on i alone, so samples that are there are kept, and a larger --count adds
 to them.
+
+With --stereo, --dome or --rig several cameras see each hand. Every camera's folder, DIR/left and
+DIR/right or DIR/NAME, is such a data set then. DIR/rig.json says where the cameras stand, and
+fit-hands --views DIR/rig.json DIR runs on it; DIR/truth has what is true in the rig's frame.
 """
 
 _EPILOG = """\
@@ -47,6 +56,9 @@ examples:
   synth-hands --count 1000 --out ego/ --view egocentric --backgrounds photos/
   synth-hands --count 15000 --out varied/ --gloves 0.12 --children 0.2 --grey 0.12 \\
       --varied-objects 0.5 --backgrounds mixed
+  synth-hands --count 1000 --out pairs/ --stereo 0.1 --size 480
+  synth-hands --count 200 --out dome/ --dome 8 --size 480
+  synth-hands --count 200 --out seen/ --rig rig.json
 
 exit status:
   0    every sample is there
@@ -55,8 +67,8 @@ exit status:
   130  interrupted; what is done is kept, and the same command continues
 """
 
-SMALLEST, LARGEST = 16, 2048
-"""Pixels of an image's side."""
+SMALLEST, LARGEST, SIZE = 16, 2048, 224
+"""Pixels of an image's side: the limits, and the usual one."""
 
 
 def _from_zero(given: str) -> int:
@@ -72,6 +84,16 @@ def _size(given: str) -> int:
         raise argparse.ArgumentTypeError(
             f"expected a size from {SMALLEST} to {LARGEST} pixels, found {given!r}"
         )
+    return found
+
+
+def _number(given: str) -> float:
+    try:
+        found = float(given)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise argparse.ArgumentTypeError(f"expected a number, found {given!r}")
     return found
 
 
@@ -97,7 +119,31 @@ def synth_hands(arguments: Sequence[str] | None = None) -> None:
         "--seed", type=_from_zero, default=0, metavar="N", help="which data set (default 0)"
     )
     parser.add_argument(
-        "--size", type=_size, default=224, metavar="PX", help="side of an image (default 224)"
+        "--size", type=_size, metavar="PX", help=f"side of an image (default {SIZE})"
+    )
+    cameras = parser.add_argument_group("several cameras")
+    which = cameras.add_mutually_exclusive_group()
+    which.add_argument(
+        "--stereo",
+        type=_number,
+        metavar="METRES",
+        help="the two cameras of a headset, so far apart, that see its owner's hands",
+    )
+    which.add_argument(
+        "--dome",
+        type=positive(int),
+        metavar="N",
+        help="N cameras around the hands, 0.2 to 0.6 m away",
+    )
+    which.add_argument(
+        "--rig",
+        type=path,
+        metavar="FILE",
+        help="cameras of a rig file, see fit-hands --views; hands are where all of them see them, "
+        "as far as that is possible",
+    )
+    cameras.add_argument(
+        "--vertices", action="store_true", help="write the hands' vertices, too: DIR/vertices"
     )
     what = parser.add_argument_group("what is in the images")
     what.add_argument(
@@ -111,8 +157,7 @@ def synth_hands(arguments: Sequence[str] | None = None) -> None:
     what.add_argument(
         "--view",
         choices=("mixed", "egocentric", "third_person"),
-        default="mixed",
-        help="the camera's viewpoint (default mixed)",
+        help="the camera's viewpoint (default mixed; with --stereo egocentric)",
     )
     what.add_argument(
         "--backgrounds",
@@ -150,7 +195,6 @@ def _synth_hands(options: argparse.Namespace) -> int:
 
     from rich.progress import Progress
 
-    from datasets.synthetic.files import write_dataset
     from fitter.device import choose_device
 
     request = replace(request, device=str(choose_device(request.device)))
@@ -158,7 +202,7 @@ def _synth_hands(options: argparse.Namespace) -> int:
     try:
         with Progress(disable=options.quiet or not sys.stderr.isatty()) as progress:
             task = progress.add_task("rendering", total=request.count)
-            for done in write_dataset(request):
+            for done in _written(request):
                 kept = done if kept is None else kept
                 progress.update(task, completed=done)
     except KeyboardInterrupt:
@@ -172,15 +216,49 @@ def _synth_hands(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _written(request: SyntheticRequest) -> Iterator[int]:
+    if isinstance(request, RigRequest):
+        from datasets.synthetic.rig_files import write_rig_dataset
+
+        return write_rig_dataset(request)
+    from datasets.synthetic.files import write_dataset
+
+    return write_dataset(request)
+
+
+def _rig(options: argparse.Namespace) -> Rig | None:
+    """The cameras that are asked for; None for a single one that every sample has its own of."""
+    size = (options.size or SIZE,) * 2
+    if options.stereo is not None:
+        if options.view not in (None, "egocentric"):
+            raise InputError("synthetic.stereo_view", file="--view", found=options.view)
+        return stereo_rig(options.stereo, size)
+    if options.dome is not None:
+        return dome_rig(options.dome, size)
+    if options.rig is None:
+        if options.vertices:
+            raise InputError("synthetic.no_rig", file="--vertices")
+        return None
+    if options.size is not None:
+        raise InputError("synthetic.rig_has_size", file="--size", found=options.size)
+    from fitter.inputs.rig_files import RigFile
+
+    rig = RigFile.open(options.rig).rig
+    check_rig_to_render(rig, options.rig)
+    return rig
+
+
 def _checked_request(options: argparse.Namespace) -> SyntheticRequest:
     """What is asked for, once it is known that device, backgrounds and folder can be right."""
     if options.device.split(":")[0] not in ("cpu", "cuda", "auto"):
         raise InputError("synthetic.device", file="--device", found=options.device)
-    request = SyntheticRequest(
+    rig = _rig(options)
+    usual: Literal["mixed", "egocentric"] = "mixed" if options.stereo is None else "egocentric"
+    given = SyntheticRequest(
         out=options.out,
         count=options.count,
         seed=options.seed,
-        size=options.size,
+        size=options.size or SIZE,
         settings=SyntheticSettings(
             object_share=options.objects,
             occluder_share=options.occluders,
@@ -189,7 +267,7 @@ def _checked_request(options: argparse.Namespace) -> SyntheticRequest:
             child_share=options.children,
             grey_share=options.grey,
             varied_object_share=options.varied_objects,
-            view=options.view,
+            view=options.view or usual,
             backgrounds=options.backgrounds,
             model=None if options.model == "open_hand" else Path(options.model),
         ),
@@ -197,6 +275,7 @@ def _checked_request(options: argparse.Namespace) -> SyntheticRequest:
         workers=options.workers,
         overwrite=options.overwrite,
     )
+    request = given if rig is None else RigRequest.of(given, rig, options.vertices)
     check_folder(request)
     background_files(request.settings.backgrounds)
     return request

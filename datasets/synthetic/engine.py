@@ -56,6 +56,8 @@ from fitter.rendering.textured import TexturedFaces, uv_tangents
 
 CPU_CHUNK, GPU_CHUNK = 16, 256
 """Samples that are rendered at once: what fits into a processor's caches, and a GPU's memory."""
+USUAL = 448
+"""Rendered pixels of an image's side up to which it does; of larger ones there are fewer."""
 
 
 class SyntheticEngine:
@@ -151,6 +153,7 @@ class SyntheticEngine:
     ) -> tuple[SyntheticBatch, ...]:
         """A batch for each view; None: as the scene's own camera sees it."""
         chunk = CPU_CHUNK if self.device.type == "cpu" else GPU_CHUNK
+        chunk = max(1, int(chunk * min(1.0, (USUAL / (self.size * self.supersampling)) ** 2)))
         # Scenes with two hands have another mesh, so they are rendered apart.
         rows = [specs.second.present.logical_not().nonzero()[:, 0]]
         rows.append(specs.second.present.nonzero()[:, 0])

@@ -12,11 +12,11 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -34,6 +34,7 @@ from datasets.synthetic_layout import DEPTH_UNIT, SPLIT
 from fitter.records import TensorBatch
 from fitter.system.files import write_whole
 
+Request = TypeVar("Request", bound=SyntheticRequest)
 JPEG_QUALITY = 97
 BATCH = 32
 """Samples that a process renders at once."""
@@ -49,29 +50,57 @@ def write_dataset(request: SyntheticRequest) -> Iterator[int]:
     Raises:
         InputError: the folder holds something else, or other samples; there are no backgrounds.
     """
-    if request.workers == 1:
-        _engine(request.size, request.settings, request.device)
-    elif request.settings.backgrounds != "procedural":
-        load_bank(request.settings.backgrounds)  # so that a bad folder leaves nothing behind
-    prepare_folder(request)
-    missing = [k for k in range(request.count) if not _truth_path(request.out, k).exists()]
-    done = request.count - len(missing)
-    yield done
-    batches = [missing[k : k + BATCH] for k in range(0, len(missing), BATCH)]
-    for count in _work(request, batches):
-        done += count
-        yield done
+    prepare(request)
+    yield from write_missing(request, request.out / SPLIT / "truth", _write_batch)
     write_lists(request.out)
 
 
-def _work(request: SyntheticRequest, batches: list[list[int]]) -> Iterator[int]:
-    tasks = [(request, batch) for batch in batches]
-    if request.workers == 1 or len(batches) <= 1:
-        yield from map(_write_batch, tasks)
+def prepare(request: SyntheticRequest) -> None:
+    """Load what samples are made of, then make the folders: a bad option leaves nothing behind.
+
+    Raises:
+        InputError: see `write_dataset`.
+    """
+    if request.workers == 1:
+        engine_of(request.size, request.settings, request.device)
+    elif request.settings.backgrounds != "procedural":
+        load_bank(request.settings.backgrounds)
+    prepare_folder(request)
+
+
+def write_missing(
+    request: Request, truth: Path, write: Callable[[tuple[Request, list[int]]], int]
+) -> Iterator[int]:
+    """Write the samples that have no file in the folder `truth`, in this process or in several.
+
+    Args:
+        request: what is to be written.
+        truth: folder of the files that are written last of each sample.
+        write: writes some samples and returns how many; it can be pickled.
+
+    Yields:
+        See `write_dataset`.
+    """
+    missing = [k for k in range(request.count) if not (truth / f"{k:08d}.json").exists()]
+    done = request.count - len(missing)
+    yield done
+    tasks = [(request, missing[k : k + BATCH]) for k in range(0, len(missing), BATCH)]
+    for count in _work(request.workers, tasks, write):
+        done += count
+        yield done
+
+
+def _work(
+    workers: int,
+    tasks: list[tuple[Request, list[int]]],
+    write: Callable[[tuple[Request, list[int]]], int],
+) -> Iterator[int]:
+    if workers == 1 or len(tasks) <= 1:
+        yield from map(write, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(min(request.workers, len(batches)), _one_thread) as pool:
-        yield from pool.imap_unordered(_write_batch, tasks)
+    with context.Pool(min(workers, len(tasks)), _one_thread) as pool:
+        yield from pool.imap_unordered(write, tasks)
 
 
 def _one_thread() -> None:
@@ -81,14 +110,14 @@ def _one_thread() -> None:
 
 
 @cache
-def _engine(size: int, settings: SyntheticSettings, device: str) -> SyntheticEngine:
+def engine_of(size: int, settings: SyntheticSettings, device: str) -> SyntheticEngine:
     """One engine a process."""
     return SyntheticEngine(size, settings, device)
 
 
 def _write_batch(task: tuple[SyntheticRequest, list[int]]) -> int:
     request, indices = task
-    engine = _engine(request.size, request.settings, request.device)
+    engine = engine_of(request.size, request.settings, request.device)
     write_samples(request.out, engine.batch(request.seed, indices).to("cpu"))
     return len(indices)
 
@@ -123,10 +152,10 @@ def _truth(batch: SyntheticBatch, row: int) -> dict[str, Any]:
     scale = float((keypoints[9] - keypoints[10]).norm())
     return {
         "index": int(batch.specs.index[row]),
-        "K": _rounded(batch.intrinsics[row], 4),
-        "xyz": _rounded(keypoints, 6),
+        "K": rounded(batch.intrinsics[row], 4),
+        "xyz": rounded(keypoints, 6),
         "scale": round(scale, 6),
-        "uv": _rounded(batch.keypoints_2d[row], 3),
+        "uv": rounded(batch.keypoints_2d[row], 3),
         "keypoint_state": [STATE_NAMES[state] for state in batch.keypoint_state[row].tolist()],
         "mode": list(pose_modes())[int(batch.specs.mode[row])],
         "specs": _spec(batch.specs, row),
@@ -138,11 +167,12 @@ def _spec(record: TensorBatch, row: int) -> dict[str, Any]:
     for entry in fields(record):
         value = getattr(record, entry.name)
         nested = isinstance(value, TensorBatch)
-        values[entry.name] = _spec(value, row) if nested else _rounded(value[row], 9)
+        values[entry.name] = _spec(value, row) if nested else rounded(value[row], 9)
     return values
 
 
-def _rounded(tensor: torch.Tensor, decimals: int) -> Any:
+def rounded(tensor: torch.Tensor, decimals: int) -> Any:
+    """A tensor as JSON has it, floating-point numbers with so many decimals."""
     if not tensor.is_floating_point():
         return tensor.tolist()
     return np.round(tensor.double().numpy(), decimals).tolist()

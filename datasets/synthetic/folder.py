@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.synthetic.settings import SyntheticSettings
-from datasets.synthetic_layout import DESCRIPTION, FOLDERS, SPLIT
+from datasets.synthetic_layout import DESCRIPTION, FOLDERS, FRAMES, RIG, SPLIT, VERTICES
 from fitter.errors import InputError
 from fitter.system.files import write_whole
 
@@ -51,6 +51,11 @@ class SyntheticRequest:
             **self.settings.description(),
         }
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Those that samples are written to, below `out`."""
+        return tuple(f"{SPLIT}/{folder}" for folder in FOLDERS)
+
 
 def check_folder(request: SyntheticRequest) -> None:
     """Make sure that the samples may be written, and leave everything as it is.
@@ -78,13 +83,12 @@ def prepare_folder(request: SyntheticRequest) -> None:
     check_folder(request)
     out = request.out
     if request.overwrite:
-        lists = (f"{SPLIT}_{what}.json" for what in ("K", "xyz", "scale"))
-        for name in (SPLIT, DESCRIPTION, *lists):
+        for name in _content(out):
             target = out / name
             shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
     try:
-        for folder in FOLDERS:
-            (out / SPLIT / folder).mkdir(parents=True, exist_ok=True)
+        for folder in request.folders:
+            (out / folder).mkdir(parents=True, exist_ok=True)
         write_whole(
             out / DESCRIPTION, json.dumps(request.description(), indent=1).encode(), durable=False
         )
@@ -92,12 +96,34 @@ def prepare_folder(request: SyntheticRequest) -> None:
         raise InputError("output.cannot_write", file=out, reason=error.strerror) from error
 
 
-def _compare(path: Path, description: dict[str, Any]) -> None:
+def _content(out: Path) -> list[str]:
+    """Names of what a run may have written to a folder; its description comes last."""
+    lists = [f"{SPLIT}_{what}.json" for what in ("K", "xyz", "scale")]
+    found = _description(out / DESCRIPTION) or {}
+    cameras = found.get("rig", [])
+    names = [each.get("name") for each in cameras if isinstance(each, dict)]
+    own = [name for name in names if isinstance(name, str) and is_folder_name(name)]
+    return [SPLIT, *lists, RIG, FRAMES, VERTICES, *own, DESCRIPTION]
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a camera of this name can have a folder of its own beside what else is there."""
+    taken = {"", ".", "..", RIG, FRAMES, VERTICES, DESCRIPTION}
+    return name not in taken and not set(name) & set("/\\\0*?[]{}")
+
+
+def _description(path: Path) -> dict[str, Any] | None:
+    """What a folder says of itself; None where that cannot be read."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _compare(path: Path, description: dict[str, Any]) -> None:
+    found = _description(path)
+    if found is None:
         raise InputError("synthetic.description", file=path)
     for name in [*description, *(name for name in found if name not in description)]:
         if found.get(name) != description.get(name):

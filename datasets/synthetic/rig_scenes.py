@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.keypoint_states import OUTSIDE
 from datasets.synthetic.engine import SyntheticEngine
 from datasets.synthetic.poses import (
     Candidate,
@@ -105,7 +106,7 @@ def _poses(rig: Rig) -> tuple[Tensor, ...]:
     can_see = np.array([_sees_a_hand(rig, number, focus) for number in range(len(rig))])
     if not can_see.any():
         raise InputError(
-            "synthetic.rig_unseen", file=", ".join(rig.names), found=focus.round(3).tolist()
+            "synthetic.rig_unseen", file=", ".join(rig.names), found=(focus.round(3) + 0.0).tolist()
         )
     scene = int(np.flatnonzero(can_see)[0])
     base = rig.cameras[scene]
@@ -251,7 +252,9 @@ class RigEngine:
         rngs = [np.random.default_rng([seed, i, VIEW, camera]) for i in specs.index.tolist()]
         R, t = poses.rotation[:, camera], poses.translation[:, camera]
         K, size = poses.intrinsics[:, camera], poses.size[:, camera]
-        centre, side = 0.5 * size, size.amax(dim=1)
+        side = size.amax(dim=1)
+        # By whole pixels to the square, so that the image can be cut out of it again.
+        centre = 0.5 * side[:, None] - margins(size)
         jitter = np.stack(
             [[np.exp(rng.uniform(np.log(1.3), np.log(2.2))), *rng.uniform(-0.8, 0.8, 2)]
              for rng in rngs]
@@ -273,6 +276,31 @@ class RigEngine:
             background=_other_window(specs.background, rngs, is_own),
             lens=_other_noise(lens, rngs, is_own),
         )
+
+
+def margins(size: Tensor) -> Tensor:
+    """(..., 2) whole pixels on the left and above an image of (..., 2) width and height in the
+    square that it is rendered in."""
+    return ((size.amax(dim=-1, keepdim=True) - size) / 2).floor()
+
+
+def whole_images(batch: SyntheticBatch, size: tuple[int, int]) -> SyntheticBatch:
+    """The images of (width, height) pixels that were rendered in squares as wide as their longer
+    side."""
+    left, top = margins(torch.tensor(size, dtype=torch.float64)).int().tolist()
+    columns, rows = slice(left, left + size[0]), slice(top, top + size[1])
+    shift = torch.tensor([left, top], dtype=torch.float64, device=batch.image.device)
+    pixels = batch.keypoints_2d - shift
+    K = batch.intrinsics.clone()
+    K[:, :2, 2] -= shift
+    inside = ((pixels >= 0) & (pixels < pixels.new_tensor(size))).all(-1)
+    return replace(
+        batch,
+        **{k: getattr(batch, k)[:, rows, columns] for k in ("image", "mask", "parts", "depth")},
+        keypoints_2d=pixels,
+        keypoint_state=torch.where(inside, batch.keypoint_state, OUTSIDE).to(torch.uint8),
+        intrinsics=K,
+    )
 
 
 def _other_window(spec: BackgroundSpec, rngs: list[Rng], is_own: Tensor) -> BackgroundSpec:

@@ -56,7 +56,7 @@ def moved_specs(specs: SampleSpecs, view: ViewSpec, model: HandModel) -> SampleS
     rotation, translation = view.rotation, view.translation
     return replace(
         specs,
-        hand=_moved_hand(specs.hand, rotation, translation, model),
+        hand=moved_hand(specs.hand, rotation, translation, model),
         view=view.viewpoint,
         light=_moved_light(specs.light, rotation),
         objects=_moved_objects(specs.objects, rotation, translation),
@@ -66,10 +66,11 @@ def moved_specs(specs: SampleSpecs, view: ViewSpec, model: HandModel) -> SampleS
     )
 
 
-def _moved_hand(
+def moved_hand(
     hand: HandParams, rotation: Tensor, translation: Tensor, model: HandModel
 ) -> HandParams:
-    """A hand turns about its root joint, wherever the frame's origin is."""
+    """Hands in another frame, see `moved_points`: they turn about their root joint, wherever the
+    frame's origin is. `model` is of right hands, float64."""
     root = model.rest_joints(hand.betas)[:, :1]
     orient = rotation @ roma.rotvec_to_rotmat(hand.global_orient)
     place = moved_points(root + hand.transl[:, None], rotation, translation) - root
@@ -101,4 +102,4 @@ def _moved_second(
     ones = torch.ones_like(mirror)
     sign = torch.stack([mirror, ones, ones], 1)
     rotation = sign[:, :, None] * rotation * sign[:, None]
-    return replace(second, hand=_moved_hand(second.hand, rotation, sign * translation, model))
+    return replace(second, hand=moved_hand(second.hand, rotation, sign * translation, model))

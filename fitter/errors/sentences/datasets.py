@@ -89,6 +89,15 @@ SENTENCES: dict[str, str] = {
     "{baseline} with {found} cameras",
     "synthetic.rig_unseen": "expected a camera that sees a hand where they look, found none; they "
     "look at {found} metres in the rig's frame",
+    "synthetic.rig_name": "expected a name that a folder can have, found {found!r}",
+    "synthetic.rig_size": "expected the size of its images, which are to be rendered, found none",
+    "synthetic.rig_sizes": "expected images of {expected} pixels, as the first camera's, found "
+    "{found}",
+    "synthetic.rig_distortion": "expected a lens without distortion: none is rendered",
+    "synthetic.rig_has_size": "a rig file says how large its images are, found {found}, too",
+    "synthetic.stereo_view": "--stereo sees hands from their owner's head, found {found}",
+    "synthetic.no_rig": "expected --stereo, --dome or --rig, found a single camera, whose truth "
+    "has all that vertices are posed from",
     "synthetic.out_filled": "expected an empty folder or one of synth-hands, found files",
     "synthetic.description": "cannot be read; --overwrite starts anew",
     "synthetic.other_samples": "holds samples with {name} {found}, not {expected}; --overwrite "

@@ -79,7 +79,7 @@ SENTENCES: dict[str, str] = {
     "with, found {found!r}",
     "training.small_batch": "expected at least 2 for a network that sees images, found 1",
     "training.unknown_loss": "expected one of {known}, found a loss that this network has not",
-    "training.pairs": "expected `pairs` to learn from if and only if the network is a stereo "
+    "training.pairs": "expected pairs to learn from if and only if the network is a stereo "
     "network, found {found} for the kind {network}",
     "training.no_loss": "expected one of a weight above 0, found none",
     # How it ends.
