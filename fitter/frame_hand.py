@@ -15,7 +15,6 @@ from fitter.posed_hand import PosedHand
 from fitter.rig import FrameNames, Rig, RigCamera
 from fitter.store.frame_schema import FrameRow, ViewHandRow, ViewStatus
 from fitter.store.schema import HandRow, ImageRow
-from fitter.views.camera_hands import hand_in_camera
 
 if TYPE_CHECKING:
     from fitter.meshes import HandMeshes
@@ -50,6 +49,24 @@ class HandInView(ViewHandRow):
     view_status: ViewStatus | None
     image_size: tuple[int, int] | None
     intrinsics: np.ndarray | None
+
+    def undistorted(self, image: np.ndarray) -> np.ndarray:
+        """The camera's image without its lens's distortion, to which all positions belong.
+
+        Args:
+            image: (H, W, 3) uint8 RGB as the camera took it.
+
+        Returns:
+            (H, W, 3) uint8 RGB, black where the lens showed nothing.
+
+        Raises:
+            InputError: it is no image (`array.*`), or has another size than the camera's
+                (`view.size`).
+        """
+        from fitter.inputs.arrays import check_pixels
+        from fitter.inputs.view_files import without_distortion
+
+        return without_distortion(check_pixels(image, "image"), self.camera, "image")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -121,7 +138,7 @@ class FrameHand(PosedHand):
         """The hand as a `FittedHand` of a camera's image, in the camera's frame, for overlays and
         textures; also where the camera saw nothing of it.
 
-        The image is the one without distortion, see `undistorted`.
+        The image is the one without distortion, see `HandInView.undistorted`.
 
         Args:
             camera: its name.
@@ -134,6 +151,8 @@ class FrameHand(PosedHand):
         if view is None or view.image_size is None or view.intrinsics is None:
             known = ", ".join(n for n, v in self.views.items() if v.image_size is not None)
             raise InputError("views.no_image", file=self.title, expected=known, found=camera)
+        from fitter.views.camera_hands import hand_in_camera
+
         own = ViewHandRow(**{f.name: getattr(view, f.name) for f in fields(ViewHandRow)})
         hand = hand_in_camera(self, view.camera, own)
         row = HandRow(**{f.name: getattr(hand, f.name) for f in fields(HandRow)})

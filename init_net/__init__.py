@@ -40,7 +40,13 @@ if TYPE_CHECKING:
     from init_net.networks.segmentation import HandSegmentation
     from init_net.offer import OFFER, InitNetOptions
     from init_net.predict import Networks, load_networks
-    from init_net.records import CropInputs, LiftedHands, LifterInputs, RegressedHands
+    from init_net.records import (
+        CropInputs,
+        CropPredictions,
+        LiftedHands,
+        LifterInputs,
+        RegressedHands,
+    )
     from init_net.training.config import TrainConfig, load_train_config
     from init_net.training.loop import train
     from init_net.training.tasks import build_task
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OFFER",
     "CropInputs",
+    "CropPredictions",
     "HandLifter",
     "HandNet",
     "HandNetConfig",
@@ -84,7 +91,7 @@ _MODULES = {
     "networks.segmentation": ("HandSegmentation",),
     "offer": ("OFFER", "InitNetOptions"),
     "predict": ("Networks", "load_networks"),
-    "records": ("CropInputs", "LiftedHands", "LifterInputs", "RegressedHands"),
+    "records": ("CropInputs", "CropPredictions", "LiftedHands", "LifterInputs", "RegressedHands"),
     "training.config": ("TrainConfig", "load_train_config"),
     "training.loop": ("train",),
     "training.tasks": ("build_task",),

@@ -60,6 +60,8 @@ def model_card(info: WeightsInfo, network: nn.Module, size: int) -> str:
         size: of their file, bytes.
     """
     title, meaning = _TITLES[info.network.kind]
+    if getattr(info.network, "decoder_channels", None):
+        meaning += ", and its mask"
     number = sum(parameter.numel() for parameter in network.parameters())
     of = info.options.get("optimiser", {}).get("steps")
     stages = ", ".join(info.options.get("stages", {}))
@@ -79,7 +81,7 @@ def model_card(info: WeightsInfo, network: nn.Module, size: int) -> str:
         info.command,
         "```",
         "",
-        "Every hand was rendered by this project; docs/synthetic.md says how.",
+        _origin(info),
         "",
         *_table("data", info.data),
         "",
@@ -99,6 +101,14 @@ def model_card(info: WeightsInfo, network: nn.Module, size: int) -> str:
 
 def _options(info: WeightsInfo) -> dict[str, Any]:
     return info.network.model_dump(mode="json")
+
+
+def _origin(info: WeightsInfo) -> str:
+    """Where the hands are from."""
+    rendered = "rendered by this project; docs/synthetic.md says how."
+    if any("dataset" in column for column in info.data.values()):
+        return f"Hands of a dataset below are its own; every other was {rendered}"
+    return f"Every hand was {rendered}"
 
 
 def _detector(info: WeightsInfo) -> list[str]:

@@ -29,6 +29,7 @@ from fitter.errors import SENTENCES
 from fitter.formats.mano_npz import KEYS as MANO_KEYS
 from fitter.formats.tables import IMAGE_COLUMNS, array_columns, csv_variables
 from fitter.hand_models.skeleton import MANO_SKELETON, NIMBLE_SKELETON
+from fitter.store.row_kinds import FRAME_VARIABLES, RIG, RIG_VARIABLES
 from fitter.store.schema import (
     CAMERA,
     DIMENSION_LABELS,
@@ -44,12 +45,21 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 ASSETS = ROOT / "fitter" / "hand_models" / "assets"
 
-_FRAMES = {CAMERA: "camera", IMAGE: "image", MODEL: "model", "": ""}
+_FRAMES = {CAMERA: "camera", IMAGE: "image", MODEL: "model", RIG: "rig", "": ""}
 """What the variables' frames are called in the table; results.md says what each is."""
 
 
 def variables() -> str:
     """Every variable of a result store."""
+    return _variables(VARIABLES)
+
+
+def frame_variables() -> str:
+    """Every variable of a store of frames."""
+    return _variables((*RIG_VARIABLES, *FRAME_VARIABLES))
+
+
+def _variables(variables: Iterable[Variable]) -> str:
     return table(
         ("variable", "dimensions", "type", "unit", "frame", "meaning", "empty"),
         (
@@ -62,7 +72,7 @@ def variables() -> str:
                 v.long_name,
                 _empty(v),
             )
-            for v in VARIABLES
+            for v in variables
         ),
     )
 
@@ -187,6 +197,7 @@ SENTENCE_TOPICS = {
     "hand-models": ("model", "nimble", "appearance", "prior"),
     "detector": ("detector", "task", "onnx"),
     "networks": ("network", "weights"),
+    "views": ("rig", "frames", "view", "views"),
     "runs": ("usage", "run", "device", "worker", "fit", "overlay", "ray"),
     "output": ("output", "store", "report"),
     "python": ("door", "hand", "texture", "results"),
@@ -266,6 +277,7 @@ def _as_pattern(wording: str) -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "variables": variables,
+    "frame-variables": frame_variables,
     "flags": flags,
     "dimensions": dimensions,
     "options": options,

@@ -1,7 +1,8 @@
 """Images, positions and masks as a camera without distortion and with the same K would see them.
 
 OpenCV's model of a lens. Its images have the centre of the top-left pixel at (0, 0) and ours at
-(0.5, 0.5), which shows where pixels are sampled and nowhere else: K stays as it is given.
+(0.5, 0.5), which shows where pixels are sampled and nowhere else: K stays as it is given. OpenCV is
+loaded where it is needed, because a refusal of what is given beside the images needs it not.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2
 import numpy as np
 
 from fitter.rig import RigCamera
@@ -42,10 +42,14 @@ class Undistortion:
 
     def pixels(self, distorted: np.ndarray) -> np.ndarray:
         """The image (H, W, 3) uint8, black where the distorted one shows nothing."""
+        import cv2
+
         return cv2.remap(distorted, *self.maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
     def mask(self, distorted: np.ndarray) -> np.ndarray:
         """The mask (H, W) bool, False where the distorted one shows nothing."""
+        import cv2
+
         # Not the nearest sample: OpenCV takes that of fixed-point maps to the left and above.
         share = cv2.remap(
             distorted.astype(np.uint8) * np.uint8(255), *self.maps, cv2.INTER_LINEAR,
@@ -58,6 +62,8 @@ def undistorted_points(camera: RigCamera, points: np.ndarray) -> np.ndarray:
     """Positions (N, 2) pixels of a distorted image, in pixels of the one without distortion."""
     if not camera.distortion.any():
         return points
+    import cv2
+
     until = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ITERATIONS, _PRECISION)
     matrix = camera.intrinsics
     found = cv2.undistortPointsIter(
@@ -73,6 +79,8 @@ def undistorted_points(camera: RigCamera, points: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=_KEPT)
 def _made(matrix: bytes, distortion: bytes, size: tuple[int, int]) -> Undistortion:
+    import cv2
+
     ours = np.frombuffer(matrix).reshape(3, 3)
     opencv = ours.copy()
     opencv[:2, 2] -= 0.5  # it counts the centres of pixels from 0

@@ -65,7 +65,7 @@ class HandNet(nn.Module):
         self.segmentation: nn.Module | None = None
         if config.decoder_channels is not None:
             # A large package, which networks without a decoder do without.
-            from init_net.networks.decoder import MaskDecoder
+            from init_net.networks.segmentation import MaskDecoder
 
             self.segmentation = MaskDecoder(config.encoder, encoder, config.decoder_channels)
         # Convolutions of few channels take half the time so, on a CPU; the numbers are the same.

@@ -1,6 +1,8 @@
-"""`HandSegmentation`: which pixels of a crop show the hand."""
+"""Which pixels of a crop show the hand: `HandSegmentation`, and the decoder of a `HandNet`."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,13 +10,15 @@ from torch import Tensor, nn
 from fitter.errors import InputError
 from fitter.light_imports import without_compiler
 from init_net.networks.config import SegmentationConfig
-from init_net.networks.encoders import is_encoder
+from init_net.networks.encoders import SplitEncoder, is_encoder
 from init_net.networks.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
 from init_net.networks.parts import NOTHING
 from init_net.records import CropInputs
 
 with without_compiler():
     import segmentation_models_pytorch as smp
+    from segmentation_models_pytorch.base import SegmentationHead
+    from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 
 
 class HandSegmentation(nn.Module):
@@ -82,3 +86,51 @@ class HandSegmentation(nn.Module):
     def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
         """For training: take keypoints away, see `init_net.networks.heatmaps.drop_keypoints`."""
         return drop_keypoints(inputs, self.config.keypoint_dropout, generator)
+
+
+class MaskDecoder(nn.Module):
+    """A U-Net's expanding half on the maps of an encoder that others use as well (Seeber 3.1).
+
+    Every stage doubles the resolution, joins the encoder's map of that resolution where there is
+    one, and has two convolutions with normalisation and ReLU: `UnetDecoder` of
+    segmentation_models_pytorch. How many channels they have is not published.
+
+    Attributes:
+        unet: the stages.
+        logits: the last convolution.
+    """
+
+    def __init__(self, name: str, encoder: SplitEncoder, channels: Sequence[int]) -> None:
+        """A decoder with random weights.
+
+        Args:
+            name: of the encoder, for errors.
+            encoder: whose maps it will see.
+            channels: of the decoder's stages, from the coarsest.
+
+        Raises:
+            InputError: the encoder has not as many stages as the decoder, each at half the
+                resolution of the one before.
+        """
+        super().__init__()
+        halving = tuple(2 ** (k + 1) for k in range(len(channels)))
+        if encoder.strides != halving:
+            raise InputError(
+                "network.no_decoder", encoder=name, expected=halving, found=encoder.strides
+            )
+        # The first of its maps is the picture, of which it takes the resolution alone.
+        self.unet = UnetDecoder((3, *encoder.channels), channels, n_blocks=len(channels))
+        self.logits = SegmentationHead(channels[-1], 1, kernel_size=3)
+
+    def forward(self, image: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        """Segment B crops.
+
+        Args:
+            image: (B, 3, S, S), for its resolution.
+            maps: (B, C_k, S / 2^k, S / 2^k) of the encoder's stages k = 1, 2, ..., in order.
+
+        Returns:
+            (B, S, S) logits, above 0 where the hand is likelier.
+        """
+        logits: Tensor = self.logits(self.unet([image, *maps]))
+        return torch.squeeze(logits, 1)

@@ -290,7 +290,7 @@ class HandNetTask(_ImageTask):
 
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`: of hands, and of masks where the stage has the decoder."""
-        network: HandNet = self.network
+        network = cast("HandNet", self.network)
         figures = crop_figures(network, self._held_out, absent=stage.without)
         if network.segmentation is None or MASK_PART in stage.without:
             return figures
@@ -309,7 +309,7 @@ class SegmentationTask(_ImageTask):
 
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
-        return mask_figures(self.network, self._held_out)
+        return mask_figures(cast("HandSegmentation", self.network), self._held_out)
 
 
 def require_trainable(config: TrainConfig) -> dict[str, str]:

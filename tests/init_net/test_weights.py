@@ -10,7 +10,8 @@ from fitter.detection.networks.weights import detector_digest
 from fitter.hand_models.open_hand import load_open_hand
 from init_net.model_card import WeightsInfo, model_card
 from init_net.networks.build import build_network
-from init_net.networks.config import SegmentationConfig
+from init_net.networks.config import HandNetConfig, SegmentationConfig
+from init_net.offer import OFFER
 from init_net.records import CropInputs
 from init_net.weights import SHIPPED_WEIGHTS, load_network, read_info, save_weights
 from tests.support.errors import raises
@@ -124,7 +125,9 @@ def test_the_card_says_what_the_file_says(segmentation):
 def test_weights_that_ship_are_read(path):
     """Some were written before options and the step of the figures were kept."""
     info = read_info(path)
-    network = load_network(path, "cpu", path.stem)
+    # Those of one network alone are named after it.
+    kind = path.stem if path.stem in OFFER.options.model_fields else info.network.kind
+    network = load_network(path, "cpu", kind)
     assert info.steps > 0 and (info.figures_step is None or info.figures_step <= info.steps)
     assert network.config == info.network
 
@@ -145,6 +148,20 @@ def test_weights_from_before_options_were_kept(segmentation, tmp_path):
     card = model_card(info, network, 3)
     assert "Trained for 1,234 steps;" in card and "On the held-out samples, as" in card
     assert "Options of the training" not in card
+
+
+def test_a_card_of_stages_a_decoder_and_a_data_set():
+    config = HandNetConfig(
+        encoder="mobilenetv3_small_050", hidden=[8], decoder_channels=[8, 8, 8, 4, 4]
+    )
+    stages = {"image": {"steps": 400}, "finalize": {"steps": 600, "without": ["segmentation"]}}
+    data = {"training": {"seed": 7}, "training 2": {"dataset": "freihand", "portion": [0, 0.7]}}
+    info = WeightsInfo(config, "train-hands", 1000, data, {}, options={"stages": stages})
+    card = model_card(info, build_network(config, 0), 3)
+    assert "the parameters of a hand, and its mask" in card.splitlines()[0]
+    assert "Trained for 1,000 steps, in the stages image, finalize; the weights" in card
+    assert '| stages.finalize | {"steps": 600, "without": ["segmentation"]} |' in card
+    assert "Hands of a dataset below are its own" in card and "| portion |  | [0, 0.7] |" in card
 
 
 def test_a_card_without_figures_says_so(segmentation):

@@ -16,6 +16,7 @@ REFUSALS = [
     ["photos", "--out", "o.zarr", "--masks", "missing"],
     ["photos", "--out", "notes"],
     ["photos", "--out", "o.zarr", "--overlays", "photos/rendered"],
+    ["photos", "--out", "o.zarr", "--views", "missing.json"],
 ]
 
 REFUSED = """

@@ -86,6 +86,19 @@ def test_the_other_budgets_of_realistic_hands_are_one_override_away(count) -> No
     assert stage == stage_of("realistic_hands").model_copy(update={"iterations": count})
 
 
+def test_the_whole_paper_is_a_handnet_alone_and_no_keypoint_fit() -> None:
+    """By the options that the file names."""
+    text = (CONFIGS / "realistic_hands.yaml").read_text()
+    options = re.findall(r"--set ((?:init|fit)\.\S+)", text)
+    assert len(options) == 4
+    config = preset("realistic_hands", *options)
+    asked = [(each.name, each.gives) for each in config.asked_networks]
+    assert asked == [("handnet", "initialisation"), ("segmentation", "mask")]
+    assert config.init.options.segmentation == "handnet" and config.finds_masks
+    assert config.fit.max_iterations == 0
+    assert config.refine == preset("realistic_hands").refine
+
+
 def test_s2hand_has_the_energies_of_its_paper() -> None:
     stage, refine = stage_of("s2hand"), preset("s2hand").refine
     assert set(stage.energies) == {

@@ -45,6 +45,21 @@ class TestInitialisations:
         K[4:, 0, 0] = 280.0  # pixels that are not square
         return points, K
 
+    def test_no_iterations_leave_a_hand_as_it_is_predicted(self, model, some):
+        """As Seeber et al. start from their network."""
+        observed = cases.observe(cases.keypoints_of(model, some))
+        said = perfect(cases.keypoints_of(model, some), observed)
+        bent = replace(said, keypoints=said.keypoints * torch.tensor([1.1, 0.9, 1.2]).double())
+        # Without a standard deviation, as HandNet is.
+        bent = replace(bent, std=torch.full_like(bent.std, torch.nan))
+        fit = fit_observations(model, observed, FitConfig(max_iterations=0), [bent], False)
+        start = predicted_initialisations(model, normalise(observed), bent)
+        start = start.mirrored_where(observed.is_left)
+        for name, value in vars(fit.params).items():
+            torch.testing.assert_close(value, getattr(start, name))
+        assert (fit.initialisation == 1).all() and (fit.iterations == 0).all()
+        assert (fit.status == int(Status.MAX_ITERATIONS)).all() and fit.cost.isfinite().all()
+
     def test_a_perfect_prediction_lies_on_the_picture(self, model, some):
         points, K = self.wide(model, some)
         assert points[..., 2].min() > 0.2

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,14 @@ def test_shares_make_the_same_store(undisturbed, folder, told):
     assert contents(folder / "shares.zarr") == contents(undisturbed)
 
 
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs the package ray")
+def test_ray_makes_the_same_store(undisturbed, folder):
+    words = ["in", "--views", "in/rig.json", "--out", "ray.zarr", *OPTIONS]
+    spread = [*words, "--ray", "local", "--workers", "1"]
+    assert status_of(start(folder, spread)) == 1
+    assert contents(folder / "ray.zarr") == contents(undisturbed)
+
+
 def test_it_is_overwritten_only_when_that_is_asked(undisturbed, folder, told):
     copy = shutil.copytree(undisturbed, folder / "taken.zarr")
     assert told("taken.zarr").status == 2
@@ -266,7 +275,9 @@ def test_a_stored_hand_is_a_hand_in_each_camera(undisturbed, tmp_path):
         moved = hand.keypoints_3d @ camera.rotation.T + camera.translation
         np.testing.assert_allclose(own.keypoints_3d, moved, atol=2e-6)
         assert own.image_name == f"{name}/001.png" and own.image_size == SIZE
-        assert own.overlay(np.zeros((*SIZE[::-1], 3), np.uint8)).any()
+        picture = hand.views[name].undistorted(np.full((*SIZE[::-1], 3), 90, np.uint8))
+        assert np.ptp(picture) == 90 or (picture == 90).all()  # black where there is nothing
+        assert (own.overlay(picture) != picture).any()
     with pytest.raises(fitter.InputError, match="left, right"):
         hand.in_view("mid")
     hand.save(tmp_path / "h.glb")

@@ -8,12 +8,16 @@ from itertools import product
 import pytest
 import torch
 
+from fitter.hand_models import load_hand_model
 from fitter.rotations import roma
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig
 from init_net.networks.handnet import FRONTS, absence_fault
-from init_net.records import CropInputs
+from init_net.posing import hand_points
+from init_net.records import CropInputs, RegressedHands
 from init_net.training.config import load_train_config
+from init_net.training.loss_weights import ManoWeights
+from init_net.training.losses import axis_angle_error, bce_loss, mano_terms
 
 SIZE = 32
 CONFIG = HandNetConfig(
@@ -280,3 +284,39 @@ class TestPublished:
             for part in (published.image_front, published.keypoint_front, published.tail)
         ]
         assert blocks == [[3, 4], [3, 4], [6, 3]]
+
+    def test_one_training_step(self):
+        """Eq. 9 and eq. 10 together reach every number, move every part, and all stay finite."""
+        config = load_train_config("handnet_published")
+        network = build_network(config.network, seed=0).train()
+        betas = config.optimiser.betas
+        optimiser = torch.optim.Adam(network.parameters(), config.optimiser.learning_rate, betas)
+        before = {name: value.clone() for name, value in network.named_parameters()}
+        inputs = crop_inputs(2, config.network.input_size)
+        said = network(inputs)
+        truth = RegressedHands(
+            roma.rotvec_to_rotmat(0.3 * torch.randn(2, 16, 3, generator=generator(1))),
+            torch.randn(2, 10, generator=generator(2)),
+            torch.tensor([[4.0, 0.1, 0.0], [5.0, 0.0, -0.1]]),
+        )
+        model = load_hand_model().keypoint_model().to(torch.float32)
+        positions = hand_points(model, truth).positions
+        points = hand_points(model, said.hands)
+        terms = mano_terms(said.hands, points, truth, positions, torch.ones(2, 21))
+        terms["pose"] = axis_angle_error(said.pose, truth.rotations)
+        weights = ManoWeights().model_dump()
+        loss = sum(weights[name] * term.mean() for name, term in terms.items())
+        loss = loss + bce_loss(said.mask_logits, inputs.image.mean(1).round()).mean()
+        loss.backward()
+        optimiser.step()
+        for name, value in network.named_parameters():
+            assert value.grad is not None and value.isfinite().all(), name
+        # Residual blocks begin as nothing (their last normalisation is 0): what lies within waits.
+        still = {
+            name for name, value in network.named_parameters() if torch.equal(value, before[name])
+        }
+        assert all(
+            name.rsplit(".", 2)[1] in ("conv1", "conv2", "conv3", "bn1", "bn2") for name in still
+        )
+        for part in network.parts.values():
+            assert any(value.grad.any() for value in part.parameters())

@@ -20,9 +20,10 @@ from init_net.samples.shards import ShardedSamples
 from init_net.samples.stereo_samples import StereoCropper
 from init_net.samples.stereo_shards import StereoShards, render_stereo_shards
 from init_net.stereo_fusion import fuse
-from init_net.training.config import TrainConfig
+from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.loop import Watch, train
-from init_net.training.loss_weights import loss_weights
+from init_net.training.loss_weights import StereoWeights
+from init_net.training.smoke import smoke
 from init_net.training.stereo_evaluation import StereoErrors
 from init_net.training.tasks import build_task
 from init_net.weights import load_network, save_weights
@@ -144,9 +145,10 @@ class TestStages:
             assert terms["stereo_vertices"][b].item() == pytest.approx(vertices, rel=1e-4)
             assert terms["stereo_joints_3d"][b].item() == pytest.approx(keypoints, rel=1e-4)
 
-    def test_without_stages_all_is_learned(self, configured):
-        task = build_task(configured(stages={}), CPU)
-        assert {"stereo_vertices", "global_rotation"} <= {*task.losses(task.batch(0), 0)}
+    def test_without_stages_all_is_learned_and_every_weight_has_its_term(self, configured):
+        every = dict.fromkeys(StereoWeights.model_fields, 1.0)
+        task = build_task(configured(stages={}, losses=every), CPU)
+        assert {*task.losses(task.batch(0), 0)} == {*every}
 
     def test_a_batch_is_that_of_its_step(self, configured):
         one, other = (build_task(configured(), CPU) for _ in range(2))
@@ -266,9 +268,27 @@ class TestErrors:
         assert errors.stereo.place.mean() < 25
 
 
-def test_weights_of_losses_are_those_of_the_views_and_of_both(configured):
-    weights = loss_weights(configured())
-    assert weights["stereo_vertices"] > 0 and "mano_pose" in weights
+@pytest.mark.parametrize(
+    ("preset", "mono"),
+    [("stereo", "handnet_stages"), ("stereo_published", "handnet_published")],
+)
+class TestPresets:
+    def test_take_the_weights_of_the_mono_network_of_their_name(self, preset, mono):
+        assert load_train_config(preset).network.mono == load_train_config(mono).network
+
+    def test_train_the_image_front_and_then_the_stereo_layer(self, preset, mono):
+        adaption, stereo = load_train_config(preset).stages.values()
+        assert (adaption.epochs, adaption.trains, adaption.without) == (
+            2,
+            ["image_front"],
+            ["stereo"],
+        )
+        assert (stereo.epochs, stereo.trains, stereo.without) == (8, ["stereo"], [])
+
+    def test_are_small_in_a_smoke_test(self, preset, mono):
+        config = smoke(load_train_config(preset))
+        assert config.network.input_size == 64
+        assert config.pairs.count == 96 and config.pairs.folder.endswith("-smoke")
 
 
 def test_keypoints_of_the_fused_hand_are_in_the_right_view(folder):
