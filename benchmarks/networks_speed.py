@@ -15,6 +15,7 @@ from datasets.synthetic import SyntheticEngine
 from fitter.detection.detector import DetectorOptions, HandDetector
 from fitter.records import ImageRecord
 from init_net import TrainConfig, build_network, load_train_config
+from init_net.records import CropPredictions
 from init_net.samples.shards import ShardedSamples
 from init_net.training.optimisation import WeightAverage, make_optimiser
 from init_net.training.sources import LearnedFrom
@@ -127,6 +128,7 @@ def _network_speeds(
         def predict(given: object = given) -> None:
             with torch.no_grad():
                 said = network(given)
+            said = said.hands if isinstance(said, CropPredictions) else said
             (said if isinstance(said, torch.Tensor) else said.rotations).cpu()
 
         seconds = median_seconds(predict, options.repeats)

@@ -15,19 +15,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fitter.config.options import Config, FitConfig
+from fitter.config.options import Config
 from fitter.errors import sentence
-from fitter.fitted_hands import FittedHands, refused_below, without_phantom
+from fitter.fitted_hands import FittedHands, RefinedHands, refused_below, without_phantom
 from fitter.fitting.detected_frame import DetectedFrame, view_row
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Initializer, Predictions
 from fitter.fitting.keypoint_fit import KeypointFit
 from fitter.fitting.network_prior import with_network_prior
-from fitter.fitting.observations import ObservationBatch, normalise
+from fitter.fitting.observations import normalise
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
+from fitter.hand_models.known_shape import KnownShape
+from fitter.hand_rows import RowBatch, SeenHand
 from fitter.hand_slots import (
-    Slot,
     beside_others,
+    hidden_weighed,
     judged_hands,
     known_shapes,
     of_known_size,
@@ -35,13 +37,14 @@ from fitter.hand_slots import (
 )
 from fitter.meshes import HandMeshes
 from fitter.quality.judge import HandJudge, Judgement
-from fitter.records import HandObservation, NormalisedHands, mirror_where
+from fitter.records import HandObservation, NormalisedHands
 from fitter.refinement.refiner import Refiner
-from fitter.rig import RigCamera
+from fitter.refinement.viewed import ViewedScenes
+from fitter.solvers.status import Status
 from fitter.store.frame_schema import FrameRow, ViewHandRow
 from fitter.store.schema import HandRow
 from fitter.views.joint_fit import JointFit, fit_rows
-from fitter.views.matching import ViewedHand, as_of_side, match_hands
+from fitter.views.matching import ViewedHand, match_hands
 from fitter.views.rows import RigRows, RootJoint
 
 _OF_VIEWS = frozenset(field.name for field in fields(ViewHandRow)) & frozenset(
@@ -54,47 +57,6 @@ _OF_DETECTION = ("detector_relative_depth", "detector_relative_xyz")
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """One hand of a frame with what is needed to fit it.
-
-    Attributes:
-        hand: its views.
-        slots: in each of them, as a hand of one side.
-        cameras: of these views.
-    """
-
-    hand: ViewedHand
-    slots: tuple[Slot, ...]
-    cameras: tuple[RigCamera, ...]
-
-    @classmethod
-    def of(cls, frame: DetectedFrame, hand: ViewedHand) -> _Seen:
-        slots = []
-        for view, place in hand.places.items():
-            image = frame.views[view]
-            assert image is not None  # it has hands
-            slot = Slot.of(image, place)
-            if slot.hand.side != hand.side:
-                crop = None if slot.crop is None else slot.crop.mirrored()
-                slot = replace(slot, hand=as_of_side(slot.hand, hand.side), crop=crop)
-            slots.append(slot)
-        return cls(hand, tuple(slots), tuple(frame.rig.cameras[view] for view in hand.places))
-
-    @property
-    def best(self) -> HandObservation:
-        """As the view sees it that is surest of it; of the greatest presence in any view."""
-        hands = [slot.hand for slot in self.slots]
-        best = max(hands, key=lambda hand: hand.score)
-        presences = [hand.presence for hand in hands if hand.presence is not None]
-        sizes = [hand.hand_size for hand in hands if hand.hand_size is not None]
-        return replace(
-            best,
-            presence=max(presences) if len(presences) == len(hands) else None,
-            hand_size=sizes[0] if sizes else None,
-        )
-
-
-@dataclass(frozen=True)
 class _Fitted:
     """A hand's row in the rig's frame, and those in its views' cameras with their weights."""
 
@@ -104,62 +66,17 @@ class _Fitted:
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """B hands and their N rows, as all steps of a fit share them.
+class _Refined:
+    """What stages made of some hands of a batch, and of these as some of its rows see them."""
 
-    Attributes:
-        hands: B of them.
-        slots: N of them.
-        observed: N, `rows` likewise, mirrored where hands are left ones.
-        is_left: (B,) bool.
-    """
+    hands: RefinedHands
+    views: RefinedHands
 
-    hands: Sequence[_Seen]
-    slots: list[Slot]
-    observations: list[HandObservation]
-    observed: ObservationBatch
-    rows: RigRows
-    is_left: Tensor
-
-    @classmethod
-    def of(cls, hands: Sequence[_Seen], hand_size: float | None, like: Tensor) -> _Batch:
-        slots = [slot for hand in hands for slot in hand.slots]
-        cameras = [camera for hand in hands for camera in hand.cameras]
-        observations = [of_known_size(slot.hand, hand_size) for slot in slots]
-
-        def tensor(arrays: Sequence[np.ndarray]) -> Tensor:
-            return torch.as_tensor(np.stack(arrays), dtype=like.dtype, device=like.device)
-
-        numbers = [number for number, hand in enumerate(hands) for _ in hand.slots]
-        rows = RigRows(
-            hand=torch.tensor(numbers, device=like.device),
-            rotation=tensor([camera.rotation for camera in cameras]),
-            translation=tensor([camera.translation for camera in cameras]),
-            weight=tensor([np.concatenate([hand.hand.weights for hand in hands])])[0],
-            count=len(hands),
-        )
-        is_left = torch.tensor([hand.hand.side == "left" for hand in hands], device=like.device)
-        observed = ObservationBatch.of(observations, [slot.intrinsics for slot in slots], like)
-        return cls(hands, slots, observations, observed, rows.mirrored_where(is_left), is_left)
-
-    @property
-    def points(self) -> Tensor:
-        """(B, 21, 3) where lines of sight meet, of right hands."""
-        like = self.rows.translation
-        points = like.new_tensor(np.stack([hand.hand.points for hand in self.hands]))
-        return mirror_where(self.is_left, points)
-
-    def sureness(self, config: FitConfig) -> Tensor:
-        """(B,) factors on the weights of keypoints, by how well views agree.
-
-        A sum of squares over the variance is the likelihood, so that a hand whose views see its
-        keypoints with another variance than the weights are made for needs others, beside the same
-        priors.
-        """
-        noise = np.array([hand.hand.noise for hand in self.hands])
-        with np.errstate(divide="ignore"):
-            factor = np.square(config.view_noise / noise).clip(1, config.view_sureness)
-        return self.rows.translation.new_tensor(np.where(np.isfinite(noise), factor, 1.0))
+    def others(self, rows: RigRows) -> Tensor:
+        """(n,) the other rows of these hands."""
+        left = torch.isin(rows.hand, self.hands.index)
+        left[self.views.index] = False
+        return left.nonzero().flatten()
 
 
 @dataclass(frozen=True)
@@ -184,7 +101,7 @@ class FrameEngine:
         matched = [match_hands(frame) for frame in frames]
         slots = self.config.detector.slots
         seen = [
-            _Seen.of(frame, hand)
+            SeenHand.of(frame, hand)
             for frame, hands in zip(frames, matched, strict=True)
             for hand in hands[:slots]
         ]
@@ -194,9 +111,9 @@ class FrameEngine:
             for frame, hands in zip(frames, matched, strict=True)
         ]
 
-    def _batches(self, hands: Sequence[_Seen]) -> Iterator[list[_Seen]]:
+    def _batches(self, hands: Sequence[SeenHand]) -> Iterator[list[SeenHand]]:
         """Hands of at most `batch_size` rows together, but of one hand all."""
-        batch: list[_Seen] = []
+        batch: list[SeenHand] = []
         rows = 0
         for hand in hands:
             if batch and rows + len(hand.slots) > self.config.run.batch_size:
@@ -207,10 +124,10 @@ class FrameEngine:
         if batch:
             yield batch
 
-    def _fit_batch(self, hands: Sequence[_Seen]) -> list[_Fitted]:
+    def _fit_batch(self, hands: Sequence[SeenHand]) -> list[_Fitted]:
         """Hands of one batch: mirrored in, predicted, fitted, mirrored out."""
         config = self.config.fit
-        batch = _Batch.of(hands, config.hand_size, self.fit_model.keypoints.joint_template)
+        batch = RowBatch.of(hands, config.hand_size, self.fit_model.keypoints.joint_template)
         detected = normalise(batch.observed)
         predictions = predicted(self.initializer, detected, [slot.crop for slot in batch.slots])
         initialisations = list(predictions.initialisations.values())
@@ -219,6 +136,7 @@ class FrameEngine:
         sure = batch.sureness(config)[batch.rows.hand]
         seen = replace(seen, confidence=sure[:, None] * seen.confidence)
         bests = [of_known_size(hand.best, config.hand_size) for hand in hands]
+        known = known_shapes(bests, self.fit_model)
         joint = fit_rows(
             self.fit_model,
             batch.rows,
@@ -226,25 +144,80 @@ class FrameEngine:
             config,
             initialisations,
             self.config.init.source != "network",
-            known_shapes(bests, self.fit_model),
+            known,
             batch.points,
         )
-        return self._fitted(batch, bests, joint, alone, predictions)
+        refined = self._refine(batch, seen, joint, predictions, known)
+        return self._fitted(batch, bests, joint, refined, alone, predictions)
+
+    def _refine(
+        self,
+        batch: RowBatch,
+        seen: NormalisedHands,
+        joint: JointFit,
+        predictions: Predictions,
+        known: KnownShape,
+    ) -> _Refined | None:
+        """The stages after the keypoints, of hands that were fitted, over rows with a crop."""
+        fitted = (joint.hands.status != int(Status.DIVERGED))[batch.rows.hand]
+        crops = {
+            place: slot.crop
+            for place, slot in enumerate(batch.slots)
+            if slot.crop is not None and bool(fitted[place] & seen.is_usable[place])
+        }
+        if not self.config.refine.stages or not crops:
+            return None
+        places = torch.tensor(list(crops), device=batch.rows.hand.device)
+        rows, hands = replace(batch.rows, weight=joint.weight).of_rows(places)
+        right = batch.rows.in_views(joint.hands.params, self.root)
+        least = self.config.refine.hidden_weight
+        seen = hidden_weighed(self.judge, seen, right, predictions, least)
+        result = self.refiner(
+            joint.hands.params[hands],
+            list(crops.values()),
+            [predictions.masks[place] for place in crops],
+            seen[places],
+            torch.zeros(len(places)),
+            views=ViewedScenes(rows, known[hands], self.root),
+        )
+        in_views = replace(
+            result,
+            params=result.task.seen(result.params),
+            iterations=result.iterations[rows.hand],
+            status=result.status[rows.hand],
+            texture=None if result.texture is None else result.texture[rows.hand],
+        )
+        # Masks are those of views.
+        alone = replace(
+            result,
+            masks=[None] * len(hands),
+            mask_iou=result.mask_iou.new_full((len(hands),), torch.nan),
+        )
+        freed = self.refiner.freed
+        return _Refined(RefinedHands(hands, alone, freed), RefinedHands(places, in_views, freed))
 
     def _fitted(
         self,
-        batch: _Batch,
+        batch: RowBatch,
         bests: list[HandObservation],
         joint: JointFit,
+        refined: _Refined | None,
         alone: NormalisedHands,
         predictions: Predictions,
     ) -> list[_Fitted]:
         """The rows of hands, and of what their views saw."""
         model, rows, fit = self.fit_model.keypoints, batch.rows, joint.hands
+        of_hands, of_views = (None, None) if refined is None else (refined.hands, refined.views)
         nowhere = torch.eye(3).to(fit.cost).expand(rows.count, 3, 3)
-        whole = FittedHands.of(model, fit, None, nowhere, batch.is_left, self.definition)
+        whole = FittedHands.of(model, fit, of_hands, nowhere, batch.is_left, self.definition)
+        seen_before = rows.in_views(fit.params, self.root)
+        if refined is not None:
+            # What a view without a crop sees of a hand that others refined.
+            others = refined.others(rows)
+            seen_after = rows.in_views(whole.right, self.root)
+            seen_before = seen_before.with_hands(others, seen_after[others])
         in_views = KeypointFit(
-            rows.in_views(whole.right, self.root),
+            seen_before,
             fit.cost[rows.hand],
             fit.iterations[rows.hand],
             fit.status[rows.hand],
@@ -252,7 +225,7 @@ class FrameEngine:
         )
         observed = batch.observed
         views = FittedHands.of(
-            model, in_views, None, observed.intrinsics, observed.is_left, self.definition
+            model, in_views, of_views, observed.intrinsics, observed.is_left, self.definition
         )
         judged = self.judge(judged_hands(batch.slots, alone, predictions, views))
         sources = ["keypoints", *predictions.initialisations]

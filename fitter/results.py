@@ -112,12 +112,14 @@ class StoreResults(Mapping[str, list[Hand]]):
         return self[name]
 
     def __getitem__(self, name: str) -> list[Hand]:
-        row = self._row(name)
+        return self._hands(name, self._row(name))
+
+    def _hands(self, name: str, row: Any) -> list[Hand]:
         # The marker is written last: of a row without it, what is there may be half written.
-        return [] if row.status is None else self._hands(name, row)
+        return [] if row.status is None else self._of_row(name, row)
 
     @abstractmethod
-    def _hands(self, name: str, row: Any) -> list[Hand]:
+    def _of_row(self, name: str, row: Any) -> list[Hand]:
         """The hands of a row that is done."""
 
     def status(self, name: str) -> str:
@@ -194,7 +196,7 @@ class StoreResults(Mapping[str, list[Hand]]):
 class Results(StoreResults[FittedHand]):
     """The results of single images: `FittedHand`s by the image's name."""
 
-    def _hands(self, name: str, row: ImageRow) -> list[FittedHand]:
+    def _of_row(self, name: str, row: ImageRow) -> list[FittedHand]:
         return [FittedHand.of(name, row, hand, self.meshes) for hand in row.hands]
 
     @cached_property
@@ -235,7 +237,7 @@ class FrameResults(StoreResults[FrameHand]):
         views = zip(self.rig.names, self._row(name).views, strict=True)
         return {camera: view.view_error for camera, view in views if view.view_error}
 
-    def _hands(self, name: str, row: FrameRow) -> list[FrameHand]:
+    def _of_row(self, name: str, row: FrameRow) -> list[FrameHand]:
         names = FrameNames(name, self.store.frame_images[self._place(name)])
         slots = range(len(row.hands))
         return [FrameHand.of(names, row, slot, self.rig, self.meshes) for slot in slots]

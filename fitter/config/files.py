@@ -95,7 +95,7 @@ def load_kind(
     origin: dict[tuple[str, ...], str] = {}
     if path is not None:
         path = find_preset(path, kind)
-        values = _read_yaml(path, kind.section)
+        values = _read_yaml(path, kind)
     given = [(*name.split("."), flag.value, flag.typed) for name, flag in (flags or {}).items()]
     for text in overrides:
         keys, value = _parse_override(text, kind.override)
@@ -133,13 +133,23 @@ def find_preset(given: str | Path, kind: ConfigKind[Any]) -> Path:
     return presets[path.name]
 
 
+def described_presets(kind: ConfigKind[Any]) -> dict[str, str]:
+    """Name of every preset of a kind, and the first line of its file, a comment that says what it
+    is, without its ``#``."""
+    files = sorted((_preset_folder() / kind.presets).glob("*.yaml"))
+    return {
+        file.stem: file.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
+        for file in files
+    }
+
+
 def _preset_folder() -> Path:
     # An installed package holds them itself; in a checkout they lie beside it.
     inside, beside = (parent / "configs" for parent in Path(__file__).parents[1:3])
     return inside if inside.is_dir() else beside
 
 
-def _read_yaml(path: Path, section: str) -> dict[str, Any]:
+def _read_yaml(path: Path, kind: ConfigKind[Any]) -> dict[str, Any]:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
     except OSError as error:
@@ -158,9 +168,15 @@ def _read_yaml(path: Path, section: str) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise InputError("config.no_sections", file=path, section=section, found=_kind(values))
-    # A section whose options are all commented out reads as None, and means its defaults.
-    return {key: {} if value is None else value for key, value in values.items()}
+        raise InputError("config.no_sections", file=path, section=kind.section, found=_kind(values))
+    # A section whose options are all commented out reads as None and means its defaults: that it is
+    # not there, where that is the default.
+    known = kind.root.model_fields
+    return {
+        key: {} if value is None else value
+        for key, value in values.items()
+        if not (value is None and key in known and known[key].default is None)
+    }
 
 
 def _parse_override(text: str, example: str) -> tuple[tuple[str, ...], Any]:

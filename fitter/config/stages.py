@@ -89,6 +89,11 @@ class StageConfig(Section):
     normal_reduction: Literal["sum", "mean"] = Field(
         default="sum", description="how normal_consistency and normal_change reduce over faces"
     )
+    view_reduction: Literal["sum", "mean"] = Field(
+        default="sum",
+        description="how what several views of one hand show reduces over them; the other energies "
+        "count once a hand",
+    )
     photometric_scale: float = Field(
         default=16.0,
         gt=0,

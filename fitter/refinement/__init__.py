@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fitter.refinement.refiner import Refined, Refiner
     from fitter.refinement.scene import SceneModel, draw
     from fitter.refinement.stages import LeastSquaresObjective, StagesResult, run_stages
+    from fitter.refinement.viewed import ViewedScenes
 
 __all__ = [
     "LeastSquaresObjective",
@@ -23,6 +24,7 @@ __all__ = [
     "SceneModel",
     "StageTask",
     "StagesResult",
+    "ViewedScenes",
     "draw",
     "run_stages",
 ]
@@ -37,6 +39,7 @@ __getattr__, __dir__ = lazy_face(
         "SceneModel": "fitter.refinement.scene",
         "StageTask": "fitter.refinement.objective",
         "StagesResult": "fitter.refinement.stages",
+        "ViewedScenes": "fitter.refinement.viewed",
         "draw": "fitter.refinement.scene",
         "run_stages": "fitter.refinement.stages",
     },

@@ -16,22 +16,30 @@ from fitter.energies.priors import PoseSpace
 from fitter.energies.scene import SceneParams, SceneView
 from fitter.energies.weighted import values, weighted_value
 from fitter.hand_models.hand_size import HandSize
+from fitter.hand_models.known_shape import KnownShape
 from fitter.hand_models.rest_offsets import posed_offsets
 from fitter.raster import RasterSettings
 from fitter.refinement.scene import SceneModel, draw
+from fitter.refinement.viewed import ViewedScenes
 
 
 @dataclass(frozen=True)
 class StageTask:
     """What all stages of a batch of B hands share.
 
+    What is seen has N rows: of hands in one camera each, B rows; of hands that several cameras see,
+    those of `views`.
+
     Attributes:
         model: of the hands.
-        view: what is seen of them, in the dtype of `model.hand`.
-        targets: the keypoint stage's targets of the same hands, float64.
+        view: N rows, what is seen of them, in the dtype of `model.hand`.
+        targets: N rows, the keypoint stage's targets of the same hands, float64; the shapes that
+            are known of hands in one camera.
         fit: the keypoint stage's options; a stage changes its weights, not its scales.
         rest_offsets: (B, V, 3) metres, offsets in the rest pose that are known and stay, NaN of
             hands whose offsets are not known; None where none are.
+        views: which cameras see which hands, and what is known of these hands' shapes; None for
+            hands in one camera each, whose frame is the camera's.
     """
 
     model: SceneModel
@@ -39,15 +47,31 @@ class StageTask:
     targets: KeypointTargets
     fit: FitConfig
     rest_offsets: Tensor | None = None
+    views: ViewedScenes | None = None
+
+    @property
+    def known(self) -> KnownShape:
+        """What is known of the B hands' shapes."""
+        return self.targets.known if self.views is None else self.views.known
 
     def select(self, index: Tensor) -> StageTask:
         """The task of the hands at `index` (n,) alone."""
+        views, places = (None, index) if self.views is None else self.views.select(index)
         return replace(
             self,
-            view=self.view[index],
-            targets=self.targets[index],
+            view=self.view[places],
+            targets=self.targets[places],
             rest_offsets=None if self.rest_offsets is None else self.rest_offsets[index],
+            views=views,
         )
+
+    def seen(self, params: SceneParams) -> SceneParams:
+        """B scenes as the N rows that cameras see."""
+        return params if self.views is None else self.views.seen(params)
+
+    def per_hand(self, values: Tensor) -> Tensor:
+        """(B,) bool: whether any row of each hand has a value (N,) bool."""
+        return values if self.views is None else self.views.rows.sum(values.long()) > 0
 
     @property
     def free_offsets(self) -> Tensor | float:
@@ -76,7 +100,8 @@ class Objective:
     """What one stage minimises over B hands by a first-order solver.
 
     Attributes:
-        task, stage, start, space: see `SceneInputs`.
+        task, stage, space: see `SceneInputs`.
+        start: N rows, see `SceneInputs`.
         size: of the hand model, in the dtype of the scene.
         targets: what is known of the keypoints, likewise.
         needs: what its energies look at.
@@ -98,7 +123,7 @@ class Objective:
         space = task.model.fit.pose_space.to(start.transl)
         targets = task.targets.to(start.transl.dtype)
         size = task.model.fit.size.to(start.transl.dtype)
-        return cls(task, stage, start, space, size, targets, needs)
+        return cls(task, stage, task.seen(start), space, size, targets, needs)
 
     @property
     def raster(self) -> RasterSettings | None:
@@ -114,7 +139,8 @@ class Objective:
         return Need.COLOURS in self.needs
 
     def inputs(self, params: SceneParams) -> SceneInputs:
-        """What the energies look at, rendered as far as they need it."""
+        """What the energies look at, N rows, rendered as far as they need it."""
+        params = self.task.seen(params)
         model, view = self.task.model, self.task.view
         return SceneInputs(
             params=params,
@@ -132,8 +158,16 @@ class Objective:
 
     def terms(self, params: SceneParams) -> dict[str, Tensor]:
         """(B,) value of each energy of the stage, not weighted."""
-        return values(self.inputs(params), self.stage.energies)
+        found = values(self.inputs(params), self.stage.energies)
+        views = self.task.views
+        if views is None:
+            return found
+        return {name: views.reduced(name, rows, self.stage) for name, rows in found.items()}
 
     def __call__(self, params: SceneParams) -> Tensor:
         """(B,) the weighted sum."""
-        return weighted_value(self.inputs(params), self.stage.energies)
+        if self.task.views is None:
+            return weighted_value(self.inputs(params), self.stage.energies)
+        weights = self.stage.energies
+        weighted = [weights[name] * value for name, value in self.terms(params).items()]
+        return torch.stack(weighted or [torch.zeros_like(params.log_focal)]).sum(0)

@@ -30,19 +30,20 @@ from fitter.raster import rasterize
 from fitter.records import HandCrop, HandParams, NormalisedHands
 from fitter.refinement.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
 from fitter.refinement.stages import LeastSquaresObjective, StageTask, run_stages
+from fitter.refinement.viewed import ViewedScenes
 from fitter.solvers import LeastSquaresProblem
 
 
 @dataclass(frozen=True)
 class Refined:
-    """B refined right hands (left ones mirrored).
+    """B refined right hands (left ones mirrored), seen in N rows, see `StageTask`.
 
     Attributes:
         params: of all that was fitted.
         iterations: (B,) int64 steps of all stages.
         status: (B,) int64 values of `fitter.solvers.status.Status`.
-        masks: of each hand, None for one without.
-        mask_iou: (B,) of the mesh's silhouette and the mask where it is trusted, NaN without one.
+        masks: of each row, None for one without.
+        mask_iou: (N,) of the mesh's silhouette and the mask where it is trusted, NaN without one.
         task: what the hands were compared with.
         texture: (B, T, T, 3) reflectance of the skin in linear light; None where no stage frees it.
     """
@@ -109,43 +110,51 @@ class Refiner:
         focal_unknown: Tensor,
         known: KnownShape | None = None,
         rest_offsets: Tensor | None = None,
+        views: ViewedScenes | None = None,
     ) -> Refined:
-        """Refine B hands.
+        """Refine B hands, seen in N rows: one each, or those of `views`.
 
         Args:
-            hands: right ones, in the camera of their (mirrored) image.
-            crops: of each hand.
-            predicted_masks: of each hand, see `fitter.fitting.initializer.Predictions.masks`.
-            observed: what is known of the same hands, all of them usable.
-            focal_unknown: (B,) 1 where K was guessed.
-            known: of their shapes, which stays; None for nothing.
+            hands: B right ones, in the camera of their (mirrored) image, or in the rig's frame.
+            crops: of each row.
+            predicted_masks: of each row, see `fitter.fitting.initializer.Predictions.masks`.
+            observed: what is known of the same rows, all of them usable.
+            focal_unknown: (N,) 1 where K was guessed.
+            known: of the B shapes, which stays; None for nothing, and where `views` says it.
             rest_offsets: (B, V, 3) see `StageTask`.
+            views: which cameras see which hands; None for one each.
         """
         intrinsics = self._tensor([crop.intrinsics for crop in crops])
-        silhouettes = self._silhouettes(hands, intrinsics)
+        silhouettes = self._silhouettes(self._seen(hands, views), intrinsics)
         looks = zip(crops, predicted_masks, silhouettes, strict=True)
         masks = [self._mask(*look) for look in looks]
         view = self._view(crops, masks, focal_unknown)
         targets = KeypointTargets.of(observed, known)
-        task = StageTask(self.model, view, targets, self.fit, rest_offsets)
+        task = StageTask(self.model, view, targets, self.fit, rest_offsets, views)
         result = run_stages(task, hands, self.config.stages)
-        pulled = self._pulled_off(view, hands, result.params)
+        pulled = self._pulled_off(task, hands, result.params)
         if len(pulled):
             without = replace(view, mask_weight=view.mask_weight.index_fill(0, pulled, 0.0))
-            alone = replace(task, view=without).select(pulled)
-            again = run_stages(alone, hands[pulled], self.config.stages)
-            result, view = result.with_hands(pulled, again), without
+            of = pulled if views is None else views.rows.hand[pulled].unique()
+            alone = replace(task, view=without).select(of)
+            again = run_stages(alone, hands[of], self.config.stages)
+            result, view = result.with_hands(of, again), without
             for i in pulled.tolist():
                 masks[i] = masks[i] and masks[i].rejected()
+        task = replace(task, view=view)
         return Refined(
             params=result.params,
             iterations=result.iterations,
             status=result.status,
             masks=masks,
-            mask_iou=self._mask_iou(result.params, view),
-            task=replace(task, view=view),
+            mask_iou=self._mask_iou(task.seen(result.params), view),
+            task=task,
             texture=self._texture(result.params),
         )
+
+    def _seen(self, hands: HandParams, views: ViewedScenes | None) -> HandParams:
+        """B hands as the N rows see them."""
+        return hands if views is None else views.rows.in_views(hands, views.root)
 
     def shape_information(self, refined: Refined, index: Tensor) -> Tensor:
         """What the images of some hands say of their shapes, by the energies of the last stage that
@@ -174,16 +183,17 @@ class Refiner:
             found = problem.linearize(hands)
             return shape_information(found, hands.betas).clone()
 
-    def _pulled_off(self, view: SceneView, start: HandParams, after: SceneParams) -> Tensor:
-        """(N,) hands with a mask that moved away from their keypoints by more than `max_pull`."""
+    def _pulled_off(self, task: StageTask, start: HandParams, after: SceneParams) -> Tensor:
+        """(n,) rows with a mask that moved away from their keypoints by more than `max_pull`."""
+        view = task.view
         with torch.inference_mode():
-            before = self._keypoint_error(view, self.model.start(start))
-            rise = self._keypoint_error(view, after) - before
+            before = self._keypoint_error(view, task.seen(self.model.start(start)))
+            rise = self._keypoint_error(view, task.seen(after)) - before
             has_mask = view.mask_weight.flatten(1).any(1)
             return (has_mask & (rise > self.config.max_pull)).nonzero().flatten().clone()
 
     def _keypoint_error(self, view: SceneView, params: SceneParams) -> Tensor:
-        """(B,) root mean square distance of projected and detected keypoints, weighted by
+        """(N,) root mean square distance of projected and detected keypoints, weighted by
         confidence, over the longer side of the box around the detected ones."""
         drawing = draw(self.model, params, view, None, shaded=False)
         mass = view.confidence

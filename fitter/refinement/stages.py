@@ -17,7 +17,7 @@ from fitter.camera import project
 from fitter.config.energies import DECLARATIONS, Need
 from fitter.config.stages import StageConfig
 from fitter.energies.inputs import KeypointInputs, OutlineInputs
-from fitter.energies.scene import SceneParams, SceneView, focal_applied
+from fitter.energies.scene import SceneParams, focal_applied
 from fitter.energies.weighted import weighted_quadratic
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
@@ -25,6 +25,7 @@ from fitter.refinement.objective import Objective, StageTask
 from fitter.refinement.scene import FIELDS, LENGTHS
 from fitter.solvers import (
     Descent,
+    LeastSquaresProblem,
     LevenbergMarquardt,
     Linearization,
     Status,
@@ -32,6 +33,7 @@ from fitter.solvers import (
     levenberg_marquardt,
 )
 from fitter.solvers.states import put, where
+from fitter.views.joint_problem import JointProblem, of_images
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def run_stages(
         after = run(task, result.params, stage)
         after = replace(after, params=task.with_known_offsets(after.params))
         if stage.only_masked:
-            after = _still_without_mask(task.view, result.params, after)
+            masked = task.per_hand(task.view.mask_weight.flatten(1).any(1))
+            after = _still_without_mask(masked, result.params, after)
         diverged = diverged | (after.status == int(Status.DIVERGED))
         result = StagesResult(
             after.params,
@@ -90,9 +93,9 @@ def run_stages(
     return result
 
 
-def _still_without_mask(view: SceneView, before: SceneParams, after: StagesResult) -> StagesResult:
-    """`after`, but for hands without a mask what was before; no host waits for any device."""
-    masked = view.mask_weight.flatten(1).any(1)
+def _still_without_mask(masked: Tensor, before: SceneParams, after: StagesResult) -> StagesResult:
+    """`after`, but for hands without a mask, not `masked` (B,), what was before; no host waits for
+    any device."""
     # A hand that is not finite has no cost anywhere, and is diverged in whatever stage.
     finite = after.cost.isfinite()
     resting = torch.where(finite, int(Status.CONVERGED), int(Status.DIVERGED))
@@ -123,7 +126,9 @@ class LeastSquaresObjective:
         matrix = focal_applied(task.targets.intrinsics, start.log_focal.to(torch.float64))
         targets = replace(task.targets, intrinsics=matrix)
         view = replace(task.view, intrinsics=focal_applied(task.view.intrinsics, start.log_focal))
-        return cls(replace(task, view=view, targets=targets), stage, start.offsets)
+        # Of hands in several views it is what each row says, by itself.
+        alone = replace(task, view=view, targets=targets, views=None, rest_offsets=None)
+        return cls(alone, stage, start.offsets)
 
     def linearize(self, params: HandParams) -> Linearization:
         """The weighted sum of the stage's energies."""
@@ -170,13 +175,25 @@ def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> 
         max_iterations=stage.iterations, relative_tolerance=stage.tolerance
     )
     with torch.inference_mode():
-        problem = LeastSquaresObjective.of(task, stage, params)
+        problem = _least_squares_problem(task, stage, params)
         start = params.hand.to(torch.float64)
         result = levenberg_marquardt(problem, start, options, task.model.fit.manifold)
-        hand = task.targets.known.sized(size, result.params)
+        hand = task.known.sized(size, result.params)
     result, hand = result.map(torch.clone), hand.map(torch.clone)
     moved = params.with_hand(hand.to(params.transl.dtype))
     return StagesResult(moved, result.cost, result.iterations, result.status)
+
+
+def _least_squares_problem(
+    task: StageTask, stage: StageConfig, params: SceneParams
+) -> LeastSquaresProblem[HandParams]:
+    """What the stage minimises over the B hands that begin at `params`."""
+    if task.views is None:
+        return LeastSquaresObjective.of(task, stage, params)
+    of_views = stage.model_copy(update={"energies": of_images(stage.energies)})
+    rows = task.views.rows.reduced(stage.view_reduction)
+    seen = LeastSquaresObjective.of(task, of_views, task.seen(params))
+    return JointProblem(task.model.fit, rows, seen, stage.energies, task.views.known)
 
 
 def _units(stage: StageConfig) -> dict[str, float]:
@@ -192,16 +209,18 @@ def _descent(task: StageTask, params: SceneParams, stage: StageConfig) -> Stages
     objective = Objective.of(task, stage, params)
     unit = dict.fromkeys(names, 1.0) | _units(stage)
     size = objective.size
+    # The cameras of a rig are known.
+    focal_unknown = task.view.focal_unknown if task.views is None else 0.0
 
     def moved(increments: Mapping[str, Tensor]) -> SceneParams:
         steps = {name: unit[name] * step for name, step in increments.items()}
         if "log_focal" in steps:
-            steps["log_focal"] = steps["log_focal"] * task.view.focal_unknown
+            steps["log_focal"] = steps["log_focal"] * focal_unknown
         if "offsets" in steps:
             steps["offsets"] = steps["offsets"] * task.free_offsets
         after = params.moved(steps)
         # Not `sized`, which may ask the device whether there is anything to hold.
-        return replace(after, betas=objective.targets.known.held(size, after.betas))
+        return replace(after, betas=task.known.held(size, after.betas))
 
     start = {name: torch.zeros_like(getattr(params, name)) for name in names}
     rates = {FIELDS[group]: stage.rate(group) for group in stage.free}

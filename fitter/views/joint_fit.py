@@ -77,14 +77,7 @@ def fit_rows(
         nothing = nothing_fitted(model, rows.count)
         if len(place) == 0:
             return JointFit(nothing, torch.zeros_like(rows.weight))
-        fitted, number = rows.hand[place].unique_consecutive(return_inverse=True)
-        own = RigRows(
-            number,
-            rows.rotation[place],
-            rows.translation[place],
-            rows.weight[place],
-            len(fitted),
-        )
+        own, fitted = rows.of_rows(place)
         part = _Fit(model, own, seen[place], config, known[fitted])
         said = [prediction[place] for prediction in predictions]
         found, weight = part.fit(said, from_keypoints, points[fitted])

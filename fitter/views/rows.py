@@ -11,7 +11,7 @@ and pose and shape are the same in every camera.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -100,6 +100,18 @@ class RigRows:
         ones = torch.ones_like(self.hand)
         return ones.new_zeros(self.count).index_add_(0, self.hand, ones)
 
+    def mean(self, values: Tensor) -> Tensor:
+        """(B, ...) means over the rows of each hand of values (N, ...), all rows alike."""
+        number = self.rows_of_hand.to(values.dtype).view(-1, *[1] * (values.ndim - 1))
+        return self.sum(values) / number
+
+    def reduced(self, reduction: Literal["sum", "mean"]) -> RigRows:
+        """The rows with weights by which a sum over a hand's rows is their weighted sum or mean."""
+        if reduction == "sum":
+            return self
+        total = self.sum(self.weight)[self.hand]
+        return replace(self, weight=self.weight / torch.where(total > 0, total, 1.0))
+
     def sum(self, values: Tensor) -> Tensor:
         """(B, ...) sums over the rows of each hand of values (N, ...); differentiable."""
         zeros = values.new_zeros(self.count, *values.shape[1:])
@@ -109,6 +121,19 @@ class RigRows:
         """(N, ...) values times the rows' weights; 0 where these are, whatever the value."""
         weight = self.weight.to(values.dtype).view(-1, *[1] * (values.ndim - 1))
         return torch.where(weight > 0, weight * values, 0.0)
+
+    def of_rows(self, places: Tensor) -> tuple[RigRows, Tensor]:
+        """The rows at `places` (n,), ascending, alone, and (B',) the hands that have any: those
+        that the rows then count."""
+        hands, number = self.hand[places].unique_consecutive(return_inverse=True)
+        rows = RigRows(
+            number,
+            self.rotation[places],
+            self.translation[places],
+            self.weight[places],
+            len(hands),
+        )
+        return rows, hands
 
     def select(self, index: Tensor) -> tuple[RigRows, Tensor]:
         """The rows of the hands at `index` (n,), which may repeat, as a batch of n hands, and (N',)

@@ -150,8 +150,9 @@ def noise_of(distances: np.ndarray, weight: np.ndarray) -> float:
 
 def _bounded(distances: np.ndarray) -> np.ndarray:
     """Geman and McClure's loss of distances, at most 1."""
-    squared = np.square(distances / DISAGREEMENT)
-    return np.where(np.isfinite(squared), squared / (1 + squared), 1.0)
+    # As infinity is to come out, and far from where squares overflow.
+    squared = np.square(np.nan_to_num(distances, nan=1e9, posinf=1e9) / DISAGREEMENT)
+    return np.asarray(squared / (1 + squared))
 
 
 def agreement(distances: np.ndarray, spread: float = 3.0) -> np.ndarray:

@@ -62,7 +62,31 @@ Sightings = Annotated[
 ]
 
 
-class SamplesConfig(Section):
+class PortionConfig(Section):
+    """Samples of which a portion is learned from, or validated on."""
+
+    portion: tuple[Share, Share] | None = Field(
+        None,
+        strict=False,  # YAML knows lists alone
+        description="which of the scenes that the pictures show, in a random order that is always "
+        "the same, as shares from and to: [0, 0.7] are 70 %; pictures of one scene, such as "
+        "FreiHAND's four backgrounds, and all looks at one, stay together; null for all",
+    )
+
+    @model_validator(mode="after")
+    def _portion_is_some(self) -> Self:
+        if self.portion is not None and self.portion[0] >= self.portion[1]:
+            first, last = self.portion
+            raise ValueError(f"a portion from one share to a larger one, found [{first}, {last}]")
+        return self
+
+    def overlaps(self, other: PortionConfig) -> bool:
+        """Whether two portions of the same pictures may have scenes in common."""
+        (first, last), (start, end) = (each.portion or (0.0, 1.0) for each in (self, other))
+        return max(first, start) < min(last, end)
+
+
+class SamplesConfig(PortionConfig):
     """Rendered samples to learn from; see `init_net.samples.shards`."""
 
     folder: Folder = "data/train"
@@ -149,7 +173,7 @@ class StereoSamplesConfig(Section):
         )
 
 
-class DatasetConfig(Section):
+class DatasetConfig(PortionConfig):
     """Annotated pictures to learn from: a data set as it lies on disk, or a store of `fit-hands`
     whose hands are pseudo-labels; see `init_net.samples.conversion`."""
 
@@ -163,13 +187,6 @@ class DatasetConfig(Section):
         "images",
     )
     count: Count | None = Field(None, description="leading pictures; null for all")
-    portion: tuple[Share, Share] | None = Field(
-        None,
-        strict=False,  # YAML knows lists alone
-        description="which of the scenes that the pictures show, in a random order that is always "
-        "the same, as shares from and to: [0, 0.7] are 70 %; pictures of one scene, such as "
-        "FreiHAND's four backgrounds, stay together; null for all",
-    )
     share: BatchShare = None
     size: ImageSize = 224
     parameters: Literal["annotated", "fitted"] = Field(
@@ -200,18 +217,6 @@ class DatasetConfig(Section):
         "after the data set",
     )
     workers: Workers = 1
-
-    @model_validator(mode="after")
-    def _portion_is_some(self) -> Self:
-        if self.portion is not None and self.portion[0] >= self.portion[1]:
-            first, last = self.portion
-            raise ValueError(f"a portion from one share to a larger one, found [{first}, {last}]")
-        return self
-
-    def overlaps(self, other: DatasetConfig) -> bool:
-        """Whether two portions of the same pictures may have scenes in common."""
-        (first, last), (start, end) = (each.portion or (0.0, 1.0) for each in (self, other))
-        return max(first, start) < min(last, end)
 
     @property
     def samples_folder(self) -> Path:

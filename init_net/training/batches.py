@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from fitter.records import TensorBatch
+from init_net.training.ranks import Ranks
 from init_net.training.task import Task
 
 _AHEAD = 3
@@ -18,15 +19,19 @@ class Batches(Iterator[TensorBatch]):
     """Those of a task, some steps ahead, also into the next stage: NumPy and PyTorch let threads
     work."""
 
-    def __init__(self, task: Task[Any], loaders: int, first: int) -> None:
+    def __init__(
+        self, task: Task[Any], loaders: int, first: int, ranks: Ranks | None = None
+    ) -> None:
         """Begin to prepare them.
 
         Args:
             task: whose batches.
             loaders: threads, 0 for none.
             first: step whose batch comes first.
+            ranks: whose part of each batch is wanted; None for the whole.
         """
         self._task, self._steps = task, iter(range(first, task.plan.steps))
+        self._ranks = ranks or Ranks()
         self._pool = ThreadPoolExecutor(loaders, "batches") if loaders else None
         self._waiting: deque[Future[TensorBatch]] = deque()
         for _ in range(_AHEAD * loaders):
@@ -35,12 +40,14 @@ class Batches(Iterator[TensorBatch]):
     def _ask(self) -> None:
         step = next(self._steps, None)
         if self._pool is not None and step is not None:
-            self._waiting.append(self._pool.submit(self._task.batch, step))
+            self._waiting.append(self._pool.submit(self._prepared, step))
+
+    def _prepared(self, step: int) -> TensorBatch:
+        return self._ranks.part(self._task.batch(step))
 
     def __next__(self) -> TensorBatch:
         if self._pool is None:
-            batch: TensorBatch = self._task.batch(next(self._steps))
-            return batch
+            return self._prepared(next(self._steps))
         self._ask()
         return self._waiting.popleft().result()
 

@@ -201,6 +201,8 @@ class TrainConfig(Section):
             ("data", self.data),
             *((f"further_data.{k}", more) for k, more in enumerate(self.further_data)),
         ):
+            if _are_parts(samples, held_out):
+                continue
             if samples.seed == held_out.seed:
                 raise ValueError(
                     f"validation.seed to differ from {name}.seed, found {samples.seed} for both"
@@ -253,6 +255,13 @@ class TrainConfig(Section):
                         f"validation_datasets.{held_out} to be other pictures than datasets.{name}"
                     )
         return self
+
+
+def _are_parts(one: SamplesConfig, other: SamplesConfig) -> bool:
+    """Whether two are different parts of one rendered set."""
+    same = ("folder", "seed", "count", "size", "supersampling", "settings")
+    is_one = all(getattr(one, name) == getattr(other, name) for name in same)
+    return is_one and not one.overlaps(other)
 
 
 def unshared(shares: Sequence[float | None]) -> str | None:

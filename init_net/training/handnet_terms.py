@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from fitter.hand_models import HandModel, KeypointDefinition
-from init_net.posing import labelled_points
-from init_net.records import CropPredictions
+from init_net.posing import HandPoints, labelled_points
+from init_net.records import CropPredictions, RegressedHands
 from init_net.samples.crop_samples import CropSamples
 from init_net.training.losses import (
     axis_angle_error,
@@ -25,6 +25,12 @@ class HandNetTerms:
         marks, joints = model.keypoint_model(), KeypointDefinition.of(model, "mano").reduced
         self._marks, self._joints = (each.to(torch.float32).to(device) for each in (marks, joints))
 
+    def points(self, hands: RegressedHands, batch: CropSamples) -> HandPoints:
+        """Keypoints of hands as a batch labels them."""
+        # Under mixed precision a hand would be posed in halves: off by up to two millimetres.
+        with torch.autocast(hands.betas.device.type, enabled=False):
+            return labelled_points(self._marks, self._joints, hands, batch.is_marks)
+
     def __call__(self, said: CropPredictions, batch: CropSamples) -> dict[str, Tensor]:
         """Seeber eq. 9 and Zhao 3.5, and rotations compared as rotations.
 
@@ -34,9 +40,7 @@ class HandNetTerms:
         """
         hands = said.hands
         assert hands is not None and said.pose is not None  # the head is there
-        # Under mixed precision a hand would be posed in halves: off by up to two millimetres.
-        with torch.autocast(hands.betas.device.type, enabled=False):
-            points = labelled_points(self._marks, self._joints, hands, batch.is_marks)
+        points = self.points(hands, batch)
         mano = mano_terms(hands, points, batch.hands, batch.positions, batch.keypoint_weight)
         geometric = geometric_terms(hands, points, batch.truth, batch.keypoint_weight)
         chords = squared_chords(hands.rotations, batch.rotations)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from fitter.errors import InputError
 from fitter.system.files import write_whole
 
@@ -68,6 +70,23 @@ class MetricsLog:
         if self._events is not None:
             for name, value in values.items():
                 self._events.add_scalar(name, value, step)
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether there is somewhere to show them."""
+        return self._events is not None
+
+    def show(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Show TensorBoard a picture (H, W, 3) uint8 sRGB.
+
+        Raises:
+            InputError: the disk refuses.
+        """
+        if self._events is not None:
+            try:
+                self._events.add_image(name, picture, step, dataformats="HWC")
+            except OSError as error:
+                raise _refused(self._path, error) from error
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from init_net.training.checkpoints import find_checkpoint, save_checkpoint
 from init_net.training.config import TrainConfig
 from init_net.training.log import VALIDATION, MetricsLog
 from init_net.training.plan import Stage
+from init_net.training.ranks import Ranks
 from init_net.training.state import DivergedError, TrainState
 from init_net.training.task import Task
 
@@ -63,7 +65,11 @@ class TrainResult:
 
 
 def train(
-    task: Task[Any], config: TrainConfig, folder: Path, watch: Watch | None = None
+    task: Task[Any],
+    config: TrainConfig,
+    folder: Path,
+    watch: Watch | None = None,
+    ranks: Ranks | None = None,
 ) -> TrainResult:
     """Train, from the last checkpoint in a folder where there is one.
 
@@ -72,48 +78,61 @@ def train(
         config: of the run.
         folder: that holds nothing, or a run of the same configuration.
         watch: who watches.
+        ranks: the processes that train together and are in touch, see `Ranks.joined`, each of
+            which calls this; None for this one alone.
 
     Raises:
-        InputError: the folder holds another run or a damaged one, or the disk refuses.
+        InputError: batches cannot be shared out among the ranks, the folder holds another run or a
+            damaged one, or the disk refuses.
         DivergedError: a loss or gradient is not finite; the last checkpoint is from before.
     """
-    watch = watch or Watch()
+    watch, ranks = watch or Watch(), ranks or Ranks()
+    ranks.require_even(config.optimiser.batch_size)
     path = find_checkpoint(folder)
     if path is None:
-        state = TrainState.begin(task, config, task.plan.at(0))
+        state = TrainState.begin(task, config, task.plan.at(0), ranks)
     else:
-        state = TrainState.restored(task, config, path)
+        state = TrainState.restored(task, config, path, ranks)
     first = state.step
     devices = [state.device] if state.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), MetricsLog(folder, state.step, state.validated) as log:
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices))
+        log = None
+        if ranks.is_first:
+            log = stack.enter_context(MetricsLog(folder, state.step, state.validated))
         was_stopped = _run(state, folder, watch, log)
     return TrainResult(state.step, first, was_stopped, state.figures)
 
 
-def _run(state: TrainState, folder: Path, watch: Watch, log: MetricsLog) -> bool:
-    """Do the steps that are left; whether it was stopped before the last one."""
+def _run(state: TrainState, folder: Path, watch: Watch, log: MetricsLog | None) -> bool:
+    """Do the steps that are left; whether it was stopped before the last one. The log is that of
+    the first rank, which alone writes and validates."""
     run, plan = state.config.run, state.task.plan
-    batches = Batches(state.task, run.loaders, state.step)
+    batches = Batches(state.task, run.loaders, state.step, state.ranks)
+    is_alone = state.ranks.count == 1
     written = time.monotonic()
     watch.entered(state.stage)
     try:
         while True:
             # Before a validation, which may take longer than whoever stops the run will wait.
-            was_stopped = state.step < plan.steps and watch.stop()
+            asked = state.step < plan.steps and watch.stop()
+            # Ranks stop together, when all know that one of them was asked.
+            was_stopped = state.step < plan.steps and (asked if is_alone else state.stop)
             is_last = state.step == plan.steps or was_stopped
-            if not was_stopped and _is_due(state, run.validate_every):
+            if log is not None and not was_stopped and _is_due(state, run.validate_every):
                 _validate(state, watch, log)
             late = time.monotonic() - written >= 60 * run.checkpoint_minutes
             ends = state.step == state.stage.end
             if (is_last or late or ends) and state.saved != state.step:
-                save_checkpoint(folder, state.checkpoint())
+                if log is not None:
+                    save_checkpoint(folder, state.checkpoint())
                 state.saved, written = state.step, time.monotonic()
             if is_last:
                 return was_stopped
             if ends:
                 state.enter(plan.at(state.step))
                 watch.entered(state.stage)
-            total = state.advance(next(batches), folder)
+            total = state.advance(next(batches), folder, asked)
             watch.step(state.step, total)
             if _is_due(state, run.log_every):
                 _write_means(state, log)
@@ -131,8 +150,10 @@ def _named(state: TrainState) -> dict[str, str]:
     return {"stage": state.stage.name} if state.task.plan.is_staged else {}
 
 
-def _write_means(state: TrainState, log: MetricsLog) -> None:
+def _write_means(state: TrainState, log: MetricsLog | None) -> None:
     means = state.means()
+    if log is None:
+        return
     gradient = means.pop("gradient")
     log.write(
         state.step,
@@ -152,7 +173,10 @@ def _validate(state: TrainState, watch: Watch, log: MetricsLog) -> None:
         return
     with state.average.applied(state.task.network), torch.no_grad():
         state.figures = state.task.validate(state.stage)
+        picture = state.task.pictures(state.stage) if log.shows_pictures else None
     state.validated = state.step
     figures = {f"{VALIDATION}{name}": value for name, value in state.figures.items()}
     log.write(state.step, figures, _named(state))
+    if picture is not None:
+        log.show(state.step, f"{VALIDATION}truth_and_prediction", picture)
     watch.validated(state.step, state.figures)

@@ -25,6 +25,8 @@ _UNBOUND_OF_DATASETS = ("samples", "workers")
 
 LIKE_EARLIER: Mapping[str, Any] = {
     "data.share": None,
+    "data.portion": None,
+    "validation.portion": None,
     "validation.share": None,
     "run.start": None,
     "run.start_parts": None,
@@ -50,7 +52,7 @@ LIKE_EARLIER: Mapping[str, Any] = {
 with which a run is the same with and without them."""
 
 _LIKE_EARLIER_OF_DATASETS: Mapping[str, Any] = {"portion": None, "parameters": "annotated"}
-"""The same of each data set."""
+"""The same of each data set, and of each of `further_data`."""
 
 
 def first_difference(
@@ -77,7 +79,7 @@ def first_difference(
 
 
 def _is_like_earlier(name: str, value: Any) -> bool:
-    option = _of_dataset(name)
+    option = _of_dataset(name, "further_data.")
     known = LIKE_EARLIER if option is None else _LIKE_EARLIER_OF_DATASETS
     return (option or name, value) in known.items()
 
@@ -86,15 +88,18 @@ def _is_unbound(name: str) -> bool:
     return name in UNBOUND or _of_dataset(name) in _UNBOUND_OF_DATASETS
 
 
-def _of_dataset(name: str) -> str | None:
-    """The option that a name is of a data set; None for one of anything else."""
+def _of_dataset(name: str, *more: str) -> str | None:
+    """The option that a name is of a data set, or of a section that begins with one of `more`; None
+    for one of anything else."""
     section, _, option = name.rpartition(".")
-    return option if section.startswith(("datasets.", "validation_datasets.")) else None
+    return option if section.startswith(("datasets.", "validation_datasets.", *more)) else None
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
     options: list[tuple[str, Any]] = []
     for key, value in values.items():
         name = f"{before}{key}"
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            value = {str(k): each for k, each in enumerate(value)}
         options += _flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
     return options

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from init_net.networks.config import NetworkConfig, StereoConfig
@@ -12,8 +14,11 @@ from init_net.training.stage_config import StageConfig
 _STEPS = 6
 """Of a stage whose length is given in steps."""
 
-_EPOCHS = 0.1
-"""Of a stage whose length is given in epochs: five steps of the samples below."""
+_SAMPLES = 64
+"""Of each rendered set that is learned from."""
+
+_EPOCHS = 0.3
+"""Of a stage whose length is given in epochs: five steps of so many samples."""
 
 
 Rendered = TypeVar("Rendered", SamplesConfig, StereoSamplesConfig)
@@ -41,10 +46,56 @@ def _small(network: NetworkConfig) -> NetworkConfig:
     return network if size is None else network.model_copy(update={"input_size": min(size, 64)})
 
 
-def smoke(config: TrainConfig) -> TrainConfig:
+def missing_sources(config: TrainConfig) -> list[str]:
+    """Names of the data sets to learn from, or to validate on, whose folders are not there."""
+    named = (*config.datasets.items(), *config.validation_datasets.items())
+    return list(dict.fromkeys(name for name, source in named if not Path(source.folder).exists()))
+
+
+def _without(config: TrainConfig, missing: Sequence[str]) -> TrainConfig:
+    """A run in which the rendered `data` stand for data sets that are missing."""
+    lost = {name: source for name, source in config.datasets.items() if name in missing}
+    if not missing:
+        return config
+
+    def kept(sources: dict[str, float | None]) -> dict[str, float | None]:
+        found = {name: share for name, share in sources.items() if name not in lost}
+        taken = [sources[name] for name in sources if name in lost]
+        if taken:
+            shares = [*taken, found.get("data", 0.0)]
+            found["data"] = None if None in shares else sum(share or 0.0 for share in shares)
+        return found
+
+    stages = {
+        name: stage if stage.sources is None else stage.model_copy(
+            update={"sources": kept(stage.sources)}
+        )
+        for name, stage in config.stages.items()
+    }  # fmt: skip
+    is_counted = any(source.share != 0 for source in lost.values())
+    return config.model_copy(
+        update={
+            **{
+                option: {k: v for k, v in getattr(config, option).items() if k not in missing}
+                for option in ("datasets", "validation_datasets")
+            },
+            "stages": stages,
+            # What is left of every batch.
+            **({"data": config.data.model_copy(update={"share": None})} if is_counted else {}),
+        }
+    )
+
+
+def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
     """The same run in miniature: everything is done once, nothing is learned.
 
-    Samples go into folders of their own (``-smoke`` behind the name).
+    Samples go into folders of their own (``-smoke`` behind the name). Rendered samples stand for
+    data sets that are not there, see `missing_sources`.
+
+    Args:
+        config: of the run.
+        has_gpu: compute as the run does, on a GPU; else on the CPU and in single precision, since
+            halves take a CPU many times as long.
     """
 
     def few(samples: Rendered, count: int) -> Rendered:
@@ -66,20 +117,23 @@ def smoke(config: TrainConfig) -> TrainConfig:
             }
         )
 
-    optimiser, network = config.optimiser, config.network
+    config = _without(config, missing_sources(config))
+    optimiser, network, held_out = config.optimiser, config.network, config.validation
     steps = min(optimiser.steps, 24)
     warmup = min(optimiser.warmup_steps, _STEPS // 3 if config.stages else steps // 4)
     return config.model_copy(
         update={
-            "network": _small(network),
-            "data": few(config.data, 192),
-            "further_data": tuple(few(samples, 192) for samples in config.further_data),
-            "pairs": None if config.pairs is None else few(config.pairs, 96),
+            # Weights to begin with are of the network as it is.
+            "network": network if config.run.start is not None else _small(network),
+            "data": few(config.data, _SAMPLES),
+            "further_data": tuple(few(samples, _SAMPLES) for samples in config.further_data),
+            "pairs": None if config.pairs is None else few(config.pairs, _SAMPLES),
             **{
                 option: {name: fewer(source) for name, source in getattr(config, option).items()}
                 for option in ("datasets", "validation_datasets")
             },
-            "validation": few(config.validation, 64),
+            # Two portions of one set have its size.
+            "validation": few(held_out, _SAMPLES // 2 if held_out.portion is None else _SAMPLES),
             "stages": {name: _short(stage, config) for name, stage in config.stages.items()},
             "optimiser": optimiser.model_copy(
                 update={
@@ -89,7 +143,12 @@ def smoke(config: TrainConfig) -> TrainConfig:
                 }
             ),
             "run": config.run.model_copy(
-                update={"log_every": 4, "validate_every": steps, "checkpoint_minutes": 5.0}
+                update={
+                    "log_every": 4,
+                    "validate_every": steps,
+                    "checkpoint_minutes": 5.0,
+                    **({} if has_gpu else {"device": "cpu", "precision": "float32"}),
+                }
             ),
         }
     )

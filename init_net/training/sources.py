@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from init_net.networks.config import LifterConfig
-from init_net.samples.config import DatasetConfig, StereoSamplesConfig
+from init_net.samples.config import DatasetConfig, SamplesConfig, StereoSamplesConfig
 from init_net.samples.conversion import AnnotatedSource, convert_images
 from init_net.samples.joined import JoinedSamples
 from init_net.samples.selection import LabelRules, LabelWeights, in_portion, labelled
@@ -147,7 +147,10 @@ def _whole(source: SourceConfig) -> ShardedSamples:
 def _chosen(source: SourceConfig) -> ShardedSamples:
     whole = _whole(source)
     if not isinstance(source, DatasetConfig):
-        return whole
+        if not isinstance(source, SamplesConfig) or source.portion is None:
+            return whole
+        # A rendered sample is a scene of its own.
+        return whole.subset(np.flatnonzero(in_portion(np.arange(len(whole)), source.portion)))
     among = None
     if source.portion is not None:
         among = in_portion(annotated_source(source).scenes, source.portion)

@@ -33,6 +33,7 @@ from init_net.training.checkpoints import (
 from init_net.training.config import TrainConfig
 from init_net.training.optimisation import WeightAverage, make_optimiser
 from init_net.training.plan import Stage
+from init_net.training.ranks import Ranks
 from init_net.training.task import Task
 
 _PATIENCE = 20
@@ -50,6 +51,7 @@ class TrainState:
 
     Attributes:
         task, config: what is learned, and how.
+        ranks: the processes that do the steps together.
         stage: that the optimiser and the average are of. The last step of a stage leaves it
             there until the next one is entered.
         step: steps done.
@@ -57,12 +59,16 @@ class TrainState:
         skipped: the last steps in a row that were left out.
         sums: loss term -> sum over the steps since the last line of the log.
         figures: of the last validation.
+        losses: of the task, with the gradients of all ranks.
+        stop: whether somebody has asked one of the ranks to stop, as all know after each step.
         hand_model: that the run began with, whatever lies on the disk when a checkpoint is written.
     """
 
     task: Task[Any]
     config: TrainConfig
+    ranks: Ranks
     stage: Stage
+    losses: nn.Module
     optimiser: torch.optim.Optimizer
     average: WeightAverage
     scaler: torch.amp.GradScaler
@@ -71,18 +77,22 @@ class TrainState:
     saved: int = 0
     validated: int = 0
     skipped: int = 0
+    stop: bool = False
     sums: dict[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, task: Task[Any], config: TrainConfig, stage: Stage) -> TrainState:
+    def begin(cls, task: Task[Any], config: TrainConfig, stage: Stage, ranks: Ranks) -> TrainState:
         """A run in a stage of which nothing is done yet."""
         half = config.run.precision == "float16"
+        task.network = ranks.synchronised(task.network, _device(task))
         freezing.enter(task.network, stage)
         return cls(
             task=task,
             config=config,
+            ranks=ranks,
             stage=stage,
+            losses=ranks.shared(task),
             optimiser=make_optimiser(task.network, config.optimiser),
             average=WeightAverage(task.network, config.optimiser.ema_decay),
             scaler=torch.amp.GradScaler(_device(task).type, enabled=half),
@@ -90,7 +100,7 @@ class TrainState:
         )
 
     @classmethod
-    def restored(cls, task: Task[Any], config: TrainConfig, path: Path) -> TrainState:
+    def restored(cls, task: Task[Any], config: TrainConfig, path: Path, ranks: Ranks) -> TrainState:
         """The state of a checkpoint.
 
         Raises:
@@ -100,7 +110,7 @@ class TrainState:
         require_same_run(path, found.config, config)
         require_same_plan(path, found.plan, task.plan)
         # A stage of which all is done is left as the run goes on.
-        state = cls.begin(task, config, task.plan.at(max(found.step - 1, 0)))
+        state = cls.begin(task, config, task.plan.at(max(found.step - 1, 0)), ranks)
         for values in (found.network, found.average):
             require_fitting(path, task.network, values)
         task.network.load_state_dict(found.network)
@@ -123,11 +133,17 @@ class TrainState:
         network.load_state_dict(self.average.values())
         self.stage = stage
         freezing.enter(network, stage)
+        self.losses = self.ranks.shared(self.task)
         self.optimiser = make_optimiser(network, optimiser)
         self.average = WeightAverage(network, optimiser.ema_decay)
 
-    def advance(self, batch: TensorBatch, folder: Path) -> float:
+    def advance(self, batch: TensorBatch, folder: Path, stop: bool = False) -> float:
         """One step of the optimiser; the total loss before it.
+
+        Args:
+            batch: this rank's part of it.
+            folder: of the run, for messages.
+            stop: whether this rank was asked to stop.
 
         Raises:
             DivergedError: a loss or the gradient is not finite.
@@ -136,9 +152,9 @@ class TrainState:
         rate = self.stage.learning_rate(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        torch.manual_seed(_seed(config.run.seed, self.step))
+        torch.manual_seed(_seed(config.run.seed, self.step, self.ranks.rank))
         with _autocast(config, self.device):
-            terms = self.task.losses(batch.to(self.device), self.step)
+            terms = self.losses(batch.to(self.device), self.step)
         means = {name: term.float().mean() for name, term in terms.items()}
         total = torch.stack(list(means.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
@@ -149,7 +165,10 @@ class TrainState:
             network.parameters(), math.inf if longest is None else longest
         )
         # One transfer from the device for all: each would wait for it.
-        values = torch.stack([*means.values(), total, norm.to(total.dtype)]).detach().tolist()
+        asked = torch.full_like(total, float(stop))
+        said = torch.stack([*means.values(), total, norm.to(total.dtype), asked]).detach()
+        *values, anybody = self.ranks.mean(said).tolist()
+        self.stop = anybody > 0
         found = dict(zip([*means, "total", "gradient"], values, strict=True))
         self._require_finite(found, folder)
         self.scaler.step(self.optimiser)
@@ -216,6 +235,7 @@ def _autocast(config: TrainConfig, device: torch.device) -> torch.autocast | nul
     return torch.autocast(device.type, getattr(torch, config.run.precision))
 
 
-def _seed(seed: int, step: int) -> int:
-    """The seed of a step's global generators."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
+def _seed(seed: int, step: int, rank: int) -> int:
+    """The seed of a step's global generators; the first rank has that of a run of one process."""
+    entropy = [seed, step, rank] if rank else [seed, step]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])

@@ -102,6 +102,9 @@ class StereoTask:
         """See `Task.validate`."""
         return StereoErrors.of(self._stereo, self._held_out).figures()
 
+    def pictures(self, stage: Stage) -> None:
+        """See `Task.pictures`: none of pairs."""
+
     def _with_less(self, view: CropSamples, generator: torch.Generator) -> CropSamples:
         seen = self._stereo.drop_keypoints(view.inputs, generator)
         view = view.with_confidence(seen.confidence)

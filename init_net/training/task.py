@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
+import numpy as np
 from torch import Tensor, nn
 
 from fitter.records import TensorBatch
@@ -44,4 +45,9 @@ class Task(Protocol[Samples]):
     def validate(self, stage: Stage) -> dict[str, float]:
         """Figures on held-out samples of what a stage learns; the network is in eval mode, with
         averaged weights."""
+        ...
+
+    def pictures(self, stage: Stage) -> np.ndarray | None:
+        """(H, W, 3) uint8 sRGB: some held-out samples as they are beside what the network says of
+        them, which is as in `validate`; None for nothing to see. Asked for where somebody looks."""
         ...

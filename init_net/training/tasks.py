@@ -22,7 +22,6 @@ from init_net.networks.build import build_network
 from init_net.networks.config import (
     HandNetConfig,
     LifterConfig,
-    NetworkConfig,
     SegmentationConfig,
     StereoConfig,
 )
@@ -42,6 +41,7 @@ from init_net.training.handnet_terms import HandNetTerms
 from init_net.training.learnable import require_learnable
 from init_net.training.loss_weights import MASK_PART, OF_MASKS
 from init_net.training.losses import lifter_terms, mask_terms
+from init_net.training.pictures import SHOWN, crop_pictures, relative_pictures
 from init_net.training.plan import Stage, Supply, make_plan
 from init_net.training.sources import (
     LearnedFrom,
@@ -51,20 +51,16 @@ from init_net.training.sources import (
     prepare,
 )
 from init_net.training.stage_checks import require_stages
+from init_net.training.start import begin_with
 from init_net.training.stereo_task import StereoTask
 from init_net.training.task import Task
-from init_net.weights import load_network, read_info, weights_file
 
 if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
     from init_net.networks.segmentation import HandSegmentation
-    from init_net.networks.stereo import StereoHandNet
 
 _BATCHES = 1
 """What a seed is for, besides the first weights and the order of samples."""
-
-_FREE = {"keypoint_dropout", "dropout", "feature_dropout"}
-"""Options of a network that its weights do not depend on."""
 
 Batch = TypeVar("Batch", CropSamples, LifterSamples)
 
@@ -89,8 +85,7 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     """
     require_trainable(config)
     network: Any = build_network(config.network, config.run.seed).to(device)
-    if config.run.start is not None:
-        begin_with(network, config)
+    begin_with(network, config)
     sources = tuple(config.learned_from.values())
     for source in (*sources, *config.held_out):
         prepare(source)
@@ -108,41 +103,6 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
             return SegmentationTask(config, network, train, held_out)
         case StereoConfig():
             raise AssertionError("a stereo network has pairs")
-
-
-def begin_with(network: nn.Module, config: TrainConfig) -> None:
-    """Give a network the weights of `TrainRunConfig.start`.
-
-    A stereo network may begin with those of a HandNet, for both of its views.
-
-    Raises:
-        InputError: they cannot be read, or are of a network with other options.
-    """
-    mine, start = config.network, config.run.start
-    assert start is not None
-    path = weights_file("handnet" if isinstance(mine, StereoConfig) else mine.kind, start)
-    if isinstance(mine, StereoConfig) and read_info(path).network.kind == "handnet":
-        _require_options(path, mine.mono, "network.mono")
-        cast("StereoHandNet", network).begin_with(cast("HandNet", load_network(path)))
-        return
-    _require_options(path, mine, "network")
-    network.load_state_dict(load_network(path, expected_kind=mine.kind).state_dict())
-
-
-def _require_options(path: Path, wanted: NetworkConfig, where: str) -> None:
-    """Refuse weights of a network with other options than one that is `where` in a
-    configuration."""
-    free: Any = {**dict.fromkeys(_FREE, True), "mono": _FREE}
-    mine, theirs = (each.model_dump(exclude=free) for each in (wanted, read_info(path).network))
-    for name, option in mine.items():
-        if theirs.get(name) != option:
-            raise InputError(
-                "training.other_start",
-                file=path,
-                option=f"{where}.{name}",
-                expected=option,
-                found=theirs.get(name),
-            )
 
 
 class _SampleTask:
@@ -168,6 +128,10 @@ class _SampleTask:
         # Networks of no shape look at none.
         self._shapes = getattr(config.network, "betas", 0)
         self._device = next(network.parameters()).device
+
+    def pictures(self, stage: Stage) -> np.ndarray | None:
+        """See `Task.pictures`."""
+        return None
 
     def _chosen(self, step: int) -> np.ndarray:
         """(B,) items that a step learns from."""
@@ -235,6 +199,12 @@ class LifterTask(_SampleTask):
         """See `Task.validate`."""
         return lifter_figures(self.network, self._held_out, stage.without)
 
+    def pictures(self, stage: Stage) -> np.ndarray:
+        """See `Task.pictures`."""
+        hands = self._held_out.samples[:SHOWN]
+        lifted = said(self.network, hands.inputs.to(self._device), stage)
+        return relative_pictures(lifted.keypoints, hands.keypoints)
+
 
 class _ImageTask(_SampleTask):
     """What the networks that see images share."""
@@ -251,6 +221,11 @@ class _ImageTask(_SampleTask):
         size, margin = network.config.input_size, network.config.margin
         self._cropper = Cropper(train.samples, size, margin, config.augmentation)
         self._held_out = Cropper(held_out, size, margin, None)
+
+    def _shown(self) -> CropSamples:
+        """Held-out crops that are shown, on the network's device."""
+        count = min(SHOWN, len(self._held_out.samples))
+        return self._held_out.crop(range(count), (0,)).to(self._device)
 
     def batch(self, step: int) -> CropSamples:
         """See `Task.batch`."""
@@ -297,6 +272,14 @@ class HandNetTask(_ImageTask):
         masks = mask_figures(network, self._held_out, absent=stage.without)
         return {**masks, **figures}
 
+    def pictures(self, stage: Stage) -> np.ndarray:
+        """See `Task.pictures`."""
+        crops = self._shown()
+        found = said(self.network, crops.inputs, stage)
+        hands = found.hands
+        points = None if hands is None else self._terms.points(hands, crops).positions
+        return crop_pictures(crops, points, found.mask_logits)
+
 
 class SegmentationTask(_ImageTask):
     """A `HandSegmentation`: binary cross entropy and Dice."""
@@ -311,6 +294,11 @@ class SegmentationTask(_ImageTask):
         """See `Task.validate`."""
         return mask_figures(cast("HandSegmentation", self.network), self._held_out)
 
+    def pictures(self, stage: Stage) -> np.ndarray:
+        """See `Task.pictures`."""
+        crops = self._shown()
+        return crop_pictures(crops, None, said(self.network, crops.inputs, stage))
+
 
 def require_trainable(config: TrainConfig) -> dict[str, str]:
     """Refuse what no training can be done with, before samples are rendered for hours.
@@ -321,7 +309,8 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
     Raises:
         InputError: the network has no such loss, none is to count, its shape coefficients are not
             the samples', its batches are too small for it, its data sets are not what they should
-            be, or they lack what the losses of a stage compare; or see `require_stages`.
+            be, or they lack what the losses of a stage compare; or see `require_stages` and
+            `begin_with`.
     """
     require_stages(config)
     network = config.network
@@ -338,4 +327,7 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
     if not isinstance(network, LifterConfig) and config.optimiser.batch_size == 1:
         # The statistics of a batch would be those of one sample, or of one number.
         raise InputError("training.small_batch", file="optimiser.batch_size")
-    return require_learnable(config)
+    said = require_learnable(config)
+    if config.run.start is not None or config.run.start_parts is not None:
+        begin_with(build_network(config.network, config.run.seed), config)
+    return said

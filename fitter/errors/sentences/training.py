@@ -12,14 +12,14 @@ SENTENCES: dict[str, str] = {
     "training.impossible_parts": "expected parts that the network can do without together, but "
     "{reason}",
     "training.no_parts": "expected a part that is left, found none",
-    "training.unknown_source": "expected sources of this configuration, of which there are {known}, "
-    "found {source!r}",
+    "training.unknown_source": "expected sources of this configuration, of which there are "
+    "{known}, found {source!r}",
     "training.stage_shares": "expected {expected}",
     "training.no_decay": "expected decay_epochs for the schedule {schedule}, found none",
-    "training.long_decay": "expected a stage that is as long as its decay of {decay:g} epochs, found "
-    "one of {found:g}",
-    "training.long_warmup": "expected more steps than the {warmup} of the warm-up, found a stage of "
-    "{found}",
+    "training.long_decay": "expected a stage that is as long as its decay of {decay:g} epochs, "
+    "found one of {found:g}",
+    "training.long_warmup": "expected more steps than the {warmup} of the warm-up, found a stage "
+    "of {found}",
     "training.other_plan": "expected a run whose stage and its last step are {expected}, found "
     "{found}: its samples are others than they were; use --overwrite to replace it",
     # Rendered samples.
@@ -70,6 +70,8 @@ SENTENCES: dict[str, str] = {
     "training.cannot_write": "cannot write the run: {reason}",
     "training.cannot_log": "cannot write the log: {reason}",
     # What is asked of a run.
+    "training.no_config": "expected a configuration file or the name of a preset, found nothing; "
+    "--list names the presets",
     "training.export_name": "expected a name that ends in .safetensors",
     "training.nothing_to_export": "expected a run with a checkpoint to export, found none",
     "training.other_betas": "expected {expected}, the shape coefficients of the open hand, found "
@@ -77,12 +79,20 @@ SENTENCES: dict[str, str] = {
     "training.lacks": "expected {expected} for the {network}, found a data set without",
     "training.other_start": "expected weights of a network with {option} {expected!r} to begin "
     "with, found {found!r}",
+    "training.no_start": "expected weights to begin with in run.start, found none",
+    "training.unknown_start": "expected a part to begin with, of which there are {known}, found "
+    "{part!r}",
+    "training.other_start_part": "expected weights of layers as {part!r} has them, found other "
+    "ones in {found!r}",
     "training.small_batch": "expected at least 2 for a network that sees images, found 1",
     "training.unknown_loss": "expected one of {known}, found a loss that this network has not",
     "training.pairs": "expected pairs to learn from if and only if the network is a stereo "
     "network, found {found} for the kind {network}",
     "training.no_loss": "expected one of a weight above 0, found none",
+    "training.uneven_batch": "expected a multiple of the {count} processes, found {found}",
     # How it ends.
+    "training.rank_lost": "another process of the run has ended, seen by rank {rank}; its own "
+    "message says why. The same command continues from the last checkpoint",
     "training.diverged": "training stopped at step {step}: expected finite losses and gradients, "
     "found {what} {found}; {kept}",
     "training.diverged_often": "training stopped at step {step}: expected finite losses and "

@@ -64,6 +64,7 @@ def test_a_preset_loads_and_survives_being_stored(name, tmp_path) -> None:
 
 def test_realistic_hands_holds_what_is_printed() -> None:
     stage = stage_of("realistic_hands")
+    assert stage.view_reduction == "mean"
     assert (stage.solver, stage.learning_rate, stage.momentum) == ("sgd", 0.002, 0.9)
     assert stage.iterations == 15 and stage.silhouette == "soft"
     assert stage.energies == {

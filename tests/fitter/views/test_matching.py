@@ -12,7 +12,13 @@ from fitter.fitting.detected_frame import DetectedFrame
 from fitter.fitting.detected_image import DetectedImage
 from fitter.rig import Rig
 from fitter.views.matching import match_hands, sights_of
-from fitter.views.triangulation import agreed_points, agreement, triangulate
+from fitter.views.triangulation import (
+    HAND_LENGTH,
+    agreed_points,
+    agreement,
+    noise_of,
+    triangulate,
+)
 from tests.support.rig_cases import matched_sets, rig_hand
 
 SIZE = (640, 480)
@@ -65,6 +71,20 @@ def test_one_wrong_view_of_four_is_left_out(sampled, rng, wrong) -> None:
     found, weight = agreed_points(sights)
     assert weight[wrong] < 0.1 and weight[others].min() > 0.9
     assert np.linalg.norm(found - without, axis=1).max() < 2e-3
+
+
+@pytest.mark.parametrize("views", [2, 4, 8])
+def test_the_noise_of_keypoints_follows_from_how_views_disagree(sampled, rng, views) -> None:
+    """2 pixels half a metre away at a focal length of 600: 1.7 mm in each coordinate."""
+    found = []
+    for points in sampled.keypoints:
+        rig = Rig(tuple(look_at(0.5 * c.centre / np.linalg.norm(c.centre), c.name)
+                        for c in ring(rng, views).cameras))  # fmt: skip
+        sights = sights_in(rig, points, 2.0, rng)
+        met, weights = agreed_points(sights)
+        found.append(noise_of(sights.distances(met), weights))
+    assert np.mean(found) == pytest.approx(2 * 0.5 / 600 / HAND_LENGTH, rel=0.15)
+    assert np.isnan(noise_of(np.array([0.1]), np.ones(1)))
 
 
 def test_two_views_count_alike_however_far_apart() -> None:

@@ -1,0 +1,100 @@
+"""Pictures of what a network says of held-out samples beside the truth, for TensorBoard.
+
+A row for each sample: on the left what is true, on the right what the network says.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from fitter.conventions import BONES
+from init_net.samples.crop_samples import CropSamples
+
+SHOWN = 6
+"""Samples of a picture."""
+
+_SIDE = 224
+"""Pixels of what is shown of a sample."""
+
+_FINGERS = ((230, 60, 60), (240, 160, 40), (90, 190, 60), (60, 140, 230), (190, 90, 220))
+"""sRGB of the bones, from the thumb to the little finger."""
+
+_MASK = np.array([40, 220, 120], np.float32)
+_PAPER = 245
+
+
+def crop_pictures(
+    crops: CropSamples, positions: Tensor | None, logits: Tensor | None
+) -> np.ndarray:
+    """Crops with keypoints and masks.
+
+    Args:
+        crops: B.
+        positions: (B, 21, 2) keypoints as the network has them, crop units about the middle; None
+            where it says none, and then no true ones are drawn.
+        logits: (B, S, S) above 0 where it sees the hand; None likewise.
+
+    Returns:
+        (B H, 2 H, 3) uint8 sRGB.
+    """
+    rows = []
+    for row in range(len(crops.image)):
+        values = (255 * crops.image[row]).round().cpu().numpy().astype(np.uint8).transpose(1, 2, 0)
+        image = cv2.resize(values, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)
+        true, found = image.copy(), image.copy()
+        if logits is not None:
+            if bool(crops.has_mask[row]):
+                true = _tinted(true, crops.mask[row] > 0.5)
+            found = _tinted(found, logits[row] > 0)
+        if positions is not None:
+            _draw_hand(true, crops.positions[row])
+            _draw_hand(found, positions[row])
+        rows.append(np.concatenate([true, found], 1))
+    return np.concatenate(rows)
+
+
+def relative_pictures(keypoints: Tensor, truth: Tensor) -> np.ndarray:
+    """Hands of keypoints alone, each as the camera sees it and from its right.
+
+    Args:
+        keypoints: (B, 21, 3) as the network has them, relative to the wrist, crop units.
+        truth: (B, 21, 3) likewise.
+
+    Returns:
+        (B H, 4 H, 3) uint8 sRGB: the truth from both sides, then what the network says.
+    """
+    rows = []
+    for found, true in zip(keypoints.float().cpu(), truth.float().cpu(), strict=True):
+        middle = true.nan_to_num().mean(0)
+        views = []
+        for hand in (true - middle, found - middle):
+            for axes in ([0, 1], [2, 1]):
+                paper = np.full((_SIDE, _SIDE, 3), _PAPER, np.uint8)
+                _draw_hand(paper, hand[:, axes])
+                views.append(paper)
+        rows.append(np.concatenate(views, 1))
+    return np.concatenate(rows)
+
+
+def _tinted(image: np.ndarray, mask: Tensor) -> np.ndarray:
+    """An image (H, H, 3) whose pixels in a mask (S, S) have another colour."""
+    shown = cv2.resize(
+        mask.cpu().numpy().astype(np.uint8), (_SIDE, _SIDE), interpolation=cv2.INTER_NEAREST
+    )
+    mixed = 0.55 * image + 0.45 * _MASK
+    return np.where(shown[..., None] > 0, mixed, image).astype(np.uint8)
+
+
+def _draw_hand(image: np.ndarray, positions: Tensor) -> None:
+    """Draw bones between (21, 2) positions in crop units about the middle; unknown ones are left
+    out."""
+    # OpenCV takes whole pixels; far beyond the image they would not be whole numbers for it.
+    pixels = (_SIDE * (positions.float().cpu().numpy() + 0.5)).clip(-_SIDE, 2 * _SIDE)
+    for number, (start, end) in enumerate(BONES):
+        ends = pixels[[start, end]]
+        if np.isfinite(ends).all():
+            first, last = (tuple(map(int, point.round())) for point in ends)
+            colour = _FINGERS[number * len(_FINGERS) // len(BONES)]
+            cv2.line(image, first, last, colour, 2, cv2.LINE_AA)

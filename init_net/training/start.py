@@ -1,0 +1,84 @@
+"""The weights that a run begins with: random ones, or another run's in all or some parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from torch import nn
+
+from fitter.errors import InputError
+from init_net.networks.config import NetworkConfig, StereoConfig
+from init_net.training.config import TrainConfig
+from init_net.training.freezing import parts_of
+from init_net.weights import load_network, read_info, weights_file
+
+if TYPE_CHECKING:
+    from init_net.networks.handnet import HandNet
+    from init_net.networks.stereo import StereoHandNet
+
+_FREE = {"keypoint_dropout", "dropout", "feature_dropout"}
+"""Options of a network that its weights do not depend on."""
+
+
+def begin_with(network: nn.Module, config: TrainConfig) -> None:
+    """Give a network the weights of `TrainRunConfig.start`, all or those of `start_parts`.
+
+    A stereo network may begin with those of a HandNet, for both of its views.
+
+    Args:
+        network: as it was built, with random weights.
+        config: of the run.
+
+    Raises:
+        InputError: they cannot be read, or are of a network with other options; or a part is not
+            there, or has other layers, or parts are asked for of no weights.
+    """
+    run = config.run
+    if run.start is None:
+        if run.start_parts is not None:
+            raise InputError("training.no_start", file="run.start_parts")
+        return
+    mine = config.network
+    path = weights_file("handnet" if isinstance(mine, StereoConfig) else mine.kind, run.start)
+    if run.start_parts is not None:
+        _begin_parts(network, path, run.start_parts)
+    elif isinstance(mine, StereoConfig) and read_info(path).network.kind == "handnet":
+        _require_options(path, mine.mono, "network.mono")
+        cast("StereoHandNet", network).begin_with(cast("HandNet", load_network(path)))
+    else:
+        _require_options(path, mine, "network")
+        network.load_state_dict(load_network(path, expected_kind=mine.kind).state_dict())
+
+
+def _require_options(path: Path, wanted: NetworkConfig, where: str) -> None:
+    """Refuse weights of a network with other options than one that is `where` in a
+    configuration."""
+    free: Any = {**dict.fromkeys(_FREE, True), "mono": _FREE}
+    mine, theirs = (each.model_dump(exclude=free) for each in (wanted, read_info(path).network))
+    for name, option in mine.items():
+        if theirs.get(name) != option:
+            raise InputError(
+                "training.other_start",
+                file=path,
+                option=f"{where}.{name}",
+                expected=option,
+                found=theirs.get(name),
+            )
+
+
+def _begin_parts(network: nn.Module, path: Path, wanted: Mapping[str, str]) -> None:
+    """Give parts of a network the weights of parts of the network in a file."""
+    mine, theirs = parts_of(network), parts_of(load_network(path))
+    for name, other in wanted.items():
+        for part, parts, where in ((name, mine, "run.start_parts"), (other, theirs, path)):
+            if part not in parts:
+                known = ", ".join(parts) or "none"
+                raise InputError("training.unknown_start", file=where, part=part, known=known)
+        values, own = theirs[other].state_dict(), mine[name].state_dict()
+        if {key: value.shape for key, value in own.items()} != {
+            key: value.shape for key, value in values.items()
+        }:
+            raise InputError("training.other_start_part", file=path, part=name, found=other)
+        mine[name].load_state_dict(values)
