@@ -147,7 +147,7 @@ def refinement(folder: Path = RESULTS) -> str:
         values = [np.array([each[name]["iou"][str(k)] for k in ITERATIONS])
                   for each in found if name in each]  # fmt: skip
         each_gain = [row[-1] - row[0] for row in values]
-        columns = np.array(values).T if values else [[]] * len(ITERATIONS)
+        columns: Sequence[Any] = np.array(values).T if values else [[]] * len(ITERATIONS)
         rows.append((title, *(mean_and_error(column, 3) for column in columns),
                      mean_and_error(each_gain, 3)))  # fmt: skip
     for title, printed in PRINTED_IOU.items():
