@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 
 import numpy as np
 
+from fitter.config.networks import require_cameras
 from fitter.config.options import Config, load_config
 from fitter.config.overrides import configured
 from fitter.fitted_hand import FittedHand
@@ -253,6 +254,7 @@ class HandFitter:
         """
         said = without_samples(Given(images, K, keypoints, masks), use)
         given = GivenImages.of(said, hand_size)
+        require_cameras(self.config.asked_networks, 1)
         found: list[list[FittedHand]] = []
         size = self.config.run.batch_size
         with _one_thread():
@@ -295,6 +297,7 @@ class HandFitter:
         from fitter.workers.batches import batch_length
 
         given = GivenFrames.of(frames, rig, keypoints, masks, hand_size)
+        require_cameras(self.config.asked_networks, len(given.rig))
         length = batch_length(self.config, len(given.rig))
         found: list[list[FrameHand]] = []
         with _one_thread():
