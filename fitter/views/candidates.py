@@ -18,7 +18,7 @@ from fitter.hand_models import inverse_kinematics, pose_keypoints
 from fitter.hand_models.known_shape import KnownShape
 from fitter.records import HandParams, NormalisedHands
 from fitter.rotations import roma
-from fitter.views.rows import RigRows, RootJoint
+from fitter.views.rows import RigRows, RootJoint, to_rig
 
 _LEAST_KNOWN = 6
 """Triangulated keypoints that place the others. # not published"""
@@ -111,14 +111,8 @@ class CandidateSource:
         rows, keypoints = self.rows, self.model.keypoints
         of = rows.hand[place]
         hands = self.known[of].placed(self.model.size, hands)
-        part = replace(
-            rows,
-            hand=of,
-            rotation=rows.rotation[place],
-            translation=rows.translation[place],
-            weight=rows.weight[place],
-        )
-        there = part.to_rig(hands, RootJoint.of(keypoints))
+        root = RootJoint.of(keypoints)
+        there = to_rig(hands, rows.rotation[place], rows.translation[place], root)
         points = self.points[of]
         known = points.isfinite().all(-1, keepdim=True)
         apart = torch.where(known, points - pose_keypoints(keypoints, there)[1], 0.0).sum(1)
