@@ -28,6 +28,7 @@ from init_net.networks.build import AnyNetwork
 from init_net.offer import HANDNET, OFFER, InitNetOptions
 from init_net.posing import regressed_keypoints
 from init_net.records import CropInputs, RegressedHands
+from init_net.stereo_fusion import NEAREST, wrist_place
 from init_net.view_frame import in_camera, lifter_inputs, view_focal
 from init_net.weights import load_network, weights_file
 
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 _LARGEST_BATCH = 16
 """Crops that a network sees at once: on a CPU each takes twice as long in a batch of 64, whose maps
 leave the cache."""
-
-_NEAREST = 0.05
-"""Metres from the camera that a wrist has at least."""
 
 
 def load_networks(
@@ -122,12 +120,12 @@ class Networks:
         seen = _Crops.of([crops[i] for i in places])
         with torch.no_grad():
             if "lifter" in self._networks:
-                said["lifter"] = said["lifter"].with_hands(index, self._lifted(usable))
+                said["lifter"] = _among(hands, index, self._lifted(usable))
             regressed, found = self._looked_at(seen)
             if regressed:
                 rows = torch.tensor(seen.rows, device=index.device)
                 prediction = self._placed(usable[rows], seen, regressed)
-                said["handnet"] = said["handnet"].with_hands(index[rows], prediction)
+                said["handnet"] = _among(hands, index[rows], prediction)
             for row, mask in found.items():
                 masks[places[row]] = mask
         return Predictions(said, masks)
@@ -166,17 +164,24 @@ class Networks:
         """What `HandNet` says of its crops. It does not say how sure it is: its std is NaN."""
         like = usable.view_direction
         points = torch.cat([regressed_keypoints(self._model, part) for part in hands]).to(like)
-        scale = torch.cat([part.camera[:, 0] for part in hands]).to(like)
+        rotations, betas, camera = (
+            torch.cat([getattr(part, name) for part in hands]).to(like)
+            for name in ("rotations", "betas", "camera")
+        )
         K, side = (torch.as_tensor(array).to(like) for array in (seen.intrinsics, seen.sides))
         middle = (0.5 * side)[:, None, None].expand(-1, 1, 2)
         ray = normalize(back_project(middle, torch.ones_like(middle[..., 0]), K)[:, 0], dim=-1)
         focal = usable.intrinsics[:, 0, 0]
-        distance = view_focal(K[:, 0, 0] / side, ray) / scale
+        to_camera = rotation_to(ray)
         # The camera's scale is that of the mean depth, a prediction's unit that of the wrist's.
-        unit = focal / (distance - points[..., 2].mean(1)).clamp_min(_NEAREST)
-        keypoints = unit[:, None, None] * (points @ rotation_to(ray).mT)
+        wrist = wrist_place(points, camera, view_focal(K[:, 0, 0] / side, ray))
+        wrist = torch.cat([wrist[:, :2], wrist[:, 2:].clamp_min(NEAREST)], 1)
+        unit = focal / wrist[:, 2]
+        keypoints = unit[:, None, None] * (points @ to_camera.mT)
         unknown = torch.full_like(keypoints[..., :2], torch.nan)
-        return Prediction(keypoints, unknown, unknown[..., 0].clone())
+        turned = torch.cat([to_camera[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
+        wrist = (to_camera @ wrist[..., None])[..., 0]
+        return Prediction(keypoints, unknown, unknown[..., 0].clone(), turned, betas, wrist)
 
     def _inputs(self, seen: _Crops, size: int) -> list[CropInputs]:
         """Crops in the size that a network takes, as many at once as it may see."""
@@ -241,6 +246,16 @@ def _masks(seen: _Crops, logits: Sequence[Tensor]) -> dict[int, np.ndarray]:
 def _nothing(hands: NormalisedHands) -> Prediction:
     keypoints = hands.confidence.new_full((*hands.confidence.shape, 3), torch.nan)
     return Prediction(keypoints, keypoints[..., :2].clone(), keypoints[..., 0].clone())
+
+
+def _among(hands: NormalisedHands, index: Tensor, part: Prediction) -> Prediction:
+    """What is said of those of B hands at `index`; NaN for the others."""
+
+    def among(values: Tensor) -> Tensor:
+        unknown = values.new_full((len(hands.is_usable), *values.shape[1:]), torch.nan)
+        return unknown.index_copy(0, index, values)
+
+    return part.map(among)
 
 
 def _resized(image: np.ndarray, size: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from fitter.records import HandCrop, NormalisedHands, TensorBatch
 
 @dataclass(frozen=True)
 class Prediction(TensorBatch):
-    """Keypoints of B right hands as one network sees them.
+    """Keypoints of B right hands as one network sees them, and the hands where it poses them.
 
     Attributes:
         keypoints: (B, 21, 3) relative to the wrist keypoint, camera axes of the (mirrored) image,
@@ -31,22 +31,37 @@ class Prediction(TensorBatch):
             line of sight, crop units.
         visibility: (B, 21) probability that each keypoint is seen in the image; NaN where the
             network says nothing of it, which is what None becomes.
+        rotations: (B, 16, 3, 3) of MANO's joints: the wrist's in the camera's axes, then each
+            relative to its parent; NaN, as all below, where the network poses no hand model.
+        betas: (B, S) of the model that it poses, whose keypoints `keypoints` are.
+        wrist: (B, 3) metres, where its camera has the wrist keypoint, camera axes.
     """
 
     keypoints: Tensor
     std: Tensor
     visibility: Tensor | None = None
+    rotations: Tensor | None = None
+    betas: Tensor | None = None
+    wrist: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.visibility is None:
-            unknown = torch.full_like(self.keypoints[..., 0], torch.nan)
-            object.__setattr__(self, "visibility", unknown)
+        unsaid = {"visibility": (21,), "rotations": (16, 3, 3), "betas": (1,), "wrist": (3,)}
+        for name, shape in unsaid.items():
+            if getattr(self, name) is None:
+                unknown = self.keypoints.new_full((len(self.keypoints), *shape), torch.nan)
+                object.__setattr__(self, name, unknown)
 
     @property
     def visible(self) -> Tensor:
         """(B, 21) `visibility`, NaN where nothing is said."""
         assert self.visibility is not None  # since `__post_init__`
         return self.visibility
+
+    @property
+    def posed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """`rotations`, `betas` and `wrist`, NaN where nothing is said."""
+        assert self.rotations is not None and self.betas is not None and self.wrist is not None
+        return self.rotations, self.betas, self.wrist
 
 
 @dataclass(frozen=True)
