@@ -76,7 +76,9 @@ def _lit(lighting: np.ndarray, rotation: np.ndarray, side: Side | None) -> np.nd
 
     flip = np.array([-1.0, 1.0, 1.0]) if side == "left" else np.ones(3)
     own = torch.as_tensor(flip[:, None] * rotation * flip)
-    return _single(turned_light(torch.as_tensor(lighting, dtype=own.dtype)[None], own[None])[0])
+    return _single(
+        turned_light(torch.as_tensor(lighting, dtype=own.dtype)[None], own[None])[0].numpy()
+    )
 
 
 def _single(values: np.ndarray) -> np.ndarray:
