@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -21,12 +20,14 @@ from torch.nn.functional import normalize
 
 from fitter.camera import back_project, rotation_to
 from fitter.errors import InputError
-from fitter.fitting.initializer import Prediction, Predictions
+from fitter.fitting.initializer import Prediction, Predictions, ViewedRows
 from fitter.hand_models import load_hand_model
 from fitter.records import HandCrop, NormalisedHands
+from init_net.crop_inputs import crop_inputs, resized
 from init_net.networks.build import AnyNetwork
 from init_net.offer import HANDNET, OFFER, InitNetOptions
 from init_net.posing import regressed_keypoints
+from init_net.predict_pairs import PairNetwork
 from init_net.records import CropInputs, RegressedHands
 from init_net.stereo_fusion import NEAREST, wrist_place
 from init_net.view_frame import in_camera, lifter_inputs, view_focal
@@ -35,10 +36,16 @@ from init_net.weights import load_network, weights_file
 if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
     from init_net.networks.segmentation import HandSegmentation
+    from init_net.networks.stereo import StereoHandNet
 
 _LARGEST_BATCH = 16
 """Crops that a network sees at once: on a CPU each takes twice as long in a batch of 64, whose maps
 leave the cache."""
+
+_ALONE = [
+    each.name for each in OFFER.networks if each.gives == "initialisation" and each.cameras == 1
+]
+"""Initialisations by networks that look at each view of a hand alone."""
 
 
 def load_networks(
@@ -99,6 +106,8 @@ class Networks:
             digests: kind -> sha256 of its weights.
         """
         self._networks, self._device, self._digests = networks, device, digests or {}
+        stereo = cast("StereoHandNet | None", networks.get("stereo"))
+        self._pairs = None if stereo is None else PairNetwork(stereo)
         # Networks of adults' shapes alone leave those of children at 0.
         model = load_hand_model(children=True).keypoint_model()
         self._model = model.to(torch.float32).to(device)
@@ -112,7 +121,7 @@ class Networks:
         """See `Initializer.__call__`."""
         index = hands.is_usable.nonzero().flatten()
         masks: list[np.ndarray | None] = [None] * len(crops)
-        said = {name: _nothing(hands) for name in OFFER.initialisations if name in self._networks}
+        said = {name: _nothing(hands) for name in _ALONE if name in self._networks}
         if len(index) == 0:
             return Predictions(said, masks)
         usable = hands[index]
@@ -129,6 +138,10 @@ class Networks:
             for row, mask in found.items():
                 masks[places[row]] = mask
         return Predictions(said, masks)
+
+    def together(self, rows: ViewedRows) -> Mapping[str, Prediction]:
+        """See `Initializer.together`."""
+        return {} if self._pairs is None else {"stereo": self._pairs.prediction(rows)}
 
     def _lifted(self, hands: NormalisedHands) -> Prediction:
         lifted = self._networks["lifter"](lifter_inputs(hands).to(self._device))
@@ -190,21 +203,6 @@ class Networks:
         return [inputs[first : first + _LARGEST_BATCH] for first in firsts]
 
 
-def crop_inputs(crops: Sequence[HandCrop], size: int, device: torch.device) -> CropInputs:
-    """Crops, at least one, as networks take them: resized to `size` pixels, on a device."""
-    sides = np.array([crop.side for crop in crops])
-    images = np.stack([_resized(crop.pixels, size) for crop in crops])
-    keypoints = np.stack([crop.keypoints for crop in crops])
-    keypoints = keypoints * (size / sides)[:, None, None]
-    confidence = np.stack([crop.confidence for crop in crops])
-
-    def tensor(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(device, torch.float32)
-
-    image = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
-    return CropInputs(image, tensor(keypoints), tensor(confidence))
-
-
 @dataclass(frozen=True)
 class _Crops:
     """Those of N hands that have a crop; `rows` are their numbers among the N."""
@@ -239,7 +237,7 @@ def _masks(seen: _Crops, logits: Sequence[Tensor]) -> dict[int, np.ndarray]:
     found = torch.cat([part.sigmoid() for part in logits]).float().cpu().numpy()
     sides = seen.sides.tolist()
     return {
-        row: _resized(mask, side) for row, mask, side in zip(seen.rows, found, sides, strict=True)
+        row: resized(mask, side) for row, mask, side in zip(seen.rows, found, sides, strict=True)
     }
 
 
@@ -256,13 +254,3 @@ def _among(hands: NormalisedHands, index: Tensor, part: Prediction) -> Predictio
         return unknown.index_copy(0, index, values)
 
     return part.map(among)
-
-
-def _resized(image: np.ndarray, size: int) -> np.ndarray:
-    """A square image with another side, pixels."""
-    if len(image) == size:
-        return image
-    smaller = size < len(image)
-    return cv2.resize(
-        image, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    )

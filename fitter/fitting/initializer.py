@@ -7,7 +7,7 @@ offers of installed packages (`fitter.config.networks`); this package imports no
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.records import HandCrop, NormalisedHands, TensorBatch
+from fitter.rig import RigCamera
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,37 @@ class Predictions:
             the most trusted first.
         masks: (S, S) float32 in [0, 1] for each hand, the probability that a pixel of its crop
             shows it; None for a hand without a crop or where no network segments.
+        together: as `initialisations`, of networks that take all views of a hand together; they are
+            places to begin at, and neither a prior nor a reason to trust a fit.
     """
 
     initialisations: dict[str, Prediction]
     masks: Sequence[np.ndarray | None]
+    together: Mapping[str, Prediction] = field(default_factory=dict)
+
+    @property
+    def starts(self) -> dict[str, Prediction]:
+        """All that fits may begin at."""
+        return {**self.initialisations, **self.together}
+
+
+@dataclass(frozen=True)
+class ViewedRows:
+    """N rows, a hand in a camera each, as networks take them that look at all views of a hand.
+
+    Attributes:
+        hands: the rows as they were detected, right ones.
+        crops: their images, None where there is none.
+        hand: (N,) int64, ascending: rows of one number are one hand.
+        cameras: of the N rows.
+        is_left: (N,) bool, whether the hand was a left one.
+    """
+
+    hands: NormalisedHands
+    crops: Sequence[HandCrop | None]
+    hand: Tensor
+    cameras: Sequence[RigCamera]
+    is_left: Tensor
 
 
 class Initializer(Protocol):
@@ -94,6 +122,12 @@ class Initializer(Protocol):
             hands: as they were detected; of one that is not usable nothing is said.
             crops: their images, None where there is none.
         """
+        ...
+
+    def together(self, rows: ViewedRows) -> Mapping[str, Prediction]:
+        """What networks that take all views of a hand together say of N rows: name among
+        `NetworkOffer.initialisations` -> its prediction, NaN for rows of hands of another number of
+        views than it takes. Empty without such a network."""
         ...
 
 
