@@ -237,14 +237,14 @@ def require_lens(camera: RigCamera, size: tuple[int, int], where: str) -> None:
         raise InputError("rig.lens", file=where, least=LEAST_SEEN, found=share)
 
 
-def _flat(given: object) -> object:
+def _flat(given: Any) -> Any:
     """A row (1, N) or a column (N, 1), as `cv2.calibrateCamera` and `cv2.stereoCalibrate` give
     coefficients and translations, as N numbers; all else as it is."""
     try:
-        shape = np.shape(given)  # type: ignore[arg-type]
+        shape = np.shape(given)
     except ValueError:
         return given
-    return np.ravel(given) if len(shape) == 2 and 1 in shape else given  # type: ignore[call-overload]
+    return np.ravel(given) if len(shape) == 2 and 1 in shape else given
 
 
 def _numbers(given: object, shape: tuple[int | None, ...], where: str) -> np.ndarray:

@@ -86,7 +86,7 @@ def require_backgrounds(config: TrainConfig) -> None:
     for name, source in named.items():
         if isinstance(source, DatasetConfig) or is_done(folder_of(source), source.source):
             continue
-        background_files(source.settings.backgrounds, f"{name}.backgrounds")
+        background_files(source.backgrounds, f"{name}.backgrounds")
 
 
 def prepare(
