@@ -45,7 +45,7 @@ BatchShare = Annotated[
     ),
 ]
 
-ImageSize = Annotated[int, Field(ge=16, le=2048, description="side of a image, pixels")]
+ImageSize = Annotated[int, Field(ge=16, le=2048, description="side of an image, pixels")]
 
 Workers = Annotated[
     int, Field(ge=1, description="processes that make what is missing, and look at it")
@@ -94,7 +94,7 @@ class SamplesConfig(PortionConfig):
     count: Count = 60_000
     share: BatchShare = None
     size: ImageSize = 224
-    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a image")
+    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of an image")
     backgrounds: Backgrounds = "procedural"
     glove_share: Share = Field(0.0, description="of hands in a glove")
     child_share: Share = Field(0.0, description="of hands that are a child's")
@@ -142,7 +142,7 @@ class StereoSamplesConfig(Section):
     count: Count = Field(15_082, description="pairs, as many as Seeber et al. (3.4) have")
     share: BatchShare = None
     size: ImageSize = 224
-    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a image")
+    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of an image")
     backgrounds: Backgrounds = "procedural"
     least_baseline: Baseline = Field(
         0.08, description="metres between the cameras of a pair; not published"
@@ -158,6 +158,18 @@ class StereoSamplesConfig(Section):
     def _has_a_range(self) -> Self:
         if self.least_baseline > self.most_baseline:
             raise mistake("samples.baselines", least=self.least_baseline, most=self.most_baseline)
+        return self
+
+    @model_validator(mode="after")
+    def _has_both_parts(self) -> Self:
+        learned = round(self.learned * self.count)
+        if not 0 < learned < self.count:
+            raise mistake(
+                "training.few_pairs",
+                learned=learned,
+                held_out=self.count - learned,
+                count=self.count,
+            )
         return self
 
     @property

@@ -199,6 +199,7 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     from fitter.run.progress import say
     from init_net.training.config import TRAIN, load_train_config
     from init_net.training.export import export
+    from init_net.training.freezing import require_learned
     from init_net.training.run_folder import check_run
     from init_net.training.smoke import missing_sources, smoke
     from init_net.training.sources import folder_of, looks_at
@@ -226,6 +227,8 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     if not (options.prepare_only or overwrite):
         # Before anything is rendered. A smoke test that has been done is done again.
         overwrite = check_run(out, config) and options.smoke
+    if not options.smoke:  # which learns nothing, whatever it begins with
+        require_learned(config)
     for source, lost in require_trainable(config).items():
         say(console, f"{source}: has no {lost}: losses on the others are learned from")
     # Before anything is rendered; a machine that only renders needs none.
