@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import fitter
 from fitter.rig import FrameNames
 from fitter.store.failures import frame_failures
 from fitter.store.frame_schema import FrameRow, ViewHandRow, ViewRow
@@ -59,7 +60,7 @@ def fake_frame(i: int) -> FrameRow:
             image_width=320,
             image_height=240,
             intrinsics=np.eye(3) * (i + 1),
-            hands_alone=i,
+            view_hands_beyond=i,
             file_size=7 * i,
             file_time=1e9 + i,
             inputs_digest=-i,
@@ -94,7 +95,7 @@ def test_rows_come_back(whole):
         np.testing.assert_array_equal(found, wanted, err_msg=variable.name)
     row = rows[5]
     assert [hand.side for hand in row.hands] == ["right", "left"]
-    assert row.views[1].view_error == "broken é 5" and row.views[0].hands_alone == 5
+    assert row.views[1].view_error == "broken é 5" and row.views[0].view_hands_beyond == 5
     assert row.views[1].hands[1] == ViewHandRow()
     assert row.views[2].hands[0].view_weight == 0
     np.testing.assert_array_equal(row.views[0].intrinsics, 6 * np.eye(3))
@@ -128,8 +129,12 @@ def test_every_variable_of_a_hand_is_of_the_frame_or_of_its_views():
 
 
 def test_readers_of_images_refuse_it(whole, undisturbed):
-    with raises("store.has_frames", file=whole):
-        StoreReader.open(whole)
+    for opened in (fitter.open_results, StoreReader.open):
+        with raises("store.has_frames", file=whole):
+            opened(whole)
+    assert list(fitter.open_frames(whole).rig.names) == ["left", "right", "top"]
+    with raises("store.has_images", file=undisturbed):
+        fitter.open_frames(undisturbed)
     assert StoreReader.open(undisturbed).kind is IMAGES
     with raises("store.other_rows", was="frames", now="images"):
         ResultStore.resume(whole, SPEC)

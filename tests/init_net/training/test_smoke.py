@@ -80,3 +80,14 @@ def test_the_rates_of_a_preset_fall_in_what_a_warm_up_leaves(preset, items):
     plan = make_plan(small, Supply([items] * len(small.learned_from), 4))
     for stage in plan.stages:
         assert 0 < stage.rate.decay <= stage.steps - stage.rate.warmup
+
+
+def test_portions_of_one_rendered_set_stay_portions_of_one():
+    """Of the published HandNet, without the photographs that it learns from as well."""
+    small = smoke(load_train_config("handnet_published"))
+    assert TrainConfig.model_validate(small.resolved()) == small
+    assert (small.data.folder, small.data.count) == (
+        small.validation.folder,
+        small.validation.count,
+    )
+    assert not small.data.overlaps(small.validation)
