@@ -41,8 +41,15 @@ ranks, cpu = Ranks.of_environment(), torch.device("cpu")
 config = staged_config(checkpoint_minutes=0) if file == "toy" else load_train_config(file)
 found = {}
 
+def values():
+    return {
+        f"{part}.{name}": value.clone()
+        for part, module in task.network.parts.items()
+        for name, value in module.state_dict().items()
+    }
+
 def entered(stage):
-    found[stage.name] = {name: value.clone() for name, value in task.network.state_dict().items()}
+    found[stage.name] = values()
 
 def step(done, loss):
     if os.environ.get("DIES") == os.environ["RANK"] and done == 8:
@@ -52,7 +59,7 @@ with ranks.joined(cpu):
     out.mkdir(exist_ok=True)
     task = StagedTask(config) if file == "toy" else build_task(config, cpu)
     train(task, config, out, Watch(entered=entered, step=step), ranks)
-    found["end"] = task.network.state_dict()
+    found["end"] = values()
     torch.save(found, out / f"rank{ranks.rank}.pt")
     ranks.wait()
 """
@@ -114,7 +121,9 @@ def test_a_handnet_of_two(folder, tmp_path):
                   "without": ["keypoint_front", "fusion"], "steps": 2},
         "Fusion": {"trains": ["fusion"], "steps": 2},
     }  # fmt: skip
+    optimiser = {"batch_size": 4, "warmup_steps": 0, "ema_decay": 0.5}
     config = configured(folder, "handnet", stages=stages)
+    config = TrainConfig.model_validate({**config.resolved(), "optimiser": optimiser})
     write(tmp_path, config.model_copy(update={"network": small}))
     learned = {name: set(stage["trains"]) for name, stage in stages.items()}
     assert_alike(trained(tmp_path, "both", "config.yaml"), learned)
@@ -149,7 +158,12 @@ def test_a_stereo_network_of_two(pairs, tmp_path):
                 "network": StereoConfig(mono=mono).model_dump(),
                 "pairs": pairs.model_dump(),
                 "stages": stages,
-                "optimiser": {"batch_size": 4, "warmup_steps": 0, "learning_rate": 0.01},
+                "optimiser": {
+                    "batch_size": 4,
+                    "warmup_steps": 0,
+                    "ema_decay": 0.5,
+                    "learning_rate": 0.01,
+                },
                 "run": {"device": "cpu", "start": str(start)},
             }
         ),
