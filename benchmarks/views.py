@@ -47,6 +47,7 @@ class Errors:
             same after alignment; median: of `placed`.
         found: share of the hands that were fitted.
         others: hands of the frames beside these.
+        valid: those of the others that are stored as valid.
     """
 
     placed: tuple[float, float]
@@ -54,17 +55,21 @@ class Errors:
     median: float
     found: float
     others: int
+    valid: int
 
     @classmethod
     def of(cls, rows: Sequence[FrameRow], truth: np.ndarray) -> Errors:
         """Errors of the nearest hand of each frame from joints (B, J, 3), metres."""
-        placed, aligned, others = [], [], 0
+        placed, aligned, others, valid = [], [], 0, 0
         for row, joints in zip(rows, truth, strict=True):
-            hands = [hand.joints_3d for hand in row.hands if hand.joints_3d is not None]
+            there = [hand for hand in row.hands if hand.joints_3d is not None]
+            hands = [hand.joints_3d for hand in there if hand.joints_3d is not None]
             others += max(len(hands) - 1, 0)
             if hands:
                 apart = [np.linalg.norm(hand - joints, axis=1).mean() for hand in hands]
-                nearest = hands[int(np.argmin(apart))]
+                best = int(np.argmin(apart))
+                nearest = hands[best]
+                valid += sum(hand.valid for k, hand in enumerate(there) if k != best)
                 placed.append(1e3 * min(apart))
                 aligned.append(1e3 * pa_mpjpe(nearest[None].astype(float), joints[None])[0])
         return cls(
@@ -73,6 +78,7 @@ class Errors:
             float(np.median(placed)),
             len(placed) / len(truth),
             others,
+            valid,
         )
 
     def cells(self) -> list[str]:
@@ -83,6 +89,7 @@ class Errors:
             f"{self.aligned[0]:.2f} +- {self.aligned[1]:.2f}",
             f"{self.found:.1%}",
             str(self.others),
+            str(self.valid),
         ]
 
 
@@ -112,7 +119,7 @@ def sampled(
 
 def _table(title: str, first: str) -> Table:
     table = Table(title=title)
-    for column in (first, "camera space, mm", "median", "PA, mm", "found", "other hands"):
+    for column in (first, "camera space, mm", "median", "PA, mm", "found", "other hands", "valid"):
         table.add_column(column, justify="left" if column == first else "right")
     return table
 

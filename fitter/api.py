@@ -16,17 +16,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
+from fitter.config.networks import require_cameras
 from fitter.config.options import Config, load_config
 from fitter.config.overrides import configured
 from fitter.fitted_hand import FittedHand
 from fitter.fitting.detected_frame import DetectedFrame
 from fitter.frame_hand import FrameHand
+from fitter.inputs.door import FrameInput, ImageInput, RigInput
 from fitter.inputs.given_images import GivenImages
-from fitter.inputs.samples import Given, Sample, without_samples
+from fitter.inputs.samples import Given, without_samples
 from fitter.records import HandObservation
 from fitter.rig import Rig
 
@@ -36,17 +38,6 @@ if TYPE_CHECKING:
     from fitter.records import ImageRecord
     from fitter.run.request import RunRequest
     from fitter.run.summary import Summary
-
-ImageInput: TypeAlias = str | Path | np.ndarray | Sample
-"""Path or address of an image, (H, W, 3) uint8 RGB pixels, upright, or a data set's sample."""
-
-ViewInput: TypeAlias = str | Path | np.ndarray
-"""One camera's image of a frame: path or address, or (H, W, 3) uint8 RGB pixels, upright."""
-
-HandInput: TypeAlias = HandObservation | Mapping[str, Any]
-"""A hand's keypoints given in place of the detector's: a `HandObservation`, or a mapping with
-"side" ("left" or "right"), "keypoints" (21 x 2 pixels, or 21 x 3 with a confidence in [0, 1]) and
-perhaps "relative_depth" (21 pixels, positive away from the camera)."""
 
 
 @overload
@@ -98,9 +89,19 @@ def fit(
         return fitter(images, K, keypoints=keypoints, masks=masks, hand_size=hand_size, use=use)
 
 
+@overload
+def fit_views(frames: FrameInput, rig: RigInput, **given: Any) -> list[FrameHand]: ...
+
+
+@overload
 def fit_views(
-    frames: Mapping[str, ViewInput] | Sequence[Mapping[str, ViewInput]],
-    rig: Rig | str | Path,
+    frames: Sequence[FrameInput], rig: RigInput, **given: Any
+) -> list[list[FrameHand]]: ...
+
+
+def fit_views(
+    frames: FrameInput | Sequence[FrameInput],
+    rig: RigInput,
     *,
     keypoints: Any = None,
     masks: Any = None,
@@ -253,6 +254,7 @@ class HandFitter:
         """
         said = without_samples(Given(images, K, keypoints, masks), use)
         given = GivenImages.of(said, hand_size)
+        require_cameras(self.config.asked_networks, 1)
         found: list[list[FittedHand]] = []
         size = self.config.run.batch_size
         with _one_thread():
@@ -260,10 +262,18 @@ class HandFitter:
                 found += self._fit_batch(given, range(start, min(start + size, len(given.images))))
         return found[0] if given.is_single else found
 
+    @overload
+    def fit_views(self, frames: FrameInput, rig: RigInput, **given: Any) -> list[FrameHand]: ...
+
+    @overload
+    def fit_views(
+        self, frames: Sequence[FrameInput], rig: RigInput, **given: Any
+    ) -> list[list[FrameHand]]: ...
+
     def fit_views(
         self,
-        frames: Mapping[str, ViewInput] | Sequence[Mapping[str, ViewInput]],
-        rig: Rig | str | Path,
+        frames: FrameInput | Sequence[FrameInput],
+        rig: RigInput,
         *,
         keypoints: Any = None,
         masks: Any = None,
@@ -295,6 +305,7 @@ class HandFitter:
         from fitter.workers.batches import batch_length
 
         given = GivenFrames.of(frames, rig, keypoints, masks, hand_size)
+        require_cameras(self.config.asked_networks, len(given.rig))
         length = batch_length(self.config, len(given.rig))
         found: list[list[FrameHand]] = []
         with _one_thread():

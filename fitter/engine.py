@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,7 +26,6 @@ from fitter.fitting.initializer import Predictions, load_initializer
 from fitter.fitting.keypoint_fit import KeypointFit, fit_keypoints, keypoint_information
 from fitter.fitting.network_prior import with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.frame_engine import FrameEngine
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance_loading import appearance_identity
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
@@ -48,6 +49,9 @@ from fitter.refinement.refiner import Refiner
 from fitter.solvers.status import Status
 from fitter.store.frame_schema import FrameRow
 from fitter.store.schema import HandRow, ImageRow
+
+if TYPE_CHECKING:
+    from fitter.frame_engine import FrameEngine
 
 
 class Engine:
@@ -74,15 +78,6 @@ class Engine:
         self.initializer = load_initializer(config, self.device)
         definition = config.output.keypoint_definition
         self.definition = KeypointDefinition.of(right, definition)
-        self.frames = FrameEngine(
-            config,
-            self.meshes,
-            self.fit_model,
-            self.refiner,
-            self.judge,
-            self.initializer,
-            self.definition,
-        )
 
     def fit(self, images: Sequence[DetectedImage]) -> list[ImageRow]:
         """Fit every hand of the images, at most `batch_size` at a time; one row an image.
@@ -114,6 +109,21 @@ class Engine:
         depend on the other frames.
         """
         return self.frames.fit(frames)
+
+    @cached_property
+    def frames(self) -> FrameEngine:
+        """What fits frames, of the parts of this engine."""
+        from fitter.frame_engine import FrameEngine  # runs of images do without
+
+        return FrameEngine(
+            self.config,
+            self.meshes,
+            self.fit_model,
+            self.refiner,
+            self.judge,
+            self.initializer,
+            self.definition,
+        )
 
     @property
     def identity(self) -> dict[str, str]:

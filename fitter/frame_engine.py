@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fitter.config.options import Config
+from fitter.confirmation import without_unconfirmed
 from fitter.errors import sentence
 from fitter.fitted_hands import FittedHands, RefinedHands, refused_below, without_phantom
 from fitter.fitting.detected_frame import DetectedFrame, view_row
@@ -129,7 +130,7 @@ class FrameEngine:
         config = self.config.fit
         batch = RowBatch.of(hands, config.hand_size, self.fit_model.keypoints.joint_template)
         detected = normalise(batch.observed)
-        predictions = predicted(self.initializer, detected, [slot.crop for slot in batch.slots])
+        predictions = self._predict(batch, detected)
         initialisations = list(predictions.initialisations.values())
         alone = detected.with_depth_gain(config.relative_depth_gain)
         seen = with_network_prior(alone, initialisations, config)
@@ -142,13 +143,20 @@ class FrameEngine:
             batch.rows,
             seen,
             config,
-            initialisations,
+            list(predictions.starts.values()),
             self.config.init.source != "network",
             known,
             batch.points,
         )
         refined = self._refine(batch, seen, joint, predictions, known)
         return self._fitted(batch, bests, joint, refined, alone, predictions)
+
+    def _predict(self, batch: RowBatch, detected: NormalisedHands) -> Predictions:
+        """What networks say of the rows, and of hands by all of their views."""
+        found = predicted(self.initializer, detected, [slot.crop for slot in batch.slots])
+        if self.initializer is None:
+            return found
+        return replace(found, together=self.initializer.together(batch.viewed(detected)))
 
     def _refine(
         self,
@@ -228,7 +236,7 @@ class FrameEngine:
             model, in_views, of_views, observed.intrinsics, observed.is_left, self.definition
         )
         judged = self.judge(judged_hands(batch.slots, alone, predictions, views))
-        sources = ["keypoints", *predictions.initialisations]
+        sources = ["keypoints", *predictions.starts]
         seen = views.rows(batch.observations, sources, judged)
         weights = joint.weight.cpu().numpy()
         hands = whole.rows(bests, sources, _together(judged, rows, weights))
@@ -258,6 +266,9 @@ class FrameEngine:
             fitted: those of the slots.
         """
         kept, views = matched[: len(fitted)], []
+        hands = [hand.row for hand in fitted]
+        if self.config.detector.unconfirmed == "refuse":
+            hands = without_unconfirmed(frame, kept, hands, self.meshes)
         for view, image in enumerate(frame.views):
             own = {
                 k: list(hand.places).index(view)
@@ -267,11 +278,11 @@ class FrameEngine:
             if image is not None:
                 seen = [fitted[k].seen[row] for k, row in own.items()]
                 seen = beside_others(self.meshes, seen, image.intrinsics)
-                hands = dict(zip(own, seen, strict=True))
+                shown = dict(zip(own, seen, strict=True))
             else:
-                hands = {}
+                shown = {}
             cells = [
-                _view_hand(hands.get(k), fitted[k].weights[own[k]] if k in own else 0.0)
+                _view_hand(shown.get(k), fitted[k].weights[own[k]] if k in own else 0.0)
                 for k in range(len(fitted))
             ]
             found = 0 if image is None else len(image.hands)
@@ -281,7 +292,7 @@ class FrameEngine:
         return FrameRow(
             frame_status="ok" if fitted else "no_hand",
             hands_beyond=len(matched) - len(fitted),
-            hands=tuple(hand.row for hand in fitted),
+            hands=tuple(hands),
             views=tuple(views),
         )
 

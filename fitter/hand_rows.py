@@ -11,9 +11,10 @@ from torch import Tensor
 
 from fitter.config.options import FitConfig
 from fitter.fitting.detected_frame import DetectedFrame
+from fitter.fitting.initializer import ViewedRows
 from fitter.fitting.observations import ObservationBatch
 from fitter.hand_slots import Slot, of_known_size
-from fitter.records import HandObservation, mirror_where
+from fitter.records import HandObservation, NormalisedHands, mirror_where
 from fitter.rig import RigCamera
 from fitter.views.matching import ViewedHand, as_of_side
 from fitter.views.rows import RigRows
@@ -102,6 +103,17 @@ class RowBatch:
         is_left = torch.tensor([hand.hand.side == "left" for hand in hands], device=like.device)
         observed = ObservationBatch.of(observations, [slot.intrinsics for slot in slots], like)
         return cls(hands, slots, observations, observed, rows.mirrored_where(is_left), is_left)
+
+    def viewed(self, detected: NormalisedHands) -> ViewedRows:
+        """The rows as networks of several views take them.
+
+        Args:
+            detected: the same rows as right hands.
+        """
+        crops = [slot.crop for slot in self.slots]
+        cameras = [camera for hand in self.hands for camera in hand.cameras]
+        is_left = self.is_left[self.rows.hand]
+        return ViewedRows(detected, crops, self.rows.hand, cameras, is_left)
 
     @property
     def points(self) -> Tensor:

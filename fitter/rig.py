@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-_BETWEEN = "\x01"
+BETWEEN = "\x01"
 """Between names in the text of `FrameNames`: it sorts before every other character, so that texts
 sort as the names of their frames do. No name that is taken has it."""
 
@@ -114,10 +114,10 @@ class FrameNames:
     @property
     def text(self) -> str:
         """All of it, to be listed and sorted like names of images."""
-        return _BETWEEN.join((self.name, *self.images))
+        return BETWEEN.join((self.name, *self.images))
 
     @classmethod
     def of_text(cls, text: str) -> Self:
         """What `text` gave."""
-        name, *images = text.split(_BETWEEN)
+        name, *images = text.split(BETWEEN)
         return cls(name, tuple(images))

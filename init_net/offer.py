@@ -45,6 +45,12 @@ class InitNetOptions(NetworkOptions):
         description="weights of the HandNet: shipped, a file, or null; an initialisation beside "
         "the lifter's that seldom helps",
     )
+    stereo: str | None = Field(
+        None,
+        min_length=1,
+        description="weights of the stereo network: a file, or null; an initialisation of hands "
+        "that both cameras of a pair see (--views)",
+    )
     segmentation: str | None = Field(
         SHIPPED,
         min_length=1,
@@ -65,6 +71,7 @@ OFFER = NetworkOffer(
     networks=(
         OfferedNetwork("lifter", "initialisation", sees_images=False),
         OfferedNetwork("handnet", "initialisation", sees_images=True),
+        OfferedNetwork("stereo", "initialisation", sees_images=True, cameras=2),
         OfferedNetwork("segmentation", "mask", sees_images=True),
     ),
     loader="init_net.predict:load_networks",

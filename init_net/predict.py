@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -21,26 +20,32 @@ from torch.nn.functional import normalize
 
 from fitter.camera import back_project, rotation_to
 from fitter.errors import InputError
-from fitter.fitting.initializer import Prediction, Predictions
+from fitter.fitting.initializer import Prediction, Predictions, ViewedRows
 from fitter.hand_models import load_hand_model
 from fitter.records import HandCrop, NormalisedHands
+from init_net.crop_inputs import crop_inputs, resized
 from init_net.networks.build import AnyNetwork
 from init_net.offer import HANDNET, OFFER, InitNetOptions
 from init_net.posing import regressed_keypoints
+from init_net.predict_pairs import PairNetwork
 from init_net.records import CropInputs, RegressedHands
+from init_net.stereo_fusion import NEAREST, wrist_place
 from init_net.view_frame import in_camera, lifter_inputs, view_focal
 from init_net.weights import load_network, weights_file
 
 if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
     from init_net.networks.segmentation import HandSegmentation
+    from init_net.networks.stereo import StereoHandNet
 
 _LARGEST_BATCH = 16
 """Crops that a network sees at once: on a CPU each takes twice as long in a batch of 64, whose maps
 leave the cache."""
 
-_NEAREST = 0.05
-"""Metres from the camera that a wrist has at least."""
+_ALONE = [
+    each.name for each in OFFER.networks if each.gives == "initialisation" and each.cameras == 1
+]
+"""Initialisations by networks that look at each view of a hand alone."""
 
 
 def load_networks(
@@ -101,6 +106,8 @@ class Networks:
             digests: kind -> sha256 of its weights.
         """
         self._networks, self._device, self._digests = networks, device, digests or {}
+        stereo = cast("StereoHandNet | None", networks.get("stereo"))
+        self._pairs = None if stereo is None else PairNetwork(stereo)
         # Networks of adults' shapes alone leave those of children at 0.
         model = load_hand_model(children=True).keypoint_model()
         self._model = model.to(torch.float32).to(device)
@@ -114,7 +121,7 @@ class Networks:
         """See `Initializer.__call__`."""
         index = hands.is_usable.nonzero().flatten()
         masks: list[np.ndarray | None] = [None] * len(crops)
-        said = {name: _nothing(hands) for name in OFFER.initialisations if name in self._networks}
+        said = {name: _nothing(hands) for name in _ALONE if name in self._networks}
         if len(index) == 0:
             return Predictions(said, masks)
         usable = hands[index]
@@ -122,15 +129,19 @@ class Networks:
         seen = _Crops.of([crops[i] for i in places])
         with torch.no_grad():
             if "lifter" in self._networks:
-                said["lifter"] = said["lifter"].with_hands(index, self._lifted(usable))
+                said["lifter"] = _among(hands, index, self._lifted(usable))
             regressed, found = self._looked_at(seen)
             if regressed:
                 rows = torch.tensor(seen.rows, device=index.device)
                 prediction = self._placed(usable[rows], seen, regressed)
-                said["handnet"] = said["handnet"].with_hands(index[rows], prediction)
+                said["handnet"] = _among(hands, index[rows], prediction)
             for row, mask in found.items():
                 masks[places[row]] = mask
         return Predictions(said, masks)
+
+    def together(self, rows: ViewedRows) -> Mapping[str, Prediction]:
+        """See `Initializer.together`."""
+        return {} if self._pairs is None else {"stereo": self._pairs.prediction(rows)}
 
     def _lifted(self, hands: NormalisedHands) -> Prediction:
         lifted = self._networks["lifter"](lifter_inputs(hands).to(self._device))
@@ -166,38 +177,30 @@ class Networks:
         """What `HandNet` says of its crops. It does not say how sure it is: its std is NaN."""
         like = usable.view_direction
         points = torch.cat([regressed_keypoints(self._model, part) for part in hands]).to(like)
-        scale = torch.cat([part.camera[:, 0] for part in hands]).to(like)
+        rotations, betas, camera = (
+            torch.cat([getattr(part, name) for part in hands]).to(like)
+            for name in ("rotations", "betas", "camera")
+        )
         K, side = (torch.as_tensor(array).to(like) for array in (seen.intrinsics, seen.sides))
         middle = (0.5 * side)[:, None, None].expand(-1, 1, 2)
         ray = normalize(back_project(middle, torch.ones_like(middle[..., 0]), K)[:, 0], dim=-1)
         focal = usable.intrinsics[:, 0, 0]
-        distance = view_focal(K[:, 0, 0] / side, ray) / scale
+        to_camera = rotation_to(ray)
         # The camera's scale is that of the mean depth, a prediction's unit that of the wrist's.
-        unit = focal / (distance - points[..., 2].mean(1)).clamp_min(_NEAREST)
-        keypoints = unit[:, None, None] * (points @ rotation_to(ray).mT)
+        wrist = wrist_place(points, camera, view_focal(K[:, 0, 0] / side, ray))
+        wrist = torch.cat([wrist[:, :2], wrist[:, 2:].clamp_min(NEAREST)], 1)
+        unit = focal / wrist[:, 2]
+        keypoints = unit[:, None, None] * (points @ to_camera.mT)
         unknown = torch.full_like(keypoints[..., :2], torch.nan)
-        return Prediction(keypoints, unknown, unknown[..., 0].clone())
+        turned = torch.cat([to_camera[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
+        wrist = (to_camera @ wrist[..., None])[..., 0]
+        return Prediction(keypoints, unknown, unknown[..., 0].clone(), turned, betas, wrist)
 
     def _inputs(self, seen: _Crops, size: int) -> list[CropInputs]:
         """Crops in the size that a network takes, as many at once as it may see."""
         inputs = crop_inputs(seen.crops, size, self._device)
         firsts = range(0, len(seen), _LARGEST_BATCH)
         return [inputs[first : first + _LARGEST_BATCH] for first in firsts]
-
-
-def crop_inputs(crops: Sequence[HandCrop], size: int, device: torch.device) -> CropInputs:
-    """Crops, at least one, as networks take them: resized to `size` pixels, on a device."""
-    sides = np.array([crop.side for crop in crops])
-    images = np.stack([_resized(crop.pixels, size) for crop in crops])
-    keypoints = np.stack([crop.keypoints for crop in crops])
-    keypoints = keypoints * (size / sides)[:, None, None]
-    confidence = np.stack([crop.confidence for crop in crops])
-
-    def tensor(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(device, torch.float32)
-
-    image = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
-    return CropInputs(image, tensor(keypoints), tensor(confidence))
 
 
 @dataclass(frozen=True)
@@ -234,7 +237,7 @@ def _masks(seen: _Crops, logits: Sequence[Tensor]) -> dict[int, np.ndarray]:
     found = torch.cat([part.sigmoid() for part in logits]).float().cpu().numpy()
     sides = seen.sides.tolist()
     return {
-        row: _resized(mask, side) for row, mask, side in zip(seen.rows, found, sides, strict=True)
+        row: resized(mask, side) for row, mask, side in zip(seen.rows, found, sides, strict=True)
     }
 
 
@@ -243,11 +246,11 @@ def _nothing(hands: NormalisedHands) -> Prediction:
     return Prediction(keypoints, keypoints[..., :2].clone(), keypoints[..., 0].clone())
 
 
-def _resized(image: np.ndarray, size: int) -> np.ndarray:
-    """A square image with another side, pixels."""
-    if len(image) == size:
-        return image
-    smaller = size < len(image)
-    return cv2.resize(
-        image, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    )
+def _among(hands: NormalisedHands, index: Tensor, part: Prediction) -> Prediction:
+    """What is said of those of B hands at `index`; NaN for the others."""
+
+    def among(values: Tensor) -> Tensor:
+        unknown = values.new_full((len(hands.is_usable), *values.shape[1:]), torch.nan)
+        return unknown.index_copy(0, index, values)
+
+    return part.map(among)

@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fitter.camera import back_project, rotation_to
-from fitter.fitting.initializer import Prediction
+from fitter.fitting.initializer import Prediction, ViewedRows
 from fitter.hand_models import load_hand_model
 from fitter.records import HandCrop, NormalisedHands, TensorBatch
 from fitter.rig import RigCamera
+from init_net.crop_inputs import crop_inputs
 from init_net.networks.stereo import Pictures, StereoHandNet
-from init_net.predict import crop_inputs
 from init_net.records import CropInputs, FusedHands, StereoInputs
 from init_net.stereo_fusion import fuse
 from init_net.view_frame import in_camera, relative_keypoints, view_focal
@@ -116,6 +116,28 @@ class PairNetwork:
             torch.cat([part.weights for part in parts]),
         )
 
+    def prediction(self, rows: ViewedRows) -> Prediction:
+        """What a fit may begin at: of each row whose hand has two usable views, NaN of the others.
+
+        The pictures are taken for real ones. Which camera of a pair is the right one follows from
+        where they stand.
+        """
+        keypoints = rows.hands.confidence.new_full((len(rows.cameras), 21, 3), torch.nan)
+        found = Prediction(keypoints, keypoints[..., :2].clone())
+        for right, left in _pairs(rows):
+            own, other = rows.cameras[right[0]], rows.cameras[left[0]]
+            is_left = rows.is_left[right]
+            pairs = [
+                SeenPair(rows.crops[k], rows.crops[j], bool(mirrored))
+                for k, j, mirrored in zip(right, left, is_left, strict=True)
+            ]
+            said = self(pairs, own, other)
+            for places, camera in ((right, own), (left, other)):
+                index = torch.tensor(places, device=keypoints.device)
+                seen = view_prediction(said, camera, rows.hands[index], is_left)
+                found = found.with_hands(index, seen)
+        return found
+
     def _part(
         self, pairs: Sequence[SeenPair], right: RigCamera, left: RigCamera, pictures: Pictures
     ) -> PairPredictions:
@@ -160,6 +182,35 @@ def view_prediction(
     points = torch.where(is_left[:, None, None], points * _MIRROR.to(like), points)
     keypoints = in_camera(relative_keypoints(points, hands), hands)
     return Prediction(keypoints, torch.full_like(keypoints[..., :2], torch.nan))
+
+
+def _pairs(rows: ViewedRows) -> list[tuple[list[int], list[int]]]:
+    """Places of the right and of the left camera's rows, of hands of the same two cameras at
+    once."""
+    usable = rows.hands.is_usable.tolist()
+    places: dict[int, list[int]] = {}
+    for place, number in enumerate(rows.hand.tolist()):
+        if usable[place]:
+            places.setdefault(number, []).append(place)
+    found: dict[bytes, tuple[list[int], list[int]]] = {}
+    for own in places.values():
+        if len(own) != 2:
+            continue
+        right, left = own
+        if not _is_right_of(rows.cameras[right], rows.cameras[left]):
+            right, left = left, right
+        poses = [(rows.cameras[k].rotation, rows.cameras[k].translation) for k in (right, left)]
+        key = b"".join(array.tobytes() for pose in poses for array in pose)
+        rights, lefts = found.setdefault(key, ([], []))
+        rights.append(right)
+        lefts.append(left)
+    return list(found.values())
+
+
+def _is_right_of(camera: RigCamera, other: RigCamera) -> bool:
+    """Whether a camera stands on the right of another, by the mean of their axes to the right."""
+    axis = camera.rotation[0] + other.rotation[0]
+    return bool(axis @ (camera.centre - other.centre) > 0)
 
 
 _MIRROR = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)

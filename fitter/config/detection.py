@@ -28,6 +28,11 @@ class DetectorConfig(Section):
     min_score: float = Field(
         0.3, ge=0, le=1, description="hands below this score after the second look are dropped"
     )
+    unconfirmed: Literal["refuse", "keep"] = Field(
+        "refuse",
+        description="hands of a rig (--views) that fewer cameras show than should see them and do "
+        "not, of which there are at least two: refuse stores them as not valid, keep as any other",
+    )
     search: Literal["fast", "standard", "thorough"] = Field(
         "standard",
         description="which windows are searched for hands: fast, a few where the whole image shows "

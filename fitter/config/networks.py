@@ -7,6 +7,7 @@ A package offers networks by an entry point of the group `fit_hands.initializers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -41,11 +42,14 @@ class OfferedNetwork:
             digest in the store.
         gives: whether it says where the hand is, for fits to start from, or which pixels show it.
         sees_images: whether it looks at the hands' crops; else the keypoints are enough for it.
+        cameras: of how many cameras it takes the views of a hand together; it then is for rigs of
+            as many.
     """
 
     name: str
     gives: Literal["initialisation", "mask"]
     sees_images: bool
+    cameras: int = 1
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,26 @@ class NetworkOffer:
         """The function that `loader` names."""
         module, _, function = self.loader.partition(":")
         return getattr(import_module(module), function)
+
+
+def require_cameras(networks: Sequence[OfferedNetwork], cameras: int) -> None:
+    """Refuse networks that are for rigs of another number of cameras.
+
+    Args:
+        networks: that a run asks for.
+        cameras: of its rig; 1 for single images.
+
+    Raises:
+        InputError: `network.other_cameras`: one of them is.
+    """
+    for network in networks:
+        if network.cameras not in (1, cameras):
+            raise InputError(
+                "network.other_cameras",
+                file=f"init.{network.name}",
+                expected=network.cameras,
+                found=cameras,
+            )
 
 
 @lru_cache

@@ -156,7 +156,8 @@ class FitConfig(Section):
     max_iterations: int = Field(
         30,
         ge=0,
-        description="most linearisations per hand; 0 leaves it as its best initialisation is",
+        description="most linearisations per hand; 0 leaves it as its best initialisation is, "
+        "without any iteration: of networks that pose a hand model themselves, as they say it",
     )
     num_initialisations: int = Field(4, ge=1, description="initialisations tried per hand")
     initialisation_iterations: int = Field(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         InitializerFactory,
         Prediction,
         Predictions,
+        ViewedRows,
         load_initializer,
     )
     from fitter.fitting.keypoint_fit import KeypointFit, fit_keypoints, fit_observations
@@ -35,6 +36,7 @@ __all__ = [
     "ObservationBatch",
     "Prediction",
     "Predictions",
+    "ViewedRows",
     "crop_hands",
     "fit_keypoints",
     "fit_observations",
@@ -53,6 +55,7 @@ __getattr__, __dir__ = lazy_face(
         "ObservationBatch": "fitter.fitting.observations",
         "Prediction": "fitter.fitting.initializer",
         "Predictions": "fitter.fitting.initializer",
+        "ViewedRows": "fitter.fitting.initializer",
         "crop_hands": "fitter.fitting.crops",
         "fit_keypoints": "fitter.fitting.keypoint_fit",
         "fit_observations": "fitter.fitting.keypoint_fit",

@@ -26,14 +26,14 @@ class DetectedFrame:
 
 
 def view_row(
-    image: DetectedImage | None, hands: Sequence[ViewHandRow] = (), hands_alone: int = 0
+    image: DetectedImage | None, hands: Sequence[ViewHandRow] = (), hands_beyond: int = 0
 ) -> ViewRow:
     """The row of one view of a frame.
 
     Args:
         image: what was detected in it; None where there is no image.
         hands: what it saw of each hand of the frame.
-        hands_alone: hands found in it that no hand of the frame is.
+        hands_beyond: detections in it that belong to no hand of the frame that is stored.
     """
     if image is None:
         return ViewRow(view_status="missing", hands=tuple(hands))
@@ -53,5 +53,5 @@ def view_row(
         image_width=image.size[0],
         image_height=image.size[1],
         intrinsics=image.intrinsics,
-        hands_alone=hands_alone,
+        view_hands_beyond=hands_beyond,
     )

@@ -7,7 +7,7 @@ offers of installed packages (`fitter.config.networks`); this package imports no
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,11 +17,12 @@ from torch import Tensor
 from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.records import HandCrop, NormalisedHands, TensorBatch
+from fitter.rig import RigCamera
 
 
 @dataclass(frozen=True)
 class Prediction(TensorBatch):
-    """Keypoints of B right hands as one network sees them.
+    """Keypoints of B right hands as one network sees them, and the hands where it poses them.
 
     Attributes:
         keypoints: (B, 21, 3) relative to the wrist keypoint, camera axes of the (mirrored) image,
@@ -31,22 +32,37 @@ class Prediction(TensorBatch):
             line of sight, crop units.
         visibility: (B, 21) probability that each keypoint is seen in the image; NaN where the
             network says nothing of it, which is what None becomes.
+        rotations: (B, 16, 3, 3) of MANO's joints: the wrist's in the camera's axes, then each
+            relative to its parent; NaN, as all below, where the network poses no hand model.
+        betas: (B, S) of the model that it poses, whose keypoints `keypoints` are.
+        wrist: (B, 3) metres, where its camera has the wrist keypoint, camera axes.
     """
 
     keypoints: Tensor
     std: Tensor
     visibility: Tensor | None = None
+    rotations: Tensor | None = None
+    betas: Tensor | None = None
+    wrist: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.visibility is None:
-            unknown = torch.full_like(self.keypoints[..., 0], torch.nan)
-            object.__setattr__(self, "visibility", unknown)
+        unsaid = {"visibility": (21,), "rotations": (16, 3, 3), "betas": (1,), "wrist": (3,)}
+        for name, shape in unsaid.items():
+            if getattr(self, name) is None:
+                unknown = self.keypoints.new_full((len(self.keypoints), *shape), torch.nan)
+                object.__setattr__(self, name, unknown)
 
     @property
     def visible(self) -> Tensor:
         """(B, 21) `visibility`, NaN where nothing is said."""
         assert self.visibility is not None  # since `__post_init__`
         return self.visibility
+
+    @property
+    def posed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """`rotations`, `betas` and `wrist`, NaN where nothing is said."""
+        assert self.rotations is not None and self.betas is not None and self.wrist is not None
+        return self.rotations, self.betas, self.wrist
 
 
 @dataclass(frozen=True)
@@ -58,10 +74,37 @@ class Predictions:
             the most trusted first.
         masks: (S, S) float32 in [0, 1] for each hand, the probability that a pixel of its crop
             shows it; None for a hand without a crop or where no network segments.
+        together: as `initialisations`, of networks that take all views of a hand together; they are
+            places to begin at, and neither a prior nor a reason to trust a fit.
     """
 
     initialisations: dict[str, Prediction]
     masks: Sequence[np.ndarray | None]
+    together: Mapping[str, Prediction] = field(default_factory=dict)
+
+    @property
+    def starts(self) -> dict[str, Prediction]:
+        """All that fits may begin at."""
+        return {**self.initialisations, **self.together}
+
+
+@dataclass(frozen=True)
+class ViewedRows:
+    """N rows, a hand in a camera each, as networks take them that look at all views of a hand.
+
+    Attributes:
+        hands: the rows as they were detected, right ones.
+        crops: their images, None where there is none.
+        hand: (N,) int64, ascending: rows of one number are one hand.
+        cameras: of the N rows.
+        is_left: (N,) bool, whether the hand was a left one.
+    """
+
+    hands: NormalisedHands
+    crops: Sequence[HandCrop | None]
+    hand: Tensor
+    cameras: Sequence[RigCamera]
+    is_left: Tensor
 
 
 class Initializer(Protocol):
@@ -79,6 +122,12 @@ class Initializer(Protocol):
             hands: as they were detected; of one that is not usable nothing is said.
             crops: their images, None where there is none.
         """
+        ...
+
+    def together(self, rows: ViewedRows) -> Mapping[str, Prediction]:
+        """What networks that take all views of a hand together say of N rows: name among
+        `NetworkOffer.initialisations` -> its prediction, NaN for rows of hands of another number of
+        views than it takes. Empty without such a network."""
         ...
 
 

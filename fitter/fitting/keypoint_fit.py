@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.known_shape import KnownShape
 from fitter.records import HandParams, NormalisedHands
 from fitter.solvers import (
+    LeastSquaresProblem,
     LevenbergMarquardt,
     Linearization,
     SolverResult,
@@ -201,7 +203,9 @@ class _Initialisations:
         parts, sources = [], []
         known = torch.zeros(batch, dtype=torch.bool, device=device)
         for number, prediction in enumerate(predictions, 1):
-            predicted = predicted_initialisations(model, hands, prediction)
+            predicted = predicted_initialisations(
+                model, hands, prediction, as_said=config.max_iterations == 0
+            )
             parts.append(predicted)
             finite = predicted.transl.isfinite().all(-1)
             sources.append(torch.where(finite, number, -1)[None])
@@ -224,28 +228,50 @@ class _Initialisations:
         return replace(self, params=repeated.placed(size, self.params))
 
     def best(self, problem: KeypointProblem, config: FitConfig) -> tuple[HandParams, Tensor]:
-        """Run a few iterations from each; the one with the lowest cost, and (B,) its source."""
+        """Run a few iterations from each; the one with the lowest cost, and (B,) its source.
+
+        A hand of which one alone is tried keeps it as it is, whatever the others try.
+        """
         count, batch = self.source.shape
         if count == 1:
             return self.params, self.source[0]
-        tried = (self.source.flatten() >= 0).nonzero().flatten()
-        states, cost = self.params[tried], self.params.transl.new_full((count * batch,), torch.inf)
-        problem = problem.select(tried % batch)
-        if config.initialisation_iterations == 0:
-            found = problem.linearize(states).cost
-        else:
-            options = LevenbergMarquardt(max_iterations=config.initialisation_iterations)
-            result = levenberg_marquardt(problem, states, options, problem.model.manifold)
-            states, found = result.params, result.cost
-        # One that leads nowhere still is the hand's own, which one that was not tried is not.
-        worst = torch.finfo(found.dtype).max
-        cost[tried] = found.nan_to_num(nan=worst, posinf=worst)
+        asked = self.source >= 0
+        several = (asked & (asked.sum(0) > 1)).flatten().nonzero().flatten()
+        cost = self.params.transl.new_full((count * batch,), torch.inf)
+        cost[asked.flatten()] = 0.0
+        states = self.params
+        if len(several):
+            tried, found = few_iterations(problem.select(several % batch), states[several], config)
+            states, cost = states.with_hands(several, tried), cost.index_copy(0, several, found)
         winner = cost.view(count, batch).argmin(0)
         flat = winner * batch + torch.arange(batch, device=winner.device)
-        # Every hand has at least one that was tried.
-        place = torch.zeros_like(self.source.flatten())
-        place[tried] = torch.arange(len(tried), device=tried.device)
-        return states[place[flat]], self.source.flatten()[flat]
+        return states[flat], self.source.flatten()[flat]
+
+
+class _Objective(LeastSquaresProblem[HandParams], Protocol):
+    """One that knows its hand model."""
+
+    @property
+    def model(self) -> FitModel: ...
+
+
+def few_iterations(
+    problem: _Objective, states: HandParams, config: FitConfig
+) -> tuple[HandParams, Tensor]:
+    """States (N) after a few iterations, none where the fit itself has none, and their costs.
+
+    A cost that is none is the largest number: one that leads nowhere still is the hand's own, which
+    one that was not tried is not.
+    """
+    few = 0 if config.max_iterations == 0 else config.initialisation_iterations
+    if few == 0:
+        cost = problem.linearize(states).cost
+    else:
+        options = LevenbergMarquardt(max_iterations=few)
+        result = levenberg_marquardt(problem, states, options, problem.model.manifold)
+        states, cost = result.params, result.cost
+    worst = torch.finfo(cost.dtype).max
+    return states, cost.nan_to_num(nan=worst, posinf=worst)
 
 
 def nothing_fitted(model: FitModel, batch: int) -> KeypointFit:

@@ -2,9 +2,9 @@
 
 A prediction is 21 keypoints relative to the wrist with a standard deviation for each. As an
 initialisation it is laid onto the image, and inverse kinematics turns it into the parameters of any
-hand model. As a prior it says where in the image the keypoints lie, which corrects what the
-detector says of them, how deep they lie and where the bones point. Its weight follows from its
-standard deviation.
+hand model; or it is the hand that the network itself poses, unchanged. As a prior it says where in
+the image the keypoints lie, which corrects what the detector says of them, how deep they lie and
+where the bones point. Its weight follows from its standard deviation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.observations import bones_of, ends_sum, rays_of
 from fitter.hand_models import inverse_kinematics
+from fitter.hand_models.keypoint_model import pose_keypoints_from_rotations
 from fitter.records import HandParams, NormalisedHands
+from fitter.rotations import roma
+
+_SAME_HAND = 1e-3
+"""Of a hand's length: keypoints of one hand in single precision differ by less, those of two hand
+models by more."""
 
 
 def with_network_prior(
@@ -101,14 +107,44 @@ def with_network_prior(
 
 
 def predicted_initialisations(
-    model: FitModel, hands: NormalisedHands, prediction: Prediction
+    model: FitModel, hands: NormalisedHands, prediction: Prediction, as_said: bool = False
 ) -> HandParams:
     """Parameters of B hands that a prediction leads to; NaN for a hand without one.
 
     The prediction is laid onto the image; its scale follows from the size of the model's bones.
+
+    Args:
+        model: right-hand model.
+        hands: B hands.
+        prediction: of the same hands.
+        as_said: keep rotations, shape and place of hands whose network says them, as Seeber et al.
+            begin (eq. 1: p and s of M(p + dp, s + ds), seen by the camera c).
     """
     laid = laid_on_image(prediction.keypoints, hands)
-    return inverse_kinematics(model.keypoints, laid, up_to_scale=True)
+    found = inverse_kinematics(model.keypoints, laid, up_to_scale=True)
+    return _as_said(model, prediction, found) if as_said else found
+
+
+def _as_said(model: FitModel, prediction: Prediction, others: HandParams) -> HandParams:
+    """The hands that a network poses; `others` where it poses none or another hand model.
+
+    The keypoints tell which model it is: posed alike, none but the network's own has them.
+    """
+    rotations, said, wrist = prediction.posed
+    shapes = others.betas.shape[1] - said.shape[1]
+    if rotations.shape[1] != model.keypoints.skeleton.rotations + 1 or shapes < 0:
+        return others
+    rotations, betas = rotations.to(others.betas), torch.nn.functional.pad(said, (0, shapes))
+    betas = betas.to(others.betas)
+    _, keypoints = pose_keypoints_from_rotations(model.keypoints, rotations, betas)
+    relative, wanted = keypoints - keypoints[:, :1], prediction.keypoints
+    unit = (relative * wanted).sum((1, 2)) / relative.square().sum((1, 2))
+    apart = (wanted - unit[:, None, None] * relative).norm(dim=-1).amax(1)
+    same = (apart < _SAME_HAND * wanted.norm(dim=-1).amax(1)) & wrist.isfinite().all(1)
+    vectors = roma.rotmat_to_rotvec(rotations)
+    own = HandParams(vectors[:, 0], vectors[:, 1:], betas, wrist - keypoints[:, 0])
+    index = same.nonzero().flatten()
+    return others.with_hands(index, own[index])
 
 
 def laid_on_image(keypoints: Tensor, hands: NormalisedHands) -> Tensor:

@@ -18,6 +18,7 @@ from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.sources import ImageTask, Names, Sources
 from fitter.inputs.view_files import ViewFile
+from fitter.inputs.view_sizes import Size, first_sizes, require_own
 from fitter.rig import FrameNames, Rig
 
 
@@ -58,6 +59,8 @@ class FrameSources:
         keypoints: keypoints given by the user in place of the detector's, or None.
         masks: the images' masks given by the user, or None.
         hand_sizes: sizes of the hands by the frames' names, given by the user, or None.
+        sizes: (width, height) of each camera's images, see `first_sizes`; empty before there are
+            frames.
     """
 
     root: Path
@@ -68,6 +71,7 @@ class FrameSources:
     keypoints: KeypointFiles | None = None
     masks: MaskFolder | None = None
     hand_sizes: HandSizes | None = None
+    sizes: tuple[Size | None, ...] = ()
 
     files = None
     people = None
@@ -87,7 +91,8 @@ class FrameSources:
         self, names: Sequence[str], image_names: Sequence[tuple[str, ...]]
     ) -> FrameSources:
         """The same for the frames that a store has."""
-        return replace(self, names=names, image_names=image_names)
+        sizes = first_sizes(self.rig, self.root, image_names)
+        return replace(self, names=names, image_names=image_names, sizes=sizes)
 
     def tasks(self, start: int, stop: int) -> list[FrameTask]:
         """The frames from place `start` to `stop` (exclusive), each with what is given for it.
@@ -101,7 +106,8 @@ class FrameSources:
     def _task(self, place: int, name: str, images: Sequence[str]) -> FrameTask:
         size = None if self.hand_sizes is None else self.hand_sizes.size_of(name)
         views: list[ImageTask | None] = []
-        for camera, image in zip(self.rig.cameras, images, strict=True):
+        sized = self.sizes or [camera.size for camera in self.rig.cameras]
+        for camera, image, pixels in zip(self.rig.cameras, images, sized, strict=True):
             if not image:
                 views.append(None)
                 continue
@@ -109,7 +115,7 @@ class FrameSources:
             file = ViewFile(
                 LocalFile(entry.path),
                 entry,
-                camera,
+                replace(camera, size=pixels),
                 None if self.keypoints is None else self.keypoints.part(0, [image]),
                 None if self.masks is None else self.masks.part([image]),
             )
@@ -133,9 +139,13 @@ class FrameSources:
             names: texts of `FrameNames` of all frames.
 
         Raises:
-            InputError: see `require_for` of each part, or `Intrinsics` of a K that is none of a
-                camera's images; or keypoints are a list in an order that frames have not.
+            InputError: see `require_for` of each part; keypoints are a list in an order that frames
+                have not; or K or the lens of a camera without size is none of its first image.
         """
+        frames = (FrameNames.of_text(text).images for text in names)
+        sizes = first_sizes(self.rig, self.root, frames)
+        for camera, size in zip(self.rig.cameras, sizes, strict=True):
+            require_own(camera, size, f"{self.rig_path}, camera {camera.name!r}")
         if self.keypoints is not None:
             if self.keypoints.by_index is not None:
                 raise InputError("views.keypoint_list", file=self.keypoints.path)

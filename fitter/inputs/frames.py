@@ -17,6 +17,7 @@ Listing takes memory that does not depend on how many images there are, as in
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import itertools
 import re
 from collections import Counter
@@ -30,11 +31,9 @@ from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.listing import has_wildcard, pictures
 from fitter.inputs.names import sorted_unique
 from fitter.inputs.rig_files import RigFile
-from fitter.rig import FrameNames
+from fitter.rig import BETWEEN, FrameNames
 
 FIELD = "{frame}"
-_BETWEEN = "\x01"
-"""Between the parts of an entry that is sorted; it sorts before every other character."""
 
 
 class _Entry(NamedTuple):
@@ -44,11 +43,11 @@ class _Entry(NamedTuple):
 
     @property
     def text(self) -> str:
-        return _BETWEEN.join((self.frame, f"{self.view:06d}", self.image))
+        return BETWEEN.join((self.frame, f"{self.view:06d}", self.image))
 
     @classmethod
     def of_text(cls, text: str) -> _Entry:
-        frame, view, image = text.split(_BETWEEN)
+        frame, view, image = text.split(BETWEEN)
         return cls(frame, int(view), image)
 
 
@@ -79,7 +78,8 @@ class FrameSource:
 
         Raises:
             InputError: there is no such folder (`frames.no_folder`), or none for a camera
-                (`rig.no_folder`).
+                (`rig.no_folder`); or brackets of a pattern hold the field
+                (`rig.field_in_brackets`).
         """
         root = Path(folder)
         if not root.is_dir():
@@ -88,6 +88,9 @@ class FrameSource:
             if not _is_pattern(place) and not (root / place).is_dir():
                 where = f"{file.path}, camera {camera!r}"
                 raise InputError("rig.no_folder", file=where, folder=root / place)
+            if FIELD in place and "frame" not in _frame_finder(Path(place).parts).groupindex:
+                where = f"{file.path}, camera {camera!r}"
+                raise InputError("rig.field_in_brackets", file=where, found=place)
         return FrameSource(root, file)
 
     @property
@@ -102,9 +105,10 @@ class FrameSource:
             scratch: folder for the temporary files of a long listing, by default the system's.
 
         Raises:
-            InputError: a camera has no image (`rig.no_image`), or two of one frame
-                (`frames.two_images`); no two cameras have a frame in common (`frames.none_shared`);
-                or a folder cannot be listed, see `fitter.inputs.listing`.
+            InputError: a camera has no image (`rig.no_image`), two of one frame
+                (`frames.two_images`), or another's (`frames.image_twice`); no two cameras have a
+                frame in common (`frames.none_shared`); or a folder cannot be listed, see
+                `fitter.inputs.listing`.
         """
         self.skipped.clear()
         views = len(self.file.rig)
@@ -114,7 +118,7 @@ class FrameSource:
             for frame, group in itertools.groupby(entries, key=lambda entry: entry.frame):
                 images = [""] * views
                 for entry in group:
-                    self._require_one(entry, images[entry.view])
+                    self._require_one(entry, images)
                     images[entry.view] = entry.image
                 shared += sum(map(bool, images)) > 1
                 yield FrameNames(frame, tuple(images)).text
@@ -122,9 +126,17 @@ class FrameSource:
             first, second = (self._example(view) for view in (0, 1))
             raise InputError("frames.none_shared", file=self.root, first=first, second=second)
 
-    def _require_one(self, entry: _Entry, other: str) -> None:
-        if other:
-            camera = self.file.rig.names[entry.view]
+    def _require_one(self, entry: _Entry, images: list[str]) -> None:
+        """Refuse an image of a frame that has one of that camera, or has it of another camera."""
+        names = self.file.rig.names
+        if entry.image in images:
+            one = names[images.index(entry.image)]
+            other = names[entry.view]
+            raise InputError(
+                "frames.image_twice", file=self.root, image=entry.image, one=one, other=other
+            )
+        if images[entry.view]:
+            camera, other = names[entry.view], images[entry.view]
             raise InputError(
                 "frames.two_images",
                 file=self.root,
@@ -138,7 +150,7 @@ class FrameSource:
         for view, camera in enumerate(self.file.rig.names):
             count = 0
             for entry in self._entries(view):
-                if _BETWEEN in entry.image:
+                if BETWEEN in entry.image:
                     raise InputError("frames.name", file=self.root, found=repr(entry.image))
                 count += 1
                 yield entry.text
@@ -158,17 +170,17 @@ class FrameSource:
             return
         literal = next(i for i, part in enumerate(place.parts) if _is_pattern(part))
         before, parts = PurePosixPath(*place.parts[:literal]), place.parts[literal:]
-        frame_of = _frame_finder(parts)
+        frame_of = _frame_finder(parts) if FIELD in str(place) else None
         if not (self.root / before).is_dir():
             return
         wild = [part.replace(FIELD, "*") for part in parts]
         for name in pictures(self.root / before, wild, self.skipped):
-            found = frame_of.fullmatch(name)
-            if found is None:
+            if frame_of is None:
+                own = str(PurePosixPath(name).with_suffix(""))
+            elif found := frame_of.fullmatch(name):
+                own = found["frame"]
+            else:
                 continue  # nothing stands in the place of the field
-            own = (
-                found["frame"] if FIELD in str(place) else str(PurePosixPath(name).with_suffix(""))
-            )
             yield _Entry(own, view, str(before / name))
 
     def _example(self, view: int) -> str:
@@ -198,8 +210,8 @@ def _component(part: str) -> str:
         elif piece == "?":
             found += "[^/]"
         elif len(piece) > 2 and piece.startswith("[") and piece.endswith("]"):
-            inner = piece[1:-1].replace("\\", "\\\\")
-            found += f"[{'^' + inner[1:] if inner.startswith('!') else inner}]"
+            # `fnmatch.translate` gives (?s:...) and the end of the text.
+            found += fnmatch.translate(piece).removeprefix("(?s:").rpartition(")")[0]
         else:
             found += re.escape(piece)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from fitter.inputs.view_files import (
     mask_without_distortion,
     without_distortion,
 )
+from fitter.inputs.view_sizes import Size, require_own
 from fitter.records import HandObservation, ImageRecord
 from fitter.rig import FrameNames, Rig, RigCamera
 
@@ -35,6 +36,8 @@ class GivenView:
         image: file or checked pixels, as the camera took them.
         given_hands: hands whose keypoints are given, in pixels of that image, or None.
         given_mask: of the hands, not checked, or None.
+        sizes: (width, height) of the images of each camera, by its name, as far as they are known;
+            of all frames together.
     """
 
     name: str
@@ -42,6 +45,7 @@ class GivenView:
     image: ImageFile | np.ndarray
     given_hands: list[HandObservation] | None
     given_mask: Any
+    sizes: dict[str, Size]
 
     def record(self) -> tuple[ImageRecord, np.ndarray | None]:
         """The image without distortion, decoded where it is a file, with its K; and its mask
@@ -53,7 +57,10 @@ class GivenView:
         """
         pixels = self.image.read()[0] if isinstance(self.image, ImageFile) else self.image
         size = (pixels.shape[1], pixels.shape[0])
-        straight = without_distortion(pixels, self.camera, self.name)
+        # Of a camera without size, all images have to have that of the first one.
+        sized = replace(self.camera, size=self.sizes.setdefault(self.camera.name, size))
+        straight = without_distortion(pixels, sized, self.name)
+        require_own(self.camera, size, f"{self.name}, camera {self.camera.name!r}")
         mask = given_mask(self.given_mask, size, f"mask of {self.name}")
         shown = Undistortion.of(self.camera, size)
         inside = None if shown is None else shown.inside
@@ -134,12 +141,14 @@ class GivenFrames:
         one = hand_size is None or isinstance(hand_size, Real)
         sizes = [hand_size] * count if one else _for_each("hand_size", hand_size, count, is_single)
         found = []
+        seen = {camera.name: camera.size for camera in cameras.cameras if camera.size is not None}
         for number, frame in enumerate(frames):
             name = f"frame {number}"
             size = sizes[number]
             metres = None if size is None else check_hand_size(size, f"hand_size of {name}")
-            given = (frame, marks[number] or {}, shown[number] or {})
-            found.append(GivenFrame(name, _views(name, cameras, *given), metres))
+            own, mask = ({} if part[number] is None else part[number] for part in (marks, shown))
+            views = _views(name, cameras, frame, own, mask)
+            found.append(GivenFrame(name, _sized(views, seen), metres))
         return cls(cameras, found, is_single)
 
 
@@ -150,11 +159,14 @@ def _views(
     said = {name: images, f"keypoints of {name}": keypoints, f"masks of {name}": masks}
     for what, values in said.items():
         if not isinstance(values, Mapping):
-            raise InputError("frames.kind", file=what, found=type(values).__name__)
+            code = "frames.kind" if values is images else "frames.by_camera"
+            raise InputError(code, file=what, found=type(values).__name__)
         for camera in values:
             if camera not in rig.names:
                 expected = ", ".join(rig.names)
                 raise InputError("frames.camera", file=what, expected=expected, found=camera)
+            if values[camera] is not None and images.get(camera) is None:
+                raise InputError("frames.no_view", file=what, found=camera)
     if all(images.get(camera) is None for camera in rig.names):
         raise InputError("frames.empty", file=name)
     views: list[GivenView | None] = []
@@ -169,8 +181,14 @@ def _views(
         own = f"{name}, {camera.name}" if isinstance(image, np.ndarray) else str(image)
         hands = checked_hands(keypoints.get(camera.name), own)
         mask = masks.get(camera.name)
-        views.append(GivenView(own, camera, checked_image(image, own), hands, mask))
+        views.append(GivenView(own, camera, checked_image(image, own), hands, mask, {}))
     return tuple(views)
+
+
+def _sized(
+    views: tuple[GivenView | None, ...], sizes: dict[str, Size]
+) -> tuple[GivenView | None, ...]:
+    return tuple(view and replace(view, sizes=sizes) for view in views)
 
 
 def _for_each(what: str, given: Any, count: int, is_single: bool) -> list[Any]:

@@ -171,6 +171,21 @@ def read_exif(path: Path) -> CameraExif:
         return CameraExif()
 
 
+def read_size(path: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> tuple[int, int]:
+    """Width and height in pixels that `read_image` would give a picture, without its pixels.
+
+    Args:
+        path: the picture's file, or its bytes.
+        limits: sizes to accept.
+
+    Raises:
+        InputError: as `read_image`, but for what only the pixels show.
+    """
+    with opened(path, limits) as image:
+        width, height = image.size
+        return (height, width) if _camera_exif(image).swaps_axes else (width, height)
+
+
 @contextlib.contextmanager
 def opened(content: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Iterator[Image.Image]:
     """Pillow's picture of a file, not yet decoded.

@@ -16,7 +16,7 @@ folder of all images, see `fitter.inputs.frames`; without it it is the folder of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +26,7 @@ import numpy as np
 from fitter.errors import InputError
 from fitter.inputs.intrinsics import check_intrinsics
 from fitter.inputs.json_files import load_json
+from fitter.inputs.undistortion import share_that_is_seen
 from fitter.rig import Rig, RigCamera
 
 NEEDED = ("name", "K", "R", "t")
@@ -36,6 +37,17 @@ DISTORTION_LENGTHS = (0, 4, 5, 8, 12, 14)
 LARGEST_SKEW = 1e-3
 """Most by which an entry of R R^T may differ from the identity's: digits that were left out when a
 rotation was written down are no error, a matrix in other units or a product with a scale is one."""
+
+_ROUNDING = 1e-12
+"""A rotation that is off by less is taken as it is."""
+
+LEAST_SEEN = 0.5
+"""Share of an image at which rays of the lens's model have to arrive. In the corners polynomials
+often fail; coefficients of another K or in another order fail nearly everywhere."""
+
+FARTHEST_APART = 20.0
+"""Metres between two cameras that see the same hands: in millimetres, pairs that are two
+centimetres apart are farther."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,7 @@ class RigFile:
         cameras = _cameras(content, path)
         rig = Rig(tuple(_camera(said, f"{path}, {_title(said, n)}") for n, said in cameras))
         _require_names(rig, path)
+        _require_near(rig, path)
         images = tuple(
             _place(said.get("images", name), f"{path}, camera {name!r}")
             for name, (_, said) in zip(rig.names, cameras, strict=True)
@@ -75,6 +88,7 @@ class RigFile:
         if placed and len(placed) < len(rig):
             lacking = next(name for name in rig.names if name not in placed)
             raise InputError("rig.some_placed", file=path, camera=lacking, other=placed[0])
+        _require_places(rig, images, path)
         return RigFile(path, rig, images)
 
 
@@ -82,7 +96,7 @@ def check_rig(given: Any) -> Rig:
     """A rig that the Python door was given: a `Rig`, or the path of a file.
 
     Raises:
-        InputError: it is neither, or see `RigFile.open`.
+        InputError: it is neither, one of its cameras is none, or see `RigFile.open`.
     """
     if isinstance(given, str | Path):
         return RigFile.open(Path(given)).rig
@@ -90,9 +104,14 @@ def check_rig(given: Any) -> Rig:
         raise InputError("rig.kind", file="rig", found=type(given).__name__)
     if not given.cameras:
         raise InputError("rig.no_camera", file="rig", found=0)
+    for number, camera in enumerate(given.cameras):
+        if not isinstance(camera, RigCamera):
+            where = f"rig, camera {number}"
+            raise InputError("rig.camera_kind", file=where, found=type(camera).__name__)
     said = [_said(camera) for camera in given.cameras]
     rig = Rig(tuple(_camera(each, f"rig, {_title(each, n)}") for n, each in enumerate(said)))
     _require_names(rig, "rig")
+    _require_near(rig, "rig")
     return rig
 
 
@@ -105,7 +124,7 @@ def _said(camera: RigCamera) -> dict[str, Any]:
         "t": camera.translation,
         "distortion": camera.distortion,
     }
-    return found if camera.size is None else found | {"size": list(camera.size)}
+    return found | {"size": camera.size}
 
 
 def _cameras(content: object, path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -140,6 +159,36 @@ def _require_names(rig: Rig, where: object) -> None:
             raise InputError("rig.twice", file=where, camera=name)
 
 
+def _require_near(rig: Rig, where: object) -> None:
+    """Refuse cameras that can hardly see the same hands: lengths in other units than metres."""
+    centres = np.stack([camera.centre for camera in rig.cameras])
+    apart = np.linalg.norm(centres[:, None] - centres, axis=-1)
+    one, other = np.unravel_index(apart.argmax(), apart.shape)
+    if apart[one, other] > FARTHEST_APART:
+        raise InputError(
+            "rig.far",
+            file=where,
+            one=rig.names[one],
+            other=rig.names[other],
+            most=FARTHEST_APART,
+            found=float(apart[one, other]),
+        )
+
+
+def _require_places(rig: Rig, images: Sequence[str], where: object) -> None:
+    """Refuse one place of images for two cameras."""
+    for number, place in enumerate(images):
+        first = list(map(PurePosixPath, images)).index(PurePosixPath(place))
+        if first < number:
+            raise InputError(
+                "rig.same_images",
+                file=where,
+                one=rig.names[first],
+                other=rig.names[number],
+                found=place,
+            )
+
+
 def _camera(said: Mapping[str, Any], where: str) -> RigCamera:
     """One camera, checked."""
     _require_known(said, (*NEEDED, *OPTIONAL), where)
@@ -150,14 +199,14 @@ def _camera(said: Mapping[str, Any], where: str) -> RigCamera:
     if not isinstance(name, str) or not name or not name.isprintable():
         raise InputError("rig.name", file=where, found=repr(name))
     rotation = _numbers(said["R"], (3, 3), f"{where}, R")
-    _require_rotation(rotation, f"{where}, R")
+    rotation = _nearest_rotation(rotation, f"{where}, R")
     distortion = _numbers(said.get("distortion", []), (None,), f"{where}, distortion")
     if len(distortion) not in DISTORTION_LENGTHS:
         expected = ", ".join(map(str, DISTORTION_LENGTHS))
         raise InputError(
             "rig.distortion", file=f"{where}, distortion", expected=expected, found=len(distortion)
         )
-    return RigCamera(
+    camera = RigCamera(
         name=name,
         intrinsics=check_intrinsics(said["K"], f"{where}, K"),
         rotation=rotation,
@@ -165,6 +214,27 @@ def _camera(said: Mapping[str, Any], where: str) -> RigCamera:
         distortion=distortion,
         size=None if said.get("size") is None else _size(said["size"], f"{where}, size"),
     )
+    if camera.size is not None:
+        require_lens(camera, camera.size, f"{where}, distortion")
+    return camera
+
+
+def require_lens(camera: RigCamera, size: tuple[int, int], where: str) -> None:
+    """Refuse a lens whose model shows less than half of the image.
+
+    Args:
+        camera: of a rig.
+        size: (width, height) of its images.
+        where: what to name in the message.
+
+    Raises:
+        InputError: it does (`rig.lens`).
+    """
+    if not camera.distortion.any():
+        return
+    share = share_that_is_seen(camera, size)
+    if share < LEAST_SEEN:
+        raise InputError("rig.lens", file=where, least=LEAST_SEEN, found=share)
 
 
 def _numbers(given: object, shape: tuple[int | None, ...], where: str) -> np.ndarray:
@@ -185,12 +255,18 @@ def _numbers(given: object, shape: tuple[int | None, ...], where: str) -> np.nda
     return found
 
 
-def _require_rotation(matrix: np.ndarray, where: str) -> None:
+def _nearest_rotation(matrix: np.ndarray, where: str) -> np.ndarray:
+    """The rotation (3, 3) that a matrix is but for digits that were left out: the nearest one, so
+    that points, hands and derivatives are turned alike however they are."""
     off = float(np.abs(matrix @ matrix.T - np.eye(3)).max())
     if off > LARGEST_SKEW:
         raise InputError("rig.no_rotation", file=where, most=LARGEST_SKEW, found=off)
     if np.linalg.det(matrix) < 0:
         raise InputError("rig.reflection", file=where)
+    if off < _ROUNDING:
+        return matrix
+    left, _, right = np.linalg.svd(matrix)
+    return np.asarray(left @ right)
 
 
 def _size(given: object, where: str) -> tuple[int, int]:

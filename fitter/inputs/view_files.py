@@ -124,8 +124,17 @@ def mask_without_distortion(mask: np.ndarray, camera: RigCamera) -> np.ndarray:
 
 
 def hand_without_distortion(hand: HandObservation, camera: RigCamera) -> HandObservation:
-    """A hand whose keypoints were marked in a camera's image, as of the image without distortion;
-    keypoints of confidence 0, which may be anywhere, stay."""
-    seen = hand.seen[:, None]
-    moved = np.where(seen, undistorted_points(camera, hand.keypoints), hand.keypoints)
-    return replace(hand, keypoints=moved)
+    """A hand whose keypoints were marked in a camera's image, as of the image without distortion.
+
+    Keypoints of confidence 0, which may be anywhere, stay; those at which the lens's model shows
+    nothing stay and get confidence 0.
+
+    Raises:
+        InputError: no seen keypoint is left (`view.beyond_lens`).
+    """
+    straight = undistorted_points(camera, hand.keypoints)
+    known = hand.seen & np.isfinite(straight).all(-1)
+    if hand.seen.any() and not known.any():
+        raise InputError("view.beyond_lens", file=f"a {hand.side} hand", camera=camera.name)
+    moved = np.where(known[:, None], straight, hand.keypoints)
+    return replace(hand, keypoints=moved, confidence=np.where(known, hand.confidence, 0.0))

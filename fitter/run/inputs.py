@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from fitter.config.networks import require_cameras
 from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, require_shared
@@ -70,6 +71,8 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
         InputError: something the user gave cannot be used, or the results may not be written.
     """
     _check_options(request, config)
+    if request.views is None:
+        require_cameras(config.asked_networks, 1)
     check_name(request.out)
     source: ImageSource | FrameSource
     given: RunSources
@@ -129,6 +132,7 @@ def _frames(request: RunRequest, views: Path, config: Config) -> tuple[FrameSour
     if len(request.images) != 1:
         raise InputError("views.folder", file="--views", found=len(request.images))
     file = RigFile.open(views)
+    require_cameras(config.asked_networks, len(file.rig))
     source = FrameSource.of(request.images[0], file)
     given = FrameSources(source.root, file.rig, file.path, **_beside(request, config))
     _check_masks(config, given)

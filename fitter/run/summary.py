@@ -49,7 +49,10 @@ class Summary:
         failures: images that failed.
         view_failures: images of frames that failed.
         views_missing: images that frames lack.
-        hands_alone: hands found in single views that are none of their frames.
+        hands_together: hands of frames that several views show.
+        hands_of_one: hands of frames that one view alone shows.
+        to_match: frames with hands in several views.
+        view_hands_beyond: detections in views that belong to no stored hand of their frames.
         fit_failures: hands whose fit failed.
         refused: hands that were fitted and are not valid, because they look like none, or because
             their score is too low.
@@ -90,7 +93,10 @@ class Summary:
     failures: Told = field(default_factory=Told)
     view_failures: Told = field(default_factory=Told)
     views_missing: int = 0
-    hands_alone: int = 0
+    hands_together: int = 0
+    hands_of_one: int = 0
+    to_match: int = 0
+    view_hands_beyond: int = 0
     fit_failures: Told = field(default_factory=Told)
     refused: int = 0
     beyond: int = 0
@@ -150,8 +156,13 @@ class Summary:
             self.view_failures.add(f"failed {name}, camera {camera}: {reason}")
         for view in row.views:
             self.views_missing += view.view_status == "missing"
-            self.hands_alone += view.hands_alone or 0
+            self.view_hands_beyond += view.view_hands_beyond or 0
             self.masks_rejected += sum(hand.mask_source == "rejected" for hand in view.hands)
+        shown = [[(hand.view_weight or 0) > 0 for hand in view.hands] for view in row.views]
+        views = [sum(of_hand) for of_hand in zip(*shown, strict=True)]
+        self.hands_together += sum(count > 1 for count in views)
+        self.hands_of_one += sum(count == 1 for count in views)
+        self.to_match += sum(view.view_status == "ok" for view in row.views) > 1
 
     def _add_row(self, name: str, row: Row) -> None:
         self.images += 1
@@ -175,7 +186,9 @@ class Summary:
         of_views = {
             "failed_views": self.view_failures.count,
             "missing_views": self.views_missing,
-            "hands_alone": self.hands_alone,
+            "hands_together": self.hands_together,
+            "hands_of_one": self.hands_of_one,
+            "view_hands_beyond": self.view_hands_beyond,
         }
         return {
             f"{self.unit}s": self.images,
@@ -234,11 +247,8 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.beyond:
         hands = count(summary.beyond, "hand")
         say(f"{hands} more than there are slots for, hands_beyond says where: --max-hands N")
-    if summary.views_missing:
-        say(f"{count(summary.views_missing, 'image')} that frames lack: their other views go on")
-    if summary.hands_alone:
-        hands = count(summary.hands_alone, "hand")
-        say(f"{hands} found in one view that are none of their frame's, hands_alone says where")
+    if summary.cameras:
+        _say_views(summary, say)
     _say_left(summary, say)
     if summary.masks_found is not None:
         found = f"masks found for {count(summary.masks_found, 'image')}"
@@ -264,6 +274,26 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.overlays is not None:
         say(f"overlays: {summary.overlays}")
     say(f"results: {out}")
+
+
+def _say_views(summary: Summary, say: Callable[[str], None]) -> None:
+    """What became of the views of frames."""
+    if summary.views_missing:
+        say(f"{count(summary.views_missing, 'image')} that frames lack: their other views go on")
+    if summary.hands_together or summary.hands_of_one:
+        say(
+            f"{count(summary.hands_together, 'hand')} of several views, {summary.hands_of_one} of "
+            "one view alone"
+        )
+    if summary.to_match and not summary.hands_together:
+        say(
+            f"{count(summary.to_match, 'frame')} with hands in several views, none of which are "
+            "one hand by the rig: is t in metres, x_cam = R x_rig + t, and each camera's folder "
+            "its own?"
+        )
+    if summary.view_hands_beyond:
+        times = count(summary.view_hands_beyond, "time")
+        say(f"{times} a view shows a hand that is not stored, view_hands_beyond says where")
 
 
 def _say_left(summary: Summary, say: Callable[[str], None]) -> None:

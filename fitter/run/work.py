@@ -182,8 +182,8 @@ def process(run: RunState, now: Pass, console: Console) -> None:
         now.title, count(sum(map(len, plan.blocks)), summary.unit), done,
     )  # fmt: skip
     run.events.write(
-        "started", images=total, done_before=done, added=summary.added, blocks=len(plan.blocks),
-        device=run.workers.device, version=version("fit-hands"),
+        "started", done_before=done, added=summary.added, blocks=len(plan.blocks),
+        device=run.workers.device, version=version("fit-hands"), **{f"{summary.unit}s": total},
         **({} if now.of == 1 else {"number": now.number, "of": now.of}),
     )  # fmt: skip
     if run.sources.has_masks:
@@ -220,9 +220,11 @@ def _write_blocks(run: RunState, plan: Plan, stop: StopRequest, progress: Progre
             seconds, begun = time.monotonic() - begun, time.monotonic()
             run.events.write(
                 "block", index=block.index, start=block.start, stop=block.stop,
-                images=run.summary.images, hands=run.summary.hands, seconds=round(seconds, 3),
+                hands=run.summary.hands, seconds=round(seconds, 3),
+                **{f"{run.summary.unit}s": run.summary.images},
             )  # fmt: skip
-            log.info("block %d, images %d to %d: written", block.index, block.start, block.stop)
+            unit = f"{run.summary.unit}s"
+            log.info("block %d, %s %d to %d: written", block.index, unit, block.start, block.stop)
         if stop.asked and collector.is_between:
             break
 

@@ -87,8 +87,11 @@ class ViewRow:
         "camera matrix K of the full image, without distortion", "row column", "float64", "pixel",
         IMAGE,
     )  # fmt: skip
-    hands_alone: int | None = stored(
-        "hands found in the view that no hand of the frame is", dtype="int32", units="1"
+    view_hands_beyond: int | None = stored(
+        "detections in the view that belong to no stored hand of the frame, most of them to hands "
+        "beyond its slots",
+        dtype="int32",
+        units="1",
     )
     file_size: int | None = stored(
         "size of the image's file when it was read", dtype="int64", units="byte"

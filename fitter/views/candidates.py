@@ -70,21 +70,26 @@ class CandidateSource:
         """The pose of the triangulated keypoints by inverse kinematics, the networks' of each view,
         and typical poses placed on the keypoints of each view, if asked or for want of others.
 
+        A fit without iterations begins where networks say, with the hands as they pose them; then
+        the pose of the triangulated keypoints, too, is for want of others.
+
         Args:
             predictions: what networks say of the rows, the most trusted first.
             from_keypoints: also typical poses of hands that have others.
         """
-        rows = self.rows
+        rows, as_said = self.rows, self.config.max_iterations == 0
         met = inverse_kinematics(self.model.keypoints, self.points)
         every = torch.arange(rows.count, device=rows.hand.device)
         found = [(self.known.sized(self.model.size, met), every, 0)]
         any_yet = met.transl.isfinite().all(-1)
+        any_said = torch.zeros_like(any_yet)
         for number, prediction in enumerate(predictions, 1):
-            said = predicted_initialisations(self.model, self.seen, prediction)
+            said = predicted_initialisations(self.model, self.seen, prediction, as_said)
             there = self._placed(said, torch.arange(len(rows), device=rows.hand.device))
             found.append((there, rows.hand, number))
             finite = there.transl.isfinite().all(-1)
-            any_yet = any_yet | (rows.sum(finite.long()) > 0)
+            any_said = any_said | (rows.sum(finite.long()) > 0)
+        any_yet = any_yet | any_said
         if from_keypoints or not bool(any_yet.all()):
             asked = torch.full_like(any_yet, from_keypoints) | ~any_yet
             place = asked[rows.hand].nonzero().flatten()
@@ -92,10 +97,9 @@ class CandidateSource:
             repeated = place.repeat(len(typical.transl) // len(place))
             found.append((self._placed(typical, repeated), rows.hand[repeated], 0))
         # A hand that nothing leads anywhere keeps its typical poses, to be diverged.
-        kept = [
-            (params.transl.isfinite().all(-1) | ~any_yet[hand]).nonzero().flatten()
-            for params, hand, _ in found
-        ]
+        kept = [params.transl.isfinite().all(-1) | ~any_yet[hand] for params, hand, _ in found]
+        if as_said and not from_keypoints:
+            kept[0] &= ~any_said
         return Candidates.of(
             [(p[k], hand[k], source) for (p, hand, source), k in zip(found, kept, strict=True)]
         )

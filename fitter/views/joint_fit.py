@@ -16,7 +16,7 @@ from fitter.config.options import FitConfig
 from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Prediction
-from fitter.fitting.keypoint_fit import KeypointFit, KeypointProblem, nothing_fitted
+from fitter.fitting.keypoint_fit import KeypointFit, KeypointProblem, few_iterations, nothing_fitted
 from fitter.fitting.observations import rays_of, seen_keypoints
 from fitter.hand_models import pose_keypoints
 from fitter.hand_models.known_shape import KnownShape
@@ -146,17 +146,8 @@ class _Fit:
 
     def _best(self, problem: JointProblem, candidates: Candidates) -> tuple[HandParams, Tensor]:
         """The candidate of the lowest cost of each hand after a few iterations, and its source."""
-        few = self.config.initialisation_iterations
-        tried, states = problem.select(candidates.hand), candidates.params
-        if few == 0:
-            cost = tried.linearize(states).cost
-        else:
-            options = LevenbergMarquardt(max_iterations=few)
-            result = levenberg_marquardt(tried, states, options, self.model.manifold)
-            states, cost = result.params, result.cost
-        # One that leads nowhere still is the hand's own.
-        worst = torch.finfo(cost.dtype).max
-        cost = cost.nan_to_num(nan=worst, posinf=worst)
+        tried = problem.select(candidates.hand)
+        states, cost = few_iterations(tried, candidates.params, self.config)
         order = cost.argsort(stable=True)
         order = order[candidates.hand[order].argsort(stable=True)]
         hand = candidates.hand[order]

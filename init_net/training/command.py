@@ -231,15 +231,16 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
         overwrite = check_run(out, config) and options.smoke
     for source, lost in require_trainable(config).items():
         say(console, f"{source}: has no {lost}: losses on the others are learned from")
+    # Before anything is rendered; a machine that only renders needs none.
+    device = None if options.prepare_only else ranks.device(choose_device(config.run.device))
     sets = (*config.learned_from.values(), *config.held_out)
     if ranks.is_first:
         for samples in sets:
             _prepare(samples, looks_at(config, samples), console)
-    if options.prepare_only:
+    if device is None:
         say(console, f"samples are in {' and '.join(str(folder_of(samples)) for samples in sets)}")
         return EXIT_OK
     request = _Request(config, out, options.typed, overwrite, console, ranks)
-    device = ranks.device(choose_device(config.run.device))
     with ranks.joined(device):
         return _train(request, device)
 

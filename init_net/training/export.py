@@ -67,7 +67,8 @@ def export(out: Path, config: TrainConfig, file: Path, console: Console) -> None
             "optimiser": config.optimiser.model_dump(
                 mode="json", exclude={"steps"} if config.stages else None
             ),
-            "losses": loss_weights(config),
+            "losses": {name: loss_weights(config, name) for name in config.stages}
+            or loss_weights(config),
             **({"stages": stages} if stages else {}),
             "augmentation": config.augmentation.model_dump(mode="json"),
             # Of the training: whoever exports may have another device.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from fitter.errors import InputError
@@ -49,7 +50,8 @@ def require_parts(config: TrainConfig) -> None:
     """
     if not any(stage.trains or stage.without for stage in config.stages.values()):
         return
-    network = build_network(config.network, config.run.seed)
+    with torch.device("meta"):  # names are asked for, not weights
+        network = build_network(config.network, config.run.seed)
     parts = parts_of(network)
     optional: frozenset[str] = getattr(network, "optional_parts", frozenset())
     for name, stage in config.stages.items():

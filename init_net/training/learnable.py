@@ -108,14 +108,21 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
                 lost = _lost(config, weights, learned[name])
                 if lost:
                     said[f"datasets.{name}"] = " nor ".join(lost)
+    any_stage = _ever(config)
     for name, source in config.validation_datasets.items():
         contents = Contents.of(annotated_source(source).images)
-        lacking = _lacking(config, loss_weights(config), contents)
+        lacking = _lacking(config, any_stage, contents)
         is_masks = isinstance(config.network, SegmentationConfig)
         if lacking is None and not is_masks and not contents.in_space:
             lacking = "keypoints in 3D and K, which its figures are of"
         _require(config, f"validation_datasets.{name}", source, lacking)
     return said
+
+
+def _ever(config: TrainConfig) -> dict[str, float]:
+    """The largest weight that each loss has in any stage."""
+    stages = [loss_weights(config, stage) for stage in config.stages or [None]]
+    return {name: max(weights[name] for weights in stages) for name in stages[0]}
 
 
 def _as_learned(config: TrainConfig, source: DatasetConfig) -> Contents:

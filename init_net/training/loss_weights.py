@@ -6,6 +6,7 @@ give.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
@@ -21,11 +22,36 @@ Weight = Annotated[float, Field(ge=0)]
 OF_MASKS = "mask_"
 """What the names of a HandNet's losses begin with that compare masks."""
 
-HAND_PARTS = ("image_front", "keypoint_front", "fusion", "tail", "head")
-"""Parts of a HandNet that its hands are made of."""
+OF_BOTH_VIEWS = "stereo_"
+"""What the names of a StereoHandNet's losses begin with that compare the fused hand."""
 
 MASK_PART = "segmentation"
-"""The part without which it has no masks."""
+"""The part without which a HandNet has no masks."""
+
+_SEEN = frozenset({"image_front", "keypoint_front", "fusion", "tail"})
+_HAND = _SEEN | {"head"}
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Losses that compare the same.
+
+    Attributes:
+        prefix: of their names; "" for those that have that of no other group.
+        said_by: the part that says what they compare.
+        made_of: parts that it is made of.
+    """
+
+    prefix: str
+    said_by: str
+    made_of: frozenset[str]
+
+
+_GROUPS: dict[str, tuple[_Group, ...]] = {
+    "handnet": (_Group(OF_MASKS, MASK_PART, _SEEN | {MASK_PART}), _Group("", "head", _HAND)),
+    "stereo": (_Group(OF_BOTH_VIEWS, "stereo", _HAND | {"stereo"}), _Group("", "head", _HAND)),
+}
+"""Kind of network -> its losses by what they compare; those of other kinds compare all alike."""
 
 
 class ManoWeights(Section):
@@ -115,15 +141,15 @@ _DEFAULTS: dict[str, type[Section]] = {
 
 def loss_weights(config: TrainConfig, stage: str | None = None) -> dict[str, float]:
     """Weight of every loss of a configuration's network, by name; 0 for those that cannot count:
-    of a `HandNet`'s masks without a decoder or where it is left out, of its hands where the head
-    is left out or nothing learns that they are made of.
+    where what they compare is not said, or nothing learns that it is made of.
 
     Args:
         config: of the run.
         stage: name of one of its stages; None for those of the run.
 
     Raises:
-        InputError: the network has no such loss, or none is to count.
+        InputError: the network has no such loss, none is to count, or none of those that are
+            compares what is made of a part that learns.
     """
     weights: dict[str, float] = _DEFAULTS[config.network.kind]().model_dump()
     given = {"losses": config.losses}
@@ -135,23 +161,29 @@ def loss_weights(config: TrainConfig, stage: str | None = None) -> dict[str, flo
                 known = ", ".join(weights)
                 raise InputError("training.unknown_loss", file=f"{option}.{name}", known=known)
         weights |= losses
+    wanted = [name for name, weight in weights.items() if weight > 0]
     weights |= dict.fromkeys(_unasked(config, stage), 0.0)
+    if stage is not None and wanted and not any(weights.values()):
+        shown = ", ".join(wanted)
+        raise InputError("training.idle_stage", file=f"stages.{stage}", losses=shown)
     if not any(weights.values()):
         raise InputError("training.no_loss", file=list(given)[-1])
     return weights
 
 
 def _unasked(config: TrainConfig, stage: str | None) -> list[str]:
-    """Losses of a `HandNet` that do not count: those of what it does not say, in a stage or at all,
-    and those of hands where nothing that they are made of learns."""
-    if not isinstance(config.network, HandNetConfig):
-        return []
-    parts = {*HAND_PARTS} | ({MASK_PART} if config.network.decoder_channels else set())
+    """Losses that do not count: those of what a network does not say, in a stage or at all, and
+    those of what nothing learns for."""
+    network, groups = config.network, _GROUPS.get(config.network.kind, ())
     given = StageConfig(steps=1) if stage is None else config.stages[stage]
-    there = parts - set(given.without)
+    there = {part for group in groups for part in group.made_of} - set(given.without)
+    if isinstance(network, HandNetConfig) and not network.decoder_channels:
+        there -= {MASK_PART}
     learns = there if given.trains is None else there & set(given.trains)
-    says_hands = "head" in there and learns & set(HAND_PARTS)
-    every = [*HandNetWeights.model_fields]
-    masks = [name for name in every if name.startswith(OF_MASKS)]
-    silent = [] if says_hands else [name for name in every if name not in masks]
-    return silent + ([] if MASK_PART in there else masks)
+    left, unasked = [*_DEFAULTS[network.kind].model_fields], []
+    for group in groups:
+        names = [name for name in left if name.startswith(group.prefix)]
+        left = [name for name in left if name not in names]
+        if group.said_by not in there or not learns & group.made_of:
+            unasked += names
+    return unasked

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fitter.errors import InputError
 from init_net.training.config import TrainConfig, unshared
 from init_net.training.freezing import require_parts
+from init_net.training.loss_weights import loss_weights
 from init_net.training.stage_config import StageConfig
 
 
@@ -14,13 +15,15 @@ def require_stages(config: TrainConfig) -> None:
     Raises:
         InputError: a stage has sources that there are not, or shares that do not add up; its
             learning rate decays over longer than it lasts, or it is over before the warm-up is; or
-            see `require_parts`.
+            see `require_parts` and `loss_weights`.
     """
     for name, stage in config.stages.items():
         _require_sources(config, name, stage)
     for name, stage in (config.stages or {"": StageConfig(steps=config.optimiser.steps)}).items():
         _require_lengths(config, f"stages.{name}" if name else "optimiser", stage)
     require_parts(config)
+    for name in config.stages:
+        loss_weights(config, name)
 
 
 def _require_sources(config: TrainConfig, name: str, stage: StageConfig) -> None:

@@ -8,7 +8,6 @@ each view as well where any of the mono network learns.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,18 +27,13 @@ from init_net.stereo_fusion import fuse
 from init_net.training.config import TrainConfig
 from init_net.training.freezing import said
 from init_net.training.handnet_terms import HandNetTerms
+from init_net.training.loss_weights import OF_BOTH_VIEWS, ViewWeights
 from init_net.training.losses import stereo_terms
 from init_net.training.plan import Stage, Supply, make_plan
 from init_net.training.stereo_evaluation import StereoErrors
 
 _BATCHES = 1
 """What a seed is for, besides the first weights and the order of samples."""
-
-STEREO = "stereo"
-"""Name of the part that says the weights of eq. 6."""
-
-OWN_PARTS = frozenset({STEREO, "original_front"})
-"""Parts of a `StereoHandNet` that are none of a mono network that learns."""
 
 
 class StereoTask:
@@ -82,21 +76,17 @@ class StereoTask:
         batch = batch.to(self._device)
         stage = self.plan.at(step)
         found: StereoPredictions = said(self.network, batch.inputs, stage)
+        weights = {name: weight for name, weight in stage.losses.items() if weight > 0}
         terms: dict[str, Tensor] = {}
         # Under mixed precision a hand would be posed in halves: off by up to two millimetres.
         with torch.autocast(self._device.type, enabled=False):
-            if self._learns_views(stage):
+            if weights.keys() & ViewWeights.model_fields.keys():
                 right = self._of_views(_view(found.right, found.right_pose), batch.right)
                 left = self._of_views(_view(found.left, found.left_pose), batch.left)
                 terms |= {name: (right[name] + left[name]) / 2 for name in right}
-            if found.weights is not None:
+            if found.weights is not None:  # the stereo layer is there
                 terms |= self._of_both(found, batch)
-        weights = stage.losses
-        return {
-            name: weights[name] * batch.right.weight * term
-            for name, term in terms.items()
-            if weights[name] > 0
-        }
+        return {name: weight * terms[name] for name, weight in weights.items()}
 
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
@@ -110,11 +100,6 @@ class StereoTask:
         view = view.with_confidence(seen.confidence)
         return replace(view, betas=fitting_shapes(view.betas, self._stereo.config.betas))
 
-    def _learns_views(self, stage: Stage) -> bool:
-        """Whether anything learns that says the hand of a view."""
-        trained: Any = self._stereo.parts if stage.trains is None else stage.trains
-        return not set(trained) <= OWN_PARTS
-
     def _of_both(self, found: StereoPredictions, batch: StereoSamples) -> dict[str, Tensor]:
         """Of the fused hands, in the right view's frame."""
         fused = fuse(found, batch.inputs.geometry, self._marks)
@@ -124,7 +109,7 @@ class StereoTask:
             fused.points,
             batch.right.points,
         )
-        return {f"stereo_{name}": term for name, term in terms.items()}
+        return {f"{OF_BOTH_VIEWS}{name}": term for name, term in terms.items()}
 
 
 def _view(hands: RegressedHands, pose: Tensor) -> CropPredictions:

@@ -1,5 +1,6 @@
 """Package faces import what they offer when it is first asked for."""
 
+import subprocess
 import sys
 import types
 
@@ -31,3 +32,9 @@ def test_names_are_listed_before_they_are_imported(package):
 def test_another_name_is_an_attribute_error(package):
     with pytest.raises(AttributeError, match=r"a_room.*'cosine'"):
         _ = package.cosine
+
+
+def test_runs_of_images_do_not_load_what_puts_views_together():
+    code = "import sys, fitter.engine; print(sorted(set(sys.modules) & {'fitter.views.matching'}))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]", found.stdout

@@ -61,7 +61,7 @@ def test_crops_of_another_margin_than_was_learned_from(refused):
 
 
 def test_a_network_that_gives_no_start(refused):
-    facts = {"file": "init.source=network", "known": "lifter or handnet"}
+    facts = {"file": "init.source=network", "known": "lifter or handnet or stereo"}
     said = sentence("network.no_initialisation", facts)
     refused_with(refused, said, "init.source=network", "init.lifter=null")
 

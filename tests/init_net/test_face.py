@@ -30,7 +30,7 @@ def test_every_name_is_there():
 def test_the_entry_point_is_the_offer():
     assert load_offer("init_net") is OFFER
     assert OFFER.load() is init_net.load_networks
-    assert OFFER.initialisations == ("lifter", "handnet")
+    assert OFFER.initialisations == ("lifter", "handnet", "stereo")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from fitter.camera import mirror_intrinsics, rotation_to
+from fitter.fitting.initializer import ViewedRows
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.records import HandCrop, HandObservation
 from fitter.rig import RigCamera
@@ -163,18 +164,24 @@ def test_no_pairs_give_no_hands(network):
     assert network([], RIGHT, LEFT).keypoints.shape == (0, 21, 3)
 
 
+def observed(count: int, is_left: bool) -> list[HandObservation]:
+    return [
+        HandObservation(np.random.default_rng(k).uniform(200, 300, (21, 2)), np.ones(21),
+                        "left" if is_left else "right", 1.0, 1.0)
+        for k in range(count)
+    ]  # fmt: skip
+
+
+def normalised(hands: list[HandObservation]):
+    like = torch.zeros((), dtype=torch.float64)
+    return normalise(ObservationBatch.of(hands, [RIGHT.intrinsics] * len(hands), like))
+
+
 @pytest.mark.parametrize("is_left", [False, True])
 def test_a_fit_of_one_camera_takes_what_the_rig_knows(network, is_left):
     """Relative to the wrist, in units of the wrist's distance, in the (mirrored) camera's axes."""
     pairs = network(pairs_of(is_left), RIGHT, LEFT)
-    observed = [
-        HandObservation(np.random.default_rng(k).uniform(200, 300, (21, 2)), np.ones(21),
-                        "left" if is_left else "right", 1.0, 1.0)
-        for k in range(3)
-    ]  # fmt: skip
-    hands = normalise(
-        ObservationBatch.of(observed, [RIGHT.intrinsics] * 3, torch.zeros((), dtype=torch.float64))
-    )
+    hands = normalised(observed(3, is_left))
     found = view_prediction(pairs, RIGHT, hands, torch.full((3,), is_left))
     there = pairs.keypoints @ torch.from_numpy(RIGHT.rotation).T
     there = there + torch.from_numpy(RIGHT.translation)
@@ -183,3 +190,45 @@ def test_a_fit_of_one_camera_takes_what_the_rig_knows(network, is_left):
         depth = there[k, 0] @ hands.view_direction[k]
         expected = hands.intrinsics[k, 0, 0] * (there[k] - there[k, :1]) / depth
         torch.testing.assert_close(found.keypoints[k], expected)
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+def test_rows_of_a_fit_are_put_in_pairs_whichever_camera_comes_first(network, is_left):
+    """And hands of one view, of three, or with a view that cannot be used are left alone."""
+    cameras = [LEFT, RIGHT, RIGHT, RIGHT, LEFT, LEFT, RIGHT, LEFT, RIGHT, LEFT]
+    numbers = [0, 0, 1, 2, 2, 3, 3, 4, 4, 4]
+    hands = observed(10, is_left)
+    hands[6] = replace(hands[6], keypoints=np.full((21, 2), np.nan))
+    crops = [crop(k, is_left) for k in range(10)]
+    crops[4] = None
+    detected = normalised(hands)
+    left = torch.full((10,), is_left)
+    rows = ViewedRows(detected, crops, torch.tensor(numbers), cameras, left)
+    found = network.prediction(rows)
+    known = found.keypoints.isfinite().flatten(1).all(1)
+    assert known.tolist() == [True, True, False, True, True, *[False] * 5]
+    assert found.std.isnan().all() and found.visible.isnan().all()
+    pairs = [SeenPair(crops[1], crops[0], is_left), SeenPair(crops[3], None, is_left)]
+    said = network(pairs, RIGHT, LEFT)
+    for camera, places in ((RIGHT, [1, 3]), (LEFT, [0, 4])):
+        index = torch.tensor(places)
+        expected = view_prediction(said, camera, detected[index], left[index])
+        torch.testing.assert_close(found.keypoints[index], expected.keypoints)
+
+
+def test_rigs_of_different_frames_are_told_apart(network):
+    """The same crops before cameras that stand elsewhere are a hand that lies elsewhere."""
+    turn = roma.rotvec_to_rotmat(torch.tensor([0.0, 0.3, 0.0]).double()).numpy()
+    other = replace(LEFT, rotation=turn @ LEFT.rotation)
+    detected = normalised(observed(2, False) * 2)
+    crops = [crop(k, False) for k in range(2)] * 2
+    rows = ViewedRows(
+        detected, crops, torch.tensor([0, 0, 1, 1]), [RIGHT, LEFT, RIGHT, other],
+        torch.zeros(4, dtype=torch.bool),
+    )  # fmt: skip
+    found = network.prediction(rows).keypoints
+    assert (found[0] - found[2]).abs().max() > 1e-3
+    alone = ViewedRows(
+        detected[2:], crops[2:], torch.tensor([0, 0]), rows.cameras[2:], rows.is_left[2:]
+    )
+    torch.testing.assert_close(network.prediction(alone).keypoints, found[2:], rtol=1e-5, atol=1e-6)

@@ -9,6 +9,10 @@ SENTENCES: dict[str, str] = {
         "expected something that looks like a hand with a probability of at least {least:g} in "
         "every look, found {found:.2g}"
     ),
+    "fit.unconfirmed": (
+        "expected no more cameras that should see it and do not than show it ({shown}), found "
+        "{found}: it lies well inside their images and no other hand hides it there"
+    ),
     "fit.low_quality": (
         "expected a hand whose score is at least {least:g} (output.min_quality), found {found:.2g}"
     ),

@@ -88,6 +88,8 @@ SENTENCES: dict[str, str] = {
     "training.unknown_loss": "expected one of {known}, found a loss that this network has not",
     "training.pairs": "expected pairs to learn from if and only if the network is a stereo "
     "network, found {found} for the kind {network}",
+    "training.idle_stage": "expected a stage that trains a part that one of its losses above 0 "
+    "depends on, found none for {losses}",
     "training.no_loss": "expected one of a weight above 0, found none",
     "training.uneven_batch": "expected a multiple of the {count} processes, found {found}",
     # How it ends.

@@ -14,6 +14,8 @@ from fitter.conventions import FINGERTIP_VERTICES, MODEL_TO_KEYPOINTS
 from fitter.export import ExportRequest, export_results
 from fitter.formats.mano_fit import load_mano_meshes
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
+from fitter.rig import FrameNames
+from fitter.store.frame_schema import FrameRow, ViewHandRow, ViewRow
 from tests.support import exported_hands as hands
 from tests.support.errors import raises
 from tests.support.exported_stores import ROWS, files, fitted, write_mano_store
@@ -23,6 +25,7 @@ from tests.support.fitted_stores import (
 )
 from tests.support.freihand_files import write_freihand
 from tests.support.nimble_files import nimble_folder
+from tests.support.rig_folders import turning_rig
 from tests.support.small_mano import write_small_mano
 
 
@@ -66,6 +69,24 @@ class TestMano:
         errors = summary.mano
         assert errors.vertex_mm == pytest.approx(both["vertex_error_mm"].sum())
         assert errors.worst_mm == both["vertex_error_mm"].max()
+
+    def test_hands_of_frames(self, mano, tmp_path):
+        rig = turning_rig(["left", "right"])
+        path, row = tmp_path / "f.zarr", posed_hand(1, score=0.9)
+        views = (
+            ViewRow(view_status="ok", hands=(ViewHandRow(view_weight=1.0),)),
+            ViewRow(view_status="missing", hands=(ViewHandRow(view_weight=0.0),)),
+        )
+        text = FrameNames("one", ("left/one.png", "")).text
+        frame = FrameRow(frame_status="ok", hands=(row,), views=views)
+        write_mano_store(path, mano, {text: frame}, rig=rig)
+        export_results(ExportRequest(path, tmp_path / "npz", "mano-npz", quiet=True))
+        found = np.load(tmp_path / "npz" / "one_0_right.npz")
+        np.testing.assert_array_equal(found["hand_pose"][0], np.float32(row.hand_pose).ravel())
+        np.testing.assert_array_equal(found["betas"][0], np.float32(row.betas))
+        with raises("views.export", format="coco") as told:
+            export_results(ExportRequest(path, tmp_path / "coco.json", "coco", quiet=True))
+        assert "mano-npz" in str(told.value)
 
     def test_hands_of_mano_pass(self, mano, tmp_path):
         path = tmp_path / "m.zarr"

@@ -60,6 +60,20 @@ class TestInitialisations:
         assert (fit.initialisation == 1).all() and (fit.iterations == 0).all()
         assert (fit.status == int(Status.MAX_ITERATIONS)).all() and fit.cost.isfinite().all()
 
+    @pytest.mark.parametrize("iterations", [0, 1])
+    def test_neighbours_without_a_prediction_move_no_hand(self, model, some, iterations):
+        """One start alone is none to choose among, whatever the others of the batch have."""
+        observed = cases.observe(cases.keypoints_of(model, some))
+        said = perfect(cases.keypoints_of(model, some), observed)
+        said = replace(said, keypoints=said.keypoints * torch.tensor([1.1, 0.9, 1.2]).double())
+        config = FitConfig(max_iterations=iterations)
+        wanted = fit_observations(model, observed, config, [said], False)
+        found = fit_observations(model, observed, config, [nothing(said, 3, 6)], False)
+        others = torch.tensor([0, 1, 2, 4, 5, 7])
+        require_close(found, wanted, others)
+        assert torch.equal(found.iterations[others], wanted.iterations[others])
+        assert found.initialisation[[3, 6]].tolist() == [0, 0]
+
     def test_a_perfect_prediction_lies_on_the_picture(self, model, some):
         points, K = self.wide(model, some)
         assert points[..., 2].min() > 0.2

@@ -73,6 +73,16 @@ def test_folders_go_by_the_paths_in_them_whatever_their_endings(tmp_path):
             ["(a)/1.png", "b+/1x.png", "b+/1.png"],
             {"1": ("(a)/1.png", "b+/1x.png")},
         ),
+        (  # as of fnmatch: ^ is a character like any other
+            ["a/*[^x].png", "b/*.png"],
+            ["a/1x.png", "a/1^.png", "a/1y.png", "b/1x.png"],
+            {"1x": ("a/1x.png", "b/1x.png"), "1^": ("a/1^.png", "")},
+        ),
+        (
+            ["a/{frame}[[]*.png", "b/{frame}[a&&b--~]*[]^].png"],
+            ["a/1[z.png", "b/1&].png", "b/1b^.png", "b/2a].png"],
+            {"1": ("a/1[z.png", "b/1&].png"), "2": ("", "b/2a].png")},
+        ),
     ],
 )
 def test_patterns_go_by_what_stands_in_the_field_or_behind_the_folders(
@@ -106,6 +116,22 @@ def test_two_images_of_one_frame_are_refused(tmp_path):
     folder = make(tmp_path / "in", "left/1.png", "left/1.jpg", "right/1.png")
     with raises("frames.two_images", camera="left", frame="1", one="left/1.jpg"):
         frames(source(folder, ["left", "right"]))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_pattern_of_any_characters_is_a_pattern(tmp_path):
+    folder = make(tmp_path / "in", "left/1.png", "right/1.png")
+    for pattern in ("left/[z-a].png", "left/{frame}[z-a].png", "left/[[]*.png", "left/[a&&b]*.png"):
+        with raises("rig.no_match", found=folder / pattern):
+            frames(source(folder, ["left", "right"], [pattern, "right"]))
+    with raises("rig.field_in_brackets", found="left/[{frame}].png"):
+        source(folder, ["left", "right"], ["left/[{frame}].png", "right"])
+
+
+def test_one_image_of_two_cameras_is_refused(tmp_path):
+    folder = make(tmp_path / "in", "all/1.png", "all/2.png")
+    with raises("frames.image_twice", image="all/1.png", one="left", other="right"):
+        frames(source(folder, ["left", "right"], ["all", "all/*.png"]))
 
 
 stems = st.text("ab1_.é", min_size=1, max_size=4).filter(lambda name: not name.startswith("."))

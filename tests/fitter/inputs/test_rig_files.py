@@ -1,6 +1,7 @@
 """Rig files: what they say is taken as it is, and what is none is refused in one sentence."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,11 +56,23 @@ BAD = {
     "R of zeros": ({"R": np.zeros((3, 3)).tolist()}, "rig.no_rotation", "R", {"found": 1.0}),
     "a reflection": ({"R": np.diag([1.0, 1.0, -1.0]).tolist()}, "rig.reflection", "R", {}),
     "three coefficients": ({"distortion": [1, 2, 3]}, "rig.distortion", "distortion", {"found": 3}),
+    "coefficients that turn round": (
+        {"distortion": [-5.0, 0, 0, 0, 0]}, "rig.lens", "distortion", {"least": 0.5},
+    ),
+    "coefficients of another kind": (
+        {"distortion": [5.0, 5, 5, 5, 5]}, "rig.lens", "distortion", {},
+    ),
     "a key of none": ({"focal": 3}, "rig.unknown_key", None, {"found": "focal"}),
     "a size of one": ({"size": [640]}, "rig.size", "size", {}),
     "a size of halves": ({"size": [640.5, 480]}, "rig.size", "size", {}),
     "a folder elsewhere": ({"images": "../other"}, "rig.outside", None, {"found": "../other"}),
     "images of no text": ({"images": 3}, "rig.images", None, {}),
+    "one place of images twice": (
+        {"images": "left"}, "rig.same_images", "", {"one": "left", "other": "right"},
+    ),
+    "lengths in millimetres": (
+        {"t": [-400.0, 0.0, 30.0]}, "rig.far", "", {"one": "left", "other": "right", "most": 20.0},
+    ),
     "two fields": ({"images": "{frame}/{frame}.png"}, "rig.two_fields", None, {}),
     "images of one alone": ({"images": "r"}, "rig.some_placed", "", {"camera": "left"}),
 }  # fmt: skip
@@ -68,7 +81,8 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_camera_that_is_none_is_refused_by_name(tmp_path, case):
     change, code, part, facts = BAD[case]
-    path = write_rig(tmp_path / "rig.json", RIG, right=change)
+    placed = {"images": "./left"} if code == "rig.same_images" else {}
+    path = write_rig(tmp_path / "rig.json", RIG, right=change, left=placed)
     where = f"{path}, camera 'right'" + (f", {part}" if part else "")
     if part == "":
         where = path
@@ -82,7 +96,12 @@ def test_how_far_a_matrix_is_from_a_rotation_is_said(tmp_path):
         RigFile.open(path)
     assert told.value.facts["found"] == pytest.approx(1.01**2 - 1)
     rounded = np.round(RIG.cameras[1].rotation, 4)
-    RigFile.open(write_rig(path, RIG, right={"R": rounded.tolist()}))  # of few digits
+    found = RigFile.open(write_rig(path, RIG, right={"R": rounded.tolist()}))  # of few digits
+    rotation = found.rig.cameras[1].rotation
+    assert np.abs(rounded @ rounded.T - np.eye(3)).max() > 1e-6
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-14)
+    np.testing.assert_allclose(rotation, rounded, atol=1e-4)
+    assert check_rig(found.rig).as_json() == found.rig.as_json()
 
 
 @pytest.mark.parametrize(
@@ -123,3 +142,11 @@ def test_rigs_of_python_are_checked_alike():
         check_rig(Rig((good, bad)))
     with raises("rig.twice", camera="left"):
         check_rig(Rig((good, good)))
+    for other in (1, {"name": "a"}, None):
+        with raises("rig.camera_kind", file="rig, camera 1", found=type(other).__name__):
+            check_rig(Rig((good, other)))  # type: ignore[arg-type]
+    for size in (64, (64,), "64", (64.0, 48.0), np.array([64, 48])):
+        with raises("rig.size", file="rig, camera 'left', size"):
+            check_rig(Rig((replace(good, size=size),)))
+    with raises("rig.far", file="rig", one="left", other="right"):
+        check_rig(Rig((good, replace(RIG.cameras[1], translation=np.array([0.0, 300.0, 0.0])))))

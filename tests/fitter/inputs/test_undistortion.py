@@ -1,11 +1,13 @@
 """Images, masks and positions without a lens's distortion, against the model that put it in."""
 
+from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from fitter.inputs.undistortion import Undistortion, undistorted_points
+from fitter.inputs import undistortion
+from fitter.inputs.undistortion import Undistortion, largest_radius, undistorted_points
 from fitter.inputs.view_files import (
     hand_without_distortion,
     mask_without_distortion,
@@ -51,14 +53,94 @@ def test_an_image_shows_what_a_camera_without_distortion_sees():
 
 
 def test_what_the_lens_does_not_show_is_black_and_outside():
-    barrel = replace(CAMERA, distortion=np.array([0.25, 0.0, 0.0, 0.0]))
+    pincushion = replace(CAMERA, distortion=np.array([0.25, 0.0, 0.0, 0.0]))
     white = np.full((*SIZE[::-1], 3), 255, np.uint8)
-    found, inside = without_distortion(white, barrel, "a.png"), Undistortion.of(barrel, SIZE).inside
+    found, inside = (
+        without_distortion(white, pincushion, "a.png"),
+        Undistortion.of(pincushion, SIZE).inside,
+    )
     assert inside is not None and 0.5 < inside.mean() < 0.999
     assert (found[inside] == 255).all()
     assert (found[~inside] < 255).any(-1).mean() > 0.95
-    mask = mask_without_distortion(np.ones(SIZE[::-1], bool), barrel)
+    mask = mask_without_distortion(np.ones(SIZE[::-1], bool), pincushion)
     assert mask[inside].all() and (~mask[~inside]).mean() > 0.9
+
+
+FOLDING = {
+    # Distorted r grows until 1 - 0.9 r^2 or the like is zero.
+    "a barrel": ([-0.3, 0, 0, 0, 0], 1 / np.sqrt(0.9)),
+    "of few coefficients": ([-0.4, 0, 0.001, -0.001], 1 / np.sqrt(1.2)),
+    # 1 + 3 k1 s + 5 k2 s^2 with k1 = -1/2, k2 = 1/20: s = (1.5 - sqrt(1.25)) / 0.5.
+    "of two turns": ([-0.5, 0.05, 0, 0, 0], np.sqrt((1.5 - np.sqrt(1.25)) / 0.5)),
+    # r / (1 + s) turns round at s = 1.
+    "rational": ([0, 0, 0, 0, 0, 1.0, 0, 0], 1.0),
+}
+
+
+@pytest.mark.parametrize("case", FOLDING)
+def test_beyond_where_a_lens_turns_round_nothing_is_seen(case):
+    lens, radius = FOLDING[case]
+    wide = replace(
+        CAMERA, distortion=np.array(lens), intrinsics=CAMERA.intrinsics * [[0.5], [0.5], [1]]
+    )
+    wide.intrinsics[:2, 2] = np.array(SIZE) / 2
+    assert largest_radius(wide.distortion) == pytest.approx(radius)
+    rays = np.random.default_rng(0).uniform(-1.2, 1.2, (400, 2)) * radius
+    points = np.column_stack([rays, np.ones(400)])
+    still = replace(wide, rotation=np.eye(3), translation=np.zeros(3))
+    found = undistorted_points(wide, seen(still, points))
+    straight = rays * wide.intrinsics[[0, 1], [0, 1]] + wide.intrinsics[:2, 2]
+    near = np.linalg.norm(rays, axis=1) < 0.9 * radius
+    np.testing.assert_allclose(found[near], straight[near], atol=0.3)
+    # Beyond, what is found is the nearer ray that comes out at the same place, or nothing.
+    known = np.isfinite(found).all(1)
+    again = (found - wide.intrinsics[:2, 2]) / wide.intrinsics[[0, 1], [0, 1]]
+    assert (np.linalg.norm(again[known], axis=1) <= radius).all()
+    corner = undistorted_points(wide, np.array([[1e4, 1e4]]))
+    assert np.isnan(corner).all()
+
+
+def test_pixels_beyond_where_a_lens_turns_round_are_outside_and_black():
+    K = np.array([[150.0, 0, 160], [0, 150, 120], [0, 0, 1]])
+    camera = replace(CAMERA, intrinsics=K, distortion=np.array([-0.3, 0, 0, 0, 0]))
+    r = np.linalg.norm((grid() - K[:2, 2]) / 150, axis=1).reshape(SIZE[::-1])
+    white = np.full((*SIZE[::-1], 3), 255, np.uint8)
+    found, inside = without_distortion(white, camera, "a.png"), Undistortion.of(camera, SIZE).inside
+    folded = 1 - 0.9 * r**2 <= 0
+    assert folded.any() and inside is not None
+    assert not inside[folded].any() and not found[folded].any()
+    assert inside[1 - 0.9 * r**2 > 0.02].all()
+    mask = mask_without_distortion(np.ones(SIZE[::-1], bool), camera)
+    assert not mask[folded].any()
+
+
+def test_keypoints_at_which_a_lens_shows_nothing_are_not_seen():
+    camera = replace(CAMERA, distortion=np.array([-0.3, 0, 0, 0, 0]))
+    points = np.random.default_rng(1).uniform(100, 200, (21, 2))
+    points[4] = (-200, -200)
+    hand = HandObservation(points, np.full(21, 0.7), "left", 1.0, 1.0)
+    found = hand_without_distortion(hand, camera)
+    assert found.confidence[4] == 0 and (np.delete(found.confidence, 4) == 0.7).all()
+    np.testing.assert_array_equal(found.keypoints[4], points[4])
+    with raises("view.beyond_lens", camera="a"):
+        hand_without_distortion(replace(hand, keypoints=points - 1000), camera)
+
+
+def test_the_maps_of_any_number_of_cameras_are_kept():
+    cameras = [replace(CAMERA, distortion=np.array([0.01 * (n + 1), 0, 0, 0])) for n in range(20)]
+    first = [Undistortion.of(camera, SIZE) for camera in cameras]
+    assert all(Undistortion.of(c, SIZE) is made for c, made in zip(cameras, first, strict=True))
+
+
+def test_no_more_maps_are_kept_than_there_is_memory_for(monkeypatch):
+    monkeypatch.setattr(undistortion, "_maps", OrderedDict())
+    cameras = [replace(CAMERA, distortion=np.array([0.01 * (n + 1), 0, 0, 0])) for n in range(4)]
+    each = Undistortion.of(cameras[0], SIZE).bytes
+    monkeypatch.setattr(undistortion, "_KEPT_BYTES", 2 * each + each // 2)
+    made = [Undistortion.of(camera, SIZE) for camera in cameras]
+    assert len(undistortion._maps) == 2
+    assert Undistortion.of(cameras[3], SIZE) is made[3]
+    assert Undistortion.of(cameras[0], SIZE) is not made[0]
 
 
 def test_without_distortion_nothing_is_touched():

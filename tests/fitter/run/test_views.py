@@ -119,12 +119,17 @@ def test_a_view_that_lacks_or_fails_costs_itself_alone(undisturbed, folder):
     said = (folder / "said.txt").read_text()
     assert "failed 002, camera right: expected a picture" in said
     assert "1 image that frames lack" in said
+    assert "5 hands of several views, 0 of one view alone" in said and "by the rig" not in said
     assert "5 frames: 5 valid hands in 5 of them, 0 frames failed, 2 views failed" in said
     events = [
         json.loads(s) for s in (folder / "undisturbed.zarr.log.jsonl").read_text().split("\n") if s
     ]
     assert [e["view"] for e in events if e["event"] == "failed"] == ["right", "left"]
-    assert events[-1]["frames"] == 5 and events[-1]["failed_views"] == 2
+    started = next(e for e in events if e["event"] == "started")
+    assert started["frames"] == 5 and "images" not in started
+    assert {"frames"} == {e["event"] == "block" and "frames" for e in events} - {False}
+    assert events[-1]["frames"] == 5 and events[-1]["hands_together"] == 5
+    assert events[-1]["hands_of_one"] == 0 and events[-1]["failed_views"] == 2
 
 
 def test_each_view_has_its_overlay(undisturbed, folder):
@@ -301,6 +306,8 @@ def test_views_of_different_hands_give_hands_of_one_view_each(tmp_path, say, mon
     monkeypatch.chdir(tmp_path)
     told = say("in", "--views", "in/rig.json", "--out", "r.zarr", *OPTIONS)
     assert told.status == 0, told.err
+    assert "0 hands of several views, 2 of one view alone" in told.err
+    assert "1 frame with hands in several views, none of which are one hand by the rig" in told.err
     data = xr.open_zarr("r.zarr").load()
     weights = data.view_weight.values[0]  # (view, hand)
     shown = (weights > 0) & ~np.isnan(weights)

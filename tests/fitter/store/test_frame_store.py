@@ -59,7 +59,7 @@ def fake_frame(i: int) -> FrameRow:
             image_width=320,
             image_height=240,
             intrinsics=np.eye(3) * (i + 1),
-            hands_alone=i,
+            view_hands_beyond=i,
             file_size=7 * i,
             file_time=1e9 + i,
             inputs_digest=-i,
@@ -94,7 +94,7 @@ def test_rows_come_back(whole):
         np.testing.assert_array_equal(found, wanted, err_msg=variable.name)
     row = rows[5]
     assert [hand.side for hand in row.hands] == ["right", "left"]
-    assert row.views[1].view_error == "broken é 5" and row.views[0].hands_alone == 5
+    assert row.views[1].view_error == "broken é 5" and row.views[0].view_hands_beyond == 5
     assert row.views[1].hands[1] == ViewHandRow()
     assert row.views[2].hands[0].view_weight == 0
     np.testing.assert_array_equal(row.views[0].intrinsics, 6 * np.eye(3))

@@ -10,6 +10,7 @@ from views_data import frames_of, ring, seen
 
 from fitter.config.options import load_config
 from fitter.engine import Engine
+from fitter.errors import sentence
 from fitter.fitting.detected_frame import DetectedFrame
 from fitter.fitting.detected_image import DetectedImage
 from fitter.records import HandObservation
@@ -39,7 +40,7 @@ def test_frames_become_rows_in_the_frame_of_the_rig(engine, sampled, frames) -> 
         assert hand.box is None and hand.keypoints_2d is None and hand.detection_score is None
         assert hand.detector_relative_depth is None
         for view, camera, image in zip(row.views, frame.rig.cameras, frame.views, strict=True):
-            assert view.view_status == "ok" and view.hands_alone == 0
+            assert view.view_status == "ok" and view.view_hands_beyond == 0
             (saw,) = view.hands
             assert saw.view_weight == 1
             # In the definition of the detector's, which keypoints_3d are unless told otherwise.
@@ -119,7 +120,7 @@ def test_views_without_image_hand_or_use(engine, frames) -> None:
     assert rows[0].hands[0].valid
     assert [view.view_status for view in rows[1].views] == ["no_hand", "no_hand", "missing"]
     assert rows[2].frame_error == f"{rig.cameras[1].name}: cannot be read"
-    assert "no" in rows[3].frame_error
+    assert rows[3].frame_error == sentence("fit.no_view", {})
     good, alone = rows[4].hands
     assert good.valid and alone.fit_status == "diverged" and "finite" in alone.fit_error
     assert [view.hands[1].view_weight for view in rows[4].views] == [0, 0, 0]
@@ -138,7 +139,7 @@ def test_hands_beyond_the_slots_are_counted(sampled, rng) -> None:
         views.append(DetectedImage((640, 480), camera.intrinsics, "given", tuple(hands)))
     (row,) = engine.fit_frames([DetectedFrame(rig, tuple(views))])
     assert len(row.hands) == 1 and row.hands_beyond == 1
-    assert [view.hands_alone for view in row.views] == [1, 1, 1]
+    assert [view.view_hands_beyond for view in row.views] == [1, 1, 1]
 
 
 def test_the_other_frames_of_a_call_do_not_matter(engine, frames) -> None:

@@ -196,11 +196,13 @@ class TestHandNet:
 
         task = build_task(learning(Pictures(), batch_size=8), CPU)
         hands = task.batch(0).hands
-        found = labelled_points(task._marks, task._joints, hands, torch.arange(8) % 2 == 0)
+        found = labelled_points(
+            task._terms._marks, task._terms._joints, hands, torch.arange(8) % 2 == 0
+        )
         model = load_hand_model(children=True)
         joints = KeypointDefinition.of(model, "mano").reduced.to(torch.float32)
         for row in range(8):
-            reduced = task._marks if row % 2 == 0 else joints
+            reduced = task._terms._marks if row % 2 == 0 else joints
             points = pose_keypoints_from_rotations(reduced, hands.rotations, hands.betas)[1][row]
             torch.testing.assert_close(found.points[row], points - points[0])
         # Wrists of the two are 13 mm apart, and the camera sees the marked one.

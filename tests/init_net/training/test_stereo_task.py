@@ -286,9 +286,12 @@ class TestPresets:
         assert (stereo.epochs, stereo.trains, stereo.without) == (8, ["stereo"], [])
 
     def test_are_small_in_a_smoke_test(self, preset, mono):
-        config = smoke(load_train_config(preset))
+        whole = load_train_config(preset)
+        config = smoke(whole)
         assert config.network.input_size == 64
-        assert config.pairs.count == 96 and config.pairs.folder.endswith("-smoke")
+        assert 20 * config.pairs.count < whole.pairs.count and config.pairs.folder.endswith(
+            "-smoke"
+        )
 
 
 def test_keypoints_of_the_fused_hand_are_in_the_right_view(folder):

@@ -1,0 +1,30 @@
+"""What the Python door takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fitter.inputs.samples import Sample
+from fitter.records import HandObservation
+from fitter.rig import Rig
+
+ImageInput: TypeAlias = str | Path | np.ndarray | Sample
+"""Path or address of an image, (H, W, 3) uint8 RGB pixels, upright, or a data set's sample."""
+
+ViewInput: TypeAlias = str | Path | np.ndarray
+"""One camera's image of a frame: path or address, or (H, W, 3) uint8 RGB pixels, upright."""
+
+HandInput: TypeAlias = HandObservation | Mapping[str, Any]
+"""A hand's keypoints given in place of the detector's: a `HandObservation`, or a mapping with
+"side" ("left" or "right"), "keypoints" (21 x 2 pixels, or 21 x 3 with a confidence in [0, 1]) and
+perhaps "relative_depth" (21 pixels, positive away from the camera)."""
+
+FrameInput: TypeAlias = Mapping[str, ViewInput]
+"""One frame: from names of cameras to images."""
+
+RigInput: TypeAlias = Rig | str | Path
+"""The cameras, or the path of a rig file."""

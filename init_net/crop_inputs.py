@@ -1,0 +1,38 @@
+"""Crops of hands in the size and the numbers in which networks take them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from fitter.records import HandCrop
+from init_net.records import CropInputs
+
+
+def crop_inputs(crops: Sequence[HandCrop], size: int, device: torch.device) -> CropInputs:
+    """Crops, at least one, as networks take them: resized to `size` pixels, on a device."""
+    sides = np.array([crop.side for crop in crops])
+    images = np.stack([resized(crop.pixels, size) for crop in crops])
+    keypoints = np.stack([crop.keypoints for crop in crops])
+    keypoints = keypoints * (size / sides)[:, None, None]
+    confidence = np.stack([crop.confidence for crop in crops])
+
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(device, torch.float32)
+
+    image = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
+    return CropInputs(image, tensor(keypoints), tensor(confidence))
+
+
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """A square image with another side, pixels."""
+    if len(image) == size:
+        return image
+    smaller = size < len(image)
+    return cv2.resize(
+        image, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    )
