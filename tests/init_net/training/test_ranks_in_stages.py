@@ -174,4 +174,4 @@ def test_a_stereo_network_of_two(pairs, tmp_path):
 
 def write(folder: Path, config: TrainConfig) -> None:
     """Write a configuration."""
-    (folder / "config.yaml").write_text(yaml.safe_dump(config.resolved()))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config.resolved(), sort_keys=False))
