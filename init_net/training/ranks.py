@@ -192,12 +192,10 @@ class Ranks:
         """A network whose batch normalisation sees the whole batch, where PyTorch has that."""
         if self.count == 1 or device.type != "cuda":
             return network
-        # Of encoders alone, and slow to import.
-        from timm.layers import convert_sync_batchnorm
+        # Slow to import, and of no use to one process.
+        from init_net.networks.encoders import synchronised
 
-        # PyTorch's own would lose the activations that timm's layers of normalisation have in them.
-        found: nn.Module = convert_sync_batchnorm(network)
-        return found
+        return synchronised(network)
 
     def shared(self, task: Task[Any]) -> nn.Module:
         """The losses of a task, a module of batch and step, whose gradients are those of all ranks.
