@@ -176,7 +176,7 @@ class Bench:
 
         # Of the depth counts only what is nearer: the wrist may be a metre away.
         screen = torch.cat([projected(vertices), vertices[..., 2:] + 1.0], -1)
-        return Estimate(points, vertices, projected(points), self._silhouettes(screen))
+        return Estimate(points, vertices, projected(points), self.rendered(screen))
 
     def fitted(
         self,
@@ -194,9 +194,10 @@ class Bench:
         """(B, S, S) bool, as `Refiner` renders hands; nothing for a hand without a fit."""
         vertices = self.hand(params.to("cpu")).vertices
         screen = torch.cat([project(vertices, batch.intrinsics), vertices[..., 2:]], -1)
-        return self._silhouettes(screen)
+        return self.rendered(screen)
 
-    def _silhouettes(self, screen: Tensor) -> np.ndarray:
+    def rendered(self, screen: Tensor) -> np.ndarray:
+        """(B, S, S) bool of meshes (B, V, 3): pixels of the crop, and depths."""
         # At depth 0 nothing is rendered.
         screen = torch.where(screen.isfinite().all(-1, keepdim=True), screen, 0.0)
         return rasterize(screen.float(), self._topology, (self.side, self.side)).mask.numpy()

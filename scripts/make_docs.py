@@ -15,6 +15,7 @@ from string import Formatter
 from typing import Annotated, Any, get_args, get_origin
 
 import doc_models
+import doc_realistic_hands
 from doc_table import table
 from pydantic.fields import FieldInfo
 
@@ -295,6 +296,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "paper-tables": paper_tables,
     "csv-columns": csv_columns,
     "mano-keys": mano_keys,
+    **doc_realistic_hands.BLOCKS,
     **{f"sentences-{name}": partial(sentences, topics) for name, topics in SENTENCE_TOPICS.items()},
 }
 """Name in the markers -> what writes the text between them."""

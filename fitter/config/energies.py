@@ -30,6 +30,8 @@ class Need(StrEnum):
     """Which vertices and faces of the mesh lie side by side."""
     TEXELS = "texture neighbours"
     """Which texels of the texture lie side by side on the surface."""
+    CAMERA = "camera"
+    """How far from the camera the hand is."""
 
 
 OBSERVED = frozenset({Need.KEYPOINTS, Need.MASK, Need.IMAGE})
@@ -60,6 +62,11 @@ class Declaration:
     def uses_image(self) -> bool:
         """Whether it compares with anything known of the image."""
         return bool(self.needs & OBSERVED)
+
+    @property
+    def uses_view(self) -> bool:
+        """Whether it depends on the camera that sees the hand; else it is the hand's own."""
+        return bool(self.needs & (OBSERVED | RENDERED | {Need.CAMERA}))
 
 
 def _of(*needs: Need, least_squares: bool = False) -> Declaration:
@@ -99,7 +106,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "texture_range": _of(Need.COLOURS),
     "texture_smoothness": _of(Need.TEXELS),
     "texture_prior": _of(),
-    "camera_scale": _of(),
+    "camera_scale": _of(Need.CAMERA),
 }
 """Every energy by its name in a configuration."""
 

@@ -19,6 +19,7 @@ from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.known_shape import KnownShape
 from fitter.hand_models.rest_offsets import posed_offsets
 from fitter.raster import RasterSettings
+from fitter.records import HandParams
 from fitter.refinement.scene import SceneModel, draw
 from fitter.refinement.viewed import ViewedScenes
 
@@ -65,6 +66,16 @@ class StageTask:
             views=views,
         )
 
+    def start(self, hands: HandParams) -> SceneParams:
+        """Scenes of B hands as the keypoints left them."""
+        params = self.model.start(hands)
+        return params if self.views is None else self.views.begun(params)
+
+    @property
+    def has_mask(self) -> Tensor:
+        """(N,) bool."""
+        return self.view.mask_weight.flatten(1).any(1)
+
     def seen(self, params: SceneParams) -> SceneParams:
         """B scenes as the N rows that cameras see."""
         return params if self.views is None else self.views.seen(params)
@@ -101,7 +112,7 @@ class Objective:
 
     Attributes:
         task, stage, space: see `SceneInputs`.
-        start: N rows, see `SceneInputs`.
+        start: B scenes, see `SceneInputs`.
         size: of the hand model, in the dtype of the scene.
         targets: what is known of the keypoints, likewise.
         needs: what its energies look at.
@@ -123,7 +134,7 @@ class Objective:
         space = task.model.fit.pose_space.to(start.transl)
         targets = task.targets.to(start.transl.dtype)
         size = task.model.fit.size.to(start.transl.dtype)
-        return cls(task, stage, task.seen(start), space, size, targets, needs)
+        return cls(task, stage, start, space, size, targets, needs)
 
     @property
     def raster(self) -> RasterSettings | None:
@@ -140,16 +151,33 @@ class Objective:
 
     def inputs(self, params: SceneParams) -> SceneInputs:
         """What the energies look at, N rows, rendered as far as they need it."""
-        params = self.task.seen(params)
-        model, view = self.task.model, self.task.view
+        seen, start = self.task.seen(params), self.task.seen(self.start)
+        return self._inputs(self.task.view, seen, start, self.targets, self.raster)
+
+    def alone(self, params: SceneParams) -> SceneInputs:
+        """What energies look at that depend on no camera, B hands in the rig's frame."""
+        assert self.task.views is not None  # else they are among the others
+        # Of a view they take nothing.
+        first = self.task.views.rows.first
+        return self._inputs(self.task.view[first], params, self.start, self.targets[first], None)
+
+    def _inputs(
+        self,
+        view: SceneView,
+        params: SceneParams,
+        start: SceneParams,
+        targets: KeypointTargets,
+        raster: RasterSettings | None,
+    ) -> SceneInputs:
+        model = self.task.model
         return SceneInputs(
             params=params,
-            start=self.start,
+            start=start,
             view=view,
-            given_targets=self.targets,
+            given_targets=targets,
             space=self.space,
             size=self.size,
-            rendering=draw(model, params, view, self.raster, self.shaded),
+            rendering=draw(model, params, view, raster, self.shaded and raster is not None),
             graph=model.graph if Need.NEIGHBOURS in self.needs else None,
             fit=self.task.fit,
             stage=self.stage,
@@ -158,11 +186,18 @@ class Objective:
 
     def terms(self, params: SceneParams) -> dict[str, Tensor]:
         """(B,) value of each energy of the stage, not weighted."""
-        found = values(self.inputs(params), self.stage.energies)
-        views = self.task.views
+        weights, views = self.stage.energies, self.task.views
         if views is None:
-            return found
-        return {name: views.reduced(name, rows, self.stage) for name, rows in found.items()}
+            return values(self.inputs(params), weights)
+        weights = {name: weight for name, weight in weights.items() if weight != 0}
+        viewed = {name: w for name, w in weights.items() if DECLARATIONS[name].uses_view}
+        alone = {name: w for name, w in weights.items() if name not in viewed}
+        found = values(self.alone(params), alone) if alone else {}
+        if viewed:
+            has_mask = self.task.has_mask
+            for name, rows in values(self.inputs(params), viewed).items():
+                found[name] = views.reduced(name, rows, self.stage, has_mask)
+        return found
 
     def __call__(self, params: SceneParams) -> Tensor:
         """(B,) the weighted sum."""

@@ -72,7 +72,7 @@ def run_stages(
         hands: where the keypoint stage left them.
         stages: by name.
     """
-    params = task.with_known_offsets(task.model.start(hands))
+    params = task.with_known_offsets(task.start(hands))
     like = torch.zeros(len(hands.transl), dtype=torch.int64, device=hands.transl.device)
     result = StagesResult(params, like.double(), like, like + int(Status.CONVERGED))
     diverged = torch.zeros_like(like, dtype=torch.bool)
@@ -81,7 +81,7 @@ def run_stages(
         after = run(task, result.params, stage)
         after = replace(after, params=task.with_known_offsets(after.params))
         if stage.only_masked:
-            masked = task.per_hand(task.view.mask_weight.flatten(1).any(1))
+            masked = task.per_hand(task.has_mask)
             after = _still_without_mask(masked, result.params, after)
         diverged = diverged | (after.status == int(Status.DIVERGED))
         result = StagesResult(
@@ -191,9 +191,15 @@ def _least_squares_problem(
     if task.views is None:
         return LeastSquaresObjective.of(task, stage, params)
     of_views = stage.model_copy(update={"energies": of_images(stage.energies)})
-    rows = task.views.rows.reduced(stage.view_reduction)
+    rows, views = task.views.rows.reduced(stage.view_reduction), task.views
+    if stage.view_reduction == "mean":
+        # `silhouette_l2`, which alone of these energies looks at masks, is linear in their weights.
+        share = views.masked_share(task.has_mask).to(task.view.mask_weight)
+        weight = task.view.mask_weight * share[:, None, None]
+        task = replace(task, view=replace(task.view, mask_weight=weight))
     seen = LeastSquaresObjective.of(task, of_views, task.seen(params))
-    return JointProblem(task.model.fit, rows, seen, stage.energies, task.views.known)
+    known = task.known
+    return JointProblem(task.model.fit, rows, seen, stage.energies, known)
 
 
 def _units(stage: StageConfig) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from fitter.config.energies import DECLARATIONS
@@ -50,13 +51,42 @@ class ViewedScenes:
             lighting=turned_light(repeated.lighting, rotation),
         )
 
-    def reduced(self, name: str, values: Tensor, stage: StageConfig) -> Tensor:
+    def begun(self, params: SceneParams) -> SceneParams:
+        """B scenes that begin, with a light that does not depend on the rig's axes.
+
+        A light that is to shine along the line of sight does so along those of all cameras: along
+        the mean of them, the weaker the less they have in common, and for the rest from everywhere.
+        """
+        lighting, rows = params.lighting, self.rows
+        if lighting.shape[-1] != 11:
+            return params
+        own = turned_light(lighting[rows.hand], rows.rotation.mT.to(lighting))[:, 8:]
+        mean = rows.weighted_mean(own)
+        length = mean.norm(dim=-1, keepdim=True)
+        direction = torch.where(length > 1e-3, mean / length.clamp_min(1e-3), own[rows.first])
+        light = lighting[:, 4:5]
+        lit = [lighting[:, :1] + (1 - length) * light, lighting[:, 1:4], length * light]
+        return replace(params, lighting=torch.cat([*lit, lighting[:, 5:8], direction], -1))
+
+    def reduced(self, name: str, values: Tensor, stage: StageConfig, has_mask: Tensor) -> Tensor:
         """(B,) an energy of hands, of its values (N,) in the rows.
 
         What looks at images is added up over the views by their weights, or their mean is taken, as
-        Seeber et al. eq. 8 has it of two silhouettes; what judges a hand alone counts once.
+        Seeber et al. eq. 8 has it of two silhouettes: of those that have a mask, `has_mask` (N,)
+        bool, where it looks at masks. What depends on the camera without looking at an image is
+        averaged by their weights.
         """
         if not DECLARATIONS[name].uses_image:
-            return self.rows.mean(values)
-        rows = self.rows.reduced(stage.view_reduction)
+            return self.rows.weighted_mean(values)
+        rows = self.rows
+        if DECLARATIONS[name].uses_mask:
+            rows = rows.of_weight(rows.weight * has_mask)
+        rows = rows.reduced(stage.view_reduction)
         return rows.sum(rows.weighted(values))
+
+    def masked_share(self, has_mask: Tensor) -> Tensor:
+        """(N,) what a mean over all rows of a hand has to be multiplied by to be that over those
+        with a mask."""
+        rows = self.rows
+        every, masked = rows.sum(rows.weight), rows.sum(rows.weight * has_mask)
+        return torch.where(masked > 0, every / masked.clamp_min(1e-12), 1.0)[rows.hand]

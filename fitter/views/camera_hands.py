@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 import cv2
 import numpy as np
 
+from fitter.records import Side
 from fitter.rig import Rig, RigCamera
 from fitter.store.frame_schema import FrameRow, ViewHandRow
 from fitter.store.schema import HandRow
@@ -55,6 +56,7 @@ def hand_in_camera(hand: HandRow, camera: RigCamera, seen: ViewHandRow) -> HandR
         joints_3d=_moved(hand.joints_3d, camera),
         keypoints_3d=_moved(hand.keypoints_3d, camera),
         vertices=_moved(hand.vertices, camera),
+        lighting=None if hand.lighting is None else _lit(hand.lighting, R, hand.side),
         **own,
     )
 
@@ -62,6 +64,21 @@ def hand_in_camera(hand: HandRow, camera: RigCamera, seen: ViewHandRow) -> HandR
 def _moved(points: np.ndarray | None, camera: RigCamera) -> np.ndarray | None:
     """Points (N, 3) of the rig's frame in the camera's, metres."""
     return None if points is None else _single(points @ camera.rotation.T + camera.translation)
+
+
+def _lit(lighting: np.ndarray, rotation: np.ndarray, side: Side | None) -> np.ndarray:
+    """A hand's light (11,) or (27,) in the camera's axes; a left hand's is that of the mirrored
+    rig, in the mirrored camera."""
+    # PyTorch is only loaded for hands that have a light.
+    import torch
+
+    from fitter.rendering.turned_light import turned_light
+
+    flip = np.array([-1.0, 1.0, 1.0]) if side == "left" else np.ones(3)
+    own = torch.as_tensor(flip[:, None] * rotation * flip)
+    return _single(
+        turned_light(torch.as_tensor(lighting, dtype=own.dtype)[None], own[None])[0].numpy()
+    )
 
 
 def _single(values: np.ndarray) -> np.ndarray:

@@ -17,7 +17,11 @@ from fitter.fitting.network_prior import predicted_initialisations
 from fitter.hand_models import inverse_kinematics, pose_keypoints
 from fitter.hand_models.known_shape import KnownShape
 from fitter.records import HandParams, NormalisedHands
-from fitter.views.rows import RigRows, RootJoint
+from fitter.rotations import roma
+from fitter.views.rows import RigRows, RootJoint, to_rig
+
+_LEAST_KNOWN = 6
+"""Triangulated keypoints that place the others. # not published"""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ class CandidateSource:
             from_keypoints: also typical poses of hands that have others.
         """
         rows, as_said = self.rows, self.config.max_iterations == 0
-        met = inverse_kinematics(self.model.keypoints, self.points)
+        whole = completed(self.model.keypoints.rest_keypoints()[0], self.points)
+        met = inverse_kinematics(self.model.keypoints, whole)
         every = torch.arange(rows.count, device=rows.hand.device)
         found = [(self.known.sized(self.model.size, met), every, 0)]
         any_yet = met.transl.isfinite().all(-1)
@@ -110,15 +115,30 @@ class CandidateSource:
         rows, keypoints = self.rows, self.model.keypoints
         of = rows.hand[place]
         hands = self.known[of].placed(self.model.size, hands)
-        part = replace(
-            rows,
-            hand=of,
-            rotation=rows.rotation[place],
-            translation=rows.translation[place],
-            weight=rows.weight[place],
-        )
-        there = part.to_rig(hands, RootJoint.of(keypoints))
+        root = RootJoint.of(keypoints)
+        there = to_rig(hands, rows.rotation[place], rows.translation[place], root)
         points = self.points[of]
         known = points.isfinite().all(-1, keepdim=True)
         apart = torch.where(known, points - pose_keypoints(keypoints, there)[1], 0.0).sum(1)
         return replace(there, transl=there.transl + apart / known.sum(1).clamp_min(1))
+
+
+def completed(rest: Tensor, points: Tensor) -> Tensor:
+    """Keypoints (B, 21, 3) of which unknown ones, NaN, lie where a hand at rest has them that is
+    laid onto the others by a similarity; all NaN where fewer than `_LEAST_KNOWN` are known.
+
+    Args:
+        rest: (21, 3) metres, of the mean shape.
+        points: metres.
+    """
+    known = points.isfinite().all(-1)
+    placed = torch.where(known[..., None], points, 0.0)
+    own, weights = rest.expand_as(placed), known.to(points)
+    enough = known.sum(1) >= _LEAST_KNOWN
+    # What is too little is computed as a hand at rest.
+    weights = torch.where(enough[:, None], weights, 1.0)
+    placed = torch.where(enough[:, None, None], placed, own)
+    turn, moved, scale = roma.rigid_points_registration(own, placed, weights, compute_scaling=True)
+    laid = scale[:, None, None] * own @ turn.mT + moved[:, None]
+    whole = torch.where(known[..., None], points, laid)
+    return torch.where(enough[:, None, None], whole, torch.nan)

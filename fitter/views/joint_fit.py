@@ -114,7 +114,11 @@ class _Fit:
             again = self.rows.sum(moved.long()).nonzero().flatten()
             if len(again) == 0:
                 break
-            weight = changed
+            # The others keep the weights with which they were fitted.
+            refitted = torch.zeros(self.rows.count, dtype=torch.bool, device=moved.device)
+            weight = torch.where(
+                refitted.index_fill(0, again, True)[self.rows.hand], changed, weight
+            )
             part = problem.weighted(weight).select(again)
             after = levenberg_marquardt(part, result.params[again], options, model.manifold)
             result = result.with_rows(again, after)

@@ -105,12 +105,27 @@ class RigRows:
         number = self.rows_of_hand.to(values.dtype).view(-1, *[1] * (values.ndim - 1))
         return self.sum(values) / number
 
+    def weighted_mean(self, values: Tensor) -> Tensor:
+        """(B, ...) means over the rows of each hand by their weights; 0 where all of these are."""
+        rows = self.reduced("mean")
+        return rows.sum(rows.weighted(values))
+
+    @property
+    def first(self) -> Tensor:
+        """(B,) int64 the first row of each hand."""
+        number = self.rows_of_hand
+        return number.cumsum(0) - number
+
     def reduced(self, reduction: Literal["sum", "mean"]) -> RigRows:
         """The rows with weights by which a sum over a hand's rows is their weighted sum or mean."""
         if reduction == "sum":
             return self
         total = self.sum(self.weight)[self.hand]
         return replace(self, weight=self.weight / torch.where(total > 0, total, 1.0))
+
+    def of_weight(self, weight: Tensor) -> RigRows:
+        """The same with other weights (N,)."""
+        return replace(self, weight=weight)
 
     def sum(self, values: Tensor) -> Tensor:
         """(B, ...) sums over the rows of each hand of values (N, ...); differentiable."""
@@ -138,12 +153,10 @@ class RigRows:
     def select(self, index: Tensor) -> tuple[RigRows, Tensor]:
         """The rows of the hands at `index` (n,), which may repeat, as a batch of n hands, and (N',)
         the places of these rows among the present ones."""
-        number = self.rows_of_hand
-        first = number.cumsum(0) - number
-        taken = number[index]
+        taken = self.rows_of_hand[index]
         hand = torch.arange(len(index), device=index.device).repeat_interleave(taken)
         before = (taken.cumsum(0) - taken)[hand]
-        place = first[index][hand] + torch.arange(len(hand), device=index.device) - before
+        place = self.first[index][hand] + torch.arange(len(hand), device=index.device) - before
         return RigRows(
             hand, self.rotation[place], self.translation[place], self.weight[place], len(index)
         ), place
@@ -156,23 +169,33 @@ class RigRows:
             root: of the hand model, in the dtype of `hands`.
         """
         seen = hands[self.hand]
-        return self._moved(seen, self.rotation, self.translation, root)
+        return _moved(seen, self.rotation, self.translation, root)
 
     def to_rig(self, seen: HandParams, root: RootJoint) -> HandParams:
         """N hands in their rows' cameras, each in the rig's frame; the inverse of `in_views`."""
-        inverse = self.rotation.mT
-        origin = -(inverse @ self.translation[..., None])[..., 0]
-        return self._moved(seen, inverse, origin, root)
+        return to_rig(seen, self.rotation, self.translation, root)
 
-    def _moved(
-        self, hands: HandParams, rotation: Tensor, translation: Tensor, root: RootJoint
-    ) -> HandParams:
-        rotation, translation = (x.to(hands.transl.dtype) for x in (rotation, translation))
-        turn = roma.rotmat_to_unitquat(rotation)
-        orient = roma.quat_product(turn, roma.rotvec_to_unitquat(hands.global_orient))
-        rest = root(hands.betas)
-        place = (rotation @ (rest + hands.transl)[..., None])[..., 0] + translation
-        return replace(hands, global_orient=roma.unitquat_to_rotvec(orient), transl=place - rest)
+
+def to_rig(seen: HandParams, rotation: Tensor, translation: Tensor, root: RootJoint) -> HandParams:
+    """N hands in cameras, each in the rig's frame.
+
+    Args:
+        seen: in the frames of their cameras.
+        rotation: (N, 3, 3) and translation: (N, 3) metres, of the cameras, see `RigRows`.
+        root: of the hand model, in the dtype of `seen`.
+    """
+    inverse = rotation.mT
+    return _moved(seen, inverse, -(inverse @ translation[..., None])[..., 0], root)
+
+
+def _moved(hands: HandParams, rotation: Tensor, translation: Tensor, root: RootJoint) -> HandParams:
+    """Hands in the frame of ``x' = rotation x + translation``."""
+    rotation, translation = (x.to(hands.transl.dtype) for x in (rotation, translation))
+    turn = roma.rotmat_to_unitquat(rotation)
+    orient = roma.quat_product(turn, roma.rotvec_to_unitquat(hands.global_orient))
+    rest = root(hands.betas)
+    place = (rotation @ (rest + hands.transl)[..., None])[..., 0] + translation
+    return replace(hands, global_orient=roma.unitquat_to_rotvec(orient), transl=place - rest)
 
 
 def pull_back(

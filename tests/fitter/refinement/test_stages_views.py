@@ -14,7 +14,7 @@ from fitter.energies.keypoints import KeypointTargets
 from fitter.hand_models.known_shape import KnownShape
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
-from fitter.refinement import Objective, StageTask, ViewedScenes, run_stages
+from fitter.refinement import Objective, StageTask, ViewedScenes, run_stages, stages
 from fitter.refinement.scene import SceneModel, draw
 from fitter.rotations import roma
 from fitter.views.rows import RigRows, RootJoint
@@ -82,6 +82,87 @@ def test_the_silhouettes_of_two_views_are_averaged_as_printed(model, truth) -> N
     torch.testing.assert_close(Objective.of(task, stage, scene)(scene), expected)
     added = Objective.of(task, stage.model_copy(update={"view_reduction": "sum"}), scene)(scene)
     torch.testing.assert_close(added, left + right)
+
+
+def masked_in(task: StageTask, places: list[int]) -> StageTask:
+    """The task with masks in some rows alone."""
+    weight = torch.zeros_like(task.view.mask_weight)
+    weight[places] = task.view.mask_weight[places]
+    return replace(task, view=replace(task.view, mask_weight=weight))
+
+
+@pytest.mark.parametrize("solver", ["lm", "sgd"])
+def test_the_mean_of_silhouettes_is_over_views_that_have_a_mask(model, truth, solver) -> None:
+    """A view whose mask is missing says nothing; keypoints are averaged over all views."""
+    two, three = (viewed_task(model, truth, rig_rows([n, n])) for n in (2, 3))
+    scene = model.start(perturbed(truth))
+    for energy, same in (("silhouette_l2", True), ("keypoints", False)):
+        stage = staged(solver, ["camera", "global_orient", "pose", "shape"], energies={energy: 1.0})
+        stage = stage.model_copy(update={"view_reduction": "mean"})
+        found = []
+        for task in (two, masked_in(three, [0, 1, 3, 4])):
+            if solver == "sgd":
+                found.append(Objective.of(task, stage, scene)(scene).double())
+            else:
+                problem = stages._least_squares_problem(task, stage, scene)
+                found.append(problem.linearize(scene.hand.to(torch.float64)).cost)
+        assert torch.allclose(*found, rtol=1e-4) == same
+
+
+def test_energies_of_the_hand_alone_are_of_one_row_a_hand(model, truth) -> None:
+    scene = model.start(perturbed(truth))
+    stage = staged("adam", ["pose"], energies={"pose_l2": 1.0, "laplacian": 2.0})
+    looked = Objective.of(viewed_task(model, truth, rig_rows([2, 3])), stage, scene).alone(scene)
+    assert len(looked.rendering.vertices) == len(looked.view.mask) == 2
+
+
+def test_the_scale_in_a_view_of_no_weight_does_not_count(model, truth) -> None:
+    stage = staged("adam", ["camera"], energies={"camera_scale": 1.0})
+    rows = rig_rows([3, 3])
+    dropped = rows.of_weight(rows.weight.index_fill(0, torch.tensor([2, 5]), 0.0))
+    scene = model.start(perturbed(truth))
+    nearer = replace(scene, transl=scene.transl - torch.tensor([0.0, 0.0, 0.1]))
+    found = [
+        Objective.of(viewed_task(model, truth, each), stage, scene)(nearer)
+        for each in (dropped, rig_rows([2, 2]), rows)
+    ]
+    torch.testing.assert_close(found[0], found[1])
+    assert not torch.allclose(found[0], found[2], rtol=1e-2)
+
+
+@pytest.mark.parametrize("light", ["ambient_directional", "spherical_harmonics"])
+def test_the_frame_of_the_rig_is_whoevers_choice(model, truth, light) -> None:
+    """Colours and light too: the same cost, and the same hand after a few steps."""
+    model = replace(model, light=light)
+    rows, root = rig_rows([2, 3]), RootJoint.of(model.fit.keypoints)
+    turn = roma.rotvec_to_rotmat(torch.tensor([0.4, 2.0, -0.7]).double())
+    away = torch.tensor([0.5, -0.2, 0.3]).double()
+    other = replace(
+        rows,
+        rotation=rows.rotation @ turn.T,
+        translation=rows.translation - (rows.rotation @ turn.T @ away),
+    )
+    to_other = RigRows(
+        torch.arange(2), turn.expand(2, 3, 3), away.expand(2, 3), torch.ones(2).double(), 2
+    )
+    task = viewed_task(model, truth, rows)
+    moved = replace(task, views=replace(task.views, rows=other))
+    stage = staged(
+        "sgd",
+        ["camera", "lighting"],
+        learning_rate=1e-6,
+        energies={"photometric_robust": 1.0, "silhouette_l2": 1.0},
+    )
+    begun = perturbed(truth)
+    costs, found = [], []
+    for each, start in ((task, begun), (moved, to_other.in_views(begun, root))):
+        scene = each.start(start)
+        costs.append(Objective.of(each, stage, scene)(scene))
+        found.append(run_stages(each, start, {"stage": stage}).params.hand.to(torch.float64))
+    torch.testing.assert_close(costs[0], costs[1], rtol=1e-4, atol=1e-6)
+    expected = to_other.in_views(found[0], root)
+    assert off(model, found[0], begun).min() > 1e-5
+    assert off(model, found[1], expected).max() < 2e-6
 
 
 def test_what_judges_a_hand_alone_counts_once(model, truth) -> None:

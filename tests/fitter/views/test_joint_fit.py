@@ -12,7 +12,9 @@ from fitter.config.options import FitConfig
 from fitter.hand_models import pose_keypoints
 from fitter.hand_models.known_shape import KnownShape
 from fitter.records import HandParams
+from fitter.rotations import roma
 from fitter.solvers import Status
+from fitter.views.candidates import CandidateSource, completed
 from fitter.views.rows import RigRows
 from tests.support.keypoint_cases import TRUSTING
 from tests.support.rig_cases import joint_fit, mono_fit, random_rows, seen_in_rows
@@ -141,3 +143,28 @@ def test_the_size_of_a_hand_follows_from_its_views(model, hands) -> None:
     fit = joint_fit(model, rows, seen, config, points_of(model, truth))
     found, true = model.size(fit.hands.params.betas), model.size(big)
     assert ((found - true) / (true - model.size.mean)).abs().max() < 0.05
+
+
+def test_unknown_keypoints_are_completed_by_the_hand_at_rest(model, hands) -> None:
+    rest = model.keypoints.rest_keypoints()[0]
+    turn = roma.rotvec_to_rotmat(torch.tensor([0.4, -1.0, 2.0]).double())
+    truth = (1.1 * rest @ turn.mT + torch.tensor([0.1, 0.2, 0.3])).expand(2, 21, 3)
+    points = truth.clone()
+    points[0, [0, 8, 12]] = torch.nan
+    points[1, 5:] = torch.nan
+    found = completed(rest, points)
+    torch.testing.assert_close(found[0], truth[0])
+    assert found[1].isnan().all()
+
+
+def test_a_fit_begins_at_triangulated_keypoints_though_some_are_unknown(model, hands) -> None:
+    """It keeps the initialisation by inverse kinematics, which `from_keypoints` would add to."""
+    rows = random_rows(6, VIEWS)
+    seen = seen_in_rows(model, rows, hands)
+    points = points_of(model, hands).clone()
+    points[:, [4, 16]] = torch.nan
+    nothing = KnownShape.nothing(points)
+    source = CandidateSource(model, rows, seen, TRUSTING, nothing, points)
+    begun = source.candidates([], from_keypoints=False)
+    assert begun.hand.tolist() == list(range(6))
+    assert apart(model, begun.params, hands).max() < 0.02

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from views_data import frames_of, look_at, ring, seen, stereo, turned
+from views_data import SampledHands, frames_of, look_at, ring, seen, stereo, turned
 
 from fitter.fitting.detected_frame import DetectedFrame
 from fitter.fitting.detected_image import DetectedImage
@@ -82,9 +82,9 @@ def test_the_noise_of_keypoints_follows_from_how_views_disagree(sampled, rng, vi
                         for c in ring(rng, views).cameras))  # fmt: skip
         sights = sights_in(rig, points, 2.0, rng)
         met, weights = agreed_points(sights)
-        found.append(noise_of(sights.distances(met), weights))
+        found.append(noise_of(sights, met, weights))
     assert np.mean(found) == pytest.approx(2 * 0.5 / 600 / HAND_LENGTH, rel=0.15)
-    assert np.isnan(noise_of(np.array([0.1]), np.ones(1)))
+    assert np.isnan(noise_of(sights.of([0]), met, np.ones(1)))
 
 
 def test_two_views_count_alike_however_far_apart() -> None:
@@ -193,3 +193,64 @@ def test_a_view_whose_calibration_is_off_by_five_degrees_is_still_the_same_hand(
         hand = match_hands(frame)[0]
         assert list(hand.places) == [0, 1, 2, 3] and hand.weights[0] < 0.5
         assert hand.weights[1:].min() > 0.9
+
+
+def hidden_in(frame: DetectedFrame, unseen: dict[int, list[int]]) -> DetectedFrame:
+    """A frame of one hand whose views do not see some keypoints, and say they lie in a corner."""
+    views = list(frame.views)
+    for view, which in unseen.items():
+        hand = views[view].hands[0]
+        confidence, keypoints = hand.confidence.copy(), hand.keypoints.copy()
+        confidence[which], keypoints[which] = 0, 0
+        hidden = replace(hand, confidence=confidence, keypoints=keypoints)
+        views[view] = replace(views[view], hands=(hidden,))
+    return replace(frame, views=tuple(views))
+
+
+@pytest.mark.parametrize(
+    ("unseen", "unknown"),
+    [
+        ([[], [8]], [8]),
+        ([[4], [8]], [4, 8]),
+        ([[0], [8], [12]], []),
+        ([[], [8], [8]], [8]),
+        ([[4, 8], [4, 8], [4, 12], []], [4]),
+    ],
+)
+def test_keypoints_that_views_do_not_see_part_no_hand(sampled, rng, unseen, unknown) -> None:
+    rigs = [ring(rng, len(unseen)) for _ in sampled.sides]
+    hidden = dict(enumerate(unseen))
+    for k, frame in enumerate(frames_of(sampled, rigs, 1.0, rng)):
+        (hand,) = match_hands(hidden_in(frame, hidden))
+        assert list(hand.places) == list(range(len(unseen)))
+        assert (hand.weights == 1).all()
+        assert np.isnan(hand.points).any(1).nonzero()[0].tolist() == unknown
+        apart = np.linalg.norm(hand.points - sampled.keypoints[k], axis=1)
+        assert np.nanmean(apart) < 4e-3
+        assert 0.3 * 1e-2 < hand.noise < 1e-2
+
+
+def test_views_that_share_too_few_keypoints_are_not_known_for_one_hand(sampled, rng) -> None:
+    frame = frames_of(sampled, [ring(rng, 2) for _ in sampled.sides], 0.0, rng)[0]
+    hidden = hidden_in(frame, {0: list(range(5, 21)), 1: []})
+    assert matched_sets(hidden) == [((0, 0),), ((1, 0),)]
+
+
+@pytest.mark.parametrize(("baseline", "noise"), [(0.06, 2.0), (0.06, 4.0), (0.1, 4.0)])
+def test_errors_in_depth_on_a_short_baseline_part_no_hand(model, baseline, noise) -> None:
+    """At them keypoints scatter by more than a bone along the line of sight."""
+    rng = np.random.default_rng(5)
+    hands = SampledHands.of(model, 30, seed=6)
+    frames = frames_of(hands, [stereo(rng, baseline) for _ in hands.sides], noise, rng)
+    assert sum(len(match_hands(frame)) > 1 for frame in frames) <= 1
+
+
+@pytest.mark.parametrize("factor", [0.3, 3.0])
+def test_what_is_no_hand_by_its_size_is_not_one(sampled, rng, factor) -> None:
+    rig = ring(rng, 2)
+    views = tuple(
+        DetectedImage(SIZE, c.intrinsics, "given", (rig_hand(seen(c, p)),))
+        for c in rig.cameras
+        for p in [factor * sampled.keypoints[0]]
+    )
+    assert matched_sets(DetectedFrame(rig, views)) == [((0, 0),), ((1, 0),)]

@@ -146,3 +146,13 @@ class TestDataSets:
         config = learning(nowhere, "handnet", A={"steps": 9, "sources": {"data": 1.0}})
         assert learnable.require_learnable(config) == {}
         assert list(config.learned_from) == ["data"]
+
+
+def test_pairs_and_stereo_networks_go_together(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("network: {kind: handnet}\npairs: {count: 4}\n")
+    with raises("training.pairs", file=str(file), network="handnet", found="some"):
+        load_train_config(file)
+    file.write_text("network: {kind: stereo}\n")
+    with raises("training.pairs", file=str(file), network="stereo", found="none"):
+        load_train_config(file)

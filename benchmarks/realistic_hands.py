@@ -1,0 +1,233 @@
+"""Seeber et al.'s own experiments, on renders and with a compact encoder.
+
+    python benchmarks/realistic_hands.py all --work work/realistic_hands
+    python benchmarks/realistic_hands.py table2 fig8 --seeds 0 --work work/realistic_hands
+    python benchmarks/realistic_hands.py all --steps 9600 --work work/realistic_hands
+
+table2  single-stage or multi-stage training, with and without keypoints
+fig8    shares of vertices within a distance, with and without keypoints, aligned and not
+fig9    IoU of the projected mesh after iterations of the refinement, from the network's own start
+        and its own mask
+table3  masks by the colour of skin and by the decoder of the fifth stage
+table4  one view and two
+sizes   the network as printed: parts, shapes, and the cost of a step
+
+Samples are rendered ones that the detector has looked at (``train-hands handnet --prepare-only``
+makes them): the first 70 % are learned from, the others are measured on. Every training and every
+measurement is kept, a JSON file each in ``benchmarks/results/realistic_hands``: the same command
+goes on after a stop, does what is missing, and makes the tables and the figure of
+``docs/realistic_hands.md`` of all that is there. Several may run at once: an arm that another one
+trains is passed over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import parser, positive, run_command, use_threads
+from realistic_hands_arms import Arm, Plan, StereoArm, described, held_out, trained, write_result
+from realistic_hands_figures import hand_figures
+from realistic_hands_masks import mask_figures
+from realistic_hands_refinement import refinement_figures
+from realistic_hands_sizes import sizes
+from realistic_hands_stereo import stereo_figures
+
+from fitter.errors import InputError
+from fitter.system.lock import WriterLock
+from init_net import load_network
+from init_net.networks.handnet import HandNet
+from init_net.networks.stereo import StereoHandNet
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
+from doc_realistic_hands import MULTI, RESULTS, ROOT, SINGLE
+from figure_realistic_hands import FIGURE, draw
+from make_docs import filled
+
+PAGE = ROOT / "docs" / "realistic_hands.md"
+
+STEREO = "stereo"
+
+PRESETS = {MULTI: "handnet_stages", SINGLE: "handnet", STEREO: "stereo"}
+"""Of the arms, in ``configs/train``."""
+
+PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "table2": ("hands", (SINGLE, MULTI)),
+    "fig8": ("hands", (MULTI, SINGLE)),
+    "fig9": ("refinement", (MULTI,)),
+    "table3": ("masks", (MULTI,)),
+    "table4": ("stereo", (STEREO,)),
+}
+"""Table or figure -> what is measured for it, and on which arms."""
+
+
+TRAINED_FOR = ("hands", "stereo")
+"""Measures whose results say how the arm was trained, once for each."""
+
+STEPS = 2_400
+"""Of an arm: five minutes of one core, where nothing else is done on it."""
+
+OTHERS = ("sizes", "all", "page")
+"""What else may be asked for; page makes the tables of what is there."""
+
+
+def hands(network: HandNet, plan: Plan) -> dict[str, Any]:
+    """How far an arm's hands are off, with and without keypoints."""
+    crops = held_out(plan, network.config.input_size, network.config.margin)
+    return {
+        shown: hand_figures(network.regress, crops, shown == "with").summary()
+        for shown in ("with", "without")
+    }
+
+
+def masks(network: HandNet, plan: Plan) -> dict[str, Any]:
+    """How good its masks are, and those of colours."""
+    crops = held_out(plan, network.config.input_size, network.config.margin)
+    return {"hands": len(crops.samples), "masks": mask_figures(network.segment, crops)}
+
+
+def refinement(network: HandNet, plan: Plan) -> dict[str, Any]:
+    """How well its mesh covers the hand after iterations of the refinement."""
+    crops = held_out(plan, network.config.input_size, network.config.margin)
+    few = np.arange(min(plan.refined, len(crops.samples)))
+    return refinement_figures(network, crops.samples.subset(few))
+
+
+def stereo(network: StereoHandNet, plan: Plan) -> dict[str, Any]:
+    """How far hands are off of the right view alone, and of both, on the pairs held out."""
+    return stereo_figures(network, plan.pairs, plan.pair_count, plan.held_out)
+
+
+MEASURES: Mapping[str, Callable[[Any, Plan], dict[str, Any]]] = {
+    "hands": hands,
+    "masks": masks,
+    "refinement": refinement,
+    "stereo": stereo,
+}
+"""What is measured -> how."""
+
+
+def measured_sizes(results: Path) -> None:
+    """The network as printed, where that is not done yet."""
+    file = results / "sizes" / "published.json"
+    if not file.exists():
+        write_result(file, sizes(batch=4, repeats=2))
+
+
+def wanted(parts: Sequence[str], steps: int, seeds: Sequence[int]) -> Iterator[tuple[str, Arm]]:
+    """What is measured on which arm: the first seed of all of them before the second of any."""
+    said: dict[tuple[str, str], None] = {}
+    for seed in seeds:
+        for part in parts:
+            measure, names = PARTS[part]
+            for name in names:
+                if (measure, f"{name}-{seed}") not in said:
+                    said[measure, f"{name}-{seed}"] = None
+                    yield measure, arm_of(name, steps, seed)
+
+
+def arm_of(name: str, steps: int, seed: int) -> Arm:
+    """The arm of a name; one on pairs begins with the arm in stages that has so many steps."""
+    if name == STEREO:
+        return StereoArm(name, PRESETS[name], steps, seed, arm_of(MULTI, steps, seed))
+    return Arm(name, PRESETS[name], steps, seed)
+
+
+def measured(measure: str, arm: Arm, plan: Plan, results: Path) -> bool:
+    """Train and measure an arm where that is not done yet; whether it is done now.
+
+    It is not where somebody else trains the arm.
+    """
+    file = results / measure / f"{arm}.json"
+    if file.exists():
+        return True
+    with ExitStack() as locks:
+        try:
+            for each in arm.needed:
+                locks.callback(_locked(plan, each).release)
+        except InputError as error:
+            if error.code != "run.busy":
+                raise
+            print(f"{arm}: another process is at it", file=sys.stderr)
+            return False
+        weights = trained(arm, plan)
+        network = load_network(weights, torch.device("cpu"))
+        said = {"arm": arm.name, "steps": arm.steps, "seed": arm.seed}
+        said |= MEASURES[measure](network, plan)
+        if measure in TRAINED_FOR:
+            said["training"] = described(arm, plan)
+        write_result(file, said)
+    print(file, file=sys.stderr)
+    return True
+
+
+def _locked(plan: Plan, arm: Arm) -> WriterLock:
+    plan.work.mkdir(parents=True, exist_ok=True)
+    return WriterLock(plan.work / f"{arm}.arm")
+
+
+def write_page() -> None:
+    """The figure and the tables of the page, of all results that are there."""
+    draw(FIGURE)
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def options() -> argparse.ArgumentParser:
+    """The command line."""
+    said = parser("Seeber et al.'s own experiments, on renders and with a compact encoder.")
+    said.add_argument("parts", nargs="+", choices=[*PARTS, *OTHERS], metavar="PART",
+                      help=", ".join([*PARTS, *OTHERS]))  # fmt: skip
+    said.add_argument("--work", type=Path, required=True, metavar="DIR", help="of the trainings")
+    said.add_argument("--samples", type=Path, default=Path("data/train"), metavar="DIR",
+                      help="rendered samples (default: data/train)")  # fmt: skip
+    said.add_argument("--validation", type=Path, default=Path("data/validation"), metavar="DIR",
+                      help="others (default: data/validation)")  # fmt: skip
+    said.add_argument("--pairs", type=Path, default=Path("data/stereo"), metavar="DIR",
+                      help="rendered pairs (default: data/stereo)")  # fmt: skip
+    said.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="of the figures")
+    said.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+    for flag, default, what in (
+        ("--count", 25_600, "samples"),
+        ("--steps", STEPS, "of the stages that regress hands, all together"),
+        ("--held-out", 1_000, "hands that are measured"),
+        ("--refined", 200, "of them that are refined"),
+        ("--pair-count", 2_000, "pairs"),
+    ):
+        said.add_argument(flag, type=positive, default=default, metavar="N",
+                          help=f"{what} (default: {default})")  # fmt: skip
+    said.add_argument("--set", action="append", default=[], metavar="SECTION.OPTION=VALUE",
+                      help="as for train-hands, for all arms")  # fmt: skip
+    return said
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    given = options().parse_args(words)
+    use_threads(given.threads)
+    plan = Plan(
+        samples=given.samples.absolute(),
+        count=given.count,
+        validation=given.validation.absolute(),
+        work=given.work,
+        held_out=given.held_out,
+        refined=given.refined,
+        pairs=given.pairs.absolute(),
+        pair_count=given.pair_count,
+        options=tuple(given.set),
+    )
+    parts = [part for part in PARTS if part in given.parts or "all" in given.parts]
+    if "sizes" in given.parts or "all" in given.parts:
+        measured_sizes(given.results)
+    for measure, arm in wanted(parts, given.steps, given.seeds):
+        measured(measure, arm, plan, given.results)
+    if given.results == RESULTS:
+        write_page()
+
+
+if __name__ == "__main__":
+    run_command(main)
