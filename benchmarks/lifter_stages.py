@@ -177,7 +177,10 @@ def show(lines: Sequence[Line], console: Console) -> None:
 
 
 def _cells(lines: Sequence[Line]) -> Iterator[str]:
-    """Of an arm on one set: errors of hands and seeds together, as if they were independent."""
+    """Of an arm on one set: errors of hands and seeds together, as if they were independent.
+
+    That of N seeds has N - 1 degrees of freedom.
+    """
     for key in ("alone", "fitted"):
         values, more, errors = (
             np.array([getattr(line, f"{key}{end}") for line in lines])

@@ -2,8 +2,8 @@
 
 `fit` finds and fits the hands of an image, `HandFitter` those of many, `fit_views` those that
 several calibrated cameras see, `fit_to_store` those of a folder into a store on disk, and
-`open_results` reads a store. All give `FittedHand` records, of several cameras `FrameHand`, which
-their `save` and `export_results` write as files that other programs read.
+`open_results` and `open_frames` read stores. All give `FittedHand` records, of several cameras
+`FrameHand`, which their `save` and `export_results` write as files that other programs read.
 
 ```python
 import fitter
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fitter.records import HandObservation
     from fitter.rendering.overlay_style import OverlayStyle
     from fitter.report import ReportOptions, write_report
-    from fitter.results import FrameResults, Results, open_results
+    from fitter.results import FrameResults, Results, open_frames, open_results
     from fitter.rig import Rig, RigCamera
     from fitter.run.request import RunRequest
     from fitter.workers.execution_options import ExecutionOptions
@@ -64,6 +64,7 @@ __all__ = [
     "fit_views",
     "hand_texture",
     "load_config",
+    "open_frames",
     "open_results",
     "render_hands",
     "write_report",
@@ -95,6 +96,7 @@ __getattr__, __dir__ = lazy_face(
         "fit_views": "fitter.api",
         "hand_texture": "fitter.fitted_hand",
         "load_config": "fitter.config.options",
+        "open_frames": "fitter.results",
         "open_results": "fitter.results",
         "render_hands": "fitter.fitted_hand",
         "write_report": "fitter.report",

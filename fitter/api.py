@@ -13,8 +13,7 @@ of them into a store on disk, which is what the command `fit-hands` does, and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -29,13 +28,12 @@ from fitter.frame_hand import FrameHand
 from fitter.inputs.door import FrameInput, ImageInput, RigInput
 from fitter.inputs.given_images import GivenImages
 from fitter.inputs.samples import Given, without_samples
-from fitter.records import HandObservation
 from fitter.rig import Rig
 
 if TYPE_CHECKING:
     from fitter.fitting.detected_image import DetectedImage
     from fitter.inputs.given_frames import GivenFrame
-    from fitter.records import ImageRecord
+    from fitter.records import HandObservation, ImageRecord
     from fitter.run.request import RunRequest
     from fitter.run.summary import Summary
 
@@ -227,8 +225,8 @@ class HandFitter:
 
         Images are fitted together in batches of ``run.batch_size``, on one thread of PyTorch, as
         the command does. Where its batches hold the same images the numbers are the same, else
-        their last digits may differ. Images that are given as
-        arrays are checked before anything is computed, files when their batch is read.
+        their last digits may differ. Arrays are checked before anything is computed, files when
+        their batch is read.
 
         Args:
             images: the path of an image or its address (``s3://...``), (H, W, 3) uint8 RGB pixels,
@@ -252,22 +250,38 @@ class HandFitter:
         Raises:
             InputError: something given cannot be used; nothing is returned then.
         """
+        from fitter.device import one_thread
+
         said = without_samples(Given(images, K, keypoints, masks), use)
         given = GivenImages.of(said, hand_size)
         require_cameras(self.config.asked_networks, 1)
         found: list[list[FittedHand]] = []
         size = self.config.run.batch_size
-        with _one_thread():
+        with one_thread():
             for start in range(0, len(given.images), size):
                 found += self._fit_batch(given, range(start, min(start + size, len(given.images))))
         return found[0] if given.is_single else found
 
     @overload
-    def fit_views(self, frames: FrameInput, rig: RigInput, **given: Any) -> list[FrameHand]: ...
+    def fit_views(
+        self,
+        frames: FrameInput,
+        rig: RigInput,
+        *,
+        keypoints: Any = None,
+        masks: Any = None,
+        hand_size: Any = None,
+    ) -> list[FrameHand]: ...
 
     @overload
     def fit_views(
-        self, frames: Sequence[FrameInput], rig: RigInput, **given: Any
+        self,
+        frames: Sequence[FrameInput],
+        rig: RigInput,
+        *,
+        keypoints: Any = None,
+        masks: Any = None,
+        hand_size: Any = None,
     ) -> list[list[FrameHand]]: ...
 
     def fit_views(
@@ -301,6 +315,7 @@ class HandFitter:
         Raises:
             InputError: something given cannot be used; nothing is returned then.
         """
+        from fitter.device import one_thread
         from fitter.inputs.given_frames import GivenFrames
         from fitter.workers.batches import batch_length
 
@@ -308,7 +323,7 @@ class HandFitter:
         require_cameras(self.config.asked_networks, len(given.rig))
         length = batch_length(self.config, len(given.rig))
         found: list[list[FrameHand]] = []
-        with _one_thread():
+        with one_thread():
             for start in range(0, len(given.frames), length):
                 found += self._fit_frames(given.frames[start : start + length], given.rig)
         return found[0] if given.is_single else found
@@ -344,12 +359,9 @@ class HandFitter:
                 record, mask = view.record()
                 views.append(self._found(record, view.hands, mask, frame.hand_size))
             detected.append(DetectedFrame(rig, tuple(views)))
-        rows = self.engine.fit_frames(detected)
+        rows, meshes = self.engine.fit_frames(detected), self.engine.meshes
         return [
-            [
-                FrameHand.of(frame.names, row, slot, rig, self.engine.meshes)
-                for slot in range(len(row.hands))
-            ]
+            [FrameHand.of(frame.names, row, slot, rig, meshes) for slot in range(len(row.hands))]
             for frame, row in zip(frames, rows, strict=True)
         ]
 
@@ -384,16 +396,3 @@ class HandFitter:
 def _sized(found: DetectedImage, size: float | None) -> DetectedImage:
     """What was found in an image, with the size of its hands in metres where it is known."""
     return found if size is None else found.of_size(size)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """PyTorch on one thread, whose number shows in the last digits."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

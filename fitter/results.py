@@ -30,18 +30,15 @@ if TYPE_CHECKING:
     from fitter.textures import HandTexture
 
 
-def open_results(path: str | Path, model: str | Path | None = None) -> Results | FrameResults:
-    """Open a store that `fit-hands` wrote.
+def open_results(path: str | Path, model: str | Path | None = None) -> Results:
+    """Open a store that `fit-hands` wrote of single images; `open_frames` is for those of frames.
 
     Args:
         path: of the store, such as "results.zarr".
         model: where the hand model's file is now, if it is no longer where the store says.
 
-    Returns:
-        `FrameResults` of a run with several views (`fit-hands --views`), else `Results`.
-
     Raises:
-        InputError: there is no store, or it is damaged.
+        InputError: there is no store, it is damaged, or it is one of frames.
 
     ```python
     from pathlib import Path
@@ -55,7 +52,25 @@ def open_results(path: str | Path, model: str | Path | None = None) -> Results |
         print(name, [(hand.side, hand.score) for hand in hands if hand.valid])
     ```
     """
-    store = StoreReader.open(Path(path), ALL_KINDS)
+    return Results(StoreReader.open(Path(path)), model)
+
+
+def open_frames(path: str | Path, model: str | Path | None = None) -> FrameResults:
+    """Open a store that ``fit-hands --views`` wrote, of frames that several cameras have seen.
+
+    Args:
+        path: of the store.
+        model: see `open_results`.
+
+    Raises:
+        InputError: there is no store, it is damaged, or it is one of single images.
+    """
+    return FrameResults(StoreReader.open(Path(path), (FRAMES,)), model)
+
+
+def open_either(path: Path, model: str | Path | None = None) -> Results | FrameResults:
+    """Open a store of single images or of frames, as `open_results` and `open_frames` do."""
+    store = StoreReader.open(path, ALL_KINDS)
     return FrameResults(store, model) if store.kind is FRAMES else Results(store, model)
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from fitter import InputError, open_results
+from fitter import InputError
+from fitter.results import open_either
 from fitter.store.result_store import decode_flags
 
 LEFT_OUT = ("file_time",)
@@ -107,7 +108,7 @@ def main() -> None:
         )
     options = parser.parse_args()
     try:
-        before, after = (open_results(store).dataset().load() for store in options.stores)
+        before, after = (open_either(store).dataset().load() for store in options.stores)
     except InputError as error:
         parser.exit(2, f"{Path(sys.argv[0]).name}: {error}\n")
     tolerances = {"m": options.metres, "pixel": options.pixels}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from datasets.synthetic.background_files import background_files
-from datasets.synthetic.folder import SyntheticRequest, check_folder
+from datasets.synthetic.folder import LARGEST, SMALLEST, SyntheticRequest, check_folder
 from datasets.synthetic.rig_request import RigRequest, check_rig_to_render
 from datasets.synthetic.rig_shapes import dome_rig, stereo_rig
 from datasets.synthetic.settings import SyntheticSettings
@@ -67,8 +67,19 @@ exit status:
   130  interrupted; what is done is kept, and the same command continues
 """
 
-SMALLEST, LARGEST, SIZE = 16, 2048, 224
-"""Pixels of an image's side: the limits, and the usual one."""
+SIZE = 224
+"""Pixels of an image's side, where none are said."""
+
+_SHARES = (
+    ("--objects", 0.45, "share of the poses that can hold something in which one does"),
+    ("--occluders", 0.12, "share of images with something in front of the hand"),
+    ("--second-hands", 0.15, "share of images with another hand"),
+    ("--gloves", 0.0, "share of hands in a glove"),
+    ("--children", 0.0, "share of hands that are a child's"),
+    ("--grey", 0.0, "share of images without colours, half of them infrared"),
+    ("--varied-objects", 0.0, "share of things in the grasp that are of more shapes"),
+)
+"""Options that are shares: name, default, meaning."""
 
 
 def _from_zero(given: str) -> int:
@@ -121,6 +132,20 @@ def synth_hands(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--size", type=_size, metavar="PX", help=f"side of an image (default {SIZE})"
     )
+    _add_cameras(parser)
+    _add_contents(parser)
+    work = parser.add_argument_group("the work")
+    work.add_argument(
+        "--workers", type=positive(int), default=1, metavar="N", help="processes (default 1)"
+    )
+    work.add_argument(
+        "--device", type=text, default="cpu", metavar="NAME", help="cpu (default), cuda or auto"
+    )
+    add_verbosity(parser)
+    run_command(parser, arguments, _synth_hands)
+
+
+def _add_cameras(parser: argparse.ArgumentParser) -> None:
     cameras = parser.add_argument_group("several cameras")
     which = cameras.add_mutually_exclusive_group()
     which.add_argument(
@@ -145,6 +170,9 @@ def synth_hands(arguments: Sequence[str] | None = None) -> None:
     cameras.add_argument(
         "--vertices", action="store_true", help="write the hands' vertices, too: DIR/vertices"
     )
+
+
+def _add_contents(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is in the images")
     what.add_argument(
         "--model",
@@ -167,27 +195,10 @@ def synth_hands(arguments: Sequence[str] | None = None) -> None:
         help="painted (default), images with free licences in installed packages, both with more "
         "painted ones, or a folder",
     )
-    for flag, default, meaning in (
-        ("--objects", 0.45, "share of the poses that can hold something in which one does"),
-        ("--occluders", 0.12, "share of images with something in front of the hand"),
-        ("--second-hands", 0.15, "share of images with another hand"),
-        ("--gloves", 0.0, "share of hands in a glove"),
-        ("--children", 0.0, "share of hands that are a child's"),
-        ("--grey", 0.0, "share of images without colours, half of them infrared"),
-        ("--varied-objects", 0.0, "share of things in the grasp that are of more shapes"),
-    ):
+    for flag, default, meaning in _SHARES:
         what.add_argument(
             flag, type=_part, default=default, metavar="X", help=f"{meaning} (default {default})"
         )
-    work = parser.add_argument_group("the work")
-    work.add_argument(
-        "--workers", type=positive(int), default=1, metavar="N", help="processes (default 1)"
-    )
-    work.add_argument(
-        "--device", type=text, default="cpu", metavar="NAME", help="cpu (default), cuda or auto"
-    )
-    add_verbosity(parser)
-    run_command(parser, arguments, _synth_hands)
 
 
 def _synth_hands(options: argparse.Namespace) -> int:

@@ -19,6 +19,9 @@ from fitter.system.files import write_whole
 VERSION = 1
 """Of the engine: samples of the same number are other ones when it changes."""
 
+SMALLEST, LARGEST = 16, 2048
+"""Pixels of an image's side."""
+
 
 @dataclass(frozen=True)
 class SyntheticRequest:
@@ -127,10 +130,27 @@ def _compare(path: Path, description: dict[str, Any]) -> None:
         raise InputError("synthetic.description", file=path)
     for name in [*description, *(name for name in found if name not in description)]:
         if found.get(name) != description.get(name):
+            where, had, wanted = _difference(name, found.get(name), description.get(name))
             raise InputError(
-                "synthetic.other_samples",
-                file=path.parent,
-                name=name,
-                found=found.get(name),
-                expected=description.get(name),
+                "synthetic.other_samples", file=path.parent, name=where, found=had, expected=wanted
             )
+
+
+def _difference(name: str, found: Any, expected: Any) -> tuple[str, Any, Any]:
+    """Where two unequal values of an option differ first, and how: of a rig, which cameras it has,
+    or which of them in what."""
+    if name != "rig":
+        return name, found, expected
+    mine, others = _by_name(found), _by_name(expected)
+    for camera in mine if list(mine) == list(others) else ():
+        for option in {**others[camera], **mine[camera]}:
+            had, wanted = (rig[camera].get(option) for rig in (mine, others))
+            if had != wanted:
+                return f"{option} of camera {camera!r}", had, wanted
+    return "rig of cameras", ", ".join(mine) or None, ", ".join(others) or None
+
+
+def _by_name(rig: Any) -> dict[str, dict[str, Any]]:
+    """The cameras that a description has; none of what is no rig."""
+    cameras = rig if isinstance(rig, list) else []
+    return {str(each.get("name")): each for each in cameras if isinstance(each, dict)}

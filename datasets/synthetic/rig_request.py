@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from datasets.synthetic.folder import SyntheticRequest, is_folder_name
+from datasets.synthetic.folder import LARGEST, SMALLEST, SyntheticRequest, is_folder_name
 from datasets.synthetic_layout import FOLDERS, FRAMES, SPLIT, VERTICES
 from fitter.errors import InputError
 from fitter.rig import Rig, RigCamera
@@ -15,9 +15,12 @@ from fitter.rig import Rig, RigCamera
 
 @dataclass(frozen=True, kw_only=True)
 class RigRequest(SyntheticRequest):
-    """What is to be written of a rig; `size` is the longer side of its images.
+    """What is to be written of a rig.
+
+    Samples are rendered as squares, `size` pixels wide, and cut to the images of the rig.
 
     Attributes:
+        size: the longer side of the rig's images.
         rig: the cameras, see `check_rig_to_render`.
         vertices: write the vertices of the hands, too.
     """
@@ -86,8 +89,8 @@ def check_rig_to_render(rig: Rig, source: Path | str) -> None:
     """Refuse a rig that cannot be rendered; `source` is where it came from.
 
     Raises:
-        InputError: a camera says no size, has another one than the first, a lens with distortion,
-            or a name that no folder can have.
+        InputError: a camera says no size, one beyond `SMALLEST` and `LARGEST`, has another one than
+            the first, a lens with distortion, or a name that no folder can have.
     """
     first = rig.cameras[0]
     for camera in rig.cameras:
@@ -99,6 +102,14 @@ def check_rig_to_render(rig: Rig, source: Path | str) -> None:
         if camera.size != first.size:
             raise InputError(
                 "synthetic.rig_sizes", file=where, expected=_said(first), found=_said(camera)
+            )
+        if not (min(camera.size) >= SMALLEST and max(camera.size) <= LARGEST):
+            raise InputError(
+                "synthetic.rig_size_limits",
+                file=where,
+                least=SMALLEST,
+                most=LARGEST,
+                found=_said(camera),
             )
         if camera.distortion.any():
             raise InputError("synthetic.rig_distortion", file=where)

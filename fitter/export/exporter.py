@@ -50,10 +50,10 @@ def export_results(request: ExportRequest) -> ExportSummary:
     ```
     """
     from fitter.export.selection import Selection
-    from fitter.results import FrameResults, open_results
+    from fitter.results import FrameResults, open_either
 
     request.check_out()
-    results = open_results(request.store, request.model)
+    results = open_either(request.store, request.model)
     selection = Selection(request)
     selection.require_images(results.store.names)
     if isinstance(results, FrameResults):

@@ -93,7 +93,8 @@ class StoreReader:
         require_store(path)
         found = StoreReader(path)
         if found.kind not in kinds:
-            raise InputError("store.has_frames", file=path)
+            code = "store.has_images" if found.kind is IMAGES else "store.has_frames"
+            raise InputError(code, file=path)
         return found
 
     def _load(self) -> None:

@@ -45,7 +45,7 @@ BatchShare = Annotated[
     ),
 ]
 
-ImageSize = Annotated[int, Field(ge=16, le=2048, description="side of a image, pixels")]
+ImageSize = Annotated[int, Field(ge=16, le=2048, description="side of an image, pixels")]
 
 Workers = Annotated[
     int, Field(ge=1, description="processes that make what is missing, and look at it")
@@ -94,13 +94,16 @@ class SamplesConfig(PortionConfig):
     count: Count = 60_000
     share: BatchShare = None
     size: ImageSize = 224
-    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a image")
+    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of an image")
     backgrounds: Backgrounds = "procedural"
     glove_share: Share = Field(0.0, description="of hands in a glove")
     child_share: Share = Field(0.0, description="of hands that are a child's")
     grey_share: Share = Field(0.0, description="of images without colours, half of them infrared")
     varied_object_share: Share = Field(
         0.0, description="of things in the grasp that are of more shapes"
+    )
+    view: Literal["mixed", "egocentric", "third_person"] = Field(
+        "mixed", description="who holds the camera: the hands' owner, others, or both in turn"
     )
     sightings: Sightings = 2
     workers: Workers = 1
@@ -114,6 +117,7 @@ class SamplesConfig(PortionConfig):
             child_share=self.child_share,
             grey_share=self.grey_share,
             varied_object_share=self.varied_object_share,
+            view=self.view,
         )
 
 
@@ -125,6 +129,11 @@ class HeldOutConfig(SamplesConfig):
     count: Count = 2_000
     backgrounds: Backgrounds = "packages"
     share: Literal[None] = Field(None, description="all are validated on")
+    beside: bool = Field(
+        False,
+        description="validated on beside validation_datasets, whose figures then are told apart "
+        "from theirs; false: instead, where there are none",
+    )
     sightings: Literal[1] = Field(
         1, description="only pictures as they were rendered: figures are those of the samples"
     )
@@ -142,7 +151,7 @@ class StereoSamplesConfig(Section):
     count: Count = Field(15_082, description="pairs, as many as Seeber et al. (3.4) have")
     share: BatchShare = None
     size: ImageSize = 224
-    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of a image")
+    supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of an image")
     backgrounds: Backgrounds = "procedural"
     least_baseline: Baseline = Field(
         0.08, description="metres between the cameras of a pair; not published"
@@ -242,6 +251,7 @@ class AugmentationConfig(Section):
     colour: float = Field(
         0.25, ge=0, lt=1, description="largest change of brightness, contrast and of each channel"
     )
+    grey_share: Share = Field(0.1, description="of crops that lose their colours")
     blur: float = Field(
         1.0, ge=0, description="largest standard deviation of blur, pixels of the crop"
     )

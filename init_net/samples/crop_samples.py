@@ -223,7 +223,7 @@ def _varied(
     contrast, *gains = 1 + given.colour * generator.uniform(-1, 1, 4)
     brightness = 0.5 * given.colour * generator.uniform(-1, 1)
     image = (image - 0.5) * (contrast * np.array(gains, np.float32)) + (0.5 + brightness)
-    if generator.random() < 0.1:
+    if generator.random() < given.grey_share:
         image = np.repeat(image.mean(-1, keepdims=True), 3, -1)
     blur = given.blur * generator.uniform(-1, 1)
     if blur > 0.3:

@@ -17,10 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fitter.hand_models import HandModel
-from fitter.records import HandParams, TensorBatch
-from fitter.rotations import roma
-from init_net.records import RegressedHands, StereoInputs
+from fitter.records import TensorBatch
+from init_net.records import StereoInputs
 from init_net.samples.config import AugmentationConfig
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.stereo_shards import StereoShards
@@ -57,30 +55,6 @@ class StereoSamples(TensorBatch):
             left_focal=self.left_focal,
             right_focal=self.right_focal,
         )
-
-    @property
-    def hands(self) -> RegressedHands:
-        """What it is to say: the hands in the right view frame."""
-        return self.right.hands
-
-
-def true_vertices(model: HandModel, samples: CropSamples) -> Tensor:
-    """(B, V, 3) vertices of the true hands relative to the wrist keypoint, metres, view frame.
-
-    Args:
-        model: of right hands with as many shape coefficients as the samples have at most, in the
-            dtype of the samples.
-        samples: B crops of rendered hands.
-    """
-    mesh = model(
-        HandParams(
-            global_orient=roma.rotmat_to_rotvec(samples.rotations[:, 0]),
-            hand_pose=roma.rotmat_to_rotvec(samples.rotations[:, 1:]),
-            betas=samples.betas,
-            transl=torch.zeros_like(samples.rotations[:, 0, 0]),
-        )
-    )
-    return mesh.vertices - mesh.keypoints[:, :1]
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,8 @@ class TrainConfig(Section):
     validation: HeldOutConfig = Field(default_factory=HeldOutConfig)
     validation_datasets: dict[str, DatasetConfig] = Field(
         default_factory=dict,
-        description="annotated pictures that are validated on instead of `validation`, by names",
+        description="annotated pictures that are validated on instead of `validation`, or beside "
+        "it, by names",
     )
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)
     losses: dict[str, Annotated[float, Field(ge=0)]] = Field(
@@ -190,9 +191,16 @@ class TrainConfig(Section):
     @property
     def held_out(self) -> tuple[HeldOutConfig | DatasetConfig, ...]:
         """What is validated on, besides the part of `pairs` that is held out."""
+        return tuple(self.held_out_sets.values())
+
+    @property
+    def held_out_sets(self) -> dict[str, HeldOutConfig | DatasetConfig]:
+        """The same by their names: `validation`, and those of `validation_datasets`."""
         if self.pairs is not None:
-            return ()
-        return tuple(self.validation_datasets.values()) or (self.validation,)
+            return {}
+        if self.validation_datasets and not self.validation.beside:
+            return {**self.validation_datasets}
+        return {"validation": self.validation, **self.validation_datasets}
 
     @model_validator(mode="after")
     def _holds_samples_out(self) -> Self:
@@ -242,6 +250,7 @@ class TrainConfig(Section):
     def _names_its_sources_apart(self) -> Self:
         taken = set(self.datasets) & {name for name in self.sources if name not in self.datasets}
         taken |= set(self.datasets) & {"data"}
+        taken |= set(self.validation_datasets) & {"validation"}
         if taken:
             raise ValueError(f"another name for the data set {min(taken)!r}")
         return self

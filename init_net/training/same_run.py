@@ -36,6 +36,10 @@ LIKE_EARLIER: Mapping[str, Any] = {
     "optimiser.betas": [0.9, 0.999],
     "augmentation.keypoint_dropout": 0.0,
     "augmentation.all_keypoints_dropout": 0.0,
+    "augmentation.grey_share": 0.1,
+    "data.view": "mixed",
+    "validation.view": "mixed",
+    "validation.beside": False,
     "network.margin": 1.4,
     "network.decoder_channels": None,
     "further_data": [],
@@ -51,7 +55,11 @@ LIKE_EARLIER: Mapping[str, Any] = {
 """Options that earlier versions had and this one has not, or the other way round, and the value
 with which a run is the same with and without them."""
 
-_LIKE_EARLIER_OF_DATASETS: Mapping[str, Any] = {"portion": None, "parameters": "annotated"}
+_LIKE_EARLIER_OF_DATASETS: Mapping[str, Any] = {
+    "portion": None,
+    "parameters": "annotated",
+    "view": "mixed",
+}
 """The same of each data set, and of each of `further_data`."""
 
 

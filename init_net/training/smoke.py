@@ -86,6 +86,27 @@ def _without(config: TrainConfig, missing: Sequence[str]) -> TrainConfig:
     )
 
 
+def _few(samples: Rendered, count: int) -> Rendered:
+    return samples.model_copy(
+        update={
+            "folder": f"{samples.folder.rstrip('/')}-smoke",
+            "count": min(samples.count, count),
+            "size": min(samples.size, 112),
+            "supersampling": 1,
+        }
+    )
+
+
+def _fewer(source: DatasetConfig) -> DatasetConfig:
+    return source.model_copy(
+        update={
+            "samples": f"{source.samples_folder}-smoke",
+            "count": min(source.count or 32, 32),
+            "size": min(source.size, 112),
+        }
+    )
+
+
 def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
     """The same run in miniature: everything is done once, nothing is learned.
 
@@ -98,25 +119,6 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
             halves take a CPU many times as long.
     """
 
-    def few(samples: Rendered, count: int) -> Rendered:
-        return samples.model_copy(
-            update={
-                "folder": f"{samples.folder.rstrip('/')}-smoke",
-                "count": min(samples.count, count),
-                "size": min(samples.size, 112),
-                "supersampling": 1,
-            }
-        )
-
-    def fewer(source: DatasetConfig) -> DatasetConfig:
-        return source.model_copy(
-            update={
-                "samples": f"{source.samples_folder}-smoke",
-                "count": min(source.count or 32, 32),
-                "size": min(source.size, 112),
-            }
-        )
-
     config = _without(config, missing_sources(config))
     optimiser, network, held_out = config.optimiser, config.network, config.validation
     steps = min(optimiser.steps, 24)
@@ -125,15 +127,15 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
         update={
             # Weights to begin with are of the network as it is.
             "network": network if config.run.start is not None else _small(network),
-            "data": few(config.data, _SAMPLES),
-            "further_data": tuple(few(samples, _SAMPLES) for samples in config.further_data),
-            "pairs": None if config.pairs is None else few(config.pairs, _SAMPLES),
+            "data": _few(config.data, _SAMPLES),
+            "further_data": tuple(_few(samples, _SAMPLES) for samples in config.further_data),
+            "pairs": None if config.pairs is None else _few(config.pairs, _SAMPLES),
             **{
-                option: {name: fewer(source) for name, source in getattr(config, option).items()}
+                option: {name: _fewer(source) for name, source in getattr(config, option).items()}
                 for option in ("datasets", "validation_datasets")
             },
             # Two portions of one set have its size.
-            "validation": few(held_out, _SAMPLES // 2 if held_out.portion is None else _SAMPLES),
+            "validation": _few(held_out, _SAMPLES // 2 if held_out.portion is None else _SAMPLES),
             "stages": {name: _short(stage, config) for name, stage in config.stages.items()},
             "optimiser": optimiser.model_copy(
                 update={

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -63,6 +63,7 @@ _BATCHES = 1
 """What a seed is for, besides the first weights and the order of samples."""
 
 Batch = TypeVar("Batch", CropSamples, LifterSamples)
+HeldOutSet = TypeVar("HeldOutSet")
 
 SEEN_SHARE = 0.8
 """Of the lifter's batches: rendered hands that the detector itself has seen; the others are seen
@@ -93,7 +94,7 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
     if config.pairs is not None:
         pairs = StereoShards(Path(config.pairs.folder), config.pairs.count)
         return StereoTask(config, network, pairs)
-    train, held_out = learned_from(sources), learned_from(config.held_out).samples
+    train, held_out = learned_from(sources), HeldOut.of(config)
     match config.network:
         case LifterConfig():
             return LifterTask(config, network, train, held_out)
@@ -103,6 +104,34 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
             return SegmentationTask(config, network, train, held_out)
         case StereoConfig():
             raise AssertionError("a stereo network has pairs")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is validated on: all of it together, and where it is several sets each by its name."""
+
+    together: ShardedSamples
+    apart: Mapping[str, ShardedSamples]
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> HeldOut:
+        """What a configuration validates on, which is there."""
+        sets = config.held_out_sets if len(config.held_out_sets) > 1 else {}
+        return cls(
+            learned_from(config.held_out).samples,
+            {name: learned_from([held_out]).samples for name, held_out in sets.items()},
+        )
+
+
+def by_set(
+    sets: Mapping[str, HeldOutSet], figures: Callable[[HeldOutSet], dict[str, float]]
+) -> dict[str, float]:
+    """Figures of sets that are held out, those of each after its name and a slash; "" has none."""
+    return {
+        f"{name}/{key}" if name else key: value
+        for name, held_out in sets.items()
+        for key, value in figures(held_out).items()
+    }
 
 
 class _SampleTask:
@@ -167,12 +196,16 @@ class LifterTask(_SampleTask):
         config: TrainConfig,
         network: nn.Module,
         train: LearnedFrom,
-        held_out: ShardedSamples,
+        held_out: HeldOut,
     ) -> None:
         """Load what the detector saw; images are not needed."""
         looks = [samples.sightings for samples in config.learned_from.values()]
         self._seen = DetectedSamples.of(train.samples, variants=looks)
-        self._held_out = DetectedSamples.of(held_out, as_rendered=True)
+        self._held_out = DetectedSamples.of(held_out.together, as_rendered=True)
+        self._apart = {
+            name: DetectedSamples.of(samples, as_rendered=True)
+            for name, samples in held_out.apart.items()
+        }
         items = train.owner[self._seen.index], round(SEEN_SHARE * config.optimiser.batch_size)
         super().__init__(config, network, train, items)
         self._sampler = HandSampler(load_hand_model(), DetectorNoise.load(), DEFINITION_STD)
@@ -197,7 +230,8 @@ class LifterTask(_SampleTask):
 
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
-        return lifter_figures(self.network, self._held_out, stage.without)
+        sets = {"": self._held_out, **self._apart}
+        return by_set(sets, lambda held_out: lifter_figures(self.network, held_out, stage.without))
 
     def pictures(self, stage: Stage) -> np.ndarray:
         """See `Task.pictures`."""
@@ -214,13 +248,16 @@ class _ImageTask(_SampleTask):
         config: TrainConfig,
         network: HandNet | HandSegmentation,
         train: LearnedFrom,
-        held_out: ShardedSamples,
+        held_out: HeldOut,
     ) -> None:
         super().__init__(config, network, train, (train.owner, config.optimiser.batch_size))
         self._drop_keypoints = network.drop_keypoints
         size, margin = network.config.input_size, network.config.margin
         self._cropper = Cropper(train.samples, size, margin, config.augmentation)
-        self._held_out = Cropper(held_out, size, margin, None)
+        self._held_out = Cropper(held_out.together, size, margin, None)
+        self._apart = {
+            name: Cropper(samples, size, margin, None) for name, samples in held_out.apart.items()
+        }
 
     def _shown(self) -> CropSamples:
         """Held-out crops that are shown, on the network's device."""
@@ -266,11 +303,14 @@ class HandNetTask(_ImageTask):
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`: of hands, and of masks where the stage has the decoder."""
         network = cast("HandNet", self.network)
-        figures = crop_figures(network, self._held_out, absent=stage.without)
-        if network.segmentation is None or MASK_PART in stage.without:
-            return figures
-        masks = mask_figures(network, self._held_out, absent=stage.without)
-        return {**masks, **figures}
+
+        def figures(held_out: Cropper) -> dict[str, float]:
+            found = crop_figures(network, held_out, absent=stage.without)
+            if network.segmentation is None or MASK_PART in stage.without:
+                return found
+            return {**mask_figures(network, held_out, absent=stage.without), **found}
+
+        return by_set({"": self._held_out, **self._apart}, figures)
 
     def pictures(self, stage: Stage) -> np.ndarray:
         """See `Task.pictures`."""
@@ -292,7 +332,9 @@ class SegmentationTask(_ImageTask):
 
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
-        return mask_figures(cast("HandSegmentation", self.network), self._held_out)
+        network = cast("HandSegmentation", self.network)
+        sets = {"": self._held_out, **self._apart}
+        return by_set(sets, lambda held_out: mask_figures(network, held_out))
 
     def pictures(self, stage: Stage) -> np.ndarray:
         """See `Task.pictures`."""

@@ -93,6 +93,8 @@ SENTENCES: dict[str, str] = {
     "synthetic.rig_size": "expected the size of its images, which are to be rendered, found none",
     "synthetic.rig_sizes": "expected images of {expected} pixels, as the first camera's, found "
     "{found}",
+    "synthetic.rig_size_limits": "expected images of {least} to {most} pixels a side, "
+    "found {found}",
     "synthetic.rig_distortion": "expected a lens without distortion: none is rendered",
     "synthetic.rig_has_size": "a rig file says how large its images are, found {found}, too",
     "synthetic.stereo_view": "--stereo sees hands from their owner's head, found {found}",

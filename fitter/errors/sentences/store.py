@@ -35,7 +35,11 @@ SENTENCES: dict[str, str] = {
     "store.gone": "is gone, and another fit-hands run has its place",
     "store.has_frames": (
         "expected results of single images, found those of frames that several cameras have seen "
-        "(fit-hands --views); fitter.open_results, export-hands and xarray.open_zarr read them"
+        "(fit-hands --views); fitter.open_frames, export-hands and xarray.open_zarr read them"
+    ),
+    "store.has_images": (
+        "expected results of frames that several cameras have seen (fit-hands --views), found "
+        "those of single images; fitter.open_results reads them"
     ),
     "store.other_rows": (
         f"cannot be resumed: its rows are {{was}}, and this run makes {{now}} (--views); {_INSTEAD}"

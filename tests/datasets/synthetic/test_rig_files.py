@@ -121,8 +121,16 @@ class TestWriting:
         list(write_rig_dataset(request(tmp_path, count=1)))
         named = tuple(replace(c, name=f"{c.name}2") for c in RIG.cameras)
         other = replace(request(tmp_path, count=1), rig=Rig(named))
-        with raises("synthetic.other_samples", name="rig"):
+        names = {"found": "left, right", "expected": "left2, right2"}
+        with raises("synthetic.other_samples", name="rig of cameras", **names):
             list(write_rig_dataset(other))
+        first, last = RIG.cameras
+        apart = first.translation + 0.125
+        further = replace(request(tmp_path, count=1), rig=Rig((replace(
+            first, translation=apart), replace(last, translation=apart))))  # fmt: skip
+        numbers = {"found": first.translation.tolist(), "expected": apart.tolist()}
+        with raises("synthetic.other_samples", name="t of camera 'left'", **numbers):
+            list(write_rig_dataset(further))
         list(write_rig_dataset(replace(other, overwrite=True)))
         assert {path.name for path in tmp_path.iterdir()} == {
             "left2", "right2", "rig.json", "synthetic.json", "truth", "vertices",
@@ -137,11 +145,15 @@ class TestRefusals:
             ("synthetic.rig_name", {"name": "a/b"}),
             ("synthetic.rig_size", {"size": None}),
             ("synthetic.rig_sizes", {"size": (40, 56)}),
+            ("synthetic.rig_size_limits", {"size": (15, 48)}),
+            ("synthetic.rig_size_limits", {"size": (48, 2049)}),
             ("synthetic.rig_distortion", {"distortion": np.array([0.1, 0, 0, 0])}),
         ],
     )
     def test_rigs(self, code, change):
         left, right = RIG.cameras
+        if code == "synthetic.rig_size_limits":  # of all cameras: sizes alike
+            left = replace(left, **change)
         with raises(code):
             check_rig_to_render(Rig((left, replace(right, **change))), "rig.json")
 

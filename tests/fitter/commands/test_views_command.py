@@ -94,7 +94,7 @@ def store(frames) -> Path:
 def test_meshes_are_in_the_frame_of_the_rig(store, say, tmp_path, kind):
     told = say(store, "--format", kind, "--out", tmp_path / "out", command=export_hands)
     assert told.status == 0 and "2 hands of 2 frames" in told.err
-    results = fitter.open_results(store)
+    results = fitter.open_frames(store)
     for name in results:
         (hand,) = results[name]
         path = tmp_path / "out" / f"{name}_0_right.{kind}"
@@ -115,7 +115,7 @@ def test_tables_have_frames_and_what_cameras_saw(store, say, tmp_path):
     assert [row["frame_name"] for row in rows] == ["000", "001"]
     assert rows[0]["cameras"] == "left right" and "box_x0" not in rows[0]
     hands = json.loads((tmp_path / "hands.json").read_text())
-    results = fitter.open_results(store)
+    results = fitter.open_frames(store)
     for row, said in zip(rows, hands, strict=True):
         (hand,) = results[said["frame_name"]]
         assert float(row["keypoints_3d_wrist_z"]) == pytest.approx(

@@ -241,7 +241,7 @@ def test_python_gives_the_numbers_of_the_command(undisturbed, folder, monkeypatc
     hands = fitter.fit_views(
         frames, "in/rig.json", keypoints=keypoints, device="cpu", max_hands=2, options=options
     )
-    results = fitter.open_results(undisturbed)
+    results = fitter.open_frames(undisturbed)
     assert isinstance(results, fitter.FrameResults) and list(results.rig.names) == CAMERAS
     for name, own in zip(results, hands, strict=False):
         for found, stored in zip(own, results[name], strict=True):
@@ -267,7 +267,7 @@ def test_python_gives_the_numbers_of_the_command(undisturbed, folder, monkeypatc
 
 
 def test_a_stored_hand_is_a_hand_in_each_camera(undisturbed, tmp_path):
-    results = fitter.open_results(undisturbed)
+    results = fitter.open_frames(undisturbed)
     (hand,) = results["001"]
     assert hand.seen_by == ["left", "right"] and results.images("001").keys() == {"left", "right"}
     assert results.status("002") == "ok" and "right" in results.view_errors("002")

@@ -25,7 +25,7 @@ def pairs(tmp_path, say, monkeypatch):
 def test_what_synth_hands_renders_is_found_and_placed(pairs, say):
     told = say(pairs, "--views", pairs / "rig.json", "--out", "r.zarr", "--device", "cpu")
     assert told.status == 0, told.err
-    results = fitter.open_results("r.zarr")
+    results = fitter.open_frames("r.zarr")
     assert list(results.rig.names) == ["left", "right"] and len(results) == COUNT
     off = {}
     for name in results:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import fitter
 from fitter.rig import FrameNames
 from fitter.store.failures import frame_failures
 from fitter.store.frame_schema import FrameRow, ViewHandRow, ViewRow
@@ -128,8 +129,12 @@ def test_every_variable_of_a_hand_is_of_the_frame_or_of_its_views():
 
 
 def test_readers_of_images_refuse_it(whole, undisturbed):
-    with raises("store.has_frames", file=whole):
-        StoreReader.open(whole)
+    for opened in (fitter.open_results, StoreReader.open):
+        with raises("store.has_frames", file=whole):
+            opened(whole)
+    assert list(fitter.open_frames(whole).rig.names) == ["left", "right", "top"]
+    with raises("store.has_images", file=undisturbed):
+        fitter.open_frames(undisturbed)
     assert StoreReader.open(undisturbed).kind is IMAGES
     with raises("store.other_rows", was="frames", now="images"):
         ResultStore.resume(whole, SPEC)

@@ -272,3 +272,22 @@ class TestWeakCamera:
     def test_points_on_one_line_of_sight(self):
         points = torch.tensor([[[0.0, 0, 0], [0, 0, 0.1]]])
         assert weak_camera(points, torch.zeros(1, 2, 2)).isfinite().all()
+
+
+class TestGreyCrops:
+    def spread(self, samples, share: float) -> np.ndarray:
+        """(N,) largest difference between the channels of a pixel."""
+        varied = AugmentationConfig(rotation_degrees=0, scale=0, shift=0, grey_share=share, **STILL)
+        images = Cropper(samples, SIZE, MARGIN, varied).crop(range(COUNT), (5, 1)).image
+        return (images.amax(1) - images.amin(1)).flatten(1).amax(1).numpy()
+
+    def test_colours_are_left_alone_where_none_are_to_change(self, samples):
+        varied = AugmentationConfig(rotation_degrees=0, scale=0, shift=0, grey_share=0, **STILL)
+        for step in range(8):
+            moved = Cropper(samples, SIZE, MARGIN, varied).crop(range(COUNT), (step,))
+            plain = Cropper(samples, SIZE, MARGIN, None).crop(range(COUNT), (step,))
+            torch.testing.assert_close(moved.image, plain.image)
+
+    def test_as_many_lose_theirs_as_are_asked_for(self, samples):
+        assert (self.spread(samples, 1.0) == 0).all()
+        assert (self.spread(samples, 0.0) > 0.05).all()

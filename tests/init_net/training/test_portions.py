@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from init_net.training.config import TrainConfig
+from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.same_run import first_difference
 from init_net.training.sources import learned_from
-from tests.support.task_cases import COUNT, configured
+from init_net.training.tasks import build_task, by_set
+from tests.support.task_cases import COUNT, CPU, configured
 
 
 def test_portions_of_a_rendered_set(folder):
@@ -40,7 +41,60 @@ def test_runs_from_before_there_were_portions_go_on():
     now, before = config.resolved(), config.resolved()
     for options in (before["data"], before["validation"], before["datasets"]["A"]):
         del options["portion"]
+    for options in (before["data"], before["validation"], before["further_data"][0]):
+        del options["view"]
+    del before["validation"]["beside"], before["augmentation"]["grey_share"]
     del before["further_data"][0]["portion"], before["stages"], before["optimiser"]["betas"]
     assert first_difference(now, before) is None
     before["further_data"][0]["seed"] = 8
     assert first_difference(now, before) == ("further_data.0.seed", 7, 8)
+
+
+class TestHeldOutSets:
+    """Renders are validated on beside annotated pictures, each with figures of its own."""
+
+    def test_which(self):
+        def held_out(**validation: object) -> list[str]:
+            return list(
+                TrainConfig.model_validate(
+                    {"network": {"kind": "lifter"}, "validation": validation,
+                     "validation_datasets": {"A": {"dataset": "store", "folder": "x"}}}
+                ).held_out_sets
+            )  # fmt: skip
+
+        assert held_out() == ["A"] and held_out(beside=True) == ["validation", "A"]
+        plain = TrainConfig.model_validate({"network": {"kind": "lifter"}})
+        assert list(plain.held_out_sets) == ["validation"]
+        with pytest.raises(ValidationError, match="another name"):
+            TrainConfig.model_validate(
+                {"network": {"kind": "lifter"},
+                 "validation_datasets": {"validation": {"dataset": "store", "folder": "x"}}}
+            )  # fmt: skip
+
+    def test_figures_of_each(self, folder):
+        sets = {"few": list(range(4)), "": list(range(10)), "more": list(range(4, 10))}
+        found = by_set(sets, lambda held_out: {"mean": sum(held_out) / len(held_out)})
+        assert found == {"few/mean": 1.5, "mean": 4.5, "more/mean": 6.5}
+
+    @pytest.mark.parametrize("network", ["lifter", "handnet", "segmentation"])
+    def test_a_task_has_those_of_each(self, folder, network, monkeypatch):
+        config = configured(folder, network)
+        other = config.validation.model_copy(update={"portion": (0.0, 0.5)})
+        monkeypatch.setattr(TrainConfig, "held_out_sets", {"one": other, "all": config.validation})
+        task = build_task(config, CPU)
+        (stage,) = task.plan.stages
+        figures = task.validate(stage)
+        names = {name for name in figures if "/" not in name}
+        assert set(figures) == names | {f"{s}/{n}" for s in ("one", "all") for n in names}
+        assert all(figures[f"one/{n}"] != figures[f"all/{n}"] for n in names if "mm" in n)
+
+
+def test_the_published_handnet_holds_three_tenths_of_every_data_set_out():
+    """Seeber et al. 4.3."""
+    config = load_train_config("handnet_published")
+    assert set(config.learned_from) == {"data", "freihand"}
+    assert {source.portion for source in config.learned_from.values()} == {(0.0, 0.7)}
+    assert list(config.held_out_sets) == ["validation", "freihand"]
+    assert {source.portion for source in config.held_out} == {(0.7, 1.0)}
+    assert config.data.settings == config.validation.settings
+    assert config.data.settings.view == "egocentric"
