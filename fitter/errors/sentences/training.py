@@ -99,8 +99,9 @@ SENTENCES: dict[str, str] = {
     "training.no_loss": "expected one of a weight above 0, found none",
     "training.uneven_batch": "expected a multiple of the {count} processes, found {found}",
     # How it ends.
-    "training.rank_lost": "another process of the run has ended, seen by rank {rank}; its own "
-    "message says why. The same command continues from the last checkpoint",
+    "training.rank_lost": "rank {rank} has lost touch with another process of the run: {reason}. "
+    "Where that one has ended, its own message says why. The same command continues from the last "
+    "checkpoint",
     "training.diverged": "training stopped at step {step}: expected finite losses and gradients, "
     "found {what} {found}; {kept}",
     "training.diverged_often": "training stopped at step {step}: expected finite losses and "
