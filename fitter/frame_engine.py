@@ -44,6 +44,7 @@ from fitter.refinement.viewed import ViewedScenes
 from fitter.solvers.status import Status
 from fitter.store.frame_schema import FrameRow, ViewHandRow
 from fitter.store.schema import HandRow
+from fitter.views.camera_hands import hand_in_camera
 from fitter.views.joint_fit import JointFit, fit_rows
 from fitter.views.matching import ViewedHand, match_hands
 from fitter.views.rows import RigRows, RootJoint
@@ -277,7 +278,13 @@ class FrameEngine:
             }
             if image is not None:
                 seen = [fitted[k].seen[row] for k, row in own.items()]
-                seen = beside_others(self.meshes, seen, image.intrinsics)
+                # What stands before a hand may be a hand that this view did not find.
+                unseen = [
+                    hand_in_camera(row, frame.rig.cameras[view], ViewHandRow())
+                    for k, row in enumerate(hands)
+                    if k not in own and row.valid
+                ]
+                seen = beside_others(self.meshes, seen, image.intrinsics, unseen)
                 shown = dict(zip(own, seen, strict=True))
             else:
                 shown = {}

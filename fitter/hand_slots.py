@@ -138,7 +138,10 @@ def judged_hands(
 
 
 def beside_others(
-    meshes: HandMeshes, rows: list[HandRow], intrinsics: np.ndarray | None
+    meshes: HandMeshes,
+    rows: list[HandRow],
+    intrinsics: np.ndarray | None,
+    unseen: Sequence[HandRow] = (),
 ) -> list[HandRow]:
     """The hands of an image, with keypoints that lie behind another of them less visible.
 
@@ -146,13 +149,21 @@ def beside_others(
         meshes: of the hands.
         rows: of all hands of an image, in its camera.
         intrinsics: (3, 3) K of the image.
+        unseen: fitted hands that nothing of was found in the image, in its camera, which may hide
+            others all the same.
     """
     fitted = [place for place, row in enumerate(rows) if not row.has_failed]
-    if len(fitted) < 2:
+    if not fitted or len(fitted) + len(unseen) < 2:
         return rows
     assert intrinsics is not None  # it has hands
     hands = [SceneHand.of(rows[k], *_mesh(meshes, rows[k])) for k in fitted]
-    for place, free in zip(fitted, behind_others(hands, intrinsics), strict=True):
+    for row in unseen:
+        points = row.keypoints_3d
+        if points is not None and (points[:, 2] > 0).all():
+            image = points @ intrinsics.T
+            hands.append(SceneHand(*_mesh(meshes, row), points, image[:, :2] / image[:, 2:]))
+    hidden = behind_others(hands, intrinsics)
+    for place, free in zip(fitted, hidden[: len(fitted)], strict=True):
         seen = rows[place].keypoint_visibility
         assert seen is not None
         rows[place] = replace(rows[place], keypoint_visibility=seen * free)

@@ -212,6 +212,7 @@ class FitConfig(Section):
         ge=0,
         description="weight of the prior of the hand's size, which no image shows",
     )
+    # not published, as is `view_sureness`
     view_noise: float = Field(
         0.015,
         gt=0,

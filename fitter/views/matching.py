@@ -27,11 +27,11 @@ from fitter.views.triangulation import (
 FARTHEST = 0.35
 """Root mean square distance of a hand's keypoints from the lines of sight of a view, in
 `HAND_LENGTH`, beyond which two hands are two. A camera whose calibration is turned by 5 degrees
-sees a hand at half a metre a quarter of its length beside its place."""
+sees a hand at half a metre a quarter of its length beside its place. # not published"""
 
 OTHER_SIDE = 0.25
 """What it adds to that distance if a detector takes one for a left and one for a right hand: it may
-err, but then all else has to fit."""
+err, but then all else has to fit. # not published"""
 
 LEAST_SHARED = 6
 """Keypoints that two views both have to see to be known for one hand. # not published"""

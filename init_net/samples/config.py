@@ -180,6 +180,18 @@ class StereoSamplesConfig(Section):
             raise mistake("samples.baselines", least=self.least_baseline, most=self.most_baseline)
         return self
 
+    @model_validator(mode="after")
+    def _has_both_parts(self) -> Self:
+        learned = round(self.learned * self.count)
+        if not 0 < learned < self.count:
+            raise mistake(
+                "training.few_pairs",
+                learned=learned,
+                held_out=self.count - learned,
+                count=self.count,
+            )
+        return self
+
     @property
     def source(self) -> StereoSource:
         """What is rendered."""

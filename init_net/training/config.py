@@ -232,6 +232,10 @@ class TrainConfig(Section):
         if is_stereo != (self.pairs is not None):
             code = "training.no_pairs" if is_stereo else "training.pairs"
             raise mistake(code, network=self.network.kind)
+        if self.pairs is not None:
+            for option in ("further_data", "datasets", "validation_datasets"):
+                if getattr(self, option):
+                    raise mistake("training.unpaired", option=option)
         return self
 
     @model_validator(mode="after")

@@ -25,18 +25,31 @@ _EPOCHS = 0.3
 Rendered = TypeVar("Rendered", SamplesConfig, StereoSamplesConfig)
 
 
+_BATCH = 4
+"""Samples of a batch at most."""
+
+
 def _short(stage: StageConfig, config: TrainConfig) -> StageConfig:
-    """A stage whose learning rate falls over the same share of it."""
-    if stage.epochs is None:
-        return stage.model_copy(update={"steps": min(stage.steps or _STEPS, _STEPS)})
+    """A stage whose learning rate falls over the same share of it, or over half of it where its
+    warm-up needs the rest."""
     decay = stage.decay_epochs or config.optimiser.decay_epochs
-    shorter = _EPOCHS / stage.epochs
-    return stage.model_copy(
-        update={
-            "epochs": _EPOCHS,
-            "decay_epochs": None if decay is None else decay * shorter,
-        }
-    )
+    if stage.epochs is None:
+        steps = min(stage.steps or _STEPS, _STEPS)
+        return stage.model_copy(
+            update={"steps": steps, "decay_epochs": _least(decay, _passes(steps // 2, config))}
+        )
+    most = _EPOCHS / 2 if config.optimiser.warmup_steps else _EPOCHS
+    share = None if decay is None else decay * _EPOCHS / stage.epochs
+    return stage.model_copy(update={"epochs": _EPOCHS, "decay_epochs": _least(share, most)})
+
+
+def _least(decay: float | None, most: float) -> float | None:
+    return None if decay is None else min(decay, most)
+
+
+def _passes(steps: int, config: TrainConfig) -> float:
+    """Passes over all samples that are over in so many steps at most."""
+    return steps * _BATCH / (_SAMPLES * len(config.learned_from))
 
 
 def _small(network: NetworkConfig) -> NetworkConfig:
@@ -96,6 +109,7 @@ def _without(config: TrainConfig, missing: Sequence[str]) -> TrainConfig:
 
 
 def _few(samples: Rendered, count: int) -> Rendered:
+    """Fewer and smaller renders, in a folder of their own."""
     return samples.model_copy(
         update={
             "folder": f"{samples.folder.rstrip('/')}-smoke",
@@ -107,6 +121,7 @@ def _few(samples: Rendered, count: int) -> Rendered:
 
 
 def _fewer(source: DatasetConfig) -> DatasetConfig:
+    """The same of a data set."""
     return source.model_copy(
         update={
             "samples": f"{source.samples_folder}-smoke",
@@ -133,7 +148,7 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
     config = _without(config, missing_sources(config))
     optimiser, held_out = config.optimiser, config.validation
     steps = min(optimiser.steps, 24)
-    warmup = min(optimiser.warmup_steps, _STEPS // 3 if config.stages else steps // 4)
+    warmup = min(optimiser.warmup_steps, 1 if config.stages else steps // 4)
     return config.model_copy(
         update={
             "network": _fitting(config),
@@ -150,8 +165,9 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
             "optimiser": optimiser.model_copy(
                 update={
                     "steps": steps,
-                    "batch_size": min(optimiser.batch_size, 4),
+                    "batch_size": min(optimiser.batch_size, _BATCH),
                     "warmup_steps": warmup,
+                    "decay_epochs": _least(optimiser.decay_epochs, _passes(steps // 2, config)),
                 }
             ),
             "run": config.run.model_copy(

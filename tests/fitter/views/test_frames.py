@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from views_data import frames_of, ring, seen
 
 from fitter.config.options import load_config
@@ -15,6 +16,7 @@ from fitter.fitting.detected_frame import DetectedFrame
 from fitter.fitting.detected_image import DetectedImage
 from fitter.records import HandObservation
 from fitter.rig import Rig, RigCamera
+from fitter.rotations import roma
 from fitter.store.frame_schema import ViewHandRow
 
 KEYPOINTS_ALONE = ["refine.stages={}", "init.source=keypoints"]
@@ -147,3 +149,81 @@ def test_the_other_frames_of_a_call_do_not_matter(engine, frames) -> None:
     for k in (0, 4):
         (alone,) = engine.fit_frames(frames[k : k + 1])
         np.testing.assert_allclose(alone.hands[0].joints_3d, whole[k].hands[0].joints_3d, atol=1e-6)
+
+
+def moved_camera(camera: RigCamera, turn: np.ndarray, away: np.ndarray) -> RigCamera:
+    """The camera in a rig whose points are ``turn x + away`` of those before."""
+    rotation = camera.rotation @ turn.T
+    return replace(camera, rotation=rotation, translation=camera.translation - rotation @ away)
+
+
+def test_the_frame_of_the_rig_may_be_any(engine, frames) -> None:
+    turn = roma.rotvec_to_rotmat(torch.tensor([0.4, 2.0, -0.7]).double()).numpy()
+    away = np.array([3.0, -1.0, 2.0])
+    twins = [
+        replace(f, rig=Rig(tuple(moved_camera(c, turn, away) for c in f.rig.cameras)))
+        for f in frames
+    ]
+    for one, other in zip(engine.fit_frames(frames), engine.fit_frames(twins), strict=True):
+        expected = one.hands[0].joints_3d @ turn.T + away
+        np.testing.assert_allclose(other.hands[0].joints_3d, expected, atol=2e-5)
+
+
+def test_cameras_may_differ_in_focal_length_and_size(engine, sampled, frames) -> None:
+    """One camera at half the resolution of the others: the same fit."""
+    half = np.diag([0.5, 0.5, 1.0])
+    smaller = []
+    for frame in frames:
+        camera, image = frame.rig.cameras[1], frame.views[1]
+        K = half @ camera.intrinsics
+        hand = replace(image.hands[0], keypoints=0.5 * image.hands[0].keypoints)
+        view = replace(image, size=(320, 240), intrinsics=K, hands=(hand,))
+        rig = Rig((frame.rig.cameras[0], replace(camera, intrinsics=K), frame.rig.cameras[2]))
+        smaller.append(DetectedFrame(rig, (frame.views[0], view, frame.views[2])))
+    for one, other in zip(engine.fit_frames(frames), engine.fit_frames(smaller), strict=True):
+        np.testing.assert_allclose(other.hands[0].joints_3d, one.hands[0].joints_3d, atol=1e-5)
+
+
+def shifted(frame: DetectedFrame, pixels: float) -> DetectedFrame:
+    """The frame with the keypoints of its first view beside their place."""
+    hand = frame.views[0].hands[0]
+    moved = replace(hand, keypoints=hand.keypoints + [pixels, 0])
+    return replace(frame, views=(replace(frame.views[0], hands=(moved,)), *frame.views[1:]))
+
+
+def test_weights_of_neighbours_do_not_matter(engine, frames) -> None:
+    """Frames whose first view is off by something else each; one stays as it is."""
+    given = [shifted(f, x) for f, x in zip(frames, (0, 14, 40, 0, 25, 11), strict=True)]
+    whole = engine.fit_frames(given)
+    seen = [[view.hands[0].view_weight for view in row.views] for row in whole]
+    assert seen[0] == [1, 1, 1] and min(min(weights) for weights in seen) < 0.1
+    for k, frame in enumerate(given):
+        (alone,) = engine.fit_frames([frame])
+        own = [view.hands[0].view_weight for view in alone.views]
+        np.testing.assert_allclose(own, seen[k], atol=1e-4)
+        np.testing.assert_allclose(alone.hands[0].joints_3d, whole[k].hands[0].joints_3d, atol=1e-5)
+
+
+def test_a_hand_that_a_view_did_not_find_hides_what_is_behind_it(engine, sampled, rng) -> None:
+    """Two hands, one 8 cm before the other in the first view, which has found the far one only."""
+    rig = ring(rng, 3)
+    toward = rig.cameras[0].centre / np.linalg.norm(rig.cameras[0].centre)
+    side = sampled.sides[0]
+    points = [sampled.keypoints[0] - 0.04 * toward, sampled.keypoints[0] + 0.04 * toward]
+    views = []
+    for camera in rig.cameras:
+        hands = [
+            HandObservation(seen(camera, each), np.ones(21), side, 0.99, 0.9 - 0.1 * k)
+            for k, each in enumerate(points)
+        ]
+        views.append(DetectedImage((640, 480), camera.intrinsics, "given", tuple(hands)))
+    one = replace(views[0], hands=views[0].hands[:1])
+    found = {}
+    for name, first in (("both", views[0]), ("one", one)):
+        (row,) = engine.fit_frames([DetectedFrame(rig, (first, *views[1:]))])
+        apart = [np.linalg.norm(h.keypoints_3d - points[0], axis=1).mean() for h in row.hands]
+        far = int(np.argmin(apart))
+        assert len(row.hands) == 2 and apart[far] < 0.01
+        found[name] = row.views[0].hands[far].keypoint_visibility
+    assert found["one"].mean() < 0.5
+    np.testing.assert_allclose(found["one"], found["both"], atol=0.2)

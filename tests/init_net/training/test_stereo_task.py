@@ -36,8 +36,8 @@ COUNT = 10
 CPU = torch.device("cpu")
 MONO = HandNetConfig(hidden=[24, 16], grid_channels=8, input_size=32)
 STAGES = {
-    "SyntheticAdaption": {"trains": ["image_front"], "without": ["stereo"], "steps": 3},
-    "Stereo": {"trains": ["stereo"], "steps": 3},
+    "synthetic_adaption": {"trains": ["image_front"], "without": ["stereo"], "steps": 3},
+    "stereo": {"trains": ["stereo"], "steps": 3},
 }
 
 
@@ -157,7 +157,7 @@ class TestStages:
         assert not torch.equal(one.batch(4).left.image, one.batch(5).left.image)
 
     def test_the_stereo_layer_cannot_be_trained_where_it_is_not(self, configured):
-        stages = {"Stereo": {"trains": ["stereo"], "without": ["stereo"], "steps": 3}}
+        stages = {"stereo": {"trains": ["stereo"], "without": ["stereo"], "steps": 3}}
         with raises("training.absent_part", part="stereo"):
             build_task(configured(stages=stages), CPU)
 
@@ -193,6 +193,18 @@ class TestPairs:
             TrainConfig.model_validate(
                 {"network": network.model_dump(), "pairs": pairs and pairs.model_dump()}
             )
+
+    @pytest.mark.parametrize(("count", "learned"), [(1, 0.7), (10, 0.0001), (10, 0.99)])
+    def test_some_are_learned_from_and_some_held_out(self, count, learned):
+        with raises("training.few_pairs", count=count):
+            load_train_config("stereo", [f"pairs.count={count}", f"pairs.learned={learned}"])
+
+    @pytest.mark.parametrize("option", ["datasets", "validation_datasets"])
+    def test_nothing_else_is_learned_from(self, option, tmp_path):
+        given = f"{option}: {{x: {{dataset: freihand, folder: nowhere}}}}"
+        (tmp_path / "a.yaml").write_text(f"network: {{kind: stereo}}\npairs: {{}}\n{given}\n")
+        with raises("training.unpaired", option=option):
+            load_train_config(tmp_path / "a.yaml")
 
 
 class TestStart:
