@@ -15,6 +15,9 @@ from fitter.workers.batches import FittedBatch
 LISTED_FAILURES = 20
 """Failures that the summary spells out; the table of failures has all."""
 
+_NAMED_IMAGES = 5
+"""Missing images that the summary names."""
+
 
 @dataclass
 class Told:
@@ -48,7 +51,7 @@ class Summary:
         hands: that are valid.
         failures: images that failed.
         view_failures: images of frames that failed.
-        views_missing: images that frames lack.
+        views_missing: images that frames lack, each by frame and camera.
         hands_together: hands of frames that several views show.
         hands_of_one: hands of frames that one view alone shows.
         to_match: frames with hands in several views.
@@ -92,7 +95,7 @@ class Summary:
     hands: int = 0
     failures: Told = field(default_factory=Told)
     view_failures: Told = field(default_factory=Told)
-    views_missing: int = 0
+    views_missing: Told = field(default_factory=Told)
     hands_together: int = 0
     hands_of_one: int = 0
     to_match: int = 0
@@ -154,8 +157,9 @@ class Summary:
         """Count what belongs to single views."""
         for camera, reason in self.failed_views(row):
             self.view_failures.add(f"failed {name}, camera {camera}: {reason}")
-        for view in row.views:
-            self.views_missing += view.view_status == "missing"
+        for camera, view in zip(self.cameras, row.views, strict=bool(row.views)):
+            if view.view_status == "missing":
+                self.views_missing.add(f"{name} {camera}")
             self.view_hands_beyond += view.view_hands_beyond or 0
             self.masks_rejected += sum(hand.mask_source == "rejected" for hand in view.hands)
         shown = [[(hand.view_weight or 0) > 0 for hand in view.hands] for view in row.views]
@@ -185,7 +189,7 @@ class Summary:
         """All numbers, for the log."""
         of_views = {
             "failed_views": self.view_failures.count,
-            "missing_views": self.views_missing,
+            "missing_views": self.views_missing.count,
             "hands_together": self.hands_together,
             "hands_of_one": self.hands_of_one,
             "view_hands_beyond": self.view_hands_beyond,
@@ -278,8 +282,14 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
 
 def _say_views(summary: Summary, say: Callable[[str], None]) -> None:
     """What became of the views of frames."""
-    if summary.views_missing:
-        say(f"{count(summary.views_missing, 'image')} that frames lack: their other views go on")
+    missing = summary.views_missing
+    if missing.count:
+        names = missing.first[:_NAMED_IMAGES]
+        more = ", …" if missing.count > len(names) else ""
+        say(
+            f"{count(missing.count, 'missing image')} ({', '.join(names)}{more}): their "
+            "frames were fitted to the other views"
+        )
     if summary.hands_together or summary.hands_of_one:
         say(
             f"{count(summary.hands_together, 'hand')} of several views, {summary.hands_of_one} of "

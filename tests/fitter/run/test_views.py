@@ -118,7 +118,7 @@ def test_a_view_that_lacks_or_fails_costs_itself_alone(undisturbed, folder):
     ]
     said = (folder / "said.txt").read_text()
     assert "failed 002, camera right: expected a picture" in said
-    assert "1 image that frames lack" in said
+    assert "1 missing image (001 mid): their frames" in said
     assert "5 hands of several views, 0 of one view alone" in said and "by the rig" not in said
     assert "5 frames: 5 valid hands in 5 of them, 0 frames failed, 2 views failed" in said
     events = [
