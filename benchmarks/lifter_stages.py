@@ -47,16 +47,16 @@ ARMS: Mapping[str, Arm] = {
     "at once": Arm("lifter"),
     "in stages": Arm("lifter_stages"),
     "in stages, the tail learns with the keypoints": Arm(
-        "lifter_stages", ("stages.Keypoint.trains=[keypoint_front, tail, head]",)
+        "lifter_stages", ("stages.keypoint.trains=[keypoint_front, tail, head]",)
     ),
     "at once, twice as long": Arm("lifter", ("optimiser.steps=4000",)),
     "in stages, twice as long": Arm(
         "lifter_stages",
         (
-            "stages.Image.steps=960",
-            "stages.Keypoint.steps=800",
-            "stages.Fusion.steps=800",
-            "stages.Finalize.steps=1440",
+            "stages.image.steps=960",
+            "stages.keypoint.steps=800",
+            "stages.fusion.steps=800",
+            "stages.finalize.steps=1440",
         ),
     ),
 }

@@ -74,7 +74,8 @@ def load_networks(
         kind = HANDNET if of_handnet else name
         given = getattr(options, kind)
         if given is None:
-            raise InputError("network.not_wanted", file=f"init.{kind}")
+            code = "network.no_decoder_weights" if of_handnet else "network.not_wanted"
+            raise InputError(code, file=f"init.{kind}")
         path = weights_file(kind, given)
         if (kind, path) not in loaded:
             loaded[kind, path] = load_network(path, device, kind)

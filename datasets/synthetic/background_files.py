@@ -62,8 +62,12 @@ def folder_images(folder: Path) -> list[Path]:
     return [paths[k] for k in np.unique(np.linspace(0, len(paths) - 1, MOST).round().astype(int))]
 
 
-def background_files(backgrounds: str) -> list[Path]:
+def background_files(backgrounds: str, option: str = "backgrounds") -> list[Path]:
     """Files that `SyntheticSettings.backgrounds` names; none where backgrounds are painted alone.
+
+    Args:
+        backgrounds: as in the settings.
+        option: of the user that says so, for the message.
 
     Raises:
         InputError: there are none.
@@ -75,6 +79,6 @@ def background_files(backgrounds: str) -> list[Path]:
     if backgrounds == "packages":
         paths = package_images(FREE_IMAGES)
         if not paths:
-            raise InputError("background.no_packages", file="backgrounds")
+            raise InputError("background.no_packages", file=option)
         return paths
     return folder_images(Path(backgrounds))

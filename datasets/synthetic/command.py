@@ -288,5 +288,5 @@ def _checked_request(options: argparse.Namespace) -> SyntheticRequest:
     )
     request = given if rig is None else RigRequest.of(given, rig, options.vertices)
     check_folder(request)
-    background_files(request.settings.backgrounds)
+    background_files(request.settings.backgrounds, "--backgrounds")
     return request

@@ -200,7 +200,7 @@ def _camera(said: Mapping[str, Any], where: str) -> RigCamera:
         raise InputError("rig.name", file=where, found=repr(name))
     rotation = _numbers(said["R"], (3, 3), f"{where}, R")
     rotation = _nearest_rotation(rotation, f"{where}, R")
-    distortion = _numbers(said.get("distortion", []), (None,), f"{where}, distortion")
+    distortion = _numbers(_flat(said.get("distortion", [])), (None,), f"{where}, distortion")
     if len(distortion) not in DISTORTION_LENGTHS:
         expected = ", ".join(map(str, DISTORTION_LENGTHS))
         raise InputError(
@@ -210,7 +210,7 @@ def _camera(said: Mapping[str, Any], where: str) -> RigCamera:
         name=name,
         intrinsics=check_intrinsics(said["K"], f"{where}, K"),
         rotation=rotation,
-        translation=_numbers(said["t"], (3,), f"{where}, t"),
+        translation=_numbers(_flat(said["t"]), (3,), f"{where}, t"),
         distortion=distortion,
         size=None if said.get("size") is None else _size(said["size"], f"{where}, size"),
     )
@@ -237,9 +237,19 @@ def require_lens(camera: RigCamera, size: tuple[int, int], where: str) -> None:
         raise InputError("rig.lens", file=where, least=LEAST_SEEN, found=share)
 
 
+def _flat(given: Any) -> Any:
+    """A row (1, N) or a column (N, 1), as `cv2.calibrateCamera` and `cv2.stereoCalibrate` give
+    coefficients and translations, as N numbers; all else as it is."""
+    try:
+        shape = np.shape(given)
+    except ValueError:
+        return given
+    return np.ravel(given) if len(shape) == 2 and 1 in shape else given
+
+
 def _numbers(given: object, shape: tuple[int | None, ...], where: str) -> np.ndarray:
     """Finite numbers of a shape, None for any length."""
-    expected = "a list" if shape == (None,) else " x ".join(map(str, shape))
+    expected = "a list of" if shape == (None,) else " x ".join(map(str, shape))
     try:
         found = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -12,6 +12,7 @@ from fitter.light_imports import without_compiler
 
 with without_compiler():
     import timm
+    from timm.layers import convert_sync_batchnorm
     from timm.models import FeatureListNet
     from timm.models._features import FeatureInfo
     from timm.models.efficientnet import EfficientNetFeatures
@@ -21,6 +22,13 @@ with without_compiler():
 def is_encoder(name: str) -> bool:
     """Whether timm itself has such a model: it also reads others, from the network or the disk."""
     return timm.is_model(name)
+
+
+def synchronised(network: nn.Module) -> nn.Module:
+    """A network with `SyncBatchNorm` in the place of its batch normalisation, else what it was:
+    PyTorch's own conversion would lose the activations that timm's layers have in them."""
+    found: nn.Module = convert_sync_batchnorm(network)
+    return found
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from datasets.synthetic import SyntheticSettings
 from datasets.synthetic.rig_shapes import LARGEST_BASELINE, LEAST_BASELINE
 from fitter.config.section import Section, mistake
-from init_net.samples.manifest import StereoSource
+from init_net.samples.manifest import SampleSource, StereoSource
 
 Folder = Annotated[
     str,
@@ -120,6 +120,17 @@ class SamplesConfig(PortionConfig):
             view=self.view,
         )
 
+    @property
+    def source(self) -> SampleSource:
+        """What is rendered."""
+        return SampleSource(
+            seed=self.seed,
+            count=self.count,
+            size=self.size,
+            supersampling=self.supersampling,
+            settings=self.settings,
+        )
+
 
 class HeldOutConfig(SamplesConfig):
     """Rendered samples to validate on: of another seed, in another folder, on other backgrounds."""
@@ -167,6 +178,18 @@ class StereoSamplesConfig(Section):
     def _has_a_range(self) -> Self:
         if self.least_baseline > self.most_baseline:
             raise mistake("samples.baselines", least=self.least_baseline, most=self.most_baseline)
+        return self
+
+    @model_validator(mode="after")
+    def _has_both_parts(self) -> Self:
+        learned = round(self.learned * self.count)
+        if not 0 < learned < self.count:
+            raise mistake(
+                "training.few_pairs",
+                learned=learned,
+                held_out=self.count - learned,
+                count=self.count,
+            )
         return self
 
     @property

@@ -38,7 +38,7 @@ class SampleSource:
     Attributes:
         seed: of the engine; no two data sets that are to be independent may share it.
         count: samples.
-        size: pixels of a image's side.
+        size: pixels of an image's side.
         supersampling: see `SyntheticEngine`.
         settings: of the engine.
     """

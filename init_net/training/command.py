@@ -70,7 +70,7 @@ exit status:
        where
   2    wrong usage or bad input, and one line says what; what was there is kept
   70   a fault of the program, with a traceback to report
-  75   another process of the run has ended; the last checkpoint is kept
+  75   another process of the run has ended or is out of reach; the last checkpoint is kept
   130  interrupted; what is done is kept, and the same command continues
 """
 
@@ -164,17 +164,20 @@ def _train_hands(options: argparse.Namespace) -> int:
     if options.config is None:
         raise InputError("training.no_config", file="CONFIG")
     ranks = Ranks.of_environment()
-    if ranks.is_first:
-        return _run(options, ranks)
-    # The first rank says for all what went wrong, unless it is the one that is gone.
-    options.quiet = True
+    # The first rank speaks for all, unless it is the one that is gone.
+    options.quiet = options.quiet or not ranks.is_first
     try:
         return _run(options, ranks)
     except RankLostError:
         raise
-    except UserError:
+    except UserError as error:
+        ranks.tell(error)
+        if ranks.is_first:
+            raise
         return EXIT_USAGE
     except KeyboardInterrupt:
+        if ranks.is_first:
+            raise
         return EXIT_INTERRUPTED
 
 
@@ -199,9 +202,10 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     from fitter.run.progress import say
     from init_net.training.config import TRAIN, load_train_config
     from init_net.training.export import export
-    from init_net.training.run_folder import check_run
+    from init_net.training.freezing import require_learned
+    from init_net.training.run_folder import check_run, holds_smoke
     from init_net.training.smoke import missing_sources, smoke
-    from init_net.training.sources import folder_of, looks_at
+    from init_net.training.sources import folder_of, looks_at, require_backgrounds
     from init_net.training.tasks import require_trainable
 
     console = Console(stderr=True, quiet=options.quiet)
@@ -224,10 +228,15 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     ranks.require_even(config.optimiser.batch_size)
     overwrite = options.overwrite
     if not (options.prepare_only or overwrite):
-        # Before anything is rendered. A smoke test that has been done is done again.
-        overwrite = check_run(out, config) and options.smoke
+        # Before anything is rendered. A smoke test is done again, and with other options as well.
+        overwrite = options.smoke and holds_smoke(out)
+        if not overwrite:
+            check_run(out, config)
+    if not options.smoke:  # which learns nothing, whatever it begins with
+        require_learned(config)
     for source, lost in require_trainable(config).items():
         say(console, f"{source}: has no {lost}: losses on the others are learned from")
+    require_backgrounds(config)
     # Before anything is rendered; a machine that only renders needs none.
     device = None if options.prepare_only else ranks.device(choose_device(config.run.device))
     sets = (*config.learned_from.values(), *config.held_out)

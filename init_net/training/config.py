@@ -230,8 +230,12 @@ class TrainConfig(Section):
     def _has_pairs_for_stereo(self) -> Self:
         is_stereo = isinstance(self.network, StereoConfig)
         if is_stereo != (self.pairs is not None):
-            found = "none" if is_stereo else "some"
-            raise mistake("training.pairs", network=self.network.kind, found=found)
+            code = "training.no_pairs" if is_stereo else "training.pairs"
+            raise mistake(code, network=self.network.kind)
+        if self.pairs is not None:
+            for option in ("further_data", "datasets", "validation_datasets"):
+                if getattr(self, option):
+                    raise mistake("training.unpaired", option=option)
         return self
 
     @model_validator(mode="after")

@@ -81,5 +81,28 @@ def require_parts(config: TrainConfig) -> None:
             raise InputError("training.impossible_parts", file=f"{where}.without", reason=fault)
 
 
+def require_learned(config: TrainConfig) -> None:
+    """Refuse stages that keep parts at random weights: frozen, learned in no stage before, and of
+    no weights that the run begins with.
+
+    Raises:
+        InputError: there is such a stage.
+    """
+    if config.run.start is not None and config.run.start_parts is None:
+        return
+    with torch.device("meta"):
+        parts = frozenset(parts_of(build_network(config.network, config.run.seed)))
+    learned = frozenset(config.run.start_parts or ())
+    for name, stage in config.stages.items():
+        there = parts - frozenset(stage.without)
+        trained = there if stage.trains is None else frozenset(stage.trains)
+        random = sorted(there - trained - learned)
+        if random:
+            raise InputError(
+                "training.frozen_random", file=f"stages.{name}.trains", parts=", ".join(random)
+            )
+        learned |= trained
+
+
 def _no_fault(absent: frozenset[str]) -> None:
     """Of a network any of whose optional parts can be left out together."""

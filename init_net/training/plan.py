@@ -102,8 +102,9 @@ def make_plan(config: TrainConfig, supply: Supply) -> Plan:
     An epoch of a stage is as many steps as draw as many items as its sources have.
 
     Raises:
-        InputError: a stage has a loss that the network has not, or none that counts, or is over
-            before its warm-up is.
+        InputError: a stage has a loss that the network has not, or none that counts, is over
+            before its warm-up is, or its learning rate falls linearly over more steps than that
+            leaves.
     """
     optimiser = config.optimiser
     wanted = config.stages or {WHOLE_RUN: StageConfig(steps=optimiser.steps)}
@@ -120,6 +121,8 @@ def make_plan(config: TrainConfig, supply: Supply) -> Plan:
                 warmup=optimiser.warmup_steps,
                 found=steps,
             )
+        rate = LearningRate.of(optimiser, given, steps, epoch)
+        _require_decay(f"stages.{name}" if config.stages else "optimiser", rate)
         stages.append(
             Stage(
                 name=name,
@@ -130,7 +133,20 @@ def make_plan(config: TrainConfig, supply: Supply) -> Plan:
                 without=frozenset(given.without),
                 losses=loss_weights(config, name if config.stages else None),
                 shares=tuple(shares.get(source, 0.0) for source in config.learned_from),
-                rate=LearningRate.of(optimiser, given, steps, epoch),
+                rate=rate,
             )
         )
     return Plan(tuple(stages))
+
+
+def _require_decay(where: str, rate: LearningRate) -> None:
+    """Refuse a linear decay that does not begin at the rate that the warm-up ends at."""
+    # A stage of whole epochs is rounded up to whole steps, which is no fault of its decay.
+    if rate.schedule == "linear" and rate.warmup + rate.decay > rate.steps + 1e-6:
+        raise InputError(
+            "training.long_decay",
+            file=where,
+            warmup=rate.warmup,
+            decay=round(rate.decay, 1),
+            found=rate.steps,
+        )

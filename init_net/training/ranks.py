@@ -7,13 +7,16 @@ configuration, and does the same steps: it prepares a batch, keeps its part, and
 averaged over the ranks, which is the gradient of the whole batch where every sample's loss is its
 own. Statistics of batch normalisation are of the whole batch on GPUs, where `SyncBatchNorm` is
 there, and else of a rank's part. What is dropped at random is drawn by each rank for its own part.
-The first rank alone writes, validates and says something.
+The first rank alone writes, validates and says something; another one says why it ends where the
+first does not end for the same reason.
 """
 
 from __future__ import annotations
 
 import os
-import warnings
+import re
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,17 +27,26 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fitter.errors import InputError, LostError
+from fitter.errors import InputError, LostError, UserError
 from fitter.records import TensorBatch
+from fitter.system.messages import one_line
 from init_net.training.task import Task
 
 _PATIENCE = timedelta(hours=12)
 """That ranks wait for each other: samples may be rendered, and validations are long. One that has
 ended does not make the others wait."""
 
+_WORD = timedelta(seconds=30)
+"""That a rank which ends waits for the first one to end for the same reason. They do not start at
+the same moment, and torchrun ends all when one has ended."""
+
+_GLOO = re.compile(r"\[\S*gloo/\S*:\d+\] ")
+"""How gloo begins to say that a connection failed; its errors are of no type of their own. A check
+of its arguments, which is a fault of ours, begins with "enforce fail"."""
+
 
 class RankLostError(LostError):
-    """Another process of the run has ended."""
+    """This process has lost touch with another one of the run, which most often has ended."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +65,13 @@ class Ranks:
 
     @classmethod
     def of_environment(cls) -> Ranks:
-        """As torchrun has set it; one process alone without torchrun."""
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-        if not all(name in os.environ for name in names):
+        """As torchrun has set it; one process alone without torchrun.
+
+        Schedulers of clusters set such variables too, and start nobody to be in touch with.
+        """
+        if "TORCHELASTIC_RUN_ID" not in os.environ:
             return cls()
-        return cls(*(int(os.environ[name]) for name in names))
+        return cls(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
 
     @property
     def is_first(self) -> bool:
@@ -74,8 +88,11 @@ class Ranks:
     def joined(self, device: torch.device) -> Iterator[None]:
         """Be in touch with the other ranks while the block lasts.
 
+        What ends the block is told while they can still be reached, see `tell`: they end when this
+        one is gone.
+
         Raises:
-            RankLostError: one of them has ended.
+            RankLostError: one of them has ended, or cannot be reached.
         """
         if self.count == 1:
             yield
@@ -86,10 +103,14 @@ class Ranks:
         try:
             distributed.init_process_group(backend, timeout=_PATIENCE)
             yield
+        except UserError as error:
+            self.tell(error)
+            raise
         except RuntimeError as error:
-            if not _is_lost(error):
+            reason = _reason_of_loss(error)
+            if reason is None:
                 raise
-            raise RankLostError("training.rank_lost", rank=self.rank) from error
+            raise RankLostError("training.rank_lost", rank=self.rank, reason=reason) from error
         finally:
             if distributed.is_initialized():
                 distributed.destroy_process_group()
@@ -99,11 +120,50 @@ class Ranks:
         if self.count > 1:
             distributed.barrier()
 
+    def tell(self, error: UserError) -> None:
+        """Let it be known why this rank ends.
+
+        The first one's reason is left for the others to read; saying it is up to the caller. What
+        ends another rank is said here, once, unless it is what ends the first one as well.
+        """
+        if self.count == 1:
+            return
+        reason = one_line(str(error))
+        try:
+            if self._is_said(reason):
+                return
+        except distributed.DistError:
+            pass  # Nobody is there to have said it.
+        print(f"train-hands: rank {self.rank}: {reason}", file=sys.stderr, flush=True)
+
+    def _is_said(self, reason: str) -> bool:
+        """Whether somebody says a reason, or this rank has said it before; torchrun keeps what
+        each of them has said."""
+        kept = distributed.TCPStore(
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            is_master=False,
+            timeout=_WORD,
+            wait_for_workers=False,
+        )
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        first, own = (f"train-hands/{attempt}/{rank}" for rank in (0, self.rank))
+        if self.is_first or kept.check([own]):
+            kept.set(own, reason)
+            return True
+        kept.set(own, reason)
+        end = time.monotonic() + _WORD.total_seconds()
+        while not kept.check([first]):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.1)
+        return bool(kept.get(first) == reason.encode())
+
     def part(self, batch: TensorBatch) -> TensorBatch:
         """The rows of a batch that this rank learns from."""
         if self.count == 1:
             return batch
-        size = len(next(iter(vars(batch).values()))) // self.count
+        size = _length(batch) // self.count
         found: TensorBatch = batch[self.rank * size : (self.rank + 1) * size]
         return found
 
@@ -132,8 +192,10 @@ class Ranks:
         """A network whose batch normalisation sees the whole batch, where PyTorch has that."""
         if self.count == 1 or device.type != "cuda":
             return network
-        found: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return found
+        # Slow to import, and of no use to one process.
+        from init_net.networks.encoders import synchronised
+
+        return synchronised(network)
 
     def shared(self, task: Task[Any]) -> nn.Module:
         """The losses of a task, a module of batch and step, whose gradients are those of all ranks.
@@ -143,10 +205,9 @@ class Ranks:
         losses = _Losses(task)
         if self.count == 1:
             return losses
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Some losses do not count, and then what feeds them alone has no gradient.
-            return DistributedDataParallel(losses, find_unused_parameters=True)
+        # Some losses do not count, and then what feeds them alone has no gradient: DDP sees that in
+        # the first step, and it is so in all steps of a stage.
+        return DistributedDataParallel(losses, static_graph=True)
 
 
 class _Losses(nn.Module):
@@ -161,7 +222,17 @@ class _Losses(nn.Module):
         return self._task[0].losses(batch, step)
 
 
-def _is_lost(error: RuntimeError) -> bool:
-    """Whether an error says that another rank is gone: gloo's are of no type of their own."""
-    is_distributed = isinstance(error, distributed.DistError)
-    return is_distributed or "gloo" in str(error).lower()
+def _length(batch: TensorBatch) -> int:
+    """B; records may begin with records."""
+    first = next(iter(vars(batch).values()))
+    return _length(first) if isinstance(first, TensorBatch) else len(first)
+
+
+def _reason_of_loss(error: RuntimeError) -> str | None:
+    """Why another rank cannot be reached, in a line; None of an error that says something else."""
+    text = str(error)
+    if not (isinstance(error, distributed.DistError) or _GLOO.search(text)):
+        return None
+    # What follows is advice, and addresses within libraries.
+    first = _GLOO.sub("", text).split("\n")[0].split(". ")[0]
+    return one_line(first.strip().rstrip(".")) or type(error).__name__

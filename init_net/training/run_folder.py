@@ -10,6 +10,7 @@ weights.safetensors/.md  the averaged weights and their card, at the end
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -50,6 +51,15 @@ def check_run(folder: Path, config: TrainConfig) -> bool:
     require_hand_model(folder / MANIFEST, found, getattr(config.network, "betas", 0))
     _require_detector(folder / MANIFEST, manifest)
     return True
+
+
+def holds_smoke(folder: Path) -> bool:
+    """Whether a folder holds a run in miniature, of whatever configuration.
+
+    Raises:
+        InputError: it holds something else than a run, or a damaged one.
+    """
+    return _is_occupied(folder) and "--smoke" in shlex.split(read_manifest(folder)["command"])
 
 
 def _require_detector(path: Path, manifest: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from init_net.networks.config import NetworkConfig, StereoConfig
 from init_net.samples.config import DatasetConfig, SamplesConfig, StereoSamplesConfig
 from init_net.training.config import TrainConfig
 from init_net.training.stage_config import StageConfig
+from init_net.training.start import crop_size, start_crop_size
 
 _STEPS = 6
 """Of a stage whose length is given in steps."""
@@ -24,18 +25,31 @@ _EPOCHS = 0.3
 Rendered = TypeVar("Rendered", SamplesConfig, StereoSamplesConfig)
 
 
+_BATCH = 4
+"""Samples of a batch at most."""
+
+
 def _short(stage: StageConfig, config: TrainConfig) -> StageConfig:
-    """A stage whose learning rate falls over the same share of it."""
-    if stage.epochs is None:
-        return stage.model_copy(update={"steps": min(stage.steps or _STEPS, _STEPS)})
+    """A stage whose learning rate falls over the same share of it, or over half of it where its
+    warm-up needs the rest."""
     decay = stage.decay_epochs or config.optimiser.decay_epochs
-    shorter = _EPOCHS / stage.epochs
-    return stage.model_copy(
-        update={
-            "epochs": _EPOCHS,
-            "decay_epochs": None if decay is None else decay * shorter,
-        }
-    )
+    if stage.epochs is None:
+        steps = min(stage.steps or _STEPS, _STEPS)
+        return stage.model_copy(
+            update={"steps": steps, "decay_epochs": _least(decay, _passes(steps // 2, config))}
+        )
+    most = _EPOCHS / 2 if config.optimiser.warmup_steps else _EPOCHS
+    share = None if decay is None else decay * _EPOCHS / stage.epochs
+    return stage.model_copy(update={"epochs": _EPOCHS, "decay_epochs": _least(share, most)})
+
+
+def _least(decay: float | None, most: float) -> float | None:
+    return None if decay is None else min(decay, most)
+
+
+def _passes(steps: int, config: TrainConfig) -> float:
+    """Passes over all samples that are over in so many steps at most."""
+    return steps * _BATCH / (_SAMPLES * len(config.learned_from))
 
 
 def _small(network: NetworkConfig) -> NetworkConfig:
@@ -44,6 +58,14 @@ def _small(network: NetworkConfig) -> NetworkConfig:
         return network.model_copy(update={"mono": _small(network.mono)})
     size = getattr(network, "input_size", None)
     return network if size is None else network.model_copy(update={"input_size": min(size, 64)})
+
+
+def _fitting(config: TrainConfig) -> NetworkConfig:
+    """The small network, unless the weights that it is to begin with are of a larger one."""
+    small = _small(config.network)
+    if config.run.start is None or start_crop_size(config) == crop_size(small):
+        return small
+    return config.network
 
 
 def missing_sources(config: TrainConfig) -> list[str]:
@@ -87,6 +109,7 @@ def _without(config: TrainConfig, missing: Sequence[str]) -> TrainConfig:
 
 
 def _few(samples: Rendered, count: int) -> Rendered:
+    """Fewer and smaller renders, in a folder of their own."""
     return samples.model_copy(
         update={
             "folder": f"{samples.folder.rstrip('/')}-smoke",
@@ -98,6 +121,7 @@ def _few(samples: Rendered, count: int) -> Rendered:
 
 
 def _fewer(source: DatasetConfig) -> DatasetConfig:
+    """The same of a data set."""
     return source.model_copy(
         update={
             "samples": f"{source.samples_folder}-smoke",
@@ -117,16 +141,17 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
         config: of the run.
         has_gpu: compute as the run does, on a GPU; else on the CPU and in single precision, since
             halves take a CPU many times as long.
-    """
 
+    Raises:
+        InputError: weights to begin with cannot be read.
+    """
     config = _without(config, missing_sources(config))
-    optimiser, network, held_out = config.optimiser, config.network, config.validation
+    optimiser, held_out = config.optimiser, config.validation
     steps = min(optimiser.steps, 24)
-    warmup = min(optimiser.warmup_steps, _STEPS // 3 if config.stages else steps // 4)
+    warmup = min(optimiser.warmup_steps, 1 if config.stages else steps // 4)
     return config.model_copy(
         update={
-            # Weights to begin with are of the network as it is.
-            "network": network if config.run.start is not None else _small(network),
+            "network": _fitting(config),
             "data": _few(config.data, _SAMPLES),
             "further_data": tuple(_few(samples, _SAMPLES) for samples in config.further_data),
             "pairs": None if config.pairs is None else _few(config.pairs, _SAMPLES),
@@ -140,8 +165,9 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
             "optimiser": optimiser.model_copy(
                 update={
                     "steps": steps,
-                    "batch_size": min(optimiser.batch_size, 4),
+                    "batch_size": min(optimiser.batch_size, _BATCH),
                     "warmup_steps": warmup,
+                    "decay_epochs": _least(optimiser.decay_epochs, _passes(steps // 2, config)),
                 }
             ),
             "run": config.run.model_copy(

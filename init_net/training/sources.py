@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.synthetic.background_files import background_files
 from init_net.networks.config import LifterConfig
 from init_net.samples.config import DatasetConfig, SamplesConfig, StereoSamplesConfig
 from init_net.samples.conversion import AnnotatedSource, convert_images
 from init_net.samples.joined import JoinedSamples
 from init_net.samples.selection import LabelRules, LabelWeights, in_portion, labelled
-from init_net.samples.shards import SampleSource, ShardedSamples, render_shards
+from init_net.samples.shards import ShardedSamples, is_done, render_shards
 from init_net.samples.sightings import look_at_shards
 from init_net.samples.stereo_shards import StereoShards, look_at_pairs, render_stereo_shards
 from init_net.training.config import SourceConfig, TrainConfig
@@ -73,6 +74,21 @@ def learned_from(sources: Sequence[SourceConfig]) -> LearnedFrom:
     )
 
 
+def require_backgrounds(config: TrainConfig) -> None:
+    """Refuse samples that are still to be rendered before images that are not there.
+
+    Raises:
+        InputError: there are none where an option says; or a folder holds other samples.
+    """
+    named = config.learned_from
+    if config.pairs is None and not config.validation_datasets:
+        named = {**named, "validation": config.validation}
+    for name, source in named.items():
+        if isinstance(source, DatasetConfig) or is_done(folder_of(source), source.source):
+            continue
+        background_files(source.backgrounds, f"{name}.backgrounds")
+
+
 def prepare(
     source: SourceConfig, progress: Callable[[int], None] = lambda count: None
 ) -> list[str]:
@@ -90,14 +106,7 @@ def prepare(
     if isinstance(source, StereoSamplesConfig):
         render_stereo_shards(Path(source.folder), source.source, source.workers, progress)
         return []
-    wanted = SampleSource(
-        seed=source.seed,
-        count=source.count,
-        size=source.size,
-        supersampling=source.supersampling,
-        settings=source.settings,
-    )
-    render_shards(Path(source.folder), wanted, source.workers, progress)
+    render_shards(Path(source.folder), source.source, source.workers, progress)
     return []
 
 

@@ -47,11 +47,8 @@ def _require_lengths(config: TrainConfig, where: str, stage: StageConfig) -> Non
     optimiser = config.optimiser
     schedule = stage.schedule or optimiser.schedule
     decay = stage.decay_epochs or optimiser.decay_epochs
-    if decay is None:
-        if schedule != "cosine":
-            raise InputError("training.no_decay", file=where, schedule=schedule)
-    elif schedule == "linear" and stage.epochs is not None and decay > stage.epochs:
-        raise InputError("training.long_decay", file=where, decay=decay, found=stage.epochs)
+    if decay is None and schedule != "cosine":
+        raise InputError("training.no_decay", file=where, schedule=schedule)
     warmup = optimiser.warmup_steps
     if config.stages and stage.steps is not None and stage.steps <= warmup:
         raise InputError("training.long_warmup", file=where, warmup=warmup, found=stage.steps)

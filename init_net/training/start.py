@@ -41,7 +41,7 @@ def begin_with(network: nn.Module, config: TrainConfig) -> None:
             raise InputError("training.no_start", file="run.start_parts")
         return
     mine = config.network
-    path = weights_file("handnet" if isinstance(mine, StereoConfig) else mine.kind, run.start)
+    path = _start_file(config, run.start)
     if run.start_parts is not None:
         _begin_parts(network, path, run.start_parts)
     elif isinstance(mine, StereoConfig) and read_info(path).network.kind == "handnet":
@@ -50,6 +50,27 @@ def begin_with(network: nn.Module, config: TrainConfig) -> None:
     else:
         _require_options(path, mine, "network")
         network.load_state_dict(load_network(path, expected_kind=mine.kind).state_dict())
+
+
+def crop_size(network: object) -> int | None:
+    """Side of the crops that a network sees, pixels; None for one that sees none."""
+    size = network.mono.input_size if isinstance(network, StereoConfig) else None
+    return size or getattr(network, "input_size", None)
+
+
+def start_crop_size(config: TrainConfig) -> int | None:
+    """As `crop_size`, of the network whose weights a run begins with; None for random ones.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    start = config.run.start
+    return None if start is None else crop_size(read_info(_start_file(config, start)).network)
+
+
+def _start_file(config: TrainConfig, start: str) -> Path:
+    mine = config.network
+    return weights_file("handnet" if isinstance(mine, StereoConfig) else mine.kind, start)
 
 
 def _require_options(path: Path, wanted: NetworkConfig, where: str) -> None:

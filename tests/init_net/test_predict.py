@@ -267,7 +267,7 @@ class TestOneNetworkForBoth:
 
     def test_no_weights(self):
         options = InitNetOptions(handnet=None, segmentation="handnet")
-        with raises("network.not_wanted", file="init.handnet"):
+        with raises("network.no_decoder_weights", file="init.handnet"):
             load_networks(options, ("segmentation",), MARGIN, CPU)
 
     def test_names_are_no_files(self, monkeypatch):

@@ -46,6 +46,8 @@ SENTENCES: dict[str, str] = {
     "network.not_offered": "expected one of {known}, found {found!r}",
     "network.no_initialisation": "expected weights of a {known}, found none",
     "network.not_wanted": "expected weights, found null",
+    "network.no_decoder_weights": "expected weights, whose decoder makes the masks "
+    "(init.segmentation=handnet), found null",
     "network.other_cameras": "expected a rig of {expected} cameras (--views), whose views the "
     "network takes together, found {found}",
     "network.other_margin": "expected crops of {expected:g} times the keypoints' box, as the "

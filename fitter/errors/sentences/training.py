@@ -16,8 +16,8 @@ SENTENCES: dict[str, str] = {
     "{known}, found {source!r}",
     "training.stage_shares": "expected {expected}",
     "training.no_decay": "expected decay_epochs for the schedule {schedule}, found none",
-    "training.long_decay": "expected a stage that is as long as its decay of {decay:g} epochs, "
-    "found one of {found:g}",
+    "training.long_decay": "expected a stage that is as long as its warm-up of {warmup} steps and "
+    "its decay of {decay:g}, found one of {found}",
     "training.long_warmup": "expected more steps than the {warmup} of the warm-up, found a stage "
     "of {found}",
     "training.other_plan": "expected a run whose stage and its last step are {expected}, found "
@@ -86,15 +86,24 @@ SENTENCES: dict[str, str] = {
     "ones in {found!r}",
     "training.small_batch": "expected at least 2 for a network that sees images, found 1",
     "training.unknown_loss": "expected one of {known}, found a loss that this network has not",
-    "training.pairs": "expected pairs to learn from if and only if the network is a stereo "
-    "network, found {found} for the kind {network}",
+    "training.no_pairs": "expected a section pairs, which a network of the kind {network} learns "
+    "from, found none",
+    "training.pairs": "expected no section pairs for a network of the kind {network}, found one: "
+    "only a stereo network learns from pairs",
+    "training.frozen_random": "expected every part that is there and does not learn to have "
+    "learned before, in an earlier stage or in run.start, found random weights in {parts}",
     "training.idle_stage": "expected a stage that trains a part that one of its losses above 0 "
     "depends on, found none for {losses}",
+    "training.unpaired": "expected pairs alone for a stereo network, found {option}, which it "
+    "neither learns from nor is validated on",
+    "training.few_pairs": "expected a pair to learn from and one to hold out at least, found "
+    "{learned} and {held_out} of {count}",
     "training.no_loss": "expected one of a weight above 0, found none",
     "training.uneven_batch": "expected a multiple of the {count} processes, found {found}",
     # How it ends.
-    "training.rank_lost": "another process of the run has ended, seen by rank {rank}; its own "
-    "message says why. The same command continues from the last checkpoint",
+    "training.rank_lost": "rank {rank} has lost touch with another process of the run: {reason}. "
+    "Where that one has ended, its own message says why. The same command continues from the last "
+    "checkpoint",
     "training.diverged": "training stopped at step {step}: expected finite losses and gradients, "
     "found {what} {found}; {kept}",
     "training.diverged_often": "training stopped at step {step}: expected finite losses and "

@@ -90,6 +90,27 @@ def test_a_camera_that_is_none_is_refused_by_name(tmp_path, case):
         RigFile.open(path)
 
 
+@pytest.mark.parametrize("shape", [(1, -1), (-1, 1)])
+def test_vectors_are_taken_as_opencv_gives_them(tmp_path, shape):
+    """The coefficients of a lens are a row or a column there, and t is a column."""
+    given = RIG.cameras[1]
+    lens, t = given.distortion.reshape(shape), given.translation.reshape(shape)
+    path = write_rig(
+        tmp_path / "rig.json", RIG, right={"distortion": lens.tolist(), "t": t.tolist()}
+    )
+    door = Rig((RIG.cameras[0], replace(given, distortion=lens, translation=t)))
+    for found in (RigFile.open(path).rig, check_rig(door)):
+        assert found.as_json() == RIG.as_json()
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 1, 3)])
+def test_no_other_shapes_are_flattened(tmp_path, shape):
+    path = write_rig(tmp_path / "rig.json", RIG, right={"t": np.zeros(shape).tolist()})
+    sizes = " x ".join(map(str, shape))
+    with raises("rig.shape", file=f"{path}, camera 'right', t", expected="3", found=sizes):
+        RigFile.open(path)
+
+
 def test_how_far_a_matrix_is_from_a_rotation_is_said(tmp_path):
     path = write_rig(tmp_path / "rig.json", RIG, right={"R": (1.01 * np.array(TURNED)).tolist()})
     with raises("rig.no_rotation") as told:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,9 @@ from safetensors.torch import load
 from fitter.detection.networks.weights import detector_digest
 from init_net.hand_model_id import current_hand_model
 from init_net.training.checkpoints import load_checkpoint
+from init_net.training.config import load_train_config
+from init_net.training.run_folder import claimed, holds_smoke, read_manifest
+from init_net.training.smoke import smoke
 from init_net.weights import read_info
 from tests.support import training_cases
 from tests.support.training_cases import said, trained
@@ -33,6 +37,24 @@ def test_a_loss_that_is_not_finite(ready, say, monkeypatch):
     assert (
         trained(say, "--export", "w.safetensors", "--set", "run.checkpoint_minutes=0").status == 0
     )
+
+
+def test_a_smoke_test_starts_anew_with_other_options_and_replaces_no_other_run(ready, say):
+    toy = load_train_config("toy.yaml")
+    other = toy.model_copy(update={"run": toy.run.model_copy(update={"seed": 8})})
+    for command, is_replaced in (("train-hands toy --smoke", True), ("train-hands toy", False)):
+        folder = Path(f"runs/{is_replaced}")
+        with claimed(folder, other, command):
+            pass
+        assert holds_smoke(folder) == is_replaced
+    for name in ("data", "validation"):
+        shutil.copytree(name, f"{name}-smoke")
+    told = trained(say, "--smoke", "--out", "runs/True")
+    assert (told.status, told.err) == (0, "")
+    assert read_manifest(Path("runs/True"))["config"] == smoke(toy).resolved()
+    told = trained(say, "--smoke", "--out", "runs/False")
+    assert told.status == 2 and "--overwrite" in told.err
+    assert not holds_smoke(Path("runs/nothing"))
 
 
 def test_a_loss_that_is_infinite_from_the_start(ready, say, monkeypatch):

@@ -48,8 +48,6 @@ def staged(**stage) -> TrainConfig:
          {"file": "stages.B.sources", "expected": "shares that add up to 1, found 0.5"}),
         ({"schedule": "linear"}, "training.no_decay", {"file": "stages.B", "schedule": "linear"}),
         ({"schedule": "steps"}, "training.no_decay", {"file": "stages.B", "schedule": "steps"}),
-        ({"steps": None, "epochs": 3, "schedule": "linear", "decay_epochs": 4},
-         "training.long_decay", {"file": "stages.B", "decay": 4.0, "found": 3.0}),
         ({"steps": 2}, "training.long_warmup", {"file": "stages.B", "warmup": 2, "found": 2}),
     ],
 )  # fmt: skip
@@ -114,6 +112,50 @@ def test_a_stage_of_fewer_epochs_than_its_warm_up():
     config = staged_config({"A": {"epochs": 0.2}})
     with raises("training.long_warmup", file="stages.A", warmup=2, found=2):
         make_plan(config, Supply([40], 4))
+
+
+@pytest.mark.parametrize(
+    ("length", "decay", "found"),
+    [
+        ({"epochs": 3}, 4, (40.0, 30)),
+        ({"steps": 9}, 2, (20.0, 9)),
+        # The warm-up takes two steps, so that eight are left.
+        ({"steps": 10}, 0.9, (9.0, 10)),
+    ],
+)
+def test_a_decay_that_is_longer_than_its_stage(length, decay, found):
+    config = staged_config({"A": {**length, "schedule": "linear", "decay_epochs": decay}})
+    facts = {"warmup": 2, "decay": found[0], "found": found[1]}
+    with raises("training.long_decay", file="stages.A", **facts):
+        make_plan(config, Supply([40], 4))
+    enough = staged_config({"A": {"steps": 10, "schedule": "linear", "decay_epochs": 0.8}})
+    (stage,) = make_plan(enough, Supply([40], 4)).stages
+    assert stage.learning_rate(2) == enough.optimiser.learning_rate
+
+
+class TestFrozenAtRandom:
+    """What is there and does not learn has learned before."""
+
+    @pytest.mark.parametrize("preset", ["handnet_stages", "handnet_published", "lifter_stages"])
+    def test_presets_begin_with_nothing(self, preset):
+        freezing.require_learned(load_train_config(preset))
+
+    @pytest.mark.parametrize("preset", ["stereo", "stereo_published"])
+    def test_a_stereo_network_begins_with_a_mono_network(self, preset):
+        parts = "fusion, head, keypoint_front, original_front, segmentation, tail"
+        with raises("training.frozen_random", file="stages.synthetic_adaption.trains", parts=parts):
+            freezing.require_learned(load_train_config(preset))
+        freezing.require_learned(load_train_config(preset, ["run.start=mono.safetensors"]))
+
+    def test_parts_that_a_run_begins_with(self, parted):
+        stages = {"A": {"trains": ["left"], "without": ["right", "fusion"], "steps": 9}}
+        with raises("training.frozen_random", file="stages.A.trains", parts="head"):
+            freezing.require_learned(staged_config(stages))
+        start = {"start": "w.safetensors", "start_parts": {"head": "head"}}
+        freezing.require_learned(staged_config(stages, **start))
+        with raises("training.frozen_random", parts="head"):
+            start["start_parts"] = {"left": "left"}
+            freezing.require_learned(staged_config(stages, **start))
 
 
 class TestDataSets:

@@ -93,6 +93,21 @@ def test_flags(refused, wanted, arguments):
     assert not Path("runs").exists()
 
 
+def test_backgrounds_that_are_missing_are_told_before_anything_is_rendered(
+    refused, ready, say, monkeypatch
+):
+    """Not where the samples are there already."""
+    monkeypatch.setattr("datasets.synthetic.background_files.FREE_IMAGES", ())
+    told = trained(say, "--prepare-only")
+    assert (told.status, told.err) == (0, "")
+    for folder in ("data", "validation"):
+        shutil.rmtree(folder)
+    wanted = said("background.no_packages", file="validation.backgrounds")
+    assert "fit-hands[train]" in wanted
+    refused(wanted)
+    assert not Path("data").exists()
+
+
 @pytest.mark.parametrize(
     ("wanted", "text"),
     [

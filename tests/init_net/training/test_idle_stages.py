@@ -37,10 +37,10 @@ def handnet(tmp_path, **stage) -> TrainConfig:
 @pytest.mark.parametrize(
     ("stage", "changes"),
     [
-        ("Stereo", {"trains": ["original_front"]}),
-        ("Stereo", {"trains": ["segmentation"]}),
-        ("Stereo", {"losses": {"stereo_vertices": 0.0, "stereo_joints_3d": 0.0}}),
-        ("SyntheticAdaption", {"losses": NO_VIEWS}),
+        ("stereo", {"trains": ["original_front"]}),
+        ("stereo", {"trains": ["segmentation"]}),
+        ("stereo", {"losses": {"stereo_vertices": 0.0, "stereo_joints_3d": 0.0}}),
+        ("synthetic_adaption", {"losses": NO_VIEWS}),
     ],
 )
 def test_one_of_a_stereo_network(stage, changes):
@@ -79,7 +79,7 @@ def test_losses_of_a_stereo_network():
         (["head", "original_front"], [], views | both),
         (None, [], views | both),
     ):
-        config = stereo("Stereo", trains=trains, without=without, losses=ones)
-        assert counting(config, "Stereo") - {"stereo_joints_3d"} == wanted
-    config = stereo("Stereo").model_copy(update={"stages": {}, "losses": ones})
+        config = stereo("stereo", trains=trains, without=without, losses=ones)
+        assert counting(config, "stereo") - {"stereo_joints_3d"} == wanted
+    config = stereo("stereo").model_copy(update={"stages": {}, "losses": ones})
     assert counting(config) - {"stereo_joints_3d"} == views | both

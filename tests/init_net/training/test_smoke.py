@@ -1,4 +1,4 @@
-"""Runs in miniature."""
+"""A run in miniature: everything once, nothing learned."""
 
 from __future__ import annotations
 
@@ -70,6 +70,16 @@ def test_renders_stand_for_data_sets_that_are_not_there(tmp_path):
         "Run": {"data": None, "B": 0.3},
     }
     assert list(small.datasets) == ["B"] and small.held_out == (small.validation,)
+
+
+@pytest.mark.parametrize("items", [40, 64])
+@pytest.mark.parametrize("preset", ["handnet_stages", "handnet_published", "stereo"])
+def test_the_rates_of_a_preset_fall_in_what_a_warm_up_leaves(preset, items):
+    """Their shares of epochs are of other sets."""
+    small = smoke(load_train_config(preset))
+    plan = make_plan(small, Supply([items] * len(small.learned_from), 4))
+    for stage in plan.stages:
+        assert 0 < stage.rate.decay <= stage.steps - stage.rate.warmup
 
 
 def test_portions_of_one_rendered_set_stay_portions_of_one():

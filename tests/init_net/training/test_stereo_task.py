@@ -24,6 +24,7 @@ from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.loop import Watch, train
 from init_net.training.loss_weights import StereoWeights
 from init_net.training.smoke import smoke
+from init_net.training.start import begin_with
 from init_net.training.stereo_evaluation import StereoErrors
 from init_net.training.tasks import build_task
 from init_net.weights import load_network, save_weights
@@ -35,8 +36,8 @@ COUNT = 10
 CPU = torch.device("cpu")
 MONO = HandNetConfig(hidden=[24, 16], grid_channels=8, input_size=32)
 STAGES = {
-    "SyntheticAdaption": {"trains": ["image_front"], "without": ["stereo"], "steps": 3},
-    "Stereo": {"trains": ["stereo"], "steps": 3},
+    "synthetic_adaption": {"trains": ["image_front"], "without": ["stereo"], "steps": 3},
+    "stereo": {"trains": ["stereo"], "steps": 3},
 }
 
 
@@ -156,7 +157,7 @@ class TestStages:
         assert not torch.equal(one.batch(4).left.image, one.batch(5).left.image)
 
     def test_the_stereo_layer_cannot_be_trained_where_it_is_not(self, configured):
-        stages = {"Stereo": {"trains": ["stereo"], "without": ["stereo"], "steps": 3}}
+        stages = {"stereo": {"trains": ["stereo"], "without": ["stereo"], "steps": 3}}
         with raises("training.absent_part", part="stereo"):
             build_task(configured(stages=stages), CPU)
 
@@ -181,13 +182,29 @@ class TestPairs:
         assert len(learned) <= 7
 
     @pytest.mark.parametrize(
-        ("network", "pairs"), [(StereoConfig(mono=MONO), None), (MONO, StereoSamplesConfig())]
+        ("network", "pairs", "said"),
+        [
+            (StereoConfig(mono=MONO), None, "a section pairs, which a network of the kind stereo"),
+            (MONO, StereoSamplesConfig(), "no section pairs for a network of the kind handnet"),
+        ],
     )
-    def test_a_stereo_network_and_pairs_go_together(self, network, pairs):
-        with pytest.raises(ValidationError, match="if and only if the network is a stereo network"):
+    def test_a_stereo_network_and_pairs_go_together(self, network, pairs, said):
+        with pytest.raises(ValidationError, match=said):
             TrainConfig.model_validate(
                 {"network": network.model_dump(), "pairs": pairs and pairs.model_dump()}
             )
+
+    @pytest.mark.parametrize(("count", "learned"), [(1, 0.7), (10, 0.0001), (10, 0.99)])
+    def test_some_are_learned_from_and_some_held_out(self, count, learned):
+        with raises("training.few_pairs", count=count):
+            load_train_config("stereo", [f"pairs.count={count}", f"pairs.learned={learned}"])
+
+    @pytest.mark.parametrize("option", ["datasets", "validation_datasets"])
+    def test_nothing_else_is_learned_from(self, option, tmp_path):
+        given = f"{option}: {{x: {{dataset: freihand, folder: nowhere}}}}"
+        (tmp_path / "a.yaml").write_text(f"network: {{kind: stereo}}\npairs: {{}}\n{given}\n")
+        with raises("training.unpaired", option=option):
+            load_train_config(tmp_path / "a.yaml")
 
 
 class TestStart:
@@ -198,6 +215,24 @@ class TestStart:
             assert not changed({part: values}, tensors(network))
         original = {"original_front": [*mono.image_front.state_dict().values()]}
         assert not changed(original, tensors(network))
+
+    @pytest.mark.parametrize("size", [64, 96])
+    def test_a_smoke_test_begins_with_weights_of_one_and_of_a_whole_run(
+        self, configured, tmp_path, size
+    ):
+        whole = MONO.model_copy(update={"input_size": 96})
+        own = MONO.model_copy(update={"input_size": size})
+        info = WeightsInfo(
+            network=own, command="", steps=6, data={}, figures={}, hand_model=current_hand_model()
+        )
+        path = tmp_path / "mono.safetensors"
+        save_weights(path, build_network(own, 1), info)
+        config = configured(network=StereoConfig(mono=whole), start=str(path))
+        small = smoke(config)
+        assert small.network.mono == own
+        begin_with(build_network(small.network, 0), small)
+        with raises("weights.missing", file=tmp_path / "none"):
+            smoke(configured(network=config.network, start=str(tmp_path / "none")))
 
     def test_a_mono_network_of_other_options_is_refused(self, configured):
         other = StereoConfig(mono=MONO.model_copy(update={"hidden": [24, 20]}))
