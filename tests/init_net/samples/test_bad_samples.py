@@ -39,7 +39,7 @@ def folder(tmp_path) -> Path:
 
 @pytest.fixture(autouse=True)
 def nobody_renders(monkeypatch):
-    monkeypatch.setattr(shards, "_engine", None)
+    monkeypatch.setattr(shards, "engine_of", None)
 
 
 def refused(folder: Path, code: str, count: int | None = None, **facts: object) -> None:
@@ -212,9 +212,9 @@ class TestRendering:
             Path(file).touch()
             raise error
 
-        monkeypatch.setattr(shards, "_engine", lambda *options: Engine())
+        monkeypatch.setattr(shards, "engine_of", lambda *options: Engine())
         zeros = {name: np.zeros(4, dtype) for name, (dtype, _) in SAMPLE_FIELDS.items()}
-        monkeypatch.setattr(shards, "_truth", lambda batch: zeros)
+        monkeypatch.setattr(shards, "stored", lambda batch: zeros)
         monkeypatch.setattr(np, "save", full)
         folder = tmp_path / "s"
         refused_to_render(folder, SOURCE, "samples.cannot_write", file=folder, reason=reason)

@@ -24,7 +24,7 @@ SOURCE = SampleSource(seed=17, count=7, size=48)
 
 def engine() -> SyntheticEngine:
     """The one that renders; it takes seconds to load."""
-    return shards._engine(SOURCE.size, SOURCE.supersampling, SOURCE.settings)
+    return shards.engine_of(SOURCE.size, SOURCE.supersampling, SOURCE.settings)
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ class TestWorkThatIsContinued:
 
     def test_enough_is_enough(self, by_three, tmp_path, monkeypatch):
         render_shards(tmp_path / "s", replace(SOURCE, count=4))
-        monkeypatch.setattr(shards, "_engine", None)
+        monkeypatch.setattr(shards, "engine_of", None)
         for count in (1, 3, 4):
             counts: list[int] = []
             render_shards(tmp_path / "s", replace(SOURCE, count=count), progress=counts.append)
