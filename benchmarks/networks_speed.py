@@ -19,7 +19,7 @@ from init_net.records import CropPredictions
 from init_net.samples.shards import ShardedSamples
 from init_net.training.optimisation import WeightAverage, make_optimiser
 from init_net.training.sources import LearnedFrom
-from init_net.training.tasks import HandNetTask, LifterTask, SegmentationTask
+from init_net.training.tasks import HandNetTask, HeldOut, LifterTask, SegmentationTask
 
 ENGINES = ((128, 1), (128, 2), (224, 1))
 """Sides of images and supersampling; the last is that of the samples to learn from."""
@@ -115,7 +115,7 @@ def _network_speeds(
         update={"network": network.config, "further_data": ()}
     )
     student = build_network(network.config, config.run.seed).to(options.device)
-    task = _TASKS[kind](config, student, LearnedFrom.rendered(samples), samples)
+    task = _TASKS[kind](config, student, LearnedFrom.rendered(samples), HeldOut(samples, {}))
     batch = task.batch(0)
     count = config.optimiser.batch_size
     device = options.device.type

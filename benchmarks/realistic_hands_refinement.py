@@ -2,11 +2,10 @@
 the refinement, from the network's own hand and its own mask.
 
 The stages are those of ``configs/realistic_hands.yaml``, run by `Refiner` as `fit-hands` runs them;
-no keypoint is fitted. Three starts and masks are told apart:
+no keypoint is fitted. Two masks are told apart:
 
 network     its hand where its own camera puts it, and its own mask: the paper's
 truth       the same hand and the true mask: what better masks would give
-command     as the command starts: its keypoints laid over the detected ones; its own mask
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from init_net.view_frame import view_focal
 ITERATIONS = (0, 3, 10, 15)
 """Those of Fig. 9."""
 
-STARTS = ("network", "truth", "command")
+STARTS = ("network", "truth")
 """What the refinement starts from, and with which mask."""
 
 BATCH = 50
@@ -97,9 +96,7 @@ def _overlaps(network: HandNet, bench: Bench, batch: SampleBatch) -> dict[str, n
     """IoU of B hands by start and iterations, and the rest of `refinement_figures`, (B,) each."""
     own = own_start(network, bench.hand, batch.crops)
     true = [mask.astype(np.float32) for mask in batch.masks]
-    predicted = bench.ask(normalise(batch.observed), batch.crops).initialisations["handnet"]
-    laid = bench.fitted(batch, [predicted], from_keypoints=False)
-    starts = (own, Start(own.hands, true), Start(laid, own.masks))
+    starts = (own, Start(own.hands, true))
     said = {"ceiling": mask_iou(bench.silhouettes(batch.hands, batch), batch.masks)}
     for name, start in zip(STARTS, starts, strict=True):
         for count in ITERATIONS:

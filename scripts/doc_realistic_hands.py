@@ -128,7 +128,6 @@ ITERATIONS = (0, 3, 10, 15)
 STARTS = {
     "network": "here, its own start and mask",
     "truth": "here, its own start and the true mask",
-    "command": "here, as `fit-hands` starts, and its own mask",
 }
 
 PRINTED_IOU = {

@@ -56,7 +56,7 @@ def test_an_energy_says_its_equation_and_where_it_is_from(name: str) -> None:
 def test_an_energy_needs_all_that_it_declares_to_be_made(task, name: str) -> None:
     """Without what is rendered or built for it, it is refused and not computed of other things."""
     objective = objective_of(task, name)
-    needs = objective.needs - {Need.KEYPOINTS, Need.MASK, Need.IMAGE}
+    needs = objective.needs - {Need.KEYPOINTS, Need.MASK, Need.IMAGE, Need.CAMERA}
     # Colours are not rendered without a silhouette.
     for need in needs - ({Need.SILHOUETTE} if Need.COLOURS in needs else set()):
         bereft = replace(objective, needs=objective.needs - {need})

@@ -44,4 +44,4 @@ def test_the_networks_that_ship_keep_their_codes():
         v.name: v for v in with_initialisations(VARIABLES, Config().init.offer.initialisations)
     }
     flags = variables["initialisation_source"].flags
-    assert flags == ("none", "keypoints", "lifter", "handnet")
+    assert flags == ("none", "keypoints", "lifter", "handnet", "stereo")

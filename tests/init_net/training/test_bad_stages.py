@@ -193,8 +193,8 @@ class TestDataSets:
 def test_pairs_and_stereo_networks_go_together(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("network: {kind: handnet}\npairs: {count: 4}\n")
-    with raises("training.pairs", file=str(file), network="handnet", found="some"):
+    with raises("training.pairs", file=str(file), network="handnet"):
         load_train_config(file)
     file.write_text("network: {kind: stereo}\n")
-    with raises("training.pairs", file=str(file), network="stereo", found="none"):
+    with raises("training.no_pairs", file=str(file), network="stereo"):
         load_train_config(file)

@@ -132,7 +132,7 @@ def test_backgrounds_that_are_missing_are_told_before_anything_is_rendered(
         ),
         (
             "mine.yaml: unknown option 'augmentation.keypoint_dropout'; expected one of "
-            "rotation_degrees, scale, shift, colour, blur, noise",
+            "rotation_degrees, scale, shift, colour, grey_share, blur, noise",
             "{network: {kind: handnet}, augmentation: {keypoint_dropout: 0.1}}",
         ),
     ],
