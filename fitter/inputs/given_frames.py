@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fitter.errors import InputError
-from fitter.inputs.given_images import checked_hands, checked_image, given_mask
+from fitter.inputs.given_images import checked_hands, checked_image, for_each, given_mask
 from fitter.inputs.hand_sizes import check_hand_size
 from fitter.inputs.image_files import ImageFile
 from fitter.inputs.rig_files import check_rig
@@ -136,10 +136,10 @@ class GivenFrames:
         if not isinstance(frames, Sequence) or isinstance(frames, str):
             raise InputError("frames.kind", file="frames", found=type(frames).__name__)
         count = len(frames)
-        marks = _for_each("keypoints", keypoints, count, is_single)
-        shown = _for_each("masks", masks, count, is_single)
+        marks = _of_frames("keypoints", keypoints, count, is_single)
+        shown = _of_frames("masks", masks, count, is_single)
         one = hand_size is None or isinstance(hand_size, Real)
-        sizes = [hand_size] * count if one else _for_each("hand_size", hand_size, count, is_single)
+        sizes = [hand_size] * count if one else _of_frames("hand_size", hand_size, count, is_single)
         found = []
         seen = {camera.name: camera.size for camera in cameras.cameras if camera.size is not None}
         for number, frame in enumerate(frames):
@@ -191,14 +191,5 @@ def _sized(
     return tuple(view and replace(view, sizes=sizes) for view in views)
 
 
-def _for_each(what: str, given: Any, count: int, is_single: bool) -> list[Any]:
-    """One value for each frame, None where nothing was given."""
-    if given is None:
-        return [None] * count
-    if is_single:
-        return [given]
-    is_list = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
-    if not is_list or len(given) != count:
-        found = len(given) if is_list else type(given).__name__
-        raise InputError("views.count", file=what, what="one", expected=count, found=found)
-    return list(given)
+def _of_frames(what: str, given: Any, count: int, is_single: bool) -> list[Any]:
+    return for_each(what, given, count, is_single, "views.count", what="one")

@@ -60,12 +60,12 @@ class GivenImages:
         elif not isinstance(images, Sequence | np.ndarray):
             raise InputError("door.images", file="images", found=type(images).__name__)
         count = len(images)
-        matrices = [K] * count if is_matrix(K) else _for_each("K", K, count, is_single)
-        hands = _for_each("keypoints", given.keypoints, count, is_single)
+        matrices = [K] * count if is_matrix(K) else for_each("K", K, count, is_single)
+        hands = for_each("keypoints", given.keypoints, count, is_single)
         checked = [checked_image(image, _name(image, place)) for place, image in enumerate(images)]
         names = [_name(image, place) for place, image in enumerate(images)]
         one = isinstance(hand_size, Real)
-        sizes = [hand_size] * count if one else _for_each("hand_size", hand_size, count, is_single)
+        sizes = [hand_size] * count if one else for_each("hand_size", hand_size, count, is_single)
         return cls(
             checked,
             [
@@ -73,7 +73,7 @@ class GivenImages:
                 for matrix, name in zip(matrices, names, strict=True)
             ],
             [checked_hands(each, name) for each, name in zip(hands, names, strict=True)],
-            _for_each("masks", given.masks, count, is_single),
+            for_each("masks", given.masks, count, is_single),
             [
                 None if size is None else check_hand_size(size, f"hand_size of {name}")
                 for size, name in zip(sizes, names, strict=True)
@@ -147,8 +147,14 @@ def checked_image(image: Any, name: str) -> ImageFile | np.ndarray:
     return check_pixels(image, name)
 
 
-def _for_each(what: str, given: Any, count: int, is_single: bool) -> list[Any]:
-    """One value for each image, None where nothing was given."""
+def for_each(
+    option: str, given: Any, count: int, is_single: bool, code: str = "door.count", **facts: str
+) -> list[Any]:
+    """One value for each image or frame, None where nothing was given.
+
+    Raises:
+        InputError: `code`, with `facts`: there are more or fewer values.
+    """
     if given is None:
         return [None] * count
     if is_single:
@@ -156,7 +162,7 @@ def _for_each(what: str, given: Any, count: int, is_single: bool) -> list[Any]:
     is_list = isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
     if not is_list or len(given) != count:
         found = len(given) if is_list else type(given).__name__
-        raise InputError("door.count", file=what, expected=count, found=found)
+        raise InputError(code, file=option, expected=count, found=found, **facts)
     return list(given)
 
 

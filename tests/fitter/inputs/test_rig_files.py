@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,9 +164,10 @@ def test_rigs_of_python_are_checked_alike():
         check_rig(Rig((good, bad)))
     with raises("rig.twice", camera="left"):
         check_rig(Rig((good, good)))
-    for other in (1, {"name": "a"}, None):
+    others: tuple[Any, ...] = (1, {"name": "a"}, None)
+    for other in others:
         with raises("rig.camera_kind", file="rig, camera 1", found=type(other).__name__):
-            check_rig(Rig((good, other)))  # type: ignore[arg-type]
+            check_rig(Rig((good, other)))
     for size in (64, (64,), "64", (64.0, 48.0), np.array([64, 48])):
         with raises("rig.size", file="rig, camera 'left', size"):
             check_rig(Rig((replace(good, size=size),)))
