@@ -139,8 +139,8 @@ class StereoConfig(Section):
 
 
 class HourglassConfig(Section):
-    """A `init_net.networks.hourglass.KeypointEstimator`: 2D keypoints of an image alone, which S2HAND
-    (Chen et al. 2021, 3.3) trains beside its 3D branch and does without at inference."""
+    """A `init_net.networks.hourglass.KeypointEstimator`: 2D keypoints of an image alone, which
+    S2HAND (Chen et al. 2021, 3.3) trains beside its 3D branch and does without at inference."""
 
     stacks: Positive = Field(2, description="hourglasses one after the other (not published)")
     channels: Positive = Field(64, description="of their maps (not published)")
@@ -182,7 +182,7 @@ class AutoencoderConfig(Section):
     )
     focal: Literal["given", "predicted"] = Field(
         "given",
-        description="the focal length of a perspective camera: that of the picture, or the network's",
+        description="of a perspective camera: that of the picture, or the network's own",
     )
     estimator: HourglassConfig | None = Field(
         None, description="the 2D branch of training; null for none"
