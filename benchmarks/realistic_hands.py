@@ -25,22 +25,29 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from measuring import parser, positive, run_command, use_threads
-from realistic_hands_arms import Arm, Plan, StereoArm, described, held_out, trained, write_result
+from arms import (
+    add_counts,
+    alone,
+    described,
+    held_out,
+    plan_options,
+    plan_parser,
+    trained,
+    write_result,
+)
+from measuring import run_command, use_threads
+from realistic_hands_arms import Arm, HandsPlan, StereoArm
 from realistic_hands_figures import hand_figures
 from realistic_hands_masks import mask_figures
 from realistic_hands_refinement import refinement_figures
 from realistic_hands_sizes import sizes
 from realistic_hands_stereo import stereo_figures
 
-from fitter.errors import InputError
-from fitter.system.lock import WriterLock
 from init_net import load_network
 from init_net.networks.handnet import HandNet
 from init_net.networks.stereo import StereoHandNet
@@ -77,7 +84,7 @@ OTHERS = ("sizes", "all", "page")
 """What else may be asked for; page makes the tables of what is there."""
 
 
-def hands(network: HandNet, plan: Plan) -> dict[str, Any]:
+def hands(network: HandNet, plan: HandsPlan) -> dict[str, Any]:
     """How far an arm's hands are off, with and without keypoints."""
     crops = held_out(plan, network.config.input_size, network.config.margin)
     return {
@@ -86,25 +93,25 @@ def hands(network: HandNet, plan: Plan) -> dict[str, Any]:
     }
 
 
-def masks(network: HandNet, plan: Plan) -> dict[str, Any]:
+def masks(network: HandNet, plan: HandsPlan) -> dict[str, Any]:
     """How good its masks are, and those of colours."""
     crops = held_out(plan, network.config.input_size, network.config.margin)
     return {"hands": len(crops.samples), "masks": mask_figures(network.segment, crops)}
 
 
-def refinement(network: HandNet, plan: Plan) -> dict[str, Any]:
+def refinement(network: HandNet, plan: HandsPlan) -> dict[str, Any]:
     """How well its mesh covers the hand after iterations of the refinement."""
     crops = held_out(plan, network.config.input_size, network.config.margin)
     few = np.arange(min(plan.refined, len(crops.samples)))
     return refinement_figures(network, crops.samples.subset(few))
 
 
-def stereo(network: StereoHandNet, plan: Plan) -> dict[str, Any]:
+def stereo(network: StereoHandNet, plan: HandsPlan) -> dict[str, Any]:
     """How far hands are off of the right view alone, and of both, on the pairs held out."""
     return stereo_figures(network, plan.pairs, plan.pair_count, plan.held_out)
 
 
-MEASURES: Mapping[str, Callable[[Any, Plan], dict[str, Any]]] = {
+MEASURES: Mapping[str, Callable[[Any, HandsPlan], dict[str, Any]]] = {
     "hands": hands,
     "masks": masks,
     "refinement": refinement,
@@ -139,7 +146,7 @@ def arm_of(name: str, steps: int, seed: int) -> Arm:
     return Arm(name, PRESETS[name], steps, seed)
 
 
-def measured(measure: str, arm: Arm, plan: Plan, results: Path) -> bool:
+def measured(measure: str, arm: Arm, plan: HandsPlan, results: Path) -> bool:
     """Train and measure an arm where that is not done yet; whether it is done now.
 
     It is not where somebody else trains the arm.
@@ -147,14 +154,8 @@ def measured(measure: str, arm: Arm, plan: Plan, results: Path) -> bool:
     file = results / measure / f"{arm}.json"
     if file.exists():
         return True
-    with ExitStack() as locks:
-        try:
-            for each in arm.needed:
-                locks.callback(_locked(plan, each).release)
-        except InputError as error:
-            if error.code != "run.busy":
-                raise
-            print(f"{arm}: another process is at it", file=sys.stderr)
+    with alone(arm, plan) as is_free:
+        if not is_free:
             return False
         weights = trained(arm, plan)
         network = load_network(weights, torch.device("cpu"))
@@ -167,11 +168,6 @@ def measured(measure: str, arm: Arm, plan: Plan, results: Path) -> bool:
     return True
 
 
-def _locked(plan: Plan, arm: Arm) -> WriterLock:
-    plan.work.mkdir(parents=True, exist_ok=True)
-    return WriterLock(plan.work / f"{arm}.arm")
-
-
 def write_page() -> None:
     """The figure and the tables of the page, of all results that are there."""
     draw(FIGURE)
@@ -180,50 +176,35 @@ def write_page() -> None:
 
 def options() -> argparse.ArgumentParser:
     """The command line."""
-    said = parser("Seeber et al.'s own experiments, on renders and with a compact encoder.")
-    said.add_argument("parts", nargs="+", choices=[*PARTS, *OTHERS], metavar="PART",
-                      help=", ".join([*PARTS, *OTHERS]))  # fmt: skip
-    said.add_argument("--work", type=Path, required=True, metavar="DIR", help="of the trainings")
-    said.add_argument("--samples", type=Path, default=Path("data/train"), metavar="DIR",
-                      help="rendered samples (default: data/train)")  # fmt: skip
-    said.add_argument("--validation", type=Path, default=Path("data/validation"), metavar="DIR",
-                      help="others (default: data/validation)")  # fmt: skip
+    said = plan_parser(
+        "Seeber et al.'s own experiments, on renders and with a compact encoder.",
+        [*PARTS, *OTHERS],
+        RESULTS,
+    )
     said.add_argument("--pairs", type=Path, default=Path("data/stereo"), metavar="DIR",
                       help="rendered pairs (default: data/stereo)")  # fmt: skip
-    said.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="of the figures")
-    said.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
-    for flag, default, what in (
-        ("--count", 25_600, "samples"),
+    add_counts(
+        said,
         ("--steps", STEPS, "of the stages that regress hands, all together"),
-        ("--held-out", 1_000, "hands that are measured"),
-        ("--refined", 200, "of them that are refined"),
+        ("--refined", 200, "hands measured that are refined"),
         ("--pair-count", 2_000, "pairs"),
-    ):
-        said.add_argument(flag, type=positive, default=default, metavar="N",
-                          help=f"{what} (default: {default})")  # fmt: skip
-    said.add_argument("--set", action="append", default=[], metavar="SECTION.OPTION=VALUE",
-                      help="as for train-hands, for all arms")  # fmt: skip
+    )
     return said
 
 
 def main(words: Sequence[str] | None = None) -> None:
     given = options().parse_args(words)
     use_threads(given.threads)
-    plan = Plan(
-        samples=given.samples.absolute(),
-        count=given.count,
-        validation=given.validation.absolute(),
-        work=given.work,
-        held_out=given.held_out,
+    plan = HandsPlan(
+        **plan_options(given),
         refined=given.refined,
         pairs=given.pairs.absolute(),
         pair_count=given.pair_count,
-        options=tuple(given.set),
     )
     parts = [part for part in PARTS if part in given.parts or "all" in given.parts]
     if "sizes" in given.parts or "all" in given.parts:
         measured_sizes(given.results)
-    for measure, arm in wanted(parts, given.steps, given.seeds):
+    for measure, arm in wanted(parts, given.steps, given.seeds or [0, 1, 2]):
         measured(measure, arm, plan, given.results)
     if given.results == RESULTS:
         write_page()

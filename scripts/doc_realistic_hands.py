@@ -7,13 +7,14 @@ there, with their standard errors, and beside them what the paper prints.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import doc_results
 import numpy as np
+from doc_results import Results, cell, mean_and_error
 from doc_table import table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,53 +22,15 @@ RESULTS = ROOT / "benchmarks" / "results" / "realistic_hands"
 
 MULTI, SINGLE = "multi-stage", "single-stage"
 
-Results = Sequence[Mapping[str, Any]]
-
 
 def lengths(part: str, arm: str, folder: Path = RESULTS) -> list[int]:
-    """Of an arm, in steps, of which there are results; from the shortest."""
-    return sorted({each["steps"] for each in _read(part, arm, folder)})
+    """Steps of which there are results of an arm; see `doc_results.lengths`."""
+    return doc_results.lengths(folder / part, arm)
 
 
 def results(part: str, arm: str, folder: Path = RESULTS, steps: int | None = None) -> Results:
-    """Those of an arm, by seed.
-
-    Args:
-        part: what was measured.
-        arm: its name.
-        folder: of all results.
-        steps: of the training; None for the longest.
-    """
-    found = _read(part, arm, folder)
-    wanted = max((each["steps"] for each in found), default=0) if steps is None else steps
-    alike = [each for each in found if each["steps"] == wanted]
-    return sorted(alike, key=lambda each: each["seed"])
-
-
-def _read(part: str, arm: str, folder: Path) -> Results:
-    return [json.loads(file.read_text()) for file in (folder / part).glob(f"{arm}-*-*.json")]
-
-
-def mean_and_error(values: Sequence[float], digits: int) -> str:
-    """Of seeds: their mean, with its standard error where there are several; "n/a" for none."""
-    if not len(values):
-        return "n/a"
-    shown = f"{np.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return shown
-    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return f"{shown} ± {error:.{digits}f}"
-
-
-def cell(found: Results, keys: Sequence[str], digits: int, scale: float = 1.0) -> str:
-    """A figure of results, by the keys that lead to it."""
-    values = []
-    for each in found:
-        value: Any = each
-        for key in keys:
-            value = value[key]
-        values.append(scale * value)
-    return mean_and_error(values, digits)
+    """Those of an arm, by what was measured; see `doc_results.results`."""
+    return doc_results.results(folder / part, arm, steps)
 
 
 def arms(folder: Path = RESULTS) -> str:

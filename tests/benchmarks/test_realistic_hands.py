@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import arms as trainings
 import doc_realistic_hands as doc
 import figure_realistic_hands as figure
 import numpy as np
@@ -36,7 +37,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def plan(folder, tmp_path_factory):
     work = tmp_path_factory.mktemp("work")
-    return arms.Plan(
+    return arms.HandsPlan(
         samples=folder,
         count=COUNT,
         validation=folder,
@@ -155,12 +156,12 @@ def test_stages_have_the_proportions_of_the_paper():
 
 
 def test_nothing_that_was_learned_from_is_measured(plan):
-    crops = arms.held_out(plan, SIDE, 1.4)
+    crops = trainings.held_out(plan, SIDE, 1.4)
     # Seven of ten are learned from; of the others the detector missed one.
     assert crops.samples.chosen.tolist() == [7, 9] and crops.variation is None
-    assert len(arms.held_out(replace(plan, held_out=1), SIDE, 1.4).samples) == 1
+    assert len(trainings.held_out(replace(plan, held_out=1), SIDE, 1.4).samples) == 1
     with pytest.raises(BenchmarkError, match="behind the first 7"):
-        arms.held_out(replace(plan, held_out=0), SIDE, 1.4)
+        trainings.held_out(replace(plan, held_out=0), SIDE, 1.4)
 
 
 def test_the_first_seed_of_everything_comes_before_the_second_of_anything():
@@ -319,7 +320,7 @@ def test_an_arm_is_trained_and_measured_once(arguments, tmp_path, monkeypatch):
     tables = [make(results) for make in (doc.training, doc.curves, doc.refinement, doc.stereo)]
     assert all("n/a" not in table for table in tables) and "2 image + 2" in doc.arms(results)
     # What is there is neither trained nor measured again, what is gone is measured alone.
-    monkeypatch.setattr(arms, "train_hands", lambda words: pytest.fail(f"trained {words}"))
+    monkeypatch.setattr(trainings, "train_hands", lambda words: pytest.fail(f"trained {words}"))
     before = (results / "masks" / "multi-stage-10-3.json").read_text()
     (results / "masks" / "multi-stage-10-3.json").unlink()
     monkeypatch.setitem(realistic_hands.MEASURES, "hands", lambda *given: pytest.fail("measured"))

@@ -1,0 +1,231 @@
+"""The experiments of S2HAND and of Zhao, on renders and with a compact encoder.
+
+    python benchmarks/render_and_compare.py all --work work/render_and_compare
+    python benchmarks/render_and_compare.py table4 fig4 --seeds 0 --work work/render_and_compare
+
+table4    S2HAND, Table 4: what each loss gives
+table5    S2HAND, Table 5: keypoints that a detector saw, and true ones
+fig4      S2HAND, Fig. 4: how far keypoints in the image are off, of detector, 2D and 3D branch
+zhao2     Zhao, Table 2: his pipeline beside S2HAND
+zhao3     Zhao, Table 3: confidence of bones, of a detector's keypoints and of true ones
+zhao45    Zhao, Tables 4 and 5: keypoints in 3D, as they are and normalised
+zhao6     Zhao, Table 6: hand models
+compared  what they left open: which pictures are compared
+focal     what they left open: a focal length that is given or said
+domain    pictures of another domain, without labels: errors before and after
+sizes     the networks as printed: parts, codes, and the cost of a step
+texture   crops, hands as they are drawn, and textures of what S2HAND's last row has learned
+
+Samples are rendered ones that the detector has looked at (``train-hands s2hand --prepare-only``
+makes them): the first 70 % are learned from, others are measured on. Every training and every
+measurement is kept, a JSON file each in ``benchmarks/results/render_and_compare``: the same command
+goes on after a stop, does what is missing, and makes the tables and figures of
+``docs/render_and_compare.md`` of all that is there. Several may run at once: an arm that another one
+trains is passed over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from arms import (
+    add_counts,
+    alone,
+    described,
+    held_out,
+    plan_options,
+    plan_parser,
+    trained,
+    write_result,
+)
+from init_net.networks.autoencoder import HandAutoencoder
+from init_net.training.autoencoder_evaluation import AutoencoderErrors
+from measuring import run_command, use_threads
+from render_and_compare_arms import Arm, ComparePlan, arm_of
+from render_and_compare_domain import held_out_pictures
+from render_and_compare_figures import keypoint_figures, summary
+from render_and_compare_pictures import TEXTURES, draw_textures
+from render_and_compare_sizes import sizes
+
+from init_net import load_network
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
+from doc_render_and_compare import RESULTS, ROOT
+from figure_render_and_compare import FIGURE, draw
+from make_docs import filled
+
+PAGE = ROOT / "docs" / "render_and_compare.md"
+
+STEPS = 1_000
+"""Of an arm."""
+
+PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "table4": ("hands", ("location", "orientation", "photometric", "consistency")),
+    "table5": ("hands", ("weak", "photometric")),
+    "fig4": ("keypoints", ("orientation", "consistency", "estimator")),
+    "zhao2": ("hands", ("photometric", "zhao-self")),
+    "zhao3": ("hands", ("zhao-weak", "zhao-self", "zhao-self-alike", "zhao-weak-confidence")),
+    "zhao45": ("hands", ("zhao-weak", "zhao-3d-norm", "zhao-3d")),
+    "zhao6": ("hands", ("zhao-3d-norm",)),
+    "domain": ("domain", ("orientation", "adapted", "longer")),
+    "compared": (
+        "hands",
+        (
+            "orientation",
+            "compared-mask",
+            "compared-depth",
+            "compared-photometric",
+            "compared-printed",
+        ),
+    ),  # fmt: skip
+    "focal": ("hands", ("orientation", "focal")),
+}
+"""Table or figure -> what is measured for it, and on which arms."""
+
+THRICE = frozenset({"location", "orientation", "photometric", "weak"})
+"""Arms that several seeds are asked of, unless others are named: they decide."""
+
+OTHERS = ("sizes", "texture", "all", "page")
+"""What else may be asked for; page makes the tables of what is there."""
+
+
+def hands(network: HandAutoencoder, plan: ComparePlan) -> dict[str, Any]:
+    """How far an arm's hands are off."""
+    return summary(errors_of(network, plan))
+
+
+def keypoints(network: HandAutoencoder, plan: ComparePlan) -> dict[str, Any]:
+    """How far its keypoints in the image are off, and the detector's."""
+    return keypoint_figures(errors_of(network, plan), network.config.input_size)
+
+
+def domain(network: HandAutoencoder, plan: ComparePlan) -> dict[str, Any]:
+    """How far its hands are off in the shifted domain."""
+    crops = held_out_pictures(plan.domain, plan.held_out_pictures, network.config)
+    return summary(AutoencoderErrors.of(network, crops))
+
+
+def errors_of(network: HandAutoencoder, plan: ComparePlan) -> AutoencoderErrors:
+    """On the hands held out."""
+    crops = held_out(plan, network.config.input_size, network.config.margin)
+    return AutoencoderErrors.of(network, crops)
+
+
+MEASURES: Mapping[str, Callable[[HandAutoencoder, ComparePlan], dict[str, Any]]] = {
+    "hands": hands,
+    "keypoints": keypoints,
+    "domain": domain,
+}
+"""What is measured -> how."""
+
+
+def wanted(
+    parts: Sequence[str], steps: int, seeds: Sequence[int], thrice: bool
+) -> Iterator[tuple[str, Arm]]:
+    """What is measured on which arm: the first seed of all of them before the second of any.
+
+    Args:
+        parts: of `PARTS`.
+        steps: of each arm.
+        seeds: in order.
+        thrice: from the second seed on only those arms that decide.
+    """
+    said: dict[tuple[str, str], None] = {}
+    for place, seed in enumerate(seeds):
+        for part in parts:
+            measure, names = PARTS[part]
+            for name in names:
+                if thrice and place > 0 and name not in THRICE:
+                    continue
+                if (measure, f"{name}-{seed}") not in said:
+                    said[measure, f"{name}-{seed}"] = None
+                    yield measure, arm_of(name, steps, seed)
+
+
+def measured(measure: str, arm: Arm, plan: ComparePlan, results: Path) -> bool:
+    """Train and measure an arm where that is not done yet; whether it is done now.
+
+    It is not where somebody else trains the arm.
+    """
+    file = results / measure / f"{arm}.json"
+    if file.exists():
+        return True
+    with alone(arm, plan) as is_free:
+        if not is_free:
+            return False
+        network = network_of(arm, plan)
+        said = {"arm": arm.name, "steps": arm.steps, "seed": arm.seed}
+        said |= MEASURES[measure](network, plan)
+        write_result(file, {**said, "training": described(arm, plan)})
+    print(file, file=sys.stderr)
+    return True
+
+
+def network_of(arm: Arm, plan: ComparePlan) -> HandAutoencoder:
+    """An arm's network, trained as far as it is not yet."""
+    network = load_network(trained(arm, plan), torch.device("cpu"), "autoencoder")
+    assert isinstance(network, HandAutoencoder)
+    return network
+
+
+def measured_sizes(plan: ComparePlan, results: Path) -> None:
+    """The networks as printed, where that is not done yet."""
+    for preset in ("s2hand_published", "zhao_published"):
+        file = results / "sizes" / f"{preset}.json"
+        if not file.exists():
+            write_result(file, sizes(preset, plan, batch=4, repeats=3))
+
+
+def write_page() -> None:
+    """The figure and the tables of the page, of all results that are there."""
+    draw(FIGURE)
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def options() -> argparse.ArgumentParser:
+    """The command line."""
+    said = plan_parser(
+        "The experiments of S2HAND and of Zhao, on renders and with a compact encoder.",
+        [*PARTS, *OTHERS],
+        RESULTS,
+    )
+    said.add_argument("--domain", type=Path, default=Path("data/domain"), metavar="DIR",
+                      help="pictures of another domain (default: data/domain)")  # fmt: skip
+    add_counts(
+        said,
+        ("--steps", STEPS, "of each arm"),
+        ("--pictures", 1_500, "of the other domain, without labels"),
+        ("--held-out-pictures", 600, "of the other domain, with their truth"),
+    )
+    return said
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    given = options().parse_args(words)
+    use_threads(given.threads)
+    plan = ComparePlan(
+        **plan_options(given),
+        domain=given.domain.absolute(),
+        pictures=given.pictures,
+        held_out_pictures=given.held_out_pictures,
+    )
+    parts = [part for part in PARTS if part in given.parts or "all" in given.parts]
+    seeds = given.seeds or [0, 1, 2]
+    for measure, arm in wanted(parts, given.steps, seeds, not given.seeds):
+        measured(measure, arm, plan, given.results)
+    if "sizes" in given.parts or "all" in given.parts:
+        measured_sizes(plan, given.results)
+    if "texture" in given.parts or "all" in given.parts:
+        arm = arm_of("photometric", given.steps, seeds[0])
+        draw_textures(network_of(arm, plan), plan, TEXTURES)
+    if given.results == RESULTS:
+        write_page()
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,226 @@
+"""The trainings whose networks the tables of S2HAND and of Zhao compare.
+
+All arms begin with the same encoder (`render_and_compare_start`), see the same samples as often,
+and differ in what `RECIPES` says of them. Neither paper publishes weights of its losses; those here
+are chosen on the first half of the hands held out, by short runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from arms import RUN, WEIGHTS, Plan, Training
+from render_and_compare_domain import pictures
+from render_and_compare_start import start_file
+
+from init_net.networks.config import AutoencoderConfig
+from init_net.training.config import TrainConfig, load_train_config
+from init_net.training.loss_weights import AutoencoderWeights
+
+BATCH, RATE = 16, 1e-3
+FIRST = 0.6
+"""Share of the steps in which the branches learn apart: 90 epochs of 150 (S2HAND 4.2)."""
+
+SLOWER = 0.25
+"""Learning rate of the steps in which they learn together, over that of the first (S2HAND 4.2)."""
+
+COMPACT = (
+    "network.encoder=mobilenetv3_small_050",
+    "network.input_size=128",
+    f"optimiser.batch_size={BATCH}",
+    f"optimiser.learning_rate={RATE}",
+    "optimiser.warmup_steps=30",
+    "optimiser.schedule=cosine",
+    "optimiser.ema_decay=0.99",
+    "augmentation.noise=0.0",
+)
+"""What all arms learn with."""
+
+LOCATION = {"location": 10.0}
+REGULAR = {"shape": 0.02, "scale": 1.0, "limits": 1.0}
+ORIENTATION = {"orientation": 0.1}
+PHOTO = {"pixel": 0.01, "ssim": 0.1, "texture": 1.0}
+ESTIMATOR = {"estimator": 10.0}
+CONSISTENCY = {"consistency": 10.0}
+"""Weights of S2HAND's losses (not published)."""
+
+ZHAO = {"joints_2d": 1.0, "orientation": 0.1, "pose_l2": 1e-3, "shape_l2": 1e-3}
+DRAWN = {"rgb": 0.1, "image_silhouette": 0.1}
+JOINTS_3D = {"joints_3d": 10.0}
+JOINTS_3D_NORM = {"joints_3d_norm": 0.1}
+"""Weights of Zhao's (not published)."""
+
+BRANCH_2D = {"stacks": 1, "channels": 32}
+"""The 2D branch of all arms that have one: small, as their encoder is."""
+
+DETECTED = {"keypoints": "detected", "confidence": True}
+ANNOTATED = {"keypoints": "annotated", "confidence": False}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an arm is told.
+
+    Attributes:
+        preset: in ``configs/train``.
+        losses: weights of those that count.
+        together: of those that count in the last steps alone.
+        network, supervision: options that are not the preset's.
+        only: the part that learns, all others are left out; None for all.
+        start: the arm that it goes on from; None for the encoder alone.
+        domain: it learns from pictures of another domain.
+    """
+
+    preset: str
+    losses: Mapping[str, float]
+    together: Mapping[str, float] = field(default_factory=dict)
+    network: Mapping[str, Any] = field(default_factory=dict)
+    supervision: Mapping[str, Any] = field(default_factory=lambda: DETECTED)
+    only: str | None = None
+    start: str | None = None
+    domain: bool = False
+
+
+def s2hand(
+    *losses: Mapping[str, float],
+    is_drawn: bool = False,
+    estimator: bool = False,
+    **options: Any,
+) -> Recipe:
+    """S2HAND's network, as far as it takes part: E_loc, E_regu, and further losses."""
+    network = {
+        "appearance": "vertex_colours" if is_drawn else "none",
+        "estimator": BRANCH_2D if estimator else None,
+        **options.pop("network", {}),
+    }
+    merged = {
+        name: weight for each in (LOCATION, REGULAR, *losses) for name, weight in each.items()
+    }
+    return Recipe("s2hand", merged, network=network, **options)
+
+
+def zhao(*losses: Mapping[str, float], **options: Any) -> Recipe:
+    """Zhao's network, with his photometric loss and further losses."""
+    merged = {name: weight for each in (ZHAO, *losses) for name, weight in each.items()}
+    network = {"appearance": "components", **options.pop("network", {})}
+    return Recipe("zhao", merged, network=network, **options)
+
+
+BOTH = {"estimator": True, "together": CONSISTENCY}
+
+RECIPES: Mapping[str, Recipe] = {
+    # S2HAND, Tables 4 and 5, Fig. 4
+    "location": s2hand(),
+    "orientation": s2hand(ORIENTATION),
+    "consistency": s2hand(ORIENTATION, ESTIMATOR, **BOTH),
+    "photometric": s2hand(ORIENTATION, ESTIMATOR, PHOTO, is_drawn=True, **BOTH),
+    "weak": s2hand(ORIENTATION, ESTIMATOR, PHOTO, is_drawn=True, supervision=ANNOTATED, **BOTH),
+    "estimator": Recipe(
+        "s2hand",
+        ESTIMATOR,
+        network={"appearance": "none", "estimator": BRANCH_2D},
+        only="estimator",
+    ),
+    # Zhao, Tables 2 to 6
+    "zhao-weak": zhao(DRAWN, supervision=ANNOTATED),
+    "zhao-weak-confidence": zhao(DRAWN, supervision={**ANNOTATED, "bone_confidence": True}),
+    "zhao-self": zhao(DRAWN),
+    "zhao-self-alike": zhao(DRAWN, supervision={**DETECTED, "bone_confidence": False}),
+    "zhao-3d": zhao(DRAWN, JOINTS_3D, supervision=ANNOTATED),
+    "zhao-3d-norm": zhao(DRAWN, JOINTS_3D_NORM, supervision=ANNOTATED),
+    # What they left open
+    "compared-photometric": s2hand(ORIENTATION, PHOTO, is_drawn=True),
+    "compared-mask": s2hand(ORIENTATION, {"mask": 0.3}),
+    "compared-depth": s2hand(ORIENTATION, {"depth": 5.0}),
+    "compared-printed": s2hand(ORIENTATION, {**DRAWN, "texture": 1.0}, is_drawn=True),
+    "focal": s2hand(ORIENTATION, network={"focal": "predicted"}),
+    # The shifted domain
+    "adapted": s2hand(ORIENTATION, start="orientation", domain=True),
+    "longer": s2hand(ORIENTATION, start="orientation"),
+}
+"""Arm -> what it is told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparePlan(Plan):
+    """What is learned from.
+
+    Attributes:
+        domain: folder of the shifted domain, see `render_and_compare_domain`.
+        pictures: of it, that are learned from without labels.
+        held_out_pictures: of it, that are measured.
+    """
+
+    domain: Path
+    pictures: int
+    held_out_pictures: int
+
+
+@dataclass(frozen=True)
+class Arm(Training[ComparePlan]):
+    """A training of either paper's network."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What it is told."""
+        return RECIPES[self.name]
+
+    @property
+    def needed(self) -> tuple[Training[ComparePlan], ...]:
+        """See `Training.needed`."""
+        start = self.recipe.start
+        return (self,) if start is None else (*arm_of(start, self.steps, self.seed).needed, self)
+
+    def config(self, plan: ComparePlan) -> TrainConfig:
+        """Of the run."""
+        recipe = self.recipe
+        words = [*COMPACT, *plan.sources, *RUN, *plan.options]
+        said = load_train_config(recipe.preset, words).resolved()
+        said["network"] |= recipe.network
+        said["supervision"] = {**(said["supervision"] or {}), **recipe.supervision}
+        said["losses"] = dict.fromkeys(AutoencoderWeights.model_fields, 0.0) | recipe.losses
+        said["stages"] = self._stages()
+        said["optimiser"]["steps"] = self.steps
+        network = AutoencoderConfig.model_validate(said["network"])
+        said["run"] |= {"seed": self.seed, **self._start(plan, network)}
+        if recipe.domain:
+            said["data"]["share"] = 0.0
+            said["datasets"] = {"pictures": pictures(plan.domain, plan.pictures)}
+        return TrainConfig.model_validate_json(json.dumps(said))
+
+    def _stages(self) -> dict[str, Any]:
+        """Apart, then together; arms of one branch have the same."""
+        first = round(FIRST * self.steps)
+        shared: dict[str, Any] = {}
+        if self.recipe.only is not None:
+            shared = {"trains": [self.recipe.only], "without": ["encoder", "geometry"]}
+        return {
+            "apart": {"steps": first, **shared},
+            "together": {
+                "steps": self.steps - first,
+                "learning_rate": SLOWER * RATE,
+                "losses": dict(self.recipe.together) or None,
+                **shared,
+            },
+        }
+
+    def _start(self, plan: ComparePlan, network: AutoencoderConfig) -> dict[str, Any]:
+        """Where its weights come from."""
+        *earlier, _ = self.needed
+        if earlier:
+            return {"start": str(plan.work / str(earlier[-1]) / WEIGHTS)}
+        if self.recipe.only is not None:
+            return {}
+        return {
+            "start": str(start_file(plan, network)),
+            "start_parts": {"encoder": "encoder"},
+        }
+
+
+def arm_of(name: str, steps: int, seed: int) -> Arm:
+    """The arm of a name."""
+    return Arm(name, RECIPES[name].preset, steps, seed)

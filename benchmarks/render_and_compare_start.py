@@ -1,0 +1,170 @@
+"""The encoder that all arms of `render_and_compare.py` begin with.
+
+Both papers begin with ImageNet's weights. Nothing is downloaded here: an encoder learns instead
+where the detector saw the keypoints of the training samples, and nothing else, so that what begins
+with it is as self-supervised as it was. All that lies behind the encoder begins with noise.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from arms import Plan, seen_by_the_detector
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import smooth_l1_loss
+
+from fitter.system.lock import WriterLock
+from init_net.model_card import WeightsInfo
+from init_net.networks.build import build_network
+from init_net.networks.config import AutoencoderConfig
+from init_net.networks.encoders import split_encoder
+from init_net.samples.config import AugmentationConfig
+from init_net.samples.crop_samples import Cropper, CropSamples
+from init_net.samples.shards import ShardedSamples
+from init_net.weights import save_weights
+
+if TYPE_CHECKING:
+    from init_net.networks.autoencoder import HandAutoencoder
+
+BATCH, STEPS, RATE = 16, 8_000, 2e-3
+"""Half an epoch a thousand steps: 17 minutes of one core."""
+
+BETA = 0.02
+"""Crop units: below it errors count squared."""
+
+EVERY = 250
+"""Steps between states that are kept."""
+
+_STREAM = 23
+"""Apart from what else a seed decides."""
+
+
+class KeypointRegressor(nn.Module):
+    """An encoder whose mean features say where 21 keypoints are, crop units about the middle."""
+
+    def __init__(self, encoder: str) -> None:
+        super().__init__()
+        parts = split_encoder(encoder, 2, 3)
+        self.encoder = nn.Sequential(*parts.front, *parts.tail)
+        self.head = nn.Linear(parts.channels[-1], 42)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S) in [0, 1] to (B, 21, 2)."""
+        features = self.encoder(2 * image - 1).mean((2, 3))
+        said: Tensor = self.head(features)
+        return said.unflatten(1, (21, 2))
+
+
+def started(encoder: str, samples: Path, learned: int, sizes: tuple[int, float], out: Path) -> Path:
+    """The file of an encoder that has learned, and of what it learned with; made where it is not.
+
+    Args:
+        encoder: its name in timm.
+        samples: folder of rendered ones that the detector has looked at.
+        learned: leading samples that are learned from.
+        sizes: side of the crops, pixels, and their margin.
+        out: the file, of safetensors.
+    """
+    if out.exists():
+        return out
+    size, margin = sizes
+    crops = _crops(samples, learned, size, margin)
+    torch.manual_seed(0)
+    network = KeypointRegressor(encoder).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(network.parameters(), RATE)
+    cosine = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, STEPS, pct_start=0.03)
+    first = 0
+    state = out.with_suffix(".pt")
+    learning = {"network": network, "optimiser": optimiser, "cosine": cosine}
+    if state.exists():
+        kept = torch.load(state, weights_only=True)
+        first = kept.pop("step")
+        for name, each in learning.items():
+            each.load_state_dict(kept[name])
+    total = 0.0
+    for step, batch in enumerate(_batches(crops, first), first + 1):
+        loss = keypoint_loss(network(batch.image), batch, size)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        cosine.step()
+        total += float(loss.detach())
+        if step % EVERY == 0:
+            print(f"encoder, step {step} of {STEPS}: {total / EVERY:.5f}", file=sys.stderr)
+            total = 0.0
+            states = {name: each.state_dict() for name, each in learning.items()}
+            torch.save({**states, "step": step}, state)
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, out)
+    state.unlink(missing_ok=True)
+    return out
+
+
+def keypoint_loss(said: Tensor, crops: CropSamples, size: int) -> Tensor:
+    """Of positions (B, 21, 2), crop units about the middle; each keypoint counts as far as the
+    detector is sure of it."""
+    seen = crops.keypoints / size - 0.5
+    errors = smooth_l1_loss(said, seen, beta=BETA, reduction="none").sum(-1)
+    return (crops.confidence * errors).sum() / crops.confidence.sum().clamp_min(1e-6)
+
+
+def start_file(plan: Plan, network: AutoencoderConfig) -> Path:
+    """Weights that a network begins with, made where they are not there: of its encoder, which has
+    learned. Everything else in the file is noise.
+
+    Args:
+        plan: what is learned from, and where it is kept.
+        network: its options.
+
+    Raises:
+        InputError: another process is at it.
+    """
+    plan.work.mkdir(parents=True, exist_ok=True)
+    file = plan.work / "start.safetensors"
+    lock = WriterLock(plan.work / "start.arm")
+    try:
+        if not file.exists():
+            sizes = (network.input_size, network.margin)
+            learned = started(
+                network.encoder,
+                plan.samples,
+                plan.trained,
+                sizes,
+                plan.work / "encoder.safetensors",
+            )
+            _write(file, network.encoder, load_file(learned))
+    finally:
+        lock.release()
+    return file
+
+
+def _write(file: Path, encoder: str, learned: Mapping[str, Tensor]) -> None:
+    """Put an encoder that has learned into a network of noise."""
+    config = AutoencoderConfig(encoder=encoder, appearance="none")
+    network = build_network(config, 0)
+    part = cast("HandAutoencoder", network).parts["encoder"]
+    # The same modules in the same order, under other names.
+    values = [value for name, value in learned.items() if name.startswith("encoder.")]
+    part.load_state_dict(dict(zip(part.state_dict(), values, strict=True)))
+    info = WeightsInfo(config, "benchmarks/render_and_compare.py", STEPS, data={}, figures={})
+    save_weights(file, network, info)
+
+
+def _crops(samples: Path, learned: int, size: int, margin: float) -> Cropper:
+    """Varied crops of the samples that are learned from, in which the detector saw the hand."""
+    sharded = ShardedSamples(samples)
+    seen = seen_by_the_detector(sharded, np.arange(learned))
+    return Cropper(sharded.subset(seen), size, margin, AugmentationConfig(noise=0.0))
+
+
+def _batches(crops: Cropper, first: int) -> Iterator[CropSamples]:
+    """Those of the steps from `first` on."""
+    for step in range(first, STEPS):
+        generator = np.random.default_rng([step, _STREAM])
+        rows = generator.integers(len(crops.samples), size=BATCH)
+        yield crops.crop(rows.tolist(), (step, _STREAM))
