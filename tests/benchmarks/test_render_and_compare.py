@@ -167,7 +167,8 @@ def test_an_arm_begins_with_the_encoder_that_has_learned(plan, monkeypatch):
     begun = render_and_compare.load_network(file).parts["encoder"].state_dict()
     learned = start.load_file(plan.work / "encoder.safetensors")
     values = [value for name, value in learned.items() if name.startswith("encoder.")]
-    for own, theirs in zip(begun.values(), values, strict=True):
+    assert len(begun) == len(values) + 2  # of the layer behind the pooling
+    for own, theirs in zip(begun.values(), values, strict=False):
         torch.testing.assert_close(own, theirs.to(own.dtype), rtol=1e-3, atol=1e-5)
     lock = WriterLock(plan.work / "start.arm")
     try:
