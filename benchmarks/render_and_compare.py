@@ -61,7 +61,7 @@ from make_docs import filled
 
 PAGE = ROOT / "docs" / "render_and_compare.md"
 
-STEPS = 1_000
+STEPS = 600
 """Of an arm."""
 
 PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
@@ -199,7 +199,7 @@ def options() -> argparse.ArgumentParser:
     add_counts(
         said,
         ("--steps", STEPS, "of each arm"),
-        ("--pictures", 1_500, "of the other domain, without labels"),
+        ("--pictures", 800, "of the other domain, without labels"),
         ("--held-out-pictures", 600, "of the other domain, with their truth"),
     )
     return said

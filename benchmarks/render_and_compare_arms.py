@@ -41,14 +41,20 @@ COMPACT = (
 """What all arms learn with."""
 
 LOCATION = {"location": 10.0}
-REGULAR = {"shape": 0.02, "scale": 1.0, "limits": 1.0}
-ORIENTATION = {"orientation": 0.1}
-PHOTO = {"pixel": 0.01, "ssim": 0.1, "texture": 1.0}
+REGULAR = {"shape": 0.02, "scale": 1.0, "limits": 0.1}
+ORIENTATION = {"orientation": 1.0}
+PHOTO = {"pixel": 0.02, "ssim": 0.1, "texture": 1.0}
 ESTIMATOR = {"estimator": 10.0}
 CONSISTENCY = {"consistency": 10.0}
 """Weights of S2HAND's losses (not published)."""
 
-ZHAO = {"joints_2d": 1.0, "orientation": 0.1, "pose_l2": 1e-3, "shape_l2": 1e-3}
+ZHAO = {
+    "joints_2d": 5.0,
+    "orientation": 1.0,
+    "pose_l2": 0.002,
+    "shape_l2": 0.005,
+    "appearance_l2": 0.005,
+}
 DRAWN = {"rgb": 0.1, "image_silhouette": 0.1}
 JOINTS_3D = {"joints_3d": 10.0}
 JOINTS_3D_NORM = {"joints_3d_norm": 0.1}

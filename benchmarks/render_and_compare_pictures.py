@@ -17,7 +17,9 @@ from init_net.hand_pictures import draw_hands
 from init_net.networks.autoencoder import HandAutoencoder
 from init_net.training.autoencoder_evaluation import autoencoder_inputs
 
-TEXTURES = Path(__file__).resolve().parents[1] / "docs" / "images" / "render_and_compare_texture.jpg"
+TEXTURES = (
+    Path(__file__).resolve().parents[1] / "docs" / "images" / "render_and_compare_texture.jpg"
+)
 
 HANDS = 8
 """Columns of the grid."""
@@ -71,7 +73,9 @@ def _at_rest(
     vertices = decoder(rest, focal).vertices
     low, high = vertices.amin(1), vertices.amax(1)
     extent = (high - low)[:, :2].amax(1)
-    away = torch.stack([torch.zeros_like(focal), torch.zeros_like(focal), focal * extent / FILLED], 1)
+    away = torch.stack(
+        [torch.zeros_like(focal), torch.zeros_like(focal), focal * extent / FILLED], 1
+    )
     rest = replace(rest, transl=away - 0.5 * (low + high))
     drawn = draw_hands(decoder, rest, decoder(rest, focal), side)
     assert drawn.image is not None
