@@ -71,7 +71,7 @@ PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
     "zhao2": ("hands", ("photometric", "zhao-self")),
     "zhao3": ("hands", ("zhao-weak", "zhao-self", "zhao-self-alike", "zhao-weak-confidence")),
     "zhao45": ("hands", ("zhao-weak", "zhao-3d-norm", "zhao-3d")),
-    "zhao6": ("hands", ("zhao-3d-norm",)),
+    "zhao6": ("hands", ("zhao-open",)),
     "domain": ("domain", ("orientation", "adapted", "longer")),
     "compared": (
         "hands",

@@ -138,6 +138,11 @@ RECIPES: Mapping[str, Recipe] = {
     "zhao-self-alike": zhao(DRAWN, supervision={**DETECTED, "bone_confidence": False}),
     "zhao-3d": zhao(DRAWN, JOINTS_3D, supervision=ANNOTATED),
     "zhao-3d-norm": zhao(DRAWN, JOINTS_3D_NORM, supervision=ANNOTATED),
+    "zhao-open": Recipe(
+        "zhao",
+        {**JOINTS_3D_NORM, "pose_l2": 0.002, "shape_l2": 0.005},
+        network={"appearance": "none"},
+    ),
     # What they left open
     "compared-photometric": s2hand(ORIENTATION, PHOTO, is_drawn=True),
     "compared-mask": s2hand(ORIENTATION, {"mask": 0.3}),

@@ -148,15 +148,22 @@ def start_file(plan: Plan, network: AutoencoderConfig) -> Path:
     return file
 
 
+def encoder_names(encoder: str) -> list[str]:
+    """Names of an encoder's weights in a `KeypointRegressor`, in the order of its modules."""
+    names = KeypointRegressor(encoder).state_dict()
+    return [name for name in names if name.startswith("encoder.")]
+
+
 def _write(file: Path, encoder: str, learned: Mapping[str, Tensor]) -> None:
     """Put an encoder that has learned into a network of noise."""
     config = AutoencoderConfig(encoder=encoder, appearance="none")
     network = build_network(config, 0)
     part = cast("HandAutoencoder", network).parts["encoder"]
     # The same modules in the same order, under other names; what follows the pooling has not learned.
-    values = [value for name, value in learned.items() if name.startswith("encoder.")]
-    names = list(part.state_dict())[: len(values)]
-    part.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
+    names = encoder_names(encoder)
+    own = list(part.state_dict())[: len(names)]
+    pairs = zip(own, names, strict=True)
+    part.load_state_dict({one: learned[other] for one, other in pairs}, strict=False)
     info = WeightsInfo(config, "benchmarks/render_and_compare.py", STEPS, data={}, figures={})
     save_weights(file, network, info)
 
