@@ -9,7 +9,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -279,17 +279,29 @@ def _prepare(source: SourceConfig, looks: int, console: Console) -> None:
     """Make what is missing of a source of samples, and look at what nobody has looked at."""
     from rich.progress import Progress
 
-    from fitter.run.progress import say
+    from fitter.run.progress import NowAndThen, say
     from init_net.samples.shards import LEFT_OUT
     from init_net.training.sources import folder_of, look_at, prepare, sample_count
 
     hidden = console.quiet or not console.is_terminal
     folder, total = folder_of(source), sample_count(source)
     with Progress(console=console, disable=hidden) as progress:
-        task = progress.add_task(f"making samples in {folder}", total=total)
-        problems = prepare(source, lambda count: progress.advance(task, count))
-        look = progress.add_task(f"looking at {folder}", total=total)
-        look_at(source, looks, lambda count: progress.advance(look, count))
+
+        def told(title: str) -> Callable[[int], None]:
+            """Takes how many further samples are done."""
+            task, done = progress.add_task(title, total=total), 0
+            lines = NowAndThen(console, title, total, unit="samples")
+
+            def tell(count: int) -> None:
+                nonlocal done
+                done += count
+                progress.advance(task, count)
+                lines.show(done)
+
+            return tell
+
+        problems = prepare(source, told(f"making samples in {folder}"))
+        look_at(source, looks, told(f"looking at {folder}"))
     if problems:
         say(
             console,
