@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from datasets.synthetic import SyntheticSettings
+from datasets.synthetic import RigRequest, SyntheticSettings, stereo_rig, write_rig_dataset
 from fitter.hand_models import load_hand_model
 from fitter.rotations import roma
 from init_net.posing import regressed_vertices
@@ -172,6 +172,18 @@ class TestConfig:
 
     def test_hands_are_seen_from_the_head(self):
         assert StereoSamplesConfig().source.settings.view == "egocentric"
+
+
+class TestFolders:
+    def test_whole_images_of_a_rig_are_no_pairs(self, tmp_path):
+        """What `synth-hands --stereo` writes is refused and left as it is."""
+        rig, settings = stereo_rig(0.1, (40, 40)), SOURCE.settings
+        list(write_rig_dataset(RigRequest(
+            out=tmp_path, count=1, seed=1, size=40, settings=settings, rig=rig)))  # fmt: skip
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        with raises("samples.other_folder", file=tmp_path):
+            render_stereo_shards(tmp_path, SOURCE)
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 class TestParts:
