@@ -209,7 +209,9 @@ def _configuration(options: argparse.Namespace) -> TrainConfig:
     if options.device is not None:
         flags["run.device"] = Flag(f"--device {options.device}", options.device)
     config = load_train_config(options.config, options.set, flags)
-    require_names(config, config.network.part_names)
+    parts = getattr(config.network, "part_names", None)
+    if parts is not None:  # else the network itself is asked, see `require_parts`
+        require_names(config, parts)
     return config
 
 
