@@ -229,7 +229,7 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     from init_net.training.freezing import require_learned
     from init_net.training.run_folder import check_run, holds_smoke
     from init_net.training.smoke import missing_sources, smoke
-    from init_net.training.sources import folder_of, looks_at, require_backgrounds
+    from init_net.training.sources import folder_of, looks_at, require_renderable
     from init_net.training.start import begun
     from init_net.training.tasks import require_trainable
 
@@ -258,7 +258,7 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
         require_learned(config)
     for source, lost in require_trainable(config).items():
         say(console, f"{source}: has no {lost}: losses on the others are learned from")
-    require_backgrounds(config)
+    require_renderable(config)
     if overwrite or find_checkpoint(out) is None:
         network = begun(config)
     else:  # which holds all weights
