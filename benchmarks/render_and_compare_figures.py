@@ -26,7 +26,7 @@ def summary(errors: AutoencoderErrors) -> dict[str, Any]:
         "pa_mpjpe_mm": errors.aligned.keypoints,
         "pa_mpvpe_mm": errors.aligned.vertices,
         "camera_mpjpe_mm": errors.camera.keypoints,
-        "rooted_mpjpe_mm": errors.rooted,
+        "mpjpe_mm": errors.rooted,
         "keypoints_2d_px": errors.projected.mean(1),
     }
     said |= {f"{name}_se": standard_error(values) for name, values in scatter.items()}

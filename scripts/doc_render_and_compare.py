@@ -16,13 +16,16 @@ RESULTS = ROOT / "benchmarks" / "results" / "render_and_compare"
 
 FIGURES = (
     ("AUC_J", "auc", 3, 1.0),
-    ("MPJPE cm", "mpjpe_mm", 2, 0.1),
+    ("MPJPE cm", "pa_mpjpe_mm", 2, 0.1),
     ("AUC_V", "auc_v", 3, 1.0),
-    ("MPVPE cm", "mpvpe_mm", 2, 0.1),
+    ("MPVPE cm", "pa_mpvpe_mm", 2, 0.1),
     ("F@5", "f_5", 3, 1.0),
     ("F@15", "f_15", 3, 1.0),
 )
 """What both papers print: its name, the name in results, digits, and its unit over theirs."""
+
+UNALIGNED = "camera_"
+"""What the names of figures begin with that are of hands as they stand, in the place of ``pa_``."""
 
 Printed = Sequence[str]
 
@@ -32,24 +35,24 @@ def columns(*names: str) -> list[str]:
     return [*names, *(name for name, *_ in FIGURES)]
 
 
-def figures(found: Results, prefix: str = "pa_") -> list[str]:
-    """The cells of `FIGURES`."""
-    return [cell(found, (f"{prefix}{key}",), digits, scale) for _, key, digits, scale in FIGURES]
-
-
 def rows_of(
-    arms: Mapping[str, tuple[str, Printed]], folder: Path, prefix: str = "pa_"
+    arms: Mapping[str, tuple[str, Printed]], folder: Path, prefix: str = ""
 ) -> list[Sequence[str]]:
     """A row of what is measured here and one of what is printed, for each arm.
 
     Args:
         arms: name -> title, and what is printed; nothing for what no paper has.
         folder: of all results.
-        prefix: of the figures, ``pa_`` or ``camera_``.
+        prefix: `UNALIGNED`, or nothing for hands that are aligned.
     """
     rows: list[Sequence[str]] = []
     for arm, (title, printed) in arms.items():
-        rows.append((f"{title}, here", *figures(results(folder / "hands", arm), prefix)))
+        found = results(folder / "hands", arm)
+        cells = [
+            cell(found, (prefix + key.removeprefix("pa_") if prefix else key,), digits, scale)
+            for _, key, digits, scale in FIGURES
+        ]
+        rows.append((f"{title}, here", *cells))
         if printed:
             rows.append((f"{title}, the paper", *printed))
     return rows
@@ -179,7 +182,7 @@ def joints(folder: Path = RESULTS) -> str:
 
 def joints_unaligned(folder: Path = RESULTS) -> str:
     """Zhao, Table 5."""
-    return table(columns("not aligned"), rows_of(ZHAO_5, folder, "camera_"))
+    return table(columns("not aligned"), rows_of(ZHAO_5, folder, UNALIGNED))
 
 
 def models(folder: Path = RESULTS) -> str:
@@ -215,7 +218,7 @@ def focal(folder: Path = RESULTS) -> str:
 OWN = (
     ("MPJPE (PA) mm", "pa_mpjpe_mm", 2),
     ("MPVPE (PA) mm", "pa_mpvpe_mm", 2),
-    ("MPJPE, wrists on each other, mm", "rooted_mpjpe_mm", 1),
+    ("MPJPE, wrists on each other, mm", "mpjpe_mm", 1),
     ("MPJPE, in the camera, mm", "camera_mpjpe_mm", 1),
     ("keypoints in the image, px of 128", "keypoints_2d_px", 2),
 )
