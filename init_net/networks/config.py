@@ -217,6 +217,14 @@ class AutoencoderConfig(Section):
     input_size: InputSize = 128
     margin: Margin = 1.4
 
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """As `LifterConfig.part_names`."""
+        is_bare = self.appearance == "none" and self.light == "even"
+        texture = () if is_bare else ("texture",)
+        estimator = () if self.estimator is None else ("estimator",)
+        return ("encoder", "geometry", *texture, *estimator)
+
 
 NetworkConfig = Annotated[
     LifterConfig | HandNetConfig | SegmentationConfig | StereoConfig | AutoencoderConfig,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from init_net.autoencoder_records import AutoencoderInputs
 from init_net.networks.config import KeypointDropout
 from init_net.records import CropInputs
 
@@ -51,7 +52,7 @@ def dropped_keypoints(dropout: KeypointDropout, count: int, generator: torch.Gen
     return every | single
 
 
-def check_size(inputs: CropInputs, size: int) -> None:
+def check_size(inputs: CropInputs | AutoencoderInputs, size: int) -> None:
     """Raise ValueError for crops that are not (B, 3, size, size)."""
     if inputs.image.shape[1:] != (3, size, size):
         raise ValueError(
