@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -52,6 +53,8 @@ class Contents:
     @classmethod
     def of(cls, images: AnnotatedImages) -> Contents:
         """What a data set has."""
+        if images.is_detected:
+            return FOUND
         hands: list[AnnotatedHand] = []
         camera = masks = False
         for place in range(min(_SHOWN, len(images))):
@@ -76,6 +79,41 @@ class Contents:
             masks=masks,
             marks=parameters or images.definition == "mediapipe",
         )
+
+
+FOUND = Contents(
+    keypoints_2d=True,
+    keypoints_3d=False,
+    camera=True,
+    placed=False,
+    parameters=False,
+    masks=False,
+    marks=True,
+)
+"""Of pictures whose hands the detector finds. Their camera is that of EXIF or of a usual lens."""
+
+
+def require_pictures_enough(config: TrainConfig, pictures: Path) -> None:
+    """Refuse to learn from pictures alone what needs more than our detector finds in them.
+
+    Args:
+        config: of a run that learns from them alone.
+        pictures: their folder, for the message.
+
+    Raises:
+        InputError: `training.needs_more`: a loss compares what nobody says of them.
+    """
+    for stage in config.stages or [None]:
+        weights = loss_weights(config, stage)
+        lacking = _lacking(config, weights, FOUND)
+        lost = [] if lacking else _lost(config, weights, FOUND)
+        if lacking or lost:
+            raise InputError(
+                "training.needs_more",
+                file=f"--data {pictures}",
+                network=config.network.kind,
+                expected=lacking or " and ".join(lost),
+            )
 
 
 def require_learnable(config: TrainConfig) -> dict[str, str]:
