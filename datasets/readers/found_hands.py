@@ -70,7 +70,8 @@ class FoundPicture:
         length = None if found.file is None else found.file[0]
         source = found.intrinsics_source
         hands = tuple(found.hands)
-        return cls(name, length, found.size, found.intrinsics, source, hands, found.error)
+        return cls(name, length, found.size, found.intrinsics, source, hands,
+                   found.error.removesuffix("."))  # fmt: skip
 
     def entry(self) -> dict[str, Any]:
         """As JSON."""
@@ -199,17 +200,18 @@ class KeptHands:
             InputError: nobody has looked at it, or what is kept is damaged.
         """
         file = self.part(place)
-        if not file.exists():
-            raise InputError("found.nothing_kept", file=self.folder, image=name)
-        pictures = _read(file)
+        try:
+            pictures = _read(file, file.stat().st_mtime_ns)
+        except OSError as error:
+            raise InputError("found.nothing_kept", file=self.folder, image=name) from error
         if place % PART >= len(pictures) or pictures[place % PART].name != name:
             raise InputError("found.layout", file=file)
         return pictures[place % PART]
 
 
 @lru_cache(maxsize=8)
-def _read(file: Path) -> tuple[FoundPicture, ...]:
-    """A part; the last ones are remembered."""
+def _read(file: Path, changed: int) -> tuple[FoundPicture, ...]:
+    """A part as it was when it was last `changed`; the last ones are remembered."""
     content = load_json(file, "found hands")
     try:
         return tuple(FoundPicture.of_entry(entry) for entry in content)  # type: ignore[attr-defined]

@@ -154,8 +154,6 @@ def listed(root: Path) -> list[str]:
 
 
 @lru_cache(maxsize=256)
-def _found_now(
-    root: Path, place: int, name: str, stamp: tuple[int, float] | None
-) -> FoundPicture:
+def _found_now(root: Path, place: int, name: str, stamp: tuple[int, float] | None) -> FoundPicture:
     """The last ones are remembered while their files stay the same: looking takes a second."""
     return find_now(root, place, name)

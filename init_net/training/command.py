@@ -216,7 +216,7 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     from init_net.training.config import TRAIN, load_train_config
     from init_net.training.export import export
     from init_net.training.freezing import require_learned
-    from init_net.training.learnable import require_pictures_enough
+    from init_net.training.learnable import require_pictures_enough, without_confidence
     from init_net.training.run_folder import check_run, holds_smoke
     from init_net.training.smoke import missing_sources, smoke
     from init_net.training.sources import (
@@ -257,6 +257,8 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
         require_learned(config)
     for source, lost in require_trainable(config).items():
         say(console, f"{source}: has no {lost}: losses on the others are learned from")
+    for source in without_confidence(config):
+        say(console, f"{source}: has no confidence of its keypoints: all of them count alike")
     require_backgrounds(config)
     # Before anything is rendered; a machine that only renders needs none.
     device = None if options.prepare_only else ranks.device(choose_device(config.run.device))

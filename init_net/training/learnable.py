@@ -35,6 +35,7 @@ class Contents:
         parameters: rotations and shape of the open hand.
         masks: of some hand.
         marks: keypoints are those that the detector marks, or can be posed so.
+        confidence: of some hand's keypoints, which it tells apart.
     """
 
     keypoints_2d: bool
@@ -44,6 +45,7 @@ class Contents:
     parameters: bool
     masks: bool
     marks: bool
+    confidence: bool
 
     @property
     def in_space(self) -> bool:
@@ -78,7 +80,16 @@ class Contents:
             parameters=parameters,
             masks=masks,
             marks=parameters or images.definition == "mediapipe",
+            confidence=any(map(_tells_apart, hands)),
         )
+
+
+def _tells_apart(hand: AnnotatedHand) -> bool:
+    """Whether some of a hand's keypoints are surer than others."""
+    if hand.confidence is None:
+        return False
+    known = hand.confidence[np.isfinite(hand.keypoints_2d).all(1)]
+    return bool(known.size) and bool(np.ptp(known) > 0)
 
 
 FOUND = Contents(
@@ -89,6 +100,7 @@ FOUND = Contents(
     parameters=False,
     masks=False,
     marks=True,
+    confidence=True,
 )
 """Of pictures whose hands the detector finds. Their camera is that of EXIF or of a usual lens."""
 
@@ -155,6 +167,21 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
             lacking = "keypoints in 3D and K, which its figures are of"
         _require(config, f"validation_datasets.{name}", source, lacking)
     return said
+
+
+def without_confidence(config: TrainConfig) -> list[str]:
+    """Names of data sets of keypoints in 2D alone that are to be weighted by confidence, and say of
+    no keypoint how sure it is: all of theirs count alike."""
+    return [
+        f"datasets.{name}"
+        for name, source in config.datasets.items()
+        if name in config.learned_from and source.confidence and _are_alike(source)
+    ]
+
+
+def _are_alike(source: DatasetConfig) -> bool:
+    contents = Contents.of(annotated_source(source).images)
+    return not (contents.keypoints_3d or contents.confidence)
 
 
 def _ever(config: TrainConfig) -> dict[str, float]:

@@ -52,9 +52,9 @@ SENTENCES: dict[str, str] = {
     "found.unreadable": "{reason}",
     "found.changed": "expected the picture of {expected} bytes in which hands were looked for, "
     "found one of {found}",
-    "found.other_pictures": "expected the {expected} pictures in which hands were looked for, found "
-    "{added} more and {gone} less, such as {image}; remove {kept}, and the samples that were made "
-    "of them, to begin anew",
+    "found.other_pictures": "expected the {expected} pictures in which hands were looked for, "
+    "found {added} more and {gone} less, such as {image}; remove {kept}, and the samples that were "
+    "made of them, to begin anew",
     "found.nothing_kept": "expected hands that were looked for in {image}, found none kept here; "
     "`train-hands CONFIG --prepare-only` looks for them",
     "found.layout": "expected hands found in pictures, as this version keeps them, found another "
