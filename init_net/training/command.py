@@ -9,7 +9,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from fitter.commands.parser import (
 if TYPE_CHECKING:
     import torch
     from rich.console import Console
+    from torch import nn
 
     from init_net.training.config import SourceConfig, TrainConfig
     from init_net.training.ranks import Ranks
@@ -151,6 +152,7 @@ class _Request:
     """A run that is wanted."""
 
     config: TrainConfig
+    network: nn.Module
     out: Path
     command: str
     overwrite: bool
@@ -170,12 +172,16 @@ def _require_own_datasets() -> None:
 def _train_hands(options: argparse.Namespace) -> int:
     _require_own_datasets()
     from fitter.errors import InputError, UserError
-    from init_net.training.ranks import RankLostError, Ranks
+    from init_net.training.torchrun import is_started_by_torchrun
 
     if options.list:
         return _list()
     if options.config is None:
         raise InputError("training.no_config", file="CONFIG")
+    if not is_started_by_torchrun():
+        _configuration(options)  # a mistake in it is told before PyTorch is imported
+    from init_net.training.ranks import RankLostError, Ranks
+
     ranks = Ranks.of_environment()
     # The first rank speaks for all, unless it is the one that is gone.
     options.quiet = options.quiet or not ranks.is_first
@@ -206,34 +212,51 @@ def _list() -> int:
     return EXIT_OK
 
 
-def _run(options: argparse.Namespace, ranks: Ranks) -> int:
-    """What is asked for of a configuration."""
-    from rich.console import Console
+def _configuration(options: argparse.Namespace) -> TrainConfig:
+    """The configuration that is asked for, whose stages name parts that there are."""
+    from fitter.config.files import Flag
+    from init_net.training.config import load_train_config
+    from init_net.training.learnable import require_pictures_enough
+    from init_net.training.stage_names import require_names
 
-    from fitter.config.files import Flag, find_preset
-    from fitter.device import choose_device
-    from fitter.run.progress import say
-    from init_net.training.config import TRAIN, load_train_config
-    from init_net.training.export import export
-    from init_net.training.freezing import require_learned
-    from init_net.training.learnable import require_pictures_enough, without_confidence
-    from init_net.training.run_folder import check_run, holds_smoke
-    from init_net.training.smoke import missing_sources, smoke
-    from init_net.training.sources import (
-        folder_of,
-        looks_at,
-        require_backgrounds,
-        require_full_batches,
-    )
-    from init_net.training.tasks import require_trainable
-
-    console = Console(stderr=True, quiet=options.quiet)
     flags = {}
     if options.device is not None:
         flags["run.device"] = Flag(f"--device {options.device}", options.device)
     config = load_train_config(options.config, options.set, flags, options.data)
     if options.data is not None:
         require_pictures_enough(config, options.data)
+    parts = getattr(config.network, "part_names", None)
+    if parts is not None:  # else the network itself is asked, see `require_parts`
+        require_names(config, parts)
+    return config
+
+
+def _run(options: argparse.Namespace, ranks: Ranks) -> int:
+    """What is asked for of a configuration."""
+    from rich.console import Console
+
+    from fitter.config.files import find_preset
+    from fitter.device import choose_device
+    from fitter.run.progress import say
+    from init_net.networks.build import build_network
+    from init_net.training.checkpoints import find_checkpoint
+    from init_net.training.config import TRAIN
+    from init_net.training.export import export
+    from init_net.training.freezing import require_learned
+    from init_net.training.learnable import without_confidence
+    from init_net.training.run_folder import check_run, holds_smoke
+    from init_net.training.smoke import missing_sources, smoke
+    from init_net.training.sources import (
+        folder_of,
+        looks_at,
+        require_full_batches,
+        require_renderable,
+    )
+    from init_net.training.start import begun
+    from init_net.training.tasks import require_trainable
+
+    console = Console(stderr=True, quiet=options.quiet)
+    config = _configuration(options)
     name = find_preset(options.config, TRAIN).stem
     if options.smoke:
         # A preset for a GPU has a smoke test on any machine.
@@ -259,7 +282,11 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
         say(console, f"{source}: has no {lost}: losses on the others are learned from")
     for source in without_confidence(config):
         say(console, f"{source}: has no confidence of its keypoints: all of them count alike")
-    require_backgrounds(config)
+    require_renderable(config)
+    if overwrite or find_checkpoint(out) is None:
+        network = begun(config)
+    else:  # which holds all weights
+        network = build_network(config.network, config.run.seed)
     # Before anything is rendered; a machine that only renders needs none.
     device = None if options.prepare_only else ranks.device(choose_device(config.run.device))
     sets = (*config.learned_from.values(), *config.held_out)
@@ -270,7 +297,7 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     if device is None:
         say(console, f"samples are in {' and '.join(str(folder_of(samples)) for samples in sets)}")
         return EXIT_OK
-    request = _Request(config, out, options.typed, overwrite, console, ranks)
+    request = _Request(config, network, out, options.typed, overwrite, console, ranks)
     with ranks.joined(device):
         return _train(request, device)
 
@@ -279,7 +306,7 @@ def _prepare(source: SourceConfig, looks: int, console: Console) -> None:
     """Make what is missing of a source of samples, and look at what nobody has looked at."""
     from rich.progress import Progress
 
-    from fitter.run.progress import say
+    from fitter.run.progress import NowAndThen, say
     from init_net.samples.shards import LEFT_OUT
     from init_net.training.sources import (
         find_hands,
@@ -292,17 +319,27 @@ def _prepare(source: SourceConfig, looks: int, console: Console) -> None:
 
     hidden = console.quiet or not console.is_terminal
     with Progress(console=console, disable=hidden) as progress:
+
+        def told(title: str, total: int, unit: str = "samples") -> Callable[[int], None]:
+            """Takes how many further ones are done."""
+            task, done = progress.add_task(title, total=total), 0
+            lines = NowAndThen(console, title, total, unit=unit)
+
+            def tell(count: int) -> None:
+                nonlocal done
+                done += count
+                progress.advance(task, count)
+                lines.show(done)
+
+            return tell
+
         pictures = pictures_to_search(source)
         if pictures is not None:
-            search = progress.add_task("looking for hands in pictures", total=pictures)
-            found = find_hands(source, lambda count: progress.advance(search, count))
+            found = find_hands(source, told("looking for hands", pictures, "images"))
             say(console, f"hands in pictures: {found}")
-    folder, total = folder_of(source), sample_count(source)
-    with Progress(console=console, disable=hidden) as progress:
-        task = progress.add_task(f"making samples in {folder}", total=total)
-        problems = prepare(source, lambda count: progress.advance(task, count))
-        look = progress.add_task(f"looking at {folder}", total=total)
-        look_at(source, looks, lambda count: progress.advance(look, count))
+        folder, total = folder_of(source), sample_count(source)
+        problems = prepare(source, told(f"making samples in {folder}", total))
+        look_at(source, looks, told(f"looking at {folder}", total))
     if problems:
         say(
             console,
@@ -334,7 +371,7 @@ def _train(request: _Request, device: torch.device) -> int:
     with folder if ranks.is_first else nullcontext():
         # Samples and folder are there before another rank looks for them.
         ranks.wait()
-        task = build_task(config, device)
+        task = build_task(config, device, request.network)
         try:
             with StopRequest(stopping) as stop, ProgressLine(console, task.plan) as line:
                 watch = Watch(lambda: stop.asked, line.step, line.validated, line.entered)

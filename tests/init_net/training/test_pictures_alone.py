@@ -172,6 +172,27 @@ class TestPicturesAlone:
         with raises("training.needs_more", file=f"--data {photos}", expected=lacking):
             require_pictures_enough(config, photos)
 
+    @pytest.mark.parametrize(
+        ("given", "lacking"),
+        [
+            ({}, None),
+            ({"losses": {"pixel": 1.0, "ssim": 1.0, "consistency": 0.0}}, None),
+            ({"losses": {"joints_3d": 1.0}}, "keypoints in 3D"),
+            ({"losses": {"mask": 1.0, "depth": 1.0}}, "masks and rotations and shape"),
+            (
+                {"supervision": {"keypoints": "true"}},
+                "true keypoints (supervision.keypoints)",
+            ),
+        ],
+    )
+    def test_an_autoencoder_needs_no_more_unless_it_is_told_more(self, photos, given, lacking):
+        config = TrainConfig.model_validate({"network": {"kind": "autoencoder"}, **given})
+        if lacking is None:
+            require_pictures_enough(config, photos)
+            return
+        with raises("training.needs_more", network="autoencoder", expected=lacking):
+            require_pictures_enough(config, photos)
+
     def test_fewer_hands_than_a_batch_has(self, folder, photos, detector):
         config = with_photos(folder, photos, batch_size=4, share=None)
         sources.prepare(config.datasets["photos"])
