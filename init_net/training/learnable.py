@@ -265,8 +265,10 @@ def _lost_by_autoencoder(weights: Mapping[str, float], contents: Contents) -> li
     """See `_lost`: pictures and keypoints in 2D are enough for all other losses."""
     counts = {name for name, weight in weights.items() if weight > 0}
     lost = []
-    if counts & {"joints_3d", "joints_3d_norm"} and not contents.in_space:
-        lost.append("keypoints in 3D")
+    if "joints_3d" in counts and not (contents.in_space and contents.placed):
+        lost.append("keypoints in 3D in the camera, and K")
+    if "joints_3d_norm" in counts and not contents.in_space:
+        lost.append("keypoints in 3D and K")
     if "mask" in counts and not contents.masks:
         lost.append("masks")
     if "depth" in counts and not contents.parameters:

@@ -177,7 +177,7 @@ class TestPicturesAlone:
         [
             ({}, None),
             ({"losses": {"pixel": 1.0, "ssim": 1.0, "consistency": 0.0}}, None),
-            ({"losses": {"joints_3d": 1.0}}, "keypoints in 3D"),
+            ({"losses": {"joints_3d": 1.0}}, "keypoints in 3D in the camera, and K"),
             ({"losses": {"mask": 1.0, "depth": 1.0}}, "masks and rotations and shape"),
             (
                 {"supervision": {"keypoints": "true"}},
