@@ -20,8 +20,8 @@ Samples are rendered ones that the detector has looked at (``train-hands s2hand 
 makes them): the first 70 % are learned from, others are measured on. Every training and every
 measurement is kept, a JSON file each in ``benchmarks/results/render_and_compare``: the same command
 goes on after a stop, does what is missing, and makes the tables and figures of
-``docs/render_and_compare.md`` of all that is there. Several may run at once: an arm that another one
-trains is passed over.
+``docs/render_and_compare.md`` of all that is there. Several may run at once: an arm that another
+one trains is passed over.
 """
 
 from __future__ import annotations
@@ -64,6 +64,14 @@ PAGE = ROOT / "docs" / "render_and_compare.md"
 STEPS = 600
 """Of an arm."""
 
+COMPARED = (
+    "orientation",
+    "compared-mask",
+    "compared-depth",
+    "compared-photometric",
+    "compared-printed",
+)
+
 PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
     "table4": ("hands", ("location", "orientation", "photometric", "consistency")),
     "table5": ("hands", ("weak", "photometric")),
@@ -71,19 +79,10 @@ PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
     "zhao2": ("hands", ("photometric", "zhao-self")),
     "zhao3": ("hands", ("zhao-weak", "zhao-self", "zhao-self-alike", "zhao-weak-confidence")),
     "zhao45": ("hands", ("zhao-weak", "zhao-3d-norm", "zhao-3d")),
-    "zhao6": ("hands", ("zhao-open",)),
     "domain": ("domain", ("orientation", "adapted", "longer")),
-    "compared": (
-        "hands",
-        (
-            "orientation",
-            "compared-mask",
-            "compared-depth",
-            "compared-photometric",
-            "compared-printed",
-        ),
-    ),  # fmt: skip
+    "compared": ("hands", COMPARED),
     "focal": ("hands", ("orientation", "focal")),
+    "zhao6": ("hands", ("zhao-open",)),
 }
 """Table or figure -> what is measured for it, and on which arms."""
 

@@ -1,4 +1,4 @@
-"""What an arm has learned of how hands look: crops, hands as they are drawn in them, and textures."""
+"""What an arm has learned of how hands look: crops, hands as they are drawn, and textures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks at their published sizes: what they are made of, and what a step of learning costs."""
+"""The networks at their published sizes: what they are made of, and what a step costs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from arms import Plan, held_out
 from measuring import median_seconds
+from torch import Tensor, nn
 
 from init_net.networks.autoencoder import HandAutoencoder
 from init_net.networks.build import build_network
@@ -16,8 +17,17 @@ from init_net.training.autoencoder_terms import AutoencoderTerms
 from init_net.training.config import load_train_config
 from init_net.training.loss_weights import loss_weights
 
-PRINTED = {"pose": "30", "betas": "10", "scale": "1", "global_orient": "3", "transl": "3",
-           "colours": "778 x 3", "appearance": "10", "lighting": "11", "estimated": "21 x 2"}  # fmt: skip
+PRINTED = {
+    "pose": "30",
+    "betas": "10",
+    "scale": "1",
+    "global_orient": "3",
+    "transl": "3",
+    "colours": "778 x 3",
+    "appearance": "10",
+    "lighting": "11",
+    "estimated": "21 x 2",
+}
 """Codes of S2HAND 3.1 and 3.3 and of Zhao 3.1."""
 
 
@@ -54,18 +64,20 @@ def sizes(preset: str, plan: Plan, batch: int, repeats: int) -> dict[str, Any]:
     return {
         "preset": preset,
         "input_size": network.config.input_size,
-        "parts": {
-            name: sum(weight.numel() for weight in part.parameters())
-            for name, part in network.parts.items()
-        },  # fmt: skip
-        "shapes": {
-            name: " x ".join(map(str, value.shape[1:])) or "1"
-            for name, value in codes.items()
-            if value is not None
-        },  # fmt: skip
+        "parts": {name: _count(part) for name, part in network.parts.items()},
+        "shapes": {name: _shape(value) for name, value in codes.items() if value is not None},
         "printed": PRINTED,
         "losses": sorted(weights),
         "batch": batch,
         "cpu_seconds": round(median_seconds(step, repeats).cpu, 2),
         "threads": torch.get_num_threads(),
     }
+
+
+def _count(part: nn.Module) -> int:
+    return sum(weight.numel() for weight in part.parameters())
+
+
+def _shape(code: Tensor) -> str:
+    """Of one hand's code, as tables have it."""
+    return " x ".join(map(str, code.shape[1:])) or "1"

@@ -159,7 +159,7 @@ def _write(file: Path, encoder: str, learned: Mapping[str, Tensor]) -> None:
     config = AutoencoderConfig(encoder=encoder, appearance="none")
     network = build_network(config, 0)
     part = cast("HandAutoencoder", network).parts["encoder"]
-    # The same modules in the same order, under other names; what follows the pooling has not learned.
+    # The same modules in the same order, under other names; what follows has not learned.
     names = encoder_names(encoder)
     own = list(part.state_dict())[: len(names)]
     pairs = zip(own, names, strict=True)
