@@ -43,8 +43,6 @@ from arms import (
     trained,
     write_result,
 )
-from init_net.networks.autoencoder import HandAutoencoder
-from init_net.training.autoencoder_evaluation import AutoencoderErrors
 from measuring import run_command, use_threads
 from render_and_compare_arms import Arm, ComparePlan, arm_of
 from render_and_compare_domain import held_out_pictures
@@ -53,6 +51,8 @@ from render_and_compare_pictures import TEXTURES, draw_textures
 from render_and_compare_sizes import sizes
 
 from init_net import load_network
+from init_net.networks.autoencoder import HandAutoencoder
+from init_net.training.autoencoder_evaluation import AutoencoderErrors
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 from doc_render_and_compare import RESULTS, ROOT

@@ -46,7 +46,7 @@ def draw_textures(network: HandAutoencoder, plan: Plan, file: Path) -> None:
     with torch.no_grad():
         code = network(inputs).code
         assert code is not None
-        decoder = network.decoder
+        decoder = HandDecoder(network.config)
         drawn = draw_hands(decoder, code, decoder(code, inputs.focal), side)
         assert drawn.image is not None
         photograph = crops.image.permute(0, 2, 3, 1)

@@ -10,6 +10,7 @@ from arms import Plan, held_out
 from measuring import median_seconds
 from torch import Tensor, nn
 
+from init_net.hand_decoder import HandDecoder
 from init_net.networks.autoencoder import HandAutoencoder
 from init_net.networks.build import build_network
 from init_net.training.autoencoder_evaluation import autoencoder_inputs
@@ -49,7 +50,7 @@ def sizes(preset: str, plan: Plan, batch: int, repeats: int) -> dict[str, Any]:
     assert said.code is not None
     codes = {each.name: getattr(said.code, each.name) for each in fields(said.code)}
     codes["estimated"] = said.estimated
-    terms = AutoencoderTerms(network.decoder, config.supervised)
+    terms = AutoencoderTerms(HandDecoder(network.config), config.supervised)
     stage = list(config.stages)[-1]
     weights = {name: each for name, each in loss_weights(config, stage).items() if each > 0}
     optimiser = torch.optim.Adam(network.train().parameters(), 1e-3)
