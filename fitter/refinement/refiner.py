@@ -130,8 +130,8 @@ class Refiner:
         """
         intrinsics = self._tensor([crop.intrinsics for crop in crops])
         silhouettes = self._silhouettes(self._seen(hands, views), intrinsics)
-        looks = zip(crops, predicted_masks, silhouettes, strict=True)
-        masks = [self._mask(*look) for look in looks]
+        triples = zip(crops, predicted_masks, silhouettes, strict=True)
+        masks = [self._mask(*each) for each in triples]
         view = self._view(crops, masks, focal_unknown)
         targets = KeypointTargets.of(observed, known)
         begun = self._begun(looks, views)

@@ -1,0 +1,103 @@
+"""A `HandAutoencoder` at work: from crops to hands as the fit begins at them, with their looks.
+
+crops -> `HandAutoencoder` -> HandCode -> `HandDecoder` -> `AutoencoderHands` -> Prediction
+
+The fit has the picture's camera and a hand model in metres. So of a hand that is s times as large
+as the model's, the model's is taken at 1 / s of the distance, and of one under a focal length of the
+network's own, the same hand where it is as large under the picture's: either looks as the network
+draws it. An orthographic hand is placed where a perspective camera sees its mean depth at its scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
+
+from fitter.fitting.initializer import Looks, Prediction
+from fitter.records import HandCrop, NormalisedHands, TensorBatch
+from fitter.rotations import roma
+from init_net.autoencoder_records import HandCode
+from init_net.crop_inputs import some_at_once
+from init_net.hand_decoder import HandDecoder
+from init_net.placing import CropViews, PosedHands, placed
+from init_net.records import CropInputs
+from init_net.stereo_fusion import wrist_place
+
+if TYPE_CHECKING:
+    from init_net.networks.autoencoder import HandAutoencoder
+
+_Batch = TypeVar("_Batch", bound=TensorBatch)
+
+
+class AutoencoderHands:
+    """What a trained network says of crops."""
+
+    def __init__(self, network: HandAutoencoder, device: torch.device) -> None:
+        """Take a network and load the hand model that it poses.
+
+        Args:
+            network: in eval mode, on the device.
+            device: where it computes.
+
+        Raises:
+            InputError: its hand model cannot be read.
+        """
+        self._network, self._device = network, device
+        self._decoder = HandDecoder(network.config).to(device)
+
+    def __call__(self, crops: Sequence[HandCrop], usable: NormalisedHands) -> Prediction:
+        """What is said of B hands.
+
+        Args:
+            crops: of them, at least one.
+            usable: the same hands.
+        """
+        views = CropViews.of(crops, usable.view_direction)
+        parts = some_at_once(crops, self._network.config.input_size, self._device)
+        focals = views.focal.to(self._device, torch.float32).split([len(p.image) for p in parts])
+        said = [self._said(part, focal) for part, focal in zip(parts, focals, strict=True)]
+        like = usable.view_direction
+        hands = _joined([each for each, _ in said]).to(like.device, like.dtype)
+        looks = _joined([each for _, each in said]).to(like.device, like.dtype)
+        return placed(hands, views, usable, looks)
+
+    def _said(self, inputs: CropInputs, focal: Tensor) -> tuple[PosedHands, Looks]:
+        code = self._network.code(inputs)
+        return self.posed(code, focal), looks_of(code)
+
+    def posed(self, code: HandCode, focal: Tensor) -> PosedHands:
+        """The hands of B codes under focal lengths (B,), crop units, of their crops."""
+        decoder = self._decoder
+        keypoints = decoder(code, focal).keypoints
+        points = keypoints - keypoints[:, :1]
+        if decoder.config.camera == "orthographic":
+            camera = torch.cat([code.scale[:, None], code.transl[:, :2]], 1)
+            wrist = wrist_place(points, camera, focal)
+        else:
+            points = points / code.scale[:, None, None]
+            wrist = keypoints[:, 0] / code.scale[:, None]
+            wrist = torch.cat([wrist[:, :2], wrist[:, 2:] / code.log_focal.exp()[:, None]], 1)
+        pose = decoder.model.pose_from_pca(code.pose, flat_hand_mean=False)
+        vectors = torch.cat([code.global_orient[:, None], pose], 1)
+        # The fit poses hands in double precision.
+        return PosedHands(points, wrist, roma.rotvec_to_rotmat(vectors.double()), code.betas)
+
+
+def looks_of(code: HandCode) -> Looks:
+    """How the hands of B codes look, lights in their crops' view frames."""
+
+    def said(values: Tensor | None, *shape: int) -> Tensor:
+        unsaid = code.scale.new_full((len(code.scale), *shape), torch.nan)
+        return unsaid if values is None else values
+
+    return Looks(said(code.colours, 1, 3), said(code.appearance, 1), said(code.lighting, 11))
+
+
+def _joined(parts: Sequence[_Batch]) -> _Batch:
+    """Batches one after the other, at least one."""
+    values = {field.name: [getattr(part, field.name) for part in parts] for field in fields(parts[0])}
+    return replace(parts[0], **{name: torch.cat(each) for name, each in values.items()})
