@@ -1,11 +1,12 @@
-"""A `HandAutoencoder` at work: from crops to hands as the fit begins at them, with their looks.
+"""A `HandAutoencoder` at work: from crops to hands as the fit begins at them, and how they look.
 
 crops -> `HandAutoencoder` -> HandCode -> `HandDecoder` -> `AutoencoderHands` -> Prediction
 
 The fit has the picture's camera and a hand model in metres. So of a hand that is s times as large
-as the model's, the model's is taken at 1 / s of the distance, and of one under a focal length of the
-network's own, the same hand where it is as large under the picture's: either looks as the network
-draws it. An orthographic hand is placed where a perspective camera sees its mean depth at its scale.
+as the model's, the model's is taken at 1 / s of the distance; and of a hand under a focal length of
+the network's own, the same hand where it is as large under the picture's. Either looks as the
+network draws it. An orthographic hand is placed where a perspective camera sees its mean depth at
+its scale.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from torch import Tensor
 from fitter.fitting.initializer import Looks, Prediction
 from fitter.records import HandCrop, NormalisedHands, TensorBatch
 from fitter.rotations import roma
-from init_net.autoencoder_records import HandCode
+from init_net.autoencoder_records import AutoencoderInputs, HandCode
 from init_net.crop_inputs import some_at_once
 from init_net.hand_decoder import HandDecoder
 from init_net.placing import CropViews, PosedHands, placed
-from init_net.records import CropInputs
 from init_net.stereo_fusion import wrist_place
 
 if TYPE_CHECKING:
@@ -56,21 +56,20 @@ class AutoencoderHands:
             crops: of them, at least one.
             usable: the same hands.
         """
-        views = CropViews.of(crops, usable.view_direction)
+        like = usable.view_direction
+        views = CropViews.of(crops, like)
         parts = some_at_once(crops, self._network.config.input_size, self._device)
         focals = views.focal.to(self._device, torch.float32).split([len(p.image) for p in parts])
-        said = [self._said(part, focal) for part, focal in zip(parts, focals, strict=True)]
-        like = usable.view_direction
-        hands = _joined([each for each, _ in said]).to(like.device, like.dtype)
-        looks = _joined([each for _, each in said]).to(like.device, like.dtype)
-        return placed(hands, views, usable, looks)
-
-    def _said(self, inputs: CropInputs, focal: Tensor) -> tuple[PosedHands, Looks]:
-        code = self._network.code(inputs)
-        return self.posed(code, focal), looks_of(code)
+        hands, looks = [], []
+        for part, focal in zip(parts, focals, strict=True):
+            code = self._network.code(AutoencoderInputs(part.image, focal))
+            hands.append(self.posed(code, focal))
+            looks.append(looks_of(code))
+        said, seen = (_joined(each).to(like.device, like.dtype) for each in (hands, looks))
+        return placed(said, views, usable, seen)
 
     def posed(self, code: HandCode, focal: Tensor) -> PosedHands:
-        """The hands of B codes under focal lengths (B,), crop units, of their crops."""
+        """The hands of B codes under the focal lengths (B,) of their crops, crop units."""
         decoder = self._decoder
         keypoints = decoder(code, focal).keypoints
         points = keypoints - keypoints[:, :1]
@@ -99,5 +98,6 @@ def looks_of(code: HandCode) -> Looks:
 
 def _joined(parts: Sequence[_Batch]) -> _Batch:
     """Batches one after the other, at least one."""
-    values = {field.name: [getattr(part, field.name) for part in parts] for field in fields(parts[0])}
-    return replace(parts[0], **{name: torch.cat(each) for name, each in values.items()})
+    names = [field.name for field in fields(parts[0])]
+    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    return replace(parts[0], **joined)
