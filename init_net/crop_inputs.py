@@ -18,9 +18,7 @@ _LARGEST_BATCH = 16
 leave the cache."""
 
 
-def some_at_once(
-    crops: Sequence[HandCrop], size: int, device: torch.device
-) -> list[CropInputs]:
+def some_at_once(crops: Sequence[HandCrop], size: int, device: torch.device) -> list[CropInputs]:
     """Crops, at least one, as of `crop_inputs`, as many at once as a network may see."""
     inputs = crop_inputs(crops, size, device)
     firsts = range(0, len(crops), _LARGEST_BATCH)

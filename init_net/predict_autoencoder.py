@@ -62,11 +62,18 @@ class AutoencoderHands:
         focals = views.focal.to(self._device, torch.float32).split([len(p.image) for p in parts])
         hands, looks = [], []
         for part, focal in zip(parts, focals, strict=True):
-            code = self._network.code(AutoencoderInputs(part.image, focal))
+            code = self._code(AutoencoderInputs(part.image, focal))
             hands.append(self.posed(code, focal))
             looks.append(looks_of(code))
         said, seen = (_joined(each).to(like.device, like.dtype) for each in (hands, looks))
         return placed(said, views, usable, seen)
+
+    def _code(self, inputs: AutoencoderInputs) -> HandCode:
+        """What the 3D branch says; the 2D branch is for training alone (S2HAND 3.3)."""
+        absent = frozenset({"estimator"}) & self._network.parts.keys()
+        code = self._network(inputs, absent).code
+        assert code is not None  # its encoder is not left out
+        return code
 
     def posed(self, code: HandCode, focal: Tensor) -> PosedHands:
         """The hands of B codes under the focal lengths (B,) of their crops, crop units."""
