@@ -12,7 +12,6 @@ from torch import Tensor
 from fitter.records import HandCrop
 from init_net.records import CropInputs
 
-
 _LARGEST_BATCH = 16
 """Crops that a network sees at once: on a CPU each takes twice as long in a batch of 64, whose maps
 leave the cache."""
