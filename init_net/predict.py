@@ -74,7 +74,8 @@ def load_networks(
             raise InputError(code, file=f"init.{kind}")
         path = weights_file(kind, given)
         if (kind, path) not in loaded:
-            loaded[kind, path] = load_network(path, device, NETWORK_KINDS.get(kind, kind))
+            posed = getattr(options, "hand_model", None) if kind in AUTOENCODERS else None
+            loaded[kind, path] = load_network(path, device, NETWORK_KINDS.get(kind, kind), posed)
         networks[name] = network = loaded[kind, path]
         if of_handnet and getattr(network, "segmentation", None) is None:
             raise InputError("weights.no_decoder", file=path)
