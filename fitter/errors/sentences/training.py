@@ -67,6 +67,8 @@ SENTENCES: dict[str, str] = {
     "use --overwrite to replace it, or another --out",
     "training.other_detector": "expected a run that learns from the detector {expected}, found one "
     "from {found}; use --overwrite to replace it, or another --out",
+    "training.other_start_file": "expected a run that began with weights of the digest {expected}, "
+    "found one that began with {found}; use --overwrite to replace it, or another --out",
     "training.cannot_write": "cannot write the run: {reason}",
     "training.cannot_log": "cannot write the log: {reason}",
     # What is asked of a run.
@@ -77,6 +79,10 @@ SENTENCES: dict[str, str] = {
     "training.other_betas": "expected {expected}, the shape coefficients of the open hand, found "
     "{found}",
     "training.lacks": "expected {expected} for the {network}, found a data set without",
+    "training.needs_more": "expected a network that learns from pictures alone, found one of the "
+    "kind {network}, whose losses compare {expected}",
+    "training.few_hands": "expected a hand at least for each sample of a batch of {expected} "
+    "(optimiser.batch_size), found {found}",
     "training.other_start": "expected weights of a network with {option} {expected!r} to begin "
     "with, found {found!r}",
     "training.no_start": "expected weights to begin with in run.start, found none",
