@@ -189,9 +189,9 @@ def test_a_hand_of_several_views_begins_with_the_looks_of_one(weights: dict[str,
     engine = Engine(configured("s2hand", weights["s2hand"]))
     rng = np.random.default_rng(7)
     sampled = SampledHands.of(engine.fit_model, 3, seed=3)
-    picture = rng.integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
 
     def with_crop(view: DetectedImage) -> DetectedImage:
+        picture = np.full((SIZE[1], SIZE[0], 3), rng.integers(0, 255, 3), np.uint8)
         return replace(
             view, crops=tuple(crop_hands(picture, view.intrinsics, view.hands, None, (128, 1.4)))
         )
@@ -207,7 +207,7 @@ def test_a_hand_of_several_views_begins_with_the_looks_of_one(weights: dict[str,
         shown = srgb_from_linear(mean)[0].numpy() + row.vertex_colours
         said = [said_by(weights["s2hand"], view.crops[0])[1]["colours"] for view in frame.views]
         assert min(np.abs(shown - colours).max() for colours in said) < 1e-5
-        assert np.abs(said[0] - said[1]).max() > 1e-3
+        assert np.abs(said[0] - said[1]).max() > 1e-4
 
 
 def test_the_entry_points_are_the_offers() -> None:
