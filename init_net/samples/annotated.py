@@ -6,8 +6,6 @@ left hand's are those of the mirrored picture. What the annotation does not say 
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 
@@ -22,8 +20,8 @@ from fitter.camera import (
     to_crop,
 )
 from fitter.errors import InputError
-from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import HandParams
+from init_net.samples.rendered import shape_count
 from init_net.samples.shards import HAND_FIELDS, UNKNOWN
 
 AROUND = 2.0
@@ -66,12 +64,7 @@ def hand_sample(
     if K is not None:
         matrix = crop_intrinsics(torch.from_numpy(K)[None].double(), square)
     mask = None if image.masks is None else image.masks[number]
-    pictures = [
-        crop_pixels(image.pixels, square)[0],
-        np.zeros((size, size), np.uint8)
-        if mask is None
-        else crop_pixels(mask.astype(np.uint8) * 255, square)[0],
-    ]
+    pictures = [crop_pixels(image.pixels, square)[0], _cut_mask(mask, square)]
     points = hand.keypoints_3d
     is_left = hand.side == "left"
     if is_left:
@@ -100,6 +93,13 @@ def hand_sample(
     }
 
 
+def _cut_mask(mask: np.ndarray | None, square: SquareCrop) -> np.ndarray:
+    """(S, S) uint8 of a mask (H, W), 255 on the hand; zeros where it is not known."""
+    if mask is None:
+        return np.zeros((square.output_size, square.output_size), np.uint8)
+    return crop_pixels(mask.astype(np.uint8) * 255, square)[0]
+
+
 def _states(hand: AnnotatedHand) -> np.ndarray:
     if hand.visible is None:
         return np.full(21, UNKNOWN)
@@ -120,12 +120,6 @@ def _parameters(hand: AnnotatedHand, is_left: bool) -> dict[str, np.ndarray]:
     if is_left:
         params = params.mirrored()
     return {name: getattr(params, name)[0].numpy() for name in HAND_FIELDS}
-
-
-@lru_cache(maxsize=1)
-def shape_count() -> int:
-    """Shape coefficients of the open hand, children's among them."""
-    return int(load_open_hand(keypoint_offsets=False, children=True).shapedirs.shape[2])
 
 
 def picture_hash(image: np.ndarray) -> np.ndarray:
