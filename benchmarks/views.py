@@ -76,8 +76,9 @@ def sampled(given: argparse.Namespace, kept: SeenHands) -> Iterator[str]:
                 rng = np.random.default_rng(given.seed)
                 rigs = [make(rng) for _ in hands.sides]
                 known = [turned(rig, off, rng) for rig in rigs]
-                rows = engine.fit_frames(frames_of(hands, rigs, given.noise, rng, known))
-                there = zip(rows, hands.joints, hands.keypoints, strict=True)
+                frames = frames_of(hands, rigs, given.noise, rng, known)
+                truth = zip(hands.joints, hands.keypoints, strict=True)
+                there = zip(frames, engine.fit_frames(frames), truth, strict=True)
                 kept.add([SeenHand.of(case, k, *each) for k, each in enumerate(there)])
             yield case
 
@@ -95,16 +96,15 @@ def rendered(given: argparse.Namespace, kept: SeenHands) -> Iterator[str]:
         scenes = [hands.scene(number) for number in numbers]
         for name in names:
             case = f"{common}: {name}"
-            rows = engine.fit_frames(
-                [
-                    scene.seen_by(hands.views(number)[name])
-                    for scene, number in zip(scenes, numbers, strict=True)
-                ]
-            )
+            if kept.has(case, numbers):
+                continue
+            pairs = list(zip(numbers, scenes, strict=True))
+            frames = [scene.seen_by(hands.views(number)[name]) for number, scene in pairs]
+            there = zip(pairs, frames, engine.fit_frames(frames), strict=True)
             kept.add(
                 [
-                    SeenHand.of(case, number, row, scene.joints, scene.keypoints)
-                    for number, row, scene in zip(numbers, rows, scenes, strict=True)
+                    SeenHand.of(case, number, frame, row, (scene.joints, scene.keypoints))
+                    for (number, scene), frame, row in there
                 ]
             )
         yield f"{common}, to number {numbers[-1]}"

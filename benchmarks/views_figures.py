@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fitter.fitting.detected_frame import DetectedFrame
 from fitter.metrics import pa_mpjpe
 from fitter.store.frame_schema import FrameRow
+from fitter.views.matching import match_hands
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class SeenHand:
         number: of the hand in its case.
         placed_mm: mean distance of the joints in the rig's frame; aligned_mm: the same after
             alignment by a similarity.
-        keypoints_mm: that of the keypoints after alignment, which `expected_mm` is about.
-        expected_mm: what is stored as expected.
+        keypoints_mm: that of the keypoints after alignment, which `alone_mm` is about.
+        alone_mm: what is expected of it by the view that sees it best.
+        noise: of the keypoints by how far views are from agreeing, see `ViewedHand`; NaN for one.
         agreeing: views that count for more than half of one in full.
         others: hands of its frame beside it; valid: those of them that are stored as valid.
     """
@@ -37,28 +40,35 @@ class SeenHand:
     placed_mm: float
     aligned_mm: float
     keypoints_mm: float
-    expected_mm: float
+    alone_mm: float
+    noise: float
     agreeing: int
     others: int
     valid: int
 
     @classmethod
     def of(
-        cls, case: str, number: int, row: FrameRow, joints: np.ndarray, keypoints: np.ndarray
+        cls,
+        case: str,
+        number: int,
+        frame: DetectedFrame,
+        row: FrameRow,
+        truth: tuple[np.ndarray, np.ndarray],
     ) -> SeenHand:
         """The nearest hand of a frame.
 
         Args:
             case: its name.
             number: of the hand.
-            row: the frame.
-            joints: (J, 3) true ones in the rig's frame, metres.
-            keypoints: (21, 3) true ones, in the definition of the output.
+            frame: as it was detected.
+            row: as it was fitted.
+            truth: joints (J, 3) and keypoints (21, 3) in the rig's frame, metres.
         """
+        joints, keypoints = truth
         places = [k for k, hand in enumerate(row.hands) if hand.joints_3d is not None]
         others = max(len(places) - 1, 0)
         if not places:
-            return cls(case, number, np.nan, np.nan, np.nan, np.nan, 0, others, 0)
+            return cls(case, number, *[np.nan] * 5, 0, others, 0)
         apart = {
             k: float(np.linalg.norm(row.hands[k].joints_3d - joints, axis=1).mean()) for k in places
         }
@@ -73,6 +83,7 @@ class SeenHand:
             _aligned(hand.joints_3d, joints),
             _aligned(hand.keypoints_3d, keypoints),
             np.nan if hand.predicted_error_mm is None else hand.predicted_error_mm,
+            match_hands(frame)[best].noise,
             sum(weight > 0.5 for weight in weights),
             others,
             sum(row.hands[k].valid for k in places if k != best),
@@ -134,7 +145,7 @@ class SeenHands:
 
 def _written(hand: SeenHand) -> dict[str, object]:
     return {
-        name: f"{value:.4f}" if isinstance(value, float) else value
+        name: f"{value:.5g}" if isinstance(value, float) else value
         for name, value in asdict(hand).items()
     }
 
