@@ -15,6 +15,7 @@ import numpy as np
 
 from fitter.fitting.detected_frame import DetectedFrame
 from fitter.metrics import pa_mpjpe
+from fitter.quality.several_views import VIEWED_ERROR
 from fitter.store.frame_schema import FrameRow
 from fitter.views.matching import match_hands
 
@@ -29,7 +30,8 @@ class SeenHand:
         placed_mm: mean distance of the joints in the rig's frame; aligned_mm: the same after
             alignment by a similarity.
         keypoints_mm: that of the keypoints after alignment, which `alone_mm` is about.
-        alone_mm: what is expected of it by the view that sees it best.
+        alone_mm: the least that one of its views alone expects: what is stored as expected without
+            what is known of the others.
         noise: of the keypoints by how far views are from agreeing, see `ViewedHand`; NaN for one.
         agreeing: views that count for more than half of one in full.
         others: hands of its frame beside it; valid: those of them that are stored as valid.
@@ -76,15 +78,21 @@ class SeenHand:
         hand = row.hands[best]
         assert hand.joints_3d is not None and hand.keypoints_3d is not None
         weights = [view.hands[best].view_weight or 0.0 for view in row.views]
+        matched = match_hands(frame)[best]
+        agreeing = sum(weight > 0.5 for weight in weights) or len(matched.places)
+        alone = np.nan if hand.predicted_error_mm is None else hand.predicted_error_mm
+        if agreeing > 1 and np.isfinite(matched.noise):
+            told = (np.array([value]) for value in (alone, matched.noise, agreeing))
+            alone = float(VIEWED_ERROR.alone_mm(*told)[0])
         return cls(
             case,
             number,
             1e3 * apart[best],
             _aligned(hand.joints_3d, joints),
             _aligned(hand.keypoints_3d, keypoints),
-            np.nan if hand.predicted_error_mm is None else hand.predicted_error_mm,
-            match_hands(frame)[best].noise,
-            sum(weight > 0.5 for weight in weights),
+            alone,
+            matched.noise,
+            agreeing,
             others,
             sum(row.hands[k].valid for k in places if k != best),
         )

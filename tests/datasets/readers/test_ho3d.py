@@ -156,7 +156,7 @@ class TestDamage:
         write_pickle(path, meta)
         places, damaged = read(open_ho3d(copied, "train"))
         assert places == [0, 1]
-        assert damaged[2].sentence == f"{path}: expected {key} in it, found none."
+        assert damaged[2].sentence == f"{path}: expected {key} in it, found none"
 
     def test_a_listed_frame_without_annotation(self, copied):
         with (copied / "train.txt").open("a") as file:
@@ -170,7 +170,7 @@ class TestDamage:
         write_pickle(path, meta | {"handPose": np.zeros(45)})
         places, damaged = read(open_ho3d(copied, "train"))
         assert places == [1, 2]
-        assert damaged[0].sentence == f"{path}: expected 48 numbers as handPose, found 45."
+        assert damaged[0].sentence == f"{path}: expected 48 numbers as handPose, found 45"
 
     def test_frames_that_the_disk_lacks(self, copied):
         (copied / "train" / "ABF10" / "rgb" / "0000.jpg").unlink()
