@@ -138,7 +138,64 @@ class StereoConfig(Section):
         return self.mono.betas
 
 
+class HourglassConfig(Section):
+    """A `init_net.networks.hourglass.KeypointEstimator`: 2D keypoints of an image alone, which
+    S2HAND (Chen et al. 2021, 3.3) trains beside its 3D branch and does without at inference."""
+
+    stacks: Positive = Field(2, description="hourglasses one after the other (not published)")
+    channels: Positive = Field(64, description="of their maps (not published)")
+    depth: int = Field(3, ge=1, le=5, description="halvings within an hourglass (not published)")
+    map_size: Positive = Field(
+        32, multiple_of=8, description="side of the heatmaps, cells (not published)"
+    )
+
+
+class AutoencoderConfig(Section):
+    """A `init_net.networks.autoencoder.HandAutoencoder`: S2HAND's network, and Zhao's."""
+
+    kind: Literal["autoencoder"] = "autoencoder"
+    encoder: str = Field("efficientnet_b0", description="name of the encoder in timm")
+    hidden: list[Positive] = Field(
+        [512], max_length=100, description="sizes of the dense layers before each code"
+    )
+    hand_model: str = Field(
+        "open_hand",
+        min_length=1,
+        description="what poses the hand: open_hand, a MANO file, or the folder of a NIMBLE model",
+    )
+    pose_components: Positive = Field(30, description="principal components of the pose")
+    betas: Positive = Field(10, description="shape coefficients S")
+    rotation: Literal["6d", "axis_angle"] = Field(
+        "axis_angle", description="how the last layer gives R; printed are three numbers"
+    )
+    appearance: Literal["none", "vertex_colours", "components"] = Field(
+        "vertex_colours",
+        description="the texture code: a colour a vertex (S2HAND 3.1), or coefficients of the hand "
+        "model's skin (Zhao 3.1)",
+    )
+    appearance_components: Positive = Field(10, description="of the appearance components")
+    light: Literal["ambient_directional", "even"] = Field(
+        "ambient_directional",
+        description="the light that the hand is drawn in: S2HAND's 11 numbers, or even and white",
+    )
+    camera: Literal["perspective", "orthographic"] = Field(
+        "perspective",
+        description="how 3D becomes 2D: M = s M0 R + T seen by the crop's K (S2HAND 3.2), or "
+        "s Pi(M0 R) + t (Zhao 3.3)",
+    )
+    focal: Literal["given", "predicted"] = Field(
+        "given",
+        description="of a perspective camera: that of the picture, or the network's own",
+    )
+    estimator: HourglassConfig | None = Field(
+        None, description="the 2D branch of training; null for none"
+    )
+    input_size: InputSize = 128
+    margin: Margin = 1.4
+
+
 NetworkConfig = Annotated[
-    LifterConfig | HandNetConfig | SegmentationConfig | StereoConfig, Field(discriminator="kind")
+    LifterConfig | HandNetConfig | SegmentationConfig | StereoConfig | AutoencoderConfig,
+    Field(discriminator="kind"),
 ]
 """A network's options, told apart by `kind`."""

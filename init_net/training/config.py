@@ -115,6 +115,26 @@ class TrainRunConfig(Section):
     )
 
 
+class SupervisionConfig(Section):
+    """What a `HandAutoencoder` is told of its pictures in training.
+
+    Self-supervised, as S2HAND and half of Zhao's Table 3: ``keypoints: detected``. Weakly: ``true``
+    keypoints in 2D. Fully: losses in 3D count, too (`AutoencoderWeights`).
+    """
+
+    keypoints: Literal["detected", "true"] = Field(
+        "detected", description="2D keypoints that are compared: the detector's, or the truth's"
+    )
+    confidence: bool = Field(
+        True,
+        description="each keypoint counts as far as the detector is sure of it; false: all alike "
+        "that are known",
+    )
+    bone_confidence: bool | None = Field(
+        None, description="the same of bones (Zhao, Table 3); null: as confidence says"
+    )
+
+
 class TrainConfig(Section):
     """Everything a training run can be told."""
 
@@ -150,6 +170,9 @@ class TrainConfig(Section):
         default_factory=dict,
         description="by their names, in order; none for one of the whole network, of "
         "optimiser.steps",
+    )
+    supervision: SupervisionConfig | None = Field(
+        None, description="of an autoencoder, null for its defaults and for any other network"
     )
     augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
     run: TrainRunConfig = Field(default_factory=TrainRunConfig)

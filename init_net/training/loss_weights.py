@@ -113,6 +113,34 @@ class StereoWeights(ViewWeights):
     stereo_joints_3d: Weight = Field(1e4, description="Seeber eq. 11, lambda_2")
 
 
+class AutoencoderWeights(Section):
+    """Weights of `init_net.training.autoencoder_terms.AutoencoderTerms`. Each counts in the whole
+    sum, so w_geo w_ori of S2HAND is one number. None is printed by either paper."""
+
+    location: Weight = Field(1.0, description="S2HAND eq. 3, E_loc")
+    orientation: Weight = Field(0.0, description="S2HAND eq. 4, E_ori; Zhao 3.5, L_bone")
+    pixel: Weight = Field(0.0, description="S2HAND eq. 6, E_pixel")
+    ssim: Weight = Field(0.0, description="S2HAND eq. 7, E_SSIM")
+    shape: Weight = Field(0.0, description="S2HAND 3.4.1, E_beta")
+    texture: Weight = Field(0.0, description="S2HAND 3.4.1, E_C")
+    scale: Weight = Field(0.0, description="S2HAND 3.4.1, E_s")
+    limits: Weight = Field(0.0, description="S2HAND 3.4.1, E_J")
+    estimator: Weight = Field(0.0, description="S2HAND eq. 10, E_2d")
+    consistency: Weight = Field(0.0, description="S2HAND eq. 11, E_con")
+    joints_2d: Weight = Field(0.0, description="Zhao 3.5, L_2d")
+    joints_3d: Weight = Field(0.0, description="Zhao 3.5, L_3d")
+    joints_3d_norm: Weight = Field(0.0, description="Zhao 3.5, normalised L_3d")
+    rgb: Weight = Field(0.0, description="Zhao 3.5, L_rgb")
+    image_silhouette: Weight = Field(
+        0.0, description="Zhao 3.5, L_sil as printed: SSIM between picture and silhouette"
+    )
+    pose_l2: Weight = Field(0.0, description="Zhao 3.5, w_pose")
+    shape_l2: Weight = Field(0.0, description="Zhao 3.5, w_shape")
+    appearance_l2: Weight = Field(0.0, description="Zhao 3.5, w_ap")
+    mask: Weight = Field(0.0, description="ours: rendered silhouette against a mask")
+    depth: Weight = Field(0.0, description="ours: rendered depth against the true hand's")
+
+
 class MaskWeights(Section):
     """Weights of `mask_terms`; that of eq. 10 alone is Seeber's."""
 
@@ -135,6 +163,7 @@ _DEFAULTS: dict[str, type[Section]] = {
     "handnet": HandNetWeights,
     "segmentation": MaskWeights,
     "stereo": StereoWeights,
+    "autoencoder": AutoencoderWeights,
 }
 """Kind of network -> the weights of its losses."""
 
