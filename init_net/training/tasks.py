@@ -18,13 +18,13 @@ from datasets.detector import DetectorNoise
 from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
-from init_net.networks.build import build_network
 from init_net.networks.config import (
     HandNetConfig,
     LifterConfig,
     SegmentationConfig,
     StereoConfig,
 )
+from init_net.networks.heatmaps import dropped_keypoints
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.detected_samples import DetectedSamples, with_less
 from init_net.samples.fitted import with_fitted
@@ -35,6 +35,7 @@ from init_net.samples.mixing import Mixture
 from init_net.samples.shards import ShardedSamples
 from init_net.samples.stereo_shards import StereoShards
 from init_net.training.config import TrainConfig
+from init_net.training.crop_batches import as_learned, batch_seed, keypoint_draws
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.freezing import said
 from init_net.training.handnet_terms import HandNetTerms
@@ -51,16 +52,13 @@ from init_net.training.sources import (
     prepare,
 )
 from init_net.training.stage_checks import require_stages
-from init_net.training.start import begin_with
+from init_net.training.start import begun
 from init_net.training.stereo_task import StereoTask
-from init_net.training.task import Task
+from init_net.training.task import WHOLE, Task
 
 if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
     from init_net.networks.segmentation import HandSegmentation
-
-_BATCHES = 1
-"""What a seed is for, besides the first weights and the order of samples."""
 
 Batch = TypeVar("Batch", CropSamples, LifterSamples)
 HeldOutSet = TypeVar("HeldOutSet")
@@ -74,34 +72,38 @@ DEFINITION_STD = 0.008
 does not learn one data set's joints by heart."""
 
 
-def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
+def build_task(
+    config: TrainConfig, device: torch.device, network: nn.Module | None = None
+) -> Task[Any]:
     """The task of a configuration; renders the samples that are missing and looks at them.
 
     Args:
         config: of the run.
         device: where the network is trained.
+        network: of the configuration, as the run begins or to be given the weights of a
+            checkpoint; None for that of `begun`.
 
     Raises:
-        InputError: samples are missing and cannot be rendered, or see `require_trainable`.
+        InputError: samples are missing and cannot be rendered, or see `require_trainable` and
+            `begun`.
     """
     require_trainable(config)
-    network: Any = build_network(config.network, config.run.seed).to(device)
-    begin_with(network, config)
+    trained: Any = (begun(config) if network is None else network).to(device)
     sources = tuple(config.learned_from.values())
     for source in (*sources, *config.held_out):
         prepare(source)
         look_at(source, looks_at(config, source))
     if config.pairs is not None:
         pairs = StereoShards(Path(config.pairs.folder), config.pairs.count)
-        return StereoTask(config, network, pairs)
+        return StereoTask(config, trained, pairs)
     train, held_out = learned_from(sources), HeldOut.of(config)
     match config.network:
         case LifterConfig():
-            return LifterTask(config, network, train, held_out)
+            return LifterTask(config, trained, train, held_out)
         case HandNetConfig():
-            return HandNetTask(config, network, train, held_out)
+            return HandNetTask(config, trained, train, held_out)
         case SegmentationConfig():
-            return SegmentationTask(config, network, train, held_out)
+            return SegmentationTask(config, trained, train, held_out)
         case StereoConfig():
             raise AssertionError("a stereo network has pairs")
 
@@ -210,17 +212,18 @@ class LifterTask(_SampleTask):
         super().__init__(config, network, train, items)
         self._sampler = HandSampler(load_hand_model(), DetectorNoise.load(), DEFINITION_STD)
 
-    def batch(self, step: int) -> LifterSamples:
-        """See `Task.batch`."""
+    def batch(self, step: int, rows: slice = WHOLE) -> LifterSamples:
+        """See `Task.batch`; hands without images are made all at once, which is cheaper."""
         size = self.config.optimiser.batch_size
-        seed = (self.config.run.seed, _BATCHES, step)
-        rows = self._chosen(step)
+        seed = batch_seed(self.config, step)
+        chosen = self._chosen(step)
         parts = [
-            self._weighted(self._seen.batch(rows, seed), self._seen.index[rows]),
-            self._sampler.sample(size - len(rows), seed),
+            self._weighted(self._seen.batch(chosen, seed), self._seen.index[chosen]),
+            self._sampler.sample(size - len(chosen), seed),
         ]
         parts = [replace(part, betas=fitting_shapes(part.betas, self._shapes)) for part in parts]
-        return with_less(LifterSamples.together(parts), seed)
+        whole = with_less(LifterSamples.together(parts), seed)
+        return whole if rows == WHOLE else whole[rows]
 
     def losses(self, batch: LifterSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
@@ -251,7 +254,7 @@ class _ImageTask(_SampleTask):
         held_out: HeldOut,
     ) -> None:
         super().__init__(config, network, train, (train.owner, config.optimiser.batch_size))
-        self._drop_keypoints = network.drop_keypoints
+        self._dropout = network.config.keypoint_dropout
         size, margin = network.config.input_size, network.config.margin
         self._cropper = Cropper(train.samples, size, margin, config.augmentation)
         self._held_out = Cropper(held_out.together, size, margin, None)
@@ -264,16 +267,16 @@ class _ImageTask(_SampleTask):
         count = min(SHOWN, len(self._held_out.samples))
         return self._held_out.crop(range(count), (0,)).to(self._device)
 
-    def batch(self, step: int) -> CropSamples:
+    def batch(self, step: int, rows: slice = WHOLE) -> CropSamples:
         """See `Task.batch`."""
-        seed = (self.config.run.seed, _BATCHES, step)
-        numbers = self._chosen(step)
-        crops = self._weighted(self._cropper.crop(numbers, seed), numbers)
+        seed, chosen = batch_seed(self.config, step), self._chosen(step)
+        generator = keypoint_draws(self.config, step)
+        dropped = dropped_keypoints(self._dropout, len(chosen), generator)[rows]
+        first, *_ = rows.indices(len(chosen))
+        numbers = chosen[rows]
+        crops = self._weighted(self._cropper.crop(numbers, seed, first), numbers)
         crops = with_fitted(crops, torch.from_numpy(self._train.fitted[numbers]))
-        generator = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
-        seen = self._drop_keypoints(crops.inputs, generator)
-        crops = crops.with_confidence(seen.confidence)
-        return replace(crops, betas=fitting_shapes(crops.betas, self._shapes))
+        return as_learned(crops, dropped, self._shapes)
 
 
 class HandNetTask(_ImageTask):
@@ -351,8 +354,7 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
     Raises:
         InputError: the network has no such loss, none is to count, its shape coefficients are not
             the samples', its batches are too small for it, its data sets are not what they should
-            be, or they lack what the losses of a stage compare; or see `require_stages` and
-            `begin_with`.
+            be, or they lack what the losses of a stage compare; or see `require_stages`.
     """
     require_stages(config)
     network = config.network
@@ -369,7 +371,4 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
     if not isinstance(network, LifterConfig) and config.optimiser.batch_size == 1:
         # The statistics of a batch would be those of one sample, or of one number.
         raise InputError("training.small_batch", file="optimiser.batch_size")
-    said = require_learnable(config)
-    if config.run.start is not None or config.run.start_parts is not None:
-        begin_with(build_network(config.network, config.run.seed), config)
-    return said
+    return require_learnable(config)
