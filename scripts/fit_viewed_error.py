@@ -11,6 +11,7 @@ expected and of the errors, and the share of the errors within a factor 1.5 of w
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,13 +70,19 @@ def fitted(cases: Sequence[Columns]) -> ViewedError:
     error = np.log(joined["keypoints_mm"])
 
     def cost(numbers: np.ndarray) -> float:
-        model = ViewedError(*numbers[:4], float(np.exp(numbers[4])))
+        model = _of(numbers)
         known = model.error_mm(joined["alone_mm"], joined["noise"], joined["agreeing"])
         z = (error - np.log(known)) / model.spread
         return float(weight @ (z + 2 * np.logaddexp(0, -z) + numbers[4]))
 
     found = minimize(cost, [0.0, 1.0, 0.0, 0.0, -1.0], method="BFGS").x
-    return ViewedError(*found[:4].tolist(), float(np.exp(found[4])))
+    return _of(found)
+
+
+def _of(numbers: np.ndarray) -> ViewedError:
+    """Of a, b, c, d and the logarithm of the spread."""
+    a, b, c, d, spread = numbers.tolist()
+    return ViewedError(a, b, c, d, math.exp(spread))
 
 
 def reported(name: str, case: Columns, model: ViewedError) -> str:

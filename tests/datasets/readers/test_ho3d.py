@@ -142,7 +142,7 @@ class TestDamage:
         assert places == [0, 2] and damaged[1].code == "model.unsafe"
         assert damaged[1].sentence == (
             f"{path}: expected annotations of HO-3D in a pickle, found the command "
-            f"{os.mkdir.__module__}.mkdir, which was not run."
+            f"{os.mkdir.__module__}.mkdir, which was not run"
         )
         assert not (tmp_path / "was-run").exists()
         pickle.loads(path.read_bytes())  # the attack is a real one

@@ -41,7 +41,7 @@ def test_a_pattern_of_pictures(refused):
 def test_one_of_several_pictures(say):
     told = say("photos/a.jpg", "nothing", "--out", "o.zarr")
     sentence = f"expected a picture ({SUFFIXES}), as one of several, found a folder; "
-    said = f"fit-hands: nothing: {sentence}anything else is given alone.\n"
+    said = f"fit-hands: nothing: {sentence}anything else is given alone\n"
     assert (told.status, told.out, told.err) == (2, "", said)
 
 
@@ -70,7 +70,7 @@ class TestIntrinsics:
             ('{"a": ', "expected JSON with intrinsics, found: Expecting value: line 1 column 7 "
              "(char 6)"),
             ('{"b.jpg": 3}', "expected names of pictures such as 'a.jpg', found none of them, but "
-             "'b.jpg'."),
+             "'b.jpg'"),
             ("[" * 99_999, "expected JSON with intrinsics, found: maximum recursion depth "
              "exceeded while decoding a JSON array from a unicode string"),
         ],
@@ -89,7 +89,7 @@ class TestKeypoints:
              "5 (char 4)"),
             ("[1, 2]", "expected one entry for each of the 1 pictures, found 2"),
             ('{"b.jpg": []}', "expected names of pictures such as 'a.jpg', found none of them, but "
-             "'b.jpg'."),
+             "'b.jpg'"),
         ],
     )  # fmt: skip
     def test_file(self, here, refused, content, sentence):
