@@ -45,6 +45,22 @@ SENTENCES: dict[str, str] = {
     "dataset.images_unknown": "does not say where its images lie; give their folder as the split",
     "dataset.images_elsewhere": "holds no image of {store}, such as {image}",
     "dataset.states": "expected 21 states of keypoints ({known}), found others",
+    # ---- Hands that the detector finds in a folder of pictures
+    "found.no_folder": "expected a folder of pictures, found {found}",
+    "found.no_hands": "expected hands in some of its pictures, found none in {count}, of which "
+    "{unread} cannot be read{reason}",
+    "found.unreadable": "{reason}",
+    "found.changed": "expected the picture of {expected} bytes in which hands were looked for, "
+    "found one of {found}",
+    "found.other_pictures": "expected the {expected} pictures in which hands were looked for, "
+    "found {added} more and {gone} less, such as {image}; remove {kept}, and the samples that were "
+    "made of them, to begin anew",
+    "found.nothing_kept": "expected hands that were looked for in {image}, found none kept here; "
+    "`train-hands CONFIG --prepare-only` looks for them",
+    "found.layout": "expected hands found in pictures, as this version keeps them, found another "
+    "file; remove it to have them looked for again",
+    "found.cannot_keep": "cannot keep found hands: {reason}",
+    "found.nowhere": "expected a folder to keep found hands in, as the split, found none",
     # ---- eval-hands; `file` is an option or a store
     "evaluation.missing_as": "expected at least 0 mm and a finite number, found {found:g}",
     "evaluation.range": "expected start:stop with start < stop, such as 0:75, found {found!r}",
