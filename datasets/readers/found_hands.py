@@ -11,11 +11,11 @@ own defaults (`fitter.workers.ImageDetector`), on a CPU, so that every machine f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from fitter.system.lock import WriterLock
 
 if TYPE_CHECKING:
     from fitter.fitting.detected_image import DetectedImage
+    from fitter.inputs.frame_sources import Task
     from fitter.workers.image_detector import ImageDetector
 
 PART = 32
@@ -180,8 +181,9 @@ class KeptHands:
         if not file.exists():
             return None
         content = load_json(file, "names of pictures")
-        names = content.get("names") if isinstance(content, dict) else None
-        if not isinstance(names, list) or content.get("layout") != _LAYOUT:  # type: ignore[union-attr]
+        table = content if isinstance(content, dict) else {}
+        names = table.get("names")
+        if not isinstance(names, list) or table.get("layout") != _LAYOUT:
             raise InputError("found.layout", file=file)
         return [str(name) for name in names]
 
@@ -308,7 +310,7 @@ def _look_at(
     from fitter.workers import DetectionOptions, DetectionPool  # not loaded where all is kept
 
     total = len(search.names)
-    batches = (
+    batches: Iterator[list[Task]] = (
         [search.task(place) for place in range(start, min(start + PART, total))]
         for start in starts
     )  # fmt: skip
@@ -316,7 +318,9 @@ def _look_at(
         pool.ready()
         for start, batch in zip(starts, pool.detect(batches), strict=True):
             pairs = zip(batch.tasks, batch.detected, strict=True)
-            found = [FoundPicture.of(task.name, image) for task, image in pairs]
+            found = [
+                FoundPicture.of(task.name, cast("DetectedImage", seen)) for task, seen in pairs
+            ]
             _write(search.kept.part(start), [picture.entry() for picture in found])
             progress(len(found))
 
