@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from datasets.annotations import AnnotatedHand, AnnotatedImages
 from fitter.errors import InputError
-from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
+from init_net.networks.config import (
+    AutoencoderConfig,
+    HandNetConfig,
+    LifterConfig,
+    SegmentationConfig,
+)
 from init_net.samples.annotated import OWN_MODEL
 from init_net.samples.config import DatasetConfig, SamplesConfig
 from init_net.training.config import SourceConfig, TrainConfig
@@ -34,6 +40,7 @@ class Contents:
         parameters: rotations and shape of the open hand.
         masks: of some hand.
         marks: keypoints are those that the detector marks, or can be posed so.
+        confidence: of some hand's keypoints, which it tells apart.
     """
 
     keypoints_2d: bool
@@ -43,6 +50,7 @@ class Contents:
     parameters: bool
     masks: bool
     marks: bool
+    confidence: bool
 
     @property
     def in_space(self) -> bool:
@@ -52,6 +60,8 @@ class Contents:
     @classmethod
     def of(cls, images: AnnotatedImages) -> Contents:
         """What a data set has."""
+        if images.is_detected:
+            return FOUND
         hands: list[AnnotatedHand] = []
         camera = masks = False
         for place in range(min(_SHOWN, len(images))):
@@ -75,7 +85,54 @@ class Contents:
             parameters=parameters,
             masks=masks,
             marks=parameters or images.definition == "mediapipe",
+            confidence=any(map(_tells_apart, hands)),
         )
+
+
+def _tells_apart(hand: AnnotatedHand) -> bool:
+    """Whether some of a hand's keypoints are surer than others."""
+    if hand.confidence is None:
+        return False
+    known = hand.confidence[np.isfinite(hand.keypoints_2d).all(1)]
+    return bool(known.size) and bool(np.ptp(known) > 0)
+
+
+FOUND = Contents(
+    keypoints_2d=True,
+    keypoints_3d=False,
+    camera=True,
+    placed=False,
+    parameters=False,
+    masks=False,
+    marks=True,
+    confidence=True,
+)
+"""Of pictures whose hands the detector finds. Their camera is that of EXIF or of a usual lens."""
+
+
+def require_pictures_enough(config: TrainConfig, pictures: Path) -> None:
+    """Refuse to learn from pictures alone what needs more than our detector finds in them.
+
+    Args:
+        config: of a run that learns from them alone.
+        pictures: their folder, for the message.
+
+    Raises:
+        InputError: `training.needs_more`: a loss compares what nobody says of them.
+    """
+    for stage in config.stages or [None]:
+        weights = loss_weights(config, stage)
+        lacking = _lacking(config, weights, FOUND)
+        lost = [] if lacking else _lost(config, weights, FOUND)
+        if config.supervision is not None and config.supervision.keypoints == "true":
+            lost.append("true keypoints (supervision.keypoints)")
+        if lacking or lost:
+            raise InputError(
+                "training.needs_more",
+                file=f"--data {pictures}",
+                network=config.network.kind,
+                expected=lacking or " and ".join(lost),
+            )
 
 
 OTHER_MODEL = Contents(
@@ -86,6 +143,7 @@ OTHER_MODEL = Contents(
     parameters=False,
     masks=True,
     marks=False,
+    confidence=False,
 )
 """What is said of hands that are rendered of another hand model than the open hand."""
 
@@ -140,6 +198,21 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
     return said
 
 
+def without_confidence(config: TrainConfig) -> list[str]:
+    """Names of data sets of keypoints in 2D alone that are to be weighted by confidence, and say of
+    no keypoint how sure it is: all of theirs count alike."""
+    return [
+        f"datasets.{name}"
+        for name, source in config.datasets.items()
+        if name in config.learned_from and source.confidence and _are_alike(source)
+    ]
+
+
+def _are_alike(source: DatasetConfig) -> bool:
+    contents = Contents.of(annotated_source(source).images)
+    return not (contents.keypoints_3d or contents.confidence)
+
+
 def _ever(config: TrainConfig) -> dict[str, float]:
     """The largest weight that each loss has in any stage."""
     stages = [loss_weights(config, stage) for stage in config.stages or [None]]
@@ -174,6 +247,8 @@ def _lost(config: TrainConfig, weights: Mapping[str, float], contents: Contents)
             return []
         case LifterConfig():
             return [] if contents.parameters else ["rotations and shape"]
+        case AutoencoderConfig():
+            return _lost_by_autoencoder(weights, contents)
         case HandNetConfig():
             pass
     counts = [name for name, weight in weights.items() if weight > 0]
@@ -183,6 +258,21 @@ def _lost(config: TrainConfig, weights: Mapping[str, float], contents: Contents)
         lost += [] if contents.parameters else ["rotations and shape"]
     if any(name.startswith(OF_MASKS) for name in counts) and not contents.masks:
         lost.append("masks")
+    return lost
+
+
+def _lost_by_autoencoder(weights: Mapping[str, float], contents: Contents) -> list[str]:
+    """See `_lost`: pictures and keypoints in 2D are enough for all other losses."""
+    counts = {name for name, weight in weights.items() if weight > 0}
+    lost = []
+    if "joints_3d" in counts and not (contents.in_space and contents.placed):
+        lost.append("keypoints in 3D in the camera, and K")
+    if "joints_3d_norm" in counts and not contents.in_space:
+        lost.append("keypoints in 3D and K")
+    if "mask" in counts and not contents.masks:
+        lost.append("masks")
+    if "depth" in counts and not contents.parameters:
+        lost.append("rotations and shape")
     return lost
 
 
