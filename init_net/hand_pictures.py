@@ -1,4 +1,4 @@
-"""Pictures of decoded hands: what S2HAND (Chen et al. 2021, 3.3) and Zhao (3.4) compare with a crop.
+"""Pictures of decoded hands, which S2HAND (Chen et al. 2021, 3.3) and Zhao (3.4) compare with crops.
 
     HandCode, DecodedHands -> `draw_hands` -> HandPictures: colours, silhouette, depth
 
@@ -35,7 +35,7 @@ class HandPictures:
     """B hands in their crops.
 
     Attributes:
-        image: (B, S, S, 3) I_re, sRGB, black behind the hand; None for a code without colours.
+        image: (B, S, S, 3) I_re, sRGB, black behind the hand; None where nobody asks for colours.
         foreground: (B, S, S, 3) colours of the surface alone, 0 where there is none; None likewise.
         silhouette: (B, S, S) S_re in [0, 1].
         depth: (B, S, S) of the visible surface beyond the wrist keypoint, metres; NaN where there
@@ -68,17 +68,17 @@ def draw_hands(
         decoded: the same hands.
         side: S, pixels.
         settings: of the rasteriser, with a silhouette.
-        coloured: also colour the hands whose code has colours.
+        coloured: also colour the hands.
     """
     # Crop units about the middle of the crop; its corner is at pixel 0.
     screen = torch.cat([side * (decoded.screen[..., :2] + 0.5), decoded.screen[..., 2:]], -1)
     fragments = rasterize(screen, decoder.topology, (side, side), settings=settings)
     assert fragments.alpha is not None  # the settings have a silhouette
-    wrist = screen[:, 0, 2] - decoded.vertices[:, 0, 2] + decoded.keypoints[:, 0, 2]
-    depth = torch.where(fragments.mask, fragments.depth - wrist[:, None, None], torch.nan)
-    colours = decoder.colours(code) if coloured else None
-    if colours is None:
+    wrist = _drawn_depth(decoded)[:, None, None]
+    depth = torch.where(fragments.mask, fragments.depth - wrist, torch.nan)
+    if not coloured:
         return HandPictures(None, None, fragments.alpha, depth)
+    colours = decoder.colours(code)
     if code.lighting is not None:
         normals = vertex_normals(decoded.vertices, decoder.faces)
         colours = colours * AmbientDirectionalLight.of(code.lighting).irradiance(normals)
@@ -86,6 +86,14 @@ def draw_hands(
     reach = band_width(settings, (side, side))
     image = composite(foreground, fragments, foreground.new_zeros(3), reach)
     return HandPictures(image, foreground, fragments.alpha, depth)
+
+
+def _drawn_depth(decoded: DecodedHands) -> Tensor:
+    """(B,) depth of the wrist keypoint, as hands are drawn: an orthographic one is decoded about it
+    and drawn somewhere. The farthest vertex tells, which is the last to be too near to be drawn."""
+    farthest = decoded.vertices[..., 2].argmax(1, keepdim=True)
+    shift = (decoded.screen - decoded.vertices)[..., 2].gather(1, farthest)[:, 0]
+    return decoded.keypoints[:, 0, 2] + shift
 
 
 def shrunk(image: Tensor, side: int) -> Tensor:

@@ -40,10 +40,6 @@ _PAINTED = _SHAPED | {TEXTURE_PART}
 PICTURED = frozenset({"pixel", "ssim", "rgb"})
 """An autoencoder's losses that compare the hand in its colours."""
 
-OUTLINED = frozenset({"image_silhouette", "mask", "depth"})
-"""Those that compare what it looks like without."""
-
-
 COLOURED = frozenset({"texture", "appearance_l2"})
 """Those on its texture code alone."""
 

@@ -19,6 +19,7 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from init_net.networks.build import build_network
 from init_net.networks.config import (
+    AutoencoderConfig,
     HandNetConfig,
     LifterConfig,
     SegmentationConfig,
@@ -30,6 +31,7 @@ from init_net.samples.hand_sampler import HandSampler
 from init_net.samples.joined import fitting_shapes
 from init_net.samples.lifter_samples import LifterSamples
 from init_net.samples.stereo_shards import StereoShards
+from init_net.training.autoencoder_task import AutoencoderTask
 from init_net.training.config import TrainConfig
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.freezing import said
@@ -93,6 +95,8 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
             return HandNetTask(config, network, train, held_out)
         case SegmentationConfig():
             return SegmentationTask(config, network, train, held_out)
+        case AutoencoderConfig():
+            return AutoencoderTask(config, network, train, held_out)
         case StereoConfig():
             raise AssertionError("a stereo network has pairs")
 
