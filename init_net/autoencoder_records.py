@@ -1,17 +1,33 @@
 """What `HandAutoencoder` takes, says and decodes, as typed batches of B right hands.
 
-    CropInputs, focal -> HandAutoencoder -> HandCode -> HandDecoder -> DecodedHands -> pictures
+    AutoencoderInputs -> HandAutoencoder -> HandCode, focal -> HandDecoder -> DecodedHands
 
 Frames and units are those of `init_net.records`: the view frame of a crop, and crop units.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 from torch import Tensor
 
 from fitter.records import TensorBatch
+
+
+@dataclass(frozen=True)
+class AutoencoderInputs(TensorBatch):
+    """What `HandAutoencoder` sees.
+
+    Attributes:
+        image: (B, 3, S, S) sRGB in [0, 1], black outside the image.
+        focal: (B,) of the crop's view frame (`init_net.view_frame.view_focal`), crop units. A crop
+            that the hand fills looks alike at any distance: how far that is follows from it.
+    """
+
+    image: Tensor
+    focal: Tensor
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,11 @@ class HandCode(TensorBatch):
     appearance: Tensor | None
     lighting: Tensor | None
     log_focal: Tensor
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """Apply a function to every field that is there."""
+        there = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{n: function(t) for n, t in there.items() if t is not None})
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,9 @@ class AutoencoderConfig(Section):
     )
     pose_components: Positive = Field(30, description="principal components of the pose")
     betas: Positive = Field(10, description="shape coefficients S")
+    rotation: Literal["6d", "axis_angle"] = Field(
+        "axis_angle", description="how the last layer gives R; printed are three numbers"
+    )
     appearance: Literal["none", "vertex_colours", "components"] = Field(
         "vertex_colours",
         description="the texture code: a colour a vertex (S2HAND 3.1), or coefficients of the hand "
