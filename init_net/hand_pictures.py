@@ -1,4 +1,4 @@
-"""Pictures of decoded hands, which S2HAND (Chen et al. 2021, 3.3) and Zhao (3.4) compare with crops.
+"""Pictures of decoded hands: what S2HAND (Chen et al. 2021) 3.3 and Zhao 3.4 compare with crops.
 
     HandCode, DecodedHands -> `draw_hands` -> HandPictures: colours, silhouette, depth
 

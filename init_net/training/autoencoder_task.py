@@ -6,13 +6,13 @@ Of pictures alone and what the detector saw in them, of true keypoints in 2D, or
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from init_net.networks.autoencoder import HandAutoencoder
+from init_net.hand_pictures import draw_hands
 from init_net.samples.crop_samples import CropSamples
 from init_net.training.autoencoder_evaluation import AutoencoderErrors, autoencoder_inputs
 from init_net.training.autoencoder_terms import AutoencoderTerms, Targets
@@ -20,7 +20,9 @@ from init_net.training.freezing import said
 from init_net.training.pictures import crop_pictures
 from init_net.training.plan import Stage
 from init_net.training.sample_tasks import ImageTask, by_set
-from init_net.hand_pictures import draw_hands
+
+if TYPE_CHECKING:
+    from init_net.networks.autoencoder import HandAutoencoder
 
 
 class AutoencoderTask(ImageTask):

@@ -118,12 +118,12 @@ class TrainRunConfig(Section):
 class SupervisionConfig(Section):
     """What a `HandAutoencoder` is told of its pictures in training.
 
-    Self-supervised, as S2HAND and half of Zhao's Table 3: ``keypoints: detected``. Weakly: ``true``
-    keypoints in 2D. Fully: losses in 3D count, too (`AutoencoderWeights`).
+    Self-supervised, as S2HAND and half of Zhao's Table 3: ``keypoints: detected``. Weakly:
+    ``annotated`` ones in 2D. Fully: losses in 3D count, too (`AutoencoderWeights`).
     """
 
-    keypoints: Literal["detected", "true"] = Field(
-        "detected", description="2D keypoints that are compared: the detector's, or the truth's"
+    keypoints: Literal["detected", "annotated"] = Field(
+        "detected", description="2D keypoints that are compared: the detector's, or the labels'"
     )
     confidence: bool = Field(
         True,
