@@ -135,15 +135,15 @@ class Comparison:
 
     @cached_property
     def code(self) -> HandCode:
-        """As it is said, in float32."""
+        """As it is said, but in no halves."""
         assert self._said.code is not None  # the 3D branch is there
-        return self._said.code.map(Tensor.float)
+        return self._said.code.map(_whole)
 
     @cached_property
     def estimated(self) -> Tensor:
         """(B, 21, 2) J^2d."""
         assert self._said.estimated is not None  # the 2D branch is there
-        return self._said.estimated.float()
+        return _whole(self._said.estimated)
 
     @cached_property
     def decoded(self) -> DecodedHands:
@@ -317,3 +317,8 @@ def _there(value: Tensor | None) -> Tensor:
     """What a loss that counts is of."""
     assert value is not None  # `loss_weights` counts no loss on a code without it
     return value
+
+
+def _whole(value: Tensor) -> Tensor:
+    """A tensor of halves in float32, another as it is."""
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
