@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fitter.errors import InputError
+from fitter.hand_models import HandModel, HandModelData, load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 
 
@@ -38,30 +39,83 @@ class HandModelId:
         return cls(**values) if all(isinstance(values[name], str) for name in names) else None
 
 
-def current_hand_model(betas: int = 0) -> HandModelId:
-    """The open hand that ships with the project, as a network of `betas` coefficients knows it.
+OPEN_HAND = "open_hand"
+"""The hand model of all networks that name none."""
 
-    Its first shape components are those of adults. Whoever says no more than these is not concerned
-    by the files that describe children.
+
+def network_hand_model(source: str = OPEN_HAND, betas: int = 0) -> HandModel:
+    """The right hand that a network of `betas` shape coefficients speaks of, in float32 on the CPU.
+
+    The open hand's first shape components are those of adults. Whoever says no more than these is
+    not concerned by the files that describe children.
+
+    Args:
+        source: see `fitter.hand_models.load_hand_model`.
+        betas: coefficients; a model with fewer is given as it is.
+
+    Raises:
+        InputError: see `load_hand_model`.
     """
-    data = load_open_hand()
-    if betas > data.shapedirs.shape[2]:
-        data = load_open_hand(children=True)
+    # Networks are also built without memory for their numbers; a hand is always one of numbers.
+    with torch.device("cpu"):
+        children = source == OPEN_HAND and betas > load_open_hand().shapedirs.shape[2]
+        return load_hand_model(source, children=children)
+
+
+def require_components(data: HandModelData, option: str, available: int, wanted: int) -> None:
+    """Refuse a network with more coefficients than its hand model has components.
+
+    Args:
+        data: of the hand model.
+        option: of the network, whose components they are.
+        available: how many the model has.
+        wanted: how many the network says.
+
+    Raises:
+        InputError: it does.
+    """
+    if wanted > available:
+        raise InputError(
+            "network.few_components",
+            file=f"network.{option}",
+            expected=available,
+            hand_model=data.name,
+            found=wanted,
+        )
+
+
+def current_hand_model(betas: int = 0, source: str = OPEN_HAND) -> HandModelId:
+    """The hand model as it is here, as a network of `betas` coefficients knows it.
+
+    Args:
+        betas: shape coefficients of the network.
+        source: what the network poses its hands with, see `network_hand_model`; that of a network
+            that names none is the open hand, which ships with the project.
+
+    Raises:
+        InputError: see `network_hand_model`.
+    """
+    data = network_hand_model(source, betas).data
     return HandModelId(data.name, data.sha256)
 
 
-def require_hand_model(path: Path, found: HandModelId, betas: int = 0) -> None:
-    """Refuse a file whose network speaks of another hand model than the one installed.
+def require_hand_model(
+    path: Path, found: HandModelId, betas: int = 0, source: str = OPEN_HAND
+) -> None:
+    """Refuse a file whose network speaks of another hand model than the one that is here.
 
     Args:
         path: of the file.
         found: what it says.
         betas: shape coefficients of the network.
+        source: what the network poses its hands with.
 
     Raises:
-        InputError: it does.
+        InputError: it does, or there is no such model here.
     """
-    current = current_hand_model(betas)
+    if source != OPEN_HAND and not Path(source).exists():
+        raise InputError("weights.no_hand_model", file=path, expected=found, found=source)
+    current = current_hand_model(betas, source)
     if found != current:
         raise InputError("weights.other_hand_model", file=path, expected=current, found=found)
 

@@ -101,7 +101,7 @@ def print_keypoints(folder: Path, count: int) -> None:
     start = prior_hands(own, count)
     pose = start.hand_pose[:, list(own.skeleton.finger_rows)]
     truth = mano(HandParams(start.global_orient, pose, start.betas[:, :10], start.transl))
-    params = fitted(own, layer.to_mano, start, truth.vertices)
+    params = fitted(lambda hand: layer.to_mano(own(hand).vertices), start, truth.vertices)
     apart = 1e3 * (layer.to_mano(own(params).vertices) - truth.vertices).norm(dim=-1).mean()
     rig = own(params).joints[:, list(KEYPOINT_JOINTS)]
     rows = {
@@ -118,17 +118,16 @@ def print_keypoints(folder: Path, count: int) -> None:
 
 
 def fitted(
-    model: HandModel, to_mano: Callable[[Tensor], Tensor], start: HandParams, vertices: Tensor
+    points_of: Callable[[HandParams], Tensor], start: HandParams, wanted: Tensor
 ) -> HandParams:
-    """Parameters whose skin lies on MANO's vertices (B, 778, 3), by Adam."""
+    """Parameters whose points (B, N, 3) come nearest to others, by Adam."""
     with torch.enable_grad():
         leaves = {name: value.clone().requires_grad_() for name, value in vars(start).items()}
-        wanted = vertices.clone()
         solver = torch.optim.Adam(leaves.values(), lr=0.01)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(solver, STEPS)
         for _ in range(STEPS):
             solver.zero_grad()
-            off = to_mano(model(HandParams(**leaves)).vertices) - wanted
+            off = points_of(HandParams(**leaves)) - wanted
             (1e6 * off.square().sum(-1).mean() + 1e-3 * leaves["betas"].square().sum()).backward()
             solver.step()
             schedule.step()

@@ -6,8 +6,6 @@ left hand's are those of the mirrored picture. What the annotation does not say 
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 
@@ -22,8 +20,8 @@ from fitter.camera import (
     to_crop,
 )
 from fitter.errors import InputError
-from fitter.hand_models.open_hand import load_open_hand
 from fitter.records import HandParams
+from init_net.samples.rendered import shape_count
 from init_net.samples.shards import HAND_FIELDS, UNKNOWN
 
 AROUND = 2.0
@@ -120,12 +118,6 @@ def _parameters(hand: AnnotatedHand, is_left: bool) -> dict[str, np.ndarray]:
     if is_left:
         params = params.mirrored()
     return {name: getattr(params, name)[0].numpy() for name in HAND_FIELDS}
-
-
-@lru_cache(maxsize=1)
-def shape_count() -> int:
-    """Shape coefficients of the open hand, children's among them."""
-    return int(load_open_hand(keypoint_offsets=False, children=True).shapedirs.shape[2])
 
 
 def picture_hash(image: np.ndarray) -> np.ndarray:

@@ -34,6 +34,15 @@ Backgrounds = Annotated[
     ),
 ]
 
+HandModelName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="whose hands and skin are rendered: open_hand, or the folder of a NIMBLE "
+        "model; keypoints are learned from the latter's, not rotations and shape",
+    ),
+]
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 BatchShare = Annotated[
@@ -96,6 +105,7 @@ class SamplesConfig(PortionConfig):
     size: ImageSize = 224
     supersampling: int = Field(1, ge=1, le=4, description="rendered pixels along one of an image")
     backgrounds: Backgrounds = "procedural"
+    hand_model: HandModelName = "open_hand"
     glove_share: Share = Field(0.0, description="of hands in a glove")
     child_share: Share = Field(0.0, description="of hands that are a child's")
     grey_share: Share = Field(0.0, description="of images without colours, half of them infrared")
@@ -118,6 +128,7 @@ class SamplesConfig(PortionConfig):
             grey_share=self.grey_share,
             varied_object_share=self.varied_object_share,
             view=self.view,
+            model=None if self.hand_model == "open_hand" else Path(self.hand_model),
         )
 
     @property

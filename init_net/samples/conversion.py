@@ -23,8 +23,9 @@ from datasets.annotations import AnnotatedImage, AnnotatedImages
 from datasets.readers import open_dataset
 from fitter.errors import InputError
 from fitter.system.files import write_whole
-from init_net.samples.annotated import hand_sample, shape_count
+from init_net.samples.annotated import hand_sample
 from init_net.samples.manifest import MANIFEST, refused, require_same
+from init_net.samples.rendered import shape_count
 from init_net.samples.shards import (
     LABEL_FIELDS,
     LEFT_OUT,

@@ -16,7 +16,6 @@ import copy
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Self
@@ -24,7 +23,8 @@ from typing import Self
 import numpy as np
 import torch
 
-from datasets.synthetic import SyntheticBatch, SyntheticEngine, SyntheticSettings
+from datasets.synthetic import SyntheticEngine, SyntheticSettings
+from fitter.device import one_thread
 from fitter.errors import InputError
 from fitter.records import HandParams
 from fitter.system.lock import WriterLock
@@ -38,6 +38,7 @@ from init_net.samples.manifest import (
     require_same,
 )
 from init_net.samples.processes import make_shards
+from init_net.samples.rendered import TRUE_LABELS, stored, stored_keypoints
 
 SHARD = 256
 """Samples in a shard, the last one of a data set excepted."""
@@ -78,17 +79,8 @@ LABEL_FIELDS: Mapping[str, tuple[str, str]] = {
     "label_score": ("float32", "probability that the label is right"),
     "picture_hash": ("uint64", "perceptual hash of the image"),
 }
-"""Further fields, of annotated hands alone; all is true of rendered ones."""
-
-TRUE_LABELS: Mapping[str, np.ndarray] = {
-    "usable": np.array(True),
-    "has_mask": np.array(True),
-    "is_marks": np.array(True),
-    "label_confidence": np.ones(21, np.float32),
-    "label_score": np.array(1.0, np.float32),
-    "picture_hash": np.array(0, np.uint64),
-}
-"""What `LABEL_FIELDS` are of a rendered sample."""
+"""Further fields, of annotated hands and those rendered of another hand model; all is true of the
+other rendered ones."""
 
 
 def render_shards(
@@ -317,7 +309,9 @@ def _render_shard(folder: Path, source: SampleSource, start: int) -> int:
     stop = min(start + SHARD, source.count)
     with one_thread():
         engine = engine_of(source.size, source.supersampling, source.settings)
-        parts = [stored(engine.batch(source.seed, each)) for each in chunks(start, stop)]
+        batches = (engine.batch(source.seed, each) for each in chunks(start, stop))
+        is_own = source.settings.model is None
+        parts = [stored(batch) if is_own else stored_keypoints(batch) for batch in batches]
     try:
         write_samples(folder / shard_name(start), parts)
     except OSError as error:
@@ -326,23 +320,14 @@ def _render_shard(folder: Path, source: SampleSource, start: int) -> int:
 
 
 def write_samples(path: Path, parts: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Write a shard of parts that `stored` gave, see `write_arrays`."""
+    """Write a shard of parts that `stored` or `stored_keypoints` gave, see `write_arrays`."""
+    fields = {**SAMPLE_FIELDS, **LABEL_FIELDS}
     arrays = {
         name: np.concatenate([part[name] for part in parts]).astype(dtype, copy=False)
-        for name, (dtype, _) in SAMPLE_FIELDS.items()
+        for name, (dtype, _) in fields.items()
+        if name in parts[0]
     }
     write_arrays(path, arrays)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """PyTorch keeps to one thread; the process may be the one that trains afterwards."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], problems: str = "") -> None:
@@ -380,19 +365,3 @@ def chunks(start: int, stop: int) -> Iterator[range]:
 def engine_of(size: int, supersampling: int, settings: SyntheticSettings) -> SyntheticEngine:
     """Kept, since a process renders many shards and loading an engine takes seconds."""
     return SyntheticEngine(size, settings, supersampling=supersampling)
-
-
-def stored(batch: SyntheticBatch) -> dict[str, np.ndarray]:
-    """`SAMPLE_FIELDS` of rendered samples."""
-    specs = batch.specs
-    return {
-        "image": batch.image.numpy(),
-        "mask": (batch.mask * 255).round().to(torch.uint8).numpy(),
-        "keypoints_3d": batch.keypoints_3d.numpy(),
-        "keypoints_2d": batch.keypoints_2d.numpy(),
-        "keypoint_state": batch.keypoint_state.numpy(),
-        "intrinsics": batch.intrinsics.numpy(),
-        **{name: value.numpy() for name, value in vars(specs.hand).items()},
-        "mode": specs.mode.numpy(),
-        "egocentric": specs.view.egocentric.numpy(),
-    }

@@ -21,9 +21,11 @@ import numpy as np
 
 from datasets.synthetic.rig_scenes import RigEngine, RigScenes
 from datasets.synthetic.rig_shapes import stereo_rig
+from fitter.device import one_thread
 from fitter.errors import InputError
 from fitter.rig import Rig
 from init_net.samples.manifest import OneViewSource, StereoSource, claim, read_manifest, refused
+from init_net.samples.rendered import stored
 from init_net.samples.shards import (
     SHARD,
     ShardedSamples,
@@ -33,9 +35,7 @@ from init_net.samples.shards import (
     is_done,
     load_array,
     locked,
-    one_thread,
     shard_name,
-    stored,
     write_arrays,
     write_samples,
 )

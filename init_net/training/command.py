@@ -205,7 +205,7 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     from init_net.training.freezing import require_learned
     from init_net.training.run_folder import check_run, holds_smoke
     from init_net.training.smoke import missing_sources, smoke
-    from init_net.training.sources import folder_of, looks_at, require_backgrounds
+    from init_net.training.sources import folder_of, looks_at, require_renderable
     from init_net.training.tasks import require_trainable
 
     console = Console(stderr=True, quiet=options.quiet)
@@ -236,7 +236,7 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
         require_learned(config)
     for source, lost in require_trainable(config).items():
         say(console, f"{source}: has no {lost}: losses on the others are learned from")
-    require_backgrounds(config)
+    require_renderable(config)
     # Before anything is rendered; a machine that only renders needs none.
     device = None if options.prepare_only else ranks.device(choose_device(config.run.device))
     sets = (*config.learned_from.values(), *config.held_out)

@@ -16,8 +16,8 @@ from init_net.networks.config import (
     SegmentationConfig,
 )
 from init_net.samples.annotated import OWN_MODEL
-from init_net.samples.config import DatasetConfig
-from init_net.training.config import TrainConfig
+from init_net.samples.config import DatasetConfig, SamplesConfig
+from init_net.training.config import SourceConfig, TrainConfig
 from init_net.training.loss_weights import OF_MASKS, loss_weights
 from init_net.training.sources import annotated_source
 
@@ -83,8 +83,26 @@ class Contents:
         )
 
 
+OTHER_MODEL = Contents(
+    keypoints_2d=True,
+    keypoints_3d=True,
+    camera=True,
+    placed=True,
+    parameters=False,
+    masks=True,
+    marks=False,
+)
+"""What is said of hands that are rendered of another hand model than the open hand."""
+
+
+def _shows_another(source: SourceConfig) -> bool:
+    """Whether rendered hands are of another hand model than the open hand."""
+    return isinstance(source, SamplesConfig) and source.hand_model != OWN_MODEL
+
+
 def require_learnable(config: TrainConfig) -> dict[str, str]:
-    """Refuse data sets that a network cannot learn from in one of its stages.
+    """Refuse data sets, and renders of other hand models, that a network cannot learn from in one
+    of its stages.
 
     Args:
         config: of the run, whose losses and sources are known to be there.
@@ -98,22 +116,25 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
     said: dict[str, str] = {}
     learned = {
         name: _as_learned(config, source)
-        for name, source in config.datasets.items()
-        if name in config.learned_from
+        for name, source in config.learned_from.items()
+        if isinstance(source, DatasetConfig) or _shows_another(source)
     }
     for stage in config.stages or [None]:
         given = None if stage is None else config.stages[stage]
         weights = loss_weights(config, stage)
         for name in config.shares_of(given):
             if name in learned:
-                where = f"datasets.{name}" if stage is None else f"stages.{stage}.sources.{name}"
-                _require(
-                    config, where, config.datasets[name], _lacking(config, weights, learned[name])
-                )
+                own = f"datasets.{name}" if name in config.datasets else name
+                where = own if stage is None else f"stages.{stage}.sources.{name}"
+                source = config.sources[name]
+                _require(config, where, source, _lacking(config, weights, learned[name]))
                 lost = _lost(config, weights, learned[name])
                 if lost:
-                    said[f"datasets.{name}"] = " nor ".join(lost)
+                    said[own] = " nor ".join(lost)
     any_stage = _ever(config)
+    if _shows_another(config.validation) and "validation" in config.held_out_sets:
+        lacking = _lacking(config, any_stage, OTHER_MODEL)
+        _require(config, "validation", config.validation, lacking)
     for name, source in config.validation_datasets.items():
         contents = Contents.of(annotated_source(source).images)
         lacking = _lacking(config, any_stage, contents)
@@ -130,8 +151,10 @@ def _ever(config: TrainConfig) -> dict[str, float]:
     return {name: max(weights[name] for weights in stages) for name in stages[0]}
 
 
-def _as_learned(config: TrainConfig, source: DatasetConfig) -> Contents:
-    """What a data set says, and what is made of that (`DatasetConfig.parameters`)."""
+def _as_learned(config: TrainConfig, source: SourceConfig) -> Contents:
+    """What a source says, and what is made of that (`DatasetConfig.parameters`)."""
+    if not isinstance(source, DatasetConfig):
+        return OTHER_MODEL
     contents = Contents.of(annotated_source(source).images)
     learns = isinstance(config.network, HandNetConfig | AutoencoderConfig)
     if source.parameters == "fitted" and learns:
@@ -139,11 +162,12 @@ def _as_learned(config: TrainConfig, source: DatasetConfig) -> Contents:
     return contents
 
 
-def _require(config: TrainConfig, where: str, source: DatasetConfig, lacking: str | None) -> None:
+def _require(config: TrainConfig, where: str, source: SourceConfig, lacking: str | None) -> None:
     if lacking is not None:
+        said = source.dataset if isinstance(source, DatasetConfig) else source.folder
         raise InputError(
             "training.lacks",
-            file=f"{where} ({source.dataset})",
+            file=f"{where} ({said})",
             network=config.network.kind,
             expected=lacking,
         )

@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets.synthetic.background_files import background_files
+from fitter.hand_models import load_appearance, load_hand_model
 from init_net.networks.config import LifterConfig
+from init_net.samples.annotated import OWN_MODEL
 from init_net.samples.config import DatasetConfig, SamplesConfig, StereoSamplesConfig
 from init_net.samples.conversion import AnnotatedSource, convert_images
 from init_net.samples.joined import JoinedSamples
@@ -74,11 +76,13 @@ def learned_from(sources: Sequence[SourceConfig]) -> LearnedFrom:
     )
 
 
-def require_backgrounds(config: TrainConfig) -> None:
-    """Refuse samples that are still to be rendered before images that are not there.
+def require_renderable(config: TrainConfig) -> None:
+    """Refuse samples that are still to be rendered before images that are not there, or of a hand
+    model that cannot be read.
 
     Raises:
-        InputError: there are none where an option says; or a folder holds other samples.
+        InputError: there are none where an option says; a file of the model is missing or
+            inconsistent; or a folder holds other samples.
     """
     named = config.learned_from
     if config.pairs is None and not config.validation_datasets:
@@ -87,6 +91,9 @@ def require_backgrounds(config: TrainConfig) -> None:
         if isinstance(source, DatasetConfig) or is_done(folder_of(source), source.source):
             continue
         background_files(source.backgrounds, f"{name}.backgrounds")
+        if isinstance(source, SamplesConfig) and source.hand_model != OWN_MODEL:
+            model = load_hand_model(source.hand_model, children=source.child_share > 0)
+            load_appearance(model.data)
 
 
 def prepare(

@@ -66,6 +66,12 @@ SENTENCES: dict[str, str] = {
     "{reason}",
     "network.no_decoder": "encoder {encoder!r}: expected stages of the strides {expected} for the "
     "segmentation decoder, found {found}",
+    "network.map_size": "expected heatmaps for crops of {size} pixels with sides of {expected}, "
+    "found {found}",
+    "network.hourglass_depth": "expected a depth by which heatmaps of {size} can be halved, found "
+    "{found}",
+    "network.few_components": "expected at most {expected} components of the hand model "
+    "{hand_model}, found {found}",
     # Files of weights.
     "weights.missing": "expected network weights (safetensors), found no such file",
     "weights.cannot_read": "expected network weights (safetensors), found one that cannot be read: "
@@ -85,6 +91,8 @@ SENTENCES: dict[str, str] = {
     "weights.no_decoder": "expected a HandNet with a segmentation decoder, found one without; "
     "init.segmentation may name other weights",
     "weights.other_hand_model": "expected a network for the hand model {expected}, found {found}",
+    "weights.no_hand_model": "expected the hand model {expected}, which the network poses, at the "
+    "place that was named with it or that is given in its stead, found none at {found}",
     "weights.other_detector": "expected a network that takes the features of the detector "
     "{expected}, found one for those of {found}",
     "weights.too_large": "expected a network that can be built, found one too large for any memory",

@@ -9,7 +9,8 @@ import torch
 from fitter.camera import project
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.keypoint_model import pose_keypoints
-from init_net.samples.annotated import hand_sample, shape_count
+from init_net.samples.annotated import hand_sample
+from init_net.samples.rendered import shape_count
 from init_net.samples.shards import HAND_FIELDS, UNKNOWN, true_hands
 from tests.support.annotated_pictures import (
     SIZE,

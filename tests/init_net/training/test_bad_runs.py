@@ -89,7 +89,7 @@ def test_a_run_that_is_stopped_keeps_what_is_done(ready, say, monkeypatch, numbe
 def test_a_run_of_another_hand_model(ready, say, refused, monkeypatch):
     assert trained(say).status == 0
     newer = replace(current_hand_model(), sha256="f" * 64)
-    monkeypatch.setattr("init_net.hand_model_id.current_hand_model", lambda betas: newer)
+    monkeypatch.setattr("init_net.hand_model_id.current_hand_model", lambda *_: newer)
     facts = {"file": "runs/toy/run.json", "expected": newer, "found": CURRENT}
     refused(said("weights.other_hand_model", **facts))
 
