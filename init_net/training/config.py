@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from fitter.config.files import ConfigKind, Flag, load_kind
 from fitter.config.section import Section, mistake
-from init_net.networks.config import NetworkConfig, StereoConfig
+from init_net.networks.config import AutoencoderConfig, NetworkConfig, StereoConfig
 from init_net.samples.config import (
     AugmentationConfig,
     DatasetConfig,
@@ -23,6 +23,7 @@ from init_net.samples.config import (
     StereoSamplesConfig,
 )
 from init_net.training.stage_config import Schedule, StageConfig
+from init_net.training.supervision_config import SupervisionConfig
 
 SourceConfig = SamplesConfig | DatasetConfig | StereoSamplesConfig
 """What a run may learn from."""
@@ -112,26 +113,6 @@ class TrainRunConfig(Section):
     validate_every: int = Field(1_000, ge=1, description="steps between validations")
     checkpoint_minutes: float = Field(
         5.0, ge=0, description="between checkpoints; 0 for one after every step"
-    )
-
-
-class SupervisionConfig(Section):
-    """What a `HandAutoencoder` is told of its pictures in training.
-
-    Self-supervised, as S2HAND and half of Zhao's Table 3: ``keypoints: detected``. Weakly: ``true``
-    keypoints in 2D. Fully: losses in 3D count, too (`AutoencoderWeights`).
-    """
-
-    keypoints: Literal["detected", "true"] = Field(
-        "detected", description="2D keypoints that are compared: the detector's, or the truth's"
-    )
-    confidence: bool = Field(
-        True,
-        description="each keypoint counts as far as the detector is sure of it; false: all alike "
-        "that are known",
-    )
-    bone_confidence: bool | None = Field(
-        None, description="the same of bones (Zhao, Table 3); null: as confidence says"
     )
 
 
@@ -260,6 +241,17 @@ class TrainConfig(Section):
                 if getattr(self, option):
                     raise mistake("training.unpaired", option=option)
         return self
+
+    @model_validator(mode="after")
+    def _supervises_autoencoders_alone(self) -> Self:
+        if self.supervision is not None and not isinstance(self.network, AutoencoderConfig):
+            raise mistake("training.supervision", network=self.network.kind)
+        return self
+
+    @property
+    def supervised(self) -> SupervisionConfig:
+        """`supervision` of an autoencoder, its defaults where nothing is given."""
+        return self.supervision or SupervisionConfig()
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> Self:

@@ -180,8 +180,8 @@ class TestPicturesAlone:
             ({"losses": {"joints_3d": 1.0}}, "keypoints in 3D in the camera, and K"),
             ({"losses": {"mask": 1.0, "depth": 1.0}}, "masks and rotations and shape"),
             (
-                {"supervision": {"keypoints": "true"}},
-                "true keypoints (supervision.keypoints)",
+                {"supervision": {"keypoints": "annotated"}},
+                "annotated keypoints (supervision.keypoints)",
             ),
         ],
     )
