@@ -2,7 +2,7 @@
 
 All arms begin with the same encoder (`render_and_compare_start`), see the same samples as often,
 and differ in what `RECIPES` says of them. Neither paper publishes weights of its losses; those here
-are chosen on the first half of the hands held out, by short runs.
+are the presets'.
 """
 
 from __future__ import annotations
