@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -267,6 +267,30 @@ def write_result(file: Path, said: Mapping[str, Any]) -> None:
     """Figures of an arm, as JSON that differs only where figures do."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, (json.dumps(said, indent=1) + "\n").encode())
+
+
+def measured(
+    file: Path, arm: Training[P], plan: P, measure: Callable[[Path], Mapping[str, Any]]
+) -> bool:
+    """Train and measure an arm where that is not done yet; whether it is done now.
+
+    It is not where somebody else trains the arm.
+
+    Args:
+        file: of the result.
+        arm: which.
+        plan: of the arms.
+        measure: what is said of the weights.
+    """
+    if file.exists():
+        return True
+    with alone(arm, plan) as is_free:
+        if not is_free:
+            return False
+        said = {"arm": arm.name, "steps": arm.steps, "seed": arm.seed}
+        write_result(file, {**said, **measure(trained(arm, plan))})
+    print(file, file=sys.stderr)
+    return True
 
 
 @contextmanager

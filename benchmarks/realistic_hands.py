@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,11 @@ import numpy as np
 import torch
 from arms import (
     add_counts,
-    alone,
     described,
     held_out,
+    measured,
     plan_options,
     plan_parser,
-    trained,
     write_result,
 )
 from measuring import run_command, use_threads
@@ -127,16 +127,15 @@ def measured_sizes(results: Path) -> None:
         write_result(file, sizes(batch=4, repeats=2))
 
 
-def wanted(parts: Sequence[str], steps: int, seeds: Sequence[int]) -> Iterator[tuple[str, Arm]]:
+def wanted(parts: Sequence[str], steps: int, seeds: Sequence[int]) -> list[tuple[str, Arm]]:
     """What is measured on which arm: the first seed of all of them before the second of any."""
-    said: dict[tuple[str, str], None] = {}
-    for seed in seeds:
-        for part in parts:
-            measure, names = PARTS[part]
-            for name in names:
-                if (measure, f"{name}-{seed}") not in said:
-                    said[measure, f"{name}-{seed}"] = None
-                    yield measure, arm_of(name, steps, seed)
+    said = (
+        (measure, arm_of(name, steps, seed))
+        for seed in seeds
+        for measure, names in map(PARTS.__getitem__, parts)
+        for name in names
+    )
+    return list(dict.fromkeys(said))
 
 
 def arm_of(name: str, steps: int, seed: int) -> Arm:
@@ -146,26 +145,10 @@ def arm_of(name: str, steps: int, seed: int) -> Arm:
     return Arm(name, PRESETS[name], steps, seed)
 
 
-def measured(measure: str, arm: Arm, plan: HandsPlan, results: Path) -> bool:
-    """Train and measure an arm where that is not done yet; whether it is done now.
-
-    It is not where somebody else trains the arm.
-    """
-    file = results / measure / f"{arm}.json"
-    if file.exists():
-        return True
-    with alone(arm, plan) as is_free:
-        if not is_free:
-            return False
-        weights = trained(arm, plan)
-        network = load_network(weights, torch.device("cpu"))
-        said = {"arm": arm.name, "steps": arm.steps, "seed": arm.seed}
-        said |= MEASURES[measure](network, plan)
-        if measure in TRAINED_FOR:
-            said["training"] = described(arm, plan)
-        write_result(file, said)
-    print(file, file=sys.stderr)
-    return True
+def result_of(measure: str, arm: Arm, plan: HandsPlan, weights: Path) -> dict[str, Any]:
+    """What is said of an arm's weights."""
+    said = MEASURES[measure](load_network(weights, torch.device("cpu")), plan)
+    return said | ({"training": described(arm, plan)} if measure in TRAINED_FOR else {})
 
 
 def write_page() -> None:
@@ -205,7 +188,8 @@ def main(words: Sequence[str] | None = None) -> None:
     if "sizes" in given.parts or "all" in given.parts:
         measured_sizes(given.results)
     for measure, arm in wanted(parts, given.steps, given.seeds or [0, 1, 2]):
-        measured(measure, arm, plan, given.results)
+        file = given.results / measure / f"{arm}.json"
+        measured(file, arm, plan, partial(result_of, measure, arm, plan))
     if given.results == RESULTS:
         write_page()
 

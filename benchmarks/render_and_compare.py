@@ -28,16 +28,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from arms import (
     add_counts,
-    alone,
     described,
     held_out,
+    measured,
     plan_options,
     plan_parser,
     trained,
@@ -125,7 +126,7 @@ MEASURES: Mapping[str, Callable[[HandAutoencoder, ComparePlan], dict[str, Any]]]
 
 def wanted(
     parts: Sequence[str], steps: int, seeds: Sequence[int], thrice: bool
-) -> Iterator[tuple[str, Arm]]:
+) -> list[tuple[str, Arm]]:
     """What is measured on which arm: the first seed of all of them before the second of any.
 
     Args:
@@ -134,40 +135,25 @@ def wanted(
         seeds: in order.
         thrice: from the second seed on only those arms that decide.
     """
-    said: dict[tuple[str, str], None] = {}
-    for place, seed in enumerate(seeds):
-        for part in parts:
-            measure, names = PARTS[part]
-            for name in names:
-                if thrice and place > 0 and name not in THRICE:
-                    continue
-                if (measure, f"{name}-{seed}") not in said:
-                    said[measure, f"{name}-{seed}"] = None
-                    yield measure, arm_of(name, steps, seed)
+    said = [
+        (PARTS[part][0], arm_of(name, steps, seed))
+        for seed in seeds
+        for part in parts
+        for name in PARTS[part][1]
+        if not thrice or seed == seeds[0] or name in THRICE
+    ]
+    return list(dict.fromkeys(said))
 
 
-def measured(measure: str, arm: Arm, plan: ComparePlan, results: Path) -> bool:
-    """Train and measure an arm where that is not done yet; whether it is done now.
-
-    It is not where somebody else trains the arm.
-    """
-    file = results / measure / f"{arm}.json"
-    if file.exists():
-        return True
-    with alone(arm, plan) as is_free:
-        if not is_free:
-            return False
-        network = network_of(arm, plan)
-        said = {"arm": arm.name, "steps": arm.steps, "seed": arm.seed}
-        said |= MEASURES[measure](network, plan)
-        write_result(file, {**said, "training": described(arm, plan)})
-    print(file, file=sys.stderr)
-    return True
+def result_of(measure: str, arm: Arm, plan: ComparePlan, weights: Path) -> dict[str, Any]:
+    """What is said of an arm's weights."""
+    said = MEASURES[measure](autoencoder(weights), plan)
+    return {**said, "training": described(arm, plan)}
 
 
-def network_of(arm: Arm, plan: ComparePlan) -> HandAutoencoder:
-    """An arm's network, trained as far as it is not yet."""
-    network = load_network(trained(arm, plan), torch.device("cpu"), "autoencoder")
+def autoencoder(weights: Path) -> HandAutoencoder:
+    """The network of an arm."""
+    network = load_network(weights, torch.device("cpu"), "autoencoder")
     assert isinstance(network, HandAutoencoder)
     return network
 
@@ -216,12 +202,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parts = [part for part in PARTS if part in given.parts or "all" in given.parts]
     seeds = given.seeds or [0, 1, 2]
     for measure, arm in wanted(parts, given.steps, seeds, not given.seeds):
-        measured(measure, arm, plan, given.results)
+        file = given.results / measure / f"{arm}.json"
+        measured(file, arm, plan, partial(result_of, measure, arm, plan))
     if "sizes" in given.parts or "all" in given.parts:
         measured_sizes(plan, given.results)
     if "texture" in given.parts or "all" in given.parts:
         arm = arm_of("photometric", given.steps, seeds[0])
-        draw_textures(network_of(arm, plan), plan, TEXTURES)
+        draw_textures(autoencoder(trained(arm, plan)), plan, TEXTURES)
     if given.results == RESULTS:
         write_page()
 

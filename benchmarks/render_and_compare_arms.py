@@ -208,7 +208,7 @@ class Arm(Training[ComparePlan]):
         first = round(FIRST * self.steps)
         shared: dict[str, Any] = {}
         if self.recipe.only is not None:
-            shared = {"trains": [self.recipe.only], "without": ["encoder", "geometry"]}
+            shared = {"trains": [self.recipe.only], "without": ["encoder", "geometry", "texture"]}
         return {
             "apart": {"steps": first, **shared},
             "together": {

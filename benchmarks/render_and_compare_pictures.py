@@ -41,7 +41,8 @@ def draw_textures(network: HandAutoencoder, plan: Plan, file: Path) -> None:
         file: where to.
     """
     side = network.config.input_size
-    crops = held_out(plan, side, network.config.margin).crop(range(HANDS), (0,))
+    cropper = held_out(plan, side, network.config.margin)
+    crops = cropper.crop(range(min(HANDS, len(cropper.samples))), (0,))
     inputs = autoencoder_inputs(crops)
     with torch.no_grad():
         code = network(inputs).code

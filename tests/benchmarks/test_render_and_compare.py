@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import arms as trainings
+import cv2
 import doc_render_and_compare as doc
 import figure_render_and_compare as figure
 import numpy as np
@@ -13,6 +15,7 @@ import render_and_compare_figures as figures
 import render_and_compare_start as start
 import torch
 
+from datasets.synthetic import SyntheticSettings
 from fitter.metrics import pck
 from fitter.system.lock import WriterLock
 from init_net.networks.config import AutoencoderConfig
@@ -216,3 +219,37 @@ def test_sets_of_keypoints_have_a_table_and_a_figure(tmp_path):
     assert f"| {errors.detected.mean():.2f} |" in line and f"| {share:.3f} |" in line
     figure.draw(tmp_path / "curves.png", tmp_path)
     assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_an_arm_is_trained_and_measured_once(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(start, "STEPS", 2)
+    monkeypatch.setattr(render_and_compare, "TEXTURES", tmp_path / "textures.png")
+    held_out = tmp_path / "validation"
+    settings = SyntheticSettings(backgrounds="packages")
+    render(held_out, SampleSource(seed=2000, count=2, size=96, settings=settings))
+    options = ["data.seed=7", "data.size=96", "validation.count=2", "validation.size=96",
+               "optimiser.batch_size=2", "optimiser.warmup_steps=1", "network.input_size=64",
+               "network.hidden=[16]"]  # fmt: skip
+    places = ["--work", tmp_path / "work", "--results", tmp_path / "results", "--samples", folder,
+              "--validation", held_out]  # fmt: skip
+    sizes = ["--count", COUNT, "--steps", 4, "--held-out", 9, "--seeds", 3]
+    given = [*places, *sizes, *(word for option in options for word in ("--set", option))]
+    words = ["table4", "fig4", "texture", *map(str, given)]
+    render_and_compare.main(words)
+    results = tmp_path / "results"
+    made = sorted(str(file.relative_to(results)) for file in results.rglob("*.json"))
+    names = ("consistency", "location", "orientation", "photometric")
+    assert made == [f"hands/{name}-4-3.json" for name in names] + [
+        f"keypoints/{name}-4-3.json" for name in ("consistency", "estimator", "orientation")
+    ]
+    said = json.loads((results / "hands" / "photometric-4-3.json").read_text())
+    assert said["hands"] == 2 and said["pa_mpjpe_mm"] > 0
+    assert str(tmp_path) not in json.dumps(said)
+    of_branches = json.loads((results / "keypoints" / "estimator-4-3.json").read_text())
+    assert of_branches["estimated"]["px"] > 0
+    picture = cv2.imread(str(tmp_path / "textures.png"))
+    assert picture.shape == (4 * SIDE, 2 * SIDE, 3) and picture.std() > 10
+    assert all("n/a" not in table(results) for table in (doc.losses, doc.keypoints))
+    monkeypatch.setattr(trainings, "train_hands", lambda words: pytest.fail(f"trained {words}"))
+    monkeypatch.setitem(render_and_compare.MEASURES, "hands", lambda *given: pytest.fail("again"))
+    render_and_compare.main(words)
