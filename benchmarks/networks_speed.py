@@ -18,8 +18,9 @@ from init_net import TrainConfig, build_network, load_train_config
 from init_net.records import CropPredictions
 from init_net.samples.shards import ShardedSamples
 from init_net.training.optimisation import WeightAverage, make_optimiser
+from init_net.training.sample_tasks import HeldOut
 from init_net.training.sources import LearnedFrom
-from init_net.training.tasks import HandNetTask, HeldOut, LifterTask, SegmentationTask
+from init_net.training.tasks import HandNetTask, LifterTask, SegmentationTask
 
 ENGINES = ((128, 1), (128, 2), (224, 1))
 """Sides of images and supersampling; the last is that of the samples to learn from."""

@@ -62,6 +62,22 @@ def network_hand_model(source: str = OPEN_HAND, betas: int = 0) -> HandModel:
         return load_hand_model(source, children=children)
 
 
+def posed_by(network: object) -> tuple[int, str]:
+    """What `current_hand_model` is asked of a network: its shape coefficients, and what it poses
+    its hands with.
+
+    Args:
+        network: its configuration, or a mapping that such a one was stored as; what is not there is
+            that of networks that do not say it.
+    """
+    stored = network if isinstance(network, Mapping) else None
+    betas, source = (
+        getattr(network, name, None) if stored is None else stored.get(name)
+        for name in ("betas", "hand_model")
+    )
+    return betas if isinstance(betas, int) else 0, source if isinstance(source, str) else OPEN_HAND
+
+
 def require_components(data: HandModelData, option: str, available: int, wanted: int) -> None:
     """Refuse a network with more coefficients than its hand model has components.
 

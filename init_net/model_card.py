@@ -18,6 +18,7 @@ _TITLES = {
     "handnet": ("HandNet", "image and 2D keypoints to the parameters of a hand"),
     "segmentation": ("HandSegmentation", "image and 2D keypoints to the mask of a hand"),
     "stereo": ("StereoHandNet", "two views of a hand to its parameters"),
+    "autoencoder": ("HandAutoencoder", "an image to pose, shape, texture and light of a hand"),
 }
 
 

@@ -7,6 +7,7 @@ are few and may be small or large, so they keep their own type, as do values bey
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,10 +19,16 @@ from torch import Tensor, nn
 from fitter.detection.networks.weights import detector_digest
 from fitter.errors import InputError
 from fitter.system.files import write_whole
-from init_net.hand_model_id import HandModelId, require_fitting, require_hand_model
+from init_net.hand_model_id import (
+    OPEN_HAND,
+    HandModelId,
+    posed_by,
+    require_fitting,
+    require_hand_model,
+)
 from init_net.model_card import WeightsInfo, model_card
 from init_net.networks.build import AnyNetwork, build_network
-from init_net.networks.config import LifterConfig, NetworkConfig
+from init_net.networks.config import AutoencoderConfig, LifterConfig, NetworkConfig
 from init_net.offer import SHIPPED, SHIPPED_WEIGHTS, shipped_file
 
 FORMAT = "fit-hands network"
@@ -89,14 +96,20 @@ def read_info(path: Path) -> WeightsInfo:
 
 
 def load_network(
-    path: Path, device: torch.device | str = "cpu", expected_kind: str | None = None
+    path: Path,
+    device: torch.device | str = "cpu",
+    expected_kind: str | None = None,
+    hand_model: str | None = None,
 ) -> AnyNetwork:
     """A trained network, in float32 and eval mode.
 
     Args:
         path: of a file that `save_weights` wrote.
         device: where it is wanted.
-        expected_kind: lifter, handnet or segmentation; None for any.
+        expected_kind: lifter, handnet, segmentation, stereo or autoencoder; None for any.
+        hand_model: where the files of a MANO or NIMBLE model lie that the network poses its hands
+            with, in the place of where they lay in its training, of which weights keep the name
+            alone; None: there. A network of the open hand does not ask for any.
 
     Raises:
         InputError: the file is missing, damaged, none of weights, from a newer version, of another
@@ -108,7 +121,9 @@ def load_network(
         raise InputError(
             "weights.other_network", file=path, expected=expected_kind, found=info.network.kind
         )
-    require_hand_model(path, info.hand_model, getattr(info.network, "betas", 0))
+    if hand_model is not None and isinstance(info.network, AutoencoderConfig):
+        info = replace(info, network=_posed_by(info.network, hand_model))
+    require_hand_model(path, info.hand_model, *posed_by(info.network))
     _require_detector(path, info)
     outline = _outline(path, info.network)
     if outline is not None:
@@ -120,6 +135,13 @@ def load_network(
     require_fitting(path, network, tensors)
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False).to(device)
+
+
+def _posed_by(network: AutoencoderConfig, hand_model: str) -> AutoencoderConfig:
+    """A network whose hand model lies elsewhere."""
+    if network.hand_model == OPEN_HAND:
+        return network
+    return network.model_copy(update={"hand_model": hand_model})
 
 
 def _require_detector(path: Path, info: WeightsInfo) -> None:

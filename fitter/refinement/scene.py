@@ -22,6 +22,7 @@ from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.raster import MeshTopology, RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.rendering.shading import (
+    FIRST_LIGHT,
     AmbientDirectionalLight,
     SphericalHarmonicsLight,
     band_width,
@@ -105,9 +106,7 @@ class SceneModel:
         batch, vertices = len(hand.transl), len(like)
         lighting = like.new_zeros(batch, 11 if self.light == "ambient_directional" else 27)
         if self.light == "ambient_directional":
-            # Ambient of 0.7 and a white light of 0.3 that shines along the line of sight.
-            values = [0.7, 1, 1, 1, 0.3, 1, 1, 1, 0, 0, -1]
-            lighting[:] = like.new_tensor(values)
+            lighting[:] = like.new_tensor(FIRST_LIGHT)
         else:
             even = SphericalHarmonicsLight.uniform(like.new_ones(batch, 3))
             lighting = even.coefficients.flatten(1)

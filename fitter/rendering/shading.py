@@ -100,6 +100,11 @@ def _for_normals(field: Tensor, normals: Tensor) -> Tensor:
     return field.to(normals)
 
 
+FIRST_LIGHT = (0.7, 1.0, 1.0, 1.0, 0.3, 1.0, 1.0, 1.0, 0.0, 0.0, -1.0)
+"""`AmbientDirectionalLight.of` these is where lights begin: ambient of 0.7 and a white light of 0.3
+that shines along the line of sight."""
+
+
 @dataclass(frozen=True)
 class AmbientDirectionalLight:
     """One light from infinitely far away plus an ambient part: E = ambient + diffuse max(0, n.d).

@@ -8,6 +8,7 @@ import torch
 
 from fitter.light_imports import without_compiler
 from init_net.networks.config import (
+    AutoencoderConfig,
     HandNetConfig,
     LifterConfig,
     NetworkConfig,
@@ -16,12 +17,13 @@ from init_net.networks.config import (
 )
 
 if TYPE_CHECKING:
+    from init_net.networks.autoencoder import HandAutoencoder
     from init_net.networks.handnet import HandNet
     from init_net.networks.lifter import HandLifter
     from init_net.networks.segmentation import HandSegmentation
     from init_net.networks.stereo import StereoHandNet
 
-AnyNetwork: TypeAlias = "HandLifter | HandNet | HandSegmentation | StereoHandNet"
+AnyNetwork: TypeAlias = "HandLifter | HandNet | HandSegmentation | StereoHandNet | HandAutoencoder"
 """What a configuration describes."""
 
 
@@ -33,11 +35,11 @@ def build_network(config: NetworkConfig, seed: int) -> AnyNetwork:
         seed: of its weights. PyTorch's global generator is left as it was.
 
     Returns:
-        A `HandLifter`, `HandNet`, `HandSegmentation` or `StereoHandNet` on the CPU, in training
-        mode.
+        A `HandLifter`, `HandNet`, `HandSegmentation`, `StereoHandNet` or `HandAutoencoder` on the
+        CPU, in training mode.
 
     Raises:
-        InputError: there is no such encoder.
+        InputError: there is no such encoder, or see `HandAutoencoder`.
     """
     # The packages of encoders are large, and a lifter needs neither: they are imported when used.
     with without_compiler(), torch.random.fork_rng(devices=[]):
@@ -60,3 +62,7 @@ def build_network(config: NetworkConfig, seed: int) -> AnyNetwork:
                 from init_net.networks.stereo import StereoHandNet
 
                 return StereoHandNet(config)
+            case AutoencoderConfig():
+                from init_net.networks.autoencoder import HandAutoencoder
+
+                return HandAutoencoder(config)

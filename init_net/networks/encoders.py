@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from fitter.errors import InputError
@@ -29,6 +31,34 @@ def synchronised(network: nn.Module) -> nn.Module:
     PyTorch's own conversion would lose the activations that timm's layers have in them."""
     found: nn.Module = convert_sync_batchnorm(network)
     return found
+
+
+def pooled_encoder(name: str, size: int) -> tuple[nn.Module, int]:
+    """Build an encoder with random weights that makes one vector of an image: timm's model without
+    its classifier, with its own pooling and all that it has before or behind that.
+
+    Args:
+        name: of the encoder in timm, such as "efficientnet_b0".
+        size: S of the images, pixels.
+
+    Returns:
+        A module (B, 3, S, S) -> (B, F), and F.
+
+    Raises:
+        InputError: timm has no such encoder, or it takes no such images.
+    """
+    if not is_encoder(name):
+        raise InputError("network.no_timm_encoder", encoder=name)
+    try:
+        model = timm.create_model(name, pretrained=False, num_classes=0)
+        outline = copy.deepcopy(model).to("meta").eval()
+        shape = outline(torch.zeros(1, 3, size, size, device="meta")).shape
+    except Exception as error:  # timm raises many kinds
+        raise InputError("network.no_timm_features", encoder=name, reason=str(error)) from error
+    if len(shape) != 2:
+        reason = f"an output of shape {tuple(shape)}"
+        raise InputError("network.no_timm_features", encoder=name, reason=reason)
+    return model, shape[1]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from init_net.autoencoder_records import AutoencoderInputs
 from init_net.networks.config import KeypointDropout
 from init_net.records import CropInputs
 
@@ -57,7 +58,7 @@ def drop_keypoints(
     return replace(inputs, confidence=inputs.confidence.masked_fill(gone, 0))
 
 
-def check_size(inputs: CropInputs, size: int) -> None:
+def check_size(inputs: CropInputs | AutoencoderInputs, size: int) -> None:
     """Raise ValueError for crops that are not (B, 3, size, size)."""
     if inputs.image.shape[1:] != (3, size, size):
         raise ValueError(

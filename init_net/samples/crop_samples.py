@@ -58,6 +58,8 @@ class CropSamples(TensorBatch):
         positions: (B, 21, 2) true keypoints, crop units about the crop's middle.
         points: (B, 21, 3) true keypoints relative to the wrist, metres, view frame.
         rotations, betas, camera: see `RegressedHands`, the truth.
+        focal: (B,) focal length of the view frame's camera, crop units, see `view_focal`.
+        wrist: (B, 3) true wrist keypoint, metres, view frame; `points` are relative to it.
         has_mask: (B,) bool, the mask is known.
         is_marks: (B,) bool, keypoints are the detector's marks; else joints and fingertips.
         weight: (B,) how far each hand counts; keypoint_weight: (B, 21) each of its keypoints.
@@ -72,6 +74,8 @@ class CropSamples(TensorBatch):
     rotations: Tensor
     betas: Tensor
     camera: Tensor
+    focal: Tensor
+    wrist: Tensor
     has_mask: Tensor
     is_marks: Tensor
     weight: Tensor
@@ -276,6 +280,9 @@ def _truth(
         "rotations": torch.cat([(rotation @ orient)[:, None], pose], 1),
         "betas": hands.betas,
         "camera": weak_camera(points, positions),
+        "focal": focal,
+        # That of keypoints relative to the wrist is in no place.
+        "wrist": torch.where(views.wrist[:, 2:] > 0, views.wrist, torch.nan),
     }
     return {name: value.float() for name, value in found.items()}, views
 

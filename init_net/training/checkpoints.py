@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fitter.errors import InputError
 from fitter.system.files import write_whole
-from init_net.hand_model_id import HandModelId, require_hand_model
+from init_net.hand_model_id import HandModelId, posed_by, require_hand_model
 from init_net.training.config import TrainConfig
 from init_net.training.plan import Plan
 from init_net.training.same_run import first_difference
@@ -160,9 +160,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise InputError("checkpoint.damaged_part", file=path, part=name)
     if hand_model is None:
         raise InputError("checkpoint.damaged_part", file=path, part="hand_model")
-    network = values["config"].get("network")
-    betas = network.get("betas") if isinstance(network, dict) else None
-    require_hand_model(path, hand_model, betas if isinstance(betas, int) else 0)
+    require_hand_model(path, hand_model, *posed_by(values["config"].get("network")))
     return Checkpoint(**{**{n: values[n] for n in names}, "hand_model": hand_model})
 
 

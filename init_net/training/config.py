@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from fitter.config.files import ConfigKind, Flag, load_kind
 from fitter.config.section import Section, mistake
-from init_net.networks.config import NetworkConfig, StereoConfig
+from init_net.networks.config import AutoencoderConfig, NetworkConfig, StereoConfig
 from init_net.samples.config import (
     AugmentationConfig,
     DatasetConfig,
@@ -118,12 +118,12 @@ class TrainRunConfig(Section):
 class SupervisionConfig(Section):
     """What a `HandAutoencoder` is told of its pictures in training.
 
-    Self-supervised, as S2HAND and half of Zhao's Table 3: ``keypoints: detected``. Weakly: ``true``
-    keypoints in 2D. Fully: losses in 3D count, too (`AutoencoderWeights`).
+    Self-supervised, as S2HAND and half of Zhao's Table 3: ``keypoints: detected``. Weakly:
+    ``annotated`` ones in 2D. Fully: losses in 3D count, too (`AutoencoderWeights`).
     """
 
-    keypoints: Literal["detected", "true"] = Field(
-        "detected", description="2D keypoints that are compared: the detector's, or the truth's"
+    keypoints: Literal["detected", "annotated"] = Field(
+        "detected", description="2D keypoints that are compared: the detector's, or the labels'"
     )
     confidence: bool = Field(
         True,
@@ -133,6 +133,28 @@ class SupervisionConfig(Section):
     bone_confidence: bool | None = Field(
         None, description="the same of bones (Zhao, Table 3); null: as confidence says"
     )
+    keypoint_beta: float = Field(
+        0.02,
+        gt=0,
+        description="where SmoothL1 turns from quadratic to linear, sides of the crop (not "
+        "published)",
+    )
+    picture_side: int | None = Field(
+        None,
+        ge=16,
+        le=2048,
+        description="side of the pictures that are drawn and compared, pixels; null: as the "
+        "network's input",
+    )
+    silhouette: Literal["edge", "soft"] = Field(
+        "edge",
+        description="how the outline is drawn: a band along it, or the Soft Rasterizer's",
+    )
+
+    @property
+    def of_bones(self) -> bool:
+        """Whether each bone counts as far as the detector is sure of its ends."""
+        return self.confidence if self.bone_confidence is None else self.bone_confidence
 
 
 class TrainConfig(Section):
@@ -260,6 +282,17 @@ class TrainConfig(Section):
                 if getattr(self, option):
                     raise mistake("training.unpaired", option=option)
         return self
+
+    @model_validator(mode="after")
+    def _supervises_autoencoders_alone(self) -> Self:
+        if self.supervision is not None and not isinstance(self.network, AutoencoderConfig):
+            raise mistake("training.supervision", network=self.network.kind)
+        return self
+
+    @property
+    def supervised(self) -> SupervisionConfig:
+        """`supervision` of an autoencoder, its defaults where nothing is given."""
+        return self.supervision or SupervisionConfig()
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> Self:

@@ -207,7 +207,7 @@ class CropErrors:
             for each in (model.keypoint_model(), KeypointDefinition.of(model, "mano").reduced)
         )
         errors, seen, rooted = [], [], []
-        for whole in _batches(held_out):
+        for whole in crop_batches(held_out):
             crops = whole[whole.points.isfinite().all(dim=(1, 2))]
             hands = network.regress(_given(crops, with_keypoints).to(device), absent).to("cpu")
             found = labelled_points(marks, joints, hands, crops.is_marks)
@@ -267,7 +267,7 @@ def mask_figures(
         return {}
     device = next(network.parameters()).device
     overlap, right = [], []
-    for whole in _batches(held_out):
+    for whole in crop_batches(held_out):
         crops = whole[whole.has_mask]
         logits = network.segment(_given(crops, with_keypoints).to(device), absent)
         found = (logits.cpu() > 0).numpy()
@@ -306,7 +306,8 @@ def posed_mesh(model: HandModel, rotations: Tensor, betas: Tensor) -> HandMesh:
     return model(HandParams(vectors[:, 0], vectors[:, 1:], betas.double(), place))
 
 
-def _batches(cropper: Cropper) -> Iterator[CropSamples]:
+def crop_batches(cropper: Cropper) -> Iterator[CropSamples]:
+    """All crops of a cropper, in order and some at a time."""
     for rows in np.array_split(np.arange(len(cropper.samples)), -(-len(cropper.samples) // _BATCH)):
         yield cropper.crop(rows, (0,))
 

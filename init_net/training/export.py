@@ -10,9 +10,10 @@ from rich.console import Console
 
 from fitter.errors import InputError
 from fitter.run.progress import say
-from init_net.hand_model_id import require_fitting
+from init_net.hand_model_id import OPEN_HAND, require_fitting
 from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
+from init_net.networks.config import AutoencoderConfig, NetworkConfig
 from init_net.samples.config import SamplesConfig
 from init_net.training.checkpoints import find_checkpoint, load_checkpoint, require_same_run
 from init_net.training.config import SourceConfig, TrainConfig
@@ -49,7 +50,7 @@ def export(out: Path, config: TrainConfig, file: Path, console: Console) -> None
         for name, stage in config.stages.items()
     }
     info = WeightsInfo(
-        network=config.network,
+        network=_public_network(config.network),
         command=read_manifest(out)["command"],
         steps=found.step,
         data={
@@ -84,6 +85,13 @@ def export(out: Path, config: TrainConfig, file: Path, console: Console) -> None
         f"weights after {found.step} of {planned} steps, "
         f"{measured}: {file}, {megabytes:.2f} MB, and its card",
     )
+
+
+def _public_network(network: NetworkConfig) -> NetworkConfig:
+    """A network, of the hand model that somebody has as files only their name."""
+    if not isinstance(network, AutoencoderConfig) or network.hand_model == OPEN_HAND:
+        return network
+    return network.model_copy(update={"hand_model": Path(network.hand_model).name})
 
 
 def _public(source: SourceConfig) -> dict[str, object]:

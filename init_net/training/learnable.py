@@ -9,7 +9,12 @@ import numpy as np
 
 from datasets.annotations import AnnotatedHand, AnnotatedImages
 from fitter.errors import InputError
-from init_net.networks.config import HandNetConfig, LifterConfig, SegmentationConfig
+from init_net.networks.config import (
+    AutoencoderConfig,
+    HandNetConfig,
+    LifterConfig,
+    SegmentationConfig,
+)
 from init_net.samples.annotated import OWN_MODEL
 from init_net.samples.config import DatasetConfig, SamplesConfig
 from init_net.training.config import SourceConfig, TrainConfig
@@ -133,8 +138,8 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
     for name, source in config.validation_datasets.items():
         contents = Contents.of(annotated_source(source).images)
         lacking = _lacking(config, any_stage, contents)
-        is_masks = isinstance(config.network, SegmentationConfig)
-        if lacking is None and not is_masks and not contents.in_space:
+        in_2d = isinstance(config.network, SegmentationConfig | AutoencoderConfig)
+        if lacking is None and not in_2d and not contents.in_space:
             lacking = "keypoints in 3D and K, which its figures are of"
         _require(config, f"validation_datasets.{name}", source, lacking)
     return said
@@ -151,7 +156,8 @@ def _as_learned(config: TrainConfig, source: SourceConfig) -> Contents:
     if not isinstance(source, DatasetConfig):
         return OTHER_MODEL
     contents = Contents.of(annotated_source(source).images)
-    if source.parameters == "fitted" and isinstance(config.network, HandNetConfig):
+    learns = isinstance(config.network, HandNetConfig | AutoencoderConfig)
+    if source.parameters == "fitted" and learns:
         return replace(contents, parameters=contents.parameters or contents.in_space)
     return contents
 
@@ -174,6 +180,9 @@ def _lost(config: TrainConfig, weights: Mapping[str, float], contents: Contents)
             return []
         case LifterConfig():
             return [] if contents.parameters else ["rotations and shape"]
+        case AutoencoderConfig():
+            compared = _compared(config, weights, contents)
+            return [words for words, is_there in compared.items() if not is_there]
         case HandNetConfig():
             pass
     counts = [name for name, weight in weights.items() if weight > 0]
@@ -198,6 +207,10 @@ def _lacking(config: TrainConfig, weights: Mapping[str, float], contents: Conten
                 return "keypoints in 3D in the camera, and K"
             if not contents.marks:
                 return "keypoints as the detector marks them"
+        case AutoencoderConfig():
+            compared = _compared(config, weights, contents)
+            if compared and not any(compared.values()):
+                return " or ".join(compared)
         case HandNetConfig():
             counts = [name for name, weight in weights.items() if weight > 0]
             if all(name.startswith(OF_MASKS) for name in counts):
@@ -207,3 +220,33 @@ def _lacking(config: TrainConfig, weights: Mapping[str, float], contents: Conten
             if not (contents.in_space or in_the_image or of_masks):
                 return "keypoints in 3D and K: no loss compares positions in the image"
     return None
+
+
+_OF_PICTURES = ("pixel", "ssim", "rgb", "image_silhouette")
+"""Losses of an autoencoder that compare with the picture itself."""
+
+_OF_KEYPOINTS = ("location", "orientation", "joints_2d", "estimator")
+"""Those that compare positions in the image."""
+
+
+def _compared(
+    config: TrainConfig, weights: Mapping[str, float], contents: Contents
+) -> dict[str, bool]:
+    """What the losses of an autoencoder that count compare with, in words, and whether a data set
+    has it. What the detector sees, and what a picture shows, is always there."""
+    counts = {name for name, weight in weights.items() if weight > 0}
+    found: dict[str, bool] = {}
+    if counts & {*_OF_PICTURES}:
+        found["pictures"] = True
+    if counts & {*_OF_KEYPOINTS}:
+        is_detected = config.supervised.keypoints == "detected"
+        found["keypoints in 2D"] = is_detected or contents.keypoints_2d
+    if "joints_3d" in counts:
+        found["keypoints in 3D in the camera, and K"] = contents.in_space and contents.placed
+    if "joints_3d_norm" in counts:
+        found["keypoints in 3D and K"] = contents.in_space
+    if "mask" in counts:
+        found["masks"] = contents.masks
+    if "depth" in counts:
+        found["rotations and shape"] = contents.parameters
+    return found

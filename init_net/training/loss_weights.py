@@ -13,7 +13,7 @@ from pydantic import Field
 
 from fitter.config.section import Section
 from fitter.errors import InputError
-from init_net.networks.config import HandNetConfig
+from init_net.networks.config import AutoencoderConfig, HandNetConfig, NetworkConfig
 from init_net.training.config import TrainConfig
 from init_net.training.stage_config import StageConfig
 
@@ -31,25 +31,59 @@ MASK_PART = "segmentation"
 _SEEN = frozenset({"image_front", "keypoint_front", "fusion", "tail"})
 _HAND = _SEEN | {"head"}
 
+ESTIMATOR_PART, TEXTURE_PART = "estimator", "texture"
+"""Parts of an autoencoder that it may be without."""
+
+_SHAPED = frozenset({"encoder", "geometry"})
+_PAINTED = _SHAPED | {TEXTURE_PART}
+
+PICTURED = frozenset({"pixel", "ssim", "rgb"})
+"""An autoencoder's losses that compare the hand in its colours."""
+
+COLOURED = frozenset({"texture", "appearance_l2"})
+"""Those on its texture code alone."""
+
 
 @dataclass(frozen=True)
 class _Group:
     """Losses that compare the same.
 
     Attributes:
+        said_by: parts that say together what they compare.
+        made_of: parts that it is made of; any of them that learns learns from these losses.
         prefix: of their names; "" for those that have that of no other group.
-        said_by: the part that says what they compare.
-        made_of: parts that it is made of.
+        names: of them instead; None for those of the prefix.
     """
 
-    prefix: str
-    said_by: str
+    said_by: frozenset[str]
     made_of: frozenset[str]
+    prefix: str = ""
+    names: frozenset[str] | None = None
+
+    def among(self, names: list[str]) -> list[str]:
+        """Those losses of a list that are of this group."""
+        if self.names is not None:
+            return [name for name in names if name in self.names]
+        return [name for name in names if name.startswith(self.prefix)]
 
 
 _GROUPS: dict[str, tuple[_Group, ...]] = {
-    "handnet": (_Group(OF_MASKS, MASK_PART, _SEEN | {MASK_PART}), _Group("", "head", _HAND)),
-    "stereo": (_Group(OF_BOTH_VIEWS, "stereo", _HAND | {"stereo"}), _Group("", "head", _HAND)),
+    "handnet": (
+        _Group(frozenset({MASK_PART}), _SEEN | {MASK_PART}, OF_MASKS),
+        _Group(frozenset({"head"}), _HAND),
+    ),
+    "stereo": (
+        _Group(frozenset({"stereo"}), _HAND | {"stereo"}, OF_BOTH_VIEWS),
+        _Group(frozenset({"head"}), _HAND),
+    ),
+    "autoencoder": (
+        _Group(frozenset({ESTIMATOR_PART}), frozenset({ESTIMATOR_PART}), "estimator"),
+        _Group(_SHAPED | {ESTIMATOR_PART}, _SHAPED | {ESTIMATOR_PART}, "consistency"),
+        # A picture is of the hand's shape as well as of its colours.
+        _Group(_PAINTED, _PAINTED, names=PICTURED),
+        _Group(_PAINTED, frozenset({"encoder", TEXTURE_PART}), names=COLOURED),
+        _Group(_SHAPED, _SHAPED),
+    ),
 }
 """Kind of network -> its losses by what they compare; those of other kinds compare all alike."""
 
@@ -206,13 +240,31 @@ def _unasked(config: TrainConfig, stage: str | None) -> list[str]:
     network, groups = config.network, _GROUPS.get(config.network.kind, ())
     given = StageConfig(steps=1) if stage is None else config.stages[stage]
     there = {part for group in groups for part in group.made_of} - set(given.without)
-    if isinstance(network, HandNetConfig) and not network.decoder_channels:
-        there -= {MASK_PART}
+    there -= _never_there(network)
     learns = there if given.trains is None else there & set(given.trains)
     left, unasked = [*_DEFAULTS[network.kind].model_fields], []
     for group in groups:
-        names = [name for name in left if name.startswith(group.prefix)]
+        names = group.among(left)
         left = [name for name in left if name not in names]
-        if group.said_by not in there or not learns & group.made_of:
+        if not group.said_by <= there or not learns & group.made_of:
             unasked += names
-    return unasked
+    return unasked + _impossible(network)
+
+
+def _never_there(network: NetworkConfig) -> set[str]:
+    """Parts that a network's options leave out."""
+    parts: set[str] = set()
+    if isinstance(network, HandNetConfig) and not network.decoder_channels:
+        parts.add(MASK_PART)
+    if isinstance(network, AutoencoderConfig):
+        if network.estimator is None:
+            parts.add(ESTIMATOR_PART)
+        if network.appearance == "none":
+            parts.add(TEXTURE_PART)
+    return parts
+
+
+def _impossible(network: NetworkConfig) -> list[str]:
+    """Losses of what the codes of an autoencoder do not have."""
+    has_components = isinstance(network, AutoencoderConfig) and network.appearance == "components"
+    return ["appearance_l2"] if not has_components and network.kind == "autoencoder" else []

@@ -52,7 +52,7 @@ def mano_terms(
         true_positions: (B, 21, 2) crop units.
         confidence: (B, 21) of these.
     """
-    across = _squared_distances(points.positions, true_positions)
+    across = squared_distances(points.positions, true_positions)
     return {
         "pose": squared_chords(hands.rotations, truth.rotations).sum(1) / 48,
         "shape": known_error(hands.betas, truth.betas).square().mean(1),
@@ -103,10 +103,10 @@ def geometric_terms(
     positions = torch.where(marked[..., None], truth.positions, points.positions.detach())
     # `bone_orientation` is divided by the number of bones, 20; Zhao's norm is not.
     bone = 20 * bone_orientation(points.positions, positions, confidence * marked)
-    unscaled = _squared_distances(normalised(points.points), normalised(truth.points))
+    unscaled = squared_distances(normalised(points.points), normalised(truth.points))
     return {
-        "joints_3d": (confidence * _squared_distances(points.points, truth.points)).sum(1),
-        "joints_2d": (confidence * _squared_distances(points.positions, truth.positions)).sum(1),
+        "joints_3d": (confidence * squared_distances(points.points, truth.points)).sum(1),
+        "joints_2d": (confidence * squared_distances(points.positions, truth.positions)).sum(1),
         "joints_3d_norm": (confidence * unscaled).sum(1),
         "bone": bone,
         "pose": squared_chords(fingers, rest.expand_as(fingers)).sum(1),
@@ -311,6 +311,6 @@ def known_error(predicted: Tensor, truth: Tensor) -> Tensor:
     return torch.where(truth.isfinite(), predicted - truth, 0)
 
 
-def _squared_distances(predicted: Tensor, truth: Tensor) -> Tensor:
+def squared_distances(predicted: Tensor, truth: Tensor) -> Tensor:
     """(B, 21) ``||p_i - p*_i||^2`` of points (B, 21, D); 0 where the truth is not known."""
     return known_error(predicted, truth).square().sum(-1)

@@ -26,7 +26,11 @@ _PAPER = 245
 
 
 def crop_pictures(
-    crops: CropSamples, positions: Tensor | None, logits: Tensor | None
+    crops: CropSamples,
+    positions: Tensor | None,
+    logits: Tensor | None,
+    wanted: Tensor | None = None,
+    drawn: Tensor | None = None,
 ) -> np.ndarray:
     """Crops with keypoints and masks.
 
@@ -35,23 +39,26 @@ def crop_pictures(
         positions: (B, 21, 2) keypoints as the network has them, crop units about the middle; None
             where it says none, and then no true ones are drawn.
         logits: (B, S, S) above 0 where it sees the hand; None likewise.
+        wanted: (B, 21, 2) keypoints that are learned from; None for the true ones.
+        drawn: (B, S, S, 3) hands as they are drawn, sRGB, which go between; None for none.
 
     Returns:
-        (B H, 2 H, 3) uint8 sRGB.
+        (B H, 2 H or 3 H, 3) uint8 sRGB.
     """
     rows = []
+    targets = crops.positions if wanted is None else wanted
     for row in range(len(crops.image)):
-        values = (255 * crops.image[row]).round().cpu().numpy().astype(np.uint8).transpose(1, 2, 0)
-        image = cv2.resize(values, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)
+        image = _picture(crops.image[row].permute(1, 2, 0))
         true, found = image.copy(), image.copy()
         if logits is not None:
             if bool(crops.has_mask[row]):
                 true = _tinted(true, crops.mask[row] > 0.5)
             found = _tinted(found, logits[row] > 0)
         if positions is not None:
-            _draw_hand(true, crops.positions[row])
+            _draw_hand(true, targets[row])
             _draw_hand(found, positions[row])
-        rows.append(np.concatenate([true, found], 1))
+        middle = [] if drawn is None else [_picture(drawn[row])]
+        rows.append(np.concatenate([true, *middle, found], 1))
     return np.concatenate(rows)
 
 
@@ -76,6 +83,12 @@ def relative_pictures(keypoints: Tensor, truth: Tensor) -> np.ndarray:
                 views.append(paper)
         rows.append(np.concatenate(views, 1))
     return np.concatenate(rows)
+
+
+def _picture(image: Tensor) -> np.ndarray:
+    """(H, H, 3) uint8 of a picture (S, S, 3) in [0, 1]; colours beyond are the nearest."""
+    values = (255 * image.float().clamp(0, 1)).round().cpu().numpy().astype(np.uint8)
+    return cv2.resize(values, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)
 
 
 def _tinted(image: np.ndarray, mask: Tensor) -> np.ndarray:

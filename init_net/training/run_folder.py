@@ -22,7 +22,7 @@ from fitter.detection.networks.weights import detector_digest
 from fitter.errors import InputError
 from fitter.system.files import write_whole
 from fitter.system.lock import WriterLock
-from init_net.hand_model_id import HandModelId, current_hand_model, require_hand_model
+from init_net.hand_model_id import HandModelId, current_hand_model, posed_by, require_hand_model
 from init_net.training.checkpoints import CHECKPOINT, PREVIOUS, require_same_run
 from init_net.training.config import TrainConfig
 from init_net.training.log import EVENTS, METRICS
@@ -48,7 +48,7 @@ def check_run(folder: Path, config: TrainConfig) -> bool:
     manifest = read_manifest(folder)
     require_same_run(folder, manifest["config"], config)
     found = HandModelId(**manifest["hand_model"])
-    require_hand_model(folder / MANIFEST, found, getattr(config.network, "betas", 0))
+    require_hand_model(folder / MANIFEST, found, *posed_by(config.network))
     _require_detector(folder / MANIFEST, manifest)
     return True
 
@@ -159,7 +159,7 @@ def _write_manifest(folder: Path, config: TrainConfig, command: str) -> None:
         "magic": _MAGIC,
         "layout": _LAYOUT,
         "command": command,
-        "hand_model": asdict(current_hand_model(getattr(config.network, "betas", 0))),
+        "hand_model": asdict(current_hand_model(*posed_by(config.network))),
         "detector": detector_digest(),
         "config": config.resolved(),
     }

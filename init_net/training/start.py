@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import nn
 
 from fitter.errors import InputError
+from init_net.hand_model_id import OPEN_HAND, posed_by
 from init_net.networks.config import NetworkConfig, StereoConfig
 from init_net.training.config import TrainConfig
 from init_net.training.freezing import parts_of
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
     from init_net.networks.stereo import StereoHandNet
 
-_FREE = {"keypoint_dropout", "dropout", "feature_dropout"}
-"""Options of a network that its weights do not depend on."""
+_FREE = {"keypoint_dropout", "dropout", "feature_dropout", "hand_model"}
+"""Options of a network that its weights do not depend on, or that are told by more than the place
+of a file: hand models have a digest."""
 
 
 def begin_with(network: nn.Module, config: TrainConfig) -> None:
@@ -41,15 +43,16 @@ def begin_with(network: nn.Module, config: TrainConfig) -> None:
             raise InputError("training.no_start", file="run.start_parts")
         return
     mine = config.network
-    path = _start_file(config, run.start)
+    path, own = _start_file(config, run.start), posed_by(mine)[1]
     if run.start_parts is not None:
-        _begin_parts(network, path, run.start_parts)
+        _begin_parts(network, path, run.start_parts, own)
     elif isinstance(mine, StereoConfig) and read_info(path).network.kind == "handnet":
         _require_options(path, mine.mono, "network.mono")
         cast("StereoHandNet", network).begin_with(cast("HandNet", load_network(path)))
     else:
         _require_options(path, mine, "network")
-        network.load_state_dict(load_network(path, expected_kind=mine.kind).state_dict())
+        theirs = load_network(path, expected_kind=mine.kind, hand_model=own)
+        network.load_state_dict(theirs.state_dict())
 
 
 def crop_size(network: object) -> int | None:
@@ -89,9 +92,13 @@ def _require_options(path: Path, wanted: NetworkConfig, where: str) -> None:
             )
 
 
-def _begin_parts(network: nn.Module, path: Path, wanted: Mapping[str, str]) -> None:
-    """Give parts of a network the weights of parts of the network in a file."""
-    mine, theirs = parts_of(network), parts_of(load_network(path))
+def _begin_parts(
+    network: nn.Module, path: Path, wanted: Mapping[str, str], hand_model: str
+) -> None:
+    """Give parts of a network, which is of a hand model, the weights of parts of the network in a
+    file."""
+    given = None if hand_model == OPEN_HAND else hand_model
+    mine, theirs = parts_of(network), parts_of(load_network(path, hand_model=given))
     for name, other in wanted.items():
         for part, parts, where in ((name, mine, "run.start_parts"), (other, theirs, path)):
             if part not in parts:

@@ -20,7 +20,7 @@ from torch import nn
 
 from fitter.errors import UserError
 from fitter.records import TensorBatch
-from init_net.hand_model_id import HandModelId, current_hand_model, require_fitting
+from init_net.hand_model_id import HandModelId, current_hand_model, posed_by, require_fitting
 from init_net.training import freezing
 from init_net.training.checkpoints import (
     Checkpoint,
@@ -96,7 +96,7 @@ class TrainState:
             optimiser=make_optimiser(task.network, config.optimiser),
             average=WeightAverage(task.network, config.optimiser.ema_decay),
             scaler=torch.amp.GradScaler(_device(task).type, enabled=half),
-            hand_model=current_hand_model(getattr(config.network, "betas", 0)),
+            hand_model=current_hand_model(*posed_by(config.network)),
         )
 
     @classmethod

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from init_net.networks.build import build_network
 from init_net.networks.config import (
+    AutoencoderConfig,
     HandNetConfig,
     LifterConfig,
     SegmentationConfig,
@@ -27,13 +27,11 @@ from init_net.networks.config import (
 )
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.detected_samples import DetectedSamples, with_less
-from init_net.samples.fitted import with_fitted
 from init_net.samples.hand_sampler import HandSampler
 from init_net.samples.joined import fitting_shapes
 from init_net.samples.lifter_samples import LifterSamples
-from init_net.samples.mixing import Mixture
-from init_net.samples.shards import ShardedSamples
 from init_net.samples.stereo_shards import StereoShards
+from init_net.training.autoencoder_task import AutoencoderTask
 from init_net.training.config import TrainConfig
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.freezing import said
@@ -42,7 +40,8 @@ from init_net.training.learnable import require_learnable
 from init_net.training.loss_weights import MASK_PART, OF_MASKS
 from init_net.training.losses import lifter_terms, mask_terms
 from init_net.training.pictures import SHOWN, crop_pictures, relative_pictures
-from init_net.training.plan import Stage, Supply, make_plan
+from init_net.training.plan import Stage
+from init_net.training.sample_tasks import BATCHES, HeldOut, ImageTask, SampleTask, by_set
 from init_net.training.sources import (
     LearnedFrom,
     learned_from,
@@ -58,12 +57,6 @@ from init_net.training.task import Task
 if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
     from init_net.networks.segmentation import HandSegmentation
-
-_BATCHES = 1
-"""What a seed is for, besides the first weights and the order of samples."""
-
-Batch = TypeVar("Batch", CropSamples, LifterSamples)
-HeldOutSet = TypeVar("HeldOutSet")
 
 SEEN_SHARE = 0.8
 """Of the lifter's batches: rendered hands that the detector itself has seen; the others are seen
@@ -102,93 +95,13 @@ def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
             return HandNetTask(config, network, train, held_out)
         case SegmentationConfig():
             return SegmentationTask(config, network, train, held_out)
+        case AutoencoderConfig():
+            return AutoencoderTask(config, network, train, held_out)
         case StereoConfig():
             raise AssertionError("a stereo network has pairs")
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """What is validated on: all of it together, and where it is several sets each by its name."""
-
-    together: ShardedSamples
-    apart: Mapping[str, ShardedSamples]
-
-    @classmethod
-    def of(cls, config: TrainConfig) -> HeldOut:
-        """What a configuration validates on, which is there."""
-        sets = config.held_out_sets if len(config.held_out_sets) > 1 else {}
-        return cls(
-            learned_from(config.held_out).samples,
-            {name: learned_from([held_out]).samples for name, held_out in sets.items()},
-        )
-
-
-def by_set(
-    sets: Mapping[str, HeldOutSet], figures: Callable[[HeldOutSet], dict[str, float]]
-) -> dict[str, float]:
-    """Figures of sets that are held out, those of each after its name and a slash; "" has none."""
-    return {
-        f"{name}/{key}" if name else key: value
-        for name, held_out in sets.items()
-        for key, value in figures(held_out).items()
-    }
-
-
-class _SampleTask:
-    """What the tasks share: which samples a step learns from, and where the network is."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        network: nn.Module,
-        train: LearnedFrom,
-        items: tuple[np.ndarray, int],
-    ) -> None:
-        """`items` are (N,) the source of each that is learned from, and how many are in a batch."""
-        self.config, self.network = config, network
-        self._train = train
-        owner, self._drawn = items
-        counts = np.bincount(owner, minlength=len(config.learned_from))
-        self.plan = make_plan(config, Supply(counts.tolist(), self._drawn))
-        self._mixtures = [
-            Mixture(owner, stage.shares, config.run.seed, stage.number)
-            for stage in self.plan.stages
-        ]
-        # Networks of no shape look at none.
-        self._shapes = getattr(config.network, "betas", 0)
-        self._device = next(network.parameters()).device
-
-    def pictures(self, stage: Stage) -> np.ndarray | None:
-        """See `Task.pictures`."""
-        return None
-
-    def _chosen(self, step: int) -> np.ndarray:
-        """(B,) items that a step learns from."""
-        stage = self.plan.at(step)
-        return self._mixtures[stage.number].chosen(step - stage.first, self._drawn)
-
-    def _said(self, inputs: Any, step: int) -> Any:
-        """What the network says in a step."""
-        return said(self.network, inputs, self.plan.at(step))
-
-    def _scaled(self, terms: Mapping[str, Tensor], step: int, counts: Tensor) -> dict[str, Tensor]:
-        """Terms (B,) by the weights of losses in a step and by how far each hand `counts` (B,)."""
-        weights = self.plan.at(step).losses
-        return {
-            name: weights[name] * counts * term for name, term in terms.items() if weights[name] > 0
-        }
-
-    def _weighted(self, batch: Batch, numbers: np.ndarray) -> Batch:
-        """Samples `numbers` (B,) with how far each of them counts."""
-        weights = self._train.weights
-        return replace(
-            batch,
-            weight=torch.from_numpy(weights.hands[numbers]),
-            keypoint_weight=torch.from_numpy(weights.keypoints[numbers]),
-        )
-
-
-class LifterTask(_SampleTask):
+class LifterTask(SampleTask):
     """A `HandLifter` from hands that are sampled as it learns and from rendered ones."""
 
     def __init__(
@@ -213,7 +126,7 @@ class LifterTask(_SampleTask):
     def batch(self, step: int) -> LifterSamples:
         """See `Task.batch`."""
         size = self.config.optimiser.batch_size
-        seed = (self.config.run.seed, _BATCHES, step)
+        seed = (self.config.run.seed, BATCHES, step)
         rows = self._chosen(step)
         parts = [
             self._weighted(self._seen.batch(rows, seed), self._seen.index[rows]),
@@ -240,50 +153,14 @@ class LifterTask(_SampleTask):
         return relative_pictures(lifted.keypoints, hands.keypoints)
 
 
-class _ImageTask(_SampleTask):
-    """What the networks that see images share."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        network: HandNet | HandSegmentation,
-        train: LearnedFrom,
-        held_out: HeldOut,
-    ) -> None:
-        super().__init__(config, network, train, (train.owner, config.optimiser.batch_size))
-        self._drop_keypoints = network.drop_keypoints
-        size, margin = network.config.input_size, network.config.margin
-        self._cropper = Cropper(train.samples, size, margin, config.augmentation)
-        self._held_out = Cropper(held_out.together, size, margin, None)
-        self._apart = {
-            name: Cropper(samples, size, margin, None) for name, samples in held_out.apart.items()
-        }
-
-    def _shown(self) -> CropSamples:
-        """Held-out crops that are shown, on the network's device."""
-        count = min(SHOWN, len(self._held_out.samples))
-        return self._held_out.crop(range(count), (0,)).to(self._device)
-
-    def batch(self, step: int) -> CropSamples:
-        """See `Task.batch`."""
-        seed = (self.config.run.seed, _BATCHES, step)
-        numbers = self._chosen(step)
-        crops = self._weighted(self._cropper.crop(numbers, seed), numbers)
-        crops = with_fitted(crops, torch.from_numpy(self._train.fitted[numbers]))
-        generator = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
-        seen = self._drop_keypoints(crops.inputs, generator)
-        crops = crops.with_confidence(seen.confidence)
-        return replace(crops, betas=fitting_shapes(crops.betas, self._shapes))
-
-
-class HandNetTask(_ImageTask):
+class HandNetTask(ImageTask):
     """A `HandNet`: Seeber eq. 9 and 10 and Zhao 3.5, and rotations compared as rotations.
 
     Of what a stage leaves out, head or decoder, there is no loss and no figure.
     """
 
     def __init__(self, *arguments: Any) -> None:
-        """As `_ImageTask`."""
+        """As `ImageTask`."""
         super().__init__(*arguments)
         self._terms = HandNetTerms(load_hand_model(children=True), self._device)
 
@@ -321,7 +198,7 @@ class HandNetTask(_ImageTask):
         return crop_pictures(crops, points, found.mask_logits)
 
 
-class SegmentationTask(_ImageTask):
+class SegmentationTask(ImageTask):
     """A `HandSegmentation`: binary cross entropy and Dice."""
 
     def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:

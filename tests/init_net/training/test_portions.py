@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.same_run import first_difference
+from init_net.training.sample_tasks import by_set
 from init_net.training.sources import learned_from
-from init_net.training.tasks import build_task, by_set
+from init_net.training.tasks import build_task
 from tests.support.task_cases import COUNT, CPU, configured
 
 

@@ -1,0 +1,70 @@
+"""What a `HandAutoencoder` learns: S2HAND (Chen et al. 2021) 3.4 and 4.2, Zhao 3.5 and 4.3.
+
+Of pictures alone and what the detector saw in them, of true keypoints in 2D, or of all that is true
+(`SupervisionConfig` and the losses that count say which).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from init_net.hand_pictures import draw_hands
+from init_net.samples.crop_samples import CropSamples
+from init_net.training.autoencoder_evaluation import AutoencoderErrors, autoencoder_inputs
+from init_net.training.autoencoder_terms import AutoencoderTerms, Targets
+from init_net.training.freezing import said
+from init_net.training.pictures import crop_pictures
+from init_net.training.plan import Stage
+from init_net.training.sample_tasks import ImageTask, by_set
+
+if TYPE_CHECKING:
+    from init_net.networks.autoencoder import HandAutoencoder
+
+
+class AutoencoderTask(ImageTask):
+    """A `HandAutoencoder`: of what a stage leaves out there is no loss and no figure."""
+
+    def __init__(self, *arguments: Any) -> None:
+        """As `ImageTask`."""
+        super().__init__(*arguments)
+        self._decoder = cast("HandAutoencoder", self.network).decoder
+        self._terms = AutoencoderTerms(self._decoder, self.config.supervised)
+
+    def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
+        """See `Task.losses`."""
+        batch = batch.to(self._device)
+        asked = [name for name, weight in self.plan.at(step).losses.items() if weight > 0]
+        found = self._said(autoencoder_inputs(batch), step)
+        return self._scaled(self._terms(found, batch, asked), step, batch.weight)
+
+    def validate(self, stage: Stage) -> dict[str, float]:
+        """See `Task.validate`."""
+        network = cast("HandAutoencoder", self.network)
+        sets = {"": self._held_out, **self._apart}
+        return by_set(
+            sets, lambda held_out: AutoencoderErrors.of(network, held_out, stage.without).figures()
+        )
+
+    def pictures(self, stage: Stage) -> np.ndarray:
+        """See `Task.pictures`: a photograph with the keypoints that it is compared with, the hand
+        as it is drawn, and the photograph with the keypoints that the network says."""
+        crops = self._shown()
+        inputs = autoencoder_inputs(crops)
+        found = said(self.network, inputs, stage)
+        targets = Targets.of(crops, self.config.supervised)
+        unknown = (targets.confidence == 0)[..., None]
+        wanted = torch.where(unknown, torch.nan, targets.positions)
+        if found.code is None:
+            return crop_pictures(crops, found.estimated, None, wanted)
+        code = found.code.map(Tensor.float)
+        decoded = self._decoder(code, inputs.focal)
+        drawn = draw_hands(self._decoder, code, decoded, crops.image.shape[-1])
+        return crop_pictures(crops, decoded.keypoints_2d, None, wanted, drawn.image)
+
+    def _as_learned(self, crops: CropSamples, generator: torch.Generator) -> CropSamples:
+        """Crops as they are: the network is told neither keypoints nor shapes."""
+        return crops

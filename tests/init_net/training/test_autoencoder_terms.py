@@ -1,0 +1,457 @@
+"""Every equation of S2HAND 3.4 and Zhao 3.5, number by number, against a plain transcription."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pytest
+import torch
+
+from fitter.conventions import BONES
+from fitter.hand_models import anatomical_angles, anatomy_of
+from init_net.autoencoder_records import AutoencoderPredictions, DecodedHands, HandCode
+from init_net.hand_decoder import HandDecoder
+from init_net.hand_pictures import HandPictures, draw_hands
+from init_net.networks.config import AutoencoderConfig
+from init_net.networks.handnet import TYPICAL_SCALE
+from init_net.samples.crop_samples import CropSamples
+from init_net.training import autoencoder_terms
+from init_net.training.autoencoder_terms import AutoencoderTerms, Targets, place
+from init_net.training.config import SupervisionConfig
+from init_net.training.loss_weights import AutoencoderWeights
+from tests.support.autoencoder_cases import hand_codes
+from tests.support.autoencoder_crops import random_crops
+from tests.support.printed_ssim import ssim_as_printed
+
+B, SIDE = 3, 32
+OF_S2HAND = AutoencoderConfig()
+OF_ZHAO = AutoencoderConfig(appearance="components", light="even", camera="orthographic")
+NAMES = list(AutoencoderWeights.model_fields)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Hands beside crops, and all that losses are made of."""
+
+    terms: AutoencoderTerms
+    said: AutoencoderPredictions
+    batch: CropSamples
+
+    def value(self, name: str) -> np.ndarray:
+        return self.terms(self.said, self.batch, [name])[name].numpy()
+
+    @property
+    def code(self) -> HandCode:
+        assert self.said.code is not None
+        return self.said.code
+
+    @cached_property
+    def decoded(self) -> DecodedHands:
+        return self.terms.decoder(self.code, self.batch.focal)
+
+    @cached_property
+    def pictures(self) -> HandPictures:
+        return draw_hands(self.terms.decoder, self.code, self.decoded, SIDE)
+
+
+def case(config: AutoencoderConfig, **supervision: object) -> Case:
+    decoder = HandDecoder(config).double()
+    has_light = config.light == "ambient_directional"
+    code = hand_codes(config, B, vertices=len(decoder.model.v_template) if has_light else None)
+    random = torch.Generator().manual_seed(5)
+    if has_light:
+        # Some colours beyond their range, some joints beyond their limits, light from everywhere.
+        lighting = torch.rand(B, 11, generator=random, dtype=torch.float64)
+        code = replace(code, lighting=lighting, colours=2 * code.colours - 0.5)
+    code = replace(code, pose=4 * code.pose)
+    estimated = torch.rand(B, 21, 2, generator=random, dtype=torch.float64) - 0.5
+    terms = AutoencoderTerms(decoder, SupervisionConfig.model_validate(supervision))
+    return Case(terms, AutoencoderPredictions(code, estimated), random_crops(B, SIDE))
+
+
+CASES = {
+    "self-supervised S2HAND": case(OF_S2HAND),
+    "weakly supervised Zhao": case(OF_ZHAO, keypoints="annotated", confidence=False),
+    "labels with the detector's confidence": case(
+        OF_S2HAND, keypoints="annotated", confidence=False, bone_confidence=True
+    ),
+}
+
+
+@pytest.fixture(params=CASES)
+def given(request) -> Case:
+    return CASES[request.param]
+
+
+# Plain transcriptions, hand by hand
+
+
+def smooth_l1(difference: np.ndarray, beta: float) -> float:
+    size = np.abs(difference)
+    return float(np.where(size < beta, size**2 / (2 * beta), size - beta / 2).sum())
+
+
+@dataclass(frozen=True)
+class Hand:
+    """One of them, as arrays."""
+
+    case: Case
+    row: int
+
+    def of(self, record: object, name: str) -> np.ndarray:
+        return np.asarray(getattr(record, name)[self.row])
+
+    @property
+    def is_detected(self) -> bool:
+        return self.case.terms.supervision.keypoints == "detected"
+
+    @property
+    def beta(self) -> float:
+        return self.case.terms.supervision.keypoint_beta
+
+    @property
+    def wanted(self) -> np.ndarray:
+        if self.is_detected:
+            return self.of(self.case.batch, "keypoints") / SIDE - 0.5
+        return self.of(self.case.batch, "positions")
+
+    def confidence(self, weighs: bool) -> np.ndarray:
+        seen = self.of(self.case.batch, "confidence")
+        counts = self.of(self.case.batch, "keypoint_weight")
+        if self.is_detected:
+            counts = (seen > 0).astype(float)
+        return counts * seen if weighs else counts
+
+    @property
+    def con(self) -> np.ndarray:
+        return self.confidence(self.case.terms.supervision.confidence)
+
+    @property
+    def projected(self) -> np.ndarray:
+        marked = self.is_detected or bool(self.case.batch.is_marks[self.row])
+        return self.of(self.case.decoded, "keypoints_2d" if marked else "joints_2d")
+
+    @property
+    def points(self) -> np.ndarray:
+        name = "keypoints" if bool(self.case.batch.is_marks[self.row]) else "joints"
+        relative = self.of(self.case.decoded, name)
+        if self.case.terms.decoder.config.camera == "perspective":
+            return relative
+        code, scale = self.case.code, float(self.case.code.scale[self.row])
+        t = self.of(code, "transl")
+        return relative + np.array([t[0], t[1], float(self.case.batch.focal[self.row])]) / scale
+
+    @property
+    def image(self) -> np.ndarray:
+        return self.of(self.case.batch, "image").transpose(1, 2, 0)
+
+
+def location(hand: Hand) -> float:
+    return np.mean([
+        c * smooth_l1(de - pro, hand.beta)
+        for c, de, pro in zip(hand.con, hand.wanted, hand.projected, strict=True)
+    ])  # fmt: skip
+
+
+def orientation(hand: Hand) -> float:
+    total = 0.0
+    con = hand.confidence(hand.case.terms.supervision.of_bones)
+    for first, second in BONES:
+        bones = [points[second] - points[first] for points in (hand.wanted, hand.projected)]
+        one, other = (bone / np.linalg.norm(bone) for bone in bones)
+        total += con[first] * con[second] * ((one - other) ** 2).sum()
+    return total / 20
+
+
+def pixel(hand: Hand) -> float:
+    pictures = hand.case.pictures
+    total = area = 0.0
+    for v in range(SIDE):
+        for u in range(SIDE):
+            share = hand.of(pictures, "silhouette")[v, u]
+            colour = hand.of(pictures, "foreground")[v, u]
+            total += share * np.linalg.norm(hand.image[v, u] - colour)
+            area += share
+    return hand.con.sum() / area * total
+
+
+def ssim(hand: Hand) -> float:
+    seen = hand.image * hand.of(hand.case.pictures, "silhouette")[..., None]
+    return 1 - ssim_as_printed(seen, hand.of(hand.case.pictures, "image"), stride=2).mean()
+
+
+def rgb(hand: Hand) -> float:
+    drawn = hand.of(hand.case.pictures, "image")
+    distance = np.linalg.norm(hand.image - drawn, axis=-1).mean()
+    return distance + 1 - ssim_as_printed(hand.image, drawn, stride=2).mean()
+
+
+def image_silhouette(hand: Hand) -> float:
+    grey = np.repeat(hand.of(hand.case.pictures, "silhouette")[..., None], 3, -1)
+    return 1 - ssim_as_printed(hand.image, grey, stride=2).mean()
+
+
+def texture(hand: Hand) -> float:
+    colours = np.asarray(hand.case.terms.decoder.colours(hand.case.code)[hand.row])
+    return np.mean([max(c - 1, -c, 0) ** 2 for c in colours.ravel()])
+
+
+def scale(hand: Hand) -> float:
+    is_flat = hand.case.terms.decoder.config.camera == "orthographic"
+    return np.log(hand.of(hand.case.code, "scale") / (TYPICAL_SCALE if is_flat else 1)) ** 2
+
+
+def limits(hand: Hand) -> float:
+    model = hand.case.terms.decoder.model
+    anatomy = anatomy_of(model.data)
+    pose = np.asarray(model.hands_mean + hand.case.code.pose @ model.hands_components[:30])
+    angles = anatomical_angles(
+        torch.from_numpy(pose[hand.row].reshape(1, -1, 3)), torch.from_numpy(anatomy.axes)
+    )[0].numpy()
+    pairs = zip(angles.ravel(), anatomy.lower.ravel(), anatomy.upper.ravel(), strict=True)
+    return sum(max(a - up, low - a, 0) ** 2 for a, low, up in pairs)
+
+
+def estimator(hand: Hand) -> float:
+    return np.mean([
+        c * smooth_l1(de - found, hand.beta)
+        for c, de, found in zip(
+            hand.con, hand.wanted, hand.of(hand.case.said, "estimated"), strict=True
+        )
+    ])  # fmt: skip
+
+
+def consistency(hand: Hand) -> float:
+    both = zip(hand.projected, hand.of(hand.case.said, "estimated"), strict=True)
+    return np.mean([smooth_l1(pro - found, hand.beta) for pro, found in both])
+
+
+def joints_2d(hand: Hand) -> float:
+    return (hand.con * ((hand.wanted - hand.projected) ** 2).sum(1)).sum()
+
+
+def joints_3d(hand: Hand) -> float:
+    true = hand.of(hand.case.batch, "points") + hand.of(hand.case.batch, "wrist")
+    weight = hand.of(hand.case.batch, "keypoint_weight")
+    return (weight * ((true - hand.points) ** 2).sum(1)).sum()
+
+
+def joints_3d_norm(hand: Hand) -> float:
+    def normal(points: np.ndarray) -> np.ndarray:
+        return (points - points[0]) / np.linalg.norm(points[9] - points[0])
+
+    difference = normal(hand.of(hand.case.batch, "points")) - normal(hand.points)
+    return (hand.of(hand.case.batch, "keypoint_weight") * (difference**2).sum(1)).sum()
+
+
+def mask(hand: Hand) -> float:
+    if not bool(hand.case.batch.has_mask[hand.row]):
+        return 0.0
+    drawn, true = hand.of(hand.case.pictures, "silhouette"), hand.of(hand.case.batch, "mask")
+    return 1 - (drawn * true).sum() / (drawn + true - drawn * true).sum()
+
+
+PRINTED: dict[str, Callable[[Hand], float]] = {
+    "location": location,
+    "orientation": orientation,
+    "pixel": pixel,
+    "ssim": ssim,
+    "shape": lambda hand: np.linalg.norm(hand.of(hand.case.code, "betas")),
+    "texture": texture,
+    "scale": scale,
+    "limits": limits,
+    "estimator": estimator,
+    "consistency": consistency,
+    "joints_2d": joints_2d,
+    "joints_3d": joints_3d,
+    "joints_3d_norm": joints_3d_norm,
+    "rgb": rgb,
+    "image_silhouette": image_silhouette,
+    "pose_l2": lambda hand: (hand.of(hand.case.code, "pose") ** 2).sum(),
+    "shape_l2": lambda hand: (hand.of(hand.case.code, "betas") ** 2).sum(),
+    "mask": mask,
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_as_printed(given, name):
+    expected = [PRINTED[name](Hand(given, row)) for row in range(B)]
+    assert np.count_nonzero(expected) >= (0 if name == "texture" else B - 1)
+    np.testing.assert_allclose(given.value(name), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_appearance():
+    given = CASES["weakly supervised Zhao"]
+    expected = (np.asarray(given.code.appearance) ** 2).sum(1)
+    np.testing.assert_allclose(given.value("appearance_l2"), expected)
+
+
+def test_every_loss_has_a_term():
+    assert set(NAMES) == {*PRINTED, "appearance_l2", "depth"}
+
+
+def test_depth():
+    """The true hand said by a code is where it is; one farther from its wrist by some centimetres
+    costs that much."""
+    given = CASES["self-supervised S2HAND"]
+    batch = given.batch
+    found = given.terms.true_depth(batch, SIDE)
+    assert 0.05 < found.isfinite().double().mean() < 0.9
+    assert found[found.isfinite()].abs().max() < 0.3
+    pictures = given.pictures
+    both = pictures.depth.isfinite() & found.isfinite()
+    expected = [
+        np.abs(np.asarray((pictures.depth - found)[row][both[row]])).mean()
+        if both[row].any()
+        else 0
+        for row in range(B)
+    ]
+    assert np.count_nonzero(expected) >= 1
+    np.testing.assert_allclose(given.value("depth"), expected, rtol=1e-6)
+
+
+def test_only_what_is_asked_for_is_computed(monkeypatch):
+    """Nothing is drawn for losses that look at no picture, and no colours for outlines."""
+    given = CASES["self-supervised S2HAND"]
+    drawn = []
+
+    def draw(*arguments):
+        drawn.append(arguments[-1])
+        return draw_hands(*arguments)
+
+    monkeypatch.setattr(autoencoder_terms, "draw_hands", draw)
+    plain = ["location", "orientation", "shape", "scale", "limits", "texture", "consistency"]
+    assert list(given.terms(given.said, given.batch, plain)) == plain and drawn == []
+    given.terms(given.said, given.batch, ["mask", "image_silhouette"])
+    assert drawn == [False]
+    given.terms(given.said, given.batch, ["pixel", "ssim", "mask"])
+    assert drawn == [False, True]
+    # The 2D branch alone.
+    alone = AutoencoderPredictions(None, given.said.estimated)
+    assert list(given.terms(alone, given.batch, ["estimator"])) == ["estimator"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_of_each_hand_alone(given, name):
+    if name == "appearance_l2" and given.code.appearance is None:
+        return
+    together = given.value(name)
+    for row in range(B):
+        alone = Case(
+            given.terms,
+            AutoencoderPredictions(
+                given.code.map(lambda f, row=row: f[row : row + 1]),
+                given.said.estimated[row : row + 1],
+            ),
+            given.batch[row : row + 1],
+        )
+        np.testing.assert_allclose(alone.value(name)[0], together[row], rtol=1e-7, atol=1e-12)
+
+
+def gradients(given: Case, names: list[str], code: HandCode) -> list[torch.Tensor]:
+    """Of the sum of terms by the code's geometry."""
+    leaves = {
+        name: getattr(code, name).clone().requires_grad_()
+        for name in ("pose", "betas", "scale", "global_orient", "transl")
+    }
+    said = AutoencoderPredictions(replace(code, **leaves), given.said.estimated)
+    total = sum(term.sum() for term in given.terms(said, given.batch, names).values())
+    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+    return [
+        torch.zeros_like(leaf) if gradient is None else gradient
+        for leaf, gradient in zip(leaves.values(), found, strict=True)
+    ]
+
+
+WITH_COLOURS = [name for name in NAMES if name != "appearance_l2"]
+
+
+def test_no_keypoint_seen_says_nothing_of_keypoints():
+    given = CASES["self-supervised S2HAND"]
+    blind = replace(given, batch=replace(given.batch, confidence=torch.zeros(B, 21).double()))
+    for name in ("location", "orientation", "pixel", "joints_2d", "estimator"):
+        assert (blind.value(name) == 0).all()
+        assert all((each == 0).all() for each in gradients(blind, [name], given.code))
+    assert (blind.value("consistency") > 0).all() and (blind.value("ssim") > 0).all()
+
+
+def test_what_is_not_known_costs_nothing_and_moves_nothing():
+    """NaN of truth, hand by hand and keypoint by keypoint."""
+    given = CASES["labels with the detector's confidence"]
+    batch = given.batch
+    lost = {
+        name: torch.full_like(getattr(batch, name), torch.nan)
+        for name in ("positions", "points", "rotations", "betas", "camera", "wrist")
+    }
+    unknown = replace(given, batch=replace(batch, **lost, has_mask=torch.zeros(B).bool()))
+    of_truth = ["location", "orientation", "joints_2d", "joints_3d", "joints_3d_norm", "mask",
+                "depth", "estimator"]  # fmt: skip
+    for name in of_truth:
+        assert (unknown.value(name) == 0).all(), name
+        assert all((each == 0).all() for each in gradients(unknown, [name], given.code)), name
+    # One keypoint that is not known takes nothing from the others.
+    positions, points = batch.positions.clone(), batch.points.clone()
+    positions[0, 5] = points[0, 5] = torch.nan
+    few = replace(given, batch=replace(batch, positions=positions, points=points))
+    weightless = batch.keypoint_weight.clone()
+    weightless[0, 5] = 0
+    without = replace(given, batch=replace(batch, keypoint_weight=weightless))
+    for name in ("location", "orientation", "joints_2d", "joints_3d", "joints_3d_norm"):
+        np.testing.assert_allclose(few.value(name), without.value(name))
+
+
+@pytest.mark.parametrize("camera", ["self-supervised S2HAND", "weakly supervised Zhao"])
+def test_a_hand_that_is_not_in_the_picture(camera):
+    """Behind the camera, or beside the crop: nothing is drawn, everything is finite, and no other
+    hand takes notice."""
+    given = CASES[camera]
+    names = [name for name in NAMES if name != "appearance_l2"]
+    away = given.code.transl.clone()
+    away[0] = torch.tensor([0.0, 0, -0.6] if "S2HAND" in camera else [40.0, 0, 0])
+    away[1] = torch.tensor([30.0, 0, 0.6] if "S2HAND" in camera else [-40.0, 0, 0])
+    code = replace(given.code, transl=away)
+    gone = replace(given, said=replace(given.said, code=code))
+    pictures = gone.pictures
+    assert (pictures.silhouette[:2] == 0).all() and pictures.depth[:2].isnan().all()
+    for name in names:
+        found, before = gone.value(name), given.value(name)
+        assert np.isfinite(found).all(), name
+        np.testing.assert_allclose(found[2], before[2], err_msg=name)
+    assert all(each.isfinite().all() for each in gradients(gone, names, code))
+
+
+def test_a_hand_that_is_not_finite_shows_in_the_losses():
+    """So the trainer ends; the others are what they were."""
+    given = CASES["self-supervised S2HAND"]
+    pose = given.code.pose.clone()
+    pose[1, 3] = torch.nan
+    broken = replace(given, said=replace(given.said, code=replace(given.code, pose=pose)))
+    for name in ("location", "orientation", "consistency"):
+        found = broken.value(name)
+        assert np.isnan(found[1])
+        np.testing.assert_allclose(found[[0, 2]], given.value(name)[[0, 2]])
+
+
+def test_where_an_orthographic_hand_is():
+    """Where the picture's camera would see its wrist at t, at the scale s."""
+    given = CASES["weakly supervised Zhao"]
+    found = place(given.terms.decoder, given.code, given.batch.focal)
+    depth = given.batch.focal / given.code.scale
+    torch.testing.assert_close(found[:, 2], depth)
+    seen = given.batch.focal[:, None] * found[:, :2] / found[:, 2:]
+    torch.testing.assert_close(seen, given.code.transl[:, :2])
+
+
+def test_targets_that_nobody_gives():
+    batch = random_crops(B, SIDE)
+    positions = batch.positions.clone()
+    positions[2, 3, 1] = torch.nan
+    batch = replace(batch, positions=positions)
+    found = Targets.of(batch, SupervisionConfig(keypoints="annotated"))
+    assert found.positions.isfinite().all() and found.confidence[2, 3] == 0
+    assert found.marked.tolist() == batch.is_marks.tolist()
+    detected = Targets.of(batch, SupervisionConfig())
+    assert detected.marked.all() and (detected.confidence[:, 7] == 0).all()
