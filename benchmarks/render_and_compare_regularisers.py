@@ -111,7 +111,8 @@ class Arm(Training[WeightPlan]):
 
     def config(self, plan: WeightPlan) -> TrainConfig:
         """Of the run."""
-        own = [] if plan.nimble is None else [f"network.hand_model={plan.nimble}"]
+        posed = ("network", "data", "validation")
+        own = [f"{each}.hand_model={plan.nimble}" for each in posed if plan.nimble is not None]
         words = [*COMPACT, *own, *plan.sources, *RUN, *plan.options]
         said = load_train_config(self.preset, words).resolved()
         said["losses"] = dict.fromkeys(AutoencoderWeights.model_fields, 0.0) | COMPARED | {
