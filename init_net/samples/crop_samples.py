@@ -46,6 +46,10 @@ _FIELDS = (
 )
 _SEEN = ("found", "keypoints", "confidence")
 
+ASSUMED_FOCAL = 2.3
+"""Focal length, crop units, of a picture whose camera nobody knows: a hand that fills its crop is
+0.6 m away, the median of rendered hands."""
+
 
 @dataclass(frozen=True)
 class CropSamples(TensorBatch):
@@ -58,7 +62,8 @@ class CropSamples(TensorBatch):
         positions: (B, 21, 2) true keypoints, crop units about the crop's middle.
         points: (B, 21, 3) true keypoints relative to the wrist, metres, view frame.
         rotations, betas, camera: see `RegressedHands`, the truth.
-        focal: (B,) focal length of the view frame's camera, crop units, see `view_focal`.
+        focal: (B,) focal length of the view frame's camera, crop units, see `view_focal`;
+            `ASSUMED_FOCAL` where it is not known.
         wrist: (B, 3) true wrist keypoint, metres, view frame; `points` are relative to it.
         has_mask: (B,) bool, the mask is known.
         is_marks: (B,) bool, keypoints are the detector's marks; else joints and fingertips.
@@ -280,7 +285,7 @@ def _truth(
         "rotations": torch.cat([(rotation @ orient)[:, None], pose], 1),
         "betas": hands.betas,
         "camera": weak_camera(points, positions),
-        "focal": focal,
+        "focal": torch.where(focal.isfinite(), focal, ASSUMED_FOCAL),
         # That of keypoints relative to the wrist is in no place.
         "wrist": torch.where(views.wrist[:, 2:] > 0, views.wrist, torch.nan),
     }

@@ -19,6 +19,7 @@ from torch import Tensor
 from fitter.hand_models import load_hand_model
 from fitter.metrics import auc_per_hand, fscore, mpjpe, point_errors, procrustes_aligned
 from init_net.autoencoder_records import AutoencoderInputs, AutoencoderPredictions
+from init_net.hand_decoder import HandDecoder
 from init_net.networks.parts import NOTHING
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.training.autoencoder_terms import place, placed_points
@@ -26,7 +27,6 @@ from init_net.training.evaluation import crop_batches
 from init_net.training.true_hands import has_parameters, true_meshes
 
 if TYPE_CHECKING:
-    from init_net.hand_decoder import HandDecoder
     from init_net.networks.autoencoder import HandAutoencoder
 
 
@@ -69,12 +69,17 @@ class SpaceErrors:
             areas[:, 1] = auc_per_hand(distances, known=np.isfinite(distances))
         return cls(1000 * joints.mean(1), surface, areas, scores)
 
-    def figures(self, prefix: str) -> dict[str, float]:
-        """Means over the hands of which something is known, named as in `HandErrors.figures`."""
+    def figures(self, prefix: str, of_mean: str) -> dict[str, float]:
+        """Means over the hands of which something is known.
+
+        Args:
+            prefix: of every name.
+            of_mean: of those of mean distances, besides.
+        """
         columns = {
-            "mpjpe_mm": self.keypoints,
+            f"{of_mean}mpjpe_mm": self.keypoints,
             "auc": self.areas[:, 0],
-            "mpvpe_mm": self.vertices,
+            f"{of_mean}mpvpe_mm": self.vertices,
             "auc_v": self.areas[:, 1],
             "f_5": self.f_scores[:, 0],
             "f_15": self.f_scores[:, 1],
@@ -115,7 +120,8 @@ class AutoencoderErrors:
             held_out: of samples.
             absent: parts of the network that are left out.
         """
-        measure = _Measure(network.decoder)
+        device = next(network.parameters()).device
+        measure = _Measure(HandDecoder(network.config).to(device))
         parts = []
         for whole in crop_batches(held_out):
             crops = whole.to(measure.device)
@@ -124,17 +130,18 @@ class AutoencoderErrors:
         return joined(parts)
 
     def figures(self) -> dict[str, float]:
-        """Means over the crops of which something is known and said."""
+        """Means over the crops of which something is known and said, those of aligned hands and
+        ``mpjpe_mm`` named as of a `HandNet`."""
         flat = {
             "keypoints_2d_px": self.projected,
             "estimated_2d_px": self.estimated,
             "detected_2d_px": self.detected,
             "from_detected_px": self.from_detected,
-            "rooted_mpjpe_mm": self.rooted,
+            "mpjpe_mm": self.rooted,
         }
         return {
-            **self.aligned.figures("pa_"),
-            **self.camera.figures("camera_"),
+            **self.aligned.figures("", "pa_"),
+            **self.camera.figures("camera_", ""),
             **_known_means(flat),
             "hands": float(len(self.rooted)),
         }

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from init_net.hand_decoder import HandDecoder
 from init_net.hand_pictures import draw_hands
 from init_net.samples.crop_samples import CropSamples
 from init_net.training.autoencoder_evaluation import AutoencoderErrors, autoencoder_inputs
@@ -31,7 +32,7 @@ class AutoencoderTask(ImageTask):
     def __init__(self, *arguments: Any) -> None:
         """As `ImageTask`."""
         super().__init__(*arguments)
-        self._decoder = cast("HandAutoencoder", self.network).decoder
+        self._decoder = HandDecoder(cast("HandAutoencoder", self.network).config).to(self._device)
         self._terms = AutoencoderTerms(self._decoder, self.config.supervised)
 
     def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:

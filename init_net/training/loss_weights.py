@@ -259,12 +259,15 @@ def _never_there(network: NetworkConfig) -> set[str]:
     if isinstance(network, AutoencoderConfig):
         if network.estimator is None:
             parts.add(ESTIMATOR_PART)
-        if network.appearance == "none":
+        if network.appearance == "none" and network.light == "even":
             parts.add(TEXTURE_PART)
     return parts
 
 
 def _impossible(network: NetworkConfig) -> list[str]:
     """Losses of what the codes of an autoencoder do not have."""
-    has_components = isinstance(network, AutoencoderConfig) and network.appearance == "components"
-    return ["appearance_l2"] if not has_components and network.kind == "autoencoder" else []
+    if not isinstance(network, AutoencoderConfig):
+        return []
+    lacks = {"appearance_l2": network.appearance != "components",
+             "texture": network.appearance == "none"}  # fmt: skip
+    return [name for name, is_lacking in lacks.items() if is_lacking]

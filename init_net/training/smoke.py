@@ -57,7 +57,16 @@ def _small(network: NetworkConfig) -> NetworkConfig:
     if isinstance(network, StereoConfig):
         return network.model_copy(update={"mono": _small(network.mono)})
     size = getattr(network, "input_size", None)
-    return network if size is None else network.model_copy(update={"input_size": min(size, 64)})
+    if size is None:
+        return network
+    small = network.model_copy(update={"input_size": min(size, 64)})
+    estimator = getattr(network, "estimator", None)
+    if estimator is None:
+        return small
+    map_size = estimator.map_size * small.input_size // size
+    return small.model_copy(
+        update={"estimator": estimator.model_copy(update={"map_size": map_size})}
+    )
 
 
 def _fitting(config: TrainConfig) -> NetworkConfig:
