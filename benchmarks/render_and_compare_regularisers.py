@@ -44,10 +44,11 @@ from arms import (
 from hand_collisions import Collisions
 from measuring import BenchmarkError, run_command, use_threads
 
-from fitter.hand_models import Nimble
+from fitter.hand_models import HandModel, Nimble
 from fitter.records import HandParams
 from init_net import load_network
 from init_net.autoencoder_records import HandCode
+from init_net.hand_model_id import network_hand_model
 from init_net.networks.autoencoder import HandAutoencoder
 from init_net.samples.crop_samples import Cropper
 from init_net.training.autoencoder_evaluation import AutoencoderErrors, autoencoder_inputs
@@ -145,7 +146,8 @@ def measured(arm: Arm, plan: WeightPlan, results: Path) -> bool:
     with alone(arm, plan) as is_free:
         if not is_free:
             return False
-        network = load_network(trained(arm, plan), torch.device("cpu"), "autoencoder")
+        model = None if plan.nimble is None else str(plan.nimble)
+        network = load_network(trained(arm, plan), "cpu", "autoencoder", model)
         assert isinstance(network, HandAutoencoder)
         said = {"model": arm.model, "weight": arm.weight, "steps": arm.steps, "seed": arm.seed}
         said |= figures(network, plan)
@@ -160,7 +162,8 @@ def figures(network: HandAutoencoder, plan: WeightPlan) -> dict[str, Any]:
     crops = held_out(plan, network.config.input_size, network.config.margin)
     errors = AutoencoderErrors.of(network, crops).figures()
     codes = said_codes(network, crops)
-    params = posed(network, codes)
+    model = network_hand_model(network.config.hand_model, network.config.betas)
+    params = posed(model, codes)
     layer = None if plan.nimble is None else Nimble.load(plan.nimble, textures=False)
     return {
         "hands": len(params.betas),
@@ -168,7 +171,7 @@ def figures(network: HandAutoencoder, plan: WeightPlan) -> dict[str, Any]:
         "keypoints_2d_px": errors["keypoints_2d_px"],
         "pose_rms": float(codes.pose.square().mean().sqrt()),
         "shape_rms": float(codes.betas.square().mean().sqrt()),
-        **Collisions.of(network.decoder.model, params, layer).figures(),
+        **Collisions.of(model, params, layer).figures(),
     }
 
 
@@ -186,9 +189,9 @@ def said_codes(network: HandAutoencoder, crops: Cropper) -> HandCode:
     return HandCode(**joined)
 
 
-def posed(network: HandAutoencoder, codes: HandCode) -> HandParams:
+def posed(model: HandModel, codes: HandCode) -> HandParams:
     """The hands of codes, at the origin."""
-    pose = network.decoder.model.pose_from_pca(codes.pose, flat_hand_mean=False)
+    pose = model.pose_from_pca(codes.pose, flat_hand_mean=False)
     return HandParams(codes.global_orient, pose, codes.betas, torch.zeros_like(codes.transl))
 
 

@@ -10,7 +10,10 @@ from fitter.errors import InputError
 from fitter.hand_models.nimble import read_nimble, read_textures
 from init_net.training.command import train_hands
 from init_net.training.config import load_train_config
-from tests.support.nimble_files import content, copied, rewritten
+from init_net.training.tasks import build_task, require_trainable
+from tests.support.autoencoder_runs import autoencoder_config
+from tests.support.nimble_files import content, copied, nimble_folder, rewritten
+from tests.support.task_cases import CPU
 
 PRESET = "zhao_nimble"
 
@@ -63,3 +66,30 @@ def test_more_shapes_than_the_model_has(tmp_path, say, monkeypatch):
     given = ["--set", f"network.hand_model={model}", "--set", "network.betas=21"]
     told = say(PRESET, "--quiet", *given, command=train_hands)
     assert told.status == 2 and "network.betas" in told.err and "20" in told.err
+
+
+def test_what_it_is_compared_with(folder):
+    """Joints and fingertips, which NIMBLE has, of hands that know marks too; all losses count."""
+    preset = load_train_config(PRESET)
+    network = {**preset.network.model_dump(), "hand_model": str(nimble_folder())}
+    small = {"encoder": "mobilenetv3_small_050", "hidden": [16], "input_size": 32}
+    config = autoencoder_config(
+        folder,
+        {**network, **small},
+        losses=preset.losses,
+        stages={"whole": {"steps": 2}},
+        supervision=preset.supervised.model_dump(),
+    )
+    assert require_trainable(config) == {}
+    task = build_task(config, CPU)
+    batch = task.batch(0)
+    assert not batch.is_marks.any() and batch.points.isfinite().all()
+    terms = task.losses(batch, 0)
+    assert set(terms) == {name for name, weight in preset.losses.items() if weight > 0}
+    assert all(term.shape == (4,) and term.isfinite().all() for term in terms.values())
+    sum(term.sum() for term in terms.values()).backward()
+    slopes = [weight.grad for weight in task.network.parameters()]
+    assert all(slope is not None and slope.isfinite().all() for slope in slopes)
+    figures = task.validate(task.plan.stages[0])
+    assert figures["hands"] == 6 and figures["pa_mpjpe_mm"] > 0
+    assert "pa_mpvpe_mm" not in figures
