@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "regularisers"
 FIGURE = ROOT / "docs" / "images" / "regularisers.png"
 
-WEIGHTS = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""Of w_pose and w_shape, decades around those of the preset, and none."""
+WEIGHTS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Of w_pose and w_shape: none, and decades around those of the preset."""
 
 MODELS = {"nimble": "NIMBLE's layout", "open_hand": "open hand"}
 
