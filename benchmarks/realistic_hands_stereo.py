@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from init_net.networks.stereo import StereoHandNet
-from init_net.samples.splitting import split_samples
+from init_net.samples.config import StereoSamplesConfig
 from init_net.samples.stereo_samples import StereoCropper
 from init_net.samples.stereo_shards import StereoShards
 from init_net.training.stereo_evaluation import StereoErrors, ViewErrors
@@ -33,11 +33,10 @@ def stereo_figures(
         count: how many of them there are; the part that the training holds out is measured.
         held_out: pairs that are measured, at most.
     """
-    pairs = StereoShards(folder, count)
-    _, rest = split_samples(np.arange(len(pairs)))
+    _, rest = StereoShards(folder, count).parted(StereoSamplesConfig().portion)
     size, margin = network.config.input_size, network.config.margin
     errors = StereoErrors.of(
-        network, StereoCropper(pairs.subset(rest[:held_out]), size, margin, None)
+        network, StereoCropper(rest.subset(np.arange(min(held_out, len(rest)))), size, margin, None)
     )
     gain, gain_error = errors.gain()
     return {

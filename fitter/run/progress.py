@@ -75,11 +75,63 @@ class RunLog:
         self.close()
 
 
-class ProgressLine:
-    """Images and hands, rates, remaining time and failures, on a terminal.
+class NowAndThen:
+    """Progress for a file or a pipe, which a line that redraws itself would only fill: one line
+    soon after the start, with an estimate, and then one a minute."""
 
-    A file gets nothing: a line that redraws itself would only fill it.
-    """
+    def __init__(
+        self,
+        console: Console,
+        title: str,
+        total: int,
+        done: int = 0,
+        unit: str = "",
+        first: float = _RATE_SECONDS,
+    ) -> None:
+        """Begin to reckon.
+
+        Args:
+            console: to print on; nothing is printed on a terminal, or a quiet one.
+            title: of what is done.
+            total: of what is counted.
+            done: of it before the start.
+            unit: what is counted, in the plural.
+            first: seconds until the first line.
+        """
+        self._console, self._title, self._total, self._unit = console, title, total, unit
+        self._before, self._began = done, time.monotonic()
+        self._next = self._began + first
+        self._hidden = console.quiet or console.is_terminal
+
+    def show(self, done: int, details: str = "") -> None:
+        """Say how far it is, if it is time to.
+
+        Args:
+            done: of all.
+            details: what else is told.
+        """
+        now = time.monotonic()
+        if self._hidden or now < self._next or done <= self._before or done >= self._total:
+            return
+        self._next = now + _RATE_SECONDS
+        rate = (done - self._before) / max(now - self._began, 1e-9)
+        parts = [f"{done} of {self._total} {self._unit}".rstrip(), details, f"{rate:.3g} a second"]
+        left = duration((self._total - done) / rate)
+        told = ", ".join(part for part in parts if part)
+        say(self._console, f"{self._title}: {told}, about {left} left")
+
+
+def duration(seconds: float) -> str:
+    """A time in words, to two digits or so: 45 s, 12 min, 3 h 20 min."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class ProgressLine:
+    """Images and hands, rates, remaining time and failures, on a terminal; elsewhere a line a
+    minute, see `NowAndThen`."""
 
     def __init__(
         self,
@@ -116,6 +168,7 @@ class ProgressLine:
             title, total=total, completed=done, hands=0, failed=0, rates=""
         )
         self._done, self._started = done, time.monotonic()
+        self._lines = NowAndThen(console, title, total, done, f"{unit}s")
 
     def show(self, images: int, hands: int, failed: int) -> None:
         """Bring the line up to date.
@@ -130,6 +183,7 @@ class ProgressLine:
         self._progress.update(
             self._task, completed=self._done + images, hands=hands, failed=failed, rates=rates
         )
+        self._lines.show(self._done + images, f"{hands} hands, {failed} failed")
 
     def say(self, text: str) -> None:
         """Print a line above the progress."""

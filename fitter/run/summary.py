@@ -71,7 +71,7 @@ class Summary:
         trusts_intrinsics: K is a data set's own, so that such a one is no mistake to be told.
         skipped: ending -> number of files in the images' folder that are no images to us.
         broken: a sentence for each tar file that breaks off, so that images are missing.
-        masks_rejected: hands whose given mask contradicted their keypoints.
+        masks_rejected: hands whose mask, given or found, contradicted their keypoints.
         masks_found: images that have a given mask, or None where no masks were given.
         lost: times that a process that detects or renders was lost.
         seconds: wall time of the work, the start of the run not included; of a run in passes that
@@ -259,9 +259,9 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
         if not summary.cameras:
             found = f"masks found for {summary.masks_found} of {count(summary.images, 'image')}"
         say(found)
-        if summary.masks_rejected:
-            hands = count(summary.masks_rejected, "hand")
-            say(f"{hands} fitted without a mask, because it contradicted the keypoints")
+    if summary.masks_rejected:
+        hands = count(summary.masks_rejected, "hand")
+        say(f"{hands} fitted without a mask, because it contradicted the keypoints")
     if summary.skipped:
         kinds = ", ".join(sorted(summary.skipped))
         say(f"{count(sum(summary.skipped.values()), 'file')} of other kinds left out ({kinds})")

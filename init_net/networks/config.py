@@ -19,6 +19,10 @@ Margin = Annotated[
 ]
 
 
+REGRESSING = ("image_front", "keypoint_front", "fusion", "tail", "head")
+"""Names of the parts that a lifter and a HandNet have, in the order in which data pass."""
+
+
 class KeypointDropout(Section):
     """How often keypoints are taken away in training (not published)."""
 
@@ -40,6 +44,11 @@ class LifterConfig(Section):
         8, description="of 2 width to the features of the fusion's bottleneck"
     )
     betas: Positive = Field(10, description="shape coefficients S")
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Names of the network's parts, see `init_net.networks.parts`."""
+        return REGRESSING
 
 
 class HandNetConfig(Section):
@@ -80,6 +89,11 @@ class HandNetConfig(Section):
         default_factory=KeypointDropout, description="of training"
     )
 
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """As `LifterConfig.part_names`."""
+        return REGRESSING if self.decoder_channels is None else (*REGRESSING, "segmentation")
+
 
 class SegmentationConfig(Section):
     """A `init_net.networks.segmentation.HandSegmentation`."""
@@ -105,6 +119,11 @@ class SegmentationConfig(Section):
         default_factory=KeypointDropout, description="of training"
     )
 
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """As `LifterConfig.part_names`: none."""
+        return ()
+
 
 class StereoConfig(Section):
     """A `init_net.networks.stereo.StereoHandNet`."""
@@ -121,6 +140,11 @@ class StereoConfig(Section):
     sigmoid: bool = Field(
         True, description="weights lie between 0 and 1; false: they are any numbers"
     )
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """As `LifterConfig.part_names`."""
+        return (*self.mono.part_names, "original_front", "stereo")
 
     @property
     def input_size(self) -> int:
@@ -192,6 +216,14 @@ class AutoencoderConfig(Section):
     )
     input_size: InputSize = 128
     margin: Margin = 1.4
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """As `LifterConfig.part_names`."""
+        is_bare = self.appearance == "none" and self.light == "even"
+        texture = () if is_bare else ("texture",)
+        estimator = () if self.estimator is None else ("estimator",)
+        return ("encoder", "geometry", *texture, *estimator)
 
 
 NetworkConfig = Annotated[

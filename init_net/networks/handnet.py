@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fitter.rotations import roma
 from init_net.networks.config import HandNetConfig
 from init_net.networks.encoders import split_encoder, staged
-from init_net.networks.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
+from init_net.networks.heatmaps import channels_last, check_size, keypoint_heatmaps
 from init_net.networks.parts import NOTHING
 from init_net.networks.rotations import COUNTS, to_rotations
 from init_net.records import CropInputs, CropPredictions, RegressedHands
@@ -141,10 +141,6 @@ class HandNet(nn.Module):
         logits = self(inputs, absent | {"head"}).mask_logits
         assert logits is not None  # the decoder is there
         return logits
-
-    def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
-        """For training: take keypoints away, see `init_net.networks.heatmaps.drop_keypoints`."""
-        return drop_keypoints(inputs, self.config.keypoint_dropout, generator)
 
     def _fronts(self, inputs: CropInputs, absent: frozenset[str]) -> tuple[Tensor, list[Tensor]]:
         """The picture as the image's front sees it, and the maps of the stages up to the cut.

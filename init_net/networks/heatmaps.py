@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -37,25 +35,21 @@ def keypoint_heatmaps(keypoints: Tensor, confidence: Tensor, size: int, sigma: f
     return (down[:, :, None] * across[:, None]).permute(0, 3, 1, 2)
 
 
-def drop_keypoints(
-    inputs: CropInputs, dropout: KeypointDropout, generator: torch.Generator
-) -> CropInputs:
-    """Take keypoints away for training, so that a network does without them, too.
+def dropped_keypoints(dropout: KeypointDropout, count: int, generator: torch.Generator) -> Tensor:
+    """Which keypoints are taken away in training, so that a network does without them, too.
 
     Args:
-        inputs: B crops.
         dropout: how likely.
+        count: B crops.
         generator: draws B + 21 B numbers, on its own device.
 
     Returns:
-        The crops, with the confidence of the keypoints that are gone set to 0.
+        (B, 21) bool, on that device.
     """
-    shape = inputs.confidence.shape
     device = generator.device
-    every = torch.rand(shape[0], 1, generator=generator, device=device) < dropout.all
-    single = torch.rand(shape, generator=generator, device=device) < dropout.single
-    gone = (every | single).to(inputs.confidence.device)
-    return replace(inputs, confidence=inputs.confidence.masked_fill(gone, 0))
+    every = torch.rand(count, 1, generator=generator, device=device) < dropout.all
+    single = torch.rand(count, 21, generator=generator, device=device) < dropout.single
+    return every | single
 
 
 def check_size(inputs: CropInputs | AutoencoderInputs, size: int) -> None:

@@ -11,7 +11,7 @@ from fitter.errors import InputError
 from fitter.light_imports import without_compiler
 from init_net.networks.config import SegmentationConfig
 from init_net.networks.encoders import SplitEncoder, is_encoder
-from init_net.networks.heatmaps import channels_last, check_size, drop_keypoints, keypoint_heatmaps
+from init_net.networks.heatmaps import channels_last, check_size, keypoint_heatmaps
 from init_net.networks.parts import NOTHING
 from init_net.records import CropInputs
 
@@ -82,10 +82,6 @@ class HandSegmentation(nn.Module):
             raise ValueError(f"a network without parts cannot leave out {sorted(absent)}")
         logits: Tensor = self(inputs)
         return logits
-
-    def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
-        """For training: take keypoints away, see `init_net.networks.heatmaps.drop_keypoints`."""
-        return drop_keypoints(inputs, self.config.keypoint_dropout, generator)
 
 
 class MaskDecoder(nn.Module):

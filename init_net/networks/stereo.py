@@ -22,7 +22,6 @@ from torch.func import functional_call
 
 from init_net.networks.config import StereoConfig
 from init_net.networks.handnet import HandNet
-from init_net.networks.heatmaps import drop_keypoints
 from init_net.networks.parts import NOTHING
 from init_net.records import (
     CropInputs,
@@ -130,10 +129,6 @@ class StereoHandNet(nn.Module):
             weights = weights.sigmoid() if self.config.sigmoid else weights  # not published
         (hands, pose), (left_hands, left_pose) = right.of_those(said[0]), left.of_those(said[1])
         return StereoPredictions(hands, left_hands, pose, left_pose, weights)
-
-    def drop_keypoints(self, inputs: CropInputs, generator: torch.Generator) -> CropInputs:
-        """For training: take keypoints of a view away, see `HandNet.drop_keypoints`."""
-        return drop_keypoints(inputs, self.config.mono.keypoint_dropout, generator)
 
     @property
     def _both(self) -> list[HandNet]:

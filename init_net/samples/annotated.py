@@ -64,12 +64,7 @@ def hand_sample(
     if K is not None:
         matrix = crop_intrinsics(torch.from_numpy(K)[None].double(), square)
     mask = None if image.masks is None else image.masks[number]
-    pictures = [
-        crop_pixels(image.pixels, square)[0],
-        np.zeros((size, size), np.uint8)
-        if mask is None
-        else crop_pixels(mask.astype(np.uint8) * 255, square)[0],
-    ]
+    pictures = [crop_pixels(image.pixels, square)[0], _cut_mask(mask, square)]
     points = hand.keypoints_3d
     is_left = hand.side == "left"
     if is_left:
@@ -96,6 +91,13 @@ def hand_sample(
         "label_score": np.array(1.0 if hand.score is None else hand.score),
         "picture_hash": picture_hash(pictures[0]),
     }
+
+
+def _cut_mask(mask: np.ndarray | None, square: SquareCrop) -> np.ndarray:
+    """(S, S) uint8 of a mask (H, W), 255 on the hand; zeros where it is not known."""
+    if mask is None:
+        return np.zeros((square.output_size, square.output_size), np.uint8)
+    return crop_pixels(mask.astype(np.uint8) * 255, square)[0]
 
 
 def _states(hand: AnnotatedHand) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -164,7 +165,7 @@ class HeldOutConfig(SamplesConfig):
 Baseline = Annotated[float, Field(ge=LEAST_BASELINE, le=LARGEST_BASELINE)]
 
 
-class StereoSamplesConfig(Section):
+class StereoSamplesConfig(PortionConfig):
     """Rendered pairs to learn from, as the cameras of a headset see its owner's hands; see
     `init_net.samples.stereo_shards`."""
 
@@ -179,8 +180,11 @@ class StereoSamplesConfig(Section):
         0.08, description="metres between the cameras of a pair; not published"
     )
     most_baseline: Baseline = Field(0.12, description="likewise")
-    learned: float = Field(
-        0.7, gt=0, lt=1, description="share of the pairs; the others are held out (Seeber 4.4)"
+    portion: tuple[Share, Share] = Field(
+        (0.0, 0.7),
+        strict=False,  # YAML knows lists alone
+        description="which of the pairs are learned from, in a random order that is always the "
+        "same, as shares from and to; all others are held out (Seeber 4.4: 70 and 30 %)",
     )
     sightings: Literal[1] = Field(1, description="only pictures as they were rendered")
     workers: Workers = 1
@@ -193,7 +197,9 @@ class StereoSamplesConfig(Section):
 
     @model_validator(mode="after")
     def _has_both_parts(self) -> Self:
-        learned = round(self.learned * self.count)
+        # As `in_portion` has them.
+        first, last = (math.ceil(share * self.count - 0.5) for share in self.portion)
+        learned = last - first
         if not 0 < learned < self.count:
             raise mistake(
                 "training.few_pairs",

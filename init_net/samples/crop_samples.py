@@ -11,7 +11,7 @@ A's scale in its focal lengths and ``A c`` for its principal point.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -140,30 +140,34 @@ class Cropper:
     variation: AugmentationConfig | None
     marks: bool = True
 
-    def crop(self, indices: Iterable[int], seed: tuple[int, ...]) -> CropSamples:
+    def crop(self, indices: Iterable[int], seed: tuple[int, ...], first: int = 0) -> CropSamples:
         """Crops of samples.
 
         Args:
             indices: of the samples, B.
             seed: decides how they are varied, non-negative numbers.
+            first: place of the first one in the batch that the seed is of. Each crop has a
+                generator of its own, by its place, so that a part of a batch is what it is in all
+                of it.
         """
-        return self.crop_with_views(indices, seed)[0]
+        return self.crop_with_views(indices, seed, first)[0]
 
     def crop_with_views(
-        self, indices: Iterable[int], seed: tuple[int, ...]
+        self, indices: Iterable[int], seed: tuple[int, ...], first: int = 0
     ) -> tuple[CropSamples, CropViews]:
         """Crops of samples, see `crop`, and their cameras."""
         numbers = np.fromiter(indices, np.int64)
         rows = self.samples.read(numbers, _FIELDS)
         sighting = self._sightings.read(numbers, np.zeros_like(numbers), _SEEN)
-        generator = np.random.default_rng(seed)
+        places = range(first, first + len(numbers))
+        generators = [np.random.default_rng((*seed, place)) for place in places]
         seen = sighting["found"][:, None] > 0
         confidence = np.where(seen, np.nan_to_num(sighting["confidence"]), 0.0)
         # Where the detector saw nothing somebody else has to say where the hand is.
         keypoints = np.where(seen[..., None], sighting["keypoints"], rows["keypoints_2d"])
-        transforms = self._transforms(keypoints, generator)
-        images = [self._image(*row, generator) for row in zip(
-            rows["image"], rows["mask"], transforms, strict=True)]  # fmt: skip
+        transforms = self._transforms(keypoints, generators)
+        images = [self._image(*row) for row in zip(
+            rows["image"], rows["mask"], transforms, generators, strict=True)]  # fmt: skip
         truth, views = _truth(self._model, rows, transforms, self.size)
         positions = np.einsum("bij,bkj->bki", transforms[:, :, :2], keypoints)
         # Those that nobody marked have confidence 0, wherever they are.
@@ -197,7 +201,9 @@ class Cropper:
         known = rotations.flatten(1).isfinite().all(1)
         return torch.where(known, self.marks, torch.from_numpy(stored))
 
-    def _transforms(self, keypoints: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    def _transforms(
+        self, keypoints: np.ndarray, generators: Sequence[np.random.Generator]
+    ) -> np.ndarray:
         """(B, 2, 3) from pixels of the image to those of the crop, whose corner is at (0, 0)."""
         low, high = np.nanmin(keypoints, 1), np.nanmax(keypoints, 1)
         centre, side = 0.5 * (low + high), self.margin * (high - low).max(-1)
@@ -205,9 +211,10 @@ class Cropper:
         angle, shift = np.zeros(count), np.zeros((count, 2))
         if self.variation is not None:
             given = self.variation
-            angle = np.deg2rad(given.rotation_degrees) * generator.uniform(-1, 1, count)
-            shift = given.shift * generator.uniform(-1, 1, (count, 2))
-            side = side * (1 + given.scale * generator.uniform(-1, 1, count))
+            draws = np.stack([generator.uniform(-1, 1, 4) for generator in generators])
+            angle = np.deg2rad(given.rotation_degrees) * draws[:, 0]
+            shift = given.shift * draws[:, 1:3]
+            side = side * (1 + given.scale * draws[:, 3])
         scale = self.size / side
         cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
         linear = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], 1)

@@ -73,16 +73,17 @@ class StereoCropper:
     margin: float
     variation: AugmentationConfig | None
 
-    def crop(self, indices: Iterable[int], seed: tuple[int, ...]) -> StereoSamples:
+    def crop(self, indices: Iterable[int], seed: tuple[int, ...], first: int = 0) -> StereoSamples:
         """Crops of pairs.
 
         Args:
             indices: of the pairs, B.
             seed: decides how they are varied, non-negative numbers.
+            first: place of the first one in the batch that the seed is of, see `Cropper.crop`.
         """
         numbers = np.fromiter(indices, np.int64)
         (left, left_view), (right, right_view) = (
-            cropper.crop_with_views(numbers, (*seed, side))
+            cropper.crop_with_views(numbers, (*seed, side), first)
             for side, cropper in enumerate(self._croppers)
         )
         cameras = torch.from_numpy(self.pairs.rotation[numbers])

@@ -26,6 +26,7 @@ from fitter.errors import InputError
 from fitter.rig import Rig
 from init_net.samples.manifest import OneViewSource, StereoSource, claim, read_manifest, refused
 from init_net.samples.rendered import stored
+from init_net.samples.selection import in_portion
 from init_net.samples.shards import (
     SHARD,
     ShardedSamples,
@@ -186,6 +187,11 @@ class StereoShards:
 
     def __len__(self) -> int:
         return len(self.rotation)
+
+    def parted(self, portion: tuple[float, float]) -> tuple[Self, Self]:
+        """The pairs in a portion (`in_portion`), each a scene of its own, and all others."""
+        inside = in_portion(np.arange(len(self)), portion)
+        return self.subset(np.flatnonzero(inside)), self.subset(np.flatnonzero(~inside))
 
     def subset(self, chosen: np.ndarray) -> Self:
         """The pairs at places `chosen` (M,), in that order."""

@@ -72,6 +72,6 @@ class AutoencoderTask(ImageTask):
         drawn = draw_hands(self._decoder, code, decoded, crops.image.shape[-1])
         return crop_pictures(crops, decoded.keypoints_2d, None, wanted, drawn.image)
 
-    def _as_learned(self, crops: CropSamples, generator: torch.Generator) -> CropSamples:
+    def _as_learned(self, crops: CropSamples, step: int, rows: slice) -> CropSamples:
         """Crops as they are: the network is told neither keypoints nor shapes."""
         return crops

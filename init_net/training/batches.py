@@ -8,8 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from fitter.records import TensorBatch
-from init_net.training.ranks import Ranks
-from init_net.training.task import Task
+from init_net.training.task import WHOLE, Task
 
 _AHEAD = 3
 """Batches that each loader has ready or in hand."""
@@ -19,19 +18,17 @@ class Batches(Iterator[TensorBatch]):
     """Those of a task, some steps ahead, also into the next stage: NumPy and PyTorch let threads
     work."""
 
-    def __init__(
-        self, task: Task[Any], loaders: int, first: int, ranks: Ranks | None = None
-    ) -> None:
+    def __init__(self, task: Task[Any], loaders: int, first: int, rows: slice = WHOLE) -> None:
         """Begin to prepare them.
 
         Args:
             task: whose batches.
             loaders: threads, 0 for none.
             first: step whose batch comes first.
-            ranks: whose part of each batch is wanted; None for the whole.
+            rows: of each batch that are wanted.
         """
         self._task, self._steps = task, iter(range(first, task.plan.steps))
-        self._ranks = ranks or Ranks()
+        self._rows = rows
         self._pool = ThreadPoolExecutor(loaders, "batches") if loaders else None
         self._waiting: deque[Future[TensorBatch]] = deque()
         for _ in range(_AHEAD * loaders):
@@ -43,7 +40,7 @@ class Batches(Iterator[TensorBatch]):
             self._waiting.append(self._pool.submit(self._prepared, step))
 
     def _prepared(self, step: int) -> TensorBatch:
-        return self._ranks.part(self._task.batch(step))
+        return self._task.batch(step, self._rows)
 
     def __next__(self) -> TensorBatch:
         if self._pool is None:

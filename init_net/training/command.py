@@ -9,7 +9,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from fitter.commands.parser import (
 if TYPE_CHECKING:
     import torch
     from rich.console import Console
+    from torch import nn
 
     from init_net.training.config import SourceConfig, TrainConfig
     from init_net.training.ranks import Ranks
@@ -138,6 +139,7 @@ class _Request:
     """A run that is wanted."""
 
     config: TrainConfig
+    network: nn.Module
     out: Path
     command: str
     overwrite: bool
@@ -157,12 +159,16 @@ def _require_own_datasets() -> None:
 def _train_hands(options: argparse.Namespace) -> int:
     _require_own_datasets()
     from fitter.errors import InputError, UserError
-    from init_net.training.ranks import RankLostError, Ranks
+    from init_net.training.torchrun import is_started_by_torchrun
 
     if options.list:
         return _list()
     if options.config is None:
         raise InputError("training.no_config", file="CONFIG")
+    if not is_started_by_torchrun():
+        _configuration(options)  # a mistake in it is told before PyTorch is imported
+    from init_net.training.ranks import RankLostError, Ranks
+
     ranks = Ranks.of_environment()
     # The first rank speaks for all, unless it is the one that is gone.
     options.quiet = options.quiet or not ranks.is_first
@@ -193,26 +199,42 @@ def _list() -> int:
     return EXIT_OK
 
 
+def _configuration(options: argparse.Namespace) -> TrainConfig:
+    """The configuration that is asked for, whose stages name parts that there are."""
+    from fitter.config.files import Flag
+    from init_net.training.config import load_train_config
+    from init_net.training.stage_names import require_names
+
+    flags = {}
+    if options.device is not None:
+        flags["run.device"] = Flag(f"--device {options.device}", options.device)
+    config = load_train_config(options.config, options.set, flags)
+    parts = getattr(config.network, "part_names", None)
+    if parts is not None:  # else the network itself is asked, see `require_parts`
+        require_names(config, parts)
+    return config
+
+
 def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     """What is asked for of a configuration."""
     from rich.console import Console
 
-    from fitter.config.files import Flag, find_preset
+    from fitter.config.files import find_preset
     from fitter.device import choose_device
     from fitter.run.progress import say
-    from init_net.training.config import TRAIN, load_train_config
+    from init_net.networks.build import build_network
+    from init_net.training.checkpoints import find_checkpoint
+    from init_net.training.config import TRAIN
     from init_net.training.export import export
     from init_net.training.freezing import require_learned
     from init_net.training.run_folder import check_run, holds_smoke
     from init_net.training.smoke import missing_sources, smoke
     from init_net.training.sources import folder_of, looks_at, require_renderable
+    from init_net.training.start import begun
     from init_net.training.tasks import require_trainable
 
     console = Console(stderr=True, quiet=options.quiet)
-    flags = {}
-    if options.device is not None:
-        flags["run.device"] = Flag(f"--device {options.device}", options.device)
-    config = load_train_config(options.config, options.set, flags)
+    config = _configuration(options)
     name = find_preset(options.config, TRAIN).stem
     if options.smoke:
         # A preset for a GPU has a smoke test on any machine.
@@ -237,6 +259,10 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     for source, lost in require_trainable(config).items():
         say(console, f"{source}: has no {lost}: losses on the others are learned from")
     require_renderable(config)
+    if overwrite or find_checkpoint(out) is None:
+        network = begun(config)
+    else:  # which holds all weights
+        network = build_network(config.network, config.run.seed)
     # Before anything is rendered; a machine that only renders needs none.
     device = None if options.prepare_only else ranks.device(choose_device(config.run.device))
     sets = (*config.learned_from.values(), *config.held_out)
@@ -246,7 +272,7 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     if device is None:
         say(console, f"samples are in {' and '.join(str(folder_of(samples)) for samples in sets)}")
         return EXIT_OK
-    request = _Request(config, out, options.typed, overwrite, console, ranks)
+    request = _Request(config, network, out, options.typed, overwrite, console, ranks)
     with ranks.joined(device):
         return _train(request, device)
 
@@ -255,17 +281,29 @@ def _prepare(source: SourceConfig, looks: int, console: Console) -> None:
     """Make what is missing of a source of samples, and look at what nobody has looked at."""
     from rich.progress import Progress
 
-    from fitter.run.progress import say
+    from fitter.run.progress import NowAndThen, say
     from init_net.samples.shards import LEFT_OUT
     from init_net.training.sources import folder_of, look_at, prepare, sample_count
 
     hidden = console.quiet or not console.is_terminal
     folder, total = folder_of(source), sample_count(source)
     with Progress(console=console, disable=hidden) as progress:
-        task = progress.add_task(f"making samples in {folder}", total=total)
-        problems = prepare(source, lambda count: progress.advance(task, count))
-        look = progress.add_task(f"looking at {folder}", total=total)
-        look_at(source, looks, lambda count: progress.advance(look, count))
+
+        def told(title: str) -> Callable[[int], None]:
+            """Takes how many further samples are done."""
+            task, done = progress.add_task(title, total=total), 0
+            lines = NowAndThen(console, title, total, unit="samples")
+
+            def tell(count: int) -> None:
+                nonlocal done
+                done += count
+                progress.advance(task, count)
+                lines.show(done)
+
+            return tell
+
+        problems = prepare(source, told(f"making samples in {folder}"))
+        look_at(source, looks, told(f"looking at {folder}"))
     if problems:
         say(
             console,
@@ -297,7 +335,7 @@ def _train(request: _Request, device: torch.device) -> int:
     with folder if ranks.is_first else nullcontext():
         # Samples and folder are there before another rank looks for them.
         ranks.wait()
-        task = build_task(config, device)
+        task = build_task(config, device, request.network)
         try:
             with StopRequest(stopping) as stop, ProgressLine(console, task.plan) as line:
                 watch = Watch(lambda: stop.asked, line.step, line.validated, line.entered)

@@ -15,7 +15,12 @@ from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
 from init_net.networks.config import AutoencoderConfig, NetworkConfig
 from init_net.samples.config import SamplesConfig
-from init_net.training.checkpoints import find_checkpoint, load_checkpoint, require_same_run
+from init_net.training.checkpoints import (
+    Checkpoint,
+    find_checkpoint,
+    load_checkpoint,
+    require_same_run,
+)
 from init_net.training.config import SourceConfig, TrainConfig
 from init_net.training.loss_weights import loss_weights
 from init_net.training.run_folder import check_run, read_manifest
@@ -44,14 +49,26 @@ def export(out: Path, config: TrainConfig, file: Path, console: Console) -> None
     network = build_network(config.network, config.run.seed)
     require_fitting(checkpoint, network, found.average)
     network.load_state_dict(found.average)
+    save_weights(file, network.eval(), _info(config, found, read_manifest(out)["command"]))
     planned = found.planned or config.optimiser.steps
+    megabytes = file.stat().st_size / 1e6
+    measured = f"figures of step {found.validated}" if found.validated else "not validated yet"
+    say(
+        console,
+        f"weights after {found.step} of {planned} steps, "
+        f"{measured}: {file}, {megabytes:.2f} MB, and its card",
+    )
+
+
+def _info(config: TrainConfig, found: Checkpoint, command: str) -> WeightsInfo:
+    """What the weights of a checkpoint say of themselves."""
     stages = {
         name: stage.model_dump(mode="json", exclude_none=True)
         for name, stage in config.stages.items()
     }
-    info = WeightsInfo(
+    return WeightsInfo(
         network=_public_network(config.network),
-        command=read_manifest(out)["command"],
+        command=command,
         steps=found.step,
         data={
             f"{what} {k}" if k > 1 else what: _public(source)
@@ -76,14 +93,6 @@ def export(out: Path, config: TrainConfig, file: Path, console: Console) -> None
             "run": _public_run(found.config["run"]),
         },
         figures_step=found.validated or None,
-    )
-    save_weights(file, network.eval(), info)
-    megabytes = file.stat().st_size / 1e6
-    measured = f"figures of step {found.validated}" if found.validated else "not validated yet"
-    say(
-        console,
-        f"weights after {found.step} of {planned} steps, "
-        f"{measured}: {file}, {megabytes:.2f} MB, and its card",
     )
 
 

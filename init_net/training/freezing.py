@@ -12,6 +12,7 @@ from fitter.errors import InputError
 from init_net.networks.build import build_network
 from init_net.training.config import TrainConfig
 from init_net.training.plan import Stage
+from init_net.training.stage_names import require_names
 
 
 def parts_of(network: nn.Module) -> Mapping[str, nn.Module]:
@@ -44,9 +45,8 @@ def require_parts(config: TrainConfig) -> None:
     """Refuse stages whose parts the network has not, or cannot do without.
 
     Raises:
-        InputError: a stage trains or leaves out a part that is not there, leaves out one that
-            cannot be missed, or several that cannot be missed together, or trains one that it
-            leaves out.
+        InputError: a stage leaves out a part that cannot be missed, or several that cannot be
+            missed together; or see `require_names`.
     """
     if not any(stage.trains or stage.without for stage in config.stages.values()):
         return
@@ -54,17 +54,8 @@ def require_parts(config: TrainConfig) -> None:
         network = build_network(config.network, config.run.seed)
     parts = parts_of(network)
     optional: frozenset[str] = getattr(network, "optional_parts", frozenset())
+    require_names(config, parts)
     for name, stage in config.stages.items():
-        for option in ("trains", "without"):
-            for part in getattr(stage, option) or ():
-                if part not in parts:
-                    raise InputError(
-                        "training.unknown_part",
-                        file=f"stages.{name}.{option}",
-                        part=part,
-                        known=", ".join(parts) or "none",
-                        network=config.network.kind,
-                    )
         where = f"stages.{name}"
         for part in stage.without:
             if part not in optional:
@@ -72,8 +63,6 @@ def require_parts(config: TrainConfig) -> None:
                 raise InputError(
                     "training.needed_part", file=f"{where}.without", part=part, known=known
                 )
-            if part in (stage.trains or ()):
-                raise InputError("training.absent_part", file=where, part=part)
         if stage.without and set(parts) <= set(stage.without):
             raise InputError("training.no_parts", file=f"{where}.without")
         fault = getattr(network, "absence_fault", _no_fault)(frozenset(stage.without))

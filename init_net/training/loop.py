@@ -108,7 +108,8 @@ def _run(state: TrainState, folder: Path, watch: Watch, log: MetricsLog | None) 
     """Do the steps that are left; whether it was stopped before the last one. The log is that of
     the first rank, which alone writes and validates."""
     run, plan = state.config.run, state.task.plan
-    batches = Batches(state.task, run.loaders, state.step, state.ranks)
+    rows = state.ranks.rows(state.config.optimiser.batch_size)
+    batches = Batches(state.task, run.loaders, state.step, rows)
     is_alone = state.ranks.count == 1
     written = time.monotonic()
     watch.entered(state.stage)

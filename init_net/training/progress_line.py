@@ -1,4 +1,4 @@
-"""What a training run shows on a terminal while it lasts."""
+"""What a training run shows while it lasts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from fitter.run.progress import say
+from fitter.run.progress import NowAndThen, say
 from init_net.training.plan import Plan, Stage
+
+_FIRST = 10.0
+"""Seconds of steps after which a file is told how long all of them may take."""
 
 
 class ProgressLine:
-    """Steps done, loss and remaining time on a terminal; validations anywhere."""
+    """Steps done, loss and remaining time, elsewhere than on a terminal a line a minute; and
+    validations."""
 
     def __init__(self, console: Console, plan: Plan) -> None:
         self._console = console
@@ -38,6 +42,7 @@ class ProgressLine:
         )
         self._plan, self._stage = plan, ""
         self._task: TaskID | None = None
+        self._lines: NowAndThen | None = None
 
     def step(self, done: int, loss: float) -> None:
         """Bring the line up to date."""
@@ -45,7 +50,12 @@ class ProgressLine:
             self._task = self._progress.add_task(
                 "", total=self._plan.steps, completed=done - 1, loss="", stage=""
             )
+            self._lines = NowAndThen(
+                self._console, "training", self._plan.steps, done - 1, "steps", _FIRST
+            )
         self._progress.update(self._task, completed=done, loss=f"{loss:.4g}", stage=self._stage)
+        if self._lines is not None:
+            self._lines.show(done, f"loss {loss:.4g}")
 
     def entered(self, stage: Stage) -> None:
         """Print a line about a stage that begins or goes on."""

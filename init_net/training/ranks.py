@@ -3,7 +3,7 @@
     torchrun --nproc-per-node N -m init_net.training CONFIG
 
 torchrun starts the processes and tells each its rank. Every rank has the network and the whole
-configuration, and does the same steps: it prepares a batch, keeps its part, and the gradients are
+configuration, and does the same steps: it prepares its rows of a batch, and the gradients are
 averaged over the ranks, which is the gradient of the whole batch where every sample's loss is its
 own. Statistics of batch normalisation are of the whole batch on GPUs, where `SyncBatchNorm` is
 there, and else of a rank's part. What is dropped at random is drawn by each rank for its own part.
@@ -31,6 +31,7 @@ from fitter.errors import InputError, LostError, UserError
 from fitter.records import TensorBatch
 from fitter.system.messages import one_line
 from init_net.training.task import Task
+from init_net.training.torchrun import is_started_by_torchrun
 
 _PATIENCE = timedelta(hours=12)
 """That ranks wait for each other: samples may be rendered, and validations are long. One that has
@@ -65,11 +66,8 @@ class Ranks:
 
     @classmethod
     def of_environment(cls) -> Ranks:
-        """As torchrun has set it; one process alone without torchrun.
-
-        Schedulers of clusters set such variables too, and start nobody to be in touch with.
-        """
-        if "TORCHELASTIC_RUN_ID" not in os.environ:
+        """As torchrun has set it; one process alone without torchrun."""
+        if not is_started_by_torchrun():
             return cls()
         return cls(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
 
@@ -159,13 +157,10 @@ class Ranks:
             time.sleep(0.1)
         return bool(kept.get(first) == reason.encode())
 
-    def part(self, batch: TensorBatch) -> TensorBatch:
-        """The rows of a batch that this rank learns from."""
-        if self.count == 1:
-            return batch
-        size = _length(batch) // self.count
-        found: TensorBatch = batch[self.rank * size : (self.rank + 1) * size]
-        return found
+    def rows(self, batch_size: int) -> slice:
+        """Of every batch: those that this rank prepares and learns from."""
+        size = batch_size // self.count
+        return slice(self.rank * size, (self.rank + 1) * size)
 
     def mean(self, values: Tensor) -> Tensor:
         """Of values (N,) over the ranks; what is not finite in one is not finite in all."""
@@ -220,12 +215,6 @@ class _Losses(nn.Module):
 
     def forward(self, batch: TensorBatch, step: int) -> dict[str, Tensor]:
         return self._task[0].losses(batch, step)
-
-
-def _length(batch: TensorBatch) -> int:
-    """B; records may begin with records."""
-    first = next(iter(vars(batch).values()))
-    return _length(first) if isinstance(first, TensorBatch) else len(first)
 
 
 def _reason_of_loss(error: RuntimeError) -> str | None:

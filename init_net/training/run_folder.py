@@ -26,6 +26,7 @@ from init_net.hand_model_id import HandModelId, current_hand_model, posed_by, re
 from init_net.training.checkpoints import CHECKPOINT, PREVIOUS, require_same_run
 from init_net.training.config import TrainConfig
 from init_net.training.log import EVENTS, METRICS
+from init_net.training.start import start_digest
 
 MANIFEST = "run.json"
 WEIGHTS = "weights.safetensors"
@@ -41,7 +42,7 @@ def check_run(folder: Path, config: TrainConfig) -> bool:
 
     Raises:
         InputError: it holds something else, or a run of another configuration, hand model or
-            detector.
+            detector, or one that began with other weights.
     """
     if not _is_occupied(folder):
         return False
@@ -50,6 +51,7 @@ def check_run(folder: Path, config: TrainConfig) -> bool:
     found = HandModelId(**manifest["hand_model"])
     require_hand_model(folder / MANIFEST, found, *posed_by(config.network))
     _require_detector(folder / MANIFEST, manifest)
+    _require_start(folder / MANIFEST, manifest, config)
     return True
 
 
@@ -70,6 +72,16 @@ def _require_detector(path: Path, manifest: Mapping[str, Any]) -> None:
     if found != current:
         shown = found[:12] if isinstance(found, str) else found
         raise InputError("training.other_detector", file=path, expected=current[:12], found=shown)
+
+
+def _require_start(path: Path, manifest: Mapping[str, Any], config: TrainConfig) -> None:
+    """Refuse to go on with a run that began with other weights than those that are given; what is
+    not there any more cannot be compared, and is not needed."""
+    current, found = start_digest(config), manifest.get("start")
+    if current is not None and found not in (None, current):
+        raise InputError(
+            "training.other_start_file", file=path, expected=current[:12], found=str(found)[:12]
+        )
 
 
 @contextmanager
@@ -161,6 +173,7 @@ def _write_manifest(folder: Path, config: TrainConfig, command: str) -> None:
         "command": command,
         "hand_model": asdict(current_hand_model(*posed_by(config.network))),
         "detector": detector_digest(),
+        "start": start_digest(config),
         "config": config.resolved(),
     }
     try:

@@ -20,6 +20,10 @@ UNBOUND: frozenset[str] = frozenset(
 )
 """Options that may change between the parts of one run: where and how fast, not what."""
 
+_WHETHER = "run.start"
+"""Option of which only whether it is given is compared: the weights that a run began with may lie
+elsewhere, and their digest is compared where they are (`run_folder.check_run`)."""
+
 _UNBOUND_OF_DATASETS = ("samples", "workers")
 """The same of each data set."""
 
@@ -81,8 +85,10 @@ def first_difference(
         for values in (wanted, found)
     )
     for name in [*mine, *(name for name in others if name not in mine)]:
-        if not _is_unbound(name) and mine.get(name) != others.get(name):
-            return name, mine.get(name), others.get(name)
+        ours, theirs = mine.get(name), others.get(name)
+        is_same = (ours is None) == (theirs is None) if name == _WHETHER else ours == theirs
+        if not (is_same or _is_unbound(name)):
+            return name, ours, theirs
     return None
 
 

@@ -10,25 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from init_net.networks.heatmaps import dropped_keypoints
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.fitted import with_fitted
-from init_net.samples.joined import fitting_shapes
 from init_net.samples.lifter_samples import LifterSamples
 from init_net.samples.mixing import Mixture
 from init_net.samples.shards import ShardedSamples
 from init_net.training.config import TrainConfig
+from init_net.training.crop_batches import as_learned, batch_seed, keypoint_draws
 from init_net.training.freezing import said
 from init_net.training.pictures import SHOWN
 from init_net.training.plan import Stage, Supply, make_plan
 from init_net.training.sources import LearnedFrom, learned_from
+from init_net.training.task import WHOLE
 
 if TYPE_CHECKING:
     from init_net.networks.autoencoder import HandAutoencoder
     from init_net.networks.handnet import HandNet
     from init_net.networks.segmentation import HandSegmentation
-
-BATCHES = 1
-"""What a seed is for, besides the first weights and the order of samples."""
 
 Batch = TypeVar("Batch", CropSamples, LifterSamples)
 HeldOutSet = TypeVar("HeldOutSet")
@@ -139,19 +138,20 @@ class ImageTask(SampleTask):
         count = min(SHOWN, len(self._held_out.samples))
         return self._held_out.crop(range(count), (0,)).to(self._device)
 
-    def batch(self, step: int) -> CropSamples:
+    def batch(self, step: int, rows: slice = WHOLE) -> CropSamples:
         """See `Task.batch`."""
-        seed = (self.config.run.seed, BATCHES, step)
-        numbers = self._chosen(step)
-        crops = self._weighted(self._cropper.crop(numbers, seed), numbers)
+        seed, chosen = batch_seed(self.config, step), self._chosen(step)
+        first, *_ = rows.indices(len(chosen))
+        numbers = chosen[rows]
+        crops = self._weighted(self._cropper.crop(numbers, seed, first), numbers)
         crops = with_fitted(crops, torch.from_numpy(self._train.fitted[numbers]))
-        generator = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
-        return self._as_learned(crops, generator)
+        return self._as_learned(crops, step, rows)
 
-    def _as_learned(self, crops: CropSamples, generator: torch.Generator) -> CropSamples:
-        """Crops as the network is to see them, without some of their keypoints, and with as many
-        shape coefficients as it says."""
+    def _as_learned(self, crops: CropSamples, step: int, rows: slice) -> CropSamples:
+        """Some rows of a step's batch as the network is to learn from them: without some of their
+        keypoints, and with as many shape coefficients as it says."""
         network = cast("HandNet | HandSegmentation", self.network)
-        seen = network.drop_keypoints(crops.inputs, generator)
-        crops = crops.with_confidence(seen.confidence)
-        return replace(crops, betas=fitting_shapes(crops.betas, self._shapes))
+        generator = keypoint_draws(self.config, step)
+        dropout, size = network.config.keypoint_dropout, self.config.optimiser.batch_size
+        dropped = dropped_keypoints(dropout, size, generator)[rows]
+        return as_learned(crops, dropped, self._shapes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,6 +11,7 @@ from torch import nn
 
 from fitter.errors import InputError
 from init_net.hand_model_id import OPEN_HAND, posed_by
+from init_net.networks.build import build_network
 from init_net.networks.config import NetworkConfig, StereoConfig
 from init_net.training.config import TrainConfig
 from init_net.training.freezing import parts_of
@@ -22,6 +24,28 @@ if TYPE_CHECKING:
 _FREE = {"keypoint_dropout", "dropout", "feature_dropout", "hand_model"}
 """Options of a network that its weights do not depend on, or that are told by more than the place
 of a file: hand models have a digest."""
+
+
+def begun(config: TrainConfig) -> Any:
+    """The network of a run as it begins, on the CPU: random, or with the weights of `begin_with`.
+
+    Raises:
+        InputError: see `begin_with`.
+    """
+    network = build_network(config.network, config.run.seed)
+    begin_with(network, config)
+    return network
+
+
+def start_digest(config: TrainConfig) -> str | None:
+    """SHA-256 of the file of weights that a run begins with; None for random ones, and where the
+    file is not there: a run that goes on needs it no more."""
+    if config.run.start is None:
+        return None
+    try:
+        return hashlib.sha256(_start_file(config, config.run.start).read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def begin_with(network: nn.Module, config: TrainConfig) -> None:

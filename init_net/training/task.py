@@ -12,6 +12,9 @@ from init_net.training.plan import Plan, Stage
 
 Samples = TypeVar("Samples", bound=TensorBatch)
 
+WHOLE = slice(None)
+"""All rows of a batch."""
+
 
 class Task(Protocol[Samples]):
     """What is learned: a network, its batches and its losses.
@@ -25,10 +28,11 @@ class Task(Protocol[Samples]):
     network: nn.Module
     plan: Plan
 
-    def batch(self, step: int) -> Samples:
-        """CPU tensors of a training step.
+    def batch(self, step: int, rows: slice = WHOLE) -> Samples:
+        """CPU tensors of a training step, or those `rows` of them that are wanted.
 
-        They depend on the seed and the step alone: a generator of their own, never a global one.
+        Each row depends on the seed, the step and its place in the batch alone, whichever others
+        are wanted: a generator of its own, never a global one.
         Called from several threads at once, in any order of steps, those of the next stage among
         them.
         """

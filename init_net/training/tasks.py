@@ -18,7 +18,6 @@ from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from init_net.hand_decoder import HandDecoder
-from init_net.networks.build import build_network
 from init_net.networks.config import (
     AutoencoderConfig,
     HandNetConfig,
@@ -34,6 +33,7 @@ from init_net.samples.lifter_samples import LifterSamples
 from init_net.samples.stereo_shards import StereoShards
 from init_net.training.autoencoder_task import AutoencoderTask
 from init_net.training.config import TrainConfig
+from init_net.training.crop_batches import batch_seed
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.freezing import said
 from init_net.training.handnet_terms import HandNetTerms
@@ -42,7 +42,7 @@ from init_net.training.loss_weights import MASK_PART, OF_MASKS
 from init_net.training.losses import lifter_terms, mask_terms
 from init_net.training.pictures import SHOWN, crop_pictures, relative_pictures
 from init_net.training.plan import Stage
-from init_net.training.sample_tasks import BATCHES, HeldOut, ImageTask, SampleTask, by_set
+from init_net.training.sample_tasks import HeldOut, ImageTask, SampleTask, by_set
 from init_net.training.sources import (
     LearnedFrom,
     learned_from,
@@ -51,9 +51,9 @@ from init_net.training.sources import (
     prepare,
 )
 from init_net.training.stage_checks import require_stages
-from init_net.training.start import begin_with
+from init_net.training.start import begun
 from init_net.training.stereo_task import StereoTask
-from init_net.training.task import Task
+from init_net.training.task import WHOLE, Task
 
 if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
@@ -68,36 +68,40 @@ DEFINITION_STD = 0.008
 does not learn one data set's joints by heart."""
 
 
-def build_task(config: TrainConfig, device: torch.device) -> Task[Any]:
+def build_task(
+    config: TrainConfig, device: torch.device, network: nn.Module | None = None
+) -> Task[Any]:
     """The task of a configuration; renders the samples that are missing and looks at them.
 
     Args:
         config: of the run.
         device: where the network is trained.
+        network: of the configuration, as the run begins or to be given the weights of a
+            checkpoint; None for that of `begun`.
 
     Raises:
-        InputError: samples are missing and cannot be rendered, or see `require_trainable`.
+        InputError: samples are missing and cannot be rendered, or see `require_trainable` and
+            `begun`.
     """
     require_trainable(config)
-    network: Any = build_network(config.network, config.run.seed).to(device)
-    begin_with(network, config)
+    trained: Any = (begun(config) if network is None else network).to(device)
     sources = tuple(config.learned_from.values())
     for source in (*sources, *config.held_out):
         prepare(source)
         look_at(source, looks_at(config, source))
     if config.pairs is not None:
         pairs = StereoShards(Path(config.pairs.folder), config.pairs.count)
-        return StereoTask(config, network, pairs)
+        return StereoTask(config, trained, pairs)
     train, held_out = learned_from(sources), HeldOut.of(config)
     match config.network:
         case LifterConfig():
-            return LifterTask(config, network, train, held_out)
+            return LifterTask(config, trained, train, held_out)
         case HandNetConfig():
-            return HandNetTask(config, network, train, held_out)
+            return HandNetTask(config, trained, train, held_out)
         case SegmentationConfig():
-            return SegmentationTask(config, network, train, held_out)
+            return SegmentationTask(config, trained, train, held_out)
         case AutoencoderConfig():
-            return AutoencoderTask(config, network, train, held_out)
+            return AutoencoderTask(config, trained, train, held_out)
         case StereoConfig():
             raise AssertionError("a stereo network has pairs")
 
@@ -124,17 +128,18 @@ class LifterTask(SampleTask):
         super().__init__(config, network, train, items)
         self._sampler = HandSampler(load_hand_model(), DetectorNoise.load(), DEFINITION_STD)
 
-    def batch(self, step: int) -> LifterSamples:
-        """See `Task.batch`."""
+    def batch(self, step: int, rows: slice = WHOLE) -> LifterSamples:
+        """See `Task.batch`; hands without images are made all at once, which is cheaper."""
         size = self.config.optimiser.batch_size
-        seed = (self.config.run.seed, BATCHES, step)
-        rows = self._chosen(step)
+        seed = batch_seed(self.config, step)
+        chosen = self._chosen(step)
         parts = [
-            self._weighted(self._seen.batch(rows, seed), self._seen.index[rows]),
-            self._sampler.sample(size - len(rows), seed),
+            self._weighted(self._seen.batch(chosen, seed), self._seen.index[chosen]),
+            self._sampler.sample(size - len(chosen), seed),
         ]
         parts = [replace(part, betas=fitting_shapes(part.betas, self._shapes)) for part in parts]
-        return with_less(LifterSamples.together(parts), seed)
+        whole = with_less(LifterSamples.together(parts), seed)
+        return whole if rows == WHOLE else whole[rows]
 
     def losses(self, batch: LifterSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
@@ -230,7 +235,7 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
         InputError: the network has no such loss, none is to count, its shape coefficients are not
             the samples' or its hand model's, its batches are too small for it, its data sets are
             not what they should be, or they lack what the losses of a stage compare; or see
-            `require_stages` and `begin_with`.
+            `require_stages`.
     """
     require_stages(config)
     network = config.network
@@ -249,10 +254,7 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
     if not isinstance(network, LifterConfig) and config.optimiser.batch_size == 1:
         # The statistics of a batch would be those of one sample, or of one number.
         raise InputError("training.small_batch", file="optimiser.batch_size")
-    said = require_learnable(config)
-    if config.run.start is not None or config.run.start_parts is not None:
-        begin_with(build_network(config.network, config.run.seed), config)
-    return said
+    return require_learnable(config)
 
 
 def _require_hand(network: AutoencoderConfig) -> None:

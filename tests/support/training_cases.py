@@ -18,6 +18,7 @@ from init_net.samples.shards import SAMPLE_FIELDS, SampleSource
 from init_net.training.command import train_hands
 from init_net.training.config import TrainConfig
 from init_net.training.plan import Supply, make_plan
+from init_net.training.task import WHOLE
 
 SMALL = LifterConfig(width=16, blocks=1, dropout=0.2)
 """Drops features at random, so that the state of the generators matters."""
@@ -65,12 +66,12 @@ class ToyTask:
         self.plan = make_plan(config, Supply([20] * len(config.learned_from), 4))
         self.seen = []
 
-    def batch(self, step: int) -> ToyBatch:
+    def batch(self, step: int, rows: slice = WHOLE) -> ToyBatch:
         generator = torch.Generator().manual_seed(1000 * self.config.run.seed + step)
         count = self.config.optimiser.batch_size
         positions = torch.rand(count, 21, 2, generator=generator) - 0.5
         keypoints = torch.cat([positions - positions[:, :1], positions[..., :1] ** 2], -1)
-        return ToyBatch(
+        whole = ToyBatch(
             positions,
             torch.ones(count, 21),
             torch.full((count, 21), torch.nan),
@@ -79,6 +80,7 @@ class ToyTask:
             unknown_features(count, positions),
             keypoints,
         )
+        return whole[rows]
 
     def losses(self, batch: ToyBatch, step: int) -> dict[str, Tensor]:
         self.seen.append(step)
@@ -102,7 +104,8 @@ class ToyTask:
 def toy_tasks(monkeypatch, before=lambda step: None) -> None:
     """Let `train-hands` learn the toy instead of hands."""
     monkeypatch.setattr(
-        "init_net.training.tasks.build_task", lambda config, device: ToyTask(config, before)
+        "init_net.training.tasks.build_task",
+        lambda config, device, network: ToyTask(config, before),
     )
 
 

@@ -67,6 +67,8 @@ SENTENCES: dict[str, str] = {
     "use --overwrite to replace it, or another --out",
     "training.other_detector": "expected a run that learns from the detector {expected}, found one "
     "from {found}; use --overwrite to replace it, or another --out",
+    "training.other_start_file": "expected a run that began with weights of the digest {expected}, "
+    "found one that began with {found}; use --overwrite to replace it, or another --out",
     "training.cannot_write": "cannot write the run: {reason}",
     "training.cannot_log": "cannot write the log: {reason}",
     # What is asked of a run.

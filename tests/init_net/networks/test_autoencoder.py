@@ -230,6 +230,15 @@ class TestTextureCode:
 
 
 class TestParts:
+    @pytest.mark.parametrize("estimator", [None, SMALL.estimator])
+    @pytest.mark.parametrize("light", ["even", "ambient_directional"])
+    @pytest.mark.parametrize("appearance", ["none", "components"])
+    def test_a_configuration_knows_their_names(self, appearance, light, estimator):
+        config = config_of(appearance=appearance, light=light, estimator=estimator)
+        with torch.device("meta"):
+            network = build_network(config, 0)
+        assert config.part_names == tuple(network.parts)
+
     def test_every_number_belongs_to_one(self, network):
         assert list(network.parts) == ["encoder", "geometry", "texture", "estimator"]
         inside = [p for part in network.parts.values() for p in part.state_dict()]

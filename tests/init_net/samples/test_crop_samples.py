@@ -261,6 +261,13 @@ class TestSeed:
         assert self.same(cropper.crop(range(COUNT), (1,)), together)
         assert self.same(cropper.crop([4, 2], (1,)), together[torch.tensor([4, 2])])
 
+    def test_a_part_of_a_batch_is_what_it_is_in_all_of_it(self, samples):
+        """However it is varied: each crop draws by its place."""
+        cropper = Cropper(samples, SIZE, MARGIN, AugmentationConfig())
+        whole = cropper.crop(range(COUNT), (5, 1))
+        assert self.same(cropper.crop(range(2, COUNT), (5, 1), first=2), whole[2:])
+        assert not self.same(cropper.crop(range(2, COUNT), (5, 1)), whole[2:])
+
 
 class TestWeakCamera:
     def test_written_out(self):

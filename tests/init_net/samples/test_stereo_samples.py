@@ -7,14 +7,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from datasets.synthetic import SyntheticSettings
+from datasets.synthetic import RigRequest, SyntheticSettings, stereo_rig, write_rig_dataset
 from fitter.hand_models import load_hand_model
 from fitter.rotations import roma
 from init_net.posing import regressed_vertices
 from init_net.samples.config import AugmentationConfig, StereoSamplesConfig
 from init_net.samples.manifest import OneViewSource, StereoSource, claim
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
-from init_net.samples.splitting import split_samples
 from init_net.samples.stereo_samples import StereoCropper
 from init_net.samples.stereo_shards import StereoShards, render_stereo_shards
 from init_net.samples.truth import true_keypoints
@@ -175,16 +174,28 @@ class TestConfig:
         assert StereoSamplesConfig().source.settings.view == "egocentric"
 
 
-class TestSplit:
-    def test_versions_of_a_sample_stay_together(self):
-        unique = np.tile(np.arange(50), 4)
-        first, second = split_samples(unique, 0.7, 3)
-        assert len(first) == 4 * 35 and len(second) == 4 * 15
-        assert not set(unique[first]) & set(unique[second])
-        assert np.array_equal(np.sort(np.concatenate([first, second])), np.arange(200))
+class TestFolders:
+    def test_whole_images_of_a_rig_are_no_pairs(self, tmp_path):
+        """What `synth-hands --stereo` writes is refused and left as it is."""
+        rig, settings = stereo_rig(0.1, (40, 40)), SOURCE.settings
+        list(write_rig_dataset(RigRequest(
+            out=tmp_path, count=1, seed=1, size=40, settings=settings, rig=rig)))  # fmt: skip
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        with raises("samples.other_folder", file=tmp_path):
+            render_stereo_shards(tmp_path, SOURCE)
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
-    def test_the_seed_decides(self):
-        unique = np.arange(50)
-        one, other = split_samples(unique, 0.7, 3)[0], split_samples(unique, 0.7, 4)[0]
-        assert np.array_equal(one, split_samples(unique, 0.7, 3)[0])
-        assert not np.array_equal(one, other)
+
+class TestParts:
+    def test_what_is_not_learned_from_is_held_out(self, pairs):
+        learned, rest = pairs.parted((0.0, 0.6))
+        assert (len(learned), len(rest)) == (3, 2)
+        shown = [shapes_of(part.left) for part in (learned, rest)]
+        assert shapes_of(learned.right) == shown[0]
+        assert not shown[0] & shown[1]
+        assert shown[0] | shown[1] == shapes_of(pairs.left)
+        assert len(learned.rotation) == len(learned.translation) == 3
+
+
+def shapes_of(samples) -> set[tuple[float, ...]]:
+    return {tuple(row) for row in samples.column("betas").tolist()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,7 +12,6 @@ import torch
 
 from fitter.config.files import described_presets
 from fitter.errors import sentence
-from fitter.records import TensorBatch
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig, SegmentationConfig
 from init_net.records import CropInputs
@@ -23,7 +21,7 @@ from init_net.training.log import METRICS
 from init_net.training.ranks import RankLostError, Ranks
 from tests.support.errors import raises
 from tests.support.torchrun import torchrun as run_torchrun
-from tests.support.training_cases import ToyBatch, ToyTask, small_config, trained
+from tests.support.training_cases import ToyTask, small_config, trained
 
 # What is dropped at random differs between ranks, and statistics of batches are of parts.
 PLAIN = ("--set", "network.dropout=0", "--set", "network.feature_dropout=0")
@@ -41,7 +39,7 @@ def before(step):
     if os.environ.get("SIGNALLED") == os.environ["RANK"] and step == 8:
         os.kill(os.getpid(), getattr(signal, os.environ["SIGNAL"]))
 
-def build_task(config, device):
+def build_task(config, device, network):
     if os.environ.get("FAILS") == os.environ["RANK"]:
         # No samples here.
         raise InputError("training.no_start")
@@ -121,27 +119,13 @@ def test_all_stop_when_one_is_asked_to(ready, alone):
     assert_same_curve(curve(Path("both")), alone)
 
 
-def test_parts_of_a_batch_are_all_of_it():
+def test_ranks_prepare_their_own_rows_which_are_all_of_a_batch():
     task = ToyTask(small_config())
-    batch = task.batch(3)
-    parts = [Ranks(rank, 2).part(batch) for rank in (0, 1)]
+    whole = task.batch(3)
+    parts = [task.batch(3, Ranks(rank, 2).rows(4)) for rank in (0, 1)]
     assert [len(part.focal) for part in parts] == [2, 2]
-    assert torch.equal(torch.cat([part.positions for part in parts]), batch.positions)
-    assert Ranks().part(batch) is batch
-
-
-def test_parts_of_a_batch_whose_first_field_is_a_record():
-    """As that of pairs is, which are of two crops."""
-
-    @dataclass(frozen=True)
-    class Pairs(TensorBatch):
-        left: ToyBatch
-        shift: torch.Tensor
-
-    batch = Pairs(ToyTask(small_config()).batch(3), torch.arange(4.0))
-    parts = [Ranks(rank, 2).part(batch) for rank in (0, 1)]
-    assert [part.shift.tolist() for part in parts] == [[0.0, 1.0], [2.0, 3.0]]
-    assert torch.equal(parts[1].left.positions, batch.left.positions[2:])
+    assert torch.equal(torch.cat([part.positions for part in parts]), whole.positions)
+    assert torch.equal(task.batch(3, Ranks().rows(4)).positions, whole.positions)
 
 
 def test_what_one_alone_ends_for_is_said(ready):

@@ -7,28 +7,41 @@ from pathlib import Path
 import pytest
 import torch
 
+from init_net.hand_model_id import current_hand_model
+from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
-from init_net.training.config import TrainConfig
-from init_net.training.start import begin_with
-from init_net.training.tasks import build_task, require_trainable
-from init_net.weights import load_network
+from init_net.training import start
+from init_net.training.config import TrainConfig, load_train_config
+from init_net.training.run_folder import check_run, claimed
+from init_net.training.start import begin_with, begun
+from init_net.training.tasks import build_task
+from init_net.weights import load_network, save_weights
 from tests.support.errors import raises
 from tests.support.task_cases import CPU, NETWORKS, configured
+from tests.support.training_cases import SMALL, trained
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Writes weights of a network to a file."""
+
+    def save(network: dict, seed: int = 5, name: str = "w") -> Path:
+        config = TrainConfig.model_validate({"network": network}).network
+        path = tmp_path / f"{name}.safetensors"
+        info = WeightsInfo(
+            network=config, command="", steps=0, data={}, figures={},
+            hand_model=current_hand_model(10),
+        )  # fmt: skip
+        save_weights(path, build_network(config, seed).eval(), info)
+        return path
+
+    return save
 
 
 class TestStart:
-    def test_a_network_begins_with_weights(self, folder, tmp_path):
-        from init_net.hand_model_id import current_hand_model
-        from init_net.model_card import WeightsInfo
-        from init_net.weights import load_network, save_weights
-
+    def test_a_network_begins_with_weights(self, folder, saved):
+        path = saved(NETWORKS["handnet"])
         config = configured(folder, "handnet")
-        path = tmp_path / "w.safetensors"
-        info = WeightsInfo(
-            network=config.network, command="", steps=0, data={}, figures={},
-            hand_model=current_hand_model(10),
-        )  # fmt: skip
-        save_weights(path, build_network(config.network, 5).eval(), info)
         run = {"device": "cpu", "seed": 0, "start": str(path)}
         task = build_task(configured(folder, "handnet", run=run), CPU)
         wanted = load_network(path).state_dict()
@@ -41,26 +54,47 @@ class TestStart:
             build_task(wider, CPU)
 
 
+class TestGoingOn:
+    """What a run began with is in its checkpoint."""
+
+    def test_the_weights_may_lie_elsewhere_or_be_gone(self, ready, say, saved, tmp_path):
+        path = saved(SMALL.model_dump())
+        few = ("--set", "optimiser.steps=12")
+        assert trained(say, *few, "--set", f"run.start={path}").status == 0
+        moved = path.rename(tmp_path / "moved.safetensors")
+        for given in (moved, path):
+            told = trained(say, *few, "--set", f"run.start={given}")
+            assert (told.status, told.err) == (0, "")
+
+    def test_a_run_that_has_done_nothing_needs_them(self, ready, say, saved):
+        path = saved(SMALL.model_dump())
+        config = load_train_config("toy.yaml", [f"run.start={path}"])
+        with claimed(Path("runs/toy"), config, "train-hands toy.yaml"):
+            pass
+        path.unlink()
+        told = trained(say, "--set", f"run.start={path}")
+        assert told.status == 2 and str(path) in told.err
+
+    def test_other_weights_are_another_run(self, ready, saved):
+        path, other = (saved(SMALL.model_dump(), seed, str(seed)) for seed in (5, 6))
+        config = load_train_config("toy.yaml", [f"run.start={path}"])
+        with claimed(Path("runs/toy"), config, "train-hands toy.yaml"):
+            pass
+        assert check_run(Path("runs/toy"), config)
+        with raises("training.other_start_file", file=Path("runs/toy/run.json")):
+            check_run(Path("runs/toy"), load_train_config("toy.yaml", [f"run.start={other}"]))
+        with raises("training.other_run", option="run.start", expected=None):
+            check_run(Path("runs/toy"), load_train_config("toy.yaml"))
+
+    def test_they_are_read_once(self, ready, say, saved, monkeypatch):
+        read, loads = [], start.load_network
+        monkeypatch.setattr(start, "load_network", lambda *a, **k: read.append(a) or loads(*a, **k))
+        assert trained(say, "--set", f"run.start={saved(SMALL.model_dump())}").status == 0
+        assert len(read) == 1
+
+
 class TestStartOfParts:
     """Weights of one network in parts of another."""
-
-    @pytest.fixture
-    def saved(self, tmp_path):
-        from init_net.hand_model_id import current_hand_model
-        from init_net.model_card import WeightsInfo
-        from init_net.weights import save_weights
-
-        def save(network: dict) -> Path:
-            config = TrainConfig.model_validate({"network": network}).network
-            path = tmp_path / "w.safetensors"
-            info = WeightsInfo(
-                network=config, command="", steps=0, data={}, figures={},
-                hand_model=current_hand_model(10),
-            )  # fmt: skip
-            save_weights(path, build_network(config, 5).eval(), info)
-            return path
-
-        return save
 
     def begun(self, folder, path, parts):
         run = {"device": "cpu", "seed": 0, "start": str(path), "start_parts": parts}
@@ -96,4 +130,4 @@ class TestStartOfParts:
     def test_of_no_weights(self, folder):
         run = {"device": "cpu", "start_parts": {"tail": "tail"}}
         with raises("training.no_start", file="run.start_parts"):
-            require_trainable(configured(folder, "handnet", run=run))
+            begun(configured(folder, "handnet", run=run))

@@ -13,19 +13,22 @@ from fitter.hand_models import load_hand_model
 from init_net.hand_model_id import current_hand_model
 from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
-from init_net.networks.config import HandNetConfig, StereoConfig
+from init_net.networks.config import HandNetConfig, KeypointDropout, StereoConfig
 from init_net.posing import regressed_keypoints, regressed_vertices
+from init_net.records import FusedHands
 from init_net.samples.config import StereoSamplesConfig
+from init_net.samples.selection import in_portion
 from init_net.samples.shards import ShardedSamples
 from init_net.samples.stereo_samples import StereoCropper
 from init_net.samples.stereo_shards import StereoShards, render_stereo_shards
 from init_net.stereo_fusion import fuse
-from init_net.training.config import TrainConfig, load_train_config
+from init_net.training.config import TrainConfig, TrainRunConfig, load_train_config
 from init_net.training.loop import Watch, train
 from init_net.training.loss_weights import StereoWeights
 from init_net.training.smoke import smoke
 from init_net.training.start import begin_with
 from init_net.training.stereo_evaluation import StereoErrors
+from init_net.training.stereo_task import seen_by_both
 from init_net.training.tasks import build_task
 from init_net.weights import load_network, save_weights
 from tests.support import stereo_cases
@@ -156,6 +159,18 @@ class TestStages:
         assert torch.equal(one.batch(4).left.image, other.batch(4).left.image)
         assert not torch.equal(one.batch(4).left.image, one.batch(5).left.image)
 
+    def test_rows_of_a_batch_are_what_they_are_in_all_of_it(self, configured):
+        mono = MONO.model_copy(update={"keypoint_dropout": KeypointDropout(all=0.3, single=0.2)})
+        config = configured(network=StereoConfig(mono=mono))
+        task = build_task(config.model_copy(update={"run": TrainRunConfig(device="cpu")}), CPU)
+        whole = task.batch(4)
+        parts = [task.batch(4, slice(first, first + 2)) for first in (0, 2)]
+        for side in ("left", "right"):
+            for name, wanted in vars(getattr(whole, side)).items():
+                found = torch.cat([getattr(getattr(part, side), name) for part in parts])
+                torch.testing.assert_close(found, wanted, equal_nan=True, rtol=0, atol=0)
+        assert torch.equal(torch.cat([part.rotation for part in parts]), whole.rotation)
+
     def test_the_stereo_layer_cannot_be_trained_where_it_is_not(self, configured):
         stages = {"stereo": {"trains": ["stereo"], "without": ["stereo"], "steps": 3}}
         with raises("training.absent_part", part="stereo"):
@@ -194,10 +209,22 @@ class TestPairs:
                 {"network": network.model_dump(), "pairs": pairs and pairs.model_dump()}
             )
 
-    @pytest.mark.parametrize(("count", "learned"), [(1, 0.7), (10, 0.0001), (10, 0.99)])
-    def test_some_are_learned_from_and_some_held_out(self, count, learned):
+    @pytest.mark.parametrize(("count", "last"), [(1, 0.7), (10, 0.0001), (10, 0.99), (10, 1)])
+    def test_some_are_learned_from_and_some_held_out(self, count, last):
         with raises("training.few_pairs", count=count):
-            load_train_config("stereo", [f"pairs.count={count}", f"pairs.learned={learned}"])
+            load_train_config("stereo", [f"pairs.count={count}", f"pairs.portion=[0, {last}]"])
+
+    @pytest.mark.parametrize("portion", [(0, 0.25), (0.5, 0.75), (0, 0.7), (0.05, 1)])
+    @pytest.mark.parametrize("count", range(1, 9))
+    def test_what_is_counted_is_what_is_learned_from(self, count, portion):
+        """Also where a share ends in the middle of a pair."""
+        learned = int(in_portion(np.arange(count), portion).sum())
+        if 0 < learned < count:
+            StereoSamplesConfig(count=count, portion=portion)
+        else:
+            said = f"found {learned} and {count - learned} of {count}"
+            with pytest.raises(ValidationError, match=said):
+                StereoSamplesConfig(count=count, portion=portion)
 
     @pytest.mark.parametrize("option", ["datasets", "validation_datasets"])
     def test_nothing_else_is_learned_from(self, option, tmp_path):
@@ -336,3 +363,29 @@ def test_keypoints_of_the_fused_hand_are_in_the_right_view(folder):
     found = fuse(Known(cropper, 0.0)(pairs.inputs, "rendered"), pairs.inputs.geometry, model)
     torch.testing.assert_close(found.points, pairs.right.points, rtol=0, atol=1e-4)
     assert torch.equal(found.points, regressed_keypoints(model, found.hands))
+
+
+class TestPictures:
+    """What TensorBoard shows of held-out pairs."""
+
+    def test_both_views_in_either_stage(self, configured):
+        task = build_task(configured(), CPU)
+        task.network.eval()
+        with torch.no_grad():
+            adapted, fused = (task.pictures(stage) for stage in task.plan.stages)
+        assert adapted.shape == fused.shape and adapted.dtype == np.uint8
+        # Truth of a view, what is said of it, and the same of the right one.
+        for k, (one, other) in enumerate(zip(*(np.split(x, 4, 1) for x in (adapted, fused)),
+                                             strict=True)):  # fmt: skip
+            assert (one == other).all() == (k in (0, 2))
+
+    def test_a_true_hand_is_seen_where_it_is(self, folder):
+        """From its place in the right view, in both; crops beside the middle of an image are
+        stretched, which is what is left. A baseline left out would be ten times that."""
+        cropper = StereoCropper(StereoShards(folder), 32, 1.4, None)
+        pairs = cropper.crop(range(COUNT), (0,))
+        true = FusedHands(pairs.right.hands, pairs.right.points, pairs.right_wrist)
+        for view, seen in zip(
+            (pairs.left, pairs.right), seen_by_both(true, pairs.inputs), strict=True
+        ):
+            torch.testing.assert_close(seen, view.positions, rtol=0, atol=0.05)

@@ -53,6 +53,8 @@ class TestBatches:
         for batch in (first.batch(4), other.batch(3)):
             assert not torch.equal(batch.rotations, wanted.rotations)
         assert all(value.device == CPU for value in vars(wanted).values())
+        parts = [first.batch(3, slice(start, start + 2)) for start in (0, 2)]
+        assert same(parts[0], wanted[:2]) and same(parts[1], wanted[2:])
 
     @pytest.mark.parametrize("size", [1, 2, 3, 8])
     def test_of_the_lifter(self, folder, size):
