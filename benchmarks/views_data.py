@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -153,3 +153,12 @@ def frames_of(
         known = rig if calibrations is None else calibrations[k]
         frames.append(DetectedFrame(known, tuple(views)))
     return frames
+
+
+def two_of(hands: SampledHands, rig: Rig, noise: float, rng: np.random.Generator) -> DetectedFrame:
+    """One frame with both of two sampled hands, 0.15 m apart, that all cameras show."""
+    apart = np.array([[-0.075, 0, 0], [0.075, 0, 0]])[:, None]
+    beside = replace(hands, keypoints=hands.keypoints + apart)
+    both = zip(*(frame.views for frame in frames_of(beside, [rig, rig], noise, rng)), strict=True)
+    views = [replace(one, hands=(*one.hands, *other.hands)) for one, other in both if one and other]
+    return DetectedFrame(rig, tuple(views))

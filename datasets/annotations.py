@@ -214,6 +214,8 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
         names: of all images, in the data set's order.
         has_intrinsics: whether the data set has a K for each image. An image without one is then
             damaged; in a data set that has none, K comes from elsewhere.
+        is_detected: whether all that is known of a hand is what our own detector finds: its side
+            and its keypoints in 2D, which nobody need be asked for.
         broken: a sentence for each file of many images that breaks off, whose other images are
             left out.
     """
@@ -224,6 +226,7 @@ class AnnotatedImages(Sequence[AnnotatedImage], ABC):
     definition: AnnotatedDefinition
     names: Sequence[str]
     has_intrinsics: bool = True
+    is_detected: bool = False
     broken: Sequence[str] = ()
 
     def __len__(self) -> int:

@@ -53,6 +53,11 @@ OPENPOSE = DatasetOffer(
     (),
     "datasets.readers.openpose:open_openpose",
 )
+IMAGES = DatasetOffer(
+    "a folder of images without annotations, whose hands are those that the detector finds",
+    (),
+    "datasets.readers.images:open_images",
+)
 SYNTHETIC = DatasetOffer(
     "what synth-hands wrote",
     ("training",),

@@ -301,7 +301,7 @@ class HandFitter:
         Args:
             frames: one frame or a list of them: from names of the rig's cameras to images, each a
                 path or (H, W, 3) uint8 RGB pixels, as the camera took them. Cameras may be missing.
-            rig: a `fitter.Rig`, or the path of a rig file (docs/views.md).
+            rig: a `fitter.Rig`, the path of a rig file (docs/views.md), or what stands in one.
             keypoints: hands given in place of the detector's, in pixels of the images: of one frame
                 from names of cameras to the list of the image's hands, each a `HandInput`; of
                 several frames a list of these. Cameras that it leaves out are searched for hands.

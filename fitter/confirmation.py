@@ -74,6 +74,20 @@ def without_unconfirmed(
     return found
 
 
+def without_few_views(
+    matched: Sequence[ViewedHand], rows: Sequence[HandRow], least: int
+) -> list[HandRow]:
+    """The rows of a frame's hands; not valid where fewer than `least` cameras show one."""
+    found = []
+    for hand, row in zip(matched, rows, strict=True):
+        shown = len(hand.places)
+        if row.valid and shown < least:
+            facts = {"least": least, "found": shown}
+            row = replace(row, valid=False, fit_error=sentence("fit.few_views", facts))
+        found.append(row)
+    return found
+
+
 @dataclass(frozen=True)
 class _Scene:
     """See `without_unconfirmed`."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fitter.config.options import Config
-from fitter.confirmation import without_unconfirmed
+from fitter.confirmation import without_few_views, without_unconfirmed
 from fitter.errors import sentence
 from fitter.fitted_hands import FittedHands, RefinedHands, refused_below, without_phantom
 from fitter.fitting.detected_frame import DetectedFrame, view_row
@@ -37,7 +37,8 @@ from fitter.hand_slots import (
     predicted,
 )
 from fitter.meshes import HandMeshes
-from fitter.quality.judge import HandJudge, Judgement
+from fitter.quality.judge import HandJudge
+from fitter.quality.several_views import judged_together
 from fitter.records import HandObservation, NormalisedHands
 from fitter.refinement.refiner import Refiner
 from fitter.refinement.viewed import ViewedScenes
@@ -240,7 +241,8 @@ class FrameEngine:
         sources = ["keypoints", *predictions.starts]
         seen = views.rows(batch.observations, sources, judged)
         weights = joint.weight.cpu().numpy()
-        hands = whole.rows(bests, sources, _together(judged, rows, weights))
+        together = judged_together(judged, rows.hand.cpu().numpy(), weights, batch.noise)
+        hands = whole.rows(bests, sources, together)
         places = np.split(np.arange(len(rows)), np.cumsum([len(h.slots) for h in batch.hands])[:-1])
         return [
             _Fitted(self._kept(row, best), [seen[k] for k in own], weights[own].tolist())
@@ -270,6 +272,7 @@ class FrameEngine:
         hands = [hand.row for hand in fitted]
         if self.config.detector.unconfirmed == "refuse":
             hands = without_unconfirmed(frame, kept, hands, self.meshes)
+        hands = without_few_views(kept, hands, self.config.detector.least_views)
         for view, image in enumerate(frame.views):
             own = {
                 k: list(hand.places).index(view)
@@ -308,24 +311,6 @@ def _view_hand(row: HandRow | None, weight: float) -> ViewHandRow:
     if row is None:
         return ViewHandRow(view_weight=0.0)
     return ViewHandRow(view_weight=weight, **{name: getattr(row, name) for name in _OF_VIEWS})
-
-
-def _together(judged: Judgement, rows: RigRows, weights: np.ndarray) -> Judgement:
-    """What is thought of hands, of what is thought of them in their views: as the view that sees
-    them best thinks, of those that count for more than half of one in full.
-
-    A view's judgement knows nothing of the other views, which leave less open: it is a bound.
-    """
-    hand = rows.hand.cpu().numpy()
-    counted = (weights > 0.5) | (np.bincount(hand, weights > 0.5, rows.count)[hand] == 0)
-    visibility = np.full((rows.count, 21), np.nan, np.float32)
-    error, probability = np.full((2, rows.count), np.nan)
-    for number in range(rows.count):
-        own = (hand == number) & counted
-        visibility[number] = judged.visibility[own].max(0)
-        error[number] = judged.error_mm[own].min()
-        probability[number] = judged.probability[own].max()
-    return Judgement(visibility, error, probability)
 
 
 def _why(frame: DetectedFrame) -> str:

@@ -122,6 +122,11 @@ class RowBatch:
         points = like.new_tensor(np.stack([hand.hand.points for hand in self.hands]))
         return mirror_where(self.is_left, points)
 
+    @property
+    def noise(self) -> np.ndarray:
+        """(B,) of the hands' keypoints, see `ViewedHand`; NaN where views do not tell."""
+        return np.array([hand.hand.noise for hand in self.hands])
+
     def sureness(self, config: FitConfig) -> Tensor:
         """(B,) factors on the weights of keypoints, by how well views agree.
 
@@ -129,7 +134,7 @@ class RowBatch:
         keypoints with another variance than the weights are made for needs others, beside the same
         priors.
         """
-        noise = np.array([hand.hand.noise for hand in self.hands])
+        noise = self.noise
         with np.errstate(divide="ignore"):
             factor = np.square(config.view_noise / noise).clip(1, config.view_sureness)
         return self.rows.translation.new_tensor(np.where(np.isfinite(noise), factor, 1.0))

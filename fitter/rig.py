@@ -50,7 +50,10 @@ class RigCamera:
 
 @dataclass(frozen=True)
 class Rig:
-    """The cameras of a rig, at least one, in the order in which results have their views."""
+    """The cameras of a rig, at least one, in the order in which results have their views.
+
+    It is checked where it is used (`fitter.inputs.rig_files.check_rig`) and not where it is made.
+    """
 
     cameras: tuple[RigCamera, ...]
 

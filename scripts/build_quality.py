@@ -168,11 +168,12 @@ def _trained(hands: MeasuredHands) -> tuple[QualityModel, JudgedSet]:
     for fold in folds(hands):
         others.append((train(hands[~fold], options), fold))
     model = calibrated(train(hands, options), [(other, hands[fold]) for other, fold in others])
-    error, probability = np.empty(len(hands)), np.empty(len(hands))
+    found = Quality(*np.empty((3, len(hands))))
     for other, fold in others:
         said = model.calibrated_as(other)(hands[fold].features)
-        error[fold], probability[fold] = said.error_mm, said.probability
-    return model, JudgedSet(hands, Quality(error, probability))
+        for name, values in vars(said).items():
+            getattr(found, name)[fold] = values
+    return model, JudgedSet(hands, found)
 
 
 def _info(

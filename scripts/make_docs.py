@@ -205,7 +205,7 @@ SENTENCE_TOPICS = {
     "exports": ("export",),
     "training": ("samples", "training", "checkpoint"),
     "datasets": (
-        *("dataset", "evaluation", "predictions", "plots"),
+        *("dataset", "found", "evaluation", "predictions", "plots"),
         *("synthetic", "background", "definition", "noise"),
     ),
 }

@@ -32,7 +32,7 @@ class JudgedSet:
 
     def where(self, chosen: np.ndarray) -> JudgedSet:
         """Some of the hands, (N,) bool."""
-        quality = Quality(self.quality.error_mm[chosen], self.quality.probability[chosen])
+        quality = Quality(*(values[chosen] for values in vars(self.quality).values()))
         return JudgedSet(self.hands[chosen], quality)
 
 

@@ -200,7 +200,7 @@ class _Recorder:
 
     def __call__(self, features: np.ndarray) -> Quality:
         self.features.append(features)
-        return Quality(np.ones(len(features)), np.ones(len(features)))
+        return Quality(*np.ones((3, len(features))))
 
 
 def record(scene: Scene) -> ImageRecord:

@@ -33,6 +33,12 @@ class DetectorConfig(Section):
         description="hands of a rig (--views) that fewer cameras show than should see them and do "
         "not, of which there are at least two: refuse stores them as not valid, keep as any other",
     )
+    least_views: int = Field(
+        1,
+        ge=1,
+        description="cameras of a rig (--views) that have to show a hand; one that fewer show is "
+        "stored as not valid",
+    )
     search: Literal["fast", "standard", "thorough"] = Field(
         "standard",
         description="which windows are searched for hands: fast, a few where the whole image shows "

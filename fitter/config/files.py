@@ -55,6 +55,7 @@ def load_kind(
     path: str | Path | None = None,
     overrides: Sequence[str] = (),
     flags: Mapping[str, Flag] | None = None,
+    altered: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values,
 ) -> Root:
     """Read a configuration.
 
@@ -64,6 +65,8 @@ def load_kind(
             their defaults. None for all defaults.
         overrides: ``section.option=value`` each, applied in order; the value is a YAML scalar.
         flags: ``section.option`` -> what a flag says of it, applied before the overrides.
+        altered: what is taken of what the file says, before flags and overrides; it may be given
+            anything that YAML can say.
 
     Raises:
         InputError: the file cannot be read, a key is unknown or a value has the wrong type.
@@ -72,7 +75,7 @@ def load_kind(
     origin: dict[tuple[str, ...], str] = {}
     if path is not None:
         path = find_preset(path, kind)
-        values = _read_yaml(path, kind)
+        values = altered(_read_yaml(path, kind))
     given = [(*name.split("."), flag.value, flag.typed) for name, flag in (flags or {}).items()]
     for text in overrides:
         keys, value = _parse_override(text, kind.override)

@@ -26,5 +26,5 @@ perhaps "relative_depth" (21 pixels, positive away from the camera)."""
 FrameInput: TypeAlias = Mapping[str, ViewInput]
 """One frame: from names of cameras to images."""
 
-RigInput: TypeAlias = Rig | str | Path
-"""The cameras, or the path of a rig file."""
+RigInput: TypeAlias = Rig | str | Path | Mapping[str, Any]
+"""The cameras, the path of a rig file, or what stands in one."""

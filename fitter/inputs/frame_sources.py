@@ -18,7 +18,7 @@ from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.sources import ImageTask, Names, Sources
 from fitter.inputs.view_files import ViewFile
-from fitter.inputs.view_sizes import Size, first_sizes, require_own
+from fitter.inputs.view_sizes import Size, first_sizes, require_own, require_stated
 from fitter.rig import FrameNames, Rig
 
 
@@ -140,9 +140,11 @@ class FrameSources:
 
         Raises:
             InputError: see `require_for` of each part; keypoints are a list in an order that frames
-                have not; or K or the lens of a camera without size is none of its first image.
+                have not; the first images of a camera all have another size than the rig
+                says; or K or the lens of a camera without size is none of its first image.
         """
-        frames = (FrameNames.of_text(text).images for text in names)
+        frames = _Frames(names)
+        require_stated(self.rig, self.root, frames, str(self.rig_path))
         sizes = first_sizes(self.rig, self.root, frames)
         for camera, size in zip(self.rig.cameras, sizes, strict=True):
             require_own(camera, size, f"{self.rig_path}, camera {camera.name!r}")
@@ -176,6 +178,16 @@ class FrameSources:
             "--person-size": self.hand_sizes is not None,
         }
         return [option for option, value in given.items() if value]
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """Names of the images of each frame, as often as they are gone through."""
+
+    frames: Names
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        return (FrameNames.of_text(text).images for text in self.frames)
 
 
 @dataclass(frozen=True)

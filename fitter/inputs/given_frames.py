@@ -120,7 +120,7 @@ class GivenFrames:
 
         Args:
             frames: a mapping from names of cameras to images, or a list of these.
-            rig: a `Rig`, or the path of a rig file.
+            rig: a `Rig`, the path of a rig file, or what stands in one.
             keypoints: of one frame a mapping from names of cameras to lists of hands; of several a
                 list of these.
             masks: likewise, of masks.

@@ -20,6 +20,7 @@ import numpy as np
 from fitter.errors import InputError
 from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.json_files import load_json, some_entries
+from fitter.inputs.numbers import as_numbers, shortened
 from fitter.records import IntrinsicsSource
 
 DEFAULT_FIELD_OF_VIEW = math.radians(60.0)
@@ -236,10 +237,9 @@ def check_intrinsics(value: object, where: str) -> np.ndarray:
         InputError: the value has another shape, is not finite, has a focal length that is not
             positive, or entries where a camera matrix has zeros and the one.
     """
-    try:
-        matrix = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("intrinsics.no_numbers", file=where) from error
+    matrix = as_numbers(value)
+    if matrix is None:
+        raise InputError("intrinsics.no_numbers", file=where, found=shortened(value))
     if matrix.shape != (3, 3):
         raise InputError("intrinsics.shape", file=where, shape=list(matrix.shape))
     if not np.isfinite(matrix).all():

@@ -26,6 +26,7 @@ import numpy as np
 from fitter.errors import InputError
 from fitter.inputs.intrinsics import check_intrinsics
 from fitter.inputs.json_files import load_json
+from fitter.inputs.numbers import as_numbers, shortened
 from fitter.inputs.undistortion import share_that_is_seen
 from fitter.rig import Rig, RigCamera
 
@@ -74,10 +75,7 @@ class RigFile:
         """
         path = Path(path)
         content = load_json(path, "the cameras of a rig")
-        cameras = _cameras(content, path)
-        rig = Rig(tuple(_camera(said, f"{path}, {_title(said, n)}") for n, said in cameras))
-        _require_names(rig, path)
-        _require_near(rig, path)
+        rig, cameras = _rig_of(content, path)
         images = tuple(
             _place(said.get("images", name), f"{path}, camera {name!r}")
             for name, (_, said) in zip(rig.names, cameras, strict=True)
@@ -93,13 +91,16 @@ class RigFile:
 
 
 def check_rig(given: Any) -> Rig:
-    """A rig that the Python door was given: a `Rig`, or the path of a file.
+    """A rig that the Python door was given: a `Rig`, the path of a file, or what stands in one, of
+    which places of images are not asked.
 
     Raises:
-        InputError: it is neither, one of its cameras is none, or see `RigFile.open`.
+        InputError: it is none of these, one of its cameras is none, or see `RigFile.open`.
     """
     if isinstance(given, str | Path):
         return RigFile.open(Path(given)).rig
+    if isinstance(given, Mapping):
+        return _rig_of(dict(given), "rig")[0]
     if not isinstance(given, Rig):
         raise InputError("rig.kind", file="rig", found=type(given).__name__)
     if not given.cameras:
@@ -127,7 +128,16 @@ def _said(camera: RigCamera) -> dict[str, Any]:
     return found | {"size": camera.size}
 
 
-def _cameras(content: object, path: Path) -> list[tuple[int, dict[str, Any]]]:
+def _rig_of(content: object, where: object) -> tuple[Rig, list[tuple[int, dict[str, Any]]]]:
+    """The rig that the content of a file is, and what it says of each camera, with its number."""
+    cameras = _cameras(content, where)
+    rig = Rig(tuple(_camera(said, f"{where}, {_title(said, n)}") for n, said in cameras))
+    _require_names(rig, where)
+    _require_near(rig, where)
+    return rig, cameras
+
+
+def _cameras(content: object, path: object) -> list[tuple[int, dict[str, Any]]]:
     """The file's cameras with their numbers."""
     if not isinstance(content, dict) or not isinstance(content.get("cameras"), list):
         found = type(content).__name__ if not isinstance(content, dict) else ", ".join(content)
@@ -202,7 +212,7 @@ def _camera(said: Mapping[str, Any], where: str) -> RigCamera:
     rotation = _nearest_rotation(rotation, f"{where}, R")
     distortion = _numbers(_flat(said.get("distortion", [])), (None,), f"{where}, distortion")
     if len(distortion) not in DISTORTION_LENGTHS:
-        expected = ", ".join(map(str, DISTORTION_LENGTHS))
+        expected = ", ".join(map(str, DISTORTION_LENGTHS[:-1])) + f" or {DISTORTION_LENGTHS[-1]}"
         raise InputError(
             "rig.distortion", file=f"{where}, distortion", expected=expected, found=len(distortion)
         )
@@ -250,10 +260,9 @@ def _flat(given: Any) -> Any:
 def _numbers(given: object, shape: tuple[int | None, ...], where: str) -> np.ndarray:
     """Finite numbers of a shape, None for any length."""
     expected = "a list of" if shape == (None,) else " x ".join(map(str, shape))
-    try:
-        found = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("rig.no_numbers", file=where, expected=expected) from error
+    found = as_numbers(given)
+    if found is None:
+        raise InputError("rig.no_numbers", file=where, expected=expected, found=shortened(given))
     fits = found.ndim == len(shape) and all(
         wanted is None or wanted == size for wanted, size in zip(shape, found.shape, strict=True)
     )

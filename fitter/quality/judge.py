@@ -38,12 +38,15 @@ class Judgement:
     Attributes:
         visibility: (B, 21) float32, probability that each keypoint is seen.
         error_mm: (B,) expected error after alignment, millimetres.
-        probability: (B,) that this error is below `fitter.quality.model.GOOD_MM`.
+        probability: (B,) that it is a hand and this error is below
+            `fitter.quality.model.GOOD_MM`.
+        presence: (B,) that it is a hand.
     """
 
     visibility: np.ndarray
     error_mm: np.ndarray
     probability: np.ndarray
+    presence: np.ndarray
 
 
 class HandJudge:
@@ -80,6 +83,7 @@ class HandJudge:
             visibility=visibility.float().cpu().numpy(),
             error_mm=np.where(unfitted, np.nan, quality.error_mm),
             probability=np.where(unfitted, np.nan, quality.probability),
+            presence=np.where(unfitted, np.nan, quality.presence),
         )
 
     def seen_by_mesh(

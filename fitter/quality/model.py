@@ -42,10 +42,12 @@ class Quality:
     Attributes:
         error_mm: (B,) median of the error after alignment, millimetres.
         probability: (B,) that it is a hand and the error is below `GOOD_MM`.
+        presence: (B,) that it is a hand.
     """
 
     error_mm: np.ndarray
     probability: np.ndarray
+    presence: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class QualityModel:
         z = (np.log(GOOD_MM) - said[:, 0]) / np.exp(said[:, 1])
         slope, shift = self.calibration
         probability = expit(slope * logit(expit(z) * expit(said[:, 2])) + shift)
-        return Quality(np.exp(said[:, 0]), probability)
+        return Quality(np.exp(said[:, 0]), probability, expit(said[:, 2]))
 
     def calibrated_as(self, other: QualityModel) -> QualityModel:
         """Another model with this one's calibration."""

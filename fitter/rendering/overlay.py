@@ -14,7 +14,13 @@ from fitter.rendering.overlay_annotations import render_skeleton, write_caption
 from fitter.rendering.overlay_folder import UNFINISHED
 from fitter.rendering.overlay_hand import OverlayHand
 from fitter.rendering.overlay_lines import blend_outlines, line_width
-from fitter.rendering.overlay_scene import blend_meshes, blend_skins, projected, render_scene
+from fitter.rendering.overlay_scene import (
+    blend_meshes,
+    blend_skins,
+    bounds,
+    projected,
+    render_scene,
+)
 from fitter.rendering.overlay_style import OverlayStyle
 from fitter.rendering.overlay_views import render_view
 from fitter.system.files import whole_file
@@ -70,7 +76,14 @@ def render_overlay(
         for hand, screen in zip(hands, screens, strict=True):
             write_caption(image, hand, screen, unit)
     beside = (image.shape[0], min(image.shape[:2]))
-    views = [render_view(hands, view, beside, chosen.look) for view in chosen.views]
+    # What the photograph does not show has no place beside it: of several cameras' hands each shows
+    # its own.
+    shown = [
+        hand
+        for hand, screen in zip(hands, screens, strict=True)
+        if bounds(screen, image.shape) is not None
+    ]
+    views = [render_view(shown, view, beside, chosen.look) for view in chosen.views]
     photograph = [pixels] if chosen.look == "side-by-side" else []
     return np.hstack([*photograph, image, *views]) if photograph or views else image
 

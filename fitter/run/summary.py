@@ -295,6 +295,8 @@ def _say_views(summary: Summary, say: Callable[[str], None]) -> None:
             f"{count(summary.hands_together, 'hand')} of several views, {summary.hands_of_one} of "
             "one view alone"
         )
+    if len(summary.cameras) == 1:
+        say(f"the rig has one camera, {summary.cameras[0]}: no hand is seen from two sides")
     if summary.to_match and not summary.hands_together:
         say(
             f"{count(summary.to_match, 'frame')} with hands in several views, none of which are "

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from fitter.records import MaskSource
-from fitter.store.schema import IMAGE, MASK_SOURCES, HandRow, stored
+from fitter.store.schema import IMAGE, HandRow, ImageRow, as_of, stored
 
 VIEW_STATUS = ("none", "ok", "no_hand", "failed", "missing")
 FRAME_STATUS = ("pending", "ok", "no_hand", "failed")
@@ -34,45 +34,17 @@ class ViewHandRow:
         "the other views, 0 where it does not show the hand",
         units="1",
     )
-    detection_score: float | None = stored(
-        "the detector's confidence that this is a hand, in [0, 1]", units="1"
-    )
-    side_score: float | None = stored("probability of side, in [0.5, 1]", units="1")
-    box: np.ndarray | None = stored(
-        "box around the detected keypoints", "corner", units="pixel", frame=IMAGE
-    )
-    keypoints_2d_detected: np.ndarray | None = stored(
-        "keypoints as detected", "keypoint xy", units="pixel", frame=IMAGE
-    )
-    keypoint_confidence: np.ndarray | None = stored(
-        "confidence of the detected keypoints, in [0, 1]", "keypoint", units="1"
-    )
-    keypoints_2d: np.ndarray | None = stored(
-        "projection of the fitted hand's keypoints that correspond to the detected ones",
-        "keypoint xy",
-        units="pixel",
-        frame=IMAGE,
-    )
-    residual_px: float | None = stored(
-        "root mean square distance of keypoints_2d from keypoints_2d_detected", units="pixel"
-    )
-    keypoint_visibility: np.ndarray | None = stored(
-        "probability that each keypoint of the fitted hand is seen in the image",
-        "keypoint",
-        units="1",
-    )
-    mask_source: MaskSource | None = stored(
-        "where the hand's mask came from; a rejected one contradicted its keypoints and was not "
-        "used",
-        flags=MASK_SOURCES,
-    )
-    mask_agreement: float | None = stored(
-        "how far the mask agreed with keypoints and mesh before it was used, in [0, 1]", units="1"
-    )
-    mask_iou: float | None = stored(
-        "intersection over union of the fitted mesh and the mask, where the mask has weight",
-        units="1",
-    )
+    detection_score: float | None = as_of(HandRow, "detection_score")
+    side_score: float | None = as_of(HandRow, "side_score")
+    box: np.ndarray | None = as_of(HandRow, "box")
+    keypoints_2d_detected: np.ndarray | None = as_of(HandRow, "keypoints_2d_detected")
+    keypoint_confidence: np.ndarray | None = as_of(HandRow, "keypoint_confidence")
+    keypoints_2d: np.ndarray | None = as_of(HandRow, "keypoints_2d")
+    residual_px: float | None = as_of(HandRow, "residual_px")
+    keypoint_visibility: np.ndarray | None = as_of(HandRow, "keypoint_visibility")
+    mask_source: MaskSource | None = as_of(HandRow, "mask_source")
+    mask_agreement: float | None = as_of(HandRow, "mask_agreement")
+    mask_iou: float | None = as_of(HandRow, "mask_iou")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +53,8 @@ class ViewRow:
 
     view_status: ViewStatus | None = stored("state of the view", flags=VIEW_STATUS)
     view_error: str | None = stored("why the view failed; empty otherwise", dtype="string")
-    image_width: int | None = stored("width, upright", dtype="int32", units="pixel")
-    image_height: int | None = stored("height, upright", dtype="int32", units="pixel")
+    image_width: int | None = as_of(ImageRow, "image_width")
+    image_height: int | None = as_of(ImageRow, "image_height")
     intrinsics: np.ndarray | None = stored(
         "camera matrix K of the full image, without distortion", "row column", "float64", "pixel",
         IMAGE,
@@ -93,14 +65,8 @@ class ViewRow:
         dtype="int32",
         units="1",
     )
-    file_size: int | None = stored(
-        "size of the image's file when it was read", dtype="int64", units="byte"
-    )
-    file_time: float | None = stored(
-        "time of the last change of the image's file, seconds since 1970, UTC",
-        dtype="float64",
-        units="s",
-    )
+    file_size: int | None = as_of(ImageRow, "file_size")
+    file_time: float | None = as_of(ImageRow, "file_time")
     inputs_digest: int | None = stored(
         "digest of the keypoints, mask and size given for the image; 0 for none",
         dtype="int64",

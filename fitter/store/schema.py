@@ -153,6 +153,12 @@ def stored(
     return field(default=None, metadata=description)
 
 
+def as_of(row: type, name: str) -> Any:
+    """Declare a field that another kind of rows has, too, of the same name and meaning."""
+    known = {each.name: each.metadata for each in fields(row)}
+    return field(default=None, metadata=known[name])
+
+
 @dataclass(frozen=True, kw_only=True)
 class HandRow:
     """Everything stored about one hand; see each field's text for its meaning and unit.

@@ -28,7 +28,8 @@ from fitter.views.rows import RigRows, RootJoint
 from fitter.views.triangulation import HAND_LENGTH, agreement
 
 _REWEIGHTED = 2
-"""How often views are weighed anew by what is left between them and the fitted hand."""
+"""How often views are weighed anew by what is left between them and the fitted hand.
+# not published"""
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,16 @@ _REWEIGHTED = 2
 """Rounds of weights by depth. # not published"""
 
 _ROUNDS = 3
-"""Rounds of weights by agreement, beginning with the pair of cameras that the others agree with."""
+"""Rounds of weights by agreement, beginning with the pair of cameras that the others agree with.
+# not published"""
 
 _AT_ONCE = 512
 """Pairs of cameras whose points are found at once: some megabytes for a hundred cameras."""
 
 HAND_LENGTH = 0.18
 """Metres, the unit of distances of keypoints from lines of sight: what an open hand measures. The
-box around a hand in an image would not do, since a fist seen edge-on spans a third of it."""
+box around a hand in an image would not do, since a fist seen edge-on spans a third of it.
+# not published"""
 
 DISAGREEMENT = 0.1
 """Root mean square distance of keypoints, in `HAND_LENGTH`, from which on a view disagrees.

@@ -227,13 +227,15 @@ class DatasetConfig(PortionConfig):
     whose hands are pseudo-labels; see `init_net.samples.conversion`."""
 
     dataset: str = Field(
-        min_length=1, description="name of an installed reader, such as freihand, or store"
+        min_length=1,
+        description="name of an installed reader, such as freihand; store, a result store; images, "
+        "a folder of pictures that nobody has annotated",
     )
     folder: str = Field(min_length=1, description="of the data set, or the store")
     split: str | None = Field(
         None,
         description="which part of it; null for the reader's first. Of a store: the folder of its "
-        "images",
+        "images. Of images: the folder where found hands are kept, null for one beside the samples",
     )
     count: Count | None = Field(None, description="leading pictures; null for all")
     share: BatchShare = None

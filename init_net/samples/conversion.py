@@ -40,6 +40,9 @@ from init_net.samples.shards import (
 STARTS = "hands.npy"
 """File of (P + 1,) int64: the number of the first hand of each picture, and of all."""
 
+_OF_PLACES = ("images", "store")
+"""Readers whose split is a place on this machine."""
+
 _PROBES = 64
 """Annotations that tell one state of a data set from another."""
 
@@ -104,7 +107,7 @@ class AnnotatedSource:
             "seed": 0,
             "size": self.size,
             "dataset": self.dataset,
-            "split": self.split if self.dataset != "store" else None,
+            "split": None if self.dataset in _OF_PLACES else self.split,
             "annotations": self._digest,
         }
 
@@ -112,6 +115,10 @@ class AnnotatedSource:
     def _digest(self) -> str:
         """Of some of the annotations: those of another data set, or of another fit, differ."""
         images, said = self.images, sha256()
+        if images.is_detected:
+            # Any folder of somebody's: pictures may be put between those that are there.
+            for name in images.names:
+                said.update(name.encode() + b"\0")
         probes = range(min(_PROBES, len(images)))
         for place in probes:
             said.update(images.names[place].encode())

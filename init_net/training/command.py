@@ -39,7 +39,8 @@ EXIT_DIVERGED = 1
 
 _FOLDER = re.compile(
     r"((?:data|validation)\.backgrounds=)(?!(?:procedural|packages)$).*"
-    r"|((?:validation_)?datasets\.\w+\.(?:folder|split|samples)=|run\.start=(?!shipped$)).*",
+    r"|((?:validation_)?datasets\.\w+\.(?:folder|split|samples)=|run\.start=(?!shipped$)).*"
+    r"|(--data=).*",
     re.DOTALL,
 )
 """A folder of the user's own images or data on the command line, or weights of his."""
@@ -61,6 +62,7 @@ examples:
   train-hands lifter                                      # into runs/lifter
   train-hands configs/train/lifter.yaml --out runs/mine --set optimiser.steps=5000
   train-hands handnet --smoke --device cpu                # does everything once, in two minutes
+  train-hands s2hand --data photos/                       # from pictures that nobody has annotated
   train-hands handnet --prepare-only                      # renders the samples
   train-hands handnet --export handnet.safetensors        # weights of the last checkpoint
   torchrun --nproc-per-node 4 -m init_net.training handnet_published    # on four GPUs
@@ -104,6 +106,13 @@ def train_hands(arguments: Sequence[str] | None = None) -> None:
         "refused",
     )
     existing.add_argument("--overwrite", action="store_true", help="replace the run in DIR")
+    parser.add_argument(
+        "--data",
+        type=path,
+        metavar="DIR",
+        help="learn from a folder of pictures that nobody has annotated, and from nothing else; "
+        "for networks that need no more, such as s2hand",
+    )
     parser.add_argument("--device", type=text, metavar="NAME", help="cpu, cuda or auto (default)")
     parser.add_argument(
         "--smoke",
@@ -129,9 +138,13 @@ def train_hands(arguments: Sequence[str] | None = None) -> None:
     add_verbosity(parser)
     # What was typed stands in the card of the weights; where somebody's images lie does not.
     given = sys.argv[1:] if arguments is None else arguments
-    typed = [_FOLDER.sub(r"\1\2FOLDER", word) for word in given]
-    parser.set_defaults(typed=shlex.join(["train-hands", *typed]))
+    parser.set_defaults(typed=shlex.join(["train-hands", *map(_public, given, ["", *given])]))
     run_command(parser, arguments, _train_hands)
+
+
+def _public(word: str, before: str) -> str:
+    """A word of the command line without a folder of the user's; `before` stands in front of it."""
+    return "FOLDER" if before == "--data" else _FOLDER.sub(r"\1\2\3FOLDER", word)
 
 
 @dataclass(frozen=True)
@@ -203,12 +216,15 @@ def _configuration(options: argparse.Namespace) -> TrainConfig:
     """The configuration that is asked for, whose stages name parts that there are."""
     from fitter.config.files import Flag
     from init_net.training.config import load_train_config
+    from init_net.training.learnable import require_pictures_enough
     from init_net.training.stage_names import require_names
 
     flags = {}
     if options.device is not None:
         flags["run.device"] = Flag(f"--device {options.device}", options.device)
-    config = load_train_config(options.config, options.set, flags)
+    config = load_train_config(options.config, options.set, flags, options.data)
+    if options.data is not None:
+        require_pictures_enough(config, options.data)
     parts = getattr(config.network, "part_names", None)
     if parts is not None:  # else the network itself is asked, see `require_parts`
         require_names(config, parts)
@@ -227,9 +243,15 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     from init_net.training.config import TRAIN
     from init_net.training.export import export
     from init_net.training.freezing import require_learned
+    from init_net.training.learnable import without_confidence
     from init_net.training.run_folder import check_run, holds_smoke
     from init_net.training.smoke import missing_sources, smoke
-    from init_net.training.sources import folder_of, looks_at, require_renderable
+    from init_net.training.sources import (
+        folder_of,
+        looks_at,
+        require_full_batches,
+        require_renderable,
+    )
     from init_net.training.start import begun
     from init_net.training.tasks import require_trainable
 
@@ -258,6 +280,8 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
         require_learned(config)
     for source, lost in require_trainable(config).items():
         say(console, f"{source}: has no {lost}: losses on the others are learned from")
+    for source in without_confidence(config):
+        say(console, f"{source}: has no confidence of its keypoints: all of them count alike")
     require_renderable(config)
     if overwrite or find_checkpoint(out) is None:
         network = begun(config)
@@ -269,6 +293,7 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     if ranks.is_first:
         for samples in sets:
             _prepare(samples, looks_at(config, samples), console)
+        require_full_batches(config)
     if device is None:
         say(console, f"samples are in {' and '.join(str(folder_of(samples)) for samples in sets)}")
         return EXIT_OK
@@ -283,16 +308,22 @@ def _prepare(source: SourceConfig, looks: int, console: Console) -> None:
 
     from fitter.run.progress import NowAndThen, say
     from init_net.samples.shards import LEFT_OUT
-    from init_net.training.sources import folder_of, look_at, prepare, sample_count
+    from init_net.training.sources import (
+        find_hands,
+        folder_of,
+        look_at,
+        pictures_to_search,
+        prepare,
+        sample_count,
+    )
 
     hidden = console.quiet or not console.is_terminal
-    folder, total = folder_of(source), sample_count(source)
     with Progress(console=console, disable=hidden) as progress:
 
-        def told(title: str) -> Callable[[int], None]:
-            """Takes how many further samples are done."""
+        def told(title: str, total: int, unit: str = "samples") -> Callable[[int], None]:
+            """Takes how many further ones are done."""
             task, done = progress.add_task(title, total=total), 0
-            lines = NowAndThen(console, title, total, unit="samples")
+            lines = NowAndThen(console, title, total, unit=unit)
 
             def tell(count: int) -> None:
                 nonlocal done
@@ -302,8 +333,13 @@ def _prepare(source: SourceConfig, looks: int, console: Console) -> None:
 
             return tell
 
-        problems = prepare(source, told(f"making samples in {folder}"))
-        look_at(source, looks, told(f"looking at {folder}"))
+        pictures = pictures_to_search(source)
+        if pictures is not None:
+            found = find_hands(source, told("looking for hands", pictures, "images"))
+            say(console, f"hands in pictures: {found}")
+        folder, total = folder_of(source), sample_count(source)
+        problems = prepare(source, told(f"making samples in {folder}", total))
+        look_at(source, looks, told(f"looking at {folder}", total))
     if problems:
         say(
             console,

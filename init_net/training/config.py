@@ -347,12 +347,22 @@ def _pictures(source: DatasetConfig) -> tuple[str, Path, str | None]:
     return source.dataset, Path(source.folder).resolve(), source.split
 
 
+_LEARNED_FROM = ("further_data", "datasets")
+"""Options that name what is learned from beside `data`."""
+
 TRAIN = ConfigKind(TrainConfig, "train", "", "optimiser", "optimiser.steps=2000")
 """What `train-hands` reads."""
 
 
+PICTURES = "photos"
+"""Name, among `datasets`, of the folder of pictures that `--data` names."""
+
+
 def load_train_config(
-    path: str | Path, overrides: Sequence[str] = (), flags: Mapping[str, Flag] | None = None
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    flags: Mapping[str, Flag] | None = None,
+    pictures: Path | None = None,
 ) -> TrainConfig:
     """Read the configuration of a training run.
 
@@ -360,8 +370,36 @@ def load_train_config(
         path: YAML file, or the name of a preset in ``configs/train``.
         overrides: ``section.option=value`` each, applied in order; the value is a YAML scalar.
         flags: ``section.option`` -> what a flag says of it, applied before the overrides.
+        pictures: folder of pictures that nobody has annotated, from which alone is learned: in
+            place of all sources that the file names.
 
     Raises:
-        InputError: the file cannot be read, a key is unknown or a value has the wrong type.
+        InputError: the file cannot be read, a key is unknown or a value has the wrong type; or
+            `pictures` is no folder.
     """
-    return load_kind(TRAIN, path, overrides, flags)
+    if pictures is None:
+        return load_kind(TRAIN, path, overrides, flags)
+    from datasets.readers.images import require_pictures_folder  # not loaded for other runs
+
+    require_pictures_folder(pictures)
+    typed, source = f"--data {pictures}", f"datasets.{PICTURES}"
+    learned = {
+        "data.share": Flag(typed, 0),
+        f"{source}.dataset": Flag(typed, "images"),
+        f"{source}.folder": Flag(typed, str(pictures)),
+    }
+    return load_kind(TRAIN, path, overrides, {**(flags or {}), **learned}, _without_sources)
+
+
+def _without_sources(values: dict[str, Any]) -> dict[str, Any]:
+    """What a file says of all but what is learned from."""
+    kept = {name: value for name, value in values.items() if name not in _LEARNED_FROM}
+    stages = kept.get("stages")
+    if isinstance(stages, dict):
+        kept["stages"] = {
+            name: {option: value for option, value in stage.items() if option != "sources"}
+            if isinstance(stage, dict)
+            else stage
+            for name, stage in stages.items()
+        }
+    return kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class Contents:
         parameters: rotations and shape of the open hand.
         masks: of some hand.
         marks: keypoints are those that the detector marks, or can be posed so.
+        confidence: of some hand's keypoints, which it tells apart.
     """
 
     keypoints_2d: bool
@@ -48,6 +50,7 @@ class Contents:
     parameters: bool
     masks: bool
     marks: bool
+    confidence: bool
 
     @property
     def in_space(self) -> bool:
@@ -57,6 +60,8 @@ class Contents:
     @classmethod
     def of(cls, images: AnnotatedImages) -> Contents:
         """What a data set has."""
+        if images.is_detected:
+            return FOUND
         hands: list[AnnotatedHand] = []
         camera = masks = False
         for place in range(min(_SHOWN, len(images))):
@@ -80,7 +85,54 @@ class Contents:
             parameters=parameters,
             masks=masks,
             marks=parameters or images.definition == "mediapipe",
+            confidence=any(map(_tells_apart, hands)),
         )
+
+
+def _tells_apart(hand: AnnotatedHand) -> bool:
+    """Whether some of a hand's keypoints are surer than others."""
+    if hand.confidence is None:
+        return False
+    known = hand.confidence[np.isfinite(hand.keypoints_2d).all(1)]
+    return bool(known.size) and bool(np.ptp(known) > 0)
+
+
+FOUND = Contents(
+    keypoints_2d=True,
+    keypoints_3d=False,
+    camera=True,
+    placed=False,
+    parameters=False,
+    masks=False,
+    marks=True,
+    confidence=True,
+)
+"""Of pictures whose hands the detector finds. Their camera is that of EXIF or of a usual lens."""
+
+
+def require_pictures_enough(config: TrainConfig, pictures: Path) -> None:
+    """Refuse to learn from pictures alone what needs more than our detector finds in them.
+
+    Args:
+        config: of a run that learns from them alone.
+        pictures: their folder, for the message.
+
+    Raises:
+        InputError: `training.needs_more`: a loss compares what nobody says of them.
+    """
+    for stage in config.stages or [None]:
+        weights = loss_weights(config, stage)
+        lacking = _lacking(config, weights, FOUND)
+        lost = [] if lacking else _lost(config, weights, FOUND)
+        if config.supervision is not None and config.supervision.keypoints == "annotated":
+            lost.append("true keypoints (supervision.keypoints)")
+        if lacking or lost:
+            raise InputError(
+                "training.needs_more",
+                file=f"--data {pictures}",
+                network=config.network.kind,
+                expected=lacking or " and ".join(lost),
+            )
 
 
 OTHER_MODEL = Contents(
@@ -91,6 +143,7 @@ OTHER_MODEL = Contents(
     parameters=False,
     masks=True,
     marks=False,
+    confidence=False,
 )
 """What is said of hands that are rendered of another hand model than the open hand."""
 
@@ -143,6 +196,21 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
             lacking = "keypoints in 3D and K, which its figures are of"
         _require(config, f"validation_datasets.{name}", source, lacking)
     return said
+
+
+def without_confidence(config: TrainConfig) -> list[str]:
+    """Names of data sets of keypoints in 2D alone that are to be weighted by confidence, and say of
+    no keypoint how sure it is: all of theirs count alike."""
+    return [
+        f"datasets.{name}"
+        for name, source in config.datasets.items()
+        if name in config.learned_from and source.confidence and _are_alike(source)
+    ]
+
+
+def _are_alike(source: DatasetConfig) -> bool:
+    contents = Contents.of(annotated_source(source).images)
+    return not (contents.keypoints_3d or contents.confidence)
 
 
 def _ever(config: TrainConfig) -> dict[str, float]:

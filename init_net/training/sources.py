@@ -11,11 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from datasets.synthetic.background_files import background_files
+from fitter.detection.networks.weights import detector_digest
+from fitter.errors import InputError
 from fitter.hand_models import load_appearance, load_hand_model
 from init_net.networks.config import LifterConfig
 from init_net.samples.annotated import OWN_MODEL
@@ -27,6 +31,10 @@ from init_net.samples.shards import ShardedSamples, is_done, render_shards
 from init_net.samples.sightings import look_at_shards
 from init_net.samples.stereo_shards import StereoShards, look_at_pairs, render_stereo_shards
 from init_net.training.config import SourceConfig, TrainConfig
+
+if TYPE_CHECKING:
+    from datasets.readers.found_hands import FoundSummary
+    from datasets.readers.images import FoundImages
 
 
 @dataclass(frozen=True)
@@ -109,12 +117,65 @@ def prepare(
         Why annotated hands cannot be used, a sentence each.
     """
     if isinstance(source, DatasetConfig):
+        find_hands(source)
         return convert_images(annotated_source(source), source.workers, progress)
     if isinstance(source, StereoSamplesConfig):
         render_stereo_shards(Path(source.folder), source.source, source.workers, progress)
         return []
     render_shards(Path(source.folder), source.source, source.workers, progress)
     return []
+
+
+def find_hands(
+    source: SourceConfig, progress: Callable[[int], None] = lambda count: None
+) -> FoundSummary | None:
+    """Have the detector find the hands in pictures that nobody has annotated, where a source is
+    such (`datasets.readers.images`); before their number is asked for.
+
+    Args:
+        source: which.
+        progress: told how many further pictures are done.
+
+    Returns:
+        What was found; None of a source whose hands are known.
+
+    Raises:
+        InputError, LostError: see `FoundImages.find`.
+    """
+    if not _is_found(source):
+        return None
+    assert isinstance(source, DatasetConfig)
+    images = cast("FoundImages", annotated_source(source).images)
+    return images.find(source.count, source.workers, progress)
+
+
+def pictures_to_search(source: SourceConfig) -> int | None:
+    """Pictures in which `find_hands` has hands found; None of a source whose hands are known."""
+    if not _is_found(source):
+        return None
+    assert isinstance(source, DatasetConfig)
+    total = len(annotated_source(source).images)
+    return total if source.count is None else min(source.count, total)
+
+
+def require_full_batches(config: TrainConfig) -> None:
+    """Refuse to learn from fewer hands than a batch has, where all are of pictures that nobody has
+    annotated: each step would see the same ones again.
+
+    Raises:
+        InputError: `training.few_hands`; or see `learned_from`.
+    """
+    sources = [*config.learned_from.values()]
+    if not all(map(_is_found, sources)):
+        return
+    found, batch = len(learned_from(sources).samples), config.optimiser.batch_size
+    if found < batch:
+        where = ", ".join(source.folder for source in sources)
+        raise InputError("training.few_hands", file=where, expected=batch, found=found)
+
+
+def _is_found(source: SourceConfig) -> bool:
+    return isinstance(source, DatasetConfig) and annotated_source(source).images.is_detected
 
 
 def look_at(
@@ -149,11 +210,20 @@ def annotated_source(config: DatasetConfig) -> AnnotatedSource:
     return AnnotatedSource(
         dataset=config.dataset,
         folder=Path(config.folder),
-        split=config.split,
+        split=_found_folder(config) if config.dataset == "images" else config.split,
         size=config.size,
         pictures=config.count,
         samples=config.samples_folder,
     )
+
+
+def _found_folder(config: DatasetConfig) -> str:
+    """Where the hands that this detector finds in a folder of pictures are kept: beside the cropped
+    hands, and the same for all sizes of them."""
+    if config.split is not None:
+        return config.split
+    said = sha256(str(Path(config.folder).resolve()).encode()).hexdigest()[:8]
+    return str(config.samples_folder.parent / f"found-{said}-{detector_digest()[:12]}")
 
 
 def _whole(source: SourceConfig) -> ShardedSamples:

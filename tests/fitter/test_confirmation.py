@@ -154,3 +154,14 @@ def test_a_hand_behind_another_may_be_missed(engine, keypoints):
 
 def test_hands_of_nobody_who_tells_their_presence_stay(engine, keypoints):
     assert row_of(engine, frame_of((keypoints, [0]), presence=None)).hands[0].valid
+
+
+@pytest.mark.parametrize(("shown", "valid"), [([0], False), ([0, 2], True)])
+def test_hands_of_fewer_cameras_than_are_asked_for_are_refused(engine, keypoints, shown, valid):
+    options = ["detector.unconfirmed=keep", "detector.least_views=2"]
+    asked = Engine(load_config(None, [*KEYPOINTS_ALONE, *options]))
+    frame = frame_of((keypoints, shown), cameras=3)
+    (hand,), (other,) = row_of(asked, frame).hands, row_of(engine, frame).hands
+    reason = "expected at least 2 cameras that show it (detector.least_views), found 1"
+    assert hand.valid == valid and hand.score == other.score
+    assert (hand.fit_error or "") == ("" if valid else reason)

@@ -24,6 +24,7 @@ JUDGED = Judgement(
     visibility=np.full((3, 21), 0.5, np.float32),
     error_mm=np.array([5.0, 8.0, 12.0]),
     probability=np.array([0.75, 0.5, 0.25]),
+    presence=np.array([0.9, 0.9, 0.9]),
 )
 
 

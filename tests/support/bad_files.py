@@ -58,21 +58,21 @@ def bad_pictures(folder: Path) -> dict[str, str]:
     (folder / "locked.jpg").chmod(0)
     (folder / "dangling.jpg").symlink_to("nowhere.jpg")
     os.mkfifo(folder / "pipe.jpg")
-    words = "expected a picture, found a file in no known picture format."
+    words = "expected a picture, found a file in no known picture format"
     return {
-        "empty.jpg": "expected a picture, found an empty file.",
+        "empty.jpg": "expected a picture, found an empty file",
         "text.jpg": words,
         LINE_BREAK: words,
         "truncated.jpg": "expected a whole picture, found a damaged or cut-off file "
-        "(image file is truncated (N bytes not processed)).",
-        "tiny.png": "expected a picture of at least 16 pixels a side, found 1 x 1.",
-        "gigantic.png": "expected at most 150,000,000 pixels, found 16000 x 10000 = 160,000,000.",
+        "(image file is truncated (N bytes not processed))",
+        "tiny.png": "expected a picture of at least 16 pixels a side, found 1 x 1",
+        "gigantic.png": "expected at most 150,000,000 pixels, found 16000 x 10000 = 160,000,000",
         "hollow.png": "expected a whole picture, found 65 bytes, "
-        "too few for the 8000 x 8000 pixels that they claim.",
-        "bomb.png": "expected at most 150,000,000 pixels, found a larger picture.",
-        "locked.jpg": "expected a picture that may be read, found no permission to read it.",
-        "dangling.jpg": "expected a picture, found no such file.",
-        "pipe.jpg": "expected a picture, found no regular file.",
+        "too few for the 8000 x 8000 pixels that they claim",
+        "bomb.png": "expected at most 150,000,000 pixels, found a larger picture",
+        "locked.jpg": "expected a picture that may be read, found no permission to read it",
+        "dangling.jpg": "expected a picture, found no such file",
+        "pipe.jpg": "expected a picture, found no regular file",
     }
 
 

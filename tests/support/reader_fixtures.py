@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.annotations import AnnotatedImages
 from datasets.readers import open_dataset
+from datasets.readers.images import open_images
 from datasets.synthetic.files import SyntheticRequest, write_dataset
 from tests.support import fitted_stores
 from tests.support.annotated_shards import write_annotated_shards
@@ -17,6 +19,7 @@ from tests.support.ge_files import write_ge
 from tests.support.ho3d_files import write_ho3d
 from tests.support.interhand_files import write_interhand
 from tests.support.marked_files import write_coco, write_hint, write_openpose
+from tests.support.paths import ROOT
 from tests.support.rhd_files import write_rhd
 
 
@@ -85,6 +88,15 @@ def _openpose(folder: Path) -> WrittenSet:
     return WrittenSet.of("openpose", folder / "set", "json")
 
 
+def _images(folder: Path) -> WrittenSet:
+    """Two photographs, one of two hands, and what the detector finds in them."""
+    (folder / "set" / "more").mkdir(parents=True)
+    shutil.copy(ROOT / "examples" / "pinch.jpg", folder / "set")
+    shutil.copy(ROOT / "examples" / "two_hands.jpg", folder / "set" / "more")
+    open_images(folder / "set", str(folder / "found")).find()
+    return WrittenSet.of("images", folder / "set", str(folder / "found"))
+
+
 def _synthetic(folder: Path) -> WrittenSet:
     list(write_dataset(SyntheticRequest(folder / "set", 8, size=224)))
     return WrittenSet.of("synthetic", folder / "set", "training")
@@ -114,6 +126,7 @@ FIXTURES: dict[str, Callable[[Path], WrittenSet]] = {
     "coco": _coco,
     "hint": _hint,
     "openpose": _openpose,
+    "images": _images,
     "synthetic": _synthetic,
     "store": _store,
     "shards": _shards,

@@ -13,38 +13,54 @@ SENTENCES: dict[str, str] = {
     "dataset.no_masks": "expected masks of at least one image of {dataset} in {folder}, found none",
     "dataset.use": "expected one of {known}, found {found!r}",
     # ---- Readers of data sets; `file` is a path in the data set
-    "dataset.lacks": "expected this {what} of {dataset}, found none.",
-    "dataset.layer_size": "expected {what} of the image's {expected} pixels, found {found}.",
-    "dataset.no_table": "expected a table of names, found {found}.",
-    "dataset.no_list": "expected a list in JSON, found {found}.",
+    "dataset.lacks": "expected this {what} of {dataset}, found none",
+    "dataset.layer_size": "expected {what} of the image's {expected} pixels, found {found}",
+    "dataset.no_table": "expected a table of names, found {found}",
+    "dataset.no_list": "expected a list in JSON, found {found}",
     "dataset.cut_list": "expected a whole JSON list, found one that breaks off after {found} "
-    "entries.",
-    "dataset.no_entry": "has {found} entries, none for {image}.",
+    "entries",
+    "dataset.no_entry": "has {found} entries, none for {image}",
     "dataset.which_entry": "of the {images} images, no multiple of the {found} entries, only the "
-    "first {found} are known to have theirs; {image} is not among them.",
+    "first {found} are known to have theirs; {image} is not among them",
     "dataset.other_root": "expected the wrist of {image} where its own file has it, found it "
-    "{distance:.1f} mm away: the list is in another order or another camera.",
-    "dataset.not_annotated": "expected an annotated frame, as {list} says, found no {key}.",
-    "dataset.sequences": "expected the {expected} sequences of a subject, found {found}.",
+    "{distance:.1f} mm away: the list is in another order or another camera",
+    "dataset.not_annotated": "expected an annotated frame, as {list} says, found no {key}",
+    "dataset.sequences": "expected the {expected} sequences of a subject, found {found}",
     "dataset.frame_names": "expected lines of a sequence and a frame, such as ABF10/0000, found "
-    "{found!r}.",
-    "dataset.no_key": "expected {key} in it, found none.",
-    "dataset.values": "expected {expected} as {key}, found {found}.",
-    "dataset.not_finite": "expected finite numbers as {key}, found nan or infinity.",
+    "{found!r}",
+    "dataset.no_key": "expected {key} in it, found none",
+    "dataset.values": "expected {expected} as {key}, found {found}",
+    "dataset.not_finite": "expected finite numbers as {key}, found nan or infinity",
     "dataset.not_offered": "expected a data set known here ({known}), found {found!r}",
     "dataset.split": "expected one of {known} for {dataset}, found {found!r}",
     "dataset.too_large": "expected at most {expected:,} bytes unpacked, found {found:,} or more",
-    "dataset.two_annotations": "expected one annotation of {image}, found {found}.",
+    "dataset.two_annotations": "expected one annotation of {image}, found {found}",
     "dataset.empty": "holds no complete sample",
-    "dataset.bad_entry": "entry {number} of {list} cannot be read: {reason}.",
-    "dataset.no_annotation": "expected an annotation of {image}, found none.",
+    "dataset.bad_entry": "entry {number} of {list} cannot be read: {reason}",
+    "dataset.no_annotation": "expected an annotation of {image}, found none",
     "dataset.no_camera": "expected the parameters of camera {name}, which {image} is of, found "
-    "none.",
-    "dataset.no_frame": "expected the joints of the frame of {image}, found none.",
+    "none",
+    "dataset.no_frame": "expected the joints of the frame of {image}, found none",
     "dataset.no_valid_hand": "holds no valid hand",
     "dataset.images_unknown": "does not say where its images lie; give their folder as the split",
     "dataset.images_elsewhere": "holds no image of {store}, such as {image}",
     "dataset.states": "expected 21 states of keypoints ({known}), found others",
+    # ---- Hands that the detector finds in a folder of pictures
+    "found.no_folder": "expected a folder of pictures, found {found}",
+    "found.no_hands": "expected hands in some of its pictures, found none in {count}, of which "
+    "{unread} cannot be read{reason}",
+    "found.unreadable": "{reason}",
+    "found.changed": "expected the picture of {expected} bytes in which hands were looked for, "
+    "found one of {found}",
+    "found.other_pictures": "expected the {expected} pictures in which hands were looked for, "
+    "found {added} more and {gone} less, such as {image}; remove {kept}, and the samples that were "
+    "made of them, to begin anew",
+    "found.nothing_kept": "expected hands that were looked for in {image}, found none kept here; "
+    "`train-hands CONFIG --prepare-only` looks for them",
+    "found.layout": "expected hands found in pictures, as this version keeps them, found another "
+    "file; remove it to have them looked for again",
+    "found.cannot_keep": "cannot keep found hands: {reason}",
+    "found.nowhere": "expected a folder to keep found hands in, as the split, found none",
     # ---- eval-hands; `file` is an option or a store
     "evaluation.missing_as": "expected at least 0 mm and a finite number, found {found:g}",
     "evaluation.range": "expected start:stop with start < stop, such as 0:75, found {found!r}",

@@ -1,184 +1,183 @@
 """Sentences about images, intrinsics, keypoints, masks and lists."""
 
 _IMAGES = {
-    "image.damaged": "expected a whole picture, found a damaged or cut-off file ({reason}).",
-    "image.empty": "expected a picture, found an empty file.",
-    "image.far_too_large": "expected at most {max_pixels:,} pixels, found a larger picture.",
-    "image.float": "expected 8 or 16 bits a channel, found a floating-point picture.",
-    "image.folder": "expected a picture, found a folder.",
-    "image.format": "expected a picture, found a file in no known picture format.",
-    "image.grey_range": "expected grey values from 0 to 65535, found {least} to {most}.",
-    "image.memory": "expected a picture that fits into memory, found too little left of it.",
-    "image.missing": "expected a picture, found no such file.",
+    "image.damaged": "expected a whole picture, found a damaged or cut-off file ({reason})",
+    "image.empty": "expected a picture, found an empty file",
+    "image.far_too_large": "expected at most {max_pixels:,} pixels, found a larger picture",
+    "image.float": "expected 8 or 16 bits a channel, found a floating-point picture",
+    "image.folder": "expected a picture, found a folder",
+    "image.format": "expected a picture, found a file in no known picture format",
+    "image.grey_range": "expected grey values from 0 to 65535, found {least} to {most}",
+    "image.memory": "expected a picture that fits into memory, found too little left of it",
+    "image.missing": "expected a picture, found no such file",
     "image.missing_pixels": "expected a whole picture, found {found:,} of the {width} x {height} "
-    "pixels that the file claims.",
-    "image.not_regular": "expected a picture, found no regular file.",
-    "image.outside": "expected an image below {folder}, found a name that leads out of it.",
-    "image.permission": "expected a picture that may be read, found no permission to read it.",
+    "pixels that the file claims",
+    "image.not_regular": "expected a picture, found no regular file",
+    "image.outside": "expected an image below {folder}, found a name that leads out of it",
+    "image.permission": "expected a picture that may be read, found no permission to read it",
     "image.too_few_bytes": "expected a whole picture, found {length:,} bytes, too few for the "
-    "{width} x {height} pixels that they claim.",
+    "{width} x {height} pixels that they claim",
     "image.too_large": "expected at most {max_pixels:,} pixels, found {width} x {height} = "
-    "{pixels:,}.",
+    "{pixels:,}",
     "image.too_small": "expected a picture of at least {min_side} pixels a side, found {width} x "
-    "{height}.",
-    "image.unreadable": "expected a picture, found: {reason}.",
+    "{height}",
+    "image.unreadable": "expected a picture, found: {reason}",
 }
 
 _ARRAYS = {
-    "array.channels": "expected 3 channels (RGB), found {found}.",
-    "array.dtype": "expected {expected}, found {found}.",
-    "array.empty": "expected at least one pixel, found the shape {shape}.",
-    "array.shape": "expected the shape {expected}, found {shape}.",
+    "array.channels": "expected 3 channels (RGB), found {found}",
+    "array.dtype": "expected {expected}, found {found}",
+    "array.empty": "expected at least one pixel, found the shape {shape}",
+    "array.shape": "expected the shape {expected}, found {shape}",
 }
 
 _INTRINSICS = {
-    "intrinsics.count": "expected one 3x3 matrix for each of the {count} pictures, found {found}.",
-    "intrinsics.field_of_view": "expected an angle between 0 and 180 degrees, found {degrees:g}.",
-    "intrinsics.focal_length": "expected positive focal lengths, found fx = {fx:g}, fy = {fy:g}.",
-    "intrinsics.form": "expected K as [[fx, s, cx], [0, fy, cy], [0, 0, 1]], found {found}.",
-    "intrinsics.four_numbers": "expected four numbers fx,fy,cx,cy, found {found}.",
+    "intrinsics.count": "expected one 3x3 matrix for each of the {count} pictures, found {found}",
+    "intrinsics.field_of_view": "expected an angle between 0 and 180 degrees, found {degrees:g}",
+    "intrinsics.focal_length": "expected positive focal lengths, found fx = {fx:g}, fy = {fy:g}",
+    "intrinsics.form": "expected K as [[fx, s, cx], [0, fy, cy], [0, 0, 1]], found {found}",
+    "intrinsics.four_numbers": "expected four numbers fx,fy,cx,cy, found {found}",
     "intrinsics.layout": "expected a JSON object (picture name: 3x3) or a list of 3x3 matrices, "
-    "found {found}.",
+    "found {found}",
     "intrinsics.neither": "expected fx,fy,cx,cy or a JSON file with intrinsics, found neither "
-    "numbers nor such a file.",
-    "intrinsics.no_entry": "expected an entry for {image!r}, found none.",
-    "intrinsics.no_numbers": "expected a 3x3 matrix of numbers, found something else.",
-    "intrinsics.not_finite": "expected finite numbers in K, found nan or infinity.",
-    "intrinsics.shape": "expected a 3x3 matrix of numbers, found the shape {shape}.",
+    "numbers nor such a file",
+    "intrinsics.no_entry": "expected an entry for {image!r}, found none",
+    "intrinsics.no_numbers": "expected a 3x3 matrix of numbers, found {found}",
+    "intrinsics.not_finite": "expected finite numbers in K, found nan or infinity",
+    "intrinsics.shape": "expected a 3x3 matrix of numbers, found the shape {shape}",
     "intrinsics.small_focal_length": "expected a focal length in pixels for {image} ({width} x "
-    "{height}), found {found:g}.",
+    "{height}), found {found:g}",
 }
 
 _KEYPOINTS = {
     "keypoints.confidence": "expected confidences from 0 to 1 in the third column, found {least:g} "
-    "to {most:g}.",
-    "keypoints.count": "expected one entry for each of the {count} pictures, found {found}.",
-    "keypoints.layout": "expected a JSON list or object with keypoints, found {found}.",
+    "to {most:g}",
+    "keypoints.count": "expected one entry for each of the {count} pictures, found {found}",
+    "keypoints.layout": "expected a JSON list or object with keypoints, found {found}",
     "keypoints.metres": "expected positions in pixels (u, v, confidence), found numbers all below "
-    "{limit:g} in size, which look like metres (x, y, z) or shares of the width.",
-    "keypoints.no_files": "expected OpenPose files named <image>_keypoints.json, found none.",
-    "keypoints.no_hand": 'expected an object with "side" and "keypoints".',
-    "keypoints.no_list": "expected a list of hands, found {found}.",
-    "keypoints.no_numbers": "expected {expected} numbers, found something else ({reason}).",
-    "keypoints.no_people": 'expected OpenPose\'s JSON with a list "people".',
-    "keypoints.no_person": "expected an object as person {number}.",
-    "keypoints.not_finite": "expected finite numbers, found nan or infinity.",
+    "{limit:g} in size, which look like metres (x, y, z) or shares of the width",
+    "keypoints.no_files": "expected OpenPose files named <image>_keypoints.json, found none",
+    "keypoints.no_hand": 'expected an object with "side" and "keypoints"',
+    "keypoints.no_list": "expected a list of hands, found {found}",
+    "keypoints.no_numbers": "expected {expected} numbers, found something else ({reason})",
+    "keypoints.no_people": 'expected OpenPose\'s JSON with a list "people"',
+    "keypoints.no_person": "expected an object as person {number}",
+    "keypoints.not_finite": "expected finite numbers, found nan or infinity",
     "keypoints.one_openpose_file": "expected the folder with OpenPose's files, found one file of "
-    "them.",
-    "keypoints.shape": "expected {expected} numbers, found {found}.",
+    "them",
+    "keypoints.shape": "expected {expected} numbers, found {found}",
     "keypoints.shared_file": "expected a file of OpenPose's for every picture, found that {one!r} "
-    "and {other!r} share {shared}.",
-    "keypoints.side": 'expected "side" to be "left" or "right", found {found!r}.',
-    "keypoints.too_far": "expected positions in pixels, found {found:g}, which no picture reaches.",
+    "and {other!r} share {shared}",
+    "keypoints.side": 'expected "side" to be "left" or "right", found {found!r}',
+    "keypoints.too_far": "expected positions in pixels, found {found:g}, which no picture reaches",
 }
 
 _HAND_SIZES = {
-    "hand_size.layout": "expected a JSON object (image name or pattern: metres), found {found}.",
+    "hand_size.layout": "expected a JSON object (image name or pattern: metres), found {found}",
     "hand_size.metres": "expected metres from the wrist along the bones to the middle fingertip, "
-    "{least:g} to {largest:g}, found {found}.",
+    "{least:g} to {largest:g}, found {found}",
     "hand_size.no_image": "expected names of images such as {image!r}, or patterns that match "
-    "them, found {found!r}, which matches none.",
+    "them, found {found!r}, which matches none",
     "hand_size.two_patterns": "expected one size for {image!r}, found the patterns {found} with "
-    "different ones; give the image an entry of its own.",
+    "different ones; give the image an entry of its own",
 }
 
 _PEOPLE = {
-    "people.empty": "expected at least one image and whose hand it shows, found none.",
+    "people.empty": "expected at least one image and whose hand it shows, found none",
     "people.hand": 'expected a hand of {image!r} to be "left", "right" or the number of a slot, '
-    "found {found!r}.",
+    "found {found!r}",
     "people.header": "expected a first line with the columns image, person and perhaps hand, with "
-    "commas between them, found {found!r}.",
+    "commas between them, found {found!r}",
     "people.kind": "expected a CSV table (.csv), or a JSON or YAML object (image name or pattern: "
-    "person), found {found}.",
-    "people.line": "expected an image, a person and perhaps a hand in line {line}.",
+    "person), found {found}",
+    "people.line": "expected an image, a person and perhaps a hand in line {line}",
     "people.missing": "expected a CSV, JSON or YAML file that says whose hands the images show, "
-    "found nothing.",
+    "found nothing",
     "people.no_image": "expected names of images such as {image!r}, or patterns that match them, "
-    "found {found!r}, which matches none.",
+    "found {found!r}, which matches none",
     "people.nobody": "expected a person's name for {image!r}, found none; leave out images whose "
-    "hands are nobody's.",
-    "people.twice": "expected one entry for {hand} of {image!r}, found two.",
+    "hands are nobody's",
+    "people.twice": "expected one entry for {hand} of {image!r}, found two",
     "people.two_patterns": "expected one person for {image!r}, found the patterns {found} with "
-    "different ones; give the image an entry of its own.",
+    "different ones; give the image an entry of its own",
     "people.two_sizes": "expected one size of the hands of {person}, found {one:g} m, and "
-    "{other:g} m for {image!r}.",
-    "people.unreadable": "expected a file that can be read, found: {reason}.",
+    "{other:g} m for {image!r}",
+    "people.unreadable": "expected a file that can be read, found: {reason}",
 }
 
 _MASKS = {
-    "mask.is_the_image": "expected a mask for {image!r}, found the picture itself there.",
+    "mask.is_the_image": "expected a mask for {image!r}, found the picture itself there",
     "mask.labels": "expected values above half of {span} where there is a hand (or 0 and 1 alone), "
-    "found values from {least} to {most}.",
-    "mask.no_folder": "expected a folder with masks, found nothing there.",
+    "found values from {least} to {most}",
+    "mask.no_folder": "expected a folder with masks, found nothing there",
     "mask.none": "expected masks named like the pictures, such as {wanted!r} for {image!r}, found "
-    "none of them.",
-    "mask.not_a_folder": "expected a folder with masks, found a file.",
+    "none of them",
+    "mask.not_a_folder": "expected a folder with masks, found a file",
     "mask.shared": "expected a mask for every picture of its own, found that {one!r} and {other!r} "
-    "share {shared!r}.",
-    "mask.size": "expected a mask of {expected} pixels as its picture {image!r} has, found "
-    "{found}.",
-    "mask.unlistable": "expected a folder of masks that may be listed, found {reason}.",
+    "share {shared!r}",
+    "mask.size": "expected a mask of {expected} pixels as its picture {image!r} has, found {found}",
+    "mask.unlistable": "expected a folder of masks that may be listed, found {reason}",
 }
 
 _LISTS = {
-    "json.invalid": "expected JSON with {content}, found: {reason}.",
-    "json.missing": "expected a JSON file with {content}, found nothing.",
-    "json.unreadable": "expected a JSON file, found: {reason}.",
-    "list.closed": "expected a list of pictures, found it closed.",
-    "list.empty": "expected a list of pictures, one path a line, found none in it.",
-    "list.empty_folder": "expected a folder with pictures ({endings}), found none in it.",
+    "json.invalid": "expected JSON with {content}, found: {reason}",
+    "json.missing": "expected a JSON file with {content}, found nothing",
+    "json.unreadable": "expected a JSON file, found: {reason}",
+    "list.closed": "expected a list of pictures, found it closed",
+    "list.empty": "expected a list of pictures, one path a line, found none in it",
+    "list.empty_folder": "expected a folder with pictures ({endings}), found none in it",
     "list.ending": "expected a folder or a picture ({endings}), found a file that ends in "
-    "{found!r}.",
-    "list.line_is_folder": "expected a picture ({endings}), found the folder {found!r}.",
-    "list.line_is_no_image": "expected a picture ({endings}), found {found!r}.",
-    "list.line_not_utf8": "expected a path in UTF-8, found bytes that are not.",
-    "list.long_line": "expected a path, found a line of {length:,} bytes or more.",
+    "{found!r}",
+    "list.line_is_folder": "expected a picture ({endings}), found the folder {found!r}",
+    "list.line_is_no_image": "expected a picture ({endings}), found {found!r}",
+    "list.line_not_utf8": "expected a path in UTF-8, found bytes that are not",
+    "list.long_line": "expected a path, found a line of {length:,} bytes or more",
     "list.name_not_utf8": "expected a file name in UTF-8, found bytes that are not; rename the "
-    "file.",
-    "list.no_arguments": "expected a folder or a picture, found no argument.",
-    "list.no_folder": "expected a pattern that pictures match, found no folder {folder!r}.",
-    "list.no_match": "expected a pattern that pictures match ({endings}), found none that does.",
+    "file",
+    "list.no_arguments": "expected a folder or a picture, found no argument",
+    "list.no_folder": "expected a pattern that pictures match, found no folder {folder!r}",
+    "list.no_match": "expected a pattern that pictures match ({endings}), found none that does",
     "list.no_names": "expected names of pictures such as {image!r}, found none of them, and no "
-    "other.",
+    "other",
     "list.no_room": "expected a folder with room for a sorted list of all pictures, found: "
-    "{reason}.",
-    "list.nothing_there": "expected a folder or a picture, found nothing there.",
+    "{reason}",
+    "list.nothing_there": "expected a folder or a picture, found nothing there",
     "list.one_of_several": "expected a picture ({endings}), as one of several, found {found}; "
-    "anything else is given alone.",
+    "anything else is given alone",
     "list.only_shards": "expected a folder with pictures, found tar files; give them as "
-    "'{folder}/*.tar'.",
+    "'{folder}/*.tar'",
     "list.other_names": "expected names of pictures such as {image!r}, found none of them, but "
-    "{found!r}.",
+    "{found!r}",
     "list.rendered": "expected photographs, found a folder of synth-hands, whose masks and depth "
-    "are none; fit it with --dataset synthetic {folder}.",
-    "list.unlistable": "expected a folder that can be listed, found: {reason}.",
-    "list.unreachable": "expected a folder or a picture, found: {reason}.",
-    "list.unreadable": "expected a list of pictures that can be read, found: {reason}.",
+    "are none; fit it with --dataset synthetic {folder}",
+    "list.unlistable": "expected a folder that can be listed, found: {reason}",
+    "list.unreachable": "expected a folder or a picture, found: {reason}",
+    "list.unreadable": "expected a list of pictures that can be read, found: {reason}",
 }
 
 _ADDRESSES = {
     "address.leads_away": "expected a name relative to the list, or an address below {expected}, "
-    "found {found!r}; copy the list to this machine if it is to name others.",
+    "found {found!r}; copy the list to this machine if it is to name others",
     "address.memory": "expected an address that every process can read, found one in the memory of "
-    "this process; give such images to fitter.fit, or write them to a folder.",
+    "this process; give such images to fitter.fit, or write them to a folder",
     "address.no_parts": "expected a server that sends parts of a file (HTTP ranges), found one "
-    "that sends all of it; copy the file first.",
+    "that sends all of it; copy the file first",
     "address.package": "expected the package {package}, which reads {protocol}:// addresses, found "
-    "that it is not installed: pip install {package}.",
-    "address.protocol": "expected an address that fsspec knows, found {found}://.",
-    "address.too_large": "expected at most {expected:,} bytes, found {found:,} or more.",
-    "address.unreadable": "expected an address that can be read, found: {reason}.",
+    "that it is not installed: pip install {package}",
+    "address.protocol": "expected an address that fsspec knows, found {found}://",
+    "address.too_large": "expected at most {expected:,} bytes, found {found:,} or more",
+    "address.unreadable": "expected an address that can be read, found: {reason}",
     "shard.breaks_off": "expected a whole tar file, found one that breaks off at {size:,} bytes; "
-    "{whole} before that are used.",
+    "{whole} before that are used",
     "shard.compressed": "expected a tar file without compression, whose files can be read one by "
-    "one, found {found}; unpack it first.",
-    "shard.ends": "expected {expected:,} bytes, found {found:,}.",
-    "shard.missing": "expected a tar file, found no such file.",
-    "shard.no_image": "expected pictures ({endings}) in the tar files, found none.",
-    "shard.no_match": "expected a pattern that tar files match, found none that does.",
-    "shard.no_tar": "expected a tar file, found none ({reason}).",
+    "one, found {found}; unpack it first",
+    "shard.ends": "expected {expected:,} bytes, found {found:,}",
+    "shard.missing": "expected a tar file, found no such file",
+    "shard.no_image": "expected pictures ({endings}) in the tar files, found none",
+    "shard.no_match": "expected a pattern that tar files match, found none that does",
+    "shard.no_tar": "expected a tar file, found none ({reason})",
     "shard.none_whole": "expected at least one whole picture in tar files, found none: {reason}",
-    "shard.range": "expected a range that goes up, such as 000..004, found {found}.",
+    "shard.range": "expected a range that goes up, such as 000..004, found {found}",
 }
 
 SENTENCES: dict[str, str] = {

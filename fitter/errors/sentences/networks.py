@@ -5,38 +5,37 @@ _TASK = "expected MediaPipe's hand landmarker (.task)"
 _ONNX = "expected a network of 21 keypoints (.onnx)"
 
 _DETECTOR = {
-    "detector.max_hands": "expected at least 1, found {found}.",
-    "detector.cut_weights": "expected {expected} bytes of the detector's weights, found {found}.",
+    "detector.max_hands": "expected at least 1, found {found}",
+    "detector.cut_weights": "expected {expected} bytes of the detector's weights, found {found}",
     "detector.damaged_graph": "expected the graph of the detector's {network} network, found a "
-    "cut-off, damaged or foreign file.",
+    "cut-off, damaged or foreign file",
     "detector.damaged_weights": "expected weights (safetensors) of the detector's {network} "
-    "network, found a cut-off, damaged or foreign file.",
-    "detector.no_weights": "expected a network of the detector, found: {reason}.",
+    "network, found a cut-off, damaged or foreign file",
+    "detector.no_weights": "expected a network of the detector, found: {reason}",
     "detector.other_weights": "expected weights of the detector's {expected} network, found those "
-    "of its {found} network.",
-    "detector.min_score": "expected a number from 0 to 1, found {found}.",
+    "of its {found} network",
+    "detector.min_score": "expected a number from 0 to 1, found {found}",
     "detector.no_mediapipe": "expected the package mediapipe (pip install 'fit-hands[mediapipe]') "
-    "for finding hands, found: {reason}.",
+    "for finding hands, found: {reason}",
     "detector.no_onnxruntime": "expected the package onnxruntime (pip install 'fit-hands[onnx]') "
-    "for detector.backend=onnx, found: {reason}.",
-    "detector.no_onnx_model": "expected a file (.onnx) for detector.backend=onnx, found none.",
-    "onnx.missing": f"{_ONNX}, found no such file.",
+    "for detector.backend=onnx, found: {reason}",
+    "detector.no_onnx_model": "expected a file (.onnx) for detector.backend=onnx, found none",
+    "onnx.missing": f"{_ONNX}, found no such file",
     "onnx.cannot_run": f"{_ONNX} that ONNX Runtime can run, found: {{reason}}",
-    "onnx.other_input": f"{_ONNX} with one input, tensor(float) [N or 1, 3, S, S], found "
-    "{found}.",
-    "onnx.other_outputs": f"{_ONNX} with two outputs, [1, 21, X] and [1, 21, Y], found {{found}}.",
+    "onnx.other_input": f"{_ONNX} with one input, tensor(float) [N or 1, 3, S, S], found {{found}}",
+    "onnx.other_outputs": f"{_ONNX} with two outputs, [1, 21, X] and [1, 21, Y], found {{found}}",
     "detector.no_models": "expected hand models from --task FILE or from mediapipe<0.10.22, found "
-    "mediapipe {version} without any: {reason}.",
+    "mediapipe {version} without any: {reason}",
     "task.cannot_run": "expected hand models that mediapipe {version} can run, found: {reason}",
-    "task.compressed": f"{_TASK} without compression, found a compressed one.",
-    "task.cut_off": f"{_TASK}, found a file that is cut off.",
+    "task.compressed": f"{_TASK} without compression, found a compressed one",
+    "task.cut_off": f"{_TASK}, found a file that is cut off",
     "task.damaged": f"{_TASK}, found a damaged file: {{reason}}",
-    "task.damaged_model": f"{_TASK}, found a damaged {{model}} in it.",
-    "task.empty": f"{_TASK}, found an empty file.",
-    "task.missing": f"{_TASK}, found no such file.",
-    "task.no_bundle": f"{_TASK}, found a file that is no bundle.",
-    "task.no_model": f"{_TASK} with {{missing}} in it, found {{found}}.",
-    "task.not_regular": f"{_TASK}, found a folder or no regular file.",
+    "task.damaged_model": f"{_TASK}, found a damaged {{model}} in it",
+    "task.empty": f"{_TASK}, found an empty file",
+    "task.missing": f"{_TASK}, found no such file",
+    "task.no_bundle": f"{_TASK}, found a file that is no bundle",
+    "task.no_model": f"{_TASK} with {{missing}} in it, found {{found}}",
+    "task.not_regular": f"{_TASK}, found a folder or no regular file",
     "task.unreadable": f"{_TASK}, found a file that cannot be read: {{reason}}",
 }
 

@@ -13,6 +13,9 @@ SENTENCES: dict[str, str] = {
         "expected no more cameras that should see it and do not than show it ({shown}), found "
         "{found}: it lies well inside their images and no other hand hides it there"
     ),
+    "fit.few_views": (
+        "expected at least {least} cameras that show it (detector.least_views), found {found}"
+    ),
     "fit.low_quality": (
         "expected a hand whose score is at least {least:g} (output.min_quality), found {found:.2g}"
     ),

@@ -79,6 +79,10 @@ SENTENCES: dict[str, str] = {
     "training.other_betas": "expected {expected}, the shape coefficients of the open hand, found "
     "{found}",
     "training.lacks": "expected {expected} for the {network}, found a data set without",
+    "training.needs_more": "expected a network that learns from pictures alone, found one of the "
+    "kind {network}, whose losses compare {expected}",
+    "training.few_hands": "expected a hand at least for each sample of a batch of {expected} "
+    "(optimiser.batch_size), found {found}",
     "training.other_start": "expected weights of a network with {option} {expected!r} to begin "
     "with, found {found!r}",
     "training.no_start": "expected weights to begin with in run.start, found none",

@@ -12,7 +12,8 @@ _RIGS = {
     "rig.field_in_brackets": "expected {{frame}} outside of brackets, found {found!r}",
     "rig.images": "expected images as a folder or a pattern below the folder of all images, found "
     "{found}",
-    "rig.kind": "expected a fitter.Rig or the path of a rig file, found {found}",
+    "rig.kind": "expected a fitter.Rig, the path of a rig file or what stands in one, found "
+    "{found}",
     "rig.lacks": "expected {expected}, found no {found}",
     "rig.layout": 'expected a JSON object with a list "cameras", found {found}',
     "rig.lens": "expected coefficients by which the lens shows at least {least:.0%} of the image, "
@@ -23,10 +24,12 @@ _RIGS = {
     "rig.no_image": "expected pictures ({endings}) of the camera, found none in {found}",
     "rig.no_match": "expected a pattern that pictures ({endings}) of the camera match, found none "
     "for {found}",
-    "rig.no_numbers": "expected numbers ({expected}), found something else",
+    "rig.no_numbers": "expected numbers ({expected}), found {found}",
     "rig.no_rotation": "expected a rotation, whose R R^T is the identity to within {most:g}, found "
     "one that is off by {found:.3g}",
     "rig.not_finite": "expected finite numbers, found nan or infinity",
+    "rig.other_size": "expected images of {expected[0]} x {expected[1]} pixels, as size says, "
+    "found another size in the first {count} of the camera: {found[0]} x {found[1]} in {image}",
     "rig.outside": "expected a folder or pattern below the folder of all images, found {found!r}, "
     "which leads out of it",
     "rig.reflection": "expected a rotation, found one with a reflection (its determinant is -1): "

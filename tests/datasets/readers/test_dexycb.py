@@ -224,13 +224,13 @@ class TestDamage:
         path.write_bytes(path.read_bytes()[:5000])
         assert self.damaged(copied).code == "dataset.unreadable"
         np.savez(path, **{name: value for name, value in whole.items() if name != "pose_m"})
-        assert self.damaged(copied).sentence == f"{path}: expected pose_m in it, found none."
+        assert self.damaged(copied).sentence == f"{path}: expected pose_m in it, found none"
         np.savez(path, **(whole | {"pose_y": whole["pose_y"][:1]}))
         assert self.damaged(copied).sentence == (
-            f"{path}: expected 2x3x4 numbers as pose_y, found 1x3x4."
+            f"{path}: expected 2x3x4 numbers as pose_y, found 1x3x4"
         )
         np.savez(path, **(whole | {"seg": whole["seg"][:100]}))
-        assert self.damaged(copied).sentence == f"{path}: expected 480x640 as seg, found 100x640."
+        assert self.damaged(copied).sentence == f"{path}: expected 480x640 as seg, found 100x640"
         np.savez_compressed(path, **(whole | {"seg": np.zeros((20_000, 10_000), np.uint8)}))
         assert path.stat().st_size < 1e6
         assert self.damaged(copied).code == "dataset.too_large"

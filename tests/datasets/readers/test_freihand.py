@@ -116,9 +116,7 @@ class TestDamage:
         assert places == [0, 1, 3, 4, 6, 7, 9, 10]
         path = copied / "training_xyz.json"
         assert {sample.code for sample in damaged.values()} == {"dataset.no_entry"}
-        assert damaged[5].sentence == (
-            f"{path}: has 2 entries, none for training/rgb/00000005.jpg."
-        )
+        assert damaged[5].sentence == (f"{path}: has 2 entries, none for training/rgb/00000005.jpg")
 
     def test_no_sample_is_taken_for_another_where_all_lists_are_shorter(self, copied):
         # 12 images of 3 samples would look like 6 versions of 2.

@@ -142,7 +142,7 @@ class TestDamage:
         assert places == [0, 2] and damaged[1].code == "model.unsafe"
         assert damaged[1].sentence == (
             f"{path}: expected annotations of HO-3D in a pickle, found the command "
-            f"{os.mkdir.__module__}.mkdir, which was not run."
+            f"{os.mkdir.__module__}.mkdir, which was not run"
         )
         assert not (tmp_path / "was-run").exists()
         pickle.loads(path.read_bytes())  # the attack is a real one
@@ -156,7 +156,7 @@ class TestDamage:
         write_pickle(path, meta)
         places, damaged = read(open_ho3d(copied, "train"))
         assert places == [0, 1]
-        assert damaged[2].sentence == f"{path}: expected {key} in it, found none."
+        assert damaged[2].sentence == f"{path}: expected {key} in it, found none"
 
     def test_a_listed_frame_without_annotation(self, copied):
         with (copied / "train.txt").open("a") as file:
@@ -170,7 +170,7 @@ class TestDamage:
         write_pickle(path, meta | {"handPose": np.zeros(45)})
         places, damaged = read(open_ho3d(copied, "train"))
         assert places == [1, 2]
-        assert damaged[0].sentence == f"{path}: expected 48 numbers as handPose, found 45."
+        assert damaged[0].sentence == f"{path}: expected 48 numbers as handPose, found 45"
 
     def test_frames_that_the_disk_lacks(self, copied):
         (copied / "train" / "ABF10" / "rgb" / "0000.jpg").unlink()

@@ -53,7 +53,7 @@ class TestUsable:
                 place,
                 f"{place}.png",
                 "image.missing",
-                f"nowhere/{place}.png: expected a picture, found no such file.",
+                f"nowhere/{place}.png: expected a picture, found no such file",
             )
             for place in DAMAGED
         ]

@@ -116,7 +116,7 @@ def undisturbed(pictures, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "r.zarr"
     done = run(pictures, out)
     assert done.returncode == 1, done.stderr
-    assert "failed 03.jpg: expected a picture, found a file in no known picture format." in (
+    assert "failed 03.jpg: expected a picture, found a file in no known picture format" in (
         done.stderr.splitlines()
     )
     return out

@@ -15,33 +15,33 @@ MANO = "a MANO model (MANO_RIGHT.pkl or MANO_LEFT.pkl)"
 
 
 def test_the_folder_of_pictures(refused):
-    none = f"expected a folder with pictures ({SUFFIXES}), found none in it."
+    none = f"expected a folder with pictures ({SUFFIXES}), found none in it"
     refused(f"nothing: {none}", images="nothing")
     refused(f"notes: {none}", images="notes")
-    missing = "expected a folder or a picture, found nothing there."
+    missing = "expected a folder or a picture, found nothing there"
     refused(f"missing: {missing}", images="missing")
-    text = f"expected a folder or a picture ({SUFFIXES}), found a file that ends in '.json'."
+    text = f"expected a folder or a picture ({SUFFIXES}), found a file that ends in '.json'"
     refused(f"known.json: {text}", images="known.json")
 
 
 def test_a_list_of_pictures(tmp_path, refused):
-    sentence = f"line 1: expected a picture ({SUFFIXES}), found 'words'."
+    sentence = f"line 1: expected a picture ({SUFFIXES}), found 'words'"
     refused(f"notes/readme.txt, {sentence}", images="notes/readme.txt")
     path = tmp_path / "pictures.lst"
     path.write_text("# none yet\n")
-    none = "expected a list of pictures, one path a line, found none in it."
+    none = "expected a list of pictures, one path a line, found none in it"
     refused(f"{path}: {none}", images=path)
 
 
 def test_a_pattern_of_pictures(refused):
-    sentence = f"expected a pattern that pictures match ({SUFFIXES}), found none that does."
+    sentence = f"expected a pattern that pictures match ({SUFFIXES}), found none that does"
     refused(f"photos/*.png: {sentence}", images="photos/*.png")
 
 
 def test_one_of_several_pictures(say):
     told = say("photos/a.jpg", "nothing", "--out", "o.zarr")
     sentence = f"expected a picture ({SUFFIXES}), as one of several, found a folder; "
-    said = f"fit-hands: nothing: {sentence}anything else is given alone.\n"
+    said = f"fit-hands: nothing: {sentence}anything else is given alone\n"
     assert (told.status, told.out, told.err) == (2, "", said)
 
 
@@ -50,12 +50,12 @@ class TestIntrinsics:
         ("option", "sentence"),
         [
             ("banana", "banana: expected fx,fy,cx,cy or a JSON file with intrinsics, found "
-             "neither numbers nor such a file."),
-            ("1,2,3", "intrinsics '1,2,3': expected four numbers fx,fy,cx,cy, found 3."),
+             "neither numbers nor such a file"),
+            ("1,2,3", "intrinsics '1,2,3': expected four numbers fx,fy,cx,cy, found 3"),
             ("-600,600,320,240", "intrinsics '-600,600,320,240': expected positive focal lengths, "
-             "found fx = -600, fy = 600."),
+             "found fx = -600, fy = 600"),
             ("nan,600,320,240", "intrinsics 'nan,600,320,240': expected finite numbers in K, "
-             "found nan or infinity."),
+             "found nan or infinity"),
         ],
     )  # fmt: skip
     def test_text(self, refused, option, sentence):
@@ -64,15 +64,15 @@ class TestIntrinsics:
     @pytest.mark.parametrize(
         ("content", "sentence"),
         [
-            ("[]", "expected one 3x3 matrix for each of the 1 pictures, found 0."),
+            ("[]", "expected one 3x3 matrix for each of the 1 pictures, found 0"),
             ("3", "expected a JSON object (picture name: 3x3) or a list of 3x3 matrices, "
-             "found int."),
+             "found int"),
             ('{"a": ', "expected JSON with intrinsics, found: Expecting value: line 1 column 7 "
-             "(char 6)."),
+             "(char 6)"),
             ('{"b.jpg": 3}', "expected names of pictures such as 'a.jpg', found none of them, but "
-             "'b.jpg'."),
+             "'b.jpg'"),
             ("[" * 99_999, "expected JSON with intrinsics, found: maximum recursion depth "
-             "exceeded while decoding a JSON array from a unicode string."),
+             "exceeded while decoding a JSON array from a unicode string"),
         ],
     )  # fmt: skip
     def test_file(self, here, refused, content, sentence):
@@ -84,12 +84,12 @@ class TestKeypoints:
     @pytest.mark.parametrize(
         ("content", "sentence"),
         [
-            (None, "expected a JSON file with keypoints, found nothing."),
+            (None, "expected a JSON file with keypoints, found nothing"),
             ('{"a"', "expected JSON with keypoints, found: Expecting ':' delimiter: line 1 column "
-             "5 (char 4)."),
-            ("[1, 2]", "expected one entry for each of the 1 pictures, found 2."),
+             "5 (char 4)"),
+            ("[1, 2]", "expected one entry for each of the 1 pictures, found 2"),
             ('{"b.jpg": []}', "expected names of pictures such as 'a.jpg', found none of them, but "
-             "'b.jpg'."),
+             "'b.jpg'"),
         ],
     )  # fmt: skip
     def test_file(self, here, refused, content, sentence):
@@ -105,7 +105,7 @@ class TestKeypoints:
         for name in ("a.jpg", "a.png"):
             shutil.copy(bad_files.HAND, pictures / name)
         (known / "a_keypoints.json").write_text('{"people": []}')
-        share = "'a.jpg' and 'a.png' share a_keypoints.json."
+        share = "'a.jpg' and 'a.png' share a_keypoints.json"
         sentence = f"{known}: expected a file of OpenPose's for every picture, found that {share}"
         refused(sentence, "--keypoints", known, images=pictures)
 
@@ -130,13 +130,13 @@ class TestKeypoints:
         assert told.status == 1
         assert told.err.splitlines()[:-2] == [
             "failed b.jpg: p.json, entry 'b.jpg', hand 0: expected 21x2 or 21x3 numbers, "
-            "found 20x2.",
+            "found 20x2",
             "failed c.jpg: p.json, entry 'c.jpg', hand 0: expected positions in pixels, "
-            "found 1e+300, which no picture reaches.",
-            "failed d.jpg: p.json, entry 'd.jpg': expected a list of hands, found int.",
-            "failed e.jpg: k.json: expected an entry for 'e.jpg', found none.",
+            "found 1e+300, which no picture reaches",
+            "failed d.jpg: p.json, entry 'd.jpg': expected a list of hands, found int",
+            "failed e.jpg: k.json: expected an entry for 'e.jpg', found none",
             "failed f.jpg: k.json, entry 'f.jpg': expected positive focal lengths, "
-            "found fx = 620, fy = -620.",
+            "found fx = 620, fy = -620",
         ]
         found = bad_files.statuses(Path("o.zarr"))
         assert {name for name, status in found.items() if status == "ok"} == {"a.jpg", "g.jpg"}
@@ -152,28 +152,26 @@ class TestModelFile:
         ],
     )
     def test_broken(self, here, refused, name, found):
-        refused(
-            f"{name}_RIGHT.pkl: expected {MANO}, found {found}.", "--model", f"{name}_RIGHT.pkl"
-        )
+        refused(f"{name}_RIGHT.pkl: expected {MANO}, found {found}", "--model", f"{name}_RIGHT.pkl")
         assert not Path("was-run").exists()
 
     def test_missing(self, refused):
         file = MANO.replace("a MANO", "the file of a MANO")
         any_of = f"open_hand, {file} or the folder of a NIMBLE model"
-        refused(f"no.pkl: expected {any_of}, found no such file.", "--model", "no.pkl")
-        refused(f"mano: expected {any_of}, found no such file.", "--set", "model.name=mano")
+        refused(f"no.pkl: expected {any_of}, found no such file", "--model", "no.pkl")
+        refused(f"mano: expected {any_of}, found no such file", "--set", "model.name=mano")
 
     def test_a_folder_is_taken_for_nimble(self, refused):
         expected = "NIMBLE's geometry (NIMBLE_DICT_9137.pkl)"
         refused(
-            f"notes/NIMBLE_DICT_9137.pkl: expected {expected}, found no such file.",
+            f"notes/NIMBLE_DICT_9137.pkl: expected {expected}, found no such file",
             "--model", "notes",
         )  # fmt: skip
 
     def test_manos_keypoints_are_nimbles_alone(self, refused):
         refused(
             "other.pkl: expected the folder of a NIMBLE model where model.mano names a file, "
-            "found another model.",
+            "found another model",
             "--set", "model.mano=other.pkl",
         )  # fmt: skip
 

@@ -254,7 +254,7 @@ class TestOverlays:
             + sentence(
                 "overlay.unwritable", {"file": drawn / "a.jpg.jpg", "reason": "Is a directory"}
             ),
-            f"no overlay of b.jpg: {pictures / 'b.jpg'}: expected a picture, found no such file.",
+            f"no overlay of b.jpg: {pictures / 'b.jpg'}: expected a picture, found no such file",
         ]
         assert told.err.splitlines()[2].startswith(
             "3 images: 3 valid hands in 3 of them, 0 images failed"

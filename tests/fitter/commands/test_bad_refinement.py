@@ -23,7 +23,7 @@ SHORT = ["--set", "refine.stages={}", "--set", f"refine.stages.a={STAGE}", "--in
 """One short stage that compares with a mask, of hands that no network has initialised."""
 
 FOLDERS = [
-    ([], "masks: expected a folder with masks, found nothing there."),
+    ([], "masks: expected a folder with masks, found nothing there"),
     (
         ["b.png"],
         "masks: expected masks named like the pictures, such as 'a.png' for 'a.jpg', found none of "
@@ -72,7 +72,7 @@ def test_folders_of_masks(refused, tmp_path, names, sentence):
 
 def test_masks_that_are_the_pictures(refused):
     refused(
-        "photos: expected a mask for 'a.jpg', found the picture itself there.",
+        "photos: expected a mask for 'a.jpg', found the picture itself there",
         *FAST,
         "--masks",
         "photos",
@@ -85,7 +85,7 @@ def test_pictures_that_share_a_mask(refused, tmp_path):
     (tmp_path / "pictures" / "a.jpg").write_bytes(bad_files.HAND.read_bytes())
     refused(
         f"{tmp_path}/masks: expected a mask for every picture of its own, found that 'a.jpg' and "
-        "'a.png' share 'a.png'.",
+        "'a.png' share 'a.png'",
         *FAST,
         "--masks",
         tmp_path / "masks",
@@ -177,15 +177,15 @@ def bad_masks(folder: Path) -> dict[str, str]:
     Image.fromarray(grey.astype(np.int32) * 1000).save(folder / "range.tif")
     return {
         "small": "small.png: expected a mask of 640 x 480 pixels as its picture 'small.jpg' has, "
-        "found 50 x 100.",
-        "empty": "empty.png: expected a picture, found an empty file.",
-        "words": "words.png: expected a picture, found a file in no known picture format.",
+        "found 50 x 100",
+        "empty": "empty.png: expected a picture, found an empty file",
+        "words": "words.png: expected a picture, found a file in no known picture format",
         "cut": "cut.png: expected a whole picture, found a damaged or cut-off file",
-        "lost": "lost.png: expected a picture, found no such file.",
-        "float": "float.tif: expected 8 or 16 bits a channel, found a floating-point picture.",
+        "lost": "lost.png: expected a picture, found no such file",
+        "float": "float.tif: expected 8 or 16 bits a channel, found a floating-point picture",
         "classes": "classes.png: expected values above half of 255 where there is a hand (or 0 "
-        "and 1 alone), found values from 0 to 2.",
-        "range": "range.tif: expected grey values from 0 to 65535, found 0 to 255000.",
+        "and 1 alone), found values from 0 to 2",
+        "range": "range.tif: expected grey values from 0 to 65535, found 0 to 255000",
     }
 
 

@@ -121,7 +121,7 @@ def test_a_mask_of_another_size_fails_its_picture_alone(masks, here, say) -> Non
     sentence = str(rows.image_error[0].values)
     # Not where the masks lie: the same run elsewhere gives the same rows.
     assert sentence == (
-        "a.png: expected a mask of 640 x 480 pixels as its picture 'a.jpg' has, found 50 x 100."
+        "a.png: expected a mask of 640 x 480 pixels as its picture 'a.jpg' has, found 50 x 100"
     )
     assert sentence in told.err
     assert decode_flags(rows.mask_source[1, 0]) == "network"

@@ -53,6 +53,7 @@ def test_codes_name_a_topic_and_sentences_name_their_facts():
         facts = [name for _, name, _, _ in Formatter().parse(wording) if name is not None]
         assert all(re.match(r"[a-z_]+", name) for name in facts), code
         assert "file" not in facts, f"{code}: the file stands in front of the sentence"
+        assert not wording.endswith("."), f"{code}: a part of a line, not all of it"
 
 
 def test_an_error_without_a_sentence_cannot_be_made():
@@ -67,5 +68,5 @@ def test_an_error_without_a_sentence_cannot_be_made():
 def test_the_file_stands_in_front():
     with raises("array.channels", file="K.png", found=4) as raised:
         raise InputError("array.channels", file="K.png", found=4)
-    assert str(raised.value) == "K.png: expected 3 channels (RGB), found 4."
-    assert raised.value.without("file") == "expected 3 channels (RGB), found 4."
+    assert str(raised.value) == "K.png: expected 3 channels (RGB), found 4"
+    assert raised.value.without("file") == "expected 3 channels (RGB), found 4"

@@ -37,7 +37,7 @@ class TestBrokenFiles:
             load_mano(path)
         message = str(caught.value)
         assert "expected" in message and "found" in message
-        assert "\n" not in message and message.endswith(".")
+        assert "\n" not in message and not message.endswith(".")
 
     def test_missing(self, tmp_path):
         self.refuses(tmp_path / "MANO_RIGHT.pkl", "model.missing")

@@ -111,7 +111,7 @@ class TestPicturesBesideEachOther:
     def test_no_permission(self, finished):
         if not finished.can_lock:
             pytest.skip("this root cannot give up reading what it may not read")
-        reason = "expected a picture that may be read, found no permission to read it."
+        reason = "expected a picture that may be read, found no permission to read it"
         assert self.row(finished, "locked.jpg").image_error == reason
 
     def test_a_picture_without_hands_is_no_failure(self, finished):

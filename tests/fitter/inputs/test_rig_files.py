@@ -17,7 +17,8 @@ EYE = np.eye(3).tolist()
 
 
 def test_a_file_says_what_was_written(tmp_path):
-    found = RigFile.open(write_rig(tmp_path / "rig.json", RIG))
+    path = write_rig(tmp_path / "rig.json", RIG)
+    found = RigFile.open(path)
     assert found.rig.names == ("left", "right") and found.images == ("left", "right")
     for camera, wanted in zip(found.rig.cameras, RIG.cameras, strict=True):
         for name in ("intrinsics", "rotation", "translation", "distortion"):
@@ -25,6 +26,7 @@ def test_a_file_says_what_was_written(tmp_path):
         assert camera.size == wanted.size
     again = Rig.of_json(found.rig.as_json())
     assert again.as_json() == RIG.as_json() == check_rig(RIG).as_json()
+    assert check_rig(json.loads(path.read_text())).as_json() == RIG.as_json()
 
 
 def test_a_rig_of_one_camera_needs_neither_lens_nor_size(tmp_path):
@@ -44,12 +46,13 @@ def test_the_centre_is_where_the_camera_sees_nothing():
 TURNED = [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
 BAD = {
     "K of another shape": ({"K": [[1, 0], [0, 1]]}, "intrinsics.shape", "K", {}),
-    "K that is not finite": ({"K": [[1, 0, 0], [0, 1, 0], [0, 0, "NaN"]]}, "", "K", {}),
+    "K that is not finite": ({"K": [[1, 0, 0], [0, 1, 0], [0, 0, float("nan")]]}, "", "K", {}),
     "no K": ({"K": None}, "rig.lacks", None, {"found": "K"}),
     "no R": ({"R": None}, "rig.lacks", None, {"found": "R"}),
     "no t": ({"t": None}, "rig.lacks", None, {"found": "t"}),
     "t of two numbers": ({"t": [1, 2]}, "rig.shape", "t", {"expected": "3", "found": "2"}),
-    "t of words": ({"t": ["a", "b", "c"]}, "rig.no_numbers", "t", {}),
+    "t of words": ({"t": ["a", "b", "c"]}, "rig.no_numbers", "t", {"found": "['a', 'b', 'c']"}),
+    "t of numbers as words": ({"t": ["0", "0", "1"]}, "rig.no_numbers", "t", {}),
     "t with infinity": ({"t": [1, 2, float("inf")]}, "rig.not_finite", "t", {}),
     "R of a scale": (
         {"R": (1.01 * np.array(TURNED)).tolist()}, "rig.no_rotation", "R", {},
@@ -155,8 +158,12 @@ def test_a_missing_file_and_two_cameras_of_one_name(tmp_path):
 
 def test_rigs_of_python_are_checked_alike():
     good = RIG.cameras[0]
-    with raises("rig.kind", found="dict"):
+    with raises("rig.kind", found="list"):
+        check_rig([good])
+    with raises("rig.no_camera", file="rig"):
         check_rig({"cameras": []})
+    with raises("rig.lacks", file="rig, camera 'left'", found="K"):
+        check_rig({"cameras": [{"name": "left"}]})
     with raises("rig.no_camera"):
         check_rig(Rig(()))
     with raises("rig.no_rotation", file="rig, camera 'b', R"):

@@ -64,6 +64,18 @@ def test_an_image_of_another_size_than_the_first_fails(folder):
     assert given.kinds["views"]["b"].keys() == {"K", "R", "t"}  # the rig is what the user said
 
 
+def test_a_rig_whose_size_no_image_of_a_camera_has_is_refused(folder):
+    """One of the first that has it is enough; images that cannot be read say nothing."""
+    right = replace(RIG.cameras[1], size=(160, 120))
+    texts = [FrameNames(str(n), images).text for n, images in enumerate(frames(3))]
+    given = FrameSources(folder, Rig((RIG.cameras[0], right)), folder / "rig.json")
+    given.check(texts)
+    facts = {"expected": (160, 120), "found": (320, 240), "count": "1 image", "image": "b/1.jpg"}
+    with raises("rig.other_size", file=f"{folder / 'rig.json'}, camera 'b'", **facts):
+        given.check(texts[:2])
+    given.check(texts[:1])
+
+
 def test_a_centre_that_lies_in_no_image_is_refused_before_anything_is_done(folder):
     far = replace(
         BARE.cameras[1], intrinsics=10 * np.eye(3) + [[0, 0, 3200], [0, 0, 100], [0, 0, -9]]

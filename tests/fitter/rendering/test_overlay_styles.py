@@ -212,6 +212,14 @@ class TestViews:
         none = drawn([], replace(style, views=("side",)))
         assert none.shape == (240, 560, 3) and (none[60:, 320:] > 200).all()
 
+    def test_a_view_shows_what_the_photograph_shows(self):
+        style, inside = OverlayStyle("outline", views=("side", "top")), ball((0, 0, 0.5))
+        beside, behind = ball((5, 0, 0.5), "left"), ball((0, 0, -0.5), "left")
+        panels = drawn([inside, beside, behind], style)[:, 320:]
+        np.testing.assert_array_equal(panels, drawn([inside], style)[:, 320:])
+        at_the_border = drawn([inside, ball((0.25, 0, 0.5), "left")], style)[:, 320:]
+        assert (at_the_border != panels).any()
+
     def test_a_view_in_skin_shows_skin(self):
         hand = quad(skin=flat_skin((1, 0, 0)))
         panel = render_view([hand], "back", (120, 120), "appearance")

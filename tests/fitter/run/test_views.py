@@ -312,3 +312,12 @@ def test_views_of_different_hands_give_hands_of_one_view_each(tmp_path, say, mon
     weights = data.view_weight.values[0]  # (view, hand)
     shown = (weights > 0) & ~np.isnan(weights)
     assert shown.sum() == 2 and (shown.sum(0) == 1).all() and (shown.sum(1) == 1).all()
+
+
+def test_a_rig_of_one_camera_is_said_to_be_one(tmp_path, say, monkeypatch):
+    write_frames(tmp_path / "in", turning_rig(["left"]), 1)
+    (tmp_path / "in" / "keypoints.json").rename(tmp_path / "keypoints.json")
+    monkeypatch.chdir(tmp_path)
+    told = say("in", "--views", "in/rig.json", "--out", "r.zarr", *OPTIONS)
+    assert told.status == 0, told.err
+    assert "the rig has one camera, left: no hand is seen from two sides" in told.err

@@ -10,6 +10,7 @@ import torch
 from init_net.hand_model_id import current_hand_model
 from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
+from init_net.networks.config import AutoencoderConfig
 from init_net.training import start
 from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.run_folder import check_run, claimed
@@ -17,6 +18,8 @@ from init_net.training.start import begin_with, begun
 from init_net.training.tasks import build_task
 from init_net.weights import load_network, save_weights
 from tests.support.errors import raises
+from tests.support.mano_files import fabricate, write_plain
+from tests.support.small_mano import write_small_mano
 from tests.support.task_cases import CPU, NETWORKS, configured
 from tests.support.training_cases import SMALL, trained
 
@@ -52,6 +55,55 @@ class TestStart:
         wider = configured(folder, "handnet", run=run).model_copy(update={"network": other})
         with raises("training.other_start", file=path, option="network.hidden"):
             build_task(wider, CPU)
+
+
+AUTOENCODER = {
+    "kind": "autoencoder", "encoder": "mobilenetv3_small_050", "hidden": [8], "input_size": 32,
+}  # fmt: skip
+
+
+class TestHandModels:
+    """A network that poses MANO begins with weights that were learned with the same file."""
+
+    @pytest.fixture
+    def files(self, tmp_path):
+        """Weights of MANO's network, which keep the file's name alone, and its file."""
+        file = write_small_mano(tmp_path / "MANO_RIGHT.pkl")
+        config = AutoencoderConfig(**AUTOENCODER, hand_model=str(file))
+        public = config.model_copy(update={"hand_model": file.name})
+        info = WeightsInfo(public, "", 0, {}, {}, hand_model=current_hand_model(10, str(file)))
+        weights = tmp_path / "w.safetensors"
+        save_weights(weights, build_network(config, 5).eval(), info)
+        return weights, file
+
+    @pytest.fixture
+    def run_of(self):
+        def config(weights, hand_model, **run):
+            network = {**AUTOENCODER, "hand_model": str(hand_model)}
+            values = {"network": network, "run": {"start": str(weights), **run}}
+            return TrainConfig.model_validate(values)
+
+        return config
+
+    @pytest.mark.parametrize("parts", [None, {"encoder": "encoder", "texture": "texture"}])
+    def test_the_file_is_the_runs_own(self, files, run_of, parts):
+        weights, file = files
+        network = begun(run_of(weights, file, start_parts=parts))
+        wanted = load_network(weights, hand_model=str(file))
+        for name in parts or network.parts:
+            for ours, theirs in zip(
+                network.parts[name].parameters(), wanted.parts[name].parameters(), strict=True
+            ):
+                assert torch.equal(ours, theirs)
+
+    def test_another_hand_is_refused(self, files, run_of, tmp_path):
+        weights, file = files
+        other = write_plain(tmp_path / "other_right.pkl", fabricate())
+        found = current_hand_model(10, str(file))
+        for source in (str(other), "open_hand"):
+            expected = current_hand_model(10, source)
+            with raises("weights.other_hand_model", file=weights, expected=expected, found=found):
+                begun(run_of(weights, source))
 
 
 class TestGoingOn:

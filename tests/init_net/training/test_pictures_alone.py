@@ -1,0 +1,234 @@
+"""Networks learn from pictures that nobody has annotated: the hands that the detector finds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from fitter.inputs.intrinsics import Intrinsics
+from init_net.samples import conversion
+from init_net.samples.shards import ShardedSamples
+from init_net.training import sources
+from init_net.training.command import _public
+from init_net.training.config import TrainConfig, load_train_config
+from init_net.training.learnable import (
+    require_learnable,
+    require_pictures_enough,
+    without_confidence,
+)
+from init_net.training.smoke import smoke
+from init_net.training.tasks import build_task
+from tests.support.annotated_pictures import SIZE as SIDE
+from tests.support.errors import raises
+from tests.support.found_pictures import CONFIDENCE, finding, found_hand, write_pictures
+from tests.support.task_cases import CPU, SIZE, configured
+
+
+@pytest.fixture(autouse=True)
+def anew(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    conversion._opened.cache_clear()
+    sources.annotated_source.cache_clear()
+
+
+@pytest.fixture
+def detector(monkeypatch):
+    return finding(monkeypatch)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_pictures(tmp_path / "photos", "0-a.png", "1-b.png", "below/2-c.png")
+
+
+def with_photos(folder: Path, photos: Path, batch_size: int = 4, **given) -> TrainConfig:
+    found = {"dataset": "images", "folder": str(photos), "size": SIZE, "share": 0.5, **given}
+    return configured(folder, "handnet", batch_size, datasets={"photos": found})
+
+
+class TestSamples:
+    def test_hands_that_were_found_are_samples(self, folder, photos, detector):
+        source = with_photos(folder, photos).datasets["photos"]
+        assert sources.pictures_to_search(source) == 3
+        assert sources.prepare(source) == []
+        found = ShardedSamples(source.samples_folder)
+        names = ["keypoints_2d", "keypoints_3d", "intrinsics", "label_confidence", "label_score"]
+        rows = found.read(range(3), names)
+        assert found.column("usable").all() and found.column("is_marks").all()
+        assert np.isnan(rows["keypoints_3d"]).all() and not found.column("has_mask").any()
+        np.testing.assert_allclose(rows["label_score"], [0.8, 0.8, 0.5])
+        np.testing.assert_allclose(rows["label_confidence"], np.tile(CONFIDENCE, (3, 1)))
+        # Twice the box of the keypoints fills the sample; the left hand is mirrored.
+        points = found_hand(1).keypoints
+        factor = SIZE / (2 * np.ptp(points, axis=0).max())
+        middle = (points.min(0) + points.max(0)) / 2
+        seen = (points - middle) * factor + SIZE / 2
+        np.testing.assert_allclose(rows["keypoints_2d"][2], np.stack([SIZE - seen[:, 0],
+                                   seen[:, 1]], 1), atol=0.01)  # fmt: skip
+        focal = SIDE / 2 / np.tan(Intrinsics().default_field_of_view / 2)
+        np.testing.assert_allclose(rows["intrinsics"][:, 0, 0], focal * factor, rtol=1e-5)
+
+    def test_hands_are_found_once_for_all_sizes_of_samples(self, folder, photos, detector):
+        for size in (SIZE, 64):
+            sources.prepare(with_photos(folder, photos, size=size).datasets["photos"])
+        assert sorted(detector.looked) == ["0-a.png", "1-b.png", "below/2-c.png"]
+
+    def test_pictures_that_cannot_be_read_are_counted(self, folder, photos, detector):
+        (photos / "1-cut.png").write_bytes(b"cut")
+        (sentence,) = sources.prepare(with_photos(folder, photos).datasets["photos"])
+        assert sentence.startswith(f"{photos / '1-cut.png'}: expected a picture")
+
+    def test_samples_of_other_pictures_are_not_mixed(self, folder, photos, detector, tmp_path):
+        """A new name may stand behind all whose annotations are compared."""
+        source = with_photos(folder, photos).datasets["photos"]
+        sources.prepare(source)
+        write_pictures(photos, "zz/1-new.png")
+        sources.annotated_source.cache_clear()
+        with raises("found.other_pictures", added=1, gone=0):
+            sources.prepare(source)
+        (found,) = (tmp_path / "data").glob("found-*")
+        shutil.rmtree(found)
+        sources.annotated_source.cache_clear()
+        with raises("samples.other_option", option="annotations"):
+            sources.prepare(source)
+
+    def test_the_unsure_are_left_out(self, folder, photos, detector):
+        source = with_photos(folder, photos, least_score=0.6).datasets["photos"]
+        sources.prepare(source)
+        assert len(sources.learned_from([source]).samples) == 2
+
+
+def test_they_are_mixed_with_renders(folder, photos, detector):
+    config = with_photos(folder, photos, batch_size=20)
+    assert require_learnable(config) == {
+        "datasets.photos": "keypoints in 3D nor rotations and shape"
+    }
+    task = build_task(config, CPU)
+    batch = task.batch(0)
+    found = batch.rotations.isnan().flatten(1).any(1)
+    assert int(found.sum()) == 10
+    weights = torch.from_numpy(CONFIDENCE / CONFIDENCE.mean()).float()
+    torch.testing.assert_close(batch.keypoint_weight[found], weights.expand(10, 21))
+    terms = task.losses(batch, 0)
+    assert all(term.isfinite().all() for term in terms.values())
+    assert (terms["mano_joints_2d"][found] > 0).all()
+    assert not terms["geometric_joints_3d"][found].any()
+
+
+class TestPicturesAlone:
+    """What `--data` makes of a configuration."""
+
+    @pytest.fixture
+    def written(self, tmp_path):
+        options = {
+            "network": {"kind": "segmentation", "input_size": 32},
+            "data": {"seed": 5, "count": 7},
+            "further_data": [{"folder": "more", "seed": 9}],
+            "datasets": {"A": {"dataset": "freihand", "folder": "F", "share": 1.0}},
+            "stages": {"One": {"steps": 9, "sources": {"A": 1.0}}, "Two": {"steps": 3}},
+        }
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(options))
+        return tmp_path / "mine.yaml"
+
+    def test_all_other_sources_are_left_out(self, written, photos):
+        config = load_train_config(
+            written, ["datasets.photos.least_score=0.5", "optimiser.steps=4"], pictures=photos
+        )
+        assert list(config.learned_from) == ["photos"]
+        found = config.datasets["photos"]
+        assert (found.dataset, found.folder, found.least_score) == ("images", str(photos), 0.5)
+        assert [config.shares_of(stage) for stage in config.stages.values()] == [
+            {"photos": None}
+        ] * 2
+        assert config.held_out == (config.validation,), "renders"
+        assert config.optimiser.steps == 4
+
+    def test_in_miniature(self, written, photos):
+        small = smoke(load_train_config(written, pictures=photos))
+        assert TrainConfig.model_validate(small.resolved()) == small
+        assert list(small.learned_from) == ["photos"] and small.datasets["photos"].count == 32
+
+    def test_no_folder(self, written, photos):
+        for path, found in ((photos / "no", "none"), (photos / "1-b.png", "a file")):
+            with raises("found.no_folder", file=path, found=found):
+                load_train_config(written, pictures=path)
+
+    @pytest.mark.parametrize(
+        ("network", "lacking"),
+        [
+            ("segmentation", "masks"),
+            ("lifter", "keypoints in 3D in the camera, and K"),
+            ("handnet", "keypoints in 3D and rotations and shape"),
+        ],
+    )
+    def test_networks_that_need_more(self, folder, photos, network, lacking):
+        config = configured(folder, network)
+        with raises("training.needs_more", file=f"--data {photos}", expected=lacking):
+            require_pictures_enough(config, photos)
+
+    @pytest.mark.parametrize(
+        ("given", "lacking"),
+        [
+            ({}, None),
+            ({"losses": {"pixel": 1.0, "ssim": 1.0, "consistency": 0.0}}, None),
+            ({"losses": {"joints_3d": 1.0}}, "keypoints in 3D in the camera, and K"),
+            ({"losses": {"mask": 1.0, "depth": 1.0}}, "masks and rotations and shape"),
+            (
+                {"supervision": {"keypoints": "annotated"}},
+                "true keypoints (supervision.keypoints)",
+            ),
+        ],
+    )
+    def test_an_autoencoder_needs_no_more_unless_it_is_told_more(self, photos, given, lacking):
+        config = TrainConfig.model_validate({"network": {"kind": "autoencoder"}, **given})
+        if lacking is None:
+            require_pictures_enough(config, photos)
+            return
+        with raises("training.needs_more", network="autoencoder", expected=lacking):
+            require_pictures_enough(config, photos)
+
+    def test_fewer_hands_than_a_batch_has(self, folder, photos, detector):
+        config = with_photos(folder, photos, batch_size=4, share=None)
+        sources.prepare(config.datasets["photos"])
+        sources.require_full_batches(config)
+        alone = config.model_copy(update={"data": config.data.model_copy(update={"share": 0.0})})
+        with raises("training.few_hands", file=str(photos), expected=4, found=3):
+            sources.require_full_batches(alone)
+
+
+def test_the_card_names_no_folder_of_the_user(photos):
+    typed = ["train-hands", "--data", str(photos), "--out", "o"]
+    assert [_public(a, b) for a, b in zip(typed[1:], typed, strict=False)] == [
+        "--data", "FOLDER", "--out", "o",
+    ]  # fmt: skip
+    assert _public(f"--data={photos}", "s2hand") == "--data=FOLDER"
+    assert _public("run.start=mine", "--set") == "run.start=FOLDER"
+
+
+class TestConfidence:
+    @pytest.mark.parametrize("columns", [2, 3])
+    def test_keypoints_without_any_are_told(self, folder, tmp_path, columns):
+        """Once for a data set, whose keypoints all count alike."""
+        photos = write_pictures(tmp_path / "photos", "a.png", "b.png")
+        marks = np.column_stack([found_hand(0).keypoints, CONFIDENCE])[:, :columns].tolist()
+        hands = {name: [{"side": "right", "keypoints": marks}] for name in ("a.png", "b.png")}
+        (photos / "marks.json").write_text(json.dumps(hands))
+        given = {"dataset": "openpose", "folder": str(photos), "split": "marks.json", "size": SIZE}
+        config = configured(folder, "handnet", datasets={"marks": {**given, "share": 0.5}})
+        assert without_confidence(config) == (["datasets.marks"] if columns == 2 else [])
+        sources.prepare(config.datasets["marks"])
+        weights = sources.learned_from([config.datasets["marks"]]).weights
+        assert (weights.hands == 1).all() and (weights.keypoints == 1).all() == (columns == 2)
+
+    def test_nothing_is_told_of_data_sets_with_truth_in_3d(self, folder, monkeypatch):
+        from tests.support.annotated_pictures import Pictures
+
+        monkeypatch.setattr(conversion, "open_dataset", lambda *which: Pictures())
+        given = {"dataset": "pictures", "folder": "here", "size": SIZE, "share": 0.5}
+        assert not without_confidence(configured(folder, "handnet", datasets={"B": given}))
