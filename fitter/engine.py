@@ -24,6 +24,7 @@ from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Predictions, load_initializer
 from fitter.fitting.keypoint_fit import KeypointFit, fit_keypoints, keypoint_information
+from fitter.fitting.network_hand import predicted_looks
 from fitter.fitting.network_prior import with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models.anatomy import anatomy_of
@@ -224,6 +225,8 @@ class Engine:
         least = self.config.refine.hidden_weight
         hands = hidden_weighed(self.judge, hands, fit.params, predictions, least)
         unknown = [float(slots[place].intrinsics_source == "default") for place in crops]
+        said = list(predictions.initialisations.values())
+        looks = predicted_looks(self.fit_model, said, fit.initialisation)
         result = self.refiner(
             fit.params[index],
             list(crops.values()),
@@ -232,6 +235,7 @@ class Engine:
             torch.tensor(unknown),
             known[index],
             rest_offsets([slots[place].hand for place in crops], self.refiner),
+            looks=None if looks is None else looks[index],
         )
         return RefinedHands(index, result, self.refiner.freed)
 

@@ -23,6 +23,7 @@ from fitter.fitting.detected_frame import DetectedFrame, view_row
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Initializer, Predictions
 from fitter.fitting.keypoint_fit import KeypointFit
+from fitter.fitting.network_hand import predicted_looks
 from fitter.fitting.network_prior import with_network_prior
 from fitter.fitting.observations import normalise
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
@@ -182,6 +183,9 @@ class FrameEngine:
         right = batch.rows.in_views(joint.hands.params, self.root)
         least = self.config.refine.hidden_weight
         seen = hidden_weighed(self.judge, seen, right, predictions, least)
+        # A row's network speaks of it even where the fit began at what it says of another.
+        begun = joint.hands.initialisation[batch.rows.hand]
+        looks = predicted_looks(self.fit_model, list(predictions.starts.values()), begun)
         result = self.refiner(
             joint.hands.params[hands],
             list(crops.values()),
@@ -189,6 +193,7 @@ class FrameEngine:
             seen[places],
             torch.zeros(len(places)),
             views=ViewedScenes(rows, known[hands], self.root),
+            looks=None if looks is None else looks[places],
         )
         in_views = replace(
             result,

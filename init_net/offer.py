@@ -1,6 +1,7 @@
 """What `init_net` offers the engine: the names of its networks, and the options that they have.
 
-The entry point of the package. The networks themselves are loaded by `init_net.predict`.
+The entry points of the package: its own networks, and those of two papers that draw the hand which
+they predict, each by its name. The networks themselves are loaded by `init_net.predict`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,12 @@ SHIPPED = "shipped"
 HANDNET = "handnet"
 """In the place of the segmentation's weights: the decoder of `InitNetOptions.handnet`'s."""
 
+AUTOENCODERS = ("s2hand", "zhao")
+"""Networks of the kind autoencoder, by the names of the papers that they are trained as."""
+
+NETWORK_KINDS = dict.fromkeys(AUTOENCODERS, "autoencoder")
+"""Kind of network that weights are of, where an option is not named after it."""
+
 SHIPPED_WEIGHTS = Path(__file__).parent / "shipped"
 """Folder of the weights that ship; those of a network alone are named after it."""
 
@@ -33,7 +40,18 @@ def _is_file(given: str | None) -> bool:
     return given not in (None, SHIPPED, HANDNET) and shipped_file(str(given)) is None
 
 
-class InitNetOptions(NetworkOptions):
+class _Weights(NetworkOptions):
+    """Base of options that name files of weights."""
+
+    def with_absolute_paths(self) -> Self:
+        """See `NetworkOptions.with_absolute_paths`."""
+        files = {name: file for name, file in self if _is_file(file)}
+        return self.model_copy(
+            update={name: str(Path(file).absolute()) for name, file in files.items()}
+        )
+
+
+class InitNetOptions(_Weights):
     """Which weights the networks have."""
 
     lifter: str | None = Field(
@@ -58,13 +76,47 @@ class InitNetOptions(NetworkOptions):
         "of the HandNet's weights",
     )
 
-    def with_absolute_paths(self) -> Self:
-        """See `NetworkOptions.with_absolute_paths`."""
-        files = {name: file for name, file in self if _is_file(file)}
-        return self.model_copy(
-            update={name: str(Path(file).absolute()) for name, file in files.items()}
-        )
 
+class AutoencoderOptions(_Weights):
+    """Which weights the networks have that stand beside one of an autoencoder."""
+
+    hand_model: str | None = Field(
+        None,
+        min_length=1,
+        description="file or folder of the hand model that the network poses; null where it lies "
+        "at the place that its weights name",
+    )
+    lifter: str | None = Field(
+        None,
+        min_length=1,
+        description="weights of the lifter, a prior and an initialisation beside: shipped, a file, "
+        "or null",
+    )
+    segmentation: str | None = Field(
+        SHIPPED,
+        min_length=1,
+        description="weights of the segmentation, for stages that need masks: shipped, a file, or "
+        "null",
+    )
+
+
+class S2HandOptions(AutoencoderOptions):
+    """Those of the network of S2HAND."""
+
+    s2hand: str | None = Field(
+        None, min_length=1, description="weights of the network of train-hands s2hand: a file"
+    )
+
+
+class ZhaoOptions(AutoencoderOptions):
+    """Those of Zhao's network."""
+
+    zhao: str | None = Field(
+        None, min_length=1, description="weights of the network of train-hands zhao: a file"
+    )
+
+
+_LOADER = "init_net.predict:load_networks"
 
 OFFER = NetworkOffer(
     options=InitNetOptions,
@@ -74,6 +126,26 @@ OFFER = NetworkOffer(
         OfferedNetwork("stereo", "initialisation", sees_images=True, cameras=2),
         OfferedNetwork("segmentation", "mask", sees_images=True),
     ),
-    loader="init_net.predict:load_networks",
+    loader=_LOADER,
 )
-"""The entry point."""
+"""The entry point `init_net`."""
+
+
+def _offer_of(name: str, options: type[NetworkOptions]) -> NetworkOffer:
+    """An autoencoder, and what may stand beside it."""
+    return NetworkOffer(
+        options=options,
+        networks=(
+            OfferedNetwork(name, "initialisation", sees_images=True),
+            OfferedNetwork("lifter", "initialisation", sees_images=False),
+            OfferedNetwork("segmentation", "mask", sees_images=True),
+        ),
+        loader=_LOADER,
+    )
+
+
+S2HAND = _offer_of("s2hand", S2HandOptions)
+"""The entry point `s2hand`."""
+
+ZHAO = _offer_of("zhao", ZhaoOptions)
+"""The entry point `zhao`."""

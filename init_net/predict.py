@@ -16,46 +16,42 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from fitter.camera import back_project, rotation_to
+from fitter.config.networks import NetworkOptions
 from fitter.errors import InputError
 from fitter.fitting.initializer import Prediction, Predictions, ViewedRows
 from fitter.hand_models import load_hand_model
 from fitter.records import HandCrop, NormalisedHands
-from init_net.crop_inputs import crop_inputs, resized
+from init_net.crop_inputs import resized, some_at_once
 from init_net.networks.build import AnyNetwork
-from init_net.offer import HANDNET, OFFER, InitNetOptions
+from init_net.offer import AUTOENCODERS, HANDNET, NETWORK_KINDS
+from init_net.placing import CropViews, PosedHands, placed
 from init_net.posing import regressed_keypoints
+from init_net.predict_autoencoder import AutoencoderHands
 from init_net.predict_pairs import PairNetwork
 from init_net.records import CropInputs, RegressedHands
-from init_net.stereo_fusion import NEAREST, wrist_place
-from init_net.view_frame import in_camera, lifter_inputs, view_focal
+from init_net.stereo_fusion import wrist_place
+from init_net.view_frame import in_camera, lifter_inputs
 from init_net.weights import load_network, weights_file
 
 if TYPE_CHECKING:
+    from init_net.networks.autoencoder import HandAutoencoder
     from init_net.networks.handnet import HandNet
     from init_net.networks.segmentation import HandSegmentation
     from init_net.networks.stereo import StereoHandNet
 
-_LARGEST_BATCH = 16
-"""Crops that a network sees at once: on a CPU each takes twice as long in a batch of 64, whose maps
-leave the cache."""
-
-_ALONE = [
-    each.name for each in OFFER.networks if each.gives == "initialisation" and each.cameras == 1
-]
+_ALONE = ("lifter", HANDNET, *AUTOENCODERS)
 """Initialisations by networks that look at each view of a hand alone."""
 
 
 def load_networks(
-    options: InitNetOptions, names: Collection[str], margin: float, device: torch.device
+    options: NetworkOptions, names: Collection[str], margin: float, device: torch.device
 ) -> Networks:
     """The networks that a configuration asks for: the `InitializerFactory` of this package.
 
     Args:
-        options: which weights.
-        names: of the networks that are needed, see `init_net.offer.OFFER`.
+        options: which weights, those of an offer of `init_net.offer`.
+        names: of the networks that are needed, of the same offer.
         margin: of the crops that they will see: side of the square over the longer side of the
             keypoints' box.
         device: where they are to compute.
@@ -70,7 +66,7 @@ def load_networks(
     loaded: dict[tuple[str, Path], AnyNetwork] = {}
     for name in names:
         # A mask may be asked of the decoder of the HandNet's own weights.
-        of_handnet = name == "segmentation" and options.segmentation == HANDNET
+        of_handnet = name == "segmentation" and getattr(options, name) == HANDNET
         kind = HANDNET if of_handnet else name
         given = getattr(options, kind)
         if given is None:
@@ -78,7 +74,8 @@ def load_networks(
             raise InputError(code, file=f"init.{kind}")
         path = weights_file(kind, given)
         if (kind, path) not in loaded:
-            loaded[kind, path] = load_network(path, device, kind)
+            posed = getattr(options, "hand_model", None) if kind in AUTOENCODERS else None
+            loaded[kind, path] = load_network(path, device, NETWORK_KINDS.get(kind, kind), posed)
         networks[name] = network = loaded[kind, path]
         if of_handnet and getattr(network, "segmentation", None) is None:
             raise InputError("weights.no_decoder", file=path)
@@ -101,14 +98,20 @@ class Networks:
         """Take networks.
 
         Args:
-            networks: name among those of `init_net.offer.OFFER` -> network in eval mode, on the
-                device. The segmentation may be the HandNet itself, which then looks once.
+            networks: name among those of the offers of `init_net.offer` -> network in eval mode, on
+                the device; of those that give initialisations the most trusted first. The
+                segmentation may be the HandNet itself, which then looks once.
             device: where they compute.
             digests: kind -> sha256 of its weights.
         """
         self._networks, self._device, self._digests = networks, device, digests or {}
         stereo = cast("StereoHandNet | None", networks.get("stereo"))
         self._pairs = None if stereo is None else PairNetwork(stereo)
+        self._autoencoders = {
+            name: AutoencoderHands(cast("HandAutoencoder", network), device)
+            for name, network in networks.items()
+            if name in AUTOENCODERS
+        }
         # Networks of adults' shapes alone leave those of children at 0.
         model = load_hand_model(children=True).keypoint_model()
         self._model = model.to(torch.float32).to(device)
@@ -122,20 +125,23 @@ class Networks:
         """See `Initializer.__call__`."""
         index = hands.is_usable.nonzero().flatten()
         masks: list[np.ndarray | None] = [None] * len(crops)
-        said = {name: _nothing(hands) for name in _ALONE if name in self._networks}
+        said = {name: _nothing(hands) for name in self._networks if name in _ALONE}
         if len(index) == 0:
             return Predictions(said, masks)
         usable = hands[index]
         places = index.tolist()
         seen = _Crops.of([crops[i] for i in places])
+        rows = torch.tensor(seen.rows, dtype=torch.int64, device=index.device)
         with torch.no_grad():
             if "lifter" in self._networks:
                 said["lifter"] = _among(hands, index, self._lifted(usable))
             regressed, found = self._looked_at(seen)
             if regressed:
-                rows = torch.tensor(seen.rows, device=index.device)
                 prediction = self._placed(usable[rows], seen, regressed)
-                said["handnet"] = _among(hands, index[rows], prediction)
+                said[HANDNET] = _among(hands, index[rows], prediction)
+            for name, network in self._autoencoders.items():
+                if seen:
+                    said[name] = _among(hands, index[rows], network(seen.crops, usable[rows]))
             for row, mask in found.items():
                 masks[places[row]] = mask
         return Predictions(said, masks)
@@ -182,26 +188,14 @@ class Networks:
             torch.cat([getattr(part, name) for part in hands]).to(like)
             for name in ("rotations", "betas", "camera")
         )
-        K, side = (torch.as_tensor(array).to(like) for array in (seen.intrinsics, seen.sides))
-        middle = (0.5 * side)[:, None, None].expand(-1, 1, 2)
-        ray = normalize(back_project(middle, torch.ones_like(middle[..., 0]), K)[:, 0], dim=-1)
-        focal = usable.intrinsics[:, 0, 0]
-        to_camera = rotation_to(ray)
-        # The camera's scale is that of the mean depth, a prediction's unit that of the wrist's.
-        wrist = wrist_place(points, camera, view_focal(K[:, 0, 0] / side, ray))
-        wrist = torch.cat([wrist[:, :2], wrist[:, 2:].clamp_min(NEAREST)], 1)
-        unit = focal / wrist[:, 2]
-        keypoints = unit[:, None, None] * (points @ to_camera.mT)
-        unknown = torch.full_like(keypoints[..., :2], torch.nan)
-        turned = torch.cat([to_camera[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
-        wrist = (to_camera @ wrist[..., None])[..., 0]
-        return Prediction(keypoints, unknown, unknown[..., 0].clone(), turned, betas, wrist)
+        views = CropViews.of(seen.crops, like)
+        # The camera's scale is that of the mean depth.
+        wrist = wrist_place(points, camera, views.focal)
+        return placed(PosedHands(points, wrist, rotations, betas), views, usable)
 
     def _inputs(self, seen: _Crops, size: int) -> list[CropInputs]:
         """Crops in the size that a network takes, as many at once as it may see."""
-        inputs = crop_inputs(seen.crops, size, self._device)
-        firsts = range(0, len(seen), _LARGEST_BATCH)
-        return [inputs[first : first + _LARGEST_BATCH] for first in firsts]
+        return some_at_once(seen.crops, size, self._device)
 
 
 @dataclass(frozen=True)
@@ -218,10 +212,6 @@ class _Crops:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @property
-    def intrinsics(self) -> np.ndarray:
-        return np.stack([crop.intrinsics for crop in self.crops])
 
     @property
     def sides(self) -> np.ndarray:

@@ -21,6 +21,61 @@ from fitter.rig import RigCamera
 
 
 @dataclass(frozen=True)
+class Looks(TensorBatch):
+    """How B right hands look, see `Prediction`; NaN where nothing is said.
+
+    Attributes:
+        colours: (B, V, 3), or (B, 1, 3) where none are said.
+        appearance: (B, A), or (B, 1) likewise; coefficients beyond those that are said are NaN.
+        lighting: (B, 11).
+    """
+
+    colours: Tensor
+    appearance: Tensor
+    lighting: Tensor
+
+    @property
+    def said(self) -> Tensor:
+        """(B,) bool: whether colours or coefficients are known."""
+        return self.has_colours | self.has_appearance
+
+    @property
+    def has_colours(self) -> Tensor:
+        """(B,) bool."""
+        return self.colours.isfinite().all(-1).all(-1)
+
+    @property
+    def has_appearance(self) -> Tensor:
+        """(B,) bool."""
+        return self.appearance.isfinite().any(-1)
+
+    @property
+    def has_lighting(self) -> Tensor:
+        """(B,) bool."""
+        return self.lighting.isfinite().all(-1)
+
+    def only(self, kept: Tensor) -> Looks:
+        """The same with nothing said of hands that are not `kept` (B,) bool."""
+
+        def where(values: Tensor) -> Tensor:
+            return torch.where(kept.view(-1, *[1] * (values.ndim - 1)), values, torch.nan)
+
+        return self.map(where)
+
+
+_UNSAID = {
+    "visibility": (21,),
+    "rotations": (16, 3, 3),
+    "betas": (1,),
+    "wrist": (3,),
+    "colours": (1, 3),
+    "appearance": (1,),
+    "lighting": (11,),
+}
+"""Shapes, without the batch, of what a network need not say."""
+
+
+@dataclass(frozen=True)
 class Prediction(TensorBatch):
     """Keypoints of B right hands as one network sees them, and the hands where it poses them.
 
@@ -32,10 +87,17 @@ class Prediction(TensorBatch):
             line of sight, crop units.
         visibility: (B, 21) probability that each keypoint is seen in the image; NaN where the
             network says nothing of it, which is what None becomes.
-        rotations: (B, 16, 3, 3) of MANO's joints: the wrist's in the camera's axes, then each
-            relative to its parent; NaN, as all below, where the network poses no hand model.
+        rotations: (B, 1 + R, 3, 3) of the R joints that rotate beside the root, 15 in MANO's
+            skeleton: the wrist's in the camera's axes, then each relative to its parent; NaN, as
+            all below, where the network poses no hand model.
         betas: (B, S) of the model that it poses, whose keypoints `keypoints` are.
         wrist: (B, 3) metres, where its camera has the wrist keypoint, camera axes.
+        colours: (B, V, 3) sRGB of the vertices of the model that it poses; NaN, as all below, where
+            the network says nothing of looks.
+        appearance: (B, A) coefficients of that model's skin, in the place of colours.
+        lighting: (B, 11) the light in which these are seen, camera axes, as
+            `AmbientDirectionalLight.of` takes it, of a network that multiplies it with colours as
+            they are stored (sRGB); NaN for even white light.
     """
 
     keypoints: Tensor
@@ -44,10 +106,12 @@ class Prediction(TensorBatch):
     rotations: Tensor | None = None
     betas: Tensor | None = None
     wrist: Tensor | None = None
+    colours: Tensor | None = None
+    appearance: Tensor | None = None
+    lighting: Tensor | None = None
 
     def __post_init__(self) -> None:
-        unsaid = {"visibility": (21,), "rotations": (16, 3, 3), "betas": (1,), "wrist": (3,)}
-        for name, shape in unsaid.items():
+        for name, shape in _UNSAID.items():
             if getattr(self, name) is None:
                 unknown = self.keypoints.new_full((len(self.keypoints), *shape), torch.nan)
                 object.__setattr__(self, name, unknown)
@@ -63,6 +127,13 @@ class Prediction(TensorBatch):
         """`rotations`, `betas` and `wrist`, NaN where nothing is said."""
         assert self.rotations is not None and self.betas is not None and self.wrist is not None
         return self.rotations, self.betas, self.wrist
+
+    @property
+    def looks(self) -> Looks:
+        """What is said of colours and light, NaN where nothing is."""
+        assert self.colours is not None and self.appearance is not None  # since `__post_init__`
+        assert self.lighting is not None
+        return Looks(self.colours, self.appearance, self.lighting)
 
 
 @dataclass(frozen=True)

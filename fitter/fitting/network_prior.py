@@ -20,15 +20,10 @@ from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Prediction
+from fitter.fitting.network_hand import own_hands
 from fitter.fitting.observations import bones_of, ends_sum, rays_of
 from fitter.hand_models import inverse_kinematics
-from fitter.hand_models.keypoint_model import pose_keypoints_from_rotations
 from fitter.records import HandParams, NormalisedHands
-from fitter.rotations import roma
-
-_SAME_HAND = 1e-3
-"""Of a hand's length: keypoints of one hand in single precision differ by less, those of two hand
-models by more."""
 
 
 def with_network_prior(
@@ -130,21 +125,9 @@ def _as_said(model: FitModel, prediction: Prediction, others: HandParams) -> Han
 
     The keypoints tell which model it is: posed alike, none but the network's own has them.
     """
-    rotations, said, wrist = prediction.posed
-    shapes = others.betas.shape[1] - said.shape[1]
-    if rotations.shape[1] != model.keypoints.skeleton.rotations + 1 or shapes < 0:
-        return others
-    rotations, betas = rotations.to(others.betas), torch.nn.functional.pad(said, (0, shapes))
-    betas = betas.to(others.betas)
-    _, keypoints = pose_keypoints_from_rotations(model.keypoints, rotations, betas)
-    relative, wanted = keypoints - keypoints[:, :1], prediction.keypoints
-    unit = (relative * wanted).sum((1, 2)) / relative.square().sum((1, 2))
-    apart = (wanted - unit[:, None, None] * relative).norm(dim=-1).amax(1)
-    same = (apart < _SAME_HAND * wanted.norm(dim=-1).amax(1)) & wrist.isfinite().all(1)
-    vectors = roma.rotmat_to_rotvec(rotations)
-    own = HandParams(vectors[:, 0], vectors[:, 1:], betas, wrist - keypoints[:, 0])
-    index = same.nonzero().flatten()
-    return others.with_hands(index, own[index])
+    own = own_hands(model, prediction)
+    index = own.transl.isfinite().all(1).nonzero().flatten()
+    return others.with_hands(index, own[index].to(others.betas.dtype))
 
 
 def laid_on_image(keypoints: Tensor, hands: NormalisedHands) -> Tensor:

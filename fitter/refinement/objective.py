@@ -15,11 +15,13 @@ from fitter.energies.keypoints import KeypointTargets
 from fitter.energies.priors import PoseSpace
 from fitter.energies.scene import SceneParams, SceneView
 from fitter.energies.weighted import values, weighted_value
+from fitter.fitting.initializer import Looks
 from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.known_shape import KnownShape
 from fitter.hand_models.rest_offsets import posed_offsets
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
+from fitter.refinement.looks import begun_with
 from fitter.refinement.scene import SceneModel, draw
 from fitter.refinement.viewed import ViewedScenes
 
@@ -41,6 +43,8 @@ class StageTask:
             hands whose offsets are not known; None where none are.
         views: which cameras see which hands, and what is known of these hands' shapes; None for
             hands in one camera each, whose frame is the camera's.
+        looks: what the B hands begin with, see `fitter.refinement.looks.taken_looks`; None for mean
+            skin in white light everywhere.
     """
 
     model: SceneModel
@@ -49,6 +53,7 @@ class StageTask:
     fit: FitConfig
     rest_offsets: Tensor | None = None
     views: ViewedScenes | None = None
+    looks: Looks | None = None
 
     @property
     def known(self) -> KnownShape:
@@ -64,12 +69,14 @@ class StageTask:
             targets=self.targets[places],
             rest_offsets=None if self.rest_offsets is None else self.rest_offsets[index],
             views=views,
+            looks=None if self.looks is None else self.looks[index],
         )
 
     def start(self, hands: HandParams) -> SceneParams:
         """Scenes of B hands as the keypoints left them."""
         params = self.model.start(hands)
-        return params if self.views is None else self.views.begun(params)
+        params = params if self.views is None else self.views.begun(params)
+        return params if self.looks is None else begun_with(self.model, params, self.looks)
 
     @property
     def has_mask(self) -> Tensor:

@@ -15,6 +15,7 @@ from fitter.config.options import FitConfig
 from fitter.config.stages import RefineConfig
 from fitter.energies.keypoints import KeypointTargets
 from fitter.fitting.fit_model import FitModel
+from fitter.fitting.initializer import Looks
 from fitter.fitting.keypoint_fit import KeypointProblem
 from fitter.fitting.shape_information import (
     shape_information,
@@ -28,6 +29,7 @@ from fitter.hand_models.known_shape import KnownShape
 from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
 from fitter.raster import rasterize
 from fitter.records import HandCrop, HandParams, NormalisedHands
+from fitter.refinement.looks import rig_looks, taken_looks
 from fitter.refinement.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
 from fitter.refinement.stages import LeastSquaresObjective, StageTask, run_stages
 from fitter.refinement.viewed import ViewedScenes
@@ -111,6 +113,7 @@ class Refiner:
         known: KnownShape | None = None,
         rest_offsets: Tensor | None = None,
         views: ViewedScenes | None = None,
+        looks: Looks | None = None,
     ) -> Refined:
         """Refine B hands, seen in N rows: one each, or those of `views`.
 
@@ -123,14 +126,16 @@ class Refiner:
             known: of the B shapes, which stays; None for nothing, and where `views` says it.
             rest_offsets: (B, V, 3) see `StageTask`.
             views: which cameras see which hands; None for one each.
+            looks: what networks say of the rows; None for nothing.
         """
         intrinsics = self._tensor([crop.intrinsics for crop in crops])
         silhouettes = self._silhouettes(self._seen(hands, views), intrinsics)
-        looks = zip(crops, predicted_masks, silhouettes, strict=True)
-        masks = [self._mask(*look) for look in looks]
+        triples = zip(crops, predicted_masks, silhouettes, strict=True)
+        masks = [self._mask(*each) for each in triples]
         view = self._view(crops, masks, focal_unknown)
         targets = KeypointTargets.of(observed, known)
-        task = StageTask(self.model, view, targets, self.fit, rest_offsets, views)
+        begun = self._begun(looks, views)
+        task = StageTask(self.model, view, targets, self.fit, rest_offsets, views, begun)
         result = run_stages(task, hands, self.config.stages)
         pulled = self._pulled_off(task, hands, result.params)
         if len(pulled):
@@ -151,6 +156,15 @@ class Refiner:
             task=task,
             texture=self._texture(result.params),
         )
+
+    def _begun(self, looks: Looks | None, views: ViewedScenes | None) -> Looks | None:
+        """What B hands begin with, of what is said of N rows; None where that is nothing."""
+        if looks is None:
+            return None
+        taken = taken_looks(looks, self.config)
+        if not bool(taken.said.any()):
+            return None
+        return taken if views is None else rig_looks(views.rows, taken)
 
     def _seen(self, hands: HandParams, views: ViewedScenes | None) -> HandParams:
         """B hands as the N rows see them."""

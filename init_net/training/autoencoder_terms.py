@@ -39,9 +39,9 @@ from init_net.autoencoder_records import AutoencoderPredictions, DecodedHands, H
 from init_net.hand_pictures import HandPictures, draw_hands, shrunk
 from init_net.networks.handnet import TYPICAL_SCALE
 from init_net.samples.crop_samples import CropSamples
-from init_net.training.config import SupervisionConfig
 from init_net.training.loss_weights import PICTURED
 from init_net.training.losses import known_error, normalised, squared_distances
+from init_net.training.supervision_config import SupervisionConfig
 from init_net.training.true_hands import TrueDepth
 
 if TYPE_CHECKING:

@@ -27,10 +27,11 @@ from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.records import HandCrop, HandObservation, HandParams, Side
 from fitter.views.joint_fit import fit_rows
 from fitter.views.rows import RigRows, RootJoint
+from init_net.crop_inputs import crop_inputs
 from init_net.networks.build import build_network
 from init_net.networks.config import HandNetConfig
 from init_net.networks.handnet import HandNet
-from init_net.predict import Networks, crop_inputs
+from init_net.predict import Networks
 from init_net.records import RegressedHands
 from init_net.view_frame import view_focal
 

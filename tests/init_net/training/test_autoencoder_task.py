@@ -18,10 +18,11 @@ from init_net.networks.config import AutoencoderConfig
 from init_net.training.autoencoder_evaluation import AutoencoderErrors, autoencoder_inputs
 from init_net.training.autoencoder_task import AutoencoderTask
 from init_net.training.autoencoder_terms import AutoencoderTerms
-from init_net.training.config import SupervisionConfig, TrainConfig, load_train_config
+from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.log import METRICS
 from init_net.training.loop import DivergedError, Watch, train
 from init_net.training.loss_weights import AutoencoderWeights, loss_weights
+from init_net.training.supervision_config import SupervisionConfig
 from init_net.training.tasks import build_task
 from tests.support.autoencoder_crops import random_crops
 from tests.support.autoencoder_runs import NETWORK, OF_S2HAND, STAGES, autoencoder_config

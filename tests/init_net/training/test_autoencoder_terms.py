@@ -20,8 +20,8 @@ from init_net.networks.handnet import TYPICAL_SCALE
 from init_net.samples.crop_samples import CropSamples
 from init_net.training import autoencoder_terms
 from init_net.training.autoencoder_terms import AutoencoderTerms, Targets, place
-from init_net.training.config import SupervisionConfig
 from init_net.training.loss_weights import AutoencoderWeights
+from init_net.training.supervision_config import SupervisionConfig
 from tests.support.autoencoder_cases import hand_codes
 from tests.support.autoencoder_crops import random_crops
 from tests.support.printed_ssim import ssim_as_printed

@@ -181,7 +181,7 @@ class TestPicturesAlone:
             ({"losses": {"mask": 1.0, "depth": 1.0}}, "masks and rotations and shape"),
             (
                 {"supervision": {"keypoints": "annotated"}},
-                "true keypoints (supervision.keypoints)",
+                "annotated keypoints (supervision.keypoints)",
             ),
         ],
     )
