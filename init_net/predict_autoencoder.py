@@ -65,8 +65,9 @@ class AutoencoderHands:
             code = self._code(AutoencoderInputs(part.image, focal))
             hands.append(self.posed(code, focal))
             looks.append(looks_of(code))
-        said, seen = (_joined(each).to(like.device, like.dtype) for each in (hands, looks))
-        return placed(said, views, usable, seen)
+        said, seen = _joined(hands), _joined(looks)
+        device, dtype = like.device, like.dtype
+        return placed(said.to(device, dtype), views, usable, seen.to(device, dtype))
 
     def _code(self, inputs: AutoencoderInputs) -> HandCode:
         """What the 3D branch says; the 2D branch is for training alone (S2HAND 3.3)."""
