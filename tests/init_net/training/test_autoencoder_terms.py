@@ -359,6 +359,8 @@ def gradients(given: Case, names: list[str], code: HandCode) -> list[torch.Tenso
     }
     said = AutoencoderPredictions(replace(code, **leaves), given.said.estimated)
     total = sum(term.sum() for term in given.terms(said, given.batch, names).values())
+    if not total.requires_grad:  # of what the code does not say
+        return [torch.zeros_like(leaf) for leaf in leaves.values()]
     found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
     return [
         torch.zeros_like(leaf) if gradient is None else gradient
