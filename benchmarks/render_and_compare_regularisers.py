@@ -151,7 +151,10 @@ def measured(arm: Arm, plan: WeightPlan, results: Path) -> bool:
         assert isinstance(network, HandAutoencoder)
         said = {"model": arm.model, "weight": arm.weight, "steps": arm.steps, "seed": arm.seed}
         said |= figures(network, plan)
-        write_result(file, {**said, "training": described(arm, plan)})
+        training = described(arm, plan)
+        # Not where its files lie.
+        training["network"]["hand_model"] = arm.model
+        write_result(file, {**said, "training": training})
     print(file, file=sys.stderr)
     return True
 

@@ -20,20 +20,22 @@ MODELS = {"nimble": "NIMBLE's layout", "open_hand": "open hand"}
 
 
 def results(model: str, folder: Path = RESULTS) -> Sequence[Mapping[str, Any]]:
-    """Of the arms of a hand model that are done, from the smallest weight."""
+    """Of the longest arms of a hand model that are done, from the smallest weight."""
     found = [json.loads(file.read_text()) for file in folder.glob(f"{model}-*.json")]
-    return sorted(found, key=lambda each: (each["weight"], each["seed"]))
+    longest = max((each["steps"] for each in found), default=0)
+    alike = [each for each in found if each["steps"] == longest]
+    return sorted(alike, key=lambda each: (each["weight"], each["seed"]))
 
 
 def regularisers(folder: Path = RESULTS) -> str:
     """Collisions and errors by the weight of the regularisers."""
-    header = ("hand model", "w_pose = w_shape", "PA error, mm", "error in the image, px",
+    header = ("hand model", "steps", "w_pose = w_shape", "PA error, mm", "error in the image, px",
               "fingers in fingers or palm, % of hands", "by, mm", "skin in muscles, % of hands",
               "vertices a hand", "by, mm", "rms of pose, shape coefficients")  # fmt: skip
     rows = []
     for model, title in MODELS.items():
         for each in results(model, folder):
-            rows.append((title, f"{each['weight']:g}", *_cells(each)))
+            rows.append((title, str(each["steps"]), f"{each['weight']:g}", *_cells(each)))
     return table(header, rows)
 
 

@@ -39,7 +39,8 @@ def draw(file: Path = FIGURE, folder: Path = RESULTS) -> None:
                 scale * np.mean([each[name] for each in found if each["weight"] == WEIGHTS[place]])
                 for place in places
             ]
-            axis.plot(places, means, "o-", color=colour, lw=1.2, ms=3.5, label=MODELS[model])
+            if places:
+                axis.plot(places, means, "o-", color=colour, lw=1.2, ms=3.5, label=MODELS[model])
         axis.set_title(title, fontsize=9)
         axis.set_xticks(range(len(WEIGHTS)), [f"{weight:g}" for weight in WEIGHTS])
         axis.set_xlabel("w_pose = w_shape", fontsize=8)
