@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import doc_models
 import doc_realistic_hands
+import doc_regularisers
 from doc_table import table
 from pydantic.fields import FieldInfo
 
@@ -297,6 +298,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "csv-columns": csv_columns,
     "mano-keys": mano_keys,
     **doc_realistic_hands.BLOCKS,
+    **doc_regularisers.BLOCKS,
     **{f"sentences-{name}": partial(sentences, topics) for name, topics in SENTENCE_TOPICS.items()},
 }
 """Name in the markers -> what writes the text between them."""
