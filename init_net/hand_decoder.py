@@ -72,6 +72,11 @@ class HandDecoder(nn.Module):
         """Where the faces lie in the texture: f and v of Zhao 3.4."""
         return TexturedFaces.of(self.model.data, self.model.v_template)
 
+    @property
+    def is_textured(self) -> bool:
+        """Whether hands are drawn with the maps of their skin: NIMBLE's, of coefficients."""
+        return self.config.appearance == "components" and self.appearance.is_mapped
+
     @cached_property
     def appearance(self) -> Appearance:
         """The model's skin, on the decoder's device and in its dtype; read when first asked for.

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from fitter.raster import RasterSettings, rasterize
+from fitter.hand_models.appearance import SurfaceMaps
+from fitter.raster import Fragments, RasterSettings, rasterize
 from fitter.rendering import (
     AmbientDirectionalLight,
     band_width,
@@ -21,6 +22,7 @@ from fitter.rendering import (
     interpolate,
     vertex_normals,
 )
+from fitter.rendering.textured import Surface, shade
 from init_net.autoencoder_records import DecodedHands, HandCode
 
 if TYPE_CHECKING:
@@ -60,7 +62,9 @@ def draw_hands(
 
     Colours and light are multiplied as they are, as by the renderer that S2HAND uses; light is
     computed at the vertices. Even light is 1 everywhere, so that an image shows the hand's own
-    colours (Zhao 3.4 names no light).
+    colours (Zhao 3.4 names no light). A skin with maps, NIMBLE's, is drawn with its texture:
+    ``T = Gamma(I_tex, f, v)`` of Zhao 3.4, PyTorch3D's TexturesUV; its normals and highlights show
+    in a light that comes from somewhere.
 
     Args:
         decoder: which has decoded them.
@@ -78,14 +82,40 @@ def draw_hands(
     depth = torch.where(fragments.mask, fragments.depth - wrist, torch.nan)
     if not coloured:
         return HandPictures(None, None, fragments.alpha, depth)
-    colours = decoder.colours(code)
-    if code.lighting is not None:
-        normals = vertex_normals(decoded.vertices, decoder.faces)
-        colours = colours * AmbientDirectionalLight.of(code.lighting).irradiance(normals)
-    foreground = interpolate(fragments, decoder.faces, colours)
+    if decoder.is_textured:
+        foreground = _textured(decoder, code, decoded, fragments)
+    else:
+        colours = decoder.colours(code)
+        if code.lighting is not None:
+            normals = vertex_normals(decoded.vertices, decoder.faces)
+            colours = colours * AmbientDirectionalLight.of(code.lighting).irradiance(normals)
+        foreground = interpolate(fragments, decoder.faces, colours)
     reach = band_width(settings, (side, side))
     image = composite(foreground, fragments, foreground.new_zeros(3), reach)
     return HandPictures(image, foreground, fragments.alpha, depth)
+
+
+def _textured(
+    decoder: HandDecoder, code: HandCode, decoded: DecodedHands, fragments: Fragments
+) -> Tensor:
+    """(B, S, S, 3) colours of hands with their maps, sRGB, 0 where there is no hand.
+
+    Maps have as many texels as the picture has pixels: more do not show in a crop that the hand
+    fills. What is mirrored is seen along the line of sight; an orthographic hand is looked at from
+    where it is drawn.
+    """
+    maps = decoder.maps(code, fragments.depth.shape[-1])
+    vertices = decoded.vertices
+    if code.lighting is None:
+        light = AmbientDirectionalLight(*vertices.new_tensor([[0.0] * 3, [0.0] * 3, [1.0] * 3]))
+        maps = SurfaceMaps(maps.diffuse)
+    else:
+        light = AmbientDirectionalLight.of(code.lighting)
+    if decoder.config.camera == "orthographic":
+        away = _drawn_depth(decoded) - decoded.keypoints[:, 0, 2]
+        vertices = vertices + torch.stack([0 * away, 0 * away, away], -1)[:, None]
+    surface = Surface(decoder.texture_faces, vertices, maps, linear=False)
+    return shade(surface, fragments, light)
 
 
 def _drawn_depth(decoded: DecodedHands) -> Tensor:

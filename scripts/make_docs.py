@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import doc_models
 import doc_realistic_hands
+import doc_regularisers
 import doc_render_and_compare
 from doc_table import table
 from pydantic.fields import FieldInfo
@@ -298,6 +299,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "csv-columns": csv_columns,
     "mano-keys": mano_keys,
     **doc_realistic_hands.BLOCKS,
+    **doc_regularisers.BLOCKS,
     **doc_render_and_compare.BLOCKS,
     **{f"sentences-{name}": partial(sentences, topics) for name, topics in SENTENCE_TOPICS.items()},
 }

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fitter.camera import back_project, project, rotation_to
-from fitter.hand_models import load_hand_model
+from fitter.hand_models import KeypointDefinition, load_hand_model
 from fitter.hand_models.keypoint_model import KeypointModel
 from fitter.records import TensorBatch
 from fitter.rotations import roma
@@ -130,12 +130,15 @@ class Cropper:
         size: S.
         margin: side of the crop over the longer side of the keypoints' box.
         variation: how crops are varied; None for none, as at inference.
+        marks: of hands whose parameters are known, keypoints are where the detector marks them;
+            False: joints and fingertips, as a model has them that knows of no marks.
     """
 
     samples: ShardedSamples
     size: int
     margin: float
     variation: AugmentationConfig | None
+    marks: bool = True
 
     def crop(self, indices: Iterable[int], seed: tuple[int, ...], first: int = 0) -> CropSamples:
         """Crops of samples.
@@ -176,7 +179,7 @@ class Cropper:
             mask=torch.from_numpy(np.stack([mask for _, mask in images])),
             **truth,
             has_mask=torch.from_numpy(rows["has_mask"]),
-            is_marks=torch.from_numpy(rows["is_marks"]),
+            is_marks=self._marked(truth["rotations"], rows["is_marks"]),
             weight=torch.ones(len(numbers)),
             keypoint_weight=torch.ones(len(numbers), 21),
         )
@@ -188,7 +191,15 @@ class Cropper:
 
     @cached_property
     def _model(self) -> KeypointModel:
-        return load_hand_model(dtype=torch.float64, children=True).keypoint_model()
+        model = load_hand_model(dtype=torch.float64, children=True)
+        return (
+            model.keypoint_model() if self.marks else KeypointDefinition.of(model, "mano").reduced
+        )
+
+    def _marked(self, rotations: Tensor, stored: np.ndarray) -> Tensor:
+        """(B,) `CropSamples.is_marks`; hands of known rotations have the keypoints asked for."""
+        known = rotations.flatten(1).isfinite().all(1)
+        return torch.where(known, self.marks, torch.from_numpy(stored))
 
     def _transforms(
         self, keypoints: np.ndarray, generators: Sequence[np.random.Generator]

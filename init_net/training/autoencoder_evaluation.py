@@ -9,7 +9,7 @@ scale (`init_net.training.autoencoder_terms.place`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
@@ -69,6 +69,12 @@ class SpaceErrors:
             areas[:, 1] = auc_per_hand(distances, known=np.isfinite(distances))
         return cls(1000 * joints.mean(1), surface, areas, scores)
 
+    @classmethod
+    def together(cls, parts: Sequence[Self]) -> Self:
+        """Those of several batches, in order."""
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*(np.concatenate(values) for values in columns))
+
     def figures(self, prefix: str, of_mean: str) -> dict[str, float]:
         """Means over the hands of which something is known.
 
@@ -127,7 +133,15 @@ class AutoencoderErrors:
             crops = whole.to(measure.device)
             inputs = autoencoder_inputs(crops)
             parts.append(measure(network(inputs, absent), crops))
-        return joined(parts)
+        return cls(
+            projected=np.concatenate([part.projected for part in parts]),
+            estimated=np.concatenate([part.estimated for part in parts]),
+            detected=np.concatenate([part.detected for part in parts]),
+            from_detected=np.concatenate([part.from_detected for part in parts]),
+            aligned=SpaceErrors.together([part.aligned for part in parts]),
+            camera=SpaceErrors.together([part.camera for part in parts]),
+            rooted=np.concatenate([part.rooted for part in parts]),
+        )
 
     def figures(self) -> dict[str, float]:
         """Means over the crops of which something is known and said, those of aligned hands and
@@ -201,20 +215,6 @@ class _Measure:
         if bool(known.any()):
             vertices[known.cpu().numpy()] = true_meshes(self._model, crops[known].to("cpu"))[0]
         return SpaceErrors.of(points, _pair(surface, torch.from_numpy(vertices), aligned))
-
-
-def joined(parts: Sequence[AutoencoderErrors]) -> AutoencoderErrors:
-    """The errors of several batches, in order."""
-
-    def together(records: Sequence[object], kind: type) -> dict[str, np.ndarray]:
-        names = [field.name for field in fields(kind) if field.name not in ("aligned", "camera")]
-        return {name: np.concatenate([getattr(each, name) for each in records]) for name in names}
-
-    spaces = {
-        name: SpaceErrors(**together([getattr(part, name) for part in parts], SpaceErrors))
-        for name in ("aligned", "camera")
-    }
-    return AutoencoderErrors(**together(parts, AutoencoderErrors), **spaces)
 
 
 def _pair(found: Tensor, true: Tensor, aligned: bool) -> Pair:

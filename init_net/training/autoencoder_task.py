@@ -6,6 +6,7 @@ Of pictures alone and what the detector saw in them, of true keypoints in 2D, or
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -34,6 +35,11 @@ class AutoencoderTask(ImageTask):
         super().__init__(*arguments)
         self._decoder = HandDecoder(cast("HandAutoencoder", self.network).config).to(self._device)
         self._terms = AutoencoderTerms(self._decoder, self.config.supervised)
+        if self._decoder.model.data.keypoint_offsets is None:
+            # MANO and NIMBLE have joints and fingertips, and are compared with these.
+            self._cropper = replace(self._cropper, marks=False)
+            self._held_out = replace(self._held_out, marks=False)
+            self._apart = {name: replace(each, marks=False) for name, each in self._apart.items()}
 
     def losses(self, batch: CropSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from init_net.networks.config import NetworkConfig, StereoConfig
+from init_net.networks.config import (
+    AutoencoderConfig,
+    LifterConfig,
+    NetworkConfig,
+    StereoConfig,
+)
 from init_net.samples.config import DatasetConfig, SamplesConfig, StereoSamplesConfig
 from init_net.training.config import TrainConfig
 from init_net.training.stage_config import StageConfig
@@ -56,17 +61,14 @@ def _small(network: NetworkConfig) -> NetworkConfig:
     """A network that sees smaller crops."""
     if isinstance(network, StereoConfig):
         return network.model_copy(update={"mono": _small(network.mono)})
-    size = getattr(network, "input_size", None)
-    if size is None:
+    if isinstance(network, LifterConfig):
         return network
-    small = network.model_copy(update={"input_size": min(size, 64)})
-    estimator = getattr(network, "estimator", None)
-    if estimator is None:
-        return small
-    map_size = estimator.map_size * small.input_size // size
-    return small.model_copy(
-        update={"estimator": estimator.model_copy(update={"map_size": map_size})}
-    )
+    size = min(network.input_size, 64)
+    smaller: dict[str, object] = {"input_size": size}
+    if isinstance(network, AutoencoderConfig) and network.estimator is not None:
+        maps = network.estimator.map_size * size // network.input_size
+        smaller["estimator"] = network.estimator.model_copy(update={"map_size": maps})
+    return network.model_copy(update=smaller)
 
 
 def _fitting(config: TrainConfig) -> NetworkConfig:

@@ -17,6 +17,7 @@ from datasets.detector import DetectorNoise
 from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
+from init_net.hand_decoder import HandDecoder
 from init_net.networks.config import (
     AutoencoderConfig,
     HandNetConfig,
@@ -232,12 +233,15 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
 
     Raises:
         InputError: the network has no such loss, none is to count, its shape coefficients are not
-            the samples', its batches are too small for it, its data sets are not what they should
-            be, or they lack what the losses of a stage compare; or see `require_stages`.
+            the samples' or its hand model's, its batches are too small for it, its data sets are
+            not what they should be, or they lack what the losses of a stage compare; or see
+            `require_stages`.
     """
     require_stages(config)
     network = config.network
-    if not isinstance(network, SegmentationConfig):
+    if isinstance(network, AutoencoderConfig):
+        _require_hand(network)
+    elif not isinstance(network, SegmentationConfig):
         allowed = [
             load_open_hand(keypoint_offsets=False, children=children).shapedirs.shape[2]
             for children in (False, True)
@@ -251,3 +255,15 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
         # The statistics of a batch would be those of one sample, or of one number.
         raise InputError("training.small_batch", file="optimiser.batch_size")
     return require_learnable(config)
+
+
+def _require_hand(network: AutoencoderConfig) -> None:
+    """Refuse a hand model that cannot be read or has not the components that are asked for.
+
+    Raises:
+        InputError: see `HandDecoder` and `HandDecoder.appearance`.
+    """
+    decoder = HandDecoder(network)
+    if network.appearance == "components":
+        # Read here: NIMBLE's textures are in a file of their own.
+        assert decoder.appearance.count >= network.appearance_components

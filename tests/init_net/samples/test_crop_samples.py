@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.ndimage import map_coordinates
 from datasets.synthetic import SyntheticSettings
 from fitter.camera import back_project, project
 from fitter.fitting.crops import crop_hands
-from fitter.hand_models import load_hand_model
+from fitter.hand_models import KeypointDefinition, load_hand_model
 from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.raster import rasterize
 from fitter.records import HandObservation, HandParams
@@ -98,6 +98,26 @@ class TestGeometry:
         torch.testing.assert_close(
             (moved.positions.double() + 0.5) * SIZE, wanted, rtol=0, atol=2e-3
         )
+
+    def test_joints_in_the_place_of_marks(self, samples, moved):
+        """The same hands in the same crops, labelled as MANO's are."""
+        crops = replace(Cropper(samples, SIZE, MARGIN, MOVED), marks=False).crop(
+            range(COUNT), (5, 1)
+        )
+        model = load_hand_model(dtype=torch.float64)
+        jointed = KeypointDefinition.of(model, "mano").reduced
+        hands, marks, K = truth(samples)
+        points = pose_keypoints(jointed, hands)[1]
+        assert (points - marks).norm(dim=-1).max() > 0.005
+        linear, offset = similarities(samples, moved)
+        wanted = project(points, K.double()) @ linear.mT + offset[:, None]
+        found = (crops.positions.double() + 0.5) * SIZE
+        torch.testing.assert_close(found, wanted, rtol=0, atol=2e-3)
+        lengths = (points - points[:, :1]).norm(dim=-1).float()
+        torch.testing.assert_close(crops.points.norm(dim=-1), lengths, rtol=0, atol=1e-5)
+        assert moved.is_marks.all() and not crops.is_marks.any()
+        for name in ("image", "keypoints", "rotations", "betas"):
+            assert torch.equal(getattr(crops, name), getattr(moved, name))
 
     def test_points_are_where_the_crops_camera_sees_them(self, samples, moved):
         """The camera of the crop is that of the picture, rolled and zoomed: in its view frame the

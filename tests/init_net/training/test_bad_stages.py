@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from init_net.networks.config import AutoencoderConfig, HourglassConfig
 from init_net.samples import conversion
 from init_net.training import freezing, learnable, sources
 from init_net.training.config import TrainConfig, load_train_config
-from init_net.training.loss_weights import LifterWeights
+from init_net.training.loss_weights import AutoencoderWeights, LifterWeights
 from init_net.training.plan import Supply, make_plan
 from init_net.training.stage_checks import require_stages
+from init_net.training.supervision_config import SupervisionConfig
 from tests.support.annotated_pictures import Pictures, in_the_picture_alone
 from tests.support.errors import raises
 from tests.support.staged_training import PartedNetwork, staged_config
@@ -188,6 +190,48 @@ class TestDataSets:
         config = learning(nowhere, "handnet", A={"steps": 9, "sources": {"data": 1.0}})
         assert learnable.require_learnable(config) == {}
         assert list(config.learned_from) == ["data"]
+
+    def autoencoder(self, learning, images: Pictures, supervision: str, **losses) -> TrainConfig:
+        """Of the losses alone that are given."""
+        config = learning(images, "handnet")
+        none = dict.fromkeys(AutoencoderWeights.model_fields, 0.0)
+        network = AutoencoderConfig(estimator=HourglassConfig())
+        given = SupervisionConfig.model_validate({"keypoints": supervision})
+        return config.model_copy(
+            update={"network": network, "supervision": given, "losses": {**none, **losses}}
+        )
+
+    @pytest.mark.parametrize("loss", ["location", "pixel", "rgb", "estimator", "shape"])
+    def test_an_autoencoder_learns_from_keypoints_in_2d(self, learning, loss):
+        for supervision in ("detected", "annotated"):
+            config = self.autoencoder(
+                learning, Pictures(in_the_picture_alone), supervision, **{loss: 1.0}
+            )
+            assert learnable.require_learnable(config) == {}
+
+    @pytest.mark.parametrize(
+        ("loss", "wanted"), [
+            ("joints_3d", "keypoints in 3D in the camera, and K"),
+            ("joints_3d_norm", "keypoints in 3D and K"),
+            ("mask", "masks"),
+            ("depth", "rotations and shape"),
+        ],
+    )  # fmt: skip
+    def test_an_autoencoder_whose_losses_compare_more(self, learning, loss, wanted):
+        """Refused where nothing is left to learn; said where something is."""
+        flat = Pictures(in_the_picture_alone, masks=False)
+        with raises("training.lacks", network="autoencoder", expected=wanted):
+            learnable.require_learnable(self.autoencoder(learning, flat, "detected", **{loss: 1.0}))
+        config = self.autoencoder(learning, flat, "detected", location=1.0, **{loss: 1.0})
+        assert learnable.require_learnable(config) == {"datasets.B": wanted}
+        whole = self.autoencoder(learning, Pictures(), "detected", **{loss: 1.0})
+        assert learnable.require_learnable(whole) == {}
+
+    def test_an_autoencoder_may_be_measured_on_pictures_without_space(self, learning):
+        config = self.autoencoder(learning, Pictures(in_the_picture_alone), "detected", location=1)
+        held_out = config.datasets["B"].model_copy(update={"samples": "elsewhere"})
+        config = config.model_copy(update={"validation_datasets": {"V": held_out}})
+        assert learnable.require_learnable(config) == {}
 
 
 def test_pairs_and_stereo_networks_go_together(tmp_path):

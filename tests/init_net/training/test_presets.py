@@ -12,6 +12,7 @@ from init_net.training.command import train_hands
 from init_net.training.config import TRAIN, load_train_config
 from init_net.training.log import METRICS
 from init_net.weights import load_network
+from tests.support.nimble_files import nimble_folder
 
 PRESETS = described_presets(TRAIN)
 
@@ -46,11 +47,13 @@ def test_no_configuration(say):
 def test_each_in_miniature(name, folder, say, monkeypatch):
     """Every stage is done, what comes out are weights that load."""
     monkeypatch.chdir(folder)
-    told = say(name, "--smoke", "--device", "cpu", "--quiet", command=train_hands)
+    model = str(nimble_folder()) if "nimble" in name else None
+    given = [] if model is None else ["--set", f"network.hand_model={model}"]
+    told = say(name, "--smoke", "--device", "cpu", "--quiet", *given, command=train_hands)
     assert (told.status, told.err) == (0, "")
     run = Path("runs") / f"{name}-smoke"
     lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
     stages = list(load_train_config(name).stages)
     assert list(dict.fromkeys(line.get("stage") for line in lines)) == (stages or [None])
     assert any(key.startswith("validation/") for key in lines[-1])
-    load_network(run / "weights.safetensors")
+    load_network(run / "weights.safetensors", hand_model=model)
