@@ -310,7 +310,10 @@ def _opened(named: Sequence[str], split: str | None) -> AnnotatedImages:
     from datasets.readers import open_dataset
 
     name, folder = named
-    return open_dataset(name, folder, split)
+    images = open_dataset(name, folder, split)
+    if images.is_detected:
+        raise InputError("evaluation.not_annotated", file=folder, dataset=name)
+    return images
 
 
 def _stored(store: Path, split: str | None) -> AnnotatedImages:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fitter.config.networks import NetworkOffer, NetworkOptions, OfferedNetwork
+from fitter.config.section import mistake
 
 SHIPPED = "shipped"
 """In the place of a file of weights: those that come with the project."""
@@ -98,6 +99,13 @@ class AutoencoderOptions(_Weights):
         description="weights of the segmentation, for stages that need masks: shipped, a file, or "
         "null",
     )
+
+    @field_validator("segmentation")
+    @classmethod
+    def _is_of_no_handnet(cls, given: str | None) -> str | None:
+        if given == HANDNET:
+            raise mistake("network.no_handnet_beside")
+        return given
 
 
 class S2HandOptions(AutoencoderOptions):

@@ -71,8 +71,7 @@ class FoundPicture:
         length = None if found.file is None else found.file[0]
         source = found.intrinsics_source
         hands = tuple(found.hands)
-        return cls(name, length, found.size, found.intrinsics, source, hands,
-                   found.error.removesuffix("."))  # fmt: skip
+        return cls(name, length, found.size, found.intrinsics, source, hands, found.error)
 
     def entry(self) -> dict[str, Any]:
         """As JSON."""
@@ -286,7 +285,8 @@ def find_hands(
     folder, total = search.kept.folder, len(search.names)
     starts = range(0, min(count, total), PART)
     missing = [start for start in starts if not search.kept.part(start).exists()]
-    progress(sum(min(PART, total - start) for start in starts if start not in set(missing)))
+    absent = set(missing)
+    progress(sum(min(PART, total - start) for start in starts if start not in absent))
     if not missing:
         return
     try:

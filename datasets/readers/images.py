@@ -57,13 +57,17 @@ class FoundImages(AnnotatedImages):
                 it (`find`).
         """
         found = self._found(place)
-        if found.error:
-            raise InputError("found.unreadable", file=self.path(place), reason=found.error)
         stamp = self.file(place).stamp()
         if stamp is not None and stamp[0] != found.length:
             raise InputError(
-                "found.changed", file=self.path(place), expected=found.length, found=stamp[0]
+                "found.changed",
+                file=self.path(place),
+                expected=found.length,
+                found=stamp[0],
+                kept=self.split,
             )
+        if found.error:
+            raise InputError("found.unreadable", file=self.path(place), reason=found.error)
         hands = tuple(
             AnnotatedHand(
                 side=hand.side,

@@ -19,8 +19,11 @@ from init_net.samples.shards import ShardedSamples
 
 HASH_BITS = 64
 
-_PORTIONS = (0, 11)
-"""Seed of the order that portions are taken from."""
+SCENES = (4,)
+"""Seed of the order that portions of a set are taken from."""
+
+PAIRS = (0, 11)
+"""The same of pairs, which were split before there were portions: their runs go on."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,9 @@ def labelled(
     return samples.subset(keep)
 
 
-def in_portion(scenes: np.ndarray, portion: tuple[float, float]) -> np.ndarray:
+def in_portion(
+    scenes: np.ndarray, portion: tuple[float, float], order: tuple[int, ...] = SCENES
+) -> np.ndarray:
     """Which samples are in a portion of all: those of one scene are together in it or not.
 
     The scenes are put in an order that is random and depends on their numbers alone, and those
@@ -75,14 +80,15 @@ def in_portion(scenes: np.ndarray, portion: tuple[float, float]) -> np.ndarray:
         scenes: (N,) the number of what each sample shows, see `AnnotatedImages.scene`: a number of
             its own, or the one that several versions of a picture share.
         portion: from and to, shares in [0, 1].
+        order: its seed, `SCENES` or `PAIRS`.
 
     Returns:
         (N,) bool.
     """
     unique = np.unique(scenes)
     place = np.empty(len(unique))
-    order = np.random.default_rng(_PORTIONS).permutation(len(unique))
-    place[order] = (np.arange(len(unique)) + 0.5) / max(len(unique), 1)
+    shuffled = np.random.default_rng(order).permutation(len(unique))
+    place[shuffled] = (np.arange(len(unique)) + 0.5) / max(len(unique), 1)
     first, last = portion
     return np.isin(scenes, unique[(place >= first) & (place < last)])
 

@@ -26,7 +26,7 @@ from fitter.errors import InputError
 from fitter.rig import Rig
 from init_net.samples.manifest import OneViewSource, StereoSource, claim, read_manifest, refused
 from init_net.samples.rendered import stored
-from init_net.samples.selection import in_portion
+from init_net.samples.selection import PAIRS, in_portion
 from init_net.samples.shards import (
     SHARD,
     ShardedSamples,
@@ -190,7 +190,7 @@ class StereoShards:
 
     def parted(self, portion: tuple[float, float]) -> tuple[Self, Self]:
         """The pairs in a portion (`in_portion`), each a scene of its own, and all others."""
-        inside = in_portion(np.arange(len(self)), portion)
+        inside = in_portion(np.arange(len(self)), portion, PAIRS)
         return self.subset(np.flatnonzero(inside)), self.subset(np.flatnonzero(~inside))
 
     def subset(self, chosen: np.ndarray) -> Self:

@@ -38,12 +38,17 @@ EXIT_DIVERGED = 1
 """A loss or a gradient was not finite; what was learned before is kept."""
 
 _FOLDER = re.compile(
-    r"((?:data|validation)\.backgrounds=)(?!(?:procedural|packages)$).*"
-    r"|((?:validation_)?datasets\.\w+\.(?:folder|split|samples)=|run\.start=(?!shipped$)).*"
-    r"|(--data=).*",
+    r"((?:data|validation|pairs)\.backgrounds=(?!(?:procedural|packages|mixed)$)"
+    r"|(?:network|data|validation)\.hand_model=(?!open_hand$)"
+    r"|further_data="
+    r"|(?:validation_)?datasets(?:\.\w+)?="
+    r"|(?:validation_)?datasets\.\w+\.(?:folder|split|samples)="
+    r"|run\.start=(?!shipped$)"
+    r"|--data=).*",
     re.DOTALL,
 )
-"""A folder of the user's own images or data on the command line, or weights of his."""
+"""A folder of the user's own images or data on the command line, or a hand model or weights of
+his."""
 
 _DESCRIPTION = """\
 Train a network of the learned start: on rendered hands, which are rendered where they are missing,
@@ -144,7 +149,7 @@ def train_hands(arguments: Sequence[str] | None = None) -> None:
 
 def _public(word: str, before: str) -> str:
     """A word of the command line without a folder of the user's; `before` stands in front of it."""
-    return "FOLDER" if before == "--data" else _FOLDER.sub(r"\1\2\3FOLDER", word)
+    return "FOLDER" if before == "--data" else _FOLDER.sub(r"\1FOLDER", word)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from init_net.hand_model_id import OPEN_HAND, require_fitting
 from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
 from init_net.networks.config import AutoencoderConfig, NetworkConfig
-from init_net.samples.config import SamplesConfig
+from init_net.samples.config import DatasetConfig, SamplesConfig
 from init_net.training.checkpoints import (
     Checkpoint,
     find_checkpoint,
@@ -97,22 +97,29 @@ def _info(config: TrainConfig, found: Checkpoint, command: str) -> WeightsInfo:
 
 
 def _public_network(network: NetworkConfig) -> NetworkConfig:
-    """A network, of the hand model that somebody has as files only their name."""
-    if not isinstance(network, AutoencoderConfig) or network.hand_model == OPEN_HAND:
+    """A network, without where somebody's hand model lies."""
+    if not isinstance(network, AutoencoderConfig):
         return network
-    return network.model_copy(update={"hand_model": Path(network.hand_model).name})
+    return network.model_copy(update={"hand_model": _public_hand_model(network.hand_model)})
+
+
+def _public_hand_model(source: str) -> str:
+    """Of a hand model that somebody has as files only their name."""
+    return source if source == OPEN_HAND else Path(source).name
 
 
 def _public(source: SourceConfig) -> dict[str, object]:
     """Options of a source, without where somebody's files lie."""
     hidden = {"folder", "workers", "samples", "split"}
     options = source.model_dump(mode="json", exclude=hidden, exclude_none=True)
-    if isinstance(source, SamplesConfig) and source.backgrounds not in (
+    if not isinstance(source, DatasetConfig) and source.backgrounds not in (
         "procedural",
         "packages",
         "mixed",
     ):
         options["backgrounds"] = "a folder"
+    if isinstance(source, SamplesConfig):
+        options["hand_model"] = _public_hand_model(source.hand_model)
     return options
 
 

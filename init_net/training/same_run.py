@@ -48,6 +48,10 @@ LIKE_EARLIER: Mapping[str, Any] = {
     "network.decoder_channels": None,
     "further_data": [],
     "pairs": None,
+    "pairs.learned": 0.7,  # the same pairs as pairs.portion's
+    "pairs.portion": [0.0, 0.7],
+    "data.hand_model": "open_hand",
+    "validation.hand_model": "open_hand",
     "data.sightings": 2,
     "validation.sightings": 1,
     **{
@@ -63,6 +67,7 @@ _LIKE_EARLIER_OF_DATASETS: Mapping[str, Any] = {
     "portion": None,
     "parameters": "annotated",
     "view": "mixed",
+    "hand_model": "open_hand",
 }
 """The same of each data set, and of each of `further_data`."""
 

@@ -146,7 +146,15 @@ def find_hands(
         return None
     assert isinstance(source, DatasetConfig)
     images = cast("FoundImages", annotated_source(source).images)
-    return images.find(source.count, source.workers, progress)
+    try:
+        return images.find(source.count, source.workers, progress)
+    except InputError as error:
+        if error.code != "found.other_pictures":
+            raise
+        # Samples were made of what is kept: the one is not to be removed without the other.
+        raise InputError(
+            "training.other_pictures", samples=source.samples_folder, **error.facts
+        ) from error
 
 
 def pictures_to_search(source: SourceConfig) -> int | None:

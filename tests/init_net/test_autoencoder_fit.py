@@ -287,3 +287,9 @@ class TestBadInput:
     def test_options_of_other_networks(self) -> None:
         with pytest.raises(InputError, match=r"unknown option 'init.handnet'"):
             load_config("s2hand", ["init.networks=s2hand", "init.handnet=shipped"])
+
+    @pytest.mark.parametrize("name", ["s2hand", "zhao"])
+    def test_masks_of_a_handnet_that_there_is_not(self, name: str) -> None:
+        """The word is one of the other offer."""
+        with raises("network.no_handnet_beside", file="--set init.segmentation=handnet: init.segmentation"):
+            load_config(None, [f"init.networks={name}", "init.segmentation=handnet"])

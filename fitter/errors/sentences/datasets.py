@@ -51,10 +51,11 @@ SENTENCES: dict[str, str] = {
     "{unread} cannot be read{reason}",
     "found.unreadable": "{reason}",
     "found.changed": "expected the picture of {expected} bytes in which hands were looked for, "
-    "found one of {found}",
+    "found one of {found}; remove {kept}, and the samples that were made of them, to have hands "
+    "looked for again",
     "found.other_pictures": "expected the {expected} pictures in which hands were looked for, "
-    "found {added} more and {gone} less, such as {image}; remove {kept}, and the samples that were "
-    "made of them, to begin anew",
+    "found {added} more and {gone} less, such as {image}; remove {kept} to have hands looked for "
+    "anew",
     "found.nothing_kept": "expected hands that were looked for in {image}, found none kept here; "
     "`train-hands CONFIG --prepare-only` looks for them",
     "found.layout": "expected hands found in pictures, as this version keeps them, found another "
@@ -72,6 +73,8 @@ SENTENCES: dict[str, str] = {
     "fit-hands --dataset",
     "evaluation.predictions_dataset": "expected --dataset NAME DIR beside predictions: "
     "what they are compared with",
+    "evaluation.not_annotated": "expected hands that somebody has annotated, found a data set "
+    "({dataset}) of those that our own detector finds",
     "evaluation.moved": "was made of {dataset} in {folder}, which is not there; say where "
     "it lies now: --dataset {dataset} DIR",
     "evaluation.not_with": "has no effect with {other}; leave one of them out",

@@ -47,6 +47,8 @@ SENTENCES: dict[str, str] = {
     "network.not_wanted": "expected weights, found null",
     "network.no_decoder_weights": "expected weights, whose decoder makes the masks "
     "(init.segmentation=handnet), found null",
+    "network.no_handnet_beside": "expected shipped, a file of weights, or null: beside this "
+    "network there is no HandNet whose decoder might make the masks, found handnet",
     "network.other_cameras": "expected a rig of {expected} cameras (--views), whose views the "
     "network takes together, found {found}",
     "network.other_margin": "expected crops of {expected:g} times the keypoints' box, as the "

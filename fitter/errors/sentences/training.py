@@ -81,6 +81,9 @@ SENTENCES: dict[str, str] = {
     "training.lacks": "expected {expected} for the {network}, found a data set without",
     "training.needs_more": "expected a network that learns from pictures alone, found one of the "
     "kind {network}, whose losses compare {expected}",
+    "training.other_pictures": "expected the {expected} pictures in which hands were looked for, "
+    "found {added} more and {gone} less, such as {image}; remove {kept} and {samples} to begin "
+    "anew, or keep them and name other folders (.split and .samples of the data set)",
     "training.few_hands": "expected a hand at least for each sample of a batch of {expected} "
     "(optimiser.batch_size), found {found}",
     "training.other_start": "expected weights of a network with {option} {expected!r} to begin "

@@ -154,9 +154,23 @@ class TestRefused:
         length = (photos / "1-a.jpg").stat().st_size
         with (photos / "1-a.jpg").open("ab") as file:
             file.write(b"more")
-        with raises("found.changed", file=photos / "1-a.jpg", expected=length, found=length + 4):
+        found = {"expected": length, "found": length + 4, "kept": str(tmp_path / "found")}
+        with raises("found.changed", file=photos / "1-a.jpg", **found):
             images.annotation(1)
         assert images.annotation(2).hands
+
+    def test_a_picture_that_was_mended(self, photos, tmp_path, detector):
+        """It is not called damaged any more."""
+        whole = (photos / "1-a.jpg").read_bytes()
+        (photos / "1-a.jpg").write_bytes(whole[:200])
+        images = open_images(photos, str(tmp_path / "found"))
+        images.find()
+        (photos / "1-a.jpg").write_bytes(whole)
+        with raises("found.changed", file=photos / "1-a.jpg", expected=200, found=len(whole)):
+            images.annotation(1)
+        shutil.rmtree(tmp_path / "found")
+        images.find()
+        assert len(images.annotation(1).hands) == 1
 
     def test_nobody_has_looked(self, photos, tmp_path):
         images = open_images(photos, str(tmp_path / "found"))

@@ -5,6 +5,7 @@ import pytest
 
 from init_net.samples.annotated import picture_hash
 from init_net.samples.selection import (
+    PAIRS,
     LabelRules,
     LabelWeights,
     distinct,
@@ -114,6 +115,13 @@ class TestPortions:
         chosen = in_portion(self.SCENES, (0.0, 0.5))
         assert np.array_equal(chosen, in_portion(self.SCENES, (0.0, 0.5)))
         assert 200 < chosen[:500].sum() < 300
+
+    def test_portions_are_those_of_earlier_versions(self):
+        """Runs go on: what they held out is not learned from."""
+        ten, portion = np.arange(10), (0.0, 0.7)
+        assert np.flatnonzero(in_portion(ten, portion)).tolist() == [0, 1, 2, 6, 7, 8, 9]
+        pairs = np.flatnonzero(in_portion(ten, portion, PAIRS))
+        assert pairs.tolist() == [0, 2, 3, 4, 5, 6, 7]
 
     def test_all_of_them(self):
         assert in_portion(self.SCENES, (0.0, 1.0)).all()

@@ -13,6 +13,7 @@ from fitter.rotations import roma
 from init_net.posing import regressed_vertices
 from init_net.samples.config import AugmentationConfig, StereoSamplesConfig
 from init_net.samples.manifest import OneViewSource, StereoSource, claim
+from init_net.samples.selection import PAIRS, in_portion
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples, true_hands
 from init_net.samples.stereo_samples import StereoCropper
 from init_net.samples.stereo_shards import StereoShards, render_stereo_shards
@@ -195,6 +196,8 @@ class TestParts:
         assert not shown[0] & shown[1]
         assert shown[0] | shown[1] == shapes_of(pairs.left)
         assert len(learned.rotation) == len(learned.translation) == 3
+        inside = in_portion(np.arange(5), (0.0, 0.6), PAIRS)
+        np.testing.assert_array_equal(learned.rotation, pairs.rotation[inside])
 
 
 def shapes_of(samples) -> set[tuple[float, ...]]:

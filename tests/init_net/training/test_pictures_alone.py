@@ -13,8 +13,9 @@ import yaml
 
 from fitter.inputs.intrinsics import Intrinsics
 from init_net.samples import conversion
+from init_net.samples.config import SamplesConfig, StereoSamplesConfig
 from init_net.samples.shards import ShardedSamples
-from init_net.training import sources
+from init_net.training import export, sources
 from init_net.training.command import _public
 from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.learnable import (
@@ -90,9 +91,11 @@ class TestSamples:
         sources.prepare(source)
         write_pictures(photos, "zz/1-new.png")
         sources.annotated_source.cache_clear()
-        with raises("found.other_pictures", added=1, gone=0):
-            sources.prepare(source)
         (found,) = (tmp_path / "data").glob("found-*")
+        with raises(
+            "training.other_pictures", added=1, gone=0, kept=found, samples=source.samples_folder
+        ):
+            sources.prepare(source)
         shutil.rmtree(found)
         sources.annotated_source.cache_clear()
         with raises("samples.other_option", option="annotations"):
@@ -208,7 +211,20 @@ def test_the_card_names_no_folder_of_the_user(photos):
         "--data", "FOLDER", "--out", "o",
     ]  # fmt: skip
     assert _public(f"--data={photos}", "s2hand") == "--data=FOLDER"
-    assert _public("run.start=mine", "--set") == "run.start=FOLDER"
+    for option in (
+        "run.start", "network.hand_model", "data.hand_model", "validation.hand_model",
+        "pairs.backgrounds", "data.backgrounds", "further_data", "datasets", "datasets.A",
+        "validation_datasets.A.folder", "datasets.A.split",
+    ):  # fmt: skip
+        assert _public(f"{option}=/home/a user/mine", "--set") == f"{option}=FOLDER"
+    for word in ("network.hand_model=open_hand", "pairs.backgrounds=mixed", "datasets.A.size=32",
+                 "data.seed=3", "run.start=shipped"):  # fmt: skip
+        assert _public(word, "--set") == word
+    nimble = export._public(SamplesConfig(hand_model="/home/a user/nimble"))
+    assert nimble["hand_model"] == "nimble"
+    assert export._public(SamplesConfig())["hand_model"] == "open_hand"
+    pairs = export._public(StereoSamplesConfig(backgrounds="/home/a user/pictures"))
+    assert pairs["backgrounds"] == "a folder"
 
 
 class TestConfidence:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -49,6 +52,39 @@ def test_runs_from_before_there_were_portions_go_on():
     assert first_difference(now, before) is None
     before["further_data"][0]["seed"] = 8
     assert first_difference(now, before) == ("further_data.0.seed", 7, 8)
+
+
+EARLIER = json.loads(Path(__file__).with_name("earlier_runs.json").read_text())
+"""What a version with portions of data sets, and with `pairs.learned`, made of configurations that
+are given."""
+
+
+@pytest.mark.parametrize("name", list(EARLIER))
+def test_runs_of_an_earlier_version_go_on(name):
+    """Whatever options were added since: they changed nothing where nobody gives them."""
+    earlier = EARLIER[name]
+    now = TrainConfig.model_validate(earlier["given"]).resolved()
+    assert first_difference(now, earlier["resolved"]) is None
+    assert first_difference(earlier["resolved"], now) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value", "found"),
+    [
+        ("lifter", "data.hand_model", "nimble", None),
+        ("handnet", "further_data.0.hand_model", "nimble", None),
+        ("stereo", "pairs.portion", [0.0, 0.8], None),
+    ],
+)
+def test_they_do_not_with_other_values(name, option, value, found):
+    earlier = EARLIER[name]
+    now = TrainConfig.model_validate(earlier["given"]).resolved()
+    *sections, last = (int(key) if key.isdigit() else key for key in option.split("."))
+    place = now
+    for key in sections:
+        place = place[key]
+    place[last] = value
+    assert first_difference(now, earlier["resolved"]) == (option, value, found)
 
 
 class TestHeldOutSets:
