@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
+from fitter.config.detection import require_views
 from fitter.config.networks import require_cameras
 from fitter.config.options import Config, load_config
 from fitter.config.overrides import configured
@@ -255,6 +256,7 @@ class HandFitter:
         said = without_samples(Given(images, K, keypoints, masks), use)
         given = GivenImages.of(said, hand_size)
         require_cameras(self.config.asked_networks, 1)
+        require_views(self.config.detector, 1)
         found: list[list[FittedHand]] = []
         size = self.config.run.batch_size
         with one_thread():
@@ -321,6 +323,7 @@ class HandFitter:
 
         given = GivenFrames.of(frames, rig, keypoints, masks, hand_size)
         require_cameras(self.config.asked_networks, len(given.rig))
+        require_views(self.config.detector, len(given.rig))
         length = batch_length(self.config, len(given.rig))
         found: list[list[FrameHand]] = []
         with one_thread():

@@ -24,7 +24,7 @@ from fitter.hand_models import load_hand_model
 from fitter.records import HandCrop, NormalisedHands
 from init_net.crop_inputs import resized, some_at_once
 from init_net.networks.build import AnyNetwork
-from init_net.offer import AUTOENCODERS, HANDNET, NETWORK_KINDS
+from init_net.offer import AUTOENCODERS, HANDNET, NETWORK_KINDS, SHIPPED, shipped_file
 from init_net.placing import CropViews, PosedHands, placed
 from init_net.posing import regressed_keypoints
 from init_net.predict_autoencoder import AutoencoderHands
@@ -72,6 +72,8 @@ def load_networks(
         if given is None:
             code = "network.no_decoder_weights" if of_handnet else "network.not_wanted"
             raise InputError(code, file=f"init.{kind}")
+        if given == SHIPPED and shipped_file(kind) is None:
+            raise InputError("network.not_shipped", file=f"init.{kind}")
         path = weights_file(kind, given)
         if (kind, path) not in loaded:
             posed = getattr(options, "hand_model", None) if kind in AUTOENCODERS else None

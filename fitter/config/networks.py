@@ -111,3 +111,10 @@ def load_offer(name: str) -> NetworkOffer:
         raise InputError("network.not_offered", file="init.networks", known=known, found=name)
     offer: NetworkOffer = offered[name].load()
     return offer
+
+
+def offer_with(option: str) -> str | None:
+    """The first name, in alphabetical order, under which a package offers networks with an option;
+    None for one that no offer has."""
+    names = sorted(point.name for point in entry_points(group=ENTRY_POINTS))
+    return next((name for name in names if option in load_offer(name).options.model_fields), None)

@@ -17,11 +17,18 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from fitter.config.detection import DetectorConfig
 from fitter.config.energies import EnergyName
 from fitter.config.files import ConfigKind, Flag, find_preset, load_kind
-from fitter.config.networks import NetworkOffer, NetworkOptions, OfferedNetwork, load_offer
+from fitter.config.networks import (
+    NetworkOffer,
+    NetworkOptions,
+    OfferedNetwork,
+    load_offer,
+    offer_with,
+)
 from fitter.config.people import PeopleConfig
 from fitter.config.section import Section
 from fitter.config.stages import RefineConfig
 from fitter.conventions import HAND_SIZES, KeypointDefinitionName, model_name
+from fitter.errors import InputError
 
 __all__ = ["FIT", "Config", "Flag", "find_config", "load_config", "model_flags"]
 
@@ -133,6 +140,11 @@ class InitConfig(Section):
         options = load_offer(name).options
         for key in added:
             if key not in options.model_fields:
+                other = offer_with(key)
+                if other is not None:
+                    raise InputError(
+                        "network.of_others", file=f"init.{key}", expected=other, found=name
+                    )
                 known = [*cls.model_fields, *options.model_fields]
                 fault = PydanticCustomError("extra_forbidden", "unknown option", {"known": known})
                 raise ValidationError.from_exception_data(

@@ -242,7 +242,7 @@ def load_initializer(config: Config, device: torch.device) -> Initializer | None
         raise InputError(
             "network.no_initialisation",
             file="init.source=network",
-            known=" or ".join(offer.initialisations),
+            known=" or ".join(f"init.{name}" for name in offer.initialisations),
         )
     if not asked:
         return None

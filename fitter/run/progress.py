@@ -84,7 +84,7 @@ class NowAndThen:
         console: Console,
         title: str,
         total: int,
-        done: int = 0,
+        done: int | None = 0,
         unit: str = "",
         first: float = _RATE_SECONDS,
     ) -> None:
@@ -94,12 +94,13 @@ class NowAndThen:
             console: to print on; nothing is printed on a terminal, or a quiet one.
             title: of what is done.
             total: of what is counted.
-            done: of it before the start.
+            done: of it before the start; None where the first `show` says so, at which it begins.
             unit: what is counted, in the plural.
             first: seconds until the first line.
         """
         self._console, self._title, self._total, self._unit = console, title, total, unit
-        self._before, self._began = done, time.monotonic()
+        self._before, self._first = done, first
+        self._began = time.monotonic()
         self._next = self._began + first
         self._hidden = console.quiet or console.is_terminal
 
@@ -111,6 +112,9 @@ class NowAndThen:
             details: what else is told.
         """
         now = time.monotonic()
+        if self._before is None:
+            # What was there before took no time.
+            self._before, self._began, self._next = done, now, now + self._first
         if self._hidden or now < self._next or done <= self._before or done >= self._total:
             return
         self._next = now + _RATE_SECONDS

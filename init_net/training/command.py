@@ -9,7 +9,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch import nn
 
-    from init_net.training.config import SourceConfig, TrainConfig
+    from init_net.training.config import TrainConfig
     from init_net.training.ranks import Ranks
 
 EXIT_DIVERGED = 1
@@ -86,6 +86,15 @@ exit status:
 def train_hands(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `train-hands`."""
     parser = CommandParser("train-hands", _DESCRIPTION, _EPILOG)
+    _add_options(parser)
+    add_verbosity(parser)
+    # What was typed stands in the card of the weights; where somebody's images lie does not.
+    given = sys.argv[1:] if arguments is None else arguments
+    parser.set_defaults(typed=shlex.join(["train-hands", *map(_public, given, ["", *given])]))
+    run_command(parser, arguments, _train_hands)
+
+
+def _add_options(parser: CommandParser) -> None:
     parser.add_argument(
         "config",
         nargs="?",
@@ -140,11 +149,6 @@ def train_hands(arguments: Sequence[str] | None = None) -> None:
     instead.add_argument(
         "--list", action="store_true", help="name the presets, one line each, and do no more"
     )
-    add_verbosity(parser)
-    # What was typed stands in the card of the weights; where somebody's images lie does not.
-    given = sys.argv[1:] if arguments is None else arguments
-    parser.set_defaults(typed=shlex.join(["train-hands", *map(_public, given, ["", *given])]))
-    run_command(parser, arguments, _train_hands)
 
 
 def _public(word: str, before: str) -> str:
@@ -221,14 +225,16 @@ def _configuration(options: argparse.Namespace) -> TrainConfig:
     """The configuration that is asked for, whose stages name parts that there are."""
     from fitter.config.files import Flag
     from init_net.training.config import load_train_config
-    from init_net.training.learnable import require_pictures_enough
     from init_net.training.stage_names import require_names
 
     flags = {}
     if options.device is not None:
         flags["run.device"] = Flag(f"--device {options.device}", options.device)
-    config = load_train_config(options.config, options.set, flags, options.data)
-    if options.data is not None:
+    is_learned = options.export is None
+    config = load_train_config(options.config, options.set, flags, options.data, is_learned)
+    if options.data is not None and is_learned:
+        from init_net.training.learnable import require_pictures_enough  # and with it PyTorch
+
         require_pictures_enough(config, options.data)
     parts = getattr(config.network, "part_names", None)
     if parts is not None:  # else the network itself is asked, see `require_parts`
@@ -240,27 +246,47 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     """What is asked for of a configuration."""
     from rich.console import Console
 
-    from fitter.config.files import find_preset
     from fitter.device import choose_device
     from fitter.run.progress import say
     from init_net.networks.build import build_network
     from init_net.training.checkpoints import find_checkpoint
-    from init_net.training.config import TRAIN
     from init_net.training.export import export
-    from init_net.training.freezing import require_learned
-    from init_net.training.learnable import without_confidence
-    from init_net.training.run_folder import check_run, holds_smoke
-    from init_net.training.smoke import missing_sources, smoke
-    from init_net.training.sources import (
-        folder_of,
-        looks_at,
-        require_full_batches,
-        require_renderable,
-    )
+    from init_net.training.preparing import prepare_all
+    from init_net.training.sources import folder_of
     from init_net.training.start import begun
-    from init_net.training.tasks import require_trainable
 
     console = Console(stderr=True, quiet=options.quiet)
+    config, out = _asked(options, console)
+    if options.export is not None:
+        export(out, config, options.export, console)
+        return EXIT_OK
+    ranks.require_even(config.optimiser.batch_size)
+    overwrite = _checked(options, config, out, console)
+    if overwrite or find_checkpoint(out) is None:
+        network = begun(config)
+    else:  # which holds all weights
+        network = build_network(config.network, config.run.seed)
+    # Before anything is rendered; a machine that only renders needs none.
+    device = None if options.prepare_only else ranks.device(choose_device(config.run.device))
+    if ranks.is_first:
+        prepare_all(config, console)
+    if device is None:
+        sets = (*config.learned_from.values(), *config.held_out)
+        say(console, f"samples are in {' and '.join(str(folder_of(samples)) for samples in sets)}")
+        return EXIT_OK
+    request = _Request(config, network, out, options.typed, overwrite, console, ranks)
+    with ranks.joined(device):
+        return _train(request, device)
+
+
+def _asked(options: argparse.Namespace, console: Console) -> tuple[TrainConfig, Path]:
+    """The configuration that is asked for, in miniature for a smoke test, and the run's folder."""
+    from fitter.config.files import find_preset
+    from fitter.device import choose_device
+    from fitter.run.progress import say
+    from init_net.training.config import TRAIN
+    from init_net.training.smoke import missing_sources, smoke
+
     config = _configuration(options)
     name = find_preset(options.config, TRAIN).stem
     if options.smoke:
@@ -270,14 +296,22 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
         config, name = smoke(config, has_gpu), f"{name}-smoke"
         if missing:
             say(console, f"renders stand for what is not here: {', '.join(missing)}")
-    out = options.out or Path("runs") / name
-    if options.export is not None:
-        export(out, config, options.export, console)
-        return EXIT_OK
-    ranks.require_even(config.optimiser.batch_size)
-    overwrite = options.overwrite
+    return config, options.out or Path("runs") / name
+
+
+def _checked(options: argparse.Namespace, config: TrainConfig, out: Path, console: Console) -> bool:
+    """Refuse what cannot be learned, before anything is rendered, and tell what is done without;
+    whether the run in the folder is to be replaced."""
+    from fitter.run.progress import say
+    from init_net.training.freezing import require_learned
+    from init_net.training.learnable import without_confidence
+    from init_net.training.run_folder import check_run, holds_smoke
+    from init_net.training.sources import require_renderable
+    from init_net.training.tasks import require_trainable
+
+    overwrite: bool = options.overwrite
     if not (options.prepare_only or overwrite):
-        # Before anything is rendered. A smoke test is done again, and with other options as well.
+        # A smoke test is done again, and with other options as well.
         overwrite = options.smoke and holds_smoke(out)
         if not overwrite:
             check_run(out, config)
@@ -288,69 +322,7 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     for source in without_confidence(config):
         say(console, f"{source}: has no confidence of its keypoints: all of them count alike")
     require_renderable(config)
-    if overwrite or find_checkpoint(out) is None:
-        network = begun(config)
-    else:  # which holds all weights
-        network = build_network(config.network, config.run.seed)
-    # Before anything is rendered; a machine that only renders needs none.
-    device = None if options.prepare_only else ranks.device(choose_device(config.run.device))
-    sets = (*config.learned_from.values(), *config.held_out)
-    if ranks.is_first:
-        for samples in sets:
-            _prepare(samples, looks_at(config, samples), console)
-        require_full_batches(config)
-    if device is None:
-        say(console, f"samples are in {' and '.join(str(folder_of(samples)) for samples in sets)}")
-        return EXIT_OK
-    request = _Request(config, network, out, options.typed, overwrite, console, ranks)
-    with ranks.joined(device):
-        return _train(request, device)
-
-
-def _prepare(source: SourceConfig, looks: int, console: Console) -> None:
-    """Make what is missing of a source of samples, and look at what nobody has looked at."""
-    from rich.progress import Progress
-
-    from fitter.run.progress import NowAndThen, say
-    from init_net.samples.shards import LEFT_OUT
-    from init_net.training.sources import (
-        find_hands,
-        folder_of,
-        look_at,
-        pictures_to_search,
-        prepare,
-        sample_count,
-    )
-
-    hidden = console.quiet or not console.is_terminal
-    with Progress(console=console, disable=hidden) as progress:
-
-        def told(title: str, total: int, unit: str = "samples") -> Callable[[int], None]:
-            """Takes how many further ones are done."""
-            task, done = progress.add_task(title, total=total), 0
-            lines = NowAndThen(console, title, total, unit=unit)
-
-            def tell(count: int) -> None:
-                nonlocal done
-                done += count
-                progress.advance(task, count)
-                lines.show(done)
-
-            return tell
-
-        pictures = pictures_to_search(source)
-        if pictures is not None:
-            found = find_hands(source, told("looking for hands", pictures, "images"))
-            say(console, f"hands in pictures: {found}")
-        folder, total = folder_of(source), sample_count(source)
-        problems = prepare(source, told(f"making samples in {folder}", total))
-        look_at(source, looks, told(f"looking at {folder}", total))
-    if problems:
-        say(
-            console,
-            f"{folder}: {len(problems)} of {total} hands cannot be learned from, the first because "
-            f"{problems[0]}; {folder}/shard-*/{LEFT_OUT} name all",
-        )
+    return overwrite
 
 
 def _train(request: _Request, device: torch.device) -> int:

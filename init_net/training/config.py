@@ -322,6 +322,7 @@ def load_train_config(
     overrides: Sequence[str] = (),
     flags: Mapping[str, Flag] | None = None,
     pictures: Path | None = None,
+    needs_pictures: bool = True,
 ) -> TrainConfig:
     """Read the configuration of a training run.
 
@@ -330,7 +331,8 @@ def load_train_config(
         overrides: ``section.option=value`` each, applied in order; the value is a YAML scalar.
         flags: ``section.option`` -> what a flag says of it, applied before the overrides.
         pictures: folder of pictures that nobody has annotated, from which alone is learned: in
-            place of all sources that the file names.
+            place of all sources that the file names. Its place is kept, from wherever it is named.
+        needs_pictures: False where nothing is learned, and the folder need not be there.
 
     Raises:
         InputError: the file cannot be read, a key is unknown or a value has the wrong type; or
@@ -340,12 +342,13 @@ def load_train_config(
         return load_kind(TRAIN, path, overrides, flags)
     from datasets.readers.images import require_pictures_folder  # not loaded for other runs
 
-    require_pictures_folder(pictures)
+    if needs_pictures:
+        require_pictures_folder(pictures)
     typed, source = f"--data {pictures}", f"datasets.{PICTURES}"
     learned = {
         "data.share": Flag(typed, 0),
         f"{source}.dataset": Flag(typed, "images"),
-        f"{source}.folder": Flag(typed, str(pictures)),
+        f"{source}.folder": Flag(typed, str(pictures.resolve())),
     }
     return load_kind(TRAIN, path, overrides, {**(flags or {}), **learned}, _without_sources)
 

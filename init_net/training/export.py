@@ -88,12 +88,20 @@ def _info(config: TrainConfig, found: Checkpoint, command: str) -> WeightsInfo:
             "losses": {name: loss_weights(config, name) for name in config.stages}
             or loss_weights(config),
             **({"stages": stages} if stages else {}),
+            **_supervision(config),
             "augmentation": config.augmentation.model_dump(mode="json"),
             # Of the training: whoever exports may have another device.
             "run": _public_run(found.config["run"]),
         },
         figures_step=found.validated or None,
     )
+
+
+def _supervision(config: TrainConfig) -> dict[str, dict[str, Any]]:
+    """What an autoencoder's losses compare; nothing of other networks."""
+    if not isinstance(config.network, AutoencoderConfig):
+        return {}
+    return {"supervision": config.supervised.model_dump(mode="json")}
 
 
 def _public_network(network: NetworkConfig) -> NetworkConfig:
@@ -111,6 +119,8 @@ def _public_hand_model(source: str) -> str:
 def _public(source: SourceConfig) -> dict[str, object]:
     """Options of a source, without where somebody's files lie."""
     hidden = {"folder", "workers", "samples", "split"}
+    if isinstance(source, DatasetConfig) and source.dataset == "images":
+        hidden.add("parameters")  # which pictures without annotations have not
     options = source.model_dump(mode="json", exclude=hidden, exclude_none=True)
     if not isinstance(source, DatasetConfig) and source.backgrounds not in (
         "procedural",

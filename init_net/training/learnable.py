@@ -125,7 +125,7 @@ def require_pictures_enough(config: TrainConfig, pictures: Path) -> None:
         lacking = _lacking(config, weights, FOUND)
         lost = [] if lacking else _lost(config, weights, FOUND)
         if config.supervision is not None and config.supervision.keypoints == "annotated":
-            lost.append("annotated keypoints (supervision.keypoints)")
+            lost.append("annotated keypoints (supervision.keypoints; detected ones would do)")
         if lacking or lost:
             raise InputError(
                 "training.needs_more",

@@ -67,6 +67,11 @@ class TestEvaluation:
         said = sentence("evaluation.other_images", {"file": "o.zarr", "dataset": "freihand"})
         assert (told.status, told.out, told.err) == (2, "", f"eval-hands: {said}\n")
 
+    def test_hands_that_our_own_detector_finds_are_no_truth(self, say):
+        told = say("e.zarr", "--dataset", "images", "photos", command=eval_hands)
+        said = sentence("evaluation.not_annotated", {"file": "photos", "dataset": "images"})
+        assert (told.status, told.out, told.err) == (2, "", f"eval-hands: {said}\n")
+
     def test_refusals_come_before_anything_heavy(self):
         words = ["no.zarr", "--dataset", "freihand", "no"]
         code = (

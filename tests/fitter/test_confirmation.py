@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from views_data import SampledHands, look_at, seen
 
+import fitter
 from fitter.config.options import load_config
 from fitter.engine import Engine
 from fitter.fitting.detected_frame import DetectedFrame
@@ -15,6 +16,7 @@ from fitter.fitting.detected_image import DetectedImage
 from fitter.records import HandObservation
 from fitter.rig import Rig
 from fitter.store.frame_schema import FrameRow
+from tests.support.errors import raises
 
 KEYPOINTS_ALONE = ["refine.stages={}", "init.source=keypoints"]
 CENTRES = [[0.0, 0.0, -0.6], [0.5, 0.0, -0.35], [-0.5, 0.1, -0.35], [0.0, 0.55, -0.3]]
@@ -165,3 +167,24 @@ def test_hands_of_fewer_cameras_than_are_asked_for_are_refused(engine, keypoints
     reason = "expected at least 2 cameras that show it (detector.least_views), found 1"
     assert hand.valid == valid and hand.score == other.score
     assert (hand.fit_error or "") == ("" if valid else reason)
+
+
+@pytest.mark.parametrize(("cameras", "least"), [(1, 2), (2, 3), (2, 2), (1, 1)])
+def test_more_cameras_than_there_are_are_not_asked_for(cameras, least):
+    """No hand could be valid; nothing is looked at before that is said."""
+    config = load_config(None, [*KEYPOINTS_ALONE, f"detector.least_views={least}"])
+    rig = Rig(tuple(look_at(np.array(c), f"c{k}") for k, c in enumerate(CENTRES[:cameras])))
+    image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+
+    def fit() -> None:
+        if cameras == 1:
+            fitter.fit(image, config=config)
+        fitter.fit_views({camera.name: image for camera in rig.cameras}, rig, config=config)
+
+    if least > cameras:
+        with raises(
+            "views.few_cameras", file="detector.least_views", expected=cameras, found=least
+        ):
+            fit()
+    else:
+        fit()

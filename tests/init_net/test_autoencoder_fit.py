@@ -236,7 +236,9 @@ class TestBadInput:
     def test_no_weights(self) -> None:
         config = load_config("s2hand", ["init.networks=s2hand"])
         with raises(
-            "network.no_initialisation", file="init.source=network", known="s2hand or lifter"
+            "network.no_initialisation",
+            file="init.source=network",
+            known="init.s2hand or init.lifter",
         ):
             load_initializer(config, CPU)
 
@@ -285,11 +287,27 @@ class TestBadInput:
         assert "\n" not in str(error.value)
 
     def test_options_of_other_networks(self) -> None:
-        with pytest.raises(InputError, match=r"unknown option 'init.handnet'"):
-            load_config("s2hand", ["init.networks=s2hand", "init.handnet=shipped"])
+        for given, asked, expected in (
+            ("init.handnet=shipped", "s2hand", "init_net"),
+            ("init.s2hand=mine", "init_net", "s2hand"),
+            ("init.zhao=mine", "s2hand", "zhao"),
+        ):
+            option, _, _ = given.partition("=")
+            with raises("network.of_others", file=option, expected=expected, found=asked):
+                load_config(None, [f"init.networks={asked}", given])
+        with pytest.raises(
+            InputError, match=r"unknown option 'init.s3hand'; did you mean 's2hand'"
+        ):
+            load_config("s2hand", ["init.networks=s2hand", "init.s3hand=mine"])
+
+    def test_none_ship(self) -> None:
+        with raises("network.not_shipped", file="init.s2hand"):
+            load_initializer(configured("s2hand", "shipped"), CPU)
 
     @pytest.mark.parametrize("name", ["s2hand", "zhao"])
     def test_masks_of_a_handnet_that_there_is_not(self, name: str) -> None:
         """The word is one of the other offer."""
-        with raises("network.no_handnet_beside", file="--set init.segmentation=handnet: init.segmentation"):
+        with raises(
+            "network.no_handnet_beside", file="--set init.segmentation=handnet: init.segmentation"
+        ):
             load_config(None, [f"init.networks={name}", "init.segmentation=handnet"])

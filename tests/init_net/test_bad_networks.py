@@ -1,9 +1,11 @@
 """Bad weights and bad starts: what the command says."""
 
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
+from fitter.config.networks import ENTRY_POINTS
 from fitter.detection.networks.weights import detector_digest
 from fitter.errors import sentence
 from init_net.model_card import WeightsInfo
@@ -61,7 +63,7 @@ def test_crops_of_another_margin_than_was_learned_from(refused):
 
 
 def test_a_network_that_gives_no_start(refused):
-    facts = {"file": "init.source=network", "known": "lifter or handnet or stereo"}
+    facts = {"file": "init.source=network", "known": "init.lifter or init.handnet or init.stereo"}
     said = sentence("network.no_initialisation", facts)
     refused_with(refused, said, "init.source=network", "init.lifter=null")
 
@@ -95,7 +97,8 @@ def test_a_store_is_not_continued_with_other_weights(here, say, weights):
 
 
 def test_networks_that_nobody_offers(refused):
-    facts = {"file": "init.networks", "known": "init_net", "found": "yours"}
+    known = ", ".join(sorted(point.name for point in entry_points(group=ENTRY_POINTS)))
+    facts = {"file": "init.networks", "known": known, "found": "yours"}
     refused_with(refused, sentence("network.not_offered", facts), "init.networks=yours")
 
 

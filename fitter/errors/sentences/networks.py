@@ -43,7 +43,12 @@ SENTENCES: dict[str, str] = {
     **_DETECTOR,
     # What packages offer, and what a configuration asks of it.
     "network.not_offered": "expected one of {known}, found {found!r}",
-    "network.no_initialisation": "expected weights of a {known}, found none",
+    "network.no_initialisation": "expected weights of a network to begin with ({known}), "
+    "found none",
+    "network.not_shipped": "expected a file of weights, since none ship with the project "
+    "(train-hands learns them), found shipped",
+    "network.of_others": "expected init.networks={expected} as well, whose option it is, found "
+    "init.networks={found}",
     "network.not_wanted": "expected weights, found null",
     "network.no_decoder_weights": "expected weights, whose decoder makes the masks "
     "(init.segmentation=handnet), found null",

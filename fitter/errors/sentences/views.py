@@ -71,6 +71,8 @@ _FRAMES = {
     "views.export": "expected results of single images for {format}, which says where hands are in "
     "an image, found those of frames; glb, obj, ply, mano-npz, csv and json write "
     "them",
+    "views.few_cameras": "expected at most {expected}, as many cameras as there are (--views gives "
+    "several), found {found}",
     "views.folder": "expected one folder, of the images of all cameras, beside --views, found "
     "{found}",
     "views.keypoint_list": "expected keypoints by the images' names or as OpenPose's files beside "

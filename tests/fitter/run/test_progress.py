@@ -45,6 +45,21 @@ def test_a_file_gets_a_line_soon_and_one_a_minute(clock):
     ]
 
 
+def test_what_was_there_before_took_no_time(clock):
+    """Work that goes on tells that first."""
+    out = console()
+    lines = NowAndThen(out, "making", 10_000, None, "samples")
+    clock.now += 30  # before it begins
+    lines.show(9000)
+    for second in range(1, 121):  # two samples a second
+        clock.now += 1
+        lines.show(9000 + 2 * second)
+    assert told(out) == [
+        "making: 9120 of 10000 samples, 2 a second, about 7 min left",
+        "making: 9240 of 10000 samples, 2 a second, about 6 min left",
+    ]
+
+
 def test_nothing_is_said_of_what_is_over_or_has_not_begun(clock):
     out = console()
     lines = NowAndThen(out, "making", 50, unit="samples")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ from init_net.samples import conversion
 from init_net.samples.config import SamplesConfig, StereoSamplesConfig
 from init_net.samples.shards import ShardedSamples
 from init_net.training import export, sources
-from init_net.training.command import _public
+from init_net.training.autoencoder_task import AutoencoderTask
+from init_net.training.checkpoints import load_checkpoint
+from init_net.training.command import _public, train_hands
 from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.learnable import (
     require_learnable,
@@ -25,10 +29,13 @@ from init_net.training.learnable import (
 )
 from init_net.training.smoke import smoke
 from init_net.training.tasks import build_task
+from init_net.weights import read_info
 from tests.support.annotated_pictures import SIZE as SIDE
+from tests.support.autoencoder_runs import autoencoder_config
 from tests.support.errors import raises
 from tests.support.found_pictures import CONFIDENCE, finding, found_hand, write_pictures
 from tests.support.task_cases import CPU, SIZE, configured
+from tests.support.training_cases import said
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +98,7 @@ class TestSamples:
         sources.prepare(source)
         write_pictures(photos, "zz/1-new.png")
         sources.annotated_source.cache_clear()
-        (found,) = (tmp_path / "data").glob("found-*")
+        (found,) = Path("data").glob("found-*")
         with raises(
             "training.other_pictures", added=1, gone=0, kept=found, samples=source.samples_folder
         ):
@@ -184,7 +191,7 @@ class TestPicturesAlone:
             ({"losses": {"mask": 1.0, "depth": 1.0}}, "masks and rotations and shape"),
             (
                 {"supervision": {"keypoints": "annotated"}},
-                "annotated keypoints (supervision.keypoints)",
+                "annotated keypoints (supervision.keypoints; detected ones would do)",
             ),
         ],
     )
@@ -203,6 +210,66 @@ class TestPicturesAlone:
         alone = config.model_copy(update={"data": config.data.model_copy(update={"share": 0.0})})
         with raises("training.few_hands", file=str(photos), expected=4, found=3):
             sources.require_full_batches(alone)
+
+
+class TestCommand:
+    """`train-hands CONFIG --data DIR`."""
+
+    @pytest.fixture
+    def learn(self, folder, detector, say):
+        options = autoencoder_config(folder).resolved()
+        Path("mine.yaml").write_text(yaml.safe_dump(options))
+
+        def learn(*arguments: object):
+            return say("mine.yaml", *arguments, command=train_hands)
+
+        return learn
+
+    def test_a_run_that_was_stopped_goes_on_as_if_it_was_not(self, learn, detector, monkeypatch):
+        write_pictures(Path("mine"), *(f"2-{name}.png" for name in "abc"))
+        told = learn("--data", "mine", "--prepare-only")
+        assert told.status == 0
+        assert "6 hands found in 3 pictures" in told.err and not Path("runs").exists()
+        losses = AutoencoderTask.losses
+
+        def stopped(self, batch, step):
+            if step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return losses(self, batch, step)
+
+        monkeypatch.setattr(AutoencoderTask, "losses", stopped)
+        assert learn("--data", "mine").status == 130
+        monkeypatch.setattr(AutoencoderTask, "losses", losses)
+        assert load_checkpoint(Path("runs/mine/checkpoint.pt")).step == 4
+        # Wherever it is called from, it is the same folder.
+        assert learn("--data", Path("mine").resolve()).status == 0
+        assert learn("--data", "mine", "--out", "whole").status == 0
+        one, other = (Path(run) / "metrics.jsonl" for run in ("runs/mine", "whole"))
+        assert one.read_bytes() == other.read_bytes()
+        assert sorted(detector.looked) == [f"2-{name}.png" for name in "abc"], "once"
+        info = read_info(Path("whole/weights.safetensors"))
+        assert info.command == "train-hands mine.yaml --data FOLDER --out whole"
+        assert info.options["supervision"]["keypoints"] == "detected"
+        assert "parameters" not in info.data["training"]
+        shutil.rmtree("mine")
+        assert learn("--data", "mine", "--export", "w.safetensors").status == 0
+        assert Path("w.safetensors").exists()
+
+    def test_pictures_without_hands(self, learn, tmp_path):
+        photos = write_pictures(tmp_path / "photos", "0-a.png")
+        told = learn("--data", photos, "-q", "--out", "none")
+        facts = {"file": photos, "count": 1, "unread": 0, "reason": ""}
+        assert (told.status, told.err) == (2, f"train-hands: {said('found.no_hands', **facts)}\n")
+
+    def test_fewer_hands_than_a_batch_are_refused_before_anything_is_rendered(
+        self, learn, tmp_path
+    ):
+        photos = write_pictures(tmp_path / "photos", "2-a.png")
+        told = learn("--data", photos, "-q", "--out", "none", "--set", "validation.folder=rendered")
+        facts = {"file": photos, "expected": 4, "found": 2}
+        wanted = said("training.few_hands", **facts)
+        assert (told.status, told.err) == (2, f"train-hands: {wanted}\n")
+        assert not Path("rendered").exists()
 
 
 def test_the_card_names_no_folder_of_the_user(photos):

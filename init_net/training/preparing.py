@@ -1,0 +1,75 @@
+"""The samples of a run are made before it begins, and somebody is told how far that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import Progress
+
+from fitter.run.progress import NowAndThen, say
+from init_net.samples.shards import LEFT_OUT
+from init_net.training.config import SourceConfig, TrainConfig
+from init_net.training.sources import (
+    find_hands,
+    folder_of,
+    look_at,
+    looks_at,
+    pictures_to_search,
+    prepare,
+    require_full_batches,
+    sample_count,
+)
+
+
+def prepare_all(config: TrainConfig, console: Console) -> None:
+    """Make what is missing of the samples of a run, and have the detector look at them.
+
+    Those that are learned from come first, of which there may be too few.
+
+    Args:
+        config: of the run.
+        console: to tell how far it is, and what cannot be learned from.
+
+    Raises:
+        InputError, LostError: see `prepare`, `find_hands`, `look_at` and `require_full_batches`.
+    """
+    for samples in config.learned_from.values():
+        _prepare(samples, looks_at(config, samples), console)
+    require_full_batches(config)
+    for held_out in config.held_out:
+        _prepare(held_out, looks_at(config, held_out), console)
+
+
+def _prepare(source: SourceConfig, looks: int, console: Console) -> None:
+    """Make what is missing of a source of samples, and look at what nobody has looked at."""
+    hidden = console.quiet or not console.is_terminal
+    with Progress(console=console, disable=hidden) as progress:
+
+        def told(title: str, total: int, unit: str = "samples") -> Callable[[int], None]:
+            """Takes how many further ones are done."""
+            task, done = progress.add_task(title, total=total), 0
+            # The first that is told is what was there before.
+            lines = NowAndThen(console, title, total, None, unit)
+
+            def tell(count: int) -> None:
+                nonlocal done
+                done += count
+                progress.advance(task, count)
+                lines.show(done)
+
+            return tell
+
+        pictures = pictures_to_search(source)
+        if pictures is not None:
+            found = find_hands(source, told("looking for hands", pictures, "images"))
+            say(console, f"hands in pictures: {found}")
+        folder, total = folder_of(source), sample_count(source)
+        problems = prepare(source, told(f"making samples in {folder}", total))
+        look_at(source, looks, told(f"looking at {folder}", total))
+    if problems:
+        say(
+            console,
+            f"{folder}: {len(problems)} of {total} hands cannot be learned from, the first because "
+            f"{problems[0]}; {folder}/shard-*/{LEFT_OUT} name all",
+        )
