@@ -46,7 +46,11 @@ class AutoencoderTask(ImageTask):
         batch = batch.to(self._device)
         asked = [name for name, weight in self.plan.at(step).losses.items() if weight > 0]
         found = self._said(autoencoder_inputs(batch), step)
-        return self._scaled(self._terms(found, batch, asked), step, batch.weight)
+        # What the detector saw counts by each keypoint's confidence, as S2HAND has it; how sure it
+        # is of the hand would weigh that, and the regularisers, once more.
+        is_seen = self.config.compares_sightings
+        counts = torch.ones_like(batch.weight) if is_seen else batch.weight
+        return self._scaled(self._terms(found, batch, asked), step, counts)
 
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""

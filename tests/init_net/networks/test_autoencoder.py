@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fitter.colours import srgb_from_linear
+from fitter.energies import texture_range
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.appearance_loading import load_appearance
 from init_net.autoencoder_records import AutoencoderInputs
@@ -110,12 +111,22 @@ class TestCode:
             assert parameter.grad is not None and parameter.grad.isfinite().all(), name
             assert parameter.grad.any(), name
 
-    def test_colours_and_light_are_physical(self):
+    def test_light_and_scale_are_physical(self):
         network = lively(build_network(SMALL, 3))
         network.texture[-1].weight.data *= 30
         code = network(inputs_of()).code
-        assert (code.colours >= 0).all() and (code.colours <= 1).all()
         assert (code.lighting[:, :8] > 0).all() and (code.scale > 0).all()
+
+    def test_colours_out_of_their_range_are_said_and_pulled_back(self):
+        """S2HAND 3.4.1, E_C, which nothing would be left for within [0, 1]."""
+        network = lively(build_network(SMALL, 3))
+        network.texture[-1].bias.data[:3] = 1.5
+        code = network(inputs_of()).code
+        assert (code.colours[:, 0] > 1).all()
+        cost = texture_range(code.colours)
+        assert (cost > 0).all()
+        slope = torch.autograd.grad(cost.sum(), network.texture[-1].bias)[0]
+        assert (slope[:3] > 0).all(), "less of it costs less"
 
     def test_a_picture_at_another_focal_length_is_a_hand_as_much_further_away(self, network):
         near = inputs_of()
