@@ -95,6 +95,8 @@ class DecodedHands(TensorBatch):
             middle.
         screen: (B, V, 3) vertices as the rasteriser takes them but in crop units about the crop's
             middle, and a positive depth in metres.
+        wrists: (B, 2) depths in metres, in the same way, of the wrist among `keypoints` and among
+            `joints`.
     """
 
     vertices: Tensor
@@ -103,3 +105,4 @@ class DecodedHands(TensorBatch):
     keypoints_2d: Tensor
     joints_2d: Tensor
     screen: Tensor
+    wrists: Tensor

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fitter.config.section import Section
+from fitter.config.section import Section, mistake
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -216,6 +216,12 @@ class AutoencoderConfig(Section):
     )
     input_size: InputSize = 128
     margin: Margin = 1.4
+
+    @model_validator(mode="after")
+    def _has_a_focal_length(self) -> Self:
+        if self.camera == "orthographic" and self.focal == "predicted":
+            raise mistake("network.orthographic_focal")
+        return self
 
     @property
     def part_names(self) -> tuple[str, ...]:

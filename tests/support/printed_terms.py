@@ -40,7 +40,7 @@ class Case:
 
     @cached_property
     def decoded(self) -> DecodedHands:
-        return self.terms.decoder(self.code, self.batch.focal)
+        return self.terms.decoder(self.code, self.batch.focal, self.batch.projection)
 
     @cached_property
     def pictures(self) -> HandPictures:
@@ -129,6 +129,8 @@ def pixel(hand: Hand) -> float:
     total = area = 0.0
     for v in range(SIDE):
         for u in range(SIDE):
+            if np.isnan(hand.of(pictures, "depth")[v, u]):
+                continue  # beyond the surface
             share = hand.of(pictures, "silhouette")[v, u]
             colour = hand.of(pictures, "foreground")[v, u]
             total += share * np.linalg.norm(hand.image[v, u] - colour)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from fitter.colours import srgb_from_linear
 from fitter.energies import texture_range
@@ -101,7 +102,8 @@ class TestCode:
     @pytest.mark.parametrize("camera", ["perspective", "orthographic"])
     @pytest.mark.parametrize("rotation", ["6d", "axis_angle"])
     def test_gradients_reach_every_parameter(self, camera, rotation):
-        network = build_network(config_of(camera=camera, rotation=rotation, focal="predicted"), 2)
+        focal = "predicted" if camera == "perspective" else "given"
+        network = build_network(config_of(camera=camera, rotation=rotation, focal=focal), 2)
         said = network(inputs_of(4))
         random = torch.Generator().manual_seed(0)
         values = [*codes(said).values(), said.estimated]
@@ -110,6 +112,10 @@ class TestCode:
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None and parameter.grad.isfinite().all(), name
             assert parameter.grad.any(), name
+
+    def test_an_orthographic_camera_says_no_focal_length(self):
+        with pytest.raises(ValidationError, match="which has no focal length"):
+            config_of(camera="orthographic", focal="predicted")
 
     def test_light_and_scale_are_physical(self):
         network = lively(build_network(SMALL, 3))

@@ -212,7 +212,8 @@ def test_a_hand_that_is_not_finite_shows_in_the_losses():
     pose = given.code.pose.clone()
     pose[1, 3] = torch.nan
     broken = replace(given, said=replace(given.said, code=replace(given.code, pose=pose)))
-    for name in ("location", "orientation", "consistency"):
+    pictured = ("pixel", "ssim", "rgb", "image_silhouette", "mask", "depth")
+    for name in ("location", "orientation", "consistency", *pictured):
         found = broken.value(name)
         assert np.isnan(found[1])
         np.testing.assert_allclose(found[[0, 2]], given.value(name)[[0, 2]])
