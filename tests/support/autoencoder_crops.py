@@ -34,7 +34,7 @@ def random_crops(count: int = 3, side: int = 32, seed: int = 0) -> CropSamples:
         betas=uniform(11, low=-1),
         camera=uniform(3),
         focal=focal,
-        projection=view_camera(focal) @ turns(seed + 2, 0.2)[1][:count, 0],
+        projection=view_camera(focal) @ turns(seed + 2, 0.05)[1][:count, 0],
         wrist=torch.cat([rest, uniform(1, low=0.5, high=0.7)], 1),
         has_mask=marks.clone(),
         is_marks=marks,

@@ -170,9 +170,11 @@ class TestCode:
 class TestFirstHand:
     """What a network says before it has learned anything."""
 
-    @pytest.mark.parametrize("camera", ["perspective", "orthographic"])
+    @pytest.mark.parametrize(
+        ("camera", "focal"),
+        [("perspective", "given"), ("perspective", "predicted"), ("orthographic", "given")],
+    )
     @pytest.mark.parametrize("rotation", ["6d", "axis_angle"])
-    @pytest.mark.parametrize("focal", ["given", "predicted"])
     def test_fills_the_crop(self, source, camera, rotation, focal):
         config = config_of(hand_model=source, camera=camera, rotation=rotation, focal=focal)
         code, inputs = build_network(config, 0).eval()(inputs_of()).code, inputs_of()

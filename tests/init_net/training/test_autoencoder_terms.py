@@ -75,19 +75,20 @@ def test_every_loss_has_a_term():
 
 
 def test_depth():
-    """The true hand said by a code is where it is; one farther from its wrist by some centimetres
-    costs that much."""
+    """Mean distance of the two surfaces, of a hand labelled at joints from its wrist joint."""
     given = CASES["self-supervised S2HAND"]
     batch = given.batch
     found = given.terms.true_depth(batch, SIDE)
     assert 0.05 < found.isfinite().double().mean() < 0.9
     assert found[found.isfinite()].abs().max() < 0.3
     pictures = given.pictures
-    both = pictures.depth.isfinite() & found.isfinite()
+    marked, jointed = given.decoded.wrists.T
+    assert (marked - jointed).abs()[1] > 1e-3 and not batch.is_marks[1]
+    drawn = pictures.depth.clone()
+    drawn[1] += marked[1] - jointed[1]
+    both = drawn.isfinite() & found.isfinite()
     expected = [
-        np.abs(np.asarray((pictures.depth - found)[row][both[row]])).mean()
-        if both[row].any()
-        else 0
+        np.abs(np.asarray((drawn - found)[row][both[row]])).mean() if both[row].any() else 0
         for row in range(B)
     ]
     assert np.count_nonzero(expected) >= 1
