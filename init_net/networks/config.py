@@ -162,6 +162,10 @@ class StereoConfig(Section):
         return self.mono.betas
 
 
+MAP_MULTIPLE = 8
+"""Cells of which sides of heatmaps are multiples (not published)."""
+
+
 class HourglassConfig(Section):
     """A `init_net.networks.hourglass.KeypointEstimator`: 2D keypoints of an image alone, which
     S2HAND (Chen et al. 2021, 3.3) trains beside its 3D branch and does without at inference."""
@@ -170,7 +174,7 @@ class HourglassConfig(Section):
     channels: Positive = Field(64, description="of their maps (not published)")
     depth: int = Field(3, ge=1, le=5, description="halvings within an hourglass (not published)")
     map_size: Positive = Field(
-        32, multiple_of=8, description="side of the heatmaps, cells (not published)"
+        32, multiple_of=MAP_MULTIPLE, description="side of the heatmaps, cells (not published)"
     )
 
 
