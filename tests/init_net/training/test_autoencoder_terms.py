@@ -133,6 +133,13 @@ def test_of_each_hand_alone(given, name):
         np.testing.assert_allclose(alone.value(name)[0], together[row], rtol=1e-7, atol=1e-12)
 
 
+def test_of_no_hand_at_all(given):
+    said = AutoencoderPredictions(given.code.map(lambda f: f[:0]), given.said.estimated[:0])
+    names = [n for n in NAMES if n != "appearance_l2" or given.code.appearance is not None]
+    found = given.terms(said, given.batch[:0], names)
+    assert {name: tuple(term.shape) for name, term in found.items()} == dict.fromkeys(names, (0,))
+
+
 def gradients(given: Case, names: list[str], code: HandCode) -> list[torch.Tensor]:
     """Of the sum of terms by the code's geometry."""
     leaves = {
