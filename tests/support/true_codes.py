@@ -9,9 +9,9 @@ from init_net.networks.config import AutoencoderConfig
 from init_net.samples.crop_samples import CropSamples
 
 
-def true_decoder(crops: CropSamples, **options: object) -> HandDecoder:
+def true_decoder(crops: CropSamples) -> HandDecoder:
     """Of a perspective open hand, float64, with all components that true hands need."""
-    config = AutoencoderConfig(pose_components=45, betas=crops.betas.shape[1], **options)
+    config = AutoencoderConfig(pose_components=45, betas=crops.betas.shape[1])
     return HandDecoder(config).double()
 
 
