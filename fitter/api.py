@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
-from fitter.config.detection import require_views
-from fitter.config.networks import require_cameras
 from fitter.config.options import Config, load_config
 from fitter.config.overrides import configured
+from fitter.config.rigs import require_rig
 from fitter.fitted_hand import FittedHand
 from fitter.fitting.detected_frame import DetectedFrame
 from fitter.frame_hand import FrameHand
@@ -255,8 +254,7 @@ class HandFitter:
 
         said = without_samples(Given(images, K, keypoints, masks), use)
         given = GivenImages.of(said, hand_size)
-        require_cameras(self.config.asked_networks, 1)
-        require_views(self.config.detector, 1)
+        require_rig(self.config, 1)
         found: list[list[FittedHand]] = []
         size = self.config.run.batch_size
         with one_thread():
@@ -322,8 +320,7 @@ class HandFitter:
         from fitter.workers.batches import batch_length
 
         given = GivenFrames.of(frames, rig, keypoints, masks, hand_size)
-        require_cameras(self.config.asked_networks, len(given.rig))
-        require_views(self.config.detector, len(given.rig))
+        require_rig(self.config, len(given.rig))
         length = batch_length(self.config, len(given.rig))
         found: list[list[FrameHand]] = []
         with one_thread():

@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from fitter.config.section import Section
-from fitter.errors import InputError
 
 
 class DetectorConfig(Section):
@@ -97,22 +96,3 @@ class DetectorConfig(Section):
         """The file that the backend takes its networks from; None for those that it brings."""
         named = {"mediapipe": self.task, "onnx": self.onnx_model}.get(self.used_backend)
         return None if named is None else Path(named)
-
-
-def require_views(detector: DetectorConfig, cameras: int) -> None:
-    """Refuse to ask for hands that more cameras show than there are: none would be valid.
-
-    Args:
-        detector: its options.
-        cameras: of the rig; 1 for single images.
-
-    Raises:
-        InputError: `views.few_cameras`: `least_views` is larger.
-    """
-    if detector.least_views > cameras:
-        raise InputError(
-            "views.few_cameras",
-            file="detector.least_views",
-            expected=cameras,
-            found=detector.least_views,
-        )

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from fitter.config.detection import require_views
-from fitter.config.networks import require_cameras
 from fitter.config.options import Config
+from fitter.config.rigs import require_rig
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, require_shared
 from fitter.inputs.frame_sources import FrameSources, RunSources
@@ -73,8 +72,7 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
     """
     _check_options(request, config)
     if request.views is None:
-        require_cameras(config.asked_networks, 1)
-        require_views(config.detector, 1)
+        require_rig(config, 1)
     check_name(request.out)
     source: ImageSource | FrameSource
     given: RunSources
@@ -134,8 +132,7 @@ def _frames(request: RunRequest, views: Path, config: Config) -> tuple[FrameSour
     if len(request.images) != 1:
         raise InputError("views.folder", file="--views", found=len(request.images))
     file = RigFile.open(views)
-    require_cameras(config.asked_networks, len(file.rig))
-    require_views(config.detector, len(file.rig))
+    require_rig(config, len(file.rig))
     source = FrameSource.of(request.images[0], file)
     given = FrameSources(source.root, file.rig, file.path, **_beside(request, config))
     _check_masks(config, given)
