@@ -6,12 +6,18 @@ import reprlib
 
 import numpy as np
 
+_NO_NUMBERS = (str, bytes, complex)
+"""What an array of objects may hold that NumPy makes real numbers of."""
+
 
 def as_numbers(value: object) -> np.ndarray | None:
     """A float64 array of any shape, or None for what is no array of numbers."""
     try:
         found = np.asarray(value)
-        return None if found.dtype.kind in "US" else found.astype(np.float64)
+        is_words = found.dtype.kind not in "biufO" or (
+            found.dtype.kind == "O" and any(isinstance(each, _NO_NUMBERS) for each in found.flat)
+        )
+        return None if is_words else found.astype(np.float64)
     except (TypeError, ValueError):
         return None
 
