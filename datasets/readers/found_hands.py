@@ -149,7 +149,9 @@ class FoundSummary:
         self.sources[source] = self.sources.get(source, 0) + 1
 
     def __str__(self) -> str:
-        said = f"{self.hands} hands found in {self.pictures} pictures, none in {self.without}"
+        hands = "hand" if self.hands == 1 else "hands"
+        pictures = "picture" if self.pictures == 1 else "pictures"
+        said = f"{self.hands} {hands} found in {self.pictures} {pictures}, none in {self.without}"
         if self.unreadable:
             said += (
                 f"; {len(self.unreadable)} cannot be read, the first because {self.unreadable[0]}"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from datasets.readers import found_hands, open_dataset
-from datasets.readers.found_hands import detector_config
+from datasets.readers.found_hands import FoundSummary, detector_config
 from datasets.readers.images import open_images
 from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.intrinsics import Intrinsics, centred_intrinsics
@@ -41,6 +41,8 @@ def test_what_is_known_of_a_picture_is_what_the_detector_finds(photos, tmp_path,
     summary = images.find()
     assert list(images.names) == ["0-b.png", "1-a.jpg", "1-d.jpg", "below/2-c.webp"]
     assert (summary.pictures, summary.hands, summary.without) == (4, 4, 1)
+    assert str(summary).startswith("4 hands found in 4 pictures, none in 1; K from EXIF (1)")
+    assert str(FoundSummary(1, 1)) == "1 hand found in 1 picture, none in 0"
     assert summary.sources == {"default": 3, "exif": 1} and not summary.unreadable
     assert [len(images.annotation(place).hands) for place in range(4)] == [0, 1, 1, 2]
     usual = Intrinsics().default_field_of_view
