@@ -77,6 +77,8 @@ class Recipe:
         together: of those that count in the last steps alone.
         network, supervision: options that are not the preset's.
         only: the part that learns, all others are left out; None for all.
+        times: how often its steps are those of the other arms.
+        branch: the arm whose 2D branch it begins with.
         start: the arm that it goes on from; None for the encoder alone.
         domain: it learns from pictures of another domain.
     """
@@ -87,6 +89,8 @@ class Recipe:
     network: Mapping[str, Any] = field(default_factory=dict)
     supervision: Mapping[str, Any] = field(default_factory=lambda: DETECTED)
     only: str | None = None
+    times: int = 1
+    branch: str | None = None
     start: str | None = None
     domain: bool = False
 
@@ -116,7 +120,7 @@ def zhao(*losses: Mapping[str, float], **options: Any) -> Recipe:
     return Recipe("zhao", merged, network=network, **options)
 
 
-BOTH = {"estimator": True, "together": CONSISTENCY}
+BOTH = {"estimator": True, "together": CONSISTENCY, "branch": "estimator"}
 
 RECIPES: Mapping[str, Recipe] = {
     # S2HAND, Tables 4 and 5, Fig. 4
@@ -130,6 +134,7 @@ RECIPES: Mapping[str, Recipe] = {
         ESTIMATOR,
         network={"appearance": "none", "estimator": BRANCH_2D},
         only="estimator",
+        times=4,
     ),
     # Zhao, Tables 2 to 6
     "zhao-weak": zhao(DRAWN, supervision=ANNOTATED),
@@ -182,9 +187,12 @@ class Arm(Training[ComparePlan]):
 
     @property
     def needed(self) -> tuple[Training[ComparePlan], ...]:
-        """See `Training.needed`."""
-        start = self.recipe.start
-        return (self,) if start is None else (*arm_of(start, self.steps, self.seed).needed, self)
+        """See `Training.needed`; an arm's own length is in its steps."""
+        earlier = self.recipe.start or self.recipe.branch
+        if earlier is None:
+            return (self,)
+        steps = self.steps // self.recipe.times
+        return (*arm_of(earlier, steps, self.seed).needed, self)
 
     def config(self, plan: ComparePlan) -> TrainConfig:
         """Of the run."""
@@ -221,17 +229,19 @@ class Arm(Training[ComparePlan]):
 
     def _start(self, plan: ComparePlan, network: AutoencoderConfig) -> dict[str, Any]:
         """Where its weights come from."""
-        *earlier, _ = self.needed
-        if earlier:
-            return {"start": str(plan.work / str(earlier[-1]) / WEIGHTS)}
         if self.recipe.only is not None:
             return {}
-        return {
-            "start": str(start_file(plan, network)),
-            "start_parts": {"encoder": "encoder"},
-        }
+        *earlier, _ = self.needed
+        before = plan.work / str(earlier[-1]) / WEIGHTS if earlier else None
+        if self.recipe.start is not None:
+            return {"start": str(before)}
+        parts = {"encoder": "encoder"}
+        if before is not None:
+            parts["estimator"] = "estimator"
+        return {"start": str(start_file(plan, network, before)), "start_parts": parts}
 
 
 def arm_of(name: str, steps: int, seed: int) -> Arm:
-    """The arm of a name."""
-    return Arm(name, RECIPES[name].preset, steps, seed)
+    """The arm of a name, of as many steps as its recipe has in the place of `steps`."""
+    recipe = RECIPES[name]
+    return Arm(name, recipe.preset, recipe.times * steps, seed)
