@@ -92,7 +92,9 @@ def test_the_first_seed_of_everything_comes_before_the_second_of_what_decides():
     found = [(m, str(arm)) for m, arm in wanted(["table4", "table5", "fig4"], 9, [0, 2], True)]
     first = [("hands", f"{name}-9-0") for name in
              ("location", "orientation", "photometric", "consistency", "weak")]  # fmt: skip
-    first += [("keypoints", f"{name}-9-0") for name in ("orientation", "consistency", "estimator")]
+    first += [
+        ("keypoints", name) for name in ("orientation-9-0", "consistency-9-0", "estimator-36-0")
+    ]
     second = [("hands", f"{name}-9-2") for name in
               ("location", "orientation", "photometric", "weak")]  # fmt: skip
     assert found == [*first, *second, ("keypoints", "orientation-9-2")]
