@@ -62,7 +62,7 @@ from make_docs import filled
 
 PAGE = ROOT / "docs" / "render_and_compare.md"
 
-STEPS = 600
+STEPS = 1_200
 """Of an arm."""
 
 COMPARED = (
