@@ -53,7 +53,7 @@ CONSISTENCY = {"consistency": 10.0}
 ZHAO = {
     "joints_2d": 5.0,
     "orientation": 1.0,
-    "pose_l2": 1.0,
+    "pose_l2": 2.0,
     "shape_l2": 0.02,
     "appearance_l2": 0.005,
 }
