@@ -198,20 +198,26 @@ class Arm(Training[ComparePlan]):
 
     def config(self, plan: ComparePlan) -> TrainConfig:
         """Of the run."""
-        recipe = self.recipe
-        words = [*COMPACT, *plan.sources, *RUN, *plan.options]
-        said = load_train_config(recipe.preset, words).resolved()
-        said["network"] |= recipe.network
+        recipe, said = self.recipe, self._preset(plan).resolved()
+        said["network"] = self.network(plan).model_dump(mode="json")
         said["supervision"] = {**(said["supervision"] or {}), **recipe.supervision}
         said["losses"] = dict.fromkeys(AutoencoderWeights.model_fields, 0.0) | recipe.losses
         said["stages"] = self._stages()
         said["optimiser"]["steps"] = self.steps
-        network = AutoencoderConfig.model_validate(said["network"])
-        said["run"] |= {"seed": self.seed, **self._start(plan, network)}
+        said["run"] |= {"seed": self.seed, **self._start(plan)}
         if recipe.domain:
             said["data"]["share"] = 0.0
             said["datasets"] = {"pictures": pictures(plan.domain, plan.pictures)}
         return TrainConfig.model_validate_json(json.dumps(said))
+
+    def network(self, plan: ComparePlan) -> AutoencoderConfig:
+        """What learns."""
+        preset = self._preset(plan).network.model_dump()
+        return AutoencoderConfig.model_validate({**preset, **self.recipe.network})
+
+    def _preset(self, plan: ComparePlan) -> TrainConfig:
+        words = [*COMPACT, *plan.sources, *RUN, *plan.options]
+        return load_train_config(self.recipe.preset, words)
 
     def _stages(self) -> dict[str, Any]:
         """Apart, then together; arms of one branch have the same."""
@@ -229,7 +235,7 @@ class Arm(Training[ComparePlan]):
             },
         }
 
-    def _start(self, plan: ComparePlan, network: AutoencoderConfig) -> dict[str, Any]:
+    def _start(self, plan: ComparePlan) -> dict[str, Any]:
         """Where its weights come from."""
         if self.recipe.only is not None:
             return {}
@@ -240,7 +246,7 @@ class Arm(Training[ComparePlan]):
         parts = {"encoder": "encoder"}
         if before is not None:
             parts["estimator"] = "estimator"
-        return {"start": str(start_file(plan, network, before)), "start_parts": parts}
+        return {"start": str(start_file(plan, self.network(plan), before)), "start_parts": parts}
 
 
 def arm_of(name: str, steps: int, seed: int) -> Arm:

@@ -248,7 +248,8 @@ def test_an_arm_is_trained_and_measured_once(folder, tmp_path, monkeypatch):
     made = sorted(str(file.relative_to(results)) for file in results.rglob("*.json"))
     names = ("consistency", "location", "orientation", "photometric")
     assert made == [f"hands/{name}-4-3.json" for name in names] + [
-        f"keypoints/{name}-3.json" for name in ("consistency-4", "estimator-8", "orientation-4")
+        *(f"keypoints/{name}-3.json" for name in ("consistency-4", "estimator-8", "orientation-4")),
+        "mean/untrained-0-0.json",
     ]
     said = json.loads((results / "hands" / "photometric-4-3.json").read_text())
     assert said["hands"] == 2 and said["pa_mpjpe_mm"] > 0
