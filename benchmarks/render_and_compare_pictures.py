@@ -48,7 +48,7 @@ def draw_textures(network: HandAutoencoder, plan: Plan, file: Path) -> None:
         code = network(inputs).code
         assert code is not None
         decoder = HandDecoder(network.config)
-        drawn = draw_hands(decoder, code, decoder(code, inputs.focal), side)
+        drawn = draw_hands(decoder, code, decoder(code, crops.focal, crops.projection), side)
         assert drawn.image is not None
         photograph = crops.image.permute(0, 2, 3, 1)
         before = photograph * (1 - drawn.silhouette[..., None]) + drawn.image

@@ -44,7 +44,8 @@ class HandCode(TensorBatch):
         global_orient: (B, 3) R, axis-angle, view frame.
         transl: (B, 3) of the wrist keypoint. Perspective: T, metres, view frame. Orthographic: t in
             crop units about the crop's middle; its third number is not used, and 0.
-        colours: (B, V, 3) C, sRGB; None unless the texture code is a colour a vertex.
+        colours: (B, V, 3) C, sRGB, of any size: E_C of S2HAND 3.4.1 keeps them in [0, 1]. None
+            unless the texture code is a colour a vertex.
         appearance: (B, A) coefficients of the hand model's skin; None unless it is that.
         lighting: (B, 11) L as in `AmbientDirectionalLight.of`; None in even white light.
         log_focal: (B,) natural logarithm of the focal length over that of the picture, 0 where it
@@ -94,6 +95,8 @@ class DecodedHands(TensorBatch):
             middle.
         screen: (B, V, 3) vertices as the rasteriser takes them but in crop units about the crop's
             middle, and a positive depth in metres.
+        wrists: (B, 2) depths in metres, in the same way, of the wrist among `keypoints` and among
+            `joints`.
     """
 
     vertices: Tensor
@@ -102,3 +105,4 @@ class DecodedHands(TensorBatch):
     keypoints_2d: Tensor
     joints_2d: Tensor
     screen: Tensor
+    wrists: Tensor

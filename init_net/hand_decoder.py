@@ -20,13 +20,14 @@ from fitter.colours import srgb_from_linear
 from fitter.hand_models import KeypointDefinition
 from fitter.hand_models.appearance import Appearance, SurfaceMaps
 from fitter.hand_models.appearance_loading import load_appearance
-from fitter.hand_models.keypoint_model import pose_keypoints
+from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
 from fitter.raster import MeshTopology
 from fitter.records import HandParams
 from fitter.rendering.textured import TexturedFaces
 from init_net.autoencoder_records import DecodedHands, HandCode
 from init_net.hand_model_id import network_hand_model, require_components
 from init_net.networks.config import AutoencoderConfig
+from init_net.view_frame import view_camera
 
 NOT_DRAWN = NEAR / 2
 """Depth, metres, of vertices that cannot be drawn: the rasteriser leaves out faces with one of
@@ -55,12 +56,18 @@ class HandDecoder(nn.Module):
         available = {"pose_components": data.hands_components, "betas": data.shapedirs[0, 0]}
         for option, array in available.items():
             require_components(data, option, len(array), getattr(config, option))
-        self._jointed = KeypointDefinition.of(self.model, "mano").reduced
+        self._joints = KeypointDefinition.of(self.model, "mano").reduced
 
     @property
     def faces(self) -> Tensor:
         """(F, 3) int64 vertices, counter-clockwise seen from outside."""
         return self.model.faces
+
+    @cached_property
+    def _jointed(self) -> KeypointModel:
+        """The model's joints and fingertips, on the decoder's device and in its dtype."""
+        like = self.model.v_template
+        return self._joints.to(like.device, like.dtype)
 
     @cached_property
     def topology(self) -> MeshTopology:
@@ -93,18 +100,27 @@ class HandDecoder(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # What was made on another device or in another dtype is made again.
-        for name in ("topology", "texture_faces", "appearance"):
+        for name in ("topology", "texture_faces", "appearance", "_jointed"):
             self.__dict__.pop(name, None)
         return super()._apply(fn, recurse)
 
-    def forward(self, code: HandCode, focal: Tensor) -> DecodedHands:
+    def forward(
+        self, code: HandCode, focal: Tensor, projection: Tensor | None = None
+    ) -> DecodedHands:
         """Pose B hands and see them with their cameras.
 
         Perspective (S2HAND 3.2, 3.3): ``M = s M0 R + T``, the same of joints, and ``Pi(M)`` by the
-        K of the crop's view frame. Orthographic (Zhao 3.3): ``J2d = s Pi(J0 R) + t``, Pi leaving z
-        away. M0 and J0 are relative to the wrist keypoint that the detector marks, so T and t are
-        its places. R is printed behind points, which are rows there: ``(M0 R)_v = R^T M0_v`` in
+        camera of the crop. Orthographic (Zhao 3.3): ``J2d = s Pi(J0 R) + t``, Pi leaving z away.
+        M0 and J0 are relative to the wrist keypoint that the detector marks, so T and t are its
+        places. R is printed behind points, which are rows there: ``(M0 R)_v = R^T M0_v`` in
         columns; here R is what turns columns, as in `HandParams.global_orient`.
+
+        Zhao prints ``M = s M0 R + t`` and ``J = s J0 R + t`` besides, with the same s and t. That
+        is not built: the same s and t cannot be of metres, which L_3d compares, and of the image,
+        which L_2d compares, at once. An orthographic hand is M0 R in space, as large as its shape
+        has it; s says how large it is seen and t where, both in the image. Who needs its place
+        takes that where a perspective camera would see it so, ``f / s`` away
+        (`init_net.training.autoencoder_terms.place`).
 
         A hand whose code is not finite is NaN and cannot be drawn; it gives no gradient, and no
         other hand sees it. One behind the camera is decoded as `fitter.camera.project` says, and
@@ -113,6 +129,10 @@ class HandDecoder(nn.Module):
         Args:
             code: of B hands.
             focal: (B,) of the crop's view frame, crop units, as in `AutoencoderInputs.focal`.
+            projection: (B, 3, 3) the crop's own camera, see `CropSamples.projection`; None for one
+                that looks at the crop's middle with that focal length. A focal length of the
+                network's own stretches what it shows about the crop's middle. An orthographic hand
+                has no use for it.
 
         Returns:
             The hands, in the dtype of the code, which is the decoder's.
@@ -123,7 +143,10 @@ class HandDecoder(nn.Module):
         # Under mixed precision a hand would be posed in halves: off by up to two millimetres.
         with torch.autocast(focal.device.type, enabled=False):
             code, focal, usable = _calmed(code, focal)
-            decoded = self._decode(code, focal * code.log_focal.exp())
+            seen_by = view_camera(focal)
+            if projection is not None:
+                seen_by = torch.where(_beside(usable, projection), projection, seen_by)
+            decoded = self._decode(code, focal * code.log_focal.exp(), _stretched(seen_by, code))
             known = decoded.map(lambda f: torch.where(_beside(usable, f), f, torch.nan))
             # Where it cannot be drawn, a hand still has places for the rasteriser.
             return replace(known, screen=_drawable(known.screen))
@@ -152,7 +175,7 @@ class HandDecoder(nn.Module):
             return code.pose.new_zeros(len(code.pose), count)
         return functional.pad(code.appearance, (0, count - code.appearance.shape[1]))
 
-    def _decode(self, code: HandCode, focal: Tensor) -> DecodedHands:
+    def _decode(self, code: HandCode, focal: Tensor, projection: Tensor) -> DecodedHands:
         vertices, keypoints, joints = self._posed(code)
         scale, shift = code.scale[:, None, None], code.transl[:, None]
         if self.config.camera == "orthographic":
@@ -162,30 +185,35 @@ class HandDecoder(nn.Module):
             # The rasteriser's depths are metres: at this distance a small length parallel to the
             # image is as large as it is here. What it interpolates with them is off by the depth
             # of a face over that distance.
-            depth = (focal / code.scale)[:, None] + vertices[..., 2]
+            away = (focal / code.scale)[:, None]
+            depth = away + vertices[..., 2]
+            wrists = away + torch.stack([keypoints[:, 0, 2], joints[:, 0, 2]], 1)
         else:
             vertices, keypoints, joints = (
                 scale * each + shift for each in (vertices, keypoints, joints)
             )
-            camera = _camera(focal)
-            flat = [project(each, camera) for each in (vertices, keypoints, joints)]
-            depth = vertices[..., 2]
+            seen = [each @ projection.mT for each in (vertices, keypoints, joints)]
+            plain = torch.eye(3).to(focal).expand(len(focal), -1, -1)
+            flat = [project(each, plain) for each in seen]
+            depth = seen[0][..., 2]
+            wrists = torch.stack([seen[1][:, 0, 2], seen[2][:, 0, 2]], 1)
         screen = torch.cat([flat[0], depth[..., None]], -1)
-        return DecodedHands(vertices, keypoints, joints, flat[1], flat[2], screen)
+        return DecodedHands(vertices, keypoints, joints, flat[1], flat[2], screen, wrists)
 
     def _posed(self, code: HandCode) -> tuple[Tensor, Tensor, Tensor]:
         """Vertices, keypoints and joints of M0 R, metres, relative to the wrist keypoint."""
         pose = self.model.pose_from_pca(code.pose, flat_hand_mean=False)
         params = HandParams(code.global_orient, pose, code.betas, torch.zeros_like(code.transl))
         mesh = self.model(params)
-        _, joints = pose_keypoints(self._jointed.to(code.pose.device, code.pose.dtype), params)
+        _, joints = pose_keypoints(self._jointed, params)
         wrist = mesh.keypoints[:, :1]
         return mesh.vertices - wrist, mesh.keypoints - wrist, joints - wrist
 
 
-def _camera(focal: Tensor) -> Tensor:
-    """(B, 3, 3) K in crop units about the crop's middle, of focal lengths (B,)."""
-    return torch.diag_embed(torch.stack([focal, focal, torch.ones_like(focal)], -1))
+def _stretched(projection: Tensor, code: HandCode) -> Tensor:
+    """(B, 3, 3) cameras with the codes' own focal lengths."""
+    own = code.log_focal.exp()
+    return torch.stack([own, own, torch.ones_like(own)], -1)[..., None] * projection
 
 
 def _calmed(code: HandCode, focal: Tensor) -> tuple[HandCode, Tensor, Tensor]:
@@ -195,7 +223,7 @@ def _calmed(code: HandCode, focal: Tensor) -> tuple[HandCode, Tensor, Tensor]:
     geometry = {name: getattr(code, name) for name in names}
     usable = focal.isfinite()
     for field in geometry.values():
-        usable = usable & field.reshape(len(field), -1).isfinite().all(1)
+        usable = usable & field[..., None].isfinite().flatten(1).all(1)
     # What is computed and then not taken has to have finite derivatives too.
     calm = {name: torch.where(_beside(usable, f), f, 1) for name, f in geometry.items()}
     return replace(code, **calm), torch.where(usable, focal, 1), usable

@@ -78,7 +78,7 @@ def draw_hands(
     screen = torch.cat([side * (decoded.screen[..., :2] + 0.5), decoded.screen[..., 2:]], -1)
     fragments = rasterize(screen, decoder.topology, (side, side), settings=settings)
     assert fragments.alpha is not None  # the settings have a silhouette
-    wrist = _drawn_depth(decoded)[:, None, None]
+    wrist = decoded.wrists[:, :1, None]
     depth = torch.where(fragments.mask, fragments.depth - wrist, torch.nan)
     if not coloured:
         return HandPictures(None, None, fragments.alpha, depth)
@@ -112,18 +112,10 @@ def _textured(
     else:
         light = AmbientDirectionalLight.of(code.lighting)
     if decoder.config.camera == "orthographic":
-        away = _drawn_depth(decoded) - decoded.keypoints[:, 0, 2]
+        away = decoded.wrists[:, 0] - decoded.keypoints[:, 0, 2]
         vertices = vertices + torch.stack([0 * away, 0 * away, away], -1)[:, None]
     surface = Surface(decoder.texture_faces, vertices, maps, linear=False)
     return shade(surface, fragments, light)
-
-
-def _drawn_depth(decoded: DecodedHands) -> Tensor:
-    """(B,) depth of the wrist keypoint, as hands are drawn: an orthographic one is decoded about it
-    and drawn somewhere. The farthest vertex tells, which is the last to be too near to be drawn."""
-    farthest = decoded.vertices[..., 2].argmax(1, keepdim=True)
-    shift = (decoded.screen - decoded.vertices)[..., 2].gather(1, farthest)[:, 0]
-    return decoded.keypoints[:, 0, 2] + shift
 
 
 def shrunk(image: Tensor, side: int) -> Tensor:

@@ -58,3 +58,9 @@ def view_focal(focal: Tensor, direction: Tensor) -> Tensor:
         direction: (B, 3) unit vectors, lines of sight in the cameras' axes.
     """
     return focal * direction[:, 2] ** -1.5
+
+
+def view_camera(focal: Tensor) -> Tensor:
+    """(B, 3, 3) K of a camera that looks along the view frame's z axis, about the crop's middle, of
+    focal lengths (B,) in its unit."""
+    return torch.diag_embed(torch.stack([focal, focal, torch.ones_like(focal)], -1))

@@ -68,6 +68,9 @@ def ssim(first: Tensor, second: Tensor, settings: SsimSettings | None = None) ->
     Raises:
         ValueError: for shapes that do not fit.
     """
+    if len(first) == 0:
+        _check(first, second, settings or SsimSettings())
+        return first.new_zeros(0)  # of no channels no convolution is made
     return ssim_map(first, second, settings).mean((1, 2, 3))
 
 

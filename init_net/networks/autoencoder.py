@@ -159,7 +159,7 @@ class HandAutoencoder(nn.Module):
         colours = appearance = lighting = None
         if self.texture is not None and "texture" not in absent:
             shown, coefficients, light = self.texture(features).split(self._texture_counts, 1)
-            colours = shown.sigmoid().unflatten(1, (-1, 3)) if shown.shape[1] else None
+            colours = shown.unflatten(1, (-1, 3)) if shown.shape[1] else None
             appearance = coefficients if coefficients.shape[1] else None
             lighting = _lit(light) if light.shape[1] else None
         return HandCode(
@@ -246,13 +246,14 @@ def _geometry_start(model: HandModel, config: AutoencoderConfig) -> list[Tensor]
 
 
 def _texture_start(model: HandModel, config: AutoencoderConfig) -> list[Tensor]:
-    """What the texture's last layer says at first: logits of the vertices' colours, coefficients of
-    the skin and the numbers of the light; any of them may be empty."""
+    """What the texture's last layer says at first: the vertices' colours, coefficients of the skin
+    and the numbers of the light; any of them may be empty. Colours may leave their range, so that
+    E_C of S2HAND 3.4.1 has something to keep in it."""
     colours = coefficients = light = model.v_template.new_zeros(0)
     if config.appearance == "vertex_colours":
         skin = load_appearance(model.data)
         mean = skin.vertex_colours(colours.new_zeros(1, skin.count))
-        colours = srgb_from_linear(mean).logit(eps=SMALL_WEIGHTS).flatten()
+        colours = srgb_from_linear(mean).flatten()
     elif config.appearance == "components":
         coefficients = colours.new_zeros(config.appearance_components)
         # Files of textures are large, and read when something is drawn with them.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fitter.config.section import Section
+from fitter.config.section import Section, mistake
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -162,6 +162,10 @@ class StereoConfig(Section):
         return self.mono.betas
 
 
+MAP_MULTIPLE = 8
+"""Cells of which sides of heatmaps are multiples (not published)."""
+
+
 class HourglassConfig(Section):
     """A `init_net.networks.hourglass.KeypointEstimator`: 2D keypoints of an image alone, which
     S2HAND (Chen et al. 2021, 3.3) trains beside its 3D branch and does without at inference."""
@@ -170,7 +174,7 @@ class HourglassConfig(Section):
     channels: Positive = Field(64, description="of their maps (not published)")
     depth: int = Field(3, ge=1, le=5, description="halvings within an hourglass (not published)")
     map_size: Positive = Field(
-        32, multiple_of=8, description="side of the heatmaps, cells (not published)"
+        32, multiple_of=MAP_MULTIPLE, description="side of the heatmaps, cells (not published)"
     )
 
 
@@ -216,6 +220,12 @@ class AutoencoderConfig(Section):
     )
     input_size: InputSize = 128
     margin: Margin = 1.4
+
+    @model_validator(mode="after")
+    def _has_a_focal_length(self) -> Self:
+        if self.camera == "orthographic" and self.focal == "predicted":
+            raise mistake("network.orthographic_focal")
+        return self
 
     @property
     def part_names(self) -> tuple[str, ...]:

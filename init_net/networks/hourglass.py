@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fitter.errors import InputError
-from init_net.networks.config import HourglassConfig
+from init_net.networks.config import MAP_MULTIPLE, HourglassConfig
 from init_net.networks.heatmaps import channels_last
 
 KEYPOINTS = 21
@@ -193,4 +193,4 @@ def _convolution(inputs: int, outputs: int, size: int) -> tuple[nn.Module, ...]:
 def _map_sizes(input_size: int, depth: int) -> list[int]:
     """Sides of heatmaps that crops of a size can have."""
     sizes = [input_size >> k for k in range(1, input_size.bit_length()) if not input_size % 2**k]
-    return [size for size in sizes if not size % 8 and not size % 2**depth]
+    return [size for size in sizes if not size % MAP_MULTIPLE and not size % 2**depth]

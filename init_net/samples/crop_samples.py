@@ -32,7 +32,7 @@ from init_net.samples.config import AugmentationConfig
 from init_net.samples.shards import HAND_FIELDS, ShardedSamples
 from init_net.samples.sightings import Sightings
 from init_net.samples.truth import true_keypoints
-from init_net.view_frame import view_focal
+from init_net.view_frame import view_camera, view_focal
 
 _FIELDS = (
     "image",
@@ -64,6 +64,11 @@ class CropSamples(TensorBatch):
         rotations, betas, camera: see `RegressedHands`, the truth.
         focal: (B,) focal length of the view frame's camera, crop units, see `view_focal`;
             `ASSUMED_FOCAL` where it is not known.
+        projection: (B, 3, 3) the crop's own camera: ``(x z, y z, z) = H X`` of X in the view frame,
+            metres, x and y in crop units about the crop's middle, z the depth along the axis of the
+            image's camera. K of the crop after the turn from the view frame: off the axis the image
+            is stretched, which no focal length says. A camera that looks at the crop's middle with
+            `ASSUMED_FOCAL` where K is not known.
         wrist: (B, 3) true wrist keypoint, metres, view frame; `points` are relative to it.
         has_mask: (B,) bool, the mask is known.
         is_marks: (B,) bool, keypoints are the detector's marks; else joints and fingertips.
@@ -80,6 +85,7 @@ class CropSamples(TensorBatch):
     betas: Tensor
     camera: Tensor
     focal: Tensor
+    projection: Tensor
     wrist: Tensor
     has_mask: Tensor
     is_marks: Tensor
@@ -261,9 +267,12 @@ def _varied(
     return np.clip(image, 0, 1, dtype=np.float32)
 
 
-def _cameras(intrinsics: np.ndarray, transforms: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
+def _cameras(
+    intrinsics: np.ndarray, transforms: np.ndarray, size: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Rotations (B, 3, 3) from the cameras of images with K (B, 3, 3) to the view frames of crops
-    `size` pixels wide, cut out by transforms (B, 2, 3), and focal lengths (B,), crop units."""
+    `size` pixels wide, cut out by transforms (B, 2, 3); focal lengths (B,), crop units, and
+    `CropSamples.projection`, NaN where K is."""
     linear = torch.from_numpy(transforms[:, :, :2])
     scale = torch.linalg.det(linear).sqrt()
     roll = torch.zeros(len(linear), 3, 3, dtype=torch.float64)
@@ -277,14 +286,18 @@ def _cameras(intrinsics: np.ndarray, transforms: np.ndarray, size: int) -> tuple
     middle = torch.full((len(K), 1, 2), size / 2, dtype=torch.float64)
     ray = back_project(middle, torch.ones_like(middle[..., 0]), crop_K)[:, 0]
     ray = normalize(ray, dim=-1)
-    return rotation_to(ray).mT @ roll, view_focal(crop_K[:, 0, 0] / size, ray)
+    turn = rotation_to(ray)
+    unit_K = crop_K / size
+    unit_K[:, :2, 2] -= 0.5
+    unit_K[:, 2, 2] = 1
+    return turn.mT @ roll, view_focal(unit_K[:, 0, 0], ray), unit_K @ turn
 
 
 def _truth(
     model: KeypointModel, rows: dict[str, np.ndarray], transforms: np.ndarray, size: int
 ) -> tuple[dict[str, Tensor], CropViews]:
     """The fields of `CropSamples` that are true whatever was detected, and the crops' cameras."""
-    rotation, focal = _cameras(rows["intrinsics"], transforms, size)
+    rotation, focal, projection = _cameras(rows["intrinsics"], transforms, size)
     linear, K = torch.from_numpy(transforms[:, :, :2]), torch.from_numpy(rows["intrinsics"])
     hands, is_posed, keypoints = true_keypoints(model, rows)
     points = keypoints @ rotation.mT
@@ -296,6 +309,8 @@ def _truth(
     )
     positions = (seen @ linear.mT + torch.from_numpy(transforms[:, None, :, 2])) / size - 0.5
     views = CropViews(rotation, focal, points[:, 0])
+    is_seen = focal.isfinite()
+    focal = torch.where(is_seen, focal, ASSUMED_FOCAL)
     points = points - points[:, :1]
     found = {
         "positions": positions,
@@ -303,7 +318,8 @@ def _truth(
         "rotations": torch.cat([(rotation @ orient)[:, None], pose], 1),
         "betas": hands.betas,
         "camera": weak_camera(points, positions),
-        "focal": torch.where(focal.isfinite(), focal, ASSUMED_FOCAL),
+        "focal": focal,
+        "projection": torch.where(is_seen[:, None, None], projection, view_camera(focal)),
         # That of keypoints relative to the wrist is in no place.
         "wrist": torch.where(views.wrist[:, 2:] > 0, views.wrist, torch.nan),
     }

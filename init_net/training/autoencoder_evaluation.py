@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fitter.hand_models import load_hand_model
+from fitter.hand_models import HandModel, load_hand_model
 from fitter.metrics import auc_per_hand, fscore, mpjpe, point_errors, procrustes_aligned
 from init_net.autoencoder_records import AutoencoderInputs, AutoencoderPredictions
 from init_net.hand_decoder import HandDecoder
@@ -67,7 +68,7 @@ class SpaceErrors:
             distances = point_errors(*vertices)
             surface, scores = 1000 * distances.mean(1), fscore(*vertices)
             areas[:, 1] = auc_per_hand(distances, known=np.isfinite(distances))
-        return cls(1000 * joints.mean(1), surface, areas, scores)
+        return cls(1000 * mpjpe(*points, _known(points[1])), surface, areas, scores)
 
     @classmethod
     def together(cls, parts: Sequence[Self]) -> Self:
@@ -117,7 +118,11 @@ class AutoencoderErrors:
     @classmethod
     @torch.no_grad()
     def of(
-        cls, network: HandAutoencoder, held_out: Cropper, absent: frozenset[str] = NOTHING
+        cls,
+        network: HandAutoencoder,
+        held_out: Cropper,
+        absent: frozenset[str] = NOTHING,
+        decoder: HandDecoder | None = None,
     ) -> Self:
         """Measure a network in eval mode.
 
@@ -125,9 +130,10 @@ class AutoencoderErrors:
             network: to be measured.
             held_out: of samples.
             absent: parts of the network that are left out.
+            decoder: of the network, on its device; None to make one.
         """
         device = next(network.parameters()).device
-        measure = _Measure(HandDecoder(network.config).to(device))
+        measure = _Measure(decoder or HandDecoder(network.config).to(device))
         parts = []
         for whole in crop_batches(held_out):
             crops = whole.to(measure.device)
@@ -167,7 +173,7 @@ class _Measure:
     def __init__(self, decoder: HandDecoder) -> None:
         self._decoder = decoder
         self.device = decoder.faces.device
-        self._model = load_hand_model(dtype=torch.float64, children=True)
+        self._model = _open_hand()
         own = decoder.config.hand_model == "open_hand"
         self._has_mesh = own and len(decoder.model.v_template) == len(self._model.v_template)
 
@@ -187,7 +193,7 @@ class _Measure:
             projected, marked, placed, vertices = None, None, points, None
         else:
             code = said.code.map(Tensor.float)
-            decoded = self._decoder(code, crops.focal)
+            decoded = self._decoder(code, crops.focal, crops.projection)
             is_marks = crops.is_marks[:, None, None]
             marked = decoded.keypoints_2d
             projected = torch.where(is_marks, marked, decoded.joints_2d)
@@ -201,7 +207,10 @@ class _Measure:
             from_detected=pixels(marked, seen),
             aligned=self._in_space(placed, crops.points, vertices, crops, aligned=True),
             camera=self._in_space(placed, true, vertices, crops, aligned=False),
-            rooted=1000 * mpjpe(_array(placed - placed[:, :1]), _array(crops.points)),
+            rooted=1000
+            * mpjpe(
+                _array(placed - placed[:, :1]), _array(crops.points), _known(_array(crops.points))
+            ),
         )
 
     def _in_space(
@@ -213,13 +222,24 @@ class _Measure:
         vertices = np.full(surface.shape, np.nan)
         known = has_parameters(crops)
         if bool(known.any()):
-            vertices[known.cpu().numpy()] = true_meshes(self._model, crops[known].to("cpu"))[0]
+            vertices[known.cpu().numpy()] = true_meshes(self._model, crops[known].to("cpu"))
         return SpaceErrors.of(points, _pair(surface, torch.from_numpy(vertices), aligned))
+
+
+@lru_cache(maxsize=1)
+def _open_hand() -> HandModel:
+    """What true hands are posed with; kept, since there are many validations."""
+    return load_hand_model(dtype=torch.float64, children=True)
 
 
 def _pair(found: Tensor, true: Tensor, aligned: bool) -> Pair:
     first, second = _array(found), _array(true)
-    return (procrustes_aligned(first, second) if aligned else first), second
+    return (procrustes_aligned(first, second, known=_known(second)) if aligned else first), second
+
+
+def _known(true: np.ndarray) -> np.ndarray:
+    """(B, P) bool, which of the true points (B, P, 3) are known."""
+    return np.isfinite(true).all(-1)
 
 
 def _array(points: Tensor) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from init_net.hand_decoder import HandDecoder
 from init_net.hand_pictures import draw_hands
-from init_net.samples.crop_samples import CropSamples
+from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.training.autoencoder_evaluation import AutoencoderErrors, autoencoder_inputs
 from init_net.training.autoencoder_terms import AutoencoderTerms, Targets
 from init_net.training.freezing import said
@@ -46,15 +46,22 @@ class AutoencoderTask(ImageTask):
         batch = batch.to(self._device)
         asked = [name for name, weight in self.plan.at(step).losses.items() if weight > 0]
         found = self._said(autoencoder_inputs(batch), step)
-        return self._scaled(self._terms(found, batch, asked), step, batch.weight)
+        # What the detector saw counts by each keypoint's confidence, as S2HAND has it; how sure it
+        # is of the hand would weigh that, and the regularisers, once more.
+        is_seen = self.config.compares_sightings
+        counts = torch.ones_like(batch.weight) if is_seen else batch.weight
+        return self._scaled(self._terms(found, batch, asked), step, counts)
 
     def validate(self, stage: Stage) -> dict[str, float]:
         """See `Task.validate`."""
         network = cast("HandAutoencoder", self.network)
         sets = {"": self._held_out, **self._apart}
-        return by_set(
-            sets, lambda held_out: AutoencoderErrors.of(network, held_out, stage.without).figures()
-        )
+
+        def figures(held_out: Cropper) -> dict[str, float]:
+            errors = AutoencoderErrors.of(network, held_out, stage.without, self._decoder)
+            return errors.figures()
+
+        return by_set(sets, figures)
 
     def pictures(self, stage: Stage) -> np.ndarray:
         """See `Task.pictures`: a photograph with the keypoints that it is compared with, the hand
@@ -68,7 +75,7 @@ class AutoencoderTask(ImageTask):
         if found.code is None:
             return crop_pictures(crops, found.estimated, None, wanted)
         code = found.code.map(Tensor.float)
-        decoded = self._decoder(code, inputs.focal)
+        decoded = self._decoder(code, crops.focal, crops.projection)
         drawn = draw_hands(self._decoder, code, decoded, crops.image.shape[-1])
         return crop_pictures(crops, decoded.keypoints_2d, None, wanted, drawn.image)
 

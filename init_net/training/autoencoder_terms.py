@@ -11,7 +11,7 @@ computed, and nothing is drawn unless one that counts looks at pictures.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -148,7 +148,7 @@ class Comparison:
     @cached_property
     def decoded(self) -> DecodedHands:
         """The hands."""
-        return self._decoder(self.code, self._batch.focal)
+        return self._decoder(self.code, self._batch.focal, self._batch.projection)
 
     @cached_property
     def targets(self) -> Targets:
@@ -168,11 +168,24 @@ class Comparison:
 
     @cached_property
     def pictures(self) -> HandPictures:
-        """The hands as they look, in their colours where some loss looks at these."""
+        """The hands as they look, in their colours where some loss looks at these.
+
+        One whose code is not finite is not drawn, which would cost nothing: it looks like NaN.
+        """
         coloured = bool(self._asked & PICTURED)
-        return draw_hands(
+        drawn = draw_hands(
             self._decoder, self.code, self.decoded, self._side, self._terms.settings, coloured
         )
+        silhouette = drawn.silhouette + self.lost[:, None, None]
+        image = None if drawn.image is None else drawn.image + self.lost[:, None, None, None]
+        return replace(drawn, image=image, silhouette=silhouette)
+
+    @cached_property
+    def lost(self) -> Tensor:
+        """(B,) NaN of hands whose code is not finite, else 0."""
+        vertices = self.decoded.vertices
+        nowhere = torch.full_like(vertices[:, 0, 0], torch.nan)
+        return torch.where(vertices.isfinite().all(-1).all(-1), 0, nowhere)
 
     @cached_property
     def photograph(self) -> Tensor:
@@ -194,9 +207,11 @@ class Comparison:
         """S2HAND eq. 6, E_pixel, with con_sum as printed: 0 to 21.
 
         S^re has no gradient here: with one, the mean falls as the hand leaves what it differs from.
+        It counts where the surface is seen: in the part of its edge beyond that nothing has a
+        colour to compare.
         """
         foreground = _there(self.pictures.foreground)
-        silhouette = self.pictures.silhouette.detach()
+        silhouette = self.pictures.silhouette.detach() * self.pictures.depth.isfinite()
         return pixel_l2(self.photograph, foreground, silhouette, self.targets.confidence.sum(1))
 
     def ssim(self) -> Tensor:
@@ -279,13 +294,15 @@ class Comparison:
 
     def depth(self) -> Tensor:
         """Mean distance along the line of sight of the surfaces that hand and true hand show, each
-        relative to its wrist keypoint, over the pixels that show both, ours; metres. 0 where there
-        is none, as for a hand whose parameters are not known."""
+        relative to the wrist of the labels, over the pixels that show both, ours; metres. 0 where
+        there is none, as for a hand whose parameters are not known."""
         truth = self._terms.true_depth(self._batch, self._side)
-        found = self.pictures.depth
+        marked, jointed = self.decoded.wrists.T
+        shift = torch.where(self._batch.is_marks, torch.zeros_like(marked), marked - jointed)
+        found = self.pictures.depth + shift[:, None, None]
         seen = found.isfinite() & truth.isfinite()
         distance = known_error(torch.where(seen, found, 0), torch.where(seen, truth, torch.nan))
-        return distance.abs().sum((1, 2)) / seen.sum((1, 2)).clamp_min(1)
+        return distance.abs().sum((1, 2)) / seen.sum((1, 2)).clamp_min(1) + self.lost
 
 
 def placed_points(

@@ -119,6 +119,16 @@ def train_hands(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="everything in miniature, into folders of its own (-smoke behind their names)",
     )
+    _add_instead(parser)
+    add_verbosity(parser)
+    # What was typed stands in the card of the weights; where somebody's images lie does not.
+    given = sys.argv[1:] if arguments is None else arguments
+    parser.set_defaults(typed=shlex.join(["train-hands", *map(_public, given, ["", *given])]))
+    run_command(parser, arguments, _train_hands)
+
+
+def _add_instead(parser: CommandParser) -> None:
+    """What may be asked for instead of training."""
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         "--prepare-only",
@@ -135,11 +145,6 @@ def train_hands(arguments: Sequence[str] | None = None) -> None:
     instead.add_argument(
         "--list", action="store_true", help="name the presets, one line each, and do no more"
     )
-    add_verbosity(parser)
-    # What was typed stands in the card of the weights; where somebody's images lie does not.
-    given = sys.argv[1:] if arguments is None else arguments
-    parser.set_defaults(typed=shlex.join(["train-hands", *map(_public, given, ["", *given])]))
-    run_command(parser, arguments, _train_hands)
 
 
 def _public(word: str, before: str) -> str:
@@ -238,12 +243,9 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     from fitter.config.files import find_preset
     from fitter.device import choose_device
     from fitter.run.progress import say
-    from init_net.networks.build import build_network
-    from init_net.training.checkpoints import find_checkpoint
     from init_net.training.config import TRAIN
     from init_net.training.export import export
     from init_net.training.freezing import require_learned
-    from init_net.training.learnable import without_confidence
     from init_net.training.run_folder import check_run, holds_smoke
     from init_net.training.smoke import missing_sources, smoke
     from init_net.training.sources import (
@@ -252,8 +254,6 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
         require_full_batches,
         require_renderable,
     )
-    from init_net.training.start import begun
-    from init_net.training.tasks import require_trainable
 
     console = Console(stderr=True, quiet=options.quiet)
     config = _configuration(options)
@@ -278,15 +278,9 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
             check_run(out, config)
     if not options.smoke:  # which learns nothing, whatever it begins with
         require_learned(config)
-    for source, lost in require_trainable(config).items():
-        say(console, f"{source}: has no {lost}: losses on the others are learned from")
-    for source in without_confidence(config):
-        say(console, f"{source}: has no confidence of its keypoints: all of them count alike")
+    _say_lacking(config, console)
     require_renderable(config)
-    if overwrite or find_checkpoint(out) is None:
-        network = begun(config)
-    else:  # which holds all weights
-        network = build_network(config.network, config.run.seed)
+    network = _network(config, out, overwrite)
     # Before anything is rendered; a machine that only renders needs none.
     device = None if options.prepare_only else ranks.device(choose_device(config.run.device))
     sets = (*config.learned_from.values(), *config.held_out)
@@ -300,6 +294,30 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     request = _Request(config, network, out, options.typed, overwrite, console, ranks)
     with ranks.joined(device):
         return _train(request, device)
+
+
+def _network(config: TrainConfig, out: Path, overwrite: bool) -> nn.Module:
+    """The network of a run in `out` as it begins, or to be given a checkpoint's weights."""
+    from init_net.networks.build import build_network
+    from init_net.training.checkpoints import find_checkpoint
+    from init_net.training.start import begun
+
+    if overwrite or find_checkpoint(out) is None:
+        begins: nn.Module = begun(config)
+        return begins
+    return build_network(config.network, config.run.seed)  # the checkpoint holds all weights
+
+
+def _say_lacking(config: TrainConfig, console: Console) -> None:
+    """Refuse what cannot be trained, and say what data sets lack."""
+    from fitter.run.progress import say
+    from init_net.training.learnable import without_confidence
+    from init_net.training.tasks import require_trainable
+
+    for source, lost in require_trainable(config).items():
+        say(console, f"{source}: has no {lost}: losses on the others are learned from")
+    for source in without_confidence(config):
+        say(console, f"{source}: has no confidence of its keypoints: all of them count alike")
 
 
 def _prepare(source: SourceConfig, looks: int, console: Console) -> None:

@@ -253,6 +253,13 @@ class TrainConfig(Section):
         """`supervision` of an autoencoder, its defaults where nothing is given."""
         return self.supervision or SupervisionConfig()
 
+    @property
+    def compares_sightings(self) -> bool:
+        """Whether hands are compared with what the detector saw, and not with labels."""
+        return (
+            isinstance(self.network, AutoencoderConfig) and self.supervised.keypoints == "detected"
+        )
+
     @model_validator(mode="after")
     def _shares_add_up(self) -> Self:
         if self.stages and all(stage.sources is not None for stage in self.stages.values()):

@@ -28,7 +28,7 @@ from init_net.samples.conversion import AnnotatedSource, convert_images
 from init_net.samples.joined import JoinedSamples
 from init_net.samples.selection import LabelRules, LabelWeights, in_portion, labelled
 from init_net.samples.shards import ShardedSamples, is_done, render_shards
-from init_net.samples.sightings import look_at_shards
+from init_net.samples.sightings import FOUND, Sightings, look_at_shards
 from init_net.samples.stereo_shards import StereoShards, look_at_pairs, render_stereo_shards
 from init_net.training.config import SourceConfig, TrainConfig
 
@@ -60,13 +60,21 @@ class LearnedFrom:
         return cls(samples, LabelWeights.of(samples), owner, np.zeros(len(samples), bool))
 
 
-def learned_from(sources: Sequence[SourceConfig]) -> LearnedFrom:
+def learned_from(sources: Sequence[SourceConfig], as_seen: bool = False) -> LearnedFrom:
     """The samples of sources that were prepared and looked at.
+
+    Args:
+        sources: which.
+        as_seen: those alone that the detector saw by itself, for who compares hands with what it
+            saw: where it was told where to look, the truth told it. In pictures that nobody has
+            annotated it is the detector itself that tells.
 
     Raises:
         InputError: samples are missing or damaged, or a source's rules leave none.
     """
     parts = [_chosen(source) for source in sources]
+    if as_seen:
+        parts = [_seen(part, source) for part, source in zip(parts, sources, strict=True)]
     weights = [
         LabelWeights.of(part, not isinstance(source, DatasetConfig) or source.confidence)
         for part, source in zip(parts, sources, strict=True)
@@ -168,7 +176,8 @@ def require_full_batches(config: TrainConfig) -> None:
     sources = [*config.learned_from.values()]
     if not all(map(_is_found, sources)):
         return
-    found, batch = len(learned_from(sources).samples), config.optimiser.batch_size
+    samples = learned_from(sources, config.compares_sightings).samples
+    found, batch = len(samples), config.optimiser.batch_size
     if found < batch:
         where = ", ".join(source.folder for source in sources)
         raise InputError("training.few_hands", file=where, expected=batch, found=found)
@@ -241,3 +250,12 @@ def _chosen(source: SourceConfig) -> ShardedSamples:
     if source.portion is not None:
         among = in_portion(annotated_source(source).scenes, source.portion)
     return labelled(whole, LabelRules(source.least_score, source.near_duplicates), among)
+
+
+def _seen(samples: ShardedSamples, source: SourceConfig) -> ShardedSamples:
+    """Those samples of a source in which the detector saw the hand by itself."""
+    found = Sightings(samples, [1]).found[:, 0]
+    chosen = np.flatnonzero(found > 0 if _is_found(source) else found == FOUND)
+    if len(chosen) == 0:
+        raise InputError("samples.none_detected", file=samples.folder, count=len(samples))
+    return samples.subset(chosen)

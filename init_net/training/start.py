@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import nn
 
 from fitter.errors import InputError
-from init_net.hand_model_id import OPEN_HAND, posed_by
+from init_net.hand_model_id import OPEN_HAND, posed_by, require_hand_model
 from init_net.networks.build import build_network
-from init_net.networks.config import NetworkConfig, StereoConfig
+from init_net.networks.config import AutoencoderConfig, NetworkConfig, StereoConfig
 from init_net.training.config import TrainConfig
 from init_net.training.freezing import parts_of
 from init_net.weights import load_network, read_info, weights_file
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _FREE = {"keypoint_dropout", "dropout", "feature_dropout", "hand_model"}
 """Options of a network that its weights do not depend on, or that are told by more than the place
 of a file: hand models have a digest."""
+
+_OF_A_HAND = {"geometry", "texture"}
+"""Parts of an autoencoder whose numbers are coefficients of its hand model."""
 
 
 def begun(config: TrainConfig) -> Any:
@@ -58,8 +61,9 @@ def begin_with(network: nn.Module, config: TrainConfig) -> None:
         config: of the run.
 
     Raises:
-        InputError: they cannot be read, or are of a network with other options; or a part is not
-            there, or has other layers, or parts are asked for of no weights.
+        InputError: they cannot be read, or are of a network with other options or of another hand
+            model; or a part is not there, or has other layers, or parts are asked for of no
+            weights.
     """
     run = config.run
     if run.start is None:
@@ -69,12 +73,15 @@ def begin_with(network: nn.Module, config: TrainConfig) -> None:
     mine = config.network
     path, own = _start_file(config, run.start), posed_by(mine)[1]
     if run.start_parts is not None:
+        if isinstance(mine, AutoencoderConfig) and _OF_A_HAND & run.start_parts.keys():
+            _require_hand(path, own)
         _begin_parts(network, path, run.start_parts, own)
     elif isinstance(mine, StereoConfig) and read_info(path).network.kind == "handnet":
         _require_options(path, mine.mono, "network.mono")
         cast("StereoHandNet", network).begin_with(cast("HandNet", load_network(path)))
     else:
         _require_options(path, mine, "network")
+        _require_hand(path, own)
         theirs = load_network(path, expected_kind=mine.kind, hand_model=own)
         network.load_state_dict(theirs.state_dict())
 
@@ -114,6 +121,12 @@ def _require_options(path: Path, wanted: NetworkConfig, where: str) -> None:
                 expected=option,
                 found=theirs.get(name),
             )
+
+
+def _require_hand(path: Path, own: str) -> None:
+    """Refuse weights that say numbers of another hand model than `own`."""
+    info = read_info(path)
+    require_hand_model(path, info.hand_model, posed_by(info.network)[0], own)
 
 
 def _begin_parts(

@@ -18,9 +18,9 @@ def has_parameters(crops: CropSamples) -> Tensor:
     return torch.cat(parts, 1).isfinite().all(1)
 
 
-def true_meshes(model: HandModel, crops: CropSamples) -> tuple[Tensor, Tensor]:
-    """Vertices (B, V, 3) of hands whose parameters are known, and where the detector marks their
-    wrists (B, 3): metres, view frame, in the model's dtype.
+def true_meshes(model: HandModel, crops: CropSamples) -> Tensor:
+    """Vertices (B, V, 3) of hands whose parameters are known: metres, view frame, in the model's
+    dtype.
 
     Args:
         model: of right hands, with all shapes that samples have.
@@ -33,7 +33,7 @@ def true_meshes(model: HandModel, crops: CropSamples) -> tuple[Tensor, Tensor]:
     # The wrist that a crop places is that of its labels.
     marked, jointed = mesh.keypoints[:, 0], mesh.joints[:, 0]
     shift = crops.wrist.to(like) - torch.where(crops.is_marks[:, None], marked, jointed)
-    return mesh.vertices + shift[:, None], marked + shift
+    return mesh.vertices + shift[:, None]
 
 
 class TrueDepth:
@@ -45,8 +45,8 @@ class TrueDepth:
 
     @torch.no_grad()
     def __call__(self, crops: CropSamples, side: int) -> Tensor:
-        """(B, S, S) metres along z from the wrist keypoint to the visible surface; NaN where there
-        is none, as everywhere for a hand that is not known.
+        """(B, S, S) metres along the axis of the image's camera from the wrist of the labels to the
+        visible surface; NaN where there is none, as everywhere for a hand that is not known.
 
         Args:
             crops: B.
@@ -57,10 +57,11 @@ class TrueDepth:
         if not bool(known.any()):
             return depth
         hands = crops[known]
-        vertices, wrist = true_meshes(self._model, hands)
-        across = hands.focal[:, None, None] * vertices[..., :2] / vertices[..., 2:]
-        screen = torch.cat([side * (across + 0.5), vertices[..., 2:]], -1)
+        camera = hands.projection.to(self._model.v_template)
+        seen = true_meshes(self._model, hands) @ camera.mT
+        depth_of_wrist = (camera[:, 2] * hands.wrist).sum(1)
+        screen = torch.cat([side * (seen[..., :2] / seen[..., 2:] + 0.5), seen[..., 2:]], -1)
         fragments = rasterize(screen, self._topology, (side, side))
-        found = fragments.depth - wrist[:, 2, None, None]
+        found = (fragments.depth - depth_of_wrist[:, None, None]).to(depth)
         depth[known] = torch.where(fragments.mask, found, torch.nan)
         return depth

@@ -14,6 +14,7 @@ from fitter.raster import rasterize
 from fitter.records import HandParams
 from init_net.hand_decoder import HandDecoder
 from init_net.networks.config import AutoencoderConfig
+from init_net.view_frame import view_camera
 from tests.support.autoencoder_cases import focal_lengths, hand_codes
 from tests.support.errors import raises
 from tests.support.mano_files import fabricate, write_plain
@@ -21,6 +22,7 @@ from tests.support.nimble_files import nimble_folder
 from tests.support.small_mano import write_small_mano
 
 CAMERAS = ("perspective", "orthographic")
+FOCAL = {"perspective": "predicted", "orthographic": "given"}
 
 
 def config_of(**options):
@@ -84,6 +86,25 @@ class TestPrintedFormulas:
             )
         assert_near(found.screen[..., 2], found.vertices[..., 2], 0)
 
+    def test_by_the_crops_own_camera(self, source):
+        """Any 3 x 3 in the place of that of the view frame; depths are along its third row."""
+        config = config_of(hand_model=source, focal="predicted")
+        code, lengths = hand_codes(config), focal_lengths()
+        turn = roma.rotvec_to_rotmat(torch.tensor([[0.3, -0.2, 0.1]] * 3).double())
+        K = view_camera(lengths)
+        K[:, :2, 2] = torch.tensor([0.4, -0.7])
+        decoder = HandDecoder(config).double()
+        found = decoder(code, lengths, K @ turn)
+        own = torch.stack([code.log_focal.exp()] * 2 + [torch.ones(3)], -1)[..., None]
+        for name, seen in (("vertices", found.screen), ("keypoints", found.keypoints_2d)):
+            image = getattr(found, name) @ (own * (K @ turn)).mT
+            assert_near(seen[..., :2], image[..., :2] / image[..., 2:], 2e-6)
+        assert_near(found.screen[..., 2], (found.vertices @ turn.mT)[..., 2])
+        for k, points in enumerate((found.keypoints, found.joints)):
+            assert_near(found.wrists[:, k], (points[:, 0, None] @ turn.mT)[:, 0, 2])
+        # In space it is the same hand.
+        assert_near(found.vertices, decoder(code, lengths).vertices, 0)
+
     def test_zhao_3_3(self, source):
         """J_2d = s Pi(J0 R) + t, with Pi leaving z away."""
         config = config_of(hand_model=source, camera="orthographic")
@@ -97,6 +118,8 @@ class TestPrintedFormulas:
         assert_near(found.keypoints_2d, flat[1], 5e-6)
         assert_near(found.joints_2d, flat[2], 5e-6)
         assert_near(found.screen[..., :2], flat[0], 5e-6)
+        assert_near(found.wrists, lengths[:, None] / code.scale[:, None] + torch.stack(
+            [found.keypoints[:, 0, 2], found.joints[:, 0, 2]], 1))  # fmt: skip
         # There the given focal length has a metre at the wrist as large as s.
         assert_near(lengths / code.scale, (found.screen - found.vertices)[:, 0, 2])
 
@@ -176,6 +199,12 @@ class TestBatches:
                 found, expected = getattr(alone, field.name)[0], getattr(whole, field.name)[hand]
                 assert_near(found, expected, 1e-13)
 
+    @pytest.mark.parametrize("camera", CAMERAS)
+    def test_no_hand_at_all(self, camera):
+        config = config_of(camera=camera)
+        found = HandDecoder(config).double()(hand_codes(config)[:0], focal_lengths()[:0])
+        assert found.vertices.shape[0] == 0 and found.screen.shape[0] == 0
+
     def test_nothing_is_stored_or_learned(self):
         decoder = HandDecoder(config_of())
         assert not decoder.state_dict() and not list(decoder.parameters())
@@ -193,7 +222,7 @@ class TestGradients:
     @pytest.mark.parametrize("camera", CAMERAS)
     @pytest.mark.parametrize("angle", [0.0, 1e-9, 1.0, np.pi - 1e-6, np.pi])
     def test_against_differences(self, camera, angle):
-        config = config_of(camera=camera, focal="predicted", pose_components=2, betas=2)
+        config = config_of(camera=camera, focal=FOCAL[camera], pose_components=2, betas=2)
         decoder, code, focal = HandDecoder(config).double(), hand_codes(config, 2), focal_lengths(2)
         axes = torch.nn.functional.normalize(code.global_orient, dim=-1)
         code = replace(code, global_orient=angle * axes)

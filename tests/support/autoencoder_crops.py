@@ -3,6 +3,7 @@
 import torch
 
 from init_net.samples.crop_samples import CropSamples
+from init_net.view_frame import view_camera
 from tests.support.loss_cases import turns
 
 
@@ -21,6 +22,7 @@ def random_crops(count: int = 3, side: int = 32, seed: int = 0) -> CropSamples:
     rest = torch.zeros(count, 2, dtype=torch.float64)
     marks = torch.ones(count, dtype=torch.bool)
     marks[1:2] = False
+    focal = uniform(low=2, high=3)
     return CropSamples(
         image=uniform(3, side, side),
         keypoints=side * uniform(21, 2),
@@ -31,7 +33,8 @@ def random_crops(count: int = 3, side: int = 32, seed: int = 0) -> CropSamples:
         rotations=turns(seed + 1, 0.3)[1][:count],
         betas=uniform(11, low=-1),
         camera=uniform(3),
-        focal=uniform(low=2, high=3),
+        focal=focal,
+        projection=view_camera(focal) @ turns(seed + 2, 0.05)[1][:count, 0],
         wrist=torch.cat([rest, uniform(1, low=0.5, high=0.7)], 1),
         has_mask=marks.clone(),
         is_marks=marks,

@@ -77,3 +77,13 @@ def exact_detection(points, positions, K) -> dict[str, np.ndarray]:
         "xyz": ((points - points[:, :1]) @ rotation_to(view)).numpy(),
         "features": np.full((len(K), 2, FEATURES), np.nan),
     }
+
+
+def empty_sightings(count: int) -> dict[str, np.ndarray]:
+    """One sighting a sample in which nothing was seen, as stored."""
+    shapes = {"keypoints": (21, 2), "confidence": (21,), "depth": (21,), "xyz": (21, 3),
+              "features": (2, FEATURES)}  # fmt: skip
+    return {
+        name: np.full((count, 1, *shapes.get(name, ())), 0 if name == "found" else np.nan, dtype)
+        for name, (dtype, _) in SIGHTING_FIELDS.items()
+    }

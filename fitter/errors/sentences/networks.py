@@ -71,6 +71,8 @@ SENTENCES: dict[str, str] = {
     "{found}",
     "network.few_components": "expected at most {expected} components of the hand model "
     "{hand_model}, found {found}",
+    "network.orthographic_focal": "expected focal given for an orthographic camera, which has no "
+    "focal length, found predicted",
     # Files of weights.
     "weights.missing": "expected network weights (safetensors), found no such file",
     "weights.cannot_read": "expected network weights (safetensors), found one that cannot be read: "

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from fitter.colours import srgb_from_linear
+from fitter.energies import texture_range
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.appearance_loading import load_appearance
 from init_net.autoencoder_records import AutoencoderInputs
@@ -100,7 +102,8 @@ class TestCode:
     @pytest.mark.parametrize("camera", ["perspective", "orthographic"])
     @pytest.mark.parametrize("rotation", ["6d", "axis_angle"])
     def test_gradients_reach_every_parameter(self, camera, rotation):
-        network = build_network(config_of(camera=camera, rotation=rotation, focal="predicted"), 2)
+        focal = "predicted" if camera == "perspective" else "given"
+        network = build_network(config_of(camera=camera, rotation=rotation, focal=focal), 2)
         said = network(inputs_of(4))
         random = torch.Generator().manual_seed(0)
         values = [*codes(said).values(), said.estimated]
@@ -110,12 +113,26 @@ class TestCode:
             assert parameter.grad is not None and parameter.grad.isfinite().all(), name
             assert parameter.grad.any(), name
 
-    def test_colours_and_light_are_physical(self):
+    def test_an_orthographic_camera_says_no_focal_length(self):
+        with pytest.raises(ValidationError, match="which has no focal length"):
+            config_of(camera="orthographic", focal="predicted")
+
+    def test_light_and_scale_are_physical(self):
         network = lively(build_network(SMALL, 3))
         network.texture[-1].weight.data *= 30
         code = network(inputs_of()).code
-        assert (code.colours >= 0).all() and (code.colours <= 1).all()
         assert (code.lighting[:, :8] > 0).all() and (code.scale > 0).all()
+
+    def test_colours_out_of_their_range_are_said_and_pulled_back(self):
+        """S2HAND 3.4.1, E_C, which nothing would be left for within [0, 1]."""
+        network = lively(build_network(SMALL, 3))
+        network.texture[-1].bias.data[:3] = 1.5
+        code = network(inputs_of()).code
+        assert (code.colours[:, 0] > 1).all()
+        cost = texture_range(code.colours)
+        assert (cost > 0).all()
+        slope = torch.autograd.grad(cost.sum(), network.texture[-1].bias)[0]
+        assert (slope[:3] > 0).all(), "less of it costs less"
 
     def test_a_picture_at_another_focal_length_is_a_hand_as_much_further_away(self, network):
         near = inputs_of()
@@ -153,9 +170,11 @@ class TestCode:
 class TestFirstHand:
     """What a network says before it has learned anything."""
 
-    @pytest.mark.parametrize("camera", ["perspective", "orthographic"])
+    @pytest.mark.parametrize(
+        ("camera", "focal"),
+        [("perspective", "given"), ("perspective", "predicted"), ("orthographic", "given")],
+    )
     @pytest.mark.parametrize("rotation", ["6d", "axis_angle"])
-    @pytest.mark.parametrize("focal", ["given", "predicted"])
     def test_fills_the_crop(self, source, camera, rotation, focal):
         config = config_of(hand_model=source, camera=camera, rotation=rotation, focal=focal)
         code, inputs = build_network(config, 0).eval()(inputs_of()).code, inputs_of()

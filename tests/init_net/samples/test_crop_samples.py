@@ -99,6 +99,19 @@ class TestGeometry:
             (moved.positions.double() + 0.5) * SIZE, wanted, rtol=0, atol=2e-3
         )
 
+    def test_the_crops_own_camera_sees_what_is_there(self, samples, moved):
+        """True points of the view frame where they are in the crop, however far off the axis, and
+        as deep as in the image's camera."""
+        _, points, _ = truth(samples)
+        there = (moved.points + moved.wrist[:, None]).double()
+        seen = there @ moved.projection.double().mT
+        torch.testing.assert_close(seen[..., 2], points[..., 2], rtol=0, atol=1e-5)
+        found = seen[..., :2] / seen[..., 2:]
+        torch.testing.assert_close(found, moved.positions.double(), rtol=0, atol=2e-5)
+        # Which a camera that looks at the crop's middle does not.
+        turned = moved.focal[:, None, None] * there[..., :2] / there[..., 2:]
+        assert SIZE * (turned - moved.positions).norm(dim=-1).max() > 0.3
+
     def test_joints_in_the_place_of_marks(self, samples, moved):
         """The same hands in the same crops, labelled as MANO's are."""
         crops = replace(Cropper(samples, SIZE, MARGIN, MOVED), marks=False).crop(

@@ -36,8 +36,8 @@ def crops(models, is_marks: torch.Tensor) -> CropSamples:
         image=nothing, keypoints=nothing, confidence=nothing, mask=nothing, positions=nothing,
         points=torch.where(is_marks[:, None, None], marked, jointed),
         rotations=unknown, betas=torch.full_like(betas, torch.nan), camera=nothing,
-        focal=nothing, wrist=nothing, has_mask=nothing, is_marks=is_marks, weight=nothing,
-        keypoint_weight=nothing,
+        focal=nothing, projection=nothing, wrist=nothing, has_mask=nothing, is_marks=is_marks,
+        weight=nothing, keypoint_weight=nothing,
     )  # fmt: skip
 
 

@@ -105,6 +105,22 @@ class TestHandModels:
             with raises("weights.other_hand_model", file=weights, expected=expected, found=found):
                 begun(run_of(weights, source))
 
+    @pytest.mark.parametrize(
+        "parts", [None, {"geometry": "geometry"}, {"encoder": "encoder", "texture": "texture"}]
+    )
+    def test_weights_of_the_open_hand_are_no_start_for_mano(self, files, run_of, parts, tmp_path):
+        """Of as many coefficients, which mean another hand."""
+        _, file = files
+        config = AutoencoderConfig(**AUTOENCODER)
+        weights = tmp_path / "open.safetensors"
+        info = WeightsInfo(config, "", 0, {}, {}, hand_model=current_hand_model(10))
+        save_weights(weights, build_network(config, 5).eval(), info)
+        found, expected = info.hand_model, current_hand_model(10, str(file))
+        with raises("weights.other_hand_model", file=weights, expected=expected, found=found):
+            begun(run_of(weights, file, start_parts=parts))
+        # What an encoder looks at is no hand model's.
+        begun(run_of(weights, file, start_parts={"encoder": "encoder"}))
+
 
 class TestGoingOn:
     """What a run began with is in its checkpoint."""
