@@ -57,7 +57,7 @@ def stored_keypoints(batch: SyntheticBatch) -> dict[str, np.ndarray]:
         "betas": (count, shape_count()),
         "transl": (count, 3),
     }
-    labels = TRUE_LABELS | {"is_marks": np.array(False)}
+    labels: dict[str, np.ndarray] = {**TRUE_LABELS, "is_marks": np.array(False)}
     return {
         **stored(batch),
         **{name: np.full(shape, np.nan) for name, shape in unknown.items()},
