@@ -53,6 +53,7 @@ from render_and_compare_sizes import sizes
 
 from init_net import load_network
 from init_net.networks.autoencoder import HandAutoencoder
+from init_net.networks.build import build_network
 from init_net.training.autoencoder_evaluation import AutoencoderErrors
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -62,7 +63,7 @@ from make_docs import filled
 
 PAGE = ROOT / "docs" / "render_and_compare.md"
 
-STEPS = 600
+STEPS = 1_200
 """Of an arm."""
 
 COMPARED = (
@@ -158,6 +159,16 @@ def autoencoder(weights: Path) -> HandAutoencoder:
     return network
 
 
+def measured_mean(plan: ComparePlan, results: Path) -> None:
+    """A network that has learned nothing, where that is not done yet: it says the mean hand."""
+    file = results / "mean" / "untrained-0-0.json"
+    if not file.exists():
+        network = build_network(arm_of("location", 1, 0).network(plan), 0)
+        assert isinstance(network, HandAutoencoder)
+        said = {"arm": "untrained", "steps": 0, "seed": 0}
+        write_result(file, {**said, **hands(network.eval(), plan)})
+
+
 def measured_sizes(plan: ComparePlan, results: Path) -> None:
     """The networks as printed, where that is not done yet."""
     for preset in ("s2hand_published", "zhao_published"):
@@ -204,9 +215,11 @@ def main(words: Sequence[str] | None = None) -> None:
     for measure, arm in wanted(parts, given.steps, seeds, not given.seeds):
         file = given.results / measure / f"{arm}.json"
         measured(file, arm, plan, partial(result_of, measure, arm, plan))
-    if "sizes" in given.parts or "all" in given.parts:
+    if {"table4", "all"} & {*given.parts}:
+        measured_mean(plan, given.results)
+    if {"sizes", "all"} & {*given.parts}:
         measured_sizes(plan, given.results)
-    if "texture" in given.parts or "all" in given.parts:
+    if {"texture", "all"} & {*given.parts}:
         arm = arm_of("photometric", given.steps, seeds[0])
         draw_textures(autoencoder(trained(arm, plan)), plan, TEXTURES)
     if given.results == RESULTS:

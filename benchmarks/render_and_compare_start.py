@@ -27,7 +27,7 @@ from init_net.networks.encoders import split_encoder
 from init_net.samples.config import AugmentationConfig
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.shards import ShardedSamples
-from init_net.weights import save_weights
+from init_net.weights import load_network, save_weights
 
 if TYPE_CHECKING:
     from init_net.networks.autoencoder import HandAutoencoder
@@ -118,19 +118,21 @@ def keypoint_loss(said: Tensor, crops: CropSamples, size: int) -> Tensor:
     return (crops.confidence * errors).sum() / crops.confidence.sum().clamp_min(1e-6)
 
 
-def start_file(plan: Plan, network: AutoencoderConfig) -> Path:
+def start_file(plan: Plan, network: AutoencoderConfig, branch: Path | None = None) -> Path:
     """Weights that a network begins with, made where they are not there: of its encoder, which has
     learned. Everything else in the file is noise.
 
     Args:
         plan: what is learned from, and where it is kept.
         network: its options.
+        branch: weights of a network whose 2D branch is taken, too.
 
     Raises:
         InputError: another process is at it.
     """
     plan.work.mkdir(parents=True, exist_ok=True)
-    file = plan.work / "start.safetensors"
+    name = "start" if branch is None else f"start-{branch.parent.name}"
+    file = plan.work / f"{name}.safetensors"
     lock = WriterLock(plan.work / "start.arm")
     try:
         if not file.exists():
@@ -142,7 +144,7 @@ def start_file(plan: Plan, network: AutoencoderConfig) -> Path:
                 sizes,
                 plan.work / "encoder.safetensors",
             )
-            _write(file, network.encoder, load_file(learned))
+            _write(file, network, load_file(learned), branch)
     finally:
         lock.release()
     return file
@@ -154,16 +156,27 @@ def encoder_names(encoder: str) -> list[str]:
     return [name for name in names if name.startswith("encoder.")]
 
 
-def _write(file: Path, encoder: str, learned: Mapping[str, Tensor]) -> None:
-    """Put an encoder that has learned into a network of noise."""
-    config = AutoencoderConfig(encoder=encoder, appearance="none")
-    network = build_network(config, 0)
-    part = cast("HandAutoencoder", network).parts["encoder"]
+def _write(
+    file: Path, config: AutoencoderConfig, learned: Mapping[str, Tensor], branch: Path | None
+) -> None:
+    """Put an encoder that has learned, and a 2D branch, into a network of noise."""
+    estimator = None if branch is None else config.estimator
+    config = AutoencoderConfig(
+        encoder=config.encoder,
+        appearance="none",
+        estimator=estimator,
+        input_size=config.input_size,
+    )
+    network = cast("HandAutoencoder", build_network(config, 0))
+    part = network.parts["encoder"]
     # The same modules in the same order, under other names; what follows has not learned.
-    names = encoder_names(encoder)
+    names = encoder_names(config.encoder)
     own = list(part.state_dict())[: len(names)]
     pairs = zip(own, names, strict=True)
     part.load_state_dict({one: learned[other] for one, other in pairs}, strict=False)
+    if branch is not None:
+        theirs = cast("HandAutoencoder", load_network(branch))
+        network.parts["estimator"].load_state_dict(theirs.parts["estimator"].state_dict())
     info = WeightsInfo(config, "benchmarks/render_and_compare.py", STEPS, data={}, figures={})
     save_weights(file, network, info)
 

@@ -47,15 +47,17 @@ def rows_of(
     """
     rows: list[Sequence[str]] = []
     for arm, (title, printed) in arms.items():
-        found = results(folder / "hands", arm)
-        cells = [
-            cell(found, (prefix + key.removeprefix("pa_") if prefix else key,), digits, scale)
-            for _, key, digits, scale in FIGURES
-        ]
-        rows.append((f"{title}, here", *cells))
+        rows.append((f"{title}, here", *_cells(results(folder / "hands", arm), prefix)))
         if printed:
             rows.append((f"{title}, the paper", *printed))
     return rows
+
+
+def _cells(found: Results, prefix: str) -> list[str]:
+    return [
+        cell(found, (prefix + key.removeprefix("pa_") if prefix else key,), digits, scale)
+        for _, key, digits, scale in FIGURES
+    ]
 
 
 def arms(folder: Path = RESULTS) -> str:
@@ -92,8 +94,9 @@ TABLE_4 = {
 
 
 def losses(folder: Path = RESULTS) -> str:
-    """S2HAND, Table 4."""
-    return table(columns(""), rows_of(TABLE_4, folder))
+    """S2HAND, Table 4, after a network that has learned nothing and says the mean hand."""
+    mean = ("the mean hand", *_cells(results(folder / "mean", "untrained"), ""))
+    return table(columns(""), [mean, *rows_of(TABLE_4, folder)])
 
 
 TABLE_5 = {

@@ -92,7 +92,9 @@ def test_the_first_seed_of_everything_comes_before_the_second_of_what_decides():
     found = [(m, str(arm)) for m, arm in wanted(["table4", "table5", "fig4"], 9, [0, 2], True)]
     first = [("hands", f"{name}-9-0") for name in
              ("location", "orientation", "photometric", "consistency", "weak")]  # fmt: skip
-    first += [("keypoints", f"{name}-9-0") for name in ("orientation", "consistency", "estimator")]
+    first += [
+        ("keypoints", name) for name in ("orientation-9-0", "consistency-9-0", "estimator-18-0")
+    ]
     second = [("hands", f"{name}-9-2") for name in
               ("location", "orientation", "photometric", "weak")]  # fmt: skip
     assert found == [*first, *second, ("keypoints", "orientation-9-2")]
@@ -101,14 +103,17 @@ def test_the_first_seed_of_everything_comes_before_the_second_of_what_decides():
 
 
 def test_arms_differ_in_what_their_recipes_say_alone(plan, monkeypatch):
-    monkeypatch.setattr(recipes, "start_file", lambda plan, network: plan.work / "start")
+    monkeypatch.setattr(
+        recipes, "start_file", lambda plan, network, branch=None: plan.work / f"start {branch}"
+    )
     monkeypatch.setattr(recipes, "pictures", lambda folder, count: {
         "dataset": "images", "folder": str(folder), "count": count})  # fmt: skip
     configs = {name: recipes.arm_of(name, 100, 3).config(plan) for name in recipes.RECIPES}
     known = set(AutoencoderWeights.model_fields)
     for name, config in configs.items():
         assert set(config.losses) == known and config.run.seed == 3
-        assert [stage.steps for stage in config.stages.values()] == [60, 40]
+        steps = [120, 80] if name == "estimator" else [60, 40]
+        assert [stage.steps for stage in config.stages.values()] == steps
         assert config.network.encoder == ENCODER
         counted = {loss for loss, weight in config.losses.items() if weight}
         assert counted == set(recipes.RECIPES[name].losses)
@@ -121,6 +126,9 @@ def test_arms_differ_in_what_their_recipes_say_alone(plan, monkeypatch):
     bones = {name: configs[name].supervised.of_bones for name in doc.ZHAO_3}
     assert bones == {"zhao-weak": False, "zhao-weak-confidence": True, "zhao-self-alike": False,
                      "zhao-self": True}  # fmt: skip
+    assert "estimator-200-3" in configs["consistency"].run.start
+    assert configs["consistency"].run.start_parts == {
+        "encoder": "encoder", "estimator": "estimator"}  # fmt: skip
     adapted = configs["adapted"]
     assert list(adapted.learned_from) == ["pictures"] and adapted.run.start_parts is None
     assert "orientation-100-3" in adapted.run.start
@@ -240,12 +248,13 @@ def test_an_arm_is_trained_and_measured_once(folder, tmp_path, monkeypatch):
     made = sorted(str(file.relative_to(results)) for file in results.rglob("*.json"))
     names = ("consistency", "location", "orientation", "photometric")
     assert made == [f"hands/{name}-4-3.json" for name in names] + [
-        f"keypoints/{name}-4-3.json" for name in ("consistency", "estimator", "orientation")
+        *(f"keypoints/{name}-3.json" for name in ("consistency-4", "estimator-8", "orientation-4")),
+        "mean/untrained-0-0.json",
     ]
     said = json.loads((results / "hands" / "photometric-4-3.json").read_text())
     assert said["hands"] == 2 and said["pa_mpjpe_mm"] > 0
     assert str(tmp_path) not in json.dumps(said)
-    of_branches = json.loads((results / "keypoints" / "estimator-4-3.json").read_text())
+    of_branches = json.loads((results / "keypoints" / "estimator-8-3.json").read_text())
     assert of_branches["estimated"]["px"] > 0
     picture = cv2.imread(str(tmp_path / "textures.png"))
     assert picture.shape == (4 * SIDE, 2 * SIDE, 3) and picture.std() > 10
