@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from init_net.training.autoencoder_evaluation import AutoencoderErrors
 
+from init_net.training.autoencoder_evaluation import AutoencoderErrors
 from init_net.training.evaluation import standard_error
 
 DISTANCES = np.linspace(0, 30, 61)
