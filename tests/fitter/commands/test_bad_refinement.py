@@ -27,7 +27,7 @@ FOLDERS = [
     (
         ["b.png"],
         "masks: expected masks named like the pictures, such as 'a.png' for 'a.jpg', found none of "
-        "them.",
+        "them",
     ),
 ]
 
