@@ -84,7 +84,8 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("init.lifter=shipped", "unknown option 'init.lifter'; did you mean 'painter'?"),
+        ("init.lifter=shipped", "init.lifter: expected init.networks=init_net as well"),
+        ("init.lift=shipped", "unknown option 'init.lift'"),
         ("init.sear=x", "did you mean 'seer'?"),
         ("init.steps=0", "init.steps must be greater than or equal to 1, found 0"),
         ("init.steps=many", "init.steps must be a whole number, found 'many'"),
@@ -97,5 +98,6 @@ def test_what_the_offer_does_not_know_is_refused(option, said):
 
 
 def test_nobody_offers_them():
-    with raises("network.not_offered", file="init.networks", known="init_net, mine", found="yours"):
+    known = "init_net, mine, s2hand, zhao"
+    with raises("network.not_offered", file="init.networks", known=known, found="yours"):
         load_config(None, ["init.networks=yours"])
