@@ -66,7 +66,9 @@ def test_what_it_is_validated_on_is_asked_for_what_any_stage_compares(tmp_path, 
 def test_the_device_is_looked_for_before_anything_is_rendered(ready, say, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     made = []
-    monkeypatch.setattr("init_net.training.sources.prepare", lambda *which: made.append(which))
+    monkeypatch.setattr(
+        "init_net.training.preparing.prepare", lambda *which: made.append(which) or []
+    )
     told = trained(say, "--set", "run.device=cuda")
     wanted = said("device.missing", file="device 'cuda'")
     assert (told.status, told.err, made) == (2, f"train-hands: {wanted}\n", [])
