@@ -216,8 +216,10 @@ class KeptHands:
 def _read(file: Path, changed: int) -> tuple[FoundPicture, ...]:
     """A part as it was when it was last `changed`; the last ones are remembered."""
     content = load_json(file, "found hands")
+    if not isinstance(content, list):
+        raise InputError("found.layout", file=file)
     try:
-        return tuple(FoundPicture.of_entry(entry) for entry in content)  # type: ignore[attr-defined]
+        return tuple(FoundPicture.of_entry(entry) for entry in content)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError("found.layout", file=file) from error
 
