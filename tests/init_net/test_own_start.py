@@ -14,7 +14,6 @@ from torch.nn.functional import normalize
 from fitter.camera import project, rotation_to
 from fitter.config.options import FitConfig
 from fitter.energies.priors import PoseSpace
-from fitter.fitting.crops import crop_hands
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.keypoint_fit import fit_observations
@@ -24,7 +23,7 @@ from fitter.hand_models import load_hand_model, pose_keypoints
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.known_shape import KnownShape
 from fitter.hand_models.pose_prior import load_pose_prior
-from fitter.records import HandCrop, HandObservation, HandParams, Side
+from fitter.records import HandCrop, HandObservation, HandParams
 from fitter.views.joint_fit import fit_rows
 from fitter.views.rows import RigRows, RootJoint
 from init_net.crop_inputs import crop_inputs
@@ -34,10 +33,9 @@ from init_net.networks.handnet import HandNet
 from init_net.predict import Networks
 from init_net.records import RegressedHands
 from init_net.view_frame import view_focal
+from tests.support.noise_crops import SIZE, K, crops_of
 
 CPU = torch.device("cpu")
-SIZE = (640, 480)
-K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
 STILL = FitConfig(max_iterations=0)
 
 
@@ -68,18 +66,6 @@ def observed(model: FitModel) -> ObservationBatch:
         for at in pixels
     ]
     return ObservationBatch.of(found, [K] * 3, points)
-
-
-def crops_of(observed: ObservationBatch) -> list[HandCrop]:
-    picture = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
-    crops: list[HandCrop] = []
-    for at, is_left in zip(observed.keypoints.numpy(), observed.is_left.tolist(), strict=True):
-        side: Side = "left" if is_left else "right"
-        hand = HandObservation(at, np.ones(21), side, side_score=1.0, score=1.0)
-        crop = crop_hands(picture, K, [hand], None, (128, 1.4))[0]
-        assert crop is not None
-        crops.append(crop)
-    return crops
 
 
 def network(betas: int = 10) -> HandNet:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from fitter.camera import project
 from fitter.config.options import FitConfig
 from fitter.energies.priors import PoseSpace
-from fitter.fitting.crops import crop_hands
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.keypoint_fit import KeypointFit, fit_observations
@@ -22,7 +21,7 @@ from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.pose_prior import load_pose_prior
-from fitter.records import HandCrop, HandObservation, Side
+from fitter.records import HandObservation, Side
 from init_net.autoencoder_records import (
     AutoencoderInputs,
     AutoencoderPredictions,
@@ -34,10 +33,9 @@ from init_net.networks.config import AutoencoderConfig
 from init_net.placing import CropViews
 from init_net.predict import Networks
 from tests.support.autoencoder_cases import hand_codes
+from tests.support.noise_crops import SIZE, K, crops_of
 
 CPU = torch.device("cpu")
-SIZE = (640, 480)
-K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
 PLACES = ((0.0, 0.0, 0.6), (0.25, -0.12, 0.6), (-0.2, 0.1, 0.45))
 STILL = FitConfig(max_iterations=0)
 PERSPECTIVE = AutoencoderConfig(input_size=32)
@@ -85,18 +83,6 @@ def observations(side: Side = "right") -> ObservationBatch:
         HandObservation(at.numpy(), np.ones(21), side, side_score=1.0, score=1.0) for at in pixels
     ]
     return ObservationBatch.of(found, [K] * 3, points)
-
-
-def crops_of(observed: ObservationBatch) -> list[HandCrop]:
-    picture = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
-    crops: list[HandCrop] = []
-    for at, is_left in zip(observed.keypoints.numpy(), observed.is_left.tolist(), strict=True):
-        side: Side = "left" if is_left else "right"
-        found = HandObservation(at, np.ones(21), side, side_score=1.0, score=1.0)
-        crop = crop_hands(picture, K, [found], None, (128, 1.4))[0]
-        assert crop is not None
-        crops.append(crop)
-    return crops
 
 
 def predicted(config: AutoencoderConfig, code: HandCode, observed: ObservationBatch) -> Prediction:
