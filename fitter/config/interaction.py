@@ -14,13 +14,16 @@ class InteractionConfig(Section):
     one is not solved by lm. No value is published; they were chosen on rendered pairs.
     """
 
-    enabled: bool = Field(True, description="fit hands that touch together; --alone switches it off")
+    enabled: bool = Field(
+        True, description="fit hands that touch together; --alone switches it off"
+    )
     iterations: int = Field(10, ge=1, description="most steps of a group of hands in each round")
     rounds: int = Field(
-        2,
+        3,
         ge=1,
         le=5,
-        description="times that it is looked anew who hides whom, in masks and in depth",
+        description="times that it is looked anew who hides whom, in masks and in depth; "
+        "penetration counts from the second on, and fully in the last",
     )
     box_margin: float = Field(
         0.05,
@@ -29,7 +32,7 @@ class InteractionConfig(Section):
         "before boxes are compared",
     )
     penetration_weight: float = Field(
-        60.0, ge=0, description="weight of hands in each other: a sum over shares of the surface"
+        300.0, ge=0, description="weight of hands in each other: a sum over shares of the surface"
     )
     penetration_scale: float = Field(
         0.003, gt=0, description="depth in metres at which penetration counts linearly"
@@ -41,10 +44,19 @@ class InteractionConfig(Section):
         0.004, gt=0, description="gap in metres beyond which nothing is drawn together"
     )
     ordinal_weight: float = Field(
-        2.0, ge=0, description="weight of who hides whom where two hands overlap in the picture"
+        3.0, ge=0, description="weight of who hides whom where two hands overlap in the picture"
     )
     ordinal_scale: float = Field(
         0.01, gt=0, description="depth in metres at which a wrong order counts linearly"
+    )
+    closeness_weight: float = Field(
+        4.0, ge=0, description="weight of hands near each other in depth that touch in the picture"
+    )
+    closeness_free: float = Field(
+        0.02, ge=0, description="metres, about a hand's thickness, that count as near"
+    )
+    closeness_scale: float = Field(
+        0.05, gt=0, description="metres beyond these at which hands are let alone"
     )
     alike_weight: float = Field(
         5.0,
@@ -57,3 +69,10 @@ class InteractionConfig(Section):
         description="the hands keep their own fits if fitting them together raises the distance of "
         "any hand's keypoints by more than this share of the longer side of their box",
     )
+
+    @property
+    def penetration_weights(self) -> list[float]:
+        """The weight of penetration in each round. Hands deep in each other have surfaces that push
+        to all sides: first they come apart by what the picture says of their depths."""
+        later = [self.penetration_weight * 10.0**-k for k in range(self.rounds - 2, -1, -1)]
+        return [0.0, *later] if self.rounds > 1 else [self.penetration_weight]

@@ -9,9 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from fitter.contact.contact_points import Contacts, contacts
-from fitter.contact.records import Surface
-from fitter.contact.topology import closed
+from fitter.contact import Contacts, Surface, closed, contacts
 from fitter.hand_models.tangent import TangentLayout
 from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 

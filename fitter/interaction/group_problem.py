@@ -15,10 +15,11 @@ from fitter.hand_models.tangent import HandManifold
 from fitter.hand_models.vertex_jacobian import SurfaceJacobian
 from fitter.interaction.contact_points import ContactSurface
 from fitter.interaction.coupling import CoupledRows, GroupSum, to_other
-from fitter.interaction.occlusion import DepthOrder
+from fitter.interaction.occlusion import SeenPoints
 from fitter.interaction.pair_terms import (
     PosedPairs,
     alike_rows,
+    closeness_rows,
     contact_rows,
     order_rows,
     without_shape,
@@ -36,14 +37,16 @@ class PairData(TensorBatch):
         group: (P,) int64, ascending.
         first, second: (P,) int64 places in the group.
         alike: (P,) float64 weight of their difference in shape.
-        order: who is nearer.
+        order: points of which the picture says who is nearer.
+        beside: points of hands that touch in the picture.
     """
 
     group: Tensor
     first: Tensor
     second: Tensor
     alike: Tensor
-    order: DepthOrder
+    order: SeenPoints
+    beside: SeenPoints
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class GroupProblem:
         hands = self.hands.known.sized(self.model.size, hands)
         posed = self.posed(hands)
         self._add_contact(total, posed)
-        self._add_order(total, posed)
+        self._add_depth(total, posed)
         self._add_alike(total, hands)
         return total.linearization()
 
@@ -101,6 +104,12 @@ class GroupProblem:
         """The meshes of the G n hands, each in its own frame."""
         surface = self.surface.kinematics(hands.to(self.hands.offsets.dtype))
         return surface._replace(vertices=surface.vertices + self.hands.offsets)
+
+    def without_one_sided(self) -> Self:
+        """The same without what only says that hands are not in each other or in another order:
+        how far apart they are it leaves open."""
+        silent = dict.fromkeys(("penetration_weight", "attraction_weight", "ordinal_weight"), 0.0)
+        return replace(self, config=self.config.model_copy(update=silent))
 
     def select(self, index: Tensor) -> Self:
         """The groups at `index` (n,) alone."""
@@ -112,9 +121,7 @@ class GroupProblem:
         kept = (group >= 0).nonzero().flatten()
         kept = kept[group[kept].argsort(stable=True)]
         pairs = replace(self.pairs[kept], group=group[kept])
-        return replace(
-            self, own=self.own.select(places), hands=self.hands[places], pairs=pairs
-        )
+        return replace(self, own=self.own.select(places), hands=self.hands[places], pairs=pairs)
 
     def places(self, index: Tensor) -> Tensor:
         """(m n,) places of the hands of the groups at `index` (m,)."""
@@ -141,12 +148,15 @@ class GroupProblem:
         rows = contact_rows(pairs, found, self.config)
         total.add(first, second, self._held(rows, first, second))
 
-    def _add_order(self, total: GroupSum, posed: SurfaceJacobian) -> None:
-        if self.config.ordinal_weight == 0:
-            return
+    def _add_depth(self, total: GroupSum, posed: SurfaceJacobian) -> None:
         first, second = self.ends
-        rows = order_rows(self._pairs(posed, first, second), self.pairs.order, self.config)
-        total.add(first, second, self._held(rows, first, second))
+        pairs, config = self._pairs(posed, first, second), self.config
+        if config.ordinal_weight > 0:
+            rows = order_rows(pairs, self.pairs.order, config)
+            total.add(first, second, self._held(rows, first, second))
+        if config.closeness_weight > 0:
+            rows = closeness_rows(pairs, self.pairs.beside, config)
+            total.add(first, second, self._held(rows, first, second))
 
     def _add_alike(self, total: GroupSum, hands: HandParams) -> None:
         first, second = self.ends

@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fitter.camera import project
 from fitter.config.interaction import InteractionConfig
+from fitter.energies.scene import SceneParams, focal_applied
 from fitter.interaction.contact_points import ContactSurface
 from fitter.interaction.coupling import to_other
 from fitter.interaction.group_problem import (
@@ -28,18 +29,17 @@ from fitter.interaction.group_problem import (
     grouped,
 )
 from fitter.interaction.occlusion import (
-    DepthOrder,
     DrawnPairs,
-    depth_order,
+    SeenPoints,
     draw_pairs,
     hidden_by_other,
+    points_beside,
+    points_in_order,
     seen_in_other_crop,
 )
 from fitter.interaction.records import Interaction
 from fitter.interaction.relative_place import relative_places
 from fitter.interaction.touching import PicturedHands, Touching, touching
-from fitter.camera import project
-from fitter.energies.scene import SceneParams, focal_applied
 from fitter.records import HandParams
 from fitter.refinement.refiner import Refined, Refiner
 from fitter.refinement.stages import LeastSquaresObjective, StageTask
@@ -72,7 +72,7 @@ class HandsOfPictures:
 
 
 @dataclass(frozen=True)
-class _Bucket:
+class Bucket:
     """G groups of n hands each.
 
     Attributes:
@@ -133,15 +133,24 @@ class JointStage:
             All hands, those that touch nothing as they were, bit for bit; and by place among the N
             what became of hands in groups.
         """
-        found = touching(self._pictured(hands), self.config.box_margin)
+        found = self.groups(hands)
         if not found:
             return hands.refined, {}
         numbers = _numbers(found, hands.picture)
-        refined, outcome = hands.refined, {}
-        for bucket in _buckets(found, hands.left.device):
+        refined = hands.refined
+        outcome: dict[int, Interaction] = {}
+        for bucket in buckets(found, hands.left.device):
             refined, told = self._fit(hands, refined, bucket, numbers)
             outcome |= told
         return refined, outcome
+
+    def groups(self, hands: HandsOfPictures) -> list[Touching]:
+        """Which of them are fitted together."""
+        return touching(self._pictured(hands), self.config.box_margin)
+
+    def scene(self, hands: HandsOfPictures, bucket: Bucket) -> GroupScene:
+        """What the fit of groups of one size shares."""
+        return GroupScene(self, hands, bucket, hands.refined.task.select(bucket.hands))
 
     def _pictured(self, hands: HandsOfPictures) -> PicturedHands:
         refined = hands.refined
@@ -172,14 +181,13 @@ class JointStage:
         self,
         hands: HandsOfPictures,
         refined: Refined,
-        bucket: _Bucket,
+        bucket: Bucket,
         numbers: dict[int, int],
     ) -> tuple[Refined, dict[int, Interaction]]:
         """Groups of one size."""
         where = bucket.hands
         before = refined.params[where]
-        task = refined.task.select(where)
-        scene = _Scene(self, hands, bucket, task)
+        scene = self.scene(hands, bucket)
         with torch.inference_mode():
             params, diverged = scene.fitted(before)
         params = params.map(torch.clone)
@@ -189,7 +197,7 @@ class JointStage:
         index = chosen.nonzero().flatten()
         places = where[index]
         whole = refined.params.with_hands(places, after[index])
-        iou = self.refiner.mask_iou(after, task.view)
+        iou = self.refiner.mask_iou(after, scene.task.view)
         refined = replace(
             refined,
             params=whole,
@@ -208,7 +216,7 @@ class JointStage:
             for k, place in enumerate(where.tolist())
         }
 
-    def _is_better(self, scene: _Scene, before: SceneParams, after: SceneParams) -> Tensor:
+    def _is_better(self, scene: GroupScene, before: SceneParams, after: SceneParams) -> Tensor:
         """(G,) bool: no hand's keypoints are farther off than they may be."""
         view = scene.task.view
         with torch.no_grad():
@@ -218,12 +226,12 @@ class JointStage:
 
 
 @dataclass(frozen=True)
-class _Scene:
+class GroupScene:
     """What the fit of G groups of n hands shares from round to round."""
 
     stage: JointStage
     hands: HandsOfPictures
-    bucket: _Bucket
+    bucket: Bucket
     task: StageTask
 
     def fitted(self, params: SceneParams) -> tuple[SceneParams, Tensor]:
@@ -235,8 +243,8 @@ class _Scene:
         )
         manifold = GroupManifold(model.fit.manifold, self.bucket.count)
         diverged = torch.zeros(len(self.bucket.groups), dtype=torch.bool, device=self.left.device)
-        for _ in range(config.rounds):
-            problem = self.problem(params)
+        for penetration in config.penetration_weights:
+            problem = self.problem(params, penetration)
             start = grouped(params.hand.to(torch.float64), self.bucket.count)
             result = levenberg_marquardt(problem, start, options, manifold)
             hand = self.task.known.sized(model.fit.size, flat(result.params))
@@ -244,17 +252,18 @@ class _Scene:
             diverged = diverged | (result.status == int(Status.DIVERGED))
         return params, diverged
 
-    def problem(self, params: SceneParams) -> GroupProblem:
-        """What is minimised from where the hands are."""
+    def problem(self, params: SceneParams, penetration: float | None = None) -> GroupProblem:
+        """What is minimised from where the hands are, with a weight of penetration of its own or
+        the last round's."""
         stage, bucket = self.stage, self.bucket
-        hidden, order = self._seen(params)
+        hidden, order, beside = self._seen(params)
         view = self.task.view
         weight = view.mask_weight * ~hidden
         task = replace(self.task, view=replace(view, mask_weight=weight))
         last = stage.refiner.least_squares[-1]
         own = LeastSquaresObjective.of(task, last, params)
         group, first, second = bucket.pairs
-        pairs = PairData(group, first, second, self._alike, order)
+        pairs = PairData(group, first, second, self._alike, order, beside)
         held = GroupHands(self.left, params.offsets, self.task.known)
         model = self.task.model.fit
         return GroupProblem(
@@ -264,7 +273,9 @@ class _Scene:
             hands=held,
             pairs=pairs,
             count=bucket.count,
-            config=stage.config,
+            config=stage.config
+            if penetration is None
+            else stage.config.model_copy(update={"penetration_weight": penetration}),
             shape_prior=last.energies.get("shape_prior", 0.0),
         )
 
@@ -273,8 +284,9 @@ class _Scene:
         """(G n,) bool."""
         return self.hands.left[self.bucket.hands]
 
-    def _seen(self, params: SceneParams) -> tuple[Tensor, DepthOrder]:
-        """(G n, S, S) bool pixels in which another hand stands in front, and who is nearer."""
+    def _seen(self, params: SceneParams) -> tuple[Tensor, SeenPoints, SeenPoints]:
+        """(G n, S, S) bool pixels in which another hand stands in front, points that say who is
+        nearer, and points that touch in the picture."""
         group, first, second = self.bucket.pairs
         start = group * self.bucket.count
         ends = start + first, start + second
@@ -283,7 +295,8 @@ class _Scene:
         hidden = torch.zeros(len(self.left), side, side, dtype=torch.int64, device=start.device)
         for hand, each in zip(ends, drawn, strict=True):
             hidden = hidden.index_add(0, hand, hidden_by_other(each).long())
-        return hidden > 0, self._order(drawn[0], *ends)
+        beside = points_beside(drawn[0], self.task.model.hand.faces)
+        return hidden > 0, self._order(drawn[0], *ends), beside
 
     def _drawn(self, params: SceneParams, first: Tensor, second: Tensor) -> DrawnPairs:
         """Pairs in the crops of the first hands."""
@@ -293,13 +306,13 @@ class _Scene:
         other = to_other(self.left[first] != self.left[second], vertices[second])
         return draw_pairs(model.topology, vertices[first], other, K, view.size)
 
-    def _order(self, drawn: DrawnPairs, first: Tensor, second: Tensor) -> DepthOrder:
+    def _order(self, drawn: DrawnPairs, first: Tensor, second: Tensor) -> SeenPoints:
         shares = self._shares
         K = self.task.view.intrinsics
         other = seen_in_other_crop(
             shares[second], K[first], K[second], self.left[first] != self.left[second]
         )
-        return depth_order(drawn, self.task.model.hand.faces, shares[first], other)
+        return points_in_order(drawn, self.task.model.hand.faces, shares[first], other)
 
     @cached_property
     def _shares(self) -> Tensor:
@@ -341,19 +354,17 @@ def _choose(chosen: Tensor, one: SceneParams, other: SceneParams) -> SceneParams
     pairs = ((name, getattr(one, name), getattr(other, name)) for name in vars(one))
     return replace(
         one,
-        **{
-            name: torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b) for name, a, b in pairs
-        },
+        **{name: torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b) for name, a, b in pairs},
     )
 
 
-def _buckets(found: Sequence[Touching], device: torch.device) -> list[_Bucket]:
+def buckets(found: Sequence[Touching], device: torch.device) -> list[Bucket]:
     """Groups of one size together, the smallest first."""
     by_size: dict[int, list[Touching]] = defaultdict(list)
     for group in found:
         by_size[len(group.hands)].append(group)
     return [
-        _Bucket(groups, torch.tensor([group.hands for group in groups], device=device))
+        Bucket(groups, torch.tensor([group.hands for group in groups], device=device))
         for _, groups in sorted(by_size.items())
     ]
 

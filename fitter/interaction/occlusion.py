@@ -15,7 +15,11 @@ from fitter.raster import Fragments, MeshTopology, rasterize
 from fitter.records import TensorBatch
 
 SAMPLES = 48
-"""Pixels at most that say of two hands which is nearer. # not published"""
+"""Pixels at most that say of two hands which is nearer, or how near they are. # not published"""
+
+BESIDE = 0.04
+"""Share of the crop's side within which the outlines of two hands beside each other are taken for
+touching in the picture. # not published"""
 
 _LEAST_SAID = 0.25
 """Difference of two hands' shares of a pixel below which masks do not say whose it is.
@@ -28,32 +32,36 @@ class DrawnPairs:
 
     Attributes:
         own: fragments of the first; other: of the second.
+        nearest: (P, S, S) int64 the first's pixel that is nearest to each, itself where the first
+            is drawn there; row by row.
+        apart: (P, S, S) how far that is, pixels; infinite where the first is drawn nowhere.
     """
 
     own: Fragments
     other: Fragments
+    nearest: Tensor
+    apart: Tensor
 
     @property
-    def overlap(self) -> Tensor:
-        """(P, S, S) bool: pixels in which both hands lie."""
-        return self.own.mask & self.other.mask
+    def own_depth(self) -> Tensor:
+        """(P, S, S) metres, of the first's nearest pixel; infinite where it is drawn nowhere."""
+        depth = self.own.depth.flatten(1).gather(1, self.nearest.flatten(1))
+        return torch.where(self.apart.isfinite(), depth.view_as(self.apart), torch.inf)
 
 
 @dataclass(frozen=True)
-class DepthOrder(TensorBatch):
-    """Pixels of P pairs in which it is known which hand is nearer; K places a pair.
-
-    Points are attached to both surfaces: they move with the hands.
+class SeenPoints(TensorBatch):
+    """K pixels of each of P pairs with a point of both hands' surfaces, which moves with the hands.
 
     Attributes:
-        near_first: (P, K) bool, the first hand is.
         weight: (P, K) their sum is at most one a pair; 0 at places without a pixel.
+        near_first: (P, K) bool, the picture says that the first hand is nearer.
         first, second: (P, K, 3) int64 vertices of the face that shows there.
         first_share, second_share: (P, K, 3) barycentrics in it.
     """
 
-    near_first: Tensor
     weight: Tensor
+    near_first: Tensor
     first: Tensor
     second: Tensor
     first_share: Tensor
@@ -77,7 +85,12 @@ def draw_pairs(
         screen = torch.cat([project(vertices, intrinsics), vertices[..., 2:]], -1)
         return rasterize(screen, topology, (side, side))
 
-    return DrawnPairs(drawn(own), drawn(other))
+    first = drawn(own)
+    found = [_nearest(mask) for mask in first.mask.cpu().numpy()]
+    nearest, apart = (
+        torch.as_tensor(np.stack(x), device=own.device) for x in zip(*found, strict=True)
+    )
+    return DrawnPairs(first, drawn(other), nearest, apart.to(own))
 
 
 def hidden_by_other(drawn: DrawnPairs) -> Tensor:
@@ -86,32 +99,24 @@ def hidden_by_other(drawn: DrawnPairs) -> Tensor:
     Beside its silhouette the first hand's depth is that of its nearest pixel: where the second one
     is farther away there, the first hand's outline is seen against it.
     """
-    own, other = drawn.own, drawn.other
-    beyond = [
-        _spread(depth, mask)
-        for depth, mask in zip(own.depth.cpu().numpy(), own.mask.cpu().numpy(), strict=True)
-    ]
-    nearest = torch.as_tensor(np.stack(beyond)).to(own.depth)
-    return other.mask & (other.depth < nearest)
+    return drawn.other.mask & (drawn.other.depth < drawn.own_depth)
 
 
-def _spread(depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(S, S) depth where there is some, elsewhere that of the nearest such pixel; infinite where
-    there is none at all."""
+def _nearest(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(S, S) int64 nearest pixel of the mask, row by row, and (S, S) float32 its distance."""
     if not mask.any():
-        return np.full_like(depth, np.inf)
-    _, label = cv2.distanceTransformWithLabels(
+        return np.zeros(mask.shape, np.int64), np.full(mask.shape, np.inf, np.float32)
+    distance, label = cv2.distanceTransformWithLabels(
         (~mask).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    by_label = np.zeros(label.max() + 1, depth.dtype)
-    by_label[label[mask]] = depth[mask]
-    found: np.ndarray = by_label[label]
-    return found
+    pixel = np.zeros(label.max() + 1, np.int64)
+    pixel[label[mask]] = np.flatnonzero(mask)
+    return pixel[label], distance
 
 
-def depth_order(
+def points_in_order(
     drawn: DrawnPairs, faces: Tensor, own_share: Tensor, other_share: Tensor
-) -> DepthOrder:
+) -> SeenPoints:
     """Pixels of the overlap that one mask claims more than the other.
 
     Args:
@@ -122,23 +127,36 @@ def depth_order(
         other_share: (P, S, S) the second, by its own mask, in the same pixels.
     """
     said = (own_share - other_share).nan_to_num()
-    counts = drawn.overlap & (said.abs() >= _LEAST_SAID)
-    place, used = _evenly(counts.flatten(1), SAMPLES)
+    overlap = drawn.own.mask & drawn.other.mask
+    return _points(drawn, faces, overlap & (said.abs() >= _LEAST_SAID), said)
 
-    def at(values: Tensor) -> Tensor:
+
+def points_beside(drawn: DrawnPairs, faces: Tensor) -> SeenPoints:
+    """Pixels of the second hand on the first or right beside it, with the first's nearest pixel."""
+    close = drawn.other.mask & (drawn.apart <= BESIDE * drawn.apart.shape[-1])
+    return _points(drawn, faces, close, torch.ones_like(drawn.apart))
+
+
+def _points(drawn: DrawnPairs, faces: Tensor, counts: Tensor, said: Tensor) -> SeenPoints:
+    """Some of the pixels that count, (P, S, S) bool, each weighted by how much is said there,
+    positive of the first hand."""
+    place, used = _evenly(counts.flatten(1), SAMPLES)
+    own_place = drawn.nearest.flatten(1).gather(1, place)
+
+    def at(values: Tensor, place: Tensor) -> Tensor:
         flat = values.flatten(1, 2)
         index = place.view(*place.shape, *[1] * (flat.ndim - 2)).expand(-1, -1, *flat.shape[2:])
         return flat.gather(1, index)
 
-    told = at(said)
+    told = at(said, place)
     share = used / used.sum(1, keepdim=True).clamp_min(1)
-    return DepthOrder(
-        near_first=told > 0,
+    return SeenPoints(
         weight=(share * told.abs()).double(),
-        first=faces[at(drawn.own.face_index).clamp_min(0).long()],
-        second=faces[at(drawn.other.face_index).clamp_min(0).long()],
-        first_share=at(drawn.own.barycentrics),
-        second_share=at(drawn.other.barycentrics),
+        near_first=told > 0,
+        first=faces[at(drawn.own.face_index, own_place).clamp_min(0).long()],
+        second=faces[at(drawn.other.face_index, place).clamp_min(0).long()],
+        first_share=at(drawn.own.barycentrics, own_place),
+        second_share=at(drawn.other.barycentrics, place),
     )
 
 
@@ -150,12 +168,9 @@ def _evenly(counts: Tensor, most: int) -> tuple[Tensor, Tensor]:
     wanted = torch.arange(most, device=counts.device).expand(len(counts), -1)
     # Of more than there are places every (total / most)-th.
     number = torch.where(total > most, wanted * total // most, wanted)
-    used = number < total
-    ranks = torch.where(counts, rank, -1)
-    # Ranks ascend along the row, so that the pixel of a rank is found by bisection.
+    # Ranks ascend along the row, so that the first pixel of a rank is found by bisection.
     place = torch.searchsorted(rank.contiguous(), number.contiguous())
-    place = place.clamp_max(counts.shape[1] - 1)
-    return place, used & (ranks.gather(1, place) == number)
+    return place.clamp_max(counts.shape[1] - 1), number < total
 
 
 def seen_in_other_crop(

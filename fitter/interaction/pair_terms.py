@@ -13,7 +13,7 @@ from fitter.hand_models.tangent import TangentLayout
 from fitter.hand_models.vertex_jacobian import SurfaceJacobian
 from fitter.interaction.contact_points import ContactPoints
 from fitter.interaction.coupling import CoupledRows, to_other
-from fitter.interaction.occlusion import DepthOrder
+from fitter.interaction.occlusion import SeenPoints
 
 _ALIKE_SCALE = 3.0
 """Difference of a shape coefficient, in their standard deviation among hands, beyond which two
@@ -65,7 +65,7 @@ def contact_rows(
     return CoupledRows(value.sum(1), gap, weight + drawn, by_first.to(gap), by_second.to(gap))
 
 
-def order_rows(pairs: PosedPairs, order: DepthOrder, config: InteractionConfig) -> CoupledRows:
+def order_rows(pairs: PosedPairs, points: SeenPoints, config: InteractionConfig) -> CoupledRows:
     """Ordinal depth: what is nearer in the picture is to be nearer.
 
     Of two surfaces in the wrong order by d metres ``w a rho(d^2 / s^2)``, a the pixel's share of
@@ -73,24 +73,46 @@ def order_rows(pairs: PosedPairs, order: DepthOrder, config: InteractionConfig) 
     is that of Jiang et al., "Coherent reconstruction of multiple humans from a single image",
     2020, eq. 6, of attached points and with another loss.
     """
-    first = _depth(pairs.first.vertices, order.first, order.first_share)
-    second = _depth(pairs.second.vertices, order.second, order.second_share)
-    sign = torch.where(order.near_first, 1.0, -1.0).to(first)
-    wrong = sign * (first - second)
-    counts = order.weight * (wrong > 0)
+    sign = torch.where(points.near_first, 1.0, -1.0).double()
+    wrong = sign * _behind(pairs, points)
+    counts = points.weight * (wrong > 0)
     rho, slope = charbonnier((wrong / config.ordinal_scale).square())
     weight = 2 * config.ordinal_weight * counts * slope / config.ordinal_scale**2
-    axis = pairs.first.vertices.new_tensor([0.0, 0.0, 1.0])
-    toward = (sign.to(axis))[..., None, None] * axis
-    by_first = pairs.first.rows(order.first, order.first_share[..., None] * toward)
-    by_second = pairs.second.rows(order.second, -order.second_share[..., None] * toward)
     value = (config.ordinal_weight * counts * rho).sum(1)
-    return CoupledRows(value, wrong, weight, by_first.to(wrong), by_second.to(wrong))
+    return CoupledRows(value, wrong, weight, *_by_depth(pairs, points, sign))
 
 
-def alike_rows(
-    betas: tuple[Tensor, Tensor], weight: Tensor, layout: TangentLayout
-) -> CoupledRows:
+def closeness_rows(pairs: PosedPairs, points: SeenPoints, config: InteractionConfig) -> CoupledRows:
+    """Hands that touch in the picture are likely near each other: ``w a rho(d^2 / s^2)``, d the
+    metres by which both surfaces are farther apart in depth than a hand is thick, a the pixel's
+    share, rho that of Geman and McClure, 1987: hands far apart stay so.
+    """
+    behind = _behind(pairs, points)
+    excess = (behind.abs() - config.closeness_free).clamp_min(0) * behind.sign()
+    rho, slope = geman_mcclure((excess / config.closeness_scale).square())
+    weight = 2 * config.closeness_weight * points.weight * slope / config.closeness_scale**2
+    value = (config.closeness_weight * points.weight * rho).sum(1)
+    return CoupledRows(value, excess, weight * (excess != 0), *_by_depth(pairs, points))
+
+
+def _behind(pairs: PosedPairs, points: SeenPoints) -> Tensor:
+    """(P, K) float64 metres by which the first hand's points are farther away than the second's."""
+    first = _depth(pairs.first.vertices, points.first, points.first_share)
+    return first - _depth(pairs.second.vertices, points.second, points.second_share)
+
+
+def _by_depth(
+    pairs: PosedPairs, points: SeenPoints, sign: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(P, K, D) float64 derivatives of `_behind`, times `sign` (P, K), by both tangent vectors."""
+    toward = pairs.first.vertices.new_tensor([0.0, 0.0, 1.0]).expand(*points.weight.shape, 1, 3)
+    toward = toward if sign is None else toward * sign.to(toward)[..., None, None]
+    first = pairs.first.rows(points.first, points.first_share[..., None] * toward)
+    second = pairs.second.rows(points.second, -points.second_share[..., None] * toward)
+    return first.double(), second.double()
+
+
+def alike_rows(betas: tuple[Tensor, Tensor], weight: Tensor, layout: TangentLayout) -> CoupledRows:
     """Hands of one person are alike: ``w sum rho(difference^2 / c^2) c^2`` of the coefficients of
     the shape, which are the same for both sides since a left hand is a mirrored right one; rho that
     of Geman and McClure, 1987, so that a child's hand in its mother's is left a child's.

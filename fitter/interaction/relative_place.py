@@ -21,7 +21,7 @@ class RelativePlaces(NamedTuple):
     """Of G n hands, one group after the other; float32, metres.
 
     Attributes:
-        place: (G n, 3) camera frame, from the wrist's joint of the group's first hand to this one's.
+        place: (G n, 3) camera frame, from the group's first wrist joint to this hand's.
         std: (G n, 3) of it, 0 for the first hand itself; NaN where it is not known.
         depth: (G n,) how deep the hand and another of its group are in each other.
     """
@@ -35,9 +35,10 @@ def relative_places(problem: GroupProblem, params: HandParams, joint: Tensor) ->
     """What is stored of G groups of n hands.
 
     The covariance is Laplace's approximation: the inverse of the Hessian of the objective where it
-    was minimised, to first order through the wrists' joints (MacKay, "Information theory, inference,
+    was minimised, without what speaks on one side alone (contact, order of depth), to first order
+    through the wrists' joints (MacKay, "Information theory, inference,
     and learning algorithms", 2003, chapter 27). The objective is a multiple of the negative
-    logarithm of a density, by the weight of the prior of the shape, whose variance is known to be 1.
+    logarithm of a density, by the weight of the prior of the shape, whose variance is 1.
 
     Args:
         problem: the objective of the groups.
@@ -50,13 +51,13 @@ def relative_places(problem: GroupProblem, params: HandParams, joint: Tensor) ->
     std = _std(problem, params)
     known = joint & (problem.shape_prior > 0)
     std = torch.where(known[:, None, None], std, torch.nan)
-    return RelativePlaces(
-        *(
-            array.float().cpu().numpy().copy()
-            for array in ((wrists - wrists[:, :1]).flatten(0, 1), std.flatten(0, 1))
-        ),
-        _depths(problem, hands).float().cpu().numpy().copy(),
-    )
+
+    def array(values: Tensor) -> np.ndarray:
+        found: np.ndarray = values.float().cpu().numpy()
+        return found.copy()
+
+    place = (wrists - wrists[:, :1]).flatten(0, 1)
+    return RelativePlaces(array(place), array(std.flatten(0, 1)), array(_depths(problem, hands)))
 
 
 def _wrists(problem: GroupProblem, hands: HandParams) -> Tensor:
@@ -68,7 +69,7 @@ def _wrists(problem: GroupProblem, hands: HandParams) -> Tensor:
 def _std(problem: GroupProblem, params: HandParams) -> Tensor:
     """(G, n, 3) metres."""
     count = problem.count
-    hessian = problem.linearize(params).hessian
+    hessian = problem.without_one_sided().linearize(params).hessian
     diagonal = hessian.diagonal(dim1=-2, dim2=-1)
     hessian = hessian + torch.diag_embed(
         (_FLOOR * diagonal.amax(-1, keepdim=True)).expand_as(diagonal)
@@ -109,5 +110,5 @@ def _depths(problem: GroupProblem, hands: HandParams) -> Tensor:
     )
     deepest = found.gap.new_zeros(len(left))
     for ends in (first, second):
-        deepest = deepest.index_reduce(0, ends, found.depth, "amax")
+        deepest = deepest.scatter_reduce(0, ends, found.depth, "amax")
     return deepest
