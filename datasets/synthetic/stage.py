@@ -19,23 +19,29 @@ from fitter.raster import MeshTopology
 
 @dataclass(frozen=True)
 class Scene:
-    """What one kind of scene consists of: one hand or two, and objects."""
+    """What one kind of scene consists of: one hand or two, and objects.
+
+    `things` (N, 3) float64 metres, camera frame, are the vertices of an object's mesh of its own;
+    None: the bodies that `ObjectSpec` describes.
+    """
 
     mesh: Mesh
     topology: MeshTopology
     hands: int
+    things: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Stage:
     """B posed scenes of one kind in the frame of a camera.
 
-    `vertices` (B, V, 3) float32 metres; `normals` (B, V, 3); `skin` (B, V) 1 where light wraps
+    `hands` are the one or two posed hands, a left one as it is, not mirrored; `vertices` (B, V, 3)
+    float32 metres of all that is there; `normals` (B, V, 3); `skin` (B, V) 1 where light wraps
     around edges; `open_share` (B, V) of the sky. What is not there lies behind at the depth
     `HIDDEN`.
     """
 
-    first: PosedArms
+    hands: tuple[PosedArms, ...]
     vertices: Tensor
     normals: Tensor
     skin: Tensor
@@ -45,12 +51,14 @@ class Stage:
         """The same scenes in the frames of other cameras, see `moved_points`."""
         hidden = self.vertices[..., 2:] < 0.9 * HIDDEN
         vertices = moved_points(self.vertices.double(), rotation, translation).float()
-        there = self.first.map(
-            lambda points: moved_points(points, rotation, translation).round(decimals=9)
-        )
+
+
+        def there(points: Tensor) -> Tensor:
+            return moved_points(points, rotation, translation).round(decimals=9)
+
         return replace(
             self,
-            first=there,
+            hands=tuple(hand.map(there) for hand in self.hands),
             vertices=torch.where(hidden, self.vertices, vertices),
             normals=turned(self.normals.double(), rotation).float(),
         )
