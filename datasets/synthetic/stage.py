@@ -52,7 +52,6 @@ class Stage:
         hidden = self.vertices[..., 2:] < 0.9 * HIDDEN
         vertices = moved_points(self.vertices.double(), rotation, translation).float()
 
-
         def there(points: Tensor) -> Tensor:
             return moved_points(points, rotation, translation).round(decimals=9)
 

@@ -1,4 +1,4 @@
-"""What is measured of bodies that touch: how deep one is in the other, where they are in contact."""
+"""What is measured of bodies that touch: how deep one is in the other, and where they touch."""
 
 from __future__ import annotations
 

@@ -30,9 +30,7 @@ _PARTS = ((0, 1, 2), (1, 2), (2,))
 """Joints that close together, one after the other: when the first bone rests, the others go on."""
 
 
-def approached(
-    fixed: Solid, moving: Solid, direction: np.ndarray, furthest: float
-) -> float | None:
+def approached(fixed: Solid, moving: Solid, direction: np.ndarray, furthest: float) -> float | None:
     """How far a body is moved along a direction when it just touches another.
 
     Args:

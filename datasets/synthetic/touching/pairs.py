@@ -14,6 +14,7 @@ from torch import Tensor
 
 from datasets.poses.finger_contact import overlap
 from datasets.poses.sampler import pose_modes, sample_mode_angles
+from datasets.synthetic.arms import BARE
 from datasets.synthetic.engine import SyntheticEngine
 from datasets.synthetic.poses import (
     FULL_HEIGHT,
@@ -25,9 +26,9 @@ from datasets.synthetic.records import ArmSpec, SampleSpecs, ViewpointSpec
 from datasets.synthetic.rigs import moved_hand
 from datasets.synthetic.touching.arrangements import KINDS, Arrangement, Held, place_of
 from datasets.synthetic.touching.measured import DEEPEST, touch_of
-from datasets.synthetic.touching.moves import TOUCH, approached, closed
+from datasets.synthetic.touching.moves import approached, closed
 from datasets.synthetic.touching.records import Interaction, Touch
-from datasets.synthetic.touching.solids import Limb, Limbs
+from datasets.synthetic.touching.solids import Limb, Limbs, Solid, limb_gap
 from datasets.synthetic.touching.views import Camera, sample_camera
 from fitter.camera import project
 from fitter.conventions import MODEL_FINGERS
@@ -65,7 +66,7 @@ class PairSampler:
 
     def __init__(self, engine: SyntheticEngine) -> None:
         self.engine, self.model = engine, engine.pose_model
-        self.limbs = Limbs(engine.arms)
+        self.limbs = Limbs(engine.arms.model, self.model.frame)
 
     def sample(self, seed: int, index: int) -> Interaction:
         """Scene `index` of the data set `seed`.
@@ -169,7 +170,7 @@ class PairSampler:
     ) -> tuple[SampleSpecs, Touch] | None:
         """The specs in the frame of a camera that sees both hands, and how they touch."""
         limbs = [self._posed(hand, arms) for hand in hands]
-        if _free(*limbs) < 0:
+        if limb_gap(limbs[0].whole, limbs[1].whole) < -DEEPEST:
             return None
         touch = touch_of(limbs[0].hand, limbs[1].hand)
         if touch.penetration > DEEPEST or min(touch.vertices) == 0:
@@ -186,25 +187,29 @@ class PairSampler:
             return None
         own = [self._in_camera(hand, camera, shift) for hand in hands]
         keypoints = torch.from_numpy(points @ camera.rotation.T + shift)[None]
-        view = viewpoint(rng, camera, keypoints)
+        view = square_view(rng, full_camera(camera.field_of_view), keypoints, camera.egocentric)
         return assembled(base, own[0], arms[0], view, (own[1], arms[1])), touch
 
     def _in_camera(self, hand: _Hand, camera: Camera, shift: np.ndarray) -> HandParams:
         flip = np.diag([-1.0, 1.0, 1.0]) if hand.left else np.eye(3)
         rotation = torch.from_numpy(flip @ camera.rotation @ flip)[None]
         return moved_hand(
-            hand.params, rotation, torch.from_numpy(flip @ shift)[None], self.engine.arms.model
+            hand.params, rotation, torch.from_numpy(flip @ shift)[None], self.limbs.arms.model
         )
+
+
+def one_arm(base: SampleSpecs) -> ArmSpec:
+    """The arm of a sample, bent less, its sleeve off the hand."""
+    own = base.arm
+    cuff = torch.where(own.cuff > BARE, own.cuff, own.cuff.clamp_min(0.03))
+    return replace(own, cuff=cuff, bend=own.bend * 0.7, deviation=own.deviation * 0.7)
 
 
 def _arms(base: SampleSpecs) -> tuple[ArmSpec, ArmSpec]:
     """Arms of right and left hand: one person's, who wears the same sleeves on both."""
-    own = base.arm
-    cuff = torch.where(own.cuff > 0.5, own.cuff, own.cuff.clamp_min(0.03))
-    own = replace(own, cuff=cuff, bend=own.bend * 0.7, deviation=own.deviation * 0.7)
-    other = replace(own, folds=base.second.arm.folds, bend=base.second.arm.bend * 0.7,
-                    deviation=base.second.arm.deviation * 0.7)  # fmt: skip
-    return own, other
+    own, other = one_arm(base), base.second.arm
+    return own, replace(own, folds=other.folds, bend=other.bend * 0.7,
+                        deviation=other.deviation * 0.7)  # fmt: skip
 
 
 def _angles(rng: Rng, mode: str) -> np.ndarray:
@@ -242,17 +247,7 @@ def _depth(shift: np.ndarray, arrangement: Arrangement) -> float:
     return float(shift @ arrangement.direction)
 
 
-def _free(first: Limb, second: Limb) -> float:
-    """Least distance of two limbs in touch, negative where one reaches into the other beyond what
-    flesh gives way."""
-    distances = [
-        first.whole.inside(second.whole.probes),
-        second.whole.inside(first.whole.probes),
-    ]
-    return min(float(d.min()) for d in distances) + DEEPEST
-
-
-def _is_in_view(limb, hand: int) -> bool:
+def _is_in_view(limb: Solid, hand: int) -> bool:
     """Not too near the camera, and with the arm behind or beside the hand."""
     vertices = limb.vertices
     if vertices[:hand, 2].min() < NEAREST:
@@ -262,15 +257,19 @@ def _is_in_view(limb, hand: int) -> bool:
     return not bool(is_in_the_way(arm, torch.from_numpy(middle)[None])[0])
 
 
-def viewpoint(rng: Rng, camera: Camera, keypoints: Tensor) -> ViewpointSpec:
-    """A square around keypoints (1, N, 3) in the camera's full image."""
-    focal = FULL_WIDTH / 2 / np.tan(camera.field_of_view / 2)
-    K = torch.tensor(
-        [[focal, 0, FULL_WIDTH / 2], [0, focal, FULL_HEIGHT / 2], [0, 0, 1]], dtype=torch.float64
-    )[None]
-    jitter = np.array([[np.exp(rng.uniform(np.log(1.25), np.log(1.9))), *rng.uniform(-0.8, 0.8, 2)]])
+def square_view(rng: Rng, K: Tensor, keypoints: Tensor, egocentric: bool) -> ViewpointSpec:
+    """A square around keypoints (1, N, 3) in a camera's full image, whose K is (1, 3, 3)."""
+    side_share = np.exp(rng.uniform(np.log(1.25), np.log(1.9)))
+    jitter = np.array([[side_share, *rng.uniform(-0.8, 0.8, 2)]])
     centre, side = boxes_around(project(keypoints, K), jitter)
-    return ViewpointSpec(K, centre, side, torch.tensor([camera.egocentric]))
+    return ViewpointSpec(K, centre, side, torch.tensor([egocentric]))
+
+
+def full_camera(field_of_view: float) -> Tensor:
+    """(1, 3, 3) K of the full image."""
+    focal = FULL_WIDTH / 2 / np.tan(field_of_view / 2)
+    rows = [[focal, 0, FULL_WIDTH / 2], [0, focal, FULL_HEIGHT / 2], [0, 0, 1]]
+    return torch.tensor(rows, dtype=torch.float64)[None]
 
 
 def assembled(

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from datasets.synthetic.arms import AROUND, BARE, RINGS, SLEEVE_RINGS, ArmBuilder, PosedArms, strip
+from datasets.synthetic.arms import AROUND, BARE, RINGS, SLEEVE_RINGS, ArmBuilder, strip
 from datasets.synthetic.records import ArmSpec
 from fitter.contact import Surface, signed_distance
-from fitter.hand_models.anatomy import finger_joints
 from fitter.conventions import MODEL_FINGERS
+from fitter.hand_models import HandModel
+from fitter.hand_models.anatomy import finger_joints
 from fitter.records import HandParams
 
 SPACING = 0.007
@@ -137,6 +138,11 @@ def gap(first: Solid, second: Solid, shift: np.ndarray | float = 0.0) -> float:
     )
 
 
+def limb_gap(first: Solid, second: Solid) -> float:
+    """As `gap` of bodies in touch, whatever part of one may be inside the other."""
+    return float(min(first.inside(second.probes).min(), second.inside(first.probes).min()))
+
+
 @dataclass(frozen=True)
 class Limb:
     """A posed hand with its arm.
@@ -159,14 +165,16 @@ class Limbs:
 
     Attributes:
         arms: poses them.
+        faces: (F, 3) of the hand; vertices: their number V.
         finger: (V + F,) row of `MODEL_FINGERS` of every vertex and face of the hand, -1 of the
-            palm's; segment: (V + F,) 0, 1, 2 from the palm to the tip.
+            palm's.
     """
 
-    def __init__(self, arms: ArmBuilder) -> None:
-        self.arms = arms
-        model = arms.model
-        data, loop = model.data, arms.loop.cpu().numpy()
+    def __init__(self, model: HandModel, frame: np.ndarray) -> None:
+        """Prepare on the CPU; see `ArmBuilder`."""
+        self.arms = ArmBuilder(model, frame, "cpu")
+        model = self.arms.model
+        data, loop = model.data, self.arms.loop.numpy()
         self.faces = data.faces.astype(np.int64)
         self.vertices = len(data.v_template)
         forearm = np.vstack([loop, self.vertices + np.arange(RINGS * len(loop)).reshape(RINGS, -1)])
@@ -174,22 +182,19 @@ class Limbs:
         sleeve = first + np.arange(SLEEVE_RINGS * AROUND).reshape(SLEEVE_RINGS, AROUND)
         self._bare = np.concatenate([self.faces, _closed_tube(forearm)])
         self._dressed = np.concatenate([self._bare, _closed_tube(sleeve)])
-        moved_by = model.skin_weights.cpu().numpy()[:, list(model.skeleton.mano_joints)]
+        moved_by = model.skin_weights.numpy()[:, list(model.skeleton.mano_joints)]
         joint = moved_by.argmax(axis=1)
         joint = np.concatenate([joint, joint[self.faces].max(axis=1)])
         self.finger = np.full(len(joint), -1)
-        self.segment = np.zeros(len(joint), int)
         for row, name in enumerate(MODEL_FINGERS):
             own = finger_joints(name)
-            inside = (joint > own.start) & (joint <= own.stop)
-            self.finger[inside] = row
-            self.segment[inside] = joint[inside] - own.start - 1
+            self.finger[(joint > own.start) & (joint <= own.stop)] = row
 
     def posed(self, params: HandParams, arm: ArmSpec, left: bool) -> Limb:
         """One hand; `params` and `arm` of a batch of one, of the mirror image of a `left` hand."""
-        arms = self._pose(params, arm)
+        arms = self.arms(params, arm)
         mirror = FLIP if left else 1.0
-        vertices = arms.vertices[0].cpu().numpy() * mirror
+        vertices = arms.vertices[0].numpy() * mirror
         bare = float(arm.cuff[0]) > BARE
         order = [0, 2, 1] if left else [0, 1, 2]
         faces = (self._bare if bare else self._dressed)[:, order]
@@ -197,17 +202,14 @@ class Limbs:
         return Limb(
             hand=Solid(vertices[: self.vertices], self.faces[:, order]),
             whole=Solid(vertices[:count], faces),
-            points=arms.points[0].cpu().numpy() * mirror,
-            keypoints=arms.keypoints[0].cpu().numpy() * mirror,
+            points=arms.points[0].numpy() * mirror,
+            keypoints=arms.keypoints[0].numpy() * mirror,
         )
 
     def probes(self, params: HandParams, left: bool) -> np.ndarray:
         """(B, V + F, 3) vertices and middles of faces of B hands."""
         vertices = self.arms.model(params).vertices.numpy()
         return with_middles(vertices, self.faces) * (FLIP if left else 1.0)
-
-    def _pose(self, params: HandParams, arm: ArmSpec) -> PosedArms:
-        return self.arms(params, arm)
 
 
 def _closed_tube(rings: np.ndarray) -> np.ndarray:

@@ -116,6 +116,9 @@ SENTENCES: dict[str, str] = {
     "found {found}",
     "synthetic.rig_distortion": "expected a lens without distortion: none is rendered",
     "synthetic.rig_has_size": "a rig file says how large its images are, found {found}, too",
+    "synthetic.touching_gloves": "with --interaction hands are bare: gloves would swell into what "
+    "is touched",
+    "synthetic.touching_rig": "hands that touch are seen by one camera, found several",
     "synthetic.stereo_view": "--stereo sees hands from their owner's head, found {found}",
     "synthetic.no_rig": "expected --stereo, --dome or --rig, found a single camera, whose truth "
     "has all that vertices are posed from",
