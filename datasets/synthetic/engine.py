@@ -43,8 +43,10 @@ from datasets.synthetic.stage import (
     Scene,
     Stage,
     Surface,
+    averaged,
     image_intrinsics,
     lit_pixels,
+    to_eye,
 )
 from fitter.camera import project
 from fitter.hand_models import load_hand_model
@@ -253,13 +255,9 @@ class SyntheticEngine:
         pixels = truth_of_pixels(fragments, of_face.to(torch.uint8), self.supersampling)
         positions = project(hand.keypoints, K).round(decimals=9)
         glove = (specs, specs.second)[number].glove
-        state = keypoint_states(
-            pixels,
-            hand.keypoints[..., 2],
-            positions,
-            self.tolerance + glove.thickness[:, None],
-            self.supersampling,
-        )
+        near = self.tolerance + glove.thickness[:, None]
+        depths = hand.keypoints[..., 2]
+        state = keypoint_states(pixels, depths, positions, near, self.supersampling)
         return SyntheticBatch(
             image=image,
             mask=pixels.mask,
@@ -367,13 +365,13 @@ class SyntheticEngine:
         else:
             gloved = torch.zeros_like(row, dtype=torch.bool)
             normals, gloss = relief
-        to_eye = self._to_eye(K, covered, row, fine)
-        rays = Rays(diffuse, shown, to_eye, fragments.depth.flatten()[covered])
+        eye = to_eye(K, (covered, row), fine, self.supersampling)
+        rays = Rays(diffuse, shown, eye, fragments.depth.flatten()[covered])
         lit = lit_pixels(specs, points, rays, Surface(colour, normals, gloss, gloved))
         # One channel more: how much of a pixel is covered.
         canvas = lit.new_zeros(len(flat), 4)
         canvas[covered] = torch.cat([lit, torch.ones_like(lit[:, :1])], 1)
-        return self._averaged(canvas)
+        return averaged(canvas, self.size, self.supersampling)
 
     def _arm_colours(self, specs: SampleSpecs, scene: Scene, stage: Stage) -> Tensor:
         """(B, V, 3) linear RGB of the arms' vertices, 0 of all others."""
@@ -382,14 +380,6 @@ class SyntheticEngine:
             rows = self.arms.arm_rows + number * self.arms.hand_mesh.count
             colours[:, rows] = self.skin.arms(person.appearance)
         return colours
-
-    def _averaged(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
-        """Means (B, S, S, 3) and (B, S, S) of the finer pixels (B * F * F, 4)."""
-        ss, size = self.supersampling, self.size
-        blocks = canvas.view(-1, size, ss, size, ss, 4)
-        total = sum((blocks[:, :, y, :, x] for y in range(ss) for x in range(ss)),
-                    start=torch.zeros_like(blocks[:, :, 0, :, 0])) / (ss * ss)  # fmt: skip
-        return total[..., :3], total[..., 3]
 
     def _relief(
         self,
@@ -408,11 +398,3 @@ class SyntheticEngine:
         normals[shown], strength = self.skin.relief(people, skin, at, normals[shown])
         gloss[shown] = gloss[shown] * strength[:, None]
         return normals, gloss
-
-    def _to_eye(self, K: Tensor, covered: Tensor, row: Tensor, fine: int) -> Tensor:
-        """(N, 3) unit vectors from pixels to the camera."""
-        K = K.float()[row]
-        x = ((covered % fine + 0.5) / self.supersampling - K[:, 0, 2]) / K[:, 0, 0]
-        y = ((covered // fine % fine + 0.5) / self.supersampling - K[:, 1, 2]) / K[:, 1, 1]
-        rays = torch.stack([x, y, torch.ones_like(x)], 1)
-        return -torch.nn.functional.normalize(rays, dim=1)

@@ -103,3 +103,28 @@ def lit_pixels(specs: SampleSpecs, points: SurfacePoints, rays: Rays, surface: S
     shine = highlights(surface.normals, rays.to_eye, rays.shown, specs.light, gloss, points.row)
     lit = colour * rays.diffuse + shine
     return lit * fall_off(rays.depth, sensor)[:, None] if infrared else lit
+
+
+def to_eye(K: Tensor, pixels: tuple[Tensor, Tensor], fine: int, supersampling: int) -> Tensor:
+    """(N, 3) unit vectors from pixels to the camera.
+
+    Args:
+        K: (B, 3, 3) of the images.
+        pixels: (N,) numbers of finer pixels in all images, (N,) the images that they are in.
+        fine: finer pixels of an image's side; supersampling: how much finer they are.
+    """
+    covered, row = pixels
+    K = K.float()[row]
+    x = ((covered % fine + 0.5) / supersampling - K[:, 0, 2]) / K[:, 0, 0]
+    y = ((covered // fine % fine + 0.5) / supersampling - K[:, 1, 2]) / K[:, 1, 1]
+    rays = torch.stack([x, y, torch.ones_like(x)], 1)
+    return -torch.nn.functional.normalize(rays, dim=1)
+
+
+def averaged(canvas: Tensor, size: int, supersampling: int) -> tuple[Tensor, Tensor]:
+    """Means (B, S, S, 3) and (B, S, S) of the finer pixels (B * F * F, 4)."""
+    ss = supersampling
+    blocks = canvas.view(-1, size, ss, size, ss, 4)
+    total = sum((blocks[:, :, y, :, x] for y in range(ss) for x in range(ss)),
+                start=torch.zeros_like(blocks[:, :, 0, :, 0])) / (ss * ss)  # fmt: skip
+    return total[..., :3], total[..., 3]

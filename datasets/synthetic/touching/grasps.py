@@ -79,8 +79,9 @@ class GraspSampler:
         opened[:, FLEXION] *= np.where(opened[:, FLEXION] > 0, _OPEN[between], 1.0)
         hands = pose_candidates(self.model, [replace(candidate, angles=opened)],
                                 base.hand.betas.numpy())  # fmt: skip
-        arm = one_arm(base)
-        limb = self.limbs.posed(hands.params, arm, False)
+        if not is_good(self.model, hands)[0]:
+            return None
+        limb = self.limbs.posed(hands.params, one_arm(base), False)
         axes = candidate.rotation @ self.model.frame.T
         posed = (_between if between else _in_palm)(rng, thing, limb, axes)
         if posed is None:
@@ -100,7 +101,7 @@ class GraspSampler:
         def probes(angles: np.ndarray) -> np.ndarray:
             pose = self.model.anatomy.hand_pose(torch.from_numpy(angles))
             many = params.map(lambda value: value.expand(len(angles), *value.shape[1:]))
-            return self.limbs.probes(replace(many, hand_pose=pose), False)
+            return self.limbs.vertices_of(replace(many, hand_pose=pose), False)
 
         share = np.ones(len(MODEL_FINGERS))
         if between:

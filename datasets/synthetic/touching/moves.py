@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.synthetic.touching.solids import Solid, gap
+from datasets.synthetic.touching.solids import NEAR, Solid, gap
 from fitter.conventions import MODEL_FINGERS
 from fitter.hand_models.anatomy import FLEXION, finger_joints, joint_limits
 
@@ -22,6 +22,8 @@ STEPS = 60
 """Of a body that approaches; more take those that slide along each other, which are given up."""
 CLOSING = 14
 """Poses between the open and the closed finger that are tried one after the other."""
+AT_ONCE = 5
+"""Of these poses that are tried together."""
 HALVINGS = 4
 """Of the step in which a finger meets something."""
 FLEXIONS = np.deg2rad([[70.0, 85.0, 55.0]] * 4 + [[40.0, 50.0, 60.0]])
@@ -111,21 +113,27 @@ def _free_share(
 ) -> tuple[np.ndarray, np.ndarray]:
     """How much of a change each finger goes through before it touches (5,), and who does."""
 
+    own = np.flatnonzero(finger >= 0)
+    of_finger = [finger[own] == row for row in range(len(MODEL_FINGERS))]
+
     def is_free(shares: np.ndarray) -> np.ndarray:
         points = probes(angles + _by_joint(shares) * change)
-        own = np.flatnonzero(finger >= 0)
         flat = points[:, own].reshape(-1, 3)
-        free = obstacle.clearance(flat).reshape(len(points), -1)
-        least = [free[:, finger[own] == row].min(axis=1) for row in range(len(MODEL_FINGERS))]
-        return np.stack(least, 1) >= 0.5 * TOUCH
+        free = obstacle.clearance(flat, looked=NEAR).reshape(len(points), -1)
+        return np.stack([free[:, part].min(axis=1) for part in of_finger], 1) >= 0.5 * TOUCH
 
     steps = np.linspace(0.0, 1.0, CLOSING + 1)
-    free = is_free(np.repeat(steps[:, None], len(MODEL_FINGERS), 1))
-    blocked = ~np.logical_and.accumulate(free, axis=0)
-    met = blocked.any(axis=0)
-    first = np.where(met, blocked.argmax(axis=0), CLOSING)
-    high = steps[first]
-    low = np.where(met, steps[np.maximum(first - 1, 0)], 1.0)
+    first = np.full(len(MODEL_FINGERS), CLOSING + 1)
+    for start in range(0, len(steps), AT_ONCE):
+        tried = steps[start : start + AT_ONCE]
+        blocked = ~is_free(np.repeat(tried[:, None], len(MODEL_FINGERS), 1))
+        new = blocked.any(axis=0) & (first > CLOSING)
+        first[new] = start + blocked.argmax(axis=0)[new]
+        if (first <= CLOSING).all():
+            break
+    met = first <= CLOSING
+    high = steps[np.minimum(first, CLOSING)]
+    low = np.where(met, steps[np.clip(first - 1, 0, CLOSING)], 1.0)
     for _ in range(HALVINGS if met.any() else 0):
         middle = 0.5 * (low + high)
         fine = is_free(middle[None])[0]

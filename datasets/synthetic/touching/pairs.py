@@ -152,7 +152,7 @@ class PairSampler:
         def probes(angles: np.ndarray) -> np.ndarray:
             pose = self.model.anatomy.hand_pose(torch.from_numpy(angles))
             many = hand.params.map(lambda value: value.expand(len(angles), *value.shape[1:]))
-            return self.limbs.probes(replace(many, hand_pose=pose), hand.left)
+            return self.limbs.vertices_of(replace(many, hand_pose=pose), hand.left)
 
         share = furthest * rng.uniform(0.35, 1.0) * rng.uniform(0.8, 1.0, len(MODEL_FINGERS))
         found = closed(hand.angles, probes, self.limbs.finger, other.whole, share)

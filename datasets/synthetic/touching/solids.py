@@ -24,10 +24,13 @@ from fitter.records import HandParams
 
 SPACING = 0.007
 """Metres between the points that a surface is strewn with, at most."""
-NEAR = 0.014
+COVERED = SPACING / 3**0.5
+"""Metres from any point of a surface to the nearest of those, at most: the middle of a triangle
+whose sides are `SPACING`."""
+NEAR = 0.01
 """Metres from such a point within which a distance is taken exactly."""
 LOOKED = 0.03
-"""Metres up to which the nearest of those points is looked for."""
+"""Metres up to which the nearest of those points is looked for, by bodies that approach."""
 CONTACT = 0.002
 """Metres within which a vertex touches another body."""
 FLIP = np.array([-1.0, 1.0, 1.0])
@@ -81,19 +84,18 @@ class Solid:
         found = signed_distance(torch.from_numpy(np.ascontiguousarray(points))[None], self._surface)
         return found.distance[0].numpy()
 
-    def clearance(self, points: np.ndarray, reach: float = NEAR) -> np.ndarray:
-        """(P,) metres to points (P, 3): the signed distance of those within `reach` of the surface,
-        for others a lower bound of it. A point further inside than `reach` counts as outside: who
-        moves in smaller steps has met the surface before.
+    def clearance(self, points: np.ndarray, looked: float = LOOKED) -> np.ndarray:
+        """(P,) metres to points (P, 3): the signed distance of those near the surface, for others a
+        lower bound of it, `looked` at most. A point further inside than `NEAR` counts as outside:
+        who moves in smaller steps has met the surface before.
         """
         result = self.outside_box(points)
-        close = np.flatnonzero(result < LOOKED)
+        close = np.flatnonzero(result < looked)
         if not len(close):
             return result
-        strewn_there = self._strewn.query(points[close], distance_upper_bound=LOOKED)[0]
-        far = strewn_there.clip(max=LOOKED)
-        result[close] = np.maximum(result[close], far - SPACING)
-        near = close[far < reach]
+        far = self._strewn.query(points[close], distance_upper_bound=looked)[0].clip(max=looked)
+        result[close] = np.maximum(result[close], far - COVERED)
+        near = close[far < NEAR]
         result[near] = self.exact(points[near])
         return result
 
@@ -113,7 +115,7 @@ def with_middles(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def strewn(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(N, 3) points on a surface, so close that none of its points is further than `SPACING` from
+    """(N, 3) points on a surface, so close that none of its points is further than `COVERED` from
     one of them."""
     corners = vertices[faces]
     longest = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).max(axis=1)
@@ -166,8 +168,7 @@ class Limbs:
     Attributes:
         arms: poses them.
         faces: (F, 3) of the hand; vertices: their number V.
-        finger: (V + F,) row of `MODEL_FINGERS` of every vertex and face of the hand, -1 of the
-            palm's.
+        finger: (V,) row of `MODEL_FINGERS` of every vertex of the hand, -1 of the palm's.
     """
 
     def __init__(self, model: HandModel, frame: np.ndarray) -> None:
@@ -184,7 +185,6 @@ class Limbs:
         self._dressed = np.concatenate([self._bare, _closed_tube(sleeve)])
         moved_by = model.skin_weights.numpy()[:, list(model.skeleton.mano_joints)]
         joint = moved_by.argmax(axis=1)
-        joint = np.concatenate([joint, joint[self.faces].max(axis=1)])
         self.finger = np.full(len(joint), -1)
         for row, name in enumerate(MODEL_FINGERS):
             own = finger_joints(name)
@@ -206,10 +206,10 @@ class Limbs:
             keypoints=arms.keypoints[0].numpy() * mirror,
         )
 
-    def probes(self, params: HandParams, left: bool) -> np.ndarray:
-        """(B, V + F, 3) vertices and middles of faces of B hands."""
-        vertices = self.arms.model(params).vertices.numpy()
-        return with_middles(vertices, self.faces) * (FLIP if left else 1.0)
+    def vertices_of(self, params: HandParams, left: bool) -> np.ndarray:
+        """(B, V, 3) of B hands without their arms."""
+        vertices: np.ndarray = self.arms.model(params).vertices.numpy()
+        return vertices * (FLIP if left else 1.0)
 
 
 def _closed_tube(rings: np.ndarray) -> np.ndarray:
