@@ -4,8 +4,8 @@
 
 Each row is a sample as all others are (`init_net.samples.shards`): a right hand in a picture. The
 second of two rows is the left hand, so its picture is mirrored, with K and all that is true of it.
-Beside the usual arrays are those of `BETWEEN_FIELDS`, which lead from one hand to the other. Scene k
-depends on (seed, k) and the settings alone.
+Beside the usual arrays are those of `BETWEEN_FIELDS`, which lead from one hand to the other. Scene
+k depends on (seed, k) and the settings alone.
 """
 
 from __future__ import annotations
