@@ -236,11 +236,9 @@ class AutoencoderConfig(Section):
         return ("encoder", "geometry", *texture, *estimator)
 
 
-class JointVAEConfig(Section):
-    """A `init_net.networks.joint_vae.JointVAE` (Yu et al. 3.2): joints that were regressed from a
-    mesh, to the joints that pose it."""
+class RefinerConfig(Section):
+    """The variational autoencoder of Yu et al. 3.2, whichever network it is a part of."""
 
-    kind: Literal["joint_vae"] = "joint_vae"
     latent: Positive = Field(128, description="size of its latent code (Yu et al. 4.1)")
     hidden: list[Positive] = Field(
         [512],
@@ -249,10 +247,23 @@ class JointVAEConfig(Section):
         "(not published)",
     )
 
+
+class JointVAEConfig(RefinerConfig):
+    """A `init_net.networks.joint_vae.JointVAE` (Yu et al. 3.2) by itself: joints that were
+    regressed from a mesh, to the joints that pose it."""
+
+    kind: Literal["joint_vae"] = "joint_vae"
+    hand_model: str = Field(
+        "open_hand",
+        min_length=1,
+        description="whose joints: open_hand, a MANO file, or the folder of a NIMBLE model",
+    )
+    betas: Positive = Field(10, description="shape coefficients S of the hands it learns from")
+
     @property
     def part_names(self) -> tuple[str, ...]:
-        """As `LifterConfig.part_names`: none."""
-        return ()
+        """As `LifterConfig.part_names`: itself, so that a `MeshNet` can begin with it."""
+        return ("vae",)
 
 
 class MeshNetConfig(Section):
@@ -278,8 +289,8 @@ class MeshNetConfig(Section):
         min_length=1,
         description="whose mesh it is: open_hand, a MANO file, or the folder of a NIMBLE model",
     )
-    vae: JointVAEConfig | None = Field(
-        default_factory=JointVAEConfig,
+    vae: RefinerConfig | None = Field(
+        default_factory=RefinerConfig,
         description="what refines the regressed joints; null for none (Table 3)",
     )
     twist: Literal["predicted", "zero", "random"] = Field(
