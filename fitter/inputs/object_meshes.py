@@ -39,8 +39,9 @@ LARGEST_FILE = 1 << 29
 SAME_PLACE = 1e-7
 """Metres within which vertices are one: below what the files' own digits tell apart."""
 
-Closing = Literal["hull"]
-"""What may take the place of a mesh that is not closed: its convex hull."""
+Closing = Literal["holes", "hull"]
+"""How a mesh that is not closed becomes so: each hole by a fan over its own vertices, or all of it
+by its convex hull."""
 
 
 def read_object_mesh(path: Path, close: Closing | None = None) -> ObjectMesh:
@@ -48,7 +49,7 @@ def read_object_mesh(path: Path, close: Closing | None = None) -> ObjectMesh:
 
     Args:
         path: of the file.
-        close: what takes the mesh's place, or None for the mesh itself.
+        close: how it is closed, or None for the mesh as it is.
 
     Raises:
         InputError: there is no such file, it is of another kind, too large or damaged; or see
@@ -129,7 +130,7 @@ def object_mesh(
         vertices: what should be (V, 3) metres.
         faces: what should be (F, 3) whole numbers below V.
         where: what to name in messages; the name of the mesh.
-        close: what takes the mesh's place, or None for the mesh itself.
+        close: how it is closed, or None for the mesh as it is.
 
     Raises:
         InputError: they are no triangles, none or too many; a vertex is not finite; they are
@@ -144,6 +145,8 @@ def object_mesh(
     points, corners = _merged(points, corners)
     if close == "hull":
         points, corners = _hull(points, where)
+    elif close == "holes":
+        corners = _filled(points, corners, where)
     _check_closed(points, corners, where)
     volume = _volume(points, corners)
     extent = float(np.ptp(points, axis=0).max())
@@ -194,6 +197,18 @@ def _merged(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.nda
     corners = place.reshape(-1)[corners]
     a, b, c = corners.T
     return points[first], corners[(a != b) & (b != c) & (c != a)]
+
+
+def _filled(points: np.ndarray, corners: np.ndarray, where: str) -> np.ndarray:
+    """With each hole closed by a fan."""
+    import torch  # which who reads meshes as they are does without
+
+    from fitter.contact.topology import closed
+
+    try:
+        return closed(torch.from_numpy(corners), len(points)).numpy()
+    except InputError as error:
+        raise error.about(file=where) from error
 
 
 def _hull(points: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,8 @@ One object, in a file as in Python::
 
 ``rotation`` is a 3x3 matrix R, in its place ``quaternion`` has [w, x, y, z]; ``translation`` is t
 in metres: ``x_camera = R x_object + t``, with the axes of OpenCV's camera (x right, y down, z
-forward). ``pose`` is the 4x4 matrix of both, in their place. ``"close": "hull"`` takes the convex
-hull of a mesh that is not closed.
+forward). ``pose`` is the 4x4 matrix of both, in their place. ``"close": "holes"`` fills the holes
+of a mesh that is not closed, ``"close": "hull"`` takes its convex hull.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ def annotated_object(seen: SeenObject, models: str, where: str) -> PosedObject:
     path = _mesh_file(seen, models)
     if path is None:
         raise InputError("dataset.no_mesh", file=where, name=seen.name)
-    mesh = read_object_mesh(path)
+    # Scans as they are published have holes.
+    mesh = read_object_mesh(path, "holes")
     rotation = check_rotation(seen.rotation, f"{where}, {seen.name}")
     named = ObjectMesh(seen.name, mesh.vertices, mesh.faces)
     return PosedObject(named, rotation, np.asarray(seen.translation, np.float64))

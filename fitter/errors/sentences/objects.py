@@ -20,7 +20,7 @@ _FILES = {
 }
 
 _MESHES = {
-    "object.close": "expected one of {known} to take the place of an open mesh, found {found}",
+    "object.close": "expected one of {known}, by which an open mesh is closed, found {found}",
     "object.mesh": "expected the file of a mesh, or vertices and faces, found {found}",
     "object.mesh_bytes": "expected a mesh of at most {most:,} bytes, found {found:,}",
     "object.mesh_corners": "expected triangles of whole numbers from 0 to below {count}, the "
@@ -34,7 +34,7 @@ _MESHES = {
     "millimetres of something {metres:.2g} m across",
     "object.mesh_not_finite": "expected finite vertices, found {found} of {count} that are not",
     "object.mesh_open": "expected a closed mesh, found {found} of {count} edges open; close it, or "
-    'write "close": "hull" beside it to take its convex hull',
+    'write "close": "holes" beside it to fill its holes, or "hull" to take its convex hull',
     "object.mesh_small": "expected metres and at least {least:g} across, found {found:.2g}",
     "object.mesh_turned": "expected triangles that all face outward, found {found} of {count} "
     "edges whose triangles face opposite ways",

@@ -157,8 +157,7 @@ def test_objects_of_a_data_set_are_used_on_request(name, tmp_path, say, monkeypa
         facts = {"file": "--use objects", "dataset": name, "folder": images.root}
         assert told.err == f"fit-hands: {sentence('dataset.no_objects', facts)}\n"
     else:  # images of which nothing can be read might have some
-        lacks = sentence("dataset.no_mesh", {"name": "003_cracker_box"})
-        assert told.err.count(lacks) == len(found)
+        assert sentence("dataset.no_mesh", {"name": "003_cracker_box"}) in told.err
     given = [*used, "--object-models", models]
     assert say(*options, *given, "--overwrite").status in (0, 1)
     assert "nothing left to do" in say(*options, *given, "--resume").err

@@ -57,9 +57,23 @@ def test_an_open_mesh_is_refused_by_the_count_of_its_open_edges():
     mesh = open_box()
     with raises("object.mesh_open", found=3, count=18):
         object_mesh(mesh.vertices, mesh.faces, "open")
-    closed = object_mesh(mesh.vertices, mesh.faces, "open", "hull")
-    assert volume(closed) == pytest.approx(0.08**3)
-    assert trimesh.Trimesh(closed.vertices, closed.faces, process=False).is_watertight
+    for close in ("holes", "hull"):
+        closed = object_mesh(mesh.vertices, mesh.faces, "open", close)
+        assert volume(closed) == pytest.approx(0.08**3)
+        assert trimesh.Trimesh(closed.vertices, closed.faces, process=False).is_watertight
+
+
+def test_holes_are_filled_and_what_is_no_hole_is_refused():
+    cup = trimesh.creation.cylinder(0.03, 0.1)
+    rim = cup.vertices[cup.faces][..., 2].min(axis=1) < 0.05 - 1e-9
+    found = object_mesh(cup.vertices, cup.faces[rim], "cup", "holes")
+    assert volume(found) == pytest.approx(cup.volume)
+    whole = object_mesh(cup.vertices, cup.faces, "cup", "holes")
+    assert len(whole.faces) == len(cup.faces)
+    faces = box().faces.copy()
+    faces[0] = faces[0, ::-1]
+    with raises("contact.not_manifold", file="turned"):
+        object_mesh(box().vertices, faces, "turned", "holes")
 
 
 def test_triangles_that_face_both_ways_are_refused():
