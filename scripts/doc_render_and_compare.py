@@ -36,7 +36,7 @@ def columns(*names: str) -> list[str]:
 
 
 def rows_of(
-    arms: Mapping[str, tuple[str, Printed]], folder: Path, prefix: str = "", part: str = "hands"
+    arms: Mapping[str, tuple[str, Printed]], folder: Path, prefix: str = ""
 ) -> list[Sequence[str]]:
     """A row of what is measured here and one of what is printed, for each arm.
 
@@ -44,11 +44,10 @@ def rows_of(
         arms: name -> title, and what is printed; nothing for what no paper has.
         folder: of all results.
         prefix: `UNALIGNED`, or nothing for hands that are aligned.
-        part: subfolder of the results.
     """
     rows: list[Sequence[str]] = []
     for arm, (title, printed) in arms.items():
-        rows.append((f"{title}, here", *_cells(results(folder / part, arm), prefix)))
+        rows.append((f"{title}, here", *_cells(results(folder / "hands", arm), prefix)))
         if printed:
             rows.append((f"{title}, the paper", *printed))
     return rows
@@ -166,8 +165,8 @@ ZHAO_5 = {
     "zhao-3d-norm": ("+ normalised 3D", ("0.15", "7.70", "0.15", "7.73", "0.08", "0.29")),
 }
 ZHAO_6 = {
-    "zhao-open": ("open hand", ()),
-    "zhao-nimble": ("NIMBLE's fixture", ()),
+    "zhao-open": "open hand, here",
+    "zhao-nimble": "NIMBLE's fixture, here",
 }
 """Zhao, Tables 2 to 6."""
 
@@ -194,10 +193,13 @@ def joints_unaligned(folder: Path = RESULTS) -> str:
 
 def models(folder: Path = RESULTS) -> str:
     """Zhao, Table 6."""
-    rows = rows_of(ZHAO_6, folder, part="joints")
-    rows += [("MANO, the paper", "0.76", "1.24", *[""] * 4),
-             ("NIMBLE, the paper", "0.68", "1.60", *[""] * 4)]  # fmt: skip
-    return table(columns(""), rows)
+    both = FIGURES[:2]
+    rows: list[Sequence[str]] = []
+    for arm, title in ZHAO_6.items():
+        said = results(folder / "joints", arm)
+        rows.append((title, *(cell(said, (key,), digits, scale) for _, key, digits, scale in both)))
+    rows += [("MANO, the paper", "0.76", "1.24"), ("NIMBLE, the paper", "0.68", "1.60")]
+    return table(("", *(name for name, *_ in both)), rows)
 
 
 COMPARED = {

@@ -25,6 +25,7 @@ from init_net.samples.sightings import TOLD
 from init_net.training.autoencoder_evaluation import AutoencoderErrors, SpaceErrors
 from init_net.training.loss_weights import AutoencoderWeights
 from tests.support.errors import raises
+from tests.support.nimble_files import nimble_folder
 from tests.support.rendered_samples import render
 
 COUNT, UNSEEN, SIDE = 10, 8, 64
@@ -272,23 +273,28 @@ def test_an_arm_is_trained_and_measured_once(folder, tmp_path, monkeypatch):
               "--validation", held_out]  # fmt: skip
     sizes = ["--count", COUNT, "--steps", 4, "--held-out", 9, "--seeds", 3]
     given = [*places, *sizes, *(word for option in options for word in ("--set", option))]
-    words = ["table4", "fig4", "texture", *map(str, given)]
+    words = ["table4", "fig4", "zhao6", "texture", "--nimble", *map(str, [nimble_folder(), *given])]
     render_and_compare.main(words)
     results = tmp_path / "results"
     made = sorted(str(file.relative_to(results)) for file in results.rglob("*.json"))
     names = ("consistency", "location", "orientation", "photometric")
     assert made == [f"hands/{name}-4-3.json" for name in names] + [
+        *(f"joints/{name}-4-3.json" for name in ("zhao-nimble", "zhao-open")),
         *(f"keypoints/{name}-3.json" for name in ("consistency-4", "estimator-8", "orientation-4")),
         "mean/untrained-0-0.json",
     ]
     said = json.loads((results / "hands" / "photometric-4-3.json").read_text())
     assert said["hands"] == 2 and said["pa_mpjpe_mm"] > 0
     assert str(tmp_path) not in json.dumps(said)
+    of_nimble = (results / "joints" / "zhao-nimble-4-3.json").read_text()
+    assert json.loads(of_nimble)["training"]["network"]["hand_model"] == "nimble"
+    assert str(nimble_folder()) not in of_nimble and "pa_mpvpe_mm" not in json.loads(of_nimble)
     of_branches = json.loads((results / "keypoints" / "estimator-8-3.json").read_text())
     assert of_branches["estimated"]["px"] > 0
     picture = cv2.imread(str(tmp_path / "textures.png"))
     assert picture.shape == (4 * SIDE, 2 * SIDE, 3) and picture.std() > 10
-    assert all("n/a" not in table(results) for table in (doc.losses, doc.keypoints))
+    shown = (doc.losses, doc.keypoints, doc.models)
+    assert all("n/a" not in table(results) for table in shown)
     monkeypatch.setattr(trainings, "train_hands", lambda words: pytest.fail(f"trained {words}"))
     monkeypatch.setitem(render_and_compare.MEASURES, "hands", lambda *given: pytest.fail("again"))
     render_and_compare.main(words)
