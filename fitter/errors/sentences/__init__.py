@@ -12,12 +12,14 @@ from typing import Any
 
 from fitter.errors.sentences import (
     configuration,
+    contact,
     datasets,
     door,
     exports,
     hand_models,
     inputs,
     networks,
+    objects,
     runs,
     store,
     training,
@@ -26,12 +28,14 @@ from fitter.errors.sentences import (
 
 SENTENCES: dict[str, str] = {
     **configuration.SENTENCES,
+    **contact.SENTENCES,
     **datasets.SENTENCES,
     **door.SENTENCES,
     **exports.SENTENCES,
     **hand_models.SENTENCES,
     **inputs.SENTENCES,
     **networks.SENTENCES,
+    **objects.SENTENCES,
     **runs.SENTENCES,
     **store.SENTENCES,
     **training.SENTENCES,
