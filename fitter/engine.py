@@ -42,7 +42,8 @@ from fitter.hand_slots import (
     predicted,
     rest_offsets,
 )
-from fitter.interaction.joint_stage import HandsOfPictures, JointStage
+from fitter.interaction.joint_stage import JointStage
+from fitter.interaction.pictured import HandsOfPictures
 from fitter.meshes import HandMeshes
 from fitter.quality.judge import HandJudge
 from fitter.quality.model import quality_identity
@@ -219,6 +220,7 @@ class Engine:
                 eligible=np.array([not hand.is_doubtful for hand in hands]),
                 sureness=np.array([hand.score for hand in hands]),
                 people=[hand.person for hand in hands],
+                things={number: image.objects for number, image in enumerate(images)},
             )
         )
         told = {places[number]: dict(vars(each)) for number, each in found.items()}

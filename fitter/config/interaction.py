@@ -44,10 +44,10 @@ class InteractionConfig(Section):
         0.004, gt=0, description="gap in metres beyond which nothing is drawn together"
     )
     ordinal_weight: float = Field(
-        3.0, ge=0, description="weight of who hides whom where two hands overlap in the picture"
+        5.0, ge=0, description="weight of who hides whom where two hands overlap in the picture"
     )
     ordinal_scale: float = Field(
-        0.01, gt=0, description="depth in metres at which a wrong order counts linearly"
+        0.05, gt=0, description="depth in metres at which a wrong order is let alone"
     )
     closeness_weight: float = Field(
         4.0, ge=0, description="weight of hands near each other in depth that touch in the picture"

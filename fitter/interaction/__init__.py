@@ -5,6 +5,8 @@
     contact_points  where surfaces meet
     pair_terms      what two hands say of each other, as residuals
     group_problem   the objective of all hands of a group
+    things          known things that hands are kept out of
+    group_scene     groups of one size from round to round
     joint_stage     the stage, `JointStage`
     relative_place  what is stored of it
 
@@ -17,7 +19,8 @@ from typing import TYPE_CHECKING
 from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from fitter.interaction.joint_stage import HandsOfPictures, JointStage
+    from fitter.interaction.joint_stage import JointStage
+    from fitter.interaction.pictured import HandsOfPictures
     from fitter.interaction.records import Interaction
 
 __all__ = ["HandsOfPictures", "Interaction", "JointStage"]
@@ -25,7 +28,7 @@ __all__ = ["HandsOfPictures", "Interaction", "JointStage"]
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
-        "HandsOfPictures": "fitter.interaction.joint_stage",
+        "HandsOfPictures": "fitter.interaction.pictured",
         "Interaction": "fitter.interaction.records",
         "JointStage": "fitter.interaction.joint_stage",
     },

@@ -50,20 +50,23 @@ class ContactSurface:
         faces: (F, 3) int64.
         shares: (V,) float64 of the surface that each vertex stands for, in the rest pose: the lid
             of the wrist, where the forearm is, counts for nothing.
+        area: square metres of that surface.
     """
 
     kinematics: SurfaceKinematics
     faces: Tensor
     shares: Tensor
+    area: float
 
     @classmethod
     def of(cls, kinematics: SurfaceKinematics, faces: Tensor) -> Self:
         """That of a model with an open or closed mesh (F, 3)."""
         rest = kinematics.v_template.double()
         a, b, c = (rest[faces[:, k]] for k in range(3))
-        area = torch.linalg.cross(b - a, c - a).norm(dim=-1) / 2
+        area = torch.linalg.cross(b - a, c - a).norm(dim=-1) / 6
         shares = rest.new_zeros(len(rest)).index_add(0, faces.flatten(), area.repeat_interleave(3))
-        return cls(kinematics, closed(faces, len(rest)), shares / shares.sum())
+        area = float(shares.sum())
+        return cls(kinematics, closed(faces, len(rest)), shares / area, area)
 
     @cached_property
     def layout(self) -> TangentLayout:
@@ -79,12 +82,11 @@ class ContactSurface:
             second: (P, V, 3) metres, right hands, in the same frame.
             reach: metres outside the second within which a vertex is near.
         """
-        return self.tables(
-            contacts(Surface(first, self.faces), Surface(second, self.faces), reach), second
-        )
+        found = contacts(Surface(first, self.faces), Surface(second, self.faces), reach)
+        return self.tables(found, second, self.shares)
 
-    def tables(self, found: Contacts, like: Tensor) -> ContactPoints:
-        """Contacts of P pairs as tables."""
+    def tables(self, found: Contacts, like: Tensor, shares: Tensor) -> ContactPoints:
+        """Contacts of P pairs as tables, with shares (V,) of the vertices of the first meshes."""
         counts = torch.bincount(found.pair, minlength=found.batch)
         start = counts.cumsum(0) - counts
         place = torch.arange(len(found.pair), device=found.pair.device) - start[found.pair]
@@ -102,5 +104,5 @@ class ContactSurface:
             table(found.barycentrics.to(like)),
             table(found.normal.to(like)),
             gap,
-            table(self.shares[found.vertex]),
+            table(shares[found.vertex]),
         )

@@ -24,6 +24,7 @@ from fitter.interaction.pair_terms import (
     order_rows,
     without_shape,
 )
+from fitter.interaction.things import ThingByHand
 from fitter.records import HandParams, TensorBatch
 from fitter.solvers import LeastSquaresProblem, Linearization
 from fitter.solvers.states import map_tensors
@@ -75,6 +76,7 @@ class GroupProblem:
         own: of the G n hands, each by itself, one group after the other.
         hands: of the same hands.
         pairs: which of them say something of each other.
+        things: that hands may touch.
         count: n.
         config: weights and scales.
         shape_prior: weight of the squared coefficients of the shape in `own`.
@@ -85,6 +87,7 @@ class GroupProblem:
     own: LeastSquaresProblem[HandParams]
     hands: GroupHands
     pairs: PairData
+    things: tuple[ThingByHand, ...]
     count: int
     config: InteractionConfig
     shape_prior: float
@@ -95,9 +98,14 @@ class GroupProblem:
         total = GroupSum(self.own.linearize(hands), self.count)
         hands = self.hands.known.sized(self.model.size, hands)
         posed = self.posed(hands)
-        self._add_contact(total, posed)
-        self._add_depth(total, posed)
-        self._add_alike(total, hands)
+        if len(self.pairs.group):
+            self._add_contact(total, posed)
+            self._add_depth(total, posed)
+            self._add_alike(total, hands)
+        if self._has_contact:
+            for thing in self.things:
+                own = posed.select(slice(place := thing.group * self.count + thing.hand, place + 1))
+                thing.add_to(total, own, self.surface, self.config)
         return total.linearization()
 
     def posed(self, hands: HandParams) -> SurfaceJacobian:
@@ -121,12 +129,24 @@ class GroupProblem:
         kept = (group >= 0).nonzero().flatten()
         kept = kept[group[kept].argsort(stable=True)]
         pairs = replace(self.pairs[kept], group=group[kept])
-        return replace(self, own=self.own.select(places), hands=self.hands[places], pairs=pairs)
+        numbers = number.tolist() if self.things else []
+        things = tuple(
+            replace(thing, group=numbers[thing.group])
+            for thing in self.things
+            if numbers[thing.group] >= 0
+        )
+        return replace(
+            self, own=self.own.select(places), hands=self.hands[places], pairs=pairs, things=things
+        )
 
     def places(self, index: Tensor) -> Tensor:
         """(m n,) places of the hands of the groups at `index` (m,)."""
         within = torch.arange(self.count, device=index.device)
         return (index[:, None] * self.count + within).flatten()
+
+    @property
+    def _has_contact(self) -> bool:
+        return self.config.penetration_weight > 0 or self.config.attraction_weight > 0
 
     @property
     def ends(self) -> tuple[Tensor, Tensor]:
@@ -135,7 +155,7 @@ class GroupProblem:
         return start + self.pairs.first, start + self.pairs.second
 
     def _add_contact(self, total: GroupSum, posed: SurfaceJacobian) -> None:
-        if self.config.penetration_weight == 0 and self.config.attraction_weight == 0:
+        if not self._has_contact:
             return
         # Each hand's vertices against the other's surface.
         first, second = (torch.cat(ends) for ends in zip(self.ends, self.ends[::-1], strict=True))

@@ -85,6 +85,9 @@ def draw_pairs(
         screen = torch.cat([project(vertices, intrinsics), vertices[..., 2:]], -1)
         return rasterize(screen, topology, (side, side))
 
+    if len(own) == 0:
+        nothing = torch.zeros(0, side, side, dtype=torch.int64, device=own.device)
+        return DrawnPairs(drawn(own), drawn(other), nothing, nothing.to(own))
     first = drawn(own)
     found = [_nearest(mask) for mask in first.mask.cpu().numpy()]
     nearest, apart = (

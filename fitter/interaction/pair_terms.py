@@ -45,6 +45,20 @@ def contact_rows(
     Tukey, "The fitting of power series", 1974). The normal is the derivative of the gap by the
     vertex, and its negative that by the point of the surface.
     """
+    value, weight = contact_weights(contact, config)
+    normal = contact.normal
+    by_first = pairs.first.rows(
+        contact.vertex[..., None], to_other(pairs.differ, normal)[:, :, None]
+    )
+    by_second = pairs.second.rows(
+        contact.corners, -contact.barycentrics[..., None] * normal[:, :, None]
+    )
+    gap = contact.gap
+    return CoupledRows(value, gap, weight, by_first.to(gap), by_second.to(gap))
+
+
+def contact_weights(contact: ContactPoints, config: InteractionConfig) -> tuple[Tensor, Tensor]:
+    """(P,) the energy of gaps, see `contact_rows`, and (P, N) their weights as residuals."""
     gap = contact.gap
     inside = contact.share * (gap < 0)
     deep = (gap / config.penetration_scale).square()
@@ -55,28 +69,21 @@ def contact_rows(
     left = (1 - (gap / config.attraction_reach).square()).clamp_min(0)
     value = value - config.attraction_weight * near * left**3
     drawn = 6 * config.attraction_weight * near * left.square() / config.attraction_reach**2
-    normal = contact.normal
-    by_first = pairs.first.rows(
-        contact.vertex[..., None], to_other(pairs.differ, normal)[:, :, None]
-    )
-    by_second = pairs.second.rows(
-        contact.corners, -contact.barycentrics[..., None] * normal[:, :, None]
-    )
-    return CoupledRows(value.sum(1), gap, weight + drawn, by_first.to(gap), by_second.to(gap))
+    return value.sum(1), weight + drawn
 
 
 def order_rows(pairs: PosedPairs, points: SeenPoints, config: InteractionConfig) -> CoupledRows:
     """Ordinal depth: what is nearer in the picture is to be nearer.
 
     Of two surfaces in the wrong order by d metres ``w a rho(d^2 / s^2)``, a the pixel's share of
-    those that say something, rho that of Charbonnier et al., 1994; 0 in the right order. The idea
-    is that of Jiang et al., "Coherent reconstruction of multiple humans from a single image",
-    2020, eq. 6, of attached points and with another loss.
+    those that say something, rho that of Geman and McClure, 1987, since masks may err; 0 in the
+    right order. The idea is that of Jiang et al., "Coherent reconstruction of multiple humans from
+    a single image", 2020, eq. 6, of attached points and with another loss.
     """
     sign = torch.where(points.near_first, 1.0, -1.0).double()
     wrong = sign * _behind(pairs, points)
     counts = points.weight * (wrong > 0)
-    rho, slope = charbonnier((wrong / config.ordinal_scale).square())
+    rho, slope = geman_mcclure((wrong / config.ordinal_scale).square())
     weight = 2 * config.ordinal_weight * counts * slope / config.ordinal_scale**2
     value = (config.ordinal_weight * counts * rho).sum(1)
     return CoupledRows(value, wrong, weight, *_by_depth(pairs, points, sign))

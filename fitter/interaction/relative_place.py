@@ -103,12 +103,21 @@ def _temperature(problem: GroupProblem) -> float:
 def _depths(problem: GroupProblem, hands: HandParams) -> Tensor:
     """(G n,) metres."""
     posed = problem.posed(problem.hands.known.sized(problem.model.size, hands))
-    first, second = (torch.cat(ends) for ends in zip(problem.ends, problem.ends[::-1], strict=True))
     left = problem.hands.left
-    found = problem.surface.between(
-        to_other(left[first] != left[second], posed.vertices[first]), posed.vertices[second], 0.0
-    )
-    deepest = found.gap.new_zeros(len(left))
-    for ends in (first, second):
-        deepest = deepest.scatter_reduce(0, ends, found.depth, "amax")
+    deepest = posed.vertices.new_zeros(len(left), dtype=torch.float64)
+    if len(problem.pairs.group):
+        ends = problem.ends
+        first, second = (torch.cat(each) for each in zip(ends, ends[::-1], strict=True))
+        found = problem.surface.between(
+            to_other(left[first] != left[second], posed.vertices[first]),
+            posed.vertices[second],
+            0.0,
+        )
+        for each in (first, second):
+            deepest = deepest.scatter_reduce(0, each, found.depth, "amax")
+    for thing in problem.things:
+        place = thing.group * problem.count + thing.hand
+        own = posed.select(slice(place, place + 1))
+        for points in thing.contact(own, problem.surface, 0.0):
+            deepest[place] = torch.maximum(deepest[place], points.depth[0])
     return deepest

@@ -1,9 +1,10 @@
-"""Which hands of a picture are fitted together: those whose meshes' boxes touch."""
+"""Which hands of a picture are fitted together: those whose meshes' boxes touch each other's, and
+those whose boxes touch that of a known thing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class PicturedHands:
             part, such as one that failed or is none.
         keypoints: (N, 21, 2) pixels, projected.
         sureness: (N,) the greater the surer that it is a hand.
+        things: picture -> (T, 4) boxes of the known things in it, NaN for one that counts for
+            nothing.
     """
 
     picture: np.ndarray
@@ -30,6 +33,7 @@ class PicturedHands:
     boxes: np.ndarray
     keypoints: np.ndarray
     sureness: np.ndarray
+    things: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,16 @@ class Touching:
     Attributes:
         hands: places of the hands, ascending.
         pairs: places in `hands` of each two whose boxes touch.
+        things: place in `hands`, and number of a thing of the picture whose box it touches.
     """
 
     hands: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
+    things: tuple[tuple[int, int], ...] = ()
 
 
 def touching(hands: PicturedHands, margin: float) -> list[Touching]:
-    """The groups of two and more, by their first hand.
+    """The groups of two hands and more, or of one with things, by their first hand.
 
     A hand that was found twice takes part once, as the surer of the two: nothing is to push a hand
     out of itself.
@@ -61,19 +67,29 @@ def touching(hands: PicturedHands, margin: float) -> list[Touching]:
     for place in np.argsort(-hands.sureness, kind="stable"):
         twice = near[place] & _same_hand(hands, int(place))
         near[twice] = near[:, twice] = False
-    return [_group(near, part) for part in _parts(near) if len(part) > 1]
+    groups = [_group(hands, near, part, margin) for part in _parts(near)]
+    return [group for group in groups if len(group.hands) > 1 or group.things]
 
 
 def _near(boxes: np.ndarray, margin: float) -> np.ndarray:
     """(N, N) bool: widened boxes overlap; of a hand and itself it is False."""
-    low, high = boxes[:, :2], boxes[:, 2:]
-    width = margin * (high - low).max(1, keepdims=True)
-    low, high = low - width, high + width
-    with np.errstate(invalid="ignore"):
-        over = np.maximum(low[:, None], low[None]) <= np.minimum(high[:, None], high[None])
-    near: np.ndarray = over.all(-1)
+    near = _overlap(_widened(boxes, margin), _widened(boxes, margin))
     np.fill_diagonal(near, False)
     return near
+
+
+def _widened(boxes: np.ndarray, margin: float) -> np.ndarray:
+    width = margin * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
+    return np.concatenate([boxes[:, :2] - width, boxes[:, 2:] + width], 1)
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, M) bool of boxes (N, 4) and (M, 4); False where one is NaN."""
+    with np.errstate(invalid="ignore"):
+        low = np.maximum(first[:, None, :2], second[None, :, :2])
+        high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+        over: np.ndarray = (low <= high).all(-1)
+    return over
 
 
 def _same_hand(hands: PicturedHands, place: int) -> np.ndarray:
@@ -102,7 +118,9 @@ def _parts(near: np.ndarray) -> list[tuple[int, ...]]:
     return parts
 
 
-def _group(near: np.ndarray, part: Sequence[int]) -> Touching:
+def _group(hands: PicturedHands, near: np.ndarray, part: Sequence[int], margin: float) -> Touching:
     count = range(len(part))
     pairs = tuple((i, j) for i in count for j in count if i < j and near[part[i], part[j]])
-    return Touching(tuple(part), pairs)
+    things = hands.things.get(int(hands.picture[part[0]]), np.empty((0, 4)))
+    touched = _overlap(_widened(hands.boxes[list(part)], margin), things)
+    return Touching(tuple(part), pairs, tuple((int(i), int(t)) for i, t in np.argwhere(touched)))

@@ -327,7 +327,8 @@ class HandRow:
         frame=CAMERA,
     )
     penetration_depth: float | None = stored(
-        "how deep this hand and another of its group are still in each other", units="m"
+        "how deep this hand and another of its group, or a known thing, are still in each other",
+        units="m",
     )
     residual_px: float | None = stored(
         "root mean square distance of keypoints_2d from keypoints_2d_detected", units="pixel"

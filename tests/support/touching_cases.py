@@ -16,7 +16,9 @@ from fitter.contact import Surface, closed, contacts
 from fitter.energies.keypoints import KeypointTargets
 from fitter.energies.scene import SceneParams, SceneView
 from fitter.hand_models import HandModel
-from fitter.interaction.joint_stage import HandsOfPictures, JointStage
+from fitter.interaction.joint_stage import JointStage
+from fitter.interaction.pictured import HandsOfPictures
+from fitter.interaction.touching import PicturedHands
 from fitter.raster import rasterize
 from fitter.records import HandParams, mirror_where
 from fitter.refinement.refiner import Refined, Refiner
@@ -122,6 +124,21 @@ def touching_case(
     exact = HandModel(model.hand.data, torch.float64)
     stage = JointStage(Refiner(exact, model.fit, options, fit), config or InteractionConfig())
     return TouchingCase(model, truth, left, task, masks, stage)
+
+
+def pictured(boxes: list[list[float]], **changes: object) -> PicturedHands:
+    """Hands of one picture, sides by turns, keypoints along the diagonals of their boxes."""
+    array = np.array(boxes, float)
+    share = np.linspace(0, 1, 21)[None, :, None]
+    count = len(array)
+    given = {
+        "picture": np.zeros(count, int),
+        "left": np.arange(count) % 2 == 1,
+        "boxes": array,
+        "keypoints": array[:, None, :2] * (1 - share) + array[:, None, 2:] * share,
+        "sureness": np.ones(count),
+    }
+    return PicturedHands(**(given | changes))
 
 
 def _clear(model: HandModel, hands: HandParams, left: Tensor) -> tuple[HandParams, Tensor]:

@@ -13,7 +13,8 @@ from fitter.hand_models.known_shape import KnownShape
 from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.interaction.contact_points import ContactSurface
 from fitter.interaction.group_problem import GroupManifold, GroupProblem
-from fitter.interaction.joint_stage import buckets, grouped_hand
+from fitter.interaction.joint_stage import grouped_hand
+from fitter.interaction.pictured import buckets
 from tests.support.touching_cases import touching_case
 
 NOTHING = dict.fromkeys(
