@@ -271,8 +271,9 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     if ranks.is_first:
         prepare_all(config, console)
     if device is None:
-        sets = (*config.learned_from.values(), *config.held_out)
-        say(console, f"samples are in {' and '.join(str(folder_of(samples)) for samples in sets)}")
+        sets = (*config.stored.values(), *config.held_out)
+        where = " and ".join(str(folder_of(samples)) for samples in sets)
+        say(console, f"samples are in {where or 'no folder: hands are posed as it learns'}")
         return EXIT_OK
     request = _Request(config, network, out, options.typed, overwrite, console, ranks)
     with ranks.joined(device):

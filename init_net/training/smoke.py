@@ -8,11 +8,17 @@ from typing import TypeVar
 
 from init_net.networks.config import (
     AutoencoderConfig,
+    JointVAEConfig,
     LifterConfig,
     NetworkConfig,
     StereoConfig,
 )
-from init_net.samples.config import DatasetConfig, SamplesConfig, StereoSamplesConfig
+from init_net.samples.config import (
+    DatasetConfig,
+    PosedHandsConfig,
+    SamplesConfig,
+    StereoSamplesConfig,
+)
 from init_net.training.config import TrainConfig
 from init_net.training.stage_config import StageConfig
 from init_net.training.start import crop_size, start_crop_size
@@ -61,7 +67,7 @@ def _small(network: NetworkConfig) -> NetworkConfig:
     """A network that sees smaller crops."""
     if isinstance(network, StereoConfig):
         return network.model_copy(update={"mono": _small(network.mono)})
-    if isinstance(network, LifterConfig):
+    if isinstance(network, LifterConfig | JointVAEConfig):
         return network
     size = min(network.input_size, 64)
     smaller: dict[str, object] = {"input_size": size}
@@ -131,6 +137,13 @@ def _few(samples: Rendered, count: int) -> Rendered:
     )
 
 
+def _fewer_hands(config: TrainConfig) -> PosedHandsConfig | None:
+    """The same of hands without images."""
+    if not isinstance(config.network, JointVAEConfig):
+        return None
+    return config.posed.model_copy(update={"count": _SAMPLES, "held_out": _SAMPLES})
+
+
 def _fewer(source: DatasetConfig) -> DatasetConfig:
     """The same of a data set."""
     return source.model_copy(
@@ -165,6 +178,7 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
             "network": _fitting(config),
             "data": _few(config.data, _SAMPLES),
             "further_data": tuple(_few(samples, _SAMPLES) for samples in config.further_data),
+            "posed_hands": _fewer_hands(config),
             "pairs": None if config.pairs is None else _few(config.pairs, _SAMPLES),
             **{
                 option: {name: _fewer(source) for name, source in getattr(config, option).items()}

@@ -101,6 +101,8 @@ SENTENCES: dict[str, str] = {
     "only a stereo network learns from pairs",
     "training.supervision": "expected no section supervision for a network of the kind {network}, "
     "found one: only an autoencoder has a choice of it",
+    "training.posed_hands": "expected no section posed_hands for a network of the kind {network}, "
+    "found one: only a joint_vae learns from hands without images",
     "training.frozen_random": "expected every part that is there and does not learn to have "
     "learned before, in an earlier stage or in run.start, found random weights in {parts}",
     "training.idle_stage": "expected a stage that trains a part that one of its losses above 0 "
