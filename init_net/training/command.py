@@ -286,17 +286,19 @@ def _asked(options: argparse.Namespace, console: Console) -> tuple[TrainConfig, 
     from fitter.device import choose_device
     from fitter.run.progress import say
     from init_net.training.config import TRAIN
-    from init_net.training.smoke import missing_sources, smoke
+    from init_net.training.smoke import missing_sources, missing_start, smoke
 
     config = _configuration(options)
     name = find_preset(options.config, TRAIN).stem
     if options.smoke:
         # A preset for a GPU has a smoke test on any machine.
         has_gpu = choose_device(options.device or "auto").type == "cuda"
-        missing = missing_sources(config)
+        missing, start = missing_sources(config), missing_start(config)
         config, name = smoke(config, has_gpu), f"{name}-smoke"
         if missing:
             say(console, f"renders stand for what is not here: {', '.join(missing)}")
+        if start is not None:
+            say(console, f"random weights stand for what is not here: {start}")
     return config, options.out or Path("runs") / name
 
 

@@ -15,7 +15,7 @@ from init_net.networks.config import JointVAEConfig
 from init_net.samples.posed_joints import JointSamples, PosedJoints
 from init_net.training.config import TrainConfig
 from init_net.training.crop_batches import batch_seed
-from init_net.training.mesh_terms import joint_distance, kl_divergence
+from init_net.training.mesh_terms import joint_distance, kl_divergence, said_distance
 from init_net.training.plan import Stage, Supply, make_plan
 from init_net.training.task import WHOLE
 
@@ -68,7 +68,7 @@ class JointVAETask:
         refined = network(batch.regressed, batch.code_noise)
         terms = {
             "joints_refined": joint_distance(refined.joints, batch.joints),
-            "joints_agreement": joint_distance(batch.regressed, refined.joints),
+            "joints_agreement": said_distance(batch.regressed, refined.joints),
             "kl": kl_divergence(refined),
         }
         weights = self.plan.at(step).losses

@@ -23,7 +23,7 @@ from fitter.metrics import (
     pa_mpjpe,
     procrustes_aligned,
 )
-from init_net.mesh_records import MeshInputs, MeshPredictions
+from init_net.mesh_records import MeshDraws, MeshInputs, MeshPredictions
 from init_net.networks.parts import NOTHING
 from init_net.posing import weak_projection
 from init_net.samples.crop_samples import Cropper, CropSamples
@@ -136,10 +136,13 @@ class MeshErrors:
         device = next(network.parameters()).device
         faces = network.faces.cpu().numpy()
         truth = truth or TrueMeshes(network.config, int(faces.max()) + 1, device)
+        # Of random twists: the same whoever asks.
+        generator = torch.Generator().manual_seed(0)
         parts = []
         for whole in crop_batches(held_out):
             crops = whole.to(device)
-            said = network(mesh_inputs(crops), absent)
+            draws = MeshDraws.drawn(len(crops.image), 0, generator).to(device)
+            said = network(mesh_inputs(crops), absent, draws)
             parts.append(cls._of_batch(said, crops, truth(crops), faces))
         return cls(
             free=SurfaceErrors.together([part.free for part in parts]),

@@ -36,8 +36,8 @@ SILHOUETTE_SIDE = 64
 
 
 def joint_distance(joints: Tensor, others: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Each of the three norms of Yu eq. 3: ``||J_hat - J||``, ``||J_tilde - J||`` and
-    ``||J_hat - J_tilde||``, mean over the 63 numbers, in `LENGTH_UNIT`.
+    """Two norms of Yu eq. 3, ``||J_hat - J||`` and ``||J_tilde - J||``: mean over the 63 numbers,
+    in `LENGTH_UNIT`.
 
     Args:
         joints: (B, 21, 3) metres.
@@ -49,6 +49,12 @@ def joint_distance(joints: Tensor, others: Tensor, weight: Tensor | None = None)
     """
     distance = known_error(joints, others).abs().mean(-1) / LENGTH_UNIT
     return (distance if weight is None else weight * distance).mean(1)
+
+
+def said_distance(points: Tensor, others: Tensor) -> Tensor:
+    """The norm of two sets of points that a network says, (B, P, 3) metres each: that of Yu eq. 7,
+    and ``||J_hat - J_tilde||`` of eq. 3; L1, mean over the numbers, in `LENGTH_UNIT`, (B,)."""
+    return (points - others).abs().mean((1, 2)) / LENGTH_UNIT
 
 
 def kl_divergence(refined: RefinedJoints) -> Tensor:
@@ -89,7 +95,7 @@ def parameter_error(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def vertex_distance(vertices: Tensor, others: Tensor) -> Tensor:
-    """The norm of Yu eq. 7, L1, mean over the numbers, in `LENGTH_UNIT`.
+    """`said_distance` of vertices from true ones.
 
     Args:
         vertices: (B, V, 3) metres.
@@ -107,7 +113,7 @@ def self_distillation(parametric: Tensor, free: Tensor) -> Tensor:
     Which side has a gradient is not published. Knowledge is "distilled to the non-parametric
     branch" (3.5), so V_refine has none.
     """
-    return vertex_distance(free, parametric.detach())
+    return said_distance(free, parametric.detach())
 
 
 def camera_distance(camera: Tensor, points: Tensor, positions: Tensor, weight: Tensor) -> Tensor:
@@ -218,7 +224,7 @@ class Comparison:
 
     def joints_agreement(self) -> Tensor:
         """Yu eq. 3, ``||J_hat - J_tilde||``: both sides move."""
-        return joint_distance(self._said.regressed, self.refined.joints)
+        return said_distance(self._said.regressed, self.refined.joints)
 
     def kl(self) -> Tensor:
         """Yu eq. 3, L_KL."""

@@ -13,6 +13,7 @@ from init_net.networks.config import (
     NetworkConfig,
     StereoConfig,
 )
+from init_net.offer import SHIPPED
 from init_net.samples.config import (
     DatasetConfig,
     PosedHandsConfig,
@@ -80,7 +81,7 @@ def _small(network: NetworkConfig) -> NetworkConfig:
 def _fitting(config: TrainConfig) -> NetworkConfig:
     """The small network, unless the weights that it is to begin with are of a larger one."""
     small = _small(config.network)
-    if config.run.start is None or start_crop_size(config) == crop_size(small):
+    if config.run.start is None or start_crop_size(config) in (None, crop_size(small)):
         return small
     return config.network
 
@@ -89,6 +90,15 @@ def missing_sources(config: TrainConfig) -> list[str]:
     """Names of the data sets to learn from, or to validate on, whose folders are not there."""
     named = (*config.datasets.items(), *config.validation_datasets.items())
     return list(dict.fromkeys(name for name, source in named if not Path(source.folder).exists()))
+
+
+def missing_start(config: TrainConfig) -> str | None:
+    """The file of weights that a run is to begin with, where it is not there: a smoke test learns
+    nothing and begins with random ones."""
+    start = config.run.start
+    if start is None or start == SHIPPED or Path(start).exists():
+        return None
+    return start
 
 
 def _without(config: TrainConfig, missing: Sequence[str]) -> TrainConfig:
@@ -170,6 +180,9 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
         InputError: weights to begin with cannot be read.
     """
     config = _without(config, missing_sources(config))
+    if missing_start(config) is not None:
+        random = config.run.model_copy(update={"start": None, "start_parts": None})
+        config = config.model_copy(update={"run": random})
     optimiser, held_out = config.optimiser, config.validation
     steps = min(optimiser.steps, 24)
     warmup = min(optimiser.warmup_steps, 1 if config.stages else steps // 4)
