@@ -57,7 +57,7 @@ DISTILLED = {"self_distillation": 100.0}
 PRINTED = {**ENCODED, **L_JOINT, **PARAMETERS, **DISTILLED}
 """Yu eq. 8."""
 
-TRANSFORMER = {"decoder": "transformer", "channels": [128, 64, 32]}
+TRANSFORMER = {"decoder": "transformer", "channels": [64, 64, 32, 32]}
 
 
 @dataclass(frozen=True)

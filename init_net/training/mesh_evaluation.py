@@ -165,7 +165,7 @@ class MeshErrors:
                 said.parametric_joints, said.parametric_vertices, truth, faces
             ),
             posing=1000 * pa_mpjpe(_array(said.joints), joints, known=known),
-            positions=crops.image.shape[-1] * across.mean(-1),
+            positions=crops.image.shape[-1] * across,
         )
 
     def columns(self) -> dict[str, np.ndarray]:
