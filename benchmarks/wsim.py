@@ -11,11 +11,11 @@ mask         4.6: masks as supervision
 parameters   what they left open: the first norms of eq. 4 alone
 gap          3.2: joints that a regressor finds on posed meshes, before and after the JointVAE
 
-Samples are rendered ones that the detector has looked at (``train-hands wsim --prepare-only`` makes
-them): the first 70 % are learned from, others are measured on. Every training and every measurement
-is kept, a JSON file each in ``benchmarks/results/wsim``: the same command goes on after a stop, does
-what is missing, and makes the tables of ``docs/wsim.md`` of all that is there. Several may run at
-once: an arm that another one trains is passed over.
+Samples are rendered ones that the detector has looked at (``train-hands wsim --prepare-only``
+makes them): the first 70 % are learned from, others are measured on. Every training and every
+measurement is kept, a JSON file each in ``benchmarks/results/wsim``: the same command goes on after
+a stop, does what is missing, and makes the tables of ``docs/wsim.md`` of all that is there. Several
+may run at once: an arm that another one trains is passed over.
 """
 
 from __future__ import annotations

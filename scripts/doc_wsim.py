@@ -1,5 +1,5 @@
-"""The tables of `docs/wsim.md`, from what `benchmarks/wsim.py` has measured, and beside them what Yu
-et al. 2023 print."""
+"""The tables of `docs/wsim.md`, from what `benchmarks/wsim.py` has measured, and beside them what
+Yu et al. 2023 print."""
 
 from __future__ import annotations
 
@@ -148,15 +148,15 @@ def gap(folder: Path = RESULTS) -> str:
     rows = []
     for arm, title in JOINT_VAES.items():
         found = results(folder / "gap", arm)
-        prefix = "" if arm == "joint_vae-exact" else "noisy_"
-        rows += [
-            (f"a JointVAE that learns from joints {title}", "those of the hand model's mesh",
-             cell(found, ("before_mm",), 2), cell(found, ("after_mm",), 2)),
-        ]  # fmt: skip
-        if prefix:
-            before, after = (cell(found, (f"{prefix}{when}_mm",), 2) for when in ("before", "after"))
-            rows.append(("the same", "those that scatter", before, after))
+        whose = f"a JointVAE that learns from joints {title}"
+        rows.append((whose, "those of the hand model's mesh", *_before_and_after(found, "")))
+        if arm == "joint_vae":
+            rows.append((whose, "those that scatter", *_before_and_after(found, "noisy_")))
     return table(("", "joints", "before, mm", "after, mm"), rows)
+
+
+def _before_and_after(found: Results, prefix: str) -> list[str]:
+    return [cell(found, (f"{prefix}{when}_mm",), 2) for when in ("before", "after")]
 
 
 BLOCKS: dict[str, Callable[[], str]] = {

@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fitter.conventions import MODEL_TO_KEYPOINTS
 from fitter.hand_models import HandModel, KeypointDefinition, pose_keypoints
-from fitter.hand_models.keypoint_definitions import fingertips
 from fitter.hand_models.keypoint_model import KeypointModel
 from fitter.records import TensorBatch
+from init_net.networks.hand_layer import joint_regressor
 from init_net.samples.random_hands import RandomHands
 
 
@@ -87,10 +86,5 @@ def regressed_model(model: HandModel) -> KeypointModel:
     data = model.data
     if data.keypoint_regressor is not None:
         return model.keypoint_model().to(torch.float32)
-    definition = KeypointDefinition.of(model, "freihand")
-    eye = torch.eye(len(data.v_template), dtype=torch.float64)
-    assert definition.regressor is not None  # a model of joints has one
-    rows = torch.cat([definition.regressor.double(), eye[fingertips(model, "mano")]])
-    order = list(MODEL_TO_KEYPOINTS)
-    whole = replace(data, keypoint_regressor=rows[order].numpy(), keypoint_offsets=None)
-    return HandModel(whole).keypoint_model()
+    rows = joint_regressor(model)
+    return HandModel(replace(data, keypoint_regressor=rows, keypoint_offsets=None)).keypoint_model()

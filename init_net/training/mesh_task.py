@@ -102,9 +102,7 @@ class MeshTask(ImageTask):
         """See `Task.losses`."""
         batch, stage = batch.to(self._device), self.plan.at(step)
         asked = [name for name, weight in stage.losses.items() if weight > 0]
-        said: MeshPredictions = self.network(
-            mesh_inputs(batch.crops), stage.without, batch.draws
-        )
+        said: MeshPredictions = self.network(mesh_inputs(batch.crops), stage.without, batch.draws)
         terms = self._terms(said, batch.crops, [name for name in asked if name not in OF_PAIRS])
         if "penetration" in asked:
             vertices = said.parametric_vertices.float()

@@ -13,8 +13,8 @@ from datasets.annotations import AnnotatedHand
 from fitter.contact import Surface, closed, penetration
 from fitter.errors import InputError
 from init_net.samples.config import DatasetConfig
-from init_net.samples.hand_pairs import beside_each_other
 from init_net.samples.crop_samples import CropViews
+from init_net.samples.hand_pairs import beside_each_other
 from init_net.samples.joined import JoinedSamples
 from init_net.samples.shards import ShardedSamples
 from init_net.training.mesh_terms import LENGTH_UNIT

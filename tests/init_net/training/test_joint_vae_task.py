@@ -65,6 +65,7 @@ def test_no_hand_is_seen_twice_nor_measured_after_it_was_learned_from(task):
 def test_a_run_stopped_goes_on_as_if_it_had_not_been(tmp_path, step):
     config = vae_config()
     for folder, stops in (("whole", (99,)), ("parts", (step, 99))):
+        (tmp_path / folder).mkdir()
         for stop in stops:
             done = itertools.count(0 if stop == stops[0] else step)
             watch = Watch(stop=lambda done=done, stop=stop: next(done) >= stop)
@@ -112,7 +113,7 @@ def test_no_other_network_learns_from_hands_without_images(kind):
 
 def test_a_hand_model_that_is_not_there():
     config = vae_config(network={"kind": "joint_vae", "hand_model": "MANO_RIGHT.pkl"})
-    with raises("model.file_missing"):
+    with raises("model.unknown"):
         require_trainable(config)
 
 
