@@ -21,6 +21,7 @@ from init_net.samples.config import (
     StereoSamplesConfig,
 )
 from init_net.training.config import TrainConfig
+from init_net.training.loss_weights import OF_PAIRS
 from init_net.training.stage_config import StageConfig
 from init_net.training.start import crop_size, start_crop_size
 
@@ -115,12 +116,15 @@ def _without(config: TrainConfig, missing: Sequence[str]) -> TrainConfig:
             found["data"] = None if None in shares else sum(share or 0.0 for share in shares)
         return found
 
-    stages = {
-        name: stage if stage.sources is None else stage.model_copy(
-            update={"sources": kept(stage.sources)}
-        )
-        for name, stage in config.stages.items()
-    }  # fmt: skip
+    def done(stage: StageConfig) -> StageConfig:
+        update: dict[str, object] = {}
+        if stage.sources is not None:
+            update["sources"] = kept(stage.sources)
+        if stage.losses is not None:  # rendered samples show no pairs of hands
+            update["losses"] = {k: 0.0 if k in OF_PAIRS else v for k, v in stage.losses.items()}
+        return stage.model_copy(update=update)
+
+    stages = {name: done(stage) for name, stage in config.stages.items()}
     is_counted = any(source.share != 0 for source in lost.values())
     return config.model_copy(
         update={
