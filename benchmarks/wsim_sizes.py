@@ -20,6 +20,8 @@ from init_net.hand_model_id import OPEN_HAND
 from init_net.mesh_records import MeshDraws, MeshInputs, MeshPredictions
 from init_net.networks.build import build_network
 from init_net.networks.config import MeshNetConfig
+from init_net.networks.mesh_decoders.spiral import SpiralConvolution, SpiralDecoder
+from init_net.networks.mesh_decoders.transformer import TransformerDecoder
 from init_net.networks.mesh_net import MeshNet
 
 DECODERS = ("spiral", "transformer", "parametric")
@@ -64,12 +66,13 @@ def sizes(config: MeshNetConfig, batch: int, repeats: int) -> dict[str, Any]:
 
 def _levels(network: MeshNet) -> list[int]:
     """Vertices of the decoder's meshes, from the coarsest."""
-    decoder = network.decoder
-    if hasattr(decoder, "convolutions"):
-        return [len(layer.path) for layer in decoder.convolutions]
-    up = getattr(decoder, "up", None)
-    whole = len(network.hand.model.v_template)
-    return [whole] if up is None else [up.weight.shape[1], whole]
+    decoder, whole = network.decoder, len(network.hand.model.v_template)
+    if isinstance(decoder, SpiralDecoder):
+        layers = [m for m in decoder.convolutions if isinstance(m, SpiralConvolution)]
+        return [len(layer.path) for layer in layers]
+    if isinstance(decoder, TransformerDecoder):
+        return [decoder.up.in_features, whole]
+    return [whole]
 
 
 def _count(part: nn.Module) -> int:
@@ -122,8 +125,8 @@ def main() -> None:
     use_threads(given.threads)
     found = []
     for decoder in DECODERS:
-        config = MeshNetConfig(
-            decoder=decoder, hand_model=given.hand_model, input_size=PUBLISHED_SIZE
+        config = MeshNetConfig.model_validate(
+            {"decoder": decoder, "hand_model": given.hand_model, "input_size": PUBLISHED_SIZE}
         )
         found.append(sizes(config, given.batch, given.repeats))
     print("| decoder | levels | " + " | ".join(found[0]["parts"]) + " | step, s | crop, ms |")
