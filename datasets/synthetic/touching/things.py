@@ -126,7 +126,8 @@ def _box(rng: Rng) -> trimesh.Trimesh:
 
 def _ball(rng: Rng) -> trimesh.Trimesh:
     ball = trimesh.creation.icosphere(3, rng.uniform(0.02, 0.038))
-    return ball.apply_scale([1.0, rng.uniform(0.75, 1.0), rng.uniform(0.8, 1.3)])
+    ball.apply_scale([1.0, rng.uniform(0.75, 1.0), rng.uniform(0.8, 1.3)])
+    return ball
 
 
 def _capsule(rng: Rng) -> trimesh.Trimesh:
@@ -145,7 +146,8 @@ def _torus(rng: Rng) -> trimesh.Trimesh:
     large, small = rng.uniform(0.035, 0.08), rng.uniform(0.007, 0.016)
     ring = trimesh.creation.torus(large, small, 40, 14)
     ring.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
-    return ring.apply_translation([large, 0, 0])
+    ring.apply_translation([large, 0, 0])
+    return ring
 
 
 def _hammer(rng: Rng) -> trimesh.Trimesh:
@@ -169,7 +171,8 @@ def _pen(rng: Rng) -> trimesh.Trimesh:
 def _card(rng: Rng) -> trimesh.Trimesh:
     sides = rng.uniform(0.04, 0.09, 2)
     card = _fine(trimesh.creation.box([rng.uniform(0.001, 0.009), *sides]))
-    return card.apply_translation([0, *rng.uniform(-0.3, 0.3, 2) * sides])
+    card.apply_translation([0, *rng.uniform(-0.3, 0.3, 2) * sides])
+    return card
 
 
 def _small(rng: Rng) -> trimesh.Trimesh:
@@ -185,7 +188,8 @@ def _small(rng: Rng) -> trimesh.Trimesh:
     if which == 2:
         return _fine(trimesh.creation.box(rng.uniform(0.01, 0.024, 3)))
     ring = trimesh.creation.torus(rng.uniform(0.009, 0.013), 0.0016, 28, 8)
-    return ring.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0]))
+    ring.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0]))
+    return ring
 
 
 def _fine(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
