@@ -113,7 +113,7 @@ def _mug(rng: Rng) -> trimesh.Trimesh:
     handle = trimesh.creation.torus(0.3 * height, rng.uniform(0.004, 0.006), 24, 12)
     handle.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
     handle.apply_translation([radius, 0, 0])
-    whole = trimesh.util.concatenate([body, handle])
+    whole = _joined(body, handle)
     if rng.random() < 0.3:
         whole.apply_translation([-radius - 0.3 * height, 0, 0])
     return whole
@@ -156,7 +156,7 @@ def _hammer(rng: Rng) -> trimesh.Trimesh:
     handle.apply_translation([0, 0, 0.3 * length])
     head = _fine(trimesh.creation.box([rng.uniform(0.07, 0.11), *rng.uniform(0.02, 0.034, 2)]))
     head.apply_translation([0, 0, 0.8 * length])
-    return trimesh.util.concatenate([handle, head])
+    return _joined(handle, head)
 
 
 def _pen(rng: Rng) -> trimesh.Trimesh:
@@ -197,6 +197,13 @@ def _fine(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     while mesh.edges_unique_length.max() > 1.5 * EDGE and 4 * len(mesh.faces) < MOST_FACES:
         mesh = mesh.subdivide()
     return mesh
+
+
+def _joined(first: trimesh.Trimesh, second: trimesh.Trimesh) -> trimesh.Trimesh:
+    """Both bodies, each closed; they may lie in each other."""
+    faces = [first.faces, second.faces + len(first.vertices)]
+    vertices = np.concatenate([first.vertices, second.vertices])
+    return trimesh.Trimesh(vertices, np.concatenate(faces), process=False)
 
 
 IN_HAND: dict[str, Callable[[Rng], trimesh.Trimesh]] = {
