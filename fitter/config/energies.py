@@ -30,6 +30,8 @@ class Need(StrEnum):
     """Which vertices and faces of the mesh lie side by side."""
     TEXELS = "texture neighbours"
     """Which texels of the texture lie side by side on the surface."""
+    PARTS = "parts of the hand"
+    """Which vertices and faces move with which bone."""
     CAMERA = "camera"
     """How far from the camera the hand is."""
 
@@ -95,6 +97,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "normal_change": _of(Need.NEIGHBOURS),
     "edge_length": _of(Need.NEIGHBOURS),
     "edge_length_change": _of(Need.NEIGHBOURS),
+    "self_penetration": _of(Need.PARTS, least_squares=True),
     # Levenberg-Marquardt adds these up in this order.
     "limits": _of(least_squares=True),
     "pose_prior": _of(least_squares=True),

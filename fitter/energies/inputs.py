@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fitter.config.options import FitConfig
 from fitter.config.stages import StageConfig
+from fitter.contact import HandParts
 from fitter.energies.keypoints import KeypointTargets
 from fitter.energies.priors import PoseSpace
 from fitter.energies.scene import Rendering, SceneParams, SceneView, focal_applied
@@ -64,17 +65,34 @@ class KeypointInputs:
 
 
 @dataclass(frozen=True)
-class OutlineInputs(KeypointInputs):
-    """What the least-squares energies look at where one of them compares silhouettes.
+class SurfaceInputs(KeypointInputs):
+    """What the least-squares energies look at where one of them looks at the posed surface.
 
     Attributes:
         surface: vertices in the camera's frame and their derivatives.
+        known_parts: closed faces (F, 3) of the hand model and its parts; None where no energy needs
+            them.
+    """
+
+    surface: SurfaceJacobian
+    known_parts: tuple[Tensor, HandParts] | None
+
+    @property
+    def parts(self) -> tuple[Tensor, HandParts]:
+        """Closed faces and parts."""
+        return _given(self.known_parts, "parts of the hand")
+
+
+@dataclass(frozen=True)
+class OutlineInputs(SurfaceInputs):
+    """What the least-squares energies look at where one of them compares silhouettes.
+
+    Attributes:
         screen: (B, V, 3) the same vertices in pixels of the mask, and their depth.
         drawn: what `rasterize` made of `screen`, the topology, and the band in pixels.
         view: what is known of the hands, the masks among it.
     """
 
-    surface: SurfaceJacobian
     screen: Tensor
     drawn: tuple[Fragments, MeshTopology, float]
     view: SceneView
@@ -97,6 +115,7 @@ class SceneInputs:
         fit: the scales of the robust losses.
         stage: the stage's options.
         texel_graph: neighbours in the texture; None where no energy needs them.
+        known_parts: as in `SurfaceInputs`.
     """
 
     params: SceneParams
@@ -110,6 +129,7 @@ class SceneInputs:
     fit: FitConfig
     stage: StageConfig
     texel_graph: TexelGraph | None = None
+    known_parts: tuple[Tensor, HandParts] | None = None
 
     @property
     def hand(self) -> HandParams:
@@ -140,6 +160,11 @@ class SceneInputs:
     def texels(self) -> TexelGraph:
         """Of the texture's texels."""
         return _given(self.texel_graph, "texture neighbours")
+
+    @property
+    def parts(self) -> tuple[Tensor, HandParts]:
+        """Closed faces of the hand model, and its parts."""
+        return _given(self.known_parts, "parts of the hand")
 
     @property
     def camera_scale(self) -> Tensor:

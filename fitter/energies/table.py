@@ -19,6 +19,7 @@ from fitter.energies import (  # noqa: F401, each declares its energies when it 
     silhouette,
     size,
     surface,
+    touching,
 )
 from fitter.energies.declare import FIRST_ORDER, LEAST_SQUARES, Term
 from fitter.energies.inputs import HandInputs, KeypointInputs, SceneInputs

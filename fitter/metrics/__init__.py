@@ -3,6 +3,7 @@
     points      3D and 2D keypoints or vertices, with and without an alignment
     curves      share within a distance, and the area under it
     surfaces    F-score, edges and normals of meshes
+    penetration meshes in each other, contact, relative place
     masks       silhouettes
     sequences   jitter of videos
     freihand    FreiHAND's own evaluation, to its printed digits
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
     from fitter.metrics.freihand import FreiHandScores, freihand_scores
     from fitter.metrics.intervals import Interval, bootstrap_interval, bootstrap_means
     from fitter.metrics.masks import contour_distance, mask_accuracy, mask_iou
+    from fitter.metrics.penetration import (
+        ContactScores,
+        PenetrationDepths,
+        contact_scores,
+        penetration_depth,
+        relative_place_error,
+    )
     from fitter.metrics.points import (
         bone_scale_aligned,
         keypoint_2d_error,
@@ -54,14 +62,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUC_THRESHOLDS",
+    "ContactScores",
     "FreiHandScores",
     "Interval",
+    "PenetrationDepths",
     "acceleration_error",
     "auc",
     "auc_per_hand",
     "bone_scale_aligned",
     "bootstrap_interval",
     "bootstrap_means",
+    "contact_scores",
     "contour_distance",
     "edge_error",
     "freihand_scores",
@@ -74,9 +85,11 @@ __all__ = [
     "normal_error",
     "pa_mpjpe",
     "pck",
+    "penetration_depth",
     "per_finger",
     "point_errors",
     "procrustes_aligned",
+    "relative_place_error",
     "root_aligned",
     "scale_translation_aligned",
     "similarity_onto",
@@ -87,6 +100,13 @@ _HOMES = {
     "freihand": ("FreiHandScores", "freihand_scores"),
     "intervals": ("Interval", "bootstrap_interval", "bootstrap_means"),
     "masks": ("contour_distance", "mask_accuracy", "mask_iou"),
+    "penetration": (
+        "ContactScores",
+        "PenetrationDepths",
+        "contact_scores",
+        "penetration_depth",
+        "relative_place_error",
+    ),
     "points": (
         "bone_scale_aligned",
         "keypoint_2d_error",

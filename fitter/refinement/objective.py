@@ -189,6 +189,7 @@ class Objective:
             fit=self.task.fit,
             stage=self.stage,
             texel_graph=model.texels if Need.TEXELS in self.needs else None,
+            known_parts=model.parts if Need.PARTS in self.needs else None,
         )
 
     def terms(self, params: SceneParams) -> dict[str, Tensor]:

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from fitter.camera import project
 from fitter.config.stages import Free
+from fitter.contact import HandParts, closed
 from fitter.energies.scene import Rendering, SceneParams, SceneView, focal_applied
 from fitter.energies.surface import SurfaceGraph
 from fitter.fitting.fit_model import FitModel
 from fitter.hand_models import HandModel
 from fitter.hand_models.appearance import Appearance, SurfaceMaps, retouched
+from fitter.hand_models.hand_parts import hand_parts
 from fitter.hand_models.texels import TexelGraph
 from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.raster import MeshTopology, RasterSettings, rasterize
@@ -84,6 +86,11 @@ class SceneModel:
     def graph(self) -> SurfaceGraph:
         """Neighbours of vertices and faces."""
         return SurfaceGraph.of(self.hand.faces, len(self.hand.v_template))
+
+    @cached_property
+    def parts(self) -> tuple[Tensor, HandParts]:
+        """Closed faces of the mesh, and which of its parts may not be in each other."""
+        return closed(self.hand.faces, len(self.hand.v_template)), hand_parts(self.hand)
 
     @cached_property
     def texture_faces(self) -> TexturedFaces:

@@ -16,13 +16,15 @@ from torch import Tensor
 from fitter.camera import project
 from fitter.config.energies import DECLARATIONS, Need
 from fitter.config.stages import StageConfig
-from fitter.energies.inputs import KeypointInputs, OutlineInputs
+from fitter.energies.inputs import KeypointInputs, OutlineInputs, SurfaceInputs
+from fitter.energies.residuals import Quadratic
 from fitter.energies.scene import SceneParams, focal_applied
+from fitter.energies.touching import self_quadratic
 from fitter.energies.weighted import weighted_quadratic
 from fitter.raster import RasterSettings, rasterize
 from fitter.records import HandParams
 from fitter.refinement.objective import Objective, StageTask
-from fitter.refinement.scene import FIELDS, LENGTHS
+from fitter.refinement.scene import FIELDS, LENGTHS, SceneModel
 from fitter.solvers import (
     Descent,
     LeastSquaresProblem,
@@ -138,24 +140,31 @@ class LeastSquaresObjective:
         space, size = model.pose_space, model.size
         inputs = KeypointInputs(params, keypoints.points, targets, space, size, self.task.fit)
         weights = self.stage.energies
-        if any(Need.SILHOUETTE in DECLARATIONS[n].needs for n, w in weights.items() if w != 0):
-            inputs = self._with_outline(inputs)
+        outlined = any(Need.SILHOUETTE in DECLARATIONS[n].needs for n, w in weights.items() if w)
+        if outlined or _has_parts(self.stage):
+            inputs = self._with_surface(inputs)
+            inputs = self._with_outline(inputs) if outlined else inputs
         cost, *derivatives = weighted_quadratic(inputs, keypoints, weights)
         held = targets.known.restrict(size, params.betas, *derivatives)
         return Linearization(cost, *held)
 
-    def _with_outline(self, inputs: KeypointInputs) -> OutlineInputs:
-        model, view, band = self.task.model, self.task.view, self.stage.band
-        surface = model.kinematics(inputs.hand.to(view.image.dtype))
+    def _with_surface(self, inputs: KeypointInputs) -> SurfaceInputs:
+        model = self.task.model
+        surface = model.kinematics(inputs.hand.to(self.task.view.image.dtype))
         # In the camera's frame, so that no derivative changes.
         surface = surface._replace(vertices=surface.vertices + self.offsets)
+        known_parts = model.parts if _has_parts(self.stage) else None
+        return SurfaceInputs(**vars(inputs), surface=surface, known_parts=known_parts)
+
+    def _with_outline(self, inputs: SurfaceInputs) -> OutlineInputs:
+        model, view, band = self.task.model, self.task.view, self.stage.band
+        surface = inputs.surface
         positions = project(surface.vertices, view.intrinsics)
         screen = torch.cat([positions, surface.vertices[..., 2:]], -1)
         settings = RasterSettings(silhouette="edge", band=band)
         fragments = rasterize(screen, model.topology, (view.size, view.size), settings=settings)
         return OutlineInputs(
             **vars(inputs),
-            surface=surface,
             screen=screen,
             drawn=(fragments, model.topology, band),
             view=view,
@@ -170,6 +179,8 @@ def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> 
     if stage.iterations == 0:
         raise ValueError("the solver lm needs at least one iteration")
     _ = task.model.kinematics, task.model.topology.edges, task.model.fit.kinematics
+    if _has_parts(stage):
+        _ = task.model.parts
     size = task.model.fit.size
     options = LevenbergMarquardt(
         max_iterations=stage.iterations, relative_tolerance=stage.tolerance
@@ -198,8 +209,35 @@ def _least_squares_problem(
         weight = task.view.mask_weight * share[:, None, None]
         task = replace(task, view=replace(task.view, mask_weight=weight))
     seen = LeastSquaresObjective.of(task, of_views, task.seen(params))
-    known = task.known
-    return JointProblem(task.model.fit, rows, seen, stage.energies, known)
+    own = None
+    if _has_parts(stage):
+        own = _InThemselves(task.model, stage.energies["self_penetration"], params.offsets)
+    return JointProblem(task.model.fit, rows, seen, stage.energies, task.known, own)
+
+
+def _has_parts(stage: StageConfig) -> bool:
+    """Whether an energy of a stage looks at the parts of hands."""
+    return any(Need.PARTS in DECLARATIONS[n].needs for n, w in stage.energies.items() if w != 0)
+
+
+@dataclass(frozen=True)
+class _InThemselves:
+    """`self_penetration` of B hands in several views, weighted: an `OwnEnergy`."""
+
+    model: SceneModel
+    weight: float
+    offsets: Tensor
+
+    def __call__(self, hands: HandParams) -> Quadratic:
+        """By the hands' tangent vectors."""
+        surface = self.model.kinematics(hands.to(self.offsets.dtype))
+        surface = surface._replace(vertices=surface.vertices + self.offsets)
+        found = self_quadratic(surface, self.model.parts)
+        return Quadratic(*(self.weight * part for part in found))
+
+    def select(self, index: Tensor) -> _InThemselves:
+        """That of the hands at `index`."""
+        return replace(self, offsets=self.offsets[index])
 
 
 def _units(stage: StageConfig) -> dict[str, float]:

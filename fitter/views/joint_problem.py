@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Protocol, Self
 
 from torch import Tensor
 
 from fitter.config.energies import DECLARATIONS, EnergyName
 from fitter.energies.inputs import HandInputs
+from fitter.energies.residuals import Quadratic
 from fitter.energies.weighted import prior_quadratic
 from fitter.fitting.fit_model import FitModel
 from fitter.hand_models.known_shape import KnownShape
@@ -27,6 +28,18 @@ def of_images(weights: Mapping[EnergyName, float]) -> dict[EnergyName, float]:
     return {name: weight for name, weight in weights.items() if DECLARATIONS[name].uses_image}
 
 
+class OwnEnergy(Protocol):
+    """An energy of B hands that depends on no camera."""
+
+    def __call__(self, hands: HandParams) -> Quadratic:
+        """Value (B,) and derivatives by the hands' tangent vectors."""
+        ...
+
+    def select(self, index: Tensor) -> OwnEnergy:
+        """That of the hands at `index` (n,) alone."""
+        ...
+
+
 @dataclass(frozen=True)
 class JointProblem:
     """The objective of B hands over their N rows; a `LeastSquaresProblem`.
@@ -38,6 +51,8 @@ class JointProblem:
             images; it holds no shape.
         weights: of all energies; of them those that look at no image are added up here.
         known: of the B hands' shapes, which stays.
+        own: a further energy of the B hands, weighted, by their tangent vectors; None for none. It
+            counts once a hand.
     """
 
     model: FitModel
@@ -45,6 +60,7 @@ class JointProblem:
     seen: LeastSquaresProblem[HandParams]
     weights: Mapping[EnergyName, float]
     known: KnownShape
+    own: OwnEnergy | None = None
 
     @property
     def root(self) -> RootJoint:
@@ -58,6 +74,8 @@ class JointProblem:
         found = self.seen.linearize(rows.in_views(params, self.root))
         slope, curved = pull_back(rows, self.root, found.gradient, found.hessian)
         prior = prior_quadratic(HandInputs(params, space, size), self.weights)
+        if self.own is not None:
+            prior = Quadratic(*(a + b for a, b in zip(prior, self.own(params), strict=True)))
         pairs = zip((found.cost, slope, curved), prior, strict=True)
         cost, *derivatives = (rows.sum(rows.weighted(part)) + own for part, own in pairs)
         return Linearization(cost, *self.known.restrict(size, params.betas, *derivatives))
@@ -66,7 +84,8 @@ class JointProblem:
         """The problem of the hands at `index` (n,), which may repeat, alone."""
         rows, places = self.rows.select(index)
         seen = self.seen.select(places)
-        return replace(self, rows=rows, seen=seen, known=self.known[index])
+        own = None if self.own is None else self.own.select(index)
+        return replace(self, rows=rows, seen=seen, known=self.known[index], own=own)
 
     def weighted(self, weight: Tensor) -> Self:
         """The same with other weights of the rows (N,)."""

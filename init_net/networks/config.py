@@ -236,6 +236,82 @@ class AutoencoderConfig(Section):
         return ("encoder", "geometry", *texture, *estimator)
 
 
+class RefinerConfig(Section):
+    """The variational autoencoder of Yu et al. 3.2, whichever network it is a part of."""
+
+    latent: Positive = Field(128, description="size of its latent code (Yu et al. 4.1)")
+    hidden: list[Positive] = Field(
+        [512],
+        max_length=100,
+        description="sizes of the dense layers before the code, the decoder's in the other order "
+        "(not published)",
+    )
+
+
+class JointVAEConfig(RefinerConfig):
+    """A `init_net.networks.joint_vae.JointVAE` (Yu et al. 3.2) by itself: joints that were
+    regressed from a mesh, to the joints that pose it."""
+
+    kind: Literal["joint_vae"] = "joint_vae"
+    hand_model: str = Field(
+        "open_hand",
+        min_length=1,
+        description="whose joints: open_hand, a MANO file, or the folder of a NIMBLE model",
+    )
+    betas: Positive = Field(10, description="shape coefficients S of the hands it learns from")
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """As `LifterConfig.part_names`: itself, so that a `MeshNet` can begin with it."""
+        return ("vae",)
+
+
+class MeshNetConfig(Section):
+    """A `init_net.networks.mesh_net.MeshNet`: the network of WSIM 3D Hand (Yu et al.)."""
+
+    kind: Literal["mesh_net"] = "mesh_net"
+    encoder: str = Field("resnet50", description="name of the encoder in timm")
+    latent: Positive = Field(1000, description="size of z (Yu et al. 3.2)")
+    decoder: Literal["spiral", "transformer", "parametric"] = Field(
+        "spiral",
+        description="f(z): spiral convolutions on the mesh, a mesh transformer, or the parameters "
+        "of the hand model (Yu et al. 4.1)",
+    )
+    channels: list[Positive] = Field(
+        [128, 64, 32],
+        min_length=1,
+        max_length=6,
+        description="features of the decoder's levels, from the coarsest mesh; each level has "
+        "about a quarter of the vertices of the next (not published)",
+    )
+    hand_model: str = Field(
+        "open_hand",
+        min_length=1,
+        description="whose mesh it is: open_hand, a MANO file, or the folder of a NIMBLE model",
+    )
+    vae: RefinerConfig | None = Field(
+        default_factory=RefinerConfig,
+        description="what refines the regressed joints; null for none (Table 3)",
+    )
+    twist: Literal["predicted", "zero", "random"] = Field(
+        "predicted", description="twists of the bones: the network's, 0, or random (Table 4)"
+    )
+    betas: Positive = Field(10, description="shape coefficients S")
+    hidden: list[Positive] = Field(
+        [512],
+        max_length=100,
+        description="sizes of the dense layers of the heads of shape and twist (not published)",
+    )
+    input_size: InputSize = 128
+    margin: Margin = 1.4
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """As `LifterConfig.part_names`."""
+        vae = () if self.vae is None else ("vae",)
+        return ("encoder", "decoder", *vae, "parameters", "camera")
+
+
 NetworkConfig = Annotated[
     LifterConfig | HandNetConfig | SegmentationConfig | StereoConfig | AutoencoderConfig,
     Field(discriminator="kind"),

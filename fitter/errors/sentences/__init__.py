@@ -12,6 +12,7 @@ from typing import Any
 
 from fitter.errors.sentences import (
     configuration,
+    contact,
     datasets,
     door,
     exports,
@@ -26,6 +27,7 @@ from fitter.errors.sentences import (
 
 SENTENCES: dict[str, str] = {
     **configuration.SENTENCES,
+    **contact.SENTENCES,
     **datasets.SENTENCES,
     **door.SENTENCES,
     **exports.SENTENCES,
