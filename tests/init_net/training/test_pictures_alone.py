@@ -14,6 +14,7 @@ import torch
 import yaml
 from rich.console import Console
 
+from datasets.readers.found_hands import PART
 from fitter.inputs.intrinsics import Intrinsics
 from init_net.samples import conversion
 from init_net.samples.config import SamplesConfig, StereoSamplesConfig
@@ -108,6 +109,16 @@ class TestSamples:
         sources.annotated_source.cache_clear()
         with raises("samples.other_option", option="annotations"):
             sources.prepare(source)
+
+    def test_pictures_are_counted_as_they_are_looked_at(self, folder, tmp_path, detector):
+        """By whole parts, whose end a bar would pass otherwise."""
+        photos = write_pictures(tmp_path / "many", *(f"1-{n:02d}.png" for n in range(PART + 3)))
+        for count, searched in ((5, PART), (PART + 1, PART + 3), (None, PART + 3)):
+            source = with_photos(folder, photos, count=count).datasets["photos"]
+            assert sources.pictures_to_search(source) == searched
+        told: list[int] = []
+        sources.find_hands(with_photos(folder, photos, count=5).datasets["photos"], told.append)
+        assert sum(told) == PART
 
     def test_the_unsure_are_left_out(self, folder, photos, detector):
         source = with_photos(folder, photos, least_score=0.6).datasets["photos"]
