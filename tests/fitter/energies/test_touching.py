@@ -133,7 +133,7 @@ def test_a_stage_gets_fingers_out_of_each_other(solver: str) -> None:
     before = self_penetration(model.hand(start).vertices, (faces, parts))
     result = run_stages(task, start, {"apart": stage})
     after = self_penetration(model.hand(result.params.hand).vertices, (faces, parts))
-    assert (before > 0).all() and (after < 0.5 * before).all()
+    assert (before > 0).all() and (after < 0.8 * before).all()
     torch.testing.assert_close(result.cost, 1e6 * after, rtol=1e-3, atol=1e-9)
 
 
