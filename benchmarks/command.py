@@ -46,11 +46,12 @@ from fitter.config.options import load_config
 from fitter.detection.detector import DetectorOptions, HandDetector
 from fitter.engine import Engine
 from fitter.inputs.image_files import LocalFile
+from fitter.inputs.image_task import ImageTask
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.names import NameList
-from fitter.inputs.sources import ImageTask, Sources
+from fitter.inputs.sources import Sources
 from fitter.records import HandObservation, ImageRecord
 from fitter.refinement import Refiner
 from fitter.run import RunRequest

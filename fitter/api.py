@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from fitter.config.rigs import require_rig
 from fitter.fitted_hand import FittedHand
 from fitter.fitting.detected_frame import DetectedFrame
 from fitter.frame_hand import FrameHand
-from fitter.inputs.door import FrameInput, ImageInput, RigInput
+from fitter.inputs.door import Beside, FrameInput, ImageInput, RigInput
 from fitter.inputs.given_images import GivenImages
 from fitter.inputs.samples import Given, without_samples
 from fitter.rig import Rig
@@ -52,6 +53,7 @@ def fit(
     *,
     keypoints: Any = None,
     masks: Any = None,
+    objects: Any = None,
     hand_size: Any = None,
     use: str | Sequence[str] = (),
     **settings: Any,
@@ -63,6 +65,7 @@ def fit(
         K: camera matrices, see `HandFitter.__call__`.
         keypoints: hands given in place of the detector's, see `HandFitter.__call__`.
         masks: of the hands, see `HandFitter.__call__`.
+        objects: known things that hands may touch, see `HandFitter.__call__`.
         hand_size: metres, where they are known, see `HandFitter.__call__`.
         use: of a data set's samples, see `HandFitter.__call__`.
         settings: those of `HandFitter`: model, device, max_hands, config, options.
@@ -84,7 +87,15 @@ def fit(
     ```
     """
     with HandFitter(**settings) as fitter:
-        return fitter(images, K, keypoints=keypoints, masks=masks, hand_size=hand_size, use=use)
+        return fitter(
+            images,
+            K,
+            keypoints=keypoints,
+            masks=masks,
+            objects=objects,
+            hand_size=hand_size,
+            use=use,
+        )
 
 
 @overload
@@ -189,26 +200,12 @@ class HandFitter:
 
     @overload
     def __call__(
-        self,
-        images: ImageInput,
-        K: Any = None,
-        *,
-        keypoints: Any = None,
-        masks: Any = None,
-        hand_size: Any = None,
-        use: str | Sequence[str] = (),
+        self, images: ImageInput, K: Any = None, **given: Unpack[Beside]
     ) -> list[FittedHand]: ...
 
     @overload
     def __call__(
-        self,
-        images: list[ImageInput],
-        K: Any = None,
-        *,
-        keypoints: Any = None,
-        masks: Any = None,
-        hand_size: Any = None,
-        use: str | Sequence[str] = (),
+        self, images: list[ImageInput], K: Any = None, **given: Unpack[Beside]
     ) -> list[list[FittedHand]]: ...
 
     def __call__(
@@ -218,6 +215,7 @@ class HandFitter:
         *,
         keypoints: Any = None,
         masks: Any = None,
+        objects: Any = None,
         hand_size: Any = None,
         use: str | Sequence[str] = (),
     ) -> list[FittedHand] | list[list[FittedHand]]:
@@ -239,10 +237,12 @@ class HandFitter:
                 such a list for each.
             masks: (H, W) bool or integer, or the path of a mask, of the pixels that show hands; of
                 several images one for each, None where there is none.
+            objects: of one image the list of known things that hands may touch, each an
+                `ObjectInput`; of several images such a list for each.
             hand_size: metres from the wrist's joint along the bones to the middle fingertip, of
                 all hands; or one for each image, None where it is not known. The fit keeps to it.
-            use: what to take from samples beside K, where it is not given: "keypoints", "masks", or
-                both. At least one of the samples must have it.
+            use: what to take from samples beside K, where it is not given: "keypoints", "masks",
+                "objects", or several. At least one of the samples must have it.
 
         Returns:
             The hands of the image, the surest first; of a list of images a list for each.
@@ -252,7 +252,7 @@ class HandFitter:
         """
         from fitter.device import one_thread
 
-        said = without_samples(Given(images, K, keypoints, masks), use)
+        said = without_samples(Given(images, K, keypoints, masks, objects), use)
         given = GivenImages.of(said, hand_size)
         require_rig(self.config, 1)
         found: list[list[FittedHand]] = []
@@ -368,7 +368,9 @@ class HandFitter:
     def _detect(self, given: GivenImages, place: int) -> DetectedImage:
         record = given.record(place, math.radians(self.config.camera.default_fov_degrees))
         mask = given.mask(place, record)
-        return self._found(record, given.hands[place], mask, given.hand_sizes[place])
+        objects = given.objects_in(place, record)
+        found = self._found(record, given.hands[place], mask, given.hand_sizes[place])
+        return replace(found, objects=objects)
 
     def _found(
         self,

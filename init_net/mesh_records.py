@@ -10,7 +10,9 @@ frame of a crop, and crop units.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
+import torch
 from torch import Tensor
 
 from fitter.records import HandParams, TensorBatch
@@ -27,6 +29,32 @@ class MeshInputs(TensorBatch):
 
     image: Tensor
     focal: Tensor
+
+
+@dataclass(frozen=True)
+class MeshDraws(TensorBatch):
+    """What is drawn at random for a `MeshNet`, by whoever calls it: a network has no generator, so
+    that each hand's numbers can be its own, whichever process it is computed by.
+
+    Attributes:
+        code: (B, latent) of a standard normal distribution, for the VAE's code in training.
+        twist: (B, 15) radians in [0, 1), for random twists (Yu Table 4).
+    """
+
+    code: Tensor
+    twist: Tensor
+
+    @classmethod
+    def drawn(cls, count: int, latent: int, generator: torch.Generator) -> Self:
+        """Of `count` hands, on the generator's device.
+
+        Args:
+            count: B.
+            latent: size of the VAE's code; 0 without one.
+            generator: draws ``B latent`` numbers, then 15 B.
+        """
+        place = {"generator": generator, "device": generator.device}
+        return cls(torch.randn(count, latent, **place), torch.rand(count, 15, **place))
 
 
 @dataclass(frozen=True)
@@ -53,7 +81,8 @@ class MeshPredictions:
             and fingertips as data sets label them), likewise.
         refined: what the JointVAE makes of them; None without one, and `joints` are `regressed`.
         betas: (B, S) of the hand model.
-        twist: (B, R) radians of the joints' bones, see `fitter.hand_models.twist_angles`.
+        twist: (B, 15) radians of the joints' bones, see `fitter.hand_models.twist_angles`: what the
+            network says, whichever twists `MeshNetConfig.twist` has the hand posed with.
         hand: theta = f(twist, joints) with `betas` (Yu 3.3), wrist joint at the origin.
         parametric_vertices: (B, V, 3) of `hand`, metres, relative to its wrist joint.
         parametric_joints: (B, 21, 3) likewise.

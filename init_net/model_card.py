@@ -18,6 +18,8 @@ _TITLES = {
     "handnet": ("HandNet", "image and 2D keypoints to the parameters of a hand"),
     "segmentation": ("HandSegmentation", "image and 2D keypoints to the mask of a hand"),
     "stereo": ("StereoHandNet", "two views of a hand to its parameters"),
+    "joint_vae": ("JointVAE", "joints that were regressed from a mesh to those that pose it"),
+    "mesh_net": ("MeshNet", "an image to a hand's mesh, and to the parameters of a hand model"),
     "autoencoder": ("HandAutoencoder", "an image to pose, shape, texture and light of a hand"),
 }
 

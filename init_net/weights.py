@@ -28,11 +28,20 @@ from init_net.hand_model_id import (
 )
 from init_net.model_card import WeightsInfo, model_card
 from init_net.networks.build import AnyNetwork, build_network
-from init_net.networks.config import AutoencoderConfig, LifterConfig, NetworkConfig
+from init_net.networks.config import (
+    AutoencoderConfig,
+    JointVAEConfig,
+    LifterConfig,
+    MeshNetConfig,
+    NetworkConfig,
+)
 from init_net.offer import SHIPPED, SHIPPED_WEIGHTS, shipped_file
 
 FORMAT = "fit-hands network"
 LAYOUT = 1
+
+_Posing = AutoencoderConfig | JointVAEConfig | MeshNetConfig
+"""Networks whose hand model is an option."""
 
 _SMALL = 1 << 16
 """Elements up to which a buffer keeps its precision."""
@@ -106,7 +115,8 @@ def load_network(
     Args:
         path: of a file that `save_weights` wrote.
         device: where it is wanted.
-        expected_kind: lifter, handnet, segmentation, stereo or autoencoder; None for any.
+        expected_kind: lifter, handnet, segmentation, stereo, autoencoder, joint_vae or mesh_net;
+            None for any.
         hand_model: where the files of a MANO or NIMBLE model lie that the network poses its hands
             with, in the place of where they lay in its training, of which weights keep the name
             alone; None: there. A network of the open hand does not ask for any.
@@ -121,7 +131,7 @@ def load_network(
         raise InputError(
             "weights.other_network", file=path, expected=expected_kind, found=info.network.kind
         )
-    if hand_model is not None and isinstance(info.network, AutoencoderConfig):
+    if hand_model is not None and isinstance(info.network, _Posing):
         info = replace(info, network=_posed_by(info.network, hand_model))
     require_hand_model(path, info.hand_model, *posed_by(info.network))
     _require_detector(path, info)
@@ -137,7 +147,9 @@ def load_network(
     return network.eval().requires_grad_(False).to(device)
 
 
-def _posed_by(network: AutoencoderConfig, hand_model: str) -> AutoencoderConfig:
+def _posed_by(
+    network: AutoencoderConfig | JointVAEConfig | MeshNetConfig, hand_model: str
+) -> NetworkConfig:
     """A network whose hand model lies elsewhere."""
     if network.hand_model == OPEN_HAND:
         return network

@@ -22,9 +22,9 @@ import numpy as np
 from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.inputs.image_files import LocalFile
+from fitter.inputs.image_task import ImageTask
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.json_files import load_json
-from fitter.inputs.sources import ImageTask
 from fitter.records import HandObservation, IntrinsicsSource
 from fitter.system.files import write_whole
 from fitter.system.lock import WriterLock

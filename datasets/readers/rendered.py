@@ -7,7 +7,8 @@ camera's folder is one of these. Annotations come from the truth
 files, one a sample, so that opening takes no longer than listing them.
 
 Each sample has one annotated hand, a right one. Another hand in the image has no keypoints and no
-mask of its own, and is not annotated. A hand's `parameters` are those of the model that
+mask of its own, and is not annotated, except where hands touch (``--interaction``): there the left
+hand is the second one. A hand's `parameters` are those of the model that
 ``synthetic.json`` names: the open hand, with children's shapes where there are more `betas` than
 adults' ones, or NIMBLE.
 """
@@ -36,9 +37,10 @@ from datasets.readers.files import (
     require_folder,
 )
 from datasets.readers.names import ChosenNames
-from datasets.synthetic_layout import DEPTH_UNIT, DESCRIPTION, FOLDERS
+from datasets.synthetic_layout import DEPTH_UNIT, DESCRIPTION, FOLDERS, SECOND_MASK
 from fitter.errors import InputError
 from fitter.hand_models.skeleton import MANO_SKELETON, NIMBLE_SKELETON
+from fitter.records import Side
 
 _LAYOUT = "synth-hands"
 _ROTATIONS = {"open_hand": MANO_SKELETON.rotations, "nimble": NIMBLE_SKELETON.rotations}
@@ -96,24 +98,44 @@ class RenderedImages(AnnotatedImages):
         """See `AnnotatedImages`; `visible` are the keypoints that nothing hides."""
         path = self._file("truth", place, "json")
         truth = read_json(path, _LAYOUT)
-        hand = AnnotatedHand(
-            side="right",
-            keypoints_2d=numbers(member(truth, "uv", path), (21, 2), path, "uv"),
-            keypoints_3d=numbers(member(truth, "xyz", path), (21, 3), path, "xyz"),
-            visible=_visible(member(truth, "keypoint_state", path), path),
-            parameters=_parameters(member(truth, "specs", path), path, self.model),
-        )
+        hands = [self._hand(truth, "right", member(truth, "specs", path), path)]
+        if "second" in truth:
+            second = truth["second"]
+            hands.append(self._hand(second, "left", second, path))
         return Annotation(
             name=self.names[place],
             intrinsics=numbers(member(truth, "K", path), (3, 3), path, "K"),
-            hands=(hand,),
-            objects=_objects(member(truth, "specs", path), path),
+            hands=tuple(hands),
+            objects=(*_objects(member(truth, "specs", path), path), *self._held(truth, path)),
             size=self._size,
         )
 
+    def _hand(self, truth: object, side: Side, specs: object, path: Path) -> AnnotatedHand:
+        return AnnotatedHand(
+            side=side,
+            keypoints_2d=numbers(member(truth, "uv", path), (21, 2), path, "uv"),
+            keypoints_3d=numbers(member(truth, "xyz", path), (21, 3), path, "xyz"),
+            visible=_visible(member(truth, "keypoint_state", path), path),
+            parameters=_parameters(specs, path, self.model),
+        )
+
+    def _held(self, truth: object, path: Path) -> list[AnnotatedObject]:
+        """What a hand holds, where its mesh is a file."""
+        listed = truth.get("objects", []) if isinstance(truth, dict) else []
+        return [
+            AnnotatedObject(
+                str(member(each, "name", path)),
+                numbers(member(each, "rotation", path), (3, 3), path, "rotation"),
+                numbers(member(each, "translation", path), (3,), path, "translation"),
+                self._folder / str(member(each, "mesh", path)),
+            )
+            for each in listed
+        ]
+
     def masks(self, place: int) -> np.ndarray:
-        """(1, H, W) bool, pixels at least half of which show the hand."""
-        return read_raw_image(self._file("mask", place, "jpg"))[None] > 127
+        """(hands, H, W) bool, pixels at least half of which show the hand."""
+        files = [self._file("mask", place, "jpg"), self._file(SECOND_MASK, place, "jpg")]
+        return np.stack([read_raw_image(file) > 127 for file in files if file.exists()])
 
     def depth(self, place: int) -> np.ndarray:
         """(H, W) float32 metres of whatever is nearest, 0 where the background is."""

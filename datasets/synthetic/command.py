@@ -18,6 +18,7 @@ from datasets.synthetic.folder import LARGEST, SMALLEST, SyntheticRequest, check
 from datasets.synthetic.rig_request import RigRequest, check_rig_to_render
 from datasets.synthetic.rig_shapes import dome_rig, stereo_rig
 from datasets.synthetic.settings import SyntheticSettings
+from datasets.synthetic.touching.request import INTERACTION_KINDS, InteractionRequest
 from fitter.commands.parser import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -42,6 +43,9 @@ training_xyz.json, training_scale.json, with depth and all parameters beside the
 depends on the seed and on i alone, so samples that are there are kept, and a larger --count adds
 to them.
 
+With --interaction the hands touch each other or what they hold, and nothing is inside anything: the
+second hand's mask and what is held are written, too.
+
 With --stereo, --dome or --rig several cameras see each hand. Every camera's folder, DIR/left and
 DIR/right or DIR/NAME, is such a data set then. DIR/rig.json says where the cameras stand, and
 fit-hands --views DIR/rig.json DIR runs on it; DIR/truth has what is true in the rig's frame.
@@ -57,6 +61,8 @@ examples:
   synth-hands --count 15000 --out varied/ --gloves 0.12 --children 0.2 --grey 0.12 \\
       --varied-objects 0.5 --backgrounds mixed
   synth-hands --count 1000 --out pairs/ --stereo 0.1 --size 480
+  synth-hands --count 300 --out touching/ --interaction hands --size 512
+  synth-hands --count 300 --out held/ --interaction objects --size 512
   synth-hands --count 200 --out dome/ --dome 8 --size 480
   synth-hands --count 200 --out seen/ --rig rig.json
 
@@ -195,6 +201,13 @@ def _add_contents(parser: argparse.ArgumentParser) -> None:
         help="painted (default), images with free licences in installed packages, both with more "
         "painted ones, or a folder",
     )
+    what.add_argument(
+        "--interaction",
+        choices=INTERACTION_KINDS,
+        help="hands that touch: two hands of somebody, a hand and what it holds, or both in turn, "
+        "with the truth of both; --objects, --occluders, --second-hands and --varied-objects do "
+        "not count then",
+    )
     for flag, default, meaning in _SHARES:
         what.add_argument(
             flag, type=_part, default=default, metavar="X", help=f"{meaning} (default {default})"
@@ -232,6 +245,10 @@ def _written(request: SyntheticRequest) -> Iterator[int]:
         from datasets.synthetic.rig_files import write_rig_dataset
 
         return write_rig_dataset(request)
+    if isinstance(request, InteractionRequest):
+        from datasets.synthetic.touching.files import write_interaction_dataset
+
+        return write_interaction_dataset(request)
     from datasets.synthetic.files import write_dataset
 
     return write_dataset(request)
@@ -287,6 +304,10 @@ def _checked_request(options: argparse.Namespace) -> SyntheticRequest:
         overwrite=options.overwrite,
     )
     request = given if rig is None else RigRequest.of(given, rig, options.vertices)
+    if options.interaction is not None:
+        if rig is not None:
+            raise InputError("synthetic.touching_rig", file="--interaction")
+        request = InteractionRequest.of(given, options.interaction)
     check_folder(request)
     background_files(request.settings.backgrounds, "--backgrounds")
     return request

@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from datasets.synthetic.arms import ArmBuilder, together
+from datasets.synthetic.arms import ArmBuilder, Mesh, together
 from datasets.synthetic.backgrounds import backgrounds, cast_shadow, load_bank, noise_tile
 from datasets.synthetic.camera_effects import develop, encoding_table
 from datasets.synthetic.glove_surface import GloveSurface
@@ -43,8 +43,10 @@ from datasets.synthetic.stage import (
     Scene,
     Stage,
     Surface,
+    averaged,
     image_intrinsics,
     lit_pixels,
+    to_eye,
 )
 from fitter.camera import project
 from fitter.hand_models import load_hand_model
@@ -103,11 +105,15 @@ class SyntheticEngine:
         self.table = encoding_table().to(self.device)
         self.scenes = {two: self._scene(two) for two in (False, True)}
 
-    def _scene(self, two_hands: bool) -> Scene:
+    def _scene(
+        self, two_hands: bool, thing: Mesh | None = None, places: Tensor | None = None
+    ) -> Scene:
+        """With the bodies of `ObjectSpec`, or another `thing` whose vertices are at `places`."""
         hand = self.arms.hand_mesh
         other = replace(hand, skin_of=torch.ones_like(hand.skin_of))
-        mesh = together([hand, *([other] if two_hands else []), body_mesh()]).to(self.device)
-        return Scene(mesh, MeshTopology(mesh.faces), 2 if two_hands else 1)
+        parts = [hand, *([other] if two_hands else []), thing or body_mesh()]
+        mesh = together(parts).to(self.device)
+        return Scene(mesh, MeshTopology(mesh.faces), 2 if two_hands else 1, places)
 
     def sample(self, seed: int, indices: Sequence[int]) -> SampleSpecs:
         """Specs of samples, on the CPU.
@@ -147,6 +153,32 @@ class SyntheticEngine:
             A batch for each camera, in its frame.
         """
         return self._in_parts(specs.to(self.device), [view.to(self.device) for view in views])
+
+    @torch.no_grad()
+    def render_hands(
+        self, specs: SampleSpecs, thing: Mesh | None = None, places: Tensor | None = None
+    ) -> tuple[SyntheticBatch, ...]:
+        """Render one sample, with what is true of each of its hands.
+
+        Args:
+            specs: of one sample, on any device.
+            thing: mesh of an object that stands for the bodies of `ObjectSpec`, whose first
+                colours it has.
+            places: (N, 3) float64 metres of its vertices, camera frame.
+
+        Returns:
+            A batch of one for each hand that is there, of the same image: `mask`, `parts` and all
+            of keypoints and vertices are that hand's, as it is: a left one is not mirrored.
+        """
+        specs = specs.to(self.device)
+        two = bool(specs.second.present[0])
+        there = None if places is None else places.to(self.device)
+        scene = self.scenes[two] if thing is None else self._scene(two, thing, there)
+        stage = self._pose(specs, scene)
+        picture = self._picture(specs, scene, stage, self._light(specs, scene, stage))
+        return tuple(
+            self._truth(specs, scene, stage, picture, number) for number in range(scene.hands)
+        )
 
     def _in_parts(
         self, specs: SampleSpecs, views: Sequence[ViewSpec] | None
@@ -188,6 +220,12 @@ class SyntheticEngine:
         self, specs: SampleSpecs, scene: Scene, stage: Stage, light: Irradiance
     ) -> SyntheticBatch:
         """Images of stages in the frame of the camera that sees them."""
+        return self._truth(specs, scene, stage, self._picture(specs, scene, stage, light), 0)
+
+    def _picture(
+        self, specs: SampleSpecs, scene: Scene, stage: Stage, light: Irradiance
+    ) -> tuple[Tensor, Fragments, Tensor]:
+        """Images (B, S, S, 3), what their finer pixels show, and K (B, 3, 3)."""
         K = image_intrinsics(specs.view, self.size)
         fine = self.size * self.supersampling
         scale = K.new_tensor([self.supersampling, self.supersampling, 1.0])[:, None]
@@ -198,24 +236,38 @@ class SyntheticEngine:
         behind = backgrounds(self.bank, self.tile, specs.background, self.size)
         behind = cast_shadow(behind, coverage, specs.light.cast)
         linear = without_colours(linear + behind * (1 - coverage)[..., None], specs.imaging)
-        mesh = scene.mesh
-        of_face = torch.where((mesh.skin_of == 1) & (mesh.part != OBJECT), OTHER_HAND, mesh.part)
-        pixels = truth_of_pixels(fragments, of_face.to(torch.uint8), self.supersampling)
-        positions = project(stage.first.keypoints, K).round(decimals=9)
-        tolerance = self.tolerance + specs.glove.thickness[:, None]
-        state = keypoint_states(
-            pixels, stage.first.keypoints[..., 2], positions, tolerance, self.supersampling
+        image = develop(linear, self.tile, self.table, specs.lens, specs.imaging.kind != COLOUR)
+        return image, fragments, K
+
+    def _truth(
+        self,
+        specs: SampleSpecs,
+        scene: Scene,
+        stage: Stage,
+        picture: tuple[Tensor, Fragments, Tensor],
+        number: int,
+    ) -> SyntheticBatch:
+        """What is true of the hand `number` of stages."""
+        (image, fragments, K), mesh, hand = picture, scene.mesh, stage.hands[number]
+        of_face = torch.where(
+            (mesh.skin_of != number) & (mesh.part != OBJECT), OTHER_HAND, mesh.part
         )
+        pixels = truth_of_pixels(fragments, of_face.to(torch.uint8), self.supersampling)
+        positions = project(hand.keypoints, K).round(decimals=9)
+        glove = (specs, specs.second)[number].glove
+        near = self.tolerance + glove.thickness[:, None]
+        depths = hand.keypoints[..., 2]
+        state = keypoint_states(pixels, depths, positions, near, self.supersampling)
         return SyntheticBatch(
-            image=develop(linear, self.tile, self.table, specs.lens, specs.imaging.kind != COLOUR),
+            image=image,
             mask=pixels.mask,
             parts=pixels.parts,
             depth=pixels.depth,
-            keypoints_3d=stage.first.keypoints,
+            keypoints_3d=hand.keypoints,
             keypoints_2d=positions,
             keypoint_state=state,
             intrinsics=K,
-            vertices=stage.first.vertices[:, : self.hand_vertices],
+            vertices=hand.vertices[:, : self.hand_vertices],
             specs=specs,
         )
 
@@ -230,7 +282,10 @@ class SyntheticEngine:
             flip = torch.stack([mirror, ones, ones], 1)[:, None]
             arms.append(second.map(lambda points: points * flip))
             sign.append(mirror)
-        things = body_vertices(specs.objects, first.vertices[:, : self.hand_vertices])
+        if scene.things is None:
+            things = body_vertices(specs.objects, first.vertices[:, : self.hand_vertices])
+        else:
+            things = scene.things[None].expand(len(first.vertices), -1, -1).float()
         vertices = torch.cat([*(arm.vertices.float() for arm in arms), things], 1)
         normals = vertex_normals(vertices, scene.mesh.faces)
         open_share, skin = torch.ones_like(vertices[..., 0]), torch.zeros_like(vertices[..., 0])
@@ -250,7 +305,7 @@ class SyntheticEngine:
             vertices[:, whole] = self.gloves.swell(vertices[:, whole], normals[:, whole], glove)
             of_skin = slice(start, start + hand + len(self.arms.arm_rows) - len(self.arms.loop))
             skin[:, of_skin] = (~glove.present).float()[:, None]
-        return Stage(first, vertices, normals, skin, open_share)
+        return Stage(tuple(arms), vertices, normals, skin, open_share)
 
     def _light(self, specs: SampleSpecs, scene: Scene, stage: Stage) -> Irradiance:
         hand = stage.vertices[:, : self.hand_vertices]
@@ -310,13 +365,13 @@ class SyntheticEngine:
         else:
             gloved = torch.zeros_like(row, dtype=torch.bool)
             normals, gloss = relief
-        to_eye = self._to_eye(K, covered, row, fine)
-        rays = Rays(diffuse, shown, to_eye, fragments.depth.flatten()[covered])
+        eye = to_eye(K, (covered, row), fine, self.supersampling)
+        rays = Rays(diffuse, shown, eye, fragments.depth.flatten()[covered])
         lit = lit_pixels(specs, points, rays, Surface(colour, normals, gloss, gloved))
         # One channel more: how much of a pixel is covered.
         canvas = lit.new_zeros(len(flat), 4)
         canvas[covered] = torch.cat([lit, torch.ones_like(lit[:, :1])], 1)
-        return self._averaged(canvas)
+        return averaged(canvas, self.size, self.supersampling)
 
     def _arm_colours(self, specs: SampleSpecs, scene: Scene, stage: Stage) -> Tensor:
         """(B, V, 3) linear RGB of the arms' vertices, 0 of all others."""
@@ -325,14 +380,6 @@ class SyntheticEngine:
             rows = self.arms.arm_rows + number * self.arms.hand_mesh.count
             colours[:, rows] = self.skin.arms(person.appearance)
         return colours
-
-    def _averaged(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
-        """Means (B, S, S, 3) and (B, S, S) of the finer pixels (B * F * F, 4)."""
-        ss, size = self.supersampling, self.size
-        blocks = canvas.view(-1, size, ss, size, ss, 4)
-        total = sum((blocks[:, :, y, :, x] for y in range(ss) for x in range(ss)),
-                    start=torch.zeros_like(blocks[:, :, 0, :, 0])) / (ss * ss)  # fmt: skip
-        return total[..., :3], total[..., 3]
 
     def _relief(
         self,
@@ -351,11 +398,3 @@ class SyntheticEngine:
         normals[shown], strength = self.skin.relief(people, skin, at, normals[shown])
         gloss[shown] = gloss[shown] * strength[:, None]
         return normals, gloss
-
-    def _to_eye(self, K: Tensor, covered: Tensor, row: Tensor, fine: int) -> Tensor:
-        """(N, 3) unit vectors from pixels to the camera."""
-        K = K.float()[row]
-        x = ((covered % fine + 0.5) / self.supersampling - K[:, 0, 2]) / K[:, 0, 0]
-        y = ((covered // fine % fine + 0.5) / self.supersampling - K[:, 1, 2]) / K[:, 1, 1]
-        rays = torch.stack([x, y, torch.ones_like(x)], 1)
-        return -torch.nn.functional.normalize(rays, dim=1)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -126,23 +126,30 @@ def _truth_path(out: Path, index: int) -> Path:
     return out / SPLIT / "truth" / f"{index:08d}.json"
 
 
-def write_samples(out: Path, batch: SyntheticBatch) -> None:
-    """Write the samples of a batch on the CPU, each one's truth last."""
+def jpeg(pixels: torch.Tensor) -> bytes:
+    """An image (H, W, 3) or (H, W) uint8 as a file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.numpy()).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def write_samples(
+    out: Path, batch: SyntheticBatch, more: Sequence[Mapping[str, Any]] | None = None
+) -> None:
+    """Write the samples of a batch on the CPU, each one's truth last, with `more` that is true of
+    each."""
     for row in range(len(batch.image)):
         index = int(batch.specs.index[row])
         name = f"{index:08d}"
         for folder, pixels in (("rgb", batch.image[row]), ("mask", batch.mask[row])):
             if folder == "mask":
                 pixels = (pixels * 255).round().to(torch.uint8)
-            buffer = io.BytesIO()
-            Image.fromarray(pixels.numpy()).save(
-                buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0
-            )
-            write_whole(out / SPLIT / folder / f"{name}.jpg", buffer.getvalue(), durable=False)
+            write_whole(out / SPLIT / folder / f"{name}.jpg", jpeg(pixels), durable=False)
         depth = (batch.depth[row].double() / DEPTH_UNIT).round().clamp(0, 65535)
         encoded = cv2.imencode(".png", depth.numpy().astype(np.uint16))[1]
         write_whole(out / SPLIT / "depth" / f"{name}.png", encoded.tobytes(), durable=False)
-        write_whole(_truth_path(out, index), json.dumps(_truth(batch, row)).encode(), durable=False)
+        truth = {**_truth(batch, row), **(more[row] if more else {})}
+        write_whole(_truth_path(out, index), json.dumps(truth).encode(), durable=False)
 
 
 def _truth(batch: SyntheticBatch, row: int) -> dict[str, Any]:

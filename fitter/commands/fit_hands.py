@@ -70,6 +70,7 @@ examples:
   fit-hands photos/ --out r.zarr --model MANO_RIGHT.pkl --save-vertices
   fit-hands photos/ --out r.zarr --model nimble/ --set model.mano=MANO_RIGHT.pkl
   fit-hands photos/ --out r.zarr --masks masks/
+  fit-hands photos/ --out r.zarr --intrinsics K.json --objects objects/
   fit-hands photos/ --out r.zarr --config realistic_hands --masks masks/
   fit-hands photos/ --out r.zarr --set refine.stages={}         # the fit to the keypoints alone
   fit-hands photos/ --out r.zarr --set fit.max_iterations=50
@@ -162,10 +163,11 @@ def _dataset(options: argparse.Namespace) -> DatasetRequest | None:
     from fitter.inputs.dataset_request import DatasetRequest
 
     if options.dataset is not None:
-        return DatasetRequest(options.dataset, options.split, options.use or ())
-    for flag in ("split", "use"):
-        if getattr(options, flag) is not None:
-            raise InputError("usage.dataset_missing", file=f"--{flag}")
+        models = options.object_models
+        return DatasetRequest(options.dataset, options.split, options.use or (), models)
+    for flag in ("--split", "--use", "--object-models"):
+        if getattr(options, flag.removeprefix("--").replace("-", "_")) is not None:
+            raise InputError("usage.dataset_missing", file=flag)
     return None
 
 
@@ -192,6 +194,7 @@ def _request(options: argparse.Namespace) -> RunRequest:
         intrinsics=options.intrinsics,
         keypoints=options.keypoints,
         masks=options.masks,
+        objects=options.objects,
         hand_sizes=options.person_size,
         same_hand=options.same_hand,
         people=options.people,

@@ -54,6 +54,13 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         "segmented from the image (refine.segmentation)",
     )
     inputs.add_argument(
+        "--objects",
+        type=path,
+        metavar="DIR",
+        help="things that the hands hold or touch: DIR/a/b.json for a/b.jpg names meshes and where "
+        "they are in the camera (docs/inputs.md); hands are fitted to touch and not to pierce them",
+    )
+    inputs.add_argument(
         "--hand-size",
         type=number,
         metavar="METRES",
@@ -89,7 +96,15 @@ def _add_dataset(inputs: argparse._ArgumentGroup) -> None:
         "--use",
         type=parts,
         metavar="PARTS",
-        help="what else to take from the data set: keypoints, masks, or keypoints,masks",
+        help="what else to take from the data set: keypoints, masks, objects, or several of them "
+        "with commas between",
+    )
+    inputs.add_argument(
+        "--object-models",
+        type=path,
+        metavar="DIR",
+        help="with --use objects: where the meshes of the data set's objects lie, as "
+        "NAME/textured_simple.obj or NAME.ply; without it in the data set's folder models",
     )
 
 

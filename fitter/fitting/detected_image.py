@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from fitter.contact.records import PosedObject
 from fitter.errors import UserError
 from fitter.inputs.people import ImagePeople
 from fitter.records import HandCrop, HandKey, HandObservation, IntrinsicsSource, SharedHand
@@ -28,8 +29,9 @@ class DetectedImage:
         error_code: the same for programs, a code of `fitter.errors`, or an empty text.
         file: (size in bytes, time of the last change in seconds since 1970) of its file before it
             was read, or None for one that is not there.
-        inputs_digest: see `fitter.inputs.sources.ImageTask.inputs_digest`.
+        inputs_digest: see `fitter.inputs.image_task.ImageTask.inputs_digest`.
         has_mask: whether a mask was given.
+        objects: known things that hands may touch, in the image's camera.
     """
 
     size: tuple[int, int] | None = None
@@ -43,6 +45,7 @@ class DetectedImage:
     file: tuple[int, float] | None = None
     inputs_digest: int = 0
     has_mask: bool = False
+    objects: tuple[PosedObject, ...] = ()
 
     def of_size(self, hand_size: float) -> DetectedImage:
         """The same where the size of its hands is known, metres; one that a hand has stays."""

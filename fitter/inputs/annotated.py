@@ -10,29 +10,31 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from fitter.contact.records import PosedObject
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address
 from fitter.inputs.dataset_request import DatasetPart, DatasetRequest, used_parts
 from fitter.inputs.datasets import DatasetOffer, dataset_offer
+from fitter.inputs.digests import outcome
 from fitter.inputs.image_files import ImageFile, MissingFile
 from fitter.inputs.images import DEFAULT_LIMITS, CameraExif, check_size
 from fitter.inputs.intrinsics import check_intrinsics
-from fitter.inputs.keypoint_files import hand_observation
+from fitter.inputs.object_poses import PosedIn
+from fitter.inputs.seen_hands import observations
 from fitter.inputs.seen_images import (
     SeenAnnotation,
-    SeenHand,
     SeenImages,
     check_annotated_size,
 )
+from fitter.inputs.seen_objects import digests, has_mesh, posed_objects
 from fitter.records import HandObservation
 
 
@@ -47,6 +49,7 @@ class DatasetHandle:
             however it was spelled the same is said of its images.
         split: its name.
         use: what is used beside images and K.
+        models: folder of the objects' meshes, an absolute path; empty for the data set's own.
     """
 
     name: str
@@ -54,6 +57,7 @@ class DatasetHandle:
     folder: str
     split: str
     use: tuple[DatasetPart, ...] = ()
+    models: str = ""
 
     @staticmethod
     def of(request: DatasetRequest, folder: str) -> DatasetHandle:
@@ -65,7 +69,8 @@ class DatasetHandle:
         offer = dataset_offer(request.name)
         split = offer.chosen(request.name, folder, request.split)
         place = folder.rstrip("/") if is_address(folder) else str(Path(folder).absolute())
-        return DatasetHandle(request.name, offer, place, split, used_parts(request.use))
+        models = "" if request.models is None else str(Path(request.models).absolute())
+        return DatasetHandle(request.name, offer, place, split, used_parts(request.use), models)
 
     @property
     def images(self) -> SeenImages:
@@ -106,7 +111,7 @@ class DatasetHandle:
     @property
     def _opening(self) -> DatasetHandle:
         """How it is opened, in which what is used of it has no part."""
-        return replace(self, use=())
+        return replace(self, use=(), models="")
 
     def open(self) -> None:
         """Have the data set opened in this process; what is wrong with it is said when an image is
@@ -214,9 +219,32 @@ class DatasetImage(ImageFile):
         except InputError:
             return True
 
+    def objects(self, picture: PosedIn) -> tuple[PosedObject, ...]:
+        """See `ImageFile`; empty where objects are not used.
+
+        Raises:
+            InputError: the mesh of one is missing or cannot be used, or the image cannot show it.
+        """
+        if "objects" not in self.dataset.use:
+            return ()
+        return posed_objects(self._annotation().objects, self.dataset.models, picture, self.label)
+
+    @property
+    def has_objects(self) -> bool:
+        """See `ImageFile`; of one without a mesh nothing can be used."""
+        if "objects" not in self.dataset.use:
+            return False
+        try:
+            return has_mesh(self._annotation().objects, self.dataset.models)
+        except InputError:
+            return True
+
     def said(self) -> object:
-        """See `ImageFile`: K, what is used of the hands, and a digest of the masks."""
-        return [_outcome(part) for part in (self._said_intrinsics, self._said_hands, self._digest)]
+        """See `ImageFile`: K, what is used of hands and objects, and a digest of the masks."""
+        parts = [self._said_intrinsics, self._said_hands, self._digest]
+        if "objects" in self.dataset.use:
+            parts.append(self._said_objects)
+        return [outcome(part) for part in parts]
 
     @property
     def folder(self) -> Path | None:
@@ -249,6 +277,9 @@ class DatasetImage(ImageFile):
             return None
         return [[h.side, h.keypoints.tolist(), h.confidence.tolist()] for h in found]
 
+    def _said_objects(self) -> object:
+        return digests(self._annotation().objects, self.dataset.models)
+
     def _digest(self) -> object:
         found = self._masks()
         if found is None:
@@ -267,54 +298,11 @@ def _masks_of(dataset: DatasetHandle, place: int) -> np.ndarray | None:
     return dataset.images.masks(place)
 
 
-def _outcome(part: Any) -> object:
-    """What a part says, or which sentence it raises: a damaged annotation that was mended counts
-    as another one."""
-    try:
-        return part()
-    except InputError as error:
-        return error.code
-
-
-def observations(hands: Sequence[SeenHand], where: str) -> list[HandObservation]:
-    """Annotated hands in place of detected ones, without those that have no keypoint in the image.
-
-    Args:
-        hands: of an image.
-        where: what to name in messages.
-
-    Raises:
-        InputError: a hand has no side, or its keypoints are no pixels.
-    """
-    return [
-        _observation(hand, f"{where}, hand {number}")
-        for number, hand in enumerate(hands)
-        if is_marked(hand)
-    ]
-
-
-def is_marked(hand: SeenHand) -> bool:
-    """Whether any keypoint of a hand has a place in the image."""
-    return bool(_marked(hand).any())
-
-
-def _marked(hand: SeenHand) -> np.ndarray:
-    """(21,) whether a keypoint has a place in the image."""
-    return np.isfinite(np.asarray(hand.keypoints_2d)).all(axis=-1)
-
-
-def _observation(hand: SeenHand, where: str) -> HandObservation:
-    """An annotated hand in place of a detected one; keypoints that are not marked count nothing."""
-    if hand.side is None:
-        raise InputError("dataset.no_side", file=where)
-    marked = _marked(hand)
-    sure = np.ones(21) if hand.confidence is None else np.nan_to_num(hand.confidence)
-    weight = marked * sure
-    positions = np.where(marked[:, None], hand.keypoints_2d, 0.0)
-    return hand_observation(np.column_stack([positions, weight]), hand.side, where)
-
-
-_NOWHERE = {"keypoints": "dataset.no_keypoints", "masks": "dataset.no_masks"}
+_NOWHERE = {
+    "keypoints": "dataset.no_keypoints",
+    "masks": "dataset.no_masks",
+    "objects": "dataset.no_objects",
+}
 
 
 @dataclass(frozen=True)
@@ -354,6 +342,11 @@ class DatasetFiles:
         return "masks" in self.dataset.use
 
     @property
+    def gives_objects(self) -> bool:
+        """Whether its objects are used."""
+        return "objects" in self.dataset.use
+
+    @property
     def kinds(self) -> dict[str, object]:
         """Name, split and what is used; where the folder is shapes no row."""
         dataset = self.dataset
@@ -380,7 +373,7 @@ class DatasetFiles:
             parts: of what is used; a damaged one counts as there, since its image will say so.
 
         Raises:
-            InputError: `dataset.no_keypoints` or `dataset.no_masks`.
+            InputError: `dataset.no_keypoints`, `dataset.no_masks` or `dataset.no_objects`.
         """
         for part in parts:
             if part in self.dataset.use and not any(self._has(part, name) for name in names):
@@ -388,10 +381,12 @@ class DatasetFiles:
                 raise InputError(_NOWHERE[part], folder=self.dataset.folder, **facts)
 
     def _has(self, part: DatasetPart, name: str) -> bool:
-        """Whether an image has hands with keypoints, or a mask."""
+        """Whether an image has hands with keypoints, a mask, or an object with a mesh."""
         file = self.file_of(name)
         try:
-            return file.has_mask if part == "masks" else bool(file.hands())
+            if part == "keypoints":
+                return bool(file.hands())
+            return file.has_mask if part == "masks" else file.has_objects
         except InputError:
             return True
 

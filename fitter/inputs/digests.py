@@ -1,9 +1,12 @@
-"""Digests of files that are given beside images."""
+"""What tells the files that are given beside images from others."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+
+from fitter.errors import InputError
 
 
 def file_digest(path: Path) -> str:
@@ -15,3 +18,12 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:  # the image that it belongs to will say so itself
         return ""
+
+
+def outcome(part: Callable[[], object]) -> object:
+    """What a part of an annotation says, or the code of the error that it raises: a damaged one
+    that was mended counts as another."""
+    try:
+        return part()
+    except InputError as error:
+        return error.code

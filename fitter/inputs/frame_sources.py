@@ -12,11 +12,12 @@ from pathlib import Path
 from fitter.errors import InputError
 from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.image_files import LocalFile
+from fitter.inputs.image_task import ImageTask
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.mask_files import MaskFolder
-from fitter.inputs.sources import ImageTask, Names, Sources
+from fitter.inputs.sources import Names, Sources
 from fitter.inputs.view_files import ViewFile
 from fitter.inputs.view_sizes import Size, first_sizes, require_own, require_stated
 from fitter.rig import FrameNames, Rig
@@ -75,6 +76,8 @@ class FrameSources:
 
     files = None
     people = None
+    objects = None
+    has_objects = False
     ordered = None
 
     @property
@@ -129,7 +132,7 @@ class FrameSources:
             self,
             root=self.root.absolute(),
             keypoints=keypoints and replace(keypoints, path=keypoints.path.absolute()),
-            masks=masks and replace(masks, folder=masks.folder.absolute()),
+            masks=masks and masks.absolute(),
         )
 
     def check(self, names: Names) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fitter.contact.records import PosedObject
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address
 from fitter.inputs.arrays import check_mask, check_pixels
@@ -20,6 +21,7 @@ from fitter.inputs.images import CameraExif, ImageEntry
 from fitter.inputs.intrinsics import Intrinsics, check_intrinsics
 from fitter.inputs.keypoint_files import hand_observation
 from fitter.inputs.mask_files import read_mask
+from fitter.inputs.object_poses import PosedIn, posed_object, require_in
 from fitter.inputs.samples import Given, is_matrix
 from fitter.records import HandObservation, ImageRecord
 
@@ -33,6 +35,7 @@ class GivenImages:
         intrinsics: checked K of each, or None.
         hands: of each, or None where they are to be detected.
         masks: of each, not checked, or None.
+        objects: checked, of each.
         hand_sizes: checked metres of each, or None.
         is_single: one image was given, and not a list.
     """
@@ -41,6 +44,7 @@ class GivenImages:
     intrinsics: list[np.ndarray | None]
     hands: list[list[HandObservation] | None]
     masks: list[Any]
+    objects: list[tuple[PosedObject, ...]]
     hand_sizes: list[float | None]
     is_single: bool
 
@@ -75,6 +79,12 @@ class GivenImages:
             [checked_hands(each, name) for each, name in zip(hands, names, strict=True)],
             for_each("masks", given.masks, count, is_single),
             [
+                checked_objects(objects, f"objects of {name}")
+                for objects, name in zip(
+                    for_each("objects", given.objects, count, is_single), names, strict=True
+                )
+            ],
+            [
                 None if size is None else check_hand_size(size, f"hand_size of {name}")
                 for size, name in zip(sizes, names, strict=True)
             ],
@@ -104,6 +114,17 @@ class GivenImages:
         """The image's mask (H, W) bool, or None."""
         size = (image.pixels.shape[1], image.pixels.shape[0])
         return given_mask(self.masks[place], size, f"mask of {image.name}")
+
+    def objects_in(self, place: int, image: ImageRecord) -> tuple[PosedObject, ...]:
+        """The image's objects.
+
+        Raises:
+            InputError: the image cannot show them, see `require_in`.
+        """
+        size = (image.pixels.shape[1], image.pixels.shape[0])
+        picture = PosedIn(image.name, size, image.intrinsics, image.intrinsics_source)
+        require_in(picture, self.objects[place], f"objects of {image.name}")
+        return self.objects[place]
 
 
 def given_mask(mask: Any, size: tuple[int, int], where: str) -> np.ndarray | None:
@@ -164,6 +185,25 @@ def for_each(
         found = len(given) if is_list else type(given).__name__
         raise InputError(code, file=option, expected=count, found=found, **facts)
     return list(given)
+
+
+def checked_objects(given: Any, where: str) -> tuple[PosedObject, ...]:
+    """The objects that a user gave for an image; empty where none are.
+
+    Args:
+        given: a list of objects, see `fitter.inputs.object_poses.posed_object`, or None.
+        where: what to name in messages.
+
+    Raises:
+        InputError: it is something else, or see `posed_object`.
+    """
+    if given is None:
+        return ()
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise InputError("door.objects", file=where, found=type(given).__name__)
+    return tuple(
+        posed_object(each, f"{where}, object {number}") for number, each in enumerate(given)
+    )
 
 
 def checked_hands(given: Any, image: str) -> list[HandObservation] | None:

@@ -13,11 +13,13 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from fitter.contact.records import PosedObject
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, read_part, size_and_time
 from fitter.inputs.dataset_request import DatasetPart
 from fitter.inputs.image_content import ImageBytes
 from fitter.inputs.images import CameraExif, read_image_and_exif
+from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.sidecars import Sidecar
 from fitter.records import HandObservation
 
@@ -80,6 +82,22 @@ class ImageFile(ABC):
         """Whether there is a mask to be used, damaged or not."""
         return False
 
+    def objects(self, picture: PosedIn) -> tuple[PosedObject, ...]:
+        """Known objects in the image's camera; empty for none.
+
+        Args:
+            picture: the image, with its K.
+
+        Raises:
+            InputError: what is said of them is damaged.
+        """
+        return ()
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether there are objects to be used, damaged or not."""
+        return False
+
     def said(self) -> object:
         """What is said of the image beside its pixels, as JSON can hold it, so that a continued run
         can tell whether it is still the same; None for nothing. Never raises."""
@@ -114,6 +132,11 @@ class ImageFiles(Protocol):
     @property
     def gives_masks(self) -> bool:
         """Whether masks are given."""
+        ...
+
+    @property
+    def gives_objects(self) -> bool:
+        """Whether objects are given."""
         ...
 
     def require_for(self, names: Iterable[str], parts: Collection[DatasetPart]) -> None:
@@ -251,6 +274,7 @@ class ImagesAlone:
 
     gives_keypoints = False
     gives_masks = False
+    gives_objects = False
     prepare = None
 
     def require_for(self, names: Iterable[str], parts: Collection[DatasetPart]) -> None:

@@ -1,4 +1,4 @@
-"""Samples of data sets as the Python door takes them: pixels with K, keypoints and masks."""
+"""Samples of data sets as the Python door takes them: pixels with K, keypoints, masks, objects."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from fitter.errors import InputError
-from fitter.inputs.annotated import is_marked, observations
 from fitter.inputs.dataset_request import used_parts
+from fitter.inputs.seen_hands import is_marked, observations
 from fitter.inputs.seen_images import SeenAnnotation
+from fitter.inputs.seen_objects import annotated_object, has_mesh
 from fitter.records import HandObservation
 
 
@@ -39,6 +40,7 @@ class Given:
     K: Any = None
     keypoints: Any = None
     masks: Any = None
+    objects: Any = None
 
 
 def is_sample(value: object) -> bool:
@@ -56,7 +58,7 @@ def without_samples(given: Given, use: str | Sequence[str]) -> Given:
 
     Args:
         given: images, some of which may be samples.
-        use: "keypoints", "masks", both or neither.
+        use: which of "keypoints", "masks" and "objects".
 
     Raises:
         InputError: `use` names something else, none of the samples has what it names, the images
@@ -72,6 +74,7 @@ def without_samples(given: Given, use: str | Sequence[str]) -> Given:
             said.K if given.K is None else given.K,
             said.keypoints if given.keypoints is None else given.keypoints,
             said.masks if given.masks is None else given.masks,
+            said.objects if given.objects is None else given.objects,
         )
     if _is_dataset(images):
         # Each sample that it is asked for is decoded, and all of them at once fit in no memory.
@@ -88,6 +91,7 @@ def without_samples(given: Given, use: str | Sequence[str]) -> Given:
         given.K if is_matrix(given.K) else _merged(given.K, [one.K for one in each]),
         _merged(given.keypoints, [one.keypoints for one in each]),
         _merged(given.masks, [one.masks for one in each]),
+        _merged(given.objects, [one.objects for one in each]),
     )
 
 
@@ -124,6 +128,9 @@ def _require(samples: Sequence[Sample], given: Given, use: Sequence[str]) -> Non
         raise InputError("door.no_keypoints", file="use")
     if "masks" in use and given.masks is None and all(one.masks is None for one in samples):
         raise InputError("door.no_masks", file="use")
+    shown = [seen for sample in samples for seen in sample.annotation.objects]
+    if "objects" in use and given.objects is None and not has_mesh(shown, ""):
+        raise InputError("door.no_objects", file="use")
 
 
 def _known(sample: Sample, use: Sequence[str], where: str) -> Given:
@@ -133,4 +140,7 @@ def _known(sample: Sample, use: Sequence[str], where: str) -> Given:
     mask = None
     if "masks" in use and sample.masks is not None:
         mask = np.logical_or.reduce(sample.masks, axis=0)
-    return Given(sample.pixels, sample.annotation.intrinsics, hands, mask)
+    shown = None
+    if "objects" in use:
+        shown = [annotated_object(seen, "", where) for seen in sample.annotation.objects]
+    return Given(sample.pixels, sample.annotation.intrinsics, hands, mask, shown)

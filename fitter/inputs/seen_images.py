@@ -1,8 +1,9 @@
-"""What a run needs of a data set's reader: images, K, and on request keypoints and masks."""
+"""What a run needs of a data set's reader: images, K, on request keypoints, masks, objects."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +30,26 @@ class SeenHand(Protocol):
         """(21,) in [0, 1] of the keypoints, or None where all that are annotated are sure."""
 
 
+class SeenObject(Protocol):
+    """An object as a data set knows it; see `datasets.annotations.AnnotatedObject`."""
+
+    @property
+    def name(self) -> str:
+        """The data set's."""
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """(3, 3) R of ``x_camera = R x + t``."""
+
+    @property
+    def translation(self) -> np.ndarray:
+        """(3,) t, metres."""
+
+    @property
+    def mesh(self) -> Path | None:
+        """File of its mesh where the data set's folder has it, or None."""
+
+
 class SeenAnnotation(Protocol):
     """What a data set says of an image; see `datasets.annotations.Annotation`."""
 
@@ -38,6 +59,10 @@ class SeenAnnotation(Protocol):
 
     @property
     def hands(self) -> Sequence[SeenHand]:
+        """In the image."""
+
+    @property
+    def objects(self) -> Sequence[SeenObject]:
         """In the image."""
 
     @property

@@ -1,31 +1,28 @@
 """What a run reads: its images and all that the user gave beside them, as one task an image.
 
 `Sources` holds what was given for the whole listing; `Sources.tasks` resolves it, once, to an
-`ImageTask` for each image. Whoever detects, fits, renders or resumes takes tasks.
+`ImageTask` for each image.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from fitter.errors import InputError
 from fitter.inputs.dataset_request import DatasetPart
-from fitter.inputs.digests import file_digest
 from fitter.inputs.hand_sizes import HandSizes
-from fitter.inputs.image_files import ImageFile, ImageFiles, LocalFile
-from fitter.inputs.images import CameraExif, ImageEntry
+from fitter.inputs.image_files import ImageFiles, LocalFile
+from fitter.inputs.image_task import ImageTask
+from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.mask_files import MaskFolder
+from fitter.inputs.object_files import ObjectFolder
 from fitter.inputs.people import SIDES, ImagePeople, People
-from fitter.records import HandKey, HandObservation, IntrinsicsSource, SharedHand
+from fitter.records import HandKey, SharedHand
 
 
 class Names(Protocol):
@@ -34,152 +31,6 @@ class Names(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[str]: ...
-
-
-@dataclass(frozen=True)
-class ImageStamps:
-    """What tells an image and its inputs from changed ones.
-
-    Attributes:
-        file: (size in bytes, time of the last change in seconds since 1970) of the image's file,
-            or None for one that is not there.
-        inputs_digest: see `ImageTask.inputs_digest`.
-        has_mask: whether a mask was given.
-    """
-
-    file: tuple[int, float] | None
-    inputs_digest: int
-    has_mask: bool
-
-
-@dataclass(frozen=True)
-class ImageTask:
-    """One image and what is given for it, and nothing more: small, so that it can travel to another
-    process or machine.
-
-    Attributes:
-        place: of the image in the whole listing.
-        name: of the image, relative to the listed folder, with forward slashes.
-        file: where it is; it may know K, keypoints and masks, where none are given.
-        intrinsics: how to come by its K; of a file's entries only that of this image.
-        keypoints: keypoints given in place of the detector's, of this image only, or None.
-        masks: folder of given masks, of which only this image's is listed, or None.
-        hand_size: metres, known of the image's hands, or None.
-        people: whose hands they are, or None.
-        shared: what is known of these people's hands from other images.
-        is_final: whether the results are those of the last pass, see `fitter.run.passes`.
-    """
-
-    place: int
-    name: str
-    file: ImageFile
-    intrinsics: Intrinsics
-    keypoints: KeypointFiles | None = None
-    masks: MaskFolder | None = None
-    hand_size: float | None = None
-    people: ImagePeople | None = None
-    shared: Mapping[HandKey, SharedHand] = field(default_factory=dict)
-    is_final: bool = True
-
-    @property
-    def images(self) -> list[ImageTask]:
-        """Itself, as the only image of its row; a frame's task has several."""
-        return [self]
-
-    @property
-    def entry(self) -> ImageEntry:
-        """The image as an entry of a listing."""
-        return ImageEntry(self.name, Path(self.file.label))
-
-    @property
-    def mask(self) -> Path | None:
-        """The file of the mask given for the image, or None."""
-        return None if self.masks is None else self.masks.path_of(self.name)
-
-    def intrinsics_for(
-        self, size: tuple[int, int], exif: CameraExif
-    ) -> tuple[np.ndarray, IntrinsicsSource]:
-        """K, (3, 3) float64 in pixels of the upright image, and where it came from.
-
-        Args:
-            size: (width, height) of the upright image in pixels.
-            exif: what the image says about its camera.
-
-        Raises:
-            InputError: what was given is no K of this image, or the image's own source lacks it.
-        """
-        known = self.intrinsics
-        if not known.is_given and (said := self.file.intrinsics()) is not None:
-            known = replace(known, origin=self.file.label, everywhere=said)
-        return known.intrinsics_for(self.entry, self.place, size, exif)
-
-    def given_hands(self) -> list[HandObservation] | None:
-        """The hands whose keypoints were given, or None where they are to be detected.
-
-        Raises:
-            InputError: what was given for this image is missing or malformed.
-        """
-        if self.keypoints is None:
-            return self.file.hands()
-        return self.keypoints.hands_for(self.entry, self.place)
-
-    def mask_for(self, size: tuple[int, int]) -> np.ndarray | None:
-        """The given mask, (H, W) bool; None for an image without one.
-
-        Args:
-            size: (width, height) of the upright image in pixels.
-
-        Raises:
-            InputError: the mask cannot be read, or has another size.
-        """
-        if self.masks is not None:
-            return self.masks.mask_for(self.entry, size)
-        mask = self.file.mask()
-        if mask is not None and mask.shape != (size[1], size[0]):
-            expected, found = f"{size[0]} x {size[1]}", f"{mask.shape[1]} x {mask.shape[0]}"
-            label = self.file.label
-            raise InputError(
-                "mask.size", file=label, image=self.name, expected=expected, found=found
-            )
-        return mask
-
-    def inputs_digest(self) -> int:
-        """A number that tells whether other K, keypoints, mask, size or people are given for the
-        image.
-
-        Of a mask the content counts, because masks that were corrected often keep their size; of
-        an OpenPose file its size; of an image's own source what `ImageFile.said` gives.
-
-        Returns:
-            A signed 64-bit integer; 0 where nothing is given.
-        """
-        mask = self.mask
-        given = [
-            self.intrinsics.raw(self.entry, self.place),
-            None if self.keypoints is None else self.keypoints.raw(self.entry, self.place),
-            None if mask is None else file_digest(mask),
-        ]
-        if self.hand_size is not None:
-            given.append(self.hand_size)
-        if self.people is not None:
-            given.append(["people", sorted(self.people.by_hand.items())])
-        said = self.file.said()
-        if said is not None:
-            given.append(["said", said])
-        if given == [None, None, None]:
-            return 0
-        text = json.dumps(given, default=repr).encode()
-        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
-
-    def stamps(self) -> ImageStamps:
-        """The image's file and inputs as they are now; of a mask all of it is read. Never raises:
-        what is wrong is said by whoever reads it."""
-        try:
-            file = self.file.stamp()
-        except InputError:
-            file = None
-        has_mask = self.file.has_mask if self.masks is None else self.mask is not None
-        return ImageStamps(file, self.inputs_digest(), has_mask)
 
 
 @dataclass(frozen=True)
@@ -193,6 +44,7 @@ class Sources:
         intrinsics: how to come by each image's K.
         keypoints: keypoints given by the user in place of the detector's, or None.
         masks: the images' masks given by the user, or None.
+        objects: the images' objects given by the user, or None.
         hand_sizes: sizes of the images' hands given by the user, or None.
         people: whose hands the images show, or None.
         shared: what is known of people's hands from the passes before, see `fitter.run.passes`.
@@ -205,6 +57,7 @@ class Sources:
     intrinsics: Intrinsics
     keypoints: KeypointFiles | None = None
     masks: MaskFolder | None = None
+    objects: ObjectFolder | None = None
     hand_sizes: HandSizes | None = None
     people: People | None = None
     shared: Mapping[HandKey, SharedHand] = field(default_factory=dict)
@@ -220,6 +73,11 @@ class Sources:
     def has_masks(self) -> bool:
         """Whether masks are given."""
         return self.masks is not None or (self.files is not None and self.files.gives_masks)
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether objects are given."""
+        return self.objects is not None or (self.files is not None and self.files.gives_objects)
 
     def of_store(self, names: Sequence[str], _: object = ()) -> Sources:
         """The same for the images that a store has; `FrameSources` needs more than their names."""
@@ -242,6 +100,7 @@ class Sources:
             self.intrinsics.part(place, [name]),
             None if self.keypoints is None else self.keypoints.part(place, [name]),
             None if self.masks is None else self.masks.part([name]),
+            None if self.objects is None else self.objects.part([name]),
             None if self.hand_sizes is None else self.hand_sizes.size_of(name),
             people,
             self._shared_by(people),
@@ -256,12 +115,13 @@ class Sources:
 
     def absolute(self) -> Sources:
         """The same for a process in another working directory."""
-        keypoints, masks = self.keypoints, self.masks
+        keypoints, masks, objects = self.keypoints, self.masks, self.objects
         return replace(
             self,
             root=self.root.absolute(),
             keypoints=keypoints and replace(keypoints, path=keypoints.path.absolute()),
-            masks=masks and replace(masks, folder=masks.folder.absolute()),
+            masks=masks and masks.absolute(),
+            objects=objects and objects.absolute(),
             files=self.files and self.files.absolute(),
         )
 
@@ -279,13 +139,19 @@ class Sources:
             self.keypoints.require_for(names, len(names))
         if self.masks is not None:
             self.masks.require_for(_Entries(self.root, names))
+        if self.objects is not None:
+            self.objects.require_for(_Entries(self.root, names))
         if self.hand_sizes is not None:
             self.hand_sizes.require_for(names)
         if self.people is not None:
             self.people.require_for(names)
             self._require_one_size(self.people, names)
         if self.files is not None:
-            others: dict[DatasetPart, object] = {"keypoints": self.keypoints, "masks": self.masks}
+            others: dict[DatasetPart, object] = {
+                "keypoints": self.keypoints,
+                "masks": self.masks,
+                "objects": self.objects,
+            }
             own = [part for part, other in others.items() if other is None]
             self.files.require_for(names, own)
 
@@ -327,6 +193,8 @@ class Sources:
             "keypoints": None if self.detects else "given",
             "masks": "given" if self.has_masks else None,
             "hand_sizes": None if self.hand_sizes is None else "given",
+            # Stores from before there were objects have no such word.
+            **({"objects": "given"} if self.has_objects else {}),
             **({} if self.people is None else {"people": self.people.kind}),
             **({} if self.files is None else self.files.kinds),
         }
@@ -340,6 +208,7 @@ class Sources:
             "--intrinsics": self.intrinsics.is_given,
             "--keypoints": self.keypoints is not None,
             "--masks": self.masks is not None,
+            "--objects": self.objects is not None,
             "--person-size": self.hand_sizes is not None,
             "--people": self.people is not None and self.people.said is not None,
             "--same-hand": self.people is not None and self.people.said is None,

@@ -22,6 +22,7 @@ from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.names import NameList
+from fitter.inputs.object_files import ObjectFolder
 from fitter.inputs.people import People
 from fitter.inputs.rig_files import RigFile
 from fitter.inputs.sources import Sources
@@ -121,6 +122,7 @@ def _check_beside_views(request: RunRequest) -> None:
         "--dataset": (request.dataset is not None, "since data sets are of single images"),
         "--same-hand": (request.same_hand, alone),
         "--people": (request.people is not None, alone),
+        "--objects": (request.objects is not None, "since objects are placed in one camera"),
     }
     for option, (is_given, why) in given.items():
         if is_given:
@@ -198,7 +200,10 @@ def _given(request: RunRequest, config: Config, source: ImageSource) -> Sources:
     people = None if request.people is None else People.open(request.people)
     if request.same_hand:
         people = People.one_person()
-    given = Sources(source.root, (), intrinsics, people=people, files=source.files, **beside)
+    objects = None if request.objects is None else ObjectFolder.open(request.objects)
+    given = Sources(
+        source.root, (), intrinsics, people=people, files=source.files, objects=objects, **beside
+    )
     _check_masks(config, given)
     return given
 

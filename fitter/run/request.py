@@ -29,6 +29,7 @@ class RunRequest:
         intrinsics: the option ``--intrinsics`` as given, or None.
         keypoints: folder or file of keypoints that replace the detector's, or None.
         masks: folder of masks of the images, or None.
+        objects: folder of known objects of the images, see `fitter.inputs.object_files`, or None.
         hand_sizes: file of sizes of the images' hands, see `fitter.inputs.hand_sizes`, or None.
         same_hand: all hands of a side are one person's and share a shape.
         people: file that says whose hands the images show, see `fitter.inputs.people`, or None.
@@ -51,6 +52,7 @@ class RunRequest:
     intrinsics: str | None = None
     keypoints: Path | None = None
     masks: Path | None = None
+    objects: Path | None = None
     hand_sizes: Path | None = None
     same_hand: bool = False
     people: Path | None = None
@@ -77,7 +79,8 @@ class RunRequest:
             raise InputError("usage.overlays_missing", file="overlay_style")
         object.__setattr__(self, "images", [str(image) for image in self.images])
         self._check_out()
-        for name in ("out", "overlays", "keypoints", "masks", "hand_sizes", "people", "views"):
+        places = ("keypoints", "masks", "objects", "hand_sizes", "people", "views")
+        for name in ("out", "overlays", *places):
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else Path(given))
         if self.intrinsics is not None:

@@ -12,8 +12,8 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.frame_sources import FrameSources, FrameTask, RunSources, Task
+from fitter.inputs.image_task import ImageTask
 from fitter.inputs.names import NameList, new_names
-from fitter.inputs.sources import ImageTask
 from fitter.rig import FrameNames
 from fitter.run.inputs import RunInputs
 from fitter.run.summary import Summary

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from fitter.errors import InputError
 from fitter.groups.people import hands_in, parts_of
-from fitter.inputs.sources import ImageTask
+from fitter.inputs.image_task import ImageTask
 from fitter.records import HandKey
 from fitter.run.passes import stoppable
 from fitter.run.progress import ProgressLine, say

@@ -17,7 +17,7 @@ from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.frame_sources import Task
-from fitter.inputs.sources import ImageTask
+from fitter.inputs.image_task import ImageTask
 from fitter.system.isolation import Lost
 from fitter.workers.process_pool import ProcessPool
 

@@ -18,7 +18,8 @@ from fitter.detection.detector import Detector, DetectorOptions, HandDetector, f
 from fitter.errors import InputError
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
-from fitter.inputs.sources import ImageTask
+from fitter.inputs.image_task import ImageTask
+from fitter.inputs.object_poses import PosedIn
 from fitter.records import HandCrop, HandObservation, ImageRecord
 from fitter.system.gpu_driver import has_gpu_driver
 
@@ -110,7 +111,10 @@ def _detect(task: ImageTask, detector: Detector | None, config: Config) -> Detec
     inside = task.file.inside(size)
     image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source, inside)
     mask = task.mask_for(size) if config.needs_crops else None
+    objects = task.objects_in(PosedIn(task.name, size, matrix, source))
     found = find_hands(image, hands, mask, detector, config)
+    if objects:
+        found = replace(found, objects=objects)
     if task.hand_size is not None:
         found = found.of_size(task.hand_size)
     return found if task.people is None else found.of_people(task.people, task.shared)
@@ -163,8 +167,8 @@ def _beside_name(error: InputError, task: ImageTask) -> InputError:
     for start in (label, task.name):  # of a part of it, such as one of its hands
         if str(file) != start and str(file).startswith(start):
             return error.about(file=str(file)[len(start) :].lstrip(" ,:"))
-    folders = (None if task.masks is None else task.masks.folder, task.file.folder)
-    for folder in folders:
+    given = [beside.folder for beside in (task.masks, task.objects) if beside is not None]
+    for folder in (*given, task.file.folder):
         if folder is not None and Path(file).is_relative_to(folder):
             return error.about(file=str(Path(file).relative_to(folder)))
     return error

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fitter.inputs.frame_sources import FrameTask, Task
-from fitter.inputs.sources import ImageTask
+from fitter.inputs.image_task import ImageTask
 from fitter.meshes import HandMeshes
 from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.rendering.overlay_hand import OverlayHand

@@ -13,7 +13,6 @@ camera, in its mean skin under a white light from the camera.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +26,12 @@ from fitter.rotations import roma
 from init_net.autoencoder_records import AutoencoderInputs, AutoencoderPredictions, HandCode
 from init_net.hand_model_id import network_hand_model, require_components
 from init_net.networks.config import AutoencoderConfig
+from init_net.networks.dense import dense_layers
 from init_net.networks.encoders import pooled_encoder
 from init_net.networks.heatmaps import channels_last, check_size
 from init_net.networks.hourglass import KeypointEstimator
 from init_net.networks.parts import NOTHING
-from init_net.networks.rotations import COUNTS, to_rotations
+from init_net.networks.rotations import COUNTS, facing_hand, to_rotations
 
 START_DISTANCE = 0.6
 """Metres at which a hand stands at first where the network says the focal length itself: the median
@@ -75,10 +75,10 @@ class HandAutoencoder(nn.Module):
         self.encoder, features = pooled_encoder(config.encoder, config.input_size)
         self._geometry_counts = [len(numbers) for numbers in geometry]
         self._texture_counts = [len(numbers) for numbers in texture]
-        self.geometry = _dense(features, config.hidden, torch.cat(geometry))
+        self.geometry = _dense(features, config.hidden, geometry)
         self.texture: nn.Module | None = None
         if any(self._texture_counts):
-            self.texture = _dense(features, config.hidden, torch.cat(texture))
+            self.texture = _dense(features, config.hidden, texture)
         self.estimator: KeypointEstimator | None = None
         if config.estimator is not None:
             self.estimator = KeypointEstimator(config.estimator, config.input_size)
@@ -195,25 +195,6 @@ class HandAutoencoder(nn.Module):
         return roma.rotmat_to_rotvec(to_rotations(rotation[:, None], "6d")[:, 0])
 
 
-def facing_hand(keypoints: Tensor) -> Tensor:
-    """The rotation that has a right hand's fingers point up in the image and its palm to the
-    camera (not published: where R begins).
-
-    Args:
-        keypoints: (21, 3) of the hand, any frame.
-
-    Returns:
-        (3, 3) R, ``x_view = R x``.
-    """
-    index, middle, little = (keypoints[k] - keypoints[0] for k in (5, 9, 17))
-    across, forward = index - little, nn.functional.normalize(middle, dim=0)
-    across = nn.functional.normalize(across - (across @ forward) * forward, dim=0)
-    # Of a right hand whose palm is seen, fingers up, the index finger is to the right.
-    hand = torch.stack([across, forward, torch.linalg.cross(across, forward)], 1)
-    seen = hand.new_tensor([1, -1, -1]).diag()
-    return seen @ hand.T
-
-
 def _geometry_start(model: HandModel, config: AutoencoderConfig) -> list[Tensor]:
     """What the geometry's last layer says at first: pose, betas, log of s, rotation, place, and the
     log of the focal length where it is said; any of them may be empty.
@@ -271,13 +252,8 @@ def _lit(numbers: Tensor) -> Tensor:
     return torch.cat([numbers[:, :_LIGHTS].exp(), numbers[:, _LIGHTS:]], 1)
 
 
-def _dense(features: int, hidden: list[int], start: Tensor) -> nn.Sequential:
-    """Dense layers from pooled features to as many numbers as `start` (N,) has, which is nearly
-    what they say at first."""
-    sizes = [features, *hidden]
-    layers = [layer for sides in pairwise(sizes) for layer in (nn.Linear(*sides), nn.ReLU())]
-    last = nn.Linear(sizes[-1], len(start))
-    nn.init.normal_(last.weight, std=SMALL_WEIGHTS)
-    with torch.no_grad():
-        last.bias.copy_(start)
-    return nn.Sequential(*layers, last)
+def _dense(features: int, hidden: list[int], start: list[Tensor]) -> nn.Sequential:
+    """Dense layers from pooled features to as many numbers as `start` has, which is nearly what
+    they say at first."""
+    numbers = torch.cat(start)
+    return dense_layers([features, *hidden, len(numbers)], numbers, SMALL_WEIGHTS)

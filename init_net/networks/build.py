@@ -10,7 +10,9 @@ from fitter.light_imports import without_compiler
 from init_net.networks.config import (
     AutoencoderConfig,
     HandNetConfig,
+    JointVAEConfig,
     LifterConfig,
+    MeshNetConfig,
     NetworkConfig,
     SegmentationConfig,
     StereoConfig,
@@ -19,11 +21,15 @@ from init_net.networks.config import (
 if TYPE_CHECKING:
     from init_net.networks.autoencoder import HandAutoencoder
     from init_net.networks.handnet import HandNet
+    from init_net.networks.joint_vae import JointVAE
     from init_net.networks.lifter import HandLifter
+    from init_net.networks.mesh_net import MeshNet
     from init_net.networks.segmentation import HandSegmentation
     from init_net.networks.stereo import StereoHandNet
 
-AnyNetwork: TypeAlias = "HandLifter | HandNet | HandSegmentation | StereoHandNet | HandAutoencoder"
+AnyNetwork: TypeAlias = (
+    "HandLifter | HandNet | HandSegmentation | StereoHandNet | HandAutoencoder | JointVAE | MeshNet"
+)
 """What a configuration describes."""
 
 
@@ -35,11 +41,11 @@ def build_network(config: NetworkConfig, seed: int) -> AnyNetwork:
         seed: of its weights. PyTorch's global generator is left as it was.
 
     Returns:
-        A `HandLifter`, `HandNet`, `HandSegmentation`, `StereoHandNet` or `HandAutoencoder` on the
-        CPU, in training mode.
+        A `HandLifter`, `HandNet`, `HandSegmentation`, `StereoHandNet`, `HandAutoencoder`,
+        `JointVAE` or `MeshNet` on the CPU, in training mode.
 
     Raises:
-        InputError: there is no such encoder, or see `HandAutoencoder`.
+        InputError: there is no such encoder, or see `HandAutoencoder` and `MeshNet`.
     """
     # The packages of encoders are large, and a lifter needs neither: they are imported when used.
     with without_compiler(), torch.random.fork_rng(devices=[]):
@@ -66,3 +72,11 @@ def build_network(config: NetworkConfig, seed: int) -> AnyNetwork:
                 from init_net.networks.autoencoder import HandAutoencoder
 
                 return HandAutoencoder(config)
+            case JointVAEConfig():
+                from init_net.networks.joint_vae import JointVAE
+
+                return JointVAE(config)
+            case MeshNetConfig():
+                from init_net.networks.mesh_net import MeshNet
+
+                return MeshNet(config)

@@ -281,8 +281,9 @@ class MeshNetConfig(Section):
         [128, 64, 32],
         min_length=1,
         max_length=6,
-        description="features of the decoder's levels, from the coarsest mesh; each level has "
-        "about a quarter of the vertices of the next (not published)",
+        description="spiral: features of the decoder's levels, from the coarsest mesh; each level "
+        "has about a quarter of the vertices of the next. transformer: widths of its blocks, on "
+        "the coarsest of as many levels. parametric: not used (not published)",
     )
     hand_model: str = Field(
         "open_hand",
@@ -300,7 +301,8 @@ class MeshNetConfig(Section):
     hidden: list[Positive] = Field(
         [512],
         max_length=100,
-        description="sizes of the dense layers of the heads of shape and twist (not published)",
+        description="sizes of the dense layers of the heads of shape and twist, and of the "
+        "parametric decoder (not published)",
     )
     input_size: InputSize = 128
     margin: Margin = 1.4
@@ -313,7 +315,13 @@ class MeshNetConfig(Section):
 
 
 NetworkConfig = Annotated[
-    LifterConfig | HandNetConfig | SegmentationConfig | StereoConfig | AutoencoderConfig,
+    LifterConfig
+    | HandNetConfig
+    | SegmentationConfig
+    | StereoConfig
+    | AutoencoderConfig
+    | JointVAEConfig
+    | MeshNetConfig,
     Field(discriminator="kind"),
 ]
 """A network's options, told apart by `kind`."""

@@ -1,4 +1,5 @@
-"""Numbers of a network's last layer as rotations, so that zeros are the hand at rest."""
+"""Numbers of a network's last layer as rotations, so that zeros are the hand at rest; and how a
+hand is turned where a network begins."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fitter.rotations import roma
 
@@ -38,3 +40,22 @@ def to_rotations(values: Tensor, representation: Representation) -> Tensor:
     columns = values.unflatten(-1, (3, 2))
     identity = torch.eye(3, 2, dtype=values.dtype, device=values.device)
     return roma.special_gramschmidt(columns + identity, epsilon=_SHORTEST)
+
+
+def facing_hand(keypoints: Tensor) -> Tensor:
+    """The rotation that has a right hand's fingers point up in the image and its palm to the
+    camera (not published: where networks begin).
+
+    Args:
+        keypoints: (21, 3) of the hand, any frame.
+
+    Returns:
+        (3, 3) R, ``x_view = R x``.
+    """
+    index, middle, little = (keypoints[k] - keypoints[0] for k in (5, 9, 17))
+    across, forward = index - little, functional.normalize(middle, dim=0)
+    across = functional.normalize(across - (across @ forward) * forward, dim=0)
+    # Of a right hand whose palm is seen, fingers up, the index finger is to the right.
+    hand = torch.stack([across, forward, torch.linalg.cross(across, forward)], 1)
+    seen = hand.new_tensor([1, -1, -1]).diag()
+    return seen @ hand.T

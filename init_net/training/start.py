@@ -12,7 +12,13 @@ from torch import nn
 from fitter.errors import InputError
 from init_net.hand_model_id import OPEN_HAND, posed_by, require_hand_model
 from init_net.networks.build import build_network
-from init_net.networks.config import AutoencoderConfig, NetworkConfig, StereoConfig
+from init_net.networks.config import (
+    AutoencoderConfig,
+    JointVAEConfig,
+    MeshNetConfig,
+    NetworkConfig,
+    StereoConfig,
+)
 from init_net.training.config import TrainConfig
 from init_net.training.freezing import parts_of
 from init_net.weights import load_network, read_info, weights_file
@@ -21,12 +27,13 @@ if TYPE_CHECKING:
     from init_net.networks.handnet import HandNet
     from init_net.networks.stereo import StereoHandNet
 
-_FREE = {"keypoint_dropout", "dropout", "feature_dropout", "hand_model"}
+_FREE = {"keypoint_dropout", "dropout", "feature_dropout", "hand_model", "twist"}
 """Options of a network that its weights do not depend on, or that are told by more than the place
 of a file: hand models have a digest."""
 
-_OF_A_HAND = {"geometry", "texture"}
-"""Parts of an autoencoder whose numbers are coefficients of its hand model."""
+_OF_A_HAND = {"geometry", "texture", "decoder", "vae", "parameters"}
+"""Parts of networks that pose a hand model whose numbers are of that model: coefficients of an
+autoencoder; vertices, joints and coefficients of a mesh network."""
 
 
 def begun(config: TrainConfig) -> Any:
@@ -73,7 +80,8 @@ def begin_with(network: nn.Module, config: TrainConfig) -> None:
     mine = config.network
     path, own = _start_file(config, run.start), posed_by(mine)[1]
     if run.start_parts is not None:
-        if isinstance(mine, AutoencoderConfig) and _OF_A_HAND & run.start_parts.keys():
+        poses = isinstance(mine, AutoencoderConfig | JointVAEConfig | MeshNetConfig)
+        if poses and _OF_A_HAND & run.start_parts.keys():
             _require_hand(path, own)
         _begin_parts(network, path, run.start_parts, own)
     elif isinstance(mine, StereoConfig) and read_info(path).network.kind == "handnet":

@@ -12,6 +12,7 @@ from PIL import Image
 from datasets.readers.dexycb_layout import OBJECTS, SERIALS, SUBJECTS
 from fitter.records import Side
 from tests.support.known_hands import KnownHand, View, known_hand
+from tests.support.object_files import write_mesh
 
 VIEW = View((640, 480), 613.0, 0.7)
 YCB = (2, 10)
@@ -62,8 +63,7 @@ def write_dexycb(
             write_frame(place, frame, hand, is_there=frame > 0)
         hands[(place / "color_000001.jpg").relative_to(folder).as_posix()] = hand
     mesh = folder / "models" / OBJECTS[YCB[0]] / "textured_simple.obj"
-    mesh.parent.mkdir(parents=True)
-    mesh.write_text("v 0 0 0\nv 0.1 0 0\nv 0 0.1 0\nf 1 2 3\n")
+    write_mesh(mesh)
     return hands
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.support.known_hands import KnownHand, View, known_hand
 from tests.support.mano_files import Python2Pickler
+from tests.support.object_files import write_mesh
 
 FLIP = np.diag([1.0, -1.0, -1.0])
 DEPTH_UNIT = 0.00012498664727900177
@@ -40,8 +41,7 @@ def write_ho3d(folder: Path, models: Path, version: int = 3) -> dict[str, KnownH
             write_depth(folder / split / sequence / "depth" / f"{number}.png", shown.depth)
         (folder / f"{split}.txt").write_text("\n".join(FRAMES) + "\n")
     mesh = folder / "models" / OBJECT / "textured_simple.obj"
-    mesh.parent.mkdir(parents=True)
-    mesh.write_text("v 0 0 0\nv 0.1 0 0\nv 0 0.1 0\nf 1 2 3\n")
+    write_mesh(mesh)
     return hands
 
 

@@ -11,6 +11,11 @@ SENTENCES: dict[str, str] = {
     "dataset.no_keypoints": "expected a hand with keypoints in at least one image of {dataset} in "
     "{folder}, found none",
     "dataset.no_masks": "expected masks of at least one image of {dataset} in {folder}, found none",
+    "dataset.no_objects": "expected an object with a mesh in at least one image of {dataset} in "
+    "{folder}, found none; --object-models says where the meshes are",
+    "dataset.no_mesh": "expected the mesh of {name!r} in the data set's folder models, or in the "
+    "folder that --object-models says, found none",
+    "dataset.models_unused": "expected --use objects beside it, found none",
     "dataset.use": "expected one of {known}, found {found!r}",
     # ---- Readers of data sets; `file` is a path in the data set
     "dataset.lacks": "expected this {what} of {dataset}, found none",
@@ -116,6 +121,9 @@ SENTENCES: dict[str, str] = {
     "found {found}",
     "synthetic.rig_distortion": "expected a lens without distortion: none is rendered",
     "synthetic.rig_has_size": "a rig file says how large its images are, found {found}, too",
+    "synthetic.touching_gloves": "with --interaction hands are bare: gloves would swell into what "
+    "is touched",
+    "synthetic.touching_rig": "hands that touch are seen by one camera, found several",
     "synthetic.stereo_view": "--stereo sees hands from their owner's head, found {found}",
     "synthetic.no_rig": "expected --stereo, --dome or --rig, found a single camera, whose truth "
     "has all that vertices are posed from",

@@ -17,6 +17,9 @@ SENTENCES: dict[str, str] = {
     ),
     "door.no_keypoints": "expected samples whose hands have keypoints in the image, found none",
     "door.no_masks": "expected a sample with masks at least, found none",
+    "door.no_objects": "expected a sample with objects at least, found none",
+    "door.objects": "expected a list of objects, each with mesh, rotation and translation, found "
+    "{found}",
     "door.run_dataset": "expected a data set as fitter.DatasetRequest(name), found {found}",
     "door.run_images": (
         "expected the path or address of images, or a list of these, found {found}; a data set is "

@@ -78,6 +78,8 @@ SENTENCES: dict[str, str] = {
     "{found}",
     "network.few_components": "expected at most {expected} components of the hand model "
     "{hand_model}, found {found}",
+    "network.mesh_levels": "expected a mesh whose {vertices} vertices can become {expected} (see "
+    "network.channels), found faces that leave no fewer than {found}",
     "network.orthographic_focal": "expected focal given for an orthographic camera, which has no "
     "focal length, found predicted",
     # Files of weights.

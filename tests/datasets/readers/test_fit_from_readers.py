@@ -9,15 +9,17 @@ import pytest
 import xarray as xr
 from PIL import ExifTags, Image
 
-from fitter.errors import InputError
+from fitter.errors import InputError, sentence
 from fitter.inputs.datasets import ENTRY_POINTS
 from fitter.store.reader import StoreReader, decode_flags
 from tests.support import bad_files
 from tests.support.bad_commands import ALONE
+from tests.support.object_files import box, write_mesh
 from tests.support.paths import ROOT
 from tests.support.reader_fixtures import FIXTURES
 from tests.support.same_process import SameProcess
 from tests.support.shard_files import TIME, K, write_shard
+from tests.support.taken_objects import TakenObjects
 
 GIVEN = ["--use", "keypoints", "--device", "cpu", *ALONE]
 
@@ -128,3 +130,47 @@ def test_the_store_holds_what_the_data_set_says(name, tmp_path, say, monkeypatch
 def test_every_reader_of_this_project_is_tried():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert set(FIXTURES) == set(project["entry-points"][ENTRY_POINTS])
+
+
+@pytest.mark.parametrize("name", ["ho3d", "dexycb"])
+def test_objects_of_a_data_set_are_used_on_request(name, tmp_path, say, monkeypatch):
+    monkeypatch.setattr("fitter.workers.process_pool.Isolated", SameProcess)
+    taken = TakenObjects(monkeypatch)
+    written = FIXTURES[name](tmp_path)
+    images, out = written.images, tmp_path / "fitted.zarr"
+    options = ["--dataset", name, images.root, "--out", out, "--split", images.split, *GIVEN]
+    told = say(*options)
+    assert told.status in (0, 1) and not any(taken.objects)
+    used = ["--use", "keypoints,objects"]
+    told = say(*options, *used, "--overwrite")
+    assert told.status in (0, 1), told.err
+    found = [objects for objects in taken.objects if objects]
+    known = {place: images.annotation(place).objects for place in written.places}
+    assert len(found) == sum(bool(objects) for objects in known.values()) > 0
+    wanted = {(seen.name, *seen.translation) for each in known.values() for seen in each}
+    assert {(p.mesh.name, *p.translation) for each in found for p in each} == wanted
+    # The meshes of a folder elsewhere, and a run that knows that they have changed.
+    models = tmp_path / "models"
+    (images.root / "models").rename(models)
+    told = say(*options, *used, "--overwrite")
+    if name == "ho3d":
+        facts = {"file": "--use objects", "dataset": name, "folder": images.root}
+        assert told.err == f"fit-hands: {sentence('dataset.no_objects', facts)}\n"
+    else:  # images of which nothing can be read might have some
+        assert sentence("dataset.no_mesh", {"name": "003_cracker_box"}) in told.err
+    given = [*used, "--object-models", models]
+    assert say(*options, *given, "--overwrite").status in (0, 1)
+    assert "nothing left to do" in say(*options, *given, "--resume").err
+    (thing,) = {seen.name for each in known.values() for seen in each}
+    write_mesh(models / thing / "textured_simple.obj", box(0.05))
+    assert "is not what it was fitted with" in say(*options, *given, "--resume").err
+
+
+def test_meshes_of_objects_that_are_not_used_are_refused(say, tmp_path):
+    models = ["--object-models", tmp_path]
+    told = say("--dataset", "ho3d", tmp_path, "--out", tmp_path / "r.zarr", *models)
+    expected = sentence("dataset.models_unused", {"file": f"--object-models {tmp_path}"})
+    assert (told.status, told.err) == (2, f"fit-hands: {expected}\n")
+    told = say(tmp_path, "--out", tmp_path / "r.zarr", *models)
+    expected = sentence("usage.dataset_missing", {"file": "--object-models"})
+    assert (told.status, told.err) == (2, f"fit-hands: {expected}\n")

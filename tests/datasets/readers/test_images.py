@@ -9,9 +9,9 @@ import pytest
 from datasets.readers import found_hands, open_dataset
 from datasets.readers.found_hands import FoundSummary, detector_config
 from datasets.readers.images import open_images
+from fitter.inputs.image_task import ImageTask
 from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.intrinsics import Intrinsics, centred_intrinsics
-from fitter.inputs.sources import ImageTask
 from fitter.workers import ImageDetector
 from tests.support.annotated_pictures import SIZE
 from tests.support.errors import raises

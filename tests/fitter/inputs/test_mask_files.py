@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import fitter.inputs.mask_files as masks_module
+from fitter.inputs.beside_files import MOST_LISTED, BesideFolder
 from fitter.inputs.images import ImageEntry, read_image
-from fitter.inputs.mask_files import MOST_LISTED, MaskFolder, read_mask
+from fitter.inputs.mask_files import MaskFolder, read_mask
 from tests.support.errors import raises
 
 
@@ -103,8 +103,8 @@ class TestFiles:
         for name in ("p/0.png", "p/10.png", "p/10/b.png"):
             mask_file(tmp_path / name, truth)
         names = sorted(name for i in range(30) for name in (f"p/{i}.jpg", f"p/{i}/b.jpg"))
-        listed, real = [], masks_module._names_in
-        monkeypatch.setattr(masks_module, "_names_in", lambda *a: listed.append(a[1]) or real(*a))
+        listed, real = [], BesideFolder._names_in
+        monkeypatch.setattr(BesideFolder, "_names_in", lambda *a: listed.append(a[1]) or real(*a))
         masks = MaskFolder.open(tmp_path)
         assert [name for name in names if masks.path_of(name)] == [
             "p/0.jpg", "p/10.jpg", "p/10/b.jpg",

@@ -12,9 +12,10 @@ import pytest
 
 from fitter.cluster.job import Feeder
 from fitter.inputs.image_files import LocalFile
+from fitter.inputs.image_task import ImageTask
 from fitter.inputs.images import CameraExif
 from fitter.inputs.intrinsics import Intrinsics
-from fitter.inputs.sources import ImageTask, Sources
+from fitter.inputs.sources import Sources
 from fitter.run.progress import RunLog
 from fitter.store.layout import Block
 from fitter.store.schema import ImageRow

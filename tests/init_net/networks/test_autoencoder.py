@@ -12,9 +12,9 @@ from fitter.hand_models import load_hand_model
 from fitter.hand_models.appearance_loading import load_appearance
 from init_net.autoencoder_records import AutoencoderInputs
 from init_net.hand_decoder import HandDecoder
-from init_net.networks.autoencoder import facing_hand
 from init_net.networks.build import build_network
 from init_net.networks.config import AutoencoderConfig, HourglassConfig
+from init_net.networks.rotations import facing_hand
 from tests.support.errors import raises
 from tests.support.nimble_files import nimble_folder
 from tests.support.small_mano import write_small_mano

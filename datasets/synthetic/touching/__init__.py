@@ -1,0 +1,1 @@
+"""Hands that touch each other or what they hold, with nothing inside anything."""

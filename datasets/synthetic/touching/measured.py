@@ -1,0 +1,23 @@
+"""What is measured of bodies that touch: how deep one is in the other, and where they touch."""
+
+from __future__ import annotations
+
+from datasets.synthetic.touching.records import Touch
+from datasets.synthetic.touching.solids import CONTACT, Solid
+
+DEEPEST = 0.0005
+"""Metres by which flesh may be pressed in, between the points at which it was tested."""
+
+
+def touch_of(first: Solid, second: Solid) -> Touch:
+    """Between vertices of each of two bodies and the other."""
+    distances = [
+        second.inside(first.vertices),
+        first.inside(second.vertices),
+    ]
+    least = min(float(d.min()) for d in distances)
+    return Touch(
+        penetration=max(0.0, -least),
+        gap=max(0.0, least),
+        vertices=tuple(int((d < CONTACT).sum()) for d in distances),
+    )
