@@ -24,10 +24,18 @@ from fitter.hand_models import load_hand_model
 from fitter.records import HandCrop, NormalisedHands
 from init_net.crop_inputs import resized, some_at_once
 from init_net.networks.build import AnyNetwork
-from init_net.offer import AUTOENCODERS, HANDNET, NETWORK_KINDS, SHIPPED, shipped_file
+from init_net.offer import (
+    AUTOENCODERS,
+    HANDNET,
+    MESH_NETS,
+    NETWORK_KINDS,
+    SHIPPED,
+    shipped_file,
+)
 from init_net.placing import CropViews, PosedHands, placed
 from init_net.posing import regressed_keypoints
 from init_net.predict_autoencoder import AutoencoderHands
+from init_net.predict_mesh import MeshHands
 from init_net.predict_pairs import PairNetwork
 from init_net.records import CropInputs, RegressedHands
 from init_net.stereo_fusion import wrist_place
@@ -37,10 +45,11 @@ from init_net.weights import load_network, weights_file
 if TYPE_CHECKING:
     from init_net.networks.autoencoder import HandAutoencoder
     from init_net.networks.handnet import HandNet
+    from init_net.networks.mesh_net import MeshNet
     from init_net.networks.segmentation import HandSegmentation
     from init_net.networks.stereo import StereoHandNet
 
-_ALONE = ("lifter", HANDNET, *AUTOENCODERS)
+_ALONE = ("lifter", HANDNET, *NETWORK_KINDS)
 """Initialisations by networks that look at each view of a hand alone."""
 
 
@@ -76,7 +85,7 @@ def load_networks(
             raise InputError("network.not_shipped", file=f"init.{kind}")
         path = weights_file(kind, given)
         if (kind, path) not in loaded:
-            posed = getattr(options, "hand_model", None) if kind in AUTOENCODERS else None
+            posed = getattr(options, "hand_model", None) if kind in NETWORK_KINDS else None
             loaded[kind, path] = load_network(path, device, NETWORK_KINDS.get(kind, kind), posed)
         networks[name] = network = loaded[kind, path]
         if of_handnet and getattr(network, "segmentation", None) is None:
@@ -109,11 +118,12 @@ class Networks:
         self._networks, self._device, self._digests = networks, device, digests or {}
         stereo = cast("StereoHandNet | None", networks.get("stereo"))
         self._pairs = None if stereo is None else PairNetwork(stereo)
-        self._autoencoders = {
-            name: AutoencoderHands(cast("HandAutoencoder", network), device)
-            for name, network in networks.items()
-            if name in AUTOENCODERS
-        }
+        self._posing: dict[str, AutoencoderHands | MeshHands] = {}
+        for name, network in networks.items():
+            if name in AUTOENCODERS:
+                self._posing[name] = AutoencoderHands(cast("HandAutoencoder", network), device)
+            elif name in MESH_NETS:
+                self._posing[name] = MeshHands(cast("MeshNet", network), device)
         # Networks of adults' shapes alone leave those of children at 0.
         model = load_hand_model(children=True).keypoint_model()
         self._model = model.to(torch.float32).to(device)
@@ -141,7 +151,7 @@ class Networks:
             if regressed:
                 prediction = self._placed(usable[rows], seen, regressed)
                 said[HANDNET] = _among(hands, index[rows], prediction)
-            for name, network in self._autoencoders.items():
+            for name, network in self._posing.items():
                 if seen:
                     said[name] = _among(hands, index[rows], network(seen.crops, usable[rows]))
             for row, mask in found.items():

@@ -13,7 +13,9 @@ from fitter.errors import InputError
 from init_net.networks.config import (
     AutoencoderConfig,
     HandNetConfig,
+    JointVAEConfig,
     LifterConfig,
+    MeshNetConfig,
     SegmentationConfig,
 )
 from init_net.samples.annotated import OWN_MODEL
@@ -224,7 +226,7 @@ def _as_learned(config: TrainConfig, source: SourceConfig) -> Contents:
     if not isinstance(source, DatasetConfig):
         return OTHER_MODEL
     contents = Contents.of(annotated_source(source).images)
-    learns = isinstance(config.network, HandNetConfig | AutoencoderConfig)
+    learns = isinstance(config.network, HandNetConfig | AutoencoderConfig | MeshNetConfig)
     if source.parameters == "fitted" and learns:
         return replace(contents, parameters=contents.parameters or contents.in_space)
     return contents
@@ -248,7 +250,9 @@ def _lost(config: TrainConfig, weights: Mapping[str, float], contents: Contents)
             return []
         case LifterConfig():
             return [] if contents.parameters else ["rotations and shape"]
-        case AutoencoderConfig():
+        case JointVAEConfig():
+            return []
+        case AutoencoderConfig() | MeshNetConfig():
             compared = _compared(config, weights, contents)
             return [words for words, is_there in compared.items() if not is_there]
         case HandNetConfig():
@@ -275,7 +279,7 @@ def _lacking(config: TrainConfig, weights: Mapping[str, float], contents: Conten
                 return "keypoints in 3D in the camera, and K"
             if not contents.marks:
                 return "keypoints as the detector marks them"
-        case AutoencoderConfig():
+        case AutoencoderConfig() | MeshNetConfig():
             compared = _compared(config, weights, contents)
             if compared and not any(compared.values()):
                 return " or ".join(compared)
@@ -300,9 +304,11 @@ _OF_KEYPOINTS = ("location", "orientation", "joints_2d", "estimator")
 def _compared(
     config: TrainConfig, weights: Mapping[str, float], contents: Contents
 ) -> dict[str, bool]:
-    """What the losses of an autoencoder that count compare with, in words, and whether a data set
-    has it. What the detector sees, and what a picture shows, is always there."""
+    """What the losses of an autoencoder or a mesh network that count compare with, in words, and
+    whether a data set has it. What the detector sees, and what a picture shows, is always there."""
     counts = {name for name, weight in weights.items() if weight > 0}
+    if isinstance(config.network, MeshNetConfig):
+        return _compared_meshes(counts, contents)
     found: dict[str, bool] = {}
     if counts & {*_OF_PICTURES}:
         found["pictures"] = True
@@ -317,4 +323,24 @@ def _compared(
         found["masks"] = contents.masks
     if "depth" in counts:
         found["rotations and shape"] = contents.parameters
+    return found
+
+
+_OF_JOINTS = ("joints_regressed", "joints_refined", "parametric_joints")
+"""Losses of a mesh network that compare joints in 3D."""
+
+_OF_TRUE_HANDS = ("shape", "twist", "shape_error", "twist_error", "vertices", "parametric_vertices")
+"""Those that compare with the open hand's parameters, or its mesh."""
+
+
+def _compared_meshes(counts: set[str], contents: Contents) -> dict[str, bool]:
+    """The same of a mesh network; where its camera sees joints teaches it no mesh."""
+    found: dict[str, bool] = {}
+    if counts & {*_OF_JOINTS}:
+        are_joints = contents.parameters or not contents.marks
+        found["joints in 3D and K"] = contents.in_space and are_joints
+    if counts & {*_OF_TRUE_HANDS}:
+        found["rotations and shape"] = contents.parameters
+    if "mask" in counts:
+        found["masks"] = contents.masks
     return found
