@@ -1,4 +1,4 @@
-"""Two hands that touch, fitted alone and together: rendered pairs with the real detector in the loop.
+"""Two hands that touch, fitted alone and together: rendered pairs, the real detector in the loop.
 
     python benchmarks/touching_hands.py --count 300 --json benchmarks/results/touching_hands.json
 

@@ -13,6 +13,11 @@ from fitter.interaction.coupling import to_other
 from fitter.interaction.group_problem import GroupProblem, flat
 from fitter.records import HandParams
 
+_UNDERSTATED = 2.0
+"""What the standard deviations of the approximation are multiplied by: on rendered pairs half of the
+errors along each axis were within 0.674 of twice these (`benchmarks/touching_hands.py`). Keypoints,
+masks and networks err together, and the objective adds them up as if each erred alone."""
+
 _FLOOR = 1e-9
 """Added to the diagonal of a Hessian, relative to its largest entry."""
 
@@ -90,7 +95,7 @@ def _std(problem: GroupProblem, params: HandParams) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(hessian)
     solved = torch.cholesky_solve(rows.mT, factor)
     variance = _temperature(problem) * (rows.mT * solved).sum(1)
-    std = variance.clamp_min(0).sqrt().view(groups, count, 3)
+    std = _UNDERSTATED * variance.clamp_min(0).sqrt().view(groups, count, 3)
     return torch.where(failed[:, None, None] == 0, std, torch.nan)
 
 

@@ -66,7 +66,7 @@ def test_what_is_told_is_what_was_fitted(case, fitted) -> None:
         np.testing.assert_allclose(each.relative_place, wanted, atol=1e-5)
         if number % 2:
             # Depth is what is least known.
-            assert 0 < each.relative_place_std[:2].max() < each.relative_place_std[2] < 0.1
+            assert 0 < each.relative_place_std[:2].max() < each.relative_place_std[2] < 0.2
         else:
             assert (each.relative_place_std == 0).all()
 
