@@ -47,14 +47,15 @@ STEPS = 1_800
 """Of an arm."""
 
 TABLE_1 = (
-    "parametric",
-    "parametric-joints",
     "spiral",
-    "spiral-joints",
-    "transformer",
     "integrated",
+    "parametric",
+    "spiral-joints",
+    "parametric-joints",
+    "transformer",
     "integrated-transformer",
 )
+"""What decides comes first."""
 
 PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
     "gap": ("gap", ("joint_vae", "joint_vae-exact")),
