@@ -32,6 +32,10 @@ NETWORK_KINDS = {
 }
 """Kind of network that weights are of, where an option is not named after it."""
 
+CAMERAS = {"s2hand": "perspective", "zhao": "orthographic"}
+"""How a network projects the hand that it says (`AutoencoderConfig.camera`): by it the two papers'
+are told apart."""
+
 SHIPPED_WEIGHTS = Path(__file__).parent / "shipped"
 """Folder of the weights that ship; those of a network alone are named after it."""
 

@@ -26,6 +26,7 @@ from init_net.crop_inputs import resized, some_at_once
 from init_net.networks.build import AnyNetwork
 from init_net.offer import (
     AUTOENCODERS,
+    CAMERAS,
     HANDNET,
     MESH_NETS,
     NETWORK_KINDS,
@@ -67,8 +68,8 @@ def load_networks(
 
     Raises:
         InputError: weights cannot be read, are of another network or hand model, take the
-            features of another detector, were trained on crops of another margin, or have no
-            decoder where masks are asked of it.
+            features of another detector, were trained on crops of another margin, have no decoder
+            where masks are asked of it, or project hands as another paper's network does.
     """
     networks: dict[str, AnyNetwork] = {}
     digests: dict[str, str] = {}
@@ -88,6 +89,7 @@ def load_networks(
             posed = getattr(options, "hand_model", None) if kind in NETWORK_KINDS else None
             loaded[kind, path] = load_network(path, device, NETWORK_KINDS.get(kind, kind), posed)
         networks[name] = network = loaded[kind, path]
+        _require_camera(kind, path, network)
         if of_handnet and getattr(network, "segmentation", None) is None:
             raise InputError("weights.no_decoder", file=path)
         learned = getattr(network.config, "margin", margin)
@@ -95,6 +97,21 @@ def load_networks(
             raise InputError("network.other_margin", file=path, expected=learned, found=margin)
         digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return Networks(networks, device, digests)
+
+
+def _require_camera(name: str, path: Path, network: AnyNetwork) -> None:
+    """Refuse an autoencoder that projects hands as those of another paper do."""
+    found = getattr(network.config, "camera", None)
+    if name in CAMERAS and found != CAMERAS[name]:
+        (other,) = (each for each, camera in CAMERAS.items() if camera == found)
+        raise InputError(
+            "weights.other_camera",
+            file=path,
+            network=name,
+            expected=CAMERAS[name],
+            found=found,
+            other=other,
+        )
 
 
 class Networks:

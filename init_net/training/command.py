@@ -306,6 +306,7 @@ def _checked(options: argparse.Namespace, config: TrainConfig, out: Path, consol
     """Refuse what cannot be learned, before anything is rendered, and tell what is done without;
     whether the run in the folder is to be replaced."""
     from fitter.run.progress import say
+    from init_net.hand_model_id import require_source
     from init_net.training.freezing import require_learned
     from init_net.training.learnable import without_confidence
     from init_net.training.run_folder import check_run, holds_smoke
@@ -313,6 +314,7 @@ def _checked(options: argparse.Namespace, config: TrainConfig, out: Path, consol
     from init_net.training.tasks import require_trainable
 
     overwrite: bool = options.overwrite
+    require_source(config.network)
     if not (options.prepare_only or overwrite):
         # A smoke test is done again, and with other options as well.
         overwrite = options.smoke and holds_smoke(out)

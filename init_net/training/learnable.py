@@ -170,7 +170,7 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
     """
     said: dict[str, str] = {}
     learned = {
-        name: _as_learned(config, source)
+        name: _as_learned(config, name, source)
         for name, source in config.learned_from.items()
         if isinstance(source, DatasetConfig) or _shows_another(source)
     }
@@ -191,7 +191,7 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
         lacking = _lacking(config, any_stage, OTHER_MODEL)
         _require(config, "validation", config.validation, lacking)
     for name, source in config.validation_datasets.items():
-        contents = Contents.of(annotated_source(source).images)
+        contents = _contents(f"validation_datasets.{name}", source)
         lacking = _lacking(config, any_stage, contents)
         in_2d = isinstance(config.network, SegmentationConfig | AutoencoderConfig)
         if lacking is None and not in_2d and not contents.in_space:
@@ -206,12 +206,12 @@ def without_confidence(config: TrainConfig) -> list[str]:
     return [
         f"datasets.{name}"
         for name, source in config.datasets.items()
-        if name in config.learned_from and source.confidence and _are_alike(source)
+        if name in config.learned_from and source.confidence and _are_alike(name, source)
     ]
 
 
-def _are_alike(source: DatasetConfig) -> bool:
-    contents = Contents.of(annotated_source(source).images)
+def _are_alike(name: str, source: DatasetConfig) -> bool:
+    contents = _contents(f"datasets.{name}", source)
     return not (contents.keypoints_3d or contents.confidence)
 
 
@@ -221,11 +221,20 @@ def _ever(config: TrainConfig) -> dict[str, float]:
     return {name: max(weights[name] for weights in stages) for name in stages[0]}
 
 
-def _as_learned(config: TrainConfig, source: SourceConfig) -> Contents:
+def _contents(where: str, source: DatasetConfig) -> Contents:
+    """What a data set says, whose errors name the option of its folder."""
+    try:
+        return Contents.of(annotated_source(source).images)
+    except InputError as error:
+        file = error.facts.get("file", source.folder)
+        raise error.about(file=f"{where}.folder={source.folder}: {file}") from error
+
+
+def _as_learned(config: TrainConfig, name: str, source: SourceConfig) -> Contents:
     """What a source says, and what is made of that (`DatasetConfig.parameters`)."""
     if not isinstance(source, DatasetConfig):
         return OTHER_MODEL
-    contents = Contents.of(annotated_source(source).images)
+    contents = _contents(f"datasets.{name}", source)
     learns = isinstance(config.network, HandNetConfig | AutoencoderConfig | MeshNetConfig)
     if source.parameters == "fitted" and learns:
         return replace(contents, parameters=contents.parameters or contents.in_space)

@@ -166,12 +166,15 @@ def find_hands(
 
 
 def pictures_to_search(source: StoredConfig) -> int | None:
-    """Pictures in which `find_hands` has hands found; None of a source whose hands are known."""
+    """Pictures in which `find_hands` has hands found, whole parts; None of a source whose hands are
+    known."""
     if not _is_found(source):
         return None
+    from datasets.readers.found_hands import PART  # not loaded for other sources
+
     assert isinstance(source, DatasetConfig)
     total = len(annotated_source(source).images)
-    return total if source.count is None else min(source.count, total)
+    return total if source.count is None else min(-(-source.count // PART) * PART, total)
 
 
 def require_full_batches(config: TrainConfig) -> None:

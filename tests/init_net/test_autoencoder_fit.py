@@ -30,7 +30,7 @@ from init_net.model_card import WeightsInfo
 from init_net.networks.autoencoder import HandAutoencoder
 from init_net.networks.build import build_network
 from init_net.networks.config import AutoencoderConfig, HourglassConfig
-from init_net.offer import OFFER, S2HAND, WSIM, ZHAO
+from init_net.offer import CAMERAS, OFFER, S2HAND, WSIM, ZHAO
 from init_net.weights import load_network, save_weights, weights_file
 from tests.support.errors import raises
 from tests.support.nimble_files import content, copied, nimble_folder, rewritten
@@ -248,6 +248,13 @@ class TestBadInput:
         facts = {"file": file, "expected": "autoencoder", "found": "handnet"}
         with raises("weights.other_network", **facts):
             load_initializer(config, CPU)
+
+    def test_weights_of_the_other_papers_network(self, weights: dict[str, str]) -> None:
+        for network, other in (("s2hand", "zhao"), ("zhao", "s2hand")):
+            camera, found = CAMERAS[network], CAMERAS[other]
+            facts = {"network": network, "expected": camera, "found": found, "other": other}
+            with raises("weights.other_camera", file=Path(weights[other]), **facts):
+                load_initializer(configured(network, weights[other]), CPU)
 
     def test_no_file(self, tmp_path: Path) -> None:
         with raises("weights.missing", file=tmp_path / "none.safetensors"):

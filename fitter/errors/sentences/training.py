@@ -76,6 +76,9 @@ SENTENCES: dict[str, str] = {
     "--list names the presets",
     "training.export_name": "expected a name that ends in .safetensors",
     "training.nothing_to_export": "expected a run with a checkpoint to export, found none",
+    "training.no_hand_model": "expected open_hand, or where the files of a hand model lie that its "
+    "authors give to who registers: MANO_RIGHT.pkl (docs/mano.md) or the folder of NIMBLE "
+    "(docs/nimble.md), found nothing there",
     "training.other_betas": "expected {expected}, the shape coefficients of the open hand, found "
     "{found}",
     "training.lacks": "expected {expected} for the {network}, found a data set without",
