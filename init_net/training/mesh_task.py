@@ -103,7 +103,7 @@ class MeshTask(ImageTask):
         generator = torch.Generator().manual_seed(number)
         return MeshDraws.drawn(size, 0 if vae is None else vae.latent, generator)
 
-    def losses(self, batch: MeshSamples, step: int) -> dict[str, Tensor]:  # type: ignore[override]
+    def losses(self, batch: MeshSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
         batch, stage = batch.to(self._device), self.plan.at(step)
         asked = [name for name, weight in stage.losses.items() if weight > 0]

@@ -59,7 +59,8 @@ class PairErrors:
         generator = torch.Generator().manual_seed(0)
         columns: list[tuple[np.ndarray, ...]] = []
         for rows in _batches(pairs):
-            crops, views = (each.to(device) for each in cropper.crop_with_views(rows, (0,)))
+            crops, views = cropper.crop_with_views(rows, (0,))
+            crops, views = crops.to(device), views.to(device)
             draws = MeshDraws.drawn(len(rows), 0, generator).to(device)
             said = network(mesh_inputs(crops), absent, draws)
             true = truth(crops)
