@@ -34,7 +34,7 @@ from typing import Any
 import torch
 from arms import add_counts, described, held_out, measured, plan_options, plan_parser
 from measuring import run_command, use_threads
-from wsim_arms import RECIPES, WsimPlan, arm_of
+from wsim_arms import NOISE, RECIPES, WsimPlan, arm_of
 
 from init_net.networks.mesh_net import MeshNet
 from init_net.training.mesh_evaluation import MeshErrors
@@ -163,8 +163,12 @@ def result_of(measure: str, arm: Any, plan: WsimPlan, weights: Path) -> dict[str
     """What is said of an arm's weights."""
     said = MEASURES[measure](weights, plan)
     recipe = RECIPES.get(arm.name)
-    mesh = {} if recipe is None else {"parametric": recipe.parametric}
-    return {**said, **mesh, "training": described(arm, plan)}
+    training = described(arm, plan)
+    if recipe is None:  # a JointVAE learns from hands that are posed, by how much they scatter
+        unseen = ("samples", "augmentation")
+        training = {name: each for name, each in training.items() if name not in unseen}
+        return {**said, "training": {**training, "noise": NOISE[arm.name]}}
+    return {**said, "parametric": recipe.parametric, "training": training}
 
 
 def write_page() -> None:
