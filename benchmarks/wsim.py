@@ -37,6 +37,7 @@ from measuring import run_command, use_threads
 from wsim_arms import NOISE, RECIPES, WsimPlan, arm_of
 
 from init_net.networks.mesh_net import MeshNet
+from init_net.training.loss_weights import loss_weights
 from init_net.training.mesh_evaluation import MeshErrors
 from init_net.training.pair_evaluation import PairErrors
 from init_net.training.sources import look_at, prepare
@@ -167,7 +168,8 @@ def result_of(measure: str, arm: Any, plan: WsimPlan, weights: Path) -> dict[str
     if recipe is None:  # a JointVAE learns from hands that are posed, by how much they scatter
         unseen = ("samples", "augmentation")
         training = {name: each for name, each in training.items() if name not in unseen}
-        return {**said, "training": {**training, "noise": NOISE[arm.name]}}
+        losses = loss_weights(arm.config(plan))
+        return {**said, "training": {**training, "losses": losses, "noise": NOISE[arm.name]}}
     return {**said, "parametric": recipe.parametric, "training": training}
 
 
