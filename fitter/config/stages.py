@@ -94,6 +94,11 @@ class StageConfig(Section):
         description="how what several views of one hand show reduces over them; the other energies "
         "count once a hand",
     )
+    contact_reach: float = Field(
+        default=0.01,
+        gt=0,
+        description="metres from a known object within which object_attraction pulls",
+    )
     photometric_scale: float = Field(
         default=16.0,
         gt=0,

@@ -71,7 +71,8 @@ def gap_quadratic(
         pull = -near.barycentrics[..., None] * normal
         rows = _rows(second, near.corners, pull, table)
         blocks = [blocks[0] + rows] if second is first else [*blocks, rows]
-    rows = torch.cat(blocks, -1)
+    # Gaps are measured in double precision, whatever the surface is posed in.
+    rows = torch.cat(blocks, -1).to(near.gap)
     share = 1 / near.vertices_count
     weighted = (2 * share * table.filled(weight))[..., None] * rows
     gradient = (weighted.mT @ table.filled(near.gap)[..., None])[..., 0]

@@ -14,6 +14,7 @@ from fitter.config.energies import DECLARATIONS, Need
 from fitter.config.options import FitConfig
 from fitter.config.stages import RefineConfig
 from fitter.energies.keypoints import KeypointTargets
+from fitter.energies.known_objects import KnownObjects
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Looks
 from fitter.fitting.keypoint_fit import KeypointProblem
@@ -114,6 +115,7 @@ class Refiner:
         rest_offsets: Tensor | None = None,
         views: ViewedScenes | None = None,
         looks: Looks | None = None,
+        objects: KnownObjects | None = None,
     ) -> Refined:
         """Refine B hands, seen in N rows: one each, or those of `views`.
 
@@ -127,6 +129,7 @@ class Refiner:
             rest_offsets: (B, V, 3) see `StageTask`.
             views: which cameras see which hands; None for one each.
             looks: what networks say of the rows; None for nothing.
+            objects: what each of the B hands may touch; None for nothing.
         """
         intrinsics = self._tensor([crop.intrinsics for crop in crops])
         silhouettes = self._silhouettes(self._seen(hands, views), intrinsics)
@@ -135,7 +138,7 @@ class Refiner:
         view = self._view(crops, masks, focal_unknown)
         targets = KeypointTargets.of(observed, known)
         begun = self._begun(looks, views)
-        task = StageTask(self.model, view, targets, self.fit, rest_offsets, views, begun)
+        task = StageTask(self.model, view, targets, self.fit, rest_offsets, views, begun, objects)
         result = run_stages(task, hands, self.config.stages)
         pulled = self._pulled_off(task, hands, result.params)
         if len(pulled):
