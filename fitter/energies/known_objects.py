@@ -131,8 +131,9 @@ def object_penetration(vertices: Tensor, objects: KnownObjects) -> Tensor:
 
 @energy("object_attraction", "vertices", "objects", "contact_reach")
 def object_attraction(vertices: Tensor, objects: KnownObjects, reach: float) -> Tensor:
-    """The hand near known objects: Tukey's biweight of gaps up to `contact_reach`, less its value
-    there, over the number of vertices, both ways and summed over objects; ours, not published.
+    """The hand near known objects: ``-(r^2 / 6) (1 - (gap / r)^2)^3`` of the gaps up to
+    `contact_reach` r, summed over V, the number of a mesh's vertices, both ways and over objects;
+    ours, not published. It is Tukey's biweight (Beaton and Tukey, 1974), less its largest value.
 
     Args:
         vertices: (B, V, 3).

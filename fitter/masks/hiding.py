@@ -32,9 +32,9 @@ class HidingSettings:
         least: pixels of the hand without which its colours are not known.
     """
 
-    depth: float = 0.10
+    depth: float = 0.14
     reach: float = 0.06
-    unlike: float = 2.5
+    unlike: float = 4.0
     spread: float = 4.0
     least: int = 64
 

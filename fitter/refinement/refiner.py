@@ -28,6 +28,7 @@ from fitter.hand_models.appearance import uniform_appearance
 from fitter.hand_models.appearance_loading import load_appearance
 from fitter.hand_models.known_shape import KnownShape
 from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
+from fitter.masks.hiding import without_hidden
 from fitter.raster import rasterize
 from fitter.records import HandCrop, HandParams, NormalisedHands
 from fitter.refinement.looks import rig_looks, taken_looks
@@ -233,6 +234,14 @@ class Refiner:
         return rasterize(screen, self.model.topology, (side, side)).mask
 
     def _mask(
+        self, crop: HandCrop, predicted: np.ndarray | None, silhouette: np.ndarray
+    ) -> HandMask | None:
+        found = self._found_mask(crop, predicted, silhouette)
+        if found is None or not self.config.spare_hidden:
+            return found
+        return without_hidden(found, crop, silhouette)
+
+    def _found_mask(
         self, crop: HandCrop, predicted: np.ndarray | None, silhouette: np.ndarray
     ) -> HandMask | None:
         if crop.given is not None:
