@@ -262,10 +262,10 @@ def _contour(band: float, penetration: float, reach: float) -> StageConfig:
 
 
 DEFAULT_STAGES: dict[str, StageConfig] = {
-    # A wide band sees the mask's outline from afar, a narrow one follows it. Likewise a known object
-    # draws a hand from afar, then holds what is right before it.
+    # A wide band sees the mask's outline from afar, a narrow one follows it. A known object draws a
+    # hand from afar, too, then what is right before it.
     "coarse": _contour(6.0, 1e6, 0.06),
-    "middle": _contour(3.0, 3e6, 0.03),
+    "middle": _contour(3.0, 1e6, 0.06),
     "contour": _contour(1.5, 1e7, 0.005),
 }
 """What `default.yaml` holds."""
