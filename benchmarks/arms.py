@@ -26,7 +26,7 @@ from fitter.system.files import write_whole
 from fitter.system.lock import WriterLock
 from init_net.samples.crop_samples import Cropper
 from init_net.samples.shards import ShardedSamples
-from init_net.samples.sightings import Sightings
+from init_net.samples.sightings import FOUND, TOLD, Sightings
 from init_net.training.command import train_hands
 from init_net.training.config import TrainConfig
 from init_net.training.run_folder import read_manifest
@@ -81,6 +81,11 @@ class Plan:
             f"validation.folder={self.validation}",
             "validation.count=64",
         ]
+
+    @property
+    def measured_sightings(self) -> Sequence[int]:
+        """How the detector saw hands that are measured: by itself, or told where to look, too."""
+        return (FOUND, TOLD)
 
 
 P = TypeVar("P", bound=Plan)
@@ -224,10 +229,11 @@ def described(arm: Training[P], plan: P) -> dict[str, Any]:
     }
     pairs = config.get("pairs")
     samples = (
-        {"seed": config["data"]["seed"], "trained_on": plan.trained, "all": plan.count}
+        _rendered(config["data"], plan)
         if pairs is None
         else {"pairs": pairs["count"]}
     )
+    samples |= {name: each["count"] for name, each in config.get("datasets", {}).items()}
     options = ("network", "optimiser", "losses", "augmentation")
     return {
         "preset": Path(arm.preset).stem,
@@ -237,6 +243,12 @@ def described(arm: Training[P], plan: P) -> dict[str, Any]:
         "samples": samples,
         "cpu_seconds": round(read_seconds(seconds_file(plan, arm))),
     }
+
+
+def _rendered(data: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """Which rendered samples were learned from; none where no step has a share of them."""
+    learned = 0 if data["share"] == 0 else data["count"]
+    return {"seed": data["seed"], "trained_on": learned, "all": plan.count}
 
 
 def held_out(plan: Plan, size: int, margin: float) -> Cropper:
@@ -251,16 +263,19 @@ def held_out(plan: Plan, size: int, margin: float) -> Cropper:
     """
     samples = ShardedSamples(plan.samples, plan.count)
     rest = np.arange(plan.trained, plan.count)
-    seen = seen_by_the_detector(samples, rest)[: plan.held_out]
+    seen = seen_by_the_detector(samples, rest, plan.measured_sightings)[: plan.held_out]
     if len(seen) == 0:
         raise BenchmarkError(f"expected hands behind the first {plan.trained}, found none")
     return Cropper(samples.subset(seen), size, margin, None)
 
 
-def seen_by_the_detector(samples: ShardedSamples, rows: np.ndarray) -> np.ndarray:
-    """Those rows of samples whose hand the detector saw, as it is in the picture."""
+def seen_by_the_detector(
+    samples: ShardedSamples, rows: np.ndarray, sightings: Sequence[int]
+) -> np.ndarray:
+    """Those rows of samples whose hand the detector saw as it is in the picture, in one of the ways
+    `sightings`: FOUND by itself, or TOLD where to look."""
     looks = Sightings(samples, [1] * len(samples.sets)).read(rows, np.zeros_like(rows), ("found",))
-    return rows[looks["found"] > 0]
+    return rows[np.isin(looks["found"], sightings)]
 
 
 def write_result(file: Path, said: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,10 @@ from arms import (
     write_result,
 )
 from measuring import run_command, use_threads
-from render_and_compare_arms import Arm, ComparePlan, arm_of
+from render_and_compare_arms import NIMBLE, Arm, ComparePlan, arm_of
 from render_and_compare_domain import held_out_pictures
 from render_and_compare_figures import keypoint_figures, summary
+from render_and_compare_found import found_figures
 from render_and_compare_pictures import TEXTURES, draw_textures
 from render_and_compare_sizes import sizes
 
@@ -74,21 +76,23 @@ COMPARED = (
     "compared-printed",
 )
 
+CONFIDENCE = ("zhao-found", "zhao-found-alike", "zhao-leading", "zhao-leading-confidence")
+
 PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
     "table4": ("hands", ("location", "orientation", "photometric", "consistency")),
-    "table5": ("hands", ("weak", "photometric")),
+    "table5": ("hands", ("weak-leading", "self-found")),
     "fig4": ("keypoints", ("orientation", "consistency", "estimator")),
-    "zhao2": ("hands", ("photometric", "zhao-self")),
-    "zhao3": ("hands", ("zhao-weak", "zhao-self", "zhao-self-alike", "zhao-weak-confidence")),
+    "zhao2": ("hands", ("self-found", "zhao-found")),
+    "zhao3": ("hands", CONFIDENCE),
     "zhao45": ("hands", ("zhao-weak", "zhao-3d-norm", "zhao-3d")),
     "domain": ("domain", ("orientation", "adapted", "longer")),
     "compared": ("hands", COMPARED),
     "focal": ("hands", ("orientation", "focal")),
-    "zhao6": ("hands", ("zhao-open",)),
+    "zhao6": ("joints", ("zhao-open", "zhao-nimble")),
 }
 """Table or figure -> what is measured for it, and on which arms."""
 
-THRICE = frozenset({"location", "orientation", "photometric", "weak"})
+THRICE = frozenset({"location", "orientation", "photometric", "weak-leading", "self-found"})
 """Arms that several seeds are asked of, unless others are named: they decide."""
 
 OTHERS = ("sizes", "texture", "all", "page")
@@ -100,6 +104,12 @@ def hands(network: HandAutoencoder, plan: ComparePlan) -> dict[str, Any]:
     return summary(errors_of(network, plan))
 
 
+def joints(network: HandAutoencoder, plan: ComparePlan) -> dict[str, Any]:
+    """How far its joints and fingertips are off, which all hand models have."""
+    crops = held_out(plan, network.config.input_size, network.config.margin)
+    return summary(AutoencoderErrors.of(network, replace(crops, marks=False)))
+
+
 def keypoints(network: HandAutoencoder, plan: ComparePlan) -> dict[str, Any]:
     """How far its keypoints in the image are off, and the detector's."""
     return keypoint_figures(errors_of(network, plan), network.config.input_size)
@@ -107,7 +117,9 @@ def keypoints(network: HandAutoencoder, plan: ComparePlan) -> dict[str, Any]:
 
 def domain(network: HandAutoencoder, plan: ComparePlan) -> dict[str, Any]:
     """How far its hands are off in the shifted domain."""
-    crops = held_out_pictures(plan.domain, plan.held_out_pictures, network.config)
+    crops = held_out_pictures(
+        plan.domain, plan.held_out_pictures, network.config, plan.measured_sightings
+    )
     return summary(AutoencoderErrors.of(network, crops))
 
 
@@ -119,6 +131,7 @@ def errors_of(network: HandAutoencoder, plan: ComparePlan) -> AutoencoderErrors:
 
 MEASURES: Mapping[str, Callable[[HandAutoencoder, ComparePlan], dict[str, Any]]] = {
     "hands": hands,
+    "joints": joints,
     "keypoints": keypoints,
     "domain": domain,
 }
@@ -148,13 +161,17 @@ def wanted(
 
 def result_of(measure: str, arm: Arm, plan: ComparePlan, weights: Path) -> dict[str, Any]:
     """What is said of an arm's weights."""
-    said = MEASURES[measure](autoencoder(weights), plan)
-    return {**said, "training": described(arm, plan)}
+    model = str(plan.nimble) if arm.recipe.preset == NIMBLE else None
+    said = MEASURES[measure](autoencoder(weights, model), plan)
+    training = described(arm, plan)
+    # Not where its files lie.
+    training["network"]["hand_model"] = "open_hand" if model is None else "nimble"
+    return {**said, "training": training}
 
 
-def autoencoder(weights: Path) -> HandAutoencoder:
-    """The network of an arm."""
-    network = load_network(weights, torch.device("cpu"), "autoencoder")
+def autoencoder(weights: Path, model: str | None = None) -> HandAutoencoder:
+    """The network of an arm; `model` is the folder of the hand model that it poses."""
+    network = load_network(weights, torch.device("cpu"), "autoencoder", model)
     assert isinstance(network, HandAutoencoder)
     return network
 
@@ -167,6 +184,13 @@ def measured_mean(plan: ComparePlan, results: Path) -> None:
         assert isinstance(network, HandAutoencoder)
         said = {"arm": "untrained", "steps": 0, "seed": 0}
         write_result(file, {**said, **hands(network.eval(), plan)})
+
+
+def measured_found(plan: ComparePlan, results: Path) -> None:
+    """What the detector found in pictures of the leading samples, where that is not done yet."""
+    file = results / "found" / f"{plan.leading}.json"
+    if not file.exists():
+        write_result(file, found_figures(plan, plan.leading))
 
 
 def measured_sizes(plan: ComparePlan, results: Path) -> None:
@@ -192,10 +216,13 @@ def options() -> argparse.ArgumentParser:
     )
     said.add_argument("--domain", type=Path, default=Path("data/domain"), metavar="DIR",
                       help="pictures of another domain (default: data/domain)")  # fmt: skip
+    said.add_argument("--nimble", type=Path, metavar="DIR",
+                      help="a NIMBLE model (default: its arm is left out)")  # fmt: skip
     add_counts(
         said,
         ("--steps", STEPS, "of each arm"),
         ("--pictures", 800, "of the other domain, without labels"),
+        ("--leading", 4_096, "samples for arms that learn from what the detector finds unaided"),
         ("--held-out-pictures", 600, "of the other domain, with their truth"),
     )
     return said
@@ -209,14 +236,21 @@ def main(words: Sequence[str] | None = None) -> None:
         domain=given.domain.absolute(),
         pictures=given.pictures,
         held_out_pictures=given.held_out_pictures,
+        leading=given.leading,
+        nimble=None if given.nimble is None else given.nimble.absolute(),
     )
     parts = [part for part in PARTS if part in given.parts or "all" in given.parts]
     seeds = given.seeds or [0, 1, 2]
     for measure, arm in wanted(parts, given.steps, seeds, not given.seeds):
+        if arm.recipe.preset == NIMBLE and plan.nimble is None:
+            print(f"{arm}: expected --nimble DIR, left out", file=sys.stderr)
+            continue
         file = given.results / measure / f"{arm}.json"
         measured(file, arm, plan, partial(result_of, measure, arm, plan))
     if {"table4", "all"} & {*given.parts}:
         measured_mean(plan, given.results)
+    if {"table5", "zhao2", "zhao3", "all"} & {*given.parts}:
+        measured_found(plan, given.results)
     if {"sizes", "all"} & {*given.parts}:
         measured_sizes(plan, given.results)
     if {"texture", "all"} & {*given.parts}:

@@ -9,16 +9,18 @@ hands held out: what learns as shortly as an arm bends hands out of shape with l
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from arms import RUN, WEIGHTS, Plan, Training
 from render_and_compare_domain import pictures
+from render_and_compare_found import found_pictures
 from render_and_compare_start import start_file
 
 from init_net.networks.config import AutoencoderConfig
+from init_net.samples.sightings import FOUND
 from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.loss_weights import AutoencoderWeights
 
@@ -60,10 +62,14 @@ ZHAO = {
 DRAWN = {"rgb": 0.1, "image_silhouette": 0.1}
 JOINTS_3D = {"joints_3d": 10.0}
 JOINTS_3D_NORM = {"joints_3d_norm": 0.1}
-"""Weights of Zhao's (not published)."""
+MODELS = {**JOINTS_3D_NORM, "pose_l2": 0.02, "shape_l2": 0.02}
+"""Weights of Zhao's (not published); those of his Table 6."""
 
 BRANCH_2D = {"stacks": 1, "channels": 32}
 """The 2D branch of all arms that have one: small, as their encoder is."""
+
+NIMBLE = "zhao_nimble"
+"""The preset of arms that pose NIMBLE's hand."""
 
 DETECTED = {"keypoints": "detected", "confidence": True}
 ANNOTATED = {"keypoints": "annotated", "confidence": False}
@@ -82,7 +88,8 @@ class Recipe:
         times: how often its steps are those of the other arms.
         branch: the arm whose 2D branch it begins with.
         start: the arm that it goes on from; None for the encoder alone.
-        domain: it learns from pictures of another domain.
+        of: what it learns from: all samples for training; their "leading" ones; these as pictures
+            in which the detector "found" what it found, right or wrong; pictures of another domain.
     """
 
     preset: str
@@ -94,7 +101,7 @@ class Recipe:
     times: int = 1
     branch: str | None = None
     start: str | None = None
-    domain: bool = False
+    of: Literal["all", "leading", "found", "domain"] = "all"
 
 
 def s2hand(
@@ -130,7 +137,8 @@ RECIPES: Mapping[str, Recipe] = {
     "orientation": s2hand(ORIENTATION),
     "consistency": s2hand(ORIENTATION, ESTIMATOR, **BOTH),
     "photometric": s2hand(ORIENTATION, ESTIMATOR, PHOTO, is_drawn=True, **BOTH),
-    "weak": s2hand(ORIENTATION, ESTIMATOR, PHOTO, is_drawn=True, supervision=ANNOTATED, **BOTH),
+    "weak-leading": s2hand(ORIENTATION, PHOTO, is_drawn=True, supervision=ANNOTATED, of="leading"),
+    "self-found": s2hand(ORIENTATION, PHOTO, is_drawn=True, of="found"),
     "estimator": Recipe(
         "s2hand",
         ESTIMATOR,
@@ -140,16 +148,16 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     # Zhao, Tables 2 to 6
     "zhao-weak": zhao(DRAWN, supervision=ANNOTATED),
-    "zhao-weak-confidence": zhao(DRAWN, supervision={**ANNOTATED, "bone_confidence": True}),
-    "zhao-self": zhao(DRAWN),
-    "zhao-self-alike": zhao(DRAWN, supervision={**DETECTED, "bone_confidence": False}),
+    "zhao-leading": zhao(DRAWN, supervision=ANNOTATED, of="leading"),
+    "zhao-leading-confidence": zhao(
+        DRAWN, supervision={**ANNOTATED, "bone_confidence": True}, of="leading"
+    ),
+    "zhao-found": zhao(DRAWN, of="found"),
+    "zhao-found-alike": zhao(DRAWN, supervision={**DETECTED, "bone_confidence": False}, of="found"),
     "zhao-3d": zhao(DRAWN, JOINTS_3D, supervision=ANNOTATED),
     "zhao-3d-norm": zhao(DRAWN, JOINTS_3D_NORM, supervision=ANNOTATED),
-    "zhao-open": Recipe(
-        "zhao",
-        {**JOINTS_3D_NORM, "pose_l2": 0.02, "shape_l2": 0.02},
-        network={"appearance": "none"},
-    ),
+    "zhao-open": Recipe("zhao", MODELS, network={"appearance": "none"}),
+    "zhao-nimble": Recipe(NIMBLE, MODELS, network={"appearance": "none"}),
     # What they left open
     "compared-photometric": s2hand(ORIENTATION, PHOTO, is_drawn=True),
     "compared-mask": s2hand(ORIENTATION, {"mask": 0.3}),
@@ -157,7 +165,7 @@ RECIPES: Mapping[str, Recipe] = {
     "compared-printed": s2hand(ORIENTATION, {**DRAWN, "texture": 1.0}, is_drawn=True),
     "focal": s2hand(ORIENTATION, network={"focal": "predicted"}),
     # The shifted domain
-    "adapted": s2hand(ORIENTATION, start="orientation", domain=True),
+    "adapted": s2hand(ORIENTATION, start="orientation", of="domain"),
     "longer": s2hand(ORIENTATION, start="orientation"),
 }
 """Arm -> what it is told."""
@@ -171,11 +179,20 @@ class ComparePlan(Plan):
         domain: folder of the shifted domain, see `render_and_compare_domain`.
         pictures: of it, that are learned from without labels.
         held_out_pictures: of it, that are measured.
+        leading: samples that arms of few samples learn from.
+        nimble: folder of a NIMBLE model; None where its arm is not asked for.
     """
 
     domain: Path
     pictures: int
     held_out_pictures: int
+    leading: int
+    nimble: Path | None
+
+    @property
+    def measured_sightings(self) -> Sequence[int]:
+        """See `Plan.measured_sightings`: where the detector was told, the truth told it."""
+        return (FOUND,)
 
 
 @dataclass(frozen=True)
@@ -205,15 +222,29 @@ class Arm(Training[ComparePlan]):
         said["stages"] = self._stages()
         said["optimiser"]["steps"] = self.steps
         said["run"] |= {"seed": self.seed, **self._start(plan)}
-        if recipe.domain:
-            said["data"]["share"] = 0.0
-            said["datasets"] = {"pictures": pictures(plan.domain, plan.pictures)}
+        said["data"] |= self._rendered(plan)
+        said["datasets"] = self._pictures(plan)
         return TrainConfig.model_validate_json(json.dumps(said))
 
     def network(self, plan: ComparePlan) -> AutoencoderConfig:
         """What learns."""
         preset = self._preset(plan).network.model_dump()
-        return AutoencoderConfig.model_validate({**preset, **self.recipe.network})
+        own = {} if self.recipe.preset != NIMBLE else {"hand_model": str(plan.nimble)}
+        return AutoencoderConfig.model_validate({**preset, **own, **self.recipe.network})
+
+    def _rendered(self, plan: ComparePlan) -> dict[str, Any]:
+        """How many rendered samples it learns from, and how often."""
+        if self.recipe.of == "leading":
+            return {"count": plan.leading}
+        return {} if self.recipe.of == "all" else {"share": 0.0}
+
+    def _pictures(self, plan: ComparePlan) -> dict[str, Any]:
+        """Those that it learns from, by the name of the source."""
+        if self.recipe.of == "found":
+            return {"found": found_pictures(plan, plan.leading)}
+        if self.recipe.of == "domain":
+            return {"pictures": pictures(plan.domain, plan.pictures)}
+        return {}
 
     def _preset(self, plan: ComparePlan) -> TrainConfig:
         words = [*COMPACT, *plan.sources, *RUN, *plan.options]

@@ -3,6 +3,7 @@ S2HAND learns from, and others with their truth, which are measured."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,16 @@ def pictures(folder: Path, count: int) -> dict[str, Any]:
     }
 
 
-def held_out_pictures(folder: Path, count: int, network: AutoencoderConfig) -> Cropper:
+def held_out_pictures(
+    folder: Path, count: int, network: AutoencoderConfig, sightings: Sequence[int]
+) -> Cropper:
     """Crops of pictures with their truth, in which the detector sees the hand.
 
     Args:
         folder: of the domain.
         count: pictures.
         network: whose crops they are.
+        sightings: how the detector may have seen them, see `seen_by_the_detector`.
     """
     write_shifted(folder / "held-out", count, HELD_OUT_SEED)
     source = DatasetConfig(
@@ -54,5 +58,5 @@ def held_out_pictures(folder: Path, count: int, network: AutoencoderConfig) -> C
     prepare(source)
     look_at(source, 1)
     samples = learned_from([source]).samples
-    seen = seen_by_the_detector(samples, np.arange(len(samples)))
+    seen = seen_by_the_detector(samples, np.arange(len(samples)), sightings)
     return Cropper(samples.subset(seen), network.input_size, network.margin, None)

@@ -27,7 +27,7 @@ HANDS = 8
 FILLED = 0.8
 """Side of the crop that a hand at rest fills."""
 
-SIDES = {"palm": (0.0, 0.0, 0.0), "back": (0.0, np.pi, 0.0)}
+SIDES = {"palm": (0.5 * np.pi, 0.0, 0.0), "back": (-0.5 * np.pi, 0.0, 0.0)}
 """Of a hand at rest, axis-angle."""
 
 

@@ -1,8 +1,9 @@
 """The encoder that all arms of `render_and_compare.py` begin with.
 
 Both papers begin with ImageNet's weights. Nothing is downloaded here: an encoder learns instead
-where the detector saw the keypoints of the training samples, and nothing else, so that what begins
-with it is as self-supervised as it was. All that lies behind the encoder begins with noise.
+where the detector saw the keypoints of the training samples, and nothing else. A quarter of
+those hands it saw only when it was told roughly where to look. All that lies behind the encoder
+begins with noise.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from init_net.networks.encoders import split_encoder
 from init_net.samples.config import AugmentationConfig
 from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.samples.shards import ShardedSamples
+from init_net.samples.sightings import FOUND, TOLD
 from init_net.weights import load_network, save_weights
 
 if TYPE_CHECKING:
@@ -184,7 +186,7 @@ def _write(
 def _crops(samples: Path, learned: int, size: int, margin: float) -> Cropper:
     """Varied crops of the samples that are learned from, in which the detector saw the hand."""
     sharded = ShardedSamples(samples)
-    seen = seen_by_the_detector(sharded, np.arange(learned))
+    seen = seen_by_the_detector(sharded, np.arange(learned), (FOUND, TOLD))
     return Cropper(sharded.subset(seen), size, margin, AugmentationConfig(noise=0.0))
 
 

@@ -18,6 +18,7 @@ import doc_models
 import doc_realistic_hands
 import doc_regularisers
 import doc_render_and_compare
+import doc_wsim
 from doc_table import table
 from pydantic.fields import FieldInfo
 
@@ -195,7 +196,7 @@ SENTENCE_TOPICS = {
     "hand-sizes": ("hand_size",),
     "people": ("people",),
     "masks": ("mask",),
-    "objects": ("object", "contact"),
+    "objects": ("object",),
     "configuration": ("config", "stages"),
     "hand-models": ("model", "nimble", "appearance", "prior"),
     "detector": ("detector", "task", "onnx"),
@@ -203,6 +204,7 @@ SENTENCE_TOPICS = {
     "views": ("rig", "frames", "view", "views"),
     "runs": ("usage", "run", "device", "worker", "fit", "overlay", "ray"),
     "output": ("output", "store", "report"),
+    "contact": ("contact",),
     "python": ("door", "hand", "texture", "results"),
     "exports": ("export",),
     "training": ("samples", "training", "checkpoint"),
@@ -302,6 +304,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **doc_realistic_hands.BLOCKS,
     **doc_regularisers.BLOCKS,
     **doc_render_and_compare.BLOCKS,
+    **doc_wsim.BLOCKS,
     **{f"sentences-{name}": partial(sentences, topics) for name, topics in SENTENCE_TOPICS.items()},
 }
 """Name in the markers -> what writes the text between them."""

@@ -1,7 +1,8 @@
 """The experiments of S2HAND and Zhao measure what they say, their tables say what was measured."""
 
 import json
-from dataclasses import replace
+import shutil
+from dataclasses import fields, replace
 
 import arms as trainings
 import cv2
@@ -20,9 +21,11 @@ from fitter.metrics import pck
 from fitter.system.lock import WriterLock
 from init_net.networks.config import AutoencoderConfig
 from init_net.samples.shards import SampleSource
+from init_net.samples.sightings import TOLD
 from init_net.training.autoencoder_evaluation import AutoencoderErrors, SpaceErrors
 from init_net.training.loss_weights import AutoencoderWeights
 from tests.support.errors import raises
+from tests.support.nimble_files import nimble_folder
 from tests.support.rendered_samples import render
 
 COUNT, UNSEEN, SIDE = 10, 8, 64
@@ -47,6 +50,8 @@ def plan(folder, tmp_path):
         domain=tmp_path / "domain",
         pictures=2,
         held_out_pictures=2,
+        leading=4,
+        nimble=tmp_path / "nimble",
     )
 
 
@@ -90,13 +95,14 @@ def test_a_summary_has_figures_and_their_scatter_and_nothing_that_is_not_known()
 def test_the_first_seed_of_everything_comes_before_the_second_of_what_decides():
     wanted = render_and_compare.wanted
     found = [(m, str(arm)) for m, arm in wanted(["table4", "table5", "fig4"], 9, [0, 2], True)]
+    thrice = ("weak-leading", "self-found")
     first = [("hands", f"{name}-9-0") for name in
-             ("location", "orientation", "photometric", "consistency", "weak")]  # fmt: skip
+             ("location", "orientation", "photometric", "consistency", *thrice)]  # fmt: skip
     first += [
         ("keypoints", name) for name in ("orientation-9-0", "consistency-9-0", "estimator-18-0")
     ]
     second = [("hands", f"{name}-9-2") for name in
-              ("location", "orientation", "photometric", "weak")]  # fmt: skip
+              ("location", "orientation", "photometric", *thrice)]  # fmt: skip
     assert found == [*first, *second, ("keypoints", "orientation-9-2")]
     every = [str(arm) for _, arm in wanted(["table4"], 9, [0, 2], False)]
     assert "consistency-9-2" in every
@@ -108,6 +114,8 @@ def test_arms_differ_in_what_their_recipes_say_alone(plan, monkeypatch):
     )
     monkeypatch.setattr(recipes, "pictures", lambda folder, count: {
         "dataset": "images", "folder": str(folder), "count": count})  # fmt: skip
+    monkeypatch.setattr(recipes, "found_pictures", lambda plan, count: {
+        "dataset": "images", "folder": str(plan.work), "count": count})  # fmt: skip
     configs = {name: recipes.arm_of(name, 100, 3).config(plan) for name in recipes.RECIPES}
     known = set(AutoencoderWeights.model_fields)
     for name, config in configs.items():
@@ -118,20 +126,28 @@ def test_arms_differ_in_what_their_recipes_say_alone(plan, monkeypatch):
         counted = {loss for loss, weight in config.losses.items() if weight}
         assert counted == set(recipes.RECIPES[name].losses)
     assert configs["photometric"].supervised.keypoints == "detected"
-    weak = configs["weak"].supervised
+    weak = configs["weak-leading"].supervised
     assert weak.keypoints == "annotated" and not weak.confidence and not weak.of_bones
-    # All but whom they believe is the same.
-    same = configs["weak"].model_copy(update={"supervision": configs["photometric"].supervision})
-    assert same == configs["photometric"]
+    assert_same_but_for(configs["weak-leading"], configs["self-found"], "found")
     bones = {name: configs[name].supervised.of_bones for name in doc.ZHAO_3}
-    assert bones == {"zhao-weak": False, "zhao-weak-confidence": True, "zhao-self-alike": False,
-                     "zhao-self": True}  # fmt: skip
+    assert bones == {"zhao-leading": False, "zhao-leading-confidence": True,
+                     "zhao-found-alike": False, "zhao-found": True}  # fmt: skip
+    alike = configs["zhao-found-alike"].supervised
+    assert alike.confidence and alike.keypoints == "detected"
     assert "estimator-200-3" in configs["consistency"].run.start
     assert configs["consistency"].run.start_parts == {
         "encoder": "encoder", "estimator": "estimator"}  # fmt: skip
     adapted = configs["adapted"]
     assert list(adapted.learned_from) == ["pictures"] and adapted.run.start_parts is None
     assert "orientation-100-3" in adapted.run.start
+
+
+def assert_same_but_for(weak, other, source):
+    """All but whom they believe is the same; both learn from as many pictures."""
+    said = {"data": weak.data, "datasets": {}, "supervision": weak.supervision}
+    assert other.model_copy(update=said) == weak
+    assert list(other.learned_from) == [source] and list(weak.learned_from) == ["data"]
+    assert other.datasets[source].count == weak.data.count == 4
 
 
 def test_an_encoder_goes_on_where_it_was_killed(folder, tmp_path, monkeypatch):
@@ -188,6 +204,20 @@ def test_an_arm_begins_with_the_encoder_that_has_learned(plan, monkeypatch):
         lock.release()
 
 
+def test_hands_that_the_truth_helped_to_find_are_not_measured(plan, folder, tmp_path):
+    samples = shutil.copytree(folder, tmp_path / "copied")
+    (file,) = samples.glob("sightings-*/*/found.npy")
+    found = np.load(file)
+    found[COUNT - 1] = TOLD
+    np.save(file, found)
+    helped = replace(plan, samples=samples)
+    rest = [number for number in range(helped.trained, COUNT) if number != UNSEEN]
+    assert trainings.held_out(helped, SIDE, 1.4).samples.chosen.tolist() == rest[:-1]
+    # Other benchmarks measure both.
+    kept = {each.name: getattr(helped, each.name) for each in fields(trainings.Plan)}
+    assert trainings.held_out(trainings.Plan(**kept), SIDE, 1.4).samples.chosen.tolist() == rest
+
+
 def write(folder, part, arm, seed, **said):
     (folder / part).mkdir(parents=True, exist_ok=True)
     training = {"losses": {"location": 1.0, "pixel": 0.0}, "cpu_seconds": 60,
@@ -204,7 +234,8 @@ def said_of(mpjpe):
 def test_tables_have_means_over_seeds_beside_what_is_printed(tmp_path):
     for seed, mpjpe in enumerate((10.0, 12.0, 14.0)):
         write(tmp_path, "hands", "zhao-weak", seed, **said_of(mpjpe))
-    write(tmp_path, "hands", "zhao-weak-confidence", 0, **said_of(20.0))
+        write(tmp_path, "hands", "zhao-leading", seed, **said_of(mpjpe))
+    write(tmp_path, "hands", "zhao-leading-confidence", 0, **said_of(20.0))
     rows = doc.confidence(tmp_path).splitlines()
     # A standard deviation of 2 mm over the root of three; the longer name is another arm's.
     assert "| WSL without confidence, here |" in rows[2] and "| 1.20 ± 0.12 |" in rows[2]
@@ -242,23 +273,28 @@ def test_an_arm_is_trained_and_measured_once(folder, tmp_path, monkeypatch):
               "--validation", held_out]  # fmt: skip
     sizes = ["--count", COUNT, "--steps", 4, "--held-out", 9, "--seeds", 3]
     given = [*places, *sizes, *(word for option in options for word in ("--set", option))]
-    words = ["table4", "fig4", "texture", *map(str, given)]
+    words = ["table4", "fig4", "zhao6", "texture", "--nimble", *map(str, [nimble_folder(), *given])]
     render_and_compare.main(words)
     results = tmp_path / "results"
     made = sorted(str(file.relative_to(results)) for file in results.rglob("*.json"))
     names = ("consistency", "location", "orientation", "photometric")
     assert made == [f"hands/{name}-4-3.json" for name in names] + [
+        *(f"joints/{name}-4-3.json" for name in ("zhao-nimble", "zhao-open")),
         *(f"keypoints/{name}-3.json" for name in ("consistency-4", "estimator-8", "orientation-4")),
         "mean/untrained-0-0.json",
     ]
     said = json.loads((results / "hands" / "photometric-4-3.json").read_text())
     assert said["hands"] == 2 and said["pa_mpjpe_mm"] > 0
     assert str(tmp_path) not in json.dumps(said)
+    of_nimble = (results / "joints" / "zhao-nimble-4-3.json").read_text()
+    assert json.loads(of_nimble)["training"]["network"]["hand_model"] == "nimble"
+    assert str(nimble_folder()) not in of_nimble and "pa_mpvpe_mm" not in json.loads(of_nimble)
     of_branches = json.loads((results / "keypoints" / "estimator-8-3.json").read_text())
     assert of_branches["estimated"]["px"] > 0
     picture = cv2.imread(str(tmp_path / "textures.png"))
     assert picture.shape == (4 * SIDE, 2 * SIDE, 3) and picture.std() > 10
-    assert all("n/a" not in table(results) for table in (doc.losses, doc.keypoints))
+    shown = (doc.losses, doc.keypoints, doc.models)
+    assert all("n/a" not in table(results) for table in shown)
     monkeypatch.setattr(trainings, "train_hands", lambda words: pytest.fail(f"trained {words}"))
     monkeypatch.setitem(render_and_compare.MEASURES, "hands", lambda *given: pytest.fail("again"))
     render_and_compare.main(words)
