@@ -1,7 +1,7 @@
 """What is a fit worth in which the held object is known?
 
 synth-hands --count 300 --out work/grasps --interaction objects --size 512 --seed 9000
-python benchmarks/grasps.py work/grasps --json benchmarks/results/grasps.json
+python benchmarks/grasps.py work/grasps --json benchmarks/results/grasps/held_out.json
 
 Fits rendered hands that hold something, found by the real detector, twice: the object unknown, and
 its mesh and pose given (`--objects`). Of both: M-PD, the deepest vertex of hand or object in the
@@ -154,7 +154,7 @@ def summary(lines: Sequence[Measured]) -> dict[str, dict[str, float]]:
             "true M-PD": mean("true_depth"),
             "precision": mean("precision"),
             "recall": mean("recall"),
-            "touching": sum(np.isfinite(one.precision) for one in own),
+            "touching": int(sum(np.isfinite(one.precision) for one in own)),
             "PA": mean("aligned"),
             "raw": mean("raw"),
         }
@@ -187,9 +187,9 @@ def run(grasps: Grasps, path: Path, count: int) -> list[Measured]:
 
 def table(found: dict[str, dict[str, float]]) -> Table:
     """The figures of both arms."""
-    made = Table("object", *next(iter(found.values())))
-    for arm, figures in found.items():
-        made.add_row(arm, *(f"{value:.4g}" for value in figures.values()))
+    made = Table("object", *found)
+    for name in next(iter(found.values())):
+        made.add_row(name, *(f"{figures[name]:.4g}" for figures in found.values()))
     return made
 
 
