@@ -196,7 +196,7 @@ SENTENCE_TOPICS = {
     "hand-sizes": ("hand_size",),
     "people": ("people",),
     "masks": ("mask",),
-    "objects": ("object",),
+    "objects": ("object", "contact"),
     "configuration": ("config", "stages"),
     "hand-models": ("model", "nimble", "appearance", "prior"),
     "detector": ("detector", "task", "onnx"),
