@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from arms import RUN, WEIGHTS, Plan, Training
+from arms import RUN, TRAINED_SHARE, WEIGHTS, Plan, Training
 from render_and_compare_start import encoder_names, started
 from safetensors.torch import load_file
 
@@ -23,6 +23,7 @@ from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
 from init_net.networks.config import MeshNetConfig
 from init_net.networks.mesh_net import MeshNet
+from init_net.samples.config import DatasetConfig
 from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.loss_weights import MeshWeights
 from init_net.weights import load_network, save_weights
@@ -69,12 +70,17 @@ class Recipe:
         network: options that are not the preset's.
         parametric: its hand is the parametric mesh; else the non-parametric one alone is measured.
         has_vae: a JointVAE refines its joints.
+        start: the arm that it goes on from, on pairs of hands that touch; None for the encoder and
+            the JointVAE.
+        rate: learning rate, of an arm that goes on.
     """
 
     losses: Mapping[str, float]
     network: Mapping[str, Any] = field(default_factory=dict)
     parametric: bool = True
     has_vae: bool = True
+    start: str | None = None
+    rate: float = RATE
 
 
 def alone(*losses: Mapping[str, float], **network: Any) -> Recipe:
@@ -104,6 +110,11 @@ RECIPES: Mapping[str, Recipe] = {
     "taught-joints": Recipe(without(parametric_joints=100.0)),
     "taught-vertices": Recipe(without(parametric_vertices=100.0)),
     "mask": Recipe(without(mask=10.0)),
+    # Table 2: the pipeline on pairs, then refined (3.4, 4.2: 1e-6), and what is not printed
+    "touching": Recipe(PRINTED, start="integrated", rate=3e-4),
+    "refined": Recipe(without(penetration=10.0), start="touching", rate=1e-6),
+    "refined-faster": Recipe(without(penetration=10.0), start="touching", rate=1e-4),
+    "longer": Recipe(PRINTED, start="touching", rate=1e-4),
     # What eq. 4 leaves out, see `regularised_parameters`
     "first-norms": Recipe(without("shape", "twist", shape_error=10.0, twist_error=10.0)),
 }
@@ -113,11 +124,32 @@ NOISE = {VAE: 0.003, "joint_vae-exact": 0.0}
 """JointVAEs -> scatter of the joints that they learn from, metres."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WsimPlan(Plan):
+    """What is learned from.
+
+    Attributes:
+        touching: folder of pairs of hands (``synth-hands --interaction hands``).
+    """
+
+    touching: Path
+
+    def pairs(self, is_learned: bool) -> DatasetConfig:
+        """Those that are learned from, or those that are measured."""
+        return DatasetConfig(
+            dataset="synthetic",
+            folder=str(self.touching),
+            samples=str(self.work.absolute() / "touching"),
+            portion=(0.0, TRAINED_SHARE) if is_learned else (TRAINED_SHARE, 1.0),
+            sightings=1,
+        )
+
+
 @dataclass(frozen=True)
-class VAEArm(Training[Plan]):
+class VAEArm(Training[WsimPlan]):
     """A training of the JointVAE by itself."""
 
-    def config(self, plan: Plan) -> TrainConfig:
+    def config(self, plan: WsimPlan) -> TrainConfig:
         """Of the run."""
         words = [
             *(word for word in RUN if not word.startswith("run.loaders")),
@@ -129,7 +161,7 @@ class VAEArm(Training[Plan]):
 
 
 @dataclass(frozen=True)
-class Arm(Training[Plan]):
+class Arm(Training[WsimPlan]):
     """A training of a `MeshNet`."""
 
     @property
@@ -138,11 +170,13 @@ class Arm(Training[Plan]):
         return RECIPES[self.name]
 
     @property
-    def needed(self) -> tuple[Training[Plan], ...]:
+    def needed(self) -> tuple[Training[WsimPlan], ...]:
         """See `Training.needed`."""
+        if self.recipe.start is not None:
+            return (*arm_of(self.recipe.start, self.steps, self.seed).needed, self)
         return (vae_arm(VAE), self) if self.recipe.has_vae else (self,)
 
-    def config(self, plan: Plan) -> TrainConfig:
+    def config(self, plan: WsimPlan) -> TrainConfig:
         """Of the run."""
         words = [*COMPACT, *plan.sources, *RUN, *plan.options]
         said = load_train_config(self.preset, words).resolved()
@@ -157,13 +191,21 @@ class Arm(Training[Plan]):
         said["losses"] = dict.fromkeys(MeshWeights.model_fields, 0.0) | recipe.losses
         said["stages"] = {"integrated": {"steps": self.steps, "trains": learns}}
         said["optimiser"]["steps"] = self.steps
-        network = MeshNetConfig.model_validate(said["network"])
-        start = start_file(plan, network, recipe.has_vae)
-        said["run"] |= {"seed": self.seed, "start": str(start), "start_parts": parts}
+        said["run"]["seed"] = self.seed
+        if recipe.start is None:
+            network = MeshNetConfig.model_validate(said["network"])
+            start = start_file(plan, network, recipe.has_vae)
+            said["run"] |= {"start": str(start), "start_parts": parts}
+        else:
+            before = plan.work / str(arm_of(recipe.start, self.steps, self.seed)) / WEIGHTS
+            said["run"] |= {"start": str(before), "start_parts": None}
+            said["optimiser"]["learning_rate"] = recipe.rate
+            said["data"]["share"] = 0.0
+            said["datasets"] = {"touching": plan.pairs(is_learned=True).model_dump(mode="json")}
         return TrainConfig.model_validate_json(json.dumps(said))
 
 
-def arm_of(name: str, steps: int, seed: int) -> Training[Plan]:
+def arm_of(name: str, steps: int, seed: int) -> Training[WsimPlan]:
     """The arm of a name."""
     if name in NOISE:
         return vae_arm(name)

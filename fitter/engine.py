@@ -37,6 +37,7 @@ from fitter.hand_slots import (
     beside_others,
     hidden_weighed,
     judged_hands,
+    known_objects,
     known_shapes,
     of_known_size,
     predicted,
@@ -286,6 +287,7 @@ class Engine:
             known[index],
             rest_offsets([slots[place].hand for place in crops], self.refiner),
             looks=None if looks is None else looks[index],
+            objects=known_objects([slots[place] for place in crops], self.refiner),
         )
         return RefinedHands(index, result, self.refiner.freed)
 

@@ -204,7 +204,6 @@ SENTENCE_TOPICS = {
     "views": ("rig", "frames", "view", "views"),
     "runs": ("usage", "run", "device", "worker", "fit", "overlay", "ray"),
     "output": ("output", "store", "report"),
-    "contact": ("contact",),
     "python": ("door", "hand", "texture", "results"),
     "exports": ("export",),
     "training": ("samples", "training", "checkpoint"),

@@ -14,6 +14,7 @@ from fitter.config.energies import DECLARATIONS, Need
 from fitter.config.options import FitConfig
 from fitter.config.stages import RefineConfig, StageConfig
 from fitter.energies.keypoints import KeypointTargets
+from fitter.energies.known_objects import KnownObjects
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Looks
 from fitter.fitting.keypoint_fit import KeypointProblem
@@ -27,6 +28,7 @@ from fitter.hand_models.appearance import uniform_appearance
 from fitter.hand_models.appearance_loading import load_appearance
 from fitter.hand_models.known_shape import KnownShape
 from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
+from fitter.masks.hiding import without_hidden
 from fitter.raster import rasterize
 from fitter.records import HandCrop, HandParams, NormalisedHands
 from fitter.refinement.looks import rig_looks, taken_looks
@@ -119,6 +121,7 @@ class Refiner:
         rest_offsets: Tensor | None = None,
         views: ViewedScenes | None = None,
         looks: Looks | None = None,
+        objects: KnownObjects | None = None,
     ) -> Refined:
         """Refine B hands, seen in N rows: one each, or those of `views`.
 
@@ -132,6 +135,7 @@ class Refiner:
             rest_offsets: (B, V, 3) see `StageTask`.
             views: which cameras see which hands; None for one each.
             looks: what networks say of the rows; None for nothing.
+            objects: what each of the B hands may touch; None for nothing.
         """
         intrinsics = self._tensor([crop.intrinsics for crop in crops])
         silhouettes = self._silhouettes(self._seen(hands, views), intrinsics)
@@ -140,7 +144,7 @@ class Refiner:
         view = self._view(crops, masks, focal_unknown)
         targets = KeypointTargets.of(observed, known)
         begun = self._begun(looks, views)
-        task = StageTask(self.model, view, targets, self.fit, rest_offsets, views, begun)
+        task = StageTask(self.model, view, targets, self.fit, rest_offsets, views, begun, objects)
         result = run_stages(task, hands, self.config.stages)
         pulled = self._pulled_off(task, hands, result.params)
         if len(pulled):
@@ -235,6 +239,14 @@ class Refiner:
         return rasterize(screen, self.model.topology, (side, side)).mask
 
     def _mask(
+        self, crop: HandCrop, predicted: np.ndarray | None, silhouette: np.ndarray
+    ) -> HandMask | None:
+        found = self._found_mask(crop, predicted, silhouette)
+        if found is None or not self.config.spare_hidden:
+            return found
+        return without_hidden(found, crop, silhouette)
+
+    def _found_mask(
         self, crop: HandCrop, predicted: np.ndarray | None, silhouette: np.ndarray
     ) -> HandMask | None:
         if crop.given is not None:

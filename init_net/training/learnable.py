@@ -20,7 +20,7 @@ from init_net.networks.config import (
 )
 from init_net.samples.annotated import OWN_MODEL
 from init_net.samples.config import DatasetConfig, SamplesConfig
-from init_net.training.config import SourceConfig, TrainConfig
+from init_net.training.config import StoredConfig, TrainConfig
 from init_net.training.loss_weights import OF_MASKS, loss_weights
 from init_net.training.sources import annotated_source
 
@@ -150,7 +150,7 @@ OTHER_MODEL = Contents(
 """What is said of hands that are rendered of another hand model than the open hand."""
 
 
-def _shows_another(source: SourceConfig) -> bool:
+def _shows_another(source: StoredConfig) -> bool:
     """Whether rendered hands are of another hand model than the open hand."""
     return isinstance(source, SamplesConfig) and source.hand_model != OWN_MODEL
 
@@ -171,7 +171,7 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
     said: dict[str, str] = {}
     learned = {
         name: _as_learned(config, name, source)
-        for name, source in config.learned_from.items()
+        for name, source in config.stored.items()
         if isinstance(source, DatasetConfig) or _shows_another(source)
     }
     for stage in config.stages or [None]:
@@ -181,7 +181,7 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
             if name in learned:
                 own = f"datasets.{name}" if name in config.datasets else name
                 where = own if stage is None else f"stages.{stage}.sources.{name}"
-                source = config.sources[name]
+                source = config.stored[name]
                 _require(config, where, source, _lacking(config, weights, learned[name]))
                 lost = _lost(config, weights, learned[name])
                 if lost:
@@ -230,7 +230,7 @@ def _contents(where: str, source: DatasetConfig) -> Contents:
         raise error.about(file=f"{where}.folder={source.folder}: {file}") from error
 
 
-def _as_learned(config: TrainConfig, name: str, source: SourceConfig) -> Contents:
+def _as_learned(config: TrainConfig, name: str, source: StoredConfig) -> Contents:
     """What a source says, and what is made of that (`DatasetConfig.parameters`)."""
     if not isinstance(source, DatasetConfig):
         return OTHER_MODEL
@@ -241,7 +241,7 @@ def _as_learned(config: TrainConfig, name: str, source: SourceConfig) -> Content
     return contents
 
 
-def _require(config: TrainConfig, where: str, source: SourceConfig, lacking: str | None) -> None:
+def _require(config: TrainConfig, where: str, source: StoredConfig, lacking: str | None) -> None:
     if lacking is not None:
         said = source.dataset if isinstance(source, DatasetConfig) else source.folder
         raise InputError(

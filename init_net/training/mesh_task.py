@@ -22,6 +22,7 @@ from init_net.training.loss_weights import OF_PAIRS
 from init_net.training.mesh_evaluation import MeshErrors, mesh_inputs
 from init_net.training.mesh_terms import MeshTerms
 from init_net.training.mesh_truth import TrueMeshes
+from init_net.training.pair_evaluation import PairErrors
 from init_net.training.pictures import crop_pictures
 from init_net.training.plan import Stage
 from init_net.training.sample_tasks import ImageTask, by_set
@@ -57,6 +58,10 @@ class MeshTask(ImageTask):
             stage.number: self._paired(stage)
             for stage in self.plan.stages
             if any(stage.losses[name] > 0 for name in OF_PAIRS)
+        }
+        held_out = self.config.validation_datasets if self._pairs else {}
+        self._held_out_pairs = {
+            name: HandPairs.of({name: source}) for name, source in held_out.items()
         }
 
     def _paired(self, stage: Stage) -> tuple[HandPairs, Mixture]:
@@ -98,7 +103,7 @@ class MeshTask(ImageTask):
         generator = torch.Generator().manual_seed(number)
         return MeshDraws.drawn(size, 0 if vae is None else vae.latent, generator)
 
-    def losses(self, batch: MeshSamples, step: int) -> dict[str, Tensor]:  # type: ignore[override]
+    def losses(self, batch: MeshSamples, step: int) -> dict[str, Tensor]:
         """See `Task.losses`."""
         batch, stage = batch.to(self._device), self.plan.at(step)
         asked = [name for name, weight in stage.losses.items() if weight > 0]
@@ -110,13 +115,17 @@ class MeshTask(ImageTask):
         return self._scaled(terms, step, batch.crops.weight)
 
     def validate(self, stage: Stage) -> dict[str, float]:
-        """See `Task.validate`."""
+        """See `Task.validate`; where a stage of the run learns from pairs, of pairs, too."""
         network = cast("MeshNet", self.network)
 
         def figures(held_out: Cropper) -> dict[str, float]:
             return MeshErrors.of(network, held_out, stage.without, self._truth).figures()
 
-        return by_set({"": self._held_out, **self._apart}, figures)
+        def between(pairs: HandPairs) -> dict[str, float]:
+            return PairErrors.of(network, pairs, stage.without).figures()
+
+        found = by_set({"": self._held_out, **self._apart}, figures)
+        return {**found, **by_set(self._held_out_pairs, between)}
 
     def pictures(self, stage: Stage) -> np.ndarray:
         """See `Task.pictures`: the true joints, and those of the parametric mesh."""

@@ -127,7 +127,7 @@ class LifterTask(SampleTask):
         held_out: HeldOut,
     ) -> None:
         """Load what the detector saw; images are not needed."""
-        looks = [samples.sightings for samples in config.learned_from.values()]
+        looks = [samples.sightings for samples in config.stored.values()]
         self._seen = DetectedSamples.of(train.samples, variants=looks)
         self._held_out = DetectedSamples.of(held_out.together, as_rendered=True)
         self._apart = {

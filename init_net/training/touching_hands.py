@@ -9,13 +9,13 @@ from typing import Self
 import numpy as np
 from torch import Tensor
 
-from datasets.annotations import AnnotatedHand
 from fitter.contact import Surface, closed, penetration
 from fitter.errors import InputError
 from init_net.samples.config import DatasetConfig
 from init_net.samples.crop_samples import CropViews
 from init_net.samples.hand_pairs import beside_each_other
 from init_net.samples.joined import JoinedSamples
+from init_net.samples.selection import in_portion
 from init_net.samples.shards import ShardedSamples
 from init_net.training.mesh_terms import LENGTH_UNIT
 from init_net.training.sources import annotated_source
@@ -66,7 +66,9 @@ class HandPairs:
         Raises:
             InputError: `training.no_hand_pairs`: a source has none whose places are known.
         """
-        parts, tables, start = [], [], 0
+        parts: list[ShardedSamples] = []
+        tables: list[np.ndarray] = []
+        start = 0
         for name, source in sources.items():
             whole = ShardedSamples(source.samples_folder, annotated_source(source).count)
             found = _pairs(source, whole)
@@ -84,15 +86,17 @@ class HandPairs:
 
 
 def _pairs(source: DatasetConfig, whole: ShardedSamples) -> np.ndarray:
-    """(M, 2) pairs of one source, the first of each picture."""
+    """(M, 2) pairs of one source, the first of each picture, in its portion."""
     annotated = annotated_source(source)
     usable = whole.column("usable") & np.isfinite(whole.column("transl")).all(1)
+    if source.portion is not None:
+        usable &= in_portion(annotated.scenes, source.portion)
     found = []
     for place, first in enumerate(annotated.starts[:-1].tolist()):
         count = int(annotated.starts[place + 1]) - first
         if count < 2:
             continue
-        sides = _sides(annotated.images.annotation(place).hands)
+        sides = [hand.side for hand in annotated.images.annotation(place).hands]
         both = [
             next((first + k for k in range(count) if sides[k] == side and usable[first + k]), None)
             for side in ("right", "left")
@@ -100,7 +104,3 @@ def _pairs(source: DatasetConfig, whole: ShardedSamples) -> np.ndarray:
         if None not in both:
             found.append(both)
     return np.array(found, np.int64).reshape(-1, 2)
-
-
-def _sides(hands: tuple[AnnotatedHand, ...]) -> list[str | None]:
-    return [hand.side for hand in hands]

@@ -7,7 +7,6 @@ import pytest
 import torch
 import wsim
 import wsim_arms as recipes
-from arms import Plan
 from render_and_compare_start import KeypointRegressor, encoder_names
 from safetensors.torch import save_file
 
@@ -19,12 +18,13 @@ ENCODER = "mobilenetv3_small_050"
 
 @pytest.fixture
 def plan(tmp_path):
-    return Plan(
+    return recipes.WsimPlan(
         samples=tmp_path / "samples",
         count=10,
         validation=tmp_path / "validation",
         work=tmp_path / "work",
         held_out=5,
+        touching=tmp_path / "touching",
     )
 
 
@@ -39,7 +39,13 @@ def test_arms_differ_in_what_their_recipes_say_alone(plan, monkeypatch):
         assert {loss for loss, weight in config.losses.items() if weight} == set(recipe.losses)
         assert config.network.encoder == ENCODER and config.network.input_size == 128
         assert (config.network.vae is not None) == recipe.has_vae
-        assert ("vae" in config.run.start_parts) == recipe.has_vae
+        if recipe.start is None:
+            assert ("vae" in config.run.start_parts) == recipe.has_vae
+            assert list(config.learned_from) == ["data"]
+        else:
+            assert recipe.start in config.run.start and config.run.start_parts is None
+            assert list(config.learned_from) == ["touching"]
+            assert config.optimiser.learning_rate == recipe.rate
         assert [stage.steps for stage in config.stages.values()] == [100]
         assert "vae" not in config.stages["integrated"].trains
     # The full arm has eq. 8 with the printed lambdas, and the others of Table 3 all but one thing.
@@ -120,6 +126,11 @@ def test_tables_say_what_was_measured(tmp_path):
     each = {twist: {k: v + n for k, v in figures.items()} for n, twist in enumerate(wsim.TWISTS)}
     write(tmp_path, "twists", "integrated", 0, **each)
     assert "| no twist, here | 6.00 | 7.00 |" in doc.twists(tmp_path)
+    pairs = {"pairs_pa_mpvpe_mm": 7.0, "a_pd_mm": 0.5, "m_pd_mm": 3.0, "true_a_pd_mm": 0.0,
+             "true_m_pd_mm": 0.2}  # fmt: skip
+    write(tmp_path, "touching", "touching", 0, **pairs)
+    assert "| the true hands, here | 0 | 0.00 | 0.20 |" in doc.depths(tmp_path)
+    assert "at 3e-4, here | 7.00 | 0.50 | 3.00 |" in doc.depths(tmp_path)
     write(tmp_path, "gap", "joint_vae", 0, before_mm=0.4, after_mm=1.0, noisy_before_mm=2.0,
           noisy_after_mm=1.5)  # fmt: skip
     assert "| 2.00 | 1.50 |" in doc.gap(tmp_path)

@@ -78,12 +78,12 @@ def still(name: str, batch: int = 1) -> HandParams:
     return HandParams(*zeros)
 
 
-def crossed(name: str, batch: int = 2) -> HandParams:
+def crossed(name: str, batch: int = 2, turn: float = 0.5) -> HandParams:
     """Hands whose fingers were turned at random, over each other and into the palm."""
     params, model = still(name, batch), hand(name)
     generator = torch.Generator().manual_seed(0)
     shape = params.hand_pose.shape
-    turns = 0.5 * torch.randn(shape, generator=generator, dtype=torch.float64)
+    turns = turn * torch.randn(shape, generator=generator, dtype=torch.float64)
     named = [place for place, joint in enumerate(model.skeleton.pose_names) if "thumb" not in joint]
     params.hand_pose[:, named] = turns[:, named]
     return params

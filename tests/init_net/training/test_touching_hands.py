@@ -10,13 +10,18 @@ import torch
 
 from fitter.contact import Surface, closed, penetration
 from fitter.hand_models import load_hand_model
+from fitter.metrics.penetration import penetration_depth
 from fitter.records import HandParams
+from init_net.networks.config import MeshNetConfig
 from init_net.samples.config import DatasetConfig
 from init_net.samples.crop_samples import CropViews
 from init_net.samples.hand_pairs import beside_each_other
-from init_net.training import touching_hands
+from init_net.training import pair_evaluation, touching_hands
 from init_net.training.mesh_terms import LENGTH_UNIT
+from init_net.training.mesh_truth import MeshTruth
+from init_net.training.pair_evaluation import PairErrors
 from init_net.training.touching_hands import HandPairs, PairSurfaces
+from tests.support.autoencoder_crops import random_crops
 from tests.support.errors import raises
 from tests.support.loss_cases import turns
 
@@ -95,6 +100,48 @@ def test_each_pair_alone_and_one_that_is_not_finite(seen):
     value = surfaces.penetration(broken, views)
     assert bool(value[:2].isnan().all())
     torch.testing.assert_close(value[2:], together[2:])
+
+
+def test_figures_of_pairs_are_those_of_the_placed_meshes(scene, seen, monkeypatch):
+    """Table 2: the network's hands beside the true ones, here the same and moved ones."""
+    points, views = seen
+    crops = random_crops(4)[torch.tensor([0, 1, 2, 3, 0, 1])]
+    network = SimpleNamespace(config=MeshNetConfig(), faces=MODEL.faces)
+    true = MeshTruth(points[:, :21], torch.ones(6, 21), points, points[:, 0], points[:, 0])
+    said = SimpleNamespace(parametric_joints=points[:, :21], parametric_vertices=points)
+
+    class Crops:
+        def __init__(self, *given, marks):
+            assert not marks
+
+        def crop_with_views(self, rows, seed):
+            assert list(rows) == list(range(6))
+            return crops, views
+
+    monkeypatch.setattr(pair_evaluation, "Cropper", Crops)
+    monkeypatch.setattr(pair_evaluation, "TrueMeshes", lambda *given: lambda crops: true)
+    network = Network(network, said)
+    pairs = HandPairs(None, np.arange(6).reshape(3, 2))
+    errors = PairErrors.of(network, pairs)
+    faces = closed(MODEL.faces, len(MODEL.v_template))
+    right, left = scene
+    expected = penetration_depth(Surface(right, faces), Surface(left, faces.flip(1)))
+    np.testing.assert_allclose(errors.m_pd, 1000 * expected.maximum, rtol=1e-6)
+    np.testing.assert_allclose(errors.a_pd, 1000 * expected.average, rtol=1e-6)
+    np.testing.assert_array_equal(errors.m_pd, errors.true_m_pd)
+    assert errors.mpvpe.max() < 1e-6 and errors.m_pd[1] == 0 and errors.m_pd[0] > 1
+    figures = errors.figures()
+    assert figures["pairs"] == 3 and figures["m_pd_mm"] == pytest.approx(errors.m_pd.mean())
+
+
+class Network:
+    """Says the same hands whatever it sees."""
+
+    def __init__(self, like, said):
+        self.config, self.faces, self._said = like.config, like.faces, said
+
+    def __call__(self, inputs, absent, draws):
+        return self._said
 
 
 SIDES = (("right", "left"), ("left",), ("left", "left", "right"), ("right", "right"), ())

@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from datasets.readers.rendered import open_rendered
 from datasets.synthetic import SyntheticEngine, SyntheticRequest, SyntheticSettings
 from datasets.synthetic.records import HAND, OTHER_HAND
+from datasets.synthetic.touching import grasps
 from datasets.synthetic.touching.arrangements import KINDS
 from datasets.synthetic.touching.engine import InteractionEngine
 from datasets.synthetic.touching.files import write_interaction_dataset
@@ -259,3 +260,13 @@ def test_gloves_are_refused(tmp_path):
 def test_other_scenes_are_refused(folder):
     with errors.raises("synthetic.other_samples"):
         list(write_interaction_dataset(_request(folder, SCENES, "hands")))
+
+
+def test_who_cannot_hold_a_thing_one_way_holds_it_the_other(engine, monkeypatch):
+    monkeypatch.setattr(grasps, "KIND_ATTEMPTS", 0)
+    monkeypatch.setattr(grasps, "BETWEEN", 1.0)
+    held = grasps._is_held
+    monkeypatch.setattr(
+        grasps, "_is_held", lambda shut, between: not between and held(shut, between)
+    )
+    assert grasps.GraspSampler(engine).sample(11, 1).kind in IN_HAND
