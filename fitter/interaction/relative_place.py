@@ -16,7 +16,7 @@ from fitter.records import HandParams
 _UNDERSTATED = 2.0
 """What the standard deviations of the approximation are multiplied by: on rendered pairs half of
 the errors along each axis were within 0.674 of twice these (`benchmarks/touching_hands.py`).
-Keypoints, masks and networks err together, and the objective adds them up as if each erred alone."""
+Keypoints, masks and networks err together; the objective adds them up as if each erred alone."""
 
 _FLOOR = 1e-9
 """Added to the diagonal of a Hessian, relative to its largest entry."""
