@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from scipy.spatial import cKDTree
 from datasets.readers.rendered import open_rendered
 from datasets.synthetic import SyntheticEngine, SyntheticRequest, SyntheticSettings
 from datasets.synthetic.records import HAND, OTHER_HAND
-from datasets.synthetic.touching import grasps
+from datasets.synthetic.touching import arrangements, grasps
 from datasets.synthetic.touching.arrangements import KINDS
 from datasets.synthetic.touching.engine import InteractionEngine
 from datasets.synthetic.touching.files import write_interaction_dataset
@@ -170,13 +171,35 @@ def test_a_gap_is_a_lower_bound_and_exact_near_by():
     assert gap(body, body, np.array([0.055, 0, 0])) < -0.001
 
 
-def test_every_kind_is_its_mirror_image_as_well():
-    for _, kind in KINDS.values():
-        for seed in range(6):
-            given = kind(np.random.default_rng(seed))
-            for held in (given.right, given.left):
-                np.testing.assert_allclose(held.frame.T @ held.frame, np.eye(2), atol=1e-9)
-            assert np.linalg.norm(given.direction) > 0.5
+class _Choice:
+    """Chance that always falls on one side."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def random(self) -> float:
+        return self.value
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_arrangement_is_given_or_mirrored(kind):
+    """In the mirror left and right change places, and all that was one hand's is the other's."""
+    mirror = np.diag([-1.0, 1.0, 1.0])
+    for seed in range(4):
+        given = KINDS[kind][1](np.random.default_rng(seed))
+        assert arrangements._either(_Choice(0.0), given) is given
+        seen = arrangements._either(_Choice(1.0), given)
+        for one, other in ((given.right, seen.left), (given.left, seen.right)):
+            np.testing.assert_allclose(other.frame, mirror @ one.frame)
+            assert (other.modes, other.anchor) == (one.modes, one.anchor)
+        # The left hand is beside the right one as, in the mirror, the right one is beside it.
+        np.testing.assert_allclose(seen.direction, -mirror @ given.direction)
+        np.testing.assert_allclose(seen.offset, -mirror @ given.offset)
+        assert seen.closing == tuple({True: False, False: True}[left] for left in given.closing)
+        assert (seen.furthest, seen.interlaced) == (given.furthest, given.interlaced)
+        assert (seen.hidden_along is None) == (given.hidden_along is None)
+        if given.hidden_along is not None:
+            np.testing.assert_allclose(seen.hidden_along, mirror @ given.hidden_along)
 
 
 def _request(out: Path, count: int, what: str = "both") -> InteractionRequest:
@@ -211,6 +234,17 @@ def test_a_folder_reads_back(folder, scenes):
         said = json.loads((folder / f"training/truth/{place:08d}.json").read_text())
         assert said["interaction"]["penetration"] <= DEEPEST
         assert said["interaction"]["kind"] == scene.kind
+
+
+@pytest.mark.parametrize("mask", ["mask/00000000", "mask/00000001", "second_mask/00000000"])
+def test_no_hand_lacks_its_mask(folder, tmp_path, mask):
+    copy = tmp_path / "set"
+    shutil.copytree(folder, copy)
+    file = copy / "training" / f"{mask}.jpg"
+    file.unlink()
+    images = open_rendered(copy, "training")
+    with errors.raises("dataset.lacks", file=file, what="file"):
+        images.masks(int(mask[-1]))
 
 
 def _check_parameters(truth, vertices: np.ndarray) -> None:
